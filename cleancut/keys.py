@@ -1,0 +1,137 @@
+"""Where everything lies: etcd keys of a cluster and paths in a store. Text only, no I/O.
+
+Source: proto/FORMAT.md restates both layouts for readers of other programs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cleancut.ids import AgentName, ClusterName, Epoch, format_epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The etcd keys of one cluster, all under `/cleancut/<cluster>/`."""
+
+    cluster: ClusterName
+
+    @property
+    def root(self) -> str:
+        return f"/cleancut/{self.cluster}/"
+
+    @property
+    def id(self) -> str:
+        return f"{self.root}id"
+
+    @property
+    def leader(self) -> str:
+        return f"{self.root}leader"
+
+    @property
+    def ctl(self) -> str:
+        return f"{self.root}ctl"
+
+    @property
+    def epoch(self) -> str:
+        return f"{self.root}epoch"
+
+    @property
+    def settings(self) -> str:
+        return f"{self.root}settings"
+
+    @property
+    def sessions(self) -> str:
+        return f"{self.root}sess/"
+
+    def session(self, agent: AgentName) -> str:
+        return f"{self.sessions}{agent}"
+
+    def members(self, epoch: Epoch) -> str:
+        return f"{self.root}member/{format_epoch(epoch)}/"
+
+    def member(self, epoch: Epoch, agent: AgentName) -> str:
+        return f"{self.members(epoch)}{agent}"
+
+    @property
+    def all_votes(self) -> str:
+        return f"{self.root}vote/"
+
+    def votes(self, epoch: Epoch) -> str:
+        return f"{self.all_votes}{format_epoch(epoch)}/"
+
+    def vote(self, epoch: Epoch, phase: str, agent: AgentName) -> str:
+        return f"{self.votes(epoch)}{phase}/{agent}"
+
+    def fence(self, epoch: Epoch) -> str:
+        return f"{self.root}fence/{format_epoch(epoch)}"
+
+    def progress(self, epoch: Epoch) -> str:
+        return f"{self.root}progress/{format_epoch(epoch)}/"
+
+    def group(self, epoch: Epoch) -> str:
+        return f"{self.root}group/{format_epoch(epoch)}"
+
+    @property
+    def groups(self) -> str:
+        return f"{self.root}group/"
+
+    @property
+    def operations(self) -> str:
+        return f"{self.root}op/"
+
+    def operation(self, operation: str) -> str:
+        return f"{self.operations}{operation}"
+
+    def request(self, request_id: str) -> str:
+        return f"{self.root}request/{request_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The objects of one cluster in a store, all under `<cluster>/`."""
+
+    cluster: ClusterName
+
+    @property
+    def format(self) -> str:
+        return f"{self.cluster}/format.json"
+
+    @property
+    def owners(self) -> str:
+        return f"{self.cluster}/owner/"
+
+    def owner(self, number: int) -> str:
+        return f"{self.owners}{number:012d}.json"
+
+    def probe(self, epoch: Epoch, name: str) -> str:
+        return f"{self.cluster}/probe/{format_epoch(epoch)}/{name}"
+
+    def session_packs(self, epoch: Epoch, session_id: str) -> str:
+        return f"{self.cluster}/packs/{format_epoch(epoch)}/{session_id}/"
+
+    def pack(self, pack: str) -> str:
+        """`pack` is the name blocks carry: `<epoch>/<session id>/<n>`."""
+        return f"{self.cluster}/packs/{pack}"
+
+    def recipe(self, digest: str) -> str:
+        return f"{self.cluster}/recipes/{digest[:2]}/{digest}"
+
+    def page(self, digest: str) -> str:
+        return f"{self.cluster}/pages/{digest[:2]}/{digest}"
+
+    def votes_document(self, epoch: Epoch, agent: AgentName, sha256: str) -> str:
+        return f"{self.cluster}/votes/{format_epoch(epoch)}/{agent}/{sha256}.json"
+
+    def staged(self, epoch: Epoch, sha256: str) -> str:
+        return f"{self.cluster}/staged/{format_epoch(epoch)}/{sha256}.json"
+
+    @property
+    def groups(self) -> str:
+        return f"{self.cluster}/groups/"
+
+    def group(self, epoch: Epoch) -> str:
+        return f"{self.groups}{format_epoch(epoch)}.json"
+
+    def tombstone(self, epoch: Epoch) -> str:
+        return f"{self.groups}{format_epoch(epoch)}.deleted"
