@@ -1,0 +1,49 @@
+"""How consistent a group is, judged from raw numbers alone.
+
+A shard is quiet if nothing but our own drain was applied between two readings of its number.
+If all shards of a group are quiet there is one instant at which every captured state was the
+live state: every first reading happened before every second one (a vote of each agent and a
+change of `ctl` lie between), so all intervals share an instant T, and a shard that did not change
+in its interval was at T what was captured. Anything else is bounded by the skew of the cuts.
+
+Source: Qdrant 1.18.3 lib/collection/src/telemetry.rs (update_queue.op_num), and D3.
+"""
+
+from __future__ import annotations
+
+from cleancut.records import Record
+
+
+class Reading(Record):
+    """A shard's number with what it means something within.
+
+    `incarnation`: app.startup of the peer. `arrivals`: recoveries, uploads and incoming transfers
+    counted by the peer since then; -1 if unknown.
+    """
+
+    number: int | None
+    incarnation: str
+    arrivals: int = -1
+
+
+GRADES = ("fenced", "quiet", "bounded")
+
+
+def is_quiet(first: Reading, second: Reading, *, drained: bool) -> bool:
+    """True if only the second drain was applied between the readings of one shard."""
+    return (
+        drained
+        and first.number is not None
+        and second.number == first.number + 1
+        and bool(first.incarnation)
+        and first.incarnation == second.incarnation
+        and first.arrivals >= 0
+        and first.arrivals == second.arrivals
+    )
+
+
+def grade_of(quiet: list[bool], *, fenced: bool) -> str:
+    """The grade of a group from its shards; an empty group is quiet (nothing can have moved)."""
+    if not all(quiet):
+        return "bounded"
+    return "fenced" if fenced else "quiet"

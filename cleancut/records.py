@@ -1,0 +1,248 @@
+"""What stands in etcd and in the small documents of a store: frozen records and their encoder.
+
+One canonical encoder (`encode`) serves everything that is hashed or compared. Unknown fields of
+newer versions are ignored on reading, so processes of neighbouring versions understand each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import msgspec
+
+from cleancut.errors import Corrupt
+from cleancut.ids import AgentName, Epoch, OperationId, PeerId, Sha256, ShardId, Token
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Base of all records: immutable, keyword-only, defaults left out when written."""
+
+
+class Kind(StrEnum):
+    BACKUP = "backup"
+    RESTORE = "restore"
+
+
+class Phase(StrEnum):
+    """Where the open operation stands; changes only together with `Ctl`."""
+
+    IDLE = "IDLE"
+    PREPARE = "PREPARE"
+    FENCE = "FENCE"
+    CUT = "CUT"
+    SEAL = "SEAL"
+    UPLOAD = "UPLOAD"
+    COMMIT = "COMMIT"
+    ABORT = "ABORT"
+    CREATE = "CREATE"
+    RECOVER = "RECOVER"
+    VERIFY = "VERIFY"
+    PUBLISH = "PUBLISH"
+    ROLLBACK = "ROLLBACK"
+
+
+class State(StrEnum):
+    """What users see of an operation."""
+
+    PENDING = "PENDING"
+    PREPARING = "PREPARING"
+    FENCING = "FENCING"
+    CUTTING = "CUTTING"
+    SEALING = "SEALING"
+    UPLOADING = "UPLOADING"
+    COMMITTING = "COMMITTING"
+    COMMITTED = "COMMITTED"
+    ABORTED = "ABORTED"
+    PLANNED = "PLANNED"
+    CREATING = "CREATING"
+    RECOVERING = "RECOVERING"
+    VERIFYING = "VERIFYING"
+    PUBLISHING = "PUBLISHING"
+    DONE = "DONE"
+    ROLLING_BACK = "ROLLING_BACK"
+    ROLLED_BACK = "ROLLED_BACK"
+    NEEDS_OPERATOR = "NEEDS_OPERATOR"
+
+
+FINAL_STATES = frozenset(
+    {State.COMMITTED, State.ABORTED, State.DONE, State.ROLLED_BACK, State.NEEDS_OPERATOR}
+)
+
+
+class Failure(Record):
+    """An error as it is kept and shown. `reason` names the kind (see `errors.KINDS`)."""
+
+    reason: str
+    message: str
+    hint: str = ""
+
+
+class Bounds(Record):
+    """How long each step may take, in seconds; every process starts its own clock on the event."""
+
+    prepare_s: float = 30.0
+    drain_s: float = 5.0
+    cut_s: float = 10.0
+    seal_s: float = 10.0
+    upload_s: float = 86400.0
+    stalled_s: float = 600.0
+    create_s: float = 120.0
+    recover_s: float = 86400.0
+    verify_s: float = 600.0
+    publish_s: float = 60.0
+
+
+class Ctl(Record):
+    """The open attempt, at most 4 KiB; the only key agents follow.
+
+    `facts` holds what a successor needs and cannot read elsewhere (skew, drains, digests).
+    """
+
+    kind: Kind = Kind.BACKUP
+    phase: Phase = Phase.IDLE
+    epoch: Epoch = Epoch(0)
+    operation: OperationId = OperationId("")
+    attempt: int = 1
+    bounds: Bounds = Bounds()
+    probe: str = ""  # the nonce in the coordinator's probe object
+    assigned: str = ""  # sha256 over all assignments
+    views: str = ""  # sha256 of the view that all agents agreed on
+    draft: str = ""  # sha256 of the staged document that describes this attempt
+    undrained: tuple[str, ...] = ()  # digests of names are not needed: few, else "*"
+    skew_ms: int = -1
+    cut_at: str = ""  # RFC 3339, UTC, of the coordinator's clock at the put of CUT
+    manifest: str = ""  # sha256 of the staged manifest that COMMIT decided on
+    failure: Failure | None = None
+    nonce: str = ""
+
+
+class ShardTask(Record):
+    """One shard of an agent's assignment.
+
+    Backup: `recipe` is the parent's digest. Restore: `recipe` is what to recover.
+    """
+
+    collection: str
+    shard_id: ShardId
+    peer_id: PeerId
+    recipe: str = ""
+    parent: tuple[str, int, int, str] | None = None  # startup, number_2, counters, uuid
+    tar_sha256: str = ""
+    size_bytes: int = 0
+    count: int | None = None
+
+
+class Member(Record):
+    """`member/<epoch>/<agent>`: who takes part under which token, and with what."""
+
+    session: Token
+    tasks: tuple[ShardTask, ...] = ()
+    assigned: bool = False
+    nonce: str = ""
+
+
+class Session(Record):
+    """`sess/<agent>`, leased. `peers` are the peer ids that the agent's own peer knows."""
+
+    name: AgentName
+    version: str
+    peer_id: PeerId | None = None
+    qdrant_version: str = ""
+    peers: tuple[PeerId, ...] = ()
+    url: str = ""
+    nonce: str = ""
+
+
+class Vote(Record):
+    """`vote/<epoch>/<phase>/<agent>`: `yes` or a failure, and what the phase asks for.
+
+    Order of all lists: that of the member's tasks.
+    """
+
+    session: Token
+    yes: bool
+    failure: Failure | None = None
+    view: str = ""  # sha256 of the canonical view
+    view_object: str = ""  # name of its body among the epoch's probe objects
+    probe: str = ""  # the nonce read from the coordinator's probe object
+    ready: str = ""  # sha256 of the tasks this agent has taken and prepared for
+    numbers: tuple[int | None, ...] = ()
+    incarnation: str = ""  # app.startup of the peer
+    arrivals: int = -1  # recoveries and incoming transfers since then, from telemetry
+    document: str = ""  # sha256 of votes/<epoch>/<agent>/<sha256>.json
+    free_bytes: int = -1
+    nonce: str = ""
+
+
+class Progress(Record):
+    """`progress/<epoch>/<agent>`, leased: for people only."""
+
+    phase: str
+    done_bytes: int = 0
+    total_bytes: int = 0
+    rate: float = 0.0  # bytes a second
+
+
+class Operation(Record):
+    """`op/<id>`: what was asked, and how it ended. Kept for 48 h."""
+
+    id: OperationId
+    kind: Kind
+    state: State
+    request: str  # canonical JSON of the request
+    request_id: str = ""
+    epoch: Epoch = Epoch(0)  # of the newest attempt
+    attempts: int = 0
+    created_at: str = ""
+    ended_at: str = ""
+    failure: Failure | None = None
+    cancelled: bool = False
+    detail: str = ""  # sha256 of a store document with more (restore: its report)
+    nonce: str = ""
+
+
+class Group(Record):
+    """`group/<epoch>`: the decision that this epoch is a group, and the manifest's digest."""
+
+    epoch: Epoch
+    operation: OperationId
+    manifest: Sha256
+    nonce: str = ""
+
+
+class BackupRequest(Record):
+    collections: tuple[str, ...] = ()
+    allow_empty: bool = False
+    require_proven: bool = False
+    attempts: int = 3
+
+
+class RestoreRequest(Record):
+    """`backup` is a group's epoch; `collections` empty means all of the group."""
+
+    backup: Epoch
+    collections: tuple[str, ...] = ()
+
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+R = TypeVar("R")
+
+
+def encode(record: Any) -> bytes:
+    """Canonical JSON of `record`: keys sorted, no spaces. The same value gives the same bytes."""
+    return _encoder.encode(record)
+
+
+def decode(kind: type[R], data: bytes, where: str) -> R:
+    """The record of `kind` in `data`. Raises: Corrupt, naming `where` it lies."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise Corrupt(f"{where} is not a valid {kind.__name__}: {error}") from error
+
+
+def digest_of(record: Any) -> Sha256:
+    """sha256 of the canonical encoding, lower-case hex."""
+    return Sha256(hashlib.sha256(encode(record)).hexdigest())
