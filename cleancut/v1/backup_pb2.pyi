@@ -1,0 +1,186 @@
+import datetime
+
+from cleancut.v1 import common_pb2 as _common_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class BackupState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BACKUP_STATE_UNSPECIFIED: _ClassVar[BackupState]
+    BACKUP_STATE_PREPARING: _ClassVar[BackupState]
+    BACKUP_STATE_FENCING: _ClassVar[BackupState]
+    BACKUP_STATE_CUTTING: _ClassVar[BackupState]
+    BACKUP_STATE_SEALING: _ClassVar[BackupState]
+    BACKUP_STATE_UPLOADING: _ClassVar[BackupState]
+    BACKUP_STATE_COMMITTING: _ClassVar[BackupState]
+    BACKUP_STATE_COMMITTED: _ClassVar[BackupState]
+    BACKUP_STATE_ABORTED: _ClassVar[BackupState]
+
+class Grade(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    GRADE_UNSPECIFIED: _ClassVar[Grade]
+    GRADE_BOUNDED: _ClassVar[Grade]
+    GRADE_QUIET: _ClassVar[Grade]
+    GRADE_FENCED: _ClassVar[Grade]
+BACKUP_STATE_UNSPECIFIED: BackupState
+BACKUP_STATE_PREPARING: BackupState
+BACKUP_STATE_FENCING: BackupState
+BACKUP_STATE_CUTTING: BackupState
+BACKUP_STATE_SEALING: BackupState
+BACKUP_STATE_UPLOADING: BackupState
+BACKUP_STATE_COMMITTING: BackupState
+BACKUP_STATE_COMMITTED: BackupState
+BACKUP_STATE_ABORTED: BackupState
+GRADE_UNSPECIFIED: Grade
+GRADE_BOUNDED: Grade
+GRADE_QUIET: Grade
+GRADE_FENCED: Grade
+
+class ShardEvidence(_message.Message):
+    __slots__ = ("collection", "shard_id", "peer_id", "number_1", "number_2", "quiet", "count")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    SHARD_ID_FIELD_NUMBER: _ClassVar[int]
+    PEER_ID_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_1_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_2_FIELD_NUMBER: _ClassVar[int]
+    QUIET_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    shard_id: int
+    peer_id: int
+    number_1: int
+    number_2: int
+    quiet: bool
+    count: int
+    def __init__(self, collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., peer_id: _Optional[int] = ..., number_1: _Optional[int] = ..., number_2: _Optional[int] = ..., quiet: _Optional[bool] = ..., count: _Optional[int] = ...) -> None: ...
+
+class Evidence(_message.Message):
+    __slots__ = ("grade", "skew_ms", "shards")
+    GRADE_FIELD_NUMBER: _ClassVar[int]
+    SKEW_MS_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    grade: Grade
+    skew_ms: float
+    shards: _containers.RepeatedCompositeFieldContainer[ShardEvidence]
+    def __init__(self, grade: _Optional[_Union[Grade, str]] = ..., skew_ms: _Optional[float] = ..., shards: _Optional[_Iterable[_Union[ShardEvidence, _Mapping]]] = ...) -> None: ...
+
+class BackupBytes(_message.Message):
+    __slots__ = ("protected", "new", "stored")
+    PROTECTED_FIELD_NUMBER: _ClassVar[int]
+    NEW_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    protected: int
+    new: int
+    stored: int
+    def __init__(self, protected: _Optional[int] = ..., new: _Optional[int] = ..., stored: _Optional[int] = ...) -> None: ...
+
+class Backup(_message.Message):
+    __slots__ = ("id", "epoch", "state", "created_at", "cut_at", "ended_at", "collections", "evidence", "bytes", "error", "attempt", "attempts", "progress", "warnings")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    CUT_AT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    epoch: int
+    state: BackupState
+    created_at: _timestamp_pb2.Timestamp
+    cut_at: _timestamp_pb2.Timestamp
+    ended_at: _timestamp_pb2.Timestamp
+    collections: _containers.RepeatedScalarFieldContainer[str]
+    evidence: Evidence
+    bytes: BackupBytes
+    error: _common_pb2.OperationError
+    attempt: int
+    attempts: int
+    progress: _containers.RepeatedCompositeFieldContainer[_common_pb2.AgentProgress]
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[BackupState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cut_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[str]] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., bytes: _Optional[_Union[BackupBytes, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., attempt: _Optional[int] = ..., attempts: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class CreateBackupRequest(_message.Message):
+    __slots__ = ("request_id", "collections", "allow_empty", "require_proven", "attempts")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_EMPTY_FIELD_NUMBER: _ClassVar[int]
+    REQUIRE_PROVEN_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    collections: _containers.RepeatedScalarFieldContainer[str]
+    allow_empty: bool
+    require_proven: bool
+    attempts: int
+    def __init__(self, request_id: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., allow_empty: _Optional[bool] = ..., require_proven: _Optional[bool] = ..., attempts: _Optional[int] = ...) -> None: ...
+
+class CreateBackupResponse(_message.Message):
+    __slots__ = ("backup",)
+    BACKUP_FIELD_NUMBER: _ClassVar[int]
+    backup: Backup
+    def __init__(self, backup: _Optional[_Union[Backup, _Mapping]] = ...) -> None: ...
+
+class GetBackupRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class GetBackupResponse(_message.Message):
+    __slots__ = ("backup",)
+    BACKUP_FIELD_NUMBER: _ClassVar[int]
+    backup: Backup
+    def __init__(self, backup: _Optional[_Union[Backup, _Mapping]] = ...) -> None: ...
+
+class ListBackupsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListBackupsResponse(_message.Message):
+    __slots__ = ("backups", "next_page_token")
+    BACKUPS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    backups: _containers.RepeatedCompositeFieldContainer[Backup]
+    next_page_token: str
+    def __init__(self, backups: _Optional[_Iterable[_Union[Backup, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class WatchBackupRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class WatchBackupResponse(_message.Message):
+    __slots__ = ("backup",)
+    BACKUP_FIELD_NUMBER: _ClassVar[int]
+    backup: Backup
+    def __init__(self, backup: _Optional[_Union[Backup, _Mapping]] = ...) -> None: ...
+
+class CancelBackupRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class CancelBackupResponse(_message.Message):
+    __slots__ = ("backup",)
+    BACKUP_FIELD_NUMBER: _ClassVar[int]
+    backup: Backup
+    def __init__(self, backup: _Optional[_Union[Backup, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,107 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class CoordinatorStatus(_message.Message):
+    __slots__ = ("name", "address", "leader", "version")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    LEADER_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    address: str
+    leader: bool
+    version: str
+    def __init__(self, name: _Optional[str] = ..., address: _Optional[str] = ..., leader: _Optional[bool] = ..., version: _Optional[str] = ...) -> None: ...
+
+class AgentStatus(_message.Message):
+    __slots__ = ("name", "version", "peer_id", "qdrant_version", "phase")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PEER_ID_FIELD_NUMBER: _ClassVar[int]
+    QDRANT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: str
+    peer_id: int
+    qdrant_version: str
+    phase: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., peer_id: _Optional[int] = ..., qdrant_version: _Optional[str] = ..., phase: _Optional[str] = ...) -> None: ...
+
+class OpenOperation(_message.Message):
+    __slots__ = ("id", "kind", "epoch", "phase")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    kind: str
+    epoch: int
+    phase: str
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., epoch: _Optional[int] = ..., phase: _Optional[str] = ...) -> None: ...
+
+class StoreStatus(_message.Message):
+    __slots__ = ("url", "reachable", "groups")
+    URL_FIELD_NUMBER: _ClassVar[int]
+    REACHABLE_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    reachable: bool
+    groups: int
+    def __init__(self, url: _Optional[str] = ..., reachable: _Optional[bool] = ..., groups: _Optional[int] = ...) -> None: ...
+
+class Identity(_message.Message):
+    __slots__ = ("cluster_id", "store_cluster_id", "equal")
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    STORE_CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    EQUAL_FIELD_NUMBER: _ClassVar[int]
+    cluster_id: str
+    store_cluster_id: str
+    equal: bool
+    def __init__(self, cluster_id: _Optional[str] = ..., store_cluster_id: _Optional[str] = ..., equal: _Optional[bool] = ...) -> None: ...
+
+class ClusterStatus(_message.Message):
+    __slots__ = ("cluster", "leader", "coordinators", "agents", "open_operation", "store", "identity", "warnings")
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    LEADER_FIELD_NUMBER: _ClassVar[int]
+    COORDINATORS_FIELD_NUMBER: _ClassVar[int]
+    AGENTS_FIELD_NUMBER: _ClassVar[int]
+    OPEN_OPERATION_FIELD_NUMBER: _ClassVar[int]
+    STORE_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    cluster: str
+    leader: str
+    coordinators: _containers.RepeatedCompositeFieldContainer[CoordinatorStatus]
+    agents: _containers.RepeatedCompositeFieldContainer[AgentStatus]
+    open_operation: OpenOperation
+    store: StoreStatus
+    identity: Identity
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, cluster: _Optional[str] = ..., leader: _Optional[str] = ..., coordinators: _Optional[_Iterable[_Union[CoordinatorStatus, _Mapping]]] = ..., agents: _Optional[_Iterable[_Union[AgentStatus, _Mapping]]] = ..., open_operation: _Optional[_Union[OpenOperation, _Mapping]] = ..., store: _Optional[_Union[StoreStatus, _Mapping]] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetStatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetStatusResponse(_message.Message):
+    __slots__ = ("status",)
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    status: ClusterStatus
+    def __init__(self, status: _Optional[_Union[ClusterStatus, _Mapping]] = ...) -> None: ...
+
+class AdoptRequest(_message.Message):
+    __slots__ = ("request_id",)
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    def __init__(self, request_id: _Optional[str] = ...) -> None: ...
+
+class AdoptResponse(_message.Message):
+    __slots__ = ("identity",)
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    identity: Identity
+    def __init__(self, identity: _Optional[_Union[Identity, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,207 @@
+import datetime
+
+from cleancut.v1 import common_pb2 as _common_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class RestoreState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RESTORE_STATE_UNSPECIFIED: _ClassVar[RestoreState]
+    RESTORE_STATE_PLANNED: _ClassVar[RestoreState]
+    RESTORE_STATE_PREPARING: _ClassVar[RestoreState]
+    RESTORE_STATE_CREATING: _ClassVar[RestoreState]
+    RESTORE_STATE_RECOVERING: _ClassVar[RestoreState]
+    RESTORE_STATE_VERIFYING: _ClassVar[RestoreState]
+    RESTORE_STATE_PUBLISHING: _ClassVar[RestoreState]
+    RESTORE_STATE_DONE: _ClassVar[RestoreState]
+    RESTORE_STATE_ROLLING_BACK: _ClassVar[RestoreState]
+    RESTORE_STATE_ROLLED_BACK: _ClassVar[RestoreState]
+    RESTORE_STATE_NEEDS_OPERATOR: _ClassVar[RestoreState]
+RESTORE_STATE_UNSPECIFIED: RestoreState
+RESTORE_STATE_PLANNED: RestoreState
+RESTORE_STATE_PREPARING: RestoreState
+RESTORE_STATE_CREATING: RestoreState
+RESTORE_STATE_RECOVERING: RestoreState
+RESTORE_STATE_VERIFYING: RestoreState
+RESTORE_STATE_PUBLISHING: RestoreState
+RESTORE_STATE_DONE: RestoreState
+RESTORE_STATE_ROLLING_BACK: RestoreState
+RESTORE_STATE_ROLLED_BACK: RestoreState
+RESTORE_STATE_NEEDS_OPERATOR: RestoreState
+
+class RestoredCollection(_message.Message):
+    __slots__ = ("name", "published_as", "shards", "counts_equal", "replicas_active")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_AS_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_EQUAL_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    published_as: str
+    shards: int
+    counts_equal: bool
+    replicas_active: bool
+    def __init__(self, name: _Optional[str] = ..., published_as: _Optional[str] = ..., shards: _Optional[int] = ..., counts_equal: _Optional[bool] = ..., replicas_active: _Optional[bool] = ...) -> None: ...
+
+class Restore(_message.Message):
+    __slots__ = ("id", "backup_id", "backup_epoch", "state", "created_at", "ended_at", "collections", "error", "progress", "warnings")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
+    BACKUP_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    backup_id: str
+    backup_epoch: int
+    state: RestoreState
+    created_at: _timestamp_pb2.Timestamp
+    ended_at: _timestamp_pb2.Timestamp
+    collections: _containers.RepeatedCompositeFieldContainer[RestoredCollection]
+    error: _common_pb2.OperationError
+    progress: _containers.RepeatedCompositeFieldContainer[_common_pb2.AgentProgress]
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., state: _Optional[_Union[RestoreState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[_Union[RestoredCollection, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class PlannedCollection(_message.Message):
+    __slots__ = ("name", "published_as", "shards", "replicas", "size_bytes")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_AS_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    published_as: str
+    shards: int
+    replicas: int
+    size_bytes: int
+    def __init__(self, name: _Optional[str] = ..., published_as: _Optional[str] = ..., shards: _Optional[int] = ..., replicas: _Optional[int] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+
+class PlannedPeer(_message.Message):
+    __slots__ = ("peer_id", "agent", "shards_max", "size_bytes_max", "free_bytes")
+    PEER_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_MAX_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
+    FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    peer_id: int
+    agent: str
+    shards_max: int
+    size_bytes_max: int
+    free_bytes: int
+    def __init__(self, peer_id: _Optional[int] = ..., agent: _Optional[str] = ..., shards_max: _Optional[int] = ..., size_bytes_max: _Optional[int] = ..., free_bytes: _Optional[int] = ...) -> None: ...
+
+class RestorePlan(_message.Message):
+    __slots__ = ("backup_id", "backup_epoch", "collections", "peers", "source_version", "target_version", "warnings", "obstacles")
+    BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
+    BACKUP_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
+    PEERS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TARGET_VERSION_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    OBSTACLES_FIELD_NUMBER: _ClassVar[int]
+    backup_id: str
+    backup_epoch: int
+    collections: _containers.RepeatedCompositeFieldContainer[PlannedCollection]
+    peers: _containers.RepeatedCompositeFieldContainer[PlannedPeer]
+    source_version: str
+    target_version: str
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    obstacles: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., collections: _Optional[_Iterable[_Union[PlannedCollection, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PlannedPeer, _Mapping]]] = ..., source_version: _Optional[str] = ..., target_version: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., obstacles: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class PlanRestoreRequest(_message.Message):
+    __slots__ = ("backup_id", "collections")
+    BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
+    COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
+    backup_id: str
+    collections: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, backup_id: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class PlanRestoreResponse(_message.Message):
+    __slots__ = ("plan",)
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    plan: RestorePlan
+    def __init__(self, plan: _Optional[_Union[RestorePlan, _Mapping]] = ...) -> None: ...
+
+class StartRestoreRequest(_message.Message):
+    __slots__ = ("request_id", "backup_id", "collections", "confirmed")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
+    COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMED_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    backup_id: str
+    collections: _containers.RepeatedScalarFieldContainer[str]
+    confirmed: bool
+    def __init__(self, request_id: _Optional[str] = ..., backup_id: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., confirmed: _Optional[bool] = ...) -> None: ...
+
+class StartRestoreResponse(_message.Message):
+    __slots__ = ("restore",)
+    RESTORE_FIELD_NUMBER: _ClassVar[int]
+    restore: Restore
+    def __init__(self, restore: _Optional[_Union[Restore, _Mapping]] = ...) -> None: ...
+
+class GetRestoreRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class GetRestoreResponse(_message.Message):
+    __slots__ = ("restore",)
+    RESTORE_FIELD_NUMBER: _ClassVar[int]
+    restore: Restore
+    def __init__(self, restore: _Optional[_Union[Restore, _Mapping]] = ...) -> None: ...
+
+class ListRestoresRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListRestoresResponse(_message.Message):
+    __slots__ = ("restores", "next_page_token")
+    RESTORES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    restores: _containers.RepeatedCompositeFieldContainer[Restore]
+    next_page_token: str
+    def __init__(self, restores: _Optional[_Iterable[_Union[Restore, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class WatchRestoreRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class WatchRestoreResponse(_message.Message):
+    __slots__ = ("restore",)
+    RESTORE_FIELD_NUMBER: _ClassVar[int]
+    restore: Restore
+    def __init__(self, restore: _Optional[_Union[Restore, _Mapping]] = ...) -> None: ...
+
+class CancelRestoreRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class CancelRestoreResponse(_message.Message):
+    __slots__ = ("restore",)
+    RESTORE_FIELD_NUMBER: _ClassVar[int]
+    restore: Restore
+    def __init__(self, restore: _Optional[_Union[Restore, _Mapping]] = ...) -> None: ...
