@@ -14,7 +14,7 @@ from __future__ import annotations
 from cleancut.records import Record
 
 
-class Reading(Record):
+class Reading(Record, frozen=True):
     """A shard's number with what it means something within.
 
     `incarnation`: app.startup of the peer. `arrivals`: recoveries, uploads and incoming transfers

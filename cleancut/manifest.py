@@ -18,7 +18,7 @@ from cleancut.records import Record, decode
 FORMAT = 1
 
 
-class ShardEntry(Record):
+class ShardEntry(Record, frozen=True):
     """One shard of the group. `recipe` names its tar; sizes in bytes.
 
     `count` is exact, and kept for quiet shards only (None: unknown).
@@ -46,7 +46,7 @@ class ShardEntry(Record):
         return is_quiet(self.first, self.second, drained=self.drained)
 
 
-class CollectionEntry(Record):
+class CollectionEntry(Record, frozen=True):
     """What Qdrant keeps of a collection outside its shards, as raw JSON of its answers."""
 
     name: str
@@ -57,7 +57,7 @@ class CollectionEntry(Record):
     aliases: tuple[str, ...] = ()
 
 
-class ClusterEntry(Record):
+class ClusterEntry(Record, frozen=True):
     """The cluster as it was: for people and for the restore's plan, never to map shards by."""
 
     qdrant_version: str
@@ -65,7 +65,7 @@ class ClusterEntry(Record):
     metadata: dict[str, Any]
 
 
-class Manifest(Record):
+class Manifest(Record, frozen=True):
     """A group. `cut_at` is RFC 3339 UTC, of the coordinator's clock at the put of CUT."""
 
     format: int

@@ -71,7 +71,7 @@ FINAL_STATES = frozenset(
 )
 
 
-class Failure(Record):
+class Failure(Record, frozen=True):
     """An error as it is kept and shown. `reason` names the kind (see `errors.KINDS`)."""
 
     reason: str
@@ -79,7 +79,7 @@ class Failure(Record):
     hint: str = ""
 
 
-class Bounds(Record):
+class Bounds(Record, frozen=True):
     """How long each step may take, in seconds; every process starts its own clock on the event."""
 
     prepare_s: float = 30.0
@@ -94,7 +94,7 @@ class Bounds(Record):
     publish_s: float = 60.0
 
 
-class Ctl(Record):
+class Ctl(Record, frozen=True):
     """The open attempt, at most 4 KiB; the only key agents follow.
 
     `facts` holds what a successor needs and cannot read elsewhere (skew, drains, digests).
@@ -110,7 +110,7 @@ class Ctl(Record):
     assigned: str = ""  # sha256 over all assignments
     views: str = ""  # sha256 of the view that all agents agreed on
     draft: str = ""  # sha256 of the staged document that describes this attempt
-    undrained: tuple[str, ...] = ()  # digests of names are not needed: few, else "*"
+    undrained: tuple[int, ...] = ()  # indexes into the draft's collections
     skew_ms: int = -1
     cut_at: str = ""  # RFC 3339, UTC, of the coordinator's clock at the put of CUT
     manifest: str = ""  # sha256 of the staged manifest that COMMIT decided on
@@ -118,7 +118,7 @@ class Ctl(Record):
     nonce: str = ""
 
 
-class ShardTask(Record):
+class ShardTask(Record, frozen=True):
     """One shard of an agent's assignment.
 
     Backup: `recipe` is the parent's digest. Restore: `recipe` is what to recover.
@@ -134,7 +134,7 @@ class ShardTask(Record):
     count: int | None = None
 
 
-class Member(Record):
+class Member(Record, frozen=True):
     """`member/<epoch>/<agent>`: who takes part under which token, and with what."""
 
     session: Token
@@ -143,7 +143,7 @@ class Member(Record):
     nonce: str = ""
 
 
-class Session(Record):
+class Session(Record, frozen=True):
     """`sess/<agent>`, leased. `peers` are the peer ids that the agent's own peer knows."""
 
     name: AgentName
@@ -155,7 +155,7 @@ class Session(Record):
     nonce: str = ""
 
 
-class Vote(Record):
+class Vote(Record, frozen=True):
     """`vote/<epoch>/<phase>/<agent>`: `yes` or a failure, and what the phase asks for.
 
     Order of all lists: that of the member's tasks.
@@ -176,7 +176,7 @@ class Vote(Record):
     nonce: str = ""
 
 
-class Progress(Record):
+class Progress(Record, frozen=True):
     """`progress/<epoch>/<agent>`, leased: for people only."""
 
     phase: str
@@ -185,7 +185,7 @@ class Progress(Record):
     rate: float = 0.0  # bytes a second
 
 
-class Operation(Record):
+class Operation(Record, frozen=True):
     """`op/<id>`: what was asked, and how it ended. Kept for 48 h."""
 
     id: OperationId
@@ -203,7 +203,7 @@ class Operation(Record):
     nonce: str = ""
 
 
-class Group(Record):
+class Group(Record, frozen=True):
     """`group/<epoch>`: the decision that this epoch is a group, and the manifest's digest."""
 
     epoch: Epoch
@@ -212,14 +212,14 @@ class Group(Record):
     nonce: str = ""
 
 
-class BackupRequest(Record):
+class BackupRequest(Record, frozen=True):
     collections: tuple[str, ...] = ()
     allow_empty: bool = False
     require_proven: bool = False
     attempts: int = 3
 
 
-class RestoreRequest(Record):
+class RestoreRequest(Record, frozen=True):
     """`backup` is a group's epoch; `collections` empty means all of the group."""
 
     backup: Epoch

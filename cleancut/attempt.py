@@ -1,0 +1,78 @@
+"""What the coordinator's two machines have in common: one attempt that holds ctl, phase by phase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from msgspec.structs import replace
+
+from cleancut.ids import AgentName
+from cleancut.phases import CLOSED
+from cleancut.records import Bounds, Ctl, Member, Operation, Phase, State, Vote
+from cleancut.steps import Command, Effect, Persist, Run
+
+
+class Attempt:
+    """The state of one attempt, and the only ways in which it changes.
+
+    At most one effect runs at a time (`waiting`); `again` is repeated at the next tick.
+    """
+
+    transitions: ClassVar[Mapping[tuple[Phase, Phase], str]]
+    state_of: ClassVar[Mapping[Phase, State]]
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
+        self.ctl = Ctl()
+        self.operation: Operation | None = None
+        self.members: dict[AgentName, Member] = {}
+        self.votes: dict[tuple[str, AgentName], Vote] = {}
+        self.reset(0.0)
+
+    def reset(self, now_s: float) -> None:
+        """Forgets what only lived in memory."""
+        self.phase_began_s, self.deadline_s, self.stalled_s = now_s, now_s, now_s
+        self.waiting: Effect | None = None
+        self.again: Effect | None = None
+
+    @property
+    def idle(self) -> bool:
+        """True when another operation may begin."""
+        return self.ctl.phase in CLOSED and self.waiting is None and self.again is None
+
+    def run(self, effect: Effect) -> Run:
+        """Starts `effect`; its answer is the next `Done` or `Failed` that counts."""
+        assert self.waiting is None, "one effect at a time"
+        self.waiting = effect
+        return Run(effect)
+
+    def moved(self, phase: Phase, **facts: Any) -> Ctl:
+        """The ctl of the next phase. Asserts that the table knows the way."""
+        assert (self.ctl.phase, phase) in self.transitions, f"{self.ctl.phase} to {phase}"
+        return replace(self.ctl, phase=phase, **facts)
+
+    def move(self, phase: Phase, now_s: float, **facts: Any) -> list[Command]:
+        """Goes to `phase`, with the state that users see, and starts its clocks."""
+        assert self.operation is not None
+        self.ctl = self.moved(phase, **facts)
+        self.operation = replace(self.operation, state=self.state_of[phase])
+        self.start_clocks(now_s)
+        return [Persist(self.ctl, self.operation)]
+
+    def start_clocks(self, now_s: float) -> None:
+        """The bounds of the present phase, counted from now."""
+        bounds = self.ctl.bounds
+        bound_s = {
+            Phase.PREPARE: bounds.prepare_s,
+            Phase.CUT: bounds.cut_s + bounds.drain_s,
+            Phase.SEAL: bounds.seal_s,
+            Phase.UPLOAD: bounds.upload_s,
+            Phase.CREATE: bounds.create_s,
+            Phase.RECOVER: bounds.recover_s,
+            Phase.VERIFY: bounds.verify_s,
+            Phase.PUBLISH: bounds.publish_s,
+        }
+        self.phase_began_s = now_s
+        self.deadline_s = now_s + bound_s.get(self.ctl.phase, float("inf"))
+        self.stalled_s = now_s + bounds.stalled_s

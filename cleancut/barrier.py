@@ -1,0 +1,311 @@
+"""The coordinator's machine of a backup: prepare, cut, seal, upload, commit -- or abort.
+
+Everything a successor needs is in what `Persist` wrote, so a crash at any line is just another
+`Took`. No I/O, no clock: time is an argument.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from cleancut.attempt import Attempt
+from cleancut.phases import (
+    CLOSED,
+    NEEDS_SESSIONS,
+    PERMANENT,
+    STATE_OF,
+    TRANSITIONS,
+    Assign,
+    Assigned,
+    Drain,
+    Drained,
+    Probe,
+    Publish,
+    Stage,
+)
+from cleancut.records import (
+    BackupRequest,
+    Ctl,
+    Failure,
+    Member,
+    Phase,
+    State,
+    decode,
+    digest_of,
+)
+from cleancut.steps import (
+    Began,
+    Cancelled,
+    Command,
+    Decide,
+    Done,
+    Event,
+    Failed,
+    Persist,
+    Progressed,
+    Seen,
+    SessionMoved,
+    Stop,
+    Tick,
+    Took,
+    Voted,
+)
+from cleancut.tally import all_ready, counts, grade, overdue, told_by, yes_of_all
+
+
+class Barrier(Attempt):
+    """One machine a leader's term; rebuilt by `Took`, started by `Began`."""
+
+    transitions = TRANSITIONS
+    state_of = STATE_OF
+
+    def _forget(self, now_s: float) -> None:
+        self.reset(now_s)
+        self._opening: Ctl | None = None
+        self._draft: Assigned | None = None
+        self._agreed_view = ""
+        self._undrained: frozenset[int] = frozenset()
+        self._skew_ms = -1
+
+    def step(self, event: Event, now_s: float) -> list[Command]:
+        """What to do about `event`, in order."""
+        match event:
+            case Took():
+                return self._took(event, now_s)
+            case Began():
+                return self._began(event, now_s)
+            case Voted():
+                return self._voted(event, now_s)
+            case SessionMoved():
+                return self._session_moved(event)
+            case Progressed():
+                self.stalled_s = now_s + self.ctl.bounds.stalled_s
+                return []
+            case Cancelled():
+                return self._cancelled()
+            case Done():
+                return self._done(event, now_s) if event.effect == self.waiting else []
+            case Failed():
+                return self._failed(event) if event.effect == self.waiting else []
+            case Tick():
+                return self._tick(now_s)
+            case Seen():
+                raise AssertionError("agents read ctl, coordinators write it")
+
+    # Beginning and taking over
+
+    def _began(self, event: Began, now_s: float) -> list[Command]:
+        assert self.idle, "an operation began while another holds ctl"
+        self._forget(now_s)
+        attempts = event.operation.attempts + 1
+        self.operation = replace(event.operation, epoch=event.epoch, attempts=attempts)
+        self.votes = {}
+        self.members = {name: Member(session=token) for name, (token, _) in event.sessions.items()}
+        if not self.members:
+            hint = "start cleancut-agent beside each Qdrant peer"
+            return self._abort(
+                Failure(reason="REFUSED", message="no agent is connected", hint=hint)
+            )
+        self._opening = Ctl(
+            phase=Phase.PREPARE,
+            epoch=event.epoch,
+            operation=event.operation.id,
+            attempt=attempts,
+            bounds=self.bounds,
+            probe=event.nonce,
+        )
+        return [self.run(Probe(event.epoch, event.nonce))]
+
+    def _took(self, event: Took, now_s: float) -> list[Command]:
+        self._forget(now_s)
+        self.ctl, self.operation = event.ctl, event.operation
+        self.members, self.votes = dict(event.members), dict(event.votes)
+        match self.ctl.phase:
+            case Phase.PREPARE | Phase.FENCE | Phase.CUT | Phase.SEAL:
+                message = "the leading coordinator changed before all was cut"
+                return self._abort(Failure(reason="UNAVAILABLE", message=message))
+            case Phase.UPLOAD:
+                self.start_clocks(now_s)
+                return self._uploaded()
+            case Phase.COMMIT:
+                return [self.run(Publish(self.ctl.epoch, self.ctl.manifest))]
+            case _:
+                return []
+
+    # Votes
+
+    def _voted(self, event: Voted, now_s: float) -> list[Command]:
+        member = self.members.get(event.agent)
+        if event.epoch != self.ctl.epoch or member is None or not counts(event, member):
+            return []
+        self.votes[event.phase, event.agent] = event.vote
+        if event.phase != self.ctl.phase.value:
+            return []
+        if not event.vote.yes:
+            return self._abort(told_by(event.agent, event.vote.failure))
+        match self.ctl.phase:
+            case Phase.PREPARE:
+                return self._prepared()
+            case Phase.CUT:
+                return self._cut(now_s)
+            case Phase.SEAL:
+                return self._sealed(now_s)
+            case Phase.UPLOAD:
+                return self._uploaded()
+            case _:
+                return []
+
+    def _prepared(self) -> list[Command]:
+        votes = yes_of_all(Phase.PREPARE, self.members, self.votes)
+        if votes is None or self.waiting is not None or len({vote.view for vote in votes}) != 1:
+            return []  # a change may still be on its way to some peer: the agents look again
+        if self._draft is None or votes[0].view != self._agreed_view:
+            self._agreed_view = votes[0].view
+            names, request = tuple(sorted(self.members)), self._request()
+            return [self.run(Assign(self.ctl.epoch, votes[0].view_object, names, request))]
+        if not all_ready(self._agreed_view, self.members, self.votes):
+            return []
+        return [self.run(Drain(self.ctl.epoch, self._draft.draft, 1))]
+
+    def _cut(self, now_s: float) -> list[Command]:
+        if yes_of_all(Phase.CUT, self.members, self.votes) is None or self.waiting is not None:
+            return []
+        self._skew_ms = max(1, round((now_s - self.phase_began_s) * 1000))
+        return [self.run(Drain(self.ctl.epoch, self.ctl.draft, 2))]
+
+    def _sealed(self, now_s: float) -> list[Command]:
+        votes = yes_of_all(Phase.SEAL, self.members, self.votes)
+        if votes is None:
+            return []
+        if {vote.view for vote in votes} != {self.ctl.views}:
+            message = "the cluster changed during the backup: a shard, an alias or a schema"
+            return self._abort(Failure(reason="UNAVAILABLE", message=message))
+        if self._request().require_proven and self._is_bounded():
+            message = "writes were applied between the two readings, so nothing is proven"
+            hint = "retry in a quieter moment, or allow a bounded group"
+            return self._abort(Failure(reason="NOT_PROVEN", message=message, hint=hint))
+        return self.move(Phase.UPLOAD, now_s)
+
+    def _is_bounded(self) -> bool:
+        assert self._draft is not None, "SEAL is aborted by a takeover"
+        names = enumerate(self._draft.collections)
+        drained = {name: index not in self.ctl.undrained for index, name in names}
+        return grade(self.members, self.votes, drained) == "bounded"
+
+    def _uploaded(self) -> list[Command]:
+        votes = yes_of_all(Phase.UPLOAD, self.members, self.votes)
+        if votes is None or self.waiting is not None:
+            return []
+        documents = {name: self.votes[Phase.UPLOAD.value, name].document for name in self.members}
+        return [self.run(Stage(self.ctl.epoch, self.ctl, tuple(sorted(documents.items()))))]
+
+    # Sessions and time
+
+    def _session_moved(self, event: SessionMoved) -> list[Command]:
+        member = self.members.get(event.agent)
+        if member is None or member.session == event.token:
+            return []
+        if self.ctl.phase not in NEEDS_SESSIONS and self._opening is None:
+            return []
+        message = "lost its session before all was cut and read"
+        return self._abort(told_by(event.agent, Failure(reason="UNAVAILABLE", message=message)))
+
+    def _tick(self, now_s: float) -> list[Command]:
+        if self.again is not None:
+            effect, self.again = self.again, None
+            return [self.run(effect)]
+        if self.ctl.phase in CLOSED or self.ctl.phase is Phase.COMMIT:
+            return []
+        if now_s >= self.deadline_s:
+            return self._abort(overdue(self.ctl.phase, self.members, self.votes))
+        if self.ctl.phase is Phase.UPLOAD and now_s >= self.stalled_s:
+            message = f"no upload made progress for {self.ctl.bounds.stalled_s:.0f} s"
+            return self._abort(Failure(reason="TIMED_OUT", message=message))
+        return []
+
+    def _cancelled(self) -> list[Command]:
+        if self.ctl.phase is Phase.COMMIT or (self.ctl.phase in CLOSED and self._opening is None):
+            return []
+        return self._abort(Failure(reason="CANCELLED", message="cancelled on request"))
+
+    # Answers of effects
+
+    def _done(self, event: Done, now_s: float) -> list[Command]:
+        effect, self.waiting = self.waiting, None
+        match effect:
+            case Probe():
+                return self._opened(now_s)
+            case Assign():
+                return self._assigned(event.result)
+            case Drain(round=1):
+                return self._drained(event.result, now_s)
+            case Drain():
+                undrained = tuple(sorted(self._undrained | set(event.result.undrained)))
+                return self.move(Phase.SEAL, now_s, undrained=undrained, skew_ms=self._skew_ms)
+            case Stage():
+                self.ctl = self.moved(Phase.COMMIT, manifest=event.result)
+                voters = tuple(sorted(self.members))
+                publish = Publish(self.ctl.epoch, event.result)
+                return [Decide(self.ctl, Phase.UPLOAD.value, voters), self.run(publish)]
+            case Publish():
+                return self.move(Phase.IDLE, now_s)
+            case None:
+                raise AssertionError("an answer that nobody waits for")
+
+    def _failed(self, event: Failed) -> list[Command]:
+        effect, self.waiting = self.waiting, None
+        if isinstance(effect, Publish):
+            self.again = effect  # the group is decided: repeated at every tick until it is done
+            return []
+        return self._abort(event.failure)
+
+    def _opened(self, now_s: float) -> list[Command]:
+        assert self._opening is not None
+        assert self.operation is not None
+        self.ctl, self._opening = self._opening, None
+        self.start_clocks(now_s)
+        self.operation = replace(self.operation, state=State.PREPARING)
+        return [Persist(self.ctl, self.operation, dict(self.members))]
+
+    def _assigned(self, draft: Assigned) -> list[Command]:
+        self._draft = draft
+        self.members = {
+            name: replace(member, tasks=draft.tasks[name], assigned=True)
+            for name, member in self.members.items()
+        }
+        return [Persist(members=dict(self.members)), *self._prepared()]
+
+    def _drained(self, result: Drained, now_s: float) -> list[Command]:
+        ready = all_ready(self._agreed_view, self.members, self.votes)
+        if self._draft is None or not ready:
+            return self._prepared()  # something moved while the drain ran
+        self._undrained = frozenset(result.undrained)
+        return self.move(
+            Phase.CUT,
+            now_s,
+            cut_at=result.at,
+            draft=self._draft.draft,
+            views=self._agreed_view,
+            assigned=digest_of({str(name): m.tasks for name, m in self.members.items()}),
+        )
+
+    # Writing
+
+    def _abort(self, failure: Failure) -> list[Command]:
+        """Ends the attempt. What can be repeated becomes pending again, as a new epoch."""
+        assert self.operation is not None
+        self.waiting, self.again, opened = None, None, self.ctl.phase not in CLOSED
+        self._opening = None
+        again = (
+            failure.reason not in PERMANENT and self.operation.attempts < self._request().attempts
+        )
+        state = State.PENDING if again else State.ABORTED
+        self.operation = replace(self.operation, state=state, failure=failure)
+        if not opened:
+            return [Persist(operation=self.operation)]
+        self.ctl = self.moved(Phase.ABORT, failure=failure)
+        return [Persist(self.ctl, self.operation), Stop(self.ctl.epoch)]
+
+    def _request(self) -> BackupRequest:
+        assert self.operation is not None
+        return decode(BackupRequest, self.operation.request.encode(), "the operation's request")

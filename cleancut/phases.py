@@ -1,0 +1,103 @@
+"""The backup's phases as data, and the work that its machine asks of the coordinator's shell.
+
+`TRANSITIONS` is all there is: the machine asserts that it only goes these ways, and
+ARCHITECTURE's diagram is generated from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cleancut.ids import AgentName, Epoch
+from cleancut.records import BackupRequest, Ctl, Phase, ShardTask, State
+
+TRANSITIONS: dict[tuple[Phase, Phase], str] = {
+    (Phase.IDLE, Phase.PREPARE): "an operation gets its turn",
+    (Phase.ABORT, Phase.PREPARE): "an operation gets its turn",
+    (Phase.PREPARE, Phase.CUT): "views agree, all are ready, drained",
+    (Phase.CUT, Phase.SEAL): "all have cut, drained again",
+    (Phase.SEAL, Phase.UPLOAD): "all read again, views unchanged",
+    (Phase.UPLOAD, Phase.COMMIT): "all is stored, the group is decided",
+    (Phase.COMMIT, Phase.IDLE): "the manifest is published",
+    (Phase.PREPARE, Phase.ABORT): "a no, a bound, a lost session or leader",
+    (Phase.CUT, Phase.ABORT): "a no, a bound, a lost session or leader",
+    (Phase.SEAL, Phase.ABORT): "a no, a bound, a lost session, views moved, not proven",
+    (Phase.UPLOAD, Phase.ABORT): "a no or a bound",
+}
+"""Every change of phase of a backup, with its cause; ARCHITECTURE's diagram is made from it."""
+
+STATE_OF = {
+    Phase.PREPARE: State.PREPARING,
+    Phase.CUT: State.CUTTING,
+    Phase.SEAL: State.SEALING,
+    Phase.UPLOAD: State.UPLOADING,
+    Phase.COMMIT: State.COMMITTING,
+    Phase.IDLE: State.COMMITTED,
+}
+NEEDS_SESSIONS = frozenset({Phase.PREPARE, Phase.CUT, Phase.SEAL})
+PERMANENT = frozenset({"INVALID", "NOT_FOUND", "REFUSED", "DENIED", "CANCELLED"})
+CLOSED = frozenset({Phase.IDLE, Phase.ABORT})
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Write the coordinator's probe object, so that agents prove to use the same store."""
+
+    epoch: Epoch
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Read the agreed view, configs and parents; stage the draft. Result: `Assigned`."""
+
+    epoch: Epoch
+    view_object: str
+    members: tuple[AgentName, ...]
+    request: BackupRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Drain every collection of the draft once. Result: `Drained`. Round 1 before CUT, then 2."""
+
+    epoch: Epoch
+    draft: str
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Build and store the manifest from the draft and the votes' documents. Result: its sha256."""
+
+    epoch: Epoch
+    ctl: Ctl
+    documents: tuple[tuple[AgentName, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Copy the staged manifest to its place in the catalog and read it back. Repeatable."""
+
+    epoch: Epoch
+    manifest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """The staged draft's sha256, its collections in order, and each member's shards."""
+
+    draft: str
+    collections: tuple[str, ...]
+    tasks: dict[AgentName, tuple[ShardTask, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """`undrained`: indexes of collections whose drain did not answer. `at`: RFC 3339 UTC."""
+
+    undrained: tuple[int, ...]
+    at: str
+
+
+BarrierEffect = Probe | Assign | Drain | Stage | Publish

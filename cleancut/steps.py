@@ -1,0 +1,143 @@
+"""The vocabulary that the four machines share: events that go in, commands that come out.
+
+A machine is a class with `step(event, now_s) -> list[Command]`. Commands are carried out in order;
+what follows a `Persist` or `Decide` happens only once it was applied, and a refused one ends the
+machine (somebody newer is in charge). Effects answer later, with `Done` or `Failed`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from cleancut.ids import AgentName, Epoch, Token
+from cleancut.records import Ctl, Failure, Member, Operation, Session, Vote
+
+
+class Effect(Protocol):
+    """Work for a shell. Its class says what to do; `epoch` lets a late answer be told apart."""
+
+    @property
+    def epoch(self) -> Epoch: ...
+
+
+# Events
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """An operation gets its turn as attempt `epoch`. `sessions` are the live agents."""
+
+    operation: Operation
+    epoch: Epoch
+    nonce: str
+    sessions: dict[AgentName, tuple[Token, Session]]
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """This coordinator has become leader and read what its predecessor left."""
+
+    ctl: Ctl
+    operation: Operation | None
+    members: dict[AgentName, Member]
+    votes: dict[tuple[str, AgentName], Vote]
+
+
+@dataclass(frozen=True, slots=True)
+class Voted:
+    agent: AgentName
+    epoch: Epoch
+    phase: str
+    vote: Vote
+
+
+@dataclass(frozen=True, slots=True)
+class SessionMoved:
+    """An agent's session ended (`token` None) or began anew."""
+
+    agent: AgentName
+    token: Token | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """An agent reported that bytes moved."""
+
+    agent: AgentName
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A user asked to stop the open operation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An agent read `ctl`, and its own member record of that epoch if it has one."""
+
+    ctl: Ctl
+    member: Member | None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    effect: Effect
+    result: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    effect: Effect
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed. Arrives at least once a second."""
+
+
+Event = Began | Took | Voted | SessionMoved | Progressed | Cancelled | Seen | Done | Failed | Tick
+
+# Commands
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """One guarded write: the new `ctl` if given, the operation, and members."""
+
+    ctl: Ctl | None = None
+    operation: Operation | None = None
+    members: dict[AgentName, Member] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """The commit: `ctl` and the group, guarded by all votes of `phase` being there, unchanged."""
+
+    ctl: Ctl
+    phase: str
+    voters: tuple[AgentName, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """An agent's vote, guarded by its session and by the `ctl` that it answers."""
+
+    phase: str
+    vote: Vote
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Cancel every running effect of `epoch` and wait until it has ended."""
+
+    epoch: Epoch
+
+
+Command = Persist | Decide | Run | Cast | Stop

@@ -1,0 +1,72 @@
+"""Counting votes: pure leaves of the machines' decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from cleancut.evidence import Reading, grade_of, is_quiet
+from cleancut.ids import AgentName
+from cleancut.records import Failure, Member, Phase, Vote, digest_of
+from cleancut.steps import Voted
+
+Members = Mapping[AgentName, Member]
+Votes = Mapping[tuple[str, AgentName], Vote]
+
+
+def counts(event: Voted, member: Member) -> bool:
+    """Only a vote under the member's own token counts; but the end of an upload may be told by a
+    restarted agent, whose journal then holds this epoch's finished capture."""
+    return event.vote.session == member.session or event.phase == Phase.UPLOAD.value
+
+
+def yes_of_all(phase: Phase, members: Members, votes: Votes) -> list[Vote] | None:
+    """The yes of every member in `phase`, in the order of names; None if one is missing."""
+    found = [votes.get((phase.value, name)) for name in sorted(members)]
+    given = [vote for vote in found if vote is not None and vote.yes]
+    return given if len(given) == len(members) else None
+
+
+def all_ready(view: str, members: Members, votes: Votes) -> bool:
+    """True if all see `view` and each has prepared for exactly the tasks it was given."""
+    given = yes_of_all(Phase.PREPARE, members, votes)
+    if given is None:
+        return False
+    wanted = [digest_of(members[name].tasks) for name in sorted(members)]
+    return all(vote.view == view for vote in given) and [vote.ready for vote in given] == wanted
+
+
+def grade(members: Members, votes: Votes, drained: Mapping[str, bool]) -> str:
+    """The grade that the group will have, from the votes of CUT and SEAL."""
+    quiet: list[bool] = []
+    for name, member in members.items():
+        cut, seal = votes[Phase.CUT.value, name], votes[Phase.SEAL.value, name]
+        for task, first, second in zip(member.tasks, cut.numbers, seal.numbers, strict=True):
+            pair = _reading(first, cut), _reading(second, seal)
+            quiet.append(is_quiet(*pair, drained=drained[task.collection]))
+    return grade_of(quiet, fenced=False)
+
+
+def _reading(number: int | None, vote: Vote) -> Reading:
+    return Reading(number=number, incarnation=vote.incarnation, arrivals=vote.arrivals)
+
+
+def overdue(phase: Phase, members: Members, votes: Votes) -> Failure:
+    """What to say when the bound of `phase` is over."""
+    missing = [name for name in sorted(members) if (phase.value, name) not in votes]
+    if missing:
+        message = f"{phase} took too long: no vote of {', '.join(missing[:5])}"
+        return Failure(reason="TIMED_OUT", message=message, hint="look at that agent's log")
+    views = {vote.view for vote in yes_of_all(phase, members, votes) or []}
+    if phase is Phase.PREPARE and len(views) > 1:
+        message = "the peers did not come to see the same cluster"
+        hint = "look for a transfer under way, or a peer that knows other peer ids"
+        return Failure(reason="UNAVAILABLE", message=message, hint=hint)
+    return Failure(reason="TIMED_OUT", message=f"{phase} took too long")
+
+
+def told_by(agent: AgentName, failure: Failure | None) -> Failure:
+    """`failure` with the agent that told it."""
+    failure = failure or Failure(reason="FAILED", message="gave no reason")
+    return replace(failure, message=f"agent {agent}: {failure.message}")
