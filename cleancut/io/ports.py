@@ -11,6 +11,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from cleancut.errors import CleancutError
+
 
 @dataclass(frozen=True, slots=True)
 class KeyValue:
@@ -92,6 +94,24 @@ class Change:
 
     kv: KeyValue
     deleted: bool
+
+
+class Compacted(CleancutError):
+    """The history that a watch asked for is gone: list again and watch from there.
+
+    `compact_revision` is the oldest revision that can still be watched.
+    """
+
+    retryable = True
+    grpc_status, reason = "ABORTED", "COMPACTED"
+
+    def __init__(self, compact_revision: int) -> None:
+        super().__init__(
+            f"etcd has dropped its history before revision {compact_revision}",
+            "nothing to do: the keys are listed again and watched from there",
+            compact_revision=compact_revision,
+        )
+        self.compact_revision = compact_revision
 
 
 class Lease(Protocol):
