@@ -1,0 +1,196 @@
+"""HTTP to one Qdrant peer: one request, one bound, foreign failures mapped to our errors.
+
+Knows Qdrant's envelope and its status codes, no endpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from cleancut.errors import (
+    CleancutError,
+    Corrupt,
+    Denied,
+    Invalid,
+    NotFound,
+    Refused,
+    TimedOut,
+    Unavailable,
+)
+
+CHUNK_BYTES = 1 << 20
+STREAM_IDLE_S = 60.0
+CONNECT_S = 5.0
+MAX_CONNECTIONS = 512
+MAX_ANSWER_BYTES = 256 << 20
+_KINDS: dict[int, type[CleancutError]] = {
+    400: Invalid,
+    401: Denied,
+    403: Denied,
+    404: NotFound,
+    408: TimedOut,
+    409: Refused,
+    413: Invalid,
+    422: Invalid,
+    429: Refused,
+}
+_HINTS: dict[type[CleancutError], str] = {
+    Denied: "check the Qdrant API key, its rights, and the collection's strict mode",
+    Refused: "see Qdrant's message; limits and names in use are the usual reasons",
+    NotFound: "check the name; it may have been deleted meanwhile",
+    TimedOut: "the outcome is unknown; look at the state before repeating it",
+    Unavailable: "check that this Qdrant peer runs and see its log",
+}
+
+
+class QdrantHttp:
+    """A pool of connections to one peer. Opened on first use, inside the running loop."""
+
+    def __init__(self, url: str, api_key: str | None = None, ca_file: str | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._headers = {"accept-encoding": "identity"}
+        if api_key:
+            self._headers["api-key"] = api_key
+        self._ca_file = ca_file
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        timeout_s: float,
+        query: dict[str, str] | None = None,
+    ) -> Any:
+        """The answer's `result`.
+
+        Raises: the kind for Qdrant's status code; TimedOut when there is no answer in time, or
+            the connection broke after a change was sent; Unavailable when nothing was reached.
+        """
+        what = f"{method} {path}"
+        with _mapped(what, self.url, sent_change=method != "GET"):
+            async with asyncio.timeout(timeout_s):
+                data = None if body is None else msgspec.json.encode(body)
+                headers = {} if data is None else {"content-type": "application/json"}
+                async with self._open().request(
+                    method, self._target(path, query), data=data, headers=headers
+                ) as response:
+                    answer = await _read_bounded(response)
+                    if response.status >= 300:
+                        raise refusal(what, response.status, answer)
+        return _result(what, answer)
+
+    @asynccontextmanager
+    async def stream(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The body of a GET in chunks of up to 1 MiB, as they come.
+
+        Limits: no bound in total, 60 s without a byte (headers and body). Order: leaving the
+            block closes the connection, so that Qdrant frees the shard.
+        Raises: as `call`; while reading: Unavailable (broken off), TimedOut (idle).
+        """
+        what = f"GET {path}"
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=STREAM_IDLE_S)
+        with _mapped(what, self.url, sent_change=False):
+            response = await self._open().get(self._target(path), timeout=timeout)
+        try:
+            with _mapped(what, self.url, sent_change=False):
+                if response.status != 200:
+                    raise refusal(what, response.status, await _read_bounded(response))
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise Corrupt(f"{what}: the body is encoded", "remove the proxy in between")
+            yield self._chunks(what, response)
+        finally:
+            response.close()
+
+    async def _chunks(self, what: str, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        with _mapped(what, self.url, sent_change=False):
+            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                yield chunk
+
+    def _target(self, path: str, query: dict[str, str] | None = None) -> URL:
+        url = URL(self.url + path, encoded=True)
+        return url.with_query(query) if query else url
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            context: ssl.SSLContext | bool = True
+            if self._ca_file:
+                context = ssl.create_default_context(cafile=self._ca_file)
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=context),
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+                auto_decompress=False,
+                read_bufsize=CHUNK_BYTES,
+            )
+        return self._session
+
+
+def refusal(what: str, status: int, body: bytes) -> CleancutError:
+    """The error for an answer that is not a success, with Qdrant's own words in it.
+
+    Shape: `{"status": {"error": text}}` or, for shard streams, plain text.
+    """
+    kind = _KINDS.get(status, Unavailable if status >= 500 else Invalid)
+    words = _words(body)
+    return kind(
+        f"Qdrant refused {what}: {status} {words}",
+        _HINTS.get(kind, ""),
+        status=status,
+    )
+
+
+def _words(body: bytes) -> str:
+    try:
+        answer = msgspec.json.decode(body)
+        status = answer["status"]
+        return str(status["error"] if isinstance(status, dict) else status)[:500]
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return body[:500].decode("utf-8", "replace")
+
+
+def _result(what: str, answer: bytes) -> Any:
+    try:
+        document = msgspec.json.decode(answer)
+    except msgspec.DecodeError as cause:
+        raise Corrupt(f"{what}: the answer is not Qdrant's", "check the Qdrant URL") from cause
+    return document.get("result", document) if isinstance(document, dict) else document
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        parts.append(chunk)
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            raise Corrupt(f"an answer of over {MAX_ANSWER_BYTES >> 20} MiB")
+    return b"".join(parts)
+
+
+@contextmanager
+def _mapped(what: str, url: str, *, sent_change: bool) -> Iterator[None]:
+    """The one place where aiohttp's exceptions become ours."""
+    try:
+        yield
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as cause:
+        raise Unavailable(f"cannot reach Qdrant at {url}: {cause}", _HINTS[Unavailable]) from cause
+    except TimeoutError as cause:
+        raise TimedOut(f"{what} at {url} got no answer in time", _HINTS[TimedOut]) from cause
+    except (aiohttp.ClientError, OSError) as cause:
+        kind = TimedOut if sent_change else Unavailable
+        raise kind(f"{what} at {url} broke off: {cause!r}", _HINTS[kind]) from cause
