@@ -1,4 +1,4 @@
-"""What the coordinator's two machines have in common: one attempt that holds ctl, phase by phase."""
+"""What the coordinator's two machines share: one attempt that holds ctl, phase by phase."""
 
 from __future__ import annotations
 

@@ -50,7 +50,20 @@ from cleancut.steps import (
     Took,
     Voted,
 )
-from cleancut.tally import all_ready, counts, grade, overdue, told_by, yes_of_all
+from cleancut.tally import (
+    CANCELLED,
+    LEADER_CHANGED,
+    NO_AGENT,
+    NOT_PROVEN,
+    SESSION_LOST,
+    VIEW_CHANGED,
+    all_ready,
+    counts,
+    grade,
+    overdue,
+    told_by,
+    yes_of_all,
+)
 
 
 class Barrier(Attempt):
@@ -102,10 +115,7 @@ class Barrier(Attempt):
         self.votes = {}
         self.members = {name: Member(session=token) for name, (token, _) in event.sessions.items()}
         if not self.members:
-            hint = "start cleancut-agent beside each Qdrant peer"
-            return self._abort(
-                Failure(reason="REFUSED", message="no agent is connected", hint=hint)
-            )
+            return self._abort(NO_AGENT)
         self._opening = Ctl(
             phase=Phase.PREPARE,
             epoch=event.epoch,
@@ -122,8 +132,7 @@ class Barrier(Attempt):
         self.members, self.votes = dict(event.members), dict(event.votes)
         match self.ctl.phase:
             case Phase.PREPARE | Phase.FENCE | Phase.CUT | Phase.SEAL:
-                message = "the leading coordinator changed before all was cut"
-                return self._abort(Failure(reason="UNAVAILABLE", message=message))
+                return self._abort(LEADER_CHANGED)
             case Phase.UPLOAD:
                 self.start_clocks(now_s)
                 return self._uploaded()
@@ -178,12 +187,9 @@ class Barrier(Attempt):
         if votes is None:
             return []
         if {vote.view for vote in votes} != {self.ctl.views}:
-            message = "the cluster changed during the backup: a shard, an alias or a schema"
-            return self._abort(Failure(reason="UNAVAILABLE", message=message))
+            return self._abort(VIEW_CHANGED)
         if self._request().require_proven and self._is_bounded():
-            message = "writes were applied between the two readings, so nothing is proven"
-            hint = "retry in a quieter moment, or allow a bounded group"
-            return self._abort(Failure(reason="NOT_PROVEN", message=message, hint=hint))
+            return self._abort(NOT_PROVEN)
         return self.move(Phase.UPLOAD, now_s)
 
     def _is_bounded(self) -> bool:
@@ -207,8 +213,7 @@ class Barrier(Attempt):
             return []
         if self.ctl.phase not in NEEDS_SESSIONS and self._opening is None:
             return []
-        message = "lost its session before all was cut and read"
-        return self._abort(told_by(event.agent, Failure(reason="UNAVAILABLE", message=message)))
+        return self._abort(told_by(event.agent, SESSION_LOST))
 
     def _tick(self, now_s: float) -> list[Command]:
         if self.again is not None:
@@ -226,7 +231,7 @@ class Barrier(Attempt):
     def _cancelled(self) -> list[Command]:
         if self.ctl.phase is Phase.COMMIT or (self.ctl.phase in CLOSED and self._opening is None):
             return []
-        return self._abort(Failure(reason="CANCELLED", message="cancelled on request"))
+        return self._abort(CANCELLED)
 
     # Answers of effects
 
@@ -249,7 +254,7 @@ class Barrier(Attempt):
                 return [Decide(self.ctl, Phase.UPLOAD.value, voters), self.run(publish)]
             case Publish():
                 return self.move(Phase.IDLE, now_s)
-            case None:
+            case _:
                 raise AssertionError("an answer that nobody waits for")
 
     def _failed(self, event: Failed) -> list[Command]:

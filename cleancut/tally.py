@@ -14,6 +14,26 @@ from cleancut.steps import Voted
 Members = Mapping[AgentName, Member]
 Votes = Mapping[tuple[str, AgentName], Vote]
 
+CANCELLED = Failure(reason="CANCELLED", message="cancelled on request")
+LEADER_CHANGED = Failure(
+    reason="UNAVAILABLE", message="the leading coordinator changed before all was cut"
+)
+NO_AGENT = Failure(
+    reason="REFUSED",
+    message="no agent is connected",
+    hint="start cleancut-agent beside each Qdrant peer",
+)
+NOT_PROVEN = Failure(
+    reason="NOT_PROVEN",
+    message="writes were applied between the two readings, so nothing is proven",
+    hint="retry in a quieter moment, or allow a bounded group",
+)
+SESSION_LOST = Failure(reason="UNAVAILABLE", message="lost its session before all was read")
+VIEW_CHANGED = Failure(
+    reason="UNAVAILABLE",
+    message="the cluster changed during the backup: a shard, an alias or a schema",
+)
+
 
 def counts(event: Voted, member: Member) -> bool:
     """Only a vote under the member's own token counts; but the end of an upload may be told by a

@@ -1,0 +1,26 @@
+"""What every part of an agent is given: its names, its ports, its places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cleancut.ids import AgentName
+from cleancut.io.ports import Clock, Coordination, Store
+from cleancut.io.qdrant import Qdrant
+from cleancut.keys import Keys, Paths
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """`loopback` is the base URL at which the own Qdrant reaches this agent, no slash at its end."""
+
+    name: AgentName
+    keys: Keys
+    paths: Paths
+    etcd: Coordination
+    store: Store
+    qdrant: Qdrant
+    clock: Clock
+    spill_dir: Path
+    loopback: str
