@@ -13,7 +13,7 @@ from cleancut.keys import Keys, Paths
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`loopback` is the base URL at which the own Qdrant reaches this agent, no slash at its end."""
+    """`loopback`: the base URL at which the own Qdrant reaches this agent, no slash at its end."""
 
     name: AgentName
     keys: Keys

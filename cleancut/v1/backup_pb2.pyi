@@ -14,6 +14,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class BackupState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     BACKUP_STATE_UNSPECIFIED: _ClassVar[BackupState]
+    BACKUP_STATE_PENDING: _ClassVar[BackupState]
     BACKUP_STATE_PREPARING: _ClassVar[BackupState]
     BACKUP_STATE_FENCING: _ClassVar[BackupState]
     BACKUP_STATE_CUTTING: _ClassVar[BackupState]
@@ -30,6 +31,7 @@ class Grade(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     GRADE_QUIET: _ClassVar[Grade]
     GRADE_FENCED: _ClassVar[Grade]
 BACKUP_STATE_UNSPECIFIED: BackupState
+BACKUP_STATE_PENDING: BackupState
 BACKUP_STATE_PREPARING: BackupState
 BACKUP_STATE_FENCING: BackupState
 BACKUP_STATE_CUTTING: BackupState
@@ -67,9 +69,9 @@ class Evidence(_message.Message):
     SKEW_MS_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     grade: Grade
-    skew_ms: float
+    skew_ms: int
     shards: _containers.RepeatedCompositeFieldContainer[ShardEvidence]
-    def __init__(self, grade: _Optional[_Union[Grade, str]] = ..., skew_ms: _Optional[float] = ..., shards: _Optional[_Iterable[_Union[ShardEvidence, _Mapping]]] = ...) -> None: ...
+    def __init__(self, grade: _Optional[_Union[Grade, str]] = ..., skew_ms: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[ShardEvidence, _Mapping]]] = ...) -> None: ...
 
 class BackupBytes(_message.Message):
     __slots__ = ("protected", "new", "stored")

@@ -14,6 +14,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class RestoreState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     RESTORE_STATE_UNSPECIFIED: _ClassVar[RestoreState]
+    RESTORE_STATE_PENDING: _ClassVar[RestoreState]
     RESTORE_STATE_PLANNED: _ClassVar[RestoreState]
     RESTORE_STATE_PREPARING: _ClassVar[RestoreState]
     RESTORE_STATE_CREATING: _ClassVar[RestoreState]
@@ -25,6 +26,7 @@ class RestoreState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RESTORE_STATE_ROLLED_BACK: _ClassVar[RestoreState]
     RESTORE_STATE_NEEDS_OPERATOR: _ClassVar[RestoreState]
 RESTORE_STATE_UNSPECIFIED: RestoreState
+RESTORE_STATE_PENDING: RestoreState
 RESTORE_STATE_PLANNED: RestoreState
 RESTORE_STATE_PREPARING: RestoreState
 RESTORE_STATE_CREATING: RestoreState
