@@ -1,0 +1,226 @@
+"""What the API tells about operations and the cluster: frozen values, and their JSON.
+
+These are the shapes of `-o json` as well as of the Python client. Field names equal those of
+proto/cleancut/v1 (a test proves it), so `wire` can translate both ways without a list of fields.
+What is unknown is None, and always present. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from cleancut.records import FINAL_STATES, Failure, State
+
+SCHEMA = 1
+"""Version of the JSON shapes; grows when a field changes its meaning or goes away."""
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """Base: immutable, keyword-only; every field is written out, defaults too."""
+
+
+class OperationError(Shown, frozen=True):
+    """`reason` is UPPER_SNAKE and stable: what scripts match."""
+
+    reason: str
+    message: str
+    hint: str = ""
+
+
+class AgentProgress(Shown, frozen=True):
+    """How far one agent is; `bytes_total` is 0 while it is not known."""
+
+    agent: str
+    phase: str = ""
+    bytes_done: int = 0
+    bytes_total: int = 0
+    bytes_per_s: float = 0.0
+
+
+class ShardEvidence(Shown, frozen=True):
+    """The raw numbers that prove, or disprove, that one shard was quiet."""
+
+    collection: str
+    shard_id: int
+    peer_id: int
+    number_1: int | None = None
+    number_2: int | None = None
+    quiet: bool = False
+    count: int | None = None
+
+
+class Evidence(Shown, frozen=True):
+    """`grade`: fenced | quiet | bounded. `skew_ms` is an upper bound, on one clock."""
+
+    grade: str = "bounded"
+    skew_ms: int | None = None
+    shards: tuple[ShardEvidence, ...] = ()
+
+
+class BackupBytes(Shown, frozen=True):
+    """`protected`: what a restore writes; `new` and `stored`: added, before and after packing."""
+
+    protected: int = 0
+    new: int = 0
+    stored: int = 0
+
+
+class Backup(Shown, frozen=True):
+    """One backup operation, and its group once it is COMMITTED. Times are RFC 3339, UTC."""
+
+    id: str
+    epoch: int = 0
+    state: State = State.PENDING
+    created_at: str | None = None
+    cut_at: str | None = None
+    ended_at: str | None = None
+    collections: tuple[str, ...] = ()
+    evidence: Evidence | None = None
+    bytes: BackupBytes = BackupBytes()
+    error: OperationError | None = None
+    attempt: int = 0
+    attempts: int = 0
+    progress: tuple[AgentProgress, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class RestoredCollection(Shown, frozen=True):
+    """`published_as` is empty before PUBLISHING; `counts_equal` is None while unknown."""
+
+    name: str
+    published_as: str = ""
+    shards: int = 0
+    counts_equal: bool | None = None
+    replicas_active: bool = False
+
+
+class Restore(Shown, frozen=True):
+    """One restore operation."""
+
+    id: str
+    backup_id: str = ""
+    backup_epoch: int = 0
+    state: State = State.PENDING
+    created_at: str | None = None
+    ended_at: str | None = None
+    collections: tuple[RestoredCollection, ...] = ()
+    error: OperationError | None = None
+    progress: tuple[AgentProgress, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+Operation = Backup | Restore
+
+
+class PlannedCollection(Shown, frozen=True):
+    """One collection as it would come back."""
+
+    name: str
+    published_as: str = ""
+    shards: int = 0
+    replicas: int = 0
+    size_bytes: int = 0
+
+
+class PlannedPeer(Shown, frozen=True):
+    """Upper bounds of what one peer may come to hold (Qdrant places shards at the create)."""
+
+    peer_id: int
+    agent: str = ""
+    shards_max: int = 0
+    size_bytes_max: int = 0
+    free_bytes: int | None = None
+
+
+class RestorePlan(Shown, frozen=True):
+    """What a restore would do; it can start if there are no `obstacles`."""
+
+    backup_id: str
+    backup_epoch: int = 0
+    collections: tuple[PlannedCollection, ...] = ()
+    peers: tuple[PlannedPeer, ...] = ()
+    source_version: str = ""
+    target_version: str = ""
+    warnings: tuple[str, ...] = ()
+    obstacles: tuple[str, ...] = ()
+
+
+class CoordinatorStatus(Shown, frozen=True):
+    name: str
+    address: str = ""
+    leader: bool = False
+    version: str = ""
+
+
+class AgentStatus(Shown, frozen=True):
+    """`peer_id` is None while its Qdrant does not answer, or runs without cluster mode."""
+
+    name: str
+    version: str = ""
+    peer_id: int | None = None
+    qdrant_version: str = ""
+    phase: str = ""
+
+
+class OpenOperation(Shown, frozen=True):
+    """What holds the cluster's one turn. `kind`: backup | restore."""
+
+    id: str
+    kind: str
+    epoch: int = 0
+    phase: str = ""
+
+
+class StoreStatus(Shown, frozen=True):
+    """`url` without credentials; `groups` counts the catalog."""
+
+    url: str
+    reachable: bool = False
+    groups: int = 0
+
+
+class Identity(Shown, frozen=True):
+    """Whose store this is; backups, deletes and sweeps need both ids to be equal."""
+
+    cluster_id: str
+    store_cluster_id: str = ""
+    equal: bool = False
+
+
+class ClusterStatus(Shown, frozen=True):
+    """The cluster as the coordinator sees it; `leader` is empty while there is none."""
+
+    cluster: str
+    leader: str = ""
+    coordinators: tuple[CoordinatorStatus, ...] = ()
+    agents: tuple[AgentStatus, ...] = ()
+    open_operation: OpenOperation | None = None
+    store: StoreStatus | None = None
+    identity: Identity | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class BackupPage(Shown, frozen=True):
+    """Newest first, evidence without its shards; the last page has no `next_page_token`."""
+
+    backups: tuple[Backup, ...] = ()
+    next_page_token: str = ""
+
+
+class RestorePage(Shown, frozen=True):
+    """Newest first; the last page has no `next_page_token`."""
+
+    restores: tuple[Restore, ...] = ()
+    next_page_token: str = ""
+
+
+def is_over(operation: Operation) -> bool:
+    """True if nothing more will happen to it by itself."""
+    return operation.state in FINAL_STATES
+
+
+def shown_error(failure: Failure | None) -> OperationError | None:
+    """A recorded failure as the API shows it."""
+    if failure is None:
+        return None
+    return OperationError(reason=failure.reason, message=failure.message, hint=failure.hint)

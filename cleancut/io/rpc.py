@@ -1,0 +1,200 @@
+"""The gRPC border, both directions: kinds of `cleancut.errors` to statuses and back.
+
+A failure travels as google.rpc.Status with one ErrorInfo (domain `cleancut`): `reason` is the
+kind's, `metadata` holds the hint and the error's context. Nothing below this file sees a status
+code, nothing above it a google.rpc message. Servers are built in `rpc_server`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+import structlog
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from cleancut.errors import (
+    KINDS,
+    CleancutError,
+    Denied,
+    Refused,
+    TimedOut,
+    Unavailable,
+    from_reason,
+)
+
+DOMAIN = "cleancut"
+LEADER_ADDRESS = "leader_address"
+"""Metadata of a refusal by a standby: where the leader's API answers."""
+UNARY_LIMIT_S = 60.0
+"""Bound of a unary call whose caller has set no deadline."""
+RETRY_AFTER_S = 2
+_MAX_TEXT = 1500  # trailers are limited to 8 KiB together
+_OTHER_CODES: dict[str, type[CleancutError]] = {
+    "UNAUTHENTICATED": Denied,
+    "RESOURCE_EXHAUSTED": Unavailable,
+    "CANCELLED": Unavailable,
+    "UNIMPLEMENTED": Refused,
+}
+
+
+def not_leader(leader_address: str) -> Unavailable:
+    """What a standby answers to a write; an empty address means that nobody leads now."""
+    if not leader_address:
+        return Unavailable(
+            "no coordinator leads this cluster now",
+            "one takes over within seconds if it can reach etcd: repeat, else look at its log",
+        )
+    return Unavailable(
+        f"this coordinator is a standby, the leader answers at {leader_address}",
+        "ask the leader, or give all coordinators' addresses",
+        leader_address=leader_address,
+    )
+
+
+def to_status(error: CleancutError) -> status_pb2.Status:
+    """The status that tells `error` to a client. Limits: texts are cut at 1500 characters."""
+    metadata = {key: str(value)[:_MAX_TEXT] for key, value in error.context.items()}
+    if error.hint:
+        metadata["hint"] = error.hint[:_MAX_TEXT]
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
+    details = [_packed(info)]
+    if error.retryable:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.seconds = RETRY_AFTER_S
+        details.append(_packed(retry))
+    return status_pb2.Status(
+        code=code_pb2.Code.Value(error.grpc_status),
+        message=error.message[:_MAX_TEXT],
+        details=details,
+    )
+
+
+def from_call_error(error: grpc.aio.AioRpcError, address: str) -> CleancutError:
+    """The error that the server at `address` meant; its kind by the reason, else by the code."""
+    code, info = error.code().name, _error_info(error)
+    kind = _kind_of(code) if info is None else from_reason(info.reason)
+    if kind is CleancutError:  # a reason of a newer version: its code still says what to do
+        kind = _kind_of(code)
+    message = error.details() or code
+    if info is None:
+        return kind(f"coordinator at {address}: {message}", _hint_for(code), status=code)
+    context = {key: value for key, value in info.metadata.items() if key != "hint"}
+    return kind(message, info.metadata.get("hint", ""), **context)
+
+
+def _kind_of(code: str) -> type[CleancutError]:
+    kinds = {kind.grpc_status: kind for kind in reversed(KINDS)} | _OTHER_CODES
+    return kinds.get(code, CleancutError)
+
+
+def _hint_for(code: str) -> str:
+    if code == "UNIMPLEMENTED":
+        return "this client is newer than the coordinator: use its version, or update it"
+    if code in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:
+        return "check --coordinator, that it runs, and that both sides use TLS or both do not"
+    return ""
+
+
+def _packed(detail: Any) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    return packed
+
+
+def _error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:
+    try:
+        status = rpc_status.from_call(error)
+    except ValueError:  # trailers that contradict the status: a proxy's doing
+        return None
+    for detail in status.details if status is not None else ():
+        info = error_details_pb2.ErrorInfo()
+        if detail.Is(info.DESCRIPTOR) and detail.Unpack(info) and info.domain == DOMAIN:
+            return info
+    return None
+
+
+Handler = Callable[[Any, Any], Any]
+
+
+class Border(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """Around every method of our own services: deadline checked, errors told as statuses.
+
+    A bug (any other exception) is logged and told as INTERNAL without its text.
+    """
+
+    def __init__(self, prefix: str = "/cleancut.") -> None:
+        self._prefix = prefix
+        self._log = structlog.get_logger("rpc")
+
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], details: Any
+    ) -> Any:
+        handler = await continuation(details)
+        if handler is None or not details.method.startswith(self._prefix):
+            return handler
+        coders = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.unary_stream is not None:
+            stream = self._stream(details.method, handler.unary_stream)
+            return grpc.unary_stream_rpc_method_handler(stream, **coders)
+        unary = self._unary(details.method, handler.unary_unary)
+        return grpc.unary_unary_rpc_method_handler(unary, **coders)
+
+    def _unary(self, method: str, inner: Handler) -> Handler:
+        async def call(request: Any, context: Any) -> Any:
+            try:
+                async with asyncio.timeout(_time_left_s(context)):
+                    return await inner(request, context)
+            except TimeoutError:
+                await self._tell(context, TimedOut("the call took too long", "look at its state"))
+            except CleancutError as error:
+                await self._tell(context, error)
+            except grpc.aio.AbortError:
+                raise
+            except Exception:  # noqa: BLE001 -- the RPC border: a bug is told, once, as what it is
+                await self._tell_bug(method, context)
+
+        return call
+
+    def _stream(self, method: str, inner: Handler) -> Handler:
+        async def call(request: Any, context: Any) -> AsyncIterator[Any]:
+            try:
+                _time_left_s(context)
+                async for item in inner(request, context):
+                    yield item
+            except CleancutError as error:
+                await self._tell(context, error)
+            except grpc.aio.AbortError:
+                raise
+            except Exception:  # noqa: BLE001 -- as above
+                await self._tell_bug(method, context)
+
+        return call
+
+    async def _tell_bug(self, method: str, context: Any) -> NoReturn:
+        self._log.exception("rpc_bug", method=method)
+        bug = CleancutError("the coordinator failed on its own", "report its log, please")
+        await self._tell(context, bug)
+
+    async def _tell(self, context: Any, error: CleancutError) -> NoReturn:
+        status = rpc_status.to_status(to_status(error))
+        await context.abort(status.code, status.details, status.trailing_metadata)
+        raise AssertionError("abort always raises")
+
+
+def _time_left_s(context: Any) -> float:
+    """Seconds the caller still waits. Raises: TimedOut if it no longer does."""
+    left: float | None = context.time_remaining()
+    if left is None:
+        return UNARY_LIMIT_S
+    if left <= 0:
+        raise TimedOut("the call's deadline had passed before it began", "allow it more time")
+    return left

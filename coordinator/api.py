@@ -1,0 +1,87 @@
+"""What the RPC border asks of the coordinator, and nothing more.
+
+Implementations own idempotency: the same request id and request give the same operation for 48 h;
+the same id with another request is Invalid. All of them answer within the caller's deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from cleancut.client.model import (
+    Backup,
+    BackupPage,
+    ClusterStatus,
+    Identity,
+    Restore,
+    RestorePage,
+    RestorePlan,
+)
+from cleancut.records import BackupRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list: at most `size`, from where the previous page's token says."""
+
+    size: int
+    token: str = ""
+
+
+class Operations(Protocol):
+    """The coordinator as the API sees it.
+
+    Backups are named by operation id or by the number of an epoch.
+    Raises: NotFound for what does not exist; Refused for what a precondition forbids; Unavailable
+        while etcd or the store does not answer.
+    """
+
+    def leader_address(self) -> str | None:
+        """None: this process leads. Else where the leader's API answers, empty if nobody leads."""
+        ...
+
+    async def create_backup(self, request: BackupRequest, request_id: str) -> Backup:
+        """Leader only. Returns once the operation is recorded, not when it is done."""
+        ...
+
+    async def get_backup(self, name: str) -> Backup: ...
+
+    async def list_backups(self, page: Page) -> BackupPage:
+        """Newest first: unfinished and failed operations as well as the catalog."""
+        ...
+
+    def watch_backup(self, name: str) -> AsyncIterator[Backup]:
+        """The backup now, then after each change; ends after a final state."""
+        ...
+
+    async def cancel_backup(self, name: str) -> Backup:
+        """Leader only. Repeatable; Refused if it is over in another way."""
+        ...
+
+    async def plan_restore(self, backup: str, collections: tuple[str, ...]) -> RestorePlan: ...
+
+    async def start_restore(
+        self, backup: str, collections: tuple[str, ...], request_id: str
+    ) -> Restore:
+        """Leader only. Returns once the operation is recorded."""
+        ...
+
+    async def get_restore(self, name: str) -> Restore: ...
+
+    async def list_restores(self, page: Page) -> RestorePage: ...
+
+    def watch_restore(self, name: str) -> AsyncIterator[Restore]:
+        """As `watch_backup`; ROLLING_BACK is not final, NEEDS_OPERATOR is."""
+        ...
+
+    async def cancel_restore(self, name: str) -> Restore:
+        """Leader only. Asks for a rollback."""
+        ...
+
+    async def cluster_status(self) -> ClusterStatus: ...
+
+    async def adopt(self, request_id: str) -> Identity:
+        """Leader only. Makes the store's owner this cluster; repeatable."""
+        ...

@@ -1,0 +1,185 @@
+"""The servicers of cleancut.v1: messages in, one call of `Operations`, messages out.
+
+Errors become statuses in `cleancut.io.rpc.Border`. A standby answers reads and refuses writes
+with the leader's address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import grpc.aio
+
+from cleancut.client.model import Shown
+from cleancut.client.wire import to_message
+from cleancut.errors import Invalid, Refused
+from cleancut.ids import check_collection_name
+from cleancut.io.rpc import not_leader
+from cleancut.io.rpc_server import Listen, serve
+from cleancut.records import BackupRequest
+from cleancut.v1 import backup_pb2 as backups
+from cleancut.v1 import (
+    backup_pb2_grpc,
+    cluster_pb2_grpc,
+    restore_pb2_grpc,
+)
+from cleancut.v1 import cluster_pb2 as cluster
+from cleancut.v1 import restore_pb2 as restores
+from coordinator.api import Operations, Page
+
+SERVICES = (
+    "cleancut.v1.BackupService",
+    "cleancut.v1.RestoreService",
+    "cleancut.v1.ClusterService",
+)
+PAGE_SIZE, PAGE_LIMIT = 50, 500
+MAX_COLLECTIONS = 1000
+MAX_ATTEMPTS = 20
+
+
+def serve_api(operations: Operations, listen: Listen) -> AbstractAsyncContextManager[str]:
+    """Serves the public API inside the block; gives the address it listens on (see `serve`)."""
+
+    def register(server: grpc.aio.Server) -> None:
+        backup_pb2_grpc.add_BackupServiceServicer_to_server(Backups(operations), server)
+        restore_pb2_grpc.add_RestoreServiceServicer_to_server(Restores(operations), server)
+        cluster_pb2_grpc.add_ClusterServiceServicer_to_server(Cluster(operations), server)
+
+    return serve(listen, SERVICES, register)
+
+
+class Backups:
+    """BackupService."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+
+    async def CreateBackup(self, request: Any, _context: Any) -> Any:
+        _require_leader(self._operations)
+        wanted = BackupRequest(
+            collections=_collections(request.collections),
+            allow_empty=request.allow_empty,
+            require_proven=request.require_proven,
+            attempts=_attempts(request.attempts),
+        )
+        made = await self._operations.create_backup(wanted, _request_id(request.request_id))
+        return _backup(made, backups.CreateBackupResponse)
+
+    async def GetBackup(self, request: Any, _context: Any) -> Any:
+        found = await self._operations.get_backup(_named(request.id))
+        return _backup(found, backups.GetBackupResponse)
+
+    async def ListBackups(self, request: Any, _context: Any) -> Any:
+        page = await self._operations.list_backups(_page(request))
+        return to_message(page, backups.ListBackupsResponse)
+
+    async def WatchBackup(self, request: Any, _context: Any) -> AsyncIterator[Any]:
+        async for seen in self._operations.watch_backup(_named(request.id)):
+            yield _backup(seen, backups.WatchBackupResponse)
+
+    async def CancelBackup(self, request: Any, _context: Any) -> Any:
+        _require_leader(self._operations)
+        asked = await self._operations.cancel_backup(_named(request.id))
+        return _backup(asked, backups.CancelBackupResponse)
+
+
+class Restores:
+    """RestoreService."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+
+    async def PlanRestore(self, request: Any, _context: Any) -> Any:
+        plan = await self._operations.plan_restore(
+            _named(request.backup_id), _collections(request.collections)
+        )
+        message = to_message(plan, restores.RestorePlan)
+        return restores.PlanRestoreResponse(plan=message)
+
+    async def StartRestore(self, request: Any, _context: Any) -> Any:
+        _require_leader(self._operations)
+        if not request.confirmed:
+            raise Refused("a restore was not confirmed", "read its plan, then set `confirmed`")
+        started = await self._operations.start_restore(
+            _named(request.backup_id),
+            _collections(request.collections),
+            _request_id(request.request_id),
+        )
+        return _restore(started, restores.StartRestoreResponse)
+
+    async def GetRestore(self, request: Any, _context: Any) -> Any:
+        found = await self._operations.get_restore(_named(request.id))
+        return _restore(found, restores.GetRestoreResponse)
+
+    async def ListRestores(self, request: Any, _context: Any) -> Any:
+        page = await self._operations.list_restores(_page(request))
+        return to_message(page, restores.ListRestoresResponse)
+
+    async def WatchRestore(self, request: Any, _context: Any) -> AsyncIterator[Any]:
+        async for seen in self._operations.watch_restore(_named(request.id)):
+            yield _restore(seen, restores.WatchRestoreResponse)
+
+    async def CancelRestore(self, request: Any, _context: Any) -> Any:
+        _require_leader(self._operations)
+        asked = await self._operations.cancel_restore(_named(request.id))
+        return _restore(asked, restores.CancelRestoreResponse)
+
+
+class Cluster:
+    """ClusterService."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+
+    async def GetStatus(self, _request: Any, _context: Any) -> Any:
+        status = await self._operations.cluster_status()
+        return cluster.GetStatusResponse(status=to_message(status, cluster.ClusterStatus))
+
+    async def Adopt(self, request: Any, _context: Any) -> Any:
+        _require_leader(self._operations)
+        identity = await self._operations.adopt(_request_id(request.request_id))
+        return cluster.AdoptResponse(identity=to_message(identity, cluster.Identity))
+
+
+def _require_leader(operations: Operations) -> None:
+    address = operations.leader_address()
+    if address is not None:
+        raise not_leader(address)
+
+
+def _backup(value: Shown, response: Any) -> Any:
+    return response(backup=to_message(value, backups.Backup))
+
+
+def _restore(value: Shown, response: Any) -> Any:
+    return response(restore=to_message(value, restores.Restore))
+
+
+def _named(name: str) -> str:
+    if not name or len(name) > 128:
+        raise Invalid("an operation's id or epoch is needed", "see `backup list`")
+    return name
+
+
+def _request_id(text: str) -> str:
+    if not text or len(text) > 64 or not all(c.isalnum() or c == "-" for c in text):
+        raise Invalid("request_id must be 1-64 letters, digits and dashes", "use a new UUID")
+    return text
+
+
+def _collections(names: Any) -> tuple[str, ...]:
+    if len(names) > MAX_COLLECTIONS:
+        raise Invalid(f"{len(names)} collections named, {MAX_COLLECTIONS} at most", "name none")
+    return tuple(sorted({check_collection_name(name) for name in names}))
+
+
+def _attempts(number: int) -> int:
+    if number > MAX_ATTEMPTS:
+        raise Invalid(f"{number} attempts asked for, {MAX_ATTEMPTS} at most")
+    return number or BackupRequest().attempts
+
+
+def _page(request: Any) -> Page:
+    return Page(min(request.page_size or PAGE_SIZE, PAGE_LIMIT), request.page_token)
