@@ -1,0 +1,137 @@
+"""The Python client: every call of the public API, in values of `cleancut.client.model`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Self
+
+from cleancut.client.link import CALL_S, Link
+from cleancut.client.model import (
+    Backup,
+    BackupPage,
+    ClusterStatus,
+    Identity,
+    Restore,
+    RestorePage,
+    RestorePlan,
+    is_over,
+)
+from cleancut.client.wire import from_message
+from cleancut.io.rpc_channel import Tls
+from cleancut.records import BackupRequest
+from cleancut.v1 import backup_pb2 as backups
+from cleancut.v1 import cluster_pb2 as cluster
+from cleancut.v1 import restore_pb2 as restores
+from cleancut.v1.backup_pb2_grpc import BackupServiceStub
+from cleancut.v1.cluster_pb2_grpc import ClusterServiceStub
+from cleancut.v1.restore_pb2_grpc import RestoreServiceStub
+
+
+class Client:
+    """A cluster's coordinators as one. Use it as an async context manager.
+
+    Backups are named by id or by the number of an epoch.
+    Raises: all calls raise kinds of `cleancut.errors`; Unavailable if no coordinator answers.
+    Limits: a unary call takes at most `timeout_s` for each coordinator.
+    """
+
+    def __init__(
+        self, addresses: Sequence[str], tls: Tls | None = None, *, timeout_s: float = CALL_S
+    ) -> None:
+        self._link = Link(addresses, tls, timeout_s)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self._link.close()
+
+    async def create_backup(self, request: BackupRequest, request_id: str) -> Backup:
+        """The backup that was started. Order: repeatable with the same `request_id`."""
+        message = backups.CreateBackupRequest(
+            request_id=request_id,
+            collections=request.collections,
+            allow_empty=request.allow_empty,
+            require_proven=request.require_proven,
+            attempts=request.attempts,
+        )
+        answer = await self._link.call(lambda c: BackupServiceStub(c).CreateBackup, message)
+        return from_message(answer.backup, Backup)
+
+    async def get_backup(self, name: str) -> Backup:
+        message = backups.GetBackupRequest(id=name)
+        answer = await self._link.call(lambda c: BackupServiceStub(c).GetBackup, message)
+        return from_message(answer.backup, Backup)
+
+    async def list_backups(self, page_size: int = 0, page_token: str = "") -> BackupPage:
+        message = backups.ListBackupsRequest(page_size=page_size, page_token=page_token)
+        answer = await self._link.call(lambda c: BackupServiceStub(c).ListBackups, message)
+        return from_message(answer, BackupPage)
+
+    async def watch_backup(self, name: str) -> AsyncGenerator[Backup, None]:
+        """The backup now, then after each change; ends after a final state."""
+        message = backups.WatchBackupRequest(id=name)
+        stream = self._link.watch(lambda c: BackupServiceStub(c).WatchBackup, message)
+        async with aclosing(stream):
+            async for answer in stream:
+                backup = from_message(answer.backup, Backup)
+                yield backup
+                if is_over(backup):
+                    return
+
+    async def cancel_backup(self, name: str) -> Backup:
+        message = backups.CancelBackupRequest(id=name)
+        answer = await self._link.call(lambda c: BackupServiceStub(c).CancelBackup, message)
+        return from_message(answer.backup, Backup)
+
+    async def plan_restore(self, backup: str, collections: Sequence[str] = ()) -> RestorePlan:
+        message = restores.PlanRestoreRequest(backup_id=backup, collections=collections)
+        answer = await self._link.call(lambda c: RestoreServiceStub(c).PlanRestore, message)
+        return from_message(answer.plan, RestorePlan)
+
+    async def start_restore(
+        self, backup: str, request_id: str, collections: Sequence[str] = ()
+    ) -> Restore:
+        """The restore that was started: the caller has read the plan and means it."""
+        message = restores.StartRestoreRequest(
+            request_id=request_id, backup_id=backup, collections=collections, confirmed=True
+        )
+        answer = await self._link.call(lambda c: RestoreServiceStub(c).StartRestore, message)
+        return from_message(answer.restore, Restore)
+
+    async def get_restore(self, name: str) -> Restore:
+        message = restores.GetRestoreRequest(id=name)
+        answer = await self._link.call(lambda c: RestoreServiceStub(c).GetRestore, message)
+        return from_message(answer.restore, Restore)
+
+    async def list_restores(self, page_size: int = 0, page_token: str = "") -> RestorePage:
+        message = restores.ListRestoresRequest(page_size=page_size, page_token=page_token)
+        answer = await self._link.call(lambda c: RestoreServiceStub(c).ListRestores, message)
+        return from_message(answer, RestorePage)
+
+    async def watch_restore(self, name: str) -> AsyncGenerator[Restore, None]:
+        """As `watch_backup`."""
+        message = restores.WatchRestoreRequest(id=name)
+        stream = self._link.watch(lambda c: RestoreServiceStub(c).WatchRestore, message)
+        async with aclosing(stream):
+            async for answer in stream:
+                restore = from_message(answer.restore, Restore)
+                yield restore
+                if is_over(restore):
+                    return
+
+    async def cancel_restore(self, name: str) -> Restore:
+        message = restores.CancelRestoreRequest(id=name)
+        answer = await self._link.call(lambda c: RestoreServiceStub(c).CancelRestore, message)
+        return from_message(answer.restore, Restore)
+
+    async def cluster_status(self) -> ClusterStatus:
+        message = cluster.GetStatusRequest()
+        answer = await self._link.call(lambda c: ClusterServiceStub(c).GetStatus, message)
+        return from_message(answer.status, ClusterStatus)
+
+    async def adopt(self, request_id: str) -> Identity:
+        message = cluster.AdoptRequest(request_id=request_id)
+        answer = await self._link.call(lambda c: ClusterServiceStub(c).Adopt, message)
+        return from_message(answer.identity, Identity)

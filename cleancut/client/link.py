@@ -1,0 +1,108 @@
+"""Calls to whichever coordinator answers: several addresses, the leader followed, watches resumed.
+
+Repeating is safe: reads change nothing, and writes carry a request id or are repeatable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any
+
+import grpc.aio
+
+from cleancut.errors import CleancutError, Invalid, Unavailable
+from cleancut.io.rpc import LEADER_ADDRESS, from_call_error
+from cleancut.io.rpc_channel import Tls, open_channel
+
+CALL_S = 10.0
+"""Bound of one unary call to one coordinator."""
+RECONNECT_S = 60.0
+"""How long a watch may be without any coordinator before it gives up."""
+PAUSE_S = 1.0
+MAX_ADDRESSES = 16
+
+Method = Callable[[grpc.aio.Channel], Any]
+"""From a channel to the stub's method."""
+
+
+class Link:
+    """Channels to all coordinators. Close it, or use it as an async context manager."""
+
+    def __init__(self, addresses: Sequence[str], tls: Tls | None, timeout_s: float) -> None:
+        if not addresses or len(addresses) > MAX_ADDRESSES:
+            raise Invalid(f"1 to {MAX_ADDRESSES} coordinator addresses are needed")
+        self._addresses = list(addresses)
+        self._tls = tls
+        self._timeout_s = timeout_s
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    async def close(self) -> None:
+        for channel in self._channels.values():
+            await channel.close()
+        self._channels.clear()
+
+    async def call(self, method: Method, request: Any) -> Any:
+        """The answer of the first coordinator that can give one.
+
+        Raises: what that coordinator refused it with; Unavailable if none answers or leads.
+        """
+        tried: list[str] = []
+        waiting = list(self._addresses)
+        last: CleancutError | None = None
+        while waiting:
+            address = waiting.pop(0)
+            if address in tried:
+                continue
+            tried.append(address)
+            try:
+                answer = await method(self._channel(address))(request, timeout=self._timeout_s)
+            except grpc.aio.AioRpcError as error:
+                last = from_call_error(error, address)
+                if not isinstance(last, Unavailable):
+                    raise last from error
+                leader = last.context.get(LEADER_ADDRESS)
+                if leader and len(tried) <= MAX_ADDRESSES:
+                    waiting.insert(0, str(leader))
+            else:
+                self._prefer(address)
+                return answer
+        assert last is not None
+        raise last
+
+    async def watch(self, method: Method, request: Any) -> AsyncGenerator[Any, None]:
+        """All messages of a server's stream, gone on with at another coordinator when one fails.
+
+        The stream's own end is not the end: the caller leaves the loop when it has seen enough.
+        Raises: Unavailable after RECONNECT_S without a message; what else the server refuses.
+        """
+        silent_since = time.monotonic()
+        turn = 0
+        while True:
+            address = self._addresses[turn % len(self._addresses)]
+            problem = Unavailable(f"coordinator at {address} ended the watch early")
+            try:
+                async for message in method(self._channel(address))(request, wait_for_ready=False):
+                    silent_since = time.monotonic()
+                    yield message
+            except grpc.aio.AioRpcError as error:
+                told = from_call_error(error, address)
+                if not isinstance(told, Unavailable):
+                    raise told from error
+                problem = told
+            if time.monotonic() - silent_since > RECONNECT_S:
+                raise problem
+            turn += 1
+            await asyncio.sleep(PAUSE_S)
+
+    def _channel(self, address: str) -> grpc.aio.Channel:
+        if address not in self._channels:
+            self._channels[address] = open_channel(address, self._tls)
+        return self._channels[address]
+
+    def _prefer(self, address: str) -> None:
+        """The next call begins where this one ended, so that writes find the leader at once."""
+        if address in self._addresses:
+            self._addresses.remove(address)
+            self._addresses.insert(0, address)
