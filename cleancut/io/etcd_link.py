@@ -118,11 +118,12 @@ class EtcdLink:
     def tries(self, total_s: float) -> Iterator[tuple[float, float]]:
         """(pause before it, its time limit) of each try, until `total_s` are over.
 
-        All endpoints are tried without a pause, then the pauses grow.
+        All endpoints are tried without a pause, then the pauses grow. Raises: Unavailable, closed.
         """
         end_s = self.clock.monotonic_s() + total_s
         pause_s, count = PAUSE_S, 0
         while (left_s := end_s - self.clock.monotonic_s()) > 0:
+            self._check_open()
             if count and count % len(self._endpoints) == 0:
                 yield pause_s, max(0.05, min(TRY_S, left_s - pause_s))
                 pause_s = min(pause_s * 2, MAX_PAUSE_S)
@@ -163,8 +164,7 @@ class EtcdLink:
     @contextmanager
     def mapped(self, endpoint: Endpoint) -> Iterator[None]:
         """Errors of gRPC inside the block become ours, and `endpoint` is left where that helps."""
-        if self._closed:
-            raise Unavailable("the etcd client is closed", "this process is ending")
+        self._check_open()
         try:
             yield
         except grpc.aio.AioRpcError as foreign:
@@ -195,7 +195,12 @@ class EtcdLink:
             return Unavailable(f"etcd is not available: {text}", self.hint)
         return TimedOut(f"etcd's answer was lost: {status} {text}", self.hint)
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable("the etcd client is closed", "this process is ending")
+
     async def close(self) -> None:
+        """Repeatable; whatever is under way fails."""
         self._closed = True
         for endpoint in self._endpoints:
             await endpoint.channel.close()

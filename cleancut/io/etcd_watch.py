@@ -66,11 +66,12 @@ class Watching:
         raise Unavailable(f"no watch on etcd: {last and last.message}", self._link.hint) from last
 
     async def _create(self, endpoint: Endpoint, timeout_s: float) -> Any:
-        call = endpoint.channel.stream_stream(
-            WATCH,
-            request_serializer=pb.WatchRequest.SerializeToString,
-            response_deserializer=pb.WatchResponse.FromString,
-        )(metadata=METADATA)
+        with self._link.mapped(endpoint):
+            call = endpoint.channel.stream_stream(
+                WATCH,
+                request_serializer=pb.WatchRequest.SerializeToString,
+                response_deserializer=pb.WatchResponse.FromString,
+            )(metadata=METADATA)
         confirmed = False
         try:
             async with asyncio.timeout(timeout_s):
