@@ -9,6 +9,7 @@ Source: proto/FORMAT.md restates this for other programs.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from itertools import accumulate
 
 import msgspec
@@ -89,6 +90,13 @@ class RecipeIndex:
             return None
         at = bisect_right(self._starts, first + index) - 1
         return self._pages[at], first + index - self._starts[at]
+
+
+def block_labels(recipe: Recipe) -> Iterator[str]:
+    """What to call each block in a message, in the order of the page entries."""
+    for member in recipe.members:
+        name = member.path or "the end of the archive"
+        yield from (f"block {i} of {name}" for i in range(blocks_of(member.stored_bytes)))
 
 
 def open_recipe(digest: str, stored: bytes) -> Recipe:

@@ -1,0 +1,218 @@
+"""Gives back the tar that a recipe describes; `documents` reads recipes and pages.
+
+Every byte given back was checked against the digest that names it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import zstandard
+from blake3 import blake3
+
+from cleancut.errors import CleancutError, Corrupt, NotFound
+from cleancut.io.documents import Lack, load_page, load_recipe, missing_packs
+from cleancut.io.ports import Store
+from cleancut.keys import Paths
+from cleancut.page import (
+    BLOCK_BYTES,
+    PACKED_KINDS,
+    ZSTD_KINDS,
+    Block,
+    Kind,
+    blocks_of,
+)
+from cleancut.recipe import Recipe
+
+__all__ = ["Lack", "load_page", "load_recipe", "missing_packs", "read_tar"]
+
+WINDOW_BYTES = 8 * 1024 * 1024
+WINDOWS = 3
+GAP_BYTES = 128 * 1024
+_ADVICE = "run `cleancut backup verify`; another group may be whole"
+
+
+class _Part(NamedTuple):
+    """One block to give back, and where it stands in the tar."""
+
+    block: Block
+    raw_bytes: int
+    member: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"block {self.number} of {self.member or 'the end of the archive'}"
+
+
+@dataclass(slots=True)
+class _Window:
+    """Consecutive bytes of the tar: verbatim ones, and blocks to be fetched."""
+
+    parts: list[bytes | _Part] = field(default_factory=list)
+    size_bytes: int = 0
+
+    def add(self, part: bytes | _Part) -> None:
+        self.parts.append(part)
+        self.size_bytes += part.raw_bytes if isinstance(part, _Part) else len(part)
+
+
+class _Span(NamedTuple):
+    """A range of a pack that holds `parts`, close to each other."""
+
+    pack: str
+    start: int
+    end: int
+    parts: list[tuple[int, _Part]]
+
+
+async def read_tar(
+    store: Store, paths: Paths, recipe_digest: str, *, pool: Executor | None = None
+) -> AsyncIterator[bytes]:
+    """The tar, byte for byte as it was captured, in chunks of some MiB.
+
+    Order: close the iterator (`contextlib.aclosing`) when leaving early.
+    Limits: three windows of 8 MiB are fetched ahead; `pool` does the checking.
+    Raises: NotFound or Corrupt, naming pack, member and block; nothing wrong is given back before.
+    """
+    recipe = await load_recipe(store, paths, recipe_digest)
+    ahead: deque[asyncio.Task[bytes | CleancutError]] = deque()
+    group = asyncio.TaskGroup()
+    await group.__aenter__()  # no `async with`: it would wrap our own errors in a group
+    try:
+        async for window in _windows(store, paths, recipe):
+            ahead.append(group.create_task(_fill(store, paths, window, pool)))
+            if len(ahead) == WINDOWS:
+                yield _unwrap(await ahead.popleft())
+        while ahead:
+            yield _unwrap(await ahead.popleft())
+    finally:
+        for task in ahead:
+            task.cancel()
+        await group.__aexit__(None, None, None)
+
+
+def _unwrap(result: bytes | CleancutError) -> bytes:
+    """Errors travel as results: a failing task would cancel whoever consumes the iterator."""
+    if isinstance(result, CleancutError):
+        raise result
+    return result
+
+
+async def _windows(store: Store, paths: Paths, recipe: Recipe) -> AsyncIterator[_Window]:
+    """The whole tar, cut into windows in order."""
+    pages = _Pages(store, paths, recipe)
+    window = _Window()
+    async for part in _parts(pages, recipe):
+        if window.size_bytes >= WINDOW_BYTES:
+            yield window
+            window = _Window()
+        window.add(part)
+    yield window
+
+
+async def _parts(pages: _Pages, recipe: Recipe) -> AsyncIterator[bytes | _Part]:
+    for member in recipe.members:
+        yield member.header
+        for index in range(blocks_of(member.stored_bytes)):
+            raw_bytes = min(BLOCK_BYTES, member.stored_bytes - index * BLOCK_BYTES)
+            yield _Part(await pages.next(), raw_bytes, member.path, index)
+        yield member.padding or bytes(member.padding_bytes())
+
+
+class _Pages:
+    """Walks over all block entries of a recipe, holding one page."""
+
+    def __init__(self, store: Store, paths: Paths, recipe: Recipe) -> None:
+        self._store = store
+        self._paths = paths
+        self._refs = iter(recipe.pages)
+        self._blocks: Iterator[Block] = iter(())
+
+    async def next(self) -> Block:
+        block = next(self._blocks, None)
+        while block is None:
+            page = await load_page(self._store, self._paths, next(self._refs))
+            self._blocks = (page.block(slot) for slot in range(len(page)))
+            block = next(self._blocks, None)
+        return block
+
+
+async def _fill(
+    store: Store, paths: Paths, window: _Window, pool: Executor | None
+) -> bytes | CleancutError:
+    """The bytes of a window."""
+    loop = asyncio.get_running_loop()
+    try:
+        chunks = [part if isinstance(part, bytes) else b"" for part in window.parts]
+        for span in _spans(window.parts):
+            data = await _fetch(store, paths, span)
+            for at, raw in await loop.run_in_executor(pool, _unpack, span, data):
+                chunks[at] = raw
+        for at, part in enumerate(window.parts):
+            if isinstance(part, _Part) and part.block.kind not in PACKED_KINDS:
+                chunks[at] = _check(part, part.block.literal)
+    except CleancutError as error:
+        return error
+    return b"".join(chunks)
+
+
+def _spans(parts: Sequence[bytes | _Part]) -> list[_Span]:
+    """The ranges to fetch: parts of one pack that lie close together share one."""
+    wanted = sorted(
+        (part.block.pack, part.block.offset, at, part)
+        for at, part in enumerate(parts)
+        if isinstance(part, _Part) and part.block.kind in PACKED_KINDS
+    )
+    spans: list[_Span] = []
+    for pack, offset, at, part in wanted:
+        end = offset + part.block.length
+        last = spans[-1] if spans else None
+        if last and last.pack == pack and offset <= last.end + GAP_BYTES:
+            last.parts.append((at, part))
+            spans[-1] = last._replace(end=max(last.end, end))
+        else:
+            spans.append(_Span(pack, offset, end, [(at, part)]))
+    return spans
+
+
+async def _fetch(store: Store, paths: Paths, span: _Span) -> bytes:
+    first = span.parts[0][1]
+    try:
+        data = await store.get(paths.pack(span.pack), span.start, span.end - span.start)
+    except NotFound as error:
+        raise NotFound(f"pack {span.pack} is missing; {first} is in it", _ADVICE) from error
+    if len(data) != span.end - span.start:
+        raise Corrupt(f"pack {span.pack} is too short for {first}", _ADVICE)
+    return data
+
+
+def _unpack(span: _Span, data: bytes) -> list[tuple[int, bytes]]:
+    found = []
+    for at, part in span.parts:
+        start = part.block.offset - span.start
+        found.append((at, _check(part, data[start : start + part.block.length])))
+    return found
+
+
+def _check(part: _Part, stored: bytes) -> bytes:
+    """The block's bytes. Raises: Corrupt, unless they are what the digest says."""
+    block = part.block
+    if block.kind is Kind.ZERO:
+        return bytes(part.raw_bytes)
+    where = f"{part} in " + (f"pack {block.pack}" if block.pack else "its page")
+    raw = stored
+    if block.kind in ZSTD_KINDS:
+        try:
+            if zstandard.frame_content_size(stored) != part.raw_bytes:
+                raise Corrupt(f"{where} is damaged: wrong length", _ADVICE)
+            raw = zstandard.ZstdDecompressor().decompress(stored)
+        except zstandard.ZstdError as error:
+            raise Corrupt(f"{where} is damaged: {error}", _ADVICE) from error
+    if len(raw) != part.raw_bytes or blake3(raw).digest() != block.digest:
+        raise Corrupt(f"{where} is damaged: wrong digest", _ADVICE)
+    return raw

@@ -1,0 +1,109 @@
+"""Opens a store by its URL, and what all stores have in common: the check of paths.
+
+The adapters are `store_file` and `store_s3`; the shipped fake is `memory_store`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from cleancut.errors import Invalid, Refused
+from cleancut.io.ports import Clock, Store
+
+MAX_PATH_BYTES = 900
+_HINT = "use file:///path or s3://bucket/prefix?endpoint=https://host&region=name&path_style=1"
+_S3_OPTIONS = frozenset({"endpoint", "region", "path_style"})
+
+
+@dataclass(frozen=True, slots=True)
+class FileUrl:
+    root: Path
+
+
+@dataclass(frozen=True, slots=True)
+class S3Url:
+    """`endpoint` and `region` are empty where the credential chain's own settings decide."""
+
+    bucket: str
+    prefix: str
+    endpoint: str = ""
+    region: str = ""
+    path_style: bool = False
+
+
+def parse_store_url(url: str) -> FileUrl | S3Url:
+    """Where a store is. Raises: Invalid, with the forms that can be used."""
+    try:
+        parts = urlsplit(url)
+        foreign = parts.username is not None or parts.fragment or parts.port
+    except ValueError as error:
+        raise Invalid(f"store URL cannot be read: {error}", _HINT) from error
+    if foreign:
+        raise Invalid(
+            "store URL holds a user, port or fragment",
+            "credentials come from the environment, ~/.aws or the machine's role; " + _HINT,
+        )
+    if parts.scheme == "file":
+        path = unquote(parts.path)
+        if parts.netloc or parts.query or not path.startswith("/") or "\0" in path:
+            raise Invalid(f"store URL {url!r} is no absolute path", _HINT)
+        return FileUrl(Path(path))
+    if parts.scheme == "s3":
+        return _parse_s3(url, parts.netloc, unquote(parts.path).strip("/"), parts.query)
+    raise Invalid(f"store URL {url!r} is of no known kind", _HINT)
+
+
+def _parse_s3(url: str, bucket: str, prefix: str, query: str) -> S3Url:
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    unknown = sorted(options.keys() - _S3_OPTIONS)
+    endpoint = options.get("endpoint", "")
+    if not bucket or unknown:
+        raise Invalid(f"store URL {url!r} has no bucket, or options {unknown}", _HINT)
+    if endpoint and urlsplit(endpoint).scheme not in {"http", "https"}:
+        raise Invalid(f"endpoint {endpoint!r} is no http(s) URL", _HINT)
+    if options.get("path_style", "1") not in {"0", "1"}:
+        raise Invalid("path_style is 0 or 1", _HINT)
+    if prefix:
+        check_path(prefix)
+    path_style = options.get("path_style", "0") == "1"
+    return S3Url(bucket, prefix, endpoint, options.get("region", ""), path_style)
+
+
+def open_store(url: str, clock: Clock) -> Store:
+    """The store at `url`; nothing is read or written yet. Raises: Invalid (see above)."""
+    where = parse_store_url(url)
+    if isinstance(where, FileUrl):
+        from cleancut.io.store_file import FileStore
+
+        return FileStore(where.root)
+    from cleancut.io.store_s3 import S3Store  # here, since boto3 takes 0.3 s to load
+
+    return S3Store(where, clock)
+
+
+def check_path(path: str) -> str:
+    """`path` if it is relative and clean. Raises: Invalid."""
+    segments = path.split("/")
+    if not path or any(s in {"", ".", ".."} or s.startswith(".tmp-") for s in segments):
+        raise Invalid(f"{path[:200]!r} is no path of an object")
+    if len(path.encode()) > MAX_PATH_BYTES or not path.isprintable() or "\\" in path:
+        raise Invalid(f"{path[:200]!r} is no path of an object", "too long, or odd characters")
+    return path
+
+
+def check_prefix(prefix: str) -> str:
+    """`prefix` if objects may start with it; the empty one names all. Raises: Invalid."""
+    if prefix:
+        check_path(prefix.removesuffix("/"))
+    return prefix
+
+
+def other_bytes(path: str) -> Refused:
+    """The error for a put to a path that holds something else."""
+    return Refused(
+        f"{path} already holds other bytes, and objects are written once",
+        "do two clusters use this store under one name? give each its own prefix",
+        path=path,
+    )

@@ -1,0 +1,196 @@
+"""Brings objects to the store in the background, with bounds on what waits in memory and on disk.
+
+What the objects are, and when one may go, is `packs`' business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from cleancut.errors import CleancutError, Refused
+from cleancut.io.ports import Store
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many bytes may wait in memory and in the spill directory, how many uploads may run."""
+
+    memory_bytes: int = 32 * 1024 * 1024
+    spill_bytes: int = 4 * 1024 * 1024 * 1024
+    uploads: int = 4
+
+
+@dataclass(slots=True, eq=False)
+class Upload:
+    """One object on its way: in `pieces`, or once spilled in a file."""
+
+    path: str
+    pieces: list[bytes]
+    size_bytes: int
+    after: tuple[Upload, ...] = ()
+    spilled: Path | None = None
+    done: bool = False
+
+
+@dataclass(slots=True)
+class Uploads:
+    """Puts what is enqueued, in that order, several at a time, inside its `async with` block.
+
+    Order: `admit` first, which waits for room; then `enqueue`, never before those in `after`.
+    Limits: see `Limits`; besides, each running upload of a spilled object holds it in memory.
+    Raises: from `admit` and `wait`, the error that the first failed upload ended with.
+    """
+
+    store: Store
+    pool: Executor
+    spill_dir: Path
+    limits: Limits
+    _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _queue: deque[Upload] = field(default_factory=deque)
+    _files: set[Path] = field(default_factory=set)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _on_way: int = 0
+    _memory_used: int = 0
+    _spill_used: int = 0
+    _spill_full: bool = False
+    _failure: CleancutError | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        for _ in range(self.limits.uploads):
+            self._tasks.append(self._group.create_task(self._serve()))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """What is not stored yet is given up; the own error of the block stays as it is."""
+        for task in self._tasks:
+            task.cancel()
+        await self._group.__aexit__(None, None, None)
+        for file in self._files:
+            file.unlink(missing_ok=True)
+
+    async def admit(self, upload: Upload) -> None:
+        """Returns once `upload` has its place, in memory or spilled."""
+        await self.wait(lambda: self._fits_memory(upload) or self._fits_spill(upload))
+        if self._fits_memory(upload):
+            self._memory_used += upload.size_bytes
+            return
+        try:
+            await self._spill(upload)
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise self._unusable(error) from error
+            self._spill_full = True
+            await self.admit(upload)
+
+    def enqueue(self, uploads: Iterable[Upload]) -> None:
+        for upload in uploads:
+            self._queue.append(upload)
+            self._on_way += 1
+        self.changed()
+
+    async def wait(self, condition: Callable[[], bool]) -> None:
+        """Returns once `condition` holds; it is asked after each change."""
+        while True:
+            changed = self._changed
+            if self._failure:
+                raise self._failure
+            if condition():
+                return
+            await changed.wait()
+
+    def changed(self) -> None:
+        """Lets all who wait look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _fits_memory(self, upload: Upload) -> bool:
+        """Nothing on its way: nothing would make room, so it fits whatever its size."""
+        fits = self._memory_used + upload.size_bytes <= self.limits.memory_bytes
+        return fits or not self._on_way
+
+    def _fits_spill(self, upload: Upload) -> bool:
+        left = self.limits.spill_bytes - self._spill_used
+        return not self._spill_full and upload.size_bytes <= left
+
+    async def _spill(self, upload: Upload) -> None:
+        file = self.spill_dir / f"upload-{secrets.token_hex(8)}"
+        self._files.add(file)
+        self._spill_used += upload.size_bytes
+        try:
+            await self._in_pool(lambda: _write(file, upload.pieces))
+        except OSError:
+            self._spill_used -= upload.size_bytes
+            await self._in_pool(lambda: file.unlink(missing_ok=True))
+            raise
+        upload.spilled, upload.pieces = file, []
+
+    async def _serve(self) -> None:
+        while True:
+            changed = self._changed
+            if not self._queue:
+                await changed.wait()
+                continue
+            upload = self._queue.popleft()
+            try:
+                await self.wait(lambda u=upload: all(a.done for a in u.after))  # type: ignore[misc]
+                await self._put(upload)
+            except CleancutError as error:
+                self._failure = self._failure or error
+            except OSError as error:
+                self._failure = self._failure or self._unusable(error)
+            else:
+                continue
+            self.changed()
+            return
+
+    async def _put(self, upload: Upload) -> None:
+        spilled = upload.spilled
+        if spilled:
+            data = await self._in_pool(spilled.read_bytes)
+        else:
+            data = await self._in_pool(lambda: b"".join(upload.pieces))
+            upload.pieces = []
+        await self.store.put(upload.path, data)
+        if spilled:
+            await self._in_pool(spilled.unlink)
+            self._files.discard(spilled)
+            self._spill_used -= upload.size_bytes
+            self._spill_full = False
+        else:
+            self._memory_used -= upload.size_bytes
+        upload.done, upload.after = True, ()
+        self._on_way -= 1
+        self.changed()
+
+    def _unusable(self, error: OSError) -> Refused:
+        return Refused(
+            f"spill directory {self.spill_dir} cannot be used: {error.strerror}",
+            "give the agent a --spill-dir that it can write to",
+        )
+
+    async def _in_pool(self, act: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.pool, act)
+
+
+def _write(file: Path, pieces: list[bytes]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("xb") as target:
+        target.writelines(pieces)
