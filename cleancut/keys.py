@@ -104,8 +104,12 @@ class Paths:
     def owner(self, number: int) -> str:
         return f"{self.owners}{number:012d}.json"
 
+    @property
+    def probes(self) -> str:
+        return f"{self.cluster}/probe/"
+
     def probe(self, epoch: Epoch, name: str) -> str:
-        return f"{self.cluster}/probe/{format_epoch(epoch)}/{name}"
+        return f"{self.probes}{format_epoch(epoch)}/{name}"
 
     def session_packs(self, epoch: Epoch, session_id: str) -> str:
         return f"{self.cluster}/packs/{format_epoch(epoch)}/{session_id}/"

@@ -12,7 +12,7 @@ import msgspec
 
 from cleancut.errors import Corrupt, NotFound, Refused
 from cleancut.evidence import Reading, grade_of, is_quiet
-from cleancut.ids import Epoch, OperationId, PeerId, ShardId
+from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.records import Record, decode
 
 FORMAT = 1
@@ -46,6 +46,17 @@ class ShardEntry(Record, frozen=True):
         return is_quiet(self.first, self.second, drained=self.drained)
 
 
+class AgentDocument(Record, frozen=True):
+    """What one agent captured in an epoch: votes/<epoch>/<agent>/<sha256>.json.
+
+    `drained` of its shards says nothing yet: the coordinator knows which drains answered.
+    """
+
+    epoch: Epoch
+    agent: AgentName
+    shards: tuple[ShardEntry, ...]
+
+
 class CollectionEntry(Record, frozen=True):
     """What Qdrant keeps of a collection outside its shards, as raw JSON of its answers."""
 
@@ -63,6 +74,19 @@ class ClusterEntry(Record, frozen=True):
     qdrant_version: str
     peers: dict[str, str]
     metadata: dict[str, Any]
+
+
+class Draft(Record, frozen=True):
+    """An attempt before its cut: staged, so that any leader can finish it from the store."""
+
+    epoch: Epoch
+    operation: OperationId
+    cluster: str
+    cluster_id: str
+    collections: tuple[CollectionEntry, ...]
+    source: ClusterEntry
+    shard_keys: dict[str, tuple[str | int, ...]]  # what a drain of a collection must name
+    undrainable: dict[str, str]  # collection -> why it is never drained
 
 
 class Manifest(Record, frozen=True):

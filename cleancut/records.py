@@ -212,6 +212,20 @@ class Group(Record, frozen=True):
     nonce: str = ""
 
 
+class Leader(Record, frozen=True):
+    """`leader`, leased: who leads, and where its API answers."""
+
+    name: str
+    address: str
+    nonce: str = ""
+
+
+class Owner(Record, frozen=True):
+    """`owner/<n>.json` of a store: the cluster whose backups it holds. The greatest n counts."""
+
+    cluster_id: str
+
+
 class BackupRequest(Record, frozen=True):
     collections: tuple[str, ...] = ()
     allow_empty: bool = False

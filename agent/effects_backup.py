@@ -1,0 +1,216 @@
+"""What the agent's backup machine asks for, done on the own peer, the store and the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import shutil
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+
+from agent.captures import Captures, cancel
+from agent.context import Context
+from agent.journal import Journal
+from agent.observe import count_shards, read_view, readings_of
+from cleancut.cut import Capture, Finish, Load, Observe, Observed, Read, Readings, Recall
+from cleancut.errors import NotFound, TimedOut
+from cleancut.evidence import Reading
+from cleancut.ids import Digest, Epoch
+from cleancut.io.capture import CapturedShard
+from cleancut.io.documents import load_recipe
+from cleancut.io.tasks import run_all
+from cleancut.manifest import AgentDocument, ShardEntry
+from cleancut.recipe import Recipe
+from cleancut.records import Member, ShardTask, decode, encode
+from cleancut.steps import Effect
+
+COUNT_S = 1.0
+_LOADS = 8
+PROBE_NAME = "_coordinator"
+
+
+@dataclass(slots=True)
+class _Running:
+    """The captures of one epoch; `captured` are the indexes of the tasks that needed a stream."""
+
+    captures: Captures
+    task: asyncio.Task[None]
+    captured: tuple[int, ...]
+
+
+class BackupEffects:
+    """Runs one effect at a time; captures go on between them, as tasks of `group`."""
+
+    def __init__(
+        self, context: Context, group: asyncio.TaskGroup, pool: Executor, journal: Journal
+    ) -> None:
+        self._context, self._group, self._pool, self._journal = context, group, pool, journal
+        self._parents: dict[str, Recipe] = {}
+        self._running: dict[Epoch, _Running] = {}
+        self._seen_view = ""
+
+    async def run(self, effect: Effect) -> object:
+        """The effect's result. Raises: a CleancutError that says why there is none."""
+        match effect:
+            case Observe():
+                return await self._observe(effect)
+            case Load():
+                await self._load(effect)
+                return None
+            case Capture():
+                return await self._capture(effect)
+            case Read():
+                return await self._read(effect)
+            case Finish():
+                return await self._finish(effect)
+            case Recall():
+                return self._journal.read(effect.epoch)
+            case _:
+                raise AssertionError(f"not a backup's effect: {effect}")
+
+    async def stop(self, epoch: Epoch) -> None:
+        """Ends the captures of `epoch`; what they stored stays, named by nothing."""
+        running = self._running.pop(epoch, None)
+        if running is not None:
+            await cancel(running.task)
+        self._parents.clear()
+
+    def done_bytes(self) -> int:
+        """Bytes of tar read in the epochs that are under way."""
+        return sum(running.captures.read_bytes for running in self._running.values())
+
+    # PREPARE
+
+    async def _observe(self, effect: Observe) -> Observed:
+        context = self._context
+        view = await read_view(context.qdrant)
+        data = encode(view)
+        digest = hashlib.sha256(data).hexdigest()
+        name = f"{context.name}.{digest[:32]}"
+        if self._seen_view != name:
+            await context.store.put(context.paths.probe(effect.epoch, name), data)
+            self._seen_view = name
+        try:
+            probe = await context.store.get(context.paths.probe(effect.epoch, PROBE_NAME))
+        except NotFound:
+            probe = b""
+        record = await context.etcd.get(context.keys.member(effect.epoch, context.name))
+        return Observed(
+            view=digest,
+            view_object=name,
+            probe=probe.decode("ascii", "replace"),
+            free_bytes=shutil.disk_usage(context.spill_dir).free,
+            member=decode(Member, record.value, record.key) if record else None,
+        )
+
+    async def _load(self, effect: Load) -> None:
+        self._seen_view = ""
+
+        async def load(digest: str) -> None:
+            try:
+                recipe = await load_recipe(self._context.store, self._context.paths, Digest(digest))
+            except NotFound:
+                return  # the parent has gone: the shard is captured whole
+            self._parents[digest] = recipe
+
+        wanted = {task.recipe for task in effect.tasks if task.recipe} - set(self._parents)
+        await run_all([partial(load, digest) for digest in sorted(wanted)], _LOADS)
+
+    # CUT and SEAL
+
+    async def _capture(self, effect: Capture) -> Readings:
+        context, tasks = self._context, effect.tasks
+        telemetry = await context.qdrant.telemetry()
+        first = readings_of(telemetry, tasks)
+        uuids = {name: entry.uuid for name, entry in telemetry.collections.items()}
+        captured = tuple(
+            index
+            for index, task in enumerate(tasks)
+            if not self._is_unchanged(task, first, index, uuids.get(task.collection))
+        )
+        captures = Captures(context, effect.epoch, secrets.token_hex(16), self._pool)
+        streams = [tasks[index] for index in captured]
+        parents = [self._parents.get(task.recipe) for task in streams]
+        running = self._group.create_task(captures.run(streams, parents))
+        self._running[effect.epoch] = _Running(captures, running, captured)
+        if streams:
+            await captures.wait_cut()
+        return first
+
+    def _is_unchanged(self, task: ShardTask, first: Readings, index: int, uuid: str | None) -> bool:
+        """True if the parent's recipe still is this shard: nothing but our drain was applied since
+        the parent's second reading, in the same incarnation, with nothing put in its place."""
+        if task.parent is None or task.recipe not in self._parents:
+            return False
+        incarnation, number, arrivals, parent_uuid = task.parent
+        return (
+            first.incarnation == incarnation
+            and first.arrivals == arrivals >= 0
+            and first.numbers[index] == number + 1
+            and bool(uuid)
+            and uuid == parent_uuid
+        )
+
+    async def _read(self, effect: Read) -> Readings:
+        counts = await count_shards(self._context.qdrant, effect.tasks, COUNT_S)
+        second = readings_of(await self._context.qdrant.telemetry(), effect.tasks)
+        view = hashlib.sha256(encode(await read_view(self._context.qdrant))).hexdigest()
+        return Readings(second.numbers, second.incarnation, second.arrivals, view, counts)
+
+    # UPLOAD
+
+    async def _finish(self, effect: Finish) -> str:
+        running = self._running.get(effect.epoch)
+        if running is None:
+            raise TimedOut("the captures of this epoch are gone", "the backup is tried again")
+        stored = await running.captures.wait_stored()
+        by_index = dict(zip(running.captured, stored, strict=True))
+        shards = tuple(
+            self._entry(effect, index, by_index.get(index)) for index in range(len(effect.tasks))
+        )
+        document = AgentDocument(epoch=effect.epoch, agent=self._context.name, shards=shards)
+        data = encode(document)
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = self._context.paths.votes_document(effect.epoch, self._context.name, sha256)
+        await self._context.store.put(path, data)
+        self._journal.write(effect.epoch, sha256)
+        return sha256
+
+    def _entry(self, effect: Finish, index: int, stored: CapturedShard | None) -> ShardEntry:
+        task, first, second = effect.tasks[index], effect.first, effect.second
+        source = stored or _taken_over(task.recipe, self._parents[task.recipe])
+        return ShardEntry(
+            collection=task.collection,
+            shard_id=task.shard_id,
+            peer_id=task.peer_id,
+            agent=self._context.name,
+            recipe=source.recipe_digest,
+            tar_sha256=source.tar_sha256,
+            size_bytes=source.size_bytes,
+            new_bytes=source.new_bytes,
+            stored_bytes=source.stored_bytes,
+            first=_reading(first, index),
+            second=_reading(second, index),
+            drained=False,
+            count=second.counts[index] if second.counts else None,
+            reused=stored is None,
+        )
+
+
+def _taken_over(digest: str, parent: Recipe) -> CapturedShard:
+    """An unchanged shard: its parent's recipe as it is, with nothing new."""
+    return CapturedShard(
+        recipe_digest=Digest(digest),
+        tar_sha256=parent.tar_sha256,
+        size_bytes=parent.tar_bytes,
+        new_bytes=0,
+        stored_bytes=0,
+        packs=frozenset(use.pack for use in parent.packs),
+        lost_parent_pages=0,
+    )
+
+
+def _reading(seen: Readings, index: int) -> Reading:
+    return Reading(number=seen.numbers[index], incarnation=seen.incarnation, arrivals=seen.arrivals)

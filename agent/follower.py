@@ -1,0 +1,198 @@
+"""Follows `ctl` under one session: events go to the machine, its commands are carried out here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from cleancut.pull import Pull
+from msgspec.structs import replace
+
+from agent.context import Context
+from agent.session import OpenSession, refresh
+from cleancut.cut import Cut
+from cleancut.errors import CleancutError, LeaseLost, TimedOut, Unavailable
+from cleancut.ids import Epoch
+from cleancut.io.log import Logger
+from cleancut.io.ports import Compacted, Created, Guard, KeyValue, Modified, Put
+from cleancut.records import Ctl, Failure, Kind, Member, Phase, Progress, decode, encode
+from cleancut.steps import Cast, Command, Done, Effect, Event, Failed, Run, Seen, Stop, Tick
+
+_TICK_S = 0.25
+_REFRESH_S = 5.0
+_PROGRESS_S = 2.0
+_QUEUE = 1000
+_RUNNING = frozenset(Phase) - {Phase.IDLE, Phase.ABORT}
+
+
+class Effects(Protocol):
+    """What carries out a machine's effects."""
+
+    async def run(self, effect: Effect) -> object: ...
+
+    async def stop(self, epoch: Epoch) -> None: ...
+
+    def done_bytes(self) -> int: ...
+
+
+class Follower:
+    """One session's work. `run` returns only by raising: LeaseLost, or what made it impossible."""
+
+    def __init__(
+        self,
+        context: Context,
+        session: OpenSession,
+        effects: dict[Kind, Effects],
+        log: Logger,
+    ) -> None:
+        self._context, self._session, self._effects, self._log = context, session, effects, log
+        self._machines: dict[Kind, Cut | Pull] = {
+            Kind.BACKUP: Cut(session.token),
+            Kind.RESTORE: Pull(session.token),
+        }
+        self._ctl = Ctl()
+        self._revision = 0
+        self._newest = 0
+        self._events: asyncio.Queue[tuple[Kind, Event, int]] = asyncio.Queue(_QUEUE)
+        self._tasks: dict[asyncio.Task[None], Epoch] = {}
+
+    async def run(self, group: asyncio.TaskGroup) -> None:
+        """Starts everything in `group` and works until the session is over."""
+        group.create_task(self._watch_lease())
+        group.create_task(self._watch_ctl())
+        group.create_task(self._tick())
+        group.create_task(self._refresh())
+        group.create_task(self._report())
+        while True:
+            kind, event, revision = await self._events.get()
+            if isinstance(event, Seen) and revision:
+                self._ctl, self._revision = event.ctl, revision
+            now_s = self._context.clock.monotonic_s()
+            for command in self._machines[kind].step(event, now_s):
+                await self._carry_out(kind, command, group)
+
+    async def _carry_out(self, kind: Kind, command: Command, group: asyncio.TaskGroup) -> None:
+        match command:
+            case Cast():
+                await self._cast(command)
+            case Run():
+                task = group.create_task(self._run_effect(kind, command.effect))
+                self._tasks[task] = command.effect.epoch
+                task.add_done_callback(lambda ended: self._tasks.pop(ended, None))
+            case Stop():
+                await self._stop(kind, command.epoch)
+            case _:
+                raise AssertionError(f"not an agent's command: {command}")
+
+    async def _cast(self, command: Cast) -> None:
+        context = self._context
+        key = context.keys.vote(self._ctl.epoch, command.phase, context.name)
+        vote = replace(command.vote, nonce=secrets.token_hex(8))
+        guards: list[Guard] = [
+            Created(context.keys.session(context.name), self._session.token),
+            Modified(context.keys.ctl, self._revision),
+        ]
+        result = await context.etcd.txn(guards, [Put(key, encode(vote))])
+        self._log.info(
+            "vote",
+            epoch=self._ctl.epoch,
+            phase=command.phase,
+            yes=vote.yes,
+            counted=result.applied,
+            cause=vote.failure.message if vote.failure else None,
+        )
+
+    async def _run_effect(self, kind: Kind, effect: Effect) -> None:
+        began_s, name = self._context.clock.monotonic_s(), type(effect).__name__
+        if not self._session.lease.alive():
+            raise LeaseLost(f"the session was over before {name}")
+        try:
+            event: Event = Done(effect, await self._effects[kind].run(effect))
+            cause = None
+        except CleancutError as error:
+            cause = error.message
+            failure = Failure(reason=error.reason, message=error.message, hint=error.hint)
+            event = Failed(effect, failure)
+        took_s = round(self._context.clock.monotonic_s() - began_s, 4)
+        self._log.info("effect", effect=name, epoch=effect.epoch, took_s=took_s, cause=cause)
+        await self._events.put((kind, event, 0))
+
+    async def _stop(self, kind: Kind, epoch: Epoch) -> None:
+        running = [task for task, of in self._tasks.items() if of == epoch]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+        await self._effects[kind].stop(epoch)
+
+    # What becomes an event
+
+    async def _watch_ctl(self) -> None:
+        key = self._context.keys.ctl
+        while True:
+            listing = await self._context.etcd.list(key)
+            found = next((item for item in listing.items if item.key == key), None)
+            if found is not None:
+                await self._saw(found)
+            try:
+                async for item in self._changes(key, listing.revision + 1):
+                    await self._saw(item)
+            except Compacted:
+                continue
+
+    async def _changes(self, key: str, revision: int) -> AsyncIterator[KeyValue]:
+        async for changes in self._context.etcd.watch(key, revision):
+            for change in changes:
+                if change.kv.key == key and not change.deleted:
+                    yield change.kv
+
+    async def _saw(self, item: KeyValue) -> None:
+        if item.mod_revision <= self._newest:
+            return
+        self._newest = item.mod_revision
+        ctl = decode(Ctl, item.value, item.key)
+        record = None
+        if ctl.epoch:
+            record = await self._context.etcd.get(
+                self._context.keys.member(ctl.epoch, self._context.name)
+            )
+        member = decode(Member, record.value, record.key) if record else None
+        self._log.info("ctl", epoch=ctl.epoch, phase=ctl.phase, member=member is not None)
+        for kind in set(Kind) - {ctl.kind}:
+            await self._events.put((kind, Seen(Ctl(kind=kind), None), 0))
+        await self._events.put((ctl.kind, Seen(ctl, member), item.mod_revision))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            await self._events.put((self._ctl.kind, Tick(), 0))
+
+    async def _watch_lease(self) -> None:
+        raise LeaseLost(await self._session.lease.wait_lost())
+
+    async def _refresh(self) -> None:
+        while True:
+            await asyncio.sleep(_REFRESH_S)
+            with contextlib.suppress(Unavailable, TimedOut):  # the lease tells if it lasts
+                await refresh(self._context, self._session)
+
+    async def _report(self) -> None:
+        """Tells people how far the epoch is: best effort, never part of the protocol."""
+        before = 0
+        while True:
+            await asyncio.sleep(_PROGRESS_S)
+            done = self._effects[self._ctl.kind].done_bytes()
+            if self._ctl.phase not in _RUNNING or done == before:
+                before = done
+                continue
+            rate, before = max(0, done - before) / _PROGRESS_S, done
+            progress = Progress(phase=self._ctl.phase, done_bytes=done, rate=rate)
+            context = self._context
+            key = context.keys.progress(self._ctl.epoch) + context.name
+            guard = Created(context.keys.session(context.name), self._session.token)
+            put = Put(key, encode(progress), lease=self._session.lease.id)
+            with contextlib.suppress(Unavailable, TimedOut):
+                await context.etcd.txn([guard], [put])

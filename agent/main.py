@@ -1,0 +1,148 @@
+"""cleancut-agent: one beside each Qdrant peer. Wiring only."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agent.context import Context
+from agent.effects_backup import BackupEffects
+from agent.effects_restore import PullEffects
+from agent.follower import Effects, Follower
+from agent.journal import Journal, make_directory
+from agent.metrics import Metrics
+from agent.session import open_session
+from agent.tar_server import TarServer
+from agent.web import Health, health_app, serve
+from cleancut.errors import CleancutError, LeaseLost, TimedOut, Unavailable
+from cleancut.ids import parse_agent, parse_cluster
+from cleancut.io.clock import SystemClock
+from cleancut.io.config import (
+    ENV_PREFIX,
+    Shared,
+    common_options,
+    config_option,
+    fail,
+    parse_address,
+    shared_of,
+)
+from cleancut.io.log import Logger, configure_logging
+from cleancut.io.store import open_store
+from cleancut.io.tasks import first_of, until_signal
+from cleancut.keys import Keys, Paths
+from cleancut.records import Kind
+
+_RETRY_S = 1.0
+_HASHERS = 2
+
+
+def _default_name() -> str:
+    return os.environ.get("POD_NAME") or socket.gethostname().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """What lives as long as the process."""
+
+    context: Context
+    tars: TarServer
+    pool: Executor
+    health: Health
+    metrics: Metrics
+    log: Logger
+
+
+@click.command(context_settings={"auto_envvar_prefix": ENV_PREFIX})
+@config_option
+@common_options
+@click.option("--qdrant-url", required=True, metavar="URL", help="The own peer, on loopback.")
+@click.option("--spill-dir", type=click.Path(path_type=Path), required=True, help="Local disk.")
+@click.option("--name", default=_default_name, help="Unique in the cluster.  [default: hostname]")
+def cli(**flags: Any) -> None:
+    """Runs beside one Qdrant peer: cuts its shards and stores them, or pulls them back."""
+    log = configure_logging(flags["log_level"], "agent")
+    try:
+        make_directory(flags["spill_dir"])
+        asyncio.run(_run(shared_of(flags), flags, log))
+    except CleancutError as error:
+        sys.exit(fail(error))
+
+
+async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
+    clock = SystemClock()
+    cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
+    spill_dir: Path = flags["spill_dir"]
+    async with AsyncExitStack() as stack:
+        etcd = await stack.enter_async_context(shared.open_etcd(clock))
+        store = open_store(shared.store, clock)
+        stack.push_async_callback(store.close)
+        qdrant = await stack.enter_async_context(shared.open_qdrant(flags["qdrant_url"]))
+        paths, health, metrics = Paths(cluster), Health(), Metrics(cluster, name)
+        tars = TarServer(store, paths)
+        loopback = await stack.enter_async_context(serve(tars.app(), "127.0.0.1", 0))
+        app = health_app(health, metrics)
+        http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))
+        log.info("listening", http_port=http, name=name)
+        context = Context(
+            name=name,
+            keys=Keys(cluster),
+            paths=paths,
+            etcd=etcd,
+            store=store,
+            qdrant=qdrant,
+            clock=clock,
+            spill_dir=spill_dir,
+            loopback=f"http://127.0.0.1:{loopback}",
+        )
+        pool = stack.enter_context(ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash"))
+        process = _Process(context, tars, pool, health, metrics, log)
+        await until_signal(_serve_sessions(process))
+
+
+async def _serve_sessions(process: _Process) -> None:
+    """One session after the other, until a signal or an error that a new session cannot cure."""
+    while True:
+        try:
+            await _serve_session(process)
+        except (LeaseLost, Unavailable, TimedOut) as error:
+            process.log.warning("session over", reason=error.reason, cause=error.message)
+        await asyncio.sleep(_RETRY_S)
+
+
+async def _serve_session(process: _Process) -> None:
+    context = process.context
+    async with open_session(context) as session:
+        process.log.info("session", token=session.token, peer=session.said.peer_id)
+        process.health.ready = True
+        process.metrics.session_open.set(1)
+        try:
+            async with asyncio.TaskGroup() as group:
+                journal = Journal(context.spill_dir)
+                effects: dict[Kind, Effects] = {
+                    Kind.BACKUP: BackupEffects(context, group, process.pool, journal),
+                    Kind.RESTORE: PullEffects(context, process.tars),
+                }
+                await Follower(context, session, effects, process.log).run(group)
+        except BaseExceptionGroup as failures:
+            raise first_of(failures) from failures
+        finally:
+            process.health.ready = False
+            process.metrics.session_open.set(0)
+
+
+def main() -> None:
+    """Entry point of the program."""
+    cli()
+
+
+if __name__ == "__main__":
+    main()

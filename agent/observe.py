@@ -1,0 +1,110 @@
+"""What the own peer says: its view of the cluster and the numbers of its shards."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from functools import partial
+
+from cleancut.cut import Readings
+from cleancut.errors import CleancutError, Refused
+from cleancut.ids import PeerId, ShardId
+from cleancut.io.qdrant import Qdrant
+from cleancut.io.qdrant_types import CollectionTelemetry, Placement, Telemetry
+from cleancut.io.tasks import run_all
+from cleancut.records import ShardTask, digest_of
+from cleancut.view import CollectionView, ReplicaView, TransferView, View, schema_digest
+
+_AT_ONCE = 8
+
+
+async def read_view(qdrant: Qdrant) -> View:
+    """The canonical view of the peer at `qdrant`.
+
+    Raises: Refused if the peer is not a member of the cluster it describes; errors of `Qdrant`.
+    """
+    cluster = await qdrant.cluster()
+    if cluster.enabled and cluster.peer_id not in cluster.peers:
+        raise Refused(
+            f"peer {cluster.peer_id} is not among the peers of its own cluster",
+            "it probably lost its disk and started anew: remove the old peer, then bootstrap it",
+        )
+    telemetry = await qdrant.telemetry()
+    aliases = await qdrant.aliases()
+    reads = [
+        partial(_read_collection, qdrant, name, entry)
+        for name, entry in sorted(telemetry.collections.items())
+    ]
+    return View(
+        peers=tuple(PeerId(peer) for peer in sorted(cluster.peers)) or (PeerId(0),),
+        collections=tuple(await run_all(reads, _AT_ONCE)),
+        aliases=tuple(sorted(aliases.items())),
+    )
+
+
+async def _read_collection(qdrant: Qdrant, name: str, entry: CollectionTelemetry) -> CollectionView:
+    placement = await qdrant.placement(name)
+    info = await qdrant.collection(name)
+    return CollectionView(
+        name=name,
+        uuid=entry.uuid or "",
+        config=digest_of(entry.config),
+        schema=schema_digest(info.get("payload_schema") or {}),
+        replicas=_replicas(placement),
+        transfers=tuple(
+            TransferView(
+                shard_id=ShardId(transfer.shard_id),
+                source=PeerId(transfer.source),
+                target=PeerId(transfer.target),
+            )
+            for transfer in sorted(
+                placement.transfers, key=lambda t: (t.shard_id, t.source, t.target)
+            )
+        ),
+        resharding=placement.resharding,
+    )
+
+
+def _replicas(placement: Placement) -> tuple[ReplicaView, ...]:
+    return tuple(
+        ReplicaView(
+            shard_id=ShardId(replica.shard_id),
+            peer_id=PeerId(replica.peer_id),
+            state=replica.state,
+            shard_key=replica.shard_key,
+        )
+        for replica in placement.shards
+    )
+
+
+def readings_of(telemetry: Telemetry, tasks: Sequence[ShardTask]) -> Readings:
+    """The numbers of these shards, in the order of the tasks."""
+    counters = telemetry.counters
+    return Readings(
+        numbers=tuple(_number(telemetry, task) for task in tasks),
+        incarnation=telemetry.startup,
+        arrivals=counters.recover + counters.upload + counters.initiate + counters.shard_recover,
+    )
+
+
+def _number(telemetry: Telemetry, task: ShardTask) -> int | None:
+    collection = telemetry.collections.get(task.collection)
+    shard = collection.shards.get(task.shard_id) if collection else None
+    return shard.op_num if shard else None
+
+
+async def count_shards(
+    qdrant: Qdrant, tasks: Sequence[ShardTask], timeout_s: float
+) -> tuple[int | None, ...]:
+    """Exact counts of these local shards; None for each that did not answer within the bound."""
+    results: list[int | None] = [None] * len(tasks)
+
+    async def fill(index: int, task: ShardTask) -> None:
+        results[index] = await qdrant.count(
+            task.collection, task.shard_id, ring_filter=False, timeout_s=timeout_s
+        )
+
+    fills = [partial(fill, index, task) for index, task in enumerate(tasks)]
+    with contextlib.suppress(CleancutError):  # a missing count is kept as unknown
+        await run_all(fills, _AT_ONCE)
+    return tuple(results)

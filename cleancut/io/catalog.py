@@ -1,0 +1,66 @@
+"""The groups of a store, read without etcd or coordinator: the last resort needs nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+
+from cleancut.errors import Corrupt, NotFound
+from cleancut.ids import EPOCH_DIGITS, Epoch
+from cleancut.io.ports import Store
+from cleancut.keys import Paths
+from cleancut.manifest import Manifest, parse_manifest
+
+
+async def list_epochs(store: Store, paths: Paths) -> list[Epoch]:
+    """The epochs of all published groups without a tombstone, oldest first."""
+    published: set[int] = set()
+    deleted: set[int] = set()
+    async for info in store.list(paths.groups):
+        name = info.path.removeprefix(paths.groups)
+        number, dot, kind = name.partition(".")
+        if not number.isdigit() or len(number) != EPOCH_DIGITS or not dot:
+            continue
+        (published if kind == "json" else deleted).add(int(number))
+    return [Epoch(epoch) for epoch in sorted(published - deleted)]
+
+
+async def load_group(store: Store, paths: Paths, epoch: Epoch) -> Manifest:
+    """The manifest of one group.
+
+    Raises: NotFound (never published, or deleted), Corrupt, Refused (another format).
+    """
+    if await store.stat(paths.tombstone(epoch)) is not None:
+        raise NotFound(f"backup {epoch} was deleted", "see `cleancut backup list`")
+    try:
+        data = await store.get(paths.group(epoch))
+    except NotFound as error:
+        raise NotFound(f"there is no backup {epoch}", "see `cleancut backup list`") from error
+    manifest = parse_manifest(data, paths.group(epoch))
+    if manifest.epoch != epoch:
+        raise Corrupt(f"{paths.group(epoch)} holds the manifest of epoch {manifest.epoch}")
+    return manifest
+
+
+async def list_groups(store: Store, paths: Paths) -> AsyncIterator[Manifest]:
+    """All groups, newest first; a broken one raises, as in `load_group`."""
+    for epoch in reversed(await list_epochs(store, paths)):
+        yield await load_group(store, paths, epoch)
+
+
+async def newest_epoch(store: Store, paths: Paths) -> Epoch:
+    """The greatest epoch that the store knows of, deleted and aborted ones included; 0 for none."""
+    newest = 0
+    for prefix in (paths.groups, paths.probes):
+        async for info in store.list(prefix):
+            number = info.path.removeprefix(prefix)[:EPOCH_DIGITS]
+            newest = max(newest, int(number) if number.isdigit() else 0)
+    return Epoch(newest)
+
+
+async def get_checked(store: Store, path: str, sha256: str) -> bytes:
+    """The object at `path`, if its sha256 is the expected one. Raises: NotFound, Corrupt."""
+    data = await store.get(path)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise Corrupt(f"{path} does not have the sha256 that was recorded for it")
+    return data

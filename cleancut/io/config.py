@@ -1,0 +1,117 @@
+"""Settings of the programs: flag > environment (CLEANCUT_*) > file. Secrets only by file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from cleancut.errors import CleancutError, Invalid, Refused
+from cleancut.io.etcd import open_etcd
+from cleancut.io.ports import Clock, Coordination
+from cleancut.io.qdrant import Qdrant
+
+F = TypeVar("F", bound=Callable[..., Any])
+ENV_PREFIX = "CLEANCUT"
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+_COMMON = (
+    click.option("--cluster", required=True, help="Name of the cluster that is backed up."),
+    click.option("--etcd", required=True, metavar="H:P[,H:P]", help="Endpoints of etcd."),
+    click.option("--etcd-ca", type=_FILE, help="CA that signed etcd's certificates."),
+    click.option("--etcd-cert", type=_FILE, help="Client certificate for etcd."),
+    click.option("--etcd-key", type=_FILE, help="Its private key."),
+    click.option("--store", required=True, metavar="URL", help="file:///path or s3://bucket/pre."),
+    click.option("--http", default="127.0.0.1:0", metavar="H:P", help="Health and metrics."),
+    click.option("--qdrant-api-key-file", type=_FILE, help="File that holds Qdrant's API key."),
+    click.option("--qdrant-ca", type=_FILE, help="CA that signed Qdrant's certificate."),
+    click.option("--log-level", default="info", help="debug, info, warning or error."),
+)
+
+
+def common_options(function: F) -> F:
+    """The flags that agent and coordinator share."""
+    for option in reversed(_COMMON):
+        function = option(function)
+    return function
+
+
+def load_file(context: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
+    """Makes a TOML file's keys the defaults of the flags of the same name."""
+    if path is not None:
+        try:
+            settings = tomllib.loads(path.read_text())
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise click.BadParameter(f"{path}: {error}") from error
+        flat = {key.replace("-", "_"): value for key, value in settings.items()}
+        context.default_map = {**flat, **(context.default_map or {})}
+    return path
+
+
+config_option = click.option(
+    "--config",
+    type=_FILE,
+    is_eager=True,
+    expose_value=False,
+    callback=load_file,
+    help="TOML file of settings.",
+)
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port of `H:P`. Raises: Invalid."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise Invalid(f"{text!r} is not an address", "write it as host:port")
+    return host.strip("[]") or "0.0.0.0", int(port)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The settings that agent and coordinator share, as given."""
+
+    cluster: str
+    etcd: str
+    etcd_ca: Path | None
+    etcd_cert: Path | None
+    etcd_key: Path | None
+    store: str
+    http: str
+    qdrant_api_key_file: Path | None
+    qdrant_ca: Path | None
+    log_level: str
+
+    def open_etcd(self, clock: Clock) -> AbstractAsyncContextManager[Coordination]:
+        """The etcd client, for the length of a block. Raises: Invalid, Unavailable."""
+        endpoints = [part.strip() for part in self.etcd.split(",") if part.strip()]
+        return open_etcd(
+            endpoints, ca=self.etcd_ca, cert=self.etcd_cert, key=self.etcd_key, clock=clock
+        )
+
+    def open_qdrant(self, url: str) -> Qdrant:
+        """One peer, with the secret read from its file. Raises: Refused (file unreadable)."""
+        file = self.qdrant_api_key_file
+        try:
+            api_key = file.read_text().strip() if file else None
+        except OSError as error:
+            raise Refused(f"cannot read the API key: {error}", "check the file's rights") from error
+        return Qdrant(url, api_key=api_key, ca_file=str(self.qdrant_ca) if self.qdrant_ca else None)
+
+
+def shared_of(flags: dict[str, Any]) -> Shared:
+    """The shared part of a program's parsed flags."""
+    return Shared(**{field.name: flags[field.name] for field in fields(Shared)})
+
+
+def fail(error: CleancutError) -> int:
+    """Says the error on stderr, with its hint; returns the exit code that it stands for."""
+    click.echo(f"error: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"hint: {error.hint}", err=True)
+    click.echo(f"reason: {error.reason}", err=True)
+    return error.exit_code

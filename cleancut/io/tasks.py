@@ -1,0 +1,54 @@
+"""Doing several things at once, without leaving anything behind."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def run_all(calls: Sequence[Callable[[], Awaitable[T]]], at_once: int) -> list[T]:
+    """The results of all `calls`, in their order, at most `at_once` of them under way.
+
+    The first failure cancels the others and is raised itself, not wrapped in a group.
+    """
+    gate = asyncio.Semaphore(at_once)
+
+    async def run(call: Callable[[], Awaitable[T]]) -> T:
+        async with gate:
+            return await call()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(run(call)) for call in calls]
+    except BaseExceptionGroup as failures:
+        raise first_of(failures) from failures
+    return [task.result() for task in tasks]
+
+
+async def until_signal(work: Coroutine[None, None, None]) -> None:
+    """Runs `work` to its end; SIGTERM or SIGINT cancel it, and it is waited for."""
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+
+    async def cancel_on_signal(task: asyncio.Task[None]) -> None:
+        await stopped.wait()
+        task.cancel()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(work)
+            watcher = group.create_task(cancel_on_signal(task))
+            task.add_done_callback(lambda _: watcher.cancel())
+    except BaseExceptionGroup as failures:
+        raise first_of(failures) from failures
+
+
+def first_of(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first failure in a group of groups."""
+    first = failures.exceptions[0]
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first

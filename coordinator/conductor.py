@@ -1,0 +1,247 @@
+"""A leader's term: one task owns the machine, carries out its commands, and feeds it events.
+
+Order: a `Persist` is applied before anything after it is started. A refused write means that
+something is not as the machine believes: all is read anew, and the term goes on or ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Protocol
+
+from cleancut.restore import Restore
+
+from cleancut.attempt import Attempt
+from cleancut.barrier import Barrier
+from cleancut.errors import CleancutError, Fenced, LeaseLost
+from cleancut.ids import AgentName, Epoch, OperationId, Token
+from cleancut.io.log import Logger
+from cleancut.io.ports import Change, Compacted, Lease
+from cleancut.records import Bounds, Failure, Kind, Operation, Session, State, Vote, decode
+from cleancut.steps import (
+    Began,
+    Cancelled,
+    Command,
+    Decide,
+    Done,
+    Effect,
+    Event,
+    Failed,
+    Persist,
+    Progressed,
+    Run,
+    SessionMoved,
+    Stop,
+    Tick,
+    Voted,
+)
+from coordinator.context import Context
+from coordinator.ledger import Ledger
+
+_TICK_S = 0.5
+_RETRY_S = 1.0
+_QUEUE = 10_000
+
+
+class Effects(Protocol):
+    """What carries out a machine's effects."""
+
+    async def run(self, effect: Effect) -> object: ...
+
+
+class Term:
+    """One term. `run` returns only by raising: LeaseLost, Fenced, or what made it impossible."""
+
+    def __init__(
+        self,
+        context: Context,
+        lease: Lease,
+        token: Token,
+        effects: dict[Kind, Effects],
+        log: Logger,
+    ) -> None:
+        self._context, self._lease, self._effects, self._log = context, lease, effects, log
+        self._ledger = Ledger(context, token)
+        self._bounds = Bounds()
+        self.machine: Attempt = Barrier(self._bounds)
+        self._events: asyncio.Queue[Event] = asyncio.Queue(_QUEUE)
+        self._running: dict[asyncio.Task[None], Epoch] = {}
+        self._cancels: set[OperationId] = set()
+        self._not_before_s = 0.0
+
+    def cancel(self, operation: OperationId) -> None:
+        """Asks for an end of this operation; the answer is its state."""
+        self._cancels.add(operation)
+
+    async def run(self, group: asyncio.TaskGroup) -> None:
+        """Starts everything in `group` and works until the term is over."""
+        await self._reload(group)
+        group.create_task(self._watch_lease())
+        keys = self._context.keys
+        group.create_task(self._watch(keys.all_votes, self._vote_of))
+        group.create_task(self._watch(keys.sessions, self._session_of))
+        group.create_task(self._watch(f"{keys.root}progress/", self._progress_of))
+        group.create_task(self._tick())
+        while True:
+            event = await self._events.get()
+            await self._step(event, group)
+            if isinstance(event, Tick):
+                await self._between(group)
+
+    async def _step(self, event: Event, group: asyncio.TaskGroup) -> None:
+        commands = self.machine.step(event, self._context.clock.monotonic_s())
+        for command in commands:
+            if not await self._carry_out(command, group):
+                await self._reload(group)
+                return
+
+    async def _carry_out(self, command: Command, group: asyncio.TaskGroup) -> bool:
+        """False if a guard refused: nothing that follows may be done."""
+        match command:
+            case Persist(ctl=ctl, operation=operation):
+                if operation is not None and operation.state is State.PENDING:
+                    self._not_before_s = self._context.clock.monotonic_s() + _RETRY_S
+                applied = await self._ledger.persist(command, self.machine.ctl.epoch)
+                self._log_transition(command, applied)
+                return applied
+            case Decide():
+                votes = {name: self.machine.votes[command.phase, name] for name in command.voters}
+                return await self._ledger.decide(command, votes)
+            case Run():
+                task = group.create_task(self._run_effect(command.effect))
+                self._running[task] = command.effect.epoch
+                task.add_done_callback(lambda ended: self._running.pop(ended, None))
+                return True
+            case Stop():
+                await self._stop(command.epoch)
+                return True
+            case _:
+                raise AssertionError(f"not a coordinator's command: {command}")
+
+    def _log_transition(self, command: Persist, applied: bool) -> None:
+        ctl, operation = command.ctl, command.operation
+        failure = operation.failure if operation else None
+        self._log.info(
+            "persist",
+            epoch=ctl.epoch if ctl else self.machine.ctl.epoch,
+            phase=ctl.phase if ctl else None,
+            state=operation.state if operation else None,
+            applied=applied,
+            cause=failure.message if failure and ctl and ctl.failure else None,
+        )
+
+    async def _run_effect(self, effect: Effect) -> None:
+        name, began_s = type(effect).__name__, self._context.clock.monotonic_s()
+        if not self._lease.alive():
+            raise LeaseLost(f"the coordinator's lease was over before {name}")
+        kind = Kind.BACKUP if isinstance(self.machine, Barrier) else Kind.RESTORE
+        cause = None
+        try:
+            event: Event = Done(effect, await self._effects[kind].run(effect))
+        except CleancutError as error:
+            cause = error.message
+            failure = Failure(reason=error.reason, message=error.message, hint=error.hint)
+            event = Failed(effect, failure)
+        took_s = round(self._context.clock.monotonic_s() - began_s, 4)
+        self._log.info("effect", effect=name, epoch=effect.epoch, took_s=took_s, cause=cause)
+        await self._events.put(event)
+
+    async def _stop(self, epoch: Epoch) -> None:
+        running = [task for task, of in self._running.items() if of == epoch]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+
+    async def _reload(self, group: asyncio.TaskGroup) -> None:
+        """Reads what is persisted and rebuilds the machine from it. Raises: Fenced."""
+        took = await self._ledger.load()
+        for epoch in set(self._running.values()):
+            await self._stop(epoch)
+        self.machine = self._machine_for(took.ctl.kind)
+        self._log.info("took over", epoch=took.ctl.epoch, phase=took.ctl.phase)
+        await self._step(took, group)
+
+    def _machine_for(self, kind: Kind) -> Attempt:
+        return Barrier(self._bounds) if kind is Kind.BACKUP else Restore(self._bounds)
+
+    # Between attempts
+
+    async def _between(self, group: asyncio.TaskGroup) -> None:
+        """Cancels what was asked for, and gives the next operation its turn."""
+        open_one = self.machine.operation
+        for operation in list(self._cancels):
+            self._cancels.discard(operation)
+            if open_one is not None and open_one.id == operation and not self.machine.idle:
+                await self._step(Cancelled(), group)
+            else:
+                await self._ledger.cancel_pending(operation)
+        if self.machine.idle and self._context.clock.monotonic_s() >= self._not_before_s:
+            operation = await self._ledger.next_pending()
+            if operation is not None:
+                await self._begin(operation, group)
+
+    async def _begin(self, operation: Operation, group: asyncio.TaskGroup) -> None:
+        self._not_before_s = self._context.clock.monotonic_s() + _RETRY_S
+        try:
+            epoch = await self._ledger.next_epoch()
+            await self._ledger.forget_before(epoch)
+        except CleancutError as error:
+            self._log.warning("cannot begin", operation=operation.id, cause=error.message)
+            if isinstance(error, Fenced):
+                raise
+            return
+        sessions = await self._ledger.sessions()
+        able = {name: seen for name, seen in sessions.items() if seen[1].peer_id is not None}
+        for name in sorted(set(sessions) - set(able)):
+            self._log.warning("left out: its Qdrant does not answer", agent=name, epoch=epoch)
+        self.machine = self._machine_for(operation.kind)
+        await self._step(Began(operation, epoch, secrets.token_hex(16), able), group)
+
+    # What becomes an event
+
+    async def _tick(self) -> None:
+        while True:
+            await self._events.put(Tick())
+            await asyncio.sleep(_TICK_S)
+
+    async def _watch_lease(self) -> None:
+        raise LeaseLost(await self._lease.wait_lost())
+
+    async def _watch(self, prefix: str, event_of: Callable[[Change], Event | None]) -> None:
+        """Feeds the machine with what changes under `prefix`, and first with what is there."""
+        while True:
+            listing = await self._context.etcd.list(prefix)
+            for item in listing.items:
+                await self._feed(event_of(Change(item, deleted=False)))
+            try:
+                async for changes in self._context.etcd.watch(prefix, listing.revision + 1):
+                    for change in changes:
+                        await self._feed(event_of(change))
+            except Compacted:
+                continue
+
+    async def _feed(self, event: Event | None) -> None:
+        if event is not None:
+            await self._events.put(event)
+
+    def _vote_of(self, change: Change) -> Event | None:
+        if change.deleted:
+            return None
+        name = change.kv.key.removeprefix(self._context.keys.all_votes)
+        epoch, phase, agent = name.split("/")
+        vote = decode(Vote, change.kv.value, change.kv.key)
+        return Voted(AgentName(agent), Epoch(int(epoch)), phase, vote)
+
+    def _session_of(self, change: Change) -> Event | None:
+        agent = AgentName(change.kv.key.removeprefix(self._context.keys.sessions))
+        if change.deleted:
+            return SessionMoved(agent, None)
+        decode(Session, change.kv.value, change.kv.key)
+        return SessionMoved(agent, Token(change.kv.create_revision))
+
+    def _progress_of(self, change: Change) -> Event | None:
+        agent = AgentName(change.kv.key.rpartition("/")[2])
+        return None if change.deleted else Progressed(agent)

@@ -1,0 +1,48 @@
+"""Who leads: one leased key, whose create_revision is the token that guards every write."""
+
+from __future__ import annotations
+
+import secrets
+
+from cleancut.errors import LeaseLost
+from cleancut.ids import Token
+from cleancut.io.ports import Compacted, Created, Lease, Put
+from cleancut.records import Leader, decode, encode
+from coordinator.context import Context
+
+TTL_S = 10.0
+
+
+async def campaign(context: Context, lease: Lease, address: str) -> Token:
+    """Waits until this process leads. Returns its token.
+
+    Raises: LeaseLost, if the own lease ended meanwhile.
+    """
+    key = context.keys.leader
+    while True:
+        if not lease.alive():
+            raise LeaseLost("the coordinator's lease ended while it stood by")
+        me = Leader(name=context.name, address=address, nonce=secrets.token_hex(8))
+        result = await context.etcd.txn([Created(key, 0)], [Put(key, encode(me), lease=lease.id)])
+        if result.applied:
+            return Token(result.revision)
+        await _wait_vacant(context)
+
+
+async def _wait_vacant(context: Context) -> None:
+    key = context.keys.leader
+    listing = await context.etcd.list(key)
+    if not any(item.key == key for item in listing.items):
+        return
+    try:
+        async for changes in context.etcd.watch(key, listing.revision + 1):
+            if any(change.deleted for change in changes):
+                return
+    except Compacted:
+        return
+
+
+async def read_leader(context: Context) -> Leader | None:
+    """Who leads now, as etcd has it."""
+    found = await context.etcd.get(context.keys.leader)
+    return decode(Leader, found.value, found.key) if found else None
