@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -34,16 +34,18 @@ async def open_etcd(
     cert: Path | None = None,
     key: Path | None = None,
     clock: Clock | None = None,
+    call_s: float = CALL_S,
 ) -> AsyncIterator[Etcd]:
     """A client of the etcd at `endpoints` (`host:port` each); nothing is sent before it is used.
 
     TLS is used if `ca` is given; with `cert` and `key`, etcd's user is the certificate's CN.
+    Unit: `call_s` bounds a call with all its tries, and how long a watch seeks an endpoint.
     Raises: Invalid for endpoints or files that cannot be used.
     """
     if ca is None and (cert is not None or key is not None):
         raise Invalid("a client certificate for etcd without a CA", "name etcd's CA too")
     tls = None if ca is None else Tls(ca, cert, key)
-    etcd = Etcd(EtcdLink(endpoints, tls, clock or SystemClock()))
+    etcd = Etcd(EtcdLink(endpoints, tls, clock or SystemClock(), call_s))
     try:
         yield etcd
     finally:
@@ -72,7 +74,7 @@ class Etcd:
         request, put = txn_request(guards, ops), first_put(ops)
         unsure: CleancutError | None = None
         last: CleancutError | None = None
-        for pause_s, timeout_s in self._link.tries(CALL_S):
+        for pause_s, timeout_s in self._link.tries():
             await self._link.clock.sleep(pause_s)
             try:
                 answer = await self._link.once(wire.TXN, request, timeout_s)
@@ -96,7 +98,7 @@ class Etcd:
             raise TimedOut(f"a write's outcome is unknown: {unsure.message}", self._link.hint)
         raise Unavailable(f"etcd does not answer: {last and last.message}", self._link.hint)
 
-    def watch(self, prefix: str, start_revision: int) -> AsyncIterator[tuple[Change, ...]]:
+    def watch(self, prefix: str, start_revision: int) -> AsyncGenerator[tuple[Change, ...], None]:
         """Start revision 0: from now on. Nothing is lost while an endpoint with a majority lives;
         a frozen endpoint is noticed after 8-12 s."""
         return Watching(self._link, prefix, start_revision).changes()

@@ -94,8 +94,11 @@ class EtcdLink:
     Order: built and closed on one running loop.
     """
 
-    def __init__(self, endpoints: Sequence[str], tls: Tls | None, clock: Clock) -> None:
+    def __init__(
+        self, endpoints: Sequence[str], tls: Tls | None, clock: Clock, call_s: float = CALL_S
+    ) -> None:
         self.clock = clock
+        self._call_s = call_s
         addresses = parse_endpoints(endpoints)
         credentials = None if tls is None else _credentials(tls)
         self._endpoints = tuple(Endpoint(a, _open_channel(a, credentials)) for a in addresses)
@@ -115,12 +118,12 @@ class EtcdLink:
         if endpoint is self.current:
             self._current = (self._current + 1) % len(self._endpoints)
 
-    def tries(self, total_s: float) -> Iterator[tuple[float, float]]:
-        """(pause before it, its time limit) of each try, until `total_s` are over.
+    def tries(self) -> Iterator[tuple[float, float]]:
+        """(pause before it, its time limit) of each try of a call, until its time is over.
 
         All endpoints are tried without a pause, then the pauses grow. Raises: Unavailable, closed.
         """
-        end_s = self.clock.monotonic_s() + total_s
+        end_s = self.clock.monotonic_s() + self._call_s
         pause_s, count = PAUSE_S, 0
         while (left_s := end_s - self.clock.monotonic_s()) > 0:
             self._check_open()
@@ -150,10 +153,10 @@ class EtcdLink:
     async def repeat(self, method: tuple[str, Any], request: Any) -> Any:
         """The answer to a call that may be repeated at will.
 
-        Limits: `CALL_S` in all. Raises: Unavailable, Denied, Invalid, LeaseLost.
+        Limits: `call_s` in all. Raises: Unavailable, Denied, Invalid, LeaseLost.
         """
         last: CleancutError | None = None
-        for pause_s, timeout_s in self.tries(CALL_S):
+        for pause_s, timeout_s in self.tries():
             await self.clock.sleep(pause_s)
             try:
                 return await self.once(method, request, timeout_s)

@@ -7,13 +7,13 @@ the header of a lagging watch already shows the newest revision of the store.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import grpc
 
 from cleancut.errors import CleancutError, Denied, TimedOut, Unavailable
-from cleancut.io.etcd_link import CALL_S, METADATA, PAUSE_S, WATCH, Endpoint, EtcdLink
+from cleancut.io.etcd_link import METADATA, PAUSE_S, WATCH, Endpoint, EtcdLink
 from cleancut.io.etcd_wire import decode_changes, watch_request
 from cleancut.io.etcdpb import etcd_pb2 as pb
 from cleancut.io.ports import Change, Compacted
@@ -30,8 +30,8 @@ class Watching:
         self._prefix = prefix
         self.next_revision = start_revision
 
-    async def changes(self) -> AsyncIterator[tuple[Change, ...]]:
-        """Raises: Compacted, Denied; Unavailable once no endpoint has served the watch for 10 s,
+    async def changes(self) -> AsyncGenerator[tuple[Change, ...], None]:
+        """Raises: Compacted, Denied; Unavailable once no endpoint has served the watch for `call_s`,
         or when the streams end at once again and again.
         """
         short = 0
@@ -53,7 +53,7 @@ class Watching:
     async def _open(self) -> tuple[Endpoint, Any]:
         """A stream whose watch etcd has confirmed."""
         last: CleancutError | None = None
-        for pause_s, timeout_s in self._link.tries(CALL_S):
+        for pause_s, timeout_s in self._link.tries():
             await self._link.clock.sleep(pause_s)
             endpoint = self._link.current
             try:

@@ -6,7 +6,7 @@ Several clients share one model; leases run out by the clock, with nothing runni
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 
 from cleancut.errors import Unavailable
@@ -38,7 +38,9 @@ class MemoryEtcd:
     async def txn(self, guards: Sequence[Guard], ops: Sequence[Op]) -> TxnResult:
         return (await self._reach()).txn(guards, ops)
 
-    async def watch(self, prefix: str, start_revision: int) -> AsyncIterator[tuple[Change, ...]]:
+    async def watch(
+        self, prefix: str, start_revision: int
+    ) -> AsyncGenerator[tuple[Change, ...], None]:
         next_revision = start_revision
         while True:
             changed = self._changed

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Protocol
 
 from cleancut.io.clock import SystemClock
 from cleancut.io.etcd import open_etcd
 from cleancut.io.memory_etcd import MemoryEtcd
-from cleancut.io.ports import Clock, Coordination
+from cleancut.io.ports import Change, Clock, Coordination
 from tests.contract.etcd_cluster import EtcdCluster
 
 Body = Callable[[Coordination], Awaitable[None]]
@@ -33,8 +33,10 @@ class World(Protocol):
     """`root` is a prefix that no other test uses; the rest acts behind the client's back."""
 
     root: str
-    clock: Clock
     speed: float
+
+    @property
+    def clock(self) -> Clock: ...
 
     def open(self) -> AbstractAsyncContextManager[Coordination]: ...
 
@@ -107,6 +109,17 @@ def run(world: World, body: Body) -> None:
             await body(etcd)
 
     asyncio.run(main())
+
+
+@asynccontextmanager
+async def watching(
+    etcd: Coordination, prefix: str, start_revision: int
+) -> AsyncIterator[AsyncGenerator[tuple[Change, ...], None]]:
+    """A watch that is closed at the block's end."""
+    watch = etcd.watch(prefix, start_revision)
+    assert isinstance(watch, AsyncGenerator)
+    async with aclosing(watch):
+        yield watch
 
 
 async def wait_until(condition: Callable[[], Awaitable[bool]], limit_s: float = 10.0) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 
 import pytest
 
@@ -19,7 +18,7 @@ from cleancut.io.ports import (
     Put,
     UnchangedSince,
 )
-from tests.contract.etcd_worlds import World, run, wait_until
+from tests.contract.etcd_worlds import World, run, wait_until, watching
 
 
 async def put(etcd: Coordination, key: str, value: bytes = b"v") -> int:
@@ -93,7 +92,7 @@ def test_all_guards_must_hold_or_nothing_is_written(world: World) -> None:
     async def body(etcd: Coordination) -> None:
         key, other = f"{world.root}k", f"{world.root}other"
         born = await put(etcd, key, b"old")
-        guards = [Created(key, born), Modified(key, born), Created(other, 7)]
+        guards: list[Guard] = [Created(key, born), Modified(key, born), Created(other, 7)]
         refused = await etcd.txn(guards, [Put(other, b"x"), Delete(key)])
         assert not refused.applied
         assert refused.revision == born
@@ -172,7 +171,7 @@ def test_watch_from_the_past(world: World) -> None:
         both = (await etcd.txn([], [Put(a, b"2"), Put(b, b"3")])).revision
         gone = (await etcd.txn([], [Delete(a)])).revision
         seen: list[Change] = []
-        async with aclosing(etcd.watch(f"{world.root}w/", start)) as watch:
+        async with watching(etcd, f"{world.root}w/", start) as watch:
             async for changes in watch:
                 revisions = {change.kv.mod_revision for change in changes}
                 assert (
@@ -205,7 +204,7 @@ def test_watch_from_now(world: World) -> None:
         seen: list[Change] = []
 
         async def watch_one() -> None:
-            async with aclosing(etcd.watch(world.root, 0)) as watch:
+            async with watching(etcd, world.root, 0) as watch:
                 seen.extend(await anext(watch))
 
         async with asyncio.TaskGroup() as group:
@@ -227,7 +226,7 @@ def test_compaction(world: World) -> None:
         key = f"{world.root}k"
         first = await put(etcd, key, b"1")
         second = await put(etcd, key, b"2")
-        async with aclosing(etcd.watch(world.root, second)) as current:
+        async with watching(etcd, world.root, second) as current:
             await anext(current)
             last = await put(etcd, key, b"3")
             assert (await anext(current))[0].kv.value == b"3"
@@ -239,7 +238,7 @@ def test_compaction(world: World) -> None:
             assert (await anext(current))[0].kv.value == b"4"
         listing = await etcd.list(world.root)
         await put(etcd, key, b"5")
-        async with aclosing(etcd.watch(world.root, listing.revision + 1)) as again:
+        async with watching(etcd, world.root, listing.revision + 1) as again:
             assert (await anext(again))[0].kv.value == b"5"
 
     run(world, body)
@@ -257,11 +256,11 @@ def test_lease_outlives_its_ttl_and_ends_with_its_block(world: World) -> None:
             assert found is not None
             assert found.lease == lease.id
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(7 / world.speed):
+                async with asyncio.timeout(6 / world.speed):
                     await lease.wait_lost()
             assert lease.alive()
             assert await etcd.get(key) == found
-        async with aclosing(etcd.watch(key, born.revision + 1)) as watch:
+        async with watching(etcd, key, born.revision + 1) as watch:
             (gone,) = await anext(watch)
         assert gone.deleted
         assert await etcd.get(key) is None
