@@ -100,7 +100,7 @@ class Etcd:
 
     def watch(self, prefix: str, start_revision: int) -> AsyncGenerator[tuple[Change, ...], None]:
         """Start revision 0: from now on. Nothing is lost while an endpoint with a majority lives;
-        a frozen endpoint is noticed after 8-12 s."""
+        a frozen endpoint is noticed after 3-13 s."""
         return Watching(self._link, prefix, start_revision).changes()
 
     def lease(self, ttl_s: float) -> AbstractAsyncContextManager[Lease]:

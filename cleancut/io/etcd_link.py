@@ -37,7 +37,7 @@ OPTIONS = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
-    # This one, not keepalive_timeout_ms, makes a frozen endpoint fail: after 8-11.5 s.
+    # This one, not keepalive_timeout_ms, makes a frozen endpoint fail: after 3-13 s.
     ("grpc.http2.ping_timeout_ms", 3_000),
     ("grpc.keepalive_timeout_ms", 3_000),
     ("grpc.min_reconnect_backoff_ms", 200),

@@ -31,8 +31,8 @@ class Watching:
         self.next_revision = start_revision
 
     async def changes(self) -> AsyncGenerator[tuple[Change, ...], None]:
-        """Raises: Compacted, Denied; Unavailable once no endpoint has served the watch for `call_s`,
-        or when the streams end at once again and again.
+        """Raises: Compacted, Denied; Unavailable once no endpoint has served it for `call_s`, or
+        when its streams end at once again and again.
         """
         short = 0
         while short < MAX_SHORT_STREAMS:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from cleancut.io.clock import SystemClock
+from cleancut.io.memory_store import MemoryStore
+from cleancut.io.ports import Store
+from cleancut.io.store import open_store
 from tests.contract.etcd_cluster import EtcdCluster
 from tests.contract.etcd_worlds import MemoryWorld, RealWorld, World
+from tests.contract.s3_server import S3Server
 
 _ROOTS = itertools.count(1)
 
@@ -39,3 +45,27 @@ def world(request: pytest.FixtureRequest, etcd_root: str) -> World:
     if request.param == "memory":
         return MemoryWorld(etcd_root)
     return RealWorld(request.getfixturevalue("etcd_trio"), etcd_root)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """A real SeaweedFS for the whole session; each test makes buckets of its own."""
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture(params=["file", "memory", "s3"])
+def store_opener(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], Store]:
+    """Opens an empty store again and again: of each kind that implements the `Store` port."""
+    if request.param == "memory":
+        store = MemoryStore()
+        return lambda: store
+    url = (tmp_path / "store").as_uri()
+    if request.param == "s3":
+        server: S3Server = request.getfixturevalue("s3_server")
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        url = server.url(server.make_bucket(f"bucket{next(_ROOTS)}"), "some/prefix")
+    return lambda: open_store(url, SystemClock())

@@ -208,8 +208,8 @@ def test_watch_from_now(world: World) -> None:
                 seen.extend(await anext(watch))
 
         async with asyncio.TaskGroup() as group:
-            watching = group.create_task(watch_one())
-            while not watching.done():
+            watcher = group.create_task(watch_one())
+            while not watcher.done():
                 await put(etcd, f"{world.root}k", b"new")
                 await asyncio.sleep(0.01)
         assert seen[0].kv.value == b"new"

@@ -128,7 +128,7 @@ def test_leader_killed_behind_a_follower(etcd_trio: EtcdCluster, etcd_root: str)
 
 def test_member_frozen(etcd_trio: EtcdCluster, etcd_root: str) -> None:
     """The frozen leader's connections stay open and silent: calls move on after a try, the watch
-    after the pings, in 12 s; nothing is lost, the lease is kept."""
+    once pings go unanswered; nothing is lost, the lease is kept."""
     leader, endpoints = leader_first(etcd_trio)
 
     async def body(etcd: Etcd) -> None:
@@ -139,8 +139,8 @@ def test_member_frozen(etcd_trio: EtcdCluster, etcd_root: str) -> None:
 
 
 def test_quiet_watch_on_a_frozen_member(etcd_trio: EtcdCluster, etcd_root: str) -> None:
-    """No traffic at all betrays it, only pings: the watch moves on in 14 s and shows what was
-    written meanwhile."""
+    """Only unanswered pings betray it, 3-13 s later: the watch moves on and shows what was written
+    meanwhile."""
     member = etcd_trio.followers()[0]
     others = [m.endpoint for m in etcd_trio.members if m is not member]
 
