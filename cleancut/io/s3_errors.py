@@ -71,7 +71,7 @@ def mapped(error: Exception, path: str, url: S3Url) -> CleancutError:
         return Denied(f"credentials for {where} cannot be had: {error}", "sign in again")
     if isinstance(error, boto.SSLError):
         return Refused(f"TLS to {where} fails: {error}", "set AWS_CA_BUNDLE to its CA's file")
-    if isinstance(error, boto.HTTPClientError | boto.IncompleteReadError):
+    if isinstance(error, boto.HTTPClientError | boto.ConnectionError | boto.IncompleteReadError):
         return Unavailable(f"{where} does not answer: {error}", "is the endpoint right and up?")
     return Refused(f"{where} cannot be used: {error}", "check region, endpoint and profile")
 

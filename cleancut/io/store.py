@@ -65,8 +65,8 @@ def _parse_s3(url: str, bucket: str, prefix: str, query: str) -> S3Url:
         raise Invalid(f"endpoint {endpoint!r} is no http(s) URL", _HINT)
     if options.get("path_style", "1") not in {"0", "1"}:
         raise Invalid("path_style is 0 or 1", _HINT)
-    if prefix:
-        check_path(prefix)
+    if any(part in {"", ".", ".."} for part in (prefix or "x").split("/")):
+        raise Invalid(f"prefix {prefix!r} is no clean path", _HINT)
     path_style = options.get("path_style", "0") == "1"
     return S3Url(bucket, prefix, endpoint, options.get("region", ""), path_style)
 

@@ -145,7 +145,7 @@ def _sync_directory(directory: Path) -> None:
 
 def _mapped(error: OSError, path: str, root: Path) -> CleancutError:
     match error.errno:
-        case errno.ENOENT if root.is_dir():
+        case errno.ENOENT | errno.EISDIR | errno.ENOTDIR if root.is_dir():
             return NotFound(f"the store has no {path}", path=path)
         case errno.ENOENT if root.parent.is_dir():
             return NotFound(f"the store has no {path}: {root} does not exist yet", path=path)
@@ -157,7 +157,7 @@ def _mapped(error: OSError, path: str, root: Path) -> CleancutError:
             return Refused(f"store {root} is mounted read-only", "mount it for writing")
         case errno.EACCES | errno.EPERM:
             return Denied(f"no permission for {path} in store {root}", "chown it to this user")
-        case errno.ENAMETOOLONG | errno.EISDIR:
+        case errno.ENAMETOOLONG:
             return Invalid(f"{path} cannot be an object of store {root}: {error.strerror}")
         case _:
             return Unavailable(f"store {root} fails at {path}: {error.strerror or error}")
