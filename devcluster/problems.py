@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _BAD_REQUEST = re.compile(
     r"dimension|Wrong input|Not existing vector name|vector name|not a valid|Expected|"
@@ -49,6 +51,23 @@ def from_engine(error: BaseException) -> Problem:
     text = str(error)
     if text.startswith("No point with id"):
         return not_found(text)
-    if isinstance(error, (ValueError, TypeError)) or _BAD_REQUEST.search(text):
+    if isinstance(error, (ValueError, TypeError, KeyError, OverflowError)) or _BAD_REQUEST.search(
+        text
+    ):
         return wrong_input(text)
     return service_error(text)
+
+
+@contextmanager
+def engine_errors() -> Iterator[None]:
+    """The one place where the engine's exceptions become ours, its panics among them.
+
+    The engine raises plain `Exception`s, and Python's own for values it cannot convert.
+    """
+    try:
+        yield
+    except BaseException as error:
+        plain = type(error) in (Exception, ValueError, TypeError, KeyError, OverflowError)
+        if plain or type(error).__name__ == "PanicException":
+            raise from_engine(error) from error
+        raise

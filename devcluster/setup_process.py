@@ -1,0 +1,129 @@
+"""One process of a set-up: started with its output in a file, stopped within bounds.
+
+What it is for is decided elsewhere. Nothing started here outlives the process that started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cleancut.errors import Unavailable
+
+STOP_S = 15.0
+KILL_S = 10.0
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+@dataclass(slots=True)
+class Child:
+    """A running process, and where its output goes."""
+
+    name: str
+    process: asyncio.subprocess.Process
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        return self.process.returncode is None
+
+    def tail(self, size: int = 2000) -> str:
+        """The end of its output, for error messages."""
+        try:
+            return self.log.read_text(errors="replace")[-size:]
+        except OSError:
+            return ""
+
+    async def kill(self) -> None:
+        """SIGKILL, and it is gone. Order: repeatable."""
+        await self._end(signal.SIGKILL, KILL_S)
+
+    async def stop(self) -> None:
+        """SIGTERM; SIGKILL if that does not end it in time. Order: repeatable."""
+        try:
+            await self._end(signal.SIGTERM, STOP_S)
+        except TimeoutError:
+            await self.kill()
+
+    async def _end(self, number: signal.Signals, limit_s: float) -> None:
+        if self.running:
+            self.process.send_signal(number)
+        async with asyncio.timeout(limit_s):
+            await self.process.wait()
+
+
+async def start_child(
+    name: str, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None
+) -> Child:
+    """Starts `argv`; its output is appended to `log`.
+
+    The process has a session of its own, so that Ctrl-C reaches its starter alone, who then ends
+    it in order; the system kills it if its starter is killed.
+    Raises: Unavailable, if it cannot be started.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
+                preexec_fn=_die_with_starter,
+            )
+        except OSError as error:
+            raise Unavailable(
+                f"cannot start {name}: {error}", f"check that {argv[0]} can be run"
+            ) from error
+    return Child(name, process, log)
+
+
+def _die_with_starter() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that the system just called free; all are held until all are known."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+async def wait_port(child: Child, port: int, limit_s: float) -> None:
+    """Returns once `child` listens on `port`. Raises: Unavailable, if it ends or is too slow."""
+    try:
+        async with asyncio.timeout(limit_s):
+            while not await _listens(port):
+                if not child.running:
+                    raise Unavailable(f"{child.name} ended while starting", child.tail())
+                await asyncio.sleep(0.05)
+    except TimeoutError as error:
+        raise Unavailable(f"{child.name} did not listen in {limit_s} s", child.tail()) from error
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
