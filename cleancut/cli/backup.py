@@ -1,0 +1,140 @@
+"""`cleancut backup`: makes groups and looks at them, with a coordinator or in a store alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cleancut.cli import offline
+from cleancut.cli.asking import (
+    collections_option,
+    limit_option,
+    request_id_option,
+    timeout_option,
+    wait_options,
+)
+from cleancut.cli.exits import Exit, say
+from cleancut.cli.output import emit, emit_many
+from cleancut.cli.settings import Noun, settings_of
+from cleancut.cli.wait import Job, ask, run_job
+from cleancut.client.model import Backup
+from cleancut.records import BackupRequest
+
+
+@click.group(cls=Noun, name="backup")
+def backup() -> None:
+    """Make backups and look at them."""
+
+
+@backup.command()
+@collections_option
+@click.option("--allow-empty", is_flag=True, help="A cluster without collections is no error.")
+@click.option(
+    "--require",
+    type=click.Choice(["proven"]),
+    help="proven: fail rather than keep a group that is not proven to be of one instant.",
+)
+@click.option(
+    "--attempts", type=click.IntRange(1, 20), help="How many epochs may be tried. Default: 3."
+)
+@wait_options
+@request_id_option
+@click.pass_context
+def create(
+    context: click.Context,
+    /,
+    collections: tuple[str, ...],
+    allow_empty: bool,
+    require: str | None,
+    attempts: int | None,
+    wait: bool,
+    timeout_s: float,
+    request_id: str,
+) -> Exit:
+    """Back up the whole cluster, or some collections, under one epoch."""
+    request = BackupRequest(
+        collections=collections,
+        allow_empty=allow_empty,
+        require_proven=require == "proven",
+        attempts=attempts or BackupRequest().attempts,
+    )
+    job: Job[Backup] = Job(
+        "backup",
+        start=lambda client: client.create_backup(request, request_id),
+        watch=lambda client, name: client.watch_backup(name),
+        wait=wait,
+        timeout_s=timeout_s,
+        request_id=request_id,
+    )
+    return run_job(settings_of(context), job)
+
+
+@backup.command("list")
+@limit_option
+@click.pass_context
+def list_(context: click.Context, /, limit: int) -> None:
+    """List backups, newest first."""
+    settings = settings_of(context)
+    if settings.offline:
+        found = offline.list_backups(settings, limit)
+    else:
+        page = ask(settings, lambda client: client.list_backups(limit))
+        found = list(page.backups)
+        if page.next_page_token:
+            say(f"only the newest {len(found)} are shown; --limit shows more")
+    emit_many(settings.output, "backups", found)
+
+
+@backup.command()
+@click.argument("backup_id", metavar="ID|EPOCH")
+@click.pass_context
+def show(context: click.Context, /, backup_id: str) -> None:
+    """Show a backup with its evidence."""
+    settings = settings_of(context)
+    if settings.offline:
+        found = offline.show_backup(settings, backup_id)
+    else:
+        found = ask(settings, lambda client: client.get_backup(backup_id))
+    emit(settings.output, "backup", found)
+
+
+@backup.command()
+@click.argument("backup_id", metavar="ID|EPOCH")
+@timeout_option
+@click.pass_context
+def watch(context: click.Context, /, backup_id: str, timeout_s: float) -> Exit:
+    """Wait for a backup's end."""
+    job: Job[Backup] = Job(
+        "backup",
+        start=lambda client: client.get_backup(backup_id),
+        watch=lambda client, name: client.watch_backup(name),
+        timeout_s=timeout_s,
+    )
+    return run_job(settings_of(context), job)
+
+
+@backup.command()
+@click.argument("backup_id", metavar="ID|EPOCH")
+@click.pass_context
+def cancel(context: click.Context, /, backup_id: str) -> None:
+    """End an unfinished backup; nothing of it becomes visible."""
+    settings = settings_of(context)
+    asked = ask(settings, lambda client: client.cancel_backup(backup_id))
+    emit(settings.output, "backup", asked)
+
+
+@backup.command()
+@click.argument("backup_id", metavar="ID|EPOCH")
+@click.option("--collection", "-c", required=True, help="The collection.")
+@click.option("--shard", type=click.IntRange(0), required=True, help="The shard's id.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A new file.")
+@click.pass_context
+def extract(
+    context: click.Context, /, backup_id: str, collection: str, shard: int, out: Path
+) -> None:
+    """Write one shard's tar to a file, from the store alone (--store, --cluster)."""
+    settings = settings_of(context)
+    wanted = offline.Wanted(backup_id, collection, shard)
+    facts = offline.extract(settings, wanted, out)
+    offline.emit_extracted(settings, facts)

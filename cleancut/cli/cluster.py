@@ -1,0 +1,34 @@
+"""`cleancut cluster` and `cleancut adopt`: the cluster as its coordinator sees it."""
+
+from __future__ import annotations
+
+import click
+
+from cleancut.cli.asking import confirm, request_id_option, yes_option
+from cleancut.cli.output import emit
+from cleancut.cli.settings import Noun, Verb, settings_of
+from cleancut.cli.wait import ask
+
+
+@click.group(cls=Noun, name="cluster")
+def cluster() -> None:
+    """Look at the cluster."""
+
+
+@cluster.command()
+@click.pass_context
+def status(context: click.Context, /) -> None:
+    """Show leader, agents, open operation, store and owner."""
+    settings = settings_of(context)
+    emit(settings.output, "cluster", ask(settings, lambda client: client.cluster_status()))
+
+
+@click.command(cls=Verb)
+@yes_option
+@request_id_option
+@click.pass_context
+def adopt(context: click.Context, /, yes: bool, request_id: str) -> None:
+    """Make this cluster the owner of its store, after etcd was lost or the store has moved."""
+    settings = settings_of(context)
+    confirm("let this cluster own the store: no other may go on using it", yes=yes)
+    emit(settings.output, "identity", ask(settings, lambda client: client.adopt(request_id)))

@@ -1,0 +1,67 @@
+"""`cleancut`: the command line. Data on stdout, talk on stderr, exit codes as in `exits`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before grpc is loaded: stderr is for people
+
+import click
+
+from cleancut.cli.backup import backup
+from cleancut.cli.cluster import adopt, cluster
+from cleancut.cli.demo import demo
+from cleancut.cli.exits import Exit, say, tell
+from cleancut.cli.restore import restore
+from cleancut.cli.settings import load_config, settings_of, shared_options
+from cleancut.cli.version import completion, version
+from cleancut.errors import CleancutError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="CLEANCUT_CONFIG",
+    show_envvar=True,
+    is_eager=True,
+    expose_value=False,
+    callback=load_config,
+    help="TOML file of these settings. Default: ~/.config/cleancut/config.toml.",
+)
+@click.pass_context
+def root(context: click.Context) -> None:
+    """Consistent backup and restore of a distributed Qdrant."""
+    settings_of(context)
+
+
+root.params.extend(shared_options(inner=False))
+for command in (backup, restore, cluster, adopt, demo, version, completion):
+    root.add_command(command)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command line; gives its exit code."""
+    try:
+        result = root.main(args=arguments, prog_name="cleancut", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return Exit.USAGE if isinstance(error, click.UsageError) else error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        say("interrupted")
+        return Exit.INTERRUPTED
+    except CleancutError as error:
+        return tell(error)
+    except BrokenPipeError:
+        # The reader has gone; nothing may be flushed to it when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    return int(result or 0)
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run())

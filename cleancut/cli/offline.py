@@ -1,0 +1,147 @@
+"""The catalog in a store, read without coordinator or etcd: the last resort."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cleancut.cli.output import emit_facts
+from cleancut.cli.settings import Settings
+from cleancut.client.groups import shown_group
+from cleancut.client.model import Backup
+from cleancut.errors import Corrupt, NotFound, Refused
+from cleancut.ids import Epoch
+from cleancut.io.assemble import read_tar
+from cleancut.io.catalog import list_epochs, list_groups, load_group
+from cleancut.io.clock import SystemClock
+from cleancut.io.ports import Store
+from cleancut.io.store import open_store
+from cleancut.keys import Paths
+from cleancut.manifest import Manifest, ShardEntry
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One shard of one group."""
+
+    backup: str
+    collection: str
+    shard: int
+
+
+def list_backups(settings: Settings, limit: int) -> list[Backup]:
+    """The newest `limit` groups, newest first."""
+
+    async def read(store: Store, paths: Paths) -> list[Backup]:
+        newest = list(reversed(await list_epochs(store, paths)))[:limit]
+        return [
+            shown_group(await load_group(store, paths, epoch), with_shards=False)
+            for epoch in newest
+        ]
+
+    return _with_store(settings, read)
+
+
+def show_backup(settings: Settings, name: str) -> Backup:
+    """The group of that id or epoch. Raises: NotFound."""
+
+    async def read(store: Store, paths: Paths) -> Backup:
+        return shown_group(await _find(store, paths, name))
+
+    return _with_store(settings, read)
+
+
+def extract(settings: Settings, wanted: Wanted, target: Path) -> dict[str, Any]:
+    """Writes one shard's tar to `target`, which must not exist; gives what was written.
+
+    Raises: NotFound; Refused if the file exists or cannot be written; Corrupt if the bytes are
+        not those that were captured. Nothing is at `target` before all of it was checked.
+    """
+    if target.exists():
+        raise Refused(f"{target} exists", "choose a new file: nothing is overwritten")
+
+    async def write(store: Store, paths: Paths) -> dict[str, Any]:
+        manifest = await _find(store, paths, wanted.backup)
+        entry = _shard(manifest, wanted)
+        try:
+            with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+                try:
+                    await _copy(store, paths, entry, file)
+                    os.link(file.name, target)  # unlike a rename, it never replaces
+                finally:
+                    os.unlink(file.name)
+        except OSError as error:
+            raise Refused(f"cannot write {target}: {error.strerror}", "see its folder") from error
+        return {
+            "file": str(target),
+            "backup": manifest.operation,
+            "epoch": manifest.epoch,
+            "collection": entry.collection,
+            "shard_id": entry.shard_id,
+            "size_bytes": entry.size_bytes,
+            "sha256": entry.tar_sha256,
+        }
+
+    return _with_store(settings, write)
+
+
+def emit_extracted(settings: Settings, facts: dict[str, Any]) -> None:
+    emit_facts(settings.output, "extracted", facts)
+
+
+async def _copy(store: Store, paths: Paths, entry: ShardEntry, file: Any) -> None:
+    digest = hashlib.sha256()
+    async with aclosing(read_tar(store, paths, entry.recipe)) as chunks:  # type: ignore[type-var]
+        async for chunk in chunks:
+            digest.update(chunk)
+            file.write(chunk)
+    file.flush()
+    os.fsync(file.fileno())
+    if digest.hexdigest() != entry.tar_sha256:
+        raise Corrupt(
+            f"shard {entry.shard_id} of {entry.collection!r} is not the tar that was captured",
+            "another group may be whole",
+        )
+
+
+async def _find(store: Store, paths: Paths, name: str) -> Manifest:
+    """By epoch at once; by id the newest that has it. Raises: NotFound."""
+    if name.isdecimal():
+        return await load_group(store, paths, Epoch(int(name)))
+    async with aclosing(list_groups(store, paths)) as groups:  # type: ignore[type-var]
+        async for manifest in groups:
+            if manifest.operation == name:
+                return manifest
+    raise NotFound(f"the store holds no backup {name!r}", "see `cleancut backup list`")
+
+
+def _shard(manifest: Manifest, wanted: Wanted) -> ShardEntry:
+    for entry in manifest.shards_of(manifest.collection(wanted.collection).name):
+        if entry.shard_id == wanted.shard:
+            return entry
+    raise NotFound(
+        f"group {manifest.epoch} holds no shard {wanted.shard} of {wanted.collection!r}",
+        "see `cleancut backup show`",
+    )
+
+
+def _with_store(settings: Settings, act: Callable[[Store, Paths], Awaitable[T]]) -> T:
+    url, cluster = settings.catalog()
+
+    async def run() -> T:
+        store = open_store(url, SystemClock())
+        try:
+            return await act(store, Paths(cluster))
+        finally:
+            await store.close()
+
+    return asyncio.run(run())

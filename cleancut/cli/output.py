@@ -1,0 +1,82 @@
+"""What goes to stdout: one value in the format that was asked for, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import msgspec
+import yaml
+from rich.console import Console, RenderableType
+
+from cleancut.cli import tables
+from cleancut.client.model import (
+    SCHEMA,
+    ClusterStatus,
+    Identity,
+    Operation,
+    RestorePlan,
+    Shown,
+)
+
+WIDE = 400
+"""Columns of a table that no terminal bounds: pipes get whole lines."""
+
+
+def emit(output: str, noun: str, value: Shown) -> None:
+    """One thing as `noun`."""
+    if output == "name":
+        click.echo(name_of(value))
+    elif output == "table":
+        _print(tables.ONE[type(value)](value))
+    else:
+        _document(output, {noun: msgspec.to_builtins(value)})
+
+
+def emit_many(output: str, noun: str, values: Sequence[Operation]) -> None:
+    """A list as `noun`, the plural."""
+    if output == "name":
+        for value in values:
+            click.echo(value.id)
+    elif output == "table":
+        _print(tables.MANY[noun](values))
+    else:
+        _document(output, {noun: msgspec.to_builtins(values)})
+
+
+def emit_facts(output: str, noun: str, facts: dict[str, Any]) -> None:
+    """A handful of facts that are no value of the API; the first one is its name."""
+    if output == "name":
+        click.echo(next(iter(facts.values())))
+    elif output == "table":
+        _print(tables.facts(facts.items()))
+    else:
+        _document(output, {noun: facts})
+
+
+def name_of(value: Shown) -> str:
+    """What a script would pass on."""
+    match value:
+        case RestorePlan():
+            return value.backup_id
+        case ClusterStatus():
+            return value.cluster
+        case Identity():
+            return value.cluster_id
+        case _:
+            return str(value.id)  # type: ignore[attr-defined]
+
+
+def _document(output: str, content: dict[str, Any]) -> None:
+    document = {"schema": SCHEMA, **content}
+    if output == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+    else:
+        click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def _print(table: RenderableType) -> None:
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    console.print(table)

@@ -1,0 +1,137 @@
+"""`cleancut restore`: brings a group back, whole or not at all."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from rich.console import Console
+
+from cleancut.cli.asking import (
+    collections_option,
+    confirm,
+    limit_option,
+    request_id_option,
+    timeout_option,
+    wait_options,
+    yes_option,
+)
+from cleancut.cli.exits import Exit, say, tell
+from cleancut.cli.output import emit, emit_many
+from cleancut.cli.settings import Noun, Settings, settings_of
+from cleancut.cli.tables import plan as plan_table
+from cleancut.cli.wait import Job, ask, run_job
+from cleancut.client.model import Restore, RestorePlan
+from cleancut.errors import Refused
+
+
+@click.group(cls=Noun, name="restore")
+def restore() -> None:
+    """Bring backups back."""
+
+
+@restore.command()
+@click.argument("backup_id", metavar="BACKUP")
+@collections_option
+@click.pass_context
+def plan(context: click.Context, /, backup_id: str, collections: tuple[str, ...]) -> Exit:
+    """Show what a restore would do; touches nothing. Exit 4: it would be refused."""
+    settings = settings_of(context)
+    made = _plan(settings, backup_id, collections)
+    emit(settings.output, "plan", made)
+    return tell(_refusal(made)) if made.obstacles else Exit.OK
+
+
+@restore.command()
+@click.argument("backup_id", metavar="BACKUP")
+@collections_option
+@yes_option
+@wait_options
+@request_id_option
+@click.pass_context
+def start(
+    context: click.Context,
+    /,
+    backup_id: str,
+    collections: tuple[str, ...],
+    yes: bool,
+    wait: bool,
+    timeout_s: float,
+    request_id: str,
+) -> Exit:
+    """Restore a backup, or some collections of it, under their own names."""
+    settings = settings_of(context)
+    if not yes and sys.stdin.isatty():
+        made = _plan(settings, backup_id, collections)
+        Console(stderr=True).print(plan_table(made))
+        if made.obstacles:
+            return tell(_refusal(made))
+    confirm(f"restore backup {backup_id}", yes=yes)
+    job: Job[Restore] = Job(
+        "restore",
+        start=lambda client: client.start_restore(backup_id, request_id, collections),
+        watch=lambda client, name: client.watch_restore(name),
+        wait=wait,
+        timeout_s=timeout_s,
+        request_id=request_id,
+    )
+    return run_job(settings, job)
+
+
+@restore.command("list")
+@limit_option
+@click.pass_context
+def list_(context: click.Context, /, limit: int) -> None:
+    """List restores, newest first."""
+    settings = settings_of(context)
+    page = ask(settings, lambda client: client.list_restores(limit))
+    if page.next_page_token:
+        say(f"only the newest {len(page.restores)} are shown; --limit shows more")
+    emit_many(settings.output, "restores", page.restores)
+
+
+@restore.command()
+@click.argument("restore_id", metavar="ID")
+@click.pass_context
+def show(context: click.Context, /, restore_id: str) -> None:
+    """Show a restore."""
+    settings = settings_of(context)
+    emit(settings.output, "restore", ask(settings, lambda client: client.get_restore(restore_id)))
+
+
+@restore.command()
+@click.argument("restore_id", metavar="ID")
+@timeout_option
+@click.pass_context
+def watch(context: click.Context, /, restore_id: str, timeout_s: float) -> Exit:
+    """Wait for a restore's end."""
+    job: Job[Restore] = Job(
+        "restore",
+        start=lambda client: client.get_restore(restore_id),
+        watch=lambda client, name: client.watch_restore(name),
+        timeout_s=timeout_s,
+    )
+    return run_job(settings_of(context), job)
+
+
+@restore.command()
+@click.argument("restore_id", metavar="ID")
+@yes_option
+@click.pass_context
+def cancel(context: click.Context, /, restore_id: str, yes: bool) -> None:
+    """Roll an unfinished restore back: the collections it has made are dropped."""
+    settings = settings_of(context)
+    confirm(f"roll restore {restore_id} back and drop what it made", yes=yes)
+    asked = ask(settings, lambda client: client.cancel_restore(restore_id))
+    emit(settings.output, "restore", asked)
+
+
+def _plan(settings: Settings, backup_id: str, collections: tuple[str, ...]) -> RestorePlan:
+    return ask(settings, lambda client: client.plan_restore(backup_id, collections))
+
+
+def _refusal(made: RestorePlan) -> Refused:
+    return Refused(
+        f"backup {made.backup_id} cannot be restored now: {'; '.join(made.obstacles)}",
+        "remove the obstacles, or restore single collections",
+    )

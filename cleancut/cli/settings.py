@@ -1,0 +1,156 @@
+"""Settings of one invocation: flag > environment (CLEANCUT_*) > file > default.
+
+The shared flags are accepted before the noun and after the verb: both read well, and a later one
+wins. Secrets are never flags: S3 credentials come from boto3's chain, keys from files.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cleancut.errors import Invalid
+from cleancut.ids import ClusterName, parse_cluster
+from cleancut.io.rpc_channel import Tls, tls_of
+
+FORMATS = ("table", "json", "yaml", "name")
+DEFAULT_COORDINATOR = "127.0.0.1:7070"
+
+
+@dataclass(slots=True)
+class Settings:
+    """What the shared flags, the environment and the file say together."""
+
+    coordinator: str | None = None
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    output: str = "table"
+    store: str | None = None
+    cluster: str | None = None
+    quiet: bool = False
+
+    @property
+    def addresses(self) -> list[str]:
+        text = self.coordinator or DEFAULT_COORDINATOR
+        return [part.strip() for part in text.split(",") if part.strip()]
+
+    @property
+    def tls(self) -> Tls | None:
+        """Raises: Invalid if only some of the three files are named."""
+        return tls_of(self.ca, self.cert, self.key)
+
+    @property
+    def offline(self) -> bool:
+        """True if the catalog is to be read from a store, without any coordinator."""
+        return bool(self.store) and not self.coordinator
+
+    def catalog(self) -> tuple[str, ClusterName]:
+        """The store and the cluster's name in it. Raises: Invalid if one is missing."""
+        if not self.store or not self.cluster:
+            raise Invalid(
+                "a store and a cluster are needed to read a catalog",
+                "give --store URL and --cluster NAME, or CLEANCUT_STORE and CLEANCUT_CLUSTER",
+            )
+        return self.store, parse_cluster(self.cluster)
+
+
+def settings_of(context: click.Context) -> Settings:
+    """The invocation's one `Settings`."""
+    return context.ensure_object(Settings)
+
+
+def _remember(context: click.Context, option: click.Parameter, value: Any) -> None:
+    assert option.name is not None
+    if value is not None and not context.resilient_parsing:
+        setattr(settings_of(context), option.name, value)
+
+
+def shared_options(*, inner: bool) -> list[click.Parameter]:
+    """The flags of the root; the `inner` ones, of each verb, are hidden but for the usual ones."""
+    texts = (
+        ("--coordinator", "H:P[,H:P]", f"Coordinators' addresses (default {DEFAULT_COORDINATOR})."),
+        ("--ca", "FILE", "CA that signed the coordinators' certificates."),
+        ("--cert", "FILE", "Client certificate."),
+        ("--key", "FILE", "Its private key."),
+        ("--store", "URL", "Read the catalog of this store, without a coordinator."),
+        ("--cluster", "NAME", "The cluster whose catalog is read."),
+    )
+    options: list[click.Parameter] = [
+        _option(flag, inner=inner, metavar=metavar, help=text) for flag, metavar, text in texts
+    ]
+    output = ("-o", "--output")
+    kinds = click.Choice(FORMATS)
+    options.append(_option(*output, inner=inner, shown=True, type=kinds, help="What stdout holds."))
+    quiet = ("-q", "--quiet")
+    options.append(_option(*quiet, inner=inner, is_flag=True, default=None, help="No progress."))
+    return options
+
+
+def _option(*flags: str, inner: bool, shown: bool = False, **rest: Any) -> click.Option:
+    env = None if inner else f"CLEANCUT_{flags[-1].removeprefix('--').upper()}"
+    return click.Option(
+        flags,
+        expose_value=False,
+        callback=_remember,
+        envvar=env,
+        show_envvar=env is not None,
+        hidden=inner and not shown,
+        **rest,
+    )
+
+
+class Verb(click.Command):
+    """A command that accepts the shared flags too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        own = {flag for param in self.params for flag in param.opts}
+        shared = shared_options(inner=True)
+        self.params.extend(p for p in shared if not own.intersection(p.opts))
+
+
+class Noun(click.Group):
+    """A group whose commands are `Verb`s."""
+
+    command_class = Verb
+
+
+def load_config(context: click.Context, _option: click.Parameter, path: Path | None) -> None:
+    """Makes a file's keys the defaults of the shared flags (the file is optional at its usual
+    place, required where named)."""
+    chosen = path if path is not None else _usual_path(os.environ)
+    if path is None and not chosen.is_file():
+        return
+    try:
+        found = tomllib.loads(chosen.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise click.UsageError(f"cannot read {chosen}: {error}") from error
+    known = {param.name for param in shared_options(inner=False)}
+    unknown = sorted(found.keys() - known)
+    if unknown:
+        raise click.UsageError(f"{chosen} has unknown settings: {', '.join(unknown)}")
+    context.default_map = {**found, **(context.default_map or {})}
+
+
+def _usual_path(environment: Mapping[str, str]) -> Path:
+    home = environment.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(home) / "cleancut" / "config.toml"
+
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of 90, 90s, 10m, 24h or 7d. Raises: BadParameter."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)([smhd]?)", str(text))
+    if found is None:
+        raise click.BadParameter(f"{text!r} is not a duration: write 90s, 10m or 24h")
+    return float(found[1]) * _SECONDS[found[2]]

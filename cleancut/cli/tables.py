@@ -1,0 +1,232 @@
+"""Values as tables for people. Layout may change at any time; scripts use `-o json`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cleancut.client.model import (
+    Backup,
+    ClusterStatus,
+    Identity,
+    Operation,
+    Restore,
+    RestorePlan,
+)
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def size(number: float) -> str:
+    """A number of bytes with three digits or so."""
+    for unit in _UNITS[:-1]:
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} {_UNITS[-1]}"
+
+
+def grid(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    """Columns without lines, as ls and kubectl do: greppable."""
+    table = Table(*titles, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*("-" if cell in (None, "") else Text(str(cell)) for cell in row))
+    return table
+
+
+def facts(pairs: Iterable[tuple[str, Any]]) -> Table:
+    """Names and values of one thing; what is None is left out."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in pairs:
+        if value is not None:
+            table.add_row(Text(name, style="bold"), Text(str(value)))
+    return table
+
+
+def backup_list(backups: Sequence[Backup]) -> RenderableType:
+    return grid(
+        ("ID", "EPOCH", "STATE", "CUT AT", "GRADE", "SKEW", "PROTECTED", "NEW", "COLLECTIONS"),
+        (
+            (
+                b.id,
+                b.epoch or None,
+                b.state,
+                b.cut_at,
+                b.evidence.grade if b.evidence else None,
+                _skew(b),
+                size(b.bytes.protected),
+                size(b.bytes.new),
+                _some(b.collections),
+            )
+            for b in backups
+        ),
+    )
+
+
+def backup(value: Backup) -> RenderableType:
+    head = facts(
+        (
+            ("id", value.id),
+            ("epoch", value.epoch or None),
+            ("state", value.state),
+            ("created at", value.created_at),
+            ("cut at", value.cut_at),
+            ("ended at", value.ended_at),
+            ("grade", value.evidence.grade if value.evidence else None),
+            ("skew", _skew(value)),
+            ("protected", size(value.bytes.protected)),
+            ("new", size(value.bytes.new)),
+            ("stored", size(value.bytes.stored)),
+            ("collections", ", ".join(value.collections) or None),
+            *_troubles(value),
+        )
+    )
+    if value.evidence is None or not value.evidence.shards:
+        return head
+    shards = grid(
+        ("COLLECTION", "SHARD", "PEER", "NUMBER 1", "NUMBER 2", "QUIET", "COUNT"),
+        (
+            (s.collection, s.shard_id, s.peer_id, s.number_1, s.number_2, _yes(s.quiet), s.count)
+            for s in value.evidence.shards
+        ),
+    )
+    return Group(head, "", shards)
+
+
+def restore_list(restores: Sequence[Restore]) -> RenderableType:
+    return grid(
+        ("ID", "BACKUP", "STATE", "CREATED AT", "ENDED AT", "COLLECTIONS"),
+        (
+            (
+                r.id,
+                r.backup_id,
+                r.state,
+                r.created_at,
+                r.ended_at,
+                _some(c.name for c in r.collections),
+            )
+            for r in restores
+        ),
+    )
+
+
+def restore(value: Restore) -> RenderableType:
+    head = facts(
+        (
+            ("id", value.id),
+            ("backup", f"{value.backup_id} (epoch {value.backup_epoch})"),
+            ("state", value.state),
+            ("created at", value.created_at),
+            ("ended at", value.ended_at),
+            *_troubles(value),
+        )
+    )
+    rows = (
+        (c.name, c.published_as, c.shards, _yes(c.counts_equal), _yes(c.replicas_active))
+        for c in value.collections
+    )
+    titles = ("COLLECTION", "PUBLISHED AS", "SHARDS", "COUNTS EQUAL", "REPLICAS ACTIVE")
+    return Group(head, "", grid(titles, rows)) if value.collections else head
+
+
+def plan(value: RestorePlan) -> RenderableType:
+    head = facts(
+        (
+            ("backup", f"{value.backup_id} (epoch {value.backup_epoch})"),
+            ("Qdrant", f"{value.source_version or '?'} -> {value.target_version or '?'}"),
+            *(("warning", text) for text in value.warnings),
+            *(("obstacle", text) for text in value.obstacles),
+        )
+    )
+    collections = grid(
+        ("COLLECTION", "PUBLISHED AS", "SHARDS", "REPLICAS", "SIZE"),
+        (
+            (c.name, c.published_as, c.shards, c.replicas, size(c.size_bytes))
+            for c in value.collections
+        ),
+    )
+    peers = grid(
+        ("PEER", "AGENT", "SHARDS AT MOST", "SIZE AT MOST", "FREE"),
+        (
+            (
+                p.peer_id,
+                p.agent,
+                p.shards_max,
+                size(p.size_bytes_max),
+                None if p.free_bytes is None else size(p.free_bytes),
+            )
+            for p in value.peers
+        ),
+    )
+    return Group(head, "", collections, "", peers)
+
+
+def cluster(value: ClusterStatus) -> RenderableType:
+    opened, store = value.open_operation, value.store
+    head = facts(
+        (
+            ("cluster", value.cluster),
+            ("leader", value.leader or "none"),
+            ("open operation", opened and f"{opened.kind} {opened.id} ({opened.phase})"),
+            ("store", store and f"{store.url} ({'answers' if store.reachable else 'away'})"),
+            ("groups", store and store.groups),
+            ("owner", value.identity and _owner(value.identity)),
+            *(("warning", text) for text in value.warnings),
+        )
+    )
+    coordinators = grid(
+        ("COORDINATOR", "ADDRESS", "LEADER", "VERSION"),
+        ((c.name, c.address, _yes(c.leader), c.version) for c in value.coordinators),
+    )
+    agents = grid(
+        ("AGENT", "PEER", "QDRANT", "PHASE", "VERSION"),
+        ((a.name, a.peer_id, a.qdrant_version, a.phase, a.version) for a in value.agents),
+    )
+    return Group(head, "", coordinators, "", agents)
+
+
+def identity(value: Identity) -> RenderableType:
+    return facts((("cluster id", value.cluster_id), ("owner", _owner(value))))
+
+
+def _owner(value: Identity) -> str:
+    return "this cluster" if value.equal else f"another: {value.store_cluster_id or 'nobody'}"
+
+
+def _troubles(value: Operation) -> list[tuple[str, str]]:
+    lines = [("warning", text) for text in value.warnings]
+    if value.error is not None:
+        lines.append(("error", f"{value.error.message} [{value.error.reason}]"))
+        lines += [("hint", value.error.hint)] if value.error.hint else []
+    return lines
+
+
+def _skew(value: Backup) -> str | None:
+    known = value.evidence is not None and value.evidence.skew_ms is not None
+    return f"{value.evidence.skew_ms} ms" if known and value.evidence else None
+
+
+def _yes(value: bool | None) -> str:
+    return "unknown" if value is None else ("yes" if value else "no")
+
+
+def _some(names: Iterable[str]) -> str:
+    known = list(names)
+    return ", ".join(known[:3]) + (f" and {len(known) - 3} more" if len(known) > 3 else "")
+
+
+ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
+    Backup: backup,
+    Restore: restore,
+    RestorePlan: plan,
+    ClusterStatus: cluster,
+    Identity: identity,
+}
+MANY: dict[str, Callable[[Any], RenderableType]] = {
+    "backups": backup_list,
+    "restores": restore_list,
+}

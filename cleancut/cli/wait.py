@@ -1,0 +1,113 @@
+"""Runs a verb: asks a coordinator, waits for an operation's end, and says how it ended.
+
+Ctrl-C stops the waiting and nothing else: operations are the coordinator's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from cleancut.cli.exits import Exit, exit_of_operation, say, tell, tell_parts
+from cleancut.cli.output import emit
+from cleancut.cli.progress import headline, open_progress
+from cleancut.cli.settings import Settings
+from cleancut.client.api import Client
+from cleancut.client.model import Backup, Operation, Restore, is_over
+from cleancut.errors import TimedOut
+from cleancut.records import State
+
+T = TypeVar("T")
+Op = TypeVar("Op", Backup, Restore)
+WAIT_S = 24 * 3600.0
+"""Default bound of waiting: that of an upload."""
+
+
+def ask(settings: Settings, question: Callable[[Client], Awaitable[T]]) -> T:
+    """The answer of the coordinators that `settings` name."""
+
+    async def run() -> T:
+        async with Client(settings.addresses, settings.tls) as client:
+            return await question(client)
+
+    return asyncio.run(run())
+
+
+@dataclass(slots=True)
+class Job(Generic[Op]):
+    """An operation to start or to look at, and how to follow it. `last`: as it was last seen."""
+
+    noun: str
+    start: Callable[[Client], Coroutine[Any, Any, Op]]
+    watch: Callable[[Client, str], AsyncGenerator[Op, None]]
+    wait: bool = True
+    timeout_s: float = WAIT_S
+    request_id: str = ""
+    last: Op | None = field(default=None, init=False)
+
+
+def run_job(settings: Settings, job: Job[Op]) -> Exit:
+    """Starts it, waits for its end if it is to, writes it to stdout; gives the exit code."""
+    try:
+        asyncio.run(_follow(settings, job))
+    except KeyboardInterrupt:
+        _say_interrupted(job)
+        return Exit.INTERRUPTED
+    assert job.last is not None
+    emit(settings.output, job.noun, job.last)
+    if not job.wait:
+        return Exit.OK
+    return _conclude(job.noun, job.last, job.timeout_s)
+
+
+async def _follow(settings: Settings, job: Job[Op]) -> None:
+    """Fills `job.last` until the operation is over or the time is."""
+    async with Client(settings.addresses, settings.tls) as client:
+        job.last = await job.start(client)
+        if not job.wait:
+            return
+        stream = job.watch(client, job.last.id)
+        with open_progress(job.noun, quiet=settings.quiet) as progress:
+            progress.see(job.last)
+            try:
+                async with asyncio.timeout(job.timeout_s), aclosing(stream):
+                    async for seen in stream:
+                        job.last = seen
+                        progress.see(seen)
+            except TimeoutError:
+                return
+
+
+def _conclude(noun: str, last: Operation, timeout_s: float) -> Exit:
+    """Says on stderr what went wrong, if anything did."""
+    if not is_over(last) and last.state is not State.ROLLING_BACK:
+        return tell(
+            TimedOut(
+                f"{noun} {last.id} is still {last.state} after {timeout_s:.0f} s",
+                f"it goes on: `cleancut {noun} watch {last.id}`",
+            )
+        )
+    code = exit_of_operation(last)
+    if code is not Exit.OK:
+        error = last.error
+        tell_parts(
+            error.reason if error else "FAILED",
+            f"{headline(noun, last)}: {error.message if error else 'no reason is recorded'}",
+            error.hint if error else "",
+        )
+    return code
+
+
+def _say_interrupted(job: Job[Any]) -> None:
+    if job.last is None:
+        say(f"interrupted while asking; the {job.noun} may have been started")
+        say(f"hint: look with `cleancut {job.noun} list`")
+        if job.request_id:
+            say(f"hint: `--request-id {job.request_id}` asks for the same one again")
+        return
+    name = job.last.id
+    say(f"stopped waiting; {job.noun} {name} goes on")
+    say(f"hint: `cleancut {job.noun} watch {name}` waits again, `cancel` instead ends it")
