@@ -22,7 +22,6 @@ from agent.journal import Journal, make_directory
 from agent.metrics import Metrics
 from agent.session import open_session
 from agent.tar_server import TarServer
-from agent.web import Health, health_app, serve
 from cleancut.errors import CleancutError, LeaseLost, TimedOut, Unavailable
 from cleancut.ids import parse_agent, parse_cluster
 from cleancut.io.clock import SystemClock
@@ -35,6 +34,7 @@ from cleancut.io.config import (
     parse_address,
     shared_of,
 )
+from cleancut.io.http import Health, health_app, serve
 from cleancut.io.log import Logger, configure_logging
 from cleancut.io.store import open_store
 from cleancut.io.tasks import first_of, until_signal
@@ -89,7 +89,7 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
         paths, health, metrics = Paths(cluster), Health(), Metrics(cluster, name)
         tars = TarServer(store, paths)
         loopback = await stack.enter_async_context(serve(tars.app(), "127.0.0.1", 0))
-        app = health_app(health, metrics)
+        app = health_app(health, metrics.render)
         http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))
         log.info("listening", http_port=http, name=name)
         context = Context(

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from cleancut.ids import AgentName
 from cleancut.phases import CLOSED
 from cleancut.records import Bounds, Ctl, Member, Operation, Phase, State, Vote
-from cleancut.steps import Command, Effect, Persist, Run
+from cleancut.steps import Command, Effect, Event, Persist, Run
 
 
 class Attempt:
@@ -35,6 +35,10 @@ class Attempt:
         self.phase_began_s, self.deadline_s, self.stalled_s = now_s, now_s, now_s
         self.waiting: Effect | None = None
         self.again: Effect | None = None
+
+    def step(self, event: Event, now_s: float) -> list[Command]:
+        """What to do about `event`, in order."""
+        raise AssertionError("each machine has its own")
 
     @property
     def idle(self) -> bool:

@@ -170,8 +170,9 @@ class Barrier(Attempt):
             return []  # a change may still be on its way to some peer: the agents look again
         if self._draft is None or votes[0].view != self._agreed_view:
             self._agreed_view = votes[0].view
-            names, request = tuple(sorted(self.members)), self._request()
-            return [self.run(Assign(self.ctl.epoch, votes[0].view_object, names, request))]
+            names, ctl = tuple(sorted(self.members)), self.ctl
+            request, view_object = self._request(), votes[0].view_object
+            return [self.run(Assign(ctl.epoch, ctl.operation, view_object, names, request))]
         if not all_ready(self._agreed_view, self.members, self.votes):
             return []
         return [self.run(Drain(self.ctl.epoch, self._draft.draft, 1))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cleancut.ids import AgentName, Epoch
+from cleancut.ids import AgentName, Epoch, OperationId
 from cleancut.records import BackupRequest, Ctl, Phase, ShardTask, State
 
 TRANSITIONS: dict[tuple[Phase, Phase], str] = {
@@ -52,6 +52,7 @@ class Assign:
     """Read the agreed view, configs and parents; stage the draft. Result: `Assigned`."""
 
     epoch: Epoch
+    operation: OperationId
     view_object: str
     members: tuple[AgentName, ...]
     request: BackupRequest

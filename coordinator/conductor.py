@@ -100,7 +100,7 @@ class Term:
     async def _carry_out(self, command: Command, group: asyncio.TaskGroup) -> bool:
         """False if a guard refused: nothing that follows may be done."""
         match command:
-            case Persist(ctl=ctl, operation=operation):
+            case Persist(operation=operation):
                 if operation is not None and operation.state is State.PENDING:
                     self._not_before_s = self._context.clock.monotonic_s() + _RETRY_S
                 applied = await self._ledger.persist(command, self.machine.ctl.epoch)
@@ -172,12 +172,12 @@ class Term:
     async def _between(self, group: asyncio.TaskGroup) -> None:
         """Cancels what was asked for, and gives the next operation its turn."""
         open_one = self.machine.operation
-        for operation in list(self._cancels):
-            self._cancels.discard(operation)
-            if open_one is not None and open_one.id == operation and not self.machine.idle:
+        for asked in list(self._cancels):
+            self._cancels.discard(asked)
+            if open_one is not None and open_one.id == asked and not self.machine.idle:
                 await self._step(Cancelled(), group)
             else:
-                await self._ledger.cancel_pending(operation)
+                await self._ledger.cancel_pending(asked)
         if self.machine.idle and self._context.clock.monotonic_s() >= self._not_before_s:
             operation = await self._ledger.next_pending()
             if operation is not None:

@@ -14,6 +14,7 @@ class Context:
     """`peers`: the Qdrant URLs that it was given, tried in order; any one peer will do."""
 
     name: str
+    store_url: str
     keys: Keys
     paths: Paths
     etcd: Coordination

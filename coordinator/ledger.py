@@ -104,7 +104,7 @@ class Ledger:
             nonce=_nonce(),
         )
         key = self._keys.group(epoch)
-        guards = [UnchangedSince(prefix, listing.revision), Created(key, 0)]
+        guards: list[Guard] = [UnchangedSince(prefix, listing.revision), Created(key, 0)]
         return await self._write_ctl(command.ctl, [Put(key, encode(group))], guards)
 
     async def _write_ctl(self, ctl: Ctl, ops: list[Op], guards: Sequence[Guard]) -> bool:

@@ -1,25 +1,24 @@
-"""The agent's HTTP: health and metrics for all, and on loopback the tars that Qdrant pulls."""
+"""The programs' HTTP: liveness, readiness and metrics."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from agent.metrics import Metrics
 
 
 class Health:
-    """Alive as long as the loop turns; ready while a session is open. Qdrant's own readiness never
-    depends on this: a backup tool must not take a database out of service."""
+    """Alive as long as the loop turns; ready while the process has its place in etcd. Qdrant's own
+    readiness never depends on this: a backup tool must not take a database out of service."""
 
     def __init__(self) -> None:
         self.ready = False
 
 
-def health_app(health: Health, metrics: Metrics) -> web.Application:
-    """/livez, /readyz and /metrics."""
+def health_app(health: Health, render: Callable[[], tuple[bytes, str]]) -> web.Application:
+    """/livez, /readyz and /metrics; `render` gives the metrics' body and content type."""
 
     async def live(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -27,10 +26,10 @@ def health_app(health: Health, metrics: Metrics) -> web.Application:
     async def ready(_: web.Request) -> web.Response:
         if health.ready:
             return web.Response(text="ok\n")
-        return web.Response(status=503, text="no session in etcd\n")
+        return web.Response(status=503, text="not connected to etcd\n")
 
     async def scrape(_: web.Request) -> web.Response:
-        body, content_type = metrics.render()
+        body, content_type = render()
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     app = web.Application()

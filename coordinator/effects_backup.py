@@ -1,0 +1,254 @@
+"""What the backup's machine asks for, done on the cluster and the store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from msgspec.structs import replace
+
+from cleancut import __version__
+from cleancut.errors import CleancutError, Corrupt, Unavailable
+from cleancut.ids import AgentName, Epoch, ShardId
+from cleancut.io.catalog import get_checked, list_epochs, load_group
+from cleancut.io.tasks import run_all
+from cleancut.manifest import (
+    FORMAT,
+    AgentDocument,
+    ClusterEntry,
+    CollectionEntry,
+    Draft,
+    Manifest,
+    ShardEntry,
+    check_complete,
+)
+from cleancut.phases import Assign, Assigned, Drain, Drained, Probe, Publish, Stage
+from cleancut.records import Bounds, Session, decode, encode
+from cleancut.steps import Effect
+from cleancut.view import CollectionView, View
+from coordinator.assign import (
+    Parents,
+    assign,
+    check_versions,
+    choose_collections,
+    newest_entries,
+    shard_ids,
+)
+from coordinator.context import Context
+from coordinator.identity import check_owned
+from coordinator.ledger import format_now
+from coordinator.peers import ask_any
+
+PROBE_NAME = "_coordinator"
+PARENT_GROUPS = 5
+_AT_ONCE = 16
+
+
+class BackupEffects:
+    """One term's effects of backups."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def run(self, effect: Effect) -> object:
+        """The effect's result. Raises: a CleancutError that says why there is none."""
+        match effect:
+            case Probe():
+                await self._probe(effect)
+            case Assign():
+                return await self._assign(effect)
+            case Drain():
+                return await self._drain(effect)
+            case Stage():
+                return await self._stage(effect)
+            case Publish():
+                await self._publish(effect)
+            case _:
+                raise AssertionError(f"not a backup's effect: {effect}")
+        return None
+
+    async def _probe(self, effect: Probe) -> None:
+        await check_owned(self._context)
+        path = self._context.paths.probe(effect.epoch, PROBE_NAME)
+        await self._context.store.put(path, effect.nonce.encode())
+
+    # PREPARE
+
+    async def _assign(self, effect: Assign) -> Assigned:
+        context = self._context
+        path = context.paths.probe(effect.epoch, effect.view_object)
+        view = decode(View, await context.store.get(path), path)
+        sessions = await self._sessions(effect.members)
+        check_versions(sessions)
+        request = effect.request
+        chosen = choose_collections(view, request.collections, allow_empty=request.allow_empty)
+        parents = await self._parents(chosen)
+        tasks = assign(view, chosen, sessions, parents)
+        draft = await self._draft(effect, view, chosen, sessions)
+        sha256 = await self._put_staged(effect.epoch, encode(draft))
+        return Assigned(sha256, tuple(chosen), tasks)
+
+    async def _sessions(self, members: Sequence[AgentName]) -> dict[AgentName, Session]:
+        sessions: dict[AgentName, Session] = {}
+        for name in members:
+            found = await self._context.etcd.get(self._context.keys.session(name))
+            if found is None:
+                raise Unavailable(f"agent {name} lost its session")
+            sessions[name] = decode(Session, found.value, found.key)
+        return sessions
+
+    async def _parents(self, chosen: Sequence[str]) -> Parents:
+        """The newest entry of each shard among the last groups; what cannot be read is no parent,
+        which costs bytes and nothing else."""
+        context, groups = self._context, []
+        epochs = await list_epochs(context.store, context.paths)
+        for epoch in reversed(epochs[-PARENT_GROUPS:]):
+            try:
+                groups.append(await load_group(context.store, context.paths, epoch))
+            except (Corrupt, Unavailable):
+                continue
+            held = {entry.name for entry in groups[-1].collections}
+            if held >= set(chosen):
+                break
+        return newest_entries(groups)
+
+    async def _draft(
+        self, effect: Assign, view: View, chosen: list[str], sessions: dict[AgentName, Session]
+    ) -> Draft:
+        context = self._context
+        reads = [partial(self._read_collection, view, name) for name in chosen]
+        entries = await run_all(reads, _AT_ONCE)
+        metadata = await ask_any(context.peers, lambda peer: peer.cluster_metadata())
+        cluster = await ask_any(context.peers, lambda peer: peer.cluster())
+        owned = await check_owned(context)
+        versions = sorted({session.qdrant_version for session in sessions.values()})
+        return Draft(
+            epoch=effect.epoch,
+            operation=effect.operation,
+            cluster=context.keys.cluster,
+            cluster_id=owned.cluster_id,
+            collections=tuple(entries),
+            source=ClusterEntry(
+                qdrant_version=versions[-1] if versions else "",
+                peers={str(peer): uri for peer, uri in sorted(cluster.peers.items())},
+                metadata=metadata,
+            ),
+            shard_keys={entry.name: tuple(k for k, _ in entry.shard_keys) for entry in entries},
+            undrainable={
+                entry.name: reason for entry in entries if (reason := _undrainable(entry.info))
+            },
+        )
+
+    async def _read_collection(self, view: View, name: str) -> CollectionEntry:
+        info = await ask_any(self._context.peers, lambda peer: peer.collection(name))
+        seen = view.collection(name)
+        assert seen is not None, "chosen from this very view"
+        return CollectionEntry(
+            name=name,
+            uuid=seen.uuid,
+            info=info,
+            shard_ids=tuple(ShardId(shard) for shard in shard_ids(seen)),
+            shard_keys=_shard_keys(seen),
+            aliases=tuple(alias for alias, of in view.aliases if of == name),
+        )
+
+    async def _put_staged(self, epoch: Epoch, data: bytes) -> str:
+        sha256 = hashlib.sha256(data).hexdigest()
+        await self._context.store.put(self._context.paths.staged(epoch, sha256), data)
+        return sha256
+
+    # Drains
+
+    async def _drain(self, effect: Drain) -> Drained:
+        """Drains all collections at once. One that cannot be drained is not quiet, no failure."""
+        path = self._context.paths.staged(effect.epoch, effect.draft)
+        draft = decode(Draft, await get_checked(self._context.store, path, effect.draft), path)
+        drains = [partial(self._drain_one, draft, entry.name) for entry in draft.collections]
+        drained = await run_all(drains, _AT_ONCE)
+        undrained = tuple(index for index, done in enumerate(drained) if not done)
+        return Drained(undrained, format_now(self._context.clock))
+
+    async def _drain_one(self, draft: Draft, name: str) -> bool:
+        if name in draft.undrainable:
+            return False
+        for peer in self._context.peers:
+            try:
+                await peer.drain(name, draft.shard_keys[name], Bounds().drain_s)
+            except Unavailable:
+                continue  # not reached, so nothing was applied: the next peer may be asked
+            except CleancutError:
+                return False  # once only: an unknown drain would make the numbers mean nothing
+            return True
+        return False
+
+    # COMMIT
+
+    async def _stage(self, effect: Stage) -> str:
+        context, ctl = self._context, effect.ctl
+        path = context.paths.staged(effect.epoch, ctl.draft)
+        draft = decode(Draft, await get_checked(context.store, path, ctl.draft), path)
+        undrained = {draft.collections[index].name for index in ctl.undrained}
+        uuids = {entry.name: entry.uuid for entry in draft.collections}
+        shards: list[ShardEntry] = []
+        for agent, sha256 in effect.documents:
+            document = await self._document(effect.epoch, agent, sha256)
+            shards += [_judged(shard, undrained, uuids) for shard in document.shards]
+        manifest = Manifest(
+            format=FORMAT,
+            cluster=draft.cluster,
+            cluster_id=draft.cluster_id,
+            epoch=effect.epoch,
+            operation=ctl.operation,
+            created_by=f"cleancut {__version__}",
+            cut_at=ctl.cut_at,
+            skew_ms=ctl.skew_ms,
+            fenced=False,
+            collections=draft.collections,
+            shards=tuple(sorted(shards, key=lambda shard: (shard.collection, shard.shard_id))),
+            source=draft.source,
+            view=ctl.views,
+        )
+        check_complete(manifest)
+        return await self._put_staged(effect.epoch, encode(manifest))
+
+    async def _document(self, epoch: Epoch, agent: AgentName, sha256: str) -> AgentDocument:
+        path = self._context.paths.votes_document(epoch, agent, sha256)
+        return decode(AgentDocument, await get_checked(self._context.store, path, sha256), path)
+
+    async def _publish(self, effect: Publish) -> None:
+        """Copies exactly the bytes that etcd decided on, and reads them back."""
+        store, paths = self._context.store, self._context.paths
+        staged = paths.staged(effect.epoch, effect.manifest)
+        data = await get_checked(store, staged, effect.manifest)
+        await store.put(paths.group(effect.epoch), data)
+        await get_checked(store, paths.group(effect.epoch), effect.manifest)
+
+
+def _judged(shard: ShardEntry, undrained: set[str], uuids: dict[str, str]) -> ShardEntry:
+    """The entry with what only the coordinator knows; a count is kept only if it is proven."""
+    name = shard.collection
+    judged = replace(shard, drained=name not in undrained, uuid=uuids[name])
+    return judged if judged.quiet else replace(judged, count=None)
+
+
+def _shard_keys(seen: CollectionView) -> tuple[tuple[str | int, tuple[ShardId, ...]], ...]:
+    by_key: dict[str | int, set[int]] = {}
+    for replica in seen.replicas:
+        if replica.shard_key is not None:
+            by_key.setdefault(replica.shard_key, set()).add(replica.shard_id)
+    ordered = sorted(by_key.items(), key=lambda item: min(item[1]))
+    return tuple((key, tuple(ShardId(i) for i in sorted(ids))) for key, ids in ordered)
+
+
+def _undrainable(info: dict[str, Any]) -> str:
+    """Why a collection must never be drained, or "".
+
+    With replicas, a write rate limit may refuse the drain on some of them only, and Qdrant then
+    takes those for dead (Source: lib/collection/src/shards/replica_set/update.rs, 1.18.3).
+    """
+    config = info.get("config") or {}
+    replicas = (config.get("params") or {}).get("replication_factor") or 1
+    limit = (config.get("strict_mode_config") or {}).get("write_rate_limit")
+    return "write_rate_limit with replicas" if limit is not None and replicas > 1 else ""

@@ -1,0 +1,173 @@
+"""cleancut-coordinator: one leads, the others stand by. Wiring only."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cleancut.errors import CleancutError, Fenced, LeaseLost, TimedOut, Unavailable
+from cleancut.ids import parse_agent, parse_cluster
+from cleancut.io.clock import SystemClock
+from cleancut.io.config import (
+    ENV_PREFIX,
+    Shared,
+    common_options,
+    config_option,
+    fail,
+    parse_address,
+    shared_of,
+)
+from cleancut.io.http import Health, health_app, serve
+from cleancut.io.log import Logger, configure_logging
+from cleancut.io.rpc_channel import tls_of
+from cleancut.io.rpc_server import Listen
+from cleancut.io.store import open_store
+from cleancut.io.tasks import first_of, until_signal
+from cleancut.keys import Keys, Paths
+from cleancut.records import Kind
+from coordinator.conductor import Effects, Term
+from coordinator.context import Context
+from coordinator.effects_backup import BackupEffects
+from coordinator.effects_restore import RestoreEffects
+from coordinator.identity import establish
+from coordinator.leadership import TTL_S, campaign, read_leader
+from coordinator.metrics import Metrics
+from coordinator.operations import CoordinatorOperations, Leadership
+from coordinator.rpc import serve_api
+
+_RETRY_S = 1.0
+_LOOK_S = 2.0
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _default_name() -> str:
+    return os.environ.get("POD_NAME") or f"{socket.gethostname().lower()}-{os.getpid()}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """What lives as long as the process; `address` is where others reach its API."""
+
+    context: Context
+    leadership: Leadership
+    address: str
+    health: Health
+    metrics: Metrics
+    log: Logger
+
+
+@click.command(context_settings={"auto_envvar_prefix": ENV_PREFIX})
+@config_option
+@common_options
+@click.option("--qdrant-url", required=True, metavar="URL[,URL]", help="Any peers, in order.")
+@click.option("--grpc", default="127.0.0.1:7400", metavar="H:P", help="Where the API listens.")
+@click.option("--grpc-ca", type=_FILE, help="CA of the clients' certificates.")
+@click.option("--grpc-cert", type=_FILE, help="Certificate of the API.")
+@click.option("--grpc-key", type=_FILE, help="Its private key.")
+@click.option("--advertise", default="", metavar="H:P", help="The API as clients reach it.")
+@click.option("--name", default=_default_name, help="Unique.  [default: hostname and pid]")
+def cli(**flags: Any) -> None:
+    """Leads the agents through backups and restores, and serves the API."""
+    log = configure_logging(flags["log_level"], "coordinator")
+    try:
+        asyncio.run(_run(shared_of(flags), flags, log))
+    except CleancutError as error:
+        sys.exit(fail(error))
+
+
+async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
+    clock = SystemClock()
+    cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
+    async with AsyncExitStack() as stack:
+        etcd = await stack.enter_async_context(shared.open_etcd(clock))
+        store = open_store(shared.store, clock)
+        stack.push_async_callback(store.close)
+        urls = [url.strip() for url in flags["qdrant_url"].split(",") if url.strip()]
+        peers = [await stack.enter_async_context(shared.open_qdrant(url)) for url in urls]
+        context = Context(
+            name=name,
+            store_url=shared.store,
+            keys=Keys(cluster),
+            paths=Paths(cluster),
+            etcd=etcd,
+            store=store,
+            peers=tuple(peers),
+            clock=clock,
+        )
+        health, metrics, leadership = Health(), Metrics(cluster), Leadership()
+        operations = CoordinatorOperations(context, leadership)
+        listen = Listen(
+            flags["grpc"], tls=tls_of(flags["grpc_ca"], flags["grpc_cert"], flags["grpc_key"])
+        )
+        address = await stack.enter_async_context(serve_api(operations, listen))
+        app = health_app(health, metrics.render)
+        http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))
+        log.info("listening", http_port=http, grpc=address, name=name)
+        reached = flags["advertise"] or address
+        process = _Process(context, leadership, reached, health, metrics, log)
+        await until_signal(_serve_terms(process))
+
+
+async def _serve_terms(process: _Process) -> None:
+    """Stands by, leads, and stands by again, until a signal."""
+    while True:
+        try:
+            await _serve_term(process)
+        except (LeaseLost, Fenced, Unavailable, TimedOut) as error:
+            process.log.warning("term over", reason=error.reason, cause=error.message)
+        await asyncio.sleep(_RETRY_S)
+
+
+async def _serve_term(process: _Process) -> None:
+    context, leadership = process.context, process.leadership
+    async with context.etcd.lease(TTL_S) as lease:
+        process.health.ready = True
+        try:
+            async with asyncio.TaskGroup() as group:
+                looking = group.create_task(_look_for_leader(process))
+                token = await campaign(context, lease, process.address)
+                looking.cancel()
+                await establish(context, token)
+                effects: dict[Kind, Effects] = {
+                    Kind.BACKUP: BackupEffects(context),
+                    Kind.RESTORE: RestoreEffects(context),
+                }
+                term = Term(context, lease, token, effects, process.log)
+                leadership.token, leadership.term = token, term
+                process.metrics.leader.set(1)
+                process.log.info("leading", token=token)
+                await term.run(group)
+        except BaseExceptionGroup as failures:
+            raise first_of(failures) from failures
+        finally:
+            leadership.token, leadership.term = None, None
+            process.metrics.leader.set(0)
+            process.health.ready = False
+
+
+async def _look_for_leader(process: _Process) -> None:
+    """Keeps where the leader answers, so that a standby can tell."""
+    while True:
+        try:
+            leader = await read_leader(process.context)
+        except (Unavailable, TimedOut):
+            leader = None
+        process.leadership.other = leader.address if leader else ""
+        await asyncio.sleep(_LOOK_S)
+
+
+def main() -> None:
+    """Entry point of the program."""
+    cli()
+
+
+if __name__ == "__main__":
+    main()

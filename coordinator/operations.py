@@ -1,0 +1,190 @@
+"""The coordinator as the API sees it: reads from etcd and the store, writes as the leader."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from cleancut.client.groups import shown_group
+from cleancut.client.model import (
+    Backup,
+    BackupPage,
+    ClusterStatus,
+    Identity,
+    is_over,
+    shown_error,
+)
+from cleancut.errors import Invalid, NotFound, Refused, Unavailable
+from cleancut.ids import Epoch, Token, check_collection_name
+from cleancut.io.catalog import list_epochs, load_group
+from cleancut.manifest import Manifest
+from cleancut.records import (
+    FINAL_STATES,
+    BackupRequest,
+    Kind,
+    Operation,
+    State,
+    decode,
+)
+from coordinator import identity, requests
+from coordinator.api import Page
+from coordinator.conductor import Term
+from coordinator.context import Context
+from coordinator.restores import Restores
+from coordinator.status import read_progress, read_status
+
+POLL_S = 0.25
+MAX_ATTEMPTS = 20
+
+
+@dataclass(slots=True)
+class Leadership:
+    """What this process knows of leading, kept by its main loop."""
+
+    token: Token | None = None
+    term: Term | None = None
+    other: str = ""
+
+
+class CoordinatorOperations(Restores):
+    """Implements `coordinator.api.Operations`."""
+
+    def __init__(self, context: Context, leadership: Leadership) -> None:
+        super().__init__(context)
+        self._context, self._leadership = context, leadership
+
+    def leader_address(self) -> str | None:
+        return None if self._leadership.term is not None else self._leadership.other
+
+    def leading(self) -> tuple[Token, Term]:
+        """The token and term of this leader. Raises: Unavailable on a standby."""
+        token, term = self._leadership.token, self._leadership.term
+        if token is None or term is None:
+            raise Unavailable("this coordinator does not lead", "ask the leader")
+        return token, term
+
+    # Backups
+
+    async def create_backup(self, request: BackupRequest, request_id: str) -> Backup:
+        token, _ = self.leading()
+        for name in request.collections:
+            check_collection_name(name)
+        if not 1 <= request.attempts <= MAX_ATTEMPTS:
+            raise Invalid(f"attempts must be from 1 to {MAX_ATTEMPTS}")
+        await identity.check_owned(self._context)
+        operation = await requests.record(self._context, token, Kind.BACKUP, request, request_id)
+        return await self._shown(operation)
+
+    async def get_backup(self, name: str) -> Backup:
+        if not name.isdigit():
+            try:
+                return await self._shown(await requests.load(self._context, name))
+            except NotFound:
+                return await self._from_catalog(name)
+        epoch = Epoch(int(name))
+        for operation in await requests.load_all(self._context, Kind.BACKUP):
+            if operation.epoch == epoch:
+                return await self._shown(operation)
+        return shown_group(await self._load(epoch))
+
+    async def _from_catalog(self, operation: str) -> Backup:
+        epochs = await list_epochs(self._context.store, self._context.paths)
+        for epoch in reversed(epochs):
+            group = await self._load(epoch)
+            if group.operation == operation:
+                return shown_group(group)
+        raise NotFound(f"there is no backup {operation!r}", "see `cleancut backup list`")
+
+    async def list_backups(self, page: Page) -> BackupPage:
+        operations = await requests.load_all(self._context, Kind.BACKUP)
+        committed = {op.epoch for op in operations if op.state is State.COMMITTED}
+        epochs = await list_epochs(self._context.store, self._context.paths)
+        entries: list[Operation | Epoch] = list(operations)
+        entries += [epoch for epoch in reversed(epochs) if epoch not in committed]
+        start = int(page.token) if page.token.isdigit() else 0
+        chosen = entries[start : start + page.size]
+        backups = [
+            await self._shown(entry, with_shards=False)
+            if isinstance(entry, Operation)
+            else shown_group(await self._load(entry), with_shards=False)
+            for entry in chosen
+        ]
+        following = start + page.size
+        return BackupPage(
+            backups=tuple(backups),
+            next_page_token=str(following) if following < len(entries) else "",
+        )
+
+    async def watch_backup(self, name: str) -> AsyncIterator[Backup]:
+        last: Backup | None = None
+        while True:
+            backup = await self.get_backup(name)
+            if backup != last:
+                yield backup
+            if is_over(backup):
+                return
+            last = backup
+            await asyncio.sleep(POLL_S)
+
+    async def cancel_backup(self, name: str) -> Backup:
+        _, term = self.leading()
+        backup = await self.get_backup(name)
+        if backup.state is State.COMMITTED:
+            raise Refused(f"backup {name} is already committed")
+        if not is_over(backup):
+            operation = await requests.load(self._context, backup.id)
+            term.cancel(operation.id)
+            async for now in self.watch_backup(backup.id):
+                backup = now
+        return backup
+
+    async def _load(self, epoch: Epoch) -> Manifest:
+        return await load_group(self._context.store, self._context.paths, epoch)
+
+    async def _shown(self, operation: Operation, *, with_shards: bool = True) -> Backup:
+        request = decode(BackupRequest, operation.request.encode(), "the request")
+        shown = Backup(
+            id=operation.id,
+            epoch=operation.epoch,
+            state=operation.state,
+            created_at=operation.created_at or None,
+            ended_at=operation.ended_at or None,
+            collections=request.collections,
+            attempt=operation.attempts,
+            attempts=request.attempts,
+            error=shown_error(operation.failure),
+        )
+        if operation.state is State.COMMITTED:
+            return await self._with_group(shown, with_shards=with_shards)
+        if operation.state in FINAL_STATES:
+            return shown
+        return replace(shown, progress=await read_progress(self._context, operation.epoch))
+
+    async def _with_group(self, shown: Backup, *, with_shards: bool) -> Backup:
+        try:
+            manifest = await self._load(Epoch(shown.epoch))
+        except NotFound:
+            return shown  # deleted since: the operation is still known
+        group = shown_group(manifest, with_shards=with_shards)
+        return replace(
+            group,
+            created_at=shown.created_at,
+            ended_at=shown.ended_at,
+            attempt=shown.attempt,
+            attempts=shown.attempts,
+        )
+
+    # The cluster
+
+    async def cluster_status(self) -> ClusterStatus:
+        return await read_status(self._context)
+
+    async def adopt(self, request_id: str) -> Identity:
+        self.leading()
+        now = await identity.write_owner(
+            self._context, await identity.read_identities(self._context)
+        )
+        return Identity(cluster_id=now.cluster_id, store_cluster_id=now.owner_id, equal=now.equal)

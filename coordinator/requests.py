@@ -1,0 +1,89 @@
+"""Operations as they are asked for: recorded once, whatever the caller repeats."""
+
+from __future__ import annotations
+
+import secrets
+
+from cleancut.errors import Fenced, Invalid, NotFound
+from cleancut.ids import OperationId, Token
+from cleancut.io.ports import Created, Guard, Modified, Put
+from cleancut.records import Kind, Operation, Record, State, decode, digest_of, encode
+from coordinator.context import Context
+from coordinator.ledger import format_now
+
+MAX_ID = 128
+
+
+class Asked(Record, frozen=True):
+    """`request/<id>`: the operation that this request id stands for, and what was asked."""
+
+    operation: OperationId
+    fingerprint: str
+    nonce: str = ""
+
+
+async def record(
+    context: Context, token: Token, kind: Kind, request: Record, request_id: str
+) -> Operation:
+    """The operation for this request: a new one, or that of an equal earlier one.
+
+    Raises: Invalid (the id was used with other content, or is no id), Fenced.
+    """
+    if not request_id or len(request_id) > MAX_ID or not request_id.isprintable():
+        raise Invalid("the request id must have 1-128 printable characters")
+    fingerprint = digest_of([kind, request])
+    key = context.keys.request(request_id.replace("/", "%2F"))
+    found = await context.etcd.get(key)
+    if found is not None:
+        return await _same(context, decode(Asked, found.value, key), fingerprint)
+    operation = Operation(
+        id=OperationId(f"{kind[0]}-{secrets.token_hex(8)}"),
+        kind=kind,
+        state=State.PENDING,
+        request=encode(request).decode(),
+        request_id=request_id.replace("/", "%2F"),
+        created_at=format_now(context.clock),
+        nonce=secrets.token_hex(8),
+    )
+    asked = Asked(operation=operation.id, fingerprint=fingerprint, nonce=operation.nonce)
+    puts = [
+        Put(key, encode(asked)),
+        Put(context.keys.operation(operation.id), encode(operation)),
+    ]
+    guards: list[Guard] = [Created(context.keys.leader, token), Modified(key, 0)]
+    if not (await context.etcd.txn(guards, puts)).applied:
+        found = await context.etcd.get(key)
+        if found is None:
+            raise Fenced("another coordinator leads now", "repeat the request")
+        return await _same(context, decode(Asked, found.value, key), fingerprint)
+    return operation
+
+
+async def _same(context: Context, asked: Asked, fingerprint: str) -> Operation:
+    if asked.fingerprint != fingerprint:
+        raise Invalid(
+            "this request id was used with other content",
+            "give each new request an id of its own",
+            operation=asked.operation,
+        )
+    return await load(context, asked.operation)
+
+
+async def load(context: Context, operation: str) -> Operation:
+    """Raises: NotFound."""
+    key = context.keys.operation(operation)
+    found = await context.etcd.get(key)
+    if found is None:
+        raise NotFound(f"there is no operation {operation!r}")
+    return decode(Operation, found.value, key)
+
+
+async def load_all(context: Context, kind: Kind) -> list[Operation]:
+    """All recorded operations of one kind, newest first."""
+    listing = await context.etcd.list(context.keys.operations)
+    records = [decode(Operation, item.value, item.key) for item in listing.items]
+    return sorted(
+        (record for record in records if record.kind is kind),
+        key=lambda record: (record.created_at, record.id),
+        reverse=True,
+    )

@@ -1,0 +1,122 @@
+"""What etcd and the store say about the cluster right now, for people and for `doctor`."""
+
+from __future__ import annotations
+
+from cleancut import __version__
+from cleancut.client.model import (
+    AgentProgress,
+    AgentStatus,
+    ClusterStatus,
+    CoordinatorStatus,
+    Identity,
+    OpenOperation,
+    StoreStatus,
+)
+from cleancut.errors import CleancutError
+from cleancut.ids import Epoch
+from cleancut.io.catalog import list_epochs
+from cleancut.phases import CLOSED
+from cleancut.records import Ctl, Progress, Session, decode
+from coordinator.context import Context
+from coordinator.identity import read_identities
+from coordinator.leadership import read_leader
+
+
+async def read_progress(context: Context, epoch: Epoch) -> tuple[AgentProgress, ...]:
+    """How far each agent is in `epoch`, by name."""
+    listing = await context.etcd.list(context.keys.progress(epoch))
+    shown = []
+    for item in listing.items:
+        told = decode(Progress, item.value, item.key)
+        shown.append(
+            AgentProgress(
+                agent=item.key.rpartition("/")[2],
+                phase=told.phase,
+                bytes_done=told.done_bytes,
+                bytes_total=told.total_bytes,
+                bytes_per_s=told.rate,
+            )
+        )
+    return tuple(shown)
+
+
+async def read_status(context: Context) -> ClusterStatus:
+    """The cluster as this coordinator sees it."""
+    leader = await read_leader(context)
+    found = await context.etcd.get(context.keys.ctl)
+    ctl = decode(Ctl, found.value, found.key) if found else Ctl()
+    agents = await _read_agents(context, ctl)
+    store, identity = await _read_store(context)
+    return ClusterStatus(
+        cluster=context.keys.cluster,
+        leader=leader.name if leader else "",
+        coordinators=_coordinators(
+            context, leader.name if leader else "", leader.address if leader else ""
+        ),
+        agents=agents,
+        open_operation=(
+            None
+            if ctl.phase in CLOSED
+            else OpenOperation(id=ctl.operation, kind=ctl.kind, epoch=ctl.epoch, phase=ctl.phase)
+        ),
+        store=store,
+        identity=identity,
+        warnings=await _warnings(context, agents),
+    )
+
+
+def _coordinators(context: Context, leader: str, address: str) -> tuple[CoordinatorStatus, ...]:
+    """The leader, and this process if it stands by (standbys register nowhere)."""
+    known = []
+    if leader:
+        version = __version__ if leader == context.name else ""
+        known.append(CoordinatorStatus(name=leader, address=address, leader=True, version=version))
+    if leader != context.name:
+        known.append(CoordinatorStatus(name=context.name, version=__version__))
+    return tuple(known)
+
+
+async def _read_agents(context: Context, ctl: Ctl) -> tuple[AgentStatus, ...]:
+    listing = await context.etcd.list(context.keys.sessions)
+    members = await context.etcd.list(context.keys.members(ctl.epoch))
+    taking_part = {item.key.rpartition("/")[2] for item in members.items}
+    shown = []
+    for item in listing.items:
+        session = decode(Session, item.value, item.key)
+        open_phase = "" if ctl.phase in CLOSED else ctl.phase.value
+        shown.append(
+            AgentStatus(
+                name=session.name,
+                version=session.version,
+                peer_id=session.peer_id,
+                qdrant_version=session.qdrant_version,
+                phase=open_phase if session.name in taking_part else "",
+            )
+        )
+    return tuple(shown)
+
+
+async def _read_store(context: Context) -> tuple[StoreStatus, Identity | None]:
+    try:
+        now = await read_identities(context)
+        groups = len(await list_epochs(context.store, context.paths))
+    except CleancutError:
+        return StoreStatus(url=context.store_url, reachable=False), None
+    identity = Identity(cluster_id=now.cluster_id, store_cluster_id=now.owner_id, equal=now.equal)
+    return StoreStatus(url=context.store_url, reachable=True, groups=groups), identity
+
+
+async def _warnings(context: Context, agents: tuple[AgentStatus, ...]) -> tuple[str, ...]:
+    """What an operator should know: peers without an agent, agents without a peer."""
+    warnings = [
+        f"agent {agent.name}: its Qdrant does not answer"
+        for agent in agents
+        if agent.peer_id is None
+    ]
+    listing = await context.etcd.list(context.keys.sessions)
+    peers: set[int] = set()
+    for item in listing.items:
+        peers |= set(decode(Session, item.value, item.key).peers)
+    covered = {agent.peer_id for agent in agents}
+    warnings += [f"peer {peer} has no agent" for peer in sorted(peers - covered)]
+    return tuple(warnings)
