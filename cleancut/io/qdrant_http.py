@@ -94,6 +94,16 @@ class QdrantHttp:
                         raise refusal(what, response.status, answer)
         return _result(what, answer)
 
+    async def probe(self, path: str, timeout_s: float) -> bool:
+        """Whether a GET answers 200, whatever its body. Raises: Unavailable, TimedOut."""
+        with _mapped(f"GET {path}", self.url, sent_change=False):
+            async with (
+                asyncio.timeout(timeout_s),
+                self._open().get(self._target(path)) as response,
+            ):
+                await _read_bounded(response)
+                return response.status == 200
+
     @asynccontextmanager
     async def stream(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
         """The body of a GET in chunks of up to 1 MiB, as they come.
