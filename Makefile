@@ -1,0 +1,77 @@
+# `make` is the quick gate (under a minute), `make test` everything. CI runs `make test`.
+# Everything lives in .venv, made from PYTHON (3.11 or newer) at the first run.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+# In this order: a plain mistake is told within a minute.
+SUITES := $(wildcard tests/tidy tests/unit tests/sim tests/contract tests/chart tests/e2e tests/chaos)
+
+.PHONY: check format lint types imports unit test deps demo bench proto docs sim test-real chaos \
+	e2e-restore clean
+
+check: lint types imports unit
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+imports: $(STAMP)
+	$(BIN)/lint-imports
+
+unit: $(STAMP)
+	$(PYTEST) -q tests/tidy tests/unit
+
+test: deps lint types imports
+	timeout 1500 $(PYTEST) --durations=15 $(SUITES)
+
+# Parts that only root can install; tests that need them say so when they are skipped.
+deps: $(STAMP)
+	@sh tools/deps.sh
+
+demo: $(STAMP)
+	$(BIN)/cleancut demo $(ARGS)
+
+bench: $(STAMP)
+	$(BIN)/python -m bench $(ARGS)
+
+proto: $(STAMP)
+	sh tools/gen_proto.sh
+	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format --exit-code --diff
+
+docs: $(STAMP)
+	$(BIN)/python tools/gen_cli_reference.py > docs/reference-cli.md
+
+# SEED=n runs one world, SEEDS=n that many.
+sim: export SEEDS ?= 200
+sim: $(STAMP)
+	$(PYTEST) -q tests/sim
+
+test-real: $(STAMP)
+	$(PYTEST) -m real_qdrant tests
+
+chaos: $(STAMP)
+	CLEANCUT_WHOLE_MATRIX=1 $(PYTEST) --durations=15 tests/chaos
+
+e2e-restore: $(STAMP)
+	CLEANCUT_WHOLE_MATRIX=1 $(PYTEST) --durations=15 tests/e2e -k restore
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \
+		.import_linter_cache .hypothesis
