@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -72,7 +73,7 @@ class _Span(NamedTuple):
 
 async def read_tar(
     store: Store, paths: Paths, recipe_digest: str, *, pool: Executor | None = None
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """The tar, byte for byte as it was captured, in chunks of some MiB.
 
     Order: close the iterator (`contextlib.aclosing`) when leaving early.
@@ -84,10 +85,11 @@ async def read_tar(
     group = asyncio.TaskGroup()
     await group.__aenter__()  # no `async with`: it would wrap our own errors in a group
     try:
-        async for window in _windows(store, paths, recipe):
-            ahead.append(group.create_task(_fill(store, paths, window, pool)))
-            if len(ahead) == WINDOWS:
-                yield _unwrap(await ahead.popleft())
+        async with aclosing(_windows(store, paths, recipe)) as windows:
+            async for window in windows:
+                ahead.append(group.create_task(_fill(store, paths, window, pool)))
+                if len(ahead) == WINDOWS:
+                    yield _unwrap(await ahead.popleft())
         while ahead:
             yield _unwrap(await ahead.popleft())
     finally:
@@ -103,19 +105,20 @@ def _unwrap(result: bytes | CleancutError) -> bytes:
     return result
 
 
-async def _windows(store: Store, paths: Paths, recipe: Recipe) -> AsyncIterator[_Window]:
+async def _windows(store: Store, paths: Paths, recipe: Recipe) -> AsyncGenerator[_Window, None]:
     """The whole tar, cut into windows in order."""
     pages = _Pages(store, paths, recipe)
     window = _Window()
-    async for part in _parts(pages, recipe):
-        if window.size_bytes >= WINDOW_BYTES:
-            yield window
-            window = _Window()
-        window.add(part)
+    async with aclosing(_parts(pages, recipe)) as parts:
+        async for part in parts:
+            if window.size_bytes >= WINDOW_BYTES:
+                yield window
+                window = _Window()
+            window.add(part)
     yield window
 
 
-async def _parts(pages: _Pages, recipe: Recipe) -> AsyncIterator[bytes | _Part]:
+async def _parts(pages: _Pages, recipe: Recipe) -> AsyncGenerator[bytes | _Part, None]:
     for member in recipe.members:
         yield member.header
         for index in range(blocks_of(member.stored_bytes)):

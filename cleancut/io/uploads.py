@@ -11,6 +11,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -84,7 +85,8 @@ class Uploads:
             task.cancel()
         await self._group.__aexit__(None, None, None)
         for file in self._files:
-            file.unlink(missing_ok=True)
+            with suppress(OSError):  # the next start of the agent empties the directory
+                file.unlink()
 
     async def admit(self, upload: Upload) -> None:
         """Returns once `upload` has its place, in memory or spilled."""
@@ -138,7 +140,6 @@ class Uploads:
             await self._in_pool(lambda: _write(file, upload.pieces))
         except OSError:
             self._spill_used -= upload.size_bytes
-            await self._in_pool(lambda: file.unlink(missing_ok=True))
             raise
         upload.spilled, upload.pieces = file, []
 
@@ -191,6 +192,12 @@ class Uploads:
 
 
 def _write(file: Path, pieces: list[bytes]) -> None:
+    """Writes all or leaves nothing: what a full disk could not take must not use it up."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("xb") as target:
-        target.writelines(pieces)
+    try:
+        with file.open("xb") as target:
+            target.writelines(pieces)
+    except OSError:
+        with suppress(OSError):
+            file.unlink()
+        raise

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +17,7 @@ from cleancut.io.memory_store import MemoryStore
 from cleancut.io.ports import ObjectInfo, Store
 from cleancut.io.store import FileUrl, S3Url, open_store, parse_store_url
 from tests.contract.s3_server import READER_KEY, READER_SECRET, S3Server
+from tests.unit.capturing import mounted
 
 T = TypeVar("T")
 Opener = Callable[[], Store]
@@ -192,19 +192,6 @@ def test_a_directory_whose_parent_is_missing_is_not_made(tmp_path: Path) -> None
 def test_a_file_is_no_store(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     fails(file_store(tmp_path / "file"), Refused)
-
-
-@contextmanager
-def mounted(where: Path, options: str) -> Iterator[None]:
-    where.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(where)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    if done.returncode:
-        pytest.skip(f"cannot mount a tmpfs here: {done.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(where)], timeout=20, check=True)
 
 
 def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
