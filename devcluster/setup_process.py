@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import json
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from cleancut.errors import Unavailable
+from cleancut.errors import CleancutError, TimedOut, Unavailable
 
 STOP_S = 15.0
 KILL_S = 10.0
+_POLL_S = 0.1
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -107,23 +112,40 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-async def wait_port(child: Child, port: int, limit_s: float) -> None:
-    """Returns once `child` listens on `port`. Raises: Unavailable, if it ends or is too slow."""
+async def wait_for(look: Callable[[], Awaitable[T | None]], what: str, limit_s: float) -> T:
+    """What `look` gives once it is not None; its errors count as None. Raises: TimedOut."""
+    last = ""
     try:
         async with asyncio.timeout(limit_s):
-            while not await _listens(port):
-                if not child.running:
-                    raise Unavailable(f"{child.name} ended while starting", child.tail())
-                await asyncio.sleep(0.05)
+            while True:
+                try:
+                    found = await look()
+                except CleancutError as error:
+                    found, last = None, str(error)
+                if found is not None:
+                    return found
+                await asyncio.sleep(_POLL_S)
     except TimeoutError as error:
-        raise Unavailable(f"{child.name} did not listen in {limit_s} s", child.tail()) from error
+        raise TimedOut(f"waited {limit_s:.0f} s for {what}", last) from error
 
 
-async def _listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    await writer.wait_closed()
-    return True
+async def wait_logged(child: Child, event: str, name: str, limit_s: float = 60.0) -> str:
+    """The field `name` of the first line of JSON in the log with this `event`.
+
+    Raises: Unavailable, if the process ends before it; TimedOut.
+    """
+
+    async def found() -> str | None:
+        for line in child.log.read_text(errors="replace").splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict) and entry.get("event") == event:
+                return str(entry[name])
+        return None if child.running else ""
+
+    value = await wait_for(found, f"{child.name} to say {event}", limit_s)
+    if not value:
+        raise Unavailable(f"{child.name} ended while starting", child.tail())
+    return value
