@@ -53,7 +53,7 @@ bench: $(STAMP)
 
 proto: $(STAMP)
 	sh tools/gen_proto.sh
-	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format --exit-code --diff
+	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format --exit-code --diff --path cleancut
 
 docs: $(STAMP)
 	$(BIN)/python tools/gen_cli_reference.py > docs/reference-cli.md

@@ -1,0 +1,266 @@
+"""The coordinator in memory: operations that go through their states while somebody watches.
+
+A shipped fake of `coordinator.api.Operations`: it keeps the promises of that protocol (ids and
+epochs, idempotent starts, pages, cancelling), and knows no cluster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+
+from cleancut.client.model import (
+    AgentProgress,
+    AgentStatus,
+    Backup,
+    BackupBytes,
+    BackupPage,
+    ClusterStatus,
+    CoordinatorStatus,
+    Evidence,
+    Identity,
+    OpenOperation,
+    OperationError,
+    PlannedCollection,
+    PlannedPeer,
+    Restore,
+    RestoredCollection,
+    RestorePage,
+    RestorePlan,
+    ShardEvidence,
+    StoreStatus,
+    is_over,
+)
+from cleancut.errors import Invalid, NotFound, Refused
+from cleancut.records import BackupRequest, State
+from coordinator.api import Page
+
+Op = TypeVar("Op", Backup, Restore)
+
+BACKUP_PATH = (
+    State.PREPARING,
+    State.CUTTING,
+    State.SEALING,
+    State.UPLOADING,
+    State.COMMITTING,
+    State.COMMITTED,
+)
+RESTORE_PATH = (
+    State.PREPARING,
+    State.CREATING,
+    State.RECOVERING,
+    State.VERIFYING,
+    State.PUBLISHING,
+    State.DONE,
+)
+EVIDENCE = Evidence(
+    grade="quiet",
+    skew_ms=41,
+    shards=(
+        ShardEvidence(
+            collection="books", shard_id=0, peer_id=7, number_1=5, number_2=6, quiet=True, count=3
+        ),
+    ),
+)
+
+
+@dataclass
+class Ending:
+    """What becomes of operations: they stop at `hold_at` until cancelled, or end as told."""
+
+    state: State | None = None
+    error: OperationError | None = None
+    hold_at: State | None = None
+
+
+@dataclass
+class MemoryOperations:
+    """`leader`: None leads, else where the leader is. `ending` applies to what is started."""
+
+    leader: str | None = None
+    ending: Ending = field(default_factory=Ending)
+    obstacles: tuple[str, ...] = ()
+    backups: dict[str, Backup] = field(default_factory=dict)
+    restores: dict[str, Restore] = field(default_factory=dict)
+    requests: dict[str, tuple[object, str]] = field(default_factory=dict)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    owned: bool = False
+
+    def leader_address(self) -> str | None:
+        return self.leader
+
+    async def create_backup(self, request: BackupRequest, request_id: str) -> Backup:
+        known = self._known(request_id, request)
+        if known is None:
+            epoch = len(self.backups) + 1
+            known = f"bk-{epoch}"
+            self.requests[request_id] = (request, known)
+            self.backups[known] = Backup(
+                id=known,
+                epoch=epoch,
+                state=State.PREPARING,
+                created_at="2026-01-02T03:04:05Z",
+                collections=request.collections or ("books",),
+                attempt=1,
+                attempts=request.attempts,
+                progress=(AgentProgress(agent="node-0", phase="PREPARE"),),
+            )
+        return self.backups[known]
+
+    async def get_backup(self, name: str) -> Backup:
+        for backup in self.backups.values():
+            if name in {backup.id, str(backup.epoch)}:
+                return backup
+        raise NotFound(f"there is no backup {name}", "see `cleancut backup list`")
+
+    async def list_backups(self, page: Page) -> BackupPage:
+        newest = list(reversed(self.backups.values()))
+        start = int(page.token or 0)
+        rest = start + page.size
+        token = str(rest) if rest < len(newest) else ""
+        return BackupPage(backups=tuple(newest[start:rest]), next_page_token=token)
+
+    async def watch_backup(self, name: str) -> AsyncIterator[Backup]:
+        key = (await self.get_backup(name)).id
+        while True:
+            seen = self.backups[key]
+            yield seen
+            if is_over(seen):
+                return
+            await self._go_on(self.backups, seen, BACKUP_PATH)
+
+    async def cancel_backup(self, name: str) -> Backup:
+        backup = await self.get_backup(name)
+        error = OperationError(reason="CANCELLED", message="cancelled by request")
+        return await self._cancel(self.backups, backup, State.ABORTED, error)
+
+    async def plan_restore(self, backup: str, collections: tuple[str, ...]) -> RestorePlan:
+        source = await self.get_backup(backup)
+        names = collections or source.collections
+        return RestorePlan(
+            backup_id=source.id,
+            backup_epoch=source.epoch,
+            collections=tuple(
+                PlannedCollection(name=n, published_as=n, shards=2, replicas=1, size_bytes=2048)
+                for n in names
+            ),
+            peers=(PlannedPeer(peer_id=7, agent="node-0", shards_max=2, size_bytes_max=2048),),
+            source_version="1.18.3",
+            target_version="1.18.3",
+            obstacles=self.obstacles,
+        )
+
+    async def start_restore(
+        self, backup: str, collections: tuple[str, ...], request_id: str
+    ) -> Restore:
+        source = await self.get_backup(backup)
+        if self.obstacles:
+            raise Refused(self.obstacles[0], "see `cleancut restore plan`")
+        known = self._known(request_id, (backup, collections))
+        if known is None:
+            known = f"rs-{len(self.restores) + 1}"
+            self.requests[request_id] = ((backup, collections), known)
+            self.restores[known] = Restore(
+                id=known,
+                backup_id=source.id,
+                backup_epoch=source.epoch,
+                state=State.PREPARING,
+                collections=tuple(
+                    RestoredCollection(name=name, shards=2)
+                    for name in collections or source.collections
+                ),
+            )
+        return self.restores[known]
+
+    async def get_restore(self, name: str) -> Restore:
+        if name not in self.restores:
+            raise NotFound(f"there is no restore {name}", "see `cleancut restore list`")
+        return self.restores[name]
+
+    async def list_restores(self, page: Page) -> RestorePage:
+        return RestorePage(restores=tuple(reversed(self.restores.values()))[: page.size])
+
+    async def watch_restore(self, name: str) -> AsyncIterator[Restore]:
+        key = (await self.get_restore(name)).id
+        while True:
+            seen = self.restores[key]
+            yield seen
+            if is_over(seen):
+                return
+            await self._go_on(self.restores, seen, RESTORE_PATH)
+
+    async def cancel_restore(self, name: str) -> Restore:
+        restore = await self.get_restore(name)
+        error = OperationError(reason="CANCELLED", message="cancelled by request")
+        return await self._cancel(self.restores, restore, State.ROLLED_BACK, error)
+
+    async def cluster_status(self) -> ClusterStatus:
+        running = [b for b in self.backups.values() if not is_over(b)]
+        return ClusterStatus(
+            cluster="main",
+            leader="co-0",
+            coordinators=(CoordinatorStatus(name="co-0", leader=True, version="0.1.0"),),
+            agents=(AgentStatus(name="node-0", peer_id=7, qdrant_version="1.18.3"),),
+            open_operation=OpenOperation(id=running[0].id, kind="backup") if running else None,
+            store=StoreStatus(url="file:///backups", reachable=True, groups=len(self.backups)),
+            identity=self._identity(),
+        )
+
+    async def adopt(self, request_id: str) -> Identity:
+        del request_id
+        self.owned = True
+        return self._identity()
+
+    def _identity(self) -> Identity:
+        return Identity(
+            cluster_id="c1", store_cluster_id="c1" if self.owned else "c0", equal=self.owned
+        )
+
+    def _known(self, request_id: str, request: object) -> str | None:
+        if request_id not in self.requests:
+            return None
+        asked, key = self.requests[request_id]
+        if asked != request:
+            raise Invalid("this request id was used for another request", "use a new one")
+        return key
+
+    async def _go_on(self, kept: dict[str, Op], seen: Op, path: tuple[State, ...]) -> None:
+        """The next state, or a wait for somebody to change it."""
+        async with self.changed:
+            if seen.state is self.ending.hold_at:
+                await self.changed.wait_for(lambda: kept[seen.id] is not seen)
+                return
+            following = path[path.index(seen.state) + 1]
+            if following is path[-1] and self.ending.state is not None:
+                following = self.ending.state
+            kept[seen.id] = self._arrived(seen, following)
+            self.changed.notify_all()
+
+    def _arrived(self, seen: Op, state: State) -> Op:
+        changes: dict[str, object] = {"state": state}
+        if state is State.COMMITTED:
+            changes["evidence"] = EVIDENCE
+            changes["cut_at"] = "2026-01-02T03:04:06.250Z"
+            changes["bytes"] = BackupBytes(protected=4096, new=1024, stored=512)
+        if state is State.UPLOADING:
+            row = AgentProgress(
+                agent="node-0", phase="UPLOAD", bytes_done=1024, bytes_total=4096, bytes_per_s=512.0
+            )
+            changes["progress"] = (row,)
+        if state in {State.ABORTED, State.ROLLED_BACK, State.NEEDS_OPERATOR, State.ROLLING_BACK}:
+            changes["error"] = self.ending.error
+        return msgspec.structs.replace(seen, **changes)
+
+    async def _cancel(
+        self, kept: dict[str, Op], seen: Op, state: State, error: OperationError
+    ) -> Op:
+        if is_over(seen):
+            raise Refused(f"{seen.id} is over: {seen.state}", "nothing is left to cancel")
+        async with self.changed:
+            kept[seen.id] = msgspec.structs.replace(seen, state=state, error=error)
+            self.changed.notify_all()
+        return kept[seen.id]
