@@ -49,7 +49,7 @@ class BackupEffects:
         self._context, self._group, self._pool, self._journal = context, group, pool, journal
         self._parents: dict[str, Recipe] = {}
         self._running: dict[Epoch, _Running] = {}
-        self._seen_view = ""
+        self._view_at = ""
 
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
@@ -89,9 +89,10 @@ class BackupEffects:
         data = encode(view)
         digest = hashlib.sha256(data).hexdigest()
         name = f"{context.name}.{digest[:32]}"
-        if self._seen_view != name:
-            await context.store.put(context.paths.probe(effect.epoch, name), data)
-            self._seen_view = name
+        path = context.paths.probe(effect.epoch, name)
+        if self._view_at != path:
+            await context.store.put(path, data)
+            self._view_at = path
         try:
             probe = await context.store.get(context.paths.probe(effect.epoch, PROBE_NAME))
         except NotFound:
@@ -106,8 +107,6 @@ class BackupEffects:
         )
 
     async def _load(self, effect: Load) -> None:
-        self._seen_view = ""
-
         async def load(digest: str) -> None:
             try:
                 recipe = await load_recipe(self._context.store, self._context.paths, Digest(digest))

@@ -12,6 +12,7 @@ from cleancut.pull import Pull
 from msgspec.structs import replace
 
 from agent.context import Context
+from agent.metrics import Metrics
 from agent.session import OpenSession, refresh
 from cleancut.cut import Cut
 from cleancut.errors import CleancutError, LeaseLost, TimedOut, Unavailable
@@ -46,9 +47,12 @@ class Follower:
         context: Context,
         session: OpenSession,
         effects: dict[Kind, Effects],
+        *,
+        metrics: Metrics,
         log: Logger,
     ) -> None:
-        self._context, self._session, self._effects, self._log = context, session, effects, log
+        self._context, self._session, self._effects = context, session, effects
+        self._metrics, self._log = metrics, log
         self._machines: dict[Kind, Cut | Pull] = {
             Kind.BACKUP: Cut(session.token),
             Kind.RESTORE: Pull(session.token),
@@ -116,6 +120,7 @@ class Follower:
             cause = error.message
             failure = Failure(reason=error.reason, message=error.message, hint=error.hint)
             event = Failed(effect, failure)
+        self._metrics.count_effect(name, "done" if cause is None else "failed")
         took_s = round(self._context.clock.monotonic_s() - began_s, 4)
         self._log.info("effect", effect=name, epoch=effect.epoch, took_s=took_s, cause=cause)
         await self._events.put((kind, event, 0))
@@ -185,6 +190,7 @@ class Follower:
         while True:
             await asyncio.sleep(_PROGRESS_S)
             done = self._effects[self._ctl.kind].done_bytes()
+            self._metrics.moved_bytes.inc(max(0, done - before))
             if self._ctl.phase not in _RUNNING or done == before:
                 before = done
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import sys
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -87,6 +88,7 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
         stack.push_async_callback(store.close)
         qdrant = await stack.enter_async_context(shared.open_qdrant(flags["qdrant_url"]))
         paths, health, metrics = Paths(cluster), Health(), Metrics(cluster, name)
+        metrics.disk_free_bytes.set_function(lambda: shutil.disk_usage(spill_dir).free)
         tars = TarServer(store, paths)
         loopback = await stack.enter_async_context(serve(tars.app(), "127.0.0.1", 0))
         app = health_app(health, metrics.render)
@@ -131,7 +133,10 @@ async def _serve_session(process: _Process) -> None:
                     Kind.BACKUP: BackupEffects(context, group, process.pool, journal),
                     Kind.RESTORE: PullEffects(context, process.tars),
                 }
-                await Follower(context, session, effects, process.log).run(group)
+                follower = Follower(
+                    context, session, effects, metrics=process.metrics, log=process.log
+                )
+                await follower.run(group)
         except BaseExceptionGroup as failures:
             raise first_of(failures) from failures
         finally:

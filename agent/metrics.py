@@ -28,7 +28,7 @@ class Metrics:
         info.labels(version=__version__, component="agent").set(1)
         self.session_open = gauge("cleancut_agent_session_open", "1 while registered in etcd.")
         self.disk_free_bytes = gauge("cleancut_agent_disk_free_bytes", "Free in the spill dir.")
-        self.read_bytes = counter("cleancut_agent_read_bytes_total", "Shard tar bytes read.")
+        self.moved_bytes = counter("cleancut_agent_moved_bytes_total", "Shard tar bytes moved.")
         self.effects = Counter(
             "cleancut_agent_effects_total",
             "Steps done for an operation.",

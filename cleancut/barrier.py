@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from cleancut import tally
 from cleancut.attempt import Attempt
 from cleancut.phases import (
     CLOSED,
@@ -24,13 +25,11 @@ from cleancut.phases import (
     Stage,
 )
 from cleancut.records import (
-    BackupRequest,
     Ctl,
     Failure,
     Member,
     Phase,
     State,
-    decode,
     digest_of,
 )
 from cleancut.steps import (
@@ -49,20 +48,6 @@ from cleancut.steps import (
     Tick,
     Took,
     Voted,
-)
-from cleancut.tally import (
-    CANCELLED,
-    LEADER_CHANGED,
-    NO_AGENT,
-    NOT_PROVEN,
-    SESSION_LOST,
-    VIEW_CHANGED,
-    all_ready,
-    counts,
-    grade,
-    overdue,
-    told_by,
-    yes_of_all,
 )
 
 
@@ -115,7 +100,7 @@ class Barrier(Attempt):
         self.votes = {}
         self.members = {name: Member(session=token) for name, (token, _) in event.sessions.items()}
         if not self.members:
-            return self._abort(NO_AGENT)
+            return self._abort(tally.NO_AGENT)
         self._opening = Ctl(
             phase=Phase.PREPARE,
             epoch=event.epoch,
@@ -132,7 +117,7 @@ class Barrier(Attempt):
         self.members, self.votes = dict(event.members), dict(event.votes)
         match self.ctl.phase:
             case Phase.PREPARE | Phase.FENCE | Phase.CUT | Phase.SEAL:
-                return self._abort(LEADER_CHANGED)
+                return self._abort(tally.LEADER_CHANGED)
             case Phase.UPLOAD:
                 self.start_clocks(now_s)
                 return self._uploaded()
@@ -145,13 +130,16 @@ class Barrier(Attempt):
 
     def _voted(self, event: Voted, now_s: float) -> list[Command]:
         member = self.members.get(event.agent)
-        if event.epoch != self.ctl.epoch or member is None or not counts(event, member):
+        if event.epoch != self.ctl.epoch or member is None or not tally.counts(event, member):
             return []
         self.votes[event.phase, event.agent] = event.vote
         if event.phase != self.ctl.phase.value:
             return []
         if not event.vote.yes:
-            return self._abort(told_by(event.agent, event.vote.failure))
+            return self._abort(tally.told_by(event.agent, event.vote.failure))
+        return self._count(now_s)
+
+    def _count(self, now_s: float) -> list[Command]:
         match self.ctl.phase:
             case Phase.PREPARE:
                 return self._prepared()
@@ -159,48 +147,46 @@ class Barrier(Attempt):
                 return self._cut(now_s)
             case Phase.SEAL:
                 return self._sealed(now_s)
-            case Phase.UPLOAD:
-                return self._uploaded()
             case _:
-                return []
+                return self._uploaded()
 
     def _prepared(self) -> list[Command]:
-        votes = yes_of_all(Phase.PREPARE, self.members, self.votes)
+        votes = tally.yes_of_all(Phase.PREPARE, self.members, self.votes)
         if votes is None or self.waiting is not None or len({vote.view for vote in votes}) != 1:
             return []  # a change may still be on its way to some peer: the agents look again
         if self._draft is None or votes[0].view != self._agreed_view:
             self._agreed_view = votes[0].view
             names, ctl = tuple(sorted(self.members)), self.ctl
-            request, view_object = self._request(), votes[0].view_object
+            request, view_object = tally.backup_request(self.operation), votes[0].view_object
             return [self.run(Assign(ctl.epoch, ctl.operation, view_object, names, request))]
-        if not all_ready(self._agreed_view, self.members, self.votes):
+        if not tally.all_ready(self._agreed_view, self.members, self.votes):
             return []
         return [self.run(Drain(self.ctl.epoch, self._draft.draft, 1))]
 
     def _cut(self, now_s: float) -> list[Command]:
-        if yes_of_all(Phase.CUT, self.members, self.votes) is None or self.waiting is not None:
+        if (
+            tally.yes_of_all(Phase.CUT, self.members, self.votes) is None
+            or self.waiting is not None
+        ):
             return []
         self._skew_ms = max(1, round((now_s - self.phase_began_s) * 1000))
         return [self.run(Drain(self.ctl.epoch, self.ctl.draft, 2))]
 
     def _sealed(self, now_s: float) -> list[Command]:
-        votes = yes_of_all(Phase.SEAL, self.members, self.votes)
+        votes = tally.yes_of_all(Phase.SEAL, self.members, self.votes)
         if votes is None:
             return []
         if {vote.view for vote in votes} != {self.ctl.views}:
-            return self._abort(VIEW_CHANGED)
-        if self._request().require_proven and self._is_bounded():
-            return self._abort(NOT_PROVEN)
+            return self._abort(tally.VIEW_CHANGED)
+        assert self._draft is not None, "SEAL is aborted by a takeover"
+        drained = tally.drained(self._draft.collections, self.ctl.undrained)
+        grade = tally.grade(self.members, self.votes, drained)
+        if tally.backup_request(self.operation).require_proven and grade == "bounded":
+            return self._abort(tally.NOT_PROVEN)
         return self.move(Phase.UPLOAD, now_s)
 
-    def _is_bounded(self) -> bool:
-        assert self._draft is not None, "SEAL is aborted by a takeover"
-        names = enumerate(self._draft.collections)
-        drained = {name: index not in self.ctl.undrained for index, name in names}
-        return grade(self.members, self.votes, drained) == "bounded"
-
     def _uploaded(self) -> list[Command]:
-        votes = yes_of_all(Phase.UPLOAD, self.members, self.votes)
+        votes = tally.yes_of_all(Phase.UPLOAD, self.members, self.votes)
         if votes is None or self.waiting is not None:
             return []
         documents = {name: self.votes[Phase.UPLOAD.value, name].document for name in self.members}
@@ -210,11 +196,10 @@ class Barrier(Attempt):
 
     def _session_moved(self, event: SessionMoved) -> list[Command]:
         member = self.members.get(event.agent)
-        if member is None or member.session == event.token:
+        needed = self.ctl.phase in NEEDS_SESSIONS or self._opening is not None
+        if member is None or member.session == event.token or not needed:
             return []
-        if self.ctl.phase not in NEEDS_SESSIONS and self._opening is None:
-            return []
-        return self._abort(told_by(event.agent, SESSION_LOST))
+        return self._abort(tally.told_by(event.agent, tally.SESSION_LOST))
 
     def _tick(self, now_s: float) -> list[Command]:
         if self.again is not None:
@@ -223,16 +208,15 @@ class Barrier(Attempt):
         if self.ctl.phase in CLOSED or self.ctl.phase is Phase.COMMIT:
             return []
         if now_s >= self.deadline_s:
-            return self._abort(overdue(self.ctl.phase, self.members, self.votes))
+            return self._abort(tally.overdue(self.ctl.phase, self.members, self.votes))
         if self.ctl.phase is Phase.UPLOAD and now_s >= self.stalled_s:
-            message = f"no upload made progress for {self.ctl.bounds.stalled_s:.0f} s"
-            return self._abort(Failure(reason="TIMED_OUT", message=message))
+            return self._abort(tally.stalled(self.ctl.bounds.stalled_s))
         return []
 
     def _cancelled(self) -> list[Command]:
         if self.ctl.phase is Phase.COMMIT or (self.ctl.phase in CLOSED and self._opening is None):
             return []
-        return self._abort(CANCELLED)
+        return self._abort(tally.CANCELLED)
 
     # Answers of effects
 
@@ -282,7 +266,7 @@ class Barrier(Attempt):
         return [Persist(members=dict(self.members)), *self._prepared()]
 
     def _drained(self, result: Drained, now_s: float) -> list[Command]:
-        ready = all_ready(self._agreed_view, self.members, self.votes)
+        ready = tally.all_ready(self._agreed_view, self.members, self.votes)
         if self._draft is None or not ready:
             return self._prepared()  # something moved while the drain ran
         self._undrained = frozenset(result.undrained)
@@ -303,7 +287,8 @@ class Barrier(Attempt):
         self.waiting, self.again, opened = None, None, self.ctl.phase not in CLOSED
         self._opening = None
         again = (
-            failure.reason not in PERMANENT and self.operation.attempts < self._request().attempts
+            failure.reason not in PERMANENT
+            and self.operation.attempts < tally.backup_request(self.operation).attempts
         )
         state = State.PENDING if again else State.ABORTED
         self.operation = replace(self.operation, state=state, failure=failure)
@@ -311,7 +296,3 @@ class Barrier(Attempt):
             return [Persist(operation=self.operation)]
         self.ctl = self.moved(Phase.ABORT, failure=failure)
         return [Persist(self.ctl, self.operation), Stop(self.ctl.epoch)]
-
-    def _request(self) -> BackupRequest:
-        assert self.operation is not None
-        return decode(BackupRequest, self.operation.request.encode(), "the operation's request")

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
 from cleancut.evidence import Reading, grade_of, is_quiet
 from cleancut.ids import AgentName
-from cleancut.records import Failure, Member, Phase, Vote, digest_of
+from cleancut.records import (
+    BackupRequest,
+    Failure,
+    Member,
+    Operation,
+    Phase,
+    Vote,
+    decode,
+    digest_of,
+)
 from cleancut.steps import Voted
 
 Members = Mapping[AgentName, Member]
@@ -35,6 +44,12 @@ VIEW_CHANGED = Failure(
 )
 
 
+def backup_request(operation: Operation | None) -> BackupRequest:
+    """What the operation asks for."""
+    assert operation is not None, "no attempt without an operation"
+    return decode(BackupRequest, operation.request.encode(), "the operation's request")
+
+
 def counts(event: Voted, member: Member) -> bool:
     """Only a vote under the member's own token counts; but the end of an upload may be told by a
     restarted agent, whose journal then holds this epoch's finished capture."""
@@ -57,14 +72,19 @@ def all_ready(view: str, members: Members, votes: Votes) -> bool:
     return all(vote.view == view for vote in given) and [vote.ready for vote in given] == wanted
 
 
-def grade(members: Members, votes: Votes, drained: Mapping[str, bool]) -> str:
+def drained(collections: Sequence[str], undrained: Sequence[int]) -> dict[str, bool]:
+    """Whether both drains of each collection answered; `undrained` are indexes."""
+    return {name: index not in undrained for index, name in enumerate(collections)}
+
+
+def grade(members: Members, votes: Votes, was_drained: Mapping[str, bool]) -> str:
     """The grade that the group will have, from the votes of CUT and SEAL."""
     quiet: list[bool] = []
     for name, member in members.items():
         cut, seal = votes[Phase.CUT.value, name], votes[Phase.SEAL.value, name]
         for task, first, second in zip(member.tasks, cut.numbers, seal.numbers, strict=True):
             pair = _reading(first, cut), _reading(second, seal)
-            quiet.append(is_quiet(*pair, drained=drained[task.collection]))
+            quiet.append(is_quiet(*pair, drained=was_drained[task.collection]))
     return grade_of(quiet, fenced=False)
 
 
@@ -84,6 +104,11 @@ def overdue(phase: Phase, members: Members, votes: Votes) -> Failure:
         hint = "look for a transfer under way, or a peer that knows other peer ids"
         return Failure(reason="UNAVAILABLE", message=message, hint=hint)
     return Failure(reason="TIMED_OUT", message=f"{phase} took too long")
+
+
+def stalled(bound_s: float) -> Failure:
+    """What to say when no byte moved for too long."""
+    return Failure(reason="TIMED_OUT", message=f"no upload made progress for {bound_s:.0f} s")
 
 
 def told_by(agent: AgentName, failure: Failure | None) -> Failure:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from cleancut.restore import Restore
@@ -19,7 +20,8 @@ from cleancut.errors import CleancutError, Fenced, LeaseLost
 from cleancut.ids import AgentName, Epoch, OperationId, Token
 from cleancut.io.log import Logger
 from cleancut.io.ports import Change, Compacted, Lease
-from cleancut.records import Bounds, Failure, Kind, Operation, Session, State, Vote, decode
+from cleancut.phases import CLOSED
+from cleancut.records import Bounds, Failure, Kind, Operation, Phase, Session, State, Vote, decode
 from cleancut.steps import (
     Began,
     Cancelled,
@@ -39,6 +41,7 @@ from cleancut.steps import (
 )
 from coordinator.context import Context
 from coordinator.ledger import Ledger
+from coordinator.metrics import Metrics
 
 _TICK_S = 0.5
 _RETRY_S = 1.0
@@ -51,25 +54,35 @@ class Effects(Protocol):
     async def run(self, effect: Effect) -> object: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Reign:
+    """What a term stands on: the lease, the token under it, and where it is counted."""
+
+    lease: Lease
+    token: Token
+    metrics: Metrics
+
+
 class Term:
     """One term. `run` returns only by raising: LeaseLost, Fenced, or what made it impossible."""
 
     def __init__(
-        self,
-        context: Context,
-        lease: Lease,
-        token: Token,
-        effects: dict[Kind, Effects],
-        log: Logger,
+        self, context: Context, reign: Reign, *, effects: dict[Kind, Effects], log: Logger
     ) -> None:
-        self._context, self._lease, self._effects, self._log = context, lease, effects, log
-        self._ledger = Ledger(context, token)
+        self._context, self._lease = context, reign.lease
+        self._effects, self._log, self._metrics = effects, log, reign.metrics
+        self._ledger = Ledger(context, reign.token)
         self._bounds = Bounds()
         self.machine: Attempt = Barrier(self._bounds)
         self._events: asyncio.Queue[Event] = asyncio.Queue(_QUEUE)
         self._running: dict[asyncio.Task[None], Epoch] = {}
         self._cancels: set[OperationId] = set()
         self._not_before_s = 0.0
+
+    def poke(self) -> None:
+        """Looks for a new operation now, not at the next tick."""
+        if not self._events.full():
+            self._events.put_nowait(Tick())
 
     def cancel(self, operation: OperationId) -> None:
         """Asks for an end of this operation; the answer is its state."""
@@ -122,6 +135,8 @@ class Term:
 
     def _log_transition(self, command: Persist, applied: bool) -> None:
         ctl, operation = command.ctl, command.operation
+        if applied and ctl is not None and ctl.phase in CLOSED:
+            self._metrics.count_epoch("aborted" if ctl.phase is Phase.ABORT else "complete")
         failure = operation.failure if operation else None
         self._log.info(
             "persist",

@@ -188,6 +188,11 @@ def format_time(seconds: float) -> str:
     return text.replace("+00:00", "Z")
 
 
+def parse_time(text: str) -> float:
+    """Seconds since 1970 of what `format_time` wrote."""
+    return datetime.fromisoformat(text).timestamp()
+
+
 def format_now(clock: Clock) -> str:
     """The wall clock as `format_time`."""
     return format_time(clock.wall_s())

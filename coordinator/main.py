@@ -15,6 +15,7 @@ import click
 
 from cleancut.errors import CleancutError, Fenced, LeaseLost, TimedOut, Unavailable
 from cleancut.ids import parse_agent, parse_cluster
+from cleancut.io.catalog import list_epochs, load_group
 from cleancut.io.clock import SystemClock
 from cleancut.io.config import (
     ENV_PREFIX,
@@ -33,18 +34,20 @@ from cleancut.io.store import open_store
 from cleancut.io.tasks import first_of, until_signal
 from cleancut.keys import Keys, Paths
 from cleancut.records import Kind
-from coordinator.conductor import Effects, Term
+from coordinator.conductor import Effects, Reign, Term
 from coordinator.context import Context
 from coordinator.effects_backup import BackupEffects
 from coordinator.effects_restore import RestoreEffects
 from coordinator.identity import establish
 from coordinator.leadership import TTL_S, campaign, read_leader
+from coordinator.ledger import parse_time
 from coordinator.metrics import Metrics
 from coordinator.operations import CoordinatorOperations, Leadership
 from coordinator.rpc import serve_api
 
 _RETRY_S = 1.0
 _LOOK_S = 2.0
+_CATALOG_S = 30.0
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -116,14 +119,31 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
         await until_signal(_serve_terms(process))
 
 
-async def _serve_terms(process: _Process) -> None:
-    """Stands by, leads, and stands by again, until a signal."""
+async def _watch_catalog(process: _Process) -> None:
+    """Keeps the gauges of the catalog: read from the store, so they survive a restart."""
+    context = process.context
     while True:
         try:
-            await _serve_term(process)
-        except (LeaseLost, Fenced, Unavailable, TimedOut) as error:
-            process.log.warning("term over", reason=error.reason, cause=error.message)
-        await asyncio.sleep(_RETRY_S)
+            epochs = await list_epochs(context.store, context.paths)
+            newest = await load_group(context.store, context.paths, epochs[-1]) if epochs else None
+        except CleancutError as error:
+            process.log.warning("catalog unread", reason=error.reason, cause=error.message)
+        else:
+            cut_at = parse_time(newest.cut_at) if newest else None
+            process.metrics.set_catalog(len(epochs), cut_at)
+        await asyncio.sleep(_CATALOG_S)
+
+
+async def _serve_terms(process: _Process) -> None:
+    """Stands by, leads, and stands by again, until a signal."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_watch_catalog(process))
+        while True:
+            try:
+                await _serve_term(process)
+            except (LeaseLost, Fenced, Unavailable, TimedOut) as error:
+                process.log.warning("term over", reason=error.reason, cause=error.message)
+            await asyncio.sleep(_RETRY_S)
 
 
 async def _serve_term(process: _Process) -> None:
@@ -140,7 +160,8 @@ async def _serve_term(process: _Process) -> None:
                     Kind.BACKUP: BackupEffects(context),
                     Kind.RESTORE: RestoreEffects(context),
                 }
-                term = Term(context, lease, token, effects, process.log)
+                reign = Reign(lease, token, process.metrics)
+                term = Term(context, reign, effects=effects, log=process.log)
                 leadership.token, leadership.term = token, term
                 process.metrics.leader.set(1)
                 process.log.info("leading", token=token)

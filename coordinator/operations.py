@@ -69,13 +69,14 @@ class CoordinatorOperations(Restores):
     # Backups
 
     async def create_backup(self, request: BackupRequest, request_id: str) -> Backup:
-        token, _ = self.leading()
+        token, term = self.leading()
         for name in request.collections:
             check_collection_name(name)
         if not 1 <= request.attempts <= MAX_ATTEMPTS:
             raise Invalid(f"attempts must be from 1 to {MAX_ATTEMPTS}")
         await identity.check_owned(self._context)
         operation = await requests.record(self._context, token, Kind.BACKUP, request, request_id)
+        term.poke()
         return await self._shown(operation)
 
     async def get_backup(self, name: str) -> Backup:
