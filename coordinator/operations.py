@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -34,9 +33,8 @@ from coordinator.api import Page
 from coordinator.conductor import Term
 from coordinator.context import Context
 from coordinator.restores import Restores
-from coordinator.status import read_progress, read_status
+from coordinator.status import read_progress, read_status, watch
 
-POLL_S = 0.25
 MAX_ATTEMPTS = 20
 
 
@@ -66,6 +64,12 @@ class CoordinatorOperations(Restores):
             raise Unavailable("this coordinator does not lead", "ask the leader")
         return token, term
 
+    async def find_epoch(self, backup: str) -> Epoch:
+        found = await self.get_backup(backup)
+        if found.state is not State.COMMITTED:
+            raise Refused(f"backup {backup} is {found.state}, not committed")
+        return Epoch(found.epoch)
+
     # Backups
 
     async def create_backup(self, request: BackupRequest, request_id: str) -> Backup:
@@ -82,7 +86,7 @@ class CoordinatorOperations(Restores):
     async def get_backup(self, name: str) -> Backup:
         if not name.isdigit():
             try:
-                return await self._shown(await requests.load(self._context, name))
+                return await self._shown(await requests.load(self._context, name, Kind.BACKUP))
             except NotFound:
                 return await self._from_catalog(name)
         epoch = Epoch(int(name))
@@ -119,16 +123,8 @@ class CoordinatorOperations(Restores):
             next_page_token=str(following) if following < len(entries) else "",
         )
 
-    async def watch_backup(self, name: str) -> AsyncIterator[Backup]:
-        last: Backup | None = None
-        while True:
-            backup = await self.get_backup(name)
-            if backup != last:
-                yield backup
-            if is_over(backup):
-                return
-            last = backup
-            await asyncio.sleep(POLL_S)
+    def watch_backup(self, name: str) -> AsyncIterator[Backup]:
+        return watch(lambda: self.get_backup(name))
 
     async def cancel_backup(self, name: str) -> Backup:
         _, term = self.leading()
@@ -136,7 +132,7 @@ class CoordinatorOperations(Restores):
         if backup.state is State.COMMITTED:
             raise Refused(f"backup {name} is already committed")
         if not is_over(backup):
-            operation = await requests.load(self._context, backup.id)
+            operation = await requests.load(self._context, backup.id, Kind.BACKUP)
             term.cancel(operation.id)
             async for now in self.watch_backup(backup.id):
                 backup = now

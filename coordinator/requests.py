@@ -35,7 +35,7 @@ async def record(
     key = context.keys.request(request_id.replace("/", "%2F"))
     found = await context.etcd.get(key)
     if found is not None:
-        return await _same(context, decode(Asked, found.value, key), fingerprint)
+        return await _same(context, decode(Asked, found.value, key), kind, fingerprint)
     operation = Operation(
         id=OperationId(f"{kind[0]}-{secrets.token_hex(8)}"),
         kind=kind,
@@ -55,27 +55,28 @@ async def record(
         found = await context.etcd.get(key)
         if found is None:
             raise Fenced("another coordinator leads now", "repeat the request")
-        return await _same(context, decode(Asked, found.value, key), fingerprint)
+        return await _same(context, decode(Asked, found.value, key), kind, fingerprint)
     return operation
 
 
-async def _same(context: Context, asked: Asked, fingerprint: str) -> Operation:
+async def _same(context: Context, asked: Asked, kind: Kind, fingerprint: str) -> Operation:
     if asked.fingerprint != fingerprint:
         raise Invalid(
             "this request id was used with other content",
             "give each new request an id of its own",
             operation=asked.operation,
         )
-    return await load(context, asked.operation)
+    return await load(context, asked.operation, kind)
 
 
-async def load(context: Context, operation: str) -> Operation:
-    """Raises: NotFound."""
-    key = context.keys.operation(operation)
+async def load(context: Context, operation: str, kind: Kind) -> Operation:
+    """Raises: NotFound, if there is none of this kind."""
+    key = context.keys.operation(operation.replace("/", "%2F"))
     found = await context.etcd.get(key)
-    if found is None:
-        raise NotFound(f"there is no operation {operation!r}")
-    return decode(Operation, found.value, key)
+    record = decode(Operation, found.value, key) if found else None
+    if record is None or record.kind is not kind:
+        raise NotFound(f"there is no {kind} {operation!r}", f"see `cleancut {kind} list`")
+    return record
 
 
 async def load_all(context: Context, kind: Kind) -> list[Operation]:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
 from cleancut import __version__
 from cleancut.client.model import (
     AgentProgress,
     AgentStatus,
+    Backup,
     ClusterStatus,
     CoordinatorStatus,
     Identity,
     OpenOperation,
+    Restore,
     StoreStatus,
+    is_over,
 )
 from cleancut.errors import CleancutError
 from cleancut.ids import Epoch
@@ -20,6 +27,9 @@ from cleancut.records import Ctl, Progress, Session, decode
 from coordinator.context import Context
 from coordinator.identity import read_identities
 from coordinator.leadership import read_leader
+
+POLL_S = 0.25
+Shown = TypeVar("Shown", Backup, Restore)
 
 
 async def read_progress(context: Context, epoch: Epoch) -> tuple[AgentProgress, ...]:
@@ -120,3 +130,16 @@ async def _warnings(context: Context, agents: tuple[AgentStatus, ...]) -> tuple[
     covered = {agent.peer_id for agent in agents}
     warnings += [f"peer {peer} has no agent" for peer in sorted(peers - covered)]
     return tuple(warnings)
+
+
+async def watch(read: Callable[[], Awaitable[Shown]]) -> AsyncIterator[Shown]:
+    """What `read` tells, now and after each change; ends after a final state."""
+    last: Shown | None = None
+    while True:
+        now = await read()
+        if now != last:
+            yield now
+        if is_over(now):
+            return
+        last = now
+        await asyncio.sleep(POLL_S)

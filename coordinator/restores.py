@@ -1,0 +1,151 @@
+"""Restores as the API sees them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from msgspec.structs import replace
+
+from cleancut import plan as plans
+from cleancut.client.model import (
+    PlannedCollection,
+    PlannedPeer,
+    Restore,
+    RestoredCollection,
+    RestorePage,
+    RestorePlan,
+    is_over,
+    shown_error,
+)
+from cleancut.errors import Refused
+from cleancut.ids import Epoch, Token
+from cleancut.io.catalog import get_checked, load_group
+from cleancut.records import FINAL_STATES, Kind, Operation, RestoreRequest, State, decode
+from cleancut.restored import RestoreReport
+from coordinator import requests
+from coordinator.api import Page
+from coordinator.conductor import Term
+from coordinator.context import Context
+from coordinator.effects_restore import RestoreEffects
+from coordinator.status import read_progress, watch
+
+
+class Restores:
+    """The half of `coordinator.api.Operations` that is about restores."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def leading(self) -> tuple[Token, Term]:
+        """The token and term of this leader. Raises: Unavailable on a standby."""
+        raise AssertionError("known by the whole class")
+
+    async def find_epoch(self, backup: str) -> Epoch:
+        """The epoch of the group that `backup` names. Raises: NotFound."""
+        raise AssertionError("known by the whole class")
+
+    async def plan_restore(self, backup: str, collections: tuple[str, ...]) -> RestorePlan:
+        request = RestoreRequest(backup=await self.find_epoch(backup), collections=collections)
+        return _shown_plan(await RestoreEffects(self._context).plan(request))
+
+    async def start_restore(
+        self, backup: str, collections: tuple[str, ...], request_id: str
+    ) -> Restore:
+        token, term = self.leading()
+        request = RestoreRequest(backup=await self.find_epoch(backup), collections=collections)
+        operation = await requests.record(self._context, token, Kind.RESTORE, request, request_id)
+        term.poke()
+        return await self._shown_restore(operation)
+
+    async def get_restore(self, name: str) -> Restore:
+        return await self._shown_restore(await requests.load(self._context, name, Kind.RESTORE))
+
+    async def list_restores(self, page: Page) -> RestorePage:
+        operations = await requests.load_all(self._context, Kind.RESTORE)
+        start = int(page.token) if page.token.isdigit() else 0
+        following = start + page.size
+        chosen = [await self._shown_restore(each) for each in operations[start:following]]
+        token = str(following) if following < len(operations) else ""
+        return RestorePage(restores=tuple(chosen), next_page_token=token)
+
+    def watch_restore(self, name: str) -> AsyncIterator[Restore]:
+        return watch(lambda: self.get_restore(name))
+
+    async def cancel_restore(self, name: str) -> Restore:
+        _, term = self.leading()
+        restore = await self.get_restore(name)
+        if restore.state in {State.DONE, State.PUBLISHING}:
+            raise Refused(f"restore {name} is already published")
+        if not is_over(restore):
+            operation = await requests.load(self._context, restore.id, Kind.RESTORE)
+            term.cancel(operation.id)
+            async for now in self.watch_restore(restore.id):
+                restore = now
+        return restore
+
+    async def _shown_restore(self, operation: Operation) -> Restore:
+        request = decode(RestoreRequest, operation.request.encode(), "the request")
+        group = await load_group(self._context.store, self._context.paths, request.backup)
+        names = request.collections or tuple(entry.name for entry in group.collections)
+        shown = Restore(
+            id=operation.id,
+            backup_id=group.operation,
+            backup_epoch=request.backup,
+            state=operation.state,
+            created_at=operation.created_at or None,
+            ended_at=operation.ended_at or None,
+            collections=tuple(
+                RestoredCollection(name=name, shards=len(group.shards_of(name))) for name in names
+            ),
+            error=shown_error(operation.failure),
+        )
+        if operation.detail:
+            shown = replace(shown, collections=await self._reported(operation))
+        if operation.state in FINAL_STATES:
+            return shown
+        return replace(shown, progress=await read_progress(self._context, operation.epoch))
+
+    async def _reported(self, operation: Operation) -> tuple[RestoredCollection, ...]:
+        path = self._context.paths.staged(operation.epoch, operation.detail)
+        data = await get_checked(self._context.store, path, operation.detail)
+        return tuple(
+            RestoredCollection(
+                name=entry.name,
+                published_as=entry.published_as,
+                shards=entry.shards,
+                counts_equal=entry.counts_equal,
+                replicas_active=entry.replicas_active,
+            )
+            for entry in decode(RestoreReport, data, path).collections
+        )
+
+
+def _shown_plan(plan: plans.RestorePlan) -> RestorePlan:
+    return RestorePlan(
+        backup_id=plan.backup_id,
+        backup_epoch=plan.backup_epoch,
+        collections=tuple(
+            PlannedCollection(
+                name=entry.name,
+                published_as=entry.published_as,
+                shards=entry.shards,
+                replicas=entry.replicas,
+                size_bytes=entry.size_bytes,
+            )
+            for entry in plan.collections
+        ),
+        peers=tuple(
+            PlannedPeer(
+                peer_id=peer.peer_id,
+                agent=peer.agent,
+                shards_max=peer.shards_max,
+                size_bytes_max=peer.size_bytes_max,
+                free_bytes=peer.free_bytes,
+            )
+            for peer in plan.peers
+        ),
+        source_version=plan.source_version,
+        target_version=plan.target_version,
+        warnings=plan.warnings,
+        obstacles=plan.obstacles,
+    )
