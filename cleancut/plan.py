@@ -1,0 +1,246 @@
+"""What a restore would do and what forbids it: a pure function of a group and a live cluster.
+
+Own names only: a collection comes back under the name that it had, and a name that is taken is an
+obstacle. Which peer will hold which shard is not known here: Qdrant decides at the create.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from cleancut.errors import Invalid, Refused
+from cleancut.ids import AgentName, Epoch, OperationId, PeerId, check_collection_name
+from cleancut.manifest import CollectionEntry, Manifest
+from cleancut.records import Record, RestoreRequest, digest_of
+from cleancut.recreate import replication_factor, wal_bytes
+
+OLDEST_QDRANT = (1, 17, 1)
+NEWEST_TESTED = (1, 18)
+
+
+class TargetPeer(Record, frozen=True):
+    """A live peer, and the agent beside it if there is one.
+
+    `free_bytes`: of the agent's own disk, which need not be Qdrant's; None: unknown.
+    """
+
+    peer_id: PeerId
+    agent: AgentName | None = None
+    qdrant_version: str = ""
+    free_bytes: int | None = None
+
+
+class Target(Record, frozen=True):
+    """The cluster that a group would be restored to, as it is now."""
+
+    peers: tuple[TargetPeer, ...]
+    collections: tuple[str, ...] = ()
+    aliases: tuple[tuple[str, str], ...] = ()
+
+
+class PlannedCollection(Record, frozen=True):
+    """`size_bytes`: one copy of all shards, as stored; `points` is None where not all are known.
+
+    `reason` says why `action` is to refuse.
+    """
+
+    name: str
+    published_as: str
+    action: Literal["create", "refuse"]
+    shards: int
+    replicas: int
+    size_bytes: int
+    points: int | None = None
+    aliases: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class PlannedPeer(Record, frozen=True):
+    """Upper bounds of what the peer may come to hold, write-ahead logs included."""
+
+    peer_id: PeerId
+    agent: str
+    shards_max: int
+    size_bytes_max: int
+    free_bytes: int | None = None
+
+
+class RestorePlan(Record, frozen=True):
+    """It can start if there are no `obstacles`; each of those says what to do about it."""
+
+    backup_id: OperationId
+    backup_epoch: Epoch
+    collections: tuple[PlannedCollection, ...]
+    peers: tuple[PlannedPeer, ...]
+    source_version: str
+    target_version: str
+    warnings: tuple[str, ...] = ()
+    obstacles: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the plan without what changes by itself (free space)."""
+        return digest_of((self.backup_epoch, self.collections, self.obstacles))
+
+
+def make_plan(manifest: Manifest, request: RestoreRequest, target: Target) -> RestorePlan:
+    """The plan, whether or not it can be carried out.
+
+    Raises: NotFound, if a collection is asked for that the group does not hold.
+    """
+    chosen = choose(manifest, request)
+    collections = tuple(_collection(manifest, entry, target) for entry in chosen)
+    versions = sorted({p.qdrant_version for p in target.peers if p.qdrant_version}, key=_version)
+    refusals = [f"{c.name}: {c.reason}" for c in collections if c.action == "refuse"]
+    return RestorePlan(
+        backup_id=manifest.operation,
+        backup_epoch=manifest.epoch,
+        collections=collections,
+        peers=tuple(_peer(manifest, chosen, target, peer) for peer in target.peers),
+        source_version=manifest.source.qdrant_version,
+        target_version=versions[0] if versions else "",
+        warnings=tuple(_warnings(manifest, chosen, target)),
+        obstacles=(*_obstacles(manifest, target), *refusals),
+    )
+
+
+def check_plan(plan: RestorePlan) -> RestorePlan:
+    """Raises: Refused, with the first obstacle and the number of others."""
+    if plan.obstacles:
+        more = len(plan.obstacles) - 1
+        others = f" (and {more} more)" if more else ""
+        raise Refused(
+            f"cannot restore: {plan.obstacles[0]}{others}", "`cleancut restore plan` names them all"
+        )
+    return plan
+
+
+def choose(manifest: Manifest, request: RestoreRequest) -> tuple[CollectionEntry, ...]:
+    """The collections to restore, by name; all of the group if none is named. Raises: NotFound."""
+    names = sorted(set(request.collections)) or sorted(e.name for e in manifest.collections)
+    return tuple(manifest.collection(name) for name in names)
+
+
+def _collection(manifest: Manifest, entry: CollectionEntry, target: Target) -> PlannedCollection:
+    shards = manifest.shards_of(entry.name)
+    counts = [shard.count for shard in shards]
+    reason = _refusal(entry, target)
+    return PlannedCollection(
+        name=entry.name,
+        published_as=entry.name,
+        action="refuse" if reason else "create",
+        shards=len(entry.shard_ids),
+        replicas=_replicas(entry, target),
+        size_bytes=sum(shard.size_bytes for shard in shards),
+        points=sum(c for c in counts if c is not None) if None not in counts else None,
+        aliases=entry.aliases,
+        reason=reason,
+    )
+
+
+def _refusal(entry: CollectionEntry, target: Target) -> str:
+    aliases = dict(target.aliases)
+    try:
+        check_collection_name(entry.name)
+    except Invalid as error:
+        return str(error)
+    if entry.name in target.collections:
+        return "a collection of this name exists; delete it first, or restore the others only"
+    if entry.name in aliases:
+        return f"the name is an alias of {aliases[entry.name]!r}; delete or rename that alias first"
+    if entry.shard_keys or entry.info["config"]["params"].get("sharding_method") == "custom":
+        return "it uses custom shard keys, which this version cannot bring back; restore the others"
+    if tuple(entry.shard_ids) != tuple(range(len(entry.shard_ids))):
+        return "its shard ids are not 0 to n-1, so Qdrant would route points elsewhere"
+    for alias in entry.aliases:
+        if alias in target.collections:
+            return f"its alias {alias!r} is the name of a collection here; delete or rename that"
+        if aliases.get(alias, entry.name) != entry.name:
+            return f"its alias {alias!r} points to {aliases[alias]!r} here; delete that alias first"
+    return ""
+
+
+def _replicas(entry: CollectionEntry, target: Target) -> int:
+    """Replicas of each shard: Qdrant makes at most one a peer."""
+    return min(replication_factor(entry.info), max(1, len(target.peers)))
+
+
+def _peer(
+    manifest: Manifest, chosen: tuple[CollectionEntry, ...], target: Target, peer: TargetPeer
+) -> PlannedPeer:
+    """Qdrant spreads the replicas of each collection evenly; the largest may all meet here."""
+    shards = size_bytes = 0
+    for entry in chosen:
+        most = -(-len(entry.shard_ids) * _replicas(entry, target) // len(target.peers))
+        sizes = sorted((s.size_bytes for s in manifest.shards_of(entry.name)), reverse=True)
+        shards += most
+        size_bytes += sum(sizes[:most]) + most * wal_bytes(entry.info)
+    return PlannedPeer(
+        peer_id=peer.peer_id,
+        agent=peer.agent or "",
+        shards_max=shards,
+        size_bytes_max=size_bytes,
+        free_bytes=peer.free_bytes,
+    )
+
+
+def _obstacles(manifest: Manifest, target: Target) -> Iterator[str]:
+    if not target.peers:
+        yield "no Qdrant peer answers; start the cluster and an agent beside each peer"
+    for peer in target.peers:
+        if peer.agent is None:
+            yield (
+                f"no agent is connected beside peer {peer.peer_id}, where Qdrant may place shards;"
+                " start one, or remove a peer that is gone for good"
+            )
+        elif reason := _version_refusal(manifest.source.qdrant_version, peer.qdrant_version):
+            yield f"peer {peer.peer_id} runs Qdrant {peer.qdrant_version}: {reason}"
+
+
+def _version_refusal(source: str, target: str) -> str:
+    """Segments are read by the minor version that wrote them and by the next one."""
+    if _version(target) < OLDEST_QDRANT:
+        return "too old for a restore; upgrade to 1.17.1 or newer"
+    before, now = _version(source)[:2], _version(target)[:2]
+    if now < before:
+        return f"older than the group's {source}, whose segments it cannot read; upgrade first"
+    if before[:1] != now[:1] or now[1] > before[1] + 1:
+        return f"more than one minor version above the group's {source}; restore to one between"
+    return ""
+
+
+def _version(text: str) -> tuple[int, ...]:
+    numbers = text.split("-")[0].split(".")
+    return tuple(int(number) for number in numbers if number.isdigit())
+
+
+def _warnings(
+    manifest: Manifest, chosen: tuple[CollectionEntry, ...], target: Target
+) -> Iterator[str]:
+    yield (
+        "collections are visible under their own names while they are restored: clients that"
+        " connect meanwhile see them half done, and what they write makes the restore fail and"
+        " is lost"
+    )
+    if manifest.grade == "bounded":
+        yield (
+            f"the group is bounded: writes came in while it was cut (skew {manifest.skew_ms} ms);"
+            " counts can be compared only between replicas"
+        )
+    for entry in chosen:
+        factor = replication_factor(entry.info)
+        if factor > len(target.peers) > 0:
+            yield (
+                f"{entry.name}: replication factor {factor} on {len(target.peers)} peers gives"
+                f" {len(target.peers)} replicas; add peers, then replicate its shards"
+            )
+    for peer in target.peers:
+        if _version(peer.qdrant_version)[:2] > NEWEST_TESTED:
+            yield f"Qdrant {peer.qdrant_version} is newer than what this version was tested with"
+        need = _peer(manifest, chosen, target, peer).size_bytes_max
+        if peer.free_bytes is not None and peer.free_bytes < need:
+            yield (
+                f"peer {peer.peer_id} may need {need} bytes, and {peer.free_bytes} are free on its"
+                " agent's disk: if Qdrant's storage is on the same disk, make room first"
+            )

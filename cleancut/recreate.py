@@ -1,0 +1,87 @@
+"""How a collection is made again from what Qdrant said of it: request bodies, in the order of use.
+
+Pure: the raw answer of `GET /collections/{name}` in, bodies out. Unknown fields of newer versions
+survive where Qdrant takes them back as they are.
+Source: lib/storage/src/content_manager/collection_meta_ops.rs, Qdrant 1.18.3
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_PARAMS = (
+    "vectors",
+    "sparse_vectors",
+    "shard_number",
+    "sharding_method",
+    "replication_factor",
+    "write_consistency_factor",
+    "on_disk_payload",
+)
+_LATER_PARAMS = ("read_fan_out_factor", "read_fan_out_delay_ms")
+_SECTIONS = {
+    "hnsw_config": "hnsw_config",
+    "optimizer_config": "optimizers_config",
+    "wal_config": "wal_config",
+    "quantization_config": "quantization_config",
+    "metadata": "metadata",
+}
+_WAL_CAPACITY_MB = 32
+
+
+def creation(info: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of `PUT /collections/{name}`; strict mode is left out, since it may forbid what
+    follows."""
+    config = info["config"]
+    params = config["params"]
+    body = {name: params[name] for name in _PARAMS if params.get(name) is not None}
+    body |= {
+        target: config[source]
+        for source, target in _SECTIONS.items()
+        if config.get(source) is not None
+    }
+    return body
+
+
+def indexes(info: Mapping[str, Any]) -> dict[str, object]:
+    """Payload field to what `PUT /collections/{name}/index` takes as its schema."""
+    schema: Mapping[str, Mapping[str, Any]] = info.get("payload_schema") or {}
+    return {
+        field: entry.get("params") or entry["data_type"] for field, entry in sorted(schema.items())
+    }
+
+
+def later_params(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What only `PATCH /collections/{name}` can set; {} for nothing."""
+    params = info["config"]["params"]
+    return {name: params[name] for name in _LATER_PARAMS if params.get(name) is not None}
+
+
+def strict_mode(info: Mapping[str, Any]) -> dict[str, Any]:
+    """The strict mode to set at the very end; {} for none."""
+    return dict(info["config"].get("strict_mode_config") or {})
+
+
+def vector_names(info: Mapping[str, Any]) -> tuple[str, ...]:
+    """All vectors of a point, dense and sparse; "" is the one without a name."""
+    params = info["config"]["params"]
+    dense: Mapping[str, Any] = params.get("vectors") or {}
+    names = [""] if "size" in dense else sorted(dense)
+    return (*names, *sorted(params.get("sparse_vectors") or {}))
+
+
+def replication_factor(info: Mapping[str, Any]) -> int:
+    return int(info["config"]["params"].get("replication_factor") or 1)
+
+
+def wal_bytes(info: Mapping[str, Any]) -> int:
+    """What one empty replica takes up: two log segments are laid out in advance."""
+    config: Mapping[str, Any] = info["config"].get("wal_config") or {}
+    capacity_mb = int(config.get("wal_capacity_mb") or _WAL_CAPACITY_MB)
+    return 2 * capacity_mb * 1024 * 1024
+
+
+def is_as_created(info: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """True if the collection `found` has just the configuration that `creation(info)` makes."""
+    return creation(info) == creation(found)

@@ -1,0 +1,294 @@
+"""The coordinator's machine of a restore: prepare, create, recover, verify, publish -- or undo.
+
+Before CREATE nothing is touched; from then on it either comes to its end, or what it made is
+dropped again, by whoever leads. Everything a successor needs is in what `Persist` wrote and in the
+staged draft, so a crash at any line is just another `Took`. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from cleancut.phases import CLOSED, Drain, Drained, Probe
+from cleancut.records import Ctl, Kind, Member, Phase, State, Vote, digest_of
+from cleancut.restoring import (
+    FOREIGN_WRITES,
+    LEADER_CHANGED,
+    ROUNDS,
+    SESSION_LOST,
+    UNDOABLE,
+    Check,
+    Create,
+    Reveal,
+    Review,
+    Undo,
+    documents_of,
+    longest_bound_s,
+    nobody_wrote,
+    tasks_of_all,
+    with_tasks,
+)
+from cleancut.steps import (
+    Began,
+    Cancelled,
+    Command,
+    Done,
+    Event,
+    Failed,
+    Persist,
+    Progressed,
+    Seen,
+    SessionMoved,
+    Tick,
+    Took,
+    Voted,
+)
+from cleancut.tally import CANCELLED, NO_AGENT, overdue, told_by, yes_of_all
+from cleancut.undo import UndoableAttempt
+
+
+class Restore(UndoableAttempt):
+    """One machine a leader's term; rebuilt by `Took`, started by `Began`."""
+
+    def step(self, event: Event, now_s: float) -> list[Command]:
+        """What to do about `event`, in order."""
+        match event:
+            case Took():
+                return self._took(event, now_s)
+            case Began():
+                return self._began(event, now_s)
+            case Voted():
+                return self._voted(event, now_s)
+            case SessionMoved():
+                return self._session_moved(event)
+            case Progressed():
+                self._start_stall(now_s)
+                return []
+            case Cancelled():
+                return self._cancelled(now_s)
+            case Done():
+                return self._done(event, now_s) if event.effect == self.waiting else []
+            case Failed():
+                return self.failed(event, now_s) if event.effect == self.waiting else []
+            case Tick():
+                return self._tick(now_s)
+            case Seen():
+                raise AssertionError("agents read ctl, coordinators write it")
+
+    # Beginning and taking over
+
+    def _began(self, event: Began, now_s: float) -> list[Command]:
+        assert self.idle, "an operation began while another holds ctl"
+        self.reset(now_s)
+        attempts = event.operation.attempts + 1
+        self.operation = replace(
+            event.operation, epoch=event.epoch, attempts=attempts, failure=None
+        )
+        self.votes = {}
+        self.members = {name: Member(session=token) for name, (token, _) in event.sessions.items()}
+        if not self.members:
+            return self.abort(NO_AGENT)
+        self.opening = Ctl(
+            kind=Kind.RESTORE,
+            phase=Phase.PREPARE,
+            epoch=event.epoch,
+            operation=event.operation.id,
+            attempt=attempts,
+            bounds=self.bounds,
+            probe=event.nonce,
+        )
+        return [self.run(Probe(event.epoch, event.nonce))]
+
+    def _took(self, event: Took, now_s: float) -> list[Command]:
+        self.reset(now_s)
+        self.ctl, self.operation = event.ctl, event.operation
+        self.members = dict(event.members)
+        self.votes = {key: vote for key, vote in event.votes.items() if self._of_round(*key, vote)}
+        self.start_clocks(now_s)
+        self._start_stall(now_s)
+        match self.ctl.phase:
+            case Phase.PREPARE:
+                return self.abort(LEADER_CHANGED)
+            case Phase.CREATE:
+                return [self._create()]
+            case Phase.RECOVER:
+                return self._recovered()
+            case Phase.VERIFY:  # the second drain may have been sent: a new round begins
+                return [self.run(Drain(self.ctl.epoch, self.ctl.draft, 1))]
+            case Phase.SEAL:
+                return self._sealed(now_s)
+            case Phase.PUBLISH:
+                return [self.run(Reveal(self.ctl.epoch, self.ctl.draft))]
+            case Phase.ROLLBACK:
+                return [self.run(Undo(self.ctl.epoch, self.ctl.draft))]
+            case _:
+                return []
+
+    # Votes
+
+    def _of_round(self, phase: str, _agent: str, vote: Vote) -> bool:
+        return phase not in ROUNDS or vote.ready == self.ctl.cut_at
+
+    def _voted(self, event: Voted, now_s: float) -> list[Command]:
+        member = self.members.get(event.agent)
+        if event.epoch != self.ctl.epoch or member is None or self.ctl.phase in CLOSED:
+            return []
+        if not self._of_round(event.phase, event.agent, event.vote):
+            return []
+        if event.vote.session < member.session:
+            return []  # a restarted agent goes on with its shards, its predecessor does not
+        self.votes[event.phase, event.agent] = event.vote
+        if event.phase != self.ctl.phase.value:
+            return []
+        self._start_stall(now_s)
+        if not event.vote.yes:
+            return self.end(told_by(event.agent, event.vote.failure), now_s)
+        return self._counted(now_s)
+
+    def _counted(self, now_s: float) -> list[Command]:
+        match self.ctl.phase:
+            case Phase.PREPARE:
+                return self._prepared(now_s)
+            case Phase.RECOVER:
+                return self._recovered()
+            case Phase.VERIFY:
+                return self._verified()
+            case Phase.SEAL:
+                return self._sealed(now_s)
+            case _:
+                return []
+
+    def _agreed(self) -> list[Vote] | None:
+        """The votes of PREPARE, if all members see one and the same cluster."""
+        votes = yes_of_all(Phase.PREPARE, self.members, self.votes)
+        if votes is None or len({vote.view for vote in votes}) != 1:
+            return None  # a change may still be on its way to some peer: the agents look again
+        return votes
+
+    def _prepared(self, now_s: float) -> list[Command]:
+        votes = self._agreed()
+        if votes is None or self.waiting is not None:
+            return []
+        free = tuple((n, v.free_bytes) for n, v in zip(sorted(self.members), votes, strict=True))
+        self.deadline_s = now_s + self.ctl.bounds.verify_s  # a large group has many pages to read
+        return [self.run(Check(self.ctl.epoch, self.request(), free))]
+
+    def _all_told(self, phase: Phase) -> bool:
+        """True if everybody with tasks has said yes, and no effect runs."""
+        told = yes_of_all(phase, with_tasks(self.members), self.votes)
+        return told is not None and self.waiting is None
+
+    def _recovered(self) -> list[Command]:
+        if not self._all_told(Phase.RECOVER):
+            return []
+        return [self.run(Drain(self.ctl.epoch, self.ctl.draft, 1))]
+
+    def _verified(self) -> list[Command]:
+        if not self._all_told(Phase.VERIFY):
+            return []
+        return [self.run(Drain(self.ctl.epoch, self.ctl.draft, 2))]
+
+    def _sealed(self, now_s: float) -> list[Command]:
+        if not self._all_told(Phase.SEAL):
+            return []
+        if not nobody_wrote(self.members, self.votes):
+            return self.roll_back(FOREIGN_WRITES, now_s)
+        documents = documents_of(self.members, self.votes)
+        return [self.run(Review(self.ctl.epoch, self.ctl.draft, documents))]
+
+    # Sessions and time
+
+    def _session_moved(self, event: SessionMoved) -> list[Command]:
+        member = self.members.get(event.agent)
+        if member is None or member.session == event.token:
+            return []
+        if self.ctl.phase is not Phase.PREPARE and self.opening is None:
+            return []  # what is recovered stays; whoever comes back goes on
+        return self.abort(told_by(event.agent, SESSION_LOST))
+
+    def _start_stall(self, now_s: float) -> None:
+        """A shard that Qdrant loads moves no bytes for as long as the largest may take."""
+        self.stalled_s = now_s + self.ctl.bounds.stalled_s + longest_bound_s(self.members)
+
+    def _tick(self, now_s: float) -> list[Command]:
+        if self.again is not None:
+            if now_s < self.again_at_s:
+                return []
+            effect, self.again = self.again, None
+            return [self.run(effect)]
+        if self.ctl.phase is not Phase.PREPARE and self.ctl.phase not in UNDOABLE:
+            return []
+        waited_for = with_tasks(self.members) or self.members
+        if now_s >= self.deadline_s:
+            return self.end(overdue(self.ctl.phase, waited_for, self.votes), now_s)
+        if self.ctl.phase is Phase.RECOVER and now_s >= self.stalled_s:
+            return self.end(overdue(self.ctl.phase, waited_for, self.votes), now_s)
+        return []
+
+    def _cancelled(self, now_s: float) -> list[Command]:
+        if self.ctl.phase is Phase.PREPARE or self.opening is not None:
+            return self.abort(CANCELLED)
+        return self.roll_back(CANCELLED, now_s) if self.ctl.phase in UNDOABLE else []
+
+    # Answers of effects
+
+    def _done(self, event: Done, now_s: float) -> list[Command]:
+        effect, self.waiting = self.waiting, None
+        match effect:
+            case Probe():
+                return self._opened(now_s)
+            case Check():
+                return self._checked(event.result, now_s)
+            case Create():
+                return self._created(event.result, now_s)
+            case Drain(round=1):
+                result: Drained = event.result
+                return self.move(Phase.VERIFY, now_s, cut_at=result.at)
+            case Drain():
+                return self.move(Phase.SEAL, now_s)
+            case Review():
+                return self._reviewed(event.result, now_s)
+            case Reveal():
+                return self.move(Phase.IDLE, now_s)
+            case Undo():
+                return self.close(State.ROLLED_BACK, self.ctl.failure)
+            case _:
+                raise AssertionError("an answer that nobody waits for")
+
+    def _opened(self, now_s: float) -> list[Command]:
+        assert self.opening is not None
+        assert self.operation is not None
+        self.ctl, self.opening = self.opening, None
+        self.start_clocks(now_s)
+        self.operation = replace(self.operation, state=State.PREPARING)
+        return [Persist(self.ctl, self.operation, dict(self.members))]
+
+    def _checked(self, draft: str, now_s: float) -> list[Command]:
+        votes = self._agreed()
+        if votes is None:
+            return []  # something moved meanwhile: checked anew once all see the same
+        moved = self.move(Phase.CREATE, now_s, draft=draft, views=votes[0].view)
+        return [*moved, self._create()]
+
+    def _create(self) -> Command:
+        return self.run(Create(self.ctl.epoch, self.ctl.draft, tuple(sorted(self.members))))
+
+    def _created(self, tasks: Any, now_s: float) -> list[Command]:
+        self.members = {
+            name: replace(member, tasks=tasks.get(name, ()), assigned=True)
+            for name, member in self.members.items()
+        }
+        assigned = digest_of(
+            {str(name): given for name, given in tasks_of_all(self.members).items()}
+        )
+        self.move(Phase.RECOVER, now_s, assigned=assigned)
+        self._start_stall(now_s)
+        return [Persist(self.ctl, self.operation, dict(self.members)), *self._recovered()]
+
+    def _reviewed(self, report: str, now_s: float) -> list[Command]:
+        assert self.operation is not None
+        self.operation = replace(self.operation, detail=report)
+        moved = self.move(Phase.PUBLISH, now_s)
+        return [*moved, self.run(Reveal(self.ctl.epoch, self.ctl.draft))]

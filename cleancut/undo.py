@@ -1,0 +1,74 @@
+"""How an attempt of a restore ends early: nothing touched, or all that was made dropped again."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from cleancut.attempt import Attempt
+from cleancut.phases import CLOSED, PERMANENT
+from cleancut.records import Ctl, Failure, Phase, RestoreRequest, State, decode
+from cleancut.restoring import ATTEMPTS, RETRY_S, STATE_OF, TRANSITIONS, UNDOABLE, Reveal, Undo
+from cleancut.steps import Command, Failed, Persist, Stop
+
+
+class UndoableAttempt(Attempt):
+    """Before CREATE it is aborted and may be repeated; from then on it is rolled back; once it is
+    published, or cannot be undone, it is tried again until a person is needed."""
+
+    transitions = TRANSITIONS
+    state_of = STATE_OF
+
+    def reset(self, now_s: float) -> None:
+        super().reset(now_s)
+        self.opening: Ctl | None = None
+        self.again_at_s = 0.0
+
+    def failed(self, event: Failed, now_s: float) -> list[Command]:
+        """What follows from the failure of the effect that was waited for."""
+        effect, self.waiting = self.waiting, None
+        if not isinstance(effect, Reveal | Undo):
+            return self.end(event.failure, now_s)
+        if now_s - self.phase_began_s < self.ctl.bounds.stalled_s:
+            self.again, self.again_at_s = effect, now_s + RETRY_S
+            return []
+        return self.close(State.NEEDS_OPERATOR, self._unfinished(event.failure))
+
+    def _unfinished(self, failure: Failure) -> Failure:
+        if self.ctl.phase is Phase.PUBLISH:
+            message = f"all shards are restored and verified, but not published: {failure.message}"
+        else:
+            cause = self.ctl.failure.message if self.ctl.failure else "unknown"
+            message = f"a restore failed ({cause}) and cannot be undone: {failure.message}"
+        return replace(failure, message=message)
+
+    def end(self, failure: Failure, now_s: float) -> list[Command]:
+        undo = self.ctl.phase in UNDOABLE
+        return self.roll_back(failure, now_s) if undo else self.abort(failure)
+
+    def roll_back(self, failure: Failure, now_s: float) -> list[Command]:
+        """Drops what was made, however long it takes; the cause is kept."""
+        assert self.operation is not None
+        self.waiting, self.again = None, None
+        self.operation = replace(self.operation, failure=failure)
+        moved = self.move(Phase.ROLLBACK, now_s, failure=failure)
+        return [*moved, Stop(self.ctl.epoch), self.run(Undo(self.ctl.epoch, self.ctl.draft))]
+
+    def abort(self, failure: Failure) -> list[Command]:
+        """Ends the attempt before anything was touched. What can be repeated becomes pending
+        again, as a new epoch."""
+        assert self.operation is not None
+        repeat = failure.reason not in PERMANENT and self.operation.attempts < ATTEMPTS
+        return self.close(State.PENDING if repeat else State.ABORTED, failure)
+
+    def close(self, state: State, failure: Failure | None) -> list[Command]:
+        assert self.operation is not None
+        self.waiting, self.again, self.opening = None, None, None
+        self.operation = replace(self.operation, state=state, failure=failure)
+        if self.ctl.phase in CLOSED:
+            return [Persist(operation=self.operation)]
+        self.ctl = self.moved(Phase.ABORT, failure=failure)
+        return [Persist(self.ctl, self.operation), Stop(self.ctl.epoch)]
+
+    def request(self) -> RestoreRequest:
+        assert self.operation is not None
+        return decode(RestoreRequest, self.operation.request.encode(), "the operation's request")
