@@ -8,10 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from cleancut.errors import CleancutError, Invalid, TimedOut, Unavailable
-from cleancut.io import etcd_link as wire
 from cleancut.io.clock import SystemClock
 from cleancut.io.etcd_lease import REVOKE_S, LeaseBlock
-from cleancut.io.etcd_link import CALL_S, EtcdLink, Tls
+from cleancut.io.etcd_link import (
+    CALL_S,
+    GRANT,
+    KEEP_ALIVE,
+    RANGE,
+    REVOKE,
+    STATUS,
+    TXN,
+    EtcdLink,
+    Tls,
+)
 from cleancut.io.etcd_watch import Watching
 from cleancut.io.etcd_wire import (
     decode_kv,
@@ -59,11 +68,11 @@ class Etcd:
         self._link = link
 
     async def get(self, key: str) -> KeyValue | None:
-        answer = await self._link.repeat(wire.RANGE, pb.RangeRequest(key=encode_key(key)))
+        answer = await self._link.repeat(RANGE, pb.RangeRequest(key=encode_key(key)))
         return decode_kv(answer.kvs[0]) if answer.kvs else None
 
     async def list(self, prefix: str) -> Listing:
-        return decode_listing(await self._link.repeat(wire.RANGE, range_request(prefix)))
+        return decode_listing(await self._link.repeat(RANGE, range_request(prefix)))
 
     async def txn(self, guards: Sequence[Guard], ops: Sequence[Op]) -> TxnResult:
         """As the port says. A txn without guards, and a refused one without a Put, cannot be
@@ -77,7 +86,7 @@ class Etcd:
         for pause_s, timeout_s in self._link.tries():
             await self._link.clock.sleep(pause_s)
             try:
-                answer = await self._link.once(wire.TXN, request, timeout_s)
+                answer = await self._link.once(TXN, request, timeout_s)
             except Unavailable as error:
                 last = error
                 continue
@@ -109,7 +118,7 @@ class Etcd:
 
     async def version(self) -> str:
         """The version of the current endpoint's server, such as `3.5.21`."""
-        answer = await self._link.repeat(wire.STATUS, pb.StatusRequest())
+        answer = await self._link.repeat(STATUS, pb.StatusRequest())
         return str(answer.version)
 
     async def close(self) -> None:
@@ -124,12 +133,12 @@ class _Leases:
 
     async def grant(self, ttl_s: int) -> tuple[int, float]:
         """A grant whose answer was lost leaves a lease that nobody keeps: it runs out."""
-        answer: Any = await self._link.repeat(wire.GRANT, pb.LeaseGrantRequest(ttl=ttl_s))
+        answer: Any = await self._link.repeat(GRANT, pb.LeaseGrantRequest(ttl=ttl_s))
         return answer.id, float(answer.ttl)
 
     async def keep_alive(self, lease: int, timeout_s: float) -> float:
         request = pb.LeaseKeepAliveRequest(id=lease)
-        return float((await self._link.once(wire.KEEP_ALIVE, request, timeout_s)).ttl)
+        return float((await self._link.once(KEEP_ALIVE, request, timeout_s)).ttl)
 
     async def revoke(self, lease: int) -> None:
-        await self._link.once(wire.REVOKE, pb.LeaseRevokeRequest(id=lease), REVOKE_S)
+        await self._link.once(REVOKE, pb.LeaseRevokeRequest(id=lease), REVOKE_S)

@@ -57,8 +57,13 @@ KEEP_ALIVE = ("/etcdserverpb.Lease/LeaseKeepAlive", pb.LeaseKeepAliveResponse)
 STATUS = ("/etcdserverpb.Maintenance/Status", pb.StatusResponse)
 WATCH = "/etcdserverpb.Watch/Watch"
 
-_NOT_SENT = ("failed to connect to all addresses", "etcdserver: no leader")
-_DENIED = ("user name is empty", "permission denied", "invalid auth token", "authentication failed")
+_NOT_DONE = (
+    "failed to connect to all addresses",
+    "etcdserver: no leader",
+    "etcdserver: revision of auth store is old",
+)
+_DENIED = ("user name is empty", "authentication failed")
+_USER_HINT = "check the client certificate and the rights of the etcd user named by its CN"
 _HINT = "check that a majority of etcd's members runs and can be reached at {}"
 
 
@@ -121,12 +126,13 @@ class EtcdLink:
     def tries(self) -> Iterator[tuple[float, float]]:
         """(pause before it, its time limit) of each try of a call, until its time is over.
 
-        All endpoints are tried without a pause, then the pauses grow. Raises: Unavailable, closed.
+        All endpoints are tried without a pause, then the pauses grow. Raises: Unavailable if closed
+        before the first; a close in between ends them, since an earlier one may have had effect.
         """
+        self._check_open()
         end_s = self.clock.monotonic_s() + self._call_s
         pause_s, count = PAUSE_S, 0
-        while (left_s := end_s - self.clock.monotonic_s()) > 0:
-            self._check_open()
+        while (left_s := end_s - self.clock.monotonic_s()) > 0 and not self._closed:
             if count and count % len(self._endpoints) == 0:
                 yield pause_s, max(0.05, min(TRY_S, left_s - pause_s))
                 pause_s = min(pause_s * 2, MAX_PAUSE_S)
@@ -183,19 +189,22 @@ class EtcdLink:
     def to_error(self, code: Any, details: str, endpoint: Endpoint) -> CleancutError:
         """Source: etcd api/v3rpc/rpctypes/error.go names codes and texts."""
         status, text = code.name, f"{endpoint.address}: {details[:300]}"
-        if status in {"UNAUTHENTICATED", "PERMISSION_DENIED"} or any(t in details for t in _DENIED):
-            return Denied(f"etcd refuses: {text}", "check the client certificate and its user")
+        if any(known in details for known in _NOT_DONE):
+            self.leave(endpoint)
+            return Unavailable(f"etcd is not available: {text}", self.hint)
+        if status in {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
+            return Denied(f"etcd refuses: {text}", _USER_HINT)
         if status == "NOT_FOUND" and "lease not found" in details:
             return LeaseLost("etcd no longer knows the lease", "it ran out; a new one is needed")
         if status == "INVALID_ARGUMENT":
-            return Invalid(f"etcd refuses the request: {text}")
+            if any(known in details for known in _DENIED):
+                return Denied(f"etcd refuses: {text}", _USER_HINT)
+            return Invalid(f"etcd refuses the request: {text}", "see the limits in etcd's settings")
         self.leave(endpoint)
         if status == "RESOURCE_EXHAUSTED":
             return Unavailable(
                 f"etcd refuses writes: {text}", "see `etcdctl alarm list`; compact and defragment"
             )
-        if any(text_of_etcd in details for text_of_etcd in _NOT_SENT):
-            return Unavailable(f"etcd is not available: {text}", self.hint)
         return TimedOut(f"etcd's answer was lost: {status} {text}", self.hint)
 
     def _check_open(self) -> None:

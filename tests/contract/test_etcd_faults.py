@@ -200,6 +200,7 @@ def test_dead_endpoint_costs_nothing(etcd_trio: EtcdCluster, etcd_root: str) -> 
         async def body(etcd: Etcd) -> None:
             async with asyncio.timeout(1.5):
                 assert (await etcd.txn([], [Put(f"{etcd_root}k", b"v")])).applied
+                assert (await etcd.version()).count(".") == 2
 
         go([dead, *etcd_trio.endpoints], body)
 
@@ -331,5 +332,29 @@ def test_unknown_stays_unknown(etcd_trio: EtcdCluster, etcd_root: str, guarded: 
                 found = await direct.get(beside)
             assert found is not None
             assert found.create_revision == found.mod_revision
+
+    asyncio.run(main())
+
+
+def test_closed_during_a_txn(etcd_trio: EtcdCluster, etcd_root: str) -> None:
+    """Sent, and the client closed before the answer: TimedOut, for it may have been applied."""
+
+    async def main() -> None:
+        async with open_proxy(etcd_trio.endpoints[0]) as proxy, open_etcd([proxy.endpoint]) as etcd:
+            await etcd.list("/")
+            proxy.lose_answers()
+
+            async def lost() -> bool:
+                return proxy.lost_bytes > 0
+
+            async def txn() -> None:
+                key = f"{etcd_root}k"
+                with pytest.raises(TimedOut):
+                    await etcd.txn([Created(key, 0)], [Put(key, b"v")])
+
+            async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+                group.create_task(txn())
+                await wait_until(lost)
+                await etcd.close()
 
     asyncio.run(main())
