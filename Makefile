@@ -36,7 +36,7 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 
 unit: $(STAMP)
-	$(PYTEST) -q tests/tidy tests/unit
+	$(PYTEST) -q -m "not slow" tests/tidy tests/unit
 
 test: deps lint types imports
 	timeout 1500 $(PYTEST) --durations=15 $(SUITES)

@@ -32,7 +32,7 @@ async def read_view(qdrant: Qdrant) -> View:
     telemetry = await qdrant.telemetry()
     aliases = await qdrant.aliases()
     reads = [
-        partial(_read_collection, qdrant, name, entry)
+        partial(_read_collection, qdrant, cluster.peer_id, name, entry)
         for name, entry in sorted(telemetry.collections.items())
     ]
     return View(
@@ -50,7 +50,7 @@ async def _read_collection(qdrant: Qdrant, name: str, entry: CollectionTelemetry
         uuid=entry.uuid or "",
         config=digest_of(entry.config),
         schema=schema_digest(info.get("payload_schema") or {}),
-        replicas=_replicas(placement),
+        replicas=_replicas(placement, own),
         transfers=tuple(
             TransferView(
                 shard_id=ShardId(transfer.shard_id),
@@ -65,11 +65,12 @@ async def _read_collection(qdrant: Qdrant, name: str, entry: CollectionTelemetry
     )
 
 
-def _replicas(placement: Placement) -> tuple[ReplicaView, ...]:
+def _replicas(placement: Placement, own: int) -> tuple[ReplicaView, ...]:
+    """A single Qdrant gives its replicas a peer id of chance; to us it is peer 0 (`own`)."""
     return tuple(
         ReplicaView(
             shard_id=ShardId(replica.shard_id),
-            peer_id=PeerId(replica.peer_id),
+            peer_id=PeerId(own if replica.local else replica.peer_id),
             state=replica.state,
             shard_key=replica.shard_key,
         )

@@ -24,6 +24,8 @@ from devcluster.updates import Operation, engine_operation
 OPTIMIZE_S = 600.0
 _LAST_MEMBERS = ("segment.json", "version.info")
 _EMPTY_WAL_BYTES = 4 << 20
+_INDEX_KINDS = frozenset({"create_index", "delete_index"})
+_INDEX_STEPS = 2
 
 
 class LocalShard:
@@ -40,7 +42,8 @@ class LocalShard:
         self.damage = ""
         self.last_write_s = time.monotonic()
         self.unoptimized = True
-        self._skip_count = False
+        self._failed = 0
+        self._unused = False
         self._unflushed = False
         self._engine: Any = None
         self._open = asyncio.Event()
@@ -66,22 +69,25 @@ class LocalShard:
         return self._engine
 
     async def apply(self, operation: Operation) -> None:
-        """Raises: Problem; the number does not move for what is refused before it is queued."""
+        """Raises: Problem; what is refused before it is queued uses up no number.
+
+        A point that is not there is found out later: that number shows with the next operation.
+        Source: measured on Qdrant 1.18.3
+        """
         engine = await self.engine()
         try:
             with engine_errors():
                 engine.update(engine_operation(operation))
         except Problem as problem:
             if problem.status == 404:
-                self._count()
+                self._failed += 1
             raise
-        self._count()
+        self._count(_INDEX_STEPS if operation["kind"] in _INDEX_KINDS else 1)
 
-    def _count(self) -> None:
-        if self._skip_count:
-            self._skip_count = False
-        else:
-            self.op_num += 1
+    def _count(self, steps: int) -> None:
+        steps += self._failed - (1 if self._unused else 0)
+        self.op_num += steps
+        self._failed, self._unused = 0, False
         self.last_write_s = time.monotonic()
         self._unflushed = True
         self.unoptimized = True
@@ -140,7 +146,8 @@ class LocalShard:
             self.damage = f"Failed to restore local replica: {problem.text}"
             self._open.set()
             raise service_error(self.damage) from problem
-        self.op_num, self._skip_count = number, True
+        # The number is that of the operation to come: the first one does not move it.
+        self.op_num, self._failed, self._unused = number, 0, True
         self._save_number()
 
     def _add_missing_indexes(self, schema: dict[str, Any]) -> None:

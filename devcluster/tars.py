@@ -92,7 +92,7 @@ def _drop_unversioned(unpacked: Path) -> None:
 
 
 def _inspect(tar: Path) -> tuple[int, bool]:
-    """The number to go on from, and whether replica_state.json says that there is local data."""
+    """The number of the first operation to come, and whether replica_state.json says that there is local data."""
     if tar.stat().st_size == 0:
         raise bad_request("Invalid snapshot: the archive is empty")
     try:
@@ -103,7 +103,7 @@ def _inspect(tar: Path) -> tuple[int, bool]:
     numbers = [int(found.group(1)) for name in names if (found := _WAL.match(name))]
     if not numbers:
         raise bad_request("Invalid snapshot: no wal in the archive")
-    return max(numbers) - 1, "replica_state.json" in names
+    return max(numbers), "replica_state.json" in names
 
 
 def shard_file(node: Node, collection: Collection, shard_id: int, name: str) -> Path:

@@ -93,12 +93,12 @@ class PackWriter:
         places = []
         async with self._turn:
             for block in blocks:
+                if self._open and self._open[1].size_bytes + len(block) > PACK_BYTES:
+                    await self._seal()
                 name, pack = self._open or self._start_pack()
                 places.append((name, pack.size_bytes))
                 pack.pieces.append(block)
                 pack.size_bytes += len(block)
-                if pack.size_bytes >= PACK_BYTES:
-                    await self._seal()
         return places
 
     async def add_document(self, path: str, data: bytes, names: Iterable[str]) -> None:

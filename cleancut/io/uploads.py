@@ -27,7 +27,7 @@ T = TypeVar("T")
 class Limits:
     """How many bytes may wait in memory and in the spill directory, how many uploads may run."""
 
-    memory_bytes: int = 32 * 1024 * 1024
+    memory_bytes: int = 40 * 1024 * 1024
     spill_bytes: int = 4 * 1024 * 1024 * 1024
     uploads: int = 4
 
@@ -93,6 +93,7 @@ class Uploads:
         await self.wait(lambda: self._fits_memory(upload) or self._fits_spill(upload))
         if self._fits_memory(upload):
             self._memory_used += upload.size_bytes
+            upload.pieces = [await self._in_pool(lambda: b"".join(upload.pieces))]
             return
         try:
             await self._spill(upload)
@@ -164,11 +165,7 @@ class Uploads:
 
     async def _put(self, upload: Upload) -> None:
         spilled = upload.spilled
-        if spilled:
-            data = await self._in_pool(spilled.read_bytes)
-        else:
-            data = await self._in_pool(lambda: b"".join(upload.pieces))
-            upload.pieces = []
+        data = await self._in_pool(spilled.read_bytes) if spilled else upload.pieces.pop()
         await self.store.put(upload.path, data)
         if spilled:
             await self._in_pool(spilled.unlink)
