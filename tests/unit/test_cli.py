@@ -1,0 +1,295 @@
+"""The command line against a real loopback server: what is printed where, and how it exits."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import sys
+
+import pytest
+import yaml
+
+from cleancut.cli.exits import Exit
+from cleancut.client.model import OperationError
+from cleancut.io.rpc_server import Listen
+from cleancut.records import State
+from coordinator.rpc import serve_api
+from tests.unit.cli_runner import cleancut, environment, interrupted, run
+from tests.unit.memory_operations import Ending, MemoryOperations
+
+pytestmark = pytest.mark.slow  # a process for each command line
+LOOPBACK = Listen("127.0.0.1:0", grace_s=0.0)
+
+
+def test_create_waits_and_prints_one_json_object_of_the_promised_shape() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            ran = await cleancut("--coordinator", address, "backup", "create", "-o", "json")
+        assert ran.code == Exit.OK
+        document = ran.json()
+        assert document["schema"] == 1
+        backup = document["backup"]
+        assert backup["id"] == "bk-1"
+        assert backup["epoch"] == 1
+        assert backup["state"] == "COMMITTED"
+        assert backup["cut_at"].endswith("Z")
+        assert backup["collections"] == ["books"]
+        assert backup["bytes"] == {"protected": 4096, "new": 1024, "stored": 512}
+        assert backup["error"] is None
+        assert backup["evidence"] == {
+            "grade": "quiet",
+            "skew_ms": 41,
+            "shards": [
+                {
+                    "collection": "books",
+                    "shard_id": 0,
+                    "peer_id": 7,
+                    "number_1": 5,
+                    "number_2": 6,
+                    "quiet": True,
+                    "count": 3,
+                }
+            ],
+        }
+        assert "bk-1 PREPARING" in ran.err
+        assert "bk-1 COMMITTED" in ran.err
+
+    run(scenario())
+
+
+def test_a_restore_prints_its_collections_and_unknown_counts_as_null() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            await cleancut("--coordinator", address, "backup", "create", "-q")
+            ran = await cleancut(
+                *("--coordinator", address, "-o", "json", "restore", "start", "1", "--yes")
+            )
+        assert ran.code == Exit.OK
+        restore = ran.json()["restore"]
+        assert (restore["id"], restore["backup_id"], restore["state"]) == ("rs-1", "bk-1", "DONE")
+        assert restore["collections"] == [
+            {
+                "name": "books",
+                "published_as": "",
+                "shards": 2,
+                "counts_equal": None,
+                "replicas_active": False,
+            }
+        ]
+        assert restore["error"] is None
+
+    run(scenario())
+
+
+def test_the_other_formats_say_the_same() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            name = await cleancut("backup", "create", "-q", "-o", "name", **env)
+            assert name.out == "bk-1\n"
+            assert name.err == ""  # quiet
+            as_json = await cleancut("backup", "show", "bk-1", "-o", "json", **env)
+            as_yaml = await cleancut("backup", "show", "1", "-o", "yaml", **env)
+            assert yaml.safe_load(as_yaml.out) == as_json.json()
+            table = await cleancut("backup", "show", "bk-1", **env)
+            assert "quiet" in table.out
+            assert "books" in table.out
+            assert "\x1b" not in table.out  # no colours into a pipe
+            names = await cleancut("backup", "list", "-o", "name", **env)
+            assert names.out == "bk-1\n"
+
+    run(scenario())
+
+
+def test_lists_are_newest_first_and_say_when_they_are_cut_short() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            for _ in range(3):
+                await cleancut("backup", "create", "--no-wait", **env)
+            ran = await cleancut("backup", "list", "--limit", "2", "-o", "json", **env)
+            assert [backup["epoch"] for backup in ran.json()["backups"]] == [3, 2]
+            assert "--limit" in ran.err
+
+    run(scenario())
+
+
+def test_a_request_id_makes_a_repeat_harmless() -> None:
+    async def scenario() -> None:
+        operations = MemoryOperations()
+        async with serve_api(operations, LOOPBACK) as address:
+            words = ("--coordinator", address, "backup", "create", "--no-wait", "-o", "name")
+            first = await cleancut(*words, "--request-id", "same")
+            second = await cleancut(*words, "--request-id", "same")
+            third = await cleancut(*words)
+        assert (first.out, second.out, third.out) == ("bk-1\n", "bk-1\n", "bk-2\n")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [("REFUSED", Exit.REFUSED), ("TIMED_OUT", Exit.FAILED), ("CORRUPT", Exit.CORRUPT)],
+)
+def test_a_failed_backup_is_printed_whole_and_exits_by_its_reason(reason: str, code: Exit) -> None:
+    error = OperationError(reason=reason, message="it failed so", hint="do that")
+
+    async def scenario() -> None:
+        operations = MemoryOperations(ending=Ending(State.ABORTED, error))
+        async with serve_api(operations, LOOPBACK) as address:
+            ran = await cleancut("--coordinator", address, "backup", "create", "-o", "json")
+        assert ran.code == code
+        assert ran.json()["backup"]["error"]["reason"] == reason
+        assert f"reason: {reason}" in ran.err
+        assert "hint: do that" in ran.err
+        assert "it failed so" in ran.err
+
+    run(scenario())
+
+
+def test_a_restore_that_needs_a_person_exits_5() -> None:
+    error = OperationError(reason="FAILED", message="a peer is gone for good")
+
+    async def scenario() -> None:
+        operations = MemoryOperations(ending=Ending(State.NEEDS_OPERATOR, error))
+        async with serve_api(operations, LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            await cleancut("backup", "create", "--no-wait", **env)
+            ran = await cleancut("restore", "start", "1", "--yes", **env)
+        assert ran.code == Exit.NEEDS_OPERATOR
+        assert "a peer is gone" in ran.err
+
+    run(scenario())
+
+
+def test_ctrl_c_stops_waiting_and_says_that_the_backup_goes_on() -> None:
+    async def scenario() -> None:
+        operations = MemoryOperations(ending=Ending(hold_at=State.UPLOADING))
+        async with serve_api(operations, LOOPBACK) as address:
+            ran = await interrupted(
+                *("--coordinator", address, "backup", "create"), after="UPLOADING"
+            )
+            assert ran.code == Exit.INTERRUPTED
+            assert "bk-1 goes on" in ran.err
+            assert "cleancut backup watch bk-1" in ran.err
+            assert "Traceback" not in ran.err
+            assert operations.backups["bk-1"].state is State.UPLOADING  # not cancelled
+
+    run(scenario())
+
+
+def test_a_wait_that_is_over_exits_6_and_the_operation_goes_on() -> None:
+    async def scenario() -> None:
+        operations = MemoryOperations(ending=Ending(hold_at=State.UPLOADING))
+        async with serve_api(operations, LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            ran = await cleancut("backup", "create", "--timeout", "0.3", "-o", "json", **env)
+            assert ran.code == Exit.TIMED_OUT
+            assert ran.json()["backup"]["state"] == "UPLOADING"
+            assert "watch bk-1" in ran.err
+            gone = await cleancut("backup", "cancel", "bk-1", "-o", "json", **env)
+            assert gone.json()["backup"]["state"] == "ABORTED"
+            again = await cleancut("backup", "cancel", "bk-1", **env)
+            assert again.code == Exit.REFUSED
+
+    run(scenario())
+
+
+def test_what_restores_or_hands_over_needs_yes_where_nobody_can_be_asked() -> None:
+    async def scenario() -> None:
+        operations = MemoryOperations()
+        async with serve_api(operations, LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            await cleancut("backup", "create", "--no-wait", **env)
+            for words in (("restore", "start", "1"), ("adopt",), ("restore", "cancel", "rs-1")):
+                ran = await cleancut(*words, **env)
+                assert ran.code == Exit.USAGE
+                assert "--yes" in ran.err
+            assert not operations.restores
+            assert not operations.owned
+            adopted = await cleancut("adopt", "--yes", "-o", "json", **env)
+            assert adopted.json()["identity"]["equal"] is True
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("answer", "started"), [("n\n", 0), ("y\n", 1)])
+def test_on_a_terminal_a_restore_shows_its_plan_and_asks(answer: str, started: int) -> None:
+    async def scenario() -> None:
+        operations = MemoryOperations()
+        async with serve_api(operations, LOOPBACK) as address:
+            await cleancut("--coordinator", address, "backup", "create", "--no-wait")
+            ours, theirs = pty.openpty()
+            os.write(ours, answer.encode())
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", "from cleancut.cli.main import main; main()"),
+                *("--coordinator", address, "restore", "start", "1", "--no-wait"),
+                stdin=theirs,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=environment(),
+            )
+            _, err = await process.communicate()
+            os.close(ours)
+            os.close(theirs)
+        assert b"PUBLISHED AS" in err
+        assert b"restore backup 1" in err
+        assert len(operations.restores) == started
+        assert process.returncode == (Exit.OK if started else Exit.INTERRUPTED)
+
+    run(scenario())
+
+
+def test_a_plan_with_obstacles_is_printed_and_exits_4() -> None:
+    async def scenario() -> None:
+        operations = MemoryOperations(obstacles=("collection books exists",))
+        async with serve_api(operations, LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            await cleancut("backup", "create", "--no-wait", **env)
+            ran = await cleancut("restore", "plan", "bk-1", "-o", "json", **env)
+            assert ran.code == Exit.REFUSED
+            assert ran.json()["plan"]["obstacles"] == ["collection books exists"]
+            refused = await cleancut("restore", "start", "1", "--yes", **env)
+            assert refused.code == Exit.REFUSED
+            assert refused.out == ""
+
+    run(scenario())
+
+
+def test_the_cluster_is_shown() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            ran = await cleancut("cluster", "status", "-o", "json", **env)
+            cluster = ran.json()["cluster"]
+            assert cluster["agents"][0]["peer_id"] == 7
+            assert cluster["open_operation"] is None
+            table = await cleancut("cluster", "status", **env)
+            assert "node-0" in table.out
+
+    run(scenario())
+
+
+def test_several_addresses_are_tried_and_none_exits_7() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            ran = await cleancut(f"--coordinator=127.0.0.1:1,{address}", "cluster", "status")
+            assert ran.code == Exit.OK
+        lost = await cleancut("--coordinator", "127.0.0.1:1", "cluster", "status")
+        assert lost.code == Exit.NO_LEADER
+        assert lost.out == ""
+        assert "reason: UNAVAILABLE" in lost.err
+        assert "hint: " in lost.err
+
+    run(scenario())
+
+
+def test_what_does_not_exist_exits_3() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            ran = await cleancut("--coordinator", address, "backup", "show", "nope")
+        assert ran.code == Exit.NOT_FOUND
+        assert "reason: NOT_FOUND" in ran.err
+
+    run(scenario())

@@ -1,0 +1,142 @@
+"""Where settings come from, and what a wrong command line is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from cleancut.cli.exits import Exit
+from cleancut.cli.main import root, run
+from cleancut.cli.settings import Settings, Verb, parse_duration, settings_of
+from cleancut.errors import Invalid
+
+CONFIG = 'coordinator = "file:1"\noutput = "yaml"\ncluster = "from-file"\n'
+
+
+@click.command(cls=Verb)
+@click.pass_context
+def probe(context: click.Context, /) -> None:
+    """Keeps the settings that a verb would see."""
+    seen.append(settings_of(context))
+
+
+seen: list[Settings] = []
+outer = click.Group("cleancut", params=root.params, callback=lambda: None, commands=[probe])
+
+
+def settings(*arguments: str, **env: str) -> Settings:
+    seen.clear()
+    clean = {f"CLEANCUT_{name}": None for name in ("COORDINATOR", "OUTPUT", "CLUSTER", "STORE")}
+    clean |= {"XDG_CONFIG_HOME": "/nonexistent", "CLEANCUT_CONFIG": None, **env}
+    result = CliRunner().invoke(outer, arguments, env=clean, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return seen[0]
+
+
+def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(CONFIG)
+    config = ("--config", str(file))
+    assert settings("probe").output == "table"
+    assert settings(*config, "probe").output == "yaml"
+    assert settings(*config, "probe", CLEANCUT_OUTPUT="json").output == "json"
+    assert settings(*config, "-o", "name", "probe", CLEANCUT_OUTPUT="json").output == "name"
+    assert settings(*config, "probe").addresses == ["file:1"]
+
+
+def test_shared_flags_are_taken_after_the_verb_too_and_the_later_one_wins() -> None:
+    assert settings("probe", "-o", "json", "--coordinator", "a:1").addresses == ["a:1"]
+    assert settings("-o", "yaml", "probe", "-o", "json").output == "json"
+    assert settings("-o", "yaml", "probe").output == "yaml"
+
+
+def test_the_file_at_its_usual_place_is_read_if_it_is_there(tmp_path: Path) -> None:
+    folder = tmp_path / "cleancut"
+    folder.mkdir()
+    assert settings("probe", XDG_CONFIG_HOME=str(tmp_path)).cluster is None
+    (folder / "config.toml").write_text(CONFIG)
+    assert settings("probe", XDG_CONFIG_HOME=str(tmp_path)).cluster == "from-file"
+
+
+@pytest.mark.parametrize("text", ['colour = "red"', "not toml", 'output = "xml"'])
+def test_a_file_that_says_nonsense_is_a_usage_error(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(text)
+    assert run(["--config", str(file), "version"]) == Exit.USAGE
+    assert capsys.readouterr().out == ""
+
+
+def test_a_store_is_read_alone_only_if_no_coordinator_is_named() -> None:
+    store = ("--store", "file:///b", "--cluster", "main")
+    assert settings(*store, "probe").offline
+    assert settings(*store, "probe").catalog() == ("file:///b", "main")
+    assert not settings(*store, "--coordinator", "a:1", "probe").offline
+    assert not settings("probe").offline
+    with pytest.raises(Invalid):
+        settings("--store", "file:///b", "probe").catalog()
+    with pytest.raises(Invalid):
+        settings("--store", "file:///b", "--cluster", "No Name", "probe").catalog()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("24h", 86400), ("7d", 604800)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "-1", "10 m", "1w", "inf"])
+def test_durations_that_cannot_be_read(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["backup", "create", "--attempts", "0"],
+        ["backup", "create", "--require", "luck"],
+        ["backup", "show"],
+        ["restore", "start"],
+        ["nonsense"],
+        ["backup", "list", "-o", "xml"],
+        ["--coordinator", "nowhere", "cluster", "status"],
+        ["--ca", "only-this", "cluster", "status"],
+    ],
+)
+def test_a_wrong_command_line_exits_2_and_leaves_stdout_alone(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == Exit.USAGE
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err
+
+
+def test_version_needs_no_cluster(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["version", "-o", "name"]) == Exit.OK
+    assert capsys.readouterr().out.strip().count(".") == 2
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_call_the_program_back(
+    shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["completion", shell]) == Exit.OK
+    assert "_CLEANCUT_COMPLETE" in capsys.readouterr().out
+
+
+def test_completion_itself_knows_the_nouns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_CLEANCUT_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "cleancut backup cr")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    with pytest.raises(SystemExit):
+        run([])
+    assert "create" in capsys.readouterr().out
