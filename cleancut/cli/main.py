@@ -65,3 +65,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def main() -> None:
     """The console script."""
     sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()
