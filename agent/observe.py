@@ -42,7 +42,9 @@ async def read_view(qdrant: Qdrant) -> View:
     )
 
 
-async def _read_collection(qdrant: Qdrant, name: str, entry: CollectionTelemetry) -> CollectionView:
+async def _read_collection(
+    qdrant: Qdrant, own: int, name: str, entry: CollectionTelemetry
+) -> CollectionView:
     placement = await qdrant.placement(name)
     info = await qdrant.collection(name)
     return CollectionView(

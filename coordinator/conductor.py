@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from cleancut.restore import Restore
-
 from cleancut.attempt import Attempt
 from cleancut.barrier import Barrier
 from cleancut.errors import CleancutError, Fenced, LeaseLost
@@ -22,6 +20,7 @@ from cleancut.io.log import Logger
 from cleancut.io.ports import Change, Compacted, Lease
 from cleancut.phases import CLOSED
 from cleancut.records import Bounds, Failure, Kind, Operation, Phase, Session, State, Vote, decode
+from cleancut.restore import Restore
 from cleancut.steps import (
     Began,
     Cancelled,
@@ -45,6 +44,8 @@ from coordinator.metrics import Metrics
 
 _TICK_S = 0.5
 _RETRY_S = 1.0
+_RETRIES_S = (2.0, 20.0, 30.0)
+"""Before the next attempts: a killed agent's lease has to run out before it can come back."""
 _QUEUE = 10_000
 
 
@@ -115,7 +116,8 @@ class Term:
         match command:
             case Persist(operation=operation):
                 if operation is not None and operation.state is State.PENDING:
-                    self._not_before_s = self._context.clock.monotonic_s() + _RETRY_S
+                    wait_s = _RETRIES_S[min(operation.attempts, len(_RETRIES_S)) - 1]
+                    self._not_before_s = self._context.clock.monotonic_s() + wait_s
                 applied = await self._ledger.persist(command, self.machine.ctl.epoch)
                 self._log_transition(command, applied)
                 return applied

@@ -30,6 +30,8 @@ from devcluster.setup_etcd import start_etcd
 from devcluster.setup_process import Child, start_child, wait_for, wait_logged
 
 READY_S = 60.0
+STATUS_POLL_S = 0.4
+"""Each look is a process of its own."""
 
 
 @dataclass(slots=True)
@@ -130,7 +132,7 @@ class Setup:
             leader = await self.leader()
             return leader if leader.name != other_than else None
 
-        return await wait_for(found, "a leader", limit_s)
+        return await wait_for(found, "a leader", limit_s, STATUS_POLL_S)
 
     async def wait_agents(self, limit_s: float = READY_S) -> dict[str, Any]:
         """The status once it shows exactly the living agents, each with its peer.
@@ -145,7 +147,7 @@ class Setup:
             everyone = {one["name"] for one in status["agents"]}
             return status if seen == everyone == wanted and status["leader"] else None
 
-        return await wait_for(found, f"the agents {sorted(wanted)}", limit_s)
+        return await wait_for(found, f"the agents {sorted(wanted)}", limit_s, STATUS_POLL_S)
 
     async def start_agents(self) -> None:
         """An agent beside each peer."""

@@ -124,7 +124,7 @@ async def wait_for(look: Callable[[], Awaitable[T | None]], what: str, limit_s: 
                     found, last = None, str(error)
                 if found is not None:
                     return found
-                await asyncio.sleep(_POLL_S)
+                await asyncio.sleep(poll_s)
     except TimeoutError as error:
         raise TimedOut(f"waited {limit_s:.0f} s for {what}", last) from error
 
