@@ -38,10 +38,14 @@ class Recover:
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """Read the numbers, then count and search every shard. Result: `Verified`."""
+    """Read the numbers, then count and search every shard. Result: `Verified`.
+
+    `round` tells the answer of an earlier round, which a new leader has made void, apart.
+    """
 
     epoch: Epoch
     tasks: tuple[ShardTask, ...]
+    round: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ class Pull:
             case Phase.RECOVER:
                 return [self._run(HasRecovered(epoch))]
             case Phase.VERIFY:
-                return [self._run(Verify(epoch, self._tasks))]
+                return [self._run(Verify(epoch, self._tasks, self.ctl.cut_at))]
             case Phase.SEAL:
                 return [self._run(Read(epoch, self._tasks))]
             case _:

@@ -132,13 +132,11 @@ class Restore(UndoableAttempt):
         return phase not in ROUNDS or vote.ready == self.ctl.cut_at
 
     def _voted(self, event: Voted, now_s: float) -> list[Command]:
-        member = self.members.get(event.agent)
-        if event.epoch != self.ctl.epoch or member is None or self.ctl.phase in CLOSED:
+        stray = event.epoch != self.ctl.epoch or event.agent not in self.members
+        if stray or self.ctl.phase in CLOSED:
             return []
         if not self._of_round(event.phase, event.agent, event.vote):
-            return []
-        if event.vote.session < member.session:
-            return []  # a restarted agent goes on with its shards, its predecessor does not
+            return []  # any session will do: a restarted agent goes on with its shards
         self.votes[event.phase, event.agent] = event.vote
         if event.phase != self.ctl.phase.value:
             return []
@@ -244,8 +242,7 @@ class Restore(UndoableAttempt):
             case Create():
                 return self._created(event.result, now_s)
             case Drain(round=1):
-                result: Drained = event.result
-                return self.move(Phase.VERIFY, now_s, cut_at=result.at)
+                return self._begin_round(event.result, now_s)
             case Drain():
                 return self.move(Phase.SEAL, now_s)
             case Review():
@@ -271,6 +268,11 @@ class Restore(UndoableAttempt):
             return []  # something moved meanwhile: checked anew once all see the same
         moved = self.move(Phase.CREATE, now_s, draft=draft, views=votes[0].view)
         return [*moved, self._create()]
+
+    def _begin_round(self, drained: Drained, now_s: float) -> list[Command]:
+        moved = self.move(Phase.VERIFY, now_s, cut_at=drained.at)
+        self.votes = {key: vote for key, vote in self.votes.items() if self._of_round(*key, vote)}
+        return moved
 
     def _create(self) -> Command:
         return self.run(Create(self.ctl.epoch, self.ctl.draft, tuple(sorted(self.members))))

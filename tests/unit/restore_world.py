@@ -1,0 +1,318 @@
+"""A pure world for the restore's machines: what etcd keeps, a cluster, one leader and two agents.
+
+Every choice (which effect answers next, who dies, what fails) is the test's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cleancut.cut import Observe, Observed, Read, Readings
+from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId, Token
+from cleancut.phases import Drain, Drained, Probe
+from cleancut.pull import HasRecovered, Pull, Recover, Verified, Verify
+from cleancut.records import (
+    FINAL_STATES,
+    Bounds,
+    Ctl,
+    Failure,
+    Kind,
+    Member,
+    Operation,
+    Phase,
+    RestoreRequest,
+    Session,
+    ShardTask,
+    State,
+    Vote,
+    encode,
+)
+from cleancut.restore import Restore
+from cleancut.restoring import Check, Create, Reveal, Review, Undo
+from cleancut.steps import (
+    Began,
+    Cancelled,
+    Cast,
+    Command,
+    Done,
+    Effect,
+    Event,
+    Failed,
+    Persist,
+    Run,
+    Seen,
+    SessionMoved,
+    Stop,
+    Tick,
+    Took,
+    Voted,
+)
+
+A, B = AgentName("a"), AgentName("b")
+AGENTS = (A, B)
+COORDINATOR = "coordinator"
+BROKEN = Failure(reason="UNAVAILABLE", message="broken")
+
+
+def task_of(agent: AgentName) -> ShardTask:
+    number = AGENTS.index(agent)
+    return ShardTask(
+        collection="docs", shard_id=ShardId(number), peer_id=PeerId(number), recipe="r"
+    )
+
+
+@dataclass
+class Agent:
+    machine: Pull
+    token: Token
+    seen: int = 0  # how many ctl revisions it has been told
+
+
+@dataclass
+class World:
+    """`crash_after`: the leader dies after that many of its commands, once."""
+
+    crash_after: int = -1
+    now_s: float = 0.0
+    ctl: Ctl = field(default_factory=Ctl)
+    members: dict[AgentName, Member] = field(default_factory=dict)
+    votes: dict[tuple[str, AgentName], Vote] = field(default_factory=dict)
+    history: list[tuple[Ctl, dict[AgentName, Member]]] = field(default_factory=list)
+    running: list[tuple[str, Effect]] = field(default_factory=list)
+    made: bool = False
+    published: bool = False
+    recovered: set[AgentName] = field(default_factory=set)
+    number: int = 5
+    writes: int = 0
+    writes_at: dict[tuple[str, AgentName], int] = field(default_factory=dict)
+    drains: int = 0
+    commands: int = 0
+    crashes: int = 0
+    epochs: int = 0
+
+    def __post_init__(self) -> None:
+        self.leader = Restore(Bounds())
+        self.tokens = 10
+        self.agents = {
+            name: Agent(Pull(Token(index + 1)), Token(index + 1))
+            for index, name in enumerate(AGENTS)
+        }
+        self.operation = Operation(
+            id=OperationId("op"),
+            kind=Kind.RESTORE,
+            state=State.PENDING,
+            request=encode(RestoreRequest(backup=Epoch(1))).decode(),
+        )
+
+    # The leader
+
+    def begin(self) -> None:
+        """Gives the operation its turn, as the shell does when it is pending and ctl is free."""
+        self.epochs += 1
+        sessions = {
+            name: (agent.token, Session(name=name, version="1", peer_id=PeerId(index)))
+            for index, (name, agent) in enumerate(self.agents.items())
+        }
+        self.tell(Began(self.operation, Epoch(self.epochs), f"nonce{self.epochs}", sessions))
+
+    def tell(self, event: Event) -> None:
+        for command in self.leader.step(event, self.now_s):
+            self._carry_out(command)
+            self.commands += 1
+            if self.commands == self.crash_after:
+                self.crash()
+                return
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case Persist(ctl=ctl, operation=operation, members=members):
+                self.members |= members
+                if operation is not None:
+                    self.operation = operation
+                if ctl is not None:
+                    if ctl.epoch != self.ctl.epoch:
+                        self.votes = {}
+                    self.ctl = ctl
+                    self.history.append((ctl, dict(self.members)))
+            case Run(effect=effect):
+                self.running.append((COORDINATOR, effect))
+            case Stop(epoch=epoch):
+                self.running = [
+                    r for r in self.running if r[0] != COORDINATOR or r[1].epoch != epoch
+                ]
+            case _:
+                raise AssertionError(command)
+
+    def crash(self, *, acted: bool = False) -> None:
+        """The leader dies; what it was doing has happened (`acted`) or not. Another takes over."""
+        self.crashes += 1
+        mine = [effect for owner, effect in self.running if owner == COORDINATOR]
+        self.running = [r for r in self.running if r[0] != COORDINATOR]
+        if acted:
+            for effect in mine:
+                self.act(COORDINATOR, effect)
+        self.leader = Restore(Bounds())
+        votes = dict(self.votes)
+        self.tell(Took(self.ctl, self.operation, dict(self.members), votes))
+        for (phase, agent), vote in votes.items():  # the shell feeds what is there once more
+            self.tell(Voted(agent, self.ctl.epoch, phase, vote))
+
+    # Agents
+
+    def deliver(self, name: AgentName) -> bool:
+        """The next revision of ctl reaches an agent. False if it has seen all."""
+        agent = self.agents[name]
+        if agent.seen == len(self.history):
+            return False
+        ctl, members = self.history[agent.seen]
+        agent.seen += 1
+        member = members.get(name) if ctl.epoch else None
+        self._tell_agent(name, Seen(ctl, member))
+        return True
+
+    def deliver_all(self) -> bool:
+        """One revision to each agent that lags. False if none does."""
+        return bool([name for name in AGENTS if self.deliver(name)])
+
+    def _tell_agent(self, name: AgentName, event: Event) -> None:
+        agent = self.agents[name]
+        for command in agent.machine.step(event, self.now_s):
+            match command:
+                case Cast(phase=phase, vote=vote):
+                    if agent.seen == len(self.history):  # guarded by ctl's revision
+                        self.votes[phase, name] = vote
+                        self.tell(Voted(name, self.ctl.epoch, phase, vote))
+                case Run(effect=effect):
+                    self.running.append((name, effect))
+                case Stop(epoch=epoch):
+                    self.running = [r for r in self.running if r[0] != name or r[1].epoch != epoch]
+                case _:
+                    raise AssertionError(command)
+
+    def restart(self, name: AgentName) -> None:
+        """An agent's process dies and comes back under a new session, told of the newest ctl."""
+        self.running = [r for r in self.running if r[0] != name]
+        self.tokens += 1
+        agent = self.agents[name] = Agent(Pull(Token(self.tokens)), Token(self.tokens))
+        self.tell(SessionMoved(name, None))
+        self.tell(SessionMoved(name, agent.token))
+        agent.seen = max(0, len(self.history) - 1)
+
+    # Effects
+
+    def answer(self, index: int, failure: Failure | None = None) -> None:
+        """One running effect ends."""
+        owner, effect = self.running.pop(index)
+        result = None if failure else self.act(owner, effect)
+        event: Event = Failed(effect, failure) if failure else Done(effect, result)
+        if owner == COORDINATOR:
+            self.tell(event)
+        else:
+            self._tell_agent(AgentName(owner), event)
+
+    def act(self, owner: str, effect: Effect) -> object:
+        if owner == COORDINATOR:
+            return self._act_as_leader(effect)
+        return self._act_as_agent(AgentName(owner), effect)
+
+    def _act_as_leader(self, effect: Effect) -> object:
+        match effect:
+            case Probe() | Reveal():
+                self.published = self.published or isinstance(effect, Reveal)
+                return None
+            case Check() | Review():
+                return "draft" if isinstance(effect, Check) else "report"
+            case Create():
+                self.made = True
+                return {name: (task_of(name),) for name in AGENTS}
+            case Drain():
+                self.number += 1
+                self.drains += 1
+                return Drained((), f"t{self.drains}")
+            case Undo():
+                self.made = False
+                self.recovered.clear()
+                return None
+            case _:
+                raise AssertionError(effect)
+
+    def _act_as_agent(self, name: AgentName, effect: Effect) -> object:
+        match effect:
+            case Observe(probe=probe):
+                return Observed("view", "", probe, 0, None)
+            case HasRecovered():
+                vote = self.votes.get((Phase.RECOVER.value, name))
+                return vote is not None and vote.yes
+            case Recover():
+                assert self.made, "recovers into nothing"
+                self.recovered.add(name)
+                return None
+            case Verify():
+                assert name in self.recovered, "verifies what it has not recovered"
+                self.writes_at[Phase.VERIFY.value, name] = self.writes
+                return Verified(self._readings(), "document")
+            case Read():
+                self.writes_at[Phase.SEAL.value, name] = self.writes
+                return self._readings()
+            case _:
+                raise AssertionError(effect)
+
+    def _readings(self) -> Readings:
+        return Readings((self.number,), "start", 0)
+
+    def write(self) -> None:
+        """A client writes to the collection that is being restored."""
+        if self.made:
+            self.number += 1
+            self.writes += 1
+
+    # Running on
+
+    def tick(self, seconds: float = 1.0) -> None:
+        self.now_s += seconds
+        self.tell(Tick())
+        for name in AGENTS:
+            self._tell_agent(name, Tick())
+        if self.operation.state is State.PENDING and self.leader.idle:
+            self.begin()
+
+    def cancel(self) -> None:
+        if not self.leader.idle:
+            self.tell(Cancelled())
+
+    def over(self) -> bool:
+        return self.operation.state in FINAL_STATES
+
+    def run_on(self, *, newest_first: bool = False, rounds: int = 200) -> None:
+        """No more faults: everything that can go on does, until the end."""
+        for _ in range(rounds):
+            while self.deliver_all() or self._answer_one(-1 if newest_first else 0):
+                pass
+            if self.over():
+                return
+            self.tick()
+        raise AssertionError(f"does not come to an end: {self.ctl} {self.running}")
+
+    def _answer_one(self, which: int) -> bool:
+        """Answers an effect that runs; the looks that agents repeat in PREPARE come last."""
+        looks = [i for i, (_, e) in enumerate(self.running) if isinstance(e, Observe)]
+        busy = [i for i in range(len(self.running)) if i not in looks]
+        if busy or looks:
+            self.answer((busy or looks)[which])
+        return bool(busy or looks)
+
+    def check(self) -> None:
+        """What must hold at the end, whatever happened on the way."""
+        state = self.operation.state
+        assert not [effect for owner, effect in self.running if owner == COORDINATOR]
+        assert self.published == (state is State.DONE) or state is State.NEEDS_OPERATOR
+        if state is State.DONE:
+            assert self.made
+            assert self.recovered == set(AGENTS)
+            assert self.operation.detail == "report"
+            for name in AGENTS:
+                before = self.writes_at[Phase.VERIFY.value, name]
+                assert before == self.writes_at[Phase.SEAL.value, name], "a write went unseen"
+        if state in {State.ROLLED_BACK, State.ABORTED}:
+            assert not self.made, f"{state}, but something was left"
+            assert self.operation.failure is not None
