@@ -100,7 +100,7 @@ def emit_extracted(settings: Settings, facts: dict[str, Any]) -> None:
 
 async def _copy(store: Store, paths: Paths, entry: ShardEntry, file: Any) -> None:
     digest = hashlib.sha256()
-    async with aclosing(read_tar(store, paths, entry.recipe)) as chunks:  # type: ignore[type-var]
+    async with aclosing(read_tar(store, paths, entry.recipe)) as chunks:
         async for chunk in chunks:
             digest.update(chunk)
             file.write(chunk)

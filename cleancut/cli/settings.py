@@ -21,7 +21,7 @@ from cleancut.ids import ClusterName, parse_cluster
 from cleancut.io.rpc_channel import Tls, tls_of
 
 FORMATS = ("table", "json", "yaml", "name")
-DEFAULT_COORDINATOR = "127.0.0.1:7070"
+DEFAULT_COORDINATOR = "127.0.0.1:7400"
 
 
 @dataclass(slots=True)

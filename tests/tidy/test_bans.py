@@ -1,0 +1,138 @@
+"""What must not be written, because it was found to go wrong."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+
+from tests.tidy.tree import GENERATED, files, programs, sources, text_of, tree_of
+
+BLIND_ALLOWED = {
+    "cleancut/io/rpc.py": 2,  # the RPC border: unary calls and streams
+}
+IMPURE_IMPORTS = {"asyncio", "time", "os", "random", "logging", "threading", "socket", "secrets"}
+MACHINE = re.compile(r"/(?:work|root|home/\w+|Users/\w+)/")
+POLL_S = 0.25
+UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX)\b|NotImplementedError")
+TEXT = (".py", ".md", ".proto", ".toml", ".yaml", ".yml", ".sh", ".tpl", ".json", ".txt")
+TEXT_NAMES = ("Makefile", ".ci/run", "Dockerfile.agent", "Dockerfile.coordinator", ".gitignore")
+THIS = "tests/tidy/test_bans.py"
+
+
+def texts() -> list[str]:
+    """Files that people read."""
+    return [
+        path
+        for path in files()
+        if (path.endswith(TEXT) or path in TEXT_NAMES) and not path.startswith(GENERATED)
+    ]
+
+
+def blind_handlers(path: str) -> int:
+    """How many handlers catch everything and do not raise it again."""
+    return sum(
+        _catches_everything(handler) and not _raises_again(handler)
+        for handler in ast.walk(tree_of(path))
+        if isinstance(handler, ast.ExceptHandler)
+    )
+
+
+def _catches_everything(handler: ast.ExceptHandler) -> bool:
+    if handler.type is None:
+        return True
+    names = {part.id for part in ast.walk(handler.type) if isinstance(part, ast.Name)}
+    return bool(names & {"Exception", "BaseException"})
+
+
+def _raises_again(handler: ast.ExceptHandler) -> bool:
+    last = handler.body[-1]
+    return isinstance(last, ast.Raise) and last.exc is None
+
+
+def test_only_the_named_places_catch_everything() -> None:
+    """A handler that swallows hides the bug that the next one dies of."""
+    found = {path: count for path in sources() if (count := blind_handlers(path))}
+    assert found == BLIND_ALLOWED
+
+
+def imported(path: str) -> set[str]:
+    """First names of all modules that a file imports, wherever it does."""
+    names: set[str] = set()
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def test_every_module_at_the_root_is_pure() -> None:
+    """They decide; clocks, disks and networks are somebody else's."""
+    roots = [path for path in programs() if re.fullmatch(r"cleancut/(?!__init__)\w+\.py", path)]
+    assert roots
+    assert {path: bad for path in roots if (bad := imported(path) & IMPURE_IMPORTS)} == {}
+
+
+def test_import_linter_knows_every_pure_module() -> None:
+    """A new module at the root has to join the contract in pyproject.toml."""
+    config = text_of("pyproject.toml")
+    roots = [path for path in programs() if re.fullmatch(r"cleancut/(?!__init__)\w+\.py", path)]
+    names = [path.removesuffix(".py").replace("/", ".") for path in roots]
+    assert [name for name in names if f'"{name}"' not in config] == []
+
+
+def test_no_mocks_and_no_patched_code() -> None:
+    """Fakes behave; mocks repeat what the author believed."""
+    banned = re.compile(r"unittest\.mock|MagicMock|monkeypatch\.setattr|mocker\b")
+    tests = [path for path in sources() if path.startswith("tests/") and path != THIS]
+    assert [path for path in tests if banned.search(text_of(path))] == []
+
+
+def guesses(path: str) -> list[str]:
+    """Sleeps that are not the short pause of a loop that looks at something."""
+    loops = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.While | ast.For)]
+    polls = {id(part) for loop in loops for part in ast.walk(loop)}
+    return [
+        f"{path}:{node.lineno}"
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "sleep"
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id in {"time", "asyncio"}
+        and not (_is_yield(node.args[0]) or (id(node) in polls and _is_short(node.args[0])))
+    ]
+
+
+def _is_yield(argument: ast.expr) -> bool:
+    return isinstance(argument, ast.Constant) and argument.value == 0
+
+
+def _is_short(argument: ast.expr) -> bool:
+    return isinstance(argument, ast.Constant) and 0 < float(str(argument.value)) <= POLL_S
+
+
+def test_tests_wait_for_conditions_and_not_for_time() -> None:
+    """A sleep outside a poll is a guess about somebody's speed."""
+    tests = [path for path in sources() if path.startswith("tests/")]
+    assert [place for path in tests for place in guesses(path)] == []
+
+
+def test_nothing_is_left_for_later() -> None:
+    assert [path for path in texts() if path != THIS and UNFINISHED.search(text_of(path))] == []
+
+
+def test_no_path_of_somebodys_machine() -> None:
+    assert [path for path in texts() if path != THIS and MACHINE.search(text_of(path))] == []
+
+
+@pytest.mark.parametrize("path", ["LICENSE", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_what_a_project_has(path: str) -> None:
+    assert path in files()
+
+
+def test_contributing_fits_on_two_screens() -> None:
+    assert text_of("CONTRIBUTING.md").count("\n") <= 80
+    assert "ARCHITECTURE.md" not in files() or text_of("ARCHITECTURE.md").count("\n") <= 250

@@ -1,0 +1,67 @@
+"""What is generated is what the generators write today."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.tidy.tree import ROOT, files, text_of
+
+BUF = Path(sys.executable).with_name("buf")
+
+
+def ran(command: list[str], folder: Path, **env: str) -> str:
+    """stdout of a command that has to succeed; what it says is in the failure."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHON": sys.executable, **env},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_classes_of_proto_are_up_to_date(tmp_path: Path) -> None:
+    """`make proto` was run after the last change of a .proto file."""
+    ran(["sh", "tools/gen_proto.sh", str(tmp_path)], ROOT)
+    made = {
+        str(path.relative_to(tmp_path)): path.read_text(encoding="utf-8")
+        for path in tmp_path.rglob("*.py*")
+    }
+    kept = [
+        path
+        for path in files()
+        if path.startswith(("cleancut/v1/", "cleancut/io/etcdpb/"))
+        and not path.endswith("__init__.py")
+    ]
+    assert sorted(made) == sorted(kept)
+    assert [path for path in kept if made[path] != text_of(path)] == []
+
+
+def test_every_public_proto_file_is_generated() -> None:
+    """The generator names its files; a new one must not be forgotten."""
+    protos = [path for path in files() if path.startswith("proto/cleancut/v1/")]
+    stems = [Path(path).stem for path in protos]
+    assert stems
+    assert [stem for stem in stems if f"cleancut/v1/{stem}_pb2.py" not in files()] == []
+
+
+def test_the_api_keeps_bufs_rules_and_format() -> None:
+    ran([str(BUF), "lint"], ROOT / "proto", HOME=str(ROOT))
+    ran(
+        [str(BUF), "format", "--diff", "--exit-code", "--path", "cleancut"],
+        ROOT / "proto",
+        HOME=str(ROOT),
+    )
+
+
+def test_the_command_lines_page_is_up_to_date() -> None:
+    """`make docs` was run after the last change of a flag."""
+    assert ran([sys.executable, "tools/gen_cli_reference.py"], ROOT) == text_of(
+        "docs/reference-cli.md"
+    )
