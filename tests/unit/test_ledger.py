@@ -1,0 +1,173 @@
+"""What a leader writes is guarded: a stale token, a stale ctl or a changed vote writes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import wraps
+
+import pytest
+
+from cleancut.errors import Fenced, Invalid, NotFound, Refused
+from cleancut.ids import AgentName, ClusterName, Epoch, OperationId, Token
+from cleancut.io.clock import SystemClock
+from cleancut.io.memory_etcd import MemoryEtcd
+from cleancut.io.memory_store import MemoryStore
+from cleancut.io.ports import Created, Delete, Put
+from cleancut.keys import Keys, Paths
+from cleancut.records import BackupRequest, Ctl, Kind, Member, Phase, State, Vote, encode
+from cleancut.steps import Decide, Persist
+from coordinator import identity, requests
+from coordinator.context import Context
+from coordinator.ledger import Ledger
+
+Body = Callable[[], Awaitable[None]]
+
+
+def run(test: Body) -> Callable[[], None]:
+    """The test on a loop of its own."""
+
+    @wraps(test)
+    def body() -> None:
+        asyncio.run(test())  # type: ignore[arg-type]
+
+    return body
+
+
+def context() -> Context:
+    clock = SystemClock()
+    return Context(
+        name="c0",
+        store_url="memory",
+        keys=Keys(ClusterName("prod")),
+        paths=Paths(ClusterName("prod")),
+        etcd=MemoryEtcd(clock),
+        store=MemoryStore(),
+        peers=(),
+        clock=clock,
+    )
+
+
+async def lead(at: Context) -> Token:
+    key = at.keys.leader
+    await at.etcd.txn([], [Delete(key)])
+    result = await at.etcd.txn([Created(key, 0)], [Put(key, b"{}")])
+    assert result.applied
+    return Token(result.revision)
+
+
+async def vote(at: Context, agent: str, document: str) -> Vote:
+    cast = Vote(session=Token(1), yes=True, document=document, nonce=document)
+    key = at.keys.vote(Epoch(5), "UPLOAD", AgentName(agent))
+    await at.etcd.txn([], [Put(key, encode(cast))])
+    return cast
+
+
+@run
+async def test_a_deposed_leader_writes_nothing() -> None:
+    """Its token is old: nothing of what it persists is applied, and reading tells it so."""
+    at = context()
+    old = Ledger(at, await lead(at))
+    await old.load()
+    await lead(at)
+    assert not await old.persist(Persist(Ctl(phase=Phase.PREPARE, epoch=Epoch(5))), Epoch(5))
+    assert await at.etcd.get(at.keys.ctl) is None
+    with pytest.raises(Fenced):
+        await old.load()
+    with pytest.raises(Fenced):
+        await old.next_epoch()
+
+
+@run
+async def test_members_are_written_with_ctl_or_not_at_all() -> None:
+    """More members than one transaction takes, and each is found by the next leader."""
+    at = context()
+    ledger = Ledger(at, await lead(at))
+    await ledger.load()
+    members = {AgentName(f"a{n:03d}"): Member(session=Token(n + 1)) for n in range(230)}
+    ctl = Ctl(phase=Phase.PREPARE, epoch=Epoch(5))
+    assert await ledger.persist(Persist(ctl, None, members), Epoch(5))
+    took = await ledger.load()
+    assert {name: member.session for name, member in took.members.items()} == {
+        name: member.session for name, member in members.items()
+    }
+
+
+@run
+async def test_a_group_is_decided_only_on_the_votes_that_were_counted() -> None:
+    """A vote that changed, came or went since it was counted stops the commit."""
+    at = context()
+    ledger = Ledger(at, await lead(at))
+    await ledger.load()
+    ctl = Ctl(phase=Phase.COMMIT, epoch=Epoch(5), operation=OperationId("b-1"), manifest="f" * 64)
+    await ledger.persist(Persist(Ctl(phase=Phase.UPLOAD, epoch=Epoch(5))), Epoch(5))
+    first = await vote(at, "a", "1")
+    decide = Decide(ctl, "UPLOAD", (AgentName("a"), AgentName("b")))
+    other = await vote(at, "b", "2")
+    counted = {AgentName("a"): first, AgentName("b"): other}
+    await vote(at, "b", "3")
+    assert not await ledger.decide(decide, counted)
+    await at.etcd.txn([], [Delete(at.keys.vote(Epoch(5), "UPLOAD", AgentName("b")))])
+    assert not await ledger.decide(decide, counted)
+    assert await at.etcd.get(at.keys.group(Epoch(5))) is None
+    counted[AgentName("b")] = await vote(at, "b", "4")
+    assert await ledger.decide(decide, counted)
+    assert not await ledger.decide(decide, counted), "a group is decided once"
+
+
+@run
+async def test_epochs_grow_over_the_life_of_etcd() -> None:
+    """A new etcd goes on where the store ended, aborted epochs included."""
+    at = context()
+    ledger = Ledger(at, await lead(at))
+    assert await ledger.next_epoch() == 1
+    await at.store.put(at.paths.group(Epoch(41)), b"{}")
+    await at.store.put(at.paths.probe(Epoch(43), "a"), b"x")
+    assert await ledger.next_epoch() == 44
+    assert await ledger.next_epoch() == 45
+
+
+@run
+async def test_a_request_is_recorded_once() -> None:
+    """The same id and content give the same operation; other content is refused."""
+    at = context()
+    token = await lead(at)
+    asked = BackupRequest(collections=("docs",))
+    first = await requests.record(at, token, Kind.BACKUP, asked, "r-1")
+    assert (await requests.record(at, token, Kind.BACKUP, asked, "r-1")).id == first.id
+    with pytest.raises(Invalid, match="other content"):
+        await requests.record(at, token, Kind.BACKUP, BackupRequest(), "r-1")
+    with pytest.raises(NotFound):
+        await requests.load(at, first.id, Kind.RESTORE)
+    ledger = Ledger(at, token)
+    pending = await ledger.next_pending()
+    assert pending is not None
+    assert pending.id == first.id
+    await ledger.cancel_pending(first.id)
+    assert (await requests.load(at, first.id, Kind.BACKUP)).state is State.ABORTED
+
+
+@run
+async def test_a_store_of_another_cluster_is_refused_until_adopted() -> None:
+    """Two clusters never write into one catalog by accident."""
+    mine, theirs = context(), context()
+    theirs = Context(
+        name="c1",
+        store_url="memory",
+        keys=theirs.keys,
+        paths=theirs.paths,
+        etcd=theirs.etcd,
+        store=mine.store,
+        peers=(),
+        clock=theirs.clock,
+    )
+    await identity.establish(mine, await lead(mine))
+    await identity.check_owned(mine)
+    now = await identity.establish(theirs, await lead(theirs))
+    assert not now.equal
+    with pytest.raises(Refused, match="another cluster") as told:
+        await identity.check_owned(theirs)
+    assert "adopt" in told.value.hint
+    assert (await identity.write_owner(theirs, now)).equal
+    with pytest.raises(Refused):
+        await identity.check_owned(mine)
