@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 
 import pytest
@@ -91,27 +92,33 @@ def test_no_mocks_and_no_patched_code() -> None:
 
 
 def guesses(path: str) -> list[str]:
-    """Sleeps that are not the short pause of a loop that looks at something."""
-    loops = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.While | ast.For)]
+    """Sleeps that are not the short pause of a loop that looks at something.
+
+    A function called `sleep` is a clock: it does what its caller is asked about here.
+    """
+    tree = tree_of(path)
+    loops = [node for node in ast.walk(tree) if isinstance(node, ast.While | ast.For)]
+    clocks = [node for node in ast.walk(tree) if getattr(node, "name", "") == "sleep"]
     polls = {id(part) for loop in loops for part in ast.walk(loop)}
+    exempt = {id(part) for clock in clocks for part in ast.walk(clock)}
     return [
         f"{path}:{node.lineno}"
-        for node in ast.walk(tree_of(path))
+        for node in ast.walk(tree)
         if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "sleep"
-        and isinstance(node.func.value, ast.Name)
-        and node.func.value.id in {"time", "asyncio"}
-        and not (_is_yield(node.args[0]) or (id(node) in polls and _is_short(node.args[0])))
+        and ast.unparse(node.func) in {"time.sleep", "asyncio.sleep"}
+        and id(node) not in exempt
+        and not (pause := _seconds(node.args[0], tree)) == 0
+        and not (id(node) in polls and 0 < pause <= POLL_S)
     ]
 
 
-def _is_yield(argument: ast.expr) -> bool:
-    return isinstance(argument, ast.Constant) and argument.value == 0
-
-
-def _is_short(argument: ast.expr) -> bool:
-    return isinstance(argument, ast.Constant) and 0 < float(str(argument.value)) <= POLL_S
+def _seconds(argument: ast.expr, tree: ast.Module) -> float:
+    """The pause, if it is a number or a constant of the module; else infinite."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == ast.unparse(argument):
+            argument = node.value
+    known = isinstance(argument, ast.Constant) and isinstance(argument.value, int | float)
+    return float(argument.value) if known else math.inf  # type: ignore[attr-defined]
 
 
 def test_tests_wait_for_conditions_and_not_for_time() -> None:
