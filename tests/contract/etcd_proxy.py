@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from tests.contract.etcd_worlds import wait_until
+
 
 class Proxy:
     """Bytes pass until `lose_answers` or `lose_requests`; `cut` ends both, and all connections."""
@@ -29,6 +31,10 @@ class Proxy:
         for writer in self._open:
             writer.transport.abort()
         self._answers_pass = self._requests_pass = True
+
+    async def idle(self) -> bool:
+        """No connection is left, nor a task that serves one."""
+        return not self._open
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection(*self._target)
@@ -67,3 +73,4 @@ async def open_proxy(target: str) -> AsyncIterator[Proxy]:
         server.close()
         proxy.cut()
         await server.wait_closed()
+        await wait_until(proxy.idle)

@@ -380,9 +380,10 @@ def test_closed_client(world: World) -> None:
                 await anext(watch)
 
         async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-            group.create_task(go_on())
+            waiting = group.create_task(go_on())
             await asyncio.sleep(0)
             await etcd.close()
+        assert not waiting.cancelled()
         async with asyncio.timeout(5):
             with pytest.raises(Unavailable):
                 await etcd.get(f"{world.root}k")

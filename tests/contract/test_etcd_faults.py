@@ -182,9 +182,8 @@ def test_majority_lost(etcd_trio: EtcdCluster, etcd_root: str) -> None:
             if member is not left:
                 etcd_trio.kill(member)
         async with asyncio.timeout(15), asyncio.TaskGroup() as group:
-            group.create_task(read(etcd))
-            group.create_task(write(etcd))
-            group.create_task(watch(etcd))
+            tasks = [group.create_task(call(etcd)) for call in (read, write, watch)]
+        assert not any(task.cancelled() for task in tasks)
         await asyncio.to_thread(etcd_trio.heal)
         assert (await etcd.txn([], [Put(f"{etcd_root}again", b"v")])).applied
 
@@ -353,8 +352,9 @@ def test_closed_during_a_txn(etcd_trio: EtcdCluster, etcd_root: str) -> None:
                     await etcd.txn([Created(key, 0)], [Put(key, b"v")])
 
             async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-                group.create_task(txn())
+                sending = group.create_task(txn())
                 await wait_until(lost)
                 await etcd.close()
+            assert not sending.cancelled()
 
     asyncio.run(main())

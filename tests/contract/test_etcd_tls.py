@@ -135,8 +135,8 @@ def test_strangers_get_no_connection(secured: Secured, tmp_path: Path) -> None:
 
     async def main() -> None:
         async with asyncio.timeout(8), asyncio.TaskGroup() as group:
-            for files in [*ways, {}]:
-                group.create_task(fail(files))
+            tasks = [group.create_task(fail(files)) for files in [*ways, {}]]
+        assert not any(task.cancelled() for task in tasks)
 
     asyncio.run(main())
 
