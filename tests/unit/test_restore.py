@@ -107,6 +107,7 @@ def test_a_cancel_before_publishing_rolls_back(phase: Phase) -> None:
     _run_until(world, phase)
     world.cancel()
     assert world.operation.state is State.ROLLING_BACK
+    assert [type(e) for owner, e in world.running if owner == COORDINATOR] == [Undo]
     world.run_on(newest_first=True)
     world.check()
     assert world.operation.state is State.ROLLED_BACK

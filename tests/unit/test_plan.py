@@ -1,0 +1,261 @@
+"""What a restore's plan says, and what it refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from cleancut.errors import NotFound, Refused
+from cleancut.ids import Epoch, OperationId, PeerId
+from cleancut.plan import RestorePlan, Target, check_plan, make_plan
+from cleancut.records import RestoreRequest, decode, encode
+from cleancut.recreate import (
+    creation,
+    indexes,
+    is_as_created,
+    later_params,
+    strict_mode,
+    vector_names,
+)
+from cleancut.restored import RestoredShard, draft_of, review
+from tests.unit.restore_groups import MB, collection, group, info_of, shard, target
+
+ALL = RestoreRequest(backup=Epoch(4))
+
+
+def _plan(*entries: Any, on: Target | None = None, **more: Any) -> RestorePlan:
+    return make_plan(group(*entries, **more), ALL, on or target())
+
+
+def test_a_free_name_is_created_under_itself() -> None:
+    """Nothing stands in the way; sizes, shards, counts and the warning for clients are told."""
+    plan = check_plan(_plan(collection(aliases=("live",))))
+    (planned,) = plan.collections
+    assert (planned.action, planned.name, planned.published_as) == ("create", "docs", "docs")
+    assert (planned.shards, planned.replicas, planned.size_bytes) == (2, 1, 2 * MB)
+    assert (planned.points, planned.aliases) == (20, ("live",))
+    assert any("visible under their own names" in warning for warning in plan.warnings)
+    assert decode(RestorePlan, encode(plan), "plan") == plan
+
+
+@pytest.mark.parametrize(
+    ("entry", "there", "words"),
+    [
+        (collection(), {"collections": ("docs",)}, "exists; delete it first"),
+        (collection(), {"aliases": (("docs", "other"),)}, "is an alias of 'other'"),
+        (collection(".."), {}, "stop Qdrant's consensus"),
+        (collection("x" * 201), {}, "201 characters"),
+        (collection(shard_keys=(("k", (0, 1)),)), {}, "custom shard keys"),
+        (
+            collection(info=info_of(params={"sharding_method": "custom"})),
+            {},
+            "custom shard keys",
+        ),
+        (collection(aliases=("live",)), {"collections": ("live",)}, "name of a collection here"),
+        (collection(aliases=("live",)), {"aliases": (("live", "o"),)}, "points to 'o' here"),
+    ],
+)
+def test_what_stands_in_the_way_is_refused(entry: Any, there: dict[str, Any], words: str) -> None:
+    plan = _plan(entry, on=target(**there))
+    assert plan.collections[0].action == "refuse"
+    assert words in plan.collections[0].reason
+    with pytest.raises(Refused, match="cannot restore"):
+        check_plan(plan)
+
+
+def test_one_obstacle_does_not_hide_the_others() -> None:
+    plan = _plan(collection("a"), collection("b"), on=target(collections=("a", "b")))
+    assert len(plan.obstacles) == 2
+    with pytest.raises(Refused, match="and 1 more"):
+        check_plan(plan)
+
+
+def test_only_what_is_asked_for_is_planned() -> None:
+    """An obstacle of a collection that is not wanted does not count."""
+    request = RestoreRequest(backup=Epoch(4), collections=("b",))
+    plan = make_plan(group(collection("a"), collection("b")), request, target(collections=("a",)))
+    assert [planned.name for planned in check_plan(plan).collections] == ["b"]
+    with pytest.raises(NotFound):
+        make_plan(group(), RestoreRequest(backup=Epoch(4), collections=("no",)), target())
+
+
+@pytest.mark.parametrize(
+    ("source", "now", "words"),
+    [
+        ("1.17.1", "1.17.1", ""),
+        ("1.17.1", "1.18.0", ""),
+        ("1.18.3", "1.18.0", ""),
+        ("1.17.5", "1.19.0", "more than one minor"),
+        ("1.18.0", "1.17.9", "older than the group's"),
+        ("1.16.0", "1.17.0", "too old"),
+        ("1.18.0", "2.18.0", "more than one minor"),
+        ("1.18.0", "", "too old"),
+    ],
+)
+def test_versions_are_the_same_minor_or_one_up(source: str, now: str, words: str) -> None:
+    obstacles = _plan(version=source, on=target(version=now)).obstacles
+    assert bool(obstacles) == bool(words)
+    assert all(words in obstacle for obstacle in obstacles)
+
+
+def test_every_peer_needs_an_agent() -> None:
+    """Qdrant may place a shard on any peer, and only its agent can serve and count it there."""
+    there = target(peers=2)
+    lonely = replace(there.peers[1], agent=None)
+    plan = _plan(on=replace(there, peers=(there.peers[0], lonely)))
+    assert len(plan.obstacles) == 1
+    assert "no agent is connected beside peer 2" in plan.obstacles[0]
+    assert _plan(on=target(peers=0)).obstacles == (
+        "no Qdrant peer answers; start the cluster and an agent beside each peer",
+    )
+
+
+def test_fewer_peers_than_replicas_is_a_warning() -> None:
+    plan = _plan(collection(info=info_of(factor=3)), on=target(peers=2))
+    assert plan.collections[0].replicas == 2
+    assert not plan.obstacles
+    assert any("replication factor 3 on 2 peers" in warning for warning in plan.warnings)
+
+
+def test_a_bounded_group_is_a_warning_and_its_counts_unknown() -> None:
+    shards = (shard("docs", 0), shard("docs", 1, count=None, quiet=False))
+    plan = _plan(shards=shards)
+    assert plan.collections[0].points is None
+    assert any("bounded" in warning for warning in plan.warnings)
+
+
+def test_little_space_is_a_warning_since_the_disk_may_be_another() -> None:
+    there = target(peers=1)
+    full = replace(there, peers=(replace(there.peers[0], free_bytes=10),))
+    assert any("make room" in warning for warning in _plan(on=full).warnings)
+    roomy = replace(there, peers=(replace(there.peers[0], free_bytes=10**12),))
+    assert not any("make room" in warning for warning in _plan(on=roomy).warnings)
+
+
+@given(st.integers(1, 8), st.integers(1, 4), st.integers(1, 5), st.data())
+def test_no_even_placement_exceeds_a_peers_bound(
+    shards: int, factor: int, peers: int, data: st.DataObject
+) -> None:
+    """Whichever peers Qdrant takes, as long as it is even, the bound holds."""
+    sizes = [data.draw(st.integers(1, 100)) * MB for _ in range(shards)]
+    entry = collection(shards=shards, info=info_of(shards, factor))
+    entries = tuple(shard("docs", number, size=size) for number, size in enumerate(sizes))
+    plan = _plan(entry, shards=entries, on=target(peers=peers))
+    held: dict[PeerId, list[int]] = {peer.peer_id: [] for peer in plan.peers}
+    for number in range(shards):
+        ties = {peer: data.draw(st.integers(0, 9)) for peer in held}
+        order = sorted(held, key=lambda peer: (len(held[peer]), ties[peer]))
+        for peer in order[: min(factor, peers)]:
+            held[peer].append(sizes[number])
+    for peer in plan.peers:
+        assert len(held[peer.peer_id]) <= peer.shards_max
+        assert sum(held[peer.peer_id]) <= peer.size_bytes_max
+
+
+# Making a collection again
+
+
+def test_bodies_carry_everything_and_strict_mode_comes_last() -> None:
+    """Each part of the configuration goes where Qdrant takes it; unknown fields survive."""
+    info = info_of(
+        shards=6,
+        factor=2,
+        params={
+            "sparse_vectors": {"s": {}},
+            "read_fan_out_factor": 2,
+            "read_fan_out_delay_ms": 100,
+        },
+        hnsw_config={"m": 8, "new_field": 1},
+        quantization_config={"scalar": {"type": "int8"}},
+        strict_mode_config={"enabled": True, "write_rate_limit": 5},
+        metadata={"owner": "x"},
+    )
+    body = creation(info)
+    assert body["shard_number"] == 6
+    assert body["replication_factor"] == 2
+    assert body["vectors"] == {"size": 4, "distance": "Cosine"}
+    assert body["sparse_vectors"] == {"s": {}}
+    assert body["hnsw_config"] == {"m": 8, "new_field": 1}
+    assert body["optimizers_config"] == {"deleted_threshold": 0.2}
+    assert body["wal_config"] == {"wal_capacity_mb": 1}
+    assert body["quantization_config"] == {"scalar": {"type": "int8"}}
+    assert body["metadata"] == {"owner": "x"}
+    assert not {"strict_mode_config", "read_fan_out_factor", "optimizer_config"} & set(body)
+    assert later_params(info) == {"read_fan_out_factor": 2, "read_fan_out_delay_ms": 100}
+    assert strict_mode(info) == {"enabled": True, "write_rate_limit": 5}
+    assert "quantization_config" not in creation(info_of())
+    assert strict_mode(info_of()) == {}
+
+
+def test_indexes_take_the_params_if_there_are_any() -> None:
+    info = info_of() | {
+        "payload_schema": {
+            "b": {"data_type": "keyword", "points": 3},
+            "a": {"data_type": "text", "params": {"type": "text", "lowercase": True}, "points": 1},
+        }
+    }
+    assert list(indexes(info).items()) == [
+        ("a", {"type": "text", "lowercase": True}),
+        ("b", "keyword"),
+    ]
+
+
+def test_vectors_are_named_dense_first() -> None:
+    assert vector_names(info_of()) == ("",)
+    many = info_of(params={"vectors": {"b": {"size": 1}, "a": {"size": 2}}})
+    assert vector_names(many) == ("a", "b")
+    sparse = info_of(params={"vectors": {}, "sparse_vectors": {"s": {}}})
+    assert vector_names(sparse) == ("s",)
+
+
+def test_a_collection_is_ours_only_if_its_configuration_is() -> None:
+    assert is_as_created(info_of(), info_of() | {"status": "yellow"})
+    assert not is_as_created(info_of(), info_of(shards=3))
+
+
+# The report
+
+
+def _found(number: int, peer: int, count: int, expected: int | None = 10) -> RestoredShard:
+    return RestoredShard(
+        collection="docs", shard_id=number, peer_id=PeerId(peer), count=count, expected=expected
+    )
+
+
+def _report(*found: RestoredShard) -> Any:
+    manifest = group()
+    plan = make_plan(manifest, ALL, target())
+    draft = draft_of(manifest, plan, Epoch(5), OperationId("op"))
+    return review(draft, found, {"docs": True})
+
+
+def test_the_report_tells_whether_counts_are_equal() -> None:
+    """True only if the group holds the counts and they are the same; None where it does not."""
+    report = _report(_found(0, 1, 10), _found(1, 2, 10))
+    (told,) = report.collections
+    assert (told.name, told.published_as, told.shards) == ("docs", "docs", 2)
+    assert told.counts_equal is True
+    assert told.replicas_active
+    report = _report(_found(0, 1, 10), _found(1, 2, 7, expected=None))
+    assert report.collections[0].counts_equal is None
+
+
+def test_unequal_replicas_are_refused_even_without_counts_in_the_group() -> None:
+    with pytest.raises(Refused, match="different numbers"):
+        _report(_found(0, 1, 3, None), _found(0, 2, 4, None), _found(1, 1, 1, None))
+
+
+def test_a_shard_that_nobody_verified_is_refused() -> None:
+    with pytest.raises(NotFound, match="nobody verified shard 1"):
+        _report(_found(0, 1, 10))
+
+
+def test_the_digest_of_a_plan_changes_with_what_it_would_do() -> None:
+    roomy = target()
+    same = replace(roomy, peers=tuple(replace(p, free_bytes=10**12) for p in roomy.peers))
+    assert _plan(on=roomy).digest == _plan(on=same).digest
+    assert _plan(on=roomy).digest != _plan(on=target(collections=("docs",))).digest
