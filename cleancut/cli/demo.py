@@ -1,14 +1,16 @@
-"""`cleancut demo`: the whole thing on this machine, in a process of its own."""
+"""`cleancut demo`: the whole thing on this machine."""
 
 from __future__ import annotations
 
-import signal
-import subprocess
+import os
 import sys
 
 import click
 
 from cleancut.cli.settings import Verb, settings_of
+
+MODULE = "devcluster.demo"
+"""Run as a program, by name: nothing of the core imports it."""
 
 
 @click.command(cls=Verb, context_settings={"ignore_unknown_options": True})
@@ -20,17 +22,15 @@ from cleancut.cli.settings import Verb, settings_of
 @click.pass_context
 def demo(
     context: click.Context, /, qdrant: str | None, keep: bool, arguments: tuple[str, ...]
-) -> int:
-    """Start a small cluster, back it up, lose it and restore it."""
-    command = [sys.executable, "-m", "devcluster.demo", *arguments]
+) -> None:
+    """Start a small cluster, back it up, lose it and restore it.
+
+    More ARGUMENTS, such as --peers and --points, go to the demo: see `cleancut demo -- --help`.
+    """
+    command = [sys.executable, "-m", MODULE, *arguments]
     command += ["--qdrant", qdrant] if qdrant else []
     command += ["--keep"] if keep else []
     command += ["-o", "json"] if settings_of(context).output == "json" else []
-    process = subprocess.Popen(command)
-    # The terminal sends Ctrl-C to both; the demo stops its cluster and we report how it ended.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        code = process.wait()
-    finally:
-        signal.signal(signal.SIGINT, before)
-    return code if code >= 0 else 128 - code
+    sys.stdout.flush()
+    # It takes this process's place, so that signals and the exit code are its own.
+    os.execv(command[0], command)

@@ -107,7 +107,7 @@ def guesses(path: str) -> list[str]:
         if isinstance(node, ast.Call)
         and ast.unparse(node.func) in {"time.sleep", "asyncio.sleep"}
         and id(node) not in exempt
-        and not (pause := _seconds(node.args[0], tree)) == 0
+        and (pause := _seconds(node.args[0], tree)) != 0
         and not (id(node) in polls and 0 < pause <= POLL_S)
     ]
 

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import pty
-import sys
-
 import pytest
 import yaml
 
@@ -15,7 +10,7 @@ from cleancut.client.model import OperationError
 from cleancut.io.rpc_server import Listen
 from cleancut.records import State
 from coordinator.rpc import serve_api
-from tests.unit.cli_runner import cleancut, environment, interrupted, run
+from tests.unit.cli_runner import cleancut, interrupted, run
 from tests.unit.memory_operations import Ending, MemoryOperations
 
 pytestmark = pytest.mark.slow  # a process for each command line
@@ -210,33 +205,6 @@ def test_what_restores_or_hands_over_needs_yes_where_nobody_can_be_asked() -> No
             assert not operations.owned
             adopted = await cleancut("adopt", "--yes", "-o", "json", **env)
             assert adopted.json()["identity"]["equal"] is True
-
-    run(scenario())
-
-
-@pytest.mark.parametrize(("answer", "started"), [("n\n", 0), ("y\n", 1)])
-def test_on_a_terminal_a_restore_shows_its_plan_and_asks(answer: str, started: int) -> None:
-    async def scenario() -> None:
-        operations = MemoryOperations()
-        async with serve_api(operations, LOOPBACK) as address:
-            await cleancut("--coordinator", address, "backup", "create", "--no-wait")
-            ours, theirs = pty.openpty()
-            os.write(ours, answer.encode())
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", "from cleancut.cli.main import main; main()"),
-                *("--coordinator", address, "restore", "start", "1", "--no-wait"),
-                stdin=theirs,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=environment(),
-            )
-            _, err = await process.communicate()
-            os.close(ours)
-            os.close(theirs)
-        assert b"PUBLISHED AS" in err
-        assert b"restore backup 1" in err
-        assert len(operations.restores) == started
-        assert process.returncode == (Exit.OK if started else Exit.INTERRUPTED)
 
     run(scenario())
 
