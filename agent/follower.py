@@ -8,7 +8,6 @@ import secrets
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from cleancut.pull import Pull
 from msgspec.structs import replace
 
 from agent.context import Context
@@ -19,6 +18,7 @@ from cleancut.errors import CleancutError, LeaseLost, TimedOut, Unavailable
 from cleancut.ids import Epoch
 from cleancut.io.log import Logger
 from cleancut.io.ports import Compacted, Created, Guard, KeyValue, Modified, Put
+from cleancut.pull import Pull
 from cleancut.records import Ctl, Failure, Kind, Member, Phase, Progress, decode, encode
 from cleancut.steps import Cast, Command, Done, Effect, Event, Failed, Run, Seen, Stop, Tick
 
@@ -145,8 +145,8 @@ class Follower:
             try:
                 async for item in self._changes(key, listing.revision + 1):
                     await self._saw(item)
-            except Compacted:
-                continue
+            except (Compacted, Unavailable):
+                continue  # listed again; the lease tells if etcd stays away
 
     async def _changes(self, key: str, revision: int) -> AsyncIterator[KeyValue]:
         async for changes in self._context.etcd.watch(key, revision):

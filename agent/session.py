@@ -47,6 +47,11 @@ async def open_session(context: Context, ttl_s: float = TTL_S) -> AsyncIterator[
             put = Put(key, encode(said), lease=lease.id)
             result = await context.etcd.txn([Created(key, 0)], [put])
             if result.applied:
+                token = Token(result.revision)
+                break
+            found = await context.etcd.get(key)
+            if found is not None and found.lease == lease.id:
+                token = Token(found.create_revision)  # an earlier try arrived after all
                 break
             if not lease.alive():
                 raise LeaseLost("the agent's lease ended before it was registered")
@@ -56,7 +61,7 @@ async def open_session(context: Context, ttl_s: float = TTL_S) -> AsyncIterator[
                     "give each agent its own --name",
                 )
             await asyncio.sleep(_RETRY_S)
-        yield OpenSession(Token(result.revision), lease, said)
+        yield OpenSession(token, lease, said)
 
 
 async def describe(context: Context) -> Session:

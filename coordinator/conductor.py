@@ -14,7 +14,7 @@ from typing import Protocol
 
 from cleancut.attempt import Attempt
 from cleancut.barrier import Barrier
-from cleancut.errors import CleancutError, Fenced, LeaseLost
+from cleancut.errors import CleancutError, Fenced, LeaseLost, Unavailable
 from cleancut.ids import AgentName, Epoch, OperationId, Token
 from cleancut.io.log import Logger
 from cleancut.io.ports import Change, Compacted, Lease
@@ -237,8 +237,8 @@ class Term:
                 async for changes in self._context.etcd.watch(prefix, listing.revision + 1):
                     for change in changes:
                         await self._feed(event_of(change))
-            except Compacted:
-                continue
+            except (Compacted, Unavailable):
+                continue  # listed again; the lease tells if etcd stays away
 
     async def _feed(self, event: Event | None) -> None:
         if event is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from cleancut.errors import LeaseLost
+from cleancut.errors import LeaseLost, Unavailable
 from cleancut.ids import Token
 from cleancut.io.ports import Compacted, Created, Lease, Put
 from cleancut.records import Leader, decode, encode
@@ -26,7 +26,11 @@ async def campaign(context: Context, lease: Lease, address: str) -> Token:
         result = await context.etcd.txn([Created(key, 0)], [Put(key, encode(me), lease=lease.id)])
         if result.applied:
             return Token(result.revision)
-        await _wait_vacant(context)
+        found = await context.etcd.get(key)
+        if found is not None and found.lease == lease.id:
+            return Token(found.create_revision)  # an earlier try arrived after all
+        if found is not None:
+            await _wait_vacant(context)
 
 
 async def _wait_vacant(context: Context) -> None:
@@ -38,8 +42,8 @@ async def _wait_vacant(context: Context) -> None:
         async for changes in context.etcd.watch(key, listing.revision + 1):
             if any(change.deleted for change in changes):
                 return
-    except Compacted:
-        return
+    except (Compacted, Unavailable):
+        return  # the next try tells
 
 
 async def read_leader(context: Context) -> Leader | None:
