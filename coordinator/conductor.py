@@ -44,6 +44,7 @@ from coordinator.metrics import Metrics
 
 _TICK_S = 0.5
 _RETRY_S = 1.0
+_LOOK_S = 5.0
 _RETRIES_S = (2.0, 20.0, 30.0)
 """Before the next attempts: a killed agent's lease has to run out before it can come back."""
 _QUEUE = 10_000
@@ -79,9 +80,11 @@ class Term:
         self._running: dict[asyncio.Task[None], Epoch] = {}
         self._cancels: set[OperationId] = set()
         self._not_before_s = 0.0
+        self._look_at_s = 0.0
 
     def poke(self) -> None:
         """Looks for a new operation now, not at the next tick."""
+        self._look_at_s = 0.0
         if not self._events.full():
             self._events.put_nowait(Tick())
 
@@ -195,9 +198,12 @@ class Term:
                 await self._step(Cancelled(), group)
             else:
                 await self._ledger.cancel_pending(asked)
-        if self.machine.idle and self._context.clock.monotonic_s() >= self._not_before_s:
+        now_s = self._context.clock.monotonic_s()
+        if self.machine.idle and now_s >= max(self._not_before_s, self._look_at_s):
             operation = await self._ledger.next_pending()
-            if operation is not None:
+            if operation is None:
+                self._look_at_s = now_s + _LOOK_S
+            else:
                 await self._begin(operation, group)
 
     async def _begin(self, operation: Operation, group: asyncio.TaskGroup) -> None:
