@@ -41,14 +41,14 @@ class Run:
             qdrant=self.options.qdrant,
             base_dir=self.options.base_dir,
         ) as setup:
-            demo = Demo(setup, self.options, self.talk)
+            demo = Demo(setup, self.options, self.talk, began_s)
             await demo.run()
             demo.figures.took_s = round(time.monotonic() - began_s, 1)
             demo.figures.judge()
             self.figures = demo.figures
             self.report(demo.figures)
             if self.options.keep:
-                demo.say(how_to_talk(setup))
+                self.talk.print(how_to_talk(setup), highlight=False, soft_wrap=True)
                 await asyncio.Event().wait()
 
     def report(self, figures: Figures) -> None:

@@ -38,8 +38,9 @@ class Options:
 class Demo:
     """One run; `figures` fill as it goes."""
 
-    def __init__(self, setup: Setup, options: Options, console: Console) -> None:
+    def __init__(self, setup: Setup, options: Options, console: Console, began_s: float) -> None:
         self.setup, self.options, self.console = setup, options, console
+        self.began_s = began_s
         self.figures = Figures(
             qdrant=setup.qdrant,
             points=options.shape.points,
@@ -49,7 +50,9 @@ class Demo:
         )
 
     def say(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False)
+        """A line for people, with the seconds since the start."""
+        text = f"{time.monotonic() - self.began_s:5.1f} s  {text}"
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     async def run(self) -> None:
         """All steps, in order. Raises: what any of them tells."""

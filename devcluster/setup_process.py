@@ -112,7 +112,9 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-async def wait_for(look: Callable[[], Awaitable[T | None]], what: str, limit_s: float) -> T:
+async def wait_for(
+    look: Callable[[], Awaitable[T | None]], what: str, limit_s: float, poll_s: float = _POLL_S
+) -> T:
     """What `look` gives once it is not None; its errors count as None. Raises: TimedOut."""
     last = ""
     try:
