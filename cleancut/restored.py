@@ -14,6 +14,8 @@ from cleancut.manifest import CollectionEntry, Manifest, ShardEntry
 from cleancut.plan import RestorePlan
 from cleancut.records import Record
 
+Outcome = Literal["asked", "made", "refused"]
+
 
 class RestoreDraft(Record, frozen=True):
     """An attempt that may begin: staged, so that any leader can go on, or undo it, from the store
@@ -38,7 +40,7 @@ class Creation(Record, frozen=True):
 
     epoch: Epoch
     collection: str
-    outcome: Literal["asked", "made", "refused"]
+    outcome: Outcome
     uuid: str = ""
 
 

@@ -1,0 +1,85 @@
+"""What the agent's restore machine asks for, done on the own peer and the store."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from functools import partial
+
+from agent.context import Context
+from agent.observe import read_view, readings_of
+from agent.recovery import Recovery
+from agent.tar_server import TarServer
+from agent.verify import verify_shard
+from cleancut.cut import Observe, Observed, Read, Readings
+from cleancut.errors import NotFound
+from cleancut.ids import Epoch
+from cleancut.io.tasks import run_all
+from cleancut.pull import HasRecovered, Recover, Verified, Verify
+from cleancut.records import Phase, Vote, decode, digest_of, encode
+from cleancut.restored import PullDocument
+from cleancut.steps import Effect
+
+PROBE_NAME = "_coordinator"
+_VERIFIED_AT_ONCE = 4
+
+
+class PullEffects:
+    """Runs one effect at a time. Nothing outlives its effect: cancelling one closes its URLs."""
+
+    def __init__(self, context: Context, tars: TarServer) -> None:
+        self._context, self._tars = context, tars
+        self._recovery = Recovery(context, tars)
+
+    async def run(self, effect: Effect) -> object:
+        """The effect's result. Raises: a CleancutError that says why there is none."""
+        match effect:
+            case Observe():
+                return await self._observe(effect)
+            case HasRecovered():
+                return await self._has_recovered(effect.epoch)
+            case Recover():
+                await self._recovery.recover_all(effect.tasks, empty=effect.empty)
+                return None
+            case Verify():
+                return await self._verify(effect)
+            case Read():
+                return readings_of(await self._context.qdrant.telemetry(), effect.tasks)
+            case _:
+                raise AssertionError(f"not a restore's effect: {effect}")
+
+    async def stop(self, epoch: Epoch) -> None:
+        """Nothing is left to end once the effects of `epoch` are cancelled."""
+
+    def done_bytes(self) -> int:
+        """Bytes of tar that Qdrant has pulled from this process."""
+        return self._tars.sent_bytes
+
+    async def _observe(self, effect: Observe) -> Observed:
+        context = self._context
+        view = await read_view(context.qdrant)
+        path = context.paths.probe(effect.epoch, PROBE_NAME)
+        try:
+            probe = (await context.store.get(path)).decode("ascii", "replace")
+        except NotFound:
+            probe = ""
+        free_bytes = shutil.disk_usage(context.spill_dir).free
+        return Observed(digest_of(view), "", probe, free_bytes, None)
+
+    async def _has_recovered(self, epoch: Epoch) -> bool:
+        context = self._context
+        key = context.keys.vote(epoch, Phase.RECOVER.value, context.name)
+        found = await context.etcd.get(key)
+        return found is not None and decode(Vote, found.value, key).yes
+
+    async def _verify(self, effect: Verify) -> Verified:
+        context = self._context
+        readings: Readings = readings_of(await context.qdrant.telemetry(), effect.tasks)
+        calls = [partial(verify_shard, context.qdrant, task) for task in effect.tasks]
+        found = await run_all(calls, _VERIFIED_AT_ONCE)
+        document = PullDocument(epoch=effect.epoch, agent=context.name, shards=tuple(found))
+        data = encode(document)
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = context.paths.votes_document(effect.epoch, context.name, sha256)
+        await context.store.put(path, data)
+        return Verified(readings, sha256)

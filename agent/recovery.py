@@ -1,0 +1,115 @@
+"""Has the own peer pull shards, and knows when a try whose outcome is unknown may be repeated."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from functools import partial
+
+from agent.context import Context
+from agent.tar_server import Offer, TarServer
+from cleancut.errors import CleancutError, NotFound, Refused, TimedOut, Unavailable
+from cleancut.io.tasks import run_all
+from cleancut.records import ShardTask
+from cleancut.restoring import recover_bound_s
+
+AT_ONCE = 4
+TRIES = 4
+_APPLY_S = 30.0
+_SETTLE_S = 5.0
+_PEER_BACK_S = 120.0
+_POLL_S = 0.5
+
+
+class Recovery:
+    """Recovers shards of the own peer from tars that this process serves."""
+
+    def __init__(self, context: Context, tars: TarServer) -> None:
+        self._context, self._tars = context, tars
+
+    async def recover_all(self, tasks: Sequence[ShardTask], *, empty: bool) -> None:
+        """Every shard holds its tar. Raises: what made one of them impossible."""
+        if empty:
+            await run_all([partial(self._check_empty, task) for task in tasks], AT_ONCE)
+        await run_all([partial(self._recover, task) for task in tasks], AT_ONCE)
+
+    async def _check_empty(self, task: ShardTask) -> None:
+        """Raises: Refused, if the new shard holds points; TimedOut, if it is not there in time."""
+        clock = self._context.clock
+        deadline_s = clock.monotonic_s() + _APPLY_S
+        while True:
+            try:
+                count = await self._context.qdrant.count(task.collection, task.shard_id)
+                break
+            except (NotFound, Unavailable):  # the own peer may lag behind the one that created it
+                if clock.monotonic_s() >= deadline_s:
+                    raise
+                await clock.sleep(_POLL_S)
+        if count:
+            raise Refused(
+                f"{_name(task)} holds {count} points before it is restored: somebody writes to it",
+                "keep clients away from the collection until the restore is done",
+            )
+
+    async def _recover(self, task: ShardTask) -> None:
+        """Raises: the last error, once it cannot be cured or has come `TRIES` times."""
+        for left in reversed(range(TRIES)):
+            startup = await self._startup()
+            try:
+                return await self._pull(task, startup)
+            except CleancutError as error:
+                if not error.retryable or left == 0:
+                    raise
+            await self._context.clock.sleep(_POLL_S)
+
+    async def _pull(self, task: ShardTask, startup: str) -> None:
+        bound_s = recover_bound_s(task.size_bytes)
+        async with self._tars.offer(task) as offer:
+            try:
+                await self._context.qdrant.recover_shard(
+                    task.collection,
+                    task.shard_id,
+                    location=self._context.loopback + offer.path,
+                    sha256=task.tar_sha256,
+                    timeout_s=bound_s,
+                )
+            except TimedOut:
+                await self._wait_ended(offer, startup, bound_s)
+                raise
+            except CleancutError as error:
+                if offer.failure is not None:  # Qdrant only saw a short body
+                    raise offer.failure from error
+                raise
+
+    async def _wait_ended(self, offer: Offer, startup: str, bound_s: float) -> None:
+        """Returns when a recovery of unknown outcome cannot be running any more: the peer was
+        started anew, or it has long had the whole tar, or lost it.
+
+        Raises: TimedOut, if it is still pulling after the bound.
+        """
+        if await self._restarted(startup):
+            return
+        await offer.wait_idle(bound_s)
+        await self._context.clock.sleep(_SETTLE_S)
+
+    async def _restarted(self, startup: str) -> bool:
+        with contextlib.suppress(Unavailable, TimedOut):
+            return (await self._context.qdrant.telemetry()).startup != startup
+        return await self._startup() != startup
+
+    async def _startup(self) -> str:
+        """The peer's incarnation; waits for a peer that is being started. Raises: Unavailable,
+        TimedOut, if it does not come back."""
+        clock = self._context.clock
+        deadline_s = clock.monotonic_s() + _PEER_BACK_S
+        while True:
+            try:
+                return (await self._context.qdrant.telemetry()).startup
+            except (Unavailable, TimedOut):
+                if clock.monotonic_s() >= deadline_s:
+                    raise
+                await clock.sleep(_POLL_S)
+
+
+def _name(task: ShardTask) -> str:
+    return f"shard {task.shard_id} of {task.collection!r}"

@@ -1,0 +1,88 @@
+"""What a restored shard must show at its own peer: replica states and readiness prove nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+from cleancut.errors import Corrupt, TimedOut
+from cleancut.io.qdrant import Qdrant
+from cleancut.io.qdrant_types import ACTIVE
+from cleancut.records import ShardTask
+from cleancut.recreate import vector_names
+from cleancut.restored import RestoredShard
+
+COUNT_S = 600.0
+_ACTIVE_S = 30.0
+_POLL_S = 0.25
+
+
+async def verify_shard(qdrant: Qdrant, task: ShardTask) -> RestoredShard:
+    """What the replica at this peer holds.
+
+    Raises: Corrupt, if its points are not as many as the group says, or belong elsewhere, or its
+        data cannot be used; Unavailable, if it cannot be read; TimedOut, if it is not Active.
+    """
+    await _wait_active(qdrant, task)
+    count = await qdrant.count(task.collection, task.shard_id, timeout_s=COUNT_S)
+    routed = await qdrant.count(task.collection, task.shard_id, ring_filter=True, timeout_s=COUNT_S)
+    _check_counts(task, count, routed)
+    info = await qdrant.collection(task.collection)
+    searched = [
+        name
+        for name in vector_names(info)
+        if await qdrant.search_shard(task.collection, task.shard_id, vector_name=name)
+    ]
+    return RestoredShard(
+        collection=task.collection,
+        shard_id=task.shard_id,
+        peer_id=task.peer_id,
+        count=count,
+        expected=task.count,
+        routed=routed,
+        searched=tuple(searched),
+        status=await _status(qdrant, task),
+    )
+
+
+def _check_counts(task: ShardTask, count: int, routed: int) -> None:
+    name = f"shard {task.shard_id} of {task.collection!r}"
+    if task.count is not None and count != task.count:
+        raise Corrupt(
+            f"{name} holds {count} points after the restore, and {task.count} in the group",
+            "keep clients away from the collection, then restore again",
+        )
+    if routed != count:
+        raise Corrupt(
+            f"{count - routed} of the {count} points in {name} belong into another shard",
+            "the group was taken of a collection with other shards; verify it",
+        )
+
+
+async def _status(qdrant: Qdrant, task: ShardTask) -> str:
+    collection = (await qdrant.telemetry()).collections.get(task.collection)
+    shard = collection.shards.get(task.shard_id) if collection else None
+    status = (shard.status if shard else None) or "unknown"
+    if status == "red":
+        raise Corrupt(
+            f"shard {task.shard_id} of {task.collection!r} is red: its data cannot be optimized",
+            "see the peer's log",
+        )
+    return status
+
+
+async def _wait_active(qdrant: Qdrant, task: ShardTask) -> None:
+    """Qdrant answers a recovery before it has told the cluster that the replica is Active."""
+    state = "absent"
+    try:
+        async with asyncio.timeout(_ACTIVE_S):
+            while state != ACTIVE:
+                placement = await qdrant.placement(task.collection)
+                states = {replica.shard_id: replica.state for replica in placement.local()}
+                state = states.get(task.shard_id, "absent")
+                if state != ACTIVE:
+                    await asyncio.sleep(_POLL_S)
+    except TimeoutError as error:
+        raise TimedOut(
+            f"shard {task.shard_id} of {task.collection!r} is {state}, not {ACTIVE}",
+            "look at the cluster's state and the peer's log",
+        ) from error

@@ -1,0 +1,183 @@
+"""What the restore's machine asks for, done on the cluster and the store."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from functools import partial
+
+from cleancut.errors import Corrupt, TimedOut
+from cleancut.ids import AgentName, Epoch, PeerId
+from cleancut.io.catalog import get_checked, load_group
+from cleancut.io.documents import missing_packs
+from cleancut.io.qdrant import Qdrant
+from cleancut.io.qdrant_types import ACTIVE, Placement
+from cleancut.io.tasks import run_all
+from cleancut.phases import Drain, Drained, Probe
+from cleancut.plan import RestorePlan, Target, TargetPeer, check_plan, make_plan
+from cleancut.records import Ctl, RestoreRequest, Session, decode, encode
+from cleancut.restored import PullDocument, RestoreDraft, RestoredShard, draft_of, review
+from cleancut.restoring import Check, Create, Reveal, Review, Undo
+from cleancut.steps import Effect
+from coordinator.context import Context
+from coordinator.ledger import format_now
+from coordinator.peers import ask_any
+from coordinator.recreation import Recreation, first_peer
+from coordinator.revelation import reveal
+
+PROBE_NAME = "_coordinator"
+DRAIN_S = 60.0
+_AT_ONCE = 16
+_EFFECT_S = 300.0
+
+
+class RestoreEffects:
+    """One term's effects of restores."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def run(self, effect: Effect) -> object:
+        """The effect's result. Raises: a CleancutError that says why there is none."""
+        match effect:
+            case Probe():
+                path = self._context.paths.probe(effect.epoch, PROBE_NAME)
+                await self._context.store.put(path, effect.nonce.encode())
+                return None
+            case Check():
+                return await self._check(effect)
+            case Drain():
+                return await self._drain(effect)
+            case Review():
+                return await self._review(effect)
+            case Create() | Reveal() | Undo():
+                return await self._change(effect)
+            case _:
+                raise AssertionError(f"not a restore's effect: {effect}")
+
+    async def plan(self, request: RestoreRequest) -> RestorePlan:
+        """What this restore would do now; whether every block exists is only checked at its start.
+
+        Raises: NotFound, Corrupt for the group; Unavailable.
+        """
+        return await self._plan(request, {})
+
+    async def _plan(self, request: RestoreRequest, free: dict[AgentName, int]) -> RestorePlan:
+        manifest = await load_group(self._context.store, self._context.paths, request.backup)
+        return make_plan(manifest, request, await self._target(free))
+
+    async def _target(self, free: dict[AgentName, int]) -> Target:
+        """The cluster as any one peer tells it, with the live agents beside its peers."""
+        peers = self._context.peers
+        cluster = await ask_any(peers, lambda peer: peer.cluster())
+        collections = await ask_any(peers, lambda peer: peer.collections())
+        aliases = await ask_any(peers, lambda peer: peer.aliases())
+        beside = {session.peer_id: session for session in (await self._sessions()).values()}
+        return Target(
+            peers=tuple(
+                _target_peer(PeerId(peer), beside.get(PeerId(peer)), free)
+                for peer in sorted(cluster.peers) or [0]
+            ),
+            collections=tuple(collections),
+            aliases=tuple(sorted(aliases.items())),
+        )
+
+    async def _sessions(self) -> dict[AgentName, Session]:
+        listing = await self._context.etcd.list(self._context.keys.sessions)
+        sessions = [decode(Session, item.value, item.key) for item in listing.items]
+        return {session.name: session for session in sessions}
+
+    # PREPARE
+
+    async def _check(self, effect: Check) -> str:
+        context = self._context
+        manifest = await load_group(context.store, context.paths, effect.request.backup)
+        free = {name: size for name, size in effect.members if size >= 0}
+        plan = check_plan(make_plan(manifest, effect.request, await self._target(free)))
+        ctl = await self._ctl()
+        draft = draft_of(manifest, plan, effect.epoch, ctl.operation)
+        recipes = sorted({shard.recipe for shard in draft.shards})
+        lacks = await missing_packs(context.store, context.paths, recipes)
+        if lacks:
+            raise Corrupt(
+                f"the group is not whole: {lacks[0].path} {lacks[0].why}"
+                f" (needed by {lacks[0].needed_by}; {len(lacks)} such objects)",
+                "run `cleancut backup verify`; another group may be whole",
+            )
+        return await self._stage(effect.epoch, encode(draft))
+
+    async def _ctl(self) -> Ctl:
+        found = await self._context.etcd.get(self._context.keys.ctl)
+        return decode(Ctl, found.value, found.key) if found else Ctl()
+
+    async def _stage(self, epoch: Epoch, data: bytes) -> str:
+        sha256 = hashlib.sha256(data).hexdigest()
+        await self._context.store.put(self._context.paths.staged(epoch, sha256), data)
+        return sha256
+
+    async def _draft(self, epoch: Epoch, sha256: str) -> RestoreDraft:
+        path = self._context.paths.staged(epoch, sha256)
+        data = await get_checked(self._context.store, path, sha256)
+        return decode(RestoreDraft, data, path)
+
+    # CREATE, PUBLISH, ROLLBACK
+
+    async def _change(self, effect: Create | Reveal | Undo) -> object:
+        draft = await self._draft(effect.epoch, effect.draft)
+        try:
+            async with asyncio.timeout(_EFFECT_S):
+                recreation = Recreation(self._context, draft)
+                if isinstance(effect, Reveal):
+                    await reveal(self._context, draft)
+                    return None
+                if isinstance(effect, Undo):
+                    await recreation.undo()
+                    return None
+                sessions = await self._sessions()
+                agents = {sessions[n].peer_id: n for n in effect.members if n in sessions}
+                return await recreation.create(agents)
+        except TimeoutError as error:
+            name = type(effect).__name__
+            raise TimedOut(f"{name} took over {_EFFECT_S:.0f} s", "look at Qdrant") from error
+
+    # VERIFY
+
+    async def _drain(self, effect: Drain) -> Drained:
+        draft = await self._draft(effect.epoch, effect.draft)
+        peer = await first_peer(self._context)
+        drains = [
+            partial(peer.drain, entry.name, (), timeout_s=DRAIN_S) for entry in draft.collections
+        ]
+        await run_all(drains, _AT_ONCE)
+        return Drained((), format_now(self._context.clock))
+
+    async def _review(self, effect: Review) -> str:
+        draft = await self._draft(effect.epoch, effect.draft)
+        found: list[RestoredShard] = []
+        for agent, sha256 in effect.documents:
+            path = self._context.paths.votes_document(effect.epoch, agent, sha256)
+            data = await get_checked(self._context.store, path, sha256)
+            found += decode(PullDocument, data, path).shards
+        active = {}
+        for entry in draft.collections:
+            placement = await ask_any(self._context.peers, partial(_placement, name=entry.name))
+            active[entry.name] = all(r.state == ACTIVE for r in placement.shards)
+        report = review(draft, tuple(found), active)
+        return await self._stage(effect.epoch, encode(report))
+
+
+async def _placement(peer: Qdrant, name: str) -> Placement:
+    return await peer.placement(name)
+
+
+def _target_peer(
+    peer_id: PeerId, session: Session | None, free: dict[AgentName, int]
+) -> TargetPeer:
+    if session is None:
+        return TargetPeer(peer_id=peer_id)
+    return TargetPeer(
+        peer_id=peer_id,
+        agent=session.name,
+        qdrant_version=session.qdrant_version,
+        free_bytes=free.get(session.name),
+    )

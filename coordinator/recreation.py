@@ -1,0 +1,246 @@
+"""Makes the collections of a restore, and drops again what this very attempt made.
+
+A collection is known by its uuid, which Qdrant makes up at the create. So that no crash leaves an
+orphan, the store is told before the request (`asked`) and after it (`made`, with the uuid). What
+was asked for and never recorded as made counts as ours only if it is empty and configured exactly
+as asked.
+Source: lib/storage/src/dispatcher.rs (the uuid), Qdrant 1.18.3
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TypeVar
+
+from cleancut.errors import (
+    CleancutError,
+    Corrupt,
+    Fenced,
+    NotFound,
+    Refused,
+    TimedOut,
+    Unavailable,
+)
+from cleancut.ids import AgentName, PeerId, ShardId
+from cleancut.io.qdrant import Qdrant
+from cleancut.io.qdrant_types import ACTIVE, Replica
+from cleancut.manifest import CollectionEntry
+from cleancut.records import Ctl, Phase, ShardTask, decode, encode
+from cleancut.recreate import creation, indexes, is_as_created
+from cleancut.restored import Creation, Outcome, RestoreDraft
+from coordinator.context import Context
+from coordinator.peers import ask_any
+
+T = TypeVar("T")
+_APPEAR_S = 10.0
+_ACTIVE_S = 60.0
+_POLL_S = 0.25
+
+
+async def first_peer(context: Context) -> Qdrant:
+    """The first peer that answers: changes are sent to one, since they may not be repeated blindly
+    at another. Raises: Unavailable."""
+
+    async def answering(peer: Qdrant) -> Qdrant:
+        await peer.cluster()
+        return peer
+
+    return await ask_any(context.peers, answering)
+
+
+class Recreation:
+    """The collections of one attempt, as `draft` names them."""
+
+    def __init__(self, context: Context, draft: RestoreDraft) -> None:
+        self._context, self._draft = context, draft
+
+    async def create(
+        self, agents: Mapping[PeerId | None, AgentName]
+    ) -> dict[AgentName, tuple[ShardTask, ...]]:
+        """Every collection is there, empty, with its payload indexes; gives back who is to recover
+        what. Repeatable.
+
+        Raises: Refused, if a name was taken meanwhile; Unavailable, TimedOut, Fenced.
+        """
+        peer = await first_peer(self._context)
+        known = await self._known()
+        tasks: dict[AgentName, list[ShardTask]] = {}
+        for entry in self._draft.collections:
+            await self._ensure(peer, entry, known.get(entry.name))
+            await self._index(peer, entry)
+            for replica in await self._placed(peer, entry):
+                agent = agents.get(PeerId(replica.peer_id))
+                if agent is None:
+                    raise Unavailable(
+                        f"Qdrant placed a shard of {entry.name!r} on peer {replica.peer_id},"
+                        " where no agent takes part",
+                        "start an agent beside it, or remove the peer if it is gone for good",
+                    )
+                tasks.setdefault(agent, []).append(self._task(entry, replica))
+        return {agent: tuple(given) for agent, given in tasks.items()}
+
+    async def undo(self) -> None:
+        """Nothing that this attempt made is left. Repeatable.
+
+        Raises: Refused, for a collection of which it is not known whose it is; Unavailable,
+            TimedOut, Fenced.
+        """
+        peer = await first_peer(self._context)
+        known = await self._known()
+        for entry in self._draft.collections:
+            record = known.get(entry.name)
+            if record is None or record.outcome == "refused":
+                continue
+            await self._still(Phase.ROLLBACK)
+            await self._drop(peer, entry, record)
+
+    # One collection
+
+    async def _ensure(self, peer: Qdrant, entry: CollectionEntry, record: Creation | None) -> None:
+        """The collection is there and this attempt's."""
+        there = await self._uuid(peer, entry.name)
+        if record is not None and record.outcome == "made":
+            if there != record.uuid:
+                raise _taken(entry.name)
+        elif there is None:
+            await self._still(Phase.CREATE)
+            await self._record(entry.name, "asked")
+            await self._put(peer, entry)
+        elif record is not None and record.outcome == "asked" and await self._ours(peer, entry):
+            await self._record(entry.name, "made", there)
+        else:
+            await self._record(entry.name, "refused")
+            raise _taken(entry.name)
+
+    async def _put(self, peer: Qdrant, entry: CollectionEntry) -> None:
+        try:
+            await peer.create_collection(entry.name, creation(entry.info))
+        except (TimedOut, Unavailable):
+            found = await self._wait(partial(self._uuid, peer, entry.name), _APPEAR_S)
+            if found is None or not await self._ours(peer, entry):
+                raise
+        except CleancutError:
+            await self._record(entry.name, "refused")
+            raise
+        uuid = await self._uuid(peer, entry.name)
+        if uuid is None:
+            raise Unavailable(f"collection {entry.name!r} was created and is not there")
+        await self._record(entry.name, "made", uuid)
+
+    async def _drop(self, peer: Qdrant, entry: CollectionEntry, record: Creation) -> None:
+        read = partial(self._uuid, peer, entry.name)
+        asked_only = record.outcome == "asked"
+        there = await (self._wait(read, _APPEAR_S) if asked_only else read())
+        if there is None or (record.outcome == "made" and there != record.uuid):
+            return
+        if asked_only and not await self._ours(peer, entry):
+            raise Refused(
+                f"collection {entry.name!r} appeared while it was to be created, and holds points"
+                " or another configuration",
+                "look whose it is; if nobody's, delete it",
+            )
+        await peer.delete_collection(entry.name)
+        if await self._uuid(peer, entry.name) == there:
+            raise TimedOut(f"collection {entry.name!r} is still there after its deletion")
+
+    async def _ours(self, peer: Qdrant, entry: CollectionEntry) -> bool:
+        """True if it is empty and as asked for: dropping it could lose nothing."""
+        if not is_as_created(entry.info, await peer.collection(entry.name)):
+            return False
+        placement = await peer.placement(entry.name)
+        counts = [await peer.count(entry.name, r.shard_id) for r in placement.local()]
+        return not any(counts)
+
+    async def _uuid(self, peer: Qdrant, name: str) -> str | None:
+        """None: no such collection. "" without cluster mode, where Qdrant makes none up."""
+        found = (await peer.telemetry()).collections.get(name)
+        return (found.uuid or "") if found is not None else None
+
+    async def _index(self, peer: Qdrant, entry: CollectionEntry) -> None:
+        """Payload indexes on the empty collection, so that the tars' own are taken as they are."""
+        there = (await peer.collection(entry.name)).get("payload_schema") or {}
+        for field, schema in indexes(entry.info).items():
+            if field not in there:
+                await self._still(Phase.CREATE)
+                await peer.create_index(entry.name, field, schema)
+
+    # Placement
+
+    async def _placed(self, peer: Qdrant, entry: CollectionEntry) -> tuple[Replica, ...]:
+        """Where Qdrant put the shards, once all replicas are Active."""
+
+        async def active() -> tuple[Replica, ...] | None:
+            placement = await peer.placement(entry.name)
+            ready = all(replica.state == ACTIVE for replica in placement.shards)
+            there = {replica.shard_id for replica in placement.shards}
+            return placement.shards if ready and there == set(entry.shard_ids) else None
+
+        found = await self._wait(active, _ACTIVE_S)
+        if found is None:
+            raise TimedOut(
+                f"not all shards of the new collection {entry.name!r} became Active",
+                "look at the cluster's state: a peer may be down",
+            )
+        return found
+
+    def _task(self, entry: CollectionEntry, replica: Replica) -> ShardTask:
+        shards = {shard.shard_id: shard for shard in self._draft.shards_of(entry.name)}
+        shard = shards[ShardId(replica.shard_id)]
+        return ShardTask(
+            collection=entry.name,
+            shard_id=shard.shard_id,
+            peer_id=PeerId(replica.peer_id),
+            recipe=shard.recipe,
+            tar_sha256=shard.tar_sha256,
+            size_bytes=shard.size_bytes,
+            count=shard.count if shard.quiet else None,
+        )
+
+    async def _wait(self, read: Callable[[], Awaitable[T | None]], bound_s: float) -> T | None:
+        """The first value that is not None; None when the bound is over."""
+        clock = self._context.clock
+        deadline_s = clock.monotonic_s() + bound_s
+        while True:
+            found = await read()
+            if found is not None or clock.monotonic_s() >= deadline_s:
+                return found
+            await clock.sleep(_POLL_S)
+
+    # What is recorded
+
+    async def _still(self, phase: Phase) -> None:
+        """Raises: Fenced, if the attempt is no longer where this effect belongs: a leader that was
+        stopped for a while must not change anything after its successor has gone on."""
+        found = await self._context.etcd.get(self._context.keys.ctl)
+        ctl = decode(Ctl, found.value, found.key) if found else Ctl()
+        if (ctl.epoch, ctl.phase) != (self._draft.epoch, phase):
+            raise Fenced(f"epoch {self._draft.epoch} is no longer in {phase}")
+
+    async def _record(self, name: str, outcome: Outcome, uuid: str = "") -> None:
+        context, epoch = self._context, self._draft.epoch
+        data = encode(Creation(epoch=epoch, collection=name, outcome=outcome, uuid=uuid))
+        sha256 = hashlib.sha256(data).hexdigest()
+        await context.store.put(context.paths.staged(epoch, sha256), data)
+
+    async def _known(self) -> dict[str, Creation]:
+        """What is recorded of each collection; `made` and `refused` outweigh `asked`."""
+        context = self._context
+        prefix = context.paths.staged(self._draft.epoch, "").removesuffix(".json")
+        known: dict[str, Creation] = {}
+        async for info in context.store.list(prefix):
+            try:
+                record = decode(Creation, await context.store.get(info.path), info.path)
+            except (Corrupt, NotFound):
+                continue  # another document of this attempt
+            if record.outcome != "asked" or record.collection not in known:
+                known[record.collection] = record
+        return known
+
+
+def _taken(name: str) -> Refused:
+    return Refused(
+        f"a collection {name!r} was made by somebody else meanwhile",
+        "keep clients from creating it, delete it if it is nobody's, and restore again",
+    )
