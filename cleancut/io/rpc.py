@@ -120,6 +120,7 @@ def _error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | No
 
 
 Handler = Callable[[Any, Any], Any]
+_END = object()
 
 
 class Border(grpc.aio.ServerInterceptor):  # type: ignore[misc]
@@ -130,7 +131,15 @@ class Border(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
     def __init__(self, prefix: str = "/cleancut.") -> None:
         self._prefix = prefix
+        self._waits: set[asyncio.Timeout] = set()
+        self._ending = False
         self._log = structlog.get_logger("rpc")
+
+    def end_streams(self) -> None:
+        """Ends all watches at once: their clients go on elsewhere, and would hold up an end."""
+        self._ending = True
+        for wait in self._waits:
+            wait.reschedule(asyncio.get_running_loop().time())
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: Any
@@ -168,7 +177,8 @@ class Border(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         async def call(request: Any, context: Any) -> AsyncIterator[Any]:
             try:
                 _time_left_s(context)
-                async for item in inner(request, context):
+                items = aiter(inner(request, context))
+                while (item := await self._next(items)) is not _END:
                     yield item
             except CleancutError as error:
                 await self._tell(context, error)
@@ -178,6 +188,24 @@ class Border(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                 await self._tell_bug(method, context)
 
         return call
+
+    async def _next(self, items: AsyncIterator[Any]) -> Any:
+        """The next item or _END. Raises: Unavailable if the server ends meanwhile.
+
+        The wait is what ends, by its timeout: gRPC takes a cancelled task for a client that has
+        left, and would tell it nothing.
+        """
+        try:
+            async with asyncio.timeout(0 if self._ending else None) as wait:
+                self._waits.add(wait)
+                try:
+                    return await anext(items, _END)
+                finally:
+                    self._waits.discard(wait)
+        except TimeoutError as error:
+            if not self._ending:
+                raise
+            raise Unavailable("this coordinator is ending", "watch at another one") from error
 
     async def _tell_bug(self, method: str, context: Any) -> NoReturn:
         self._log.exception("rpc_bug", method=method)

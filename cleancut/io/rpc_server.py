@@ -42,12 +42,13 @@ async def serve(
 ) -> AsyncIterator[str]:
     """Serves `services` inside the block; gives the address with the real port.
 
-    `register` adds the servicers. At the end: health says NOT_SERVING, running calls get
-    `grace_s`, then they are cancelled.
+    `register` adds the servicers. At the end: health says NOT_SERVING, watches end, and running
+    calls get `grace_s` before they are cancelled.
     Raises: Invalid (plaintext on a network), Denied (TLS files), Unavailable (port is taken).
     """
     check_plaintext(listen.address, listen.tls, allow_plaintext=listen.allow_plaintext)
-    server = grpc.aio.server(interceptors=(Border(),), options=_OPTIONS)
+    border = Border()
+    server = grpc.aio.server(interceptors=(border,), options=_OPTIONS)
     register(server)
     state = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(state, server)
@@ -61,6 +62,7 @@ async def serve(
         yield address
     finally:
         await state.enter_graceful_shutdown()
+        border.end_streams()
         await server.stop(listen.grace_s)
 
 
