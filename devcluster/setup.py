@@ -91,11 +91,11 @@ class Setup:
         value: dict[str, Any] = answer.value("cluster")
         return value
 
-    async def start_agent(self, peer: PeerProcess, store_url: str | None = None) -> Child:
-        """An agent beside `peer`, under a name that was never used before."""
+    async def start_agent(self, url: str, store_url: str | None = None) -> Child:
+        """An agent beside the peer at `url`, under a name that was never used before."""
         self._agents_started += 1
         name = f"agent-{self._agents_started}"
-        own = ("--qdrant-url", peer.url, "--spill-dir", str(self.base_dir / "spill" / name))
+        own = ("--qdrant-url", url, "--spill-dir", str(self.base_dir / "spill" / name))
         argv = [*_program("agent"), *self._common(store_url), *own, "--name", name]
         child = await start_child(name, argv, self.logs / f"{name}.log")
         self.agents.append(child)
@@ -152,7 +152,7 @@ class Setup:
     async def start_agents(self) -> None:
         """An agent beside each peer."""
         for peer in self.peers:
-            await self.start_agent(peer)
+            await self.start_agent(peer.url)
 
     async def lose_all_peers(self) -> None:
         """All peers and agents are killed, and their disks are wiped."""

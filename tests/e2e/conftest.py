@@ -1,0 +1,81 @@
+"""Whole set-ups of real processes: on the stand-in always, on a real server where there is one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devcluster.launcher import Kind, real_binary
+from devcluster.setup import launch_setup
+from tests.e2e.world import World
+
+NO_REAL_SERVER = "no real Qdrant server: set QDRANT_BIN, or put qdrant on PATH"
+Launch = Callable[..., World]
+
+
+@pytest.fixture(
+    scope="session", params=["standin", pytest.param("real", marks=pytest.mark.real_qdrant)]
+)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind of peer; the real one is skipped where there is no server."""
+    if request.param == "real" and real_binary() is None:
+        pytest.skip(NO_REAL_SERVER)
+    chosen: Kind = request.param
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def runner() -> Iterator[asyncio.Runner]:
+    """The event loop that all processes of the session live on."""
+    with asyncio.Runner() as one:
+        yield one
+
+
+@pytest.fixture
+def launch(kind: Kind, runner: asyncio.Runner, tmp_path: Path) -> Iterator[Launch]:
+    """Starts set-ups that end with the test."""
+    with ExitStack() as stack:
+        yield _Launcher(stack, runner, kind, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def launch_module(
+    kind: Kind, runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Launch]:
+    """Starts set-ups that end with the test's file."""
+    with ExitStack() as stack:
+        yield _Launcher(stack, runner, kind, tmp_path_factory.mktemp("setups"))
+
+
+@pytest.fixture(scope="module")
+def world(launch_module: Launch) -> World:
+    """Three peers and two coordinators with small data; tests leave them running and whole."""
+    one = launch_module()
+    one.fill()
+    return one
+
+
+@dataclass(slots=True)
+class _Launcher:
+    """Each set-up has a directory of its own, which outlives it for whoever reads logs."""
+
+    stack: ExitStack
+    runner: asyncio.Runner
+    kind: Kind
+    root: Path
+    started: int = 0
+
+    def __call__(self, **options: Any) -> World:
+        self.started += 1
+        where = self.root / f"setup-{self.started}"
+        where.mkdir()
+        block = launch_setup(qdrant=self.kind, base_dir=where, **options)
+        setup = self.runner.run(block.__aenter__())
+        self.stack.callback(lambda: self.runner.run(block.__aexit__(None, None, None)))
+        return World(self.runner, setup)

@@ -1,0 +1,78 @@
+"""What callers rely on when they repeat themselves, look again, or lose a coordinator."""
+
+from __future__ import annotations
+
+import uuid
+
+from tests.e2e.conftest import Launch
+from tests.e2e.world import World, refused
+
+
+def test_a_repeated_request_is_the_same_backup(world: World) -> None:
+    """The same request id and content give the same operation, and one group."""
+    request = str(uuid.uuid4())
+    first = world.back_up("--request-id", request)
+    again = world.back_up("--request-id", request)
+    assert (again["id"], again["epoch"]) == (first["id"], first["epoch"])
+    assert world.groups().count(first["id"]) == 1
+
+
+def test_a_request_id_with_other_content_is_refused(world: World) -> None:
+    """Nothing is made for it: the first caller's backup is not another caller's."""
+    request = str(uuid.uuid4())
+    world.back_up("--request-id", request)
+    before = world.groups()
+    reused = ("--request-id", request, "--collection", "articles")
+    refused(world.cleancut("backup", "create", *reused), 2, "request")
+    assert world.groups() == before
+
+
+def test_the_store_alone_tells_what_the_coordinator_tells(world: World) -> None:
+    """Evidence, sizes and collections are equal, by id and by epoch."""
+    made = world.back_up()
+    for name in (made["id"], str(made["epoch"])):
+        offline = world.offline("backup", "show", name).value("backup")
+        assert offline["evidence"] == made["evidence"]
+        assert offline["bytes"] == made["bytes"]
+        assert offline["collections"] == made["collections"]
+    assert world.ok("backup", "backup", "show", made["id"])["evidence"] == made["evidence"]
+
+
+def test_evidence_is_complete_and_quiet_when_nobody_writes(world: World) -> None:
+    """Every shard is there with both numbers, its peer and an exact count."""
+    evidence = world.back_up()["evidence"]
+    assert evidence["grade"] == "quiet"
+    assert evidence["skew_ms"] > 0
+    shards = [shard for shard in evidence["shards"] if shard["collection"] == "articles"]
+    assert [shard["shard_id"] for shard in shards] == list(range(world.shape.shards))
+    assert sum(shard["count"] for shard in shards) == world.shape.points
+    for shard in shards:
+        assert shard["quiet"]
+        assert shard["number_2"] == shard["number_1"] + 1
+        assert shard["peer_id"] > 0
+
+
+def test_an_unchanged_cluster_costs_nothing_new(world: World) -> None:
+    """The second backup of unchanged shards makes no pack."""
+    world.back_up()
+    packs = sorted(path for path in (world.store / "demo" / "packs").rglob("*") if path.is_file())
+    second = world.back_up()
+    assert second["bytes"]["new"] == 0
+    after = sorted(path for path in (world.store / "demo" / "packs").rglob("*") if path.is_file())
+    assert after == packs
+
+
+def test_a_standby_takes_over_and_ends_what_was_begun(launch: Launch) -> None:
+    """The leader dies right after it has taken a request: the same operation still ends in one
+    group, and the standby answers for it."""
+    world = launch(peers=2)
+    world.fill()
+    before = world.back_up()
+    leader = world.run(world.setup.leader())
+    begun = world.ok("backup", "backup", "create", "--no-wait")
+    world.run(leader.child.kill())
+    world.run(world.setup.wait_leader(other_than=leader.name))
+    ended = world.ok("backup", "backup", "watch", begun["id"], "--timeout", "60s")
+    assert ended["state"] == "COMMITTED"
+    assert ended["epoch"] > before["epoch"]
+    assert sorted(world.groups()) == sorted([before["id"], begun["id"]])
