@@ -25,6 +25,7 @@ class RestoreState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RESTORE_STATE_ROLLING_BACK: _ClassVar[RestoreState]
     RESTORE_STATE_ROLLED_BACK: _ClassVar[RestoreState]
     RESTORE_STATE_NEEDS_OPERATOR: _ClassVar[RestoreState]
+    RESTORE_STATE_ABORTED: _ClassVar[RestoreState]
 RESTORE_STATE_UNSPECIFIED: RestoreState
 RESTORE_STATE_PENDING: RestoreState
 RESTORE_STATE_PLANNED: RestoreState
@@ -37,6 +38,7 @@ RESTORE_STATE_DONE: RestoreState
 RESTORE_STATE_ROLLING_BACK: RestoreState
 RESTORE_STATE_ROLLED_BACK: RestoreState
 RESTORE_STATE_NEEDS_OPERATOR: RestoreState
+RESTORE_STATE_ABORTED: RestoreState
 
 class RestoredCollection(_message.Message):
     __slots__ = ("name", "published_as", "shards", "counts_equal", "replicas_active")
