@@ -162,6 +162,9 @@ def bench(tars: Path, rounds: int) -> dict[str, dict[str, list[Run]]]:
             for tar in (tars / state).glob("*.tar"):
                 tar.read_bytes()  # in the page cache for everybody
         found = programs(server, work)
+        measure(
+            found[1].command("warm-up", (tars / "t0").resolve(), "t0"), environment(server), work
+        )
         for number in range(rounds):
             turn = number % len(found)
             for program in found[turn:] + found[:turn]:

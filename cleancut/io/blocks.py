@@ -14,7 +14,7 @@ import zstandard
 from blake3 import blake3
 
 from cleancut.io.tarscan import Data, Event, MemberEnd, MemberStart
-from cleancut.page import BLOCK_BYTES, LITERAL_BYTES, PACKED_KINDS, Block, Kind, Page, blocks_of
+from cleancut.page import BLOCK_BYTES, LITERAL_BYTES, Block, Kind, Page, blocks_of
 from cleancut.recipe import END_BYTES, OWN_PAGE_BLOCKS, Completeness, Member, PageRef
 
 ZSTD_LEVEL = -1
@@ -53,7 +53,7 @@ class Judged(NamedTuple):
     block: Block
     raw_bytes: int
     known: bool
-    data: bytes = b""
+    data: bytes | memoryview = b""
 
 
 class Cutter:
@@ -138,24 +138,37 @@ def digest_batch(
 
 
 def _judge(pending: PendingBlock, unknown: frozenset[str]) -> Judged:
-    data = b"".join(pending.pieces)
-    size = len(data)
-    if data == (_ZEROS if size == BLOCK_BYTES else bytes(size)):
+    size = pending.size_bytes
+    if _all_zero(pending):
         return Judged(Block(Kind.ZERO), size, known=True)
-    digest = blake3(data).digest()
+    hasher = blake3()
+    for piece in pending.pieces:
+        hasher.update(piece)
+    digest = hasher.digest()
     if pending.parent and pending.parent.page.digest(pending.parent.slot) == digest:
         block = pending.parent.page.block(pending.parent.slot)
         if block.pack not in unknown:
             return Judged(block, size, known=True)
+    whole = len(pending.pieces) == 1  # then it need not be copied: fresh memory is what costs
+    data = pending.pieces[0] if whole else b"".join(pending.pieces)
     small = _compressor().compress(data)
     if len(small) < LITERAL_BYTES:
         zstd = len(small) < size
         kind = Kind.LITERAL_ZSTD if zstd else Kind.LITERAL
-        return Judged(Block(kind, digest, literal=small if zstd else data), size, known=False)
-    kind, stored = Kind.PACKED, data
+        literal = small if zstd else bytes(data)
+        return Judged(Block(kind, digest, literal=literal), size, known=False)
+    kind = Kind.PACKED
+    stored: bytes | memoryview = data
     if len(small) * 100 < size * WORTH_PERCENT:
         kind, stored = Kind.PACKED_ZSTD, small
     return Judged(Block(kind, digest, length=len(stored)), size, known=False, data=stored)
+
+
+def _all_zero(pending: PendingBlock) -> bool:
+    """Looks at few bytes first: most blocks are not zero, and need not be copied to know it."""
+    if any(pending.pieces[0][:64]):
+        return False
+    return b"".join(pending.pieces) == _ZEROS[: pending.size_bytes]
 
 
 def _compressor() -> zstandard.ZstdCompressor:

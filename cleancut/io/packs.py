@@ -56,6 +56,7 @@ class PackWriter:
         self._unfinished: dict[str, Upload] = {}
         self._open: tuple[str, Upload] | None = None
         self._held: list[Upload] = []
+        self._buffer = bytearray(PACK_BYTES)
         self._count = 0
         self._streams = 0
         self._waiting = 0
@@ -88,7 +89,7 @@ class PackWriter:
         share = ALL_BATCHES_BYTES // max(1, self._streams)
         return max(PACK_BYTES // 64, min(BATCH_BYTES, share))
 
-    async def add(self, blocks: Sequence[bytes]) -> list[tuple[str, int]]:
+    async def add(self, blocks: Sequence[bytes | memoryview]) -> list[tuple[str, int]]:
         """The pack and the offset in it that each block got. May wait for room."""
         places = []
         async with self._turn:
@@ -97,8 +98,9 @@ class PackWriter:
                     await self._seal()
                 name, pack = self._open or self._start_pack()
                 places.append((name, pack.size_bytes))
-                pack.pieces.append(block)
-                pack.size_bytes += len(block)
+                end = pack.size_bytes + len(block)
+                self._buffer[pack.size_bytes : end] = block
+                pack.size_bytes = end
         return places
 
     async def add_document(self, path: str, data: bytes, names: Iterable[str]) -> None:
@@ -106,7 +108,7 @@ class PackWriter:
         durable. May wait for room."""
         async with self._turn:
             after = tuple(u for n in names if (u := self._unfinished.get(n)) and not u.done)
-            upload = Upload(path, [data], len(data), after)
+            upload = Upload(path, data, len(data), after)
             await self._uploads.admit(upload)
             self._unfinished[path] = upload
             if any(a in self._held or self._is_open(a) for a in after):
@@ -151,7 +153,8 @@ class PackWriter:
         name = f"{self.origin}/{self._count:012d}"
         self._count += 1
         header = pack_header(os.urandom(32))
-        upload = Upload(self.paths.pack(name), [header], len(header))
+        upload = Upload(self.paths.pack(name), b"", len(header))
+        self._buffer[: len(header)] = header
         self._unfinished[name] = upload
         self._open = (name, upload)
         return self._open
@@ -161,6 +164,7 @@ class PackWriter:
         if not self._open:
             return
         pack = self._open[1]
+        pack.data = memoryview(self._buffer)[: pack.size_bytes]
         await self._uploads.admit(pack)
         held, self._held, self._open = self._held, [], None
         self._uploads.enqueue([pack, *held])

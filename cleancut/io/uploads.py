@@ -27,17 +27,18 @@ T = TypeVar("T")
 class Limits:
     """How many bytes may wait in memory and in the spill directory, how many uploads may run."""
 
-    memory_bytes: int = 40 * 1024 * 1024
+    memory_bytes: int = 32 * 1024 * 1024
     spill_bytes: int = 4 * 1024 * 1024 * 1024
     uploads: int = 4
 
 
 @dataclass(slots=True, eq=False)
 class Upload:
-    """One object on its way: in `pieces`, or once spilled in a file."""
+    """One object on its way: its `data`, or once spilled a file. Until `admit` returns, `data` may
+    be a view of a buffer that is used again."""
 
     path: str
-    pieces: list[bytes]
+    data: bytes | memoryview
     size_bytes: int
     after: tuple[Upload, ...] = ()
     spilled: Path | None = None
@@ -93,7 +94,7 @@ class Uploads:
         await self.wait(lambda: self._fits_memory(upload) or self._fits_spill(upload))
         if self._fits_memory(upload):
             self._memory_used += upload.size_bytes
-            upload.pieces = [await self._in_pool(lambda: b"".join(upload.pieces))]
+            upload.data = bytes(upload.data)
             return
         try:
             await self._spill(upload)
@@ -138,11 +139,11 @@ class Uploads:
         self._files.add(file)
         self._spill_used += upload.size_bytes
         try:
-            await self._in_pool(lambda: _write(file, upload.pieces))
+            await self._in_pool(lambda: _write(file, upload.data))
         except OSError:
             self._spill_used -= upload.size_bytes
             raise
-        upload.spilled, upload.pieces = file, []
+        upload.spilled, upload.data = file, b""
 
     async def _serve(self) -> None:
         while True:
@@ -165,7 +166,8 @@ class Uploads:
 
     async def _put(self, upload: Upload) -> None:
         spilled = upload.spilled
-        data = await self._in_pool(spilled.read_bytes) if spilled else upload.pieces.pop()
+        data = await self._in_pool(spilled.read_bytes) if spilled else bytes(upload.data)
+        upload.data = b""
         await self.store.put(upload.path, data)
         if spilled:
             await self._in_pool(spilled.unlink)
@@ -188,12 +190,12 @@ class Uploads:
         return await asyncio.get_running_loop().run_in_executor(self.pool, act)
 
 
-def _write(file: Path, pieces: list[bytes]) -> None:
+def _write(file: Path, data: bytes | memoryview) -> None:
     """Writes all or leaves nothing: what a full disk could not take must not use it up."""
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         with file.open("xb") as target:
-            target.writelines(pieces)
+            target.write(data)
     except OSError:
         with suppress(OSError):
             file.unlink()
