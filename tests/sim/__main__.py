@@ -1,0 +1,64 @@
+"""`python -m tests.sim --seed N` replays one history; `--seeds N [--first M]` runs many."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import time
+
+from tests.sim.scenario import Result, play
+
+CHUNK = 25
+
+
+def run_seeds(first: int, count: int, processes: int) -> list[Result]:
+    """The results of `count` seeds from `first` on, in order; stories only of what failed."""
+    seeds = range(first, first + count)
+    if processes <= 1:
+        return [_play_lean(seed) for seed in seeds]
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        return pool.map(_play_lean, seeds, CHUNK)
+
+
+def _play_lean(seed: int) -> Result:
+    result = play(seed)
+    if result.wrong:
+        return result
+    return Result(seed, (), (), result.committed, result.quiet, result.ended_s)
+
+
+def tell(result: Result) -> str:
+    """A failure with its story, and how to see it again."""
+    lines = [*result.story, *(f"WRONG {found}" for found in result.wrong)]
+    return "\n".join([*lines, f"again: make sim SEED={result.seed}"])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
+    parser.add_argument("--seed", type=int, help="replay this one and print its story")
+    parser.add_argument("--seeds", type=int, default=3000, help="how many to run")
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    asked = parser.parse_args()
+    if asked.seed is not None:
+        result = play(asked.seed)
+        sys.stdout.write(tell(result) + "\n")
+        return 1 if result.wrong else 0
+    began_s = time.monotonic()
+    results = run_seeds(asked.first, asked.seeds, asked.processes)
+    failed = [result for result in results if result.wrong]
+    for result in failed[:3]:
+        sys.stdout.write(tell(result) + "\n\n")
+    groups, quiet = sum(r.committed for r in results), sum(r.quiet for r in results)
+    took_s = time.monotonic() - began_s
+    sys.stdout.write(
+        f"{len(results)} seeds, {groups} groups, {quiet} of them quiet, in {took_s:.1f} s; "
+        f"{len(failed)} failed: {[result.seed for result in failed[:20]]}\n"
+    )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

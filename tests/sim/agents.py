@@ -1,0 +1,365 @@
+"""A simulated agent: the real machine `Cut`, with its commands carried out on simulated ports."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from cleancut.cut import Capture, Cut, Finish, Load, Observe, Observed, Read, Readings, Recall
+from cleancut.errors import CleancutError, LeaseLost, NotFound, TimedOut, Unavailable
+from cleancut.evidence import Reading
+from cleancut.ids import AgentName, Epoch, PeerId, Token
+from cleancut.io.ports import Change, Created, Guard, KeyValue, Modified, Put
+from cleancut.manifest import AgentDocument, ShardEntry
+from cleancut.records import Ctl, Failure, Member, Session, ShardTask, decode, encode
+from cleancut.steps import Cast, Command, Done, Effect, Event, Failed, Run, Seen, Stop, Tick
+from tests.sim import trace
+from tests.sim.lease import SimLease
+from tests.sim.network import Shared, SimEtcd, SimStore
+from tests.sim.qdrant import SimQdrant
+from tests.sim.world import Mailbox, Process, Reply, Scope, Task, World
+
+TTL_S = 4.0
+TICK_S = 0.25
+
+
+@dataclass(slots=True)
+class Home:
+    """What outlives an agent's process: its name, its peer, its journal."""
+
+    name: AgentName
+    peer: PeerId
+    journal: dict[Epoch, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Streams:
+    """The captures of an epoch. `stored`: the recipe of each task, None while it is running."""
+
+    startup: str
+    stored: list[str | None]
+    error: CleancutError | None = None
+
+
+class SimAgent:
+    """One life of an agent process: session after session, until it is killed."""
+
+    machine: Callable[[Token], Cut] = Cut
+
+    def __init__(self, shared: Shared, qdrant: SimQdrant, home: Home) -> None:
+        self.shared, self.qdrant, self.home = shared, qdrant, home
+        self.process = Process(shared.world, home.name)
+        self.etcd = SimEtcd(shared, self.process, shared.keys.session(home.name))
+        self.store = SimStore(shared, self.process)
+        self.process.spawn(self._live(), lambda error: None)
+
+    @property
+    def world(self) -> World:
+        return self.shared.world
+
+    async def _live(self) -> None:
+        while True:
+            scope, lease = Scope(self.process), SimLease(self.shared, self.process, TTL_S)
+            try:
+                token = await self._register(lease, scope)
+                self.process.token = token
+                scope.spawn(Follower(self, lease, token, scope).run())
+                await scope.over
+            except (LeaseLost, Unavailable, TimedOut) as error:
+                self.shared.trace.say(self.world.now_s, self.home.name, f"session over: {error}")
+            scope.close()
+            lease.drop()
+            await self.process.sleep(0.5)
+
+    async def _register(self, lease: SimLease, scope: Scope) -> Token:
+        await lease.open(scope)
+        key = self.shared.keys.session(self.home.name)
+        nonce = f"{self.home.name}-{lease.id}"
+        said = Session(
+            name=self.home.name,
+            version="sim",
+            peer_id=self.home.peer,
+            qdrant_version="1.18.3",
+            nonce=nonce,
+        )
+        while True:
+            put = Put(key, encode(said), lease=lease.id)
+            result = await self.etcd.txn([Created(key, 0)], [put])
+            if result.applied:
+                return Token(result.revision)
+            if not lease.alive():
+                raise LeaseLost("the lease ended before the agent was registered")
+            await self.process.sleep(0.3)
+
+
+class Follower:
+    """One session: `ctl` in, votes out."""
+
+    def __init__(self, agent: SimAgent, lease: SimLease, token: Token, scope: Scope) -> None:
+        self._agent, self._lease, self._token, self._scope = agent, lease, token, scope
+        self._shared, self._process, self._etcd = agent.shared, agent.process, agent.etcd
+        self._machine = agent.machine(token)
+        self._effects = AgentEffects(agent, token, scope)
+        self._ctl, self._revision, self._newest = Ctl(), 0, 0
+        self._events = Mailbox()
+        self._ctls = Mailbox()
+        self._tasks: dict[Task, Epoch] = {}
+
+    async def run(self) -> None:
+        self._scope.spawn(self._lease.watch())
+        self._scope.spawn(self._follow_ctl())
+        self._scope.spawn(self._tick())
+        while True:
+            event, revision = await self._events.get()
+            if isinstance(event, Seen):
+                self._ctl, self._revision = event.ctl, revision
+            for command in self._machine.step(event, self._agent.world.now_s):
+                await self._process.boundary()
+                await self._carry_out(command)
+
+    async def _carry_out(self, command: Command) -> None:
+        match command:
+            case Cast():
+                await self._cast(command)
+            case Run():
+                task = self._scope.spawn(self._run_effect(command.effect))
+                self._tasks[task] = command.effect.epoch
+            case Stop():
+                for task in [task for task, epoch in self._tasks.items() if epoch == command.epoch]:
+                    task.close()
+                    del self._tasks[task]
+                self._effects.stop(command.epoch)
+            case _:
+                raise AssertionError(f"not an agent's command: {command}")
+
+    def guards(self) -> list[Guard]:
+        keys, name = self._shared.keys, self._agent.home.name
+        return [Created(keys.session(name), self._token), Modified(keys.ctl, self._revision)]
+
+    async def _cast(self, command: Cast) -> None:
+        key = self._shared.keys.vote(self._ctl.epoch, command.phase, self._agent.home.name)
+        nonce = f"{self._agent.world.rng.getrandbits(60):x}"
+        vote = replace(command.vote, nonce=nonce)
+        result = await self._etcd.txn(self.guards(), [Put(key, encode(vote))])
+        verdict = "counted" if result.applied else "refused"
+        said = "yes" if vote.yes else f"no ({vote.failure.message if vote.failure else ''})"
+        self._say(f"vote {self._ctl.epoch} {command.phase} {said}: {verdict}")
+
+    async def _run_effect(self, effect: Effect) -> None:
+        if not self._lease.alive():
+            raise LeaseLost("the session was over")
+        event: Event
+        try:
+            event = Done(effect, await self._effects.run(effect))
+        except LeaseLost:
+            raise
+        except CleancutError as error:
+            event = Failed(effect, Failure(reason=error.reason, message=error.message))
+        self._events.put((event, 0))
+
+    async def _tick(self) -> None:
+        while True:
+            await self._process.sleep(TICK_S)
+            self._events.put((Tick(), 0))
+
+    async def _follow_ctl(self) -> None:
+        key = self._shared.keys.ctl
+        listing = await self._etcd.list(key)
+        watch = self._etcd.watch(key, listing.revision + 1, self._deliver)
+        try:
+            for item in listing.items:
+                await self._saw(item)
+            while True:
+                await self._saw(await self._ctls.get())
+        finally:
+            self._shared.drop_watch(watch)
+
+    def _deliver(self, change: Change) -> None:
+        if not change.deleted:
+            self._ctls.put(change.kv)
+
+    async def _saw(self, item: KeyValue) -> None:
+        if item.mod_revision <= self._newest:
+            return
+        self._newest = item.mod_revision
+        ctl = decode(Ctl, item.value, item.key)
+        key = self._shared.keys.member(ctl.epoch, self._agent.home.name)
+        record = await self._etcd.get(key) if ctl.epoch else None
+        member = decode(Member, record.value, record.key) if record else None
+        self._events.put((Seen(ctl, member), item.mod_revision))
+
+    def _say(self, what: str) -> None:
+        self._shared.trace.say(self._agent.world.now_s, self._agent.home.name, what)
+
+
+class AgentEffects:
+    """What `Cut` asks for, done on the simulated peer and store."""
+
+    def __init__(self, agent: SimAgent, token: Token, scope: Scope) -> None:
+        self._agent, self._token, self._scope = agent, token, scope
+        self._shared, self._qdrant, self._peer = agent.shared, agent.qdrant, agent.home.peer
+        self._streams: dict[Epoch, Streams] = {}
+        self._tasks: dict[Epoch, Task] = {}
+
+    async def run(self, effect: Effect) -> object:
+        weather, world = self._shared.weather, self._shared.world
+        await self._agent.process.sleep(world.rng.random() * 0.01)
+        if world.chance(weather.effect_hangs):
+            await self._agent.process.sleep(world.rng.random() * 10.0)
+        if world.chance(weather.effect_fails):
+            raise Unavailable("a fault of the simulation")
+        match effect:
+            case Observe():
+                return await self._observe(effect)
+            case Load():
+                return None
+            case Capture():
+                return await self._capture(effect)
+            case Read():
+                seen = self._qdrant.telemetry(self._peer, effect.tasks)
+                await self._pause(0.005)
+                view = self._qdrant.view_of(self._peer).digest
+                return replace_view(seen, view)
+            case Finish():
+                return await self._finish(effect)
+            case Recall():
+                return self._agent.home.journal.get(effect.epoch, "")
+            case _:
+                raise AssertionError(f"not an agent's effect: {effect}")
+
+    def stop(self, epoch: Epoch) -> None:
+        task = self._tasks.pop(epoch, None)
+        if task is not None:
+            task.close()
+        self._streams.pop(epoch, None)
+
+    async def _pause(self, seconds: float) -> None:
+        await self._agent.process.sleep(self._shared.world.rng.random() * seconds)
+
+    async def _observe(self, effect: Observe) -> Observed:
+        view, paths, store = self._qdrant.view_of(self._peer), self._shared.paths, self._agent.store
+        name = f"{self._agent.home.name}.{view.digest[:32]}"
+        await store.put(paths.probe(effect.epoch, name), view.data)
+        try:
+            probe = (await store.get(paths.probe(effect.epoch, "_coordinator"))).decode()
+        except NotFound:
+            probe = ""
+        key = self._shared.keys.member(effect.epoch, self._agent.home.name)
+        record = await self._agent.etcd.get(key)
+        member = decode(Member, record.value, record.key) if record else None
+        return Observed(view.digest, name, probe, 1000, member)
+
+    async def _capture(self, effect: Capture) -> Readings:
+        """Reads the numbers, then freezes each shard at a moment of its own."""
+        first = self._qdrant.telemetry(self._peer, effect.tasks)
+        streams = Streams(first.incarnation, [None] * len(effect.tasks))
+        self._streams[effect.epoch] = streams
+        all_cut = Reply()
+        work = self._stream(effect, first, streams, all_cut)
+        self._tasks[effect.epoch] = self._scope.spawn(work)
+        await all_cut
+        return first
+
+    async def _stream(
+        self, effect: Capture, first: Readings, streams: Streams, all_cut: Reply
+    ) -> None:
+        try:
+            for index, task in enumerate(effect.tasks):
+                taken = self._taken_over(effect, first, index)
+                if taken < 0:
+                    await self._pause(0.02)
+                    self._qdrant.check_alive(self._peer, streams.startup)
+                content = self._freeze(effect, task, taken)
+                streams.stored[index] = f"{content}"
+            all_cut.answer()
+            await self._pause(2.0)
+            self._qdrant.check_alive(self._peer, streams.startup)
+        except CleancutError as error:
+            streams.error = error
+            all_cut.answer(error=error)
+            return
+        self._tasks.pop(effect.epoch, None)
+
+    def _freeze(self, effect: Capture, task: ShardTask, taken: int) -> int:
+        replica = self._qdrant.freeze_shard(self._peer, task)
+        content = replica.content if taken < 0 else taken
+        self._shared.trace.captures.append(
+            trace.Capture(
+                at_s=self._shared.world.now_s,
+                agent=self._agent.home.name,
+                token=self._token,
+                epoch=effect.epoch,
+                collection=task.collection,
+                shard_id=task.shard_id,
+                peer_id=self._peer,
+                content=content,
+                life=replica.life,
+            )
+        )
+        return content
+
+    def _taken_over(self, effect: Capture, first: Readings, index: int) -> int:
+        """The parent's content if the shard is unchanged, else -1."""
+        task = effect.tasks[index]
+        if not is_unchanged(task, first, index):
+            return -1
+        return int(task.recipe)
+
+    async def _finish(self, effect: Finish) -> str:
+        streams = self._streams.get(effect.epoch)
+        if streams is None:
+            raise TimedOut("the captures of this epoch are gone")
+        while effect.epoch in self._tasks:
+            if streams.error is not None:
+                raise streams.error
+            await self._pause(0.1)
+        shards = tuple(
+            self._entry(effect, index, recipe or "") for index, recipe in enumerate(streams.stored)
+        )
+        document = AgentDocument(epoch=effect.epoch, agent=self._agent.home.name, shards=shards)
+        data = encode(document)
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = self._shared.paths.votes_document(effect.epoch, self._agent.home.name, sha256)
+        await self._agent.store.put(path, data)
+        self._agent.home.journal[effect.epoch] = sha256
+        return sha256
+
+    def _entry(self, effect: Finish, index: int, recipe: str) -> ShardEntry:
+        task, first, second = effect.tasks[index], effect.first, effect.second
+        return ShardEntry(
+            collection=task.collection,
+            shard_id=task.shard_id,
+            peer_id=task.peer_id,
+            agent=self._agent.home.name,
+            recipe=recipe,
+            tar_sha256="",
+            size_bytes=1,
+            new_bytes=1,
+            stored_bytes=1,
+            first=_reading(first, index),
+            second=_reading(second, index),
+            drained=False,
+        )
+
+
+def is_unchanged(task: ShardTask, first: Readings, index: int) -> bool:
+    """The rule by which a parent's recipe is taken over without a stream."""
+    if task.parent is None or not task.recipe:
+        return False
+    incarnation, number, arrivals, _ = task.parent
+    return (
+        first.incarnation == incarnation
+        and first.arrivals == arrivals >= 0
+        and first.numbers[index] == number + 1
+    )
+
+
+def replace_view(seen: Readings, view: str) -> Readings:
+    return Readings(seen.numbers, seen.incarnation, seen.arrivals, view)
+
+
+def _reading(seen: Readings, index: int) -> Reading:
+    return Reading(number=seen.numbers[index], incarnation=seen.incarnation, arrivals=seen.arrivals)

@@ -1,0 +1,424 @@
+"""A simulated coordinator: the real machine `Barrier` and the real `Ledger`, on simulated ports.
+
+The order rules are the real shell's: commands in order, what follows a `Persist` only once it was
+applied, and a refused one means that everything is read anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from cleancut.barrier import Barrier
+from cleancut.errors import CleancutError, Corrupt, Fenced, LeaseLost, TimedOut, Unavailable
+from cleancut.ids import AgentName, Epoch, OperationId, Token
+from cleancut.io.catalog import get_checked
+from cleancut.io.ports import Change, Created, Put
+from cleancut.manifest import (
+    FORMAT,
+    AgentDocument,
+    ClusterEntry,
+    CollectionEntry,
+    Draft,
+    Manifest,
+    ShardEntry,
+    check_complete,
+    parse_manifest,
+)
+from cleancut.phases import Assign, Assigned, Drain, Drained, Probe, Publish, Stage
+from cleancut.records import Bounds, Failure, Leader, Operation, Session, State, Vote, decode, encode
+from cleancut.steps import (
+    Began,
+    Cancelled,
+    Command,
+    Decide,
+    Done,
+    Effect,
+    Event,
+    Failed,
+    Persist,
+    Run,
+    SessionMoved,
+    Stop,
+    Tick,
+    Voted,
+)
+from cleancut.view import View
+from coordinator.assign import assign, choose_collections, newest_entries, shard_ids
+from coordinator.context import Context
+from coordinator.ledger import Ledger, format_now
+from tests.sim.lease import SimLease
+from tests.sim.network import Shared, SimClock, SimEtcd, SimStore
+from tests.sim.qdrant import SimQdrant
+from tests.sim.world import Mailbox, Process, Reply, Scope, Task
+
+TTL_S = 3.0
+TICK_S = 0.5
+RETRY_S = 0.3
+BOUNDS = Bounds(prepare_s=6, drain_s=1, cut_s=3, seal_s=3, upload_s=20, stalled_s=25)
+
+
+class SimCoordinator:
+    """One life of a coordinator process: standing by, leading, standing by again."""
+
+    machine: Callable[[Bounds], Barrier] = Barrier
+    ledger: Callable[[Context, Token], Ledger] = Ledger
+
+    def __init__(self, shared: Shared, qdrant: SimQdrant, name: str) -> None:
+        self.shared, self.qdrant = shared, qdrant
+        self.process = Process(shared.world, name)
+        self.etcd = SimEtcd(shared, self.process, shared.keys.leader)
+        self.store = SimStore(shared, self.process)
+        self.context = Context(
+            name=name,
+            store_url="memory:",
+            keys=shared.keys,
+            paths=shared.paths,
+            etcd=self.etcd,  # type: ignore[arg-type]
+            store=self.store,
+            peers=(),
+            clock=SimClock(shared.world, self.process),
+        )
+        self.term: Term | None = None
+        self.process.spawn(self._live(), lambda error: None)
+
+    async def _live(self) -> None:
+        while True:
+            scope, lease = Scope(self.process), SimLease(self.shared, self.process, TTL_S)
+            try:
+                await lease.open(scope)
+                scope.spawn(lease.watch())
+                token = await self._campaign(lease)
+                self.process.token = token
+                self.say(f"leads, token {token}")
+                self.term = Term(self, lease, token, scope)
+                scope.spawn(self.term.run())
+                await scope.over
+            except (LeaseLost, Fenced, Unavailable, TimedOut) as error:
+                self.say(f"term over: {error}")
+            self.term = None
+            scope.close()
+            lease.drop()
+            await self.process.sleep(RETRY_S)
+
+    async def _campaign(self, lease: SimLease) -> Token:
+        key = self.shared.keys.leader
+        while True:
+            if not lease.alive():
+                raise LeaseLost("the lease ended while standing by")
+            me = encode(Leader(name=self.process.name, address="", nonce=f"{lease.id}"))
+            result = await self.etcd.txn([Created(key, 0)], [Put(key, me, lease=lease.id)])
+            if result.applied:
+                return Token(result.revision)
+            await self._wait_vacant(key, lease)
+
+    async def _wait_vacant(self, key: str, lease: SimLease) -> None:
+        listing = await self.etcd.list(key)
+        if not listing.items:
+            return
+        vacant = Reply()
+        watch = self.etcd.watch(
+            key, listing.revision + 1, lambda change: vacant.answer() if change.deleted else None
+        )
+        self.shared.world.after(2.0, vacant.answer, self.process)
+        try:
+            await vacant
+        finally:
+            self.shared.drop_watch(watch)
+
+    def say(self, what: str) -> None:
+        self.shared.trace.say(self.shared.world.now_s, self.process.name, what)
+
+
+class Term:
+    """One term: events in, commands carried out."""
+
+    def __init__(
+        self, coordinator: SimCoordinator, lease: SimLease, token: Token, scope: Scope
+    ) -> None:
+        self._owner, self._lease, self._scope = coordinator, lease, scope
+        self._world, self._keys = coordinator.shared.world, coordinator.shared.keys
+        self._ledger = coordinator.ledger(coordinator.context, token)
+        self._effects = CoordinatorEffects(coordinator)
+        self.machine = coordinator.machine(BOUNDS)
+        self._events = Mailbox()
+        self._running: dict[Task, Epoch] = {}
+        self.cancels: set[OperationId] = set()
+        self._not_before_s = 0.0
+
+    async def run(self) -> None:
+        await self._reload()
+        etcd, watches = self._owner.etcd, []
+        for prefix, event_of in (
+            (self._keys.all_votes, self._vote_of),
+            (self._keys.sessions, self._session_of),
+        ):
+            listing = await etcd.list(prefix)
+
+            def deliver(change: Change, make: Callable[[Change], Event | None] = event_of) -> None:
+                if (event := make(change)) is not None:
+                    self._events.put(event)
+
+            for item in listing.items:
+                deliver(Change(item, deleted=False))
+            watches.append(etcd.watch(prefix, listing.revision + 1, deliver))
+        self._scope.spawn(self._tick())
+        try:
+            while True:
+                event = await self._events.get()
+                await self._step(event)
+                if isinstance(event, Tick):
+                    await self._between()
+        finally:
+            for watch in watches:
+                self._owner.shared.drop_watch(watch)
+
+    async def _step(self, event: Event) -> None:
+        for command in self.machine.step(event, self._world.now_s):
+            await self._owner.process.boundary()
+            if not await self._carry_out(command):
+                self._owner.say(f"refused: {type(command).__name__}")
+                await self._reload()
+                return
+
+    async def _carry_out(self, command: Command) -> bool:
+        match command:
+            case Persist(operation=operation):
+                if operation is not None and operation.state is State.PENDING:
+                    self._not_before_s = self._world.now_s + RETRY_S
+                self._tell(command)
+                return await self._ledger.persist(command, self.machine.ctl.epoch)
+            case Decide():
+                votes = {
+                    name: vote
+                    for name in command.voters
+                    if (vote := self.machine.votes.get((command.phase, name))) is not None
+                }
+                self._owner.say(f"decide {command.ctl.epoch}")
+                return await self._ledger.decide(command, votes)
+            case Run():
+                task = self._scope.spawn(self._run_effect(command.effect))
+                self._running[task] = command.effect.epoch
+                return True
+            case Stop():
+                self._stop(command.epoch)
+                return True
+            case _:
+                raise AssertionError(f"not a coordinator's command: {command}")
+
+    def _tell(self, command: Persist) -> None:
+        ctl, operation = command.ctl, command.operation
+        cause = ctl.failure.message if ctl and ctl.failure else ""
+        where = f"ctl {ctl.epoch} {ctl.phase}" if ctl else "members" if command.members else ""
+        state = f"{operation.id} {operation.state}" if operation else ""
+        self._owner.say(f"persist {where} {state} {cause}")
+
+    async def _run_effect(self, effect: Effect) -> None:
+        if not self._lease.alive():
+            raise LeaseLost("the coordinator's lease was over")
+        event: Event
+        try:
+            event = Done(effect, await self._effects.run(effect))
+        except CleancutError as error:
+            event = Failed(effect, Failure(reason=error.reason, message=error.message))
+        self._events.put(event)
+
+    def _stop(self, epoch: Epoch | None) -> None:
+        for task in [t for t, of in self._running.items() if epoch is None or of == epoch]:
+            task.close()
+            del self._running[task]
+
+    async def _reload(self) -> None:
+        took = await self._ledger.load()
+        self._stop(None)
+        self.machine = self._owner.machine(BOUNDS)
+        self._owner.say(f"took over {took.ctl.epoch} {took.ctl.phase}")
+        await self._step(took)
+
+    async def _between(self) -> None:
+        for asked in sorted(self.cancels):
+            self.cancels.discard(asked)
+            open_one = self.machine.operation
+            if open_one is not None and open_one.id == asked and not self.machine.idle:
+                await self._step(Cancelled())
+            else:
+                await self._ledger.cancel_pending(asked)
+        if self.machine.idle and self._world.now_s >= self._not_before_s:
+            operation = await self._ledger.next_pending()
+            if operation is not None:
+                await self._begin(operation)
+
+    async def _begin(self, operation: Operation) -> None:
+        self._not_before_s = self._world.now_s + RETRY_S
+        epoch = await self._ledger.next_epoch()
+        await self._ledger.forget_before(epoch)
+        sessions = await self._ledger.sessions()
+        self.machine = self._owner.machine(BOUNDS)
+        nonce = f"{self._world.rng.getrandbits(60):x}"
+        await self._step(Began(operation, epoch, nonce, sessions))
+
+    async def _tick(self) -> None:
+        while True:
+            await self._owner.process.sleep(TICK_S)
+            self._events.put(Tick())
+
+    def _vote_of(self, change: Change) -> Event | None:
+        if change.deleted:
+            return None
+        epoch, phase, agent = change.kv.key.removeprefix(self._keys.all_votes).split("/")
+        vote = decode(Vote, change.kv.value, change.kv.key)
+        return Voted(AgentName(agent), Epoch(int(epoch)), phase, vote)
+
+    def _session_of(self, change: Change) -> Event | None:
+        agent = AgentName(change.kv.key.removeprefix(self._keys.sessions))
+        return SessionMoved(agent, None if change.deleted else Token(change.kv.create_revision))
+
+
+class CoordinatorEffects:
+    """What `Barrier` asks for, done on the simulated cluster and store."""
+
+    def __init__(self, coordinator: SimCoordinator) -> None:
+        self._owner, self._shared = coordinator, coordinator.shared
+        self._qdrant, self._store = coordinator.qdrant, coordinator.store
+
+    async def run(self, effect: Effect) -> object:
+        weather, world = self._shared.weather, self._shared.world
+        await self._owner.process.sleep(world.rng.random() * 0.01)
+        if world.chance(weather.effect_hangs):
+            await self._owner.process.sleep(world.rng.random() * 10.0)
+        if world.chance(weather.effect_fails):
+            raise Unavailable("a fault of the simulation")
+        paths = self._shared.paths
+        match effect:
+            case Probe():
+                path = paths.probe(effect.epoch, "_coordinator")
+                return await self._store.put(path, effect.nonce.encode())
+            case Assign():
+                return await self._assign(effect)
+            case Drain():
+                return await self._drain(effect)
+            case Stage():
+                return await self._stage(effect)
+            case Publish():
+                return await self._publish(effect)
+            case _:
+                raise AssertionError(f"not a backup's effect: {effect}")
+
+    async def _assign(self, effect: Assign) -> Assigned:
+        path = self._shared.paths.probe(effect.epoch, effect.view_object)
+        view = decode(View, await self._store.get(path), path)
+        sessions: dict[AgentName, Session] = {}
+        for name in effect.members:
+            found = await self._owner.etcd.get(self._shared.keys.session(name))
+            if found is None:
+                raise Unavailable(f"agent {name} lost its session")
+            sessions[name] = decode(Session, found.value, found.key)
+        chosen = choose_collections(view, effect.request.collections, allow_empty=False)
+        tasks = assign(view, chosen, sessions, newest_entries(self._parents()))
+        entries = []
+        for name in chosen:
+            seen = view.collection(name)
+            assert seen is not None
+            ids = tuple(shard_ids(seen))
+            entries.append(CollectionEntry(name=name, uuid=seen.uuid, info={}, shard_ids=ids))
+        draft = Draft(
+            epoch=effect.epoch,
+            operation=effect.operation,
+            cluster="sim",
+            cluster_id="sim",
+            collections=tuple(entries),
+            source=ClusterEntry(qdrant_version="1.18.3", peers={}, metadata={}),
+            shard_keys={},
+            undrainable={},
+        )
+        return Assigned(await self._put_staged(effect.epoch, encode(draft)), tuple(chosen), tasks)
+
+    def _parents(self) -> list[Manifest]:
+        """The newest published group. Read without delay: parents are a matter of cost."""
+        groups = self._shared.paths.groups
+        newest = max((p for p in self._shared.store.objects if p.startswith(groups)), default="")
+        return [parse_manifest(self._shared.store.objects[newest], newest)] if newest else []
+
+    async def _put_staged(self, epoch: Epoch, data: bytes) -> str:
+        sha256 = hashlib.sha256(data).hexdigest()
+        await self._store.put(self._shared.paths.staged(epoch, sha256), data)
+        return sha256
+
+    async def _draft(self, epoch: Epoch, sha256: str) -> Draft:
+        path = self._shared.paths.staged(epoch, sha256)
+        return decode(Draft, await get_checked(self._store, path, sha256), path)
+
+    async def _drain(self, effect: Drain) -> Drained:
+        draft = await self._draft(effect.epoch, effect.draft)
+        answers = [self._drain_one(entry.name) for entry in draft.collections]
+        undrained = [index for index, answer in enumerate(answers) if not await answer]
+        return Drained(tuple(undrained), format_now(self._owner.context.clock))
+
+    def _drain_one(self, name: str) -> Reply:
+        """True once it was applied everywhere; False, if that is unknown or impossible."""
+        world, weather, reply = self._shared.world, self._shared.weather, Reply()
+        world.after(BOUNDS.drain_s, lambda: reply.answer(False), self._owner.process)
+        lost = world.chance(weather.lost_answer)
+        late_s = world.rng.random() * (4.0 if world.chance(weather.slow) else 0.003)
+        back_s = world.rng.random() * 0.003
+
+        def told(done: bool) -> None:
+            if not lost:
+                world.after(back_s, lambda: reply.answer(done), self._owner.process)
+
+        def arrive() -> None:
+            through = world.rng.choice(list(self._qdrant.peers))
+            try:
+                self._qdrant.drain(name, through, told)
+            except Unavailable:
+                told(False)
+
+        if not world.chance(weather.lost_request):
+            world.after(late_s, arrive)
+        return reply
+
+    async def _stage(self, effect: Stage) -> str:
+        ctl = effect.ctl
+        draft = await self._draft(effect.epoch, ctl.draft)
+        undrained = {draft.collections[index].name for index in ctl.undrained}
+        shards: list[ShardEntry] = []
+        for agent, sha256 in effect.documents:
+            path = self._shared.paths.votes_document(effect.epoch, agent, sha256)
+            document = decode(AgentDocument, await get_checked(self._store, path, sha256), path)
+            shards += [
+                replace(s, drained=s.collection not in undrained, uuid=f"uuid-{s.collection}")
+                for s in document.shards
+            ]
+        manifest = Manifest(
+            format=FORMAT,
+            cluster=draft.cluster,
+            cluster_id=draft.cluster_id,
+            epoch=effect.epoch,
+            operation=ctl.operation,
+            created_by="sim",
+            cut_at=ctl.cut_at,
+            skew_ms=ctl.skew_ms,
+            fenced=False,
+            collections=draft.collections,
+            shards=tuple(sorted(shards, key=lambda shard: (shard.collection, shard.shard_id))),
+            source=draft.source,
+            view=ctl.views,
+        )
+        self.check(manifest)
+        return await self._put_staged(effect.epoch, encode(manifest))
+
+    @staticmethod
+    def check(manifest: Manifest) -> None:
+        check_complete(manifest)
+
+    async def _publish(self, effect: Publish) -> None:
+        paths = self._shared.paths
+        staged = paths.staged(effect.epoch, effect.manifest)
+        data = await get_checked(self._store, staged, effect.manifest)
+        await self._store.put(paths.group(effect.epoch), data)
+        try:
+            await get_checked(self._store, paths.group(effect.epoch), effect.manifest)
+        except Corrupt as error:
+            raise AssertionError("published bytes are not what was decided") from error

@@ -1,0 +1,226 @@
+"""One seed, one history: a cluster, what is asked of it, and what goes wrong on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cleancut.ids import AgentName, ClusterName, OperationId, PeerId
+from cleancut.io.ports import Put
+from cleancut.keys import Keys, Paths
+from cleancut.records import FINAL_STATES, BackupRequest, Kind, Operation, State, decode, encode
+from tests.sim.agents import Home, SimAgent
+from tests.sim.checkers import Outcome, check
+from tests.sim.coordinators import SimCoordinator
+from tests.sim.network import Shared
+from tests.sim.qdrant import SimQdrant
+from tests.sim.world import World
+
+FAULTS_END_S = 16.0
+REPAIRED_WITHIN_S = 120.0
+CALM, ROUGH, STORM = 0.25, 0.7, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The programs under test; mutants replace one."""
+
+    agent: type[SimAgent] = SimAgent
+    coordinator: type[SimCoordinator] = SimCoordinator
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a seed. `wrong` is empty if all held; `story` is for people."""
+
+    seed: int
+    wrong: tuple[str, ...]
+    story: tuple[str, ...]
+    committed: int
+    quiet: int
+    ended_s: float
+
+
+class Scenario:
+    """The cast of one run, and the hand that does it harm."""
+
+    def __init__(self, seed: int, parts: Parts) -> None:
+        self.world = World(seed)
+        self.rng = self.world.rng
+        self._parts = parts
+        name = ClusterName("sim")
+        self.shared = Shared(self.world, Keys(name), Paths(name))
+        nodes = self.rng.randint(1, 4)
+        shards = {f"c{i}": self.rng.randint(1, 3) for i in range(self.rng.randint(1, 2))}
+        self.qdrant = SimQdrant(self.world, nodes, shards, copies=self.rng.randint(1, 2))
+        self.agents = [
+            parts.agent(self.shared, self.qdrant, Home(AgentName(f"a{i}"), PeerId(i)))
+            for i in range(1, nodes + 1)
+        ]
+        self.coordinators = [
+            parts.coordinator(self.shared, self.qdrant, f"coord{i}")
+            for i in range(self.rng.randint(2, 3))
+        ]
+        self.operations: list[OperationId] = []
+        self._ask()
+        self._write()
+        self._spoil()
+
+    # What users do
+
+    def _ask(self) -> None:
+        for number in range(self.rng.randint(1, 3)):
+            name = OperationId(f"op{number}")
+            self.operations.append(name)
+            asked_s = self.rng.random() * 5.0
+            self.world.after(asked_s, self._submit(name, number))
+            if self.rng.random() < 0.15:
+                self.world.after(asked_s + self.rng.random() * 3.0, self._cancel(name))
+
+    def _submit(self, name: OperationId, number: int) -> Callable[[], None]:
+        request = BackupRequest(attempts=self.rng.randint(1, 4))
+        record = Operation(
+            id=name,
+            kind=Kind.BACKUP,
+            state=State.PENDING,
+            request=encode(request).decode(),
+            created_at=f"{number}",
+        )
+
+        def submit() -> None:
+            self.shared.model.txn([], [Put(self.shared.keys.operation(name), encode(record))])
+
+        return submit
+
+    def _cancel(self, name: OperationId) -> Callable[[], None]:
+        def cancel() -> None:
+            for coordinator in self.coordinators:
+                if coordinator.process.alive and coordinator.term is not None:
+                    coordinator.term.cancels.add(name)
+
+        return cancel
+
+    def _write(self) -> None:
+        """Background writers: none, a few writes, or many."""
+        rate = self.rng.choice((0.0, 0.0, 0.5, 4.0, 30.0))
+        places = list(self.qdrant.logs)
+        until_s = self.rng.choice((2.0, FAULTS_END_S))
+
+        def write() -> None:
+            self.qdrant.write(self.rng.choice(places))
+            again()
+
+        def again() -> None:
+            if self.world.now_s < until_s:
+                self.world.after(self.rng.expovariate(rate), write)
+
+        if rate > 0.0:
+            again()
+
+    # What goes wrong
+
+    def _spoil(self) -> None:
+        mood = self.rng.random()
+        if mood >= CALM:
+            for _ in range(self.rng.randint(1, 3 if mood < ROUGH else 8)):
+                self.world.after(self.rng.random() * 12.0, self.rng.choice(self._harms()))
+        self.world.after(FAULTS_END_S, self.shared.weather.clear)
+
+    def _harms(self) -> tuple[Callable[[], None], ...]:
+        return (
+            self._kill_agent,
+            self._kill_coordinator,
+            self._freeze_agent,
+            self._freeze_coordinator,
+            self._storm,
+            self._stop_peer,
+            self._move_shard,
+            self.qdrant.change_alias,
+        )
+
+    def _kill_agent(self) -> None:
+        index = self.rng.randrange(len(self.agents))
+        self.agents[index].process.die_after(self.rng.randint(1, 12))
+        self.world.after(2.0 + self.rng.random() * 2.0, lambda: self._revive_agent(index))
+
+    def _revive_agent(self, index: int) -> None:
+        old = self.agents[index]
+        old.process.kill()
+        self.shared.trace.say(self.world.now_s, old.home.name, "starts anew")
+        self.agents[index] = self._parts.agent(self.shared, self.qdrant, old.home)
+
+    def _kill_coordinator(self) -> None:
+        index = self._leading()
+        self.coordinators[index].process.die_after(self.rng.randint(1, 8))
+        self.world.after(2.0 + self.rng.random() * 2.0, lambda: self._revive_coordinator(index))
+
+    def _revive_coordinator(self, index: int) -> None:
+        old = self.coordinators[index]
+        old.process.kill()
+        self.shared.trace.say(self.world.now_s, old.process.name, "starts anew")
+        name = f"{old.process.name.partition('.')[0]}.{self.rng.randrange(1000)}"
+        self.coordinators[index] = self._parts.coordinator(self.shared, self.qdrant, name)
+
+    def _leading(self) -> int:
+        for index, coordinator in enumerate(self.coordinators):
+            if coordinator.term is not None and coordinator.process.alive:
+                return index
+        return 0
+
+    def _freeze_agent(self) -> None:
+        process = self.rng.choice(self.agents).process
+        process.freeze_after(self.rng.randint(1, 8), 1.0 + self.rng.random() * 7.0)
+
+    def _freeze_coordinator(self) -> None:
+        process = self.coordinators[self._leading()].process
+        process.freeze_after(self.rng.randint(1, 8), 1.0 + self.rng.random() * 7.0)
+
+    def _storm(self) -> None:
+        """Bad weather for some seconds."""
+        weather, rng = self.shared.weather, self.rng
+        weather.lost_request = rng.choice((0.0, 0.05, 0.2))
+        weather.lost_answer = rng.choice((0.0, 0.05, 0.2))
+        weather.doubled = rng.choice((0.0, 0.1, 0.5))
+        weather.slow = rng.choice((0.0, 0.05, 0.2))
+        weather.late_watch = rng.choice((0.0, 0.1, 0.5))
+        weather.effect_fails = rng.choice((0.0, 0.02, 0.1))
+        weather.effect_hangs = rng.choice((0.0, 0.02, 0.1))
+        self.world.after(1.0 + rng.random() * 4.0, weather.clear)
+
+    def _stop_peer(self) -> None:
+        peer = self.rng.choice(list(self.qdrant.peers))
+        self.qdrant.stop_peer(peer, 0.05 + self.rng.random() * 2.0)
+
+    def _move_shard(self) -> None:
+        place, target = self.rng.choice(list(self.qdrant.logs)), self.rng.choice(list(self.qdrant.peers))
+        self.qdrant.move_shard(place, target, 0.05 + self.rng.random())
+
+    # To the end
+
+    def play(self) -> Result:
+        """Runs until all operations have ended after the faults, or time is over."""
+        self.world.run(FAULTS_END_S + REPAIRED_WITHIN_S, self._all_ended)
+        outcome = Outcome(self.shared, self.qdrant, tuple(self.operations))
+        manifests = outcome.manifests().values()
+        return Result(
+            seed=self.world.seed,
+            wrong=tuple(check(outcome)),
+            story=tuple(self.shared.trace.lines),
+            committed=len(manifests),
+            quiet=sum(manifest.grade == "quiet" for manifest in manifests),
+            ended_s=self.world.now_s,
+        )
+
+    def _all_ended(self) -> bool:
+        if self.world.now_s < FAULTS_END_S:
+            return False
+        records = [self.shared.model.get(self.shared.keys.operation(n)) for n in self.operations]
+        return all(
+            found is not None and decode(Operation, found.value, "op").state in FINAL_STATES
+            for found in records
+        )
+
+
+def play(seed: int, parts: Parts | None = None) -> Result:
+    """The history of `seed`. The same seed and parts give the same one."""
+    return Scenario(seed, parts or Parts()).play()

@@ -1,0 +1,95 @@
+"""What really happened, for the checkers alone: no simulated program can see it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cleancut.io.etcd_model import EtcdModel
+from cleancut.io.ports import KeyValue, Op
+from cleancut.keys import Keys
+
+LINES = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One applied txn: who wrote, what it believed to hold, and who really held it then."""
+
+    at_s: float
+    writer: str
+    token: int
+    holder: int
+    ops: tuple[Op, ...]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A shard's state was frozen: `content` is how many writes it holds, of `replica`."""
+
+    at_s: float
+    agent: str
+    token: int
+    epoch: int
+    collection: str
+    shard_id: int
+    peer_id: int
+    content: int
+    life: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`group/<epoch>` came to be: the keys of its epoch as they were in that very revision."""
+
+    at_s: float
+    group: KeyValue
+    members: tuple[KeyValue, ...]
+    votes: tuple[KeyValue, ...]
+    revision: int
+
+
+@dataclass(slots=True)
+class Trace:
+    """The global record of one run."""
+
+    keys: Keys
+    writes: list[Write] = field(default_factory=list)
+    ctls: list[tuple[float, KeyValue]] = field(default_factory=list)
+    votes: list[tuple[float, KeyValue]] = field(default_factory=list)
+    operations: list[tuple[float, KeyValue]] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    captures: list[Capture] = field(default_factory=list)
+    published: list[tuple[float, int, bytes]] = field(default_factory=list)
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=LINES))
+
+    def applied(
+        self, at_s: float, writer: tuple[str, int], holder: int, ops: Sequence[Op], model: EtcdModel
+    ) -> None:
+        """Notes a txn that took effect, and keeps what the checkers need of its moment."""
+        name, token = writer
+        self.writes.append(Write(at_s, name, token, holder, tuple(ops), model.revision))
+        for op in ops:
+            found = model.get(op.key)
+            if found is not None:
+                self._note(at_s, found, model)
+
+    def _note(self, at_s: float, kv: KeyValue, model: EtcdModel) -> None:
+        keys, key = self.keys, kv.key
+        if key == keys.ctl:
+            self.ctls.append((at_s, kv))
+        elif key.startswith(keys.all_votes):
+            self.votes.append((at_s, kv))
+        elif key.startswith(keys.operations):
+            self.operations.append((at_s, kv))
+        elif key.startswith(keys.groups):
+            epoch = key.rpartition("/")[2]
+            members = model.list(f"{keys.root}member/{epoch}/").items
+            votes = model.list(f"{keys.all_votes}{epoch}/").items
+            self.decisions.append(Decision(at_s, kv, members, votes, model.revision))
+
+    def say(self, at_s: float, who: str, what: str) -> None:
+        """One line of the story that is printed with a failing seed."""
+        self.lines.append(f"{at_s:9.3f} {who:8} {what}")
