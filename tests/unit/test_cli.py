@@ -91,6 +91,7 @@ def test_the_other_formats_say_the_same() -> None:
             assert "quiet" in table.out
             assert "books" in table.out
             assert "\x1b" not in table.out  # no colours into a pipe
+            assert all(line == line.rstrip() for line in table.out.splitlines())
             names = await cleancut("backup", "list", "-o", "name", **env)
             assert names.out == "bk-1\n"
 
