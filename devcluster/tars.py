@@ -92,7 +92,7 @@ def _drop_unversioned(unpacked: Path) -> None:
 
 
 def _inspect(tar: Path) -> tuple[int, bool]:
-    """The number of the first operation to come, and whether replica_state.json says that there is local data."""
+    """The number of the first operation to come, and whether the tar says that it has data."""
     if tar.stat().st_size == 0:
         raise bad_request("Invalid snapshot: the archive is empty")
     try:
