@@ -190,7 +190,8 @@ class PeerProcess:
             settings["SERVICE__API_KEY"] = self.plan.api_key
         if self.plan.read_only_api_key:
             settings["SERVICE__READ_ONLY_API_KEY"] = self.plan.read_only_api_key
-        return {f"QDRANT__{name}": value for name, value in settings.items()}
+        env = {f"QDRANT__{name}": value for name, value in settings.items()}
+        return {**env, "QDRANT_INIT_FILE_PATH": str(self.directory / "initialized")}
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ class Peers:
         self, peer: int, path: str, body: object = None, timeout_s: float = CALL_S
     ) -> Any:
         """The result. Raises: Problem, as the peer raised it; Unreachable."""
-        return await self._post(peer, path, msgspec.json.encode(body), timeout_s)
+        return await self._post(peer, path, io.BytesIO(msgspec.json.encode(body)), timeout_s)
 
     async def send(
         self, peer: int, path: str, chunks: AsyncIterator[bytes], timeout_s: float

@@ -95,6 +95,11 @@ class World:
         path = f"/collections/{name}/points?wait=true"
         await self.post(0, path, {"points": points, **extra}, "PUT")
 
+    async def upload(self, name: str, points: list[dict[str, Any]], batch: int) -> None:
+        """Many points, `batch` an operation."""
+        for start in range(0, len(points), batch):
+            await self.upsert(name, points[start : start + batch])
+
     async def delete(self, name: str, ids: Sequence[int | str]) -> None:
         await self.post(0, f"/collections/{name}/points/delete?wait=true", {"points": list(ids)})
 
