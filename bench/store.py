@@ -215,7 +215,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tars", type=Path, default=Path("bench/.tars"))
+    parser.add_argument("--tars", type=Path, default=Path("bench/out/tars"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--points", type=int, default=112_000)
     parser.add_argument("--json", type=Path)

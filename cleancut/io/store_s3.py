@@ -84,6 +84,7 @@ class S3Store:
         return ObjectInfo(path, int(head["ContentLength"]))
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        """Order: the server's. SeaweedFS goes by directory, so that `a/b` comes before `a-b`."""
         query = {"Bucket": self._url.bucket, "Prefix": self._base + check_prefix(prefix)}
         while True:
             page = await self._run(prefix, partial(self._list_part, query.copy()))

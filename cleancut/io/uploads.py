@@ -21,6 +21,7 @@ from cleancut.errors import CleancutError, Refused
 from cleancut.io.ports import Store
 
 T = TypeVar("T")
+_SPILLED = "upload-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Uploads:
             task.cancel()
         await self._group.__aexit__(None, None, None)
         for file in self._files:
-            with suppress(OSError):  # the next start of the agent empties the directory
+            with suppress(OSError):  # `clear_spill` of the next start gets what stays
                 file.unlink()
 
     async def admit(self, upload: Upload) -> None:
@@ -126,16 +127,18 @@ class Uploads:
         self._changed = asyncio.Event()
 
     def _fits_memory(self, upload: Upload) -> bool:
-        """Nothing on its way: nothing would make room, so it fits whatever its size."""
+        """Not while spilled ones come first, which need memory too when their turn comes. Nothing
+        on its way: nothing would make room, so it fits whatever its size."""
         fits = self._memory_used + upload.size_bytes <= self.limits.memory_bytes
-        return fits or not self._on_way
+        spilling = self._spill_used > 0 and self._fits_spill(upload)
+        return (fits and not spilling) or not self._on_way
 
     def _fits_spill(self, upload: Upload) -> bool:
         left = self.limits.spill_bytes - self._spill_used
         return not self._spill_full and upload.size_bytes <= left
 
     async def _spill(self, upload: Upload) -> None:
-        file = self.spill_dir / f"upload-{secrets.token_hex(8)}"
+        file = self.spill_dir / f"{_SPILLED}{secrets.token_hex(8)}"
         self._files.add(file)
         self._spill_used += upload.size_bytes
         try:
@@ -188,6 +191,17 @@ class Uploads:
 
     async def _in_pool(self, act: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.pool, act)
+
+
+def clear_spill(spill_dir: Path) -> int:
+    """Removes what a killed process left in `spill_dir`; how many files. Blocking.
+
+    Order: before the first writer of a process, and never beside one that uses the directory.
+    """
+    left = list(spill_dir.glob(f"{_SPILLED}*")) if spill_dir.is_dir() else []
+    for file in left:
+        file.unlink(missing_ok=True)
+    return len(left)
 
 
 def _write(file: Path, data: bytes | memoryview) -> None:

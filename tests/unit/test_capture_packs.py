@@ -13,7 +13,7 @@ from cleancut.errors import CleancutError, Corrupt, Refused, Unavailable
 from cleancut.io.capture import CapturedShard, capture_shard
 from cleancut.io.memory_store import MemoryStore
 from cleancut.io.packs import PackWriter
-from cleancut.io.uploads import Limits
+from cleancut.io.uploads import Limits, clear_spill
 from cleancut.page import PACK_BYTES
 from tests.unit.capturing import mounted, restored, shard_tar, stream, writing
 
@@ -50,6 +50,15 @@ class FailingStore(MemoryStore):
             self._good -= 1
             if self._good < 0:
                 raise self._error
+        await super().put(path, data)
+
+
+class SlowPacksStore(MemoryStore):
+    """Takes its time for packs, and none for documents."""
+
+    async def put(self, path: str, data: bytes) -> None:
+        for _ in range(50 if "/packs/" in path else 0):
+            await asyncio.sleep(0)
         await super().put(path, data)
 
 
@@ -169,6 +178,15 @@ def test_a_spill_directory_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     assert "--spill-dir" in refused.value.hint
 
 
+def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
+    """Only spilled files go; a directory that does not exist is no error."""
+    (tmp_path / "upload-1234").write_bytes(b"left")
+    (tmp_path / "other").write_bytes(b"not ours")
+    assert clear_spill(tmp_path) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["other"]
+    assert clear_spill(tmp_path / "none") == 0
+
+
 def test_a_failed_upload_reaches_every_caller(tmp_path: Path) -> None:
     """The store's own error comes out of the next call, once, not as a group of errors."""
     for error in (Refused("no space left", "free some"), Unavailable("gone")):
@@ -195,7 +213,7 @@ def test_an_error_of_the_block_stays_itself(tmp_path: Path) -> None:
 
 def test_documents_follow_the_packs_they_name(tmp_path: Path) -> None:
     """At no moment does the store hold a page or recipe whose packs are not all there."""
-    store = MemoryStore()
+    store = SlowPacksStore()
 
     async def body(packs: PackWriter) -> None:
         for n in range(6):
