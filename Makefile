@@ -49,7 +49,7 @@ demo: $(STAMP)
 	$(BIN)/cleancut demo $(ARGS)
 
 bench: $(STAMP)
-	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench.store $(ARGS)
 
 proto: $(STAMP)
 	sh tools/gen_proto.sh
@@ -58,19 +58,19 @@ proto: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python tools/gen_cli_reference.py > docs/reference-cli.md
 
-# SEED=n runs one world, SEEDS=n that many.
-sim: export SEEDS ?= 200
+# SEED=n replays one history and prints its story; SEEDS=n runs that many.
+SEEDS ?= 3000
 sim: $(STAMP)
-	$(PYTEST) -q tests/sim
+	$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 test-real: $(STAMP)
 	$(PYTEST) -m real_qdrant tests
 
 chaos: $(STAMP)
-	CLEANCUT_WHOLE_MATRIX=1 $(PYTEST) --durations=15 tests/chaos
+	$(PYTEST) --durations=15 tests/chaos
 
 e2e-restore: $(STAMP)
-	CLEANCUT_WHOLE_MATRIX=1 $(PYTEST) --durations=15 tests/e2e -k restore
+	$(PYTEST) --durations=15 tests/e2e -k restore
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \
