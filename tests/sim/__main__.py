@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
 import time
 
-from tests.sim.scenario import Result, play
-
-CHUNK = 25
-
-
-def run_seeds(first: int, count: int, processes: int) -> list[Result]:
-    """The results of `count` seeds from `first` on, in order; stories only of what failed."""
-    seeds = range(first, first + count)
-    if processes <= 1:
-        return [_play_lean(seed) for seed in seeds]
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        return pool.map(_play_lean, seeds, CHUNK)
-
-
-def _play_lean(seed: int) -> Result:
-    result = play(seed)
-    if result.wrong:
-        return result
-    return Result(seed, (), (), result.committed, result.quiet, result.ended_s)
-
-
-def tell(result: Result) -> str:
-    """A failure with its story, and how to see it again."""
-    lines = [*result.story, *(f"WRONG {found}" for found in result.wrong)]
-    return "\n".join([*lines, f"again: make sim SEED={result.seed}"])
+from tests.sim.runner import run_seeds, tell
+from tests.sim.scenario import play
 
 
 def main() -> int:
+    """0 if all held in all seeds, else 1."""
     parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
     parser.add_argument("--seed", type=int, help="replay this one and print its story")
     parser.add_argument("--seeds", type=int, default=3000, help="how many to run")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from msgspec.structs import replace
 
@@ -20,7 +21,7 @@ from tests.sim import trace
 from tests.sim.lease import SimLease
 from tests.sim.network import Shared, SimEtcd, SimStore
 from tests.sim.qdrant import SimQdrant
-from tests.sim.world import Mailbox, Process, Reply, Scope, Task, World
+from tests.sim.world import Mailbox, Process, Reply, Scope, Task, World, crash
 
 TTL_S = 4.0
 TICK_S = 0.25
@@ -48,13 +49,15 @@ class SimAgent:
     """One life of an agent process: session after session, until it is killed."""
 
     machine: Callable[[Token], Cut] = Cut
+    follower: ClassVar[type[Follower]]
+    effects: ClassVar[type[AgentEffects]]
 
     def __init__(self, shared: Shared, qdrant: SimQdrant, home: Home) -> None:
         self.shared, self.qdrant, self.home = shared, qdrant, home
         self.process = Process(shared.world, home.name)
         self.etcd = SimEtcd(shared, self.process, shared.keys.session(home.name))
         self.store = SimStore(shared, self.process)
-        self.process.spawn(self._live(), lambda error: None)
+        self.process.spawn(self._live(), crash)
 
     @property
     def world(self) -> World:
@@ -66,7 +69,7 @@ class SimAgent:
             try:
                 token = await self._register(lease, scope)
                 self.process.token = token
-                scope.spawn(Follower(self, lease, token, scope).run())
+                scope.spawn(self.follower(self, lease, token, scope).run())
                 await scope.over
             except (LeaseLost, Unavailable, TimedOut) as error:
                 self.shared.trace.say(self.world.now_s, self.home.name, f"session over: {error}")
@@ -90,6 +93,9 @@ class SimAgent:
             result = await self.etcd.txn([Created(key, 0)], [put])
             if result.applied:
                 return Token(result.revision)
+            found = await self.etcd.get(key)
+            if found is not None and found.lease == lease.id:
+                return Token(found.create_revision)  # an earlier try was applied late
             if not lease.alive():
                 raise LeaseLost("the lease ended before the agent was registered")
             await self.process.sleep(0.3)
@@ -102,7 +108,7 @@ class Follower:
         self._agent, self._lease, self._token, self._scope = agent, lease, token, scope
         self._shared, self._process, self._etcd = agent.shared, agent.process, agent.etcd
         self._machine = agent.machine(token)
-        self._effects = AgentEffects(agent, token, scope)
+        self._effects = agent.effects(agent, token, scope)
         self._ctl, self._revision, self._newest = Ctl(), 0, 0
         self._events = Mailbox()
         self._ctls = Mailbox()
@@ -168,7 +174,7 @@ class Follower:
     async def _follow_ctl(self) -> None:
         key = self._shared.keys.ctl
         listing = await self._etcd.list(key)
-        watch = self._etcd.watch(key, listing.revision + 1, self._deliver)
+        watch = self._etcd.follow(key, listing.revision + 1, self._deliver)
         try:
             for item in listing.items:
                 await self._saw(item)
@@ -275,7 +281,7 @@ class AgentEffects:
                 content = self._freeze(effect, task, taken)
                 streams.stored[index] = f"{content}"
             all_cut.answer()
-            await self._pause(2.0)
+            await self._pause(10.0 if self._shared.world.chance(0.15) else 0.5)
             self._qdrant.check_alive(self._peer, streams.startup)
         except CleancutError as error:
             streams.error = error
@@ -304,9 +310,10 @@ class AgentEffects:
     def _taken_over(self, effect: Capture, first: Readings, index: int) -> int:
         """The parent's content if the shard is unchanged, else -1."""
         task = effect.tasks[index]
-        if not is_unchanged(task, first, index):
-            return -1
-        return int(task.recipe)
+        return int(task.recipe) if self.unchanged(task, first, index) else -1
+
+    def unchanged(self, task: ShardTask, first: Readings, index: int) -> bool:
+        return is_unchanged(task, first, index)
 
     async def _finish(self, effect: Finish) -> str:
         streams = self._streams.get(effect.epoch)
@@ -363,3 +370,7 @@ def replace_view(seen: Readings, view: str) -> Readings:
 
 def _reading(seen: Readings, index: int) -> Reading:
     return Reading(number=seen.numbers[index], incarnation=seen.incarnation, arrivals=seen.arrivals)
+
+
+SimAgent.follower = Follower
+SimAgent.effects = AgentEffects

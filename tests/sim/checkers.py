@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cleancut.ids import Epoch
 from cleancut.io.ports import Put
-from cleancut.manifest import Manifest, parse_manifest
+from cleancut.manifest import Manifest
 from cleancut.phases import CLOSED, TRANSITIONS
 from cleancut.records import (
     FINAL_STATES,
@@ -48,7 +48,7 @@ class Outcome:
         for decision in self.shared.trace.decisions:
             group = decode(Group, decision.group.value, decision.group.key)
             path = self.shared.paths.staged(group.epoch, group.manifest)
-            found[group.epoch] = parse_manifest(self.shared.store.objects[path], path)
+            found[group.epoch] = decode(Manifest, self.shared.store.objects[path], path)
         return found
 
 

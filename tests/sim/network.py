@@ -12,7 +12,7 @@ from cleancut.io.memory_store import MemoryStore
 from cleancut.io.ports import Change, Guard, KeyValue, Listing, ObjectInfo, Op, Put, TxnResult
 from cleancut.keys import Keys, Paths
 from tests.sim.trace import Trace
-from tests.sim.world import Process, Reply, World
+from tests.sim.world import Mailbox, Process, Reply, World
 
 TRY_S = 1.0
 TRIES = 3
@@ -31,10 +31,11 @@ class Weather:
     late_watch: float = 0.0
     effect_fails: float = 0.0
     effect_hangs: float = 0.0
+    lost_drain: float = 0.0
 
     def clear(self) -> None:
         self.lost_request = self.lost_answer = self.doubled = self.slow = 0.0
-        self.late_watch = self.effect_fails = self.effect_hangs = 0.0
+        self.late_watch = self.effect_fails = self.effect_hangs = self.lost_drain = 0.0
 
 
 @dataclass(slots=True)
@@ -126,9 +127,15 @@ class SimEtcd:
         written = (self._process.name, self._process.token)
         put = next((op for op in ops if isinstance(op, Put)), None)
         unsure: TimedOut | None = None
+
+        def apply() -> tuple[TxnResult, KeyValue | None]:
+            return self._apply(written, guards, ops, put)
+
         for _ in range(TRIES):
             try:
-                answer = await self._once(lambda: self._apply(written, guards, ops, put), write=True)
+                answer = await self._once(
+                    lambda: self._apply(written, guards, ops, put), write=True
+                )
             except Unavailable:
                 continue
             except TimedOut as error:
@@ -203,7 +210,17 @@ class SimEtcd:
         slow = world.chance(self._shared.weather.slow)
         return world.rng.random() * (self._shared.weather.slow_s if slow else 0.003)
 
-    def watch(self, prefix: str, revision: int, deliver: Callable[[Change], None]) -> Watch:
+    async def watch(self, prefix: str, start_revision: int) -> AsyncIterator[tuple[Change, ...]]:
+        """As the port has it."""
+        changes = Mailbox()
+        watch = self.follow(prefix, start_revision, changes.put)
+        try:
+            while True:
+                yield (await changes.get(),)
+        finally:
+            self._shared.drop_watch(watch)
+
+    def follow(self, prefix: str, revision: int, deliver: Callable[[Change], None]) -> Watch:
         """`deliver` is called with each change from `revision` on, in order."""
         watch = Watch(prefix, self._process, deliver, [])
         self._shared.add_watch(watch, revision)

@@ -14,7 +14,7 @@ from tests.sim.checkers import Outcome, check
 from tests.sim.coordinators import SimCoordinator
 from tests.sim.network import Shared
 from tests.sim.qdrant import SimQdrant
-from tests.sim.world import World
+from tests.sim.world import Process, World
 
 FAULTS_END_S = 16.0
 REPAIRED_WITHIN_S = 120.0
@@ -62,6 +62,7 @@ class Scenario:
             for i in range(self.rng.randint(2, 3))
         ]
         self.operations: list[OperationId] = []
+        self._asked_s: list[float] = []
         self._ask()
         self._write()
         self._spoil()
@@ -73,6 +74,7 @@ class Scenario:
             name = OperationId(f"op{number}")
             self.operations.append(name)
             asked_s = self.rng.random() * 5.0
+            self._asked_s.append(asked_s)
             self.world.after(asked_s, self._submit(name, number))
             if self.rng.random() < 0.15:
                 self.world.after(asked_s + self.rng.random() * 3.0, self._cancel(name))
@@ -101,21 +103,21 @@ class Scenario:
         return cancel
 
     def _write(self) -> None:
-        """Background writers: none, a few writes, or many."""
-        rate = self.rng.choice((0.0, 0.0, 0.5, 4.0, 30.0))
+        """Writers while something is asked for: none, few writes, many, or some all the time."""
+        rate = self.rng.choice((0.0, 0.0, 0.7, 30.0, 120.0))
         places = list(self.qdrant.logs)
-        until_s = self.rng.choice((2.0, FAULTS_END_S))
+        begin_s, end_s = min(self._asked_s), max(self._asked_s) + 3.0
 
         def write() -> None:
             self.qdrant.write(self.rng.choice(places))
             again()
 
         def again() -> None:
-            if self.world.now_s < until_s:
+            if self.world.now_s < end_s:
                 self.world.after(self.rng.expovariate(rate), write)
 
         if rate > 0.0:
-            again()
+            self.world.after(begin_s, again)
 
     # What goes wrong
 
@@ -123,8 +125,14 @@ class Scenario:
         mood = self.rng.random()
         if mood >= CALM:
             for _ in range(self.rng.randint(1, 3 if mood < ROUGH else 8)):
-                self.world.after(self.rng.random() * 12.0, self.rng.choice(self._harms()))
+                self.world.after(self._harm_at_s(), self.rng.choice(self._harms()))
         self.world.after(FAULTS_END_S, self.shared.weather.clear)
+
+    def _harm_at_s(self) -> float:
+        """Mostly while something is going on."""
+        if self.rng.random() < 0.3:
+            return self.rng.random() * 12.0
+        return self.rng.choice(self._asked_s) + self.rng.random() * 3.0
 
     def _harms(self) -> tuple[Callable[[], None], ...]:
         return (
@@ -132,7 +140,11 @@ class Scenario:
             self._kill_coordinator,
             self._freeze_agent,
             self._freeze_coordinator,
+            self._double_agent,
+            self._double_coordinator,
             self._storm,
+            self._storm,
+            self._lose_drains,
             self._stop_peer,
             self._move_shard,
             self.qdrant.change_alias,
@@ -175,6 +187,37 @@ class Scenario:
         process = self.coordinators[self._leading()].process
         process.freeze_after(self.rng.randint(1, 8), 1.0 + self.rng.random() * 7.0)
 
+    def _double_agent(self) -> None:
+        """The process freezes, another is started in its place, and then the old one wakes up."""
+        index = self.rng.randrange(len(self.agents))
+        old = self.agents[index]
+        frozen_s = self._freeze_and_bury(old.process)
+
+        def replace() -> None:
+            if self.agents[index] is old:
+                self.agents[index] = self._parts.agent(self.shared, self.qdrant, old.home)
+
+        self.world.after(frozen_s / 2, replace)
+
+    def _double_coordinator(self) -> None:
+        index = self._leading()
+        old = self.coordinators[index]
+        frozen_s = self._freeze_and_bury(old.process)
+        name = f"{old.process.name.partition('.')[0]}.{self.rng.randrange(1000)}"
+
+        def replace() -> None:
+            if self.coordinators[index] is old:
+                self.coordinators[index] = self._parts.coordinator(self.shared, self.qdrant, name)
+
+        self.world.after(frozen_s / 2, replace)
+
+    def _freeze_and_bury(self, process: Process) -> float:
+        """The zombie has two seconds after it has woken up."""
+        frozen_s = 4.0 + self.rng.random() * 6.0
+        process.freeze_after(self.rng.randint(1, 8), frozen_s)
+        self.world.after(frozen_s + 4.0, process.kill)
+        return frozen_s
+
     def _storm(self) -> None:
         """Bad weather for some seconds."""
         weather, rng = self.shared.weather, self.rng
@@ -183,16 +226,24 @@ class Scenario:
         weather.doubled = rng.choice((0.0, 0.1, 0.5))
         weather.slow = rng.choice((0.0, 0.05, 0.2))
         weather.late_watch = rng.choice((0.0, 0.1, 0.5))
+        weather.slow_s = rng.choice((1.5, 3.0, 6.0))
         weather.effect_fails = rng.choice((0.0, 0.02, 0.1))
         weather.effect_hangs = rng.choice((0.0, 0.02, 0.1))
         self.world.after(1.0 + rng.random() * 4.0, weather.clear)
+
+    def _lose_drains(self) -> None:
+        self.shared.weather.lost_drain = 0.5
+        self.world.after(1.0 + self.rng.random() * 4.0, self.shared.weather.clear)
 
     def _stop_peer(self) -> None:
         peer = self.rng.choice(list(self.qdrant.peers))
         self.qdrant.stop_peer(peer, 0.05 + self.rng.random() * 2.0)
 
     def _move_shard(self) -> None:
-        place, target = self.rng.choice(list(self.qdrant.logs)), self.rng.choice(list(self.qdrant.peers))
+        place, target = (
+            self.rng.choice(list(self.qdrant.logs)),
+            self.rng.choice(list(self.qdrant.peers)),
+        )
         self.qdrant.move_shard(place, target, 0.05 + self.rng.random())
 
     # To the end

@@ -35,12 +35,12 @@ class World:
         """Lets things happen until `stop` (asked once a virtual second) or `until_s`."""
         heap, next_look_s = self._heap, self.now_s
         while heap and heap[0][0] <= until_s:
-            when_s, order, owner, call = heapq.heappop(heap)
+            when_s, _, owner, call = heapq.heappop(heap)
             if owner is not None:
                 if not owner.alive:
                     continue
                 if owner.frozen_until_s > when_s:
-                    heapq.heappush(heap, (owner.frozen_until_s, order, owner, call))
+                    heapq.heappush(heap, (owner.frozen_until_s, self._shuffled(), owner, call))
                     continue
             self.now_s = max(self.now_s, when_s)
             if self.now_s >= next_look_s:
@@ -49,6 +49,11 @@ class World:
                 next_look_s = self.now_s + 1.0
             call()
         self.now_s = max(self.now_s, until_s)
+
+    def _shuffled(self) -> int:
+        """A place among what has waited: who wakes up sees timers and answers in any order."""
+        self._asked += 1
+        return (self.rng.getrandbits(20) << 40) + self._asked
 
     def chance(self, probability: float) -> bool:
         return probability > 0.0 and self.rng.random() < probability
@@ -201,6 +206,11 @@ class Scope:
         for task in tuple(self._tasks):
             task.close()
         self._tasks.clear()
+
+
+def crash(error: CleancutError | None) -> None:
+    """A program ends only by being killed: anything else is a bug of it."""
+    raise AssertionError(f"a program ended by itself: {error!r}") from error
 
 
 class Mailbox:

@@ -1,0 +1,211 @@
+"""Programs that are wrong on purpose: each breaks one rule, and a checker has to find it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cleancut.barrier import Barrier
+from cleancut.cut import Capture, Cut, Read, Readings
+from cleancut.ids import AgentName, Sha256
+from cleancut.io.ports import Created, Guard, Put
+from cleancut.manifest import Manifest
+from cleancut.phases import Stage
+from cleancut.records import Ctl, Group, Phase, ShardTask, Vote, encode
+from cleancut.steps import Cast, Command, Decide, Done
+from coordinator.ledger import Ledger
+from tests.sim.agents import AgentEffects, Follower, SimAgent
+from tests.sim.coordinators import CoordinatorEffects, SimCoordinator, Term
+from tests.sim.scenario import Parts
+from tests.sim.world import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`rule`: what it breaks. `checkers`: any of these may be the one that tells."""
+
+    rule: str
+    parts: Parts
+    checkers: tuple[str, ...]
+
+
+class VotesEarly(Cut):
+    """Votes that it has cut when it has only begun to."""
+
+    def _cut(self) -> list[Command]:
+        commands = super()._cut()
+        tasks = self._tasks or ()
+        if isinstance(commands[0], Cast):
+            return commands
+        return [*self._vote(self._reading(Readings((0,) * len(tasks), "early", 0))), *commands]
+
+    def _done(self, event: Done, now_s: float) -> list[Command]:
+        if isinstance(event.effect, Capture):
+            self._running, self._first = None, event.result
+            return []
+        return super()._done(event, now_s)
+
+
+class ReadsOnce(Cut):
+    """Tells the first reading as the second one, as if nothing but the drain had come."""
+
+    def _done(self, event: Done, now_s: float) -> list[Command]:
+        if isinstance(event.effect, Read) and self._first is not None:
+            first = self._first
+            again = tuple(None if number is None else number + 1 for number in first.numbers)
+            told = Readings(again, first.incarnation, first.arrivals, event.result.view)
+            event = Done(event.effect, told)
+        return super()._done(event, now_s)
+
+
+class AnySession(Follower):
+    """Votes without saying under which session."""
+
+    def guards(self) -> list[Guard]:
+        return super().guards()[1:]
+
+
+class TakesOver(AgentEffects):
+    """Takes over the parent's recipe whenever there is one."""
+
+    def unchanged(self, task: ShardTask, first: Readings, index: int) -> bool:
+        return bool(task.recipe)
+
+
+class MissesOne(Barrier):
+    """Commits when all but one have stored their shards."""
+
+    def _uploaded(self) -> list[Command]:
+        votes = {n: self.votes.get((Phase.UPLOAD.value, n)) for n in sorted(self.members)}
+        given = {name: vote.document for name, vote in votes.items() if vote and vote.yes}
+        if len(given) < max(1, len(votes) - 1) or self.waiting is not None:
+            return []
+        return [self.run(Stage(self.ctl.epoch, self.ctl, tuple(sorted(given.items()))))]
+
+
+class Unguarded(Ledger):
+    """Commits without looking whether the votes are there."""
+
+    async def decide(self, command: Decide, votes: Mapping[AgentName, Vote]) -> bool:
+        ctl = command.ctl
+        group = Group(epoch=ctl.epoch, operation=ctl.operation, manifest=Sha256(ctl.manifest))
+        put = Put(self._keys.group(ctl.epoch), encode(group))
+        return await self._write_ctl(ctl, [put], [])
+
+
+class Usurper(Ledger):
+    """Writes whoever leads, over whatever ctl says."""
+
+    def _leads(self) -> Guard:
+        return Created(f"{self._keys.root}nobody", 0)
+
+    async def _write_ctl(self, ctl: Ctl, ops: list[Put], guards: Sequence[Guard]) -> bool:  # type: ignore[override]
+        put = Put(self._keys.ctl, encode(ctl))
+        result = await self._etcd.txn(guards, [put, *ops])
+        return result.applied
+
+
+class Rewrites(CoordinatorEffects):
+    """Publishes what it would say now, not what was decided."""
+
+    def to_publish(self, data: bytes) -> bytes:
+        return data.replace(b'"created_by":"sim"', b'"created_by":"SIM"')
+
+
+class Incomplete(CoordinatorEffects):
+    """Stages a manifest without looking whether it is whole."""
+
+    def check(self, manifest: Manifest) -> None:
+        return None
+
+
+class NeverWaits(CoordinatorEffects):
+    """Says that all is drained when the drains have only been sent."""
+
+    def _drain_one(self, name: str) -> Reply:
+        super()._drain_one(name)
+        reply = Reply()
+        reply.answer(True)
+        return reply
+
+
+class EarlyAgent(SimAgent):
+    machine = VotesEarly
+
+
+class OnceAgent(SimAgent):
+    machine = ReadsOnce
+
+
+class SessionlessAgent(SimAgent):
+    follower = AnySession
+
+
+class GreedyAgent(SimAgent):
+    effects = TakesOver
+
+
+class HastyTerm(Term):
+    effects = Incomplete
+
+
+class HastyCoordinator(SimCoordinator):
+    machine, ledger, term_of = MissesOne, Unguarded, HastyTerm
+
+
+class UsurpingCoordinator(SimCoordinator):
+    ledger = Usurper
+
+
+class RewritingTerm(Term):
+    effects = Rewrites
+
+
+class RewritingCoordinator(SimCoordinator):
+    term_of = RewritingTerm
+
+
+class ImpatientTerm(Term):
+    effects = NeverWaits
+
+
+class ImpatientCoordinator(SimCoordinator):
+    term_of = ImpatientTerm
+
+
+MUTANTS = {
+    "votes_early": Mutant(
+        "a CUT vote comes after the cuts", Parts(agent=EarlyAgent), ("cut_in_window",)
+    ),
+    "reads_once": Mutant(
+        "quiet needs a second reading", Parts(agent=OnceAgent), ("quiet_is_true",)
+    ),
+    "takes_over": Mutant(
+        "a parent is taken over only if nothing changed",
+        Parts(agent=GreedyAgent),
+        ("cut_in_window", "quiet_is_true"),
+    ),
+    "any_session": Mutant(
+        "votes are guarded by the session", Parts(agent=SessionlessAgent), ("tokens",)
+    ),
+    "misses_one": Mutant(
+        "a commit is guarded by all votes",
+        Parts(coordinator=HastyCoordinator),
+        ("all_voted", "complete"),
+    ),
+    "usurper": Mutant(
+        "a leader's writes are guarded by its token",
+        Parts(coordinator=UsurpingCoordinator),
+        ("tokens",),
+    ),
+    "never_waits": Mutant(
+        "quiet needs a drain that was applied",
+        Parts(coordinator=ImpatientCoordinator),
+        ("quiet_is_true", "cut_in_window"),
+    ),
+    "rewrites": Mutant(
+        "what is published is what was decided",
+        Parts(coordinator=RewritingCoordinator),
+        ("published_as_decided",),
+    ),
+}
