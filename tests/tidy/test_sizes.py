@@ -17,6 +17,7 @@ KNOWN_WIDE = {
     "devcluster/tar.py:_header",
     "devcluster/tar.py:_sparse_header",
     "devcluster/writes.py:set_replica",
+    "tests/sim/trace.py:applied",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
