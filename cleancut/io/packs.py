@@ -89,6 +89,11 @@ class PackWriter:
         share = ALL_BATCHES_BYTES // max(1, self._streams)
         return max(PACK_BYTES // 64, min(BATCH_BYTES, share))
 
+    @property
+    def waiting_streams(self) -> int:
+        """How many have been read to their end and wait to be durable."""
+        return self._waiting
+
     async def add(self, blocks: Sequence[bytes | memoryview]) -> list[tuple[str, int]]:
         """The pack and the offset in it that each block got. May wait for room."""
         places = []

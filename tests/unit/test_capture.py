@@ -140,6 +140,22 @@ def test_doomed_packs_and_pages_are_stored_again(tmp_path: Path) -> None:
     assert restored(store, second.recipe_digest) == tar
 
 
+def test_a_doomed_page_of_literals_is_written_anew(tmp_path: Path) -> None:
+    """A page without packs would come out the same; a sweep that wakes late must not hit it."""
+    tar, store = shard_tar({"small": b"x"}), MemoryStore()
+
+    async def pages(shard: CapturedShard) -> set[str]:
+        recipe = await load_recipe(store, PATHS, shard.recipe_digest)
+        return {ref.digest for ref in recipe.pages}
+
+    first = capture(store, tmp_path, tar)
+    doomed = frozenset(asyncio.run(pages(first)))
+    known = capture(store, tmp_path, tar, first.recipe_digest)
+    anew = capture(store, tmp_path, tar, first.recipe_digest, unknown=doomed)
+    assert asyncio.run(pages(known)) == doomed
+    assert not asyncio.run(pages(anew)) & doomed
+
+
 def test_a_parent_that_is_damaged_costs_bytes_only(tmp_path: Path) -> None:
     """The next backup of a shard works though the last one's pages are gone, and tells it."""
     tar, store = shard_tar({"v": noise(300_000)}), MemoryStore()

@@ -14,8 +14,9 @@ from cleancut.io.capture import CapturedShard, capture_shard
 from cleancut.io.memory_store import MemoryStore
 from cleancut.io.packs import PackWriter
 from cleancut.io.uploads import Limits, clear_spill
-from cleancut.page import PACK_BYTES
-from tests.unit.capturing import mounted, restored, shard_tar, stream, writing
+from cleancut.page import PACK_BYTES, open_page
+from cleancut.recipe import open_recipe
+from tests.unit.capturing import PATHS, capture, mounted, restored, shard_tar, stream, writing
 
 MIB = 1024 * 1024
 
@@ -59,6 +60,24 @@ class SlowPacksStore(MemoryStore):
     async def put(self, path: str, data: bytes) -> None:
         for _ in range(50 if "/packs/" in path else 0):
             await asyncio.sleep(0)
+        await super().put(path, data)
+
+
+class CheckingStore(MemoryStore):
+    """Takes its time, the longer for what is named by others, and checks that what a document
+    names is there when the document comes."""
+
+    async def put(self, path: str, data: bytes) -> None:
+        kind, name = path.split("/")[1], path.rpartition("/")[2]
+        for _ in range({"packs": 60, "pages": 30}.get(kind, 0)):
+            await asyncio.sleep(0)
+        if kind == "pages":
+            assert {PATHS.pack(pack) for pack in open_page(name, data).packs} <= set(self.objects)
+        if kind == "recipes":
+            recipe = open_recipe(name, data)
+            named = {PATHS.pack(use.pack) for use in recipe.packs}
+            named |= {PATHS.page(ref.digest) for ref in recipe.pages}
+            assert named <= set(self.objects)
         await super().put(path, data)
 
 
@@ -230,6 +249,17 @@ def test_documents_follow_the_packs_they_name(tmp_path: Path) -> None:
         assert page < recipe
 
 
+def test_what_a_capture_names_exists_when_it_is_named(tmp_path: Path) -> None:
+    """For the first capture and for one that builds on it, with pages of several kinds."""
+    store, large = CheckingStore(), bytes(33 * MIB)
+    first = shard_tar({"a": random.Random(1).randbytes(9 * MIB), "large": large})
+    second = shard_tar({"a": random.Random(2).randbytes(MIB), "large": large, "b": b"new"})
+    one = capture(store, tmp_path, first)
+    two = capture(store, tmp_path, second, one.recipe_digest)
+    assert restored(store, one.recipe_digest) == first
+    assert restored(store, two.recipe_digest) == second
+
+
 def test_shards_captured_together_share_packs(tmp_path: Path) -> None:
     """Twenty small shards end in one pack, not in twenty, and each comes back."""
     store = MemoryStore()
@@ -254,24 +284,18 @@ def test_a_stream_that_fails_does_not_hold_up_the_others(tmp_path: Path) -> None
     """One capture waits for its open pack, the other dies: the first is sealed and done."""
 
     async def body(packs: PackWriter) -> CapturedShard:
-        waiting = asyncio.Event()
-
         async def broken() -> AsyncIterator[bytes]:
             yield shard_tar({"v": random.Random(1).randbytes(9000)})[:2000]
-            await waiting.wait()
+            await until(lambda: packs.waiting_streams == 1)
 
         async def fail() -> None:
             with pytest.raises(Corrupt):
                 await capture_shard(broken(), parent=None, packs=packs, on_cut=lambda: None)
 
-        async def good() -> AsyncIterator[bytes]:
-            async for chunk in stream(shard_tar({"v": random.Random(2).randbytes(9000)})):
-                yield chunk
-            waiting.set()
-
         async with asyncio.TaskGroup() as group:
             group.create_task(fail())
-            return await capture_shard(good(), parent=None, packs=packs, on_cut=lambda: None)
+            whole = stream(shard_tar({"v": random.Random(2).randbytes(9000)}))
+            return await capture_shard(whole, parent=None, packs=packs, on_cut=lambda: None)
 
     assert len(writing(MemoryStore(), tmp_path, body).packs) == 1
 
