@@ -79,8 +79,8 @@ def _spread(
 
 
 async def delete_collection(node: Node, name: str, timeout_s: float) -> bool:
-    """True for an alias' name too, though nothing is deleted then."""
-    known = name in node.state.collections or name in node.state.aliases
+    """Whether there was one; an alias' name deletes nothing."""
+    known = name in node.state.collections
 
     def build(state: ClusterState) -> Json | None:
         return {"op": "delete_collection", "name": name} if name in state.collections else None

@@ -144,7 +144,7 @@ class Qdrant(ShardCalls):
         await self._change("PUT", collection_path(name), body, timeout_s)
 
     async def delete_collection(self, name: str, timeout_s: float = CHANGE_S) -> bool:
-        """Whether there was one; true for an alias' name too, though nothing is deleted then."""
+        """Whether there was one; an alias' name deletes nothing and is false too."""
         return bool(await self._change("DELETE", collection_path(name), None, timeout_s))
 
     async def patch_collection(
