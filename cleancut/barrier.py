@@ -62,7 +62,6 @@ class Barrier(Attempt):
         self._opening: Ctl | None = None
         self._draft: Assigned | None = None
         self._agreed_view = ""
-        self._undrained: frozenset[int] = frozenset()
         self._skew_ms = -1
 
     def step(self, event: Event, now_s: float) -> list[Command]:
@@ -230,7 +229,7 @@ class Barrier(Attempt):
             case Drain(round=1):
                 return self._drained(event.result, now_s)
             case Drain():
-                undrained = tuple(sorted(self._undrained | set(event.result.undrained)))
+                undrained = tuple(sorted({*self.ctl.undrained, *event.result.undrained}))
                 return self.move(Phase.SEAL, now_s, undrained=undrained, skew_ms=self._skew_ms)
             case Stage():
                 self.ctl = self.moved(Phase.COMMIT, manifest=event.result)
@@ -259,8 +258,9 @@ class Barrier(Attempt):
 
     def _assigned(self, draft: Assigned) -> list[Command]:
         self._draft = draft
+        tasks = tally.indexed(draft.collections, draft.tasks)
         self.members = {
-            name: replace(member, tasks=draft.tasks[name], assigned=True)
+            name: replace(member, tasks=tasks[name], assigned=True)
             for name, member in self.members.items()
         }
         return [Persist(members=dict(self.members)), *self._prepared()]
@@ -269,13 +269,13 @@ class Barrier(Attempt):
         ready = tally.all_ready(self._agreed_view, self.members, self.votes)
         if self._draft is None or not ready:
             return self._prepared()  # something moved while the drain ran
-        self._undrained = frozenset(result.undrained)
         return self.move(
             Phase.CUT,
             now_s,
             cut_at=result.at,
             draft=self._draft.draft,
             views=self._agreed_view,
+            undrained=result.undrained,
             assigned=digest_of({str(name): m.tasks for name, m in self.members.items()}),
         )
 

@@ -199,7 +199,12 @@ class Cut:
         if self._tasks is None or not self._ready:
             message = "was asked to cut what it has not prepared for"
             return [self._no(Failure(reason="UNAVAILABLE", message=message))]
-        return [self._run(Capture(self.ctl.epoch, self._tasks))]
+        return [self._run(Capture(self.ctl.epoch, self._tasks_to_cut(self._tasks)))]
+
+    def _tasks_to_cut(self, tasks: tuple[ShardTask, ...]) -> tuple[ShardTask, ...]:
+        """Without a drain, a number one above the parent's may be a write: cut it anew."""
+        undrained = self.ctl.undrained
+        return tuple(replace(t, parent=None) if t.index in undrained else t for t in tasks)
 
     def _seal(self) -> list[Command]:
         if self._first is None or self._tasks is None:

@@ -127,6 +127,7 @@ class ShardTask(Record, frozen=True):
     collection: str
     shard_id: ShardId
     peer_id: PeerId
+    index: int = -1  # of the collection in the draft
     recipe: str = ""
     parent: tuple[str, int, int, str] | None = None  # startup, number_2, counters, uuid
     tar_sha256: str = ""

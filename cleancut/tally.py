@@ -72,6 +72,17 @@ def all_ready(view: str, members: Members, votes: Votes) -> bool:
     return all(vote.view == view for vote in given) and [vote.ready for vote in given] == wanted
 
 
+def indexed(
+    collections: Sequence[str], tasks: Mapping[AgentName, tuple[ShardTask, ...]]
+) -> dict[AgentName, tuple[ShardTask, ...]]:
+    """The tasks with their collections' indexes, by which `ctl` names the undrained ones."""
+    index = {name: number for number, name in enumerate(collections)}
+    return {
+        agent: tuple(replace(task, index=index[task.collection]) for task in given)
+        for agent, given in tasks.items()
+    }
+
+
 def drained(collections: Sequence[str], undrained: Sequence[int]) -> dict[str, bool]:
     """Whether both drains of each collection answered; `undrained` are indexes."""
     return {name: index not in undrained for index, name in enumerate(collections)}
