@@ -79,7 +79,9 @@ class CoordinatorOperations(Restores):
         if not 1 <= request.attempts <= MAX_ATTEMPTS:
             raise Invalid(f"attempts must be from 1 to {MAX_ATTEMPTS}")
         await identity.check_owned(self._context)
-        operation = await requests.record(self._context, token, Kind.BACKUP, request, request_id)
+        operation = await requests.record(
+            self._context, token, Kind.BACKUP, request=request, request_id=request_id
+        )
         term.poke()
         return await self._shown(operation)
 

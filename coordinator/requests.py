@@ -23,7 +23,7 @@ class Asked(Record, frozen=True):
 
 
 async def record(
-    context: Context, token: Token, kind: Kind, request: Record, request_id: str
+    context: Context, token: Token, kind: Kind, *, request: Record, request_id: str
 ) -> Operation:
     """The operation for this request: a new one, or that of an equal earlier one.
 

@@ -53,7 +53,9 @@ class Restores:
     ) -> Restore:
         token, term = self.leading()
         request = RestoreRequest(backup=await self.find_epoch(backup), collections=collections)
-        operation = await requests.record(self._context, token, Kind.RESTORE, request, request_id)
+        operation = await requests.record(
+            self._context, token, Kind.RESTORE, request=request, request_id=request_id
+        )
         term.poke()
         return await self._shown_restore(operation)
 

@@ -133,10 +133,12 @@ async def test_a_request_is_recorded_once() -> None:
     at = context()
     token = await lead(at)
     asked = BackupRequest(collections=("docs",))
-    first = await requests.record(at, token, Kind.BACKUP, asked, "r-1")
-    assert (await requests.record(at, token, Kind.BACKUP, asked, "r-1")).id == first.id
+    first = await requests.record(at, token, Kind.BACKUP, request=asked, request_id="r-1")
+    assert (
+        await requests.record(at, token, Kind.BACKUP, request=asked, request_id="r-1")
+    ).id == first.id
     with pytest.raises(Invalid, match="other content"):
-        await requests.record(at, token, Kind.BACKUP, BackupRequest(), "r-1")
+        await requests.record(at, token, Kind.BACKUP, request=BackupRequest(), request_id="r-1")
     with pytest.raises(NotFound):
         await requests.load(at, first.id, Kind.RESTORE)
     ledger = Ledger(at, token)
