@@ -14,6 +14,7 @@ from cleancut.records import (
     Member,
     Operation,
     Phase,
+    ShardTask,
     Vote,
     decode,
     digest_of,
