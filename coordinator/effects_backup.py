@@ -215,7 +215,11 @@ class BackupEffects:
 
     async def _document(self, epoch: Epoch, agent: AgentName, sha256: str) -> AgentDocument:
         path = self._context.paths.votes_document(epoch, agent, sha256)
-        return decode(AgentDocument, await get_checked(self._context.store, path, sha256), path)
+        data = await get_checked(self._context.store, path, sha256)
+        document = decode(AgentDocument, data, path)
+        if (document.epoch, document.agent) != (epoch, agent):
+            raise Corrupt(f"{path} was written by {document.agent} for epoch {document.epoch}")
+        return document
 
     async def _publish(self, effect: Publish) -> None:
         """Copies exactly the bytes that etcd decided on, and reads them back."""

@@ -25,6 +25,7 @@ from cleancut.io.config import (
     fail,
     parse_address,
     shared_of,
+    warn_of_old_etcd,
 )
 from cleancut.io.http import Health, health_app, serve
 from cleancut.io.log import Logger, configure_logging
@@ -91,6 +92,7 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
     async with AsyncExitStack() as stack:
         etcd = await stack.enter_async_context(shared.open_etcd(clock))
+        await warn_of_old_etcd(etcd, log)
         store = open_store(shared.store, clock)
         stack.push_async_callback(store.close)
         urls = [url.strip() for url in flags["qdrant_url"].split(",") if url.strip()]

@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 import click
 
 from cleancut.errors import CleancutError, Invalid, Refused
-from cleancut.io.etcd import open_etcd
-from cleancut.io.ports import Clock, Coordination
+from cleancut.io.etcd import Etcd, open_etcd
+from cleancut.io.log import Logger
+from cleancut.io.ports import Clock
 from cleancut.io.qdrant import Qdrant
 
 F = TypeVar("F", bound=Callable[..., Any])
 ENV_PREFIX = "CLEANCUT"
+OLDEST_ETCD = (3, 5, 13)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 _COMMON = (
@@ -86,7 +88,7 @@ class Shared:
     qdrant_ca: Path | None
     log_level: str
 
-    def open_etcd(self, clock: Clock) -> AbstractAsyncContextManager[Coordination]:
+    def open_etcd(self, clock: Clock) -> AbstractAsyncContextManager[Etcd]:
         """The etcd client, for the length of a block. Raises: Invalid, Unavailable."""
         endpoints = [part.strip() for part in self.etcd.split(",") if part.strip()]
         return open_etcd(
@@ -101,6 +103,18 @@ class Shared:
         except OSError as error:
             raise Refused(f"cannot read the API key: {error}", "check the file's rights") from error
         return Qdrant(url, api_key=api_key, ca_file=str(self.qdrant_ca) if self.qdrant_ca else None)
+
+
+async def warn_of_old_etcd(etcd: Etcd, log: Logger) -> None:
+    """Says so if etcd is older than what is supported; an etcd that does not answer is no news."""
+    try:
+        version = await etcd.version()
+    except CleancutError as error:
+        log.warning("etcd does not answer", cause=error.message, hint=error.hint)
+        return
+    numbers = tuple(int(part) for part in version.split("-")[0].split(".") if part.isdigit())
+    if numbers < OLDEST_ETCD:
+        log.warning("etcd is too old to be trusted", version=version, supported=">= 3.5.13")
 
 
 def shared_of(flags: dict[str, Any]) -> Shared:
