@@ -281,7 +281,7 @@ class AgentEffects:
                 content = self._freeze(effect, task, taken)
                 streams.stored[index] = f"{content}"
             all_cut.answer()
-            await self._pause(10.0 if self._shared.world.chance(0.15) else 0.5)
+            await self._pause(10.0 if self._shared.world.chance(0.3) else 0.5)
             self._qdrant.check_alive(self._peer, streams.startup)
         except CleancutError as error:
             streams.error = error

@@ -46,6 +46,13 @@ class VotesEarly(Cut):
         return super()._done(event, now_s)
 
 
+class ForgetsDrains(Cut):
+    """Takes one number more than the parent's for the drain, even if the drain did not answer."""
+
+    def _tasks_to_cut(self, tasks: tuple[ShardTask, ...]) -> tuple[ShardTask, ...]:
+        return tasks
+
+
 class ReadsOnce(Cut):
     """Tells the first reading as the second one, as if nothing but the drain had come."""
 
@@ -133,6 +140,10 @@ class EarlyAgent(SimAgent):
     machine = VotesEarly
 
 
+class TrustingAgent(SimAgent):
+    machine = ForgetsDrains
+
+
 class OnceAgent(SimAgent):
     machine = ReadsOnce
 
@@ -176,6 +187,11 @@ class ImpatientCoordinator(SimCoordinator):
 MUTANTS = {
     "votes_early": Mutant(
         "a CUT vote comes after the cuts", Parts(agent=EarlyAgent), ("cut_in_window",)
+    ),
+    "forgets_drains": Mutant(
+        "without its drain nothing is known to be unchanged",
+        Parts(agent=TrustingAgent),
+        ("cut_in_window",),
     ),
     "reads_once": Mutant(
         "quiet needs a second reading", Parts(agent=OnceAgent), ("quiet_is_true",)

@@ -214,7 +214,7 @@ class Scenario:
     def _freeze_and_bury(self, process: Process) -> float:
         """The zombie has two seconds after it has woken up."""
         frozen_s = 4.0 + self.rng.random() * 6.0
-        process.freeze_after(self.rng.randint(1, 8), frozen_s)
+        process.freeze_after(self.rng.randint(1, 12), frozen_s)
         self.world.after(frozen_s + 4.0, process.kill)
         return frozen_s
 
