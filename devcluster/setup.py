@@ -173,7 +173,8 @@ class Setup:
             await peer.start()
         while len(self.peers) < count:
             await add_peer(self.peers)
-        await wait_joined(self.peers)
+        if len(self.peers) > 1:
+            await wait_joined(self.peers)
         await self.start_agents()
 
     async def close(self) -> None:

@@ -72,6 +72,12 @@ def test_an_agent_with_another_disk_is_found(lone: World, tmp_path: Path) -> Non
     assert not list(elsewhere.rglob("packs/*")), "an agent wrote packs where nobody looks"
 
 
+def test_an_agent_whose_store_cannot_be_used_says_so(lone: World) -> None:
+    """As when its disk is not mounted."""
+    refused(back_up_by(lone, store="file:///dev/null/store"), 4, "mounted", "agent-")
+    nothing_left(lone)
+
+
 def test_a_whole_agent_makes_a_backup_after_all_that(lone: World) -> None:
     """Order: after the others of this file, whose failures must not stand in the way."""
     assert lone.back_up()["state"] == "COMMITTED"

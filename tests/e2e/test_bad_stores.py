@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -102,35 +104,45 @@ def test_a_manifest_of_another_format_is_refused(full: World, broken: Any) -> No
     assert full.collections() == []
 
 
-def test_a_store_that_cannot_be_written_is_refused(full: World) -> None:
-    """Found in PREPARE, with the path; the next backup works once it can be written."""
-    probes, kept = full.store / "demo" / "probe", full.store / "demo" / "probe.kept"
-    probes.rename(kept)
-    probes.write_text("a file where a directory is needed")
-    before = full.groups()
+def test_a_store_that_is_gone_is_refused(full: World) -> None:
+    """As when its disk is not mounted; the next backup works once it is back."""
+    before, kept = full.groups(), full.store.with_name("store.kept")
+    full.store.rename(kept)
+    full.store.write_text("a file where a directory is needed")
     answer = full.cleancut("backup", "create", "--attempts", "1")
-    probes.unlink()
-    kept.rename(probes)
-    refused(answer, 4, "store")
+    full.store.unlink()
+    kept.rename(full.store)
+    refused(answer, 4, "store", "mounted")
     assert full.groups() == before
     assert full.back_up()["state"] == "COMMITTED"
 
 
-@pytest.mark.parametrize("program", ["agent", "coordinator"])
-def test_a_program_whose_store_cannot_be_used_ends_at_once(full: World, program: str) -> None:
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere: rights cannot be tested")
+def test_a_store_that_cannot_be_written_is_refused(full: World) -> None:
+    """Found in PREPARE; the next backup works once it can be written."""
+    before, probes = full.groups(), full.store / "demo" / "probe"
+    probes.chmod(0o555)
+    answer = full.cleancut("backup", "create", "--attempts", "1")
+    probes.chmod(0o755)
+    refused(answer, 8, "permission")
+    assert full.groups() == before
+    assert full.back_up()["state"] == "COMMITTED"
+
+
+def test_a_coordinator_whose_store_cannot_be_used_ends_at_once(full: World) -> None:
     """With the exit code of a refusal, and a hint."""
-    own = {
-        "agent": ("--qdrant-url", full.setup.peers[0].url, "--spill-dir", "/dev/shm/none"),
-        "coordinator": ("--qdrant-url", full.setup.peers[0].url, "--grpc", "127.0.0.1:0"),
-    }[program]
+    own = ("--qdrant-url", full.setup.peers[0].url, "--grpc", "127.0.0.1:0", "--name", "one")
     shared = ("--cluster", "other", "--etcd", full.setup.etcd_endpoint)
-    argv = [sys.executable, "-m", f"{program}.main", *shared, "--name", "one", *own]
-    log = full.setup.logs / f"unusable-{program}.log"
+    argv = [sys.executable, "-m", "coordinator.main", *shared, *own]
+    log = full.setup.logs / "unusable.log"
 
     async def body() -> int | None:
-        child = await start_child(program, [*argv, "--store", "file:///dev/null/store"], log)
-        await child.process.wait()
-        return child.process.returncode
+        child = await start_child("one", [*argv, "--store", "file:///dev/null/store"], log)
+        try:
+            async with asyncio.timeout(20):
+                return await child.process.wait()
+        finally:
+            await child.kill()
 
     assert full.run(body()) == 4
     text = log.read_text()
