@@ -1,0 +1,240 @@
+"""One attempt of a restore, effect by effect: real peers, everything else in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from agent.context import Context as AgentContext
+from agent.effects_restore import PullEffects
+from agent.tar_server import TarServer
+from cleancut.evidence import Reading
+from cleancut.ids import AgentName, ClusterName, Epoch, OperationId, PeerId, ShardId
+from cleancut.io.capture import capture_shard
+from cleancut.io.clock import SystemClock
+from cleancut.io.http import serve
+from cleancut.io.memory_etcd import MemoryEtcd
+from cleancut.io.memory_store import MemoryStore
+from cleancut.io.packs import PackWriter
+from cleancut.io.ports import Put
+from cleancut.io.qdrant import Qdrant
+from cleancut.keys import Keys, Paths
+from cleancut.manifest import FORMAT, ClusterEntry, CollectionEntry, Manifest, ShardEntry
+from cleancut.pull import Recover
+from cleancut.records import Ctl, Kind, Phase, RestoreRequest, Session, ShardTask, encode
+from cleancut.restoring import Check, Create, Reveal, Undo
+from coordinator.context import Context
+from coordinator.effects_restore import RestoreEffects
+from devcluster.launcher import PeerProcess
+
+T = TypeVar("T")
+BACKUP, EPOCH = Epoch(1), Epoch(2)
+POINTS, DIMS = 800, 64
+BOUND_S = 120.0
+CLUSTER = ClusterName("c")
+
+
+@dataclass(slots=True)
+class Attempt:
+    """`peers` run; `contexts` and `pulls` are those of the agents beside them, by peer id."""
+
+    runner: asyncio.Runner
+    peers: list[PeerProcess]
+    spill_dir: Path
+    store: MemoryStore = field(default_factory=MemoryStore)
+    clock: SystemClock = field(default_factory=SystemClock)
+    etcd: MemoryEtcd = field(init=False)
+    clients: list[Qdrant] = field(default_factory=list)
+    draft: str = ""
+
+    def __post_init__(self) -> None:
+        self.etcd = MemoryEtcd(self.clock)
+        self.clients = [peer.client() for peer in self.peers]
+
+    def run(self, body: Coroutine[Any, Any, T]) -> T:
+        async def bounded() -> T:
+            async with asyncio.timeout(BOUND_S):
+                return await body
+
+        return self.runner.run(bounded())
+
+    async def close(self) -> None:
+        for client in self.clients:
+            await client.close()
+
+    @property
+    def coordinator(self) -> RestoreEffects:
+        return RestoreEffects(self.context)
+
+    @property
+    def context(self) -> Context:
+        return Context(
+            name="coordinator",
+            store_url="",
+            keys=Keys(CLUSTER),
+            paths=Paths(CLUSTER),
+            etcd=self.etcd,
+            store=self.store,
+            peers=tuple(self.clients),
+            clock=self.clock,
+        )
+
+    # The group
+
+    async def make_group(self, name: str, *, aliases: tuple[str, ...] = ()) -> None:
+        """A collection with points in 2 shards, captured as group 1, and deleted again."""
+        qdrant = self.clients[0]
+        vectors = {"size": DIMS, "distance": "Dot"}
+        await qdrant.create_collection(name, {"vectors": vectors, "shard_number": 2})
+        await qdrant.create_index(name, "number", "integer")
+        await self.upsert(name, range(POINTS))
+        info = await qdrant.collection(name)
+        shards = []
+        for replica in (await qdrant.placement(name)).shards:
+            shards.append(await self._capture(name, replica.shard_id, replica.peer_id))
+        entry = CollectionEntry(
+            name=name,
+            uuid="source",
+            info=info,
+            shard_ids=(ShardId(0), ShardId(1)),
+            aliases=aliases,
+        )
+        manifest = Manifest(
+            format=FORMAT,
+            cluster=CLUSTER,
+            cluster_id="id",
+            epoch=BACKUP,
+            operation=OperationId("b-1"),
+            created_by="test",
+            cut_at="",
+            skew_ms=1,
+            fenced=False,
+            collections=(entry,),
+            shards=tuple(shards),
+            source=ClusterEntry(
+                qdrant_version=await qdrant.version(), peers={}, metadata={"app": {"v": 1}}
+            ),
+            view="",
+        )
+        await self.store.put(Paths(CLUSTER).group(BACKUP), encode(manifest))
+        await qdrant.delete_collection(name)
+
+    async def upsert(self, name: str, ids: range) -> None:
+        seeded = random.Random(5)
+        points = [
+            {
+                "id": number,
+                "vector": [seeded.random() for _ in range(DIMS)],
+                "payload": {"number": number},
+            }
+            for number in ids
+        ]
+        path = f"/collections/{quote(name, safe='')}/points"
+        await self.clients[0]._http.call(
+            "PUT", path, {"points": points}, timeout_s=30.0, query={"wait": "true"}
+        )
+
+    async def _capture(self, name: str, shard_id: int, peer_id: int) -> ShardEntry:
+        qdrant = await self.client_of(peer_id)
+        count = await qdrant.count(name, shard_id)
+        with ThreadPoolExecutor(1) as pool:
+            async with PackWriter(
+                self.store,
+                Paths(CLUSTER),
+                epoch=BACKUP,
+                session_id=f"{shard_id:032x}",
+                pool=pool,
+                spill_dir=self.spill_dir,
+            ) as packs:
+                async with qdrant.stream_shard(name, shard_id) as chunks:
+                    found = await capture_shard(
+                        chunks, parent=None, packs=packs, on_cut=lambda: None
+                    )
+                await packs.flush()
+        return ShardEntry(
+            collection=name,
+            shard_id=ShardId(shard_id),
+            peer_id=PeerId(peer_id),
+            agent="a",
+            recipe=found.recipe_digest,
+            tar_sha256=found.tar_sha256,
+            size_bytes=found.size_bytes,
+            new_bytes=0,
+            stored_bytes=0,
+            first=Reading(number=1, incarnation="s", arrivals=0),
+            second=Reading(number=2, incarnation="s", arrivals=0),
+            drained=True,
+            count=count,
+        )
+
+    # The attempt
+
+    async def begin(self, phase: Phase = Phase.CREATE) -> None:
+        """Agents are registered, the plan is checked and staged, and ctl stands at `phase`."""
+        keys, members = Keys(CLUSTER), []
+        for client in self.clients:
+            cluster = await client.cluster()
+            name = AgentName(f"agent-{cluster.peer_id}")
+            session = Session(
+                name=name,
+                version="1",
+                peer_id=PeerId(cluster.peer_id),
+                qdrant_version=await client.version(),
+            )
+            await self.etcd.txn([], [Put(keys.session(name), encode(session))])
+            members.append((name, 10**12))
+        check = Check(EPOCH, RestoreRequest(backup=BACKUP), tuple(members))
+        self.draft = str(await self.coordinator.run(check))
+        await self.move(phase)
+
+    async def move(self, phase: Phase) -> None:
+        ctl = Ctl(kind=Kind.RESTORE, epoch=EPOCH, phase=phase, draft=self.draft)
+        await self.etcd.txn([], [Put(Keys(CLUSTER).ctl, encode(ctl))])
+
+    async def create(self) -> list[ShardTask]:
+        """The tasks of all agents."""
+        names = tuple([AgentName(f"agent-{(await c.cluster()).peer_id}") for c in self.clients])
+        tasks: Any = await self.coordinator.run(Create(EPOCH, self.draft, names))
+        return [task for given in tasks.values() for task in given]
+
+    async def recover(self, tasks: list[ShardTask], *, empty: bool = True) -> None:
+        """Each task at the agent beside its peer, one after the other."""
+        for task in tasks:
+            await self.as_agent(task.peer_id, Recover(EPOCH, (task,), empty=empty))
+
+    async def as_agent(self, peer_id: int, effect: Any) -> Any:
+        """Runs an agent's effect beside this peer."""
+        tars = TarServer(self.store, Paths(CLUSTER))
+        async with serve(tars.app(), "127.0.0.1", 0) as port:
+            context = AgentContext(
+                name=AgentName(f"agent-{peer_id}"),
+                keys=Keys(CLUSTER),
+                paths=Paths(CLUSTER),
+                etcd=self.etcd,
+                store=self.store,
+                qdrant=await self.client_of(peer_id),
+                clock=self.clock,
+                spill_dir=self.spill_dir,
+                loopback=f"http://127.0.0.1:{port}",
+            )
+            return await PullEffects(context, tars).run(effect)
+
+    async def client_of(self, peer_id: int) -> Qdrant:
+        for client in self.clients:
+            if (await client.cluster()).peer_id == peer_id:
+                return client
+        raise AssertionError(f"no peer {peer_id}")
+
+    async def undo(self) -> None:
+        await self.move(Phase.ROLLBACK)
+        await self.coordinator.run(Undo(EPOCH, self.draft))
+
+    async def reveal(self) -> None:
+        await self.move(Phase.PUBLISH)
+        await self.coordinator.run(Reveal(EPOCH, self.draft))
