@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import qdrant_edge as edge
 
 Json = Mapping[str, Any]
@@ -76,8 +77,9 @@ def _match(body: Json) -> Any:
         "phrase": edge.MatchPhrase,
     }
     for name, kind in kinds.items():
-        if body.get(name) is not None:
-            return kind(body[name])
+        if (value := body.get(name)) is not None:
+            # The engine takes Python's booleans for numbers, numpy's for what they are.
+            return kind(np.bool_(value) if isinstance(value, bool) else value)
     raise ValueError(f"unknown match {sorted(body)}")
 
 
