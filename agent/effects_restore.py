@@ -18,10 +18,10 @@ from cleancut.io.tasks import run_all
 from cleancut.pull import HasRecovered, Recover, Verified, Verify
 from cleancut.records import Phase, Vote, decode, digest_of, encode
 from cleancut.restored import PullDocument
+from cleancut.restoring import AT_ONCE
 from cleancut.steps import Effect
 
 PROBE_NAME = "_coordinator"
-_VERIFIED_AT_ONCE = 4
 
 
 class PullEffects:
@@ -30,6 +30,7 @@ class PullEffects:
     def __init__(self, context: Context, tars: TarServer) -> None:
         self._context, self._tars = context, tars
         self._recovery = Recovery(context, tars)
+        self._sent_before = tars.sent_bytes
 
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
@@ -39,6 +40,7 @@ class PullEffects:
             case HasRecovered():
                 return await self._has_recovered(effect.epoch)
             case Recover():
+                self._sent_before = self._tars.sent_bytes
                 await self._recovery.recover_all(effect.tasks, empty=effect.empty)
                 return None
             case Verify():
@@ -52,8 +54,8 @@ class PullEffects:
         """Nothing is left to end once the effects of `epoch` are cancelled."""
 
     def done_bytes(self) -> int:
-        """Bytes of tar that Qdrant has pulled from this process."""
-        return self._tars.sent_bytes
+        """Bytes of tar that Qdrant has pulled in this restore."""
+        return self._tars.sent_bytes - self._sent_before
 
     async def _observe(self, effect: Observe) -> Observed:
         context = self._context
@@ -76,7 +78,7 @@ class PullEffects:
         context = self._context
         readings: Readings = readings_of(await context.qdrant.telemetry(), effect.tasks)
         calls = [partial(verify_shard, context.qdrant, task) for task in effect.tasks]
-        found = await run_all(calls, _VERIFIED_AT_ONCE)
+        found = await run_all(calls, AT_ONCE)
         document = PullDocument(epoch=effect.epoch, agent=context.name, shards=tuple(found))
         data = encode(document)
         sha256 = hashlib.sha256(data).hexdigest()

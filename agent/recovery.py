@@ -11,9 +11,8 @@ from agent.tar_server import Offer, TarServer
 from cleancut.errors import CleancutError, NotFound, Refused, TimedOut, Unavailable
 from cleancut.io.tasks import run_all
 from cleancut.records import ShardTask
-from cleancut.restoring import recover_bound_s
+from cleancut.restoring import AT_ONCE, recover_bound_s
 
-AT_ONCE = 4
 TRIES = 4
 _APPLY_S = 30.0
 _SETTLE_S = 5.0

@@ -28,6 +28,7 @@ from cleancut.restoring import (
     longest_bound_s,
     nobody_wrote,
     tasks_of_all,
+    verify_bound_s,
     with_tasks,
 )
 from cleancut.steps import (
@@ -114,7 +115,7 @@ class Restore(UndoableAttempt):
             case Phase.CREATE:
                 return [self._create()]
             case Phase.RECOVER:
-                return self._recovered()
+                return self._drained_after(Phase.RECOVER, 1)
             case Phase.VERIFY:  # the second drain may have been sent: a new round begins
                 return [self.run(Drain(self.ctl.epoch, self.ctl.draft, 1))]
             case Phase.SEAL:
@@ -150,9 +151,9 @@ class Restore(UndoableAttempt):
             case Phase.PREPARE:
                 return self._prepared(now_s)
             case Phase.RECOVER:
-                return self._recovered()
+                return self._drained_after(Phase.RECOVER, 1)
             case Phase.VERIFY:
-                return self._verified()
+                return self._drained_after(Phase.VERIFY, 2)
             case Phase.SEAL:
                 return self._sealed(now_s)
             case _:
@@ -178,15 +179,10 @@ class Restore(UndoableAttempt):
         told = yes_of_all(phase, with_tasks(self.members), self.votes)
         return told is not None and self.waiting is None
 
-    def _recovered(self) -> list[Command]:
-        if not self._all_told(Phase.RECOVER):
+    def _drained_after(self, phase: Phase, round_: int) -> list[Command]:
+        if not self._all_told(phase):
             return []
-        return [self.run(Drain(self.ctl.epoch, self.ctl.draft, 1))]
-
-    def _verified(self) -> list[Command]:
-        if not self._all_told(Phase.VERIFY):
-            return []
-        return [self.run(Drain(self.ctl.epoch, self.ctl.draft, 2))]
+        return [self.run(Drain(self.ctl.epoch, self.ctl.draft, round_))]
 
     def _sealed(self, now_s: float) -> list[Command]:
         if not self._all_told(Phase.SEAL):
@@ -206,6 +202,11 @@ class Restore(UndoableAttempt):
             return []  # what is recovered stays; whoever comes back goes on
         return self.abort(told_by(event.agent, SESSION_LOST))
 
+    def start_clocks(self, now_s: float) -> None:
+        super().start_clocks(now_s)
+        if self.ctl.phase is Phase.VERIFY:
+            self.deadline_s += verify_bound_s(self.members)
+
     def _start_stall(self, now_s: float) -> None:
         """A shard that Qdrant loads moves no bytes for as long as the largest may take."""
         self.stalled_s = now_s + self.ctl.bounds.stalled_s + longest_bound_s(self.members)
@@ -216,14 +217,14 @@ class Restore(UndoableAttempt):
                 return []
             effect, self.again = self.again, None
             return [self.run(effect)]
-        if self.ctl.phase is not Phase.PREPARE and self.ctl.phase not in UNDOABLE:
+        timed = self.ctl.phase in UNDOABLE or self.ctl.phase is Phase.PREPARE
+        if not timed or isinstance(self.waiting, Create):
+            return []  # its bound grows with the number of collections, so the shell sets it
+        stalled = self.ctl.phase is Phase.RECOVER and now_s >= self.stalled_s
+        if not stalled and now_s < self.deadline_s:
             return []
         waited_for = with_tasks(self.members) or self.members
-        if now_s >= self.deadline_s:
-            return self.end(overdue(self.ctl.phase, waited_for, self.votes), now_s)
-        if self.ctl.phase is Phase.RECOVER and now_s >= self.stalled_s:
-            return self.end(overdue(self.ctl.phase, waited_for, self.votes), now_s)
-        return []
+        return self.end(overdue(self.ctl.phase, waited_for, self.votes), now_s)
 
     def _cancelled(self, now_s: float) -> list[Command]:
         if self.ctl.phase is Phase.PREPARE or self.opening is not None:
@@ -287,7 +288,10 @@ class Restore(UndoableAttempt):
         )
         self.move(Phase.RECOVER, now_s, assigned=assigned)
         self._start_stall(now_s)
-        return [Persist(self.ctl, self.operation, dict(self.members)), *self._recovered()]
+        return [
+            Persist(self.ctl, self.operation, dict(self.members)),
+            *self._drained_after(Phase.RECOVER, 1),
+        ]
 
     def _reviewed(self, report: str, now_s: float) -> list[Command]:
         assert self.operation is not None

@@ -49,7 +49,14 @@ ROUNDS = frozenset({Phase.VERIFY.value, Phase.SEAL.value})
 """Votes in these belong to one round of verification (`ready` = `Ctl.cut_at`)."""
 ATTEMPTS = 3
 RETRY_S = 2.0
+TRIES = 10
+"""Of an effect that may be repeated before the restore is rolled back."""
+REFUSED_S = 30.0
+"""How long publishing, or undoing, is tried again although it was refused."""
+AT_ONCE = 4
+"""Shards that one peer pulls, or counts, at the same time."""
 RECOVER_BYTES_PER_S = 10e6
+VERIFY_BYTES_PER_S = 20e6
 RECOVER_S = 60.0
 
 LEADER_CHANGED = Failure(
@@ -112,14 +119,20 @@ RestoreEffect = Probe | Check | Create | Drain | Review | Reveal | Undo
 
 
 def recover_bound_s(size_bytes: int) -> float:
-    """How long Qdrant may take to pull and load one shard."""
-    return RECOVER_S + size_bytes / RECOVER_BYTES_PER_S
+    """How long Qdrant may take to pull and load one shard, while others share disk and store."""
+    return RECOVER_S + size_bytes * AT_ONCE / RECOVER_BYTES_PER_S
 
 
 def longest_bound_s(members: Members) -> float:
     """The bound of the largest task that anybody has."""
     sizes = [task.size_bytes for member in members.values() for task in member.tasks]
     return recover_bound_s(max(sizes, default=0))
+
+
+def verify_bound_s(members: Members) -> float:
+    """What the bytes at the fullest peer add to the time that counting them may take."""
+    loads = [sum(task.size_bytes for task in member.tasks) for member in members.values()]
+    return max(loads, default=0) / VERIFY_BYTES_PER_S
 
 
 def with_tasks(members: Members) -> dict[AgentName, Member]:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from cleancut.attempt import Attempt
-from cleancut.phases import CLOSED, PERMANENT
+from cleancut.phases import CLOSED, PERMANENT, Drain
 from cleancut.records import Ctl, Failure, Phase, RestoreRequest, State, decode
-from cleancut.restoring import ATTEMPTS, RETRY_S, STATE_OF, TRANSITIONS, UNDOABLE, Reveal, Undo
-from cleancut.steps import Command, Failed, Persist, Stop
+from cleancut.restoring import (
+    ATTEMPTS,
+    REFUSED_S,
+    RETRY_S,
+    STATE_OF,
+    TRANSITIONS,
+    TRIES,
+    UNDOABLE,
+    Create,
+    Reveal,
+    Undo,
+)
+from cleancut.steps import Command, Effect, Failed, Persist, Stop
 
 
 class UndoableAttempt(Attempt):
@@ -22,16 +35,35 @@ class UndoableAttempt(Attempt):
         super().reset(now_s)
         self.opening: Ctl | None = None
         self.again_at_s = 0.0
+        self.tries = 0
+
+    def move(self, phase: Phase, now_s: float, **facts: Any) -> list[Command]:
+        self.tries = 0
+        return super().move(phase, now_s, **facts)
 
     def failed(self, event: Failed, now_s: float) -> list[Command]:
         """What follows from the failure of the effect that was waited for."""
         effect, self.waiting = self.waiting, None
-        if not isinstance(effect, Reveal | Undo):
-            return self.end(event.failure, now_s)
-        if now_s - self.phase_began_s < self.ctl.bounds.stalled_s:
+        assert effect is not None
+        self.tries += 1
+        if self._may_repeat(effect, event.failure, now_s):
             self.again, self.again_at_s = effect, now_s + RETRY_S
             return []
-        return self.close(State.NEEDS_OPERATOR, self._unfinished(event.failure))
+        if isinstance(effect, Reveal | Undo):
+            return self.close(State.NEEDS_OPERATOR, self._unfinished(event.failure))
+        return self.end(event.failure, now_s)
+
+    def _may_repeat(self, effect: Effect, failure: Failure, now_s: float) -> bool:
+        """True for what is the same when done twice: not the second drain, whose number counts."""
+        permanent = failure.reason in PERMANENT
+        match effect:
+            case Reveal() | Undo():
+                bound_s = REFUSED_S if permanent else self.ctl.bounds.stalled_s
+                return now_s - self.phase_began_s < bound_s
+            case Create() | Drain(round=1):
+                return not permanent and self.tries < TRIES
+            case _:
+                return False
 
     def _unfinished(self, failure: Failure) -> Failure:
         if self.ctl.phase is Phase.PUBLISH:

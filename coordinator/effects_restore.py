@@ -28,7 +28,8 @@ from coordinator.revelation import reveal
 PROBE_NAME = "_coordinator"
 DRAIN_S = 60.0
 _AT_ONCE = 16
-_EFFECT_S = 300.0
+_EFFECT_S = 120.0
+_COLLECTION_S = 20.0
 
 
 class RestoreEffects:
@@ -60,19 +61,18 @@ class RestoreEffects:
 
         Raises: NotFound, Corrupt for the group; Unavailable.
         """
-        return await self._plan(request, {})
-
-    async def _plan(self, request: RestoreRequest, free: dict[AgentName, int]) -> RestorePlan:
         manifest = await load_group(self._context.store, self._context.paths, request.backup)
-        return make_plan(manifest, request, await self._target(free))
+        return make_plan(manifest, request, await self._target(await self._sessions(), {}))
 
-    async def _target(self, free: dict[AgentName, int]) -> Target:
-        """The cluster as any one peer tells it, with the live agents beside its peers."""
+    async def _target(
+        self, sessions: dict[AgentName, Session], free: dict[AgentName, int]
+    ) -> Target:
+        """The cluster as any one peer tells it, with the agents beside its peers."""
         peers = self._context.peers
         cluster = await ask_any(peers, lambda peer: peer.cluster())
         collections = await ask_any(peers, lambda peer: peer.collections())
         aliases = await ask_any(peers, lambda peer: peer.aliases())
-        beside = {session.peer_id: session for session in (await self._sessions()).values()}
+        beside = {session.peer_id: session for session in sessions.values()}
         return Target(
             peers=tuple(
                 _target_peer(PeerId(peer), beside.get(PeerId(peer)), free)
@@ -93,7 +93,10 @@ class RestoreEffects:
         context = self._context
         manifest = await load_group(context.store, context.paths, effect.request.backup)
         free = {name: size for name, size in effect.members if size >= 0}
-        plan = check_plan(make_plan(manifest, effect.request, await self._target(free)))
+        chosen = {name for name, _ in effect.members}
+        sessions = {n: seen for n, seen in (await self._sessions()).items() if n in chosen}
+        target = await self._target(sessions, free)
+        plan = check_plan(make_plan(manifest, effect.request, target))
         ctl = await self._ctl()
         draft = draft_of(manifest, plan, effect.epoch, ctl.operation)
         recipes = sorted({shard.recipe for shard in draft.shards})
@@ -124,8 +127,9 @@ class RestoreEffects:
 
     async def _change(self, effect: Create | Reveal | Undo) -> object:
         draft = await self._draft(effect.epoch, effect.draft)
+        bound_s = _EFFECT_S + _COLLECTION_S * len(draft.collections)
         try:
-            async with asyncio.timeout(_EFFECT_S):
+            async with asyncio.timeout(bound_s):
                 recreation = Recreation(self._context, draft)
                 if isinstance(effect, Reveal):
                     await reveal(self._context, draft)
@@ -138,7 +142,9 @@ class RestoreEffects:
                 return await recreation.create(agents)
         except TimeoutError as error:
             name = type(effect).__name__
-            raise TimedOut(f"{name} took over {_EFFECT_S:.0f} s", "look at Qdrant") from error
+            raise TimedOut(
+                f"{name} took over {bound_s:.0f} s", "see the logs of Qdrant's peers"
+            ) from error
 
     # VERIFY
 

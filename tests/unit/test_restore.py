@@ -7,11 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleancut.cut import Observe
+from cleancut.phases import Drain
 from cleancut.records import Failure, Phase, State
-from cleancut.restoring import FOREIGN_WRITES, Create, Reveal, Undo
+from cleancut.restoring import FOREIGN_WRITES, TRIES, Create, Reveal, Undo
 from tests.unit.restore_world import AGENTS, BROKEN, COORDINATOR, A, World
 
 RESTART_POINTS = 60
+PHASES = [
+    Phase.PREPARE,
+    Phase.CREATE,
+    Phase.RECOVER,
+    Phase.VERIFY,
+    Phase.SEAL,
+    Phase.PUBLISH,
+    Phase.IDLE,
+]
 
 
 def _run_until(world: World, phase: Phase) -> None:
@@ -40,16 +50,7 @@ def test_restores_and_publishes_when_nothing_fails() -> None:
     world.run_on()
     world.check()
     assert world.operation.state is State.DONE
-    phases = [ctl.phase for ctl, _ in world.history]
-    assert phases == [
-        Phase.PREPARE,
-        Phase.CREATE,
-        Phase.RECOVER,
-        Phase.VERIFY,
-        Phase.SEAL,
-        Phase.PUBLISH,
-        Phase.IDLE,
-    ]
+    assert [ctl.phase for ctl, _ in world.history] == PHASES
     assert world.drains == 2
 
 
@@ -177,6 +178,75 @@ def test_a_rollback_is_repeated_until_an_operator_is_needed() -> None:
     assert world.operation.state is State.NEEDS_OPERATOR
     assert world.operation.failure is not None
     assert "cannot be undone: broken" in world.operation.failure.message
+
+
+@pytest.mark.parametrize("kind", [Create, Drain])
+def test_what_is_the_same_when_done_twice_is_done_again(kind: type) -> None:
+    """A peer that restarts meanwhile costs a few tries, not the restore."""
+    world = World()
+    world.begin()
+    failures = 3
+    while not world.over():
+        running = [type(effect) for _, effect in world.running]
+        if kind in running and failures:
+            failures -= 1
+            _answer_kind(world, kind, BROKEN)
+            world.tick(3.0)
+        elif world.running:
+            world.answer(0)
+        elif not world.deliver_all():
+            world.tick()
+    assert failures == 0
+    assert world.operation.state is State.DONE
+    assert len(world.history) == len(PHASES)
+
+
+def test_tries_come_to_an_end() -> None:
+    world = World()
+    world.begin()
+    tries = 0
+    _run_until(world, Phase.CREATE)
+    while world.ctl.phase is Phase.CREATE:
+        if any(isinstance(effect, Create) for _, effect in world.running):
+            _answer_kind(world, Create, BROKEN)
+            tries += 1
+        world.tick(3.0)
+    assert tries == TRIES
+    assert world.operation.state is State.ROLLING_BACK
+
+
+def test_the_second_drain_is_not_repeated() -> None:
+    """Its outcome is unknown, and with it what the numbers must be."""
+    world = World()
+    world.begin()
+    _run_until(world, Phase.VERIFY)
+    while not any(isinstance(effect, Drain) for _, effect in world.running):
+        world.deliver_all()
+        world.answer(0)
+    _answer_kind(world, Drain, BROKEN)
+    assert world.operation.state is State.ROLLING_BACK
+
+
+def test_a_refused_create_is_not_repeated() -> None:
+    world = World()
+    world.begin()
+    _run_until(world, Phase.CREATE)
+    _answer_kind(world, Create, Failure(reason="REFUSED", message="taken"))
+    assert world.operation.state is State.ROLLING_BACK
+
+
+def test_a_refused_rollback_asks_for_an_operator_soon() -> None:
+    world = World()
+    world.begin()
+    _run_until(world, Phase.RECOVER)
+    world.cancel()
+    began_s = world.now_s
+    while not world.over():
+        if any(isinstance(effect, Undo) for _, effect in world.running):
+            _answer_kind(world, Undo, Failure(reason="REFUSED", message="whose?"))
+        world.tick()
+    assert world.operation.state is State.NEEDS_OPERATOR
+    assert world.now_s - began_s < 60
 
 
 def test_publishing_is_repeated_until_it_succeeds() -> None:
