@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
 from functools import partial
+from pathlib import Path
 
 from agent.context import Context
 from cleancut.errors import CleancutError
@@ -52,7 +53,7 @@ class Captures:
     async def _capture_all(
         self, tasks: Sequence[ShardTask], parents: Sequence[Recipe | None]
     ) -> list[CapturedShard]:
-        spill = self._context.spill_dir / "spill"
+        spill = spill_of(self._context.spill_dir)
         async with PackWriter(
             self._context.store,
             self._context.paths,
@@ -100,6 +101,11 @@ class Captures:
     async def wait_stored(self) -> list[CapturedShard]:
         """The stored shards, in the order of the tasks. Raises: what ended one of them."""
         return await asyncio.shield(self._stored)
+
+
+def spill_of(directory: Path) -> Path:
+    """Where packs wait for the store, in the agent's own directory."""
+    return directory / "spill"
 
 
 async def cancel(task: asyncio.Task[None]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from agent.captures import spill_of
 from agent.context import Context
 from agent.effects_backup import BackupEffects
 from agent.effects_restore import PullEffects
@@ -40,6 +41,7 @@ from cleancut.io.http import Health, health_app, serve
 from cleancut.io.log import Logger, configure_logging
 from cleancut.io.store import open_store
 from cleancut.io.tasks import first_of, until_signal
+from cleancut.io.uploads import clear_spill
 from cleancut.keys import Keys, Paths
 from cleancut.records import Kind
 
@@ -74,6 +76,7 @@ def cli(**flags: Any) -> None:
     log = configure_logging(flags["log_level"], "agent")
     try:
         make_directory(flags["spill_dir"])
+        clear_spill(spill_of(flags["spill_dir"]))
         asyncio.run(_run(shared_of(flags), flags, log))
     except CleancutError as error:
         sys.exit(fail(error))

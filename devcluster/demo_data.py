@@ -102,7 +102,7 @@ class Data:
                 shard_number=self.shape.shards,
                 replication_factor=self.shape.replicas,
                 optimizers_config=models.OptimizersConfigDiff(
-                    indexing_threshold=500, default_segment_number=2
+                    indexing_threshold=100, default_segment_number=8
                 ),
             )
             for field, kind in (
