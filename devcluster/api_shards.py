@@ -12,7 +12,8 @@ from aiohttp import web
 
 from devcluster import reads, recovery, transfers, writes
 from devcluster.config import Json
-from devcluster.problems import Problem, bad_request
+from devcluster.problems import Problem, bad_request, service_error
+from devcluster.queries import run
 from devcluster.tars import cut_tar
 from devcluster.web import (
     answer,
@@ -47,33 +48,31 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
-async def _narrowed(request: web.Request) -> tuple[Any, int, Json]:
-    node, shard, body = node_of(request), shard_of(request), await body_of(request)
+async def _read_here(request: web.Request, kind: str, body: Json) -> Any:
+    """Only the replica of this very peer is asked, whatever its state."""
+    node, number = node_of(request), shard_of(request)
     collection = node.collection(name_of(request))
     if (only := body.pop("hash_ring_filter", None)) is not None:
         body["ring"] = reads.ring_of(collection, only["expected_shard_id"])
-    return collection, shard, body
+    shard = node.shards.get((collection.uuid, number))
+    if shard is None:
+        raise service_error(f"Local shard {number} not found")
+    return run(await shard.engine(), kind, body)
 
 
-async def _retrieve(request: web.Request) -> list[Json]:
-    collection, shard, body = await _narrowed(request)
-    found: list[Json] = await reads.read_shard(
-        node_of(request), collection, shard, "retrieve", body
-    )
-    return found
+async def _retrieve(request: web.Request) -> Any:
+    return await _read_here(request, "retrieve", await body_of(request))
 
 
 async def _scroll(request: web.Request) -> Json:
-    collection, shard, body = await _narrowed(request)
-    if "ring" in body:
+    body = await body_of(request)
+    if "hash_ring_filter" in body:
         raise bad_request("hash_ring_filter is only supported for count by this server")
-    return await reads.scroll(node_of(request), collection, [shard], body)
+    return reads.page(await _read_here(request, "scroll", reads.one_more(body)), body)
 
 
 async def _count(request: web.Request) -> Json:
-    collection, shard, body = await _narrowed(request)
-    count = await reads.read_shard(node_of(request), collection, shard, "count", body)
-    return {"count": count}
+    return {"count": await _read_here(request, "count", await body_of(request))}
 
 
 async def _manifest(request: web.Request) -> Json:

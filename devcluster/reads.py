@@ -168,11 +168,19 @@ class _Vectors:
 
 async def scroll(node: Node, collection: Collection, shards: list[int], body: Json) -> Json:
     """A page of points by id (or by a payload value), and where the next one starts."""
+    answers = await read(node, collection, shards, "scroll", one_more(body))
+    return page([point for answer in answers.values() for point in answer], body)
+
+
+def one_more(body: Json) -> Json:
+    """What a replica is asked for a page: a point more, which tells where the next one starts."""
     limit = body.get("limit") or 10
-    order = body.get("order_by")
-    asked = {**body, "limit": limit if order else limit + 1}
-    answers = await read(node, collection, shards, "scroll", asked)
-    points = [point for answer in answers.values() for point in answer]
+    return {**body, "limit": limit if body.get("order_by") else limit + 1}
+
+
+def page(points: list[Json], body: Json) -> Json:
+    """The page out of what replicas answered to `one_more`."""
+    limit, order = body.get("limit") or 10, body.get("order_by")
     if order:
         _sort(points, {"order_by": order}, ascending=True)
         return {"points": points[:limit], "next_page_offset": None}

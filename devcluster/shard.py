@@ -48,7 +48,10 @@ class LocalShard:
         self._engine: Any = None
         self._open = asyncio.Event()
         self._config = config
-        if self._data.exists():
+        if self._dirty.exists():
+            self.damage = "Dirty shard - shard is not fully initialized"
+            self._open.set()
+        elif self._data.exists():
             self._load()
         else:
             self._create()
@@ -60,6 +63,11 @@ class LocalShard:
     @property
     def _number_file(self) -> Path:
         return self.directory / "number.json"
+
+    @property
+    def _dirty(self) -> Path:
+        """Exists while data is being replaced: whoever dies meanwhile leaves it behind."""
+        return self.directory / "dirty"
 
     async def engine(self) -> Any:
         """The open engine. Raises: Problem 500 for a replica whose data cannot be used."""
@@ -136,6 +144,7 @@ class LocalShard:
         """
         self._close()
         self.incarnation += 1
+        self._dirty.touch()
         shutil.rmtree(self._data, ignore_errors=True)
         unpacked.rename(self._data)
         try:
@@ -148,6 +157,7 @@ class LocalShard:
             raise service_error(self.damage) from problem
         # The number is that of the operation to come: the first one does not move it.
         self.op_num, self._failed, self._unused = number, 0, True
+        self._dirty.unlink()
         self._save_number()
 
     def _add_missing_indexes(self, schema: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from devcluster.node import Node
 from devcluster.problems import Problem, Unreachable, bad_request, service_error
 from devcluster.ring import Ring
 from devcluster.rpc import all_of
+from devcluster.shard import LocalShard
 from devcluster.state import ACTIVE, DEAD, TAKES_UPDATES, ClusterState, Collection
 from devcluster.updates import Operation, split
 
@@ -99,13 +100,24 @@ async def lead(node: Node, body: Json) -> None:
         active = collection.shards[shard_id].active() if shard_id in collection.shards else []
         if active[:1] != [node.peer_id]:
             raise Problem(_MOVED, "this peer does not lead the shard")
-        await shard.apply(body["operation"])
+        await _apply_first(node, body, shard, spare=len(active) > 1)
         others = [
             peer
             for peer, state in collection.shards[shard_id].replicas.items()
             if peer != node.peer_id and state in TAKES_UPDATES
         ]
         await all_of([_forward(node, peer, body) for peer in others])
+
+
+async def _apply_first(node: Node, body: Json, shard: LocalShard, *, spare: bool) -> None:
+    """Raises: Problem 421 for damaged data, if another active replica can take over."""
+    try:
+        await shard.apply(body["operation"])
+    except Problem as problem:
+        if problem.status < 500 or not spare:
+            raise
+        await set_replica(node, body["uuid"], body["shard"], node.peer_id, DEAD)
+        raise Problem(_MOVED, problem.text) from problem
 
 
 async def _forward(node: Node, peer: int, body: Json) -> None:

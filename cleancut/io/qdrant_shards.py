@@ -85,7 +85,7 @@ class ShardCalls:
         """Exact number of points in the replica here; with `ring_filter` of those that routing
         would put into this very shard.
 
-        Raises: Unavailable, if the replica cannot be read (dirty, no replica anywhere).
+        Raises: Unavailable, if the replica cannot be read, or there is none at this peer.
         """
         body: dict[str, Any] = {"exact": True}
         if ring_filter:

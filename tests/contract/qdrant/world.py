@@ -104,9 +104,11 @@ class World:
         await self.post(0, f"/collections/{name}/points/delete?wait=true", {"points": list(ids)})
 
     async def hosts(self, name: str) -> dict[int, list[Qdrant]]:
-        """The adapters of the peers that hold each shard."""
+        """The adapters of the running peers that hold each shard."""
         found: dict[int, list[Qdrant]] = {}
-        for client in self.clients:
+        for client, peer in zip(self.clients, self.peers, strict=True):
+            if not peer.running:
+                continue
             for replica in (await client.placement(name)).local():
                 found.setdefault(replica.shard_id, []).append(client)
         return dict(sorted(found.items()))
