@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
+
 import pytest
 
 from cleancut.errors import Corrupt, NotFound, Unavailable
@@ -168,3 +171,58 @@ def test_a_shard_restores_from_another_peer_than_it_was_captured_at(world: World
             assert (await world.counts(target))[0] == [len(RESTORED)]
 
     world.run(check())
+
+
+@pytest.mark.parametrize("what", ["replica state", "version"])
+def test_a_tar_without_its_marks_is_taken_and_is_empty(world: World, what: str) -> None:
+    """A checksum proves nothing here: the capture must check the marks before it counts."""
+
+    async def check() -> None:
+        name, tars = await captured(world)
+        host, tar = await only_host(world, name), tars[0]
+        if what == "replica state":
+            tar = tar[: tar.index(b"replica_state.json\0")] + bytes(1024)
+        else:
+            tar = without_members(tar, "/version.info")
+        await recover(host, name, 0, tar)
+        await world.settled(name, 1)
+        assert await host.count(name, 0) == 0
+        await recover(host, name, 0, tars[0])
+        assert await host.count(name, 0) == len(RESTORED)
+
+    world.run(check())
+
+
+def test_a_tar_that_cannot_be_loaded_costs_the_data_until_a_good_one(world: World) -> None:
+    """The replica still shows Active: only its own exact count tells, and a retry repairs it."""
+
+    async def check() -> None:
+        name, tars = await captured(world)
+        host = await only_host(world, name)
+        with pytest.raises(Unavailable):
+            await recover(host, name, 0, without_members(tars[0], "/segment.json"))
+        await world.settled(name, 1)
+        with pytest.raises(Unavailable):
+            await host.count(name, 0)
+        await recover(host, name, 0, tars[0])
+        assert await host.count(name, 0) == len(RESTORED)
+        await world.upsert(name, points(RESTORED))
+        assert await host.count(name, 0) == len(RESTORED)
+
+    world.run(check())
+
+
+def without_members(tar: bytes, ending: str) -> bytes:
+    """The tar without the plain members whose names end so; all else byte by byte."""
+    kept, at = bytearray(), 0
+    while at < len(tar):
+        with tarfile.open(fileobj=io.BytesIO(tar[at:])) as archive:
+            member = archive.next()
+            if member is None:
+                break
+            following = archive.next()
+            size = following.offset if following else len(tar) - at
+        if not member.name.endswith(ending):
+            kept += tar[at : at + size]
+        at += size
+    return bytes(kept)
