@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cleancut.errors import Refused
@@ -10,12 +13,25 @@ from cleancut.ids import Epoch
 from cleancut.records import Record, decode, encode
 
 
-def make_directory(directory: Path) -> None:
-    """Makes the agent's own directory. Raises: Refused, if it cannot be made."""
+@contextmanager
+def own_directory(directory: Path) -> Iterator[None]:
+    """The agent's own directory, made and locked: one agent process works in it at a time.
+
+    Raises: Refused, if it cannot be made, or another process holds it.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        file = (directory / "lock").open("w")
     except OSError as error:
-        raise Refused(f"cannot make {directory}: {error}", "check --spill-dir") from error
+        raise Refused(f"cannot use {directory}: {error}", "check --spill-dir") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Refused(
+                f"another agent works in {directory}", "give each agent a --spill-dir of its own"
+            ) from error
+        yield
 
 
 class Entry(Record, frozen=True):

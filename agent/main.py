@@ -20,7 +20,7 @@ from agent.context import Context
 from agent.effects_backup import BackupEffects
 from agent.effects_restore import PullEffects
 from agent.follower import Effects, Follower
-from agent.journal import Journal, make_directory
+from agent.journal import Journal, own_directory
 from agent.metrics import Metrics
 from agent.session import open_session
 from agent.tar_server import TarServer
@@ -75,9 +75,9 @@ def cli(**flags: Any) -> None:
     """Runs beside one Qdrant peer: cuts its shards and stores them, or pulls them back."""
     log = configure_logging(flags["log_level"], "agent")
     try:
-        make_directory(flags["spill_dir"])
-        clear_spill(spill_of(flags["spill_dir"]))
-        asyncio.run(_run(shared_of(flags), flags, log))
+        with own_directory(flags["spill_dir"]):
+            clear_spill(spill_of(flags["spill_dir"]))
+            asyncio.run(_run(shared_of(flags), flags, log))
     except CleancutError as error:
         sys.exit(fail(error))
 

@@ -1,0 +1,48 @@
+"""What an agent remembers over a restart, and that it alone works in its directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.journal import Journal, own_directory
+from cleancut.errors import Corrupt, Refused
+from cleancut.ids import Epoch
+
+
+def test_only_the_newest_finished_capture_is_remembered(tmp_path: Path) -> None:
+    """A later epoch replaces an earlier one; any other epoch has nothing to tell."""
+    journal = Journal(tmp_path)
+    assert journal.read(Epoch(7)) == ""
+    journal.write(Epoch(7), "a" * 64)
+    assert Journal(tmp_path).read(Epoch(7)) == "a" * 64
+    journal.write(Epoch(8), "b" * 64)
+    assert journal.read(Epoch(7)) == ""
+    assert journal.read(Epoch(8)) == "b" * 64
+
+
+def test_a_broken_journal_is_told(tmp_path: Path) -> None:
+    """Half a file is no memory at all."""
+    Journal(tmp_path).write(Epoch(7), "a" * 64)
+    file = tmp_path / "journal.json"
+    file.write_bytes(file.read_bytes()[:-5])
+    with pytest.raises(Corrupt, match=r"journal\.json"):
+        Journal(tmp_path).read(Epoch(7))
+
+
+def test_two_agents_never_share_a_directory(tmp_path: Path) -> None:
+    """The second one is refused, and may take over once the first has ended."""
+    again = own_directory(tmp_path / "spill")
+    with own_directory(tmp_path / "spill"), pytest.raises(Refused, match="another"), again:
+        pass
+    with own_directory(tmp_path / "spill"):
+        pass
+
+
+def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    """A file in its place: told with the flag that names it."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Refused) as told, own_directory(tmp_path / "file"):
+        pass
+    assert "--spill-dir" in told.value.hint
