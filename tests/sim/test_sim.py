@@ -1,4 +1,4 @@
-"""The machines of a backup under faults, over many seeds; and the checkers under broken machines."""
+"""A backup's machines under faults, over many seeds; and the checkers under broken machines."""
 
 from __future__ import annotations
 
