@@ -110,7 +110,7 @@ async def _recover(request: web.Request) -> Any:
     body, node, shard = await body_of(request), node_of(request), shard_of(request)
     collection = node.collection(name_of(request))
     if shard not in collection.shards:
-        raise Problem(404, f"Not found: Shard {shard} not found")
+        raise Problem(404, f"Not found: shard {shard} not found")
     if flag(request, "wait", default=True):
         return await recovery.recover(node, collection, shard, body)
     server_of(request).spawn(recovery.recover(node, collection, shard, body))
@@ -121,7 +121,7 @@ async def _upload(request: web.Request) -> bool:
     node, shard = node_of(request), shard_of(request)
     collection = node.collection(name_of(request))
     if shard not in collection.shards:
-        raise Problem(404, f"Not found: Shard {shard} not found")
+        raise Problem(404, f"Not found: shard {shard} not found")
     reader = await request.multipart()
     async for part in reader:
         if getattr(part, "name", None) == "snapshot":

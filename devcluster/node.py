@@ -62,7 +62,7 @@ class Node:
     ) -> None:
         self.directory = directory
         self.standalone = standalone
-        self.peer_id = 0 if standalone else _peer_id(directory)
+        self.peer_id = _peer_id(directory)
         self.shards: dict[tuple[str, int], LocalShard] = {}
         self.peers = Peers(lambda peer: self.state.peers.get(peer), api_key)
         self._gates: dict[str, Gate] = {}
@@ -121,7 +121,7 @@ class Node:
         """This peer's replica. Raises: Problem 404."""
         shard = self.shards.get((collection.uuid, shard_id))
         if shard is None:
-            raise not_found(f"Shard {shard_id} not found")
+            raise not_found(f"shard {shard_id} not found")
         return shard
 
     def holds_active(self, collection: Collection, shard_id: int) -> bool:

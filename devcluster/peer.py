@@ -90,7 +90,7 @@ async def _run(
     runner = web.AppRunner(_application(server), access_log=None, shutdown_timeout=10)
     await runner.setup()
     try:
-        await node.join(f"http://{host}:{port}")
+        await node.join(f"http://{host}:{port}/")
         await web.TCPSite(runner, host, int(port)).start()
         log.info("peer %s serves http://%s:%s", node.peer_id, host, port)
         for loop in _background(node, group):

@@ -35,7 +35,7 @@ async def read_shard(
 ) -> Any:
     """Raises: Problem; 500, if no active replica answers."""
     if shard_id not in collection.shards:
-        raise not_found(f"Shard {shard_id} not found")
+        raise not_found(f"shard {shard_id} not found")
     if node.holds_active(collection, shard_id):
         engine = await node.local(collection, shard_id).engine()
         return run(engine, kind, body)

@@ -88,7 +88,7 @@ def _leader(node: Node) -> int | None:
 def _collection(node: Node, collection: Collection, level: int) -> Json:
     shown: Json = {
         "id": collection.name,
-        "config": {**collection.config, "uuid": collection.uuid},
+        "config": {**collection.config, "uuid": None if node.standalone else collection.uuid},
         "transfers": [move.listed() for move in collection.transfers],
         "resharding": [],
     }

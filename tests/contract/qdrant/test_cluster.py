@@ -241,7 +241,10 @@ def test_cluster_metadata_round_trip(world: World) -> None:
 
 
 def test_a_single_qdrant_is_peer_zero(kind: Kind, runner: asyncio.Runner, tmp_path: Path) -> None:
-    """Without cluster mode there are no peers and no metadata, and streams work all the same."""
+    """Without cluster mode there are no peers, no metadata and no uuids; streams work all the same.
+
+    Its replicas carry an id of their own, which stands for nothing else.
+    """
 
     async def check() -> None:
         async with (
@@ -257,8 +260,11 @@ def test_a_single_qdrant_is_peer_zero(kind: Kind, runner: asyncio.Runner, tmp_pa
             assert [(one.shard_id, one.state, one.local) for one in placement.shards] == [
                 (0, "Active", True)
             ]
-            shard = (await client.telemetry()).collections["one"].shards[0]
-            assert shard.op_num == 1
+            assert placement.peer_id != 0
+            telemetry = await client.telemetry()
+            assert telemetry.peer_id == 0
+            assert telemetry.collections["one"].uuid is None
+            assert telemetry.collections["one"].shards[0].op_num == 1
             async with client.stream_shard("one", 0) as chunks:
                 assert (await anext(chunks)).startswith(b"segments/")
 
