@@ -241,7 +241,7 @@ class RestoreRequest(Record, frozen=True):
     collections: tuple[str, ...] = ()
 
 
-_encoder = msgspec.json.Encoder(order="deterministic")
+_encoder = msgspec.json.Encoder(order="sorted")
 R = TypeVar("R")
 
 
