@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -183,7 +184,9 @@ class Recreation:
                 f"not all shards of the new collection {entry.name!r} became Active",
                 "look at the cluster's state: a peer may be down",
             )
-        return found
+        if (await peer.cluster()).enabled:
+            return found
+        return tuple(replace(one, peer_id=0) for one in found)  # it tells a made-up id here
 
     def _task(self, entry: CollectionEntry, replica: Replica) -> ShardTask:
         shards = {shard.shard_id: shard for shard in self._draft.shards_of(entry.name)}

@@ -305,3 +305,27 @@ def test_a_peer_that_dies_while_it_pulls_pulls_again(attempt: Attempt) -> None:
         assert await client.count(NAME, task.shard_id) == task.count
 
     attempt.run(body())
+
+
+def test_a_single_qdrant_without_cluster_mode_is_restored(
+    kind: Kind, runner: asyncio.Runner, tmp_path: Path
+) -> None:
+    """It has no peers, and shards on a peer whose id is made up; its one agent recovers them."""
+
+    async def body() -> None:
+        async with launch_peers(1, tmp_path / "peers", kind, standalone=True) as alone:
+            attempt = Attempt(runner, alone, tmp_path)
+            try:
+                await attempt.make_group(NAME)
+                await attempt.begin()
+                tasks = await attempt.create()
+                await attempt.recover(tasks)
+                for task in tasks:
+                    await attempt.as_agent(task.peer_id, Verify(EPOCH, (task,), "t"))
+                assert sum(task.count or 0 for task in tasks) == POINTS
+                await attempt.undo()
+                assert await attempt.clients[0].collections() == []
+            finally:
+                await attempt.close()
+
+    runner.run(body())
