@@ -126,7 +126,7 @@ async def _upload(request: web.Request) -> bool:
     async for part in reader:
         if getattr(part, "name", None) == "snapshot":
             return await recovery.upload(
-                node, collection, shard, _part_chunks(part), dict(request.query)
+                node, (collection.uuid, shard), _part_chunks(part), dict(request.query)
             )
     raise bad_request("Field `snapshot` is missing")
 

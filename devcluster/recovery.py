@@ -14,7 +14,7 @@ import aiohttp
 
 from devcluster.config import Json
 from devcluster.node import Node
-from devcluster.problems import Problem, bad_request, service_error
+from devcluster.problems import Problem, bad_request, not_found, service_error
 from devcluster.state import ACTIVE, Collection
 from devcluster.tars import install, shard_file
 from devcluster.writes import set_replica
@@ -29,27 +29,27 @@ async def recover(node: Node, collection: Collection, shard_id: int, body: Json)
 
     Raises: Problem, with the answers of a real server; the old data is kept unless loading fails.
     """
-    location = str(body["location"])
+    location, place = str(body["location"]), (collection.uuid, shard_id)
     checksum = _checked(body)
     scheme = urlsplit(location).scheme
     if scheme in {"http", "https"}:
         async with _scratch_file(node) as tar:
             await _download(location, tar, body.get("api_key"))
-            return await _put_in_place(node, collection, shard_id, tar, checksum)
+            return await _put_in_place(node, place, tar, checksum)
     if scheme:
         raise bad_request(f"Invalid snapshot URL, URLs with {scheme} scheme are not supported")
     tar = shard_file(node, collection, shard_id, location)
-    return await _put_in_place(node, collection, shard_id, tar, checksum)
+    return await _put_in_place(node, place, tar, checksum)
 
 
 async def upload(
-    node: Node, collection: Collection, shard_id: int, chunks: AsyncIterator[bytes], body: Json
+    node: Node, place: tuple[str, int], chunks: AsyncIterator[bytes], body: Json
 ) -> bool:
-    """As `recover`, with the tar in the request."""
+    """As `recover`, with the tar in the request. Shape: `place` is a collection's uuid, a shard."""
     checksum = _checked(body)
     async with _scratch_file(node) as tar:
         await write_chunks(tar, chunks)
-        return await _put_in_place(node, collection, shard_id, tar, checksum)
+        return await _put_in_place(node, place, tar, checksum)
 
 
 @asynccontextmanager
@@ -96,15 +96,18 @@ async def _download(location: str, tar: Path, api_key: str | None) -> None:
 
 
 async def _put_in_place(
-    node: Node, collection: Collection, shard_id: int, tar: Path, checksum: str | None
+    node: Node, place: tuple[str, int], tar: Path, checksum: str | None
 ) -> bool:
     if checksum is not None and _sha256(tar) != checksum:
         raise bad_request(f"Snapshot checksum mismatch: expected {checksum}")
-    if (collection.uuid, shard_id) not in node.shards:
-        await set_replica(node, collection.uuid, shard_id, node.peer_id, ACTIVE)
+    if place not in node.shards:
+        await set_replica(node, place, peer=node.peer_id, state=ACTIVE)
         await node.consensus.settled()
-    await install(node, collection, node.local(collection, shard_id), tar)
-    await set_replica(node, collection.uuid, shard_id, node.peer_id, ACTIVE)
+    collection = node.state.by_uuid(place[0])
+    if collection is None:
+        raise not_found("the collection was deleted")
+    await install(node, collection, node.local(collection, place[1]), tar)
+    await set_replica(node, place, peer=node.peer_id, state=ACTIVE)
     return True
 
 

@@ -73,29 +73,29 @@ def tar_chunks(members: Iterator[Member]) -> Iterator[bytes]:
 def _member_chunks(member: Member) -> Iterator[bytes]:
     encoded = member.name.encode()
     if len(encoded) > 100:
-        yield _header(b"././@LongLink", len(encoded) + 1, b"L", 0o644, 0)
+        yield _Entry(b"././@LongLink", len(encoded) + 1, b"L").header()
         yield _padded(encoded + b"\0")
     if member.path is not None:
         yield from _file_chunks(encoded, member.path)
     elif member.data is not None:
-        yield _header(encoded, len(member.data), b"0", 0o644, 0)
+        yield _Entry(encoded, len(member.data)).header()
         yield _padded(member.data)
     else:
-        yield _header(encoded, 0, b"5", 0o755, 0)
+        yield _Entry(encoded, 0, b"5", 0o755).header()
 
 
 def _file_chunks(name: bytes, path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
-        size, mtime = status.st_size, int(status.st_mtime)
+        size, mtime, mode = status.st_size, int(status.st_mtime), status.st_mode & 0o777
         parts = extents(file.fileno(), size)
         stored = sum(length for _, length in parts)
         if stored == size:
-            yield _header(name, size, b"0", status.st_mode & 0o777, mtime)
+            yield _Entry(name, size, b"0", mode, mtime).header()
         else:
             if not parts or sum(parts[-1]) < size:
                 parts.append((size, 0))
-            yield _sparse_header(name, stored, size, status.st_mode & 0o777, mtime, parts)
+            yield _sparse_header(_Entry(name, stored, b"S", mode, mtime), size, parts)
         for offset, length in parts:
             yield from _range_chunks(file.fileno(), offset, length)
         yield bytes(-stored % BLOCK_BYTES)
@@ -119,31 +119,41 @@ def _octal(value: int, width: int) -> bytes:
     return b"%0*o\0" % (width - 1, value)
 
 
-def _header(name: bytes, size: int, kind: bytes, mode: int, mtime: int, tail: bytes = b"") -> bytes:
-    fields = b"".join(
-        (
-            name[:100].ljust(100, b"\0"),
-            _octal(mode, 8),
-            _octal(0, 8),
-            _octal(0, 8),
-            _octal(size, 12),
-            _octal(mtime, 12),
-            b" " * 8,
-            kind,
-            bytes(100),
-            b"ustar  \0",
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What a header says: `size_bytes` are those stored in the tar."""
+
+    name: bytes
+    size_bytes: int
+    kind: bytes = b"0"
+    mode: int = 0o644
+    mtime: int = 0
+
+    def header(self, tail: bytes = b"") -> bytes:
+        fields = b"".join(
+            (
+                self.name[:100].ljust(100, b"\0"),
+                _octal(self.mode, 8),
+                _octal(0, 8),
+                _octal(0, 8),
+                _octal(self.size_bytes, 12),
+                _octal(self.mtime, 12),
+                b" " * 8,
+                self.kind,
+                bytes(100),
+                b"ustar  \0",
+            )
         )
-    )
-    block = (fields.ljust(386, b"\0") + tail).ljust(BLOCK_BYTES, b"\0")
-    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+        block = (fields.ljust(386, b"\0") + tail).ljust(BLOCK_BYTES, b"\0")
+        return block[:148] + b"%06o\0 " % sum(block) + block[156:]
 
 
-def _sparse_header(
-    name: bytes, stored: int, size: int, mode: int, mtime: int, parts: list[Extent]
-) -> bytes:
+def _sparse_header(entry: _Entry, size_bytes: int, parts: list[Extent]) -> bytes:
+    """The header of a file of `size_bytes` that holds data only in `parts`."""
     inline, rest = parts[:_INLINE_EXTENTS], parts[_INLINE_EXTENTS:]
-    tail = _extent_fields(inline, _INLINE_EXTENTS) + (b"\1" if rest else b"\0") + _octal(size, 12)
-    blocks = [_header(name, stored, b"S", mode, mtime, tail)]
+    more = b"\1" if rest else b"\0"
+    tail = _extent_fields(inline, _INLINE_EXTENTS) + more + _octal(size_bytes, 12)
+    blocks = [entry.header(tail)]
     while rest:
         inline, rest = rest[:_EXTENTS_A_BLOCK], rest[_EXTENTS_A_BLOCK:]
         fields = _extent_fields(inline, _EXTENTS_A_BLOCK) + (b"\1" if rest else b"\0")

@@ -8,7 +8,7 @@ from typing import Any
 
 from devcluster.config import Json
 from devcluster.node import Node
-from devcluster.reads import read_shard
+from devcluster.reads import Read, read_shard
 from devcluster.state import Collection, Shard
 
 VERSION = "1.18.3"
@@ -175,7 +175,7 @@ async def collection_info(node: Node, name: str) -> Json:
     collection = node.collection(name)
     infos: list[Any] = []
     for number in sorted(collection.shards):
-        infos.append(await read_shard(node, collection, number, "info", {}))
+        infos.append(await read_shard(node, collection, number, Read("info", {})))
     return {
         "status": "green",
         "optimizer_status": "ok",

@@ -76,7 +76,7 @@ async def _write(node: Node, uuid: str, shard_id: int, operation: Operation) -> 
         except Unreachable as error:
             if len(active) == 1:
                 raise service_error(f"1 of 1 write operations failed: {error}") from error
-            await set_replica(node, uuid, shard_id, active[0], DEAD)
+            await set_replica(node, (uuid, shard_id), peer=active[0], state=DEAD)
         except Problem as problem:
             if problem.status != _MOVED:
                 raise
@@ -116,7 +116,7 @@ async def _apply_first(node: Node, body: Json, shard: LocalShard, *, spare: bool
     except Problem as problem:
         if problem.status < 500 or not spare:
             raise
-        await set_replica(node, body["uuid"], body["shard"], node.peer_id, DEAD)
+        await set_replica(node, (body["uuid"], body["shard"]), peer=node.peer_id, state=DEAD)
         raise Problem(_MOVED, problem.text) from problem
 
 
@@ -124,7 +124,7 @@ async def _forward(node: Node, peer: int, body: Json) -> None:
     try:
         await node.peers.call(peer, "apply", body)
     except (Unreachable, Problem):
-        await set_replica(node, body["uuid"], body["shard"], peer, DEAD)
+        await set_replica(node, (body["uuid"], body["shard"]), peer=peer, state=DEAD)
 
 
 async def apply(node: Node, body: Json) -> None:
@@ -139,17 +139,19 @@ async def apply(node: Node, body: Json) -> None:
             raise
 
 
-async def set_replica(node: Node, uuid: str, shard_id: int, peer: int, state: str) -> None:
+async def set_replica(node: Node, shard: tuple[str, int], *, peer: int, state: str) -> None:
     """The cluster agrees on the replica's state; the last active one is never made Dead."""
+
+    uuid, shard_id = shard
 
     def build(now: ClusterState) -> Json | None:
         collection = now.by_uuid(uuid)
         if collection is None or shard_id not in collection.shards:
             return None
-        shard = collection.shards[shard_id]
-        if shard.replicas.get(peer) == state or (state == DEAD and shard.active() == [peer]):
+        found = collection.shards[shard_id]
+        if found.replicas.get(peer) == state or (state == DEAD and found.active() == [peer]):
             return None
-        if state != ACTIVE and peer not in shard.replicas:
+        if state != ACTIVE and peer not in found.replicas:
             return None
         entry = {"op": "set_replica", "uuid": uuid, "shard": shard_id}
         return {**entry, "peer": peer, "state": state}

@@ -102,8 +102,8 @@ class Qdrant(ShardCalls):
         self, peer_id: int, *, force: bool = False, timeout_s: float = CHANGE_S
     ) -> None:
         """The peer is forgotten; with `force` its replicas are too."""
-        query = _server_bound(timeout_s) | {"force": "true" if force else "false"}
-        await self._change("DELETE", f"/cluster/peer/{peer_id}", None, timeout_s, query)
+        forced = "true" if force else "false"
+        await self._change("DELETE", f"/cluster/peer/{peer_id}", None, timeout_s, force=forced)
 
     # Collections and what the cluster agrees on about them.
 
@@ -157,8 +157,7 @@ class Qdrant(ShardCalls):
         self, name: str, field: str, schema: object, timeout_s: float = CHANGE_S
     ) -> None:
         body = {"field_name": field, "field_schema": schema}
-        query = {"wait": "true"}
-        await self._change("PUT", collection_path(name) + "/index", body, timeout_s, query)
+        await self._change("PUT", collection_path(name) + "/index", body, timeout_s, wait="true")
 
     async def create_shard_key(
         self, name: str, body: Mapping[str, Any], timeout_s: float = CHANGE_S
@@ -231,11 +230,11 @@ class Qdrant(ShardCalls):
         path: str,
         body: object,
         timeout_s: float,
-        query: dict[str, str] | None = None,
+        **query: str,
     ) -> Any:
         """Qdrant gets the bound itself and is waited for a second longer, to hear its answer."""
         bound_s = timeout_s + _ANSWER_MARGIN_S
-        query = _server_bound(timeout_s) | (query or {})
+        query = _server_bound(timeout_s) | query
         return await self._http.call(method, path, body, timeout_s=bound_s, query=query)
 
     async def _reshape(self, name: str, body: Mapping[str, Any], timeout_s: float) -> None:

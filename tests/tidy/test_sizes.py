@@ -8,14 +8,6 @@ from tests.tidy.tree import sources, text_of, tree_of
 
 FILE_LINES, TEST_LINES, FUNCTION_LINES, POSITIONAL = 300, 500, 60, 4
 KNOWN_WIDE = {
-    "cleancut/io/qdrant.py:_change",
-    "devcluster/reads.py:read",
-    "devcluster/reads.py:read_shard",
-    "devcluster/recovery.py:_put_in_place",
-    "devcluster/recovery.py:upload",
-    "devcluster/tar.py:_header",
-    "devcluster/tar.py:_sparse_header",
-    "devcluster/writes.py:set_replica",
     "tests/sim/trace.py:applied",
 }
 
