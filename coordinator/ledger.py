@@ -86,7 +86,9 @@ class Ledger:
         if command.operation is not None:
             puts.append(self._put_operation(command.operation))
         if command.ctl is None:
-            return (await self._etcd.txn([self._leads()], puts)).applied
+            # A twin of this write that arrives late, after the next ctl, must not take it back.
+            guards = [self._leads(), Modified(self._keys.ctl, self._ctl_revision)]
+            return (await self._etcd.txn(guards, puts)).applied
         return await self._write_ctl(command.ctl, puts, [])
 
     async def decide(self, command: Decide, votes: Mapping[AgentName, Vote]) -> bool:

@@ -283,7 +283,7 @@ class CoordinatorEffects:
         match effect:
             case Probe():
                 path = paths.probe(effect.epoch, "_coordinator")
-                return await self._store.put(path, effect.nonce.encode())
+                await self._store.put(path, effect.nonce.encode())
             case Assign():
                 return await self._assign(effect)
             case Drain():
@@ -291,19 +291,20 @@ class CoordinatorEffects:
             case Stage():
                 return await self._stage(effect)
             case Publish():
-                return await self._publish(effect)
+                await self._publish(effect)
             case _:
                 raise AssertionError(f"not a backup's effect: {effect}")
+        return None
 
     async def _assign(self, effect: Assign) -> Assigned:
         path = self._shared.paths.probe(effect.epoch, effect.view_object)
         view = decode(View, await self._store.get(path), path)
         sessions: dict[AgentName, Session] = {}
-        for name in effect.members:
-            found = await self._owner.etcd.get(self._shared.keys.session(name))
+        for agent in effect.members:
+            found = await self._owner.etcd.get(self._shared.keys.session(agent))
             if found is None:
-                raise Unavailable(f"agent {name} lost its session")
-            sessions[name] = decode(Session, found.value, found.key)
+                raise Unavailable(f"agent {agent} lost its session")
+            sessions[agent] = decode(Session, found.value, found.key)
         chosen = choose_collections(view, effect.request.collections, allow_empty=False)
         tasks = assign(view, chosen, sessions, newest_entries(self._parents()))
         entries = []

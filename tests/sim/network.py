@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from cleancut.errors import LeaseLost, TimedOut, Unavailable
 from cleancut.io.etcd_model import EtcdModel
@@ -14,6 +14,7 @@ from cleancut.keys import Keys, Paths
 from tests.sim.trace import Trace
 from tests.sim.world import Mailbox, Process, Reply, World
 
+T = TypeVar("T")
 TRY_S = 1.0
 TRIES = 3
 EXPIRY_S = 0.25
@@ -164,7 +165,7 @@ class SimEtcd:
             shared.trace.applied(shared.world.now_s, written, held, ops, shared.model)
         return result, shared.model.get(put.key) if put and not result.applied else None
 
-    async def _repeat(self, call: Callable[[], Any]) -> Any:
+    async def _repeat(self, call: Callable[[], T]) -> T:
         for _ in range(TRIES):
             try:
                 return await self._once(call, write=False)
@@ -172,7 +173,7 @@ class SimEtcd:
                 continue
         raise Unavailable("etcd does not answer")
 
-    async def _once(self, call: Callable[[], Any], *, write: bool) -> Any:
+    async def _once(self, call: Callable[[], T], *, write: bool) -> T:
         """One request and its answer. Raises: TimedOut (perhaps done), LeaseLost."""
         world, weather, reply = self._shared.world, self._shared.weather, Reply()
         to_s, back_s = self._delay_s(), self._delay_s()
@@ -203,7 +204,8 @@ class SimEtcd:
         if not answered:
             late = TimedOut("etcd did not answer in time")
             world.after(TRY_S, lambda: reply.answer(error=late), self._process)
-        return await reply
+        answer: T = await reply
+        return answer
 
     def _delay_s(self) -> float:
         world = self._shared.world

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from cleancut.cut import Readings
 from cleancut.errors import NotFound, TimedOut, Unavailable
@@ -219,11 +220,7 @@ class SimQdrant:
         self.views.append(self._describe())
         newest = len(self.views) - 1
         for peer in self.peers.values():
-            self.world.after(self.world.rng.random() * 0.1, lambda p=peer: self._learn(p, newest))
-
-    @staticmethod
-    def _learn(peer: Peer, version: int) -> None:
-        peer.view = max(peer.view, version)
+            self.world.after(self.world.rng.random() * 0.1, partial(_learn, peer, newest))
 
     def _describe(self) -> Seen:
         collections = tuple(
@@ -249,3 +246,7 @@ class SimQdrant:
         aliases = ((f"alias-{self.aliases}", min(self._shards)),) if self._shards else ()
         data = encode(View(peers=tuple(self.peers), collections=collections, aliases=aliases))
         return Seen(data, hashlib.sha256(data).hexdigest())
+
+
+def _learn(peer: Peer, version: int) -> None:
+    peer.view = max(peer.view, version)

@@ -210,7 +210,7 @@ class Table:
             case Observe():
                 return Observed("view", f"{name}.view", "nonce", 1, self.members.get(name))
             case Assign():
-                tasks = {
+                tasks: dict[AgentName, tuple[ShardTask, ...]] = {
                     agent: (task(number),) for number, agent in enumerate(sorted(effect.members))
                 }
                 return Assigned("draft", ("c",), tasks)

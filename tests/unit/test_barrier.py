@@ -334,7 +334,7 @@ class AnyOrder(RuleBasedStateMachine):
         epoch=st.integers(0, 2),
     )
     def vote(
-        self, agent: AgentName, phase: Phase, session: int, yes: bool, view: str, epoch: int
+        self, *, agent: AgentName, phase: Phase, session: int, yes: bool, view: str, epoch: int
     ) -> None:
         member = self.table.members.get(agent)
         vote = Vote(
