@@ -60,6 +60,7 @@ class Follower:
         self._ctl = Ctl()
         self._revision = 0
         self._newest = 0
+        self._voted: dict[str, int] = {}
         self._events: asyncio.Queue[tuple[Kind, Event, int]] = asyncio.Queue(_QUEUE)
         self._tasks: dict[asyncio.Task[None], Epoch] = {}
 
@@ -73,6 +74,8 @@ class Follower:
         while True:
             kind, event, revision = await self._events.get()
             if isinstance(event, Seen) and revision:
+                if event.ctl.epoch != self._ctl.epoch:
+                    self._voted.clear()
                 self._ctl, self._revision = event.ctl, revision
             now_s = self._context.clock.monotonic_s()
             for command in self._machines[kind].step(event, now_s):
@@ -95,11 +98,17 @@ class Follower:
         context = self._context
         key = context.keys.vote(self._ctl.epoch, command.phase, context.name)
         vote = replace(command.vote, nonce=secrets.token_hex(8))
+        if key not in self._voted:
+            found = await context.etcd.get(key)  # of a session before this one
+            self._voted[key] = found.mod_revision if found else 0
         guards: list[Guard] = [
             Created(context.keys.session(context.name), self._session.token),
             Modified(context.keys.ctl, self._revision),
+            Modified(key, self._voted[key]),  # a repeat that arrives late takes nothing back
         ]
         result = await context.etcd.txn(guards, [Put(key, encode(vote))])
+        if result.applied:
+            self._voted[key] = result.revision
         self._log.info(
             "vote",
             epoch=self._ctl.epoch,
