@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-import shutil
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -13,22 +12,21 @@ from functools import partial
 from agent.captures import Captures, cancel
 from agent.context import Context
 from agent.journal import Journal
-from agent.observe import count_shards, read_view, readings_of
+from agent.observe import count_shards, free_bytes, read_probe, read_view, readings_of
 from cleancut.cut import Capture, Finish, Load, Observe, Observed, Read, Readings, Recall
 from cleancut.errors import NotFound, TimedOut
-from cleancut.evidence import Reading
+from cleancut.evidence import is_unchanged
 from cleancut.ids import Digest, Epoch
 from cleancut.io.capture import CapturedShard
 from cleancut.io.documents import load_recipe
 from cleancut.io.tasks import run_all
 from cleancut.manifest import AgentDocument, ShardEntry
 from cleancut.recipe import Recipe
-from cleancut.records import Member, ShardTask, decode, encode
+from cleancut.records import Member, Reading, ShardTask, decode, encode
 from cleancut.steps import Effect
 
 COUNT_S = 1.0
 _LOADS = 8
-PROBE_NAME = "_coordinator"
 
 
 @dataclass(slots=True)
@@ -93,16 +91,12 @@ class BackupEffects:
         if self._view_at != path:
             await context.store.put(path, data)
             self._view_at = path
-        try:
-            probe = await context.store.get(context.paths.probe(effect.epoch, PROBE_NAME))
-        except NotFound:
-            probe = b""
         record = await context.etcd.get(context.keys.member(effect.epoch, context.name))
         return Observed(
             view=digest,
             view_object=name,
-            probe=probe.decode("ascii", "replace"),
-            free_bytes=shutil.disk_usage(context.spill_dir).free,
+            probe=await read_probe(context, effect.epoch),
+            free_bytes=free_bytes(context),
             member=decode(Member, record.value, record.key) if record else None,
         )
 
@@ -123,11 +117,11 @@ class BackupEffects:
         context, tasks = self._context, effect.tasks
         telemetry = await context.qdrant.telemetry()
         first = readings_of(telemetry, tasks)
-        uuids = {name: entry.uuid for name, entry in telemetry.collections.items()}
+        uuids = {name: entry.uuid or "" for name, entry in telemetry.collections.items()}
         captured = tuple(
             index
             for index, task in enumerate(tasks)
-            if not self._is_unchanged(task, first, index, uuids.get(task.collection))
+            if not self._is_unchanged(task, _reading(first, index), uuids.get(task.collection, ""))
         )
         captures = Captures(context, effect.epoch, secrets.token_hex(16), self._pool)
         streams = [tasks[index] for index in captured]
@@ -138,19 +132,10 @@ class BackupEffects:
             await captures.wait_cut()
         return first
 
-    def _is_unchanged(self, task: ShardTask, first: Readings, index: int, uuid: str | None) -> bool:
-        """True if the parent's recipe still is this shard: nothing but our drain was applied since
-        the parent's second reading, in the same incarnation, with nothing put in its place."""
+    def _is_unchanged(self, task: ShardTask, first: Reading, uuid: str) -> bool:
         if task.parent is None or task.recipe not in self._parents:
             return False
-        incarnation, number, arrivals, parent_uuid = task.parent
-        return (
-            first.incarnation == incarnation
-            and first.arrivals == arrivals >= 0
-            and first.numbers[index] == number + 1
-            and bool(uuid)
-            and uuid == parent_uuid
-        )
+        return is_unchanged(task.parent, first, uuid)
 
     async def _read(self, effect: Read) -> Readings:
         counts = await count_shards(self._context.qdrant, effect.tasks, COUNT_S)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from functools import partial
 
 from agent.context import Context
-from agent.observe import read_view, readings_of
+from agent.observe import free_bytes, read_probe, read_view, readings_of
 from agent.recovery import Recovery
 from agent.tar_server import TarServer
 from agent.verify import verify_shard
 from cleancut.cut import Observe, Observed, Read, Readings
-from cleancut.errors import NotFound
 from cleancut.ids import Epoch
 from cleancut.io.tasks import run_all
 from cleancut.pull import HasRecovered, Recover, Verified, Verify
@@ -20,8 +18,6 @@ from cleancut.records import Phase, Vote, decode, digest_of, encode
 from cleancut.restored import PullDocument
 from cleancut.restoring import AT_ONCE
 from cleancut.steps import Effect
-
-PROBE_NAME = "_coordinator"
 
 
 class PullEffects:
@@ -59,14 +55,9 @@ class PullEffects:
 
     async def _observe(self, effect: Observe) -> Observed:
         context = self._context
-        view = await read_view(context.qdrant)
-        path = context.paths.probe(effect.epoch, PROBE_NAME)
-        try:
-            probe = (await context.store.get(path)).decode("ascii", "replace")
-        except NotFound:
-            probe = ""
-        free_bytes = shutil.disk_usage(context.spill_dir).free
-        return Observed(digest_of(view), "", probe, free_bytes, None)
+        view = digest_of(await read_view(context.qdrant))
+        probe = await read_probe(context, effect.epoch)
+        return Observed(view, "", probe, free_bytes(context), None)
 
     async def _has_recovered(self, epoch: Epoch) -> bool:
         context = self._context

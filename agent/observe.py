@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Sequence
 from functools import partial
 
+from agent.context import Context
 from cleancut.cut import Readings
-from cleancut.errors import CleancutError, Refused
-from cleancut.ids import PeerId, ShardId
+from cleancut.errors import CleancutError, NotFound, Refused
+from cleancut.ids import Epoch, PeerId, ShardId
 from cleancut.io.qdrant import Qdrant
 from cleancut.io.qdrant_types import CollectionTelemetry, Placement, Telemetry
 from cleancut.io.tasks import run_all
+from cleancut.keys import COORDINATOR_PROBE
 from cleancut.records import ShardTask, digest_of
 from cleancut.view import CollectionView, ReplicaView, TransferView, View, schema_digest
 
@@ -78,6 +81,20 @@ def _replicas(placement: Placement, own: int) -> tuple[ReplicaView, ...]:
         )
         for replica in placement.shards
     )
+
+
+async def read_probe(context: Context, epoch: Epoch) -> str:
+    """The nonce in the coordinator's probe object; "" if this store has none."""
+    path = context.paths.probe(epoch, COORDINATOR_PROBE)
+    try:
+        return (await context.store.get(path)).decode("ascii", "replace")
+    except NotFound:
+        return ""
+
+
+def free_bytes(context: Context) -> int:
+    """What is free on the disk of the agent's own directory."""
+    return shutil.disk_usage(context.spill_dir).free
 
 
 def readings_of(telemetry: Telemetry, tasks: Sequence[ShardTask]) -> Readings:

@@ -11,20 +11,7 @@ Source: Qdrant 1.18.3 lib/collection/src/telemetry.rs (update_queue.op_num), and
 
 from __future__ import annotations
 
-from cleancut.records import Record
-
-
-class Reading(Record, frozen=True):
-    """A shard's number with what it means something within.
-
-    `incarnation`: app.startup of the peer. `arrivals`: recoveries, uploads and incoming transfers
-    counted by the peer since then; -1 if unknown.
-    """
-
-    number: int | None
-    incarnation: str
-    arrivals: int = -1
-
+from cleancut.records import Parent, Reading
 
 GRADES = ("fenced", "quiet", "bounded")
 
@@ -39,6 +26,24 @@ def is_quiet(first: Reading, second: Reading, *, drained: bool) -> bool:
         and first.incarnation == second.incarnation
         and first.arrivals >= 0
         and first.arrivals == second.arrivals
+    )
+
+
+def is_unchanged(parent: Parent, first: Reading, uuid: str) -> bool:
+    """True if the parent's recipe still is this shard, in the collection of `uuid`.
+
+    Nothing but our own first drain was applied since the parent's second reading, in the same
+    incarnation, with nothing put in its place. Order: only for a shard whose drain answered.
+    """
+    second = parent.second
+    return (
+        second.number is not None
+        and first.number == second.number + 1
+        and bool(first.incarnation)
+        and first.incarnation == second.incarnation
+        and first.arrivals == second.arrivals >= 0
+        and bool(uuid)
+        and uuid == parent.uuid
     )
 
 

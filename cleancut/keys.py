@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from cleancut.ids import AgentName, ClusterName, Epoch, format_epoch
 
+COORDINATOR_PROBE = "_coordinator"
+"""Name of the coordinator's probe object: no agent can have it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:

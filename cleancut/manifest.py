@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from cleancut.errors import Corrupt, NotFound, Refused
-from cleancut.evidence import Reading, grade_of, is_quiet
+from cleancut.evidence import grade_of, is_quiet
 from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId
-from cleancut.records import Record, decode
+from cleancut.records import Reading, Record, decode
 
 FORMAT = 1
 

@@ -118,6 +118,26 @@ class Ctl(Record, frozen=True):
     nonce: str = ""
 
 
+class Reading(Record, frozen=True):
+    """A shard's number with what it means something within.
+
+    `incarnation`: app.startup of the peer. `arrivals`: recoveries, uploads and incoming transfers
+    counted by the peer since then; -1 if unknown.
+    """
+
+    number: int | None
+    incarnation: str
+    arrivals: int = -1
+
+
+class Parent(Record, frozen=True):
+    """What a parent's quiet entry says of the shard: its second reading and the collection's
+    uuid. Only a quiet entry may be a parent in this sense."""
+
+    second: Reading
+    uuid: str
+
+
 class ShardTask(Record, frozen=True):
     """One shard of an agent's assignment.
 
@@ -129,7 +149,7 @@ class ShardTask(Record, frozen=True):
     peer_id: PeerId
     index: int = -1  # of the collection in the draft
     recipe: str = ""
-    parent: tuple[str, int, int, str] | None = None  # startup, number_2, counters, uuid
+    parent: Parent | None = None  # of a quiet parent on the same peer
     tar_sha256: str = ""
     size_bytes: int = 0
     count: int | None = None

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cleancut.evidence import Reading, is_quiet
+from cleancut.evidence import is_quiet
 from cleancut.ids import AgentName, Epoch
 from cleancut.phases import Drain, Probe
-from cleancut.records import Failure, Member, Phase, RestoreRequest, ShardTask, State, Vote
+from cleancut.records import Failure, Member, Phase, Reading, RestoreRequest, ShardTask, State, Vote
 from cleancut.tally import Members, Votes
 
 TRANSITIONS: dict[tuple[Phase, Phase], str] = {

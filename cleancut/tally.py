@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from cleancut.evidence import Reading, grade_of, is_quiet
+from cleancut.evidence import grade_of, is_quiet
 from cleancut.ids import AgentName
 from cleancut.records import (
     BackupRequest,
@@ -14,6 +14,7 @@ from cleancut.records import (
     Member,
     Operation,
     Phase,
+    Reading,
     ShardTask,
     Vote,
     decode,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from cleancut.errors import NotFound, Refused
 from cleancut.ids import AgentName, PeerId, ShardId
 from cleancut.manifest import Manifest, ShardEntry
-from cleancut.records import Session, ShardTask
+from cleancut.records import Parent, Session, ShardTask
 from cleancut.view import CollectionView, View
 
 ACTIVE = "Active"
@@ -110,23 +110,13 @@ def _task(
         and parent.quiet
         and parent.peer_id == peer
         and parent.uuid == collection.uuid
-        and parent.second.number is not None
     )
     return ShardTask(
         collection=collection.name,
         shard_id=shard_id,
         peer_id=peer,
         recipe=parent.recipe if parent else "",
-        parent=(
-            (
-                parent.second.incarnation,
-                parent.second.number,
-                parent.second.arrivals,
-                parent.uuid,
-            )
-            if same and parent is not None and parent.second.number is not None
-            else None
-        ),
+        parent=Parent(second=parent.second, uuid=parent.uuid) if parent and same else None,
     )
 
 

@@ -13,6 +13,7 @@ from cleancut.io.documents import missing_packs
 from cleancut.io.qdrant import Qdrant
 from cleancut.io.qdrant_types import ACTIVE, Placement
 from cleancut.io.tasks import run_all
+from cleancut.keys import COORDINATOR_PROBE
 from cleancut.phases import Drain, Drained, Probe
 from cleancut.plan import RestorePlan, Target, TargetPeer, check_plan, make_plan
 from cleancut.records import Ctl, RestoreRequest, Session, decode, encode
@@ -25,7 +26,6 @@ from coordinator.peers import ask_any
 from coordinator.recreation import Recreation, first_peer
 from coordinator.revelation import reveal
 
-PROBE_NAME = "_coordinator"
 DRAIN_S = 60.0
 _AT_ONCE = 16
 _EFFECT_S = 120.0
@@ -42,7 +42,7 @@ class RestoreEffects:
         """The effect's result. Raises: a CleancutError that says why there is none."""
         match effect:
             case Probe():
-                path = self._context.paths.probe(effect.epoch, PROBE_NAME)
+                path = self._context.paths.probe(effect.epoch, COORDINATOR_PROBE)
                 await self._context.store.put(path, effect.nonce.encode())
                 return None
             case Check():

@@ -30,17 +30,18 @@ async def campaign(context: Context, lease: Lease, address: str) -> Token:
         if found is not None and found.lease == lease.id:
             return Token(found.create_revision)  # an earlier try arrived after all
         if found is not None:
-            await _wait_vacant(context)
+            await _wait_vacant(context, lease.id)
 
 
-async def _wait_vacant(context: Context) -> None:
+async def _wait_vacant(context: Context, own: int) -> None:
+    """Returns when nobody leads, or when an own earlier try has arrived after all."""
     key = context.keys.leader
     listing = await context.etcd.list(key)
-    if not any(item.key == key for item in listing.items):
+    if not any(item.key == key and item.lease != own for item in listing.items):
         return
     try:
         async for changes in context.etcd.watch(key, listing.revision + 1):
-            if any(change.deleted for change in changes):
+            if any(change.deleted or change.kv.lease == own for change in changes):
                 return
     except (Compacted, Unavailable):
         return  # the next try tells

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 
 from msgspec.structs import replace
@@ -17,7 +18,7 @@ from cleancut.client.model import (
     is_over,
     shown_error,
 )
-from cleancut.errors import Refused
+from cleancut.errors import NotFound, Refused
 from cleancut.ids import Epoch, Token
 from cleancut.io.catalog import get_checked, load_group
 from cleancut.records import FINAL_STATES, Kind, Operation, RestoreRequest, State, decode
@@ -87,25 +88,35 @@ class Restores:
 
     async def _shown_restore(self, operation: Operation) -> Restore:
         request = decode(RestoreRequest, operation.request.encode(), "the request")
-        group = await load_group(self._context.store, self._context.paths, request.backup)
-        names = request.collections or tuple(entry.name for entry in group.collections)
         shown = Restore(
             id=operation.id,
-            backup_id=group.operation,
             backup_epoch=request.backup,
             state=operation.state,
             created_at=operation.created_at or None,
             ended_at=operation.ended_at or None,
-            collections=tuple(
-                RestoredCollection(name=name, shards=len(group.shards_of(name))) for name in names
-            ),
+            collections=tuple(RestoredCollection(name=name) for name in request.collections),
             error=shown_error(operation.failure),
         )
+        with contextlib.suppress(NotFound):  # a group that was deleted since has no more to tell
+            shown = await self._of_group(shown)
         if operation.detail:
             shown = replace(shown, collections=await self._reported(operation))
         if operation.state in FINAL_STATES:
             return shown
         return replace(shown, progress=await read_progress(self._context, operation.epoch))
+
+    async def _of_group(self, shown: Restore) -> Restore:
+        epoch = Epoch(shown.backup_epoch)
+        group = await load_group(self._context.store, self._context.paths, epoch)
+        names = [entry.name for entry in shown.collections]
+        return replace(
+            shown,
+            backup_id=group.operation,
+            collections=tuple(
+                RestoredCollection(name=name, shards=len(group.shards_of(name)))
+                for name in names or [entry.name for entry in group.collections]
+            ),
+        )
 
     async def _reported(self, operation: Operation) -> tuple[RestoredCollection, ...]:
         path = self._context.paths.staged(operation.epoch, operation.detail)

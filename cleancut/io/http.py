@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 
-
 class Health:
     """Alive as long as the loop turns; ready while the process has its place in etcd. Qdrant's own
     readiness never depends on this: a backup tool must not take a database out of service."""

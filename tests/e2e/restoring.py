@@ -14,7 +14,6 @@ from urllib.parse import quote
 from agent.context import Context as AgentContext
 from agent.effects_restore import PullEffects
 from agent.tar_server import TarServer
-from cleancut.evidence import Reading
 from cleancut.ids import AgentName, ClusterName, Epoch, OperationId, PeerId, ShardId
 from cleancut.io.capture import capture_shard
 from cleancut.io.clock import SystemClock
@@ -27,7 +26,7 @@ from cleancut.io.qdrant import Qdrant
 from cleancut.keys import Keys, Paths
 from cleancut.manifest import FORMAT, ClusterEntry, CollectionEntry, Manifest, ShardEntry
 from cleancut.pull import Recover
-from cleancut.records import Ctl, Kind, Phase, RestoreRequest, Session, ShardTask, encode
+from cleancut.records import Ctl, Kind, Phase, Reading, RestoreRequest, Session, ShardTask, encode
 from cleancut.restoring import Check, Create, Reveal, Undo
 from coordinator.context import Context
 from coordinator.effects_restore import RestoreEffects

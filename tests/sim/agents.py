@@ -11,11 +11,11 @@ from msgspec.structs import replace
 
 from cleancut.cut import Capture, Cut, Finish, Load, Observe, Observed, Read, Readings, Recall
 from cleancut.errors import CleancutError, LeaseLost, NotFound, TimedOut, Unavailable
-from cleancut.evidence import Reading
+from cleancut.evidence import is_unchanged
 from cleancut.ids import AgentName, Epoch, PeerId, Token
 from cleancut.io.ports import Change, Created, Guard, KeyValue, Modified, Put
 from cleancut.manifest import AgentDocument, ShardEntry
-from cleancut.records import Ctl, Failure, Member, Session, ShardTask, decode, encode
+from cleancut.records import Ctl, Failure, Member, Reading, Session, ShardTask, decode, encode
 from cleancut.steps import Cast, Command, Done, Effect, Event, Failed, Run, Seen, Stop, Tick
 from tests.sim import trace
 from tests.sim.lease import SimLease
@@ -313,7 +313,8 @@ class AgentEffects:
         return int(task.recipe) if self.unchanged(task, first, index) else -1
 
     def unchanged(self, task: ShardTask, first: Readings, index: int) -> bool:
-        return is_unchanged(task, first, index)
+        parent = task.parent
+        return parent is not None and is_unchanged(parent, _reading(first, index), parent.uuid)
 
     async def _finish(self, effect: Finish) -> str:
         streams = self._streams.get(effect.epoch)
@@ -350,18 +351,6 @@ class AgentEffects:
             second=_reading(second, index),
             drained=False,
         )
-
-
-def is_unchanged(task: ShardTask, first: Readings, index: int) -> bool:
-    """The rule by which a parent's recipe is taken over without a stream."""
-    if task.parent is None or not task.recipe:
-        return False
-    incarnation, number, arrivals, _ = task.parent
-    return (
-        first.incarnation == incarnation
-        and first.arrivals == arrivals >= 0
-        and first.numbers[index] == number + 1
-    )
 
 
 def replace_view(seen: Readings, view: str) -> Readings:

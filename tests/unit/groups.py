@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cleancut.evidence import Reading
 from cleancut.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.manifest import FORMAT, ClusterEntry, CollectionEntry, Manifest, ShardEntry
+from cleancut.records import Reading
 from cleancut.view import CollectionView, ReplicaView, TransferView, View
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from cleancut.evidence import Reading
 from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.manifest import FORMAT, ClusterEntry, CollectionEntry, Manifest, ShardEntry
 from cleancut.plan import Target, TargetPeer
+from cleancut.records import Reading
 
 MB = 1_000_000
 

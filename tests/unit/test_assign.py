@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from cleancut.errors import NotFound, Refused
 from cleancut.ids import AgentName, PeerId
-from cleancut.records import Session
+from cleancut.records import Parent, Session
 from coordinator.assign import assign, check_versions, choose_collections, newest_entries
-from tests.unit.groups import manifest, shard, view
+from tests.unit.groups import manifest, reading, shard, view
 
 
 def sessions(*peers: int, version: str = "1.18.3") -> dict[AgentName, Session]:
@@ -61,7 +61,9 @@ def test_the_parents_peer_is_preferred() -> None:
     parents = newest_entries([manifest(3, (shard("docs", 0, peer=2), shard("docs", 1, peer=2)))])
     tasks = assign(seen, ["docs"], sessions(1, 2), parents)
     assert homes(tasks) == {0: 2, 1: 2}
-    assert all(task.parent == ("start", 8, 0, "u-1") for task in tasks[AgentName("a2")])
+    assert all(
+        task.parent == Parent(second=reading(8), uuid="u-1") for task in tasks[AgentName("a2")]
+    )
 
 
 @pytest.mark.parametrize("broken", ["moved", "other peer", "other uuid"])

@@ -13,13 +13,12 @@ import pytest
 
 from cleancut.cli.exits import Exit
 from cleancut.cli.main import run
-from cleancut.evidence import Reading
 from cleancut.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.io.capture import CapturedShard
 from cleancut.io.clock import SystemClock
 from cleancut.io.store import open_store
 from cleancut.manifest import FORMAT, ClusterEntry, CollectionEntry, Manifest, ShardEntry
-from cleancut.records import encode
+from cleancut.records import Reading, encode
 from tests.unit.capturing import PATHS, capture, shard_tar
 
 TAR = shard_tar({"payload": random.Random(1).randbytes(500_000), "empty": b""})

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cleancut.evidence import GRADES, Reading, grade_of, is_quiet
+from cleancut.evidence import GRADES, grade_of, is_quiet
+from cleancut.records import Reading
 
 FIRST = Reading(number=5, incarnation="start", arrivals=2)
 SECOND = replace(FIRST, number=6)

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cleancut.errors import Corrupt, NotFound, Refused
-from cleancut.evidence import Reading
 from cleancut.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.manifest import (
     FORMAT,
@@ -18,7 +17,7 @@ from cleancut.manifest import (
     ShardEntry,
     parse_manifest,
 )
-from cleancut.records import encode
+from cleancut.records import Reading, encode
 
 PATH = "prod/groups/000000000004.json"
 FIRST = Reading(number=5, incarnation="start", arrivals=0)

@@ -21,8 +21,10 @@ from cleancut.records import (
     Leader,
     Member,
     Operation,
+    Parent,
     Phase,
     Progress,
+    Reading,
     Record,
     Session,
     ShardTask,
@@ -34,13 +36,16 @@ from cleancut.records import (
 )
 
 names = st.text("abc", min_size=1, max_size=3)
+readings = st.builds(
+    Reading, number=st.none() | st.integers(0, 9), incarnation=names, arrivals=st.integers(-1, 9)
+)
 tasks = st.builds(
     ShardTask,
     collection=st.text(max_size=5),
     shard_id=st.integers(0, 9).map(ShardId),
     peer_id=st.integers(0, 2**63).map(PeerId),
     recipe=names,
-    parent=st.none() | st.tuples(names, st.integers(0, 9), st.integers(-1, 9), names),
+    parent=st.none() | st.builds(Parent, second=readings, uuid=names),
 )
 failures = st.builds(Failure, reason=names, message=st.text(max_size=9))
 votes = st.builds(
