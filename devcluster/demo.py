@@ -22,6 +22,8 @@ from devcluster.setup import Setup, launch_setup
 
 DIFFERENT = 1
 INTERRUPTED = 130
+WIDE = 110
+"""Columns where no terminal says how many there are."""
 
 
 class Run:
@@ -56,7 +58,7 @@ class Run:
         if self.options.output == "json":
             sys.stdout.write(as_json(figures) + "\n")
         else:
-            print_tables(Console(), figures)
+            print_tables(Console(width=None if sys.stdout.isatty() else WIDE), figures)
         sys.stdout.flush()
 
     def exit_code(self) -> int:

@@ -43,6 +43,21 @@ class Shape:
     replicas: int = 1
     seed: int = 7
 
+    @property
+    def indexing_kb(self) -> int:
+        """Half of what a segment of a shard holds, so that each one gets an HNSW; Qdrant takes
+        nothing under 100 for it, so tiny data gets none."""
+        return max(100, min(500, self._shard_kb // 4))
+
+    @property
+    def indexed(self) -> bool:
+        """Whether segments are large enough for an HNSW."""
+        return self._shard_kb > 2 * self.indexing_kb
+
+    @property
+    def _shard_kb(self) -> int:
+        return self.points * self.dims * 4 // 1024 // self.shards
+
 
 def make_vectors(shape: Shape, start: int, count: int) -> Vectors:
     """Unit vectors of the points `start` to `start + count`, around 64 topics."""
@@ -159,7 +174,7 @@ class Data:
                     with client_errors():
                         info = await self.client.get_collection(COLLECTION)
                     indexed = info.indexed_vectors_count or 0
-                    done = indexed >= 0.9 * self.shape.points
+                    done = not self.shape.indexed or indexed >= 0.9 * self.shape.points
                     if info.status == models.CollectionStatus.GREEN and done:
                         return indexed
                     await asyncio.sleep(0.25)

@@ -91,7 +91,8 @@ class Demo:
         cut_at = told.get("cut_at")
         cut_at_s = datetime.fromisoformat(cut_at).timestamp() if cut_at else None
         self.figures.chains = find_holes(chains, found, cut_at_s)
-        self.say(f"  {self.figures.chains}")
+        holes = self.figures.chains
+        self.say(f"  {holes.points} points of chains, {holes.holes} holes, {holes.lost} lost")
 
     async def back_up_a_change(self, data: Data) -> None:
         self.figures.changed = await data.change(CHANGED_SHARE)
