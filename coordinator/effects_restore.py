@@ -105,7 +105,7 @@ class RestoreEffects:
             raise Corrupt(
                 f"the group is not whole: {lacks[0].path} {lacks[0].why}"
                 f" (needed by {lacks[0].needed_by}; {len(lacks)} such objects)",
-                "run `cleancut backup verify`; another group may be whole",
+                "restore another group: it may be whole",
             )
         return await self._stage(effect.epoch, encode(draft))
 

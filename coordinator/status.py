@@ -1,4 +1,4 @@
-"""What etcd and the store say about the cluster right now, for people and for `doctor`."""
+"""What etcd and the store say about the cluster right now, for people."""
 
 from __future__ import annotations
 

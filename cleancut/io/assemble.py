@@ -35,7 +35,7 @@ __all__ = ["Lack", "load_page", "load_recipe", "missing_packs", "read_tar"]
 WINDOW_BYTES = 8 * 1024 * 1024
 WINDOWS = 3
 GAP_BYTES = 128 * 1024
-_ADVICE = "run `cleancut backup verify`; another group may be whole"
+_ADVICE = "restore another group: it may be whole"
 
 
 class _Part(NamedTuple):
