@@ -51,10 +51,12 @@ class Writer:
         await wait_until(enough, limit_s)
 
 
-async def watch_until(etcd: Etcd, key: str, last: Callable[[], bytes | None]) -> list[bytes]:
-    """All values of `key` that a watch from the beginning shows, up to `last()`."""
+async def watch_until(
+    etcd: Etcd, key: str, start: int, last: Callable[[], bytes | None]
+) -> list[bytes]:
+    """All values of `key` that a watch from revision `start` shows, up to `last()`."""
     seen: list[bytes] = []
-    async with watching(etcd, key, 1) as watch:
+    async with watching(etcd, key, start) as watch:
         async for changes in watch:
             seen += [change.kv.value for change in changes]
             if seen[-1] == last():
@@ -71,9 +73,10 @@ async def under_fault(etcd: Etcd, key: str, fault: Callable[[], None]) -> tuple[
         return writer.written[-1] if writer.stop and done.is_set() else None
 
     done = asyncio.Event()
+    start = (await etcd.list(key)).revision + 1  # what other tests compacted is before it
     async with etcd.lease(10) as lease, asyncio.TaskGroup() as group:
         writing = group.create_task(writer.run())
-        watching = group.create_task(watch_until(etcd, key, last))
+        watching = group.create_task(watch_until(etcd, key, start, last))
         await writer.wait_written(20)
         fault()
         await writer.wait_written(20)
@@ -145,7 +148,8 @@ def test_quiet_watch_on_a_frozen_member(etcd_trio: EtcdCluster, etcd_root: str) 
     others = [m.endpoint for m in etcd_trio.members if m is not member]
 
     async def body(etcd: Etcd) -> None:
-        async with open_etcd(others) as direct, watching(etcd, etcd_root, 1) as watch:
+        start = (await etcd.list(etcd_root)).revision + 1
+        async with open_etcd(others) as direct, watching(etcd, etcd_root, start) as watch:
             await direct.txn([], [Put(f"{etcd_root}k", b"1")])
             assert (await anext(watch))[0].kv.value == b"1"
             etcd_trio.freeze(member)
