@@ -47,7 +47,7 @@ class Shape:
     def indexing_kb(self) -> int:
         """Half of what a segment of a shard holds, so that each one gets an HNSW; Qdrant takes
         nothing under 100 for it, so tiny data gets none."""
-        return max(100, min(500, self._shard_kb // 4))
+        return max(100, min(10_000, self._shard_kb // 4))
 
     @property
     def indexed(self) -> bool:
