@@ -144,6 +144,7 @@ class Cut:
             self._forget()
         if event.member is None or (before.epoch, before.phase) == (self.ctl.epoch, self.ctl.phase):
             return stop
+        self._running = None  # what still runs was asked for in another phase
         if event.member.session != self.session:
             return [*stop, *self._rejoin()]
         match self.ctl.phase:
@@ -195,7 +196,6 @@ class Cut:
         return self._vote(vote)
 
     def _cut(self) -> list[Command]:
-        self._running = None
         if self._tasks is None or not self._ready:
             message = "was asked to cut what it has not prepared for"
             return [self._no(Failure(reason="UNAVAILABLE", message=message))]

@@ -177,6 +177,19 @@ def test_late_answers_are_nothing() -> None:
     check(cut, Failed(Observe(Epoch(2), "old"), BROKEN))
 
 
+def test_an_answer_to_an_earlier_phase_is_nothing() -> None:
+    """A look around that ends after the phase has moved on is no vote in the new phase."""
+    for phase in (Phase.CUT, Phase.SEAL):
+        cut = Cut(ME)
+        observe = Observe(EPOCH, "nonce")
+        check(cut, Seen(OPEN, MEMBER), Run(observe))
+        (no,) = cut.step(Seen(in_phase(phase), MEMBER), 0.0)
+        assert isinstance(no, Cast)
+        assert not no.vote.yes
+        check(cut, Done(observe, observed()))
+        check(cut, Failed(observe, BROKEN))
+
+
 def test_an_end_stops_the_effects() -> None:
     """When the attempt ends, or another has begun, what runs for it is stopped first."""
     for phase in (Phase.ABORT, Phase.COMMIT):
