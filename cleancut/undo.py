@@ -7,6 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from cleancut.attempt import Attempt
+from cleancut.errors import Corrupt
 from cleancut.phases import CLOSED, PERMANENT, Drain
 from cleancut.records import Ctl, Failure, Phase, RestoreRequest, State, decode
 from cleancut.restoring import (
@@ -89,7 +90,8 @@ class UndoableAttempt(Attempt):
         """Ends the attempt before anything was touched. What can be repeated becomes pending
         again, as a new epoch."""
         assert self.operation is not None
-        repeat = failure.reason not in PERMANENT and self.operation.attempts < ATTEMPTS
+        final = failure.reason in PERMANENT or failure.reason == Corrupt.reason  # it stays broken
+        repeat = not final and self.operation.attempts < ATTEMPTS
         return self.close(State.PENDING if repeat else State.ABORTED, failure)
 
     def close(self, state: State, failure: Failure | None) -> list[Command]:

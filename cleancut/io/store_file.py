@@ -34,7 +34,11 @@ class FileStore:
 
     async def put(self, path: str, data: bytes) -> None:
         target = self._root / check_path(path)
-        await self._run(path, lambda: self._put(path, target, data))
+        try:
+            await self._run(path, lambda: self._put(path, target, data))
+        except NotFound as error:
+            hint = "look for a file where a directory is needed"
+            raise Refused(f"store {self._root} cannot take {path}", hint) from error
 
     async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         target = self._root / check_path(path)

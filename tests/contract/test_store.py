@@ -223,6 +223,12 @@ def test_a_directory_of_another_user_is_denied(tmp_path: Path) -> None:
     fails(file_store(tmp_path), Denied)
 
 
+def test_a_file_where_a_directory_is_needed_refuses_the_put(tmp_path: Path) -> None:
+    """Writing never tells that something was not found."""
+    (tmp_path / "c").write_bytes(b"")
+    assert "cannot take" in str(fails(file_store(tmp_path), Refused))
+
+
 def test_a_torn_write_is_not_listed(tmp_path: Path) -> None:
     """A process that dies in a put leaves a temporary file; nobody takes it for an object."""
     (tmp_path / "c").mkdir()
