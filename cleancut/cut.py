@@ -147,6 +147,8 @@ class Cut:
         self._running = None  # what still runs was asked for in another phase
         if event.member.session != self.session:
             return [*stop, *self._rejoin()]
+        if self._cast is not None and not self._cast.yes and self._cast.failure is not None:
+            return [*stop, self._no(self._cast.failure)]  # a no stays a no in its epoch
         match self.ctl.phase:
             case Phase.PREPARE:
                 return [*stop, self._run(Observe(self.ctl.epoch, self.ctl.probe))]

@@ -170,6 +170,18 @@ def test_failures_are_votes() -> None:
     check(cut, Failed(Capture(EPOCH, TASKS), BROKEN), Cast("CUT", no))
 
 
+def test_a_no_stays_a_no_in_its_epoch() -> None:
+    """The coordinator may have moved on before it saw the no: then it is told again, and nothing
+    is cut. The next epoch begins anew."""
+    cut = prepared()
+    cut.step(Tick(), 60.0)
+    no = Vote(session=ME, yes=False, failure=BROKEN)
+    check(cut, Failed(Observe(EPOCH, "nonce"), BROKEN), Cast("PREPARE", no))
+    check(cut, Seen(in_phase(Phase.CUT), MEMBER), Cast("CUT", no))
+    following = replace(OPEN, epoch=Epoch(4))
+    check(cut, Seen(following, MEMBER), Stop(EPOCH), Run(Observe(Epoch(4), "nonce")))
+
+
 def test_late_answers_are_nothing() -> None:
     """The answer of an effect that is not waited for, of this or another epoch, is dropped."""
     cut = has_cut()
