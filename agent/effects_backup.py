@@ -18,11 +18,12 @@ from cleancut.errors import NotFound, TimedOut
 from cleancut.evidence import is_unchanged
 from cleancut.ids import Digest, Epoch
 from cleancut.io.capture import CapturedShard
+from cleancut.io.catalog import put_votes_document
 from cleancut.io.documents import load_recipe
 from cleancut.io.tasks import run_all
 from cleancut.manifest import AgentDocument, ShardEntry
 from cleancut.recipe import Recipe
-from cleancut.records import Member, Reading, ShardTask, decode, encode
+from cleancut.records import Member, Reading, ShardTask, decode, digest_of, encode
 from cleancut.steps import Effect
 
 COUNT_S = 1.0
@@ -140,7 +141,7 @@ class BackupEffects:
     async def _read(self, effect: Read) -> Readings:
         counts = await count_shards(self._context.qdrant, effect.tasks, COUNT_S)
         second = readings_of(await self._context.qdrant.telemetry(), effect.tasks)
-        view = hashlib.sha256(encode(await read_view(self._context.qdrant))).hexdigest()
+        view = digest_of(await read_view(self._context.qdrant))
         return Readings(second.numbers, second.incarnation, second.arrivals, view, counts)
 
     # UPLOAD
@@ -155,10 +156,7 @@ class BackupEffects:
             self._entry(effect, index, by_index.get(index)) for index in range(len(effect.tasks))
         )
         document = AgentDocument(epoch=effect.epoch, agent=self._context.name, shards=shards)
-        data = encode(document)
-        sha256 = hashlib.sha256(data).hexdigest()
-        path = self._context.paths.votes_document(effect.epoch, self._context.name, sha256)
-        await self._context.store.put(path, data)
+        sha256 = await put_votes_document(self._context.store, self._context.paths, document)
         self._journal.write(effect.epoch, sha256)
         return sha256
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 
 from agent.context import Context
@@ -12,9 +11,10 @@ from agent.tar_server import TarServer
 from agent.verify import verify_shard
 from cleancut.cut import Observe, Observed, Read, Readings
 from cleancut.ids import Epoch
+from cleancut.io.catalog import put_votes_document
 from cleancut.io.tasks import run_all
 from cleancut.pull import HasRecovered, Recover, Verified, Verify
-from cleancut.records import Phase, Vote, decode, digest_of, encode
+from cleancut.records import Phase, Vote, decode, digest_of
 from cleancut.restored import PullDocument
 from cleancut.restoring import AT_ONCE
 from cleancut.steps import Effect
@@ -71,8 +71,5 @@ class PullEffects:
         calls = [partial(verify_shard, context.qdrant, task) for task in effect.tasks]
         found = await run_all(calls, AT_ONCE)
         document = PullDocument(epoch=effect.epoch, agent=context.name, shards=tuple(found))
-        data = encode(document)
-        sha256 = hashlib.sha256(data).hexdigest()
-        path = context.paths.votes_document(effect.epoch, context.name, sha256)
-        await context.store.put(path, data)
+        sha256 = await put_votes_document(context.store, context.paths, document)
         return Verified(readings, sha256)

@@ -78,6 +78,12 @@ def check_collection_name(name: str) -> str:
     return name
 
 
+def parse_version(text: str) -> tuple[int, ...]:
+    """The numbers of a release, without what follows a dash: they compare as releases do."""
+    numbers = text.split("-")[0].split(".")
+    return tuple(int(number) for number in numbers if number.isdigit())
+
+
 def format_epoch(epoch: int) -> str:
     """The epoch as it stands in paths and keys, so that they sort as numbers do."""
     return f"{epoch:0{EPOCH_DIGITS}d}"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from cleancut.errors import Invalid, Refused
-from cleancut.ids import AgentName, Epoch, OperationId, PeerId, check_collection_name
+from cleancut.ids import AgentName, Epoch, OperationId, PeerId, check_collection_name, parse_version
 from cleancut.manifest import CollectionEntry, Manifest
 from cleancut.records import Record, RestoreRequest, digest_of
 from cleancut.recreate import replication_factor, wal_bytes
@@ -91,7 +91,9 @@ def make_plan(manifest: Manifest, request: RestoreRequest, target: Target) -> Re
     """
     chosen = choose(manifest, request)
     collections = tuple(_collection(manifest, entry, target) for entry in chosen)
-    versions = sorted({p.qdrant_version for p in target.peers if p.qdrant_version}, key=_version)
+    versions = sorted(
+        {p.qdrant_version for p in target.peers if p.qdrant_version}, key=parse_version
+    )
     refusals = [f"{c.name}: {c.reason}" for c in collections if c.action == "refuse"]
     return RestorePlan(
         backup_id=manifest.operation,
@@ -200,19 +202,14 @@ def _obstacles(manifest: Manifest, target: Target) -> Iterator[str]:
 
 def _version_refusal(source: str, target: str) -> str:
     """Segments are read by the minor version that wrote them and by the next one."""
-    if _version(target) < OLDEST_QDRANT:
+    if parse_version(target) < OLDEST_QDRANT:
         return "too old for a restore; upgrade to 1.17.1 or newer"
-    before, now = _version(source)[:2], _version(target)[:2]
+    before, now = parse_version(source)[:2], parse_version(target)[:2]
     if now < before:
         return f"older than the group's {source}, whose segments it cannot read; upgrade first"
     if before[:1] != now[:1] or now[1] > before[1] + 1:
         return f"more than one minor version above the group's {source}; restore to one between"
     return ""
-
-
-def _version(text: str) -> tuple[int, ...]:
-    numbers = text.split("-")[0].split(".")
-    return tuple(int(number) for number in numbers if number.isdigit())
 
 
 def _warnings(
@@ -236,7 +233,7 @@ def _warnings(
                 f" {len(target.peers)} replicas; add peers, then replicate its shards"
             )
     for peer in target.peers:
-        if _version(peer.qdrant_version)[:2] > NEWEST_TESTED:
+        if parse_version(peer.qdrant_version)[:2] > NEWEST_TESTED:
             yield f"Qdrant {peer.qdrant_version} is newer than what this version was tested with"
         need = _peer(manifest, chosen, target, peer).size_bytes_max
         if peer.free_bytes is not None and peer.free_bytes < need:

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from cleancut.errors import NotFound, Refused
-from cleancut.ids import AgentName, PeerId, ShardId
+from cleancut.ids import AgentName, PeerId, ShardId, parse_version
 from cleancut.manifest import Manifest, ShardEntry
+from cleancut.plan import OLDEST_QDRANT
 from cleancut.records import Parent, Session, ShardTask
 from cleancut.view import CollectionView, View
 
 ACTIVE = "Active"
 MAX_TASKS = 200
-OLDEST_QDRANT = (1, 17, 1)
 Parents = Mapping[tuple[str, int], ShardEntry]
 
 
@@ -32,16 +32,11 @@ def choose_collections(view: View, asked: Iterable[str], *, allow_empty: bool) -
 def check_versions(sessions: Mapping[AgentName, Session]) -> None:
     """Raises: Refused, if a peer's Qdrant is too old."""
     for name, session in sorted(sessions.items()):
-        if _version(session.qdrant_version) < OLDEST_QDRANT:
+        if parse_version(session.qdrant_version) < OLDEST_QDRANT:
             raise Refused(
                 f"Qdrant {session.qdrant_version} beside agent {name} is too old",
                 "upgrade Qdrant to 1.17.1 or newer",
             )
-
-
-def _version(text: str) -> tuple[int, ...]:
-    numbers = text.split("-")[0].split(".")
-    return tuple(int(number) for number in numbers if number.isdigit())
 
 
 def assign(

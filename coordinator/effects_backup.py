@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -12,7 +11,7 @@ from msgspec.structs import replace
 from cleancut import __version__
 from cleancut.errors import CleancutError, Corrupt, Unavailable
 from cleancut.ids import AgentName, Epoch, ShardId
-from cleancut.io.catalog import get_checked, list_epochs, load_group
+from cleancut.io.catalog import get_checked, list_epochs, load_group, put_staged
 from cleancut.io.tasks import run_all
 from cleancut.keys import COORDINATOR_PROBE
 from cleancut.manifest import (
@@ -26,7 +25,7 @@ from cleancut.manifest import (
     check_complete,
 )
 from cleancut.phases import Assign, Assigned, Drain, Drained, Probe, Publish, Stage
-from cleancut.records import Bounds, Session, decode, encode
+from cleancut.records import Bounds, Session, decode
 from cleancut.steps import Effect
 from cleancut.view import CollectionView, View
 from coordinator.assign import (
@@ -87,7 +86,7 @@ class BackupEffects:
         parents = await self._parents(chosen)
         tasks = assign(view, chosen, sessions, parents)
         draft = await self._draft(effect, view, chosen, sessions)
-        sha256 = await self._put_staged(effect.epoch, encode(draft))
+        sha256 = await put_staged(context.store, context.paths, effect.epoch, draft)
         return Assigned(sha256, tuple(chosen), tasks)
 
     async def _sessions(self, members: Sequence[AgentName]) -> dict[AgentName, Session]:
@@ -154,11 +153,6 @@ class BackupEffects:
             aliases=tuple(alias for alias, of in view.aliases if of == name),
         )
 
-    async def _put_staged(self, epoch: Epoch, data: bytes) -> str:
-        sha256 = hashlib.sha256(data).hexdigest()
-        await self._context.store.put(self._context.paths.staged(epoch, sha256), data)
-        return sha256
-
     # Drains
 
     async def _drain(self, effect: Drain) -> Drained:
@@ -211,7 +205,7 @@ class BackupEffects:
             view=ctl.views,
         )
         check_complete(manifest)
-        return await self._put_staged(effect.epoch, encode(manifest))
+        return await put_staged(context.store, context.paths, effect.epoch, manifest)
 
     async def _document(self, epoch: Epoch, agent: AgentName, sha256: str) -> AgentDocument:
         path = self._context.paths.votes_document(epoch, agent, sha256)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from functools import partial
 
 from cleancut.errors import Corrupt, TimedOut
 from cleancut.ids import AgentName, Epoch, PeerId
-from cleancut.io.catalog import get_checked, load_group
+from cleancut.io.catalog import get_checked, load_group, put_staged
 from cleancut.io.documents import missing_packs
 from cleancut.io.qdrant import Qdrant
 from cleancut.io.qdrant_types import ACTIVE, Placement
@@ -16,7 +15,7 @@ from cleancut.io.tasks import run_all
 from cleancut.keys import COORDINATOR_PROBE
 from cleancut.phases import Drain, Drained, Probe
 from cleancut.plan import RestorePlan, Target, TargetPeer, check_plan, make_plan
-from cleancut.records import Ctl, RestoreRequest, Session, decode, encode
+from cleancut.records import Ctl, RestoreRequest, Session, decode
 from cleancut.restored import PullDocument, RestoreDraft, RestoredShard, draft_of, review
 from cleancut.restoring import Check, Create, Reveal, Review, Undo
 from cleancut.steps import Effect
@@ -107,16 +106,11 @@ class RestoreEffects:
                 f" (needed by {lacks[0].needed_by}; {len(lacks)} such objects)",
                 "restore another group: it may be whole",
             )
-        return await self._stage(effect.epoch, encode(draft))
+        return await put_staged(context.store, context.paths, effect.epoch, draft)
 
     async def _ctl(self) -> Ctl:
         found = await self._context.etcd.get(self._context.keys.ctl)
         return decode(Ctl, found.value, found.key) if found else Ctl()
-
-    async def _stage(self, epoch: Epoch, data: bytes) -> str:
-        sha256 = hashlib.sha256(data).hexdigest()
-        await self._context.store.put(self._context.paths.staged(epoch, sha256), data)
-        return sha256
 
     async def _draft(self, epoch: Epoch, sha256: str) -> RestoreDraft:
         path = self._context.paths.staged(epoch, sha256)
@@ -169,7 +163,7 @@ class RestoreEffects:
             placement = await ask_any(self._context.peers, partial(_placement, name=entry.name))
             active[entry.name] = all(r.state == ACTIVE for r in placement.shards)
         report = review(draft, tuple(found), active)
-        return await self._stage(effect.epoch, encode(report))
+        return await put_staged(self._context.store, self._context.paths, effect.epoch, report)
 
 
 async def _placement(peer: Qdrant, name: str) -> Placement:

@@ -9,7 +9,6 @@ Source: lib/storage/src/dispatcher.rs (the uuid), Qdrant 1.18.3
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -25,10 +24,11 @@ from cleancut.errors import (
     Unavailable,
 )
 from cleancut.ids import AgentName, PeerId, ShardId
+from cleancut.io.catalog import put_staged
 from cleancut.io.qdrant import Qdrant
 from cleancut.io.qdrant_types import ACTIVE, Replica
 from cleancut.manifest import CollectionEntry
-from cleancut.records import Ctl, Phase, ShardTask, decode, encode
+from cleancut.records import Ctl, Phase, ShardTask, decode
 from cleancut.recreate import creation, indexes, is_as_created
 from cleancut.restored import Creation, Outcome, RestoreDraft
 from coordinator.context import Context
@@ -223,9 +223,8 @@ class Recreation:
 
     async def _record(self, name: str, outcome: Outcome, uuid: str = "") -> None:
         context, epoch = self._context, self._draft.epoch
-        data = encode(Creation(epoch=epoch, collection=name, outcome=outcome, uuid=uuid))
-        sha256 = hashlib.sha256(data).hexdigest()
-        await context.store.put(context.paths.staged(epoch, sha256), data)
+        creation = Creation(epoch=epoch, collection=name, outcome=outcome, uuid=uuid)
+        await put_staged(context.store, context.paths, epoch, creation)
 
     async def _known(self) -> dict[str, Creation]:
         """What is recorded of each collection; `made` and `refused` outweigh `asked`."""

@@ -9,7 +9,9 @@ from cleancut.errors import Corrupt, NotFound
 from cleancut.ids import EPOCH_DIGITS, Epoch
 from cleancut.io.ports import Store
 from cleancut.keys import Paths
-from cleancut.manifest import Manifest, parse_manifest
+from cleancut.manifest import AgentDocument, Manifest, parse_manifest
+from cleancut.records import Record, digest_of, encode
+from cleancut.restored import PullDocument
 
 
 async def list_epochs(store: Store, paths: Paths) -> list[Epoch]:
@@ -56,6 +58,22 @@ async def newest_epoch(store: Store, paths: Paths) -> Epoch:
             number = info.path.removeprefix(prefix)[:EPOCH_DIGITS]
             newest = max(newest, int(number) if number.isdigit() else 0)
     return Epoch(newest)
+
+
+async def put_staged(store: Store, paths: Paths, epoch: Epoch, record: Record) -> str:
+    """Stores `record` among the staged documents of `epoch`; its sha256, which names it."""
+    data, sha256 = encode(record), digest_of(record)
+    await store.put(paths.staged(epoch, sha256), data)
+    return sha256
+
+
+async def put_votes_document(
+    store: Store, paths: Paths, document: AgentDocument | PullDocument
+) -> str:
+    """Stores what an agent found in an epoch; its sha256, which its vote names."""
+    data, sha256 = encode(document), digest_of(document)
+    await store.put(paths.votes_document(document.epoch, document.agent, sha256), data)
+    return sha256
 
 
 async def get_checked(store: Store, path: str, sha256: str) -> bytes:

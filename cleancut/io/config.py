@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from cleancut.errors import CleancutError, Invalid, Refused
+from cleancut.ids import parse_version
 from cleancut.io.etcd import Etcd, open_etcd
 from cleancut.io.log import Logger
 from cleancut.io.ports import Clock
@@ -112,8 +113,7 @@ async def warn_of_old_etcd(etcd: Etcd, log: Logger) -> None:
     except CleancutError as error:
         log.warning("etcd does not answer", cause=error.message, hint=error.hint)
         return
-    numbers = tuple(int(part) for part in version.split("-")[0].split(".") if part.isdigit())
-    if numbers < OLDEST_ETCD:
+    if parse_version(version) < OLDEST_ETCD:
         log.warning("etcd is too old to be trusted", version=version, supported=">= 3.5.13")
 
 
