@@ -76,6 +76,24 @@ class ClusterEntry(Record, frozen=True):
     metadata: dict[str, Any]
 
 
+class Canary(Record, frozen=True):
+    """One exact search of the whole collection, answered inside the cut: the nearest `ids`, with
+    their `scores`, to the vector that point `query` holds. `vector` "": the one without a name."""
+
+    collection: str
+    vector: str
+    query: str | int
+    ids: tuple[str | int, ...]
+    scores: tuple[float, ...]
+
+
+class Canaries(Record, frozen=True):
+    """What the coordinator read inside the cut, staged as a document of the epoch."""
+
+    epoch: Epoch
+    canaries: tuple[Canary, ...]
+
+
 class Draft(Record, frozen=True):
     """An attempt before its cut: staged, so that any leader can finish it from the store."""
 
@@ -105,6 +123,7 @@ class Manifest(Record, frozen=True):
     shards: tuple[ShardEntry, ...]
     source: ClusterEntry
     view: str
+    canaries: tuple[Canary, ...] = ()
 
     @property
     def grade(self) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cleancut.ids import AgentName, Epoch, OperationId
-from cleancut.records import BackupRequest, Ctl, Phase, ShardTask, State
+from cleancut.records import Ctl, Phase, ShardTask, State
+from cleancut.requests import BackupRequest
 
 TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.IDLE, Phase.PREPARE): "an operation gets its turn",

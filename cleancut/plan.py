@@ -10,10 +10,19 @@ from collections.abc import Iterator
 from typing import Literal
 
 from cleancut.errors import Invalid, Refused
-from cleancut.ids import AgentName, Epoch, OperationId, PeerId, check_collection_name, parse_version
+from cleancut.ids import (
+    AgentName,
+    Epoch,
+    OperationId,
+    PeerId,
+    ShardId,
+    check_collection_name,
+    parse_version,
+)
 from cleancut.manifest import CollectionEntry, Manifest
-from cleancut.records import Record, RestoreRequest, digest_of
+from cleancut.records import Record, digest_of
 from cleancut.recreate import replication_factor, wal_bytes
+from cleancut.requests import RestoreRequest
 
 OLDEST_QDRANT = (1, 17, 1)
 NEWEST_TESTED = (1, 18)
@@ -40,19 +49,28 @@ class Target(Record, frozen=True):
 
 
 class PlannedCollection(Record, frozen=True):
-    """`size_bytes`: one copy of all shards, as stored; `points` is None where not all are known.
+    """How one collection comes back.
 
+    `name`: in the group. `created_as`: the collection that Qdrant gets. `published_as`: what
+    clients call it in the end. `aliases` point to it in the end, `published_as` among them unless
+    it is the collection's own name; `replaced` are those that exist, with what they point to now.
+    `shard_ids`: all of them, or the lost ones of a heal. `exists`: what has the published name now.
+    `size_bytes`: one copy of all shards, as stored; `points` is None where not all are known.
     `reason` says why `action` is to refuse.
     """
 
     name: str
     published_as: str
-    action: Literal["create", "refuse"]
+    action: Literal["create", "beside", "replace", "heal", "refuse"]
     shards: int
     replicas: int
     size_bytes: int
+    created_as: str = ""
     points: int | None = None
     aliases: tuple[str, ...] = ()
+    replaced: tuple[tuple[str, str], ...] = ()
+    shard_ids: tuple[ShardId, ...] = ()
+    exists: str = ""
     reason: str = ""
 
 
@@ -75,6 +93,8 @@ class RestorePlan(Record, frozen=True):
     peers: tuple[PlannedPeer, ...]
     source_version: str
     target_version: str
+    size_bytes: int = 0
+    estimated_s: float | None = None
     warnings: tuple[str, ...] = ()
     obstacles: tuple[str, ...] = ()
 
@@ -131,7 +151,9 @@ def _collection(manifest: Manifest, entry: CollectionEntry, target: Target) -> P
     return PlannedCollection(
         name=entry.name,
         published_as=entry.name,
+        created_as=entry.name,
         action="refuse" if reason else "create",
+        shard_ids=entry.shard_ids,
         shards=len(entry.shard_ids),
         replicas=_replicas(entry, target),
         size_bytes=sum(shard.size_bytes for shard in shards),

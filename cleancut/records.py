@@ -113,6 +113,7 @@ class Ctl(Record, frozen=True):
     undrained: tuple[int, ...] = ()  # indexes into the draft's collections
     skew_ms: int = -1
     cut_at: str = ""  # RFC 3339, UTC, of the coordinator's clock at the put of CUT
+    canaries: str = ""  # sha256 of the staged answers that were read inside the cut
     manifest: str = ""  # sha256 of the staged manifest that COMMIT decided on
     failure: Failure | None = None
     nonce: str = ""
@@ -141,7 +142,8 @@ class Parent(Record, frozen=True):
 class ShardTask(Record, frozen=True):
     """One shard of an agent's assignment.
 
-    Backup: `recipe` is the parent's digest. Restore: `recipe` is what to recover.
+    Backup: `recipe` is the parent's digest. Restore: `recipe` is what to recover, `collection` the
+    name that it is recovered under, and `source` the cluster whose catalog holds it ("": the own).
     """
 
     collection: str
@@ -153,6 +155,7 @@ class ShardTask(Record, frozen=True):
     tar_sha256: str = ""
     size_bytes: int = 0
     count: int | None = None
+    source: str = ""
 
 
 class Member(Record, frozen=True):
@@ -245,20 +248,6 @@ class Owner(Record, frozen=True):
     """`owner/<n>.json` of a store: the cluster whose backups it holds. The greatest n counts."""
 
     cluster_id: str
-
-
-class BackupRequest(Record, frozen=True):
-    collections: tuple[str, ...] = ()
-    allow_empty: bool = False
-    require_proven: bool = False
-    attempts: int = 3
-
-
-class RestoreRequest(Record, frozen=True):
-    """`backup` is a group's epoch; `collections` empty means all of the group."""
-
-    backup: Epoch
-    collections: tuple[str, ...] = ()
 
 
 _encoder = msgspec.json.Encoder(order="sorted")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from cleancut.errors import NotFound, Refused
 from cleancut.ids import AgentName, Epoch, OperationId, PeerId
 from cleancut.manifest import CollectionEntry, Manifest, ShardEntry
-from cleancut.plan import RestorePlan
+from cleancut.plan import PlannedCollection, RestorePlan
 from cleancut.records import Record
 
 Outcome = Literal["asked", "made", "refused"]
@@ -19,15 +19,18 @@ Outcome = Literal["asked", "made", "refused"]
 
 class RestoreDraft(Record, frozen=True):
     """An attempt that may begin: staged, so that any leader can go on, or undo it, from the store
-    even if the group is deleted meanwhile."""
+    even if the group is deleted meanwhile. `source`: the cluster whose catalog holds the group, ""
+    for the own. Order: `planned` as `collections`."""
 
     epoch: Epoch
     operation: OperationId
     backup: Epoch
     plan: str
     collections: tuple[CollectionEntry, ...]
+    planned: tuple[PlannedCollection, ...]
     shards: tuple[ShardEntry, ...]
     metadata: dict[str, Any]
+    source: str = ""
 
     def shards_of(self, name: str) -> tuple[ShardEntry, ...]:
         found = [shard for shard in self.shards if shard.collection == name]
@@ -66,13 +69,31 @@ class PullDocument(Record, frozen=True):
 
 
 class RestoredCollection(Record, frozen=True):
-    """`counts_equal`: on all replicas, and to the group; None if the group holds no counts."""
+    """What was compared with the group; None: the group does not tell.
+
+    `counts_equal`: on all replicas, and to the group. `canaries_equal`: the exact answers that were
+    recorded inside the cut. `status`: of the optimizers.
+    """
 
     name: str
     published_as: str
     shards: int
     counts_equal: bool | None
     replicas_active: bool
+    created_as: str = ""
+    aliases: tuple[str, ...] = ()
+    schema_equal: bool | None = None
+    keys_equal: bool | None = None
+    canaries_equal: bool | None = None
+    status: str = ""
+
+
+class Kept(Record, frozen=True):
+    """Old data that aliases pointed to before they were replaced, until it is cleaned up."""
+
+    collection: str
+    uuid: str
+    aliases: tuple[str, ...]
 
 
 class RestoreReport(Record, frozen=True):
@@ -83,6 +104,7 @@ class RestoreReport(Record, frozen=True):
     backup: Epoch
     collections: tuple[RestoredCollection, ...]
     shards: tuple[RestoredShard, ...]
+    kept: tuple[Kept, ...] = ()
 
 
 def draft_of(
@@ -96,6 +118,7 @@ def draft_of(
         backup=manifest.epoch,
         plan=plan.digest,
         collections=entries,
+        planned=plan.collections,
         shards=tuple(shard for entry in entries for shard in manifest.shards_of(entry.name)),
         metadata=dict(manifest.source.metadata),
     )

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from cleancut.evidence import is_quiet
 from cleancut.ids import AgentName, Epoch
 from cleancut.phases import Drain, Probe
-from cleancut.records import Failure, Member, Phase, Reading, RestoreRequest, ShardTask, State, Vote
+from cleancut.records import Failure, Member, Phase, Reading, ShardTask, State, Vote
+from cleancut.requests import RestoreRequest
 from cleancut.tally import Members, Votes
 
 TRANSITIONS: dict[tuple[Phase, Phase], str] = {

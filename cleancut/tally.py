@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from cleancut.evidence import grade_of, is_quiet
 from cleancut.ids import AgentName
 from cleancut.records import (
-    BackupRequest,
     Failure,
     Member,
     Operation,
@@ -20,6 +19,7 @@ from cleancut.records import (
     decode,
     digest_of,
 )
+from cleancut.requests import BackupRequest
 from cleancut.steps import Voted
 
 Members = Mapping[AgentName, Member]

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from cleancut.attempt import Attempt
 from cleancut.errors import Corrupt
 from cleancut.phases import CLOSED, PERMANENT, Drain
-from cleancut.records import Ctl, Failure, Phase, RestoreRequest, State, decode
+from cleancut.records import Ctl, Failure, Phase, State, decode
+from cleancut.requests import RestoreRequest
 from cleancut.restoring import (
     ATTEMPTS,
     REFUSED_S,

@@ -16,10 +16,11 @@ from cleancut.client.model import (
     ClusterStatus,
     Identity,
     Restore,
+    RestoreOptions,
     RestorePage,
     RestorePlan,
 )
-from cleancut.records import BackupRequest
+from cleancut.requests import BackupRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,10 @@ class Operations(Protocol):
         """Leader only. Repeatable; Refused if it is over in another way."""
         ...
 
-    async def plan_restore(self, backup: str, collections: tuple[str, ...]) -> RestorePlan: ...
+    async def plan_restore(self, backup: str, options: RestoreOptions) -> RestorePlan: ...
 
     async def start_restore(
-        self, backup: str, collections: tuple[str, ...], request_id: str
+        self, backup: str, options: RestoreOptions, *, request_id: str, plan_digest: str
     ) -> Restore:
         """Leader only. Returns once the operation is recorded."""
         ...
@@ -78,6 +79,10 @@ class Operations(Protocol):
 
     async def cancel_restore(self, name: str) -> Restore:
         """Leader only. Asks for a rollback."""
+        ...
+
+    async def clean_restore(self, name: str) -> Restore:
+        """Leader only. Repeatable; Refused while anything points to the old data."""
         ...
 
     async def cluster_status(self) -> ClusterStatus: ...

@@ -15,7 +15,8 @@ from cleancut.io.tasks import run_all
 from cleancut.keys import COORDINATOR_PROBE
 from cleancut.phases import Drain, Drained, Probe
 from cleancut.plan import RestorePlan, Target, TargetPeer, check_plan, make_plan
-from cleancut.records import Ctl, RestoreRequest, Session, decode
+from cleancut.records import Ctl, Session, decode
+from cleancut.requests import RestoreRequest
 from cleancut.restored import PullDocument, RestoreDraft, RestoredShard, draft_of, review
 from cleancut.restoring import Check, Create, Reveal, Review, Undo
 from cleancut.steps import Effect

@@ -20,14 +20,8 @@ from cleancut.errors import Invalid, NotFound, Refused, Unavailable
 from cleancut.ids import Epoch, Token, check_collection_name
 from cleancut.io.catalog import list_epochs, load_group
 from cleancut.manifest import Manifest
-from cleancut.records import (
-    FINAL_STATES,
-    BackupRequest,
-    Kind,
-    Operation,
-    State,
-    decode,
-)
+from cleancut.records import FINAL_STATES, Kind, Operation, State, decode
+from cleancut.requests import BackupRequest
 from coordinator import identity, requests
 from coordinator.api import Page
 from coordinator.conductor import Term

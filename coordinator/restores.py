@@ -13,15 +13,17 @@ from cleancut.client.model import (
     PlannedPeer,
     Restore,
     RestoredCollection,
+    RestoreOptions,
     RestorePage,
     RestorePlan,
     is_over,
     shown_error,
 )
 from cleancut.errors import NotFound, Refused
-from cleancut.ids import Epoch, Token
+from cleancut.ids import Epoch, PeerId, ShardId, Token
 from cleancut.io.catalog import get_checked, load_group
-from cleancut.records import FINAL_STATES, Kind, Operation, RestoreRequest, State, decode
+from cleancut.records import FINAL_STATES, Kind, Operation, State, decode
+from cleancut.requests import RestoreRequest
 from cleancut.restored import RestoreReport
 from coordinator import requests
 from coordinator.api import Page
@@ -45,20 +47,36 @@ class Restores:
         """The epoch of the group that `backup` names. Raises: NotFound."""
         raise AssertionError("known by the whole class")
 
-    async def plan_restore(self, backup: str, collections: tuple[str, ...]) -> RestorePlan:
-        request = RestoreRequest(backup=await self.find_epoch(backup), collections=collections)
+    async def plan_restore(self, backup: str, options: RestoreOptions) -> RestorePlan:
+        request = await self._request(backup, options, "")
         return _shown_plan(await RestoreEffects(self._context).plan(request))
 
     async def start_restore(
-        self, backup: str, collections: tuple[str, ...], request_id: str
+        self, backup: str, options: RestoreOptions, *, request_id: str, plan_digest: str
     ) -> Restore:
         token, term = self.leading()
-        request = RestoreRequest(backup=await self.find_epoch(backup), collections=collections)
+        request = await self._request(backup, options, plan_digest)
         operation = await requests.record(
             self._context, token, Kind.RESTORE, request=request, request_id=request_id
         )
         term.poke()
         return await self._shown_restore(operation)
+
+    async def _request(
+        self, backup: str, options: RestoreOptions, plan_digest: str
+    ) -> RestoreRequest:
+        return RestoreRequest(
+            backup=await self.find_epoch(backup),
+            collections=tuple(sorted(set(options.collections))),
+            from_cluster=options.from_cluster,
+            renames=tuple(sorted((one.old_name, one.new_name) for one in options.renames)),
+            beside=options.beside,
+            replace=options.replace,
+            replicas=options.replicas,
+            shards=tuple(ShardId(number) for number in sorted(set(options.shards))),
+            peer=None if options.peer_id is None else PeerId(options.peer_id),
+            plan=plan_digest,
+        )
 
     async def get_restore(self, name: str) -> Restore:
         return await self._shown_restore(await requests.load(self._context, name, Kind.RESTORE))
@@ -85,6 +103,9 @@ class Restores:
             async for now in self.watch_restore(restore.id):
                 restore = now
         return restore
+
+    async def clean_restore(self, name: str) -> Restore:
+        raise Refused("cleaning up is not there yet")
 
     async def _shown_restore(self, operation: Operation) -> Restore:
         request = decode(RestoreRequest, operation.request.encode(), "the request")
@@ -128,6 +149,12 @@ class Restores:
                 shards=entry.shards,
                 counts_equal=entry.counts_equal,
                 replicas_active=entry.replicas_active,
+                created_as=entry.created_as,
+                aliases=entry.aliases,
+                schema_equal=entry.schema_equal,
+                keys_equal=entry.keys_equal,
+                canaries_equal=entry.canaries_equal,
+                status=entry.status,
             )
             for entry in decode(RestoreReport, data, path).collections
         )
@@ -144,6 +171,11 @@ def _shown_plan(plan: plans.RestorePlan) -> RestorePlan:
                 shards=entry.shards,
                 replicas=entry.replicas,
                 size_bytes=entry.size_bytes,
+                action=entry.action,
+                created_as=entry.created_as,
+                aliases=entry.aliases,
+                exists=entry.exists,
+                reason=entry.reason,
             )
             for entry in plan.collections
         ),
@@ -161,4 +193,7 @@ def _shown_plan(plan: plans.RestorePlan) -> RestorePlan:
         target_version=plan.target_version,
         warnings=plan.warnings,
         obstacles=plan.obstacles,
+        digest=plan.digest,
+        size_bytes=plan.size_bytes,
+        estimated_s=plan.estimated_s,
     )

@@ -12,13 +12,13 @@ from typing import Any
 
 import grpc.aio
 
-from cleancut.client.model import Shown
-from cleancut.client.wire import to_message
+from cleancut.client.model import RestoreOptions, Shown
+from cleancut.client.wire import from_message, to_message
 from cleancut.errors import Invalid, Refused
 from cleancut.ids import check_collection_name
 from cleancut.io.rpc import not_leader
 from cleancut.io.rpc_server import Listen, serve
-from cleancut.records import BackupRequest
+from cleancut.requests import BackupRequest
 from cleancut.v1 import backup_pb2 as backups
 from cleancut.v1 import (
     backup_pb2_grpc,
@@ -36,6 +36,7 @@ SERVICES = (
 )
 PAGE_SIZE, PAGE_LIMIT = 50, 500
 MAX_COLLECTIONS = 1000
+MAX_SHARDS = 1000
 MAX_ATTEMPTS = 20
 
 
@@ -93,7 +94,7 @@ class Restores:
 
     async def PlanRestore(self, request: Any, _context: Any) -> Any:
         plan = await self._operations.plan_restore(
-            _named(request.backup_id), _collections(request.collections)
+            _named(request.backup_id), _options(request.options)
         )
         message = to_message(plan, restores.RestorePlan)
         return restores.PlanRestoreResponse(plan=message)
@@ -104,8 +105,9 @@ class Restores:
             raise Refused("a restore was not confirmed", "read its plan, then set `confirmed`")
         started = await self._operations.start_restore(
             _named(request.backup_id),
-            _collections(request.collections),
-            _request_id(request.request_id),
+            _options(request.options),
+            request_id=_request_id(request.request_id),
+            plan_digest=request.plan_digest,
         )
         return _restore(started, restores.StartRestoreResponse)
 
@@ -125,6 +127,13 @@ class Restores:
         _require_leader(self._operations)
         asked = await self._operations.cancel_restore(_named(request.id))
         return _restore(asked, restores.CancelRestoreResponse)
+
+    async def CleanRestore(self, request: Any, _context: Any) -> Any:
+        _require_leader(self._operations)
+        if not request.confirmed:
+            raise Refused("deleting was not confirmed", "look at `kept`, then set `confirmed`")
+        cleaned = await self._operations.clean_restore(_named(request.id))
+        return _restore(cleaned, restores.CleanRestoreResponse)
 
 
 class Cluster:
@@ -173,6 +182,13 @@ def _collections(names: Any) -> tuple[str, ...]:
     if len(names) > MAX_COLLECTIONS:
         raise Invalid(f"{len(names)} collections named, {MAX_COLLECTIONS} at most", "name none")
     return tuple(sorted({check_collection_name(name) for name in names}))
+
+
+def _options(message: Any) -> RestoreOptions:
+    _collections(message.collections)
+    if len(message.renames) > MAX_COLLECTIONS or len(message.shards) > MAX_SHARDS:
+        raise Invalid("too many renames or shards named", "restore in parts")
+    return from_message(message, RestoreOptions)
 
 
 def _attempts(number: int) -> int:

@@ -19,7 +19,7 @@ from cleancut.cli.output import emit, emit_many
 from cleancut.cli.settings import Noun, settings_of
 from cleancut.cli.wait import Job, ask, run_job
 from cleancut.client.model import Backup
-from cleancut.records import BackupRequest
+from cleancut.requests import BackupRequest
 
 
 @click.group(cls=Noun, name="backup")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 from rich.console import Console
 
 from cleancut.cli.asking import (
-    collections_option,
     confirm,
     limit_option,
     request_id_option,
@@ -18,10 +18,11 @@ from cleancut.cli.asking import (
 )
 from cleancut.cli.exits import Exit, say, tell
 from cleancut.cli.output import emit, emit_many
+from cleancut.cli.restore_options import options_of, what_options
 from cleancut.cli.settings import Noun, Settings, settings_of
 from cleancut.cli.tables import plan as plan_table
 from cleancut.cli.wait import Job, ask, run_job
-from cleancut.client.model import Restore, RestorePlan
+from cleancut.client.model import Restore, RestoreOptions, RestorePlan
 from cleancut.errors import Refused
 
 
@@ -32,19 +33,25 @@ def restore() -> None:
 
 @restore.command()
 @click.argument("backup_id", metavar="BACKUP")
-@collections_option
+@what_options
 @click.pass_context
-def plan(context: click.Context, /, backup_id: str, collections: tuple[str, ...]) -> Exit:
+def plan(context: click.Context, /, backup_id: str, **what: Any) -> Exit:
     """Show what a restore would do; touches nothing. Exit 4: it would be refused."""
     settings = settings_of(context)
-    made = _plan(settings, backup_id, collections)
+    made = _plan(settings, backup_id, options_of(what))
     emit(settings.output, "plan", made)
     return tell(_refusal(made)) if made.obstacles else Exit.OK
 
 
 @restore.command()
 @click.argument("backup_id", metavar="BACKUP")
-@collections_option
+@what_options
+@click.option(
+    "--rebalance", is_flag=True, help="Spread the shards evenly afterwards, as `cluster rebalance`."
+)
+@click.option(
+    "--plan-digest", metavar="DIGEST", default="", help="Refuse, if the plan is another by now."
+)
 @yes_option
 @wait_options
 @request_id_option
@@ -53,23 +60,26 @@ def start(
     context: click.Context,
     /,
     backup_id: str,
-    collections: tuple[str, ...],
+    *,
+    plan_digest: str,
     yes: bool,
     wait: bool,
     timeout_s: float,
     request_id: str,
+    **what: Any,
 ) -> Exit:
-    """Restore a backup, or some collections of it, under their own names."""
-    settings = settings_of(context)
+    """Restore a backup, or some collections of it."""
+    settings, options = settings_of(context), options_of(what)
     if not yes and sys.stdin.isatty():
-        made = _plan(settings, backup_id, collections)
+        made = _plan(settings, backup_id, options)
+        plan_digest = plan_digest or made.digest
         Console(stderr=True).print(plan_table(made))
         if made.obstacles:
             return tell(_refusal(made))
     confirm(f"restore backup {backup_id}", yes=yes)
     job: Job[Restore] = Job(
         "restore",
-        start=lambda client: client.start_restore(backup_id, request_id, collections),
+        start=lambda client: client.start_restore(backup_id, request_id, options, plan_digest),
         watch=lambda client, name: client.watch_restore(name),
         wait=wait,
         timeout_s=timeout_s,
@@ -126,8 +136,20 @@ def cancel(context: click.Context, /, restore_id: str, yes: bool) -> None:
     emit(settings.output, "restore", asked)
 
 
-def _plan(settings: Settings, backup_id: str, collections: tuple[str, ...]) -> RestorePlan:
-    return ask(settings, lambda client: client.plan_restore(backup_id, collections))
+@restore.command()
+@click.argument("restore_id", metavar="ID")
+@yes_option
+@click.pass_context
+def clean(context: click.Context, /, restore_id: str, yes: bool) -> None:
+    """Drop the old data that a restore with --replace has kept."""
+    settings = settings_of(context)
+    confirm(f"drop what restore {restore_id} has replaced", yes=yes)
+    cleaned = ask(settings, lambda client: client.clean_restore(restore_id))
+    emit(settings.output, "restore", cleaned)
+
+
+def _plan(settings: Settings, backup_id: str, options: RestoreOptions) -> RestorePlan:
+    return ask(settings, lambda client: client.plan_restore(backup_id, options))
 
 
 def _refusal(made: RestorePlan) -> Refused:

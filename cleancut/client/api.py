@@ -13,19 +13,23 @@ from cleancut.client.model import (
     ClusterStatus,
     Identity,
     Restore,
+    RestoreOptions,
     RestorePage,
     RestorePlan,
     is_over,
 )
-from cleancut.client.wire import from_message
+from cleancut.client.wire import from_message, to_message
 from cleancut.io.rpc_channel import Tls
-from cleancut.records import BackupRequest
+from cleancut.requests import BackupRequest
 from cleancut.v1 import backup_pb2 as backups
 from cleancut.v1 import cluster_pb2 as cluster
 from cleancut.v1 import restore_pb2 as restores
 from cleancut.v1.backup_pb2_grpc import BackupServiceStub
 from cleancut.v1.cluster_pb2_grpc import ClusterServiceStub
 from cleancut.v1.restore_pb2_grpc import RestoreServiceStub
+
+ALL = RestoreOptions()
+"""The whole group, under its own names."""
 
 
 class Client:
@@ -85,17 +89,27 @@ class Client:
         answer = await self._link.call(lambda c: BackupServiceStub(c).CancelBackup, message)
         return from_message(answer.backup, Backup)
 
-    async def plan_restore(self, backup: str, collections: Sequence[str] = ()) -> RestorePlan:
-        message = restores.PlanRestoreRequest(backup_id=backup, collections=collections)
+    async def plan_restore(self, backup: str, options: RestoreOptions = ALL) -> RestorePlan:
+        message = restores.PlanRestoreRequest(
+            backup_id=backup, options=to_message(options, restores.RestoreOptions)
+        )
         answer = await self._link.call(lambda c: RestoreServiceStub(c).PlanRestore, message)
         return from_message(answer.plan, RestorePlan)
 
     async def start_restore(
-        self, backup: str, request_id: str, collections: Sequence[str] = ()
+        self,
+        backup: str,
+        request_id: str,
+        options: RestoreOptions = ALL,
+        plan_digest: str = "",
     ) -> Restore:
         """The restore that was started: the caller has read the plan and means it."""
         message = restores.StartRestoreRequest(
-            request_id=request_id, backup_id=backup, collections=collections, confirmed=True
+            request_id=request_id,
+            backup_id=backup,
+            options=to_message(options, restores.RestoreOptions),
+            confirmed=True,
+            plan_digest=plan_digest,
         )
         answer = await self._link.call(lambda c: RestoreServiceStub(c).StartRestore, message)
         return from_message(answer.restore, Restore)
@@ -124,6 +138,12 @@ class Client:
     async def cancel_restore(self, name: str) -> Restore:
         message = restores.CancelRestoreRequest(id=name)
         answer = await self._link.call(lambda c: RestoreServiceStub(c).CancelRestore, message)
+        return from_message(answer.restore, Restore)
+
+    async def clean_restore(self, name: str) -> Restore:
+        """The old data that the restore has replaced is dropped, once nothing points to it."""
+        message = restores.CleanRestoreRequest(id=name, confirmed=True)
+        answer = await self._link.call(lambda c: RestoreServiceStub(c).CleanRestore, message)
         return from_message(answer.restore, Restore)
 
     async def cluster_status(self) -> ClusterStatus:

@@ -85,13 +85,26 @@ class Backup(Shown, frozen=True):
 
 
 class RestoredCollection(Shown, frozen=True):
-    """`published_as` is empty before PUBLISHING; `counts_equal` is None while unknown."""
+    """`published_as` is empty before PUBLISHING; what is compared is None while unknown."""
 
     name: str
     published_as: str = ""
     shards: int = 0
     counts_equal: bool | None = None
     replicas_active: bool = False
+    created_as: str = ""
+    aliases: tuple[str, ...] = ()
+    schema_equal: bool | None = None
+    keys_equal: bool | None = None
+    canaries_equal: bool | None = None
+    status: str = ""
+
+
+class KeptCollection(Shown, frozen=True):
+    """Old data that aliases pointed to before a restore replaced them."""
+
+    collection: str
+    aliases: tuple[str, ...] = ()
 
 
 class Restore(Shown, frozen=True):
@@ -107,19 +120,26 @@ class Restore(Shown, frozen=True):
     error: OperationError | None = None
     progress: tuple[AgentProgress, ...] = ()
     warnings: tuple[str, ...] = ()
+    kept: tuple[KeptCollection, ...] = ()
+    rebalance_id: str = ""
 
 
 Operation = Backup | Restore
 
 
 class PlannedCollection(Shown, frozen=True):
-    """One collection as it would come back."""
+    """One collection as it would come back. `action`: create | beside | replace | heal | refuse."""
 
     name: str
     published_as: str = ""
     shards: int = 0
     replicas: int = 0
     size_bytes: int = 0
+    action: str = ""
+    created_as: str = ""
+    aliases: tuple[str, ...] = ()
+    exists: str = ""
+    reason: str = ""
 
 
 class PlannedPeer(Shown, frozen=True):
@@ -143,6 +163,28 @@ class RestorePlan(Shown, frozen=True):
     target_version: str = ""
     warnings: tuple[str, ...] = ()
     obstacles: tuple[str, ...] = ()
+    digest: str = ""
+    size_bytes: int = 0
+    estimated_s: float | None = None
+
+
+class Rename(Shown, frozen=True):
+    old_name: str
+    new_name: str
+
+
+class RestoreOptions(Shown, frozen=True):
+    """What is to come back, under which names, and where; see RestoreOptions in restore.proto."""
+
+    collections: tuple[str, ...] = ()
+    from_cluster: str = ""
+    renames: tuple[Rename, ...] = ()
+    beside: bool = False
+    replace: bool = False
+    replicas: int = 0
+    shards: tuple[int, ...] = ()
+    peer_id: int | None = None
+    rebalance: bool = False
 
 
 class CoordinatorStatus(Shown, frozen=True):

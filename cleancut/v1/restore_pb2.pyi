@@ -41,21 +41,41 @@ RESTORE_STATE_NEEDS_OPERATOR: RestoreState
 RESTORE_STATE_ABORTED: RestoreState
 
 class RestoredCollection(_message.Message):
-    __slots__ = ("name", "published_as", "shards", "counts_equal", "replicas_active")
+    __slots__ = ("name", "published_as", "shards", "counts_equal", "replicas_active", "created_as", "aliases", "schema_equal", "keys_equal", "canaries_equal", "status")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PUBLISHED_AS_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     COUNTS_EQUAL_FIELD_NUMBER: _ClassVar[int]
     REPLICAS_ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AS_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_EQUAL_FIELD_NUMBER: _ClassVar[int]
+    KEYS_EQUAL_FIELD_NUMBER: _ClassVar[int]
+    CANARIES_EQUAL_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
     name: str
     published_as: str
     shards: int
     counts_equal: bool
     replicas_active: bool
-    def __init__(self, name: _Optional[str] = ..., published_as: _Optional[str] = ..., shards: _Optional[int] = ..., counts_equal: _Optional[bool] = ..., replicas_active: _Optional[bool] = ...) -> None: ...
+    created_as: str
+    aliases: _containers.RepeatedScalarFieldContainer[str]
+    schema_equal: bool
+    keys_equal: bool
+    canaries_equal: bool
+    status: str
+    def __init__(self, name: _Optional[str] = ..., published_as: _Optional[str] = ..., shards: _Optional[int] = ..., counts_equal: _Optional[bool] = ..., replicas_active: _Optional[bool] = ..., created_as: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., schema_equal: _Optional[bool] = ..., keys_equal: _Optional[bool] = ..., canaries_equal: _Optional[bool] = ..., status: _Optional[str] = ...) -> None: ...
+
+class KeptCollection(_message.Message):
+    __slots__ = ("collection", "aliases")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    aliases: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, collection: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Restore(_message.Message):
-    __slots__ = ("id", "backup_id", "backup_epoch", "state", "created_at", "ended_at", "collections", "error", "progress", "warnings")
+    __slots__ = ("id", "backup_id", "backup_epoch", "state", "created_at", "ended_at", "collections", "error", "progress", "warnings", "kept", "rebalance_id")
     ID_FIELD_NUMBER: _ClassVar[int]
     BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
     BACKUP_EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +86,8 @@ class Restore(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    REBALANCE_ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     backup_id: str
     backup_epoch: int
@@ -76,21 +98,33 @@ class Restore(_message.Message):
     error: _common_pb2.OperationError
     progress: _containers.RepeatedCompositeFieldContainer[_common_pb2.AgentProgress]
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., state: _Optional[_Union[RestoreState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[_Union[RestoredCollection, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    kept: _containers.RepeatedCompositeFieldContainer[KeptCollection]
+    rebalance_id: str
+    def __init__(self, id: _Optional[str] = ..., backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., state: _Optional[_Union[RestoreState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[_Union[RestoredCollection, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., kept: _Optional[_Iterable[_Union[KeptCollection, _Mapping]]] = ..., rebalance_id: _Optional[str] = ...) -> None: ...
 
 class PlannedCollection(_message.Message):
-    __slots__ = ("name", "published_as", "shards", "replicas", "size_bytes")
+    __slots__ = ("name", "published_as", "shards", "replicas", "size_bytes", "action", "created_as", "aliases", "exists", "reason")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PUBLISHED_AS_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     REPLICAS_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AS_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    EXISTS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     name: str
     published_as: str
     shards: int
     replicas: int
     size_bytes: int
-    def __init__(self, name: _Optional[str] = ..., published_as: _Optional[str] = ..., shards: _Optional[int] = ..., replicas: _Optional[int] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+    action: str
+    created_as: str
+    aliases: _containers.RepeatedScalarFieldContainer[str]
+    exists: str
+    reason: str
+    def __init__(self, name: _Optional[str] = ..., published_as: _Optional[str] = ..., shards: _Optional[int] = ..., replicas: _Optional[int] = ..., size_bytes: _Optional[int] = ..., action: _Optional[str] = ..., created_as: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., exists: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class PlannedPeer(_message.Message):
     __slots__ = ("peer_id", "agent", "shards_max", "size_bytes_max", "free_bytes")
@@ -107,7 +141,7 @@ class PlannedPeer(_message.Message):
     def __init__(self, peer_id: _Optional[int] = ..., agent: _Optional[str] = ..., shards_max: _Optional[int] = ..., size_bytes_max: _Optional[int] = ..., free_bytes: _Optional[int] = ...) -> None: ...
 
 class RestorePlan(_message.Message):
-    __slots__ = ("backup_id", "backup_epoch", "collections", "peers", "source_version", "target_version", "warnings", "obstacles")
+    __slots__ = ("backup_id", "backup_epoch", "collections", "peers", "source_version", "target_version", "warnings", "obstacles", "digest", "size_bytes", "estimated_s")
     BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
     BACKUP_EPOCH_FIELD_NUMBER: _ClassVar[int]
     COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
@@ -116,6 +150,9 @@ class RestorePlan(_message.Message):
     TARGET_VERSION_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     OBSTACLES_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_S_FIELD_NUMBER: _ClassVar[int]
     backup_id: str
     backup_epoch: int
     collections: _containers.RepeatedCompositeFieldContainer[PlannedCollection]
@@ -124,15 +161,48 @@ class RestorePlan(_message.Message):
     target_version: str
     warnings: _containers.RepeatedScalarFieldContainer[str]
     obstacles: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., collections: _Optional[_Iterable[_Union[PlannedCollection, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PlannedPeer, _Mapping]]] = ..., source_version: _Optional[str] = ..., target_version: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., obstacles: _Optional[_Iterable[str]] = ...) -> None: ...
+    digest: str
+    size_bytes: int
+    estimated_s: float
+    def __init__(self, backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., collections: _Optional[_Iterable[_Union[PlannedCollection, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PlannedPeer, _Mapping]]] = ..., source_version: _Optional[str] = ..., target_version: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., obstacles: _Optional[_Iterable[str]] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., estimated_s: _Optional[float] = ...) -> None: ...
+
+class Rename(_message.Message):
+    __slots__ = ("old_name", "new_name")
+    OLD_NAME_FIELD_NUMBER: _ClassVar[int]
+    NEW_NAME_FIELD_NUMBER: _ClassVar[int]
+    old_name: str
+    new_name: str
+    def __init__(self, old_name: _Optional[str] = ..., new_name: _Optional[str] = ...) -> None: ...
+
+class RestoreOptions(_message.Message):
+    __slots__ = ("collections", "from_cluster", "renames", "beside", "replace", "replicas", "shards", "peer_id", "rebalance")
+    COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
+    FROM_CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    RENAMES_FIELD_NUMBER: _ClassVar[int]
+    BESIDE_FIELD_NUMBER: _ClassVar[int]
+    REPLACE_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    PEER_ID_FIELD_NUMBER: _ClassVar[int]
+    REBALANCE_FIELD_NUMBER: _ClassVar[int]
+    collections: _containers.RepeatedScalarFieldContainer[str]
+    from_cluster: str
+    renames: _containers.RepeatedCompositeFieldContainer[Rename]
+    beside: bool
+    replace: bool
+    replicas: int
+    shards: _containers.RepeatedScalarFieldContainer[int]
+    peer_id: int
+    rebalance: bool
+    def __init__(self, collections: _Optional[_Iterable[str]] = ..., from_cluster: _Optional[str] = ..., renames: _Optional[_Iterable[_Union[Rename, _Mapping]]] = ..., beside: _Optional[bool] = ..., replace: _Optional[bool] = ..., replicas: _Optional[int] = ..., shards: _Optional[_Iterable[int]] = ..., peer_id: _Optional[int] = ..., rebalance: _Optional[bool] = ...) -> None: ...
 
 class PlanRestoreRequest(_message.Message):
-    __slots__ = ("backup_id", "collections")
+    __slots__ = ("backup_id", "options")
     BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
-    COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
     backup_id: str
-    collections: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, backup_id: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ...) -> None: ...
+    options: RestoreOptions
+    def __init__(self, backup_id: _Optional[str] = ..., options: _Optional[_Union[RestoreOptions, _Mapping]] = ...) -> None: ...
 
 class PlanRestoreResponse(_message.Message):
     __slots__ = ("plan",)
@@ -141,16 +211,18 @@ class PlanRestoreResponse(_message.Message):
     def __init__(self, plan: _Optional[_Union[RestorePlan, _Mapping]] = ...) -> None: ...
 
 class StartRestoreRequest(_message.Message):
-    __slots__ = ("request_id", "backup_id", "collections", "confirmed")
+    __slots__ = ("request_id", "backup_id", "options", "confirmed", "plan_digest")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
-    COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
     CONFIRMED_FIELD_NUMBER: _ClassVar[int]
+    PLAN_DIGEST_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     backup_id: str
-    collections: _containers.RepeatedScalarFieldContainer[str]
+    options: RestoreOptions
     confirmed: bool
-    def __init__(self, request_id: _Optional[str] = ..., backup_id: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., confirmed: _Optional[bool] = ...) -> None: ...
+    plan_digest: str
+    def __init__(self, request_id: _Optional[str] = ..., backup_id: _Optional[str] = ..., options: _Optional[_Union[RestoreOptions, _Mapping]] = ..., confirmed: _Optional[bool] = ..., plan_digest: _Optional[str] = ...) -> None: ...
 
 class StartRestoreResponse(_message.Message):
     __slots__ = ("restore",)
@@ -205,6 +277,20 @@ class CancelRestoreRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ...) -> None: ...
 
 class CancelRestoreResponse(_message.Message):
+    __slots__ = ("restore",)
+    RESTORE_FIELD_NUMBER: _ClassVar[int]
+    restore: Restore
+    def __init__(self, restore: _Optional[_Union[Restore, _Mapping]] = ...) -> None: ...
+
+class CleanRestoreRequest(_message.Message):
+    __slots__ = ("id", "confirmed")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    confirmed: bool
+    def __init__(self, id: _Optional[str] = ..., confirmed: _Optional[bool] = ...) -> None: ...
+
+class CleanRestoreResponse(_message.Message):
     __slots__ = ("restore",)
     RESTORE_FIELD_NUMBER: _ClassVar[int]
     restore: Restore

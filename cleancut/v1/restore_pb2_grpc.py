@@ -64,6 +64,11 @@ class RestoreServiceStub:
                 request_serializer=cleancut_dot_v1_dot_restore__pb2.CancelRestoreRequest.SerializeToString,
                 response_deserializer=cleancut_dot_v1_dot_restore__pb2.CancelRestoreResponse.FromString,
                 _registered_method=True)
+        self.CleanRestore = channel.unary_unary(
+                '/cleancut.v1.RestoreService/CleanRestore',
+                request_serializer=cleancut_dot_v1_dot_restore__pb2.CleanRestoreRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_restore__pb2.CleanRestoreResponse.FromString,
+                _registered_method=True)
 
 
 class RestoreServiceServicer:
@@ -110,6 +115,13 @@ class RestoreServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CleanRestore(self, request, context):
+        """Drops the old data that a finished restore has replaced, and that nothing points to any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RestoreServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -142,6 +154,11 @@ def add_RestoreServiceServicer_to_server(servicer, server):
                     servicer.CancelRestore,
                     request_deserializer=cleancut_dot_v1_dot_restore__pb2.CancelRestoreRequest.FromString,
                     response_serializer=cleancut_dot_v1_dot_restore__pb2.CancelRestoreResponse.SerializeToString,
+            ),
+            'CleanRestore': grpc.unary_unary_rpc_method_handler(
+                    servicer.CleanRestore,
+                    request_deserializer=cleancut_dot_v1_dot_restore__pb2.CleanRestoreRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_restore__pb2.CleanRestoreResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -306,6 +323,33 @@ class RestoreService:
             '/cleancut.v1.RestoreService/CancelRestore',
             cleancut_dot_v1_dot_restore__pb2.CancelRestoreRequest.SerializeToString,
             cleancut_dot_v1_dot_restore__pb2.CancelRestoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CleanRestore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.RestoreService/CleanRestore',
+            cleancut_dot_v1_dot_restore__pb2.CleanRestoreRequest.SerializeToString,
+            cleancut_dot_v1_dot_restore__pb2.CleanRestoreResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,7 +26,8 @@ from cleancut.io.qdrant import Qdrant
 from cleancut.keys import Keys, Paths
 from cleancut.manifest import FORMAT, ClusterEntry, CollectionEntry, Manifest, ShardEntry
 from cleancut.pull import Recover
-from cleancut.records import Ctl, Kind, Phase, Reading, RestoreRequest, Session, ShardTask, encode
+from cleancut.records import Ctl, Kind, Phase, Reading, Session, ShardTask, encode
+from cleancut.requests import RestoreRequest
 from cleancut.restoring import Check, Create, Reveal, Undo
 from coordinator.context import Context
 from coordinator.effects_restore import RestoreEffects

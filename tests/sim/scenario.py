@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from cleancut.ids import AgentName, ClusterName, OperationId, PeerId
 from cleancut.io.ports import Put
 from cleancut.keys import Keys, Paths
-from cleancut.records import FINAL_STATES, BackupRequest, Kind, Operation, State, decode, encode
+from cleancut.records import FINAL_STATES, Kind, Operation, State, decode, encode
+from cleancut.requests import BackupRequest
 from tests.sim.agents import Home, SimAgent
 from tests.sim.checkers import Outcome, check
 from tests.sim.coordinators import SimCoordinator

@@ -29,6 +29,7 @@ from cleancut.client.model import (
     PlannedPeer,
     Restore,
     RestoredCollection,
+    RestoreOptions,
     RestorePage,
     RestorePlan,
     ShardEvidence,
@@ -36,7 +37,8 @@ from cleancut.client.model import (
     is_over,
 )
 from cleancut.errors import Invalid, NotFound, Refused
-from cleancut.records import BackupRequest, State
+from cleancut.records import State
+from cleancut.requests import BackupRequest
 from coordinator.api import Page
 
 Op = TypeVar("Op", Backup, Restore)
@@ -138,9 +140,9 @@ class MemoryOperations:
         error = OperationError(reason="CANCELLED", message="cancelled by request")
         return await self._cancel(self.backups, backup, State.ABORTED, error)
 
-    async def plan_restore(self, backup: str, collections: tuple[str, ...]) -> RestorePlan:
+    async def plan_restore(self, backup: str, options: RestoreOptions) -> RestorePlan:
         source = await self.get_backup(backup)
-        names = collections or source.collections
+        names = options.collections or source.collections
         return RestorePlan(
             backup_id=source.id,
             backup_epoch=source.epoch,
@@ -155,15 +157,16 @@ class MemoryOperations:
         )
 
     async def start_restore(
-        self, backup: str, collections: tuple[str, ...], request_id: str
+        self, backup: str, options: RestoreOptions, *, request_id: str, plan_digest: str
     ) -> Restore:
+        del plan_digest
         source = await self.get_backup(backup)
         if self.obstacles:
             raise Refused(self.obstacles[0], "see `cleancut restore plan`")
-        known = self._known(request_id, (backup, collections))
+        known = self._known(request_id, (backup, options))
         if known is None:
             known = f"rs-{len(self.restores) + 1}"
-            self.requests[request_id] = ((backup, collections), known)
+            self.requests[request_id] = ((backup, options), known)
             self.restores[known] = Restore(
                 id=known,
                 backup_id=source.id,
@@ -171,7 +174,7 @@ class MemoryOperations:
                 state=State.PREPARING,
                 collections=tuple(
                     RestoredCollection(name=name, shards=2)
-                    for name in collections or source.collections
+                    for name in options.collections or source.collections
                 ),
             )
         return self.restores[known]
@@ -197,6 +200,9 @@ class MemoryOperations:
         restore = await self.get_restore(name)
         error = OperationError(reason="CANCELLED", message="cancelled by request")
         return await self._cancel(self.restores, restore, State.ROLLED_BACK, error)
+
+    async def clean_restore(self, name: str) -> Restore:
+        return await self.get_restore(name)
 
     async def cluster_status(self) -> ClusterStatus:
         running = [b for b in self.backups.values() if not is_over(b)]

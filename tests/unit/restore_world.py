@@ -20,13 +20,13 @@ from cleancut.records import (
     Member,
     Operation,
     Phase,
-    RestoreRequest,
     Session,
     ShardTask,
     State,
     Vote,
     encode,
 )
+from cleancut.requests import RestoreRequest
 from cleancut.restore import Restore
 from cleancut.restoring import Check, Create, Reveal, Review, Undo
 from cleancut.steps import (

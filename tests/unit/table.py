@@ -16,7 +16,6 @@ from cleancut.cut import Capture, Cut, Finish, Load, Observe, Observed, Read, Re
 from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId, Token
 from cleancut.phases import Assign, Assigned, Drain, Drained, Probe, Publish, Stage
 from cleancut.records import (
-    BackupRequest,
     Bounds,
     Ctl,
     Kind,
@@ -29,6 +28,7 @@ from cleancut.records import (
     Vote,
     encode,
 )
+from cleancut.requests import BackupRequest
 from cleancut.steps import (
     Began,
     Cast,

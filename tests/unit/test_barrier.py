@@ -14,17 +14,8 @@ from msgspec.structs import replace
 from cleancut.barrier import Barrier
 from cleancut.ids import AgentName, Epoch, Token
 from cleancut.phases import CLOSED, TRANSITIONS, Drain, Drained, Publish
-from cleancut.records import (
-    BackupRequest,
-    Bounds,
-    Ctl,
-    Failure,
-    Phase,
-    State,
-    Vote,
-    digest_of,
-    encode,
-)
+from cleancut.records import Bounds, Ctl, Failure, Phase, State, Vote, digest_of, encode
+from cleancut.requests import BackupRequest
 from cleancut.steps import (
     Cancelled,
     Command,

@@ -15,7 +15,8 @@ from cleancut.io.memory_etcd import MemoryEtcd
 from cleancut.io.memory_store import MemoryStore
 from cleancut.io.ports import Created, Delete, Put
 from cleancut.keys import Keys, Paths
-from cleancut.records import BackupRequest, Ctl, Kind, Member, Phase, State, Vote, encode
+from cleancut.records import Ctl, Kind, Member, Phase, State, Vote, encode
+from cleancut.requests import BackupRequest
 from cleancut.steps import Decide, Persist
 from coordinator import identity, requests
 from coordinator.context import Context

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from cleancut.errors import NotFound, Refused
 from cleancut.ids import Epoch, OperationId, PeerId
 from cleancut.plan import RestorePlan, Target, check_plan, make_plan
-from cleancut.records import RestoreRequest, decode, encode
+from cleancut.records import decode, encode
 from cleancut.recreate import (
     creation,
     indexes,
@@ -21,6 +21,7 @@ from cleancut.recreate import (
     strict_mode,
     vector_names,
 )
+from cleancut.requests import RestoreRequest
 from cleancut.restored import RestoredShard, draft_of, review
 from tests.unit.restore_groups import MB, collection, group, info_of, shard, target
 

@@ -20,7 +20,8 @@ from cleancut.client.model import Backup
 from cleancut.errors import CleancutError, Invalid, NotFound, Refused, TimedOut, Unavailable
 from cleancut.io.rpc_channel import check_plaintext, is_loopback
 from cleancut.io.rpc_server import Listen
-from cleancut.records import BackupRequest, State
+from cleancut.records import State
+from cleancut.requests import BackupRequest
 from cleancut.v1 import backup_pb2, backup_pb2_grpc, restore_pb2, restore_pb2_grpc
 from coordinator.api import Page
 from coordinator.rpc import MAX_ATTEMPTS, SERVICES, serve_api
