@@ -5,16 +5,20 @@ Pure records, and how the report is put together from what the agents found.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from cleancut.errors import NotFound, Refused
-from cleancut.ids import AgentName, Epoch, OperationId, PeerId
+from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.manifest import CollectionEntry, Manifest, ShardEntry
 from cleancut.plan import PlannedCollection, RestorePlan
 from cleancut.records import Record
+from cleancut.view import schema_digest
 
 Outcome = Literal["asked", "made", "refused"]
+_STATUSES = ("green", "grey", "yellow", "red")
 
 
 class RestoreDraft(Record, frozen=True):
@@ -107,8 +111,17 @@ class RestoreReport(Record, frozen=True):
     kept: tuple[Kept, ...] = ()
 
 
+class Look(Record, frozen=True):
+    """A restored collection as the cluster tells it after the verification. `schema`: sha256 of the
+    payload indexes."""
+
+    active: bool
+    schema: str
+    shard_keys: tuple[tuple[str | int, tuple[ShardId, ...]], ...] = ()
+
+
 def draft_of(
-    manifest: Manifest, plan: RestorePlan, epoch: Epoch, operation: OperationId
+    manifest: Manifest, plan: RestorePlan, epoch: Epoch, operation: OperationId, *, source: str = ""
 ) -> RestoreDraft:
     """What is staged before anything is touched."""
     entries = tuple(manifest.collection(planned.name) for planned in plan.collections)
@@ -121,48 +134,78 @@ def draft_of(
         planned=plan.collections,
         shards=tuple(shard for entry in entries for shard in manifest.shards_of(entry.name)),
         metadata=dict(manifest.source.metadata),
+        source=source,
     )
 
 
 def review(
-    draft: RestoreDraft, shards: tuple[RestoredShard, ...], active: Mapping[str, bool]
+    draft: RestoreDraft,
+    shards: tuple[RestoredShard, ...],
+    looks: Mapping[str, Look],
+    kept: tuple[Kept, ...] = (),
 ) -> RestoreReport:
-    """The report of a restore. Raises: Refused, if replicas of a shard hold different counts;
-    NotFound, if nobody verified a shard."""
+    """The report of a restore, under the group's names. `looks`: by the group's name.
+
+    Raises: Refused, if replicas of a shard hold different counts; NotFound, if nobody verified a
+        shard.
+    """
+    names = {planned.created_as: planned.name for planned in draft.planned}
+    found = tuple(replace(shard, collection=names[shard.collection]) for shard in shards)
     for entry in draft.shards:
-        counts = {
-            s.count
-            for s in shards
-            if (s.collection, s.shard_id) == (entry.collection, entry.shard_id)
-        }
-        if not counts:
-            raise NotFound(f"nobody verified shard {entry.shard_id} of {entry.collection!r}")
-        if len(counts) > 1:
-            raise Refused(
-                f"replicas of shard {entry.shard_id} of {entry.collection!r} hold different"
-                f" numbers of points: {sorted(counts)}",
-                "keep clients away from the collection and restore again",
-            )
+        _check_replicas(entry, found)
     return RestoreReport(
         epoch=draft.epoch,
         operation=draft.operation,
         backup=draft.backup,
         collections=tuple(
-            RestoredCollection(
-                name=entry.name,
-                published_as=entry.name,
-                shards=len(entry.shard_ids),
-                counts_equal=_counts_equal(shards, entry.name),
-                replicas_active=active[entry.name],
-            )
-            for entry in draft.collections
+            _restored(planned, entry, looks[entry.name], found)
+            for planned, entry in zip(draft.planned, draft.collections, strict=True)
         ),
-        shards=tuple(sorted(shards, key=lambda s: (s.collection, s.shard_id, s.peer_id))),
+        shards=tuple(sorted(found, key=lambda s: (s.collection, s.shard_id, s.peer_id))),
+        kept=kept,
     )
 
 
-def _counts_equal(shards: tuple[RestoredShard, ...], name: str) -> bool | None:
-    mine = [shard for shard in shards if shard.collection == name]
-    if any(shard.expected is None for shard in mine):
+def _check_replicas(entry: ShardEntry, shards: tuple[RestoredShard, ...]) -> None:
+    key = (entry.collection, entry.shard_id)
+    counts = {s.count for s in shards if (s.collection, s.shard_id) == key}
+    if not counts:
+        raise NotFound(f"nobody verified shard {entry.shard_id} of {entry.collection!r}")
+    if len(counts) > 1:
+        raise Refused(
+            f"replicas of shard {entry.shard_id} of {entry.collection!r} hold different"
+            f" numbers of points: {sorted(counts)}",
+            "keep clients away from the collection and restore again",
+        )
+
+
+def _restored(
+    planned: PlannedCollection,
+    entry: CollectionEntry,
+    look: Look,
+    shards: tuple[RestoredShard, ...],
+) -> RestoredCollection:
+    mine = [shard for shard in shards if shard.collection == entry.name]
+    return RestoredCollection(
+        name=entry.name,
+        published_as=planned.published_as,
+        created_as=planned.created_as,
+        aliases=planned.aliases,
+        shards=len(planned.shard_ids),
+        counts_equal=_counts_equal(mine),
+        replicas_active=look.active,
+        schema_equal=look.schema == schema_digest(entry.info.get("payload_schema") or {}),
+        keys_equal=look.shard_keys == entry.shard_keys,
+        status=_worst(shard.status for shard in mine),
+    )
+
+
+def _counts_equal(shards: Sequence[RestoredShard]) -> bool | None:
+    if any(shard.expected is None for shard in shards):
         return None
-    return all(shard.count == shard.expected for shard in mine)
+    return all(shard.count == shard.expected for shard in shards)
+
+
+def _worst(statuses: Iterable[str]) -> str:
+    """The status that asks for most attention; unknown ones do more than any but red."""
+    return max(statuses, key=lambda s: _STATUSES.index(s) if s in _STATUSES else 2.5, default="")

@@ -9,22 +9,22 @@ from cleancut.errors import Corrupt, TimedOut
 from cleancut.ids import AgentName, Epoch, PeerId
 from cleancut.io.catalog import get_checked, load_group, put_staged
 from cleancut.io.documents import missing_packs
-from cleancut.io.qdrant import Qdrant
-from cleancut.io.qdrant_types import ACTIVE, Placement
+from cleancut.io.qdrant_types import ACTIVE
 from cleancut.io.tasks import run_all
 from cleancut.keys import COORDINATOR_PROBE
 from cleancut.phases import Drain, Drained, Probe
 from cleancut.plan import RestorePlan, Target, TargetPeer, check_plan, make_plan
 from cleancut.records import Ctl, Session, decode
 from cleancut.requests import RestoreRequest
-from cleancut.restored import PullDocument, RestoreDraft, RestoredShard, draft_of, review
+from cleancut.restored import Look, PullDocument, RestoreDraft, RestoredShard, draft_of, review
 from cleancut.restoring import Check, Create, Reveal, Review, Undo
 from cleancut.steps import Effect
+from cleancut.view import schema_digest
 from coordinator.context import Context
 from coordinator.ledger import format_now
 from coordinator.peers import ask_any
 from coordinator.recreation import Recreation, first_peer
-from coordinator.revelation import reveal
+from coordinator.revelation import find_kept, reveal
 
 DRAIN_S = 60.0
 _AT_ONCE = 16
@@ -147,7 +147,13 @@ class RestoreEffects:
         draft = await self._draft(effect.epoch, effect.draft)
         peer = await first_peer(self._context)
         drains = [
-            partial(peer.drain, entry.name, (), timeout_s=DRAIN_S) for entry in draft.collections
+            partial(
+                peer.drain,
+                planned.created_as,
+                tuple(key for key, _ in entry.shard_keys),
+                timeout_s=DRAIN_S,
+            )
+            for planned, entry in zip(draft.planned, draft.collections, strict=True)
         ]
         await run_all(drains, _AT_ONCE)
         return Drained((), format_now(self._context.clock))
@@ -159,16 +165,21 @@ class RestoreEffects:
             path = self._context.paths.votes_document(effect.epoch, agent, sha256)
             data = await get_checked(self._context.store, path, sha256)
             found += decode(PullDocument, data, path).shards
-        active = {}
-        for entry in draft.collections:
-            placement = await ask_any(self._context.peers, partial(_placement, name=entry.name))
-            active[entry.name] = all(r.state == ACTIVE for r in placement.shards)
-        report = review(draft, tuple(found), active)
+        kept = await find_kept(self._context, draft)
+        looks = {one.name: await self._look(one.created_as) for one in draft.planned}
+        report = review(draft, tuple(found), looks, kept)
         return await put_staged(self._context.store, self._context.paths, effect.epoch, report)
 
-
-async def _placement(peer: Qdrant, name: str) -> Placement:
-    return await peer.placement(name)
+    async def _look(self, name: str) -> Look:
+        """Raises: NotFound, if the collection has gone."""
+        peers = self._context.peers
+        placement = await ask_any(peers, lambda peer: peer.placement(name))
+        info = await ask_any(peers, lambda peer: peer.collection(name))
+        return Look(
+            active=all(replica.state == ACTIVE for replica in placement.shards),
+            schema=schema_digest(info.get("payload_schema") or {}),
+            shard_keys=placement.shard_keys(),
+        )
 
 
 def _target_peer(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from cleancut.errors import (
     CleancutError,
@@ -23,7 +23,7 @@ from cleancut.errors import (
     TimedOut,
     Unavailable,
 )
-from cleancut.ids import AgentName, PeerId, ShardId
+from cleancut.ids import AgentName, Epoch, PeerId, ShardId
 from cleancut.io.catalog import put_staged
 from cleancut.io.qdrant import Qdrant
 from cleancut.io.qdrant_types import ACTIVE, Replica
@@ -51,11 +51,31 @@ async def first_peer(context: Context) -> Qdrant:
     return await ask_any(context.peers, answering)
 
 
+async def check_phase(context: Context, epoch: Epoch, phase: Phase) -> None:
+    """Raises: Fenced, if the attempt is no longer where an effect belongs: a leader that was
+    stopped for a while must not change anything after its successor has gone on."""
+    found = await context.etcd.get(context.keys.ctl)
+    ctl = decode(Ctl, found.value, found.key) if found else Ctl()
+    if (ctl.epoch, ctl.phase) != (epoch, phase):
+        raise Fenced(f"epoch {epoch} is no longer in {phase}")
+
+
+class Wanted(NamedTuple):
+    """A collection that is to be: the name that Qdrant gets, and what the group holds of it."""
+
+    name: str
+    entry: CollectionEntry
+
+
 class Recreation:
     """The collections of one attempt, as `draft` names them."""
 
     def __init__(self, context: Context, draft: RestoreDraft) -> None:
         self._context, self._draft = context, draft
+        self._wanted = [
+            Wanted(planned.created_as, entry)
+            for planned, entry in zip(draft.planned, draft.collections, strict=True)
+        ]
 
     async def create(
         self, agents: Mapping[PeerId | None, AgentName]
@@ -68,18 +88,18 @@ class Recreation:
         peer = await first_peer(self._context)
         known = await self._known()
         tasks: dict[AgentName, list[ShardTask]] = {}
-        for entry in self._draft.collections:
-            await self._ensure(peer, entry, known.get(entry.name))
-            await self._index(peer, entry)
-            for replica in await self._placed(peer, entry):
+        for wanted in self._wanted:
+            await self._ensure(peer, wanted, known.get(wanted.name))
+            await self._index(peer, wanted)
+            for replica in await self._placed(peer, wanted):
                 agent = agents.get(PeerId(replica.peer_id))
                 if agent is None:
                     raise Unavailable(
-                        f"Qdrant placed a shard of {entry.name!r} on peer {replica.peer_id},"
+                        f"Qdrant placed a shard of {wanted.name!r} on peer {replica.peer_id},"
                         " where no agent takes part",
                         "start an agent beside it, or remove the peer if it is gone for good",
                     )
-                tasks.setdefault(agent, []).append(self._task(entry, replica))
+                tasks.setdefault(agent, []).append(self._task(wanted, replica))
         return {agent: tuple(given) for agent, given in tasks.items()}
 
     async def undo(self) -> None:
@@ -90,68 +110,68 @@ class Recreation:
         """
         peer = await first_peer(self._context)
         known = await self._known()
-        for entry in self._draft.collections:
-            record = known.get(entry.name)
+        for wanted in self._wanted:
+            record = known.get(wanted.name)
             if record is None or record.outcome == "refused":
                 continue
             await self._still(Phase.ROLLBACK)
-            await self._drop(peer, entry, record)
+            await self._drop(peer, wanted, record)
 
     # One collection
 
-    async def _ensure(self, peer: Qdrant, entry: CollectionEntry, record: Creation | None) -> None:
+    async def _ensure(self, peer: Qdrant, wanted: Wanted, record: Creation | None) -> None:
         """The collection is there and this attempt's."""
-        there = await self._uuid(peer, entry.name)
+        there = await self._uuid(peer, wanted.name)
         if record is not None and record.outcome == "made":
             if there != record.uuid:
-                raise _taken(entry.name)
+                raise _taken(wanted.name)
         elif there is None:
             await self._still(Phase.CREATE)
-            await self._record(entry.name, "asked")
-            await self._put(peer, entry)
-        elif record is not None and record.outcome == "asked" and await self._ours(peer, entry):
-            await self._record(entry.name, "made", there)
+            await self._record(wanted.name, "asked")
+            await self._put(peer, wanted)
+        elif record is not None and record.outcome == "asked" and await self._ours(peer, wanted):
+            await self._record(wanted.name, "made", there)
         else:
-            await self._record(entry.name, "refused")
-            raise _taken(entry.name)
+            await self._record(wanted.name, "refused")
+            raise _taken(wanted.name)
 
-    async def _put(self, peer: Qdrant, entry: CollectionEntry) -> None:
+    async def _put(self, peer: Qdrant, wanted: Wanted) -> None:
         try:
-            await peer.create_collection(entry.name, creation(entry.info))
+            await peer.create_collection(wanted.name, creation(wanted.entry.info))
         except (TimedOut, Unavailable):
-            found = await self._wait(partial(self._uuid, peer, entry.name), _APPEAR_S)
-            if found is None or not await self._ours(peer, entry):
+            found = await self._wait(partial(self._uuid, peer, wanted.name), _APPEAR_S)
+            if found is None or not await self._ours(peer, wanted):
                 raise
         except CleancutError:
-            await self._record(entry.name, "refused")
+            await self._record(wanted.name, "refused")
             raise
-        uuid = await self._uuid(peer, entry.name)
+        uuid = await self._uuid(peer, wanted.name)
         if uuid is None:
-            raise Unavailable(f"collection {entry.name!r} was created and is not there")
-        await self._record(entry.name, "made", uuid)
+            raise Unavailable(f"collection {wanted.name!r} was created and is not there")
+        await self._record(wanted.name, "made", uuid)
 
-    async def _drop(self, peer: Qdrant, entry: CollectionEntry, record: Creation) -> None:
-        read = partial(self._uuid, peer, entry.name)
+    async def _drop(self, peer: Qdrant, wanted: Wanted, record: Creation) -> None:
+        read = partial(self._uuid, peer, wanted.name)
         asked_only = record.outcome == "asked"
         there = await (self._wait(read, _APPEAR_S) if asked_only else read())
         if there is None or (record.outcome == "made" and there != record.uuid):
             return
-        if asked_only and not await self._ours(peer, entry):
+        if asked_only and not await self._ours(peer, wanted):
             raise Refused(
-                f"collection {entry.name!r} appeared while it was to be created, and holds points"
+                f"collection {wanted.name!r} appeared while it was to be created, and holds points"
                 " or another configuration",
                 "look whose it is; if nobody's, delete it",
             )
-        await peer.delete_collection(entry.name)
-        if await self._uuid(peer, entry.name) == there:
-            raise TimedOut(f"collection {entry.name!r} is still there after its deletion")
+        await peer.delete_collection(wanted.name)
+        if await self._uuid(peer, wanted.name) == there:
+            raise TimedOut(f"collection {wanted.name!r} is still there after its deletion")
 
-    async def _ours(self, peer: Qdrant, entry: CollectionEntry) -> bool:
+    async def _ours(self, peer: Qdrant, wanted: Wanted) -> bool:
         """True if it is empty and as asked for: dropping it could lose nothing."""
-        if not is_as_created(entry.info, await peer.collection(entry.name)):
+        if not is_as_created(wanted.entry.info, await peer.collection(wanted.name)):
             return False
-        placement = await peer.placement(entry.name)
-        counts = [await peer.count(entry.name, r.shard_id) for r in placement.local()]
+        placement = await peer.placement(wanted.name)
+        counts = [await peer.count(wanted.name, r.shard_id) for r in placement.local()]
         return not any(counts)
 
     async def _uuid(self, peer: Qdrant, name: str) -> str | None:
@@ -159,46 +179,47 @@ class Recreation:
         found = (await peer.telemetry()).collections.get(name)
         return (found.uuid or "") if found is not None else None
 
-    async def _index(self, peer: Qdrant, entry: CollectionEntry) -> None:
+    async def _index(self, peer: Qdrant, wanted: Wanted) -> None:
         """Payload indexes on the empty collection, so that the tars' own are taken as they are."""
-        there = (await peer.collection(entry.name)).get("payload_schema") or {}
-        for field, schema in indexes(entry.info).items():
+        there = (await peer.collection(wanted.name)).get("payload_schema") or {}
+        for field, schema in indexes(wanted.entry.info).items():
             if field not in there:
                 await self._still(Phase.CREATE)
-                await peer.create_index(entry.name, field, schema)
+                await peer.create_index(wanted.name, field, schema)
 
     # Placement
 
-    async def _placed(self, peer: Qdrant, entry: CollectionEntry) -> tuple[Replica, ...]:
+    async def _placed(self, peer: Qdrant, wanted: Wanted) -> tuple[Replica, ...]:
         """Where Qdrant put the shards, once all replicas are Active."""
 
         async def active() -> tuple[Replica, ...] | None:
-            placement = await peer.placement(entry.name)
+            placement = await peer.placement(wanted.name)
             ready = all(replica.state == ACTIVE for replica in placement.shards)
             there = {replica.shard_id for replica in placement.shards}
-            return placement.shards if ready and there == set(entry.shard_ids) else None
+            return placement.shards if ready and there == set(wanted.entry.shard_ids) else None
 
         found = await self._wait(active, _ACTIVE_S)
         if found is None:
             raise TimedOut(
-                f"not all shards of the new collection {entry.name!r} became Active",
+                f"not all shards of the new collection {wanted.name!r} became Active",
                 "look at the cluster's state: a peer may be down",
             )
         if (await peer.cluster()).enabled:
             return found
         return tuple(replace(one, peer_id=0) for one in found)  # it tells a made-up id here
 
-    def _task(self, entry: CollectionEntry, replica: Replica) -> ShardTask:
-        shards = {shard.shard_id: shard for shard in self._draft.shards_of(entry.name)}
+    def _task(self, wanted: Wanted, replica: Replica) -> ShardTask:
+        shards = {shard.shard_id: shard for shard in self._draft.shards_of(wanted.entry.name)}
         shard = shards[ShardId(replica.shard_id)]
         return ShardTask(
-            collection=entry.name,
+            collection=wanted.name,
             shard_id=shard.shard_id,
             peer_id=PeerId(replica.peer_id),
             recipe=shard.recipe,
             tar_sha256=shard.tar_sha256,
             size_bytes=shard.size_bytes,
             count=shard.count if shard.quiet else None,
+            source=self._draft.source,
         )
 
     async def _wait(self, read: Callable[[], Awaitable[T | None]], bound_s: float) -> T | None:
@@ -214,12 +235,7 @@ class Recreation:
     # What is recorded
 
     async def _still(self, phase: Phase) -> None:
-        """Raises: Fenced, if the attempt is no longer where this effect belongs: a leader that was
-        stopped for a while must not change anything after its successor has gone on."""
-        found = await self._context.etcd.get(self._context.keys.ctl)
-        ctl = decode(Ctl, found.value, found.key) if found else Ctl()
-        if (ctl.epoch, ctl.phase) != (self._draft.epoch, phase):
-            raise Fenced(f"epoch {self._draft.epoch} is no longer in {phase}")
+        await check_phase(self._context, self._draft.epoch, phase)
 
     async def _record(self, name: str, outcome: Outcome, uuid: str = "") -> None:
         context, epoch = self._context, self._draft.epoch

@@ -8,47 +8,89 @@ from collections.abc import Mapping
 from cleancut.errors import CleancutError, Refused, TimedOut
 from cleancut.io.qdrant import Qdrant
 from cleancut.manifest import CollectionEntry
+from cleancut.records import Phase
 from cleancut.recreate import later_params, strict_mode
-from cleancut.restored import RestoreDraft
+from cleancut.restored import Kept, RestoreDraft
 from coordinator.context import Context
-from coordinator.recreation import first_peer
+from coordinator.peers import ask_any
+from coordinator.recreation import check_phase, first_peer
 
 _APPLY_S = 15.0
 _POLL_S = 0.1
 
 
 async def reveal(context: Context, draft: RestoreDraft) -> None:
-    """All is as the group says. Repeatable.
+    """All is as the plan says. Repeatable.
 
-    Raises: Refused, if an alias was pointed elsewhere meanwhile; Unavailable, TimedOut.
+    Raises: Refused, if an alias was pointed elsewhere meanwhile; Unavailable, TimedOut, Fenced.
     """
     peer = await first_peer(context)
     await _set_aliases(context, peer, draft)
     await _set_metadata(peer, draft)
-    for entry in draft.collections:
-        await _patch(peer, entry)
-    for entry in draft.collections:
+    each = tuple(zip(draft.planned, draft.collections, strict=True))
+    for planned, entry in each:
+        await _patch(peer, planned.created_as, entry)
+    for planned, entry in each:
         strict = strict_mode(entry.info)
         if strict:
-            await peer.patch_collection(entry.name, {"strict_mode_config": strict})
+            await peer.patch_collection(planned.created_as, {"strict_mode_config": strict})
+
+
+async def find_kept(context: Context, draft: RestoreDraft) -> tuple[Kept, ...]:
+    """What the aliases that are to be replaced point to, told apart by its uuid.
+
+    Order: before anything is published. Raises: Refused, if an alias is not as it was planned.
+    """
+    aliases = await ask_any(context.peers, lambda peer: peer.aliases())
+    _check_aliases(draft, aliases)
+    found = (await ask_any(context.peers, lambda peer: peer.telemetry())).collections
+    kept: dict[str, list[str]] = {}
+    for alias, name in (pair for planned in draft.planned for pair in planned.replaced):
+        kept.setdefault(name, []).append(alias)
+    return tuple(
+        Kept(
+            collection=name,
+            uuid=(found[name].uuid or "") if name in found else "",
+            aliases=tuple(sorted(kept[name])),
+        )
+        for name in sorted(kept)
+    )
+
+
+def _check_aliases(draft: RestoreDraft, there: Mapping[str, str]) -> None:
+    """Raises: Refused, unless each alias still is as the plan found it, or already ours."""
+    for planned in draft.planned:
+        before = dict(planned.replaced)
+        for alias in planned.aliases:
+            now = there.get(alias)
+            if now not in {before.get(alias), planned.created_as}:
+                raise Refused(
+                    f"alias {alias!r} of {planned.created_as!r} "
+                    + (f"was pointed to {now!r} meanwhile" if now else "was deleted meanwhile"),
+                    "see who changes aliases; plan and restore again, or set it by hand",
+                )
 
 
 async def _set_aliases(context: Context, peer: Qdrant, draft: RestoreDraft) -> None:
-    """Order: targets first, since Qdrant keeps what precedes a failing action."""
-    wanted = {alias: entry.name for entry in draft.collections for alias in entry.aliases}
+    """All in one call, so that nobody sees some of them only.
+
+    Order: targets first, since Qdrant keeps what precedes a failing action.
+    """
     there = await peer.aliases()
-    for alias, name in wanted.items():
-        if there.get(alias, name) != name:
-            raise Refused(
-                f"alias {alias!r} of {name!r} was pointed to {there[alias]!r} meanwhile",
-                "delete that alias, or create the right one by hand",
-            )
+    _check_aliases(draft, there)
     names = set(await peer.collections())
-    missing = {alias: name for alias, name in wanted.items() if alias not in there}
-    for name in missing.values():
+    wanted = {alias: one.created_as for one in draft.planned for alias in one.aliases}
+    for alias, name in wanted.items():
         if name not in names:
             raise Refused(f"collection {name!r} has gone before it was published", "restore again")
+        if alias in names:
+            raise Refused(
+                f"alias {alias!r} of {name!r} is the name of a collection by now",
+                "rename or delete that collection",
+            )
+    missing = {alias: name for alias, name in wanted.items() if there.get(alias) != name}
     if missing:
+        await check_phase(context, draft.epoch, Phase.PUBLISH)
         await peer.change_aliases(
             [
                 {"create_alias": {"alias_name": alias, "collection_name": name}}
@@ -90,7 +132,7 @@ async def _set_metadata(peer: Qdrant, draft: RestoreDraft) -> None:
             await peer.put_cluster_metadata(key, value)
 
 
-async def _patch(peer: Qdrant, entry: CollectionEntry) -> None:
+async def _patch(peer: Qdrant, name: str, entry: CollectionEntry) -> None:
     params = later_params(entry.info)
     if params:
-        await peer.patch_collection(entry.name, {"params": params})
+        await peer.patch_collection(name, {"params": params})

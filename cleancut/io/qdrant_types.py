@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cleancut.errors import Corrupt
+from cleancut.ids import ShardId
 
 ShardKey = str | int | None
 """A custom sharding key as Qdrant types it (`7` and `"7"` differ); None for automatic sharding."""
@@ -76,6 +77,15 @@ class Placement:
 
     def local(self) -> tuple[Replica, ...]:
         return tuple(replica for replica in self.shards if replica.local)
+
+    def shard_keys(self) -> tuple[tuple[str | int, tuple[ShardId, ...]], ...]:
+        """The ids of each custom sharding key, by the first of them; none without such keys."""
+        ids: dict[str | int, set[int]] = {}
+        for replica in self.shards:
+            if replica.shard_key is not None:
+                ids.setdefault(replica.shard_key, set()).add(replica.shard_id)
+        ordered = sorted(ids.items(), key=lambda item: min(item[1]))
+        return tuple((key, tuple(ShardId(one) for one in sorted(mine))) for key, mine in ordered)
 
 
 @dataclass(frozen=True, slots=True)

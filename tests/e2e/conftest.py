@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from devcluster.launcher import Kind, real_binary
+from devcluster.launcher import Kind, PeerProcess, launch_peers, real_binary
 from devcluster.setup import launch_setup
 from tests.e2e.world import World
 
@@ -35,6 +35,16 @@ def runner() -> Iterator[asyncio.Runner]:
     """The event loop that all processes of the session live on."""
     with asyncio.Runner() as one:
         yield one
+
+
+@pytest.fixture(scope="module")
+def pair(
+    kind: Kind, runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[PeerProcess]]:
+    """A cluster of two peers, for all tests of a file."""
+    block = launch_peers(2, tmp_path_factory.mktemp("peers"), kind)
+    yield runner.run(block.__aenter__())
+    runner.run(block.__aexit__(None, None, None))
 
 
 @pytest.fixture

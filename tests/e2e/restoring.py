@@ -16,6 +16,7 @@ from agent.effects_restore import PullEffects
 from agent.tar_server import TarServer
 from cleancut.ids import AgentName, ClusterName, Epoch, OperationId, PeerId, ShardId
 from cleancut.io.capture import capture_shard
+from cleancut.io.catalog import get_checked, load_group, put_staged
 from cleancut.io.clock import SystemClock
 from cleancut.io.http import serve
 from cleancut.io.memory_etcd import MemoryEtcd
@@ -25,10 +26,12 @@ from cleancut.io.ports import Put
 from cleancut.io.qdrant import Qdrant
 from cleancut.keys import Keys, Paths
 from cleancut.manifest import FORMAT, ClusterEntry, CollectionEntry, Manifest, ShardEntry
-from cleancut.pull import Recover
-from cleancut.records import Ctl, Kind, Phase, Reading, Session, ShardTask, encode
+from cleancut.plan import PlannedCollection, RestorePlan
+from cleancut.pull import Recover, Verified, Verify
+from cleancut.records import Ctl, Kind, Phase, Reading, Session, ShardTask, decode, encode
 from cleancut.requests import RestoreRequest
-from cleancut.restoring import Check, Create, Reveal, Undo
+from cleancut.restored import RestoreReport, draft_of
+from cleancut.restoring import Check, Create, Reveal, Review, Undo
 from coordinator.context import Context
 from coordinator.effects_restore import RestoreEffects
 from devcluster.launcher import PeerProcess
@@ -38,6 +41,7 @@ BACKUP, EPOCH = Epoch(1), Epoch(2)
 POINTS, DIMS = 800, 64
 BOUND_S = 120.0
 CLUSTER = ClusterName("c")
+WHOLE = RestoreRequest(backup=BACKUP)
 
 
 @dataclass(slots=True)
@@ -175,8 +179,30 @@ class Attempt:
 
     # The attempt
 
-    async def begin(self, phase: Phase = Phase.CREATE) -> None:
+    async def begin(self, phase: Phase = Phase.CREATE, request: RestoreRequest = WHOLE) -> None:
         """Agents are registered, the plan is checked and staged, and ctl stands at `phase`."""
+        check = Check(EPOCH, request, await self._register())
+        self.draft = str(await self.coordinator.run(check))
+        await self.move(phase)
+
+    async def begin_as(self, *planned: PlannedCollection, phase: Phase = Phase.CREATE) -> None:
+        """As `begin`, with a plan made by hand."""
+        await self._register()
+        group = await load_group(self.store, Paths(CLUSTER), BACKUP)
+        plan = RestorePlan(
+            backup_id=group.operation,
+            backup_epoch=BACKUP,
+            collections=planned,
+            peers=(),
+            source_version="",
+            target_version="",
+        )
+        draft = draft_of(group, plan, EPOCH, OperationId("r-1"))
+        self.draft = await put_staged(self.store, Paths(CLUSTER), EPOCH, draft)
+        await self.move(phase)
+
+    async def _register(self) -> tuple[tuple[AgentName, int], ...]:
+        """An agent with a session beside each peer, with much free space."""
         keys, members = Keys(CLUSTER), []
         for client in self.clients:
             cluster = await client.cluster()
@@ -189,9 +215,7 @@ class Attempt:
             )
             await self.etcd.txn([], [Put(keys.session(name), encode(session))])
             members.append((name, 10**12))
-        check = Check(EPOCH, RestoreRequest(backup=BACKUP), tuple(members))
-        self.draft = str(await self.coordinator.run(check))
-        await self.move(phase)
+        return tuple(members)
 
     async def move(self, phase: Phase) -> None:
         ctl = Ctl(kind=Kind.RESTORE, epoch=EPOCH, phase=phase, draft=self.draft)
@@ -207,6 +231,17 @@ class Attempt:
         """Each task at the agent beside its peer, one after the other."""
         for task in tasks:
             await self.as_agent(task.peer_id, Recover(EPOCH, (task,), empty=empty))
+
+    async def review(self, tasks: list[ShardTask]) -> RestoreReport:
+        """The report, after each task was verified by the agent beside its peer."""
+        documents = []
+        for peer_id in sorted({task.peer_id for task in tasks}):
+            mine = tuple(task for task in tasks if task.peer_id == peer_id)
+            verified: Verified = await self.as_agent(peer_id, Verify(EPOCH, mine, "t"))
+            documents.append((AgentName(f"agent-{peer_id}"), verified.document))
+        sha256: Any = await self.coordinator.run(Review(EPOCH, self.draft, tuple(documents)))
+        path = Paths(CLUSTER).staged(EPOCH, sha256)
+        return decode(RestoreReport, await get_checked(self.store, path, sha256), path)
 
     async def as_agent(self, peer_id: int, effect: Any) -> Any:
         """Runs an agent's effect beside this peer."""
@@ -239,4 +274,8 @@ class Attempt:
 
     async def reveal(self) -> None:
         await self.move(Phase.PUBLISH)
+        await self.reveal_now()
+
+    async def reveal_now(self) -> None:
+        """Whatever phase ctl stands at."""
         await self.coordinator.run(Reveal(EPOCH, self.draft))

@@ -21,24 +21,15 @@ from tests.e2e.restoring import CLUSTER, EPOCH, POINTS, Attempt
 NAME = "docs v1.0"
 
 
-@pytest.fixture(scope="module")
-def peers(
-    kind: Kind, runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[list[PeerProcess]]:
-    block = launch_peers(2, tmp_path_factory.mktemp("peers"), kind)
-    yield runner.run(block.__aenter__())
-    runner.run(block.__aexit__(None, None, None))
-
-
 @pytest.fixture
-def attempt(peers: list[PeerProcess], runner: asyncio.Runner, tmp_path: Path) -> Iterator[Attempt]:
+def attempt(pair: list[PeerProcess], runner: asyncio.Runner, tmp_path: Path) -> Iterator[Attempt]:
     """A group of one collection, whose name is free again."""
 
     async def clean() -> None:
         for name in await one.clients[0].collections():
             await one.clients[0].delete_collection(name)
 
-    one = Attempt(runner, peers, tmp_path)
+    one = Attempt(runner, pair, tmp_path)
     one.run(clean())
     one.run(one.make_group(NAME, aliases=("live", "a/b")))
     yield one

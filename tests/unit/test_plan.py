@@ -22,7 +22,8 @@ from cleancut.recreate import (
     vector_names,
 )
 from cleancut.requests import RestoreRequest
-from cleancut.restored import RestoredShard, draft_of, review
+from cleancut.restored import Look, RestoredShard, draft_of, review
+from cleancut.view import schema_digest
 from tests.unit.restore_groups import MB, collection, group, info_of, shard, target
 
 ALL = RestoreRequest(backup=Epoch(4))
@@ -231,7 +232,8 @@ def _report(*found: RestoredShard) -> Any:
     manifest = group()
     plan = make_plan(manifest, ALL, target())
     draft = draft_of(manifest, plan, Epoch(5), OperationId("op"))
-    return review(draft, found, {"docs": True})
+    looks = {"docs": Look(active=True, schema=schema_digest({}))}
+    return review(draft, found, looks)
 
 
 def test_the_report_tells_whether_counts_are_equal() -> None:

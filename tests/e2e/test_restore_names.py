@@ -1,0 +1,205 @@
+"""Restores under other names: what is created, published, kept, and never touched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from cleancut.errors import Fenced, Refused
+from cleancut.ids import ShardId
+from cleancut.plan import PlannedCollection
+from cleancut.records import Phase
+from devcluster.launcher import PeerProcess
+from tests.e2e.restoring import POINTS, Attempt
+
+NAME, OLD, NEW = "docs", "docs@old", "docs@r-1"
+OLD_POINTS = 7
+REPLACE = PlannedCollection(
+    name=NAME,
+    published_as="live",
+    created_as=NEW,
+    action="replace",
+    shards=2,
+    replicas=1,
+    size_bytes=1,
+    shard_ids=(ShardId(0), ShardId(1)),
+    aliases=("archive", "live"),
+    replaced=(("live", OLD),),
+)
+BESIDE = replace(REPLACE, action="beside", published_as="fresh", aliases=("fresh",), replaced=())
+
+
+@pytest.fixture
+def attempt(pair: list[PeerProcess], runner: asyncio.Runner, tmp_path: Path) -> Iterator[Attempt]:
+    """A group of `docs`, whose names are in use: other data lives as `docs`, and more behind the
+    aliases `live` and `other`."""
+
+    async def clean() -> None:
+        for name in await one.clients[0].collections():
+            await one.clients[0].delete_collection(name)
+
+    async def fill() -> None:
+        await clean()
+        await one.make_group(NAME, aliases=("live", "archive"))
+        for name in (NAME, OLD):
+            vectors = {"size": 64, "distance": "Dot"}
+            await one.clients[0].create_collection(name, {"vectors": vectors, "shard_number": 2})
+            await one.upsert(name, range(OLD_POINTS))
+        await point(one, live=OLD, other=OLD)
+
+    one = Attempt(runner, pair, tmp_path)
+    one.run(fill())
+    yield one
+    one.run(clean())
+    one.run(one.close())
+
+
+async def point(attempt: Attempt, **aliases: str) -> None:
+    await attempt.clients[0].change_aliases(
+        [
+            {"create_alias": {"alias_name": alias, "collection_name": name}}
+            for alias, name in aliases.items()
+        ]
+    )
+
+
+async def count(attempt: Attempt, name: str) -> int:
+    """All points of a collection, each shard asked at the peers that hold it."""
+    placement = await attempt.clients[0].placement(name)
+    counts = [
+        await (await attempt.client_of(r.peer_id)).count(name, r.shard_id) for r in placement.shards
+    ]
+    return sum(counts)
+
+
+async def check_old(attempt: Attempt) -> None:
+    """What was there before is as it was."""
+    assert await count(attempt, OLD) == OLD_POINTS
+    assert await count(attempt, NAME) == OLD_POINTS
+
+
+def test_replace_points_the_aliases_to_the_new_data_and_keeps_the_old(attempt: Attempt) -> None:
+    """One alias that exists and one that does not; another alias of the old data stays."""
+
+    async def body() -> None:
+        await attempt.begin_as(REPLACE)
+        tasks = await attempt.create()
+        assert {task.collection for task in tasks} == {NEW}
+        await attempt.recover(tasks)
+        assert await attempt.clients[1].aliases() == {"live": OLD, "other": OLD}
+        report = await attempt.review(tasks)
+        await attempt.reveal()
+        await attempt.reveal()
+        for client in attempt.clients:
+            assert await client.aliases() == {"live": NEW, "archive": NEW, "other": OLD}
+        assert await count(attempt, NEW) == POINTS
+        await check_old(attempt)
+        (told,) = report.collections
+        assert (told.name, told.created_as, told.published_as) == (NAME, NEW, "live")
+        assert (told.counts_equal, told.schema_equal, told.keys_equal) == (True, True, True)
+        assert told.status == "green"
+        assert {shard.collection for shard in report.shards} == {NAME}
+        (kept,) = report.kept
+        uuid = (await attempt.clients[0].telemetry()).collections[OLD].uuid
+        assert (kept.collection, kept.uuid, kept.aliases) == (OLD, uuid, ("live",))
+
+    attempt.run(body())
+
+
+def test_a_failed_replace_leaves_aliases_and_data_alone(attempt: Attempt) -> None:
+    async def body() -> None:
+        await attempt.begin_as(REPLACE)
+        await attempt.recover(await attempt.create())
+        await attempt.undo()
+        await attempt.undo()
+        assert await attempt.clients[1].aliases() == {"live": OLD, "other": OLD}
+        assert await attempt.clients[0].collections() == [NAME, OLD]
+        await check_old(attempt)
+
+    attempt.run(body())
+
+
+@pytest.mark.parametrize("change", ["moved", "deleted"])
+def test_an_alias_that_somebody_changed_meanwhile_is_not_replaced(
+    attempt: Attempt, change: str
+) -> None:
+    """Found before anything is published, and again by a leader that publishes late."""
+
+    async def body() -> None:
+        await attempt.begin_as(REPLACE)
+        tasks = await attempt.create()
+        await attempt.recover(tasks)
+        if change == "moved":
+            await point(attempt, live=NAME)
+        else:
+            await attempt.clients[0].change_aliases([{"delete_alias": {"alias_name": "live"}}])
+        before = await attempt.clients[0].aliases()
+        with pytest.raises(Refused, match="meanwhile"):
+            await attempt.review(tasks)
+        with pytest.raises(Refused, match="meanwhile"):
+            await attempt.reveal()
+        assert await attempt.clients[0].aliases() == before
+
+    attempt.run(body())
+
+
+def test_a_name_that_became_a_collection_publishes_nothing(attempt: Attempt) -> None:
+    """The other alias is not set alone: a failing action would keep those before it."""
+
+    async def body() -> None:
+        await attempt.begin_as(replace(REPLACE, aliases=("a", "z"), replaced=()))
+        await attempt.recover(await attempt.create())
+        await attempt.clients[0].create_collection("z", {"vectors": {"size": 4, "distance": "Dot"}})
+        with pytest.raises(Refused, match="name of a collection"):
+            await attempt.reveal()
+        assert await attempt.clients[0].aliases() == {"live": OLD, "other": OLD}
+
+    attempt.run(body())
+
+
+def test_a_leader_that_is_none_any_more_publishes_nothing(attempt: Attempt) -> None:
+    async def body() -> None:
+        await attempt.begin_as(REPLACE)
+        await attempt.recover(await attempt.create())
+        await attempt.move(Phase.ROLLBACK)
+        with pytest.raises(Fenced):
+            await attempt.reveal_now()
+        assert await attempt.clients[0].aliases() == {"live": OLD, "other": OLD}
+
+    attempt.run(body())
+
+
+def test_beside_stands_next_to_what_exists(attempt: Attempt) -> None:
+    """Nothing is seen of it under its published name until the end."""
+
+    async def body() -> None:
+        await attempt.begin_as(BESIDE)
+        tasks = await attempt.create()
+        await attempt.recover(tasks)
+        assert "fresh" not in await attempt.clients[1].aliases()
+        assert (await attempt.review(tasks)).kept == ()
+        await attempt.reveal()
+        assert (await attempt.clients[1].aliases())["fresh"] == NEW
+        assert await count(attempt, NEW) == POINTS
+        await check_old(attempt)
+
+    attempt.run(body())
+
+
+def test_a_renamed_collection_is_made_under_the_new_name_only(attempt: Attempt) -> None:
+    async def body() -> None:
+        renamed = replace(BESIDE, action="create", created_as="tomes", published_as="tomes")
+        await attempt.begin_as(replace(renamed, aliases=()))
+        await attempt.recover(await attempt.create())
+        await attempt.reveal()
+        assert await attempt.clients[0].collections() == [NAME, OLD, "tomes"]
+        assert await count(attempt, "tomes") == POINTS
+        await check_old(attempt)
+        await attempt.undo()
+        assert await attempt.clients[0].collections() == [NAME, OLD]
+
+    attempt.run(body())
