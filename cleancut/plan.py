@@ -1,7 +1,6 @@
 """What a restore would do and what forbids it: a pure function of a group and a live cluster.
 
-Own names only: a collection comes back under the name that it had, and a name that is taken is an
-obstacle. Which peer will hold which shard is not known here: Qdrant decides at the create.
+Which peer will hold which shard is not known here: Qdrant decides at the create.
 """
 
 from __future__ import annotations
@@ -9,43 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from cleancut.errors import Invalid, Refused
-from cleancut.ids import (
-    AgentName,
-    Epoch,
-    OperationId,
-    PeerId,
-    ShardId,
-    check_collection_name,
-    parse_version,
-)
+from msgspec.structs import replace
+
+from cleancut.errors import Refused
+from cleancut.ids import Epoch, OperationId, PeerId, ShardId, parse_version
 from cleancut.manifest import CollectionEntry, Manifest
+from cleancut.plan_names import Names, names_of, what_has
 from cleancut.records import Record, digest_of
 from cleancut.recreate import replication_factor, wal_bytes
 from cleancut.requests import RestoreRequest
+from cleancut.target import Target, TargetPeer
 
 OLDEST_QDRANT = (1, 17, 1)
 NEWEST_TESTED = (1, 18)
-
-
-class TargetPeer(Record, frozen=True):
-    """A live peer, and the agent beside it if there is one.
-
-    `free_bytes`: of the agent's own disk, which need not be Qdrant's; None: unknown.
-    """
-
-    peer_id: PeerId
-    agent: AgentName | None = None
-    qdrant_version: str = ""
-    free_bytes: int | None = None
-
-
-class Target(Record, frozen=True):
-    """The cluster that a group would be restored to, as it is now."""
-
-    peers: tuple[TargetPeer, ...]
-    collections: tuple[str, ...] = ()
-    aliases: tuple[tuple[str, str], ...] = ()
 
 
 class PlannedCollection(Record, frozen=True):
@@ -56,7 +31,9 @@ class PlannedCollection(Record, frozen=True):
     it is the collection's own name; `replaced` are those that exist, with what they point to now.
     `shard_ids`: all of them, or the lost ones of a heal. `exists`: what has the published name now.
     `size_bytes`: one copy of all shards, as stored; `points` is None where not all are known.
-    `reason` says why `action` is to refuse.
+    `replicas`: what there will be of each shard; `factor`: the replication factor to create it
+    with, 0: the group's. `heal_peer`: where the lost shards of a heal are put. `reason` says why
+    `action` is to refuse.
     """
 
     name: str
@@ -71,6 +48,8 @@ class PlannedCollection(Record, frozen=True):
     replaced: tuple[tuple[str, str], ...] = ()
     shard_ids: tuple[ShardId, ...] = ()
     exists: str = ""
+    factor: int = 0
+    heal_peer: PeerId | None = None
     reason: str = ""
 
 
@@ -100,21 +79,42 @@ class RestorePlan(Record, frozen=True):
 
     @property
     def digest(self) -> str:
-        """sha256 of the plan without what changes by itself (free space)."""
-        return digest_of((self.backup_epoch, self.collections, self.obstacles))
+        """sha256 of what the restore would do and where: without the restore's own id, and without
+        what changes by itself (free space, times). Obstacles follow from the rest."""
+        return digest_of(
+            (
+                self.backup_epoch,
+                [_without_id(collection) for collection in self.collections],
+                [(peer.peer_id, peer.agent) for peer in self.peers],
+                self.source_version,
+                self.target_version,
+            )
+        )
 
 
-def make_plan(manifest: Manifest, request: RestoreRequest, target: Target) -> RestorePlan:
-    """The plan, whether or not it can be carried out.
+def _without_id(planned: PlannedCollection) -> PlannedCollection:
+    own = planned.action in {"create", "heal"}
+    return planned if own else replace(planned, created_as="")
 
-    Raises: NotFound, if a collection is asked for that the group does not hold.
+
+def make_plan(
+    manifest: Manifest, request: RestoreRequest, target: Target, operation: str = ""
+) -> RestorePlan:
+    """The plan, whether or not it can be carried out; `operation` is "" while there is none.
+
+    Raises: NotFound, if a collection is asked for that the group does not hold; Invalid, for
+        renames that contradict each other.
     """
     chosen = choose(manifest, request)
-    collections = tuple(_collection(manifest, entry, target) for entry in chosen)
+    names = names_of(chosen, request, target, operation)
+    collections = tuple(
+        _collection(manifest, entry, request, target, names[entry.name]) for entry in chosen
+    )
     versions = sorted(
         {p.qdrant_version for p in target.peers if p.qdrant_version}, key=parse_version
     )
     refusals = [f"{c.name}: {c.reason}" for c in collections if c.action == "refuse"]
+    told = [f"{name}: {told}" for name, given in names.items() for told in given.warnings]
     return RestorePlan(
         backup_id=manifest.operation,
         backup_epoch=manifest.epoch,
@@ -122,7 +122,7 @@ def make_plan(manifest: Manifest, request: RestoreRequest, target: Target) -> Re
         peers=tuple(_peer(manifest, chosen, target, peer) for peer in target.peers),
         source_version=manifest.source.qdrant_version,
         target_version=versions[0] if versions else "",
-        warnings=tuple(_warnings(manifest, chosen, target)),
+        warnings=(*_warnings(manifest, chosen, target), *told),
         obstacles=(*_obstacles(manifest, target), *refusals),
     )
 
@@ -144,44 +144,39 @@ def choose(manifest: Manifest, request: RestoreRequest) -> tuple[CollectionEntry
     return tuple(manifest.collection(name) for name in names)
 
 
-def _collection(manifest: Manifest, entry: CollectionEntry, target: Target) -> PlannedCollection:
+def _collection(
+    manifest: Manifest,
+    entry: CollectionEntry,
+    request: RestoreRequest,
+    target: Target,
+    names: Names,
+) -> PlannedCollection:
     shards = manifest.shards_of(entry.name)
     counts = [shard.count for shard in shards]
-    reason = _refusal(entry, target)
+    reason = names.reason or _refusal(entry)
     return PlannedCollection(
         name=entry.name,
-        published_as=entry.name,
-        created_as=entry.name,
-        action="refuse" if reason else "create",
+        published_as=names.published_as,
+        created_as=names.created_as,
+        action="refuse" if reason else names.action,
         shard_ids=entry.shard_ids,
         shards=len(entry.shard_ids),
         replicas=_replicas(entry, target),
+        factor=request.replicas,
         size_bytes=sum(shard.size_bytes for shard in shards),
         points=sum(c for c in counts if c is not None) if None not in counts else None,
-        aliases=entry.aliases,
+        aliases=names.aliases,
+        replaced=names.replaced,
+        exists=what_has(names.published_as, target),
         reason=reason,
     )
 
 
-def _refusal(entry: CollectionEntry, target: Target) -> str:
-    aliases = dict(target.aliases)
-    try:
-        check_collection_name(entry.name)
-    except Invalid as error:
-        return str(error)
-    if entry.name in target.collections:
-        return "a collection of this name exists; delete it first, or restore the others only"
-    if entry.name in aliases:
-        return f"the name is an alias of {aliases[entry.name]!r}; delete or rename that alias first"
+def _refusal(entry: CollectionEntry) -> str:
     if entry.shard_keys or entry.info["config"]["params"].get("sharding_method") == "custom":
         return "it uses custom shard keys, which this version cannot bring back; restore the others"
     if tuple(entry.shard_ids) != tuple(range(len(entry.shard_ids))):
         return "its shard ids are not 0 to n-1, so Qdrant would route points elsewhere"
-    for alias in entry.aliases:
-        if alias in target.collections:
-            return f"its alias {alias!r} is the name of a collection here; delete or rename that"
-        if aliases.get(alias, entry.name) != entry.name:
-            return f"its alias {alias!r} points to {aliases[alias]!r} here; delete that alias first"
     return ""
 
 

@@ -30,9 +30,9 @@ _SECTIONS = {
 _WAL_CAPACITY_MB = 32
 
 
-def creation(info: Mapping[str, Any]) -> dict[str, Any]:
+def creation(info: Mapping[str, Any], *, replicas: int = 0) -> dict[str, Any]:
     """The body of `PUT /collections/{name}`; strict mode is left out, since it may forbid what
-    follows."""
+    follows. `replicas`: another replication factor; 0: as it was."""
     config = info["config"]
     params = config["params"]
     body = {name: params[name] for name in _PARAMS if params.get(name) is not None}
@@ -41,7 +41,7 @@ def creation(info: Mapping[str, Any]) -> dict[str, Any]:
         for source, target in _SECTIONS.items()
         if config.get(source) is not None
     }
-    return body
+    return body | ({"replication_factor": replicas} if replicas else {})
 
 
 def indexes(info: Mapping[str, Any]) -> dict[str, object]:
@@ -82,6 +82,6 @@ def wal_bytes(info: Mapping[str, Any]) -> int:
     return 2 * capacity_mb * 1024 * 1024
 
 
-def is_as_created(info: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
-    """True if the collection `found` has just the configuration that `creation(info)` makes."""
-    return creation(info) == creation(found)
+def is_as_created(info: Mapping[str, Any], found: Mapping[str, Any], *, replicas: int = 0) -> bool:
+    """True if the collection `found` has just the configuration that `creation` makes."""
+    return creation(info, replicas=replicas) == creation(found)

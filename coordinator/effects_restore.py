@@ -6,15 +6,15 @@ import asyncio
 from functools import partial
 
 from cleancut.errors import Corrupt, TimedOut
-from cleancut.ids import AgentName, Epoch, PeerId
+from cleancut.ids import Epoch
 from cleancut.io.catalog import get_checked, load_group, put_staged
 from cleancut.io.documents import missing_packs
 from cleancut.io.qdrant_types import ACTIVE
 from cleancut.io.tasks import run_all
 from cleancut.keys import COORDINATOR_PROBE
 from cleancut.phases import Drain, Drained, Probe
-from cleancut.plan import RestorePlan, Target, TargetPeer, check_plan, make_plan
-from cleancut.records import Ctl, Session, decode
+from cleancut.plan import RestorePlan, check_plan, make_plan
+from cleancut.records import Ctl, decode
 from cleancut.requests import RestoreRequest
 from cleancut.restored import Look, PullDocument, RestoreDraft, RestoredShard, draft_of, review
 from cleancut.restoring import Check, Create, Reveal, Review, Undo
@@ -25,6 +25,7 @@ from coordinator.ledger import format_now
 from coordinator.peers import ask_any
 from coordinator.recreation import Recreation, first_peer
 from coordinator.revelation import find_kept, reveal
+from coordinator.target import read_sessions, read_target
 
 DRAIN_S = 60.0
 _AT_ONCE = 16
@@ -62,42 +63,16 @@ class RestoreEffects:
         Raises: NotFound, Corrupt for the group; Unavailable.
         """
         manifest = await load_group(self._context.store, self._context.paths, request.backup)
-        return make_plan(manifest, request, await self._target(await self._sessions(), {}))
-
-    async def _target(
-        self, sessions: dict[AgentName, Session], free: dict[AgentName, int]
-    ) -> Target:
-        """The cluster as any one peer tells it, with the agents beside its peers."""
-        peers = self._context.peers
-        cluster = await ask_any(peers, lambda peer: peer.cluster())
-        collections = await ask_any(peers, lambda peer: peer.collections())
-        aliases = await ask_any(peers, lambda peer: peer.aliases())
-        beside = {session.peer_id: session for session in sessions.values()}
-        return Target(
-            peers=tuple(
-                _target_peer(PeerId(peer), beside.get(PeerId(peer)), free)
-                for peer in sorted(cluster.peers) or [0]
-            ),
-            collections=tuple(collections),
-            aliases=tuple(sorted(aliases.items())),
-        )
-
-    async def _sessions(self) -> dict[AgentName, Session]:
-        listing = await self._context.etcd.list(self._context.keys.sessions)
-        sessions = [decode(Session, item.value, item.key) for item in listing.items]
-        return {session.name: session for session in sessions}
+        return make_plan(manifest, request, await read_target(self._context))
 
     # PREPARE
 
     async def _check(self, effect: Check) -> str:
         context = self._context
         manifest = await load_group(context.store, context.paths, effect.request.backup)
-        free = {name: size for name, size in effect.members if size >= 0}
-        chosen = {name for name, _ in effect.members}
-        sessions = {n: seen for n, seen in (await self._sessions()).items() if n in chosen}
-        target = await self._target(sessions, free)
-        plan = check_plan(make_plan(manifest, effect.request, target))
         ctl = await self._ctl()
+        target = await read_target(context, dict(effect.members))
+        plan = check_plan(make_plan(manifest, effect.request, target, ctl.operation))
         draft = draft_of(manifest, plan, effect.epoch, ctl.operation)
         recipes = sorted({shard.recipe for shard in draft.shards})
         lacks = await missing_packs(context.store, context.paths, recipes)
@@ -132,7 +107,7 @@ class RestoreEffects:
                 if isinstance(effect, Undo):
                     await recreation.undo()
                     return None
-                sessions = await self._sessions()
+                sessions = await read_sessions(self._context)
                 agents = {sessions[n].peer_id: n for n in effect.members if n in sessions}
                 return await recreation.create(agents)
         except TimeoutError as error:
@@ -180,16 +155,3 @@ class RestoreEffects:
             schema=schema_digest(info.get("payload_schema") or {}),
             shard_keys=placement.shard_keys(),
         )
-
-
-def _target_peer(
-    peer_id: PeerId, session: Session | None, free: dict[AgentName, int]
-) -> TargetPeer:
-    if session is None:
-        return TargetPeer(peer_id=peer_id)
-    return TargetPeer(
-        peer_id=peer_id,
-        agent=session.name,
-        qdrant_version=session.qdrant_version,
-        free_bytes=free.get(session.name),
-    )

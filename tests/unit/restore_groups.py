@@ -6,8 +6,8 @@ from typing import Any
 
 from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.manifest import FORMAT, ClusterEntry, CollectionEntry, Manifest, ShardEntry
-from cleancut.plan import Target, TargetPeer
 from cleancut.records import Reading
+from cleancut.target import Target, TargetPeer
 
 MB = 1_000_000
 

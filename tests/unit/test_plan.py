@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from cleancut.errors import NotFound, Refused
 from cleancut.ids import Epoch, OperationId, PeerId
-from cleancut.plan import RestorePlan, Target, check_plan, make_plan
+from cleancut.plan import RestorePlan, check_plan, make_plan
 from cleancut.records import decode, encode
 from cleancut.recreate import (
     creation,
@@ -23,6 +23,7 @@ from cleancut.recreate import (
 )
 from cleancut.requests import RestoreRequest
 from cleancut.restored import Look, RestoredShard, draft_of, review
+from cleancut.target import Target
 from cleancut.view import schema_digest
 from tests.unit.restore_groups import MB, collection, group, info_of, shard, target
 
@@ -217,6 +218,8 @@ def test_vectors_are_named_dense_first() -> None:
 def test_a_collection_is_ours_only_if_its_configuration_is() -> None:
     assert is_as_created(info_of(), info_of() | {"status": "yellow"})
     assert not is_as_created(info_of(), info_of(shards=3))
+    assert is_as_created(info_of(factor=2), info_of(factor=1), replicas=1)
+    assert not is_as_created(info_of(factor=1), info_of(factor=1), replicas=2)
 
 
 # The report
