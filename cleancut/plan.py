@@ -108,7 +108,7 @@ def make_plan(
     chosen = choose(manifest, request)
     names = names_of(chosen, request, target, operation)
     collections = tuple(
-        _collection(manifest, entry, request, target, names[entry.name]) for entry in chosen
+        _collection(manifest, entry, request, target, names=names[entry.name]) for entry in chosen
     )
     versions = sorted(
         {p.qdrant_version for p in target.peers if p.qdrant_version}, key=parse_version
@@ -149,6 +149,7 @@ def _collection(
     entry: CollectionEntry,
     request: RestoreRequest,
     target: Target,
+    *,
     names: Names,
 ) -> PlannedCollection:
     shards = manifest.shards_of(entry.name)
