@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from qdrant_client import models
 
-from devcluster.demo_data import ALIAS, CATEGORIES, COLLECTION, Data, client_errors, make_vectors
+from devcluster.demo_data import CATEGORIES, Data, client_errors, make_vectors
 
 QUERIES = 20
 TOP = 10
@@ -63,11 +63,11 @@ async def read_answers(data: Data) -> Answers:
     Raises: Refused, Unavailable, TimedOut.
     """
     with client_errors():
-        counts = {"all points": (await data.client.count(COLLECTION, exact=True)).count}
+        counts = {"all points": (await data.client.count(data.collection, exact=True)).count}
         for name, condition in filters():
-            found = await data.client.count(COLLECTION, count_filter=condition, exact=True)
+            found = await data.client.count(data.collection, count_filter=condition, exact=True)
             counts[name] = found.count
-        info = await data.client.get_collection(COLLECTION)
+        info = await data.client.get_collection(data.collection)
         aliases = (await data.client.get_aliases()).aliases
         return Answers(
             counts=counts,
@@ -82,7 +82,7 @@ async def _top(data: Data, query: int) -> Hits:
     vector = make_vectors(data.shape, 2_000_000_000 + query, 1)[0]
     young = models.FieldCondition(key="year", range=models.Range(gte=2010))
     answer = await data.client.query_points(
-        ALIAS,
+        data.alias,
         query=vector.tolist(),
         limit=TOP,
         search_params=models.SearchParams(exact=True),
@@ -96,7 +96,7 @@ async def _payloads(data: Data) -> str:
     """Every id with its payload goes in, in the order of ids."""
     digest, offset = hashlib.sha256(), None
     while True:
-        points, offset = await data.client.scroll(COLLECTION, limit=PAGE, offset=offset)
+        points, offset = await data.client.scroll(data.collection, limit=PAGE, offset=offset)
         for point in points:
             digest.update(json.dumps([point.id, point.payload], sort_keys=True).encode())
         if offset is None:

@@ -93,8 +93,11 @@ def _topics_of(ids: npt.NDArray[Any]) -> npt.NDArray[Any]:
 class Data:
     """The collection work of the demo, at one peer. `async with` closes its connections."""
 
-    def __init__(self, url: str, shape: Shape) -> None:
+    def __init__(
+        self, url: str, shape: Shape, *, collection: str = COLLECTION, alias: str = ALIAS
+    ) -> None:
         self.shape = shape
+        self.collection, self.alias = collection, alias
         self.client = AsyncQdrantClient(url, timeout=CALL_S, check_compatibility=False)
 
     async def __aenter__(self) -> Self:
@@ -112,7 +115,7 @@ class Data:
         """An empty collection with payload indexes and an alias. Raises: Refused, Unavailable."""
         with client_errors():
             await self.client.create_collection(
-                COLLECTION,
+                self.collection,
                 vectors_config=models.VectorParams(
                     size=self.shape.dims, distance=models.Distance.COSINE
                 ),
@@ -128,9 +131,9 @@ class Data:
                 ("chain", models.PayloadSchemaType.INTEGER),
             ):
                 await self.client.create_payload_index(
-                    COLLECTION, field_name=field, field_schema=kind, wait=True
+                    self.collection, field_name=field, field_schema=kind, wait=True
                 )
-            create = models.CreateAlias(collection_name=COLLECTION, alias_name=ALIAS)
+            create = models.CreateAlias(collection_name=self.collection, alias_name=self.alias)
             await self.client.update_collection_aliases(
                 [models.CreateAliasOperation(create_alias=create)]
             )
@@ -152,7 +155,7 @@ class Data:
         """The points are applied. Raises: Refused, Unavailable, TimedOut."""
         batch = models.Batch(ids=list(ids), vectors=vectors.tolist(), payloads=payloads)
         with client_errors():
-            await self.client.upsert(COLLECTION, batch, wait=True)
+            await self.client.upsert(self.collection, batch, wait=True)
 
     async def change(self, share: float) -> int:
         """Writes `share` of the points anew, spread over all; returns how many."""
@@ -176,7 +179,7 @@ class Data:
             async with asyncio.timeout(OPTIMIZED_S):
                 while True:
                     with client_errors():
-                        info = await self.client.get_collection(COLLECTION)
+                        info = await self.client.get_collection(self.collection)
                     before, indexed = indexed, info.indexed_vectors_count or 0
                     if info.status != models.CollectionStatus.GREEN or indexed != before:
                         since_s = time.monotonic()

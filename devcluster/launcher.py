@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -114,11 +113,11 @@ class PeerProcess:
 
     def freeze(self) -> None:
         """It does not answer, and its connections stay open, until `thaw`."""
-        os.kill(self._running().pid, signal.SIGSTOP)
+        self._running().freeze()
 
     def thaw(self) -> None:
-        if self.running:
-            os.kill(self._running().pid, signal.SIGCONT)
+        if self.child is not None:
+            self.child.thaw()
 
     def wipe(self) -> None:
         """Its disk is lost. Order: only while it does not run."""

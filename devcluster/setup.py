@@ -54,7 +54,6 @@ class Setup:
     cluster: str
     store_url: str
     qdrant: Kind
-    etcd: Child
     etcd_endpoint: str
     peers: list[PeerProcess]
     agents: list[Child] = field(default_factory=list)
@@ -194,13 +193,16 @@ async def launch_setup(
     peers: int = 3,
     coordinators: int = 2,
     store: str = "file",
+    cluster: str = "demo",
+    etcd: str = "",
     qdrant: str = "auto",
     base_dir: Path | None = None,
     standalone: bool = False,
 ) -> AsyncIterator[Setup]:
     """A set-up whose `cluster status` shows everything; gone at the end of the block.
 
-    `store`: `file`, or a store's URL. `qdrant`: real, standin, or auto (real if there is one).
+    `store`: `file`, or a store's URL. `etcd`: endpoints of one that runs already; without them a
+    member of its own is started. `qdrant`: real, standin, or auto (real if there is one).
     `base_dir`: kept by its owner; without it a directory is made, and removed at the end.
     Raises: NotFound (a binary), Unavailable or TimedOut (something does not start).
     """
@@ -209,15 +211,16 @@ async def launch_setup(
             base_dir = Path(tempfile.mkdtemp(prefix="cleancut-"))
             stack.callback(shutil.rmtree, base_dir, ignore_errors=True)
         kind = choose_qdrant(qdrant)
-        etcd, endpoint = await start_etcd(base_dir)
-        stack.push_async_callback(etcd.stop)
+        if not etcd:
+            member, etcd = await start_etcd(base_dir)
+            stack.push_async_callback(member.stop)
         launched = launch_peers(peers, base_dir / "peers", kind, standalone=standalone)
         running = await stack.enter_async_context(launched)
         url = store
         if store == "file":
             (base_dir / "store").mkdir(parents=True)
             url = f"file://{base_dir / 'store'}"
-        setup = Setup(base_dir, "demo", url, kind, etcd, endpoint, running)
+        setup = Setup(base_dir, cluster, url, kind, etcd, running)
         stack.push_async_callback(setup.close)
         await setup.start_agents()
         for _ in range(coordinators):

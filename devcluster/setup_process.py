@@ -29,11 +29,13 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Child:
-    """A running process, and where its output goes."""
+    """A process, how it was started, and where its output goes."""
 
     name: str
-    process: asyncio.subprocess.Process
+    argv: Sequence[str]
     log: Path
+    env: Mapping[str, str]
+    process: asyncio.subprocess.Process
 
     @property
     def pid(self) -> int:
@@ -49,6 +51,18 @@ class Child:
             return self.log.read_text(errors="replace")[-size:]
         except OSError:
             return ""
+
+    async def start_again(self) -> None:
+        """Runs as it did at first. Order: after it has ended. Raises: Unavailable."""
+        self.process = await _spawn(self.name, self.argv, self.log, self.env)
+
+    def freeze(self) -> None:
+        """It does not answer, and its connections stay open, until `thaw`."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        if self.running:
+            self.process.send_signal(signal.SIGCONT)
 
     async def kill(self) -> None:
         """SIGKILL, and it is gone. Order: repeatable."""
@@ -77,15 +91,23 @@ async def start_child(
     it in order; the system kills it if its starter is killed.
     Raises: Unavailable, if it cannot be started.
     """
+    environment = env or {}
+    process = await _spawn(name, argv, log, environment)
+    return Child(name, argv, log, environment, process)
+
+
+async def _spawn(
+    name: str, argv: Sequence[str], log: Path, env: Mapping[str, str]
+) -> asyncio.subprocess.Process:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         try:
-            process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 *argv,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **(env or {})},
+                env={**os.environ, **env},
                 start_new_session=True,
                 preexec_fn=_die_with_starter,
             )
@@ -93,7 +115,6 @@ async def start_child(
             raise Unavailable(
                 f"cannot start {name}: {error}", f"check that {argv[0]} can be run"
             ) from error
-    return Child(name, process, log)
 
 
 def _die_with_starter() -> None:

@@ -53,6 +53,7 @@ class S3Server:
     volume_mb: int = 64
     endpoint: str = ""
     _process: subprocess.Popen[bytes] | None = None
+    _command: tuple[str, ...] = ()
     _own_directory: bool = False
 
     def __enter__(self) -> Self:
@@ -99,6 +100,15 @@ class S3Server:
         self.client().create_bucket(Bucket=name)
         return name
 
+    def kill(self) -> None:
+        """SIGKILL; what it holds stays on its disk."""
+        self._stop()
+
+    def restart(self) -> None:
+        """At its old ports, with its old data; returns once it serves. Order: after `kill`."""
+        self._spawn()
+        assert self._wait_ready(), "SeaweedFS does not start again"
+
     def _start(self) -> None:
         assert self.directory is not None
         data = self.directory / "data"
@@ -114,16 +124,20 @@ class S3Server:
         self.endpoint = f"http://127.0.0.1:{ports['s3']}"
         flags = [f"-{name}.port={port}" for name, port in ports.items()]
         flags += [f"-{name}.port.grpc={port}" for name, port in grpc.items()]
-        command = [
+        self._command = (
             str(weed_binary()), "-logtostderr", "server", "-s3", "-filer", "-ip=127.0.0.1",
             f"-dir={data}", "-master.telemetry=false",
             f"-master.volumeSizeLimitMB={self.volume_mb}",
             "-volume.max=0", "-volume.preStopSeconds=0", f"-s3.config={config}",
             "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false", *flags,
-        ]  # fmt: skip
-        with (self.directory / "log").open("wb") as log:
+        )  # fmt: skip
+        self._spawn()
+
+    def _spawn(self) -> None:
+        assert self.directory is not None
+        with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.directory
+                self._command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.directory
             )
 
     def _wait_ready(self) -> bool:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from devcluster.launcher import Kind, PeerProcess, launch_peers, real_binary
-from devcluster.setup import launch_setup
-from tests.e2e.world import World
+from tests.e2e.world import Launcher, World
 
 NO_REAL_SERVER = "no real Qdrant server: set QDRANT_BIN, or put qdrant on PATH"
 Launch = Callable[..., World]
@@ -51,7 +48,7 @@ def pair(
 def launch(kind: Kind, runner: asyncio.Runner, tmp_path: Path) -> Iterator[Launch]:
     """Starts set-ups that end with the test."""
     with ExitStack() as stack:
-        yield _Launcher(stack, runner, kind, tmp_path)
+        yield Launcher(stack, runner, kind, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +57,7 @@ def launch_module(
 ) -> Iterator[Launch]:
     """Starts set-ups that end with the test's file."""
     with ExitStack() as stack:
-        yield _Launcher(stack, runner, kind, tmp_path_factory.mktemp("setups"))
+        yield Launcher(stack, runner, kind, tmp_path_factory.mktemp("setups"))
 
 
 @pytest.fixture(scope="module")
@@ -69,23 +66,3 @@ def world(launch_module: Launch) -> World:
     one = launch_module()
     one.fill()
     return one
-
-
-@dataclass(slots=True)
-class _Launcher:
-    """Each set-up has a directory of its own, which outlives it for whoever reads logs."""
-
-    stack: ExitStack
-    runner: asyncio.Runner
-    kind: Kind
-    root: Path
-    started: int = 0
-
-    def __call__(self, **options: Any) -> World:
-        self.started += 1
-        where = self.root / f"setup-{self.started}"
-        where.mkdir()
-        block = launch_setup(qdrant=self.kind, base_dir=where, **options)
-        setup = self.runner.run(block.__aenter__())
-        self.stack.callback(lambda: self.runner.run(block.__aexit__(None, None, None)))
-        return World(self.runner, setup)

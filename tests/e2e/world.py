@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from devcluster.demo_compare import Answers, read_answers
 from devcluster.demo_data import Data, Shape
-from devcluster.setup import Setup
+from devcluster.launcher import Kind
+from devcluster.setup import Setup, launch_setup
 from devcluster.setup_cli import Answer, run_cleancut
 
 T = TypeVar("T")
@@ -100,6 +102,26 @@ class World:
             await self.setup.wait_agents()
 
         self.run(body())
+
+
+@dataclass(slots=True)
+class Launcher:
+    """Each set-up has a directory of its own, which outlives it for whoever reads logs."""
+
+    stack: ExitStack
+    runner: asyncio.Runner
+    kind: Kind
+    root: Path
+    started: int = 0
+
+    def __call__(self, **options: Any) -> World:
+        self.started += 1
+        where = self.root / f"setup-{self.started}"
+        where.mkdir()
+        block = launch_setup(qdrant=self.kind, base_dir=where, **options)
+        setup = self.runner.run(block.__aenter__())
+        self.stack.callback(lambda: self.runner.run(block.__aexit__(None, None, None)))
+        return World(self.runner, setup)
 
 
 def refused(answer: Answer, exit_code: int, *words: str) -> None:

@@ -1,0 +1,262 @@
+"""A whole cluster with data that must outlive everything, in which restores are struck."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from qdrant_client import models
+
+from cleancut.errors import TimedOut
+from cleancut.ids import ClusterName
+from cleancut.io.etcd import Etcd, open_etcd
+from cleancut.keys import Keys
+from cleancut.records import FINAL_STATES, Ctl, Operation, Phase, State, decode
+from devcluster.setup import Setup
+from devcluster.setup_process import wait_for
+from tests.chaos.killer import Blow, Killer, Outside, Trace, Victim, traced
+from tests.e2e.case import Case, Launch, inactive
+from tests.e2e.contents import Contents, add_odd, client_of, read_contents
+from tests.e2e.world import World
+
+ELDERS, ELDERS_ALIAS = "elders", "elders-live"
+CLOSED = {Phase.IDLE, Phase.ABORT}
+ENDS_S = 240.0
+"""A restore that waits for what is back again must have ended by then."""
+RUN_S = 420.0
+DOWN_S = (0.5, 3.0, 8.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """`phase` of a restore in which `victim` is struck."""
+
+    victim: Victim
+    phase: Phase
+
+    def __str__(self) -> str:
+        return f"{self.victim} in {self.phase}"
+
+
+@dataclass(slots=True)
+class Result:
+    """How one cell ended. `hit`: the phase in which the blow really fell; None: it missed."""
+
+    cell: Cell
+    struck: str = ""
+    hit: Phase | None = None
+    state: State = State.PENDING
+    took_s: float = 0.0
+    failure: str = ""
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        if self.hit is None:
+            return "not run: the phase was over"
+        if self.wrong:
+            return "WRONG: " + "; ".join(self.wrong)
+        return "restored" if self.state is State.DONE else "undone"
+
+
+@dataclass(slots=True)
+class Arena:
+    """The group in it holds what `case` says; the elders came after it was made."""
+
+    case: Case
+    outside: Outside
+    elders: Contents
+    broken: bool = False
+
+    @property
+    def world(self) -> World:
+        return self.case.world
+
+    @property
+    def setup(self) -> Setup:
+        return self.case.world.setup
+
+    @property
+    def keys(self) -> Keys:
+        return Keys(ClusterName(self.setup.cluster))
+
+    def run_cell(self, cell: Cell, seed: int) -> Result:
+        """The cell's result; a blow that comes too late is repeated at the phase's begin."""
+        self.broken = True  # until the very end has been seen
+        chosen = random.Random(f"{seed} {cell}")
+        choice, down_s = chosen.randrange(60), chosen.choice(DOWN_S)
+        for late in (chosen.random() < 0.5, False, False):
+            self._clear()
+            result = self.world.runner.run(self._strike(cell, choice, late=late, down_s=down_s))
+            if result.hit is not None:
+                break
+        result.wrong += self._judge(result.state)
+        self.world.run(self.setup.wait_agents())
+        self.broken = bool(result.wrong)
+        return result
+
+    def _clear(self) -> None:
+        """Only the elders are left."""
+
+        async def body() -> None:
+            async with self.setup.peers[0].client() as qdrant:
+                for name in await qdrant.collections():
+                    if name != ELDERS:
+                        await qdrant.delete_collection(name)
+
+            async def cleared() -> bool | None:
+                return True if set(await self._names()) == {ELDERS} else None
+
+            await wait_for(cleared, "the elders to be alone", 30.0)
+
+        self.world.run(body())
+
+    async def _names(self) -> list[str]:
+        """All collections, as often as a peer lists them."""
+        found = []
+        for peer in self.setup.peers:
+            async with peer.client() as qdrant:
+                found += await qdrant.collections()
+        return found
+
+    async def _strike(self, cell: Cell, choice: int, *, late: bool, down_s: float) -> Result:
+        """One restore to its end, with one blow; a late one waits for the first vote."""
+        result = Result(cell)
+        async with (
+            asyncio.timeout(RUN_S),
+            open_etcd(self.outside.members.endpoints) as etcd,
+            traced(etcd, self.keys) as trace,
+        ):
+            killer = Killer(self.setup, etcd, self.outside, self.keys)
+            blow = await killer.aim(cell.victim, choice)
+            result.struck = blow.name
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._start())
+                async with asyncio.timeout(ENDS_S):
+                    await trace.reach(cell.phase)
+                    if late:
+                        await trace.voted(cell.phase)
+                before = trace.ctl
+                blow.strike()
+                struck_s = time.monotonic()
+                after = before if cell.victim is Victim.ETCD else await self._ctl(etcd)
+                if before.phase == after.phase == cell.phase:
+                    result.hit = cell.phase
+                await self._recover(etcd, trace, blow, down_s)
+            done = await self._over(etcd, trace.ctl.operation, ENDS_S)
+            result.took_s = time.monotonic() - struck_s
+            result.state = done.state
+            result.failure = done.failure.message if done.failure else ""
+        return result
+
+    async def _recover(self, etcd: Etcd, trace: Trace, blow: Blow, down_s: float) -> None:
+        """The victim is back, after as long as the blow says."""
+        if blow.until_noticed is not None:
+            await blow.until_noticed()
+        else:
+            with suppress(TimedOut):
+                await self._over(etcd, trace.ctl.operation, down_s)
+        await blow.heal()
+
+    async def _start(self) -> None:
+        """The answer may be lost with who gives it; what was started is seen in etcd."""
+        made = self.case.made["id"]
+        await self.setup.cleancut("restore", "start", made, "--yes", "--no-wait", timeout_s=60.0)
+
+    async def _ctl(self, etcd: Etcd) -> Ctl:
+        found = await etcd.get(self.keys.ctl)
+        assert found is not None
+        return decode(Ctl, found.value, found.key)
+
+    async def _over(self, etcd: Etcd, operation: str, limit_s: float) -> Operation:
+        """The operation once it has ended, and nothing of it is open. Raises: TimedOut."""
+
+        async def ended() -> Operation | None:
+            found = await etcd.get(self.keys.operation(operation))
+            if found is None:
+                return None
+            told = decode(Operation, found.value, found.key)
+            if told.state not in FINAL_STATES:
+                return None
+            return told if (await self._ctl(etcd)).phase in CLOSED else None
+
+        return await wait_for(ended, f"the end of {operation}", limit_s)
+
+    # The verdict
+
+    def _judge(self, state: State) -> list[str]:
+        """What is half done, gone, or left over."""
+        if state is State.DONE:
+            expected = {ELDERS, *self.case.names.values()}
+        elif state in {State.ABORTED, State.ROLLED_BACK}:
+            expected = {ELDERS}
+        else:
+            return [f"it ended {state}"]
+        wrong = self.world.run(self._settled(expected))
+        self.case.outcome = type(self.case.outcome)()
+        if state is State.DONE:
+            wrong += self.case.compare_reads().wrong
+        if self.world.run(_elders(self.world)) != self.elders:
+            wrong.append("the elders have changed")
+        return wrong
+
+    async def _settled(self, expected: set[str]) -> list[str]:
+        """What is wrong with names, aliases and replicas, once replicas had time to catch up."""
+        last: list[str] = []
+
+        async def right() -> bool | None:
+            last[:] = await self._wrong_names(expected)
+            for name in expected:
+                last.extend(await inactive(self.world, name, self.case.replicas))
+            return None if last else True
+
+        try:
+            await wait_for(right, "replicas to be active", 60.0)
+        except TimedOut as error:
+            return last or [str(error)]
+        async with open_etcd(self.outside.members.endpoints) as etcd:
+            fences = await etcd.list(f"{self.keys.root}fence/")
+        return [f"left over: {kv.key}" for kv in fences.items]
+
+    async def _wrong_names(self, expected: set[str]) -> list[str]:
+        aliases = {ELDERS_ALIAS: ELDERS}
+        if len(expected) > 1:
+            aliases[self.case.alias] = "articles"
+        wrong = []
+        for peer in self.setup.peers:
+            async with peer.client() as qdrant:
+                names, found = set(await qdrant.collections()), await qdrant.aliases()
+            if names != expected:
+                wrong.append(f"{peer.name} has {sorted(names)}")
+            if found != aliases:
+                wrong.append(f"{peer.name} has aliases {found}")
+        return wrong
+
+
+async def _make_elders(world: World, replicas: int) -> None:
+    async with client_of(world.setup.peers[0].url) as client:
+        await add_odd(client, replicas, ELDERS)
+        create = models.CreateAlias(collection_name=ELDERS, alias_name=ELDERS_ALIAS)
+        await client.update_collection_aliases([models.CreateAliasOperation(create_alias=create)])
+
+
+async def _elders(world: World) -> Contents:
+    async with client_of(world.setup.peers[0].url) as client:
+        return await read_contents(client, ELDERS_ALIAS)
+
+
+def open_arena(launch: Launch, outside: Outside, cluster: str) -> Arena:
+    """Three peers, two coordinators; every shard has two replicas."""
+    url = outside.store.url(outside.store.make_bucket(cluster))
+    etcd = ",".join(outside.members.endpoints)
+
+    def prepared(peers: int, **_: int) -> World:
+        return launch(peers=peers, coordinators=2, store=url, etcd=etcd, cluster=cluster)
+
+    case = Case.begin(prepared, 3, 2)
+    case.world.run(_make_elders(case.world, 2))
+    case.main = case.world.answers()
+    return Arena(case, outside, case.world.run(_elders(case.world)))

@@ -1,0 +1,76 @@
+"""What is struck: one cluster for as many cells as leave it whole, and the table at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from devcluster.launcher import Kind
+from tests.chaos.arena import Arena, Result, open_arena
+from tests.chaos.killer import Outside
+from tests.contract.etcd_cluster import EtcdCluster
+from tests.contract.s3_server import S3Server
+from tests.e2e.conftest import kind, runner
+from tests.e2e.world import Launcher
+
+__all__ = ["kind", "runner"]
+RESULTS = pytest.StashKey[list[Result]]()
+
+
+@pytest.fixture(scope="session")
+def outside() -> Iterator[Outside]:
+    """Three members of etcd, and a store whose credentials all processes inherit."""
+    with (
+        EtcdCluster(3) as members,
+        S3Server() as store,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in store.environment().items():
+            patch.setenv(name, value)
+        yield Outside(members, store)
+
+
+@pytest.fixture(scope="module")
+def arenas(
+    kind: Kind,
+    runner: asyncio.Runner,
+    outside: Outside,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[], Arena]]:
+    """The arena; another one after a cell that left it broken."""
+    number, stack, arena = itertools.count(1), ExitStack(), None
+
+    def current() -> Arena:
+        nonlocal arena
+        if arena is None or arena.broken:
+            stack.close()
+            launch = Launcher(stack, runner, kind, tmp_path_factory.mktemp("arena"))
+            arena = open_arena(launch, outside, f"arena-{kind}-{next(number)}")
+        return arena
+
+    with stack:
+        yield current
+
+
+@pytest.fixture
+def results(request: pytest.FixtureRequest) -> list[Result]:
+    """What the table at the end shows."""
+    return request.config.stash.setdefault(RESULTS, [])
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """The kill matrix as far as it was run."""
+    results = config.stash.get(RESULTS, [])
+    if not results:
+        return
+    terminalreporter.section("kill matrix")
+    for one in sorted(results, key=lambda one: str(one.cell)):
+        hit = f"{one.struck} hit in {one.hit}" if one.hit else one.struck
+        line = f"{one.cell!s:32} -> {one.verdict} after {one.took_s:.1f} s ({hit})"
+        terminalreporter.write_line(f"{line} {one.failure}".rstrip())

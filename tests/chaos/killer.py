@@ -1,0 +1,205 @@
+"""Who is killed or frozen, at which phase, and how each comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from cleancut.io.etcd import Etcd
+from cleancut.io.ports import Change
+from cleancut.keys import Keys
+from cleancut.records import Ctl, Leader, Phase, decode
+from devcluster.setup import Setup
+from devcluster.setup_process import Child, wait_for
+from tests.contract.etcd_cluster import EtcdCluster
+from tests.contract.s3_server import S3Server
+
+BACK_S = 60.0
+"""Until what was struck has to be noticed, or to be back."""
+
+
+class Victim(StrEnum):
+    LEADER = "leader"
+    LEADER_FROZEN = "leader, frozen"
+    AGENT = "agent"
+    AGENT_FROZEN = "agent, frozen"
+    PEER = "Qdrant peer"
+    ETCD = "etcd member"
+    STORE = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """`strike` takes no time to speak of. `heal` returns once the victim serves again.
+    `until_noticed`: how long a frozen one stays so."""
+
+    name: str
+    strike: Callable[[], None]
+    heal: Callable[[], Awaitable[None]]
+    until_noticed: Callable[[], Awaitable[None]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a set-up needs and does not start itself."""
+
+    members: EtcdCluster
+    store: S3Server
+
+
+@dataclass(slots=True)
+class Trace:
+    """What `ctl` went through, and who voted in which phase, as it was put."""
+
+    ctl: Ctl = field(default_factory=Ctl)
+    phases: list[Phase] = field(default_factory=list)
+    votes: list[str] = field(default_factory=list)
+    _moved: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def see(self, change: Change, keys: Keys) -> None:
+        kv = change.kv
+        if kv.key == keys.ctl and not change.deleted:
+            self.ctl = decode(Ctl, kv.value, kv.key)
+            self.phases.append(self.ctl.phase)
+        elif kv.key.startswith(keys.all_votes) and not change.deleted:
+            self.votes.append(kv.key.split("/")[-2])
+        self._moved.set()
+
+    async def reach(self, phase: Phase) -> None:
+        """Returns once `ctl` stands there, or was there already."""
+        while phase not in self.phases:
+            await self._change()
+
+    async def voted(self, phase: Phase) -> None:
+        """Returns once somebody has voted in this phase, or it is over."""
+        while phase.value not in self.votes and self.ctl.phase is phase:
+            await self._change()
+
+    async def _change(self) -> None:
+        self._moved.clear()
+        await self._moved.wait()
+
+
+@contextlib.asynccontextmanager
+async def traced(etcd: Etcd, keys: Keys) -> AsyncIterator[Trace]:
+    """What happens from now on, within the block."""
+    trace = Trace()
+    revision = (await etcd.list(keys.ctl)).revision
+
+    async def follow() -> None:
+        async for changes in etcd.watch(keys.root, revision + 1):
+            for change in changes:
+                trace.see(change, keys)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(follow())
+        try:
+            yield trace
+        finally:
+            task.cancel()
+
+
+@dataclass(slots=True)
+class Killer:
+    """Aims before the phase comes, so that the blow itself is one signal."""
+
+    setup: Setup
+    etcd: Etcd
+    outside: Outside
+    keys: Keys
+
+    async def aim(self, victim: Victim, choice: int) -> Blow:
+        """`choice` picks one of equals."""
+        match victim:
+            case Victim.LEADER | Victim.LEADER_FROZEN:
+                return await self._at_leader(frozen=victim is Victim.LEADER_FROZEN)
+            case Victim.AGENT | Victim.AGENT_FROZEN:
+                living = [agent for agent in self.setup.agents if agent.running]
+                agent = living[choice % len(living)]
+                return self._at_agent(agent, frozen=victim is Victim.AGENT_FROZEN)
+            case Victim.PEER:
+                return self._at_peer(choice)
+            case Victim.ETCD:
+                return self._at_etcd()
+            case Victim.STORE:
+                store = self.outside.store
+                return Blow("store", store.kill, lambda: asyncio.to_thread(store.restart))
+
+    async def leader(self) -> tuple[str, int]:
+        """The leader's name and token; "" and 0 while there is none."""
+        found = await self.etcd.get(self.keys.leader)
+        if found is None:
+            return "", 0
+        return decode(Leader, found.value, found.key).name, found.create_revision
+
+    async def _at_leader(self, *, frozen: bool) -> Blow:
+        async def named() -> tuple[str, int] | None:
+            name, token = await self.leader()
+            return (name, token) if name else None
+
+        name, token = await wait_for(named, "a leader", BACK_S)
+        child = next(one.child for one in self.setup.coordinators if one.name == name)
+
+        async def replace() -> None:
+            await child.kill()
+            await self.setup.start_coordinator()
+
+        async def superseded() -> None:
+            async def other() -> bool | None:
+                now = await self.leader()
+                return True if now[0] and now[1] != token else None
+
+            await wait_for(other, "another leader", BACK_S)
+
+        if frozen:
+            return Blow(name, child.freeze, _thawing(child), superseded)
+        return Blow(name, child.process.kill, replace)
+
+    def _at_agent(self, agent: Child, *, frozen: bool) -> Blow:
+        session = self.keys.sessions + agent.name
+
+        async def again() -> None:
+            await agent.kill()
+            await agent.start_again()
+
+        async def expired() -> None:
+            async def gone() -> bool | None:
+                return True if await self.etcd.get(session) is None else None
+
+            await wait_for(gone, f"the end of {agent.name}'s session", BACK_S)
+
+        if frozen:
+            return Blow(agent.name, agent.freeze, _thawing(agent), expired)
+        return Blow(agent.name, agent.process.kill, again)
+
+    def _at_peer(self, choice: int) -> Blow:
+        peer = self.setup.peers[choice % len(self.setup.peers)]
+        child = peer.child
+        assert child is not None
+
+        async def again() -> None:
+            await peer.kill()
+            await peer.start()
+
+        return Blow(peer.name, child.process.kill, again)
+
+    def _at_etcd(self) -> Blow:
+        """The member that leads: the others have to elect another one first."""
+        members = self.outside.members
+        member = members.leader()
+
+        async def again() -> None:
+            members.restart(member)
+            await asyncio.to_thread(members.wait_healthy)
+
+        return Blow(member.name, lambda: members.kill(member), again)
+
+
+def _thawing(child: Child) -> Callable[[], Awaitable[None]]:
+    async def thaw() -> None:
+        child.thaw()
+
+    return thaw
