@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from cleancut.client.care import Diagnosis, ForgottenPeer
 from cleancut.client.model import (
     Backup,
     BackupPage,
@@ -89,4 +90,11 @@ class Operations(Protocol):
 
     async def adopt(self, request_id: str) -> Identity:
         """Leader only. Makes the store's owner this cluster; repeatable."""
+        ...
+
+    async def diagnose(self) -> Diagnosis: ...
+
+    async def forget_peer(self, peer_id: int, *, force: bool, confirmed: bool) -> ForgottenPeer:
+        """Leader only. Without `confirmed` nothing is done. Refused while the peer lives, or an
+        operation is open, or, without `force`, while replicas are on it."""
         ...

@@ -24,6 +24,7 @@ from cleancut.records import FINAL_STATES, Kind, Operation, State, decode
 from cleancut.requests import BackupRequest
 from coordinator import identity, requests
 from coordinator.api import Page
+from coordinator.care import Care
 from coordinator.conductor import Term
 from coordinator.context import Context
 from coordinator.restores import Restores
@@ -41,7 +42,7 @@ class Leadership:
     other: str = ""
 
 
-class CoordinatorOperations(Restores):
+class CoordinatorOperations(Restores, Care):
     """Implements `coordinator.api.Operations`."""
 
     def __init__(self, context: Context, leadership: Leadership) -> None:

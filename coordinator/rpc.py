@@ -151,6 +151,16 @@ class Cluster:
         identity = await self._operations.adopt(_request_id(request.request_id))
         return cluster.AdoptResponse(identity=to_message(identity, cluster.Identity))
 
+    async def Diagnose(self, _request: Any, _context: Any) -> Any:
+        return to_message(await self._operations.diagnose(), cluster.DiagnoseResponse)
+
+    async def ForgetPeer(self, request: Any, _context: Any) -> Any:
+        _require_leader(self._operations)
+        peer = await self._operations.forget_peer(
+            request.peer_id, force=request.force, confirmed=request.confirmed
+        )
+        return cluster.ForgetPeerResponse(peer=to_message(peer, cluster.ForgottenPeer))
+
 
 def _require_leader(operations: Operations) -> None:
     address = operations.leader_address()

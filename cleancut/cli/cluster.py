@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cleancut.cli.asking import confirm, request_id_option, yes_option
+from cleancut.cli.care import forget_peer
 from cleancut.cli.output import emit
 from cleancut.cli.settings import Noun, Verb, settings_of
 from cleancut.cli.wait import ask
@@ -12,7 +13,10 @@ from cleancut.cli.wait import ask
 
 @click.group(cls=Noun, name="cluster")
 def cluster() -> None:
-    """Look at the cluster."""
+    """Look at the cluster, and after its peers."""
+
+
+cluster.add_command(forget_peer)
 
 
 @cluster.command()

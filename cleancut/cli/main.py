@@ -12,6 +12,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before grpc is loaded: stderr
 import click
 
 from cleancut.cli.backup import backup
+from cleancut.cli.care import doctor
 from cleancut.cli.cluster import adopt, cluster
 from cleancut.cli.demo import demo
 from cleancut.cli.exits import Exit, say, tell
@@ -39,7 +40,7 @@ def root(context: click.Context) -> None:
 
 
 root.params.extend(shared_options(inner=False))
-for command in (backup, restore, cluster, adopt, demo, version, completion):
+for command in (backup, restore, cluster, adopt, doctor, demo, version, completion):
     root.add_command(command)
 
 

@@ -33,7 +33,7 @@ def emit(output: str, noun: str, value: Shown) -> None:
     elif output == "table":
         _print(tables.ONE[type(value)](value))
     else:
-        _document(output, {noun: msgspec.to_builtins(value)})
+        document(output, {noun: msgspec.to_builtins(value)})
 
 
 def emit_many(output: str, noun: str, values: Sequence[Operation]) -> None:
@@ -44,7 +44,7 @@ def emit_many(output: str, noun: str, values: Sequence[Operation]) -> None:
     elif output == "table":
         _print(tables.MANY[noun](values))
     else:
-        _document(output, {noun: msgspec.to_builtins(values)})
+        document(output, {noun: msgspec.to_builtins(values)})
 
 
 def emit_facts(output: str, noun: str, facts: dict[str, Any]) -> None:
@@ -54,7 +54,7 @@ def emit_facts(output: str, noun: str, facts: dict[str, Any]) -> None:
     elif output == "table":
         _print(tables.facts(facts.items()))
     else:
-        _document(output, {noun: facts})
+        document(output, {noun: facts})
 
 
 def name_of(value: Shown) -> str:
@@ -70,12 +70,13 @@ def name_of(value: Shown) -> str:
             return str(value.id)  # type: ignore[attr-defined]
 
 
-def _document(output: str, content: dict[str, Any]) -> None:
-    document = {"schema": SCHEMA, **content}
+def document(output: str, content: dict[str, Any]) -> None:
+    """One JSON or YAML document, with the version of the shapes in it."""
+    whole = {"schema": SCHEMA, **content}
     if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode())
     else:
-        click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
+        click.echo(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True), nl=False)
 
 
 def _print(table: RenderableType) -> None:

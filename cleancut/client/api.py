@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Self
 
+from cleancut.client.care import Diagnosis, ForgottenPeer
 from cleancut.client.link import CALL_S, Link
 from cleancut.client.model import (
     Backup,
@@ -28,6 +29,8 @@ from cleancut.v1.backup_pb2_grpc import BackupServiceStub
 from cleancut.v1.cluster_pb2_grpc import ClusterServiceStub
 from cleancut.v1.restore_pb2_grpc import RestoreServiceStub
 
+CARE_S = 50.0
+"""Bound of calls that look at every peer, some of which hang."""
 ALL = RestoreOptions()
 """The whole group, under its own names."""
 
@@ -155,3 +158,21 @@ class Client:
         message = cluster.AdoptRequest(request_id=request_id)
         answer = await self._link.call(lambda c: ClusterServiceStub(c).Adopt, message)
         return from_message(answer.identity, Identity)
+
+    async def diagnose(self) -> Diagnosis:
+        """What is wrong with the cluster, and the exact cure."""
+        message = cluster.DiagnoseRequest()
+        answer = await self._link.call(
+            lambda c: ClusterServiceStub(c).Diagnose, message, timeout_s=CARE_S
+        )
+        return from_message(answer, Diagnosis)
+
+    async def forget_peer(
+        self, peer_id: int, *, force: bool = False, confirmed: bool = True
+    ) -> ForgottenPeer:
+        """The peer is gone from the cluster; without `confirmed` only what that would lose."""
+        message = cluster.ForgetPeerRequest(peer_id=peer_id, force=force, confirmed=confirmed)
+        answer = await self._link.call(
+            lambda c: ClusterServiceStub(c).ForgetPeer, message, timeout_s=CARE_S
+        )
+        return from_message(answer.peer, ForgottenPeer)

@@ -43,13 +43,15 @@ class Link:
             await channel.close()
         self._channels.clear()
 
-    async def call(self, method: Method, request: Any) -> Any:
-        """The answer of the first coordinator that can give one.
+    async def call(self, method: Method, request: Any, *, timeout_s: float | None = None) -> Any:
+        """The answer of the first coordinator that can give one, each asked for `timeout_s`, else
+        the client's bound.
 
         Raises: what that coordinator refused it with; Unavailable if none answers or leads.
         """
         tried: list[str] = []
         waiting = list(self._addresses)
+        bound_s = timeout_s or self._timeout_s
         last: CleancutError | None = None
         while waiting:
             address = waiting.pop(0)
@@ -57,7 +59,7 @@ class Link:
                 continue
             tried.append(address)
             try:
-                answer = await method(self._channel(address))(request, timeout=self._timeout_s)
+                answer = await method(self._channel(address))(request, timeout=bound_s)
             except grpc.aio.AioRpcError as error:
                 last = from_call_error(error, address)
                 if not isinstance(last, Unavailable):

@@ -105,3 +105,65 @@ class AdoptResponse(_message.Message):
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     identity: Identity
     def __init__(self, identity: _Optional[_Union[Identity, _Mapping]] = ...) -> None: ...
+
+class Finding(_message.Message):
+    __slots__ = ("kind", "severity", "what", "cure")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    CURE_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    severity: str
+    what: str
+    cure: str
+    def __init__(self, kind: _Optional[str] = ..., severity: _Optional[str] = ..., what: _Optional[str] = ..., cure: _Optional[str] = ...) -> None: ...
+
+class DiagnoseRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DiagnoseResponse(_message.Message):
+    __slots__ = ("findings",)
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    findings: _containers.RepeatedCompositeFieldContainer[Finding]
+    def __init__(self, findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ...) -> None: ...
+
+class PeerLoss(_message.Message):
+    __slots__ = ("collection", "lost_shards", "thinner_shards")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    LOST_SHARDS_FIELD_NUMBER: _ClassVar[int]
+    THINNER_SHARDS_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    lost_shards: _containers.RepeatedScalarFieldContainer[int]
+    thinner_shards: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, collection: _Optional[str] = ..., lost_shards: _Optional[_Iterable[int]] = ..., thinner_shards: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class ForgottenPeer(_message.Message):
+    __slots__ = ("peer_id", "uri", "losses", "forgotten", "findings")
+    PEER_ID_FIELD_NUMBER: _ClassVar[int]
+    URI_FIELD_NUMBER: _ClassVar[int]
+    LOSSES_FIELD_NUMBER: _ClassVar[int]
+    FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    peer_id: int
+    uri: str
+    losses: _containers.RepeatedCompositeFieldContainer[PeerLoss]
+    forgotten: bool
+    findings: _containers.RepeatedCompositeFieldContainer[Finding]
+    def __init__(self, peer_id: _Optional[int] = ..., uri: _Optional[str] = ..., losses: _Optional[_Iterable[_Union[PeerLoss, _Mapping]]] = ..., forgotten: _Optional[bool] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ...) -> None: ...
+
+class ForgetPeerRequest(_message.Message):
+    __slots__ = ("peer_id", "force", "confirmed")
+    PEER_ID_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMED_FIELD_NUMBER: _ClassVar[int]
+    peer_id: int
+    force: bool
+    confirmed: bool
+    def __init__(self, peer_id: _Optional[int] = ..., force: _Optional[bool] = ..., confirmed: _Optional[bool] = ...) -> None: ...
+
+class ForgetPeerResponse(_message.Message):
+    __slots__ = ("peer",)
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    peer: ForgottenPeer
+    def __init__(self, peer: _Optional[_Union[ForgottenPeer, _Mapping]] = ...) -> None: ...

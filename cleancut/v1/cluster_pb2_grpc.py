@@ -44,6 +44,16 @@ class ClusterServiceStub:
                 request_serializer=cleancut_dot_v1_dot_cluster__pb2.AdoptRequest.SerializeToString,
                 response_deserializer=cleancut_dot_v1_dot_cluster__pb2.AdoptResponse.FromString,
                 _registered_method=True)
+        self.Diagnose = channel.unary_unary(
+                '/cleancut.v1.ClusterService/Diagnose',
+                request_serializer=cleancut_dot_v1_dot_cluster__pb2.DiagnoseRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_cluster__pb2.DiagnoseResponse.FromString,
+                _registered_method=True)
+        self.ForgetPeer = channel.unary_unary(
+                '/cleancut.v1.ClusterService/ForgetPeer',
+                request_serializer=cleancut_dot_v1_dot_cluster__pb2.ForgetPeerRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_cluster__pb2.ForgetPeerResponse.FromString,
+                _registered_method=True)
 
 
 class ClusterServiceServicer:
@@ -62,6 +72,20 @@ class ClusterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Diagnose(self, request, context):
+        """What is wrong, and the exact cure. Any coordinator answers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetPeer(self, request, context):
+        """The leader only: a peer that is gone for good is removed, with the replicas that it held.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ClusterServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -74,6 +98,16 @@ def add_ClusterServiceServicer_to_server(servicer, server):
                     servicer.Adopt,
                     request_deserializer=cleancut_dot_v1_dot_cluster__pb2.AdoptRequest.FromString,
                     response_serializer=cleancut_dot_v1_dot_cluster__pb2.AdoptResponse.SerializeToString,
+            ),
+            'Diagnose': grpc.unary_unary_rpc_method_handler(
+                    servicer.Diagnose,
+                    request_deserializer=cleancut_dot_v1_dot_cluster__pb2.DiagnoseRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_cluster__pb2.DiagnoseResponse.SerializeToString,
+            ),
+            'ForgetPeer': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetPeer,
+                    request_deserializer=cleancut_dot_v1_dot_cluster__pb2.ForgetPeerRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_cluster__pb2.ForgetPeerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -130,6 +164,60 @@ class ClusterService:
             '/cleancut.v1.ClusterService/Adopt',
             cleancut_dot_v1_dot_cluster__pb2.AdoptRequest.SerializeToString,
             cleancut_dot_v1_dot_cluster__pb2.AdoptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Diagnose(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.ClusterService/Diagnose',
+            cleancut_dot_v1_dot_cluster__pb2.DiagnoseRequest.SerializeToString,
+            cleancut_dot_v1_dot_cluster__pb2.DiagnoseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetPeer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.ClusterService/ForgetPeer',
+            cleancut_dot_v1_dot_cluster__pb2.ForgetPeerRequest.SerializeToString,
+            cleancut_dot_v1_dot_cluster__pb2.ForgetPeerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
+from cleancut.client.care import Diagnosis, Finding, ForgottenPeer, PeerLoss
 from cleancut.client.model import (
     AgentProgress,
     AgentStatus,
@@ -91,6 +92,7 @@ class MemoryOperations:
     requests: dict[str, tuple[object, str]] = field(default_factory=dict)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     owned: bool = False
+    findings: tuple[Finding, ...] = ()
 
     def leader_address(self) -> str | None:
         return self.leader
@@ -220,6 +222,18 @@ class MemoryOperations:
         del request_id
         self.owned = True
         return self._identity()
+
+    async def diagnose(self) -> Diagnosis:
+        return Diagnosis(findings=self.findings)
+
+    async def forget_peer(self, peer_id: int, *, force: bool, confirmed: bool) -> ForgottenPeer:
+        if peer_id != 7:
+            raise NotFound(f"there is no peer {peer_id}", "the cluster's peers are 7")
+        if not force:
+            raise Refused("replicas are on peer 7", "`--force` gives up what is on it")
+        losses = (PeerLoss(collection="books", lost_shards=(0,), thinner_shards=(1,)),)
+        findings = self.findings if confirmed else ()
+        return ForgottenPeer(peer_id=7, losses=losses, forgotten=confirmed, findings=findings)
 
     def _identity(self) -> Identity:
         return Identity(

@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleancut.client import model
+from cleancut.client import care, model
 from cleancut.client.wire import from_message, prefix_of, to_message
 from cleancut.records import State
 from cleancut.v1 import backup_pb2, cluster_pb2, common_pb2, restore_pb2
@@ -41,6 +41,10 @@ PAIRS: list[tuple[type[model.Shown], Any]] = [
     (model.OpenOperation, cluster_pb2.OpenOperation),
     (model.StoreStatus, cluster_pb2.StoreStatus),
     (model.Identity, cluster_pb2.Identity),
+    (care.Finding, cluster_pb2.Finding),
+    (care.Diagnosis, cluster_pb2.DiagnoseResponse),
+    (care.PeerLoss, cluster_pb2.PeerLoss),
+    (care.ForgottenPeer, cluster_pb2.ForgottenPeer),
 ]
 
 
@@ -89,7 +93,8 @@ def strategy(kind: Any, owner: type[Any], name: str) -> st.SearchStrategy[Any]:
 
 def test_every_value_of_the_model_is_paired_with_a_message() -> None:
     """A struct that is added without a message is found here."""
-    kinds = {k for k in vars(model).values() if isinstance(k, type) and issubclass(k, model.Shown)}
+    values = {**vars(model), **vars(care)}.values()
+    kinds = {k for k in values if isinstance(k, type) and issubclass(k, model.Shown)}
     assert kinds - {model.Shown} == {kind for kind, _ in PAIRS}
 
 

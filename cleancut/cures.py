@@ -1,0 +1,47 @@
+"""The exact commands and calls that cure, ready to be pasted into a shell. Text only."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+_KEY = '-H "api-key: $QDRANT_API_KEY"'
+
+
+def heal(epoch: int, collection: str, shards: Iterable[int]) -> str:
+    chosen = " ".join(f"--shard {shard}" for shard in shards)
+    return f"cleancut restore start {epoch} --collection {shlex.quote(collection)} {chosen}"
+
+
+def forget(peer_id: int, *, force: bool) -> str:
+    return f"cleancut cluster forget-peer {peer_id}" + (" --force" if force else "")
+
+
+def clean(restore: str) -> str:
+    return f"cleancut restore clean {restore}"
+
+
+def delete_collection(url: str, collection: str) -> str:
+    return _call("DELETE", f"{url}/collections/{quote(collection, safe='')}")
+
+
+def change_aliases(url: str, action: dict[str, Any]) -> str:
+    return _call("POST", f"{url}/collections/aliases", {"actions": [action]})
+
+
+def copy_replica(url: str, collection: str, shard_id: int, *, source: int, target: int) -> str:
+    """A fresh copy of the shard replaces the one at `target`."""
+    route = {"shard_id": shard_id, "from_peer_id": source, "to_peer_id": target}
+    path = f"{url}/collections/{quote(collection, safe='')}/cluster"
+    return _call("POST", path, {"replicate_shard": route})
+
+
+def _call(method: str, url: str, body: object = None) -> str:
+    """Without a key in the environment curl sends no such header."""
+    call = f"curl -fsS -X {method} {_KEY} {shlex.quote(url)}"
+    if body is None:
+        return call
+    return f"{call} -H 'content-type: application/json' -d {shlex.quote(json.dumps(body))}"

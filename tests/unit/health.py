@@ -1,0 +1,63 @@
+"""Clusters as a doctor sees them: a healthy one, and what a test makes of it."""
+
+from __future__ import annotations
+
+from cleancut.checkup import Facts, KnownGroup, LiveShards, ToldByAgent, ToldByPeer
+from cleancut.ids import AgentName, Epoch, PeerId, ShardId
+from cleancut.view import ReplicaView
+
+PEERS = (PeerId(11), PeerId(22), PeerId(33))
+
+
+def uri(peer: int) -> str:
+    return f"http://node-{peer}:6335/"
+
+
+def url(peer: int) -> str:
+    return f"http://node-{peer}:6333"
+
+
+def told(
+    peer: int, known: tuple[PeerId, ...] = PEERS, aliases: tuple[tuple[str, str], ...] = ()
+) -> ToldByPeer:
+    peers = tuple((one, uri(one)) for one in known)
+    return ToldByPeer(peer_id=PeerId(peer), url=url(peer), peers=peers, aliases=aliases)
+
+
+def agent(peer: int, known: tuple[PeerId, ...] = PEERS) -> ToldByAgent:
+    return ToldByAgent(
+        name=AgentName(f"agent-{peer}"), url=url(peer), peer_id=PeerId(peer), peers=known
+    )
+
+
+def replica(
+    shard: int, peer: int, state: str = "Active", key: str | int | None = None
+) -> ReplicaView:
+    return ReplicaView(shard_id=ShardId(shard), peer_id=PeerId(peer), state=state, shard_key=key)
+
+
+def docs(*replicas: ReplicaView, shards: int = 3, factor: int = 1) -> LiveShards:
+    return LiveShards(
+        name="docs",
+        uuid="u1",
+        shard_number=shards,
+        replication_factor=factor,
+        replicas=replicas or tuple(replica(at, peer) for at, peer in enumerate(PEERS)),
+    )
+
+
+def group(epoch: int, *shards: int) -> KnownGroup:
+    return KnownGroup(
+        epoch=Epoch(epoch), shards=tuple(("docs", ShardId(shard)) for shard in shards)
+    )
+
+
+HEALTHY = Facts(
+    peers=tuple(told(peer) for peer in PEERS),
+    agents=tuple(agent(peer) for peer in PEERS),
+    url=url(PEERS[0]),
+    collections=(docs(),),
+    groups=(group(5, 0, 1, 2),),
+    cluster_id="abc",
+    owner_id="abc",
+)
