@@ -13,7 +13,8 @@ from cleancut.keys import Keys, Paths
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`loopback`: the base URL at which the own Qdrant reaches this agent, no slash at its end."""
+    """`loopback`: the base URL at which the own Qdrant reaches this agent, no slash at its end.
+    `qdrant_storage`: where the own peer keeps its data, if this agent can see it."""
 
     name: AgentName
     keys: Keys
@@ -24,3 +25,4 @@ class Context:
     clock: Clock
     spill_dir: Path
     loopback: str
+    qdrant_storage: Path | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from agent.context import Context
-from agent.observe import free_bytes, read_probe, read_view, readings_of
+from agent.observe import read_probe, read_view, readings_of, storage_free_bytes
 from agent.recovery import Recovery
 from agent.tar_server import TarServer
 from agent.verify import verify_shard
@@ -57,7 +57,7 @@ class PullEffects:
         context = self._context
         view = digest_of(await read_view(context.qdrant))
         probe = await read_probe(context, effect.epoch)
-        return Observed(view, "", probe, free_bytes(context), None)
+        return Observed(view, "", probe, storage_free_bytes(context), None)
 
     async def _has_recovered(self, epoch: Epoch) -> bool:
         context = self._context

@@ -70,6 +70,12 @@ class _Process:
 @common_options
 @click.option("--qdrant-url", required=True, metavar="URL", help="The own peer, on loopback.")
 @click.option("--spill-dir", type=click.Path(path_type=Path), required=True, help="Local disk.")
+@click.option(
+    "--qdrant-storage",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="The own peer's storage, if seen from here: restores then mind its free space.",
+)
 @click.option("--name", default=_default_name, help="Unique in the cluster.  [default: hostname]")
 def cli(**flags: Any) -> None:
     """Runs beside one Qdrant peer: cuts its shards and stores them, or pulls them back."""
@@ -109,6 +115,7 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
             clock=clock,
             spill_dir=spill_dir,
             loopback=f"http://127.0.0.1:{loopback}",
+            qdrant_storage=flags["qdrant_storage"],
         )
         pool = stack.enter_context(ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash"))
         process = _Process(context, tars, pool, health, metrics, log)

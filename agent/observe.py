@@ -97,6 +97,16 @@ def free_bytes(context: Context) -> int:
     return shutil.disk_usage(context.spill_dir).free
 
 
+def storage_free_bytes(context: Context) -> int:
+    """What is free where the own peer keeps its data; -1: unknown."""
+    if context.qdrant_storage is None:
+        return -1
+    try:
+        return shutil.disk_usage(context.qdrant_storage).free
+    except OSError:
+        return -1
+
+
 def readings_of(telemetry: Telemetry, tasks: Sequence[ShardTask]) -> Readings:
     """The numbers of these shards, in the order of the tasks."""
     counters = telemetry.counters

@@ -114,7 +114,8 @@ class TarServer:
         return response
 
     async def _send(self, offer: Offer, response: web.StreamResponse) -> None:
-        async with aclosing(read_tar(self._store, self._paths, offer.task.recipe)) as chunks:
+        paths = self._paths.of(offer.task.source)
+        async with aclosing(read_tar(self._store, paths, offer.task.recipe)) as chunks:
             async for chunk in chunks:
                 await response.write(chunk)
                 self.sent_bytes += len(chunk)

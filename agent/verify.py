@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from cleancut.errors import Corrupt, TimedOut
 from cleancut.io.qdrant import Qdrant
-from cleancut.io.qdrant_types import ACTIVE
+from cleancut.io.qdrant_types import ACTIVE, Replica
 from cleancut.records import ShardTask
 from cleancut.recreate import vector_names
 from cleancut.restored import RestoredShard
@@ -22,16 +23,15 @@ async def verify_shard(qdrant: Qdrant, task: ShardTask) -> RestoredShard:
     Raises: Corrupt, if its points are not as many as the group says, or belong elsewhere, or its
         data cannot be used; Unavailable, if it cannot be read; TimedOut, if it is not Active.
     """
-    await _wait_active(qdrant, task)
+    replica = await _wait_active(qdrant, task)
     count = await qdrant.count(task.collection, task.shard_id, timeout_s=COUNT_S)
     routed = await qdrant.count(task.collection, task.shard_id, ring_filter=True, timeout_s=COUNT_S)
     _check_counts(task, count, routed)
     info = await qdrant.collection(task.collection)
-    searched = [
-        name
-        for name in vector_names(info)
-        if await qdrant.search_shard(task.collection, task.shard_id, vector_name=name)
-    ]
+    search = partial(
+        qdrant.search_shard, task.collection, task.shard_id, shard_key=replica.shard_key
+    )
+    searched = [name for name in vector_names(info) if await search(vector_name=name)]
     return RestoredShard(
         collection=task.collection,
         shard_id=task.shard_id,
@@ -70,17 +70,19 @@ async def _status(qdrant: Qdrant, task: ShardTask) -> str:
     return status
 
 
-async def _wait_active(qdrant: Qdrant, task: ShardTask) -> None:
+async def _wait_active(qdrant: Qdrant, task: ShardTask) -> Replica:
     """Qdrant answers a recovery before it has told the cluster that the replica is Active."""
     state = "absent"
     try:
         async with asyncio.timeout(_ACTIVE_S):
-            while state != ACTIVE:
+            while True:
                 placement = await qdrant.placement(task.collection)
-                states = {replica.shard_id: replica.state for replica in placement.local()}
-                state = states.get(task.shard_id, "absent")
-                if state != ACTIVE:
-                    await asyncio.sleep(_POLL_S)
+                local = {replica.shard_id: replica for replica in placement.local()}
+                replica = local.get(task.shard_id)
+                if replica is not None and replica.state == ACTIVE:
+                    return replica
+                state = replica.state if replica else "absent"
+                await asyncio.sleep(_POLL_S)
     except TimeoutError as error:
         raise TimedOut(
             f"shard {task.shard_id} of {task.collection!r} is {state}, not {ACTIVE}",

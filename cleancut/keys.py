@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cleancut.ids import AgentName, ClusterName, Epoch, format_epoch
+from cleancut.ids import AgentName, ClusterName, Epoch, OperationId, format_epoch
 
 COORDINATOR_PROBE = "_coordinator"
 """Name of the coordinator's probe object: no agent can have it."""
@@ -96,6 +96,10 @@ class Paths:
 
     cluster: ClusterName
 
+    def of(self, source: str) -> Paths:
+        """Those of the cluster `source` in the same store; "" is this very one."""
+        return Paths(ClusterName(source)) if source else self
+
     @property
     def format(self) -> str:
         return f"{self.cluster}/format.json"
@@ -142,3 +146,6 @@ class Paths:
 
     def tombstone(self, epoch: Epoch) -> str:
         return f"{self.groups}{format_epoch(epoch)}.deleted"
+
+    def hold(self, epoch: Epoch, operation: OperationId) -> str:
+        return f"{self.cluster}/holds/{format_epoch(epoch)}/{operation}.json"

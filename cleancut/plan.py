@@ -17,6 +17,7 @@ from cleancut.plan_names import Names, names_of, what_has
 from cleancut.records import Record, digest_of
 from cleancut.recreate import replication_factor, wal_bytes
 from cleancut.requests import RestoreRequest
+from cleancut.shard_keys import steps
 from cleancut.target import Target, TargetPeer
 
 OLDEST_QDRANT = (1, 17, 1)
@@ -174,8 +175,12 @@ def _collection(
 
 
 def _refusal(entry: CollectionEntry) -> str:
-    if entry.shard_keys or entry.info["config"]["params"].get("sharding_method") == "custom":
-        return "it uses custom shard keys, which this version cannot bring back; restore the others"
+    if entry.info["config"]["params"].get("sharding_method") == "custom":
+        try:
+            steps(entry.shard_keys)
+        except Refused as error:
+            return str(error)
+        return ""
     if tuple(entry.shard_ids) != tuple(range(len(entry.shard_ids))):
         return "its shard ids are not 0 to n-1, so Qdrant would route points elsewhere"
     return ""
@@ -256,6 +261,6 @@ def _warnings(
         need = _peer(manifest, chosen, target, peer).size_bytes_max
         if peer.free_bytes is not None and peer.free_bytes < need:
             yield (
-                f"peer {peer.peer_id} may need {need} bytes, and {peer.free_bytes} are free on its"
-                " agent's disk: if Qdrant's storage is on the same disk, make room first"
+                f"peer {peer.peer_id} may need {need} bytes, and {peer.free_bytes} are free there;"
+                " empty shards move to peers that have room, if there are any"
             )

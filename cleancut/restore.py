@@ -25,6 +25,7 @@ from cleancut.restoring import (
     Review,
     Undo,
     documents_of,
+    free_of,
     longest_bound_s,
     nobody_wrote,
     tasks_of_all,
@@ -170,7 +171,7 @@ class Restore(UndoableAttempt):
         votes = self._agreed()
         if votes is None or self.waiting is not None:
             return []
-        free = tuple((n, v.free_bytes) for n, v in zip(sorted(self.members), votes, strict=True))
+        free = free_of(self.members, self.votes)
         self.deadline_s = now_s + self.ctl.bounds.verify_s  # a large group has many pages to read
         return [self.run(Check(self.ctl.epoch, self.request(), free))]
 
@@ -276,7 +277,8 @@ class Restore(UndoableAttempt):
         return moved
 
     def _create(self) -> Command:
-        return self.run(Create(self.ctl.epoch, self.ctl.draft, tuple(sorted(self.members))))
+        free = free_of(self.members, self.votes)
+        return self.run(Create(self.ctl.epoch, self.ctl.draft, free))
 
     def _created(self, tasks: Any, now_s: float) -> list[Command]:
         self.members = {

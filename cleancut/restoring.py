@@ -78,17 +78,17 @@ class Check:
 
     epoch: Epoch
     request: RestoreRequest
-    members: tuple[tuple[AgentName, int], ...]  # with the free bytes that each told
+    members: tuple[tuple[AgentName, int], ...]  # with the free bytes that each told; -1: unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Make the draft's collections with their payload indexes, and read where their shards are.
+    """Make the draft's collections with their payload indexes, where there is room for them.
     Result: the tasks of each agent. Repeatable: what this attempt made is known by its uuid."""
 
     epoch: Epoch
     draft: str
-    members: tuple[AgentName, ...]
+    members: tuple[tuple[AgentName, int], ...]  # as in `Check`
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +143,12 @@ def with_tasks(members: Members) -> dict[AgentName, Member]:
 
 def tasks_of_all(members: Members) -> dict[AgentName, tuple[ShardTask, ...]]:
     return {name: member.tasks for name, member in members.items()}
+
+
+def free_of(members: Members, votes: Votes) -> tuple[tuple[AgentName, int], ...]:
+    """The free bytes that each member told in PREPARE; -1: unknown."""
+    told = {name: votes.get((Phase.PREPARE.value, name)) for name in sorted(members)}
+    return tuple((name, vote.free_bytes if vote else -1) for name, vote in told.items())
 
 
 def nobody_wrote(members: Members, votes: Votes) -> bool:

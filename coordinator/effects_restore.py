@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from cleancut.errors import Corrupt, TimedOut
-from cleancut.ids import Epoch
+from cleancut.ids import AgentName, Epoch, PeerId
 from cleancut.io.catalog import get_checked, load_group, put_staged
 from cleancut.io.documents import missing_packs
 from cleancut.io.qdrant_types import ACTIVE
@@ -14,23 +15,27 @@ from cleancut.io.tasks import run_all
 from cleancut.keys import COORDINATOR_PROBE
 from cleancut.phases import Drain, Drained, Probe
 from cleancut.plan import RestorePlan, check_plan, make_plan
-from cleancut.records import Ctl, decode
+from cleancut.records import Ctl, Session, decode
 from cleancut.requests import RestoreRequest
 from cleancut.restored import Look, PullDocument, RestoreDraft, RestoredShard, draft_of, review
 from cleancut.restoring import Check, Create, Reveal, Review, Undo
 from cleancut.steps import Effect
 from cleancut.view import schema_digest
 from coordinator.context import Context
+from coordinator.holds import drop_hold, put_hold
 from coordinator.ledger import format_now
-from coordinator.peers import ask_any
-from coordinator.recreation import Recreation, first_peer
+from coordinator.peers import ask_any, first_peer
+from coordinator.recreation import Recreation
 from coordinator.revelation import find_kept, reveal
+from coordinator.site import Host
 from coordinator.target import read_sessions, read_target
 
 DRAIN_S = 60.0
 _AT_ONCE = 16
 _EFFECT_S = 120.0
 _COLLECTION_S = 20.0
+_SHARD_S = 4.0
+"""To create a custom shard key with its fillers, and to move an empty shard."""
 
 
 class RestoreEffects:
@@ -62,20 +67,24 @@ class RestoreEffects:
 
         Raises: NotFound, Corrupt for the group; Unavailable.
         """
-        manifest = await load_group(self._context.store, self._context.paths, request.backup)
-        return make_plan(manifest, request, await read_target(self._context))
+        context = self._context
+        source = context.paths.of(request.from_cluster)
+        manifest = await load_group(context.store, source, request.backup)
+        return make_plan(manifest, request, await read_target(context))
 
     # PREPARE
 
     async def _check(self, effect: Check) -> str:
-        context = self._context
-        manifest = await load_group(context.store, context.paths, effect.request.backup)
-        ctl = await self._ctl()
+        context, request, ctl = self._context, effect.request, await self._ctl()
+        source = context.paths.of(request.from_cluster)
+        manifest = await load_group(context.store, source, request.backup)
         target = await read_target(context, dict(effect.members))
-        plan = check_plan(make_plan(manifest, effect.request, target, ctl.operation))
-        draft = draft_of(manifest, plan, effect.epoch, ctl.operation)
+        plan = check_plan(make_plan(manifest, request, target, ctl.operation))
+        draft = draft_of(manifest, plan, effect.epoch, ctl.operation, source=request.from_cluster)
+        if draft.source:
+            await put_hold(context, draft)
         recipes = sorted({shard.recipe for shard in draft.shards})
-        lacks = await missing_packs(context.store, context.paths, recipes)
+        lacks = await missing_packs(context.store, source, recipes)
         if lacks:
             raise Corrupt(
                 f"the group is not whole: {lacks[0].path} {lacks[0].why}"
@@ -97,19 +106,21 @@ class RestoreEffects:
 
     async def _change(self, effect: Create | Reveal | Undo) -> object:
         draft = await self._draft(effect.epoch, effect.draft)
-        bound_s = _EFFECT_S + _COLLECTION_S * len(draft.collections)
+        shards = sum(max(entry.shard_ids, default=0) + 1 for entry in draft.collections)
+        bound_s = _EFFECT_S + _COLLECTION_S * len(draft.collections) + _SHARD_S * shards
         try:
             async with asyncio.timeout(bound_s):
                 recreation = Recreation(self._context, draft)
-                if isinstance(effect, Reveal):
-                    await reveal(self._context, draft)
-                    return None
-                if isinstance(effect, Undo):
-                    await recreation.undo()
+                if isinstance(effect, Reveal | Undo):
+                    await (
+                        reveal(self._context, draft)
+                        if isinstance(effect, Reveal)
+                        else recreation.undo()
+                    )
+                    await drop_hold(self._context, draft)
                     return None
                 sessions = await read_sessions(self._context)
-                agents = {sessions[n].peer_id: n for n in effect.members if n in sessions}
-                return await recreation.create(agents)
+                return await recreation.create(_hosts(effect.members, sessions))
         except TimeoutError as error:
             name = type(effect).__name__
             raise TimedOut(
@@ -120,7 +131,7 @@ class RestoreEffects:
 
     async def _drain(self, effect: Drain) -> Drained:
         draft = await self._draft(effect.epoch, effect.draft)
-        peer = await first_peer(self._context)
+        peer = await first_peer(self._context.peers)
         drains = [
             partial(
                 peer.drain,
@@ -129,6 +140,7 @@ class RestoreEffects:
                 timeout_s=DRAIN_S,
             )
             for planned, entry in zip(draft.planned, draft.collections, strict=True)
+            if entry.shard_ids  # without any key there is nothing to drain
         ]
         await run_all(drains, _AT_ONCE)
         return Drained((), format_now(self._context.clock))
@@ -155,3 +167,15 @@ class RestoreEffects:
             schema=schema_digest(info.get("payload_schema") or {}),
             shard_keys=placement.shard_keys(),
         )
+
+
+def _hosts(
+    members: Sequence[tuple[AgentName, int]], sessions: Mapping[AgentName, Session]
+) -> dict[PeerId, Host]:
+    """By peer; those whose session has gone are left out."""
+    hosts = {}
+    for name, free_bytes in members:
+        session = sessions.get(name)
+        if session is not None and session.peer_id is not None:
+            hosts[session.peer_id] = Host(name, free_bytes)
+    return hosts

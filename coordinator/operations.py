@@ -18,7 +18,7 @@ from cleancut.client.model import (
 )
 from cleancut.errors import Invalid, NotFound, Refused, Unavailable
 from cleancut.ids import Epoch, Token, check_collection_name
-from cleancut.io.catalog import list_epochs, load_group
+from cleancut.io.catalog import find_group, list_epochs, load_group
 from cleancut.manifest import Manifest
 from cleancut.records import FINAL_STATES, Kind, Operation, State, decode
 from cleancut.requests import BackupRequest
@@ -59,7 +59,10 @@ class CoordinatorOperations(Restores, Care):
             raise Unavailable("this coordinator does not lead", "ask the leader")
         return token, term
 
-    async def find_epoch(self, backup: str) -> Epoch:
+    async def find_epoch(self, backup: str, source: str) -> Epoch:
+        if source:
+            paths = self._context.paths.of(source)
+            return (await find_group(self._context.store, paths, backup)).epoch
         found = await self.get_backup(backup)
         if found.state is not State.COMMITTED:
             raise Refused(f"backup {backup} is {found.state}, not committed")
@@ -85,20 +88,12 @@ class CoordinatorOperations(Restores, Care):
             try:
                 return await self._shown(await requests.load(self._context, name, Kind.BACKUP))
             except NotFound:
-                return await self._from_catalog(name)
+                return shown_group(await find_group(self._context.store, self._context.paths, name))
         epoch = Epoch(int(name))
         for operation in await requests.load_all(self._context, Kind.BACKUP):
             if operation.epoch == epoch:
                 return await self._shown(operation)
         return shown_group(await self._load(epoch))
-
-    async def _from_catalog(self, operation: str) -> Backup:
-        epochs = await list_epochs(self._context.store, self._context.paths)
-        for epoch in reversed(epochs):
-            group = await self._load(epoch)
-            if group.operation == operation:
-                return shown_group(group)
-        raise NotFound(f"there is no backup {operation!r}", "see `cleancut backup list`")
 
     async def list_backups(self, page: Page) -> BackupPage:
         operations = await requests.load_all(self._context, Kind.BACKUP)

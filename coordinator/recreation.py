@@ -10,9 +10,8 @@ Source: lib/storage/src/dispatcher.rs (the uuid), Qdrant 1.18.3
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from cleancut.errors import (
     CleancutError,
@@ -23,32 +22,21 @@ from cleancut.errors import (
     TimedOut,
     Unavailable,
 )
-from cleancut.ids import AgentName, Epoch, PeerId, ShardId
+from cleancut.ids import AgentName, Epoch, PeerId
 from cleancut.io.catalog import put_staged
 from cleancut.io.qdrant import Qdrant
-from cleancut.io.qdrant_types import ACTIVE, Replica
-from cleancut.manifest import CollectionEntry
+from cleancut.io.qdrant_types import Replica
 from cleancut.records import Ctl, Phase, ShardTask, decode
 from cleancut.recreate import creation, indexes, is_as_created
 from cleancut.restored import Creation, Outcome, RestoreDraft
 from coordinator.context import Context
-from coordinator.peers import ask_any
+from coordinator.keying import create_keys
+from coordinator.peers import first_peer, first_value
+from coordinator.settling import settle
+from coordinator.site import Host, Site, Wanted
 
 T = TypeVar("T")
 _APPEAR_S = 10.0
-_ACTIVE_S = 60.0
-_POLL_S = 0.25
-
-
-async def first_peer(context: Context) -> Qdrant:
-    """The first peer that answers: changes are sent to one, since they may not be repeated blindly
-    at another. Raises: Unavailable."""
-
-    async def answering(peer: Qdrant) -> Qdrant:
-        await peer.cluster()
-        return peer
-
-    return await ask_any(context.peers, answering)
 
 
 async def check_phase(context: Context, epoch: Epoch, phase: Phase) -> None:
@@ -60,45 +48,37 @@ async def check_phase(context: Context, epoch: Epoch, phase: Phase) -> None:
         raise Fenced(f"epoch {epoch} is no longer in {phase}")
 
 
-class Wanted(NamedTuple):
-    """A collection that is to be: the name that Qdrant gets, and what the group holds of it."""
-
-    name: str
-    entry: CollectionEntry
-
-
 class Recreation:
     """The collections of one attempt, as `draft` names them."""
 
     def __init__(self, context: Context, draft: RestoreDraft) -> None:
         self._context, self._draft = context, draft
         self._wanted = [
-            Wanted(planned.created_as, entry)
+            Wanted(planned, entry, draft.shards_of(entry.name))
             for planned, entry in zip(draft.planned, draft.collections, strict=True)
         ]
 
-    async def create(
-        self, agents: Mapping[PeerId | None, AgentName]
-    ) -> dict[AgentName, tuple[ShardTask, ...]]:
-        """Every collection is there, empty, with its payload indexes; gives back who is to recover
-        what. Repeatable.
+    async def create(self, hosts: Mapping[PeerId, Host]) -> dict[AgentName, tuple[ShardTask, ...]]:
+        """Every collection is there, empty, with its payload indexes, and where there is room for
+        it; gives back who is to recover what. Repeatable.
 
-        Raises: Refused, if a name was taken meanwhile; Unavailable, TimedOut, Fenced.
+        Raises: Refused, if a name was taken meanwhile, or the room does not suffice; Unavailable,
+            TimedOut, Fenced.
         """
-        peer = await first_peer(self._context)
+        peer = await first_peer(self._context.peers)
         known = await self._known()
-        tasks: dict[AgentName, list[ShardTask]] = {}
         for wanted in self._wanted:
             await self._ensure(peer, wanted, known.get(wanted.name))
+        still = partial(self._still, Phase.CREATE)
+        site = Site(peer, self._context.clock, still, hosts)
+        await create_keys(site, self._wanted)
+        for wanted in self._wanted:
             await self._index(peer, wanted)
-            for replica in await self._placed(peer, wanted):
-                agent = agents.get(PeerId(replica.peer_id))
-                if agent is None:
-                    raise Unavailable(
-                        f"Qdrant placed a shard of {wanted.name!r} on peer {replica.peer_id},"
-                        " where no agent takes part",
-                        "start an agent beside it, or remove the peer if it is gone for good",
-                    )
+        placed = await settle(site, self._wanted)
+        tasks: dict[AgentName, list[ShardTask]] = {}
+        for wanted in self._wanted:
+            for replica in placed[wanted.name]:
+                agent = hosts[PeerId(replica.peer_id)].agent
                 tasks.setdefault(agent, []).append(self._task(wanted, replica))
         return {agent: tuple(given) for agent, given in tasks.items()}
 
@@ -108,7 +88,7 @@ class Recreation:
         Raises: Refused, for a collection of which it is not known whose it is; Unavailable,
             TimedOut, Fenced.
         """
-        peer = await first_peer(self._context)
+        peer = await first_peer(self._context.peers)
         known = await self._known()
         for wanted in self._wanted:
             record = known.get(wanted.name)
@@ -137,9 +117,11 @@ class Recreation:
 
     async def _put(self, peer: Qdrant, wanted: Wanted) -> None:
         try:
-            await peer.create_collection(wanted.name, creation(wanted.entry.info))
+            await peer.create_collection(
+                wanted.name, creation(wanted.entry.info, replicas=wanted.planned.factor)
+            )
         except (TimedOut, Unavailable):
-            found = await self._wait(partial(self._uuid, peer, wanted.name), _APPEAR_S)
+            found = await self._wait(partial(self._uuid, peer, wanted.name))
             if found is None or not await self._ours(peer, wanted):
                 raise
         except CleancutError:
@@ -153,7 +135,7 @@ class Recreation:
     async def _drop(self, peer: Qdrant, wanted: Wanted, record: Creation) -> None:
         read = partial(self._uuid, peer, wanted.name)
         asked_only = record.outcome == "asked"
-        there = await (self._wait(read, _APPEAR_S) if asked_only else read())
+        there = await (self._wait(read) if asked_only else read())
         if there is None or (record.outcome == "made" and there != record.uuid):
             return
         if asked_only and not await self._ours(peer, wanted):
@@ -168,11 +150,15 @@ class Recreation:
 
     async def _ours(self, peer: Qdrant, wanted: Wanted) -> bool:
         """True if it is empty and as asked for: dropping it could lose nothing."""
-        if not is_as_created(wanted.entry.info, await peer.collection(wanted.name)):
+        found = await peer.collection(wanted.name)
+        if not is_as_created(wanted.entry.info, found, replicas=wanted.planned.factor):
             return False
         placement = await peer.placement(wanted.name)
         counts = [await peer.count(wanted.name, r.shard_id) for r in placement.local()]
         return not any(counts)
+
+    async def _wait(self, read: Callable[[], Awaitable[T | None]]) -> T | None:
+        return await first_value(self._context.clock, read, _APPEAR_S)
 
     async def _uuid(self, peer: Qdrant, name: str) -> str | None:
         """None: no such collection. "" without cluster mode, where Qdrant makes none up."""
@@ -187,30 +173,10 @@ class Recreation:
                 await self._still(Phase.CREATE)
                 await peer.create_index(wanted.name, field, schema)
 
-    # Placement
-
-    async def _placed(self, peer: Qdrant, wanted: Wanted) -> tuple[Replica, ...]:
-        """Where Qdrant put the shards, once all replicas are Active."""
-
-        async def active() -> tuple[Replica, ...] | None:
-            placement = await peer.placement(wanted.name)
-            ready = all(replica.state == ACTIVE for replica in placement.shards)
-            there = {replica.shard_id for replica in placement.shards}
-            return placement.shards if ready and there == set(wanted.entry.shard_ids) else None
-
-        found = await self._wait(active, _ACTIVE_S)
-        if found is None:
-            raise TimedOut(
-                f"not all shards of the new collection {wanted.name!r} became Active",
-                "look at the cluster's state: a peer may be down",
-            )
-        if (await peer.cluster()).enabled:
-            return found
-        return tuple(replace(one, peer_id=0) for one in found)  # it tells a made-up id here
+    # What is to be recovered
 
     def _task(self, wanted: Wanted, replica: Replica) -> ShardTask:
-        shards = {shard.shard_id: shard for shard in self._draft.shards_of(wanted.entry.name)}
-        shard = shards[ShardId(replica.shard_id)]
+        shard = next(one for one in wanted.shards if one.shard_id == replica.shard_id)
         return ShardTask(
             collection=wanted.name,
             shard_id=shard.shard_id,
@@ -221,16 +187,6 @@ class Recreation:
             count=shard.count if shard.quiet else None,
             source=self._draft.source,
         )
-
-    async def _wait(self, read: Callable[[], Awaitable[T | None]], bound_s: float) -> T | None:
-        """The first value that is not None; None when the bound is over."""
-        clock = self._context.clock
-        deadline_s = clock.monotonic_s() + bound_s
-        while True:
-            found = await read()
-            if found is not None or clock.monotonic_s() >= deadline_s:
-                return found
-            await clock.sleep(_POLL_S)
 
     # What is recorded
 

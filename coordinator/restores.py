@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 from msgspec.structs import replace
 
 from cleancut import plan as plans
+from cleancut import restored
 from cleancut.client.model import (
+    KeptCollection,
     PlannedCollection,
     PlannedPeer,
     Restore,
@@ -20,13 +22,14 @@ from cleancut.client.model import (
     shown_error,
 )
 from cleancut.errors import NotFound, Refused
-from cleancut.ids import Epoch, PeerId, ShardId, Token
+from cleancut.ids import Epoch, PeerId, ShardId, Token, parse_cluster
 from cleancut.io.catalog import get_checked, load_group
 from cleancut.records import FINAL_STATES, Kind, Operation, State, decode
 from cleancut.requests import RestoreRequest
 from cleancut.restored import RestoreReport
 from coordinator import requests
 from coordinator.api import Page
+from coordinator.cleaning import drop_kept, still_kept
 from coordinator.conductor import Term
 from coordinator.context import Context
 from coordinator.effects_restore import RestoreEffects
@@ -43,8 +46,9 @@ class Restores:
         """The token and term of this leader. Raises: Unavailable on a standby."""
         raise AssertionError("known by the whole class")
 
-    async def find_epoch(self, backup: str) -> Epoch:
-        """The epoch of the group that `backup` names. Raises: NotFound."""
+    async def find_epoch(self, backup: str, source: str) -> Epoch:
+        """The epoch of the group that `backup` names, in the catalog of the cluster `source`; "" is
+        the own. Raises: NotFound."""
         raise AssertionError("known by the whole class")
 
     async def plan_restore(self, backup: str, options: RestoreOptions) -> RestorePlan:
@@ -65,10 +69,13 @@ class Restores:
     async def _request(
         self, backup: str, options: RestoreOptions, plan_digest: str
     ) -> RestoreRequest:
+        source = parse_cluster(options.from_cluster) if options.from_cluster else ""
+        if source == self._context.paths.cluster:
+            source = ""
         return RestoreRequest(
-            backup=await self.find_epoch(backup),
+            backup=await self.find_epoch(backup, source),
             collections=tuple(sorted(set(options.collections))),
-            from_cluster=options.from_cluster,
+            from_cluster=source,
             renames=tuple(sorted((one.old_name, one.new_name) for one in options.renames)),
             beside=options.beside,
             replace=options.replace,
@@ -105,7 +112,15 @@ class Restores:
         return restore
 
     async def clean_restore(self, name: str) -> Restore:
-        raise Refused("cleaning up is not there yet")
+        token, _ = self.leading()
+        operation = await requests.load(self._context, name, Kind.RESTORE)
+        if operation.state is not State.DONE:
+            raise Refused(
+                f"restore {name} is {operation.state}, not {State.DONE}",
+                "only a restore that is done has replaced anything",
+            )
+        await drop_kept(self._context, token, (await self._report(operation)).kept)
+        return await self._shown_restore(operation)
 
     async def _shown_restore(self, operation: Operation) -> Restore:
         request = decode(RestoreRequest, operation.request.encode(), "the request")
@@ -119,16 +134,16 @@ class Restores:
             error=shown_error(operation.failure),
         )
         with contextlib.suppress(NotFound):  # a group that was deleted since has no more to tell
-            shown = await self._of_group(shown)
+            shown = await self._of_group(shown, request.from_cluster)
         if operation.detail:
-            shown = replace(shown, collections=await self._reported(operation))
+            shown = await self._with_report(shown, await self._report(operation))
         if operation.state in FINAL_STATES:
             return shown
         return replace(shown, progress=await read_progress(self._context, operation.epoch))
 
-    async def _of_group(self, shown: Restore) -> Restore:
-        epoch = Epoch(shown.backup_epoch)
-        group = await load_group(self._context.store, self._context.paths, epoch)
+    async def _of_group(self, shown: Restore, source: str) -> Restore:
+        epoch, paths = Epoch(shown.backup_epoch), self._context.paths.of(source)
+        group = await load_group(self._context.store, paths, epoch)
         names = [entry.name for entry in shown.collections]
         return replace(
             shown,
@@ -139,25 +154,37 @@ class Restores:
             ),
         )
 
-    async def _reported(self, operation: Operation) -> tuple[RestoredCollection, ...]:
+    async def _report(self, operation: Operation) -> RestoreReport:
         path = self._context.paths.staged(operation.epoch, operation.detail)
         data = await get_checked(self._context.store, path, operation.detail)
-        return tuple(
-            RestoredCollection(
-                name=entry.name,
-                published_as=entry.published_as,
-                shards=entry.shards,
-                counts_equal=entry.counts_equal,
-                replicas_active=entry.replicas_active,
-                created_as=entry.created_as,
-                aliases=entry.aliases,
-                schema_equal=entry.schema_equal,
-                keys_equal=entry.keys_equal,
-                canaries_equal=entry.canaries_equal,
-                status=entry.status,
-            )
-            for entry in decode(RestoreReport, data, path).collections
+        return decode(RestoreReport, data, path)
+
+    async def _with_report(self, shown: Restore, report: RestoreReport) -> Restore:
+        published = shown.state is State.DONE
+        kept = await still_kept(self._context, report.kept) if published else ()
+        return replace(
+            shown,
+            collections=tuple(_shown_collection(entry) for entry in report.collections),
+            kept=tuple(
+                KeptCollection(collection=one.collection, aliases=one.aliases) for one in kept
+            ),
         )
+
+
+def _shown_collection(entry: restored.RestoredCollection) -> RestoredCollection:
+    return RestoredCollection(
+        name=entry.name,
+        published_as=entry.published_as,
+        shards=entry.shards,
+        counts_equal=entry.counts_equal,
+        replicas_active=entry.replicas_active,
+        created_as=entry.created_as,
+        aliases=entry.aliases,
+        schema_equal=entry.schema_equal,
+        keys_equal=entry.keys_equal,
+        canaries_equal=entry.canaries_equal,
+        status=entry.status,
+    )
 
 
 def _shown_plan(plan: plans.RestorePlan) -> RestorePlan:

@@ -12,8 +12,8 @@ from cleancut.records import Phase
 from cleancut.recreate import later_params, strict_mode
 from cleancut.restored import Kept, RestoreDraft
 from coordinator.context import Context
-from coordinator.peers import ask_any
-from coordinator.recreation import check_phase, first_peer
+from coordinator.peers import ask_any, first_peer
+from coordinator.recreation import check_phase
 
 _APPLY_S = 15.0
 _POLL_S = 0.1
@@ -24,7 +24,7 @@ async def reveal(context: Context, draft: RestoreDraft) -> None:
 
     Raises: Refused, if an alias was pointed elsewhere meanwhile; Unavailable, TimedOut, Fenced.
     """
-    peer = await first_peer(context)
+    peer = await first_peer(context.peers)
     await _set_aliases(context, peer, draft)
     await _set_metadata(peer, draft)
     each = tuple(zip(draft.planned, draft.collections, strict=True))

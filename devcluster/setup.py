@@ -95,7 +95,8 @@ class Setup:
         self._agents_started += 1
         name = f"agent-{self._agents_started}"
         own = ("--qdrant-url", url, "--spill-dir", str(self.base_dir / "spill" / name))
-        argv = [*_program("agent"), *self._common(store_url), *own, "--name", name]
+        seen = ("--qdrant-storage", str(self.base_dir / "peers"))
+        argv = [*_program("agent"), *self._common(store_url), *own, *seen, "--name", name]
         child = await start_child(name, argv, self.logs / f"{name}.log")
         self.agents.append(child)
         return child

@@ -44,6 +44,21 @@ async def load_group(store: Store, paths: Paths, epoch: Epoch) -> Manifest:
     return manifest
 
 
+async def find_group(store: Store, paths: Paths, backup: str) -> Manifest:
+    """The group that `backup` names, by its epoch or its operation's id; the newest of those.
+
+    Raises: as `load_group`.
+    """
+    if backup.isdigit():
+        return await load_group(store, paths, Epoch(int(backup)))
+    async for group in list_groups(store, paths):
+        if group.operation == backup:
+            return group
+    raise NotFound(
+        f"cluster {paths.cluster} has no backup {backup!r}", "see `cleancut backup list`"
+    )
+
+
 async def list_groups(store: Store, paths: Paths) -> AsyncIterator[Manifest]:
     """All groups, newest first; a broken one raises, as in `load_group`."""
     for epoch in reversed(await list_epochs(store, paths)):

@@ -24,6 +24,7 @@ from cleancut.io.memory_store import MemoryStore
 from cleancut.io.packs import PackWriter
 from cleancut.io.ports import Put
 from cleancut.io.qdrant import Qdrant
+from cleancut.io.qdrant_types import Replica
 from cleancut.keys import Keys, Paths
 from cleancut.manifest import FORMAT, ClusterEntry, CollectionEntry, Manifest, ShardEntry
 from cleancut.plan import PlannedCollection, RestorePlan
@@ -46,7 +47,8 @@ WHOLE = RestoreRequest(backup=BACKUP)
 
 @dataclass(slots=True)
 class Attempt:
-    """`peers` run; `contexts` and `pulls` are those of the agents beside them, by peer id."""
+    """`peers` run; `contexts` and `pulls` are those of the agents beside them, by peer id.
+    `free`: what agents tell, by peer id."""
 
     runner: asyncio.Runner
     peers: list[PeerProcess]
@@ -56,6 +58,7 @@ class Attempt:
     etcd: MemoryEtcd = field(init=False)
     clients: list[Qdrant] = field(default_factory=list)
     draft: str = ""
+    free: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.etcd = MemoryEtcd(self.clock)
@@ -91,27 +94,36 @@ class Attempt:
 
     # The group
 
-    async def make_group(self, name: str, *, aliases: tuple[str, ...] = ()) -> None:
+    async def make_group(
+        self, name: str, *, aliases: tuple[str, ...] = (), cluster: ClusterName = CLUSTER
+    ) -> None:
         """A collection with points in 2 shards, captured as group 1, and deleted again."""
         qdrant = self.clients[0]
         vectors = {"size": DIMS, "distance": "Dot"}
         await qdrant.create_collection(name, {"vectors": vectors, "shard_number": 2})
         await qdrant.create_index(name, "number", "integer")
         await self.upsert(name, range(POINTS))
-        info = await qdrant.collection(name)
-        shards = []
-        for replica in (await qdrant.placement(name)).shards:
-            shards.append(await self._capture(name, replica.shard_id, replica.peer_id))
+        await self.capture(name, aliases=aliases, cluster=cluster)
+        await qdrant.delete_collection(name)
+
+    async def capture(
+        self, name: str, *, aliases: tuple[str, ...] = (), cluster: ClusterName = CLUSTER
+    ) -> None:
+        """Group 1 of `cluster` holds the collection as it is."""
+        qdrant, paths = self.clients[0], Paths(cluster)
+        info, placement = await qdrant.collection(name), await qdrant.placement(name)
+        shards = [await self._capture(name, replica, paths) for replica in placement.shards]
         entry = CollectionEntry(
             name=name,
             uuid="source",
             info=info,
-            shard_ids=(ShardId(0), ShardId(1)),
+            shard_ids=tuple(shard.shard_id for shard in shards),
+            shard_keys=placement.shard_keys(),
             aliases=aliases,
         )
         manifest = Manifest(
             format=FORMAT,
-            cluster=CLUSTER,
+            cluster=cluster,
             cluster_id="id",
             epoch=BACKUP,
             operation=OperationId("b-1"),
@@ -126,10 +138,9 @@ class Attempt:
             ),
             view="",
         )
-        await self.store.put(Paths(CLUSTER).group(BACKUP), encode(manifest))
-        await qdrant.delete_collection(name)
+        await self.store.put(paths.group(BACKUP), encode(manifest))
 
-    async def upsert(self, name: str, ids: range) -> None:
+    async def upsert(self, name: str, ids: range, key: str | int | None = None) -> None:
         seeded = random.Random(5)
         points = [
             {
@@ -140,17 +151,27 @@ class Attempt:
             for number in ids
         ]
         path = f"/collections/{quote(name, safe='')}/points"
-        await self.clients[0]._http.call(
-            "PUT", path, {"points": points}, timeout_s=30.0, query={"wait": "true"}
+        body: dict[str, Any] = {"points": points} | ({} if key is None else {"shard_key": key})
+        await self.clients[0]._http.call("PUT", path, body, timeout_s=30.0, query={"wait": "true"})
+
+    async def count(self, name: str) -> int:
+        """All points of a collection, each shard asked at the peers that hold it."""
+        placement = await self.clients[0].placement(name)
+        return sum(
+            [
+                await (await self.client_of(r.peer_id)).count(name, r.shard_id)
+                for r in placement.shards
+            ]
         )
 
-    async def _capture(self, name: str, shard_id: int, peer_id: int) -> ShardEntry:
+    async def _capture(self, name: str, replica: Replica, paths: Paths) -> ShardEntry:
+        shard_id, peer_id = replica.shard_id, replica.peer_id
         qdrant = await self.client_of(peer_id)
         count = await qdrant.count(name, shard_id)
         with ThreadPoolExecutor(1) as pool:
             async with PackWriter(
                 self.store,
-                Paths(CLUSTER),
+                paths,
                 epoch=BACKUP,
                 session_id=f"{shard_id:032x}",
                 pool=pool,
@@ -175,6 +196,7 @@ class Attempt:
             second=Reading(number=2, incarnation="s", arrivals=0),
             drained=True,
             count=count,
+            shard_key=replica.shard_key,
         )
 
     # The attempt
@@ -186,9 +208,10 @@ class Attempt:
         await self.move(phase)
 
     async def begin_as(self, *planned: PlannedCollection, phase: Phase = Phase.CREATE) -> None:
-        """As `begin`, with a plan made by hand."""
+        """As `begin`, with a plan made by hand; without any, all comes back as it was."""
         await self._register()
         group = await load_group(self.store, Paths(CLUSTER), BACKUP)
+        planned = planned or tuple(as_itself(entry) for entry in group.collections)
         plan = RestorePlan(
             backup_id=group.operation,
             backup_epoch=BACKUP,
@@ -223,8 +246,9 @@ class Attempt:
 
     async def create(self) -> list[ShardTask]:
         """The tasks of all agents."""
-        names = tuple([AgentName(f"agent-{(await c.cluster()).peer_id}") for c in self.clients])
-        tasks: Any = await self.coordinator.run(Create(EPOCH, self.draft, names))
+        peers = [(await client.cluster()).peer_id for client in self.clients]
+        members = tuple((AgentName(f"agent-{peer}"), self.free.get(peer, -1)) for peer in peers)
+        tasks: Any = await self.coordinator.run(Create(EPOCH, self.draft, members))
         return [task for given in tasks.values() for task in given]
 
     async def recover(self, tasks: list[ShardTask], *, empty: bool = True) -> None:
@@ -279,3 +303,18 @@ class Attempt:
     async def reveal_now(self) -> None:
         """Whatever phase ctl stands at."""
         await self.coordinator.run(Reveal(EPOCH, self.draft))
+
+
+def as_itself(entry: CollectionEntry) -> PlannedCollection:
+    """The plan to bring back a collection under its own name."""
+    return PlannedCollection(
+        name=entry.name,
+        published_as=entry.name,
+        created_as=entry.name,
+        action="create",
+        shards=len(entry.shard_ids),
+        replicas=1,
+        size_bytes=1,
+        aliases=entry.aliases,
+        shard_ids=entry.shard_ids,
+    )

@@ -10,15 +10,19 @@ import pytest
 from msgspec.structs import replace
 
 from cleancut.errors import Corrupt, Fenced, Refused
+from cleancut.ids import ClusterName, OperationId
 from cleancut.io.memory_store import MemoryStore
+from cleancut.keys import Paths
 from cleancut.pull import Verify
 from cleancut.records import Phase, encode
 from cleancut.recreate import creation
+from cleancut.requests import RestoreRequest
 from cleancut.restored import Creation
 from devcluster.launcher import Kind, PeerProcess, launch_peers
-from tests.e2e.restoring import CLUSTER, EPOCH, POINTS, Attempt
+from tests.e2e.restoring import BACKUP, CLUSTER, EPOCH, POINTS, Attempt
 
 NAME = "docs v1.0"
+OTHER = ClusterName("other")
 
 
 @pytest.fixture
@@ -102,6 +106,34 @@ def test_a_rollback_leaves_what_took_the_place_of_what_was_made(attempt: Attempt
     attempt.run(attempt.move(Phase.CREATE))
     with pytest.raises(Refused, match="somebody else"):
         attempt.run(attempt.create())
+
+
+def test_the_group_of_another_cluster_is_held_while_it_is_restored(attempt: Attempt) -> None:
+    """Plan, packs and tars come from that cluster's catalog; the hold ends with the restore."""
+    request = RestoreRequest(backup=BACKUP, from_cluster=OTHER)
+    hold = Paths(OTHER).hold(BACKUP, OperationId(""))
+
+    async def body() -> None:
+        await attempt.begin(request=request)
+        assert hold in attempt.store.objects
+        await attempt.undo()
+        assert hold not in attempt.store.objects
+        for _ in range(2):  # an attempt before anything is touched may be repeated
+            await attempt.begin(request=request)
+        assert hold in attempt.store.objects
+        tasks = await attempt.create()
+        assert {task.source for task in tasks} == {OTHER}
+        await attempt.recover(tasks)
+        await attempt.review(tasks)
+        await attempt.reveal()
+        assert await attempt.count(NAME) == POINTS
+        assert hold not in attempt.store.objects
+
+    attempt.store.objects = {
+        path.replace(f"{CLUSTER}/", f"{OTHER}/", 1): data
+        for path, data in attempt.store.objects.items()
+    }
+    attempt.run(body())
 
 
 async def _ask(attempt: Attempt) -> None:

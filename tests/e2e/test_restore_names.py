@@ -10,9 +10,12 @@ import pytest
 from msgspec.structs import replace
 
 from cleancut.errors import Fenced, Refused
-from cleancut.ids import ShardId
+from cleancut.ids import ShardId, Token
+from cleancut.io.ports import Created, Put
 from cleancut.plan import PlannedCollection
 from cleancut.records import Phase
+from cleancut.restored import Kept
+from coordinator.cleaning import drop_kept, still_kept
 from devcluster.launcher import PeerProcess
 from tests.e2e.restoring import POINTS, Attempt
 
@@ -38,12 +41,12 @@ def attempt(pair: list[PeerProcess], runner: asyncio.Runner, tmp_path: Path) -> 
     """A group of `docs`, whose names are in use: other data lives as `docs`, and more behind the
     aliases `live` and `other`."""
 
-    async def clean() -> None:
+    async def empty() -> None:
         for name in await one.clients[0].collections():
             await one.clients[0].delete_collection(name)
 
     async def fill() -> None:
-        await clean()
+        await empty()
         await one.make_group(NAME, aliases=("live", "archive"))
         for name in (NAME, OLD):
             vectors = {"size": 64, "distance": "Dot"}
@@ -54,7 +57,7 @@ def attempt(pair: list[PeerProcess], runner: asyncio.Runner, tmp_path: Path) -> 
     one = Attempt(runner, pair, tmp_path)
     one.run(fill())
     yield one
-    one.run(clean())
+    one.run(empty())
     one.run(one.close())
 
 
@@ -67,19 +70,10 @@ async def point(attempt: Attempt, **aliases: str) -> None:
     )
 
 
-async def count(attempt: Attempt, name: str) -> int:
-    """All points of a collection, each shard asked at the peers that hold it."""
-    placement = await attempt.clients[0].placement(name)
-    counts = [
-        await (await attempt.client_of(r.peer_id)).count(name, r.shard_id) for r in placement.shards
-    ]
-    return sum(counts)
-
-
 async def check_old(attempt: Attempt) -> None:
     """What was there before is as it was."""
-    assert await count(attempt, OLD) == OLD_POINTS
-    assert await count(attempt, NAME) == OLD_POINTS
+    assert await attempt.count(OLD) == OLD_POINTS
+    assert await attempt.count(NAME) == OLD_POINTS
 
 
 def test_replace_points_the_aliases_to_the_new_data_and_keeps_the_old(attempt: Attempt) -> None:
@@ -96,7 +90,7 @@ def test_replace_points_the_aliases_to_the_new_data_and_keeps_the_old(attempt: A
         await attempt.reveal()
         for client in attempt.clients:
             assert await client.aliases() == {"live": NEW, "archive": NEW, "other": OLD}
-        assert await count(attempt, NEW) == POINTS
+        assert await attempt.count(NEW) == POINTS
         await check_old(attempt)
         (told,) = report.collections
         assert (told.name, told.created_as, told.published_as) == (NAME, NEW, "live")
@@ -118,6 +112,72 @@ def test_a_failed_replace_leaves_aliases_and_data_alone(attempt: Attempt) -> Non
         await attempt.undo()
         assert await attempt.clients[1].aliases() == {"live": OLD, "other": OLD}
         assert await attempt.clients[0].collections() == [NAME, OLD]
+        await check_old(attempt)
+
+    attempt.run(body())
+
+
+async def replaced(attempt: Attempt) -> tuple[Kept, ...]:
+    """A replace that is done, and what it has kept."""
+    await attempt.begin_as(REPLACE)
+    tasks = await attempt.create()
+    await attempt.recover(tasks)
+    report = await attempt.review(tasks)
+    await attempt.reveal()
+    return report.kept
+
+
+async def clean(attempt: Attempt, kept: tuple[Kept, ...], token: int | None = None) -> None:
+    """As the leader, which holds `token`."""
+    context = attempt.context
+    await attempt.etcd.txn([Created(context.keys.leader, 0)], [Put(context.keys.leader, b"{}")])
+    found = await attempt.etcd.get(context.keys.leader)
+    assert found is not None
+    await drop_kept(context, Token(token or found.create_revision), kept)
+
+
+def test_clean_drops_the_old_data_once_nothing_points_to_it(attempt: Attempt) -> None:
+    """An alias that still needs it is named; a repeat finds nothing to do."""
+
+    async def body() -> None:
+        kept = await replaced(attempt)
+        assert await still_kept(attempt.context, kept) == kept
+        with pytest.raises(Refused, match="alias 'other' points"):
+            await clean(attempt, kept)
+        await check_old(attempt)
+        await point(attempt, other=NEW)
+        await clean(attempt, kept)
+        await clean(attempt, kept)
+        assert await attempt.clients[0].collections() == [NAME, NEW]
+        assert await still_kept(attempt.context, kept) == ()
+        assert await attempt.count(NEW) == POINTS
+
+    attempt.run(body())
+
+
+def test_clean_never_drops_what_took_the_old_name(attempt: Attempt) -> None:
+    """Another uuid is other data; without a uuid nobody can tell."""
+
+    async def body() -> None:
+        kept = await replaced(attempt)
+        await attempt.clients[0].delete_collection(OLD)
+        vectors = {"size": 64, "distance": "Dot"}
+        await attempt.clients[0].create_collection(OLD, {"vectors": vectors, "shard_number": 2})
+        await attempt.upsert(OLD, range(OLD_POINTS))
+        await clean(attempt, kept)
+        with pytest.raises(Refused, match="no uuid"):
+            await clean(attempt, tuple(replace(one, uuid="") for one in kept))
+        await check_old(attempt)
+
+    attempt.run(body())
+
+
+def test_clean_is_for_the_leader(attempt: Attempt) -> None:
+    async def body() -> None:
+        kept = await replaced(attempt)
+        await point(attempt, other=NEW)
+        with pytest.raises(Fenced):
+            await clean(attempt, kept, token=10**6)
         await check_old(attempt)
 
     attempt.run(body())
@@ -184,7 +244,7 @@ def test_beside_stands_next_to_what_exists(attempt: Attempt) -> None:
         assert (await attempt.review(tasks)).kept == ()
         await attempt.reveal()
         assert (await attempt.clients[1].aliases())["fresh"] == NEW
-        assert await count(attempt, NEW) == POINTS
+        assert await attempt.count(NEW) == POINTS
         await check_old(attempt)
 
     attempt.run(body())
@@ -197,7 +257,7 @@ def test_a_renamed_collection_is_made_under_the_new_name_only(attempt: Attempt) 
         await attempt.recover(await attempt.create())
         await attempt.reveal()
         assert await attempt.clients[0].collections() == [NAME, OLD, "tomes"]
-        assert await count(attempt, "tomes") == POINTS
+        assert await attempt.count("tomes") == POINTS
         await check_old(attempt)
         await attempt.undo()
         assert await attempt.clients[0].collections() == [NAME, OLD]

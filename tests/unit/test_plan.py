@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cleancut.errors import NotFound, Refused
-from cleancut.ids import Epoch, OperationId, PeerId
+from cleancut.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.plan import RestorePlan, check_plan, make_plan
 from cleancut.records import decode, encode
 from cleancut.recreate import (
@@ -45,6 +45,9 @@ def test_a_free_name_is_created_under_itself() -> None:
     assert decode(RestorePlan, encode(plan), "plan") == plan
 
 
+TORN = (("k", (ShardId(1), ShardId(3))),)
+
+
 @pytest.mark.parametrize(
     ("entry", "there", "words"),
     [
@@ -52,11 +55,10 @@ def test_a_free_name_is_created_under_itself() -> None:
         (collection(), {"aliases": (("docs", "other"),)}, "is an alias of 'other'"),
         (collection(".."), {}, "stop Qdrant's consensus"),
         (collection("x" * 201), {}, "201 characters"),
-        (collection(shard_keys=(("k", (0, 1)),)), {}, "custom shard keys"),
         (
-            collection(info=info_of(params={"sharding_method": "custom"})),
+            collection(info=info_of(params={"sharding_method": "custom"}), shard_keys=TORN),
             {},
-            "custom shard keys",
+            "not one block of free ids",
         ),
         (collection(aliases=("live",)), {"collections": ("live",)}, "name of a collection here"),
         (collection(aliases=("live",)), {"aliases": (("live", "o"),)}, "points to 'o' here"),
