@@ -262,5 +262,5 @@ def _warnings(
         if peer.free_bytes is not None and peer.free_bytes < need:
             yield (
                 f"peer {peer.peer_id} may need {need} bytes, and {peer.free_bytes} are free there;"
-                " empty shards move to peers that have room, if there are any"
+                " shards move to peers that have room; if none has, make room first"
             )

@@ -75,7 +75,7 @@ def _fewest(shards: list[PlacedShard], free: Free) -> int | None:
     return best(0, free)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(worlds())
 def test_the_fewest_moves_make_everything_fit(world: World) -> None:
     """None only if no arrangement fits; otherwise all fits, with as few moves as any arrangement

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -133,7 +133,7 @@ def test_a_bounded_group_is_a_warning_and_its_counts_unknown() -> None:
     assert any("bounded" in warning for warning in plan.warnings)
 
 
-def test_little_space_is_a_warning_since_the_disk_may_be_another() -> None:
+def test_little_space_is_a_warning_since_shards_may_move() -> None:
     there = target(peers=1)
     full = replace(there, peers=(replace(there.peers[0], free_bytes=10),))
     assert any("make room" in warning for warning in _plan(on=full).warnings)
@@ -141,6 +141,7 @@ def test_little_space_is_a_warning_since_the_disk_may_be_another() -> None:
     assert not any("make room" in warning for warning in _plan(on=roomy).warnings)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 8), st.integers(1, 4), st.integers(1, 5), st.data())
 def test_no_even_placement_exceeds_a_peers_bound(
     shards: int, factor: int, peers: int, data: st.DataObject
