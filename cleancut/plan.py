@@ -5,23 +5,31 @@ Which peer will hold which shard is not known here: Qdrant decides at the create
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
 from msgspec.structs import replace
 
-from cleancut.errors import Refused
+from cleancut.errors import Invalid, Refused
 from cleancut.ids import Epoch, OperationId, PeerId, ShardId, parse_version
-from cleancut.manifest import CollectionEntry, Manifest
-from cleancut.plan_names import Names, names_of, what_has
+from cleancut.manifest import CollectionEntry, Manifest, ShardEntry
+from cleancut.plan_checks import (
+    VISIBLE,
+    cannot_be_rebuilt,
+    fillers,
+    is_custom,
+    obstacles,
+    warnings_of,
+    warnings_of_group,
+)
+from cleancut.plan_heal import healing_of
+from cleancut.plan_names import names_of, what_has
+from cleancut.plan_space import Share, bound_at, space_obstacles, space_warnings
 from cleancut.records import Record, digest_of
 from cleancut.recreate import replication_factor, wal_bytes
 from cleancut.requests import RestoreRequest
-from cleancut.shard_keys import steps
 from cleancut.target import Target, TargetPeer
 
-OLDEST_QDRANT = (1, 17, 1)
-NEWEST_TESTED = (1, 18)
+Action = Literal["create", "beside", "replace", "heal", "refuse"]
 
 
 class PlannedCollection(Record, frozen=True):
@@ -39,7 +47,7 @@ class PlannedCollection(Record, frozen=True):
 
     name: str
     published_as: str
-    action: Literal["create", "beside", "replace", "heal", "refuse"]
+    action: Action
     shards: int
     replicas: int
     size_bytes: int
@@ -65,7 +73,11 @@ class PlannedPeer(Record, frozen=True):
 
 
 class RestorePlan(Record, frozen=True):
-    """It can start if there are no `obstacles`; each of those says what to do about it."""
+    """It can start if there are no `obstacles`; each of those says what to do about it.
+
+    `size_bytes`: what is read, all replicas counted. `estimated_s`: of the peer that may have to
+    read most, at the rate of earlier restores; None: not measured yet.
+    """
 
     backup_id: OperationId
     backup_epoch: Epoch
@@ -104,27 +116,39 @@ def make_plan(
     """The plan, whether or not it can be carried out; `operation` is "" while there is none.
 
     Raises: NotFound, if a collection is asked for that the group does not hold; Invalid, for
-        renames that contradict each other.
+        a request that contradicts itself.
     """
+    _check_request(request)
     chosen = choose(manifest, request)
-    names = names_of(chosen, request, target, operation)
-    collections = tuple(
-        _collection(manifest, entry, request, target, names=names[entry.name]) for entry in chosen
+    planned, told = (
+        _heal(manifest, chosen[0], request, target)
+        if request.shards
+        else _restore(manifest, chosen, request, target, operation=operation)
     )
+    shares = [_share(manifest, entry, one) for entry, one in zip(chosen, planned, strict=True)]
     versions = sorted(
         {p.qdrant_version for p in target.peers if p.qdrant_version}, key=parse_version
     )
-    refusals = [f"{c.name}: {c.reason}" for c in collections if c.action == "refuse"]
-    told = [f"{name}: {told}" for name, given in names.items() for told in given.warnings]
+    most = max((bound_at(p.peer_id, shares, target).data_bytes for p in target.peers), default=0)
     return RestorePlan(
         backup_id=manifest.operation,
         backup_epoch=manifest.epoch,
-        collections=collections,
-        peers=tuple(_peer(manifest, chosen, target, peer) for peer in target.peers),
+        collections=planned,
+        peers=tuple(_peer(peer, shares, target) for peer in target.peers),
         source_version=manifest.source.qdrant_version,
         target_version=versions[0] if versions else "",
-        warnings=(*_warnings(manifest, chosen, target), *told),
-        obstacles=(*_obstacles(manifest, target), *refusals),
+        size_bytes=sum(one.size_bytes * one.replicas for one in planned),
+        estimated_s=most / target.rate if target.rate else None,
+        warnings=(
+            *warnings_of_group(manifest, target),
+            *told,
+            *space_warnings(shares, target),
+        ),
+        obstacles=(
+            *obstacles(manifest, target),
+            *(f"{one.name}: {one.reason}" for one in planned if one.action == "refuse"),
+            *space_obstacles(shares, target),
+        ),
     )
 
 
@@ -139,128 +163,129 @@ def check_plan(plan: RestorePlan) -> RestorePlan:
     return plan
 
 
+def check_agreed(plan: RestorePlan, digest: str) -> RestorePlan:
+    """Raises: Refused, if people agreed to the plan of this digest and it is another by now; ""
+    agrees to any."""
+    if digest and digest != plan.digest:
+        raise Refused(
+            f"the plan that was agreed to ({digest[:12]}) does not hold any more: the cluster or"
+            f" its names have changed (now {plan.digest[:12]})",
+            "look at `cleancut restore plan` again, and start with the new digest",
+        )
+    return plan
+
+
 def choose(manifest: Manifest, request: RestoreRequest) -> tuple[CollectionEntry, ...]:
     """The collections to restore, by name; all of the group if none is named. Raises: NotFound."""
     names = sorted(set(request.collections)) or sorted(e.name for e in manifest.collections)
     return tuple(manifest.collection(name) for name in names)
 
 
-def _collection(
+def _check_request(request: RestoreRequest) -> None:
+    named = request.renames or request.beside or request.replace or request.replicas
+    if request.shards and (named or len(set(request.collections)) != 1):
+        raise Invalid(
+            "single shards are healed in place, in one collection",
+            "name it, and no other names and no number of replicas",
+        )
+    if request.peer is not None and not request.shards:
+        raise Invalid("a peer is named only for shards that are healed", "leave it out")
+    if request.beside and request.replace:
+        raise Invalid("beside wants free names, replace existing ones", "choose one of them")
+
+
+# Collections
+
+
+def _restore(
     manifest: Manifest,
-    entry: CollectionEntry,
+    chosen: tuple[CollectionEntry, ...],
     request: RestoreRequest,
     target: Target,
     *,
-    names: Names,
-) -> PlannedCollection:
-    shards = manifest.shards_of(entry.name)
-    counts = [shard.count for shard in shards]
-    reason = names.reason or _refusal(entry)
-    return PlannedCollection(
+    operation: str,
+) -> tuple[tuple[PlannedCollection, ...], tuple[str, ...]]:
+    """All chosen collections as they would be made anew, and the warnings."""
+    names = names_of(chosen, request, target, operation)
+    planned, warnings = [], []
+    for entry in chosen:
+        given = names[entry.name]
+        factor = request.replicas or replication_factor(entry.info)
+        reason = given.reason or cannot_be_rebuilt(entry)
+        one = PlannedCollection(
+            name=entry.name,
+            published_as=given.published_as,
+            created_as=given.created_as,
+            action="refuse" if reason else given.action,
+            shard_ids=entry.shard_ids,
+            shards=len(entry.shard_ids),
+            replicas=min(factor, max(1, len(target.peers))),
+            factor=request.replicas,
+            size_bytes=sum(shard.size_bytes for shard in manifest.shards_of(entry.name)),
+            points=_points(manifest.shards_of(entry.name)),
+            aliases=given.aliases,
+            replaced=given.replaced,
+            exists=what_has(given.published_as, target),
+            reason=reason,
+        )
+        planned.append(one)
+        told = (*given.warnings, *warnings_of(entry, factor, target))
+        warnings += [f"{entry.name}: {each}" for each in told]
+    if any(one.action == "create" for one in planned):
+        warnings.insert(0, VISIBLE)
+    return tuple(planned), tuple(warnings)
+
+
+def _heal(
+    manifest: Manifest, entry: CollectionEntry, request: RestoreRequest, target: Target
+) -> tuple[tuple[PlannedCollection, ...], tuple[str, ...]]:
+    """The lost shards of one collection as they would be put back, and the warnings."""
+    healing = healing_of(manifest, entry, request, target)
+    wanted = tuple(sorted(set(request.shards)))
+    shards = tuple(one for one in manifest.shards_of(entry.name) if one.shard_id in wanted)
+    planned = PlannedCollection(
         name=entry.name,
-        published_as=names.published_as,
-        created_as=names.created_as,
-        action="refuse" if reason else names.action,
-        shard_ids=entry.shard_ids,
-        shards=len(entry.shard_ids),
-        replicas=_replicas(entry, target),
-        factor=request.replicas,
+        published_as=entry.name,
+        created_as=entry.name,
+        action="refuse" if healing.reason else "heal",
+        shard_ids=wanted,
+        shards=len(wanted),
+        replicas=1,
         size_bytes=sum(shard.size_bytes for shard in shards),
-        points=sum(c for c in counts if c is not None) if None not in counts else None,
-        aliases=names.aliases,
-        replaced=names.replaced,
-        exists=what_has(names.published_as, target),
-        reason=reason,
+        points=_points(shards),
+        exists=what_has(entry.name, target),
+        heal_peer=healing.peer,
+        reason=healing.reason,
+    )
+    return (planned,), tuple(f"{entry.name}: {told}" for told in healing.warnings)
+
+
+def _points(shards: tuple[ShardEntry, ...]) -> int | None:
+    counts = [shard.count for shard in shards]
+    return sum(c for c in counts if c is not None) if None not in counts else None
+
+
+# Peers
+
+
+def _share(manifest: Manifest, entry: CollectionEntry, planned: PlannedCollection) -> Share:
+    shards = manifest.shards_of(entry.name)
+    return Share(
+        sizes=tuple(one.size_bytes for one in shards if one.shard_id in planned.shard_ids),
+        replicas=planned.replicas,
+        log_bytes=wal_bytes(entry.info),
+        even=not is_custom(entry),
+        fillers=fillers(entry),
+        at=planned.heal_peer,
     )
 
 
-def _refusal(entry: CollectionEntry) -> str:
-    if entry.info["config"]["params"].get("sharding_method") == "custom":
-        try:
-            steps(entry.shard_keys)
-        except Refused as error:
-            return str(error)
-        return ""
-    if tuple(entry.shard_ids) != tuple(range(len(entry.shard_ids))):
-        return "its shard ids are not 0 to n-1, so Qdrant would route points elsewhere"
-    return ""
-
-
-def _replicas(entry: CollectionEntry, target: Target) -> int:
-    """Replicas of each shard: Qdrant makes at most one a peer."""
-    return min(replication_factor(entry.info), max(1, len(target.peers)))
-
-
-def _peer(
-    manifest: Manifest, chosen: tuple[CollectionEntry, ...], target: Target, peer: TargetPeer
-) -> PlannedPeer:
-    """Qdrant spreads the replicas of each collection evenly; the largest may all meet here."""
-    shards = size_bytes = 0
-    for entry in chosen:
-        most = -(-len(entry.shard_ids) * _replicas(entry, target) // len(target.peers))
-        sizes = sorted((s.size_bytes for s in manifest.shards_of(entry.name)), reverse=True)
-        shards += most
-        size_bytes += sum(sizes[:most]) + most * wal_bytes(entry.info)
+def _peer(peer: TargetPeer, shares: list[Share], target: Target) -> PlannedPeer:
+    bound = bound_at(peer.peer_id, shares, target)
     return PlannedPeer(
         peer_id=peer.peer_id,
         agent=peer.agent or "",
-        shards_max=shards,
-        size_bytes_max=size_bytes,
+        shards_max=bound.shards,
+        size_bytes_max=bound.size_bytes,
         free_bytes=peer.free_bytes,
     )
-
-
-def _obstacles(manifest: Manifest, target: Target) -> Iterator[str]:
-    if not target.peers:
-        yield "no Qdrant peer answers; start the cluster and an agent beside each peer"
-    for peer in target.peers:
-        if peer.agent is None:
-            yield (
-                f"no agent is connected beside peer {peer.peer_id}, where Qdrant may place shards;"
-                " start one, or remove a peer that is gone for good"
-            )
-        elif reason := _version_refusal(manifest.source.qdrant_version, peer.qdrant_version):
-            yield f"peer {peer.peer_id} runs Qdrant {peer.qdrant_version}: {reason}"
-
-
-def _version_refusal(source: str, target: str) -> str:
-    """Segments are read by the minor version that wrote them and by the next one."""
-    if parse_version(target) < OLDEST_QDRANT:
-        return "too old for a restore; upgrade to 1.17.1 or newer"
-    before, now = parse_version(source)[:2], parse_version(target)[:2]
-    if now < before:
-        return f"older than the group's {source}, whose segments it cannot read; upgrade first"
-    if before[:1] != now[:1] or now[1] > before[1] + 1:
-        return f"more than one minor version above the group's {source}; restore to one between"
-    return ""
-
-
-def _warnings(
-    manifest: Manifest, chosen: tuple[CollectionEntry, ...], target: Target
-) -> Iterator[str]:
-    yield (
-        "collections are visible under their own names while they are restored: clients that"
-        " connect meanwhile see them half done, and what they write makes the restore fail and"
-        " is lost"
-    )
-    if manifest.grade == "bounded":
-        yield (
-            f"the group is bounded: writes came in while it was cut (skew {manifest.skew_ms} ms);"
-            " counts can be compared only between replicas"
-        )
-    for entry in chosen:
-        factor = replication_factor(entry.info)
-        if factor > len(target.peers) > 0:
-            yield (
-                f"{entry.name}: replication factor {factor} on {len(target.peers)} peers gives"
-                f" {len(target.peers)} replicas; add peers, then replicate its shards"
-            )
-    for peer in target.peers:
-        if parse_version(peer.qdrant_version)[:2] > NEWEST_TESTED:
-            yield f"Qdrant {peer.qdrant_version} is newer than what this version was tested with"
-        need = _peer(manifest, chosen, target, peer).size_bytes_max
-        if peer.free_bytes is not None and peer.free_bytes < need:
-            yield (
-                f"peer {peer.peer_id} may need {need} bytes, and {peer.free_bytes} are free there;"
-                " shards move to peers that have room; if none has, make room first"
-            )

@@ -85,3 +85,31 @@ def wal_bytes(info: Mapping[str, Any]) -> int:
 def is_as_created(info: Mapping[str, Any], found: Mapping[str, Any], *, replicas: int = 0) -> bool:
     """True if the collection `found` has just the configuration that `creation` makes."""
     return creation(info, replicas=replicas) == creation(found)
+
+
+def shape_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the points of a shard must fit into: its vectors, and how points are spread."""
+    params = config["params"]
+    dense: Mapping[str, Any] = params.get("vectors") or {}
+    named = {"": dense} if "size" in dense else dense
+    sparse: Mapping[str, Any] = params.get("sparse_vectors") or {}
+    return {
+        "vectors": {
+            name: (
+                one["size"],
+                one["distance"],
+                one.get("datatype") or "float32",
+                (one.get("multivector_config") or {}).get("comparator"),
+            )
+            for name, one in named.items()
+        },
+        "sparse_vectors": {
+            name: (
+                (one or {}).get("modifier") or "none",
+                ((one or {}).get("index") or {}).get("datatype") or "float32",
+            )
+            for name, one in sparse.items()
+        },
+        "shard_number": params.get("shard_number"),
+        "sharding_method": params.get("sharding_method") or "auto",
+    }

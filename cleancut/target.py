@@ -7,6 +7,9 @@ from typing import Any
 from cleancut.ids import AgentName, PeerId, ShardId
 from cleancut.records import Record
 
+FREE_STEP = 256 * 1024 * 1024
+"""Bytes. Free space is told in steps of this size, rounded down, so that it rarely changes."""
+
 
 class TargetPeer(Record, frozen=True):
     """A live peer, and the agent beside it if there is one.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from cleancut.errors import NotFound, Refused
 from cleancut.ids import AgentName, PeerId, ShardId, parse_version
 from cleancut.manifest import Manifest, ShardEntry
-from cleancut.plan import OLDEST_QDRANT
+from cleancut.plan_checks import OLDEST_QDRANT
 from cleancut.records import Parent, Session, ShardTask
 from cleancut.view import CollectionView, View
 
