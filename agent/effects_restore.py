@@ -27,6 +27,7 @@ class PullEffects:
         self._context, self._tars = context, tars
         self._recovery = Recovery(context, tars)
         self._sent_before = tars.sent_bytes
+        self._recovered: tuple[Epoch, int, float] | None = None  # with bytes and seconds
 
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
@@ -36,8 +37,7 @@ class PullEffects:
             case HasRecovered():
                 return await self._has_recovered(effect.epoch)
             case Recover():
-                self._sent_before = self._tars.sent_bytes
-                await self._recovery.recover_all(effect.tasks, empty=effect.empty)
+                await self._recover(effect)
                 return None
             case Verify():
                 return await self._verify(effect)
@@ -65,11 +65,26 @@ class PullEffects:
         found = await context.etcd.get(key)
         return found is not None and decode(Vote, found.value, key).yes
 
+    async def _recover(self, effect: Recover) -> None:
+        clock = self._context.clock
+        self._sent_before, began_s = self._tars.sent_bytes, clock.monotonic_s()
+        await self._recovery.recover_all(effect.tasks, empty=effect.empty)
+        size_bytes = sum(task.size_bytes for task in effect.tasks)
+        self._recovered = effect.epoch, size_bytes, clock.monotonic_s() - began_s
+
     async def _verify(self, effect: Verify) -> Verified:
         context = self._context
         readings: Readings = readings_of(await context.qdrant.telemetry(), effect.tasks)
         calls = [partial(verify_shard, context.qdrant, task) for task in effect.tasks]
         found = await run_all(calls, AT_ONCE)
-        document = PullDocument(epoch=effect.epoch, agent=context.name, shards=tuple(found))
+        epoch, size_bytes, seconds = self._recovered or (effect.epoch, 0, 0.0)
+        own = epoch == effect.epoch  # else another process recovered them, before a restart
+        document = PullDocument(
+            epoch=effect.epoch,
+            agent=context.name,
+            shards=tuple(found),
+            recovered_bytes=size_bytes if own else 0,
+            recover_s=seconds if own else 0.0,
+        )
         sha256 = await put_votes_document(context.store, context.paths, document)
         return Verified(readings, sha256)

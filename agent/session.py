@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from agent.context import Context
+from agent.observe import storage_free_bytes
 from cleancut import __version__
 from cleancut.errors import CleancutError, LeaseLost, Refused
 from cleancut.ids import PeerId, Token
 from cleancut.io.ports import Created, Lease, Put
 from cleancut.records import Session, encode
+from cleancut.target import FREE_STEP
 
 TTL_S = 15.0
 _WAIT_S = 2 * TTL_S + 5.0
@@ -72,6 +74,7 @@ async def describe(context: Context) -> Session:
         version = await context.qdrant.version(timeout_s=5.0)
     except CleancutError:
         return Session(name=context.name, version=__version__, url=context.qdrant.url, nonce=nonce)
+    free = storage_free_bytes(context)
     return Session(
         name=context.name,
         version=__version__,
@@ -79,6 +82,7 @@ async def describe(context: Context) -> Session:
         qdrant_version=version,
         peers=tuple(PeerId(peer) for peer in sorted(cluster.peers)) or (PeerId(0),),
         url=context.qdrant.url,
+        free_bytes=free if free < 0 else free - free % FREE_STEP,
         nonce=nonce,
     )
 

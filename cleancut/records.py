@@ -168,7 +168,10 @@ class Member(Record, frozen=True):
 
 
 class Session(Record, frozen=True):
-    """`sess/<agent>`, leased. `peers` are the peer ids that the agent's own peer knows."""
+    """`sess/<agent>`, leased. `peers` are the peer ids that the agent's own peer knows.
+
+    `free_bytes`: where that peer keeps its data, in whole steps (`target.FREE_STEP`); -1: unknown.
+    """
 
     name: AgentName
     version: str
@@ -176,6 +179,7 @@ class Session(Record, frozen=True):
     qdrant_version: str = ""
     peers: tuple[PeerId, ...] = ()
     url: str = ""
+    free_bytes: int = -1
     nonce: str = ""
 
 
@@ -196,7 +200,7 @@ class Vote(Record, frozen=True):
     incarnation: str = ""  # app.startup of the peer
     arrivals: int = -1  # recoveries and incoming transfers since then, from telemetry
     document: str = ""  # sha256 of votes/<epoch>/<agent>/<sha256>.json
-    free_bytes: int = -1
+    free_bytes: int = -1  # backup: of the spill; restore: where the peer keeps its data
     nonce: str = ""
 
 

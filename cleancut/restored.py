@@ -65,11 +65,16 @@ class RestoredShard(Record, frozen=True):
 
 
 class PullDocument(Record, frozen=True):
-    """What one agent verified: votes/<epoch>/<agent>/<sha256>.json."""
+    """What one agent verified: votes/<epoch>/<agent>/<sha256>.json.
+
+    `recovered_bytes` in `recover_s` seconds; zeros, if it was another process that recovered.
+    """
 
     epoch: Epoch
     agent: AgentName
     shards: tuple[RestoredShard, ...]
+    recovered_bytes: int = 0
+    recover_s: float = 0.0
 
 
 class RestoredCollection(Record, frozen=True):
@@ -101,7 +106,10 @@ class Kept(Record, frozen=True):
 
 
 class RestoreReport(Record, frozen=True):
-    """What a restore has proved of itself: staged/<epoch>/<sha256>.json, named by the operation."""
+    """What a restore has proved of itself: staged/<epoch>/<sha256>.json, named by the operation.
+
+    `recovered_bytes` in `recover_s` seconds: of the peer that took longest; zeros, if unknown.
+    """
 
     epoch: Epoch
     operation: OperationId
@@ -109,6 +117,8 @@ class RestoreReport(Record, frozen=True):
     collections: tuple[RestoredCollection, ...]
     shards: tuple[RestoredShard, ...]
     kept: tuple[Kept, ...] = ()
+    recovered_bytes: int = 0
+    recover_s: float = 0.0
 
 
 class Look(Record, frozen=True):
@@ -164,6 +174,25 @@ def review(
         shards=tuple(sorted(found, key=lambda s: (s.collection, s.shard_id, s.peer_id))),
         kept=kept,
     )
+
+
+def slowest(documents: Iterable[PullDocument]) -> tuple[int, float]:
+    """The bytes and seconds of the agent that recovered longest."""
+    recover_s, size_bytes = max(
+        ((one.recover_s, one.recovered_bytes) for one in documents), default=(0.0, 0)
+    )
+    return size_bytes, recover_s
+
+
+def rate_of(reports: Iterable[RestoreReport]) -> float | None:
+    """Bytes a second that one peer recovered in these restores; None, if none of them tells.
+
+    Large ones weigh more: small ones only measure how long a request takes.
+    """
+    told = [(one.recovered_bytes, one.recover_s) for one in reports if one.recover_s > 0]
+    total_s = sum(seconds for _, seconds in told)
+    total_bytes = sum(size for size, _ in told)
+    return total_bytes / total_s if total_bytes and total_s else None
 
 
 def _check_replicas(entry: ShardEntry, shards: tuple[RestoredShard, ...]) -> None:

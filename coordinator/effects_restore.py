@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from msgspec.structs import replace
+
 from cleancut.errors import Corrupt, TimedOut
 from cleancut.ids import AgentName, Epoch, PeerId
 from cleancut.io.catalog import get_checked, load_group, put_staged
@@ -14,10 +16,10 @@ from cleancut.io.qdrant_types import ACTIVE
 from cleancut.io.tasks import run_all
 from cleancut.keys import COORDINATOR_PROBE
 from cleancut.phases import Drain, Drained, Probe
-from cleancut.plan import RestorePlan, check_plan, make_plan
+from cleancut.plan import RestorePlan, check_agreed, check_plan, make_plan
 from cleancut.records import Ctl, Session, decode
 from cleancut.requests import RestoreRequest
-from cleancut.restored import Look, PullDocument, RestoreDraft, RestoredShard, draft_of, review
+from cleancut.restored import Look, PullDocument, RestoreDraft, draft_of, review, slowest
 from cleancut.restoring import Check, Create, Reveal, Review, Undo
 from cleancut.steps import Effect
 from cleancut.view import schema_digest
@@ -80,6 +82,7 @@ class RestoreEffects:
         manifest = await load_group(context.store, source, request.backup)
         target = await read_target(context, dict(effect.members))
         plan = check_plan(make_plan(manifest, request, target, ctl.operation))
+        check_agreed(plan, request.plan)
         draft = draft_of(manifest, plan, effect.epoch, ctl.operation, source=request.from_cluster)
         if draft.source:
             await put_hold(context, draft)
@@ -147,14 +150,18 @@ class RestoreEffects:
 
     async def _review(self, effect: Review) -> str:
         draft = await self._draft(effect.epoch, effect.draft)
-        found: list[RestoredShard] = []
+        documents: list[PullDocument] = []
         for agent, sha256 in effect.documents:
             path = self._context.paths.votes_document(effect.epoch, agent, sha256)
             data = await get_checked(self._context.store, path, sha256)
-            found += decode(PullDocument, data, path).shards
+            documents.append(decode(PullDocument, data, path))
         kept = await find_kept(self._context, draft)
         looks = {one.name: await self._look(one.created_as) for one in draft.planned}
-        report = review(draft, tuple(found), looks, kept)
+        found = tuple(shard for document in documents for shard in document.shards)
+        recovered_bytes, recover_s = slowest(documents)
+        report = replace(
+            review(draft, found, looks, kept), recovered_bytes=recovered_bytes, recover_s=recover_s
+        )
         return await put_staged(self._context.store, self._context.paths, effect.epoch, report)
 
     async def _look(self, name: str) -> Look:

@@ -59,6 +59,11 @@ async def record(
     return operation
 
 
+async def is_known(context: Context, request_id: str) -> bool:
+    """True if an operation was recorded for this request id."""
+    return await context.etcd.get(context.keys.request(request_id.replace("/", "%2F"))) is not None
+
+
 async def _same(context: Context, asked: Asked, kind: Kind, fingerprint: str) -> Operation:
     if asked.fingerprint != fingerprint:
         raise Invalid(

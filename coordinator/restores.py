@@ -60,6 +60,8 @@ class Restores:
     ) -> Restore:
         token, term = self.leading()
         request = await self._request(backup, options, plan_digest)
+        if plan_digest and not await requests.is_known(self._context, request_id):
+            plans.check_agreed(await RestoreEffects(self._context).plan(request), plan_digest)
         operation = await requests.record(
             self._context, token, Kind.RESTORE, request=request, request_id=request_id
         )

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
+from cleancut.errors import CleancutError
 from cleancut.ids import AgentName, PeerId
-from cleancut.records import Session, decode
+from cleancut.io.catalog import get_checked
+from cleancut.records import Kind, Session, State, decode
+from cleancut.restored import RestoreReport, rate_of
 from cleancut.target import Target, TargetPeer
 from coordinator.context import Context
 from coordinator.peers import ask_any
+from coordinator.requests import load_all
+
+_NEWEST = 3
 
 
 async def read_sessions(context: Context) -> dict[AgentName, Session]:
@@ -21,30 +28,45 @@ async def read_sessions(context: Context) -> dict[AgentName, Session]:
 async def read_target(context: Context, members: Mapping[AgentName, int] | None = None) -> Target:
     """The cluster as any one peer tells it, with the agents beside its peers.
 
-    `members`: who takes part, with the free bytes that each told; None: all that have a session.
+    `members`: who takes part, with the free bytes that each told; None: all that have a session,
+    with what they say there, and how fast restores were.
     Raises: Unavailable.
     """
     cluster = await ask_any(context.peers, lambda peer: peer.cluster())
     collections = await ask_any(context.peers, lambda peer: peer.collections())
     aliases = await ask_any(context.peers, lambda peer: peer.aliases())
+    rate = await _read_rate(context) if members is None else None
     sessions = (await read_sessions(context)).values()
     beside = {s.peer_id: s for s in sessions if members is None or s.name in members}
     return Target(
         peers=tuple(
-            _target_peer(PeerId(peer), beside.get(PeerId(peer)), members or {})
+            _target_peer(PeerId(peer), beside.get(PeerId(peer)), members)
             for peer in sorted(cluster.peers) or [0]
         ),
         collections=tuple(collections),
         aliases=tuple(sorted(aliases.items())),
+        rate=rate,
     )
 
 
+async def _read_rate(context: Context) -> float | None:
+    """What the newest finished restores measured; one whose report cannot be read tells nothing."""
+    reports = []
+    done = [one for one in await load_all(context, Kind.RESTORE) if one.state is State.DONE]
+    for operation in [one for one in done if one.detail][:_NEWEST]:
+        path = context.paths.staged(operation.epoch, operation.detail)
+        with contextlib.suppress(CleancutError):
+            data = await get_checked(context.store, path, operation.detail)
+            reports.append(decode(RestoreReport, data, path))
+    return rate_of(reports)
+
+
 def _target_peer(
-    peer_id: PeerId, session: Session | None, told: Mapping[AgentName, int]
+    peer_id: PeerId, session: Session | None, told: Mapping[AgentName, int] | None
 ) -> TargetPeer:
     if session is None:
         return TargetPeer(peer_id=peer_id)
-    free = told.get(session.name, -1)
+    free = session.free_bytes if told is None else told[session.name]
     return TargetPeer(
         peer_id=peer_id,
         agent=session.name,

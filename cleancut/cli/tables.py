@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -28,6 +29,13 @@ def size(number: float) -> str:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
         number /= 1024
     return f"{number:.1f} {_UNITS[-1]}"
+
+
+def span(seconds: float) -> str:
+    """A time as people say it, rounded up."""
+    minutes, left = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {left} s"
 
 
 def grid(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
@@ -138,14 +146,35 @@ def plan(value: RestorePlan) -> RenderableType:
         (
             ("backup", f"{value.backup_id} (epoch {value.backup_epoch})"),
             ("Qdrant", f"{value.source_version or '?'} -> {value.target_version or '?'}"),
+            ("to read", size(value.size_bytes)),
+            ("estimated time", None if value.estimated_s is None else span(value.estimated_s)),
+            ("digest", value.digest),
             *(("warning", text) for text in value.warnings),
             *(("obstacle", text) for text in value.obstacles),
         )
     )
     collections = grid(
-        ("COLLECTION", "PUBLISHED AS", "SHARDS", "REPLICAS", "SIZE"),
         (
-            (c.name, c.published_as, c.shards, c.replicas, size(c.size_bytes))
+            "COLLECTION",
+            "ACTION",
+            "PUBLISHED AS",
+            "CREATED AS",
+            "EXISTS",
+            "SHARDS",
+            "REPLICAS",
+            "SIZE",
+        ),
+        (
+            (
+                c.name,
+                c.action,
+                c.published_as,
+                None if c.created_as == c.published_as else c.created_as,
+                c.exists,
+                c.shards,
+                c.replicas,
+                size(c.size_bytes),
+            )
             for c in value.collections
         ),
     )

@@ -149,13 +149,24 @@ class MemoryOperations:
             backup_id=source.id,
             backup_epoch=source.epoch,
             collections=tuple(
-                PlannedCollection(name=n, published_as=n, shards=2, replicas=1, size_bytes=2048)
+                PlannedCollection(
+                    name=n,
+                    published_as=n,
+                    shards=2,
+                    replicas=1,
+                    size_bytes=2048,
+                    action="beside" if options.beside else "create",
+                    created_as=f"{n}@ID" if options.beside else n,
+                )
                 for n in names
             ),
             peers=(PlannedPeer(peer_id=7, agent="node-0", shards_max=2, size_bytes_max=2048),),
             source_version="1.18.3",
             target_version="1.18.3",
             obstacles=self.obstacles,
+            digest="d1",
+            size_bytes=2048,
+            estimated_s=3661.5,
         )
 
     async def start_restore(

@@ -70,6 +70,12 @@ def test_a_restore_prints_its_collections_and_unknown_counts_as_null() -> None:
                 "shards": 2,
                 "counts_equal": None,
                 "replicas_active": False,
+                "created_as": "",
+                "aliases": [],
+                "schema_equal": None,
+                "keys_equal": None,
+                "canaries_equal": None,
+                "status": "",
             }
         ]
         assert restore["error"] is None
@@ -222,6 +228,27 @@ def test_a_plan_with_obstacles_is_printed_and_exits_4() -> None:
             refused = await cleancut("restore", "start", "1", "--yes", **env)
             assert refused.code == Exit.REFUSED
             assert refused.out == ""
+
+    run(scenario())
+
+
+def test_a_plan_tells_names_size_time_and_digest() -> None:
+    """A new name is shown only where it is another than what clients use."""
+
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            await cleancut("backup", "create", "--no-wait", **env)
+            plain = await cleancut("restore", "plan", "1", **env)
+            assert plain.code == Exit.OK
+            for words in ("create", "2.0 KiB", "1 h 1 min", "d1", "node-0"):
+                assert words in plain.out
+            assert "books@ID" not in plain.out
+            beside = await cleancut("restore", "plan", "1", "--beside", **env)
+            assert "books@ID" in beside.out
+            told = await cleancut("restore", "plan", "1", "-o", "json", **env)
+            plan = told.json()["plan"]
+            assert (plan["digest"], plan["size_bytes"], plan["estimated_s"]) == ("d1", 2048, 3661.5)
 
     run(scenario())
 
