@@ -168,8 +168,7 @@ class Restore(UndoableAttempt):
         return votes
 
     def _prepared(self, now_s: float) -> list[Command]:
-        votes = self._agreed()
-        if votes is None or self.waiting is not None:
+        if self._agreed() is None or self.waiting is not None:
             return []
         free = free_of(self.members, self.votes)
         self.deadline_s = now_s + self.ctl.bounds.verify_s  # a large group has many pages to read
@@ -277,8 +276,7 @@ class Restore(UndoableAttempt):
         return moved
 
     def _create(self) -> Command:
-        free = free_of(self.members, self.votes)
-        return self.run(Create(self.ctl.epoch, self.ctl.draft, free))
+        return self.run(Create(self.ctl.epoch, self.ctl.draft, free_of(self.members, self.votes)))
 
     def _created(self, tasks: Any, now_s: float) -> list[Command]:
         self.members = {
