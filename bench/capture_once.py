@@ -63,6 +63,14 @@ async def back_up(url: str, tars: list[Path], parents: dict[str, str]) -> dict[s
     return {
         "took_s": took_s,
         "recipes": {name: shard.recipe_digest for name, shard in shards.items()},
+        "tasks": {
+            name: {
+                "recipe": shard.recipe_digest,
+                "tar_sha256": shard.tar_sha256,
+                "size_bytes": shard.size_bytes,
+            }
+            for name, shard in shards.items()
+        },
         "size_bytes": sum(shard.size_bytes for shard in shards.values()),
         "stored_bytes": sum(shard.stored_bytes for shard in shards.values()),
     }

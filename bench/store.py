@@ -29,6 +29,8 @@ MIB = 1024 * 1024
 RUN_S = 300.0
 OURS = "cleancut"
 BUCKET = "bench"
+HEAD = ["backup", "program", "took_s", "process_s", "mb_s", "cpu_s", "peak_mib", "stored_mb",
+        "times_cleancut", "times_cleancut_range"]  # fmt: skip
 
 
 @dataclass
@@ -60,7 +62,7 @@ def measure(command: list[str], environment: dict[str, str], directory: Path) ->
         )
         peak_bytes = 0
         while True:
-            peak_bytes = max(peak_bytes, _peak_bytes(process.pid))
+            peak_bytes = max(peak_bytes, peak_of(process.pid))
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             took_s = time.perf_counter() - started
             if pid:
@@ -74,7 +76,7 @@ def measure(command: list[str], environment: dict[str, str], directory: Path) ->
     return Run(took_s, took_s, usage.ru_utime + usage.ru_stime, peak_bytes)
 
 
-def _peak_bytes(pid: int) -> int:
+def peak_of(pid: int) -> int:
     """Its peak RSS so far (wait4's figure would count the parent's before exec)."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -204,9 +206,7 @@ def table(runs: dict[str, dict[str, list[Run]]], tar_bytes: int) -> list[dict[st
     return rows
 
 
-def show(rows: list[dict[str, Any]]) -> None:
-    head = ["backup", "program", "took_s", "process_s", "mb_s", "cpu_s", "peak_mib", "stored_mb",
-            "times_cleancut", "times_cleancut_range"]  # fmt: skip
+def show(rows: list[dict[str, Any]], head: list[str]) -> None:
     cells = [head, *([str(row[key]) for key in head] for row in rows)]
     widths = [max(len(row[n]) for row in cells) for n in range(len(head))]
     for row in cells:
@@ -226,7 +226,7 @@ def main() -> None:
     tar_bytes = sum(tar.stat().st_size for tar in (arguments.tars / "t0").glob("*.tar"))
     print(f"3 shards made with qdrant-edge-py, {tar_bytes / 1e6:.0f} MB of tars, to SeaweedFS")
     rows = table(bench(arguments.tars, arguments.rounds), tar_bytes)
-    show(rows)
+    show(rows, HEAD)
     if arguments.json:
         arguments.json.write_text(json.dumps({"tar_bytes": tar_bytes, "rows": rows}, indent=1))
 
