@@ -19,6 +19,7 @@ from aiohttp import web
 from cleancut.errors import CleancutError, TimedOut
 from cleancut.ids import encode_segment
 from cleancut.io.assemble import read_tar
+from cleancut.io.pack_cache import PackCache
 from cleancut.io.ports import Store
 from cleancut.keys import Paths
 from cleancut.records import ShardTask
@@ -55,10 +56,14 @@ class Offer:
 
 
 class TarServer:
-    """All offers of this process. `sent_bytes` grows over its life."""
+    """All offers of this process. `sent_bytes` grows over its life.
+
+    Limits: 16 MiB for each pull are made ahead, and 64 MiB of packs are kept for all of them.
+    """
 
     def __init__(self, store: Store, paths: Paths) -> None:
         self._store, self._paths = store, paths
+        self._cache = PackCache(store)
         self._offers: dict[str, Offer] = {}
         self.sent_bytes = 0
 
@@ -115,9 +120,10 @@ class TarServer:
 
     async def _send(self, offer: Offer, response: web.StreamResponse) -> None:
         paths = self._paths.of(offer.task.source)
-        async with aclosing(read_tar(self._store, paths, offer.task.recipe)) as chunks:
+        tar = read_tar(self._store, paths, offer.task.recipe, cache=self._cache)
+        async with aclosing(tar) as chunks:
             async for chunk in chunks:
-                await response.write(chunk)
+                await response.write(memoryview(chunk))  # bytes would be copied to be cut
                 self.sent_bytes += len(chunk)
 
     def _cut_off(self, request: web.Request) -> None:

@@ -157,8 +157,11 @@ def peer_running(directory: Path) -> Iterator[tuple[asyncio.Runner, PeerProcess]
     """A real Qdrant if there is one, else the stand-in, and the loop that it lives on."""
     with asyncio.Runner() as runner:
         peers = launch_peers(1, directory, "real" if real_binary() else "standin")
-        yield runner, runner.run(peers.__aenter__())[0]
-        runner.run(peers.__aexit__(None, None, None))
+        peer = runner.run(peers.__aenter__())[0]
+        try:
+            yield runner, peer
+        finally:
+            runner.run(peers.__aexit__(None, None, None))
 
 
 def store_all(stores: dict[str, str], tars: Path, work: Path, env: dict[str, str]) -> None:

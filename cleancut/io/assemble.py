@@ -6,9 +6,9 @@ Every byte given back was checked against the digest that names it.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from blake3 import blake3
 
 from cleancut.errors import CleancutError, Corrupt, NotFound
 from cleancut.io.documents import Lack, load_page, load_recipe, missing_packs
+from cleancut.io.pack_cache import PackCache, TarPacks
 from cleancut.io.ports import Store
 from cleancut.keys import Paths
 from cleancut.page import (
@@ -32,9 +33,11 @@ from cleancut.recipe import Recipe
 
 __all__ = ["Lack", "load_page", "load_recipe", "missing_packs", "read_tar"]
 
-WINDOW_BYTES = 8 * 1024 * 1024
-WINDOWS = 3
+WINDOW_BYTES = 4 * 1024 * 1024
+WINDOWS = 4
 GAP_BYTES = 128 * 1024
+SMALL_BYTES = 32 * 1024
+_threads = threading.local()
 _ADVICE = "restore another group: it may be whole"
 
 
@@ -72,33 +75,37 @@ class _Span(NamedTuple):
 
 
 async def read_tar(
-    store: Store, paths: Paths, recipe_digest: str, *, pool: Executor | None = None
+    store: Store, paths: Paths, recipe_digest: str, *, cache: PackCache | None = None
 ) -> AsyncGenerator[bytes, None]:
-    """The tar, byte for byte as it was captured, in chunks of some MiB.
+    """The tar, byte for byte as it was captured, in chunks of a block, at most of 4 MiB.
 
     Order: close the iterator (`contextlib.aclosing`) when leaving early.
-    Limits: three windows of 8 MiB are fetched ahead; `pool` does the checking.
+    Limits: four windows of 4 MiB are made ahead, each from one part of a pack after the other.
+        Tars that are read side by side should share a `cache`, which is of this store.
     Raises: NotFound or Corrupt, naming pack, member and block; nothing wrong is given back before.
     """
     recipe = await load_recipe(store, paths, recipe_digest)
-    ahead: deque[asyncio.Task[bytes | CleancutError]] = deque()
-    group = asyncio.TaskGroup()
-    await group.__aenter__()  # no `async with`: it would wrap our own errors in a group
-    try:
-        async with aclosing(_windows(store, paths, recipe)) as windows:
-            async for window in windows:
-                ahead.append(group.create_task(_fill(store, paths, window, pool)))
-                if len(ahead) == WINDOWS:
-                    yield _unwrap(await ahead.popleft())
-        while ahead:
-            yield _unwrap(await ahead.popleft())
-    finally:
-        for task in ahead:
-            task.cancel()
-        await group.__aexit__(None, None, None)
+    ahead: deque[asyncio.Task[list[bytes] | CleancutError]] = deque()
+    with (cache or PackCache(store)).open(paths, recipe.packs) as packs:
+        group = asyncio.TaskGroup()
+        await group.__aenter__()  # no `async with`: it would wrap our own errors in a group
+        try:
+            async with aclosing(_windows(store, paths, recipe)) as windows:
+                async for window in windows:
+                    ahead.append(group.create_task(_fill(packs, paths, window)))
+                    if len(ahead) == WINDOWS:
+                        for chunk in _unwrap(await ahead.popleft()):
+                            yield chunk
+            while ahead:
+                for chunk in _unwrap(await ahead.popleft()):
+                    yield chunk
+        finally:
+            for task in ahead:
+                task.cancel()
+            await group.__aexit__(None, None, None)
 
 
-def _unwrap(result: bytes | CleancutError) -> bytes:
+def _unwrap(result: list[bytes] | CleancutError) -> list[bytes]:
     """Errors travel as results: a failing task would cancel whoever consumes the iterator."""
     if isinstance(result, CleancutError):
         raise result
@@ -145,23 +152,17 @@ class _Pages:
         return block
 
 
-async def _fill(
-    store: Store, paths: Paths, window: _Window, pool: Executor | None
-) -> bytes | CleancutError:
+async def _fill(packs: TarPacks, paths: Paths, window: _Window) -> list[bytes] | CleancutError:
     """The bytes of a window."""
     loop = asyncio.get_running_loop()
+    chunks = [part if isinstance(part, bytes) else b"" for part in window.parts]
     try:
-        chunks = [part if isinstance(part, bytes) else b"" for part in window.parts]
         for span in _spans(window.parts):
-            data = await _fetch(store, paths, span)
-            for at, raw in await loop.run_in_executor(pool, _unpack, span, data):
-                chunks[at] = raw
-        for at, part in enumerate(window.parts):
-            if isinstance(part, _Part) and part.block.kind not in PACKED_KINDS:
-                chunks[at] = _check(part, part.block.literal)
+            data = await _fetch(packs, paths, span)
+            await loop.run_in_executor(None, _unpack, span, data, chunks)
+        return await loop.run_in_executor(None, _finish, window, chunks)
     except CleancutError as error:
         return error
-    return b"".join(chunks)
 
 
 def _spans(parts: Sequence[bytes | _Part]) -> list[_Span]:
@@ -183,39 +184,70 @@ def _spans(parts: Sequence[bytes | _Part]) -> list[_Span]:
     return spans
 
 
-async def _fetch(store: Store, paths: Paths, span: _Span) -> bytes:
+async def _fetch(packs: TarPacks, paths: Paths, span: _Span) -> memoryview:
     first = span.parts[0][1]
     try:
-        data = await store.get(paths.pack(span.pack), span.start, span.end - span.start)
+        data = await packs.read(paths.pack(span.pack), span.start, span.end)
     except NotFound as error:
         raise NotFound(f"pack {span.pack} is missing; {first} is in it", _ADVICE) from error
     if len(data) != span.end - span.start:
         raise Corrupt(f"pack {span.pack} is too short for {first}", _ADVICE)
-    return data
+    return memoryview(data)
 
 
-def _unpack(span: _Span, data: bytes) -> list[tuple[int, bytes]]:
-    found = []
+def _unpack(span: _Span, data: memoryview, chunks: list[bytes]) -> None:
+    """Puts the blocks of a span where they belong in `chunks`."""
     for at, part in span.parts:
         start = part.block.offset - span.start
-        found.append((at, _check(part, data[start : start + part.block.length])))
-    return found
+        chunks[at] = _check(part, data[start : start + part.block.length])
 
 
-def _check(part: _Part, stored: bytes) -> bytes:
+def _finish(window: _Window, chunks: list[bytes]) -> list[bytes]:
+    """The whole window, once all of its packed blocks are in `chunks`."""
+    for at, part in enumerate(window.parts):
+        if isinstance(part, _Part) and part.block.kind not in PACKED_KINDS:
+            chunks[at] = _check(part, part.block.literal)
+    return list(_merged(chunks))
+
+
+def _merged(chunks: Sequence[bytes]) -> Iterator[bytes]:
+    """The same bytes without small pieces; large ones are not copied again."""
+    small: list[bytes] = []
+    for chunk in chunks:
+        if len(chunk) < SMALL_BYTES:
+            small.append(chunk)
+            continue
+        if small:
+            yield b"".join(small)
+            small = []
+        yield chunk
+    if small:
+        yield b"".join(small)
+
+
+def _check(part: _Part, stored: bytes | memoryview) -> bytes:
     """The block's bytes. Raises: Corrupt, unless they are what the digest says."""
     block = part.block
     if block.kind is Kind.ZERO:
         return bytes(part.raw_bytes)
     where = f"{part} in " + (f"pack {block.pack}" if block.pack else "its page")
-    raw = stored
     if block.kind in ZSTD_KINDS:
         try:
             if zstandard.frame_content_size(stored) != part.raw_bytes:
                 raise Corrupt(f"{where} is damaged: wrong length", _ADVICE)
-            raw = zstandard.ZstdDecompressor().decompress(stored)
+            raw = _decompressor().decompress(stored)
         except zstandard.ZstdError as error:
             raise Corrupt(f"{where} is damaged: {error}", _ADVICE) from error
+    else:
+        raw = bytes(stored)
     if len(raw) != part.raw_bytes or blake3(raw).digest() != block.digest:
         raise Corrupt(f"{where} is damaged: wrong digest", _ADVICE)
     return raw
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    """One for each thread: they cannot be shared."""
+    found: zstandard.ZstdDecompressor | None = getattr(_threads, "decompressor", None)
+    if found is None:
+        found = _threads.decompressor = zstandard.ZstdDecompressor()
+    return found

@@ -107,8 +107,9 @@ def _equal(path: str, target: Path, data: bytes) -> bool:
 
 def _read(target: Path, offset: int, length: int | None) -> bytes:
     with target.open("rb") as file:
+        there = max(0, os.fstat(file.fileno()).st_size - offset)
         file.seek(offset)
-        return file.read(-1 if length is None else length)
+        return file.read(there if length is None else min(length, there))  # no room to give back
 
 
 def _stat(path: str, target: Path) -> ObjectInfo | None:
