@@ -20,18 +20,12 @@ from cleancut.phases import (
     Assigned,
     Drain,
     Drained,
+    Keep,
     Probe,
     Publish,
     Stage,
 )
-from cleancut.records import (
-    Ctl,
-    Failure,
-    Member,
-    Phase,
-    State,
-    digest_of,
-)
+from cleancut.records import Ctl, Failure, Member, Phase, State, digest_of
 from cleancut.steps import (
     Began,
     Cancelled,
@@ -42,6 +36,7 @@ from cleancut.steps import (
     Failed,
     Persist,
     Progressed,
+    Run,
     Seen,
     SessionMoved,
     Stop,
@@ -229,8 +224,7 @@ class Barrier(Attempt):
             case Drain(round=1):
                 return self._drained(event.result, now_s)
             case Drain():
-                undrained = tuple(sorted({*self.ctl.undrained, *event.result.undrained}))
-                return self.move(Phase.SEAL, now_s, undrained=undrained, skew_ms=self._skew_ms)
+                return self._drained_again(event.result, now_s)
             case Stage():
                 self.ctl = self.moved(Phase.COMMIT, manifest=event.result)
                 voters = tuple(sorted(self.members))
@@ -278,6 +272,14 @@ class Barrier(Attempt):
             undrained=result.undrained,
             assigned=digest_of({str(name): m.tasks for name, m in self.members.items()}),
         )
+
+    def _drained_again(self, result: Drained, now_s: float) -> list[Command]:
+        undrained = tuple(sorted({*self.ctl.undrained, *result.undrained}))
+        canaries, facts = result.canaries, {"undrained": undrained, "skew_ms": self._skew_ms}
+        if canaries is None:
+            return self.move(Phase.SEAL, now_s, **facts)
+        keep = Run(Keep(self.ctl.epoch, canaries))  # not waited for: a store may be slow
+        return [*self.move(Phase.SEAL, now_s, canaries=digest_of(canaries), **facts), keep]
 
     # Writing
 

@@ -76,6 +76,16 @@ class ClusterEntry(Record, frozen=True):
     metadata: dict[str, Any]
 
 
+class Question(Record, frozen=True):
+    """What is to be asked inside the cut: the points nearest to what `query` holds as `vector`.
+    `replicated`: all replicas of a shard have to agree."""
+
+    collection: str
+    vector: str
+    query: str | int
+    replicated: bool = False
+
+
 class Canary(Record, frozen=True):
     """One exact search of the whole collection, answered inside the cut: the nearest `ids`, with
     their `scores`, to the vector that point `query` holds. `vector` "": the one without a name."""
@@ -105,6 +115,7 @@ class Draft(Record, frozen=True):
     source: ClusterEntry
     shard_keys: dict[str, tuple[str | int, ...]]  # what a drain of a collection must name
     undrainable: dict[str, str]  # collection -> why it is never drained
+    questions: tuple[Question, ...] = ()
 
 
 class Manifest(Record, frozen=True):

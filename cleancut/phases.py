@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cleancut.ids import AgentName, Epoch, OperationId
+from cleancut.manifest import Canaries
 from cleancut.records import Ctl, Phase, ShardTask, State
 from cleancut.requests import BackupRequest
 
@@ -61,11 +62,20 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Drain every collection of the draft once. Result: `Drained`. Round 1 before CUT, then 2."""
+    """Drain every collection of the draft once. Result: `Drained`. Round 1 before CUT, then 2,
+    which asks the draft's questions first: while all shards are cut and none is read again."""
 
     epoch: Epoch
     draft: str
     round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Store what was read inside the cut. Nobody waits for it: the group can do without."""
+
+    epoch: Epoch
+    canaries: Canaries
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +106,12 @@ class Assigned:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """`undrained`: indexes of collections whose drain did not answer. `at`: RFC 3339 UTC."""
+    """`undrained`: indexes of collections whose drain did not answer. `at`: RFC 3339 UTC.
+    `canaries`: of round 2; None for none."""
 
     undrained: tuple[int, ...]
     at: str
+    canaries: Canaries | None = None
 
 
-BarrierEffect = Probe | Assign | Drain | Stage | Publish
+BarrierEffect = Probe | Assign | Drain | Keep | Stage | Publish

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from cleancut import __version__
+from cleancut.canaries import proven
 from cleancut.errors import CleancutError, Corrupt, Unavailable
 from cleancut.ids import AgentName, Epoch, ShardId
 from cleancut.io.catalog import get_checked, list_epochs, load_group, put_staged
@@ -24,7 +25,7 @@ from cleancut.manifest import (
     ShardEntry,
     check_complete,
 )
-from cleancut.phases import Assign, Assigned, Drain, Drained, Probe, Publish, Stage
+from cleancut.phases import Assign, Assigned, Drain, Drained, Keep, Probe, Publish, Stage
 from cleancut.records import Bounds, Session, decode
 from cleancut.steps import Effect
 from cleancut.view import CollectionView, View
@@ -36,6 +37,7 @@ from coordinator.assign import (
     newest_entries,
     shard_ids,
 )
+from coordinator.canaries import choose_questions, kept_canaries, read_canaries
 from coordinator.context import Context
 from coordinator.identity import check_owned
 from coordinator.ledger import format_now
@@ -60,6 +62,10 @@ class BackupEffects:
                 return await self._assign(effect)
             case Drain():
                 return await self._drain(effect)
+            case Keep():
+                await put_staged(
+                    self._context.store, self._context.paths, effect.epoch, effect.canaries
+                )
             case Stage():
                 return await self._stage(effect)
             case Publish():
@@ -122,6 +128,10 @@ class BackupEffects:
         metadata = await ask_any(context.peers, lambda peer: peer.cluster_metadata())
         cluster = await ask_any(context.peers, lambda peer: peer.cluster())
         owned = await check_owned(context)
+        undrainable = {
+            entry.name: reason for entry in entries if (reason := _undrainable(entry.info))
+        }
+        provable = [entry for entry in entries if entry.name not in undrainable]
         versions = sorted({session.qdrant_version for session in sessions.values()})
         return Draft(
             epoch=effect.epoch,
@@ -135,9 +145,8 @@ class BackupEffects:
                 metadata=metadata,
             ),
             shard_keys={entry.name: tuple(k for k, _ in entry.shard_keys) for entry in entries},
-            undrainable={
-                entry.name: reason for entry in entries if (reason := _undrainable(entry.info))
-            },
+            undrainable=undrainable,
+            questions=await choose_questions(context, provable),
         )
 
     async def _read_collection(self, view: View, name: str) -> CollectionEntry:
@@ -159,10 +168,12 @@ class BackupEffects:
         """Drains all collections at once. One that cannot be drained is not quiet, no failure."""
         path = self._context.paths.staged(effect.epoch, effect.draft)
         draft = decode(Draft, await get_checked(self._context.store, path, effect.draft), path)
+        asked = draft.questions if effect.round == 2 else ()
+        canaries = await read_canaries(self._context, effect.epoch, asked)
         drains = [partial(self._drain_one, draft, entry.name) for entry in draft.collections]
         drained = await run_all(drains, _AT_ONCE)
         undrained = tuple(index for index, done in enumerate(drained) if not done)
-        return Drained(undrained, format_now(self._context.clock))
+        return Drained(undrained, format_now(self._context.clock), canaries)
 
     async def _drain_one(self, draft: Draft, name: str) -> bool:
         if name in draft.undrainable:
@@ -203,6 +214,7 @@ class BackupEffects:
             shards=tuple(sorted(shards, key=lambda shard: (shard.collection, shard.shard_id))),
             source=draft.source,
             view=ctl.views,
+            canaries=proven(await kept_canaries(context, ctl), shards),
         )
         check_complete(manifest)
         return await put_staged(context.store, context.paths, effect.epoch, manifest)

@@ -12,6 +12,7 @@ from typing import Any, Self
 from cleancut.errors import Corrupt, TimedOut, Unavailable
 from cleancut.ids import check_collection_name
 from cleancut.io.qdrant_http import QdrantHttp
+from cleancut.io.qdrant_points import PointCalls
 from cleancut.io.qdrant_shards import ShardCalls, collection_path, encode
 from cleancut.io.qdrant_types import (
     ClusterInfo,
@@ -27,7 +28,7 @@ CHANGE_S = 30.0
 _ANSWER_MARGIN_S = 1.0
 
 
-class Qdrant(ShardCalls):
+class Qdrant(ShardCalls, PointCalls):
     """One peer. Every call is bounded by its `timeout_s` and raises only `CleancutError` kinds.
 
     Raises: Unavailable (not reached, or it cannot now), TimedOut (no answer; a change may have

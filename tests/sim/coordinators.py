@@ -13,6 +13,7 @@ from typing import ClassVar
 from msgspec.structs import replace
 
 from cleancut.barrier import Barrier
+from cleancut.canaries import proven
 from cleancut.errors import CleancutError, Fenced, LeaseLost, TimedOut, Unavailable
 from cleancut.ids import AgentName, Epoch, OperationId, Token
 from cleancut.io.catalog import get_checked
@@ -20,6 +21,8 @@ from cleancut.io.ports import Change
 from cleancut.manifest import (
     FORMAT,
     AgentDocument,
+    Canaries,
+    Canary,
     ClusterEntry,
     CollectionEntry,
     Draft,
@@ -28,7 +31,7 @@ from cleancut.manifest import (
     check_complete,
     parse_manifest,
 )
-from cleancut.phases import Assign, Assigned, Drain, Drained, Probe, Publish, Stage
+from cleancut.phases import Assign, Assigned, Drain, Drained, Keep, Probe, Publish, Stage
 from cleancut.records import (
     Bounds,
     Failure,
@@ -57,6 +60,7 @@ from cleancut.steps import (
 )
 from cleancut.view import View
 from coordinator.assign import assign, choose_collections, newest_entries, shard_ids
+from coordinator.canaries import kept_canaries
 from coordinator.context import Context
 from coordinator.leadership import campaign
 from coordinator.ledger import Ledger, format_now
@@ -288,6 +292,8 @@ class CoordinatorEffects:
                 return await self._assign(effect)
             case Drain():
                 return await self._drain(effect)
+            case Keep():
+                await self._put_staged(effect.epoch, encode(effect.canaries))
             case Stage():
                 return await self._stage(effect)
             case Publish():
@@ -344,7 +350,8 @@ class CoordinatorEffects:
         draft = await self._draft(effect.epoch, effect.draft)
         answers = [self._drain_one(entry.name) for entry in draft.collections]
         undrained = [index for index, answer in enumerate(answers) if not await answer]
-        return Drained(tuple(undrained), format_now(self._owner.context.clock))
+        canaries = _canaries(draft) if effect.round == 2 else None
+        return Drained(tuple(undrained), format_now(self._owner.context.clock), canaries)
 
     def _drain_one(self, name: str) -> Reply:
         """True once it was applied everywhere; False, if that is unknown or impossible."""
@@ -395,6 +402,7 @@ class CoordinatorEffects:
             shards=tuple(sorted(shards, key=lambda shard: (shard.collection, shard.shard_id))),
             source=draft.source,
             view=ctl.views,
+            canaries=proven(await kept_canaries(self._owner.context, ctl), shards),
         )
         self.check(manifest)
         return await self._put_staged(effect.epoch, encode(manifest))
@@ -411,6 +419,17 @@ class CoordinatorEffects:
 
     def to_publish(self, data: bytes) -> bytes:
         return data
+
+
+def _canaries(draft: Draft) -> Canaries:
+    """Answers without meaning: what matters here is when they are stored, and by whom read."""
+    return Canaries(
+        epoch=draft.epoch,
+        canaries=tuple(
+            Canary(collection=entry.name, vector="", query=1, ids=(), scores=())
+            for entry in draft.collections
+        ),
+    )
 
 
 SimCoordinator.term_of = Term

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from cleancut.barrier import Barrier
 from cleancut.ids import AgentName, Epoch, Token
-from cleancut.phases import CLOSED, TRANSITIONS, Drain, Drained, Publish
+from cleancut.manifest import Canaries, Canary
+from cleancut.phases import CLOSED, TRANSITIONS, Drain, Drained, Keep, Publish
 from cleancut.records import Bounds, Ctl, Failure, Phase, State, Vote, digest_of, encode
 from cleancut.requests import BackupRequest
 from cleancut.steps import (
@@ -272,6 +273,29 @@ def test_both_drains_count() -> None:
     commands = table.barrier.step(Done(run.effect, Drained((1,), "at")), 3.0)
     assert table.barrier.ctl.undrained == (0, 1)
     assert table.barrier.ctl.skew_ms == 1000
+
+
+def test_canaries_are_kept_while_shards_are_read_again() -> None:
+    """SEAL names what was read inside the cut, and does not wait for its storing: whether that
+    succeeds changes nothing."""
+    barrier, table = barrier_in(Phase.CUT)
+    for name in (A1, A2):
+        vote = Vote(session=table.tokens[name], yes=True, numbers=(5,), incarnation="s", arrivals=0)
+        commands = barrier.step(Voted(name, EPOCH, "CUT", vote), 2.0)
+    assert barrier.waiting == Drain(EPOCH, "draft", 2)
+    one = Canary(collection="c", vector="", query=1, ids=(2,), scores=(0.5,))
+    canaries = Canaries(epoch=EPOCH, canaries=(one,))
+    commands = barrier.step(Done(barrier.waiting, Drained((), "at", canaries)), 3.0)
+    persist, run = commands
+    assert isinstance(persist, Persist)
+    assert persist.ctl is not None
+    assert (persist.ctl.phase, persist.ctl.canaries) == (Phase.SEAL, digest_of(canaries))
+    keep = Keep(EPOCH, canaries)
+    assert run == Run(keep)
+    assert barrier.waiting is None
+    failure = Failure(reason="UNAVAILABLE", message="the store is away")
+    assert barrier.step(Done(keep), 4.0) == barrier.step(Failed(keep, failure), 4.0) == []
+    assert barrier.ctl == persist.ctl
 
 
 def test_every_edge_is_taken() -> None:
