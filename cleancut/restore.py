@@ -218,7 +218,7 @@ class Restore(UndoableAttempt):
             effect, self.again = self.again, None
             return [self.run(effect)]
         timed = self.ctl.phase in UNDOABLE or self.ctl.phase is Phase.PREPARE
-        if not timed or isinstance(self.waiting, Create):
+        if not timed or isinstance(self.waiting, Create | Review):
             return []  # its bound grows with the number of collections, so the shell sets it
         stalled = self.ctl.phase is Phase.RECOVER and now_s >= self.stalled_s
         if not stalled and now_s < self.deadline_s:

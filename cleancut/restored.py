@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from cleancut.errors import NotFound, Refused
+from cleancut.errors import Corrupt, NotFound, Refused
 from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId
-from cleancut.manifest import CollectionEntry, Manifest, ShardEntry
+from cleancut.manifest import Canary, CollectionEntry, Manifest, ShardEntry
 from cleancut.plan import PlannedCollection, RestorePlan
 from cleancut.records import Record
 from cleancut.view import schema_digest
@@ -35,6 +35,7 @@ class RestoreDraft(Record, frozen=True):
     shards: tuple[ShardEntry, ...]
     metadata: dict[str, Any]
     source: str = ""
+    canaries: tuple[Canary, ...] = ()
 
     def shards_of(self, name: str) -> tuple[ShardEntry, ...]:
         found = [shard for shard in self.shards if shard.collection == name]
@@ -135,6 +136,7 @@ def draft_of(
 ) -> RestoreDraft:
     """What is staged before anything is touched."""
     entries = tuple(manifest.collection(planned.name) for planned in plan.collections)
+    whole = {planned.name for planned in plan.collections if planned.action != "heal"}
     return RestoreDraft(
         epoch=epoch,
         operation=operation,
@@ -145,6 +147,7 @@ def draft_of(
         shards=tuple(shard for entry in entries for shard in manifest.shards_of(entry.name)),
         metadata=dict(manifest.source.metadata),
         source=source,
+        canaries=tuple(one for one in manifest.canaries if one.collection in whole),
     )
 
 
@@ -195,6 +198,21 @@ def rate_of(reports: Iterable[RestoreReport]) -> float | None:
     return total_bytes / total_s if total_bytes and total_s else None
 
 
+def check_report(report: RestoreReport) -> None:
+    """Raises: Corrupt, if something was compared and is not as in the group."""
+    for entry in report.collections:
+        compared = {
+            "payload indexes": entry.schema_equal,
+            "shard keys": entry.keys_equal,
+        }
+        unequal = [what for what, equal in compared.items() if equal is False]
+        if unequal:
+            raise Corrupt(
+                f"the {' and '.join(unequal)} of {entry.created_as!r} are not those of the group",
+                "keep clients away from the collection, then restore again",
+            )
+
+
 def _check_replicas(entry: ShardEntry, shards: tuple[RestoredShard, ...]) -> None:
     key = (entry.collection, entry.shard_id)
     counts = {s.count for s in shards if (s.collection, s.shard_id) == key}
@@ -215,6 +233,8 @@ def _restored(
     shards: tuple[RestoredShard, ...],
 ) -> RestoredCollection:
     mine = [shard for shard in shards if shard.collection == entry.name]
+    whole = planned.action != "heal"  # else most of it is live, and may have moved on
+    schema = schema_digest(entry.info.get("payload_schema") or {})
     return RestoredCollection(
         name=entry.name,
         published_as=planned.published_as,
@@ -223,8 +243,8 @@ def _restored(
         shards=len(planned.shard_ids),
         counts_equal=_counts_equal(mine),
         replicas_active=look.active,
-        schema_equal=look.schema == schema_digest(entry.info.get("payload_schema") or {}),
-        keys_equal=look.shard_keys == entry.shard_keys,
+        schema_equal=look.schema == schema if whole else None,
+        keys_equal=look.shard_keys == entry.shard_keys if whole and entry.shard_keys else None,
         status=_worst(shard.status for shard in mine),
     )
 

@@ -19,7 +19,15 @@ from cleancut.phases import Drain, Drained, Probe
 from cleancut.plan import RestorePlan, check_agreed, check_plan, make_plan
 from cleancut.records import Ctl, Session, decode
 from cleancut.requests import RestoreRequest
-from cleancut.restored import Look, PullDocument, RestoreDraft, draft_of, review, slowest
+from cleancut.restored import (
+    Look,
+    PullDocument,
+    RestoreDraft,
+    check_report,
+    draft_of,
+    review,
+    slowest,
+)
 from cleancut.restoring import Check, Create, Reveal, Review, Undo
 from cleancut.steps import Effect
 from cleancut.view import schema_digest
@@ -29,6 +37,7 @@ from coordinator.ledger import format_now
 from coordinator.peers import ask_any, first_peer
 from coordinator.recreation import Recreation
 from coordinator.revelation import find_kept, reveal
+from coordinator.reviewing import with_canaries
 from coordinator.site import Host
 from coordinator.target import read_sessions, read_target
 
@@ -162,6 +171,8 @@ class RestoreEffects:
         report = replace(
             review(draft, found, looks, kept), recovered_bytes=recovered_bytes, recover_s=recover_s
         )
+        check_report(report)
+        report = await with_canaries(self._context, draft, report)
         return await put_staged(self._context.store, self._context.paths, effect.epoch, report)
 
     async def _look(self, name: str) -> Look:

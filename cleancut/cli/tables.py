@@ -86,6 +86,7 @@ def backup(value: Backup) -> RenderableType:
             ("ended at", value.ended_at),
             ("grade", value.evidence.grade if value.evidence else None),
             ("skew", _skew(value)),
+            ("canaries", value.evidence.canaries if value.evidence else None),
             ("protected", size(value.bytes.protected)),
             ("new", size(value.bytes.new)),
             ("stored", size(value.bytes.stored)),
@@ -133,12 +134,28 @@ def restore(value: Restore) -> RenderableType:
             *_troubles(value),
         )
     )
-    rows = (
-        (c.name, c.published_as, c.shards, _yes(c.counts_equal), _yes(c.replicas_active))
-        for c in value.collections
+    return Group(head, "", _restored(value)) if value.collections else head
+
+
+def _restored(value: Restore) -> RenderableType:
+    equal = ("COUNTS EQUAL", "SCHEMA EQUAL", "KEYS EQUAL", "CANARIES EQUAL")
+    return grid(
+        ("COLLECTION", "PUBLISHED AS", "SHARDS", *equal, "REPLICAS ACTIVE", "STATUS"),
+        (
+            (
+                c.name,
+                c.published_as,
+                c.shards,
+                _yes(c.counts_equal),
+                _yes(c.schema_equal),
+                _yes(c.keys_equal),
+                _yes(c.canaries_equal),
+                _yes(c.replicas_active),
+                c.status,
+            )
+            for c in value.collections
+        ),
     )
-    titles = ("COLLECTION", "PUBLISHED AS", "SHARDS", "COUNTS EQUAL", "REPLICAS ACTIVE")
-    return Group(head, "", grid(titles, rows)) if value.collections else head
 
 
 def plan(value: RestorePlan) -> RenderableType:

@@ -42,4 +42,5 @@ def shown_evidence(manifest: Manifest, *, with_shards: bool) -> Evidence:
         grade=manifest.grade,
         skew_ms=manifest.skew_ms if manifest.skew_ms >= 0 else None,
         shards=shards,
+        canaries=len(manifest.canaries),
     )

@@ -50,11 +50,13 @@ class ShardEvidence(Shown, frozen=True):
 
 
 class Evidence(Shown, frozen=True):
-    """`grade`: fenced | quiet | bounded. `skew_ms` is an upper bound, on one clock."""
+    """`grade`: fenced | quiet | bounded. `skew_ms` is an upper bound, on one clock. `canaries`: how
+    many exact searches were answered inside the cut, of collections that were quiet."""
 
     grade: str = "bounded"
     skew_ms: int | None = None
     shards: tuple[ShardEvidence, ...] = ()
+    canaries: int = 0
 
 
 class BackupBytes(Shown, frozen=True):

@@ -64,14 +64,16 @@ class ShardEvidence(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., peer_id: _Optional[int] = ..., number_1: _Optional[int] = ..., number_2: _Optional[int] = ..., quiet: _Optional[bool] = ..., count: _Optional[int] = ...) -> None: ...
 
 class Evidence(_message.Message):
-    __slots__ = ("grade", "skew_ms", "shards")
+    __slots__ = ("grade", "skew_ms", "shards", "canaries")
     GRADE_FIELD_NUMBER: _ClassVar[int]
     SKEW_MS_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
+    CANARIES_FIELD_NUMBER: _ClassVar[int]
     grade: Grade
     skew_ms: int
     shards: _containers.RepeatedCompositeFieldContainer[ShardEvidence]
-    def __init__(self, grade: _Optional[_Union[Grade, str]] = ..., skew_ms: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[ShardEvidence, _Mapping]]] = ...) -> None: ...
+    canaries: int
+    def __init__(self, grade: _Optional[_Union[Grade, str]] = ..., skew_ms: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[ShardEvidence, _Mapping]]] = ..., canaries: _Optional[int] = ...) -> None: ...
 
 class BackupBytes(_message.Message):
     __slots__ = ("protected", "new", "stored")

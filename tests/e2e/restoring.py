@@ -14,6 +14,7 @@ from urllib.parse import quote
 from agent.context import Context as AgentContext
 from agent.effects_restore import PullEffects
 from agent.tar_server import TarServer
+from cleancut.canaries import LIMIT, canary_of
 from cleancut.ids import AgentName, ClusterName, Epoch, OperationId, PeerId, ShardId
 from cleancut.io.capture import capture_shard
 from cleancut.io.catalog import get_checked, load_group, put_staged
@@ -26,13 +27,21 @@ from cleancut.io.ports import Put
 from cleancut.io.qdrant import Qdrant
 from cleancut.io.qdrant_types import Replica
 from cleancut.keys import Keys, Paths
-from cleancut.manifest import FORMAT, ClusterEntry, CollectionEntry, Manifest, ShardEntry
+from cleancut.manifest import (
+    FORMAT,
+    Canary,
+    ClusterEntry,
+    CollectionEntry,
+    Manifest,
+    ShardEntry,
+)
 from cleancut.plan import PlannedCollection, RestorePlan
 from cleancut.pull import Recover, Verified, Verify
 from cleancut.records import Ctl, Kind, Phase, Reading, Session, ShardTask, decode, encode
 from cleancut.requests import RestoreRequest
 from cleancut.restored import RestoreReport, draft_of
 from cleancut.restoring import Check, Create, Reveal, Review, Undo
+from coordinator.canaries import choose_questions
 from coordinator.context import Context
 from coordinator.effects_restore import RestoreEffects
 from devcluster.launcher import PeerProcess
@@ -137,8 +146,19 @@ class Attempt:
                 qdrant_version=await qdrant.version(), peers={}, metadata={"app": {"v": 1}}
             ),
             view="",
+            canaries=await self._canaries(entry),
         )
         await self.store.put(paths.group(BACKUP), encode(manifest))
+
+    async def _canaries(self, entry: CollectionEntry) -> tuple[Canary, ...]:
+        """As a backup reads them, in whatever time it takes."""
+        found = []
+        for one in await choose_questions(self.context, (entry,)):
+            hits = await self.clients[0].nearest(
+                one.collection, one.query, vector_name=one.vector, limit=LIMIT, timeout_s=BOUND_S
+            )
+            found.append(canary_of(one, hits))
+        return tuple(canary for canary in found if canary is not None)
 
     async def upsert(self, name: str, ids: range, key: str | int | None = None) -> None:
         seeded = random.Random(5)

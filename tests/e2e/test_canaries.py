@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from cleancut.errors import CleancutError
+from cleancut.errors import CleancutError, Corrupt
+from cleancut.io.catalog import put_staged
 from cleancut.io.qdrant import Qdrant
-from cleancut.manifest import Manifest, parse_manifest
+from cleancut.keys import Paths
+from cleancut.manifest import Canary, Manifest, parse_manifest
+from cleancut.records import Phase, ShardTask, decode, encode
+from cleancut.restored import RestoreDraft
+from devcluster.launcher import PeerProcess
 from tests.e2e.conftest import Launch
-from tests.e2e.world import World
+from tests.e2e.restoring import CLUSTER, EPOCH, Attempt
+from tests.e2e.world import World, refused
 
+NAME = "docs"
 STILL, BUSY = "articles", "busy"
 WRITERS = 4
 TRIES = 5
@@ -81,3 +91,98 @@ def test_what_is_quiet_has_canaries(launch: Launch) -> None:
     assert {one.collection for one in bounded.canaries} == {STILL}
     still = [one for one in quiet.canaries if one.collection == STILL]
     assert list(bounded.canaries) == still
+
+
+@pytest.fixture
+def attempt(pair: list[PeerProcess], runner: asyncio.Runner, tmp_path: Path) -> Iterator[Attempt]:
+    """A group of one collection, whose name is free again."""
+
+    async def clean() -> None:
+        for name in await one.clients[0].collections():
+            await one.clients[0].delete_collection(name)
+
+    one = Attempt(runner, pair, tmp_path)
+    one.run(clean())
+    one.run(one.make_group(NAME))
+    yield one
+    one.run(clean())
+    one.run(one.close())
+
+
+async def recovered(
+    attempt: Attempt, spoil: Callable[[Canary], Canary] | None = None
+) -> list[ShardTask]:
+    """The tasks of all agents, done; the draft's first canary is another one then."""
+    await attempt.begin()
+    if spoil is not None:
+        paths = Paths(CLUSTER)
+        path = paths.staged(EPOCH, attempt.draft)
+        draft = decode(RestoreDraft, await attempt.store.get(path), path)
+        canaries = (spoil(draft.canaries[0]), *draft.canaries[1:])
+        changed = replace(draft, canaries=canaries)
+        attempt.draft = await put_staged(attempt.store, paths, EPOCH, changed)
+        await attempt.move(Phase.CREATE)
+    tasks = await attempt.create()
+    await attempt.recover(tasks)
+    return tasks
+
+
+def test_canaries_are_asked_again(attempt: Attempt) -> None:
+    """The same searches give the same answers, and the report says so."""
+
+    async def body() -> None:
+        report = await attempt.review(await recovered(attempt))
+        (told,) = report.collections
+        assert told.canaries_equal is True
+        assert told.schema_equal is True
+        assert told.counts_equal is True
+
+    attempt.run(body())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda one: replace(one, ids=(*one.ids[:-1], 10**6)), "1000000"),
+        (lambda one: replace(one, scores=(one.scores[0] + 0.01, *one.scores[1:])), "nearest to"),
+        (lambda one: replace(one, query=10**6), "no such point"),
+    ],
+)
+def test_another_answer_is_corrupt(
+    attempt: Attempt, spoil: Callable[[Canary], Canary], words: str
+) -> None:
+    """Counts are equal, and yet the data is not what it was: nothing of it may be published."""
+
+    async def body() -> None:
+        tasks = await recovered(attempt, spoil)
+        with pytest.raises(Corrupt, match=words) as raised:
+            await attempt.review(tasks)
+        assert NAME in str(raised.value)
+
+    attempt.run(body())
+
+
+def test_a_restore_with_another_answer_is_rolled_back(launch: Launch) -> None:
+    """What clients would not find again never gets its name; the true group comes back whole."""
+    world = launch(peers=2, coordinators=1)
+    world.fill()
+    made = world.back_up()
+    true = manifest_of(world, made)
+    (path,) = world.store.rglob(f"groups/{made['epoch']:012d}.json")
+    first = true.canaries[0]
+    wrong = replace(first, scores=tuple(score / 2 for score in first.scores))
+    world.lose_all(2)
+    data = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(encode(replace(true, canaries=(wrong, *true.canaries[1:]))))
+    refused(world.cleancut("restore", "start", made["id"], "--yes"), 9, "articles", "nearest to")
+    assert world.collections() == []
+    path.write_bytes(data)
+    restored = world.ok("restore", "restore", "start", made["id"], "--yes")
+    (told,) = restored["collections"]
+    assert told["canaries_equal"] is True
+    assert told["schema_equal"] is True
+    assert told["keys_equal"] is None
+    assert told["status"] in {"green", "yellow", "grey"}
+    shown = world.offline("backup", "show", made["id"]).value("backup")
+    assert shown["evidence"]["canaries"] == len(true.canaries) > 0

@@ -1,0 +1,68 @@
+"""What a restore compares with the group, and what it makes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from cleancut.errors import Corrupt
+from cleancut.ids import Epoch, OperationId, PeerId
+from cleancut.manifest import Canary
+from cleancut.plan import make_plan
+from cleancut.requests import RestoreRequest
+from cleancut.restored import (
+    Look,
+    RestoreDraft,
+    RestoredShard,
+    RestoreReport,
+    check_report,
+    draft_of,
+    review,
+)
+from cleancut.view import schema_digest
+from tests.unit.restore_groups import collection, group, target
+
+CANARIES = tuple(
+    Canary(collection=name, vector="", query=1, ids=(), scores=()) for name in ("docs", "b")
+)
+REQUEST = RestoreRequest(backup=Epoch(4), collections=("docs",))
+
+
+def draft(action: Any = "create") -> RestoreDraft:
+    """Of one collection of a group of two."""
+    manifest = replace(group(collection("docs"), collection("b")), canaries=CANARIES)
+    plan = make_plan(manifest, REQUEST, target())
+    planned = tuple(replace(one, action=action) for one in plan.collections)
+    return draft_of(manifest, replace(plan, collections=planned), Epoch(5), OperationId("op"))
+
+
+def report(of: RestoreDraft, schema: str) -> RestoreReport:
+    found = tuple(
+        RestoredShard(collection="docs", shard_id=shard, peer_id=PeerId(1), count=10, expected=10)
+        for shard in (0, 1)
+    )
+    return review(of, found, {"docs": Look(active=True, schema=schema)})
+
+
+def test_what_was_compared_has_to_be_equal() -> None:
+    """Other payload indexes or shard keys fail a restore; what the group does not tell does not."""
+    equal = report(draft(), schema_digest({}))
+    (told,) = equal.collections
+    assert (told.schema_equal, told.keys_equal, told.canaries_equal) == (True, None, None)
+    check_report(equal)
+    with pytest.raises(Corrupt, match="payload indexes of 'docs'"):
+        check_report(report(draft(), "other"))
+    with pytest.raises(Corrupt, match="shard keys of 'docs'"):
+        check_report(replace(equal, collections=(replace(told, keys_equal=False),)))
+
+
+@pytest.mark.parametrize(
+    ("action", "whole"), [("create", True), ("replace", True), ("heal", False)]
+)
+def test_only_whole_collections_are_compared(action: Any, whole: bool) -> None:
+    """Of a collection that gets back only some of its shards, the rest has lived on."""
+    one = draft(action)
+    assert one.canaries == (CANARIES[:1] if whole else ())
+    assert report(one, "other").collections[0].schema_equal is (False if whole else None)
