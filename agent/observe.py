@@ -11,6 +11,7 @@ from agent.context import Context
 from cleancut.cut import Readings
 from cleancut.errors import CleancutError, NotFound, Refused
 from cleancut.ids import Epoch, PeerId, ShardId
+from cleancut.io.live import live_shards
 from cleancut.io.qdrant import Qdrant
 from cleancut.io.qdrant_types import CollectionTelemetry, Placement, Telemetry
 from cleancut.io.tasks import run_all
@@ -49,7 +50,8 @@ async def _read_collection(
     qdrant: Qdrant, own: int, name: str, entry: CollectionTelemetry
 ) -> CollectionView:
     placement = await qdrant.placement(name)
-    info = await qdrant.collection(name)
+    lost = live_shards(name, entry, placement).lost  # Qdrant answers no more then
+    info = {} if lost else await qdrant.collection(name)
     return CollectionView(
         name=name,
         uuid=entry.uuid or "",
@@ -67,6 +69,7 @@ async def _read_collection(
             )
         ),
         resharding=placement.resharding,
+        lost=lost,
     )
 
 

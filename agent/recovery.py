@@ -33,7 +33,8 @@ class Recovery:
         await run_all([partial(self._recover, task) for task in tasks], AT_ONCE)
 
     async def _check_empty(self, task: ShardTask) -> None:
-        """Raises: Refused, if the new shard holds points; TimedOut, if it is not there in time."""
+        """Raises: Refused, if the new shard holds points; Unavailable, if it is not there in time,
+        which a lost one never is."""
         clock = self._context.clock
         deadline_s = clock.monotonic_s() + _APPLY_S
         while True:
@@ -41,6 +42,8 @@ class Recovery:
                 count = await self._context.qdrant.count(task.collection, task.shard_id)
                 break
             except (NotFound, Unavailable):  # the own peer may lag behind the one that created it
+                if task.heal:
+                    return
                 if clock.monotonic_s() >= deadline_s:
                     raise
                 await clock.sleep(_POLL_S)

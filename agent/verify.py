@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from functools import partial
 
-from cleancut.errors import Corrupt, TimedOut
+from cleancut.errors import Corrupt, NotFound, TimedOut
+from cleancut.io.live import live_shards
 from cleancut.io.qdrant import Qdrant
 from cleancut.io.qdrant_types import ACTIVE, Replica
 from cleancut.records import ShardTask
@@ -21,17 +23,18 @@ async def verify_shard(qdrant: Qdrant, task: ShardTask) -> RestoredShard:
     """What the replica at this peer holds.
 
     Raises: Corrupt, if its points are not as many as the group says, or belong elsewhere, or its
-        data cannot be used; Unavailable, if it cannot be read; TimedOut, if it is not Active.
+        data cannot be used; Unavailable, if it cannot be read; TimedOut, if it is not Active. Of a
+        healed shard the group's count is only told, since it may be written to.
     """
     replica = await _wait_active(qdrant, task)
     count = await qdrant.count(task.collection, task.shard_id, timeout_s=COUNT_S)
     routed = await qdrant.count(task.collection, task.shard_id, ring_filter=True, timeout_s=COUNT_S)
-    _check_counts(task, count, routed)
-    info = await qdrant.collection(task.collection)
-    search = partial(
-        qdrant.search_shard, task.collection, task.shard_id, shard_key=replica.shard_key
-    )
-    searched = [name for name in vector_names(info) if await search(vector_name=name)]
+    if task.heal:
+        after = await qdrant.count(task.collection, task.shard_id, timeout_s=COUNT_S)
+        _check_routed(task, min(count, after), routed)
+    else:
+        _check_counts(task, count, routed)
+    searched = [name async for name in _searched(qdrant, task, replica)]
     return RestoredShard(
         collection=task.collection,
         shard_id=task.shard_id,
@@ -51,11 +54,35 @@ def _check_counts(task: ShardTask, count: int, routed: int) -> None:
             f"{name} holds {count} points after the restore, and {task.count} in the group",
             "keep clients away from the collection, then restore again",
         )
-    if routed != count:
+    if routed > count:
+        raise Corrupt(f"{name} changes while it is counted", "keep clients away from it")
+    _check_routed(task, count, routed)
+
+
+def _check_routed(task: ShardTask, count: int, routed: int) -> None:
+    if routed < count:
         raise Corrupt(
-            f"{count - routed} of the {count} points in {name} belong into another shard",
+            f"{count - routed} of the {count} points in shard {task.shard_id} of"
+            f" {task.collection!r} belong into another shard",
             "the group was taken of a collection with other shards; verify it",
         )
+
+
+async def _searched(qdrant: Qdrant, task: ShardTask, replica: Replica) -> AsyncIterator[str]:
+    """The vectors that a search answered for. None, while another shard of the collection is lost:
+    a search asks all of them."""
+    entry = (await qdrant.telemetry()).collections.get(task.collection)
+    if entry is None:
+        raise NotFound(f"collection {task.collection!r} has gone while it was verified")
+    placement = await qdrant.placement(task.collection)
+    if task.heal and live_shards(task.collection, entry, placement).lost:
+        return
+    search = partial(
+        qdrant.search_shard, task.collection, task.shard_id, shard_key=replica.shard_key
+    )
+    for name in vector_names({"config": entry.config}):
+        if await search(vector_name=name):
+            yield name
 
 
 async def _status(qdrant: Qdrant, task: ShardTask) -> str:

@@ -157,9 +157,9 @@ def members_of(
     peers: tuple[ToldByPeer, ...], agents: tuple[ToldByAgent, ...]
 ) -> tuple[PeerId, ...]:
     """The set of peer ids that most peers tell; of two equally good ones the larger."""
-    sets = {told.peer_id: told.ids for told in peers}
-    sets |= {
+    sets = {
         agent.peer_id: tuple(sorted(agent.peers)) for agent in agents if agent.peer_id is not None
     }
+    sets |= {told.peer_id: told.ids for told in peers}  # just now; sessions lag
     votes = Counter(sets.values())
     return max(votes, key=lambda ids: (votes[ids], len(ids), ids), default=())

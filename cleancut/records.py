@@ -144,6 +144,7 @@ class ShardTask(Record, frozen=True):
 
     Backup: `recipe` is the parent's digest. Restore: `recipe` is what to recover, `collection` the
     name that it is recovered under, and `source` the cluster whose catalog holds it ("": the own).
+    `heal`: a lost shard of a collection that lives, so that others may write to it.
     """
 
     collection: str
@@ -156,6 +157,7 @@ class ShardTask(Record, frozen=True):
     size_bytes: int = 0
     count: int | None = None
     source: str = ""
+    heal: bool = False
 
 
 class Member(Record, frozen=True):

@@ -37,6 +37,11 @@ class RestoreDraft(Record, frozen=True):
     source: str = ""
     canaries: tuple[Canary, ...] = ()
 
+    @property
+    def heals(self) -> bool:
+        """True if it puts lost shards back in place instead of making collections."""
+        return any(planned.action == "heal" for planned in self.planned)
+
     def shards_of(self, name: str) -> tuple[ShardEntry, ...]:
         found = [shard for shard in self.shards if shard.collection == name]
         return tuple(sorted(found, key=lambda shard: shard.shard_id))
@@ -144,7 +149,12 @@ def draft_of(
         plan=plan.digest,
         collections=entries,
         planned=plan.collections,
-        shards=tuple(shard for entry in entries for shard in manifest.shards_of(entry.name)),
+        shards=tuple(
+            shard
+            for planned in plan.collections
+            for shard in manifest.shards_of(planned.name)
+            if shard.shard_id in planned.shard_ids
+        ),
         metadata=dict(manifest.source.metadata),
         source=source,
         canaries=tuple(one for one in manifest.canaries if one.collection in whole),

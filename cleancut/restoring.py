@@ -152,13 +152,14 @@ def free_of(members: Members, votes: Votes) -> tuple[tuple[AgentName, int], ...]
 
 
 def nobody_wrote(members: Members, votes: Votes) -> bool:
-    """True if only our own drain was applied to every replica between the two readings."""
+    """True if only our own drain was applied to every replica between the two readings. A healed
+    shard has its writers again: it is not looked at."""
     for name, member in with_tasks(members).items():
         first, second = votes[Phase.VERIFY.value, name], votes[Phase.SEAL.value, name]
         if len(first.numbers) != len(member.tasks) or len(second.numbers) != len(member.tasks):
             return False
-        pairs = zip(_readings(first), _readings(second), strict=True)
-        if not all(is_quiet(before, after, drained=True) for before, after in pairs):
+        pairs = zip(member.tasks, _readings(first), _readings(second), strict=True)
+        if not all(t.heal or is_quiet(before, after, drained=True) for t, before, after in pairs):
             return False
     return True
 

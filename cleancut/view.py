@@ -27,7 +27,8 @@ class TransferView(Record, frozen=True):
 
 
 class CollectionView(Record, frozen=True):
-    """`config` and `schema` are sha256 of the peer's own config and of the payload indexes."""
+    """`config` and `schema` are sha256 of the peer's own config and of the payload indexes, which
+    nobody can read while shards are `lost` (without any replica)."""
 
     name: str
     uuid: str
@@ -36,6 +37,7 @@ class CollectionView(Record, frozen=True):
     replicas: tuple[ReplicaView, ...]
     transfers: tuple[TransferView, ...] = ()
     resharding: bool = False
+    lost: tuple[ShardId, ...] = ()
 
 
 class View(Record, frozen=True):

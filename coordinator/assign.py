@@ -53,6 +53,7 @@ def assign(
     for name in chosen:
         collection = view.collection(name)
         assert collection is not None, "chosen from this very view"
+        _check_none_lost(collection)
         for shard_id in shard_ids(collection):
             able = _able(collection, shard_id, agents)
             parent = parents.get((name, shard_id))
@@ -64,6 +65,16 @@ def assign(
         if len(given) > MAX_TASKS:
             raise Refused(f"agent {agent} would have to cut {len(given)} shards, over {MAX_TASKS}")
     return {agent: tuple(given) for agent, given in tasks.items()}
+
+
+def _check_none_lost(collection: CollectionView) -> None:
+    if collection.lost:
+        raise Refused(
+            f"shard {collection.lost[0]} of {collection.name!r} lost every replica",
+            "`cleancut doctor` tells how to put it back; --collection backs up the others",
+            collection=collection.name,
+            shard=collection.lost[0],
+        )
 
 
 def shard_ids(collection: CollectionView) -> list[ShardId]:

@@ -61,7 +61,7 @@ class Care:
         if not confirmed:
             return shown
         await self._remove(facts, peer, force=force)
-        after = diagnose(await gather(self._context))
+        after = diagnose(await self._settled(peer))
         following = tuple(finding for finding in after if finding.kind in _FOLLOWS)
         return replace(shown, forgotten=True, findings=_shown(following))
 
@@ -88,6 +88,16 @@ class Care:
                     f"not every peer has forgotten {peer}",
                     "more than half of the peers must answer: look at `cleancut doctor`",
                 )
+            await clock.sleep(_POLL_S)
+
+    async def _settled(self, peer: PeerId) -> Facts:
+        """The cluster once agents too tell that the peer has gone, or after a while."""
+        clock = self._context.clock
+        deadline_s = clock.monotonic_s() + _FORGOTTEN_S
+        while True:
+            facts = await gather(self._context)
+            if peer not in facts.members or clock.monotonic_s() >= deadline_s:
+                return facts
             await clock.sleep(_POLL_S)
 
 

@@ -14,15 +14,15 @@ from cleancut.checkup import (
     members_of,
 )
 from cleancut.errors import CleancutError, NotFound
-from cleancut.ids import PeerId, ShardId
+from cleancut.ids import PeerId
 from cleancut.io.catalog import get_checked, list_epochs, load_group
+from cleancut.io.live import NO_CLUSTER, live_shards
 from cleancut.io.qdrant import Qdrant
-from cleancut.io.qdrant_types import CollectionTelemetry, Placement
+from cleancut.io.qdrant_types import Placement
 from cleancut.io.tasks import run_all
 from cleancut.phases import CLOSED
 from cleancut.records import Ctl, Kind, Operation, Session, decode
 from cleancut.restored import RestoreReport
-from cleancut.view import ReplicaView, TransferView
 from coordinator import requests
 from coordinator.context import Context
 from coordinator.identity import read_identities
@@ -31,7 +31,6 @@ ASK_S = 4.0
 _AT_ONCE = 8
 _MAX_REPORTS = 50
 _MAX_GROUPS = 100
-_NO_CLUSTER = PeerId(0)
 
 
 async def gather(context: Context) -> Facts:
@@ -80,7 +79,7 @@ async def _ask(qdrant: Qdrant) -> ToldByPeer | None:
         aliases = await qdrant.aliases(ASK_S)
     except CleancutError:
         return None
-    peers = cluster.peers if cluster.enabled else {_NO_CLUSTER: qdrant.url}
+    peers = cluster.peers if cluster.enabled else {NO_CLUSTER: qdrant.url}
     return ToldByPeer(
         peer_id=PeerId(cluster.peer_id),
         url=qdrant.url,
@@ -92,7 +91,7 @@ async def _ask(qdrant: Qdrant) -> ToldByPeer | None:
 async def _collections(context: Context, speaker: ToldByPeer) -> tuple[LiveShards, ...]:
     """Configuration comes from telemetry: the collection's own answer needs all its shards."""
     qdrant = next(one for one in context.peers if one.url == speaker.url)
-    alone = speaker.peer_id == _NO_CLUSTER
+    alone = speaker.peer_id == NO_CLUSTER
     try:
         telemetry = await qdrant.telemetry()
         entries = sorted(telemetry.collections.items())
@@ -112,39 +111,6 @@ async def _placement(qdrant: Qdrant, name: str) -> Placement | None:
         return await qdrant.placement(name)
     except NotFound:
         return None  # it was deleted meanwhile
-
-
-def live_shards(
-    name: str, entry: CollectionTelemetry, placement: Placement, *, alone: bool
-) -> LiveShards:
-    """One collection. `alone`: a single Qdrant gives its replicas a peer id of chance."""
-    params = entry.config.get("params") or {}
-    return LiveShards(
-        name=name,
-        uuid=entry.uuid or "",
-        shard_number=int(params.get("shard_number") or 1),
-        replication_factor=int(params.get("replication_factor") or 1),
-        custom=params.get("sharding_method") == "custom",
-        replicas=tuple(
-            ReplicaView(
-                shard_id=ShardId(one.shard_id),
-                peer_id=_NO_CLUSTER if alone else PeerId(one.peer_id),
-                state=one.state,
-                shard_key=one.shard_key,
-            )
-            for one in placement.shards
-        ),
-        transfers=tuple(
-            TransferView(
-                shard_id=ShardId(one.shard_id),
-                source=PeerId(one.source),
-                target=PeerId(one.target),
-            )
-            for one in placement.transfers
-        ),
-        known=tuple(ShardId(shard) for shard in sorted(entry.shards)),
-        resharding=placement.resharding,
-    )
 
 
 async def _restores(context: Context) -> tuple[KnownRestore, ...]:

@@ -32,6 +32,7 @@ from cleancut.restoring import Check, Create, Reveal, Review, Undo
 from cleancut.steps import Effect
 from cleancut.view import schema_digest
 from coordinator.context import Context
+from coordinator.healing import Healing, look_at, with_live
 from coordinator.holds import drop_hold, put_hold
 from coordinator.ledger import format_now
 from coordinator.peers import ask_any, first_peer
@@ -81,7 +82,8 @@ class RestoreEffects:
         context = self._context
         source = context.paths.of(request.from_cluster)
         manifest = await load_group(context.store, source, request.backup)
-        return make_plan(manifest, request, await read_target(context))
+        target = await with_live(context, request, await read_target(context))
+        return make_plan(manifest, request, target)
 
     # PREPARE
 
@@ -90,6 +92,7 @@ class RestoreEffects:
         source = context.paths.of(request.from_cluster)
         manifest = await load_group(context.store, source, request.backup)
         target = await read_target(context, dict(effect.members))
+        target = await with_live(context, request, target)
         plan = check_plan(make_plan(manifest, request, target, ctl.operation))
         check_agreed(plan, request.plan)
         draft = draft_of(manifest, plan, effect.epoch, ctl.operation, source=request.from_cluster)
@@ -122,7 +125,7 @@ class RestoreEffects:
         bound_s = _EFFECT_S + _COLLECTION_S * len(draft.collections) + _SHARD_S * shards
         try:
             async with asyncio.timeout(bound_s):
-                recreation = Recreation(self._context, draft)
+                recreation = (Healing if draft.heals else Recreation)(self._context, draft)
                 if isinstance(effect, Reveal | Undo):
                     await (
                         reveal(self._context, draft)
@@ -143,6 +146,8 @@ class RestoreEffects:
 
     async def _drain(self, effect: Drain) -> Drained:
         draft = await self._draft(effect.epoch, effect.draft)
+        if draft.heals:  # others write, and another lost shard would refuse it
+            return Drained((), format_now(self._context.clock))
         peer = await first_peer(self._context.peers)
         drains = [
             partial(
@@ -165,7 +170,8 @@ class RestoreEffects:
             data = await get_checked(self._context.store, path, sha256)
             documents.append(decode(PullDocument, data, path))
         kept = await find_kept(self._context, draft)
-        looks = {one.name: await self._look(one.created_as) for one in draft.planned}
+        look = partial(look_at, self._context) if draft.heals else self._look
+        looks = {one.name: await look(one.created_as) for one in draft.planned}
         found = tuple(shard for document in documents for shard in document.shards)
         recovered_bytes, recover_s = slowest(documents)
         report = replace(

@@ -66,7 +66,7 @@ class Recreation:
             TimedOut, Fenced.
         """
         peer = await first_peer(self._context.peers)
-        known = await self._known()
+        known = await known_creations(self._context, self._draft.epoch)
         for wanted in self._wanted:
             await self._ensure(peer, wanted, known.get(wanted.name))
         still = partial(self._still, Phase.CREATE)
@@ -89,7 +89,7 @@ class Recreation:
             TimedOut, Fenced.
         """
         peer = await first_peer(self._context.peers)
-        known = await self._known()
+        known = await known_creations(self._context, self._draft.epoch)
         for wanted in self._wanted:
             record = known.get(wanted.name)
             if record is None or record.outcome == "refused":
@@ -198,19 +198,19 @@ class Recreation:
         creation = Creation(epoch=epoch, collection=name, outcome=outcome, uuid=uuid)
         await put_staged(context.store, context.paths, epoch, creation)
 
-    async def _known(self) -> dict[str, Creation]:
-        """What is recorded of each collection; `made` and `refused` outweigh `asked`."""
-        context = self._context
-        prefix = context.paths.staged(self._draft.epoch, "").removesuffix(".json")
-        known: dict[str, Creation] = {}
-        async for info in context.store.list(prefix):
-            try:
-                record = decode(Creation, await context.store.get(info.path), info.path)
-            except (Corrupt, NotFound):
-                continue  # another document of this attempt
-            if record.outcome != "asked" or record.collection not in known:
-                known[record.collection] = record
-        return known
+
+async def known_creations(context: Context, epoch: Epoch) -> dict[str, Creation]:
+    """What this attempt recorded of each collection; `made` and `refused` outweigh `asked`."""
+    prefix = context.paths.staged(epoch, "").removesuffix(".json")
+    known: dict[str, Creation] = {}
+    async for info in context.store.list(prefix):
+        try:
+            record = decode(Creation, await context.store.get(info.path), info.path)
+        except (Corrupt, NotFound):
+            continue  # another document of this attempt
+        if record.outcome != "asked" or record.collection not in known:
+            known[record.collection] = record
+    return known
 
 
 def _taken(name: str) -> Refused:

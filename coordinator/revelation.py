@@ -20,10 +20,12 @@ _POLL_S = 0.1
 
 
 async def reveal(context: Context, draft: RestoreDraft) -> None:
-    """All is as the plan says. Repeatable.
+    """All is as the plan says; what was healed was never hidden. Repeatable.
 
     Raises: Refused, if an alias was pointed elsewhere meanwhile; Unavailable, TimedOut, Fenced.
     """
+    if draft.heals:
+        return
     peer = await first_peer(context.peers)
     await _set_aliases(context, peer, draft)
     await _set_metadata(peer, draft)

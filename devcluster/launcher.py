@@ -46,7 +46,8 @@ class _Plan:
 
 @dataclass(slots=True)
 class PeerProcess:
-    """One peer; it keeps its directory and its ports over restarts."""
+    """One peer; it keeps its directory and its ports over restarts. `bootstrap`: the address of
+    the peer that it joins; None for the first one."""
 
     name: str
     directory: Path
@@ -149,7 +150,7 @@ class PeerProcess:
         if self.plan.standalone:
             command.append("--standalone")
         else:
-            command += ["--root", str(self.plan.base_dir / "root")]
+            command += ["--root", str(self._root())]
         for option, key in (
             ("api-key", self.plan.api_key),
             ("read-only-api-key", self.plan.read_only_api_key),
@@ -159,6 +160,13 @@ class PeerProcess:
                 path.write_text(key)
                 command += [f"--{option}-file", str(path)]
         return command
+
+    def _root(self) -> Path:
+        """What the stand-in's peers agree through. A first peer that lost its disk finds nobody to
+        join, as a real one without --bootstrap: it becomes a cluster of its own."""
+        shared, own = self.plan.base_dir / "root", self.directory / "root"
+        lost = self.bootstrap is None and shared.exists() and not self.directory.exists()
+        return own if lost or own.exists() else shared
 
     def _real_command(self) -> list[str]:
         command = [str(self.plan.binary), "--disable-telemetry"]

@@ -22,6 +22,13 @@ class Problem(Exception):
         self.text = text
 
 
+class Panic(Problem):
+    """What makes a real server's worker panic: the connection is closed without any answer."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(500, text)
+
+
 class Unreachable(Exception):
     """Another peer did not answer: refused, broken off, or not in time."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from devcluster.config import Json, vector_params
 from devcluster.node import Node
-from devcluster.problems import Problem, Unreachable, not_found, service_error, wrong_input
+from devcluster.problems import Panic, Problem, Unreachable, not_found, service_error, wrong_input
 from devcluster.queries import run
 from devcluster.rpc import by_key
 from devcluster.state import Collection
@@ -38,9 +38,11 @@ async def read(
 
 
 async def read_shard(node: Node, collection: Collection, shard_id: int, asked: Read) -> Any:
-    """Raises: Problem; 500, if no active replica answers."""
+    """Raises: Problem; 500, if no active replica answers; Panic, if there is none at all."""
     if shard_id not in collection.shards:
         raise not_found(f"shard {shard_id} not found")
+    if not collection.shards[shard_id].replicas and asked.kind != "info":
+        raise Panic(f"shard {shard_id} of {collection.name} has no replica")
     if node.holds_active(collection, shard_id):
         engine = await node.local(collection, shard_id).engine()
         return run(engine, asked.kind, asked.body)

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from devcluster.config import Json
 from devcluster.node import Node
-from devcluster.problems import Problem, bad_request
+from devcluster.problems import Panic, Problem, bad_request
 from devcluster.telemetry import Requests
 
 OPEN_PATHS = frozenset({"/", "/healthz", "/livez", "/readyz"})
@@ -123,6 +123,10 @@ async def outermost(
         _check_key(server, request)
         response = await handler(request)
         status = response.status
+    except Panic:
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()  # nobody is there to read it
     except Problem as problem:
         status = problem.status
         shown = {"status": {"error": problem.text}, "time": time.perf_counter() - started_s}

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from cleancut.errors import NotFound, Refused
-from cleancut.ids import AgentName, PeerId
+from cleancut.ids import AgentName, PeerId, ShardId
 from cleancut.records import Parent, Session
 from coordinator.assign import assign, check_versions, choose_collections, newest_entries
 from tests.unit.groups import manifest, reading, shard, view
@@ -110,3 +110,12 @@ def test_too_old_a_qdrant_is_refused(version: str, ok: bool) -> None:
     else:
         with pytest.raises(Refused, match="too old"):
             check_versions(sessions(1, version=version))
+
+
+def test_a_collection_with_a_lost_shard_is_refused() -> None:
+    """Its view shows the other shards only: a group of those would pass for a whole one."""
+    seen = view("docs", {0: {1: "Active"}})
+    ill = replace(seen.collections[0], lost=(ShardId(1),))
+    with pytest.raises(Refused, match="shard 1 of 'docs' lost every replica") as told:
+        assign(replace(seen, collections=(ill,)), ["docs"], sessions(1), {})
+    assert "cleancut doctor" in told.value.hint

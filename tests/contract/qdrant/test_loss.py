@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from cleancut.errors import CleancutError, Invalid, Unavailable
+from cleancut.io.live import live_shards
 from devcluster.launcher import Kind, add_peer, launch_peers, wait_until, wipe_all
 from tests.contract.qdrant.world import World, points, read_stream, recover
 
@@ -47,14 +49,73 @@ def test_a_shard_without_any_replica_is_healed_by_a_recover(fresh: World) -> Non
             return known == {ids[0], ids[2]} and shard not in placed
 
         await wait_until(forgotten, 10, "the peer is forgotten")
-        with pytest.raises(CleancutError):
-            await fresh.first.collection(name)
+        await unreadable(fresh, name)
         await recover(fresh.first, name, shard, tar)
         await fresh.settled(name, 3)
         assert await fresh.counts(name) == counts
         await fresh.upsert(name, points(range(200)))
         total = await fresh.post(0, f"/collections/{name}/points/count", {"exact": True})
         assert total["count"] == 200
+
+    fresh.run(check())
+
+
+async def unreadable(world: World, name: str) -> None:
+    """A collection with a lost shard, at any peer: reads get no answer at all, what describes it
+    and what would repair it elsewhere is refused; placement and telemetry still tell."""
+    base = f"/collections/{name}"
+    for client, peer in zip(world.clients, world.peers, strict=True):
+        if not peer.running:
+            continue
+        with pytest.raises(Unavailable, match=r"0 of 0|no active replica"):
+            await client.collection(name)
+        async with aiohttp.ClientSession(peer.url) as session:
+            for path, body in (
+                ("/points/count", {"exact": True}),
+                ("/points/scroll", {"limit": 1}),
+                ("/points/query", {"query": [0.5] * 16, "limit": 1}),
+            ):
+                with pytest.raises(aiohttp.ClientError):
+                    await session.post(base + path, json=body)
+        telemetry = await client.telemetry()
+        live = live_shards(name, telemetry.collections[name], await client.placement(name))
+        assert len(live.lost) == 1
+    with pytest.raises(CleancutError):
+        await world.first.drain(name, (), timeout_s=5.0)
+    ids = sorted((await world.first.cluster()).peers)
+    with pytest.raises(Invalid, match="not active"):
+        await world.first.replicate_shard(name, live.lost[0], source=ids[0], target=ids[1])
+
+
+def test_a_first_peer_with_an_empty_disk_is_a_cluster_of_its_own(fresh: World) -> None:
+    """Ready, with a new id and no collections, while the others still list the old one; once that
+    is forgotten it can join them, as a new peer."""
+
+    async def check() -> None:
+        name = await fresh.create(shards=3)
+        before = await fresh.first.cluster()
+        first, others = fresh.peers[0], fresh.clients[1:]
+        await first.kill()
+        first.wipe()
+        await first.start()
+        alone = await fresh.first.cluster()
+        assert alone.peer_id not in before.peers
+        assert set(alone.peers) == {alone.peer_id}
+        assert await fresh.first.collections() == []
+        assert [set((await one.cluster()).peers) for one in others] == [set(before.peers)] * 2
+        await first.kill()
+        first.wipe()
+        await others[0].remove_peer(before.peer_id, force=True)
+        first.bootstrap = fresh.peers[1].uri
+        await first.start()
+
+        async def joined() -> bool:
+            known = [set((await client.cluster()).peers) for client in fresh.clients]
+            return len(known[0]) == 3 and known[0] == known[1] == known[2]
+
+        await wait_until(joined, 20, "the first peer has joined the others")
+        assert name in await fresh.first.collections()
+        assert (await fresh.first.placement(name)).local() == ()
 
     fresh.run(check())
 
