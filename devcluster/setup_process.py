@@ -6,11 +6,12 @@ What it is for is decided elsewhere. Nothing started here outlives the process t
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import os
+import shutil
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,15 @@ from cleancut.errors import CleancutError, TimedOut, Unavailable
 STOP_S = 15.0
 KILL_S = 10.0
 _POLL_S = 0.1
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
+_DIE_WITH_STARTER = """
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
+"""Runs before the program itself does, in its process. A `preexec_fn` would run in a fork of a
+starter that has threads (gRPC's among them), and now and then crashes there."""
 
 T = TypeVar("T")
 
@@ -100,25 +108,17 @@ async def _spawn(
     name: str, argv: Sequence[str], log: Path, env: Mapping[str, str]
 ) -> asyncio.subprocess.Process:
     log.parent.mkdir(parents=True, exist_ok=True)
+    if shutil.which(argv[0]) is None:
+        raise Unavailable(f"cannot start {name}", f"check that {argv[0]} can be run")
     with log.open("ab") as output:
-        try:
-            return await asyncio.create_subprocess_exec(
-                *argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env={**os.environ, **env},
-                start_new_session=True,
-                preexec_fn=_die_with_starter,
-            )
-        except OSError as error:
-            raise Unavailable(
-                f"cannot start {name}: {error}", f"check that {argv[0]} can be run"
-            ) from error
-
-
-def _die_with_starter() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", "-c", _DIE_WITH_STARTER, str(os.getpid()), *argv),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **env},
+            start_new_session=True,
+        )
 
 
 def free_ports(count: int) -> list[int]:
