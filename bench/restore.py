@@ -124,7 +124,11 @@ def _read(url: str) -> tuple[float, int]:
 
 async def recover_all(peer: PeerProcess, urls: dict[str, str], tasks: Tasks) -> Run:
     """Into a new collection, which is dropped afterwards."""
-    config = {"vectors": {"size": DIMENSION, "distance": "Cosine"}, "shard_number": len(urls)}
+    config = {
+        "vectors": {"size": DIMENSION, "distance": "Cosine"},
+        "shard_number": len(urls),
+        "optimizers_config": {"max_optimization_threads": 0},  # nothing runs on after a recovery
+    }
     async with peer.client() as qdrant:
         await qdrant.create_collection(COLLECTION, config)
         await wait_until(partial(_placed, qdrant, len(urls)), 30, "all shards are active")
