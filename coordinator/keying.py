@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cleancut.errors import TimedOut
+from cleancut.errors import CleancutError, TimedOut
 from cleancut.ids import PeerId
 from cleancut.recreate import wal_bytes
 from cleancut.shard_keys import Key, KeyStep, check_ids, fillers_there, steps, still_to_create
@@ -63,24 +63,27 @@ def _size_bytes(wanted: Wanted, step: KeyStep) -> int:
 
 
 async def _create(site: Site, wanted: Wanted, step: KeyStep, peers: Sequence[PeerId]) -> None:
-    body: dict[str, object] = {"shard_key": step.key, "shards_number": step.shards}
-    if step.filler:
-        body["replication_factor"] = 1
-    elif peers:
-        body |= {"replication_factor": len(peers), "placement": list(peers)}
-    bound_s = _KEY_S + _SHARD_S * step.shards
-    unknown: TimedOut | None = None
+    body: dict[str, object] = {
+        "shard_key": step.key,
+        "shards_number": step.shards,
+        "replication_factor": 1 if step.filler else wanted.planned.replicas,
+    }
+    if peers:
+        body["placement"] = list(peers)
+    bound_s = wait_s = _KEY_S + _SHARD_S * step.shards
+    failure: CleancutError | None = None
     try:
         await site.peer.create_shard_key(wanted.name, body, timeout_s=bound_s)
-    except TimedOut as error:
-        unknown = error
+    except CleancutError as error:
+        failure = error  # it may be there nevertheless, as a predecessor's request may have made it
+        wait_s = bound_s if isinstance(error, TimedOut) else 0.0
 
     async def appeared() -> tuple[int, ...] | None:
         return (await _there(site, wanted)).get(step.key)
 
-    ids = await first_value(site.clock, appeared, bound_s)
+    ids = await first_value(site.clock, appeared, wait_s)
     if ids is None:
-        raise unknown or TimedOut(
+        raise failure or TimedOut(
             f"shard key {step.key!r} of {wanted.name!r} was created and does not appear",
             "look at the peer's consensus state in /cluster",
         )

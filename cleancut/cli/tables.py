@@ -132,6 +132,10 @@ def restore(value: Restore) -> RenderableType:
             ("created at", value.created_at),
             ("ended at", value.ended_at),
             *_troubles(value),
+            *(
+                ("kept", f"{k.collection}, once {_some(k.aliases)}: see `cleancut restore clean`")
+                for k in value.kept
+            ),
         )
     )
     return Group(head, "", _restored(value)) if value.collections else head

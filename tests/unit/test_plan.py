@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cleancut.errors import NotFound, Refused
-from cleancut.ids import Epoch, OperationId, PeerId
+from cleancut.ids import Epoch, PeerId
 from cleancut.plan import RestorePlan, check_plan, make_plan
 from cleancut.records import decode, encode
 from cleancut.recreate import (
@@ -22,9 +22,7 @@ from cleancut.recreate import (
     vector_names,
 )
 from cleancut.requests import RestoreRequest
-from cleancut.restored import Look, RestoredShard, draft_of, review
 from cleancut.target import Target
-from cleancut.view import schema_digest
 from tests.unit.restore_groups import MB, collection, group, info_of, shard, target
 
 ALL = RestoreRequest(backup=Epoch(4))
@@ -210,39 +208,8 @@ def test_a_collection_is_ours_only_if_its_configuration_is() -> None:
     assert not is_as_created(info_of(factor=1), info_of(factor=1), replicas=2)
 
 
-# The report
-
-
-def _found(number: int, peer: int, count: int, expected: int | None = 10) -> RestoredShard:
-    return RestoredShard(
-        collection="docs", shard_id=number, peer_id=PeerId(peer), count=count, expected=expected
-    )
-
-
-def _report(*found: RestoredShard) -> Any:
-    manifest = group()
-    plan = make_plan(manifest, ALL, target())
-    draft = draft_of(manifest, plan, Epoch(5), OperationId("op"))
-    looks = {"docs": Look(active=True, schema=schema_digest({}))}
-    return review(draft, found, looks)
-
-
-def test_the_report_tells_whether_counts_are_equal() -> None:
-    """True only if the group holds the counts and they are the same; None where it does not."""
-    report = _report(_found(0, 1, 10), _found(1, 2, 10))
-    (told,) = report.collections
-    assert (told.name, told.published_as, told.shards) == ("docs", "docs", 2)
-    assert told.counts_equal is True
-    assert told.replicas_active
-    report = _report(_found(0, 1, 10), _found(1, 2, 7, expected=None))
-    assert report.collections[0].counts_equal is None
-
-
-def test_unequal_replicas_are_refused_even_without_counts_in_the_group() -> None:
-    with pytest.raises(Refused, match="different numbers"):
-        _report(_found(0, 1, 3, None), _found(0, 2, 4, None), _found(1, 1, 1, None))
-
-
-def test_a_shard_that_nobody_verified_is_refused() -> None:
-    with pytest.raises(NotFound, match="nobody verified shard 1"):
-        _report(_found(0, 1, 10))
+def test_the_digest_of_a_plan_changes_with_what_it_would_do() -> None:
+    roomy = target()
+    same = replace(roomy, peers=tuple(replace(p, free_bytes=10**12) for p in roomy.peers))
+    assert _plan(on=roomy).digest == _plan(on=same).digest
+    assert _plan(on=roomy).digest != _plan(on=target(collections=("docs",))).digest
