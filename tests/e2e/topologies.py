@@ -148,14 +148,15 @@ ROWS: dict[str, Callable[[Launch], Outcome]] = {
     "3 -> 5": partial(onto, before=3, after=5),
     "RF 2, 3 -> 2": partial(onto, before=3, after=2, replicas=2),
     "RF 2, 1 -> 3": partial(onto, before=1, after=3, replicas=2),
+    "custom keys, 3 -> 2": partial(onto, before=3, after=2, keyed=True),
     "rename": renamed,
     "subset": subset,
     "beside": beside,
     "replace alias": replaced,
-    "empty etcd": empty_etcd,
+    "other cluster, empty etcd": other_cluster,
+    "same cluster, empty etcd": empty_etcd,
 }
-LATER = (other_cluster,)
-FAST = ("3 -> 1", "RF 2, 1 -> 3", "replace alias", "empty etcd")
+FAST = ("3 -> 1", "RF 2, 1 -> 3", "replace alias", "other cluster, empty etcd")
 """Those that every run of all tests has; the others are in the table."""
 
 
