@@ -117,7 +117,7 @@ def check_gone(facts: Facts, peer: PeerId) -> None:
     if peer in facts.heard:
         raise Refused(
             f"peer {peer} lives: its Qdrant answers{f' agent {agent}' if agent else ''}",
-            "stop it first; `cleancut cluster rebalance` moves its shards away before",
+            "stop it first; shards of which it holds the only replica are lost with it",
         )
 
 
