@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -9,12 +10,17 @@ from qdrant_client import AsyncQdrantClient, models
 
 from devcluster.demo_data import ALIAS, COLLECTION
 from tests.e2e.conftest import Launch
-from tests.e2e.test_restore import add_odd, client, drop, read_odd, verdict
+from tests.e2e.contents import client_of
+from tests.e2e.test_restore import drop, make_odd, odd_of, verdict
 from tests.e2e.world import World, refused
 
 KEYED = "tenants"
 KEYS: dict[str | int, tuple[int, ...]] = {"acme": (1,), "pair": (3, 4), 7: (5,), "7": (6, 7)}
 EACH = 120
+
+
+def connect(world: World) -> AbstractAsyncContextManager[AsyncQdrantClient]:
+    return client_of(world.setup.peers[0].url)
 
 
 def restore(world: World, backup: str, *arguments: str) -> Any:
@@ -23,9 +29,8 @@ def restore(world: World, backup: str, *arguments: str) -> Any:
 
 def counts(world: World, *names: str) -> tuple[int, ...]:
     async def body() -> tuple[int, ...]:
-        qdrant = client(world)
-        found = [(await qdrant.count(name, exact=True)).count for name in names]
-        await qdrant.close()
+        async with connect(world) as qdrant:
+            found = [(await qdrant.count(name, exact=True)).count for name in names]
         return tuple(found)
 
     return world.run(body())
@@ -33,10 +38,9 @@ def counts(world: World, *names: str) -> tuple[int, ...]:
 
 async def halve(world: World) -> None:
     """Half of the points are deleted, as by somebody's mistake."""
-    qdrant = client(world)
-    points = models.PointIdsList(points=list(range(0, world.shape.points, 2)))
-    await qdrant.delete(COLLECTION, points, wait=True)
-    await qdrant.close()
+    async with connect(world) as qdrant:
+        points = models.PointIdsList(points=list(range(0, world.shape.points, 2)))
+        await qdrant.delete(COLLECTION, points, wait=True)
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +110,8 @@ def test_another_clusters_group_needs_nothing_but_the_store(launch: Launch) -> N
     """Another name, another etcd that knows nothing: one collection of it, by its id or epoch."""
     world = launch(peers=2, coordinators=1)
     world.fill()
-    world.run(add_odd(world))
-    made, kept, odd = world.back_up(), world.answers(), world.run(read_odd(world))
+    world.run(make_odd(world))
+    made, kept, odd = world.back_up(), world.answers(), world.run(odd_of(world))
     other = launch(peers=1, coordinators=1, store=world.setup.store_url, cluster="copy")
     start = ("restore", "start", "--yes", "--from-cluster")
     refused(other.cleancut(*start, "demo", "b-none"), 3, "b-none")
@@ -119,7 +123,7 @@ def test_another_clusters_group_needs_nothing_but_the_store(launch: Launch) -> N
     other.run(drop(other, COLLECTION))
     restore(other, str(made["epoch"]), "--from-cluster", "demo")
     assert verdict(other, kept) == []
-    assert other.run(read_odd(other)) == odd
+    assert other.run(odd_of(other)) == odd
     assert list((world.store / "demo" / "holds").rglob("*.json")) == []
     assert other.groups() == []
 
@@ -129,44 +133,41 @@ def test_another_clusters_group_needs_nothing_but_the_store(launch: Launch) -> N
 
 async def make_keyed(world: World) -> None:
     """Keys of one and two shards, an integer and its text, and the gap that a key has left."""
-    qdrant = client(world)
-    await qdrant.create_collection(
-        KEYED,
-        vectors_config=models.VectorParams(size=4, distance=models.Distance.DOT),
-        sharding_method=models.ShardingMethod.CUSTOM,
-        shard_number=1,
-    )
-    for key, shards in (("acme", 1), ("gone", 1), ("pair", 2), (7, 1), ("7", 2)):
-        await qdrant.create_shard_key(KEYED, key, shards_number=shards)
-    await qdrant.delete_shard_key(KEYED, "gone")
-    await qdrant.close()
+    async with connect(world) as qdrant:
+        await qdrant.create_collection(
+            KEYED,
+            vectors_config=models.VectorParams(size=4, distance=models.Distance.DOT),
+            sharding_method=models.ShardingMethod.CUSTOM,
+            shard_number=1,
+        )
+        for key, shards in (("acme", 1), ("gone", 1), ("pair", 2), (7, 1), ("7", 2)):
+            await qdrant.create_shard_key(KEYED, key, shards_number=shards)
+        await qdrant.delete_shard_key(KEYED, "gone")
     assert await keys_of(world) == KEYS
     await write_keyed(world)
 
 
 async def write_keyed(world: World) -> None:
-    qdrant: AsyncQdrantClient = client(world)
-    for index, key in enumerate(KEYS):
-        ids = range(index * EACH, (index + 1) * EACH)
-        points = [
-            models.PointStruct(id=n, vector=[n, 1.0, -n, 2.0], payload={"key": str(key)})
-            for n in ids
-        ]
-        await qdrant.upsert(KEYED, points, wait=True, shard_key_selector=key)
-    await qdrant.close()
+    async with connect(world) as qdrant:
+        for index, key in enumerate(KEYS):
+            ids = range(index * EACH, (index + 1) * EACH)
+            points = [
+                models.PointStruct(id=n, vector=[n, 1.0, -n, 2.0], payload={"key": str(key)})
+                for n in ids
+            ]
+            await qdrant.upsert(KEYED, points, wait=True, shard_key_selector=key)
 
 
 async def read_keyed(world: World) -> list[Any]:
     """All points, each with what the search within its own key finds."""
-    qdrant = client(world)
-    found: list[Any] = []
-    for key in KEYS:
-        points, _ = await qdrant.scroll(KEYED, limit=1000, shard_key_selector=key)
-        hits = await qdrant.query_points(
-            KEYED, query=[1.0, 2.0, 3.0, 4.0], limit=10, shard_key_selector=key
-        )
-        found.append((sorted(str(p.id) for p in points), [hit.id for hit in hits.points]))
-    await qdrant.close()
+    async with connect(world) as qdrant:
+        found: list[Any] = []
+        for key in KEYS:
+            points, _ = await qdrant.scroll(KEYED, limit=1000, shard_key_selector=key)
+            hits = await qdrant.query_points(
+                KEYED, query=[1.0, 2.0, 3.0, 4.0], limit=10, shard_key_selector=key
+            )
+            found.append((sorted(str(p.id) for p in points), [hit.id for hit in hits.points]))
     return found
 
 
