@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from agent.context import Context
@@ -12,18 +13,23 @@ from agent.verify import verify_shard
 from cleancut.cut import Observe, Observed, Read, Readings
 from cleancut.ids import Epoch
 from cleancut.io.catalog import put_votes_document
+from cleancut.io.qdrant import Qdrant
 from cleancut.io.tasks import run_all
 from cleancut.pull import HasRecovered, Recover, Verified, Verify
-from cleancut.records import Phase, Vote, decode, digest_of
-from cleancut.restored import PullDocument
+from cleancut.records import Phase, ShardTask, Vote, decode, digest_of
+from cleancut.restored import PullDocument, RestoredShard
 from cleancut.restoring import AT_ONCE
 from cleancut.steps import Effect
 
+VerifyOne = Callable[[Qdrant, ShardTask], Awaitable[RestoredShard]]
+
 
 class PullEffects:
-    """Runs one effect at a time. Nothing outlives its effect: cancelling one closes its URLs."""
+    """Runs one effect at a time. Nothing outlives its effect: cancelling one closes its URLs.
+    `verify`: what one replica has to show."""
 
-    def __init__(self, context: Context, tars: TarServer) -> None:
+    def __init__(self, context: Context, tars: TarServer, verify: VerifyOne = verify_shard) -> None:
+        self._verify_one = verify
         self._context, self._tars = context, tars
         self._recovery = Recovery(context, tars)
         self._sent_before = tars.sent_bytes
@@ -75,7 +81,7 @@ class PullEffects:
     async def _verify(self, effect: Verify) -> Verified:
         context = self._context
         readings: Readings = readings_of(await context.qdrant.telemetry(), effect.tasks)
-        calls = [partial(verify_shard, context.qdrant, task) for task in effect.tasks]
+        calls = [partial(self._verify_one, context.qdrant, task) for task in effect.tasks]
         found = await run_all(calls, AT_ONCE)
         epoch, size_bytes, seconds = self._recovered or (effect.epoch, 0, 0.0)
         own = epoch == effect.epoch  # else another process recovered them, before a restart

@@ -56,6 +56,7 @@ class Follower:
         self._machines: dict[Kind, Cut | Pull] = {
             Kind.BACKUP: Cut(session.token),
             Kind.RESTORE: Pull(session.token),
+            Kind.REBALANCE: Pull(session.token),
         }
         self._ctl = Ctl()
         self._revision = 0

@@ -24,6 +24,7 @@ from agent.journal import Journal, own_directory
 from agent.metrics import Metrics
 from agent.session import open_session
 from agent.tar_server import TarServer
+from agent.verify import count_replica
 from cleancut.errors import CleancutError, LeaseLost, TimedOut, Unavailable
 from cleancut.ids import parse_agent, parse_cluster
 from cleancut.io.clock import SystemClock
@@ -144,6 +145,7 @@ async def _serve_session(process: _Process) -> None:
                 effects: dict[Kind, Effects] = {
                     Kind.BACKUP: BackupEffects(context, group, process.pool, journal),
                     Kind.RESTORE: PullEffects(context, process.tars),
+                    Kind.REBALANCE: PullEffects(context, process.tars, count_replica),
                 }
                 follower = Follower(
                     context, session, effects, metrics=process.metrics, log=process.log

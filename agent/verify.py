@@ -47,6 +47,19 @@ async def verify_shard(qdrant: Qdrant, task: ShardTask) -> RestoredShard:
     )
 
 
+async def count_replica(qdrant: Qdrant, task: ShardTask) -> RestoredShard:
+    """What a replica holds that has come to this peer by a transfer. Clients may be writing, so
+    nothing is compared: a replica that answers with its exact count can be read.
+
+    Raises: TimedOut, if it is not Active; Unavailable, if it cannot be read.
+    """
+    await _wait_active(qdrant, task)
+    count = await qdrant.count(task.collection, task.shard_id, timeout_s=COUNT_S)
+    return RestoredShard(
+        collection=task.collection, shard_id=task.shard_id, peer_id=task.peer_id, count=count
+    )
+
+
 def _check_counts(task: ShardTask, count: int, routed: int) -> None:
     name = f"shard {task.shard_id} of {task.collection!r}"
     if task.count is not None and count != task.count:

@@ -1,4 +1,4 @@
-"""What the coordinator's two machines share: one attempt that holds ctl, phase by phase."""
+"""What the coordinator's machines share: one attempt that holds ctl, phase by phase."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from cleancut.ids import AgentName
 from cleancut.phases import CLOSED
-from cleancut.records import Bounds, Ctl, Member, Operation, Phase, State, Vote
+from cleancut.records import Bounds, Ctl, Kind, Member, Operation, Phase, State, Vote
 from cleancut.steps import Command, Effect, Event, Persist, Run
 
 
@@ -19,6 +19,7 @@ class Attempt:
     At most one effect runs at a time (`waiting`); `again` is repeated at the next tick.
     """
 
+    kind: ClassVar[Kind]
     transitions: ClassVar[Mapping[tuple[Phase, Phase], str]]
     state_of: ClassVar[Mapping[Phase, State]]
 
@@ -76,6 +77,7 @@ class Attempt:
             Phase.RECOVER: bounds.recover_s,
             Phase.VERIFY: bounds.verify_s,
             Phase.PUBLISH: bounds.publish_s,
+            Phase.MOVE: bounds.move_s,
         }
         self.phase_began_s = now_s
         self.deadline_s = now_s + bound_s.get(self.ctl.phase, float("inf"))

@@ -25,7 +25,7 @@ from cleancut.phases import (
     Publish,
     Stage,
 )
-from cleancut.records import Ctl, Failure, Member, Phase, State, digest_of
+from cleancut.records import Ctl, Failure, Kind, Member, Phase, State, digest_of
 from cleancut.steps import (
     Began,
     Cancelled,
@@ -49,8 +49,7 @@ from cleancut.steps import (
 class Barrier(Attempt):
     """One machine a leader's term; rebuilt by `Took`, started by `Began`."""
 
-    transitions = TRANSITIONS
-    state_of = STATE_OF
+    kind, transitions, state_of = Kind.BACKUP, TRANSITIONS, STATE_OF
 
     def _forget(self, now_s: float) -> None:
         self.reset(now_s)

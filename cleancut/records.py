@@ -23,6 +23,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Kind(StrEnum):
     BACKUP = "backup"
     RESTORE = "restore"
+    REBALANCE = "rebalance"
 
 
 class Phase(StrEnum):
@@ -41,6 +42,7 @@ class Phase(StrEnum):
     VERIFY = "VERIFY"
     PUBLISH = "PUBLISH"
     ROLLBACK = "ROLLBACK"
+    MOVE = "MOVE"
 
 
 class State(StrEnum):
@@ -64,6 +66,7 @@ class State(StrEnum):
     ROLLING_BACK = "ROLLING_BACK"
     ROLLED_BACK = "ROLLED_BACK"
     NEEDS_OPERATOR = "NEEDS_OPERATOR"
+    MOVING = "MOVING"
 
 
 FINAL_STATES = frozenset(
@@ -92,6 +95,7 @@ class Bounds(Record, frozen=True):
     recover_s: float = 86400.0
     verify_s: float = 600.0
     publish_s: float = 60.0
+    move_s: float = 86400.0
 
 
 class Ctl(Record, frozen=True):
@@ -216,7 +220,7 @@ class Progress(Record, frozen=True):
 
 
 class Operation(Record, frozen=True):
-    """`op/<id>`: what was asked, and how it ended. Kept for 48 h."""
+    """`op/<id>`: what was asked, and how it ended. Kept for 48 h. `after` must be over first."""
 
     id: OperationId
     kind: Kind
@@ -230,6 +234,7 @@ class Operation(Record, frozen=True):
     failure: Failure | None = None
     cancelled: bool = False
     detail: str = ""  # sha256 of a store document with more (restore: its report)
+    after: OperationId = OperationId("")
     nonce: str = ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cleancut.ids import Epoch, PeerId, ShardId
+from cleancut.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.records import Record
 
 
@@ -13,12 +13,22 @@ class BackupRequest(Record, frozen=True):
     attempts: int = 3
 
 
+class RebalanceRequest(Record, frozen=True):
+    """`max_moves` 0: as many as it takes. `plan`: the digest of the plan that was agreed to; ""
+    takes any. `after`: the restore that has to be done before."""
+
+    max_moves: int = 0
+    bandwidth_aware: bool = False
+    plan: str = ""
+    after: OperationId = OperationId("")
+
+
 class RestoreRequest(Record, frozen=True):
     """`backup` is a group's epoch; `collections` empty means all of the group.
 
     `renames`: old and new names. `replicas` 0: as in the group. `plan`: the digest of the plan that
     was agreed to; "" takes any. `shards`: only these lost shards of the one collection, in place,
-    at `peer` if given.
+    at `peer` if given. `rebalance`: shards are spread evenly afterwards, by another operation.
     """
 
     backup: Epoch
@@ -31,3 +41,4 @@ class RestoreRequest(Record, frozen=True):
     shards: tuple[ShardId, ...] = ()
     peer: PeerId | None = None
     plan: str = ""
+    rebalance: bool = False

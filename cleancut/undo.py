@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from cleancut.attempt import Attempt
 from cleancut.errors import Corrupt
 from cleancut.phases import CLOSED, PERMANENT, Drain
-from cleancut.records import Ctl, Failure, Phase, State, decode
+from cleancut.records import Ctl, Failure, Kind, Phase, State, decode
 from cleancut.requests import RestoreRequest
 from cleancut.restoring import (
     ATTEMPTS,
@@ -30,6 +30,7 @@ class UndoableAttempt(Attempt):
     """Before CREATE it is aborted and may be repeated; from then on it is rolled back; once it is
     published, or cannot be undone, it is tried again until a person is needed."""
 
+    kind = Kind.RESTORE
     transitions = TRANSITIONS
     state_of = STATE_OF
 

@@ -16,6 +16,10 @@ from cleancut.client.model import (
     BackupPage,
     ClusterStatus,
     Identity,
+    Rebalance,
+    RebalanceOptions,
+    RebalancePage,
+    RebalancePlan,
     Restore,
     RestoreOptions,
     RestorePage,
@@ -84,6 +88,26 @@ class Operations(Protocol):
 
     async def clean_restore(self, name: str) -> Restore:
         """Leader only. Repeatable; Refused while anything points to the old data."""
+        ...
+
+    async def plan_rebalance(self, options: RebalanceOptions) -> RebalancePlan: ...
+
+    async def start_rebalance(
+        self, options: RebalanceOptions, *, request_id: str, plan_digest: str
+    ) -> Rebalance:
+        """Leader only. Returns once the operation is recorded."""
+        ...
+
+    async def get_rebalance(self, name: str) -> Rebalance: ...
+
+    async def list_rebalances(self, page: Page) -> RebalancePage: ...
+
+    def watch_rebalance(self, name: str) -> AsyncIterator[Rebalance]:
+        """As `watch_restore`."""
+        ...
+
+    async def cancel_rebalance(self, name: str) -> Rebalance:
+        """Leader only. Aborts what is under way; finished steps stay."""
         ...
 
     async def cluster_status(self) -> ClusterStatus: ...

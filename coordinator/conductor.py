@@ -19,6 +19,7 @@ from cleancut.ids import AgentName, Epoch, OperationId, Token
 from cleancut.io.log import Logger
 from cleancut.io.ports import Change, Compacted, Lease
 from cleancut.phases import CLOSED
+from cleancut.rebalance import Rebalance
 from cleancut.records import Bounds, Failure, Kind, Operation, Phase, Session, State, Vote, decode
 from cleancut.restore import Restore
 from cleancut.steps import (
@@ -48,6 +49,11 @@ _LOOK_S = 5.0
 _RETRIES_S = (2.0, 20.0, 30.0)
 """Before the next attempts: a killed agent's lease has to run out before it can come back."""
 _QUEUE = 10_000
+_MACHINES: dict[Kind, type[Attempt]] = {
+    Kind.BACKUP: Barrier,
+    Kind.RESTORE: Restore,
+    Kind.REBALANCE: Rebalance,
+}
 
 
 class Effects(Protocol):
@@ -156,7 +162,7 @@ class Term:
         name, began_s = type(effect).__name__, self._context.clock.monotonic_s()
         if not self._lease.alive():
             raise LeaseLost(f"the coordinator's lease was over before {name}")
-        kind = Kind.BACKUP if isinstance(self.machine, Barrier) else Kind.RESTORE
+        kind = self.machine.kind
         cause = None
         try:
             event: Event = Done(effect, await self._effects[kind].run(effect))
@@ -185,7 +191,7 @@ class Term:
         await self._step(took, group)
 
     def _machine_for(self, kind: Kind) -> Attempt:
-        return Barrier(self._bounds) if kind is Kind.BACKUP else Restore(self._bounds)
+        return _MACHINES[kind](self._bounds)
 
     # Between attempts
 

@@ -130,10 +130,15 @@ class Ledger:
         return decode(Operation, found.value, found.key) if found else None
 
     async def next_pending(self) -> Operation | None:
-        """The oldest operation that waits for its turn."""
+        """The oldest operation that waits for its turn, and for nothing else."""
         listing = await self._etcd.list(self._keys.operations)
         records = [decode(Operation, item.value, item.key) for item in listing.items]
-        waiting = [record for record in records if record.state is State.PENDING]
+        open_ones = {record.id for record in records if record.state not in FINAL_STATES}
+        waiting = [
+            record
+            for record in records
+            if record.state is State.PENDING and record.after not in open_ones
+        ]
         return min(waiting, key=lambda record: record.created_at, default=None)
 
     async def cancel_pending(self, operation: OperationId) -> None:

@@ -38,6 +38,7 @@ from cleancut.records import Kind
 from coordinator.conductor import Effects, Reign, Term
 from coordinator.context import Context
 from coordinator.effects_backup import BackupEffects
+from coordinator.effects_rebalance import RebalanceEffects
 from coordinator.effects_restore import RestoreEffects
 from coordinator.identity import establish
 from coordinator.leadership import TTL_S, campaign, read_leader
@@ -161,6 +162,7 @@ async def _serve_term(process: _Process) -> None:
                 effects: dict[Kind, Effects] = {
                     Kind.BACKUP: BackupEffects(context),
                     Kind.RESTORE: RestoreEffects(context),
+                    Kind.REBALANCE: RebalanceEffects(context),
                 }
                 reign = Reign(lease, token, process.metrics)
                 term = Term(context, reign, effects=effects, log=process.log)

@@ -27,6 +27,7 @@ from coordinator.api import Page
 from coordinator.care import Care
 from coordinator.conductor import Term
 from coordinator.context import Context
+from coordinator.rebalances import Rebalances
 from coordinator.restores import Restores
 from coordinator.status import read_progress, read_status, watch
 
@@ -42,7 +43,7 @@ class Leadership:
     other: str = ""
 
 
-class CoordinatorOperations(Restores, Care):
+class CoordinatorOperations(Restores, Rebalances, Care):
     """Implements `coordinator.api.Operations`."""
 
     def __init__(self, context: Context, leadership: Leadership) -> None:

@@ -12,6 +12,9 @@ from coordinator.context import Context
 from coordinator.ledger import format_now
 
 MAX_ID = 128
+NOTHING = OperationId("")
+_PREFIX = {Kind.BACKUP: "b", Kind.RESTORE: "r", Kind.REBALANCE: "m"}
+_NOUN = {Kind.BACKUP: "backup list", Kind.RESTORE: "restore list"}
 
 
 class Asked(Record, frozen=True):
@@ -23,7 +26,13 @@ class Asked(Record, frozen=True):
 
 
 async def record(
-    context: Context, token: Token, kind: Kind, *, request: Record, request_id: str
+    context: Context,
+    token: Token,
+    kind: Kind,
+    *,
+    request: Record,
+    request_id: str,
+    after: OperationId = NOTHING,
 ) -> Operation:
     """The operation for this request: a new one, or that of an equal earlier one.
 
@@ -33,16 +42,17 @@ async def record(
         raise Invalid("the request id must have 1-128 printable characters")
     fingerprint = digest_of([kind, request])
     key = context.keys.request(request_id.replace("/", "%2F"))
-    found = await context.etcd.get(key)
-    if found is not None:
-        return await _same(context, decode(Asked, found.value, key), kind, fingerprint)
+    asked_before = await find(context, request_id)
+    if asked_before is not None:
+        return await _same(context, asked_before, kind, fingerprint)
     operation = Operation(
-        id=OperationId(f"{kind[0]}-{secrets.token_hex(8)}"),
+        id=OperationId(f"{_PREFIX[kind]}-{secrets.token_hex(8)}"),
         kind=kind,
         state=State.PENDING,
         request=encode(request).decode(),
         request_id=request_id.replace("/", "%2F"),
         created_at=format_now(context.clock),
+        after=after,
         nonce=secrets.token_hex(8),
     )
     asked = Asked(operation=operation.id, fingerprint=fingerprint, nonce=operation.nonce)
@@ -61,7 +71,14 @@ async def record(
 
 async def is_known(context: Context, request_id: str) -> bool:
     """True if an operation was recorded for this request id."""
-    return await context.etcd.get(context.keys.request(request_id.replace("/", "%2F"))) is not None
+    return await find(context, request_id) is not None
+
+
+async def find(context: Context, request_id: str) -> Asked | None:
+    """What a request id stands for, if it was used."""
+    key = context.keys.request(request_id.replace("/", "%2F"))
+    found = await context.etcd.get(key)
+    return decode(Asked, found.value, key) if found else None
 
 
 async def _same(context: Context, asked: Asked, kind: Kind, fingerprint: str) -> Operation:
@@ -80,7 +97,10 @@ async def load(context: Context, operation: str, kind: Kind) -> Operation:
     found = await context.etcd.get(key)
     record = decode(Operation, found.value, key) if found else None
     if record is None or record.kind is not kind:
-        raise NotFound(f"there is no {kind} {operation!r}", f"see `cleancut {kind} list`")
+        raise NotFound(
+            f"there is no {kind} {operation!r}",
+            f"see `cleancut {_NOUN.get(kind, 'cluster rebalance --list')}`",
+        )
     return record
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc.aio
 
-from cleancut.client.model import RestoreOptions, Shown
+from cleancut.client.model import RebalanceOptions, RestoreOptions, Shown
 from cleancut.client.wire import from_message, to_message
 from cleancut.errors import Invalid, Refused
 from cleancut.ids import check_collection_name
@@ -23,15 +23,18 @@ from cleancut.v1 import backup_pb2 as backups
 from cleancut.v1 import (
     backup_pb2_grpc,
     cluster_pb2_grpc,
+    rebalance_pb2_grpc,
     restore_pb2_grpc,
 )
 from cleancut.v1 import cluster_pb2 as cluster
+from cleancut.v1 import rebalance_pb2 as rebalances
 from cleancut.v1 import restore_pb2 as restores
 from coordinator.api import Operations, Page
 
 SERVICES = (
     "cleancut.v1.BackupService",
     "cleancut.v1.RestoreService",
+    "cleancut.v1.RebalanceService",
     "cleancut.v1.ClusterService",
 )
 PAGE_SIZE, PAGE_LIMIT = 50, 500
@@ -46,6 +49,7 @@ def serve_api(operations: Operations, listen: Listen) -> AbstractAsyncContextMan
     def register(server: grpc.aio.Server) -> None:
         backup_pb2_grpc.add_BackupServiceServicer_to_server(Backups(operations), server)
         restore_pb2_grpc.add_RestoreServiceServicer_to_server(Restores(operations), server)
+        rebalance_pb2_grpc.add_RebalanceServiceServicer_to_server(Rebalances(operations), server)
         cluster_pb2_grpc.add_ClusterServiceServicer_to_server(Cluster(operations), server)
 
     return serve(listen, SERVICES, register)
@@ -136,6 +140,46 @@ class Restores:
         return _restore(cleaned, restores.CleanRestoreResponse)
 
 
+class Rebalances:
+    """RebalanceService."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+
+    async def PlanRebalance(self, request: Any, _context: Any) -> Any:
+        options = from_message(request.options, RebalanceOptions)
+        plan = await self._operations.plan_rebalance(options)
+        return rebalances.PlanRebalanceResponse(plan=to_message(plan, rebalances.RebalancePlan))
+
+    async def StartRebalance(self, request: Any, _context: Any) -> Any:
+        _require_leader(self._operations)
+        if not request.confirmed:
+            raise Refused("a rebalance was not confirmed", "read its plan, then set `confirmed`")
+        started = await self._operations.start_rebalance(
+            from_message(request.options, RebalanceOptions),
+            request_id=_request_id(request.request_id),
+            plan_digest=request.plan_digest,
+        )
+        return _rebalance(started, rebalances.StartRebalanceResponse)
+
+    async def GetRebalance(self, request: Any, _context: Any) -> Any:
+        found = await self._operations.get_rebalance(_named(request.id))
+        return _rebalance(found, rebalances.GetRebalanceResponse)
+
+    async def ListRebalances(self, request: Any, _context: Any) -> Any:
+        page = await self._operations.list_rebalances(_page(request))
+        return to_message(page, rebalances.ListRebalancesResponse)
+
+    async def WatchRebalance(self, request: Any, _context: Any) -> AsyncIterator[Any]:
+        async for seen in self._operations.watch_rebalance(_named(request.id)):
+            yield _rebalance(seen, rebalances.WatchRebalanceResponse)
+
+    async def CancelRebalance(self, request: Any, _context: Any) -> Any:
+        _require_leader(self._operations)
+        asked = await self._operations.cancel_rebalance(_named(request.id))
+        return _rebalance(asked, rebalances.CancelRebalanceResponse)
+
+
 class Cluster:
     """ClusterService."""
 
@@ -174,6 +218,10 @@ def _backup(value: Shown, response: Any) -> Any:
 
 def _restore(value: Shown, response: Any) -> Any:
     return response(restore=to_message(value, restores.Restore))
+
+
+def _rebalance(value: Shown, response: Any) -> Any:
+    return response(rebalance=to_message(value, rebalances.Rebalance))
 
 
 def _named(name: str) -> str:

@@ -15,6 +15,7 @@ from cleancut.client.model import (
     CoordinatorStatus,
     Identity,
     OpenOperation,
+    Rebalance,
     Restore,
     StoreStatus,
     is_over,
@@ -29,7 +30,7 @@ from coordinator.identity import read_identities
 from coordinator.leadership import read_leader
 
 POLL_S = 0.25
-Shown = TypeVar("Shown", Backup, Restore)
+Shown = TypeVar("Shown", Backup, Restore, Rebalance)
 
 
 async def read_progress(context: Context, epoch: Epoch) -> tuple[AgentProgress, ...]:

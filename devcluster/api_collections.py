@@ -28,6 +28,7 @@ from devcluster.web import (
     server_of,
     timeout_of,
 )
+from devcluster.weights import cluster_telemetry
 
 COLLECTION = "/collections/{collection_name}"
 
@@ -36,6 +37,7 @@ def routes() -> list[web.RouteDef]:
     calls = [
         web.get("/telemetry", json_route(_telemetry)),
         web.get("/cluster", json_route(_cluster)),
+        web.get("/cluster/telemetry", json_route(_cluster_telemetry)),
         web.delete("/cluster/peer/{peer_id}", json_route(_remove_peer)),
         web.get("/cluster/metadata/keys", json_route(_metadata_keys)),
         web.get("/cluster/metadata/keys/{key}", json_route(_metadata)),
@@ -81,6 +83,13 @@ async def _telemetry(request: web.Request) -> Json:
 
 async def _cluster(request: web.Request) -> Json:
     return cluster(node_of(request))
+
+
+async def _cluster_telemetry(request: web.Request) -> Json:
+    node = node_of(request)
+    if node.standalone:
+        raise service_error("Could not get telemetry from cluster")
+    return await cluster_telemetry(node)
 
 
 async def _remove_peer(request: web.Request) -> bool:

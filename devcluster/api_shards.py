@@ -26,6 +26,7 @@ from devcluster.web import (
     server_of,
     shard_of,
 )
+from devcluster.weights import weigh_here
 
 SHARD = "/collections/{collection_name}/shards/{shard}"
 STREAM_IDLE_S = 300.0
@@ -41,6 +42,7 @@ def routes() -> list[web.RouteDef]:
         web.put(SHARD + "/snapshots/recover", json_route(_recover)),
         web.post(SHARD + "/snapshots/upload", json_route(_upload)),
         web.post("/internal/poke", json_route(_poke)),
+        web.post("/internal/weigh", json_route(_weigh)),
         web.post("/internal/lead", json_route(_lead)),
         web.post("/internal/apply", json_route(_apply)),
         web.post("/internal/read", json_route(_read)),
@@ -140,6 +142,10 @@ async def _part_chunks(part: Any) -> AsyncIterator[bytes]:
 async def _poke(request: web.Request) -> bool:
     await node_of(request).consensus.catch_up()
     return True
+
+
+async def _weigh(request: web.Request) -> Json:
+    return await weigh_here(node_of(request))
 
 
 async def _lead(request: web.Request) -> bool:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from cleancut import phases, restoring
+from cleancut import phases, rebalancing, restoring
 from cleancut.records import Phase
 
-TABLES = (("Backup", phases.TRANSITIONS), ("Restore", restoring.TRANSITIONS))
+TABLES = (
+    ("Backup", phases.TRANSITIONS),
+    ("Restore", restoring.TRANSITIONS),
+    ("Rebalance", rebalancing.TRANSITIONS),
+)
 BEGIN, END = "<!-- transitions:begin -->", "<!-- transitions:end -->"
 
 

@@ -7,16 +7,18 @@ import click
 from cleancut.cli.asking import confirm, request_id_option, yes_option
 from cleancut.cli.care import forget_peer
 from cleancut.cli.output import emit
+from cleancut.cli.rebalance import rebalance
 from cleancut.cli.settings import Noun, Verb, settings_of
 from cleancut.cli.wait import ask
 
 
 @click.group(cls=Noun, name="cluster")
 def cluster() -> None:
-    """Look at the cluster, and after its peers."""
+    """Look at the cluster, after its peers, and spread its shards."""
 
 
 cluster.add_command(forget_peer)
+cluster.add_command(rebalance)
 
 
 @cluster.command()

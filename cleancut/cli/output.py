@@ -13,11 +13,13 @@ import yaml
 from rich.console import Console, RenderableType
 
 from cleancut.cli import tables
+from cleancut.cli.grids import facts as facts_table
 from cleancut.client.model import (
     SCHEMA,
     ClusterStatus,
     Identity,
     Operation,
+    RebalancePlan,
     RestorePlan,
     Shown,
 )
@@ -52,7 +54,7 @@ def emit_facts(output: str, noun: str, facts: dict[str, Any]) -> None:
     if output == "name":
         click.echo(next(iter(facts.values())))
     elif output == "table":
-        _print(tables.facts(facts.items()))
+        _print(facts_table(facts.items()))
     else:
         document(output, {noun: facts})
 
@@ -62,6 +64,8 @@ def name_of(value: Shown) -> str:
     match value:
         case RestorePlan():
             return value.backup_id
+        case RebalancePlan():
+            return value.digest
         case ClusterStatus():
             return value.cluster
         case Identity():

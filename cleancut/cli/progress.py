@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 
 from cleancut.cli.exits import say
-from cleancut.cli.tables import grid, size
+from cleancut.cli.grids import grid, size
 from cleancut.client.model import AgentProgress, Operation, is_over
 
 LINE_EVERY_S = 10.0

@@ -18,6 +18,7 @@ from cleancut.cli.asking import (
 )
 from cleancut.cli.exits import Exit, say, tell
 from cleancut.cli.output import emit, emit_many
+from cleancut.cli.rebalance import follow_after
 from cleancut.cli.restore_options import options_of, what_options
 from cleancut.cli.settings import Noun, Settings, settings_of
 from cleancut.cli.tables import plan as plan_table
@@ -85,7 +86,10 @@ def start(
         timeout_s=timeout_s,
         request_id=request_id,
     )
-    return run_job(settings, job)
+    code = run_job(settings, job)
+    if code is not Exit.OK or not wait or job.last is None or not job.last.rebalance_id:
+        return code
+    return follow_after(settings, job.last.rebalance_id, timeout_s)
 
 
 @restore.command("list")

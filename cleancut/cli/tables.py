@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
+from cleancut.cli.grids import facts, grid, size, span, troubles
+from cleancut.cli.tables_rebalance import rebalance, rebalance_list, rebalance_plan
 from cleancut.client.model import (
     Backup,
     ClusterStatus,
     Identity,
-    Operation,
+    Rebalance,
+    RebalancePlan,
     Restore,
     RestorePlan,
 )
-
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-
-
-def size(number: float) -> str:
-    """A number of bytes with three digits or so."""
-    for unit in _UNITS[:-1]:
-        if number < 1024:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1024
-    return f"{number:.1f} {_UNITS[-1]}"
-
-
-def span(seconds: float) -> str:
-    """A time as people say it, rounded up."""
-    minutes, left = divmod(math.ceil(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {left} s"
-
-
-def grid(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    """Columns without lines, as ls and kubectl do: greppable."""
-    table = Table(*titles, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*("-" if cell in (None, "") else Text(str(cell)) for cell in row))
-    return table
-
-
-def facts(pairs: Iterable[tuple[str, Any]]) -> Table:
-    """Names and values of one thing; what is None is left out."""
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for name, value in pairs:
-        if value is not None:
-            table.add_row(Text(name, style="bold"), Text(str(value)))
-    return table
 
 
 def backup_list(backups: Sequence[Backup]) -> RenderableType:
@@ -91,7 +56,7 @@ def backup(value: Backup) -> RenderableType:
             ("new", size(value.bytes.new)),
             ("stored", size(value.bytes.stored)),
             ("collections", ", ".join(value.collections) or None),
-            *_troubles(value),
+            *troubles(value),
         )
     )
     if value.evidence is None or not value.evidence.shards:
@@ -131,7 +96,7 @@ def restore(value: Restore) -> RenderableType:
             ("state", value.state),
             ("created at", value.created_at),
             ("ended at", value.ended_at),
-            *_troubles(value),
+            *troubles(value),
             *(
                 ("kept", f"{k.collection}, once {_some(k.aliases)}: see `cleancut restore clean`")
                 for k in value.kept
@@ -247,14 +212,6 @@ def _owner(value: Identity) -> str:
     return "this cluster" if value.equal else f"another: {value.store_cluster_id or 'nobody'}"
 
 
-def _troubles(value: Operation) -> list[tuple[str, str]]:
-    lines = [("warning", text) for text in value.warnings]
-    if value.error is not None:
-        lines.append(("error", f"{value.error.message} [{value.error.reason}]"))
-        lines += [("hint", value.error.hint)] if value.error.hint else []
-    return lines
-
-
 def _skew(value: Backup) -> str | None:
     known = value.evidence is not None and value.evidence.skew_ms is not None
     return f"{value.evidence.skew_ms} ms" if known and value.evidence else None
@@ -273,10 +230,13 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     Backup: backup,
     Restore: restore,
     RestorePlan: plan,
+    Rebalance: rebalance,
+    RebalancePlan: rebalance_plan,
     ClusterStatus: cluster,
     Identity: identity,
 }
 MANY: dict[str, Callable[[Any], RenderableType]] = {
     "backups": backup_list,
     "restores": restore_list,
+    "rebalances": rebalance_list,
 }

@@ -16,12 +16,12 @@ from cleancut.cli.output import emit
 from cleancut.cli.progress import headline, open_progress
 from cleancut.cli.settings import Settings
 from cleancut.client.api import Client
-from cleancut.client.model import Backup, Operation, Restore, is_over
+from cleancut.client.model import Backup, Operation, Rebalance, Restore, is_over
 from cleancut.errors import TimedOut
 from cleancut.records import State
 
 T = TypeVar("T")
-Op = TypeVar("Op", Backup, Restore)
+Op = TypeVar("Op", Backup, Restore, Rebalance)
 WAIT_S = 24 * 3600.0
 """Default bound of waiting: that of an upload."""
 
@@ -38,7 +38,8 @@ def ask(settings: Settings, question: Callable[[Client], Awaitable[T]]) -> T:
 
 @dataclass(slots=True)
 class Job(Generic[Op]):
-    """An operation to start or to look at, and how to follow it. `last`: as it was last seen."""
+    """An operation to start or to look at, and how to follow it. `last`: as it was last seen.
+    `shown`: it goes to stdout in the end."""
 
     noun: str
     start: Callable[[Client], Coroutine[Any, Any, Op]]
@@ -46,6 +47,7 @@ class Job(Generic[Op]):
     wait: bool = True
     timeout_s: float = WAIT_S
     request_id: str = ""
+    shown: bool = True
     last: Op | None = field(default=None, init=False)
 
 
@@ -57,7 +59,8 @@ def run_job(settings: Settings, job: Job[Op]) -> Exit:
         _say_interrupted(job)
         return Exit.INTERRUPTED
     assert job.last is not None
-    emit(settings.output, job.noun, job.last)
+    if job.shown:
+        emit(settings.output, job.noun, job.last)
     if not job.wait:
         return Exit.OK
     return _conclude(job.noun, job.last, job.timeout_s)
@@ -87,7 +90,7 @@ def _conclude(noun: str, last: Operation, timeout_s: float) -> Exit:
         return tell(
             TimedOut(
                 f"{noun} {last.id} is still {last.state} after {timeout_s:.0f} s",
-                f"it goes on: `cleancut {noun} watch {last.id}`",
+                f"it goes on: {_again(noun, last.id)}",
             )
         )
     code = exit_of_operation(last)
@@ -104,10 +107,21 @@ def _conclude(noun: str, last: Operation, timeout_s: float) -> Exit:
 def _say_interrupted(job: Job[Any]) -> None:
     if job.last is None:
         say(f"interrupted while asking; the {job.noun} may have been started")
-        say(f"hint: look with `cleancut {job.noun} list`")
+        say(f"hint: look with {_look(job.noun)}")
         if job.request_id:
             say(f"hint: `--request-id {job.request_id}` asks for the same one again")
         return
     name = job.last.id
     say(f"stopped waiting; {job.noun} {name} goes on")
-    say(f"hint: `cleancut {job.noun} watch {name}` waits again, `cancel` instead ends it")
+    say(f"hint: {_again(job.noun, name)} waits again, `cancel` instead ends it")
+
+
+def _again(noun: str, name: str) -> str:
+    verb = "cluster rebalance --watch" if noun == "rebalance" else f"{noun} watch"
+    return f"`cleancut {verb} {name}`"
+
+
+def _look(noun: str) -> str:
+    return (
+        "`cleancut cluster rebalance --list`" if noun == "rebalance" else f"`cleancut {noun} list`"
+    )

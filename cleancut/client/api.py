@@ -13,6 +13,10 @@ from cleancut.client.model import (
     BackupPage,
     ClusterStatus,
     Identity,
+    Rebalance,
+    RebalanceOptions,
+    RebalancePage,
+    RebalancePlan,
     Restore,
     RestoreOptions,
     RestorePage,
@@ -24,15 +28,19 @@ from cleancut.io.rpc_channel import Tls
 from cleancut.requests import BackupRequest
 from cleancut.v1 import backup_pb2 as backups
 from cleancut.v1 import cluster_pb2 as cluster
+from cleancut.v1 import rebalance_pb2 as rebalances
 from cleancut.v1 import restore_pb2 as restores
 from cleancut.v1.backup_pb2_grpc import BackupServiceStub
 from cleancut.v1.cluster_pb2_grpc import ClusterServiceStub
+from cleancut.v1.rebalance_pb2_grpc import RebalanceServiceStub
 from cleancut.v1.restore_pb2_grpc import RestoreServiceStub
 
 CARE_S = 50.0
 """Bound of calls that look at every peer, some of which hang."""
 ALL = RestoreOptions()
 """The whole group, under its own names."""
+EVEN = RebalanceOptions()
+"""As many moves as it takes."""
 
 
 class Client:
@@ -148,6 +156,52 @@ class Client:
         message = restores.CleanRestoreRequest(id=name, confirmed=True)
         answer = await self._link.call(lambda c: RestoreServiceStub(c).CleanRestore, message)
         return from_message(answer.restore, Restore)
+
+    async def plan_rebalance(self, options: RebalanceOptions = EVEN) -> RebalancePlan:
+        message = rebalances.PlanRebalanceRequest(
+            options=to_message(options, rebalances.RebalanceOptions)
+        )
+        answer = await self._link.call(lambda c: RebalanceServiceStub(c).PlanRebalance, message)
+        return from_message(answer.plan, RebalancePlan)
+
+    async def start_rebalance(
+        self, request_id: str, options: RebalanceOptions = EVEN, plan_digest: str = ""
+    ) -> Rebalance:
+        """The rebalance that was started: the caller has read the plan and means it."""
+        message = rebalances.StartRebalanceRequest(
+            request_id=request_id,
+            options=to_message(options, rebalances.RebalanceOptions),
+            confirmed=True,
+            plan_digest=plan_digest,
+        )
+        answer = await self._link.call(lambda c: RebalanceServiceStub(c).StartRebalance, message)
+        return from_message(answer.rebalance, Rebalance)
+
+    async def get_rebalance(self, name: str) -> Rebalance:
+        message = rebalances.GetRebalanceRequest(id=name)
+        answer = await self._link.call(lambda c: RebalanceServiceStub(c).GetRebalance, message)
+        return from_message(answer.rebalance, Rebalance)
+
+    async def list_rebalances(self, page_size: int = 0, page_token: str = "") -> RebalancePage:
+        message = rebalances.ListRebalancesRequest(page_size=page_size, page_token=page_token)
+        answer = await self._link.call(lambda c: RebalanceServiceStub(c).ListRebalances, message)
+        return from_message(answer, RebalancePage)
+
+    async def watch_rebalance(self, name: str) -> AsyncGenerator[Rebalance, None]:
+        """As `watch_backup`."""
+        message = rebalances.WatchRebalanceRequest(id=name)
+        stream = self._link.watch(lambda c: RebalanceServiceStub(c).WatchRebalance, message)
+        async with aclosing(stream):
+            async for answer in stream:
+                rebalance = from_message(answer.rebalance, Rebalance)
+                yield rebalance
+                if is_over(rebalance):
+                    return
+
+    async def cancel_rebalance(self, name: str) -> Rebalance:
+        message = rebalances.CancelRebalanceRequest(id=name)
+        answer = await self._link.call(lambda c: RebalanceServiceStub(c).CancelRebalance, message)
+        return from_message(answer.rebalance, Rebalance)
 
     async def cluster_status(self) -> ClusterStatus:
         message = cluster.GetStatusRequest()

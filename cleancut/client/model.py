@@ -7,34 +7,17 @@ What is unknown is None, and always present. Nothing here does I/O.
 
 from __future__ import annotations
 
-import msgspec
-
+from cleancut.client.model_base import SCHEMA as SCHEMA
+from cleancut.client.model_base import AgentProgress as AgentProgress
+from cleancut.client.model_base import OperationError as OperationError
+from cleancut.client.model_base import Shown as Shown
+from cleancut.client.model_rebalance import BalancedPeer as BalancedPeer
+from cleancut.client.model_rebalance import BalanceStep as BalanceStep
+from cleancut.client.model_rebalance import Rebalance as Rebalance
+from cleancut.client.model_rebalance import RebalanceOptions as RebalanceOptions
+from cleancut.client.model_rebalance import RebalancePage as RebalancePage
+from cleancut.client.model_rebalance import RebalancePlan as RebalancePlan
 from cleancut.records import FINAL_STATES, Failure, State
-
-SCHEMA = 1
-"""Version of the JSON shapes; grows when a field changes its meaning or goes away."""
-
-
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """Base: immutable, keyword-only; every field is written out, defaults too."""
-
-
-class OperationError(Shown, frozen=True):
-    """`reason` is UPPER_SNAKE and stable: what scripts match."""
-
-    reason: str
-    message: str
-    hint: str = ""
-
-
-class AgentProgress(Shown, frozen=True):
-    """How far one agent is; `bytes_total` is 0 while it is not known."""
-
-    agent: str
-    phase: str = ""
-    bytes_done: int = 0
-    bytes_total: int = 0
-    bytes_per_s: float = 0.0
 
 
 class ShardEvidence(Shown, frozen=True):
@@ -126,7 +109,7 @@ class Restore(Shown, frozen=True):
     rebalance_id: str = ""
 
 
-Operation = Backup | Restore
+Operation = Backup | Restore | Rebalance
 
 
 class PlannedCollection(Shown, frozen=True):
@@ -207,7 +190,7 @@ class AgentStatus(Shown, frozen=True):
 
 
 class OpenOperation(Shown, frozen=True):
-    """What holds the cluster's one turn. `kind`: backup | restore."""
+    """What holds the cluster's one turn. `kind`: backup | restore | rebalance."""
 
     id: str
     kind: str

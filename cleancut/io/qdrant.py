@@ -22,8 +22,10 @@ from cleancut.io.qdrant_types import (
     parse_placement,
     parse_telemetry,
 )
+from cleancut.io.qdrant_weights import Weights, parse_weights
 
 READ_S = 10.0
+WEIGH_S = 20.0
 CHANGE_S = 30.0
 _ANSWER_MARGIN_S = 1.0
 
@@ -98,6 +100,15 @@ class Qdrant(ShardCalls, PointCalls):
         path, query = "/telemetry", {"details_level": str(level)}
         result = await self._http.call("GET", path, timeout_s=timeout_s, query=query)
         return parse_telemetry(result)
+
+    async def weights(self, timeout_s: float = WEIGH_S) -> Weights:
+        """All replicas of the cluster with their sizes; each peer is asked by this one.
+
+        Raises: Unavailable, also from a Qdrant without cluster mode.
+        """
+        path, query = "/cluster/telemetry", {"details_level": "3"} | _server_bound(timeout_s / 2)
+        result = await self._http.call("GET", path, timeout_s=timeout_s, query=query)
+        return parse_weights(result)
 
     async def remove_peer(
         self, peer_id: int, *, force: bool = False, timeout_s: float = CHANGE_S

@@ -41,6 +41,7 @@ from cleancut.errors import Invalid, NotFound, Refused
 from cleancut.records import State
 from cleancut.requests import BackupRequest
 from coordinator.api import Page
+from tests.unit.memory_rebalances import MemoryRebalances
 
 Op = TypeVar("Op", Backup, Restore)
 
@@ -81,7 +82,7 @@ class Ending:
 
 
 @dataclass
-class MemoryOperations:
+class MemoryOperations(MemoryRebalances):
     """`leader`: None leads, else where the leader is. `ending` applies to what is started."""
 
     leader: str | None = None

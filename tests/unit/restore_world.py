@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cleancut.attempt import Attempt
 from cleancut.cut import Observe, Observed, Read, Readings
 from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId, Token
 from cleancut.phases import Drain, Drained, Probe
@@ -91,7 +92,7 @@ class World:
     epochs: int = 0
 
     def __post_init__(self) -> None:
-        self.leader = Restore(Bounds())
+        self.leader = self.new_leader()
         self.tokens = 10
         self.agents = {
             name: Agent(Pull(Token(index + 1)), Token(index + 1))
@@ -103,6 +104,9 @@ class World:
             state=State.PENDING,
             request=encode(RestoreRequest(backup=Epoch(1))).decode(),
         )
+
+    def new_leader(self) -> Attempt:
+        return Restore(Bounds())
 
     # The leader
 
@@ -151,7 +155,7 @@ class World:
         if acted:
             for effect in mine:
                 self.act(COORDINATOR, effect)
-        self.leader = Restore(Bounds())
+        self.leader = self.new_leader()
         votes = dict(self.votes)
         self.tell(Took(self.ctl, self.operation, dict(self.members), votes))
         for (phase, agent), vote in votes.items():  # the shell feeds what is there once more

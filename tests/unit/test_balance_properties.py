@@ -164,7 +164,7 @@ def check_with_room(cluster: Qdrant) -> None:
     assert make_balance(cluster.layout()).steps == ()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(clusters())
 def test_with_room_everything_is_reached(cluster: Qdrant) -> None:
     check_with_room(cluster)
@@ -184,7 +184,7 @@ def random_cluster(seed: int, *, tight: bool) -> Qdrant:
 
 @pytest.mark.parametrize("tight", [False, True])
 def test_thousands(tight: bool) -> None:
-    for seed in range(750):
+    for seed in range(400):
         cluster = random_cluster(seed, tight=tight)
         if tight:
             check_plan(cluster, reverse=bool(seed % 2))
@@ -193,7 +193,7 @@ def test_thousands(tight: bool) -> None:
             check_with_room(cluster)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(clusters(tight=True), st.booleans())
 def test_with_little_room_nothing_overflows(cluster: Qdrant, reverse: bool) -> None:
     check_plan(cluster, reverse=reverse)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 
 import pytest
+from msgspec.structs import replace
 
 from cleancut.errors import Fenced, Invalid, NotFound, Refused
 from cleancut.ids import AgentName, ClusterName, Epoch, OperationId, Token
@@ -174,3 +175,27 @@ async def test_a_store_of_another_cluster_is_refused_until_adopted() -> None:
     assert (await identity.write_owner(theirs, now)).equal
     with pytest.raises(Refused):
         await identity.check_owned(mine)
+
+
+@run
+async def test_what_follows_an_operation_waits_for_its_end() -> None:
+    """Also while that is pending once more, younger or not: a retry must not be overtaken."""
+    at = context()
+    token = await lead(at)
+    ledger = Ledger(at, token)
+    await ledger.load()
+    asked = BackupRequest()
+    first = await requests.record(at, token, Kind.RESTORE, request=asked, request_id="r")
+    after = await requests.record(
+        at, token, Kind.REBALANCE, request=asked, request_id="r-rebalance", after=first.id
+    )
+    for state in (State.PENDING, State.RECOVERING, State.ROLLING_BACK, State.PENDING):
+        younger = replace(first, state=state, created_at="9999-01-01T00:00:00.000Z")
+        assert await ledger.persist(Persist(operation=younger), Epoch(1))
+        found = await ledger.next_pending()
+        assert found is None or found.id == first.id
+    ended = replace(first, state=State.DONE)
+    assert await ledger.persist(Persist(operation=ended), Epoch(1))
+    found = await ledger.next_pending()
+    assert found is not None
+    assert found.id == after.id

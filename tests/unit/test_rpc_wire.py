@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from cleancut.client import care, model
 from cleancut.client.wire import from_message, prefix_of, to_message
 from cleancut.records import State
-from cleancut.v1 import backup_pb2, cluster_pb2, common_pb2, restore_pb2
+from cleancut.v1 import backup_pb2, cluster_pb2, common_pb2, rebalance_pb2, restore_pb2
 
 PAIRS: list[tuple[type[model.Shown], Any]] = [
     (model.OperationError, common_pb2.OperationError),
@@ -35,6 +35,12 @@ PAIRS: list[tuple[type[model.Shown], Any]] = [
     (model.KeptCollection, restore_pb2.KeptCollection),
     (model.PlannedCollection, restore_pb2.PlannedCollection),
     (model.PlannedPeer, restore_pb2.PlannedPeer),
+    (model.BalanceStep, rebalance_pb2.BalanceStep),
+    (model.BalancedPeer, rebalance_pb2.BalancedPeer),
+    (model.Rebalance, rebalance_pb2.Rebalance),
+    (model.RebalanceOptions, rebalance_pb2.RebalanceOptions),
+    (model.RebalancePage, rebalance_pb2.ListRebalancesResponse),
+    (model.RebalancePlan, rebalance_pb2.RebalancePlan),
     (model.ClusterStatus, cluster_pb2.ClusterStatus),
     (model.CoordinatorStatus, cluster_pb2.CoordinatorStatus),
     (model.AgentStatus, cluster_pb2.AgentStatus),
@@ -55,6 +61,8 @@ def _texts_of(enum: Any) -> list[str]:
 
 BACKUP_STATES = _texts_of(backup_pb2.BackupState.DESCRIPTOR)
 RESTORE_STATES = _texts_of(restore_pb2.RestoreState.DESCRIPTOR)
+REBALANCE_STATES = _texts_of(rebalance_pb2.RebalanceState.DESCRIPTOR)
+STATES = {model.Backup: BACKUP_STATES, model.Rebalance: REBALANCE_STATES}
 
 
 @st.composite
@@ -74,7 +82,7 @@ def strategy(kind: Any, owner: type[Any], name: str) -> st.SearchStrategy[Any]:
     if origin is tuple:
         return st.lists(strategy(typing.get_args(kind)[0], owner, name), max_size=3).map(tuple)
     if kind is State:
-        states = BACKUP_STATES if owner is model.Backup else RESTORE_STATES
+        states = STATES.get(owner, RESTORE_STATES)
         return st.sampled_from([State(text) for text in states])
     if kind is str:
         if name.endswith("_at"):
@@ -103,8 +111,9 @@ def test_both_sides_have_the_same_fields(kind: type[model.Shown], message: Any) 
     assert set(kind.__struct_fields__) == set(message.DESCRIPTOR.fields_by_name)
 
 
-def test_states_of_both_kinds_are_all_the_states_there_are() -> None:
-    assert set(BACKUP_STATES) | set(RESTORE_STATES) == {state.value for state in State}
+def test_states_of_all_kinds_are_all_the_states_there_are() -> None:
+    known = {*BACKUP_STATES, *RESTORE_STATES, *REBALANCE_STATES}
+    assert known == {state.value for state in State}
 
 
 @pytest.mark.parametrize(("kind", "message"), PAIRS, ids=lambda p: p.__name__)

@@ -1,0 +1,30 @@
+"""What all values of the API have in common; see `cleancut.client.model`."""
+
+from __future__ import annotations
+
+import msgspec
+
+SCHEMA = 1
+"""Version of the JSON shapes; grows when a field changes its meaning or goes away."""
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """Base: immutable, keyword-only; every field is written out, defaults too."""
+
+
+class OperationError(Shown, frozen=True):
+    """`reason` is UPPER_SNAKE and stable: what scripts match."""
+
+    reason: str
+    message: str
+    hint: str = ""
+
+
+class AgentProgress(Shown, frozen=True):
+    """How far one agent is; `bytes_total` is 0 while it is not known."""
+
+    agent: str
+    phase: str = ""
+    bytes_done: int = 0
+    bytes_total: int = 0
+    bytes_per_s: float = 0.0

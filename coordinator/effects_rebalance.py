@@ -1,0 +1,137 @@
+"""What the rebalance's machine asks for, done on the cluster and the store."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from cleancut.balance import BalancePlan, check_balance, make_balance
+from cleancut.errors import Refused, Unavailable
+from cleancut.ids import AgentName, Epoch, PeerId
+from cleancut.io.catalog import get_checked, put_staged
+from cleancut.keys import COORDINATOR_PROBE
+from cleancut.phases import Probe
+from cleancut.rebalancing import Arrange, Halt, Move, RebalanceDraft, Report
+from cleancut.records import Operation, Session, ShardTask, State, decode
+from cleancut.requests import RebalanceRequest
+from cleancut.restored import PullDocument, RestoredShard
+from cleancut.steps import Effect
+from coordinator.context import Context
+from coordinator.layout import read_layout
+from coordinator.moves import Moves, halt, read_now
+
+
+class RebalanceEffects:
+    """One term's effects of rebalances."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def run(self, effect: Effect) -> object:
+        """The effect's result. Raises: a CleancutError that says why there is none."""
+        match effect:
+            case Probe():
+                path = self._context.paths.probe(effect.epoch, COORDINATOR_PROBE)
+                await self._context.store.put(path, effect.nonce.encode())
+                return None
+            case Arrange():
+                return await self._arrange(effect)
+            case Move():
+                return await self._move(effect)
+            case Halt():
+                draft = await self.draft(effect.epoch, effect.draft)
+                await halt(self._context, effect.epoch, draft.plan.steps)
+                return None
+            case Report():
+                return await self._report(effect)
+            case _:
+                raise AssertionError(f"not a rebalance's effect: {effect}")
+
+    async def plan(self, request: RebalanceRequest) -> BalancePlan:
+        """What this rebalance would do now. Raises: Refused, Unavailable."""
+        return make_balance(await read_layout(self._context), request.max_moves)
+
+    async def draft(self, epoch: Epoch, sha256: str) -> RebalanceDraft:
+        """What was staged. Raises: NotFound, Corrupt, Unavailable."""
+        path = self._context.paths.staged(epoch, sha256)
+        return decode(RebalanceDraft, await get_checked(self._context.store, path, sha256), path)
+
+    async def _arrange(self, effect: Arrange) -> str:
+        request = effect.request
+        await self._check_after(request)
+        plan = check_balance(await self.plan(request))
+        check_agreed(plan, request.plan)
+        draft = RebalanceDraft(
+            epoch=effect.epoch,
+            operation=effect.operation,
+            plan=plan,
+            bandwidth_aware=request.bandwidth_aware,
+        )
+        return await put_staged(self._context.store, self._context.paths, effect.epoch, draft)
+
+    async def _check_after(self, request: RebalanceRequest) -> None:
+        if not request.after:
+            return
+        key = self._context.keys.operation(request.after)
+        found = await self._context.etcd.get(key)
+        state = decode(Operation, found.value, key).state if found else State.ABORTED
+        if state is not State.DONE:
+            raise Refused(
+                f"restore {request.after} is {state}, so there is nothing of it to rebalance",
+                "restore again, with --rebalance",
+            )
+
+    async def _move(self, effect: Move) -> dict[AgentName, tuple[ShardTask, ...]]:
+        draft = await self.draft(effect.epoch, effect.draft)
+        steps = draft.plan.steps
+        moves = Moves(self._context, effect.epoch, steps, bandwidth_aware=draft.bandwidth_aware)
+        await moves.run()
+        agents = await self._agents(effect.members)
+        now = await read_now(self._context, steps)
+        tasks: dict[AgentName, dict[tuple[str, int], ShardTask]] = {}
+        for step in steps:
+            seen = now.get(step.shard)
+            if step.target is None or seen is None or step.target not in seen.states:
+                continue  # a later step, or somebody, took it from there
+            agent = agents.get(step.target)
+            if agent is None:
+                raise Unavailable(
+                    f"no agent is beside peer {step.target}, so its replica of shard"
+                    f" {step.shard_id} of {step.collection!r} cannot be counted",
+                    "start cleancut-agent beside it",
+                )
+            tasks.setdefault(agent, {})[step.shard] = ShardTask(
+                collection=step.collection,
+                shard_id=step.shard_id,
+                peer_id=step.target,
+                size_bytes=step.size_bytes,
+            )
+        return {agent: tuple(mine.values()) for agent, mine in tasks.items()}
+
+    async def _agents(self, members: tuple[AgentName, ...]) -> dict[PeerId, AgentName]:
+        listing = await self._context.etcd.list(self._context.keys.sessions)
+        sessions = [decode(Session, item.value, item.key) for item in listing.items]
+        return {
+            session.peer_id: session.name
+            for session in sessions
+            if session.name in members and session.peer_id is not None
+        }
+
+    async def _report(self, effect: Report) -> str:
+        draft = await self.draft(effect.epoch, effect.draft)
+        found: list[RestoredShard] = []
+        for agent, sha256 in effect.documents:
+            path = self._context.paths.votes_document(effect.epoch, agent, sha256)
+            data = await get_checked(self._context.store, path, sha256)
+            found += decode(PullDocument, data, path).shards
+        found.sort(key=lambda shard: (shard.collection, shard.shard_id, shard.peer_id))
+        report = replace(draft, shards=tuple(found))
+        return await put_staged(self._context.store, self._context.paths, effect.epoch, report)
+
+
+def check_agreed(plan: BalancePlan, digest: str) -> None:
+    """Raises: Refused, if another plan was agreed to."""
+    if digest and digest != plan.digest:
+        raise Refused(
+            "the cluster has changed since the plan was made",
+            "look at `cleancut cluster rebalance --plan` again",
+        )

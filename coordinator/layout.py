@@ -1,0 +1,67 @@
+"""The cluster as the planner of a rebalance needs it: replicas, sizes, wishes. Reads only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cleancut.balance import BalanceCollection, BalancePeer, Layout
+from cleancut.errors import Refused
+from cleancut.ids import PeerId, ShardId
+from cleancut.io.qdrant_types import CollectionTelemetry
+from cleancut.io.qdrant_weights import WeighedCollection, WeighedShard
+from cleancut.view import ReplicaView
+from coordinator.context import Context
+from coordinator.peers import ask_any
+
+
+async def read_layout(context: Context) -> Layout:
+    """What any one peer tells of all.
+
+    Raises: Refused, if there is no cluster; Unavailable.
+    """
+    cluster = await ask_any(context.peers, lambda peer: peer.cluster())
+    if not cluster.enabled:
+        raise Refused(
+            "a single Qdrant has nothing to rebalance", "run it in cluster mode, and add peers"
+        )
+    telemetry = await ask_any(context.peers, lambda peer: peer.telemetry())
+    weights = await ask_any(context.peers, lambda peer: peer.weights())
+    return Layout(
+        peers=tuple(
+            BalancePeer(peer_id=PeerId(peer), answers=answers)
+            for peer, answers in sorted(weights.peers.items())
+        ),
+        collections=tuple(
+            _collection(name, entry, telemetry.collections.get(name))
+            for name, entry in sorted(weights.collections.items())
+        ),
+    )
+
+
+def _collection(
+    name: str, entry: WeighedCollection, told: CollectionTelemetry | None
+) -> BalanceCollection:
+    params: dict[str, Any] = (told.config.get("params") if told else None) or {}
+    custom = params.get("sharding_method") == "custom"
+    return BalanceCollection(
+        name=name,
+        factor=int(params.get("replication_factor") or 1),
+        replicas=tuple(
+            ReplicaView(
+                shard_id=ShardId(shard.shard_id),
+                peer_id=PeerId(replica.peer_id),
+                state=replica.state,
+                shard_key=shard.shard_key,
+            )
+            for shard in entry.shards
+            for replica in shard.replicas
+        ),
+        sizes=tuple((ShardId(shard.shard_id), _size(shard)) for shard in entry.shards),
+        shard_number=None if custom else int(params.get("shard_number") or 0),
+        transfers=entry.transfers,
+        resharding=entry.resharding,
+    )
+
+
+def _size(shard: WeighedShard) -> int:
+    return max((replica.size_bytes or 0 for replica in shard.replicas), default=0)

@@ -1,0 +1,79 @@
+"""Rebalances of a coordinator in memory: one step, and over at once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from cleancut.client.model import (
+    BalancedPeer,
+    BalanceStep,
+    Rebalance,
+    RebalanceOptions,
+    RebalancePage,
+    RebalancePlan,
+)
+from cleancut.errors import NotFound, Refused
+from cleancut.records import State
+from coordinator.api import Page
+
+STEP = BalanceStep(
+    action="move",
+    collection="books",
+    shard_id=1,
+    source_peer_id=7,
+    target_peer_id=8,
+    size_bytes=2048,
+)
+PEERS = (
+    BalancedPeer(peer_id=7, shards_before=2, shards_after=1, bytes_before=4096, bytes_after=2048),
+    BalancedPeer(peer_id=8, shards_after=1, bytes_after=2048),
+)
+
+
+class MemoryRebalances:
+    """`obstacles` refuse it; what is started is done when it is asked for again."""
+
+    obstacles: tuple[str, ...] = ()
+
+    @property
+    def _rebalances(self) -> dict[str, Rebalance]:
+        return self.__dict__.setdefault("rebalances", {})
+
+    async def plan_rebalance(self, options: RebalanceOptions) -> RebalancePlan:
+        del options
+        return RebalancePlan(
+            steps=(STEP,), peers=PEERS, obstacles=self.obstacles, digest="d1", size_bytes=2048
+        )
+
+    async def start_rebalance(
+        self, options: RebalanceOptions, *, request_id: str, plan_digest: str
+    ) -> Rebalance:
+        if self.obstacles:
+            raise Refused(self.obstacles[0], "see its plan")
+        if plan_digest not in {"", (await self.plan_rebalance(options)).digest}:
+            raise Refused("the cluster has changed", "see its plan")
+        name = f"m-{request_id}"
+        self._rebalances[name] = Rebalance(id=name, state=State.MOVING, steps=(STEP,), peers=PEERS)
+        return self._rebalances[name]
+
+    async def get_rebalance(self, name: str) -> Rebalance:
+        if name not in self._rebalances:
+            raise NotFound(f"there is no rebalance {name}", "see `cleancut cluster rebalance`")
+        return self._rebalances[name]
+
+    async def list_rebalances(self, page: Page) -> RebalancePage:
+        return RebalancePage(rebalances=tuple(self._rebalances.values())[: page.size])
+
+    async def watch_rebalance(self, name: str) -> AsyncIterator[Rebalance]:
+        yield await self.get_rebalance(name)
+        yield await self._end(name, State.DONE)
+
+    async def cancel_rebalance(self, name: str) -> Rebalance:
+        return await self._end(name, State.ABORTED)
+
+    async def _end(self, name: str, state: State) -> Rebalance:
+        found = await self.get_rebalance(name)
+        self._rebalances[name] = Rebalance(
+            id=found.id, state=state, steps=found.steps, peers=found.peers
+        )
+        return self._rebalances[name]

@@ -1,0 +1,105 @@
+"""Which steps of a rebalance are done, under way, or may start: from how the shards lie alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from cleancut.balance import Step
+from cleancut.ids import PeerId, ShardId
+from cleancut.moving import Pace, ShardNow, Standing, next_steps, standing, startable
+
+A, B, C, D = (PeerId(number) for number in (1, 2, 3, 4))
+ON = "Active"
+
+
+def step(action: str, source: PeerId, target: PeerId | None = None, shard: int = 0) -> Step:
+    return Step(
+        action=action,  # type: ignore[arg-type]
+        collection="docs",
+        shard_id=ShardId(shard),
+        source=source,
+        target=target,
+        size_bytes=100,
+    )
+
+
+MOVE, GROW, DROP = step("move", A, B), step("replicate", A, B), step("drop", A)
+
+
+@pytest.mark.parametrize(
+    ("one", "now", "expected"),
+    [
+        (MOVE, ShardNow({A: ON}), Standing.READY),
+        (MOVE, ShardNow({A: ON, B: "Partial"}, (A, B)), Standing.RUNNING),
+        (MOVE, ShardNow({A: ON, B: ON}, (A, B)), Standing.RUNNING),
+        (MOVE, ShardNow({A: ON, B: ON}), Standing.READY),  # Qdrant then only drops the source
+        (MOVE, ShardNow({B: ON}), Standing.DONE),
+        (MOVE, ShardNow({A: ON, B: "Dead"}), Standing.BUSY),
+        (MOVE, ShardNow({A: ON, C: "Partial"}, (A, C)), Standing.BUSY),
+        (MOVE, ShardNow({C: ON}), Standing.ODD),
+        (MOVE, ShardNow({A: "Dead"}), Standing.ODD),
+        (MOVE, None, Standing.DONE),
+        (GROW, ShardNow({A: ON}), Standing.READY),
+        (GROW, ShardNow({A: ON, B: ON}), Standing.DONE),
+        (DROP, ShardNow({A: ON, B: ON}), Standing.READY),
+        (DROP, ShardNow({B: ON}), Standing.DONE),
+        (DROP, ShardNow({A: ON}), Standing.ODD),
+        (DROP, ShardNow({A: ON, B: "Dead"}), Standing.ODD),
+        (DROP, ShardNow({A: ON, B: ON, C: "Partial"}, (B, C)), Standing.BUSY),
+    ],
+)
+def test_how_far_a_step_is(one: Step, now: ShardNow | None, expected: Standing) -> None:
+    """A drop is only ready while another replica is active."""
+    assert standing(one, now) is expected
+
+
+def test_a_step_is_over_once_a_later_one_of_its_shard_has_begun() -> None:
+    """Neither does the first match any more; it must not be done again."""
+    steps = [step("move", A, B), step("move", B, C)]
+    shard = steps[0].shard
+    assert next_steps(steps, {shard: ShardNow({A: ON})}) == [(steps[0], Standing.READY)]
+    under_way = ShardNow({B: ON, C: "Partial"}, (B, C))
+    assert next_steps(steps, {shard: under_way}) == [(steps[1], Standing.RUNNING)]
+    assert next_steps(steps, {shard: ShardNow({C: ON})}) == []
+
+
+def test_waves_wait_for_each_other() -> None:
+    first = step("move", A, B, shard=1)
+    second = Step(action="move", collection="docs", shard_id=ShardId(2), source=B, target=A, wave=1)
+    now = {first.shard: ShardNow({A: ON}), second.shard: ShardNow({B: ON})}
+    assert [s for s, _ in next_steps([first, second], now)] == [first]
+    now[first.shard] = ShardNow({B: ON})
+    assert [s for s, _ in next_steps([first, second], now)] == [second]
+
+
+def test_a_peer_gives_one_and_gets_one_at_a_time() -> None:
+    ready = [
+        step("move", A, B, shard=1),
+        step("move", A, C, shard=2),  # a second from A
+        step("move", D, B, shard=3),  # a second to B
+        step("move", B, A, shard=4),  # the other way round is free
+        step("drop", A, shard=5),
+    ]
+    assert startable(ready, []) == [ready[0], ready[3], ready[4]]
+    assert startable(ready[1:], [ready[0]]) == [ready[3], ready[4]]
+
+
+def test_bandwidth_aware_counts_both_ends() -> None:
+    ready = [step("move", A, B, shard=1), step("move", B, C, shard=2), step("move", C, D, shard=3)]
+    assert startable(ready, [], at_once=3) == [ready[0], ready[2]]
+    assert startable(ready, [], at_once=1) == [ready[0]]
+
+
+def test_the_pace_follows_the_rate() -> None:
+    """One more while two together are as fast as the best; one less as soon as they are not."""
+    pace = Pace()
+    assert pace.at_once == 1
+    pace.ended(100, 1.0, beside=0)
+    assert pace.at_once == 2
+    pace.ended(100, 1.0, beside=1)
+    assert pace.at_once == 3
+    pace.ended(100, 2.0, beside=0)
+    assert pace.at_once == 2
+    for _ in range(9):
+        pace.ended(100, 100.0, beside=0)
+    assert pace.at_once == 1
