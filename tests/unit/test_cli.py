@@ -46,6 +46,7 @@ def test_create_waits_and_prints_one_json_object_of_the_promised_shape() -> None
                     "count": 3,
                 }
             ],
+            "canaries": 0,
         }
         assert "bk-1 PREPARING" in ran.err
         assert "bk-1 COMMITTED" in ran.err
