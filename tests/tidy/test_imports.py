@@ -1,12 +1,13 @@
-"""Who may import whom, and what the command line costs to start."""
+"""Who may import whom, what is there to be imported, and what the command line costs to start."""
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.tidy.tree import ROOT
+from tests.tidy.tree import ROOT, sources, tree_of
 
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 
@@ -33,3 +34,31 @@ def test_the_command_line_does_not_load_what_it_does_not_need() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_what_tests_take_from_each_other_is_there() -> None:
+    """Those that need processes are not run by the quick gate, and must be able to start at all."""
+    for path in (one for one in sources() if one.startswith("tests/")):
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tests."):
+                taken = {one.name for one in node.names}
+                missing = taken - _offered(str(node.module).replace(".", "/"))
+                assert not missing, f"{path} takes {missing} from {node.module}"
+
+
+def _offered(module: str) -> set[str]:
+    """What stands at the top of a module, or the modules of a package."""
+    if (ROOT / module).is_dir():
+        return {path.stem for path in (ROOT / module).glob("*.py")}
+    names: set[str] = set()
+    for node in tree_of(f"{module}.py").body:
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                names.add(node.name)
+            case ast.Import() | ast.ImportFrom():
+                names.update((one.asname or one.name).split(".")[0] for one in node.names)
+            case ast.Assign() | ast.AnnAssign():
+                names.update(one.id for one in ast.walk(node) if isinstance(one, ast.Name))
+            case _:
+                pass
+    return names
