@@ -7,6 +7,7 @@ from functools import partial
 
 from agent.context import Context
 from agent.observe import read_probe, read_view, readings_of, storage_free_bytes
+from agent.patience import once_back
 from agent.recovery import Recovery
 from agent.tar_server import TarServer
 from agent.verify import verify_shard
@@ -46,9 +47,9 @@ class PullEffects:
                 await self._recover(effect)
                 return None
             case Verify():
-                return await self._verify(effect)
+                return await once_back(self._context.clock, partial(self._verify, effect))
             case Read():
-                return readings_of(await self._context.qdrant.telemetry(), effect.tasks)
+                return await once_back(self._context.clock, partial(self._read, effect))
             case _:
                 raise AssertionError(f"not a restore's effect: {effect}")
 
@@ -77,6 +78,9 @@ class PullEffects:
         await self._recovery.recover_all(effect.tasks, empty=effect.empty)
         size_bytes = sum(task.size_bytes for task in effect.tasks)
         self._recovered = effect.epoch, size_bytes, clock.monotonic_s() - began_s
+
+    async def _read(self, effect: Read) -> Readings:
+        return readings_of(await self._context.qdrant.telemetry(), effect.tasks)
 
     async def _verify(self, effect: Verify) -> Verified:
         context = self._context

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from agent.context import Context
+from agent.patience import PEER_BACK_S
 from agent.tar_server import Offer, TarServer
 from cleancut.errors import CleancutError, NotFound, Refused, TimedOut, Unavailable
 from cleancut.io.tasks import run_all
@@ -16,7 +17,6 @@ from cleancut.restoring import AT_ONCE, recover_bound_s
 TRIES = 4
 _APPLY_S = 30.0
 _SETTLE_S = 5.0
-_PEER_BACK_S = 120.0
 _POLL_S = 0.5
 
 
@@ -103,7 +103,7 @@ class Recovery:
         """The peer's incarnation; waits for a peer that is being started. Raises: Unavailable,
         TimedOut, if it does not come back."""
         clock = self._context.clock
-        deadline_s = clock.monotonic_s() + _PEER_BACK_S
+        deadline_s = clock.monotonic_s() + PEER_BACK_S
         while True:
             try:
                 return (await self._context.qdrant.telemetry()).startup

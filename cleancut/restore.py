@@ -16,7 +16,9 @@ from cleancut.records import Ctl, Kind, Member, Phase, State, Vote, digest_of
 from cleancut.restoring import (
     FOREIGN_WRITES,
     LEADER_CHANGED,
+    NEVER_STEADY,
     ROUNDS,
+    ROUNDS_MORE,
     SESSION_LOST,
     UNDOABLE,
     Check,
@@ -26,10 +28,9 @@ from cleancut.restoring import (
     Undo,
     documents_of,
     free_of,
-    longest_bound_s,
     nobody_wrote,
+    started_anew,
     tasks_of_all,
-    verify_bound_s,
     with_tasks,
 )
 from cleancut.steps import (
@@ -66,7 +67,7 @@ class Restore(UndoableAttempt):
             case SessionMoved():
                 return self._session_moved(event)
             case Progressed():
-                self._start_stall(now_s)
+                self.start_stall(now_s)
                 return []
             case Cancelled():
                 return self._cancelled(now_s)
@@ -109,7 +110,7 @@ class Restore(UndoableAttempt):
         self.members = dict(event.members)
         self.votes = {key: vote for key, vote in event.votes.items() if self._of_round(*key, vote)}
         self.start_clocks(now_s)
-        self._start_stall(now_s)
+        self.start_stall(now_s)
         match self.ctl.phase:
             case Phase.PREPARE:
                 return self.abort(LEADER_CHANGED)
@@ -142,7 +143,7 @@ class Restore(UndoableAttempt):
         self.votes[event.phase, event.agent] = event.vote
         if event.phase != self.ctl.phase.value:
             return []
-        self._start_stall(now_s)
+        self.start_stall(now_s)
         if not event.vote.yes:
             return self.end(told_by(event.agent, event.vote.failure), now_s)
         return self._counted(now_s)
@@ -187,6 +188,11 @@ class Restore(UndoableAttempt):
     def _sealed(self, now_s: float) -> list[Command]:
         if not self._all_told(Phase.SEAL):
             return []
+        if started_anew(self.members, self.votes):
+            if self.rounds == ROUNDS_MORE:
+                return self.roll_back(NEVER_STEADY, now_s)
+            self.rounds, self.deadline_s = self.rounds + 1, now_s + self.ctl.bounds.verify_s
+            return self._drained_after(Phase.SEAL, 1)
         if not nobody_wrote(self.members, self.votes):
             return self.roll_back(FOREIGN_WRITES, now_s)
         documents = documents_of(self.members, self.votes)
@@ -201,15 +207,6 @@ class Restore(UndoableAttempt):
         if self.ctl.phase is not Phase.PREPARE and self.opening is None:
             return []  # what is recovered stays; whoever comes back goes on
         return self.abort(told_by(event.agent, SESSION_LOST))
-
-    def start_clocks(self, now_s: float) -> None:
-        super().start_clocks(now_s)
-        if self.ctl.phase is Phase.VERIFY:
-            self.deadline_s += verify_bound_s(self.members)
-
-    def _start_stall(self, now_s: float) -> None:
-        """A shard that Qdrant loads moves no bytes for as long as the largest may take."""
-        self.stalled_s = now_s + self.ctl.bounds.stalled_s + longest_bound_s(self.members)
 
     def _tick(self, now_s: float) -> list[Command]:
         if self.again is not None:
@@ -287,7 +284,7 @@ class Restore(UndoableAttempt):
             {str(name): given for name, given in tasks_of_all(self.members).items()}
         )
         self.move(Phase.RECOVER, now_s, assigned=assigned)
-        self._start_stall(now_s)
+        self.start_stall(now_s)
         return [
             Persist(self.ctl, self.operation, dict(self.members)),
             *self._drained_after(Phase.RECOVER, 1),

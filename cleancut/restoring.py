@@ -24,6 +24,7 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.RECOVER, Phase.VERIFY): "all shards are recovered, drained",
     (Phase.VERIFY, Phase.VERIFY): "a new leader drains again",
     (Phase.VERIFY, Phase.SEAL): "all are counted and searched, drained again",
+    (Phase.SEAL, Phase.VERIFY): "a peer was started anew, its shards are counted again",
     (Phase.SEAL, Phase.PUBLISH): "all read again, nobody wrote, replicas are equal",
     (Phase.PUBLISH, Phase.IDLE): "aliases and settings are as they were",
     (Phase.PUBLISH, Phase.ABORT): "aliases or settings cannot be set: an operator is needed",
@@ -52,6 +53,8 @@ ATTEMPTS = 3
 RETRY_S = 2.0
 TRIES = 10
 """Of an effect that may be repeated before the restore is rolled back."""
+ROUNDS_MORE = 3
+"""Of verification, when peers are started anew in the midst of it."""
 REFUSED_S = 30.0
 """How long publishing, or undoing, is tried again although it was refused."""
 AT_ONCE = 4
@@ -68,6 +71,12 @@ FOREIGN_WRITES = Failure(
     reason="REFUSED",
     message="somebody wrote to a collection while it was restored",
     hint="keep clients away from it until the restore is done, then restore again",
+)
+
+NEVER_STEADY = Failure(
+    reason="UNAVAILABLE",
+    message="a peer was started anew each time that what it holds was verified",
+    hint="see why it does not stay up, then restore again",
 )
 
 
@@ -162,6 +171,15 @@ def nobody_wrote(members: Members, votes: Votes) -> bool:
         if not all(t.heal or is_quiet(before, after, drained=True) for t, before, after in pairs):
             return False
     return True
+
+
+def started_anew(members: Members, votes: Votes) -> bool:
+    """True if a peer was started anew between the two readings, so that they say nothing. What was
+    written before it, counts alone can tell."""
+    return any(
+        votes[Phase.VERIFY.value, name].incarnation != votes[Phase.SEAL.value, name].incarnation
+        for name in with_tasks(members)
+    )
 
 
 def _readings(vote: Vote) -> list[Reading]:

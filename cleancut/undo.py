@@ -22,6 +22,8 @@ from cleancut.restoring import (
     Create,
     Reveal,
     Undo,
+    longest_bound_s,
+    verify_bound_s,
 )
 from cleancut.steps import Command, Effect, Failed, Persist, Stop
 
@@ -39,10 +41,20 @@ class UndoableAttempt(Attempt):
         self.opening: Ctl | None = None
         self.again_at_s = 0.0
         self.tries = 0
+        self.rounds = 0
 
     def move(self, phase: Phase, now_s: float, **facts: Any) -> list[Command]:
         self.tries = 0
         return super().move(phase, now_s, **facts)
+
+    def start_clocks(self, now_s: float) -> None:
+        super().start_clocks(now_s)
+        if self.ctl.phase is Phase.VERIFY:
+            self.deadline_s += verify_bound_s(self.members)
+
+    def start_stall(self, now_s: float) -> None:
+        """A shard that Qdrant loads moves no bytes for as long as the largest may take."""
+        self.stalled_s = now_s + self.ctl.bounds.stalled_s + longest_bound_s(self.members)
 
     def failed(self, event: Failed, now_s: float) -> list[Command]:
         """What follows from the failure of the effect that was waited for."""

@@ -75,14 +75,15 @@ class QdrantHttp:
         *,
         timeout_s: float,
         query: dict[str, str] | None = None,
+        reads: bool = False,
     ) -> Any:
-        """The answer's `result`.
+        """The answer's `result`. `reads`: it changes nothing, although it is no GET.
 
         Raises: the kind for Qdrant's status code; TimedOut when there is no answer in time, or
             the connection broke after a change was sent; Unavailable when nothing was reached.
         """
         what = f"{method} {path}"
-        with _mapped(what, self.url, sent_change=method != "GET"):
+        with _mapped(what, self.url, sent_change=not (reads or method == "GET")):
             async with asyncio.timeout(timeout_s):
                 data = None if body is None else msgspec.json.encode(body)
                 headers = {} if data is None else {"content-type": "application/json"}

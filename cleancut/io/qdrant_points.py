@@ -62,4 +62,6 @@ class PointCalls:
     ) -> Any:
         path = f"{collection_path(name)}/points/{kind}"
         query["timeout"] = str(max(1, math.ceil(timeout_s)))
-        return await self._http.call("POST", path, body, timeout_s=timeout_s, query=query)
+        return await self._http.call(
+            "POST", path, body, timeout_s=timeout_s, query=query, reads=True
+        )

@@ -91,7 +91,7 @@ class ShardCalls:
         if ring_filter:
             body["hash_ring_filter"] = {"expected_shard_id": shard_id}
         path = f"{collection_path(name)}/shards/{shard_id}/points/count"
-        result = await self._http.call("POST", path, body, timeout_s=timeout_s)
+        result = await self._http.call("POST", path, body, timeout_s=timeout_s, reads=True)
         return int(result["count"])
 
     async def search_shard(
@@ -116,7 +116,7 @@ class ShardCalls:
         if shard_key is not None:
             body["shard_key"] = shard_key
         path = collection_path(name) + "/points/query"
-        result = await self._http.call("POST", path, body, timeout_s=timeout_s)
+        result = await self._http.call("POST", path, body, timeout_s=timeout_s, reads=True)
         return len(result["points"])
 
     async def _sample(
@@ -129,7 +129,7 @@ class ShardCalls:
             "with_vector": [vector_name] if vector_name else True,
         }
         path = f"{collection_path(name)}/shards/{shard_id}/points/scroll"
-        result = await self._http.call("POST", path, body, timeout_s=timeout_s)
+        result = await self._http.call("POST", path, body, timeout_s=timeout_s, reads=True)
         if not result["points"]:
             return None
         vector: object = result["points"][0]["vector"]

@@ -84,6 +84,7 @@ class World:
     published: bool = False
     recovered: set[AgentName] = field(default_factory=set)
     number: int = 5
+    startups: dict[AgentName, int] = field(default_factory=lambda: dict.fromkeys(AGENTS, 0))
     writes: int = 0
     writes_at: dict[tuple[str, AgentName], int] = field(default_factory=dict)
     drains: int = 0
@@ -254,15 +255,15 @@ class World:
             case Verify():
                 assert name in self.recovered, "verifies what it has not recovered"
                 self.writes_at[Phase.VERIFY.value, name] = self.writes
-                return Verified(self._readings(), "document")
+                return Verified(self._readings(name), "document")
             case Read():
                 self.writes_at[Phase.SEAL.value, name] = self.writes
-                return self._readings()
+                return self._readings(name)
             case _:
                 raise AssertionError(effect)
 
-    def _readings(self) -> Readings:
-        return Readings((self.number,), "start", 0)
+    def _readings(self, name: AgentName) -> Readings:
+        return Readings((self.number,), f"start {self.startups[name]}", 0)
 
     def write(self) -> None:
         """A client writes to the collection that is being restored."""

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from cleancut.cut import Observe
 from cleancut.phases import Drain
 from cleancut.records import Failure, Phase, State
-from cleancut.restoring import FOREIGN_WRITES, TRIES, Create, Reveal, Undo
+from cleancut.restoring import (
+    FOREIGN_WRITES,
+    NEVER_STEADY,
+    ROUNDS_MORE,
+    TRIES,
+    Create,
+    Reveal,
+    Undo,
+)
 from tests.unit.restore_world import AGENTS, BROKEN, COORDINATOR, A, World
 
 RESTART_POINTS = 60
@@ -36,6 +44,15 @@ def _run_until(world: World, phase: Phase) -> None:
         else:
             world.tick()
     raise AssertionError(f"never came to {phase}")
+
+
+def _run_until_not(world: World, phase: Phase) -> None:
+    for _ in range(500):
+        if world.ctl.phase is not phase:
+            return
+        if not world.deliver_all() and world.running:
+            world.answer(0)
+    raise AssertionError(f"never left {phase}")
 
 
 def _answer_kind(world: World, kind: type, failure: Failure | None = None) -> None:
@@ -144,6 +161,34 @@ def test_a_write_between_the_readings_rolls_back() -> None:
     world.check()
     assert world.operation.state is State.ROLLED_BACK
     assert world.operation.failure == FOREIGN_WRITES
+
+
+def test_a_peer_that_is_started_anew_between_the_readings_is_counted_again() -> None:
+    """Its numbers say nothing over a start, so all is read once more, and then published."""
+    world = World()
+    world.begin()
+    _run_until(world, Phase.SEAL)
+    world.startups[A] += 1
+    world.run_on()
+    world.check()
+    assert world.operation.state is State.DONE
+    assert [ctl.phase for ctl, _ in world.history].count(Phase.VERIFY) == 2
+    assert world.drains == 4
+
+
+def test_a_peer_that_never_stays_up_rolls_back() -> None:
+    """Rounds come to an end, with a failure that does not speak of writes."""
+    world = World()
+    world.begin()
+    for _ in range(ROUNDS_MORE + 1):
+        _run_until(world, Phase.SEAL)
+        world.startups[A] += 1
+        if world.ctl.phase is Phase.SEAL:
+            _run_until_not(world, Phase.SEAL)
+    world.run_on()
+    world.check()
+    assert world.operation.state is State.ROLLED_BACK
+    assert world.operation.failure == NEVER_STEADY
 
 
 @pytest.mark.parametrize("phase", [Phase.RECOVER, Phase.VERIFY, Phase.SEAL])
@@ -308,6 +353,7 @@ CHOICES = st.lists(
                 "write",
                 "cancel",
                 "late",
+                "startup",
             ]
         ),
         st.integers(0, 5),
@@ -332,6 +378,8 @@ def _perturb(world: World, action: str, which: int) -> None:
             world.tick()
         case "late":
             world.tick(200.0)
+        case "startup":
+            world.startups[agent] += 1
         case "write":
             world.write()
         case "cancel" if which == 0:
