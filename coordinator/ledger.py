@@ -184,7 +184,9 @@ class Ledger:
         for item in listing.items:
             record = decode(Operation, item.value, item.key)
             if record.ended_at and record.ended_at < limit:
-                old += [Delete(item.key), Delete(self._keys.request(record.request_id))]
+                old.append(Delete(item.key))
+                if record.request_id:
+                    old.append(Delete(self._keys.request(record.request_id)))
         for start in range(0, len(old), _AT_ONCE):
             await self._etcd.txn([self._leads()], old[start : start + _AT_ONCE])
 

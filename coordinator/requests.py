@@ -8,11 +8,11 @@ from cleancut.errors import Fenced, Invalid, NotFound
 from cleancut.ids import OperationId, Token
 from cleancut.io.ports import Created, Guard, Modified, Put
 from cleancut.records import Kind, Operation, Record, State, decode, digest_of, encode
+from cleancut.requests import RebalanceRequest
 from coordinator.context import Context
 from coordinator.ledger import format_now
 
 MAX_ID = 128
-NOTHING = OperationId("")
 _PREFIX = {Kind.BACKUP: "b", Kind.RESTORE: "r", Kind.REBALANCE: "m"}
 _NOUN = {Kind.BACKUP: "backup list", Kind.RESTORE: "restore list"}
 
@@ -32,17 +32,18 @@ async def record(
     *,
     request: Record,
     request_id: str,
-    after: OperationId = NOTHING,
+    rebalance: bool = False,
 ) -> Operation:
     """The operation for this request: a new one, or that of an equal earlier one.
 
+    `rebalance`: one that begins when this operation is done is recorded with it, or neither is.
     Raises: Invalid (the id was used with other content, or is no id), Fenced.
     """
     if not request_id or len(request_id) > MAX_ID or not request_id.isprintable():
         raise Invalid("the request id must have 1-128 printable characters")
     fingerprint = digest_of([kind, request])
     key = context.keys.request(request_id.replace("/", "%2F"))
-    asked_before = await find(context, request_id)
+    asked_before = await _find(context, request_id)
     if asked_before is not None:
         return await _same(context, asked_before, kind, fingerprint)
     operation = Operation(
@@ -52,7 +53,6 @@ async def record(
         request=encode(request).decode(),
         request_id=request_id.replace("/", "%2F"),
         created_at=format_now(context.clock),
-        after=after,
         nonce=secrets.token_hex(8),
     )
     asked = Asked(operation=operation.id, fingerprint=fingerprint, nonce=operation.nonce)
@@ -60,6 +60,9 @@ async def record(
         Put(key, encode(asked)),
         Put(context.keys.operation(operation.id), encode(operation)),
     ]
+    if rebalance:
+        follower = _follower(operation)
+        puts.append(Put(context.keys.operation(follower.id), encode(follower)))
     guards: list[Guard] = [Created(context.keys.leader, token), Modified(key, 0)]
     if not (await context.etcd.txn(guards, puts)).applied:
         found = await context.etcd.get(key)
@@ -69,12 +72,29 @@ async def record(
     return operation
 
 
+def rebalance_after(operation: OperationId) -> OperationId:
+    """The id of the rebalance that was recorded with this operation."""
+    return OperationId(f"{_PREFIX[Kind.REBALANCE]}-{operation.partition('-')[2]}")
+
+
+def _follower(operation: Operation) -> Operation:
+    return Operation(
+        id=rebalance_after(operation.id),
+        kind=Kind.REBALANCE,
+        state=State.PENDING,
+        request=encode(RebalanceRequest(after=operation.id)).decode(),
+        created_at=operation.created_at,
+        after=operation.id,
+        nonce=secrets.token_hex(8),
+    )
+
+
 async def is_known(context: Context, request_id: str) -> bool:
     """True if an operation was recorded for this request id."""
-    return await find(context, request_id) is not None
+    return await _find(context, request_id) is not None
 
 
-async def find(context: Context, request_id: str) -> Asked | None:
+async def _find(context: Context, request_id: str) -> Asked | None:
     """What a request id stands for, if it was used."""
     key = context.keys.request(request_id.replace("/", "%2F"))
     found = await context.etcd.get(key)

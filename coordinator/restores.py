@@ -25,7 +25,7 @@ from cleancut.errors import NotFound, Refused
 from cleancut.ids import Epoch, PeerId, ShardId, Token, parse_cluster
 from cleancut.io.catalog import get_checked, load_group
 from cleancut.records import FINAL_STATES, Kind, Operation, State, decode
-from cleancut.requests import RebalanceRequest, RestoreRequest
+from cleancut.requests import RestoreRequest
 from cleancut.restored import RestoreReport
 from coordinator import requests
 from coordinator.api import Page
@@ -63,17 +63,13 @@ class Restores:
         if plan_digest and not await requests.is_known(self._context, request_id):
             plans.check_agreed(await RestoreEffects(self._context).plan(request), plan_digest)
         operation = await requests.record(
-            self._context, token, Kind.RESTORE, request=request, request_id=request_id
+            self._context,
+            token,
+            Kind.RESTORE,
+            request=request,
+            request_id=request_id,
+            rebalance=request.rebalance,
         )
-        if request.rebalance:
-            await requests.record(
-                self._context,
-                token,
-                Kind.REBALANCE,
-                request=RebalanceRequest(after=operation.id),
-                request_id=_rebalance_of(request_id),
-                after=operation.id,
-            )
         term.poke()
         return await self._shown_restore(operation)
 
@@ -144,7 +140,7 @@ class Restores:
             ended_at=operation.ended_at or None,
             collections=tuple(RestoredCollection(name=name) for name in request.collections),
             error=shown_error(operation.failure),
-            rebalance_id=await self._rebalance_id(operation) if request.rebalance else "",
+            rebalance_id=requests.rebalance_after(operation.id) if request.rebalance else "",
         )
         with contextlib.suppress(NotFound):  # a group that was deleted since has no more to tell
             shown = await self._of_group(shown, request.from_cluster)
@@ -153,10 +149,6 @@ class Restores:
         if operation.state in FINAL_STATES:
             return shown
         return replace(shown, progress=await read_progress(self._context, operation.epoch))
-
-    async def _rebalance_id(self, operation: Operation) -> str:
-        found = await requests.find(self._context, _rebalance_of(operation.request_id))
-        return found.operation if found else ""
 
     async def _of_group(self, shown: Restore, source: str) -> Restore:
         epoch, paths = Epoch(shown.backup_epoch), self._context.paths.of(source)
@@ -202,11 +194,6 @@ def _shown_collection(entry: restored.RestoredCollection) -> RestoredCollection:
         canaries_equal=entry.canaries_equal,
         status=entry.status,
     )
-
-
-def _rebalance_of(request_id: str) -> str:
-    """The request id of the rebalance that follows the restore of this one."""
-    return f"{request_id}-rebalance"
 
 
 def _shown_plan(plan: plans.RestorePlan) -> RestorePlan:

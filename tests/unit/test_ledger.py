@@ -16,8 +16,8 @@ from cleancut.io.memory_etcd import MemoryEtcd
 from cleancut.io.memory_store import MemoryStore
 from cleancut.io.ports import Created, Delete, Put
 from cleancut.keys import Keys, Paths
-from cleancut.records import Ctl, Kind, Member, Phase, State, Vote, encode
-from cleancut.requests import BackupRequest
+from cleancut.records import Ctl, Kind, Member, Operation, Phase, State, Vote, decode, encode
+from cleancut.requests import BackupRequest, RebalanceRequest
 from cleancut.steps import Decide, Persist
 from coordinator import identity, requests
 from coordinator.context import Context
@@ -178,6 +178,33 @@ async def test_a_store_of_another_cluster_is_refused_until_adopted() -> None:
 
 
 @run
+async def test_a_restore_and_its_rebalance_are_recorded_together() -> None:
+    """In one transaction, so that no crash loses the second; a repeat adds none, and a leader
+    whose token is old records neither."""
+    at = context()
+    token = await lead(at)
+    asked = BackupRequest()
+
+    async def ask(under: Token, request_id: str) -> Operation:
+        return await requests.record(
+            at, under, Kind.RESTORE, request=asked, request_id=request_id, rebalance=True
+        )
+
+    first = await ask(token, "r")
+    assert (await ask(token, "r")).id == first.id
+    items = (await at.etcd.list(at.keys.operations)).items
+    records = {one.id: one for one in (decode(Operation, i.value, i.key) for i in items)}
+    follower = records.pop(requests.rebalance_after(first.id))
+    assert set(records) == {first.id}
+    assert (follower.kind, follower.after) == (Kind.REBALANCE, first.id)
+    assert decode(RebalanceRequest, follower.request.encode(), "").after == first.id
+    assert len({item.mod_revision for item in items}) == 1
+    with pytest.raises(Fenced):
+        await ask(Token(token + 1), "other")
+    assert len((await at.etcd.list(at.keys.operations)).items) == 2
+
+
+@run
 async def test_what_follows_an_operation_waits_for_its_end() -> None:
     """Also while that is pending once more, younger or not: a retry must not be overtaken."""
     at = context()
@@ -185,10 +212,11 @@ async def test_what_follows_an_operation_waits_for_its_end() -> None:
     ledger = Ledger(at, token)
     await ledger.load()
     asked = BackupRequest()
-    first = await requests.record(at, token, Kind.RESTORE, request=asked, request_id="r")
-    after = await requests.record(
-        at, token, Kind.REBALANCE, request=asked, request_id="r-rebalance", after=first.id
+    first = await requests.record(
+        at, token, Kind.RESTORE, request=asked, request_id="r", rebalance=True
     )
+    name = requests.rebalance_after(first.id)
+    after = await requests.load(at, name, Kind.REBALANCE)
     for state in (State.PENDING, State.RECOVERING, State.ROLLING_BACK, State.PENDING):
         younger = replace(first, state=state, created_at="9999-01-01T00:00:00.000Z")
         assert await ledger.persist(Persist(operation=younger), Epoch(1))
