@@ -15,41 +15,12 @@ from msgspec.structs import replace
 
 from cleancut.errors import Refused
 from cleancut.ids import PeerId, ShardId
+from cleancut.layout import Layout, notes_of, obstacles_of
 from cleancut.records import Record, digest_of
 from cleancut.spread import Shard, Spread, Wanted
-from cleancut.view import ReplicaView
 
-ACTIVE = "Active"
-DOCTOR = "`cleancut doctor` says how to mend it"
 _WAVES = 100
 _ORDER = ("replicate", "move", "drop")
-
-
-class BalancePeer(Record, frozen=True):
-    """`free_bytes`: None is unknown, and then nothing is held back. `answers`: it lives."""
-
-    peer_id: PeerId
-    free_bytes: int | None = None
-    answers: bool = True
-
-
-class BalanceCollection(Record, frozen=True):
-    """`sizes`: by shard, 0 where it is missing. `shard_number`: of automatic sharding."""
-
-    name: str
-    factor: int
-    replicas: tuple[ReplicaView, ...]
-    sizes: tuple[tuple[ShardId, int], ...] = ()
-    shard_number: int | None = None
-    transfers: int = 0
-    resharding: bool = False
-
-
-class Layout(Record, frozen=True):
-    """A cluster as it is: `peers` are all that it knows."""
-
-    peers: tuple[BalancePeer, ...]
-    collections: tuple[BalanceCollection, ...]
 
 
 class Step(Record, frozen=True):
@@ -102,10 +73,11 @@ class BalancePlan(Record, frozen=True):
         return digest_of(([replace(step, size_bytes=0) for step in self.steps], self.obstacles))
 
 
-def make_balance(layout: Layout, max_moves: int = 0) -> BalancePlan:
-    """The plan. `max_moves` bounds the replicas that travel; 0: as many as it takes."""
-    obstacles = tuple(_obstacles(layout))
-    spread = _spread_of(layout)
+def make_balance(layout: Layout, max_moves: int = 0, *, drop_surplus: bool = False) -> BalancePlan:
+    """The plan. `max_moves` bounds the replicas that travel; 0: as many as it takes.
+    `drop_surplus`: no shard keeps more replicas than its collection wants."""
+    obstacles = tuple(obstacles_of(layout))
+    spread = _spread_of(layout, drop_surplus=drop_surplus)
     before = {peer: (spread.total[peer], spread.bytes[peer]) for peer in spread.peers}
     steps: list[Step] = []
     for wave in range(0 if obstacles else _WAVES):
@@ -117,7 +89,8 @@ def make_balance(layout: Layout, max_moves: int = 0) -> BalancePlan:
         spread.settle()
     chosen = _first(steps, max_moves) if max_moves else tuple(steps)
     after = _after(before, chosen)
-    notes = [*_notes(layout), *(() if obstacles else _lacking(spread))]
+    notes = [*notes_of(layout, drop_surplus=drop_surplus)]
+    notes += [] if obstacles else _lacking(spread)
     if len(chosen) < len(steps):
         notes.append(f"{len(steps) - len(chosen)} more steps follow without --max-moves")
     return BalancePlan(
@@ -133,7 +106,7 @@ def make_balance(layout: Layout, max_moves: int = 0) -> BalancePlan:
             for peer in spread.peers
         ),
         notes=tuple(notes),
-        obstacles=obstacles,
+        obstacles=(*obstacles, *_uncounted(layout, chosen)),
     )
 
 
@@ -149,18 +122,20 @@ def check_balance(plan: BalancePlan) -> BalancePlan:
     return plan
 
 
-def _spread_of(layout: Layout) -> Spread:
+def _spread_of(layout: Layout, *, drop_surplus: bool) -> Spread:
     shards: dict[Shard, Wanted] = {}
     known = {peer.peer_id for peer in layout.peers}
     for entry in layout.collections:
         sizes = dict(entry.sizes)
+        factor = min(max(1, entry.factor), len(known))
         for number in sorted({replica.shard_id for replica in entry.replicas}):
+            holders = frozenset(
+                r.peer_id for r in entry.replicas if r.shard_id == number and r.peer_id in known
+            )
             shards[entry.name, number] = Wanted(
                 size_bytes=sizes.get(number, 0),
-                replicas=min(max(1, entry.factor), len(known)),
-                holders=frozenset(
-                    r.peer_id for r in entry.replicas if r.shard_id == number and r.peer_id in known
-                ),
+                replicas=factor if drop_surplus else max(factor, len(holders)),
+                holders=holders,
             )
     room = {
         peer.peer_id: math.inf if peer.free_bytes is None else peer.free_bytes
@@ -232,56 +207,14 @@ def _after(
     return after
 
 
-def _obstacles(layout: Layout) -> Iterator[str]:
-    known = {peer.peer_id for peer in layout.peers}
+def _uncounted(layout: Layout, steps: tuple[Step, ...]) -> Iterator[str]:
+    targets = {step.target for step in steps}
     for peer in layout.peers:
-        if not peer.answers:
-            yield f"peer {peer.peer_id} does not answer: start it, or remove it; {DOCTOR}"
-    for entry in layout.collections:
-        if entry.resharding:
-            yield f"{entry.name}: it is being resharded; wait until that has ended"
-        if entry.transfers:
+        if peer.answers and not peer.counted and peer.peer_id in targets:
             yield (
-                f"{entry.name}: {entry.transfers} transfers are under way; wait for their end, or"
-                f" abort them; {DOCTOR}"
+                f"peer {peer.peer_id} has no agent, so the replicas that it would get could not be"
+                " counted: start cleancut-agent beside it"
             )
-        for replica in entry.replicas:
-            if replica.state != ACTIVE:
-                yield (
-                    f"{entry.name}: shard {replica.shard_id} is {replica.state} at peer"
-                    f" {replica.peer_id}; {DOCTOR}"
-                )
-            elif replica.peer_id not in known:
-                yield (
-                    f"{entry.name}: shard {replica.shard_id} has a replica at peer"
-                    f" {replica.peer_id}, which is not in the cluster; {DOCTOR}"
-                )
-        there = {replica.shard_id for replica in entry.replicas}
-        for number in range(entry.shard_number or 0):
-            if number not in there:
-                yield f"{entry.name}: shard {number} has no replica left; {DOCTOR}"
-
-
-def _notes(layout: Layout) -> Iterator[str]:
-    peers = len(layout.peers)
-    for entry in layout.collections:
-        shards = len({replica.shard_id for replica in entry.replicas})
-        factor = min(max(1, entry.factor), peers)
-        if 0 < shards * factor < peers:
-            yield (
-                f"{entry.name}: {shards} shards with {factor} replicas each leave"
-                f" {peers - shards * factor} of {peers} peers empty: the number of shards cannot be"
-                " changed outside Qdrant Cloud (resharding); make a new collection with more"
-                " shards and copy the points"
-            )
-        if entry.factor > peers:
-            yield (
-                f"{entry.name}: replication factor {entry.factor} on {peers} peers gives {peers}"
-                " replicas; add peers, then rebalance again"
-            )
-        surplus = len(entry.replicas) - shards * factor
-        if surplus > 0:
-            yield f"{entry.name}: more replicas than its replication factor {entry.factor} wants"
 
 
 def _lacking(spread: Spread) -> Iterator[str]:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from cleancut.balance import ACTIVE, Step
+from cleancut.balance import Step
 from cleancut.ids import PeerId
+from cleancut.layout import ACTIVE
 from cleancut.spread import Shard
 
 _SLOWER = 0.9

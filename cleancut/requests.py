@@ -15,10 +15,12 @@ class BackupRequest(Record, frozen=True):
 
 class RebalanceRequest(Record, frozen=True):
     """`max_moves` 0: as many as it takes. `plan`: the digest of the plan that was agreed to; ""
-    takes any. `after`: the restore that has to be done before."""
+    takes any. `after`: the restore that has to be done before. `drop_surplus`: no shard keeps more
+    replicas than its collection's replication factor."""
 
     max_moves: int = 0
     bandwidth_aware: bool = False
+    drop_surplus: bool = False
     plan: str = ""
     after: OperationId = OperationId("")
 

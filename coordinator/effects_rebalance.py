@@ -6,17 +6,17 @@ from msgspec.structs import replace
 
 from cleancut.balance import BalancePlan, check_balance, make_balance
 from cleancut.errors import Refused, Unavailable
-from cleancut.ids import AgentName, Epoch, PeerId
+from cleancut.ids import AgentName, Epoch
 from cleancut.io.catalog import get_checked, put_staged
 from cleancut.keys import COORDINATOR_PROBE
 from cleancut.phases import Probe
 from cleancut.rebalancing import Arrange, Halt, Move, RebalanceDraft, Report
-from cleancut.records import Operation, Session, ShardTask, State, decode
+from cleancut.records import Operation, ShardTask, State, decode
 from cleancut.requests import RebalanceRequest
 from cleancut.restored import PullDocument, RestoredShard
 from cleancut.steps import Effect
 from coordinator.context import Context
-from coordinator.layout import read_layout
+from coordinator.layout import read_layout, read_sessions
 from coordinator.moves import Moves, halt, read_now
 
 
@@ -48,7 +48,8 @@ class RebalanceEffects:
 
     async def plan(self, request: RebalanceRequest) -> BalancePlan:
         """What this rebalance would do now. Raises: Refused, Unavailable."""
-        return make_balance(await read_layout(self._context), request.max_moves)
+        layout = await read_layout(self._context)
+        return make_balance(layout, request.max_moves, drop_surplus=request.drop_surplus)
 
     async def draft(self, epoch: Epoch, sha256: str) -> RebalanceDraft:
         """What was staged. Raises: NotFound, Corrupt, Unavailable."""
@@ -85,7 +86,8 @@ class RebalanceEffects:
         steps = draft.plan.steps
         moves = Moves(self._context, effect.epoch, steps, bandwidth_aware=draft.bandwidth_aware)
         await moves.run()
-        agents = await self._agents(effect.members)
+        sessions = await read_sessions(self._context)
+        agents = {s.peer_id: s.name for s in sessions if s.name in effect.members}
         now = await read_now(self._context, steps)
         tasks: dict[AgentName, dict[tuple[str, int], ShardTask]] = {}
         for step in steps:
@@ -106,15 +108,6 @@ class RebalanceEffects:
                 size_bytes=step.size_bytes,
             )
         return {agent: tuple(mine.values()) for agent, mine in tasks.items()}
-
-    async def _agents(self, members: tuple[AgentName, ...]) -> dict[PeerId, AgentName]:
-        listing = await self._context.etcd.list(self._context.keys.sessions)
-        sessions = [decode(Session, item.value, item.key) for item in listing.items]
-        return {
-            session.peer_id: session.name
-            for session in sessions
-            if session.name in members and session.peer_id is not None
-        }
 
     async def _report(self, effect: Report) -> str:
         draft = await self.draft(effect.epoch, effect.draft)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from cleancut.balance import BalanceCollection, BalancePeer, Layout
 from cleancut.errors import Refused
 from cleancut.ids import PeerId, ShardId
 from cleancut.io.qdrant_types import CollectionTelemetry
 from cleancut.io.qdrant_weights import WeighedCollection, WeighedShard
+from cleancut.layout import BalanceCollection, BalancePeer, Layout
+from cleancut.records import Session, decode
 from cleancut.view import ReplicaView
 from coordinator.context import Context
 from coordinator.peers import ask_any
 
 
 async def read_layout(context: Context) -> Layout:
-    """What any one peer tells of all.
+    """What any one peer tells of all, and which peers have an agent.
 
     Raises: Refused, if there is no cluster; Unavailable.
     """
@@ -26,9 +27,10 @@ async def read_layout(context: Context) -> Layout:
         )
     telemetry = await ask_any(context.peers, lambda peer: peer.telemetry())
     weights = await ask_any(context.peers, lambda peer: peer.weights())
+    counted = {session.peer_id for session in await read_sessions(context)}
     return Layout(
         peers=tuple(
-            BalancePeer(peer_id=PeerId(peer), answers=answers)
+            BalancePeer(peer_id=PeerId(peer), answers=answers, counted=peer in counted)
             for peer, answers in sorted(weights.peers.items())
         ),
         collections=tuple(
@@ -36,6 +38,12 @@ async def read_layout(context: Context) -> Layout:
             for name, entry in sorted(weights.collections.items())
         ),
     )
+
+
+async def read_sessions(context: Context) -> list[Session]:
+    """Of the live agents. Raises: Unavailable."""
+    listing = await context.etcd.list(context.keys.sessions)
+    return [decode(Session, item.value, item.key) for item in listing.items]
 
 
 def _collection(

@@ -115,7 +115,10 @@ class Rebalances:
 
 def _request(options: RebalanceOptions, plan_digest: str) -> RebalanceRequest:
     return RebalanceRequest(
-        max_moves=options.max_moves, bandwidth_aware=options.bandwidth_aware, plan=plan_digest
+        max_moves=options.max_moves,
+        bandwidth_aware=options.bandwidth_aware,
+        drop_surplus=options.drop_surplus,
+        plan=plan_digest,
     )
 
 

@@ -36,6 +36,11 @@ from cleancut.errors import Refused
     help="One transfer a peer, and more at once only while all stay as fast.",
 )
 @click.option(
+    "--drop-surplus",
+    is_flag=True,
+    help="Drop replicas over the replication factor. Default: they stay.",
+)
+@click.option(
     "--plan-digest", metavar="DIGEST", default="", help="Refuse, if the plan is another by now."
 )
 @click.option("--list", "list_", is_flag=True, help="List rebalances instead, newest first.")
@@ -53,6 +58,7 @@ def rebalance(
     plan: bool,
     max_moves: int | None,
     bandwidth_aware: bool,
+    drop_surplus: bool,
     plan_digest: str,
     list_: bool,
     show: str | None,
@@ -65,7 +71,9 @@ def rebalance(
 ) -> Exit:
     """Spread shards evenly over the peers, and restore replication factors."""
     settings = settings_of(context)
-    options = RebalanceOptions(max_moves=max_moves or 0, bandwidth_aware=bandwidth_aware)
+    options = RebalanceOptions(
+        max_moves=max_moves or 0, bandwidth_aware=bandwidth_aware, drop_surplus=drop_surplus
+    )
     if [bool(one) for one in (plan, list_, show, watch, cancel)].count(True) > 1:
         raise click.UsageError("--plan, --list, --show, --watch and --cancel exclude each other")
     if plan:

@@ -60,6 +60,7 @@ class RebalanceOptions(Shown, frozen=True):
 
     max_moves: int = 0
     bandwidth_aware: bool = False
+    drop_surplus: bool = False
 
 
 class RebalancePage(Shown, frozen=True):

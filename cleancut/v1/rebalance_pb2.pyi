@@ -107,12 +107,14 @@ class Rebalance(_message.Message):
     def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[RebalanceState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[BalanceStep, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[BalancedPeer, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RebalanceOptions(_message.Message):
-    __slots__ = ("max_moves", "bandwidth_aware")
+    __slots__ = ("max_moves", "bandwidth_aware", "drop_surplus")
     MAX_MOVES_FIELD_NUMBER: _ClassVar[int]
     BANDWIDTH_AWARE_FIELD_NUMBER: _ClassVar[int]
+    DROP_SURPLUS_FIELD_NUMBER: _ClassVar[int]
     max_moves: int
     bandwidth_aware: bool
-    def __init__(self, max_moves: _Optional[int] = ..., bandwidth_aware: _Optional[bool] = ...) -> None: ...
+    drop_surplus: bool
+    def __init__(self, max_moves: _Optional[int] = ..., bandwidth_aware: _Optional[bool] = ..., drop_surplus: _Optional[bool] = ...) -> None: ...
 
 class PlanRebalanceRequest(_message.Message):
     __slots__ = ("options",)

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cleancut.balance import (
-    ACTIVE,
-    BalanceCollection,
-    BalancePeer,
-    Layout,
-    check_balance,
-    make_balance,
-)
+from cleancut.balance import check_balance, make_balance
 from cleancut.errors import Refused
 from cleancut.ids import PeerId, ShardId
+from cleancut.layout import ACTIVE, BalanceCollection, BalancePeer, Layout
 from cleancut.view import ReplicaView
 
 MB = 1_000_000
@@ -68,10 +62,40 @@ def test_a_lost_replica_grows_anew_before_anything_moves() -> None:
     ]
 
 
-def test_surplus_replicas_are_dropped_and_said() -> None:
-    plan = make_balance(layout(2, collection(replica(0, 1), replica(0, 2), replica(1, 2))))
+def test_surplus_replicas_stay_and_the_flag_is_named() -> None:
+    """They may have been grown by hand; they are balanced as all others are."""
+    there = [replica(0, 1), replica(0, 2), replica(1, 1), replica(1, 2)]
+    plan = make_balance(layout(2, collection(*there)))
+    assert plan.steps == ()
+    assert plan.notes == (
+        "docs: 2 replicas more than its replication factor 1 asks for stay;"
+        " --drop-surplus drops them",
+    )
+    plan = make_balance(layout(4, collection(*there)))
+    assert [step.action for step in plan.steps] == ["move", "move"]
+    assert [load.shards_after for load in plan.peers] == [1, 1, 1, 1]
+
+
+def test_surplus_replicas_are_dropped_on_request_and_that_is_said() -> None:
+    there = layout(2, collection(replica(0, 1), replica(0, 2), replica(1, 2)))
+    plan = make_balance(there, drop_surplus=True)
     assert told(plan) == ["drop shard 0 of 'docs' (2)"]
-    assert "more replicas than its replication factor 1 wants" in plan.notes[0]
+    assert plan.notes == (
+        "docs: 1 replicas more than its replication factor 1 asks for are dropped",
+    )
+
+
+def test_a_target_without_an_agent_is_refused() -> None:
+    """What it gets could not be counted; where nothing goes, nobody has to count."""
+    entry = collection(*(replica(n, 1 + n % 2) for n in range(4)))
+    peers = [BalancePeer(peer_id=PeerId(n), counted=n == 1) for n in (1, 2)]
+    assert make_balance(Layout(peers=tuple(peers), collections=(entry,))).obstacles == ()
+    peers.append(BalancePeer(peer_id=PeerId(3), counted=False))
+    plan = make_balance(Layout(peers=tuple(peers), collections=(entry,)))
+    assert [step.target for step in plan.steps] == [3]
+    assert len(plan.obstacles) == 1
+    assert "peer 3 has no agent" in plan.obstacles[0]
+    assert "start cleancut-agent" in plan.obstacles[0]
 
 
 def test_more_peers_than_replicas_are_explained() -> None:
