@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cleancut import cures
-from cleancut.checkup import ACTIVE, Facts, Finding, LiveShards
+from cleancut.checkup import ACTIVE, INITIALIZING, Facts, Finding, LiveShards
 from cleancut.ids import Epoch, ShardId
 from cleancut.view import ReplicaView
 
@@ -36,9 +36,13 @@ def _lost(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
 
 
 def _inactive(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
+    fresh = []
     for shard in entry.shard_ids:
         replicas = entry.of(shard)
         if not replicas or any(r.state == ACTIVE for r in replicas):
+            continue
+        if facts.restoring and all(r.state == INITIALIZING for r in replicas):
+            fresh.append(shard)
             continue
         where = ", ".join(f"peer {r.peer_id} ({r.state})" for r in replicas)
         away = [r.peer_id for r in replicas if r.peer_id not in facts.heard]
@@ -48,6 +52,14 @@ def _inactive(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
             severity="error",
             what=f"shard {shard} of {entry.name!r} has no Active replica, only {where}: it can be"
             f" neither read nor written; {words}",
+        )
+    if fresh:
+        yield Finding(
+            kind="restoring",
+            severity="info",
+            what=f"{_shards(fresh)} of {entry.name!r} {'is' if len(fresh) == 1 else 'are'} being"
+            f" made while restore {facts.restoring} is under way",
+            cure=f"cleancut restore watch {facts.restoring}",
         )
 
 

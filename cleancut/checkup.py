@@ -9,10 +9,11 @@ from collections import Counter
 from typing import Literal
 
 from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId
-from cleancut.records import Record, State
+from cleancut.records import FINAL_STATES, Record, State
 from cleancut.view import ReplicaView, TransferView
 
 ACTIVE = "Active"
+INITIALIZING = "Initializing"
 Severity = Literal["error", "warning", "info"]
 
 
@@ -146,6 +147,12 @@ class Facts(Record, frozen=True):
         """Peers that answer somebody."""
         told = {told.peer_id for told in self.peers}
         return told | {agent.peer_id for agent in self.agents if agent.peer_id is not None}
+
+    @property
+    def restoring(self) -> OperationId | None:
+        """The restore that is under way."""
+        over = {*FINAL_STATES, State.PENDING}
+        return next((one.id for one in self.restores if one.state not in over), None)
 
     def holder(self, collection: str, shard_id: ShardId) -> Epoch | None:
         """The newest group that holds this shard."""

@@ -146,7 +146,10 @@ class Manifest(Record, frozen=True):
         for entry in self.collections:
             if entry.name == name:
                 return entry
-        raise NotFound(f"group {self.epoch} holds no collection {name!r}")
+        raise NotFound(
+            f"group {self.epoch} holds no collection {name!r}",
+            f"see `cleancut backup show {self.epoch}`",
+        )
 
     def shards_of(self, name: str) -> tuple[ShardEntry, ...]:
         """The shards of one collection, by id."""

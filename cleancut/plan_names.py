@@ -175,12 +175,14 @@ def _unusable(name: str, *, suffixed: bool = False) -> str:
 
 
 def _taken(name: str, target: Target) -> str:
+    aliases = dict(target.aliases)
     if name in target.collections:
+        own = [alias for alias, to in target.aliases if to == name]
+        move = f", or move its aliases ({_list(own)}) with --replace" if own else ""
         return (
             f"a collection {name!r} exists; delete it first, or restore with --rename, or only"
-            " the others with --collection"
+            f" the others with --collection{move}"
         )
-    aliases = dict(target.aliases)
     if name in aliases:
         return (
             f"{name!r} is an alias of {aliases[name]!r}; delete or rename that alias first, or"

@@ -27,7 +27,9 @@ def span(seconds: float) -> str:
     """A time as people say it, rounded up."""
     minutes, left = divmod(math.ceil(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {left} s"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {left} s" if minutes else f"{left} s"
 
 
 def grid(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:

@@ -147,8 +147,12 @@ def cancel(context: click.Context, /, restore_id: str, yes: bool) -> None:
 def clean(context: click.Context, /, restore_id: str, yes: bool) -> None:
     """Drop the old data that a restore with --replace has kept."""
     settings = settings_of(context)
-    confirm(f"drop what restore {restore_id} has replaced", yes=yes)
+    known = ask(settings, lambda client: client.get_restore(restore_id))
+    old = ", ".join(kept.collection for kept in known.kept)
+    if old:
+        confirm(f"drop {old}, which restore {restore_id} has replaced", yes=yes)
     cleaned = ask(settings, lambda client: client.clean_restore(restore_id))
+    say(f"dropped {old}" if old else f"restore {restore_id} keeps no old data")
     emit(settings.output, "restore", cleaned)
 
 
@@ -157,7 +161,9 @@ def _plan(settings: Settings, backup_id: str, options: RestoreOptions) -> Restor
 
 
 def _refusal(made: RestorePlan) -> Refused:
+    others = len(made.obstacles) - 1
+    more = f" (and {others} more)" if others else ""
     return Refused(
-        f"backup {made.backup_id} cannot be restored now: {'; '.join(made.obstacles)}",
-        "remove the obstacles, or restore single collections",
+        f"backup {made.backup_id} cannot be restored so: {made.obstacles[0]}{more}",
+        "each obstacle in the plan says what to do about it",
     )

@@ -98,28 +98,35 @@ def restore(value: Restore) -> RenderableType:
             ("ended at", value.ended_at),
             *troubles(value),
             *(
-                ("kept", f"{k.collection}, once {_some(k.aliases)}: see `cleancut restore clean`")
+                (
+                    "kept",
+                    f"{k.collection}, the old data of {_some(k.aliases)}: drop it with"
+                    f" `cleancut restore clean {value.id}`",
+                )
                 for k in value.kept
             ),
+            ("rebalance", value.rebalance_id or None),
         )
     )
     return Group(head, "", _restored(value)) if value.collections else head
 
 
 def _restored(value: Restore) -> RenderableType:
-    equal = ("COUNTS EQUAL", "SCHEMA EQUAL", "KEYS EQUAL", "CANARIES EQUAL")
+    """What was not compared is a dash; so is everything before there is a report."""
+    compared = ("COUNTS", "SCHEMA", "KEYS", "CANARIES", "REPLICAS")
     return grid(
-        ("COLLECTION", "PUBLISHED AS", "SHARDS", *equal, "REPLICAS ACTIVE", "STATUS"),
+        ("COLLECTION", "PUBLISHED AS", "CREATED AS", "SHARDS", *compared, "STATUS"),
         (
             (
                 c.name,
                 c.published_as,
+                None if c.created_as == c.published_as else c.created_as,
                 c.shards,
-                _yes(c.counts_equal),
-                _yes(c.schema_equal),
-                _yes(c.keys_equal),
-                _yes(c.canaries_equal),
-                _yes(c.replicas_active),
+                _equal(c.counts_equal),
+                _equal(c.schema_equal),
+                _equal(c.keys_equal),
+                _equal(c.canaries_equal),
+                c.status and ("active" if c.replicas_active else "not active"),
                 c.status,
             )
             for c in value.collections
@@ -165,7 +172,7 @@ def plan(value: RestorePlan) -> RenderableType:
         ),
     )
     peers = grid(
-        ("PEER", "AGENT", "SHARDS AT MOST", "SIZE AT MOST", "FREE"),
+        ("PEER", "AGENT", "SHARDS AT MOST", "DISK AT MOST", "FREE"),
         (
             (
                 p.peer_id,
@@ -219,6 +226,10 @@ def _skew(value: Backup) -> str | None:
 
 def _yes(value: bool | None) -> str:
     return "unknown" if value is None else ("yes" if value else "no")
+
+
+def _equal(value: bool | None) -> str | None:
+    return None if value is None else ("equal" if value else "unequal")
 
 
 def _some(names: Iterable[str]) -> str:

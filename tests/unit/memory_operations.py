@@ -216,7 +216,9 @@ class MemoryOperations(MemoryRebalances):
         return await self._cancel(self.restores, restore, State.ROLLED_BACK, error)
 
     async def clean_restore(self, name: str) -> Restore:
-        return await self.get_restore(name)
+        cleaned = msgspec.structs.replace(await self.get_restore(name), kept=())
+        self.restores[cleaned.id] = cleaned
+        return cleaned
 
     async def cluster_status(self) -> ClusterStatus:
         running = [b for b in self.backups.values() if not is_over(b)]

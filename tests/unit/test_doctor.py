@@ -58,6 +58,7 @@ def custom(*replicas: Any, known: tuple[int, ...] = ()) -> LiveShards:
 
 MOVE = TransferView(shard_id=ShardId(1), source=PEERS[1], target=PEERS[2])
 TWO = (PEERS[1], PEERS[2])
+FRESH = docs(replica(0, 11, "Initializing"), shards=1)
 NEW = (PeerId(44),)
 FORGET = "cleancut cluster forget-peer 11"
 ALONE = ToldByPeer(peer_id=NEW[0], url=url(11), peers=((NEW[0], uri(11)),))
@@ -107,6 +108,20 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         "no_active_replica",
         "error",
         ["shard 1 of 'docs'", "peer 22 (Dead)"],
+        "",
+    ),
+    (
+        shards(FRESH, restores=(restored(State.CREATING),)),
+        "restoring",
+        "info",
+        ["shard 0 of 'docs'", ID],
+        f"cleancut restore watch {ID}",
+    ),
+    (
+        shards(FRESH, restores=(restored(State.ROLLED_BACK),)),
+        "no_active_replica",
+        "error",
+        ["shard 0 of 'docs'", "peer 11 (Initializing)"],
         "",
     ),
     (

@@ -54,6 +54,7 @@ def test_the_id_of_an_earlier_restore_is_no_part_of_the_name() -> None:
     ("there", "words"),
     [
         ({"collections": ("docs",)}, "'docs' exists; delete it first"),
+        ({"collections": ("docs",), "aliases": (("live", "docs"),)}, "('live') with --replace"),
         ({"aliases": (("docs", "x"),)}, "restore with --replace"),
         ({"aliases": (("live", "x"),)}, "'live' points to 'x' here"),
         ({"collections": ("live",)}, "name of a collection here"),
