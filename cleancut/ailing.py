@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cleancut import cures
 from cleancut.checkup import ACTIVE, INITIALIZING, Facts, Finding, LiveShards
@@ -25,7 +25,7 @@ def _lost(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
     for shard in entry.lost:
         by_group.setdefault(facts.holder(entry.name, shard), []).append(shard)
     for epoch, shards in by_group.items():
-        what = f"{_shards(shards)} of {entry.name!r} lost every replica: reads of the whole"
+        what = f"{shards_named(shards)} of {entry.name!r} lost every replica: reads of the whole"
         what += " collection fail"
         if epoch is None:
             what += "; no group holds what was in there, so restore or refill the collection"
@@ -57,8 +57,8 @@ def _inactive(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
         yield Finding(
             kind="restoring",
             severity="info",
-            what=f"{_shards(fresh)} of {entry.name!r} {'is' if len(fresh) == 1 else 'are'} being"
-            f" made while restore {facts.restoring} is under way",
+            what=f"{shards_named(fresh)} of {entry.name!r} {'is' if len(fresh) == 1 else 'are'}"
+            f" being made while restore {facts.restoring} is under way",
             cure=f"cleancut restore watch {facts.restoring}",
         )
 
@@ -100,8 +100,8 @@ def _few(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
         yield Finding(
             kind="few_replicas",
             severity="warning",
-            what=f"{_shards(few)} of {entry.name!r} {'has' if len(few) == 1 else 'have'} fewer than"
-            f" {wanted} replicas: Qdrant does not add them by itself",
+            what=f"{shards_named(few)} of {entry.name!r} {'has' if len(few) == 1 else 'have'} fewer"
+            f" than {wanted} replicas: Qdrant does not add them by itself",
             cure="cleancut cluster rebalance",
         )
 
@@ -122,7 +122,8 @@ def _moving(entry: LiveShards) -> Iterator[Finding]:
         )
 
 
-def _shards(shards: list[ShardId]) -> str:
+def shards_named(shards: Sequence[int]) -> str:
+    """`shard 3`, or `shards 0, 3`."""
     if len(shards) == 1:
         return f"shard {shards[0]}"
     return "shards " + ", ".join(str(shard) for shard in shards)

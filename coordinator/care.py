@@ -6,6 +6,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from cleancut.ailing import shards_named
 from cleancut.checkup import ACTIVE, Facts
 from cleancut.checkup import Finding as Found
 from cleancut.client.care import Diagnosis, Finding, ForgottenPeer, PeerLoss
@@ -137,9 +138,9 @@ def losses_of(facts: Facts, peer: PeerId) -> list[PeerLoss]:
 def _told(loss: PeerLoss) -> str:
     parts = []
     if loss.lost_shards:
-        parts.append(f"loses shards {', '.join(map(str, loss.lost_shards))} for good")
+        parts.append(f"loses {shards_named(loss.lost_shards)} for good")
     if loss.thinner_shards:
-        parts.append(f"keeps shards {', '.join(map(str, loss.thinner_shards))} elsewhere")
+        parts.append(f"keeps {shards_named(loss.thinner_shards)} elsewhere")
     return f"{loss.collection!r} {' and '.join(parts)}"
 
 
