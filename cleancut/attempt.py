@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from msgspec.structs import replace
 
 from cleancut.ids import AgentName
-from cleancut.phases import CLOSED
+from cleancut.phases import CLOSED, Probe
 from cleancut.records import Bounds, Ctl, Kind, Member, Operation, Phase, State, Vote
-from cleancut.steps import Command, Effect, Event, Persist, Run
+from cleancut.steps import Began, Command, Effect, Event, Persist, Run
 
 
 class Attempt:
@@ -36,6 +36,36 @@ class Attempt:
         self.phase_began_s, self.deadline_s, self.stalled_s = now_s, now_s, now_s
         self.waiting: Effect | None = None
         self.again: Effect | None = None
+        self.opening: Ctl | None = None
+
+    def open(self, event: Began, **fresh: Any) -> list[Command]:
+        """The operation's next attempt, with these `fresh` fields of it: PREPARE is `opening`, and
+        begins once the coordinator's probe is in the store. [] if nobody can take part."""
+        attempt = event.operation.attempts + 1
+        self.operation = replace(event.operation, epoch=event.epoch, attempts=attempt, **fresh)
+        self.votes = {}
+        self.members = {name: Member(session=token) for name, (token, _) in event.sessions.items()}
+        if not self.members:
+            return []
+        self.opening = Ctl(
+            kind=self.kind,
+            phase=Phase.PREPARE,
+            epoch=event.epoch,
+            operation=event.operation.id,
+            attempt=attempt,
+            bounds=self.bounds,
+            probe=event.nonce,
+        )
+        return [self.run(Probe(event.epoch, event.nonce))]
+
+    def opened(self, now_s: float) -> list[Command]:
+        """The probe is there: PREPARE begins."""
+        assert self.opening is not None
+        assert self.operation is not None
+        self.ctl, self.opening = self.opening, None
+        self.start_clocks(now_s)
+        self.operation = replace(self.operation, state=State.PREPARING)
+        return [Persist(self.ctl, self.operation, dict(self.members))]
 
     def step(self, event: Event, now_s: float) -> list[Command]:
         """What to do about `event`, in order."""

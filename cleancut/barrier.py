@@ -25,7 +25,7 @@ from cleancut.phases import (
     Publish,
     Stage,
 )
-from cleancut.records import Ctl, Failure, Kind, Member, Phase, State, digest_of
+from cleancut.records import Failure, Kind, Phase, State, digest_of
 from cleancut.steps import (
     Began,
     Cancelled,
@@ -53,7 +53,6 @@ class Barrier(Attempt):
 
     def _forget(self, now_s: float) -> None:
         self.reset(now_s)
-        self._opening: Ctl | None = None
         self._draft: Assigned | None = None
         self._agreed_view = ""
         self._skew_ms = -1
@@ -88,21 +87,7 @@ class Barrier(Attempt):
     def _began(self, event: Began, now_s: float) -> list[Command]:
         assert self.idle, "an operation began while another holds ctl"
         self._forget(now_s)
-        attempts = event.operation.attempts + 1
-        self.operation = replace(event.operation, epoch=event.epoch, attempts=attempts)
-        self.votes = {}
-        self.members = {name: Member(session=token) for name, (token, _) in event.sessions.items()}
-        if not self.members:
-            return self._abort(tally.NO_AGENT)
-        self._opening = Ctl(
-            phase=Phase.PREPARE,
-            epoch=event.epoch,
-            operation=event.operation.id,
-            attempt=attempts,
-            bounds=self.bounds,
-            probe=event.nonce,
-        )
-        return [self.run(Probe(event.epoch, event.nonce))]
+        return self.open(event) or self._abort(tally.NO_AGENT)
 
     def _took(self, event: Took, now_s: float) -> list[Command]:
         self._forget(now_s)
@@ -189,7 +174,7 @@ class Barrier(Attempt):
 
     def _session_moved(self, event: SessionMoved) -> list[Command]:
         member = self.members.get(event.agent)
-        needed = self.ctl.phase in NEEDS_SESSIONS or self._opening is not None
+        needed = self.ctl.phase in NEEDS_SESSIONS or self.opening is not None
         if member is None or member.session == event.token or not needed:
             return []
         return self._abort(tally.told_by(event.agent, tally.SESSION_LOST))
@@ -207,7 +192,7 @@ class Barrier(Attempt):
         return []
 
     def _cancelled(self) -> list[Command]:
-        if self.ctl.phase is Phase.COMMIT or (self.ctl.phase in CLOSED and self._opening is None):
+        if self.ctl.phase is Phase.COMMIT or (self.ctl.phase in CLOSED and self.opening is None):
             return []
         return self._abort(tally.CANCELLED)
 
@@ -217,7 +202,7 @@ class Barrier(Attempt):
         effect, self.waiting = self.waiting, None
         match effect:
             case Probe():
-                return self._opened(now_s)
+                return self.opened(now_s)
             case Assign():
                 return self._assigned(event.result)
             case Drain(round=1):
@@ -240,14 +225,6 @@ class Barrier(Attempt):
             self.again = effect  # the group is decided: repeated at every tick until it is done
             return []
         return self._abort(event.failure)
-
-    def _opened(self, now_s: float) -> list[Command]:
-        assert self._opening is not None
-        assert self.operation is not None
-        self.ctl, self._opening = self._opening, None
-        self.start_clocks(now_s)
-        self.operation = replace(self.operation, state=State.PREPARING)
-        return [Persist(self.ctl, self.operation, dict(self.members))]
 
     def _assigned(self, draft: Assigned) -> list[Command]:
         self._draft = draft
@@ -286,7 +263,7 @@ class Barrier(Attempt):
         """Ends the attempt. What can be repeated becomes pending again, as a new epoch."""
         assert self.operation is not None
         self.waiting, self.again, opened = None, None, self.ctl.phase not in CLOSED
-        self._opening = None
+        self.opening = None
         again = (
             failure.reason not in PERMANENT
             and self.operation.attempts < tally.backup_request(self.operation).attempts

@@ -26,7 +26,7 @@ from cleancut.rebalancing import (
     Move,
     Report,
 )
-from cleancut.records import Ctl, Failure, Kind, Member, Phase, State, Vote, decode, digest_of
+from cleancut.records import Failure, Kind, Phase, State, Vote, decode, digest_of
 from cleancut.requests import RebalanceRequest
 from cleancut.restoring import documents_of, tasks_of_all, verify_bound_s, with_tasks
 from cleancut.steps import (
@@ -57,7 +57,6 @@ class Rebalance(Attempt):
 
     def reset(self, now_s: float) -> None:
         super().reset(now_s)
-        self.opening: Ctl | None = None
         self.again_at_s = 0.0
         self.tries = 0
 
@@ -94,24 +93,7 @@ class Rebalance(Attempt):
     def _began(self, event: Began, now_s: float) -> list[Command]:
         assert self.idle, "an operation began while another holds ctl"
         self.reset(now_s)
-        attempts = event.operation.attempts + 1
-        self.operation = replace(
-            event.operation, epoch=event.epoch, attempts=attempts, failure=None, detail=""
-        )
-        self.votes = {}
-        self.members = {name: Member(session=token) for name, (token, _) in event.sessions.items()}
-        if not self.members:
-            return self._abort(NO_AGENT)
-        self.opening = Ctl(
-            kind=self.kind,
-            phase=Phase.PREPARE,
-            epoch=event.epoch,
-            operation=event.operation.id,
-            attempt=attempts,
-            bounds=self.bounds,
-            probe=event.nonce,
-        )
-        return [self.run(Probe(event.epoch, event.nonce))]
+        return self.open(event, failure=None, detail="") or self._abort(NO_AGENT)
 
     def _took(self, event: Took, now_s: float) -> list[Command]:
         self.reset(now_s)
@@ -202,7 +184,7 @@ class Rebalance(Attempt):
         effect, self.waiting = self.waiting, None
         match effect:
             case Probe():
-                return self._opened(now_s)
+                return self.opened(now_s)
             case Arrange():
                 return self._arranged(event.result, now_s)
             case Move():
@@ -215,14 +197,6 @@ class Rebalance(Attempt):
                 return self._close(State.ABORTED, self.ctl.failure)
             case _:
                 raise AssertionError("an answer that nobody waits for")
-
-    def _opened(self, now_s: float) -> list[Command]:
-        assert self.opening is not None
-        assert self.operation is not None
-        self.ctl, self.opening = self.opening, None
-        self.start_clocks(now_s)
-        self.operation = replace(self.operation, state=State.PREPARING)
-        return [Persist(self.ctl, self.operation, dict(self.members))]
 
     def _arranged(self, draft: str, now_s: float) -> list[Command]:
         votes = self._agreed()

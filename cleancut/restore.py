@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from cleancut.phases import CLOSED, Drain, Drained, Probe
-from cleancut.records import Ctl, Kind, Member, Phase, State, Vote, digest_of
+from cleancut.records import Phase, State, Vote, digest_of
 from cleancut.restoring import (
     FOREIGN_WRITES,
     LEADER_CHANGED,
@@ -85,24 +85,7 @@ class Restore(UndoableAttempt):
     def _began(self, event: Began, now_s: float) -> list[Command]:
         assert self.idle, "an operation began while another holds ctl"
         self.reset(now_s)
-        attempts = event.operation.attempts + 1
-        self.operation = replace(
-            event.operation, epoch=event.epoch, attempts=attempts, failure=None
-        )
-        self.votes = {}
-        self.members = {name: Member(session=token) for name, (token, _) in event.sessions.items()}
-        if not self.members:
-            return self.abort(NO_AGENT)
-        self.opening = Ctl(
-            kind=Kind.RESTORE,
-            phase=Phase.PREPARE,
-            epoch=event.epoch,
-            operation=event.operation.id,
-            attempt=attempts,
-            bounds=self.bounds,
-            probe=event.nonce,
-        )
-        return [self.run(Probe(event.epoch, event.nonce))]
+        return self.open(event, failure=None) or self.abort(NO_AGENT)
 
     def _took(self, event: Took, now_s: float) -> list[Command]:
         self.reset(now_s)
@@ -234,7 +217,7 @@ class Restore(UndoableAttempt):
         effect, self.waiting = self.waiting, None
         match effect:
             case Probe():
-                return self._opened(now_s)
+                return self.opened(now_s)
             case Check():
                 return self._checked(event.result, now_s)
             case Create():
@@ -251,14 +234,6 @@ class Restore(UndoableAttempt):
                 return self.close(State.ROLLED_BACK, self.ctl.failure)
             case _:
                 raise AssertionError("an answer that nobody waits for")
-
-    def _opened(self, now_s: float) -> list[Command]:
-        assert self.opening is not None
-        assert self.operation is not None
-        self.ctl, self.opening = self.opening, None
-        self.start_clocks(now_s)
-        self.operation = replace(self.operation, state=State.PREPARING)
-        return [Persist(self.ctl, self.operation, dict(self.members))]
 
     def _checked(self, draft: str, now_s: float) -> list[Command]:
         votes = self._agreed()

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from cleancut.attempt import Attempt
 from cleancut.errors import Corrupt
 from cleancut.phases import CLOSED, PERMANENT, Drain
-from cleancut.records import Ctl, Failure, Kind, Phase, State, decode
+from cleancut.records import Failure, Kind, Phase, State, decode
 from cleancut.requests import RestoreRequest
 from cleancut.restoring import (
     ATTEMPTS,
@@ -38,7 +38,6 @@ class UndoableAttempt(Attempt):
 
     def reset(self, now_s: float) -> None:
         super().reset(now_s)
-        self.opening: Ctl | None = None
         self.again_at_s = 0.0
         self.tries = 0
         self.rounds = 0

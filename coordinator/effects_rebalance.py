@@ -16,8 +16,9 @@ from cleancut.requests import RebalanceRequest
 from cleancut.restored import PullDocument, RestoredShard
 from cleancut.steps import Effect
 from coordinator.context import Context
-from coordinator.layout import read_layout, read_sessions
+from coordinator.layout import read_layout
 from coordinator.moves import Moves, halt, read_now
+from coordinator.target import read_sessions
 
 
 class RebalanceEffects:
@@ -86,7 +87,7 @@ class RebalanceEffects:
         steps = draft.plan.steps
         moves = Moves(self._context, effect.epoch, steps, bandwidth_aware=draft.bandwidth_aware)
         await moves.run()
-        sessions = await read_sessions(self._context)
+        sessions = (await read_sessions(self._context)).values()
         agents = {s.peer_id: s.name for s in sessions if s.name in effect.members}
         now = await read_now(self._context, steps)
         tasks: dict[AgentName, dict[tuple[str, int], ShardTask]] = {}

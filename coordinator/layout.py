@@ -9,10 +9,11 @@ from cleancut.ids import PeerId, ShardId
 from cleancut.io.qdrant_types import CollectionTelemetry
 from cleancut.io.qdrant_weights import WeighedCollection, WeighedShard
 from cleancut.layout import BalanceCollection, BalancePeer, Layout
-from cleancut.records import Session, decode
+from cleancut.records import Session
 from cleancut.view import ReplicaView
 from coordinator.context import Context
 from coordinator.peers import ask_any
+from coordinator.target import read_sessions
 
 
 async def read_layout(context: Context) -> Layout:
@@ -27,10 +28,10 @@ async def read_layout(context: Context) -> Layout:
         )
     telemetry = await ask_any(context.peers, lambda peer: peer.telemetry())
     weights = await ask_any(context.peers, lambda peer: peer.weights())
-    counted = {session.peer_id for session in await read_sessions(context)}
+    beside = {one.peer_id: one for one in (await read_sessions(context)).values()}
     return Layout(
         peers=tuple(
-            BalancePeer(peer_id=PeerId(peer), answers=answers, counted=peer in counted)
+            _peer(PeerId(peer), beside.get(PeerId(peer)), answers=answers)
             for peer, answers in sorted(weights.peers.items())
         ),
         collections=tuple(
@@ -40,10 +41,14 @@ async def read_layout(context: Context) -> Layout:
     )
 
 
-async def read_sessions(context: Context) -> list[Session]:
-    """Of the live agents. Raises: Unavailable."""
-    listing = await context.etcd.list(context.keys.sessions)
-    return [decode(Session, item.value, item.key) for item in listing.items]
+def _peer(peer_id: PeerId, session: Session | None, *, answers: bool) -> BalancePeer:
+    free = session.free_bytes if session is not None else -1
+    return BalancePeer(
+        peer_id=peer_id,
+        free_bytes=free if free >= 0 else None,
+        answers=answers,
+        counted=session is not None,
+    )
 
 
 def _collection(
