@@ -15,7 +15,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 _WHAT = (
     collections_option,
     click.option(
-        "--from-cluster", metavar="NAME", default="", help="Another cluster's, in the same store."
+        "--from-cluster",
+        metavar="NAME",
+        default="",
+        help="Restore a backup of this other cluster in the same store.",
     ),
     click.option(
         "--rename",
@@ -25,7 +28,9 @@ _WHAT = (
         help="Restore under another name; repeatable.",
     ),
     click.option(
-        "--beside", is_flag=True, help="As NAME@ID, published by an alias at the very end."
+        "--beside",
+        is_flag=True,
+        help="Restore as NAME@ID; at the very end an alias NAME points to it.",
     ),
     click.option(
         "--replace",
