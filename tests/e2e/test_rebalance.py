@@ -1,4 +1,4 @@
-"""`cluster rebalance` on running peers: shards spread, replicas grown, leaders lost, cancelled."""
+"""`cluster rebalance` on running peers: shards spread, replicas grown, and after a restore."""
 
 from __future__ import annotations
 
@@ -8,45 +8,19 @@ from typing import Any
 
 import pytest
 
-from cleancut.io.qdrant_types import Placement
-from devcluster.demo_compare import compare
 from devcluster.demo_data import COLLECTION
 from devcluster.launcher import add_peer, wait_until
 from tests.e2e.conftest import Launch
+from tests.e2e.rebalancing import (
+    add_agent,
+    calm,
+    numbers,
+    placement,
+    read_placement,
+    start,
+    verdict,
+)
 from tests.e2e.world import World, refused
-
-
-def verdict(world: World, kept: Any) -> list[str]:
-    return [one.what for one in compare(kept, world.answers()) if not one.equal]
-
-
-def placement(world: World) -> Placement:
-    async def body() -> Placement:
-        peer = next(one for one in world.setup.peers if one.running)
-        async with peer.client() as qdrant:
-            return await qdrant.placement(COLLECTION)
-
-    return world.run(body())
-
-
-def numbers(world: World) -> list[int]:
-    """Replicas of each peer that has any, fewest first."""
-    return sorted(Counter(one.peer_id for one in placement(world).shards).values())
-
-
-def join(world: World) -> None:
-    """One more peer, with its agent."""
-
-    async def body() -> None:
-        peer = await add_peer(world.setup.peers)
-        await world.setup.start_agent(peer.url)
-        await world.setup.wait_agents()
-
-    world.run(body())
-
-
-def start(world: World, *more: str) -> Any:
-    return world.ok("rebalance", "cluster", "rebalance", "--yes", *more)
 
 
 @pytest.mark.parametrize("flags", [(), ("--bandwidth-aware",)])
@@ -57,7 +31,9 @@ def test_a_new_peer_gets_its_part(launch: Launch, flags: tuple[str, ...]) -> Non
     world.fill()
     kept = world.answers()
     assert numbers(world) == [3, 3]
-    join(world)
+    peer = world.run(add_peer(world.setup.peers))
+    refused(world.cleancut("cluster", "rebalance", "--yes"), 4, "has no agent")
+    world.run(add_agent(world, peer))
     plan = world.ok("plan", "cluster", "rebalance", "--plan")
     assert plan["obstacles"] == []
     assert [step["action"] for step in plan["steps"]] == ["move", "move"]
@@ -133,50 +109,32 @@ async def add_peer_beside_the_dead(world: World) -> Any:
     return fresh
 
 
-def test_the_next_leader_finishes(launch: Launch) -> None:
-    """The leader is killed while shards move; the same operation ends in DONE, evenly."""
-    world = launch(peers=2, coordinators=2)
-    world.shape = replace(world.shape, shards=8)
+def test_replicas_grown_by_hand_stay(launch: Launch) -> None:
+    """The collection knows nothing of them; only --drop-surplus takes them away."""
+    world = launch(peers=2, coordinators=1)
+    world.shape = replace(world.shape, shards=2)
     world.fill()
     kept = world.answers()
-    join(world)
-    begun = start(world, "--no-wait", "--bandwidth-aware")
+    holder = {one.shard_id: one.peer_id for one in placement(world).shards}
 
-    async def body() -> Any:
-        leader = await world.setup.leader()
+    async def grow() -> None:
+        async with world.setup.peers[0].client() as qdrant:
+            await qdrant.replicate_shard(COLLECTION, 0, source=holder[0], target=holder[1])
+        await wait_until(grown, 30, "there are three replicas")
+        await calm(world)
 
-        async def moving() -> bool:
-            seen = await world.setup.cleancut("cluster", "rebalance", "--show", begun["id"])
-            return bool(seen.value("rebalance")["state"] in {"MOVING", "VERIFYING", "DONE"})
+    async def grown() -> bool:
+        return len((await read_placement(world)).shards) == 3
 
-        await wait_until(moving, 30, "the rebalance is moving")
-        await leader.child.kill()
-        await world.setup.wait_leader(other_than=leader.name)
-        return await world.setup.cleancut("cluster", "rebalance", "--watch", begun["id"])
-
-    done = world.run(body()).value("rebalance")
-    assert done["state"] == "DONE"
-    assert numbers(world) == [2, 3, 3]
+    world.run(grow())
+    done = start(world)
+    assert done["steps"] == []
+    assert "--drop-surplus" in done["warnings"][0]
+    assert numbers(world) == [1, 2]
+    done = start(world, "--drop-surplus")
+    assert [(step["action"], step["shard_id"]) for step in done["steps"]] == [("drop", 0)]
+    assert numbers(world) == [1, 1]
     assert verdict(world, kept) == []
-
-
-def test_a_cancel_leaves_no_transfer(launch: Launch) -> None:
-    """Finished steps stay, what was under way is aborted, and every answer is as before."""
-    world = launch(peers=1, coordinators=1)
-    world.shape = replace(world.shape, shards=8)
-    world.fill()
-    kept = world.answers()
-    join(world)
-    begun = start(world, "--no-wait", "--bandwidth-aware")
-    answer = world.cleancut("cluster", "rebalance", "--cancel", begun["id"], "--yes")
-    state = answer.value("rebalance")["state"]
-    assert state in {"ABORTED", "DONE"}
-    assert placement(world).transfers == ()
-    assert {one.state for one in placement(world).shards} == {"Active"}
-    assert len(placement(world).shards) == 8
-    assert verdict(world, kept) == []
-    assert start(world)["state"] == "DONE"
-    assert numbers(world) == [4, 4]
 
 
 def test_a_restore_is_spread_afterwards(launch: Launch) -> None:
