@@ -97,6 +97,12 @@ def _left(steps: list[Step], now: ShardNow | None) -> tuple[Step, Standing] | No
     return None if following is None else (following, standing(following, now))
 
 
+def finished(ran: Iterable[Step], left: Iterable[tuple[Step, Standing]]) -> list[Step]:
+    """Those that ran, and are done; one whose transfer was aborted is not."""
+    undone = {step for step, _ in left}
+    return sorted((step for step in ran if step not in undone), key=lambda step: step.shard)
+
+
 def startable(
     ready: Iterable[Step], running: Sequence[Step], *, at_once: int | None = None
 ) -> list[Step]:

@@ -15,7 +15,7 @@ from cleancut.errors import CleancutError, Fenced, NotFound, TimedOut, Unavailab
 from cleancut.ids import Epoch, PeerId, ShardId
 from cleancut.io.qdrant import Qdrant
 from cleancut.io.qdrant_types import Placement
-from cleancut.moving import Pace, ShardNow, Standing, next_steps, standing, startable
+from cleancut.moving import Pace, ShardNow, Standing, finished, next_steps, standing, startable
 from cleancut.records import Phase
 from cleancut.spread import Shard
 from coordinator.context import Context
@@ -29,6 +29,8 @@ _SEEN_S = 6.0
 """After a start, until a transfer that no peer shows counts as aborted."""
 _IDLE_S = 120.0
 _HALT_S = 30.0
+_QUIET_S = 2.0
+"""Without a transfer, until none is to come: a start that was asked for just before shows late."""
 _STEP_S = 600.0
 _BYTES_PER_S = 1e6
 
@@ -75,17 +77,17 @@ class Moves:
                     f"{left[0][0]} is {left[0][1].value} for {_IDLE_S:.0f} s",
                     "see what else changes the cluster, then rebalance again",
                 )
-            self._see({step for step, how in left if how is Standing.RUNNING})
+            self._see(left)
             await self._start([step for step, how in left if how is Standing.READY])
             await clock.sleep(_POLL_S)
 
-    def _see(self, running: set[Step]) -> None:
-        """Notes what has ended, and how fast it was; bounds what has not."""
+    def _see(self, left: list[tuple[Step, Standing]]) -> None:
+        """Notes what is done, and how fast it was; bounds what is under way."""
         now_s = self.context.clock.monotonic_s()
-        for step in self._running - running:
-            tried = self._tries.get(step)
-            if tried is not None:
-                self.pace.ended(step.size_bytes, now_s - tried.began_s, tried.beside)
+        running = {step for step, how in left if how is Standing.RUNNING}
+        for step in finished(self._running, left):
+            tried = self._tries[step]
+            self.pace.ended(step.size_bytes, now_s - tried.began_s, tried.beside)
         for step in running - self._running:
             self._tries.setdefault(step, _Try(now_s))
         self._running = running
@@ -168,18 +170,26 @@ async def _placement(peer: Qdrant, name: str) -> Placement:
 async def halt(context: Context, epoch: Epoch, steps: Sequence[Step]) -> None:
     """No transfer that the steps ask for is under way. Raises: Unavailable, Fenced."""
     moving = [step for step in steps if step.target is not None]
-    until_s = context.clock.monotonic_s() + _HALT_S
-    while context.clock.monotonic_s() < until_s:
+    clock = context.clock
+    quiet_s = clock.monotonic_s()
+    until_s = quiet_s + _HALT_S
+    while clock.monotonic_s() < until_s:
         now = await read_now(context, steps)
         mine = [step for step in moving if standing(step, now.get(step.shard)) is Standing.RUNNING]
-        if not mine:
+        if mine:
+            await check_phase(context, epoch, Phase.ROLLBACK)
+            await _abort(await first_peer(context.peers), mine)
+            quiet_s = clock.monotonic_s()
+        elif clock.monotonic_s() - quiet_s >= _QUIET_S:
             return
-        await check_phase(context, epoch, Phase.ROLLBACK)
-        peer = await first_peer(context.peers)
-        for step in mine:
-            with contextlib.suppress(NotFound):  # it has just ended
-                await peer.abort_transfer(
-                    step.collection, step.shard_id, source=step.source, target=step.target or 0
-                )
-        await context.clock.sleep(_POLL_S)
+        await clock.sleep(_POLL_S)
     raise Unavailable("a transfer goes on although it was aborted", "see the logs of Qdrant")
+
+
+async def _abort(peer: Qdrant, steps: Sequence[Step]) -> None:
+    for step in steps:
+        assert step.target is not None
+        with contextlib.suppress(NotFound):  # it has just ended
+            await peer.abort_transfer(
+                step.collection, step.shard_id, source=step.source, target=step.target
+            )

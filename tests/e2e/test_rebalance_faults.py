@@ -22,16 +22,16 @@ from tests.e2e.rebalancing import (
 )
 from tests.e2e.world import World
 
-SHAPE = Shape(points=6000, dims=64, shards=12)
+SHAPE = Shape(points=4500, dims=64, shards=9)
 
 
 def begin(launch: Launch, coordinators: int) -> tuple[World, PeerProcess, Any]:
-    """Six shards on each of two peers, and a third one to get two of each."""
+    """Nine shards on two peers, and a third one that is to get three."""
     world = launch(peers=2, coordinators=coordinators)
     world.shape = SHAPE
     world.fill()
     kept = world.answers()
-    assert numbers(world) == [6, 6]
+    assert numbers(world) == [4, 5]
     return world, join(world), kept
 
 
@@ -53,9 +53,9 @@ def test_the_next_leader_finishes(launch: Launch) -> None:
 
     done = world.run(body()).value("rebalance")
     assert done["state"] == "DONE"
-    assert [step["action"] for step in done["steps"]] == ["move"] * 4
+    assert [step["action"] for step in done["steps"]] == ["move"] * 3
     assert all(step["count"] > 0 for step in done["steps"])
-    assert numbers(world) == [4, 4, 4]
+    assert numbers(world) == [3, 3, 3]
     assert placement(world).transfers == ()
     assert verdict(world, kept) == []
 
@@ -79,11 +79,11 @@ def test_a_cancel_leaves_no_transfer(launch: Launch) -> None:
 
     ended = world.run(body()).value("rebalance")
     assert ended["state"] == "ABORTED"
-    assert len(placement(world).shards) == 12
-    assert numbers(world) != [4, 4, 4]
+    assert len(placement(world).shards) == 9
+    assert numbers(world) != [3, 3, 3]
     assert verdict(world, kept) == []
     assert start(world)["state"] == "DONE"
-    assert numbers(world) == [4, 4, 4]
+    assert numbers(world) == [3, 3, 3]
     assert verdict(world, kept) == []
 
 
@@ -103,13 +103,13 @@ def test_a_target_that_stays_dead_ends_it(launch: Launch) -> None:
     assert "move shard" in answer.err
     assert "3 tries" in answer.err
     assert placement(world).transfers == ()
-    assert len(placement(world).shards) == 12
+    assert len(placement(world).shards) == 9
     world.run(target.start())
     world.run(calm(world))
-    assert len(placement(world).shards) == 12
+    assert len(placement(world).shards) == 9
     assert verdict(world, kept) == []
     assert start(world)["state"] == "DONE"
-    assert numbers(world) == [4, 4, 4]
+    assert numbers(world) == [3, 3, 3]
     assert verdict(world, kept) == []
 
 
@@ -128,6 +128,6 @@ def test_a_target_that_comes_back_is_tried_again(launch: Launch, flags: tuple[st
     done = world.run(body()).value("rebalance")
     assert done["state"] == "DONE"
     assert all(step["count"] > 0 for step in done["steps"])
-    assert numbers(world) == [4, 4, 4]
+    assert numbers(world) == [3, 3, 3]
     assert placement(world).transfers == ()
     assert verdict(world, kept) == []

@@ -6,7 +6,7 @@ import pytest
 
 from cleancut.balance import Step
 from cleancut.ids import PeerId, ShardId
-from cleancut.moving import Pace, ShardNow, Standing, next_steps, standing, startable
+from cleancut.moving import Pace, ShardNow, Standing, finished, next_steps, standing, startable
 
 A, B, C, D = (PeerId(number) for number in (1, 2, 3, 4))
 ON = "Active"
@@ -70,6 +70,13 @@ def test_waves_wait_for_each_other() -> None:
     assert [s for s, _ in next_steps([first, second], now)] == [first]
     now[first.shard] = ShardNow({B: ON})
     assert [s for s, _ in next_steps([first, second], now)] == [second]
+
+
+def test_an_aborted_transfer_is_not_finished() -> None:
+    """Its time tells nothing of how fast transfers are."""
+    steps = [step("move", A, B, shard=number) for number in range(3)]
+    left = [(steps[0], Standing.READY), (steps[1], Standing.RUNNING)]
+    assert finished(steps, left) == [steps[2]]
 
 
 def test_a_peer_gives_one_and_gets_one_at_a_time() -> None:
