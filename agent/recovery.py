@@ -28,8 +28,8 @@ class Recovery:
 
     async def recover_all(self, tasks: Sequence[ShardTask], *, empty: bool) -> None:
         """Every shard holds its tar. Raises: what made one of them impossible."""
-        if empty:
-            await run_all([partial(self._check_empty, task) for task in tasks], AT_ONCE)
+        check = self._check_empty if empty else self._check_left
+        await run_all([partial(check, task) for task in tasks], AT_ONCE)
         await run_all([partial(self._recover, task) for task in tasks], AT_ONCE)
 
     async def _check_empty(self, task: ShardTask) -> None:
@@ -48,10 +48,19 @@ class Recovery:
                     raise
                 await clock.sleep(_POLL_S)
         if count:
-            raise Refused(
-                f"{_name(task)} holds {count} points before it is restored: somebody writes to it",
-                "keep clients away from the collection until the restore is done",
-            )
+            raise _written(task, count)
+
+    async def _check_left(self, task: ShardTask) -> None:
+        """Raises: Refused, if the shard holds what no earlier life of this agent can have left.
+
+        Limits: where the group holds no count, points of a stranger look like that life's.
+        """
+        try:
+            count = await self._context.qdrant.count(task.collection, task.shard_id)
+        except (NotFound, Unavailable, TimedOut):
+            return  # half recovered, perhaps: recovering it again is what repairs it
+        if count and task.count not in {None, count}:
+            raise _written(task, count)
 
     async def _recover(self, task: ShardTask) -> None:
         """Raises: the last error, once it cannot be cured or has come `TRIES` times."""
@@ -111,6 +120,13 @@ class Recovery:
                 if clock.monotonic_s() >= deadline_s:
                     raise
                 await clock.sleep(_POLL_S)
+
+
+def _written(task: ShardTask, count: int) -> Refused:
+    return Refused(
+        f"{_name(task)} holds {count} points before it is restored: somebody writes to it",
+        "keep clients away from the collection until the restore is done",
+    )
 
 
 def _name(task: ShardTask) -> str:

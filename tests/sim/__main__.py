@@ -6,9 +6,10 @@ import argparse
 import os
 import sys
 import time
+from collections import Counter
 
+from tests.sim.histories import play
 from tests.sim.runner import run_seeds, tell
-from tests.sim.scenario import play
 
 
 def main() -> int:
@@ -29,9 +30,12 @@ def main() -> int:
     for result in failed[:3]:
         sys.stdout.write(tell(result) + "\n\n")
     groups, quiet = sum(r.committed for r in results), sum(r.quiet for r in results)
+    ended = Counter(state for result in results for state in result.restores)
+    told = ", ".join(f"{count} {state}" for state, count in sorted(ended.items()))
     took_s = time.monotonic() - began_s
     sys.stdout.write(
-        f"{len(results)} seeds, {groups} groups, {quiet} of them quiet, in {took_s:.1f} s; "
+        f"{len(results)} seeds, {groups} groups, {quiet} of them quiet, restores: {told}; "
+        f"in {took_s:.1f} s; "
         f"{len(failed)} failed: {[result.seed for result in failed[:20]]}\n"
     )
     return 1 if failed else 0

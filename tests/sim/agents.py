@@ -1,11 +1,12 @@
-"""A simulated agent: the real machine `Cut`, with its commands carried out on simulated ports."""
+"""A simulated agent: the real machines `Cut` and `Pull`, their commands carried out on simulated
+ports."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from msgspec.structs import replace
 
@@ -15,12 +16,23 @@ from cleancut.evidence import is_unchanged
 from cleancut.ids import AgentName, Epoch, PeerId, Token
 from cleancut.io.ports import Change, Created, Guard, KeyValue, Modified, Put
 from cleancut.manifest import AgentDocument, ShardEntry
-from cleancut.records import Ctl, Failure, Member, Reading, Session, ShardTask, decode, encode
+from cleancut.pull import Pull
+from cleancut.records import (
+    Ctl,
+    Failure,
+    Kind,
+    Member,
+    Reading,
+    Session,
+    ShardTask,
+    decode,
+    encode,
+)
 from cleancut.steps import Cast, Command, Done, Effect, Event, Failed, Run, Seen, Stop, Tick
 from tests.sim import trace
 from tests.sim.lease import SimLease
 from tests.sim.network import Shared, SimEtcd, SimStore
-from tests.sim.qdrant import SimQdrant
+from tests.sim.pulling import Pulls
 from tests.sim.world import Mailbox, Process, Reply, Scope, Task, World, crash
 
 TTL_S = 4.0
@@ -45,15 +57,25 @@ class Streams:
     error: CleancutError | None = None
 
 
+class Effects(Protocol):
+    """What carries out a machine's effects."""
+
+    async def run(self, effect: Effect) -> object: ...
+
+    def stop(self, epoch: Epoch) -> None: ...
+
+
 class SimAgent:
     """One life of an agent process: session after session, until it is killed."""
 
     machine: Callable[[Token], Cut] = Cut
+    pull: Callable[[Token], Pull] = Pull
     follower: ClassVar[type[Follower]]
-    effects: ClassVar[type[AgentEffects]]
+    effects: ClassVar[Callable[[SimAgent, Token, Scope], Effects]]
+    pull_effects: ClassVar[Callable[[SimAgent, Token, Scope], Effects]]
 
-    def __init__(self, shared: Shared, qdrant: SimQdrant, home: Home) -> None:
-        self.shared, self.qdrant, self.home = shared, qdrant, home
+    def __init__(self, shared: Shared, pulls: Pulls, home: Home) -> None:
+        self.shared, self.qdrant, self.pulls, self.home = shared, pulls.qdrant, pulls, home
         self.process = Process(shared.world, home.name)
         self.etcd = SimEtcd(shared, self.process, shared.keys.session(home.name))
         self.store = SimStore(shared, self.process)
@@ -107,9 +129,16 @@ class Follower:
     def __init__(self, agent: SimAgent, lease: SimLease, token: Token, scope: Scope) -> None:
         self._agent, self._lease, self._token, self._scope = agent, lease, token, scope
         self._shared, self._process, self._etcd = agent.shared, agent.process, agent.etcd
-        self._machine = agent.machine(token)
-        self._effects = agent.effects(agent, token, scope)
+        self._machines: dict[Kind, Cut | Pull] = {
+            Kind.BACKUP: agent.machine(token),
+            Kind.RESTORE: agent.pull(token),
+        }
+        self._effects: dict[Kind, Effects] = {
+            Kind.BACKUP: agent.effects(agent, token, scope),
+            Kind.RESTORE: agent.pull_effects(agent, token, scope),
+        }
         self._ctl, self._revision, self._newest = Ctl(), 0, 0
+        self._voted: dict[str, int] = {}
         self._events = Mailbox()
         self._ctls = Mailbox()
         self._tasks: dict[Task, Epoch] = {}
@@ -119,25 +148,27 @@ class Follower:
         self._scope.spawn(self._follow_ctl())
         self._scope.spawn(self._tick())
         while True:
-            event, revision = await self._events.get()
-            if isinstance(event, Seen):
+            kind, event, revision = await self._events.get()
+            if isinstance(event, Seen) and revision:
+                if event.ctl.epoch != self._ctl.epoch:
+                    self._voted.clear()
                 self._ctl, self._revision = event.ctl, revision
-            for command in self._machine.step(event, self._agent.world.now_s):
+            for command in self._machines[kind].step(event, self._agent.world.now_s):
                 await self._process.boundary()
-                await self._carry_out(command)
+                await self._carry_out(kind, command)
 
-    async def _carry_out(self, command: Command) -> None:
+    async def _carry_out(self, kind: Kind, command: Command) -> None:
         match command:
             case Cast():
                 await self._cast(command)
             case Run():
-                task = self._scope.spawn(self._run_effect(command.effect))
+                task = self._scope.spawn(self._run_effect(kind, command.effect))
                 self._tasks[task] = command.effect.epoch
             case Stop():
                 for task in [task for task, epoch in self._tasks.items() if epoch == command.epoch]:
                     task.close()
                     del self._tasks[task]
-                self._effects.stop(command.epoch)
+                self._effects[kind].stop(command.epoch)
             case _:
                 raise AssertionError(f"not an agent's command: {command}")
 
@@ -149,27 +180,34 @@ class Follower:
         key = self._shared.keys.vote(self._ctl.epoch, command.phase, self._agent.home.name)
         nonce = f"{self._agent.world.rng.getrandbits(60):x}"
         vote = replace(command.vote, nonce=nonce)
-        result = await self._etcd.txn(self.guards(), [Put(key, encode(vote))])
+        if key not in self._voted:
+            found = await self._etcd.get(key)
+            self._voted[key] = found.mod_revision if found else 0
+        guards = [*self.guards(), Modified(key, self._voted[key])]
+        result = await self._etcd.txn(guards, [Put(key, encode(vote))])
+        if result.applied:
+            self._voted[key] = result.revision
         verdict = "counted" if result.applied else "refused"
         said = "yes" if vote.yes else f"no ({vote.failure.message if vote.failure else ''})"
         self._say(f"vote {self._ctl.epoch} {command.phase} {said}: {verdict}")
 
-    async def _run_effect(self, effect: Effect) -> None:
+    async def _run_effect(self, kind: Kind, effect: Effect) -> None:
         if not self._lease.alive():
             raise LeaseLost("the session was over")
         event: Event
         try:
-            event = Done(effect, await self._effects.run(effect))
+            event = Done(effect, await self._effects[kind].run(effect))
         except LeaseLost:
             raise
         except CleancutError as error:
             event = Failed(effect, Failure(reason=error.reason, message=error.message))
-        self._events.put((event, 0))
+            self._say(f"{type(effect).__name__} {effect.epoch} failed: {error.message}")
+        self._events.put((kind, event, 0))
 
     async def _tick(self) -> None:
         while True:
             await self._process.sleep(TICK_S)
-            self._events.put((Tick(), 0))
+            self._events.put((self._ctl.kind, Tick(), 0))
 
     async def _follow_ctl(self) -> None:
         key = self._shared.keys.ctl
@@ -195,7 +233,9 @@ class Follower:
         key = self._shared.keys.member(ctl.epoch, self._agent.home.name)
         record = await self._etcd.get(key) if ctl.epoch else None
         member = decode(Member, record.value, record.key) if record else None
-        self._events.put((Seen(ctl, member), item.mod_revision))
+        for kind in sorted(set(Kind) - {ctl.kind}):
+            self._events.put((kind, Seen(Ctl(kind=kind), None), 0))
+        self._events.put((ctl.kind, Seen(ctl, member), item.mod_revision))
 
     def _say(self, what: str) -> None:
         self._shared.trace.say(self._agent.world.now_s, self._agent.home.name, what)
@@ -313,8 +353,8 @@ class AgentEffects:
         return int(task.recipe) if self.unchanged(task, first, index) else -1
 
     def unchanged(self, task: ShardTask, first: Readings, index: int) -> bool:
-        parent = task.parent
-        return parent is not None and is_unchanged(parent, _reading(first, index), parent.uuid)
+        parent, uuid = task.parent, self._qdrant.uuid_at(self._peer, task.collection)
+        return parent is not None and is_unchanged(parent, _reading(first, index), uuid)
 
     async def _finish(self, effect: Finish) -> str:
         streams = self._streams.get(effect.epoch)

@@ -6,17 +6,16 @@ Checkers know no scenario and no program: only etcd's history, the store, and Qd
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from cleancut.ids import Epoch
 from cleancut.io.ports import Put
-from cleancut.manifest import Manifest
 from cleancut.phases import CLOSED, TRANSITIONS
 from cleancut.records import (
     FINAL_STATES,
     Ctl,
     Group,
+    Kind,
     Member,
     Operation,
     Phase,
@@ -24,35 +23,12 @@ from cleancut.records import (
     Vote,
     decode,
 )
-from tests.sim.network import Shared
-from tests.sim.qdrant import SimQdrant
+from cleancut.restoring import TRANSITIONS as RESTORE_TRANSITIONS
+from tests.sim.checkers_restore import RESTORE_CHECKERS
+from tests.sim.outcome import Checker, Outcome
 from tests.sim.trace import Capture, Decision
 
 VOTED = (Phase.PREPARE, Phase.CUT, Phase.SEAL, Phase.UPLOAD)
-
-
-@dataclass(slots=True)
-class Outcome:
-    """One finished run, as the checkers see it."""
-
-    shared: Shared
-    qdrant: SimQdrant
-    operations: tuple[str, ...]
-
-    def ctls(self) -> list[tuple[float, Ctl]]:
-        return [(at_s, decode(Ctl, kv.value, kv.key)) for at_s, kv in self.shared.trace.ctls]
-
-    def manifests(self) -> dict[Epoch, Manifest]:
-        """The groups that etcd has decided on, as they were staged."""
-        found: dict[Epoch, Manifest] = {}
-        for decision in self.shared.trace.decisions:
-            group = decode(Group, decision.group.value, decision.group.key)
-            path = self.shared.paths.staged(group.epoch, group.manifest)
-            found[group.epoch] = decode(Manifest, self.shared.store.objects[path], path)
-        return found
-
-
-Checker = Callable[[Outcome], Iterator[str]]
 
 
 def tokens(outcome: Outcome) -> Iterator[str]:
@@ -72,7 +48,8 @@ def one_holder(outcome: Outcome) -> Iterator[str]:
     """ctl belongs to one operation until that closes it, and goes only the ways of the table."""
     before = Ctl()
     for at_s, ctl in outcome.ctls():
-        if (before.phase, ctl.phase) not in TRANSITIONS:
+        table = TRANSITIONS if ctl.kind is Kind.BACKUP else RESTORE_TRANSITIONS
+        if (before.phase, ctl.phase) not in table:
             yield f"{at_s:.3f}: ctl went from {before.phase} to {ctl.phase}"
         same = (ctl.epoch, ctl.operation) == (before.epoch, before.operation)
         if before.phase not in CLOSED and not same:
@@ -104,8 +81,13 @@ def complete(outcome: Outcome) -> Iterator[str]:
     """A group holds each shard of each of its collections exactly once, all of one epoch."""
     for epoch, manifest in outcome.manifests().items():
         have = sorted((shard.collection, int(shard.shard_id)) for shard in manifest.shards)
-        chosen = {entry.name for entry in manifest.collections}
-        if have != sorted(place for place in outcome.qdrant.logs if place[0] in chosen):
+        lives = {found.uuid: found for found in outcome.qdrant.every}
+        want = sorted(
+            (entry.name, shard)
+            for entry in manifest.collections
+            for shard in range(lives[entry.uuid].shards)
+        )
+        if have != want:
             yield f"group {epoch} holds {have}"
         if manifest.epoch != epoch:
             yield f"group {epoch} is made of epoch {manifest.epoch}"
@@ -253,6 +235,7 @@ ALL: tuple[Checker, ...] = (
     published_as_decided,
     aborted_leave_nothing,
     operations_end,
+    *RESTORE_CHECKERS,
 )
 
 

@@ -1,4 +1,4 @@
-"""A simulated coordinator: the real machine `Barrier` and the real `Ledger`, on simulated ports.
+"""A simulated coordinator: the real machines and the real `Ledger`, on simulated ports.
 
 The order rules are the real shell's: commands in order, what follows a `Persist` only once it was
 applied, and a refused one means that everything is read anew.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from msgspec.structs import replace
 
+from cleancut.attempt import Attempt
 from cleancut.barrier import Barrier
 from cleancut.canaries import proven
 from cleancut.errors import CleancutError, Fenced, LeaseLost, TimedOut, Unavailable
@@ -35,6 +36,7 @@ from cleancut.phases import Assign, Assigned, Drain, Drained, Keep, Probe, Publi
 from cleancut.records import (
     Bounds,
     Failure,
+    Kind,
     Operation,
     Session,
     State,
@@ -42,6 +44,7 @@ from cleancut.records import (
     decode,
     encode,
 )
+from cleancut.restore import Restore
 from cleancut.steps import (
     Began,
     Cancelled,
@@ -66,24 +69,43 @@ from coordinator.leadership import campaign
 from coordinator.ledger import Ledger, format_now
 from tests.sim.lease import SimLease
 from tests.sim.network import Shared, SimClock, SimEtcd, SimStore
-from tests.sim.qdrant import SimQdrant
+from tests.sim.pulling import Pulls
 from tests.sim.world import Mailbox, Process, Reply, Scope, Task, crash
 
 TTL_S = 3.0
 TICK_S = 0.5
 RETRY_S = 0.3
-BOUNDS = Bounds(prepare_s=6, drain_s=1, cut_s=3, seal_s=3, upload_s=20, stalled_s=25)
+BOUNDS = Bounds(
+    prepare_s=6,
+    drain_s=1,
+    cut_s=3,
+    seal_s=3,
+    upload_s=20,
+    stalled_s=25,
+    create_s=20,
+    recover_s=120,
+    verify_s=15,
+    publish_s=10,
+)
+
+
+class Effects(Protocol):
+    """What carries out a machine's effects."""
+
+    async def run(self, effect: Effect) -> object: ...
 
 
 class SimCoordinator:
     """One life of a coordinator process: standing by, leading, standing by again."""
 
     machine: Callable[[Bounds], Barrier] = Barrier
+    restore: Callable[[Bounds], Restore] = Restore
+    restore_effects: ClassVar[Callable[[SimCoordinator], Effects]]
     ledger: Callable[[Context, Token], Ledger] = Ledger
     term_of: ClassVar[type[Term]]
 
-    def __init__(self, shared: Shared, qdrant: SimQdrant, name: str) -> None:
-        self.shared, self.qdrant = shared, qdrant
+    def __init__(self, shared: Shared, pulls: Pulls, name: str) -> None:
+        self.shared, self.qdrant, self.pulls = shared, pulls.qdrant, pulls
         self.process = Process(shared.world, name)
         self.etcd = SimEtcd(shared, self.process, shared.keys.leader)
         self.store = SimStore(shared, self.process)
@@ -134,8 +156,11 @@ class Term:
         self._owner, self._lease, self._scope = coordinator, lease, scope
         self._world, self._keys = coordinator.shared.world, coordinator.shared.keys
         self._ledger = coordinator.ledger(coordinator.context, token)
-        self._effects = self.effects(coordinator)
-        self.machine = coordinator.machine(BOUNDS)
+        self._effects: dict[Kind, Effects] = {
+            Kind.BACKUP: self.effects(coordinator),
+            Kind.RESTORE: coordinator.restore_effects(coordinator),
+        }
+        self.machine: Attempt = coordinator.machine(BOUNDS)
         self._events = Mailbox()
         self._running: dict[Task, Epoch] = {}
         self.cancels: set[OperationId] = set()
@@ -212,9 +237,11 @@ class Term:
         if not self._lease.alive():
             raise LeaseLost("the coordinator's lease was over")
         event: Event
+        kind = Kind.BACKUP if isinstance(self.machine, Barrier) else Kind.RESTORE
         try:
-            event = Done(effect, await self._effects.run(effect))
+            event = Done(effect, await self._effects[kind].run(effect))
         except CleancutError as error:
+            self._owner.say(f"{type(effect).__name__} {effect.epoch} failed: {error.message}")
             event = Failed(effect, Failure(reason=error.reason, message=error.message))
         self._events.put(event)
 
@@ -226,9 +253,13 @@ class Term:
     async def _reload(self) -> None:
         took = await self._ledger.load()
         self._stop(None)
-        self.machine = self._owner.machine(BOUNDS)
+        self.machine = self._machine_for(took.ctl.kind)
         self._owner.say(f"took over {took.ctl.epoch} {took.ctl.phase}")
         await self._step(took)
+
+    def _machine_for(self, kind: Kind) -> Attempt:
+        made = self._owner.machine if kind is Kind.BACKUP else self._owner.restore
+        return made(BOUNDS)
 
     async def _between(self) -> None:
         for asked in sorted(self.cancels):
@@ -245,10 +276,15 @@ class Term:
 
     async def _begin(self, operation: Operation) -> None:
         self._not_before_s = self._world.now_s + RETRY_S
-        epoch = await self._ledger.next_epoch()
-        await self._ledger.forget_before(epoch)
+        try:
+            epoch = await self._ledger.next_epoch()
+            await self._ledger.forget_before(epoch)
+        except CleancutError as error:
+            if isinstance(error, Fenced):
+                raise
+            return
         sessions = await self._ledger.sessions()
-        self.machine = self._owner.machine(BOUNDS)
+        self.machine = self._machine_for(operation.kind)
         nonce = f"{self._world.rng.getrandbits(60):x}"
         await self._step(Began(operation, epoch, nonce, sessions))
 
@@ -318,7 +354,13 @@ class CoordinatorEffects:
             seen = view.collection(name)
             assert seen is not None
             ids = tuple(shard_ids(seen))
-            entries.append(CollectionEntry(name=name, uuid=seen.uuid, info={}, shard_ids=ids))
+            info = self._qdrant.info(name)
+            aliases = tuple(alias for alias, of in view.aliases if of == name)
+            entries.append(
+                CollectionEntry(
+                    name=name, uuid=seen.uuid, info=info, shard_ids=ids, aliases=aliases
+                )
+            )
         draft = Draft(
             epoch=effect.epoch,
             operation=effect.operation,
@@ -380,12 +422,13 @@ class CoordinatorEffects:
         ctl = effect.ctl
         draft = await self._draft(effect.epoch, ctl.draft)
         undrained = {draft.collections[index].name for index in ctl.undrained}
+        uuids = {entry.name: entry.uuid for entry in draft.collections}
         shards: list[ShardEntry] = []
         for agent, sha256 in effect.documents:
             path = self._shared.paths.votes_document(effect.epoch, agent, sha256)
             document = decode(AgentDocument, await get_checked(self._store, path, sha256), path)
             shards += [
-                replace(s, drained=s.collection not in undrained, uuid=f"uuid-{s.collection}")
+                replace(s, drained=s.collection not in undrained, uuid=uuids[s.collection])
                 for s in document.shards
             ]
         manifest = Manifest(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from cleancut.barrier import Barrier
 from cleancut.cut import Capture, Cut, Read, Readings
@@ -16,17 +15,9 @@ from cleancut.steps import Cast, Command, Decide, Done
 from coordinator.ledger import Ledger
 from tests.sim.agents import AgentEffects, Follower, SimAgent
 from tests.sim.coordinators import CoordinatorEffects, SimCoordinator, Term
-from tests.sim.scenario import Parts
+from tests.sim.mutants_restore import RESTORE_MUTANTS
+from tests.sim.scenario import Mutant, Parts
 from tests.sim.world import Reply
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """`rule`: what it breaks. `checkers`: any of these may be the one that tells."""
-
-    rule: str
-    parts: Parts
-    checkers: tuple[str, ...]
 
 
 class VotesEarly(Cut):
@@ -224,4 +215,5 @@ MUTANTS = {
         Parts(coordinator=RewritingCoordinator),
         ("published_as_decided",),
     ),
+    **RESTORE_MUTANTS,
 }

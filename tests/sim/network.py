@@ -33,10 +33,14 @@ class Weather:
     effect_fails: float = 0.0
     effect_hangs: float = 0.0
     lost_drain: float = 0.0
+    lost_recover: float = 0.0
+    slow_tar: float = 0.0
+    store_fails: float = 0.0
 
     def clear(self) -> None:
         self.lost_request = self.lost_answer = self.doubled = self.slow = 0.0
         self.late_watch = self.effect_fails = self.effect_hangs = self.lost_drain = 0.0
+        self.lost_recover = self.slow_tar = self.store_fails = 0.0
 
 
 @dataclass(slots=True)
@@ -265,6 +269,8 @@ class SimStore:
 
     async def _reach(self) -> None:
         await self._process.sleep(self._shared.world.rng.random() * 0.004)
+        if self._shared.world.chance(self._shared.weather.store_fails / 4):
+            raise Unavailable("the store fails now")
 
 
 class SimClock:

@@ -1,8 +1,10 @@
 """A Qdrant cluster as a value in time: logs of writes, replicas that apply them late, peers that
-restart and lag, shards that move. It keeps the whole truth, for the checkers.
+restart and lag, shards that move, collections that come and go. It keeps the whole truth, for the
+checkers.
 
-A shard's content is the number of writes (drains left out) its replica has applied: logs only grow
-and are applied in order, so equal counts are equal contents.
+A shard's content is the number of points its replica holds: one more with each write (drains left
+out) it has applied, and after a recovery what the tar holds. Logs only grow and are applied in
+order, and tars hold numbers that no writes reach, so equal counts are equal contents.
 """
 
 from __future__ import annotations
@@ -11,20 +13,24 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from cleancut.cut import Readings
-from cleancut.errors import NotFound, TimedOut, Unavailable
+from cleancut.errors import NotFound, Refused, TimedOut, Unavailable
 from cleancut.ids import PeerId, ShardId
 from cleancut.records import ShardTask, encode
 from cleancut.view import CollectionView, ReplicaView, TransferView, View
 from tests.sim.world import World
 
 Place = tuple[str, int]
+USER = "user"
 
 
 @dataclass(slots=True)
 class Replica:
-    """One shard's copy on one peer. `history`: content by time, for the checkers."""
+    """One shard's copy on one peer. `history`: content by time, for the checkers. `tar`: what was
+    recovered into it last. `writes`: when each write since then was applied. `looked_s`: when its
+    points were counted last. `dirty`: its peer was killed while it loaded a tar."""
 
     life: int
     applied: int
@@ -33,6 +39,26 @@ class Replica:
     history: list[tuple[float, int]]
     uncounted: int = 0
     pumping: bool = False
+    tar: str = ""
+    writes: list[float] = field(default_factory=list)
+    looked_s: float | None = None
+    dirty: bool = False
+
+
+@dataclass(slots=True)
+class Collection:
+    """One life of a name. `maker` and `dropper`: USER, or the attempt (`epoch 7`) that did it.
+    `version`: of the cluster's shape that holds it first."""
+
+    name: str
+    uuid: str
+    shards: int
+    info: dict[str, Any]
+    maker: str = USER
+    made_s: float = 0.0
+    version: int = 0
+    dropper: str = ""
+    dropped_s: float = float("inf")
 
 
 @dataclass(slots=True)
@@ -55,6 +81,8 @@ class Seen:
 
     data: bytes
     digest: str
+    collections: dict[str, Collection]
+    aliases: dict[str, str]
 
 
 class SimQdrant:
@@ -66,16 +94,28 @@ class SimQdrant:
         self.logs: dict[Place, list[tuple[str, float]]] = {}
         self.replicas: list[tuple[Place, PeerId, Replica]] = []
         self.moves: dict[Place, tuple[PeerId, PeerId]] = {}
-        self.aliases = 0
-        self.stopped = False
-        self._shards = shards
-        ids = list(self.peers)
+        self.collections: dict[str, Collection] = {}
+        self.every: list[Collection] = []
+        self.aliases: dict[str, str] = {}
+        self.lag_s = 0.1
+        self.on_stop: list[Callable[[Peer], None]] = []
+        self._aliases_made = 0
         for name, count in shards.items():
-            for shard in range(count):
-                self.logs[name, shard] = []
-                for copy in range(min(copies, peers)):
-                    self._add((name, shard), ids[(shard + copy) % peers], 0, 0)
+            self._lay_out(name, count, copies, 0)
+            self._enter(Collection(name, f"uuid-{name}", count, info_of(count, copies)))
+        self._rename()
         self.views: list[Seen] = [self._describe()]
+
+    def _enter(self, collection: Collection) -> None:
+        self.collections[collection.name] = collection
+        self.every.append(collection)
+
+    def _lay_out(self, name: str, shards: int, copies: int, points: int) -> None:
+        ids = list(self.peers)
+        for shard in range(shards):
+            self.logs[name, shard] = []
+            for copy in range(min(copies, len(ids))):
+                self._add((name, shard), ids[(shard + copy) % len(ids)], 0, points)
 
     def _add(self, place: Place, peer: PeerId, applied: int, content: int) -> Replica:
         number = self.world.rng.randrange(50)
@@ -85,23 +125,34 @@ class SimQdrant:
         self.replicas.append((place, peer, replica))
         return replica
 
+    def add_replica(self, place: Place, peer: PeerId) -> Replica:
+        """One more copy, empty: what a recovery makes of a peer that held none."""
+        made = self._add(place, peer, len(self.logs[place]), 0)
+        self._reshaped()
+        return made
+
     # Writing
 
     def write(self, place: Place) -> None:
-        """Queues one write; every replica applies it when it comes to it."""
-        self._queue(place, "w")
+        """Queues one write, if there is such a shard; every replica applies it in its turn."""
+        if place in self.logs:
+            self._queue(place, "w")
 
     def drain(self, name: str, through: PeerId, answer: Callable[[bool], None]) -> None:
         """Queues an operation without effect on every shard of `name`; `answer(True)` when each
         replica has applied it. Raises: Unavailable, if the peer is down: nothing was queued."""
         if not self.peers[through].up:
             raise Unavailable("connection refused")
-        ends = [(place, self._queue(place, "d")) for place in self.logs if place[0] == name]
+        ends = [(self.logs[place], self._queue(place, "d")) for place in self.places(name)]
+        for place in self.places(name):
+            self._heal(place)
 
         def look() -> None:
             behind = any(
                 replica.applied < end
-                for place, end in ends
+                for place in self.places(name)
+                for log, end in ends
+                if self.logs[place] is log
                 for peer in self.peers.values()
                 if (replica := peer.replicas.get(place)) is not None
             )
@@ -119,6 +170,31 @@ class SimQdrant:
                 self._pump(peer, place)
         return len(self.logs[place])
 
+    def places(self, name: str) -> list[Place]:
+        return [place for place in self.logs if place[0] == name]
+
+    def _heal(self, place: Place) -> None:
+        """A write that finds a dirty replica beside a whole one has it filled from that."""
+        for peer in self.peers.values():
+            replica = peer.replicas.get(place)
+            whole = [
+                other.replicas[place]
+                for other in self.peers.values()
+                if place in other.replicas and not other.replicas[place].dirty
+            ]
+            if replica is not None and replica.dirty and whole:
+                self.world.after(2.0, partial(self._fill, peer, place, replica))
+
+    def _fill(self, peer: Peer, place: Place, replica: Replica) -> None:
+        sources = [p for p in self.peers.values() if p is not peer and place in p.replicas]
+        whole = next((p.replicas[place] for p in sources if not p.replicas[place].dirty), None)
+        if peer.replicas.get(place) is replica and replica.dirty and whole and peer.up:
+            replica.applied, replica.content, replica.tar = whole.applied, whole.content, whole.tar
+            replica.writes, replica.dirty, replica.uncounted = list(whole.writes), False, 1
+            replica.history.append((self.world.now_s, whole.content))
+            peer.arrivals += 1
+            self._pump(peer, place)
+
     def _pump(self, peer: Peer, place: Place) -> None:
         replica = peer.replicas[place]
         if not replica.pumping and peer.up:
@@ -128,8 +204,10 @@ class SimQdrant:
 
     def _apply(self, peer: Peer, place: Place, replica: Replica) -> None:
         replica.pumping = False
+        if not peer.up or replica.dirty or peer.replicas.get(place) is not replica:
+            return
         log = self.logs[place]
-        if not peer.up or peer.replicas.get(place) is not replica or replica.applied >= len(log):
+        if replica.applied >= len(log):
             return
         kind, _ = log[replica.applied]
         replica.applied += 1
@@ -139,6 +217,7 @@ class SimQdrant:
             replica.number += 1
         if kind == "w":
             replica.content += 1
+            replica.writes.append(self.world.now_s)
             replica.history.append((self.world.now_s, replica.content))
         if replica.applied < len(log):
             self._pump(peer, place)
@@ -153,7 +232,7 @@ class SimQdrant:
         """Raises: Unavailable."""
         peer = self._up(peer_id)
         found = [peer.replicas.get((task.collection, task.shard_id)) for task in tasks]
-        numbers = tuple(replica.number if replica else None for replica in found)
+        numbers = tuple(r.number if r and not r.dirty else None for r in found)
         return Readings(numbers, peer.startup, peer.arrivals)
 
     def freeze_shard(self, peer_id: PeerId, task: ShardTask) -> Replica:
@@ -182,10 +261,13 @@ class SimQdrant:
         peer = self.peers[peer_id]
         if peer.up:
             peer.up = False
+            for stopped in tuple(self.on_stop):
+                stopped(peer)
             self.world.after(seconds, lambda: self._start(peer))
 
     def _start(self, peer: Peer) -> None:
         peer.up, peer.start, peer.arrivals = True, peer.start + 1, 0
+        peer.view = len(self.views) - 1
         for place, replica in peer.replicas.items():
             replica.number = max(0, replica.number - self.world.rng.randrange(3))
             self._pump(peer, place)
@@ -201,37 +283,110 @@ class SimQdrant:
         self.world.after(seconds, lambda: self._moved(place))
 
     def _moved(self, place: Place) -> None:
+        if place not in self.moves:
+            return  # its collection was dropped meanwhile
         source_id, target_id = self.moves.pop(place)
         source, target = self.peers[source_id], self.peers[target_id]
-        if source.up and target.up:
+        if source.up and target.up and place in source.replicas and place not in target.replicas:
             old = source.replicas.pop(place)
             new = self._add(place, target_id, old.applied, old.content)
-            new.uncounted = 1
+            new.uncounted, new.tar, new.writes = 1, old.tar, list(old.writes)
+            new.dirty = old.dirty
             old.history.append((self.world.now_s, -1))
             self._pump(target, place)
         self._reshaped()
 
     def change_alias(self) -> None:
-        self.aliases += 1
+        self._rename()
         self._reshaped()
+
+    def _rename(self) -> None:
+        self.aliases.pop(f"alias-{self._aliases_made}", None)
+        self._aliases_made += 1
+        olds = [name for name, found in self.collections.items() if found.made_s == 0.0]
+        if olds:
+            self.aliases[f"alias-{self._aliases_made}"] = min(olds)
+
+    # What is made and dropped
+
+    def create(self, name: str, info: dict[str, Any], maker: str, points: int = 0) -> None:
+        """Raises: Refused, if the name is taken."""
+        if name in self.collections or name in self.aliases:
+            raise Refused(f"collection {name!r} already exists")
+        params = info["config"]["params"]
+        shards, copies = int(params["shard_number"]), int(params["replication_factor"])
+        made = Collection(name, f"uuid-{name}-{len(self.every)}", shards, info, maker)
+        made.made_s, made.version = self.world.now_s, len(self.views)
+        self._lay_out(name, shards, copies, points)
+        self._enter(made)
+        self._reshaped()
+
+    def drop(self, name: str, dropper: str) -> bool:
+        """Whether there was one."""
+        gone = self.collections.pop(name, None)
+        if gone is None:
+            return False
+        gone.dropper, gone.dropped_s = dropper, self.world.now_s
+        for place in self.places(name):
+            self.moves.pop(place, None)
+            del self.logs[place]
+            for peer in self.peers.values():
+                if (replica := peer.replicas.pop(place, None)) is not None:
+                    replica.history.append((self.world.now_s, -1))
+        for alias in [alias for alias, of in self.aliases.items() if of == name]:
+            del self.aliases[alias]
+        self._reshaped()
+        return True
+
+    def point(self, alias: str, name: str) -> None:
+        """Raises: NotFound, Refused."""
+        if name not in self.collections:
+            raise NotFound(f"collection {name!r} does not exist")
+        if alias in self.collections:
+            raise Refused(f"{alias!r} is a collection")
+        self.aliases[alias] = name
+        self._reshaped()
+
+    def info(self, name: str) -> dict[str, Any]:
+        """Raises: NotFound."""
+        if name not in self.collections:
+            raise NotFound(f"collection {name!r} does not exist")
+        return self.collections[name].info
+
+    def seen_by(self, peer_id: PeerId) -> Seen:
+        """What the peer has applied of what the cluster agreed on."""
+        return self.views[self.peers[peer_id].view]
+
+    def uuid_at(self, peer_id: PeerId, name: str) -> str:
+        """As this peer knows it; "" for no such collection."""
+        found = self.seen_by(peer_id).collections.get(name)
+        return found.uuid if found else ""
+
+    def learn_all(self, peer_id: PeerId) -> None:
+        """The peer has applied all that the cluster has agreed on."""
+        peer = self.peers[peer_id]
+        peer.view = len(self.views) - 1
+
+    def quorum(self) -> bool:
+        return 2 * sum(peer.up for peer in self.peers.values()) > len(self.peers)
 
     def _reshaped(self) -> None:
         """A new version of the cluster's shape, which each peer comes to know in its own time."""
         self.views.append(self._describe())
         newest = len(self.views) - 1
         for peer in self.peers.values():
-            self.world.after(self.world.rng.random() * 0.1, partial(_learn, peer, newest))
+            self.world.after(self.world.rng.random() * self.lag_s, partial(_learn, peer, newest))
 
     def _describe(self) -> Seen:
         collections = tuple(
             CollectionView(
                 name=name,
-                uuid=f"uuid-{name}",
+                uuid=found.uuid,
                 config="c",
                 schema="s",
                 replicas=tuple(
                     ReplicaView(shard_id=ShardId(shard), peer_id=peer.id, state="Active")
-                    for shard in range(count)
+                    for shard in range(found.shards)
                     for peer in self.peers.values()
                     if (name, shard) in peer.replicas
                 ),
@@ -241,12 +396,24 @@ class SimQdrant:
                     if place[0] == name
                 ),
             )
-            for name, count in sorted(self._shards.items())
+            for name, found in sorted(self.collections.items())
         )
-        aliases = ((f"alias-{self.aliases}", min(self._shards)),) if self._shards else ()
+        aliases = tuple(sorted(self.aliases.items()))
         data = encode(View(peers=tuple(self.peers), collections=collections, aliases=aliases))
-        return Seen(data, hashlib.sha256(data).hexdigest())
+        digest = hashlib.sha256(data).hexdigest()
+        return Seen(data, digest, dict(self.collections), dict(self.aliases))
 
 
 def _learn(peer: Peer, version: int) -> None:
-    peer.view = max(peer.view, version)
+    if peer.up:
+        peer.view = max(peer.view, version)
+
+
+def info_of(shards: int, copies: int, size: int = 4) -> dict[str, Any]:
+    """What `GET /collections/{name}` says, as far as a restore reads it."""
+    params = {
+        "vectors": {"size": size, "distance": "Cosine"},
+        "shard_number": shards,
+        "replication_factor": copies,
+    }
+    return {"config": {"params": params}, "payload_schema": {}}

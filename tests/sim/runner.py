@@ -6,7 +6,8 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
-from tests.sim.scenario import Result, play
+from tests.sim.histories import play
+from tests.sim.scenario import Result
 
 CHUNK = 25
 

@@ -11,14 +11,18 @@ from cleancut.keys import Keys, Paths
 from cleancut.records import FINAL_STATES, Kind, Operation, State, decode, encode
 from cleancut.requests import BackupRequest
 from tests.sim.agents import Home, SimAgent
-from tests.sim.checkers import Outcome, check
+from tests.sim.checkers import check
 from tests.sim.coordinators import SimCoordinator
 from tests.sim.network import Shared
+from tests.sim.outcome import Outcome
+from tests.sim.pulling import Pulls
 from tests.sim.qdrant import SimQdrant
 from tests.sim.world import Process, World
 
 FAULTS_END_S = 16.0
-REPAIRED_WITHIN_S = 120.0
+REPAIRED_WITHIN_S = 500.0
+LINGER_S = 12.0
+"""After the end: what was frozen or late may still come."""
 CALM = 0.2
 """How many of the histories are without any fault."""
 
@@ -32,6 +36,15 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
+class Mutant:
+    """`rule`: what it breaks. `checkers`: any of these may be the one that tells."""
+
+    rule: str
+    parts: Parts
+    checkers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """What came of a seed. `wrong` is empty if all held; `story` is for people."""
 
@@ -41,6 +54,7 @@ class Result:
     committed: int
     quiet: int
     ended_s: float
+    restores: tuple[str, ...] = ()
 
 
 class Scenario:
@@ -55,12 +69,13 @@ class Scenario:
         nodes = self.rng.randint(1, 4)
         shards = {f"c{i}": self.rng.randint(1, 3) for i in range(self.rng.randint(1, 2))}
         self.qdrant = SimQdrant(self.world, nodes, shards, copies=self.rng.randint(1, 2))
+        self.pulls = Pulls(self.shared, self.qdrant)
         self.agents = [
-            parts.agent(self.shared, self.qdrant, Home(AgentName(f"a{i}"), PeerId(i)))
+            parts.agent(self.shared, self.pulls, Home(AgentName(f"a{i}"), PeerId(i)))
             for i in range(1, nodes + 1)
         ]
         self.coordinators = [
-            parts.coordinator(self.shared, self.qdrant, f"coord{i}")
+            parts.coordinator(self.shared, self.pulls, f"coord{i}")
             for i in range(self.rng.randint(2, 3))
         ]
         self.operations: list[OperationId] = []
@@ -161,7 +176,7 @@ class Scenario:
         old = self.agents[index]
         old.process.kill()
         self.shared.trace.say(self.world.now_s, old.home.name, "starts anew")
-        self.agents[index] = self._parts.agent(self.shared, self.qdrant, old.home)
+        self.agents[index] = self._parts.agent(self.shared, self.pulls, old.home)
 
     def _kill_coordinator(self) -> None:
         index = self._leading()
@@ -173,7 +188,7 @@ class Scenario:
         old.process.kill()
         self.shared.trace.say(self.world.now_s, old.process.name, "starts anew")
         name = f"{old.process.name.partition('.')[0]}.{self.rng.randrange(1000)}"
-        self.coordinators[index] = self._parts.coordinator(self.shared, self.qdrant, name)
+        self.coordinators[index] = self._parts.coordinator(self.shared, self.pulls, name)
 
     def _leading(self) -> int:
         for index, coordinator in enumerate(self.coordinators):
@@ -197,7 +212,7 @@ class Scenario:
 
         def replace() -> None:
             if self.agents[index] is old:
-                self.agents[index] = self._parts.agent(self.shared, self.qdrant, old.home)
+                self.agents[index] = self._parts.agent(self.shared, self.pulls, old.home)
 
         self.world.after(frozen_s / 2, replace)
 
@@ -209,7 +224,7 @@ class Scenario:
 
         def replace() -> None:
             if self.coordinators[index] is old:
-                self.coordinators[index] = self._parts.coordinator(self.shared, self.qdrant, name)
+                self.coordinators[index] = self._parts.coordinator(self.shared, self.pulls, name)
 
         self.world.after(frozen_s / 2, replace)
 
@@ -245,17 +260,16 @@ class Scenario:
         self.qdrant.stop_peer(peer, 0.05 + self.rng.random() * 2.0)
 
     def _move_shard(self) -> None:
-        place, target = (
-            self.rng.choice(list(self.qdrant.logs)),
-            self.rng.choice(list(self.qdrant.peers)),
-        )
-        self.qdrant.move_shard(place, target, 0.05 + self.rng.random())
+        places, target = list(self.qdrant.logs), self.rng.choice(list(self.qdrant.peers))
+        if places:
+            self.qdrant.move_shard(self.rng.choice(places), target, 0.05 + self.rng.random())
 
     # To the end
 
     def play(self) -> Result:
         """Runs until all operations have ended after the faults, or time is over."""
         self.world.run(FAULTS_END_S + REPAIRED_WITHIN_S, self._all_ended)
+        self.world.run(self.world.now_s + LINGER_S, lambda: False)
         outcome = Outcome(self.shared, self.qdrant, tuple(self.operations))
         manifests = outcome.manifests().values()
         return Result(
@@ -265,7 +279,14 @@ class Scenario:
             committed=len(manifests),
             quiet=sum(manifest.grade == "quiet" for manifest in manifests),
             ended_s=self.world.now_s,
+            restores=self._states(),
         )
+
+    def _states(self) -> tuple[str, ...]:
+        """How the restores have ended, or where they are."""
+        found = [self.shared.model.get(self.shared.keys.operation(n)) for n in self.operations]
+        records = [decode(Operation, kv.value, kv.key) for kv in found if kv is not None]
+        return tuple(record.state.value for record in records if record.kind is Kind.RESTORE)
 
     def _all_ended(self) -> bool:
         if self.world.now_s < FAULTS_END_S:
@@ -275,8 +296,3 @@ class Scenario:
             found is not None and decode(Operation, found.value, "op").state in FINAL_STATES
             for found in records
         )
-
-
-def play(seed: int, parts: Parts | None = None) -> Result:
-    """The history of `seed`. The same seed and parts give the same one."""
-    return Scenario(seed, parts or Parts()).play()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cleancut.io.etcd_model import EtcdModel
 from cleancut.io.ports import KeyValue, Op
 from cleancut.keys import Keys
+from cleancut.records import Ctl, Kind, decode
 
 LINES = 400
 
@@ -51,11 +52,60 @@ class Decision:
     revision: int
 
 
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """A recovered tar came to be in place of a shard's replica."""
+
+    at_s: float
+    uuid: str
+    place: tuple[str, int]
+    peer_id: int
+    recipe: str
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One replica at a moment."""
+
+    shard_id: int
+    peer_id: int
+    tar: str
+    writes: tuple[float, ...]
+    dirty: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The cluster as it was when `ctl` was put: uuid and copies by collection, and the aliases;
+    and the members' and votes' keys of its epoch in that revision."""
+
+    at_s: float
+    ctl: KeyValue
+    writer: str
+    uuids: dict[str, str]
+    copies: dict[str, tuple[Copy, ...]]
+    aliases: dict[str, str]
+    members: tuple[KeyValue, ...]
+    votes: tuple[KeyValue, ...]
+
+
+Looked = tuple[dict[str, str], dict[str, tuple[Copy, ...]], dict[str, str]]
+
+
 @dataclass(slots=True)
 class Trace:
-    """The global record of one run."""
+    """The global record of one run. `look` tells of the cluster whenever ctl is put, and `struck`
+    is told where ctl has come to."""
 
     keys: Keys
+    look: Callable[[], Looked] = field(default=lambda: ({}, {}, {}))
+    struck: Callable[[Ctl], None] = field(default=lambda _: None)
+    moments: list[Moment] = field(default_factory=list)
+    swaps: list[Swap] = field(default_factory=list)
+    wiped: list[tuple[str, float]] = field(default_factory=list)
+    """Writes that a recovery wiped although they were there when its agent counted, or that no
+    agent had counted for: the collection's uuid, and when they were applied."""
+    two_tars: list[str] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
     ctls: list[tuple[float, KeyValue]] = field(default_factory=list)
     votes: list[tuple[float, KeyValue]] = field(default_factory=list)
@@ -74,12 +124,13 @@ class Trace:
         for op in ops:
             found = model.get(op.key)
             if found is not None:
-                self._note(at_s, found, model)
+                self._note(at_s, f"{name}:{token}", found, model)
 
-    def _note(self, at_s: float, kv: KeyValue, model: EtcdModel) -> None:
+    def _note(self, at_s: float, writer: str, kv: KeyValue, model: EtcdModel) -> None:
         keys, key = self.keys, kv.key
         if key == keys.ctl:
             self.ctls.append((at_s, kv))
+            self.moments.append(self._moment(at_s, writer, kv, model))
         elif key.startswith(keys.all_votes):
             self.votes.append((at_s, kv))
         elif key.startswith(keys.operations):
@@ -89,6 +140,15 @@ class Trace:
             members = model.list(f"{keys.root}member/{epoch}/").items
             votes = model.list(f"{keys.all_votes}{epoch}/").items
             self.decisions.append(Decision(at_s, kv, members, votes, model.revision))
+
+    def _moment(self, at_s: float, writer: str, kv: KeyValue, model: EtcdModel) -> Moment:
+        ctl = decode(Ctl, kv.value, kv.key)
+        self.struck(ctl)
+        if ctl.kind is not Kind.RESTORE:
+            return Moment(at_s, kv, writer, {}, {}, {}, (), ())
+        members = model.list(self.keys.members(ctl.epoch)).items
+        votes = model.list(self.keys.votes(ctl.epoch)).items
+        return Moment(at_s, kv, writer, *self.look(), members, votes)
 
     def say(self, at_s: float, who: str, what: str) -> None:
         """One line of the story that is printed with a failing seed."""

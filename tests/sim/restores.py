@@ -1,0 +1,278 @@
+"""What the restore's machines ask for, done on the simulated cluster and store.
+
+`Recreation`, `reveal`, `Recovery`, the plan and the review are the real ones, on simulated ports;
+only what needs an event loop (doing several things at once, bounds in time) is restated here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agent.context import Context as AgentContext
+from agent.observe import readings_of
+from agent.recovery import Recovery
+from cleancut.cut import Observe, Observed, Read
+from cleancut.errors import CleancutError, Corrupt, NotFound, TimedOut, Unavailable
+from cleancut.ids import Epoch, Token
+from cleancut.io.catalog import load_group, put_staged, put_votes_document
+from cleancut.io.qdrant_types import ACTIVE
+from cleancut.phases import Drain, Drained
+from cleancut.plan import check_plan, make_plan
+from cleancut.pull import HasRecovered, Recover, Verified, Verify
+from cleancut.records import Phase, ShardTask, Vote, decode
+from cleancut.restored import PullDocument, RestoreDraft, RestoredShard, draft_of
+from cleancut.restoring import Check, Create, Reveal, Undo
+from cleancut.steps import Effect
+from coordinator import effects_restore
+from coordinator.context import Context
+from coordinator.ledger import format_now
+from coordinator.recreation import Recreation, first_peer
+from coordinator.revelation import reveal
+from coordinator.target import read_sessions, read_target
+from tests.sim.agents import SimAgent
+from tests.sim.coordinators import SimCoordinator
+from tests.sim.network import SimClock
+from tests.sim.peer import SimPeer
+from tests.sim.pulling import SimTars
+from tests.sim.world import Process, Reply, Scope
+
+DRAIN_S = 5.0
+ACTIVE_S = 5.0
+EFFECT_S = 30.0
+
+Work = Coroutine[Any, Any, object]
+
+
+async def run_all(process: Process, works: Sequence[Work]) -> list[Any]:
+    """The results of all `works`, at once; the first failure ends the others."""
+    results: list[Any] = [None] * len(works)
+    missing, over = set(range(len(works))), Reply()
+
+    async def keep(index: int, work: Work) -> None:
+        results[index] = await work
+
+    def ended(index: int, error: CleancutError | None) -> None:
+        missing.discard(index)
+        if error is not None or not missing:
+            over.answer(error=error)
+
+    tasks = [process.spawn(keep(i, work), partial(ended, i)) for i, work in enumerate(works)]
+    try:
+        if works:
+            await over
+    finally:
+        for task in tasks:
+            task.close()
+    return results
+
+
+async def within(process: Process, seconds: float, work: Work) -> Any:
+    """The result of `work`. Raises: TimedOut, and ends it, when its bound is over."""
+
+    async def bound() -> None:
+        await process.sleep(seconds)
+        raise TimedOut(f"it took over {seconds:.0f} s")
+
+    done = Reply()
+
+    async def keep() -> None:
+        done.answer(await work)
+
+    def ended(error: CleancutError | None) -> None:
+        if error is not None:
+            done.answer(error=error)
+
+    tasks = [process.spawn(keep(), ended), process.spawn(bound(), ended)]
+    try:
+        return await done
+    finally:
+        for task in tasks:
+            task.close()
+
+
+class OnSim(effects_restore.RestoreEffects):
+    """The real effects, but for what needs an event loop or a tar's bytes."""
+
+    recreation: Callable[[Context, RestoreDraft], Recreation] = Recreation
+    reveal = staticmethod(reveal)
+
+    def __init__(self, context: Context, process: Process) -> None:
+        super().__init__(context)
+        self._process = process
+
+    async def _check(self, effect: Check) -> str:
+        context, ctl = self._context, await self._ctl()
+        manifest = await load_group(context.store, context.paths, effect.request.backup)
+        target = await read_target(context, dict(effect.members))
+        plan = check_plan(make_plan(manifest, effect.request, target, ctl.operation))
+        draft = draft_of(manifest, plan, effect.epoch, ctl.operation)
+        return await put_staged(context.store, context.paths, effect.epoch, draft)
+
+    async def _change(self, effect: Create | Reveal | Undo) -> object:
+        return await within(self._process, EFFECT_S, self._change_unbounded(effect))
+
+    async def _change_unbounded(self, effect: Create | Reveal | Undo) -> object:
+        draft = await self._draft(effect.epoch, effect.draft)
+        recreation = self.recreation(self._context, draft)
+        if isinstance(effect, Reveal):
+            await self.reveal(self._context, draft)
+            return None
+        if isinstance(effect, Undo):
+            await recreation.undo()
+            return None
+        sessions = await read_sessions(self._context)
+        agents = {sessions[n].peer_id: n for n in effect.members if n in sessions}
+        return await recreation.create(agents)
+
+    async def _drain(self, effect: Drain) -> Drained:
+        draft = await self._draft(effect.epoch, effect.draft)
+        peer = await first_peer(self._context)
+        drains = [peer.drain(one.created_as, (), timeout_s=DRAIN_S) for one in draft.planned]
+        await run_all(self._process, drains)
+        return Drained((), format_now(self._context.clock))
+
+
+class RestoreEffects:
+    """One term's effects of restores."""
+
+    on_sim: Callable[[Context, Process], OnSim] = OnSim
+
+    def __init__(self, coordinator: SimCoordinator) -> None:
+        self._owner, self._shared = coordinator, coordinator.shared
+        self._first = coordinator.shared.world.rng.randrange(8)
+
+    async def run(self, effect: Effect) -> object:
+        weather, world, process = self._shared.weather, self._shared.world, self._owner.process
+        await process.sleep(world.rng.random() * 0.01)
+        if world.chance(weather.effect_hangs):
+            await process.sleep(world.rng.random() * 10.0)
+        if world.chance(weather.effect_fails):
+            raise Unavailable("a fault of the simulation")
+        context: Context = replace(self._owner.context, peers=self._peers(effect.epoch))
+        return await self.on_sim(context, process).run(effect)
+
+    def _peers(self, epoch: Epoch) -> Any:
+        """All peers, in the order of this coordinator's URLs; changes are made for `epoch`."""
+        ids = list(self._owner.qdrant.peers)
+        turn = self._first % len(ids)
+        return tuple(
+            SimPeer(self._owner.pulls, self._owner.process, peer, f"epoch {epoch}")
+            for peer in ids[turn:] + ids[:turn]
+        )
+
+
+class SimRecovery(Recovery):
+    """The real one; only what it does at once is done by the simulation's hand."""
+
+    def __init__(self, context: AgentContext, tars: SimTars, process: Process) -> None:
+        super().__init__(context, tars)  # type: ignore[arg-type]
+        self._process = process
+
+    async def recover_all(self, tasks: Sequence[ShardTask], *, empty: bool) -> None:
+        check = self._check_empty if empty else self._check_left
+        await run_all(self._process, [check(task) for task in tasks])
+        await run_all(self._process, [self._recover(task) for task in tasks])
+
+
+class PullEffects:
+    """What `Pull` asks for, done on the own peer and the store."""
+
+    recovery: Callable[[AgentContext, SimTars, Process], Recovery] = SimRecovery
+
+    def __init__(self, agent: SimAgent, token: Token, scope: Scope) -> None:
+        self._agent, self._shared, self._process = agent, agent.shared, agent.process
+        self._peer = SimPeer(agent.pulls, agent.process, agent.home.peer)
+        self._context = AgentContext(
+            name=agent.home.name,
+            keys=agent.shared.keys,
+            paths=agent.shared.paths,
+            etcd=agent.etcd,  # type: ignore[arg-type]
+            store=agent.store,
+            qdrant=self._peer,  # type: ignore[arg-type]
+            clock=SimClock(agent.shared.world, agent.process),
+            spill_dir=Path(),
+            loopback="",
+        )
+        tars = SimTars(agent.pulls, agent.process)
+        self._recovery = self.recovery(self._context, tars, agent.process)
+
+    async def run(self, effect: Effect) -> object:
+        weather, world = self._shared.weather, self._shared.world
+        await self._process.sleep(world.rng.random() * 0.01)
+        if world.chance(weather.effect_hangs):
+            await self._process.sleep(world.rng.random() * 10.0)
+        if world.chance(weather.effect_fails):
+            raise Unavailable("a fault of the simulation")
+        match effect:
+            case Observe():
+                return await self._observe(effect)
+            case HasRecovered():
+                return await self._has_recovered(effect.epoch)
+            case Recover():
+                await self._recovery.recover_all(effect.tasks, empty=effect.empty)
+                return None
+            case Verify():
+                return await self._verify(effect)
+            case Read():
+                return readings_of(await self._peer.telemetry(), effect.tasks)
+            case _:
+                raise AssertionError(f"not a restore's effect: {effect}")
+
+    def stop(self, epoch: Epoch) -> None:
+        """Nothing is left to end once the effects of `epoch` are cancelled."""
+
+    async def _observe(self, effect: Observe) -> Observed:
+        view = self._agent.qdrant.view_of(self._agent.home.peer).digest
+        path = self._shared.paths.probe(effect.epoch, "_coordinator")
+        try:
+            probe = (await self._agent.store.get(path)).decode()
+        except NotFound:
+            probe = ""
+        return Observed(view, "", probe, 1000, None)
+
+    async def _has_recovered(self, epoch: Epoch) -> bool:
+        key = self._shared.keys.vote(epoch, Phase.RECOVER.value, self._agent.home.name)
+        found = await self._agent.etcd.get(key)
+        return found is not None and decode(Vote, found.value, key).yes
+
+    async def _verify(self, effect: Verify) -> Verified:
+        readings = readings_of(await self._peer.telemetry(), effect.tasks)
+        works = [self._verify_shard(task) for task in effect.tasks]
+        found = await run_all(self._process, works)
+        document = PullDocument(
+            epoch=effect.epoch, agent=self._agent.home.name, shards=tuple(found)
+        )
+        sha256 = await put_votes_document(self._agent.store, self._shared.paths, document)
+        return Verified(readings, sha256)
+
+    async def _verify_shard(self, task: ShardTask) -> RestoredShard:
+        """As agent/verify.py has it."""
+        await within(self._process, ACTIVE_S, self._wait_active(task))
+        count = await self._peer.count(task.collection, task.shard_id)
+        if task.count is not None and count != task.count:
+            raise Corrupt(f"{task.collection}/{task.shard_id} holds {count}, not {task.count}")
+        return RestoredShard(
+            collection=task.collection,
+            shard_id=task.shard_id,
+            peer_id=task.peer_id,
+            count=count,
+            expected=task.count,
+            routed=count,
+            status="green",
+        )
+
+    async def _wait_active(self, task: ShardTask) -> None:
+        while True:
+            placement = await self._peer.placement(task.collection)
+            states = {replica.shard_id: replica.state for replica in placement.local()}
+            if states.get(task.shard_id) == ACTIVE:
+                return
+            await self._process.sleep(0.25)
+
+
+SimAgent.pull_effects = PullEffects
+SimCoordinator.restore_effects = RestoreEffects
