@@ -30,7 +30,8 @@ from cleancut.steps import Effect
 from coordinator import effects_restore
 from coordinator.context import Context
 from coordinator.ledger import format_now
-from coordinator.recreation import Recreation, first_peer
+from coordinator.peers import first_peer
+from coordinator.recreation import Recreation
 from coordinator.revelation import reveal
 from coordinator.target import read_sessions, read_target
 from tests.sim.agents import SimAgent
@@ -125,12 +126,11 @@ class OnSim(effects_restore.RestoreEffects):
             await recreation.undo()
             return None
         sessions = await read_sessions(self._context)
-        agents = {sessions[n].peer_id: n for n in effect.members if n in sessions}
-        return await recreation.create(agents)
+        return await recreation.create(effects_restore._hosts(effect.members, sessions))
 
     async def _drain(self, effect: Drain) -> Drained:
         draft = await self._draft(effect.epoch, effect.draft)
-        peer = await first_peer(self._context)
+        peer = await first_peer(self._context.peers)
         drains = [peer.drain(one.created_as, (), timeout_s=DRAIN_S) for one in draft.planned]
         await run_all(self._process, drains)
         return Drained((), format_now(self._context.clock))
@@ -232,7 +232,7 @@ class PullEffects:
             probe = (await self._agent.store.get(path)).decode()
         except NotFound:
             probe = ""
-        return Observed(view, "", probe, 1000, None)
+        return Observed(view, "", probe, 1 << 40, None)
 
     async def _has_recovered(self, epoch: Epoch) -> bool:
         key = self._shared.keys.vote(epoch, Phase.RECOVER.value, self._agent.home.name)
