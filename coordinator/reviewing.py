@@ -32,6 +32,8 @@ async def with_canaries(
 
     Raises: Corrupt, naming the first answer that is another one; Unavailable, if one cannot be had.
     """
+    if not draft.canaries:
+        return report
     created = {planned.name: planned.created_as for planned in draft.planned}
     asks = [partial(_check, context, created[one.collection], one) for one in draft.canaries]
     try:
