@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from agent.context import Context
@@ -29,8 +29,12 @@ class Recovery:
     async def recover_all(self, tasks: Sequence[ShardTask], *, empty: bool) -> None:
         """Every shard holds its tar. Raises: what made one of them impossible."""
         check = self._check_empty if empty else self._check_left
-        await run_all([partial(check, task) for task in tasks], AT_ONCE)
-        await run_all([partial(self._recover, task) for task in tasks], AT_ONCE)
+        await self._at_once([partial(check, task) for task in tasks])
+        await self._at_once([partial(self._recover, task) for task in tasks])
+
+    async def _at_once(self, calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
+        """Needs an event loop: a simulation has none, and does it in its own way."""
+        await run_all(calls, AT_ONCE)
 
     async def _check_empty(self, task: ShardTask) -> None:
         """Raises: Refused, if the new shard holds points; Unavailable, if it is not there in time,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -17,12 +18,13 @@ from cleancut.io.tasks import run_all
 from cleancut.keys import COORDINATOR_PROBE
 from cleancut.phases import Drain, Drained, Probe
 from cleancut.plan import RestorePlan, check_agreed, check_plan, make_plan
-from cleancut.records import Ctl, Session, decode
+from cleancut.records import Ctl, Session, ShardTask, decode
 from cleancut.requests import RestoreRequest
 from cleancut.restored import (
     Look,
     PullDocument,
     RestoreDraft,
+    RestoreReport,
     check_report,
     draft_of,
     review,
@@ -42,6 +44,7 @@ from coordinator.reviewing import with_canaries
 from coordinator.site import Host
 from coordinator.target import read_sessions, read_target
 
+T = TypeVar("T")
 DRAIN_S = 60.0
 _AT_ONCE = 16
 _EFFECT_S = 120.0
@@ -98,15 +101,19 @@ class RestoreEffects:
         draft = draft_of(manifest, plan, effect.epoch, ctl.operation, source=request.from_cluster)
         if draft.source:
             await put_hold(context, draft)
+        await self._check_whole(draft)
+        return await put_staged(context.store, context.paths, effect.epoch, draft)
+
+    async def _check_whole(self, draft: RestoreDraft) -> None:
+        context = self._context
         recipes = sorted({shard.recipe for shard in draft.shards})
-        lacks = await missing_packs(context.store, source, recipes)
+        lacks = await missing_packs(context.store, context.paths.of(draft.source), recipes)
         if lacks:
             raise Corrupt(
                 f"the group is not whole: {lacks[0].path} {lacks[0].why}"
                 f" (needed by {lacks[0].needed_by}; {len(lacks)} such objects)",
                 "restore another group: it may be whole",
             )
-        return await put_staged(context.store, context.paths, effect.epoch, draft)
 
     async def _ctl(self) -> Ctl:
         found = await self._context.etcd.get(self._context.keys.ctl)
@@ -124,23 +131,32 @@ class RestoreEffects:
         shards = sum(max(entry.shard_ids, default=0) + 1 for entry in draft.collections)
         bound_s = _EFFECT_S + _COLLECTION_S * len(draft.collections) + _SHARD_S * shards
         try:
-            async with asyncio.timeout(bound_s):
-                recreation = (Healing if draft.heals else Recreation)(self._context, draft)
-                if isinstance(effect, Reveal | Undo):
-                    await (
-                        reveal(self._context, draft)
-                        if isinstance(effect, Reveal)
-                        else recreation.undo()
-                    )
-                    await drop_hold(self._context, draft)
-                    return None
-                sessions = await read_sessions(self._context)
-                return await recreation.create(_hosts(effect.members, sessions))
+            return await self._within(bound_s, self._change_unbounded(effect, draft))
         except TimeoutError as error:
             name = type(effect).__name__
             raise TimedOut(
                 f"{name} took over {bound_s:.0f} s", "see the logs of Qdrant's peers"
             ) from error
+
+    async def _change_unbounded(
+        self, effect: Create | Reveal | Undo, draft: RestoreDraft
+    ) -> Mapping[AgentName, tuple[ShardTask, ...]] | None:
+        match effect:
+            case Create():
+                sessions = await read_sessions(self._context)
+                return await self._recreation(draft).create(_hosts(effect.members, sessions))
+            case Reveal():
+                await self._reveal(draft)
+            case Undo():
+                await self._recreation(draft).undo()
+        await drop_hold(self._context, draft)
+        return None
+
+    def _recreation(self, draft: RestoreDraft) -> Recreation | Healing:
+        return (Healing if draft.heals else Recreation)(self._context, draft)
+
+    async def _reveal(self, draft: RestoreDraft) -> None:
+        await reveal(self._context, draft)
 
     # VERIFY
 
@@ -159,7 +175,7 @@ class RestoreEffects:
             for planned, entry in zip(draft.planned, draft.collections, strict=True)
             if entry.shard_ids  # without any key there is nothing to drain
         ]
-        await run_all(drains, _AT_ONCE)
+        await self._at_once(drains)
         return Drained((), format_now(self._context.clock))
 
     async def _review(self, effect: Review) -> str:
@@ -178,8 +194,11 @@ class RestoreEffects:
             review(draft, found, looks, kept), recovered_bytes=recovered_bytes, recover_s=recover_s
         )
         check_report(report)
-        report = await with_canaries(self._context, draft, report)
+        report = await self._with_canaries(draft, report)
         return await put_staged(self._context.store, self._context.paths, effect.epoch, report)
+
+    async def _with_canaries(self, draft: RestoreDraft, report: RestoreReport) -> RestoreReport:
+        return await with_canaries(self._context, draft, report)
 
     async def _look(self, name: str) -> Look:
         """Raises: NotFound, if the collection has gone."""
@@ -191,6 +210,16 @@ class RestoreEffects:
             schema=schema_digest(info.get("payload_schema") or {}),
             shard_keys=placement.shard_keys(),
         )
+
+    # What needs an event loop: a simulation has none, and does these in its own way
+
+    async def _at_once(self, calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
+        await run_all(calls, _AT_ONCE)
+
+    async def _within(self, seconds: float, work: Coroutine[Any, Any, T]) -> T:
+        """Raises: TimeoutError, once it has ended `work`."""
+        async with asyncio.timeout(seconds):
+            return await work
 
 
 def _hosts(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from agent.recovery import Recovery
@@ -11,13 +10,13 @@ from cleancut.io.qdrant import Qdrant
 from cleancut.pull import Pull
 from cleancut.records import Failure, Phase, ShardTask, State, Vote
 from cleancut.restore import Restore
-from cleancut.restored import Creation
+from cleancut.restored import Creation, RestoreDraft
 from cleancut.restoring import Review, documents_of
 from cleancut.steps import Command, Seen, Took
 from coordinator.recreation import Recreation, Wanted
 from tests.sim.agents import SimAgent
 from tests.sim.coordinators import SimCoordinator
-from tests.sim.restores import OnSim, PullEffects, RestoreEffects, SimRecovery, run_all
+from tests.sim.restores import OnSim, PullEffects, RestoreEffects, SimRecovery
 from tests.sim.scenario import Mutant, Parts
 
 
@@ -116,8 +115,7 @@ class NeverRecords(Recreation):
 class NoAliases(OnSim):
     """Publishes without aliases."""
 
-    @staticmethod
-    async def reveal(context: Any, draft: Any) -> None:
+    async def _reveal(self, draft: RestoreDraft) -> None:
         return None
 
 
@@ -127,8 +125,18 @@ class NoAliases(OnSim):
 class NeverCounts(SimRecovery):
     """Recovers without looking whether a new shard holds points."""
 
-    async def recover_all(self, tasks: Sequence[ShardTask], *, empty: bool) -> None:
-        await run_all(self._process, [self._recover(task) for task in tasks])
+    async def _check_empty(self, task: ShardTask) -> None:
+        return None
+
+    async def _check_left(self, task: ShardTask) -> None:
+        return None
+
+
+class CountsOnce(SimRecovery):
+    """Recovers without looking, when it is an agent started anew."""
+
+    async def _check_left(self, task: ShardTask) -> None:
+        return None
 
 
 class Trusting(SimRecovery):
@@ -195,6 +203,11 @@ RESTORE_MUTANTS = {
     "never_counts": Mutant(
         "points in a new shard forbid its recovery",
         _recovery(NeverCounts),
+        ("nothing_lost_silently",),
+    ),
+    "counts_once": Mutant(
+        "points of a stranger in a shard forbid its recovery by an agent started anew",
+        _recovery(CountsOnce),
         ("nothing_lost_silently",),
     ),
     "trusting": Mutant(

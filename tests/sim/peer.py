@@ -33,8 +33,8 @@ Act = Callable[[Tell], None]
 READ_S = 3.0
 CHANGE_S = 8.0
 CONSENSUS_S = 0.1
-RECOVER_FASTER = 10.0
-"""Tars are small here: a caller gives up on a recovery after this part of its bound."""
+FASTER = 10.0
+"""All is small here: a caller gives up on a recovery or a drain after this part of its bound."""
 
 
 class SimPeer:
@@ -201,12 +201,16 @@ class SimPeer:
     async def recover_shard(
         self, name: str, shard_id: int, *, location: str, sha256: str, timeout_s: float
     ) -> None:
+        world = self._shared.world
+        mute = world.chance(self._shared.weather.lost_recover)
+        never = mute and world.chance(0.5)
+
         def begin(tell: Tell) -> None:
             place = name, shard_id
-            self._pulls.begin(self._id, place, location, lambda error: tell(None, error))
+            if not never:
+                self._pulls.begin(self._id, place, location, lambda error: tell(None, error))
 
-        mute = self._shared.world.chance(self._shared.weather.lost_recover)
-        await self._call(begin, timeout_s / RECOVER_FASTER, mute=mute)
+        await self._call(begin, timeout_s / FASTER, mute=mute)
 
     async def drain(self, name: str, shard_keys: Sequence[str | int], timeout_s: float) -> None:
         def begin(tell: Tell) -> None:
@@ -221,7 +225,7 @@ class SimPeer:
             if not self._shared.world.chance(self._shared.weather.lost_drain):
                 self._qdrant.drain(name, self._id, lambda done: tell(None, None))
 
-        await self._call(begin, timeout_s)
+        await self._call(begin, timeout_s / FASTER)
 
     # What the cluster agrees on
 

@@ -6,11 +6,11 @@ only what needs an event loop (doing several things at once, bounds in time) is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.context import Context as AgentContext
 from agent.observe import readings_of
@@ -18,22 +18,15 @@ from agent.recovery import Recovery
 from cleancut.cut import Observe, Observed, Read
 from cleancut.errors import CleancutError, Corrupt, NotFound, TimedOut, Unavailable
 from cleancut.ids import Epoch, Token
-from cleancut.io.catalog import load_group, put_staged, put_votes_document
+from cleancut.io.catalog import put_votes_document
 from cleancut.io.qdrant_types import ACTIVE
-from cleancut.phases import Drain, Drained
-from cleancut.plan import check_plan, make_plan
 from cleancut.pull import HasRecovered, Recover, Verified, Verify
 from cleancut.records import Phase, ShardTask, Vote, decode
-from cleancut.restored import PullDocument, RestoreDraft, RestoredShard, draft_of
-from cleancut.restoring import Check, Create, Reveal, Undo
+from cleancut.restored import PullDocument, RestoreDraft, RestoredShard, RestoreReport
 from cleancut.steps import Effect
 from coordinator import effects_restore
 from coordinator.context import Context
-from coordinator.ledger import format_now
-from coordinator.peers import first_peer
 from coordinator.recreation import Recreation
-from coordinator.revelation import reveal
-from coordinator.target import read_sessions, read_target
 from tests.sim.agents import SimAgent
 from tests.sim.coordinators import SimCoordinator
 from tests.sim.network import SimClock
@@ -41,47 +34,44 @@ from tests.sim.peer import SimPeer
 from tests.sim.pulling import SimTars
 from tests.sim.world import Process, Reply, Scope
 
-DRAIN_S = 5.0
+T = TypeVar("T")
 ACTIVE_S = 5.0
-EFFECT_S = 30.0
+FASTER = 5.0
+"""Effects have this part of their bound: nothing takes long here."""
 
-Work = Coroutine[Any, Any, object]
 
+async def run_all(process: Process, calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """The results of all `calls`, at once; the first failure ends the others."""
+    results: dict[int, T] = {}
+    over = Reply()
 
-async def run_all(process: Process, works: Sequence[Work]) -> list[Any]:
-    """The results of all `works`, at once; the first failure ends the others."""
-    results: list[Any] = [None] * len(works)
-    missing, over = set(range(len(works))), Reply()
+    async def keep(index: int) -> None:
+        results[index] = await calls[index]()
 
-    async def keep(index: int, work: Work) -> None:
-        results[index] = await work
-
-    def ended(index: int, error: CleancutError | None) -> None:
-        missing.discard(index)
-        if error is not None or not missing:
+    def ended(error: CleancutError | None) -> None:
+        if error is not None or len(results) == len(calls):
             over.answer(error=error)
 
-    tasks = [process.spawn(keep(i, work), partial(ended, i)) for i, work in enumerate(works)]
+    tasks = [process.spawn(keep(index), ended) for index in range(len(calls))]
     try:
-        if works:
+        if calls:
             await over
     finally:
         for task in tasks:
             task.close()
-    return results
+    return [results[index] for index in range(len(calls))]
 
 
-async def within(process: Process, seconds: float, work: Work) -> Any:
-    """The result of `work`. Raises: TimedOut, and ends it, when its bound is over."""
+async def within(process: Process, seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`. Raises: TimeoutError, and ends it, when its bound is over."""
+    done = Reply()
 
     async def bound() -> None:
         await process.sleep(seconds)
-        raise TimedOut(f"it took over {seconds:.0f} s")
-
-    done = Reply()
+        done.answer(())
 
     async def keep() -> None:
-        done.answer(await work)
+        done.answer((await work,))
 
     def ended(error: CleancutError | None) -> None:
         if error is not None:
@@ -89,51 +79,38 @@ async def within(process: Process, seconds: float, work: Work) -> Any:
 
     tasks = [process.spawn(keep(), ended), process.spawn(bound(), ended)]
     try:
-        return await done
+        result: tuple[T, ...] = await done
     finally:
         for task in tasks:
             task.close()
+    if not result:
+        raise TimeoutError
+    return result[0]
 
 
 class OnSim(effects_restore.RestoreEffects):
-    """The real effects, but for what needs an event loop or a tar's bytes."""
+    """The real effects, but for what needs an event loop, or more of a tar than its name."""
 
     recreation: Callable[[Context, RestoreDraft], Recreation] = Recreation
-    reveal = staticmethod(reveal)
 
     def __init__(self, context: Context, process: Process) -> None:
         super().__init__(context)
         self._process = process
 
-    async def _check(self, effect: Check) -> str:
-        context, ctl = self._context, await self._ctl()
-        manifest = await load_group(context.store, context.paths, effect.request.backup)
-        target = await read_target(context, dict(effect.members))
-        plan = check_plan(make_plan(manifest, effect.request, target, ctl.operation))
-        draft = draft_of(manifest, plan, effect.epoch, ctl.operation)
-        return await put_staged(context.store, context.paths, effect.epoch, draft)
+    async def _check_whole(self, draft: RestoreDraft) -> None:
+        return None
 
-    async def _change(self, effect: Create | Reveal | Undo) -> object:
-        return await within(self._process, EFFECT_S, self._change_unbounded(effect))
+    def _recreation(self, draft: RestoreDraft) -> Recreation:
+        return self.recreation(self._context, draft)
 
-    async def _change_unbounded(self, effect: Create | Reveal | Undo) -> object:
-        draft = await self._draft(effect.epoch, effect.draft)
-        recreation = self.recreation(self._context, draft)
-        if isinstance(effect, Reveal):
-            await self.reveal(self._context, draft)
-            return None
-        if isinstance(effect, Undo):
-            await recreation.undo()
-            return None
-        sessions = await read_sessions(self._context)
-        return await recreation.create(effects_restore._hosts(effect.members, sessions))
+    async def _with_canaries(self, draft: RestoreDraft, report: RestoreReport) -> RestoreReport:
+        return report
 
-    async def _drain(self, effect: Drain) -> Drained:
-        draft = await self._draft(effect.epoch, effect.draft)
-        peer = await first_peer(self._context.peers)
-        drains = [peer.drain(one.created_as, (), timeout_s=DRAIN_S) for one in draft.planned]
-        await run_all(self._process, drains)
-        return Drained((), format_now(self._context.clock))
+    async def _at_once(self, calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
+        await run_all(self._process, calls)
+
+    async def _within(self, seconds: float, work: Coroutine[Any, Any, T]) -> T:
+        return await within(self._process, seconds / FASTER, work)
 
 
 class RestoreEffects:
@@ -172,10 +149,8 @@ class SimRecovery(Recovery):
         super().__init__(context, tars)  # type: ignore[arg-type]
         self._process = process
 
-    async def recover_all(self, tasks: Sequence[ShardTask], *, empty: bool) -> None:
-        check = self._check_empty if empty else self._check_left
-        await run_all(self._process, [check(task) for task in tasks])
-        await run_all(self._process, [self._recover(task) for task in tasks])
+    async def _at_once(self, calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
+        await run_all(self._process, calls)
 
 
 class PullEffects:
@@ -241,8 +216,8 @@ class PullEffects:
 
     async def _verify(self, effect: Verify) -> Verified:
         readings = readings_of(await self._peer.telemetry(), effect.tasks)
-        works = [self._verify_shard(task) for task in effect.tasks]
-        found = await run_all(self._process, works)
+        calls = [partial(self._verify_shard, task) for task in effect.tasks]
+        found = await run_all(self._process, calls)
         document = PullDocument(
             epoch=effect.epoch, agent=self._agent.home.name, shards=tuple(found)
         )
@@ -251,7 +226,10 @@ class PullEffects:
 
     async def _verify_shard(self, task: ShardTask) -> RestoredShard:
         """As agent/verify.py has it."""
-        await within(self._process, ACTIVE_S, self._wait_active(task))
+        try:
+            await within(self._process, ACTIVE_S, self._wait_active(task))
+        except TimeoutError as error:
+            raise TimedOut(f"{task.collection}/{task.shard_id} is not {ACTIVE}") from error
         count = await self._peer.count(task.collection, task.shard_id)
         if task.count is not None and count != task.count:
             raise Corrupt(f"{task.collection}/{task.shard_id} holds {count}, not {task.count}")

@@ -236,6 +236,7 @@ class RestoreScenario(Scenario):
                 self._freeze_agent_now,
                 self._double_coordinator,
                 self._stop_peer,
+                self._lose_recoveries,
                 self._cancel(self.rng.choice(self.operations)),
                 self._stranger_makes(name),
                 lambda: self._stranger_deletes(name),

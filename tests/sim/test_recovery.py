@@ -1,0 +1,61 @@
+"""What an agent looks at before it recovers a shard."""
+
+from __future__ import annotations
+
+import pytest
+
+from cleancut.errors import Refused
+from cleancut.ids import PeerId, ShardId
+from cleancut.records import ShardTask
+from tests.sim.bench import Bench
+from tests.sim.qdrant import Replica, info_of
+
+POINTS = 100_000
+
+
+def _recover(count: int | None, there: int, *, empty: bool, dirty: bool = False) -> Replica:
+    """The only shard of a collection, of which the group says that it holds `count` points."""
+    bench = Bench()
+    bench.qdrant.create("docs", info_of(1, 1), "epoch 7", points=there)
+    bench.qdrant.learn_all(PeerId(1))
+    replica = bench.qdrant.peers[PeerId(1)].replicas["docs", 0]
+    replica.dirty = dirty
+    task = ShardTask(
+        collection="docs",
+        shard_id=ShardId(0),
+        peer_id=PeerId(1),
+        recipe=str(POINTS),
+        tar_sha256="",
+        size_bytes=1,
+        count=count,
+    )
+    bench.run(bench.recovery().recover_all((task,), empty=empty))
+    return replica
+
+
+@pytest.mark.parametrize("empty", [True, False])
+@pytest.mark.parametrize("count", [POINTS, None])
+def test_an_empty_shard_is_recovered(count: int | None, empty: bool) -> None:
+    """By the first life of an agent and by a later one."""
+    assert _recover(count, 0, empty=empty).content == POINTS
+
+
+@pytest.mark.parametrize(
+    ("count", "there", "empty"),
+    [(POINTS, 5, True), (None, 5, True), (POINTS, POINTS, True), (POINTS, 5, False)],
+)
+def test_points_of_a_stranger_are_not_wiped(count: int | None, there: int, empty: bool) -> None:
+    """Nor by an agent that was started anew, if the group knows how many points there should be."""
+    with pytest.raises(Refused, match=f"holds {there} points before it is restored"):
+        _recover(count, there, empty=empty)
+
+
+@pytest.mark.parametrize("count", [POINTS, None])
+def test_what_an_earlier_life_recovered_is_recovered_again(count: int | None) -> None:
+    """An agent that was started anew cannot know whether it is whole."""
+    assert _recover(count, POINTS, empty=False).tar == str(POINTS)
+
+
+def test_what_an_earlier_life_left_half_done_is_recovered() -> None:
+    """It cannot be counted, and recovering it again is what repairs it."""
+    assert not _recover(POINTS, 0, empty=False, dirty=True).dirty
