@@ -129,10 +129,11 @@ class RestoreReport(Record, frozen=True):
 
 class Look(Record, frozen=True):
     """A restored collection as the cluster tells it after the verification. `schema`: sha256 of the
-    payload indexes."""
+    payload indexes. `places`: where its replicas are."""
 
     active: bool
     schema: str
+    places: tuple[tuple[ShardId, PeerId], ...]
     shard_keys: tuple[tuple[str | int, tuple[ShardId, ...]], ...] = ()
 
 
@@ -169,13 +170,16 @@ def review(
 ) -> RestoreReport:
     """The report of a restore, under the group's names. `looks`: by the group's name.
 
-    Raises: Refused, if replicas of a shard hold different counts; NotFound, if nobody verified a
-        shard.
+    Raises: Refused, if replicas of a shard hold different counts, or there is one that nobody
+        verified; NotFound, if nobody verified a shard.
     """
     names = {planned.created_as: planned.name for planned in draft.planned}
     found = tuple(replace(shard, collection=names[shard.collection]) for shard in shards)
     for entry in draft.shards:
         _check_replicas(entry, found)
+    for planned in draft.planned:
+        if planned.action != "heal":  # else most of it lives, and may be moved
+            _check_places(planned, looks[planned.name], found)
     return RestoreReport(
         epoch=draft.epoch,
         operation=draft.operation,
@@ -233,6 +237,21 @@ def _check_replicas(entry: ShardEntry, shards: tuple[RestoredShard, ...]) -> Non
             f"replicas of shard {entry.shard_id} of {entry.collection!r} hold different"
             f" numbers of points: {sorted(counts)}",
             "keep clients away from the collection and restore again",
+        )
+
+
+def _check_places(
+    planned: PlannedCollection, look: Look, shards: tuple[RestoredShard, ...]
+) -> None:
+    """A replica that was copied or moved meanwhile may be of the time before its shard was
+    recovered: Active, and empty."""
+    mine = [shard for shard in shards if shard.collection == planned.name]
+    strays = set(look.places) ^ {(shard.shard_id, shard.peer_id) for shard in mine}
+    if strays:
+        told = ", ".join(f"shard {shard} at peer {peer}" for shard, peer in sorted(strays))
+        raise Refused(
+            f"replicas of {planned.created_as!r} were moved while it was restored: {told}",
+            "move and copy no shards of it until the restore is done, then restore again",
         )
 
 

@@ -13,7 +13,6 @@ from cleancut.errors import Corrupt, TimedOut
 from cleancut.ids import AgentName, Epoch, PeerId
 from cleancut.io.catalog import get_checked, load_group, put_staged
 from cleancut.io.documents import missing_packs
-from cleancut.io.qdrant_types import ACTIVE
 from cleancut.io.tasks import run_all
 from cleancut.keys import COORDINATOR_PROBE
 from cleancut.phases import Drain, Drained, Probe
@@ -21,7 +20,6 @@ from cleancut.plan import RestorePlan, check_agreed, check_plan, make_plan
 from cleancut.records import Ctl, Session, ShardTask, decode
 from cleancut.requests import RestoreRequest
 from cleancut.restored import (
-    Look,
     PullDocument,
     RestoreDraft,
     RestoreReport,
@@ -32,15 +30,14 @@ from cleancut.restored import (
 )
 from cleancut.restoring import Check, Create, Reveal, Review, Undo
 from cleancut.steps import Effect
-from cleancut.view import schema_digest
 from coordinator.context import Context
 from coordinator.healing import Healing, look_at, with_live
 from coordinator.holds import drop_hold, put_hold
 from coordinator.ledger import format_now
-from coordinator.peers import ask_any, first_peer
-from coordinator.recreation import Recreation
+from coordinator.peers import first_peer
+from coordinator.recreation import Recreation, known_creations
 from coordinator.revelation import find_kept, reveal
-from coordinator.reviewing import with_canaries
+from coordinator.reviewing import look_at_new, with_canaries
 from coordinator.site import Host
 from coordinator.target import read_sessions, read_target
 
@@ -186,7 +183,10 @@ class RestoreEffects:
             data = await get_checked(self._context.store, path, sha256)
             documents.append(decode(PullDocument, data, path))
         kept = await find_kept(self._context, draft)
-        look = partial(look_at, self._context) if draft.heals else self._look
+        look = partial(look_at, self._context)
+        if not draft.heals:
+            known = await known_creations(self._context, effect.epoch)
+            look = partial(look_at_new, self._context, known)
         looks = {one.name: await look(one.created_as) for one in draft.planned}
         found = tuple(shard for document in documents for shard in document.shards)
         recovered_bytes, recover_s = slowest(documents)
@@ -199,17 +199,6 @@ class RestoreEffects:
 
     async def _with_canaries(self, draft: RestoreDraft, report: RestoreReport) -> RestoreReport:
         return await with_canaries(self._context, draft, report)
-
-    async def _look(self, name: str) -> Look:
-        """Raises: NotFound, if the collection has gone."""
-        peers = self._context.peers
-        placement = await ask_any(peers, lambda peer: peer.placement(name))
-        info = await ask_any(peers, lambda peer: peer.collection(name))
-        return Look(
-            active=all(replica.state == ACTIVE for replica in placement.shards),
-            schema=schema_digest(info.get("payload_schema") or {}),
-            shard_keys=placement.shard_keys(),
-        )
 
     # What needs an event loop: a simulation has none, and does these in its own way
 

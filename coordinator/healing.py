@@ -64,6 +64,7 @@ async def look_at(context: Context, name: str) -> Look:
     return Look(
         active=not lost and all(replica.state == ACTIVE for replica in placement.shards),
         schema=schema_digest(info.get("payload_schema") or {}),
+        places=placement.places(),
         shard_keys=placement.shard_keys(),
     )
 

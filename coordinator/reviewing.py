@@ -1,21 +1,25 @@
-"""The last look at what was restored, before clients get it: the group's canaries, asked again."""
+"""The last look at what was restored, before clients get it: that it still is what was made, and
+the group's canaries, asked again."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from msgspec.structs import replace
 
 from cleancut.canaries import LIMIT, Hit, is_equal
-from cleancut.errors import CleancutError, Corrupt, NotFound, Unavailable
+from cleancut.errors import CleancutError, Corrupt, NotFound, Refused, Unavailable
+from cleancut.ids import PeerId
 from cleancut.io.qdrant import Qdrant
+from cleancut.io.qdrant_types import ACTIVE
 from cleancut.io.tasks import run_all
 from cleancut.manifest import Canary
-from cleancut.restored import RestoreDraft, RestoreReport
+from cleancut.restored import Creation, Look, RestoreDraft, RestoreReport
+from cleancut.view import schema_digest
 from coordinator.context import Context
-from coordinator.peers import ask_any
+from coordinator.peers import ask_any, first_peer
 
 ASK_S = 30.0
 """For one answer: a search reads all vectors, which nobody has read since they were restored."""
@@ -23,6 +27,30 @@ ASK_ALL_S = 600.0
 _TRIES = 3
 _PAUSE_S = 1.0
 _AT_ONCE = 4
+_OTHERS = "keep clients away from the collection, then restore again"
+
+
+async def look_at_new(context: Context, known: Mapping[str, Creation], name: str) -> Look:
+    """A collection that this attempt made, as any one peer tells it. `known`: what it recorded.
+
+    Raises: NotFound, if it has gone; Refused, if it is another one by now; Unavailable, TimedOut.
+    """
+    peer = await first_peer(context.peers)
+    found = (await peer.telemetry()).collections.get(name)
+    made = known.get(name)
+    if found is None or made is None or made.outcome != "made":
+        raise NotFound(f"collection {name!r} has gone while it was restored", _OTHERS)
+    if (found.uuid or "") != made.uuid:
+        raise Refused(f"collection {name!r} was replaced while it was restored", _OTHERS)
+    placement = await peer.placement(name)
+    enabled = (await peer.cluster()).enabled
+    info = await peer.collection(name)
+    return Look(
+        active=all(replica.state == ACTIVE for replica in placement.shards),
+        schema=schema_digest(info.get("payload_schema") or {}),
+        places=tuple((shard, at if enabled else PeerId(0)) for shard, at in placement.places()),
+        shard_keys=placement.shard_keys(),
+    )
 
 
 async def with_canaries(

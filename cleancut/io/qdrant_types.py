@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cleancut.errors import Corrupt
-from cleancut.ids import ShardId
+from cleancut.ids import PeerId, ShardId
 
 ShardKey = str | int | None
 """A custom sharding key as Qdrant types it (`7` and `"7"` differ); None for automatic sharding."""
@@ -77,6 +77,9 @@ class Placement:
 
     def local(self) -> tuple[Replica, ...]:
         return tuple(replica for replica in self.shards if replica.local)
+
+    def places(self) -> tuple[tuple[ShardId, PeerId], ...]:
+        return tuple((ShardId(one.shard_id), PeerId(one.peer_id)) for one in self.shards)
 
     def shard_keys(self) -> tuple[tuple[str | int, tuple[ShardId, ...]], ...]:
         """The ids of each custom sharding key, by the first of them; none without such keys."""

@@ -25,6 +25,8 @@ from tests.sim.qdrant import USER, Collection
 from tests.sim.trace import Copy, Moment
 
 Attempt = list[tuple[Ctl, Moment]]
+LAG_S = 1.0
+"""After which every peer that is up knows what the cluster has agreed on."""
 
 
 def attempts(outcome: Outcome) -> dict[Epoch, Attempt]:
@@ -89,8 +91,10 @@ def never_half(outcome: Outcome) -> Iterator[str]:
             if mine is None:
                 yield f"epoch {epoch} is published and never made {name}"
                 continue
-            if mine.dropper == USER and mine.dropped_s <= moment.at_s:
-                continue  # a stranger's deed
+            if mine.dropper == USER and mine.dropped_s <= moment.at_s:  # a stranger's deed
+                if mine.dropped_s < sealed.at_s - LAG_S:
+                    yield f"epoch {epoch} is published, and {name} had long been deleted"
+                continue
             if moment.uuids.get(name) != mine.uuid:
                 yield f"epoch {epoch} is published and {name} is not what it made"
                 continue

@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 
 from agent.recovery import Recovery
 from cleancut.errors import TimedOut
+from cleancut.io.catalog import put_staged
 from cleancut.io.qdrant import Qdrant
 from cleancut.pull import Pull
 from cleancut.records import Failure, Phase, ShardTask, State, Vote
 from cleancut.restore import Restore
-from cleancut.restored import Creation, RestoreDraft
+from cleancut.restored import Creation, RestoreDraft, RestoreReport
 from cleancut.restoring import Review, documents_of
 from cleancut.steps import Command, Seen, Took
 from coordinator.recreation import Recreation, Wanted
@@ -112,6 +113,21 @@ class NeverRecords(Recreation):
         return None
 
 
+class NeverLooks(OnSim):
+    """Publishes what agents have verified, wherever it is by now."""
+
+    async def _review(self, effect: Review) -> str:
+        context, draft = self._context, await self._draft(effect.epoch, effect.draft)
+        report = RestoreReport(
+            epoch=draft.epoch,
+            operation=draft.operation,
+            backup=draft.backup,
+            collections=(),
+            shards=(),
+        )
+        return await put_staged(context.store, context.paths, effect.epoch, report)
+
+
 class NoAliases(OnSim):
     """Publishes without aliases."""
 
@@ -194,6 +210,11 @@ RESTORE_MUTANTS = {
         "what is made is recorded first",
         _recreation(NeverRecords),
         ("undone_leaves_nothing",),
+    ),
+    "never_looks": Mutant(
+        "what is published is what was made, and every replica of it was verified",
+        _on_sim(NeverLooks),
+        ("never_half",),
     ),
     "no_aliases": Mutant(
         "aliases point to what was restored",

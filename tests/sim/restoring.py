@@ -237,6 +237,7 @@ class RestoreScenario(Scenario):
                 self._double_coordinator,
                 self._stop_peer,
                 self._lose_recoveries,
+                self._move_shard,
                 self._cancel(self.rng.choice(self.operations)),
                 self._stranger_makes(name),
                 lambda: self._stranger_deletes(name),

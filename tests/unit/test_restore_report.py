@@ -20,7 +20,7 @@ from cleancut.view import schema_digest
 from tests.unit.restore_groups import collection, group, info_of, target
 from tests.unit.restore_world import A, B, World
 
-LOOK = Look(active=True, schema=schema_digest({}))
+LOOK = Look(active=True, schema=schema_digest({}), places=())
 
 
 def _found(
@@ -45,7 +45,8 @@ def _report(*found: RestoredShard, look: Look = LOOK, **entry: Any) -> Any:
     request = RestoreRequest(backup=Epoch(1), renames=(("docs", "tomes"),))
     plan = make_plan(manifest, request, target())
     draft = draft_of(manifest, plan, Epoch(5), OperationId("op"))
-    return review(draft, found, {"docs": look})
+    places = tuple((shard.shard_id, shard.peer_id) for shard in found)
+    return review(draft, found, {"docs": replace(look, places=places)})
 
 
 def test_it_speaks_the_groups_names() -> None:
@@ -72,7 +73,7 @@ def test_it_compares_payload_indexes_and_shard_keys() -> None:
     (told,) = _report(*WHOLE, info=indexed, shard_keys=keys).collections
     assert (told.schema_equal, told.keys_equal) == (False, False)
     there = schema_digest({"n": {"data_type": "integer", "points": 0}})
-    look = Look(active=True, schema=there, shard_keys=keys)
+    look = replace(LOOK, schema=there, shard_keys=keys)
     (told,) = _report(*WHOLE, look=look, info=indexed, shard_keys=keys).collections
     assert (told.schema_equal, told.keys_equal) == (True, True)
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cleancut.errors import Corrupt
-from cleancut.ids import Epoch, OperationId, PeerId
+from cleancut.errors import Corrupt, Refused
+from cleancut.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.manifest import Canary
 from cleancut.plan import make_plan
 from cleancut.requests import RestoreRequest
@@ -38,12 +38,17 @@ def draft(action: Any = "create") -> RestoreDraft:
     return draft_of(manifest, replace(plan, collections=planned), Epoch(5), OperationId("op"))
 
 
-def report(of: RestoreDraft, schema: str) -> RestoreReport:
+PLACES = tuple((ShardId(shard), PeerId(1)) for shard in (0, 1))
+
+
+def report(
+    of: RestoreDraft, schema: str, places: tuple[tuple[ShardId, PeerId], ...] = PLACES
+) -> RestoreReport:
     found = tuple(
         RestoredShard(collection="docs", shard_id=shard, peer_id=PeerId(1), count=10, expected=10)
         for shard in (0, 1)
     )
-    return review(of, found, {"docs": Look(active=True, schema=schema)})
+    return review(of, found, {"docs": Look(active=True, schema=schema, places=places)})
 
 
 def test_what_was_compared_has_to_be_equal() -> None:
@@ -56,6 +61,18 @@ def test_what_was_compared_has_to_be_equal() -> None:
         check_report(report(draft(), "other"))
     with pytest.raises(Corrupt, match="shard keys of 'docs'"):
         check_report(replace(equal, collections=(replace(told, keys_equal=False),)))
+
+
+@pytest.mark.parametrize(
+    "places",
+    [PLACES[:1], (*PLACES, (ShardId(0), PeerId(2))), (PLACES[0], (ShardId(1), PeerId(2)))],
+)
+def test_every_replica_has_to_be_verified(places: tuple[tuple[ShardId, PeerId], ...]) -> None:
+    """One that was copied or moved while its shard was recovered is Active, and may be empty. In a
+    collection that lives, shards may be moved."""
+    with pytest.raises(Refused, match="'docs' were moved"):
+        report(draft(), schema_digest({}), places)
+    report(draft("heal"), schema_digest({}), places)
 
 
 @pytest.mark.parametrize(
