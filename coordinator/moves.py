@@ -29,6 +29,7 @@ _SEEN_S = 6.0
 """After a start, until a transfer that no peer shows counts as aborted."""
 _IDLE_S = 120.0
 _HALT_S = 30.0
+_ABORT_S = 10.0
 _QUIET_S = 2.0
 """Without a transfer, until none is to come: a start that was asked for just before shows late."""
 _STEP_S = 600.0
@@ -191,5 +192,9 @@ async def _abort(peer: Qdrant, steps: Sequence[Step]) -> None:
         assert step.target is not None
         with contextlib.suppress(NotFound):  # it has just ended
             await peer.abort_transfer(
-                step.collection, step.shard_id, source=step.source, target=step.target
+                step.collection,
+                step.shard_id,
+                source=step.source,
+                target=step.target,
+                timeout_s=_ABORT_S,
             )

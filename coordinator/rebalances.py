@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -29,6 +30,10 @@ from coordinator.conductor import Term
 from coordinator.context import Context
 from coordinator.effects_rebalance import RebalanceEffects, check_agreed
 from coordinator.status import read_progress, watch
+
+CANCEL_S = 40.0
+"""Until a cancel answers with whatever state it has come to. A transfer to a target that is silent
+is aborted in 10 s."""
 
 
 class Rebalances:
@@ -82,11 +87,13 @@ class Rebalances:
     async def cancel_rebalance(self, name: str) -> Rebalance:
         _, term = self.leading()
         rebalance = await self.get_rebalance(name)
-        if not is_over(rebalance):
-            operation = await requests.load(self._context, rebalance.id, Kind.REBALANCE)
-            term.cancel(operation.id)
-            async for now in self.watch_rebalance(rebalance.id):
-                rebalance = now
+        if is_over(rebalance):
+            return rebalance
+        term.cancel((await requests.load(self._context, rebalance.id, Kind.REBALANCE)).id)
+        with contextlib.suppress(TimeoutError):  # it goes on, and can be watched
+            async with asyncio.timeout(CANCEL_S):
+                async for now in self.watch_rebalance(rebalance.id):
+                    rebalance = now
         return rebalance
 
     async def _shown_rebalance(self, operation: Operation) -> Rebalance:

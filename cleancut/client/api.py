@@ -199,8 +199,11 @@ class Client:
                     return
 
     async def cancel_rebalance(self, name: str) -> Rebalance:
+        """As it ended; still open, if its transfers could not be aborted within 40 s."""
         message = rebalances.CancelRebalanceRequest(id=name)
-        answer = await self._link.call(lambda c: RebalanceServiceStub(c).CancelRebalance, message)
+        answer = await self._link.call(
+            lambda c: RebalanceServiceStub(c).CancelRebalance, message, timeout_s=CARE_S
+        )
         return from_message(answer.rebalance, Rebalance)
 
     async def cluster_status(self) -> ClusterStatus:

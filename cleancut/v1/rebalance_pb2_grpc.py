@@ -104,7 +104,8 @@ class RebalanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelRebalance(self, request, context):
-        """Aborts the transfers that are under way; finished steps stay.
+        """Aborts the transfers that are under way; finished steps stay. Answers once it has ended, and
+        after 40 s with the state that it has come to.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

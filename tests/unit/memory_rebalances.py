@@ -31,16 +31,19 @@ PEERS = (
 
 
 class MemoryRebalances:
-    """`obstacles` refuse it; what is started is done when it is asked for again."""
+    """`obstacles` refuse it; what is started is done when it is asked for again. `cancelled`: how a
+    cancel leaves it. `asked`: the options of the last plan."""
 
     obstacles: tuple[str, ...] = ()
+    cancelled = State.ABORTED
+    asked = RebalanceOptions()
 
     @property
     def _rebalances(self) -> dict[str, Rebalance]:
         return self.__dict__.setdefault("rebalances", {})
 
     async def plan_rebalance(self, options: RebalanceOptions) -> RebalancePlan:
-        del options
+        self.asked = options
         return RebalancePlan(
             steps=(STEP,), peers=PEERS, obstacles=self.obstacles, digest="d1", size_bytes=2048
         )
@@ -69,7 +72,7 @@ class MemoryRebalances:
         yield await self._end(name, State.DONE)
 
     async def cancel_rebalance(self, name: str) -> Rebalance:
-        return await self._end(name, State.ABORTED)
+        return await self._end(name, self.cancelled)
 
     async def _end(self, name: str, state: State) -> Rebalance:
         found = await self.get_rebalance(name)
