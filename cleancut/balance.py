@@ -212,8 +212,8 @@ def _uncounted(layout: Layout, steps: tuple[Step, ...]) -> Iterator[str]:
     for peer in layout.peers:
         if peer.answers and not peer.counted and peer.peer_id in targets:
             yield (
-                f"peer {peer.peer_id} has no agent, so the replicas that it would get could not be"
-                " counted: start cleancut-agent beside it"
+                f"peer {peer.peer_id} has no agent that sees it, so the replicas that it would get"
+                " could not be counted: start cleancut-agent beside it"
             )
 
 

@@ -105,6 +105,7 @@ def test_a_target_that_stays_dead_ends_it(launch: Launch) -> None:
     assert placement(world).transfers == ()
     assert len(placement(world).shards) == 9
     world.run(target.start())
+    world.run(world.setup.wait_agents())
     world.run(calm(world))
     assert len(placement(world).shards) == 9
     assert verdict(world, kept) == []
