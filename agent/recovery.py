@@ -10,12 +10,15 @@ from agent.context import Context
 from agent.patience import PEER_BACK_S
 from agent.tar_server import Offer, TarServer
 from cleancut.errors import CleancutError, NotFound, Refused, TimedOut, Unavailable
+from cleancut.io.qdrant_types import Telemetry
 from cleancut.io.tasks import run_all
 from cleancut.records import ShardTask
 from cleancut.restoring import AT_ONCE, recover_bound_s
 
 TRIES = 4
 _APPLY_S = 30.0
+_LEFT_S = 10.0
+"""How long a shard that cannot be counted may be one that is only hard to reach."""
 _SETTLE_S = 5.0
 _POLL_S = 0.5
 
@@ -59,19 +62,26 @@ class Recovery:
 
         Limits: where the group holds no count, points of a stranger look like that life's.
         """
-        try:
-            count = await self._context.qdrant.count(task.collection, task.shard_id)
-        except (NotFound, Unavailable, TimedOut):
-            return  # half recovered, perhaps: recovering it again is what repairs it
+        clock = self._context.clock
+        deadline_s = clock.monotonic_s() + _LEFT_S
+        while True:
+            try:
+                count = await self._context.qdrant.count(task.collection, task.shard_id)
+                break
+            except (NotFound, Unavailable, TimedOut):
+                if clock.monotonic_s() >= deadline_s:
+                    return  # half recovered, perhaps: recovering it again is what repairs it
+                await clock.sleep(_POLL_S)
         if count and task.count not in {None, count}:
             raise _written(task, count)
 
     async def _recover(self, task: ShardTask) -> None:
         """Raises: the last error, once it cannot be cured or has come `TRIES` times."""
         for left in reversed(range(TRIES)):
-            startup = await self._startup()
+            telemetry = await self._telemetry()
+            _check_same(telemetry, task)
             try:
-                return await self._pull(task, startup)
+                return await self._pull(task, telemetry.startup)
             except CleancutError as error:
                 if not error.retryable or left == 0:
                     raise
@@ -110,20 +120,33 @@ class Recovery:
     async def _restarted(self, startup: str) -> bool:
         with contextlib.suppress(Unavailable, TimedOut):
             return (await self._context.qdrant.telemetry()).startup != startup
-        return await self._startup() != startup
+        return (await self._telemetry()).startup != startup
 
-    async def _startup(self) -> str:
-        """The peer's incarnation; waits for a peer that is being started. Raises: Unavailable,
-        TimedOut, if it does not come back."""
+    async def _telemetry(self) -> Telemetry:
+        """What the peer says of itself; waits for a peer that is being started.
+
+        Raises: Unavailable, TimedOut, if it does not come back.
+        """
         clock = self._context.clock
         deadline_s = clock.monotonic_s() + PEER_BACK_S
         while True:
             try:
-                return (await self._context.qdrant.telemetry()).startup
+                return await self._context.qdrant.telemetry()
             except (Unavailable, TimedOut):
                 if clock.monotonic_s() >= deadline_s:
                     raise
                 await clock.sleep(_POLL_S)
+
+
+def _check_same(telemetry: Telemetry, task: ShardTask) -> None:
+    """Raises: Refused, if the collection is another one by now. Limits: Qdrant recovers by name:
+    one that is replaced right after this look is overwritten."""
+    found = telemetry.collections.get(task.collection)
+    if found is not None and task.uuid not in {"", found.uuid}:
+        raise Refused(
+            f"collection {task.collection!r} was replaced while it was restored",
+            "keep clients away from the collection until the restore is done",
+        )
 
 
 def _written(task: ShardTask, count: int) -> Refused:

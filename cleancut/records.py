@@ -148,7 +148,8 @@ class ShardTask(Record, frozen=True):
 
     Backup: `recipe` is the parent's digest. Restore: `recipe` is what to recover, `collection` the
     name that it is recovered under, and `source` the cluster whose catalog holds it ("": the own).
-    `heal`: a lost shard of a collection that lives, so that others may write to it.
+    `heal`: a lost shard of a collection that lives, so that others may write to it. `uuid`: of the
+    collection that it is recovered into; "", if Qdrant makes none up.
     """
 
     collection: str
@@ -162,6 +163,7 @@ class ShardTask(Record, frozen=True):
     count: int | None = None
     source: str = ""
     heal: bool = False
+    uuid: str = ""
 
 
 class Member(Record, frozen=True):

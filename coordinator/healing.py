@@ -114,7 +114,7 @@ class Healing:
             )
             context = self._context
             await put_staged(context.store, context.paths, self._draft.epoch, creation)
-            tasks[host.agent] = (*tasks.get(host.agent, ()), *self._tasks(planned))
+            tasks[host.agent] = (*tasks.get(host.agent, ()), *self._tasks(planned, live.uuid))
         return tasks
 
     async def undo(self) -> None:
@@ -146,7 +146,7 @@ class Healing:
             raise _gone(name)
         return live_shards(name, entry, placement)
 
-    def _tasks(self, planned: PlannedCollection) -> tuple[ShardTask, ...]:
+    def _tasks(self, planned: PlannedCollection, uuid: str) -> tuple[ShardTask, ...]:
         assert planned.heal_peer is not None, "a heal without a peer is refused in the plan"
         return tuple(
             ShardTask(
@@ -159,6 +159,7 @@ class Healing:
                 count=shard.count if shard.quiet else None,
                 source=self._draft.source,
                 heal=True,
+                uuid=uuid,
             )
             for shard in self._draft.shards_of(planned.name)
             if shard.shard_id in planned.shard_ids

@@ -9,6 +9,7 @@ Source: lib/storage/src/dispatcher.rs (the uuid), Qdrant 1.18.3
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeVar
@@ -37,6 +38,8 @@ from coordinator.site import Host, Site, Wanted
 
 T = TypeVar("T")
 _APPEAR_S = 10.0
+_FRESH_S = 3.0
+_WEIGHTS = {"asked": 0, "refused": 1, "made": 2}
 
 
 async def check_phase(context: Context, epoch: Epoch, phase: Phase) -> None:
@@ -67,8 +70,10 @@ class Recreation:
         """
         peer = await first_peer(self._context.peers)
         known = await known_creations(self._context, self._draft.epoch)
-        for wanted in self._wanted:
-            await self._ensure(peer, wanted, known.get(wanted.name))
+        uuids = {
+            wanted.name: await self._ensure(peer, wanted, known.get(wanted.name))
+            for wanted in self._wanted
+        }
         still = partial(self._still, Phase.CREATE)
         site = Site(peer, self._context.clock, still, hosts)
         await create_keys(site, self._wanted)
@@ -79,7 +84,7 @@ class Recreation:
         for wanted in self._wanted:
             for replica in placed[wanted.name]:
                 agent = hosts[PeerId(replica.peer_id)].agent
-                tasks.setdefault(agent, []).append(self._task(wanted, replica))
+                tasks.setdefault(agent, []).append(self._task(wanted, replica, uuids[wanted.name]))
         return {agent: tuple(given) for agent, given in tasks.items()}
 
     async def undo(self) -> None:
@@ -94,28 +99,37 @@ class Recreation:
             record = known.get(wanted.name)
             if record is None or record.outcome == "refused":
                 continue
-            await self._still(Phase.ROLLBACK)
             await self._drop(peer, wanted, record)
 
     # One collection
 
-    async def _ensure(self, peer: Qdrant, wanted: Wanted, record: Creation | None) -> None:
-        """The collection is there and this attempt's."""
+    async def _ensure(self, peer: Qdrant, wanted: Wanted, record: Creation | None) -> str:
+        """The collection is there and this attempt's; its uuid."""
         there = await self._uuid(peer, wanted.name)
         if record is not None and record.outcome == "made":
             if there != record.uuid:
                 raise _taken(wanted.name)
-        elif there is None:
+            return record.uuid
+        if there is None:
             await self._still(Phase.CREATE)
             await self._record(wanted.name, "asked")
-            await self._put(peer, wanted)
-        elif record is not None and record.outcome == "asked" and await self._ours(peer, wanted):
+            return await self._put(peer, wanted, again=record is not None)
+        if record is not None and record.outcome == "asked" and await self._ours(peer, wanted):
             await self._record(wanted.name, "made", there)
-        else:
-            await self._record(wanted.name, "refused")
-            raise _taken(wanted.name)
+            return there
+        await self._record(wanted.name, "refused")
+        raise _taken(wanted.name)
 
-    async def _put(self, peer: Qdrant, wanted: Wanted) -> None:
+    async def _put(self, peer: Qdrant, wanted: Wanted, *, again: bool) -> str:
+        """Its uuid. `again`: an earlier request of this attempt may come in just before this one,
+        which is then refused.
+
+        Limits: a leader that is stopped for long just as it sends this may leave a collection after
+        its successor has looked for it; that is then empty.
+        """
+        began_s = self._context.clock.monotonic_s()
+        await self._still(Phase.CREATE)
+        self._check_fresh(began_s)
         try:
             await peer.create_collection(
                 wanted.name, creation(wanted.entry.info, replicas=wanted.planned.factor)
@@ -125,17 +139,20 @@ class Recreation:
             if found is None or not await self._ours(peer, wanted):
                 raise
         except CleancutError:
-            await self._record(wanted.name, "refused")
-            raise
+            there = await self._uuid(peer, wanted.name)
+            if not again or there is None or not await self._ours(peer, wanted):
+                if there is not None or not again:
+                    await self._record(wanted.name, "refused")
+                raise
         uuid = await self._uuid(peer, wanted.name)
         if uuid is None:
             raise Unavailable(f"collection {wanted.name!r} was created and is not there")
         await self._record(wanted.name, "made", uuid)
+        return uuid
 
     async def _drop(self, peer: Qdrant, wanted: Wanted, record: Creation) -> None:
-        read = partial(self._uuid, peer, wanted.name)
         asked_only = record.outcome == "asked"
-        there = await (self._wait(read) if asked_only else read())
+        there = await self._wait(partial(self._anywhere, wanted.name))
         if there is None or (record.outcome == "made" and there != record.uuid):
             return
         if asked_only and not await self._ours(peer, wanted):
@@ -144,9 +161,26 @@ class Recreation:
                 " or another configuration",
                 "look whose it is; if nobody's, delete it",
             )
-        await peer.delete_collection(wanted.name)
-        if await self._uuid(peer, wanted.name) == there:
-            raise TimedOut(f"collection {wanted.name!r} is still there after its deletion")
+        await self._delete(peer, wanted.name, there)
+
+    async def _delete(self, peer: Qdrant, name: str, uuid: str) -> None:
+        """Limits: Qdrant deletes by name: whoever replaces the collection between the last look
+        and the request loses the new one."""
+        began_s = self._context.clock.monotonic_s()
+        await self._still(Phase.ROLLBACK)
+        there = await self._anywhere(name)
+        self._check_fresh(began_s)
+        if there == uuid:
+            await peer.delete_collection(name)
+            there = await self._uuid(peer, name)
+        if there == uuid:
+            raise TimedOut(f"collection {name!r} is still there after its deletion")
+
+    def _check_fresh(self, began_s: float) -> None:
+        """Raises: TimedOut, if what was looked at since then may have changed long ago: this
+        process was stopped meanwhile, or the answers were slow."""
+        if self._context.clock.monotonic_s() - began_s > _FRESH_S:
+            raise TimedOut(f"looking took over {_FRESH_S:.0f} s, so it is done again")
 
     async def _ours(self, peer: Qdrant, wanted: Wanted) -> bool:
         """True if it is empty and as asked for: dropping it could lose nothing."""
@@ -165,6 +199,16 @@ class Recreation:
         found = (await peer.telemetry()).collections.get(name)
         return (found.uuid or "") if found is not None else None
 
+    async def _anywhere(self, name: str) -> str | None:
+        """As any peer tells it: one that lags does not know of a new collection yet."""
+        told: list[str | None] = []
+        for peer in self._context.peers:
+            with contextlib.suppress(Unavailable, TimedOut):
+                told.append(await self._uuid(peer, name))
+        if not told:
+            raise Unavailable("no peer tells which collections there are")
+        return next((uuid for uuid in told if uuid is not None), None)
+
     async def _index(self, peer: Qdrant, wanted: Wanted) -> None:
         """Payload indexes on the empty collection, so that the tars' own are taken as they are."""
         there = (await peer.collection(wanted.name)).get("payload_schema") or {}
@@ -175,7 +219,7 @@ class Recreation:
 
     # What is to be recovered
 
-    def _task(self, wanted: Wanted, replica: Replica) -> ShardTask:
+    def _task(self, wanted: Wanted, replica: Replica, uuid: str) -> ShardTask:
         shard = next(one for one in wanted.shards if one.shard_id == replica.shard_id)
         return ShardTask(
             collection=wanted.name,
@@ -186,6 +230,7 @@ class Recreation:
             size_bytes=shard.size_bytes,
             count=shard.count if shard.quiet else None,
             source=self._draft.source,
+            uuid=uuid,
         )
 
     # What is recorded
@@ -200,7 +245,8 @@ class Recreation:
 
 
 async def known_creations(context: Context, epoch: Epoch) -> dict[str, Creation]:
-    """What this attempt recorded of each collection; `made` and `refused` outweigh `asked`."""
+    """What this attempt recorded of each collection. `made` outweighs `refused`: two leaders may
+    each have told what they saw, and what was made once is this attempt's."""
     prefix = context.paths.staged(epoch, "").removesuffix(".json")
     known: dict[str, Creation] = {}
     async for info in context.store.list(prefix):
@@ -208,7 +254,8 @@ async def known_creations(context: Context, epoch: Epoch) -> dict[str, Creation]
             record = decode(Creation, await context.store.get(info.path), info.path)
         except (Corrupt, NotFound):
             continue  # another document of this attempt
-        if record.outcome != "asked" or record.collection not in known:
+        other = known.get(record.collection)
+        if other is None or _WEIGHTS[record.outcome] > _WEIGHTS[other.outcome]:
             known[record.collection] = record
     return known
 

@@ -233,7 +233,7 @@ class Follower:
         key = self._shared.keys.member(ctl.epoch, self._agent.home.name)
         record = await self._etcd.get(key) if ctl.epoch else None
         member = decode(Member, record.value, record.key) if record else None
-        for kind in sorted(set(Kind) - {ctl.kind}):
+        for kind in sorted(set(self._machines) - {ctl.kind}):
             self._events.put((kind, Seen(Ctl(kind=kind), None), 0))
         self._events.put((ctl.kind, Seen(ctl, member), item.mod_revision))
 

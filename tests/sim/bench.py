@@ -10,6 +10,7 @@ from agent.context import Context as AgentContext
 from cleancut.errors import CleancutError
 from cleancut.ids import AgentName, ClusterName, PeerId
 from cleancut.keys import Keys, Paths
+from coordinator.context import Context
 from tests.sim.network import Shared, SimClock, SimEtcd, SimStore
 from tests.sim.peer import SimPeer
 from tests.sim.pulling import Pulls, SimTars
@@ -52,6 +53,22 @@ class Bench:
         if isinstance(ended[0], CleancutError):
             raise ended[0]
         return ended[0]
+
+    def context(self) -> Context:
+        """Of a leader that changes the cluster for epoch 5."""
+        return Context(
+            name="leader",
+            store_url="memory:",
+            keys=self.shared.keys,
+            paths=self.shared.paths,
+            etcd=self.etcd,  # type: ignore[arg-type]
+            store=self.store,
+            peers=tuple(
+                SimPeer(self.pulls, self.process, peer, "epoch 5")  # type: ignore[misc]
+                for peer in self.qdrant.peers
+            ),
+            clock=self.clock,
+        )
 
     def recovery(self) -> SimRecovery:
         """Of an agent beside peer 1."""

@@ -160,15 +160,19 @@ def quiet_is_true(outcome: Outcome) -> Iterator[str]:
     for epoch, manifest in outcome.manifests().items():
         if manifest.grade == "bounded":
             continue
-        begin_s, end_s = 0.0, float("inf")
+        instants = [(0.0, float("inf"))]
         for shard in manifest.shards:
             cut = _capture_of(outcome, epoch, shard.collection, shard.shard_id)
             spans = _lived(outcome, cut) if cut else []
-            if len(spans) != 1:
+            if not spans:
                 yield f"group {epoch}: {shard.collection}/{shard.shard_id} was never so"
-                continue
-            begin_s, end_s = max(begin_s, spans[0][0]), min(end_s, spans[0][1])
-        if begin_s > end_s:
+            instants = [
+                (max(begin_s, from_s), min(end_s, to_s))
+                for begin_s, end_s in instants
+                for from_s, to_s in spans  # several, if a tar was recovered again
+                if max(begin_s, from_s) <= min(end_s, to_s)
+            ]
+        if not instants:
             yield f"group {epoch} is graded quiet, but no instant was like it"
 
 

@@ -160,7 +160,7 @@ class Trusting(SimRecovery):
 
     async def _recover(self, task: ShardTask) -> None:
         try:
-            await self._pull(task, await self._startup())
+            await self._pull(task, (await self._telemetry()).startup)
         except TimedOut:
             return
 

@@ -195,7 +195,7 @@ class SimPeer:
         replica = self._peer.replicas.get((name, shard_id)) if self._is_live(found) else None
         if replica is None or replica.dirty:
             raise Unavailable("this replica cannot be read")
-        replica.looked_s = self._shared.world.now_s
+        replica.looked_s, replica.looked_by = self._shared.world.now_s, self._process
         return replica.content
 
     async def recover_shard(

@@ -159,11 +159,11 @@ class Pulls:
             return
         replica, world, task = pull.replica, self.shared.world, pull.offer.task
         wiped = tuple(replica.writes)
-        looked_s = replica.looked_s
+        looked = replica.looked_by is pull.offer.process
         self.shared.trace.swaps.append(
             trace.Swap(world.now_s, pull.uuid, pull.place, pull.peer.id, task.recipe)
         )
-        unseen = [at_s for at_s in wiped if looked_s is None or at_s < looked_s]
+        unseen = [at_s for at_s in wiped if not looked or at_s < replica.looked_s]
         self.shared.trace.wiped += [(pull.uuid, at_s) for at_s in unseen]
         replica.tar, replica.content = task.recipe, int(task.recipe)
         replica.writes, replica.dirty = [], False

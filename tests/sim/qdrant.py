@@ -20,7 +20,7 @@ from cleancut.errors import NotFound, Refused, TimedOut, Unavailable
 from cleancut.ids import PeerId, ShardId
 from cleancut.records import ShardTask, encode
 from cleancut.view import CollectionView, ReplicaView, TransferView, View
-from tests.sim.world import World
+from tests.sim.world import Process, World
 
 Place = tuple[str, int]
 USER = "user"
@@ -30,7 +30,8 @@ USER = "user"
 class Replica:
     """One shard's copy on one peer. `history`: content by time, for the checkers. `tar`: what was
     recovered into it last. `writes`: when each write since then was applied. `looked_s`: when its
-    points were counted last. `dirty`: its peer was killed while it loaded a tar."""
+    points were counted last, and by which process. `dirty`: its peer was killed while it loaded a
+    tar."""
 
     life: int
     applied: int
@@ -41,7 +42,8 @@ class Replica:
     pumping: bool = False
     tar: str = ""
     writes: list[float] = field(default_factory=list)
-    looked_s: float | None = None
+    looked_s: float = 0.0
+    looked_by: Process | None = None
     dirty: bool = False
 
 
@@ -130,6 +132,16 @@ class SimQdrant:
         made = self._add(place, peer, len(self.logs[place]), 0)
         self._reshaped()
         return made
+
+    def copy_shard(self, place: Place, target: PeerId) -> None:
+        """One more copy, as the shard is now."""
+        sources = [peer.replicas[place] for peer in self.peers.values() if place in peer.replicas]
+        if sources and place not in self.peers[target].replicas:
+            made = self._add(place, target, sources[0].applied, sources[0].content)
+            made.tar, made.writes = sources[0].tar, list(sources[0].writes)
+            made.dirty = sources[0].dirty
+            self._pump(self.peers[target], place)
+            self._reshaped()
 
     # Writing
 
@@ -231,16 +243,23 @@ class SimQdrant:
     def telemetry(self, peer_id: PeerId, tasks: tuple[ShardTask, ...]) -> Readings:
         """Raises: Unavailable."""
         peer = self._up(peer_id)
-        found = [peer.replicas.get((task.collection, task.shard_id)) for task in tasks]
+        found = [self._replica(peer, task) for task in tasks]
         numbers = tuple(r.number if r and not r.dirty else None for r in found)
         return Readings(numbers, peer.startup, peer.arrivals)
 
     def freeze_shard(self, peer_id: PeerId, task: ShardTask) -> Replica:
         """The replica as it is now. Raises: Unavailable, NotFound."""
-        replica = self._up(peer_id).replicas.get((task.collection, task.shard_id))
+        replica = self._replica(self._up(peer_id), task)
         if replica is None:
             raise NotFound(f"no shard {task.shard_id} of {task.collection} here")
         return replica
+
+    def _replica(self, peer: Peer, task: ShardTask) -> Replica | None:
+        """None also while the peer still knows another life of the collection than there is."""
+        live = self.collections.get(task.collection)
+        if live is None or self.uuid_at(peer.id, task.collection) != live.uuid:
+            return None
+        return peer.replicas.get((task.collection, task.shard_id))
 
     def _up(self, peer_id: PeerId) -> Peer:
         peer = self.peers[peer_id]

@@ -6,6 +6,7 @@ A stranger is a client who knows nothing of the restore: it writes, makes and de
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from cleancut.ids import Epoch, OperationId, ShardId
 from cleancut.io.ports import Put
@@ -167,6 +168,22 @@ class RestoreScenario(Scenario):
         if self.rng.random() < 0.4:
             rate = self.rng.choice((0.3, 3.0, 30.0))
             self.world.after(self._soon_s(), lambda: self._stranger_writes(rate, names))
+        if self.rng.random() < 0.25:
+            self._disturb_recovery(names)
+
+    def _disturb_recovery(self, names: list[str]) -> None:
+        """What a restore can only tell by looking again."""
+        deeds: tuple[Callable[[], None], ...] = (
+            partial(self._stranger_copies, names),
+            partial(self._rob_agent, names),
+            self._lose_recoveries,
+        )
+        self._strikes.setdefault(Phase.RECOVER, []).append(self.rng.choice(deeds))
+
+    def _rob_agent(self, names: list[str]) -> None:
+        """An agent dies, and somebody writes before its next life."""
+        self._kill_agent_now()
+        self.world.after(self.rng.random(), lambda: self._stranger_writes(30.0, names))
 
     def _soon_s(self) -> float:
         return self.rng.choice(self._asked_s) + self.rng.random() * 3.0
@@ -208,6 +225,14 @@ class RestoreScenario(Scenario):
 
         write()
 
+    def _stranger_copies(self, names: list[str]) -> None:
+        """A replica more of a shard that is being restored."""
+        places = [place for place in self.qdrant.logs if place[0] in names]
+        if places:
+            place, target = self.rng.choice(places), self.rng.choice(list(self.qdrant.peers))
+            self.qdrant.copy_shard(place, target)
+            self._tell(f"copies {place} to peer {target}")
+
     def _tell(self, what: str) -> None:
         self.shared.trace.say(self.world.now_s, "stranger", what)
 
@@ -237,7 +262,6 @@ class RestoreScenario(Scenario):
                 self._double_coordinator,
                 self._stop_peer,
                 self._lose_recoveries,
-                self._move_shard,
                 self._cancel(self.rng.choice(self.operations)),
                 self._stranger_makes(name),
                 lambda: self._stranger_deletes(name),
