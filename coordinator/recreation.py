@@ -205,9 +205,10 @@ class Recreation:
         for peer in self._context.peers:
             with contextlib.suppress(Unavailable, TimedOut):
                 told.append(await self._uuid(peer, name))
-        if not told:
-            raise Unavailable("no peer tells which collections there are")
-        return next((uuid for uuid in told if uuid is not None), None)
+        lives = {uuid for uuid in told if uuid is not None}
+        if not told or len(lives) > 1:
+            raise Unavailable(f"the peers do not tell alike whether there is a {name!r}")
+        return next(iter(lives), None)
 
     async def _index(self, peer: Qdrant, wanted: Wanted) -> None:
         """Payload indexes on the empty collection, so that the tars' own are taken as they are."""

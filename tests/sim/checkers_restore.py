@@ -199,9 +199,10 @@ def undone_leaves_nothing(outcome: Outcome) -> Iterator[str]:
 
 
 def drops_own_only(outcome: Outcome) -> Iterator[str]:
-    """A restore drops only what it made itself."""
+    """A restore drops only what it made itself, or what had just taken the place of that when it
+    asked for it: Qdrant deletes by name."""
     for found in outcome.qdrant.every:
-        if found.dropper not in {"", USER, found.maker}:
+        if found.drop_known and found.dropper not in {"", USER, found.maker}:
             yield f"{found.dropper} dropped {found.uuid} of {found.maker}"
 
 

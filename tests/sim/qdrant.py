@@ -50,7 +50,8 @@ class Replica:
 @dataclass(slots=True)
 class Collection:
     """One life of a name. `maker` and `dropper`: USER, or the attempt (`epoch 7`) that did it.
-    `version`: of the cluster's shape that holds it first."""
+    `version`: of the cluster's shape that holds it first. `drop_known`: the peer that was asked to
+    drop the name knew of this life just before."""
 
     name: str
     uuid: str
@@ -60,6 +61,7 @@ class Collection:
     made_s: float = 0.0
     version: int = 0
     dropper: str = ""
+    drop_known: bool = False
     dropped_s: float = float("inf")
 
 
@@ -340,12 +342,13 @@ class SimQdrant:
         self._enter(made)
         self._reshaped()
 
-    def drop(self, name: str, dropper: str) -> bool:
+    def drop(self, name: str, dropper: str, known: str = "") -> bool:
         """Whether there was one."""
         gone = self.collections.pop(name, None)
         if gone is None:
             return False
-        gone.dropper, gone.dropped_s = dropper, self.world.now_s
+        gone.dropper, gone.drop_known = dropper, known == gone.uuid
+        gone.dropped_s = self.world.now_s
         for place in self.places(name):
             self.moves.pop(place, None)
             del self.logs[place]
