@@ -154,7 +154,7 @@ def test_canaries_are_asked_again(attempt: Attempt) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda one: replace(one, ids=(*one.ids[:-1], 10**6)), "1000000"),
+        (lambda one: replace(one, ids=(10**6, *one.ids[1:])), "1000000"),
         (lambda one: replace(one, scores=(one.scores[0] + 0.01, *one.scores[1:])), "nearest to"),
         (lambda one: replace(one, query=10**6), "no such point"),
     ],
