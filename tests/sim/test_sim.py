@@ -12,7 +12,7 @@ from tests.sim.mutants import MUTANTS
 from tests.sim.mutants_restore import RESTORE_MUTANTS
 from tests.sim.runner import run_seeds, tell
 
-SEEDS = int(os.environ.get("SIM_SEEDS", "1600"))
+SEEDS = int(os.environ.get("SIM_SEEDS", "1200"))
 KNOWN = (324, 420, 662, 812, 1124, 1540, 1762, 1864)
 MUTANT_SEEDS = range(1, 1201)
 
