@@ -13,17 +13,20 @@ from qdrant_client import models
 from cleancut.errors import TimedOut
 from cleancut.ids import ClusterName
 from cleancut.io.etcd import Etcd, open_etcd
+from cleancut.io.qdrant import Qdrant
 from cleancut.keys import Keys
 from cleancut.records import FINAL_STATES, Ctl, Operation, Phase, State, decode
 from devcluster.setup import Setup
 from devcluster.setup_process import wait_for
 from tests.chaos.killer import Blow, Killer, Outside, Trace, Victim, traced
-from tests.e2e.case import Case, Launch, inactive
+from tests.e2e.case import Case, Launch, inactive, uneven
 from tests.e2e.contents import Contents, add_odd, client_of, read_contents
 from tests.e2e.world import World
 
 ELDERS, ELDERS_ALIAS = "elders", "elders-live"
 CLOSED = {Phase.IDLE, Phase.ABORT}
+SEED = 4
+"""Of all that is left to chance: which cells every run has, and how each one is struck."""
 ENDS_S = 240.0
 """A restore that waits for what is back again must have ended by then."""
 RUN_S = 420.0
@@ -32,7 +35,7 @@ DOWN_S = (0.5, 3.0, 8.0)
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """`phase` of a restore in which `victim` is struck."""
+    """`phase` of a restore in which `victim` is struck; MOVE is one of a rebalance."""
 
     victim: Victim
     phase: Phase
@@ -40,12 +43,17 @@ class Cell:
     def __str__(self) -> str:
         return f"{self.victim} in {self.phase}"
 
+    @property
+    def moves(self) -> bool:
+        return self.phase is Phase.MOVE
+
 
 @dataclass(slots=True)
 class Result:
     """How one cell ended. `hit`: the phase in which the blow really fell; None: it missed."""
 
     cell: Cell
+    chosen: str = ""
     struck: str = ""
     hit: Phase | None = None
     state: State = State.PENDING
@@ -59,7 +67,8 @@ class Result:
             return "not run: the phase was over"
         if self.wrong:
             return "WRONG: " + "; ".join(self.wrong)
-        return "restored" if self.state is State.DONE else "undone"
+        ends = ("moved", "stopped") if self.cell.moves else ("restored", "undone")
+        return ends[self.state is not State.DONE]
 
 
 @dataclass(slots=True)
@@ -83,17 +92,20 @@ class Arena:
     def keys(self) -> Keys:
         return Keys(ClusterName(self.setup.cluster))
 
-    def run_cell(self, cell: Cell, seed: int) -> Result:
+    def run_cell(self, cell: Cell) -> Result:
         """The cell's result; a blow that comes too late is repeated at the phase's begin."""
         self.broken = True  # until the very end has been seen
-        chosen = random.Random(f"{seed} {cell}")
+        chosen = random.Random(f"{SEED} {cell}")
         choice, down_s = chosen.randrange(60), chosen.choice(DOWN_S)
         for late in (chosen.random() < 0.5, False, False):
             self._clear()
+            if cell.moves:
+                self._lay_out(choice)
             result = self.world.runner.run(self._strike(cell, choice, late=late, down_s=down_s))
+            result.chosen = f"{choice}, {'late' if late else 'at once'}, down {down_s} s"
             if result.hit is not None:
                 break
-        result.wrong += self._judge(result.state)
+        result.wrong += self._judge_moves(result) if cell.moves else self._judge(result.state)
         self.world.run(self.setup.wait_agents())
         self.broken = bool(result.wrong)
         return result
@@ -111,6 +123,19 @@ class Arena:
                 return True if set(await self._names()) == {ELDERS} else None
 
             await wait_for(cleared, "the elders to be alone", 30.0)
+
+        self.world.run(body())
+
+    def _lay_out(self, choice: int) -> None:
+        """Everything is there, and nothing of it at the peer that `choice` would kill."""
+        self.world.ok("restore", "restore", "start", self.case.made["id"], "--yes")
+        empty = self.setup.peers[choice % len(self.setup.peers)]
+
+        async def body() -> None:
+            async with empty.client() as qdrant:
+                own = (await qdrant.cluster()).peer_id
+                for name in await qdrant.collections():
+                    await move_away(qdrant, name, own)
 
         self.world.run(body())
 
@@ -134,10 +159,12 @@ class Arena:
             blow = await killer.aim(cell.victim, choice)
             result.struck = blow.name
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._start())
+                group.create_task(self._start(cell))
                 async with asyncio.timeout(ENDS_S):
                     await trace.reach(cell.phase)
-                    if late:
+                    if late and cell.moves:
+                        await self._transferring(trace)
+                    elif late:
                         await trace.voted(cell.phase)
                 before = trace.ctl
                 blow.strike()
@@ -161,10 +188,23 @@ class Arena:
                 await self._over(etcd, trace.ctl.operation, down_s)
         await blow.heal()
 
-    async def _start(self) -> None:
+    async def _start(self, cell: Cell) -> None:
         """The answer may be lost with who gives it; what was started is seen in etcd."""
         made = self.case.made["id"]
-        await self.setup.cleancut("restore", "start", made, "--yes", "--no-wait", timeout_s=60.0)
+        verb = ("cluster", "rebalance") if cell.moves else ("restore", "start", made)
+        await self.setup.cleancut(*verb, "--yes", "--no-wait", timeout_s=60.0)
+
+    async def _transferring(self, trace: Trace) -> None:
+        """Returns once a shard is on its way, or the phase is over."""
+
+        async def seen() -> bool | None:
+            async with self.setup.peers[0].client() as qdrant:
+                for name in await qdrant.collections():
+                    if (await qdrant.placement(name)).transfers:
+                        return True
+            return None if trace.ctl.phase is Phase.MOVE else False
+
+        await wait_for(seen, "a transfer", ENDS_S)
 
     async def _ctl(self, etcd: Etcd) -> Ctl:
         found = await etcd.get(self.keys.ctl)
@@ -203,6 +243,18 @@ class Arena:
             wrong.append("the elders have changed")
         return wrong
 
+    def _judge_moves(self, result: Result) -> list[str]:
+        """What got lost on its way, or is still on it; if all is moved, what lies unevenly."""
+        if result.state not in {State.DONE, State.ABORTED}:
+            return [f"it ended {result.state}"]
+        names = [ELDERS, *self.case.names.values()]
+        wrong = self._judge(State.DONE)
+        if result.state is State.DONE:
+            wrong += self.world.run(uneven(self.world, names))
+        elif not result.failure:
+            wrong.append("it ended early and does not say why")
+        return wrong
+
     async def _settled(self, expected: set[str]) -> list[str]:
         """What is wrong with names, aliases and replicas, once replicas had time to catch up."""
         last: list[str] = []
@@ -234,6 +286,24 @@ class Arena:
             if found != aliases:
                 wrong.append(f"{peer.name} has aliases {found}")
         return wrong
+
+
+async def move_away(qdrant: Qdrant, name: str, peer_id: int) -> None:
+    """The peer holds nothing of the collection; its replicas are where there was none."""
+    everyone = set((await qdrant.cluster()).peers)
+    placement = await qdrant.placement(name)
+    for shard in (one for one in placement.shards if one.peer_id == peer_id):
+        holders = {one.peer_id for one in placement.shards if one.shard_id == shard.shard_id}
+        target = min(everyone - holders)
+        await qdrant.move_shard(name, shard.shard_id, source=peer_id, target=target)
+
+    async def gone() -> bool | None:
+        now = await qdrant.placement(name)
+        held = any(one.peer_id == peer_id for one in now.shards)
+        whole = all(one.state == "Active" for one in now.shards)
+        return True if whole and not held and not now.transfers else None
+
+    await wait_for(gone, f"{name} to be moved away", 60.0)
 
 
 async def _make_elders(world: World, replicas: int) -> None:

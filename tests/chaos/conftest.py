@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from devcluster.launcher import Kind
-from tests.chaos.arena import Arena, Result, open_arena
+from tests.chaos.arena import SEED, Arena, Result, open_arena
 from tests.chaos.killer import Outside
 from tests.contract.etcd_cluster import EtcdCluster
 from tests.contract.s3_server import S3Server
@@ -65,12 +65,13 @@ def results(request: pytest.FixtureRequest) -> list[Result]:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """The kill matrix as far as it was run."""
+    """The kill matrix as far as it was run, with what was left to chance."""
     results = config.stash.get(RESULTS, [])
     if not results:
         return
-    terminalreporter.section("kill matrix")
+    terminalreporter.section(f"kill matrix, {len(results)} cells, seed {SEED}")
     for one in sorted(results, key=lambda one: str(one.cell)):
         hit = f"{one.struck} hit in {one.hit}" if one.hit else one.struck
-        line = f"{one.cell!s:32} -> {one.verdict} after {one.took_s:.1f} s ({hit})"
+        line = f"{one.cell!s:26} -> {one.verdict} after {one.took_s:.1f} s"
+        line += f" ({hit}; {one.chosen})"
         terminalreporter.write_line(f"{line} {one.failure}".rstrip())

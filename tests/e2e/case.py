@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -179,6 +180,23 @@ async def inactive(world: World, name: str, replicas: int) -> list[str]:
         if placement.transfers:
             wrong.append(f"{peer.name}: transfers of {name}")
     return wrong
+
+
+async def uneven(world: World, names: Sequence[str]) -> list[str]:
+    """Collections whose replicas are not spread give or take one; so must be all together."""
+    wrong, held = [], Counter[int]()
+    async with world.setup.peers[0].client() as qdrant:
+        peers = (await qdrant.cluster()).peers
+        for name in names:
+            found = Counter(shard.peer_id for shard in (await _placement(qdrant, name)).shards)
+            held += found
+            wrong += [f"{name}: {found} replicas"] if _gap(found, peers) > 1 else []
+    return [*wrong, *([f"in all: {held} replicas"] if _gap(held, peers) > 1 else [])]
+
+
+def _gap(held: Counter[int], peers: Iterable[int]) -> int:
+    numbers = [held[peer] for peer in peers]
+    return max(numbers) - min(numbers)
 
 
 async def _misrouted(world: World, name: str) -> list[str]:

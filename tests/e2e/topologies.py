@@ -29,7 +29,7 @@ from devcluster.demo_compare import Answers
 from devcluster.demo_data import ALIAS, COLLECTION
 from devcluster.launcher import Kind, real_binary
 from devcluster.setup import choose_qdrant
-from tests.e2e.case import SHAPE, Case, Launch, Outcome
+from tests.e2e.case import SHAPE, Case, Launch, Outcome, uneven
 from tests.e2e.contents import ODD, client_of
 from tests.e2e.world import Launcher, World
 
@@ -51,6 +51,17 @@ def onto(
     case.world.lose_all(after)
     assert case.world.collections() == []
     case.restore(*options)
+    return case.compare()
+
+
+def spread(launch: Launch) -> Outcome:
+    """Qdrant spreads each collection by itself; the rebalance that follows sees all of them."""
+    case = Case.begin(launch, 1, 2)
+    case.world.lose_all(3)
+    done = case.restore("--rebalance")
+    followed = case.world.ok("rebalance", "cluster", "rebalance", "--show", done["rebalance_id"])
+    case.outcome.expect(followed["state"] == "DONE", f"the rebalance: {followed['error']}")
+    case.outcome.others += case.world.run(uneven(case.world, list(case.names.values())))
     return case.compare()
 
 
@@ -148,6 +159,7 @@ ROWS: dict[str, Callable[[Launch], Outcome]] = {
     "3 -> 5": partial(onto, before=3, after=5),
     "RF 2, 3 -> 2": partial(onto, before=3, after=2, replicas=2),
     "RF 2, 1 -> 3": partial(onto, before=1, after=3, replicas=2),
+    "RF 2, 1 -> 3, rebalance": spread,
     "custom keys, 3 -> 2": partial(onto, before=3, after=2, keyed=True),
     "rename": renamed,
     "subset": subset,
