@@ -159,7 +159,7 @@ class Arena:
             blow = await killer.aim(cell.victim, choice)
             result.struck = blow.name
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._start(cell))
+                group.create_task(self._start(cell, trace))
                 async with asyncio.timeout(ENDS_S):
                     await trace.reach(cell.phase)
                     if late and cell.moves:
@@ -188,11 +188,15 @@ class Arena:
                 await self._over(etcd, trace.ctl.operation, down_s)
         await blow.heal()
 
-    async def _start(self, cell: Cell) -> None:
-        """The answer may be lost with who gives it; what was started is seen in etcd."""
+    async def _start(self, cell: Cell, trace: Trace) -> None:
+        """The answer may be lost with who gives it; what was started is seen in etcd. Raises: what
+        the command told, if nothing was."""
         made = self.case.made["id"]
         verb = ("cluster", "rebalance") if cell.moves else ("restore", "start", made)
-        await self.setup.cleancut(*verb, "--yes", "--no-wait", timeout_s=60.0)
+        with suppress(TimedOut):
+            answer = await self.setup.cleancut(*verb, "--yes", "--no-wait", timeout_s=60.0)
+            if not trace.phases:
+                answer.check()
 
     async def _transferring(self, trace: Trace) -> None:
         """Returns once a shard is on its way, or the phase is over."""

@@ -77,7 +77,7 @@ class Case:
         names = {name: name for name in (COLLECTION, *others)}
         return cls(world, replicas, made, world.answers(), rest, names)
 
-    def restore(self, *options: str) -> Any:
+    def restore(self, *options: str, rebalance: bool = False) -> Any:
         """The finished restore, with what its plan and its report must say; timed."""
         plan = self.world.ok("plan", "restore", "plan", self.made["id"], *options)
         assert plan["obstacles"] == [], plan["obstacles"]
@@ -85,7 +85,8 @@ class Case:
             one["size_bytes"] * one["replicas"] for one in plan["collections"]
         )
         begun_s = time.monotonic()
-        done = self.world.ok("restore", "restore", "start", self.made["id"], "--yes", *options)
+        asked = ("--yes", *options, *(["--rebalance"] if rebalance else []))
+        done = self.world.ok("restore", "restore", "start", self.made["id"], *asked)
         self.outcome.took_s += time.monotonic() - begun_s
         assert done["state"] == "DONE", done
         for one in done["collections"]:
