@@ -29,7 +29,7 @@ from coordinator.conductor import Term
 from coordinator.context import Context
 from coordinator.rebalances import Rebalances
 from coordinator.restores import Restores
-from coordinator.status import read_progress, read_status, watch
+from coordinator.status import read_progress, read_status, wait_over, watch
 
 MAX_ATTEMPTS = 20
 
@@ -127,8 +127,7 @@ class CoordinatorOperations(Restores, Rebalances, Care):
         if not is_over(backup):
             operation = await requests.load(self._context, backup.id, Kind.BACKUP)
             term.cancel(operation.id)
-            async for now in self.watch_backup(backup.id):
-                backup = now
+            backup = await wait_over(self.watch_backup(backup.id), backup)
         return backup
 
     async def _load(self, epoch: Epoch) -> Manifest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -29,11 +28,7 @@ from coordinator.api import Page
 from coordinator.conductor import Term
 from coordinator.context import Context
 from coordinator.effects_rebalance import RebalanceEffects, check_agreed
-from coordinator.status import read_progress, watch
-
-CANCEL_S = 40.0
-"""Until a cancel answers with whatever state it has come to. A transfer to a target that is silent
-is aborted in 10 s."""
+from coordinator.status import read_progress, wait_over, watch
 
 
 class Rebalances:
@@ -90,11 +85,7 @@ class Rebalances:
         if is_over(rebalance):
             return rebalance
         term.cancel((await requests.load(self._context, rebalance.id, Kind.REBALANCE)).id)
-        with contextlib.suppress(TimeoutError):  # it goes on, and can be watched
-            async with asyncio.timeout(CANCEL_S):
-                async for now in self.watch_rebalance(rebalance.id):
-                    rebalance = now
-        return rebalance
+        return await wait_over(self.watch_rebalance(rebalance.id), rebalance)
 
     async def _shown_rebalance(self, operation: Operation) -> Rebalance:
         shown = Rebalance(

@@ -33,7 +33,7 @@ from coordinator.cleaning import drop_kept, still_kept
 from coordinator.conductor import Term
 from coordinator.context import Context
 from coordinator.effects_restore import RestoreEffects
-from coordinator.status import read_progress, watch
+from coordinator.status import read_progress, wait_over, watch
 
 
 class Restores:
@@ -115,8 +115,7 @@ class Restores:
         if not is_over(restore):
             operation = await requests.load(self._context, restore.id, Kind.RESTORE)
             term.cancel(operation.id)
-            async for now in self.watch_restore(restore.id):
-                restore = now
+            restore = await wait_over(self.watch_restore(restore.id), restore)
         return restore
 
     async def clean_restore(self, name: str) -> Restore:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
@@ -30,6 +31,8 @@ from coordinator.identity import read_identities
 from coordinator.leadership import read_leader
 
 POLL_S = 0.25
+CANCEL_S = 40.0
+"""How long a cancel waits for the end of what it cancels; clients wait a little longer."""
 Shown = TypeVar("Shown", Backup, Restore, Rebalance)
 
 
@@ -144,3 +147,13 @@ async def watch(read: Callable[[], Awaitable[Shown]]) -> AsyncIterator[Shown]:
             return
         last = now
         await asyncio.sleep(POLL_S)
+
+
+async def wait_over(seen: AsyncIterator[Shown], last: Shown) -> Shown:
+    """The last of what is seen within `CANCEL_S`: it is over by then, or goes on and can be
+    watched."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CANCEL_S):
+            async for now in seen:
+                last = now
+    return last

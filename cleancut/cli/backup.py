@@ -17,7 +17,7 @@ from cleancut.cli.asking import (
 from cleancut.cli.exits import Exit, say
 from cleancut.cli.output import emit, emit_many
 from cleancut.cli.settings import Noun, settings_of
-from cleancut.cli.wait import Job, ask, run_job
+from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.client.model import Backup
 from cleancut.requests import BackupRequest
 
@@ -117,11 +117,11 @@ def watch(context: click.Context, /, backup_id: str, timeout_s: float) -> Exit:
 @backup.command()
 @click.argument("backup_id", metavar="ID|EPOCH")
 @click.pass_context
-def cancel(context: click.Context, /, backup_id: str) -> None:
+def cancel(context: click.Context, /, backup_id: str) -> Exit:
     """End an unfinished backup; nothing of it becomes visible."""
     settings = settings_of(context)
     asked = ask(settings, lambda client: client.cancel_backup(backup_id))
-    emit(settings.output, "backup", asked)
+    return conclude_cancel(settings, "backup", asked, f"backup watch {backup_id}")
 
 
 @backup.command()

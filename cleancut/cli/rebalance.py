@@ -17,9 +17,9 @@ from cleancut.cli.exits import Exit, tell
 from cleancut.cli.output import emit, emit_many
 from cleancut.cli.settings import Settings, Verb, settings_of
 from cleancut.cli.tables_rebalance import rebalance_plan
-from cleancut.cli.wait import Job, ask, run_job
-from cleancut.client.model import Rebalance, RebalanceOptions, RebalancePlan, is_over
-from cleancut.errors import Refused, TimedOut
+from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
+from cleancut.client.model import Rebalance, RebalanceOptions, RebalancePlan
+from cleancut.errors import Refused
 
 
 @click.command(cls=Verb)
@@ -135,11 +135,7 @@ def _show_plan(settings: Settings, options: RebalanceOptions) -> Exit:
 def _cancel(settings: Settings, name: str, *, yes: bool) -> Exit:
     confirm(f"abort the transfers of rebalance {name}", yes=yes)
     asked = ask(settings, lambda client: client.cancel_rebalance(name))
-    emit(settings.output, "rebalance", asked)
-    if is_over(asked):
-        return Exit.OK
-    hint = f"`cleancut cluster rebalance --watch {name}` waits for its end"
-    return tell(TimedOut(f"rebalance {name} is still {asked.state}", hint))
+    return conclude_cancel(settings, "rebalance", asked, f"cluster rebalance --watch {name}")
 
 
 def _plan(settings: Settings, options: RebalanceOptions) -> RebalancePlan:

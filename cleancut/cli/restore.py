@@ -22,7 +22,7 @@ from cleancut.cli.rebalance import follow_after
 from cleancut.cli.restore_options import options_of, what_options
 from cleancut.cli.settings import Noun, Settings, settings_of
 from cleancut.cli.tables import plan as plan_table
-from cleancut.cli.wait import Job, ask, run_job
+from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.client.model import Restore, RestoreOptions, RestorePlan
 from cleancut.errors import Refused
 
@@ -132,12 +132,12 @@ def watch(context: click.Context, /, restore_id: str, timeout_s: float) -> Exit:
 @click.argument("restore_id", metavar="ID")
 @yes_option
 @click.pass_context
-def cancel(context: click.Context, /, restore_id: str, yes: bool) -> None:
+def cancel(context: click.Context, /, restore_id: str, yes: bool) -> Exit:
     """Roll an unfinished restore back: the collections it has made are dropped."""
     settings = settings_of(context)
     confirm(f"roll restore {restore_id} back and drop what it made", yes=yes)
     asked = ask(settings, lambda client: client.cancel_restore(restore_id))
-    emit(settings.output, "restore", asked)
+    return conclude_cancel(settings, "restore", asked, f"restore watch {restore_id}")
 
 
 @restore.command()

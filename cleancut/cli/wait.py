@@ -104,6 +104,15 @@ def _conclude(noun: str, last: Operation, timeout_s: float) -> Exit:
     return code
 
 
+def conclude_cancel(settings: Settings, noun: str, last: Operation, watch: str) -> Exit:
+    """Writes what was cancelled to stdout; gives the exit code. `watch`: the verb that waits."""
+    emit(settings.output, noun, last)
+    if not is_over(last):
+        hint = f"`cleancut {watch}` waits for its end"
+        return tell(TimedOut(f"{noun} {last.id} is still {last.state}", hint))
+    return Exit.NEEDS_OPERATOR if last.state is State.NEEDS_OPERATOR else Exit.OK
+
+
 def _say_interrupted(job: Job[Any]) -> None:
     if job.last is None:
         say(f"interrupted while asking; the {job.noun} may have been started")

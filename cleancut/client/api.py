@@ -36,7 +36,7 @@ from cleancut.v1.rebalance_pb2_grpc import RebalanceServiceStub
 from cleancut.v1.restore_pb2_grpc import RestoreServiceStub
 
 CARE_S = 50.0
-"""Bound of calls that look at every peer, some of which hang."""
+"""Bound of calls that look at every peer, some of which hang, or wait for an operation's end."""
 ALL = RestoreOptions()
 """The whole group, under its own names."""
 EVEN = RebalanceOptions()
@@ -97,7 +97,9 @@ class Client:
 
     async def cancel_backup(self, name: str) -> Backup:
         message = backups.CancelBackupRequest(id=name)
-        answer = await self._link.call(lambda c: BackupServiceStub(c).CancelBackup, message)
+        answer = await self._link.call(
+            lambda c: BackupServiceStub(c).CancelBackup, message, timeout_s=CARE_S
+        )
         return from_message(answer.backup, Backup)
 
     async def plan_restore(self, backup: str, options: RestoreOptions = ALL) -> RestorePlan:
@@ -147,8 +149,11 @@ class Client:
                     return
 
     async def cancel_restore(self, name: str) -> Restore:
+        """As it ended; still open, if what it made could not be dropped within 40 s."""
         message = restores.CancelRestoreRequest(id=name)
-        answer = await self._link.call(lambda c: RestoreServiceStub(c).CancelRestore, message)
+        answer = await self._link.call(
+            lambda c: RestoreServiceStub(c).CancelRestore, message, timeout_s=CARE_S
+        )
         return from_message(answer.restore, Restore)
 
     async def clean_restore(self, name: str) -> Restore:
