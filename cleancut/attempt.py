@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from cleancut.ids import AgentName
 from cleancut.phases import CLOSED, Probe
-from cleancut.records import Bounds, Ctl, Kind, Member, Operation, Phase, State, Vote
-from cleancut.steps import Began, Command, Effect, Event, Persist, Run
+from cleancut.records import Bounds, Ctl, Failure, Kind, Member, Operation, Phase, State, Vote
+from cleancut.steps import Began, Command, Effect, Event, Persist, Run, Stop
 
 
 class Attempt:
@@ -112,3 +112,13 @@ class Attempt:
         self.phase_began_s = now_s
         self.deadline_s = now_s + bound_s.get(self.ctl.phase, float("inf"))
         self.stalled_s = now_s + bounds.stalled_s
+
+    def close(self, state: State, failure: Failure | None) -> list[Command]:
+        """The attempt is over, in this state of its operation; nothing of it runs on."""
+        assert self.operation is not None
+        self.waiting, self.again, self.opening = None, None, None
+        self.operation = replace(self.operation, state=state, failure=failure)
+        if self.ctl.phase in CLOSED:
+            return [Persist(operation=self.operation)]
+        self.ctl = self.moved(Phase.ABORT, failure=failure)
+        return [Persist(self.ctl, self.operation), Stop(self.ctl.epoch)]

@@ -39,7 +39,6 @@ from cleancut.steps import (
     Run,
     Seen,
     SessionMoved,
-    Stop,
     Tick,
     Took,
     Voted,
@@ -262,15 +261,8 @@ class Barrier(Attempt):
     def _abort(self, failure: Failure) -> list[Command]:
         """Ends the attempt. What can be repeated becomes pending again, as a new epoch."""
         assert self.operation is not None
-        self.waiting, self.again, opened = None, None, self.ctl.phase not in CLOSED
-        self.opening = None
         again = (
             failure.reason not in PERMANENT
             and self.operation.attempts < tally.backup_request(self.operation).attempts
         )
-        state = State.PENDING if again else State.ABORTED
-        self.operation = replace(self.operation, state=state, failure=failure)
-        if not opened:
-            return [Persist(operation=self.operation)]
-        self.ctl = self.moved(Phase.ABORT, failure=failure)
-        return [Persist(self.ctl, self.operation), Stop(self.ctl.epoch)]
+        return self.close(State.PENDING if again else State.ABORTED, failure)

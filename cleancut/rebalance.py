@@ -194,7 +194,7 @@ class Rebalance(Attempt):
                 self.operation = replace(self.operation, detail=event.result)
                 return self.move(Phase.IDLE, now_s)
             case Halt():
-                return self._close(State.ABORTED, self.ctl.failure)
+                return self.close(State.ABORTED, self.ctl.failure)
             case _:
                 raise AssertionError("an answer that nobody waits for")
 
@@ -230,7 +230,7 @@ class Rebalance(Attempt):
             return []
         if isinstance(effect, Halt):
             message = f"a transfer may be under way: {event.failure.message}"
-            return self._close(State.NEEDS_OPERATOR, replace(event.failure, message=message))
+            return self.close(State.NEEDS_OPERATOR, replace(event.failure, message=message))
         return self._end(event.failure, now_s)
 
     # Early ends
@@ -240,7 +240,7 @@ class Rebalance(Attempt):
             case Phase.MOVE:
                 return self._halt(failure, now_s)
             case Phase.VERIFY:
-                return self._close(State.ABORTED, failure)
+                return self.close(State.ABORTED, failure)
             case Phase.ROLLBACK:
                 return []  # it ends by itself
             case _:
@@ -259,13 +259,4 @@ class Rebalance(Attempt):
         """Ends the attempt before anything was moved; what can be repeated is pending again."""
         assert self.operation is not None
         repeat = failure.reason not in PERMANENT and self.operation.attempts < ATTEMPTS
-        return self._close(State.PENDING if repeat else State.ABORTED, failure)
-
-    def _close(self, state: State, failure: Failure | None) -> list[Command]:
-        assert self.operation is not None
-        self.waiting, self.again, self.opening = None, None, None
-        self.operation = replace(self.operation, state=state, failure=failure)
-        if self.ctl.phase in CLOSED:
-            return [Persist(operation=self.operation)]
-        self.ctl = self.moved(Phase.ABORT, failure=failure)
-        return [Persist(self.ctl, self.operation), Stop(self.ctl.epoch)]
+        return self.close(State.PENDING if repeat else State.ABORTED, failure)

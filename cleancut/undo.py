@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from cleancut.attempt import Attempt
 from cleancut.errors import Corrupt
-from cleancut.phases import CLOSED, PERMANENT, Drain
+from cleancut.phases import PERMANENT, Drain
 from cleancut.records import Failure, Kind, Phase, State, decode
 from cleancut.requests import RestoreRequest
 from cleancut.restoring import (
@@ -25,7 +25,7 @@ from cleancut.restoring import (
     longest_bound_s,
     verify_bound_s,
 )
-from cleancut.steps import Command, Effect, Failed, Persist, Stop
+from cleancut.steps import Command, Effect, Failed, Stop
 
 
 class UndoableAttempt(Attempt):
@@ -106,15 +106,6 @@ class UndoableAttempt(Attempt):
         final = failure.reason in PERMANENT or failure.reason == Corrupt.reason  # it stays broken
         repeat = not final and self.operation.attempts < ATTEMPTS
         return self.close(State.PENDING if repeat else State.ABORTED, failure)
-
-    def close(self, state: State, failure: Failure | None) -> list[Command]:
-        assert self.operation is not None
-        self.waiting, self.again, self.opening = None, None, None
-        self.operation = replace(self.operation, state=state, failure=failure)
-        if self.ctl.phase in CLOSED:
-            return [Persist(operation=self.operation)]
-        self.ctl = self.moved(Phase.ABORT, failure=failure)
-        return [Persist(self.ctl, self.operation), Stop(self.ctl.epoch)]
 
     def request(self) -> RestoreRequest:
         assert self.operation is not None
