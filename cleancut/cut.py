@@ -142,9 +142,11 @@ class Cut:
         if before.epoch != event.ctl.epoch or event.ctl.phase not in _OPEN:
             stop = [Stop(before.epoch)] if before.phase in _OPEN else []
             self._forget()
-        if event.member is None or (before.epoch, before.phase) == (self.ctl.epoch, self.ctl.phase):
+        if (before.epoch, before.phase) == (self.ctl.epoch, self.ctl.phase):
             return stop
         self._running = None  # what still runs was asked for in another phase
+        if event.member is None:
+            return stop
         if event.member.session != self.session:
             return [*stop, *self._rejoin()]
         if self._cast is not None and not self._cast.yes and self._cast.failure is not None:

@@ -93,9 +93,11 @@ class Pull:
         if before.epoch != event.ctl.epoch or event.ctl.phase not in _OPEN:
             stop = [Stop(before.epoch)] if before.phase in _OPEN else []
             self._forget()
-        if event.member is None or _stage(before) == _stage(self.ctl):
+        if _stage(before) == _stage(self.ctl):
             return stop
-        self._running, self._cast = None, None
+        self._running, self._cast = None, None  # what still runs was asked for in another phase
+        if event.member is None:
+            return stop
         return [*stop, *self._follow(event.member)]
 
     def _follow(self, member: Member) -> list[Command]:

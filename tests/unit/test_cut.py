@@ -200,6 +200,10 @@ def test_an_answer_to_an_earlier_phase_is_nothing() -> None:
         assert not no.vote.yes
         check(cut, Done(observe, observed()))
         check(cut, Failed(observe, BROKEN))
+        cut = Cut(ME)
+        check(cut, Seen(OPEN, MEMBER), Run(observe))
+        check(cut, Seen(in_phase(phase), None))
+        check(cut, Done(observe, observed()))
 
 
 def test_an_end_stops_the_effects() -> None:
