@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from cleancut import tally
 from cleancut.attempt import Attempt
+from cleancut.errors import Refused
 from cleancut.phases import (
     CLOSED,
     NEEDS_SESSIONS,
@@ -259,10 +260,12 @@ class Barrier(Attempt):
     # Writing
 
     def _abort(self, failure: Failure) -> list[Command]:
-        """Ends the attempt. What can be repeated becomes pending again, as a new epoch."""
+        """Ends the attempt. What can be repeated becomes pending again, as a new epoch. A refusal
+        is final in the first one only: later, an agent may be on its way back."""
         assert self.operation is not None
-        again = (
-            failure.reason not in PERMANENT
-            and self.operation.attempts < tally.backup_request(self.operation).attempts
+        attempts = self.operation.attempts
+        final = failure.reason in PERMANENT and not (
+            failure.reason == Refused.reason and attempts > 1
         )
+        again = not final and attempts < tally.backup_request(self.operation).attempts
         return self.close(State.PENDING if again else State.ABORTED, failure)

@@ -219,6 +219,28 @@ def test_no_agent_is_refused_for_good() -> None:
     assert table.barrier.ctl == Ctl()
 
 
+@pytest.mark.parametrize(
+    ("attempts", "reason", "state"),
+    [
+        (1, "REFUSED", State.ABORTED),
+        (2, "REFUSED", State.PENDING),
+        (3, "REFUSED", State.ABORTED),
+        (2, "INVALID", State.ABORTED),
+        (1, "UNAVAILABLE", State.PENDING),
+    ],
+)
+def test_a_refusal_is_final_in_the_first_attempt(attempts: int, reason: str, state: State) -> None:
+    """Later ones follow an attempt that began: an agent may be on its way back."""
+    barrier, _ = barrier_in(Phase.PREPARE)
+    assert barrier.operation is not None
+    request = encode(BackupRequest(attempts=3)).decode()
+    barrier.operation = replace(barrier.operation, attempts=attempts, request=request)
+    token = barrier.members[A1].session
+    no = Vote(session=token, yes=False, failure=Failure(reason=reason, message="no"))
+    barrier.step(Voted(A1, EPOCH, "PREPARE", no), 1.0)
+    assert barrier.operation.state is state
+
+
 def test_attempts_come_to_an_end() -> None:
     """What can be repeated is pending again until the attempts are used up."""
     for attempts, state in ((0, State.PENDING), (1, State.ABORTED)):
