@@ -71,7 +71,7 @@ test-real: $(STAMP)
 
 # The whole kill matrix; `make test` runs a sample of it.
 chaos: $(STAMP)
-	$(PYTEST) --durations=15 tests/chaos
+	$(PYTEST) --durations=15 -m chaos tests/chaos tests/e2e
 
 # Every topology in one table; a real Qdrant if there is one. ARGS='"3 -> 1"' runs single rows.
 e2e-restore: $(STAMP)

@@ -22,6 +22,7 @@ from tests.e2e.rebalancing import (
 )
 from tests.e2e.world import World
 
+pytestmark = pytest.mark.chaos
 SHAPE = Shape(points=4500, dims=64, shards=9)
 
 
@@ -35,6 +36,7 @@ def begin(launch: Launch, coordinators: int) -> tuple[World, PeerProcess, Any]:
     return world, join(world), kept
 
 
+@pytest.mark.sample
 def test_the_next_leader_finishes(launch: Launch) -> None:
     """The leader is killed amid a transfer, with others to come; the same operation ends in DONE,
     evenly."""
