@@ -9,10 +9,11 @@ from functools import partial
 from cleancut.errors import Corrupt, NotFound, TimedOut
 from cleancut.io.live import live_shards
 from cleancut.io.qdrant import Qdrant
-from cleancut.io.qdrant_types import ACTIVE, Replica
+from cleancut.io.qdrant_types import Replica
 from cleancut.records import ShardTask
 from cleancut.recreate import vector_names
 from cleancut.restored import RestoredShard
+from cleancut.view import ACTIVE
 
 COUNT_S = 600.0
 _ACTIVE_S = 30.0

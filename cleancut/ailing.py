@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cleancut import cures
-from cleancut.checkup import ACTIVE, INITIALIZING, Facts, Finding, LiveShards
+from cleancut.checkup import INITIALIZING, Facts, Finding, LiveShards
 from cleancut.ids import Epoch, ShardId
-from cleancut.view import ReplicaView
+from cleancut.view import ACTIVE, ReplicaView
 
 
 def ailing_shards(facts: Facts) -> Iterator[Finding]:

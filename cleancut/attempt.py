@@ -11,12 +11,14 @@ from cleancut.ids import AgentName
 from cleancut.phases import CLOSED, Probe
 from cleancut.records import Bounds, Ctl, Failure, Kind, Member, Operation, Phase, State, Vote
 from cleancut.steps import Began, Command, Effect, Event, Persist, Run, Stop
+from cleancut.tally import yes_of_all
 
 
 class Attempt:
     """The state of one attempt, and the only ways in which it changes.
 
-    At most one effect runs at a time (`waiting`); `again` is repeated at the next tick.
+    At most one effect runs at a time (`waiting`); `again` is repeated at a tick, not before
+    `again_at_s`. `tries`: how often an effect failed in this phase.
     """
 
     kind: ClassVar[Kind]
@@ -36,6 +38,8 @@ class Attempt:
         self.phase_began_s, self.deadline_s, self.stalled_s = now_s, now_s, now_s
         self.waiting: Effect | None = None
         self.again: Effect | None = None
+        self.again_at_s = 0.0
+        self.tries = 0
         self.opening: Ctl | None = None
 
     def open(self, event: Began, **fresh: Any) -> list[Command]:
@@ -67,6 +71,12 @@ class Attempt:
         self.operation = replace(self.operation, state=State.PREPARING)
         return [Persist(self.ctl, self.operation, dict(self.members))]
 
+    def agreed(self) -> list[Vote] | None:
+        """The votes of PREPARE, if all members see one and the same cluster. If not, a change may
+        still be on its way to some peer: the agents look again."""
+        votes = yes_of_all(Phase.PREPARE, self.members, self.votes)
+        return votes if votes is not None and len({vote.view for vote in votes}) == 1 else None
+
     def step(self, event: Event, now_s: float) -> list[Command]:
         """What to do about `event`, in order."""
         raise AssertionError("each machine has its own")
@@ -90,6 +100,7 @@ class Attempt:
     def move(self, phase: Phase, now_s: float, **facts: Any) -> list[Command]:
         """Goes to `phase`, with the state that users see, and starts its clocks."""
         assert self.operation is not None
+        self.tries = 0
         self.ctl = self.moved(phase, **facts)
         self.operation = replace(self.operation, state=self.state_of[phase])
         self.start_clocks(now_s)

@@ -129,9 +129,9 @@ class Barrier(Attempt):
                 return self._uploaded()
 
     def _prepared(self) -> list[Command]:
-        votes = tally.yes_of_all(Phase.PREPARE, self.members, self.votes)
-        if votes is None or self.waiting is not None or len({vote.view for vote in votes}) != 1:
-            return []  # a change may still be on its way to some peer: the agents look again
+        votes = self.agreed()
+        if votes is None or self.waiting is not None:
+            return []
         if self._draft is None or votes[0].view != self._agreed_view:
             self._agreed_view = votes[0].view
             names, ctl = tuple(sorted(self.members)), self.ctl

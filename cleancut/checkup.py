@@ -12,7 +12,6 @@ from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.records import FINAL_STATES, Record, State
 from cleancut.view import ReplicaView, TransferView
 
-ACTIVE = "Active"
 INITIALIZING = "Initializing"
 Severity = Literal["error", "warning", "info"]
 

@@ -12,9 +12,9 @@ from cleancut import cures
 from cleancut.ailing import ailing_shards
 from cleancut.checkup import Facts, Finding, Severity, ToldByAgent
 from cleancut.ids import PeerId
+from cleancut.plan_names import restore_of
 from cleancut.records import FINAL_STATES, State
 
-_LEFTOVER = re.compile(r"(?P<base>.+)@(?P<restore>r-[0-9a-f]{16})")
 _FENCE = re.compile(r"(?P<base>.*)@fence-(?P<epoch>\d+)", re.DOTALL)
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
 
@@ -209,7 +209,7 @@ def _leftovers(facts: Facts) -> Iterator[Finding]:
     states = {str(one.id): one.state for one in facts.restores}
     used = set(facts.aliases.values())
     for name in sorted(entry.name for entry in facts.collections if entry.name not in used):
-        match = _LEFTOVER.fullmatch(name)
+        restore = restore_of(name)
         if name in kept:
             yield Finding(
                 kind="kept",
@@ -217,13 +217,13 @@ def _leftovers(facts: Facts) -> Iterator[Finding]:
                 what=f"{name!r} is the old data that restore {kept[name]} has replaced",
                 cure=cures.clean(kept[name]),
             )
-        elif match is not None and states.get(match["restore"], State.DONE) in FINAL_STATES:
-            known = match["restore"] in states
+        elif restore and states.get(restore, State.DONE) in FINAL_STATES:
+            known = restore in states
             yield Finding(
                 kind="leftover",
                 severity="warning",
-                what=f"{name!r} was made by restore {match['restore']}"
-                f" ({states[match['restore']] if known else 'long over'}), and no alias points"
+                what=f"{name!r} was made by restore {restore}"
+                f" ({states[restore] if known else 'long over'}), and no alias points"
                 " to it: delete it, unless somebody reads it by that name",
                 cure=cures.delete_collection(facts.url, name),
             )

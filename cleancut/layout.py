@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 from cleancut.ids import PeerId, ShardId
 from cleancut.records import Record
-from cleancut.view import ReplicaView
+from cleancut.view import ACTIVE, ReplicaView
 
-ACTIVE = "Active"
 _DOCTOR = "`cleancut doctor` says how to mend it"
 
 

@@ -11,8 +11,8 @@ from enum import Enum
 
 from cleancut.balance import Step
 from cleancut.ids import PeerId
-from cleancut.layout import ACTIVE
 from cleancut.spread import Shard
+from cleancut.view import ACTIVE
 
 _SLOWER = 0.9
 

@@ -22,7 +22,7 @@ from cleancut.target import Target
 UNKNOWN_ID = "ID"
 """Stands for the restore's id in a plan that is only looked at."""
 _LONGEST_ID = "r-" + 16 * "0"
-_RESTORED = re.compile(r"(?P<base>.+)@r-[0-9a-f]{16}", re.DOTALL)
+_RESTORED = re.compile(r"(?P<base>.+)@(?P<restore>r-[0-9a-f]{16})", re.DOTALL)
 
 
 class Names(Record, frozen=True):
@@ -41,6 +41,12 @@ def base_of(name: str) -> str:
     """The name without the restore's id that a restore beside has appended."""
     found = _RESTORED.fullmatch(name)
     return found["base"] if found else name
+
+
+def restore_of(name: str) -> str:
+    """The restore whose id ends the name; "" for none."""
+    found = _RESTORED.fullmatch(name)
+    return found["restore"] if found else ""
 
 
 def what_has(name: str, target: Target) -> str:

@@ -26,7 +26,7 @@ from cleancut.rebalancing import (
     Move,
     Report,
 )
-from cleancut.records import Failure, Kind, Phase, State, Vote, decode, digest_of
+from cleancut.records import Failure, Kind, Phase, State, decode, digest_of
 from cleancut.requests import RebalanceRequest
 from cleancut.restoring import documents_of, tasks_of_all, verify_bound_s, with_tasks
 from cleancut.steps import (
@@ -54,15 +54,6 @@ class Rebalance(Attempt):
     kind = Kind.REBALANCE
     transitions = TRANSITIONS
     state_of = STATE_OF
-
-    def reset(self, now_s: float) -> None:
-        super().reset(now_s)
-        self.again_at_s = 0.0
-        self.tries = 0
-
-    def move(self, phase: Phase, now_s: float, **facts: Any) -> list[Command]:
-        self.tries = 0
-        return super().move(phase, now_s, **facts)
 
     def step(self, event: Event, now_s: float) -> list[Command]:
         """What to do about `event`, in order."""
@@ -125,15 +116,8 @@ class Rebalance(Attempt):
             return self._end(told_by(event.agent, event.vote.failure), now_s)
         return self._prepared(now_s) if self.ctl.phase is Phase.PREPARE else self._verified()
 
-    def _agreed(self) -> list[Vote] | None:
-        """The votes of PREPARE, if all members see one and the same cluster."""
-        votes = yes_of_all(Phase.PREPARE, self.members, self.votes)
-        if votes is None or len({vote.view for vote in votes}) != 1:
-            return None
-        return votes
-
     def _prepared(self, now_s: float) -> list[Command]:
-        if self._agreed() is None or self.waiting is not None:
+        if self.agreed() is None or self.waiting is not None:
             return []
         assert self.operation is not None
         self.deadline_s = now_s + self.ctl.bounds.create_s
@@ -199,7 +183,7 @@ class Rebalance(Attempt):
                 raise AssertionError("an answer that nobody waits for")
 
     def _arranged(self, draft: str, now_s: float) -> list[Command]:
-        votes = self._agreed()
+        votes = self.agreed()
         if votes is None:
             return []  # something moved meanwhile: planned anew once all see the same
         assert self.operation is not None

@@ -144,15 +144,8 @@ class Restore(UndoableAttempt):
             case _:
                 return []
 
-    def _agreed(self) -> list[Vote] | None:
-        """The votes of PREPARE, if all members see one and the same cluster."""
-        votes = yes_of_all(Phase.PREPARE, self.members, self.votes)
-        if votes is None or len({vote.view for vote in votes}) != 1:
-            return None  # a change may still be on its way to some peer: the agents look again
-        return votes
-
     def _prepared(self, now_s: float) -> list[Command]:
-        if self._agreed() is None or self.waiting is not None:
+        if self.agreed() is None or self.waiting is not None:
             return []
         free = free_of(self.members, self.votes)
         self.deadline_s = now_s + self.ctl.bounds.verify_s  # a large group has many pages to read
@@ -236,7 +229,7 @@ class Restore(UndoableAttempt):
                 raise AssertionError("an answer that nobody waits for")
 
     def _checked(self, draft: str, now_s: float) -> list[Command]:
-        votes = self._agreed()
+        votes = self.agreed()
         if votes is None:
             return []  # something moved meanwhile: checked anew once all see the same
         moved = self.move(Phase.CREATE, now_s, draft=draft, views=votes[0].view)

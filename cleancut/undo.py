@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec.structs import replace
 
 from cleancut.attempt import Attempt
@@ -38,13 +36,7 @@ class UndoableAttempt(Attempt):
 
     def reset(self, now_s: float) -> None:
         super().reset(now_s)
-        self.again_at_s = 0.0
-        self.tries = 0
         self.rounds = 0
-
-    def move(self, phase: Phase, now_s: float, **facts: Any) -> list[Command]:
-        self.tries = 0
-        return super().move(phase, now_s, **facts)
 
     def start_clocks(self, now_s: float) -> None:
         super().start_clocks(now_s)

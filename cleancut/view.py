@@ -10,6 +10,9 @@ from typing import Any
 from cleancut.ids import PeerId, ShardId
 from cleancut.records import Record, digest_of
 
+ACTIVE = "Active"
+"""The state of a replica that serves; Qdrant's word."""
+
 
 class ReplicaView(Record, frozen=True):
     """One replica, as consensus has it."""

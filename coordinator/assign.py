@@ -10,9 +10,8 @@ from cleancut.ids import AgentName, PeerId, ShardId, parse_version
 from cleancut.manifest import Manifest, ShardEntry
 from cleancut.plan_checks import OLDEST_QDRANT
 from cleancut.records import Parent, Session, ShardTask
-from cleancut.view import CollectionView, View
+from cleancut.view import ACTIVE, CollectionView, View
 
-ACTIVE = "Active"
 MAX_TASKS = 200
 Parents = Mapping[tuple[str, int], ShardEntry]
 

@@ -7,7 +7,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from cleancut.ailing import shards_named
-from cleancut.checkup import ACTIVE, Facts
+from cleancut.checkup import Facts
 from cleancut.checkup import Finding as Found
 from cleancut.client.care import Diagnosis, Finding, ForgottenPeer, PeerLoss
 from cleancut.doctor import diagnose
@@ -16,6 +16,7 @@ from cleancut.ids import PeerId, Token
 from cleancut.io.qdrant import Qdrant
 from cleancut.io.tasks import run_all
 from cleancut.phases import CLOSED
+from cleancut.view import ACTIVE
 from coordinator.conductor import Term
 from coordinator.context import Context
 from coordinator.diagnosis import ASK_S, gather, read_ctl

@@ -14,7 +14,6 @@ from cleancut.errors import CleancutError, Corrupt, Unavailable
 from cleancut.ids import AgentName, Epoch, ShardId
 from cleancut.io.catalog import get_checked, list_epochs, load_group, put_staged
 from cleancut.io.tasks import run_all
-from cleancut.keys import COORDINATOR_PROBE
 from cleancut.manifest import (
     FORMAT,
     AgentDocument,
@@ -42,6 +41,7 @@ from coordinator.context import Context
 from coordinator.identity import check_owned
 from coordinator.ledger import format_now
 from coordinator.peers import ask_any
+from coordinator.probe import put_probe
 
 PARENT_GROUPS = 5
 _AT_ONCE = 16
@@ -76,8 +76,7 @@ class BackupEffects:
 
     async def _probe(self, effect: Probe) -> None:
         await check_owned(self._context)
-        path = self._context.paths.probe(effect.epoch, COORDINATOR_PROBE)
-        await self._context.store.put(path, effect.nonce.encode())
+        await put_probe(self._context, effect)
 
     # PREPARE
 

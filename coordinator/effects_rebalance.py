@@ -8,7 +8,6 @@ from cleancut.balance import BalancePlan, check_balance, make_balance
 from cleancut.errors import Refused, Unavailable
 from cleancut.ids import AgentName, Epoch
 from cleancut.io.catalog import get_checked, put_staged
-from cleancut.keys import COORDINATOR_PROBE
 from cleancut.phases import Probe
 from cleancut.rebalancing import Arrange, Halt, Move, RebalanceDraft, Report
 from cleancut.records import Operation, ShardTask, State, decode
@@ -18,6 +17,7 @@ from cleancut.steps import Effect
 from coordinator.context import Context
 from coordinator.layout import read_layout
 from coordinator.moves import Moves, halt, read_now
+from coordinator.probe import put_probe
 from coordinator.target import read_sessions
 
 
@@ -31,8 +31,7 @@ class RebalanceEffects:
         """The effect's result. Raises: a CleancutError that says why there is none."""
         match effect:
             case Probe():
-                path = self._context.paths.probe(effect.epoch, COORDINATOR_PROBE)
-                await self._context.store.put(path, effect.nonce.encode())
+                await put_probe(self._context, effect)
                 return None
             case Arrange():
                 return await self._arrange(effect)

@@ -14,7 +14,6 @@ from cleancut.ids import AgentName, Epoch, PeerId
 from cleancut.io.catalog import get_checked, load_group, put_staged
 from cleancut.io.documents import missing_packs
 from cleancut.io.tasks import run_all
-from cleancut.keys import COORDINATOR_PROBE
 from cleancut.phases import Drain, Drained, Probe
 from cleancut.plan import RestorePlan, check_agreed, check_plan, make_plan
 from cleancut.records import Ctl, Session, ShardTask, decode
@@ -35,6 +34,7 @@ from coordinator.healing import Healing, look_at, with_live
 from coordinator.holds import drop_hold, put_hold
 from coordinator.ledger import format_now
 from coordinator.peers import first_peer
+from coordinator.probe import put_probe
 from coordinator.recreation import Recreation, known_creations
 from coordinator.revelation import find_kept, reveal
 from coordinator.reviewing import look_at_new, with_canaries
@@ -60,8 +60,7 @@ class RestoreEffects:
         """The effect's result. Raises: a CleancutError that says why there is none."""
         match effect:
             case Probe():
-                path = self._context.paths.probe(effect.epoch, COORDINATOR_PROBE)
-                await self._context.store.put(path, effect.nonce.encode())
+                await put_probe(self._context, effect)
                 return None
             case Check():
                 return await self._check(effect)

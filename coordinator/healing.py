@@ -16,13 +16,13 @@ from cleancut.errors import NotFound, Refused, Unavailable
 from cleancut.ids import AgentName, PeerId, ShardId
 from cleancut.io.catalog import put_staged
 from cleancut.io.live import live_shards
-from cleancut.io.qdrant_types import ACTIVE, CollectionTelemetry, Placement
+from cleancut.io.qdrant_types import CollectionTelemetry, Placement
 from cleancut.plan import PlannedCollection
 from cleancut.records import Phase, ShardTask
 from cleancut.requests import RestoreRequest
 from cleancut.restored import Creation, Look, RestoreDraft
 from cleancut.target import LiveCollection, LiveReplica, Target
-from cleancut.view import schema_digest
+from cleancut.view import ACTIVE, schema_digest
 from coordinator.context import Context
 from coordinator.peers import ask_any, first_peer
 from coordinator.recreation import check_phase, known_creations

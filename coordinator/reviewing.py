@@ -13,11 +13,10 @@ from cleancut.canaries import LIMIT, Hit, is_equal
 from cleancut.errors import CleancutError, Corrupt, NotFound, Refused, Unavailable
 from cleancut.ids import PeerId
 from cleancut.io.qdrant import Qdrant
-from cleancut.io.qdrant_types import ACTIVE
 from cleancut.io.tasks import run_all
 from cleancut.manifest import Canary
 from cleancut.restored import Creation, Look, RestoreDraft, RestoreReport
-from cleancut.view import schema_digest
+from cleancut.view import ACTIVE, schema_digest
 from coordinator.context import Context
 from coordinator.peers import ask_any, first_peer
 

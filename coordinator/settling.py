@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from cleancut.errors import Refused, TimedOut, Unavailable
 from cleancut.ids import PeerId, ShardId
-from cleancut.io.qdrant_types import ACTIVE, Replica
+from cleancut.io.qdrant_types import Replica
 from cleancut.placing import Move, PlacedShard, moves
 from cleancut.recreate import wal_bytes
+from cleancut.view import ACTIVE
 from coordinator.peers import first_value
 from coordinator.site import Site, Wanted
 

@@ -12,8 +12,6 @@ from cleancut.ids import PeerId, ShardId
 ShardKey = str | int | None
 """A custom sharding key as Qdrant types it (`7` and `"7"` differ); None for automatic sharding."""
 
-ACTIVE = "Active"
-
 _RECOVER = (
     "PUT /collections/{collection_name}/shards/{shard}/snapshots/recover",
     "PUT /collections/{collection_name}/snapshots/recover",

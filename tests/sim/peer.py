@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from cleancut.errors import CleancutError, NotFound, Refused, TimedOut, Unavailable
 from cleancut.ids import PeerId, check_collection_name
 from cleancut.io.qdrant_types import (
-    ACTIVE,
     ClusterInfo,
     CollectionTelemetry,
     Placement,
@@ -23,6 +22,7 @@ from cleancut.io.qdrant_types import (
     Telemetry,
     Transfer,
 )
+from cleancut.view import ACTIVE
 from tests.sim.pulling import Pulls
 from tests.sim.qdrant import Collection, Peer, SimQdrant
 from tests.sim.world import Process, Reply

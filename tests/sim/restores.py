@@ -19,11 +19,11 @@ from cleancut.cut import Observe, Observed, Read
 from cleancut.errors import CleancutError, Corrupt, NotFound, TimedOut, Unavailable
 from cleancut.ids import Epoch, Token
 from cleancut.io.catalog import put_votes_document
-from cleancut.io.qdrant_types import ACTIVE
 from cleancut.pull import HasRecovered, Recover, Verified, Verify
 from cleancut.records import Phase, ShardTask, Vote, decode
 from cleancut.restored import PullDocument, RestoreDraft, RestoredShard, RestoreReport
 from cleancut.steps import Effect
+from cleancut.view import ACTIVE
 from coordinator import effects_restore
 from coordinator.context import Context
 from coordinator.recreation import Recreation

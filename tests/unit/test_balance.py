@@ -7,8 +7,8 @@ import pytest
 from cleancut.balance import check_balance, make_balance
 from cleancut.errors import Refused
 from cleancut.ids import PeerId, ShardId
-from cleancut.layout import ACTIVE, BalanceCollection, BalancePeer, Layout
-from cleancut.view import ReplicaView
+from cleancut.layout import BalanceCollection, BalancePeer, Layout
+from cleancut.view import ACTIVE, ReplicaView
 
 MB = 1_000_000
 

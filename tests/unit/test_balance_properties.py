@@ -29,8 +29,8 @@ from hypothesis import strategies as st
 
 from cleancut.balance import BalancePlan, Step, make_balance
 from cleancut.ids import PeerId, ShardId
-from cleancut.layout import ACTIVE, BalanceCollection, BalancePeer, Layout
-from cleancut.view import ReplicaView
+from cleancut.layout import BalanceCollection, BalancePeer, Layout
+from cleancut.view import ACTIVE, ReplicaView
 
 SIZES = st.one_of(st.just(100), st.integers(0, 1000))
 Shard = tuple[str, ShardId]
