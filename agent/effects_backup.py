@@ -9,12 +9,14 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
+from msgspec.structs import replace
+
 from agent.captures import Captures, cancel
 from agent.context import Context
 from agent.journal import Journal
 from agent.observe import count_shards, free_bytes, read_probe, read_view, readings_of
 from cleancut.cut import Capture, Finish, Load, Observe, Observed, Read, Readings, Recall
-from cleancut.errors import NotFound, TimedOut
+from cleancut.errors import CleancutError, NotFound, TimedOut
 from cleancut.evidence import is_unchanged
 from cleancut.ids import Digest, Epoch
 from cleancut.io.capture import CapturedShard
@@ -139,10 +141,9 @@ class BackupEffects:
         return is_unchanged(task.parent, first, uuid)
 
     async def _read(self, effect: Read) -> Readings:
-        counts = await count_shards(self._context.qdrant, effect.tasks, COUNT_S)
         second = readings_of(await self._context.qdrant.telemetry(), effect.tasks)
         view = digest_of(await read_view(self._context.qdrant))
-        return Readings(second.numbers, second.incarnation, second.arrivals, view, counts)
+        return Readings(second.numbers, second.incarnation, second.arrivals, view)
 
     # UPLOAD
 
@@ -150,15 +151,33 @@ class BackupEffects:
         running = self._running.get(effect.epoch)
         if running is None:
             raise TimedOut("the captures of this epoch are gone", "the backup is tried again")
+        counts = await self._count(effect)
         stored = await running.captures.wait_stored()
         by_index = dict(zip(running.captured, stored, strict=True))
         shards = tuple(
-            self._entry(effect, index, by_index.get(index)) for index in range(len(effect.tasks))
+            replace(self._entry(effect, index, by_index.get(index)), count=count)
+            for index, count in enumerate(counts)
         )
         document = AgentDocument(epoch=effect.epoch, agent=self._context.name, shards=shards)
         sha256 = await put_votes_document(self._context.store, self._context.paths, document)
         self._journal.write(effect.epoch, sha256)
         return sha256
+
+    async def _count(self, effect: Finish) -> tuple[int | None, ...]:
+        """Exact counts of what was read second; None where that is not known.
+
+        They are taken after the votes, so that nobody's writes wait for them, and count only if a
+        third reading of the number is still the second one.
+        """
+        counts = await count_shards(self._context.qdrant, effect.tasks, COUNT_S)
+        try:
+            third = readings_of(await self._context.qdrant.telemetry(), effect.tasks)
+        except CleancutError:
+            return (None,) * len(counts)
+        return tuple(
+            count if _reading(third, index) == _reading(effect.second, index) else None
+            for index, count in enumerate(counts)
+        )
 
     def _entry(self, effect: Finish, index: int, stored: CapturedShard | None) -> ShardEntry:
         task, first, second = effect.tasks[index], effect.first, effect.second
@@ -176,7 +195,6 @@ class BackupEffects:
             first=_reading(first, index),
             second=_reading(second, index),
             drained=False,
-            count=second.counts[index] if second.counts else None,
             reused=stored is None,
         )
 

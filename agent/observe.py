@@ -133,11 +133,9 @@ async def count_shards(
     results: list[int | None] = [None] * len(tasks)
 
     async def fill(index: int, task: ShardTask) -> None:
-        results[index] = await qdrant.count(
-            task.collection, task.shard_id, ring_filter=False, timeout_s=timeout_s
-        )
+        with contextlib.suppress(CleancutError):  # a missing count is kept as unknown
+            results[index] = await qdrant.count(task.collection, task.shard_id, timeout_s=timeout_s)
 
     fills = [partial(fill, index, task) for index, task in enumerate(tasks)]
-    with contextlib.suppress(CleancutError):  # a missing count is kept as unknown
-        await run_all(fills, _AT_ONCE)
+    await run_all(fills, _AT_ONCE)
     return tuple(results)

@@ -59,7 +59,7 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Count, read the numbers and the view again. Result: `Readings`."""
+    """Read the numbers and the view again. Result: `Readings`."""
 
     epoch: Epoch
     tasks: tuple[ShardTask, ...]
@@ -67,8 +67,8 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Wait until all captures are stored, then store the document of this agent's shards and
-    journal it. Result: the document's sha256."""
+    """Count the shards, wait until all captures are stored, then store the document of this
+    agent's shards and journal it. Result: the document's sha256."""
 
     epoch: Epoch
     tasks: tuple[ShardTask, ...]
@@ -96,13 +96,12 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """Numbers in the order of the tasks. `view` and `counts` only of the second reading."""
+    """Numbers in the order of the tasks. `view` only of the second reading."""
 
     numbers: tuple[int | None, ...]
     incarnation: str
     arrivals: int
     view: str = ""
-    counts: tuple[int | None, ...] = ()
 
 
 class Cut:
