@@ -14,10 +14,22 @@ from msgspec.structs import replace
 from agent.captures import Captures, cancel
 from agent.context import Context
 from agent.journal import Journal
+from agent.lifting import Lifter
 from agent.observe import count_shards, free_bytes, read_probe, read_view, readings_of
-from cleancut.cut import Capture, Finish, Load, Observe, Observed, Read, Readings, Recall
+from cleancut.cutting import (
+    Capture,
+    Confirm,
+    Finish,
+    Load,
+    Observe,
+    Observed,
+    Read,
+    Readings,
+    Recall,
+)
 from cleancut.errors import CleancutError, NotFound, TimedOut
 from cleancut.evidence import is_unchanged
+from cleancut.fence import is_raised, without_fence
 from cleancut.ids import Digest, Epoch
 from cleancut.io.capture import CapturedShard
 from cleancut.io.catalog import put_votes_document
@@ -45,9 +57,16 @@ class BackupEffects:
     """Runs one effect at a time; captures go on between them, as tasks of `group`."""
 
     def __init__(
-        self, context: Context, group: asyncio.TaskGroup, pool: Executor, journal: Journal
+        self,
+        context: Context,
+        group: asyncio.TaskGroup,
+        pool: Executor,
+        journal: Journal,
+        *,
+        lifter: Lifter,
     ) -> None:
         self._context, self._group, self._pool, self._journal = context, group, pool, journal
+        self._lifter = lifter
         self._parents: dict[str, Recipe] = {}
         self._running: dict[Epoch, _Running] = {}
         self._view_at = ""
@@ -60,6 +79,8 @@ class BackupEffects:
             case Load():
                 await self._load(effect)
                 return None
+            case Confirm():
+                return await self._lifter.confirm(effect.epoch)
             case Capture():
                 return await self._capture(effect)
             case Read():
@@ -142,8 +163,14 @@ class BackupEffects:
 
     async def _read(self, effect: Read) -> Readings:
         second = readings_of(await self._context.qdrant.telemetry(), effect.tasks)
-        view = digest_of(await read_view(self._context.qdrant))
-        return Readings(second.numbers, second.incarnation, second.arrivals, view)
+        view, fence = await read_view(self._context.qdrant), effect.fence
+        return Readings(
+            second.numbers,
+            second.incarnation,
+            second.arrivals,
+            view=digest_of(without_fence(view, fence)),
+            fenced=fence is not None and is_raised(fence, dict(view.aliases)),
+        )
 
     # UPLOAD
 

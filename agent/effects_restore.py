@@ -11,7 +11,7 @@ from agent.patience import once_back
 from agent.recovery import Recovery
 from agent.tar_server import TarServer
 from agent.verify import verify_shard
-from cleancut.cut import Observe, Observed, Read, Readings
+from cleancut.cutting import Observe, Observed, Read, Readings
 from cleancut.ids import Epoch
 from cleancut.io.catalog import put_votes_document
 from cleancut.io.qdrant import Qdrant

@@ -21,6 +21,7 @@ from agent.effects_backup import BackupEffects
 from agent.effects_restore import PullEffects
 from agent.follower import Effects, Follower
 from agent.journal import Journal, own_directory
+from agent.lifting import Lifter
 from agent.metrics import Metrics
 from agent.session import open_session
 from agent.tar_server import TarServer
@@ -60,6 +61,7 @@ class _Process:
 
     context: Context
     tars: TarServer
+    lifter: Lifter
     pool: Executor
     health: Health
     metrics: Metrics
@@ -119,8 +121,16 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
             qdrant_storage=flags["qdrant_storage"],
         )
         pool = stack.enter_context(ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash"))
-        process = _Process(context, tars, pool, health, metrics, log)
-        await until_signal(_serve_sessions(process))
+        lifter = Lifter(context, metrics=metrics, log=log)
+        process = _Process(context, tars, lifter, pool, health, metrics, log)
+        await until_signal(_serve(process))
+
+
+async def _serve(process: _Process) -> None:
+    """Lifts fences whether or not there is a session."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(process.lifter.run())
+        group.create_task(_serve_sessions(process))
 
 
 async def _serve_sessions(process: _Process) -> None:
@@ -143,7 +153,9 @@ async def _serve_session(process: _Process) -> None:
             async with asyncio.TaskGroup() as group:
                 journal = Journal(context.spill_dir)
                 effects: dict[Kind, Effects] = {
-                    Kind.BACKUP: BackupEffects(context, group, process.pool, journal),
+                    Kind.BACKUP: BackupEffects(
+                        context, group, process.pool, journal, lifter=process.lifter
+                    ),
                     Kind.RESTORE: PullEffects(context, process.tars),
                     Kind.REBALANCE: PullEffects(context, process.tars, count_replica),
                 }

@@ -29,6 +29,13 @@ class Metrics:
         self.session_open = gauge("cleancut_agent_session_open", "1 while registered in etcd.")
         self.disk_free_bytes = gauge("cleancut_agent_disk_free_bytes", "Free in the spill dir.")
         self.moved_bytes = counter("cleancut_agent_moved_bytes_total", "Shard tar bytes moved.")
+        self.fences_lifted = counter(
+            "cleancut_agent_fences_lifted_total", "Fences that this agent had to lift."
+        )
+        self.fences_stuck = gauge(
+            "cleancut_agent_fences_stuck",
+            "Fences that cannot be lifted: their alias' name was taken meanwhile.",
+        )
         self.effects = Counter(
             "cleancut_agent_effects_total",
             "Steps done for an operation.",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from agent.context import Context
-from cleancut.cut import Readings
+from cleancut.cutting import Readings
 from cleancut.errors import CleancutError, NotFound, Refused
 from cleancut.ids import Epoch, PeerId, ShardId
 from cleancut.io.live import live_shards

@@ -1,4 +1,4 @@
-"""The coordinator's machine of a backup: prepare, cut, seal, upload, commit -- or abort.
+"""The coordinator's machine of a backup: prepare, fence, cut, seal, upload, commit -- or abort.
 
 Everything a successor needs is in what `Persist` wrote, so a crash at any line is just another
 `Took`. No I/O, no clock: time is an argument.
@@ -6,26 +6,25 @@ Everything a successor needs is in what `Persist` wrote, so a crash at any line 
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from cleancut import tally
-from cleancut.attempt import Attempt
 from cleancut.errors import Refused
 from cleancut.phases import (
     CLOSED,
+    FENCED,
     NEEDS_SESSIONS,
     PERMANENT,
     STATE_OF,
     TRANSITIONS,
     Assign,
-    Assigned,
     Drain,
     Drained,
     Keep,
     Probe,
     Publish,
+    Raise,
     Stage,
 )
+from cleancut.preparation import Preparation
 from cleancut.records import Failure, Kind, Phase, State, digest_of
 from cleancut.steps import (
     Began,
@@ -35,26 +34,25 @@ from cleancut.steps import (
     Done,
     Event,
     Failed,
-    Persist,
     Progressed,
     Run,
     Seen,
     SessionMoved,
+    Stop,
     Tick,
     Took,
     Voted,
 )
 
 
-class Barrier(Attempt):
+class Barrier(Preparation):
     """One machine a leader's term; rebuilt by `Took`, started by `Began`."""
 
     kind, transitions, state_of = Kind.BACKUP, TRANSITIONS, STATE_OF
 
-    def _forget(self, now_s: float) -> None:
-        self.reset(now_s)
-        self._draft: Assigned | None = None
-        self._agreed_view = ""
+    def reset(self, now_s: float) -> None:
+        """Forgets what only lived in memory."""
+        super().reset(now_s)
         self._skew_ms = -1
 
     def step(self, event: Event, now_s: float) -> list[Command]:
@@ -86,13 +84,14 @@ class Barrier(Attempt):
 
     def _began(self, event: Began, now_s: float) -> list[Command]:
         assert self.idle, "an operation began while another holds ctl"
-        self._forget(now_s)
+        self.reset(now_s)
         return self.open(event) or self._abort(tally.NO_AGENT)
 
     def _took(self, event: Took, now_s: float) -> list[Command]:
-        self._forget(now_s)
+        self.reset(now_s)
         self.ctl, self.operation = event.ctl, event.operation
         self.members, self.votes = dict(event.members), dict(event.votes)
+        self._fence = event.fence
         match self.ctl.phase:
             case Phase.PREPARE | Phase.FENCE | Phase.CUT | Phase.SEAL:
                 return self._abort(tally.LEADER_CHANGED)
@@ -120,26 +119,15 @@ class Barrier(Attempt):
     def _count(self, now_s: float) -> list[Command]:
         match self.ctl.phase:
             case Phase.PREPARE:
-                return self._prepared()
+                return self._prepared(now_s)
+            case Phase.FENCE:
+                return self._raised()
             case Phase.CUT:
                 return self._cut(now_s)
             case Phase.SEAL:
                 return self._sealed(now_s)
             case _:
                 return self._uploaded()
-
-    def _prepared(self) -> list[Command]:
-        votes = self.agreed()
-        if votes is None or self.waiting is not None:
-            return []
-        if self._draft is None or votes[0].view != self._agreed_view:
-            self._agreed_view = votes[0].view
-            names, ctl = tuple(sorted(self.members)), self.ctl
-            request, view_object = tally.backup_request(self.operation), votes[0].view_object
-            return [self.run(Assign(ctl.epoch, ctl.operation, view_object, names, request))]
-        if not tally.all_ready(self._agreed_view, self.members, self.votes):
-            return []
-        return [self.run(Drain(self.ctl.epoch, self._draft.draft, 1))]
 
     def _cut(self, now_s: float) -> list[Command]:
         if (
@@ -154,21 +142,25 @@ class Barrier(Attempt):
         votes = tally.yes_of_all(Phase.SEAL, self.members, self.votes)
         if votes is None:
             return []
-        if {vote.view for vote in votes} != {self.ctl.views}:
-            return self._abort(tally.VIEW_CHANGED)
         assert self._draft is not None, "SEAL is aborted by a takeover"
         drained = tally.drained(self._draft.collections, self.ctl.undrained)
-        grade = tally.grade(self.members, self.votes, drained)
-        if tally.backup_request(self.operation).require_proven and grade == "bounded":
-            return self._abort(tally.NOT_PROVEN)
-        return self.move(Phase.UPLOAD, now_s)
+        proven = tally.grade(self.members, self.votes, drained) != "bounded"
+        required = tally.backup_request(self.operation).require_proven
+        failure = tally.objection(self.ctl, votes, proven=proven, require_proven=required)
+        if failure is not None:
+            return self._abort(failure)
+        if not self.ctl.fenced:
+            return self.move(Phase.UPLOAD, now_s)
+        fence_ms = max(1, round((now_s - self._fence_began_s) * 1000))
+        return [*self._lift(), *self.move(Phase.UPLOAD, now_s, fence_ms=fence_ms)]
 
     def _uploaded(self) -> list[Command]:
         votes = tally.yes_of_all(Phase.UPLOAD, self.members, self.votes)
         if votes is None or self.waiting is not None:
             return []
         documents = {name: self.votes[Phase.UPLOAD.value, name].document for name in self.members}
-        return [self.run(Stage(self.ctl.epoch, self.ctl, tuple(sorted(documents.items()))))]
+        seen = tally.fence_seen(self.members, self.votes) if self.ctl.fenced else ()
+        return [self.run(Stage(self.ctl.epoch, self.ctl, tuple(sorted(documents.items())), seen))]
 
     # Sessions and time
 
@@ -186,7 +178,11 @@ class Barrier(Attempt):
         if self.ctl.phase in CLOSED or self.ctl.phase is Phase.COMMIT:
             return []
         if now_s >= self.deadline_s:
-            return self._abort(tally.overdue(self.ctl.phase, self.members, self.votes))
+            over = self._fence is not None and now_s >= self._fence_until_s
+            budget_s = self._fence.budget_s if self._fence is not None and over else None
+            return self._abort(
+                tally.overdue(self.ctl.phase, self.members, self.votes, budget_s=budget_s)
+            )
         if self.ctl.phase is Phase.UPLOAD and now_s >= self.stalled_s:
             return self._abort(tally.stalled(self.ctl.bounds.stalled_s))
         return []
@@ -204,7 +200,9 @@ class Barrier(Attempt):
             case Probe():
                 return self.opened(now_s)
             case Assign():
-                return self._assigned(event.result)
+                return self._assigned(event.result, now_s)
+            case Raise():
+                return self._raised()
             case Drain(round=1):
                 return self._drained(event.result, now_s)
             case Drain():
@@ -226,29 +224,6 @@ class Barrier(Attempt):
             return []
         return self._abort(event.failure)
 
-    def _assigned(self, draft: Assigned) -> list[Command]:
-        self._draft = draft
-        tasks = tally.indexed(draft.collections, draft.tasks)
-        self.members = {
-            name: replace(member, tasks=tasks[name], assigned=True)
-            for name, member in self.members.items()
-        }
-        return [Persist(members=dict(self.members)), *self._prepared()]
-
-    def _drained(self, result: Drained, now_s: float) -> list[Command]:
-        ready = tally.all_ready(self._agreed_view, self.members, self.votes)
-        if self._draft is None or not ready:
-            return self._prepared()  # something moved while the drain ran
-        return self.move(
-            Phase.CUT,
-            now_s,
-            cut_at=result.at,
-            draft=self._draft.draft,
-            views=self._agreed_view,
-            undrained=result.undrained,
-            assigned=digest_of({str(name): m.tasks for name, m in self.members.items()}),
-        )
-
     def _drained_again(self, result: Drained, now_s: float) -> list[Command]:
         undrained = tuple(sorted({*self.ctl.undrained, *result.undrained}))
         canaries, facts = result.canaries, {"undrained": undrained, "skew_ms": self._skew_ms}
@@ -268,4 +243,7 @@ class Barrier(Attempt):
             failure.reason == Refused.reason and attempts > 1
         )
         again = not final and attempts < tally.backup_request(self.operation).attempts
-        return self.close(State.PENDING if again else State.ABORTED, failure)
+        lift = self._lift() if self.ctl.phase in FENCED else []
+        commands = self.close(State.PENDING if again else State.ABORTED, failure)
+        # What still raises the fence is ended first; then it is lifted before anything is written.
+        return [Stop(self.ctl.epoch), *lift, *commands] if lift else commands

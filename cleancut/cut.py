@@ -1,4 +1,4 @@
-"""An agent's machine in a backup: see the same, be ready, cut at once, read again, upload.
+"""An agent's machine in a backup: see the same, be ready, be fenced, cut, read again, upload.
 
 It follows `ctl` and its own member record, and answers with votes. What it has cut is worth
 something only under the session that it was cut under; the end of an upload may be told by a later
@@ -7,12 +7,22 @@ one, from the journal. No I/O, no clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from msgspec.structs import replace
 
-from cleancut.ids import Epoch, Token
-from cleancut.records import Ctl, Failure, Member, Phase, ShardTask, Vote, digest_of
+from cleancut.cutting import (
+    Capture,
+    Confirm,
+    Finish,
+    Load,
+    Observe,
+    Observed,
+    Read,
+    Readings,
+    Recall,
+)
+from cleancut.fence import Fence
+from cleancut.ids import Token
+from cleancut.records import Ctl, Failure, Phase, ShardTask, Vote, digest_of
 from cleancut.steps import (
     Cast,
     Command,
@@ -30,80 +40,6 @@ OBSERVE_EVERY_S = 0.25
 _OPEN = frozenset({Phase.PREPARE, Phase.FENCE, Phase.CUT, Phase.SEAL, Phase.UPLOAD})
 
 
-@dataclass(frozen=True, slots=True)
-class Observe:
-    """Look at the own peer, the store and the own member record. Result: `Observed`."""
-
-    epoch: Epoch
-    probe: str
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Fetch the parents' recipes of these tasks."""
-
-    epoch: Epoch
-    tasks: tuple[ShardTask, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Capture:
-    """Read the numbers, then open all streams at once. Result, when all are cut: `Readings`.
-
-    The streams go on in the background; their end is the answer to `Finish`.
-    """
-
-    epoch: Epoch
-    tasks: tuple[ShardTask, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """Read the numbers and the view again. Result: `Readings`."""
-
-    epoch: Epoch
-    tasks: tuple[ShardTask, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """Count the shards, wait until all captures are stored, then store the document of this
-    agent's shards and journal it. Result: the document's sha256."""
-
-    epoch: Epoch
-    tasks: tuple[ShardTask, ...]
-    first: Readings
-    second: Readings
-
-
-@dataclass(frozen=True, slots=True)
-class Recall:
-    """What the journal holds of this epoch after a restart. Result: a sha256, or "" for nothing."""
-
-    epoch: Epoch
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """`view`: sha256 of the canonical view; `view_object`: its name among the probe objects."""
-
-    view: str
-    view_object: str
-    probe: str
-    free_bytes: int
-    member: Member | None
-
-
-@dataclass(frozen=True, slots=True)
-class Readings:
-    """Numbers in the order of the tasks. `view` only of the second reading."""
-
-    numbers: tuple[int | None, ...]
-    incarnation: str
-    arrivals: int
-    view: str = ""
-
-
 class Cut:
     """One machine a session. `session` is the token that all its votes carry."""
 
@@ -118,6 +54,7 @@ class Cut:
         self._running: Effect | None = None
         self._first: Readings | None = None
         self._second: Readings | None = None
+        self._fence: Fence | None = None
         self._cast: Vote | None = None
         self._look_at_s = 0.0
 
@@ -153,6 +90,8 @@ class Cut:
         match self.ctl.phase:
             case Phase.PREPARE:
                 return [*stop, self._run(Observe(self.ctl.epoch, self.ctl.probe))]
+            case Phase.FENCE:
+                return [*stop, self._run(Confirm(self.ctl.epoch))]
             case Phase.CUT:
                 return [*stop, *self._cut()]
             case Phase.SEAL:
@@ -213,7 +152,7 @@ class Cut:
         if self._first is None or self._tasks is None:
             message = "was asked to read again what it has not cut"
             return [self._no(Failure(reason="UNAVAILABLE", message=message))]
-        return [self._run(Read(self.ctl.epoch, self._tasks))]
+        return [self._run(Read(self.ctl.epoch, self._tasks, self._fence))]
 
     def _upload(self) -> list[Command]:
         if self._tasks is None or self._first is None or self._second is None:
@@ -230,6 +169,9 @@ class Cut:
             case Load():
                 self._ready = digest_of(effect.tasks)
                 return [self._run(Observe(self.ctl.epoch, self.ctl.probe))]
+            case Confirm():
+                self._fence = event.result
+                return self._vote(Vote(session=self.session, yes=True, fenced=True))
             case Capture():
                 self._first = event.result
                 return self._vote(self._reading(event.result))
@@ -251,6 +193,7 @@ class Cut:
             incarnation=seen.incarnation,
             arrivals=seen.arrivals,
             view=seen.view,
+            fenced=seen.fenced,
         )
 
     def _recalled(self, document: str) -> Command:

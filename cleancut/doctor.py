@@ -5,17 +5,16 @@ Findings about shards are in `cleancut.ailing`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from cleancut import cures
 from cleancut.ailing import ailing_shards
 from cleancut.checkup import Facts, Finding, Severity, ToldByAgent
+from cleancut.fence import strays
 from cleancut.ids import PeerId
 from cleancut.plan_names import restore_of
 from cleancut.records import FINAL_STATES, State
 
-_FENCE = re.compile(r"(?P<base>.*)@fence-(?P<epoch>\d+)", re.DOTALL)
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
 
 
@@ -169,11 +168,10 @@ def _aliases(facts: Facts) -> Iterator[Finding]:
 
 def _fences(facts: Facts) -> Iterator[Finding]:
     aliases, names = facts.aliases, {entry.name for entry in facts.collections}
-    for alias in sorted(aliases):
-        match = _FENCE.fullmatch(alias)
-        if match is None or int(match["epoch"]) == facts.open_fence:
+    for alias, base, epoch in strays(aliases):
+        if epoch == facts.open_fence:
             continue
-        base, cure = match["base"], ""
+        cure = ""
         what = f"alias {base!r} is still fenced as {alias!r}, so writes by it fail"
         if base in names:
             what += "; a collection has taken the name meanwhile: rename by hand"

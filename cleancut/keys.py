@@ -66,8 +66,12 @@ class Keys:
     def vote(self, epoch: Epoch, phase: str, agent: AgentName) -> str:
         return f"{self.votes(epoch)}{phase}/{agent}"
 
+    @property
+    def fences(self) -> str:
+        return f"{self.root}fence/"
+
     def fence(self, epoch: Epoch) -> str:
-        return f"{self.root}fence/{format_epoch(epoch)}"
+        return f"{self.fences}{format_epoch(epoch)}"
 
     def progress(self, epoch: Epoch) -> str:
         return f"{self.root}progress/{format_epoch(epoch)}/"

@@ -12,6 +12,7 @@ import msgspec
 
 from cleancut.errors import Corrupt, NotFound, Refused
 from cleancut.evidence import grade_of, is_quiet
+from cleancut.fence import Fence, FenceFacts
 from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.records import Reading, Record, decode
 
@@ -116,6 +117,7 @@ class Draft(Record, frozen=True):
     shard_keys: dict[str, tuple[str | int, ...]]  # what a drain of a collection must name
     undrainable: dict[str, str]  # collection -> why it is never drained
     questions: tuple[Question, ...] = ()
+    fence: Fence | None = None
 
 
 class Manifest(Record, frozen=True):
@@ -129,12 +131,19 @@ class Manifest(Record, frozen=True):
     created_by: str
     cut_at: str
     skew_ms: int
-    fenced: bool
     collections: tuple[CollectionEntry, ...]
     shards: tuple[ShardEntry, ...]
     source: ClusterEntry
     view: str
     canaries: tuple[Canary, ...] = ()
+    fence: FenceFacts | None = None
+
+    @property
+    def fenced(self) -> bool:
+        """True if a fence held off writes to all that the group holds, seen by all who cut."""
+        collections = {entry.name for entry in self.collections}
+        agents = {shard.agent for shard in self.shards}
+        return self.fence is not None and self.fence.holds(collections, agents)
 
     @property
     def grade(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cleancut.fence import Fence, FenceSeen
 from cleancut.ids import AgentName, Epoch, OperationId
 from cleancut.manifest import Canaries
 from cleancut.records import Ctl, Phase, ShardTask, State
@@ -16,12 +17,15 @@ from cleancut.requests import BackupRequest
 TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.IDLE, Phase.PREPARE): "an operation gets its turn",
     (Phase.ABORT, Phase.PREPARE): "an operation gets its turn",
+    (Phase.PREPARE, Phase.FENCE): "views agree, all are ready, a fence is asked for",
+    (Phase.FENCE, Phase.CUT): "all see the fence raised, drained",
     (Phase.PREPARE, Phase.CUT): "views agree, all are ready, drained",
     (Phase.CUT, Phase.SEAL): "all have cut, drained again",
     (Phase.SEAL, Phase.UPLOAD): "all read again, views unchanged",
     (Phase.UPLOAD, Phase.COMMIT): "all is stored, the group is decided",
     (Phase.COMMIT, Phase.IDLE): "the manifest is published",
     (Phase.PREPARE, Phase.ABORT): "a no, a bound, a lost session or leader",
+    (Phase.FENCE, Phase.ABORT): "a no, a bound, the budget, a lost session or leader",
     (Phase.CUT, Phase.ABORT): "a no, a bound, a lost session or leader",
     (Phase.SEAL, Phase.ABORT): "a no, a bound, a lost session, views moved, not proven",
     (Phase.UPLOAD, Phase.ABORT): "a no or a bound",
@@ -30,13 +34,16 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
 
 STATE_OF = {
     Phase.PREPARE: State.PREPARING,
+    Phase.FENCE: State.FENCING,
     Phase.CUT: State.CUTTING,
     Phase.SEAL: State.SEALING,
     Phase.UPLOAD: State.UPLOADING,
     Phase.COMMIT: State.COMMITTING,
     Phase.IDLE: State.COMMITTED,
 }
-NEEDS_SESSIONS = frozenset({Phase.PREPARE, Phase.CUT, Phase.SEAL})
+FENCED = frozenset({Phase.FENCE, Phase.CUT, Phase.SEAL})
+"""While the open epoch is in one of these, its fence may stand; in any other it is lifted."""
+NEEDS_SESSIONS = FENCED | {Phase.PREPARE}
 PERMANENT = frozenset({"INVALID", "NOT_FOUND", "REFUSED", "DENIED", "CANCELLED"})
 CLOSED = frozenset({Phase.IDLE, Phase.ABORT})
 
@@ -61,6 +68,14 @@ class Assign:
 
 
 @dataclass(frozen=True, slots=True)
+class Raise:
+    """Raise the fence, then wait for the writes that were let in before."""
+
+    epoch: Epoch
+    fence: Fence
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Drain every collection of the draft once. Result: `Drained`. Round 1 before CUT, then 2,
     which asks the draft's questions first: while all shards are cut and none is read again."""
@@ -80,11 +95,15 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Build and store the manifest from the draft and the votes' documents. Result: its sha256."""
+    """Build and store the manifest from the draft and the votes' documents. Result: its sha256.
+
+    `seen`: what the agents saw of the fence; empty without one.
+    """
 
     epoch: Epoch
     ctl: Ctl
     documents: tuple[tuple[AgentName, str], ...]
+    seen: tuple[FenceSeen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +116,13 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The staged draft's sha256, its collections in order, and each member's shards."""
+    """The staged draft's sha256, its collections in order, each member's shards, and the fence
+    that is to be raised."""
 
     draft: str
     collections: tuple[str, ...]
     tasks: dict[AgentName, tuple[ShardTask, ...]]
+    fence: Fence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,4 +135,4 @@ class Drained:
     canaries: Canaries | None = None
 
 
-BarrierEffect = Probe | Assign | Drain | Keep | Stage | Publish
+BarrierEffect = Probe | Assign | Raise | Drain | Keep | Stage | Publish

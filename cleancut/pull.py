@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from cleancut.cut import OBSERVE_EVERY_S, Observe, Observed, Read, Readings
+from cleancut.cut import OBSERVE_EVERY_S
+from cleancut.cutting import Observe, Observed, Read, Readings
 from cleancut.ids import Epoch, Token
 from cleancut.records import Ctl, Failure, Member, Phase, ShardTask, Vote
 from cleancut.steps import Cast, Command, Done, Effect, Event, Failed, Run, Seen, Stop, Tick

@@ -7,10 +7,15 @@ from cleancut.records import Record
 
 
 class BackupRequest(Record, frozen=True):
+    """`fence`: `alias=NAME`, `hook`, or `none`; empty: as configured. `fence_budget_s` 0: the
+    configured one."""
+
     collections: tuple[str, ...] = ()
     allow_empty: bool = False
     require_proven: bool = False
     attempts: int = 3
+    fence: tuple[str, ...] = ()
+    fence_budget_s: float = 0.0
 
 
 class RebalanceRequest(Record, frozen=True):

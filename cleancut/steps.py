@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from cleancut.fence import Fence
 from cleancut.ids import AgentName, Epoch, Token
 from cleancut.records import Ctl, Failure, Member, Operation, Session, Vote
 
@@ -36,12 +37,14 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """This coordinator has become leader and read what its predecessor left."""
+    """This coordinator has become leader and read what its predecessor left. `fence`: of ctl's
+    epoch, if it was not seen lifted."""
 
     ctl: Ctl
     operation: Operation | None
     members: dict[AgentName, Member]
     votes: dict[tuple[str, AgentName], Vote]
+    fence: Fence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +107,13 @@ Event = Began | Took | Voted | SessionMoved | Progressed | Cancelled | Seen | Do
 
 @dataclass(frozen=True, slots=True)
 class Persist:
-    """One guarded write: the new `ctl` if given, the operation, and members."""
+    """One guarded write: the new `ctl` if given, the operation, members, and the fence that is
+    going to be raised."""
 
     ctl: Ctl | None = None
     operation: Operation | None = None
     members: dict[AgentName, Member] = field(default_factory=dict)
+    fence: Fence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,13 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Lift:
+    """Lift this fence now, and again until it is seen lifted. Nobody waits for it."""
+
+    fence: Fence
+
+
+@dataclass(frozen=True, slots=True)
 class Cast:
     """An agent's vote, guarded by its session and by the `ctl` that it answers."""
 
@@ -140,4 +152,4 @@ class Stop:
     epoch: Epoch
 
 
-Command = Persist | Decide | Run | Cast | Stop
+Command = Persist | Decide | Run | Lift | Cast | Stop

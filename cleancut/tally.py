@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from cleancut.evidence import grade_of, is_quiet
+from cleancut.fence import FenceSeen
 from cleancut.ids import AgentName
 from cleancut.records import (
+    Ctl,
     Failure,
     Member,
     Operation,
@@ -40,6 +42,11 @@ NOT_PROVEN = Failure(
     hint="retry in a quieter moment, or allow a bounded group",
 )
 SESSION_LOST = Failure(reason="UNAVAILABLE", message="lost its session before all was read")
+FENCE_LOST = Failure(
+    reason="UNAVAILABLE",
+    message="the fence was gone before all was read",
+    hint="give it a greater --fence-budget, or look who renames that alias",
+)
 VIEW_CHANGED = Failure(
     reason="UNAVAILABLE",
     message="the cluster changed during the backup: a shard, an alias or a schema",
@@ -101,12 +108,41 @@ def grade(members: Members, votes: Votes, was_drained: Mapping[str, bool]) -> st
     return grade_of(quiet, fenced=False)
 
 
+def fence_seen(members: Members, votes: Votes) -> tuple[FenceSeen, ...]:
+    """What each agent saw of the fence on its own peer, before the cuts and after them."""
+    return tuple(
+        FenceSeen(
+            agent=name,
+            before=votes[Phase.FENCE.value, name].fenced,
+            after=votes[Phase.SEAL.value, name].fenced,
+        )
+        for name in sorted(members)
+    )
+
+
+def objection(
+    ctl: Ctl, votes: Sequence[Vote], *, proven: bool, require_proven: bool
+) -> Failure | None:
+    """Why what was cut and read again must not become a group, if it must not."""
+    if {vote.view for vote in votes} != {ctl.views}:
+        return VIEW_CHANGED
+    if ctl.fenced and not all(vote.fenced for vote in votes):
+        return FENCE_LOST
+    return NOT_PROVEN if require_proven and not proven else None
+
+
 def _reading(number: int | None, vote: Vote) -> Reading:
     return Reading(number=number, incarnation=vote.incarnation, arrivals=vote.arrivals)
 
 
-def overdue(phase: Phase, members: Members, votes: Votes) -> Failure:
-    """What to say when the bound of `phase` is over."""
+def overdue(
+    phase: Phase, members: Members, votes: Votes, *, budget_s: float | None = None
+) -> Failure:
+    """What to say when the bound of `phase` is over; `budget_s`, if it was the fence's."""
+    if budget_s is not None:
+        message = f"the fence's budget of {budget_s:g} s was over in {phase}"
+        hint = "give it a greater --fence-budget, or see in the logs what took so long"
+        return Failure(reason="TIMED_OUT", message=message, hint=hint)
     missing = [name for name in sorted(members) if (phase.value, name) not in votes]
     if missing:
         message = f"{phase} took too long: no vote of {', '.join(missing[:5])}"

@@ -31,6 +31,7 @@ from cleancut.steps import (
     Effect,
     Event,
     Failed,
+    Lift,
     Persist,
     Progressed,
     Run,
@@ -40,6 +41,7 @@ from cleancut.steps import (
     Voted,
 )
 from coordinator.context import Context
+from coordinator.fences import Lifter
 from coordinator.ledger import Ledger
 from coordinator.metrics import Metrics
 
@@ -80,6 +82,7 @@ class Term:
         self._context, self._lease = context, reign.lease
         self._effects, self._log, self._metrics = effects, log, reign.metrics
         self._ledger = Ledger(context, reign.token)
+        self._lifter = Lifter(context, reign.token, metrics=reign.metrics, log=log)
         self._bounds = Bounds()
         self.machine: Attempt = Barrier(self._bounds)
         self._events: asyncio.Queue[Event] = asyncio.Queue(_QUEUE)
@@ -107,6 +110,7 @@ class Term:
         group.create_task(self._watch(keys.sessions, self._session_of))
         group.create_task(self._watch(f"{keys.root}progress/", self._progress_of))
         group.create_task(self._tick())
+        group.create_task(self._lifter.run())
         while True:
             event = await self._events.get()
             await self._step(event, group)
@@ -127,6 +131,8 @@ class Term:
                 if operation is not None and operation.state is State.PENDING:
                     wait_s = _RETRIES_S[min(operation.attempts, len(_RETRIES_S)) - 1]
                     self._not_before_s = self._context.clock.monotonic_s() + wait_s
+                if command.fence is not None:
+                    self._lifter.raised(command.fence)
                 applied = await self._ledger.persist(command, self.machine.ctl.epoch)
                 self._log_transition(command, applied)
                 return applied
@@ -137,6 +143,9 @@ class Term:
                 task = group.create_task(self._run_effect(command.effect))
                 self._running[task] = command.effect.epoch
                 task.add_done_callback(lambda ended: self._running.pop(ended, None))
+                return True
+            case Lift():
+                self._lifter.lift(command.fence)
                 return True
             case Stop():
                 await self._stop(command.epoch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cleancut.fence import NO_SETTINGS, FenceSettings
 from cleancut.io.ports import Clock, Coordination, Store
 from cleancut.io.qdrant import Qdrant
 from cleancut.keys import Keys, Paths
@@ -21,3 +22,4 @@ class Context:
     store: Store
     peers: tuple[Qdrant, ...]
     clock: Clock
+    fences: FenceSettings = NO_SETTINGS

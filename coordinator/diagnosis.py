@@ -20,7 +20,7 @@ from cleancut.io.live import NO_CLUSTER, live_shards
 from cleancut.io.qdrant import Qdrant
 from cleancut.io.qdrant_types import Placement
 from cleancut.io.tasks import run_all
-from cleancut.phases import CLOSED
+from cleancut.phases import FENCED
 from cleancut.records import Ctl, Kind, Operation, Session, decode
 from cleancut.restored import RestoreReport
 from coordinator import requests
@@ -53,7 +53,7 @@ async def gather(context: Context) -> Facts:
         collections=collections,
         restores=await _restores(context),
         groups=await _groups(context, collections),
-        open_fence=None if ctl.phase in CLOSED else ctl.epoch,
+        open_fence=ctl.epoch if ctl.phase in FENCED else None,
         cluster_id=identity[0],
         owner_id=identity[1],
     )

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from cleancut import __version__
 from cleancut.canaries import proven
 from cleancut.errors import CleancutError, Corrupt, Unavailable
+from cleancut.fence import Fence, FenceFacts, FenceSeen, check_seen_everywhere, choose_fence
 from cleancut.ids import AgentName, Epoch, ShardId
 from cleancut.io.catalog import get_checked, list_epochs, load_group, put_staged
 from cleancut.io.tasks import run_all
@@ -24,7 +25,7 @@ from cleancut.manifest import (
     ShardEntry,
     check_complete,
 )
-from cleancut.phases import Assign, Assigned, Drain, Drained, Keep, Probe, Publish, Stage
+from cleancut.phases import Assign, Assigned, Drain, Drained, Keep, Probe, Publish, Raise, Stage
 from cleancut.records import Bounds, Session, decode
 from cleancut.steps import Effect
 from cleancut.view import CollectionView, View
@@ -38,6 +39,7 @@ from coordinator.assign import (
 )
 from coordinator.canaries import choose_questions, kept_canaries, read_canaries
 from coordinator.context import Context
+from coordinator.fences import raise_fence
 from coordinator.identity import check_owned
 from coordinator.ledger import format_now
 from coordinator.peers import ask_any
@@ -60,6 +62,8 @@ class BackupEffects:
                 await self._probe(effect)
             case Assign():
                 return await self._assign(effect)
+            case Raise():
+                await raise_fence(self._context, effect.fence)
             case Drain():
                 return await self._drain(effect)
             case Keep():
@@ -89,10 +93,14 @@ class BackupEffects:
         request = effect.request
         chosen = choose_collections(view, request.collections, allow_empty=request.allow_empty)
         parents = await self._parents(chosen)
+        fence = choose_fence(effect.epoch, request, context.fences, view=view, chosen=chosen)
+        if fence is not None:
+            check_seen_everywhere(view, [session.peer_id for session in sessions.values()])
         tasks = assign(view, chosen, sessions, parents)
         draft = await self._draft(effect, view, chosen, sessions)
+        draft = replace(draft, fence=fence)
         sha256 = await put_staged(context.store, context.paths, effect.epoch, draft)
-        return Assigned(sha256, tuple(chosen), tasks)
+        return Assigned(sha256, tuple(chosen), tasks, fence)
 
     async def _sessions(self, members: Sequence[AgentName]) -> dict[AgentName, Session]:
         sessions: dict[AgentName, Session] = {}
@@ -208,12 +216,12 @@ class BackupEffects:
             created_by=f"cleancut {__version__}",
             cut_at=ctl.cut_at,
             skew_ms=ctl.skew_ms,
-            fenced=False,
             collections=draft.collections,
             shards=tuple(sorted(shards, key=lambda shard: (shard.collection, shard.shard_id))),
             source=draft.source,
             view=ctl.views,
             canaries=proven(await kept_canaries(context, ctl), shards),
+            fence=_fence_facts(draft.fence, effect.seen, ctl.fence_ms),
         )
         check_complete(manifest)
         return await put_staged(context.store, context.paths, effect.epoch, manifest)
@@ -233,6 +241,15 @@ class BackupEffects:
         data = await get_checked(store, staged, effect.manifest)
         await store.put(paths.group(effect.epoch), data)
         await get_checked(store, paths.group(effect.epoch), effect.manifest)
+
+
+def _fence_facts(
+    fence: Fence | None, seen: tuple[FenceSeen, ...], held_ms: int
+) -> FenceFacts | None:
+    if fence is None:
+        return None
+    hooked = sorted(name for hook in fence.hooks for name in hook.collections)
+    return FenceFacts(aliases=fence.aliases, hooked=tuple(hooked), seen=seen, held_ms=held_ms)
 
 
 def _judged(shard: ShardEntry, undrained: set[str], uuids: dict[str, str]) -> ShardEntry:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from cleancut.errors import Fenced
+from cleancut.fence import Fence
 from cleancut.ids import AgentName, Epoch, OperationId, Sha256, Token, format_epoch
 from cleancut.io.catalog import newest_epoch
 from cleancut.io.ports import (
@@ -66,11 +67,13 @@ class Ledger:
         ctl = decode(Ctl, found.value, found.key)
         members = await self._etcd.list(self._keys.members(ctl.epoch))
         votes = await self._etcd.list(self._keys.votes(ctl.epoch))
+        fence = await self._etcd.get(self._keys.fence(ctl.epoch))
         return Took(
             ctl,
             await self.operation(ctl.operation) if ctl.operation else None,
             {_last(item): decode(Member, item.value, item.key) for item in members.items},
             {_phase_and_agent(item): decode(Vote, item.value, item.key) for item in votes.items},
+            decode(Fence, fence.value, fence.key) if fence else None,
         )
 
     async def persist(self, command: Persist, epoch: Epoch) -> bool:
@@ -85,6 +88,9 @@ class Ledger:
             puts = puts[_AT_ONCE:]
         if command.operation is not None:
             puts.append(self._put_operation(command.operation))
+        if command.fence is not None:
+            value = encode(replace(command.fence, nonce=_nonce()))
+            puts.append(Put(self._keys.fence(command.fence.epoch), value))
         if command.ctl is None:
             # A twin of this write that arrives late, after the next ctl, must not take it back.
             guards = [self._leads(), Modified(self._keys.ctl, self._ctl_revision)]

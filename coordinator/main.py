@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from cleancut.errors import CleancutError, Fenced, LeaseLost, TimedOut, Unavailable
+from cleancut.fence import BUDGET_LIMIT_S, BUDGET_S, FenceSettings
 from cleancut.ids import parse_agent, parse_cluster
 from cleancut.io.catalog import list_epochs, load_group
 from cleancut.io.clock import SystemClock
@@ -24,6 +25,7 @@ from cleancut.io.config import (
     config_option,
     fail,
     parse_address,
+    read_fences,
     shared_of,
     warn_of_old_etcd,
 )
@@ -78,17 +80,26 @@ class _Process:
 @click.option("--grpc-cert", type=_FILE, help="Certificate of the API.")
 @click.option("--grpc-key", type=_FILE, help="Its private key.")
 @click.option("--advertise", default="", metavar="H:P", help="The API as clients reach it.")
+@click.option(
+    "--fence-budget",
+    type=click.FloatRange(0.1, BUDGET_LIMIT_S),
+    default=BUDGET_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a backup may hold off writes.",
+)
 @click.option("--name", default=_default_name, help="Unique.  [default: hostname and pid]")
 def cli(**flags: Any) -> None:
     """Leads the agents through backups and restores, and serves the API."""
     log = configure_logging(flags["log_level"], "coordinator")
     try:
-        asyncio.run(_run(shared_of(flags), flags, log))
+        fences = read_fences(click.get_current_context(), flags["fence_budget"])
+        asyncio.run(_run(shared_of(flags), flags, fences, log))
     except CleancutError as error:
         sys.exit(fail(error))
 
 
-async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
+async def _run(shared: Shared, flags: dict[str, Any], fences: FenceSettings, log: Logger) -> None:
     clock = SystemClock()
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
     async with AsyncExitStack() as stack:
@@ -107,6 +118,7 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
             store=store,
             peers=tuple(peers),
             clock=clock,
+            fences=fences,
         )
         health, metrics, leadership = Health(), Metrics(cluster), Leadership()
         operations = CoordinatorOperations(context, leadership)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from cleancut import __version__
 
@@ -37,6 +37,16 @@ class Metrics:
             ["cluster"],
             registry=self.registry,
         )
+        self.fence_open = gauge(
+            "cleancut_fence_open", "1 from the raising of a fence until it is seen lifted."
+        )
+        self.fence_seconds = Histogram(
+            "cleancut_fence_seconds",
+            "How long writes were held off, from the raising until it was seen lifted.",
+            ["cluster"],
+            registry=self.registry,
+            buckets=(0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60),
+        ).labels(cluster=cluster)
         self.epochs = Counter(
             "cleancut_epochs_total",
             "Attempts that ended, by outcome.",

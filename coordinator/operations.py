@@ -17,6 +17,7 @@ from cleancut.client.model import (
     shown_error,
 )
 from cleancut.errors import Invalid, NotFound, Refused, Unavailable
+from cleancut.fence import check_fence
 from cleancut.ids import Epoch, Token, check_collection_name
 from cleancut.io.catalog import find_group, list_epochs, load_group
 from cleancut.manifest import Manifest
@@ -77,6 +78,7 @@ class CoordinatorOperations(Restores, Rebalances, Care):
             check_collection_name(name)
         if not 1 <= request.attempts <= MAX_ATTEMPTS:
             raise Invalid(f"attempts must be from 1 to {MAX_ATTEMPTS}")
+        check_fence(request)
         await identity.check_owned(self._context)
         operation = await requests.record(
             self._context, token, Kind.BACKUP, request=request, request_id=request_id

@@ -41,6 +41,7 @@ PAGE_SIZE, PAGE_LIMIT = 50, 500
 MAX_COLLECTIONS = 1000
 MAX_SHARDS = 1000
 MAX_ATTEMPTS = 20
+MAX_FENCES = 100
 
 
 def serve_api(operations: Operations, listen: Listen) -> AbstractAsyncContextManager[str]:
@@ -68,6 +69,8 @@ class Backups:
             allow_empty=request.allow_empty,
             require_proven=request.require_proven,
             attempts=_attempts(request.attempts),
+            fence=_fence(request.fence),
+            fence_budget_s=request.fence_budget_s,
         )
         made = await self._operations.create_backup(wanted, _request_id(request.request_id))
         return _backup(made, backups.CreateBackupResponse)
@@ -247,6 +250,12 @@ def _options(message: Any) -> RestoreOptions:
     if len(message.renames) > MAX_COLLECTIONS or len(message.shards) > MAX_SHARDS:
         raise Invalid("too many renames or shards named", "restore in parts")
     return from_message(message, RestoreOptions)
+
+
+def _fence(words: Any) -> tuple[str, ...]:
+    if len(words) > MAX_FENCES:
+        raise Invalid(f"{len(words)} fences asked for, {MAX_FENCES} at most")
+    return tuple(sorted(set(words)))
 
 
 def _attempts(number: int) -> int:

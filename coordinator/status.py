@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from cleancut import __version__
@@ -15,6 +16,7 @@ from cleancut.client.model import (
     ClusterStatus,
     CoordinatorStatus,
     Identity,
+    OpenFence,
     OpenOperation,
     Rebalance,
     Restore,
@@ -22,15 +24,18 @@ from cleancut.client.model import (
     is_over,
 )
 from cleancut.errors import CleancutError
+from cleancut.fence import Fence, strays
 from cleancut.ids import Epoch
 from cleancut.io.catalog import list_epochs
-from cleancut.phases import CLOSED
+from cleancut.phases import CLOSED, FENCED
 from cleancut.records import Ctl, Progress, Session, decode
 from coordinator.context import Context
 from coordinator.identity import read_identities
 from coordinator.leadership import read_leader
+from coordinator.peers import ask_any
 
 POLL_S = 0.25
+_ASK_S = 2.0
 CANCEL_S = 40.0
 """How long a cancel waits for the end of what it cancels; clients wait a little longer."""
 Shown = TypeVar("Shown", Backup, Restore, Rebalance)
@@ -61,6 +66,7 @@ async def read_status(context: Context) -> ClusterStatus:
     ctl = decode(Ctl, found.value, found.key) if found else Ctl()
     agents = await _read_agents(context, ctl)
     store, identity = await _read_store(context)
+    fences = await _read_fences(context, ctl)
     return ClusterStatus(
         cluster=context.keys.cluster,
         leader=leader.name if leader else "",
@@ -75,8 +81,46 @@ async def read_status(context: Context) -> ClusterStatus:
         ),
         store=store,
         identity=identity,
-        warnings=await _warnings(context, agents),
+        warnings=(*await _warnings(context, agents), *fences.warnings),
+        open_fence=fences.open,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fences:
+    open: OpenFence | None
+    warnings: tuple[str, ...]
+
+
+async def _read_fences(context: Context, ctl: Ctl) -> _Fences:
+    """What etcd names, and what a peer shows of fences that should be gone."""
+    listing = await context.etcd.list(context.keys.fences)
+    fences = [decode(Fence, item.value, item.key) for item in listing.items]
+    open_epoch = ctl.epoch if ctl.phase in FENCED else None
+    warnings = [
+        f"the fence of epoch {fence.epoch} is not lifted yet"
+        for fence in fences
+        if fence.epoch != open_epoch
+    ]
+    try:
+        aliases = await ask_any(context.peers, lambda peer: peer.aliases(_ASK_S))
+    except CleancutError:
+        aliases = {}
+    warnings += [
+        f"alias {stray.alias!r} is still fenced as {stray.name!r}: see `cleancut doctor`"
+        for stray in strays(aliases)
+        if stray.epoch != open_epoch
+    ]
+    shown = [
+        OpenFence(
+            epoch=fence.epoch,
+            aliases=tuple(entry.alias for entry in fence.aliases),
+            collections=tuple(sorted(name for hook in fence.hooks for name in hook.collections)),
+            budget_s=fence.budget_s,
+        )
+        for fence in fences
+    ]
+    return _Fences(shown[-1] if shown else None, tuple(warnings))
 
 
 def _coordinators(context: Context, leader: str, address: str) -> tuple[CoordinatorStatus, ...]:

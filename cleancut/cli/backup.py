@@ -16,9 +16,10 @@ from cleancut.cli.asking import (
 )
 from cleancut.cli.exits import Exit, say
 from cleancut.cli.output import emit, emit_many
-from cleancut.cli.settings import Noun, settings_of
+from cleancut.cli.settings import Noun, parse_duration, settings_of
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.client.model import Backup
+from cleancut.fence import check_fence
 from cleancut.requests import BackupRequest
 
 
@@ -38,6 +39,22 @@ def backup() -> None:
 @click.option(
     "--attempts", type=click.IntRange(1, 20), help="How many epochs may be tried. Default: 3."
 )
+@click.option(
+    "--fence",
+    multiple=True,
+    metavar="alias=NAME|hook|none",
+    help="Hold writes off while all is cut: rename the alias they go by, or call the configured"
+    " hooks; repeatable. Default: as the coordinator is configured.",
+)
+@click.option(
+    "--fence-budget",
+    "fence_budget_s",
+    type=parse_duration,
+    metavar="DURATION",
+    default=0.0,
+    show_default="2s",
+    help="How long writes may be held off; then the attempt ends. 30s at most.",
+)
 @wait_options
 @request_id_option
 @click.pass_context
@@ -48,6 +65,8 @@ def create(
     allow_empty: bool,
     require: str | None,
     attempts: int | None,
+    fence: tuple[str, ...],
+    fence_budget_s: float,
     wait: bool,
     timeout_s: float,
     request_id: str,
@@ -58,7 +77,10 @@ def create(
         allow_empty=allow_empty,
         require_proven=require == "proven",
         attempts=attempts or BackupRequest().attempts,
+        fence=tuple(sorted(set(fence))),
+        fence_budget_s=fence_budget_s,
     )
+    check_fence(request)
     job: Job[Backup] = Job(
         "backup",
         start=lambda client: client.create_backup(request, request_id),

@@ -12,7 +12,9 @@ from cleancut.cli.tables_rebalance import rebalance, rebalance_list, rebalance_p
 from cleancut.client.model import (
     Backup,
     ClusterStatus,
+    FenceEvidence,
     Identity,
+    OpenFence,
     Rebalance,
     RebalancePlan,
     Restore,
@@ -51,6 +53,7 @@ def backup(value: Backup) -> RenderableType:
             ("ended at", value.ended_at),
             ("grade", value.evidence.grade if value.evidence else None),
             ("skew", _skew(value)),
+            ("fence", _fence(value.evidence.fence) if value.evidence else None),
             ("canaries", value.evidence.canaries if value.evidence else None),
             ("protected", size(value.bytes.protected)),
             ("new", size(value.bytes.new)),
@@ -194,6 +197,7 @@ def cluster(value: ClusterStatus) -> RenderableType:
             ("cluster", value.cluster),
             ("leader", value.leader or "none"),
             ("open operation", opened and f"{opened.kind} {opened.id} ({opened.phase})"),
+            ("open fence", value.open_fence and _open_fence(value.open_fence)),
             ("store", store and f"{store.url} ({'answers' if store.reachable else 'away'})"),
             ("groups", store and store.groups),
             ("owner", value.identity and _owner(value.identity)),
@@ -217,6 +221,18 @@ def identity(value: Identity) -> RenderableType:
 
 def _owner(value: Identity) -> str:
     return "this cluster" if value.equal else f"another: {value.store_cluster_id or 'nobody'}"
+
+
+def _fence(value: FenceEvidence | None) -> str | None:
+    if value is None:
+        return None
+    held = "" if value.held_ms is None else f", {value.held_ms} ms"
+    return f"{', '.join((*value.aliases, *value.hooked))}{held}"
+
+
+def _open_fence(value: OpenFence) -> str:
+    names = ", ".join((*value.aliases, *value.collections))
+    return f"{names} (epoch {value.epoch}, {value.budget_s:g} s at most)"
 
 
 def _skew(value: Backup) -> str | None:

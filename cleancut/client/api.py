@@ -70,6 +70,8 @@ class Client:
             allow_empty=request.allow_empty,
             require_proven=request.require_proven,
             attempts=request.attempts,
+            fence=request.fence,
+            fence_budget_s=request.fence_budget_s,
         )
         answer = await self._link.call(lambda c: BackupServiceStub(c).CreateBackup, message)
         return from_message(answer.backup, Backup)

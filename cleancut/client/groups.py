@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cleancut.client.model import Backup, BackupBytes, Evidence, ShardEvidence
+from cleancut.client.model import Backup, BackupBytes, Evidence, FenceEvidence, ShardEvidence
+from cleancut.fence import FenceFacts
 from cleancut.manifest import Manifest
 from cleancut.records import State
 
@@ -43,4 +44,16 @@ def shown_evidence(manifest: Manifest, *, with_shards: bool) -> Evidence:
         skew_ms=manifest.skew_ms if manifest.skew_ms >= 0 else None,
         shards=shards,
         canaries=len(manifest.canaries),
+        fence=_shown_fence(manifest.fence),
+    )
+
+
+def _shown_fence(fence: FenceFacts | None) -> FenceEvidence | None:
+    if fence is None:
+        return None
+    return FenceEvidence(
+        aliases=tuple(entry.alias for entry in fence.aliases),
+        hooked=fence.hooked,
+        seen_by=tuple(one.agent for one in fence.seen if one.before and one.after),
+        held_ms=fence.held_ms if fence.held_ms >= 0 else None,
     )

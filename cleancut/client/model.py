@@ -32,6 +32,16 @@ class ShardEvidence(Shown, frozen=True):
     count: int | None = None
 
 
+class FenceEvidence(Shown, frozen=True):
+    """How writes were held off. `seen_by`: agents that saw it on their own peer before and after
+    all readings. `held_ms`: from its raising to the last reading, on the coordinator's clock."""
+
+    aliases: tuple[str, ...] = ()
+    hooked: tuple[str, ...] = ()
+    seen_by: tuple[str, ...] = ()
+    held_ms: int | None = None
+
+
 class Evidence(Shown, frozen=True):
     """`grade`: fenced | quiet | bounded. `skew_ms` is an upper bound, on one clock. `canaries`: how
     many exact searches were answered inside the cut, of collections that were quiet."""
@@ -40,6 +50,7 @@ class Evidence(Shown, frozen=True):
     skew_ms: int | None = None
     shards: tuple[ShardEvidence, ...] = ()
     canaries: int = 0
+    fence: FenceEvidence | None = None
 
 
 class BackupBytes(Shown, frozen=True):
@@ -198,6 +209,15 @@ class OpenOperation(Shown, frozen=True):
     phase: str = ""
 
 
+class OpenFence(Shown, frozen=True):
+    """Writes by these aliases, or to these collections, are held off."""
+
+    epoch: int
+    aliases: tuple[str, ...] = ()
+    collections: tuple[str, ...] = ()
+    budget_s: float = 0.0
+
+
 class StoreStatus(Shown, frozen=True):
     """`url` without credentials; `groups` counts the catalog."""
 
@@ -225,6 +245,7 @@ class ClusterStatus(Shown, frozen=True):
     store: StoreStatus | None = None
     identity: Identity | None = None
     warnings: tuple[str, ...] = ()
+    open_fence: OpenFence | None = None
 
 
 class BackupPage(Shown, frozen=True):

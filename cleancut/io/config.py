@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from cleancut.errors import CleancutError, Invalid, Refused
+from cleancut.fence import FenceRule, FenceSettings, check_rule
 from cleancut.ids import parse_version
 from cleancut.io.etcd import Etcd, open_etcd
+from cleancut.io.hooks import check_hook
 from cleancut.io.log import Logger
 from cleancut.io.ports import Clock
 from cleancut.io.qdrant import Qdrant
 
 F = TypeVar("F", bound=Callable[..., Any])
 ENV_PREFIX = "CLEANCUT"
+_TABLES = "cleancut.tables"
 OLDEST_ETCD = (3, 5, 13)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -51,9 +55,40 @@ def load_file(context: click.Context, _: click.Parameter, path: Path | None) -> 
             settings = tomllib.loads(path.read_text())
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise click.BadParameter(f"{path}: {error}") from error
-        flat = {key.replace("-", "_"): value for key, value in settings.items()}
+        named = {key.replace("-", "_"): value for key, value in settings.items()}
+        tables = {key: value for key, value in named.items() if _is_table(value)}
+        flat = {key: value for key, value in named.items() if key not in tables}
         context.default_map = {**flat, **(context.default_map or {})}
+        context.meta[_TABLES] = tables
     return path
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(entry, dict) for entry in value)
+
+
+def read_fences(context: click.Context, budget_s: float) -> FenceSettings:
+    """The file's `[[fence]]` tables. Raises: Invalid, for what they may not hold."""
+    tables = context.meta.get(_TABLES, {}).get("fence", [])
+    try:
+        rules = msgspec.convert(_underscored(tables), tuple[FenceRule, ...])
+    except msgspec.ValidationError as error:
+        raise Invalid(f"[[fence]] of the settings file: {error}") from error
+    for rule in rules:
+        check_rule(rule)
+        if rule.pause:
+            check_hook(rule.pause, rule.resume, rule.token_file)
+    return FenceSettings(rules=rules, budget_s=budget_s)
+
+
+def _underscored(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """TOML's keys may have dashes, as flags do."""
+    return [
+        {key.replace("-", "_"): value for key, value in table.items()}
+        if _is_table(table)
+        else table
+        for table in tables
+    ]
 
 
 config_option = click.option(

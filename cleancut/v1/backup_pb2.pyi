@@ -63,17 +63,31 @@ class ShardEvidence(_message.Message):
     count: int
     def __init__(self, collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., peer_id: _Optional[int] = ..., number_1: _Optional[int] = ..., number_2: _Optional[int] = ..., quiet: _Optional[bool] = ..., count: _Optional[int] = ...) -> None: ...
 
+class FenceEvidence(_message.Message):
+    __slots__ = ("aliases", "hooked", "seen_by", "held_ms")
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    HOOKED_FIELD_NUMBER: _ClassVar[int]
+    SEEN_BY_FIELD_NUMBER: _ClassVar[int]
+    HELD_MS_FIELD_NUMBER: _ClassVar[int]
+    aliases: _containers.RepeatedScalarFieldContainer[str]
+    hooked: _containers.RepeatedScalarFieldContainer[str]
+    seen_by: _containers.RepeatedScalarFieldContainer[str]
+    held_ms: int
+    def __init__(self, aliases: _Optional[_Iterable[str]] = ..., hooked: _Optional[_Iterable[str]] = ..., seen_by: _Optional[_Iterable[str]] = ..., held_ms: _Optional[int] = ...) -> None: ...
+
 class Evidence(_message.Message):
-    __slots__ = ("grade", "skew_ms", "shards", "canaries")
+    __slots__ = ("grade", "skew_ms", "shards", "canaries", "fence")
     GRADE_FIELD_NUMBER: _ClassVar[int]
     SKEW_MS_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     CANARIES_FIELD_NUMBER: _ClassVar[int]
+    FENCE_FIELD_NUMBER: _ClassVar[int]
     grade: Grade
     skew_ms: int
     shards: _containers.RepeatedCompositeFieldContainer[ShardEvidence]
     canaries: int
-    def __init__(self, grade: _Optional[_Union[Grade, str]] = ..., skew_ms: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[ShardEvidence, _Mapping]]] = ..., canaries: _Optional[int] = ...) -> None: ...
+    fence: FenceEvidence
+    def __init__(self, grade: _Optional[_Union[Grade, str]] = ..., skew_ms: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[ShardEvidence, _Mapping]]] = ..., canaries: _Optional[int] = ..., fence: _Optional[_Union[FenceEvidence, _Mapping]] = ...) -> None: ...
 
 class BackupBytes(_message.Message):
     __slots__ = ("protected", "new", "stored")
@@ -118,18 +132,22 @@ class Backup(_message.Message):
     def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[BackupState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cut_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[str]] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., bytes: _Optional[_Union[BackupBytes, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., attempt: _Optional[int] = ..., attempts: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CreateBackupRequest(_message.Message):
-    __slots__ = ("request_id", "collections", "allow_empty", "require_proven", "attempts")
+    __slots__ = ("request_id", "collections", "allow_empty", "require_proven", "attempts", "fence", "fence_budget_s")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
     ALLOW_EMPTY_FIELD_NUMBER: _ClassVar[int]
     REQUIRE_PROVEN_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    FENCE_FIELD_NUMBER: _ClassVar[int]
+    FENCE_BUDGET_S_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     collections: _containers.RepeatedScalarFieldContainer[str]
     allow_empty: bool
     require_proven: bool
     attempts: int
-    def __init__(self, request_id: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., allow_empty: _Optional[bool] = ..., require_proven: _Optional[bool] = ..., attempts: _Optional[int] = ...) -> None: ...
+    fence: _containers.RepeatedScalarFieldContainer[str]
+    fence_budget_s: float
+    def __init__(self, request_id: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., allow_empty: _Optional[bool] = ..., require_proven: _Optional[bool] = ..., attempts: _Optional[int] = ..., fence: _Optional[_Iterable[str]] = ..., fence_budget_s: _Optional[float] = ...) -> None: ...
 
 class CreateBackupResponse(_message.Message):
     __slots__ = ("backup",)

@@ -64,8 +64,20 @@ class Identity(_message.Message):
     equal: bool
     def __init__(self, cluster_id: _Optional[str] = ..., store_cluster_id: _Optional[str] = ..., equal: _Optional[bool] = ...) -> None: ...
 
+class OpenFence(_message.Message):
+    __slots__ = ("epoch", "aliases", "collections", "budget_s")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_S_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    aliases: _containers.RepeatedScalarFieldContainer[str]
+    collections: _containers.RepeatedScalarFieldContainer[str]
+    budget_s: float
+    def __init__(self, epoch: _Optional[int] = ..., aliases: _Optional[_Iterable[str]] = ..., collections: _Optional[_Iterable[str]] = ..., budget_s: _Optional[float] = ...) -> None: ...
+
 class ClusterStatus(_message.Message):
-    __slots__ = ("cluster", "leader", "coordinators", "agents", "open_operation", "store", "identity", "warnings")
+    __slots__ = ("cluster", "leader", "coordinators", "agents", "open_operation", "store", "identity", "warnings", "open_fence")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     LEADER_FIELD_NUMBER: _ClassVar[int]
     COORDINATORS_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +86,7 @@ class ClusterStatus(_message.Message):
     STORE_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FENCE_FIELD_NUMBER: _ClassVar[int]
     cluster: str
     leader: str
     coordinators: _containers.RepeatedCompositeFieldContainer[CoordinatorStatus]
@@ -82,7 +95,8 @@ class ClusterStatus(_message.Message):
     store: StoreStatus
     identity: Identity
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, cluster: _Optional[str] = ..., leader: _Optional[str] = ..., coordinators: _Optional[_Iterable[_Union[CoordinatorStatus, _Mapping]]] = ..., agents: _Optional[_Iterable[_Union[AgentStatus, _Mapping]]] = ..., open_operation: _Optional[_Union[OpenOperation, _Mapping]] = ..., store: _Optional[_Union[StoreStatus, _Mapping]] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    open_fence: OpenFence
+    def __init__(self, cluster: _Optional[str] = ..., leader: _Optional[str] = ..., coordinators: _Optional[_Iterable[_Union[CoordinatorStatus, _Mapping]]] = ..., agents: _Optional[_Iterable[_Union[AgentStatus, _Mapping]]] = ..., open_operation: _Optional[_Union[OpenOperation, _Mapping]] = ..., store: _Optional[_Union[StoreStatus, _Mapping]] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., open_fence: _Optional[_Union[OpenFence, _Mapping]] = ...) -> None: ...
 
 class GetStatusRequest(_message.Message):
     __slots__ = ()

@@ -10,7 +10,8 @@ from typing import ClassVar, Protocol
 
 from msgspec.structs import replace
 
-from cleancut.cut import Capture, Cut, Finish, Load, Observe, Observed, Read, Readings, Recall
+from cleancut.cut import Cut
+from cleancut.cutting import Capture, Finish, Load, Observe, Observed, Read, Readings, Recall
 from cleancut.errors import CleancutError, LeaseLost, NotFound, TimedOut, Unavailable
 from cleancut.evidence import is_unchanged
 from cleancut.ids import AgentName, Epoch, PeerId, Token

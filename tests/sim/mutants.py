@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cleancut.barrier import Barrier
-from cleancut.cut import Capture, Cut, Read, Readings
+from cleancut.cut import Cut
+from cleancut.cutting import Capture, Read, Readings
 from cleancut.ids import AgentName, Sha256
 from cleancut.io.ports import Created, Guard, Put
 from cleancut.manifest import Manifest

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from cleancut.cut import Readings
+from cleancut.cutting import Readings
 from cleancut.errors import NotFound, Refused, TimedOut, Unavailable
 from cleancut.ids import PeerId, ShardId
 from cleancut.records import ShardTask, encode

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from agent.context import Context as AgentContext
 from agent.observe import readings_of
 from agent.recovery import Recovery
-from cleancut.cut import Observe, Observed, Read
+from cleancut.cutting import Observe, Observed, Read
 from cleancut.errors import CleancutError, Corrupt, NotFound, TimedOut, Unavailable
 from cleancut.ids import Epoch, Token
 from cleancut.io.catalog import put_votes_document

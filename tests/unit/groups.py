@@ -43,7 +43,6 @@ def manifest(epoch: int, shards: tuple[ShardEntry, ...], *, operation: str = "b-
         created_by="cleancut 0",
         cut_at="2026-01-01T00:00:00.000Z",
         skew_ms=40,
-        fenced=False,
         collections=tuple(
             CollectionEntry(
                 name=name,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cleancut.attempt import Attempt
-from cleancut.cut import Observe, Observed, Readings
+from cleancut.cutting import Observe, Observed, Readings
 from cleancut.ids import AgentName, OperationId
 from cleancut.phases import Probe
 from cleancut.pull import Verified, Verify

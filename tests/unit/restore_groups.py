@@ -78,7 +78,6 @@ def group(
         created_by="test",
         cut_at="2026-01-01T00:00:00Z",
         skew_ms=10,
-        fenced=False,
         collections=chosen,
         shards=shards,
         source=ClusterEntry(qdrant_version=version, peers={}, metadata={}),

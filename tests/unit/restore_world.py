@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cleancut.attempt import Attempt
-from cleancut.cut import Observe, Observed, Read, Readings
+from cleancut.cutting import Observe, Observed, Read, Readings
 from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId, Token
 from cleancut.phases import Drain, Drained, Probe
 from cleancut.pull import HasRecovered, Pull, Recover, Verified, Verify

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cleancut.barrier import Barrier
-from cleancut.cut import Capture, Cut, Finish, Load, Observe, Observed, Read, Readings, Recall
+from cleancut.cut import Cut
+from cleancut.cutting import Capture, Finish, Load, Observe, Observed, Read, Readings, Recall
 from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId, Token
 from cleancut.phases import Assign, Assigned, Drain, Drained, Probe, Publish, Stage
 from cleancut.records import (

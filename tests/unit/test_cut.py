@@ -8,17 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
-from cleancut.cut import (
-    Capture,
-    Cut,
-    Finish,
-    Load,
-    Observe,
-    Observed,
-    Read,
-    Readings,
-    Recall,
-)
+from cleancut.cut import Cut
+from cleancut.cutting import Capture, Finish, Load, Observe, Observed, Read, Readings, Recall
 from cleancut.ids import Epoch, Token
 from cleancut.records import Ctl, Failure, Member, Phase, ShardTask, Vote, digest_of
 from cleancut.steps import Cast, Command, Done, Effect, Event, Failed, Run, Seen, Stop, Tick, Took

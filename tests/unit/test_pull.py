@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cleancut.cut import Observe, Observed, Read, Readings
+from cleancut.cutting import Observe, Observed, Read, Readings
 from cleancut.ids import Epoch, PeerId, ShardId, Token
 from cleancut.pull import HasRecovered, Pull, Recover, Verified, Verify
 from cleancut.records import Ctl, Failure, Kind, Member, Phase, ShardTask, Vote

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleancut.cut import Observe
+from cleancut.cutting import Observe
 from cleancut.phases import Drain
 from cleancut.records import Failure, Phase, State
 from cleancut.restoring import (

@@ -1,0 +1,91 @@
+"""The first part of a backup's attempt, up to the cut: agree, assign, be ready, raise the fence."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from msgspec.structs import replace
+
+from cleancut import tally
+from cleancut.attempt import Attempt
+from cleancut.fence import Fence
+from cleancut.phases import FENCED, Assign, Assigned, Drain, Drained, Raise
+from cleancut.records import Phase, digest_of
+from cleancut.steps import Command, Lift, Persist
+
+
+class Preparation(Attempt):
+    """What `Barrier` does in PREPARE and FENCE, and what it knows of its fence from then on."""
+
+    def reset(self, now_s: float) -> None:
+        super().reset(now_s)
+        self._draft: Assigned | None = None
+        self._agreed_view = ""
+        self._fence: Fence | None = None
+        self._fence_until_s = self._fence_began_s = float("inf")
+
+    def _prepared(self, now_s: float) -> list[Command]:
+        votes = self.agreed()
+        if votes is None or self.waiting is not None:
+            return []
+        if self._draft is None or votes[0].view != self._agreed_view:
+            self._agreed_view = votes[0].view
+            names, ctl = tuple(sorted(self.members)), self.ctl
+            request, view_object = tally.backup_request(self.operation), votes[0].view_object
+            return [self.run(Assign(ctl.epoch, ctl.operation, view_object, names, request))]
+        if not tally.all_ready(self._agreed_view, self.members, self.votes):
+            return []
+        if self._draft.fence is not None:
+            return self._raise(self._draft.fence, now_s)
+        return [self.run(Drain(self.ctl.epoch, self._draft.draft, 1))]
+
+    def _raise(self, fence: Fence, now_s: float) -> list[Command]:
+        """The fence is written down before it is raised: whoever leads next can lift it."""
+        self._fence, self._fence_began_s = fence, now_s
+        self._fence_until_s = now_s + fence.budget_s
+        persist, *_ = self.move(Phase.FENCE, now_s, fenced=True, **self._agreed_facts())
+        assert isinstance(persist, Persist)
+        return [
+            dataclasses.replace(persist, fence=fence),
+            self.run(Raise(self.ctl.epoch, fence)),
+        ]
+
+    def _raised(self) -> list[Command]:
+        seen = tally.yes_of_all(Phase.FENCE, self.members, self.votes)
+        if seen is None or self.waiting is not None:
+            return []
+        return [self.run(Drain(self.ctl.epoch, self.ctl.draft, 1))]
+
+    def _assigned(self, draft: Assigned, now_s: float) -> list[Command]:
+        self._draft = draft
+        tasks = tally.indexed(draft.collections, draft.tasks)
+        self.members = {
+            name: replace(member, tasks=tasks[name], assigned=True)
+            for name, member in self.members.items()
+        }
+        return [Persist(members=dict(self.members)), *self._prepared(now_s)]
+
+    def _drained(self, result: Drained, now_s: float) -> list[Command]:
+        facts = {"cut_at": result.at, "undrained": result.undrained}
+        if self.ctl.phase is Phase.FENCE:
+            return self.move(Phase.CUT, now_s, **facts)
+        if not tally.all_ready(self._agreed_view, self.members, self.votes):
+            return self._prepared(now_s)  # something moved while the drain ran
+        return self.move(Phase.CUT, now_s, **self._agreed_facts(), **facts)
+
+    def _agreed_facts(self) -> dict[str, Any]:
+        assert self._draft is not None, "nobody is ready without tasks"
+        return {
+            "draft": self._draft.draft,
+            "views": self._agreed_view,
+            "assigned": digest_of({str(name): m.tasks for name, m in self.members.items()}),
+        }
+
+    def start_clocks(self, now_s: float) -> None:
+        super().start_clocks(now_s)
+        if self.ctl.phase in FENCED:
+            self.deadline_s = min(self.deadline_s, self._fence_until_s)
+
+    def _lift(self) -> list[Command]:
+        return [] if self._fence is None else [Lift(self._fence)]
