@@ -62,6 +62,8 @@ class Barrier(Preparation):
                 return self._took(event, now_s)
             case Began():
                 return self._began(event, now_s)
+            case _ if self.fence_is_over(now_s):
+                return self._abort(tally.fence_over(self.ctl.phase, self._fence))
             case Voted():
                 return self._voted(event, now_s)
             case SessionMoved():
@@ -178,11 +180,7 @@ class Barrier(Preparation):
         if self.ctl.phase in CLOSED or self.ctl.phase is Phase.COMMIT:
             return []
         if now_s >= self.deadline_s:
-            over = self._fence is not None and now_s >= self._fence_until_s
-            budget_s = self._fence.budget_s if self._fence is not None and over else None
-            return self._abort(
-                tally.overdue(self.ctl.phase, self.members, self.votes, budget_s=budget_s)
-            )
+            return self._abort(tally.overdue(self.ctl.phase, self.members, self.votes))
         if self.ctl.phase is Phase.UPLOAD and now_s >= self.stalled_s:
             return self._abort(tally.stalled(self.ctl.bounds.stalled_s))
         return []

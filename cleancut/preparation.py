@@ -82,10 +82,9 @@ class Preparation(Attempt):
             "assigned": digest_of({str(name): m.tasks for name, m in self.members.items()}),
         }
 
-    def start_clocks(self, now_s: float) -> None:
-        super().start_clocks(now_s)
-        if self.ctl.phase in FENCED:
-            self.deadline_s = min(self.deadline_s, self._fence_until_s)
+    def fence_is_over(self, now_s: float) -> bool:
+        """True once writes were held off for as long as they may be."""
+        return self.ctl.phase in FENCED and now_s >= self._fence_until_s
 
     def _lift(self) -> list[Command]:
         return [] if self._fence is None else [Lift(self._fence)]

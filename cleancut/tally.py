@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from cleancut.evidence import grade_of, is_quiet
-from cleancut.fence import FenceSeen
+from cleancut.fence import Fence, FenceSeen
 from cleancut.ids import AgentName
 from cleancut.records import (
     Ctl,
@@ -135,14 +135,18 @@ def _reading(number: int | None, vote: Vote) -> Reading:
     return Reading(number=number, incarnation=vote.incarnation, arrivals=vote.arrivals)
 
 
-def overdue(
-    phase: Phase, members: Members, votes: Votes, *, budget_s: float | None = None
-) -> Failure:
-    """What to say when the bound of `phase` is over; `budget_s`, if it was the fence's."""
-    if budget_s is not None:
-        message = f"the fence's budget of {budget_s:g} s was over in {phase}"
-        hint = "give it a greater --fence-budget, or see in the logs what took so long"
-        return Failure(reason="TIMED_OUT", message=message, hint=hint)
+def fence_over(phase: Phase, fence: Fence | None) -> Failure:
+    """What to say when writes were held off for as long as they may be."""
+    budget_s = fence.budget_s if fence is not None else 0.0
+    return Failure(
+        reason="TIMED_OUT",
+        message=f"the fence's budget of {budget_s:g} s was over in {phase}",
+        hint="give it a greater --fence-budget, or see in the logs what took so long",
+    )
+
+
+def overdue(phase: Phase, members: Members, votes: Votes) -> Failure:
+    """What to say when the bound of `phase` is over."""
     missing = [name for name in sorted(members) if (phase.value, name) not in votes]
     if missing:
         message = f"{phase} took too long: no vote of {', '.join(missing[:5])}"

@@ -11,20 +11,30 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 
+from cleancut.errors import CleancutError
 from cleancut.io.tasks import first_of
 from devcluster.demo_data import Data, make_vectors
 
 FIRST_ID = 1_000_000_000
 CHAIN_IDS = 10_000_000
+_AGAIN_S = 0.005
 
 
 @dataclass(slots=True)
 class Chain:
-    """One writer's points; `acknowledged_s` is wall-clock time, point by point."""
+    """One writer's points; `acknowledged_s` is wall-clock time, point by point. `refused`: how many
+    tries a fence turned away."""
 
     number: int
     acknowledged_s: list[float] = field(default_factory=list)
+    refused: int = 0
+
+    @property
+    def stall_s(self) -> float:
+        """The longest time between two points."""
+        return max((b - a for a, b in pairwise(self.acknowledged_s)), default=0.0)
 
     def point(self, step: int) -> int:
         """Ids hash to all shards, so that neighbours in a chain rarely share one."""
@@ -45,16 +55,16 @@ class Holes:
 
 
 @asynccontextmanager
-async def writing(data: Data, writers: int) -> AsyncIterator[list[Chain]]:
+async def writing(data: Data, writers: int, *, patient: bool = False) -> AsyncIterator[list[Chain]]:
     """The chains, while writers extend them; at the block's end the last writes have ended.
 
-    Raises: what a refused write raises, out of the block.
+    Raises: what a refused write raises, out of the block; `patient` writers try it again.
     """
     chains, stop = [Chain(number) for number in range(writers)], asyncio.Event()
     try:
         async with asyncio.TaskGroup() as group:
             for chain in chains:
-                group.create_task(_write(data, chain, stop))
+                group.create_task(_write(data, chain, stop, patient=patient))
             try:
                 yield chains
             finally:
@@ -63,13 +73,20 @@ async def writing(data: Data, writers: int) -> AsyncIterator[list[Chain]]:
         raise first_of(failures) from failures
 
 
-async def _write(data: Data, chain: Chain, stop: asyncio.Event) -> None:
+async def _write(data: Data, chain: Chain, stop: asyncio.Event, *, patient: bool) -> None:
     vectors = make_vectors(data.shape, chain.point(0), 256)
     while not stop.is_set():
         step = len(chain.acknowledged_s)
         at = step % len(vectors)
         payload = {"chain": chain.number, "step": step, "category": "chain"}
-        await data.upsert([chain.point(step)], vectors[at : at + 1], [payload])
+        try:
+            await data.upsert([chain.point(step)], vectors[at : at + 1], [payload])
+        except CleancutError:
+            if not patient:
+                raise
+            chain.refused += 1
+            await asyncio.sleep(_AGAIN_S)
+            continue
         chain.acknowledged_s.append(time.time())
 
 

@@ -101,12 +101,15 @@ class Setup:
         self.agents.append(child)
         return child
 
-    async def start_coordinator(self, store_url: str | None = None) -> Coordinator:
+    async def start_coordinator(
+        self, store_url: str | None = None, config: Path | None = None
+    ) -> Coordinator:
         """One more coordinator, once its API answers. Raises: Unavailable."""
         name = f"coordinator-{len(self.coordinators) + 1}"
         urls = ",".join(peer.url for peer in self.peers)
         own = ("--qdrant-url", urls, "--grpc", "127.0.0.1:0", "--name", name)
-        argv = [*_program("coordinator"), *self._common(store_url), *own]
+        file = ("--config", str(config)) if config is not None else ()
+        argv = [*_program("coordinator"), *file, *self._common(store_url), *own]
         child = await start_child(name, argv, self.logs / f"{name}.log")
         try:
             address = await wait_logged(child, "listening", "grpc")

@@ -13,12 +13,24 @@ from typing import Any
 
 from cleancut.barrier import Barrier
 from cleancut.cut import Cut
-from cleancut.cutting import Capture, Finish, Load, Observe, Observed, Read, Readings, Recall
+from cleancut.cutting import (
+    Capture,
+    Confirm,
+    Finish,
+    Load,
+    Observe,
+    Observed,
+    Read,
+    Readings,
+    Recall,
+)
+from cleancut.fence import Fence
 from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId, Token
-from cleancut.phases import Assign, Assigned, Drain, Drained, Probe, Publish, Stage
+from cleancut.phases import Assign, Assigned, Drain, Drained, Probe, Publish, Raise, Stage
 from cleancut.records import (
     Bounds,
     Ctl,
+    Failure,
     Kind,
     Member,
     Operation,
@@ -38,6 +50,8 @@ from cleancut.steps import (
     Done,
     Effect,
     Event,
+    Failed,
+    Lift,
     Persist,
     Run,
     Seen,
@@ -70,6 +84,9 @@ class Table:
     cuts: dict[AgentName, Cut] = field(default_factory=dict)
     queues: dict[AgentName, list[Event]] = field(default_factory=dict)
     crashes_left: int = 0
+    fence: Fence | None = None
+    fence_key: Fence | None = None
+    raised: bool = False
     now_s: float = 0.0
     said: list[str] = field(default_factory=list)
 
@@ -146,7 +163,9 @@ class Table:
         self.said.append(f"{name or 'coordinator'} starts anew")
         if not name:
             self.barrier = Barrier(Bounds())
-            took = Took(self.ctl, self.operation, dict(self.members), dict(self.votes))
+            took = Took(
+                self.ctl, self.operation, dict(self.members), dict(self.votes), self.fence_key
+            )
             self.queues[name] = [took]
             return
         self.tokens[name] = Token(self.tokens[name] + 100)
@@ -165,8 +184,14 @@ class Table:
                 return self.decide(command)
             case Cast():
                 self.cast(name, command)
+            case Run(effect=Confirm()) if not self.raised:
+                gone = Failure(reason="UNAVAILABLE", message="no fence")
+                self.queues[name].append(Failed(command.effect, gone))
             case Run():
                 self.queues[name].append(Done(command.effect, self.answer(name, command.effect)))
+            case Lift():
+                assert command.fence == self.fence, "another fence was lifted"
+                self.raised, self.fence_key = False, None
             case Stop():
                 self.queues[name] = [
                     event
@@ -179,6 +204,8 @@ class Table:
         self.members.update(command.members)
         if command.operation is not None:
             self.operation = command.operation
+        if command.fence is not None:
+            self.fence_key = command.fence
         if command.ctl is not None:
             self.write_ctl(command.ctl)
 
@@ -207,32 +234,47 @@ class Table:
         self.queues[COORDINATOR].append(Voted(name, self.ctl.epoch, command.phase, command.vote))
 
     def answer(self, name: AgentName, effect: Effect) -> Any:
+        return self.agent_answers(name, effect) if name else self.coordinator_answers(effect)
+
+    def agent_answers(self, name: AgentName, effect: Effect) -> Any:
         match effect:
             case Observe():
                 return Observed("view", f"{name}.view", "nonce", 1, self.members.get(name))
-            case Assign():
-                tasks: dict[AgentName, tuple[ShardTask, ...]] = {
-                    agent: (task(number),) for number, agent in enumerate(sorted(effect.members))
-                }
-                return Assigned("draft", ("c",), tasks)
-            case Drain():
-                return Drained((), "2026-01-01T00:00:00Z")
+            case Load():
+                return None
+            case Confirm():
+                return self.fence
             case Capture():
                 return Readings((5,), "start", 0)
             case Read():
-                return Readings((6,), "start", 0, "view")
+                return Readings((6,), "start", 0, "view", fenced=self.raised)
             case Finish():
                 self.journal[name] = f"document-{name}"
                 return self.journal[name]
             case Recall():
                 return self.journal.get(name, "")
+        raise AssertionError(f"unknown effect {effect}")
+
+    def coordinator_answers(self, effect: Effect) -> Any:
+        match effect:
+            case Probe():
+                return None
+            case Assign():
+                tasks: dict[AgentName, tuple[ShardTask, ...]] = {
+                    agent: (task(number),) for number, agent in enumerate(sorted(effect.members))
+                }
+                return Assigned("draft", ("c",), tasks, self.fence)
+            case Raise():
+                assert effect.fence == self.fence_key, "raised before it was written down"
+                self.raised = True
+                return None
+            case Drain():
+                return Drained((), "2026-01-01T00:00:00Z")
             case Stage():
                 return "manifest"
             case Publish():
                 assert self.group == effect.manifest, "published before it was decided"
                 self.published = True
-                return None
-            case Probe() | Load():
                 return None
         raise AssertionError(f"unknown effect {effect}")
 
@@ -242,8 +284,10 @@ class Table:
         """Equal for positions from which the same can happen."""
         machines = [vars(self.barrier), *(vars(self.cuts[name]) for name in self.agents)]
         clocks = {"deadline_s", "stalled_s", "phase_began_s", "_look_at_s", "_skew_ms"}
+        clocks |= {"_fence_until_s", "_fence_began_s"}
         inside = [{k: v for k, v in each.items() if k not in clocks} for each in machines]
         shown = (self.votes, self.queues, self.journal, self.tokens, self.group, self.published)
+        shown += (self.raised, self.fence_key)
         ctl = (self.ctl.phase, self.ctl.epoch, self.operation, self.members, self.crashes_left)
         return repr((inside, shown, ctl))
 

@@ -12,9 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 
 from cleancut.barrier import Barrier
+from cleancut.fence import Fence, FencedAlias
 from cleancut.ids import AgentName, Epoch, Token
 from cleancut.manifest import Canaries, Canary
-from cleancut.phases import CLOSED, TRANSITIONS, Drain, Drained, Keep, Publish
+from cleancut.phases import CLOSED, FENCED, TRANSITIONS, Drain, Drained, Keep, Publish
 from cleancut.records import Bounds, Ctl, Failure, Phase, State, Vote, digest_of, encode
 from cleancut.requests import BackupRequest
 from cleancut.steps import (
@@ -40,8 +41,13 @@ VOTED = (Phase.PREPARE, Phase.CUT, Phase.SEAL, Phase.UPLOAD)
 BROKEN = Failure(reason="UNAVAILABLE", message="broken")
 
 
-def new_table(agents: Iterable[AgentName] = (A1, A2), crashes: int = 0) -> Table:
-    table = Table(tuple(agents), crashes_left=crashes)
+FENCE = Fence(epoch=EPOCH, budget_s=2.0, aliases=(FencedAlias(alias="w", collection="c"),))
+
+
+def new_table(
+    agents: Iterable[AgentName] = (A1, A2), crashes: int = 0, fence: Fence | None = None
+) -> Table:
+    table = Table(tuple(agents), crashes_left=crashes, fence=fence)
     table.start()
     return table
 
@@ -56,8 +62,8 @@ def play_until(table: Table, phase: Phase) -> Table:
     raise AssertionError(f"never came to {phase}")
 
 
-def barrier_in(phase: Phase) -> tuple[Barrier, Table]:
-    table = play_until(new_table(), phase)
+def barrier_in(phase: Phase, fence: Fence | None = None) -> tuple[Barrier, Table]:
+    table = play_until(new_table(fence=fence), phase)
     return table.barrier, table
 
 
@@ -83,7 +89,11 @@ def check_position(table: Table) -> None:
             for name in table.agents:
                 assert table.votes[phase.value, name].yes, f"decided without {name} in {phase}"
         assert table.ctl.phase in {Phase.COMMIT, Phase.IDLE}
+        if table.fence is not None:
+            assert all(table.votes["SEAL", name].fenced for name in table.agents)
     assert not table.published or table.group
+    assert not table.raised or table.fence_key == table.fence, "raised, and nobody could know"
+    assert not table.raised or table.ctl.phase in FENCED
     if table.ctl.phase in CLOSED and table.ctl.epoch:
         assert table.operation is not None
         ended = {State.COMMITTED} if table.published else {State.PENDING, State.ABORTED}
@@ -91,25 +101,30 @@ def check_position(table: Table) -> None:
 
 
 @cache
-def explored(agents: tuple[AgentName, ...], crashes: int) -> tuple[set[Phase], set[str]]:
+def explored(
+    agents: tuple[AgentName, ...], crashes: int, fence: Fence | None = None
+) -> tuple[set[Phase], set[str]]:
     """The phases in which histories end, and the changes of phase on the way. Checks positions."""
     ends: set[Phase] = set()
     said: set[str] = set()
-    for position, is_end in every_history(new_table(agents, crashes)):
+    for position, is_end in every_history(new_table(agents, crashes, fence)):
         check_position(position)
         said.update(position.said)
         if is_end:
             assert position.ctl.phase in CLOSED
             assert not position.group or position.published
+            assert not position.raised, "a fence outlived its epoch"
             ends.add(position.ctl.phase)
     return ends, {change for change in said if " to " in change}
 
 
+@pytest.mark.parametrize("fence", [None, FENCE], ids=["open", "fenced"])
 @pytest.mark.parametrize(("agents", "crashes"), [((A1,), 2), ((A1, A2), 1), ((A1, A2), 0)])
-def test_every_history(agents: tuple[AgentName, ...], crashes: int) -> None:
+def test_every_history(agents: tuple[AgentName, ...], crashes: int, fence: Fence | None) -> None:
     """In every order of events, with a crash of any process after any command: a group is decided
-    only with all votes, and in the end there is a group or an aborted attempt, nothing between."""
-    ends, _ = explored(agents, crashes)
+    only with all votes, and in the end there is a group or an aborted attempt, nothing between. A
+    fence stands only while its epoch needs it, and somebody who comes later knows of it."""
+    ends, _ = explored(agents, crashes, fence)
     assert Phase.IDLE in ends
     assert (Phase.ABORT in ends) is bool(crashes)
 
@@ -322,10 +337,10 @@ def test_canaries_are_kept_while_shards_are_read_again() -> None:
 
 def test_every_edge_is_taken() -> None:
     """No way in the table is dead: histories with a crash, and a second attempt, take them all."""
-    _, changes = explored((A1, A2), 1)
+    changes = explored((A1, A2), 1)[1] | explored((A1, A2), 1, FENCE)[1]
     taken = {_edge(change) for change in changes}
-    for phase in VOTED:
-        barrier, _ = barrier_in(phase)
+    for phase in (*VOTED, Phase.FENCE):
+        barrier, _ = barrier_in(phase, FENCE if phase is Phase.FENCE else None)
         barrier.step(Cancelled(), 1.0)
         taken.add((phase, barrier.ctl.phase))
     barrier, _ = barrier_in(Phase.PREPARE)
