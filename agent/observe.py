@@ -16,8 +16,15 @@ from cleancut.io.qdrant import Qdrant
 from cleancut.io.qdrant_types import CollectionTelemetry, Placement, Telemetry
 from cleancut.io.tasks import run_all
 from cleancut.keys import COORDINATOR_PROBE
-from cleancut.records import ShardTask, digest_of
-from cleancut.view import CollectionView, ReplicaView, TransferView, View, schema_digest
+from cleancut.records import ShardTask
+from cleancut.view import (
+    CollectionView,
+    ReplicaView,
+    TransferView,
+    View,
+    config_digest,
+    schema_digest,
+)
 
 _AT_ONCE = 8
 
@@ -55,7 +62,7 @@ async def _read_collection(
     return CollectionView(
         name=name,
         uuid=entry.uuid or "",
-        config=digest_of(entry.config),
+        config=config_digest(entry.config),
         schema=schema_digest(info.get("payload_schema") or {}),
         replicas=_replicas(placement, own),
         transfers=tuple(

@@ -12,13 +12,13 @@ from functools import partial
 from typing import Any
 
 from cleancut.errors import CleancutError, TimedOut, Unavailable
-from cleancut.fence import Fence, FencedAlias, fenced_name
+from cleancut.fence import Fence, FencedAlias, fenced_name, is_raised
 from cleancut.ids import Epoch, Token
 from cleancut.io.aliases import give_back, rename
 from cleancut.io.hooks import call_hook
 from cleancut.io.log import Logger
 from cleancut.io.ports import Created, Delete
-from cleancut.io.tasks import run_all
+from cleancut.io.tasks import first_of, run_all
 from cleancut.phases import FENCED
 from cleancut.records import Ctl, decode
 from coordinator.context import Context
@@ -30,6 +30,7 @@ LIFT_S = 5.0
 _LOOK_S = 2.0
 _AGAIN_S = 0.5
 _AT_ONCE = 16
+_SEEN_POLL_S = 0.005
 Call = Callable[[], Coroutine[Any, Any, Any]]
 
 
@@ -52,7 +53,15 @@ async def _fence_aliases(context: Context, fence: Fence) -> None:
     actions = [
         rename(entry.alias, fenced_name(entry.alias, fence.epoch)) for entry in fence.aliases
     ]
-    await peer.change_aliases(actions, RAISE_S)
+    try:
+        async with asyncio.TaskGroup() as group:
+            renaming = group.create_task(peer.change_aliases(actions, RAISE_S))
+            while not renaming.done() and not is_raised(fence, await peer.aliases(RAISE_S)):
+                await context.clock.sleep(_SEEN_POLL_S)
+            # Its answer waits for all other peers, which have agents of their own to tell.
+            renaming.cancel()
+    except BaseExceptionGroup as failures:
+        raise first_of(failures) from failures
     names = sorted({entry.collection for entry in fence.aliases})
     change: dict[str, Any] = {"strict_mode_config": {}}
     await run_all(

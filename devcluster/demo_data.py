@@ -44,6 +44,7 @@ class Shape:
     shards: int = 6
     replicas: int = 1
     seed: int = 7
+    segments: int = 8
 
     @property
     def indexing_kb(self) -> int:
@@ -122,7 +123,7 @@ class Data:
                 shard_number=self.shape.shards,
                 replication_factor=self.shape.replicas,
                 optimizers_config=models.OptimizersConfigDiff(
-                    indexing_threshold=100, default_segment_number=8
+                    indexing_threshold=100, default_segment_number=self.shape.segments
                 ),
             )
             for field, kind in (
