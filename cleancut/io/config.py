@@ -83,12 +83,7 @@ def read_fences(context: click.Context, budget_s: float) -> FenceSettings:
 
 def _underscored(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """TOML's keys may have dashes, as flags do."""
-    return [
-        {key.replace("-", "_"): value for key, value in table.items()}
-        if _is_table(table)
-        else table
-        for table in tables
-    ]
+    return [{key.replace("-", "_"): value for key, value in table.items()} for table in tables]
 
 
 config_option = click.option(

@@ -68,7 +68,6 @@ class Shelf:
             created_by="test",
             cut_at="2026-01-02T03:04:05Z",
             skew_ms=12,
-            fenced=False,
             collections=(
                 CollectionEntry(name="books", uuid="u", info={}, shard_ids=(ShardId(0),)),
             ),

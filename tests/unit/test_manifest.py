@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cleancut.errors import Corrupt, NotFound, Refused
-from cleancut.ids import Epoch, OperationId, PeerId, ShardId
+from cleancut.fence import FencedAlias, FenceFacts, FenceSeen
+from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.manifest import (
     FORMAT,
     ClusterEntry,
@@ -20,6 +21,11 @@ from cleancut.manifest import (
 from cleancut.records import Reading, encode
 
 PATH = "prod/groups/000000000004.json"
+FENCE = FenceFacts(
+    aliases=(FencedAlias(alias="w", collection="a"),),
+    hooked=("b",),
+    seen=(FenceSeen(agent=AgentName("a1"), before=True, after=True),),
+)
 FIRST = Reading(number=5, incarnation="start", arrivals=0)
 
 
@@ -55,7 +61,6 @@ def manifest(**changes: object) -> Manifest:
         created_by="cleancut",
         cut_at="2026-01-01T00:00:00.000Z",
         skew_ms=7,
-        fenced=False,
         collections=(collection("b", 1), collection("a", 2)),
         shards=(shard("a", 1), shard("a", 0), shard("b", 0)),
         source=ClusterEntry(qdrant_version="1.18.3", peers={"1": "http://p1"}, metadata={}),
@@ -117,11 +122,11 @@ def test_a_cut_off_manifest_is_corrupt(length: int) -> None:
 def test_the_grade_comes_from_the_numbers() -> None:
     """Nobody has to be believed: one shard that moved makes the group bounded, whatever is said."""
     assert manifest().grade == "quiet"
-    assert manifest(fenced=True).grade == "fenced"
+    assert manifest(fence=FENCE).grade == "fenced"
     for changes in ({"second": replace(FIRST, number=7)}, {"drained": False}):
         moved = replace(shard("b", 0), **changes)
         shards = (*manifest().shards[:2], moved)
-        assert manifest(shards=shards, fenced=True).grade == "bounded"
+        assert manifest(shards=shards, fence=FENCE).grade == "bounded"
 
 
 def test_collections_and_their_shards() -> None:

@@ -47,6 +47,8 @@ PAIRS: list[tuple[type[model.Shown], Any]] = [
     (model.OpenOperation, cluster_pb2.OpenOperation),
     (model.StoreStatus, cluster_pb2.StoreStatus),
     (model.Identity, cluster_pb2.Identity),
+    (model.FenceEvidence, backup_pb2.FenceEvidence),
+    (model.OpenFence, cluster_pb2.OpenFence),
     (care.Finding, cluster_pb2.Finding),
     (care.Diagnosis, cluster_pb2.DiagnoseResponse),
     (care.PeerLoss, cluster_pb2.PeerLoss),
