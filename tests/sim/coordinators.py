@@ -440,7 +440,6 @@ class CoordinatorEffects:
             created_by="sim",
             cut_at=ctl.cut_at,
             skew_ms=ctl.skew_ms,
-            fenced=False,
             collections=draft.collections,
             shards=tuple(sorted(shards, key=lambda shard: (shard.collection, shard.shard_id))),
             source=draft.source,
