@@ -30,6 +30,17 @@ def read_phases(logs: Iterable[Path], epoch: int) -> dict[str, int]:
     }
 
 
+def read_lifted_ms(logs: Iterable[Path], epoch: int) -> int | None:
+    """From the raising of the fence of `epoch` until it was seen lifted; None without one."""
+    for log in logs:
+        for line in log.read_text(errors="replace").splitlines():
+            entry = _entry(line)
+            if entry.get("event") == "fence lifted" and entry.get("epoch") == epoch:
+                took_s = entry.get("took_s")
+                return None if took_s is None else round(took_s * 1000)
+    return None
+
+
 def _entry(line: str) -> dict[str, Any]:
     try:
         entry = json.loads(line)

@@ -18,7 +18,7 @@ from cleancut.io.tasks import first_of
 from devcluster.demo_data import Data, make_vectors
 
 FIRST_ID = 1_000_000_000
-CHAIN_IDS = 10_000_000
+CHAIN_IDS = 100_000
 _AGAIN_S = 0.005
 
 
@@ -30,11 +30,6 @@ class Chain:
     number: int
     acknowledged_s: list[float] = field(default_factory=list)
     refused: int = 0
-
-    @property
-    def stall_s(self) -> float:
-        """The longest time between two points."""
-        return max((b - a for a, b in pairwise(self.acknowledged_s)), default=0.0)
 
     def point(self, step: int) -> int:
         """Ids hash to all shards, so that neighbours in a chain rarely share one."""
@@ -54,17 +49,29 @@ class Holes:
     lost: int
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How writers go about it."""
+
+    patient: bool
+    pause_s: float
+
+
 @asynccontextmanager
-async def writing(data: Data, writers: int, *, patient: bool = False) -> AsyncIterator[list[Chain]]:
-    """The chains, while writers extend them; at the block's end the last writes have ended.
+async def writing(
+    data: Data, writers: int, *, patient: bool = False, pause_s: float = 0.0, first: int = 0
+) -> AsyncIterator[list[Chain]]:
+    """The chains from number `first` on, while writers extend them, with a pause between points; at
+    the block's end the last writes have ended.
 
     Raises: what a refused write raises, out of the block; `patient` writers try it again.
     """
-    chains, stop = [Chain(number) for number in range(writers)], asyncio.Event()
+    chains = [Chain(number) for number in range(first, first + writers)]
+    stop, pace = asyncio.Event(), Pace(patient=patient, pause_s=pause_s)
     try:
         async with asyncio.TaskGroup() as group:
             for chain in chains:
-                group.create_task(_write(data, chain, stop, patient=patient))
+                group.create_task(_write(data, chain, stop, pace))
             try:
                 yield chains
             finally:
@@ -73,7 +80,7 @@ async def writing(data: Data, writers: int, *, patient: bool = False) -> AsyncIt
         raise first_of(failures) from failures
 
 
-async def _write(data: Data, chain: Chain, stop: asyncio.Event, *, patient: bool) -> None:
+async def _write(data: Data, chain: Chain, stop: asyncio.Event, pace: Pace) -> None:
     vectors = make_vectors(data.shape, chain.point(0), 256)
     while not stop.is_set():
         step = len(chain.acknowledged_s)
@@ -82,12 +89,14 @@ async def _write(data: Data, chain: Chain, stop: asyncio.Event, *, patient: bool
         try:
             await data.upsert([chain.point(step)], vectors[at : at + 1], [payload])
         except CleancutError:
-            if not patient:
+            if not pace.patient:
                 raise
             chain.refused += 1
             await asyncio.sleep(_AGAIN_S)
             continue
         chain.acknowledged_s.append(time.time())
+        if pace.pause_s:
+            await asyncio.sleep(pace.pause_s)
 
 
 async def wait_written(chains: Iterable[Chain], count: int, limit_s: float = 30.0) -> None:
@@ -97,6 +106,12 @@ async def wait_written(chains: Iterable[Chain], count: int, limit_s: float = 30.
             if all(len(chain.acknowledged_s) >= count for chain in chains):
                 return
             await asyncio.sleep(0.02)
+
+
+def stall_ms(chains: Iterable[Chain]) -> int:
+    """The longest time between two acknowledged points of any chain."""
+    gaps = (b - a for chain in chains for a, b in pairwise(chain.acknowledged_s))
+    return round(max(gaps, default=0.0) * 1000)
 
 
 def find_holes(

@@ -139,7 +139,6 @@ class Attempt:
             created_by="test",
             cut_at="",
             skew_ms=1,
-            fenced=False,
             collections=(entry,),
             shards=tuple(shards),
             source=ClusterEntry(

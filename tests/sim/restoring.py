@@ -129,7 +129,6 @@ class RestoreScenario(Scenario):
             created_by="sim",
             cut_at="",
             skew_ms=1,
-            fenced=False,
             collections=tuple(entries),
             shards=tuple(shards),
             source=ClusterEntry(qdrant_version="1.18.3", peers={}, metadata={}),

@@ -1,0 +1,243 @@
+"""Looks for torn groups: causal writers, many backups, every shard opened and its chains read.
+
+Usage: python -m bench.causal [--backups N] [--only MODE] [--qdrant real|standin|auto] [--json FILE]
+A writer sends a point only after its predecessor was acknowledged, so that a state of one instant
+has no hole in any chain. Modes: `none` takes what comes, `proven` asks for a proof and gets several
+attempts under few writes, `fenced` renames the writers' alias. Each is done with replicas 1 and 2,
+and with and without a peer that is stopped for 0.3 s as soon as the cuts begin.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.skew import summary
+from cleancut.errors import CleancutError
+from cleancut.ids import ClusterName
+from cleancut.io.clock import SystemClock
+from cleancut.io.etcd import open_etcd
+from cleancut.io.tasks import until_signal
+from cleancut.keys import Keys
+from cleancut.records import Ctl, Phase, decode
+from devcluster.demo_chains import read_chains
+from devcluster.demo_data import ALIAS, Data, Shape
+from devcluster.demo_phases import read_lifted_ms, read_phases
+from devcluster.demo_writers import Chain, find_holes, stall_ms, wait_written, writing
+from devcluster.setup import Setup, launch_setup
+
+FROZEN_S = 0.3
+WRITERS = 4
+MODES: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "proven": ("--require", "proven", "--attempts", "10"),
+    "fenced": ("--fence", f"alias={ALIAS}", "--attempts", "3"),
+}
+PAUSE_S = {"none": 0.0, "proven": 1.0, "fenced": 0.0}
+"""Between two writes of a writer: a proof without a fence needs a moment without a write."""
+
+
+@dataclass(slots=True)
+class Row:
+    """One mode: `torn` counts groups with a hole, `failed` operations without a group."""
+
+    mode: str
+    replicas: int
+    frozen: bool
+    groups: int = 0
+    failed: int = 0
+    attempts: int = 0
+    torn: int = 0
+    holes: int = 0
+    grades: Counter[str] = field(default_factory=Counter)
+    skew_ms: list[int] = field(default_factory=list)
+    fence_ms: list[int] = field(default_factory=list)
+    stall_ms: list[int] = field(default_factory=list)
+    phases: dict[str, list[int]] = field(default_factory=dict)
+
+
+async def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """All figures. Raises: what a set-up tells when it does not start."""
+    rows, kind = [], ""
+    for replicas in (1, 2):
+        shape = Shape(points=options.points, dims=32, replicas=replicas, segments=2)
+        async with (
+            launch_setup(peers=3, coordinators=1, qdrant=options.qdrant) as setup,
+            Data(setup.peers[0].url, shape) as data,
+        ):
+            kind = setup.qdrant
+            await data.create()
+            await data.load()
+            for mode in MODES:
+                for frozen in (False, True):
+                    if options.only in (None, mode):
+                        row = Row(mode, replicas, frozen)
+                        await measure_row(setup, shape, row, options.backups)
+                        print(told(row), file=sys.stderr)
+                        rows.append(row)
+    return {"qdrant": kind, "backups": options.backups, "writers": WRITERS, "rows": rows}
+
+
+async def measure_row(setup: Setup, shape: Shape, row: Row, backups: int) -> None:
+    """Fills `row` from so many backups; the writers go by the alias, through one of the peers."""
+    async with Data(setup.peers[0].url, shape, collection=ALIAS) as data:
+        for number in range(backups):
+            first = 100 * len(row.skew_ms) + number
+            async with writing(
+                data, WRITERS, patient=True, pause_s=PAUSE_S[row.mode], first=first * WRITERS
+            ) as chains:
+                await wait_written(chains, 2)
+                async with freezing(setup, row.frozen):
+                    answer = await setup.cleancut("backup", "create", *MODES[row.mode])
+                await wait_written(chains, 1 + max(len(one.acknowledged_s) for one in chains))
+            if answer.exit_code:
+                row.failed += 1
+                print(answer.err.splitlines()[-3:], file=sys.stderr)
+                continue
+            await judge(setup, row, answer.value("backup"), chains)
+
+
+async def judge(setup: Setup, row: Row, made: dict[str, Any], chains: list[Chain]) -> None:
+    """Opens every shard of the group and counts."""
+    evidence, epoch = made["evidence"], made["epoch"]
+    shards = len(evidence["shards"])
+    holes = find_holes(chains, await read_chains(setup, made["id"], shards), None)
+    row.groups += 1
+    row.attempts += made["attempt"]
+    row.holes += holes.holes
+    row.torn += holes.holes > 0
+    row.grades[evidence["grade"]] += 1
+    row.skew_ms.append(evidence["skew_ms"])
+    row.stall_ms.append(stall_ms(chains))
+    logs = [one.child.log for one in setup.coordinators]
+    for phase, took_ms in read_phases(logs, epoch).items():
+        row.phases.setdefault(phase, []).append(took_ms)
+    lifted_ms = read_lifted_ms(logs, epoch)
+    if lifted_ms is not None:
+        row.fence_ms.append(lifted_ms)
+
+
+@asynccontextmanager
+async def freezing(setup: Setup, wanted: bool) -> AsyncIterator[None]:
+    """For the length of the block, the last peer is stopped for a while when ctl comes to CUT."""
+    if not wanted:
+        yield
+        return
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(_freeze(setup))
+        yield
+        task.cancel()
+
+
+async def _freeze(setup: Setup) -> None:
+    key = Keys(ClusterName(setup.cluster)).ctl
+    async with open_etcd([setup.etcd_endpoint], clock=SystemClock()) as etcd:
+        listing = await etcd.list(key)
+        async for changes in etcd.watch(key, listing.revision + 1):
+            for change in changes:
+                if decode(Ctl, change.kv.value, key).phase is Phase.CUT:
+                    setup.peers[-1].freeze()
+                    try:
+                        await asyncio.sleep(FROZEN_S)
+                    finally:
+                        setup.peers[-1].thaw()
+
+
+def told(row: Row) -> str:
+    where = f"{row.mode} replicas={row.replicas} frozen={row.frozen}"
+    return f"{where}: {row.groups} groups, {row.torn} torn, {row.holes} holes, {dict(row.grades)}"
+
+
+def figures_of(row: Row) -> dict[str, Any]:
+    """As JSON tells it; a summary of nothing is None."""
+
+    def some(values: list[int]) -> dict[str, Any] | None:
+        return summary(values) if values else None
+
+    return {
+        "mode": row.mode,
+        "replicas": row.replicas,
+        "frozen_peer": row.frozen,
+        "groups": row.groups,
+        "failed": row.failed,
+        "attempts": row.attempts,
+        "torn_groups": row.torn,
+        "holes": row.holes,
+        "grades": dict(row.grades),
+        "skew_ms": some(row.skew_ms),
+        "fence_ms": some(row.fence_ms),
+        "stall_ms": some(row.stall_ms),
+        "phases_ms": {phase: some(values) for phase, values in row.phases.items()},
+    }
+
+
+def print_table(found: dict[str, Any], rows: Iterable[dict[str, Any]]) -> None:
+    """For people."""
+    title = (
+        f"{found['backups']} backups a row, 3 peers ({found['qdrant']}), {WRITERS} causal writers"
+    )
+    table = Table(title=title, title_justify="left")
+    head = ("mode", "replicas", "peer frozen", "groups", "torn", "holes", "grades")
+    for name in (*head, "skew p50/p99", "fence p50/p99", "stall p50/p99"):
+        table.add_column(name)
+
+    def pair(figures: dict[str, Any] | None) -> str:
+        return f"{figures['p50']}/{figures['p99']}" if figures else ""
+
+    for row in rows:
+        grades = ", ".join(f"{count} {grade}" for grade, count in row["grades"].items())
+        failed = f"; {row['failed']} failed" if row["failed"] else ""
+        table.add_row(
+            row["mode"],
+            str(row["replicas"]),
+            "yes" if row["frozen_peer"] else "no",
+            str(row["groups"]),
+            str(row["torn_groups"]),
+            str(row["holes"]),
+            grades + failed,
+            *(pair(row[name]) for name in ("skew_ms", "fence_ms", "stall_ms")),
+        )
+    Console(width=None if sys.stdout.isatty() else 130).print(table)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backups", type=int, default=20)
+    parser.add_argument("--points", type=int, default=3000)
+    parser.add_argument("--only", choices=tuple(MODES))
+    parser.add_argument("--qdrant", choices=("real", "standin", "auto"), default="auto")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    options = parser.parse_args()
+    found: list[dict[str, Any]] = []
+
+    async def work() -> None:
+        found.append(await measure(options))
+
+    try:
+        asyncio.run(until_signal(work()))
+    except CleancutError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    if not found:
+        return 130
+    rows = [figures_of(row) for row in found[0]["rows"]]
+    print_table(found[0], rows)
+    if options.json:
+        told = {"schema": 1, "causal": {**found[0], "rows": rows}}
+        options.json.write_text(json.dumps(told, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
