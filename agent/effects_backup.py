@@ -16,6 +16,7 @@ from agent.context import Context
 from agent.journal import Journal
 from agent.lifting import Lifter
 from agent.observe import count_shards, free_bytes, read_probe, read_view, readings_of
+from agent.replicas import Others
 from cleancut.cutting import (
     Capture,
     Confirm,
@@ -51,6 +52,7 @@ class _Running:
     captures: Captures
     task: asyncio.Task[None]
     captured: tuple[int, ...]
+    others: Others
 
 
 class BackupEffects:
@@ -145,13 +147,14 @@ class BackupEffects:
         captured = tuple(
             index
             for index, task in enumerate(tasks)
-            if not self._is_unchanged(task, _reading(first, index), uuids.get(task.collection, ""))
+            if not self._is_unchanged(task, first.at(index), uuids.get(task.collection, ""))
         )
         captures = Captures(context, effect.epoch, secrets.token_hex(16), self._pool)
         streams = [tasks[index] for index in captured]
         parents = [self._parents.get(task.recipe) for task in streams]
         running = self._group.create_task(captures.run(streams, parents))
-        self._running[effect.epoch] = _Running(captures, running, captured)
+        others = Others.among(telemetry, tasks)
+        self._running[effect.epoch] = _Running(captures, running, captured, others)
         if streams:
             await captures.wait_cut()
         return first
@@ -162,7 +165,10 @@ class BackupEffects:
         return is_unchanged(task.parent, first, uuid)
 
     async def _read(self, effect: Read) -> Readings:
-        second = readings_of(await self._context.qdrant.telemetry(), effect.tasks)
+        telemetry = await self._context.qdrant.telemetry()
+        second = readings_of(telemetry, effect.tasks)
+        if effect.epoch in self._running:
+            self._running[effect.epoch].others.read_again(telemetry)
         view, fence = await read_view(self._context.qdrant), effect.fence
         return Readings(
             second.numbers,
@@ -179,13 +185,16 @@ class BackupEffects:
         if running is None:
             raise TimedOut("the captures of this epoch are gone", "the backup is tried again")
         counts = await self._count(effect)
+        replicas = await running.others.count(self._context.qdrant, COUNT_S)
         stored = await running.captures.wait_stored()
         by_index = dict(zip(running.captured, stored, strict=True))
         shards = tuple(
             replace(self._entry(effect, index, by_index.get(index)), count=count)
             for index, count in enumerate(counts)
         )
-        document = AgentDocument(epoch=effect.epoch, agent=self._context.name, shards=shards)
+        document = AgentDocument(
+            epoch=effect.epoch, agent=self._context.name, shards=shards, replicas=replicas
+        )
         sha256 = await put_votes_document(self._context.store, self._context.paths, document)
         self._journal.write(effect.epoch, sha256)
         return sha256
@@ -202,7 +211,7 @@ class BackupEffects:
         except CleancutError:
             return (None,) * len(counts)
         return tuple(
-            count if _reading(third, index) == _reading(effect.second, index) else None
+            count if third.at(index) == effect.second.at(index) else None
             for index, count in enumerate(counts)
         )
 
@@ -219,8 +228,8 @@ class BackupEffects:
             size_bytes=source.size_bytes,
             new_bytes=source.new_bytes,
             stored_bytes=source.stored_bytes,
-            first=_reading(first, index),
-            second=_reading(second, index),
+            first=first.at(index),
+            second=second.at(index),
             drained=False,
             reused=stored is None,
         )
@@ -237,7 +246,3 @@ def _taken_over(digest: str, parent: Recipe) -> CapturedShard:
         packs=frozenset(use.pack for use in parent.packs),
         lost_parent_pages=0,
     )
-
-
-def _reading(seen: Readings, index: int) -> Reading:
-    return Reading(number=seen.numbers[index], incarnation=seen.incarnation, arrivals=seen.arrivals)

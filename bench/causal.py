@@ -39,12 +39,13 @@ from devcluster.setup import Setup, launch_setup
 
 FROZEN_S = 0.3
 WRITERS = 4
+CREATE_S = 300.0
 MODES: dict[str, tuple[str, ...]] = {
     "none": (),
     "proven": ("--require", "proven", "--attempts", "10"),
     "fenced": ("--fence", f"alias={ALIAS}", "--attempts", "3"),
 }
-PAUSE_S = {"none": 0.0, "proven": 1.0, "fenced": 0.0}
+PAUSE_S = {"none": 0.0, "proven": 3.0, "fenced": 0.0}
 """Between two writes of a writer: a proof without a fence needs a moment without a write."""
 
 
@@ -99,7 +100,8 @@ async def measure_row(setup: Setup, shape: Shape, row: Row, backups: int) -> Non
             ) as chains:
                 await wait_written(chains, 2)
                 async with freezing(setup, row.frozen):
-                    answer = await setup.cleancut("backup", "create", *MODES[row.mode])
+                    words = ("backup", "create", *MODES[row.mode])
+                    answer = await setup.cleancut(*words, timeout_s=CREATE_S)
                 await wait_written(chains, 1 + max(len(one.acknowledged_s) for one in chains))
             if answer.exit_code:
                 row.failed += 1

@@ -146,11 +146,12 @@ class Barrier(Preparation):
             return []
         assert self._draft is not None, "SEAL is aborted by a takeover"
         drained = tally.drained(self._draft.collections, self.ctl.undrained)
-        proven = tally.grade(self.members, self.votes, drained) != "bounded"
-        required = tally.backup_request(self.operation).require_proven
-        failure = tally.objection(self.ctl, votes, proven=proven, require_proven=required)
+        failure = tally.objection(self.ctl, votes)
         if failure is not None:
             return self._abort(failure)
+        required = tally.backup_request(self.operation).require_proven
+        if required and tally.grade(self.members, self.votes, drained) == "bounded":
+            return self._abort(tally.not_proven(self.members, self.votes, drained))
         if not self.ctl.fenced:
             return self.move(Phase.UPLOAD, now_s)
         fence_ms = max(1, round((now_s - self._fence_began_s) * 1000))

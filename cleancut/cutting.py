@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cleancut.fence import Fence
 from cleancut.ids import Epoch
-from cleancut.records import Member, ShardTask
+from cleancut.records import Member, Reading, ShardTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +93,9 @@ class Readings:
     arrivals: int
     view: str = ""
     fenced: bool = False
+
+    def at(self, index: int) -> Reading:
+        """One shard's, with what it means something within."""
+        return Reading(
+            number=self.numbers[index], incarnation=self.incarnation, arrivals=self.arrivals
+        )

@@ -29,6 +29,22 @@ def is_quiet(first: Reading, second: Reading, *, drained: bool) -> bool:
     )
 
 
+def doubt(first: Reading, second: Reading, *, drained: bool) -> str:
+    """Why one shard is not proven quiet, for people; "" if it is (see `is_quiet`)."""
+    if not drained:
+        return "was not drained"
+    if first.number is None or second.number is None:
+        return "told no number"
+    if not first.incarnation or first.incarnation != second.incarnation:
+        return "its peer was started anew between the readings"
+    if first.arrivals < 0 or first.arrivals != second.arrivals:
+        return "something was recovered or transferred into it"
+    moved = second.number - first.number - 1
+    if moved < 0:
+        return f"its number fell back by {-moved}"
+    return f"{moved} other operation{'s' if moved > 1 else ''} applied" if moved else ""
+
+
 def is_unchanged(parent: Parent, first: Reading, uuid: str) -> bool:
     """True if the parent's recipe still is this shard, in the collection of `uuid`.
 

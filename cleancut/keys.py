@@ -135,8 +135,11 @@ class Paths:
     def page(self, digest: str) -> str:
         return f"{self.cluster}/pages/{digest[:2]}/{digest}"
 
+    def votes_documents(self, epoch: Epoch) -> str:
+        return f"{self.cluster}/votes/{format_epoch(epoch)}/"
+
     def votes_document(self, epoch: Epoch, agent: AgentName, sha256: str) -> str:
-        return f"{self.cluster}/votes/{format_epoch(epoch)}/{agent}/{sha256}.json"
+        return f"{self.votes_documents(epoch)}{agent}/{sha256}.json"
 
     def staged(self, epoch: Epoch, sha256: str) -> str:
         return f"{self.cluster}/staged/{format_epoch(epoch)}/{sha256}.json"

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from cleancut.errors import Corrupt, NotFound, Refused
-from cleancut.evidence import grade_of, is_quiet
+from cleancut.evidence import doubt, grade_of, is_quiet
 from cleancut.fence import Fence, FenceFacts
 from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.records import Reading, Record, decode
@@ -46,6 +46,22 @@ class ShardEntry(Record, frozen=True):
     def quiet(self) -> bool:
         return is_quiet(self.first, self.second, drained=self.drained)
 
+    @property
+    def doubt(self) -> str:
+        """Why it is not quiet; "" if it is."""
+        return doubt(self.first, self.second, drained=self.drained)
+
+
+class ReplicaEntry(Record, frozen=True):
+    """A replica that was not cut, read and counted like those that were, to be compared."""
+
+    collection: str
+    shard_id: ShardId
+    peer_id: PeerId
+    first: Reading
+    second: Reading
+    count: int
+
 
 class AgentDocument(Record, frozen=True):
     """What one agent captured in an epoch: votes/<epoch>/<agent>/<sha256>.json.
@@ -56,6 +72,7 @@ class AgentDocument(Record, frozen=True):
     epoch: Epoch
     agent: AgentName
     shards: tuple[ShardEntry, ...]
+    replicas: tuple[ReplicaEntry, ...] = ()
 
 
 class CollectionEntry(Record, frozen=True):
@@ -118,6 +135,7 @@ class Draft(Record, frozen=True):
     undrainable: dict[str, str]  # collection -> why it is never drained
     questions: tuple[Question, ...] = ()
     fence: Fence | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Manifest(Record, frozen=True):
@@ -137,6 +155,7 @@ class Manifest(Record, frozen=True):
     view: str
     canaries: tuple[Canary, ...] = ()
     fence: FenceFacts | None = None
+    warnings: tuple[str, ...] = ()  # for people: what a reader should know of this group
 
     @property
     def fenced(self) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from cleancut.evidence import grade_of, is_quiet
+from cleancut.evidence import doubt, grade_of, is_quiet
 from cleancut.fence import Fence, FenceSeen
 from cleancut.ids import AgentName
 from cleancut.records import (
@@ -24,6 +24,7 @@ from cleancut.records import (
 from cleancut.requests import BackupRequest
 from cleancut.steps import Voted
 
+_TOLD = 5
 Members = Mapping[AgentName, Member]
 Votes = Mapping[tuple[str, AgentName], Vote]
 
@@ -35,11 +36,6 @@ NO_AGENT = Failure(
     reason="REFUSED",
     message="no agent is connected",
     hint="start cleancut-agent beside each Qdrant peer",
-)
-NOT_PROVEN = Failure(
-    reason="NOT_PROVEN",
-    message="writes were applied between the two readings, so nothing is proven",
-    hint="retry in a quieter moment, or allow a bounded group",
 )
 SESSION_LOST = Failure(reason="UNAVAILABLE", message="lost its session before all was read")
 FENCE_LOST = Failure(
@@ -97,15 +93,36 @@ def drained(collections: Sequence[str], undrained: Sequence[int]) -> dict[str, b
     return {name: index not in undrained for index, name in enumerate(collections)}
 
 
+def not_proven(members: Members, votes: Votes, was_drained: Mapping[str, bool]) -> Failure:
+    """Says which shards are in doubt, and why."""
+    doubts = [
+        f"{task.collection}/{task.shard_id} on peer {task.peer_id}: {why}"
+        for task, first, second in _readings(members, votes)
+        if (why := doubt(first, second, drained=was_drained[task.collection]))
+    ]
+    told = "; ".join(doubts[:_TOLD]) + (f"; and {len(doubts) - _TOLD} more" * (len(doubts) > _TOLD))
+    return Failure(
+        reason="NOT_PROVEN",
+        message=f"{len(doubts)} shards are not proven to be of one instant: {told}",
+        hint="hold writes off with --fence, try a quieter moment, or allow a bounded group",
+    )
+
+
 def grade(members: Members, votes: Votes, was_drained: Mapping[str, bool]) -> str:
     """The grade that the group will have, from the votes of CUT and SEAL."""
-    quiet: list[bool] = []
-    for name, member in members.items():
+    quiet = [
+        is_quiet(first, second, drained=was_drained[task.collection])
+        for task, first, second in _readings(members, votes)
+    ]
+    return grade_of(quiet, fenced=False)
+
+
+def _readings(members: Members, votes: Votes) -> Iterator[tuple[ShardTask, Reading, Reading]]:
+    """Each shard with both readings, from the votes of CUT and SEAL."""
+    for name, member in sorted(members.items()):
         cut, seal = votes[Phase.CUT.value, name], votes[Phase.SEAL.value, name]
         for task, first, second in zip(member.tasks, cut.numbers, seal.numbers, strict=True):
-            pair = _reading(first, cut), _reading(second, seal)
-            quiet.append(is_quiet(*pair, drained=was_drained[task.collection]))
-    return grade_of(quiet, fenced=False)
+            yield task, _reading(first, cut), _reading(second, seal)
 
 
 def fence_seen(members: Members, votes: Votes) -> tuple[FenceSeen, ...]:
@@ -120,15 +137,13 @@ def fence_seen(members: Members, votes: Votes) -> tuple[FenceSeen, ...]:
     )
 
 
-def objection(
-    ctl: Ctl, votes: Sequence[Vote], *, proven: bool, require_proven: bool
-) -> Failure | None:
-    """Why what was cut and read again must not become a group, if it must not."""
+def objection(ctl: Ctl, votes: Sequence[Vote]) -> Failure | None:
+    """Why what was cut and read again must not become a group of any grade, if it must not."""
     if {vote.view for vote in votes} != {ctl.views}:
         return VIEW_CHANGED
     if ctl.fenced and not all(vote.fenced for vote in votes):
         return FENCE_LOST
-    return NOT_PROVEN if require_proven and not proven else None
+    return None
 
 
 def _reading(number: int | None, vote: Vote) -> Reading:

@@ -58,6 +58,13 @@ _MACHINES: dict[Kind, type[Attempt]] = {
 }
 
 
+def _wait_before_next(operation: Operation) -> float:
+    """Seconds until the next attempt; who only missed a quiet moment may look for another soon."""
+    if operation.failure is not None and operation.failure.reason == "NOT_PROVEN":
+        return _RETRIES_S[0]
+    return _RETRIES_S[min(operation.attempts, len(_RETRIES_S)) - 1]
+
+
 class Effects(Protocol):
     """What carries out a machine's effects."""
 
@@ -129,7 +136,7 @@ class Term:
         match command:
             case Persist(operation=operation):
                 if operation is not None and operation.state is State.PENDING:
-                    wait_s = _RETRIES_S[min(operation.attempts, len(_RETRIES_S)) - 1]
+                    wait_s = _wait_before_next(operation)
                     self._not_before_s = self._context.clock.monotonic_s() + wait_s
                 if command.fence is not None:
                     self._lifter.raised(command.fence)

@@ -22,6 +22,7 @@ from cleancut.manifest import (
     CollectionEntry,
     Draft,
     Manifest,
+    ReplicaEntry,
     ShardEntry,
     check_complete,
 )
@@ -29,6 +30,7 @@ from cleancut.phases import Assign, Assigned, Drain, Drained, Keep, Probe, Publi
 from cleancut.records import Bounds, Session, decode
 from cleancut.steps import Effect
 from cleancut.view import CollectionView, View
+from cleancut.warnings import divergent, unseen_peers
 from coordinator.assign import (
     Parents,
     assign,
@@ -94,11 +96,12 @@ class BackupEffects:
         chosen = choose_collections(view, request.collections, allow_empty=request.allow_empty)
         parents = await self._parents(chosen)
         fence = choose_fence(effect.epoch, request, context.fences, view=view, chosen=chosen)
+        peers = [session.peer_id for session in sessions.values()]
         if fence is not None:
-            check_seen_everywhere(view, [session.peer_id for session in sessions.values()])
+            check_seen_everywhere(view, peers)
         tasks = assign(view, chosen, sessions, parents)
         draft = await self._draft(effect, view, chosen, sessions)
-        draft = replace(draft, fence=fence)
+        draft = replace(draft, fence=fence, warnings=unseen_peers(view, peers))
         sha256 = await put_staged(context.store, context.paths, effect.epoch, draft)
         return Assigned(sha256, tuple(chosen), tasks, fence)
 
@@ -204,9 +207,11 @@ class BackupEffects:
         undrained = {draft.collections[index].name for index in ctl.undrained}
         uuids = {entry.name: entry.uuid for entry in draft.collections}
         shards: list[ShardEntry] = []
+        replicas: list[ReplicaEntry] = []
         for agent, sha256 in effect.documents:
             document = await self._document(effect.epoch, agent, sha256)
             shards += [_judged(shard, undrained, uuids) for shard in document.shards]
+            replicas += [one for one in document.replicas if one.collection not in undrained]
         manifest = Manifest(
             format=FORMAT,
             cluster=draft.cluster,
@@ -222,6 +227,7 @@ class BackupEffects:
             view=ctl.views,
             canaries=proven(await kept_canaries(context, ctl), shards),
             fence=_fence_facts(draft.fence, effect.seen, ctl.fence_ms),
+            warnings=(*draft.warnings, *divergent(shards, replicas)),
         )
         check_complete(manifest)
         return await put_staged(context.store, context.paths, effect.epoch, manifest)

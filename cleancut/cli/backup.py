@@ -14,11 +14,12 @@ from cleancut.cli.asking import (
     timeout_option,
     wait_options,
 )
-from cleancut.cli.exits import Exit, say
+from cleancut.cli.exits import Exit, say, verdict_exit
 from cleancut.cli.output import emit, emit_many
 from cleancut.cli.settings import Noun, parse_duration, settings_of
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.client.model import Backup
+from cleancut.errors import NotFound
 from cleancut.fence import check_fence
 from cleancut.requests import BackupRequest
 
@@ -110,15 +111,36 @@ def list_(context: click.Context, /, limit: int) -> None:
 
 @backup.command()
 @click.argument("backup_id", metavar="ID|EPOCH")
+@click.option("--evidence", is_flag=True, help="Only what proves, or disproves, its grade.")
 @click.pass_context
-def show(context: click.Context, /, backup_id: str) -> None:
+def show(context: click.Context, /, backup_id: str, evidence: bool) -> None:
     """Show a backup with its evidence."""
     settings = settings_of(context)
     if settings.offline:
         found = offline.show_backup(settings, backup_id)
     else:
         found = ask(settings, lambda client: client.get_backup(backup_id))
-    emit(settings.output, "backup", found)
+    if not evidence:
+        emit(settings.output, "backup", found)
+        return
+    if found.evidence is None:
+        raise NotFound(f"backup {backup_id} is {found.state}: there is no evidence yet")
+    emit(settings.output, "evidence", found.evidence)
+
+
+@backup.command()
+@click.argument("backup_id", metavar="ID|EPOCH")
+@click.pass_context
+def verify(context: click.Context, /, backup_id: str) -> Exit:
+    """Recompute a group's grade and look whether all of it is there, from the store alone.
+
+    Needs --store and --cluster. Exit code 1 if the manifest contradicts itself or what the agents
+    have stored, 9 if something that it names is missing or damaged.
+    """
+    settings = settings_of(context)
+    verdict = offline.verify(settings, backup_id)
+    emit(settings.output, "verify", verdict)
+    return verdict_exit(verdict)
 
 
 @backup.command()

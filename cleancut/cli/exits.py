@@ -7,6 +7,7 @@ from enum import IntEnum
 import click
 
 from cleancut.client.model import Operation
+from cleancut.client.verdict import Verdict
 from cleancut.errors import CleancutError, Corrupt, Denied, Invalid, NotFound, Refused
 from cleancut.records import State
 
@@ -46,6 +47,13 @@ _UNFINISHED = {State.NEEDS_OPERATOR, State.ROLLING_BACK}
 _KEPT = (Invalid, NotFound, Refused, Denied, Corrupt)
 """Reasons of an ended operation that keep their kind's code. The others told why an attempt ended
 (a bound was over, a lease was lost): codes 6 and 7 would say that waiting again could help."""
+
+
+def verdict_exit(verdict: Verdict) -> Exit:
+    """What a look at a group found, for a script. What is gone weighs more than what is said."""
+    if verdict.missing:
+        return Exit.CORRUPT
+    return Exit.FAILED if verdict.problems else Exit.OK
 
 
 def exit_of_operation(operation: Operation) -> Exit:

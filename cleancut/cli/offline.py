@@ -6,8 +6,8 @@ import asyncio
 import hashlib
 import os
 import tempfile
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,15 +16,19 @@ from cleancut.cli.output import emit_facts
 from cleancut.cli.settings import Settings
 from cleancut.client.groups import shown_group
 from cleancut.client.model import Backup
+from cleancut.client.verdict import Verdict, find_problems, shown_verdict
 from cleancut.errors import Corrupt, NotFound, Refused
 from cleancut.ids import Epoch
 from cleancut.io.assemble import read_tar
 from cleancut.io.catalog import list_epochs, list_groups, load_group
 from cleancut.io.clock import SystemClock
+from cleancut.io.documents import load_recipe, missing_packs
 from cleancut.io.ports import Store
 from cleancut.io.store import open_store
 from cleancut.keys import Paths
-from cleancut.manifest import Manifest, ShardEntry
+from cleancut.manifest import AgentDocument, Manifest, ShardEntry
+from cleancut.recipe import Recipe
+from cleancut.records import decode
 
 T = TypeVar("T")
 
@@ -58,6 +62,45 @@ def show_backup(settings: Settings, name: str) -> Backup:
         return shown_group(await _find(store, paths, name))
 
     return _with_store(settings, read)
+
+
+def verify(settings: Settings, name: str) -> Verdict:
+    """What a look at the group of that id or epoch found. Raises: NotFound; Corrupt for a manifest,
+    recipe or page that is none."""
+
+    async def look(store: Store, paths: Paths) -> Verdict:
+        manifest = await _find(store, paths, name)
+        published = hashlib.sha256(await store.get(paths.group(manifest.epoch))).hexdigest()
+        decided = await store.stat(paths.staged(manifest.epoch, published)) is not None
+        digests = sorted({shard.recipe for shard in manifest.shards})
+        lacks = await missing_packs(store, paths, digests)
+        recipes = await _recipes(store, paths, digests)
+        documents = await _documents(store, paths, manifest.epoch)
+        problems = find_problems(manifest, documents, recipes, decided=decided)
+        named = {paths.pack(use.pack) for one in recipes.values() for use in one.packs}
+        named |= {paths.page(ref.digest) for one in recipes.values() for ref in one.pages}
+        missing = tuple(f"{lack.path}: {lack.why}, needed by {lack.needed_by}" for lack in lacks)
+        return shown_verdict(manifest, problems, missing, len(named) + len(digests))
+
+    return _with_store(settings, look)
+
+
+async def _recipes(store: Store, paths: Paths, digests: Sequence[str]) -> dict[str, Recipe]:
+    """Those that are there, by digest."""
+    found: dict[str, Recipe] = {}
+    for digest in digests:
+        with suppress(NotFound):
+            found[digest] = await load_recipe(store, paths, digest)
+    return found
+
+
+async def _documents(store: Store, paths: Paths, epoch: Epoch) -> list[AgentDocument]:
+    """What the agents of an epoch have stored; one that cannot be read tells nothing."""
+    found = []
+    async for info in store.list(paths.votes_documents(epoch)):
+        with suppress(Corrupt):
+            found.append(decode(AgentDocument, await store.get(info.path), info.path))
+    return found
 
 
 def extract(settings: Settings, wanted: Wanted, target: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from cleancut.cli.grids import facts as facts_table
 from cleancut.client.model import (
     SCHEMA,
     ClusterStatus,
+    Evidence,
     Identity,
     Operation,
     RebalancePlan,
@@ -70,6 +71,8 @@ def name_of(value: Shown) -> str:
             return value.cluster
         case Identity():
             return value.cluster_id
+        case Evidence():
+            return value.grade
         case _:
             return str(value.id)  # type: ignore[attr-defined]
 

@@ -8,11 +8,12 @@ from typing import Any
 from rich.console import Group, RenderableType
 
 from cleancut.cli.grids import facts, grid, size, span, troubles
+from cleancut.cli.tables_evidence import evidence, fence, shards, verdict
 from cleancut.cli.tables_rebalance import rebalance, rebalance_list, rebalance_plan
 from cleancut.client.model import (
     Backup,
     ClusterStatus,
-    FenceEvidence,
+    Evidence,
     Identity,
     OpenFence,
     Rebalance,
@@ -20,6 +21,7 @@ from cleancut.client.model import (
     Restore,
     RestorePlan,
 )
+from cleancut.client.verdict import Verdict
 
 
 def backup_list(backups: Sequence[Backup]) -> RenderableType:
@@ -53,7 +55,7 @@ def backup(value: Backup) -> RenderableType:
             ("ended at", value.ended_at),
             ("grade", value.evidence.grade if value.evidence else None),
             ("skew", _skew(value)),
-            ("fence", _fence(value.evidence.fence) if value.evidence else None),
+            ("fence", fence(value.evidence.fence) if value.evidence else None),
             ("canaries", value.evidence.canaries if value.evidence else None),
             ("protected", size(value.bytes.protected)),
             ("new", size(value.bytes.new)),
@@ -64,14 +66,7 @@ def backup(value: Backup) -> RenderableType:
     )
     if value.evidence is None or not value.evidence.shards:
         return head
-    shards = grid(
-        ("COLLECTION", "SHARD", "PEER", "NUMBER 1", "NUMBER 2", "QUIET", "COUNT"),
-        (
-            (s.collection, s.shard_id, s.peer_id, s.number_1, s.number_2, _yes(s.quiet), s.count)
-            for s in value.evidence.shards
-        ),
-    )
-    return Group(head, "", shards)
+    return Group(head, "", shards(value.evidence))
 
 
 def restore_list(restores: Sequence[Restore]) -> RenderableType:
@@ -223,13 +218,6 @@ def _owner(value: Identity) -> str:
     return "this cluster" if value.equal else f"another: {value.store_cluster_id or 'nobody'}"
 
 
-def _fence(value: FenceEvidence | None) -> str | None:
-    if value is None:
-        return None
-    held = "" if value.held_ms is None else f", {value.held_ms} ms"
-    return f"{', '.join((*value.aliases, *value.hooked))}{held}"
-
-
 def _open_fence(value: OpenFence) -> str:
     names = ", ".join((*value.aliases, *value.collections))
     return f"{names} (epoch {value.epoch}, {value.budget_s:g} s at most)"
@@ -261,6 +249,8 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     RebalancePlan: rebalance_plan,
     ClusterStatus: cluster,
     Identity: identity,
+    Evidence: evidence,
+    Verdict: verdict,
 }
 MANY: dict[str, Callable[[Any], RenderableType]] = {
     "backups": backup_list,

@@ -16,6 +16,7 @@ def shown_group(manifest: Manifest, *, with_shards: bool = True) -> Backup:
         state=State.COMMITTED,
         cut_at=manifest.cut_at or None,
         collections=tuple(entry.name for entry in manifest.collections),
+        warnings=manifest.warnings,
         evidence=shown_evidence(manifest, with_shards=with_shards),
         bytes=BackupBytes(
             protected=sum(shard.size_bytes for shard in manifest.shards),
@@ -36,6 +37,8 @@ def shown_evidence(manifest: Manifest, *, with_shards: bool) -> Evidence:
             number_2=shard.second.number,
             quiet=shard.quiet,
             count=shard.count,
+            drained=shard.drained,
+            doubt=shard.doubt,
         )
         for shard in (manifest.shards if with_shards else ())
     )

@@ -30,6 +30,8 @@ class ShardEvidence(Shown, frozen=True):
     number_2: int | None = None
     quiet: bool = False
     count: int | None = None
+    drained: bool = False
+    doubt: str = ""
 
 
 class FenceEvidence(Shown, frozen=True):

@@ -46,7 +46,7 @@ GRADE_QUIET: Grade
 GRADE_FENCED: Grade
 
 class ShardEvidence(_message.Message):
-    __slots__ = ("collection", "shard_id", "peer_id", "number_1", "number_2", "quiet", "count")
+    __slots__ = ("collection", "shard_id", "peer_id", "number_1", "number_2", "quiet", "count", "drained", "doubt")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     SHARD_ID_FIELD_NUMBER: _ClassVar[int]
     PEER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +54,8 @@ class ShardEvidence(_message.Message):
     NUMBER_2_FIELD_NUMBER: _ClassVar[int]
     QUIET_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
+    DRAINED_FIELD_NUMBER: _ClassVar[int]
+    DOUBT_FIELD_NUMBER: _ClassVar[int]
     collection: str
     shard_id: int
     peer_id: int
@@ -61,7 +63,9 @@ class ShardEvidence(_message.Message):
     number_2: int
     quiet: bool
     count: int
-    def __init__(self, collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., peer_id: _Optional[int] = ..., number_1: _Optional[int] = ..., number_2: _Optional[int] = ..., quiet: _Optional[bool] = ..., count: _Optional[int] = ...) -> None: ...
+    drained: bool
+    doubt: str
+    def __init__(self, collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., peer_id: _Optional[int] = ..., number_1: _Optional[int] = ..., number_2: _Optional[int] = ..., quiet: _Optional[bool] = ..., count: _Optional[int] = ..., drained: _Optional[bool] = ..., doubt: _Optional[str] = ...) -> None: ...
 
 class FenceEvidence(_message.Message):
     __slots__ = ("aliases", "hooked", "seen_by", "held_ms")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from cleancut.io.clock import SystemClock
 from cleancut.io.etcd import open_etcd
 from cleancut.io.http import serve
 from cleancut.keys import Keys
+from cleancut.manifest import AgentDocument
+from cleancut.records import decode
 from devcluster.demo_chains import read_chains
 from devcluster.demo_data import ALIAS, COLLECTION, Data
 from devcluster.demo_writers import Chain, find_holes, wait_written, writing
@@ -96,6 +99,9 @@ def test_a_fenced_backup_has_no_holes(world: World) -> None:
     assert aliases_everywhere(world) == [{ALIAS: COLLECTION}] * 3
     assert fences_in_etcd(world) == []
     assert world.offline("backup", "show", made["id"]).value("backup")["evidence"] == evidence
+    verdict = world.offline("backup", "verify", made["id"]).value("verify")
+    assert verdict["problems"] == verdict["missing"] == []
+    assert verdict["evidence"] == evidence
 
 
 def test_what_cannot_be_fenced_is_refused(world: World) -> None:
@@ -132,6 +138,26 @@ def test_what_nobody_needs_is_lifted(world: World) -> None:
     warnings = world.ok("cluster", "cluster", "status")["warnings"]
     assert [text for text in warnings if taken in text], warnings
     world.run(change({"delete_alias": {"alias_name": taken}}))
+
+
+def test_replicas_that_are_not_cut_are_counted(launch: Launch) -> None:
+    """By the agents beside them; equal ones are no news. An agent that is missing is."""
+    world = launch(coordinators=1)
+    world.shape = replace(world.shape, replicas=2)
+    world.fill()
+    made = world.back_up()
+    counted = [
+        one
+        for path in world.store.rglob(f"votes/{made['epoch']:012d}/*/*.json")
+        for one in decode(AgentDocument, path.read_bytes(), str(path)).replicas
+    ]
+    assert len(counted) == world.shape.shards
+    assert sum(one.count for one in counted) == world.shape.points
+    assert made["warnings"] == []
+    world.run(world.setup.agents[0].stop())
+    told = world.back_up()["warnings"]
+    assert len(told) == 1
+    assert "took no part" in told[0]
 
 
 class Writer:

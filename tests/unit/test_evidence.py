@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cleancut.evidence import GRADES, grade_of, is_quiet
+from cleancut.evidence import GRADES, doubt, grade_of, is_quiet
 from cleancut.records import Reading
 
 FIRST = Reading(number=5, incarnation="start", arrivals=2)
@@ -62,3 +62,11 @@ def test_a_grade_is_that_of_the_worst_shard(quiet: list[bool], fenced: bool) -> 
     assert grade in GRADES
     assert (grade == "bounded") is (False in quiet)
     assert (grade == "fenced") is (fenced and False not in quiet)
+
+
+@given(readings, readings, st.booleans())
+def test_a_shard_is_quiet_exactly_if_there_is_no_doubt(
+    first: Reading, second: Reading, drained: bool
+) -> None:
+    """The words for people follow the same numbers as the grade."""
+    assert (doubt(first, second, drained=drained) == "") is is_quiet(first, second, drained=drained)

@@ -1,0 +1,149 @@
+"""`backup verify`: what was forged, is missing or damaged is found, from the store alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from cleancut.cli.exits import Exit
+from cleancut.cli.main import run
+from cleancut.ids import AgentName, Epoch
+from cleancut.io.catalog import put_staged, put_votes_document
+from cleancut.io.clock import SystemClock
+from cleancut.io.store import open_store
+from cleancut.manifest import AgentDocument, Manifest
+from cleancut.records import encode
+from tests.unit.capturing import PATHS
+from tests.unit.test_cli_offline import Output, Shelf
+
+EPOCH = Epoch(7)
+
+
+class Group:
+    """A committed group as the protocol leaves it, and what somebody may have done to it since."""
+
+    def __init__(self, folder: Path) -> None:
+        shelf = Shelf(folder)
+        self.root, self.flags = shelf.root, shelf.flags
+        self.manifest = shelf._manifest(EPOCH, 6)
+        self._store = open_store(shelf.url, SystemClock())
+        undrained = tuple(replace(shard, drained=False) for shard in self.manifest.shards)
+        document = AgentDocument(epoch=EPOCH, agent=AgentName("node-0"), shards=undrained)
+        asyncio.run(put_votes_document(self._store, PATHS, document))
+        self.publish(self.manifest, decided=True)
+
+    def publish(self, manifest: Manifest, *, decided: bool) -> None:
+        if decided:
+            asyncio.run(put_staged(self._store, PATHS, EPOCH, manifest))
+        path = self.root / PATHS.group(EPOCH)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(manifest))
+
+    def one(self, what: str) -> Path:
+        """Some object of this kind."""
+        return min(path for path in self.root.glob(f"prod/{what}/**/*") if path.is_file())
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Group:
+    return Group(tmp_path)
+
+
+@pytest.fixture
+def output(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Output:
+    monkeypatch.delenv("CLEANCUT_COORDINATOR", raising=False)
+    return Output(capsys)
+
+
+def verified(group: Group, output: Output, code: Exit) -> Any:
+    assert run([*group.flags, "backup", "verify", "7", "-o", "json"]) == code
+    return output.json()["verify"]
+
+
+def test_a_group_as_it_was_committed(group: Group, output: Output) -> None:
+    found = verified(group, output, Exit.OK)
+    assert found["evidence"]["grade"] == "quiet"
+    assert found["problems"] == found["missing"] == []
+    assert found["shards"] == 1
+    assert found["objects"] >= 3
+    assert run([*group.flags, "backup", "verify", "bk-7"]) == Exit.OK
+    assert run([*group.flags, "backup", "verify", "8"]) == Exit.NOT_FOUND
+
+
+def shards(**changes: Any) -> Callable[[Manifest], Manifest]:
+    def forge(manifest: Manifest) -> Manifest:
+        return replace(manifest, shards=tuple(replace(s, **changes) for s in manifest.shards))
+
+    return forge
+
+
+FORGED: dict[str, Callable[[Manifest], Manifest]] = {
+    "a number": lambda m: shards(second=replace(m.shards[0].second, number=9))(m),
+    "both numbers": lambda m: shards(
+        first=replace(m.shards[0].first, number=1), second=replace(m.shards[0].second, number=2)
+    )(m),
+    "a start": lambda m: shards(second=replace(m.shards[0].second, incarnation="t"))(m),
+    "a drain": shards(drained=False),
+    "a count": shards(count=4),
+    "the skew": lambda m: replace(m, skew_ms=1),
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_a_forged_manifest_is_found(what: str, group: Group, output: Output) -> None:
+    """Whatever was changed, these are not the bytes that were decided."""
+    group.publish(FORGED[what](group.manifest), decided=False)
+    found = verified(group, output, Exit.FAILED)
+    assert "not the bytes that were decided" in found["problems"][0]
+
+
+def test_numbers_that_no_agent_has_told_are_found(group: Group, output: Output) -> None:
+    """Even if the forger has staged the manifest as well."""
+    group.publish(FORGED["both numbers"](group.manifest), decided=True)
+    found = verified(group, output, Exit.FAILED)
+    assert found["evidence"]["grade"] == "quiet"
+    assert "books/0: agent node-0 has stored other numbers" in found["problems"][0]
+
+
+def test_another_tar_is_found(group: Group, output: Output) -> None:
+    group.publish(shards(size_bytes=1)(group.manifest), decided=True)
+    found = verified(group, output, Exit.FAILED)
+    assert "books/0: its recipe makes another tar" in found["problems"]
+
+
+@pytest.mark.parametrize("change", [lambda s: s * 2, lambda s: ()], ids=["twice", "gone"])
+def test_a_shard_too_many_or_too_few_is_corrupt(
+    change: Callable[[Any], Any], group: Group, output: Output
+) -> None:
+    group.publish(replace(group.manifest, shards=change(group.manifest.shards)), decided=True)
+    assert run([*group.flags, "backup", "verify", "7"]) == Exit.CORRUPT
+    assert "does not hold exactly the shards" in output.err()
+
+
+@pytest.mark.parametrize("what", ["recipes", "pages", "packs"])
+def test_what_is_missing_is_named(what: str, group: Group, output: Output) -> None:
+    gone = group.one(what)
+    gone.unlink()
+    found = verified(group, output, Exit.CORRUPT)
+    assert str(gone.relative_to(group.root)) in found["missing"][0]
+
+
+@pytest.mark.parametrize("what", ["recipes", "pages"])
+def test_what_is_damaged_is_corrupt(what: str, group: Group, output: Output) -> None:
+    group.one(what).write_bytes(b"damaged")
+    assert run([*group.flags, "backup", "verify", "7"]) == Exit.CORRUPT
+    assert "cannot be read" in output.err()
+
+
+def test_evidence_says_why(group: Group, output: Output) -> None:
+    """In words, for each shard that is in doubt."""
+    group.publish(FORGED["a number"](group.manifest), decided=False)
+    assert run([*group.flags, "backup", "show", "7", "--evidence", "-o", "json"]) == Exit.OK
+    (told,) = output.json()["evidence"]["shards"]
+    assert told["doubt"] == "3 other operations applied"
+    assert run([*group.flags, "backup", "show", "7", "--evidence"]) == Exit.OK
