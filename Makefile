@@ -69,9 +69,12 @@ sim: $(STAMP)
 test-real: $(STAMP)
 	$(PYTEST) -m real_qdrant tests
 
-# The whole kill matrix; `make test` runs a sample of it.
+# Both matrices, hours of them; `make test` runs samples. Writes the table in docs/guarantees.md.
 chaos: $(STAMP)
-	$(PYTEST) --durations=15 -m chaos tests/chaos tests/e2e
+	rm -f chaos-results.jsonl
+	status=0; CHAOS_RESULTS=$(CURDIR)/chaos-results.jsonl \
+		$(PYTEST) --durations=15 -m chaos tests/chaos tests/e2e || status=$$?; \
+		$(BIN)/python -m tests.chaos.matrix chaos-results.jsonl; exit $$status
 
 # Every topology in one table; a real Qdrant if there is one. ARGS='"3 -> 1"' runs single rows.
 e2e-restore: $(STAMP)

@@ -90,13 +90,16 @@ class Setup:
         value: dict[str, Any] = answer.value("cluster")
         return value
 
-    async def start_agent(self, url: str, store_url: str | None = None) -> Child:
-        """An agent beside the peer at `url`, under a name that was never used before."""
+    async def start_agent(
+        self, url: str, store_url: str | None = None, module: str = "agent.main"
+    ) -> Child:
+        """An agent beside the peer at `url`, under a name that was never used before. `module`:
+        what runs it."""
         self._agents_started += 1
         name = f"agent-{self._agents_started}"
         own = ("--qdrant-url", url, "--spill-dir", str(self.base_dir / "spill" / name))
         seen = ("--qdrant-storage", str(self.base_dir / "peers"))
-        argv = [*_program("agent"), *self._common(store_url), *own, *seen, "--name", name]
+        argv = [*_program(module), *self._common(store_url), *own, *seen, "--name", name]
         child = await start_child(name, argv, self.logs / f"{name}.log")
         self.agents.append(child)
         return child
@@ -109,7 +112,7 @@ class Setup:
         urls = ",".join(peer.url for peer in self.peers)
         own = ("--qdrant-url", urls, "--grpc", "127.0.0.1:0", "--name", name)
         file = ("--config", str(config)) if config is not None else ()
-        argv = [*_program("coordinator"), *file, *self._common(store_url), *own]
+        argv = [*_program("coordinator.main"), *file, *self._common(store_url), *own]
         child = await start_child(name, argv, self.logs / f"{name}.log")
         try:
             address = await wait_logged(child, "listening", "grpc")
@@ -245,5 +248,5 @@ def choose_qdrant(wish: str) -> Kind:
             raise Invalid(f"unknown kind of Qdrant {wish!r}", "use real, standin or auto")
 
 
-def _program(package: str) -> list[str]:
-    return [sys.executable, "-m", f"{package}.main"]
+def _program(module: str) -> list[str]:
+    return [sys.executable, "-m", module]

@@ -11,6 +11,7 @@ import pytest
 
 from devcluster.launcher import Kind
 from tests.chaos.arena import SEED, Arena, Result, open_arena
+from tests.chaos.backups import FaultResult
 from tests.chaos.killer import Outside
 from tests.contract.etcd_cluster import EtcdCluster
 from tests.contract.s3_server import S3Server
@@ -18,6 +19,7 @@ from tests.e2e.conftest import kind, runner
 from tests.e2e.world import Launcher
 
 __all__ = ["kind", "runner"]
+FAULTS = pytest.StashKey[list[FaultResult]]()
 RESULTS = pytest.StashKey[list[Result]]()
 
 
@@ -62,10 +64,23 @@ def results(request: pytest.FixtureRequest) -> list[Result]:
     return request.config.stash.setdefault(RESULTS, [])
 
 
+@pytest.fixture
+def fault_results(request: pytest.FixtureRequest) -> list[FaultResult]:
+    """What the other table shows."""
+    return request.config.stash.setdefault(FAULTS, [])
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """The kill matrix as far as it was run, with what was left to chance."""
+    """The matrices as far as they were run, with what was left to chance."""
+    faults = config.stash.get(FAULTS, [])
+    if faults:
+        terminalreporter.section(f"fault matrix, {len(faults)} cells")
+    for fault in faults:
+        told = f"{fault.cell!s:40} -> {fault.verdict} after {fault.took_s:.1f} s, attempt"
+        told += f" {fault.attempts}, fenced {fault.fenced_s:.2f} s ({fault.struck})"
+        terminalreporter.write_line(f"{told} {fault.failure}".rstrip())
     results = config.stash.get(RESULTS, [])
     if not results:
         return

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from cleancut.errors import Unavailable
 from cleancut.io.etcd import Etcd
 from cleancut.io.ports import Change
 from cleancut.keys import Keys
@@ -17,6 +18,7 @@ from devcluster.setup_process import Child, wait_for
 from tests.contract.etcd_cluster import EtcdCluster
 from tests.contract.s3_server import S3Server
 
+AGAIN_S = 0.2
 BACK_S = 60.0
 """Until what was struck has to be noticed, or to be back."""
 
@@ -90,9 +92,14 @@ async def traced(etcd: Etcd, keys: Keys) -> AsyncIterator[Trace]:
     revision = (await etcd.list(keys.ctl)).revision
 
     async def follow() -> None:
-        async for changes in etcd.watch(keys.root, revision + 1):
-            for change in changes:
-                trace.see(change, keys)
+        since = revision + 1
+        while True:
+            with contextlib.suppress(Unavailable):
+                async for changes in etcd.watch(keys.root, since):
+                    for change in changes:
+                        trace.see(change, keys)
+                        since = change.kv.mod_revision + 1
+            await asyncio.sleep(AGAIN_S)  # without a quorum there is nothing to see
 
     async with asyncio.TaskGroup() as group:
         task = group.create_task(follow())
