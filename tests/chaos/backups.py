@@ -36,7 +36,8 @@ CREATE = (
     *("--attempts", "8", "--no-wait"),
 )
 LIFTED_WITHIN_S = BUDGET_S + 1.0
-POLL_S, ASK_S = 0.05, 0.5
+POLL_S = 0.05
+ASK_S = 0.5
 ENDS_S, RUN_S = 240.0, 400.0
 DOWN_S = (0.5, 3.0, 8.0)
 SEED = 5
