@@ -145,7 +145,7 @@ class BackupArena:
                 writing(data, WRITERS, patient=True, pause_s=PAUSE_S, first=self.chains) as chains,
             ):
                 await wait_written(chains, 3)
-                done = await self._one_backup(etcd, trace, blow, result, down_s)
+                done = await self._one_backup(etcd, trace, blow, result=result, down_s=down_s)
                 await wait_written(chains, 1 + max(len(c.acknowledged_s) for c in chains), ENDS_S)
             result.state, result.attempts = done.state, done.attempts
             result.fenced_s = watcher.longest_s
@@ -158,7 +158,7 @@ class BackupArena:
         return result
 
     async def _one_backup(
-        self, etcd: Etcd, trace: Trace, blow: Blow, result: FaultResult, down_s: float
+        self, etcd: Etcd, trace: Trace, blow: Blow, *, result: FaultResult, down_s: float
     ) -> Operation:
         cell = result.cell
         async with asyncio.TaskGroup() as group:
