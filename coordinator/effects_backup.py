@@ -226,7 +226,7 @@ class BackupEffects:
             source=draft.source,
             view=ctl.views,
             canaries=proven(await kept_canaries(context, ctl), shards),
-            fence=_fence_facts(draft.fence, effect.seen, ctl.fence_ms),
+            fence=fence_facts(draft.fence, effect.seen, ctl.fence_ms),
             warnings=(*draft.warnings, *divergent(shards, replicas)),
         )
         check_complete(manifest)
@@ -249,9 +249,10 @@ class BackupEffects:
         await get_checked(store, paths.group(effect.epoch), effect.manifest)
 
 
-def _fence_facts(
+def fence_facts(
     fence: Fence | None, seen: tuple[FenceSeen, ...], held_ms: int
 ) -> FenceFacts | None:
+    """What a manifest tells of the fence, if there was one."""
     if fence is None:
         return None
     hooked = sorted(name for hook in fence.hooks for name in hook.collections)

@@ -114,9 +114,11 @@ class Recreation:
             await self._still(Phase.CREATE)
             await self._record(wanted.name, "asked")
             return await self._put(peer, wanted, again=record is not None)
-        if record is not None and record.outcome == "asked" and await self._ours(peer, wanted):
-            await self._record(wanted.name, "made", there)
-            return there
+        if record is not None and record.outcome == "asked":
+            if await self._ours(peer, wanted):
+                await self._record(wanted.name, "made", there)
+                return there
+            raise _taken(wanted.name)  # nobody can tell whose it is: the rollback asks a person
         await self._record(wanted.name, "refused")
         raise _taken(wanted.name)
 

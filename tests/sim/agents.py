@@ -3,6 +3,7 @@ ports."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,10 +11,22 @@ from typing import ClassVar, Protocol
 
 from msgspec.structs import replace
 
+from agent.lifting import Lifter
 from cleancut.cut import Cut
-from cleancut.cutting import Capture, Finish, Load, Observe, Observed, Read, Readings, Recall
+from cleancut.cutting import (
+    Capture,
+    Confirm,
+    Finish,
+    Load,
+    Observe,
+    Observed,
+    Read,
+    Readings,
+    Recall,
+)
 from cleancut.errors import CleancutError, LeaseLost, NotFound, TimedOut, Unavailable
 from cleancut.evidence import is_unchanged
+from cleancut.fence import is_raised, without_fence
 from cleancut.ids import AgentName, Epoch, PeerId, Token
 from cleancut.io.ports import Change, Created, Guard, KeyValue, Modified, Put
 from cleancut.manifest import AgentDocument, ShardEntry
@@ -27,10 +40,13 @@ from cleancut.records import (
     Session,
     ShardTask,
     decode,
+    digest_of,
     encode,
 )
 from cleancut.steps import Cast, Command, Done, Effect, Event, Failed, Run, Seen, Stop, Tick
+from cleancut.view import View
 from tests.sim import trace
+from tests.sim.fences import lifter_of
 from tests.sim.lease import SimLease
 from tests.sim.network import Shared, SimEtcd, SimStore
 from tests.sim.pulling import Pulls
@@ -71,6 +87,7 @@ class SimAgent:
 
     machine: Callable[[Token], Cut] = Cut
     pull: Callable[[Token], Pull] = Pull
+    lifters: ClassVar[Callable[..., Lifter]] = staticmethod(lifter_of)
     follower: ClassVar[type[Follower]]
     effects: ClassVar[Callable[[SimAgent, Token, Scope], Effects]]
     pull_effects: ClassVar[Callable[[SimAgent, Token, Scope], Effects]]
@@ -80,7 +97,11 @@ class SimAgent:
         self.process = Process(shared.world, home.name)
         self.etcd = SimEtcd(shared, self.process, shared.keys.session(home.name))
         self.store = SimStore(shared, self.process)
+        self.lifter = self.lifters(
+            pulls, self.process, self.store, home.name, peer=home.peer, etcd=self.etcd
+        )
         self.process.spawn(self._live(), crash)
+        self.process.spawn(self.lifter.run(), crash)
 
     @property
     def world(self) -> World:
@@ -265,11 +286,10 @@ class AgentEffects:
                 return None
             case Capture():
                 return await self._capture(effect)
+            case Confirm():
+                return await self._agent.lifter.confirm(effect.epoch)
             case Read():
-                seen = self._qdrant.telemetry(self._peer, effect.tasks)
-                await self._pause(0.005)
-                view = self._qdrant.view_of(self._peer).digest
-                return replace_view(seen, view)
+                return await self._read(effect)
             case Finish():
                 return await self._finish(effect)
             case Recall():
@@ -282,6 +302,16 @@ class AgentEffects:
         if task is not None:
             task.close()
         self._streams.pop(epoch, None)
+
+    async def _read(self, effect: Read) -> Readings:
+        seen, fence = self._qdrant.telemetry(self._peer, effect.tasks), effect.fence
+        await self._pause(0.005)
+        shown = self._qdrant.view_of(self._peer)
+        if fence is None:
+            return replace_view(seen, shown.digest)
+        view = decode(View, shown.data, "a view")
+        told = replace_view(seen, digest_of(without_fence(view, fence)))
+        return dataclasses.replace(told, fenced=is_raised(fence, dict(view.aliases)))
 
     async def _pause(self, seconds: float) -> None:
         await self._agent.process.sleep(self._shared.world.rng.random() * seconds)

@@ -25,6 +25,7 @@ from cleancut.records import (
 )
 from cleancut.restoring import TRANSITIONS as RESTORE_TRANSITIONS
 from tests.sim.checkers_restore import RESTORE_CHECKERS
+from tests.sim.fences import FENCE_CHECKERS
 from tests.sim.outcome import Checker, Outcome
 from tests.sim.trace import Capture, Decision
 
@@ -239,6 +240,7 @@ ALL: tuple[Checker, ...] = (
     published_as_decided,
     aborted_leave_nothing,
     operations_end,
+    *FENCE_CHECKERS,
     *RESTORE_CHECKERS,
 )
 

@@ -16,6 +16,7 @@ from cleancut.attempt import Attempt
 from cleancut.barrier import Barrier
 from cleancut.canaries import proven
 from cleancut.errors import CleancutError, Fenced, LeaseLost, TimedOut, Unavailable
+from cleancut.fence import NO_SETTINGS, check_seen_everywhere, choose_fence
 from cleancut.ids import AgentName, Epoch, OperationId, Token
 from cleancut.io.catalog import get_checked
 from cleancut.io.ports import Change
@@ -32,7 +33,7 @@ from cleancut.manifest import (
     check_complete,
     parse_manifest,
 )
-from cleancut.phases import Assign, Assigned, Drain, Drained, Keep, Probe, Publish, Stage
+from cleancut.phases import Assign, Assigned, Drain, Drained, Keep, Probe, Publish, Raise, Stage
 from cleancut.records import (
     Bounds,
     Failure,
@@ -54,6 +55,7 @@ from cleancut.steps import (
     Effect,
     Event,
     Failed,
+    Lift,
     Persist,
     Run,
     SessionMoved,
@@ -65,8 +67,10 @@ from cleancut.view import View
 from coordinator.assign import assign, choose_collections, newest_entries, shard_ids
 from coordinator.canaries import kept_canaries
 from coordinator.context import Context
+from coordinator.effects_backup import fence_facts
 from coordinator.leadership import campaign
 from coordinator.ledger import Ledger, format_now
+from tests.sim.fences import TermLifter, raise_fence
 from tests.sim.lease import SimLease
 from tests.sim.network import Shared, SimClock, SimEtcd, SimStore
 from tests.sim.pulling import Pulls
@@ -149,6 +153,7 @@ class Term:
     """One term: events in, commands carried out."""
 
     effects: ClassVar[type[CoordinatorEffects]]
+    lifter: ClassVar[type[TermLifter]] = TermLifter
 
     def __init__(
         self, coordinator: SimCoordinator, lease: SimLease, token: Token, scope: Scope
@@ -165,9 +170,11 @@ class Term:
         self._running: dict[Task, Epoch] = {}
         self.cancels: set[OperationId] = set()
         self._not_before_s = 0.0
+        self._lifter = self.lifter(coordinator.pulls, coordinator.process, coordinator.etcd, token)
 
     async def run(self) -> None:
         await self._reload()
+        self._scope.spawn(self._lifter.look())
         etcd, watches = self._owner.etcd, []
         for prefix, event_of in (
             (self._keys.all_votes, self._vote_of),
@@ -219,6 +226,9 @@ class Term:
             case Run():
                 task = self._scope.spawn(self._run_effect(command.effect))
                 self._running[task] = command.effect.epoch
+                return True
+            case Lift():
+                self._scope.spawn(self._lifter.lift(command.fence))
                 return True
             case Stop():
                 self._stop(command.epoch)
@@ -326,6 +336,8 @@ class CoordinatorEffects:
                 await self._store.put(path, effect.nonce.encode())
             case Assign():
                 return await self._assign(effect)
+            case Raise():
+                await raise_fence(self._owner.pulls, self._owner.process, effect.fence)
             case Drain():
                 return await self._drain(effect)
             case Keep():
@@ -348,6 +360,9 @@ class CoordinatorEffects:
                 raise Unavailable(f"agent {agent} lost its session")
             sessions[agent] = decode(Session, found.value, found.key)
         chosen = choose_collections(view, effect.request.collections, allow_empty=False)
+        fence = choose_fence(effect.epoch, effect.request, NO_SETTINGS, view=view, chosen=chosen)
+        if fence is not None:
+            check_seen_everywhere(view, [session.peer_id for session in sessions.values()])
         tasks = assign(view, chosen, sessions, newest_entries(self._parents()))
         entries = []
         for name in chosen:
@@ -370,8 +385,10 @@ class CoordinatorEffects:
             source=ClusterEntry(qdrant_version="1.18.3", peers={}, metadata={}),
             shard_keys={},
             undrainable={},
+            fence=fence,
         )
-        return Assigned(await self._put_staged(effect.epoch, encode(draft)), tuple(chosen), tasks)
+        staged = await self._put_staged(effect.epoch, encode(draft))
+        return Assigned(staged, tuple(chosen), tasks, fence)
 
     def _parents(self) -> list[Manifest]:
         """The newest published group. Read without delay: parents are a matter of cost."""
@@ -445,6 +462,7 @@ class CoordinatorEffects:
             source=draft.source,
             view=ctl.views,
             canaries=proven(await kept_canaries(self._owner.context, ctl), shards),
+            fence=fence_facts(draft.fence, effect.seen, ctl.fence_ms),
         )
         self.check(manifest)
         return await self._put_staged(effect.epoch, encode(manifest))

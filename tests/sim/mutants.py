@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
+from agent.lifting import Lifter
 from cleancut.barrier import Barrier
 from cleancut.cut import Cut
 from cleancut.cutting import Capture, Read, Readings
-from cleancut.ids import AgentName, Sha256
+from cleancut.fence import Fence
+from cleancut.ids import AgentName, Epoch, Sha256
 from cleancut.io.ports import Created, Guard, Put
 from cleancut.manifest import Manifest
 from cleancut.phases import Stage
@@ -16,6 +19,8 @@ from cleancut.steps import Cast, Command, Decide, Done
 from coordinator.ledger import Ledger
 from tests.sim.agents import AgentEffects, Follower, SimAgent
 from tests.sim.coordinators import CoordinatorEffects, SimCoordinator, Term
+from tests.sim.fences import TermLifter, lifter_of
+from tests.sim.histories import play
 from tests.sim.mutants_restore import RESTORE_MUTANTS
 from tests.sim.scenario import Mutant, Parts
 from tests.sim.world import Reply
@@ -128,6 +133,25 @@ class NeverWaits(CoordinatorEffects):
         return reply
 
 
+class Forgetful(TermLifter):
+    """Lifts nothing when it is told to, and does not look for what is left."""
+
+    async def lift(self, fence: Fence) -> None:
+        return None
+
+    async def look(self) -> None:
+        return None
+
+
+class LateLifter(Lifter):
+    """Looks at its peer now and then, but sets no end to a fence that it confirms."""
+
+    async def confirm(self, epoch: Epoch) -> Fence:
+        fence = await super().confirm(epoch)
+        self._ends_s.clear()
+        return fence
+
+
 class EarlyAgent(SimAgent):
     machine = VotesEarly
 
@@ -176,6 +200,18 @@ class ImpatientCoordinator(SimCoordinator):
     term_of = ImpatientTerm
 
 
+class LateAgent(SimAgent):
+    lifters = staticmethod(partial(lifter_of, kind=LateLifter))
+
+
+class ForgetfulTerm(Term):
+    lifter = Forgetful
+
+
+class ForgetfulCoordinator(SimCoordinator):
+    term_of = ForgetfulTerm
+
+
 MUTANTS = {
     "votes_early": Mutant(
         "a CUT vote comes after the cuts", Parts(agent=EarlyAgent), ("cut_in_window",)
@@ -216,5 +252,21 @@ MUTANTS = {
         Parts(coordinator=RewritingCoordinator),
         ("published_as_decided",),
     ),
+    "lifts_late": Mutant(
+        "a fence ends with its epoch's cuts, or at its budget",
+        Parts(agent=LateAgent, coordinator=ForgetfulCoordinator),
+        ("fence_lifted",),
+    ),
     **RESTORE_MUTANTS,
 }
+MUTANT_SEEDS = range(1, 1201)
+
+
+def find_mutant(name: str, mutant: Mutant) -> tuple[int | None, str]:
+    """The first seed that shows it by a checker that stands for its rule, and what that tells;
+    restores happen in even seeds."""
+    for seed in MUTANT_SEEDS[name in RESTORE_MUTANTS :: 2]:
+        for wrong in play(seed, mutant.parts).wrong:
+            if wrong.partition(":")[0] in mutant.checkers:
+                return seed, wrong
+    return None, "missed"

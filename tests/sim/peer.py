@@ -151,13 +151,13 @@ class SimPeer:
         }
         return CollectionTelemetry(found.uuid, dict(found.info["config"]), shards, 0)
 
-    async def collections(self) -> list[str]:
+    async def collections(self, timeout_s: float = 0.0) -> list[str]:
         return await self._read(lambda: sorted(self._qdrant.seen_by(self._id).collections))
 
     async def collection(self, name: str) -> dict[str, Any]:
         return await self._read(lambda: self._known(name).info)
 
-    async def aliases(self) -> dict[str, str]:
+    async def aliases(self, timeout_s: float = 0.0) -> dict[str, str]:
         return await self._read(lambda: dict(self._qdrant.seen_by(self._id).aliases))
 
     async def placement(self, name: str) -> Placement:
@@ -245,10 +245,16 @@ class SimPeer:
     async def patch_collection(self, name: str, body: Mapping[str, Any]) -> None:
         await self._change(lambda: None)
 
-    async def change_aliases(self, actions: Sequence[Mapping[str, Any]]) -> None:
+    async def change_aliases(
+        self, actions: Sequence[Mapping[str, Any]], timeout_s: float = 0.0
+    ) -> None:
         def change() -> None:
             for action in actions:
-                made = action["create_alias"]
-                self._qdrant.point(made["alias_name"], made["collection_name"])
+                if "rename_alias" in action:
+                    names = action["rename_alias"]
+                    self._qdrant.rename(names["old_alias_name"], names["new_alias_name"])
+                else:
+                    made = action["create_alias"]
+                    self._qdrant.point(made["alias_name"], made["collection_name"])
 
         await self._change(change)

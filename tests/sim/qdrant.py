@@ -103,6 +103,7 @@ class SimQdrant:
         self.aliases: dict[str, str] = {}
         self.lag_s = 0.1
         self.on_stop: list[Callable[[Peer], None]] = []
+        self.on_change: Callable[[], None] = lambda: None
         self._aliases_made = 0
         for name, count in shards.items():
             self._lay_out(name, count, copies, 0)
@@ -369,6 +370,15 @@ class SimQdrant:
         self.aliases[alias] = name
         self._reshaped()
 
+    def rename(self, old: str, new: str) -> None:
+        """Raises: NotFound, Refused."""
+        if old not in self.aliases:
+            raise NotFound(f"alias {old!r} does not exist")
+        if new in self.collections:
+            raise Refused(f"{new!r} is a collection")
+        self.aliases[new] = self.aliases.pop(old)
+        self._reshaped()
+
     def info(self, name: str) -> dict[str, Any]:
         """Raises: NotFound."""
         if name not in self.collections:
@@ -395,6 +405,7 @@ class SimQdrant:
     def _reshaped(self) -> None:
         """A new version of the cluster's shape, which each peer comes to know in its own time."""
         self.views.append(self._describe())
+        self.on_change()
         newest = len(self.views) - 1
         for peer in self.peers.values():
             self.world.after(self.world.rng.random() * self.lag_s, partial(_learn, peer, newest))

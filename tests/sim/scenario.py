@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,16 +14,18 @@ from cleancut.requests import BackupRequest
 from tests.sim.agents import Home, SimAgent
 from tests.sim.checkers import check
 from tests.sim.coordinators import SimCoordinator
+from tests.sim.fences import note_fences, write_alias
 from tests.sim.network import Shared
 from tests.sim.outcome import Outcome
 from tests.sim.pulling import Pulls
-from tests.sim.qdrant import SimQdrant
+from tests.sim.qdrant import Place, SimQdrant
 from tests.sim.world import Process, World
 
 FAULTS_END_S = 16.0
 REPAIRED_WITHIN_S = 500.0
 LINGER_S = 12.0
 """After the end: what was frozen or late may still come."""
+FENCED_SHARE = 0.5
 CALM = 0.2
 """How many of the histories are without any fault."""
 
@@ -54,6 +57,7 @@ class Result:
     committed: int
     quiet: int
     ended_s: float
+    fenced: int = 0
     restores: tuple[str, ...] = ()
 
 
@@ -78,6 +82,12 @@ class Scenario:
             parts.coordinator(self.shared, self.pulls, f"coord{i}")
             for i in range(self.rng.randint(2, 3))
         ]
+        # A choice of its own: histories without a fence stay as they were.
+        self._fenced = random.Random(f"fence {seed}").random() < FENCED_SHARE
+        if self._fenced:
+            for collection in shards:
+                self.qdrant.point(write_alias(collection), collection)
+        self.qdrant.on_change = lambda: note_fences(self.qdrant, self.shared.trace)
         self.operations: list[OperationId] = []
         self._asked_s: list[float] = []
         self._ask()
@@ -97,7 +107,10 @@ class Scenario:
                 self.world.after(asked_s + self.rng.random() * 3.0, self._cancel(name))
 
     def _submit(self, name: OperationId, number: int) -> Callable[[], None]:
-        request = BackupRequest(attempts=self.rng.randint(1, 4))
+        fence = tuple(f"alias={write_alias(one)}" for one in sorted(self.qdrant.collections))
+        request = BackupRequest(
+            attempts=self.rng.randint(1, 4), fence=fence if self._fenced else ()
+        )
         record = Operation(
             id=name,
             kind=Kind.BACKUP,
@@ -126,7 +139,7 @@ class Scenario:
         begin_s, end_s = min(self._asked_s), max(self._asked_s) + 3.0
 
         def write() -> None:
-            self.qdrant.write(self.rng.choice(places))
+            self._write_one(self.rng.choice(places))
             again()
 
         def again() -> None:
@@ -136,10 +149,19 @@ class Scenario:
         if rate > 0.0:
             self.world.after(begin_s, again)
 
+    def _write_one(self, place: Place) -> None:
+        """By the alias, through some peer, where there is a fence to hold it off."""
+        if self._fenced:
+            peer = self.rng.choice(list(self.qdrant.peers))
+            if write_alias(place[0]) not in self.qdrant.seen_by(peer).aliases:
+                return
+        self.qdrant.write(place)
+
     # What goes wrong
 
     def _spoil(self) -> None:
-        if self.rng.random() >= CALM:
+        self.shared.trace.calm = self.rng.random() < CALM
+        if not self.shared.trace.calm:
             harms = self._harms()
             able = self.rng.sample(harms, self.rng.choice((1, 2, 4, len(harms))))
             for _ in range(self.rng.randint(1, 8)):
@@ -251,7 +273,7 @@ class Scenario:
     def _lose_drains(self) -> None:
         """Drains get lost; one write comes instead, which looks just like a drain."""
         for place in self.qdrant.logs:
-            self.qdrant.write(place)
+            self._write_one(place)
         self.shared.weather.lost_drain = 0.5
         self.world.after(1.0 + self.rng.random() * 4.0, self.shared.weather.clear)
 
@@ -279,6 +301,7 @@ class Scenario:
             committed=len(manifests),
             quiet=sum(manifest.grade == "quiet" for manifest in manifests),
             ended_s=self.world.now_s,
+            fenced=sum(manifest.grade == "fenced" for manifest in manifests),
             restores=self._states(),
         )
 

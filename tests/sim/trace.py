@@ -89,6 +89,15 @@ class Moment:
     votes: tuple[KeyValue, ...]
 
 
+@dataclass(slots=True)
+class Span:
+    """A fence was there, from then on; `until_s` None: it still is."""
+
+    name: str
+    from_s: float
+    until_s: float | None = None
+
+
 Looked = tuple[dict[str, str], dict[str, tuple[Copy, ...]], dict[str, str]]
 
 
@@ -113,6 +122,8 @@ class Trace:
     decisions: list[Decision] = field(default_factory=list)
     captures: list[Capture] = field(default_factory=list)
     published: list[tuple[float, int, bytes]] = field(default_factory=list)
+    fences: list[Span] = field(default_factory=list)
+    calm: bool = False
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=LINES))
 
     def applied(
