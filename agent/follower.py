@@ -64,9 +64,12 @@ class Follower:
         self._voted: dict[str, int] = {}
         self._events: asyncio.Queue[tuple[Kind, Event, int]] = asyncio.Queue(_QUEUE)
         self._tasks: dict[asyncio.Task[None], Epoch] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._waiting: asyncio.Task[None] | None = None
 
     async def run(self, group: asyncio.TaskGroup) -> None:
         """Starts everything in `group` and works until the session is over."""
+        self._group = group
         group.create_task(self._watch_lease())
         group.create_task(self._watch_ctl())
         group.create_task(self._tick())
@@ -179,6 +182,22 @@ class Follower:
         for kind in set(Kind) - {ctl.kind}:
             await self._events.put((kind, Seen(Ctl(kind=kind), None), 0))
         await self._events.put((ctl.kind, Seen(ctl, member), item.mod_revision))
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+        unassigned = member is not None and not member.assigned
+        if unassigned and ctl.phase is Phase.PREPARE and record and self._group:
+            waiting = self._wait_assigned(ctl, item.mod_revision, record)
+            self._waiting = self._group.create_task(waiting)
+
+    async def _wait_assigned(self, ctl: Ctl, revision: int, record: KeyValue) -> None:
+        """Tells the machine of its shards as soon as they are given to it; its looks find them too,
+        so that nothing depends on this."""
+        with contextlib.suppress(Compacted, Unavailable):
+            async for item in self._changes(record.key, record.mod_revision + 1):
+                member = decode(Member, item.value, item.key)
+                if self._newest == revision:
+                    await self._events.put((ctl.kind, Seen(ctl, member), revision))
 
     async def _tick(self) -> None:
         while True:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
-from cleancut.ids import AgentName
+from cleancut.ids import AgentName, Token
 from cleancut.phases import CLOSED, Probe
 from cleancut.records import Bounds, Ctl, Failure, Kind, Member, Operation, Phase, State, Vote
 from cleancut.steps import Began, Command, Effect, Event, Persist, Run, Stop
@@ -51,6 +51,7 @@ class Attempt:
         self.members = {name: Member(session=token) for name, (token, _) in event.sessions.items()}
         if not self.members:
             return []
+        first = self.members[min(self.members)]
         self.opening = Ctl(
             kind=self.kind,
             phase=Phase.PREPARE,
@@ -59,6 +60,7 @@ class Attempt:
             attempt=attempt,
             bounds=self.bounds,
             probe=event.nonce,
+            speaker=first.session if self.kind is Kind.BACKUP else Token(0),
         )
         return [self.run(Probe(event.epoch, event.nonce))]
 

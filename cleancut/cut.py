@@ -22,7 +22,7 @@ from cleancut.cutting import (
 )
 from cleancut.fence import Fence
 from cleancut.ids import Token
-from cleancut.records import Ctl, Failure, Phase, ShardTask, Vote, digest_of
+from cleancut.records import Ctl, Failure, Member, Phase, ShardTask, Vote, digest_of
 from cleancut.steps import (
     Cast,
     Command,
@@ -79,7 +79,7 @@ class Cut:
             stop = [Stop(before.epoch)] if before.phase in _OPEN else []
             self._forget()
         if (before.epoch, before.phase) == (self.ctl.epoch, self.ctl.phase):
-            return stop
+            return [*stop, *self._given(event.member)]
         self._running = None  # what still runs was asked for in another phase
         if event.member is None:
             return stop
@@ -101,13 +101,22 @@ class Cut:
             case _:
                 return stop
 
+    def _given(self, member: Member | None) -> list[Command]:
+        """Its shards were given to it in the midst of PREPARE: it gets ready for them at once."""
+        if self.ctl.phase is not Phase.PREPARE or member is None or not member.assigned:
+            return []
+        if member.session != self.session or member.tasks == self._tasks:
+            return []
+        self._tasks, self._ready = member.tasks, ""
+        return [self._run(Load(self.ctl.epoch, member.tasks))]
+
     def _rejoin(self) -> list[Command]:
         """A restarted agent has nothing to say until the uploads: its cuts died with it."""
         return [self._run(Recall(self.ctl.epoch))] if self.ctl.phase is Phase.UPLOAD else []
 
     def _look(self, now_s: float) -> list[Command]:
         due = self.ctl.phase is Phase.PREPARE and now_s >= self._look_at_s
-        if not due or self._running is not None or self._cast is None or not self._cast.yes:
+        if not due or self._running is not None or (self._cast and not self._cast.yes):
             return []
         return [self._run(Observe(self.ctl.epoch, self.ctl.probe))]
 
@@ -128,14 +137,14 @@ class Cut:
             message = "sees another store than the coordinator (its probe object is not there)"
             hint = "give all agents and coordinators one store; file:// must be a shared mount"
             return [self._no(Failure(reason="REFUSED", message=message, hint=hint))]
-        member = seen.member
-        if member is not None and member.assigned and member.tasks != self._tasks:
-            self._tasks, self._ready = member.tasks, ""
-            return [
-                *self._vote(replace(vote, ready="")),
-                self._run(Load(self.ctl.epoch, member.tasks)),
-            ]
-        return self._vote(vote)
+        given = self._given(seen.member)
+        if given:
+            return [*self._vote(replace(vote, ready="")), *given] if self._speaks() else given
+        return self._vote(vote) if self._speaks() or self._ready else []
+
+    def _speaks(self) -> bool:
+        """Whether its view is waited for before anybody has shards: the others vote once, ready."""
+        return self.ctl.speaker in (0, self.session)
 
     def _cut(self) -> list[Command]:
         if self._tasks is None or not self._ready:

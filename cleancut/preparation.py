@@ -11,7 +11,7 @@ from cleancut import tally
 from cleancut.attempt import Attempt
 from cleancut.fence import Fence
 from cleancut.phases import FENCED, Assign, Assigned, Drain, Drained, Raise
-from cleancut.records import Phase, digest_of
+from cleancut.records import Phase, Vote, digest_of
 from cleancut.steps import Command, Lift, Persist
 
 
@@ -26,19 +26,29 @@ class Preparation(Attempt):
         self._fence_until_s = self._fence_began_s = float("inf")
 
     def _prepared(self, now_s: float) -> list[Command]:
-        votes = self.agreed()
-        if votes is None or self.waiting is not None:
+        if self.waiting is not None:
             return []
-        if self._draft is None or votes[0].view != self._agreed_view:
-            self._agreed_view = votes[0].view
-            names, ctl = tuple(sorted(self.members)), self.ctl
-            request, view_object = tally.backup_request(self.operation), votes[0].view_object
-            return [self.run(Assign(ctl.epoch, ctl.operation, view_object, names, request))]
+        if self._draft is None:
+            return self._assign(self.votes.get((Phase.PREPARE.value, min(self.members))))
+        votes = self.agreed()
+        if votes is None:
+            return []
+        if votes[0].view != self._agreed_view:
+            return self._assign(votes[0])
         if not tally.all_ready(self._agreed_view, self.members, self.votes):
             return []
         if self._draft.fence is not None:
             return self._raise(self._draft.fence, now_s)
         return [self.run(Drain(self.ctl.epoch, self._draft.draft, 1))]
+
+    def _assign(self, told: Vote | None) -> list[Command]:
+        """By the view that one has told: that all see the same is asked for when all are ready."""
+        if told is None or not told.yes:
+            return []
+        self._agreed_view = told.view
+        names, ctl = tuple(sorted(self.members)), self.ctl
+        request = tally.backup_request(self.operation)
+        return [self.run(Assign(ctl.epoch, ctl.operation, told.view_object, names, request))]
 
     def _raise(self, fence: Fence, now_s: float) -> list[Command]:
         """The fence is written down before it is raised: whoever leads next can lift it."""

@@ -111,6 +111,7 @@ class Ctl(Record, frozen=True):
     attempt: int = 1
     bounds: Bounds = Bounds()
     probe: str = ""  # the nonce in the coordinator's probe object
+    speaker: Token = Token(0)  # the member whose view is taken to assign by; 0: all tell first
     assigned: str = ""  # sha256 over all assignments
     views: str = ""  # sha256 of the view that all agents agreed on
     draft: str = ""  # sha256 of the staged document that describes this attempt

@@ -106,13 +106,13 @@ class BackupEffects:
         return Assigned(sha256, tuple(chosen), tasks, fence)
 
     async def _sessions(self, members: Sequence[AgentName]) -> dict[AgentName, Session]:
-        sessions: dict[AgentName, Session] = {}
-        for name in members:
-            found = await self._context.etcd.get(self._context.keys.session(name))
-            if found is None:
-                raise Unavailable(f"agent {name} lost its session")
-            sessions[name] = decode(Session, found.value, found.key)
-        return sessions
+        prefix = self._context.keys.sessions
+        listing = await self._context.etcd.list(prefix)
+        there = {AgentName(item.key.removeprefix(prefix)): item for item in listing.items}
+        gone = [name for name in members if name not in there]
+        if gone:
+            raise Unavailable(f"agent {gone[0]} lost its session")
+        return {name: decode(Session, there[name].value, there[name].key) for name in members}
 
     async def _parents(self, chosen: Sequence[str]) -> Parents:
         """The newest entry of each shard among the last groups; what cannot be read is no parent,
@@ -208,8 +208,8 @@ class BackupEffects:
         uuids = {entry.name: entry.uuid for entry in draft.collections}
         shards: list[ShardEntry] = []
         replicas: list[ReplicaEntry] = []
-        for agent, sha256 in effect.documents:
-            document = await self._document(effect.epoch, agent, sha256)
+        reads = [partial(self._document, effect.epoch, *one) for one in effect.documents]
+        for document in await run_all(reads, _AT_ONCE):
             shards += [_judged(shard, undrained, uuids) for shard in document.shards]
             replicas += [one for one in document.replicas if one.collection not in undrained]
         manifest = Manifest(
