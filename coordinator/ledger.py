@@ -16,6 +16,7 @@ from cleancut.io.ports import (
     Clock,
     Created,
     Delete,
+    DeleteRange,
     Guard,
     KeyValue,
     Modified,
@@ -180,11 +181,10 @@ class Ledger:
 
     async def forget_before(self, epoch: Epoch) -> None:
         """Removes members and votes of closed epochs, and operations that ended 48 h ago."""
-        old: list[Op] = []
-        for prefix in (self._keys.all_votes, f"{self._keys.root}member/"):
-            listing = await self._etcd.list(prefix)
-            bound = prefix + format_epoch(epoch)
-            old += [Delete(item.key) for item in listing.items if item.key < bound]
+        old: list[Op] = [
+            DeleteRange(prefix, prefix + format_epoch(epoch))
+            for prefix in (self._keys.all_votes, f"{self._keys.root}member/")
+        ]
         limit = format_time(self._context.clock.wall_s() - _KEEP.total_seconds())
         listing = await self._etcd.list(self._keys.operations)
         for item in listing.items:

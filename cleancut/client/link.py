@@ -20,11 +20,21 @@ CALL_S = 10.0
 """Bound of one unary call to one coordinator."""
 RECONNECT_S = 60.0
 """How long a watch may be without any coordinator before it gives up."""
+LEADERLESS_S = 20.0
+"""Longer than the lease of a leader that died."""
 PAUSE_S = 1.0
 MAX_ADDRESSES = 16
 
 Method = Callable[[grpc.aio.Channel], Any]
 """From a channel to the stub's method."""
+
+
+class _LeaderGone(Exception):
+    """A standby named a leader, and that one does not answer. `last`: what to tell of it."""
+
+    def __init__(self, last: CleancutError) -> None:
+        super().__init__(str(last))
+        self.last = last
 
 
 class Link:
@@ -36,6 +46,7 @@ class Link:
         self._addresses = list(addresses)
         self._tls = tls
         self._timeout_s = timeout_s
+        self.leaderless_s = LEADERLESS_S
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     async def close(self) -> None:
@@ -47,11 +58,24 @@ class Link:
         """The answer of the first coordinator that can give one, each asked for `timeout_s`, else
         the client's bound.
 
+        A leader that is named but does not answer has just died: all are asked again until another
+        one leads, for `leaderless_s`.
         Raises: what that coordinator refused it with; Unavailable if none answers or leads.
         """
+        until_s = time.monotonic() + self.leaderless_s
+        while True:
+            try:
+                return await self._ask_all(method, request, timeout_s or self._timeout_s)
+            except _LeaderGone as error:
+                if time.monotonic() >= until_s:
+                    raise error.last from error
+            await asyncio.sleep(PAUSE_S)
+
+    async def _ask_all(self, method: Method, request: Any, bound_s: float) -> Any:
+        """Each coordinator once. Raises: also _LeaderGone."""
+        named = ""
         tried: list[str] = []
         waiting = list(self._addresses)
-        bound_s = timeout_s or self._timeout_s
         last: CleancutError | None = None
         while waiting:
             address = waiting.pop(0)
@@ -66,12 +90,13 @@ class Link:
                     raise last from error
                 leader = last.context.get(LEADER_ADDRESS)
                 if leader and len(tried) <= MAX_ADDRESSES:
-                    waiting.insert(0, str(leader))
+                    named = str(leader)
+                    waiting.insert(0, named)
             else:
                 self._prefer(address)
                 return answer
         assert last is not None
-        raise last
+        raise _LeaderGone(last) if named else last
 
     async def watch(self, method: Method, request: Any) -> AsyncGenerator[Any, None]:
         """All messages of a server's stream, gone on with at another coordinator when one fails.

@@ -18,6 +18,7 @@ from cleancut.io.ports import (
     Compacted,
     Created,
     Delete,
+    DeleteRange,
     Guard,
     KeyValue,
     Listing,
@@ -164,7 +165,8 @@ class EtcdModel:
 
     def _write(self, ops: Iterable[Op]) -> None:
         revision = self.revision + 1
-        changes = tuple(c for op in ops if (c := self._apply(op, revision)) is not None)
+        single = [one for op in ops for one in self._one_by_one(op)]
+        changes = tuple(c for op in single if (c := self._apply(op, revision)) is not None)
         if changes:
             self.revision = revision
             self._history.append((revision, changes))
@@ -174,7 +176,14 @@ class EtcdModel:
         for listener in tuple(self._listeners):
             listener()
 
-    def _apply(self, op: Op, revision: int) -> Change | None:
+    def _one_by_one(self, op: Op) -> Sequence[Put | Delete]:
+        if not isinstance(op, DeleteRange):
+            return [op]
+        first, end = encode_key(op.key), encode_key(op.end)
+        found = (key for key in self._keys if first <= encode_key(key) < end)
+        return [Delete(key) for key in sorted(found, key=encode_key)]
+
+    def _apply(self, op: Put | Delete, revision: int) -> Change | None:
         old = self._keys.get(op.key)
         if old is not None and old.lease:
             self.leases[old.lease].keys.discard(op.key)
@@ -201,5 +210,7 @@ def _check_keys(guards: Sequence[Guard], ops: Sequence[Op]) -> None:
             encode_key(named.key)
     puts = [op.key for op in ops if isinstance(op, Put)]
     deletes = {op.key for op in ops if isinstance(op, Delete)}
-    if len(set(puts)) < len(puts) or deletes.intersection(puts):
+    ranges = [(op.key, op.end) for op in ops if isinstance(op, DeleteRange)]
+    within = any(first <= key < end for key in puts for first, end in ranges)
+    if len(set(puts)) < len(puts) or deletes.intersection(puts) or within:
         raise Invalid("etcd refuses the request: a txn writes a key twice")

@@ -14,6 +14,7 @@ from cleancut.io.ports import (
     Change,
     Created,
     Delete,
+    DeleteRange,
     Guard,
     KeyValue,
     Listing,
@@ -157,5 +158,8 @@ def _request_op(op: Op) -> Any:
         case Delete(key):
             delete = pb.DeleteRangeRequest(key=encode_key(key))
             return pb.RequestOp(request_delete_range=delete)
+        case DeleteRange(key, end):
+            between = pb.DeleteRangeRequest(key=encode_key(key), range_end=encode_key(end))
+            return pb.RequestOp(request_delete_range=between)
         case _:
             assert_never(op)

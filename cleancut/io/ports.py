@@ -77,7 +77,15 @@ class Delete:
     key: str
 
 
-Op = Put | Delete
+@dataclass(frozen=True, slots=True)
+class DeleteRange:
+    """Remove all keys from `key` on that come before `end`; removing nothing is no error."""
+
+    key: str
+    end: str
+
+
+Op = Put | Delete | DeleteRange
 
 
 @dataclass(frozen=True, slots=True)

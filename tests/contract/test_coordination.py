@@ -13,6 +13,7 @@ from cleancut.io.ports import (
     Coordination,
     Created,
     Delete,
+    DeleteRange,
     Guard,
     Modified,
     Put,
@@ -123,6 +124,27 @@ def test_unchanged_since(world: World) -> None:
         assert not await holds(etcd, UnchangedSince(votes, read))
         await etcd.txn([], [Delete(f"{votes}b")])
         assert await holds(etcd, UnchangedSince(votes, read))
+
+    run(world, body)
+
+
+def test_a_range_is_deleted_up_to_its_end(world: World) -> None:
+    """What lies before and at the end stays, all in one revision; a put within it is refused."""
+    root = world.root
+
+    async def body(etcd: Coordination) -> None:
+        for name in ("a", "r/1", "r/2", "r/3", "s"):
+            await put(etcd, f"{root}{name}")
+        revision = (await etcd.list(root)).revision
+        gone = DeleteRange(f"{root}r/", f"{root}r/3")
+        result = await etcd.txn([], [gone, Delete(f"{root}a")])
+        assert result.applied
+        assert result.revision == revision + 1
+        left = [item.key.removeprefix(root) for item in (await etcd.list(root)).items]
+        assert left == ["r/3", "s"]
+        assert (await etcd.txn([], [gone])).revision == result.revision
+        with pytest.raises(Invalid):
+            await etcd.txn([], [gone, Put(f"{root}r/2", b"x")])
 
     run(world, body)
 

@@ -44,9 +44,12 @@ def test_create_waits_and_prints_one_json_object_of_the_promised_shape() -> None
                     "number_2": 6,
                     "quiet": True,
                     "count": 3,
+                    "drained": False,
+                    "doubt": "",
                 }
             ],
             "canaries": 0,
+            "fence": None,
         }
         assert "bk-1 PREPARING" in ran.err
         assert "bk-1 COMMITTED" in ran.err

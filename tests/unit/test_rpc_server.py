@@ -109,6 +109,7 @@ def test_two_standbys_that_name_each_other_do_not_keep_a_client_running() -> Non
         async with serve_api(first, LOOPBACK) as one, serve_api(second, LOOPBACK) as two:
             first.leader, second.leader = two, one
             async with Client([one, two]) as client:
+                client._link.leaderless_s = 0.5
                 with pytest.raises(Unavailable) as caught:
                     await client.adopt("r-1")
                 assert "standby" in caught.value.message
