@@ -1,0 +1,135 @@
+"""Readings around what makes a shard not quiet: the evidence says so, on the stand-in and on a real
+server alike. Each case is what two readings see that a backup makes around its cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from agent.observe import readings_of
+from cleancut.cutting import Readings
+from cleancut.evidence import doubt, is_quiet
+from cleancut.ids import PeerId, ShardId
+from cleancut.io.qdrant import Qdrant
+from cleancut.records import ShardTask
+from devcluster.launcher import Kind, launch_peers
+from tests.contract.qdrant.world import World, points, read_stream, recover
+
+HELD = range(200)
+
+
+@pytest.fixture(scope="module")
+def alone(
+    kind: Kind, runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """One peer that may be started anew."""
+    peers = launch_peers(1, tmp_path_factory.mktemp("alone"), kind)
+    started = World(runner, runner.run(peers.__aenter__()))
+    try:
+        yield started
+    finally:
+        runner.run(started.close())
+        runner.run(peers.__aexit__(None, None, None))
+
+
+async def read(host: Qdrant, name: str) -> Readings:
+    task = ShardTask(collection=name, shard_id=ShardId(0), peer_id=PeerId(0))
+    return readings_of(await host.telemetry(), [task])
+
+
+async def doubts_after(world: World, name: str, act: Callable[[], Awaitable[object]]) -> str:
+    """What is said of the shard if `act` happens between the first reading and the second drain."""
+    host = world.first
+    await host.drain(name, [], 5)
+    first = (await read(host, name)).at(0)
+    await act()
+    await host.drain(name, [], 5)
+    second = (await read(host, name)).at(0)
+    told = doubt(first, second, drained=True)
+    assert is_quiet(first, second, drained=True) is (told == "")
+    return told
+
+
+async def filled(world: World) -> str:
+    name = await world.create(shards=1)
+    await world.upsert(name, points(HELD))
+    return name
+
+
+def test_nothing_between_the_readings(alone: World) -> None:
+    """Not even searches, counts and streams are something."""
+
+    async def check() -> None:
+        name = await filled(alone)
+
+        async def look() -> None:
+            await read_stream(alone.first, name, 0)
+            await alone.first.count(name, 0)
+
+        assert await doubts_after(alone, name, look) == ""
+
+    alone.run(check())
+
+
+def test_a_delete_while_a_stream_is_open(alone: World) -> None:
+    """Segments stand still under a stream, and tell nothing; the number moves."""
+
+    async def check() -> None:
+        name = await filled(alone)
+
+        async def delete() -> None:
+            async with alone.first.stream_shard(name, 0) as chunks:
+                await anext(chunks)
+                await alone.delete(name, [1])
+                async for _ in chunks:
+                    pass
+
+        assert "1 other operation" in await doubts_after(alone, name, delete)
+
+    alone.run(check())
+
+
+def test_writes_that_nobody_waited_for(alone: World) -> None:
+    """The second drain is behind them in the queue, so they are seen however long they take."""
+
+    async def check() -> None:
+        name = await filled(alone)
+
+        async def write() -> None:
+            path = f"/collections/{name}/points?wait=false"
+            for _ in range(3):
+                await alone.post(0, path, {"points": points(HELD)}, "PUT")
+
+        assert "3 other operations" in await doubts_after(alone, name, write)
+
+    alone.run(check())
+
+
+def test_a_recover_in_place(alone: World) -> None:
+    """It may bring back the very number that was read first: the counters tell."""
+
+    async def check() -> None:
+        name = await filled(alone)
+        tar = await read_stream(alone.first, name, 0)
+        told = await doubts_after(alone, name, lambda: recover(alone.first, name, 0, tar))
+        assert "recovered" in told
+
+    alone.run(check())
+
+
+def test_a_restart_of_the_peer(alone: World) -> None:
+    """Numbers mean something within one start only."""
+
+    async def check() -> None:
+        name = await filled(alone)
+
+        async def restart() -> None:
+            await alone.peers[0].stop()
+            await alone.peers[0].start()
+            await alone.settled(name, 1)
+
+        assert "started anew" in await doubts_after(alone, name, restart)
+
+    alone.run(check())
