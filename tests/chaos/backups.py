@@ -38,6 +38,7 @@ CREATE = (
 LIFTED_WITHIN_S = BUDGET_S + 1.0
 POLL_S = 0.05
 ASK_S = 0.5
+SILENT_S = 1.5
 ENDS_S, RUN_S = 240.0, 400.0
 DOWN_S = (0.5, 3.0, 8.0)
 SEED = 5
@@ -86,13 +87,18 @@ class Watcher:
     longest_s: float = 0.0
 
     async def watch(self, peer: PeerProcess) -> None:
-        """Never returns. A peer that does not answer shows nothing."""
+        """Never returns. A peer that has not answered for a while shows nothing: what it shows when
+        it is back, before it has heard of what happened meanwhile, counts from then."""
         since: dict[str, float] = {}
+        answered_s = time.monotonic()
         async with peer.client() as qdrant:
             while True:
                 with suppress(CleancutError):
                     names = {one.name for one in strays(await qdrant.aliases(ASK_S))}
                     now_s = time.monotonic()
+                    if now_s - answered_s > SILENT_S:
+                        since = {}
+                    answered_s = now_s
                     since = {name: since.get(name, now_s) for name in names}
                     self.longest_s = max(
                         self.longest_s, *(now_s - began_s for began_s in since.values()), 0.0
