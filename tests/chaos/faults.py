@@ -122,11 +122,7 @@ class Stage:
     # Coordinators
 
     async def _at_coordinator(self, fault: Fault) -> Blow:
-        async def named() -> tuple[str, int] | None:
-            name, token = await self.killer.leader()
-            return (name, token) if name else None
-
-        leader, token = await wait_for(named, "a leader", BACK_S)
+        leader, token = await self.killer.living_leader()
         living = {one.name: one.child for one in self.setup.coordinators if one.child.running}
         child = living[leader]
 

@@ -135,6 +135,16 @@ class Killer:
                 store = self.outside.store
                 return Blow("store", store.kill, lambda: asyncio.to_thread(store.restart))
 
+    async def living_leader(self) -> tuple[str, int]:
+        """Name and token of a leader whose process runs: the key of a killed one outlives it."""
+
+        async def named() -> tuple[str, int] | None:
+            name, token = await self.leader()
+            running = {one.name for one in self.setup.coordinators if one.child.running}
+            return (name, token) if name in running else None
+
+        return await wait_for(named, "a leader", BACK_S)
+
     async def leader(self) -> tuple[str, int]:
         """The leader's name and token; "" and 0 while there is none."""
         found = await self.etcd.get(self.keys.leader)
@@ -143,11 +153,7 @@ class Killer:
         return decode(Leader, found.value, found.key).name, found.create_revision
 
     async def _at_leader(self, *, frozen: bool) -> Blow:
-        async def named() -> tuple[str, int] | None:
-            name, token = await self.leader()
-            return (name, token) if name else None
-
-        name, token = await wait_for(named, "a leader", BACK_S)
+        name, token = await self.living_leader()
         child = next(one.child for one in self.setup.coordinators if one.name == name)
 
         async def replace() -> None:
