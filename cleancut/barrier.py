@@ -22,6 +22,7 @@ from cleancut.phases import (
     Probe,
     Publish,
     Raise,
+    Settle,
     Stage,
 )
 from cleancut.preparation import Preparation
@@ -202,6 +203,8 @@ class Barrier(Preparation):
                 return self._assigned(event.result, now_s)
             case Raise():
                 return self._raised()
+            case Settle():
+                return [self.run(Drain(self.ctl.epoch, self.ctl.draft, 1))]
             case Drain(round=1):
                 return self._drained(event.result, now_s)
             case Drain():

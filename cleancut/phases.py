@@ -69,7 +69,16 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class Raise:
-    """Raise the fence, then wait for the writes that were let in before."""
+    """Raise the fence."""
+
+    epoch: Epoch
+    fence: Fence
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Wait for the writes that were let in before. Order: once every agent has seen the fence on
+    its own peer: while a replica hangs, this blocks all changes of aliases, lifting too."""
 
     epoch: Epoch
     fence: Fence
@@ -135,4 +144,4 @@ class Drained:
     canaries: Canaries | None = None
 
 
-BarrierEffect = Probe | Assign | Raise | Drain | Keep | Stage | Publish
+BarrierEffect = Probe | Assign | Raise | Settle | Drain | Keep | Stage | Publish

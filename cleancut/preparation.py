@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from cleancut import tally
 from cleancut.attempt import Attempt
 from cleancut.fence import Fence
-from cleancut.phases import FENCED, Assign, Assigned, Drain, Drained, Raise
+from cleancut.phases import FENCED, Assign, Assigned, Drain, Drained, Raise, Settle
 from cleancut.records import Phase, Vote, digest_of
 from cleancut.steps import Command, Lift, Persist
 
@@ -65,7 +65,8 @@ class Preparation(Attempt):
         seen = tally.yes_of_all(Phase.FENCE, self.members, self.votes)
         if seen is None or self.waiting is not None:
             return []
-        return [self.run(Drain(self.ctl.epoch, self.ctl.draft, 1))]
+        assert self._fence is not None, "FENCE is aborted by a takeover"
+        return [self.run(Settle(self.ctl.epoch, self._fence))]
 
     def _assigned(self, draft: Assigned, now_s: float) -> list[Command]:
         self._draft = draft

@@ -26,7 +26,18 @@ from cleancut.manifest import (
     ShardEntry,
     check_complete,
 )
-from cleancut.phases import Assign, Assigned, Drain, Drained, Keep, Probe, Publish, Raise, Stage
+from cleancut.phases import (
+    Assign,
+    Assigned,
+    Drain,
+    Drained,
+    Keep,
+    Probe,
+    Publish,
+    Raise,
+    Settle,
+    Stage,
+)
 from cleancut.records import Bounds, Session, decode
 from cleancut.steps import Effect
 from cleancut.view import CollectionView, View
@@ -41,7 +52,7 @@ from coordinator.assign import (
 )
 from coordinator.canaries import choose_questions, kept_canaries, read_canaries
 from coordinator.context import Context
-from coordinator.fences import raise_fence
+from coordinator.fences import raise_fence, settle_writes
 from coordinator.identity import check_owned
 from coordinator.ledger import format_now
 from coordinator.peers import ask_any
@@ -66,6 +77,8 @@ class BackupEffects:
                 return await self._assign(effect)
             case Raise():
                 await raise_fence(self._context, effect.fence)
+            case Settle():
+                await settle_writes(self._context, effect.fence)
             case Drain():
                 return await self._drain(effect)
             case Keep():

@@ -35,7 +35,7 @@ Call = Callable[[], Coroutine[Any, Any, Any]]
 
 
 async def raise_fence(context: Context, fence: Fence) -> None:
-    """Holds writes off, and waits for those that were let in before.
+    """Holds writes off, as one peer shows.
 
     Raises: Refused (a hook said no, a name is taken), Unavailable, TimedOut: whatever was raised
         must be lifted.
@@ -47,8 +47,6 @@ async def raise_fence(context: Context, fence: Fence) -> None:
 
 
 async def _fence_aliases(context: Context, fence: Fence) -> None:
-    """Order: renamed, so that no new write gets in; then the peer that let the others in waits for
-    them. Source: measured; the PATCH takes the lock that its writes hold, Qdrant 1.18.3."""
     peer = await first_peer(context.peers)
     actions = [
         rename(entry.alias, fenced_name(entry.alias, fence.epoch)) for entry in fence.aliases
@@ -62,6 +60,15 @@ async def _fence_aliases(context: Context, fence: Fence) -> None:
             renaming.cancel()
     except BaseExceptionGroup as failures:
         raise first_of(failures) from failures
+
+
+async def settle_writes(context: Context, fence: Fence) -> None:
+    """Waits for the writes that one peer let in before the fence. Raises: Unavailable, TimedOut.
+
+    Limits: a replica that hangs from now on keeps this, and what consensus has to apply after it,
+    from ending. Source: measured; the PATCH takes the lock that writes hold, Qdrant 1.18.3.
+    """
+    peer = await first_peer(context.peers)
     names = sorted({entry.collection for entry in fence.aliases})
     change: dict[str, Any] = {"strict_mode_config": {}}
     await run_all(

@@ -33,7 +33,7 @@ from cleancut.manifest import (
     check_complete,
     parse_manifest,
 )
-from cleancut.phases import Assign, Assigned, Drain, Drained, Keep, Probe, Publish, Raise, Stage
+from cleancut.phases import Assign, Assigned, Drain, Drained, Keep, Probe, Publish, Stage
 from cleancut.records import (
     Bounds,
     Failure,
@@ -70,7 +70,7 @@ from coordinator.context import Context
 from coordinator.effects_backup import fence_facts
 from coordinator.leadership import campaign
 from coordinator.ledger import Ledger, format_now
-from tests.sim.fences import TermLifter, raise_fence
+from tests.sim.fences import TermLifter, carry_out
 from tests.sim.lease import SimLease
 from tests.sim.network import Shared, SimClock, SimEtcd, SimStore
 from tests.sim.pulling import Pulls
@@ -336,8 +336,6 @@ class CoordinatorEffects:
                 await self._store.put(path, effect.nonce.encode())
             case Assign():
                 return await self._assign(effect)
-            case Raise():
-                await raise_fence(self._owner.pulls, self._owner.process, effect.fence)
             case Drain():
                 return await self._drain(effect)
             case Keep():
@@ -347,7 +345,7 @@ class CoordinatorEffects:
             case Publish():
                 await self._publish(effect)
             case _:
-                raise AssertionError(f"not a backup's effect: {effect}")
+                await carry_out(self._owner.pulls, self._owner.process, effect)
         return None
 
     async def _assign(self, effect: Assign) -> Assigned:

@@ -15,8 +15,9 @@ from cleancut.ids import AgentName, Epoch, PeerId, Token
 from cleancut.io.aliases import give_back, rename
 from cleancut.io.ports import Created, Delete
 from cleancut.keys import Keys
-from cleancut.phases import FENCED
+from cleancut.phases import FENCED, Raise, Settle
 from cleancut.records import Ctl, Phase, decode
+from cleancut.steps import Effect
 from tests.sim.network import Shared, SimClock, SimEtcd, SimStore
 from tests.sim.outcome import Outcome
 from tests.sim.peer import SimPeer
@@ -39,8 +40,15 @@ def write_alias(collection: str) -> str:
 # Coordinators
 
 
-async def raise_fence(pulls: Pulls, process: Process, fence: Fence) -> None:
-    """Raises: Unavailable, TimedOut."""
+async def carry_out(pulls: Pulls, process: Process, effect: Effect) -> None:
+    """Raises a fence. Writes are queued at once here, so that none is left to settle.
+
+    Raises: Unavailable, TimedOut.
+    """
+    if isinstance(effect, Settle):
+        return
+    assert isinstance(effect, Raise), f"not a backup's effect: {effect}"
+    fence = effect.fence
     actions = [
         rename(entry.alias, fenced_name(entry.alias, fence.epoch)) for entry in fence.aliases
     ]

@@ -26,7 +26,7 @@ from cleancut.cutting import (
 )
 from cleancut.fence import Fence
 from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId, Token
-from cleancut.phases import Assign, Assigned, Drain, Drained, Probe, Publish, Raise, Stage
+from cleancut.phases import Assign, Assigned, Drain, Drained, Probe, Publish, Raise, Settle, Stage
 from cleancut.records import (
     Bounds,
     Ctl,
@@ -267,6 +267,9 @@ class Table:
             case Raise():
                 assert effect.fence == self.fence_key, "raised before it was written down"
                 self.raised = True
+                return None
+            case Settle():
+                assert all(self.votes["FENCE", agent].fenced for agent in self.agents)
                 return None
             case Drain():
                 return Drained((), "2026-01-01T00:00:00Z")
