@@ -15,10 +15,10 @@ from cleancut.ids import ClusterName
 from cleancut.io.etcd import Etcd, open_etcd
 from cleancut.io.qdrant import Qdrant
 from cleancut.keys import Keys
-from cleancut.records import FINAL_STATES, Ctl, Operation, Phase, State, decode
+from cleancut.records import Phase, State
 from devcluster.setup import Setup
 from devcluster.setup_process import wait_for
-from tests.chaos.killer import Blow, Killer, Outside, Trace, Victim, traced
+from tests.chaos.killer import Blow, Killer, Outside, Trace, Victim, read_ctl, traced, wait_over
 from tests.e2e.case import Case, Launch, inactive, uneven
 from tests.e2e.contents import Contents, add_odd, client_of, read_contents
 from tests.e2e.world import World
@@ -169,11 +169,11 @@ class Arena:
                 before = trace.ctl
                 blow.strike()
                 struck_s = time.monotonic()
-                after = before if cell.victim is Victim.ETCD else await self._ctl(etcd)
+                after = before if cell.victim is Victim.ETCD else await read_ctl(etcd, self.keys)
                 if before.phase == after.phase == cell.phase:
                     result.hit = cell.phase
                 await self._recover(etcd, trace, blow, down_s)
-            done = await self._over(etcd, trace.ctl.operation, ENDS_S)
+            done = await wait_over(etcd, self.keys, trace.ctl.operation, ENDS_S)
             result.took_s = time.monotonic() - struck_s
             result.state = done.state
             result.failure = done.failure.message if done.failure else ""
@@ -185,7 +185,7 @@ class Arena:
             await blow.until_noticed()
         else:
             with suppress(TimedOut):
-                await self._over(etcd, trace.ctl.operation, down_s)
+                await wait_over(etcd, self.keys, trace.ctl.operation, down_s)
         await blow.heal()
 
     async def _start(self, cell: Cell, trace: Trace) -> None:
@@ -209,25 +209,6 @@ class Arena:
             return None if trace.ctl.phase is Phase.MOVE else False
 
         await wait_for(seen, "a transfer", ENDS_S)
-
-    async def _ctl(self, etcd: Etcd) -> Ctl:
-        found = await etcd.get(self.keys.ctl)
-        assert found is not None
-        return decode(Ctl, found.value, found.key)
-
-    async def _over(self, etcd: Etcd, operation: str, limit_s: float) -> Operation:
-        """The operation once it has ended, and nothing of it is open. Raises: TimedOut."""
-
-        async def ended() -> Operation | None:
-            found = await etcd.get(self.keys.operation(operation))
-            if found is None:
-                return None
-            told = decode(Operation, found.value, found.key)
-            if told.state not in FINAL_STATES:
-                return None
-            return told if (await self._ctl(etcd)).phase in CLOSED else None
-
-        return await wait_for(ended, f"the end of {operation}", limit_s)
 
     # The verdict
 

@@ -16,7 +16,7 @@ from cleancut.fence import strays
 from cleancut.ids import ClusterName
 from cleancut.io.etcd import Etcd, open_etcd
 from cleancut.keys import Keys
-from cleancut.records import FINAL_STATES, Ctl, Operation, Phase, State, decode
+from cleancut.records import Ctl, Operation, Phase, State
 from devcluster.demo_chains import read_chains
 from devcluster.demo_data import ALIAS, COLLECTION, Data, Shape
 from devcluster.demo_writers import Chain, find_holes, wait_written, writing
@@ -24,7 +24,7 @@ from devcluster.launcher import PeerProcess
 from devcluster.setup import Coordinator, Setup
 from devcluster.setup_process import wait_for
 from tests.chaos.faults import Fault, Stage, Wires
-from tests.chaos.killer import Blow, Killer, Outside, Trace, traced
+from tests.chaos.killer import Blow, Killer, Outside, Trace, read_ctl, traced, wait_over
 from tests.chaos.links import Link, open_links
 from tests.e2e.world import World
 
@@ -174,11 +174,11 @@ class BackupArena:
             before = trace.ctl
             blow.strike()
             struck_s = time.monotonic()
-            after = before if cell.fault.of_etcd else await self._ctl(etcd)
+            after = before if cell.fault.of_etcd else await read_ctl(etcd, self.keys)
             if before.phase == after.phase == cell.phase:
                 result.hit = cell.phase
             await self._recover(etcd, before, blow, down_s)
-        done = await self._over(etcd, before.operation, ENDS_S)
+        done = await wait_over(etcd, self.keys, before.operation, ENDS_S)
         result.took_s = time.monotonic() - struck_s
         return done
 
@@ -194,26 +194,8 @@ class BackupArena:
             await blow.until_noticed()
         else:
             with suppress(TimedOut):
-                await self._over(etcd, ctl.operation, down_s)
+                await wait_over(etcd, self.keys, ctl.operation, down_s)
         await blow.heal()
-
-    async def _ctl(self, etcd: Etcd) -> Ctl:
-        found = await etcd.get(self.keys.ctl)
-        assert found is not None
-        return decode(Ctl, found.value, found.key)
-
-    async def _over(self, etcd: Etcd, operation: str, limit_s: float) -> Operation:
-        """The operation once it has ended, and nothing of it is open. Raises: TimedOut."""
-
-        async def ended() -> Operation | None:
-            found = await etcd.get(self.keys.operation(operation))
-            told = decode(Operation, found.value, found.key) if found else None
-            if told is None or told.state not in FINAL_STATES:
-                return None
-            closed = (await self._ctl(etcd)).phase in {Phase.IDLE, Phase.ABORT}
-            return told if closed else None
-
-        return await wait_for(ended, f"the end of {operation}", limit_s)
 
     # The verdict
 

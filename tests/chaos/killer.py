@@ -12,7 +12,8 @@ from cleancut.errors import Unavailable
 from cleancut.io.etcd import Etcd
 from cleancut.io.ports import Change
 from cleancut.keys import Keys
-from cleancut.records import Ctl, Leader, Phase, decode
+from cleancut.phases import CLOSED
+from cleancut.records import FINAL_STATES, Ctl, Leader, Operation, Phase, decode
 from devcluster.setup import Setup
 from devcluster.setup_process import Child, wait_for
 from tests.contract.etcd_cluster import EtcdCluster
@@ -107,6 +108,26 @@ async def traced(etcd: Etcd, keys: Keys) -> AsyncIterator[Trace]:
             yield trace
         finally:
             task.cancel()
+
+
+async def read_ctl(etcd: Etcd, keys: Keys) -> Ctl:
+    """As it is now; something was asked for before."""
+    found = await etcd.get(keys.ctl)
+    assert found is not None
+    return decode(Ctl, found.value, found.key)
+
+
+async def wait_over(etcd: Etcd, keys: Keys, operation: str, limit_s: float) -> Operation:
+    """The operation once it has ended, and nothing of it is open. Raises: TimedOut."""
+
+    async def ended() -> Operation | None:
+        found = await etcd.get(keys.operation(operation))
+        told = decode(Operation, found.value, found.key) if found else None
+        if told is None or told.state not in FINAL_STATES:
+            return None
+        return told if (await read_ctl(etcd, keys)).phase in CLOSED else None
+
+    return await wait_for(ended, f"the end of {operation}", limit_s)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from enum import StrEnum
 
 SLOW_S = 0.05
+CLOSED_S = 5.0
 CHUNK_BYTES = 1 << 16
 _REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -89,10 +90,12 @@ class Link:
                 writer.write_eof()
 
     async def close(self) -> None:
-        """No connection is left."""
+        """No connection is left, not even one that was just being made."""
         self.set(Mode.CUT)
+        for task in self._serving:
+            task.cancel()
         if self._serving:
-            await asyncio.wait(set(self._serving))
+            await asyncio.wait(set(self._serving), timeout=CLOSED_S)
 
 
 async def _closed(writer: asyncio.StreamWriter) -> None:
