@@ -101,9 +101,10 @@ def not_proven(members: Members, votes: Votes, was_drained: Mapping[str, bool]) 
         if (why := doubt(first, second, drained=was_drained[task.collection]))
     ]
     told = "; ".join(doubts[:_TOLD]) + (f"; and {len(doubts) - _TOLD} more" * (len(doubts) > _TOLD))
+    shards = "1 shard is" if len(doubts) == 1 else f"{len(doubts)} shards are"
     return Failure(
         reason="NOT_PROVEN",
-        message=f"{len(doubts)} shards are not proven to be of one instant: {told}",
+        message=f"{shards} not proven to be of one instant: {told}",
         hint="hold writes off with --fence, try a quieter moment, or allow a bounded group",
     )
 

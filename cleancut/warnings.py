@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from cleancut.evidence import is_quiet
 from cleancut.ids import PeerId
@@ -15,6 +15,14 @@ def unseen_peers(view: View, peers: Collection[PeerId | None]) -> tuple[str, ...
     return tuple(
         f"peer {peer} took no part: it has no agent, or its agent's Qdrant did not answer"
         for peer in sorted(set(view.peers) - set(peers))
+    )
+
+
+def not_drained(names: Collection[str], reasons: Mapping[str, str]) -> tuple[str, ...]:
+    """One for each collection that a drain did not go through: it cannot be proven quiet."""
+    return tuple(
+        f"{name} was not drained: {reasons.get(name, 'a drain was refused or did not answer')}"
+        for name in sorted(names)
     )
 
 

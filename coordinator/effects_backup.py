@@ -41,7 +41,7 @@ from cleancut.phases import (
 from cleancut.records import Bounds, Session, decode
 from cleancut.steps import Effect
 from cleancut.view import CollectionView, View
-from cleancut.warnings import divergent, unseen_peers
+from cleancut.warnings import divergent, not_drained, unseen_peers
 from coordinator.assign import (
     Parents,
     assign,
@@ -240,7 +240,11 @@ class BackupEffects:
             view=ctl.views,
             canaries=proven(await kept_canaries(context, ctl), shards),
             fence=fence_facts(draft.fence, effect.seen, ctl.fence_ms),
-            warnings=(*draft.warnings, *divergent(shards, replicas)),
+            warnings=(
+                *draft.warnings,
+                *not_drained(undrained, draft.undrainable),
+                *divergent(shards, replicas),
+            ),
         )
         check_complete(manifest)
         return await put_staged(context.store, context.paths, effect.epoch, manifest)

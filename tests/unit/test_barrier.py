@@ -285,6 +285,11 @@ def test_require_proven(number: int, proven: bool) -> None:
         vote = replace(table.votes["CUT", name], view="view", numbers=(number,))
         commands = barrier.step(Voted(name, EPOCH, "SEAL", vote), 1.0)
     assert isinstance(commands[-1], Stop) is not proven
+    failure = barrier.ctl.failure
+    if not proven:
+        assert failure is not None
+        for word in ("2 shards are", "c/0 on peer 0: 1 other operation applied", "c/1 on peer 1"):
+            assert word in failure.message
 
 
 def test_both_drains_count() -> None:

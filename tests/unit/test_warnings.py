@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from cleancut.ids import PeerId, ShardId
 from cleancut.manifest import ReplicaEntry, ShardEntry
 from cleancut.view import View
-from cleancut.warnings import divergent, unseen_peers
+from cleancut.warnings import divergent, not_drained, unseen_peers
 from tests.unit.groups import reading, shard
 
 
@@ -28,6 +28,14 @@ def test_a_peer_without_an_agent_is_told() -> None:
     assert unseen_peers(view, [PeerId(1), PeerId(2)]) == ()
     (told,) = unseen_peers(view, [PeerId(1), None])
     assert "peer 2" in told
+
+
+def test_what_was_not_drained_is_told_with_its_reason() -> None:
+    known = {"docs": "write_rate_limit with replicas"}
+    first, second = not_drained({"wiki", "docs"}, known)
+    assert "docs was not drained: write_rate_limit with replicas" in first
+    assert "wiki was not drained: a drain" in second
+    assert not_drained((), known) == ()
 
 
 def test_replicas_that_diverge_are_told() -> None:
