@@ -105,6 +105,14 @@ class FenceFacts(Record, frozen=True):
         return set(collections) <= fenced and set(agents) <= saw and len(saw) == len(self.seen)
 
 
+def facts_of(fence: Fence | None, seen: tuple[FenceSeen, ...], held_ms: int) -> FenceFacts | None:
+    """What a manifest tells of the fence, if there was one."""
+    if fence is None:
+        return None
+    hooked = sorted(name for hook in fence.hooks for name in hook.collections)
+    return FenceFacts(aliases=fence.aliases, hooked=tuple(hooked), seen=seen, held_ms=held_ms)
+
+
 class Stray(NamedTuple):
     """A fenced alias as a peer shows it."""
 

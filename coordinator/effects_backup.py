@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from cleancut import __version__
 from cleancut.canaries import proven
 from cleancut.errors import CleancutError, Corrupt, Unavailable
-from cleancut.fence import Fence, FenceFacts, FenceSeen, check_seen_everywhere, choose_fence
+from cleancut.fence import check_seen_everywhere, choose_fence, facts_of
 from cleancut.ids import AgentName, Epoch, ShardId
 from cleancut.io.catalog import get_checked, list_epochs, load_group, put_staged
 from cleancut.io.tasks import run_all
@@ -239,7 +239,7 @@ class BackupEffects:
             source=draft.source,
             view=ctl.views,
             canaries=proven(await kept_canaries(context, ctl), shards),
-            fence=fence_facts(draft.fence, effect.seen, ctl.fence_ms),
+            fence=facts_of(draft.fence, effect.seen, ctl.fence_ms),
             warnings=(
                 *draft.warnings,
                 *not_drained(undrained, draft.undrainable),
@@ -264,16 +264,6 @@ class BackupEffects:
         data = await get_checked(store, staged, effect.manifest)
         await store.put(paths.group(effect.epoch), data)
         await get_checked(store, paths.group(effect.epoch), effect.manifest)
-
-
-def fence_facts(
-    fence: Fence | None, seen: tuple[FenceSeen, ...], held_ms: int
-) -> FenceFacts | None:
-    """What a manifest tells of the fence, if there was one."""
-    if fence is None:
-        return None
-    hooked = sorted(name for hook in fence.hooks for name in hook.collections)
-    return FenceFacts(aliases=fence.aliases, hooked=tuple(hooked), seen=seen, held_ms=held_ms)
 
 
 def _judged(shard: ShardEntry, undrained: set[str], uuids: dict[str, str]) -> ShardEntry:

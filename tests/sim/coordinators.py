@@ -16,7 +16,7 @@ from cleancut.attempt import Attempt
 from cleancut.barrier import Barrier
 from cleancut.canaries import proven
 from cleancut.errors import CleancutError, Fenced, LeaseLost, TimedOut, Unavailable
-from cleancut.fence import NO_SETTINGS, check_seen_everywhere, choose_fence
+from cleancut.fence import NO_SETTINGS, check_seen_everywhere, choose_fence, facts_of
 from cleancut.ids import AgentName, Epoch, OperationId, Token
 from cleancut.io.catalog import get_checked
 from cleancut.io.ports import Change
@@ -67,7 +67,6 @@ from cleancut.view import View
 from coordinator.assign import assign, choose_collections, newest_entries, shard_ids
 from coordinator.canaries import kept_canaries
 from coordinator.context import Context
-from coordinator.effects_backup import fence_facts
 from coordinator.leadership import campaign
 from coordinator.ledger import Ledger, format_now
 from tests.sim.fences import TermLifter, carry_out
@@ -460,7 +459,7 @@ class CoordinatorEffects:
             source=draft.source,
             view=ctl.views,
             canaries=proven(await kept_canaries(self._owner.context, ctl), shards),
-            fence=fence_facts(draft.fence, effect.seen, ctl.fence_ms),
+            fence=facts_of(draft.fence, effect.seen, ctl.fence_ms),
         )
         self.check(manifest)
         return await self._put_staged(effect.epoch, encode(manifest))
