@@ -220,6 +220,7 @@ MUTANTS = {
         "without its drain nothing is known to be unchanged",
         Parts(agent=TrustingAgent),
         ("cut_in_window",),
+        first=1427,
     ),
     "reads_once": Mutant(
         "quiet needs a second reading", Parts(agent=OnceAgent), ("quiet_is_true",)
@@ -230,7 +231,10 @@ MUTANTS = {
         ("cut_in_window", "quiet_is_true"),
     ),
     "any_session": Mutant(
-        "votes are guarded by the session", Parts(agent=SessionlessAgent), ("tokens",)
+        "votes are guarded by the session",
+        Parts(agent=SessionlessAgent),
+        ("tokens",),
+        first=8643,
     ),
     "misses_one": Mutant(
         "a commit is guarded by all votes",
@@ -259,13 +263,16 @@ MUTANTS = {
     ),
     **RESTORE_MUTANTS,
 }
-MUTANT_SEEDS = range(1, 1201)
+MUTANT_SEEDS = 1200
+"""How many are looked through before one counts as missed."""
 
 
 def find_mutant(name: str, mutant: Mutant) -> tuple[int | None, str]:
     """The first seed that shows it by a checker that stands for its rule, and what that tells;
     restores happen in even seeds."""
-    for seed in MUTANT_SEEDS[name in RESTORE_MUTANTS :: 2]:
+    even = name in RESTORE_MUTANTS
+    first = mutant.first + (mutant.first % 2 == even)
+    for seed in range(first, first + MUTANT_SEEDS, 2):
         for wrong in play(seed, mutant.parts).wrong:
             if wrong.partition(":")[0] in mutant.checkers:
                 return seed, wrong

@@ -40,11 +40,13 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`rule`: what it breaks. `checkers`: any of these may be the one that tells."""
+    """`rule`: what it breaks. `checkers`: any of these may be the one that tells. `first`: the seed
+    to begin with, for what shows rarely."""
 
     rule: str
     parts: Parts
     checkers: tuple[str, ...]
+    first: int = 1
 
 
 @dataclass(frozen=True, slots=True)

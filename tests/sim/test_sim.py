@@ -48,4 +48,4 @@ def test_what_was_found_once_stays_away(seed: int) -> None:
 def test_checkers_find_broken_machines(name: str) -> None:
     """Each rule, once broken, is found by a checker that stands for it."""
     seed, _ = find_mutant(name, MUTANTS[name])
-    assert seed is not None, f"no seed of {MUTANT_SEEDS} shows that {MUTANTS[name].rule}"
+    assert seed is not None, f"none of {MUTANT_SEEDS} seeds shows that {MUTANTS[name].rule}"
