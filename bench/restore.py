@@ -43,7 +43,7 @@ Tasks = dict[str, dict[str, Any]]
 READ_BYTES = 1024 * 1024
 READ_S = 60.0
 HEAD = ["backup", "what", "source", "min_s", "median_s", "max_s", "mb_s", "times_plain",
-        "times_plain_range", "cpu_s", "peak_mib", "first_byte_ms"]  # fmt: skip
+        "times_plain_range", "cpu_s", "s3_cpu_s", "peak_mib", "first_byte_ms"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,12 @@ class Source:
 
 @dataclass
 class Run:
-    """All tars once. CPU and memory are the serving process's."""
+    """All tars once. CPU and memory are the serving process's; `s3_cpu_s` is SeaweedFS', which
+    shares the machine."""
 
     took_s: float
     cpu_s: float = 0.0
+    s3_cpu_s: float = 0.0
     peak_bytes: int = 0
     first_byte_s: float = 0.0
 
@@ -203,24 +205,27 @@ def bench(tars: Path, rounds: int, *, recover: bool) -> Runs:
                 for name, url in stores.items():
                     found.append(Source(name, ["store", url, str(tasks_file(work, name, state))]))
                 for source in found[turn % 3 :] + found[: turn % 3]:
-                    with measured(source, env, runs[state, "serve", source.name]) as (urls, its):
+                    its = runs[state, "serve", source.name]
+                    with measured(source, env, server.pid, its) as urls:
                         its.append(read_all(urls, tasks))
                     if not recover:
                         continue
-                    with measured(source, env, runs[state, "recover", source.name]) as (urls, its):
+                    its = runs[state, "recover", source.name]
+                    with measured(source, env, server.pid, its) as urls:
                         its.append(runner.run(recover_all(peer, urls, tasks)))
     return runs
 
 
 @contextmanager
 def measured(
-    source: Source, env: dict[str, str], runs: list[Run]
-) -> Iterator[tuple[dict[str, str], list[Run]]]:
-    """Serves inside the block, and adds CPU and memory to the run that it appends to `runs`."""
+    source: Source, env: dict[str, str], s3_pid: int, runs: list[Run]
+) -> Iterator[dict[str, str]]:
+    """Serves inside the block, and adds CPU and memory to the run that was appended to `runs`."""
     with serving(source, env) as (pid, urls):
-        before_s = cpu_s(pid)
-        yield urls, runs
-        runs[-1].cpu_s, runs[-1].peak_bytes = cpu_s(pid) - before_s, peak_of(pid)
+        before_s, s3_before_s = cpu_s(pid), cpu_s(s3_pid)
+        yield urls
+        runs[-1].cpu_s, runs[-1].s3_cpu_s = cpu_s(pid) - before_s, cpu_s(s3_pid) - s3_before_s
+        runs[-1].peak_bytes = peak_of(pid)
 
 
 def table(runs: Runs, tar_bytes: int) -> list[dict[str, Any]]:
@@ -241,6 +246,7 @@ def table(runs: Runs, tar_bytes: int) -> list[dict[str, Any]]:
             "times_plain": round(median(ratios), 2),
             "times_plain_range": [round(min(ratios), 2), round(max(ratios), 2)],
             "cpu_s": round(median(run.cpu_s for run in its), 2),
+            "s3_cpu_s": round(median(run.s3_cpu_s for run in its), 2),
             "peak_mib": round(max(run.peak_bytes for run in its) / MIB),
             "first_byte_ms": first_ms if what == "serve" else None,
         })  # fmt: skip

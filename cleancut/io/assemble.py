@@ -37,6 +37,9 @@ WINDOW_BYTES = 4 * 1024 * 1024
 WINDOWS = 4
 GAP_BYTES = 128 * 1024
 SMALL_BYTES = 32 * 1024
+VIEW_BYTES = 1024 * 1024
+"""A smaller range is copied, so that it does not keep the whole pack that it was cut from."""
+_Chunks = list[bytes | memoryview]
 _threads = threading.local()
 _ADVICE = "restore another group: it may be whole"
 
@@ -76,7 +79,7 @@ class _Span(NamedTuple):
 
 async def read_tar(
     store: Store, paths: Paths, recipe_digest: str, *, cache: PackCache | None = None
-) -> AsyncGenerator[bytes, None]:
+) -> AsyncGenerator[bytes | memoryview, None]:
     """The tar, byte for byte as it was captured, in chunks of a block, at most of 4 MiB.
 
     Order: close the iterator (`contextlib.aclosing`) when leaving early.
@@ -85,7 +88,7 @@ async def read_tar(
     Raises: NotFound or Corrupt, naming pack, member and block; nothing wrong is given back before.
     """
     recipe = await load_recipe(store, paths, recipe_digest)
-    ahead: deque[asyncio.Task[list[bytes] | CleancutError]] = deque()
+    ahead: deque[asyncio.Task[_Chunks | CleancutError]] = deque()
     with (cache or PackCache(store)).open(paths, recipe.packs) as packs:
         group = asyncio.TaskGroup()
         await group.__aenter__()  # no `async with`: it would wrap our own errors in a group
@@ -105,7 +108,7 @@ async def read_tar(
             await group.__aexit__(None, None, None)
 
 
-def _unwrap(result: list[bytes] | CleancutError) -> list[bytes]:
+def _unwrap(result: _Chunks | CleancutError) -> _Chunks:
     """Errors travel as results: a failing task would cancel whoever consumes the iterator."""
     if isinstance(result, CleancutError):
         raise result
@@ -152,15 +155,13 @@ class _Pages:
         return block
 
 
-async def _fill(packs: TarPacks, paths: Paths, window: _Window) -> list[bytes] | CleancutError:
+async def _fill(packs: TarPacks, paths: Paths, window: _Window) -> _Chunks | CleancutError:
     """The bytes of a window."""
     loop = asyncio.get_running_loop()
-    chunks = [part if isinstance(part, bytes) else b"" for part in window.parts]
+    spans = _spans(window.parts)
     try:
-        for span in _spans(window.parts):
-            data = await _fetch(packs, paths, span)
-            await loop.run_in_executor(None, _unpack, span, data, chunks)
-        return await loop.run_in_executor(None, _finish, window, chunks)
+        found = [await _fetch(packs, paths, span) for span in spans]
+        return await loop.run_in_executor(None, _unpack, window, spans, found)
     except CleancutError as error:
         return error
 
@@ -192,27 +193,25 @@ async def _fetch(packs: TarPacks, paths: Paths, span: _Span) -> memoryview:
         raise NotFound(f"pack {span.pack} is missing; {first} is in it", _ADVICE) from error
     if len(data) != span.end - span.start:
         raise Corrupt(f"pack {span.pack} is too short for {first}", _ADVICE)
-    return memoryview(data)
+    return memoryview(data if len(data) >= VIEW_BYTES else bytes(data))
 
 
-def _unpack(span: _Span, data: memoryview, chunks: list[bytes]) -> None:
-    """Puts the blocks of a span where they belong in `chunks`."""
-    for at, part in span.parts:
-        start = part.block.offset - span.start
-        chunks[at] = _check(part, data[start : start + part.block.length])
-
-
-def _finish(window: _Window, chunks: list[bytes]) -> list[bytes]:
-    """The whole window, once all of its packed blocks are in `chunks`."""
+def _unpack(window: _Window, spans: Sequence[_Span], found: Sequence[memoryview]) -> _Chunks:
+    """The whole window, from what was `found` of each span."""
+    chunks: _Chunks = [part if isinstance(part, bytes) else b"" for part in window.parts]
+    for span, data in zip(spans, found, strict=True):
+        for at, part in span.parts:
+            start = part.block.offset - span.start
+            chunks[at] = _check(part, data[start : start + part.block.length])
     for at, part in enumerate(window.parts):
         if isinstance(part, _Part) and part.block.kind not in PACKED_KINDS:
             chunks[at] = _check(part, part.block.literal)
     return list(_merged(chunks))
 
 
-def _merged(chunks: Sequence[bytes]) -> Iterator[bytes]:
+def _merged(chunks: Sequence[bytes | memoryview]) -> Iterator[bytes | memoryview]:
     """The same bytes without small pieces; large ones are not copied again."""
-    small: list[bytes] = []
+    small: _Chunks = []
     for chunk in chunks:
         if len(chunk) < SMALL_BYTES:
             small.append(chunk)
@@ -225,7 +224,7 @@ def _merged(chunks: Sequence[bytes]) -> Iterator[bytes]:
         yield b"".join(small)
 
 
-def _check(part: _Part, stored: bytes | memoryview) -> bytes:
+def _check(part: _Part, stored: bytes | memoryview) -> bytes | memoryview:
     """The block's bytes. Raises: Corrupt, unless they are what the digest says."""
     block = part.block
     if block.kind is Kind.ZERO:
@@ -239,7 +238,7 @@ def _check(part: _Part, stored: bytes | memoryview) -> bytes:
         except zstandard.ZstdError as error:
             raise Corrupt(f"{where} is damaged: {error}", _ADVICE) from error
     else:
-        raw = bytes(stored)
+        raw = stored
     if len(raw) != part.raw_bytes or blake3(raw).digest() != block.digest:
         raise Corrupt(f"{where} is damaged: wrong digest", _ADVICE)
     return raw
