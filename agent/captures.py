@@ -6,17 +6,34 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from agent.context import Context
+from agent.partials import Partials
 from cleancut.errors import CleancutError
 from cleancut.ids import Epoch
-from cleancut.io.capture import CapturedShard, capture_shard
+from cleancut.io.capture import CapturedShard, Left, capture_shard
+from cleancut.io.known import Earlier
 from cleancut.io.packs import PackWriter
 from cleancut.io.tasks import run_all
+from cleancut.partial import PartialRecipe
 from cleancut.recipe import Recipe
 from cleancut.records import ShardTask
+
+ORIGINS = 8
+"""So many attempts one after the other reuse what the ones before have stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One shard to capture, and what is known of it: its `parent` in the newest group, and what an
+    `earlier` attempt has left."""
+
+    task: ShardTask
+    parent: Recipe | None
+    earlier: Earlier | None
 
 
 class Captures:
@@ -25,6 +42,7 @@ class Captures:
     def __init__(self, context: Context, epoch: Epoch, session_id: str, pool: Executor) -> None:
         self._context, self._epoch = context, epoch
         self._session_id, self._pool = session_id, pool
+        self._left: list[PartialRecipe] = []
         self._uncut = 0
         self._all_cut: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stored: asyncio.Future[list[CapturedShard]] = (
@@ -33,12 +51,12 @@ class Captures:
         self.read_bytes = 0
         """Bytes of tar read so far, over all shards."""
 
-    async def run(self, tasks: Sequence[ShardTask], parents: Sequence[Recipe | None]) -> None:
-        """Captures `tasks`, deduplicated against their parents. Never raises but when cancelled:
-        the waiting sides are told."""
-        self._uncut = len(tasks)
+    async def run(self, streams: Sequence[Stream]) -> None:
+        """Captures them all. Never raises but when cancelled: the waiting sides are told.
+        However it ends, what has been stored is remembered for the next attempt."""
+        self._uncut = len(streams)
         try:
-            results = await self._capture_all(tasks, parents)
+            results = await self._capture_all(streams)
         except CleancutError as error:
             self._fail(error)
         except asyncio.CancelledError:
@@ -49,10 +67,11 @@ class Captures:
             self._stored.set_result(results)
             if not self._all_cut.done():
                 self._all_cut.set_result(None)
+        finally:
+            if streams:
+                Partials(self._context.spill_dir).replace(self._left)
 
-    async def _capture_all(
-        self, tasks: Sequence[ShardTask], parents: Sequence[Recipe | None]
-    ) -> list[CapturedShard]:
+    async def _capture_all(self, streams: Sequence[Stream]) -> list[CapturedShard]:
         spill = spill_of(self._context.spill_dir)
         async with PackWriter(
             self._context.store,
@@ -62,21 +81,31 @@ class Captures:
             pool=self._pool,
             spill_dir=spill,
         ) as packs:
-            calls = [
-                partial(self._capture, packs, task, parent)
-                for task, parent in zip(tasks, parents, strict=True)
-            ]
+            calls = [partial(self._capture, packs, stream) for stream in streams]
             results = await run_all(calls, at_once=max(1, len(calls)))
             await packs.flush()
         return results
 
-    async def _capture(
-        self, packs: PackWriter, task: ShardTask, parent: Recipe | None
-    ) -> CapturedShard:
+    async def _capture(self, packs: PackWriter, stream: Stream) -> CapturedShard:
+        task = stream.task
         async with self._context.qdrant.stream_shard(task.collection, task.shard_id) as chunks:
             return await capture_shard(
-                self._counted(chunks), parent=parent, packs=packs, on_cut=self._cut
+                self._counted(chunks),
+                parent=stream.parent,
+                packs=packs,
+                on_cut=self._cut,
+                earlier=stream.earlier,
+                on_end=partial(self._leave, packs.origin, stream),
             )
+
+    def _leave(self, origin: str, stream: Stream, left: Left) -> None:
+        """Of two attempts that both were broken off, the one that came further is remembered."""
+        task, before = stream.task, stream.earlier.partial if stream.earlier else None
+        origins = (origin, *(before.origins if before else ()))[:ORIGINS]
+        made = PartialRecipe(
+            task.collection, task.shard_id, origins, left.members, left.pages, left.kept
+        )
+        self._left.append(made if before is None or made.blocks() >= before.blocks() else before)
 
     async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for chunk in chunks:

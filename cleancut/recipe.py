@@ -9,8 +9,9 @@ Source: proto/FORMAT.md restates this for other programs.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from typing import Self
 
 import msgspec
 
@@ -70,18 +71,24 @@ class Recipe(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RecipeIndex:
-    """Finds the page entry of a member's block: by path, for the next capture of the shard."""
+    """Finds the page entry of a member's block: by path, for the next capture of the shard.
 
-    def __init__(self, recipe: Recipe) -> None:
-        counts = [blocks_of(m.stored_bytes) for m in recipe.members]
-        firsts = accumulate(counts, initial=0)
+    `members`: paths and their numbers of blocks, in the order of the entries in `pages`.
+    """
+
+    def __init__(self, members: Sequence[tuple[str, int]], pages: Sequence[PageRef]) -> None:
+        firsts = accumulate((count for _, count in members), initial=0)
         self._members = {
-            m.path: (first, count)
-            for m, first, count in zip(recipe.members, firsts, counts, strict=False)
-            if m.path
+            path: (first, count)
+            for (path, count), first in zip(members, firsts, strict=False)
+            if path
         }
-        self._starts = list(accumulate((p.blocks for p in recipe.pages), initial=0))[:-1]
-        self._pages = recipe.pages
+        self._starts = list(accumulate((p.blocks for p in pages), initial=0))[:-1]
+        self._pages = pages
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Self:
+        return cls([(m.path, blocks_of(m.stored_bytes)) for m in recipe.members], recipe.pages)
 
     def find(self, path: str, index: int) -> tuple[PageRef, int] | None:
         """The page and the slot in it, or None when the parent has no such block."""

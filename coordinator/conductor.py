@@ -232,7 +232,6 @@ class Term:
         self._not_before_s = self._context.clock.monotonic_s() + _RETRY_S
         try:
             epoch = await self._ledger.next_epoch()
-            await self._ledger.forget_before(epoch)
         except CleancutError as error:
             self._log.warning("cannot begin", operation=operation.id, cause=error.message)
             if isinstance(error, Fenced):

@@ -167,20 +167,25 @@ class Ledger:
     # Epochs
 
     async def next_epoch(self) -> Epoch:
-        """A number greater than any that etcd or the store has seen.
+        """A number greater than any that etcd or the store has seen. What etcd holds of the epochs
+        before it goes with the same write: members, votes, operations that ended 48 h ago.
 
         Raises: Fenced, if another coordinator leads.
         """
         found = await self._etcd.get(self._keys.epoch)
         seen = await newest_epoch(self._context.store, self._context.paths)
-        epoch = max(int(found.value) if found else 0, seen) + 1
+        epoch = Epoch(max(int(found.value) if found else 0, seen) + 1)
+        old = await self._outdated(epoch)
+        while len(old) > _AT_ONCE:
+            await self._etcd.txn([self._leads()], old[-_AT_ONCE:])
+            old = old[:-_AT_ONCE]
         guards = [self._leads(), Modified(self._keys.epoch, found.mod_revision if found else 0)]
-        if not (await self._etcd.txn(guards, [Put(self._keys.epoch, str(epoch).encode())])).applied:
+        put = Put(self._keys.epoch, str(epoch).encode())
+        if not (await self._etcd.txn(guards, [put, *old])).applied:
             raise Fenced("another coordinator leads now")
-        return Epoch(epoch)
+        return epoch
 
-    async def forget_before(self, epoch: Epoch) -> None:
-        """Removes members and votes of closed epochs, and operations that ended 48 h ago."""
+    async def _outdated(self, epoch: Epoch) -> list[Op]:
         old: list[Op] = [
             DeleteRange(prefix, prefix + format_epoch(epoch))
             for prefix in (self._keys.all_votes, f"{self._keys.root}member/")
@@ -193,8 +198,7 @@ class Ledger:
                 old.append(Delete(item.key))
                 if record.request_id:
                     old.append(Delete(self._keys.request(record.request_id)))
-        for start in range(0, len(old), _AT_ONCE):
-            await self._etcd.txn([self._leads()], old[start : start + _AT_ONCE])
+        return old
 
 
 def format_time(seconds: float) -> str:

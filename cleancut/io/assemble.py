@@ -203,9 +203,9 @@ def _unpack(window: _Window, spans: Sequence[_Span], found: Sequence[memoryview]
         for at, part in span.parts:
             start = part.block.offset - span.start
             chunks[at] = _check(part, data[start : start + part.block.length])
-    for at, part in enumerate(window.parts):
-        if isinstance(part, _Part) and part.block.kind not in PACKED_KINDS:
-            chunks[at] = _check(part, part.block.literal)
+    for at, other in enumerate(window.parts):
+        if isinstance(other, _Part) and other.block.kind not in PACKED_KINDS:
+            chunks[at] = _check(other, other.block.literal)
     return list(_merged(chunks))
 
 
@@ -230,6 +230,7 @@ def _check(part: _Part, stored: bytes | memoryview) -> bytes | memoryview:
     if block.kind is Kind.ZERO:
         return bytes(part.raw_bytes)
     where = f"{part} in " + (f"pack {block.pack}" if block.pack else "its page")
+    raw = stored
     if block.kind in ZSTD_KINDS:
         try:
             if zstandard.frame_content_size(stored) != part.raw_bytes:
@@ -237,8 +238,6 @@ def _check(part: _Part, stored: bytes | memoryview) -> bytes | memoryview:
             raw = _decompressor().decompress(stored)
         except zstandard.ZstdError as error:
             raise Corrupt(f"{where} is damaged: {error}", _ADVICE) from error
-    else:
-        raw = stored
     if len(raw) != part.raw_bytes or blake3(raw).digest() != block.digest:
         raise Corrupt(f"{where} is damaged: wrong digest", _ADVICE)
     return raw

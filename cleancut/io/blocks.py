@@ -28,11 +28,13 @@ class Hash(Protocol):
 
 
 class ParentSlot(NamedTuple):
-    """Where the parent has the block of the same member and index."""
+    """Where the parent has the block of the same member and index; `whole_page`: the page itself
+    may be named again."""
 
     ref: PageRef
     page: Page
     slot: int
+    whole_page: bool = True
 
 
 @dataclass(slots=True)
@@ -69,6 +71,11 @@ class Cutter:
         self._after_large = False
         self._block: PendingBlock | None = None
         self._ready: list[PendingBlock] = []
+
+    def seen(self) -> list[tuple[str, int]]:
+        """The members up to now, and how many whole blocks each has."""
+        ended = [(member.path, blocks_of(member.stored_bytes)) for member in self.members]
+        return [*ended, (self._start.path, self._index)]
 
     def take(self) -> list[PendingBlock]:
         """The blocks that are whole by now; each is given once."""

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from cleancut.errors import Corrupt, NotFound
 from cleancut.ids import Digest, Sha256
 from cleancut.io.blocks import Cutter, Judged, ParentSlot, PendingBlock, digest_batch
-from cleancut.io.documents import load_page
+from cleancut.io.known import Earlier, KnownBlocks
 from cleancut.io.packs import PackWriter
 from cleancut.io.tarscan import MemberStart, TarScan
 from cleancut.page import PACKED_KINDS, Block, Page, PageBuilder, seal
-from cleancut.recipe import PackUse, PageRef, Recipe, RecipeIndex, marks_cut
-
-PARENT_PAGES = 2
+from cleancut.partial import first_blocks
+from cleancut.recipe import PackUse, PageRef, Recipe, marks_cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +40,14 @@ class CapturedShard:
     lost_parent_pages: int
 
 
+class Left(NamedTuple):
+    """What a capture has brought to packs and pages: see `PartialRecipe`."""
+
+    members: tuple[tuple[str, int], ...]
+    pages: tuple[PageRef, ...]
+    kept: tuple[tuple[str, Page], ...]
+
+
 async def capture_shard(
     chunks: AsyncIterator[bytes],
     *,
@@ -48,18 +55,22 @@ async def capture_shard(
     packs: PackWriter,
     on_cut: Callable[[], None],
     unknown: frozenset[str] = frozenset(),
+    earlier: Earlier | None = None,
+    on_end: Callable[[Left], None] = lambda _left: None,
 ) -> CapturedShard:
     """Stores what `chunks` bring, the whole tar of one shard, and returns once it is durable.
 
     Order: `on_cut` is called once, on the event loop, when the first byte that proves the cut is
         there. What `unknown` names (packs by name, pages by digest: doomed or nearly dead ones)
-        is stored again.
-    Limits: one batch is processed while one is read; two of the parent's pages are held.
+        is stored again. `on_end` is called once, however it ends, with what the store has by then.
+    Limits: one batch is processed while one is read; two pages of the parent, and two of what an
+        `earlier` attempt has left, are held.
     Raises: Corrupt (the stream ended early or is no shard's tar), Refused, and what the store
-        raises. Blocks stored until then are garbage, named by nothing.
+        raises. Blocks stored until then are named by nothing but what `on_end` was given.
     """
     with packs.stream():
-        capture = _Capture(packs, _ParentPages(packs, parent), unknown)
+        known = KnownBlocks(packs.store, packs.paths, parent, earlier)
+        capture = _Capture(packs, known, unknown)
         try:
             async for chunk in chunks:
                 if capture.feed(chunk):
@@ -70,47 +81,18 @@ async def capture_shard(
                 on_cut()
             await capture.advance()
             await capture.settle()
+            return await capture.store()
         finally:
             await capture.abandon()
-        return await capture.store()
-
-
-class _ParentPages:
-    """Finds the parent's blocks; the last pages used are kept."""
-
-    def __init__(self, packs: PackWriter, parent: Recipe | None) -> None:
-        self._packs = packs
-        self._index = RecipeIndex(parent) if parent else None
-        self._pages: dict[PageRef, Page | None] = {}
-        self.lost = 0
-
-    async def find(self, block: PendingBlock) -> ParentSlot | None:
-        """A page that cannot be read only makes its blocks new: it is counted, not raised."""
-        place = self._index.find(block.path, block.index) if self._index else None
-        if place is None:
-            return None
-        ref, slot = place
-        if ref not in self._pages:
-            if len(self._pages) == PARENT_PAGES:
-                del self._pages[next(iter(self._pages))]
-            self._pages[ref] = await self._load(ref)
-        page = self._pages[ref]
-        return ParentSlot(ref, page, slot) if page else None
-
-    async def _load(self, ref: PageRef) -> Page | None:
-        try:
-            return await load_page(self._packs.store, self._packs.paths, ref)
-        except (NotFound, Corrupt):
-            self.lost += 1
-            return None
+            on_end(capture.left())
 
 
 class _Capture:
     """One stream on its way into the store: gathered -> in the pool -> in pages."""
 
-    def __init__(self, packs: PackWriter, parent: _ParentPages, unknown: frozenset[str]) -> None:
+    def __init__(self, packs: PackWriter, known: KnownBlocks, unknown: frozenset[str]) -> None:
         self._packs = packs
-        self._parent = parent
+        self._known = known
         self._unknown = unknown
         self._scan = TarScan()
         self._cutter = Cutter()
@@ -124,6 +106,7 @@ class _Capture:
         self._pages: list[PageRef] = []
         self._uses: dict[str, int] = {}
         self._documents: list[str] = []
+        self._not_durable: dict[str, Page] = {}
         self._new_bytes = 0
         self._stored_bytes = 0
 
@@ -151,7 +134,7 @@ class _Capture:
         """Settles the batch in the pool, then sends what has been gathered there."""
         blocks = self._cutter.take()
         for block in blocks:
-            block.parent = await self._parent.find(block)
+            block.parent = await self._known.find(block)
         chunks, self._chunks, self.gathered_bytes = self._chunks, [], 0
         await self.settle()
         future = asyncio.get_running_loop().run_in_executor(
@@ -191,7 +174,7 @@ class _Capture:
         builder, self._builder = self._builder, PageBuilder()
         page = builder.page(self._packs.origin)
         known = same is not None and same.ref.digest not in self._unknown
-        if same and known and same.page.same_blocks(page):
+        if same and same.whole_page and known and same.page.same_blocks(page):
             self._pages.append(same.ref)
             return
         digest, stored = seal(page)
@@ -199,6 +182,8 @@ class _Capture:
         path = self._packs.paths.page(digest)
         await self._packs.add_document(path, stored, page.packs)
         self._documents.append(path)
+        self._not_durable[digest] = page
+        self._not_durable = dict(self._pages_on_the_way())
         self._stored_bytes += len(stored)
 
     async def store(self) -> CapturedShard:
@@ -225,8 +210,23 @@ class _Capture:
             self._new_bytes,
             self._stored_bytes + len(stored),
             frozenset(self._uses),
-            self._parent.lost,
+            self._known.lost,
         )
+
+    def _pages_on_the_way(self) -> Iterator[tuple[str, Page]]:
+        for digest, page in self._not_durable.items():
+            if not self._packs.is_durable(self._packs.paths.page(digest)):
+                yield digest, page
+
+    def left(self) -> Left:
+        """What has been settled up to now; its packs may still be on their way to the store."""
+        pages, kept = list(self._pages), list(self._pages_on_the_way())
+        if len(self._builder):
+            tail = self._builder.page(self._packs.origin)
+            pages.append(PageRef(Digest(""), len(tail)))
+            kept.append(("", tail))
+        blocks = sum(ref.blocks for ref in pages)
+        return Left(first_blocks(self._cutter.seen(), blocks), tuple(pages), tuple(kept))
 
     async def abandon(self) -> None:
         """Waits for the pool to let go of this stream's memory: a thread cannot be cancelled."""

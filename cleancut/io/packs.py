@@ -140,6 +140,11 @@ class PackWriter:
         finally:
             self._waiting -= 1
 
+    def is_durable(self, name: str) -> bool:
+        """Whether what was added under `name` is in the store."""
+        upload = self._unfinished.get(name)
+        return upload is None or upload.done
+
     async def flush(self) -> None:
         """Makes all that was added so far durable."""
         async with self._turn:

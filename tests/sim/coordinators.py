@@ -287,7 +287,6 @@ class Term:
         self._not_before_s = self._world.now_s + RETRY_S
         try:
             epoch = await self._ledger.next_epoch()
-            await self._ledger.forget_before(epoch)
         except CleancutError as error:
             if isinstance(error, Fenced):
                 raise

@@ -149,7 +149,7 @@ def test_a_recipe_has_to_add_up(change: dict[str, object]) -> None:
 def test_blocks_are_found_by_member_and_index() -> None:
     """As counting through all members and pages finds them, and never past a member's end."""
     recipe = make_recipe([5, 0, 3 * BLOCK_BYTES, 4 * BLOCK_BYTES + 1], [2, 4, 1, 3])
-    index = RecipeIndex(recipe)
+    index = RecipeIndex.of(recipe)
     slots = [(ref, slot) for ref in recipe.pages for slot in range(ref.blocks)]
     expected = [("m0", 0), *[("m2", n) for n in range(3)], *[("m3", n) for n in range(5)]]
     assert [index.find(path, n) for path, n in expected] == slots[:9]
