@@ -34,6 +34,8 @@ from cleancut.recipe import Recipe
 __all__ = ["Lack", "load_page", "load_recipe", "missing_packs", "read_tar"]
 
 WINDOW_BYTES = 4 * 1024 * 1024
+FIRST_BYTES = 256 * 1024
+"""The first window is small, and each next one twice as large: whoever pulls begins at once."""
 WINDOWS = 4
 GAP_BYTES = 128 * 1024
 SMALL_BYTES = 32 * 1024
@@ -83,7 +85,7 @@ async def read_tar(
     """The tar, byte for byte as it was captured, in chunks of a block, at most of 4 MiB.
 
     Order: close the iterator (`contextlib.aclosing`) when leaving early.
-    Limits: four windows of 4 MiB are made ahead, each from one part of a pack after the other.
+    Limits: four windows, at most of 4 MiB, are made ahead, each from one part of a pack after the other.
         Tars that are read side by side should share a `cache`, which is of this store.
     Raises: NotFound or Corrupt, naming pack, member and block; nothing wrong is given back before.
     """
@@ -118,12 +120,12 @@ def _unwrap(result: _Chunks | CleancutError) -> _Chunks:
 async def _windows(store: Store, paths: Paths, recipe: Recipe) -> AsyncGenerator[_Window, None]:
     """The whole tar, cut into windows in order."""
     pages = _Pages(store, paths, recipe)
-    window = _Window()
+    window, limit = _Window(), FIRST_BYTES
     async with aclosing(_parts(pages, recipe)) as parts:
         async for part in parts:
-            if window.size_bytes >= WINDOW_BYTES:
+            if window.size_bytes >= limit:
                 yield window
-                window = _Window()
+                window, limit = _Window(), min(2 * limit, WINDOW_BYTES)
             window.add(part)
     yield window
 
