@@ -85,7 +85,8 @@ async def read_tar(
     """The tar, byte for byte as it was captured, in chunks of a block, at most of 4 MiB.
 
     Order: close the iterator (`contextlib.aclosing`) when leaving early.
-    Limits: four windows, at most of 4 MiB, are made ahead, each from one part of a pack after the other.
+    Limits: four windows, at most of 4 MiB, are made ahead, each from one part of a pack after
+        the other.
         Tars that are read side by side should share a `cache`, which is of this store.
     Raises: NotFound or Corrupt, naming pack, member and block; nothing wrong is given back before.
     """

@@ -69,7 +69,7 @@ class Broken:
 
 
 def again(
-    store: MemoryStore, spill_dir: Path, tar: bytes, partial: PartialRecipe, parent: str = ""
+    store: MemoryStore, spill_dir: Path, tar: bytes, partial: PartialRecipe, *, parent: str = ""
 ) -> CapturedShard:
     """The next attempt, which knows of the `partial` one what has come through a file."""
     partial = decode_partial(encode_partial(partial))
@@ -129,7 +129,7 @@ def test_blocks_of_the_parent_are_still_found_where_the_attempt_did_not_come(
     parent = capture(store, tmp_path, shard_tar(old)).recipe_digest
     tar = shard_tar(old | {"a": noise(8 * MIB, 3)})
     partial = Broken(store, tmp_path).run(tar, 10 * MIB, parent=parent)
-    second = again(store, tmp_path, tar, partial, parent)
+    second = again(store, tmp_path, tar, partial, parent=parent)
     assert restored(store, second.recipe_digest) == tar
     assert second.new_bytes <= 2 * MIB + BLOCK_BYTES
 
@@ -168,7 +168,7 @@ def test_any_chain_of_attempts_gives_the_tar_back(
         )
     assert partial is not None
     tar = shard_tar(files)
-    last = again(store, tmp_path, tar, partial, parent)
+    last = again(store, tmp_path, tar, partial, parent=parent)
     assert restored(store, last.recipe_digest) == tar
 
 
