@@ -234,7 +234,7 @@ MUTANTS = {
         "votes are guarded by the session",
         Parts(agent=SessionlessAgent),
         ("tokens",),
-        first=8643,
+        first=783,
     ),
     "misses_one": Mutant(
         "a commit is guarded by all votes",
