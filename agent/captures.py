@@ -39,8 +39,16 @@ class Stream:
 class Captures:
     """Runs as one task; `wait_cut` and `wait_stored` tell of it, or raise what ended it."""
 
-    def __init__(self, context: Context, epoch: Epoch, session_id: str, pool: Executor) -> None:
-        self._context, self._epoch = context, epoch
+    def __init__(
+        self,
+        context: Context,
+        epoch: Epoch,
+        session_id: str,
+        pool: Executor,
+        *,
+        unknown: frozenset[str] = frozenset(),
+    ) -> None:
+        self._context, self._epoch, self._unknown = context, epoch, unknown
         self._session_id, self._pool = session_id, pool
         self._left: list[PartialRecipe] = []
         self._uncut = 0
@@ -94,6 +102,7 @@ class Captures:
                 parent=stream.parent,
                 packs=packs,
                 on_cut=self._cut,
+                unknown=self._unknown,
                 earlier=stream.earlier,
                 on_end=partial(self._leave, packs.origin, stream),
             )

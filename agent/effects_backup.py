@@ -38,10 +38,11 @@ from cleancut.ids import Digest, Epoch
 from cleancut.io.capture import CapturedShard
 from cleancut.io.catalog import put_votes_document
 from cleancut.io.documents import load_recipe
+from cleancut.io.garbage import read_unknown
 from cleancut.io.known import Earlier, list_packs
 from cleancut.io.tasks import run_all
 from cleancut.manifest import AgentDocument, ShardEntry
-from cleancut.recipe import Recipe
+from cleancut.recipe import Recipe, named_by
 from cleancut.records import Member, Reading, ShardTask, decode, digest_of, encode
 from cleancut.steps import Effect
 
@@ -76,6 +77,7 @@ class BackupEffects:
         self._parents: dict[str, Recipe] = {}
         self._partials = Partials(context.spill_dir)
         self._earlier: dict[tuple[str, int], Earlier] = {}
+        self._unknown: frozenset[str] = frozenset()
         self._running: dict[Epoch, _Running] = {}
         self._view_at = ""
 
@@ -134,6 +136,9 @@ class BackupEffects:
         )
 
     async def _load(self, effect: Load) -> None:
+        """Parents, what earlier attempts have left, and what of both may not be named."""
+        self._unknown = await read_unknown(self._context.store, self._context.paths)
+
         async def load(digest: str) -> None:
             try:
                 recipe = await load_recipe(self._context.store, self._context.paths, Digest(digest))
@@ -169,7 +174,9 @@ class BackupEffects:
             for index, task in enumerate(tasks)
             if not self._is_unchanged(task, first.at(index), uuids.get(task.collection, ""))
         )
-        captures = Captures(context, effect.epoch, secrets.token_hex(16), self._pool)
+        captures = Captures(
+            context, effect.epoch, secrets.token_hex(16), self._pool, unknown=self._unknown
+        )
         streams = [self._stream_of(tasks[index]) for index in captured]
         running = self._group.create_task(captures.run(streams))
         others = Others.among(telemetry, tasks)
@@ -183,7 +190,10 @@ class BackupEffects:
         return Stream(task, self._parents.get(task.recipe), earlier)
 
     def _is_unchanged(self, task: ShardTask, first: Reading, uuid: str) -> bool:
-        if task.parent is None or task.recipe not in self._parents:
+        parent = self._parents.get(task.recipe)
+        if task.parent is None or parent is None:
+            return False
+        if task.recipe in self._unknown or not self._unknown.isdisjoint(named_by(parent)):
             return False
         return is_unchanged(task.parent, first, uuid)
 

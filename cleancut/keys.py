@@ -40,6 +40,10 @@ class Keys:
         return f"{self.root}epoch"
 
     @property
+    def gc(self) -> str:
+        return f"{self.root}gc"
+
+    @property
     def settings(self) -> str:
         return f"{self.root}settings"
 
@@ -105,6 +109,10 @@ class Paths:
         return Paths(ClusterName(source)) if source else self
 
     @property
+    def root(self) -> str:
+        return f"{self.cluster}/"
+
+    @property
     def format(self) -> str:
         return f"{self.cluster}/format.json"
 
@@ -154,5 +162,16 @@ class Paths:
     def tombstone(self, epoch: Epoch) -> str:
         return f"{self.groups}{format_epoch(epoch)}.deleted"
 
+    @property
+    def holds(self) -> str:
+        return f"{self.cluster}/holds/"
+
     def hold(self, epoch: Epoch, operation: OperationId) -> str:
-        return f"{self.cluster}/holds/{format_epoch(epoch)}/{operation}.json"
+        return f"{self.holds}{format_epoch(epoch)}/{operation}.json"
+
+    @property
+    def doomed_lists(self) -> str:
+        return f"{self.cluster}/gc/"
+
+    def doomed_list(self, name: str) -> str:
+        return f"{self.doomed_lists}{name}.json"

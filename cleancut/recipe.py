@@ -99,6 +99,12 @@ class RecipeIndex:
         return self._pages[at], first + index - self._starts[at]
 
 
+def named_by(recipe: Recipe) -> Iterator[str]:
+    """The pages, by digest, and the packs, by name, without which it is worth nothing."""
+    yield from (ref.digest for ref in recipe.pages)
+    yield from (use.pack for use in recipe.packs)
+
+
 def block_labels(recipe: Recipe) -> Iterator[str]:
     """What to call each block in a message, in the order of the page entries."""
     for member in recipe.members:

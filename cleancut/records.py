@@ -67,10 +67,18 @@ class State(StrEnum):
     ROLLED_BACK = "ROLLED_BACK"
     NEEDS_OPERATOR = "NEEDS_OPERATOR"
     MOVING = "MOVING"
+    DELETED = "DELETED"  # only shown: of a group that was committed
 
 
 FINAL_STATES = frozenset(
-    {State.COMMITTED, State.ABORTED, State.DONE, State.ROLLED_BACK, State.NEEDS_OPERATOR}
+    {
+        State.COMMITTED,
+        State.ABORTED,
+        State.DELETED,
+        State.DONE,
+        State.ROLLED_BACK,
+        State.NEEDS_OPERATOR,
+    }
 )
 
 

@@ -25,6 +25,7 @@ from cleancut.client.model import (
     RestorePage,
     RestorePlan,
 )
+from cleancut.client.sweeps import Sweep
 from cleancut.requests import BackupRequest
 
 
@@ -64,6 +65,15 @@ class Operations(Protocol):
 
     async def cancel_backup(self, name: str) -> Backup:
         """Leader only. Repeatable; Refused if it is over in another way."""
+        ...
+
+    async def delete_backup(self, name: str) -> Backup:
+        """Leader only. As it was; Refused while a restore needs it, here or elsewhere. A second
+        time it is NotFound."""
+        ...
+
+    async def sweep_backups(self, *, dry_run: bool) -> Sweep:
+        """Leader only. What was done, or would be."""
         ...
 
     async def plan_restore(self, backup: str, options: RestoreOptions) -> RestorePlan: ...

@@ -5,9 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cleancut.fence import NO_SETTINGS, FenceSettings
+from cleancut.garbage import GRACE_S
 from cleancut.io.ports import Clock, Coordination, Store
 from cleancut.io.qdrant import Qdrant
 from cleancut.keys import Keys, Paths
+from cleancut.retention import KEEP_ALL, Retention
+
+
+@dataclass(frozen=True, slots=True)
+class SweepSettings:
+    """`every_s` 0: only when it is asked for. `grace_s`: what is doomed stays so long at least."""
+
+    retention: Retention = KEEP_ALL
+    grace_s: float = GRACE_S
+    every_s: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +34,4 @@ class Context:
     peers: tuple[Qdrant, ...]
     clock: Clock
     fences: FenceSettings = NO_SETTINGS
+    sweeps: SweepSettings = SweepSettings()

@@ -97,6 +97,7 @@ class RestoreEffects:
         draft = draft_of(manifest, plan, effect.epoch, ctl.operation, source=request.from_cluster)
         if draft.source:
             await put_hold(context, draft)
+            await load_group(context.store, source, request.backup)  # held before it was deleted
         await self._check_whole(draft)
         return await put_staged(context.store, context.paths, effect.epoch, draft)
 

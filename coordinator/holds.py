@@ -1,6 +1,6 @@
 """Holds keep another cluster's group from being swept while it is restored here.
 
-The own catalog needs none: one operation at a time holds ctl.
+The own catalog needs none: a sweep deletes nothing while an epoch from before it is open.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import contextlib
 from cleancut.errors import CleancutError
 from cleancut.records import Hold, encode
 from cleancut.restored import RestoreDraft
+from cleancut.times import format_time
 from coordinator.context import Context
-from coordinator.ledger import format_time
 
 HOLD_S = 48 * 3600.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from msgspec.structs import replace
 
@@ -38,6 +38,7 @@ from cleancut.records import (
     encode,
 )
 from cleancut.steps import Decide, Persist, Took
+from cleancut.times import format_time
 from coordinator.context import Context
 
 _AT_ONCE = 100
@@ -199,17 +200,6 @@ class Ledger:
                 if record.request_id:
                     old.append(Delete(self._keys.request(record.request_id)))
         return old
-
-
-def format_time(seconds: float) -> str:
-    """RFC 3339 in UTC, to the millisecond: sorts as time does."""
-    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
-
-
-def parse_time(text: str) -> float:
-    """Seconds since 1970 of what `format_time` wrote."""
-    return datetime.fromisoformat(text).timestamp()
 
 
 def format_now(clock: Clock) -> str:

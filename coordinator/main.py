@@ -15,6 +15,7 @@ import click
 
 from cleancut.errors import CleancutError, Fenced, LeaseLost, TimedOut, Unavailable
 from cleancut.fence import BUDGET_LIMIT_S, BUDGET_S, FenceSettings
+from cleancut.garbage import GRACE_S
 from cleancut.ids import parse_agent, parse_cluster
 from cleancut.io.catalog import list_epochs, load_group
 from cleancut.io.clock import SystemClock
@@ -26,6 +27,7 @@ from cleancut.io.config import (
     fail,
     parse_address,
     read_fences,
+    read_retention,
     shared_of,
     warn_of_old_etcd,
 )
@@ -37,17 +39,18 @@ from cleancut.io.store import open_store
 from cleancut.io.tasks import first_of, until_signal
 from cleancut.keys import Keys, Paths
 from cleancut.records import Kind
+from cleancut.times import parse_time
 from coordinator.conductor import Effects, Reign, Term
-from coordinator.context import Context
+from coordinator.context import Context, SweepSettings
 from coordinator.effects_backup import BackupEffects
 from coordinator.effects_rebalance import RebalanceEffects
 from coordinator.effects_restore import RestoreEffects
 from coordinator.identity import establish
 from coordinator.leadership import TTL_S, campaign, read_leader
-from coordinator.ledger import parse_time
 from coordinator.metrics import Metrics
 from coordinator.operations import CoordinatorOperations, Leadership
 from coordinator.rpc import serve_api
+from coordinator.sweeping import Sweeper
 
 _RETRY_S = 1.0
 _LOOK_S = 2.0
@@ -71,6 +74,14 @@ class _Process:
     log: Logger
 
 
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What the settings file says besides flags."""
+
+    fences: FenceSettings
+    sweeps: SweepSettings
+
+
 @click.command(context_settings={"auto_envvar_prefix": ENV_PREFIX})
 @config_option
 @common_options
@@ -88,18 +99,40 @@ class _Process:
     metavar="SECONDS",
     help="How long a backup may hold off writes.",
 )
+@click.option(
+    "--sweep-every",
+    type=click.FloatRange(min=0.0),
+    default=SweepSettings().every_s,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often retention and garbage are looked at; 0: only when asked to.",
+)
+@click.option(
+    "--garbage-grace",
+    type=click.FloatRange(min=0.0),
+    default=GRACE_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long what nothing names stays in the store at least.",
+)
 @click.option("--name", default=_default_name, help="Unique.  [default: hostname and pid]")
 def cli(**flags: Any) -> None:
     """Leads the agents through backups and restores, and serves the API."""
     log = configure_logging(flags["log_level"], "coordinator")
     try:
-        fences = read_fences(click.get_current_context(), flags["fence_budget"])
-        asyncio.run(_run(shared_of(flags), flags, fences, log))
+        file = click.get_current_context()
+        fences = read_fences(file, flags["fence_budget"])
+        sweeps = SweepSettings(
+            retention=read_retention(file),
+            grace_s=flags["garbage_grace"],
+            every_s=flags["sweep_every"],
+        )
+        asyncio.run(_run(shared_of(flags), flags, _Rules(fences, sweeps), log))
     except CleancutError as error:
         sys.exit(fail(error))
 
 
-async def _run(shared: Shared, flags: dict[str, Any], fences: FenceSettings, log: Logger) -> None:
+async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger) -> None:
     clock = SystemClock()
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
     async with AsyncExitStack() as stack:
@@ -118,7 +151,8 @@ async def _run(shared: Shared, flags: dict[str, Any], fences: FenceSettings, log
             store=store,
             peers=tuple(peers),
             clock=clock,
-            fences=fences,
+            fences=rules.fences,
+            sweeps=rules.sweeps,
         )
         health, metrics, leadership = Health(), Metrics(cluster), Leadership()
         operations = CoordinatorOperations(context, leadership)
@@ -178,14 +212,16 @@ async def _serve_term(process: _Process) -> None:
                 }
                 reign = Reign(lease, token, process.metrics)
                 term = Term(context, reign, effects=effects, log=process.log)
-                leadership.token, leadership.term = token, term
+                sweeper = Sweeper(context, lease, token, metrics=process.metrics, log=process.log)
+                leadership.token, leadership.term, leadership.sweeper = token, term, sweeper
                 process.metrics.leader.set(1)
                 process.log.info("leading", token=token)
+                group.create_task(sweeper.run())
                 await term.run(group)
         except BaseExceptionGroup as failures:
             raise first_of(failures) from failures
         finally:
-            leadership.token, leadership.term = None, None
+            leadership.token, leadership.term, leadership.sweeper = None, None, None
             process.metrics.leader.set(0)
             process.health.ready = False
 

@@ -37,6 +37,18 @@ class Metrics:
             ["cluster"],
             registry=self.registry,
         )
+        self.last_sweep = Gauge(
+            "cleancut_last_sweep_timestamp_seconds",
+            "End of the last sweep that did not fail; absent until there was one.",
+            ["cluster"],
+            registry=self.registry,
+        )
+        self.garbage = Gauge(
+            "cleancut_garbage_bytes",
+            "What nothing names and a later sweep deletes; absent until there was one.",
+            ["cluster"],
+            registry=self.registry,
+        )
         self.fence_open = gauge(
             "cleancut_fence_open", "1 from the raising of a fence until it is seen lifted."
         )
@@ -59,6 +71,11 @@ class Metrics:
         self.groups.labels(cluster=self._cluster).set(groups)
         if newest_cut_s is not None:
             self.last_success.labels(cluster=self._cluster).set(newest_cut_s)
+
+    def set_swept(self, now_s: float, doomed_bytes: int) -> None:
+        """A sweep has ended, and left so much to the next."""
+        self.last_sweep.labels(cluster=self._cluster).set(now_s)
+        self.garbage.labels(cluster=self._cluster).set(doomed_bytes)
 
     def count_epoch(self, outcome: str) -> None:
         self.epochs.labels(cluster=self._cluster, outcome=outcome).inc()

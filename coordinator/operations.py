@@ -28,9 +28,11 @@ from coordinator.api import Page
 from coordinator.care import Care
 from coordinator.conductor import Term
 from coordinator.context import Context
+from coordinator.deletions import Deletions
 from coordinator.rebalances import Rebalances
 from coordinator.restores import Restores
 from coordinator.status import read_progress, read_status, wait_over, watch
+from coordinator.sweeping import Sweeper
 
 MAX_ATTEMPTS = 20
 
@@ -41,10 +43,11 @@ class Leadership:
 
     token: Token | None = None
     term: Term | None = None
+    sweeper: Sweeper | None = None
     other: str = ""
 
 
-class CoordinatorOperations(Restores, Rebalances, Care):
+class CoordinatorOperations(Restores, Rebalances, Care, Deletions):
     """Implements `coordinator.api.Operations`."""
 
     def __init__(self, context: Context, leadership: Leadership) -> None:
@@ -60,6 +63,13 @@ class CoordinatorOperations(Restores, Rebalances, Care):
         if token is None or term is None:
             raise Unavailable("this coordinator does not lead", "ask the leader")
         return token, term
+
+    def sweeper(self) -> Sweeper:
+        """That of this leader. Raises: Unavailable on a standby."""
+        self.leading()
+        sweeper = self._leadership.sweeper
+        assert sweeper is not None, "comes and goes with the term"
+        return sweeper
 
     async def find_epoch(self, backup: str, source: str) -> Epoch:
         if source:
@@ -158,7 +168,7 @@ class CoordinatorOperations(Restores, Rebalances, Care):
         try:
             manifest = await self._load(Epoch(shown.epoch))
         except NotFound:
-            return shown  # deleted since: the operation is still known
+            return replace(shown, state=State.DELETED)
         group = shown_group(manifest, with_shards=with_shards)
         return replace(
             group,

@@ -92,6 +92,18 @@ class Backups:
         asked = await self._operations.cancel_backup(_named(request.id))
         return _backup(asked, backups.CancelBackupResponse)
 
+    async def DeleteBackup(self, request: Any, _context: Any) -> Any:
+        _require_leader(self._operations)
+        if not request.confirmed:
+            raise Refused("deleting was not confirmed", "look at the backup, then set `confirmed`")
+        deleted = await self._operations.delete_backup(_named(request.id))
+        return _backup(deleted, backups.DeleteBackupResponse)
+
+    async def SweepBackups(self, request: Any, _context: Any) -> Any:
+        _require_leader(self._operations)
+        swept = await self._operations.sweep_backups(dry_run=request.dry_run)
+        return backups.SweepBackupsResponse(sweep=to_message(swept, backups.Sweep))
+
 
 class Restores:
     """RestoreService."""

@@ -9,10 +9,12 @@ import click
 from cleancut.cli import offline
 from cleancut.cli.asking import (
     collections_option,
+    confirm,
     limit_option,
     request_id_option,
     timeout_option,
     wait_options,
+    yes_option,
 )
 from cleancut.cli.exits import Exit, say, verdict_exit
 from cleancut.cli.output import emit, emit_many
@@ -166,6 +168,33 @@ def cancel(context: click.Context, /, backup_id: str) -> Exit:
     settings = settings_of(context)
     asked = ask(settings, lambda client: client.cancel_backup(backup_id))
     return conclude_cancel(settings, "backup", asked, f"backup watch {backup_id}")
+
+
+@backup.command()
+@click.argument("backup_id", metavar="ID|EPOCH")
+@yes_option
+@click.pass_context
+def delete(context: click.Context, /, backup_id: str, yes: bool) -> None:
+    """Take a backup out of the catalog for good; a later sweep deletes what only it needs."""
+    settings = settings_of(context)
+    confirm(f"delete backup {backup_id} for good", yes=yes)
+    emit(settings.output, "backup", ask(settings, lambda c: c.delete_backup(backup_id)))
+
+
+@backup.command()
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+@yes_option
+@click.pass_context
+def sweep(context: click.Context, /, dry_run: bool, yes: bool) -> None:
+    """Delete the backups that retention lets go, and what no backup needs any more.
+
+    The coordinator does it by itself as well, as often as it is configured. Objects go in two
+    sweeps: the first one dooms them, a later one deletes what is still not needed.
+    """
+    settings = settings_of(context)
+    if not dry_run:
+        confirm("delete what retention lets go (see --dry-run)", yes=yes)
+    emit(settings.output, "sweep", ask(settings, lambda c: c.sweep_backups(dry_run=dry_run)))
 
 
 @backup.command()

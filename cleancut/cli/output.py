@@ -24,6 +24,7 @@ from cleancut.client.model import (
     RestorePlan,
     Shown,
 )
+from cleancut.client.sweeps import Sweep
 
 WIDE = 400
 """Columns of a table that no terminal bounds: pipes get whole lines."""
@@ -71,6 +72,8 @@ def name_of(value: Shown) -> str:
             return value.cluster
         case Identity():
             return value.cluster_id
+        case Sweep():
+            return "\n".join(one.id for one in value.expired)
         case Evidence():
             return value.grade
         case _:

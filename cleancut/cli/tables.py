@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from cleancut.cli.grids import facts, grid, size, span, troubles
 from cleancut.cli.tables_evidence import evidence, fence, shards, verdict
 from cleancut.cli.tables_rebalance import rebalance, rebalance_list, rebalance_plan
+from cleancut.cli.tables_sweep import sweep
 from cleancut.client.model import (
     Backup,
     ClusterStatus,
@@ -21,6 +22,7 @@ from cleancut.client.model import (
     Restore,
     RestorePlan,
 )
+from cleancut.client.sweeps import Sweep
 from cleancut.client.verdict import Verdict
 
 
@@ -251,6 +253,7 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     Identity: identity,
     Evidence: evidence,
     Verdict: verdict,
+    Sweep: sweep,
 }
 MANY: dict[str, Callable[[Any], RenderableType]] = {
     "backups": backup_list,

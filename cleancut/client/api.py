@@ -23,6 +23,7 @@ from cleancut.client.model import (
     RestorePlan,
     is_over,
 )
+from cleancut.client.sweeps import Sweep
 from cleancut.client.wire import from_message, to_message
 from cleancut.io.rpc_channel import Tls
 from cleancut.requests import BackupRequest
@@ -37,6 +38,8 @@ from cleancut.v1.restore_pb2_grpc import RestoreServiceStub
 
 CARE_S = 50.0
 """Bound of calls that look at every peer, some of which hang, or wait for an operation's end."""
+SWEEP_S = 3600.0
+"""Bound of a sweep, which goes over all of a store."""
 ALL = RestoreOptions()
 """The whole group, under its own names."""
 EVEN = RebalanceOptions()
@@ -103,6 +106,20 @@ class Client:
             lambda c: BackupServiceStub(c).CancelBackup, message, timeout_s=CARE_S
         )
         return from_message(answer.backup, Backup)
+
+    async def delete_backup(self, name: str) -> Backup:
+        """The group is gone from the catalog: the caller means it. As it was."""
+        message = backups.DeleteBackupRequest(id=name, confirmed=True)
+        answer = await self._link.call(lambda c: BackupServiceStub(c).DeleteBackup, message)
+        return from_message(answer.backup, Backup)
+
+    async def sweep_backups(self, *, dry_run: bool = False) -> Sweep:
+        """What retention and garbage came to, or would with `dry_run`. Limits: an hour."""
+        message = backups.SweepBackupsRequest(dry_run=dry_run)
+        answer = await self._link.call(
+            lambda c: BackupServiceStub(c).SweepBackups, message, timeout_s=SWEEP_S
+        )
+        return from_message(answer.sweep, Sweep)
 
     async def plan_restore(self, backup: str, options: RestoreOptions = ALL) -> RestorePlan:
         message = restores.PlanRestoreRequest(

@@ -20,6 +20,7 @@ from cleancut.io.hooks import check_hook
 from cleancut.io.log import Logger
 from cleancut.io.ports import Clock
 from cleancut.io.qdrant import Qdrant
+from cleancut.retention import Retention, check_retention
 
 F = TypeVar("F", bound=Callable[..., Any])
 ENV_PREFIX = "CLEANCUT"
@@ -64,7 +65,8 @@ def load_file(context: click.Context, _: click.Parameter, path: Path | None) -> 
 
 
 def _is_table(value: Any) -> bool:
-    return isinstance(value, list) and any(isinstance(entry, dict) for entry in value)
+    entries = value if isinstance(value, list) else [value]
+    return any(isinstance(entry, dict) for entry in entries)
 
 
 def read_fences(context: click.Context, budget_s: float) -> FenceSettings:
@@ -79,6 +81,19 @@ def read_fences(context: click.Context, budget_s: float) -> FenceSettings:
         if rule.pause:
             check_hook(rule.pause, rule.resume, rule.token_file)
     return FenceSettings(rules=rules, budget_s=budget_s)
+
+
+def read_retention(context: click.Context) -> Retention:
+    """The file's `[retention]` table. Raises: Invalid, for what it may not hold."""
+    table = context.meta.get(_TABLES, {}).get("retention", {})
+    try:
+        if not isinstance(table, dict):
+            raise msgspec.ValidationError("it is written [retention], not [[retention]]")
+        rules = msgspec.convert(_underscored([table])[0], Retention)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"[retention] of the settings file: {error}") from error
+    check_retention(rules)
+    return rules
 
 
 def _underscored(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ class BackupState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BACKUP_STATE_COMMITTING: _ClassVar[BackupState]
     BACKUP_STATE_COMMITTED: _ClassVar[BackupState]
     BACKUP_STATE_ABORTED: _ClassVar[BackupState]
+    BACKUP_STATE_DELETED: _ClassVar[BackupState]
 
 class Grade(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -40,6 +41,7 @@ BACKUP_STATE_UPLOADING: BackupState
 BACKUP_STATE_COMMITTING: BackupState
 BACKUP_STATE_COMMITTED: BackupState
 BACKUP_STATE_ABORTED: BackupState
+BACKUP_STATE_DELETED: BackupState
 GRADE_UNSPECIFIED: Grade
 GRADE_BOUNDED: Grade
 GRADE_QUIET: Grade
@@ -210,3 +212,57 @@ class CancelBackupResponse(_message.Message):
     BACKUP_FIELD_NUMBER: _ClassVar[int]
     backup: Backup
     def __init__(self, backup: _Optional[_Union[Backup, _Mapping]] = ...) -> None: ...
+
+class DeleteBackupRequest(_message.Message):
+    __slots__ = ("id", "confirmed")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    confirmed: bool
+    def __init__(self, id: _Optional[str] = ..., confirmed: _Optional[bool] = ...) -> None: ...
+
+class DeleteBackupResponse(_message.Message):
+    __slots__ = ("backup",)
+    BACKUP_FIELD_NUMBER: _ClassVar[int]
+    backup: Backup
+    def __init__(self, backup: _Optional[_Union[Backup, _Mapping]] = ...) -> None: ...
+
+class SweepBackupsRequest(_message.Message):
+    __slots__ = ("dry_run",)
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    dry_run: bool
+    def __init__(self, dry_run: _Optional[bool] = ...) -> None: ...
+
+class ExpiredBackup(_message.Message):
+    __slots__ = ("epoch", "id", "why")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    id: str
+    why: str
+    def __init__(self, epoch: _Optional[int] = ..., id: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class Sweep(_message.Message):
+    __slots__ = ("dry_run", "expired", "doomed_objects", "doomed_bytes", "deleted_objects", "deleted_bytes", "waits")
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    EXPIRED_FIELD_NUMBER: _ClassVar[int]
+    DOOMED_OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    DOOMED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DELETED_OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    DELETED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FIELD_NUMBER: _ClassVar[int]
+    dry_run: bool
+    expired: _containers.RepeatedCompositeFieldContainer[ExpiredBackup]
+    doomed_objects: int
+    doomed_bytes: int
+    deleted_objects: int
+    deleted_bytes: int
+    waits: str
+    def __init__(self, dry_run: _Optional[bool] = ..., expired: _Optional[_Iterable[_Union[ExpiredBackup, _Mapping]]] = ..., doomed_objects: _Optional[int] = ..., doomed_bytes: _Optional[int] = ..., deleted_objects: _Optional[int] = ..., deleted_bytes: _Optional[int] = ..., waits: _Optional[str] = ...) -> None: ...
+
+class SweepBackupsResponse(_message.Message):
+    __slots__ = ("sweep",)
+    SWEEP_FIELD_NUMBER: _ClassVar[int]
+    sweep: Sweep
+    def __init__(self, sweep: _Optional[_Union[Sweep, _Mapping]] = ...) -> None: ...

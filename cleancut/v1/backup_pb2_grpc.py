@@ -59,6 +59,16 @@ class BackupServiceStub:
                 request_serializer=cleancut_dot_v1_dot_backup__pb2.CancelBackupRequest.SerializeToString,
                 response_deserializer=cleancut_dot_v1_dot_backup__pb2.CancelBackupResponse.FromString,
                 _registered_method=True)
+        self.DeleteBackup = channel.unary_unary(
+                '/cleancut.v1.BackupService/DeleteBackup',
+                request_serializer=cleancut_dot_v1_dot_backup__pb2.DeleteBackupRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_backup__pb2.DeleteBackupResponse.FromString,
+                _registered_method=True)
+        self.SweepBackups = channel.unary_unary(
+                '/cleancut.v1.BackupService/SweepBackups',
+                request_serializer=cleancut_dot_v1_dot_backup__pb2.SweepBackupsRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_backup__pb2.SweepBackupsResponse.FromString,
+                _registered_method=True)
 
 
 class BackupServiceServicer:
@@ -99,6 +109,21 @@ class BackupServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteBackup(self, request, context):
+        """Takes a group out of the catalog for good. While a restore needs it: FAILED_PRECONDITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SweepBackups(self, request, context):
+        """Deletes the groups that retention lets go, and objects that nothing names any more. Takes as long
+        as the store needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BackupServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -126,6 +151,16 @@ def add_BackupServiceServicer_to_server(servicer, server):
                     servicer.CancelBackup,
                     request_deserializer=cleancut_dot_v1_dot_backup__pb2.CancelBackupRequest.FromString,
                     response_serializer=cleancut_dot_v1_dot_backup__pb2.CancelBackupResponse.SerializeToString,
+            ),
+            'DeleteBackup': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteBackup,
+                    request_deserializer=cleancut_dot_v1_dot_backup__pb2.DeleteBackupRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_backup__pb2.DeleteBackupResponse.SerializeToString,
+            ),
+            'SweepBackups': grpc.unary_unary_rpc_method_handler(
+                    servicer.SweepBackups,
+                    request_deserializer=cleancut_dot_v1_dot_backup__pb2.SweepBackupsRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_backup__pb2.SweepBackupsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -263,6 +298,60 @@ class BackupService:
             '/cleancut.v1.BackupService/CancelBackup',
             cleancut_dot_v1_dot_backup__pb2.CancelBackupRequest.SerializeToString,
             cleancut_dot_v1_dot_backup__pb2.CancelBackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteBackup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.BackupService/DeleteBackup',
+            cleancut_dot_v1_dot_backup__pb2.DeleteBackupRequest.SerializeToString,
+            cleancut_dot_v1_dot_backup__pb2.DeleteBackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SweepBackups(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.BackupService/SweepBackups',
+            cleancut_dot_v1_dot_backup__pb2.SweepBackupsRequest.SerializeToString,
+            cleancut_dot_v1_dot_backup__pb2.SweepBackupsResponse.FromString,
             options,
             channel_credentials,
             insecure,

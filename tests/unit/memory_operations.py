@@ -37,6 +37,7 @@ from cleancut.client.model import (
     StoreStatus,
     is_over,
 )
+from cleancut.client.sweeps import ExpiredBackup, Sweep
 from cleancut.errors import Invalid, NotFound, Refused
 from cleancut.records import State
 from cleancut.requests import BackupRequest
@@ -231,6 +232,23 @@ class MemoryOperations(MemoryRebalances):
             store=StoreStatus(url="file:///backups", reachable=True, groups=len(self.backups)),
             identity=self._identity(),
         )
+
+    async def delete_backup(self, name: str) -> Backup:
+        backup = await self.get_backup(name)
+        if backup.state is not State.COMMITTED:
+            raise Refused(f"backup {name} is {backup.state}", "`cleancut backup cancel` ends it")
+        del self.backups[backup.id]
+        return backup
+
+    async def sweep_backups(self, *, dry_run: bool) -> Sweep:
+        oldest = [b for b in self.backups.values() if b.state is State.COMMITTED][:-1]
+        expired = tuple(
+            ExpiredBackup(epoch=b.epoch, id=b.id, why="no rule keeps it") for b in oldest
+        )
+        for one in expired:
+            if not dry_run:
+                del self.backups[one.id]
+        return Sweep(dry_run=dry_run, expired=expired, doomed_objects=3, doomed_bytes=4096)
 
     async def adopt(self, request_id: str) -> Identity:
         del request_id

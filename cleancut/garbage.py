@@ -1,0 +1,132 @@
+"""What nothing names any more, and when it may be deleted.
+
+Pure: the rules only. An object goes in two sweeps. The first writes what nothing names on a doomed
+list, `gc/<name>.json`; every epoch that begins after that counts what is listed as unknown, so it
+can never come to be named again. The second waits until all epochs from before are over, looks
+again, and deletes what is still not named. So neither a sweeper that wakes up late nor a backup in
+between can hurt: once both conditions hold, what is not named stays so for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from cleancut.ids import Epoch, Sha256
+from cleancut.records import Record
+
+GRACE_S = 24 * 3600.0
+"""For readers of the store that nobody knows of; nothing else needs it."""
+MAX_DOOMED = 50_000
+"""Objects on one list; what is beyond waits for the next."""
+REUSED_EPOCHS = 8
+"""So many of the last epochs, if newer than the newest group, may have left packs to be reused."""
+
+
+class Doomed(Record, frozen=True):
+    """`gc/<name>.json`. `objects`: paths under the cluster's folder, and their sizes in bytes."""
+
+    objects: tuple[tuple[str, int], ...]
+
+
+class Marked(Record, frozen=True):
+    """`gc` in etcd: the doomed lists that every epoch after `epoch` has seen in the store.
+
+    `lists`: sha256 by name. `at`: RFC 3339, when that became so.
+    """
+
+    lists: dict[str, Sha256]
+    epoch: Epoch
+    at: str
+    nonce: str = ""
+
+
+class Living(NamedTuple):
+    """What is named. `epochs`: those of groups, and those that an operation's record names.
+
+    `newest_group`, `newest_epoch`: 0 for none. `holds`: the paths of those not yet over.
+    """
+
+    epochs: frozenset[int]
+    recipes: frozenset[str]
+    pages: frozenset[str]
+    packs: frozenset[str]
+    holds: frozenset[str]
+    newest_group: int
+    newest_epoch: int
+
+    def keeps(self, path: str) -> bool:
+        """Whether the object at `path`, under the cluster's folder, has to stay. Whatever is of no
+        known kind stays."""
+        match path.split("/"):
+            case ["packs", epoch, session, number] if epoch.isdigit():
+                return f"{epoch}/{session}/{number}" in self.packs or self._reusable(int(epoch))
+            case ["pages", _, digest]:
+                return digest in self.pages
+            case ["recipes", _, digest]:
+                return digest in self.recipes
+            case ["votes" | "staged", epoch, *_] if epoch.isdigit():
+                return int(epoch) in self.epochs
+            case ["probe", epoch, _] if epoch.isdigit():
+                return int(epoch) >= self.newest_epoch
+            case ["groups", name] if name.endswith(".json") and name[:-5].isdigit():
+                return int(name[:-5]) in self.epochs
+            case ["holds", _, _]:
+                return path in self.holds
+        return True
+
+    def _reusable(self, epoch: int) -> bool:
+        return epoch > max(self.newest_group, self.newest_epoch - REUSED_EPOCHS)
+
+
+def doom(objects: Iterable[tuple[str, int]], living: Living) -> Doomed:
+    """The first of `objects` that nothing names, as a list."""
+    found = []
+    for path, size_bytes in objects:
+        if not living.keeps(path):
+            found.append((path, size_bytes))
+            if len(found) == MAX_DOOMED:
+                break
+    return Doomed(objects=tuple(found))
+
+
+def unknown_of(lists: Iterable[Doomed]) -> frozenset[str]:
+    """What no capture may name: packs by name, pages and recipes by digest."""
+    found = set()
+    for one in lists:
+        for path, _ in one.objects:
+            kind, _, rest = path.partition("/")
+            if kind == "packs":
+                found.add(rest)
+            elif kind in {"pages", "recipes"}:
+                found.add(rest.rpartition("/")[2])
+    return frozenset(found)
+
+
+class Next(StrEnum):
+    """What a sweep does with the doomed lists that it finds."""
+
+    FIND = "find"  # there is none: look for what nothing names
+    MARK = "mark"  # there are others than those marked
+    WAIT_EPOCH = "wait_epoch"  # an epoch is open that may not have seen them
+    WAIT_GRACE = "wait_grace"
+    DELETE = "delete"
+
+
+def next_of(
+    lists: Mapping[str, Sha256],
+    marked: Marked | None,
+    *,
+    open_epoch: Epoch | None,
+    waited_s: float,
+    grace_s: float,
+) -> Next:
+    """`waited_s`: since they were marked. `open_epoch`: None while no operation is under way."""
+    if not lists:
+        return Next.FIND
+    if marked is None or marked.lists != lists:
+        return Next.MARK
+    if open_epoch is not None and open_epoch <= marked.epoch:
+        return Next.WAIT_EPOCH
+    return Next.DELETE if waited_s >= grace_s else Next.WAIT_GRACE

@@ -1,0 +1,61 @@
+"""Backups that are deleted, and sweeps, as the API sees them."""
+
+from __future__ import annotations
+
+from cleancut.client.model import Backup
+from cleancut.client.sweeps import Sweep
+from cleancut.errors import NotFound, Refused
+from cleancut.ids import Epoch
+from cleancut.io.garbage import read_holds
+from cleancut.records import State
+from coordinator.context import Context
+from coordinator.identity import check_owned
+from coordinator.sweeping import Sweeper, epochs_in_restores, put_tombstone
+
+
+class Deletions:
+    """The part of `coordinator.api.Operations` that lets go of backups."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def sweeper(self) -> Sweeper:
+        """That of this leader. Raises: Unavailable on a standby."""
+        raise AssertionError("known by the whole class")
+
+    async def get_backup(self, name: str) -> Backup:
+        raise AssertionError("known by the whole class")
+
+    async def delete_backup(self, name: str) -> Backup:
+        self.sweeper()
+        await check_owned(self._context)
+        backup = await self.get_backup(name)
+        if backup.state is State.DELETED:
+            raise NotFound(f"backup {name} was deleted", "see `cleancut backup list`")
+        if backup.state is not State.COMMITTED:
+            raise Refused(
+                f"backup {name} is {backup.state}: there is nothing to delete",
+                "`cleancut backup cancel` ends one that is under way",
+            )
+        await self._check_unused(Epoch(backup.epoch))
+        await put_tombstone(self._context, Epoch(backup.epoch), "asked for")
+        return backup
+
+    async def sweep_backups(self, *, dry_run: bool) -> Sweep:
+        return await self.sweeper().sweep(dry_run=dry_run)
+
+    async def _check_unused(self, epoch: Epoch) -> None:
+        """Raises: Refused, while somebody is known to read the group."""
+        context = self._context
+        restore = (await epochs_in_restores(context)).get(epoch)
+        if restore is not None:
+            raise Refused(
+                f"restore {restore} needs backup {epoch}",
+                f"wait for its end: `cleancut restore watch {restore}`",
+            )
+        _, held = await read_holds(context.store, context.paths, context.clock.wall_s())
+        if epoch in held:
+            raise Refused(
+                f"another cluster holds backup {epoch}, to restore it",
+                "wait for that restore's end; a hold ends by itself after 48 h",
+            )

@@ -1,0 +1,309 @@
+"""The leader's sweeps: groups that retention lets go, and objects that nothing names any more.
+
+A sweep takes no turn: backups and restores go on meanwhile. What makes that safe is in
+`cleancut.garbage`; here is the order in which it is asked, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from msgspec.structs import replace
+
+from cleancut.client.sweeps import ExpiredBackup, Sweep
+from cleancut.errors import CleancutError, Fenced, LeaseLost
+from cleancut.garbage import Doomed, Living, Marked, Next, doom, next_of
+from cleancut.ids import Epoch, OperationId, Sha256, Token
+from cleancut.io.catalog import get_checked
+from cleancut.io.garbage import (
+    DoomedList,
+    list_objects,
+    put_doomed,
+    read_doomed,
+    read_groups,
+    read_living,
+)
+from cleancut.io.log import Logger
+from cleancut.io.ports import Created, Delete, Lease, Op, Put
+from cleancut.io.tasks import run_all
+from cleancut.phases import CLOSED
+from cleancut.records import (
+    FINAL_STATES,
+    Ctl,
+    Group,
+    Kind,
+    Operation,
+    Record,
+    decode,
+    encode,
+)
+from cleancut.requests import RestoreRequest
+from cleancut.retention import GroupFacts, find_expired
+from cleancut.times import format_time, parse_time
+from coordinator.context import Context
+from coordinator.identity import check_owned
+from coordinator.ledger import format_now
+from coordinator.metrics import Metrics
+
+_FIRST_S = 60.0
+_AT_ONCE = 8
+_PART = 500
+
+
+class Tombstone(Record, frozen=True):
+    """`groups/<epoch>.deleted`: the group is no backup any more; it always wins."""
+
+    deleted_at: str
+    why: str
+
+
+class Sweeper:
+    """One term's sweeps, one at a time."""
+
+    def __init__(
+        self, context: Context, lease: Lease, token: Token, *, metrics: Metrics, log: Logger
+    ) -> None:
+        self._context, self._lease, self._token = context, lease, token
+        self._settings = context.sweeps
+        self._metrics, self._log = metrics, log
+        self._turn = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Sweeps for ever; one that fails is told and tried again the next time."""
+        every_s = self._settings.every_s
+        while every_s:
+            await self._context.clock.sleep(min(_FIRST_S, every_s))
+            try:
+                done = await self.sweep()
+            except (Fenced, LeaseLost):
+                return
+            except CleancutError as error:
+                self._log.warning("sweep failed", cause=error.message, hint=error.hint)
+            else:
+                self._log.info("swept", **_told(done))
+            await self._context.clock.sleep(max(0.0, every_s - _FIRST_S))
+
+    async def sweep(self, *, dry_run: bool = False) -> Sweep:
+        """One sweep: see `cleancut.garbage`. With `dry_run` nothing is written.
+
+        Raises: Refused (the store is another cluster's); Corrupt or NotFound (something that a
+        group names cannot be read: then nothing is doomed or deleted); Fenced, LeaseLost.
+        """
+        async with self._turn:
+            await check_owned(self._context)
+            if not dry_run:
+                await self._publish_decided()
+            expired = await self._retire(dry_run=dry_run)
+            gone = {Epoch(one.epoch) for one in expired} if dry_run else set()
+            done = await self._collect(dry_run=dry_run, gone=gone)
+            swept = replace(done, dry_run=dry_run, expired=expired)
+            if not dry_run:
+                self._metrics.set_swept(self._context.clock.wall_s(), swept.doomed_bytes)
+            return swept
+
+    # Groups
+
+    async def _publish_decided(self) -> None:
+        """Groups that etcd has decided on are in the catalog: what they name is no garbage."""
+        context = self._context
+        there = {info.path async for info in context.store.list(context.paths.groups)}
+        for item in (await context.etcd.list(context.keys.groups)).items:
+            group = decode(Group, item.value, item.key)
+            path = context.paths.group(group.epoch)
+            if not {path, context.paths.tombstone(group.epoch)} & there:
+                staged = context.paths.staged(group.epoch, group.manifest)
+                data = await get_checked(context.store, staged, group.manifest)
+                await context.store.put(path, data)
+
+    async def _retire(self, *, dry_run: bool) -> tuple[ExpiredBackup, ...]:
+        """Puts a tombstone on each group that retention lets go."""
+        context = self._context
+        facts = [
+            GroupFacts(
+                manifest.epoch,
+                manifest.operation,
+                parse_time(manifest.cut_at),
+                frozenset(entry.name for entry in manifest.collections),
+                manifest.grade != "bounded",
+            )
+            async for manifest in read_groups(context.store, context.paths)
+        ]
+        now_s = context.clock.wall_s()
+        busy = await epochs_in_restores(context)
+        expired = [
+            one
+            for one in find_expired(facts, self._settings.retention, now_s)
+            if one.epoch not in busy
+        ]
+        for one in expired:
+            if not dry_run:
+                self._check_leading()
+                await put_tombstone(context, one.epoch, one.why)
+        return tuple(ExpiredBackup(epoch=e, id=operation, why=why) for e, operation, why in expired)
+
+    # Objects
+
+    async def _collect(self, *, dry_run: bool, gone: set[Epoch]) -> Sweep:
+        """Deletes what is ripe, then looks for more."""
+        context, deleted, waits = self._context, Doomed(objects=()), ""
+        lists = await read_doomed(context.store, context.paths)
+        step, marked = await self._next(lists)
+        if step is Next.DELETE:
+            deleted = await self._deletable(lists)
+            if not dry_run:
+                await self._delete(lists, deleted)
+                lists, step = {}, Next.FIND
+        found = Doomed(objects=())
+        if step is Next.FIND:
+            found, waits = await self._find(dry_run=dry_run, gone=gone)
+            if found.objects and not dry_run:
+                lists = await read_doomed(context.store, context.paths)
+                step = Next.MARK
+        if step is Next.MARK and not dry_run:
+            await self._mark(lists)
+        if step is Next.WAIT_EPOCH:
+            waits = "an operation that began before is still under way"
+        if step is Next.WAIT_GRACE and marked is not None:
+            ripe_s = parse_time(marked.at) + self._settings.grace_s
+            waits = f"what is doomed may go from {format_time(ripe_s)} on"
+        waiting = [pair for one in lists.values() for pair in one.doomed.objects]
+        waiting = waiting or list(found.objects)
+        return Sweep(
+            doomed_objects=len(waiting),
+            doomed_bytes=_bytes(waiting),
+            deleted_objects=len(deleted.objects),
+            deleted_bytes=_bytes(deleted.objects),
+            waits=waits,
+        )
+
+    async def _next(self, lists: Mapping[str, DoomedList]) -> tuple[Next, Marked | None]:
+        context = self._context
+        found = await context.etcd.get(context.keys.gc)
+        marked = decode(Marked, found.value, found.key) if found else None
+        waited_s = context.clock.wall_s() - parse_time(marked.at) if marked else 0.0
+        step = next_of(
+            _digests(lists),
+            marked,
+            open_epoch=await self._open_epoch(),
+            waited_s=waited_s,
+            grace_s=self._settings.grace_s,
+        )
+        return step, marked
+
+    async def _open_epoch(self) -> Epoch | None:
+        found = await self._context.etcd.get(self._context.keys.ctl)
+        ctl = decode(Ctl, found.value, found.key) if found else Ctl()
+        return None if ctl.phase in CLOSED else ctl.epoch
+
+    async def _find(self, *, dry_run: bool, gone: set[Epoch]) -> tuple[Doomed, str]:
+        """Puts what nothing names on a list; and why it did not look, if it did not."""
+        context, nothing = self._context, Doomed(objects=())
+        before = await self._newest_begun()
+        if await self._open_epoch() is not None:
+            return nothing, "an operation is under way: its objects are not told from garbage"
+        living = await self._living(gone)
+        objects = [pair async for pair in list_objects(context.store, context.paths)]
+        found = doom(objects, living)
+        if not found.objects or dry_run:
+            return found, ""
+        if await self._newest_begun() != before:
+            return nothing, "an operation has begun meanwhile"
+        self._check_leading()
+        name = f"{before:012d}-{secrets.token_hex(8)}"
+        await put_doomed(context.store, context.paths, name, found)
+        return found, ""
+
+    async def _newest_begun(self) -> Epoch:
+        found = await self._context.etcd.get(self._context.keys.epoch)
+        return Epoch(int(found.value) if found else 0)
+
+    async def _living(self, gone: set[Epoch]) -> Living:
+        context = self._context
+        listing = await context.etcd.list(context.keys.operations)
+        used = {decode(Operation, item.value, item.key).epoch for item in listing.items}
+        return await read_living(
+            context.store,
+            context.paths,
+            used_epochs=used,
+            now_s=context.clock.wall_s(),
+            gone=gone,
+        )
+
+    async def _mark(self, lists: Mapping[str, DoomedList]) -> None:
+        """Whatever epoch begins from here on has seen the lists in the store."""
+        marked = Marked(
+            lists=_digests(lists),
+            epoch=await self._newest_begun(),
+            at=format_now(self._context.clock),
+            nonce=secrets.token_hex(8),
+        )
+        await self._write(Put(self._context.keys.gc, encode(marked)))
+
+    async def _deletable(self, lists: Mapping[str, DoomedList]) -> Doomed:
+        living = await self._living(set())
+        objects = [pair for one in lists.values() for pair in one.doomed.objects]
+        return Doomed(objects=tuple(pair for pair in objects if not living.keeps(pair[0])))
+
+    async def _delete(self, lists: Mapping[str, DoomedList], deletable: Doomed) -> None:
+        """The objects first, then the lists: who dies in between begins again."""
+        context = self._context
+        await self._delete_all([path for path, _ in deletable.objects])
+        await self._delete_all([f"gc/{name}.json" for name in lists])
+        await self._write(Delete(context.keys.gc))
+
+    async def _delete_all(self, paths: Sequence[str]) -> None:
+        store, root = self._context.store, self._context.paths.root
+        for start in range(0, len(paths), _PART):
+            self._check_leading()
+            part = paths[start : start + _PART]
+            await run_all([partial(store.delete, root + path) for path in part], _AT_ONCE)
+
+    async def _write(self, op: Op) -> None:
+        guard = Created(self._context.keys.leader, self._token)
+        if not (await self._context.etcd.txn([guard], [op])).applied:
+            raise Fenced("another coordinator leads now")
+
+    def _check_leading(self) -> None:
+        if not self._lease.alive():
+            raise LeaseLost("the coordinator's lease is over")
+
+
+async def put_tombstone(context: Context, epoch: Epoch, why: str) -> None:
+    """The group is deleted; one that is already stays so."""
+    path = context.paths.tombstone(epoch)
+    if await context.store.stat(path) is None:
+        stone = Tombstone(deleted_at=format_now(context.clock), why=why)
+        await context.store.put(path, encode(stone))
+
+
+async def epochs_in_restores(context: Context) -> dict[Epoch, OperationId]:
+    """The own groups that a restore waits for or reads, by who does."""
+    found = {}
+    for item in (await context.etcd.list(context.keys.operations)).items:
+        operation = decode(Operation, item.value, item.key)
+        if operation.kind is Kind.RESTORE and operation.state not in FINAL_STATES:
+            request = decode(RestoreRequest, operation.request.encode(), operation.id)
+            if not request.from_cluster:
+                found[request.backup] = operation.id
+    return found
+
+
+def _digests(lists: Mapping[str, DoomedList]) -> dict[str, Sha256]:
+    return {name: one.sha256 for name, one in lists.items()}
+
+
+def _bytes(objects: Sequence[tuple[str, int]]) -> int:
+    return sum(size_bytes for _, size_bytes in objects)
+
+
+def _told(done: Sweep) -> dict[str, int | str]:
+    return {
+        "expired": len(done.expired),
+        "doomed_objects": done.doomed_objects,
+        "deleted_objects": done.deleted_objects,
+        "deleted_bytes": done.deleted_bytes,
+        "waits": done.waits,
+    }

@@ -1,0 +1,112 @@
+"""Backups that are deleted, by hand and by retention; what only they need goes, nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.conftest import Launch
+from tests.e2e.world import World, refused
+
+EAGER = """
+sweep-every = 0
+garbage-grace = 0
+
+[retention]
+keep-last = 2
+"""
+
+
+@pytest.fixture
+def world(launch: Launch) -> World:
+    """Two peers, and a coordinator that keeps two groups, and nothing a second time."""
+    one = launch(peers=2, coordinators=0)
+    config = one.setup.base_dir / "coordinator.toml"
+    config.write_text(EAGER)
+
+    async def start() -> None:
+        await one.setup.start_coordinator(config=config)
+        await one.setup.wait_agents()
+
+    one.run(start())
+    one.fill()
+    return one
+
+
+def sizes(world: World, kind: str) -> dict[str, int]:
+    """All objects of a kind in the store."""
+    root = world.store / "demo"
+    return {
+        str(path.relative_to(root)): path.stat().st_size
+        for path in (root / kind).rglob("*")
+        if path.is_file()
+    }
+
+
+def change(world: World) -> None:
+    """Every point is written again."""
+
+    async def body() -> None:
+        async with world.setup.peers[0].client() as qdrant:
+            for name in await qdrant.collections():
+                await qdrant.delete_collection(name)
+
+    world.run(body())
+    world.fill()
+
+
+def sweep(world: World, *arguments: str) -> dict[str, object]:
+    swept: dict[str, object] = world.ok("sweep", "backup", "sweep", "--yes", *arguments)
+    return swept
+
+
+def test_a_deleted_backup_frees_what_only_it_needs(world: World) -> None:
+    first = world.back_up()
+    change(world)
+    second = world.back_up()
+    before = world.answers()
+    assert world.cleancut("backup", "delete", first["id"]).exit_code == 2
+    world.ok("backup", "backup", "delete", str(first["epoch"]), "--yes")
+    assert world.groups() == [second["id"]]
+    refused(world.cleancut("backup", "delete", str(first["epoch"]), "--yes"), 3, "deleted")
+    packs = sizes(world, "packs")
+    doomed = sweep(world)
+    assert doomed["deleted_objects"] == 0
+    assert sizes(world, "packs") == packs
+    deleted = sweep(world)
+    gone = packs.keys() - sizes(world, "packs").keys()
+    assert gone
+    assert all(f"/{first['epoch']:012d}/" in f"/{path}" for path in gone)
+    assert deleted["deleted_objects"] == doomed["doomed_objects"]
+    assert deleted["deleted_bytes"] == doomed["doomed_bytes"]
+    assert sizes(world, "gc") == {}
+    assert sweep(world)["doomed_objects"] == 0
+    world.offline("backup", "verify", second["id"]).check()
+    world.lose_all(2)
+    world.ok("restore", "restore", "start", second["id"], "--yes")
+    assert world.answers() == before
+
+
+def test_retention_keeps_what_it_says_and_the_next_backup_is_whole(world: World) -> None:
+    """Blocks that are doomed are stored again, though the shard still holds them."""
+    made = [world.back_up() for _ in range(3)]
+    expected = world.ok("sweep", "backup", "sweep", "--dry-run")
+    assert [one["id"] for one in expected["expired"]] == [made[0]["id"]]
+    assert expected["expired"][0]["why"] == "no rule keeps it"
+    assert len(world.groups()) == 3
+    assert [one["epoch"] for one in sweep(world)["expired"]] == [made[0]["epoch"]]
+    assert world.groups() == [made[2]["id"], made[1]["id"]]
+    sweep(world)
+    fourth = world.back_up()
+    for one in (made[1], made[2], fourth):
+        world.offline("backup", "verify", one["id"]).check()
+
+
+def test_a_doomed_recipe_is_not_taken_over(world: World) -> None:
+    """A store whose only backup is deleted and doomed: the next one names nothing of it."""
+    first = world.back_up()
+    world.ok("backup", "backup", "delete", first["id"], "--yes")
+    sweep(world)
+    second = world.back_up()
+    assert second["bytes"]["new"] > 0
+    sweep(world)
+    world.offline("backup", "verify", second["id"]).check()
