@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from cleancut.ids import Epoch, Sha256
+from cleancut.ids import Epoch, OperationId, Sha256
 from cleancut.records import Record
 
 GRACE_S = 24 * 3600.0
@@ -40,6 +40,14 @@ class Marked(Record, frozen=True):
     epoch: Epoch
     at: str
     nonce: str = ""
+
+
+class Hold(Record, frozen=True):
+    """`holds/<epoch>/<operation>.json` of a store: who still reads the group, and until when."""
+
+    operation: OperationId
+    created_at: str
+    expires_at: str
 
 
 class Living(NamedTuple):

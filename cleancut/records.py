@@ -275,14 +275,6 @@ class Owner(Record, frozen=True):
     cluster_id: str
 
 
-class Hold(Record, frozen=True):
-    """`holds/<epoch>/<operation>.json` of a store: who still reads the group, and until when."""
-
-    operation: OperationId
-    created_at: str
-    expires_at: str
-
-
 _encoder = msgspec.json.Encoder(order="sorted")
 R = TypeVar("R")
 

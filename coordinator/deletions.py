@@ -10,7 +10,8 @@ from cleancut.io.garbage import read_holds
 from cleancut.records import State
 from coordinator.context import Context
 from coordinator.identity import check_owned
-from coordinator.sweeping import Sweeper, epochs_in_restores, put_tombstone
+from coordinator.retiring import epochs_in_restores, put_tombstone
+from coordinator.sweeping import Sweeper
 
 
 class Deletions:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 
 from cleancut.errors import CleancutError
-from cleancut.records import Hold, encode
+from cleancut.garbage import Hold
+from cleancut.records import encode
 from cleancut.restored import RestoreDraft
 from cleancut.times import format_time
 from coordinator.context import Context

@@ -16,48 +16,29 @@ from msgspec.structs import replace
 from cleancut.client.sweeps import ExpiredBackup, Sweep
 from cleancut.errors import CleancutError, Fenced, LeaseLost
 from cleancut.garbage import Doomed, Living, Marked, Next, doom, next_of
-from cleancut.ids import Epoch, OperationId, Sha256, Token
-from cleancut.io.catalog import get_checked
+from cleancut.ids import Epoch, Sha256, Token
 from cleancut.io.garbage import (
     DoomedList,
     list_objects,
     put_doomed,
     read_doomed,
-    read_groups,
     read_living,
 )
 from cleancut.io.log import Logger
 from cleancut.io.ports import Created, Delete, Lease, Op, Put
 from cleancut.io.tasks import run_all
 from cleancut.phases import CLOSED
-from cleancut.records import (
-    FINAL_STATES,
-    Ctl,
-    Group,
-    Kind,
-    Operation,
-    Record,
-    decode,
-    encode,
-)
-from cleancut.requests import RestoreRequest
-from cleancut.retention import GroupFacts, find_expired
+from cleancut.records import Ctl, Operation, decode, encode
 from cleancut.times import format_time, parse_time
 from coordinator.context import Context
 from coordinator.identity import check_owned
 from coordinator.ledger import format_now
 from coordinator.metrics import Metrics
+from coordinator.retiring import find_unwanted, publish_decided, put_tombstone
 
 _FIRST_S = 60.0
 _AT_ONCE = 8
 _PART = 500
-
-
-class Tombstone(Record, frozen=True):
-    """`groups/<epoch>.deleted`: the group is no backup any more; it always wins."""
-
-    deleted_at: str
-    why: str
 
 
 class Sweeper:
@@ -95,7 +76,7 @@ class Sweeper:
         async with self._turn:
             await check_owned(self._context)
             if not dry_run:
-                await self._publish_decided()
+                await publish_decided(self._context)
             expired = await self._retire(dry_run=dry_run)
             gone = {Epoch(one.epoch) for one in expired} if dry_run else set()
             done = await self._collect(dry_run=dry_run, gone=gone)
@@ -104,47 +85,14 @@ class Sweeper:
                 self._metrics.set_swept(self._context.clock.wall_s(), swept.doomed_bytes)
             return swept
 
-    # Groups
-
-    async def _publish_decided(self) -> None:
-        """Groups that etcd has decided on are in the catalog: what they name is no garbage."""
-        context = self._context
-        there = {info.path async for info in context.store.list(context.paths.groups)}
-        for item in (await context.etcd.list(context.keys.groups)).items:
-            group = decode(Group, item.value, item.key)
-            path = context.paths.group(group.epoch)
-            if not {path, context.paths.tombstone(group.epoch)} & there:
-                staged = context.paths.staged(group.epoch, group.manifest)
-                data = await get_checked(context.store, staged, group.manifest)
-                await context.store.put(path, data)
-
     async def _retire(self, *, dry_run: bool) -> tuple[ExpiredBackup, ...]:
         """Puts a tombstone on each group that retention lets go."""
-        context = self._context
-        facts = [
-            GroupFacts(
-                manifest.epoch,
-                manifest.operation,
-                parse_time(manifest.cut_at),
-                frozenset(entry.name for entry in manifest.collections),
-                manifest.grade != "bounded",
-            )
-            async for manifest in read_groups(context.store, context.paths)
-        ]
-        now_s = context.clock.wall_s()
-        busy = await epochs_in_restores(context)
-        expired = [
-            one
-            for one in find_expired(facts, self._settings.retention, now_s)
-            if one.epoch not in busy
-        ]
+        expired = await find_unwanted(self._context)
         for one in expired:
             if not dry_run:
                 self._check_leading()
-                await put_tombstone(context, one.epoch, one.why)
+                await put_tombstone(self._context, one.epoch, one.why)
         return tuple(ExpiredBackup(epoch=e, id=operation, why=why) for e, operation, why in expired)
-
-    # Objects
 
     async def _collect(self, *, dry_run: bool, gone: set[Epoch]) -> Sweep:
         """Deletes what is ripe, then looks for more."""
@@ -269,26 +217,6 @@ class Sweeper:
     def _check_leading(self) -> None:
         if not self._lease.alive():
             raise LeaseLost("the coordinator's lease is over")
-
-
-async def put_tombstone(context: Context, epoch: Epoch, why: str) -> None:
-    """The group is deleted; one that is already stays so."""
-    path = context.paths.tombstone(epoch)
-    if await context.store.stat(path) is None:
-        stone = Tombstone(deleted_at=format_now(context.clock), why=why)
-        await context.store.put(path, encode(stone))
-
-
-async def epochs_in_restores(context: Context) -> dict[Epoch, OperationId]:
-    """The own groups that a restore waits for or reads, by who does."""
-    found = {}
-    for item in (await context.etcd.list(context.keys.operations)).items:
-        operation = decode(Operation, item.value, item.key)
-        if operation.kind is Kind.RESTORE and operation.state not in FINAL_STATES:
-            request = decode(RestoreRequest, operation.request.encode(), operation.id)
-            if not request.from_cluster:
-                found[request.backup] = operation.id
-    return found
 
 
 def _digests(lists: Mapping[str, DoomedList]) -> dict[str, Sha256]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from cleancut.errors import Corrupt, NotFound
-from cleancut.garbage import Doomed, Living, unknown_of
+from cleancut.garbage import Doomed, Hold, Living, unknown_of
 from cleancut.ids import Epoch, Sha256
 from cleancut.io.catalog import list_epochs, newest_epoch
 from cleancut.io.documents import load_recipe
@@ -16,7 +16,7 @@ from cleancut.io.ports import Store
 from cleancut.io.tasks import run_all
 from cleancut.keys import Paths
 from cleancut.manifest import Manifest, parse_manifest
-from cleancut.records import Hold, decode, encode
+from cleancut.records import decode, encode
 from cleancut.times import parse_time
 
 HOLD_MARGIN_S = 3600.0

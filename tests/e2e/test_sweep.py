@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from cleancut.garbage import Doomed
+from cleancut.records import encode
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 
@@ -101,12 +103,18 @@ def test_retention_keeps_what_it_says_and_the_next_backup_is_whole(world: World)
         world.offline("backup", "verify", one["id"]).check()
 
 
-def test_a_doomed_recipe_is_not_taken_over(world: World) -> None:
-    """A store whose only backup is deleted and doomed: the next one names nothing of it."""
+def test_what_is_doomed_is_not_named_again(world: World) -> None:
+    """Nothing has changed, but what the parent's recipes name is on a list: all is stored anew."""
     first = world.back_up()
-    world.ok("backup", "backup", "delete", first["id"], "--yes")
-    sweep(world)
+    listed = [
+        (path, size) for kind in ("packs", "pages") for path, size in sizes(world, kind).items()
+    ]
+    (world.store / "demo" / "gc").mkdir()
+    doomed = world.store / "demo" / "gc" / "000000000001-x.json"
+    doomed.write_bytes(encode(Doomed(objects=tuple(listed))))
     second = world.back_up()
-    assert second["bytes"]["new"] > 0
-    sweep(world)
+    assert second["bytes"]["new"] >= first["bytes"]["new"] * 0.9
+    for path, _ in listed:
+        (world.store / "demo" / path).unlink()
     world.offline("backup", "verify", second["id"]).check()
+    assert world.offline("backup", "verify", first["id"]).exit_code == 9

@@ -1,0 +1,69 @@
+"""Groups that come into the catalog late, and those that leave it."""
+
+from __future__ import annotations
+
+from cleancut.ids import Epoch, OperationId
+from cleancut.io.catalog import get_checked
+from cleancut.io.garbage import read_groups
+from cleancut.records import FINAL_STATES, Group, Kind, Operation, Record, decode, encode
+from cleancut.requests import RestoreRequest
+from cleancut.retention import Expired, GroupFacts, find_expired
+from cleancut.times import parse_time
+from coordinator.context import Context
+from coordinator.ledger import format_now
+
+
+class Tombstone(Record, frozen=True):
+    """`groups/<epoch>.deleted`: the group is no backup any more; it always wins."""
+
+    deleted_at: str
+    why: str
+
+
+async def publish_decided(context: Context) -> None:
+    """Groups that etcd has decided on are in the catalog: what they name is no garbage."""
+    there = {info.path async for info in context.store.list(context.paths.groups)}
+    for item in (await context.etcd.list(context.keys.groups)).items:
+        group = decode(Group, item.value, item.key)
+        path = context.paths.group(group.epoch)
+        if not {path, context.paths.tombstone(group.epoch)} & there:
+            staged = context.paths.staged(group.epoch, group.manifest)
+            data = await get_checked(context.store, staged, group.manifest)
+            await context.store.put(path, data)
+
+
+async def find_unwanted(context: Context) -> list[Expired]:
+    """The groups that retention lets go, and that no restore needs."""
+    facts = [
+        GroupFacts(
+            manifest.epoch,
+            manifest.operation,
+            parse_time(manifest.cut_at),
+            frozenset(entry.name for entry in manifest.collections),
+            manifest.grade != "bounded",
+        )
+        async for manifest in read_groups(context.store, context.paths)
+    ]
+    busy = await epochs_in_restores(context)
+    expired = find_expired(facts, context.sweeps.retention, context.clock.wall_s())
+    return [one for one in expired if one.epoch not in busy]
+
+
+async def put_tombstone(context: Context, epoch: Epoch, why: str) -> None:
+    """The group is deleted; one that is already stays so."""
+    path = context.paths.tombstone(epoch)
+    if await context.store.stat(path) is None:
+        stone = Tombstone(deleted_at=format_now(context.clock), why=why)
+        await context.store.put(path, encode(stone))
+
+
+async def epochs_in_restores(context: Context) -> dict[Epoch, OperationId]:
+    """The own groups that a restore waits for or reads, by who does."""
+    found = {}
+    for item in (await context.etcd.list(context.keys.operations)).items:
+        operation = decode(Operation, item.value, item.key)
+        if operation.kind is Kind.RESTORE and operation.state not in FINAL_STATES:
+            request = decode(RestoreRequest, operation.request.encode(), operation.id)
+            if not request.from_cluster:
+                found[request.backup] = operation.id
+    return found

@@ -1,0 +1,92 @@
+"""Nothing that is needed is ever deleted, and nothing that is not stays for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import pytest
+
+from coordinator.sweeping import Sweeper
+from tests.sim.sweeping import PATHS, Archive, Lost, play
+
+SEEDS = int(os.environ.get("SWEEP_SEEDS", "150"))
+MUTANT_SEEDS = 400
+
+
+def test_what_a_group_or_a_reader_needs_is_never_deleted() -> None:
+    """Backups, aborts, deletions, sweeps, crashes, takeovers, frozen leaders that come back, and
+    readers elsewhere with a hold, in any order."""
+    archives = [asyncio.run(play(seed)) for seed in range(1, SEEDS + 1)]
+    assert sum(archive.committed for archive in archives) > SEEDS
+    assert sum(archive.deleted for archive in archives) > SEEDS
+    for archive in archives:
+        assert garbage_in(archive) == []
+
+
+def garbage_in(archive: Archive) -> list[str]:
+    """Doomed lists, and recipes and pages that no group names, after the last sweep. A reader that
+    was broken off has left its hold."""
+    named = set()
+    for path in archive.objects:
+        hold = path.replace(PATHS.groups, PATHS.holds).replace(".json", "/")
+        held = any(other.startswith(hold) for other in archive.objects)
+        stone = path.replace(".json", ".deleted")
+        lives = held or stone not in archive.objects
+        if lives and path.startswith(PATHS.groups) and path.endswith(".json"):
+            named |= archive.named_in(path)
+    kinds = ("recipes", "pages", "gc")
+    return [
+        path
+        for path in archive.objects
+        if path.split("/")[1] in kinds and path.rpartition("/")[2] not in named
+    ]
+
+
+async def _nothing_unknown(*_args: Any) -> frozenset[str]:
+    return frozenset()
+
+
+class Hasty(Sweeper):
+    """Sees no epoch that is under way."""
+
+    async def _open_epoch(self) -> None:
+        return None
+
+
+class Impatient(Sweeper):
+    """Deletes at once what it has listed."""
+
+    async def _mark(self, lists: Any) -> None:
+        await self._delete(lists, await self._deletable(lists))
+
+
+class Blind(Sweeper):
+    """Deletes all that was doomed, without a second look."""
+
+    async def _deletable(self, lists: Any) -> Any:
+        found = await super()._deletable(lists)
+        objects = [pair for one in lists.values() for pair in one.doomed.objects]
+        return type(found)(objects=tuple(objects))
+
+
+MUTANTS: dict[str, tuple[int, dict[str, Any]]] = {
+    "names what is doomed": (145, {"unknown": _nothing_unknown}),
+    "does not mind open epochs": (4, {"sweeper": Hasty}),
+    "deletes in one sweep": (23, {"sweeper": Impatient}),
+    "does not look again": (110, {"sweeper": Blind}),
+}
+"""Broken rules, and the first seed that has shown each."""
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_each_rule_is_needed(name: str) -> None:
+    """Without it something is lost."""
+    first, parts = MUTANTS[name]
+    for seed in range(first, first + MUTANT_SEEDS):
+        try:
+            asyncio.run(play(seed, **parts))
+        except Lost:
+            return
+    pytest.fail(f"none of {MUTANT_SEEDS} seeds lost anything")

@@ -1,0 +1,100 @@
+"""Which objects have to stay, and what a sweep does with the lists that it finds."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace as _replace
+
+from cleancut.garbage import MAX_DOOMED, Doomed, Living, Marked, Next, doom, next_of, unknown_of
+from cleancut.ids import Epoch, Sha256
+
+LIVING = Living(
+    epochs=frozenset({7}),
+    recipes=frozenset({"aa1"}),
+    pages=frozenset({"bb1"}),
+    packs=frozenset({"000000000005/s/0"}),
+    holds=frozenset({"holds/000000000007/r-1.json"}),
+    newest_group=7,
+    newest_epoch=9,
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "stays"),
+    [
+        ("packs/000000000005/s/0", True),
+        ("packs/000000000005/s/1", False),
+        ("packs/000000000008/s/0", True),  # newer than the newest group: a retry may use it
+        ("recipes/aa/aa1", True),
+        ("recipes/aa/aa2", False),
+        ("pages/bb/bb1", True),
+        ("pages/bb/bb2", False),
+        ("votes/000000000007/agent-1/x.json", True),
+        ("votes/000000000006/agent-1/x.json", False),
+        ("staged/000000000006/x.json", False),
+        ("probe/000000000008/_coordinator", False),
+        ("probe/000000000009/_coordinator", True),  # the store's greatest epoch
+        ("groups/000000000007.json", True),
+        ("groups/000000000006.json", False),
+        ("groups/000000000006.deleted", True),
+        ("holds/000000000007/r-1.json", True),
+        ("holds/000000000007/r-2.json", False),
+        ("owner/000000000001.json", True),
+        ("gc/000000000001-x.json", True),
+        ("format.json", True),
+        ("packs/nonsense/s/0", True),
+        ("notes.txt", True),
+    ],
+)
+def test_what_has_to_stay(path: str, *, stays: bool) -> None:
+    assert LIVING.keeps(path) is stays
+    assert doom([(path, 3)], LIVING).objects == (() if stays else ((path, 3),))
+
+
+def test_packs_of_long_ago_are_no_help_to_a_retry() -> None:
+    """Without any group, only the last epochs count."""
+    living = LIVING._replace(newest_group=0, newest_epoch=20)
+    assert not living.keeps("packs/000000000012/s/0")
+    assert living.keeps("packs/000000000013/s/0")
+
+
+def test_a_list_has_an_end() -> None:
+    found = doom(((f"pages/aa/{n}", 1) for n in range(MAX_DOOMED + 5)), LIVING)
+    assert len(found.objects) == MAX_DOOMED
+
+
+def test_what_is_unknown() -> None:
+    paths = ("packs/000000000005/s/0", "pages/bb/bb2", "recipes/aa/aa2", "votes/000000000006/x")
+    doomed = Doomed(objects=tuple((path, 1) for path in paths))
+    assert unknown_of([doomed]) == {"000000000005/s/0", "bb2", "aa2"}
+
+
+LISTS = {"x": Sha256("s")}
+MARKED = Marked(lists=LISTS, epoch=Epoch(5), at="2026-01-01T00:00:00.000Z")
+
+
+@pytest.mark.parametrize(
+    ("lists", "marked", "open_epoch", "waited_s", "expected"),
+    [
+        ({}, None, None, 0.0, Next.FIND),
+        ({}, MARKED, 5, 0.0, Next.FIND),
+        (LISTS, None, None, 99.0, Next.MARK),
+        (LISTS, _replace(MARKED, lists={"x": Sha256("t")}), None, 99.0, Next.MARK),
+        (LISTS | {"y": Sha256("s")}, MARKED, None, 99.0, Next.MARK),
+        (LISTS, MARKED, 5, 99.0, Next.WAIT_EPOCH),
+        (LISTS, MARKED, 6, 99.0, Next.DELETE),
+        (LISTS, MARKED, None, 9.0, Next.WAIT_GRACE),
+        (LISTS, MARKED, None, 10.0, Next.DELETE),
+    ],
+)
+def test_what_is_next(
+    lists: dict[str, Sha256],
+    marked: Marked | None,
+    open_epoch: int | None,
+    *,
+    waited_s: float,
+    expected: Next,
+) -> None:
+    open_one = Epoch(open_epoch) if open_epoch else None
+    step = next_of(lists, marked, open_epoch=open_one, waited_s=waited_s, grace_s=10.0)
+    assert step is expected

@@ -1,0 +1,119 @@
+"""What retention lets go: rules on calendars, and what it never touches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from cleancut.errors import Invalid
+from cleancut.ids import Epoch, OperationId
+from cleancut.retention import GroupFacts, Retention, check_retention, find_expired
+
+DAY_S = 86400.0
+NOW_S = datetime(2026, 6, 15, 12, tzinfo=UTC).timestamp()
+BOOKS = frozenset({"books"})
+
+
+def group(
+    epoch: int, days_ago: float, *, proven: bool = True, collections: frozenset[str] = BOOKS
+) -> GroupFacts:
+    cut_s = NOW_S - days_ago * DAY_S
+    return GroupFacts(Epoch(epoch), OperationId(f"b-{epoch}"), cut_s, collections, proven)
+
+
+def kept(groups: Sequence[GroupFacts], rules: Retention) -> list[int]:
+    expired = {one.epoch for one in find_expired(groups, rules, NOW_S)}
+    return [one.epoch for one in groups if one.epoch not in expired]
+
+
+HOURLY = [group(100 - hours, hours / 24) for hours in range(99, -1, -1)]
+"""One an hour up to now, noon; epoch 100 is the newest."""
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        (Retention(), [one.epoch for one in HOURLY]),
+        (Retention(keep_last=3), [98, 99, 100]),
+        (Retention(keep_hourly=2), [99, 100]),
+        (Retention(keep_daily=3), [63, 87, 100]),
+        (Retention(keep_weekly=2), [87, 100]),
+        (Retention(keep_monthly=9), [100]),
+        (Retention(keep_yearly=1), [100]),
+        (Retention(keep_last=2, keep_daily=2), [87, 99, 100]),
+        (Retention(max_age_days=0.1), [98, 99, 100]),
+        (Retention(max_age_days=0.1, min_count=5), [96, 97, 98, 99, 100]),
+        (Retention(keep_daily=9, max_age_days=1), [87, 100]),
+    ],
+)
+def test_rules(rules: Retention, expected: list[int]) -> None:
+    """By the end of a day, week (Monday, 15 June is one), month or year in UTC."""
+    assert kept(HOURLY, rules) == expected
+
+
+def test_the_newest_of_each_collection_stays() -> None:
+    """Also the newest that is proven, though newer ones are not."""
+    shelves = frozenset({"shelves"})
+    groups = [
+        group(1, 40, collections=shelves),
+        group(2, 30, collections=shelves, proven=False),
+        group(3, 20),
+        group(4, 10),
+        group(5, 5, proven=False),
+        group(6, 4, proven=False),
+    ]
+    assert kept(groups, Retention(keep_last=1)) == [1, 2, 4, 6]
+    assert kept(groups, Retention(max_age_days=1)) == [1, 2, 4, 6]
+
+
+RULES = st.builds(
+    Retention,
+    keep_last=st.integers(0, 4),
+    keep_hourly=st.integers(0, 4),
+    keep_daily=st.integers(0, 4),
+    keep_weekly=st.integers(0, 4),
+    keep_monthly=st.integers(0, 4),
+    keep_yearly=st.integers(0, 4),
+    max_age_days=st.sampled_from([0.0, 0.5, 3.0, 400.0]),
+    min_count=st.integers(1, 4),
+)
+GROUPS = st.lists(
+    st.tuples(
+        st.floats(0, 900),
+        st.booleans(),
+        st.frozensets(st.sampled_from(["a", "b", "c"])),
+    ),
+    max_size=30,
+).map(
+    lambda made: [
+        group(index + 1, days, proven=proven, collections=names)
+        for index, (days, proven, names) in enumerate(sorted(made, key=lambda one: -one[0]))
+    ]
+)
+
+
+@given(GROUPS, RULES)
+def test_what_never_goes(groups: list[GroupFacts], rules: Retention) -> None:
+    """The newest `min_count`; of each collection the newest, and the newest proven one; and the
+    rules, applied again, change nothing. A rule that keeps more never lets go of more."""
+    stays = [one for one in groups if one.epoch in kept(groups, rules)]
+    assert stays[-rules.min_count :] == groups[-rules.min_count :]
+    for name in ("a", "b", "c"):
+        for proven in ({True, False}, {True}):
+            those = [g for g in groups if name in g.collections and g.proven in proven]
+            assert not those or those[-1] in stays
+    assert kept(stays, rules) == [one.epoch for one in stays]
+    if rules.counts:
+        more = replace(rules, keep_last=rules.keep_last + 1, keep_daily=rules.keep_daily + 1)
+        assert set(kept(groups, rules)) <= set(kept(groups, more))
+
+
+@pytest.mark.parametrize("rules", [Retention(keep_last=-1), Retention(min_count=0)])
+def test_rules_that_cannot_be_meant(rules: Retention) -> None:
+    with pytest.raises(Invalid):
+        check_retention(rules)
