@@ -163,20 +163,29 @@ class Recreation:
                 " or another configuration",
                 "look whose it is; if nobody's, delete it",
             )
-        await self._delete(peer, wanted.name, there)
+        await self._delete(wanted.name, there)
 
-    async def _delete(self, peer: Qdrant, name: str, uuid: str) -> None:
+    async def _delete(self, name: str, uuid: str) -> None:
         """Limits: Qdrant deletes by name: whoever replaces the collection between the last look
-        and the request loses the new one."""
+        and the request loses the new one. So the last look is at the peer that is asked."""
         began_s = self._context.clock.monotonic_s()
         await self._still(Phase.ROLLBACK)
         there = await self._anywhere(name)
-        self._check_fresh(began_s)
         if there == uuid:
+            peer = await self._who_tells(name, uuid)
+            self._check_fresh(began_s)
             await peer.delete_collection(name)
             there = await self._uuid(peer, name)
         if there == uuid:
             raise TimedOut(f"collection {name!r} is still there after its deletion")
+
+    async def _who_tells(self, name: str, uuid: str) -> Qdrant:
+        """A peer that has just told that this is the collection of that name."""
+        for peer in self._context.peers:
+            with contextlib.suppress(Unavailable, TimedOut):
+                if await self._uuid(peer, name) == uuid:
+                    return peer
+        raise _unlike(name)
 
     def _check_fresh(self, began_s: float) -> None:
         """Raises: TimedOut, if what was looked at since then may have changed long ago: this
@@ -209,7 +218,7 @@ class Recreation:
                 told.append(await self._uuid(peer, name))
         lives = {uuid for uuid in told if uuid is not None}
         if not told or len(lives) > 1:
-            raise Unavailable(f"the peers do not tell alike whether there is a {name!r}")
+            raise _unlike(name)
         return next(iter(lives), None)
 
     async def _index(self, peer: Qdrant, wanted: Wanted) -> None:
@@ -261,6 +270,10 @@ async def known_creations(context: Context, epoch: Epoch) -> dict[str, Creation]
         if other is None or _WEIGHTS[record.outcome] > _WEIGHTS[other.outcome]:
             known[record.collection] = record
     return known
+
+
+def _unlike(name: str) -> Unavailable:
+    return Unavailable(f"the peers do not tell alike whether there is a {name!r}")
 
 
 def _taken(name: str) -> Refused:

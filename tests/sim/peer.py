@@ -236,7 +236,7 @@ class SimPeer:
         await self._change(partial(self._qdrant.create, name, info, self._maker))
 
     async def delete_collection(self, name: str) -> bool:
-        known = self._qdrant.uuid_at(self._id, name)
+        known = self._qdrant.told_at(self._id, name)
         return await self._change(partial(self._qdrant.drop, name, self._maker, known))
 
     async def create_index(self, name: str, field: str, schema: object) -> None:

@@ -24,6 +24,8 @@ from tests.sim.world import Process, World
 
 Place = tuple[str, int]
 USER = "user"
+ANSWER_S = 0.003
+"""The longest that an answer of a peer is on its way."""
 
 
 @dataclass(slots=True)
@@ -51,7 +53,7 @@ class Replica:
 class Collection:
     """One life of a name. `maker` and `dropper`: USER, or the attempt (`epoch 7`) that did it.
     `version`: of the cluster's shape that holds it first. `drop_known`: the peer that was asked to
-    drop the name knew of this life just before."""
+    drop the name had told of this life, or would have, if it had been asked just before."""
 
     name: str
     uuid: str
@@ -72,6 +74,7 @@ class Peer:
     start: int = 0
     arrivals: int = 0
     view: int = 0
+    known_s: dict[str, float] = field(default_factory=dict)
     replicas: dict[Place, Replica] = field(default_factory=dict)
 
     @property
@@ -289,7 +292,7 @@ class SimQdrant:
 
     def _start(self, peer: Peer) -> None:
         peer.up, peer.start, peer.arrivals = True, peer.start + 1, 0
-        peer.view = len(self.views) - 1
+        self._show(peer, len(self.views) - 1)
         for place, replica in peer.replicas.items():
             replica.number = max(0, replica.number - self.world.rng.randrange(3))
             self._pump(peer, place)
@@ -394,10 +397,26 @@ class SimQdrant:
         found = self.seen_by(peer_id).collections.get(name)
         return found.uuid if found else ""
 
+    def told_at(self, peer_id: PeerId, name: str) -> str:
+        """As whoever has just asked this peer knows it: what it has learned since the answer left
+        is not in it."""
+        uuid = self.uuid_at(peer_id, name)
+        since_s = self.world.now_s - self.peers[peer_id].known_s.get(uuid, self.world.now_s)
+        return uuid if since_s >= ANSWER_S else ""
+
     def learn_all(self, peer_id: PeerId) -> None:
         """The peer has applied all that the cluster has agreed on."""
         peer = self.peers[peer_id]
-        peer.view = len(self.views) - 1
+        self._show(peer, len(self.views) - 1)
+
+    def _learn(self, peer: Peer, version: int) -> None:
+        if peer.up:
+            self._show(peer, max(peer.view, version))
+
+    def _show(self, peer: Peer, version: int) -> None:
+        peer.view = version
+        for found in self.views[version].collections.values():
+            peer.known_s.setdefault(found.uuid, self.world.now_s)
 
     def quorum(self) -> bool:
         return 2 * sum(peer.up for peer in self.peers.values()) > len(self.peers)
@@ -408,7 +427,7 @@ class SimQdrant:
         self.on_change()
         newest = len(self.views) - 1
         for peer in self.peers.values():
-            self.world.after(self.world.rng.random() * self.lag_s, partial(_learn, peer, newest))
+            self.world.after(self.world.rng.random() * self.lag_s, partial(self._learn, peer, newest))
 
     def _describe(self) -> Seen:
         collections = tuple(
@@ -435,11 +454,6 @@ class SimQdrant:
         data = encode(View(peers=tuple(self.peers), collections=collections, aliases=aliases))
         digest = hashlib.sha256(data).hexdigest()
         return Seen(data, digest, dict(self.collections), dict(self.aliases))
-
-
-def _learn(peer: Peer, version: int) -> None:
-    if peer.up:
-        peer.view = max(peer.view, version)
 
 
 def info_of(shards: int, copies: int, size: int = 4) -> dict[str, Any]:
