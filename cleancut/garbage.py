@@ -52,14 +52,14 @@ class Hold(Record, frozen=True):
 
 class Living(NamedTuple):
     """What is named. `epochs`: those of groups, and those that an operation's record names.
+    `named`: pages, by digest, and packs, by name.
 
     `newest_group`, `newest_epoch`: 0 for none. `holds`: the paths of those not yet over.
     """
 
     epochs: frozenset[int]
     recipes: frozenset[str]
-    pages: frozenset[str]
-    packs: frozenset[str]
+    named: frozenset[str]
     holds: frozenset[str]
     newest_group: int
     newest_epoch: int
@@ -69,9 +69,9 @@ class Living(NamedTuple):
         known kind stays."""
         match path.split("/"):
             case ["packs", epoch, session, number] if epoch.isdigit():
-                return f"{epoch}/{session}/{number}" in self.packs or self._reusable(int(epoch))
+                return f"{epoch}/{session}/{number}" in self.named or self._reusable(int(epoch))
             case ["pages", _, digest]:
-                return digest in self.pages
+                return digest in self.named
             case ["recipes", _, digest]:
                 return digest in self.recipes
             case ["votes" | "staged", epoch, *_] if epoch.isdigit():

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from cleancut.ids import Epoch, OperationId
 from cleancut.io.catalog import get_checked
-from cleancut.io.garbage import read_groups
+from cleancut.io.garbage import Names
 from cleancut.records import FINAL_STATES, Group, Kind, Operation, Record, decode, encode
 from cleancut.requests import RestoreRequest
-from cleancut.retention import Expired, GroupFacts, find_expired
-from cleancut.times import parse_time
+from cleancut.retention import Expired, find_expired
 from coordinator.context import Context
 from coordinator.ledger import format_now
 
@@ -32,18 +31,9 @@ async def publish_decided(context: Context) -> None:
             await context.store.put(path, data)
 
 
-async def find_unwanted(context: Context) -> list[Expired]:
+async def find_unwanted(context: Context, names: Names) -> list[Expired]:
     """The groups that retention lets go, and that no restore needs."""
-    facts = [
-        GroupFacts(
-            manifest.epoch,
-            manifest.operation,
-            parse_time(manifest.cut_at),
-            frozenset(entry.name for entry in manifest.collections),
-            manifest.grade != "bounded",
-        )
-        async for manifest in read_groups(context.store, context.paths)
-    ]
+    facts = [group.facts for group in (await names.groups()).values()]
     busy = await epochs_in_restores(context)
     expired = find_expired(facts, context.sweeps.retention, context.clock.wall_s())
     return [one for one in expired if one.epoch not in busy]

@@ -19,10 +19,10 @@ from cleancut.garbage import Doomed, Living, Marked, Next, doom, next_of
 from cleancut.ids import Epoch, Sha256, Token
 from cleancut.io.garbage import (
     DoomedList,
+    Names,
     list_objects,
     put_doomed,
     read_doomed,
-    read_living,
 )
 from cleancut.io.log import Logger
 from cleancut.io.ports import Created, Delete, Lease, Op, Put
@@ -50,6 +50,7 @@ class Sweeper:
         self._context, self._lease, self._token = context, lease, token
         self._settings = context.sweeps
         self._metrics, self._log = metrics, log
+        self._names = Names(context.store, context.paths)
         self._turn = asyncio.Lock()
 
     async def run(self) -> None:
@@ -87,7 +88,7 @@ class Sweeper:
 
     async def _retire(self, *, dry_run: bool) -> tuple[ExpiredBackup, ...]:
         """Puts a tombstone on each group that retention lets go."""
-        expired = await find_unwanted(self._context)
+        expired = await find_unwanted(self._context, self._names)
         for one in expired:
             if not dry_run:
                 self._check_leading()
@@ -172,13 +173,8 @@ class Sweeper:
         context = self._context
         listing = await context.etcd.list(context.keys.operations)
         used = {decode(Operation, item.value, item.key).epoch for item in listing.items}
-        return await read_living(
-            context.store,
-            context.paths,
-            used_epochs=used,
-            now_s=context.clock.wall_s(),
-            gone=gone,
-        )
+        now_s = context.clock.wall_s()
+        return await self._names.living(used_epochs=used, now_s=now_s, gone=gone)
 
     async def _mark(self, lists: Mapping[str, DoomedList]) -> None:
         """Whatever epoch begins from here on has seen the lists in the store."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence, Set
 from functools import partial
 from typing import NamedTuple
 
@@ -15,8 +15,10 @@ from cleancut.io.documents import load_recipe
 from cleancut.io.ports import Store
 from cleancut.io.tasks import run_all
 from cleancut.keys import Paths
-from cleancut.manifest import Manifest, parse_manifest
+from cleancut.manifest import parse_manifest
+from cleancut.recipe import named_by
 from cleancut.records import decode, encode
+from cleancut.retention import GroupFacts
 from cleancut.times import parse_time
 
 HOLD_MARGIN_S = 3600.0
@@ -63,74 +65,91 @@ async def list_objects(store: Store, paths: Paths) -> AsyncIterator[tuple[str, i
         yield info.path.removeprefix(root), info.size_bytes
 
 
-async def read_groups(store: Store, paths: Paths) -> AsyncIterator[Manifest]:
-    """The manifest of every group without a tombstone, oldest first.
-
-    Raises: Corrupt or Refused, for one that cannot be read: whoever deletes must know all.
-    """
-    epochs = await list_epochs(store, paths)
-    for start in range(0, len(epochs), _PART):
-        part = epochs[start : start + _PART]
-        reads = [partial(_manifest, store, paths, epoch) for epoch in part]
-        for manifest in await run_all(reads, _AT_ONCE):
-            yield manifest
+class KnownGroup(NamedTuple):
+    facts: GroupFacts
+    recipes: tuple[str, ...]
 
 
-async def _manifest(store: Store, paths: Paths, epoch: Epoch) -> Manifest:
-    path = paths.group(epoch)
-    manifest = parse_manifest(await store.get(path), path)
-    if manifest.epoch != epoch:
-        raise Corrupt(f"{path} holds the manifest of epoch {manifest.epoch}")
-    return manifest
+class Names:
+    """What the groups of a store name. Groups and recipes never change, so each is read once."""
 
+    def __init__(self, store: Store, paths: Paths) -> None:
+        self._store, self._paths = store, paths
+        self._groups: dict[Epoch, KnownGroup] = {}
+        self._named: dict[str, tuple[str, ...]] = {}
 
-async def read_living(
-    store: Store,
-    paths: Paths,
-    *,
-    used_epochs: Collection[int],
-    now_s: float,
-    gone: Collection[int] = (),
-) -> Living:
-    """What groups without a tombstone name, and those that a hold keeps, as they are now.
+    async def groups(self) -> dict[Epoch, KnownGroup]:
+        """Every group without a tombstone, oldest first.
 
-    `used_epochs`: their documents stay besides. `gone`: groups that count as if they had one.
-    Order: tombstones are read before holds, so that who puts a hold and then finds no tombstone is
-    safe.
-    Raises: NotFound or Corrupt, if anything that is needed cannot be read.
-    """
-    epochs: set[int] = set(used_epochs)
-    recipes: set[str] = set()
-    newest_group = 0
-    async for manifest in read_groups(store, paths):
-        if manifest.epoch in gone:
-            continue
-        epochs.add(manifest.epoch)
-        recipes.update(shard.recipe for shard in manifest.shards)
-        newest_group = manifest.epoch
-    holds, held = await read_holds(store, paths, now_s)
-    for epoch in sorted(held - epochs):
-        if await store.stat(paths.group(Epoch(epoch))) is not None:
-            manifest = await _manifest(store, paths, Epoch(epoch))
-            recipes.update(shard.recipe for shard in manifest.shards)
-    pages: set[str] = set()
-    packs: set[str] = set()
-    ordered = sorted(recipes)
-    for start in range(0, len(ordered), _PART):
-        part = ordered[start : start + _PART]
-        reads = [partial(load_recipe, store, paths, digest) for digest in part]
-        for recipe in await run_all(reads, _AT_ONCE):
-            pages.update(ref.digest for ref in recipe.pages)
-            packs.update(use.pack for use in recipe.packs)
-    return Living(
-        epochs=frozenset(epochs | held),
-        recipes=frozenset(recipes),
-        pages=frozenset(pages),
-        packs=frozenset(packs),
-        holds=holds,
-        newest_group=newest_group,
-        newest_epoch=await newest_epoch(store, paths),
-    )
+        Raises: Corrupt or Refused, for one that cannot be read: whoever deletes must know all.
+        """
+        epochs = await list_epochs(self._store, self._paths)
+        found = await self._known(epochs)
+        self._groups = found
+        return found
+
+    async def living(
+        self, *, used_epochs: Collection[int], now_s: float, gone: Collection[int] = ()
+    ) -> Living:
+        """What groups without a tombstone name, and those that a hold keeps, as they are now.
+
+        `used_epochs`: their documents stay besides. `gone`: groups that count as if they had one.
+        Order: tombstones are read before holds, so that who puts a hold and then finds no tombstone
+        is safe.
+        Raises: NotFound or Corrupt, if anything that is needed cannot be read.
+        """
+        store, paths = self._store, self._paths
+        groups = {epoch: one for epoch, one in (await self.groups()).items() if epoch not in gone}
+        holds, held = await read_holds(store, paths, now_s)
+        there = [
+            Epoch(epoch)
+            for epoch in sorted(held - groups.keys())
+            if await store.stat(paths.group(Epoch(epoch))) is not None
+        ]
+        alive = {**groups, **await self._known(there)}
+        recipes = frozenset(digest for one in alive.values() for digest in one.recipes)
+        await self._read_recipes(recipes)
+        named = frozenset(name for names in self._named.values() for name in names)
+        return Living(
+            epochs=frozenset({*groups, *used_epochs, *held}),
+            recipes=recipes,
+            named=named,
+            holds=holds,
+            newest_group=max(groups, default=0),
+            newest_epoch=await newest_epoch(store, paths),
+        )
+
+    async def _known(self, epochs: Sequence[Epoch]) -> dict[Epoch, KnownGroup]:
+        new = [epoch for epoch in epochs if epoch not in self._groups]
+        found = dict(self._groups)
+        for start in range(0, len(new), _PART):
+            reads = [partial(self._read_group, epoch) for epoch in new[start : start + _PART]]
+            found.update({one.facts.epoch: one for one in await run_all(reads, _AT_ONCE)})
+        return {epoch: found[epoch] for epoch in epochs}
+
+    async def _read_group(self, epoch: Epoch) -> KnownGroup:
+        path = self._paths.group(epoch)
+        manifest = parse_manifest(await self._store.get(path), path)
+        if manifest.epoch != epoch:
+            raise Corrupt(f"{path} holds the manifest of epoch {manifest.epoch}")
+        facts = GroupFacts(
+            epoch,
+            manifest.operation,
+            parse_time(manifest.cut_at),
+            frozenset(entry.name for entry in manifest.collections),
+            manifest.grade != "bounded",
+        )
+        return KnownGroup(facts, tuple(sorted({shard.recipe for shard in manifest.shards})))
+
+    async def _read_recipes(self, digests: Set[str]) -> None:
+        """What these name is known, and of no others."""
+        self._named = {digest: self._named[digest] for digest in digests if digest in self._named}
+        new = sorted(digests - self._named.keys())
+        for start in range(0, len(new), _PART):
+            part = new[start : start + _PART]
+            reads = [partial(load_recipe, self._store, self._paths, digest) for digest in part]
+            for digest, recipe in zip(part, await run_all(reads, _AT_ONCE), strict=True):
+                self._named[digest] = tuple(named_by(recipe))
 
 
 async def read_holds(store: Store, paths: Paths, now_s: float) -> tuple[frozenset[str], set[int]]:

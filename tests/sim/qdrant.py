@@ -427,7 +427,9 @@ class SimQdrant:
         self.on_change()
         newest = len(self.views) - 1
         for peer in self.peers.values():
-            self.world.after(self.world.rng.random() * self.lag_s, partial(self._learn, peer, newest))
+            self.world.after(
+                self.world.rng.random() * self.lag_s, partial(self._learn, peer, newest)
+            )
 
     def _describe(self) -> Seen:
         collections = tuple(

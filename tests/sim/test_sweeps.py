@@ -72,10 +72,10 @@ class Blind(Sweeper):
 
 
 MUTANTS: dict[str, tuple[int, dict[str, Any]]] = {
-    "names what is doomed": (145, {"unknown": _nothing_unknown}),
+    "names what is doomed": (602, {"unknown": _nothing_unknown}),
     "does not mind open epochs": (4, {"sweeper": Hasty}),
-    "deletes in one sweep": (23, {"sweeper": Impatient}),
-    "does not look again": (110, {"sweeper": Blind}),
+    "deletes in one sweep": (74, {"sweeper": Impatient}),
+    "does not look again": (123, {"sweeper": Blind}),
 }
 """Broken rules, and the first seed that has shown each."""
 

@@ -11,8 +11,7 @@ from cleancut.ids import Epoch, Sha256
 LIVING = Living(
     epochs=frozenset({7}),
     recipes=frozenset({"aa1"}),
-    pages=frozenset({"bb1"}),
-    packs=frozenset({"000000000005/s/0"}),
+    named=frozenset({"bb1", "000000000005/s/0"}),
     holds=frozenset({"holds/000000000007/r-1.json"}),
     newest_group=7,
     newest_epoch=9,
