@@ -24,11 +24,11 @@ from typing import Any
 import structlog
 from msgspec.structs import replace
 
-from cleancut.garbage import Living, doom
+from cleancut.garbage import Living
 from cleancut.ids import ClusterName, Digest, Epoch, OperationId, PeerId, Sha256, ShardId
 from cleancut.io.catalog import list_epochs, load_group
 from cleancut.io.clock import SystemClock
-from cleancut.io.garbage import Names, list_objects
+from cleancut.io.garbage import Names, find_garbage
 from cleancut.io.ports import ObjectInfo, Store
 from cleancut.io.store import open_store
 from cleancut.keys import Paths
@@ -163,8 +163,7 @@ async def plan_sweep(store: Any) -> dict[str, float]:
     """The first of two sweeps, but for what it writes, and then what a next one asks for."""
     names = Names(store, PATHS)
     living: Living = await names.living(used_epochs=(), now_s=time.time())
-    objects = [pair async for pair in list_objects(store, PATHS)]
-    doomed = doom(objects, living)
+    doomed = await find_garbage(store, PATHS, living)
     calls, began_s = sum(store.calls.values()), time.monotonic()
     await names.living(used_epochs=(), now_s=time.time())
     return {
@@ -173,7 +172,6 @@ async def plan_sweep(store: Any) -> dict[str, float]:
         "groups": len(living.epochs),
         "recipes": len(living.recipes),
         "packs": sum("/" in name for name in living.named),
-        "objects": len(objects),
         "doomed": len(doomed.objects),
     }
 

@@ -88,17 +88,6 @@ class Living(NamedTuple):
         return epoch > max(self.newest_group, self.newest_epoch - REUSED_EPOCHS)
 
 
-def doom(objects: Iterable[tuple[str, int]], living: Living) -> Doomed:
-    """The first of `objects` that nothing names, as a list."""
-    found = []
-    for path, size_bytes in objects:
-        if not living.keeps(path):
-            found.append((path, size_bytes))
-            if len(found) == MAX_DOOMED:
-                break
-    return Doomed(objects=tuple(found))
-
-
 def unknown_of(lists: Iterable[Doomed]) -> frozenset[str]:
     """What no capture may name: packs by name, pages and recipes by digest."""
     found = set()

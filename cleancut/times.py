@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from cleancut.errors import Corrupt
+
 
 def format_time(seconds: float) -> str:
     """RFC 3339 in UTC, to the millisecond: sorts as time does."""
@@ -12,5 +14,8 @@ def format_time(seconds: float) -> str:
 
 
 def parse_time(text: str) -> float:
-    """Seconds since 1970 of what `format_time` wrote."""
-    return datetime.fromisoformat(text).timestamp()
+    """Seconds since 1970 of what `format_time` wrote. Raises: Corrupt."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError as error:
+        raise Corrupt(f"{text[:80]!r} is not a time") from error

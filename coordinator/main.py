@@ -175,10 +175,10 @@ async def _watch_catalog(process: _Process) -> None:
         try:
             epochs = await list_epochs(context.store, context.paths)
             newest = await load_group(context.store, context.paths, epochs[-1]) if epochs else None
+            cut_at = parse_time(newest.cut_at) if newest else None
         except CleancutError as error:
             process.log.warning("catalog unread", reason=error.reason, cause=error.message)
         else:
-            cut_at = parse_time(newest.cut_at) if newest else None
             process.metrics.set_catalog(len(epochs), cut_at)
         await asyncio.sleep(_CATALOG_S)
 

@@ -15,12 +15,12 @@ from msgspec.structs import replace
 
 from cleancut.client.sweeps import ExpiredBackup, Sweep
 from cleancut.errors import CleancutError, Fenced, LeaseLost
-from cleancut.garbage import Doomed, Living, Marked, Next, doom, next_of
+from cleancut.garbage import Doomed, Living, Marked, Next, next_of
 from cleancut.ids import Epoch, Sha256, Token
 from cleancut.io.garbage import (
     DoomedList,
     Names,
-    list_objects,
+    find_garbage,
     put_doomed,
     read_doomed,
 )
@@ -154,8 +154,7 @@ class Sweeper:
         if await self._open_epoch() is not None:
             return nothing, "an operation is under way: its objects are not told from garbage"
         living = await self._living(gone)
-        objects = [pair async for pair in list_objects(context.store, context.paths)]
-        found = doom(objects, living)
+        found = await find_garbage(context.store, context.paths, living)
         if not found.objects or dry_run:
             return found, ""
         if await self._newest_begun() != before:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Collection, Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from functools import partial
 from typing import NamedTuple
 
 from cleancut.errors import Corrupt, NotFound
-from cleancut.garbage import Doomed, Hold, Living, unknown_of
+from cleancut.garbage import MAX_DOOMED, Doomed, Hold, Living, unknown_of
 from cleancut.ids import Epoch, Sha256
 from cleancut.io.catalog import list_epochs, newest_epoch
 from cleancut.io.documents import load_recipe
@@ -58,11 +58,19 @@ async def put_doomed(store: Store, paths: Paths, name: str, doomed: Doomed) -> S
     return Sha256(hashlib.sha256(data).hexdigest())
 
 
-async def list_objects(store: Store, paths: Paths) -> AsyncIterator[tuple[str, int]]:
-    """All objects of the cluster: their paths under its folder, and sizes."""
-    root = paths.root
-    async for info in store.list(root):
-        yield info.path.removeprefix(root), info.size_bytes
+async def find_garbage(
+    store: Store, paths: Paths, living: Living, limit: int = MAX_DOOMED
+) -> Doomed:
+    """The cluster's objects that nothing names; at most `limit` of them. Raises: what the store
+    does."""
+    found = []
+    async for info in store.list(paths.root):
+        path = info.path.removeprefix(paths.root)
+        if not living.keeps(path):
+            found.append((path, info.size_bytes))
+            if len(found) == limit:
+                break
+    return Doomed(objects=tuple(found))
 
 
 class KnownGroup(NamedTuple):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from msgspec.structs import replace as _replace
 
-from cleancut.garbage import MAX_DOOMED, Doomed, Living, Marked, Next, doom, next_of, unknown_of
-from cleancut.ids import Epoch, Sha256
+from cleancut.garbage import Doomed, Living, Marked, Next, next_of, unknown_of
+from cleancut.ids import ClusterName, Epoch, Sha256
+from cleancut.io.garbage import find_garbage
+from cleancut.io.memory_store import MemoryStore
+from cleancut.keys import Paths
 
 LIVING = Living(
     epochs=frozenset({7}),
@@ -47,7 +52,6 @@ LIVING = Living(
 )
 def test_what_has_to_stay(path: str, *, stays: bool) -> None:
     assert LIVING.keeps(path) is stays
-    assert doom([(path, 3)], LIVING).objects == (() if stays else ((path, 3),))
 
 
 def test_packs_of_long_ago_are_no_help_to_a_retry() -> None:
@@ -58,8 +62,11 @@ def test_packs_of_long_ago_are_no_help_to_a_retry() -> None:
 
 
 def test_a_list_has_an_end() -> None:
-    found = doom(((f"pages/aa/{n}", 1) for n in range(MAX_DOOMED + 5)), LIVING)
-    assert len(found.objects) == MAX_DOOMED
+    """What is beyond waits for the next list."""
+    store, paths = MemoryStore(), Paths(ClusterName("prod"))
+    store.objects = {paths.page(f"{number:064x}"): b"xx" for number in range(5)}
+    found = asyncio.run(find_garbage(store, paths, LIVING, limit=3)).objects
+    assert found == tuple((f"pages/00/{number:064x}", 2) for number in range(3))
 
 
 def test_what_is_unknown() -> None:
