@@ -132,15 +132,23 @@ def show(context: click.Context, /, backup_id: str, evidence: bool) -> None:
 
 @backup.command()
 @click.argument("backup_id", metavar="ID|EPOCH")
+@click.option(
+    "--read-data",
+    "read_percent",
+    type=click.IntRange(0, 100),
+    metavar="PCT",
+    default=0,
+    help="Read so many per cent of its bytes again, in whole shards chosen at random.",
+)
 @click.pass_context
-def verify(context: click.Context, /, backup_id: str) -> Exit:
+def verify(context: click.Context, /, backup_id: str, read_percent: int) -> Exit:
     """Recompute a group's grade and look whether all of it is there, from the store alone.
 
     Needs --store and --cluster. Exit code 1 if the manifest contradicts itself or what the agents
     have stored, 9 if something that it names is missing or damaged.
     """
     settings = settings_of(context)
-    verdict = offline.verify(settings, backup_id)
+    verdict = offline.verify(settings, backup_id, read_percent)
     emit(settings.output, "verify", verdict)
     return verdict_exit(verdict)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import random
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from cleancut.cli.output import emit_facts
 from cleancut.cli.settings import Settings
@@ -24,6 +27,7 @@ from cleancut.io.catalog import list_epochs, list_groups, load_group
 from cleancut.io.clock import SystemClock
 from cleancut.io.documents import load_recipe, missing_packs
 from cleancut.io.ports import Store
+from cleancut.io.rereading import choose_shards, find_damage
 from cleancut.io.store import open_store
 from cleancut.keys import Paths
 from cleancut.manifest import AgentDocument, Manifest, ShardEntry
@@ -64,9 +68,11 @@ def show_backup(settings: Settings, name: str) -> Backup:
     return _with_store(settings, read)
 
 
-def verify(settings: Settings, name: str) -> Verdict:
-    """What a look at the group of that id or epoch found. Raises: NotFound; Corrupt for a manifest,
-    recipe or page that is none."""
+def verify(settings: Settings, name: str, read_percent: int) -> Verdict:
+    """What a look at the group of that id or epoch found; so much of its data is read.
+
+    Raises: NotFound; Corrupt for a manifest, recipe or page that is none.
+    """
 
     async def look(store: Store, paths: Paths) -> Verdict:
         manifest = await _find(store, paths, name)
@@ -80,7 +86,11 @@ def verify(settings: Settings, name: str) -> Verdict:
         named = {paths.pack(use.pack) for one in recipes.values() for use in one.packs}
         named |= {paths.page(ref.digest) for one in recipes.values() for ref in one.pages}
         missing = tuple(f"{lack.path}: {lack.why}, needed by {lack.needed_by}" for lack in lacks)
-        return shown_verdict(manifest, problems, missing, len(named) + len(digests))
+        chosen = choose_shards(manifest.shards, read_percent, random.SystemRandom())
+        if not missing:
+            missing = tuple(await find_damage(store, paths, chosen))
+        verdict = shown_verdict(manifest, problems, missing, len(named) + len(digests))
+        return replace(verdict, read_bytes=sum(shard.size_bytes for shard in chosen))
 
     return _with_store(settings, look)
 

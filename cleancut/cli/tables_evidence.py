@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 
-from cleancut.cli.grids import facts, grid
+from cleancut.cli.grids import facts, grid, size
 from cleancut.client.model import Evidence, FenceEvidence
 from cleancut.client.verdict import Verdict
 
@@ -53,6 +53,7 @@ def verdict(value: Verdict) -> RenderableType:
             *_evidence_facts(value.evidence),
             ("shards", value.shards),
             ("objects", value.objects),
+            ("data read", size(value.read_bytes) if value.read_bytes else None),
             *(("problem", text) for text in value.problems),
             *(("missing", text) for text in value.missing),
             ("verdict", "as it was committed" if not value.problems + value.missing else "wrong"),

@@ -12,13 +12,15 @@ from cleancut.recipe import Recipe
 
 class Verdict(Shown, frozen=True):
     """`problems`: what contradicts the manifest. `missing`: what it names and the store does not
-    have whole. A group is as it was committed if both are empty."""
+    have whole. A group is as it was committed if both are empty. `read_bytes`: of its tars, read
+    again and compared."""
 
     id: str
     epoch: int
     evidence: Evidence
     shards: int = 0
     objects: int = 0
+    read_bytes: int = 0
     problems: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,15 @@ from msgspec.structs import replace
 
 from cleancut.cli.exits import Exit
 from cleancut.cli.main import run
-from cleancut.ids import AgentName, Epoch
+from cleancut.ids import AgentName, Epoch, ShardId
 from cleancut.io.catalog import put_staged, put_votes_document
 from cleancut.io.clock import SystemClock
+from cleancut.io.rereading import choose_shards
 from cleancut.io.store import open_store
 from cleancut.manifest import AgentDocument, Manifest
 from cleancut.records import encode
 from tests.unit.capturing import PATHS
-from tests.unit.test_cli_offline import Output, Shelf
+from tests.unit.test_cli_offline import TAR, Output, Shelf
 
 EPOCH = Epoch(7)
 
@@ -60,8 +62,8 @@ def output(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     return Output(capsys)
 
 
-def verified(group: Group, output: Output, code: Exit) -> Any:
-    assert run([*group.flags, "backup", "verify", "7", "-o", "json"]) == code
+def verified(group: Group, output: Output, code: Exit, *more: str) -> Any:
+    assert run([*group.flags, "backup", "verify", "7", "-o", "json", *more]) == code
     return output.json()["verify"]
 
 
@@ -138,6 +140,34 @@ def test_what_is_damaged_is_corrupt(what: str, group: Group, output: Output) -> 
     group.one(what).write_bytes(b"damaged")
     assert run([*group.flags, "backup", "verify", "7"]) == Exit.CORRUPT
     assert "cannot be read" in output.err()
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut"])
+def test_damaged_blocks_are_found_by_reading(damage: str, group: Group, output: Output) -> None:
+    """The structure alone cannot tell."""
+    assert verified(group, output, Exit.OK, "--read-data", "100")["read_bytes"] == len(TAR)
+    pack = group.one("packs")
+    data = bytearray(pack.read_bytes())
+    data[-1] ^= 1
+    pack.write_bytes(data if damage == "flipped" else data[:-1])
+    if damage == "flipped":
+        assert verified(group, output, Exit.OK)["read_bytes"] == 0
+    found = verified(group, output, Exit.CORRUPT, "--read-data", "1")
+    assert "packs/" in found["missing"][0] or "books/0: " in found["missing"][0]
+
+
+def test_shards_to_read_are_chosen_by_bytes(group: Group) -> None:
+    """At least one, if any; all of them for 100 per cent; others at another time."""
+    one = group.manifest.shards[0]
+    entries = [replace(one, shard_id=ShardId(n), size_bytes=n + 1) for n in range(10)]
+    seen = set()
+    for seed in range(50):
+        chosen = choose_shards(entries, 10, random.Random(seed))
+        assert sum(entry.size_bytes for entry in chosen) >= 5.5
+        seen |= {entry.shard_id for entry in chosen}
+    assert seen == {entry.shard_id for entry in entries}
+    assert choose_shards(entries, 0, random.Random(1)) == []
+    assert len(choose_shards(entries, 100, random.Random(1))) == 10
 
 
 def test_evidence_says_why(group: Group, output: Output) -> None:
