@@ -14,13 +14,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from cleancut.errors import CleancutError, Denied, Invalid, NotFound, Refused, Unavailable
 from cleancut.io.ports import ObjectInfo
 from cleancut.io.store import check_path, check_prefix, other_bytes
 
 THREADS = 8
+MAKE_TRIES = 10
 LIST_PART = 1000
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ class FileStore:
 
     async def delete(self, path: str) -> None:
         target = self._root / check_path(path)
-        await self._run(path, lambda: target.unlink(missing_ok=True))
+        await self._run(path, lambda: self._delete(target))
 
     async def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -70,10 +71,9 @@ class FileStore:
     def _put(self, path: str, target: Path, data: bytes) -> None:
         if _equal(path, target, data):
             return
-        self._make_directories(target.parent)
         temporary = target.parent / f".tmp-{secrets.token_hex(8)}"
         try:
-            with temporary.open("xb") as file:
+            with self._open_new(temporary) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -82,6 +82,28 @@ class FileStore:
             temporary.unlink(missing_ok=True)
             raise
         _sync_directory(target.parent)
+
+    def _open_new(self, file: Path) -> BinaryIO:
+        """`file`, made with its directories, which a deletion may remove again meanwhile."""
+        for tries_left in reversed(range(MAKE_TRIES)):
+            try:
+                self._make_directories(file.parent)
+                return file.open("xb")
+            except FileNotFoundError:
+                if not tries_left:
+                    raise
+        raise AssertionError("left by the loop")
+
+    def _delete(self, target: Path) -> None:
+        """With the directories that it leaves empty, but for the root."""
+        target.unlink(missing_ok=True)
+        for directory in target.parents:
+            if directory == self._root:
+                return
+            try:
+                directory.rmdir()
+            except OSError:
+                return  # something is in it, or it is gone
 
     def _make_directories(self, directory: Path) -> None:
         """Makes what is missing from the root downwards; the root's own parent must exist, so

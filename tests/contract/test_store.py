@@ -229,6 +229,25 @@ def test_a_file_where_a_directory_is_needed_refuses_the_put(tmp_path: Path) -> N
     assert "cannot take" in str(fails(file_store(tmp_path), Refused))
 
 
+def test_deleting_leaves_no_empty_directories(tmp_path: Path) -> None:
+    """And takes none away from who is just writing there."""
+
+    async def churn(store: Store) -> None:
+        async def one(number: int) -> None:
+            path = f"c/packs/{number % 3}/{number}"
+            await store.put(path, b"x")
+            assert await store.get(path) == b"x"
+            await store.delete(path)
+
+        await store.put("c/packs/kept", b"x")
+        async with asyncio.TaskGroup() as group:
+            for number in range(400):
+                group.create_task(one(number))
+
+    use(file_store(tmp_path), churn)
+    assert [path.name for path in (tmp_path / "c" / "packs").iterdir()] == ["kept"]
+
+
 def test_a_torn_write_is_not_listed(tmp_path: Path) -> None:
     """A process that dies in a put leaves a temporary file; nobody takes it for an object."""
     (tmp_path / "c").mkdir()
