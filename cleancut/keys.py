@@ -94,6 +94,13 @@ class Keys:
     def operation(self, operation: str) -> str:
         return f"{self.operations}{operation}"
 
+    @property
+    def schedules(self) -> str:
+        return f"{self.root}schedule/"
+
+    def schedule(self, name: str) -> str:
+        return f"{self.schedules}{name}"
+
     def request(self, request_id: str) -> str:
         return f"{self.root}request/{request_id}"
 

@@ -136,10 +136,12 @@ class Draft(Record, frozen=True):
     questions: tuple[Question, ...] = ()
     fence: Fence | None = None
     warnings: tuple[str, ...] = ()
+    schedule: str = ""
 
 
 class Manifest(Record, frozen=True):
-    """A group. `cut_at` is RFC 3339 UTC, of the coordinator's clock at the put of CUT."""
+    """A group. `cut_at` is RFC 3339 UTC, of the coordinator's clock at the put of CUT. `schedule`:
+    the one that asked for it, "" for a user."""
 
     format: int
     cluster: str
@@ -156,6 +158,7 @@ class Manifest(Record, frozen=True):
     canaries: tuple[Canary, ...] = ()
     fence: FenceFacts | None = None
     warnings: tuple[str, ...] = ()  # for people: what a reader should know of this group
+    schedule: str = ""
 
     @property
     def fenced(self) -> bool:

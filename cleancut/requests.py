@@ -5,10 +5,12 @@ from __future__ import annotations
 from cleancut.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.records import Record
 
+MAX_ATTEMPTS = 20
+
 
 class BackupRequest(Record, frozen=True):
     """`fence`: `alias=NAME`, `hook`, or `none`; empty: as configured. `fence_budget_s` 0: the
-    configured one."""
+    configured one. `schedule`: the one that asks, "" for a user."""
 
     collections: tuple[str, ...] = ()
     allow_empty: bool = False
@@ -16,6 +18,7 @@ class BackupRequest(Record, frozen=True):
     attempts: int = 3
     fence: tuple[str, ...] = ()
     fence_budget_s: float = 0.0
+    schedule: str = ""
 
 
 class RebalanceRequest(Record, frozen=True):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
 from cleancut.errors import Invalid
@@ -11,7 +12,7 @@ from cleancut.ids import Epoch, OperationId
 from cleancut.records import Record
 
 
-class Retention(Record, frozen=True):
+class Retention(Record, frozen=True, forbid_unknown_fields=True):
     """How many groups are kept: the newest ones, and the newest of each of the last hours, days,
     weeks, months and years (UTC) that have one. A group stays if one of these counts it; all 0:
     every group stays.
@@ -49,23 +50,36 @@ class Retention(Record, frozen=True):
 KEEP_ALL = Retention()
 
 
-def check_retention(rules: Retention) -> None:
-    """Raises: Invalid, for rules that cannot be meant."""
+def check_retention(rules: Retention, where: str) -> None:
+    """Raises: Invalid, for rules that cannot be meant; `where`: the table that holds them."""
     numbers = (rules.keep_last, rules.min_count, *(number for number, _ in rules.periods()))
     if min(numbers) < 0 or rules.max_age_days < 0:
-        raise Invalid("[retention] of the settings file: numbers cannot be negative")
+        raise Invalid(f"{where}: numbers cannot be negative")
     if rules.min_count < 1:
-        raise Invalid("[retention] of the settings file: min-count is 1 at least")
+        raise Invalid(f"{where}: min-count is 1 at least")
+
+
+class Policy(NamedTuple):
+    """Who is judged by which rules: groups of a schedule with rules of its own by those, and all
+    others together by the `general` ones."""
+
+    general: Retention = KEEP_ALL
+    schedules: Mapping[str, Retention] = MappingProxyType({})
+
+
+KEEP_EVERYTHING = Policy()
 
 
 class GroupFacts(NamedTuple):
-    """A group as retention sees it. `cut_s`: seconds since 1970. `proven`: quiet or fenced."""
+    """A group as retention sees it. `cut_s`: seconds since 1970. `proven`: quiet or fenced.
+    `schedule`: the one that made it, or ""."""
 
     epoch: Epoch
     operation: OperationId
     cut_s: float
     collections: frozenset[str]
     proven: bool
+    schedule: str = ""
 
 
 class Expired(NamedTuple):
@@ -76,27 +90,37 @@ class Expired(NamedTuple):
     why: str
 
 
-def find_expired(
-    groups: Sequence[GroupFacts], rules: Retention, now_s: float
-) -> tuple[Expired, ...]:
+def find_expired(groups: Sequence[GroupFacts], policy: Policy, now_s: float) -> tuple[Expired, ...]:
     """Those that no rule keeps, oldest first."""
     newest_first = sorted(groups, key=lambda group: group.epoch, reverse=True)
-    safe = _always_kept(newest_first, rules.min_count)
-    counted = _counted(newest_first, rules) if rules.counts else {g.epoch for g in groups}
+    safe = _always_kept(newest_first)
+    pools: dict[str, list[GroupFacts]] = {}
+    for group in newest_first:
+        own = group.schedule in policy.schedules
+        pools.setdefault(group.schedule if own else "", []).append(group)
+    found = []
+    for schedule, pool in pools.items():
+        rules = policy.schedules[schedule] if schedule else policy.general
+        found += [one for one in _expired_of(pool, rules, now_s) if one.epoch not in safe]
+    return tuple(sorted(found))
+
+
+def _expired_of(
+    newest_first: Sequence[GroupFacts], rules: Retention, now_s: float
+) -> list[Expired]:
+    counted = _counted(newest_first, rules) if rules.counts else {g.epoch for g in newest_first}
     oldest_s = now_s - rules.max_age_days * 86400.0 if rules.max_age_days else float("-inf")
     found = []
-    for group in reversed(newest_first):
-        if group.epoch in safe:
-            continue
+    for group in newest_first[rules.min_count :]:
         if group.cut_s < oldest_s:
             found.append(Expired(group.epoch, group.operation, "older than max-age"))
         elif group.epoch not in counted:
             found.append(Expired(group.epoch, group.operation, "no rule keeps it"))
-    return tuple(found)
+    return found
 
 
-def _always_kept(newest_first: Sequence[GroupFacts], min_count: int) -> set[Epoch]:
-    kept = {group.epoch for group in newest_first[:min_count]}
+def _always_kept(newest_first: Sequence[GroupFacts]) -> set[Epoch]:
+    kept = set()
     seen: set[tuple[str, bool]] = set()
     for group in newest_first:
         marks = {(name, proven) for name in group.collections for proven in {False, group.proven}}

@@ -25,6 +25,7 @@ from cleancut.client.model import (
     RestorePage,
     RestorePlan,
 )
+from cleancut.client.schedules import Schedule, ScheduleList
 from cleancut.client.sweeps import Sweep
 from cleancut.requests import BackupRequest
 
@@ -74,6 +75,16 @@ class Operations(Protocol):
 
     async def sweep_backups(self, *, dry_run: bool) -> Sweep:
         """Leader only. What was done, or would be."""
+        ...
+
+    async def list_schedules(self) -> ScheduleList: ...
+
+    async def trigger_schedule(self, name: str, request_id: str) -> Backup:
+        """Leader only. As `create_backup`; Refused while its last one is under way."""
+        ...
+
+    async def pause_schedule(self, name: str, *, paused: bool) -> Schedule:
+        """Leader only. Paused, or resumed; repeatable."""
         ...
 
     async def plan_restore(self, backup: str, options: RestoreOptions) -> RestorePlan: ...

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cleancut.fence import NO_SETTINGS, FenceSettings
 from cleancut.garbage import GRACE_S
 from cleancut.io.ports import Clock, Coordination, Store
 from cleancut.io.qdrant import Qdrant
 from cleancut.keys import Keys, Paths
-from cleancut.retention import KEEP_ALL, Retention
+from cleancut.retention import KEEP_EVERYTHING, Policy
+from cleancut.schedule import Schedules
 
 
 @dataclass(frozen=True, slots=True)
 class SweepSettings:
     """`every_s` 0: only when it is asked for. `grace_s`: what is doomed stays so long at least."""
 
-    retention: Retention = KEEP_ALL
+    retention: Policy = KEEP_EVERYTHING
     grace_s: float = GRACE_S
     every_s: float = 3600.0
 
@@ -35,3 +36,4 @@ class Context:
     clock: Clock
     fences: FenceSettings = NO_SETTINGS
     sweeps: SweepSettings = SweepSettings()
+    schedules: Schedules = field(default_factory=dict)

@@ -170,6 +170,7 @@ class BackupEffects:
             shard_keys={entry.name: tuple(k for k, _ in entry.shard_keys) for entry in entries},
             undrainable=undrainable,
             questions=await choose_questions(context, provable),
+            schedule=effect.request.schedule,
         )
 
     async def _read_collection(self, view: View, name: str) -> CollectionEntry:
@@ -240,6 +241,7 @@ class BackupEffects:
             view=ctl.views,
             canaries=proven(await kept_canaries(context, ctl), shards),
             fence=facts_of(draft.fence, effect.seen, ctl.fence_ms),
+            schedule=draft.schedule,
             warnings=(
                 *draft.warnings,
                 *not_drained(undrained, draft.undrainable),

@@ -28,6 +28,7 @@ from cleancut.io.config import (
     parse_address,
     read_fences,
     read_retention,
+    read_schedules,
     shared_of,
     warn_of_old_etcd,
 )
@@ -39,6 +40,8 @@ from cleancut.io.store import open_store
 from cleancut.io.tasks import first_of, until_signal
 from cleancut.keys import Keys, Paths
 from cleancut.records import Kind
+from cleancut.retention import Policy
+from cleancut.schedule import Schedules
 from cleancut.times import parse_time
 from coordinator.conductor import Effects, Reign, Term
 from coordinator.context import Context, SweepSettings
@@ -48,8 +51,9 @@ from coordinator.effects_restore import RestoreEffects
 from coordinator.identity import establish
 from coordinator.leadership import TTL_S, campaign, read_leader
 from coordinator.metrics import Metrics
-from coordinator.operations import CoordinatorOperations, Leadership
+from coordinator.operations import CoordinatorOperations, Leadership, Office
 from coordinator.rpc import serve_api
+from coordinator.scheduling import Scheduler
 from coordinator.sweeping import Sweeper
 
 _RETRY_S = 1.0
@@ -80,6 +84,7 @@ class _Rules:
 
     fences: FenceSettings
     sweeps: SweepSettings
+    schedules: Schedules
 
 
 @click.command(context_settings={"auto_envvar_prefix": ENV_PREFIX})
@@ -122,12 +127,14 @@ def cli(**flags: Any) -> None:
     try:
         file = click.get_current_context()
         fences = read_fences(file, flags["fence_budget"])
+        schedules = read_schedules(file)
+        own = {name: each.retention for name, each in schedules.items() if each.retention}
         sweeps = SweepSettings(
-            retention=read_retention(file),
+            retention=Policy(read_retention(file), own),
             grace_s=flags["garbage_grace"],
             every_s=flags["sweep_every"],
         )
-        asyncio.run(_run(shared_of(flags), flags, _Rules(fences, sweeps), log))
+        asyncio.run(_run(shared_of(flags), flags, _Rules(fences, sweeps, schedules), log))
     except CleancutError as error:
         sys.exit(fail(error))
 
@@ -153,6 +160,7 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
             clock=clock,
             fences=rules.fences,
             sweeps=rules.sweeps,
+            schedules=rules.schedules,
         )
         health, metrics, leadership = Health(), Metrics(cluster), Leadership()
         operations = CoordinatorOperations(context, leadership)
@@ -213,15 +221,17 @@ async def _serve_term(process: _Process) -> None:
                 reign = Reign(lease, token, process.metrics)
                 term = Term(context, reign, effects=effects, log=process.log)
                 sweeper = Sweeper(context, lease, token, metrics=process.metrics, log=process.log)
-                leadership.token, leadership.term, leadership.sweeper = token, term, sweeper
+                scheduler = Scheduler(context, token, poke=term.poke, log=process.log)
+                leadership.office = Office(token, term, sweeper, scheduler)
                 process.metrics.leader.set(1)
                 process.log.info("leading", token=token)
                 group.create_task(sweeper.run())
+                group.create_task(scheduler.run())
                 await term.run(group)
         except BaseExceptionGroup as failures:
             raise first_of(failures) from failures
         finally:
-            leadership.token, leadership.term, leadership.sweeper = None, None, None
+            leadership.office = None
             process.metrics.leader.set(0)
             process.health.ready = False
 

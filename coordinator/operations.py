@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -22,7 +23,7 @@ from cleancut.ids import Epoch, Token, check_collection_name
 from cleancut.io.catalog import find_group, list_epochs, load_group
 from cleancut.manifest import Manifest
 from cleancut.records import FINAL_STATES, Kind, Operation, State, decode
-from cleancut.requests import BackupRequest
+from cleancut.requests import MAX_ATTEMPTS, BackupRequest
 from coordinator import identity, requests
 from coordinator.api import Page
 from coordinator.care import Care
@@ -31,23 +32,30 @@ from coordinator.context import Context
 from coordinator.deletions import Deletions
 from coordinator.rebalances import Rebalances
 from coordinator.restores import Restores
+from coordinator.schedules import Schedules
+from coordinator.scheduling import Scheduler
 from coordinator.status import read_progress, read_status, wait_over, watch
 from coordinator.sweeping import Sweeper
 
-MAX_ATTEMPTS = 20
+
+class Office(NamedTuple):
+    """What a leader leads with."""
+
+    token: Token
+    term: Term
+    sweeper: Sweeper
+    scheduler: Scheduler
 
 
 @dataclass(slots=True)
 class Leadership:
-    """What this process knows of leading, kept by its main loop."""
+    """What this process knows of leading, kept by its main loop. `office` None: it stands by."""
 
-    token: Token | None = None
-    term: Term | None = None
-    sweeper: Sweeper | None = None
+    office: Office | None = None
     other: str = ""
 
 
-class CoordinatorOperations(Restores, Rebalances, Care, Deletions):
+class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules):
     """Implements `coordinator.api.Operations`."""
 
     def __init__(self, context: Context, leadership: Leadership) -> None:
@@ -55,21 +63,24 @@ class CoordinatorOperations(Restores, Rebalances, Care, Deletions):
         self._context, self._leadership = context, leadership
 
     def leader_address(self) -> str | None:
-        return None if self._leadership.term is not None else self._leadership.other
+        return None if self._leadership.office is not None else self._leadership.other
 
     def leading(self) -> tuple[Token, Term]:
-        """The token and term of this leader. Raises: Unavailable on a standby."""
-        token, term = self._leadership.token, self._leadership.term
-        if token is None or term is None:
-            raise Unavailable("this coordinator does not lead", "ask the leader")
-        return token, term
+        office = self._office()
+        return office.token, office.term
 
     def sweeper(self) -> Sweeper:
+        return self._office().sweeper
+
+    def scheduler(self) -> Scheduler:
+        return self._office().scheduler
+
+    def _office(self) -> Office:
         """That of this leader. Raises: Unavailable on a standby."""
-        self.leading()
-        sweeper = self._leadership.sweeper
-        assert sweeper is not None, "comes and goes with the term"
-        return sweeper
+        office = self._leadership.office
+        if office is None:
+            raise Unavailable("this coordinator does not lead", "ask the leader")
+        return office
 
     async def find_epoch(self, backup: str, source: str) -> Epoch:
         if source:
@@ -156,6 +167,7 @@ class CoordinatorOperations(Restores, Rebalances, Care, Deletions):
             collections=request.collections,
             attempt=operation.attempts,
             attempts=request.attempts,
+            schedule=request.schedule,
             error=shown_error(operation.failure),
         )
         if operation.state is State.COMMITTED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 from cleancut.errors import Fenced, Invalid, NotFound
 from cleancut.ids import OperationId, Token
@@ -32,11 +33,11 @@ async def record(
     *,
     request: Record,
     request_id: str,
-    rebalance: bool = False,
+    also: Callable[[Operation], Put] | None = None,
 ) -> Operation:
     """The operation for this request: a new one, or that of an equal earlier one.
 
-    `rebalance`: one that begins when this operation is done is recorded with it, or neither is.
+    `also`: what is written with a new one, or neither is.
     Raises: Invalid (the id was used with other content, or is no id), Fenced.
     """
     if not request_id or len(request_id) > MAX_ID or not request_id.isprintable():
@@ -60,9 +61,8 @@ async def record(
         Put(key, encode(asked)),
         Put(context.keys.operation(operation.id), encode(operation)),
     ]
-    if rebalance:
-        follower = _follower(operation)
-        puts.append(Put(context.keys.operation(follower.id), encode(follower)))
+    if also is not None:
+        puts.append(also(operation))
     guards: list[Guard] = [Created(context.keys.leader, token), Modified(key, 0)]
     if not (await context.etcd.txn(guards, puts)).applied:
         found = await context.etcd.get(key)
@@ -77,8 +77,9 @@ def rebalance_after(operation: OperationId) -> OperationId:
     return OperationId(f"{_PREFIX[Kind.REBALANCE]}-{operation.partition('-')[2]}")
 
 
-def _follower(operation: Operation) -> Operation:
-    return Operation(
+def put_rebalance(context: Context, operation: Operation) -> Put:
+    """A rebalance that begins when `operation` is done."""
+    follower = Operation(
         id=rebalance_after(operation.id),
         kind=Kind.REBALANCE,
         state=State.PENDING,
@@ -87,6 +88,7 @@ def _follower(operation: Operation) -> Operation:
         after=operation.id,
         nonce=secrets.token_hex(8),
     )
+    return Put(context.keys.operation(follower.id), encode(follower))
 
 
 async def is_known(context: Context, request_id: str) -> bool:

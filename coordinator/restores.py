@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -68,7 +69,7 @@ class Restores:
             Kind.RESTORE,
             request=request,
             request_id=request_id,
-            rebalance=request.rebalance,
+            also=partial(requests.put_rebalance, self._context) if request.rebalance else None,
         )
         term.poke()
         return await self._shown_restore(operation)

@@ -12,10 +12,9 @@ from typing import Any
 
 import grpc.aio
 
-from cleancut.client.model import RebalanceOptions, RestoreOptions, Shown
+from cleancut.client.model import RebalanceOptions, Shown
 from cleancut.client.wire import from_message, to_message
-from cleancut.errors import Invalid, Refused
-from cleancut.ids import check_collection_name
+from cleancut.errors import Refused
 from cleancut.io.rpc import not_leader
 from cleancut.io.rpc_server import Listen, serve
 from cleancut.requests import BackupRequest
@@ -25,23 +24,30 @@ from cleancut.v1 import (
     cluster_pb2_grpc,
     rebalance_pb2_grpc,
     restore_pb2_grpc,
+    schedule_pb2_grpc,
 )
 from cleancut.v1 import cluster_pb2 as cluster
 from cleancut.v1 import rebalance_pb2 as rebalances
 from cleancut.v1 import restore_pb2 as restores
-from coordinator.api import Operations, Page
+from cleancut.v1 import schedule_pb2 as schedules
+from coordinator.api import Operations
+from coordinator.rpc_checks import (
+    attempts_of,
+    collections_of,
+    fence_of,
+    operation_name,
+    options_of,
+    page_of,
+    request_id_of,
+)
 
 SERVICES = (
     "cleancut.v1.BackupService",
     "cleancut.v1.RestoreService",
     "cleancut.v1.RebalanceService",
+    "cleancut.v1.ScheduleService",
     "cleancut.v1.ClusterService",
 )
-PAGE_SIZE, PAGE_LIMIT = 50, 500
-MAX_COLLECTIONS = 1000
-MAX_SHARDS = 1000
-MAX_ATTEMPTS = 20
-MAX_FENCES = 100
 
 
 def serve_api(operations: Operations, listen: Listen) -> AbstractAsyncContextManager[str]:
@@ -51,6 +57,7 @@ def serve_api(operations: Operations, listen: Listen) -> AbstractAsyncContextMan
         backup_pb2_grpc.add_BackupServiceServicer_to_server(Backups(operations), server)
         restore_pb2_grpc.add_RestoreServiceServicer_to_server(Restores(operations), server)
         rebalance_pb2_grpc.add_RebalanceServiceServicer_to_server(Rebalances(operations), server)
+        schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(Schedules(operations), server)
         cluster_pb2_grpc.add_ClusterServiceServicer_to_server(Cluster(operations), server)
 
     return serve(listen, SERVICES, register)
@@ -65,38 +72,38 @@ class Backups:
     async def CreateBackup(self, request: Any, _context: Any) -> Any:
         _require_leader(self._operations)
         wanted = BackupRequest(
-            collections=_collections(request.collections),
+            collections=collections_of(request.collections),
             allow_empty=request.allow_empty,
             require_proven=request.require_proven,
-            attempts=_attempts(request.attempts),
-            fence=_fence(request.fence),
+            attempts=attempts_of(request.attempts),
+            fence=fence_of(request.fence),
             fence_budget_s=request.fence_budget_s,
         )
-        made = await self._operations.create_backup(wanted, _request_id(request.request_id))
+        made = await self._operations.create_backup(wanted, request_id_of(request.request_id))
         return _backup(made, backups.CreateBackupResponse)
 
     async def GetBackup(self, request: Any, _context: Any) -> Any:
-        found = await self._operations.get_backup(_named(request.id))
+        found = await self._operations.get_backup(operation_name(request.id))
         return _backup(found, backups.GetBackupResponse)
 
     async def ListBackups(self, request: Any, _context: Any) -> Any:
-        page = await self._operations.list_backups(_page(request))
+        page = await self._operations.list_backups(page_of(request))
         return to_message(page, backups.ListBackupsResponse)
 
     async def WatchBackup(self, request: Any, _context: Any) -> AsyncIterator[Any]:
-        async for seen in self._operations.watch_backup(_named(request.id)):
+        async for seen in self._operations.watch_backup(operation_name(request.id)):
             yield _backup(seen, backups.WatchBackupResponse)
 
     async def CancelBackup(self, request: Any, _context: Any) -> Any:
         _require_leader(self._operations)
-        asked = await self._operations.cancel_backup(_named(request.id))
+        asked = await self._operations.cancel_backup(operation_name(request.id))
         return _backup(asked, backups.CancelBackupResponse)
 
     async def DeleteBackup(self, request: Any, _context: Any) -> Any:
         _require_leader(self._operations)
         if not request.confirmed:
             raise Refused("deleting was not confirmed", "look at the backup, then set `confirmed`")
-        deleted = await self._operations.delete_backup(_named(request.id))
+        deleted = await self._operations.delete_backup(operation_name(request.id))
         return _backup(deleted, backups.DeleteBackupResponse)
 
     async def SweepBackups(self, request: Any, _context: Any) -> Any:
@@ -113,7 +120,7 @@ class Restores:
 
     async def PlanRestore(self, request: Any, _context: Any) -> Any:
         plan = await self._operations.plan_restore(
-            _named(request.backup_id), _options(request.options)
+            operation_name(request.backup_id), options_of(request.options)
         )
         message = to_message(plan, restores.RestorePlan)
         return restores.PlanRestoreResponse(plan=message)
@@ -123,35 +130,35 @@ class Restores:
         if not request.confirmed:
             raise Refused("a restore was not confirmed", "read its plan, then set `confirmed`")
         started = await self._operations.start_restore(
-            _named(request.backup_id),
-            _options(request.options),
-            request_id=_request_id(request.request_id),
+            operation_name(request.backup_id),
+            options_of(request.options),
+            request_id=request_id_of(request.request_id),
             plan_digest=request.plan_digest,
         )
         return _restore(started, restores.StartRestoreResponse)
 
     async def GetRestore(self, request: Any, _context: Any) -> Any:
-        found = await self._operations.get_restore(_named(request.id))
+        found = await self._operations.get_restore(operation_name(request.id))
         return _restore(found, restores.GetRestoreResponse)
 
     async def ListRestores(self, request: Any, _context: Any) -> Any:
-        page = await self._operations.list_restores(_page(request))
+        page = await self._operations.list_restores(page_of(request))
         return to_message(page, restores.ListRestoresResponse)
 
     async def WatchRestore(self, request: Any, _context: Any) -> AsyncIterator[Any]:
-        async for seen in self._operations.watch_restore(_named(request.id)):
+        async for seen in self._operations.watch_restore(operation_name(request.id)):
             yield _restore(seen, restores.WatchRestoreResponse)
 
     async def CancelRestore(self, request: Any, _context: Any) -> Any:
         _require_leader(self._operations)
-        asked = await self._operations.cancel_restore(_named(request.id))
+        asked = await self._operations.cancel_restore(operation_name(request.id))
         return _restore(asked, restores.CancelRestoreResponse)
 
     async def CleanRestore(self, request: Any, _context: Any) -> Any:
         _require_leader(self._operations)
         if not request.confirmed:
             raise Refused("deleting was not confirmed", "look at `kept`, then set `confirmed`")
-        cleaned = await self._operations.clean_restore(_named(request.id))
+        cleaned = await self._operations.clean_restore(operation_name(request.id))
         return _restore(cleaned, restores.CleanRestoreResponse)
 
 
@@ -172,27 +179,53 @@ class Rebalances:
             raise Refused("a rebalance was not confirmed", "read its plan, then set `confirmed`")
         started = await self._operations.start_rebalance(
             from_message(request.options, RebalanceOptions),
-            request_id=_request_id(request.request_id),
+            request_id=request_id_of(request.request_id),
             plan_digest=request.plan_digest,
         )
         return _rebalance(started, rebalances.StartRebalanceResponse)
 
     async def GetRebalance(self, request: Any, _context: Any) -> Any:
-        found = await self._operations.get_rebalance(_named(request.id))
+        found = await self._operations.get_rebalance(operation_name(request.id))
         return _rebalance(found, rebalances.GetRebalanceResponse)
 
     async def ListRebalances(self, request: Any, _context: Any) -> Any:
-        page = await self._operations.list_rebalances(_page(request))
+        page = await self._operations.list_rebalances(page_of(request))
         return to_message(page, rebalances.ListRebalancesResponse)
 
     async def WatchRebalance(self, request: Any, _context: Any) -> AsyncIterator[Any]:
-        async for seen in self._operations.watch_rebalance(_named(request.id)):
+        async for seen in self._operations.watch_rebalance(operation_name(request.id)):
             yield _rebalance(seen, rebalances.WatchRebalanceResponse)
 
     async def CancelRebalance(self, request: Any, _context: Any) -> Any:
         _require_leader(self._operations)
-        asked = await self._operations.cancel_rebalance(_named(request.id))
+        asked = await self._operations.cancel_rebalance(operation_name(request.id))
         return _rebalance(asked, rebalances.CancelRebalanceResponse)
+
+
+class Schedules:
+    """ScheduleService."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+
+    async def ListSchedules(self, _request: Any, _context: Any) -> Any:
+        return to_message(await self._operations.list_schedules(), schedules.ListSchedulesResponse)
+
+    async def TriggerSchedule(self, request: Any, _context: Any) -> Any:
+        _require_leader(self._operations)
+        name, request_id = request.name, request_id_of(request.request_id)
+        started = await self._operations.trigger_schedule(name, request_id)
+        return _backup(started, schedules.TriggerScheduleResponse)
+
+    async def PauseSchedule(self, request: Any, _context: Any) -> Any:
+        _require_leader(self._operations)
+        paused = await self._operations.pause_schedule(request.name, paused=True)
+        return _schedule(paused, schedules.PauseScheduleResponse)
+
+    async def ResumeSchedule(self, request: Any, _context: Any) -> Any:
+        _require_leader(self._operations)
+        resumed = await self._operations.pause_schedule(request.name, paused=False)
+        return _schedule(resumed, schedules.ResumeScheduleResponse)
 
 
 class Cluster:
@@ -207,7 +240,7 @@ class Cluster:
 
     async def Adopt(self, request: Any, _context: Any) -> Any:
         _require_leader(self._operations)
-        identity = await self._operations.adopt(_request_id(request.request_id))
+        identity = await self._operations.adopt(request_id_of(request.request_id))
         return cluster.AdoptResponse(identity=to_message(identity, cluster.Identity))
 
     async def Diagnose(self, _request: Any, _context: Any) -> Any:
@@ -239,42 +272,5 @@ def _rebalance(value: Shown, response: Any) -> Any:
     return response(rebalance=to_message(value, rebalances.Rebalance))
 
 
-def _named(name: str) -> str:
-    if not name or len(name) > 128:
-        raise Invalid("an operation's id or epoch is needed", "see `backup list`")
-    return name
-
-
-def _request_id(text: str) -> str:
-    if not text or len(text) > 64 or not all(c.isalnum() or c == "-" for c in text):
-        raise Invalid("request_id must be 1-64 letters, digits and dashes", "use a new UUID")
-    return text
-
-
-def _collections(names: Any) -> tuple[str, ...]:
-    if len(names) > MAX_COLLECTIONS:
-        raise Invalid(f"{len(names)} collections named, {MAX_COLLECTIONS} at most", "name none")
-    return tuple(sorted({check_collection_name(name) for name in names}))
-
-
-def _options(message: Any) -> RestoreOptions:
-    _collections(message.collections)
-    if len(message.renames) > MAX_COLLECTIONS or len(message.shards) > MAX_SHARDS:
-        raise Invalid("too many renames or shards named", "restore in parts")
-    return from_message(message, RestoreOptions)
-
-
-def _fence(words: Any) -> tuple[str, ...]:
-    if len(words) > MAX_FENCES:
-        raise Invalid(f"{len(words)} fences asked for, {MAX_FENCES} at most")
-    return tuple(sorted(set(words)))
-
-
-def _attempts(number: int) -> int:
-    if number > MAX_ATTEMPTS:
-        raise Invalid(f"{number} attempts asked for, {MAX_ATTEMPTS} at most")
-    return number or BackupRequest().attempts
-
-
-def _page(request: Any) -> Page:
-    return Page(min(request.page_size or PAGE_SIZE, PAGE_LIMIT), request.page_token)
+def _schedule(value: Shown, response: Any) -> Any:
+    return response(schedule=to_message(value, schedules.Schedule))

@@ -17,6 +17,7 @@ from cleancut.cli.cluster import adopt, cluster
 from cleancut.cli.demo import demo
 from cleancut.cli.exits import Exit, say, tell
 from cleancut.cli.restore import restore
+from cleancut.cli.schedule import schedule
 from cleancut.cli.settings import load_config, settings_of, shared_options
 from cleancut.cli.version import completion, version
 from cleancut.errors import CleancutError
@@ -40,7 +41,7 @@ def root(context: click.Context) -> None:
 
 
 root.params.extend(shared_options(inner=False))
-for command in (backup, restore, cluster, adopt, doctor, demo, version, completion):
+for command in (backup, restore, schedule, cluster, adopt, doctor, demo, version, completion):
     root.add_command(command)
 
 

@@ -24,6 +24,7 @@ from cleancut.client.model import (
     RestorePlan,
     Shown,
 )
+from cleancut.client.schedules import Schedule
 from cleancut.client.sweeps import Sweep
 
 WIDE = 400
@@ -40,11 +41,11 @@ def emit(output: str, noun: str, value: Shown) -> None:
         document(output, {noun: msgspec.to_builtins(value)})
 
 
-def emit_many(output: str, noun: str, values: Sequence[Operation]) -> None:
+def emit_many(output: str, noun: str, values: Sequence[Operation | Schedule]) -> None:
     """A list as `noun`, the plural."""
     if output == "name":
         for value in values:
-            click.echo(value.id)
+            click.echo(name_of(value))
     elif output == "table":
         _print(tables.MANY[noun](values))
     else:
@@ -74,6 +75,8 @@ def name_of(value: Shown) -> str:
             return value.cluster_id
         case Sweep():
             return "\n".join(one.id for one in value.expired)
+        case Schedule():
+            return value.name
         case Evidence():
             return value.grade
         case _:

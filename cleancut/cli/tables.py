@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from cleancut.cli.grids import facts, grid, size, span, troubles
 from cleancut.cli.tables_evidence import evidence, fence, shards, verdict
 from cleancut.cli.tables_rebalance import rebalance, rebalance_list, rebalance_plan
+from cleancut.cli.tables_schedule import schedule, schedule_list
 from cleancut.cli.tables_sweep import sweep
 from cleancut.client.model import (
     Backup,
@@ -22,6 +23,7 @@ from cleancut.client.model import (
     Restore,
     RestorePlan,
 )
+from cleancut.client.schedules import Schedule
 from cleancut.client.sweeps import Sweep
 from cleancut.client.verdict import Verdict
 
@@ -52,6 +54,7 @@ def backup(value: Backup) -> RenderableType:
             ("id", value.id),
             ("epoch", value.epoch or None),
             ("state", value.state),
+            ("schedule", value.schedule or None),
             ("created at", value.created_at),
             ("cut at", value.cut_at),
             ("ended at", value.ended_at),
@@ -254,9 +257,11 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     Evidence: evidence,
     Verdict: verdict,
     Sweep: sweep,
+    Schedule: schedule,
 }
 MANY: dict[str, Callable[[Any], RenderableType]] = {
     "backups": backup_list,
     "restores": restore_list,
     "rebalances": rebalance_list,
+    "schedules": schedule_list,
 }

@@ -23,6 +23,7 @@ from cleancut.client.model import (
     RestorePlan,
     is_over,
 )
+from cleancut.client.schedules import Schedule, ScheduleList
 from cleancut.client.sweeps import Sweep
 from cleancut.client.wire import from_message, to_message
 from cleancut.io.rpc_channel import Tls
@@ -31,10 +32,12 @@ from cleancut.v1 import backup_pb2 as backups
 from cleancut.v1 import cluster_pb2 as cluster
 from cleancut.v1 import rebalance_pb2 as rebalances
 from cleancut.v1 import restore_pb2 as restores
+from cleancut.v1 import schedule_pb2 as schedules
 from cleancut.v1.backup_pb2_grpc import BackupServiceStub
 from cleancut.v1.cluster_pb2_grpc import ClusterServiceStub
 from cleancut.v1.rebalance_pb2_grpc import RebalanceServiceStub
 from cleancut.v1.restore_pb2_grpc import RestoreServiceStub
+from cleancut.v1.schedule_pb2_grpc import ScheduleServiceStub
 
 CARE_S = 50.0
 """Bound of calls that look at every peer, some of which hang, or wait for an operation's end."""
@@ -229,6 +232,29 @@ class Client:
             lambda c: RebalanceServiceStub(c).CancelRebalance, message, timeout_s=CARE_S
         )
         return from_message(answer.rebalance, Rebalance)
+
+    async def list_schedules(self) -> ScheduleList:
+        """As the coordinator that answers is configured."""
+        message = schedules.ListSchedulesRequest()
+        answer = await self._link.call(lambda c: ScheduleServiceStub(c).ListSchedules, message)
+        return from_message(answer, ScheduleList)
+
+    async def trigger_schedule(self, name: str, request_id: str) -> Backup:
+        """The backup that was started. Order: repeatable with the same `request_id`."""
+        message = schedules.TriggerScheduleRequest(name=name, request_id=request_id)
+        answer = await self._link.call(lambda c: ScheduleServiceStub(c).TriggerSchedule, message)
+        return from_message(answer.backup, Backup)
+
+    async def pause_schedule(self, name: str) -> Schedule:
+        message = schedules.PauseScheduleRequest(name=name)
+        answer = await self._link.call(lambda c: ScheduleServiceStub(c).PauseSchedule, message)
+        return from_message(answer.schedule, Schedule)
+
+    async def resume_schedule(self, name: str) -> Schedule:
+        """Its times count from now on; what has passed meanwhile is not caught up with."""
+        message = schedules.ResumeScheduleRequest(name=name)
+        answer = await self._link.call(lambda c: ScheduleServiceStub(c).ResumeSchedule, message)
+        return from_message(answer.schedule, Schedule)
 
     async def cluster_status(self) -> ClusterStatus:
         message = cluster.GetStatusRequest()

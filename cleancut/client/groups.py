@@ -17,6 +17,7 @@ def shown_group(manifest: Manifest, *, with_shards: bool = True) -> Backup:
         cut_at=manifest.cut_at or None,
         collections=tuple(entry.name for entry in manifest.collections),
         warnings=manifest.warnings,
+        schedule=manifest.schedule,
         evidence=shown_evidence(manifest, with_shards=with_shards),
         bytes=BackupBytes(
             protected=sum(shard.size_bytes for shard in manifest.shards),

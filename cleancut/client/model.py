@@ -64,7 +64,8 @@ class BackupBytes(Shown, frozen=True):
 
 
 class Backup(Shown, frozen=True):
-    """One backup operation, and its group once it is COMMITTED. Times are RFC 3339, UTC."""
+    """One backup operation, and its group once it is COMMITTED. Times are RFC 3339, UTC.
+    `schedule`: the one that asked for it, "" for a user."""
 
     id: str
     epoch: int = 0
@@ -80,6 +81,7 @@ class Backup(Shown, frozen=True):
     attempts: int = 0
     progress: tuple[AgentProgress, ...] = ()
     warnings: tuple[str, ...] = ()
+    schedule: str = ""
 
 
 class RestoredCollection(Shown, frozen=True):

@@ -21,6 +21,7 @@ from cleancut.io.log import Logger
 from cleancut.io.ports import Clock
 from cleancut.io.qdrant import Qdrant
 from cleancut.retention import Retention, check_retention
+from cleancut.schedule import Schedule, check_schedule
 
 F = TypeVar("F", bound=Callable[..., Any])
 ENV_PREFIX = "CLEANCUT"
@@ -89,16 +90,37 @@ def read_retention(context: click.Context) -> Retention:
     try:
         if not isinstance(table, dict):
             raise msgspec.ValidationError("it is written [retention], not [[retention]]")
-        rules = msgspec.convert(_underscored([table])[0], Retention)
+        rules = msgspec.convert(_underscored(table), Retention)
     except msgspec.ValidationError as error:
         raise Invalid(f"[retention] of the settings file: {error}") from error
-    check_retention(rules)
+    check_retention(rules, "[retention]")
     return rules
 
 
-def _underscored(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def read_schedules(context: click.Context) -> dict[str, Schedule]:
+    """The file's `[schedule.NAME]` tables by name. Raises: Invalid, for what they may not hold."""
+    tables = context.meta.get(_TABLES, {}).get("schedule", {})
+    if not isinstance(tables, dict):
+        raise Invalid("[[schedule]] of the settings file: it is written [schedule.NAME]")
+    schedules = {}
+    for name, table in tables.items():
+        try:
+            schedules[name] = msgspec.convert(_underscored(table), Schedule)
+        except msgspec.ValidationError as error:
+            raise Invalid(f"[schedule.{name}] of the settings file: {error}") from error
+        check_schedule(name, schedules[name])
+    return schedules
+
+
+def _underscored(value: Any) -> Any:
     """TOML's keys may have dashes, as flags do."""
-    return [{key.replace("-", "_"): value for key, value in table.items()} for table in tables]
+    match value:
+        case dict():
+            return {key.replace("-", "_"): _underscored(inner) for key, inner in value.items()}
+        case list():
+            return [_underscored(inner) for inner in value]
+        case _:
+            return value
 
 
 config_option = click.option(

@@ -146,6 +146,7 @@ class Names:
             parse_time(manifest.cut_at),
             frozenset(entry.name for entry in manifest.collections),
             manifest.grade != "bounded",
+            manifest.schedule,
         )
         return KnownGroup(facts, tuple(sorted({shard.recipe for shard in manifest.shards})))
 

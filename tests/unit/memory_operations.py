@@ -37,6 +37,7 @@ from cleancut.client.model import (
     StoreStatus,
     is_over,
 )
+from cleancut.client.schedules import RetentionRules, Schedule, ScheduleList
 from cleancut.client.sweeps import ExpiredBackup, Sweep
 from cleancut.errors import Invalid, NotFound, Refused
 from cleancut.records import State
@@ -95,6 +96,7 @@ class MemoryOperations(MemoryRebalances):
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     owned: bool = False
     findings: tuple[Finding, ...] = ()
+    paused: bool = False
 
     def leader_address(self) -> str | None:
         return self.leader
@@ -249,6 +251,38 @@ class MemoryOperations(MemoryRebalances):
             if not dry_run:
                 del self.backups[one.id]
         return Sweep(dry_run=dry_run, expired=expired, doomed_objects=3, doomed_bytes=4096)
+
+    async def list_schedules(self) -> ScheduleList:
+        return ScheduleList(schedules=(self._nightly(),))
+
+    async def trigger_schedule(self, name: str, request_id: str) -> Backup:
+        self._check_schedule(name)
+        return await self.create_backup(BackupRequest(schedule=name), request_id)
+
+    async def pause_schedule(self, name: str, *, paused: bool) -> Schedule:
+        self._check_schedule(name)
+        self.paused = paused
+        return self._nightly()
+
+    def _check_schedule(self, name: str) -> None:
+        if name != "nightly":
+            raise NotFound(f"there is no schedule {name!r}", "see `cleancut schedule list`")
+
+    def _nightly(self) -> Schedule:
+        newest = next(reversed(self.backups.values()), None)
+        return Schedule(
+            name="nightly",
+            cron="30 2 * * *",
+            time_zone="Europe/Berlin",
+            jitter_s=600.0,
+            overlap="skip",
+            attempts=5,
+            retention=RetentionRules(keep_daily=7, max_age_days=30.5, min_count=1),
+            paused=self.paused,
+            next_at=None if self.paused else "2026-01-03T01:31:04Z",
+            last_id=newest.id if newest else "",
+            last_state=newest.state if newest else None,
+        )
 
     async def adopt(self, request_id: str) -> Identity:
         del request_id

@@ -293,3 +293,29 @@ def test_what_does_not_exist_exits_3() -> None:
         assert "reason: NOT_FOUND" in ran.err
 
     run(scenario())
+
+
+def test_schedules_are_listed_triggered_and_paused() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            at = ("--coordinator", address, "schedule")
+            listed = await cleancut(*at, "list", "-o", "json")
+            triggered = await cleancut(*at, "trigger", "nightly", "-o", "json")
+            unknown = await cleancut(*at, "trigger", "weekly")
+            paused = await cleancut(*at, "pause", "nightly")
+            resumed = await cleancut(*at, "resume", "nightly", "-o", "json")
+            named = await cleancut(*at, "list", "-o", "name")
+        (one,) = listed.json()["schedules"]
+        assert (one["name"], one["cron"], one["paused"]) == ("nightly", "30 2 * * *", False)
+        assert one["retention"]["keep_daily"] == 7
+        assert triggered.json()["backup"]["state"] == "COMMITTED"
+        assert unknown.code == Exit.NOT_FOUND
+        assert "cleancut schedule list" in unknown.err
+        assert "paused" in paused.out
+        assert "keep-daily 7, max-age-days 30.5, min-count 1" in paused.out
+        shown = resumed.json()["schedule"]
+        assert (shown["paused"], shown["last_id"]) == (False, "bk-1")
+        assert shown["last_state"] == "COMMITTED"
+        assert named.out == "nightly\n"
+
+    run(scenario())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import wraps
+from functools import partial, wraps
 
 import pytest
 from msgspec.structs import replace
@@ -185,9 +185,11 @@ async def test_a_restore_and_its_rebalance_are_recorded_together() -> None:
     token = await lead(at)
     asked = BackupRequest()
 
+    add_rebalance = partial(requests.put_rebalance, at)
+
     async def ask(under: Token, request_id: str) -> Operation:
         return await requests.record(
-            at, under, Kind.RESTORE, request=asked, request_id=request_id, rebalance=True
+            at, under, Kind.RESTORE, request=asked, request_id=request_id, also=add_rebalance
         )
 
     first = await ask(token, "r")
@@ -213,7 +215,12 @@ async def test_what_follows_an_operation_waits_for_its_end() -> None:
     await ledger.load()
     asked = BackupRequest()
     first = await requests.record(
-        at, token, Kind.RESTORE, request=asked, request_id="r", rebalance=True
+        at,
+        token,
+        Kind.RESTORE,
+        request=asked,
+        request_id="r",
+        also=partial(requests.put_rebalance, at),
     )
     name = requests.rebalance_after(first.id)
     after = await requests.load(at, name, Kind.REBALANCE)

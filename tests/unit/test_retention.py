@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from cleancut.errors import Invalid
 from cleancut.ids import Epoch, OperationId
-from cleancut.retention import GroupFacts, Retention, check_retention, find_expired
+from cleancut.retention import GroupFacts, Policy, Retention, check_retention, find_expired
 
 DAY_S = 86400.0
 NOW_S = datetime(2026, 6, 15, 12, tzinfo=UTC).timestamp()
@@ -26,8 +26,9 @@ def group(
     return GroupFacts(Epoch(epoch), OperationId(f"b-{epoch}"), cut_s, collections, proven)
 
 
-def kept(groups: Sequence[GroupFacts], rules: Retention) -> list[int]:
-    expired = {one.epoch for one in find_expired(groups, rules, NOW_S)}
+def kept(groups: Sequence[GroupFacts], rules: Retention, **schedules: Retention) -> list[int]:
+    policy = Policy(rules, schedules)
+    expired = {one.epoch for one in find_expired(groups, policy, NOW_S)}
     return [one.epoch for one in groups if one.epoch not in expired]
 
 
@@ -69,6 +70,18 @@ def test_the_newest_of_each_collection_stays() -> None:
     ]
     assert kept(groups, Retention(keep_last=1)) == [1, 2, 4, 6]
     assert kept(groups, Retention(max_age_days=1)) == [1, 2, 4, 6]
+
+
+def test_a_schedule_with_rules_of_its_own_is_judged_by_those_alone() -> None:
+    """Groups of a schedule without any, or of one that is gone, share the general rules."""
+    made = ["", "hourly", "nightly", "hourly", "gone", "hourly", "nightly", "hourly", ""]
+    groups = [group(n + 1, 9.0 - n)._replace(schedule=name) for n, name in enumerate(made)]
+    general = Retention(keep_last=3)
+    assert kept(groups, general) == [7, 8, 9]
+    assert kept(groups, general, hourly=Retention(keep_last=1)) == [5, 7, 8, 9]
+    assert kept(groups, Retention(), hourly=Retention(keep_last=1)) == [1, 3, 5, 7, 8, 9]
+    two = {"hourly": Retention(max_age_days=5.5, min_count=3), "nightly": Retention(keep_last=9)}
+    assert kept(groups, general, **two) == [1, 3, 4, 5, 6, 7, 8, 9]
 
 
 RULES = st.builds(
@@ -116,4 +129,4 @@ def test_what_never_goes(groups: list[GroupFacts], rules: Retention) -> None:
 @pytest.mark.parametrize("rules", [Retention(keep_last=-1), Retention(min_count=0)])
 def test_rules_that_cannot_be_meant(rules: Retention) -> None:
     with pytest.raises(Invalid):
-        check_retention(rules)
+        check_retention(rules, "[retention]")

@@ -21,10 +21,10 @@ from cleancut.errors import CleancutError, Invalid, NotFound, Refused, TimedOut,
 from cleancut.io.rpc_channel import check_plaintext, is_loopback
 from cleancut.io.rpc_server import Listen
 from cleancut.records import State
-from cleancut.requests import BackupRequest
+from cleancut.requests import MAX_ATTEMPTS, BackupRequest
 from cleancut.v1 import backup_pb2, backup_pb2_grpc, restore_pb2, restore_pb2_grpc
 from coordinator.api import Page
-from coordinator.rpc import MAX_ATTEMPTS, SERVICES, serve_api
+from coordinator.rpc import SERVICES, serve_api
 from tests.unit.memory_operations import Ending, MemoryOperations
 
 LOOPBACK = Listen("127.0.0.1:0", grace_s=1.0)

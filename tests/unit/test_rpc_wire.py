@@ -13,10 +13,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleancut.client import care, model
+from cleancut.client import care, model, schedules, sweeps
 from cleancut.client.wire import from_message, prefix_of, to_message
 from cleancut.records import State
-from cleancut.v1 import backup_pb2, cluster_pb2, common_pb2, rebalance_pb2, restore_pb2
+from cleancut.v1 import (
+    backup_pb2,
+    cluster_pb2,
+    common_pb2,
+    rebalance_pb2,
+    restore_pb2,
+    schedule_pb2,
+)
 
 PAIRS: list[tuple[type[model.Shown], Any]] = [
     (model.OperationError, common_pb2.OperationError),
@@ -49,6 +56,11 @@ PAIRS: list[tuple[type[model.Shown], Any]] = [
     (model.Identity, cluster_pb2.Identity),
     (model.FenceEvidence, backup_pb2.FenceEvidence),
     (model.OpenFence, cluster_pb2.OpenFence),
+    (sweeps.ExpiredBackup, backup_pb2.ExpiredBackup),
+    (sweeps.Sweep, backup_pb2.Sweep),
+    (schedules.RetentionRules, schedule_pb2.RetentionRules),
+    (schedules.Schedule, schedule_pb2.Schedule),
+    (schedules.ScheduleList, schedule_pb2.ListSchedulesResponse),
     (care.Finding, cluster_pb2.Finding),
     (care.Diagnosis, cluster_pb2.DiagnoseResponse),
     (care.PeerLoss, cluster_pb2.PeerLoss),
@@ -103,7 +115,7 @@ def strategy(kind: Any, owner: type[Any], name: str) -> st.SearchStrategy[Any]:
 
 def test_every_value_of_the_model_is_paired_with_a_message() -> None:
     """A struct that is added without a message is found here."""
-    values = {**vars(model), **vars(care)}.values()
+    values = {**vars(model), **vars(care), **vars(schedules), **vars(sweeps)}.values()
     kinds = {k for k in values if isinstance(k, type) and issubclass(k, model.Shown)}
     assert kinds - {model.Shown} == {kind for kind, _ in PAIRS}
 

@@ -1,0 +1,58 @@
+"""What requests of the API may hold, checked as they enter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cleancut.client.model import RestoreOptions
+from cleancut.client.wire import from_message
+from cleancut.errors import Invalid
+from cleancut.ids import check_collection_name
+from cleancut.requests import MAX_ATTEMPTS, BackupRequest
+from coordinator.api import Page
+
+_PAGE_SIZE, _PAGE_LIMIT = 50, 500
+_MAX_COLLECTIONS = 1000
+_MAX_SHARDS = 1000
+_MAX_FENCES = 100
+
+
+def operation_name(name: str) -> str:
+    if not name or len(name) > 128:
+        raise Invalid("an operation's id or epoch is needed", "see `backup list`")
+    return name
+
+
+def request_id_of(text: str) -> str:
+    if not text or len(text) > 64 or not all(c.isalnum() or c == "-" for c in text):
+        raise Invalid("request_id must be 1-64 letters, digits and dashes", "use a new UUID")
+    return text
+
+
+def collections_of(names: Any) -> tuple[str, ...]:
+    if len(names) > _MAX_COLLECTIONS:
+        raise Invalid(f"{len(names)} collections named, {_MAX_COLLECTIONS} at most", "name none")
+    return tuple(sorted({check_collection_name(name) for name in names}))
+
+
+def options_of(message: Any) -> RestoreOptions:
+    collections_of(message.collections)
+    if len(message.renames) > _MAX_COLLECTIONS or len(message.shards) > _MAX_SHARDS:
+        raise Invalid("too many renames or shards named", "restore in parts")
+    return from_message(message, RestoreOptions)
+
+
+def fence_of(words: Any) -> tuple[str, ...]:
+    if len(words) > _MAX_FENCES:
+        raise Invalid(f"{len(words)} fences asked for, {_MAX_FENCES} at most")
+    return tuple(sorted(set(words)))
+
+
+def attempts_of(number: int) -> int:
+    if number > MAX_ATTEMPTS:
+        raise Invalid(f"{number} attempts asked for, {MAX_ATTEMPTS} at most")
+    return number or BackupRequest().attempts
+
+
+def page_of(request: Any) -> Page:
+    return Page(min(request.page_size or _PAGE_SIZE, _PAGE_LIMIT), request.page_token)

@@ -1,0 +1,67 @@
+"""Schedules as the API sees them."""
+
+from __future__ import annotations
+
+from msgspec.structs import asdict
+
+from cleancut.client.model import Backup
+from cleancut.client.schedules import RetentionRules, Schedule, ScheduleList
+from cleancut.schedule import Clockwork, ScheduleState
+from cleancut.schedule import Schedule as Configured
+from cleancut.times import format_time, parse_time
+from coordinator.context import Context
+from coordinator.scheduling import Scheduler, read_operation, read_state
+
+
+class Schedules:
+    """The part of `coordinator.api.Operations` that is about schedules."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def scheduler(self) -> Scheduler:
+        """That of this leader. Raises: Unavailable on a standby."""
+        raise AssertionError("known by the whole class")
+
+    async def get_backup(self, name: str) -> Backup:
+        raise AssertionError("known by the whole class")
+
+    async def list_schedules(self) -> ScheduleList:
+        shown = [await self._shown_schedule(name) for name in sorted(self._context.schedules)]
+        return ScheduleList(schedules=tuple(shown))
+
+    async def trigger_schedule(self, name: str, request_id: str) -> Backup:
+        operation = await self.scheduler().trigger(name, request_id)
+        return await self.get_backup(operation.id)
+
+    async def pause_schedule(self, name: str, *, paused: bool) -> Schedule:
+        await self.scheduler().pause(name, paused=paused)
+        return await self._shown_schedule(name)
+
+    async def _shown_schedule(self, name: str) -> Schedule:
+        context, configured = self._context, self._context.schedules[name]
+        state = await read_state(context, name) or ScheduleState(timing="", seen="")
+        operation = await read_operation(context, state)
+        rules = configured.retention
+        told = asdict(configured) | {"retention": rules and RetentionRules(**asdict(rules))}
+        return Schedule(
+            **told,
+            name=name,
+            paused=state.paused,
+            next_at=self._next_at(name, configured, state),
+            last_id=state.operation,
+            last_due_at=state.due or None,
+            last_state=operation.state if operation else None,
+            skipped_at=state.skipped or None,
+            skipped_why=state.why,
+        )
+
+    def _next_at(self, name: str, configured: Configured, state: ScheduleState) -> str | None:
+        """When the next one starts, if nothing keeps it."""
+        if state.paused:
+            return None
+        clockwork = Clockwork(self._context.keys.cluster, name, configured)
+        now_s = self._context.clock.wall_s()
+        seen_s = parse_time(state.seen) if state.timing == configured.timing else now_s
+        next_s = clockwork.next_start(now_s, seen_s)
+        return format_time(next_s) if next_s < float("inf") else None

@@ -1,0 +1,159 @@
+"""The leader's schedules: backups that start by themselves.
+
+What is due is decided in `cleancut.schedule`. A start and how far the schedule is are written in
+one transaction, so that whoever leads next starts nothing twice and forgets nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from cleancut.errors import CleancutError, Fenced, LeaseLost, NotFound, Refused
+from cleancut.ids import Token
+from cleancut.io.log import Logger
+from cleancut.io.ports import Created, Put
+from cleancut.records import FINAL_STATES, Kind, Operation, decode, encode
+from cleancut.schedule import (
+    Clockwork,
+    Hold,
+    Reset,
+    Schedule,
+    ScheduleState,
+    Skip,
+    Start,
+    Wait,
+    judge,
+    moved,
+    request_of,
+)
+from cleancut.times import format_time
+from coordinator import requests
+from coordinator.context import Context
+from coordinator.ledger import format_now
+
+_LOOK_S = 10.0
+"""Clocks may be set, and who is waited for may end."""
+
+
+class Scheduler:
+    """One term's schedules. `poke`: there is a new operation."""
+
+    def __init__(
+        self, context: Context, token: Token, *, poke: Callable[[], None], log: Logger
+    ) -> None:
+        self._context, self._token, self._poke, self._log = context, token, poke, log
+        self._turn = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Starts what is due, for ever; what fails is told and tried again."""
+        while self._context.schedules:
+            wait_s = _LOOK_S
+            try:
+                for name in self._context.schedules:
+                    wait_s = min(wait_s, await self._look(name))
+            except (Fenced, LeaseLost):
+                return
+            except CleancutError as error:
+                self._log.warning("schedules unread", cause=error.message, hint=error.hint)
+            await self._context.clock.sleep(wait_s)
+
+    async def _look(self, name: str) -> float:
+        """Deals with all that is due by now; gives the seconds until there may be more."""
+        context, schedule = self._context, self._context.schedules[name]
+        clockwork = Clockwork(context.keys.cluster, name, schedule)
+        async with self._turn:
+            while True:
+                state = await read_state(context, name)
+                busy = state is not None and await self._is_open(state)
+                now_s = context.clock.wall_s()
+                verdict = judge(schedule, clockwork, state, now_s=now_s, busy=busy)
+                if isinstance(verdict, Wait):
+                    return max(0.0, verdict.until_s - now_s)
+                if isinstance(verdict, Hold):
+                    return _LOOK_S
+                after = moved(state, schedule, verdict)
+                if isinstance(verdict, Start):
+                    request_id = f"schedule/{name}/{after.due}"
+                    operation = await self._start(name, after, request_id)
+                    self._log.info("due", schedule=name, time=after.due, operation=operation.id)
+                else:
+                    await self._write(name, after)
+                if isinstance(verdict, Skip):
+                    due = format_time(verdict.due_s)
+                    self._log.warning("skipped", schedule=name, time=due, cause=verdict.why)
+
+    async def trigger(self, name: str, request_id: str) -> Operation:
+        """Starts one now, whatever the time, paused or not. Raises: NotFound; Refused, while the
+        one before is under way; as `requests.record`."""
+        schedule = self._known(name)
+        async with self._turn:
+            state = await self._state(name, schedule)
+            known = await requests.is_known(self._context, request_id)
+            if not known and await self._is_open(state):
+                raise Refused(
+                    f"backup {state.operation} of schedule {name} is still under way",
+                    f"wait for its end: `cleancut backup watch {state.operation}`",
+                )
+            return await self._start(name, replace(state, due=""), request_id)
+
+    async def pause(self, name: str, *, paused: bool) -> None:
+        """Holds its times back, or lets them count from now on. Repeatable. Raises: NotFound."""
+        schedule = self._known(name)
+        async with self._turn:
+            state = await self._state(name, schedule)
+            if state.paused and not paused:
+                state = replace(state, seen=format_now(self._context.clock))
+            await self._write(name, replace(state, paused=paused))
+
+    def _known(self, name: str) -> Schedule:
+        schedule = self._context.schedules.get(name)
+        if schedule is None:
+            raise NotFound(f"there is no schedule {name!r}", "see `cleancut schedule list`")
+        return schedule
+
+    async def _state(self, name: str, schedule: Schedule) -> ScheduleState:
+        now_s = self._context.clock.wall_s()
+        state = await read_state(self._context, name)
+        return state or moved(None, schedule, Reset(now_s))
+
+    async def _start(self, name: str, after: ScheduleState, request_id: str) -> Operation:
+        key, request = self._context.keys.schedule(name), request_of(name, self._known(name))
+        operation = await requests.record(
+            self._context,
+            self._token,
+            Kind.BACKUP,
+            request=request,
+            request_id=request_id,
+            also=lambda made: Put(key, encode(replace(after, operation=made.id))),
+        )
+        self._poke()
+        return operation
+
+    async def _write(self, name: str, state: ScheduleState) -> None:
+        guard = Created(self._context.keys.leader, self._token)
+        put = Put(self._context.keys.schedule(name), encode(state))
+        if not (await self._context.etcd.txn([guard], [put])).applied:
+            raise Fenced("another coordinator leads now", "repeat the request")
+
+    async def _is_open(self, state: ScheduleState) -> bool:
+        operation = await read_operation(self._context, state)
+        return operation is not None and operation.state not in FINAL_STATES
+
+
+async def read_state(context: Context, name: str) -> ScheduleState | None:
+    """How far a schedule is; None while no leader has looked at it."""
+    key = context.keys.schedule(name)
+    found = await context.etcd.get(key)
+    return decode(ScheduleState, found.value, key) if found else None
+
+
+async def read_operation(context: Context, state: ScheduleState) -> Operation | None:
+    """The newest that a schedule has started, for as long as it is kept."""
+    if not state.operation:
+        return None
+    key = context.keys.operation(state.operation)
+    found = await context.etcd.get(key)
+    return decode(Operation, found.value, key) if found else None

@@ -1,0 +1,345 @@
+"""When schedules are due: cron, calendars, what is caught up with, and nothing is done twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice, takewhile
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from cleancut.errors import Invalid
+from cleancut.ids import ClusterName
+from cleancut.io.config import load_file, read_schedules
+from cleancut.retention import Retention
+from cleancut.schedule import (
+    Clockwork,
+    Hold,
+    Overlap,
+    Reset,
+    Schedule,
+    ScheduleState,
+    Skip,
+    Start,
+    Verdict,
+    Wait,
+    check_schedule,
+    judge,
+    moved,
+    request_of,
+)
+from cleancut.times import format_time, parse_time
+
+HOUR_S, DAY_S = 3600.0, 86400.0
+NIGHTLY = Schedule(cron="30 2 * * *")
+HOURLY = Schedule(cron="0 * * * *")
+
+
+def at(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+
+NOON_S = at("2026-06-15 12:00")
+
+
+def clockwork(schedule: Schedule, name: str = "s") -> Clockwork:
+    return Clockwork(ClusterName("prod"), name, schedule)
+
+
+def judged(
+    schedule: Schedule, seen_s: float, now_s: float, *, busy: bool = False, paused: bool = False
+) -> Verdict:
+    state = ScheduleState(timing=schedule.timing, seen=format_time(seen_s), paused=paused)
+    return judge(schedule, clockwork(schedule), state, now_s=now_s, busy=busy)
+
+
+def test_a_new_schedule_starts_nothing_at_once() -> None:
+    assert judge(HOURLY, clockwork(HOURLY), None, now_s=NOON_S, busy=False) == Reset(NOON_S)
+    assert judged(HOURLY, NOON_S, NOON_S) == Wait(NOON_S + HOUR_S)
+
+
+def test_due_once() -> None:
+    assert judged(HOURLY, NOON_S, NOON_S + HOUR_S - 1) == Wait(NOON_S + HOUR_S)
+    assert judged(HOURLY, NOON_S, NOON_S + HOUR_S) == Start(NOON_S + HOUR_S)
+    assert judged(HOURLY, NOON_S + HOUR_S, NOON_S + HOUR_S) == Wait(NOON_S + 2 * HOUR_S)
+
+
+def test_after_a_downtime_one_starts_for_the_newest_time() -> None:
+    now_s = NOON_S + 100 * HOUR_S + 1234
+    assert judged(HOURLY, NOON_S, now_s) == Start(NOON_S + 100 * HOUR_S)
+    late = replace(HOURLY, start_within_s=1200.0)
+    assert judged(late, NOON_S, now_s) == Skip(
+        NOON_S + 100 * HOUR_S, "it could not start within 1200 s"
+    )
+    assert judged(late, NOON_S, now_s - 34) == Start(NOON_S + 100 * HOUR_S)
+
+
+def test_overlap() -> None:
+    due_s = NOON_S + HOUR_S
+    skipped = judged(HOURLY, NOON_S, due_s, busy=True)
+    assert skipped == Skip(due_s, "the one before was still under way")
+    queued = replace(HOURLY, overlap=Overlap.QUEUE)
+    assert judged(queued, NOON_S, due_s, busy=True) == Hold(due_s)
+    assert judged(queued, NOON_S, due_s + 3 * HOUR_S) == Start(due_s + 3 * HOUR_S)
+
+
+def test_paused_times_pass() -> None:
+    skipped = judged(HOURLY, NOON_S, NOON_S + 2 * HOUR_S, paused=True)
+    assert skipped == Skip(NOON_S + 2 * HOUR_S, "it is paused")
+
+
+def test_other_times_begin_anew() -> None:
+    """Else one that is moved from night to morning would start at once, at noon."""
+    state = ScheduleState(timing=NIGHTLY.timing, seen=format_time(NOON_S - DAY_S), paused=True)
+    verdict = judge(HOURLY, clockwork(HOURLY), state, now_s=NOON_S, busy=False)
+    assert verdict == Reset(NOON_S)
+    assert isinstance(verdict, Reset)
+    assert moved(state, HOURLY, verdict) == replace(
+        state, timing=HOURLY.timing, seen=format_time(NOON_S)
+    )
+
+
+def test_a_clock_that_was_far_ahead_does_not_silence_it() -> None:
+    assert judged(HOURLY, NOON_S + 3 * DAY_S, NOON_S) == Reset(NOON_S)
+    assert judged(HOURLY, NOON_S + 60, NOON_S) == Wait(NOON_S + HOUR_S)
+
+
+@pytest.mark.parametrize(
+    ("zone", "cron", "days"),
+    [
+        ("Europe/Berlin", "30 2 * * *", ["2026-03-28", "2026-03-29", "2026-03-30"]),
+        ("Europe/Berlin", "30 2 * * *", ["2026-10-24", "2026-10-25", "2026-10-26"]),
+        ("America/New_York", "0 2 * * *", ["2026-03-07", "2026-03-08", "2026-03-09"]),
+        ("Australia/Lord_Howe", "15 2 * * *", ["2026-10-03", "2026-10-04", "2026-10-05"]),
+    ],
+)
+def test_a_nightly_one_comes_once_a_night_where_summer_time_begins_or_ends(
+    zone: str, cron: str, days: list[str]
+) -> None:
+    schedule = Schedule(cron=cron, time_zone=zone)
+    start = datetime.fromisoformat(f"{days[0]} 00:00").replace(tzinfo=ZoneInfo(zone))
+    found = islice(clockwork(schedule).following(start.timestamp()), len(days))
+    local = [datetime.fromtimestamp(one, ZoneInfo(zone)) for one in found]
+    assert [one.date().isoformat() for one in local] == days
+
+
+CRONS = [
+    "* * * * *",
+    "*/7 3-5 * * *",
+    "30 2 * * *",
+    "0 */6 * * 1-5",
+    "5 4 1,15 * *",
+    "0,30 1,2 * * *",
+]
+ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"]
+MOMENTS = st.one_of(
+    st.integers(int(at("2026-01-01")), int(at("2027-01-01"))),
+    st.integers(int(at("2026-03-28")), int(at("2026-03-30"))),
+    st.integers(int(at("2026-10-24")), int(at("2026-10-26"))),
+)
+
+
+@given(st.sampled_from(CRONS), st.sampled_from(ZONES), MOMENTS, st.integers(0, 3 * 86400))
+def test_looking_back_finds_what_looking_ahead_has_told(
+    cron: str, zone: str, since: int, length: int
+) -> None:
+    """The newest time up to now is the last of those that follow `since`, in every zone."""
+    works = clockwork(Schedule(cron=cron, time_zone=zone))
+    now_s = float(since + length)
+    ahead = list(takewhile(lambda one: one <= now_s, works.following(float(since))))
+    assert works.newest(now_s, float(since)) == (ahead[-1] if ahead else None)
+    assert ahead == sorted(set(ahead))
+    assert works.after(now_s) > now_s
+
+
+def test_jitter_is_the_same_for_one_time_and_differs_between_schedules() -> None:
+    schedule = replace(HOURLY, jitter_s=1800.0)
+    works = clockwork(schedule)
+    offsets = {works.start_s(NOON_S + n * HOUR_S) - NOON_S - n * HOUR_S for n in range(50)}
+    assert len(offsets) == 50
+    assert all(0 <= one < 1800 for one in offsets)
+    assert works.start_s(NOON_S) == clockwork(schedule).start_s(NOON_S)
+    assert works.start_s(NOON_S) != clockwork(schedule, "other").start_s(NOON_S)
+    start_s = works.start_s(NOON_S)
+    assert judged(schedule, NOON_S - 1, start_s - 0.5) == Wait(start_s)
+    assert judged(schedule, NOON_S - 1, start_s) == Start(NOON_S)
+
+
+class Looked:
+    """One schedule under leaders that come and go: what has become of each time."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule, self.works = schedule, clockwork(schedule)
+        self.state: ScheduleState | None = None
+        self.started: list[float] = []
+        self.skipped: list[float] = []
+        self.busy_until_s = 0.0
+
+    def look(self, now_s: float, runs_s: float) -> int:
+        """All that one leader does at `now_s`; how many it has started."""
+        before = len(self.started)
+        while True:
+            verdict = judge(
+                self.schedule, self.works, self.state, now_s=now_s, busy=now_s < self.busy_until_s
+            )
+            if isinstance(verdict, Wait | Hold):
+                return len(self.started) - before
+            if isinstance(verdict, Start):
+                self.started.append(verdict.due_s)
+                self.busy_until_s = now_s + runs_s
+            if isinstance(verdict, Skip):
+                self.skipped.append(verdict.due_s)
+            self.state = moved(self.state, self.schedule, verdict)
+
+    def pause(self, now_s: float, *, paused: bool) -> None:
+        assert self.state is not None
+        seen = format_time(now_s) if self.state.paused and not paused else self.state.seen
+        self.state = replace(self.state, paused=paused, seen=seen)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from([10.0, 10.0, 61.0, 900.0, 4 * HOUR_S, 3 * DAY_S]),
+        st.sampled_from([0.0, 0.0, 30.0, 7200.0]),
+        st.sampled_from([None, None, None, True, False]),
+    ),
+    min_size=1,
+    max_size=60,
+)
+
+
+@given(
+    st.sampled_from(["*/5 * * * *", "0 * * * *", "30 2 * * *"]),
+    st.sampled_from([0.0, 200.0]),
+    st.sampled_from(list(Overlap)),
+    STEPS,
+)
+def test_no_time_is_started_twice_and_none_is_forgotten(
+    cron: str,
+    jitter_s: float,
+    overlap: Overlap,
+    steps: Sequence[tuple[float, float, bool | None]],
+) -> None:
+    """Whatever downtimes, long backups and pauses: starts go forward in time; one look starts one
+    at most; while it is paused none; and after a look without anything under way, the newest time
+    that was not paused has been started or has been skipped."""
+    schedule = Schedule(cron=cron, jitter_s=jitter_s, overlap=overlap, time_zone="Europe/Berlin")
+    check_schedule("s", schedule)
+    looked, now_s, resumed_s = Looked(schedule), at("2026-03-28 20:00"), at("2026-03-28 20:00")
+    looked.look(now_s, 0.0)
+    for ahead_s, runs_s, paused in steps:
+        now_s += ahead_s
+        if paused is not None:
+            assert looked.state is not None
+            if looked.state.paused and not paused:
+                resumed_s = now_s
+            looked.pause(now_s, paused=paused)
+        idle = now_s >= looked.busy_until_s
+        fresh = looked.look(now_s, runs_s)
+        assert looked.state is not None
+        assert fresh <= (0 if looked.state.paused else 1)
+        newest = looked.works.newest(now_s, resumed_s)
+        if idle and newest is not None and not looked.state.paused:
+            assert newest in {*looked.started, *looked.skipped}
+    assert looked.started == sorted(set(looked.started))
+    assert not set(looked.started) & set(looked.skipped)
+
+
+def test_what_it_asks_for() -> None:
+    schedule = replace(
+        NIGHTLY, collections=("b", "a"), require_proven=True, fence=("alias=w",), attempts=7
+    )
+    request = request_of("nightly", schedule)
+    assert request.collections == ("a", "b")
+    assert (request.require_proven, request.attempts) == (True, 7)
+    assert (request.fence, request.schedule) == (("alias=w",), "nightly")
+
+
+def read(folder: Path, text: str) -> dict[str, Schedule]:
+    file = folder / "coordinator.toml"
+    file.write_text(text)
+    context = click.Context(click.Command("coordinator"))
+    load_file(context, click.Option(["--config"]), file)
+    return read_schedules(context)
+
+
+def test_the_file(tmp_path: Path) -> None:
+    text = """
+store = "s"
+[schedule.nightly]
+cron = "30 2 * * *"
+time-zone = "Europe/Berlin"
+jitter = 600
+start-within = 7200
+overlap = "queue"
+collections = ["docs"]
+fence = ["alias=docs-w"]
+fence-budget = 5
+require-proven = true
+[schedule.nightly.retention]
+keep-daily = 7
+[schedule.hourly]
+cron = "0 * * * *"
+"""
+    found = read(tmp_path, text)
+    assert found["hourly"] == HOURLY
+    assert found["nightly"] == Schedule(
+        cron="30 2 * * *",
+        time_zone="Europe/Berlin",
+        jitter_s=600.0,
+        start_within_s=7200.0,
+        overlap=Overlap.QUEUE,
+        collections=("docs",),
+        fence=("alias=docs-w",),
+        fence_budget_s=5.0,
+        require_proven=True,
+        retention=Retention(keep_daily=7),
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "word"),
+    [
+        ('cron = "61 * * * *"', "minute"),
+        ('cron = "0 0 31 2 *"', "day-of-month"),
+        ('cron = "* * * * * *"', "five fields"),
+        ('time-zone = "UTC"', "cron"),
+        ('cron = "0 * * * *"\ntime-zone = "Mars/Base"', "time zone"),
+        ('cron = "0 * * * *"\ntime-zone = "../etc/passwd"', "time zone"),
+        ('cron = "0 * * * *"\njitter = 3600', "jitter"),
+        ('cron = "0 * * * *"\nattempts = 0', "attempts"),
+        ('cron = "0 * * * *"\nstart-within = -1', "start-within"),
+        ('cron = "0 * * * *"\noverlap = "kill"', "kill"),
+        ('cron = "0 * * * *"\ncolections = ["a"]', "colections"),
+        ('cron = "0 * * * *"\nfence = ["lock"]', "lock"),
+        ('cron = "0 * * * *"\ncollections = [".."]', "consensus"),
+        ('cron = "0 * * * *"\nretention = { keep-dayly = 3 }', "dayly"),
+        ('cron = "0 * * * *"\nretention = { keep-daily = -3 }', "negative"),
+    ],
+)
+def test_what_the_file_may_not_hold(tmp_path: Path, lines: str, word: str) -> None:
+    with pytest.raises(Invalid) as told:
+        read(tmp_path, f"[schedule.s]\n{lines}\n")
+    assert "schedule.s" in told.value.message
+    assert word in f"{told.value.message} {told.value.hint}"
+
+
+def test_names_and_lists_that_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(Invalid):
+        read(tmp_path, '[schedule."a/b"]\ncron = "0 * * * *"\n')
+    with pytest.raises(Invalid):
+        read(tmp_path, '[[schedule]]\ncron = "0 * * * *"\n')
+
+
+def test_times_of_a_state_are_read_back_exactly() -> None:
+    state = moved(None, HOURLY, Reset(NOON_S + 0.25))
+    assert parse_time(state.seen) == NOON_S + 0.25
+    assert timedelta(seconds=parse_time(moved(state, HOURLY, Start(NOON_S)).due)) == timedelta(
+        seconds=NOON_S
+    )
