@@ -76,7 +76,11 @@ def _texts_of(enum: Any) -> list[str]:
 BACKUP_STATES = _texts_of(backup_pb2.BackupState.DESCRIPTOR)
 RESTORE_STATES = _texts_of(restore_pb2.RestoreState.DESCRIPTOR)
 REBALANCE_STATES = _texts_of(rebalance_pb2.RebalanceState.DESCRIPTOR)
-STATES = {model.Backup: BACKUP_STATES, model.Rebalance: REBALANCE_STATES}
+STATES = {
+    model.Backup: BACKUP_STATES,
+    schedules.Schedule: BACKUP_STATES,
+    model.Rebalance: REBALANCE_STATES,
+}
 
 
 @st.composite
