@@ -74,7 +74,7 @@ class Living(NamedTuple):
                 return digest in self.named
             case ["recipes", _, digest]:
                 return digest in self.recipes
-            case ["votes" | "staged", epoch, *_] if epoch.isdigit():
+            case ["votes" | "staged" | "ledger", epoch, *_] if epoch.isdigit():
                 return int(epoch) in self.epochs
             case ["probe", epoch, _] if epoch.isdigit():
                 return int(epoch) >= self.newest_epoch

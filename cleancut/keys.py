@@ -177,6 +177,13 @@ class Paths:
         return f"{self.holds}{format_epoch(epoch)}/{operation}.json"
 
     @property
+    def ledgers(self) -> str:
+        return f"{self.cluster}/ledger/"
+
+    def ledger(self, epoch: Epoch) -> str:
+        return f"{self.ledgers}{format_epoch(epoch)}/"
+
+    @property
     def doomed_lists(self) -> str:
         return f"{self.cluster}/gc/"
 

@@ -30,6 +30,7 @@ from cleancut.times import format_time, parse_time
 SLACK_S = 3600.0
 """How far coordinators' clocks may differ: a time dealt with is ahead by no more than this."""
 _PROBED = 200
+_WORDS = {"cron", "do", "time_zone", "jitter_s", "start_within_s", "overlap"}
 
 
 class Overlap(StrEnum):
@@ -39,15 +40,25 @@ class Overlap(StrEnum):
     QUEUE = "queue"
 
 
+class Do(StrEnum):
+    """What a schedule starts; a verification or a drill is of the newest group."""
+
+    BACKUP = "backup"
+    VERIFY = "verify"
+    DRILL = "drill"
+
+
 class Schedule(Record, frozen=True, forbid_unknown_fields=True):
-    """`[schedule.NAME]` of a coordinator's file: when, and what is backed up.
+    """`[schedule.NAME]` of a coordinator's file: when, and what is backed up, or verified.
 
     `jitter`: each start is put off by up to so many seconds, always the same for one time.
     `start_within`: seconds after which a backup that could not be started is skipped; 0 for never.
-    `retention`: for this schedule's groups, instead of the general one.
+    `retention`: for this schedule's groups, instead of the general one. `percent`: of a group's
+    bytes, that a verification reads again. `shards`: so many a drill opens; 0 for all.
     """
 
     cron: str
+    do: Do = Do.BACKUP
     time_zone: str = "UTC"
     jitter_s: float = msgspec.field(default=0.0, name="jitter")
     start_within_s: float = msgspec.field(default=0.0, name="start_within")
@@ -59,6 +70,8 @@ class Schedule(Record, frozen=True, forbid_unknown_fields=True):
     fence: tuple[str, ...] = ()
     fence_budget_s: float = msgspec.field(default=0.0, name="fence_budget")
     retention: Retention | None = None
+    percent: int = 0
+    shards: int = 0
 
     @property
     def timing(self) -> str:
@@ -66,6 +79,11 @@ class Schedule(Record, frozen=True, forbid_unknown_fields=True):
         return f"{self.cron} {self.time_zone}"
 
 
+_USEFUL: Mapping[Do, set[str]] = {
+    Do.BACKUP: set(Schedule.__struct_fields__) - {"percent", "shards"},
+    Do.VERIFY: {"percent"},
+    Do.DRILL: {"shards", "collections"},
+}
 Schedules = Mapping[str, Schedule]
 
 
@@ -74,7 +92,7 @@ class ScheduleState(Record, frozen=True):
 
     `seen`: times up to here have been dealt with. `operation`: the newest that it has started, for
     the time `due`, or by hand if that is "". `skipped`: the newest time that none was started for,
-    and `why`.
+    and `why`. `outcome`: of the newest verification or drill.
     """
 
     timing: str
@@ -84,6 +102,7 @@ class ScheduleState(Record, frozen=True):
     due: str = ""
     skipped: str = ""
     why: str = ""
+    outcome: str = ""
 
 
 class Reset(NamedTuple):
@@ -226,6 +245,7 @@ def check_schedule(name: str, schedule: Schedule) -> None:
         raise Invalid(f"[schedule.{name}]: jitter is from 0 to less than {gap_s:.0f} s, its gap")
     if schedule.start_within_s < 0:
         raise Invalid(f"[schedule.{name}]: start-within cannot be negative")
+    _check_words(name, schedule)
     if not 1 <= schedule.attempts <= MAX_ATTEMPTS:
         raise Invalid(f"[schedule.{name}]: attempts must be from 1 to {MAX_ATTEMPTS}")
     try:
@@ -236,6 +256,18 @@ def check_schedule(name: str, schedule: Schedule) -> None:
         raise Invalid(f"[schedule.{name}]: {error.message}", error.hint) from error
     if schedule.retention is not None:
         check_retention(schedule.retention, f"[schedule.{name}.retention]")
+
+
+def _check_words(name: str, schedule: Schedule) -> None:
+    """Each word must be of some use to what the schedule does."""
+    plain, do = Schedule(cron=schedule.cron), schedule.do
+    useful = _WORDS | _USEFUL[do]
+    for word in Schedule.__struct_fields__:
+        if word not in useful and getattr(schedule, word) != getattr(plain, word):
+            told = word.removesuffix("_s").replace("_", "-")
+            raise Invalid(f"[schedule.{name}]: {told!r} says nothing to a {do}")
+    if not 0 <= schedule.percent <= 100 or schedule.shards < 0:
+        raise Invalid(f"[schedule.{name}]: percent is from 0 to 100, shards are 0 or more")
 
 
 def _times(schedule: Schedule) -> Iterator[float]:

@@ -49,6 +49,13 @@ class Metrics:
             ["cluster"],
             registry=self.registry,
         )
+        self.last_proven = Gauge(
+            "cleancut_last_verified_timestamp_seconds",
+            "When a group was last read again (verify) or opened and asked (drill), and all was"
+            " well; absent until then.",
+            ["cluster", "kind"],
+            registry=self.registry,
+        )
         self.fence_open = gauge(
             "cleancut_fence_open", "1 from the raising of a fence until it is seen lifted."
         )
@@ -71,6 +78,10 @@ class Metrics:
         self.groups.labels(cluster=self._cluster).set(groups)
         if newest_cut_s is not None:
             self.last_success.labels(cluster=self._cluster).set(newest_cut_s)
+
+    def set_proven(self, kind: str, at_s: float) -> None:
+        """A verification or drill went well then."""
+        self.last_proven.labels(cluster=self._cluster, kind=kind).set(at_s)
 
     def set_swept(self, now_s: float, doomed_bytes: int) -> None:
         """A sweep has ended, and left so much to the next."""

@@ -54,6 +54,7 @@ class Schedules:
             last_state=operation.state if operation else None,
             skipped_at=state.skipped or None,
             skipped_why=state.why,
+            last_outcome=state.outcome,
         )
 
     def _next_at(self, name: str, configured: Configured, state: ScheduleState) -> str | None:

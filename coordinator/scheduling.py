@@ -13,11 +13,13 @@ from msgspec.structs import replace
 
 from cleancut.errors import CleancutError, Fenced, LeaseLost, NotFound, Refused
 from cleancut.ids import Token
+from cleancut.io.catalog import LATEST
 from cleancut.io.log import Logger
 from cleancut.io.ports import Created, Put
 from cleancut.records import FINAL_STATES, Kind, Operation, decode, encode
 from cleancut.schedule import (
     Clockwork,
+    Do,
     Hold,
     Reset,
     Schedule,
@@ -33,7 +35,9 @@ from cleancut.times import format_time
 from coordinator import requests
 from coordinator.context import Context
 from coordinator.ledger import format_now
+from coordinator.proofs import GOOD, prove
 
+_UNDER_WAY = "under way"
 _LOOK_S = 10.0
 """Clocks may be set, and who is waited for may end."""
 
@@ -46,28 +50,38 @@ class Scheduler:
     ) -> None:
         self._context, self._token, self._poke, self._log = context, token, poke, log
         self._turn = asyncio.Lock()
+        self._proving: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
         """Starts what is due, for ever; what fails is told and tried again."""
-        while self._context.schedules:
-            wait_s = _LOOK_S
+        async with asyncio.TaskGroup() as group:
             try:
-                for name in self._context.schedules:
-                    wait_s = min(wait_s, await self._look(name))
+                while self._context.schedules:
+                    await self._context.clock.sleep(await self._look_at_all(group))
             except (Fenced, LeaseLost):
-                return
-            except CleancutError as error:
-                self._log.warning("schedules unread", cause=error.message, hint=error.hint)
-            await self._context.clock.sleep(wait_s)
+                pass  # the term ends by itself
+            for task in self._proving.values():
+                task.cancel()
 
-    async def _look(self, name: str) -> float:
+    async def _look_at_all(self, group: asyncio.TaskGroup) -> float:
+        wait_s = _LOOK_S
+        try:
+            for name in self._context.schedules:
+                wait_s = min(wait_s, await self._look(name, group))
+        except (Fenced, LeaseLost):
+            raise
+        except CleancutError as error:
+            self._log.warning("schedules unread", cause=error.message, hint=error.hint)
+        return wait_s
+
+    async def _look(self, name: str, group: asyncio.TaskGroup) -> float:
         """Deals with all that is due by now; gives the seconds until there may be more."""
         context, schedule = self._context, self._context.schedules[name]
         clockwork = Clockwork(context.keys.cluster, name, schedule)
         async with self._turn:
             while True:
                 state = await read_state(context, name)
-                busy = state is not None and await self._is_open(state)
+                busy = name in self._proving or await self._is_open(state)
                 now_s = context.clock.wall_s()
                 verdict = judge(schedule, clockwork, state, now_s=now_s, busy=busy)
                 if isinstance(verdict, Wait):
@@ -75,20 +89,44 @@ class Scheduler:
                 if isinstance(verdict, Hold):
                     return _LOOK_S
                 after = moved(state, schedule, verdict)
-                if isinstance(verdict, Start):
+                if isinstance(verdict, Start) and schedule.do is Do.BACKUP:
                     request_id = f"schedule/{name}/{after.due}"
                     operation = await self._start(name, after, request_id)
                     self._log.info("due", schedule=name, time=after.due, operation=operation.id)
+                elif isinstance(verdict, Start):
+                    await self._write(name, replace(after, outcome=_UNDER_WAY))
+                    self._proving[name] = group.create_task(self._prove(name, schedule))
                 else:
                     await self._write(name, after)
                 if isinstance(verdict, Skip):
                     due = format_time(verdict.due_s)
                     self._log.warning("skipped", schedule=name, time=due, cause=verdict.why)
 
+    async def _prove(self, name: str, schedule: Schedule) -> None:
+        """One verification or drill, once: who leads next does not begin it again."""
+        try:
+            outcome = await prove(self._context, schedule)
+            told = self._log.info if outcome == GOOD else self._log.error
+            told("proved", schedule=name, do=schedule.do, outcome=outcome)
+            async with self._turn:
+                state = await self._state(name, schedule)
+                await self._write(name, replace(state, outcome=outcome))
+        except (Fenced, LeaseLost):
+            pass  # as in `run`
+        except CleancutError as error:
+            self._log.warning("outcome not kept", schedule=name, cause=error.message)
+        finally:
+            del self._proving[name]
+
     async def trigger(self, name: str, request_id: str) -> Operation:
         """Starts one now, whatever the time, paused or not. Raises: NotFound; Refused, while the
         one before is under way; as `requests.record`."""
         schedule = self._known(name)
+        if schedule.do is not Do.BACKUP:
+            raise Refused(
+                f"schedule {name} starts a {schedule.do}, not a backup",
+                f"`cleancut backup {schedule.do} {LATEST}` does it where you are",
+            )
         async with self._turn:
             state = await self._state(name, schedule)
             known = await requests.is_known(self._context, request_id)
@@ -138,8 +176,8 @@ class Scheduler:
         if not (await self._context.etcd.txn([guard], [put])).applied:
             raise Fenced("another coordinator leads now", "repeat the request")
 
-    async def _is_open(self, state: ScheduleState) -> bool:
-        operation = await read_operation(self._context, state)
+    async def _is_open(self, state: ScheduleState | None) -> bool:
+        operation = await read_operation(self._context, state) if state else None
         return operation is not None and operation.state not in FINAL_STATES
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cleancut.cli import offline
+from cleancut.cli import offline, proving
 from cleancut.cli.asking import (
     collections_option,
     confirm,
@@ -16,7 +16,7 @@ from cleancut.cli.asking import (
     wait_options,
     yes_option,
 )
-from cleancut.cli.exits import Exit, say, verdict_exit
+from cleancut.cli.exits import Exit, proof_exit, say
 from cleancut.cli.output import emit, emit_many
 from cleancut.cli.settings import Noun, parse_duration, settings_of
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
@@ -138,19 +138,63 @@ def show(context: click.Context, /, backup_id: str, evidence: bool) -> None:
     type=click.IntRange(0, 100),
     metavar="PCT",
     default=0,
-    help="Read so many per cent of its bytes again, in whole shards chosen at random.",
+    help="Read so many per cent of its bytes again, in whole shards, longest unread first.",
+)
+@click.option(
+    "--unless-read-within",
+    "within_s",
+    type=parse_duration,
+    metavar="DURATION",
+    default=0.0,
+    show_default="0s",
+    help="What the ledger says was read in this time counts: who was interrupted goes on.",
 )
 @click.pass_context
-def verify(context: click.Context, /, backup_id: str, read_percent: int) -> Exit:
+def verify(context: click.Context, /, backup_id: str, read_percent: int, within_s: float) -> Exit:
     """Recompute a group's grade and look whether all of it is there, from the store alone.
 
     Needs --store and --cluster. Exit code 1 if the manifest contradicts itself or what the agents
-    have stored, 9 if something that it names is missing or damaged.
+    have stored, 9 if something that it names is missing or damaged. The store's ledger keeps what
+    was read and how it went.
     """
     settings = settings_of(context)
-    verdict = offline.verify(settings, backup_id, read_percent)
+    reading = proving.Reading(read_percent, within_s)
+    verdict = proving.verify(settings, backup_id, reading)
     emit(settings.output, "verify", verdict)
-    return verdict_exit(verdict)
+    return proof_exit(verdict.problems, verdict.missing)
+
+
+@backup.command()
+@click.argument("backup_id", metavar="ID|EPOCH")
+@collections_option
+@click.option(
+    "--shards", type=click.IntRange(1), metavar="N", help="Only so many, at random. Default: all."
+)
+@click.option(
+    "--scratch",
+    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+    help="Where shards are unpacked. Default: the system's temporary directory.",
+)
+@click.pass_context
+def drill(
+    context: click.Context,
+    /,
+    backup_id: str,
+    collections: tuple[str, ...],
+    shards: int | None,
+    scratch: Path | None,
+) -> Exit:
+    """Open shards in this process, from the store alone, and ask what they hold.
+
+    Counts, payload indexes and recorded answers are compared, and the recall of its indexes is
+    measured. Needs --store and --cluster, and `cleancut[drill]`. Exit code 1 if something is other
+    than it was, 9 if a shard cannot be put together or opened. The store's ledger keeps the result.
+    """
+    settings = settings_of(context)
+    wanted = proving.Drilling(shards or 0, collections, scratch)
+    found = proving.run_drill(settings, backup_id, wanted)
+    emit(settings.output, "drill", found)
+    return proof_exit(found.problems, found.damaged)
 
 
 @backup.command()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import IntEnum
 
 import click
 
 from cleancut.client.model import Operation
-from cleancut.client.verdict import Verdict
 from cleancut.errors import CleancutError, Corrupt, Denied, Invalid, NotFound, Refused
 from cleancut.records import State
 
@@ -49,11 +49,11 @@ _KEPT = (Invalid, NotFound, Refused, Denied, Corrupt)
 (a bound was over, a lease was lost): codes 6 and 7 would say that waiting again could help."""
 
 
-def verdict_exit(verdict: Verdict) -> Exit:
+def proof_exit(problems: Collection[str], damage: Collection[str]) -> Exit:
     """What a look at a group found, for a script. What is gone weighs more than what is said."""
-    if verdict.missing:
+    if damage:
         return Exit.CORRUPT
-    return Exit.FAILED if verdict.problems else Exit.OK
+    return Exit.FAILED if problems else Exit.OK
 
 
 def exit_of_operation(operation: Operation) -> Exit:

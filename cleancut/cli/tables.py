@@ -8,10 +8,11 @@ from typing import Any
 from rich.console import Group, RenderableType
 
 from cleancut.cli.grids import facts, grid, size, span, troubles
-from cleancut.cli.tables_evidence import evidence, fence, shards, verdict
+from cleancut.cli.tables_evidence import drill, evidence, fence, shards, verdict
 from cleancut.cli.tables_rebalance import rebalance, rebalance_list, rebalance_plan
 from cleancut.cli.tables_schedule import schedule, schedule_list
 from cleancut.cli.tables_sweep import sweep
+from cleancut.client.drill import Drill
 from cleancut.client.model import (
     Backup,
     ClusterStatus,
@@ -256,6 +257,7 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     Identity: identity,
     Evidence: evidence,
     Verdict: verdict,
+    Drill: drill,
     Sweep: sweep,
     Schedule: schedule,
 }

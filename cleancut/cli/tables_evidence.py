@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 
 from cleancut.cli.grids import facts, grid, size
+from cleancut.client.drill import Drill
 from cleancut.client.model import Evidence, FenceEvidence
 from cleancut.client.verdict import Verdict
 
@@ -43,6 +44,30 @@ def _evidence_facts(value: Evidence) -> list[tuple[str, Any]]:
 
 def evidence(value: Evidence) -> RenderableType:
     return Group(facts(_evidence_facts(value)), "", shards(value))
+
+
+def drill(value: Drill) -> RenderableType:
+    wrong = value.problems + value.damaged
+    head = facts(
+        (
+            ("id", value.id),
+            ("epoch", value.epoch),
+            ("shards", f"{len(value.shards)} of {value.shards_in_group}"),
+            ("data read", size(value.read_bytes)),
+            ("canaries", f"{value.canaries_equal} of {value.canaries} equal"),
+            ("least recall", value.recall),
+            ("took", f"{value.took_s:.1f} s"),
+            *(("problem", text) for text in value.problems),
+            *(("damaged", text) for text in value.damaged),
+            ("verdict", "wrong" if wrong else "it opens and answers as it did"),
+        )
+    )
+    rows = (
+        (one.collection, one.shard_id, size(one.size_bytes), one.points, one.expected, one.recall)
+        for one in value.shards
+    )
+    titles = ("COLLECTION", "SHARD", "SIZE", "POINTS", "AT ITS CUT", "RECALL")
+    return Group(head, "", grid(titles, rows))
 
 
 def verdict(value: Verdict) -> RenderableType:

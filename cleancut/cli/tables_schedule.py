@@ -12,15 +12,16 @@ from cleancut.client.schedules import RetentionRules, Schedule
 
 def schedule_list(schedules: Sequence[Schedule]) -> RenderableType:
     return grid(
-        ("NAME", "CRON", "TIME ZONE", "NEXT", "LAST", "STATE", "SKIPPED", "COLLECTIONS"),
+        ("NAME", "DOES", "CRON", "TIME ZONE", "NEXT", "LAST", "STATE", "SKIPPED", "COLLECTIONS"),
         (
             (
                 one.name,
+                one.do,
                 one.cron,
                 one.time_zone,
                 _next(one),
-                one.last_id,
-                one.last_state,
+                one.last_id or one.last_due_at,
+                one.last_state or one.last_outcome,
                 one.skipped_at,
                 ", ".join(one.collections) or "all",
             )
@@ -33,6 +34,9 @@ def schedule(value: Schedule) -> RenderableType:
     return facts(
         (
             ("name", value.name),
+            ("does", value.do),
+            ("reads", f"{value.percent} %" if value.percent else None),
+            ("shards", value.shards or None),
             ("cron", f"{value.cron} ({value.time_zone})"),
             ("next", _next(value)),
             ("jitter", f"{value.jitter_s:g} s" if value.jitter_s else None),
@@ -45,7 +49,7 @@ def schedule(value: Schedule) -> RenderableType:
             ("retention", _rules(value.retention) if value.retention else None),
             ("last", value.last_id),
             ("last due at", value.last_due_at),
-            ("last state", value.last_state),
+            ("last state", value.last_state or value.last_outcome),
             ("skipped at", value.skipped_at),
             ("skipped because", value.skipped_why),
         )

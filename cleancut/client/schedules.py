@@ -25,7 +25,9 @@ class Schedule(Shown, frozen=True):
     `overlap`: skip | queue. `retention` None: the general rules. `next_at` is None while it is
     paused. `last_id`: the newest backup that it has started, for the time `last_due_at`, or by hand
     if that is None; `last_state` is None once etcd has forgotten the operation. `skipped_at`: the
-    newest time for which none was started, and why.
+    newest time for which none was started, and why. `do`: backup | verify | drill. `percent`,
+    `shards`: how much of the newest group is verified or drilled; `last_outcome` of that: "good",
+    "under way", or what is wrong.
     """
 
     name: str
@@ -48,6 +50,10 @@ class Schedule(Shown, frozen=True):
     last_state: State | None = None
     skipped_at: str | None = None
     skipped_why: str = ""
+    do: str = ""
+    percent: int = 0
+    shards: int = 0
+    last_outcome: str = ""
 
 
 class ScheduleList(Shown, frozen=True):

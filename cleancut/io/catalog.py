@@ -13,6 +13,8 @@ from cleancut.manifest import AgentDocument, Manifest, parse_manifest
 from cleancut.records import Record, digest_of, encode
 from cleancut.restored import PullDocument
 
+LATEST = "latest"
+
 
 async def list_epochs(store: Store, paths: Paths) -> list[Epoch]:
     """The epochs of all published groups without a tombstone, oldest first."""
@@ -45,14 +47,15 @@ async def load_group(store: Store, paths: Paths, epoch: Epoch) -> Manifest:
 
 
 async def find_group(store: Store, paths: Paths, backup: str) -> Manifest:
-    """The group that `backup` names, by its epoch or its operation's id; the newest of those.
+    """The group that `backup` names, by its epoch or its operation's id, the newest of those; or
+    the newest of all, by "latest".
 
     Raises: as `load_group`.
     """
     if backup.isdigit():
         return await load_group(store, paths, Epoch(int(backup)))
     async for group in list_groups(store, paths):
-        if group.operation == backup:
+        if backup in {group.operation, LATEST}:
             return group
     raise NotFound(
         f"cluster {paths.cluster} has no backup {backup!r}", "see `cleancut backup list`"

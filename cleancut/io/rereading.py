@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 
 from cleancut.errors import Corrupt, NotFound
@@ -15,31 +15,50 @@ from cleancut.manifest import ShardEntry
 
 
 def choose_shards(
-    shards: Sequence[ShardEntry], percent: int, chance: random.Random
+    shards: Sequence[ShardEntry],
+    percent: int,
+    chance: random.Random,
+    last_read: Mapping[str, float],
+    *,
+    since_s: float = float("inf"),
 ) -> list[ShardEntry]:
-    """Shards at random, until `percent` of the group's bytes are among them; none for 0."""
+    """Shards, until `percent` of the group's bytes are among them; none for 0.
+
+    Those that were never read come first, then those whose last reading is oldest, by `last_read`
+    (recipe to seconds since 1970); equals at random. What was read since `since_s` counts, and is
+    not chosen.
+    """
     wanted_bytes = sum(shard.size_bytes for shard in shards) * percent / 100
     chosen: list[ShardEntry] = []
-    for shard in chance.sample(shards, len(shards)):
-        if sum(one.size_bytes for one in chosen) >= wanted_bytes:
+    counted_bytes = 0
+    fresh = [shard for shard in shards if last_read.get(shard.recipe, 0.0) >= since_s]
+    counted_bytes += sum(shard.size_bytes for shard in fresh)
+    others = [shard for shard in shards if last_read.get(shard.recipe, 0.0) < since_s]
+    chance.shuffle(others)
+    for shard in sorted(others, key=lambda one: last_read.get(one.recipe, 0.0)):
+        if counted_bytes >= wanted_bytes:
             break
+        counted_bytes += shard.size_bytes
         chosen.append(shard)
     return chosen
 
 
-async def find_damage(store: Store, paths: Paths, shards: Sequence[ShardEntry]) -> list[str]:
-    """What is wrong with the tar of each shard, one line a shard. Limits: one shard at a time."""
-    found = []
+async def read_again(
+    store: Store, paths: Paths, shards: Sequence[ShardEntry]
+) -> AsyncIterator[tuple[ShardEntry, str]]:
+    """Each shard once its tar was read, and what is wrong with it, or "". Limits: one at a time."""
     for shard in shards:
-        name = f"{shard.collection}/{shard.shard_id}"
-        digest = hashlib.sha256()
-        try:
-            async with aclosing(read_tar(store, paths, shard.recipe)) as chunks:
-                async for chunk in chunks:
-                    digest.update(chunk)
-        except (Corrupt, NotFound) as error:
-            found.append(f"{name}: {error.message}")
-            continue
-        if digest.hexdigest() != shard.tar_sha256:
-            found.append(f"{name}: its blocks make another tar than was captured")
-    return found
+        yield shard, await _damage_of(store, paths, shard)
+
+
+async def _damage_of(store: Store, paths: Paths, shard: ShardEntry) -> str:
+    name = f"{shard.collection}/{shard.shard_id}"
+    digest = hashlib.sha256()
+    try:
+        async with aclosing(read_tar(store, paths, shard.recipe)) as chunks:
+            async for chunk in chunks:
+                digest.update(chunk)
+    except (Corrupt, NotFound) as error:
+        return f"{name}: {error.message}"
+    wrong = digest.hexdigest() != shard.tar_sha256
+    return f"{name}: its blocks make another tar than was captured" if wrong else ""

@@ -28,6 +28,11 @@ keep-last = 1
 cron = "0 3 1 1 *"
 time-zone = "Europe/Berlin"
 attempts = 2
+
+[schedule.proof]
+do = "drill"
+cron = "* * * * *"
+shards = 2
 """
 DUE_S = 100.0
 """A minute, a leader's lease, and a backup."""
@@ -73,6 +78,19 @@ def wait_committed(world: World, number: int) -> list[Any]:
     return found
 
 
+def wait_drilled(world: World) -> None:
+    """Returns once a drill went well; it is in the ledger."""
+
+    async def look() -> bool | None:
+        listed = (await world.setup.cleancut("schedule", "list")).value("schedules")
+        outcomes = [one["last_outcome"] for one in listed if one["name"] == "proof"]
+        return True if outcomes == ["good"] else None
+
+    world.run(wait_for(look, "a drill", DUE_S, 1.0))
+    ledger = world.store / "demo" / "ledger"
+    assert any("-drill-good-" in path.name for path in ledger.rglob("*.json"))
+
+
 def test_schedules_outlive_leaders_and_are_held_and_let_go_by_hand(world: World) -> None:
     shown = schedules(world)
     assert shown["yearly"]["next_at"].endswith("-01-01T02:00:00Z")
@@ -94,6 +112,7 @@ def test_schedules_outlive_leaders_and_are_held_and_let_go_by_hand(world: World)
     assert schedules(world)["minutely"]["paused"]
     world.ok("schedule", "schedule", "resume", "minutely")
     wait_committed(world, len(earlier) + 1)
+    wait_drilled(world)
     world.ok("schedule", "schedule", "pause", "minutely")
     made = wait_committed(world, len(earlier) + 1)
     minutes = [one["created_at"][:16] for one in made]

@@ -272,6 +272,7 @@ class MemoryOperations(MemoryRebalances):
         newest = next(reversed(self.backups.values()), None)
         return Schedule(
             name="nightly",
+            do="backup",
             cron="30 2 * * *",
             time_zone="Europe/Berlin",
             jitter_s=600.0,

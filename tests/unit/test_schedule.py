@@ -20,6 +20,7 @@ from cleancut.io.config import load_file, read_schedules
 from cleancut.retention import Retention
 from cleancut.schedule import (
     Clockwork,
+    Do,
     Hold,
     Overlap,
     Reset,
@@ -286,9 +287,14 @@ require-proven = true
 keep-daily = 7
 [schedule.hourly]
 cron = "0 * * * *"
+[schedule.weekly]
+do = "drill"
+cron = "0 5 * * SUN"
+shards = 2
 """
     found = read(tmp_path, text)
     assert found["hourly"] == HOURLY
+    assert found["weekly"] == Schedule(do=Do.DRILL, cron="0 5 * * SUN", shards=2)
     assert found["nightly"] == Schedule(
         cron="30 2 * * *",
         time_zone="Europe/Berlin",
@@ -320,6 +326,11 @@ cron = "0 * * * *"
         ('cron = "0 * * * *"\nfence = ["lock"]', "lock"),
         ('cron = "0 * * * *"\ncollections = [".."]', "consensus"),
         ('cron = "0 * * * *"\nretention = { keep-dayly = 3 }', "dayly"),
+        ('cron = "0 * * * *"\ndo = "dance"', "dance"),
+        ('cron = "0 * * * *"\nshards = 3', "'shards' says nothing to a backup"),
+        ('cron = "0 * * * *"\ndo = "drill"\nrequire-proven = true', "require-proven"),
+        ('cron = "0 * * * *"\ndo = "verify"\nfence-budget = 3', "fence-budget"),
+        ('cron = "0 * * * *"\ndo = "verify"\npercent = 101', "percent"),
         ('cron = "0 * * * *"\nretention = { keep-daily = -3 }', "negative"),
     ],
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +22,12 @@ from cleancut.io.ports import Created, Delete, Put
 from cleancut.keys import Keys, Paths
 from cleancut.records import Kind, Operation, State, decode, encode
 from cleancut.requests import BackupRequest
-from cleancut.schedule import Overlap, Schedule
+from cleancut.schedule import Do, Overlap, Schedule
 from coordinator import requests
 from coordinator.context import Context
 from coordinator.operations import CoordinatorOperations, Leadership
 from coordinator.scheduling import Scheduler, read_state
+from devcluster.setup_process import wait_for
 
 HOUR_S = 3600.0
 NOON_S = datetime(2026, 6, 15, 12, tzinfo=UTC).timestamp()
@@ -33,17 +36,20 @@ LOG = configure_logging("error", "test")
 
 
 class HandClock(SystemClock):
-    """A wall clock that is set by hand; a sleep sets it."""
+    """A wall clock that is set by hand; a sleep sets it, unless it is `real`."""
 
     def __init__(self) -> None:
         self.now_s = NOON_S
         self.ends_s = float("inf")
+        self.real = False
 
     def wall_s(self) -> float:
         return self.now_s
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.05 if self.real else 0)
+        if self.real:
+            return
         self.now_s += seconds
         if self.now_s > self.ends_s:
             raise asyncio.CancelledError
@@ -52,11 +58,11 @@ class HandClock(SystemClock):
 class Cluster:
     """Coordinators that lead one after the other."""
 
-    def __init__(self, schedule: Schedule = HOURLY) -> None:
+    def __init__(self, schedule: Schedule = HOURLY, store: str = "memory") -> None:
         self.clock, self.poked = HandClock(), 0
         self.context = Context(
             name="c0",
-            store_url="memory",
+            store_url=store,
             keys=Keys(ClusterName("prod")),
             paths=Paths(ClusterName("prod")),
             etcd=MemoryEtcd(self.clock),
@@ -213,6 +219,34 @@ def test_a_triggered_one_counts_as_under_way() -> None:
         first = await leader.trigger("hourly", "r1")
         await cluster.run_until(leader, NOON_S + HOUR_S + 60)
         assert [one.id for one in await cluster.started()] == [first.id]
+
+    run(body())
+
+
+async def outcome(cluster: Cluster, other_than: str) -> str | None:
+    state = await read_state(cluster.context, "hourly")
+    return state.outcome if state and state.outcome != other_than else None
+
+
+def test_a_drill_runs_beside_and_its_outcome_is_kept(tmp_path: Path) -> None:
+    """Here there is nothing to drill; the next leader does not begin it again."""
+
+    async def body() -> None:
+        cluster = Cluster(Schedule(do=Do.DRILL, cron="0 * * * *"), store=f"file://{tmp_path}")
+        await cluster.run_until(await cluster.lead(), NOON_S + HOUR_S - 1)
+        leader = await cluster.lead()
+        with pytest.raises(Refused):
+            await leader.trigger("hourly", "r1")
+        cluster.clock.real = True
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            running = group.create_task(leader.run())
+            cluster.clock.now_s = NOON_S + HOUR_S + 1
+            seen = [await wait_for(partial(outcome, cluster, ""), "a begin", 10.0, 0.02)]
+            seen += [await wait_for(partial(outcome, cluster, seen[0]), "an end", 30.0, 0.02)]
+            running.cancel()
+        assert seen[0] == "under way"
+        assert "no backup" in seen[1]
+        assert await cluster.started() == []
 
     run(body())
 

@@ -15,6 +15,7 @@ from cleancut.cli.exits import Exit
 from cleancut.cli.main import run
 from cleancut.ids import AgentName, Epoch, ShardId
 from cleancut.io.catalog import put_staged, put_votes_document
+from cleancut.io.checks import last_read, list_checks
 from cleancut.io.clock import SystemClock
 from cleancut.io.rereading import choose_shards
 from cleancut.io.store import open_store
@@ -162,12 +163,59 @@ def test_shards_to_read_are_chosen_by_bytes(group: Group) -> None:
     entries = [replace(one, shard_id=ShardId(n), size_bytes=n + 1) for n in range(10)]
     seen = set()
     for seed in range(50):
-        chosen = choose_shards(entries, 10, random.Random(seed))
+        chosen = choose_shards(entries, 10, random.Random(seed), {})
         assert sum(entry.size_bytes for entry in chosen) >= 5.5
         seen |= {entry.shard_id for entry in chosen}
     assert seen == {entry.shard_id for entry in entries}
-    assert choose_shards(entries, 0, random.Random(1)) == []
-    assert len(choose_shards(entries, 100, random.Random(1))) == 10
+    assert choose_shards(entries, 0, random.Random(1), {}) == []
+    assert len(choose_shards(entries, 100, random.Random(1), {})) == 10
+
+
+def test_what_was_read_longest_ago_is_read_first(group: Group) -> None:
+    """Never read comes before that; what was read lately counts, and is left out."""
+    one = group.manifest.shards[0]
+    entries = [
+        replace(one, shard_id=ShardId(n), recipe=f"{n:064x}", size_bytes=10) for n in range(4)
+    ]
+    read = {entries[0].recipe: 300.0, entries[1].recipe: 100.0, entries[3].recipe: 200.0}
+
+    def chosen(percent: int, since_s: float = float("inf")) -> list[int]:
+        return [
+            entry.shard_id
+            for entry in choose_shards(entries, percent, random.Random(1), read, since_s=since_s)
+        ]
+
+    assert chosen(100) == [2, 1, 3, 0]
+    assert chosen(50) == [2, 1]
+    assert chosen(50, since_s=250.0) == [2]
+    assert chosen(100, since_s=150.0) == [2, 1]
+    assert chosen(50, since_s=50.0) == []
+
+
+def test_the_ledger_remembers_what_was_read(group: Group, output: Output) -> None:
+    """So that a reading which was interrupted goes on; a damaged shard is not taken for read."""
+    assert verified(group, output, Exit.OK, "--read-data", "100")["read_bytes"] > 0
+    again = ("--read-data", "100", "--unless-read-within", "1h")
+    assert verified(group, output, Exit.OK, *again)["read_bytes"] == 0
+    store = open_store(f"file://{group.root}", SystemClock())
+    entries = asyncio.run(list_checks(store, PATHS))
+    assert {(one.epoch, one.kind, one.good) for one in entries} == {(7, "verify", True)}
+    read = asyncio.run(last_read(store, PATHS, EPOCH))
+    assert set(read) == {shard.recipe for shard in group.manifest.shards}
+    for path in group.root.glob("prod/ledger/*/*"):
+        path.unlink()
+    pack = group.one("packs")
+    pack.write_bytes(bytes([pack.read_bytes()[0]]) + bytes(pack.stat().st_size - 1))
+    verified(group, output, Exit.CORRUPT, "--read-data", "100")
+    assert asyncio.run(last_read(store, PATHS, EPOCH)) == {}
+    assert not any(one.good for one in asyncio.run(list_checks(store, PATHS)))
+
+
+def test_a_store_that_cannot_be_written_to_is_verified_all_the_same(
+    group: Group, output: Output
+) -> None:
+    (group.root / "prod" / "ledger").write_bytes(b"in the way")
+    assert verified(group, output, Exit.OK, "--read-data", "100")["problems"] == []
 
 
 def test_evidence_says_why(group: Group, output: Output) -> None:
