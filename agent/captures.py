@@ -56,13 +56,23 @@ class Captures:
         self._stored: asyncio.Future[list[CapturedShard]] = (
             asyncio.get_running_loop().create_future()
         )
+        self._packs: PackWriter | None = None
         self.read_bytes = 0
         """Bytes of tar read so far, over all shards."""
+        self.expected_bytes = 0
+        """What they come to, if each has a parent to tell by; else 0."""
+
+    @property
+    def stored_bytes(self) -> int:
+        """What the store has taken so far."""
+        return self._packs.stored_bytes if self._packs else 0
 
     async def run(self, streams: Sequence[Stream]) -> None:
         """Captures them all. Never raises but when cancelled: the waiting sides are told.
         However it ends, what has been stored is remembered for the next attempt."""
         self._uncut = len(streams)
+        if all(stream.parent for stream in streams):
+            self.expected_bytes = sum(s.parent.tar_bytes for s in streams if s.parent)
         try:
             results = await self._capture_all(streams)
         except CleancutError as error:
@@ -88,7 +98,9 @@ class Captures:
             session_id=self._session_id,
             pool=self._pool,
             spill_dir=spill,
+            limits=self._context.limits,
         ) as packs:
+            self._packs = packs
             calls = [partial(self._capture, packs, stream) for stream in streams]
             results = await run_all(calls, at_once=max(1, len(calls)))
             await packs.flush()

@@ -17,6 +17,7 @@ from agent.captures import Captures, Stream, cancel
 from agent.context import Context
 from agent.journal import Journal
 from agent.lifting import Lifter
+from agent.moved import Moved
 from agent.observe import count_shards, free_bytes, read_probe, read_view, readings_of
 from agent.partials import Partials
 from agent.replicas import Others
@@ -110,9 +111,15 @@ class BackupEffects:
         self._parents.clear()
         self._earlier.clear()
 
-    def done_bytes(self) -> int:
-        """Bytes of tar read in the epochs that are under way."""
-        return sum(running.captures.read_bytes for running in self._running.values())
+    def moved(self) -> Moved:
+        """Of tars, what was read in the epochs that are under way; their parents' sizes tell what
+        there is to read."""
+        captures = [running.captures for running in self._running.values()]
+        return Moved(
+            sum(one.read_bytes for one in captures),
+            sum(one.expected_bytes for one in captures),
+            sum(one.stored_bytes for one in captures),
+        )
 
     # PREPARE
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from agent.context import Context
+from agent.moved import Moved
 from agent.observe import read_probe, read_view, readings_of, storage_free_bytes
 from agent.patience import once_back
 from agent.recovery import Recovery
@@ -33,7 +34,7 @@ class PullEffects:
         self._verify_one = verify
         self._context, self._tars = context, tars
         self._recovery = Recovery(context, tars)
-        self._sent_before = tars.sent_bytes
+        self._sent_before, self._total_bytes = tars.sent_bytes, 0
         self._recovered: tuple[Epoch, int, float] | None = None  # with bytes and seconds
 
     async def run(self, effect: Effect) -> object:
@@ -56,9 +57,9 @@ class PullEffects:
     async def stop(self, epoch: Epoch) -> None:
         """Nothing is left to end once the effects of `epoch` are cancelled."""
 
-    def done_bytes(self) -> int:
-        """Bytes of tar that Qdrant has pulled in this restore."""
-        return self._tars.sent_bytes - self._sent_before
+    def moved(self) -> Moved:
+        """Of tars, what Qdrant has pulled in this restore."""
+        return Moved(self._tars.sent_bytes - self._sent_before, self._total_bytes)
 
     async def _observe(self, effect: Observe) -> Observed:
         context = self._context
@@ -75,8 +76,8 @@ class PullEffects:
     async def _recover(self, effect: Recover) -> None:
         clock = self._context.clock
         self._sent_before, began_s = self._tars.sent_bytes, clock.monotonic_s()
+        self._total_bytes = size_bytes = sum(task.size_bytes for task in effect.tasks)
         await self._recovery.recover_all(effect.tasks, empty=effect.empty)
-        size_bytes = sum(task.size_bytes for task in effect.tasks)
         self._recovered = effect.epoch, size_bytes, clock.monotonic_s() - began_s
 
     async def _read(self, effect: Read) -> Readings:

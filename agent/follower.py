@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from agent.context import Context
 from agent.metrics import Metrics
+from agent.moved import Moved
 from agent.session import OpenSession, refresh
 from cleancut.cut import Cut
 from cleancut.errors import CleancutError, LeaseLost, TimedOut, Unavailable
@@ -36,7 +37,7 @@ class Effects(Protocol):
 
     async def stop(self, epoch: Epoch) -> None: ...
 
-    def done_bytes(self) -> int: ...
+    def moved(self) -> Moved: ...
 
 
 class Follower:
@@ -215,16 +216,22 @@ class Follower:
 
     async def _report(self) -> None:
         """Tells people how far the epoch is: best effort, never part of the protocol."""
-        before = 0
+        before = Moved(0)
         while True:
             await asyncio.sleep(_PROGRESS_S)
-            done = self._effects[self._ctl.kind].done_bytes()
-            self._metrics.moved_bytes.inc(max(0, done - before))
-            if self._ctl.phase not in _RUNNING or done == before:
-                before = done
+            now = self._effects[self._ctl.kind].moved()
+            read, moves = max(0, now.done - before.done), now != before
+            before = now
+            self._metrics.moved_bytes.inc(read)
+            if self._ctl.phase not in _RUNNING or not moves:
                 continue
-            rate, before = max(0, done - before) / _PROGRESS_S, done
-            progress = Progress(phase=self._ctl.phase, done_bytes=done, rate=rate)
+            progress = Progress(
+                phase=self._ctl.phase,
+                done_bytes=now.done,
+                total_bytes=now.total,
+                stored_bytes=now.stored,
+                rate=read / _PROGRESS_S,
+            )
             context = self._context
             key = context.keys.progress(self._ctl.epoch) + context.name
             guard = Created(context.keys.session(context.name), self._session.token)

@@ -22,6 +22,7 @@ from agent.effects_restore import PullEffects
 from agent.follower import Effects, Follower
 from agent.journal import Journal, own_directory
 from agent.lifting import Lifter
+from agent.limits import follow_settings
 from agent.metrics import Metrics
 from agent.session import open_session
 from agent.tar_server import TarServer
@@ -151,6 +152,7 @@ async def _serve_session(process: _Process) -> None:
         process.metrics.session_open.set(1)
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(follow_settings(context, process.log))
                 journal = Journal(context.spill_dir)
                 effects: dict[Kind, Effects] = {
                     Kind.BACKUP: BackupEffects(

@@ -225,11 +225,13 @@ class Vote(Record, frozen=True):
 
 
 class Progress(Record, frozen=True):
-    """`progress/<epoch>/<agent>`, leased: for people only."""
+    """`progress/<epoch>/<agent>`, leased: for people, and that something moves. `done_bytes`: of
+    tars; `total_bytes` 0: unknown; `stored_bytes`: what the store has taken of a backup."""
 
     phase: str
     done_bytes: int = 0
     total_bytes: int = 0
+    stored_bytes: int = 0
     rate: float = 0.0  # bytes a second
 
 

@@ -26,6 +26,7 @@ from cleancut.client.model import (
     RestorePlan,
 )
 from cleancut.client.schedules import Schedule, ScheduleList
+from cleancut.client.settings import AgentSettings
 from cleancut.client.sweeps import Sweep
 from cleancut.requests import BackupRequest
 
@@ -132,6 +133,12 @@ class Operations(Protocol):
         ...
 
     async def cluster_status(self) -> ClusterStatus: ...
+
+    async def agent_settings(self) -> AgentSettings: ...
+
+    async def update_agent_settings(self, change: AgentSettings) -> AgentSettings:
+        """Leader only. As they are now."""
+        ...
 
     async def adopt(self, request_id: str) -> Identity:
         """Leader only. Makes the store's owner this cluster; repeatable."""

@@ -30,6 +30,7 @@ from coordinator.care import Care
 from coordinator.conductor import Term
 from coordinator.context import Context
 from coordinator.deletions import Deletions
+from coordinator.limits import Limits
 from coordinator.rebalances import Rebalances
 from coordinator.restores import Restores
 from coordinator.schedules import Schedules
@@ -55,7 +56,7 @@ class Leadership:
     other: str = ""
 
 
-class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules):
+class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Limits):
     """Implements `coordinator.api.Operations`."""
 
     def __init__(self, context: Context, leadership: Leadership) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import grpc.aio
 
 from cleancut.client.model import RebalanceOptions, Shown
+from cleancut.client.settings import AgentSettings
 from cleancut.client.wire import from_message, to_message
 from cleancut.errors import Refused
 from cleancut.io.rpc import not_leader
@@ -242,6 +243,17 @@ class Cluster:
         _require_leader(self._operations)
         identity = await self._operations.adopt(request_id_of(request.request_id))
         return cluster.AdoptResponse(identity=to_message(identity, cluster.Identity))
+
+    async def GetAgentSettings(self, _request: Any, _context: Any) -> Any:
+        settings = to_message(await self._operations.agent_settings(), cluster.AgentSettings)
+        return cluster.GetAgentSettingsResponse(settings=settings)
+
+    async def UpdateAgentSettings(self, request: Any, _context: Any) -> Any:
+        _require_leader(self._operations)
+        change = from_message(request.settings, AgentSettings)
+        settings = await self._operations.update_agent_settings(change)
+        message = to_message(settings, cluster.AgentSettings)
+        return cluster.UpdateAgentSettingsResponse(settings=message)
 
     async def Diagnose(self, _request: Any, _context: Any) -> Any:
         return to_message(await self._operations.diagnose(), cluster.DiagnoseResponse)

@@ -54,6 +54,7 @@ async def read_progress(context: Context, epoch: Epoch) -> tuple[AgentProgress, 
                 bytes_done=told.done_bytes,
                 bytes_total=told.total_bytes,
                 bytes_per_s=told.rate,
+                bytes_stored=told.stored_bytes,
             )
         )
     return tuple(shown)

@@ -8,8 +8,9 @@ from cleancut.cli.asking import confirm, request_id_option, yes_option
 from cleancut.cli.care import forget_peer
 from cleancut.cli.output import emit
 from cleancut.cli.rebalance import rebalance
-from cleancut.cli.settings import Noun, Verb, settings_of
+from cleancut.cli.settings import Noun, Verb, parse_size, settings_of
 from cleancut.cli.wait import ask
+from cleancut.client.settings import AgentSettings
 
 
 @click.group(cls=Noun, name="cluster")
@@ -27,6 +28,40 @@ def status(context: click.Context, /) -> None:
     """Show leader, agents, open operation, store and owner."""
     settings = settings_of(context)
     emit(settings.output, "cluster", ask(settings, lambda client: client.cluster_status()))
+
+
+@cluster.command()
+@click.option(
+    "--upload-rate",
+    "upload_bytes_per_s",
+    type=parse_size,
+    metavar="SIZE",
+    help="Bytes a second that each agent may upload; 0: no limit.",
+)
+@click.option("--uploads", type=int, metavar="N", help="So many uploads of an agent at a time.")
+@click.option(
+    "--spill-limit",
+    "spill_bytes",
+    type=parse_size,
+    metavar="SIZE",
+    help="What may wait for the store in an agent's --spill-dir.",
+)
+@click.option(
+    "--spill-floor",
+    "spill_floor_bytes",
+    type=parse_size,
+    metavar="SIZE",
+    help="What stays free on that disk.",
+)
+@click.pass_context
+def settings(context: click.Context, /, **given: int | None) -> None:
+    """Show what agents may take of network and disk, or change it while they run."""
+    chosen, change = settings_of(context), AgentSettings(**given)
+    if change == AgentSettings():
+        now = ask(chosen, lambda client: client.agent_settings())
+    else:
+        now = ask(chosen, lambda client: client.update_agent_settings(change))
+    emit(chosen.output, "settings", now)
 
 
 @click.command(cls=Verb)

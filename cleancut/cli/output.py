@@ -25,6 +25,7 @@ from cleancut.client.model import (
     Shown,
 )
 from cleancut.client.schedules import Schedule
+from cleancut.client.settings import AgentSettings
 from cleancut.client.sweeps import Sweep
 
 WIDE = 400
@@ -75,6 +76,8 @@ def name_of(value: Shown) -> str:
             return value.cluster_id
         case Sweep():
             return "\n".join(one.id for one in value.expired)
+        case AgentSettings():
+            return str(value.upload_bytes_per_s)
         case Schedule():
             return value.name
         case Evidence():

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 
 from cleancut.cli.exits import say
-from cleancut.cli.grids import grid, size
+from cleancut.cli.grids import grid, size, span
 from cleancut.client.model import AgentProgress, Operation, is_over
 
 LINE_EVERY_S = 10.0
@@ -89,9 +89,17 @@ def _agents(operation: Operation) -> RenderableType:
     if is_over(operation) or not operation.progress:
         return ""
     return grid(
-        ("AGENT", "PHASE", "BYTES", "OF", "RATE"),
+        ("AGENT", "PHASE", "BYTES", "OF", "STORED", "RATE", "LEFT"),
         (
-            (p.agent, p.phase, size(p.bytes_done), _total(p), f"{size(p.bytes_per_s)}/s")
+            (
+                p.agent,
+                p.phase,
+                size(p.bytes_done),
+                _total(p),
+                size(p.bytes_stored) if p.bytes_stored else "",
+                f"{size(p.bytes_per_s)}/s",
+                _left(p),
+            )
             for p in operation.progress
         ),
     )
@@ -100,7 +108,14 @@ def _agents(operation: Operation) -> RenderableType:
 def _agent(progress: AgentProgress) -> str:
     total = _total(progress)
     done = size(progress.bytes_done) + (f" of {total}" if total else "")
-    return f"{progress.agent} {progress.phase} {done} at {size(progress.bytes_per_s)}/s"
+    left = f", {_left(progress)} left" if _left(progress) else ""
+    return f"{progress.agent} {progress.phase} {done} at {size(progress.bytes_per_s)}/s{left}"
+
+
+def _left(progress: AgentProgress) -> str:
+    """The time that the rest takes at this rate; "" if nobody can tell."""
+    rest = progress.bytes_total - progress.bytes_done
+    return span(rest / progress.bytes_per_s) if rest > 0 and progress.bytes_per_s > 0 else ""
 
 
 def _total(progress: AgentProgress) -> str:

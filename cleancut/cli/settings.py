@@ -145,6 +145,17 @@ def _usual_path(environment: Mapping[str, str]) -> Path:
     return Path(home) / "cleancut" / "config.toml"
 
 
+_BYTES = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def parse_size(text: str) -> int:
+    """Bytes of 65536, 64KiB, 64k, 1.5MiB or 2G: units are of 1024. Raises: BadParameter."""
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d+)?) ?([kmgt]?)(?:i?b)?", str(text).lower())
+    if found is None:
+        raise click.BadParameter(f"{text!r} is not a size: write 65536, 64KiB or 1.5GiB")
+    return int(float(found[1]) * 1024 ** _BYTES[found[2]])
+
+
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

@@ -25,6 +25,7 @@ from cleancut.client.model import (
     RestorePlan,
 )
 from cleancut.client.schedules import Schedule
+from cleancut.client.settings import AgentSettings
 from cleancut.client.sweeps import Sweep
 from cleancut.client.verdict import Verdict
 
@@ -220,6 +221,18 @@ def identity(value: Identity) -> RenderableType:
     return facts((("cluster id", value.cluster_id), ("owner", _owner(value))))
 
 
+def settings(value: AgentSettings) -> RenderableType:
+    rate = value.upload_bytes_per_s
+    return facts(
+        (
+            ("upload rate", f"{size(rate)}/s" if rate else "no limit"),
+            ("uploads", value.uploads),
+            ("spill limit", size(value.spill_bytes or 0)),
+            ("spill floor", size(value.spill_floor_bytes or 0)),
+        )
+    )
+
+
 def _owner(value: Identity) -> str:
     return "this cluster" if value.equal else f"another: {value.store_cluster_id or 'nobody'}"
 
@@ -260,6 +273,7 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     Drill: drill,
     Sweep: sweep,
     Schedule: schedule,
+    AgentSettings: settings,
 }
 MANY: dict[str, Callable[[Any], RenderableType]] = {
     "backups": backup_list,

@@ -24,6 +24,7 @@ from cleancut.client.model import (
     is_over,
 )
 from cleancut.client.schedules import Schedule, ScheduleList
+from cleancut.client.settings import AgentSettings
 from cleancut.client.sweeps import Sweep
 from cleancut.client.wire import from_message, to_message
 from cleancut.io.rpc_channel import Tls
@@ -260,6 +261,18 @@ class Client:
         message = cluster.GetStatusRequest()
         answer = await self._link.call(lambda c: ClusterServiceStub(c).GetStatus, message)
         return from_message(answer.status, ClusterStatus)
+
+    async def agent_settings(self) -> AgentSettings:
+        message = cluster.GetAgentSettingsRequest()
+        answer = await self._link.call(lambda c: ClusterServiceStub(c).GetAgentSettings, message)
+        return from_message(answer.settings, AgentSettings)
+
+    async def update_agent_settings(self, change: AgentSettings) -> AgentSettings:
+        """As they are now; what is None in `change` stays as it was."""
+        settings = to_message(change, cluster.AgentSettings)
+        message = cluster.UpdateAgentSettingsRequest(settings=settings)
+        answer = await self._link.call(lambda c: ClusterServiceStub(c).UpdateAgentSettings, message)
+        return from_message(answer.settings, AgentSettings)
 
     async def adopt(self, request_id: str) -> Identity:
         message = cluster.AdoptRequest(request_id=request_id)

@@ -21,10 +21,12 @@ class OperationError(Shown, frozen=True):
 
 
 class AgentProgress(Shown, frozen=True):
-    """How far one agent is; `bytes_total` is 0 while it is not known."""
+    """How far one agent is; `bytes_total` is 0 while it is not known, and of a backup that of the
+    one before. `bytes_stored`: what the store has taken of a backup."""
 
     agent: str
     phase: str = ""
     bytes_done: int = 0
     bytes_total: int = 0
     bytes_per_s: float = 0.0
+    bytes_stored: int = 0

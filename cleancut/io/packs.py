@@ -25,7 +25,6 @@ from cleancut.page import PACK_BYTES, pack_header
 BATCH_BYTES = 2 * 1024 * 1024
 ALL_BATCHES_BYTES = 32 * 1024 * 1024
 HELD_BYTES = 8 * 1024 * 1024
-DEFAULT_LIMITS = Limits()
 
 
 class PackWriter:
@@ -45,13 +44,13 @@ class PackWriter:
         session_id: str,
         pool: Executor,
         spill_dir: Path,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: Limits | None = None,
     ) -> None:
         self.store = store
         self.paths = paths
         self.pool = pool
         self.origin = f"{format_epoch(epoch)}/{session_id}"
-        self._uploads = Uploads(store, pool, spill_dir, limits)
+        self._uploads = Uploads(store, pool, spill_dir, limits or Limits())
         self._turn = asyncio.Lock()
         self._unfinished: dict[str, Upload] = {}
         self._open: tuple[str, Upload] | None = None
@@ -82,6 +81,11 @@ class PackWriter:
         finally:
             self._streams -= 1
             self._uploads.changed()
+
+    @property
+    def stored_bytes(self) -> int:
+        """What the store has taken so far."""
+        return self._uploads.stored_bytes
 
     @property
     def batch_bytes(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import secrets
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
@@ -19,18 +20,18 @@ from typing import Self, TypeVar
 
 from cleancut.errors import CleancutError, Refused
 from cleancut.io.ports import Store
+from cleancut.limits import MAX_UPLOADS, MIB, AgentSettings, Pace
 
 T = TypeVar("T")
 _SPILLED = "upload-"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Limits:
-    """How many bytes may wait in memory and in the spill directory, how many uploads may run."""
+    """How many bytes may wait in memory; what else is in `settings` may change at any time."""
 
-    memory_bytes: int = 32 * 1024 * 1024
-    spill_bytes: int = 4 * 1024 * 1024 * 1024
-    uploads: int = 4
+    settings: AgentSettings = field(default_factory=AgentSettings)
+    memory_bytes: int = 32 * MIB
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +52,7 @@ class Uploads:
     """Puts what is enqueued, in that order, several at a time, inside its `async with` block.
 
     Order: `admit` first, which waits for room; then `enqueue`, never before those in `after`.
+    `stored_bytes`: what the store has taken so far.
     Limits: see `Limits`; besides, each running upload of a spilled object holds it in memory.
     Raises: from `admit` and `wait`, the error that the first failed upload ended with.
     """
@@ -59,11 +61,14 @@ class Uploads:
     pool: Executor
     spill_dir: Path
     limits: Limits
+    stored_bytes: int = 0
     _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _queue: deque[Upload] = field(default_factory=deque)
     _files: set[Path] = field(default_factory=set)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _pace: Pace = field(default_factory=Pace)
+    _putting: int = 0
     _on_way: int = 0
     _memory_used: int = 0
     _spill_used: int = 0
@@ -72,7 +77,7 @@ class Uploads:
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
-        for _ in range(self.limits.uploads):
+        for _ in range(MAX_UPLOADS):
             self._tasks.append(self._group.create_task(self._serve()))
         return self
 
@@ -134,8 +139,10 @@ class Uploads:
         return (fits and not spilling) or not self._on_way
 
     def _fits_spill(self, upload: Upload) -> bool:
-        left = self.limits.spill_bytes - self._spill_used
-        return not self._spill_full and upload.size_bytes <= left
+        settings, size_bytes = self.limits.settings, upload.size_bytes
+        if self._spill_full or self._spill_used + size_bytes > settings.spill_bytes:
+            return False
+        return _free_bytes(self.spill_dir) - size_bytes >= settings.spill_floor_bytes
 
     async def _spill(self, upload: Upload) -> None:
         file = self.spill_dir / f"{_SPILLED}{secrets.token_hex(8)}"
@@ -151,10 +158,11 @@ class Uploads:
     async def _serve(self) -> None:
         while True:
             changed = self._changed
-            if not self._queue:
+            if not self._queue or self._putting >= self.limits.settings.uploads:
                 await changed.wait()
                 continue
             upload = self._queue.popleft()
+            self._putting += 1
             try:
                 await self.wait(lambda u=upload: all(a.done for a in u.after))  # type: ignore[misc]
                 await self._put(upload)
@@ -164,6 +172,8 @@ class Uploads:
                 self._failure = self._failure or self._unusable(error)
             else:
                 continue
+            finally:
+                self._putting -= 1
             self.changed()
             return
 
@@ -171,7 +181,9 @@ class Uploads:
         spilled = upload.spilled
         data = await self._in_pool(spilled.read_bytes) if spilled else bytes(upload.data)
         upload.data = b""
+        await self._wait_turn(len(data))
         await self.store.put(upload.path, data)
+        self.stored_bytes += len(data)
         if spilled:
             await self._in_pool(spilled.unlink)
             self._files.discard(spilled)
@@ -182,6 +194,16 @@ class Uploads:
         upload.done, upload.after = True, ()
         self._on_way -= 1
         self.changed()
+
+    async def _wait_turn(self, size_bytes: int) -> None:
+        """Keeps to the rate that is set now: looked at each second, since it may change."""
+        now_s = asyncio.get_running_loop().time
+        while True:
+            wait_s = self._pace.wait_s(now_s(), self.limits.settings.upload_bytes_per_s)
+            if not wait_s:
+                break
+            await asyncio.sleep(min(wait_s, 1.0))
+        self._pace.went(size_bytes)
 
     def _unusable(self, error: OSError) -> Refused:
         return Refused(
@@ -202,6 +224,12 @@ def clear_spill(spill_dir: Path) -> int:
     for file in left:
         file.unlink(missing_ok=True)
     return len(left)
+
+
+def _free_bytes(directory: Path) -> int:
+    """What is free on the disk of a directory that may not be there yet."""
+    there = next(one for one in (directory, *directory.parents) if one.exists())
+    return shutil.disk_usage(there).free
 
 
 def _write(file: Path, data: bytes | memoryview) -> None:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63leancut/v1/cluster.proto\x12\x0b\x63leancut.v1\"S\n\x11\x43oordinatorStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0e\n\x06leader\x18\x03 \x01(\x08\x12\x0f\n\x07version\x18\x04 \x01(\t\"u\n\x0b\x41gentStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x14\n\x07peer_id\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x16\n\x0eqdrant_version\x18\x04 \x01(\t\x12\r\n\x05phase\x18\x05 \x01(\tB\n\n\x08_peer_id\"G\n\rOpenOperation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\r\n\x05phase\x18\x04 \x01(\t\"=\n\x0bStoreStatus\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x11\n\treachable\x18\x02 \x01(\x08\x12\x0e\n\x06groups\x18\x03 \x01(\r\"G\n\x08Identity\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x18\n\x10store_cluster_id\x18\x02 \x01(\t\x12\r\n\x05\x65qual\x18\x03 \x01(\x08\"R\n\tOpenFence\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12\x13\n\x0b\x63ollections\x18\x03 \x03(\t\x12\x10\n\x08\x62udget_s\x18\x04 \x01(\x01\"\xd4\x02\n\rClusterStatus\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0e\n\x06leader\x18\x02 \x01(\t\x12\x34\n\x0c\x63oordinators\x18\x03 \x03(\x0b\x32\x1e.cleancut.v1.CoordinatorStatus\x12(\n\x06\x61gents\x18\x04 \x03(\x0b\x32\x18.cleancut.v1.AgentStatus\x12\x32\n\x0eopen_operation\x18\x05 \x01(\x0b\x32\x1a.cleancut.v1.OpenOperation\x12\'\n\x05store\x18\x06 \x01(\x0b\x32\x18.cleancut.v1.StoreStatus\x12\'\n\x08identity\x18\x07 \x01(\x0b\x32\x15.cleancut.v1.Identity\x12\x10\n\x08warnings\x18\x08 \x03(\t\x12*\n\nopen_fence\x18\t \x01(\x0b\x32\x16.cleancut.v1.OpenFence\"\x12\n\x10GetStatusRequest\"?\n\x11GetStatusResponse\x12*\n\x06status\x18\x01 \x01(\x0b\x32\x1a.cleancut.v1.ClusterStatus\"\"\n\x0c\x41\x64optRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"8\n\rAdoptResponse\x12\'\n\x08identity\x18\x01 \x01(\x0b\x32\x15.cleancut.v1.Identity\"E\n\x07\x46inding\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x10\n\x08severity\x18\x02 \x01(\t\x12\x0c\n\x04what\x18\x03 \x01(\t\x12\x0c\n\x04\x63ure\x18\x04 \x01(\t\"\x11\n\x0f\x44iagnoseRequest\":\n\x10\x44iagnoseResponse\x12&\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x14.cleancut.v1.Finding\"K\n\x08PeerLoss\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x13\n\x0blost_shards\x18\x02 \x03(\r\x12\x16\n\x0ethinner_shards\x18\x03 \x03(\r\"\x8f\x01\n\rForgottenPeer\x12\x0f\n\x07peer_id\x18\x01 \x01(\x04\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12%\n\x06losses\x18\x03 \x03(\x0b\x32\x15.cleancut.v1.PeerLoss\x12\x11\n\tforgotten\x18\x04 \x01(\x08\x12&\n\x08\x66indings\x18\x05 \x03(\x0b\x32\x14.cleancut.v1.Finding\"F\n\x11\x46orgetPeerRequest\x12\x0f\n\x07peer_id\x18\x01 \x01(\x04\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\x12\x11\n\tconfirmed\x18\x03 \x01(\x08\">\n\x12\x46orgetPeerResponse\x12(\n\x04peer\x18\x01 \x01(\x0b\x32\x1a.cleancut.v1.ForgottenPeer2\xb4\x02\n\x0e\x43lusterService\x12J\n\tGetStatus\x12\x1d.cleancut.v1.GetStatusRequest\x1a\x1e.cleancut.v1.GetStatusResponse\x12>\n\x05\x41\x64opt\x12\x19.cleancut.v1.AdoptRequest\x1a\x1a.cleancut.v1.AdoptResponse\x12G\n\x08\x44iagnose\x12\x1c.cleancut.v1.DiagnoseRequest\x1a\x1d.cleancut.v1.DiagnoseResponse\x12M\n\nForgetPeer\x12\x1e.cleancut.v1.ForgetPeerRequest\x1a\x1f.cleancut.v1.ForgetPeerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63leancut/v1/cluster.proto\x12\x0b\x63leancut.v1\"S\n\x11\x43oordinatorStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0e\n\x06leader\x18\x03 \x01(\x08\x12\x0f\n\x07version\x18\x04 \x01(\t\"u\n\x0b\x41gentStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x14\n\x07peer_id\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x16\n\x0eqdrant_version\x18\x04 \x01(\t\x12\r\n\x05phase\x18\x05 \x01(\tB\n\n\x08_peer_id\"G\n\rOpenOperation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\r\n\x05phase\x18\x04 \x01(\t\"=\n\x0bStoreStatus\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x11\n\treachable\x18\x02 \x01(\x08\x12\x0e\n\x06groups\x18\x03 \x01(\r\"G\n\x08Identity\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x18\n\x10store_cluster_id\x18\x02 \x01(\t\x12\r\n\x05\x65qual\x18\x03 \x01(\x08\"R\n\tOpenFence\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12\x13\n\x0b\x63ollections\x18\x03 \x03(\t\x12\x10\n\x08\x62udget_s\x18\x04 \x01(\x01\"\xd4\x02\n\rClusterStatus\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0e\n\x06leader\x18\x02 \x01(\t\x12\x34\n\x0c\x63oordinators\x18\x03 \x03(\x0b\x32\x1e.cleancut.v1.CoordinatorStatus\x12(\n\x06\x61gents\x18\x04 \x03(\x0b\x32\x18.cleancut.v1.AgentStatus\x12\x32\n\x0eopen_operation\x18\x05 \x01(\x0b\x32\x1a.cleancut.v1.OpenOperation\x12\'\n\x05store\x18\x06 \x01(\x0b\x32\x18.cleancut.v1.StoreStatus\x12\'\n\x08identity\x18\x07 \x01(\x0b\x32\x15.cleancut.v1.Identity\x12\x10\n\x08warnings\x18\x08 \x03(\t\x12*\n\nopen_fence\x18\t \x01(\x0b\x32\x16.cleancut.v1.OpenFence\"\x12\n\x10GetStatusRequest\"?\n\x11GetStatusResponse\x12*\n\x06status\x18\x01 \x01(\x0b\x32\x1a.cleancut.v1.ClusterStatus\"\"\n\x0c\x41\x64optRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"8\n\rAdoptResponse\x12\'\n\x08identity\x18\x01 \x01(\x0b\x32\x15.cleancut.v1.Identity\"\xc9\x01\n\rAgentSettings\x12\x1f\n\x12upload_bytes_per_s\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x14\n\x07uploads\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x18\n\x0bspill_bytes\x18\x03 \x01(\x04H\x02\x88\x01\x01\x12\x1e\n\x11spill_floor_bytes\x18\x04 \x01(\x04H\x03\x88\x01\x01\x42\x15\n\x13_upload_bytes_per_sB\n\n\x08_uploadsB\x0e\n\x0c_spill_bytesB\x14\n\x12_spill_floor_bytes\"\x19\n\x17GetAgentSettingsRequest\"H\n\x18GetAgentSettingsResponse\x12,\n\x08settings\x18\x01 \x01(\x0b\x32\x1a.cleancut.v1.AgentSettings\"J\n\x1aUpdateAgentSettingsRequest\x12,\n\x08settings\x18\x01 \x01(\x0b\x32\x1a.cleancut.v1.AgentSettings\"K\n\x1bUpdateAgentSettingsResponse\x12,\n\x08settings\x18\x01 \x01(\x0b\x32\x1a.cleancut.v1.AgentSettings\"E\n\x07\x46inding\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x10\n\x08severity\x18\x02 \x01(\t\x12\x0c\n\x04what\x18\x03 \x01(\t\x12\x0c\n\x04\x63ure\x18\x04 \x01(\t\"\x11\n\x0f\x44iagnoseRequest\":\n\x10\x44iagnoseResponse\x12&\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x14.cleancut.v1.Finding\"K\n\x08PeerLoss\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x13\n\x0blost_shards\x18\x02 \x03(\r\x12\x16\n\x0ethinner_shards\x18\x03 \x03(\r\"\x8f\x01\n\rForgottenPeer\x12\x0f\n\x07peer_id\x18\x01 \x01(\x04\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12%\n\x06losses\x18\x03 \x03(\x0b\x32\x15.cleancut.v1.PeerLoss\x12\x11\n\tforgotten\x18\x04 \x01(\x08\x12&\n\x08\x66indings\x18\x05 \x03(\x0b\x32\x14.cleancut.v1.Finding\"F\n\x11\x46orgetPeerRequest\x12\x0f\n\x07peer_id\x18\x01 \x01(\x04\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\x12\x11\n\tconfirmed\x18\x03 \x01(\x08\">\n\x12\x46orgetPeerResponse\x12(\n\x04peer\x18\x01 \x01(\x0b\x32\x1a.cleancut.v1.ForgottenPeer2\xff\x03\n\x0e\x43lusterService\x12J\n\tGetStatus\x12\x1d.cleancut.v1.GetStatusRequest\x1a\x1e.cleancut.v1.GetStatusResponse\x12>\n\x05\x41\x64opt\x12\x19.cleancut.v1.AdoptRequest\x1a\x1a.cleancut.v1.AdoptResponse\x12_\n\x10GetAgentSettings\x12$.cleancut.v1.GetAgentSettingsRequest\x1a%.cleancut.v1.GetAgentSettingsResponse\x12h\n\x13UpdateAgentSettings\x12\'.cleancut.v1.UpdateAgentSettingsRequest\x1a(.cleancut.v1.UpdateAgentSettingsResponse\x12G\n\x08\x44iagnose\x12\x1c.cleancut.v1.DiagnoseRequest\x1a\x1d.cleancut.v1.DiagnoseResponse\x12M\n\nForgetPeer\x12\x1e.cleancut.v1.ForgetPeerRequest\x1a\x1f.cleancut.v1.ForgetPeerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,20 +53,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADOPTREQUEST']._serialized_end=1001
   _globals['_ADOPTRESPONSE']._serialized_start=1003
   _globals['_ADOPTRESPONSE']._serialized_end=1059
-  _globals['_FINDING']._serialized_start=1061
-  _globals['_FINDING']._serialized_end=1130
-  _globals['_DIAGNOSEREQUEST']._serialized_start=1132
-  _globals['_DIAGNOSEREQUEST']._serialized_end=1149
-  _globals['_DIAGNOSERESPONSE']._serialized_start=1151
-  _globals['_DIAGNOSERESPONSE']._serialized_end=1209
-  _globals['_PEERLOSS']._serialized_start=1211
-  _globals['_PEERLOSS']._serialized_end=1286
-  _globals['_FORGOTTENPEER']._serialized_start=1289
-  _globals['_FORGOTTENPEER']._serialized_end=1432
-  _globals['_FORGETPEERREQUEST']._serialized_start=1434
-  _globals['_FORGETPEERREQUEST']._serialized_end=1504
-  _globals['_FORGETPEERRESPONSE']._serialized_start=1506
-  _globals['_FORGETPEERRESPONSE']._serialized_end=1568
-  _globals['_CLUSTERSERVICE']._serialized_start=1571
-  _globals['_CLUSTERSERVICE']._serialized_end=1879
+  _globals['_AGENTSETTINGS']._serialized_start=1062
+  _globals['_AGENTSETTINGS']._serialized_end=1263
+  _globals['_GETAGENTSETTINGSREQUEST']._serialized_start=1265
+  _globals['_GETAGENTSETTINGSREQUEST']._serialized_end=1290
+  _globals['_GETAGENTSETTINGSRESPONSE']._serialized_start=1292
+  _globals['_GETAGENTSETTINGSRESPONSE']._serialized_end=1364
+  _globals['_UPDATEAGENTSETTINGSREQUEST']._serialized_start=1366
+  _globals['_UPDATEAGENTSETTINGSREQUEST']._serialized_end=1440
+  _globals['_UPDATEAGENTSETTINGSRESPONSE']._serialized_start=1442
+  _globals['_UPDATEAGENTSETTINGSRESPONSE']._serialized_end=1517
+  _globals['_FINDING']._serialized_start=1519
+  _globals['_FINDING']._serialized_end=1588
+  _globals['_DIAGNOSEREQUEST']._serialized_start=1590
+  _globals['_DIAGNOSEREQUEST']._serialized_end=1607
+  _globals['_DIAGNOSERESPONSE']._serialized_start=1609
+  _globals['_DIAGNOSERESPONSE']._serialized_end=1667
+  _globals['_PEERLOSS']._serialized_start=1669
+  _globals['_PEERLOSS']._serialized_end=1744
+  _globals['_FORGOTTENPEER']._serialized_start=1747
+  _globals['_FORGOTTENPEER']._serialized_end=1890
+  _globals['_FORGETPEERREQUEST']._serialized_start=1892
+  _globals['_FORGETPEERREQUEST']._serialized_end=1962
+  _globals['_FORGETPEERRESPONSE']._serialized_start=1964
+  _globals['_FORGETPEERRESPONSE']._serialized_end=2026
+  _globals['_CLUSTERSERVICE']._serialized_start=2029
+  _globals['_CLUSTERSERVICE']._serialized_end=2540
 # @@protoc_insertion_point(module_scope)

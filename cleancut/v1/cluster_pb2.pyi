@@ -120,6 +120,40 @@ class AdoptResponse(_message.Message):
     identity: Identity
     def __init__(self, identity: _Optional[_Union[Identity, _Mapping]] = ...) -> None: ...
 
+class AgentSettings(_message.Message):
+    __slots__ = ("upload_bytes_per_s", "uploads", "spill_bytes", "spill_floor_bytes")
+    UPLOAD_BYTES_PER_S_FIELD_NUMBER: _ClassVar[int]
+    UPLOADS_FIELD_NUMBER: _ClassVar[int]
+    SPILL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SPILL_FLOOR_BYTES_FIELD_NUMBER: _ClassVar[int]
+    upload_bytes_per_s: int
+    uploads: int
+    spill_bytes: int
+    spill_floor_bytes: int
+    def __init__(self, upload_bytes_per_s: _Optional[int] = ..., uploads: _Optional[int] = ..., spill_bytes: _Optional[int] = ..., spill_floor_bytes: _Optional[int] = ...) -> None: ...
+
+class GetAgentSettingsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetAgentSettingsResponse(_message.Message):
+    __slots__ = ("settings",)
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    settings: AgentSettings
+    def __init__(self, settings: _Optional[_Union[AgentSettings, _Mapping]] = ...) -> None: ...
+
+class UpdateAgentSettingsRequest(_message.Message):
+    __slots__ = ("settings",)
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    settings: AgentSettings
+    def __init__(self, settings: _Optional[_Union[AgentSettings, _Mapping]] = ...) -> None: ...
+
+class UpdateAgentSettingsResponse(_message.Message):
+    __slots__ = ("settings",)
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    settings: AgentSettings
+    def __init__(self, settings: _Optional[_Union[AgentSettings, _Mapping]] = ...) -> None: ...
+
 class Finding(_message.Message):
     __slots__ = ("kind", "severity", "what", "cure")
     KIND_FIELD_NUMBER: _ClassVar[int]

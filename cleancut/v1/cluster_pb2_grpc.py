@@ -44,6 +44,16 @@ class ClusterServiceStub:
                 request_serializer=cleancut_dot_v1_dot_cluster__pb2.AdoptRequest.SerializeToString,
                 response_deserializer=cleancut_dot_v1_dot_cluster__pb2.AdoptResponse.FromString,
                 _registered_method=True)
+        self.GetAgentSettings = channel.unary_unary(
+                '/cleancut.v1.ClusterService/GetAgentSettings',
+                request_serializer=cleancut_dot_v1_dot_cluster__pb2.GetAgentSettingsRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_cluster__pb2.GetAgentSettingsResponse.FromString,
+                _registered_method=True)
+        self.UpdateAgentSettings = channel.unary_unary(
+                '/cleancut.v1.ClusterService/UpdateAgentSettings',
+                request_serializer=cleancut_dot_v1_dot_cluster__pb2.UpdateAgentSettingsRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_cluster__pb2.UpdateAgentSettingsResponse.FromString,
+                _registered_method=True)
         self.Diagnose = channel.unary_unary(
                 '/cleancut.v1.ClusterService/Diagnose',
                 request_serializer=cleancut_dot_v1_dot_cluster__pb2.DiagnoseRequest.SerializeToString,
@@ -67,6 +77,21 @@ class ClusterServiceServicer:
 
     def Adopt(self, request, context):
         """Makes the store's owner this cluster: needed once after etcd was lost or the store was moved.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAgentSettings(self, request, context):
+        """What agents may take of the network and the local disk.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateAgentSettings(self, request, context):
+        """The leader only: what is set is changed, the rest stays. Agents keep to it at once, also in what is
+        under way.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,6 +123,16 @@ def add_ClusterServiceServicer_to_server(servicer, server):
                     servicer.Adopt,
                     request_deserializer=cleancut_dot_v1_dot_cluster__pb2.AdoptRequest.FromString,
                     response_serializer=cleancut_dot_v1_dot_cluster__pb2.AdoptResponse.SerializeToString,
+            ),
+            'GetAgentSettings': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAgentSettings,
+                    request_deserializer=cleancut_dot_v1_dot_cluster__pb2.GetAgentSettingsRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_cluster__pb2.GetAgentSettingsResponse.SerializeToString,
+            ),
+            'UpdateAgentSettings': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateAgentSettings,
+                    request_deserializer=cleancut_dot_v1_dot_cluster__pb2.UpdateAgentSettingsRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_cluster__pb2.UpdateAgentSettingsResponse.SerializeToString,
             ),
             'Diagnose': grpc.unary_unary_rpc_method_handler(
                     servicer.Diagnose,
@@ -164,6 +199,60 @@ class ClusterService:
             '/cleancut.v1.ClusterService/Adopt',
             cleancut_dot_v1_dot_cluster__pb2.AdoptRequest.SerializeToString,
             cleancut_dot_v1_dot_cluster__pb2.AdoptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAgentSettings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.ClusterService/GetAgentSettings',
+            cleancut_dot_v1_dot_cluster__pb2.GetAgentSettingsRequest.SerializeToString,
+            cleancut_dot_v1_dot_cluster__pb2.GetAgentSettingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateAgentSettings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.ClusterService/UpdateAgentSettings',
+            cleancut_dot_v1_dot_cluster__pb2.UpdateAgentSettingsRequest.SerializeToString,
+            cleancut_dot_v1_dot_cluster__pb2.UpdateAgentSettingsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63leancut/v1/common.proto\x12\x0b\x63leancut.v1\"?\n\x0eOperationError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04hint\x18\x03 \x01(\t\"k\n\rAgentProgress\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\r\n\x05phase\x18\x02 \x01(\t\x12\x12\n\nbytes_done\x18\x03 \x01(\x04\x12\x13\n\x0b\x62ytes_total\x18\x04 \x01(\x04\x12\x13\n\x0b\x62ytes_per_s\x18\x05 \x01(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63leancut/v1/common.proto\x12\x0b\x63leancut.v1\"?\n\x0eOperationError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04hint\x18\x03 \x01(\t\"\x81\x01\n\rAgentProgress\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\r\n\x05phase\x18\x02 \x01(\t\x12\x12\n\nbytes_done\x18\x03 \x01(\x04\x12\x13\n\x0b\x62ytes_total\x18\x04 \x01(\x04\x12\x13\n\x0b\x62ytes_per_s\x18\x05 \x01(\x01\x12\x14\n\x0c\x62ytes_stored\x18\x06 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,6 +33,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_OPERATIONERROR']._serialized_start=41
   _globals['_OPERATIONERROR']._serialized_end=104
-  _globals['_AGENTPROGRESS']._serialized_start=106
-  _globals['_AGENTPROGRESS']._serialized_end=213
+  _globals['_AGENTPROGRESS']._serialized_start=107
+  _globals['_AGENTPROGRESS']._serialized_end=236
 # @@protoc_insertion_point(module_scope)

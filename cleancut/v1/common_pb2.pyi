@@ -15,15 +15,17 @@ class OperationError(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ...) -> None: ...
 
 class AgentProgress(_message.Message):
-    __slots__ = ("agent", "phase", "bytes_done", "bytes_total", "bytes_per_s")
+    __slots__ = ("agent", "phase", "bytes_done", "bytes_total", "bytes_per_s", "bytes_stored")
     AGENT_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     BYTES_DONE_FIELD_NUMBER: _ClassVar[int]
     BYTES_TOTAL_FIELD_NUMBER: _ClassVar[int]
     BYTES_PER_S_FIELD_NUMBER: _ClassVar[int]
+    BYTES_STORED_FIELD_NUMBER: _ClassVar[int]
     agent: str
     phase: str
     bytes_done: int
     bytes_total: int
     bytes_per_s: float
-    def __init__(self, agent: _Optional[str] = ..., phase: _Optional[str] = ..., bytes_done: _Optional[int] = ..., bytes_total: _Optional[int] = ..., bytes_per_s: _Optional[float] = ...) -> None: ...
+    bytes_stored: int
+    def __init__(self, agent: _Optional[str] = ..., phase: _Optional[str] = ..., bytes_done: _Optional[int] = ..., bytes_total: _Optional[int] = ..., bytes_per_s: _Optional[float] = ..., bytes_stored: _Optional[int] = ...) -> None: ...

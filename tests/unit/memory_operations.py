@@ -38,6 +38,7 @@ from cleancut.client.model import (
     is_over,
 )
 from cleancut.client.schedules import RetentionRules, Schedule, ScheduleList
+from cleancut.client.settings import AgentSettings
 from cleancut.client.sweeps import ExpiredBackup, Sweep
 from cleancut.errors import Invalid, NotFound, Refused
 from cleancut.records import State
@@ -74,6 +75,11 @@ EVIDENCE = Evidence(
 )
 
 
+SETTINGS = AgentSettings(
+    upload_bytes_per_s=0, uploads=4, spill_bytes=1 << 32, spill_floor_bytes=1 << 29
+)
+
+
 @dataclass
 class Ending:
     """What becomes of operations: they stop at `hold_at` until cancelled, or end as told."""
@@ -97,6 +103,7 @@ class MemoryOperations(MemoryRebalances):
     owned: bool = False
     findings: tuple[Finding, ...] = ()
     paused: bool = False
+    settings: AgentSettings = SETTINGS
 
     def leader_address(self) -> str | None:
         return self.leader
@@ -284,6 +291,14 @@ class MemoryOperations(MemoryRebalances):
             last_id=newest.id if newest else "",
             last_state=newest.state if newest else None,
         )
+
+    async def agent_settings(self) -> AgentSettings:
+        return self.settings
+
+    async def update_agent_settings(self, change: AgentSettings) -> AgentSettings:
+        given = {k: v for k, v in msgspec.structs.asdict(change).items() if v is not None}
+        self.settings = msgspec.structs.replace(self.settings, **given)
+        return self.settings
 
     async def adopt(self, request_id: str) -> Identity:
         del request_id

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from cleancut.errors import CleancutError, Corrupt, Refused, Unavailable
 from cleancut.io.capture import CapturedShard, capture_shard
 from cleancut.io.memory_store import MemoryStore
 from cleancut.io.packs import PackWriter
 from cleancut.io.uploads import Limits, clear_spill
+from cleancut.limits import AgentSettings
 from cleancut.page import PACK_BYTES, open_page
 from cleancut.recipe import open_recipe
 from tests.unit.capturing import PATHS, capture, mounted, restored, shard_tar, stream, writing
@@ -112,10 +114,14 @@ def test_packs_are_cut_at_8_mib_and_named_in_order(tmp_path: Path) -> None:
     assert all(len(store.objects[n]) <= PACK_BYTES for n in names)
 
 
+def limited(memory_bytes: int, **settings: int) -> Limits:
+    return Limits(AgentSettings(**{"spill_floor_bytes": 0, **settings}), memory_bytes)
+
+
 def test_what_the_store_cannot_take_spills_and_then_waits(tmp_path: Path) -> None:
     """Memory fills, then the spill directory, then callers wait; all of it arrives in the end and
     the directory is empty again."""
-    limits = Limits(memory_bytes=16 * MIB, spill_bytes=16 * MIB, uploads=2)
+    limits = limited(16 * MIB, spill_bytes=16 * MIB, uploads=2)
     data = blocks(63)
 
     def spilled() -> int:
@@ -144,9 +150,52 @@ def test_what_the_store_cannot_take_spills_and_then_waits(tmp_path: Path) -> Non
     assert sorted(map(len, store.objects.values())) == [7 * MIB + 64] * 9
 
 
+def test_the_spill_leaves_free_what_it_must(tmp_path: Path) -> None:
+    """On a disk with less than the floor nothing is spilled, which here would fail: callers wait
+    for the store."""
+    (tmp_path / "file").write_bytes(b"")
+    store = GatedStore()
+    limits = limited(16 * MIB, spill_bytes=100 * MIB, spill_floor_bytes=1 << 60, uploads=2)
+
+    async def body(packs: PackWriter) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(packs.add(blocks(63)))
+            await until(lambda: store.waiting == 2)
+            store.gate.set()
+        await packs.flush()
+
+    writing(store, tmp_path / "file", body, limits=limits)
+    assert len(store.objects) == 9
+
+
+def test_settings_may_change_while_it_runs(tmp_path: Path) -> None:
+    """One upload at a time becomes three; and a rate by which it would take minutes is lifted."""
+    store = GatedStore()
+    limits = limited(64 * MIB, uploads=1)
+
+    async def body(packs: PackWriter) -> None:
+        await packs.add(blocks(40))
+        await until(lambda: store.waiting == 1)
+        limits.settings = replace(limits.settings, uploads=3)
+        await packs.add(blocks(8, 1))
+        await until(lambda: store.waiting == 3)
+        store.gate.set()
+        await packs.flush()
+        limits.settings = replace(limits.settings, upload_bytes_per_s=64 * 1024)
+        await packs.add(blocks(24, 2))
+        async with asyncio.TaskGroup() as group:
+            flushing = group.create_task(packs.flush())
+            await asyncio.sleep(0)
+            assert not flushing.done()
+            limits.settings = replace(limits.settings, upload_bytes_per_s=0)
+        assert packs.stored_bytes == sum(map(len, store.objects.values()))
+
+    writing(store, tmp_path, body, limits=limits)
+
+
 def test_streams_slow_down_evenly(tmp_path: Path) -> None:
     """When everything is full, no stream is starved: each gets its turn."""
-    limits = Limits(memory_bytes=9 * MIB, spill_bytes=0, uploads=1)
+    limits = limited(9 * MIB, spill_bytes=0, uploads=1)
 
     async def body(packs: PackWriter) -> list[int]:
         done = [0, 0, 0, 0]
@@ -177,7 +226,7 @@ def test_a_full_spill_disk_slows_down_and_does_not_fail(tmp_path: Path) -> None:
             store.gate.set()
         await packs.flush()
 
-    limits = Limits(memory_bytes=9 * MIB, spill_bytes=100 * MIB, uploads=1)
+    limits = limited(9 * MIB, spill_bytes=100 * MIB, uploads=1)
     with mounted(tmp_path / "small", "size=12m"):
         writing(store, tmp_path / "small", body, limits=limits)
         assert list((tmp_path / "small").iterdir()) == []
@@ -191,7 +240,7 @@ def test_a_spill_directory_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     async def body(packs: PackWriter) -> None:
         await packs.add(blocks(40))
 
-    limits = Limits(memory_bytes=9 * MIB, spill_bytes=100 * MIB, uploads=1)
+    limits = limited(9 * MIB, spill_bytes=100 * MIB, uploads=1)
     with pytest.raises(Refused, match="spill directory") as refused:
         writing(GatedStore(), tmp_path / "file", body, limits=limits)
     assert "--spill-dir" in refused.value.hint
@@ -226,7 +275,7 @@ def test_an_error_of_the_block_stays_itself(tmp_path: Path) -> None:
         raise Corrupt("the stream ended early")
 
     with pytest.raises(Corrupt, match="ended early"):
-        writing(GatedStore(), tmp_path, body, limits=Limits(memory_bytes=0, uploads=1))
+        writing(GatedStore(), tmp_path, body, limits=limited(0, uploads=1))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -319,3 +319,25 @@ def test_schedules_are_listed_triggered_and_paused() -> None:
         assert named.out == "nightly\n"
 
     run(scenario())
+
+
+def test_settings_of_agents_are_shown_and_changed_one_by_one() -> None:
+    async def scenario() -> None:
+        operations = MemoryOperations()
+        async with serve_api(operations, LOOPBACK) as address:
+            at = ("--coordinator", address, "cluster", "settings")
+            shown = await cleancut(*at)
+            changed = await cleancut(*at, "--upload-rate", "1.5MiB", "-o", "json")
+            again = await cleancut(*at, "--upload-rate", "0", "--uploads", "8", "-o", "json")
+            wrong = await cleancut(*at, "--upload-rate", "fast")
+        assert "no limit" in shown.out
+        assert changed.json()["settings"]["upload_bytes_per_s"] == 1536 * 1024
+        assert again.json()["settings"] == {
+            "upload_bytes_per_s": 0,
+            "uploads": 8,
+            "spill_bytes": 1 << 32,
+            "spill_floor_bytes": 1 << 29,
+        }
+        assert wrong.code == Exit.USAGE
+
+    run(scenario())

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleancut.client import care, model, schedules, sweeps
+from cleancut.client import settings as agents
 from cleancut.client.wire import from_message, prefix_of, to_message
 from cleancut.records import State
 from cleancut.v1 import (
@@ -56,6 +57,7 @@ PAIRS: list[tuple[type[model.Shown], Any]] = [
     (model.Identity, cluster_pb2.Identity),
     (model.FenceEvidence, backup_pb2.FenceEvidence),
     (model.OpenFence, cluster_pb2.OpenFence),
+    (agents.AgentSettings, cluster_pb2.AgentSettings),
     (sweeps.ExpiredBackup, backup_pb2.ExpiredBackup),
     (sweeps.Sweep, backup_pb2.Sweep),
     (schedules.RetentionRules, schedule_pb2.RetentionRules),
@@ -119,7 +121,8 @@ def strategy(kind: Any, owner: type[Any], name: str) -> st.SearchStrategy[Any]:
 
 def test_every_value_of_the_model_is_paired_with_a_message() -> None:
     """A struct that is added without a message is found here."""
-    values = {**vars(model), **vars(care), **vars(schedules), **vars(sweeps)}.values()
+    modules = (model, care, schedules, agents, sweeps)
+    values = [value for module in modules for value in vars(module).values()]
     kinds = {k for k in values if isinstance(k, type) and issubclass(k, model.Shown)}
     assert kinds - {model.Shown} == {kind for kind, _ in PAIRS}
 

@@ -1,0 +1,43 @@
+"""Follows the settings that etcd holds for agents: uploads under way keep to them at once."""
+
+from __future__ import annotations
+
+from agent.context import Context
+from cleancut.errors import Corrupt, Unavailable
+from cleancut.io.log import Logger
+from cleancut.io.ports import Compacted, KeyValue
+from cleancut.limits import AgentSettings
+from cleancut.records import decode
+
+
+async def follow_settings(context: Context, log: Logger) -> None:
+    """Never returns. What cannot be read changes nothing."""
+    key = context.keys.settings
+    while True:
+        listing = await context.etcd.list(key)
+        found = next((item for item in listing.items if item.key == key), None)
+        _take(context, found, log)
+        try:
+            async for changes in context.etcd.watch(key, listing.revision + 1):
+                for change in changes:
+                    if change.kv.key == key:
+                        _take(context, None if change.deleted else change.kv, log)
+        except (Compacted, Unavailable):
+            continue  # read again; the lease tells if etcd stays away
+
+
+def _take(context: Context, found: KeyValue | None, log: Logger) -> None:
+    try:
+        settings = decode(AgentSettings, found.value, found.key) if found else AgentSettings()
+    except Corrupt as error:
+        log.warning("settings unread", cause=error.message)
+        return
+    if settings != context.limits.settings:
+        context.limits.settings = settings
+        log.info(
+            "settings",
+            upload_bytes_per_s=settings.upload_bytes_per_s,
+            uploads=settings.uploads,
+            spill_bytes=settings.spill_bytes,
+            spill_floor_bytes=settings.spill_floor_bytes,
+        )
