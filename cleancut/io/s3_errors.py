@@ -57,6 +57,15 @@ def code_of(error: boto.ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
+def retry_after_s(error: Exception) -> float:
+    """How long the server asks to be left alone; 0 if it does not say, or gives a date."""
+    if not isinstance(error, boto.ClientError):
+        return 0.0
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    asked = headers.get("retry-after", "")
+    return float(asked) if asked.isdigit() else 0.0
+
+
 def mapped(error: Exception, path: str, url: S3Url) -> CleancutError:
     """What `error` means to an operator; retryable where a later attempt may succeed."""
     where = f"bucket {url.bucket}" + (f" at {url.endpoint}" if url.endpoint else "")

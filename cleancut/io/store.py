@@ -14,7 +14,8 @@ from cleancut.io.ports import Clock, Store
 
 MAX_PATH_BYTES = 900
 _HINT = "use file:///path or s3://bucket/prefix?endpoint=https://host&region=name&path_style=1"
-_S3_OPTIONS = frozenset({"endpoint", "region", "path_style"})
+_SSE = ("", "AES256", "aws:kms", "aws:kms:dsse")
+_CHECKSUMS = ("", "CRC32", "SHA1", "SHA256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +25,23 @@ class FileUrl:
 
 @dataclass(frozen=True, slots=True)
 class S3Url:
-    """`endpoint` and `region` are empty where the credential chain's own settings decide."""
+    """`endpoint`, `region`, `profile` and `ca` (a file) are empty where the credential chain's own
+    settings decide; the rest, where the bucket's do. `checksum`: that the server shall check."""
 
     bucket: str
     prefix: str
     endpoint: str = ""
     region: str = ""
     path_style: bool = False
+    profile: str = ""
+    ca: str = ""
+    storage_class: str = ""
+    sse: str = ""
+    kms_key: str = ""
+    checksum: str = ""
+
+
+_S3_OPTIONS = frozenset(S3Url.__dataclass_fields__) - {"bucket", "prefix"}
 
 
 def parse_store_url(url: str) -> FileUrl | S3Url:
@@ -67,8 +78,13 @@ def _parse_s3(url: str, bucket: str, prefix: str, query: str) -> S3Url:
         raise Invalid("path_style is 0 or 1", _HINT)
     if any(part in {"", ".", ".."} for part in (prefix or "x").split("/")):
         raise Invalid(f"prefix {prefix!r} is no clean path", _HINT)
-    path_style = options.get("path_style", "0") == "1"
-    return S3Url(bucket, prefix, endpoint, options.get("region", ""), path_style)
+    sse, checksum = options.get("sse", ""), options.get("checksum", "")
+    if sse not in _SSE or (options.get("kms_key") and "kms" not in sse):
+        raise Invalid(f"sse={sse} is not known", "use sse=AES256, or sse=aws:kms&kms_key=ID")
+    if checksum not in _CHECKSUMS:
+        raise Invalid(f"checksum={checksum} is not known", f"use one of {_CHECKSUMS[1:]}")
+    path_style = options.pop("path_style", "0") == "1"
+    return S3Url(bucket, prefix, path_style=path_style, **options)
 
 
 def open_store(url: str, clock: Clock) -> Store:

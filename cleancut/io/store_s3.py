@@ -19,21 +19,22 @@ from botocore.config import Config
 
 from cleancut.errors import NotFound
 from cleancut.io.ports import Clock, ObjectInfo
-from cleancut.io.s3_errors import NO_CONDITION, code_of, mapped
+from cleancut.io.s3_errors import NO_CONDITION, code_of, mapped, retry_after_s
 from cleancut.io.store import S3Url, check_path, check_prefix, other_bytes
 
 THREADS = 8
 ATTEMPTS = 6
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 30
-MAX_BACKOFF_S = 8.0
+MAX_BACKOFF_S, MAX_ASKED_S = 8.0, 60.0
 T = TypeVar("T")
 
 
 class S3Store:
     """Keeps each object under `prefix` of a bucket.
 
-    Limits: 8 calls at a time; an attempt 5 s to connect and 30 s without a byte; 6 attempts.
+    Limits: 8 calls at a time; an attempt 5 s to connect and 30 s without a byte; 6 attempts, with
+        growing waits, or those that the server asks for, of a minute at most.
     """
 
     def __init__(self, url: S3Url, clock: Clock) -> None:
@@ -42,6 +43,13 @@ class S3Store:
         self._base = f"{url.prefix}/" if url.prefix else ""
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="store-s3")
         self._conditional = True
+        given = {
+            "StorageClass": url.storage_class,
+            "ServerSideEncryption": url.sse,
+            "SSEKMSKeyId": url.kms_key,
+            "ChecksumAlgorithm": url.checksum or ("" if url.endpoint else "CRC32"),
+        }
+        self._put_options = {name: value for name, value in given.items() if value}
 
     @cached_property
     def _client(self) -> Any:
@@ -54,10 +62,11 @@ class S3Store:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        return boto3.session.Session().client(
+        return boto3.session.Session(profile_name=self._url.profile or None).client(
             "s3",
             endpoint_url=self._url.endpoint or None,
             region_name=self._url.region or None,
+            verify=self._url.ca or None,
             config=config,
         )
 
@@ -110,7 +119,9 @@ class S3Store:
         """Asks the server to refuse an overwrite; one that cannot is trusted with our paths."""
         condition = {"IfNoneMatch": "*"} if self._conditional else {}
         try:
-            self._client.put_object(Bucket=self._url.bucket, Key=key, Body=data, **condition)
+            self._client.put_object(
+                Bucket=self._url.bucket, Key=key, Body=data, **condition, **self._put_options
+            )
         except boto.ClientError as error:
             code = code_of(error)
             if code in NO_CONDITION and condition:
@@ -136,9 +147,9 @@ class S3Store:
             try:
                 return await asyncio.get_running_loop().run_in_executor(self._pool, act)
             except (boto.ClientError, boto.BotoCoreError) as error:
-                failure = mapped(error, path, self._url)
+                failure, asked_s = mapped(error, path, self._url), retry_after_s(error)
                 if not failure.retryable or attempt == ATTEMPTS:
                     raise failure from error
-            backoff = min(MAX_BACKOFF_S, 0.2 * 2**attempt)
-            await self._clock.sleep(backoff * random.uniform(0.5, 1))
+            backoff = min(MAX_BACKOFF_S, 0.2 * 2**attempt) * random.uniform(0.5, 1)
+            await self._clock.sleep(max(backoff, min(asked_s, MAX_ASKED_S)))
         raise AssertionError("the last attempt returns or raises")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -339,21 +341,91 @@ def test_an_endpoint_that_is_down_is_retried_a_bounded_number_of_times(
     assert 5 < sum(clock.slept) < 30
 
 
+class Recorder(BaseHTTPRequestHandler):
+    """As much of S3 as a put needs: it refuses the first one for a while, and keeps the headers."""
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        seen: list[dict[str, str]] = self.server.seen  # type: ignore[attr-defined]
+        seen.append({name.lower(): value for name, value in self.headers.items()})
+        self.send_response(503 if len(seen) == 1 else 200)
+        if len(seen) == 1:
+            self.send_header("Retry-After", "17")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing."""
+
+
+def test_what_a_url_asks_for_is_sent_and_what_a_server_asks_for_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Storage class, encryption and a checksum with each object; and a wait as long as asked."""
+    for name, value in S3Server().environment().items():
+        monkeypatch.setenv(name, value)
+    clock = CountingClock()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Recorder) as server:
+        server.seen = []  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = (
+            f"s3://b/p?endpoint=http://127.0.0.1:{server.server_port}&path_style=1&region=us-east-1"
+            "&storage_class=STANDARD_IA&sse=aws:kms&kms_key=k1&checksum=SHA256"
+        )
+        use(lambda: open_store(url, clock), lambda s: s.put("c/x", b"1"))
+        server.shutdown()
+        seen: list[dict[str, str]] = server.seen  # type: ignore[attr-defined]
+    assert clock.slept == [17.0]
+    assert len(seen) == 2
+    assert seen[1]["x-amz-storage-class"] == "STANDARD_IA"
+    assert seen[1]["x-amz-server-side-encryption"] == "aws:kms"
+    assert seen[1]["x-amz-server-side-encryption-aws-kms-key-id"] == "k1"
+    assert seen[1]["x-amz-checksum-sha256"]
+    assert seen[1]["if-none-match"] == "*"
+
+
+def test_a_checksum_and_a_storage_class_on_a_real_server(s3_environment: S3Server) -> None:
+    url = s3_environment.url(s3_environment.make_bucket("checked"))
+    url += "&checksum=SHA256&storage_class=STANDARD"
+
+    async def body(store: Store) -> bytes:
+        await store.put("c/x", b"123")
+        await store.put("c/x", b"123")
+        return await store.get("c/x")
+
+    assert use(lambda: open_store(url, SystemClock()), body) == b"123"
+
+
 def test_urls() -> None:
     """What a URL means, and that a wrong one is refused with the forms that are right."""
     assert parse_store_url("file:///srv/a%20b") == FileUrl(Path("/srv/a b"))
     full = "s3://b/p/q?endpoint=https://h:9&region=eu&path_style=1"
     assert parse_store_url(full) == S3Url("b", "p/q", "https://h:9", "eu", True)
+    kept = (
+        "s3://b?profile=ops&ca=/ca.pem&storage_class=STANDARD_IA&sse=aws:kms&kms_key=k"
+        "&checksum=SHA256"
+    )
+    assert parse_store_url(kept) == S3Url(
+        "b",
+        "",
+        profile="ops",
+        ca="/ca.pem",
+        storage_class="STANDARD_IA",
+        sse="aws:kms",
+        kms_key="k",
+        checksum="SHA256",
+    )
     assert parse_store_url("s3://b") == S3Url("b", "")
     wrong = [
         "", "/srv", "file://srv", "file:relative", "file:///a?x=1", "s3://", "s3:///p", "ftp://h/p",
         "s3://b?endpoint=h:9", "s3://b?path_style=yes", "s3://b?bucket=c", "s3://k:s@b/p",
         "s3://b/p/../q", "s3://b:9/p", "s3://b/p#f", "file:///a%00b", "s3://[b/p",
+        "s3://b?sse=rot13", "s3://b?kms_key=k", "s3://b?checksum=MD4",
     ]  # fmt: skip
     for url in wrong:
         with pytest.raises(Invalid) as refused:
             parse_store_url(url)
-        assert "file:///" in refused.value.hint, url
+        assert "file:///" in refused.value.hint or "use " in refused.value.hint, url
 
 
 def test_opening_does_not_touch_the_store(tmp_path: Path) -> None:
