@@ -43,7 +43,8 @@ class Marked(Record, frozen=True):
 
 
 class Hold(Record, frozen=True):
-    """`holds/<epoch>/<operation>.json` of a store: who still reads the group, and until when."""
+    """`holds/<epoch>/<operation>.json` of a store: who still reads the group, or wants it kept, and
+    until when; "" for ever."""
 
     operation: OperationId
     created_at: str

@@ -173,8 +173,11 @@ class Paths:
     def holds(self) -> str:
         return f"{self.cluster}/holds/"
 
+    def holds_of(self, epoch: Epoch) -> str:
+        return f"{self.holds}{format_epoch(epoch)}/"
+
     def hold(self, epoch: Epoch, operation: OperationId) -> str:
-        return f"{self.holds}{format_epoch(epoch)}/{operation}.json"
+        return f"{self.holds_of(epoch)}{operation}.json"
 
     @property
     def ledgers(self) -> str:

@@ -74,6 +74,14 @@ class Operations(Protocol):
         time it is NotFound."""
         ...
 
+    async def hold_backup(self, name: str, label: str, for_s: float) -> Backup:
+        """Leader only. As it is now; repeatable. For ever, if `for_s` is 0."""
+        ...
+
+    async def release_backup(self, name: str, label: str) -> Backup:
+        """Leader only. NotFound, if it is not held by this label."""
+        ...
+
     async def sweep_backups(self, *, dry_run: bool) -> Sweep:
         """Leader only. What was done, or would be."""
         ...

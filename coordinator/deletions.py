@@ -7,6 +7,7 @@ from cleancut.client.sweeps import Sweep
 from cleancut.errors import NotFound, Refused
 from cleancut.ids import Epoch
 from cleancut.io.garbage import read_holds
+from cleancut.io.holds import drop_label, labels_of, put_label
 from cleancut.records import State
 from coordinator.context import Context
 from coordinator.identity import check_owned
@@ -29,18 +30,37 @@ class Deletions:
 
     async def delete_backup(self, name: str) -> Backup:
         self.sweeper()
+        epoch = await self._committed(name)
+        backup = await self.get_backup(name)
+        await self._check_unused(epoch)
+        await put_tombstone(self._context, epoch, "asked for")
+        return backup
+
+    async def hold_backup(self, name: str, label: str, for_s: float) -> Backup:
+        self.sweeper()
+        epoch, context = await self._committed(name), self._context
+        now_s = context.clock.wall_s()
+        await put_label(context.store, context.paths, epoch, label, now_s=now_s, for_s=for_s)
+        return await self.get_backup(name)
+
+    async def release_backup(self, name: str, label: str) -> Backup:
+        self.sweeper()
+        epoch = await self._committed(name)
+        await drop_label(self._context.store, self._context.paths, epoch, label)
+        return await self.get_backup(name)
+
+    async def _committed(self, name: str) -> Epoch:
+        """Raises: NotFound or Refused, unless it is one."""
         await check_owned(self._context)
         backup = await self.get_backup(name)
         if backup.state is State.DELETED:
             raise NotFound(f"backup {name} was deleted", "see `cleancut backup list`")
         if backup.state is not State.COMMITTED:
             raise Refused(
-                f"backup {name} is {backup.state}: there is nothing to delete",
+                f"backup {name} is {backup.state}, not committed",
                 "`cleancut backup cancel` ends one that is under way",
             )
-        await self._check_unused(Epoch(backup.epoch))
-        await put_tombstone(self._context, Epoch(backup.epoch), "asked for")
-        return backup
+        return Epoch(backup.epoch)
 
     async def sweep_backups(self, *, dry_run: bool) -> Sweep:
         return await self.sweeper().sweep(dry_run=dry_run)
@@ -54,8 +74,15 @@ class Deletions:
                 f"restore {restore} needs backup {epoch}",
                 f"wait for its end: `cleancut restore watch {restore}`",
             )
-        _, held = await read_holds(context.store, context.paths, context.clock.wall_s())
-        if epoch in held:
+        now_s = context.clock.wall_s()
+        labels = await labels_of(context.store, context.paths, epoch, now_s)
+        if labels:
+            raise Refused(
+                f"backup {epoch} is held as {', '.join(labels)}",
+                f"`cleancut backup release {epoch} --label {labels[0]}` gives it free",
+            )
+        _, held = await read_holds(context.store, context.paths, now_s, epoch)
+        if held:
             raise Refused(
                 f"another cluster holds backup {epoch}, to restore it",
                 "wait for that restore's end; a hold ends by itself after 48 h",

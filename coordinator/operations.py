@@ -21,6 +21,7 @@ from cleancut.errors import Invalid, NotFound, Refused, Unavailable
 from cleancut.fence import check_fence
 from cleancut.ids import Epoch, Token, check_collection_name
 from cleancut.io.catalog import find_group, list_epochs, load_group
+from cleancut.io.holds import labels_of
 from cleancut.manifest import Manifest
 from cleancut.records import FINAL_STATES, Kind, Operation, State, decode
 from cleancut.requests import MAX_ATTEMPTS, BackupRequest
@@ -109,6 +110,13 @@ class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Li
         return await self._shown(operation)
 
     async def get_backup(self, name: str) -> Backup:
+        found, context = await self._found(name), self._context
+        if found.state is not State.COMMITTED:
+            return found
+        epoch, now_s = Epoch(found.epoch), context.clock.wall_s()
+        return replace(found, holds=await labels_of(context.store, context.paths, epoch, now_s))
+
+    async def _found(self, name: str) -> Backup:
         if not name.isdigit():
             try:
                 return await self._shown(await requests.load(self._context, name, Kind.BACKUP))

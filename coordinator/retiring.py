@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cleancut.ids import Epoch, OperationId
 from cleancut.io.catalog import get_checked
-from cleancut.io.garbage import Names
+from cleancut.io.garbage import Names, read_holds
 from cleancut.records import FINAL_STATES, Group, Kind, Operation, Record, decode, encode
 from cleancut.requests import RestoreRequest
 from cleancut.retention import Expired, find_expired
@@ -32,11 +32,12 @@ async def publish_decided(context: Context) -> None:
 
 
 async def find_unwanted(context: Context, names: Names) -> list[Expired]:
-    """The groups that retention lets go, and that no restore needs."""
+    """The groups that retention lets go, and that nobody needs or holds."""
     facts = [group.facts for group in (await names.groups()).values()]
     busy = await epochs_in_restores(context)
     expired = find_expired(facts, context.sweeps.retention, context.clock.wall_s())
-    return [one for one in expired if one.epoch not in busy]
+    _, held = await read_holds(context.store, context.paths, context.clock.wall_s())
+    return [one for one in expired if one.epoch not in busy and one.epoch not in held]
 
 
 async def put_tombstone(context: Context, epoch: Epoch, why: str) -> None:

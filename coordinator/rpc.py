@@ -107,6 +107,18 @@ class Backups:
         deleted = await self._operations.delete_backup(operation_name(request.id))
         return _backup(deleted, backups.DeleteBackupResponse)
 
+    async def HoldBackup(self, request: Any, _context: Any) -> Any:
+        _require_leader(self._operations)
+        name = operation_name(request.id)
+        held = await self._operations.hold_backup(name, request.label, request.for_s)
+        return _backup(held, backups.HoldBackupResponse)
+
+    async def ReleaseBackup(self, request: Any, _context: Any) -> Any:
+        _require_leader(self._operations)
+        name = operation_name(request.id)
+        released = await self._operations.release_backup(name, request.label)
+        return _backup(released, backups.ReleaseBackupResponse)
+
     async def SweepBackups(self, request: Any, _context: Any) -> Any:
         _require_leader(self._operations)
         swept = await self._operations.sweep_backups(dry_run=request.dry_run)

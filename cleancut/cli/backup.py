@@ -233,6 +233,38 @@ def delete(context: click.Context, /, backup_id: str, yes: bool) -> None:
     emit(settings.output, "backup", ask(settings, lambda c: c.delete_backup(backup_id)))
 
 
+_label = click.option("--label", required=True, metavar="NAME", help="Who wants it kept, or why.")
+
+
+@backup.command()
+@click.argument("backup_id", metavar="ID|EPOCH")
+@_label
+@click.option(
+    "--for",
+    "for_s",
+    type=parse_duration,
+    metavar="DURATION",
+    default=0.0,
+    show_default="until it is released",
+    help="How long.",
+)
+@click.pass_context
+def hold(context: click.Context, /, backup_id: str, label: str, for_s: float) -> None:
+    """Keep a backup, whatever retention says, until it is released."""
+    settings = settings_of(context)
+    emit(settings.output, "backup", ask(settings, lambda c: c.hold_backup(backup_id, label, for_s)))
+
+
+@backup.command()
+@click.argument("backup_id", metavar="ID|EPOCH")
+@_label
+@click.pass_context
+def release(context: click.Context, /, backup_id: str, label: str) -> None:
+    """Let retention decide again about a backup that was held."""
+    settings = settings_of(context)
+    emit(settings.output, "backup", ask(settings, lambda c: c.release_backup(backup_id, label)))
+
+
 @backup.command()
 @click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 @yes_option

@@ -6,11 +6,14 @@ import asyncio
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from cleancut.cli.output import emit_facts
 from cleancut.cli.settings import Settings
@@ -20,6 +23,7 @@ from cleancut.errors import Corrupt, NotFound, Refused
 from cleancut.io.assemble import read_tar
 from cleancut.io.catalog import find_group, list_epochs, load_group
 from cleancut.io.clock import SystemClock
+from cleancut.io.holds import labels_of
 from cleancut.io.ports import Store
 from cleancut.io.store import open_store
 from cleancut.keys import Paths
@@ -54,7 +58,9 @@ def show_backup(settings: Settings, name: str) -> Backup:
     """The group of that id or epoch. Raises: NotFound."""
 
     async def read(store: Store, paths: Paths) -> Backup:
-        return shown_group(await find_group(store, paths, name))
+        manifest = await find_group(store, paths, name)
+        holds = await labels_of(store, paths, manifest.epoch, time.time())
+        return replace(shown_group(manifest), holds=holds)
 
     return with_store(settings, read)
 

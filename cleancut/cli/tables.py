@@ -57,6 +57,7 @@ def backup(value: Backup) -> RenderableType:
             ("epoch", value.epoch or None),
             ("state", value.state),
             ("schedule", value.schedule or None),
+            ("held as", ", ".join(value.holds) or None),
             ("created at", value.created_at),
             ("cut at", value.cut_at),
             ("ended at", value.ended_at),

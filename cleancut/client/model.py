@@ -65,7 +65,8 @@ class BackupBytes(Shown, frozen=True):
 
 class Backup(Shown, frozen=True):
     """One backup operation, and its group once it is COMMITTED. Times are RFC 3339, UTC.
-    `schedule`: the one that asked for it, "" for a user."""
+    `schedule`: the one that asked for it, "" for a user. `holds`: labels that keep it from being
+    deleted; not in lists."""
 
     id: str
     epoch: int = 0
@@ -82,6 +83,7 @@ class Backup(Shown, frozen=True):
     progress: tuple[AgentProgress, ...] = ()
     warnings: tuple[str, ...] = ()
     schedule: str = ""
+    holds: tuple[str, ...] = ()
 
 
 class RestoredCollection(Shown, frozen=True):

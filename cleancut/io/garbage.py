@@ -161,17 +161,20 @@ class Names:
                 self._named[digest] = tuple(named_by(recipe))
 
 
-async def read_holds(store: Store, paths: Paths, now_s: float) -> tuple[frozenset[str], set[int]]:
-    """The paths of those not yet over, and the epochs that they keep."""
+async def read_holds(
+    store: Store, paths: Paths, now_s: float, of: Epoch | None = None
+) -> tuple[frozenset[str], set[int]]:
+    """The paths of those not yet over, and the epochs that they keep; `of`: only of this one."""
     found, held = set(), set()
-    async for info in store.list(paths.holds):
+    async for info in store.list(paths.holds if of is None else paths.holds_of(of)):
         path = info.path.removeprefix(paths.root)
         epoch = path.split("/")[1]
         try:
             hold = decode(Hold, await store.get(info.path), info.path)
         except NotFound:
             continue  # dropped meanwhile
-        if epoch.isdigit() and parse_time(hold.expires_at) + HOLD_MARGIN_S > now_s:
+        lasts = not hold.expires_at or parse_time(hold.expires_at) + HOLD_MARGIN_S > now_s
+        if epoch.isdigit() and lasts:
             found.add(path)
             held.add(int(epoch))
     return frozenset(found), held

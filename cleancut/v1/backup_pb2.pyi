@@ -106,7 +106,7 @@ class BackupBytes(_message.Message):
     def __init__(self, protected: _Optional[int] = ..., new: _Optional[int] = ..., stored: _Optional[int] = ...) -> None: ...
 
 class Backup(_message.Message):
-    __slots__ = ("id", "epoch", "state", "created_at", "cut_at", "ended_at", "collections", "evidence", "bytes", "error", "attempt", "attempts", "progress", "warnings", "schedule")
+    __slots__ = ("id", "epoch", "state", "created_at", "cut_at", "ended_at", "collections", "evidence", "bytes", "error", "attempt", "attempts", "progress", "warnings", "schedule", "holds")
     ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -122,6 +122,7 @@ class Backup(_message.Message):
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    HOLDS_FIELD_NUMBER: _ClassVar[int]
     id: str
     epoch: int
     state: BackupState
@@ -137,7 +138,8 @@ class Backup(_message.Message):
     progress: _containers.RepeatedCompositeFieldContainer[_common_pb2.AgentProgress]
     warnings: _containers.RepeatedScalarFieldContainer[str]
     schedule: str
-    def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[BackupState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cut_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[str]] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., bytes: _Optional[_Union[BackupBytes, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., attempt: _Optional[int] = ..., attempts: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ...) -> None: ...
+    holds: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[BackupState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cut_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[str]] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., bytes: _Optional[_Union[BackupBytes, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., attempt: _Optional[int] = ..., attempts: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., holds: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CreateBackupRequest(_message.Message):
     __slots__ = ("request_id", "collections", "allow_empty", "require_proven", "attempts", "fence", "fence_budget_s")
@@ -224,6 +226,36 @@ class DeleteBackupRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ..., confirmed: _Optional[bool] = ...) -> None: ...
 
 class DeleteBackupResponse(_message.Message):
+    __slots__ = ("backup",)
+    BACKUP_FIELD_NUMBER: _ClassVar[int]
+    backup: Backup
+    def __init__(self, backup: _Optional[_Union[Backup, _Mapping]] = ...) -> None: ...
+
+class HoldBackupRequest(_message.Message):
+    __slots__ = ("id", "label", "for_s")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    FOR_S_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    label: str
+    for_s: float
+    def __init__(self, id: _Optional[str] = ..., label: _Optional[str] = ..., for_s: _Optional[float] = ...) -> None: ...
+
+class HoldBackupResponse(_message.Message):
+    __slots__ = ("backup",)
+    BACKUP_FIELD_NUMBER: _ClassVar[int]
+    backup: Backup
+    def __init__(self, backup: _Optional[_Union[Backup, _Mapping]] = ...) -> None: ...
+
+class ReleaseBackupRequest(_message.Message):
+    __slots__ = ("id", "label")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    label: str
+    def __init__(self, id: _Optional[str] = ..., label: _Optional[str] = ...) -> None: ...
+
+class ReleaseBackupResponse(_message.Message):
     __slots__ = ("backup",)
     BACKUP_FIELD_NUMBER: _ClassVar[int]
     backup: Backup

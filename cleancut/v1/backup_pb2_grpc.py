@@ -64,6 +64,16 @@ class BackupServiceStub:
                 request_serializer=cleancut_dot_v1_dot_backup__pb2.DeleteBackupRequest.SerializeToString,
                 response_deserializer=cleancut_dot_v1_dot_backup__pb2.DeleteBackupResponse.FromString,
                 _registered_method=True)
+        self.HoldBackup = channel.unary_unary(
+                '/cleancut.v1.BackupService/HoldBackup',
+                request_serializer=cleancut_dot_v1_dot_backup__pb2.HoldBackupRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_backup__pb2.HoldBackupResponse.FromString,
+                _registered_method=True)
+        self.ReleaseBackup = channel.unary_unary(
+                '/cleancut.v1.BackupService/ReleaseBackup',
+                request_serializer=cleancut_dot_v1_dot_backup__pb2.ReleaseBackupRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_backup__pb2.ReleaseBackupResponse.FromString,
+                _registered_method=True)
         self.SweepBackups = channel.unary_unary(
                 '/cleancut.v1.BackupService/SweepBackups',
                 request_serializer=cleancut_dot_v1_dot_backup__pb2.SweepBackupsRequest.SerializeToString,
@@ -116,6 +126,19 @@ class BackupServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def HoldBackup(self, request, context):
+        """Keeps a group from retention and DeleteBackup, until it is released. Repeatable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseBackup(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SweepBackups(self, request, context):
         """Deletes the groups that retention lets go, and objects that nothing names any more. Takes as long
         as the store needs.
@@ -156,6 +179,16 @@ def add_BackupServiceServicer_to_server(servicer, server):
                     servicer.DeleteBackup,
                     request_deserializer=cleancut_dot_v1_dot_backup__pb2.DeleteBackupRequest.FromString,
                     response_serializer=cleancut_dot_v1_dot_backup__pb2.DeleteBackupResponse.SerializeToString,
+            ),
+            'HoldBackup': grpc.unary_unary_rpc_method_handler(
+                    servicer.HoldBackup,
+                    request_deserializer=cleancut_dot_v1_dot_backup__pb2.HoldBackupRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_backup__pb2.HoldBackupResponse.SerializeToString,
+            ),
+            'ReleaseBackup': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseBackup,
+                    request_deserializer=cleancut_dot_v1_dot_backup__pb2.ReleaseBackupRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_backup__pb2.ReleaseBackupResponse.SerializeToString,
             ),
             'SweepBackups': grpc.unary_unary_rpc_method_handler(
                     servicer.SweepBackups,
@@ -325,6 +358,60 @@ class BackupService:
             '/cleancut.v1.BackupService/DeleteBackup',
             cleancut_dot_v1_dot_backup__pb2.DeleteBackupRequest.SerializeToString,
             cleancut_dot_v1_dot_backup__pb2.DeleteBackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HoldBackup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.BackupService/HoldBackup',
+            cleancut_dot_v1_dot_backup__pb2.HoldBackupRequest.SerializeToString,
+            cleancut_dot_v1_dot_backup__pb2.HoldBackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseBackup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.BackupService/ReleaseBackup',
+            cleancut_dot_v1_dot_backup__pb2.ReleaseBackupRequest.SerializeToString,
+            cleancut_dot_v1_dot_backup__pb2.ReleaseBackupResponse.FromString,
             options,
             channel_credentials,
             insecure,

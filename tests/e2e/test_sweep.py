@@ -103,6 +103,28 @@ def test_retention_keeps_what_it_says_and_the_next_backup_is_whole(world: World)
         world.offline("backup", "verify", one["id"]).check()
 
 
+def test_what_is_held_stays_until_it_is_released(world: World) -> None:
+    """By each label, or until its time is over, whatever retention says or somebody asks for."""
+    first = world.back_up()
+    held = world.ok("backup", "backup", "hold", str(first["epoch"]), "--label", "audit")
+    assert held["holds"] == ["audit"]
+    world.ok("backup", "backup", "hold", first["id"], "--label", "audit")
+    world.ok("backup", "backup", "hold", first["id"], "--label", "legal", "--for", "90d")
+    others = [world.back_up()["id"] for _ in range(2)]
+    assert sweep(world)["expired"] == []
+    shown = world.offline("backup", "show", first["id"]).value("backup")
+    assert shown["holds"] == ["audit", "legal"]
+    refused(world.cleancut("backup", "delete", first["id"], "--yes"), 4, "audit, legal")
+    refused(world.cleancut("backup", "release", first["id"], "--label", "nobody"), 3, "nobody")
+    refused(world.cleancut("backup", "hold", first["id"], "--label", "a/b"), 2, "label")
+    world.ok("backup", "backup", "release", first["id"], "--label", "audit")
+    assert sweep(world)["expired"] == []
+    world.ok("backup", "backup", "release", first["id"], "--label", "legal")
+    assert [one["id"] for one in sweep(world)["expired"]] == [first["id"]]
+    assert world.groups() == others[::-1]
+    refused(world.cleancut("backup", "hold", first["id"], "--label", "late"), 3, "deleted")
+
+
 def test_what_is_doomed_is_not_named_again(world: World) -> None:
     """Nothing has changed, but what the parent's recipes name is on a list: it is stored anew."""
     first = world.back_up()

@@ -249,6 +249,18 @@ class MemoryOperations(MemoryRebalances):
         del self.backups[backup.id]
         return backup
 
+    async def hold_backup(self, name: str, label: str, for_s: float) -> Backup:
+        del for_s
+        return self._held(await self.get_backup(name), {label}, set())
+
+    async def release_backup(self, name: str, label: str) -> Backup:
+        return self._held(await self.get_backup(name), set(), {label})
+
+    def _held(self, backup: Backup, more: set[str], less: set[str]) -> Backup:
+        holds = tuple(sorted((set(backup.holds) | more) - less))
+        self.backups[backup.id] = msgspec.structs.replace(backup, holds=holds)
+        return self.backups[backup.id]
+
     async def sweep_backups(self, *, dry_run: bool) -> Sweep:
         oldest = [b for b in self.backups.values() if b.state is State.COMMITTED][:-1]
         expired = tuple(
