@@ -41,6 +41,7 @@ from cleancut.io.catalog import put_votes_document
 from cleancut.io.documents import load_recipe
 from cleancut.io.garbage import read_unknown
 from cleancut.io.known import Earlier, list_packs
+from cleancut.io.sparse import read_sparse
 from cleancut.io.tasks import run_all
 from cleancut.manifest import AgentDocument, ShardEntry
 from cleancut.recipe import Recipe, named_by
@@ -79,6 +80,7 @@ class BackupEffects:
         self._partials = Partials(context.spill_dir)
         self._earlier: dict[tuple[str, int], Earlier] = {}
         self._unknown: frozenset[str] = frozenset()
+        self._sparse: frozenset[str] = frozenset()
         self._running: dict[Epoch, _Running] = {}
         self._view_at = ""
 
@@ -143,8 +145,11 @@ class BackupEffects:
         )
 
     async def _load(self, effect: Load) -> None:
-        """Parents, what earlier attempts have left, and what of both may not be named."""
-        self._unknown = await read_unknown(self._context.store, self._context.paths)
+        """Parents, what earlier attempts have left, what of both may not be named, or had better
+        not be."""
+        store, paths = self._context.store, self._context.paths
+        reads = [partial(read, store, paths) for read in (read_unknown, read_sparse)]
+        self._unknown, self._sparse = await run_all(reads, len(reads))
 
         async def load(digest: str) -> None:
             try:
@@ -181,8 +186,9 @@ class BackupEffects:
             for index, task in enumerate(tasks)
             if not self._is_unchanged(task, first.at(index), uuids.get(task.collection, ""))
         )
+        unknown = self._unknown | self._sparse
         captures = Captures(
-            context, effect.epoch, secrets.token_hex(16), self._pool, unknown=self._unknown
+            context, effect.epoch, secrets.token_hex(16), self._pool, unknown=unknown
         )
         streams = [self._stream_of(tasks[index]) for index in captured]
         running = self._group.create_task(captures.run(streams))

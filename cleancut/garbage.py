@@ -18,6 +18,8 @@ from cleancut.records import Record
 
 GRACE_S = 24 * 3600.0
 """For readers of the store that nobody knows of; nothing else needs it."""
+LIVE_SHARE = 0.25
+"""A pack of which less is needed is not worth to be kept for it."""
 MAX_DOOMED = 50_000
 """Objects on one list; what is beyond waits for the next."""
 REUSED_EPOCHS = 8
@@ -100,6 +102,22 @@ def unknown_of(lists: Iterable[Doomed]) -> frozenset[str]:
             elif kind in {"pages", "recipes"}:
                 found.add(rest.rpartition("/")[2])
     return frozenset(found)
+
+
+class Sparse(Record, frozen=True):
+    """`sparse/<name>.json`: packs of which the newest groups need little, by name, sorted.
+
+    Their blocks count as new to the next backup, so that the packs can go once older groups have.
+    A shard that did not change is taken over all the same.
+    """
+
+    packs: tuple[str, ...]
+
+
+def sparse_of(live: Mapping[str, int], sizes: Mapping[str, int]) -> Sparse:
+    """`live`: bytes of each pack that the newest groups need; `sizes`: of those that are there."""
+    found = (pack for pack, size in sizes.items() if live.get(pack, 0) < size * LIVE_SHARE)
+    return Sparse(packs=tuple(sorted(pack for pack in found if pack in live)))
 
 
 class Next(StrEnum):

@@ -180,6 +180,10 @@ class Paths:
         return f"{self.holds_of(epoch)}{operation}.json"
 
     @property
+    def sparse_lists(self) -> str:
+        return f"{self.cluster}/sparse/"
+
+    @property
     def ledgers(self) -> str:
         return f"{self.cluster}/ledger/"
 

@@ -26,6 +26,7 @@ from cleancut.io.garbage import (
 )
 from cleancut.io.log import Logger
 from cleancut.io.ports import Created, Delete, Lease, Op, Put
+from cleancut.io.sparse import renew_sparse
 from cleancut.io.tasks import run_all
 from cleancut.phases import CLOSED
 from cleancut.records import Ctl, Operation, decode, encode
@@ -108,6 +109,9 @@ class Sweeper:
         found = Doomed(objects=())
         if step is Next.FIND:
             found, waits = await self._find(dry_run=dry_run, gone=gone)
+            if not dry_run and not waits:
+                live = self._names.live_bytes()
+                await renew_sparse(context.store, context.paths, live, await self._newest_begun())
             if found.objects and not dry_run:
                 lists = await read_doomed(context.store, context.paths)
                 step = Next.MARK

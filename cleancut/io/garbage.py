@@ -16,7 +16,7 @@ from cleancut.io.ports import Store
 from cleancut.io.tasks import run_all
 from cleancut.keys import Paths
 from cleancut.manifest import parse_manifest
-from cleancut.recipe import named_by
+from cleancut.recipe import PackUse, named_by
 from cleancut.records import decode, encode
 from cleancut.retention import GroupFacts
 from cleancut.times import parse_time
@@ -85,6 +85,7 @@ class Names:
         self._store, self._paths = store, paths
         self._groups: dict[Epoch, KnownGroup] = {}
         self._named: dict[str, tuple[str, ...]] = {}
+        self._uses: dict[str, tuple[PackUse, ...]] = {}
 
     async def groups(self) -> dict[Epoch, KnownGroup]:
         """Every group without a tombstone, oldest first.
@@ -127,6 +128,18 @@ class Names:
             newest_epoch=await newest_epoch(store, paths),
         )
 
+    def live_bytes(self) -> dict[str, int]:
+        """By pack, what the newest group of each collection needs of it. Order: after `living`."""
+        newest: dict[str, KnownGroup] = {}
+        for _, one in sorted(self._groups.items()):
+            newest.update(dict.fromkeys(one.facts.collections, one))
+        digests = {digest for one in newest.values() for digest in one.recipes}
+        live: dict[str, int] = {}
+        for digest in digests:
+            for use in self._uses.get(digest, ()):
+                live[use.pack] = live.get(use.pack, 0) + use.live_bytes
+        return live
+
     async def _known(self, epochs: Sequence[Epoch]) -> dict[Epoch, KnownGroup]:
         new = [epoch for epoch in epochs if epoch not in self._groups]
         found = dict(self._groups)
@@ -153,12 +166,14 @@ class Names:
     async def _read_recipes(self, digests: Set[str]) -> None:
         """What these name is known, and of no others."""
         self._named = {digest: self._named[digest] for digest in digests if digest in self._named}
+        self._uses = {digest: self._uses[digest] for digest in self._named}
         new = sorted(digests - self._named.keys())
         for start in range(0, len(new), _PART):
             part = new[start : start + _PART]
             reads = [partial(load_recipe, self._store, self._paths, digest) for digest in part]
             for digest, recipe in zip(part, await run_all(reads, _AT_ONCE), strict=True):
                 self._named[digest] = tuple(named_by(recipe))
+                self._uses[digest] = recipe.packs
 
 
 async def read_holds(

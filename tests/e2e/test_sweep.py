@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cleancut.garbage import Doomed
+from cleancut.garbage import Doomed, Sparse
 from cleancut.records import encode
+from devcluster.demo_data import Data
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 
@@ -54,6 +55,16 @@ def change(world: World) -> None:
 
     world.run(body())
     world.fill()
+
+
+def write_some(world: World) -> None:
+    """Some points of every shard are written again."""
+
+    async def body() -> None:
+        async with Data(world.setup.peers[0].url, world.shape) as data:
+            await data.change(0.1)
+
+    world.run(body())
 
 
 def sweep(world: World, *arguments: str) -> dict[str, object]:
@@ -123,6 +134,27 @@ def test_what_is_held_stays_until_it_is_released(world: World) -> None:
     assert [one["id"] for one in sweep(world)["expired"]] == [first["id"]]
     assert world.groups() == others[::-1]
     refused(world.cleancut("backup", "hold", first["id"], "--label", "late"), 3, "deleted")
+
+
+def test_packs_that_are_hardly_needed_die_out(world: World) -> None:
+    """Of what a sweep finds so little is needed, the next backup stores the rest anew, unless the
+    shard has not changed; then the old packs go with the groups that need them."""
+    first = world.back_up()
+    listed = tuple(sorted(path.removeprefix("packs/") for path in sizes(world, "packs")))
+    (world.store / "demo" / "sparse").mkdir()
+    (world.store / "demo" / "sparse" / "000000000001-x.json").write_bytes(
+        encode(Sparse(packs=listed))
+    )
+    assert world.back_up()["bytes"]["new"] == 0
+    write_some(world)
+    third = world.back_up()
+    world.ok("backup", "backup", "delete", first["id"], "--yes")
+    world.ok("backup", "backup", "delete", str(first["epoch"] + 1), "--yes")
+    sweep(world)
+    sweep(world)
+    assert not {f"packs/{pack}" for pack in listed} & sizes(world, "packs").keys()
+    assert sizes(world, "sparse") == {}
+    world.offline("backup", "verify", third["id"], "--read-data", "100").check()
 
 
 def test_what_is_doomed_is_not_named_again(world: World) -> None:

@@ -7,10 +7,11 @@ import asyncio
 import pytest
 from msgspec.structs import replace as _replace
 
-from cleancut.garbage import Doomed, Living, Marked, Next, next_of, unknown_of
+from cleancut.garbage import Doomed, Living, Marked, Next, next_of, sparse_of, unknown_of
 from cleancut.ids import ClusterName, Epoch, Sha256
 from cleancut.io.garbage import find_garbage
 from cleancut.io.memory_store import MemoryStore
+from cleancut.io.sparse import read_sparse, renew_sparse
 from cleancut.keys import Paths
 
 LIVING = Living(
@@ -104,3 +105,33 @@ def test_what_is_next(
     open_one = Epoch(open_epoch) if open_epoch else None
     step = next_of(lists, marked, open_epoch=open_one, waited_s=waited_s, grace_s=10.0)
     assert step is expected
+
+
+def test_packs_of_which_little_is_needed() -> None:
+    """By their own size, so that a small one that is needed whole stays; of those that no newest
+    group needs at all nothing is said: they are old groups' business."""
+    live = {"1/a/0": 24, "1/a/1": 25, "1/a/2": 5, "1/a/9": 1}
+    sizes = {"1/a/0": 100, "1/a/1": 100, "1/a/2": 5, "1/a/3": 100}
+    assert sparse_of(live, sizes).packs == ("1/a/0",)
+
+
+def test_the_list_of_such_packs_is_renewed() -> None:
+    """The newest counts, older ones go, and none is kept that would be empty."""
+
+    async def body() -> None:
+        store, paths = MemoryStore(), Paths(ClusterName("c"))
+        for number in range(3):
+            await store.put(paths.pack(f"000000000001/s/{number}"), bytes(100))
+        live = {f"000000000001/s/{number}": 10 + 50 * number for number in range(3)}
+        assert await read_sparse(store, paths) == frozenset()
+        first = await renew_sparse(store, paths, live, Epoch(4))
+        assert first == await read_sparse(store, paths) == {"000000000001/s/0"}
+        assert await renew_sparse(store, paths, live, Epoch(4)) == first
+        second = await renew_sparse(store, paths, {**live, "000000000001/s/1": 1}, Epoch(5))
+        assert second == await read_sparse(store, paths)
+        assert len(second) == len([i async for i in store.list(paths.sparse_lists)]) + 1 == 2
+        whole = dict.fromkeys(live, 100)
+        assert await renew_sparse(store, paths, whole, Epoch(6)) == frozenset()
+        assert [i async for i in store.list(paths.sparse_lists)] == []
+
+    asyncio.run(body())
