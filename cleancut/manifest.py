@@ -198,7 +198,13 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
     Raises: Refused for another format; Corrupt for bytes that are no manifest, or one in which a
         shard of a collection is missing or doubled.
     """
-    version = decode(_FormatOnly, data, where).format
+    try:
+        version = decode(_FormatOnly, data, where).format
+    except Corrupt as error:
+        raise Corrupt(
+            f"{where} is no manifest, or a part of one",
+            "other groups may be whole: see `cleancut backup list`",
+        ) from error
     if version != FORMAT:
         raise Refused(
             f"{where} has format {version}, this cleancut reads format {FORMAT}",

@@ -9,7 +9,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -88,9 +88,11 @@ async def read_tar(
     Limits: four windows, at most of 4 MiB, are made ahead, each from one part of a pack after
         the other.
         Tars that are read side by side should share a `cache`, which is of this store.
-    Raises: NotFound or Corrupt, naming pack, member and block; nothing wrong is given back before.
+    Raises: Corrupt, naming pack, member and block, of what is wrong or missing; nothing wrong is
+        given back before.
     """
-    recipe = await load_recipe(store, paths, recipe_digest)
+    with _needed(f"recipe {recipe_digest}"):
+        recipe = await load_recipe(store, paths, recipe_digest)
     ahead: deque[asyncio.Task[_Chunks | CleancutError]] = deque()
     with (cache or PackCache(store)).open(paths, recipe.packs) as packs:
         group = asyncio.TaskGroup()
@@ -109,6 +111,15 @@ async def read_tar(
             for task in ahead:
                 task.cancel()
             await group.__aexit__(None, None, None)
+
+
+@contextmanager
+def _needed(what: str) -> Iterator[None]:
+    """A group names it, so that its absence is damage."""
+    try:
+        yield
+    except NotFound as error:
+        raise Corrupt(f"{what} is missing", _ADVICE) from error
 
 
 def _unwrap(result: _Chunks | CleancutError) -> _Chunks:
@@ -152,7 +163,9 @@ class _Pages:
     async def next(self) -> Block:
         block = next(self._blocks, None)
         while block is None:
-            page = await load_page(self._store, self._paths, next(self._refs))
+            ref = next(self._refs)
+            with _needed(f"page {ref.digest}"):
+                page = await load_page(self._store, self._paths, ref)
             self._blocks = (page.block(slot) for slot in range(len(page)))
             block = next(self._blocks, None)
         return block
@@ -193,7 +206,7 @@ async def _fetch(packs: TarPacks, paths: Paths, span: _Span) -> memoryview:
     try:
         data = await packs.read(paths.pack(span.pack), span.start, span.end)
     except NotFound as error:
-        raise NotFound(f"pack {span.pack} is missing; {first} is in it", _ADVICE) from error
+        raise Corrupt(f"pack {span.pack} is missing; {first} is in it", _ADVICE) from error
     if len(data) != span.end - span.start:
         raise Corrupt(f"pack {span.pack} is too short for {first}", _ADVICE)
     return memoryview(data if len(data) >= VIEW_BYTES else bytes(data))

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from cleancut.canaries import LIMIT, askable
 from cleancut.client.drill import DrilledShard
 from cleancut.drill import answers_again, recall_of, wrong_indexes
-from cleancut.errors import Corrupt, NotFound, Refused
+from cleancut.errors import Corrupt, Refused
 from cleancut.io.assemble import read_tar
 from cleancut.io.engine import EngineShard, opened
 from cleancut.io.ports import Store
@@ -81,7 +81,7 @@ async def drill(
                     stack.callback(shutil.rmtree, directory, ignore_errors=True)
                     one = stack.enter_context(opened(directory.with_suffix(".tar"), directory))
                     drilled.append(_examine(one, shard, manifest))
-                except (Corrupt, NotFound) as error:
+                except Corrupt as error:
                     damaged.append(f"{label}: {error.message}")
                     continue
                 told(drilled[-1])

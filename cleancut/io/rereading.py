@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 
-from cleancut.errors import Corrupt, NotFound
+from cleancut.errors import Corrupt
 from cleancut.io.assemble import read_tar
 from cleancut.io.ports import Store
 from cleancut.keys import Paths
@@ -58,7 +58,7 @@ async def _damage_of(store: Store, paths: Paths, shard: ShardEntry) -> str:
         async with aclosing(read_tar(store, paths, shard.recipe)) as chunks:
             async for chunk in chunks:
                 digest.update(chunk)
-    except (Corrupt, NotFound) as error:
+    except Corrupt as error:
         return f"{name}: {error.message}"
     wrong = digest.hexdigest() != shard.tar_sha256
     return f"{name}: its blocks make another tar than was captured" if wrong else ""

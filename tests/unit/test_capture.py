@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cleancut.errors import Corrupt, NotFound
+from cleancut.errors import Corrupt
 from cleancut.io.assemble import load_recipe, missing_packs, read_tar
 from cleancut.io.capture import CapturedShard, capture_shard
 from cleancut.io.memory_store import MemoryStore
@@ -265,12 +265,12 @@ def test_a_damaged_block_is_never_given_back(tmp_path: Path) -> None:
 def test_a_missing_or_short_pack_is_found_before_and_while_reading(tmp_path: Path) -> None:
     store, shard, pack = damaged(tmp_path)
     whole = store.objects[pack]
-    for data, kind in ((whole[:-1], Corrupt), (None, NotFound)):
+    for data in (whole[:-1], None):
         if data is None:
             del store.objects[pack]
         else:
             store.objects[pack] = data
-        with pytest.raises(kind, match=r"pack 0.* block \d of"):
+        with pytest.raises(Corrupt, match=r"pack 0.* block \d of"):
             restored(store, shard.recipe_digest)
         lacks = asyncio.run(missing_packs(store, PATHS, [shard.recipe_digest]))
         assert [lack.path for lack in lacks] == [pack]
@@ -283,8 +283,10 @@ def test_missing_pages_and_recipes_are_found(tmp_path: Path) -> None:
     del store.objects[page]
     lacks = asyncio.run(missing_packs(store, PATHS, [shard.recipe_digest, "0" * 64]))
     assert [lack.path for lack in lacks] == [page, PATHS.recipe("0" * 64)]
-    with pytest.raises(NotFound):
+    with pytest.raises(Corrupt, match=r"page .* is missing"):
         restored(store, shard.recipe_digest)
+    with pytest.raises(Corrupt, match=r"recipe 0.* is missing"):
+        restored(store, "0" * 64)
 
 
 def test_leaving_a_read_early_leaves_nothing_running(tmp_path: Path) -> None:
