@@ -99,6 +99,7 @@ class Arena:
         choice, down_s = chosen.randrange(60), chosen.choice(DOWN_S)
         for late in (chosen.random() < 0.5, False, False):
             self._clear()
+            self.world.run(self.setup.wait_agents())
             if cell.moves:
                 self._lay_out(choice)
             result = self.world.runner.run(self._strike(cell, choice, late=late, down_s=down_s))

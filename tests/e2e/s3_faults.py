@@ -22,7 +22,8 @@ _OWN = {
     "server",
 }
 _ERROR = "<Error><Code>{}</Code><Message>on purpose</Message></Error>"
-SLOW_STEPS, STEP_S = 5, 0.05
+SLOW_STEPS = 5
+STEP_S = 0.05
 EACH = 2
 """So often each path is hit where only some requests are."""
 
