@@ -22,9 +22,9 @@ _OWN = {
     "server",
 }
 _ERROR = "<Error><Code>{}</Code><Message>on purpose</Message></Error>"
-SLOW_STEPS = 5
+SLOW_STEPS = 2
 STEP_S = 0.05
-EACH = 2
+EACH = 1
 """So often each path is hit where only some requests are."""
 
 
