@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest
 # In this order: a plain mistake is told within a minute.
 SUITES := $(wildcard tests/tidy tests/unit tests/sim tests/contract tests/chart tests/e2e tests/chaos)
 
-.PHONY: check format lint types imports unit test deps demo bench bench-barrier bench-causal bench-restore proto docs sim \
+.PHONY: check format lint types imports unit test deps demo bench bench-growth bench-barrier bench-causal bench-restore proto docs sim \
 	test-real chaos e2e-restore clean
 
 check: lint types imports unit
@@ -50,6 +50,9 @@ demo: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench.store $(ARGS)
+
+bench-growth: $(STAMP)
+	$(BIN)/python -m bench.growth --svg docs/growth.svg $(ARGS)
 
 bench-barrier: $(STAMP)
 	$(BIN)/python -m bench.barrier $(ARGS)

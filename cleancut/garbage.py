@@ -57,7 +57,8 @@ class Living(NamedTuple):
     """What is named. `epochs`: those of groups, and those that an operation's record names.
     `named`: pages, by digest, and packs, by name.
 
-    `newest_group`, `newest_epoch`: 0 for none. `holds`: the paths of those not yet over.
+    `newest_group`, `newest_epoch`: 0 for none. `holds`: the paths of those not yet over. `ledger`:
+    of the newest checks that went well, which tell their age whatever has become of the group.
     """
 
     epochs: frozenset[int]
@@ -66,6 +67,7 @@ class Living(NamedTuple):
     holds: frozenset[str]
     newest_group: int
     newest_epoch: int
+    ledger: frozenset[str] = frozenset()
 
     def keeps(self, path: str) -> bool:
         """Whether the object at `path`, under the cluster's folder, has to stay. Whatever is of no
@@ -77,8 +79,10 @@ class Living(NamedTuple):
                 return digest in self.named
             case ["recipes", _, digest]:
                 return digest in self.recipes
-            case ["votes" | "staged" | "ledger", epoch, *_] if epoch.isdigit():
+            case ["votes" | "staged", epoch, *_] if epoch.isdigit():
                 return int(epoch) in self.epochs
+            case ["ledger", epoch, _] if epoch.isdigit():
+                return int(epoch) in self.epochs or path in self.ledger
             case ["probe", epoch, _] if epoch.isdigit():
                 return int(epoch) >= self.newest_epoch
             case ["groups", name] if name.endswith(".json") and name[:-5].isdigit():

@@ -30,6 +30,7 @@ class Deletions:
 
     async def delete_backup(self, name: str) -> Backup:
         self.sweeper()
+        await check_owned(self._context)
         epoch = await self._committed(name)
         backup = await self.get_backup(name)
         await self._check_unused(epoch)
@@ -51,7 +52,6 @@ class Deletions:
 
     async def _committed(self, name: str) -> Epoch:
         """Raises: NotFound or Refused, unless it is one."""
-        await check_owned(self._context)
         backup = await self.get_backup(name)
         if backup.state is State.DELETED:
             raise NotFound(f"backup {name} was deleted", "see `cleancut backup list`")

@@ -18,7 +18,7 @@ from cleancut.fence import BUDGET_LIMIT_S, BUDGET_S, FenceSettings
 from cleancut.garbage import GRACE_S
 from cleancut.ids import parse_agent, parse_cluster
 from cleancut.io.catalog import list_epochs, load_group
-from cleancut.io.checks import list_checks
+from cleancut.io.checks import list_checks, newest_good
 from cleancut.io.clock import SystemClock
 from cleancut.io.config import (
     ENV_PREFIX,
@@ -190,8 +190,8 @@ async def _watch_catalog(process: _Process) -> None:
             process.log.warning("catalog unread", reason=error.reason, cause=error.message)
         else:
             process.metrics.set_catalog(len(epochs), cut_at)
-            for check in sorted((one for one in checks if one.good), key=lambda one: one.at_s):
-                process.metrics.set_proven(check.kind, check.at_s)
+            for kind, check in newest_good(checks).items():
+                process.metrics.set_proven(kind, check.at_s)
         await asyncio.sleep(_CATALOG_S)
 
 

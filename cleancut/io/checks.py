@@ -6,7 +6,7 @@ Written by whoever did it, once, beside the groups: `ledger/<epoch>/<at>-<kind>-
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -40,8 +40,9 @@ class Check(Record, frozen=True):
 
 
 class Entry(NamedTuple):
-    """What the name of a ledger's object tells."""
+    """What the name of a ledger's object tells. `path`: under the cluster's folder."""
 
+    path: str
     epoch: Epoch
     at_s: float
     kind: str
@@ -72,18 +73,25 @@ async def list_checks(store: Store, paths: Paths) -> list[Entry]:
     """All of a cluster, by their names alone; what has another name is left out."""
     found = []
     async for info in store.list(paths.ledgers):
-        entry = _entry_of(info.path.removeprefix(paths.ledgers))
+        entry = _entry_of(info.path.removeprefix(paths.root))
         found += [entry] if entry else []
     return found
 
 
+def newest_good(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """By kind, the one that went well last."""
+    good = sorted((one for one in entries if one.good), key=lambda one: one.at_s)
+    return {one.kind: one for one in good}
+
+
 def _entry_of(path: str) -> Entry | None:
-    epoch, _, name = path.partition("/")
+    _, _, rest = path.partition("/")
+    epoch, _, name = rest.partition("/")
     parts = name.rsplit("-", 3)
     if len(parts) != 4 or not epoch.isdigit():
         return None
     at, kind, result, _ = parts
     try:
-        return Entry(Epoch(int(epoch)), parse_time(at), kind, result == "good")
+        return Entry(path, Epoch(int(epoch)), parse_time(at), kind, result == "good")
     except Corrupt:
         return None

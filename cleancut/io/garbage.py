@@ -11,6 +11,7 @@ from cleancut.errors import Corrupt, NotFound
 from cleancut.garbage import MAX_DOOMED, Doomed, Hold, Living, unknown_of
 from cleancut.ids import Epoch, Sha256
 from cleancut.io.catalog import list_epochs, newest_epoch
+from cleancut.io.checks import list_checks, newest_good
 from cleancut.io.documents import load_recipe
 from cleancut.io.ports import Store
 from cleancut.io.tasks import run_all
@@ -118,6 +119,7 @@ class Names:
         alive = {**groups, **await self._known(there)}
         recipes = frozenset(digest for one in alive.values() for digest in one.recipes)
         await self._read_recipes(recipes)
+        checks = await list_checks(store, paths)
         named = frozenset(name for names in self._named.values() for name in names)
         return Living(
             epochs=frozenset({*groups, *used_epochs, *held}),
@@ -126,6 +128,7 @@ class Names:
             holds=holds,
             newest_group=max(groups, default=0),
             newest_epoch=await newest_epoch(store, paths),
+            ledger=frozenset(one.path for one in newest_good(checks).values()),
         )
 
     def live_bytes(self) -> dict[str, int]:

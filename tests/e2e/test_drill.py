@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from cleancut.ids import ClusterName
 from cleancut.io.catalog import find_group
-from cleancut.io.checks import list_checks
+from cleancut.io.checks import list_checks, newest_good
 from cleancut.io.clock import SystemClock
 from cleancut.io.drilling import Drilled, drill
 from cleancut.io.store import open_store
@@ -49,7 +49,8 @@ def test_all_of_a_group_opens_and_answers(world: World) -> None:
     assert found["recall"] > 0.9
     assert found["problems"] == found["damaged"] == []
     entries = asyncio.run(list_checks(open_store(world.setup.store_url, SystemClock()), PATHS))
-    assert [(one.kind, one.good) for one in entries] == [("drill", True)]
+    assert [(one.epoch, one.kind, one.good) for one in entries] == [(1, "drill", True)]
+    assert (world.store / "demo" / newest_good(entries)["drill"].path).is_file()
 
 
 def test_some_shards(world: World) -> None:

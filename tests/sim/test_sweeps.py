@@ -74,7 +74,7 @@ class Blind(Sweeper):
 MUTANTS: dict[str, tuple[int, dict[str, Any]]] = {
     "names what is doomed": (331, {"unknown": _nothing_unknown}),
     "does not mind open epochs": (4, {"sweeper": Hasty}),
-    "deletes in one sweep": (74, {"sweeper": Impatient}),
+    "deletes in one sweep": (681, {"sweeper": Impatient}),
     "does not look again": (123, {"sweeper": Blind}),
 }
 """Broken rules, and the first seed that has shown each."""

@@ -19,6 +19,7 @@ LIVING = Living(
     recipes=frozenset({"aa1"}),
     named=frozenset({"bb1", "000000000005/s/0"}),
     holds=frozenset({"holds/000000000007/r-1.json"}),
+    ledger=frozenset({"ledger/000000000003/kept.json"}),
     newest_group=7,
     newest_epoch=9,
 )
@@ -44,6 +45,9 @@ LIVING = Living(
         ("groups/000000000006.deleted", True),
         ("holds/000000000007/r-1.json", True),
         ("holds/000000000007/r-2.json", False),
+        ("ledger/000000000007/any.json", True),
+        ("ledger/000000000003/kept.json", True),
+        ("ledger/000000000003/other.json", False),
         ("owner/000000000001.json", True),
         ("gc/000000000001-x.json", True),
         ("format.json", True),
