@@ -64,14 +64,15 @@ class Scheduler:
                 task.cancel()
 
     async def _look_at_all(self, group: asyncio.TaskGroup) -> float:
+        """One that fails keeps no other from its turn."""
         wait_s = _LOOK_S
-        try:
-            for name in self._context.schedules:
+        for name in self._context.schedules:
+            try:
                 wait_s = min(wait_s, await self._look(name, group))
-        except (Fenced, LeaseLost):
-            raise
-        except CleancutError as error:
-            self._log.warning("schedules unread", cause=error.message, hint=error.hint)
+            except (Fenced, LeaseLost):
+                raise
+            except CleancutError as error:
+                self._log.warning("not looked at", schedule=name, cause=error.message)
         return wait_s
 
     async def _look(self, name: str, group: asyncio.TaskGroup) -> float:
@@ -90,7 +91,8 @@ class Scheduler:
                     return _LOOK_S
                 after = moved(state, schedule, verdict)
                 if isinstance(verdict, Start) and schedule.do is Do.BACKUP:
-                    request_id = f"schedule/{name}/{after.due}"
+                    seen = state.seen if state else ""  # a clock set back brings times again
+                    request_id = f"schedule/{name}/{after.due}/{seen}"
                     operation = await self._start(name, after, request_id)
                     self._log.info("due", schedule=name, time=after.due, operation=operation.id)
                 elif isinstance(verdict, Start):

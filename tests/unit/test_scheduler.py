@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace as replace_
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -219,6 +220,41 @@ def test_a_triggered_one_counts_as_under_way() -> None:
         first = await leader.trigger("hourly", "r1")
         await cluster.run_until(leader, NOON_S + HOUR_S + 60)
         assert [one.id for one in await cluster.started()] == [first.id]
+
+    run(body())
+
+
+def test_a_clock_that_was_far_ahead_and_is_set_right() -> None:
+    """A time that comes again starts one again, once; nothing waits for the far time."""
+
+    async def body() -> None:
+        cluster = Cluster()
+        await cluster.run_until(await cluster.lead(), NOON_S + HOUR_S + 60)
+        cluster.clock.now_s = NOON_S + 72 * HOUR_S
+        for operation in await cluster.started():
+            await cluster.end(operation)
+        await cluster.run_until(await cluster.lead(), NOON_S + 72 * HOUR_S + 60)
+        assert len(await cluster.started()) == 2
+        for operation in await cluster.started():
+            await cluster.end(operation)
+        cluster.clock.now_s = NOON_S + 600
+        await cluster.run_until(await cluster.lead(), NOON_S + HOUR_S + 60)
+        assert len(await cluster.started()) == 3
+
+    run(body())
+
+
+def test_one_that_cannot_be_read_keeps_no_other_from_its_turn() -> None:
+    async def body() -> None:
+        cluster = Cluster()
+        cluster.context = replace_(
+            cluster.context, schedules={"broken": HOURLY, **cluster.context.schedules}
+        )
+        key = cluster.context.keys.schedule("broken")
+        await cluster.context.etcd.txn([], [Put(key, b"{")])
+        await cluster.run_until(await cluster.lead(), NOON_S + HOUR_S + 60)
+        (started,) = await cluster.started()
+        assert decode(BackupRequest, started.request.encode(), "").schedule == "hourly"
 
     run(body())
 
