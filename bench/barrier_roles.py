@@ -19,6 +19,7 @@ from agent.context import Context as AgentContext
 from agent.follower import Follower
 from agent.lifting import Lifter
 from agent.metrics import Metrics as AgentMetrics
+from agent.moved import Moved
 from agent.observe import read_probe
 from agent.session import open_session
 from bench.flat import ALIAS, CLUSTER, COLLECTION, Asked, CountingEtcd, FlatQdrant, view_of
@@ -77,8 +78,8 @@ class FlatEffects:
     async def stop(self, epoch: Epoch) -> None:
         return None
 
-    def done_bytes(self) -> int:
-        return 0
+    def moved(self) -> Moved:
+        return Moved(0)
 
     async def run(self, effect: Effect) -> object:
         match effect:

@@ -88,7 +88,7 @@ def test_a_missing_pack_is_found_before_anything_is_touched(
     for pack in packs_of(full):
         pack.unlink()
     failed = first_failure(full, broken, tmp_path)
-    refused(failed, 3, "pack")
+    refused(failed, 9, "pack")
     refused(full.cleancut("restore", "start", broken["id"], "--yes"), 9, "not whole", "pack")
     assert full.collections() == []
 

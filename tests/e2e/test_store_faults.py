@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from devcluster.demo_data import COLLECTION, Data
 from tests.contract.s3_server import S3Server
@@ -50,6 +51,9 @@ CASES = (
     Case(Fault.TRUNCATED, "restore start", 9, ("groups/",)),
     Case(Fault.DENIED, "restore start", 8, ("refuses our credentials",)),
 )
+
+
+PATIENT = {Fault.SOME_ERRORS, Fault.ERRORS, Fault.SLOW, Fault.CUT}
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +112,19 @@ def drop(world: World, name: str) -> None:
     world.run(body())
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.fault}: {case.command}")
+def rows() -> list[ParameterSet]:
+    """Those that wait for retries run with `make chaos` only."""
+    return [
+        pytest.param(
+            case,
+            id=f"{case.fault}: {case.command}",
+            marks=[pytest.mark.chaos] if case.fault in PATIENT else [],
+        )
+        for case in CASES
+    ]
+
+
+@pytest.mark.parametrize("case", rows())
 def test_nothing_is_lost(world: World, store: FaultyS3, case: Case, tmp_path: Path) -> None:
     """The catalog holds what it held, and the new group if there is one; it verifies; nothing is
     left in the cluster."""

@@ -72,7 +72,7 @@ class Blind(Sweeper):
 
 
 MUTANTS: dict[str, tuple[int, dict[str, Any]]] = {
-    "names what is doomed": (331, {"unknown": _nothing_unknown}),
+    "names what is doomed": (630, {"unknown": _nothing_unknown}),
     "does not mind open epochs": (4, {"sweeper": Hasty}),
     "deletes in one sweep": (681, {"sweeper": Impatient}),
     "does not look again": (123, {"sweeper": Blind}),
