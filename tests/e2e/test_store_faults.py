@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from devcluster.demo_data import COLLECTION, Data
 from tests.contract.s3_server import S3Server
@@ -112,7 +111,7 @@ def drop(world: World, name: str) -> None:
     world.run(body())
 
 
-def rows() -> list[ParameterSet]:
+def rows() -> list[Any]:
     """Those that wait for retries run with `make chaos` only."""
     return [
         pytest.param(
