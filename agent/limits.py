@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import asdict
+
 from agent.context import Context
 from cleancut.errors import Corrupt, Unavailable
 from cleancut.io.log import Logger
@@ -34,10 +36,4 @@ def _take(context: Context, found: KeyValue | None, log: Logger) -> None:
         return
     if settings != context.limits.settings:
         context.limits.settings = settings
-        log.info(
-            "settings",
-            upload_bytes_per_s=settings.upload_bytes_per_s,
-            uploads=settings.uploads,
-            spill_bytes=settings.spill_bytes,
-            spill_floor_bytes=settings.spill_floor_bytes,
-        )
+        log.info("settings", **asdict(settings))

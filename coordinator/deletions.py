@@ -7,7 +7,7 @@ from cleancut.client.sweeps import Sweep
 from cleancut.errors import NotFound, Refused
 from cleancut.ids import Epoch
 from cleancut.io.garbage import read_holds
-from cleancut.io.holds import drop_label, labels_of, put_label
+from cleancut.io.holds import drop_label, put_label
 from cleancut.records import State
 from coordinator.context import Context
 from coordinator.identity import check_owned
@@ -31,26 +31,25 @@ class Deletions:
     async def delete_backup(self, name: str) -> Backup:
         self.sweeper()
         await check_owned(self._context)
-        epoch = await self._committed(name)
-        backup = await self.get_backup(name)
-        await self._check_unused(epoch)
-        await put_tombstone(self._context, epoch, "asked for")
+        backup = await self._committed(name)
+        await self._check_unused(backup)
+        await put_tombstone(self._context, Epoch(backup.epoch), "asked for")
         return backup
 
     async def hold_backup(self, name: str, label: str, for_s: float) -> Backup:
         self.sweeper()
-        epoch, context = await self._committed(name), self._context
+        epoch, context = Epoch((await self._committed(name)).epoch), self._context
         now_s = context.clock.wall_s()
         await put_label(context.store, context.paths, epoch, label, now_s=now_s, for_s=for_s)
         return await self.get_backup(name)
 
     async def release_backup(self, name: str, label: str) -> Backup:
         self.sweeper()
-        epoch = await self._committed(name)
+        epoch = Epoch((await self._committed(name)).epoch)
         await drop_label(self._context.store, self._context.paths, epoch, label)
         return await self.get_backup(name)
 
-    async def _committed(self, name: str) -> Epoch:
+    async def _committed(self, name: str) -> Backup:
         """Raises: NotFound or Refused, unless it is one."""
         backup = await self.get_backup(name)
         if backup.state is State.DELETED:
@@ -60,27 +59,26 @@ class Deletions:
                 f"backup {name} is {backup.state}, not committed",
                 "`cleancut backup cancel` ends one that is under way",
             )
-        return Epoch(backup.epoch)
+        return backup
 
     async def sweep_backups(self, *, dry_run: bool) -> Sweep:
         return await self.sweeper().sweep(dry_run=dry_run)
 
-    async def _check_unused(self, epoch: Epoch) -> None:
-        """Raises: Refused, while somebody is known to read the group."""
-        context = self._context
+    async def _check_unused(self, backup: Backup) -> None:
+        """Raises: Refused, while somebody is known to read the group, or holds it."""
+        context, epoch = self._context, Epoch(backup.epoch)
         restore = (await epochs_in_restores(context)).get(epoch)
         if restore is not None:
             raise Refused(
                 f"restore {restore} needs backup {epoch}",
                 f"wait for its end: `cleancut restore watch {restore}`",
             )
-        now_s = context.clock.wall_s()
-        labels = await labels_of(context.store, context.paths, epoch, now_s)
-        if labels:
+        if backup.holds:
             raise Refused(
-                f"backup {epoch} is held as {', '.join(labels)}",
-                f"`cleancut backup release {epoch} --label {labels[0]}` gives it free",
+                f"backup {epoch} is held as {', '.join(backup.holds)}",
+                f"`cleancut backup release {epoch} --label {backup.holds[0]}` gives it free",
             )
+        now_s = context.clock.wall_s()
         _, held = await read_holds(context.store, context.paths, now_s, epoch)
         if held:
             raise Refused(

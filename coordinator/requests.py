@@ -113,11 +113,16 @@ async def _same(context: Context, asked: Asked, kind: Kind, fingerprint: str) ->
     return await load(context, asked.operation, kind)
 
 
-async def load(context: Context, operation: str, kind: Kind) -> Operation:
-    """Raises: NotFound, if there is none of this kind."""
+async def find(context: Context, operation: str) -> Operation | None:
+    """The operation, for as long as it is kept."""
     key = context.keys.operation(operation.replace("/", "%2F"))
     found = await context.etcd.get(key)
-    record = decode(Operation, found.value, key) if found else None
+    return decode(Operation, found.value, key) if found else None
+
+
+async def load(context: Context, operation: str, kind: Kind) -> Operation:
+    """Raises: NotFound, if there is none of this kind."""
+    record = await find(context, operation)
     if record is None or record.kind is not kind:
         raise NotFound(
             f"there is no {kind} {operation!r}",

@@ -9,8 +9,9 @@ from cleancut.client.schedules import RetentionRules, Schedule, ScheduleList
 from cleancut.schedule import Clockwork, ScheduleState
 from cleancut.schedule import Schedule as Configured
 from cleancut.times import format_time, parse_time
+from coordinator import requests
 from coordinator.context import Context
-from coordinator.scheduling import Scheduler, read_operation, read_state
+from coordinator.scheduling import Scheduler, read_state
 
 
 class Schedules:
@@ -41,7 +42,8 @@ class Schedules:
     async def _shown_schedule(self, name: str) -> Schedule:
         context, configured = self._context, self._context.schedules[name]
         state = await read_state(context, name) or ScheduleState(timing="", seen="")
-        operation = await read_operation(context, state)
+        started = state.operation
+        operation = await requests.find(context, started) if started else None
         rules = configured.retention
         told = asdict(configured) | {"retention": rules and RetentionRules(**asdict(rules))}
         return Schedule(

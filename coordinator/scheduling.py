@@ -179,7 +179,8 @@ class Scheduler:
             raise Fenced("another coordinator leads now", "repeat the request")
 
     async def _is_open(self, state: ScheduleState | None) -> bool:
-        operation = await read_operation(self._context, state) if state else None
+        started = state.operation if state else ""
+        operation = await requests.find(self._context, started) if started else None
         return operation is not None and operation.state not in FINAL_STATES
 
 
@@ -188,12 +189,3 @@ async def read_state(context: Context, name: str) -> ScheduleState | None:
     key = context.keys.schedule(name)
     found = await context.etcd.get(key)
     return decode(ScheduleState, found.value, key) if found else None
-
-
-async def read_operation(context: Context, state: ScheduleState) -> Operation | None:
-    """The newest that a schedule has started, for as long as it is kept."""
-    if not state.operation:
-        return None
-    key = context.keys.operation(state.operation)
-    found = await context.etcd.get(key)
-    return decode(Operation, found.value, key) if found else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import tempfile
 import time
@@ -19,12 +18,12 @@ from cleancut.cli.output import emit_facts
 from cleancut.cli.settings import Settings
 from cleancut.client.groups import shown_group
 from cleancut.client.model import Backup
-from cleancut.errors import Corrupt, NotFound, Refused
-from cleancut.io.assemble import read_tar
+from cleancut.errors import NotFound, Refused
 from cleancut.io.catalog import find_group, list_epochs, load_group
 from cleancut.io.clock import SystemClock
 from cleancut.io.holds import labels_of
 from cleancut.io.ports import Store
+from cleancut.io.rereading import read_captured
 from cleancut.io.store import open_store
 from cleancut.keys import Paths
 from cleancut.manifest import Manifest, ShardEntry
@@ -104,18 +103,11 @@ def emit_extracted(settings: Settings, facts: dict[str, Any]) -> None:
 
 
 async def _copy(store: Store, paths: Paths, entry: ShardEntry, file: Any) -> None:
-    digest = hashlib.sha256()
-    async with aclosing(read_tar(store, paths, entry.recipe)) as chunks:
+    async with aclosing(read_captured(store, paths, entry)) as chunks:
         async for chunk in chunks:
-            digest.update(chunk)
             file.write(chunk)
     file.flush()
     os.fsync(file.fileno())
-    if digest.hexdigest() != entry.tar_sha256:
-        raise Corrupt(
-            f"shard {entry.shard_id} of {entry.collection!r} is not the tar that was captured",
-            "another group may be whole",
-        )
 
 
 def _shard(manifest: Manifest, wanted: Wanted) -> ShardEntry:

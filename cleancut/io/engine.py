@@ -34,14 +34,12 @@ def opened(tar: Path, directory: Path) -> Iterator[EngineShard]:
     import qdrant_edge as edge
 
     directory.mkdir()
-    try:
+    with _told("open"):
         edge.EdgeShard.unpack_snapshot(str(tar), str(directory))
         tar.unlink()
         shard = edge.EdgeShard.load(str(directory))
-    except Exception as error:
-        raise Corrupt(f"Qdrant's engine cannot open it: {error}") from error
     try:
-        yield EngineShard(shard)
+        yield EngineShard(edge, shard)
     finally:
         shard.close()
 
@@ -49,44 +47,40 @@ def opened(tar: Path, directory: Path) -> Iterator[EngineShard]:
 class EngineShard:
     """What a drill asks. Raises: Corrupt, for whatever the engine cannot do."""
 
-    def __init__(self, shard: Any) -> None:
-        self._shard = shard
+    def __init__(self, edge: Any, shard: Any) -> None:
+        self._edge, self._shard = edge, shard
 
     def count(self) -> int:
         """Its points, exactly."""
-        import qdrant_edge as edge
-
-        with _told():
-            return int(self._shard.count(edge.CountRequest(exact=True)))
+        with _told("read"):
+            return int(self._shard.count(self._edge.CountRequest(exact=True)))
 
     def indexes(self) -> dict[str, str]:
         """The payload indexes: field and type, as Qdrant's API spells it."""
-        with _told():
+        with _told("read"):
             schema = self._shard.info().payload_schema
         return {field: _word(entry.data_type) for field, entry in schema.items()}
 
     def vector_of(self, point: str | int, vector: str) -> Any:
         """The vector of a point; None if it is not here, or has none."""
-        with _told():
+        with _told("read"):
             records = self._shard.retrieve([point], False, [vector])
         return _vector(records[0], vector) if records else None
 
     def sample(self, vector: str, number: int) -> list[Any]:
         """The vectors of up to `number` points, at random."""
-        import qdrant_edge as edge
-
+        edge = self._edge
         request = edge.QueryRequest(
             limit=number, query=edge.Sample.Random, with_vector=[vector], with_payload=False
         )
-        with _told():
+        with _told("read"):
             found = self._shard.query(request)
         return [one for point in found if (one := _vector(point, vector)) is not None]
 
     def nearest(self, target: Any, vector: str, limit: int, *, exact: bool) -> list[Hit]:
         """Ids and scores, best first; with `exact` by the original vectors, whatever index there
         is."""
-        import qdrant_edge as edge
-
+        edge = self._edge
         quantization = edge.QuantizationSearchParams(ignore=True) if exact else None
         request = edge.QueryRequest(
             limit=limit,
@@ -94,17 +88,17 @@ class EngineShard:
             params=edge.SearchParams(exact=exact, quantization=quantization),
             with_payload=False,
         )
-        with _told():
+        with _told("read"):
             found = self._shard.query(request)
         return [(_id(point.id), float(point.score)) for point in found]
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise Corrupt(f"Qdrant's engine cannot read it: {error}") from error
+        raise Corrupt(f"Qdrant's engine cannot {what} it: {error}") from error
 
 
 def _id(point: Any) -> str | int:

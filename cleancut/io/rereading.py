@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 
 from cleancut.errors import Corrupt
@@ -43,6 +43,25 @@ def choose_shards(
     return chosen
 
 
+async def read_captured(
+    store: Store, paths: Paths, shard: ShardEntry
+) -> AsyncGenerator[bytes | memoryview, None]:
+    """The tar of `shard`; it ends only if it is the captured one.
+
+    Order: as `read_tar`; nobody may use the bytes before the end. Raises: Corrupt.
+    """
+    digest = hashlib.sha256()
+    async with aclosing(read_tar(store, paths, shard.recipe)) as chunks:
+        async for chunk in chunks:
+            digest.update(chunk)
+            yield chunk
+    if digest.hexdigest() != shard.tar_sha256:
+        raise Corrupt(
+            f"shard {shard.shard_id} of {shard.collection!r} is not the tar that was captured",
+            "another group may be whole",
+        )
+
+
 async def read_again(
     store: Store, paths: Paths, shards: Sequence[ShardEntry]
 ) -> AsyncIterator[tuple[ShardEntry, str]]:
@@ -52,13 +71,10 @@ async def read_again(
 
 
 async def _damage_of(store: Store, paths: Paths, shard: ShardEntry) -> str:
-    name = f"{shard.collection}/{shard.shard_id}"
-    digest = hashlib.sha256()
     try:
-        async with aclosing(read_tar(store, paths, shard.recipe)) as chunks:
-            async for chunk in chunks:
-                digest.update(chunk)
+        async with aclosing(read_captured(store, paths, shard)) as chunks:
+            async for _ in chunks:
+                pass
     except Corrupt as error:
-        return f"{name}: {error.message}"
-    wrong = digest.hexdigest() != shard.tar_sha256
-    return f"{name}: its blocks make another tar than was captured" if wrong else ""
+        return f"{shard.collection}/{shard.shard_id}: {error.message}"
+    return ""

@@ -87,7 +87,7 @@ class FaultyS3:
 
     async def _answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
         path, method = request.raw_path.partition("?")[0], request.method
-        status, headers, data = await self._forward(request, body)
+        status, headers, data, length = await self._forward(request, body)
         if self.fault is Fault.CUT and method in {"GET", "PUT"} and self._some(path):
             return await _cut(request, status, headers, data)
         if self.fault is Fault.FLIPPED and "/packs/" in path and method == "GET" and data:
@@ -97,7 +97,7 @@ class FaultyS3:
             self.hits[path] += 1
             data = data[: len(data) // 2]
         if method == "HEAD":
-            headers["Content-Length"] = self._length
+            headers["Content-Length"] = length
         return web.Response(status=status, headers=headers, body=data)
 
     def _some(self, path: str) -> bool:
@@ -110,7 +110,7 @@ class FaultyS3:
 
     async def _forward(
         self, request: web.Request, body: bytes
-    ) -> tuple[int, dict[str, str], bytes]:
+    ) -> tuple[int, dict[str, str], bytes, str]:
         assert self._session is not None
         kept = {name: value for name, value in request.headers.items() if name.lower() not in _OWN}
         async with self._session.request(
@@ -121,9 +121,8 @@ class FaultyS3:
             allow_redirects=False,
         ) as answer:
             data = await answer.read()
-            self._length = answer.headers.get("Content-Length", "0")
             headers = {n: v for n, v in answer.headers.items() if n.lower() not in _OWN}
-            return answer.status, headers, data
+            return answer.status, headers, data, answer.headers.get("Content-Length", "0")
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from devcluster.demo_data import COLLECTION, Data
+from devcluster.demo_data import COLLECTION
 from tests.contract.s3_server import S3Server
 from tests.e2e.conftest import Launch
 from tests.e2e.s3_faults import Fault, FaultyS3
@@ -95,14 +95,6 @@ def arguments(case: Case, backup: str, out: Path) -> list[str]:
             return ["restore", "start", backup, "--yes", *rename]
 
 
-def write_some(world: World) -> None:
-    async def body() -> None:
-        async with Data(world.setup.peers[0].url, world.shape) as data:
-            await data.change(0.1)
-
-    world.run(body())
-
-
 def drop(world: World, name: str) -> None:
     async def body() -> None:
         async with world.setup.peers[0].client() as qdrant:
@@ -127,7 +119,7 @@ def rows() -> list[Any]:
 def test_nothing_is_lost(world: World, store: FaultyS3, case: Case, tmp_path: Path) -> None:
     """The catalog holds what it held, and the new group if there is one; it verifies; nothing is
     left in the cluster."""
-    write_some(world)
+    world.change(0.1)
     before, out = world.groups(), tmp_path / "0.tar"
     asked = arguments(case, before[0], out)
     offline = case.command in {"backup extract", "backup show"}

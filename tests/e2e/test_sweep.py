@@ -6,7 +6,6 @@ import pytest
 
 from cleancut.garbage import Doomed, Sparse
 from cleancut.records import encode
-from devcluster.demo_data import Data
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 
@@ -55,16 +54,6 @@ def change(world: World) -> None:
 
     world.run(body())
     world.fill()
-
-
-def write_some(world: World) -> None:
-    """Some points of every shard are written again."""
-
-    async def body() -> None:
-        async with Data(world.setup.peers[0].url, world.shape) as data:
-            await data.change(0.1)
-
-    world.run(body())
 
 
 def sweep(world: World, *arguments: str) -> dict[str, object]:
@@ -146,7 +135,7 @@ def test_packs_that_are_hardly_needed_die_out(world: World) -> None:
         encode(Sparse(packs=listed))
     )
     assert world.back_up()["bytes"]["new"] == 0
-    write_some(world)
+    world.change(0.1)
     third = world.back_up()
     world.ok("backup", "backup", "delete", first["id"], "--yes")
     world.ok("backup", "backup", "delete", str(first["epoch"] + 1), "--yes")

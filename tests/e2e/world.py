@@ -73,6 +73,15 @@ class World:
 
         self.run(body())
 
+    def change(self, share: float) -> None:
+        """Writes so many of the points anew, spread over all."""
+
+        async def body() -> None:
+            async with Data(self.setup.peers[0].url, self.shape) as data:
+                await data.change(share)
+
+        self.run(body())
+
     def answers(self) -> Answers:
         async def body() -> Answers:
             async with Data(self.setup.peers[0].url, self.shape) as data:
