@@ -99,7 +99,7 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
     async with AsyncExitStack() as stack:
         etcd = await stack.enter_async_context(shared.open_etcd(clock))
         await warn_of_old_etcd(etcd, log)
-        store = open_store(shared.store, clock)
+        store = open_store(shared.store, clock, shared.key_source)
         stack.push_async_callback(store.close)
         qdrant = await stack.enter_async_context(shared.open_qdrant(flags["qdrant_url"]))
         paths, health, metrics = Paths(cluster), Health(), Metrics(cluster, name)

@@ -124,6 +124,13 @@ class Paths:
         return f"{self.cluster}/format.json"
 
     @property
+    def data_keys(self) -> str:
+        return f"{self.cluster}/keys/"
+
+    def data_key(self, number: int, key_id: str) -> str:
+        return f"{self.data_keys}{number:012d}-{key_id}.json"
+
+    @property
     def owners(self) -> str:
         return f"{self.cluster}/owner/"
 

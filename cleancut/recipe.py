@@ -15,13 +15,15 @@ from typing import Self
 
 import msgspec
 
-from cleancut.errors import Corrupt, Refused
+from cleancut.errors import Corrupt, Denied, Refused
 from cleancut.ids import Digest, Sha256
 from cleancut.page import BLOCK_BYTES, blocks_of, open_document
+from cleancut.store_key import ENCRYPT_ANEW, KEY_WANTED
 
 OWN_PAGE_BLOCKS = 256
 """A member of so many blocks starts a page and ends one, so that changes nearby leave it alone."""
 FORMAT = {"format": 1, "digest": "blake3-256", "block_size_bytes": BLOCK_BYTES}
+ENCRYPTION = "aes-256-gcm"
 MAX_RECIPE_BYTES = 256 * 1024 * 1024
 END_BYTES = 1024
 _MUST_HAVE = ("replica_state.json", "shard_config.json")
@@ -60,7 +62,8 @@ class PackUse(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Recipe(msgspec.Struct, frozen=True, array_like=True):
-    """All that is needed to give back one tar, byte by byte. `origin`: `<epoch>/<session id>`."""
+    """All that is needed to give back one tar, byte by byte. `origin`: `<epoch>/<session
+    id>/<random>`, so that nobody can tell from a digest what it is the digest of."""
 
     origin: str
     members: tuple[Member, ...]
@@ -123,13 +126,17 @@ def open_recipe(digest: str, stored: bytes) -> Recipe:
     return recipe
 
 
-def encode_format() -> bytes:
+def encode_format(*, encrypted: bool = False) -> bytes:
     """The bytes of format.json."""
-    return msgspec.json.encode(FORMAT)
+    return msgspec.json.encode({**FORMAT, **({"encryption": ENCRYPTION} if encrypted else {})})
 
 
-def check_format(data: bytes) -> None:
-    """Raises: Corrupt, if this is no format.json; Refused, if the store was made by another."""
+def check_format(data: bytes, *, encrypted: bool = False) -> None:
+    """`encrypted`: whether a key is given.
+
+    Raises: Corrupt, if this is no format.json; Refused, if the store was made by another, or is not
+        encrypted though a key is given; Denied, if it is and there is none.
+    """
     try:
         found = msgspec.json.decode(data, type=dict[str, str | int])
     except msgspec.MsgspecError as error:
@@ -142,6 +149,13 @@ def check_format(data: bytes) -> None:
             f"{found.get('block_size_bytes')} bytes), this program reads {FORMAT['format']}",
             "use the release of cleancut that wrote it, or another store",
         )
+    sealed = found.get("encryption", "")
+    if sealed not in {"", ENCRYPTION}:
+        raise Refused(f"the store is encrypted by {sealed}", "use the release that wrote it")
+    if sealed and not encrypted:
+        raise Denied("the store is encrypted, and no store key is given", KEY_WANTED)
+    if encrypted and not sealed:
+        raise Refused("a store key is given, but the store is not encrypted", ENCRYPT_ANEW)
 
 
 def marks_cut(path: str) -> bool:

@@ -8,6 +8,7 @@ from cleancut.fence import NO_SETTINGS, FenceSettings
 from cleancut.garbage import GRACE_S
 from cleancut.io.ports import Clock, Coordination, Store
 from cleancut.io.qdrant import Qdrant
+from cleancut.io.store_keys import NO_KEYS, KeySource
 from cleancut.keys import Keys, Paths
 from cleancut.retention import KEEP_EVERYTHING, Policy
 from cleancut.schedule import Schedules
@@ -37,3 +38,4 @@ class Context:
     fences: FenceSettings = NO_SETTINGS
     sweeps: SweepSettings = SweepSettings()
     schedules: Schedules = field(default_factory=dict)
+    key_source: KeySource = NO_KEYS

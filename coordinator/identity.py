@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from dataclasses import dataclass
 
 from cleancut.errors import Fenced, NotFound, Refused
 from cleancut.ids import Token
 from cleancut.io.ports import Created, Put
+from cleancut.io.store_keys import ensure_data_key
 from cleancut.recipe import check_format, encode_format
 from cleancut.records import Owner, decode, encode
 from coordinator.context import Context
@@ -47,19 +49,28 @@ async def _read_owner(context: Context) -> tuple[int, str]:
 async def establish(context: Context, token: Token) -> Identities:
     """Gives a new cluster its id, and an unowned store its owner and its format.
 
-    Raises: Fenced (not the leader any more); Refused or Corrupt, if the store has another format.
+    Raises: Fenced (not the leader any more); Refused, Denied or Corrupt, if the store has another
+        format, or is encrypted and no key opens it.
     """
     if await context.etcd.get(context.keys.id) is None:
         put = Put(context.keys.id, secrets.token_hex(16).encode())
         guards = [Created(context.keys.leader, token), Created(context.keys.id, 0)]
         if not (await context.etcd.txn(guards, [put])).applied:
             raise Fenced("another coordinator leads now")
-    try:
-        check_format(await context.store.get(context.paths.format))
-    except NotFound:
-        await context.store.put(context.paths.format, encode_format())
+    await _establish_format(context)
     now = await read_identities(context)
     return await write_owner(context, now) if now.owner_number == 0 else now
+
+
+async def _establish_format(context: Context) -> None:
+    store, paths = context.store, context.paths
+    keys = await asyncio.to_thread(context.key_source.read)
+    try:
+        check_format(await store.get(paths.format), encrypted=bool(keys))
+    except NotFound:
+        if keys:
+            await ensure_data_key(store, paths, keys, context.clock.wall_s())
+        await store.put(paths.format, encode_format(encrypted=bool(keys)))
 
 
 async def write_owner(context: Context, now: Identities) -> Identities:

@@ -146,13 +146,14 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
     async with AsyncExitStack() as stack:
         etcd = await stack.enter_async_context(shared.open_etcd(clock))
         await warn_of_old_etcd(etcd, log)
-        store = open_store(shared.store, clock)
+        store = open_store(shared.store, clock, shared.key_source)
         stack.push_async_callback(store.close)
         urls = [url.strip() for url in flags["qdrant_url"].split(",") if url.strip()]
         peers = [await stack.enter_async_context(shared.open_qdrant(url)) for url in urls]
         context = Context(
             name=name,
             store_url=shared.store,
+            key_source=shared.key_source,
             keys=Keys(cluster),
             paths=Paths(cluster),
             etcd=etcd,

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from cleancut.io.catalog import LATEST
+from cleancut.io.store_keys import ENVIRONMENT as STORE_KEY
 from cleancut.schedule import Do, Schedule
 from coordinator.context import Context
 
@@ -29,11 +30,12 @@ async def prove(context: Context, schedule: Schedule) -> str:
         "-m",
         "cleancut.cli.main",
         *("--store", context.store_url, "--cluster", context.keys.cluster, "-o", "json"),
+        *context.key_source.flags(),
         *("backup", schedule.do, LATEST, *_flags(schedule)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={name: value for name, value in os.environ.items() if not name.startswith(_PREFIX)},
+        env=_environment(),
     )
     try:
         async with asyncio.timeout(LIMIT_S):
@@ -46,6 +48,12 @@ async def prove(context: Context, schedule: Schedule) -> str:
             await process.wait()
     code = await process.wait()
     return GOOD if code == 0 else _trouble(code, out, err)
+
+
+def _environment() -> dict[str, str]:
+    """Without the settings of this process, which would be taken for the other's."""
+    mine = {name for name in os.environ if name.startswith(_PREFIX)} - {STORE_KEY}
+    return {name: value for name, value in os.environ.items() if name not in mine}
 
 
 def _flags(schedule: Schedule) -> list[str]:

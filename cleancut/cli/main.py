@@ -16,6 +16,7 @@ from cleancut.cli.care import doctor
 from cleancut.cli.cluster import adopt, cluster
 from cleancut.cli.demo import demo
 from cleancut.cli.exits import Exit, say, tell
+from cleancut.cli.key import key
 from cleancut.cli.restore import restore
 from cleancut.cli.schedule import schedule
 from cleancut.cli.settings import load_config, settings_of, shared_options
@@ -41,7 +42,7 @@ def root(context: click.Context) -> None:
 
 
 root.params.extend(shared_options(inner=False))
-for command in (backup, restore, schedule, cluster, adopt, doctor, demo, version, completion):
+for command in (backup, restore, schedule, cluster, key, adopt, doctor, demo, version, completion):
     root.add_command(command)
 
 

@@ -124,7 +124,7 @@ def with_store(settings: Settings, act: Callable[[Store, Paths], Awaitable[T]]) 
     url, cluster = settings.catalog()
 
     async def run() -> T:
-        store = open_store(url, SystemClock())
+        store = open_store(url, SystemClock(), settings.key_source)
         try:
             return await act(store, Paths(cluster))
         finally:

@@ -19,6 +19,7 @@ import click
 from cleancut.errors import Invalid
 from cleancut.ids import ClusterName, parse_cluster
 from cleancut.io.rpc_channel import Tls, tls_of
+from cleancut.io.store_keys import KeySource
 
 FORMATS = ("table", "json", "yaml", "name")
 DEFAULT_COORDINATOR = "127.0.0.1:7400"
@@ -35,6 +36,8 @@ class Settings:
     output: str = "table"
     store: str | None = None
     cluster: str | None = None
+    store_key_file: str | None = None
+    store_key_command: str | None = None
     quiet: bool = False
 
     @property
@@ -51,6 +54,11 @@ class Settings:
     def offline(self) -> bool:
         """True if the catalog is to be read from a store, without any coordinator."""
         return bool(self.store) and not self.coordinator
+
+    @property
+    def key_source(self) -> KeySource:
+        file = self.store_key_file
+        return KeySource(Path(file) if file else None, self.store_key_command)
 
     def catalog(self) -> tuple[str, ClusterName]:
         """The store and the cluster's name in it. Raises: Invalid if one is missing."""
@@ -82,6 +90,8 @@ def shared_options(*, inner: bool) -> list[click.Parameter]:
         ("--key", "FILE", "Its private key."),
         ("--store", "URL", "Read the catalog of this store, without a coordinator."),
         ("--cluster", "NAME", "The cluster whose catalog is read."),
+        ("--store-key-file", "FILE", "The key of an encrypted store (or CLEANCUT_STORE_KEY)."),
+        ("--store-key-command", "COMMAND", "Prints that key."),
     )
     options: list[click.Parameter] = [
         _option(flag, inner=inner, metavar=metavar, help=text) for flag, metavar, text in texts
@@ -95,7 +105,7 @@ def shared_options(*, inner: bool) -> list[click.Parameter]:
 
 
 def _option(*flags: str, inner: bool, shown: bool = False, **rest: Any) -> click.Option:
-    env = None if inner else f"CLEANCUT_{flags[-1].removeprefix('--').upper()}"
+    env = None if inner else "CLEANCUT" + flags[-1].removeprefix("-").replace("-", "_").upper()
     return click.Option(
         flags,
         expose_value=False,

@@ -172,7 +172,7 @@ class _Capture:
         """Takes the parent's page over if it says the same; else the new one is on its way."""
         same, self._same_as = self._same_as, None
         builder, self._builder = self._builder, PageBuilder()
-        page = builder.page(self._packs.origin)
+        page = builder.page(self._packs.document_origin)
         known = same is not None and same.ref.digest not in self._unknown
         if same and same.whole_page and known and same.page.same_blocks(page):
             self._pages.append(same.ref)
@@ -192,7 +192,7 @@ class _Capture:
             await self._close_page()
         size_bytes = self._scan.offset
         recipe = Recipe(
-            self._packs.origin,
+            self._packs.document_origin,
             tuple(self._cutter.members),
             tuple(self._pages),
             tuple(PackUse(pack, live) for pack, live in sorted(self._uses.items())),
@@ -222,7 +222,7 @@ class _Capture:
         """What has been settled up to now; its packs may still be on their way to the store."""
         pages, kept = list(self._pages), list(self._pages_on_the_way())
         if len(self._builder):
-            tail = self._builder.page(self._packs.origin)
+            tail = self._builder.page(self._packs.document_origin)
             pages.append(PageRef(Digest(""), len(tail)))
             kept.append(("", tail))
         blocks = sum(ref.blocks for ref in pages)

@@ -20,6 +20,7 @@ from cleancut.io.hooks import check_hook
 from cleancut.io.log import Logger
 from cleancut.io.ports import Clock
 from cleancut.io.qdrant import Qdrant
+from cleancut.io.store_keys import KeySource
 from cleancut.retention import Retention, check_retention
 from cleancut.schedule import Schedule, check_schedule
 
@@ -36,6 +37,8 @@ _COMMON = (
     click.option("--etcd-cert", type=_FILE, help="Client certificate for etcd."),
     click.option("--etcd-key", type=_FILE, help="Its private key."),
     click.option("--store", required=True, metavar="URL", help="file:///path or s3://bucket/pre."),
+    click.option("--store-key-file", type=_FILE, help="File with the key that encrypts the store."),
+    click.option("--store-key-command", metavar="COMMAND", help="Prints it: run once, at start."),
     click.option("--http", default="127.0.0.1:0", metavar="H:P", help="Health and metrics."),
     click.option("--qdrant-api-key-file", type=_FILE, help="File that holds Qdrant's API key."),
     click.option("--qdrant-ca", type=_FILE, help="CA that signed Qdrant's certificate."),
@@ -151,10 +154,16 @@ class Shared:
     etcd_cert: Path | None
     etcd_key: Path | None
     store: str
+    store_key_file: Path | None
+    store_key_command: str | None
     http: str
     qdrant_api_key_file: Path | None
     qdrant_ca: Path | None
     log_level: str
+
+    @property
+    def key_source(self) -> KeySource:
+        return KeySource(self.store_key_file, self.store_key_command)
 
     def open_etcd(self, clock: Clock) -> AbstractAsyncContextManager[Etcd]:
         """The etcd client, for the length of a block. Raises: Invalid, Unavailable."""

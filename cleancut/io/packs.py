@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ class PackWriter:
         self.paths = paths
         self.pool = pool
         self.origin = f"{format_epoch(epoch)}/{session_id}"
+        self.document_origin = f"{self.origin}/{secrets.token_hex(16)}"
         self._uploads = Uploads(store, pool, spill_dir, limits or Limits())
         self._turn = asyncio.Lock()
         self._unfinished: dict[str, Upload] = {}

@@ -5,12 +5,17 @@ The adapters are `store_file` and `store_s3`; the shipped fake is `memory_store`
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from cleancut.errors import Invalid, Refused
+from cleancut.ids import ClusterName
 from cleancut.io.ports import Clock, Store
+from cleancut.io.store_keys import NO_KEYS, KeySource, load_data_keys
+from cleancut.keys import Paths
 
 MAX_PATH_BYTES = 900
 _HINT = "use file:///path or s3://bucket/prefix?endpoint=https://host&region=name&path_style=1"
@@ -87,9 +92,26 @@ def _parse_s3(url: str, bucket: str, prefix: str, query: str) -> S3Url:
     return S3Url(bucket, prefix, path_style=path_style, **options)
 
 
-def open_store(url: str, clock: Clock) -> Store:
-    """The store at `url`; nothing is read or written yet. Raises: Invalid (see above)."""
-    where = parse_store_url(url)
+def open_store(url: str, clock: Clock, keys: KeySource = NO_KEYS) -> Store:
+    """The store at `url`, encrypted if there are `keys`; nothing is read or written yet.
+
+    Raises: Invalid (see above); and what reading the keys does.
+    """
+    from cleancut.io.encrypted import EncryptedStore, PlainStore
+
+    store = _open(parse_store_url(url), clock)
+    if not keys.read():
+        return PlainStore(store)
+
+    async def load(cluster: ClusterName) -> Mapping[int, bytes]:
+        """The keys are read again, so that another one can take over while the process runs."""
+        now = await asyncio.to_thread(keys.read)
+        return await load_data_keys(store, Paths(cluster), now)
+
+    return EncryptedStore(store, load, clock)
+
+
+def _open(where: FileUrl | S3Url, clock: Clock) -> Store:
     if isinstance(where, FileUrl):
         from cleancut.io.store_file import FileStore
 

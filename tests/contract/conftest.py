@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from cleancut.ids import ClusterName
 from cleancut.io.clock import SystemClock
+from cleancut.io.encrypted import EncryptedStore
 from cleancut.io.memory_store import MemoryStore
 from cleancut.io.ports import Store
 from cleancut.io.store import open_store
@@ -54,7 +56,11 @@ def s3_server() -> Iterator[S3Server]:
         yield server
 
 
-@pytest.fixture(params=["file", "memory", "s3"])
+async def _data_keys(_cluster: ClusterName) -> Mapping[int, bytes]:
+    return {1: bytes(32), 2: bytes(range(32))}
+
+
+@pytest.fixture(params=["file", "memory", "s3", "encrypted"])
 def store_opener(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], Store]:
@@ -62,6 +68,9 @@ def store_opener(
     if request.param == "memory":
         store = MemoryStore()
         return lambda: store
+    if request.param == "encrypted":
+        inside = MemoryStore()
+        return lambda: EncryptedStore(inside, _data_keys, SystemClock())
     url = (tmp_path / "store").as_uri()
     if request.param == "s3":
         server: S3Server = request.getfixturevalue("s3_server")

@@ -1,0 +1,121 @@
+"""`cleancut key`: what opens an encrypted store, changed without a coordinator."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from typing import Any
+
+import click
+
+from cleancut.cli.asking import confirm, yes_option
+from cleancut.cli.offline import with_store
+from cleancut.cli.output import document, emit_facts
+from cleancut.cli.settings import Noun, Settings, settings_of
+from cleancut.encryption import KEY_BYTES
+from cleancut.errors import Invalid
+from cleancut.io import store_keys
+from cleancut.io.ports import Store
+from cleancut.keys import Paths
+from cleancut.store_key import KEY_WANTED, StoreKey, WrappedKey, parse_store_keys
+
+
+@click.group(cls=Noun)
+def key() -> None:
+    """Make store keys, and say which of them open an encrypted store."""
+
+
+@key.command()
+@click.pass_context
+def new(context: click.Context, /) -> None:
+    """Print a new store key. Keep it in two places: without it nothing can be restored."""
+    text = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+    (made,) = parse_store_keys(text)
+    if settings_of(context).output in {"table", "name"}:
+        click.echo(f"# store key {made.id}\n{text}")
+    else:
+        document(settings_of(context).output, {"key": {"id": made.id, "secret": text}})
+
+
+@key.command("list")
+@click.pass_context
+def list_(context: click.Context, /) -> None:
+    """List the data keys of a store, and the ids of the store keys that open them."""
+    settings = settings_of(context)
+    _emit(settings, with_store(settings, store_keys.read_wrapped))
+
+
+@key.command()
+@click.pass_context
+def rotate(context: click.Context, /) -> None:
+    """Encrypt with another data key from now on; all store keys that are given open it."""
+    settings, keys = _given(context)
+
+    async def act(store: Store, paths: Paths) -> list[WrappedKey]:
+        await store_keys.rotate(store, paths, keys, time.time())
+        return await store_keys.read_wrapped(store, paths)
+
+    _emit(settings, with_store(settings, act))
+
+
+@key.command()
+@click.pass_context
+def share(context: click.Context, /) -> None:
+    """Let each of the store keys that are given open what any of them opens."""
+    settings, keys = _given(context)
+
+    async def act(store: Store, paths: Paths) -> list[WrappedKey]:
+        await store_keys.share(store, paths, keys, time.time())
+        return await store_keys.read_wrapped(store, paths)
+
+    _emit(settings, with_store(settings, act))
+
+
+@key.command()
+@click.argument("key_id", metavar="ID")
+@yes_option
+@click.pass_context
+def retire(context: click.Context, /, key_id: str, yes: bool) -> None:
+    """Let the store key of that id open the store no more; those that are given must."""
+    settings, keys = _given(context)
+    confirm(f"let store key {key_id} open this store no more", yes=yes)
+
+    async def act(store: Store, paths: Paths) -> list[WrappedKey]:
+        await store_keys.retire(store, paths, keys, key_id)
+        return await store_keys.read_wrapped(store, paths)
+
+    _emit(settings, with_store(settings, act))
+
+
+def _given(context: click.Context) -> tuple[Settings, tuple[StoreKey, ...]]:
+    settings = settings_of(context)
+    keys = settings.key_source.read()
+    if not keys:
+        raise Invalid("no store key is given", KEY_WANTED)
+    return settings, keys
+
+
+def _emit(settings: Settings, wrapped: list[WrappedKey]) -> None:
+    numbers = sorted({one.number for one in wrapped})
+    found: list[dict[str, Any]] = [
+        {
+            "number": number,
+            "created_at": min(one.created_at for one in wrapped if one.number == number),
+            "opened_by": sorted(one.id for one in wrapped if one.number == number),
+        }
+        for number in numbers
+    ]
+    if settings.output in {"json", "yaml"}:
+        document(settings.output, {"keys": found})
+        return
+    emit_facts(
+        settings.output,
+        "keys",
+        {
+            f"data key {one['number']}": f"of {one['created_at']}, opened by "
+            + ", ".join(one["opened_by"])
+            for one in found
+        }
+        or {"data keys": "none: the store is not encrypted"},
+    )
