@@ -16,7 +16,7 @@ from cleancut.errors import CleancutError
 from cleancut.ids import Epoch
 from cleancut.io.capture import CapturedShard, Left, capture_shard
 from cleancut.io.known import Earlier
-from cleancut.io.packs import PackWriter
+from cleancut.io.packs import PackWriter, share_bytes
 from cleancut.io.tasks import run_all
 from cleancut.partial import PartialRecipe
 from cleancut.recipe import Recipe
@@ -57,6 +57,7 @@ class Captures:
             asyncio.get_running_loop().create_future()
         )
         self._packs: PackWriter | None = None
+        self._chunk_bytes = 0
         self.read_bytes = 0
         """Bytes of tar read so far, over all shards."""
         self.expected_bytes = 0
@@ -101,6 +102,7 @@ class Captures:
             limits=self._context.limits,
         ) as packs:
             self._packs = packs
+            self._chunk_bytes = share_bytes(len(streams))
             calls = [partial(self._capture, packs, stream) for stream in streams]
             results = await run_all(calls, at_once=max(1, len(calls)))
             await packs.flush()
@@ -108,7 +110,8 @@ class Captures:
 
     async def _capture(self, packs: PackWriter, stream: Stream) -> CapturedShard:
         task = stream.task
-        async with self._context.qdrant.stream_shard(task.collection, task.shard_id) as chunks:
+        qdrant, size = self._context.qdrant, self._chunk_bytes
+        async with qdrant.stream_shard(task.collection, task.shard_id, size) as chunks:
             return await capture_shard(
                 self._counted(chunks),
                 parent=stream.parent,

@@ -23,7 +23,7 @@ from cleancut.ids import ClusterName, Epoch
 from cleancut.io.capture import CapturedShard, capture_shard
 from cleancut.io.clock import SystemClock
 from cleancut.io.documents import load_recipe
-from cleancut.io.packs import PackWriter
+from cleancut.io.packs import PackWriter, share_bytes
 from cleancut.io.store import open_store
 from cleancut.keys import Paths
 
@@ -31,10 +31,10 @@ CHUNK_BYTES = 1024 * 1024
 PATHS = Paths(ClusterName("bench"))
 
 
-async def read_chunks(path: Path) -> AsyncIterator[bytes]:
+async def read_chunks(path: Path, chunk_bytes: int) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     with path.open("rb", buffering=0) as file:
-        while chunk := await loop.run_in_executor(None, file.read, CHUNK_BYTES):
+        while chunk := await loop.run_in_executor(None, file.read, chunk_bytes):
             yield chunk
 
 
@@ -50,9 +50,14 @@ async def back_up(url: str, tars: list[Path], parents: dict[str, str]) -> dict[s
             spill_dir=Path(spill),
         )  # fmt: skip
 
+        chunk_bytes = min(CHUNK_BYTES, share_bytes(len(tars)))
+
         async def one(path: Path) -> None:
             shards[path.name] = await capture_shard(
-                read_chunks(path), parent=recipes.get(path.name), packs=packs, on_cut=lambda: None
+                read_chunks(path, chunk_bytes),
+                parent=recipes.get(path.name),
+                packs=packs,
+                on_cut=lambda: None,
             )
 
         async with packs, asyncio.TaskGroup() as group:

@@ -1,6 +1,7 @@
-"""Encrypted objects: their one form, and how the contents of a part are had.
+"""Encrypted objects and the data keys that encrypt them: their one form, and how they are opened.
 
-Pure: bytes in, bytes out. What data keys are and where they come from is `store_key`'s.
+Pure: bytes in, bytes out. A data key lies in the store once for each store key that may open it, so
+that another store key can take over without an object being written anew.
 Shape: an object is a header of 64 bytes, then segments of 64 KiB, each followed by a tag of 16
 bytes (AES-256-GCM). Every object has a key of its own, by HKDF from a data key and the header's
 salt; a segment's nonce is its number and whether it is the last. Header and path are authenticated.
@@ -9,7 +10,10 @@ Source: proto/FORMAT.md restates this for other programs.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import struct
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from blake3 import blake3
@@ -19,13 +23,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from cleancut.errors import Corrupt
+from cleancut.records import Record
+from cleancut.store_key import ENCRYPTED_MAGIC, KEY_BYTES, StoreKey
 
-MAGIC = b"CLEANENC"
 VERSION = 1
 HEADER_BYTES = 64
 SEGMENT_BYTES = 64 * 1024
 TAG_BYTES = 16
-KEY_BYTES = 32
 NONCE_BYTES = 12
 _WHOLE = SEGMENT_BYTES + TAG_BYTES
 _START = struct.Struct("<8sHHI32s")
@@ -39,17 +43,13 @@ class Header(NamedTuple):
     salt: bytes
 
     def encode(self) -> bytes:
-        start = _START.pack(MAGIC, VERSION, 0, self.number, self.salt)
+        start = _START.pack(ENCRYPTED_MAGIC, VERSION, 0, self.number, self.salt)
         return start.ljust(HEADER_BYTES, b"\0")
-
-
-def is_encrypted(data: bytes) -> bool:
-    return data.startswith(MAGIC)
 
 
 def parse_header(data: bytes, path: str) -> Header:
     """Raises: Corrupt, unless `data` starts as an encrypted object does."""
-    if not is_encrypted(data):
+    if not data.startswith(ENCRYPTED_MAGIC):
         raise Corrupt(
             f"{path} is not encrypted, though its repository is",
             "somebody wrote it without the key, or replaced it: nothing of it is believed",
@@ -162,3 +162,42 @@ def _cipher(data_key: bytes, header: Header) -> AESGCM:
 
 def _derived(key: bytes, salt: bytes, info: bytes) -> bytes:
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=salt, info=info).derive(key)
+
+
+class WrappedKey(Record, frozen=True):
+    """`keys/<n>-<id>.json`: data key `number`, encrypted by the store key `id`. `wrapped`: nonce
+    and AES-256-GCM in base64."""
+
+    number: int
+    id: str
+    wrapped: str
+    created_at: str
+
+
+def wrap(key: StoreKey, cluster: str, number: int, data_key: bytes, *, nonce: bytes) -> str:
+    """`WrappedKey.wrapped`. Order: `nonce`, 12 bytes, is random and never used again."""
+    sealed = AESGCM(key.secret).encrypt(nonce, data_key, _wrapping(key.id, cluster, number))
+    return base64.b64encode(nonce + sealed).decode()
+
+
+def unwrap(keys: Iterable[StoreKey], cluster: str, wrapped: WrappedKey) -> bytes | None:
+    """The data key, or None if none of `keys` is the one that it was encrypted by.
+
+    Raises: Corrupt, if it is, and opens nothing.
+    """
+    key = next((one for one in keys if one.id == wrapped.id), None)
+    if key is None:
+        return None
+    known = _wrapping(wrapped.id, cluster, wrapped.number)
+    try:
+        sealed = base64.b64decode(wrapped.wrapped, validate=True)
+        return AESGCM(key.secret).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], known)
+    except (binascii.Error, InvalidTag, ValueError) as error:
+        raise Corrupt(
+            f"data key {wrapped.number} of {cluster} is damaged",
+            "restore keys/ from a copy of the store: without it nothing can be read",
+        ) from error
+
+
+def _wrapping(key_id: str, cluster: str, number: int) -> bytes:
+    return f"cleancut data key 1|{cluster}|{number}|{key_id}".encode()

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from cleancut.fence import NO_SETTINGS, FenceSettings
 from cleancut.garbage import GRACE_S
+from cleancut.io.key_source import NO_KEYS, KeySource
 from cleancut.io.ports import Clock, Coordination, Store
 from cleancut.io.qdrant import Qdrant
-from cleancut.io.store_keys import NO_KEYS, KeySource
 from cleancut.keys import Keys, Paths
 from cleancut.retention import KEEP_EVERYTHING, Policy
 from cleancut.schedule import Schedules

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from cleancut.errors import Fenced, NotFound, Refused
 from cleancut.ids import Token
+from cleancut.io.data_keys import ensure_data_key
 from cleancut.io.ports import Created, Put
-from cleancut.io.store_keys import ensure_data_key
 from cleancut.recipe import check_format, encode_format
 from cleancut.records import Owner, decode, encode
 from coordinator.context import Context

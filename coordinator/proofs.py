@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from cleancut.io.catalog import LATEST
-from cleancut.io.store_keys import ENVIRONMENT as STORE_KEY
+from cleancut.io.key_source import ENVIRONMENT as STORE_KEY
 from cleancut.schedule import Do, Schedule
 from coordinator.context import Context
 

@@ -13,12 +13,12 @@ from cleancut.cli.asking import confirm, yes_option
 from cleancut.cli.offline import with_store
 from cleancut.cli.output import document, emit_facts
 from cleancut.cli.settings import Noun, Settings, settings_of
-from cleancut.encryption import KEY_BYTES
+from cleancut.encryption import WrappedKey
 from cleancut.errors import Invalid
-from cleancut.io import store_keys
+from cleancut.io import data_keys
 from cleancut.io.ports import Store
 from cleancut.keys import Paths
-from cleancut.store_key import KEY_WANTED, StoreKey, WrappedKey, parse_store_keys
+from cleancut.store_key import KEY_BYTES, KEY_WANTED, StoreKey, parse_store_keys
 
 
 @click.group(cls=Noun)
@@ -43,7 +43,7 @@ def new(context: click.Context, /) -> None:
 def list_(context: click.Context, /) -> None:
     """List the data keys of a store, and the ids of the store keys that open them."""
     settings = settings_of(context)
-    _emit(settings, with_store(settings, store_keys.read_wrapped))
+    _emit(settings, with_store(settings, data_keys.read_wrapped))
 
 
 @key.command()
@@ -53,8 +53,8 @@ def rotate(context: click.Context, /) -> None:
     settings, keys = _given(context)
 
     async def act(store: Store, paths: Paths) -> list[WrappedKey]:
-        await store_keys.rotate(store, paths, keys, time.time())
-        return await store_keys.read_wrapped(store, paths)
+        await data_keys.rotate(store, paths, keys, time.time())
+        return await data_keys.read_wrapped(store, paths)
 
     _emit(settings, with_store(settings, act))
 
@@ -66,8 +66,8 @@ def share(context: click.Context, /) -> None:
     settings, keys = _given(context)
 
     async def act(store: Store, paths: Paths) -> list[WrappedKey]:
-        await store_keys.share(store, paths, keys, time.time())
-        return await store_keys.read_wrapped(store, paths)
+        await data_keys.share(store, paths, keys, time.time())
+        return await data_keys.read_wrapped(store, paths)
 
     _emit(settings, with_store(settings, act))
 
@@ -82,8 +82,8 @@ def retire(context: click.Context, /, key_id: str, yes: bool) -> None:
     confirm(f"let store key {key_id} open this store no more", yes=yes)
 
     async def act(store: Store, paths: Paths) -> list[WrappedKey]:
-        await store_keys.retire(store, paths, keys, key_id)
-        return await store_keys.read_wrapped(store, paths)
+        await data_keys.retire(store, paths, keys, key_id)
+        return await data_keys.read_wrapped(store, paths)
 
     _emit(settings, with_store(settings, act))
 

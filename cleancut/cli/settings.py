@@ -18,8 +18,8 @@ import click
 
 from cleancut.errors import Invalid
 from cleancut.ids import ClusterName, parse_cluster
+from cleancut.io.key_source import KeySource
 from cleancut.io.rpc_channel import Tls, tls_of
-from cleancut.io.store_keys import KeySource
 
 FORMATS = ("table", "json", "yaml", "name")
 DEFAULT_COORDINATOR = "127.0.0.1:7400"

@@ -131,12 +131,21 @@ class _Capture:
         return first
 
     async def advance(self) -> None:
-        """Settles the batch in the pool, then sends what has been gathered there."""
+        """Settles the batch in the pool, then sends what has been gathered there. Among many
+        streams that is settled too, since nobody may hold what others wait for while it reads."""
         blocks = self._cutter.take()
         for block in blocks:
             block.parent = await self._known.find(block)
         chunks, self._chunks, self.gathered_bytes = self._chunks, [], 0
         await self.settle()
+        if not self._packs.crowded:
+            self._start(chunks, blocks)
+            return
+        async with self._packs.batches:
+            self._start(chunks, blocks)
+            await self.settle()
+
+    def _start(self, chunks: list[bytes], blocks: list[PendingBlock]) -> None:
         future = asyncio.get_running_loop().run_in_executor(
             self._packs.pool, digest_batch, self._tar, chunks, blocks, self._unknown
         )

@@ -17,10 +17,10 @@ from cleancut.fence import FenceRule, FenceSettings, check_rule
 from cleancut.ids import parse_version
 from cleancut.io.etcd import Etcd, open_etcd
 from cleancut.io.hooks import check_hook
+from cleancut.io.key_source import KeySource
 from cleancut.io.log import Logger
 from cleancut.io.ports import Clock
 from cleancut.io.qdrant import Qdrant
-from cleancut.io.store_keys import KeySource
 from cleancut.retention import Retention, check_retention
 from cleancut.schedule import Schedule, check_schedule
 

@@ -1,4 +1,4 @@
-"""A store whose objects are encrypted, around any other; and one that tells where a key is needed.
+"""A store whose objects are encrypted, around any other.
 
 All but `format.json` and `keys/` of each cluster is encrypted here, so that nobody else has to
 know. Sizes are those of the contents.
@@ -16,7 +16,6 @@ from cleancut.encryption import (
     Span,
     decrypt,
     encrypt,
-    is_encrypted,
     parse_header,
     plain_bytes,
 )
@@ -24,7 +23,6 @@ from cleancut.errors import CleancutError, Denied, Refused
 from cleancut.ids import ClusterName
 from cleancut.io.ports import Clock, ObjectInfo, Store
 from cleancut.io.store import check_path
-from cleancut.store_key import KEY_WANTED
 
 REREAD_S = 600.0
 """How long a data key that was made elsewhere may stay unused."""
@@ -143,24 +141,6 @@ class EncryptedStore:
             ring = await self._ring(path)
         number = max(ring)
         return number, ring[number]
-
-
-class PlainStore:
-    """Passes everything on, and tells who meets an encrypted object that a key is needed."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.put, self.stat, self.delete = store.put, store.stat, store.delete
-        self.list, self.close = store.list, store.close
-
-    async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
-        data = await self._store.get(path, offset, length)
-        if not offset and is_encrypted(data):
-            raise Denied(
-                f"{path} is encrypted",
-                KEY_WANTED,
-            )
-        return data
 
 
 def _is_plain(path: str) -> bool:

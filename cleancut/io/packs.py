@@ -24,8 +24,14 @@ from cleancut.keys import Paths
 from cleancut.page import PACK_BYTES, pack_header
 
 BATCH_BYTES = 2 * 1024 * 1024
-ALL_BATCHES_BYTES = 32 * 1024 * 1024
+ALL_BATCHES_BYTES = 12 * 1024 * 1024
+BATCHES = 16
 HELD_BYTES = 8 * 1024 * 1024
+
+
+def share_bytes(streams: int) -> int:
+    """What each of so many streams may hold at a time: in a batch, and before that in a buffer."""
+    return max(PACK_BYTES // 64, min(BATCH_BYTES, ALL_BATCHES_BYTES // max(1, streams)))
 
 
 class PackWriter:
@@ -59,6 +65,7 @@ class PackWriter:
         self._held: list[Upload] = []
         self._buffer = bytearray(PACK_BYTES)
         self._count = 0
+        self.batches = asyncio.Semaphore(BATCHES)
         self._streams = 0
         self._waiting = 0
 
@@ -90,10 +97,14 @@ class PackWriter:
         return self._uploads.stored_bytes
 
     @property
+    def crowded(self) -> bool:
+        """Whether there are so many streams that their batches take turns, by `batches`."""
+        return self._streams > BATCHES
+
+    @property
     def batch_bytes(self) -> int:
         """How much a stream should gather before it hands it on: less when there are many."""
-        share = ALL_BATCHES_BYTES // max(1, self._streams)
-        return max(PACK_BYTES // 64, min(BATCH_BYTES, share))
+        return share_bytes(self._streams)
 
     @property
     def waiting_streams(self) -> int:

@@ -106,30 +106,34 @@ class QdrantHttp:
                 return response.status == 200
 
     @asynccontextmanager
-    async def stream(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The body of a GET in chunks of up to 1 MiB, as they come.
+    async def stream(self, path: str, chunk_bytes: int) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The body of a GET in chunks of up to `chunk_bytes`, or 1 MiB, as they come.
 
         Limits: no bound in total, 60 s without a byte (headers and body). Order: leaving the
             block closes the connection, so that Qdrant frees the shard.
         Raises: as `call`; while reading: Unavailable (broken off), TimedOut (idle).
         """
-        what = f"GET {path}"
+        what, chunk_bytes = f"GET {path}", min(chunk_bytes, CHUNK_BYTES)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=STREAM_IDLE_S)
         with _mapped(what, self.url, sent_change=False):
-            response = await self._open().get(self._target(path), timeout=timeout)
+            response = await self._open().get(
+                self._target(path), timeout=timeout, read_bufsize=chunk_bytes // 2
+            )
         try:
             with _mapped(what, self.url, sent_change=False):
                 if response.status != 200:
                     raise refusal(what, response.status, await _read_bounded(response))
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise Corrupt(f"{what}: the body is encoded", "remove the proxy in between")
-            yield self._chunks(what, response)
+            yield self._chunks(what, response, chunk_bytes)
         finally:
             response.close()
 
-    async def _chunks(self, what: str, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    async def _chunks(
+        self, what: str, response: aiohttp.ClientResponse, chunk_bytes: int
+    ) -> AsyncIterator[bytes]:
         with _mapped(what, self.url, sent_change=False):
-            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+            async for chunk in response.content.iter_chunked(chunk_bytes):
                 yield chunk
 
     def _target(self, path: str, query: dict[str, str] | None = None) -> URL:

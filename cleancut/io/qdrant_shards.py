@@ -17,7 +17,7 @@ from cleancut.errors import (
     TimedOut,
     Unavailable,
 )
-from cleancut.io.qdrant_http import QdrantHttp
+from cleancut.io.qdrant_http import CHUNK_BYTES, QdrantHttp
 from cleancut.io.qdrant_types import ShardKey
 
 COUNT_S = 30.0
@@ -52,15 +52,16 @@ class ShardCalls:
             raise TimedOut(f"drain of {name!r} was not applied: {result.get('status')}")
 
     def stream_shard(
-        self, name: str, shard_id: int
+        self, name: str, shard_id: int, chunk_bytes: int = CHUNK_BYTES
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """The shard's tar in chunks of up to 1 MiB; leaving the block frees the shard.
+        """The shard's tar in chunks of up to `chunk_bytes` and 1 MiB; leaving the block frees it.
 
         Limits: no bound in total, 60 s without a byte. A tar that was cut off ends as cleanly as
             a whole one: the reader must check its members.
         Source: lib/collection/src/shards/shard_holder/mod.rs (stream), Qdrant 1.18.3
         """
-        return self._http.stream(f"{collection_path(name)}/shards/{shard_id}/snapshot")
+        path = f"{collection_path(name)}/shards/{shard_id}/snapshot"
+        return self._http.stream(path, chunk_bytes)
 
     async def recover_shard(
         self, name: str, shard_id: int, *, location: str, sha256: str, timeout_s: float

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from cleancut.errors import Invalid, Refused
+from cleancut.errors import Denied, Invalid, Refused
 from cleancut.ids import ClusterName
+from cleancut.io.key_source import NO_KEYS, KeySource
 from cleancut.io.ports import Clock, Store
-from cleancut.io.store_keys import NO_KEYS, KeySource, load_data_keys
 from cleancut.keys import Paths
+from cleancut.store_key import ENCRYPTED_MAGIC, KEY_WANTED
 
 MAX_PATH_BYTES = 900
 _HINT = "use file:///path or s3://bucket/prefix?endpoint=https://host&region=name&path_style=1"
@@ -97,11 +98,11 @@ def open_store(url: str, clock: Clock, keys: KeySource = NO_KEYS) -> Store:
 
     Raises: Invalid (see above); and what reading the keys does.
     """
-    from cleancut.io.encrypted import EncryptedStore, PlainStore
-
     store = _open(parse_store_url(url), clock)
     if not keys.read():
         return PlainStore(store)
+    from cleancut.io.data_keys import load_data_keys  # here, since it loads cryptography
+    from cleancut.io.encrypted import EncryptedStore
 
     async def load(cluster: ClusterName) -> Mapping[int, bytes]:
         """The keys are read again, so that another one can take over while the process runs."""
@@ -109,6 +110,21 @@ def open_store(url: str, clock: Clock, keys: KeySource = NO_KEYS) -> Store:
         return await load_data_keys(store, Paths(cluster), now)
 
     return EncryptedStore(store, load, clock)
+
+
+class PlainStore:
+    """Passes everything on, and tells who meets an encrypted object that a key is needed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.put, self.stat, self.delete = store.put, store.stat, store.delete
+        self.list, self.close = store.list, store.close
+
+    async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        data = await self._store.get(path, offset, length)
+        if not offset and data.startswith(ENCRYPTED_MAGIC):
+            raise Denied(f"{path} is encrypted", KEY_WANTED)
+        return data
 
 
 def _open(where: FileUrl | S3Url, clock: Clock) -> Store:

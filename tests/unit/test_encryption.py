@@ -13,14 +13,17 @@ from cleancut.encryption import (
     SEGMENT_BYTES,
     TAG_BYTES,
     Span,
+    WrappedKey,
     decrypt,
     encrypt,
     encrypted_bytes,
     parse_header,
     plain_bytes,
+    unwrap,
+    wrap,
 )
 from cleancut.errors import Corrupt, Invalid
-from cleancut.store_key import StoreKey, WrappedKey, parse_store_keys, unwrap, wrap
+from cleancut.store_key import StoreKey, parse_store_keys
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 PATH = "c/packs/1"

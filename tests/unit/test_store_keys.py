@@ -14,17 +14,10 @@ import pytest
 from cleancut.errors import Corrupt, Denied, Invalid, NotFound, Refused
 from cleancut.ids import ClusterName
 from cleancut.io.clock import SystemClock
+from cleancut.io.data_keys import ensure_data_key, read_wrapped, retire, rotate, share
+from cleancut.io.key_source import ENVIRONMENT, KeySource
 from cleancut.io.ports import Store
 from cleancut.io.store import open_store
-from cleancut.io.store_keys import (
-    ENVIRONMENT,
-    KeySource,
-    ensure_data_key,
-    read_wrapped,
-    retire,
-    rotate,
-    share,
-)
 from cleancut.keys import Paths
 from cleancut.recipe import check_format, encode_format
 from cleancut.store_key import StoreKey, parse_store_keys

@@ -1,81 +1,19 @@
-"""Where store keys come from, and the data keys in a store's `keys/`: made, opened, handed on."""
+"""The data keys in a store's `keys/`: made, opened, and handed on from store key to store key."""
 
 from __future__ import annotations
 
-import os
 import secrets
-import shlex
-import subprocess
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-from cleancut.encryption import KEY_BYTES, NONCE_BYTES
-from cleancut.errors import Corrupt, Denied, Invalid, NotFound, Refused
+from cleancut.encryption import NONCE_BYTES, WrappedKey, unwrap, wrap
+from cleancut.errors import Corrupt, Denied, NotFound, Refused
 from cleancut.io.ports import Store
 from cleancut.keys import Paths
 from cleancut.recipe import check_format
 from cleancut.records import decode, encode
-from cleancut.store_key import ENCRYPT_ANEW, StoreKey, WrappedKey, parse_store_keys, unwrap, wrap
+from cleancut.store_key import ENCRYPT_ANEW, KEY_BYTES, StoreKey
 from cleancut.times import format_time
-
-ENVIRONMENT = "CLEANCUT_STORE_KEY"
-COMMAND_LIMIT_S = 30.0
-MAX_KEY_FILE_BYTES = 64 * 1024
-_ONE = "give one of --store-key-file, --store-key-command and " + ENVIRONMENT
-
-
-class KeySource(NamedTuple):
-    """Where the user keeps the store keys. Nothing given: objects are not encrypted."""
-
-    file: Path | None = None
-    command: str | None = None
-
-    def read(self) -> tuple[StoreKey, ...]:
-        """The keys; the first is the one that new data keys are for. Blocking.
-
-        Limits: a command has 30 s, and runs without a shell.
-        Raises: Invalid (more than one source, or no key), Refused (cannot be read).
-        """
-        secret = os.environ.get(ENVIRONMENT, "")
-        given = [source for source in (self.file, self.command, secret) if source]
-        if len(given) > 1:
-            raise Invalid("there is more than one source of store keys", _ONE)
-        if self.file:
-            return parse_store_keys(_read(self.file))
-        if self.command:
-            return parse_store_keys(_asked(self.command))
-        return parse_store_keys(secret) if secret else ()
-
-    def flags(self) -> list[str]:
-        """Those that tell another process of it."""
-        flags = ["--store-key-file", str(self.file)] if self.file else []
-        return flags + (["--store-key-command", self.command] if self.command else [])
-
-
-NO_KEYS = KeySource()
-
-
-def _read(file: Path) -> str:
-    try:
-        with file.open("rb") as source:
-            return source.read(MAX_KEY_FILE_BYTES).decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"cannot read the store key: {error}", "check the file") from error
-
-
-def _asked(command: str) -> str:
-    """What it prints. Nothing of that, nor of what it says on stderr, goes anywhere else."""
-    try:
-        words = shlex.split(command)
-        done = subprocess.run(words, capture_output=True, timeout=COMMAND_LIMIT_S, check=True)
-        return done.stdout.decode()
-    except (ValueError, OSError, subprocess.SubprocessError) as error:
-        code = getattr(error, "returncode", "")
-        why = f"it ended with {code}" if code else type(error).__name__
-        raise Refused(
-            f"the command that prints the store key failed: {why}", "run it by hand"
-        ) from None
 
 
 async def read_wrapped(store: Store, paths: Paths) -> list[WrappedKey]:
