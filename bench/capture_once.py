@@ -22,7 +22,9 @@ from typing import Any
 from cleancut.ids import ClusterName, Epoch
 from cleancut.io.capture import CapturedShard, capture_shard
 from cleancut.io.clock import SystemClock
+from cleancut.io.data_keys import ensure_data_key
 from cleancut.io.documents import load_recipe
+from cleancut.io.key_source import KeySource
 from cleancut.io.packs import PackWriter, share_bytes
 from cleancut.io.store import open_store
 from cleancut.keys import Paths
@@ -39,7 +41,10 @@ async def read_chunks(path: Path, chunk_bytes: int) -> AsyncIterator[bytes]:
 
 
 async def back_up(url: str, tars: list[Path], parents: dict[str, str]) -> dict[str, Any]:
-    store = open_store(url, SystemClock())
+    keys = KeySource()  # from the environment, if there is one
+    store = open_store(url, SystemClock(), keys)
+    if keys.read():
+        await ensure_data_key(store, PATHS, keys.read(), time.time())
     await store.stat(PATHS.format)  # an agent's connection is up long before
     recipes = {name: await load_recipe(store, PATHS, digest) for name, digest in parents.items()}
     shards: dict[str, CapturedShard] = {}

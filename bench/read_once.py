@@ -18,6 +18,7 @@ from pathlib import Path
 from bench.capture_once import PATHS
 from cleancut.io.assemble import read_tar
 from cleancut.io.clock import SystemClock
+from cleancut.io.key_source import KeySource
 from cleancut.io.pack_cache import PackCache
 from cleancut.io.ports import Store
 from cleancut.io.store import open_store
@@ -25,7 +26,7 @@ from cleancut.io.tasks import run_all
 
 
 async def restore(url: str, recipes: dict[str, str], directory: Path) -> float:
-    store = open_store(url, SystemClock())
+    store = open_store(url, SystemClock(), KeySource())
     await store.stat(PATHS.format)  # an agent's connection is up long before
     cache = PackCache(store)
     started = time.perf_counter()

@@ -9,6 +9,8 @@ restore of that. Ratios are taken within a round, medians are printed.
 from __future__ import annotations
 
 import argparse
+import asyncio
+import base64
 import filecmp
 import json
 import os
@@ -25,6 +27,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from cleancut.io.clock import SystemClock
+from cleancut.io.key_source import ENVIRONMENT
+from cleancut.io.store import open_store
 from tests.contract.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
 MIB = 1024 * 1024
@@ -50,6 +55,7 @@ class Run:
     process_s: float
     cpu_s: float
     peak_bytes: int
+    held_bytes: int = 0
     detail: dict[str, Any] = field(default_factory=dict)
 
 
@@ -98,7 +104,9 @@ def peak_of(pid: int) -> int:
 
 def programs(server: S3Server, work: Path) -> list[Program]:
     """Those that are installed; what is missing is told."""
-    found = [_ours(server, work), _s5cmd(server)]
+    secret = base64.b64encode(bytes(range(32))).decode()
+    found = [_ours(server, work, OURS), _s5cmd(server)]
+    found.append(_ours(server, work, "encrypted", "env", f"{ENVIRONMENT}={secret}"))
     beside = str(Path(sys.executable).parent)
     rclone_path = shutil.which("rclone", path=f"{beside}:{os.environ.get('PATH', '')}")
     if rclone_path:
@@ -112,22 +120,22 @@ def programs(server: S3Server, work: Path) -> list[Program]:
     return found
 
 
-def _ours(server: S3Server, work: Path) -> Program:
+def _ours(server: S3Server, work: Path, name: str, *before: str) -> Program:
     states = list(STATES)
 
     def command(prefix: str, tars: Path, state: str) -> list[str]:
         result = str(work / f"{prefix}-{state}.json")
         url = server.url(BUCKET, prefix)
-        made = [sys.executable, "-m", "bench.capture_once", url, str(tars), result]
-        before = states[states.index(state) - 1]
-        return made + ([] if state == "t0" else [str(work / f"{prefix}-{before}.json")])
+        made = [*before, sys.executable, "-m", "bench.capture_once", url, str(tars), result]
+        parent = states[states.index(state) - 1]
+        return made + ([] if state == "t0" else [str(work / f"{prefix}-{parent}.json")])
 
     def restore(prefix: str, target: Path) -> list[str]:
         result = str(work / f"{prefix}-same.json")
         url, out = server.url(BUCKET, prefix), str(work / f"{prefix}-back.json")
-        return [sys.executable, "-m", "bench.read_once", url, result, str(target), out]
+        return [*before, sys.executable, "-m", "bench.read_once", url, result, str(target), out]
 
-    return Program(OURS, command, restore)
+    return Program(name, command, restore)
 
 
 def _s5cmd(server: S3Server) -> Program:
@@ -212,12 +220,22 @@ def bench(tars: Path, rounds: int) -> dict[str, dict[str, list[Run]]]:
                     if state == "back":
                         check_same(tars / "t2", target)
                         shutil.rmtree(target)
+                    run.held_bytes = asyncio.run(held_bytes(server, prefix))
                     result = work / f"{prefix}-{state}.json"
                     if result.exists():
                         run.detail = json.loads(result.read_text())
                         run.took_s = run.detail["took_s"]
                     runs[state][program.name].append(run)
     return runs
+
+
+async def held_bytes(server: S3Server, prefix: str) -> int:
+    """What all objects under a prefix take."""
+    store = open_store(server.url(BUCKET, prefix), SystemClock())
+    try:
+        return sum([info.size_bytes async for info in store.list("")])
+    finally:
+        await store.close()
 
 
 def check_same(tars: Path, target: Path) -> None:
@@ -228,12 +246,19 @@ def check_same(tars: Path, target: Path) -> None:
 
 
 def table(runs: dict[str, dict[str, list[Run]]], tar_bytes: int) -> list[dict[str, Any]]:
+    """`stored_mb`: what the store holds more than after the state before (s5cmd and rclone put the
+    same names again: nothing more, though all was sent)."""
     rows = []
+    before: dict[str, list[int]] = {}
     for state, by_program in runs.items():
         ours = by_program[OURS]
         for name, its in by_program.items():
             ratios = [other.took_s / own.took_s for other, own in zip(its, ours, strict=True)]
-            stored = [r.detail["stored_bytes"] for r in its if "stored_bytes" in r.detail]
+            held = [r.held_bytes for r in its]
+            grown = [
+                now - was for now, was in zip(held, before.get(name, [0] * len(its)), strict=True)
+            ]
+            before[name] = held
             rows.append({
                 "backup": STATES[state],
                 "program": name,
@@ -242,7 +267,7 @@ def table(runs: dict[str, dict[str, list[Run]]], tar_bytes: int) -> list[dict[st
                 "mb_s": round(tar_bytes / 1e6 / median(r.took_s for r in its)),
                 "cpu_s": round(median(r.cpu_s for r in its), 2),
                 "peak_mib": round(max(r.peak_bytes for r in its) / MIB),
-                "stored_mb": round(median(stored) / 1e6, 1) if stored else None,
+                "stored_mb": round(median(grown) / 1e6, 1),
                 "times_cleancut": round(median(ratios), 2),
                 "times_cleancut_range": [round(min(ratios), 2), round(max(ratios), 2)],
             })  # fmt: skip

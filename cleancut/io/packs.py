@@ -31,7 +31,7 @@ HELD_BYTES = 8 * 1024 * 1024
 
 def share_bytes(streams: int) -> int:
     """What each of so many streams may hold at a time: in a batch, and before that in a buffer."""
-    return max(PACK_BYTES // 64, min(BATCH_BYTES, ALL_BATCHES_BYTES // max(1, streams)))
+    return max(PACK_BYTES // 128, min(BATCH_BYTES, ALL_BATCHES_BYTES // max(1, streams)))
 
 
 class PackWriter:
