@@ -18,7 +18,8 @@ from statistics import median
 import numpy as np
 
 from bench.chart import chart
-from bench.store import BUCKET, MIB, environment, measure
+from bench.measuring import MIB, measure
+from bench.store import BUCKET, environment
 from devcluster.tar import Member, tar_chunks
 from tests.contract.s3_server import S3Server
 

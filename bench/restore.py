@@ -29,7 +29,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bench.make_tars import DIMENSION
-from bench.store import BUCKET, MIB, environment, measure, peak_of, show
+from bench.measuring import MIB, measure, peak_of, show
+from bench.store import BUCKET, environment
 from cleancut.io.qdrant import Qdrant
 from cleancut.io.tasks import run_all
 from cleancut.restoring import AT_ONCE, recover_bound_s

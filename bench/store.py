@@ -18,22 +18,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.measuring import MIB, Run, measure, show
 from cleancut.io.clock import SystemClock
 from cleancut.io.key_source import ENVIRONMENT
 from cleancut.io.store import open_store
 from tests.contract.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
-MIB = 1024 * 1024
-RUN_S = 300.0
 OURS = "cleancut"
 BUCKET = "bench"
 STATES = {
@@ -48,18 +46,6 @@ HEAD = ["backup", "program", "took_s", "process_s", "mb_s", "cpu_s", "peak_mib",
 
 
 @dataclass
-class Run:
-    """One program, one backup. `took_s` is what counts; `process_s` is the whole process."""
-
-    took_s: float
-    process_s: float
-    cpu_s: float
-    peak_bytes: int
-    held_bytes: int = 0
-    detail: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
 class Program:
     """How to run one: `command(prefix, directory, state)`, after `prepare(prefix)`; and what brings
     the newest state back into a directory: `restore(prefix, directory)`."""
@@ -68,38 +54,6 @@ class Program:
     command: Callable[[str, Path, str], list[str]]
     restore: Callable[[str, Path], list[str]]
     prepare: Callable[[str], list[str]] | None = None
-
-
-def measure(command: list[str], environment: dict[str, str], directory: Path) -> Run:
-    """Raises: AssertionError with the program's output, unless it succeeds within 300 s."""
-    with (directory / "output").open("wb") as output:
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            command, env=os.environ | environment, stdout=output, stderr=output, cwd=directory
-        )
-        peak_bytes = 0
-        while True:
-            peak_bytes = max(peak_bytes, peak_of(process.pid))
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            took_s = time.perf_counter() - started
-            if pid:
-                break
-            if took_s > RUN_S:
-                process.kill()
-            time.sleep(0.005)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    text = (directory / "output").read_text(errors="replace")[-2000:]
-    assert process.returncode == 0, f"{command[:3]} failed: {text}"
-    return Run(took_s, took_s, usage.ru_utime + usage.ru_stime, peak_bytes)
-
-
-def peak_of(pid: int) -> int:
-    """Its peak RSS so far (wait4's figure would count the parent's before exec)."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return next((int(ln.split()[1]) * 1024 for ln in lines if ln.startswith("VmHWM")), 0)
 
 
 def programs(server: S3Server, work: Path) -> list[Program]:
@@ -272,13 +226,6 @@ def table(runs: dict[str, dict[str, list[Run]]], tar_bytes: int) -> list[dict[st
                 "times_cleancut_range": [round(min(ratios), 2), round(max(ratios), 2)],
             })  # fmt: skip
     return rows
-
-
-def show(rows: list[dict[str, Any]], head: list[str]) -> None:
-    cells = [head, *([str(row[key]) for key in head] for row in rows)]
-    widths = [max(len(row[n]) for row in cells) for n in range(len(head))]
-    for row in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
 
 
 def main() -> None:

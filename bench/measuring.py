@@ -1,0 +1,65 @@
+"""Runs programs as processes, and tells what they took."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MIB = 1024 * 1024
+RUN_S = 300.0
+
+
+@dataclass
+class Run:
+    """One program, one backup. `took_s` is what counts; `process_s` is the whole process."""
+
+    took_s: float
+    process_s: float
+    cpu_s: float
+    peak_bytes: int
+    held_bytes: int = 0
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+def measure(command: list[str], environment: dict[str, str], directory: Path) -> Run:
+    """Raises: AssertionError with the program's output, unless it succeeds within 300 s."""
+    with (directory / "output").open("wb") as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command, env=os.environ | environment, stdout=output, stderr=output, cwd=directory
+        )
+        peak_bytes = 0
+        while True:
+            peak_bytes = max(peak_bytes, peak_of(process.pid))
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            took_s = time.perf_counter() - started
+            if pid:
+                break
+            if took_s > RUN_S:
+                process.kill()
+            time.sleep(0.005)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    text = (directory / "output").read_text(errors="replace")[-2000:]
+    assert process.returncode == 0, f"{command[:3]} failed: {text}"
+    return Run(took_s, took_s, usage.ru_utime + usage.ru_stime, peak_bytes)
+
+
+def peak_of(pid: int) -> int:
+    """Its peak RSS so far (wait4's figure would count the parent's before exec)."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next((int(ln.split()[1]) * 1024 for ln in lines if ln.startswith("VmHWM")), 0)
+
+
+def show(rows: list[dict[str, Any]], head: list[str]) -> None:
+    """Prints what stands under `head` of each row, in columns."""
+    cells = [head, *([str(row[key]) for key in head] for row in rows)]
+    widths = [max(len(row[n]) for row in cells) for n in range(len(head))]
+    for row in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
