@@ -17,7 +17,8 @@ from typing import Literal
 
 from cleancut.errors import Invalid, NotFound, TimedOut, Unavailable
 from cleancut.io.qdrant import Qdrant
-from devcluster.setup_process import Child, free_ports, start_child
+from devcluster.ports import free_ports
+from devcluster.setup_process import Child, start_child
 
 Kind = Literal["standin", "real"]
 START_S = 30.0

@@ -11,7 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cleancut.errors import NotFound, Unavailable
-from devcluster.setup_process import Child, free_ports, start_child
+from devcluster.ports import free_ports
+from devcluster.setup_process import Child, start_child
 
 START_TRIES = 5
 READY_S = 20.0

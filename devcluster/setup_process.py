@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -119,18 +118,6 @@ async def _spawn(
             env={**os.environ, **env},
             start_new_session=True,
         )
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that the system just called free; all are held until all are known."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 async def wait_for(

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from devcluster.ports import free_ports
 
 READY_S = 20.0
 POLL_S = 0.02
@@ -232,18 +233,6 @@ class EtcdCluster:
 
 class PortTaken(Exception):
     """A member ended while starting: somebody else took its port in between."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that the system just called free; all are held until all are known."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [int(sock.getsockname()[1]) for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
 
 
 def _fast_dir() -> str | None:

@@ -9,12 +9,11 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +22,8 @@ from typing import Any, Self
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from devcluster.ports import free_ports
 
 READY_S = 60.0
 POLL_S = 0.05
@@ -120,8 +121,8 @@ class S3Server:
             _identity(READER_KEY, READER_SECRET, ["Read", "List"]),
         ]}))  # fmt: skip
         names = ["master", "volume", "filer", "s3"]
-        ports = dict(zip(names, _free_ports(4), strict=True))
-        grpc = dict(zip(names, _free_ports(4), strict=True))
+        ports = dict(zip(names, free_ports(4), strict=True))
+        grpc = dict(zip(names, free_ports(4), strict=True))
         self.endpoint = f"http://127.0.0.1:{ports['s3']}"
         flags = [f"-{name}.port={port}" for name, port in ports.items()]
         flags += [f"-{name}.port.grpc={port}" for name, port in grpc.items()]
@@ -176,14 +177,3 @@ class S3Server:
 def _identity(key: str, secret: str, actions: list[str]) -> dict[str, Any]:
     credentials = [{"accessKey": key, "secretKey": secret}]
     return {"name": key, "credentials": credentials, "actions": actions}
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, all different; a start that loses one is repeated."""
-    with ExitStack() as stack:
-        ports = []
-        for _ in range(count):
-            sock = stack.enter_context(socket.socket())
-            sock.bind(("127.0.0.1", 0))
-            ports.append(sock.getsockname()[1])
-        return ports

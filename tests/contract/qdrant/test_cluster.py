@@ -10,7 +10,7 @@ import pytest
 from cleancut.errors import Denied, Invalid, NotFound, Refused, Unavailable
 from cleancut.io.qdrant import Qdrant
 from devcluster.launcher import Kind, launch_peers, wait_until
-from devcluster.setup_process import free_ports
+from devcluster.ports import free_ports
 from tests.contract.qdrant.world import World, points
 
 

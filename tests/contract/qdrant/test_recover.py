@@ -9,7 +9,7 @@ import pytest
 
 from cleancut.errors import Corrupt, NotFound, Unavailable
 from cleancut.io.qdrant import Qdrant
-from devcluster.setup_process import free_ports
+from devcluster.ports import free_ports
 from tests.contract.qdrant.world import World, points, read_stream, recover, served, sha256
 
 RESTORED = range(400)
