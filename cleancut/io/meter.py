@@ -74,13 +74,9 @@ class Meter:
 
     def __init__(self, component: str, **fixed: str) -> None:
         self.registry, self._fixed = CollectorRegistry(), fixed
-        info = Gauge(
-            "cleancut_build_info",
-            "1, of the running version and program.",
-            ["version", "component"],
-            registry=self.registry,
-        )
-        info.labels(version=__version__, component=component).set(1)
+        text = "1, of the running version and program."
+        info = self.gauge("cleancut_build_info", text, "version", "component")
+        info.set(1, version=__version__, component=component)
 
     def gauge(self, name: str, text: str, *labels: str) -> Gauges:
         made = Gauge(name, text, [*self._fixed, *labels], registry=self.registry)
