@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from cleancut.inventory import Inventory
 from cleancut.io.meter import Meter
 from cleancut.io.store_counted import DONE, FAILED, MOVING, OPERATIONS
-from cleancut.phases import CLOSED
+from cleancut.phases import CLOSED, STATE_OF
 from cleancut.records import Ctl, Kind, Phase
 from coordinator.metrics_catalog import CatalogGauges
 from coordinator.metrics_cluster import ClusterGauges, ScheduleGauges
@@ -42,14 +42,14 @@ class Metrics:
         self._phases = histogram(
             "cleancut_phase_duration_seconds",
             "How long each phase of an attempt took, in seconds, on the coordinator that led.",
-            "kind",
-            "phase",
-            buckets=_PHASE_BUCKETS,
+            _PHASE_BUCKETS,
+            kind=[Kind.BACKUP],
+            phase=[phase.value for phase in STATE_OF if phase not in CLOSED],
         )
         self._fences = histogram(
             "cleancut_fence_seconds",
             "How long writes were held off, in seconds, from the raising until it was seen lifted.",
-            buckets=_FENCE_BUCKETS,
+            _FENCE_BUCKETS,
         )
         self._failed_sweeps = counter(
             "cleancut_sweep_failures_total", "Sweeps that failed while this coordinator led."

@@ -29,7 +29,7 @@ class CatalogGauges:
         )
         self.size = gauge(
             "cleancut_store_size_bytes",
-            "All objects of the cluster in the store, in bytes; counted once an hour.",
+            "All objects of the cluster in the store, in bytes; counted seldom if that takes long.",
         )
         self._collections = gauge(
             "cleancut_collection_last_success_timestamp_seconds",

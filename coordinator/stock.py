@@ -52,7 +52,7 @@ class Stock:
         return True
 
     async def size_bytes(self) -> int:
-        """All objects of the cluster. Limits: lists them all, so it is asked for seldom."""
+        """All objects of the cluster. Limits: lists them all."""
         total = 0
         async for info in self._store.list(self._paths.root):
             total += info.size_bytes

@@ -14,9 +14,10 @@ from coordinator.observing import observe
 from coordinator.peers import ask_any
 from coordinator.stock import Stock
 
-CLUSTER_S = 5.0
+CLUSTER_S = 2.0
 CATALOG_S = 30.0
-SIZE_S = 3600.0
+SIZE_SHARE = 0.01
+"""Of the time, at most, that is spent on listing the whole store."""
 _ASK_S = 2.0
 
 
@@ -80,5 +81,7 @@ class Watcher:
         else:
             self._metrics.show_collections({name: stock.collections.get(name) for name in names})
         if clock.monotonic_s() >= self._size_at_s:
+            listed_s = clock.monotonic_s()
             self._metrics.show_store_size(await self._stock.size_bytes())
-            self._size_at_s = clock.monotonic_s() + SIZE_S
+            now_s = clock.monotonic_s()
+            self._size_at_s = now_s + (now_s - listed_s) / SIZE_SHARE

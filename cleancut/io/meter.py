@@ -60,10 +60,12 @@ class Counters:
 
 
 class Histograms:
-    """One histogram with all its label values."""
+    """One histogram; those label values that are named are there from the start."""
 
-    def __init__(self, histogram: Histogram, fixed: Labels) -> None:
-        self._histogram, self._fixed = histogram, fixed
+    def __init__(self, made: Histogram, fixed: Labels, values: Mapping[str, Sequence[str]]) -> None:
+        self._histogram, self._fixed = made, fixed
+        for combined in product(*values.values()):
+            made.labels(**fixed, **dict(zip(values, combined, strict=True)))
 
     def observe(self, value: float, **labels: str) -> None:
         self._histogram.labels(**self._fixed, **labels).observe(value)
@@ -86,11 +88,12 @@ class Meter:
         made = Counter(name, text, [*self._fixed, *values], registry=self.registry)
         return Counters(made, self._fixed, values)
 
-    def histogram(self, name: str, text: str, *labels: str, buckets: Sequence[float]) -> Histograms:
-        made = Histogram(
-            name, text, [*self._fixed, *labels], registry=self.registry, buckets=buckets
-        )
-        return Histograms(made, self._fixed)
+    def histogram(
+        self, name: str, text: str, buckets: Sequence[float], **values: Sequence[str]
+    ) -> Histograms:
+        labels = [*self._fixed, *values]
+        made = Histogram(name, text, labels, registry=self.registry, buckets=buckets)
+        return Histograms(made, self._fixed, values)
 
     def render(self) -> tuple[bytes, str]:
         """The body and its content type, as Prometheus reads it."""

@@ -99,6 +99,7 @@ def test_phases_are_timed_by_who_led_through_them() -> None:
     moved(Phase.PREPARE, 60.0, epoch=2)
     moved(Phase.IDLE, 61.5, epoch=2)
     sums = told(metrics, "cleancut_phase_duration_seconds_sum")
+    sums = {labels: took_s for labels, took_s in sums.items() if took_s}
     assert sums == {("backup", "CUT"): 2.0, ("backup", "UPLOAD"): 1.0, ("backup", "PREPARE"): 1.5}
     epochs = told(metrics, "cleancut_epochs_total")
     assert epochs["backup", "aborted"] == epochs["backup", "complete"] == 1
