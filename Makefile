@@ -69,6 +69,7 @@ proto: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python tools/gen_cli_reference.py > docs/reference-cli.md
+	$(BIN)/python -m tools.gen_metrics_reference > docs/metrics.md
 
 # SEED=n replays one history and prints its story; SEEDS=n runs that many.
 SEEDS ?= 3000

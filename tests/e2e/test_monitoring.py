@@ -24,6 +24,7 @@ from cleancut.keys import Keys
 from cleancut.records import decode, encode
 from cleancut.schedule import ScheduleState
 from cleancut.times import format_time
+from devcluster.demo_data import Data
 from devcluster.setup_process import wait_for
 from tests.e2e.conftest import Launch
 from tests.e2e.prometheus import (
@@ -100,6 +101,8 @@ def test_a_missed_backup_fires_and_the_next_good_one_clears_it(
         async with run_prometheus(world.setup, played(ALERT, HOUR_PLAYED_S)) as server:
             first_s = await server.wait_value(NEWEST, above=0.0)
             await check_exposition(world)
+            async with Data(world.setup.peers[0].url, world.shape) as data:
+                await data.change(0.1)
             (await world.setup.cleancut("schedule", "trigger", "hourly")).value("backup")
             last_s = await server.wait_value(NEWEST, above=first_s)
             await wait_silent(server)
@@ -190,7 +193,7 @@ def dashboard(cluster: str) -> Iterator[tuple[str, str, str]]:
             expression = target["expr"].replace("$cluster", cluster)
             yield (
                 panel["title"],
-                expression.replace("$__rate_interval", "30s"),
+                expression.replace("$__rate_interval", "1m"),
                 target["legendFormat"],
             )
 
