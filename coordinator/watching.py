@@ -14,7 +14,7 @@ from coordinator.observing import observe
 from coordinator.peers import ask_any
 from coordinator.stock import Stock
 
-CLUSTER_S = 2.0
+CLUSTER_S = 5.0
 CATALOG_S = 30.0
 SIZE_SHARE = 0.01
 """Of the time, at most, that is spent on listing the whole store."""
