@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from prometheus_client.parser import text_string_to_metric_families
 
 from cleancut.ids import ClusterName
 from cleancut.io.clock import SystemClock
@@ -67,14 +68,15 @@ QUIET_WHEN_WELL = {
 
 @pytest.fixture
 def world(launch: Launch) -> World:
-    """A peer with small data, and a coordinator whose schedule was due while nobody led."""
+    """A peer with small data, and two coordinators whose schedule was due while nobody led."""
     need_prometheus()
     one = launch(peers=1, coordinators=0)
     one.fill()
     config = one.setup.base_dir / "coordinator.toml"
     config.write_text(FILE)
     one.run(hour_passed(one))
-    one.run(one.setup.start_coordinator(config=config))
+    for _ in range(2):
+        one.run(one.setup.start_coordinator(config=config))
     return one
 
 
@@ -107,6 +109,7 @@ def test_a_missed_backup_fires_and_the_next_good_one_clears_it(
             last_s = await server.wait_value(NEWEST, above=first_s)
             await wait_silent(server)
             told = await miss_one_and_catch_up(world, server, last_s)
+            await check_standby(world)
             return [told, *await check_queries(world, server)]
 
     lines = world.run(body())
@@ -160,6 +163,35 @@ async def miss_one_and_catch_up(world: World, server: Prometheus, last_s: float)
         f" backup was due ({LATE_S - HOUR_PLAYED_S:g} s are the rule's own patience),"
         f" and was over {over_s - again_s:.1f} s after the next good one was cut"
     )
+
+
+async def check_standby(world: World) -> None:
+    """Who only stands by tells the same: whoever is lost, it is known whether there are backups."""
+    ports = await http_ports(world.setup)
+    urls = [f"http://127.0.0.1:{ports[one.name]}/metrics" for one in world.setup.coordinators]
+
+    async def look() -> bool | None:
+        one, other = [gauges(await asyncio.to_thread(fetch, url)) for url in urls]
+        same = one.keys() == other.keys()
+        return True if same and all(one[key] == other[key] for key in one if is_fact(key)) else None
+
+    await wait_for(look, "a standby that knows what the leader knows", NOTICE_S, 0.2)
+
+
+def gauges(text: str) -> dict[tuple[str, str], float]:
+    """What a coordinator tells of everything but itself."""
+    return {
+        (sample.name, str(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if family.type == "gauge" and family.name != "cleancut_coordinator_leader"
+    }
+
+
+def is_fact(series: tuple[str, str]) -> bool:
+    """True for what does not change while nothing is done; sweeps go on."""
+    name = series[0].removeprefix("cleancut_")
+    return name.startswith(("last_success", "last_verified", "last_operation", "backup_", "agents"))
 
 
 async def prove(world: World, verb: str) -> None:
