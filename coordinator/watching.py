@@ -41,13 +41,17 @@ class Watcher:
             group.create_task(self._watch_catalog())
 
     async def _watch_cluster(self) -> None:
+        known = True
         while True:
             try:
                 seen = await observe(self._context)
             except CleancutError as error:
-                self._log.warning("cluster unread", reason=error.reason, cause=error.message)
+                told = self._log.warning if known else self._log.debug
+                told("cluster unread", reason=error.reason, cause=error.message)
+                known = False
                 self._metrics.show_cluster(None)
             else:
+                known = True
                 self._metrics.show_cluster(seen)
                 if seen.attempt != self._attempt:
                     self._attempt = seen.attempt
