@@ -22,8 +22,9 @@ import pytest
 import yaml
 
 from cleancut.errors import Unavailable
+from devcluster.ports import free_ports
 from devcluster.setup import Setup
-from devcluster.setup_process import Child, free_ports, start_child, wait_for, wait_logged
+from devcluster.setup_process import Child, start_child, wait_for, wait_logged
 
 FILES = Path(__file__).resolve().parents[2] / "charts" / "cleancut" / "files"
 NO_PROMETHEUS = "no prometheus and promtool on PATH: `make deps` as root installs them"
