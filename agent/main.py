@@ -38,7 +38,7 @@ from cleancut.io.config import (
     fail,
     parse_address,
     shared_of,
-    warn_of_old_etcd,
+    warn_of_etcd,
 )
 from cleancut.io.http import Health, health_app, serve
 from cleancut.io.log import Logger, configure_logging
@@ -98,7 +98,7 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
     spill_dir: Path = flags["spill_dir"]
     async with AsyncExitStack() as stack:
         etcd = await stack.enter_async_context(shared.open_etcd(clock))
-        await warn_of_old_etcd(etcd, log)
+        await warn_of_etcd(shared, etcd, log)
         store = open_store(shared.store, clock, shared.key_source)
         stack.push_async_callback(store.close)
         qdrant = await stack.enter_async_context(shared.open_qdrant(flags["qdrant_url"]))

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,19 +32,19 @@ from cleancut.io.config import (
     read_retention,
     read_schedules,
     shared_of,
-    warn_of_old_etcd,
+    warn_of_etcd,
 )
 from cleancut.io.http import Health, health_app, serve
 from cleancut.io.log import Logger, configure_logging
-from cleancut.io.rpc_channel import tls_of
-from cleancut.io.rpc_server import Listen
 from cleancut.io.store import open_store
 from cleancut.io.tasks import first_of, until_signal
 from cleancut.keys import Keys, Paths
 from cleancut.records import Kind
 from cleancut.retention import Policy
+from cleancut.roles import Role
 from cleancut.schedule import Schedules
 from cleancut.times import parse_time
+from coordinator.access import open_api, read_roles
 from coordinator.conductor import Effects, Reign, Term
 from coordinator.context import Context, SweepSettings
 from coordinator.effects_backup import BackupEffects
@@ -86,6 +87,7 @@ class _Rules:
     fences: FenceSettings
     sweeps: SweepSettings
     schedules: Schedules
+    roles: Mapping[str, Role]
 
 
 @click.command(context_settings={"auto_envvar_prefix": ENV_PREFIX})
@@ -96,6 +98,10 @@ class _Rules:
 @click.option("--grpc-ca", type=_FILE, help="CA of the clients' certificates.")
 @click.option("--grpc-cert", type=_FILE, help="Certificate of the API.")
 @click.option("--grpc-key", type=_FILE, help="Its private key.")
+@click.option("--tokens-file", type=_FILE, help="Who may use which bearer token.")
+@click.option(
+    "--audit-log", type=click.Path(path_type=Path, dir_okay=False), help="File of JSON lines."
+)
 @click.option("--advertise", default="", metavar="H:P", help="The API as clients reach it.")
 @click.option(
     "--fence-budget",
@@ -135,7 +141,8 @@ def cli(**flags: Any) -> None:
             grace_s=flags["garbage_grace"],
             every_s=flags["sweep_every"],
         )
-        asyncio.run(_run(shared_of(flags), flags, _Rules(fences, sweeps, schedules), log))
+        rules = _Rules(fences, sweeps, schedules, read_roles(file))
+        asyncio.run(_run(shared_of(flags), flags, rules, log))
     except CleancutError as error:
         sys.exit(fail(error))
 
@@ -145,7 +152,7 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
     async with AsyncExitStack() as stack:
         etcd = await stack.enter_async_context(shared.open_etcd(clock))
-        await warn_of_old_etcd(etcd, log)
+        await warn_of_etcd(shared, etcd, log)
         store = open_store(shared.store, clock, shared.key_source)
         stack.push_async_callback(store.close)
         urls = [url.strip() for url in flags["qdrant_url"].split(",") if url.strip()]
@@ -166,9 +173,7 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
         )
         health, metrics, leadership = Health(), Metrics(cluster), Leadership()
         operations = CoordinatorOperations(context, leadership)
-        listen = Listen(
-            flags["grpc"], tls=tls_of(flags["grpc_ca"], flags["grpc_cert"], flags["grpc_key"])
-        )
+        listen = open_api(shared, flags, rules.roles, log)
         address = await stack.enter_async_context(serve_api(operations, listen))
         app = health_app(health, metrics.render)
         http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))
