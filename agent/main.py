@@ -27,7 +27,7 @@ from agent.metrics import Metrics
 from agent.session import open_session
 from agent.tar_server import TarServer
 from agent.verify import count_replica
-from cleancut.errors import CleancutError, LeaseLost, TimedOut, Unavailable
+from cleancut.errors import CleancutError, Denied, LeaseLost, TimedOut, Unavailable
 from cleancut.ids import parse_agent, parse_cluster
 from cleancut.io.clock import SystemClock
 from cleancut.io.config import (
@@ -135,11 +135,16 @@ async def _serve(process: _Process) -> None:
 
 
 async def _serve_sessions(process: _Process) -> None:
-    """One session after the other, until a signal or an error that a new session cannot cure."""
+    """One session after the other, until a signal or an error that a new session cannot cure.
+
+    Credentials that were good once may be in the middle of a change; at the start they are wrong.
+    """
     while True:
         try:
             await _serve_session(process)
-        except (LeaseLost, Unavailable, TimedOut) as error:
+        except (LeaseLost, Unavailable, TimedOut, Denied) as error:
+            if isinstance(error, Denied) and not process.health.was_ready:
+                raise
             process.log.warning("session over", reason=error.reason, cause=error.message)
         await asyncio.sleep(_RETRY_S)
 

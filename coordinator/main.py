@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from cleancut.errors import CleancutError, Fenced, LeaseLost, TimedOut, Unavailable
+from cleancut.errors import CleancutError, Denied, Fenced, LeaseLost, TimedOut, Unavailable
 from cleancut.fence import BUDGET_LIMIT_S, BUDGET_S, FenceSettings
 from cleancut.garbage import GRACE_S
 from cleancut.ids import parse_agent, parse_cluster
@@ -202,13 +202,16 @@ async def _watch_catalog(process: _Process) -> None:
 
 
 async def _serve_terms(process: _Process) -> None:
-    """Stands by, leads, and stands by again, until a signal."""
+    """Stands by, leads, and stands by again, until a signal. Credentials that were good once may be
+    in the middle of a change; at the start they are wrong."""
     async with asyncio.TaskGroup() as group:
         group.create_task(_watch_catalog(process))
         while True:
             try:
                 await _serve_term(process)
-            except (LeaseLost, Fenced, Unavailable, TimedOut) as error:
+            except (LeaseLost, Fenced, Unavailable, TimedOut, Denied) as error:
+                if isinstance(error, Denied) and not process.health.was_ready:
+                    raise
                 process.log.warning("term over", reason=error.reason, cause=error.message)
             await asyncio.sleep(_RETRY_S)
 

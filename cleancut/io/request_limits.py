@@ -5,6 +5,7 @@ What a field may mean is checked where it is used; here nothing gets through tha
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from cleancut.errors import Invalid
@@ -20,7 +21,7 @@ MAX_CALLS = 1000
 
 
 def check_sizes(message: Any) -> None:
-    """Raises: Invalid, if a text or a list anywhere in it is too long."""
+    """Raises: Invalid, if a text or a list anywhere in it is too long, or a number is none."""
     for field, value in message.ListFields():
         values = value if field.is_repeated else (value,)
         if len(values) > MAX_ITEMS:
@@ -30,5 +31,7 @@ def check_sizes(message: Any) -> None:
         if field.message_type is not None:
             for one in values:
                 check_sizes(one)
+        elif field.type == field.TYPE_DOUBLE and not all(math.isfinite(one) for one in values):
+            raise Invalid(f"{field.name} is no number", "write a finite one")
         elif field.type == field.TYPE_STRING and any(len(one) > MAX_TEXT for one in values):
             raise Invalid(f"{field.name} is longer than {MAX_TEXT} characters", "write less")
