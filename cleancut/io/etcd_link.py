@@ -192,12 +192,12 @@ class EtcdLink:
             known in details for known in _DENIED
         )
         if (refused or _OLD in details) and self.logged_out(details, endpoint, fresh=fresh):
-            return Unavailable(f"etcd wants a new login: {text}", self._denied_hint)
+            return Unavailable(f"etcd wants a new login: {text}", self.denied_hint)
         if any(known in details for known in _NOT_DONE):
             self.leave(endpoint)
             return Unavailable(f"etcd is not available: {text}", self.hint)
         if refused:
-            return Denied(f"etcd refuses: {text}", self._denied_hint)
+            return Denied(f"etcd refuses: {text}", self.denied_hint)
         if status == "NOT_FOUND" and "lease not found" in details:
             return LeaseLost("etcd no longer knows the lease", "it ran out; a new one is needed")
         if status == "INVALID_ARGUMENT":
@@ -210,7 +210,7 @@ class EtcdLink:
         return TimedOut(f"etcd's answer was lost: {status} {text}", self.hint)
 
     @property
-    def _denied_hint(self) -> str:
+    def denied_hint(self) -> str:
         return _PASSWORD_HINT.format(self._login.user) if self._login else _CERTIFICATE_HINT
 
     def _check_open(self) -> None:

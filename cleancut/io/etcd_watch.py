@@ -127,7 +127,7 @@ class Watching:
             if "denied" in reason or "auth" in reason:
                 if self._link.logged_out(reason, endpoint, fresh=self._fresh):
                     raise Unavailable(f"etcd wants a new login: {reason}", self._link.hint)
-                raise Denied(f"etcd refuses the watch: {reason}", "check the client's user")
+                raise Denied(f"etcd refuses the watch: {reason}", self._link.denied_hint)
             self._link.leave(endpoint)
             raise Unavailable(f"etcd ended the watch: {reason}", self._link.hint)
 

@@ -118,6 +118,45 @@ def test_what_a_user_may_not_do_is_denied(secured: Secured) -> None:
     asyncio.run(main())
 
 
+def test_a_certificate_that_is_replaced_is_used_without_a_restart(
+    secured: Secured, tmp_path: Path
+) -> None:
+    """The same client has the rights of whatever certificate is there, and its watch goes on."""
+    folder = secured.authority.folder
+    cert, key = tmp_path / "own.pem", tmp_path / "own.key"
+
+    def become(name: str) -> None:
+        for path in (cert, key):
+            path.write_bytes((folder / f"{name}{path.suffix}").read_bytes())
+
+    async def until(etcd: Etcd, works: bool) -> None:
+        while True:
+            try:
+                await etcd.get("/cleancut/a")
+            except Denied:
+                if not works:
+                    return
+            else:
+                if works:
+                    return
+            await asyncio.sleep(0.1)
+
+    async def main() -> None:
+        become("agent")
+        files = {"ca": secured.authority.ca, "cert": cert, "key": key}
+        async with asyncio.timeout(15), open_etcd([secured.endpoint], **files) as etcd:
+            result = await etcd.txn([], [Put("/cleancut/a", b"1")])
+            async with watching(etcd, "/cleancut/", result.revision + 1) as watch:
+                become("stranger")
+                await until(etcd, works=False)
+                become("agent")
+                await until(etcd, works=True)
+                await etcd.txn([], [Put("/cleancut/a", b"2")])
+                assert (await anext(watch))[0].kv.value == b"2"
+
+    asyncio.run(main())
+
+
 def test_strangers_get_no_connection(secured: Secured, tmp_path: Path) -> None:
     """No client certificate, one of another CA, a server of another CA, plain text: all fail in
     bounded time, retryable, with a hint that names the endpoint."""
