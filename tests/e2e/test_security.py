@@ -17,6 +17,8 @@ import pytest
 
 from cleancut.client.api import Client
 from cleancut.errors import Unauthenticated
+from cleancut.io.etcd import open_etcd
+from cleancut.io.etcd_login import login_of
 from cleancut.io.qdrant_http import QdrantHttp
 from cleancut.io.rpc_channel import Tls
 from cleancut.roles import Role
@@ -185,6 +187,12 @@ def test_no_secret_is_anywhere(locked: Locked) -> None:
     """Not in logs, arguments, metrics, answers, the audit, etcd or the store, whatever failed."""
     world, setup = locked.world, locked.world.setup
 
+    async def records() -> dict[str, bytes]:
+        login = login_of("coordinator", locked.folder / "coordinator")
+        async with open_etcd([setup.etcd_endpoint], login=login) as etcd:
+            found = (await etcd.list(f"/cleancut/{CLUSTER}/")).items
+        return {kv.key: kv.value for kv in found}
+
     async def look() -> tuple[list[str], set[int]]:
         wrong = ("--etcd-user", "agent", "--etcd-password-file", str(locked.folder / "wrong"))
         setup.secured = Secured(
@@ -208,11 +216,13 @@ def test_no_secret_is_anywhere(locked: Locked) -> None:
         for one in client.list_objects_v2(Bucket=BUCKET)["Contents"]
     }
     assert any("groups/" in name for name in objects)
+    kept = world.run(records())
+    assert any("/op/" in name for name in kept)
     leaks = find_leaks(
         locked.secrets,
         files=[*logs, locked.folder / "audit.log", locked.folder / "tokens"],
         urls=metrics,
-        texts={**locked.seen, **objects},
+        texts={**locked.seen, **objects, **kept},
         processes=processes,
     )
     assert leaks == []
