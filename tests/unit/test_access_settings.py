@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+import structlog
 
 from cleancut.errors import Denied, Invalid
 from cleancut.io.audit import FileAudit
 from cleancut.io.clock import SystemClock
 from cleancut.io.config import Shared, load_file
-from cleancut.io.log import configure_logging
 from cleancut.io.qdrant_http import check_key_line
 from cleancut.roles import Role
 from coordinator.access import open_api, read_roles
@@ -30,6 +31,12 @@ def shared(**given: Any) -> Shared:
 def flags(**given: Any) -> dict[str, Any]:
     names = ("grpc_ca", "grpc_cert", "grpc_key", "tokens_file", "audit_log")
     return {**dict.fromkeys(names), "grpc": "127.0.0.1:7400", **given}
+
+
+def logger(file: io.StringIO) -> Any:
+    """One of its own: the process's stays as it is."""
+    printer = structlog.PrintLogger(file)
+    return structlog.wrap_logger(printer, processors=[structlog.processors.JSONRenderer()])
 
 
 def roles_of(folder: Path, text: str) -> dict[str, Role]:
@@ -66,7 +73,7 @@ def test_roles_that_cannot_be_meant_are_invalid(text: str, tmp_path: Path) -> No
 
 
 def test_what_would_let_in_everybody_or_nobody_is_invalid(tmp_path: Path) -> None:
-    log = configure_logging("error", "test")
+    log = logger(io.StringIO())
     pair = {"grpc_cert": tmp_path / "c", "grpc_key": tmp_path / "k"}
     some = {"dns:a": Role.READER}
     for given, roles in (
@@ -82,19 +89,17 @@ def test_what_would_let_in_everybody_or_nobody_is_invalid(tmp_path: Path) -> Non
         open_api(shared(), flags(tokens_file=tmp_path / "none"), {}, log)
 
 
-def test_who_may_what_is_said_at_the_start(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_who_may_what_is_said_at_the_start(tmp_path: Path) -> None:
     ours = Authority(tmp_path)
     cert, key = ours.issue("api")
     tls = {"grpc_ca": ours.ca, "grpc_cert": cert, "grpc_key": key}
     tokens = write_tokens(tmp_path / "tokens", token_line("a", Role.ADMIN))
-    log = configure_logging("info", "test")
 
     def said(**given: Any) -> str:
-        listen = open_api(shared(insecure=("api",)), flags(**given), {}, log)
+        heard = io.StringIO()
+        listen = open_api(shared(insecure=("api",)), flags(**given), {}, logger(heard))
         assert listen.allow_plaintext
-        return capsys.readouterr().err
+        return heard.getvalue()
 
     assert "every process of this host is an admin" in said()
     assert "every certificate of the CA is an admin" in said(**tls)
