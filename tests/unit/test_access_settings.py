@@ -35,8 +35,11 @@ def flags(**given: Any) -> dict[str, Any]:
 
 def logger(file: io.StringIO) -> Any:
     """One of its own: the process's stays as it is."""
-    printer = structlog.PrintLogger(file)
-    return structlog.wrap_logger(printer, processors=[structlog.processors.JSONRenderer()])
+    return structlog.wrap_logger(
+        structlog.PrintLogger(file),
+        processors=[structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(0),
+    )
 
 
 def roles_of(folder: Path, text: str) -> dict[str, Role]:
