@@ -19,7 +19,7 @@ from cleancut.io.addresses import is_loopback
 from cleancut.io.etcd import Etcd, open_etcd
 from cleancut.io.etcd_channels import parse_endpoints
 from cleancut.io.etcd_login import login_of
-from cleancut.io.fresh import FreshText
+from cleancut.io.fresh import FreshFiles, FreshText
 from cleancut.io.hooks import check_hook
 from cleancut.io.key_source import KeySource
 from cleancut.io.log import Logger
@@ -212,13 +212,15 @@ class Shared:
         )
 
     def open_qdrant(self, url: str) -> Qdrant:
-        """One peer. Raises: Denied (the key's file), Invalid (the key would go in the clear)."""
+        """One peer. Raises: Denied (unreadable files), Invalid (the key would go in the clear)."""
         file = self.qdrant_api_key_file
         if file is not None and "qdrant" not in self.insecure:
             check_key_line(url)
         api_key = None if file is None else FreshText(file)
         if api_key is not None:
             api_key.get()
+        if self.qdrant_ca is not None:
+            FreshFiles([self.qdrant_ca]).read()
         return Qdrant(url, api_key=api_key, ca_file=self.qdrant_ca)
 
 

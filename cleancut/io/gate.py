@@ -62,6 +62,8 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         async def call(request: Any, context: Any) -> AsyncIterator[Any]:
             with self._passed(method, request, context):
                 async for item in inner(request, context):
+                    # A watch may last for hours, and whoever watches may be known no longer.
+                    self._check(method, request, context)
                     yield item
 
         return call
@@ -76,6 +78,10 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                 yield item
 
         return call
+
+    def _check(self, method: str, request: Any, context: Any) -> None:
+        """Raises: Unauthenticated, Denied."""
+        check_role(self._access.caller(context), role_needed(method, request), method)
 
     @contextmanager
     def _passed(self, method: str, request: Any, context: Any) -> Iterator[None]:

@@ -33,7 +33,7 @@ def server_credentials(tls: Tls) -> grpc.ServerCredentials:
         version = files.look()
         if version == known[0]:
             return None
-        known[0] = version
+        known[0] = version  # whatever it holds is told once
         try:
             new = _configuration(files, tls)
         except CleancutError as error:

@@ -18,6 +18,7 @@ from cleancut.errors import Denied, Invalid, Refused, Unauthenticated, Unavailab
 from cleancut.io.access import Access, TokensFile
 from cleancut.io.rpc_channel import Tls
 from cleancut.io.rpc_server import Listen
+from cleancut.records import State
 from cleancut.requests import BackupRequest
 from cleancut.roles import Role
 from coordinator.rpc import serve_api
@@ -31,7 +32,7 @@ from tests.unit.access_world import (
     token_line,
     write_tokens,
 )
-from tests.unit.memory_operations import MemoryOperations
+from tests.unit.memory_operations import Ending, MemoryOperations
 
 ROLES = {
     "spiffe://prod/ns/ops/sa/backup": Role.OPERATOR,
@@ -300,6 +301,26 @@ def test_tokens_come_and_go_without_a_restart(tmp_path: Path) -> None:
             write_tokens(tmp_path / "tokens", token_line("other", Role.READER))
             with pytest.raises(Unauthenticated, match="not known"):
                 await client.cluster_status()
+
+    run(scenario())
+
+
+def test_a_watch_ends_with_the_token_that_it_was_begun_with(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        operations = MemoryOperations(ending=Ending(hold_at=State.UPLOADING))
+        file = token_file(tmp_path, "operator")
+        async with (
+            serve_api(operations, plain(tmp_path)) as address,
+            Client([address], token_file=file) as client,
+        ):
+            made = await client.create_backup(BackupRequest(), "r-1")
+            watch = client.watch_backup(made.id)
+            while (await anext(watch)).state is not State.UPLOADING:
+                continue
+            write_tokens(tmp_path / "tokens", token_line("other", Role.ADMIN))
+            await operations.cancel_backup(made.id)
+            with pytest.raises(Unauthenticated):
+                await anext(watch)
 
     run(scenario())
 

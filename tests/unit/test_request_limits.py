@@ -20,7 +20,7 @@ from cleancut.io.request_limits import (
 )
 from cleancut.io.rpc_server import Listen
 from cleancut.requests import BackupRequest
-from cleancut.v1 import backup_pb2, cluster_pb2, cluster_pb2_grpc
+from cleancut.v1 import backup_pb2, backup_pb2_grpc, cluster_pb2, cluster_pb2_grpc
 from coordinator.rpc import serve_api
 from tests.unit.access_world import run
 from tests.unit.memory_operations import MemoryOperations
@@ -94,6 +94,14 @@ def test_what_is_too_large_is_refused_and_the_server_goes_on() -> None:
             huge = ("x" * (MAX_REQUEST_BYTES + 1),)
             with pytest.raises(Invalid, match="larger than max"):
                 await client.create_backup(BackupRequest(collections=huge), "r-1")
+            packed = backup_pb2.CreateBackupRequest(
+                request_id="r-1", collections=["x" * (64 << 20)]
+            )
+            async with grpc.aio.insecure_channel(address) as channel:
+                create = backup_pb2_grpc.BackupServiceStub(channel).CreateBackup
+                with pytest.raises(grpc.aio.AioRpcError) as bomb:
+                    await create(packed, compression=grpc.Compression.Gzip)
+                assert bomb.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             shards = tuple(range(MAX_ITEMS + 1))
             with pytest.raises(Invalid, match="shards holds"):
                 await client.plan_restore("1", RestoreOptions(shards=shards))
