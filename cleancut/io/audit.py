@@ -86,8 +86,11 @@ def audit_line(facts: dict[str, Any], request: Any) -> bytes:
 
 
 def shortened(message: Any) -> dict[str, Any]:
-    """The fields that are set, by name. Limits: 200 characters a text, 20 items a list."""
+    """The fields that are set, by name; {} of no message. Limits: 200 characters a text, 20 items
+    a list."""
     found: dict[str, Any] = {}
+    if message is None:
+        return found
     for field, value in message.ListFields():
         if field.is_repeated:
             found[field.name] = [_short(field, one) for one in value[:MAX_ITEMS]]

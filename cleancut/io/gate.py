@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import grpc
@@ -54,6 +54,7 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     def _unary(self, method: str, inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         async def call(request: Any, context: Any) -> Any:
             with self._passed(method, request, context):
+                check_sizes(request)
                 return await inner(request, context)
 
         return call
@@ -61,17 +62,20 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     def _stream(self, method: str, inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         async def call(request: Any, context: Any) -> AsyncIterator[Any]:
             with self._passed(method, request, context):
-                async for item in inner(request, context):
-                    # A watch may last for hours, and whoever watches may be known no longer.
-                    self._check(method, request, context)
-                    yield item
+                check_sizes(request)
+                async with aclosing(inner(request, context)) as items:
+                    async for item in items:
+                        # A watch may last for hours, and whoever watches be known no longer.
+                        self._admit(method, request, context)
+                        yield item
 
         return call
 
     def _foreign(self, handler: Any) -> Callable[[Any, Any], Any]:
         async def call(requests: Any, context: Any) -> AsyncIterator[Any]:
             try:
-                check_role(self._access.caller(context), Role.READER, _REFLECTION)
+                with self._passed(_REFLECTION, None, context):
+                    pass
             except CleancutError as error:
                 await context.abort(grpc.StatusCode[error.grpc_status], error.message)
             async for item in handler.stream_stream(requests, context):
@@ -79,14 +83,16 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
         return call
 
-    def _check(self, method: str, request: Any, context: Any) -> None:
+    def _admit(self, method: str, request: Any, context: Any) -> Caller:
         """Raises: Unauthenticated, Denied."""
-        check_role(self._access.caller(context), role_needed(method, request), method)
+        caller = self._access.caller(context)
+        check_role(caller, _needed(method, request), method)
+        return caller
 
     @contextmanager
     def _passed(self, method: str, request: Any, context: Any) -> Iterator[None]:
-        """Raises: Unauthenticated, Denied, Invalid, instead of entering the block."""
-        needed = role_needed(method, request)
+        """Raises: Unauthenticated, Denied, instead of entering the block."""
+        needed = _needed(method, request)
         facts = {"method": method, "needs": needed, "peer": context.peer()}
         try:
             caller = self._access.caller(context)
@@ -98,7 +104,6 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             raise
         status = "OK"
         try:
-            check_sizes(request)
             yield
         except CleancutError as error:
             status = error.grpc_status
@@ -113,6 +118,10 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             if needed is not Role.READER:
                 facts |= {"decision": "allowed", "status": status}
                 self._audit.write(audit_line({"level": "info", **facts}, request))
+
+
+def _needed(method: str, request: Any) -> Role:
+    return Role.READER if method == _REFLECTION else role_needed(method, request)
 
 
 def _who(caller: Caller | None) -> dict[str, Any]:

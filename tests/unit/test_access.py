@@ -224,9 +224,11 @@ def test_tokens_over_tls_need_no_client_certificate(tmp_path: Path) -> None:
 
 
 def test_health_is_for_everybody_and_reflection_is_not(tmp_path: Path) -> None:
+    lines = Lines()
+
     async def scenario() -> None:
         async with (
-            serve_api(MemoryOperations(), plain(tmp_path)) as address,
+            serve_api(MemoryOperations(), plain(tmp_path, lines)) as address,
             grpc.aio.insecure_channel(address) as channel,
         ):
             check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
@@ -241,6 +243,7 @@ def test_health_is_for_everybody_and_reflection_is_not(tmp_path: Path) -> None:
             assert answer.list_services_response.service
 
     run(scenario())
+    assert [(one["method"], one["decision"]) for one in lines.all()] == [("reflection", "denied")]
 
 
 def test_the_audit_tells_of_changes_and_refusals_and_of_no_secret(tmp_path: Path) -> None:

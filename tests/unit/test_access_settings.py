@@ -10,11 +10,12 @@ from typing import Any
 import click
 import pytest
 import structlog
+from click.testing import CliRunner
 
 from cleancut.errors import Denied, Invalid
 from cleancut.io.audit import FileAudit
 from cleancut.io.clock import SystemClock
-from cleancut.io.config import Shared, load_file
+from cleancut.io.config import Shared, common_options, config_option, load_file, shared_of
 from cleancut.io.qdrant_http import check_key_line
 from cleancut.roles import Role
 from coordinator.access import open_api, read_roles
@@ -155,3 +156,26 @@ def test_an_audit_file_is_appended_to_and_made_anew_once_it_was_moved(
     assert line == '{"event":"audit"}', "it is not lost"
     audit.close()
     assert secret_of("a") not in problem
+
+
+def test_what_may_be_insecure_is_named_one_by_one(tmp_path: Path) -> None:
+    """By flags, by a list in the environment, or in the file; and nothing else is taken."""
+
+    @click.command(context_settings={"auto_envvar_prefix": "CLEANCUT"})
+    @config_option
+    @common_options
+    def program(**given: Any) -> None:
+        click.echo(",".join(shared_of(given).insecure))
+
+    runner, needed = CliRunner(), ["--cluster", "c", "--etcd", "e:1", "--store", "file:///s"]
+    file = tmp_path / "c.toml"
+    file.write_text('insecure = ["etcd"]\n')
+    for arguments, env, expected in (
+        ([], {}, ""),
+        (["--insecure", "api", "--insecure", "qdrant"], {}, "api,qdrant"),
+        ([], {"CLEANCUT_INSECURE": "etcd qdrant"}, "etcd,qdrant"),
+        (["--config", str(file)], {}, "etcd"),
+    ):
+        ran = runner.invoke(program, [*arguments, *needed], env=env)
+        assert ran.output.strip() == expected, ran.output
+    assert runner.invoke(program, ["--insecure", "all", *needed]).exit_code == 2
