@@ -6,6 +6,7 @@ Kubernetes replaces mounted secrets by a symbolic link, others write anew: both 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from cleancut.errors import Denied
 
 LOOK_S = 1.0
 MAX_BYTES = 1 << 20
+TICK_NS = 100_000_000
 
 Stamp = tuple[int, int, int, int]
 
@@ -28,13 +30,15 @@ class FreshFiles:
         self._look_s = look_s
         self._looked_s = float("-inf")
         self._stamps: tuple[Stamp | None, ...] = ()
+        self._settled = False
+        self._digest = b""
         self.version = 0
         self.all_there = True
 
     def look(self, *, now: bool = False) -> int:
-        """A number that grows when a file may have changed. `now`: although it was just looked.
+        """A number that grows when what they hold has changed. `now`: although it was just looked.
 
-        Files that cannot be seen count as changed once they can be, and not before: whoever
+        Files that cannot be read count as changed once they can be, and not before: whoever
         replaces one may delete it first.
         """
         if not now and time.monotonic() < self._looked_s + self._look_s:
@@ -42,8 +46,18 @@ class FreshFiles:
         self._looked_s = time.monotonic()
         stamps = tuple(_stamp(path) for path in self._paths)
         self.all_there = None not in stamps
-        if stamps != self._stamps and self.all_there:
-            self._stamps = stamps
+        if not self.all_there or (self._settled and stamps == self._stamps):
+            return self.version
+        try:
+            digest = _digest_of(self.read())
+        except Denied:
+            self.all_there = False
+            return self.version
+        # Two changes in one tick of the file system's clock leave one stamp.
+        self._settled = all(stamp is not None and _is_old(stamp) for stamp in stamps)
+        self._stamps = stamps
+        if digest != self._digest:
+            self._digest = digest
             self.version += 1
         return self.version
 
@@ -77,6 +91,15 @@ class FreshText:
             raise Denied(f"{self._path} is empty", "it has to hold the secret, and only that")
         self._text, self._version = text or self._text, version
         return self._text
+
+
+def _is_old(stamp: Stamp) -> bool:
+    return not 0 <= time.time_ns() - stamp[1] < TICK_NS
+
+
+def _digest_of(parts: Sequence[bytes]) -> bytes:
+    """Of each by its own, so that none can pass for a part of the next."""
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
 
 
 def _stamp(path: Path) -> Stamp | None:

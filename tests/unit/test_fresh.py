@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,15 @@ def test_the_disk_is_asked_seldom_unless_somebody_must_know(tmp_path: Path) -> N
     assert text.get(now=True) == "two"
 
 
+def test_changes_within_one_tick_of_the_clock_are_seen(tmp_path: Path) -> None:
+    """Equal in size, place and time: only what is old enough is known by its stamp."""
+    path = tmp_path / "key"
+    text = FreshText(path, look_s=0)
+    for n in range(200):
+        path.write_text(f"{n:03}")
+        assert text.get() == f"{n:03}"
+
+
 def test_a_pair_changes_when_either_file_does(tmp_path: Path) -> None:
     paths = [tmp_path / "cert", tmp_path / "key"]
     for path in paths:
@@ -79,4 +89,6 @@ def test_a_pair_changes_when_either_file_does(tmp_path: Path) -> None:
     assert files.look() == first
     paths[1].write_text("two")
     assert files.look() == first + 1
+    os.utime(paths[1])
+    assert files.look() == first + 1, "it holds what it held"
     assert files.read() == (b"one", b"two")
