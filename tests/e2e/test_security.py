@@ -1,4 +1,4 @@
-"""A set-up with everything locked: TLS and tokens on the API, users in etcd, an API key, S3 keys.
+"""A set-up with everything locked: TLS and tokens on the API, users in etcd, a key for all else.
 
 The tests run in their order: the last one looks for the secrets of all of them.
 """
@@ -6,6 +6,7 @@ The tests run in their order: the last one looks for the secrets of all of them.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import secrets
 from collections.abc import Iterator, Mapping
@@ -65,6 +66,7 @@ def make_secrets(folder: Path) -> dict[str, str]:
     made = {name: f"{name}-{secrets.token_urlsafe(24)}" for name in ("agent", "coordinator", "api")}
     tokens = {f"{role}.token": f"cct_{secrets.token_urlsafe(24)}" for role in Role}
     made |= {**tokens, "unknown.token": "cct_nobody-knows-this-one", "wrong": "not-the-password"}
+    made["store"] = base64.b64encode(secrets.token_bytes(32)).decode()
     for name, secret in made.items():
         (folder / name).write_text(secret + "\n")
     lines = [line_of(Token(role, role, digest_of(tokens[f"{role}.token"]))) for role in Role]
@@ -84,7 +86,8 @@ def locked(
 
     def flags(user: str) -> tuple[str, ...]:
         login = ("--etcd-user", user, "--etcd-password-file", str(folder / user))
-        return (*login, "--qdrant-api-key-file", str(folder / "api"))
+        keys = ("--qdrant-api-key-file", str(folder / "api"))
+        return (*login, *keys, "--store-key-file", str(folder / "store"))
 
     api = ("--grpc-cert", str(cert), "--grpc-key", str(key), "--tokens-file")
     secured = Secured(
