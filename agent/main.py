@@ -27,7 +27,7 @@ from agent.observe import free_bytes, storage_free_bytes
 from agent.session import open_session
 from agent.tar_server import TarServer
 from agent.verify import count_replica
-from cleancut.errors import CleancutError, LeaseLost, TimedOut, Unavailable
+from cleancut.errors import CleancutError, Denied, LeaseLost, TimedOut, Unavailable
 from cleancut.ids import parse_agent, parse_cluster
 from cleancut.io.clock import SystemClock
 from cleancut.io.config import (
@@ -38,7 +38,7 @@ from cleancut.io.config import (
     fail,
     parse_address,
     shared_of,
-    warn_of_old_etcd,
+    warn_of_etcd,
 )
 from cleancut.io.http import Health, health_app, serve
 from cleancut.io.log import Logger, configure_logging
@@ -98,7 +98,7 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
     async with AsyncExitStack() as stack:
         etcd = await stack.enter_async_context(shared.open_etcd(clock))
-        await warn_of_old_etcd(etcd, log)
+        await warn_of_etcd(shared, etcd, log)
         metrics = Metrics(cluster, name)
         opened = open_store(shared.store, clock, shared.key_source)
         store = CountedStore(opened, metrics.count_request)
@@ -149,11 +149,16 @@ async def _serve(process: _Process) -> None:
 
 
 async def _serve_sessions(process: _Process) -> None:
-    """One session after the other, until a signal or an error that a new session cannot cure."""
+    """One session after the other, until a signal or an error that a new session cannot cure.
+
+    Credentials that were good once may be in the middle of a change; at the start they are wrong.
+    """
     while True:
         try:
             await _serve_session(process)
-        except (LeaseLost, Unavailable, TimedOut) as error:
+        except (LeaseLost, Unavailable, TimedOut, Denied) as error:
+            if isinstance(error, Denied) and not process.health.was_ready:
+                raise
             process.log.warning("session over", reason=error.reason, cause=error.message)
         await asyncio.sleep(_RETRY_S)
 

@@ -86,6 +86,12 @@ class Denied(CleancutError):
     grpc_status, exit_code, reason = "PERMISSION_DENIED", 8, "DENIED"
 
 
+class Unauthenticated(Denied):
+    """Nobody knows who asks: no credentials, or none that are valid now."""
+
+    grpc_status, reason = "UNAUTHENTICATED", "UNAUTHENTICATED"
+
+
 KINDS: tuple[type[CleancutError], ...] = (
     Invalid,
     NotFound,
@@ -96,6 +102,7 @@ KINDS: tuple[type[CleancutError], ...] = (
     TimedOut,
     Corrupt,
     Denied,
+    Unauthenticated,
 )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import click
 
-from cleancut.errors import CleancutError, Fenced, LeaseLost, TimedOut, Unavailable
+from cleancut.errors import CleancutError, Denied, Fenced, LeaseLost, TimedOut, Unavailable
 from cleancut.fence import BUDGET_LIMIT_S, BUDGET_S, FenceSettings
 from cleancut.garbage import GRACE_S
 from cleancut.ids import parse_agent, parse_cluster
@@ -29,19 +30,19 @@ from cleancut.io.config import (
     read_retention,
     read_schedules,
     shared_of,
-    warn_of_old_etcd,
+    warn_of_etcd,
 )
 from cleancut.io.http import Health, health_app, serve
 from cleancut.io.log import Logger, configure_logging
-from cleancut.io.rpc_channel import tls_of
-from cleancut.io.rpc_server import Listen
 from cleancut.io.store import open_store
 from cleancut.io.store_counted import CountedStore
 from cleancut.io.tasks import first_of, until_signal
 from cleancut.keys import Keys, Paths
 from cleancut.records import Kind
 from cleancut.retention import Policy
+from cleancut.roles import Role
 from cleancut.schedule import Schedules
+from coordinator.access import open_api, read_roles
 from coordinator.conductor import Effects, Reign, Term
 from coordinator.context import Context, SweepSettings
 from coordinator.effects_backup import BackupEffects
@@ -84,6 +85,7 @@ class _Rules:
     fences: FenceSettings
     sweeps: SweepSettings
     schedules: Schedules
+    roles: Mapping[str, Role]
 
 
 @click.command(context_settings={"auto_envvar_prefix": ENV_PREFIX})
@@ -94,6 +96,10 @@ class _Rules:
 @click.option("--grpc-ca", type=_FILE, help="CA of the clients' certificates.")
 @click.option("--grpc-cert", type=_FILE, help="Certificate of the API.")
 @click.option("--grpc-key", type=_FILE, help="Its private key.")
+@click.option("--tokens-file", type=_FILE, help="Who may use which bearer token.")
+@click.option(
+    "--audit-log", type=click.Path(path_type=Path, dir_okay=False), help="File of JSON lines."
+)
 @click.option("--advertise", default="", metavar="H:P", help="The API as clients reach it.")
 @click.option(
     "--fence-budget",
@@ -133,7 +139,8 @@ def cli(**flags: Any) -> None:
             grace_s=flags["garbage_grace"],
             every_s=flags["sweep_every"],
         )
-        asyncio.run(_run(shared_of(flags), flags, _Rules(fences, sweeps, schedules), log))
+        rules = _Rules(fences, sweeps, schedules, read_roles(file))
+        asyncio.run(_run(shared_of(flags), flags, rules, log))
     except CleancutError as error:
         sys.exit(fail(error))
 
@@ -143,7 +150,7 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
     async with AsyncExitStack() as stack:
         etcd = await stack.enter_async_context(shared.open_etcd(clock))
-        await warn_of_old_etcd(etcd, log)
+        await warn_of_etcd(shared, etcd, log)
         metrics = Metrics(cluster)
         opened = open_store(shared.store, clock, shared.key_source)
         store = CountedStore(opened, metrics.count_request)
@@ -166,9 +173,7 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
         )
         health, leadership = Health(), Leadership()
         operations = CoordinatorOperations(context, leadership)
-        listen = Listen(
-            flags["grpc"], tls=tls_of(flags["grpc_ca"], flags["grpc_cert"], flags["grpc_key"])
-        )
+        listen = open_api(shared, flags, rules.roles, log)
         address = await stack.enter_async_context(serve_api(operations, listen))
         app = health_app(health, metrics.render)
         http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))
@@ -179,13 +184,16 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
 
 
 async def _serve_terms(process: _Process) -> None:
-    """Stands by, leads, and stands by again, until a signal."""
+    """Stands by, leads, and stands by again, until a signal. Credentials that were good once may be
+    in the middle of a change; at the start they are wrong."""
     async with asyncio.TaskGroup() as group:
         group.create_task(Watcher(process.context, process.metrics, process.log).run())
         while True:
             try:
                 await _serve_term(process)
-            except (LeaseLost, Fenced, Unavailable, TimedOut) as error:
+            except (LeaseLost, Fenced, Unavailable, TimedOut, Denied) as error:
+                if isinstance(error, Denied) and not process.health.was_ready:
+                    raise
                 process.log.warning("term over", reason=error.reason, cause=error.message)
             await asyncio.sleep(_RETRY_S)
 

@@ -12,13 +12,14 @@ from cleancut.requests import MAX_ATTEMPTS, BackupRequest
 from coordinator.api import Page
 
 _PAGE_SIZE, _PAGE_LIMIT = 50, 500
+_PAGE_TOKEN_LIMIT = 20
 _MAX_COLLECTIONS = 1000
 _MAX_SHARDS = 1000
 _MAX_FENCES = 100
 
 
 def operation_name(name: str) -> str:
-    if not name or len(name) > 128:
+    if not name or len(name) > 128 or not name.isascii() or not name.isprintable():
         raise Invalid("an operation's id or epoch is needed", "see `backup list`")
     return name
 
@@ -55,4 +56,7 @@ def attempts_of(number: int) -> int:
 
 
 def page_of(request: Any) -> Page:
+    token = request.page_token
+    if token and not (token.isascii() and token.isdigit() and len(token) <= _PAGE_TOKEN_LIMIT):
+        raise Invalid("page_token is none that a list has given", "begin again without it")
     return Page(min(request.page_size or _PAGE_SIZE, _PAGE_LIMIT), request.page_token)

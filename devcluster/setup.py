@@ -34,6 +34,19 @@ STATUS_POLL_S = 0.4
 """Each look is a process of its own."""
 
 
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """What a set-up is told besides: the key of its Qdrant, and more flags for each program."""
+
+    api_key: str | None = None
+    agent: Sequence[str] = ()
+    coordinator: Sequence[str] = ()
+    client: Sequence[str] = ()
+
+
+NOT_SECURED = Secured()
+
+
 @dataclass(slots=True)
 class Coordinator:
     """One coordinator, and where its API answers."""
@@ -56,6 +69,7 @@ class Setup:
     qdrant: Kind
     etcd_endpoint: str
     peers: list[PeerProcess]
+    secured: Secured = NOT_SECURED
     agents: list[Child] = field(default_factory=list)
     coordinators: list[Coordinator] = field(default_factory=list)
     _agents_started: int = 0
@@ -76,7 +90,7 @@ class Setup:
         on_line: Callable[[str], None] | None = None,
     ) -> Answer:
         """`cleancut --coordinator ... -o json ARGUMENTS`, as a process."""
-        shared = ("--coordinator", self.addresses, "-o", "json")
+        shared = ("--coordinator", self.addresses, "-o", "json", *self.secured.client)
         return await run_cleancut(*shared, *arguments, timeout_s=timeout_s, on_line=on_line)
 
     async def catalog(self, *arguments: str, timeout_s: float = 120.0) -> Answer:
@@ -99,7 +113,8 @@ class Setup:
         name = f"agent-{self._agents_started}"
         own = ("--qdrant-url", url, "--spill-dir", str(self.base_dir / "spill" / name))
         seen = ("--qdrant-storage", str(self.base_dir / "peers"))
-        argv = [*_program(module), *self._common(store_url), *own, *seen, "--name", name]
+        more = (*seen, *self.secured.agent, "--name", name)
+        argv = [*_program(module), *self._common(store_url), *own, *more]
         child = await start_child(name, argv, self.logs / f"{name}.log")
         self.agents.append(child)
         return child
@@ -112,7 +127,8 @@ class Setup:
         urls = ",".join(peer.url for peer in self.peers)
         own = ("--qdrant-url", urls, "--grpc", "127.0.0.1:0", "--name", name)
         file = ("--config", str(config)) if config is not None else ()
-        argv = [*_program("coordinator.main"), *file, *self._common(store_url), *own]
+        more = (*file, *self._common(store_url), *self.secured.coordinator)
+        argv = [*_program("coordinator.main"), *more, *own]
         child = await start_child(name, argv, self.logs / f"{name}.log")
         try:
             address = await wait_logged(child, "listening", "grpc")
@@ -205,6 +221,7 @@ async def launch_setup(
     qdrant: str = "auto",
     base_dir: Path | None = None,
     standalone: bool = False,
+    secured: Secured = NOT_SECURED,
 ) -> AsyncIterator[Setup]:
     """A set-up whose `cluster status` shows everything; gone at the end of the block.
 
@@ -221,13 +238,15 @@ async def launch_setup(
         if not etcd:
             member, etcd = await start_etcd(base_dir)
             stack.push_async_callback(member.stop)
-        launched = launch_peers(peers, base_dir / "peers", kind, standalone=standalone)
+        launched = launch_peers(
+            peers, base_dir / "peers", kind, api_key=secured.api_key, standalone=standalone
+        )
         running = await stack.enter_async_context(launched)
         url = store
         if store == "file":
             (base_dir / "store").mkdir(parents=True)
             url = f"file://{base_dir / 'store'}"
-        setup = Setup(base_dir, cluster, url, kind, etcd, running)
+        setup = Setup(base_dir, cluster, url, kind, etcd, running, secured)
         stack.push_async_callback(setup.close)
         await setup.start_agents()
         for _ in range(coordinators):

@@ -20,6 +20,7 @@ from cleancut.cli.key import key
 from cleancut.cli.restore import restore
 from cleancut.cli.schedule import schedule
 from cleancut.cli.settings import load_config, settings_of, shared_options
+from cleancut.cli.token import token
 from cleancut.cli.version import completion, version
 from cleancut.errors import CleancutError
 
@@ -42,7 +43,19 @@ def root(context: click.Context) -> None:
 
 
 root.params.extend(shared_options(inner=False))
-for command in (backup, restore, schedule, cluster, key, adopt, doctor, demo, version, completion):
+for command in (
+    backup,
+    restore,
+    schedule,
+    cluster,
+    key,
+    adopt,
+    doctor,
+    token,
+    demo,
+    version,
+    completion,
+):
     root.add_command(command)
 
 

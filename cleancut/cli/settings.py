@@ -1,7 +1,7 @@
 """Settings of one invocation: flag > environment (CLEANCUT_*) > file > default.
 
 The shared flags are accepted before the noun and after the verb: both read well, and a later one
-wins. Secrets are never flags: S3 credentials come from boto3's chain, keys from files.
+wins. Secrets are never flags: S3 credentials come from boto3's chain, keys and tokens from files.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from cleancut.client.api import Client
 from cleancut.errors import Invalid
 from cleancut.ids import ClusterName, parse_cluster
 from cleancut.io.key_source import KeySource
@@ -33,6 +34,7 @@ class Settings:
     ca: str | None = None
     cert: str | None = None
     key: str | None = None
+    token_file: str | None = None
     output: str = "table"
     store: str | None = None
     cluster: str | None = None
@@ -47,8 +49,19 @@ class Settings:
 
     @property
     def tls(self) -> Tls | None:
-        """Raises: Invalid if only some of the three files are named."""
-        return tls_of(self.ca, self.cert, self.key)
+        """Raises: Invalid, for files that say neither who answers nor who asks."""
+        tls = tls_of(self.ca, self.cert, self.key)
+        if tls is not None and (tls.ca is None or (tls.cert is None and not self.token_file)):
+            raise Invalid(
+                "TLS needs a CA, and a certificate or a token",
+                "give --ca with --cert and --key, with --token-file, or with all of them",
+            )
+        return tls
+
+    def client(self) -> Client:
+        """The coordinators, asked as whom the settings say. Raises: Invalid."""
+        token = Path(self.token_file) if self.token_file else None
+        return Client(self.addresses, self.tls, token_file=token)
 
     @property
     def offline(self) -> bool:
@@ -88,6 +101,7 @@ def shared_options(*, inner: bool) -> list[click.Parameter]:
         ("--ca", "FILE", "CA that signed the coordinators' certificates."),
         ("--cert", "FILE", "Client certificate."),
         ("--key", "FILE", "Its private key."),
+        ("--token-file", "FILE", "File that holds a token of the coordinators."),
         ("--store", "URL", "Read the catalog of this store, without a coordinator."),
         ("--cluster", "NAME", "The cluster whose catalog is read."),
         ("--store-key-file", "FILE", "The key of an encrypted store (or CLEANCUT_STORE_KEY)."),
@@ -105,7 +119,8 @@ def shared_options(*, inner: bool) -> list[click.Parameter]:
 
 
 def _option(*flags: str, inner: bool, shown: bool = False, **rest: Any) -> click.Option:
-    env = None if inner else "CLEANCUT" + flags[-1].removeprefix("-").replace("-", "_").upper()
+    name = flags[-1].removeprefix("--").replace("-", "_").upper()
+    env = None if inner else f"CLEANCUT_{name}"
     return click.Option(
         flags,
         expose_value=False,

@@ -30,7 +30,7 @@ def ask(settings: Settings, question: Callable[[Client], Awaitable[T]]) -> T:
     """The answer of the coordinators that `settings` name."""
 
     async def run() -> T:
-        async with Client(settings.addresses, settings.tls) as client:
+        async with settings.client() as client:
             return await question(client)
 
     return asyncio.run(run())
@@ -68,7 +68,7 @@ def run_job(settings: Settings, job: Job[Op]) -> Exit:
 
 async def _follow(settings: Settings, job: Job[Op]) -> None:
     """Fills `job.last` until the operation is over or the time is."""
-    async with Client(settings.addresses, settings.tls) as client:
+    async with settings.client() as client:
         job.last = await job.start(client)
         if not job.wait:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Self
 
 from cleancut.client.backup_calls import CARE_S, BackupCalls
@@ -43,13 +44,19 @@ class Client(BackupCalls):
 
     Backups are named by id or by the number of an epoch.
     Raises: all calls raise kinds of `cleancut.errors`; Unavailable if no coordinator answers.
-    Limits: a unary call takes at most `timeout_s` for each coordinator.
+    Limits: a unary call takes at most `timeout_s` for each coordinator. `token_file`: holds a token
+    that the coordinators know; it is sent over TLS and loopback only.
     """
 
     def __init__(
-        self, addresses: Sequence[str], tls: Tls | None = None, *, timeout_s: float = CALL_S
+        self,
+        addresses: Sequence[str],
+        tls: Tls | None = None,
+        *,
+        timeout_s: float = CALL_S,
+        token_file: Path | None = None,
     ) -> None:
-        super().__init__(Link(addresses, tls, timeout_s))
+        super().__init__(Link(addresses, tls, timeout_s, token_file))
 
     async def __aenter__(self) -> Self:
         return self

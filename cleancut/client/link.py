@@ -1,4 +1,5 @@
 """Calls to whichever coordinator answers: several addresses, the leader followed, watches resumed.
+Certificates and tokens are read anew once their files were replaced.
 
 Repeating is safe: reads change nothing, and writes carry a request id or are repeatable.
 """
@@ -8,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
 
 from cleancut.errors import CleancutError, Invalid, Unavailable
+from cleancut.io.fresh import FreshFiles, FreshText
 from cleancut.io.rpc import LEADER_ADDRESS, from_call_error
-from cleancut.io.rpc_channel import Tls, open_channel
+from cleancut.io.rpc_channel import Tls, check_token_line, open_channel
 
 CALL_S = 10.0
 """Bound of one unary call to one coordinator."""
@@ -24,6 +27,7 @@ LEADERLESS_S = 20.0
 """Longer than the lease of a leader that died."""
 PAUSE_S = 1.0
 MAX_ADDRESSES = 16
+MAX_REPLACED = 2 * MAX_ADDRESSES
 
 Method = Callable[[grpc.aio.Channel], Any]
 """From a channel to the stub's method."""
@@ -40,19 +44,29 @@ class _LeaderGone(Exception):
 class Link:
     """Channels to all coordinators. Close it, or use it as an async context manager."""
 
-    def __init__(self, addresses: Sequence[str], tls: Tls | None, timeout_s: float) -> None:
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        tls: Tls | None,
+        timeout_s: float,
+        token_file: Path | None = None,
+    ) -> None:
         if not addresses or len(addresses) > MAX_ADDRESSES:
             raise Invalid(f"1 to {MAX_ADDRESSES} coordinator addresses are needed")
         self._addresses = list(addresses)
         self._tls = tls
+        self._files = FreshFiles(tls.files if tls is not None else ())
+        self._token = None if token_file is None else FreshText(token_file)
         self._timeout_s = timeout_s
         self.leaderless_s = LEADERLESS_S
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._channels: dict[str, tuple[int, grpc.aio.Channel]] = {}
+        self._replaced: list[grpc.aio.Channel] = []
 
     async def close(self) -> None:
-        for channel in self._channels.values():
+        for channel in (*self._replaced, *(one for _, one in self._channels.values())):
             await channel.close()
         self._channels.clear()
+        self._replaced.clear()
 
     async def call(self, method: Method, request: Any, *, timeout_s: float | None = None) -> Any:
         """The answer of the first coordinator that can give one, each asked for `timeout_s`, else
@@ -83,7 +97,8 @@ class Link:
                 continue
             tried.append(address)
             try:
-                answer = await method(self._channel(address))(request, timeout=bound_s)
+                bound = method(await self._channel(address))
+                answer = await bound(request, timeout=bound_s, metadata=self._metadata(address))
             except grpc.aio.AioRpcError as error:
                 last = from_call_error(error, address)
                 if not isinstance(last, Unavailable):
@@ -110,7 +125,9 @@ class Link:
             address = self._addresses[turn % len(self._addresses)]
             problem = Unavailable(f"coordinator at {address} ended the watch early")
             try:
-                async for message in method(self._channel(address))(request, wait_for_ready=False):
+                bound = method(await self._channel(address))
+                stream = bound(request, wait_for_ready=False, metadata=self._metadata(address))
+                async for message in stream:
                     silent_since = time.monotonic()
                     yield message
             except grpc.aio.AioRpcError as error:
@@ -123,10 +140,29 @@ class Link:
             turn += 1
             await asyncio.sleep(PAUSE_S)
 
-    def _channel(self, address: str) -> grpc.aio.Channel:
-        if address not in self._channels:
-            self._channels[address] = open_channel(address, self._tls)
-        return self._channels[address]
+    async def _channel(self, address: str) -> grpc.aio.Channel:
+        """One that was opened with the files as they are now."""
+        version = self._files.look()
+        known, channel = self._channels.get(address, (-1, None))
+        if channel is None or known != version:
+            if channel is not None:
+                await self._replace(channel)
+            channel = open_channel(address, self._tls)
+            self._channels[address] = version, channel
+        return channel
+
+    async def _replace(self, channel: grpc.aio.Channel) -> None:
+        """Calls that are under way on it go on; only a few such channels are kept."""
+        self._replaced.append(channel)
+        if len(self._replaced) > MAX_REPLACED:
+            await self._replaced.pop(0).close()
+
+    def _metadata(self, address: str) -> tuple[tuple[str, str], ...]:
+        """Who asks. Raises: Invalid (the line is open), Denied (the token's file)."""
+        if self._token is None:
+            return ()
+        check_token_line(address, self._tls)
+        return (("authorization", f"Bearer {self._token.get()}"),)
 
     def _prefer(self, address: str) -> None:
         """The next call begins where this one ended, so that writes find the leader at once."""

@@ -12,15 +12,20 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from cleancut.errors import CleancutError, Invalid, Refused
+from cleancut.errors import CleancutError, Invalid
 from cleancut.fence import FenceRule, FenceSettings, check_rule
 from cleancut.ids import parse_version
+from cleancut.io.addresses import is_loopback
 from cleancut.io.etcd import Etcd, open_etcd
+from cleancut.io.etcd_channels import parse_endpoints
+from cleancut.io.etcd_login import login_of
+from cleancut.io.fresh import FreshFiles, FreshText
 from cleancut.io.hooks import check_hook
 from cleancut.io.key_source import KeySource
 from cleancut.io.log import Logger
 from cleancut.io.ports import Clock
 from cleancut.io.qdrant import Qdrant
+from cleancut.io.qdrant_http import check_key_line
 from cleancut.retention import Retention, check_retention
 from cleancut.schedule import Schedule, check_schedule
 
@@ -36,12 +41,20 @@ _COMMON = (
     click.option("--etcd-ca", type=_FILE, help="CA that signed etcd's certificates."),
     click.option("--etcd-cert", type=_FILE, help="Client certificate for etcd."),
     click.option("--etcd-key", type=_FILE, help="Its private key."),
+    click.option("--etcd-user", default="", metavar="NAME", help="User of etcd, with a password."),
+    click.option("--etcd-password-file", type=_FILE, help="File that holds it."),
     click.option("--store", required=True, metavar="URL", help="file:///path or s3://bucket/pre."),
     click.option("--store-key-file", type=_FILE, help="File with the key that encrypts the store."),
     click.option("--store-key-command", metavar="COMMAND", help="Prints it: run once, at start."),
     click.option("--http", default="127.0.0.1:0", metavar="H:P", help="Health and metrics."),
     click.option("--qdrant-api-key-file", type=_FILE, help="File that holds Qdrant's API key."),
     click.option("--qdrant-ca", type=_FILE, help="CA that signed Qdrant's certificate."),
+    click.option(
+        "--insecure",
+        multiple=True,
+        type=click.Choice(["api", "etcd", "qdrant"]),
+        help="Where commands and secrets may cross a network in the clear; repeatable.",
+    ),
     click.option("--log-level", default="info", help="debug, info, warning or error."),
 )
 
@@ -71,6 +84,11 @@ def load_file(context: click.Context, _: click.Parameter, path: Path | None) -> 
 def _is_table(value: Any) -> bool:
     entries = value if isinstance(value, list) else [value]
     return any(isinstance(entry, dict) for entry in entries)
+
+
+def table_of(context: click.Context, name: str) -> Any:
+    """The file's table of this name, underscored; None without one."""
+    return _underscored(context.meta.get(_TABLES, {}).get(name))
 
 
 def read_fences(context: click.Context, budget_s: float) -> FenceSettings:
@@ -157,33 +175,60 @@ class Shared:
     store_key_file: Path | None
     store_key_command: str | None
     http: str
+    etcd_user: str
+    etcd_password_file: Path | None
     qdrant_api_key_file: Path | None
     qdrant_ca: Path | None
+    insecure: tuple[str, ...]
     log_level: str
 
     @property
     def key_source(self) -> KeySource:
         return KeySource(self.store_key_file, self.store_key_command)
 
+    def _endpoints(self) -> list[str]:
+        return [part.strip() for part in self.etcd.split(",") if part.strip()]
+
+    def etcd_is_open(self) -> bool:
+        """Whether what goes to etcd crosses a network in the clear. Raises: Invalid."""
+        addresses = parse_endpoints(self._endpoints())
+        return self.etcd_ca is None and not all(is_loopback(one) for one in addresses)
+
     def open_etcd(self, clock: Clock) -> AbstractAsyncContextManager[Etcd]:
         """The etcd client, for the length of a block. Raises: Invalid, Unavailable."""
-        endpoints = [part.strip() for part in self.etcd.split(",") if part.strip()]
+        login = login_of(self.etcd_user, self.etcd_password_file)
+        if login is not None and self.etcd_is_open() and "etcd" not in self.insecure:
+            raise Invalid(
+                "the password would go to etcd in the clear",
+                "give --etcd-ca, or say that this network may see it: --insecure etcd",
+            )
         return open_etcd(
-            endpoints, ca=self.etcd_ca, cert=self.etcd_cert, key=self.etcd_key, clock=clock
+            self._endpoints(),
+            ca=self.etcd_ca,
+            cert=self.etcd_cert,
+            key=self.etcd_key,
+            login=login,
+            clock=clock,
         )
 
     def open_qdrant(self, url: str) -> Qdrant:
-        """One peer, with the secret read from its file. Raises: Refused (file unreadable)."""
+        """One peer. Raises: Denied (unreadable files), Invalid (the key would go in the clear)."""
         file = self.qdrant_api_key_file
-        try:
-            api_key = file.read_text().strip() if file else None
-        except OSError as error:
-            raise Refused(f"cannot read the API key: {error}", "check the file's rights") from error
-        return Qdrant(url, api_key=api_key, ca_file=str(self.qdrant_ca) if self.qdrant_ca else None)
+        if file is not None and "qdrant" not in self.insecure:
+            check_key_line(url)
+        api_key = None if file is None else FreshText(file)
+        if api_key is not None:
+            api_key.get()
+        if self.qdrant_ca is not None:
+            FreshFiles([self.qdrant_ca]).read()
+        return Qdrant(url, api_key=api_key, ca_file=self.qdrant_ca)
 
 
-async def warn_of_old_etcd(etcd: Etcd, log: Logger) -> None:
-    """Says so if etcd is older than what is supported; an etcd that does not answer is no news."""
+async def warn_of_etcd(shared: Shared, etcd: Etcd, log: Logger) -> None:
+    """Says so if etcd is older than what is supported, or open to everybody on its network; an
+    etcd that does not answer is no news."""
+    if shared.etcd_is_open():
+        log.warning("etcd is reached without TLS: who can reach it, too, commands the backups")
     try:
         version = await etcd.version()
     except CleancutError as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 from cleancut.errors import CleancutError, Invalid, TimedOut, Unavailable
 from cleancut.io.clock import SystemClock
+from cleancut.io.etcd_channels import Channels, Tls
 from cleancut.io.etcd_lease import REVOKE_S, LeaseBlock
 from cleancut.io.etcd_link import (
     CALL_S,
@@ -19,8 +20,8 @@ from cleancut.io.etcd_link import (
     STATUS,
     TXN,
     EtcdLink,
-    Tls,
 )
+from cleancut.io.etcd_login import Login
 from cleancut.io.etcd_watch import Watching
 from cleancut.io.etcd_wire import (
     decode_kv,
@@ -42,19 +43,22 @@ async def open_etcd(
     ca: Path | None = None,
     cert: Path | None = None,
     key: Path | None = None,
+    login: Login | None = None,
     clock: Clock | None = None,
     call_s: float = CALL_S,
 ) -> AsyncIterator[Etcd]:
     """A client of the etcd at `endpoints` (`host:port` each); nothing is sent before it is used.
 
-    TLS is used if `ca` is given; with `cert` and `key`, etcd's user is the certificate's CN.
+    TLS is used if `ca` is given; with `cert` and `key`, etcd's user is the certificate's CN, unless
+    `login` names another. Files that are replaced are read anew.
     Unit: `call_s` bounds a call with all its tries, and how long a watch seeks an endpoint.
     Raises: Invalid for endpoints or files that cannot be used.
     """
     if ca is None and (cert is not None or key is not None):
         raise Invalid("a client certificate for etcd without a CA", "name etcd's CA too")
     tls = None if ca is None else Tls(ca, cert, key)
-    etcd = Etcd(EtcdLink(endpoints, tls, clock or SystemClock(), call_s))
+    link = EtcdLink(Channels(endpoints, tls), clock or SystemClock(), call_s, login)
+    etcd = Etcd(link)
     try:
         yield etcd
     finally:

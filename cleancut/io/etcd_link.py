@@ -1,21 +1,21 @@
-"""Calls to one of several etcd endpoints: channels, one try, repeated tries, foreign errors mapped.
+"""Calls to one of several etcd endpoints: one try, repeated tries, foreign errors mapped.
 
-One channel an endpoint, a sticky current one, the next one after a failure. What a call means is
-decided elsewhere; here an error only says whether the call may have had an effect.
+Channels are in `etcd_channels`, logins in `etcd_login`. What a call means is decided elsewhere; an
+error only says whether the call may have had an effect.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
 
 from cleancut.errors import CleancutError, Denied, Invalid, LeaseLost, TimedOut, Unavailable
+from cleancut.io.etcd_channels import Channels, Endpoint
+from cleancut.io.etcd_login import Login
 from cleancut.io.etcdpb import etcd_pb2 as pb
 from cleancut.io.ports import Clock
 
@@ -25,28 +25,13 @@ CALL_S = 10.0
 """A call with all its tries; a change of etcd's leader takes 1-3 s."""
 PAUSE_S = 0.1
 MAX_PAUSE_S = 1.0
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
+Metadata = tuple[tuple[str, str], ...]
 
-METADATA = (("hasleader", "true"),)
+METADATA: Metadata = (("hasleader", "true"),)
 """An endpoint without a leader refuses, where it would otherwise stay silent for ever.
 
 Source: etcd server/etcdserver/api/v3rpc/interceptor.go
 """
-
-OPTIONS = (
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    # This one, not keepalive_timeout_ms, makes a frozen endpoint fail: after 3-13 s.
-    ("grpc.http2.ping_timeout_ms", 3_000),
-    ("grpc.keepalive_timeout_ms", 3_000),
-    ("grpc.min_reconnect_backoff_ms", 200),
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_retries", 0),
-    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
-)
 
 RANGE = ("/etcdserverpb.KV/Range", pb.RangeResponse)
 TXN = ("/etcdserverpb.KV/Txn", pb.TxnResponse)
@@ -57,40 +42,13 @@ KEEP_ALIVE = ("/etcdserverpb.Lease/LeaseKeepAlive", pb.LeaseKeepAliveResponse)
 STATUS = ("/etcdserverpb.Maintenance/Status", pb.StatusResponse)
 WATCH = "/etcdserverpb.Watch/Watch"
 
-_NOT_DONE = (
-    "failed to connect to all addresses",
-    "etcdserver: no leader",
-    "etcdserver: revision of auth store is old",
-)
+_OLD = "etcdserver: revision of auth store is old"
+_NO_TOKEN = "invalid auth token"
+_NOT_DONE = ("failed to connect to all addresses", "etcdserver: no leader", _OLD)
 _DENIED = ("user name is empty", "authentication failed")
-_USER_HINT = "check the client certificate and the rights of the etcd user named by its CN"
+_CERTIFICATE_HINT = "check the client certificate and the rights of the etcd user named by its CN"
+_PASSWORD_HINT = "check the password and the rights of the etcd user {}"
 _HINT = "check that a majority of etcd's members runs and can be reached at {}"
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Paths of PEM files; `cert` and `key` come together, or neither."""
-
-    ca: Path
-    cert: Path | None = None
-    key: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    address: str
-    channel: Any
-
-
-def parse_endpoints(endpoints: Sequence[str]) -> tuple[str, ...]:
-    """Raises: Invalid, unless there are some and each is `host:port`."""
-    for address in endpoints:
-        host, colon, port = address.rpartition(":")
-        if not (host and colon and port.isdecimal()) or "/" in address:
-            raise Invalid(f"etcd endpoint {address!r} is not host:port", "name it as host:2379")
-    if not endpoints:
-        raise Invalid("no etcd endpoint is named", "name all members, as in a:2379,b:2379,c:2379")
-    return tuple(endpoints)
 
 
 class EtcdLink:
@@ -100,28 +58,48 @@ class EtcdLink:
     """
 
     def __init__(
-        self, endpoints: Sequence[str], tls: Tls | None, clock: Clock, call_s: float = CALL_S
+        self,
+        channels: Channels,
+        clock: Clock,
+        call_s: float = CALL_S,
+        login: Login | None = None,
     ) -> None:
         self.clock = clock
         self._call_s = call_s
-        addresses = parse_endpoints(endpoints)
-        credentials = None if tls is None else _credentials(tls)
-        self._endpoints = tuple(Endpoint(a, _open_channel(a, credentials)) for a in addresses)
-        self._current = 0
+        self._channels = channels
+        self._login = login
         self._closed = False
 
     @property
     def hint(self) -> str:
-        return _HINT.format(", ".join(endpoint.address for endpoint in self._endpoints))
-
-    @property
-    def current(self) -> Endpoint:
-        return self._endpoints[self._current]
+        return _HINT.format(", ".join(self._channels.addresses))
 
     def leave(self, endpoint: Endpoint) -> None:
         """The next endpoint becomes the current one, unless somebody has left `endpoint` before."""
-        if endpoint is self.current:
-            self._current = (self._current + 1) % len(self._endpoints)
+        self._channels.leave(endpoint)
+
+    async def current(self) -> Endpoint:
+        """The endpoint to ask, with the certificates that there are now."""
+        await self._channels.refresh()
+        return self._channels.current
+
+    async def metadata(self, endpoint: Endpoint, timeout_s: float) -> Metadata:
+        """What goes with each call: who we are there, after a login if one is needed.
+
+        Raises: Unavailable (nothing was sent), Denied.
+        """
+        if self._login is None:
+            return METADATA
+        try:
+            return (*METADATA, *await self._login.metadata(endpoint, timeout_s))
+        except TimeoutError as late:
+            self.leave(endpoint)
+            raise Unavailable(f"no login at etcd within {timeout_s:g} s", self.hint) from late
+        except grpc.aio.AioRpcError as foreign:
+            error = self.to_error(foreign.code(), foreign.details() or "", endpoint, fresh=True)
+            if isinstance(error, TimedOut):
+                error = Unavailable(f"no login at etcd: {error.message}", self.hint)
+            raise error from foreign
 
     def tries(self) -> Iterator[tuple[float, float]]:
         """(pause before it, its time limit) of each try of a call, until its time is over.
@@ -133,7 +111,7 @@ class EtcdLink:
         end_s = self.clock.monotonic_s() + self._call_s
         pause_s, count = PAUSE_S, 0
         while (left_s := end_s - self.clock.monotonic_s()) > 0 and not self._closed:
-            if count and count % len(self._endpoints) == 0:
+            if count and count % len(self._channels.addresses) == 0:
                 yield pause_s, max(0.05, min(TRY_S, left_s - pause_s))
                 pause_s = min(pause_s * 2, MAX_PAUSE_S)
             else:
@@ -147,14 +125,17 @@ class EtcdLink:
             LeaseLost.
         """
         path, answer = method
-        endpoint = self.current
+        endpoint = await self.current()
+        end_s = self.clock.monotonic_s() + timeout_s
         with self.mapped(endpoint):
+            metadata = await self.metadata(endpoint, timeout_s)
+            left_s = max(0.05, end_s - self.clock.monotonic_s())
             call = endpoint.channel.unary_unary(
                 path,
                 request_serializer=type(request).SerializeToString,
                 response_deserializer=answer.FromString,
             )
-            return await call(request, timeout=timeout_s, metadata=METADATA)
+            return await call(request, timeout=left_s, metadata=metadata)
 
     async def repeat(self, method: tuple[str, Any], request: Any) -> Any:
         """The answer to a call that may be repeated at will.
@@ -172,33 +153,54 @@ class EtcdLink:
 
     @contextmanager
     def mapped(self, endpoint: Endpoint) -> Iterator[None]:
-        """Errors of gRPC inside the block become ours, and `endpoint` is left where that helps."""
+        """Errors of gRPC inside the block become ours, and `endpoint` is left where that helps.
+
+        A no is taken for what it says only after a login inside the block: the one before may be
+        over.
+        """
         self._check_open()
+        logins = endpoint.logins
         try:
             yield
         except grpc.aio.AioRpcError as foreign:
-            error = self.to_error(foreign.code(), foreign.details() or "", endpoint)
+            code, details = foreign.code(), foreign.details() or ""
+            error = self.to_error(code, details, endpoint, fresh=endpoint.logins > logins)
             raise error from foreign
         except asyncio.CancelledError:
             # Closing a channel cancels its calls, which must not look like a cancelled task.
             task = asyncio.current_task()
-            if not self._closed or (task is not None and task.cancelling()):
+            if not (self._closed or endpoint.closed) or (task is not None and task.cancelling()):
                 raise
             raise TimedOut("the etcd client was closed during a call", self.hint) from None
 
-    def to_error(self, code: Any, details: str, endpoint: Endpoint) -> CleancutError:
+    def logged_out(self, details: str, endpoint: Endpoint, *, fresh: bool) -> bool:
+        """Whether another login may help where etcd said no: it is made with the next call.
+
+        `fresh`: the call was made right after a login.
+        """
+        if endpoint.token is None or (fresh and _NO_TOKEN not in details):
+            return False
+        endpoint.token = None
+        return True
+
+    def to_error(
+        self, code: Any, details: str, endpoint: Endpoint, *, fresh: bool = False
+    ) -> CleancutError:
         """Source: etcd api/v3rpc/rpctypes/error.go names codes and texts."""
         status, text = code.name, f"{endpoint.address}: {details[:300]}"
+        refused = status in {"UNAUTHENTICATED", "PERMISSION_DENIED"} or any(
+            known in details for known in _DENIED
+        )
+        if (refused or _OLD in details) and self.logged_out(details, endpoint, fresh=fresh):
+            return Unavailable(f"etcd wants a new login: {text}", self.denied_hint)
         if any(known in details for known in _NOT_DONE):
             self.leave(endpoint)
             return Unavailable(f"etcd is not available: {text}", self.hint)
-        if status in {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
-            return Denied(f"etcd refuses: {text}", _USER_HINT)
+        if refused:
+            return Denied(f"etcd refuses: {text}", self.denied_hint)
         if status == "NOT_FOUND" and "lease not found" in details:
             return LeaseLost("etcd no longer knows the lease", "it ran out; a new one is needed")
         if status == "INVALID_ARGUMENT":
-            if any(known in details for known in _DENIED):
-                return Denied(f"etcd refuses: {text}", _USER_HINT)
             return Invalid(f"etcd refuses the request: {text}", "see the limits in etcd's settings")
         self.leave(endpoint)
         if status == "RESOURCE_EXHAUSTED":
@@ -207,6 +209,10 @@ class EtcdLink:
             )
         return TimedOut(f"etcd's answer was lost: {status} {text}", self.hint)
 
+    @property
+    def denied_hint(self) -> str:
+        return _PASSWORD_HINT.format(self._login.user) if self._login else _CERTIFICATE_HINT
+
     def _check_open(self) -> None:
         if self._closed:
             raise Unavailable("the etcd client is closed", "this process is ending")
@@ -214,23 +220,4 @@ class EtcdLink:
     async def close(self) -> None:
         """Repeatable; whatever is under way fails."""
         self._closed = True
-        for endpoint in self._endpoints:
-            await endpoint.channel.close()
-
-
-def _credentials(tls: Tls) -> Any:
-    if (tls.cert is None) != (tls.key is None):
-        raise Invalid("etcd's client certificate and key come together", "name both, or neither")
-    files: list[bytes | None] = []
-    for path in (tls.ca, tls.key, tls.cert):
-        try:
-            files.append(None if path is None else path.read_bytes())
-        except OSError as error:
-            raise Invalid(f"cannot read {path}: {error.strerror}", "check the path") from error
-    return grpc.ssl_channel_credentials(*files)
-
-
-def _open_channel(address: str, credentials: Any) -> Any:
-    if credentials is None:
-        return grpc.aio.insecure_channel(address, options=OPTIONS)
-    return grpc.aio.secure_channel(address, credentials, options=OPTIONS)
+        await self._channels.close()

@@ -13,7 +13,8 @@ from typing import Any
 import grpc
 
 from cleancut.errors import CleancutError, Denied, TimedOut, Unavailable
-from cleancut.io.etcd_link import METADATA, PAUSE_S, WATCH, Endpoint, EtcdLink
+from cleancut.io.etcd_channels import Endpoint
+from cleancut.io.etcd_link import PAUSE_S, WATCH, EtcdLink
 from cleancut.io.etcd_wire import decode_changes, watch_request
 from cleancut.io.etcdpb import etcd_pb2 as pb
 from cleancut.io.ports import Change, Compacted
@@ -29,6 +30,7 @@ class Watching:
         self._link = link
         self._prefix = prefix
         self.next_revision = start_revision
+        self._fresh = False
 
     async def changes(self) -> AsyncGenerator[tuple[Change, ...], None]:
         """Raises: Compacted, Denied; Unavailable once no endpoint has served it for `call_s`, or
@@ -55,7 +57,7 @@ class Watching:
         last: CleancutError | None = None
         for pause_s, timeout_s in self._link.tries():
             await self._link.clock.sleep(pause_s)
-            endpoint = self._link.current
+            endpoint = await self._link.current()
             try:
                 return endpoint, await self._create(endpoint, timeout_s)
             except TimeoutError:
@@ -66,17 +68,21 @@ class Watching:
         raise Unavailable(f"no watch on etcd: {last and last.message}", self._link.hint) from last
 
     async def _create(self, endpoint: Endpoint, timeout_s: float) -> Any:
+        logins = endpoint.logins
         with self._link.mapped(endpoint):
+            metadata = await self._link.metadata(endpoint, timeout_s)
             call = endpoint.channel.stream_stream(
                 WATCH,
                 request_serializer=pb.WatchRequest.SerializeToString,
                 response_deserializer=pb.WatchResponse.FromString,
-            )(metadata=METADATA)
+            )(metadata=metadata)
+        self._fresh = endpoint.logins > logins
         confirmed = False
         try:
             async with asyncio.timeout(timeout_s):
                 await self._confirm(endpoint, call)
             confirmed = True
+            self._fresh = False
         finally:
             if not confirmed:
                 call.cancel()
@@ -90,7 +96,8 @@ class Watching:
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 # A write to a dead stream says nothing of use; the status of the call does.
                 code, details = await call.code(), await call.details()
-                raise self._link.to_error(code, details or "", endpoint) from None
+                fresh = self._fresh
+                raise self._link.to_error(code, details or "", endpoint, fresh=fresh) from None
         if answer is grpc.aio.EOF:
             self._link.leave(endpoint)
             raise Unavailable(f"{endpoint.address} ended a watch at once")
@@ -118,7 +125,9 @@ class Watching:
         if answer.canceled:
             reason = answer.cancel_reason or "no reason given"
             if "denied" in reason or "auth" in reason:
-                raise Denied(f"etcd refuses the watch: {reason}", "check the client's user")
+                if self._link.logged_out(reason, endpoint, fresh=self._fresh):
+                    raise Unavailable(f"etcd wants a new login: {reason}", self._link.hint)
+                raise Denied(f"etcd refuses the watch: {reason}", self._link.denied_hint)
             self._link.leave(endpoint)
             raise Unavailable(f"etcd ended the watch: {reason}", self._link.hint)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 
-from cleancut.errors import NotFound
+from cleancut.errors import Invalid, NotFound
 from cleancut.garbage import Hold
 from cleancut.ids import Epoch, OperationId, parse_name
 from cleancut.io.garbage import read_holds
@@ -18,6 +18,7 @@ from cleancut.records import encode
 from cleancut.times import format_time
 
 _PREFIX = "label."
+MAX_HOLD_S = 100 * 365 * 86400.0
 
 
 async def put_label(
@@ -25,9 +26,11 @@ async def put_label(
 ) -> None:
     """The group is held; for ever, if `for_s` is 0. One that is held by this label stays so.
 
-    Raises: Invalid (no label); NotFound, if the group is deleted or never was.
+    Raises: Invalid (no label, no time); NotFound, if the group is deleted or never was.
     """
     who = _who(label)
+    if not 0 <= for_s <= MAX_HOLD_S:
+        raise Invalid(f"a hold of {for_s:g} s", "give 0 for ever, or up to a hundred years")
     if label in await labels_of(store, paths, epoch, now_s):
         return
     await store.delete(paths.hold(epoch, who))  # what is left of one that is over

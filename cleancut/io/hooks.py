@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +12,7 @@ from yarl import URL
 
 from cleancut.errors import Invalid, Refused, TimedOut, Unavailable
 from cleancut.fence import Fence, Hook
+from cleancut.io.addresses import is_loopback_host
 
 
 def check_hook(pause: str, resume: str, token_file: str) -> None:
@@ -21,15 +21,8 @@ def check_hook(pause: str, resume: str, token_file: str) -> None:
         url = URL(text)
         if url.scheme not in ("http", "https") or not url.host or url.user is not None:
             raise Invalid(f"{text!r} is no URL of a hook", "write http(s)://host/path")
-        if token_file and url.scheme == "http" and not _is_loopback(url.host):
+        if token_file and url.scheme == "http" and not is_loopback_host(url.host):
             raise Invalid(f"the token would go in the clear to {url.host!r}", "use https")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 async def call_hook(

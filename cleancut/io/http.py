@@ -13,7 +13,17 @@ class Health:
     readiness never depends on this: a backup tool must not take a database out of service."""
 
     def __init__(self) -> None:
-        self.ready = False
+        self._ready = False
+        self.was_ready = False
+
+    @property
+    def ready(self) -> bool:
+        return self._ready
+
+    @ready.setter
+    def ready(self, ready: bool) -> None:
+        self._ready = ready
+        self.was_ready = self.was_ready or ready
 
 
 def health_app(health: Health, render: Callable[[], tuple[bytes, str]]) -> web.Application:

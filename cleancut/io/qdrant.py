@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from cleancut.errors import Corrupt, TimedOut, Unavailable
 from cleancut.ids import check_collection_name
-from cleancut.io.qdrant_http import QdrantHttp
+from cleancut.io.qdrant_http import ApiKey, QdrantHttp
 from cleancut.io.qdrant_points import PointCalls
 from cleancut.io.qdrant_shards import ShardCalls, collection_path, encode
 from cleancut.io.qdrant_types import (
@@ -38,7 +39,9 @@ class Qdrant(ShardCalls, PointCalls):
         of an unknown shape).
     """
 
-    def __init__(self, url: str, api_key: str | None = None, ca_file: str | None = None) -> None:
+    def __init__(
+        self, url: str, api_key: ApiKey | str | None = None, ca_file: Path | None = None
+    ) -> None:
         self.url = url.rstrip("/")
         self._http = QdrantHttp(url, api_key, ca_file)
 

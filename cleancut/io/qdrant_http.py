@@ -9,7 +9,8 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import aiohttp
 import msgspec
@@ -25,6 +26,8 @@ from cleancut.errors import (
     TimedOut,
     Unavailable,
 )
+from cleancut.io.addresses import is_loopback_host
+from cleancut.io.fresh import FreshFiles
 
 CHUNK_BYTES = 1 << 20
 STREAM_IDLE_S = 60.0
@@ -51,15 +54,66 @@ _HINTS: dict[type[CleancutError], str] = {
 }
 
 
+class ApiKey(Protocol):
+    """A secret that may be replaced while we run."""
+
+    def get(self, *, now: bool = False) -> str:
+        """As it is; `now`: after a look at its file. Raises: Denied."""
+        ...
+
+
+class FixedKey:
+    """One that stays as it is."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def get(self, *, now: bool = False) -> str:
+        return self._key
+
+
+class _Trust:
+    """The CA's file, read anew once it was replaced. Connections are pooled by their context, so
+    that those made before just end."""
+
+    def __init__(self, ca: Path) -> None:
+        self._files = FreshFiles([ca])
+        self._version = -1
+        self._context: ssl.SSLContext | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Raises: Denied, if it never held a certificate."""
+        version = self._files.look()
+        if self._context is None or version != self._version:
+            self._version = version
+            try:
+                pem = self._files.read()[0].decode()
+                self._context = ssl.create_default_context(cadata=pem)
+            except (ValueError, ssl.SSLError, Denied) as error:
+                if self._context is None:
+                    raise Denied("Qdrant's CA cannot be read", "see --qdrant-ca") from error
+        return self._context
+
+
+def check_key_line(url: str) -> None:
+    """Raises: Invalid, if an API key would go over a network in the clear."""
+    target = URL(url)
+    if target.scheme != "https" and not is_loopback_host(target.host or ""):
+        raise Invalid(
+            f"the API key would go in the clear to {url}",
+            "use https, or say that this network may see it: --insecure qdrant",
+        )
+
+
 class QdrantHttp:
     """A pool of connections to one peer. Opened on first use, inside the running loop."""
 
-    def __init__(self, url: str, api_key: str | None = None, ca_file: str | None = None) -> None:
+    def __init__(
+        self, url: str, api_key: ApiKey | str | None = None, ca_file: Path | None = None
+    ) -> None:
         self.url = url.rstrip("/")
-        self._headers = {"accept-encoding": "identity"}
-        if api_key:
-            self._headers["api-key"] = api_key
-        self._ca_file = ca_file
+        self._key = FixedKey(api_key) if isinstance(api_key, str) else api_key
+        self._trust = None if ca_file is None else _Trust(ca_file)
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -87,20 +141,37 @@ class QdrantHttp:
             async with asyncio.timeout(timeout_s):
                 data = None if body is None else msgspec.json.encode(body)
                 headers = {} if data is None else {"content-type": "application/json"}
-                async with self._open().request(
-                    method, self._target(path, query), data=data, headers=headers
-                ) as response:
+                target = self._target(path, query)
+                asked = self._ask(method, target, data=data, headers=headers)
+                async with await asked as response:
                     answer = await _read_bounded(response)
                     if response.status >= 300:
                         raise refusal(what, response.status, answer)
         return _result(what, answer)
+
+    async def _ask(self, method: str, target: URL, **more: Any) -> aiohttp.ClientResponse:
+        """The answer; the second one, if the first says that the API key is no longer good, and
+        its file holds another by now. What was refused so has changed nothing."""
+        headers: dict[str, str] = more.pop("headers", {})
+        key = self._key.get() if self._key is not None else ""
+        while True:
+            own = {**headers, "api-key": key} if key else headers
+            secured: dict[str, Any] = {} if self._trust is None else {"ssl": self._trust.context()}
+            response = await self._open().request(method, target, headers=own, **secured, **more)
+            if response.status not in (401, 403) or self._key is None:
+                return response
+            newer = self._key.get(now=True)
+            if newer == key:
+                return response
+            response.release()
+            key = newer
 
     async def probe(self, path: str, timeout_s: float) -> bool:
         """Whether a GET answers 200, whatever its body. Raises: Unavailable, TimedOut."""
         with _mapped(f"GET {path}", self.url, sent_change=False):
             async with (
                 asyncio.timeout(timeout_s),
-                self._open().get(self._target(path)) as response,
+                await self._ask("GET", self._target(path)) as response,
             ):
                 await _read_bounded(response)
                 return response.status == 200
@@ -116,8 +187,8 @@ class QdrantHttp:
         what, chunk_bytes = f"GET {path}", min(chunk_bytes, CHUNK_BYTES)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=STREAM_IDLE_S)
         with _mapped(what, self.url, sent_change=False):
-            response = await self._open().get(
-                self._target(path), timeout=timeout, read_bufsize=chunk_bytes // 2
+            response = await self._ask(
+                "GET", self._target(path), timeout=timeout, read_bufsize=chunk_bytes // 2
             )
         try:
             with _mapped(what, self.url, sent_change=False):
@@ -142,12 +213,9 @@ class QdrantHttp:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            context: ssl.SSLContext | bool = True
-            if self._ca_file:
-                context = ssl.create_default_context(cafile=self._ca_file)
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=context),
-                headers=self._headers,
+                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
+                headers={"accept-encoding": "identity"},
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
                 auto_decompress=False,
                 read_bufsize=CHUNK_BYTES,

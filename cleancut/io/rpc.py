@@ -21,7 +21,7 @@ from grpc_status import rpc_status
 from cleancut.errors import (
     KINDS,
     CleancutError,
-    Denied,
+    Invalid,
     Refused,
     TimedOut,
     Unavailable,
@@ -36,7 +36,6 @@ UNARY_LIMIT_S = 60.0
 RETRY_AFTER_S = 2
 _MAX_TEXT = 1500  # trailers are limited to 8 KiB together
 _OTHER_CODES: dict[str, type[CleancutError]] = {
-    "UNAUTHENTICATED": Denied,
     "RESOURCE_EXHAUSTED": Unavailable,
     "CANCELLED": Unavailable,
     "UNIMPLEMENTED": Refused,
@@ -83,6 +82,8 @@ def from_call_error(error: grpc.aio.AioRpcError, address: str) -> CleancutError:
         kind = _kind_of(code)
     message = error.details() or code
     if info is None:
+        if code == "RESOURCE_EXHAUSTED" and "larger than max" in message:
+            return Invalid(f"coordinator at {address}: {message}", "ask for less in one call")
         return kind(f"coordinator at {address}: {message}", _hint_for(code), status=code)
     context = {key: value for key, value in info.metadata.items() if key != "hint"}
     return kind(message, info.metadata.get("hint", ""), **context)

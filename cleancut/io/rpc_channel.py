@@ -1,18 +1,19 @@
-"""Channels and credentials of gRPC: TLS files in, mutually authenticated connections out.
+"""Channels of gRPC: TLS files in, authenticated connections out. Servers: `rpc_credentials`.
 
 Plaintext is for loopback, or for a network somebody answers for (`allow_plaintext`).
 """
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import grpc.aio
 
-from cleancut.errors import Denied, Invalid
+from cleancut.errors import Invalid
+from cleancut.io.addresses import is_loopback, split_address
+from cleancut.io.fresh import FreshFiles
 
 _CLIENT_OPTIONS = (
     ("grpc.keepalive_time_ms", 30_000),
@@ -25,39 +26,25 @@ _CLIENT_OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """PEM files: whom to trust, and who we are."""
+    """PEM files: whom to trust, and who we are. A server without `ca` asks for no certificate, a
+    client without `cert` shows none: tokens tell who asks then."""
 
-    ca: Path
-    cert: Path
-    key: Path
+    ca: Path | None
+    cert: Path | None = None
+    key: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return tuple(path for path in (self.ca, self.cert, self.key) if path is not None)
 
 
 def tls_of(ca: str | None, cert: str | None, key: str | None) -> Tls | None:
-    """None if no file is named. Raises: Invalid if only some are."""
-    if ca and cert and key:
-        return Tls(Path(ca), Path(cert), Path(key))
-    if ca or cert or key:
-        raise Invalid("TLS needs all of CA, certificate and key", "give all three, or none")
-    return None
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of `H:P`; IPv6 hosts in brackets. Raises: Invalid."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise Invalid(f"{address!r} is not an address", "write HOST:PORT, [HOST]:PORT for IPv6")
-    return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def is_loopback(address: str) -> bool:
-    """True if only processes of the same host can connect there. Raises: Invalid."""
-    host, _ = split_address(address)
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    """None if no file is named. Raises: Invalid for a certificate or a key alone."""
+    if bool(cert) != bool(key):
+        raise Invalid("a certificate and its key come together", "name both, or neither")
+    if not (ca or cert):
+        return None
+    return Tls(*(Path(file) if file else None for file in (ca, cert, key)))
 
 
 def check_plaintext(address: str, tls: Tls | None, *, allow_plaintext: bool) -> None:
@@ -65,7 +52,7 @@ def check_plaintext(address: str, tls: Tls | None, *, allow_plaintext: bool) -> 
     if tls is None and not allow_plaintext and not is_loopback(address):
         raise Invalid(
             f"{address} would accept commands from the network without TLS",
-            "give --grpc-ca, --grpc-cert and --grpc-key, or listen on 127.0.0.1",
+            "give --grpc-cert, --grpc-key and --grpc-ca or --tokens-file, or listen on 127.0.0.1",
         )
 
 
@@ -74,20 +61,18 @@ def open_channel(address: str, tls: Tls | None) -> grpc.aio.Channel:
     split_address(address)
     if tls is None:
         return grpc.aio.insecure_channel(address, options=_CLIENT_OPTIONS)
-    credentials = grpc.ssl_channel_credentials(_read(tls.ca), _read(tls.key), _read(tls.cert))
+    if tls.ca is None:
+        raise Invalid("no CA to know the coordinators by", "give --ca with the certificate")
+    ca, *own = FreshFiles(tls.files).read()
+    cert, key = own or (None, None)
+    credentials = grpc.ssl_channel_credentials(ca, key, cert)
     return grpc.aio.secure_channel(address, credentials, options=_CLIENT_OPTIONS)
 
 
-def server_credentials(tls: Tls) -> grpc.ServerCredentials:
-    """Credentials that let in only clients with a certificate of `tls.ca`. Raises: Denied."""
-    pair = (_read(tls.key), _read(tls.cert))
-    return grpc.ssl_server_credentials([pair], _read(tls.ca), require_client_auth=True)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise Denied(
-            f"cannot read {path}: {error.strerror}", "check the path and who may read it"
-        ) from error
+def check_token_line(address: str, tls: Tls | None) -> None:
+    """Raises: Invalid, if a token would go over a network in the clear."""
+    if tls is None and not is_loopback(address):
+        raise Invalid(
+            f"the token would go in the clear to {address}",
+            "give --ca, so that the coordinator is known and the line is closed",
+        )

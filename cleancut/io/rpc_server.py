@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 import grpc.aio
@@ -12,8 +12,19 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from cleancut.errors import Unavailable
+from cleancut.io.access import Access
+from cleancut.io.addresses import is_loopback, split_address
+from cleancut.io.audit import Audit
+from cleancut.io.gate import Gate
+from cleancut.io.request_limits import (
+    MAX_CALLS,
+    MAX_METADATA_BYTES,
+    MAX_REQUEST_BYTES,
+    MAX_STREAMS,
+)
 from cleancut.io.rpc import Border
-from cleancut.io.rpc_channel import Tls, check_plaintext, server_credentials, split_address
+from cleancut.io.rpc_channel import Tls, check_plaintext
+from cleancut.io.rpc_credentials import server_credentials
 
 GRACE_S = 10.0
 _OPTIONS = (
@@ -22,6 +33,12 @@ _OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    # So long may somebody go on whose certificate was taken away, and finish what runs then.
+    ("grpc.max_connection_age_ms", 3_600_000),
+    ("grpc.max_connection_age_grace_ms", 3_600_000),
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.max_concurrent_streams", MAX_STREAMS),
     ("grpc.so_reuseport", 0),  # two coordinators on one port is a mistake, not a feature
 )
 
@@ -34,6 +51,14 @@ class Listen:
     tls: Tls | None = None
     allow_plaintext: bool = False
     grace_s: float = GRACE_S
+    access: Access | None = None
+    audit: Audit | None = None
+
+    def gate(self) -> Gate:
+        """Without `access` whoever can connect is an admin."""
+        access = self.access or Access()
+        network = not is_loopback(self.address)
+        return Gate(replace(access, plaintext=self.tls is None, network=network), self.audit)
 
 
 @asynccontextmanager
@@ -48,7 +73,11 @@ async def serve(
     """
     check_plaintext(listen.address, listen.tls, allow_plaintext=listen.allow_plaintext)
     border = Border()
-    server = grpc.aio.server(interceptors=(border,), options=_OPTIONS)
+    server = grpc.aio.server(
+        interceptors=(border, listen.gate()),
+        options=_OPTIONS,
+        maximum_concurrent_rpcs=MAX_CALLS,
+    )
     register(server)
     state = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(state, server)

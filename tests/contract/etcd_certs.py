@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+LOOPBACK: tuple[x509.GeneralName, ...] = (
+    x509.DNSName("localhost"),
+    x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+)
 
 
 class Authority:
@@ -26,22 +32,18 @@ class Authority:
         certificate = builder.sign(self._key, hashes.SHA256())
         self.ca.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Certificate and key, for servers on loopback and clients alike; `name` is the CN."""
+    def issue(self, name: str, sans: Sequence[x509.GeneralName] = LOOPBACK) -> tuple[Path, Path]:
+        """Certificate and key, for servers on loopback and clients alike; `name` is the CN. A
+        second one of a name replaces the first, key before certificate."""
         key = ec.generate_private_key(ec.SECP256R1())
-        addresses: list[x509.GeneralName] = [
-            x509.DNSName("localhost"),
-            x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-        ]
         usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         certificate = (
             _builder(_name(name), self._name, key.public_key())
-            .add_extension(x509.SubjectAlternativeName(addresses), critical=False)
+            .add_extension(x509.SubjectAlternativeName(sans), critical=False)
             .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         cert_path, key_path = self.folder / f"{name}.pem", self.folder / f"{name}.key"
-        cert_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         key_path.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM,
@@ -49,6 +51,7 @@ class Authority:
                 serialization.NoEncryption(),
             )
         )
+        cert_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         return cert_path, key_path
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from cleancut.errors import CleancutError, Denied, Invalid, TimedOut, Unavailable
 from cleancut.io.etcd import Etcd, open_etcd
+from cleancut.io.etcd_channels import MAX_REPLACED
 from cleancut.io.ports import Created, Put
 from tests.contract.etcd_certs import Authority
 from tests.contract.etcd_cluster import EtcdCluster, ServerTls, etcd_binary
@@ -114,6 +115,36 @@ def test_what_a_user_may_not_do_is_denied(secured: Secured) -> None:
             async with client(secured, "stranger") as etcd:
                 with pytest.raises(Denied):
                     await etcd.get("/cleancut/a")
+
+    asyncio.run(main())
+
+
+def test_a_certificate_that_is_replaced_is_used_without_a_restart(
+    secured: Secured, tmp_path: Path
+) -> None:
+    """The same client has the rights of whatever certificate is there, and its watch goes on."""
+    folder = secured.authority.folder
+    cert, key = tmp_path / "own.pem", tmp_path / "own.key"
+
+    def become(name: str) -> None:
+        for path in (cert, key):
+            path.write_bytes((folder / f"{name}{path.suffix}").read_bytes())
+
+    async def main() -> None:
+        become("agent")
+        files = {"ca": secured.authority.ca, "cert": cert, "key": key}
+        async with asyncio.timeout(15), open_etcd([secured.endpoint], **files) as etcd:
+            etcd._link._channels._files._look_s = 0
+            result = await etcd.txn([], [Put("/cleancut/a", b"1")])
+            async with watching(etcd, "/cleancut/", result.revision + 1) as watch:
+                for _ in range(MAX_REPLACED):  # so that the watch's own connection is closed, too
+                    become("stranger")
+                    with pytest.raises(Denied):
+                        await etcd.get("/cleancut/a")
+                    become("agent")
+                    assert await etcd.get("/cleancut/a") is not None
+                await etcd.txn([], [Put("/cleancut/a", b"2")])
+                assert (await anext(watch))[0].kv.value == b"2"
 
     asyncio.run(main())
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from devcluster.launcher import Kind, PeerProcess, launch_peers, real_binary
+from tests.contract.s3_server import S3Server
 from tests.e2e.world import Launcher, World
 
 NO_REAL_SERVER = "no real Qdrant server: set QDRANT_BIN, or put qdrant on PATH"
@@ -32,6 +33,13 @@ def runner() -> Iterator[asyncio.Runner]:
     """The event loop that all processes of the session live on."""
     with asyncio.Runner() as one:
         yield one
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """A real S3 server; each file of tests makes buckets of its own."""
+    with S3Server() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -27,13 +27,13 @@ ENDS_S = 90.0
 
 
 @pytest.fixture
-def link(runner: asyncio.Runner) -> Iterator[Link]:
+def link(runner: asyncio.Runner, s3: S3Server) -> Iterator[Link]:
     """The way to a store, whose credentials all processes inherit."""
-    with S3Server() as server, pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment().items():
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3.environment().items():
             patch.setenv(name, value)
-        server.make_bucket(BUCKET)
-        block = open_links([server.endpoint.removeprefix("http://")])
+        s3.make_bucket(BUCKET)
+        block = open_links([s3.endpoint.removeprefix("http://")])
         [link] = runner.run(block.__aenter__())
         try:
             yield link

@@ -56,13 +56,13 @@ PATIENT = {Fault.SOME_ERRORS, Fault.ERRORS, Fault.SLOW, Fault.CUT}
 
 
 @pytest.fixture(scope="module")
-def store(runner: asyncio.Runner) -> Iterator[FaultyS3]:
+def store(runner: asyncio.Runner, s3: S3Server) -> Iterator[FaultyS3]:
     """A real S3 server behind one that can do wrong; all processes inherit its credentials."""
-    with S3Server() as server, pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment().items():
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3.environment().items():
             patch.setenv(name, value)
-        server.make_bucket(BUCKET)
-        faulty = FaultyS3(server.endpoint)
+        s3.make_bucket(BUCKET)
+        faulty = FaultyS3(s3.endpoint)
         block = faulty.serving()
         runner.run(block.__aenter__())
         try:

@@ -28,6 +28,7 @@ def test_the_codes_that_scripts_know() -> None:
         "TIMED_OUT": 6,
         "CORRUPT": 9,
         "DENIED": 8,
+        "UNAUTHENTICATED": 8,
         "FAILED": 1,
     }
 

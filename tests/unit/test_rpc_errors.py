@@ -9,7 +9,15 @@ from grpc_status import rpc_status
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleancut.errors import KINDS, CleancutError, Denied, Fenced, Refused, Unavailable
+from cleancut.errors import (
+    KINDS,
+    CleancutError,
+    Denied,
+    Fenced,
+    Refused,
+    Unauthenticated,
+    Unavailable,
+)
 from cleancut.io.rpc import LEADER_ADDRESS, from_call_error, not_leader, to_status
 
 
@@ -56,7 +64,7 @@ def test_long_texts_fit_into_trailers() -> None:
     ("code", "kind"),
     [
         (grpc.StatusCode.UNAVAILABLE, Unavailable),
-        (grpc.StatusCode.UNAUTHENTICATED, Denied),
+        (grpc.StatusCode.UNAUTHENTICATED, Unauthenticated),
         (grpc.StatusCode.PERMISSION_DENIED, Denied),
         (grpc.StatusCode.ABORTED, Fenced),
         (grpc.StatusCode.UNIMPLEMENTED, Refused),

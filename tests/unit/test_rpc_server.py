@@ -18,7 +18,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from cleancut.client.api import Client
 from cleancut.client.model import Backup
 from cleancut.errors import CleancutError, Invalid, NotFound, Refused, TimedOut, Unavailable
-from cleancut.io.rpc_channel import check_plaintext, is_loopback
+from cleancut.io.addresses import is_loopback
+from cleancut.io.rpc_channel import check_plaintext
 from cleancut.io.rpc_server import Listen
 from cleancut.records import State
 from cleancut.requests import MAX_ATTEMPTS, BackupRequest
