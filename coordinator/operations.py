@@ -159,7 +159,8 @@ class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Se
         _, term = self.leading()
         backup = await self.get_backup(name)
         if backup.state in {State.COMMITTED, State.SEEDED}:
-            raise Refused(f"backup {name} is already {backup.state.lower()}")
+            already = f"backup {name} is already {backup.state.lower()}"
+            raise Refused(already, "nothing is left to cancel")
         if not is_over(backup):
             operation = await requests.load(self._context, backup.id, *_KINDS)
             term.cancel(operation.id)
