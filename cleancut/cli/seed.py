@@ -6,13 +6,13 @@ import click
 
 from cleancut.cli.asking import collections_option, request_id_option, wait_options
 from cleancut.cli.exits import Exit
-from cleancut.cli.settings import settings_of
+from cleancut.cli.settings import Verb, settings_of
 from cleancut.cli.wait import Job, run_job
 from cleancut.client.model import Backup
 from cleancut.requests import MAX_STREAMS, SeedRequest
 
 
-@click.command()
+@click.command(cls=Verb)
 @collections_option
 @click.option(
     "--streams",
