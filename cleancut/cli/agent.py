@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,17 @@ from cleancut.errors import Invalid
 from cleancut.io.store import FileUrl, parse_store_url
 
 TEMPLATE = Path(__file__).with_name("agent_values.yaml")
-_PLAIN_URL = "http://127.0.0.1:6333"
-_TLS_URL = "https://$(POD_NAME).qdrant-headless:6333"
+PLAIN_URL = "http://127.0.0.1:6333"
+TLS_URL = "https://$(POD_NAME).qdrant-headless:6333"
+NOTHING: Mapping[str, str] = dict.fromkeys(
+    (
+        *("etcd_secret", "store_secret", "store_tls_secret", "store_claim", "qdrant_secret"),
+        *("api_key_secret", "extra_secret", "extra_arg", "restricted"),
+        *("store_path", "store_key", "api_key_key"),
+    ),
+    "",
+)
+"""Words of the template that most set-ups have no value for."""
 
 
 @click.group(cls=Noun, name="agent")
@@ -59,7 +68,14 @@ def agent() -> None:
     "--qdrant-url",
     default="",
     metavar="URL",
-    help=f"The own peer. Default: {_PLAIN_URL}, with --qdrant-secret {_TLS_URL}.",
+    help=f"The own peer. Default: {PLAIN_URL}, with --qdrant-secret {TLS_URL}.",
+)
+@click.option(
+    "--storage-volume",
+    default="qdrant-storage",
+    show_default=True,
+    metavar="NAME",
+    help="Qdrant's volume, to see what is free there; '' for none.",
 )
 @click.option("--extra-secret", default="", metavar="NAME", help="Mounted to /etc/cleancut/extra.")
 @click.option("--extra-arg", multiple=True, metavar="FLAG", help="A flag more; repeatable.")
@@ -67,8 +83,9 @@ def agent() -> None:
 @click.option("--spill-size", default="8Gi", show_default=True, help="Of the spill volume.")
 @click.option("--memory", default="1Gi", show_default=True, help="The agent's limit.")
 @click.option("--restricted", is_flag=True, help="Make the pod fit for `restricted` namespaces.")
+@click.option("--patch", is_flag=True, help="For kustomize: a patch of a plain StatefulSet.")
 @click.pass_context
-def values(context: click.Context, /, **flags: Any) -> None:
+def values(context: click.Context, /, patch: bool, **flags: Any) -> None:
     """Print values for the official Qdrant chart that add an agent to each of its pods.
 
     --store and --cluster (or CLEANCUT_STORE, CLEANCUT_CLUSTER) name the store and the cluster. What
@@ -80,23 +97,16 @@ def values(context: click.Context, /, **flags: Any) -> None:
     path = str(where.root) if isinstance(where, FileUrl) else ""
     if flags["store_claim"] and not path:
         raise Invalid("--store-claim is for a file:// store", "S3 needs no volume")
-    store_secret, store_key = _split(flags.pop("store_secret"), "credentials")
-    api_key_secret, api_key_key = _split(flags.pop("api_key_secret"), "api-key")
-    url = flags.pop("qdrant_url") or (_TLS_URL if flags["qdrant_secret"] else _PLAIN_URL)
-    text = fill(
-        TEMPLATE.read_text(encoding="utf-8"),
-        {
-            **flags,
-            "cluster": cluster,
-            "store": store,
-            "store_path": path,
-            "qdrant_url": url,
-            "store_secret": store_secret,
-            "store_key": store_key,
-            "api_key_secret": api_key_secret,
-            "api_key_key": api_key_key,
-        },
-    )
+    if flags["restricted"] and patch:
+        raise Invalid("--restricted sets values of the chart", "a StatefulSet has its own")
+    flags["store_secret"], store_key = _split(flags["store_secret"], "credentials")
+    flags["api_key_secret"], api_key_key = _split(flags["api_key_secret"], "api-key")
+    flags["qdrant_url"] = flags["qdrant_url"] or (TLS_URL if flags["qdrant_secret"] else PLAIN_URL)
+    named = {"cluster": cluster, "store": store, "store_path": path}
+    keys = {"store_key": store_key, "api_key_key": api_key_key}
+    text = fill(TEMPLATE.read_text(encoding="utf-8"), {**flags, **named, **keys})
+    if patch:
+        text = as_patch(text)
     if settings.output == "json":
         document("json", {"values": yaml.safe_load(text)})
     else:
@@ -124,19 +134,33 @@ def fill(template: str, words: Mapping[str, object]) -> str:
                 (block if name else lines).append(line)
     text = "\n".join(lines) + "\n"
     for word, value in words.items():
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            text = text.replace(f"${{{word}}}", "".join(_values(value)))
+        text = text.replace(f"${{{word}}}", "".join(_values(value)))
     return text
+
+
+def as_patch(text: str) -> str:
+    """The same agent as a strategic merge patch: containers and volumes are added by name."""
+    found = yaml.safe_load(text)
+    pod = {
+        "metadata": {"annotations": found["podAnnotations"], "labels": found["podLabels"]},
+        "spec": {"containers": found["sidecarContainers"], "volumes": found["additionalVolumes"]},
+    }
+    whole = {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "any"},
+        "spec": {"template": pod},
+    }
+    return yaml.safe_dump(whole, sort_keys=False, width=1000)
 
 
 def _values(value: object) -> list[str]:
     """None, one, or several."""
-    found = [value] if isinstance(value, str | int) else list(value)  # type: ignore[call-overload]
-    texts = [str(one) for one in found if one not in ("", False)]
-    if any(set(text) & set('"\\\n') for text in texts):
-        raise Invalid(
-            f"{texts[0]!r} has quotes, backslashes or line ends", "nothing here needs any"
-        )
+    several = list(value) if isinstance(value, tuple) else [value]
+    texts = [str(one) for one in several if one not in ("", False)]
+    for text in texts:
+        if set(text) & set('"\\\n'):
+            raise Invalid(f"{text!r} has quotes, backslashes or line ends", "none are needed here")
     return texts
 
 

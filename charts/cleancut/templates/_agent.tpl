@@ -24,6 +24,7 @@ from `#for word` to `#end` stand once for each of its values.
   "store_claim" (list $values.store.existingClaim)
   "qdrant_secret" (list $values.qdrant.tlsSecret)
   "api_key_secret" (list (default $values.qdrant.apiKeySecret $values.agent.apiKeySecret))
+  "storage_volume" (list $values.agent.storageVolume)
   "extra_secret" (list $values.agent.extraSecret)
   "extra_arg" $values.agent.extraArgs
   "restricted" (list (ternary "yes" "" $values.agent.restricted)) -}}
