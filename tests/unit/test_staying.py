@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -87,3 +89,30 @@ def test_a_mistake_in_the_program_ends_it() -> None:
 
     with pytest.raises(KeyError):
         asyncio.run(stay(work, idle, LOG, SOON))
+
+
+_HANGS = """
+import asyncio, time
+from concurrent.futures import ThreadPoolExecutor
+from cleancut.io.tasks import until_signal
+
+async def work():
+    with ThreadPoolExecutor(1) as pool:
+        called = asyncio.get_running_loop().run_in_executor(pool, time.sleep, 100)
+        print("up", flush=True)
+        await called
+
+asyncio.run(until_signal(work(), {end_s}))
+"""
+
+
+@pytest.mark.slow
+def test_a_call_that_hangs_keeps_no_pod_from_ending() -> None:
+    """A thread cannot be cancelled; the process ends in time all the same, and in order."""
+    program = [sys.executable, "-c", _HANGS.format(end_s=0.5)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        process.terminate()
+        _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, b"")
