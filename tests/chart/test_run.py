@@ -181,9 +181,9 @@ async def scenario(folder: Path, stack: AsyncExitStack) -> None:
     for pod in (qdrant, ours, helper):
         pod.give_secrets(secrets)
     leader = await stack.enter_async_context(running(ours, "coordinator"))
-    runs_as(leader, ours.spec["securityContext"]["runAsUser"])
     for name in ("startupProbe", "livenessProbe", "readinessProbe"):
         await wait_status(coordinator, name, leader)
+    runs_as(leader, ours.spec["securityContext"]["runAsUser"])
     await metrics_are_found(found, agent, coordinator)
     await the_api_works(found, ours, service)
     for one in helper.spec["containers"]:
