@@ -133,8 +133,8 @@ def fill(template: str, words: Mapping[str, object]) -> str:
             case _:
                 (block if name else lines).append(line)
     text = "\n".join(lines) + "\n"
-    for word, value in words.items():
-        text = text.replace(f"${{{word}}}", "".join(_values(value)))
+    for word, given in words.items():
+        text = text.replace(f"${{{word}}}", "".join(_values(given)))
     return text
 
 
@@ -151,7 +151,7 @@ def as_patch(text: str) -> str:
         "metadata": {"name": "any"},
         "spec": {"template": pod},
     }
-    return yaml.safe_dump(whole, sort_keys=False, width=1000)
+    return str(yaml.safe_dump(whole, sort_keys=False, width=1000))
 
 
 def _values(value: object) -> list[str]:
