@@ -25,7 +25,7 @@ from agent.lifting import Lifter
 from agent.limits import follow_settings
 from agent.metrics import Metrics
 from agent.session import open_session
-from agent.staying import REOPEN_S, stay
+from agent.staying import Absence, stay
 from agent.tar_server import TarServer
 from agent.verify import count_replica
 from cleancut.errors import CleancutError, Denied, LeaseLost, TimedOut, Unavailable
@@ -59,9 +59,9 @@ def _default_name() -> str:
     return os.environ.get("POD_NAME") or socket.gethostname().lower()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Process:
-    """What lives as long as the process. `open_s`: when there was a session last, or the start."""
+    """What lives as long as the process."""
 
     context: Context
     tars: TarServer
@@ -70,8 +70,7 @@ class _Process:
     health: Health
     metrics: Metrics
     log: Logger
-    stays: bool
-    open_s: float
+    absence: Absence
 
 
 @click.command(context_settings={"auto_envvar_prefix": ENV_PREFIX})
@@ -145,17 +144,9 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
             qdrant_storage=flags["qdrant_storage"],
         )
         pool = stack.enter_context(ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash"))
-        process = _Process(
-            context,
-            tars,
-            Lifter(context, metrics=metrics, log=log),
-            pool,
-            health,
-            metrics,
-            log,
-            stays=flags["stay"],
-            open_s=clock.monotonic_s(),
-        )
+        lifter = Lifter(context, metrics=metrics, log=log)
+        absence = Absence(clock, stays=flags["stay"])
+        process = _Process(context, tars, lifter, pool, health, metrics, log, absence)
         await _serve(process)
 
 
@@ -181,8 +172,7 @@ async def _serve_sessions(process: _Process) -> None:
             if isinstance(error, Denied) and not process.health.was_ready:
                 raise
             process.log.warning("session over", reason=error.reason, cause=error.message)
-            away_s = process.context.clock.monotonic_s() - process.open_s
-            if process.stays and away_s > REOPEN_S:
+            if process.absence.is_too_long():
                 raise
         await asyncio.sleep(_RETRY_S)
 
@@ -213,7 +203,7 @@ async def _serve_session(process: _Process) -> None:
         finally:
             process.health.ready = False
             process.metrics.session_open.set(0)
-            process.open_s = context.clock.monotonic_s()
+            process.absence.begins()
 
 
 def main() -> None:
