@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from functools import cache
@@ -115,8 +116,15 @@ def schema_faults(one: Object, version: str) -> list[str]:
     """What Kubernetes' own schema, with unknown fields refused, says against an object."""
     if one["apiVersion"].startswith("monitoring.coreos.com/"):
         return []  # not Kubernetes' own: see `checks.monitor_faults`
+    return list(_schema_faults(json.dumps(one), version))
+
+
+@cache
+def _schema_faults(text: str, version: str) -> tuple[str, ...]:
+    one = json.loads(text)
     try:
         kubernetes_validate.validate(one, version, strict=True)
     except kubernetes_validate.ValidationError as error:
-        return [f"{one['kind']} in {version}: {'.'.join(map(str, error.path))}: {error.message}"]
-    return []
+        where = ".".join(map(str, error.path))
+        return (f"{one['kind']} in {version}: {where}: {error.message}",)
+    return ()

@@ -95,12 +95,17 @@ def test_values_files_use_what_there_is() -> None:
     ],
 )  # fmt: skip
 def test_values_that_cannot_be_meant_are_refused(settings: tuple[str, ...], told: str) -> None:
-    """With the name of what is wrong, by both Helms."""
+    """With the name of what is wrong."""
     more = [word for setting in settings for word in ("--set", setting)]
-    for helm in HELMS:
-        ran = template(helm, TRYOUT, CHART, *more)
-        assert ran.code != 0, settings
-        assert told in ran.err
+    ran = template("helm4", TRYOUT, CHART, *more)
+    assert ran.code != 0, settings
+    assert told in ran.err
+
+
+def test_helm_3_refuses_unknown_values_too() -> None:
+    ran = template("helm3", TRYOUT, CHART, "--set", "etcd.tryot.enabled=true")
+    assert ran.code != 0
+    assert "tryot" in ran.err
 
 
 def test_as_part_of_another_chart_it_takes_global_values() -> None:

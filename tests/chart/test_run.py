@@ -159,12 +159,12 @@ async def scenario(folder: Path, stack: AsyncExitStack) -> None:
     authority = Authority(folder / "certs")
     etcd = EtcdCluster(1, tls=ServerTls(authority.ca, *authority.issue("server")))
     s3 = S3Server(folder / "s3")
+    peers = launch_peers(1, folder / "peers", api_key=API_KEY)
     async with asyncio.TaskGroup() as group:
         group.create_task(asyncio.to_thread(stack.enter_context, etcd))
         group.create_task(asyncio.to_thread(stack.enter_context, s3))
-    peers = launch_peers(1, folder / "peers", api_key=API_KEY)
-    (peer,) = await stack.enter_async_context(peers)
-    await fill(peer.url)
+        (peer,) = await stack.enter_async_context(peers)
+        await fill(peer.url)
     store = s3.url(s3.make_bucket("backups"), "qdrant")
     found = rendered_with(values_of(etcd.endpoints[0], peer.url, store), folder)
     maps = {one["metadata"]["name"]: one["data"] for one in found if one["kind"] == "ConfigMap"}
@@ -185,10 +185,10 @@ async def scenario(folder: Path, stack: AsyncExitStack) -> None:
         await wait_status(coordinator, name, leader)
     runs_as(leader, ours.spec["securityContext"]["runAsUser"])
     await metrics_are_found(found, agent, coordinator)
-    await the_api_works(found, ours, service)
-    for one in helper.spec["containers"]:
-        command = helper.command(one)
-        await exec_in(helper, one, service, *command)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(the_api_works(ours, service))
+        for one in helper.spec["containers"]:
+            group.create_task(exec_in(helper, one, service, *helper.command(one)))
     assert await ended(sidecar) < GONE_WITHIN_S
     assert await ended(leader) < ours.spec["terminationGracePeriodSeconds"]
 
@@ -213,7 +213,7 @@ async def metrics_are_found(found: list[Object], agent: Object, coordinator: Obj
     await wait_metric(agent, endpoint["port"], line)
 
 
-async def the_api_works(found: list[Object], ours: Pod, service: Object) -> None:
+async def the_api_works(ours: Pod, service: Object) -> None:
     """By `kubectl exec`, at the Service's port, with the rendered client certificate."""
     coordinator = ours.container("coordinator")
     (grpc,) = (one for one in service["spec"]["ports"] if one["name"] == "grpc")
