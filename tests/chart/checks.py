@@ -106,6 +106,9 @@ def pod_faults(found: list[Object]) -> Iterator[str]:
         used = set()
         if len(volumes) != len(spec.get("volumes", [])):
             yield f"{called(one)} has volumes of one name"
+        for name, volume in volumes.items():
+            if len(volume) != 2:
+                yield f"{called(one)}: volume {name} is of {len(volume) - 1} kinds"
         for container in spec["containers"]:
             where = f"{called(one)} {container['name']}"
             mounts = container.get("volumeMounts", [])

@@ -48,6 +48,7 @@ RENDERED = (
     Defect("a misspelt field", "production Deployment", "imagePullPolicy", "imagePullPolcy"),
     Defect("a selector of no pod", "production Service", '"coordinator"', '"coordinater"'),
     Defect("a mount without volume", "existing-secrets Deployment", '"store-tls"', '"store-ca"'),
+    Defect("a volume of two kinds", "monitoring Deployment", '"emptyDir"', '"nfs": {}, "emptyDir"'),
     Defect("a probe of no port", "production Deployment", '"port": "http"', '"port": "web"'),
     Defect("a target of no port", "production Service", 'Port": "http"', 'Port": "web"'),
     Defect("a port's long name", "production Deployment", '"http", ', '"health-and-metric", '),
