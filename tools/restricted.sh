@@ -10,6 +10,7 @@ mount --bind "$root" "$root"
 mount -t tmpfs -o mode=1777,size=64m tmpfs "$root/tmp"
 mount -t proc proc "$root/proc"
 mount -o remount,bind,ro "$root"
+# shellcheck disable=SC2016 # it is expanded inside
 setpriv --no-new-privs --inh-caps=-all \
     chroot --userspec="$ids" --groups="${ids#*:}" "$root" /bin/sh -c '
     cd /tmp; export HOME=/tmp PATH=/opt/cleancut/bin:/usr/local/bin:/usr/bin:/bin

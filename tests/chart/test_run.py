@@ -223,9 +223,12 @@ async def the_api_works(ours: Pod, service: Object) -> None:
     made = json.loads(await exec_in(ours, coordinator, service, *cleancut, "backup", "create"))
     assert made["backup"]["state"] == "COMMITTED"
     assert made["backup"]["collections"] == ["docs"]
-    (nightly,) = json.loads(
-        await exec_in(ours, coordinator, service, *cleancut, "schedule", "list")
-    )["schedules"]
+    async with asyncio.TaskGroup() as group:
+        listing = exec_in(ours, coordinator, service, *cleancut, "schedule", "list")
+        proving = exec_in(ours, coordinator, service, *cleancut, "backup", "verify", "latest")
+        schedules, proof = group.create_task(listing), group.create_task(proving)
+    (nightly,) = json.loads(schedules.result())["schedules"]
+    assert json.loads(proof.result())
     assert (nightly["name"], nightly["cron"]) == ("nightly", "30 2 * * *")
 
 

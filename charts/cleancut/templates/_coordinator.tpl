@@ -78,6 +78,10 @@ securityContext:
 - name: AWS_CA_BUNDLE
   value: /etc/cleancut/store-tls/ca.crt
 {{- end }}
+- name: CLEANCUT_CLUSTER
+  value: {{ .Values.cluster | quote }}
+- name: CLEANCUT_STORE
+  value: {{ .Values.store.url | quote }}
 {{ include "cleancut.clientEnv" . }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
