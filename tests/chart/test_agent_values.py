@@ -43,7 +43,7 @@ SAME = {
         " --api-key-secret qdrant-apikey:token --qdrant-secret qdrant-ca"
         " --qdrant-url https://$(POD_NAME).vectors-headless:6333"
         " --store-secret minio-credentials:aws --store-tls-secret minio-ca"
-        " --extra-secret agent-extra"
+        " --extra-secret store-key --extra-arg --store-key-file=/etc/cleancut/extra/store-key"
     ),
     "everything-values": (
         "--cluster lab --store file:///srv/backups agent values --etcd etcd.example.com:2379"

@@ -20,7 +20,8 @@ import pytest
 import yaml
 
 from devcluster.launcher import launch_peers
-from devcluster.setup_process import Child, free_ports, wait_for
+from devcluster.ports import free_ports
+from devcluster.setup_process import Child, wait_for
 from tests.chart.pod import Pod, fetch, port_of, probe
 from tests.chart.rendering import Object, agent_values, objects, template, tool, with_agent
 from tests.contract.etcd_certs import Authority

@@ -16,7 +16,7 @@ from cleancut.errors import Denied, Invalid
 from cleancut.io.clock import SystemClock
 from cleancut.io.http import Health, health_app, serve
 from cleancut.io.log import configure_logging
-from devcluster.setup_process import free_ports
+from devcluster.ports import free_ports
 
 SOON = (0.05, 0.1)
 LOG = configure_logging("critical", "test")
