@@ -25,7 +25,7 @@ from agent.lifting import Lifter
 from agent.limits import follow_settings
 from agent.metrics import Metrics
 from agent.session import open_session
-from agent.staying import Absence, stay
+from agent.staying import stay
 from agent.tar_server import TarServer
 from agent.verify import count_replica
 from cleancut.errors import CleancutError, Denied, LeaseLost, TimedOut, Unavailable
@@ -70,7 +70,6 @@ class _Process:
     health: Health
     metrics: Metrics
     log: Logger
-    absence: Absence
 
 
 @click.command(context_settings={"auto_envvar_prefix": ENV_PREFIX})
@@ -145,9 +144,7 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
         )
         pool = stack.enter_context(ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash"))
         lifter = Lifter(context, metrics=metrics, log=log)
-        absence = Absence(clock, stays=flags["stay"])
-        process = _Process(context, tars, lifter, pool, health, metrics, log, absence)
-        await _serve(process)
+        await _serve(_Process(context, tars, lifter, pool, health, metrics, log))
 
 
 async def _serve(process: _Process) -> None:
@@ -172,8 +169,6 @@ async def _serve_sessions(process: _Process) -> None:
             if isinstance(error, Denied) and not process.health.was_ready:
                 raise
             process.log.warning("session over", reason=error.reason, cause=error.message)
-            if process.absence.is_too_long():
-                raise
         await asyncio.sleep(_RETRY_S)
 
 
@@ -203,7 +198,6 @@ async def _serve_session(process: _Process) -> None:
         finally:
             process.health.ready = False
             process.metrics.session_open.set(0)
-            process.absence.begins()
 
 
 def main() -> None:

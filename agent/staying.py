@@ -11,10 +11,8 @@ from typing import Any
 
 from cleancut.errors import CleancutError
 from cleancut.io.log import Logger
-from cleancut.io.ports import Clock
 
 RETRY_S = (5.0, 15.0)
-REOPEN_S = 60.0
 
 
 async def stay(
@@ -39,19 +37,3 @@ async def stay(
         except OSError as error:
             log.error("cannot listen", cause=str(error))
             await asyncio.sleep(random.uniform(*retry_s))
-
-
-class Absence:
-    """How long there has been no session: after a minute everything is opened anew, since its files
-    may have been renewed meanwhile. One that does not `stay` waits for ever."""
-
-    def __init__(self, clock: Clock, *, stays: bool) -> None:
-        self._clock, self._stays = clock, stays
-        self._since_s = clock.monotonic_s()
-
-    def begins(self) -> None:
-        """The session is over."""
-        self._since_s = self._clock.monotonic_s()
-
-    def is_too_long(self) -> bool:
-        return self._stays and self._clock.monotonic_s() > self._since_s + REOPEN_S

@@ -15,9 +15,10 @@ from typing import Any
 import grpc.aio
 
 from cleancut.errors import CleancutError, Invalid, Unavailable
+from cleancut.io.addresses import is_ip, split_address
 from cleancut.io.fresh import FreshFiles, FreshText
 from cleancut.io.rpc import LEADER_ADDRESS, from_call_error
-from cleancut.io.rpc_channel import Tls, check_token_line, is_ip, open_channel, split_address
+from cleancut.io.rpc_channel import Tls, check_token_line, open_channel
 
 CALL_S = 10.0
 """Bound of one unary call to one coordinator."""

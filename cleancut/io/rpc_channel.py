@@ -56,15 +56,6 @@ def check_plaintext(address: str, tls: Tls | None, *, allow_plaintext: bool) -> 
         )
 
 
-def is_ip(address: str) -> bool:
-    """True if the host is a number and no name. Raises: Invalid."""
-    try:
-        ipaddress.ip_address(split_address(address)[0])
-    except ValueError:
-        return False
-    return True
-
-
 def open_channel(address: str, tls: Tls | None, server_name: str = "") -> grpc.aio.Channel:
     """A channel to `address`; it connects at the first call. `server_name`: who its certificate
     has to name, if not the address. Raises: Invalid, Denied."""

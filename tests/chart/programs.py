@@ -17,6 +17,7 @@ from cleancut.errors import CleancutError
 from cleancut.io.config import parse_address, read_fences, read_retention, read_schedules
 from cleancut.io.store import parse_store_url
 from cleancut.limits import AgentSettings
+from coordinator.access import read_roles
 from tests.chart.checks import called, pods
 from tests.chart.rendering import Object
 
@@ -57,6 +58,7 @@ def parse(container: Object, settings: str) -> dict[str, Any]:
             read_fences(context, 2.0)
             read_retention(context)
             read_schedules(context)
+            read_roles(context)
             unknown = set(tomllib.loads(settings)) - _settings_of(program)
             if unknown:
                 raise click.UsageError(f"no such settings: {sorted(unknown)}")
@@ -74,7 +76,7 @@ def _filled(arg: str) -> str:
 
 def _settings_of(program: click.Command) -> set[str]:
     flags = {flag.removeprefix("--") for param in program.params for flag in param.opts}
-    return flags | {"fence", "retention", "schedule"}
+    return flags | {"fence", "retention", "roles", "schedule"}
 
 
 def sidecar_faults(found: list[Object]) -> Iterator[str]:

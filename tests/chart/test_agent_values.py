@@ -48,6 +48,7 @@ SAME = {
     "everything-values": (
         "--cluster lab --store file:///srv/backups agent values --etcd etcd.example.com:2379"
         " --image registry.example.com/cleancut-agent:0.1.0 --store-claim shared"
+        " --api-key-secret qdrant-apikey"
         " --extra-arg --log-level=debug --http-port 7411 --spill-size 20Gi --memory 2Gi"
     ),
 }

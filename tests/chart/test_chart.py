@@ -14,6 +14,7 @@ from yamllint.config import YamlLintConfig
 
 from cleancut.fence import FenceRule
 from cleancut.retention import Retention
+from cleancut.roles import Role
 from cleancut.schedule import Schedule
 from tests.chart.checks import faults
 from tests.chart.programs import program_faults, sidecar_faults
@@ -93,6 +94,9 @@ def test_values_files_use_what_there_is() -> None:
         (("etcd.tryout.enabled=false",), "etcd.endpoints"),
         (("store.existingClaim=",), "store.existingClaim"),
         (("store.url=s3://bucket/x",), "store.existingClaim"),
+        (("qdrant.apiKeySecret=key",), "qdrant.apiKeySecret"),
+        (("insecure={all}",), "insecure"),
+        (("settings.roles.king={dns:x}",), "king"),
         (("agent.extraArgs={--x\"y}",), "extraArgs"),
     ],
 )  # fmt: skip
@@ -157,6 +161,8 @@ def test_the_schema_has_the_words_of_the_programs_settings() -> None:
     for name, kind in (("schedule", Schedule), ("retention", Retention), ("fence", FenceRule)):
         known = {field.replace("_", "-") for field in kind.__struct_encode_fields__}
         assert set(words[name]["properties"]) == known, name
+    roles = schema()["properties"]["settings"]["properties"]["roles"]
+    assert set(roles["properties"]) == {role.name.lower() for role in Role}
 
 
 def test_the_schema_has_exactly_the_values_that_there_are() -> None:

@@ -11,9 +11,8 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from agent.staying import Absence, stay
+from agent.staying import stay
 from cleancut.errors import Denied, Invalid
-from cleancut.io.clock import SystemClock
 from cleancut.io.http import Health, health_app, serve
 from cleancut.io.log import configure_logging
 from devcluster.ports import free_ports
@@ -90,30 +89,6 @@ def test_a_mistake_in_the_program_ends_it() -> None:
 
     with pytest.raises(KeyError):
         asyncio.run(stay(work, idle, LOG, SOON))
-
-
-class Watch(SystemClock):
-    """A clock that is set by hand."""
-
-    now_s = 100.0
-
-    def monotonic_s(self) -> float:
-        return self.now_s
-
-
-def test_without_a_session_for_a_minute_all_is_opened_anew() -> None:
-    """Counted from the end of the last session; only by one that stays."""
-    watch = Watch()
-    sidecar, process = Absence(watch, stays=True), Absence(watch, stays=False)
-    watch.now_s = 159.0
-    assert not sidecar.is_too_long()
-    watch.now_s = 161.0
-    assert sidecar.is_too_long()
-    sidecar.begins()
-    assert not sidecar.is_too_long()
-    watch.now_s = 1e6
-    assert sidecar.is_too_long()
-    assert not process.is_too_long()
 
 
 _HANGS = """

@@ -44,16 +44,21 @@ securityContext:
 - {{ printf "--qdrant-api-key-file=/etc/cleancut/api-key/%s" .Values.qdrant.apiKeySecretKey | quote }}
 {{- end }}
 {{- if .Values.api.tlsSecret }}
-- {{ printf "--grpc=0.0.0.0:%v" .Values.api.port | quote }}
 - "--grpc-ca=/etc/cleancut/api/ca.crt"
 - "--grpc-cert=/etc/cleancut/api/tls.crt"
 - "--grpc-key=/etc/cleancut/api/tls.key"
+{{- end }}
+{{- if include "cleancut.exposed" . }}
+- {{ printf "--grpc=0.0.0.0:%v" .Values.api.port | quote }}
 - {{ printf "--advertise=$(POD_IP):%v" .Values.api.port | quote }}
 {{- else }}
 - {{ printf "--grpc=127.0.0.1:%v" .Values.api.port | quote }}
 {{- end }}
 - {{ printf "--http=0.0.0.0:%v" .Values.httpPort | quote }}
 - "--config=/etc/cleancut/settings/settings.toml"
+{{- range .Values.insecure }}
+- {{ printf "--insecure=%s" . | quote }}
+{{- end }}
 - {{ printf "--log-level=%s" .Values.logLevel | quote }}
 {{- with .Values.extraArgs }}
 {{ toYaml . }}

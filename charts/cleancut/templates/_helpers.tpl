@@ -65,9 +65,14 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if hasPrefix "file://" .Values.store.url }}{{ trimPrefix "file://" .Values.store.url }}{{ end -}}
 {{- end -}}
 
+{{/* Whether the API is there for others than its own pod. */}}
+{{- define "cleancut.exposed" -}}
+{{- if or .Values.api.tlsSecret (has "api" .Values.insecure) }}yes{{ end -}}
+{{- end -}}
+
 {{/* Where clients reach the API. */}}
 {{- define "cleancut.api" -}}
-{{- if .Values.api.tlsSecret -}}
+{{- if include "cleancut.exposed" . -}}
 {{- printf "%s.%s.svc:%v" (include "cleancut.fullname" .) .Release.Namespace .Values.api.port -}}
 {{- else -}}
 {{- printf "127.0.0.1:%v" .Values.api.port -}}
@@ -82,8 +87,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if and .Values.etcd.tryout.enabled (or .Values.etcd.endpoints .Values.etcd.tlsSecret) }}
 {{- fail "etcd.tryout.enabled: it is an etcd of its own, without TLS; leave etcd.endpoints and etcd.tlsSecret empty" }}
 {{- end }}
-{{- if and (not .Values.api.tlsSecret) (gt (int .Values.replicaCount) 1) }}
+{{- if and (not (include "cleancut.exposed" .)) (gt (int .Values.replicaCount) 1) }}
 {{- fail "api.tlsSecret: without certificates the API is on loopback alone, so set replicaCount to 1" }}
+{{- end }}
+{{- range .Values.qdrant.urls }}
+{{- if and $.Values.qdrant.apiKeySecret (not (has "qdrant" $.Values.insecure)) (not (regexMatch "^(https://|http://(localhost|127\\.|\\[::1]))" .)) }}
+{{- fail "qdrant.apiKeySecret: the key would cross the network in the clear; use https, or say `insecure: [qdrant]`" }}
+{{- end }}
 {{- end }}
 {{- if and (hasPrefix "file://" .Values.store.url) (not .Values.store.existingClaim) }}
 {{- fail "store.existingClaim: a file:// store is one volume that all pods share" }}
