@@ -71,6 +71,7 @@ proto: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python tools/gen_cli_reference.py > docs/reference-cli.md
 	$(BIN)/python -m tools.gen_chart
+	$(BIN)/python -m tools.gen_metrics_reference > docs/metrics.md
 
 # The Helm chart, the kustomize component and the Dockerfiles, and one run of what is rendered.
 chart: deps

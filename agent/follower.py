@@ -67,6 +67,7 @@ class Follower:
         self._tasks: dict[asyncio.Task[None], Epoch] = {}
         self._group: asyncio.TaskGroup | None = None
         self._waiting: asyncio.Task[None] | None = None
+        self._moved = Moved(0)
 
     async def run(self, group: asyncio.TaskGroup) -> None:
         """Starts everything in `group` and works until the session is over."""
@@ -145,7 +146,9 @@ class Follower:
             task.cancel()
         if running:
             await asyncio.wait(running)
+        self._count_moved(kind)
         await self._effects[kind].stop(epoch)
+        self._moved = self._effects[kind].moved()
 
     # What becomes an event
 
@@ -216,13 +219,11 @@ class Follower:
 
     async def _report(self) -> None:
         """Tells people how far the epoch is: best effort, never part of the protocol."""
-        before = Moved(0)
         while True:
             await asyncio.sleep(_PROGRESS_S)
-            now = self._effects[self._ctl.kind].moved()
-            read, moves = max(0, now.done - before.done), now != before
-            before = now
-            self._metrics.moved_bytes.inc(read)
+            before = self._moved
+            read = self._count_moved(self._ctl.kind)
+            now, moves = self._moved, self._moved != before
             if self._ctl.phase not in _RUNNING or not moves:
                 continue
             progress = Progress(
@@ -238,3 +239,10 @@ class Follower:
             put = Put(key, encode(progress), lease=self._session.lease.id)
             with contextlib.suppress(Unavailable, TimedOut):
                 await context.etcd.txn([guard], [put])
+
+    def _count_moved(self, kind: Kind) -> int:
+        """How many bytes have moved since it was called last."""
+        before, self._moved = self._moved, self._effects[kind].moved()
+        read = max(0, self._moved.done - before.done)
+        self._metrics.count_moved(read)
+        return read

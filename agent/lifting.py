@@ -75,7 +75,7 @@ class Lifter:
         for stray in there:
             if await self._is_over(stray, now_s):
                 await self._lift(stray)
-        self._metrics.fences_stuck.set(len(self._stuck))
+        self._metrics.set_stuck(len(self._stuck))
 
     async def _is_over(self, stray: Stray, now_s: float) -> bool:
         """Order: the own clock first, so that neither etcd nor a leader can prolong a fence."""
@@ -99,5 +99,5 @@ class Lifter:
             self._stuck.add(stray.name)
             return
         if lifted:
-            self._metrics.fences_lifted.inc()
+            self._metrics.count_lifted()
             self._log.warning("fence lifted", alias=stray.alias, epoch=stray.epoch)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 import sys
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -23,7 +22,8 @@ from agent.follower import Effects, Follower
 from agent.journal import Journal, own_directory
 from agent.lifting import Lifter
 from agent.limits import follow_settings
-from agent.metrics import Metrics
+from agent.metrics import SPILL, STORAGE, Metrics
+from agent.observe import free_bytes, storage_free_bytes
 from agent.session import open_session
 from agent.staying import stay
 from agent.tar_server import TarServer
@@ -44,6 +44,7 @@ from cleancut.io.config import (
 from cleancut.io.http import Health, health_app, serve
 from cleancut.io.log import Logger, configure_logging
 from cleancut.io.store import open_store
+from cleancut.io.store_counted import CountedStore
 from cleancut.io.tasks import first_of, until_signal
 from cleancut.io.uploads import clear_spill
 from cleancut.keys import Keys, Paths
@@ -114,17 +115,17 @@ async def _run_or_stay(shared: Shared, flags: dict[str, Any], log: Logger) -> No
 async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
     clock = SystemClock()
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
-    spill_dir: Path = flags["spill_dir"]
     async with AsyncExitStack() as stack:
-        stack.enter_context(own_directory(spill_dir))
-        clear_spill(spill_of(spill_dir))
+        stack.enter_context(own_directory(flags["spill_dir"]))
+        clear_spill(spill_of(flags["spill_dir"]))
         etcd = await stack.enter_async_context(shared.open_etcd(clock))
         await warn_of_etcd(shared, etcd, log)
-        store = open_store(shared.store, clock, shared.key_source)
+        metrics = Metrics(cluster, name)
+        opened = open_store(shared.store, clock, shared.key_source)
+        store = CountedStore(opened, metrics.count_request)
         stack.push_async_callback(store.close)
         qdrant = await stack.enter_async_context(shared.open_qdrant(flags["qdrant_url"]))
-        paths, health, metrics = Paths(cluster), Health(), Metrics(cluster, name)
-        metrics.disk_free_bytes.set_function(lambda: shutil.disk_usage(spill_dir).free)
+        paths, health = Paths(cluster), Health()
         tars = TarServer(store, paths)
         loopback = await stack.enter_async_context(serve(tars.app(), "127.0.0.1", 0))
         app = health_app(health, metrics.render)
@@ -138,13 +139,26 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
             store=store,
             qdrant=qdrant,
             clock=clock,
-            spill_dir=spill_dir,
+            spill_dir=flags["spill_dir"],
             loopback=f"http://127.0.0.1:{loopback}",
             qdrant_storage=flags["qdrant_storage"],
+        )
+        metrics.ask(
+            lambda: free_by_volume(context),
+            lambda: context.limits.settings.spill_floor_bytes,
         )
         pool = stack.enter_context(ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash"))
         lifter = Lifter(context, metrics=metrics, log=log)
         await _serve(_Process(context, tars, lifter, pool, health, metrics, log))
+
+
+def free_by_volume(context: Context) -> dict[str, int]:
+    """What is free where this agent can look."""
+    try:
+        free = {SPILL: free_bytes(context), STORAGE: storage_free_bytes(context)}
+    except OSError:
+        return {}
+    return {volume: size_bytes for volume, size_bytes in free.items() if size_bytes >= 0}
 
 
 async def _serve(process: _Process) -> None:
@@ -177,7 +191,7 @@ async def _serve_session(process: _Process) -> None:
     async with open_session(context) as session:
         process.log.info("session", token=session.token, peer=session.said.peer_id)
         process.health.ready = True
-        process.metrics.session_open.set(1)
+        process.metrics.set_session(open_=True)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(follow_settings(context, process.log))
@@ -197,7 +211,7 @@ async def _serve_session(process: _Process) -> None:
             raise first_of(failures) from failures
         finally:
             process.health.ready = False
-            process.metrics.session_open.set(0)
+            process.metrics.set_session(open_=False)
 
 
 def main() -> None:

@@ -2,50 +2,94 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from collections.abc import Callable
+from typing import get_args
 
-from cleancut import __version__
+from cleancut.cutting import CutEffect
+from cleancut.io.meter import Meter
+from cleancut.io.store_counted import DONE, FAILED, MOVING, OPERATIONS
+from cleancut.pull import PullEffect
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SPILL, STORAGE = "spill", "storage"
+EFFECTS = sorted({kind.__name__ for kind in (*get_args(CutEffect), *get_args(PullEffect))})
 
 
 class Metrics:
     """One registry a process."""
 
     def __init__(self, cluster: str, agent: str) -> None:
-        self.registry = CollectorRegistry()
-        labels = {"cluster": cluster, "agent": agent}
-
-        def gauge(name: str, text: str) -> Gauge:
-            return Gauge(name, text, list(labels), registry=self.registry).labels(**labels)
-
-        def counter(name: str, text: str) -> Counter:
-            return Counter(name, text, list(labels), registry=self.registry).labels(**labels)
-
-        info = Gauge(
-            "cleancut_build_info", "Version.", ["version", "component"], registry=self.registry
+        self._meter = Meter("agent", cluster=cluster, agent=agent)
+        self.registry = self._meter.registry
+        gauge, counter = self._meter.gauge, self._meter.counter
+        self._session_open = gauge(
+            "cleancut_agent_session_open", "1 while registered in etcd, else 0."
         )
-        info.labels(version=__version__, component="agent").set(1)
-        self.session_open = gauge("cleancut_agent_session_open", "1 while registered in etcd.")
-        self.disk_free_bytes = gauge("cleancut_agent_disk_free_bytes", "Free in the spill dir.")
-        self.moved_bytes = counter("cleancut_agent_moved_bytes_total", "Shard tar bytes moved.")
-        self.fences_lifted = counter(
+        self._disk_free = gauge(
+            "cleancut_agent_disk_free_bytes",
+            "Free bytes of the disk that holds the spill directory, or the own peer's storage if it"
+            " is seen.",
+            "volume",
+        )
+        self._floor = gauge(
+            "cleancut_agent_spill_floor_bytes",
+            "What must stay free of the spill directory's disk, in bytes, as it is set.",
+        )
+        self._moved = counter("cleancut_agent_moved_bytes_total", "Bytes of shard tars moved.")
+        self._lifted = counter(
             "cleancut_agent_fences_lifted_total", "Fences that this agent had to lift."
         )
-        self.fences_stuck = gauge(
+        self._stuck = gauge(
             "cleancut_agent_fences_stuck",
             "Fences that cannot be lifted: their alias' name was taken meanwhile.",
         )
-        self.effects = Counter(
+        self._effects = counter(
             "cleancut_agent_effects_total",
             "Steps done for an operation.",
-            [*labels, "effect", "result"],
-            registry=self.registry,
+            effect=EFFECTS,
+            result=[DONE, FAILED],
         )
-        self._labels = labels
+        self._requests = counter(
+            "cleancut_store_requests_total",
+            "Requests to the store; several tries of one count once.",
+            op=OPERATIONS,
+            result=[DONE, FAILED],
+        )
+        self._bytes = counter(
+            "cleancut_store_moved_bytes_total",
+            "Bytes written to the store (put) and read from it (get).",
+            op=MOVING,
+        )
+        self._read_disks: Callable[[], dict[str, int]] = dict
+        self._read_floor: Callable[[], int | None] = lambda: None
+        self.set_session(open_=False)
+        self.set_stuck(0)
+
+    def ask(self, disks: Callable[[], dict[str, int]], floor: Callable[[], int]) -> None:
+        """Where free bytes by volume, and the floor that is set, are read at each scrape."""
+        self._read_disks, self._read_floor = disks, floor
+
+    def set_session(self, *, open_: bool) -> None:
+        self._session_open.set(1 if open_ else 0)
+
+    def set_stuck(self, fences: int) -> None:
+        self._stuck.set(fences)
+
+    def count_lifted(self) -> None:
+        self._lifted.count()
+
+    def count_moved(self, size_bytes: int) -> None:
+        self._moved.count(size_bytes)
 
     def count_effect(self, effect: str, result: str) -> None:
-        self.effects.labels(**self._labels, effect=effect, result=result).inc()
+        self._effects.count(effect=effect, result=result)
+
+    def count_request(self, operation: str, result: str, size_bytes: int) -> None:
+        self._requests.count(op=operation, result=result)
+        if operation in MOVING:
+            self._bytes.count(size_bytes, op=operation)
 
     def render(self) -> tuple[bytes, str]:
-        return generate_latest(self.registry), CONTENT_TYPE
+        free = self._read_disks().items()
+        self._disk_free.show([({"volume": volume}, size_bytes) for volume, size_bytes in free])
+        self._floor.show_one(self._read_floor())
+        return self._meter.render()

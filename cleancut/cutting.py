@@ -72,6 +72,9 @@ class Recall:
     epoch: Epoch
 
 
+CutEffect = Observe | Load | Confirm | Capture | Read | Finish | Recall
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
     """`view`: sha256 of the canonical view; `view_object`: its name among the probe objects."""

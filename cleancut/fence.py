@@ -65,12 +65,14 @@ class Hook(Record, frozen=True):
 
 
 class Fence(Record, frozen=True):
-    """`fence/<epoch>`: written before the fence is raised, removed once it is seen lifted."""
+    """`fence/<epoch>`: written before the fence is raised, removed once it is seen lifted.
+    `raised_at`: RFC 3339, when it was written."""
 
     epoch: Epoch
     budget_s: float
     aliases: tuple[FencedAlias, ...] = ()
     hooks: tuple[Hook, ...] = ()
+    raised_at: str = ""
     nonce: str = ""
 
     @property

@@ -44,6 +44,17 @@ class Marked(Record, frozen=True):
     nonce: str = ""
 
 
+class Swept(Record, frozen=True):
+    """`swept` in etcd: when the last sweep ended that did not fail, and what it left to the next.
+
+    `at`: RFC 3339.
+    """
+
+    at: str
+    doomed_bytes: int = 0
+    nonce: str = ""
+
+
 class Hold(Record, frozen=True):
     """`holds/<epoch>/<operation>.json` of a store: who still reads the group, or wants it kept, and
     until when; "" for ever."""

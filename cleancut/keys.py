@@ -44,6 +44,10 @@ class Keys:
         return f"{self.root}gc"
 
     @property
+    def swept(self) -> str:
+        return f"{self.root}swept"
+
+    @property
     def settings(self) -> str:
         return f"{self.root}settings"
 

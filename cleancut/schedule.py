@@ -92,7 +92,7 @@ class ScheduleState(Record, frozen=True):
 
     `seen`: times up to here have been dealt with. `operation`: the newest that it has started, for
     the time `due`, or by hand if that is "". `skipped`: the newest time that none was started for,
-    and `why`. `outcome`: of the newest verification or drill.
+    and `why`. `outcome`: of the newest verification or drill. `since`: when it got its times.
     """
 
     timing: str
@@ -103,6 +103,7 @@ class ScheduleState(Record, frozen=True):
     skipped: str = ""
     why: str = ""
     outcome: str = ""
+    since: str = ""
 
 
 class Reset(NamedTuple):
@@ -283,7 +284,9 @@ def moved(
     """The state once `verdict` is carried out; who starts adds its operation."""
     seen_s = verdict.seen_s if isinstance(verdict, Reset) else verdict.due_s
     before = state or ScheduleState(timing=schedule.timing, seen="")
-    changes: dict[str, str] = {"timing": schedule.timing, "seen": format_time(seen_s)}
+    seen, anew = format_time(seen_s), isinstance(verdict, Reset)
+    since = seen if anew else before.since or seen
+    changes: dict[str, str] = {"timing": schedule.timing, "seen": seen, "since": since}
     if isinstance(verdict, Start):
         changes["due"] = format_time(verdict.due_s)
     if isinstance(verdict, Skip):

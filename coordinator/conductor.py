@@ -18,9 +18,8 @@ from cleancut.errors import CleancutError, Fenced, LeaseLost, Unavailable
 from cleancut.ids import AgentName, Epoch, OperationId, Token
 from cleancut.io.log import Logger
 from cleancut.io.ports import Change, Compacted, Lease
-from cleancut.phases import CLOSED
 from cleancut.rebalance import Rebalance
-from cleancut.records import Bounds, Failure, Kind, Operation, Phase, Session, State, Vote, decode
+from cleancut.records import Bounds, Failure, Kind, Operation, Session, State, Vote, decode
 from cleancut.restore import Restore
 from cleancut.steps import (
     Began,
@@ -145,7 +144,10 @@ class Term:
                 return applied
             case Decide():
                 votes = {name: self.machine.votes[command.phase, name] for name in command.voters}
-                return await self._ledger.decide(command, votes)
+                decided = await self._ledger.decide(command, votes)
+                if decided:
+                    self._metrics.moved(command.ctl, self._context.clock.monotonic_s())
+                return decided
             case Run():
                 task = group.create_task(self._run_effect(command.effect))
                 self._running[task] = command.effect.epoch
@@ -162,8 +164,8 @@ class Term:
 
     def _log_transition(self, command: Persist, applied: bool) -> None:
         ctl, operation = command.ctl, command.operation
-        if applied and ctl is not None and ctl.phase in CLOSED:
-            self._metrics.count_epoch("aborted" if ctl.phase is Phase.ABORT else "complete")
+        if applied and ctl is not None:
+            self._metrics.moved(ctl, self._context.clock.monotonic_s())
         failure = operation.failure if operation else None
         self._log.info(
             "persist",

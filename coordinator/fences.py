@@ -126,7 +126,6 @@ class Lifter:
     def raised(self, fence: Fence) -> None:
         """From now on writes may be held off."""
         self._raised_s[fence.epoch] = self._context.clock.monotonic_s()
-        self._metrics.fence_open.set(1)
 
     def lift(self, fence: Fence) -> None:
         """Lifts it, and does not give up; returns at once."""
@@ -162,8 +161,7 @@ class Lifter:
         took_s = None
         if raised_s is not None:
             took_s = round(self._context.clock.monotonic_s() - raised_s, 4)
-            self._metrics.fence_seconds.observe(took_s)
-        self._metrics.fence_open.set(1 if self._lifting or self._raised_s else 0)
+            self._metrics.fence_lifted(took_s)
         self._log.info("fence lifted", epoch=fence.epoch, took_s=took_s)
 
     async def _forget(self, fence: Fence) -> None:

@@ -91,7 +91,8 @@ class Ledger:
         if command.operation is not None:
             puts.append(self._put_operation(command.operation))
         if command.fence is not None:
-            value = encode(replace(command.fence, nonce=_nonce()))
+            at = format_now(self._context.clock)
+            value = encode(replace(command.fence, raised_at=at, nonce=_nonce()))
             puts.append(Put(self._keys.fence(command.fence.epoch), value))
         if command.ctl is None:
             # A twin of this write that arrives late, after the next ctl, must not take it back.

@@ -18,8 +18,6 @@ from cleancut.errors import CleancutError, Denied, Fenced, LeaseLost, TimedOut, 
 from cleancut.fence import BUDGET_LIMIT_S, BUDGET_S, FenceSettings
 from cleancut.garbage import GRACE_S
 from cleancut.ids import parse_agent, parse_cluster
-from cleancut.io.catalog import list_epochs, load_group
-from cleancut.io.checks import list_checks, newest_good
 from cleancut.io.clock import SystemClock
 from cleancut.io.config import (
     ENV_PREFIX,
@@ -37,13 +35,13 @@ from cleancut.io.config import (
 from cleancut.io.http import Health, health_app, serve
 from cleancut.io.log import Logger, configure_logging
 from cleancut.io.store import open_store
+from cleancut.io.store_counted import CountedStore
 from cleancut.io.tasks import first_of, until_signal
 from cleancut.keys import Keys, Paths
 from cleancut.records import Kind
 from cleancut.retention import Policy
 from cleancut.roles import Role
 from cleancut.schedule import Schedules
-from cleancut.times import parse_time
 from coordinator.access import open_api, read_roles
 from coordinator.conductor import Effects, Reign, Term
 from coordinator.context import Context, SweepSettings
@@ -57,10 +55,10 @@ from coordinator.operations import CoordinatorOperations, Leadership, Office
 from coordinator.rpc import serve_api
 from coordinator.scheduling import Scheduler
 from coordinator.sweeping import Sweeper
+from coordinator.watching import Watcher
 
 _RETRY_S = 1.0
 _LOOK_S = 2.0
-_CATALOG_S = 30.0
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -153,7 +151,9 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
     async with AsyncExitStack() as stack:
         etcd = await stack.enter_async_context(shared.open_etcd(clock))
         await warn_of_etcd(shared, etcd, log)
-        store = open_store(shared.store, clock, shared.key_source)
+        metrics = Metrics(cluster)
+        opened = open_store(shared.store, clock, shared.key_source)
+        store = CountedStore(opened, metrics.count_request)
         stack.push_async_callback(store.close)
         urls = [url.strip() for url in flags["qdrant_url"].split(",") if url.strip()]
         peers = [await stack.enter_async_context(shared.open_qdrant(url)) for url in urls]
@@ -171,7 +171,7 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
             sweeps=rules.sweeps,
             schedules=rules.schedules,
         )
-        health, metrics, leadership = Health(), Metrics(cluster), Leadership()
+        health, leadership = Health(), Leadership()
         operations = CoordinatorOperations(context, leadership)
         listen = open_api(shared, flags, rules.roles, log)
         address = await stack.enter_async_context(serve_api(operations, listen))
@@ -183,29 +183,11 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
         await until_signal(_serve_terms(process))
 
 
-async def _watch_catalog(process: _Process) -> None:
-    """Keeps the gauges of the catalog: read from the store, so they survive a restart."""
-    context = process.context
-    while True:
-        try:
-            epochs = await list_epochs(context.store, context.paths)
-            newest = await load_group(context.store, context.paths, epochs[-1]) if epochs else None
-            cut_at = parse_time(newest.cut_at) if newest else None
-            checks = await list_checks(context.store, context.paths)
-        except CleancutError as error:
-            process.log.warning("catalog unread", reason=error.reason, cause=error.message)
-        else:
-            process.metrics.set_catalog(len(epochs), cut_at)
-            for kind, check in newest_good(checks).items():
-                process.metrics.set_proven(kind, check.at_s)
-        await asyncio.sleep(_CATALOG_S)
-
-
 async def _serve_terms(process: _Process) -> None:
     """Stands by, leads, and stands by again, until a signal. Credentials that were good once may be
     in the middle of a change; at the start they are wrong."""
     async with asyncio.TaskGroup() as group:
-        group.create_task(_watch_catalog(process))
+        group.create_task(Watcher(process.context, process.metrics, process.log).run())
         while True:
             try:
                 await _serve_term(process)
@@ -236,7 +218,7 @@ async def _serve_term(process: _Process) -> None:
                 sweeper = Sweeper(context, lease, token, metrics=process.metrics, log=process.log)
                 scheduler = Scheduler(context, token, poke=term.poke, log=process.log)
                 leadership.office = Office(token, term, sweeper, scheduler)
-                process.metrics.leader.set(1)
+                process.metrics.set_leading(leading=True)
                 process.log.info("leading", token=token)
                 group.create_task(sweeper.run())
                 group.create_task(scheduler.run())
@@ -245,7 +227,7 @@ async def _serve_term(process: _Process) -> None:
             raise first_of(failures) from failures
         finally:
             leadership.office = None
-            process.metrics.leader.set(0)
+            process.metrics.set_leading(leading=False)
             process.health.ready = False
 
 

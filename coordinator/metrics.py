@@ -1,95 +1,121 @@
-"""Every metric of a coordinator is named here, and only here."""
+"""Every metric of a coordinator is named here, and in the two modules beside that it is made of."""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from collections.abc import Mapping
 
-from cleancut import __version__
+from cleancut.inventory import Inventory
+from cleancut.io.meter import Meter
+from cleancut.io.store_counted import DONE, FAILED, MOVING, OPERATIONS
+from cleancut.phases import CLOSED, STATE_OF
+from cleancut.records import Ctl, Kind, Phase
+from coordinator.metrics_catalog import CatalogGauges
+from coordinator.metrics_cluster import ClusterGauges, ScheduleGauges
+from coordinator.observing import COMPLETE, ClusterSeen
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+ABORTED = "aborted"
+_FENCE_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60)
+_PHASE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 28800)
 
 
 class Metrics:
-    """One registry a process."""
+    """One registry a process. What its methods show replaces what they showed before."""
 
     def __init__(self, cluster: str) -> None:
-        self.registry = CollectorRegistry()
-        self._cluster = cluster
-
-        def gauge(name: str, text: str) -> Gauge:
-            made = Gauge(name, text, ["cluster"], registry=self.registry)
-            return made.labels(cluster=cluster)
-
-        info = Gauge(
-            "cleancut_build_info", "Version.", ["version", "component"], registry=self.registry
+        self._meter = Meter("coordinator", cluster=cluster)
+        self.registry, self.render = self._meter.registry, self._meter.render
+        self._catalog = CatalogGauges(self._meter)
+        self._cluster = ClusterGauges(self._meter)
+        self._schedules = ScheduleGauges(self._meter)
+        counter, histogram = self._meter.counter, self._meter.histogram
+        self.leader = self._meter.gauge(
+            "cleancut_coordinator_leader", "1 on the leader, 0 on a standby; the sum must be 1."
         )
-        info.labels(version=__version__, component="coordinator").set(1)
-        self.leader = gauge("cleancut_coordinator_leader", "1 on the leader; the sum must be 1.")
-        self.last_success = Gauge(
-            "cleancut_last_success_timestamp_seconds",
-            "Cut time of the newest complete group in the store; absent until one is known.",
-            ["cluster"],
-            registry=self.registry,
-        )
-        self.groups = Gauge(
-            "cleancut_catalog_groups",
-            "Groups in the store; absent until it was read.",
-            ["cluster"],
-            registry=self.registry,
-        )
-        self.last_sweep = Gauge(
-            "cleancut_last_sweep_timestamp_seconds",
-            "End of the last sweep that did not fail; absent until there was one.",
-            ["cluster"],
-            registry=self.registry,
-        )
-        self.garbage = Gauge(
-            "cleancut_garbage_bytes",
-            "What nothing names and a later sweep deletes; absent until there was one.",
-            ["cluster"],
-            registry=self.registry,
-        )
-        self.last_proven = Gauge(
-            "cleancut_last_verified_timestamp_seconds",
-            "When a group was last read again (verify) or opened and asked (drill), and all was"
-            " well; absent until then.",
-            ["cluster", "kind"],
-            registry=self.registry,
-        )
-        self.fence_open = gauge(
-            "cleancut_fence_open", "1 from the raising of a fence until it is seen lifted."
-        )
-        self.fence_seconds = Histogram(
-            "cleancut_fence_seconds",
-            "How long writes were held off, from the raising until it was seen lifted.",
-            ["cluster"],
-            registry=self.registry,
-            buckets=(0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60),
-        ).labels(cluster=cluster)
-        self.epochs = Counter(
+        self.leader.set(0)
+        self._epochs = counter(
             "cleancut_epochs_total",
-            "Attempts that ended, by outcome.",
-            ["cluster", "outcome"],
-            registry=self.registry,
+            "Attempts that ended while this coordinator led, by outcome. An operation may take"
+            " several.",
+            kind=[kind.value for kind in Kind],
+            outcome=[COMPLETE, ABORTED],
         )
+        self._phases = histogram(
+            "cleancut_phase_duration_seconds",
+            "How long each phase of an attempt took, in seconds, on the coordinator that led.",
+            _PHASE_BUCKETS,
+            kind=[Kind.BACKUP],
+            phase=[phase.value for phase in STATE_OF if phase not in CLOSED],
+        )
+        self._fences = histogram(
+            "cleancut_fence_seconds",
+            "How long writes were held off, in seconds, from the raising until it was seen lifted.",
+            _FENCE_BUCKETS,
+        )
+        self._failed_sweeps = counter(
+            "cleancut_sweep_failures_total", "Sweeps that failed while this coordinator led."
+        )
+        self._requests = counter(
+            "cleancut_store_requests_total",
+            "Requests to the store; several tries of one count once.",
+            op=OPERATIONS,
+            result=[DONE, FAILED],
+        )
+        self._moved = counter(
+            "cleancut_store_moved_bytes_total",
+            "Bytes written to the store (put) and read from it (get).",
+            op=MOVING,
+        )
+        self._phase: tuple[Ctl, float] | None = None
 
-    def set_catalog(self, groups: int, newest_cut_s: float | None) -> None:
-        """What the store holds; `newest_cut_s` is None while it holds nothing."""
-        self.groups.labels(cluster=self._cluster).set(groups)
-        if newest_cut_s is not None:
-            self.last_success.labels(cluster=self._cluster).set(newest_cut_s)
+    def set_leading(self, *, leading: bool) -> None:
+        """What was timed under another leader is not ours to tell."""
+        self.leader.set(1 if leading else 0)
+        self._phase = None
 
-    def set_proven(self, kind: str, at_s: float) -> None:
-        """A verification or drill went well then."""
-        self.last_proven.labels(cluster=self._cluster, kind=kind).set(at_s)
+    def moved(self, ctl: Ctl, now_s: float) -> None:
+        """`ctl` has been written, by this leader. Unit: of a clock that only goes on."""
+        before = self._phase
+        self._phase = (ctl, now_s)
+        if before is not None and before[0].epoch == ctl.epoch:
+            was = before[0]
+            if was.phase not in CLOSED:
+                self._phases.observe(now_s - before[1], kind=was.kind, phase=was.phase)
+        if ctl.phase in CLOSED:
+            outcome = ABORTED if ctl.phase is Phase.ABORT else COMPLETE
+            self._epochs.count(kind=ctl.kind, outcome=outcome)
 
-    def set_swept(self, now_s: float, doomed_bytes: int) -> None:
-        """A sweep has ended, and left so much to the next."""
-        self.last_sweep.labels(cluster=self._cluster).set(now_s)
-        self.garbage.labels(cluster=self._cluster).set(doomed_bytes)
+    def fence_lifted(self, took_s: float) -> None:
+        self._fences.observe(took_s)
 
-    def count_epoch(self, outcome: str) -> None:
-        self.epochs.labels(cluster=self._cluster, outcome=outcome).inc()
+    def count_failed_sweep(self) -> None:
+        self._failed_sweeps.count()
 
-    def render(self) -> tuple[bytes, str]:
-        return generate_latest(self.registry), CONTENT_TYPE
+    def count_request(self, operation: str, result: str, size_bytes: int) -> None:
+        self._requests.count(op=operation, result=result)
+        if operation in MOVING:
+            self._moved.count(size_bytes, op=operation)
+
+    def show_catalog(self, stock: Inventory, proven: Mapping[str, float], now_s: float) -> None:
+        """What the store holds, as it was read at `now_s`; `proven`: by kind, when that went well
+        last."""
+        self._catalog.show(stock, proven, now_s)
+
+    def show_collections(self, ages: Mapping[str, float | None] | None) -> None:
+        """Of each collection of the cluster, when the newest good group that holds it was cut; None
+        for none. None: it is not known what there is."""
+        self._catalog.show_collections(ages)
+
+    def show_store_size(self, size_bytes: int) -> None:
+        self._catalog.size.show_one(size_bytes)
+
+    def show_cluster(self, seen: ClusterSeen | None) -> None:
+        """What etcd says; None: nothing that can be understood, so nothing is known."""
+        self._cluster.show(seen)
+        self._schedules.show(seen)
+
+    def set_intervals(
+        self, schedules: Mapping[tuple[str, str], float], sweep_every_s: float
+    ) -> None:
+        """How far apart the times of each (schedule, kind) are at most, and those of sweeps."""
+        self._schedules.set_intervals(schedules)
+        self._catalog.sweep_interval.show_one(sweep_every_s or None)

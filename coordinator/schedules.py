@@ -6,12 +6,11 @@ from msgspec.structs import asdict
 
 from cleancut.client.model import Backup
 from cleancut.client.schedules import RetentionRules, Schedule, ScheduleList
-from cleancut.schedule import Clockwork, ScheduleState
-from cleancut.schedule import Schedule as Configured
-from cleancut.times import format_time, parse_time
+from cleancut.schedule import ScheduleState
+from cleancut.times import format_time
 from coordinator import requests
 from coordinator.context import Context
-from coordinator.scheduling import Scheduler, read_state
+from coordinator.scheduling import Scheduler, next_start_s, read_state
 
 
 class Schedules:
@@ -50,7 +49,7 @@ class Schedules:
             **told,
             name=name,
             paused=state.paused,
-            next_at=self._next_at(name, configured, state),
+            next_at=self._next_at(name, state),
             last_id=state.operation,
             last_due_at=state.due or None,
             last_state=operation.state if operation else None,
@@ -59,12 +58,6 @@ class Schedules:
             last_outcome=state.outcome,
         )
 
-    def _next_at(self, name: str, configured: Configured, state: ScheduleState) -> str | None:
-        """When the next one starts, if nothing keeps it."""
-        if state.paused:
-            return None
-        clockwork = Clockwork(self._context.keys.cluster, name, configured)
-        now_s = self._context.clock.wall_s()
-        seen_s = parse_time(state.seen) if state.timing == configured.timing else now_s
-        next_s = clockwork.next_start(now_s, seen_s)
-        return format_time(next_s) if next_s < float("inf") else None
+    def _next_at(self, name: str, state: ScheduleState) -> str | None:
+        next_s = next_start_s(self._context, name, state)
+        return format_time(next_s) if next_s is not None else None

@@ -31,7 +31,7 @@ from cleancut.schedule import (
     moved,
     request_of,
 )
-from cleancut.times import format_time
+from cleancut.times import format_time, parse_time
 from coordinator import requests
 from coordinator.context import Context
 from coordinator.ledger import format_now
@@ -189,3 +189,14 @@ async def read_state(context: Context, name: str) -> ScheduleState | None:
     key = context.keys.schedule(name)
     found = await context.etcd.get(key)
     return decode(ScheduleState, found.value, key) if found else None
+
+
+def next_start_s(context: Context, name: str, state: ScheduleState) -> float | None:
+    """When the next one starts, if nothing keeps it; None if it is paused, or there is no next."""
+    if state.paused:
+        return None
+    configured, now_s = context.schedules[name], context.clock.wall_s()
+    clockwork = Clockwork(context.keys.cluster, name, configured)
+    seen_s = parse_time(state.seen) if state.timing == configured.timing else now_s
+    next_s = clockwork.next_start(now_s, seen_s)
+    return next_s if next_s < float("inf") else None

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from cleancut.client.sweeps import ExpiredBackup, Sweep
 from cleancut.errors import CleancutError, Fenced, LeaseLost
-from cleancut.garbage import Doomed, Living, Marked, Next, next_of
+from cleancut.garbage import Doomed, Living, Marked, Next, Swept, next_of
 from cleancut.ids import Epoch, Sha256, Token
 from cleancut.io.garbage import (
     DoomedList,
@@ -64,6 +64,7 @@ class Sweeper:
             except (Fenced, LeaseLost):
                 return
             except CleancutError as error:
+                self._metrics.count_failed_sweep()
                 self._log.warning("sweep failed", cause=error.message, hint=error.hint)
             else:
                 self._log.info("swept", **_told(done))
@@ -84,8 +85,17 @@ class Sweeper:
             done = await self._collect(dry_run=dry_run, gone=gone)
             swept = replace(done, dry_run=dry_run, expired=expired)
             if not dry_run:
-                self._metrics.set_swept(self._context.clock.wall_s(), swept.doomed_bytes)
+                await self._tell(swept)
             return swept
+
+    async def _tell(self, done: Sweep) -> None:
+        """Keeps when it was, so that whoever leads next knows it too."""
+        swept = Swept(
+            at=format_now(self._context.clock),
+            doomed_bytes=done.doomed_bytes,
+            nonce=secrets.token_hex(8),
+        )
+        await self._write(Put(self._context.keys.swept, encode(swept)))
 
     async def _retire(self, *, dry_run: bool) -> tuple[ExpiredBackup, ...]:
         """Puts a tombstone on each group that retention lets go."""

@@ -14,6 +14,7 @@ import click
 from cleancut.cli.agent import agent
 from cleancut.cli.backup import backup
 from cleancut.cli.care import doctor
+from cleancut.cli.check import check
 from cleancut.cli.cluster import adopt, cluster
 from cleancut.cli.demo import demo
 from cleancut.cli.exits import Exit, say, tell
@@ -43,6 +44,7 @@ def root(context: click.Context) -> None:
     settings_of(context)
 
 
+backup.add_command(check)
 root.params.extend(shared_options(inner=False))
 for command in (
     backup,

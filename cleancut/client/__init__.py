@@ -1,5 +1,7 @@
-"""The Python client of a cluster's coordinators: `Client`, its values in `model`."""
+"""The Python client of a cluster's coordinators: `Client`, or `BlockingClient` for programs without
+an event loop; its values in `model`."""
 
 from cleancut.client.api import Client
+from cleancut.client.blocking import BlockingClient
 
-__all__ = ["Client"]
+__all__ = ["BlockingClient", "Client"]

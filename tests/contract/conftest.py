@@ -14,6 +14,7 @@ from cleancut.io.encrypted import EncryptedStore
 from cleancut.io.memory_store import MemoryStore
 from cleancut.io.ports import Store
 from cleancut.io.store import open_store
+from cleancut.io.store_counted import CountedStore
 from tests.contract.etcd_cluster import EtcdCluster
 from tests.contract.etcd_worlds import MemoryWorld, RealWorld, World
 from tests.contract.s3_server import S3Server
@@ -60,13 +61,15 @@ async def _data_keys(_cluster: ClusterName) -> Mapping[int, bytes]:
     return {1: bytes(32), 2: bytes(range(32))}
 
 
-@pytest.fixture(params=["file", "memory", "s3", "encrypted"])
+@pytest.fixture(params=["file", "memory", "counted", "s3", "encrypted"])
 def store_opener(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], Store]:
     """Opens an empty store again and again: of each kind that implements the `Store` port."""
-    if request.param == "memory":
-        store = MemoryStore()
+    if request.param in {"memory", "counted"}:
+        store: Store = MemoryStore()
+        if request.param == "counted":
+            store = CountedStore(store, lambda *_: None)
         return lambda: store
     if request.param == "encrypted":
         inside = MemoryStore()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import click
+import pytest
 
 from cleancut.cli.main import root
 from tests.tidy.tree import ROOT, files, text_of
@@ -46,6 +48,24 @@ def test_docs_name_no_command_that_does_not_exist() -> None:
             if named not in known | nouns:
                 wrong.append(f"{path}: cleancut {words}")
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in pages() if path.startswith(("docs/runbooks/", "docs/monitoring"))]
+)
+def test_commands_of_runbooks_can_be_typed(path: str) -> None:
+    """At night nobody guesses: each is parsed as the program parses it, flags included."""
+    for line in re.findall(r"^    cleancut (.*?)(?:\s+#.*)?$", text_of(path), re.MULTILINE):
+        command: click.Command = root
+        words = shlex.split(line.replace("PEER_ID", "7"))
+        while True:
+            context = command.make_context(command.name, list(words))
+            if not isinstance(command, click.Group):
+                break
+            _, command, words = command.resolve_command(
+                context, context._protected_args + context.args
+            )
+        assert not isinstance(command, click.Group), line
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.tidy.tree import ROOT, files, text_of
+from tools.gen_metrics_reference import reference
 
 BUF = Path(sys.executable).with_name("buf")
 
@@ -64,3 +65,8 @@ def test_the_command_lines_page_is_up_to_date() -> None:
     """`make docs` was run after the last change of a flag."""
     page = ran([sys.executable, "tools/gen_cli_reference.py"], ROOT, PYTHONPATH=str(ROOT))
     assert page == text_of("docs/reference-cli.md")
+
+
+def test_the_metrics_page_is_up_to_date() -> None:
+    """`make docs` was run after the last change of a metric, an alert or the dashboard."""
+    assert reference() == text_of("docs/metrics.md")

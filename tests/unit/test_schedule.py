@@ -102,7 +102,7 @@ def test_other_times_begin_anew() -> None:
     assert verdict == Reset(NOON_S)
     assert isinstance(verdict, Reset)
     assert moved(state, HOURLY, verdict) == replace(
-        state, timing=HOURLY.timing, seen=format_time(NOON_S)
+        state, timing=HOURLY.timing, seen=format_time(NOON_S), since=format_time(NOON_S)
     )
 
 
