@@ -1,10 +1,11 @@
-"""All streams of one epoch: opened at once, cut together, stored in the background."""
+"""All streams of one epoch: opened at once and cut together, or of a seed some at a time; stored in
+the background."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from pathlib import Path
 from agent.context import Context
 from agent.partials import Partials
 from cleancut.errors import CleancutError
+from cleancut.garbage import SEED_KEPT_S
 from cleancut.ids import Epoch
 from cleancut.io.capture import CapturedShard, Left, capture_shard
 from cleancut.io.known import Earlier
@@ -22,8 +24,10 @@ from cleancut.partial import PartialRecipe
 from cleancut.recipe import Recipe
 from cleancut.records import ShardTask
 
-ORIGINS = 8
-"""So many attempts one after the other reuse what the ones before have stored."""
+ORIGINS = 32
+"""So many sessions' packs are reused in one shard."""
+LEFT_S = SEED_KEPT_S
+"""So long is remembered what was left of a shard; by then a sweep has taken it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +39,18 @@ class Stream:
     parent: Recipe | None
     earlier: Earlier | None
 
+    @property
+    def known_blocks(self) -> int:
+        """How much of it an earlier attempt has left."""
+        return self.earlier.partial.blocks() if self.earlier else 0
+
 
 class Captures:
-    """Runs as one task; `wait_cut` and `wait_stored` tell of it, or raise what ended it."""
+    """Runs as one task; `wait_cut` and `wait_stored` tell of it, or raise what ended it.
+
+    `on_stream` is told of each shard when its stream is opened and when it has ended, and how many
+    are open then.
+    """
 
     def __init__(
         self,
@@ -47,10 +60,12 @@ class Captures:
         pool: Executor,
         *,
         unknown: frozenset[str] = frozenset(),
+        on_stream: Callable[[ShardTask, int], None] = lambda _task, _reading: None,
     ) -> None:
         self._context, self._epoch, self._unknown = context, epoch, unknown
+        self._on_stream, self._reading = on_stream, 0
         self._session_id, self._pool = session_id, pool
-        self._left: list[PartialRecipe] = []
+        self._partials = Partials(context.spill_dir)
         self._uncut = 0
         self._all_cut: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stored: asyncio.Future[list[CapturedShard]] = (
@@ -68,14 +83,15 @@ class Captures:
         """What the store has taken so far."""
         return self._packs.stored_bytes if self._packs else 0
 
-    async def run(self, streams: Sequence[Stream]) -> None:
-        """Captures them all. Never raises but when cancelled: the waiting sides are told.
-        However it ends, what has been stored is remembered for the next attempt."""
+    async def run(self, streams: Sequence[Stream], at_once: int = 0) -> None:
+        """Captures them all, `at_once` of them at a time if that is given. Never raises but when
+        cancelled: the waiting sides are told. However it ends, what has been stored is remembered
+        for the next attempt."""
         self._uncut = len(streams)
         if all(stream.parent for stream in streams):
             self.expected_bytes = sum(s.parent.tar_bytes for s in streams if s.parent)
         try:
-            results = await self._capture_all(streams)
+            results = await self._capture_all(streams, at_once or max(1, len(streams)))
         except CleancutError as error:
             self._fail(error)
         except asyncio.CancelledError:
@@ -87,10 +103,9 @@ class Captures:
             if not self._all_cut.done():
                 self._all_cut.set_result(None)
         finally:
-            if streams:
-                Partials(self._context.spill_dir).replace(self._left)
+            self._partials.forget(self._context.clock.wall_s() - LEFT_S)
 
-    async def _capture_all(self, streams: Sequence[Stream]) -> list[CapturedShard]:
+    async def _capture_all(self, streams: Sequence[Stream], at_once: int) -> list[CapturedShard]:
         spill = spill_of(self._context.spill_dir)
         async with PackWriter(
             self._context.store,
@@ -100,36 +115,54 @@ class Captures:
             pool=self._pool,
             spill_dir=spill,
             limits=self._context.limits,
+            gather=at_once == len(streams),
         ) as packs:
             self._packs = packs
-            self._chunk_bytes = share_bytes(len(streams))
+            self._chunk_bytes = share_bytes(min(at_once, len(streams)))
             calls = [partial(self._capture, packs, stream) for stream in streams]
-            results = await run_all(calls, at_once=max(1, len(calls)))
+            results = await run_all(calls, at_once)
             await packs.flush()
         return results
 
     async def _capture(self, packs: PackWriter, stream: Stream) -> CapturedShard:
         task = stream.task
         qdrant, size = self._context.qdrant, self._chunk_bytes
-        async with qdrant.stream_shard(task.collection, task.shard_id, size) as chunks:
-            return await capture_shard(
-                self._counted(chunks),
-                parent=stream.parent,
-                packs=packs,
-                on_cut=self._cut,
-                unknown=self._unknown,
-                earlier=stream.earlier,
-                on_end=partial(self._leave, packs.origin, stream),
-            )
+        with self._open(task):
+            async with qdrant.stream_shard(task.collection, task.shard_id, size) as chunks:
+                return await capture_shard(
+                    self._counted(chunks),
+                    parent=stream.parent,
+                    packs=packs,
+                    on_cut=self._cut,
+                    unknown=self._unknown,
+                    earlier=stream.earlier,
+                    on_left=partial(self._leave, packs.origin, stream),
+                )
+
+    @contextlib.contextmanager
+    def _open(self, task: ShardTask) -> Iterator[None]:
+        self._reading += 1
+        self._on_stream(task, self._reading)
+        try:
+            yield
+        finally:
+            self._reading -= 1
+            self._on_stream(task, self._reading)
 
     def _leave(self, origin: str, stream: Stream, left: Left) -> None:
         """Of two attempts that both were broken off, the one that came further is remembered."""
         task, before = stream.task, stream.earlier.partial if stream.earlier else None
-        origins = (origin, *(before.origins if before else ()))[:ORIGINS]
+        used = [one for one in (before.origins if before else ()) if one in left.origins]
         made = PartialRecipe(
-            task.collection, task.shard_id, origins, left.members, left.pages, left.kept
+            task.collection,
+            task.shard_id,
+            (origin, *used)[:ORIGINS],
+            left.members,
+            left.pages,
+            left.kept,
         )
-        self._left.append(made if before is None or made.blocks() >= before.blocks() else before)
+        if left.whole or before is None or made.blocks() >= before.blocks():
+            self._partials.put(made)
 
     async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for chunk in chunks:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import secrets
-from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import partial
 
 from msgspec.structs import replace
 
-from agent.captures import Captures, Stream, cancel
+from agent.captures import Captures, cancel
 from agent.context import Context
 from agent.journal import Journal
 from agent.lifting import Lifter
 from agent.moved import Moved
 from agent.observe import count_shards, free_bytes, read_probe, read_view, readings_of
-from agent.partials import Partials
+from agent.parents import Parents
 from agent.replicas import Others
 from cleancut.cutting import (
     Capture,
@@ -32,24 +29,18 @@ from cleancut.cutting import (
     Readings,
     Recall,
 )
-from cleancut.errors import CleancutError, NotFound, TimedOut
+from cleancut.errors import CleancutError, TimedOut
 from cleancut.evidence import is_unchanged
 from cleancut.fence import is_raised, without_fence
 from cleancut.ids import Digest, Epoch
 from cleancut.io.capture import CapturedShard
 from cleancut.io.catalog import put_votes_document
-from cleancut.io.documents import load_recipe
-from cleancut.io.garbage import read_unknown
-from cleancut.io.known import Earlier, list_packs
-from cleancut.io.sparse import read_sparse
-from cleancut.io.tasks import run_all
 from cleancut.manifest import AgentDocument, ShardEntry
-from cleancut.recipe import Recipe, named_by
+from cleancut.recipe import Recipe
 from cleancut.records import Member, Reading, ShardTask, decode, digest_of, encode
 from cleancut.steps import Effect
 
 COUNT_S = 1.0
-_LOADS = 8
 
 
 @dataclass(slots=True)
@@ -76,11 +67,7 @@ class BackupEffects:
     ) -> None:
         self._context, self._group, self._pool, self._journal = context, group, pool, journal
         self._lifter = lifter
-        self._parents: dict[str, Recipe] = {}
-        self._partials = Partials(context.spill_dir)
-        self._earlier: dict[tuple[str, int], Earlier] = {}
-        self._unknown: frozenset[str] = frozenset()
-        self._sparse: frozenset[str] = frozenset()
+        self._parents = Parents(context)
         self._running: dict[Epoch, _Running] = {}
         self._view_at = ""
 
@@ -90,7 +77,7 @@ class BackupEffects:
             case Observe():
                 return await self._observe(effect)
             case Load():
-                await self._load(effect)
+                await self._parents.load(effect.tasks)
                 return None
             case Confirm():
                 return await self._lifter.confirm(effect.epoch)
@@ -110,8 +97,7 @@ class BackupEffects:
         running = self._running.pop(epoch, None)
         if running is not None:
             await cancel(running.task)
-        self._parents.clear()
-        self._earlier.clear()
+        self._parents.forget()
 
     def moved(self) -> Moved:
         """Of tars, what was read in the epochs that are under way; their parents' sizes tell what
@@ -144,36 +130,6 @@ class BackupEffects:
             member=decode(Member, record.value, record.key) if record else None,
         )
 
-    async def _load(self, effect: Load) -> None:
-        """Parents, what earlier attempts have left, what of both may not be named, or had better
-        not be."""
-        store, paths = self._context.store, self._context.paths
-        reads = [partial(read, store, paths) for read in (read_unknown, read_sparse)]
-        self._unknown, self._sparse = await run_all(reads, len(reads))
-
-        async def load(digest: str) -> None:
-            try:
-                recipe = await load_recipe(self._context.store, self._context.paths, Digest(digest))
-            except NotFound:
-                return  # the parent has gone: the shard is captured whole
-            self._parents[digest] = recipe
-
-        wanted = {task.recipe for task in effect.tasks if task.recipe} - set(self._parents)
-        await run_all([partial(load, digest) for digest in sorted(wanted)], _LOADS)
-        with contextlib.suppress(CleancutError):
-            await self._load_earlier(effect.tasks)
-
-    async def _load_earlier(self, tasks: Sequence[ShardTask]) -> None:
-        """What attempts after the parents' have left; it saves bytes, and no more."""
-        found = []
-        for task in tasks:
-            left, parent = self._partials.read(task), self._parents.get(task.recipe)
-            if left is not None and (parent is None or left.origins[0] > parent.origin):
-                found.append(left)
-        origins = {origin for left in found for origin in left.origins}
-        packs = await list_packs(self._context.store, self._context.paths, sorted(origins))
-        self._earlier = {(left.collection, left.shard_id): Earlier(left, packs) for left in found}
-
     # CUT and SEAL
 
     async def _capture(self, effect: Capture) -> Readings:
@@ -186,11 +142,10 @@ class BackupEffects:
             for index, task in enumerate(tasks)
             if not self._is_unchanged(task, first.at(index), uuids.get(task.collection, ""))
         )
-        unknown = self._unknown | self._sparse
         captures = Captures(
-            context, effect.epoch, secrets.token_hex(16), self._pool, unknown=unknown
+            context, effect.epoch, secrets.token_hex(16), self._pool, unknown=self._parents.avoided
         )
-        streams = [self._stream_of(tasks[index]) for index in captured]
+        streams = [self._parents.stream_of(tasks[index]) for index in captured]
         running = self._group.create_task(captures.run(streams))
         others = Others.among(telemetry, tasks)
         self._running[effect.epoch] = _Running(captures, running, captured, others)
@@ -198,15 +153,8 @@ class BackupEffects:
             await captures.wait_cut()
         return first
 
-    def _stream_of(self, task: ShardTask) -> Stream:
-        earlier = self._earlier.get((task.collection, task.shard_id))
-        return Stream(task, self._parents.get(task.recipe), earlier)
-
     def _is_unchanged(self, task: ShardTask, first: Reading, uuid: str) -> bool:
-        parent = self._parents.get(task.recipe)
-        if task.parent is None or parent is None:
-            return False
-        if task.recipe in self._unknown or not self._unknown.isdisjoint(named_by(parent)):
+        if task.parent is None or not self._parents.can_take_over(task):
             return False
         return is_unchanged(task.parent, first, uuid)
 
@@ -263,7 +211,7 @@ class BackupEffects:
 
     def _entry(self, effect: Finish, index: int, stored: CapturedShard | None) -> ShardEntry:
         task, first, second = effect.tasks[index], effect.first, effect.second
-        source = stored or _taken_over(task.recipe, self._parents[task.recipe])
+        source = stored or _taken_over(task.recipe, self._parents.recipe_of(task))
         return ShardEntry(
             collection=task.collection,
             shard_id=task.shard_id,
@@ -281,8 +229,9 @@ class BackupEffects:
         )
 
 
-def _taken_over(digest: str, parent: Recipe) -> CapturedShard:
+def _taken_over(digest: str, parent: Recipe | None) -> CapturedShard:
     """An unchanged shard: its parent's recipe as it is, with nothing new."""
+    assert parent is not None, "taken over from nobody"
     return CapturedShard(
         recipe_digest=Digest(digest),
         tar_sha256=parent.tar_sha256,

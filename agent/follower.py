@@ -56,6 +56,7 @@ class Follower:
         self._metrics, self._log = metrics, log
         self._machines: dict[Kind, Cut | Pull] = {
             Kind.BACKUP: Cut(session.token),
+            Kind.SEED: Cut(session.token),
             Kind.RESTORE: Pull(session.token),
             Kind.REBALANCE: Pull(session.token),
         }

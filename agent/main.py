@@ -18,6 +18,7 @@ from agent.captures import spill_of
 from agent.context import Context
 from agent.effects_backup import BackupEffects
 from agent.effects_restore import PullEffects
+from agent.effects_seed import SeedEffects
 from agent.follower import Effects, Follower
 from agent.journal import Journal, own_directory
 from agent.lifting import Lifter
@@ -196,10 +197,12 @@ async def _serve_session(process: _Process) -> None:
             async with asyncio.TaskGroup() as group:
                 group.create_task(follow_settings(context, process.log))
                 journal = Journal(context.spill_dir)
+                backups = BackupEffects(
+                    context, group, process.pool, journal, lifter=process.lifter
+                )
                 effects: dict[Kind, Effects] = {
-                    Kind.BACKUP: BackupEffects(
-                        context, group, process.pool, journal, lifter=process.lifter
-                    ),
+                    Kind.BACKUP: backups,
+                    Kind.SEED: SeedEffects(context, process.pool, backups, log=process.log),
                     Kind.RESTORE: PullEffects(context, process.tars),
                     Kind.REBALANCE: PullEffects(context, process.tars, count_replica),
                 }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 
 from cleancut.errors import Corrupt
@@ -31,17 +30,23 @@ class Partials:
         names = (partial.collection, partial.shard_id) == (task.collection, task.shard_id)
         return partial if names else None
 
-    def replace(self, partials: Iterable[PartialRecipe]) -> None:
-        """Remembers these, and none of the others."""
-        wanted = {self._file(p.collection, p.shard_id): p for p in partials if p.blocks()}
+    def put(self, partial: PartialRecipe) -> None:
+        """Remembers this one of its shard, if it holds anything."""
+        file = self._file(partial.collection, partial.shard_id)
+        if not partial.blocks():
+            return
         with contextlib.suppress(OSError):
             self._directory.mkdir(exist_ok=True)
-            for old in set(self._directory.iterdir()) - set(wanted):
-                old.unlink()
-            for file, partial in wanted.items():
-                draft = file.with_suffix(".new")
-                draft.write_bytes(encode_partial(partial))
-                draft.replace(file)
+            draft = file.with_suffix(".new")
+            draft.write_bytes(encode_partial(partial))
+            draft.replace(file)
+
+    def forget(self, before_s: float) -> None:
+        """Those that were put before that time are gone; so is what a killed process was at."""
+        with contextlib.suppress(OSError):
+            for file in list(self._directory.iterdir()):
+                if file.suffix or file.stat().st_mtime < before_s:
+                    file.unlink()
 
     def _file(self, collection: str, shard_id: int) -> Path:
         name = hashlib.sha256(f"{collection}/{shard_id}".encode()).hexdigest()

@@ -13,6 +13,9 @@ from cleancut.records import Bounds, Ctl, Failure, Kind, Member, Operation, Phas
 from cleancut.steps import Began, Command, Effect, Event, Persist, Run, Stop
 from cleancut.tally import yes_of_all
 
+_SPOKEN = frozenset({Kind.BACKUP, Kind.SEED})
+"""One agent tells its view first, and shards are given out by it."""
+
 
 class Attempt:
     """The state of one attempt, and the only ways in which it changes.
@@ -60,7 +63,7 @@ class Attempt:
             attempt=attempt,
             bounds=self.bounds,
             probe=event.nonce,
-            speaker=first.session if self.kind is Kind.BACKUP else Token(0),
+            speaker=first.session if self.kind in _SPOKEN else Token(0),
         )
         return [self.run(Probe(event.epoch, event.nonce))]
 

@@ -100,7 +100,7 @@ class Barrier(Preparation):
                 return self._abort(tally.LEADER_CHANGED)
             case Phase.UPLOAD:
                 self.start_clocks(now_s)
-                return self._uploaded()
+                return self._uploaded(now_s)
             case Phase.COMMIT:
                 return [self.run(Publish(self.ctl.epoch, self.ctl.manifest))]
             case _:
@@ -130,7 +130,7 @@ class Barrier(Preparation):
             case Phase.SEAL:
                 return self._sealed(now_s)
             case _:
-                return self._uploaded()
+                return self._uploaded(now_s)
 
     def _cut(self, now_s: float) -> list[Command]:
         if (
@@ -158,7 +158,7 @@ class Barrier(Preparation):
         fence_ms = max(1, round((now_s - self._fence_began_s) * 1000))
         return [*self._lift(), *self.move(Phase.UPLOAD, now_s, fence_ms=fence_ms)]
 
-    def _uploaded(self) -> list[Command]:
+    def _uploaded(self, _now_s: float) -> list[Command]:
         votes = tally.yes_of_all(Phase.UPLOAD, self.members, self.votes)
         if votes is None or self.waiting is not None:
             return []
@@ -244,7 +244,7 @@ class Barrier(Preparation):
         final = failure.reason in PERMANENT and not (
             failure.reason == Refused.reason and attempts > 1
         )
-        again = not final and attempts < tally.backup_request(self.operation).attempts
+        again = not final and attempts < self.request().attempts
         lift = self._lift() if self.ctl.phase in FENCED else []
         commands = self.close(State.PENDING if again else State.ABORTED, failure)
         # What still raises the fence is ended first; then it is lifted before anything is written.

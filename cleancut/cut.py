@@ -19,10 +19,11 @@ from cleancut.cutting import (
     Read,
     Readings,
     Recall,
+    Sow,
 )
 from cleancut.fence import Fence
 from cleancut.ids import Token
-from cleancut.records import Ctl, Failure, Member, Phase, ShardTask, Vote, digest_of
+from cleancut.records import Ctl, Failure, Kind, Member, Phase, ShardTask, Vote, digest_of
 from cleancut.steps import (
     Cast,
     Command,
@@ -83,10 +84,13 @@ class Cut:
         self._running = None  # what still runs was asked for in another phase
         if event.member is None:
             return stop
-        if event.member.session != self.session:
+        sows = self.ctl.kind is Kind.SEED and self.ctl.phase is Phase.UPLOAD
+        if event.member.session != self.session and not sows:
             return [*stop, *self._rejoin()]
         if self._cast is not None and not self._cast.yes and self._cast.failure is not None:
             return [*stop, self._no(self._cast.failure)]  # a no stays a no in its epoch
+        if sows:  # it proves nothing, so whoever was restarted meanwhile just goes on
+            return [*stop, self._run(Sow(self.ctl.epoch, event.member.tasks, self.ctl.streams))]
         match self.ctl.phase:
             case Phase.PREPARE:
                 return [*stop, self._run(Observe(self.ctl.epoch, self.ctl.probe))]
@@ -189,6 +193,8 @@ class Cut:
                 return self._vote(self._reading(event.result))
             case Finish():
                 return self._vote(Vote(session=self.session, yes=True, document=event.result))
+            case Sow():
+                return self._vote(Vote(session=self.session, yes=True, seeded=event.result))
             case Recall():
                 return [self._recalled(event.result)]
             case _:

@@ -66,6 +66,16 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
+class Sow:
+    """Of a seed: read these shards to their end, `streams` at a time, and store what the store does
+    not have. Order: repeatable, and needs nothing from before. Result: `Seeded`."""
+
+    epoch: Epoch
+    tasks: tuple[ShardTask, ...]
+    streams: int
+
+
+@dataclass(frozen=True, slots=True)
 class Recall:
     """What the journal holds of this epoch after a restart. Result: a sha256, or "" for nothing."""
 

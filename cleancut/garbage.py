@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from cleancut.ids import Epoch, OperationId, Sha256
+from cleancut.ids import Epoch, OperationId, PeerId, Sha256, ShardId
 from cleancut.records import Record
+from cleancut.times import parse_time
 
 GRACE_S = 24 * 3600.0
 """For readers of the store that nobody knows of; nothing else needs it."""
@@ -24,6 +25,8 @@ MAX_DOOMED = 50_000
 """Objects on one list; what is beyond waits for the next."""
 REUSED_EPOCHS = 8
 """So many of the last epochs, if newer than the newest group, may have left packs to be reused."""
+SEED_KEPT_S = 14 * 24 * 3600.0
+"""So long the backup that a seed was made for may be waited for, from the newest such seed on."""
 
 
 class Doomed(Record, frozen=True):
@@ -64,12 +67,52 @@ class Hold(Record, frozen=True):
     expires_at: str
 
 
+class Begun(Record, frozen=True):
+    """`seeds/<epoch>/<sha256>.json`: a seed has begun at that time (RFC 3339) to read these shards
+    (collection, shard, peer). While this is there its packs stay, and those of epochs from `since`
+    on, which it may reuse; and all pages."""
+
+    at: str
+    since: Epoch
+    shards: tuple[tuple[str, ShardId, PeerId], ...]
+
+    @property
+    def collections(self) -> frozenset[str]:
+        return frozenset(name for name, _, _ in self.shards)
+
+
+def first_reused(newest_group: int, epoch: int) -> int:
+    """From which epoch on packs may be reused by `epoch`, if no group names them."""
+    return max(newest_group, epoch - REUSED_EPOCHS) + 1
+
+
+def seeds_over(
+    seeds: Mapping[Epoch, Begun], newest: Mapping[str, int], now_s: float
+) -> frozenset[Epoch]:
+    """Those whose blocks a backup has taken, or that none has asked for in time. `newest`: by
+    collection, the newest group that holds it. A later seed of the same goes on with an earlier
+    one, so that waits as long."""
+    over = set()
+    for epoch, seed in seeds.items():
+        taken = all(newest.get(name, 0) > epoch for name in seed.collections)
+        ends_s = max(
+            parse_time(other.at) + SEED_KEPT_S
+            for later, other in seeds.items()
+            if later == epoch or (later > epoch and seed.collections & other.collections)
+        )
+        if taken or now_s >= ends_s:
+            over.add(epoch)
+    return frozenset(over)
+
+
 class Living(NamedTuple):
     """What is named. `epochs`: those of groups, and those that an operation's record names.
     `named`: pages, by digest, and packs, by name.
 
-    `newest_group`, `newest_epoch`: 0 for none. `holds`: the paths of those not yet over. `ledger`:
-    of the newest checks that went well, which tell their age whatever has become of the group.
+    `newest_group` (deleted ones too, so that it never falls), `newest_epoch`: 0 for none. `holds`:
+    the paths of those not yet over. `ledger`: of the newest checks that went well, which tell their
+    age whatever has become of the group. `seeds`: epochs whose packs wait for a backup; which pages
+    do, nothing tells, so all stay.
     """
 
     epochs: frozenset[int]
@@ -79,6 +122,7 @@ class Living(NamedTuple):
     newest_group: int
     newest_epoch: int
     ledger: frozenset[str] = frozenset()
+    seeds: frozenset[int] = frozenset()
 
     def keeps(self, path: str) -> bool:
         """Whether the object at `path`, under the cluster's folder, has to stay. Whatever is of no
@@ -87,7 +131,7 @@ class Living(NamedTuple):
             case ["packs", epoch, session, number] if epoch.isdigit():
                 return f"{epoch}/{session}/{number}" in self.named or self._reusable(int(epoch))
             case ["pages", _, digest]:
-                return digest in self.named
+                return digest in self.named or bool(self.seeds)
             case ["recipes", _, digest]:
                 return digest in self.recipes
             case ["votes" | "staged", epoch, *_] if epoch.isdigit():
@@ -103,7 +147,8 @@ class Living(NamedTuple):
         return True
 
     def _reusable(self, epoch: int) -> bool:
-        return epoch > max(self.newest_group, self.newest_epoch - REUSED_EPOCHS)
+        first = first_reused(self.newest_group, self.newest_epoch)
+        return epoch >= first or epoch in self.seeds
 
 
 def unknown_of(lists: Iterable[Doomed]) -> frozenset[str]:

@@ -191,6 +191,16 @@ class Paths:
         return f"{self.holds_of(epoch)}{operation}.json"
 
     @property
+    def seeds(self) -> str:
+        return f"{self.cluster}/seeds/"
+
+    def seeds_of(self, epoch: Epoch) -> str:
+        return f"{self.seeds}{format_epoch(epoch)}/"
+
+    def seed(self, epoch: Epoch, sha256: str) -> str:
+        return f"{self.seeds_of(epoch)}{sha256}.json"
+
+    @property
     def sparse_lists(self) -> str:
         return f"{self.cluster}/sparse/"
 

@@ -12,7 +12,7 @@ from cleancut.fence import Fence, FenceSeen
 from cleancut.ids import AgentName, Epoch, OperationId
 from cleancut.manifest import Canaries
 from cleancut.records import Ctl, Phase, ShardTask, State
-from cleancut.requests import BackupRequest
+from cleancut.requests import BackupRequest, SeedRequest
 
 TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.IDLE, Phase.PREPARE): "an operation gets its turn",
@@ -32,6 +32,16 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
 }
 """Every change of phase of a backup, with its cause; ARCHITECTURE's diagram is made from it."""
 
+SEED_TRANSITIONS: dict[tuple[Phase, Phase], str] = {
+    (Phase.IDLE, Phase.PREPARE): "an operation gets its turn",
+    (Phase.ABORT, Phase.PREPARE): "an operation gets its turn",
+    (Phase.PREPARE, Phase.UPLOAD): "views agree, all are ready",
+    (Phase.UPLOAD, Phase.IDLE): "all have read their shards to the end",
+    (Phase.PREPARE, Phase.ABORT): "a no, a bound, a lost session or leader",
+    (Phase.UPLOAD, Phase.ABORT): "a no or a bound",
+}
+"""The same of a seed."""
+
 STATE_OF = {
     Phase.PREPARE: State.PREPARING,
     Phase.FENCE: State.FENCING,
@@ -40,6 +50,11 @@ STATE_OF = {
     Phase.UPLOAD: State.UPLOADING,
     Phase.COMMIT: State.COMMITTING,
     Phase.IDLE: State.COMMITTED,
+}
+SEED_STATE_OF = {
+    Phase.PREPARE: State.PREPARING,
+    Phase.UPLOAD: State.UPLOADING,
+    Phase.IDLE: State.SEEDED,
 }
 FENCED = frozenset({Phase.FENCE, Phase.CUT, Phase.SEAL})
 """While the open epoch is in one of these, its fence may stand; in any other it is lifted."""
@@ -58,13 +73,16 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """Read the agreed view, configs and parents; stage the draft. Result: `Assigned`."""
+    """Read the agreed view, configs and parents; stage the draft. Result: `Assigned`.
+
+    Of a seed: note in the store what is begun, and stage nothing.
+    """
 
     epoch: Epoch
     operation: OperationId
     view_object: str
     members: tuple[AgentName, ...]
-    request: BackupRequest
+    request: BackupRequest | SeedRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +143,8 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The staged draft's sha256, its collections in order, each member's shards, and the fence
-    that is to be raised."""
+    """The staged draft's sha256 ("" of a seed), its collections in order, each member's shards, and
+    the fence that is to be raised."""
 
     draft: str
     collections: tuple[str, ...]

@@ -12,6 +12,7 @@ from cleancut.attempt import Attempt
 from cleancut.fence import Fence
 from cleancut.phases import FENCED, Assign, Assigned, Drain, Drained, Raise, Settle
 from cleancut.records import Phase, Vote, digest_of
+from cleancut.requests import BackupRequest, SeedRequest
 from cleancut.steps import Command, Lift, Persist
 
 
@@ -37,9 +38,17 @@ class Preparation(Attempt):
             return self._assign(votes[0])
         if not tally.all_ready(self._agreed_view, self.members, self.votes):
             return []
-        if self._draft.fence is not None:
-            return self._raise(self._draft.fence, now_s)
-        return [self.run(Drain(self.ctl.epoch, self._draft.draft, 1))]
+        return self._ready(self._draft, now_s)
+
+    def _ready(self, draft: Assigned, now_s: float) -> list[Command]:
+        """All agree and are ready for their shards."""
+        if draft.fence is not None:
+            return self._raise(draft.fence, now_s)
+        return [self.run(Drain(self.ctl.epoch, draft.draft, 1))]
+
+    def request(self) -> BackupRequest | SeedRequest:
+        """What the operation asks for."""
+        return tally.backup_request(self.operation)
 
     def _assign(self, told: Vote | None) -> list[Command]:
         """By the view that one has told: that all see the same is asked for when all are ready."""
@@ -47,8 +56,8 @@ class Preparation(Attempt):
             return []
         self._agreed_view = told.view
         names, ctl = tuple(sorted(self.members)), self.ctl
-        request = tally.backup_request(self.operation)
-        return [self.run(Assign(ctl.epoch, ctl.operation, told.view_object, names, request))]
+        told_in, request = told.view_object, self.request()
+        return [self.run(Assign(ctl.epoch, ctl.operation, told_in, names, request))]
 
     def _raise(self, fence: Fence, now_s: float) -> list[Command]:
         """The fence is written down before it is raised: whoever leads next can lift it."""

@@ -7,79 +7,20 @@ newer versions are ignored on reading, so processes of neighbouring versions und
 from __future__ import annotations
 
 import hashlib
-from enum import StrEnum
 from typing import Any, TypeVar
 
 import msgspec
 
 from cleancut.errors import Corrupt
 from cleancut.ids import AgentName, Epoch, OperationId, PeerId, Sha256, ShardId, Token
+from cleancut.states import FINAL_STATES as FINAL_STATES
+from cleancut.states import Kind as Kind
+from cleancut.states import Phase as Phase
+from cleancut.states import State as State
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Base of all records: immutable, keyword-only, defaults left out when written."""
-
-
-class Kind(StrEnum):
-    BACKUP = "backup"
-    RESTORE = "restore"
-    REBALANCE = "rebalance"
-
-
-class Phase(StrEnum):
-    """Where the open operation stands; changes only together with `Ctl`."""
-
-    IDLE = "IDLE"
-    PREPARE = "PREPARE"
-    FENCE = "FENCE"
-    CUT = "CUT"
-    SEAL = "SEAL"
-    UPLOAD = "UPLOAD"
-    COMMIT = "COMMIT"
-    ABORT = "ABORT"
-    CREATE = "CREATE"
-    RECOVER = "RECOVER"
-    VERIFY = "VERIFY"
-    PUBLISH = "PUBLISH"
-    ROLLBACK = "ROLLBACK"
-    MOVE = "MOVE"
-
-
-class State(StrEnum):
-    """What users see of an operation."""
-
-    PENDING = "PENDING"
-    PREPARING = "PREPARING"
-    FENCING = "FENCING"
-    CUTTING = "CUTTING"
-    SEALING = "SEALING"
-    UPLOADING = "UPLOADING"
-    COMMITTING = "COMMITTING"
-    COMMITTED = "COMMITTED"
-    ABORTED = "ABORTED"
-    PLANNED = "PLANNED"
-    CREATING = "CREATING"
-    RECOVERING = "RECOVERING"
-    VERIFYING = "VERIFYING"
-    PUBLISHING = "PUBLISHING"
-    DONE = "DONE"
-    ROLLING_BACK = "ROLLING_BACK"
-    ROLLED_BACK = "ROLLED_BACK"
-    NEEDS_OPERATOR = "NEEDS_OPERATOR"
-    MOVING = "MOVING"
-    DELETED = "DELETED"  # only shown: of a group that was committed
-
-
-FINAL_STATES = frozenset(
-    {
-        State.COMMITTED,
-        State.ABORTED,
-        State.DELETED,
-        State.DONE,
-        State.ROLLED_BACK,
-        State.NEEDS_OPERATOR,
-    }
-)
 
 
 class Failure(Record, frozen=True):
@@ -104,6 +45,7 @@ class Bounds(Record, frozen=True):
     verify_s: float = 600.0
     publish_s: float = 60.0
     move_s: float = 86400.0
+    seed_s: float = 7 * 86400.0
 
 
 class Ctl(Record, frozen=True):
@@ -119,6 +61,7 @@ class Ctl(Record, frozen=True):
     attempt: int = 1
     bounds: Bounds = Bounds()
     probe: str = ""  # the nonce in the coordinator's probe object
+    streams: int = 0  # of a seed: how many shards an agent reads at a time
     speaker: Token = Token(0)  # the member whose view is taken to assign by; 0: all tell first
     assigned: str = ""  # sha256 over all assignments
     views: str = ""  # sha256 of the view that all agents agreed on
@@ -202,6 +145,16 @@ class Session(Record, frozen=True):
     nonce: str = ""
 
 
+class Seeded(Record, frozen=True):
+    """What a seed has done: shards that were read to their end, the bytes of their tars, those of
+    them that the store did not have yet, and what was stored for these."""
+
+    shards: int = 0
+    read_bytes: int = 0
+    new_bytes: int = 0
+    stored_bytes: int = 0
+
+
 class Vote(Record, frozen=True):
     """`vote/<epoch>/<phase>/<agent>`: `yes` or a failure, and what the phase asks for.
 
@@ -220,6 +173,7 @@ class Vote(Record, frozen=True):
     arrivals: int = -1  # recoveries and incoming transfers since then, from telemetry
     fenced: bool = False  # the fence stands on the own peer
     document: str = ""  # sha256 of votes/<epoch>/<agent>/<sha256>.json
+    seeded: Seeded | None = None
     free_bytes: int = -1  # backup: of the spill; restore: where the peer keeps its data
     nonce: str = ""
 
@@ -251,6 +205,7 @@ class Operation(Record, frozen=True):
     cancelled: bool = False
     detail: str = ""  # sha256 of a store document with more (restore: its report)
     after: OperationId = OperationId("")
+    seeded: Seeded | None = None  # of a seed that is done
     nonce: str = ""
 
 

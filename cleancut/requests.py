@@ -6,6 +6,7 @@ from cleancut.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.records import Record
 
 MAX_ATTEMPTS = 20
+MAX_STREAMS = 32
 
 
 class BackupRequest(Record, frozen=True):
@@ -19,6 +20,14 @@ class BackupRequest(Record, frozen=True):
     fence: tuple[str, ...] = ()
     fence_budget_s: float = 0.0
     schedule: str = ""
+
+
+class SeedRequest(Record, frozen=True):
+    """`streams`: how many shards each agent reads at a time."""
+
+    collections: tuple[str, ...] = ()
+    streams: int = 2
+    attempts: int = 3
 
 
 class RebalanceRequest(Record, frozen=True):

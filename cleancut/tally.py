@@ -21,7 +21,7 @@ from cleancut.records import (
     decode,
     digest_of,
 )
-from cleancut.requests import BackupRequest
+from cleancut.requests import BackupRequest, SeedRequest
 from cleancut.steps import Voted
 
 _TOLD = 5
@@ -30,7 +30,7 @@ Votes = Mapping[tuple[str, AgentName], Vote]
 
 CANCELLED = Failure(reason="CANCELLED", message="cancelled on request")
 LEADER_CHANGED = Failure(
-    reason="UNAVAILABLE", message="the leading coordinator changed before all was cut"
+    reason="UNAVAILABLE", message="the leading coordinator changed before the uploads"
 )
 NO_AGENT = Failure(
     reason="REFUSED",
@@ -53,6 +53,12 @@ def backup_request(operation: Operation | None) -> BackupRequest:
     """What the operation asks for."""
     assert operation is not None, "no attempt without an operation"
     return decode(BackupRequest, operation.request.encode(), "the operation's request")
+
+
+def seed_request(operation: Operation | None) -> SeedRequest:
+    """The same of a seed."""
+    assert operation is not None, "no attempt without an operation"
+    return decode(SeedRequest, operation.request.encode(), "the operation's request")
 
 
 def counts(event: Voted, member: Member) -> bool:

@@ -28,7 +28,7 @@ from cleancut.client.model import (
 from cleancut.client.schedules import Schedule, ScheduleList
 from cleancut.client.settings import AgentSettings
 from cleancut.client.sweeps import Sweep
-from cleancut.requests import BackupRequest
+from cleancut.requests import BackupRequest, SeedRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,10 @@ class Operations(Protocol):
 
     async def create_backup(self, request: BackupRequest, request_id: str) -> Backup:
         """Leader only. Returns once the operation is recorded, not when it is done."""
+        ...
+
+    async def seed_backup(self, request: SeedRequest, request_id: str) -> Backup:
+        """Leader only. As `create_backup`."""
         ...
 
     async def get_backup(self, name: str) -> Backup: ...

@@ -14,6 +14,8 @@ from cleancut.view import ACTIVE, CollectionView, View
 
 MAX_TASKS = 200
 Parents = Mapping[tuple[str, int], ShardEntry]
+Homes = Mapping[tuple[str, int], PeerId]
+NOWHERE: Homes = {}
 
 
 def choose_collections(view: View, asked: Iterable[str], *, allow_empty: bool) -> list[str]:
@@ -39,11 +41,17 @@ def check_versions(sessions: Mapping[AgentName, Session]) -> None:
 
 
 def assign(
-    view: View, chosen: list[str], sessions: Mapping[AgentName, Session], parents: Parents
+    view: View,
+    chosen: list[str],
+    sessions: Mapping[AgentName, Session],
+    parents: Parents,
+    *,
+    homes: Homes = NOWHERE,
 ) -> dict[AgentName, tuple[ShardTask, ...]]:
     """The tasks of each member, by collection and shard.
 
-    The parent's peer is preferred, else the peer with the fewest shards so far.
+    The parent's peer is preferred, then the shard's home, then the peer with the fewest shards so
+    far.
     Raises: Refused, naming the first shard that no member can cut.
     """
     agents = {session.peer_id: name for name, session in sorted(sessions.items())}
@@ -56,7 +64,8 @@ def assign(
         for shard_id in shard_ids(collection):
             able = _able(collection, shard_id, agents)
             parent = parents.get((name, shard_id))
-            home = parent.peer_id if parent and parent.peer_id in able else None
+            known = (parent.peer_id if parent else None, homes.get((name, shard_id)))
+            home = next((one for one in known if one in able), None)
             peer = home if home is not None else min(able, key=lambda p: (load[p], p))
             load[peer] += 1
             tasks[agents[peer]].append(_task(collection, shard_id, peer, parent))

@@ -21,6 +21,7 @@ from cleancut.io.ports import Change, Compacted, Lease
 from cleancut.rebalance import Rebalance
 from cleancut.records import Bounds, Failure, Kind, Operation, Session, State, Vote, decode
 from cleancut.restore import Restore
+from cleancut.seed import Seed
 from cleancut.steps import (
     Began,
     Cancelled,
@@ -52,6 +53,7 @@ _RETRIES_S = (2.0, 20.0, 30.0)
 _QUEUE = 10_000
 _MACHINES: dict[Kind, type[Attempt]] = {
     Kind.BACKUP: Barrier,
+    Kind.SEED: Seed,
     Kind.RESTORE: Restore,
     Kind.REBALANCE: Rebalance,
 }

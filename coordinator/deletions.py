@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cleancut.client.model import Backup
+from cleancut.client.model import Backup, is_over
 from cleancut.client.sweeps import Sweep
 from cleancut.errors import NotFound, Refused
 from cleancut.ids import Epoch
@@ -55,10 +55,7 @@ class Deletions:
         if backup.state is State.DELETED:
             raise NotFound(f"backup {name} was deleted", "see `cleancut backup list`")
         if backup.state is not State.COMMITTED:
-            raise Refused(
-                f"backup {name} is {backup.state}, not committed",
-                "`cleancut backup cancel` ends one that is under way",
-            )
+            raise Refused(f"backup {name} is {backup.state}, not committed", hint_for(backup))
         return backup
 
     async def sweep_backups(self, *, dry_run: bool) -> Sweep:
@@ -85,3 +82,12 @@ class Deletions:
                 f"another cluster holds backup {epoch}, to restore it",
                 "wait for that restore's end; a hold ends by itself after 48 h",
             )
+
+
+def hint_for(backup: Backup) -> str:
+    """What to do about one that is not committed."""
+    if backup.seed is not None:
+        return "a seed makes no group: `cleancut backup create` does"
+    if is_over(backup):
+        return "see `cleancut backup list`"
+    return "`cleancut backup cancel` ends one that is under way"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,7 @@ from cleancut.canaries import proven
 from cleancut.errors import CleancutError, Corrupt, Unavailable
 from cleancut.fence import check_seen_everywhere, choose_fence, facts_of
 from cleancut.ids import AgentName, Epoch, ShardId
-from cleancut.io.catalog import get_checked, list_epochs, load_group, put_staged
+from cleancut.io.catalog import get_checked, put_staged
 from cleancut.io.tasks import run_all
 from cleancut.manifest import (
     FORMAT,
@@ -39,26 +38,20 @@ from cleancut.phases import (
     Stage,
 )
 from cleancut.records import Bounds, Session, decode
+from cleancut.requests import BackupRequest
 from cleancut.steps import Effect
 from cleancut.view import CollectionView, View
 from cleancut.warnings import divergent, not_drained, unseen_peers
-from coordinator.assign import (
-    Parents,
-    assign,
-    check_versions,
-    choose_collections,
-    newest_entries,
-    shard_ids,
-)
+from coordinator.assign import assign, choose_collections, shard_ids
 from coordinator.canaries import choose_questions, kept_canaries, read_canaries
 from coordinator.context import Context
 from coordinator.fences import raise_fence, settle_writes
 from coordinator.identity import check_owned
 from coordinator.ledger import format_now
+from coordinator.parents import read_homes, read_parents, read_told
 from coordinator.peers import ask_any
 from coordinator.probe import put_probe
 
-PARENT_GROUPS = 5
 _AT_ONCE = 16
 
 
@@ -100,47 +93,22 @@ class BackupEffects:
     # PREPARE
 
     async def _assign(self, effect: Assign) -> Assigned:
-        context = self._context
-        path = context.paths.probe(effect.epoch, effect.view_object)
-        view = decode(View, await context.store.get(path), path)
-        sessions = await self._sessions(effect.members)
-        check_versions(sessions)
-        request = effect.request
+        context, request = self._context, effect.request
+        assert isinstance(request, BackupRequest), "a backup's attempt"
+        view, sessions = await read_told(context, effect)
         chosen = choose_collections(view, request.collections, allow_empty=request.allow_empty)
-        parents = await self._parents(chosen)
+        parents = await read_parents(context, chosen)
+        homes = await read_homes(context)
         fence = choose_fence(effect.epoch, request, context.fences, view=view, chosen=chosen)
         peers = [session.peer_id for session in sessions.values()]
         if fence is not None:
             check_seen_everywhere(view, peers)
-        tasks = assign(view, chosen, sessions, parents)
+        tasks = assign(view, chosen, sessions, parents, homes=homes)
         draft = await self._draft(effect, view, chosen, sessions)
-        draft = replace(draft, fence=fence, warnings=unseen_peers(view, peers))
+        warnings = unseen_peers(view, peers)
+        draft = replace(draft, fence=fence, warnings=warnings, schedule=request.schedule)
         sha256 = await put_staged(context.store, context.paths, effect.epoch, draft)
         return Assigned(sha256, tuple(chosen), tasks, fence)
-
-    async def _sessions(self, members: Sequence[AgentName]) -> dict[AgentName, Session]:
-        prefix = self._context.keys.sessions
-        listing = await self._context.etcd.list(prefix)
-        there = {AgentName(item.key.removeprefix(prefix)): item for item in listing.items}
-        gone = [name for name in members if name not in there]
-        if gone:
-            raise Unavailable(f"agent {gone[0]} lost its session")
-        return {name: decode(Session, there[name].value, there[name].key) for name in members}
-
-    async def _parents(self, chosen: Sequence[str]) -> Parents:
-        """The newest entry of each shard among the last groups; what cannot be read is no parent,
-        which costs bytes and nothing else."""
-        context, groups = self._context, []
-        epochs = await list_epochs(context.store, context.paths)
-        for epoch in reversed(epochs[-PARENT_GROUPS:]):
-            try:
-                groups.append(await load_group(context.store, context.paths, epoch))
-            except (Corrupt, Unavailable):
-                continue
-            held = {entry.name for entry in groups[-1].collections}
-            if held >= set(chosen):
-                break
-        return newest_entries(groups)
 
     async def _draft(
         self, effect: Assign, view: View, chosen: list[str], sessions: dict[AgentName, Session]
@@ -170,7 +138,6 @@ class BackupEffects:
             shard_keys={entry.name: tuple(k for k, _ in entry.shard_keys) for entry in entries},
             undrainable=undrainable,
             questions=await choose_questions(context, provable),
-            schedule=effect.request.schedule,
         )
 
     async def _read_collection(self, view: View, name: str) -> CollectionEntry:

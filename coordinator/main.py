@@ -48,6 +48,7 @@ from coordinator.context import Context, SweepSettings
 from coordinator.effects_backup import BackupEffects
 from coordinator.effects_rebalance import RebalanceEffects
 from coordinator.effects_restore import RestoreEffects
+from coordinator.effects_seed import SeedEffects
 from coordinator.identity import establish
 from coordinator.leadership import TTL_S, campaign, read_leader
 from coordinator.metrics import Metrics
@@ -208,8 +209,10 @@ async def _serve_term(process: _Process) -> None:
                 token = await campaign(context, lease, process.address)
                 looking.cancel()
                 await establish(context, token)
+                backups = BackupEffects(context)
                 effects: dict[Kind, Effects] = {
-                    Kind.BACKUP: BackupEffects(context),
+                    Kind.BACKUP: backups,
+                    Kind.SEED: SeedEffects(context, backups),
                     Kind.RESTORE: RestoreEffects(context),
                     Kind.REBALANCE: RebalanceEffects(context),
                 }

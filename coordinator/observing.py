@@ -27,7 +27,7 @@ from coordinator.scheduling import next_start_s, read_state
 
 R = TypeVar("R")
 COMPLETE = "complete"
-_GOOD = {State.COMMITTED, State.DELETED, State.DONE}
+_GOOD = {State.COMMITTED, State.SEEDED, State.DELETED, State.DONE}
 
 
 class Ended(NamedTuple):

@@ -30,14 +30,18 @@ from coordinator.api import Page
 from coordinator.care import Care
 from coordinator.conductor import Term
 from coordinator.context import Context
-from coordinator.deletions import Deletions
+from coordinator.deletions import Deletions, hint_for
 from coordinator.limits import Limits
 from coordinator.rebalances import Rebalances
 from coordinator.restores import Restores
 from coordinator.schedules import Schedules
 from coordinator.scheduling import Scheduler
+from coordinator.seeds import Seeds, shown_seed
 from coordinator.status import read_progress, read_status, wait_over, watch
 from coordinator.sweeping import Sweeper
+
+_KINDS = (Kind.BACKUP, Kind.SEED)
+"""What users see as backups."""
 
 
 class Office(NamedTuple):
@@ -57,7 +61,7 @@ class Leadership:
     other: str = ""
 
 
-class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Limits):
+class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Seeds, Limits):
     """Implements `coordinator.api.Operations`."""
 
     def __init__(self, context: Context, leadership: Leadership) -> None:
@@ -90,7 +94,7 @@ class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Li
             return (await find_group(self._context.store, paths, backup)).epoch
         found = await self.get_backup(backup)
         if found.state is not State.COMMITTED:
-            raise Refused(f"backup {backup} is {found.state}, not committed")
+            raise Refused(f"backup {backup} is {found.state}, not committed", hint_for(found))
         return Epoch(found.epoch)
 
     # Backups
@@ -119,17 +123,17 @@ class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Li
     async def _found(self, name: str) -> Backup:
         if not name.isdigit():
             try:
-                return await self._shown(await requests.load(self._context, name, Kind.BACKUP))
+                return await self._shown(await requests.load(self._context, name, *_KINDS))
             except NotFound:
                 return shown_group(await find_group(self._context.store, self._context.paths, name))
         epoch = Epoch(int(name))
-        for operation in await requests.load_all(self._context, Kind.BACKUP):
+        for operation in await requests.load_all(self._context, *_KINDS):
             if operation.epoch == epoch:
                 return await self._shown(operation)
         return shown_group(await self._load(epoch))
 
     async def list_backups(self, page: Page) -> BackupPage:
-        operations = await requests.load_all(self._context, Kind.BACKUP)
+        operations = await requests.load_all(self._context, *_KINDS)
         committed = {op.epoch for op in operations if op.state is State.COMMITTED}
         epochs = await list_epochs(self._context.store, self._context.paths)
         entries: list[Operation | Epoch] = list(operations)
@@ -154,10 +158,11 @@ class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Li
     async def cancel_backup(self, name: str) -> Backup:
         _, term = self.leading()
         backup = await self.get_backup(name)
-        if backup.state is State.COMMITTED:
-            raise Refused(f"backup {name} is already committed")
+        if backup.state in {State.COMMITTED, State.SEEDED}:
+            already = f"backup {name} is already {backup.state.lower()}"
+            raise Refused(already, "nothing is left to cancel")
         if not is_over(backup):
-            operation = await requests.load(self._context, backup.id, Kind.BACKUP)
+            operation = await requests.load(self._context, backup.id, *_KINDS)
             term.cancel(operation.id)
             backup = await wait_over(self.watch_backup(backup.id), backup)
         return backup
@@ -166,6 +171,8 @@ class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Li
         return await load_group(self._context.store, self._context.paths, epoch)
 
     async def _shown(self, operation: Operation, *, with_shards: bool = True) -> Backup:
+        if operation.kind is Kind.SEED:
+            return await shown_seed(self._context, operation)
         request = decode(BackupRequest, operation.request.encode(), "the request")
         shown = Backup(
             id=operation.id,

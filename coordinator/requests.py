@@ -14,7 +14,7 @@ from coordinator.context import Context
 from coordinator.ledger import format_now
 
 MAX_ID = 128
-_PREFIX = {Kind.BACKUP: "b", Kind.RESTORE: "r", Kind.REBALANCE: "m"}
+_PREFIX = {Kind.BACKUP: "b", Kind.RESTORE: "r", Kind.REBALANCE: "m", Kind.SEED: "s"}
 _NOUN = {Kind.BACKUP: "backup list", Kind.RESTORE: "restore list"}
 
 
@@ -120,23 +120,23 @@ async def find(context: Context, operation: str) -> Operation | None:
     return decode(Operation, found.value, key) if found else None
 
 
-async def load(context: Context, operation: str, kind: Kind) -> Operation:
-    """Raises: NotFound, if there is none of this kind."""
+async def load(context: Context, operation: str, *kinds: Kind) -> Operation:
+    """Raises: NotFound, if there is none of these kinds."""
     record = await find(context, operation)
-    if record is None or record.kind is not kind:
+    if record is None or record.kind not in kinds:
         raise NotFound(
-            f"there is no {kind} {operation!r}",
-            f"see `cleancut {_NOUN.get(kind, 'cluster rebalance --list')}`",
+            f"there is no {kinds[0]} {operation!r}",
+            f"see `cleancut {_NOUN.get(kinds[0], 'cluster rebalance --list')}`",
         )
     return record
 
 
-async def load_all(context: Context, kind: Kind) -> list[Operation]:
-    """All recorded operations of one kind, newest first."""
+async def load_all(context: Context, *kinds: Kind) -> list[Operation]:
+    """All recorded operations of these kinds, newest first."""
     listing = await context.etcd.list(context.keys.operations)
     records = [decode(Operation, item.value, item.key) for item in listing.items]
     return sorted(
-        (record for record in records if record.kind is kind),
+        (record for record in records if record.kind in kinds),
         key=lambda record: (record.created_at, record.id),
         reverse=True,
     )

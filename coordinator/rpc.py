@@ -16,10 +16,7 @@ from cleancut.client.model import RebalanceOptions, Shown
 from cleancut.client.settings import AgentSettings
 from cleancut.client.wire import from_message, to_message
 from cleancut.errors import Refused
-from cleancut.io.rpc import not_leader
 from cleancut.io.rpc_server import Listen, serve
-from cleancut.requests import BackupRequest
-from cleancut.v1 import backup_pb2 as backups
 from cleancut.v1 import (
     backup_pb2_grpc,
     cluster_pb2_grpc,
@@ -32,14 +29,13 @@ from cleancut.v1 import rebalance_pb2 as rebalances
 from cleancut.v1 import restore_pb2 as restores
 from cleancut.v1 import schedule_pb2 as schedules
 from coordinator.api import Operations
+from coordinator.rpc_backups import Backups, answer_of
 from coordinator.rpc_checks import (
-    attempts_of,
-    collections_of,
-    fence_of,
     operation_name,
     options_of,
     page_of,
     request_id_of,
+    require_leader,
 )
 
 SERVICES = (
@@ -64,67 +60,6 @@ def serve_api(operations: Operations, listen: Listen) -> AbstractAsyncContextMan
     return serve(listen, SERVICES, register)
 
 
-class Backups:
-    """BackupService."""
-
-    def __init__(self, operations: Operations) -> None:
-        self._operations = operations
-
-    async def CreateBackup(self, request: Any, _context: Any) -> Any:
-        _require_leader(self._operations)
-        wanted = BackupRequest(
-            collections=collections_of(request.collections),
-            allow_empty=request.allow_empty,
-            require_proven=request.require_proven,
-            attempts=attempts_of(request.attempts),
-            fence=fence_of(request.fence),
-            fence_budget_s=request.fence_budget_s,
-        )
-        made = await self._operations.create_backup(wanted, request_id_of(request.request_id))
-        return _backup(made, backups.CreateBackupResponse)
-
-    async def GetBackup(self, request: Any, _context: Any) -> Any:
-        found = await self._operations.get_backup(operation_name(request.id))
-        return _backup(found, backups.GetBackupResponse)
-
-    async def ListBackups(self, request: Any, _context: Any) -> Any:
-        page = await self._operations.list_backups(page_of(request))
-        return to_message(page, backups.ListBackupsResponse)
-
-    async def WatchBackup(self, request: Any, _context: Any) -> AsyncIterator[Any]:
-        async for seen in self._operations.watch_backup(operation_name(request.id)):
-            yield _backup(seen, backups.WatchBackupResponse)
-
-    async def CancelBackup(self, request: Any, _context: Any) -> Any:
-        _require_leader(self._operations)
-        asked = await self._operations.cancel_backup(operation_name(request.id))
-        return _backup(asked, backups.CancelBackupResponse)
-
-    async def DeleteBackup(self, request: Any, _context: Any) -> Any:
-        _require_leader(self._operations)
-        if not request.confirmed:
-            raise Refused("deleting was not confirmed", "look at the backup, then set `confirmed`")
-        deleted = await self._operations.delete_backup(operation_name(request.id))
-        return _backup(deleted, backups.DeleteBackupResponse)
-
-    async def HoldBackup(self, request: Any, _context: Any) -> Any:
-        _require_leader(self._operations)
-        name = operation_name(request.id)
-        held = await self._operations.hold_backup(name, request.label, request.for_s)
-        return _backup(held, backups.HoldBackupResponse)
-
-    async def ReleaseBackup(self, request: Any, _context: Any) -> Any:
-        _require_leader(self._operations)
-        name = operation_name(request.id)
-        released = await self._operations.release_backup(name, request.label)
-        return _backup(released, backups.ReleaseBackupResponse)
-
-    async def SweepBackups(self, request: Any, _context: Any) -> Any:
-        _require_leader(self._operations)
-        swept = await self._operations.sweep_backups(dry_run=request.dry_run)
-        return backups.SweepBackupsResponse(sweep=to_message(swept, backups.Sweep))
-
-
 class Restores:
     """RestoreService."""
 
@@ -139,7 +74,7 @@ class Restores:
         return restores.PlanRestoreResponse(plan=message)
 
     async def StartRestore(self, request: Any, _context: Any) -> Any:
-        _require_leader(self._operations)
+        require_leader(self._operations)
         if not request.confirmed:
             raise Refused("a restore was not confirmed", "read its plan, then set `confirmed`")
         started = await self._operations.start_restore(
@@ -163,12 +98,12 @@ class Restores:
             yield _restore(seen, restores.WatchRestoreResponse)
 
     async def CancelRestore(self, request: Any, _context: Any) -> Any:
-        _require_leader(self._operations)
+        require_leader(self._operations)
         asked = await self._operations.cancel_restore(operation_name(request.id))
         return _restore(asked, restores.CancelRestoreResponse)
 
     async def CleanRestore(self, request: Any, _context: Any) -> Any:
-        _require_leader(self._operations)
+        require_leader(self._operations)
         if not request.confirmed:
             raise Refused("deleting was not confirmed", "look at `kept`, then set `confirmed`")
         cleaned = await self._operations.clean_restore(operation_name(request.id))
@@ -187,7 +122,7 @@ class Rebalances:
         return rebalances.PlanRebalanceResponse(plan=to_message(plan, rebalances.RebalancePlan))
 
     async def StartRebalance(self, request: Any, _context: Any) -> Any:
-        _require_leader(self._operations)
+        require_leader(self._operations)
         if not request.confirmed:
             raise Refused("a rebalance was not confirmed", "read its plan, then set `confirmed`")
         started = await self._operations.start_rebalance(
@@ -210,7 +145,7 @@ class Rebalances:
             yield _rebalance(seen, rebalances.WatchRebalanceResponse)
 
     async def CancelRebalance(self, request: Any, _context: Any) -> Any:
-        _require_leader(self._operations)
+        require_leader(self._operations)
         asked = await self._operations.cancel_rebalance(operation_name(request.id))
         return _rebalance(asked, rebalances.CancelRebalanceResponse)
 
@@ -225,18 +160,18 @@ class Schedules:
         return to_message(await self._operations.list_schedules(), schedules.ListSchedulesResponse)
 
     async def TriggerSchedule(self, request: Any, _context: Any) -> Any:
-        _require_leader(self._operations)
+        require_leader(self._operations)
         name, request_id = request.name, request_id_of(request.request_id)
         started = await self._operations.trigger_schedule(name, request_id)
-        return _backup(started, schedules.TriggerScheduleResponse)
+        return answer_of(started, schedules.TriggerScheduleResponse)
 
     async def PauseSchedule(self, request: Any, _context: Any) -> Any:
-        _require_leader(self._operations)
+        require_leader(self._operations)
         paused = await self._operations.pause_schedule(request.name, paused=True)
         return _schedule(paused, schedules.PauseScheduleResponse)
 
     async def ResumeSchedule(self, request: Any, _context: Any) -> Any:
-        _require_leader(self._operations)
+        require_leader(self._operations)
         resumed = await self._operations.pause_schedule(request.name, paused=False)
         return _schedule(resumed, schedules.ResumeScheduleResponse)
 
@@ -252,7 +187,7 @@ class Cluster:
         return cluster.GetStatusResponse(status=to_message(status, cluster.ClusterStatus))
 
     async def Adopt(self, request: Any, _context: Any) -> Any:
-        _require_leader(self._operations)
+        require_leader(self._operations)
         identity = await self._operations.adopt(request_id_of(request.request_id))
         return cluster.AdoptResponse(identity=to_message(identity, cluster.Identity))
 
@@ -261,7 +196,7 @@ class Cluster:
         return cluster.GetAgentSettingsResponse(settings=settings)
 
     async def UpdateAgentSettings(self, request: Any, _context: Any) -> Any:
-        _require_leader(self._operations)
+        require_leader(self._operations)
         change = from_message(request.settings, AgentSettings)
         settings = await self._operations.update_agent_settings(change)
         message = to_message(settings, cluster.AgentSettings)
@@ -271,21 +206,11 @@ class Cluster:
         return to_message(await self._operations.diagnose(), cluster.DiagnoseResponse)
 
     async def ForgetPeer(self, request: Any, _context: Any) -> Any:
-        _require_leader(self._operations)
+        require_leader(self._operations)
         peer = await self._operations.forget_peer(
             request.peer_id, force=request.force, confirmed=request.confirmed
         )
         return cluster.ForgetPeerResponse(peer=to_message(peer, cluster.ForgottenPeer))
-
-
-def _require_leader(operations: Operations) -> None:
-    address = operations.leader_address()
-    if address is not None:
-        raise not_leader(address)
-
-
-def _backup(value: Shown, response: Any) -> Any:
-    return response(backup=to_message(value, backups.Backup))
 
 
 def _restore(value: Shown, response: Any) -> Any:

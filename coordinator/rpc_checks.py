@@ -8,14 +8,22 @@ from cleancut.client.model import RestoreOptions
 from cleancut.client.wire import from_message
 from cleancut.errors import Invalid
 from cleancut.ids import check_collection_name
-from cleancut.requests import MAX_ATTEMPTS, BackupRequest
-from coordinator.api import Page
+from cleancut.io.rpc import not_leader
+from cleancut.requests import MAX_ATTEMPTS, MAX_STREAMS, BackupRequest, SeedRequest
+from coordinator.api import Operations, Page
 
 _PAGE_SIZE, _PAGE_LIMIT = 50, 500
 _PAGE_TOKEN_LIMIT = 20
 _MAX_COLLECTIONS = 1000
 _MAX_SHARDS = 1000
 _MAX_FENCES = 100
+
+
+def require_leader(operations: Operations) -> None:
+    """Raises: that the leader has to be asked, with its address, on a standby."""
+    address = operations.leader_address()
+    if address is not None:
+        raise not_leader(address)
 
 
 def operation_name(name: str) -> str:
@@ -53,6 +61,12 @@ def attempts_of(number: int) -> int:
     if number > MAX_ATTEMPTS:
         raise Invalid(f"{number} attempts asked for, {MAX_ATTEMPTS} at most")
     return number or BackupRequest().attempts
+
+
+def streams_of(number: int) -> int:
+    if number > MAX_STREAMS:
+        raise Invalid(f"{number} streams asked for, {MAX_STREAMS} at most")
+    return number or SeedRequest().streams
 
 
 def page_of(request: Any) -> Page:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from cleancut.client.sweeps import ExpiredBackup, Sweep
 from cleancut.errors import CleancutError, Fenced, LeaseLost
-from cleancut.garbage import Doomed, Living, Marked, Next, Swept, next_of
+from cleancut.garbage import Doomed, Living, Marked, Next, Swept, next_of, seeds_over
 from cleancut.ids import Epoch, Sha256, Token
 from cleancut.io.garbage import (
     DoomedList,
@@ -23,6 +23,7 @@ from cleancut.io.garbage import (
     find_garbage,
     put_doomed,
     read_doomed,
+    read_seeds,
 )
 from cleancut.io.log import Logger
 from cleancut.io.ports import Created, Delete, Lease, Op, Put
@@ -81,7 +82,8 @@ class Sweeper:
             if not dry_run:
                 await publish_decided(self._context)
             expired = await self._retire(dry_run=dry_run)
-            gone = {Epoch(one.epoch) for one in expired} if dry_run else set()
+            over = await self._end_seeds(dry_run=dry_run)
+            gone = {Epoch(one.epoch) for one in expired} | over if dry_run else set()
             done = await self._collect(dry_run=dry_run, gone=gone)
             swept = replace(done, dry_run=dry_run, expired=expired)
             if not dry_run:
@@ -105,6 +107,22 @@ class Sweeper:
                 self._check_leading()
                 await put_tombstone(self._context, one.epoch, one.why)
         return tuple(ExpiredBackup(epoch=e, id=operation, why=why) for e, operation, why in expired)
+
+    async def _end_seeds(self, *, dry_run: bool) -> set[Epoch]:
+        """Nothing awaits a backup any more that has got it, or for too long. That this is written
+        down first keeps it so: what was doomed because of it never counts as known again."""
+        context = self._context
+        seeds = await read_seeds(context.store, context.paths)
+        newest: dict[str, int] = {}
+        for epoch, group in (await self._names.groups()).items() if seeds else ():
+            newest.update(dict.fromkeys(group.facts.collections, epoch))
+        over = set(seeds_over(seeds, newest, context.clock.wall_s()))
+        for epoch in () if dry_run else sorted(over):
+            prefix = context.paths.seeds_of(epoch)
+            for path in [info.path async for info in context.store.list(prefix)]:
+                self._check_leading()
+                await context.store.delete(path)
+        return over
 
     async def _collect(self, *, dry_run: bool, gone: set[Epoch]) -> Sweep:
         """Deletes what is ripe, then looks for more."""

@@ -8,8 +8,13 @@ from collections.abc import Mapping
 from cleancut import phases, rebalancing, restoring
 from cleancut.records import Phase
 
+SEED_WAYS = {
+    way: f"a seed, {cause}"
+    for way, cause in phases.SEED_TRANSITIONS.items()
+    if way not in phases.TRANSITIONS
+}
 TABLES = (
-    ("Backup", phases.TRANSITIONS),
+    ("Backup, and seed", {**phases.TRANSITIONS, **SEED_WAYS}),
     ("Restore", restoring.TRANSITIONS),
     ("Rebalance", rebalancing.TRANSITIONS),
 )

@@ -42,7 +42,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.INTERRUPTED: "Interrupted; an operation that was started goes on.",
 }
 
-_SUCCEEDED = {State.COMMITTED, State.DELETED, State.DONE}
+_SUCCEEDED = {State.COMMITTED, State.SEEDED, State.DELETED, State.DONE}
 _UNFINISHED = {State.NEEDS_OPERATOR, State.ROLLING_BACK}
 _KEPT = (Invalid, NotFound, Refused, Denied, Corrupt)
 """Reasons of an ended operation that keep their kind's code. The others told why an attempt ended

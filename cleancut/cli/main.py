@@ -21,6 +21,7 @@ from cleancut.cli.exits import Exit, say, tell
 from cleancut.cli.key import key
 from cleancut.cli.restore import restore
 from cleancut.cli.schedule import schedule
+from cleancut.cli.seed import seed
 from cleancut.cli.settings import load_config, settings_of, shared_options
 from cleancut.cli.token import token
 from cleancut.cli.version import completion, version
@@ -45,6 +46,7 @@ def root(context: click.Context) -> None:
 
 
 backup.add_command(check)
+backup.add_command(seed)
 root.params.extend(shared_options(inner=False))
 for command in (
     backup,

@@ -41,7 +41,7 @@ def backup_list(backups: Sequence[Backup]) -> RenderableType:
                 b.cut_at,
                 b.evidence.grade if b.evidence else None,
                 _skew(b),
-                size(b.bytes.protected),
+                None if b.seed else size(b.bytes.protected),
                 size(b.bytes.new),
                 _some(b.collections),
             )
@@ -65,9 +65,12 @@ def backup(value: Backup) -> RenderableType:
             ("skew", _skew(value)),
             ("fence", fence(value.evidence.fence) if value.evidence else None),
             ("canaries", value.evidence.canaries if value.evidence else None),
-            ("protected", size(value.bytes.protected)),
+            ("protected", None if value.seed else size(value.bytes.protected)),
             ("new", size(value.bytes.new)),
             ("stored", size(value.bytes.stored)),
+            ("streams", f"{value.seed.streams} an agent" if value.seed else None),
+            ("shards read", value.seed.shards or None if value.seed else None),
+            ("read", size(value.seed.read) if value.seed and value.seed.read else None),
             ("collections", ", ".join(value.collections) or None),
             *troubles(value),
         )

@@ -10,7 +10,7 @@ from cleancut.client.model import Backup, BackupPage, is_over
 from cleancut.client.schedules import Schedule, ScheduleList
 from cleancut.client.sweeps import Sweep
 from cleancut.client.wire import from_message
-from cleancut.requests import BackupRequest
+from cleancut.requests import BackupRequest, SeedRequest
 from cleancut.v1 import backup_pb2 as backups
 from cleancut.v1 import schedule_pb2 as schedules
 from cleancut.v1.backup_pb2_grpc import BackupServiceStub
@@ -40,6 +40,17 @@ class BackupCalls:
             fence_budget_s=request.fence_budget_s,
         )
         answer = await self._link.call(lambda c: BackupServiceStub(c).CreateBackup, message)
+        return from_message(answer.backup, Backup)
+
+    async def seed_backup(self, request: SeedRequest, request_id: str) -> Backup:
+        """The seed that was started. Order: as `create_backup`."""
+        message = backups.SeedBackupRequest(
+            request_id=request_id,
+            collections=request.collections,
+            streams=request.streams,
+            attempts=request.attempts,
+        )
+        answer = await self._link.call(lambda c: BackupServiceStub(c).SeedBackup, message)
         return from_message(answer.backup, Backup)
 
     async def get_backup(self, name: str) -> Backup:

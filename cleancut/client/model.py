@@ -63,8 +63,18 @@ class BackupBytes(Shown, frozen=True):
     stored: int = 0
 
 
+class Seed(Shown, frozen=True):
+    """What a seed is. `shards`, and the bytes `read` of their tars: of its last attempt, once it is
+    SEEDED."""
+
+    streams: int = 0
+    shards: int = 0
+    read: int = 0
+
+
 class Backup(Shown, frozen=True):
     """One backup operation, and its group once it is COMMITTED. Times are RFC 3339, UTC.
+    `seed`: it is one, and makes no group.
     `schedule`: the one that asked for it, "" for a user. `holds`: labels that keep it from being
     deleted; not in lists."""
 
@@ -84,6 +94,7 @@ class Backup(Shown, frozen=True):
     warnings: tuple[str, ...] = ()
     schedule: str = ""
     holds: tuple[str, ...] = ()
+    seed: Seed | None = None
 
 
 class RestoredCollection(Shown, frozen=True):
@@ -207,7 +218,7 @@ class AgentStatus(Shown, frozen=True):
 
 
 class OpenOperation(Shown, frozen=True):
-    """What holds the cluster's one turn. `kind`: backup | restore | rebalance."""
+    """What holds the cluster's one turn. `kind`: backup | seed | restore | rebalance."""
 
     id: str
     kind: str

@@ -41,11 +41,14 @@ class CapturedShard:
 
 
 class Left(NamedTuple):
-    """What a capture has brought to packs and pages: see `PartialRecipe`."""
+    """What a capture has brought to packs and pages: see `PartialRecipe`. `origins`: the sessions
+    whose packs it names. `whole`: nothing is missing."""
 
     members: tuple[tuple[str, int], ...]
     pages: tuple[PageRef, ...]
     kept: tuple[tuple[str, Page], ...]
+    origins: frozenset[str] = frozenset()
+    whole: bool = False
 
 
 async def capture_shard(
@@ -56,21 +59,22 @@ async def capture_shard(
     on_cut: Callable[[], None],
     unknown: frozenset[str] = frozenset(),
     earlier: Earlier | None = None,
-    on_end: Callable[[Left], None] = lambda _left: None,
+    on_left: Callable[[Left], None] = lambda _left: None,
 ) -> CapturedShard:
     """Stores what `chunks` bring, the whole tar of one shard, and returns once it is durable.
 
     Order: `on_cut` is called once, on the event loop, when the first byte that proves the cut is
         there. What `unknown` names (packs by name, pages by digest: doomed or nearly dead ones)
-        is stored again. `on_end` is called once, however it ends, with what the store has by then.
+        is stored again. `on_left` is called with what the store has, or is about to have, by then:
+        after each full page of its own, and when it ends, however that is.
     Limits: one batch is processed while one is read; two pages of the parent, and two of what an
         `earlier` attempt has left, are held.
     Raises: Corrupt (the stream ended early or is no shard's tar), Refused, and what the store
-        raises. Blocks stored until then are named by nothing but what `on_end` was given.
+        raises. Blocks stored until then are named by nothing but what `on_left` was given.
     """
     with packs.stream():
         known = KnownBlocks(packs.store, packs.paths, parent, earlier)
-        capture = _Capture(packs, known, unknown)
+        capture = _Capture(packs, known, unknown, on_left)
         try:
             async for chunk in chunks:
                 if capture.feed(chunk):
@@ -84,16 +88,24 @@ async def capture_shard(
             return await capture.store()
         finally:
             await capture.abandon()
-            on_end(capture.left())
+            on_left(capture.left())
 
 
 class _Capture:
     """One stream on its way into the store: gathered -> in the pool -> in pages."""
 
-    def __init__(self, packs: PackWriter, known: KnownBlocks, unknown: frozenset[str]) -> None:
+    def __init__(
+        self,
+        packs: PackWriter,
+        known: KnownBlocks,
+        unknown: frozenset[str],
+        on_left: Callable[[Left], None],
+    ) -> None:
         self._packs = packs
         self._known = known
         self._unknown = unknown
+        self._on_left = on_left
+        self._whole = False
         self._scan = TarScan()
         self._cutter = Cutter()
         self._cut_seen = False
@@ -194,6 +206,7 @@ class _Capture:
         self._not_durable[digest] = page
         self._not_durable = dict(self._pages_on_the_way())
         self._stored_bytes += len(stored)
+        self._on_left(self.left())
 
     async def store(self) -> CapturedShard:
         """Stores the recipe after all that it names."""
@@ -212,6 +225,7 @@ class _Capture:
         path = self._packs.paths.recipe(digest)
         await self._packs.add_document(path, stored, [*self._uses, *self._documents])
         await self._packs.wait_durable([path])
+        self._whole = True
         return CapturedShard(
             digest,
             recipe.tar_sha256,
@@ -235,7 +249,9 @@ class _Capture:
             pages.append(PageRef(Digest(""), len(tail)))
             kept.append(("", tail))
         blocks = sum(ref.blocks for ref in pages)
-        return Left(first_blocks(self._cutter.seen(), blocks), tuple(pages), tuple(kept))
+        members = first_blocks(self._cutter.seen(), blocks)
+        origins = frozenset(pack.rpartition("/")[0] for pack in self._uses)
+        return Left(members, tuple(pages), tuple(kept), origins, self._whole)
 
     async def abandon(self) -> None:
         """Waits for the pool to let go of this stream's memory: a thread cannot be cancelled."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 from cleancut.errors import Corrupt, NotFound
 from cleancut.ids import EPOCH_DIGITS, Epoch
@@ -16,8 +17,16 @@ from cleancut.restored import PullDocument
 LATEST = "latest"
 
 
-async def list_epochs(store: Store, paths: Paths) -> list[Epoch]:
-    """The epochs of all published groups without a tombstone, oldest first."""
+class Epochs(NamedTuple):
+    """Those of groups, oldest first, without those that have a tombstone. `newest`: of these too;
+    0 for none."""
+
+    groups: list[Epoch]
+    newest: Epoch
+
+
+async def read_epochs(store: Store, paths: Paths) -> Epochs:
+    """All that the catalog knows of. Raises: what the store does."""
     published: set[int] = set()
     deleted: set[int] = set()
     async for info in store.list(paths.groups):
@@ -26,7 +35,13 @@ async def list_epochs(store: Store, paths: Paths) -> list[Epoch]:
         if not number.isdigit() or len(number) != EPOCH_DIGITS or not dot:
             continue
         (published if kind == "json" else deleted).add(int(number))
-    return [Epoch(epoch) for epoch in sorted(published - deleted)]
+    groups = [Epoch(epoch) for epoch in sorted(published - deleted)]
+    return Epochs(groups, Epoch(max(published | deleted, default=0)))
+
+
+async def list_epochs(store: Store, paths: Paths) -> list[Epoch]:
+    """The epochs of all published groups without a tombstone, oldest first."""
+    return (await read_epochs(store, paths)).groups
 
 
 async def load_group(store: Store, paths: Paths, epoch: Epoch) -> Manifest:

@@ -8,9 +8,9 @@ from functools import partial
 from typing import NamedTuple
 
 from cleancut.errors import Corrupt, NotFound
-from cleancut.garbage import MAX_DOOMED, Doomed, Hold, Living, unknown_of
+from cleancut.garbage import MAX_DOOMED, Begun, Doomed, Hold, Living, unknown_of
 from cleancut.ids import Epoch, Sha256
-from cleancut.io.catalog import list_epochs, newest_epoch
+from cleancut.io.catalog import newest_epoch, read_epochs
 from cleancut.io.checks import list_checks, newest_good
 from cleancut.io.documents import load_recipe
 from cleancut.io.ports import Store
@@ -85,6 +85,7 @@ class Names:
     def __init__(self, store: Store, paths: Paths) -> None:
         self._store, self._paths = store, paths
         self._groups: dict[Epoch, KnownGroup] = {}
+        self._newest = Epoch(0)
         self._named: dict[str, tuple[str, ...]] = {}
         self._uses: dict[str, tuple[PackUse, ...]] = {}
 
@@ -93,8 +94,9 @@ class Names:
 
         Raises: Corrupt or Refused, for one that cannot be read: whoever deletes must know all.
         """
-        epochs = await list_epochs(self._store, self._paths)
-        found = await self._known(epochs)
+        epochs = await read_epochs(self._store, self._paths)
+        self._newest = epochs.newest
+        found = await self._known(epochs.groups)
         self._groups = found
         return found
 
@@ -103,7 +105,8 @@ class Names:
     ) -> Living:
         """What groups without a tombstone name, and those that a hold keeps, as they are now.
 
-        `used_epochs`: their documents stay besides. `gone`: groups that count as if they had one.
+        `used_epochs`: their documents stay besides. `gone`: groups that count as if they had one,
+        and seeds that no backup is awaited for.
         Order: tombstones are read before holds, so that who puts a hold and then finds no tombstone
         is safe.
         Raises: NotFound or Corrupt, if anything that is needed cannot be read.
@@ -126,10 +129,16 @@ class Names:
             recipes=recipes,
             named=named,
             holds=holds,
-            newest_group=max(groups, default=0),
+            newest_group=self._newest,
             newest_epoch=await newest_epoch(store, paths),
             ledger=frozenset(one.path for one in newest_good(checks).values()),
+            seeds=await self._seeded(gone),
         )
+
+    async def _seeded(self, gone: Collection[int]) -> frozenset[int]:
+        seeds = await read_seeds(self._store, self._paths)
+        ranges = (range(one.since, epoch + 1) for epoch, one in seeds.items() if epoch not in gone)
+        return frozenset(epoch for epochs in ranges for epoch in epochs)
 
     def live_bytes(self) -> dict[str, int]:
         """By pack, what the newest group of each collection needs of it. Order: after `living`."""
@@ -177,6 +186,30 @@ class Names:
             for digest, recipe in zip(part, await run_all(reads, _AT_ONCE), strict=True):
                 self._named[digest] = tuple(named_by(recipe))
                 self._uses[digest] = recipe.packs
+
+
+async def read_seeds(store: Store, paths: Paths) -> dict[Epoch, Begun]:
+    """The seeds that a backup is awaited for; one that shards were given out in twice is the sum.
+
+    Raises: Corrupt, and what the store does.
+    """
+    found: dict[Epoch, Begun] = {}
+    for path in [info.path async for info in store.list(paths.seeds)]:
+        number = path.removeprefix(paths.seeds).partition("/")[0]
+        if not number.isdigit():
+            continue
+        try:
+            one = decode(Begun, await store.get(path), path)
+        except NotFound:
+            continue  # over meanwhile
+        epoch = Epoch(int(number))
+        before = found.get(epoch, one)
+        found[epoch] = Begun(
+            at=max(one.at, before.at),
+            since=min(one.since, before.since),
+            shards=tuple(sorted({*one.shards, *before.shards})),
+        )
+    return found
 
 
 async def read_holds(

@@ -35,7 +35,8 @@ def share_bytes(streams: int) -> int:
 
 
 class PackWriter:
-    """Takes blocks and documents of many streams, inside its `async with` block.
+    """Takes blocks and documents of many streams, inside its `async with` block. `gather`: a stream
+    that has ended waits for the others, rather than send a pack that is not full.
 
     Order: leaving the block gives up what is not stored yet, so `flush` or `wait_durable` before.
     Limits: see `Limits`; one pack is open in memory besides, and each upload may hold one.
@@ -52,6 +53,7 @@ class PackWriter:
         pool: Executor,
         spill_dir: Path,
         limits: Limits | None = None,
+        gather: bool = True,
     ) -> None:
         self.store = store
         self.paths = paths
@@ -68,6 +70,7 @@ class PackWriter:
         self.batches = asyncio.Semaphore(BATCHES)
         self._streams = 0
         self._waiting = 0
+        self._gather = gather
 
     async def __aenter__(self) -> Self:
         await self._uploads.__aenter__()
@@ -142,16 +145,16 @@ class PackWriter:
 
     async def wait_durable(self, names: Iterable[str]) -> None:
         """Returns once what is in `names` is durable. A pack that is still open goes to the store
-        when it is full, or when all streams wait here."""
+        when it is full, or when all streams wait here (any, unless it gathers)."""
         wanted = [u for n in names if (u := self._unfinished.get(n))]
         self._waiting += 1
         self._uploads.changed()
         try:
             while not all(u.done for u in wanted):
                 await self._uploads.wait(
-                    lambda: all(u.done for u in wanted) or self._all_wait_for_open()
+                    lambda: all(u.done for u in wanted) or self._is_awaited(wanted)
                 )
-                if self._all_wait_for_open():
+                if self._is_awaited(wanted):
                     async with self._turn:
                         await self._seal()
         finally:
@@ -169,8 +172,13 @@ class PackWriter:
             wanted = list(self._unfinished.values())
         await self._uploads.wait(lambda: all(u.done for u in wanted))
 
-    def _all_wait_for_open(self) -> bool:
-        return self._open is not None and self._waiting >= self._streams
+    def _is_awaited(self, wanted: Sequence[Upload]) -> bool:
+        """Whether the open pack keeps them from being durable, and nothing else will fill it."""
+        if self._open is None:
+            return False
+        if self._gather:
+            return self._waiting >= self._streams
+        return any(u in self._held or self._is_open(u) for u in wanted)
 
     def _is_open(self, upload: Upload) -> bool:
         return self._open is not None and self._open[1] is upload

@@ -24,6 +24,7 @@ class BackupState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BACKUP_STATE_COMMITTED: _ClassVar[BackupState]
     BACKUP_STATE_ABORTED: _ClassVar[BackupState]
     BACKUP_STATE_DELETED: _ClassVar[BackupState]
+    BACKUP_STATE_SEEDED: _ClassVar[BackupState]
 
 class Grade(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -42,6 +43,7 @@ BACKUP_STATE_COMMITTING: BackupState
 BACKUP_STATE_COMMITTED: BackupState
 BACKUP_STATE_ABORTED: BackupState
 BACKUP_STATE_DELETED: BackupState
+BACKUP_STATE_SEEDED: BackupState
 GRADE_UNSPECIFIED: Grade
 GRADE_BOUNDED: Grade
 GRADE_QUIET: Grade
@@ -105,8 +107,18 @@ class BackupBytes(_message.Message):
     stored: int
     def __init__(self, protected: _Optional[int] = ..., new: _Optional[int] = ..., stored: _Optional[int] = ...) -> None: ...
 
+class Seed(_message.Message):
+    __slots__ = ("streams", "shards", "read")
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    READ_FIELD_NUMBER: _ClassVar[int]
+    streams: int
+    shards: int
+    read: int
+    def __init__(self, streams: _Optional[int] = ..., shards: _Optional[int] = ..., read: _Optional[int] = ...) -> None: ...
+
 class Backup(_message.Message):
-    __slots__ = ("id", "epoch", "state", "created_at", "cut_at", "ended_at", "collections", "evidence", "bytes", "error", "attempt", "attempts", "progress", "warnings", "schedule", "holds")
+    __slots__ = ("id", "epoch", "state", "created_at", "cut_at", "ended_at", "collections", "evidence", "bytes", "error", "attempt", "attempts", "progress", "warnings", "schedule", "holds", "seed")
     ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -123,6 +135,7 @@ class Backup(_message.Message):
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     HOLDS_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
     id: str
     epoch: int
     state: BackupState
@@ -139,7 +152,8 @@ class Backup(_message.Message):
     warnings: _containers.RepeatedScalarFieldContainer[str]
     schedule: str
     holds: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[BackupState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cut_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[str]] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., bytes: _Optional[_Union[BackupBytes, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., attempt: _Optional[int] = ..., attempts: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., holds: _Optional[_Iterable[str]] = ...) -> None: ...
+    seed: Seed
+    def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[BackupState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cut_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[str]] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., bytes: _Optional[_Union[BackupBytes, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., attempt: _Optional[int] = ..., attempts: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., holds: _Optional[_Iterable[str]] = ..., seed: _Optional[_Union[Seed, _Mapping]] = ...) -> None: ...
 
 class CreateBackupRequest(_message.Message):
     __slots__ = ("request_id", "collections", "allow_empty", "require_proven", "attempts", "fence", "fence_budget_s")
@@ -160,6 +174,24 @@ class CreateBackupRequest(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., allow_empty: _Optional[bool] = ..., require_proven: _Optional[bool] = ..., attempts: _Optional[int] = ..., fence: _Optional[_Iterable[str]] = ..., fence_budget_s: _Optional[float] = ...) -> None: ...
 
 class CreateBackupResponse(_message.Message):
+    __slots__ = ("backup",)
+    BACKUP_FIELD_NUMBER: _ClassVar[int]
+    backup: Backup
+    def __init__(self, backup: _Optional[_Union[Backup, _Mapping]] = ...) -> None: ...
+
+class SeedBackupRequest(_message.Message):
+    __slots__ = ("request_id", "collections", "streams", "attempts")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    collections: _containers.RepeatedScalarFieldContainer[str]
+    streams: int
+    attempts: int
+    def __init__(self, request_id: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., streams: _Optional[int] = ..., attempts: _Optional[int] = ...) -> None: ...
+
+class SeedBackupResponse(_message.Message):
     __slots__ = ("backup",)
     BACKUP_FIELD_NUMBER: _ClassVar[int]
     backup: Backup

@@ -59,6 +59,11 @@ class BackupServiceStub:
                 request_serializer=cleancut_dot_v1_dot_backup__pb2.CancelBackupRequest.SerializeToString,
                 response_deserializer=cleancut_dot_v1_dot_backup__pb2.CancelBackupResponse.FromString,
                 _registered_method=True)
+        self.SeedBackup = channel.unary_unary(
+                '/cleancut.v1.BackupService/SeedBackup',
+                request_serializer=cleancut_dot_v1_dot_backup__pb2.SeedBackupRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_backup__pb2.SeedBackupResponse.FromString,
+                _registered_method=True)
         self.DeleteBackup = channel.unary_unary(
                 '/cleancut.v1.BackupService/DeleteBackup',
                 request_serializer=cleancut_dot_v1_dot_backup__pb2.DeleteBackupRequest.SerializeToString,
@@ -119,6 +124,14 @@ class BackupServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SeedBackup(self, request, context):
+        """Starts a seed and returns at once: shards are read and stored ahead of a backup, few at a time. It
+        makes no group. Get, List, Watch and CancelBackup know it as well; repeats as of CreateBackup.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteBackup(self, request, context):
         """Takes a group out of the catalog for good. While a restore needs it: FAILED_PRECONDITION.
         """
@@ -174,6 +187,11 @@ def add_BackupServiceServicer_to_server(servicer, server):
                     servicer.CancelBackup,
                     request_deserializer=cleancut_dot_v1_dot_backup__pb2.CancelBackupRequest.FromString,
                     response_serializer=cleancut_dot_v1_dot_backup__pb2.CancelBackupResponse.SerializeToString,
+            ),
+            'SeedBackup': grpc.unary_unary_rpc_method_handler(
+                    servicer.SeedBackup,
+                    request_deserializer=cleancut_dot_v1_dot_backup__pb2.SeedBackupRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_backup__pb2.SeedBackupResponse.SerializeToString,
             ),
             'DeleteBackup': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteBackup,
@@ -331,6 +349,33 @@ class BackupService:
             '/cleancut.v1.BackupService/CancelBackup',
             cleancut_dot_v1_dot_backup__pb2.CancelBackupRequest.SerializeToString,
             cleancut_dot_v1_dot_backup__pb2.CancelBackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SeedBackup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.BackupService/SeedBackup',
+            cleancut_dot_v1_dot_backup__pb2.SeedBackupRequest.SerializeToString,
+            cleancut_dot_v1_dot_backup__pb2.SeedBackupResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -87,7 +87,8 @@ async def wait_committed(world: World, operation: str) -> Manifest:
 def test_what_the_store_has_taken_is_not_sent_again(
     launch: Launch, link: Link, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """The agent that lived reuses its packs; the killed one knows of none, and sends all."""
+    """The agent that lived reuses its packs; so does the killed one, which had read its shard to
+    the end and written down what it would leave."""
     world = launch(peers=2, coordinators=1, store=url_of(link))
     world.shape = SHAPE
     world.fill()
@@ -95,8 +96,8 @@ def test_what_the_store_has_taken_is_not_sent_again(
     group = world.run(wait_committed(world, operation))
     lived, killed = sorted(group.shards, key=lambda entry: entry.agent)
     assert (lived.agent, killed.agent) == ("agent-1", "agent-2")
-    assert lived.new_bytes <= lived.size_bytes - PACK_BYTES // 2
-    assert killed.new_bytes > lived.new_bytes
+    for one in (lived, killed):
+        assert one.new_bytes <= one.size_bytes - PACK_BYTES // 2
     out = tmp_path_factory.mktemp("out") / "shard.tar"
     where = ("--collection", lived.collection, "--shard", str(lived.shard_id), "--out", str(out))
     world.offline("backup", "extract", operation, *where).check()

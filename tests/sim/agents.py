@@ -90,6 +90,7 @@ class SimAgent:
     lifters: ClassVar[Callable[..., Lifter]] = staticmethod(lifter_of)
     follower: ClassVar[type[Follower]]
     effects: ClassVar[Callable[[SimAgent, Token, Scope], Effects]]
+    seed_effects: ClassVar[Callable[[SimAgent, Token, Scope], Effects]]
     pull_effects: ClassVar[Callable[[SimAgent, Token, Scope], Effects]]
 
     def __init__(self, shared: Shared, pulls: Pulls, home: Home) -> None:
@@ -153,10 +154,12 @@ class Follower:
         self._shared, self._process, self._etcd = agent.shared, agent.process, agent.etcd
         self._machines: dict[Kind, Cut | Pull] = {
             Kind.BACKUP: agent.machine(token),
+            Kind.SEED: Cut(token),
             Kind.RESTORE: agent.pull(token),
         }
         self._effects: dict[Kind, Effects] = {
             Kind.BACKUP: agent.effects(agent, token, scope),
+            Kind.SEED: agent.seed_effects(agent, token, scope),
             Kind.RESTORE: agent.pull_effects(agent, token, scope),
         }
         self._ctl, self._revision, self._newest = Ctl(), 0, 0
@@ -273,12 +276,7 @@ class AgentEffects:
         self._tasks: dict[Epoch, Task] = {}
 
     async def run(self, effect: Effect) -> object:
-        weather, world = self._shared.weather, self._shared.world
-        await self._agent.process.sleep(world.rng.random() * 0.01)
-        if world.chance(weather.effect_hangs):
-            await self._agent.process.sleep(world.rng.random() * 10.0)
-        if world.chance(weather.effect_fails):
-            raise Unavailable("a fault of the simulation")
+        await self._suffer()
         match effect:
             case Observe():
                 return await self._observe(effect)
@@ -296,6 +294,15 @@ class AgentEffects:
                 return self._agent.home.journal.get(effect.epoch, "")
             case _:
                 raise AssertionError(f"not an agent's effect: {effect}")
+
+    async def _suffer(self) -> None:
+        """Any effect takes time, hangs or fails, as the weather is."""
+        weather, world = self._shared.weather, self._shared.world
+        await self._agent.process.sleep(world.rng.random() * 0.01)
+        if world.chance(weather.effect_hangs):
+            await self._agent.process.sleep(world.rng.random() * 10.0)
+        if world.chance(weather.effect_fails):
+            raise Unavailable("a fault of the simulation")
 
     def stop(self, epoch: Epoch) -> None:
         task = self._tasks.pop(epoch, None)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from cleancut.ids import Epoch
 from cleancut.io.ports import Put
-from cleancut.phases import CLOSED, TRANSITIONS
+from cleancut.phases import CLOSED, SEED_TRANSITIONS, TRANSITIONS
 from cleancut.records import (
     FINAL_STATES,
     Ctl,
@@ -27,8 +27,14 @@ from cleancut.restoring import TRANSITIONS as RESTORE_TRANSITIONS
 from tests.sim.checkers_restore import RESTORE_CHECKERS
 from tests.sim.fences import FENCE_CHECKERS
 from tests.sim.outcome import Checker, Outcome
+from tests.sim.seeds import SEED_CHECKERS
 from tests.sim.trace import Capture, Decision
 
+_TABLES = {
+    Kind.BACKUP: TRANSITIONS,
+    Kind.SEED: SEED_TRANSITIONS,
+    Kind.RESTORE: RESTORE_TRANSITIONS,
+}
 VOTED = (Phase.PREPARE, Phase.CUT, Phase.SEAL, Phase.UPLOAD)
 
 
@@ -49,8 +55,7 @@ def one_holder(outcome: Outcome) -> Iterator[str]:
     """ctl belongs to one operation until that closes it, and goes only the ways of the table."""
     before = Ctl()
     for at_s, ctl in outcome.ctls():
-        table = TRANSITIONS if ctl.kind is Kind.BACKUP else RESTORE_TRANSITIONS
-        if (before.phase, ctl.phase) not in table:
+        if (before.phase, ctl.phase) not in _TABLES[ctl.kind]:
             yield f"{at_s:.3f}: ctl went from {before.phase} to {ctl.phase}"
         same = (ctl.epoch, ctl.operation) == (before.epoch, before.operation)
         if before.phase not in CLOSED and not same:
@@ -242,6 +247,7 @@ ALL: tuple[Checker, ...] = (
     operations_end,
     *FENCE_CHECKERS,
     *RESTORE_CHECKERS,
+    *SEED_CHECKERS,
 )
 
 

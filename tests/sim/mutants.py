@@ -15,10 +15,12 @@ from cleancut.io.ports import Created, Guard, Put
 from cleancut.manifest import Manifest
 from cleancut.phases import Stage
 from cleancut.records import Ctl, Group, Phase, ShardTask, Vote, encode
+from cleancut.seed import Seed
 from cleancut.steps import Cast, Command, Decide, Done
 from coordinator.ledger import Ledger
 from tests.sim.agents import AgentEffects, Follower, SimAgent
-from tests.sim.coordinators import CoordinatorEffects, SimCoordinator, Term
+from tests.sim.backing import CoordinatorEffects
+from tests.sim.coordinators import SimCoordinator, Term
 from tests.sim.fences import TermLifter, lifter_of
 from tests.sim.histories import play
 from tests.sim.mutants_restore import RESTORE_MUTANTS
@@ -79,12 +81,24 @@ class TakesOver(AgentEffects):
 class MissesOne(Barrier):
     """Commits when all but one have stored their shards."""
 
-    def _uploaded(self) -> list[Command]:
+    def _uploaded(self, now_s: float) -> list[Command]:
         votes = {n: self.votes.get((Phase.UPLOAD.value, n)) for n in sorted(self.members)}
         given = {name: vote.document for name, vote in votes.items() if vote and vote.yes}
         if len(given) < max(1, len(votes) - 1) or self.waiting is not None:
             return []
         return [self.run(Stage(self.ctl.epoch, self.ctl, tuple(sorted(given.items()))))]
+
+
+class EndsEarly(Seed):
+    """A seed that is done when the first agent is."""
+
+    def _uploaded(self, now_s: float) -> list[Command]:
+        self.members = {
+            name: member
+            for name, member in self.members.items()
+            if (Phase.UPLOAD.value, name) in self.votes
+        }
+        return super()._uploaded(now_s) if self.members else []
 
 
 class Unguarded(Ledger):
@@ -180,6 +194,10 @@ class HastyCoordinator(SimCoordinator):
     machine, ledger, term_of = MissesOne, Unguarded, HastyTerm
 
 
+class EagerCoordinator(SimCoordinator):
+    seed = EndsEarly
+
+
 class UsurpingCoordinator(SimCoordinator):
     ledger = Usurper
 
@@ -240,6 +258,11 @@ MUTANTS = {
         "a commit is guarded by all votes",
         Parts(coordinator=HastyCoordinator),
         ("all_voted", "complete"),
+    ),
+    "ends_early": Mutant(
+        "a seed is done when all have read their shards",
+        Parts(coordinator=EagerCoordinator),
+        ("seeded_is_true",),
     ),
     "usurper": Mutant(
         "a leader's writes are guarded by its token",

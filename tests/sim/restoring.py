@@ -100,7 +100,7 @@ class RestoreScenario(Scenario):
     def _make_room(self) -> None:
         """Deletes what earlier restores brought back, unless one is under way."""
         assert self._group is not None
-        if all(state in FINAL_STATES for state in self._states()):
+        if all(state in FINAL_STATES for state in self._states(Kind.RESTORE)):
             for entry in self._group.collections:
                 self._stranger_deletes(entry.name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from cleancut.ids import AgentName, ClusterName, OperationId, PeerId
 from cleancut.io.ports import Put
@@ -19,6 +20,7 @@ from tests.sim.network import Shared
 from tests.sim.outcome import Outcome
 from tests.sim.pulling import Pulls
 from tests.sim.qdrant import Place, SimQdrant
+from tests.sim.seeds import submit_seed
 from tests.sim.world import Process, World
 
 FAULTS_END_S = 16.0
@@ -26,6 +28,7 @@ REPAIRED_WITHIN_S = 500.0
 LINGER_S = 12.0
 """After the end: what was frozen or late may still come."""
 FENCED_SHARE = 0.5
+SEEDED_SHARE = 0.15
 CALM = 0.2
 """How many of the histories are without any fault."""
 
@@ -61,6 +64,7 @@ class Result:
     ended_s: float
     fenced: int = 0
     restores: tuple[str, ...] = ()
+    seeds: tuple[str, ...] = ()
 
 
 class Scenario:
@@ -93,6 +97,7 @@ class Scenario:
         self.operations: list[OperationId] = []
         self._asked_s: list[float] = []
         self._ask()
+        self._ask_for_seed(seed)
         self._write()
         self._spoil()
 
@@ -107,6 +112,17 @@ class Scenario:
             self.world.after(asked_s, self._submit(name, number))
             if self.rng.random() < 0.15:
                 self.world.after(asked_s + self.rng.random() * 3.0, self._cancel(name))
+
+    def _ask_for_seed(self, seed: int) -> None:
+        """In some of the histories, by a choice of its own: the others stay as they were."""
+        choice = random.Random(f"a seed of {seed}")
+        if choice.random() < SEEDED_SHARE:
+            name = OperationId("seed")
+            self.operations.append(name)
+            asked_s = choice.random() * 5.0
+            self.world.after(asked_s, partial(submit_seed, self.shared, name, choice))
+            if choice.random() < 0.15:
+                self.world.after(asked_s + choice.random() * 3.0, self._cancel(name))
 
     def _submit(self, name: OperationId, number: int) -> Callable[[], None]:
         fence = tuple(f"alias={write_alias(one)}" for one in sorted(self.qdrant.collections))
@@ -304,14 +320,15 @@ class Scenario:
             quiet=sum(manifest.grade == "quiet" for manifest in manifests),
             ended_s=self.world.now_s,
             fenced=sum(manifest.grade == "fenced" for manifest in manifests),
-            restores=self._states(),
+            restores=self._states(Kind.RESTORE),
+            seeds=self._states(Kind.SEED),
         )
 
-    def _states(self) -> tuple[str, ...]:
-        """How the restores have ended, or where they are."""
+    def _states(self, kind: Kind) -> tuple[str, ...]:
+        """How these operations have ended, or where they are."""
         found = [self.shared.model.get(self.shared.keys.operation(n)) for n in self.operations]
         records = [decode(Operation, kv.value, kv.key) for kv in found if kv is not None]
-        return tuple(record.state.value for record in records if record.kind is Kind.RESTORE)
+        return tuple(record.state.value for record in records if record.kind is kind)
 
     def _all_ended(self) -> bool:
         if self.world.now_s < FAULTS_END_S:

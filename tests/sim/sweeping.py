@@ -19,7 +19,16 @@ from msgspec.structs import replace
 
 from cleancut.errors import CleancutError, NotFound
 from cleancut.garbage import Hold
-from cleancut.ids import ClusterName, Digest, Epoch, OperationId, Sha256, Token
+from cleancut.ids import (
+    ClusterName,
+    Digest,
+    Epoch,
+    OperationId,
+    PeerId,
+    Sha256,
+    ShardId,
+    Token,
+)
 from cleancut.io.catalog import get_checked, list_epochs, load_group, put_staged
 from cleancut.io.documents import load_recipe
 from cleancut.io.etcd_model import EtcdModel
@@ -42,8 +51,9 @@ from cleancut.keys import Keys, Paths
 from cleancut.manifest import parse_manifest
 from cleancut.page import Block, Kind, PageBuilder, seal
 from cleancut.recipe import Member, PackUse, PageRef, Recipe, named_by, open_recipe
-from cleancut.records import Ctl, Group, Phase, encode
+from cleancut.records import Ctl, Group, Phase, ShardTask, encode
 from coordinator.context import Context, SweepSettings
+from coordinator.effects_seed import note_begun
 from coordinator.identity import establish
 from coordinator.metrics import Metrics
 from coordinator.retiring import put_tombstone
@@ -53,6 +63,7 @@ from tests.unit.groups import manifest, shard
 KEYS, PATHS = Keys(ClusterName("prod")), Paths(ClusterName("prod"))
 LISTED_AT_ONCE = 3
 OPERATIONS = 12
+SEEDED_HISTORIES, SEEDED = 0.35, 0.3
 SPANS = 400
 LENGTHS = (1, 3, 10, 60, 200)
 IDLE = (0, 40, 200)
@@ -177,7 +188,11 @@ class Archive:
         self.model = EtcdModel()
         self.actors: dict[str, tuple[Turns, asyncio.Task[None]]] = {}
         self.deleted = self.committed = self.spared = 0
-        self.left: list[str] = []  # origins of aborted epochs
+        self.left: list[str] = []  # origins of aborted epochs, and of seeds
+        # A choice of its own: histories without a seed stay as they were.
+        self.seeds = random.Random(f"seeds of {seed}")
+        self.seeded_share = SEEDED if self.seeds.random() < SEEDED_HISTORIES else 0.0
+        self.sown: dict[int, list[str]] = {}  # packs and pages of seeds, by their epochs
 
     def context(self, turns: Turns) -> Context:
         return Context(
@@ -193,12 +208,20 @@ class Archive:
         )
 
     def check(self) -> None:
-        """Raises: Lost, unless all that living groups name is there."""
+        """Raises: Lost, unless all that living groups name is there, and what seeds have left that
+        no group came after."""
         for path in [p for p in self.objects if p.startswith(PATHS.groups)]:
             stone = path.replace(".json", ".deleted")
             if path.endswith(".json") and stone not in self.objects:
                 for entry in parse_manifest(self.objects[path], path).shards:
                     self.check_recipe(entry.recipe, path)
+
+        numbers = [path.removeprefix(PATHS.groups)[:12] for path in self.objects]
+        newest = max((int(number) for number in numbers if number.isdigit()), default=0)
+        for epoch, paths in self.sown.items():
+            gone = [path for path in paths if path not in self.objects]
+            if epoch > newest and gone:
+                raise Lost(f"{gone[0]}, left by the seed of {epoch}")
 
     def named_in(self, path: str) -> set[str]:
         """Recipes, pages and packs that the manifest at `path` names."""
@@ -248,7 +271,9 @@ class Archive:
             for _ in range(self.chance.choice(IDLE)):
                 await context.store.stat(PATHS.format)
             epoch = await self._begin(context)
-            if self.chance.random() < 0.75:
+            if self.seeded_share and self.seeds.random() < self.seeded_share:
+                await self._sow(context, epoch)
+            elif self.chance.random() < 0.75:
                 await self._back_up(context, epoch, number)
             else:
                 await self._restore(context, epoch)
@@ -301,6 +326,25 @@ class Archive:
         await context.store.put(PATHS.group(epoch), data)
         self.committed += 1
         await self._put_ctl(context, epoch, Phase.IDLE)
+
+    async def _sow(self, context: Context, epoch: Epoch) -> None:
+        """A seed, to its end or not: what it stores is known to its agent alone."""
+        tasks = [
+            ShardTask(collection="docs", shard_id=ShardId(n), peer_id=PeerId(1)) for n in range(2)
+        ]
+        await note_begun(context, epoch, tasks)
+        unknown: frozenset[str] = await self.read_unknown(context.store, PATHS)
+        origin = f"{epoch:012d}/{self.seeds.getrandbits(64):032x}"
+        earlier = sorted(await list_packs(context.store, PATHS, self.left[-4:]) - unknown)
+        self.left.append(origin)
+        mark = [path for path in self.objects if path.startswith(PATHS.seeds_of(epoch))]
+        left = self.sown[epoch] = mark
+        for index in range(self.seeds.randint(1, 2)):
+            pack = f"{origin}/{index}"
+            digest = await self._capture(context, pack, None, earlier=earlier, unknown=unknown)
+            names = named_by(open_recipe(digest, self.objects[PATHS.recipe(digest)]))
+            left += [PATHS.pack(pack), *(PATHS.page(one) for one in names if "/" not in one)]
+        await self._put_ctl(context, epoch, self.seeds.choice((Phase.IDLE, Phase.ABORT)))
 
     async def _capture(
         self,

@@ -30,6 +30,7 @@ def test_all_checkers_hold_in_every_history() -> None:
     assert sum(r.fenced for r in results) > groups / 8
     assert ended["DONE"] > SEEDS / 4
     assert ended["ROLLED_BACK"] > SEEDS / 20
+    assert Counter(state for result in results for state in result.seeds)["SEEDED"] > SEEDS / 20
 
 
 @pytest.mark.parametrize("seed", [7, 8])

@@ -121,6 +121,8 @@ class Trace:
     operations: list[tuple[float, KeyValue]] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     captures: list[Capture] = field(default_factory=list)
+    sown: set[tuple[int, str, int]] = field(default_factory=set)
+    """What seeds have read to its end: epoch, collection, shard."""
     published: list[tuple[float, int, bytes]] = field(default_factory=list)
     fences: list[Span] = field(default_factory=list)
     calm: bool = False

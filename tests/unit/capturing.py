@@ -113,6 +113,7 @@ def writing(
                 pool=pool,
                 spill_dir=spill_dir,
                 limits=more.pop("limits", Limits()),
+                gather=more.pop("gather", True),
             )
             async with asyncio.timeout(60), writer as packs:
                 return await body(packs)

@@ -33,6 +33,7 @@ from cleancut.client.model import (
     RestoreOptions,
     RestorePage,
     RestorePlan,
+    Seed,
     ShardEvidence,
     StoreStatus,
     is_over,
@@ -42,7 +43,7 @@ from cleancut.client.settings import AgentSettings
 from cleancut.client.sweeps import ExpiredBackup, Sweep
 from cleancut.errors import Invalid, NotFound, Refused
 from cleancut.records import State
-from cleancut.requests import BackupRequest
+from cleancut.requests import BackupRequest, SeedRequest
 from coordinator.api import Page
 from tests.unit.memory_rebalances import MemoryRebalances
 
@@ -56,6 +57,7 @@ BACKUP_PATH = (
     State.COMMITTING,
     State.COMMITTED,
 )
+SEED_PATH = (State.PREPARING, State.UPLOADING, State.SEEDED)
 RESTORE_PATH = (
     State.PREPARING,
     State.CREATING,
@@ -126,6 +128,23 @@ class MemoryOperations(MemoryRebalances):
             )
         return self.backups[known]
 
+    async def seed_backup(self, request: SeedRequest, request_id: str) -> Backup:
+        known = self._known(request_id, request)
+        if known is None:
+            known = f"s-{len(self.backups) + 1}"
+            self.requests[request_id] = (request, known)
+            self.backups[known] = Backup(
+                id=known,
+                epoch=len(self.backups) + 1,
+                state=State.PREPARING,
+                created_at="2026-01-02T03:04:05Z",
+                collections=request.collections or ("books",),
+                attempt=1,
+                attempts=request.attempts,
+                seed=Seed(streams=request.streams),
+            )
+        return self.backups[known]
+
     async def get_backup(self, name: str) -> Backup:
         for backup in self.backups.values():
             if name in {backup.id, str(backup.epoch)}:
@@ -146,7 +165,7 @@ class MemoryOperations(MemoryRebalances):
             yield seen
             if is_over(seen):
                 return
-            await self._go_on(self.backups, seen, BACKUP_PATH)
+            await self._go_on(self.backups, seen, SEED_PATH if seen.seed else BACKUP_PATH)
 
     async def cancel_backup(self, name: str) -> Backup:
         backup = await self.get_backup(name)
@@ -360,6 +379,9 @@ class MemoryOperations(MemoryRebalances):
             changes["evidence"] = EVIDENCE
             changes["cut_at"] = "2026-01-02T03:04:06.250Z"
             changes["bytes"] = BackupBytes(protected=4096, new=1024, stored=512)
+        if state is State.SEEDED and isinstance(seen, Backup) and seen.seed is not None:
+            changes["seed"] = msgspec.structs.replace(seen.seed, shards=2, read=4096)
+            changes["bytes"] = BackupBytes(new=1024, stored=512)
         if state is State.UPLOADING:
             row = AgentProgress(
                 agent="node-0", phase="UPLOAD", bytes_done=1024, bytes_total=4096, bytes_per_s=512.0

@@ -23,6 +23,7 @@ from cleancut.cutting import (
     Read,
     Readings,
     Recall,
+    Sow,
 )
 from cleancut.fence import Fence
 from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId, Token
@@ -35,13 +36,15 @@ from cleancut.records import (
     Member,
     Operation,
     Phase,
+    Seeded,
     Session,
     ShardTask,
     State,
     Vote,
     encode,
 )
-from cleancut.requests import BackupRequest
+from cleancut.requests import BackupRequest, SeedRequest
+from cleancut.seed import Seed
 from cleancut.steps import (
     Began,
     Cast,
@@ -87,6 +90,7 @@ class Table:
     fence: Fence | None = None
     fence_key: Fence | None = None
     raised: bool = False
+    seed: bool = False
     now_s: float = 0.0
     said: list[str] = field(default_factory=list)
 
@@ -97,17 +101,22 @@ class Table:
             self.cuts[name] = Cut(Token(number))
             self.queues[name] = []
             self.seen_ctl[name] = Ctl()
+        self.barrier = self.machine()
+        request = SeedRequest(attempts=2) if self.seed else BackupRequest(attempts=2)
         operation = Operation(
             id=OPERATION,
-            kind=Kind.BACKUP,
+            kind=Kind.SEED if self.seed else Kind.BACKUP,
             state=State.PENDING,
-            request=encode(BackupRequest(attempts=2)).decode(),
+            request=encode(request).decode(),
         )
         self.operation = operation
         sessions = {
             name: (self.tokens[name], Session(name=name, version="1")) for name in self.agents
         }
         self.queues[COORDINATOR] = [Began(operation, EPOCH, "nonce", sessions)]
+
+    def machine(self) -> Barrier:
+        return Seed(Bounds()) if self.seed else Barrier(Bounds())
 
     # Moves
 
@@ -162,7 +171,7 @@ class Table:
         """A fresh machine, with nothing but what was persisted."""
         self.said.append(f"{name or 'coordinator'} starts anew")
         if not name:
-            self.barrier = Barrier(Bounds())
+            self.barrier = self.machine()
             took = Took(
                 self.ctl, self.operation, dict(self.members), dict(self.votes), self.fence_key
             )
@@ -251,6 +260,9 @@ class Table:
             case Finish():
                 self.journal[name] = f"document-{name}"
                 return self.journal[name]
+            case Sow():
+                assert effect.tasks == self.members[name].tasks
+                return Seeded(shards=len(effect.tasks), read_bytes=10, new_bytes=5, stored_bytes=2)
             case Recall():
                 return self.journal.get(name, "")
         raise AssertionError(f"unknown effect {effect}")
@@ -263,7 +275,7 @@ class Table:
                 tasks: dict[AgentName, tuple[ShardTask, ...]] = {
                     agent: (task(number),) for number, agent in enumerate(sorted(effect.members))
                 }
-                return Assigned("draft", ("c",), tasks, self.fence)
+                return Assigned("" if self.seed else "draft", ("c",), tasks, self.fence)
             case Raise():
                 assert effect.fence == self.fence_key, "raised before it was written down"
                 self.raised = True

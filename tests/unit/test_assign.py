@@ -55,6 +55,15 @@ def test_a_shard_that_nobody_can_cut_is_refused_by_name() -> None:
     assert "start an agent" in told.value.hint
 
 
+def test_where_a_seed_has_read_a_shard_is_preferred() -> None:
+    """Only the agent there knows what was left; but a parent's peer comes first, and a home that
+    has gone is none."""
+    seen = view("docs", {s: {1: "Active", 2: "Active"} for s in range(3)})
+    at = {("docs", s): PeerId(p) for s, p in ((0, 2), (1, 2), (2, 9))}
+    parents = newest_entries([manifest(1, (replace(shard("docs", 1), peer_id=PeerId(1)),))])
+    assert homes(assign(seen, ["docs"], sessions(1, 2), parents, homes=at)) == {0: 2, 1: 1, 2: 1}
+
+
 def test_the_parents_peer_is_preferred() -> None:
     """A shard stays where its parent was cut, so that its recipe can be taken over."""
     seen = view("docs", {s: {1: "Active", 2: "Active"} for s in range(2)})

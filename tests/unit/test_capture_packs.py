@@ -329,6 +329,27 @@ def test_shards_captured_together_share_packs(tmp_path: Path) -> None:
     assert [restored(store, shard.recipe_digest) for shard in shards] == tars
 
 
+@pytest.mark.parametrize("gather", [True, False])
+def test_streams_that_come_one_after_the_other_do_not_wait_for_an_open_one(
+    tmp_path: Path, gather: bool
+) -> None:
+    """What one of few streams has stored is durable at its end, in a pack that is not full, so that
+    the next can begin; where all are open at once, packs are filled by the others first."""
+
+    async def body(packs: PackWriter) -> bool:
+        with packs.stream(), packs.stream():
+            [(pack, _)] = await packs.add([b"x" * MIB])
+            await packs.add_document("prod/pages/aa/page", b"page", [pack])
+            try:
+                async with asyncio.timeout(0.2 if gather else 10):
+                    await packs.wait_durable(["prod/pages/aa/page"])
+            except TimeoutError:
+                return False
+            return packs.is_durable("prod/pages/aa/page")
+
+    assert writing(MemoryStore(), tmp_path, body, gather=gather) is not gather
+
+
 def test_a_stream_that_fails_does_not_hold_up_the_others(tmp_path: Path) -> None:
     """One capture waits for its open pack, the other dies: the first is sealed and done."""
 

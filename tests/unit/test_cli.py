@@ -57,6 +57,24 @@ def test_create_waits_and_prints_one_json_object_of_the_promised_shape() -> None
     run(scenario())
 
 
+def test_a_seed_is_done_when_it_is_seeded_and_is_no_backup_that_could_be_restored() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            server = ("--coordinator", address)
+            ran = await cleancut(*server, "-o", "json", "backup", "seed", "--streams", "1")
+            listed = await cleancut(*server, "backup", "list")
+        assert ran.code == Exit.OK
+        seed = ran.json()["backup"]
+        assert (seed["state"], seed["evidence"]) == ("SEEDED", None)
+        assert seed["seed"] == {"streams": 1, "shards": 2, "read": 4096}
+        assert seed["bytes"] == {"protected": 0, "new": 1024, "stored": 512}
+        assert "s-1 SEEDED" in ran.err
+        cells = next(line for line in listed.out.splitlines() if line.startswith("s-1"))
+        assert cells.split()[:7] == ["s-1", "1", "SEEDED", "-", "-", "-", "-"]
+
+    run(scenario())
+
+
 def test_a_restore_prints_its_collections_and_unknown_counts_as_null() -> None:
     async def scenario() -> None:
         async with serve_api(MemoryOperations(), LOOPBACK) as address:

@@ -44,6 +44,7 @@ def test_the_newest_committed_one_decides() -> None:
     assert judged(backup(13), backup(30)) == (WARNING, "b-13")
     assert judged(backup(25), backup(30)) == (CRITICAL, "b-25")
     assert judged(backup(1, state=State.ABORTED), backup(30)) == (CRITICAL, "b-30")
+    assert judged(backup(1, state=State.SEEDED), backup(30)) == (CRITICAL, "b-30")
     assert judged() == (CRITICAL, "")
     assert judged(backup(-1)) == (OK, "b--1"), "a clock that is behind is no old backup"
 

@@ -39,7 +39,8 @@ def test_every_end_of_an_operation_has_a_code(state: State, reason: str | None) 
     """Success is 0 and nothing else is; what ended is never said to go on."""
     error = None if reason is None else OperationError(reason=reason, message="m")
     code = exit_of_operation(Restore(id="r", state=state, error=error))
-    assert (code is Exit.OK) == (state in {State.COMMITTED, State.DELETED, State.DONE})
+    done = {State.COMMITTED, State.SEEDED, State.DELETED, State.DONE}
+    assert (code is Exit.OK) == (state in done)
     unfinished = state in {State.NEEDS_OPERATOR, State.ROLLING_BACK}
     assert (code is Exit.NEEDS_OPERATOR) == unfinished
     assert code not in {Exit.TIMED_OUT, Exit.NO_LEADER, Exit.INTERRUPTED}

@@ -7,12 +7,26 @@ import asyncio
 import pytest
 from msgspec.structs import replace as _replace
 
-from cleancut.garbage import Doomed, Living, Marked, Next, next_of, sparse_of, unknown_of
-from cleancut.ids import ClusterName, Epoch, Sha256
-from cleancut.io.garbage import find_garbage
+from cleancut.garbage import (
+    SEED_KEPT_S,
+    Begun,
+    Doomed,
+    Living,
+    Marked,
+    Next,
+    next_of,
+    seeds_over,
+    sparse_of,
+    unknown_of,
+)
+from cleancut.ids import ClusterName, Epoch, PeerId, Sha256, ShardId
+from cleancut.io.catalog import read_epochs
+from cleancut.io.garbage import find_garbage, read_seeds
 from cleancut.io.memory_store import MemoryStore
 from cleancut.io.sparse import read_sparse, renew_sparse
 from cleancut.keys import Paths
+from cleancut.records import digest_of, encode
+from cleancut.times import format_time
 
 LIVING = Living(
     epochs=frozenset({7}),
@@ -84,6 +98,46 @@ LISTS = {"x": Sha256("s")}
 MARKED = Marked(lists=LISTS, epoch=Epoch(5), at="2026-01-01T00:00:00.000Z")
 
 
+def test_while_a_backup_is_awaited_what_seeds_have_left_stays() -> None:
+    """Packs of their epochs, and every page: which of them it is, nobody but an agent knows."""
+    living = LIVING._replace(seeds=frozenset({3, 4}))
+    assert living.keeps("packs/000000000003/s/0")
+    assert living.keeps("packs/000000000004/s/0")
+    assert not living.keeps("packs/000000000005/s/1")
+    assert living.keeps("pages/bb/bb2")
+    assert not living.keeps("recipes/aa/aa2")
+
+
+def begun(day: int, *collections: str) -> Begun:
+    at = format_time(DAY_S * day)
+    shards = tuple((name, ShardId(0), PeerId(1)) for name in collections)
+    return Begun(at=at, since=Epoch(1), shards=shards)
+
+
+DAY_S = 24 * 3600.0
+KEPT_DAYS = int(SEED_KEPT_S / DAY_S)
+
+
+@pytest.mark.parametrize(
+    ("groups", "day", "over"),
+    [
+        ({}, 3, set()),
+        ({"a": 4, "b": 4}, 3, set()),  # older groups have not taken them
+        ({"a": 6}, 3, set()),  # b is still waited for
+        ({"a": 6, "b": 7}, 3, {5}),
+        ({"a": 9, "b": 9}, 3, {5, 8}),
+        ({}, 1 + KEPT_DAYS, set()),  # the later one goes on with what the first has left
+        ({"a": 6, "b": 6}, 2 + KEPT_DAYS, {5, 8}),
+        ({}, 2 + KEPT_DAYS, {5, 8}),
+    ],
+)
+def test_a_seed_is_over_once_a_backup_has_it_all_or_nobody_asks(
+    groups: dict[str, int], day: int, over: set[int]
+) -> None:
+    seeds = {Epoch(5): begun(1, "a", "b"), Epoch(8): begun(2, "b")}
+    assert seeds_over(seeds, groups, DAY_S * day) == over
+
+
 @pytest.mark.parametrize(
     ("lists", "marked", "open_epoch", "waited_s", "expected"),
     [
@@ -137,5 +191,36 @@ def test_the_list_of_such_packs_is_renewed() -> None:
         whole = dict.fromkeys(live, 100)
         assert await renew_sparse(store, paths, whole, Epoch(6)) == frozenset()
         assert [i async for i in store.list(paths.sparse_lists)] == []
+
+    asyncio.run(body())
+
+
+def test_the_newest_group_stays_it_when_it_is_deleted() -> None:
+    """What was too old to be reused, and was doomed for it, never becomes young again: whoever
+    found it deletable may delete it late."""
+
+    async def body() -> None:
+        store, paths = MemoryStore(), Paths(ClusterName("prod"))
+        for epoch in (3, 5):
+            await store.put(paths.group(Epoch(epoch)), b"{}")
+        await store.put(paths.tombstone(Epoch(5)), b"{}")
+        assert await read_epochs(store, paths) == ([3], 5)
+        await store.delete(paths.group(Epoch(5)))
+        assert (await read_epochs(store, paths)).newest == 5
+
+    asyncio.run(body())
+
+
+def test_a_seed_whose_shards_were_given_out_twice_keeps_all_of_both() -> None:
+    """Its peers came to see another cluster meanwhile. What is no number is no seed."""
+
+    async def body() -> None:
+        store, paths = MemoryStore(), Paths(ClusterName("prod"))
+        first, second = begun(1, "a"), _replace(begun(2, "a", "b"), since=Epoch(3))
+        for one in (first, second):
+            await store.put(paths.seed(Epoch(5), digest_of(one)), encode(one))
+        await store.put(f"{paths.seeds}notes/x", b"?")
+        both = Begun(at=second.at, since=first.since, shards=second.shards)
+        assert await read_seeds(store, paths) == {5: both}
 
     asyncio.run(body())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -59,11 +60,11 @@ class Broken:
                     packs=packs,
                     on_cut=lambda: None,
                     earlier=earlier,
-                    on_end=lambda found: left.append((packs.origin, found)),
+                    on_left=lambda found: left.append((packs.origin, found)),
                 )
 
         writing(self._store, self._spill_dir, body)
-        [(origin, found)] = left
+        origin, found = left[-1]
         origins = (origin, *(earlier.partial.origins if earlier else ()))
         return PartialRecipe("c", 0, origins, found.members, found.pages, found.kept)
 
@@ -200,7 +201,7 @@ def test_a_damaged_file_is_as_good_as_none(
     """A disk that was full, a process killed while it wrote: the shard is captured whole."""
     store, partials = MemoryStore(), Partials(tmp_path)
     left = Broken(store, tmp_path).run(shard_tar({"v": noise(8 * MIB)}), 8 * MIB)
-    partials.replace([left])
+    partials.put(left)
     [file] = (tmp_path / "partial").iterdir()
     assert partials.read(task_of("c", 0)) == left
     assert partials.read(task_of("c", 1)) is None
@@ -208,18 +209,39 @@ def test_a_damaged_file_is_as_good_as_none(
     assert partials.read(task_of("c", 0)) is None
 
 
-def test_only_what_was_left_last_is_remembered(tmp_path: Path) -> None:
-    """The directory does not grow with collections that came and went."""
+def test_what_was_left_is_remembered_until_it_is_old(tmp_path: Path) -> None:
+    """An epoch of other shards takes nothing back; yet the directory does not grow with collections
+    that came and went, nor with what a killed process was writing."""
     partials = Partials(tmp_path)
     left = Broken(MemoryStore(), tmp_path).run(shard_tar({"v": noise(8 * MIB)}), 8 * MIB)
     assert left.blocks()
     for name in ("one", "two"):
-        renamed = PartialRecipe(name, 0, left.origins, left.members, left.pages, left.kept)
-        partials.replace([renamed])
-    assert partials.read(task_of("one", 0)) is None
-    assert partials.read(task_of("two", 0)) is not None
+        partials.put(PartialRecipe(name, 0, left.origins, left.members, left.pages, left.kept))
+    old, *_ = (tmp_path / "partial").iterdir()
+    os.utime(old, (100.0, 100.0))
+    (tmp_path / "partial" / "three.new").touch()
     nothing = Broken(MemoryStore(), tmp_path).run(shard_tar({}), 0)
-    partials.replace([nothing])
+    partials.put(nothing)
+    partials.forget(101.0)
+    found = [partials.read(task_of(name, 0)) is not None for name in ("one", "two")]
+    assert sorted(found) == [False, True]
+    assert len(list((tmp_path / "partial").iterdir())) == 1
     with pytest.raises(Corrupt):
         decode_partial(b"\x93")
-    assert list((tmp_path / "partial").iterdir()) == []
+
+
+def test_who_is_killed_has_left_its_full_pages(tmp_path: Path) -> None:
+    """A full page of a large file is told of at once; only what ends well is whole."""
+    told = list[Left]()
+    tar = shard_tar({"big": noise(40 * MIB), "small": noise(MIB, 2)})
+
+    async def body(packs: PackWriter) -> None:
+        await capture_shard(
+            stream(tar), parent=None, packs=packs, on_cut=lambda: None, on_left=told.append
+        )
+
+    writing(MemoryStore(), tmp_path, body)
+    first, *_, last = told
+    assert sum(ref.blocks for ref in first.pages) == 40 * MIB // BLOCK_BYTES
+    assert (first.whole, last.whole) == (False, True)
+    assert len(first.origins) == 1

@@ -56,7 +56,10 @@ def test_fields_that_make_a_call_an_admins_are_there_and_do() -> None:
     ("role", "what"),
     [
         (Role.ADMIN, "DeleteBackup SweepBackups CleanRestore Adopt UpdateAgentSettings ForgetPeer"),
-        (Role.OPERATOR, "CreateBackup CancelBackup StartRestore HoldBackup TriggerSchedule"),
+        (
+            Role.OPERATOR,
+            "CreateBackup SeedBackup CancelBackup StartRestore HoldBackup TriggerSchedule",
+        ),
         (Role.READER, "ListBackups PlanRestore GetStatus WatchRebalance"),
     ],
 )

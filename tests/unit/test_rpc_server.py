@@ -16,13 +16,13 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 
 from cleancut.client.api import Client
-from cleancut.client.model import Backup
+from cleancut.client.model import Backup, Seed
 from cleancut.errors import CleancutError, Invalid, NotFound, Refused, TimedOut, Unavailable
 from cleancut.io.addresses import is_loopback
 from cleancut.io.rpc_channel import check_plaintext
 from cleancut.io.rpc_server import Listen
 from cleancut.records import State
-from cleancut.requests import MAX_ATTEMPTS, BackupRequest
+from cleancut.requests import MAX_ATTEMPTS, MAX_STREAMS, BackupRequest, SeedRequest
 from cleancut.v1 import backup_pb2, backup_pb2_grpc, restore_pb2, restore_pb2_grpc
 from coordinator.api import Page
 from coordinator.rpc import SERVICES, serve_api
@@ -55,6 +55,20 @@ def test_a_backup_is_made_watched_and_found_by_id_and_by_epoch() -> None:
             assert await client.get_backup(str(done.epoch)) == done
             assert done.evidence is not None
             assert done.evidence.shards[0].number_2 == 6
+
+    run(scenario())
+
+
+def test_a_seed_ends_as_one_and_a_coordinator_says_how_many_streams() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address, Client([address]) as client:
+            made = await client.seed_backup(SeedRequest(streams=0), "r-1")
+            assert made.seed == Seed(streams=SeedRequest().streams)
+            last = [seen async for seen in client.watch_backup(made.id)][-1]
+            assert (last.state, last.evidence) == (State.SEEDED, None)
+            assert last.seed == Seed(streams=2, shards=2, read=4096)
+            with pytest.raises(Invalid, match="at most"):
+                await client.seed_backup(SeedRequest(streams=MAX_STREAMS + 1), "r-2")
 
     run(scenario())
 

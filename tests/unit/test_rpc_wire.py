@@ -34,6 +34,7 @@ PAIRS: list[tuple[type[model.Shown], Any]] = [
     (model.Evidence, backup_pb2.Evidence),
     (model.ShardEvidence, backup_pb2.ShardEvidence),
     (model.BackupBytes, backup_pb2.BackupBytes),
+    (model.Seed, backup_pb2.Seed),
     (model.Restore, restore_pb2.Restore),
     (model.RestorePage, restore_pb2.ListRestoresResponse),
     (model.RestoredCollection, restore_pb2.RestoredCollection),
