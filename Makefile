@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 SUITES := $(wildcard tests/tidy tests/unit tests/sim tests/contract tests/chart tests/e2e tests/chaos)
 
 .PHONY: check format lint types imports unit test deps demo bench bench-growth bench-barrier bench-causal bench-restore proto docs sim \
-	test-real chaos e2e-restore clean
+	test-real chaos e2e-restore chart images clean
 
 check: lint types imports unit
 
@@ -41,9 +41,10 @@ unit: $(STAMP)
 test: deps lint types imports
 	timeout 1500 $(PYTEST) --durations=15 -m "not chaos or sample" $(SUITES)
 
-# Parts that only root can install; tests that need them say so when they are skipped.
+# Parts that no Python package brings; tests that need them say so when they are skipped.
 deps: $(STAMP)
 	@sh tools/deps.sh
+	@$(BIN)/python tools/kube_tools.py $(BIN) || true
 
 demo: $(STAMP)
 	$(BIN)/cleancut demo $(ARGS)
@@ -69,7 +70,17 @@ proto: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python tools/gen_cli_reference.py > docs/reference-cli.md
+	$(BIN)/python -m tools.gen_chart
 	$(BIN)/python -m tools.gen_metrics_reference > docs/metrics.md
+
+# The Helm chart, the kustomize component and the Dockerfiles, and one run of what is rendered.
+chart: deps
+	timeout 600 $(PYTEST) --durations=5 tests/chart
+	cd proto && ../$(BIN)/buf lint
+
+# Both images, built and run as restricted pods, without an engine. Needs root and five minutes.
+images:
+	sh tools/images.sh
 
 # SEED=n replays one history and prints its story; SEEDS=n runs that many.
 SEEDS ?= 3000

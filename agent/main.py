@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from agent.limits import follow_settings
 from agent.metrics import SPILL, STORAGE, Metrics
 from agent.observe import free_bytes, storage_free_bytes
 from agent.session import open_session
+from agent.staying import stay
 from agent.tar_server import TarServer
 from agent.verify import count_replica
 from cleancut.errors import CleancutError, Denied, LeaseLost, TimedOut, Unavailable
@@ -52,6 +53,8 @@ from cleancut.records import Kind
 
 _RETRY_S = 1.0
 _HASHERS = 2
+_END_S = 9.0
+"""A call to a store cannot be cancelled, and the pod of a database shall not wait for one."""
 
 
 def _default_name() -> str:
@@ -78,26 +81,44 @@ class _Process:
 @click.option("--spill-dir", type=click.Path(path_type=Path), required=True, help="Local disk.")
 @click.option(
     "--qdrant-storage",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="The own peer's storage, if seen from here: restores then mind its free space.",
 )
 @click.option("--name", default=_default_name, help="Unique in the cluster.  [default: hostname]")
+@click.option(
+    "--stay",
+    is_flag=True,
+    help="Never end because something is missing: say so, and try again. For a sidecar.",
+)
 def cli(**flags: Any) -> None:
     """Runs beside one Qdrant peer: cuts its shards and stores them, or pulls them back."""
     log = configure_logging(flags["log_level"], "agent")
     try:
-        with own_directory(flags["spill_dir"]):
-            clear_spill(spill_of(flags["spill_dir"]))
-            asyncio.run(_run(shared_of(flags), flags, log))
+        asyncio.run(until_signal(_run_or_stay(shared_of(flags), flags, log), _END_S))
     except CleancutError as error:
         sys.exit(fail(error))
+
+
+async def _run_or_stay(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
+    if not flags["stay"]:
+        await _run(shared, flags, log)
+        return
+
+    def idle() -> AbstractAsyncContextManager[int]:
+        """Alive, not ready, and without a session."""
+        app = health_app(Health(), Metrics(shared.cluster, flags["name"]).render)
+        return serve(app, *parse_address(shared.http))
+
+    await stay(lambda: _run(shared, flags, log), idle, log)
 
 
 async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
     clock = SystemClock()
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
     async with AsyncExitStack() as stack:
+        stack.enter_context(own_directory(flags["spill_dir"]))
+        clear_spill(spill_of(flags["spill_dir"]))
         etcd = await stack.enter_async_context(shared.open_etcd(clock))
         await warn_of_etcd(shared, etcd, log)
         metrics = Metrics(cluster, name)
@@ -129,8 +150,7 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
         )
         pool = stack.enter_context(ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash"))
         lifter = Lifter(context, metrics=metrics, log=log)
-        process = _Process(context, tars, lifter, pool, health, metrics, log)
-        await until_signal(_serve(process))
+        await _serve(_Process(context, tars, lifter, pool, health, metrics, log))
 
 
 def free_by_volume(context: Context) -> dict[str, int]:
@@ -144,13 +164,16 @@ def free_by_volume(context: Context) -> dict[str, int]:
 
 async def _serve(process: _Process) -> None:
     """Lifts fences whether or not there is a session."""
-    async with asyncio.TaskGroup() as group:
-        group.create_task(process.lifter.run())
-        group.create_task(_serve_sessions(process))
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(process.lifter.run())
+            group.create_task(_serve_sessions(process))
+    except BaseExceptionGroup as failures:
+        raise first_of(failures) from failures
 
 
 async def _serve_sessions(process: _Process) -> None:
-    """One session after the other, until a signal or an error that a new session cannot cure.
+    """One session after the other, until an error that a new session cannot cure.
 
     Credentials that were good once may be in the middle of a change; at the start they are wrong.
     """

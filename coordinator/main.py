@@ -60,7 +60,7 @@ from coordinator.watching import Watcher
 
 _RETRY_S = 1.0
 _LOOK_S = 2.0
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def _default_name() -> str:

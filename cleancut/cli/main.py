@@ -11,6 +11,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before grpc is loaded: stderr
 
 import click
 
+from cleancut.cli.agent import agent
 from cleancut.cli.backup import backup
 from cleancut.cli.care import doctor
 from cleancut.cli.check import check
@@ -52,6 +53,7 @@ for command in (
     restore,
     schedule,
     cluster,
+    agent,
     key,
     adopt,
     doctor,

@@ -152,7 +152,7 @@ def load_config(context: click.Context, _option: click.Parameter, path: Path | N
     """Makes a file's keys the defaults of the shared flags (the file is optional at its usual
     place, required where named)."""
     chosen = path if path is not None else _usual_path(os.environ)
-    if path is None and not chosen.is_file():
+    if path is None and not os.path.isfile(chosen):  # nor one in a home that is not ours
         return
     try:
         found = tomllib.loads(chosen.read_text(encoding="utf-8"))

@@ -15,6 +15,7 @@ from typing import Any
 import grpc.aio
 
 from cleancut.errors import CleancutError, Invalid, Unavailable
+from cleancut.io.addresses import is_ip, split_address
 from cleancut.io.fresh import FreshFiles, FreshText
 from cleancut.io.rpc import LEADER_ADDRESS, from_call_error
 from cleancut.io.rpc_channel import Tls, check_token_line, open_channel
@@ -61,6 +62,7 @@ class Link:
         self.leaderless_s = LEADERLESS_S
         self._channels: dict[str, tuple[int, grpc.aio.Channel]] = {}
         self._replaced: list[grpc.aio.Channel] = []
+        self._server_names: dict[str, str] = {}
 
     async def close(self) -> None:
         for channel in (*self._replaced, *(one for _, one in self._channels.values())):
@@ -107,6 +109,7 @@ class Link:
                 if leader and len(tried) <= MAX_ADDRESSES:
                     named = str(leader)
                     waiting.insert(0, named)
+                    self._expect_name(named, address)
             else:
                 self._prefer(address)
                 return answer
@@ -140,6 +143,12 @@ class Link:
             turn += 1
             await asyncio.sleep(PAUSE_S)
 
+    def _expect_name(self, leader: str, named_by: str) -> None:
+        """A leader named by a number, as pods are, has to have the certificate of the name under
+        which it was asked for: of the Service that all coordinators are behind."""
+        if leader not in self._addresses and is_ip(leader) and not is_ip(named_by):
+            self._server_names.setdefault(leader, split_address(named_by)[0])
+
     async def _channel(self, address: str) -> grpc.aio.Channel:
         """One that was opened with the files as they are now."""
         version = self._files.look()
@@ -147,7 +156,8 @@ class Link:
         if channel is None or known != version:
             if channel is not None:
                 await self._replace(channel)
-            channel = open_channel(address, self._tls)
+            server_name = self._server_names.get(address, "")
+            channel = open_channel(address, self._tls, server_name)
             self._channels[address] = version, channel
         return channel
 

@@ -15,6 +15,15 @@ def split_address(address: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
+def is_ip(address: str) -> bool:
+    """True if the host is a number and no name. Raises: Invalid."""
+    try:
+        ipaddress.ip_address(split_address(address)[0])
+    except ValueError:
+        return False
+    return True
+
+
 def is_loopback(address: str) -> bool:
     """True if only processes of the same host can connect there. Raises: Invalid."""
     return is_loopback_host(split_address(address)[0])

@@ -33,7 +33,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 ENV_PREFIX = "CLEANCUT"
 _TABLES = "cleancut.tables"
 OLDEST_ETCD = (3, 5, 13)
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
+"""Whether it is there is told where it is read: a secret may be mounted late."""
 
 _COMMON = (
     click.option("--cluster", required=True, help="Name of the cluster that is backed up."),

@@ -56,8 +56,9 @@ def check_plaintext(address: str, tls: Tls | None, *, allow_plaintext: bool) -> 
         )
 
 
-def open_channel(address: str, tls: Tls | None) -> grpc.aio.Channel:
-    """A channel to `address`; it connects at the first call. Raises: Invalid, Denied."""
+def open_channel(address: str, tls: Tls | None, server_name: str = "") -> grpc.aio.Channel:
+    """A channel to `address`; it connects at the first call. `server_name`: who its certificate
+    has to name, if not the address. Raises: Invalid, Denied."""
     split_address(address)
     if tls is None:
         return grpc.aio.insecure_channel(address, options=_CLIENT_OPTIONS)
@@ -66,7 +67,8 @@ def open_channel(address: str, tls: Tls | None) -> grpc.aio.Channel:
     ca, *own = FreshFiles(tls.files).read()
     cert, key = own or (None, None)
     credentials = grpc.ssl_channel_credentials(ca, key, cert)
-    return grpc.aio.secure_channel(address, credentials, options=_CLIENT_OPTIONS)
+    named = (("grpc.ssl_target_name_override", server_name),) if server_name else ()
+    return grpc.aio.secure_channel(address, credentials, options=(*_CLIENT_OPTIONS, *named))
 
 
 def check_token_line(address: str, tls: Tls | None) -> None:

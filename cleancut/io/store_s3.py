@@ -17,7 +17,7 @@ import boto3
 import botocore.exceptions as boto
 from botocore.config import Config
 
-from cleancut.errors import NotFound
+from cleancut.errors import Denied, NotFound
 from cleancut.io.ports import Clock, ObjectInfo
 from cleancut.io.s3_errors import NO_CONDITION, code_of, mapped, retry_after_s
 from cleancut.io.store import S3Url, check_path, check_prefix, other_bytes
@@ -148,6 +148,8 @@ class S3Store:
                 return await asyncio.get_running_loop().run_in_executor(self._pool, act)
             except (boto.ClientError, boto.BotoCoreError) as error:
                 failure, asked_s = mapped(error, path, self._url), retry_after_s(error)
+                if isinstance(failure, Denied):
+                    self.__dict__.pop("_client", None)  # the next call reads credentials anew
                 if not failure.retryable or attempt == ATTEMPTS:
                     raise failure from error
             backoff = min(MAX_BACKOFF_S, 0.2 * 2**attempt) * random.uniform(0.5, 1)

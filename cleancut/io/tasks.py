@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TypeVar
 
@@ -29,14 +31,22 @@ async def run_all(calls: Sequence[Callable[[], Awaitable[T]]], at_once: int) -> 
     return [task.result() for task in tasks]
 
 
-async def until_signal(work: Coroutine[None, None, None]) -> None:
-    """Runs `work` to its end; SIGTERM or SIGINT cancel it, and it is waited for."""
+async def until_signal(work: Coroutine[None, None, None], end_s: float = 0.0) -> None:
+    """Runs `work` to its end; SIGTERM or SIGINT cancel it, and it is waited for.
+
+    `end_s`: so long after the signal the process ends, whatever a thread of it still waits for;
+    0: it takes the time it takes.
+    """
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
 
     async def cancel_on_signal(task: asyncio.Task[None]) -> None:
         await stopped.wait()
+        if end_s:
+            end = threading.Timer(end_s, os._exit, (0,))
+            end.daemon = True
+            end.start()
         task.cancel()
 
     try:

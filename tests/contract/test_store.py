@@ -318,6 +318,34 @@ def test_credentials_from_a_profile(
     use(lambda: open_store(url, SystemClock()), lambda s: s.put("c/x", b"1"))
 
 
+def test_credentials_that_come_late_or_are_renewed(
+    s3_environment: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Who was denied reads them anew at the next call: a mounted secret may change under us."""
+    keys = s3_environment.environment()
+    for name in keys:
+        monkeypatch.delenv(name)
+    file = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    url = s3_environment.url(s3_environment.make_bucket("late"))
+
+    def write(secret: str) -> None:
+        lines = [f"{name.lower()} = {value}" for name, value in keys.items()]
+        file.write_text("\n".join(["[default]", *lines[:1], f"aws_secret_access_key = {secret}"]))
+
+    async def act(store: Store) -> None:
+        with pytest.raises(Denied):
+            await store.put("c/x", b"1")
+        write("wrong")
+        with pytest.raises(Denied):
+            await store.put("c/x", b"1")
+        write(keys["AWS_SECRET_ACCESS_KEY"])
+        await store.put("c/x", b"1")
+
+    use(lambda: open_store(url, SystemClock()), act)
+
+
 class CountingClock(SystemClock):
     """Passes waits over, and remembers them."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -87,3 +88,32 @@ def test_only_some_of_the_three_files_are_invalid() -> None:
     assert tls_of("a", "b", "c") == Tls(Path("a"), Path("b"), Path("c"))
     with pytest.raises(Invalid):
         tls_of("a", None, "c")
+
+
+def test_a_leader_named_by_its_number_has_to_have_the_name_that_was_asked_for(
+    tmp_path: Path,
+) -> None:
+    """Pods have no names that a certificate could hold: all have that of their Service."""
+    ours, theirs = _authority(tmp_path / "ours"), _authority(tmp_path / "theirs")
+    mine = _tls(ours, "operator")
+
+    async def adopt(leader_tls: Tls, standby: str) -> str:
+        there = Listen("127.0.0.2:0", leader_tls, grace_s=0.0)
+        async with serve_api(MemoryOperations(), there) as leader:
+            here = Listen("127.0.0.1:0", _tls(ours, "coordinator"), grace_s=0.0)
+            async with serve_api(MemoryOperations(leader=leader), here) as address:
+                port = address.rpartition(":")[2]
+                async with Client([f"{standby}:{port}"], mine, timeout_s=3.0) as client:
+                    client._link.leaderless_s = 0.0
+                    return (await client.adopt(str(uuid.uuid4()))).cluster_id
+
+    async def scenario() -> None:
+        assert await adopt(_tls(ours, "coordinator"), "localhost")
+        with pytest.raises(Unavailable):
+            await adopt(_tls(theirs, "coordinator"), "localhost")
+        with pytest.raises(
+            Unavailable
+        ):  # asked for by a number, its own number has to be certified
+            await adopt(_tls(ours, "coordinator"), "127.0.0.1")
+
+    run(scenario())

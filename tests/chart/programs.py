@@ -1,0 +1,115 @@
+"""The rendered command lines, given to the programs' own parsers. Sidecars' manners."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+
+import agent.main
+import coordinator.main
+from cleancut.cli.settings import parse_size
+from cleancut.errors import CleancutError
+from cleancut.io.config import parse_address, read_fences, read_retention, read_schedules
+from cleancut.io.store import parse_store_url
+from cleancut.limits import AgentSettings
+from coordinator.access import read_roles
+from tests.chart.checks import called, pods
+from tests.chart.rendering import Object
+
+PROGRAMS = {"cleancut-agent": agent.main.cli, "coordinator": coordinator.main.cli}
+"""By the name of the container."""
+STANDING_IN = {"POD_NAME": "pod-0", "POD_IP": "10.0.0.1"}
+
+
+def program_faults(found: list[Object]) -> Iterator[str]:
+    """Flags and settings that the programs do not know or take."""
+    maps = {one["metadata"]["name"]: one["data"] for one in found if one["kind"] == "ConfigMap"}
+    for one, _, spec in pods(found):
+        settings = [
+            maps.get(volume["configMap"]["name"], {}).get("settings.toml", "")
+            for volume in spec.get("volumes", [])
+            if "configMap" in volume
+        ]
+        for container in spec["containers"]:
+            if container["name"] in PROGRAMS:
+                try:
+                    parse(container, settings[0] if settings else "")
+                except (click.ClickException, CleancutError, tomllib.TOMLDecodeError) as error:
+                    yield f"{called(one)} {container['name']}: {error}"
+
+
+def parse(container: Object, settings: str) -> dict[str, Any]:
+    """The flags as the program gets them; its settings file is `settings`.
+
+    Raises: ClickException, CleancutError.
+    """
+    args = [_filled(arg) for arg in container["args"]]
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "settings.toml"
+        file.write_text(settings)
+        args = [f"--config={file}" if arg.startswith("--config=") else arg for arg in args]
+        program = PROGRAMS[container["name"]]
+        with program.make_context(container["name"], args, resilient_parsing=False) as context:
+            read_fences(context, 2.0)
+            read_retention(context)
+            read_schedules(context)
+            read_roles(context)
+            unknown = set(tomllib.loads(settings)) - _settings_of(program)
+            if unknown:
+                raise click.UsageError(f"no such settings: {sorted(unknown)}")
+            parse_address(context.params["http"])
+            parse_store_url(context.params["store"])
+            return dict(context.params)
+
+
+def _filled(arg: str) -> str:
+    """As kubelet does it."""
+    for name, value in STANDING_IN.items():
+        arg = arg.replace(f"$({name})", value)
+    return arg
+
+
+def _settings_of(program: click.Command) -> set[str]:
+    flags = {flag.removeprefix("--") for param in program.params for flag in param.opts}
+    return flags | {"fence", "retention", "roles", "schedule"}
+
+
+def sidecar_faults(found: list[Object]) -> Iterator[str]:
+    """What could take Qdrant out of service with its agent."""
+    for one, metadata, spec in pods(found):
+        for container in spec["containers"]:
+            if container["name"] == "cleancut-agent":
+                yield from (f"{called(one)}: {text}" for text in _manners(container))
+                yield from (f"{called(one)}: {text}" for text in _surroundings(metadata, spec))
+
+
+def _manners(agent: Object) -> Iterator[str]:
+    probe = agent.get("livenessProbe", {})
+    if {"readinessProbe", "startupProbe"} & set(agent):
+        yield "the pod is ready only if the agent is"
+    if probe.get("httpGet", {}).get("path") != "/livez":
+        yield "the agent's liveness is not its own loop's"
+    if probe.get("periodSeconds", 10) * probe.get("failureThreshold", 3) < 120:
+        yield "the agent's liveness is in a hurry"
+    if "--stay" not in agent["args"]:
+        yield "the agent ends when something is missing"
+    if agent["imagePullPolicy"] != "IfNotPresent":
+        yield "a registry that is away keeps Qdrant from starting"
+
+
+def _surroundings(metadata: Object, spec: Object) -> Iterator[str]:
+    annotations = metadata.get("annotations", {})
+    if annotations.get("kubectl.kubernetes.io/default-container") != "qdrant":
+        yield "kubectl talks to the agent by default"
+    for volume in spec["volumes"]:
+        if "secret" in volume and not volume["secret"].get("optional"):
+            yield f"without {volume['name']} no pod starts"
+        if volume["name"] == "cleancut-spill":
+            limit = parse_size(f"{volume['emptyDir']['sizeLimit']}B")
+            if limit <= AgentSettings().spill_bytes:
+                yield "a full spill volume evicts the pod"
