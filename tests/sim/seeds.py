@@ -98,14 +98,16 @@ def seeded_is_true(outcome: Outcome) -> Iterator[str]:
 
 
 def _given(outcome: Outcome, epoch: Epoch) -> set[tuple[str, int]]:
-    """The shards that were given out in an epoch."""
-    prefix, found = outcome.shared.keys.members(epoch), set()
-    for write in outcome.shared.trace.writes:
-        for op in write.ops:
-            if isinstance(op, Put) and op.key.startswith(prefix):
-                tasks = decode(Member, op.value, op.key).tasks
-                found |= {(task.collection, int(task.shard_id)) for task in tasks}
-    return found
+    """The shards that were given out in an epoch, by what each agent was told last: they are given
+    out again when a stranger changes the cluster meanwhile."""
+    prefix = outcome.shared.keys.members(epoch)
+    told = {
+        op.key: decode(Member, op.value, op.key).tasks
+        for write in outcome.shared.trace.writes
+        for op in write.ops
+        if isinstance(op, Put) and op.key.startswith(prefix)
+    }
+    return {(task.collection, int(task.shard_id)) for tasks in told.values() for task in tasks}
 
 
 SEED_CHECKERS: tuple[Checker, ...] = (seeds_leave_no_group, seeded_is_true)
