@@ -89,7 +89,12 @@ class Attempt:
     @property
     def idle(self) -> bool:
         """True when another operation may begin."""
-        return self.ctl.phase in CLOSED and self.waiting is None and self.again is None
+        return self.ctl.phase in CLOSED and not self.busy
+
+    @property
+    def busy(self) -> bool:
+        """Whether an effect runs, or has to be repeated: no other may begin."""
+        return self.waiting is not None or self.again is not None
 
     def run(self, effect: Effect) -> Run:
         """Starts `effect`; its answer is the next `Done` or `Failed` that counts."""

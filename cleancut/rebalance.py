@@ -117,7 +117,7 @@ class Rebalance(Attempt):
         return self._prepared(now_s) if self.ctl.phase is Phase.PREPARE else self._verified()
 
     def _prepared(self, now_s: float) -> list[Command]:
-        if self.agreed() is None or self.waiting is not None:
+        if self.agreed() is None or self.busy:
             return []
         assert self.operation is not None
         self.deadline_s = now_s + self.ctl.bounds.create_s
@@ -126,7 +126,7 @@ class Rebalance(Attempt):
 
     def _verified(self) -> list[Command]:
         told = yes_of_all(Phase.VERIFY, with_tasks(self.members), self.votes)
-        if told is None or self.waiting is not None:
+        if told is None or self.busy:
             return []
         documents = documents_of(self.members, self.votes)
         return [self.run(Report(self.ctl.epoch, self.ctl.draft, documents))]

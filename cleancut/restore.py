@@ -145,16 +145,16 @@ class Restore(UndoableAttempt):
                 return []
 
     def _prepared(self, now_s: float) -> list[Command]:
-        if self.agreed() is None or self.waiting is not None:
+        if self.agreed() is None or self.busy:
             return []
         free = free_of(self.members, self.votes)
         self.deadline_s = now_s + self.ctl.bounds.verify_s  # a large group has many pages to read
         return [self.run(Check(self.ctl.epoch, self.request(), free))]
 
     def _all_told(self, phase: Phase) -> bool:
-        """True if everybody with tasks has said yes, and no effect runs."""
+        """True if everybody with tasks has said yes, and no effect runs or has to be repeated."""
         told = yes_of_all(phase, with_tasks(self.members), self.votes)
-        return told is not None and self.waiting is None
+        return told is not None and not self.busy
 
     def _drained_after(self, phase: Phase, round_: int) -> list[Command]:
         if not self._all_told(phase):
