@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -34,7 +35,7 @@ from cleancut.recipe import Recipe
 
 CHUNK_BYTES = 1024 * 1024
 THREADS = 2
-Tars = Sequence[memoryview]
+Chunks = Sequence[bytes]
 
 
 class Sink(MemoryStore):
@@ -44,14 +45,19 @@ class Sink(MemoryStore):
         await super().put(path, b"" if "/packs/" in path else data)
 
 
-async def chunks_of(tar: memoryview) -> AsyncIterator[bytes]:
-    for start in range(0, len(tar), CHUNK_BYTES):
-        yield bytes(tar[start : start + CHUNK_BYTES])
+async def chunks_of(tar: Chunks) -> AsyncIterator[bytes]:
+    for chunk in tar:
+        yield chunk
         await asyncio.sleep(0)
 
 
+def read_chunks(file: Path) -> Chunks:
+    with file.open("rb") as source:
+        return list(iter(partial(source.read, CHUNK_BYTES), b""))
+
+
 async def capture(
-    store: MemoryStore, tars: Tars, parents: Sequence[Recipe | None]
+    store: MemoryStore, tars: Sequence[Chunks], parents: Sequence[Recipe | None]
 ) -> tuple[float, list[Recipe]]:
     """Seconds, and the recipes of all tars, captured side by side."""
     with ThreadPoolExecutor(THREADS) as pool, tempfile.TemporaryDirectory() as spill:
@@ -71,22 +77,28 @@ async def capture(
     return took_s, [await load_recipe(store, PATHS, t.result().recipe_digest) for t in tasks]
 
 
-def sha256_all(tars: Tars) -> float:
-    return _timed(tars, lambda tar: hashlib.sha256(tar).digest())
-
-
-def digest_all(tars: Tars) -> float:
-    def one(tar: memoryview) -> None:
-        compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
-        for start in range(0, len(tar), BLOCK_BYTES):
-            block = tar[start : start + BLOCK_BYTES]
-            blake3(block).digest()
-            compressor.compress(block)
+def sha256_all(tars: Sequence[Chunks]) -> float:
+    def one(tar: Chunks) -> None:
+        hasher = hashlib.sha256()
+        for chunk in tar:
+            hasher.update(chunk)
 
     return _timed(tars, one)
 
 
-def _timed(tars: Tars, act: Callable[[memoryview], object]) -> float:
+def digest_all(tars: Sequence[Chunks]) -> float:
+    def one(tar: Chunks) -> None:
+        compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
+        for chunk in map(memoryview, tar):
+            for start in range(0, len(chunk), BLOCK_BYTES):
+                block = chunk[start : start + BLOCK_BYTES]
+                blake3(block).digest()
+                compressor.compress(block)
+
+    return _timed(tars, one)
+
+
+def _timed(tars: Sequence[Chunks], act: Callable[[Chunks], object]) -> float:
     started = time.perf_counter()
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(act, tars))
@@ -98,8 +110,8 @@ def main() -> None:
     parser.add_argument("--tars", type=Path, default=Path("bench/out/tars"))
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    tars = [memoryview(tar.read_bytes()) for tar in sorted((arguments.tars / "t0").glob("*.tar"))]
-    megabytes = sum(map(len, tars)) / 1e6
+    tars = [read_chunks(tar) for tar in sorted((arguments.tars / "t0").glob("*.tar"))]
+    megabytes = sum(len(chunk) for tar in tars for chunk in tar) / 1e6
     took: dict[str, list[float]] = {}
     for _ in range(arguments.rounds):
         store = Sink()

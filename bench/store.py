@@ -9,7 +9,6 @@ restore of that. Ratios are taken within a round, medians are printed.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import base64
 import filecmp
 import json
@@ -27,9 +26,7 @@ from statistics import median
 from typing import Any
 
 from bench.measuring import MIB, Run, measure, show
-from cleancut.io.clock import SystemClock
 from cleancut.io.key_source import ENVIRONMENT
-from cleancut.io.store import open_store
 from tests.contract.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
 OURS = "cleancut"
@@ -174,7 +171,7 @@ def bench(tars: Path, rounds: int) -> dict[str, dict[str, list[Run]]]:
                     if state == "back":
                         check_same(tars / "t2", target)
                         shutil.rmtree(target)
-                    run.held_bytes = asyncio.run(held_bytes(server, prefix))
+                    run.held_bytes = held_bytes(server, prefix)
                     result = work / f"{prefix}-{state}.json"
                     if result.exists():
                         run.detail = json.loads(result.read_text())
@@ -183,13 +180,11 @@ def bench(tars: Path, rounds: int) -> dict[str, dict[str, list[Run]]]:
     return runs
 
 
-async def held_bytes(server: S3Server, prefix: str) -> int:
+def held_bytes(server: S3Server, prefix: str) -> int:
     """What all objects under a prefix take."""
-    store = open_store(server.url(BUCKET, prefix), SystemClock())
-    try:
-        return sum([info.size_bytes async for info in store.list("")])
-    finally:
-        await store.close()
+    pages = server.client().get_paginator("list_objects_v2")
+    found = pages.paginate(Bucket=BUCKET, Prefix=f"{prefix}/")
+    return sum(entry["Size"] for page in found for entry in page.get("Contents", ()))
 
 
 def check_same(tars: Path, target: Path) -> None:
