@@ -118,7 +118,7 @@ class Captures:
             gather=at_once == len(streams),
         ) as packs:
             self._packs = packs
-            self._chunk_bytes = share_bytes(min(at_once, len(streams)))
+            self._chunk_bytes = share_bytes(min(at_once, len(streams))) // 2
             calls = [partial(self._capture, packs, stream) for stream in streams]
             results = await run_all(calls, at_once)
             await packs.flush()

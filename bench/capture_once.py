@@ -55,7 +55,7 @@ async def back_up(url: str, tars: list[Path], parents: dict[str, str]) -> dict[s
             spill_dir=Path(spill),
         )  # fmt: skip
 
-        chunk_bytes = min(CHUNK_BYTES, share_bytes(len(tars)))
+        chunk_bytes = min(CHUNK_BYTES, share_bytes(len(tars)) // 2)
 
         async def one(path: Path) -> None:
             shards[path.name] = await capture_shard(

@@ -24,14 +24,14 @@ from cleancut.keys import Paths
 from cleancut.page import PACK_BYTES, pack_header
 
 BATCH_BYTES = 2 * 1024 * 1024
-ALL_BATCHES_BYTES = 12 * 1024 * 1024
-BATCHES = 16
+ALL_BATCHES_BYTES = 6 * 1024 * 1024
+BATCHES = 4
 HELD_BYTES = 8 * 1024 * 1024
 
 
 def share_bytes(streams: int) -> int:
-    """What each of so many streams may hold at a time: in a batch, and before that in a buffer."""
-    return max(PACK_BYTES // 128, min(BATCH_BYTES, ALL_BATCHES_BYTES // max(1, streams)))
+    """What each of so many streams gathers for a batch; it is read in pieces half as long."""
+    return max(PACK_BYTES // 64, min(BATCH_BYTES, ALL_BATCHES_BYTES // max(1, streams)))
 
 
 class PackWriter:

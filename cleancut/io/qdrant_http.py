@@ -188,7 +188,7 @@ class QdrantHttp:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=STREAM_IDLE_S)
         with _mapped(what, self.url, sent_change=False):
             response = await self._ask(
-                "GET", self._target(path), timeout=timeout, read_bufsize=chunk_bytes // 2
+                "GET", self._target(path), timeout=timeout, read_bufsize=chunk_bytes
             )
         try:
             with _mapped(what, self.url, sent_change=False):
