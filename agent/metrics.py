@@ -7,7 +7,7 @@ from typing import get_args
 
 from cleancut.cutting import CutEffect
 from cleancut.io.meter import Meter
-from cleancut.io.store_counted import DONE, FAILED, MOVING, OPERATIONS
+from cleancut.io.store_counted import DONE, FAILED, StoreCounters
 from cleancut.pull import PullEffect
 
 SPILL, STORAGE = "spill", "storage"
@@ -48,17 +48,7 @@ class Metrics:
             effect=EFFECTS,
             result=[DONE, FAILED],
         )
-        self._requests = counter(
-            "cleancut_store_requests_total",
-            "Requests to the store; several tries of one count once.",
-            op=OPERATIONS,
-            result=[DONE, FAILED],
-        )
-        self._bytes = counter(
-            "cleancut_store_moved_bytes_total",
-            "Bytes written to the store (put) and read from it (get).",
-            op=MOVING,
-        )
+        self.count_request = StoreCounters(self._meter).count
         self._read_disks: Callable[[], dict[str, int]] = dict
         self._read_floor: Callable[[], int | None] = lambda: None
         self.set_session(open_=False)
@@ -82,11 +72,6 @@ class Metrics:
 
     def count_effect(self, effect: str, result: str) -> None:
         self._effects.count(effect=effect, result=result)
-
-    def count_request(self, operation: str, result: str, size_bytes: int) -> None:
-        self._requests.count(op=operation, result=result)
-        if operation in MOVING:
-            self._bytes.count(size_bytes, op=operation)
 
     def render(self) -> tuple[bytes, str]:
         free = self._read_disks().items()

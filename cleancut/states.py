@@ -57,14 +57,5 @@ class State(StrEnum):
     DELETED = "DELETED"  # only shown: of a group that was committed
 
 
-FINAL_STATES = frozenset(
-    {
-        State.COMMITTED,
-        State.SEEDED,
-        State.ABORTED,
-        State.DELETED,
-        State.DONE,
-        State.ROLLED_BACK,
-        State.NEEDS_OPERATOR,
-    }
-)
+SUCCEEDED = frozenset({State.COMMITTED, State.SEEDED, State.DELETED, State.DONE})
+FINAL_STATES = SUCCEEDED | {State.ABORTED, State.ROLLED_BACK, State.NEEDS_OPERATOR}

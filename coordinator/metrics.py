@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from cleancut.inventory import Inventory
 from cleancut.io.meter import Meter
-from cleancut.io.store_counted import DONE, FAILED, MOVING, OPERATIONS
+from cleancut.io.store_counted import StoreCounters
 from cleancut.phases import CLOSED, STATE_OF
 from cleancut.records import Ctl, Kind, Phase
 from coordinator.metrics_catalog import CatalogGauges
@@ -54,17 +54,7 @@ class Metrics:
         self._failed_sweeps = counter(
             "cleancut_sweep_failures_total", "Sweeps that failed while this coordinator led."
         )
-        self._requests = counter(
-            "cleancut_store_requests_total",
-            "Requests to the store; several tries of one count once.",
-            op=OPERATIONS,
-            result=[DONE, FAILED],
-        )
-        self._moved = counter(
-            "cleancut_store_moved_bytes_total",
-            "Bytes written to the store (put) and read from it (get).",
-            op=MOVING,
-        )
+        self.count_request = StoreCounters(self._meter).count
         self._phase: tuple[Ctl, float] | None = None
 
     def set_leading(self, *, leading: bool) -> None:
@@ -89,11 +79,6 @@ class Metrics:
 
     def count_failed_sweep(self) -> None:
         self._failed_sweeps.count()
-
-    def count_request(self, operation: str, result: str, size_bytes: int) -> None:
-        self._requests.count(op=operation, result=result)
-        if operation in MOVING:
-            self._moved.count(size_bytes, op=operation)
 
     def show_catalog(self, stock: Inventory, proven: Mapping[str, float], now_s: float) -> None:
         """What the store holds, as it was read at `now_s`; `proven`: by kind, when that went well

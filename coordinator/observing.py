@@ -21,13 +21,13 @@ from cleancut.records import (
 )
 from cleancut.requests import BackupRequest
 from cleancut.schedule import ScheduleState
+from cleancut.states import SUCCEEDED
 from cleancut.times import parse_time
 from coordinator.context import Context
 from coordinator.scheduling import next_start_s, read_state
 
 R = TypeVar("R")
 COMPLETE = "complete"
-_GOOD = {State.COMMITTED, State.SEEDED, State.DELETED, State.DONE}
 
 
 class Ended(NamedTuple):
@@ -143,7 +143,7 @@ def newest_ended(operations: Iterable[Operation]) -> list[Ended]:
 
 def outcome_of(operation: Operation) -> str:
     """How an operation that is over has ended; one that was called off is no failure."""
-    if operation.state in _GOOD:
+    if operation.state in SUCCEEDED:
         return COMPLETE
     failure = operation.failure
     return "cancelled" if failure is not None and failure.reason == "CANCELLED" else "failed"

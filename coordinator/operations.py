@@ -17,14 +17,14 @@ from cleancut.client.model import (
     is_over,
     shown_error,
 )
-from cleancut.errors import Invalid, NotFound, Refused, Unavailable
+from cleancut.errors import NotFound, Refused, Unavailable
 from cleancut.fence import check_fence
-from cleancut.ids import Epoch, Token, check_collection_name
+from cleancut.ids import Epoch, Token
 from cleancut.io.catalog import find_group, list_epochs, load_group
 from cleancut.io.holds import labels_of
 from cleancut.manifest import Manifest
 from cleancut.records import FINAL_STATES, Kind, Operation, State, decode
-from cleancut.requests import MAX_ATTEMPTS, BackupRequest
+from cleancut.requests import BackupRequest
 from coordinator import identity, requests
 from coordinator.api import Page
 from coordinator.care import Care
@@ -101,10 +101,7 @@ class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Se
 
     async def create_backup(self, request: BackupRequest, request_id: str) -> Backup:
         token, term = self.leading()
-        for name in request.collections:
-            check_collection_name(name)
-        if not 1 <= request.attempts <= MAX_ATTEMPTS:
-            raise Invalid(f"attempts must be from 1 to {MAX_ATTEMPTS}")
+        requests.check_asked(request.collections, request.attempts)
         check_fence(request)
         await identity.check_owned(self._context)
         operation = await requests.record(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from cleancut.errors import Fenced, Invalid, NotFound
-from cleancut.ids import OperationId, Token
+from cleancut.ids import OperationId, Token, check_collection_name
 from cleancut.io.ports import Created, Guard, Modified, Put
 from cleancut.records import Kind, Operation, Record, State, decode, digest_of, encode
-from cleancut.requests import RebalanceRequest
+from cleancut.requests import MAX_ATTEMPTS, RebalanceRequest
 from coordinator.context import Context
 from coordinator.ledger import format_now
 
@@ -111,6 +111,14 @@ async def _same(context: Context, asked: Asked, kind: Kind, fingerprint: str) ->
             operation=asked.operation,
         )
     return await load(context, asked.operation, kind)
+
+
+def check_asked(collections: Iterable[str], attempts: int) -> None:
+    """Raises: Invalid, for what no backup or seed may ask for."""
+    for name in collections:
+        check_collection_name(name)
+    if not 1 <= attempts <= MAX_ATTEMPTS:
+        raise Invalid(f"attempts must be from 1 to {MAX_ATTEMPTS}")
 
 
 async def find(context: Context, operation: str) -> Operation | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from cleancut.client.model import Backup, BackupBytes, Seed, shown_error
 from cleancut.errors import Invalid
-from cleancut.ids import Token, check_collection_name
+from cleancut.ids import Token
 from cleancut.records import FINAL_STATES, Kind, Operation, Seeded, decode
-from cleancut.requests import MAX_ATTEMPTS, MAX_STREAMS, SeedRequest
+from cleancut.requests import MAX_STREAMS, SeedRequest
 from coordinator import requests
 from coordinator.conductor import Term
 from coordinator.context import Context
@@ -25,10 +25,7 @@ class Seeds:
 
     async def seed_backup(self, request: SeedRequest, request_id: str) -> Backup:
         token, term = self.leading()
-        for name in request.collections:
-            check_collection_name(name)
-        if not 1 <= request.attempts <= MAX_ATTEMPTS:
-            raise Invalid(f"attempts must be from 1 to {MAX_ATTEMPTS}")
+        requests.check_asked(request.collections, request.attempts)
         if not 1 <= request.streams <= MAX_STREAMS:
             raise Invalid(f"streams must be from 1 to {MAX_STREAMS}")
         await check_owned(self._context)

@@ -10,6 +10,7 @@ import click
 from cleancut.client.model import Operation
 from cleancut.errors import CleancutError, Corrupt, Denied, Invalid, NotFound, Refused
 from cleancut.records import State
+from cleancut.states import SUCCEEDED
 
 
 class Exit(IntEnum):
@@ -42,7 +43,6 @@ MEANINGS: dict[Exit, str] = {
     Exit.INTERRUPTED: "Interrupted; an operation that was started goes on.",
 }
 
-_SUCCEEDED = {State.COMMITTED, State.SEEDED, State.DELETED, State.DONE}
 _UNFINISHED = {State.NEEDS_OPERATOR, State.ROLLING_BACK}
 _KEPT = (Invalid, NotFound, Refused, Denied, Corrupt)
 """Reasons of an ended operation that keep their kind's code. The others told why an attempt ended
@@ -58,7 +58,7 @@ def proof_exit(problems: Collection[str], damage: Collection[str]) -> Exit:
 
 def exit_of_operation(operation: Operation) -> Exit:
     """What the end of `operation` is for a script that waited for it."""
-    if operation.state in _SUCCEEDED:
+    if operation.state in SUCCEEDED:
         return Exit.OK
     if operation.state in _UNFINISHED:
         return Exit.NEEDS_OPERATOR

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
+
+from cleancut.times import format_time
 
 MAX_TEXT = 200
 MAX_ITEMS = 20
@@ -80,8 +82,12 @@ class FileAudit:
 
 def audit_line(facts: dict[str, Any], request: Any) -> bytes:
     """One line: the time, `facts`, and what the request holds, long parts of it shortened."""
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    whole = {"event": "audit", "timestamp": now, **facts, "request": shortened(request)}
+    whole = {
+        "event": "audit",
+        "timestamp": format_time(time.time()),
+        **facts,
+        "request": shortened(request),
+    }
     return msgspec.json.encode(whole) + b"\n"
 
 

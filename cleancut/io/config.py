@@ -46,7 +46,9 @@ _COMMON = (
     click.option("--etcd-password-file", type=_FILE, help="File that holds it."),
     click.option("--store", required=True, metavar="URL", help="file:///path or s3://bucket/pre."),
     click.option("--store-key-file", type=_FILE, help="File with the key that encrypts the store."),
-    click.option("--store-key-command", metavar="COMMAND", help="Prints it: run once, at start."),
+    click.option(
+        "--store-key-command", metavar="COMMAND", help="Prints it, whenever it is needed."
+    ),
     click.option("--http", default="127.0.0.1:0", metavar="H:P", help="Health and metrics."),
     click.option("--qdrant-api-key-file", type=_FILE, help="File that holds Qdrant's API key."),
     click.option("--qdrant-ca", type=_FILE, help="CA that signed Qdrant's certificate."),
@@ -87,14 +89,14 @@ def _is_table(value: Any) -> bool:
     return any(isinstance(entry, dict) for entry in entries)
 
 
-def table_of(context: click.Context, name: str) -> Any:
-    """The file's table of this name, underscored; None without one."""
-    return _underscored(context.meta.get(_TABLES, {}).get(name))
+def table_of(context: click.Context, name: str, default: Any = None) -> Any:
+    """The file's table of this name, or `default`."""
+    return context.meta.get(_TABLES, {}).get(name, default)
 
 
 def read_fences(context: click.Context, budget_s: float) -> FenceSettings:
     """The file's `[[fence]]` tables. Raises: Invalid, for what they may not hold."""
-    tables = context.meta.get(_TABLES, {}).get("fence", [])
+    tables = table_of(context, "fence", [])
     try:
         rules = msgspec.convert(_underscored(tables), tuple[FenceRule, ...])
     except msgspec.ValidationError as error:
@@ -108,7 +110,7 @@ def read_fences(context: click.Context, budget_s: float) -> FenceSettings:
 
 def read_retention(context: click.Context) -> Retention:
     """The file's `[retention]` table. Raises: Invalid, for what it may not hold."""
-    table = context.meta.get(_TABLES, {}).get("retention", {})
+    table = table_of(context, "retention", {})
     try:
         if not isinstance(table, dict):
             raise msgspec.ValidationError("it is written [retention], not [[retention]]")
@@ -121,7 +123,7 @@ def read_retention(context: click.Context) -> Retention:
 
 def read_schedules(context: click.Context) -> dict[str, Schedule]:
     """The file's `[schedule.NAME]` tables by name. Raises: Invalid, for what they may not hold."""
-    tables = context.meta.get(_TABLES, {}).get("schedule", {})
+    tables = table_of(context, "schedule", {})
     if not isinstance(tables, dict):
         raise Invalid("[[schedule]] of the settings file: it is written [schedule.NAME]")
     schedules = {}

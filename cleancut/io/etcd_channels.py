@@ -17,6 +17,14 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_REPLACED = 2
 """So many earlier sets of channels stay open: watches on them go on until their streams end."""
 
+Metadata = tuple[tuple[str, str], ...]
+
+METADATA: Metadata = (("hasleader", "true"),)
+"""An endpoint without a leader refuses, where it would otherwise stay silent for ever.
+
+Source: etcd server/etcdserver/api/v3rpc/interceptor.go
+"""
+
 OPTIONS = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),

@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 
 from cleancut.errors import CleancutError, Denied, Invalid, LeaseLost, TimedOut, Unavailable
-from cleancut.io.etcd_channels import Channels, Endpoint
+from cleancut.io.etcd_channels import METADATA, Channels, Endpoint, Metadata
 from cleancut.io.etcd_login import Login
 from cleancut.io.etcdpb import etcd_pb2 as pb
 from cleancut.io.ports import Clock
@@ -25,13 +25,6 @@ CALL_S = 10.0
 """A call with all its tries; a change of etcd's leader takes 1-3 s."""
 PAUSE_S = 0.1
 MAX_PAUSE_S = 1.0
-Metadata = tuple[tuple[str, str], ...]
-
-METADATA: Metadata = (("hasleader", "true"),)
-"""An endpoint without a leader refuses, where it would otherwise stay silent for ever.
-
-Source: etcd server/etcdserver/api/v3rpc/interceptor.go
-"""
 
 RANGE = ("/etcdserverpb.KV/Range", pb.RangeResponse)
 TXN = ("/etcdserverpb.KV/Txn", pb.TxnResponse)

@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 
 from cleancut.errors import Invalid
-from cleancut.io.etcd_channels import Endpoint
+from cleancut.io.etcd_channels import METADATA, Endpoint
 from cleancut.io.etcdpb import etcd_pb2 as pb
 from cleancut.io.fresh import FreshText
 
@@ -61,7 +61,7 @@ class Login:
         )
         request = pb.AuthenticateRequest(name=self.user, password=self._password.get(now=True))
         try:
-            answer = await call(request, timeout=timeout_s, metadata=(("hasleader", "true"),))
+            answer = await call(request, timeout=timeout_s, metadata=METADATA)
         except grpc.aio.AioRpcError as error:
             if _OFF in (error.details() or ""):
                 return ""  # as etcd's own client does: rights are not asked for there

@@ -6,12 +6,35 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 from cleancut.errors import CleancutError, NotFound
+from cleancut.io.meter import Meter
 from cleancut.io.ports import ObjectInfo, Store
 
 OPERATIONS = ("put", "get", "stat", "list", "delete")
 MOVING = ("put", "get")
 DONE, FAILED = "done", "failed"
 Count = Callable[[str, str, int], None]
+
+
+class StoreCounters:
+    """What a process asks its store for, as metrics."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._requests = meter.counter(
+            "cleancut_store_requests_total",
+            "Requests to the store; several tries of one count once.",
+            op=OPERATIONS,
+            result=[DONE, FAILED],
+        )
+        self._moved = meter.counter(
+            "cleancut_store_moved_bytes_total",
+            "Bytes written to the store (put) and read from it (get).",
+            op=MOVING,
+        )
+
+    def count(self, operation: str, result: str, size_bytes: int) -> None:
+        self._requests.count(op=operation, result=result)
+        if operation in MOVING:
+            self._moved.count(size_bytes, op=operation)
 
 
 class CountedStore:
