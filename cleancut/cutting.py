@@ -82,7 +82,7 @@ class Recall:
     epoch: Epoch
 
 
-CutEffect = Observe | Load | Confirm | Capture | Read | Finish | Recall
+CutEffect = Observe | Load | Confirm | Capture | Read | Finish | Sow | Recall
 
 
 @dataclass(frozen=True, slots=True)
