@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 import click
@@ -16,6 +16,7 @@ from cleancut.cli.wait import ask
 from cleancut.client.model import Backup
 from cleancut.errors import CleancutError
 from cleancut.evidence import GRADES
+from cleancut.inventory import rank_of
 from cleancut.records import State
 from cleancut.times import parse_time
 
@@ -73,8 +74,12 @@ def check(
     """
     settings = settings_of(context)
     limits = Limits(max_s, warn_s, grade or "")
+
+    def judged(backups: list[Backup]) -> Age:
+        return judge(backups, collections, limits, time.time())
+
     try:
-        found = judge(_newest(settings), collections, limits, time.time())
+        found = judged(_newest(settings, lambda backups: bool(judged(backups).backup_id)))
     except CleancutError as error:
         found = Age(CRITICAL, f"nobody can tell: {error}")
     line = f"{_WORDS[found.state]}: {found.why}"
@@ -87,10 +92,10 @@ def check(
     return found.state
 
 
-def _newest(settings: Settings) -> list[Backup]:
-    """Newest first. Raises: what reading them does."""
+def _newest(settings: Settings, suffice: Callable[[list[Backup]], bool]) -> list[Backup]:
+    """Newest first; of a store no more than `suffice`. Raises: what reading them does."""
     if settings.offline:
-        return offline.list_backups(settings, _LOOK_BACK)
+        return offline.list_backups(settings, _LOOK_BACK, suffice)
     return list(ask(settings, lambda client: client.list_backups(_LOOK_BACK)).backups)
 
 
@@ -124,4 +129,4 @@ def _judged(backup: Backup, limits: Limits, now_s: float, collection: str = "") 
 
 def _counts(backup: Backup, grade: str) -> bool:
     found = backup.evidence.grade if backup.evidence else GRADES[-1]
-    return not grade or GRADES.index(found) <= GRADES.index(grade)
+    return not grade or rank_of(found) >= rank_of(grade)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import click
@@ -19,6 +20,8 @@ from cleancut.io import data_keys
 from cleancut.io.ports import Store
 from cleancut.keys import Paths
 from cleancut.store_key import KEY_BYTES, KEY_WANTED, StoreKey, parse_store_keys
+
+Change = Callable[[Store, Paths, tuple[StoreKey, ...]], Awaitable[object]]
 
 
 @click.group(cls=Noun)
@@ -50,26 +53,14 @@ def list_(context: click.Context, /) -> None:
 @click.pass_context
 def rotate(context: click.Context, /) -> None:
     """Encrypt with another data key from now on; all store keys that are given open it."""
-    settings, keys = _given(context)
-
-    async def act(store: Store, paths: Paths) -> list[WrappedKey]:
-        await data_keys.rotate(store, paths, keys, time.time())
-        return await data_keys.read_wrapped(store, paths)
-
-    _emit(settings, with_store(settings, act))
+    _change(context, lambda store, paths, keys: data_keys.rotate(store, paths, keys, time.time()))
 
 
 @key.command()
 @click.pass_context
 def share(context: click.Context, /) -> None:
     """Let each of the store keys that are given open what any of them opens."""
-    settings, keys = _given(context)
-
-    async def act(store: Store, paths: Paths) -> list[WrappedKey]:
-        await data_keys.share(store, paths, keys, time.time())
-        return await data_keys.read_wrapped(store, paths)
-
-    _emit(settings, with_store(settings, act))
+    _change(context, lambda store, paths, keys: data_keys.share(store, paths, keys, time.time()))
 
 
 @key.command()
@@ -78,22 +69,22 @@ def share(context: click.Context, /) -> None:
 @click.pass_context
 def retire(context: click.Context, /, key_id: str, yes: bool) -> None:
     """Let the store key of that id open the store no more; those that are given must."""
-    settings, keys = _given(context)
     confirm(f"let store key {key_id} open this store no more", yes=yes)
-
-    async def act(store: Store, paths: Paths) -> list[WrappedKey]:
-        await data_keys.retire(store, paths, keys, key_id)
-        return await data_keys.read_wrapped(store, paths)
-
-    _emit(settings, with_store(settings, act))
+    _change(context, lambda store, paths, keys: data_keys.retire(store, paths, keys, key_id))
 
 
-def _given(context: click.Context) -> tuple[Settings, tuple[StoreKey, ...]]:
+def _change(context: click.Context, change: Change) -> None:
+    """Does it with the keys that are given, and shows what opens the store now."""
     settings = settings_of(context)
     keys = settings.key_source.read()
     if not keys:
         raise Invalid("no store key is given", KEY_WANTED)
-    return settings, keys
+
+    async def act(store: Store, paths: Paths) -> list[WrappedKey]:
+        await change(store, paths, keys)
+        return await data_keys.read_wrapped(store, paths)
+
+    _emit(settings, with_store(settings, act))
 
 
 def _emit(settings: Settings, wrapped: list[WrappedKey]) -> None:

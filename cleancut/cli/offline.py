@@ -40,15 +40,18 @@ class Wanted:
     shard: int
 
 
-def list_backups(settings: Settings, limit: int) -> list[Backup]:
-    """The newest `limit` groups, newest first."""
+def list_backups(
+    settings: Settings, limit: int, suffice: Callable[[list[Backup]], bool] = lambda _found: False
+) -> list[Backup]:
+    """The newest `limit` groups, newest first; fewer, once these `suffice`."""
 
     async def read(store: Store, paths: Paths) -> list[Backup]:
-        newest = list(reversed(await list_epochs(store, paths)))[:limit]
-        return [
-            shown_group(await load_group(store, paths, epoch), with_shards=False)
-            for epoch in newest
-        ]
+        found: list[Backup] = []
+        for epoch in list(reversed(await list_epochs(store, paths)))[:limit]:
+            found.append(shown_group(await load_group(store, paths, epoch), with_shards=False))
+            if suffice(found):
+                break
+        return found
 
     return with_store(settings, read)
 

@@ -35,7 +35,13 @@ async def load_data_keys(
     Raises: Refused, if the repository is not encrypted; Denied, if they open none; Corrupt, if
         there is none though it is encrypted, or one is damaged.
     """
-    wrapped = await read_wrapped(store, paths)
+    return await _opened(store, paths, keys, await read_wrapped(store, paths))
+
+
+async def _opened(
+    store: Store, paths: Paths, keys: Sequence[StoreKey], wrapped: Sequence[WrappedKey]
+) -> Mapping[int, bytes]:
+    """As `load_data_keys`, of what `keys/` is known to hold."""
     if not wrapped and await _is_encrypted(store, paths):
         raise Corrupt(
             f"the data keys of {paths.cluster} are gone",
@@ -96,8 +102,9 @@ async def _put(store: Store, paths: Paths, key: StoreKey, new: _New) -> None:
 async def rotate(store: Store, paths: Paths, keys: Sequence[StoreKey], now_s: float) -> int:
     """Makes a data key that all objects are encrypted with from now on; its number. What is there
     stays readable. All `keys` open it. Raises: as `load_data_keys`."""
-    await load_data_keys(store, paths, keys)
-    number = max(one.number for one in await read_wrapped(store, paths)) + 1
+    there = await read_wrapped(store, paths)
+    await _opened(store, paths, keys, there)
+    number = max(one.number for one in there) + 1
     data_key = secrets.token_bytes(KEY_BYTES)
     for key in keys:
         await _put(store, paths, key, _New(number, data_key, now_s))
@@ -112,7 +119,7 @@ async def share(
     Raises: as `load_data_keys`; Denied, if some data key cannot be opened by any of them.
     """
     there = await read_wrapped(store, paths)
-    found = await load_data_keys(store, paths, keys)
+    found = await _opened(store, paths, keys, there)
     shut = sorted({one.number for one in there} - found.keys())
     if shut:
         raise Denied(f"no store key given here opens data key {shut[0]}", "give one that does")
