@@ -15,35 +15,40 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.context import Context as AgentContext
-from agent.follower import Follower
-from agent.lifting import Lifter
-from agent.metrics import Metrics as AgentMetrics
-from agent.moved import Moved
-from agent.observe import read_probe
-from agent.session import open_session
+from cleancut_agent.context import Context as AgentContext
+from cleancut_agent.fence_watchdog import Lifter
+from cleancut_agent.local_peer import read_probe
+from cleancut_agent.loop import Follower
+from cleancut_agent.metrics import Metrics as AgentMetrics
+from cleancut_agent.progress import Moved
+from cleancut_agent.session import open_session
+from cleancut_coordinator.backup.effects import BackupEffects
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.leader import requests
+from cleancut_coordinator.leader.cluster_id import establish
+from cleancut_coordinator.leader.election import TTL_S, campaign
+from cleancut_coordinator.leader.term import Reign, Term
+from cleancut_coordinator.metrics.registry import Metrics
+
 from bench.flat import ALIAS, CLUSTER, COLLECTION, Asked, CountingEtcd, FlatQdrant, view_of
-from cleancut.cutting import Capture, Confirm, Finish, Load, Observe, Observed, Read, Readings
-from cleancut.fence import is_raised, without_fence
-from cleancut.ids import AgentName, Digest, Epoch
-from cleancut.io.catalog import load_group, put_votes_document
-from cleancut.io.clock import SystemClock
-from cleancut.io.etcd import open_etcd
-from cleancut.io.log import configure_logging
-from cleancut.io.store import open_store
-from cleancut.keys import Keys, Paths
-from cleancut.manifest import AgentDocument, ShardEntry
-from cleancut.records import FINAL_STATES, Kind, Member, Operation, decode, digest_of, encode
-from cleancut.requests import BackupRequest
-from cleancut.steps import Effect
-from cleancut.view import View
-from coordinator import requests
-from coordinator.conductor import Reign, Term
-from coordinator.context import Context
-from coordinator.effects_backup import BackupEffects
-from coordinator.identity import establish
-from coordinator.leadership import TTL_S, campaign
-from coordinator.metrics import Metrics
+from cleancut.core.backup.participant_requests import Capture, Confirm, Finish, Load
+from cleancut.core.cluster.view import View
+from cleancut.core.format.manifest import AgentDocument, ShardEntry
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.codec import decode, digest_of, encode
+from cleancut.core.primitives.ids import AgentName, Digest, Epoch
+from cleancut.core.protocol.commands import Effect
+from cleancut.core.protocol.effect_requests import Observe, Observed, Read, Readings
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import Member, Operation
+from cleancut.core.protocol.fence import is_raised, without_fence
+from cleancut.core.protocol.requests import BackupRequest
+from cleancut.core.protocol.states import FINAL_STATES, Kind
+from cleancut.etcd.client import open_etcd
+from cleancut.repository.catalog import load_group, put_votes_document
+from cleancut.runtime.clock import SystemClock
+from cleancut.runtime.log import configure_logging
+from cleancut.store.open import open_store
 
 SHARED_BY = 25
 """How many agents share a connection to etcd; each has its own lease, keys and watches."""

@@ -19,15 +19,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from cleancut.ids import ClusterName, Epoch
-from cleancut.io.capture import CapturedShard, capture_shard
-from cleancut.io.clock import SystemClock
-from cleancut.io.data_keys import ensure_data_key
-from cleancut.io.documents import load_recipe
-from cleancut.io.key_source import KeySource
-from cleancut.io.packs import PackWriter, share_bytes
-from cleancut.io.store import open_store
-from cleancut.keys import Paths
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.ids import ClusterName, Epoch
+from cleancut.repository.capture import CapturedShard, capture_shard
+from cleancut.repository.pack_writer import PackWriter, share_bytes
+from cleancut.repository.recipe_reader import load_recipe
+from cleancut.runtime.clock import SystemClock
+from cleancut.store.key_source import KeySource
+from cleancut.store.keyring import ensure_data_key
+from cleancut.store.open import open_store
 
 CHUNK_BYTES = 1024 * 1024
 PATHS = Paths(ClusterName("bench"))

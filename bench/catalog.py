@@ -24,18 +24,33 @@ from typing import Any
 import structlog
 from msgspec.structs import replace
 
-from cleancut.garbage import Living
-from cleancut.ids import ClusterName, Digest, Epoch, OperationId, PeerId, Sha256, ShardId
-from cleancut.io.catalog import list_epochs, load_group
-from cleancut.io.clock import SystemClock
-from cleancut.io.garbage import Names, find_garbage
-from cleancut.io.ports import ObjectInfo, Store
-from cleancut.io.store import open_store
-from cleancut.keys import Paths
-from cleancut.manifest import FORMAT, ClusterEntry, CollectionEntry, Manifest, ShardEntry
-from cleancut.page import Block, Kind, PageBuilder, seal
-from cleancut.recipe import Member, PackUse, PageRef, Recipe
-from cleancut.records import Reading, encode
+from cleancut.core.format.manifest import (
+    FORMAT,
+    ClusterEntry,
+    CollectionEntry,
+    Manifest,
+    ShardEntry,
+)
+from cleancut.core.format.page import Block, Kind, PageBuilder, seal
+from cleancut.core.format.paths import Paths
+from cleancut.core.format.recipe import Member, PackUse, PageRef, Recipe
+from cleancut.core.maintenance.garbage import Living
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.ids import (
+    ClusterName,
+    Digest,
+    Epoch,
+    OperationId,
+    PeerId,
+    Sha256,
+    ShardId,
+)
+from cleancut.core.protocol.etcd_records import Reading
+from cleancut.ports.store import ObjectInfo, Store
+from cleancut.repository.catalog import list_epochs, load_group
+from cleancut.repository.garbage import Names, find_garbage
+from cleancut.runtime.clock import SystemClock
+from cleancut.store.open import open_store
 
 PATHS = Paths(ClusterName("prod"))
 SHARDS = 12

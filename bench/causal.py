@@ -20,22 +20,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cleancut_devcluster.demo.chains import read_chains
+from cleancut_devcluster.demo.data import ALIAS, Data, Shape
+from cleancut_devcluster.demo.phase_times import read_lifted_ms, read_phases
+from cleancut_devcluster.demo.writers import Chain, find_holes, stall_ms, wait_written, writing
+from cleancut_devcluster.launch.setup import Setup, launch_setup
 from rich.console import Console
 from rich.table import Table
 
 from bench.skew import summary
-from cleancut.errors import CleancutError
-from cleancut.ids import ClusterName
-from cleancut.io.clock import SystemClock
-from cleancut.io.etcd import open_etcd
-from cleancut.io.tasks import until_signal
-from cleancut.keys import Keys
-from cleancut.records import Ctl, Phase, decode
-from devcluster.demo_chains import read_chains
-from devcluster.demo_data import ALIAS, Data, Shape
-from devcluster.demo_phases import read_lifted_ms, read_phases
-from devcluster.demo_writers import Chain, find_holes, stall_ms, wait_written, writing
-from devcluster.setup import Setup, launch_setup
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import CleancutError
+from cleancut.core.primitives.ids import ClusterName
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import Ctl
+from cleancut.core.protocol.states import Phase
+from cleancut.etcd.client import open_etcd
+from cleancut.runtime.clock import SystemClock
+from cleancut.runtime.concurrency import until_signal
 
 FROZEN_S = 0.3
 WRITERS = 4

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cleancut.ids import ClusterName, PeerId, ShardId
-from cleancut.io.etcd import Etcd
-from cleancut.io.ports import Guard, Op, Put, TxnResult
-from cleancut.io.qdrant_types import ClusterInfo
-from cleancut.keys import Keys
-from cleancut.view import ACTIVE, CollectionView, ReplicaView, View
+from cleancut.core.cluster.view import ACTIVE, CollectionView, ReplicaView, View
+from cleancut.core.primitives.ids import ClusterName, PeerId, ShardId
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.etcd.client import Etcd
+from cleancut.ports.coordination import Guard, Op, Put, TxnResult
+from cleancut.qdrant.responses import ClusterInfo
 
 CLUSTER, COLLECTION, ALIAS = ClusterName("bench"), "docs", "docs-write"
 

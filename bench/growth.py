@@ -16,11 +16,11 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from cleancut_devcluster.peer.engine.tar_format import Member, tar_chunks
 
 from bench.chart import chart
 from bench.measuring import MIB, measure
 from bench.store import BUCKET, environment
-from devcluster.tar import Member, tar_chunks
 from tests.contract.s3_server import S3Server
 
 GB = 1_000_000_000

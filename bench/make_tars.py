@@ -18,8 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import qdrant_edge as edge
-
-from devcluster.tar import Member, tar_chunks
+from cleancut_devcluster.peer.engine.tar_format import Member, tar_chunks
 
 DIMENSION = 256
 BATCH = 2000

@@ -24,14 +24,14 @@ import zstandard
 from blake3 import blake3
 
 from bench.capture_once import PATHS
-from cleancut.ids import Epoch
-from cleancut.io.blocks import ZSTD_LEVEL
-from cleancut.io.capture import capture_shard
-from cleancut.io.documents import load_recipe
-from cleancut.io.memory_store import MemoryStore
-from cleancut.io.packs import PackWriter
-from cleancut.page import BLOCK_BYTES
-from cleancut.recipe import Recipe
+from cleancut.core.format.page import BLOCK_BYTES
+from cleancut.core.format.recipe import Recipe
+from cleancut.core.primitives.ids import Epoch
+from cleancut.repository.capture import capture_shard
+from cleancut.repository.chunker import ZSTD_LEVEL
+from cleancut.repository.pack_writer import PackWriter
+from cleancut.repository.recipe_reader import load_recipe
+from cleancut.store.memory import MemoryStore
 
 CHUNK_BYTES = 1024 * 1024
 THREADS = 2

@@ -16,13 +16,13 @@ from functools import partial
 from pathlib import Path
 
 from bench.capture_once import PATHS
-from cleancut.io.assemble import read_tar
-from cleancut.io.clock import SystemClock
-from cleancut.io.key_source import KeySource
-from cleancut.io.pack_cache import PackCache
-from cleancut.io.ports import Store
-from cleancut.io.store import open_store
-from cleancut.io.tasks import run_all
+from cleancut.ports.store import Store
+from cleancut.repository.pack_cache import PackCache
+from cleancut.repository.tar_assembler import read_tar
+from cleancut.runtime.clock import SystemClock
+from cleancut.runtime.concurrency import run_all
+from cleancut.store.key_source import KeySource
+from cleancut.store.open import open_store
 
 
 async def restore(url: str, recipes: dict[str, str], directory: Path) -> float:

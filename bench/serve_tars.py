@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from cleancut_agent.restore.tar_server import TarServer
 
-from agent.tar_server import TarServer
 from bench.capture_once import PATHS
-from cleancut.ids import Digest, PeerId, Sha256, ShardId
-from cleancut.io.clock import SystemClock
-from cleancut.io.http import serve
-from cleancut.io.store import open_store
-from cleancut.records import ShardTask
+from cleancut.core.primitives.ids import Digest, PeerId, Sha256, ShardId
+from cleancut.core.protocol.etcd_records import ShardTask
+from cleancut.runtime.clock import SystemClock
+from cleancut.runtime.health import serve
+from cleancut.store.open import open_store
 
 LOOPBACK = "127.0.0.1"
 

@@ -26,7 +26,7 @@ from statistics import median
 from typing import Any
 
 from bench.measuring import MIB, Run, measure, show
-from cleancut.io.key_source import ENVIRONMENT
+from cleancut.store.key_source import ENVIRONMENT
 from tests.contract.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
 OURS = "cleancut"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from cleancut import phases, rebalancing, restoring
-from cleancut.records import Phase
+from cleancut.core.backup import phases
+from cleancut.core.protocol.states import Phase
+from cleancut.core.rebalance import phases as rebalance_phases
+from cleancut.core.restore import phases as restore_phases
 
 SEED_WAYS = {
     way: f"a seed, {cause}"
@@ -15,8 +17,8 @@ SEED_WAYS = {
 }
 TABLES = (
     ("Backup, and seed", {**phases.TRANSITIONS, **SEED_WAYS}),
-    ("Restore", restoring.TRANSITIONS),
-    ("Rebalance", rebalancing.TRANSITIONS),
+    ("Restore", restore_phases.TRANSITIONS),
+    ("Rebalance", rebalance_phases.TRANSITIONS),
 )
 BEGIN, END = "<!-- transitions:begin -->", "<!-- transitions:end -->"
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from cleancut import __version__
-from cleancut.cli.agent import NOTHING, PLAIN_URL, TEMPLATE, as_patch, fill
+from cleancut.cli.commands.agent import NOTHING, PLAIN_URL, TEMPLATE, as_patch, fill
 
 ROOT = Path(__file__).resolve().parents[1]
 VALUES = "charts/cleancut/values.yaml"
@@ -93,7 +93,9 @@ def component() -> str:
     patch = yaml.safe_load(as_patch(fill(TEMPLATE.read_text(encoding="utf-8"), words)))
     (agent,) = patch["spec"]["template"]["spec"]["containers"]
     agent["envFrom"] = [{"configMapRef": {"name": "cleancut-agent", "optional": True}}]
-    head = "# Written by `make docs` from cleancut/cli/agent_values.yaml; change it there.\n"
+    head = (
+        "# Written by `make docs` from cleancut/cli/commands/agent_values.yaml; change it there.\n"
+    )
     return head + yaml.safe_dump(patch, sort_keys=False, width=1000)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from cleancut.cli.exits import MEANINGS
+from cleancut.cli.exit_codes import MEANINGS
 from cleancut.cli.main import root
 
 _HEAD = """# Command line

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes the Python classes of proto/: cleancut/v1 (public API) and cleancut/io/etcdpb (private
+# Writes the Python classes of proto/: cleancut/v1 (public API) and cleancut/etcd/pb (private
 # subset of etcd's). Run from anywhere; repeatable. $1 is the folder to write into (default: the
 # project; the drift test gives a temporary one). PYTHON names the interpreter that has
 # grpcio-tools (default: .venv/bin/python, else python3).
@@ -17,6 +17,6 @@ python=${PYTHON:-.venv/bin/python}
 # A message file without a service still gets an empty stub.
 rm -f "$out/cleancut/v1/common_pb2_grpc.py"
 "$python" -m grpc_tools.protoc \
-    --proto_path=cleancut/io/etcdpb=proto/etcd \
+    --proto_path=cleancut/etcd/pb=proto/etcd \
     --python_out="$out" --pyi_out="$out" \
-    cleancut/io/etcdpb/etcd.proto
+    cleancut/etcd/pb/etcd.proto

@@ -1,0 +1,1 @@
+"""Command line: settings of one invocation, waiting for operations, exit codes."""

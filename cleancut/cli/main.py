@@ -1,4 +1,4 @@
-"""`cleancut`: the command line. Data on stdout, talk on stderr, exit codes as in `exits`."""
+"""`cleancut`: the command line. Data on stdout, talk on stderr, exit codes as in `exit_codes`."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before grpc is loaded: stderr
 
 import click
 
-from cleancut.cli.agent import agent
-from cleancut.cli.backup import backup
-from cleancut.cli.care import doctor
-from cleancut.cli.check import check
-from cleancut.cli.cluster import adopt, cluster
-from cleancut.cli.demo import demo
-from cleancut.cli.exits import Exit, say, tell
-from cleancut.cli.key import key
-from cleancut.cli.restore import restore
-from cleancut.cli.schedule import schedule
-from cleancut.cli.seed import seed
+from cleancut.cli.commands.agent import agent
+from cleancut.cli.commands.backup import backup
+from cleancut.cli.commands.check import check
+from cleancut.cli.commands.cluster import adopt, cluster
+from cleancut.cli.commands.demo import demo
+from cleancut.cli.commands.doctor import doctor
+from cleancut.cli.commands.key import key
+from cleancut.cli.commands.restore import restore
+from cleancut.cli.commands.schedule import schedule
+from cleancut.cli.commands.seed import seed
+from cleancut.cli.commands.token import token
+from cleancut.cli.commands.version import completion, version
+from cleancut.cli.exit_codes import Exit, say, tell
 from cleancut.cli.settings import load_config, settings_of, shared_options
-from cleancut.cli.token import token
-from cleancut.cli.version import completion, version
-from cleancut.errors import CleancutError
+from cleancut.core.primitives.errors import CleancutError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

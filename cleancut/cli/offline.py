@@ -14,19 +14,19 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from cleancut.cli.output import emit_facts
+from cleancut.api.backups import Backup
+from cleancut.api.from_manifest import shown_group
+from cleancut.cli.render.output import emit_facts
 from cleancut.cli.settings import Settings
-from cleancut.client.groups import shown_group
-from cleancut.client.model import Backup
-from cleancut.errors import NotFound, Refused
-from cleancut.io.catalog import find_group, list_epochs, load_group
-from cleancut.io.clock import SystemClock
-from cleancut.io.holds import labels_of
-from cleancut.io.ports import Store
-from cleancut.io.rereading import read_captured
-from cleancut.io.store import open_store
-from cleancut.keys import Paths
-from cleancut.manifest import Manifest, ShardEntry
+from cleancut.core.format.manifest import Manifest, ShardEntry
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.errors import NotFound, Refused
+from cleancut.ports.store import Store
+from cleancut.repository.catalog import find_group, list_epochs, load_group
+from cleancut.repository.holds import labels_of
+from cleancut.runtime.clock import SystemClock
+from cleancut.store.open import open_store
+from cleancut.verification.reread import read_captured
 
 T = TypeVar("T")
 

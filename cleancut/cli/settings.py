@@ -16,11 +16,11 @@ from typing import Any
 
 import click
 
-from cleancut.client.api import Client
-from cleancut.errors import Invalid
-from cleancut.ids import ClusterName, parse_cluster
-from cleancut.io.key_source import KeySource
-from cleancut.io.rpc_channel import Tls, tls_of
+from cleancut.client.client import Client
+from cleancut.core.primitives.errors import Invalid
+from cleancut.core.primitives.ids import ClusterName, parse_cluster
+from cleancut.rpc.channel import Tls, tls_of
+from cleancut.store.key_source import KeySource
 
 FORMATS = ("table", "json", "yaml", "name")
 DEFAULT_COORDINATOR = "127.0.0.1:7400"

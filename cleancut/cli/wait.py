@@ -11,14 +11,17 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from cleancut.cli.exits import Exit, exit_of_operation, say, tell, tell_parts
-from cleancut.cli.output import emit
-from cleancut.cli.progress import headline, open_progress
+from cleancut.api.backups import Backup
+from cleancut.api.operations import Operation, is_over
+from cleancut.api.rebalances import Rebalance
+from cleancut.api.restores import Restore
+from cleancut.cli.exit_codes import Exit, exit_of_operation, say, tell, tell_parts
+from cleancut.cli.render.output import emit
+from cleancut.cli.render.progress import headline, open_progress
 from cleancut.cli.settings import Settings
-from cleancut.client.api import Client
-from cleancut.client.model import Backup, Operation, Rebalance, Restore, is_over
-from cleancut.errors import TimedOut
-from cleancut.records import State
+from cleancut.client.client import Client
+from cleancut.core.primitives.errors import TimedOut
+from cleancut.core.protocol.states import State
 
 T = TypeVar("T")
 Op = TypeVar("Op", Backup, Restore, Rebalance)

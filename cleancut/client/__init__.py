@@ -1,7 +1,6 @@
-"""The Python client of a cluster's coordinators: `Client`, or `BlockingClient` for programs without
-an event loop; its values in `model`."""
+"""Python client of the API: `Client`, or `BlockingClient` for programs without an event loop."""
 
-from cleancut.client.api import Client
 from cleancut.client.blocking import BlockingClient
+from cleancut.client.client import Client
 
 __all__ = ["BlockingClient", "Client"]

@@ -1,16 +1,17 @@
-"""The calls of the Python client that are about backups and their schedules; see `api`."""
+"""The calls of the Python client that are about backups and their schedules; see `client`."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from cleancut.client.link import Link
-from cleancut.client.model import Backup, BackupPage, is_over
-from cleancut.client.schedules import Schedule, ScheduleList
-from cleancut.client.sweeps import Sweep
-from cleancut.client.wire import from_message
-from cleancut.requests import BackupRequest, SeedRequest
+from cleancut.api.backups import Backup, BackupPage
+from cleancut.api.operations import is_over
+from cleancut.api.schedules import Schedule, ScheduleList
+from cleancut.api.sweeps import Sweep
+from cleancut.api.wire import from_message
+from cleancut.client.connection import Link
+from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.v1 import backup_pb2 as backups
 from cleancut.v1 import schedule_pb2 as schedules
 from cleancut.v1.backup_pb2_grpc import BackupServiceStub

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Seque
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from cleancut.client.api import Client
-from cleancut.client.link import CALL_S
-from cleancut.io.rpc_channel import Tls
+from cleancut.client.client import Client
+from cleancut.client.connection import CALL_S
+from cleancut.rpc.channel import Tls
 
 T = TypeVar("T")
 

@@ -8,16 +8,16 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from cleancut_devcluster.launch.process import wait_for
+from cleancut_devcluster.launch.setup import Setup
 from qdrant_client import models
 
-from cleancut.errors import TimedOut
-from cleancut.ids import ClusterName
-from cleancut.io.etcd import Etcd, open_etcd
-from cleancut.io.qdrant import Qdrant
-from cleancut.keys import Keys
-from cleancut.records import Phase, State
-from devcluster.setup import Setup
-from devcluster.setup_process import wait_for
+from cleancut.core.primitives.errors import TimedOut
+from cleancut.core.primitives.ids import ClusterName
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.states import Phase, State
+from cleancut.etcd.client import Etcd, open_etcd
+from cleancut.qdrant.client import Qdrant
 from tests.chaos.killer import Blow, Killer, Outside, Trace, Victim, read_ctl, traced, wait_over
 from tests.e2e.case import Case, Launch, inactive, uneven
 from tests.e2e.contents import Contents, add_odd, client_of, read_contents

@@ -11,18 +11,20 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cleancut.errors import CleancutError, TimedOut
-from cleancut.fence import strays
-from cleancut.ids import ClusterName
-from cleancut.io.etcd import Etcd, open_etcd
-from cleancut.keys import Keys
-from cleancut.records import Ctl, Operation, Phase, State
-from devcluster.demo_chains import read_chains
-from devcluster.demo_data import ALIAS, COLLECTION, Data, Shape
-from devcluster.demo_writers import Chain, find_holes, wait_written, writing
-from devcluster.launcher import PeerProcess
-from devcluster.setup import Coordinator, Setup
-from devcluster.setup_process import wait_for
+from cleancut_devcluster.demo.chains import read_chains
+from cleancut_devcluster.demo.data import ALIAS, COLLECTION, Data, Shape
+from cleancut_devcluster.demo.writers import Chain, find_holes, wait_written, writing
+from cleancut_devcluster.launch.process import wait_for
+from cleancut_devcluster.launch.qdrant import PeerProcess
+from cleancut_devcluster.launch.setup import Coordinator, Setup
+
+from cleancut.core.primitives.errors import CleancutError, TimedOut
+from cleancut.core.primitives.ids import ClusterName
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import Ctl, Operation
+from cleancut.core.protocol.fence import strays
+from cleancut.core.protocol.states import Phase, State
+from cleancut.etcd.client import Etcd, open_etcd
 from tests.chaos.faults import Fault, Stage, Wires
 from tests.chaos.killer import Blow, Killer, Outside, Trace, read_ctl, traced, wait_over
 from tests.chaos.links import Link, open_links

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from devcluster.setup import Coordinator, Setup
-from devcluster.setup_process import Child, wait_for
+from cleancut_devcluster.launch.process import Child, wait_for
+from cleancut_devcluster.launch.setup import Coordinator, Setup
+
 from tests.chaos.killer import BACK_S, Blow, Killer, Outside
 from tests.chaos.links import Link, Mode
 

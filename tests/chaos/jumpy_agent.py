@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import agent.main
-from cleancut.io.clock import SystemClock
+import cleancut_agent.main
+
+from cleancut.runtime.clock import SystemClock
 
 JUMP = "CLEANCUT_TEST_JUMP"
 
@@ -29,5 +30,5 @@ def _ahead_s() -> float:
 
 
 if __name__ == "__main__":
-    agent.main.SystemClock = JumpyClock  # type: ignore[misc]
-    agent.main.main()
+    cleancut_agent.main.SystemClock = JumpyClock  # type: ignore[misc]
+    cleancut_agent.main.main()

@@ -8,14 +8,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cleancut.errors import Unavailable
-from cleancut.io.etcd import Etcd
-from cleancut.io.ports import Change
-from cleancut.keys import Keys
-from cleancut.phases import CLOSED
-from cleancut.records import FINAL_STATES, Ctl, Leader, Operation, Phase, decode
-from devcluster.setup import Setup
-from devcluster.setup_process import Child, wait_for
+from cleancut_devcluster.launch.process import Child, wait_for
+from cleancut_devcluster.launch.setup import Setup
+
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import Unavailable
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import Ctl, Leader, Operation
+from cleancut.core.protocol.states import CLOSED, FINAL_STATES, Phase
+from cleancut.etcd.client import Etcd
+from cleancut.ports.coordination import Change
 from tests.contract.etcd_cluster import EtcdCluster
 from tests.contract.s3_server import S3Server
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from cleancut_devcluster.demo.data import Data
+from cleancut_devcluster.launch.qdrant import Kind
 
-from cleancut.records import Phase
-from devcluster.demo_data import Data
-from devcluster.launcher import Kind
+from cleancut.core.protocol.states import Phase
 from tests.chaos.backups import SHAPE, BackupArena, FaultCell, FaultResult, set_stage
 from tests.chaos.faults import Fault
 from tests.chaos.jumpy_agent import JUMP

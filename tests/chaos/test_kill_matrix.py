@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cleancut.records import Phase
+from cleancut.core.protocol.states import Phase
 from tests.chaos.arena import SEED, Arena, Cell, Result
 from tests.chaos.killer import Victim
 

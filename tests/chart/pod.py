@@ -19,8 +19,8 @@ from functools import cache
 from pathlib import Path
 
 import aiohttp
+from cleancut_devcluster.launch.process import Child, start_child
 
-from devcluster.setup_process import Child, start_child
 from tests.chart.rendering import ROOT, Object
 
 ITS_OWN = {"metadata.name": "qdrant-0", "status.podIP": "127.0.0.1"}
@@ -71,7 +71,8 @@ class Pod:
         return [*program, *(self._moved(container, word) for word in filled)]
 
     def env(self, container: Object) -> dict[str, str]:
-        env = {"PYTHONPATH": str(ROOT), "HOME": "/tmp", "TMPDIR": self._moved(container, "/tmp")}
+        path = ":".join(str(ROOT / folder) for folder in ("", "agent", "coordinator"))
+        env = {"PYTHONPATH": path, "HOME": "/tmp", "TMPDIR": self._moved(container, "/tmp")}
         for entry in container.get("env", []):
             if "valueFrom" in entry:
                 env[entry["name"]] = ITS_OWN[entry["valueFrom"]["fieldRef"]["fieldPath"]]

@@ -8,20 +8,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import cleancut_agent.main
+import cleancut_coordinator.main
 import click
+from cleancut_coordinator.api.listen import read_roles
 
-import agent.main
-import coordinator.main
 from cleancut.cli.settings import parse_size
-from cleancut.errors import CleancutError
-from cleancut.io.config import parse_address, read_fences, read_retention, read_schedules
-from cleancut.io.store import parse_store_url
-from cleancut.limits import AgentSettings
-from coordinator.access import read_roles
+from cleancut.core.primitives.errors import CleancutError
+from cleancut.core.protocol.agent_settings import AgentSettings
+from cleancut.daemon_settings import parse_address, read_fences, read_retention, read_schedules
+from cleancut.store.urls import parse_store_url
 from tests.chart.checks import called, pods
 from tests.chart.rendering import Object
 
-PROGRAMS = {"cleancut-agent": agent.main.cli, "coordinator": coordinator.main.cli}
+PROGRAMS = {"cleancut-agent": cleancut_agent.main.cli, "coordinator": cleancut_coordinator.main.cli}
 """By the name of the container."""
 STANDING_IN = {"POD_NAME": "pod-0", "POD_IP": "10.0.0.1"}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cleancut.cli.exits import Exit
+from cleancut.cli.exit_codes import Exit
 from cleancut.cli.main import run as run_cleancut
 from tests.chart.checks import faults
 from tests.chart.programs import program_faults, sidecar_faults

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-
-from agent.metrics import Metrics as AgentMetrics
-from coordinator.metrics import Metrics as CoordinatorMetrics
+from cleancut_agent.metrics import Metrics as AgentMetrics
+from cleancut_coordinator.metrics.registry import Metrics as CoordinatorMetrics
 
 HERE = Path(__file__).parent
 RULES = HERE.parents[1] / "charts" / "cleancut" / "files" / "alerts.yaml"

@@ -11,10 +11,10 @@ import yaml
 from yamllint import linter
 from yamllint.config import YamlLintConfig
 
-from cleancut.fence import FenceRule
-from cleancut.retention import Retention
-from cleancut.roles import Role
-from cleancut.schedule import Schedule
+from cleancut.core.auth.roles import Role
+from cleancut.core.maintenance.retention import Retention
+from cleancut.core.maintenance.schedule import Schedule
+from cleancut.core.protocol.fence import FenceRule
 from tests.chart.checks import faults
 from tests.chart.programs import program_faults, sidecar_faults
 from tests.chart.rendering import (

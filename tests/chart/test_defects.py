@@ -130,7 +130,7 @@ def caught_in_chart(defect: Defect, folder: Path) -> dict[str, str]:
     lint = run(tool("helm4"), "lint", "--strict", str(chart), "--values", str(values))
     made = template("helm4", values, chart)
     same = (chart / "files" / "agent-values.yaml").read_text() == (
-        ROOT / "cleancut" / "cli" / "agent_values.yaml"
+        ROOT / "cleancut" / "cli" / "commands" / "agent_values.yaml"
     ).read_text()
     said = {
         "helm lint": "" if lint.code == 0 else lint.out + lint.err,

@@ -57,9 +57,9 @@ def test_all_that_is_copied_is_let_in_and_nothing_else_is(name: str) -> None:
     [
         (
             "Dockerfile.agent",
-            "import agent.main, cleancut.io.store_s3, cleancut.io.store_file",
+            "import cleancut_agent.main, cleancut.store.s3, cleancut.store.file",
         ),
-        ("Dockerfile.coordinator", "import coordinator.main, cleancut.cli.main"),
+        ("Dockerfile.coordinator", "import cleancut_coordinator.main, cleancut.cli.main"),
     ],
 )
 def test_programs_do_without_what_their_image_leaves_out(name: str, imports: str) -> None:
@@ -68,7 +68,10 @@ def test_programs_do_without_what_their_image_leaves_out(name: str, imports: str
     left_out = re.findall(r"--without (\S+)", (ROOT / name).read_text())
     blocked = [modules[package] for package in left_out]
     assert "qdrant_client" in blocked
-    others = {"Dockerfile.agent": ["coordinator", "devcluster"], "Dockerfile.coordinator": []}
+    others = {
+        "Dockerfile.agent": ["cleancut_coordinator", "cleancut_devcluster"],
+        "Dockerfile.coordinator": [],
+    }
     program = BLOCKED.format(blocked=[*blocked, *others[name]], imports=imports)
     ran = run(sys.executable, "-c", program)
     assert ran.code == 0, ran.err

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from cleancut.ids import ClusterName
-from cleancut.io.clock import SystemClock
-from cleancut.io.encrypted import EncryptedStore
-from cleancut.io.memory_store import MemoryStore
-from cleancut.io.ports import Store
-from cleancut.io.store import open_store
-from cleancut.io.store_counted import CountedStore
+from cleancut.core.primitives.ids import ClusterName
+from cleancut.ports.store import Store
+from cleancut.runtime.clock import SystemClock
+from cleancut.store.encrypted import EncryptedStore
+from cleancut.store.memory import MemoryStore
+from cleancut.store.metered import CountedStore
+from cleancut.store.open import open_store
 from tests.contract.etcd_cluster import EtcdCluster
 from tests.contract.etcd_worlds import MemoryWorld, RealWorld, World
 from tests.contract.s3_server import S3Server

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from devcluster.ports import free_ports
+from cleancut_devcluster.launch.free_ports import free_ports
 
 READY_S = 20.0
 POLL_S = 0.02

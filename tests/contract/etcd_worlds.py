@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Protocol
 
-from cleancut.io.clock import SystemClock
-from cleancut.io.etcd import open_etcd
-from cleancut.io.memory_etcd import MemoryEtcd
-from cleancut.io.ports import Change, Clock, Coordination
+from cleancut.etcd.client import open_etcd
+from cleancut.etcd.memory import MemoryEtcd
+from cleancut.ports.clock import Clock
+from cleancut.ports.coordination import Change, Coordination
+from cleancut.runtime.clock import SystemClock
 from tests.contract.etcd_cluster import EtcdCluster
 
 Body = Callable[[Coordination], Awaitable[None]]

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cleancut.ids import Epoch
-from cleancut.io.assemble import load_recipe, missing_packs, read_tar
-from cleancut.io.capture import CapturedShard, capture_shard
-from cleancut.io.packs import PackWriter
-from cleancut.io.ports import Store
-from cleancut.recipe import Recipe
+from cleancut.core.format.recipe import Recipe
+from cleancut.core.primitives.ids import Epoch
+from cleancut.ports.store import Store
+from cleancut.repository.capture import CapturedShard, capture_shard
+from cleancut.repository.pack_writer import PackWriter
+from cleancut.repository.recipe_reader import load_recipe, missing_packs
+from cleancut.repository.tar_assembler import read_tar
 from tests.unit.capturing import PATHS, recorded, stream
 
 SHARDS = ("shard0", "shard1")

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from cleancut.errors import Invalid, LeaseLost, TimedOut, Unavailable
-from cleancut.io.ports import (
+from cleancut.core.primitives.errors import Invalid, LeaseLost, TimedOut, Unavailable
+from cleancut.ports.coordination import (
     Change,
     Compacted,
     Coordination,

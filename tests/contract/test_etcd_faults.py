@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from cleancut.errors import TimedOut, Unavailable
-from cleancut.io.clock import SystemClock
-from cleancut.io.etcd import Etcd, open_etcd
-from cleancut.io.ports import Created, Delete, Lease, Modified, Put, TxnResult
+from cleancut.core.primitives.errors import TimedOut, Unavailable
+from cleancut.etcd.client import Etcd, open_etcd
+from cleancut.ports.coordination import Created, Delete, Lease, Modified, Put, TxnResult
+from cleancut.runtime.clock import SystemClock
 from tests.contract.etcd_cluster import EtcdCluster, Member
 from tests.contract.etcd_proxy import Proxy, open_proxy
 from tests.contract.etcd_worlds import wait_until, watching

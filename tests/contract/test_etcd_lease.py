@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from cleancut.errors import LeaseLost, Unavailable
-from cleancut.io.clock import SystemClock
-from cleancut.io.etcd_lease import HeldLease, margin_s
+from cleancut.core.primitives.errors import LeaseLost, Unavailable
+from cleancut.etcd.lease import HeldLease, margin_s
+from cleancut.runtime.clock import SystemClock
 
 TTL_S = 10.0
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from cleancut.errors import Denied
-from cleancut.io.etcd import Etcd, open_etcd
-from cleancut.io.etcd_link import REVOKE
-from cleancut.io.etcd_login import login_of
-from cleancut.io.etcdpb import etcd_pb2 as pb
-from cleancut.io.ports import Created, Delete, Put
+from cleancut.core.primitives.errors import Denied
+from cleancut.etcd.calls import REVOKE
+from cleancut.etcd.client import Etcd, open_etcd
+from cleancut.etcd.login import login_of
+from cleancut.etcd.pb import etcd_pb2 as pb
+from cleancut.ports.coordination import Created, Delete, Put
 from tests.contract.etcd_cluster import EtcdCluster
 from tests.contract.etcd_users import EtcdUsers
 from tests.contract.etcd_worlds import watching

@@ -9,12 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from cleancut.errors import Invalid
-from cleancut.io.clock import SystemClock
-from cleancut.io.etcd import Etcd, open_etcd
-from cleancut.io.etcd_model import EtcdModel
-from cleancut.io.memory_etcd import MemoryEtcd
-from cleancut.io.ports import (
+from cleancut.core.primitives.errors import Invalid
+from cleancut.etcd.client import Etcd, open_etcd
+from cleancut.etcd.keyspace import EtcdModel
+from cleancut.etcd.memory import MemoryEtcd
+from cleancut.ports.coordination import (
     Change,
     Created,
     Delete,
@@ -26,6 +25,7 @@ from cleancut.io.ports import (
     TxnResult,
     UnchangedSince,
 )
+from cleancut.runtime.clock import SystemClock
 from tests.contract.etcd_cluster import EtcdCluster
 from tests.contract.etcd_worlds import watching
 

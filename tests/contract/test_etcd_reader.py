@@ -6,8 +6,8 @@ import asyncio
 
 import etcd3  # type: ignore[import-untyped]
 
-from cleancut.io.etcd import open_etcd
-from cleancut.io.ports import Created, KeyValue, Put
+from cleancut.etcd.client import open_etcd
+from cleancut.ports.coordination import Created, KeyValue, Put
 from tests.contract.etcd_cluster import EtcdCluster
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from cleancut.errors import CleancutError, Denied, Invalid, TimedOut, Unavailable
-from cleancut.io.etcd import Etcd, open_etcd
-from cleancut.io.etcd_channels import MAX_REPLACED
-from cleancut.io.ports import Created, Put
+from cleancut.core.primitives.errors import CleancutError, Denied, Invalid, TimedOut, Unavailable
+from cleancut.etcd.channels import MAX_REPLACED
+from cleancut.etcd.client import Etcd, open_etcd
+from cleancut.ports.coordination import Created, Put
 from tests.contract.etcd_certs import Authority
 from tests.contract.etcd_cluster import EtcdCluster, ServerTls, etcd_binary
 from tests.contract.etcd_worlds import watching

@@ -13,11 +13,19 @@ from typing import Any, TypeVar
 
 import pytest
 
-from cleancut.errors import CleancutError, Denied, Invalid, NotFound, Refused, Unavailable
-from cleancut.io.clock import SystemClock
-from cleancut.io.memory_store import MemoryStore
-from cleancut.io.ports import ObjectInfo, Store
-from cleancut.io.store import FileUrl, S3Url, open_store, parse_store_url
+from cleancut.core.primitives.errors import (
+    CleancutError,
+    Denied,
+    Invalid,
+    NotFound,
+    Refused,
+    Unavailable,
+)
+from cleancut.ports.store import ObjectInfo, Store
+from cleancut.runtime.clock import SystemClock
+from cleancut.store.memory import MemoryStore
+from cleancut.store.open import open_store
+from cleancut.store.urls import FileUrl, S3Url, parse_store_url
 from tests.contract.s3_server import READER_KEY, READER_SECRET, S3Server
 from tests.unit.capturing import mounted
 

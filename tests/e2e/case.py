@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from cleancut.io.qdrant import Qdrant
-from cleancut.io.qdrant_types import Placement, ShardKey
-from devcluster.demo_compare import Answers, compare, read_answers
-from devcluster.demo_data import ALIAS, COLLECTION, Data, Shape
+from cleancut_devcluster.demo.comparison import Answers, compare, read_answers
+from cleancut_devcluster.demo.data import ALIAS, COLLECTION, Data, Shape
+
+from cleancut.qdrant.client import Qdrant
+from cleancut.qdrant.responses import Placement, ShardKey
 from tests.e2e.contents import (
     KEYED,
     ODD,

@@ -12,7 +12,7 @@ from typing import Any
 
 from qdrant_client import AsyncQdrantClient, models
 
-from cleancut.io.qdrant_types import ShardKey
+from cleancut.qdrant.responses import ShardKey
 
 ODD = "Ünï côde (1)"
 KEYED = "keyed"

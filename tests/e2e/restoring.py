@@ -11,40 +11,44 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from agent.context import Context as AgentContext
-from agent.effects_restore import PullEffects
-from agent.tar_server import TarServer
-from cleancut.canaries import LIMIT, canary_of
-from cleancut.ids import AgentName, ClusterName, Epoch, OperationId, PeerId, ShardId
-from cleancut.io.capture import capture_shard
-from cleancut.io.catalog import get_checked, load_group, put_staged
-from cleancut.io.clock import SystemClock
-from cleancut.io.http import serve
-from cleancut.io.memory_etcd import MemoryEtcd
-from cleancut.io.memory_store import MemoryStore
-from cleancut.io.packs import PackWriter
-from cleancut.io.ports import Put
-from cleancut.io.qdrant import Qdrant
-from cleancut.io.qdrant_types import Replica
-from cleancut.keys import Keys, Paths
-from cleancut.manifest import (
+from cleancut_agent.context import Context as AgentContext
+from cleancut_agent.restore.effects import PullEffects
+from cleancut_agent.restore.tar_server import TarServer
+from cleancut_coordinator.backup.canaries import choose_questions
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.restore.effects import RestoreEffects
+from cleancut_devcluster.launch.qdrant import PeerProcess
+
+from cleancut.core.format.manifest import (
     FORMAT,
-    Canary,
     ClusterEntry,
     CollectionEntry,
     Manifest,
     ShardEntry,
 )
-from cleancut.plan import PlannedCollection, RestorePlan
-from cleancut.pull import Recover, Verified, Verify
-from cleancut.records import Ctl, Kind, Phase, Reading, Session, ShardTask, decode, encode
-from cleancut.requests import RestoreRequest
-from cleancut.restored import RestoreReport, draft_of
-from cleancut.restoring import Check, Create, Reveal, Review, Undo
-from coordinator.canaries import choose_questions
-from coordinator.context import Context
-from coordinator.effects_restore import RestoreEffects
-from devcluster.launcher import PeerProcess
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.ids import AgentName, ClusterName, Epoch, OperationId, PeerId, ShardId
+from cleancut.core.protocol.canary import Canary
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import Ctl, Reading, Session, ShardTask
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.protocol.states import Kind, Phase
+from cleancut.core.restore.participant import Recover, Verified, Verify
+from cleancut.core.restore.phases import Check, Create, Reveal, Review, Undo
+from cleancut.core.restore.plan import PlannedCollection, RestorePlan
+from cleancut.core.restore.report import RestoreReport, draft_of
+from cleancut.core.verification.canaries import LIMIT, canary_of
+from cleancut.etcd.memory import MemoryEtcd
+from cleancut.ports.coordination import Put
+from cleancut.qdrant.client import Qdrant
+from cleancut.qdrant.responses import Replica
+from cleancut.repository.capture import capture_shard
+from cleancut.repository.catalog import get_checked, load_group, put_staged
+from cleancut.repository.pack_writer import PackWriter
+from cleancut.runtime.clock import SystemClock
+from cleancut.runtime.health import serve
+from cleancut.store.memory import MemoryStore
 
 T = TypeVar("T")
 BACKUP, EPOCH = Epoch(1), Epoch(2)

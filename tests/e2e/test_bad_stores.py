@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cleancut_devcluster.launch.cli import Answer
+from cleancut_devcluster.launch.process import start_child
 
-from devcluster.setup_cli import Answer
-from devcluster.setup_process import start_child
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 
@@ -133,7 +133,7 @@ def test_a_coordinator_whose_store_cannot_be_used_ends_at_once(full: World) -> N
     """With the exit code of a refusal, and a hint."""
     own = ("--qdrant-url", full.setup.peers[0].url, "--grpc", "127.0.0.1:0", "--name", "one")
     shared = ("--cluster", "other", "--etcd", full.setup.etcd_endpoint)
-    argv = [sys.executable, "-m", "coordinator.main", *shared, *own]
+    argv = [sys.executable, "-m", "cleancut_coordinator.main", *shared, *own]
     log = full.setup.logs / "unusable.log"
 
     async def body() -> int | None:

@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cleancut_devcluster.launch.qdrant import PeerProcess
 from msgspec.structs import replace
 
-from cleancut.errors import CleancutError, Corrupt
-from cleancut.io.catalog import put_staged
-from cleancut.io.qdrant import Qdrant
-from cleancut.keys import Paths
-from cleancut.manifest import Canary, Manifest, parse_manifest
-from cleancut.records import Phase, ShardTask, decode, encode
-from cleancut.restored import RestoreDraft
-from devcluster.launcher import PeerProcess
+from cleancut.core.format.manifest import Manifest, parse_manifest
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.errors import CleancutError, Corrupt
+from cleancut.core.protocol.canary import Canary
+from cleancut.core.protocol.etcd_records import ShardTask
+from cleancut.core.protocol.states import Phase
+from cleancut.core.restore.report import RestoreDraft
+from cleancut.qdrant.client import Qdrant
+from cleancut.repository.catalog import put_staged
 from tests.e2e.conftest import Launch
 from tests.e2e.restoring import CLUSTER, EPOCH, Attempt
 from tests.e2e.world import World, refused

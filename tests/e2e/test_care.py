@@ -6,7 +6,8 @@ import json
 import shlex
 from typing import Any
 
-from devcluster.demo_compare import Answers, compare
+from cleancut_devcluster.demo.comparison import Answers, compare
+
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 

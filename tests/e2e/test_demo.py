@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from devcluster.launcher import Kind
+from cleancut_devcluster.launch.qdrant import Kind
 
 SMALL = ("--points", "6000", "--dims", "128", "--writers", "2")
 RUN_S = 150

@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cleancut_devcluster.demo.data import COLLECTION, Data
 from msgspec.structs import replace
 
-from cleancut.ids import ClusterName
-from cleancut.io.catalog import find_group
-from cleancut.io.checks import list_checks, newest_good
-from cleancut.io.clock import SystemClock
-from cleancut.io.drilling import Drilled, drill
-from cleancut.io.store import open_store
-from cleancut.keys import Paths
-from cleancut.manifest import Canary, Manifest
-from devcluster.demo_data import COLLECTION, Data
+from cleancut.core.format.manifest import Manifest
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.ids import ClusterName
+from cleancut.core.protocol.canary import Canary
+from cleancut.repository.catalog import find_group
+from cleancut.repository.verification_log import list_checks, newest_good
+from cleancut.runtime.clock import SystemClock
+from cleancut.store.open import open_store
+from cleancut.verification.drill import Drilled, drill
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World
 

@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from cleancut_devcluster.demo.chains import read_chains
+from cleancut_devcluster.demo.data import ALIAS, COLLECTION, Data
+from cleancut_devcluster.demo.writers import Chain, find_holes, wait_written, writing
+from cleancut_devcluster.launch.process import wait_for
+from cleancut_devcluster.launch.qdrant import PeerProcess
 
-from cleancut.fence import fenced_name
-from cleancut.ids import ClusterName, Epoch
-from cleancut.io.aliases import rename
-from cleancut.io.clock import SystemClock
-from cleancut.io.etcd import open_etcd
-from cleancut.io.http import serve
-from cleancut.keys import Keys
-from cleancut.manifest import AgentDocument
-from cleancut.records import decode
-from devcluster.demo_chains import read_chains
-from devcluster.demo_data import ALIAS, COLLECTION, Data
-from devcluster.demo_writers import Chain, find_holes, wait_written, writing
-from devcluster.launcher import PeerProcess
-from devcluster.setup_process import wait_for
+from cleancut.core.format.manifest import AgentDocument
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.ids import ClusterName, Epoch
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.fence import fenced_name
+from cleancut.etcd.client import open_etcd
+from cleancut.fencing.aliases import rename
+from cleancut.runtime.clock import SystemClock
+from cleancut.runtime.health import serve
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 

@@ -14,19 +14,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cleancut_devcluster.demo.data import Data
+from cleancut_devcluster.launch.process import wait_for
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
-from cleancut.ids import ClusterName
-from cleancut.io.clock import SystemClock
-from cleancut.io.etcd import open_etcd
-from cleancut.io.ports import Put
-from cleancut.keys import Keys
-from cleancut.records import decode, encode
-from cleancut.schedule import ScheduleState
-from cleancut.times import format_time
-from devcluster.demo_data import Data
-from devcluster.setup_process import wait_for
+from cleancut.core.maintenance.schedule import ScheduleState
+from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.ids import ClusterName
+from cleancut.core.primitives.timestamps import format_time
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.etcd.client import open_etcd
+from cleancut.ports.coordination import Put
+from cleancut.runtime.clock import SystemClock
 from tests.e2e.conftest import Launch
 from tests.e2e.prometheus import (
     FILES,

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cleancut_devcluster.demo.data import COLLECTION
+from cleancut_devcluster.launch.qdrant import add_peer, wait_until
 
-from devcluster.demo_data import COLLECTION
-from devcluster.launcher import add_peer, wait_until
 from tests.e2e.conftest import Launch
 from tests.e2e.rebalancing import (
     add_agent,

@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from cleancut_devcluster.demo.data import COLLECTION, Data, Shape, make_payload, make_vectors
 from qdrant_client import models
 
-from devcluster.demo_data import COLLECTION, Data, Shape, make_payload, make_vectors
 from tests.contract.qdrant.world import read_stream, recover
 from tests.e2e.case import inactive
 from tests.e2e.conftest import Launch

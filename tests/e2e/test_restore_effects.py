@@ -7,18 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cleancut_devcluster.launch.qdrant import Kind, PeerProcess, launch_peers
 from msgspec.structs import replace
 
-from cleancut.errors import Corrupt, Fenced, Refused
-from cleancut.ids import ClusterName, OperationId
-from cleancut.io.memory_store import MemoryStore
-from cleancut.keys import Paths
-from cleancut.pull import Verify
-from cleancut.records import Phase, encode
-from cleancut.recreate import creation
-from cleancut.requests import RestoreRequest
-from cleancut.restored import Creation
-from devcluster.launcher import Kind, PeerProcess, launch_peers
+from cleancut.core.cluster.collection_config import creation
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.errors import Corrupt, Fenced, Refused
+from cleancut.core.primitives.ids import ClusterName, OperationId
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.protocol.states import Phase
+from cleancut.core.restore.participant import Verify
+from cleancut.core.restore.report import Creation
+from cleancut.store.memory import MemoryStore
 from tests.e2e.restoring import BACKUP, CLUSTER, EPOCH, POINTS, Attempt
 
 NAME = "docs v1.0"

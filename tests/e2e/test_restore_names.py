@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cleancut_coordinator.restore.drop_replaced import drop_kept, still_kept
+from cleancut_devcluster.launch.qdrant import PeerProcess
 from msgspec.structs import replace
 
-from cleancut.errors import Fenced, Refused
-from cleancut.ids import ShardId, Token
-from cleancut.io.ports import Created, Put
-from cleancut.plan import PlannedCollection
-from cleancut.records import Phase
-from cleancut.restored import Kept
-from coordinator.cleaning import drop_kept, still_kept
-from devcluster.launcher import PeerProcess
+from cleancut.core.primitives.errors import Fenced, Refused
+from cleancut.core.primitives.ids import ShardId, Token
+from cleancut.core.protocol.states import Phase
+from cleancut.core.restore.plan import PlannedCollection
+from cleancut.core.restore.report import Kept
+from cleancut.ports.coordination import Created, Put
 from tests.e2e.restoring import POINTS, Attempt
 
 NAME, OLD, NEW = "docs", "docs@old", "docs@r-1"

@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from cleancut_devcluster.demo.data import Shape
+from cleancut_devcluster.launch.process import wait_for
 
-from cleancut.ids import ClusterName
-from cleancut.io.catalog import find_group
-from cleancut.io.clock import SystemClock
-from cleancut.io.store import open_store
-from cleancut.keys import Paths
-from cleancut.manifest import Manifest
-from cleancut.page import PACK_BYTES
-from devcluster.demo_data import Shape
-from devcluster.setup_process import wait_for
+from cleancut.core.format.manifest import Manifest
+from cleancut.core.format.page import PACK_BYTES
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.ids import ClusterName
+from cleancut.repository.catalog import find_group
+from cleancut.runtime.clock import SystemClock
+from cleancut.store.open import open_store
 from tests.chaos.links import Link, Mode, open_links
 from tests.contract.s3_server import S3Server
 from tests.e2e.conftest import Launch

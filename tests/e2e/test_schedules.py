@@ -6,17 +6,17 @@ import time
 from typing import Any
 
 import pytest
+from cleancut_devcluster.demo.data import COLLECTION
+from cleancut_devcluster.launch.process import wait_for
 
-from cleancut.ids import ClusterName
-from cleancut.io.clock import SystemClock
-from cleancut.io.etcd import open_etcd
-from cleancut.io.ports import Put
-from cleancut.keys import Keys
-from cleancut.records import encode
-from cleancut.schedule import ScheduleState
-from cleancut.times import format_time
-from devcluster.demo_data import COLLECTION
-from devcluster.setup_process import wait_for
+from cleancut.core.maintenance.schedule import ScheduleState
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.ids import ClusterName
+from cleancut.core.primitives.timestamps import format_time
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.etcd.client import open_etcd
+from cleancut.ports.coordination import Put
+from cleancut.runtime.clock import SystemClock
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 

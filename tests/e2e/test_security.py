@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cleancut_devcluster.launch.cli import Answer
+from cleancut_devcluster.launch.process import wait_for, wait_logged
+from cleancut_devcluster.launch.setup import Secured
 
-from cleancut.client.api import Client
-from cleancut.errors import Unauthenticated
-from cleancut.io.etcd import open_etcd
-from cleancut.io.etcd_login import login_of
-from cleancut.io.qdrant_http import QdrantHttp
-from cleancut.io.rpc_channel import Tls
-from cleancut.roles import Role
-from cleancut.tokens import Token, digest_of, line_of
-from devcluster.setup import Secured
-from devcluster.setup_cli import Answer
-from devcluster.setup_process import wait_for, wait_logged
+from cleancut.client.client import Client
+from cleancut.core.auth.roles import Role
+from cleancut.core.auth.tokens import Token, digest_of, line_of
+from cleancut.core.primitives.errors import Unauthenticated
+from cleancut.etcd.client import open_etcd
+from cleancut.etcd.login import login_of
+from cleancut.qdrant.http import QdrantHttp
+from cleancut.rpc.channel import Tls
 from tests.contract.etcd_certs import Authority
 from tests.contract.etcd_cluster import EtcdCluster
 from tests.contract.etcd_users import EtcdUsers

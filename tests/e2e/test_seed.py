@@ -6,15 +6,15 @@ import json
 from typing import Any
 
 import pytest
+from cleancut_devcluster.demo.data import COLLECTION, Data, Shape, make_payload, make_vectors
+from cleancut_devcluster.launch.process import Child, wait_for
 from qdrant_client import models
 
-from cleancut.ids import AgentName, ClusterName
-from cleancut.io.clock import SystemClock
-from cleancut.io.etcd import open_etcd
-from cleancut.io.ports import Delete
-from cleancut.keys import Keys
-from devcluster.demo_data import COLLECTION, Data, Shape, make_payload, make_vectors
-from devcluster.setup_process import Child, wait_for
+from cleancut.core.primitives.ids import AgentName, ClusterName
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.etcd.client import open_etcd
+from cleancut.ports.coordination import Delete
+from cleancut.runtime.clock import SystemClock
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 

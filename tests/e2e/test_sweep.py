@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cleancut.garbage import Doomed, Sparse
-from cleancut.records import encode
+from cleancut.core.maintenance.garbage import Doomed, Sparse
+from cleancut.core.primitives.codec import encode
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 

@@ -18,17 +18,17 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+from cleancut_devcluster.demo.comparison import Answers
+from cleancut_devcluster.demo.data import ALIAS, COLLECTION
+from cleancut_devcluster.launch.qdrant import Kind, real_binary
+from cleancut_devcluster.launch.setup import choose_qdrant
 from qdrant_client import models
 from qdrant_client.http.exceptions import ApiException
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cleancut.errors import CleancutError
-from devcluster.demo_compare import Answers
-from devcluster.demo_data import ALIAS, COLLECTION
-from devcluster.launcher import Kind, real_binary
-from devcluster.setup import choose_qdrant
+from cleancut.core.primitives.errors import CleancutError
 from tests.e2e.case import SHAPE, Case, Launch, Outcome, uneven
 from tests.e2e.contents import ODD, client_of
 from tests.e2e.world import Launcher, World

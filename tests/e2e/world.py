@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from devcluster.demo_compare import Answers, read_answers
-from devcluster.demo_data import Data, Shape
-from devcluster.launcher import Kind
-from devcluster.setup import Setup, launch_setup
-from devcluster.setup_cli import Answer, run_cleancut
+from cleancut_devcluster.demo.comparison import Answers, read_answers
+from cleancut_devcluster.demo.data import Data, Shape
+from cleancut_devcluster.launch.cli import Answer, run_cleancut
+from cleancut_devcluster.launch.qdrant import Kind
+from cleancut_devcluster.launch.setup import Setup, launch_setup
 
 T = TypeVar("T")
 BODY_S = 150.0

@@ -9,42 +9,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
+from cleancut_agent.fence_watchdog import Lifter
 from msgspec.structs import replace
 
-from agent.lifting import Lifter
-from cleancut.cut import Cut
-from cleancut.cutting import (
-    Capture,
-    Confirm,
-    Finish,
-    Load,
-    Observe,
-    Observed,
-    Read,
-    Readings,
-    Recall,
+from cleancut.core.backup.participant import Cut
+from cleancut.core.backup.participant_requests import Capture, Confirm, Finish, Load, Recall
+from cleancut.core.cluster.view import View
+from cleancut.core.format.manifest import AgentDocument, ShardEntry
+from cleancut.core.primitives.codec import decode, digest_of, encode
+from cleancut.core.primitives.errors import (
+    CleancutError,
+    LeaseLost,
+    NotFound,
+    TimedOut,
+    Unavailable,
 )
-from cleancut.errors import CleancutError, LeaseLost, NotFound, TimedOut, Unavailable
-from cleancut.evidence import is_unchanged
-from cleancut.fence import is_raised, without_fence
-from cleancut.ids import AgentName, Epoch, PeerId, Token
-from cleancut.io.ports import Change, Created, Guard, KeyValue, Modified, Put
-from cleancut.manifest import AgentDocument, ShardEntry
-from cleancut.pull import Pull
-from cleancut.records import (
-    Ctl,
-    Failure,
-    Kind,
-    Member,
-    Reading,
-    Session,
-    ShardTask,
-    decode,
-    digest_of,
-    encode,
-)
-from cleancut.steps import Cast, Command, Done, Effect, Event, Failed, Run, Seen, Stop, Tick
-from cleancut.view import View
+from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, Token
+from cleancut.core.protocol.commands import Cast, Command, Effect, Run, Stop
+from cleancut.core.protocol.effect_requests import Observe, Observed, Read, Readings
+from cleancut.core.protocol.etcd_records import Ctl, Failure, Member, Reading, Session, ShardTask
+from cleancut.core.protocol.events import Done, Event, Failed, Seen, Tick
+from cleancut.core.protocol.evidence import is_unchanged
+from cleancut.core.protocol.fence import is_raised, without_fence
+from cleancut.core.protocol.states import Kind
+from cleancut.core.restore.participant import Pull
+from cleancut.ports.coordination import Change, Created, Guard, KeyValue, Modified, Put
 from tests.sim import trace
 from tests.sim.fences import lifter_of
 from tests.sim.lease import SimLease

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 
+from cleancut_coordinator.backup.canaries import kept_canaries
+from cleancut_coordinator.leader.state import format_now
 from msgspec.structs import replace
 
-from cleancut.canaries import proven
-from cleancut.errors import Unavailable
-from cleancut.fence import NO_SETTINGS, check_seen_everywhere, choose_fence, facts_of
-from cleancut.ids import AgentName, Epoch
-from cleancut.io.catalog import get_checked
-from cleancut.manifest import (
+from cleancut.core.backup.assignment import assign, choose_collections, newest_entries, shard_ids
+from cleancut.core.backup.phases import Assign, Assigned, Keep, Publish, Stage
+from cleancut.core.cluster.view import View
+from cleancut.core.format.manifest import (
     FORMAT,
     AgentDocument,
-    Canaries,
-    Canary,
     ClusterEntry,
     CollectionEntry,
     Draft,
@@ -24,14 +22,17 @@ from cleancut.manifest import (
     check_complete,
     parse_manifest,
 )
-from cleancut.phases import Assign, Assigned, Drain, Drained, Keep, Probe, Publish, Stage
-from cleancut.records import Session, decode, encode
-from cleancut.requests import BackupRequest
-from cleancut.steps import Effect
-from cleancut.view import View
-from coordinator.assign import assign, choose_collections, newest_entries, shard_ids
-from coordinator.canaries import kept_canaries
-from coordinator.ledger import format_now
+from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.errors import Unavailable
+from cleancut.core.primitives.ids import AgentName, Epoch
+from cleancut.core.protocol.canary import Canaries, Canary
+from cleancut.core.protocol.commands import Effect
+from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
+from cleancut.core.protocol.etcd_records import Session
+from cleancut.core.protocol.fence import NO_SETTINGS, check_seen_everywhere, choose_fence, facts_of
+from cleancut.core.protocol.requests import BackupRequest
+from cleancut.core.verification.canaries import proven
+from cleancut.repository.catalog import get_checked
 from tests.sim.coordinators import BOUNDS, SimCoordinator, Term
 from tests.sim.fences import carry_out
 from tests.sim.world import Reply

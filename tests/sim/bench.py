@@ -6,11 +6,13 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.context import Context as AgentContext
-from cleancut.errors import CleancutError
-from cleancut.ids import AgentName, ClusterName, PeerId
-from cleancut.keys import Keys, Paths
-from coordinator.context import Context
+from cleancut_agent.context import Context as AgentContext
+from cleancut_coordinator.context import Context
+
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.errors import CleancutError
+from cleancut.core.primitives.ids import AgentName, ClusterName, PeerId
+from cleancut.core.protocol.etcd_keys import Keys
 from tests.sim.network import Shared, SimClock, SimEtcd, SimStore
 from tests.sim.peer import SimPeer
 from tests.sim.pulling import Pulls, SimTars

@@ -8,22 +8,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from cleancut.ids import Epoch
-from cleancut.io.ports import Put
-from cleancut.phases import CLOSED, SEED_TRANSITIONS, TRANSITIONS
-from cleancut.records import (
-    FINAL_STATES,
-    Ctl,
-    Group,
-    Kind,
-    Member,
-    Operation,
-    Phase,
-    State,
-    Vote,
-    decode,
-)
-from cleancut.restoring import TRANSITIONS as RESTORE_TRANSITIONS
+from cleancut.core.backup.phases import SEED_TRANSITIONS, TRANSITIONS
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.etcd_records import Ctl, Group, Member, Operation, Vote
+from cleancut.core.protocol.states import CLOSED, FINAL_STATES, Kind, Phase, State
+from cleancut.core.restore.phases import TRANSITIONS as RESTORE_TRANSITIONS
+from cleancut.ports.coordination import Put
 from tests.sim.checkers_restore import RESTORE_CHECKERS
 from tests.sim.fences import FENCE_CHECKERS
 from tests.sim.outcome import Checker, Outcome

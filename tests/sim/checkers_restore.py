@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cleancut.evidence import is_quiet
-from cleancut.ids import Epoch, ShardId
-from cleancut.manifest import Manifest, ShardEntry
-from cleancut.plan import PlannedCollection
-from cleancut.records import (
-    Ctl,
-    Kind,
-    Member,
-    Operation,
-    Phase,
-    Reading,
-    State,
-    Vote,
-    decode,
-)
-from cleancut.restored import RestoreDraft
+from cleancut.core.format.manifest import Manifest, ShardEntry
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.ids import Epoch, ShardId
+from cleancut.core.protocol.etcd_records import Ctl, Member, Operation, Reading, Vote
+from cleancut.core.protocol.evidence import is_quiet
+from cleancut.core.protocol.states import Kind, Phase, State
+from cleancut.core.restore.plan import PlannedCollection
+from cleancut.core.restore.report import RestoreDraft
 from tests.sim.outcome import Checker, Outcome
 from tests.sim.qdrant import USER, Collection
 from tests.sim.trace import Copy, Moment

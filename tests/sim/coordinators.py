@@ -9,42 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, Protocol
 
-from cleancut.attempt import Attempt
-from cleancut.barrier import Barrier
-from cleancut.errors import CleancutError, Fenced, LeaseLost, TimedOut, Unavailable
-from cleancut.ids import AgentName, Epoch, OperationId, Token
-from cleancut.io.ports import Change
-from cleancut.records import (
-    Bounds,
-    Failure,
-    Kind,
-    Operation,
-    State,
-    Vote,
-    decode,
-)
-from cleancut.restore import Restore
-from cleancut.seed import Seed
-from cleancut.steps import (
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.leader.election import campaign
+from cleancut_coordinator.leader.state import Ledger
+
+from cleancut.core.backup.barrier import Barrier
+from cleancut.core.backup.seed import Seed
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost, TimedOut, Unavailable
+from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, Token
+from cleancut.core.protocol.attempt import Attempt
+from cleancut.core.protocol.commands import Command, Decide, Effect, Lift, Persist, Run, Stop
+from cleancut.core.protocol.etcd_records import Bounds, Failure, Operation, Vote
+from cleancut.core.protocol.events import (
     Began,
     Cancelled,
-    Command,
-    Decide,
     Done,
-    Effect,
     Event,
     Failed,
-    Lift,
-    Persist,
-    Run,
     SessionMoved,
-    Stop,
     Tick,
     Voted,
 )
-from coordinator.context import Context
-from coordinator.leadership import campaign
-from coordinator.ledger import Ledger
+from cleancut.core.protocol.states import Kind, State
+from cleancut.core.restore.restore import Restore
+from cleancut.ports.coordination import Change
 from tests.sim.fences import TermLifter
 from tests.sim.lease import SimLease
 from tests.sim.network import Shared, SimClock, SimEtcd, SimStore

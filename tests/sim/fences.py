@@ -6,18 +6,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.context import Context
-from agent.lifting import Lifter
-from agent.metrics import Metrics
-from cleancut.errors import CleancutError, Unavailable
-from cleancut.fence import Fence, fenced_name, strays
-from cleancut.ids import AgentName, Epoch, PeerId, Token
-from cleancut.io.aliases import give_back, rename
-from cleancut.io.ports import Created, Delete
-from cleancut.keys import Keys
-from cleancut.phases import FENCED, Raise, Settle
-from cleancut.records import Ctl, Phase, decode
-from cleancut.steps import Effect
+from cleancut_agent.context import Context
+from cleancut_agent.fence_watchdog import Lifter
+from cleancut_agent.metrics import Metrics
+
+from cleancut.core.backup.phases import Raise, Settle
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import CleancutError, Unavailable
+from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, Token
+from cleancut.core.protocol.commands import Effect
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import Ctl
+from cleancut.core.protocol.fence import Fence, fenced_name, strays
+from cleancut.core.protocol.states import FENCED, Phase
+from cleancut.fencing.aliases import give_back, rename
+from cleancut.ports.coordination import Created, Delete
 from tests.sim.network import Shared, SimClock, SimEtcd, SimStore
 from tests.sim.outcome import Outcome
 from tests.sim.peer import SimPeer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cleancut.errors import LeaseLost
+from cleancut.core.primitives.errors import LeaseLost
 from tests.sim.network import Shared
 from tests.sim.world import Process, Scope
 

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from agent.lifting import Lifter
-from cleancut.barrier import Barrier
-from cleancut.cut import Cut
-from cleancut.cutting import Capture, Read, Readings
-from cleancut.fence import Fence
-from cleancut.ids import AgentName, Epoch, Sha256
-from cleancut.io.ports import Created, Guard, Put
-from cleancut.manifest import Manifest
-from cleancut.phases import Stage
-from cleancut.records import Ctl, Group, Phase, ShardTask, Vote, encode
-from cleancut.seed import Seed
-from cleancut.steps import Cast, Command, Decide, Done
-from coordinator.ledger import Ledger
+from cleancut_agent.fence_watchdog import Lifter
+from cleancut_coordinator.leader.state import Ledger
+
+from cleancut.core.backup.barrier import Barrier
+from cleancut.core.backup.participant import Cut
+from cleancut.core.backup.participant_requests import Capture
+from cleancut.core.backup.phases import Stage
+from cleancut.core.backup.seed import Seed
+from cleancut.core.format.manifest import Manifest
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.ids import AgentName, Epoch, Sha256
+from cleancut.core.protocol.commands import Cast, Command, Decide
+from cleancut.core.protocol.effect_requests import Read, Readings
+from cleancut.core.protocol.etcd_records import Ctl, Group, ShardTask, Vote
+from cleancut.core.protocol.events import Done
+from cleancut.core.protocol.fence import Fence
+from cleancut.core.protocol.states import Phase
+from cleancut.ports.coordination import Created, Guard, Put
 from tests.sim.agents import AgentEffects, Follower, SimAgent
 from tests.sim.backing import CoordinatorEffects
 from tests.sim.coordinators import SimCoordinator, Term

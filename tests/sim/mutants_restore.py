@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from agent.recovery import Recovery
-from cleancut.errors import TimedOut
-from cleancut.io.catalog import put_staged
-from cleancut.io.qdrant import Qdrant
-from cleancut.pull import Pull
-from cleancut.records import Failure, Phase, ShardTask, State, Vote
-from cleancut.restore import Restore
-from cleancut.restored import Creation, RestoreDraft, RestoreReport
-from cleancut.restoring import Review, documents_of
-from cleancut.steps import Command, Seen, Took
-from coordinator.recreation import Recreation, Wanted
+from cleancut_agent.restore.recovery import Recovery
+from cleancut_coordinator.restore.create_collections import Recreation
+from cleancut_coordinator.restore.destination import Wanted
+
+from cleancut.core.primitives.errors import TimedOut
+from cleancut.core.protocol.commands import Command
+from cleancut.core.protocol.etcd_records import Failure, ShardTask, Vote
+from cleancut.core.protocol.events import Seen, Took
+from cleancut.core.protocol.states import Phase, State
+from cleancut.core.protocol.votes import documents_of
+from cleancut.core.restore.participant import Pull
+from cleancut.core.restore.phases import Review
+from cleancut.core.restore.report import Creation, RestoreDraft, RestoreReport
+from cleancut.core.restore.restore import Restore
+from cleancut.qdrant.client import Qdrant
+from cleancut.repository.catalog import put_staged
 from tests.sim.agents import SimAgent
 from tests.sim.coordinators import SimCoordinator
 from tests.sim.restores import OnSim, PullEffects, RestoreEffects, SimRecovery

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from cleancut.errors import LeaseLost, TimedOut, Unavailable
-from cleancut.io.etcd_model import EtcdModel
-from cleancut.io.memory_store import MemoryStore
-from cleancut.io.ports import Change, Guard, KeyValue, Listing, ObjectInfo, Op, Put, TxnResult
-from cleancut.keys import Keys, Paths
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.errors import LeaseLost, TimedOut, Unavailable
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.etcd.keyspace import EtcdModel
+from cleancut.ports.coordination import Change, Guard, KeyValue, Listing, Op, Put, TxnResult
+from cleancut.ports.store import ObjectInfo
+from cleancut.store.memory import MemoryStore
 from tests.sim.trace import Trace
 from tests.sim.world import Mailbox, Process, Reply, World
 

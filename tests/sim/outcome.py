@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from cleancut.ids import Epoch
-from cleancut.manifest import Manifest
-from cleancut.records import Ctl, Group, decode
+from cleancut.core.format.manifest import Manifest
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.etcd_records import Ctl, Group
 from tests.sim.network import Shared
 from tests.sim.qdrant import SimQdrant
 

@@ -1,4 +1,5 @@
-"""A peer's REST as one process reaches it: the calls of `cleancut.io.qdrant.Qdrant`, with faults.
+"""A peer's REST as one process reaches it: the calls of `cleancut.qdrant.client.Qdrant`, with
+faults.
 
 Reads tell what that one peer has applied. Changes need a majority of peers, and the peer that was
 asked has applied them when it answers.
@@ -10,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from cleancut.errors import CleancutError, NotFound, Refused, TimedOut, Unavailable
-from cleancut.ids import PeerId, check_collection_name
-from cleancut.io.qdrant_types import (
+from cleancut.core.cluster.view import ACTIVE
+from cleancut.core.primitives.errors import CleancutError, NotFound, Refused, TimedOut, Unavailable
+from cleancut.core.primitives.ids import PeerId, check_collection_name
+from cleancut.qdrant.responses import (
     ClusterInfo,
     CollectionTelemetry,
     Placement,
@@ -22,7 +24,6 @@ from cleancut.io.qdrant_types import (
     Telemetry,
     Transfer,
 )
-from cleancut.view import ACTIVE
 from tests.sim.pulling import Pulls
 from tests.sim.qdrant import Collection, Peer, SimQdrant
 from tests.sim.world import Process, Reply

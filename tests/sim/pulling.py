@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from cleancut.errors import CleancutError, Corrupt, NotFound, TimedOut, Unavailable
-from cleancut.ids import PeerId
-from cleancut.records import ShardTask
+from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, TimedOut, Unavailable
+from cleancut.core.primitives.ids import PeerId
+from cleancut.core.protocol.etcd_records import ShardTask
 from tests.sim import trace
 from tests.sim.network import Shared
 from tests.sim.qdrant import Peer, Place, Replica, SimQdrant

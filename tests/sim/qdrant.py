@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from cleancut.cutting import Readings
-from cleancut.errors import NotFound, Refused, TimedOut, Unavailable
-from cleancut.ids import PeerId, ShardId
-from cleancut.records import ShardTask, encode
-from cleancut.view import CollectionView, ReplicaView, TransferView, View
+from cleancut.core.cluster.view import CollectionView, ReplicaView, TransferView, View
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.errors import NotFound, Refused, TimedOut, Unavailable
+from cleancut.core.primitives.ids import PeerId, ShardId
+from cleancut.core.protocol.effect_requests import Readings
+from cleancut.core.protocol.etcd_records import ShardTask
 from tests.sim.world import Process, World
 
 Place = tuple[str, int]

@@ -12,21 +12,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.context import Context as AgentContext
-from agent.observe import readings_of
-from agent.recovery import Recovery
-from cleancut.cutting import Observe, Observed, Read
-from cleancut.errors import CleancutError, Corrupt, NotFound, TimedOut, Unavailable
-from cleancut.ids import Epoch, Token
-from cleancut.io.catalog import put_votes_document
-from cleancut.pull import HasRecovered, Recover, Verified, Verify
-from cleancut.records import Phase, ShardTask, Vote, decode
-from cleancut.restored import PullDocument, RestoreDraft, RestoredShard, RestoreReport
-from cleancut.steps import Effect
-from cleancut.view import ACTIVE
-from coordinator import effects_restore
-from coordinator.context import Context
-from coordinator.recreation import Recreation
+from cleancut_agent.context import Context as AgentContext
+from cleancut_agent.local_peer import readings_of
+from cleancut_agent.restore.recovery import Recovery
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.restore import effects
+from cleancut_coordinator.restore.create_collections import Recreation
+
+from cleancut.core.cluster.view import ACTIVE
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, TimedOut, Unavailable
+from cleancut.core.primitives.ids import Epoch, Token
+from cleancut.core.protocol.commands import Effect
+from cleancut.core.protocol.effect_requests import Observe, Observed, Read
+from cleancut.core.protocol.etcd_records import ShardTask, Vote
+from cleancut.core.protocol.replica_reports import PullDocument, RestoredShard
+from cleancut.core.protocol.states import Phase
+from cleancut.core.restore.participant import HasRecovered, Recover, Verified, Verify
+from cleancut.core.restore.report import RestoreDraft, RestoreReport
+from cleancut.repository.catalog import put_votes_document
 from tests.sim.agents import SimAgent
 from tests.sim.coordinators import SimCoordinator
 from tests.sim.network import SimClock
@@ -88,7 +92,7 @@ async def within(process: Process, seconds: float, work: Coroutine[Any, Any, T])
     return result[0]
 
 
-class OnSim(effects_restore.RestoreEffects):
+class OnSim(effects.RestoreEffects):
     """The real effects, but for what needs an event loop, or more of a tar than its name."""
 
     recreation: Callable[[Context, RestoreDraft], Recreation] = Recreation
@@ -225,7 +229,7 @@ class PullEffects:
         return Verified(readings, sha256)
 
     async def _verify_shard(self, task: ShardTask) -> RestoredShard:
-        """As agent/verify.py has it."""
+        """As agent/cleancut_agent/restore/shard_checks.py has it."""
         try:
             await within(self._process, ACTIVE_S, self._wait_active(task))
         except TimeoutError as error:

@@ -8,20 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from cleancut.ids import Epoch, OperationId, ShardId
-from cleancut.io.ports import Put
-from cleancut.manifest import FORMAT, ClusterEntry, CollectionEntry, Manifest, ShardEntry
-from cleancut.records import (
-    FINAL_STATES,
-    Ctl,
-    Kind,
-    Operation,
-    Phase,
-    Reading,
-    State,
-    encode,
+from cleancut.core.format.manifest import (
+    FORMAT,
+    ClusterEntry,
+    CollectionEntry,
+    Manifest,
+    ShardEntry,
 )
-from cleancut.requests import RestoreRequest
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.ids import Epoch, OperationId, ShardId
+from cleancut.core.protocol.etcd_records import Ctl, Operation, Reading
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.protocol.states import FINAL_STATES, Kind, Phase, State
+from cleancut.ports.coordination import Put
 from tests.sim.qdrant import USER, info_of
 from tests.sim.restores import PullEffects, RestoreEffects  # noqa: F401
 from tests.sim.scenario import Parts, Scenario

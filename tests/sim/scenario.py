@@ -7,11 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from cleancut.ids import AgentName, ClusterName, OperationId, PeerId
-from cleancut.io.ports import Put
-from cleancut.keys import Keys, Paths
-from cleancut.records import FINAL_STATES, Kind, Operation, State, decode, encode
-from cleancut.requests import BackupRequest
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.ids import AgentName, ClusterName, OperationId, PeerId
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.requests import BackupRequest
+from cleancut.core.protocol.states import FINAL_STATES, Kind, State
+from cleancut.ports.coordination import Put
 from tests.sim.agents import Home, SimAgent
 from tests.sim.checkers import check
 from tests.sim.coordinators import SimCoordinator

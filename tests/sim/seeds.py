@@ -5,16 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from cleancut.cutting import Sow
-from cleancut.errors import Unavailable
-from cleancut.ids import Epoch, OperationId
-from cleancut.io.ports import Put
-from cleancut.phases import Assign, Assigned
-from cleancut.records import Kind, Member, Operation, Seeded, State, decode, encode
-from cleancut.requests import SeedRequest
-from cleancut.steps import Effect
-from coordinator.assign import assign, choose_collections
-from coordinator.effects_seed import note_begun
+from cleancut_coordinator.backup.seed_effects import note_begun
+
+from cleancut.core.backup.assignment import assign, choose_collections
+from cleancut.core.backup.participant_requests import Sow
+from cleancut.core.backup.phases import Assign, Assigned
+from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.errors import Unavailable
+from cleancut.core.primitives.ids import Epoch, OperationId
+from cleancut.core.protocol.commands import Effect
+from cleancut.core.protocol.etcd_records import Member, Operation, Seeded
+from cleancut.core.protocol.requests import SeedRequest
+from cleancut.core.protocol.states import Kind, State
+from cleancut.ports.coordination import Put
 from tests.sim.agents import AgentEffects, SimAgent
 from tests.sim.backing import CoordinatorEffects
 from tests.sim.coordinators import SimCoordinator

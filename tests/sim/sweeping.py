@@ -15,11 +15,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from cleancut_coordinator.backup.seed_effects import note_begun
+from cleancut_coordinator.context import Context, SweepSettings
+from cleancut_coordinator.leader.cluster_id import establish
+from cleancut_coordinator.maintenance.expiry import put_tombstone
+from cleancut_coordinator.maintenance.garbage_collector import Sweeper
+from cleancut_coordinator.metrics.registry import Metrics
 from msgspec.structs import replace
 
-from cleancut.errors import CleancutError, NotFound
-from cleancut.garbage import Hold
-from cleancut.ids import (
+from cleancut.core.format.manifest import parse_manifest
+from cleancut.core.format.page import Block, Kind, PageBuilder, seal
+from cleancut.core.format.paths import Paths
+from cleancut.core.format.recipe import Member, PackUse, PageRef, Recipe, named_by, open_recipe
+from cleancut.core.maintenance.garbage import Hold
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.errors import CleancutError, NotFound
+from cleancut.core.primitives.ids import (
     ClusterName,
     Digest,
     Epoch,
@@ -29,35 +40,27 @@ from cleancut.ids import (
     ShardId,
     Token,
 )
-from cleancut.io.catalog import get_checked, list_epochs, load_group, put_staged
-from cleancut.io.documents import load_recipe
-from cleancut.io.etcd_model import EtcdModel
-from cleancut.io.garbage import read_unknown
-from cleancut.io.known import list_packs
-from cleancut.io.memory_etcd import MemoryEtcd
-from cleancut.io.memory_store import MemoryStore
-from cleancut.io.ports import (
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import Ctl, Group, ShardTask
+from cleancut.core.protocol.states import Phase
+from cleancut.etcd.keyspace import EtcdModel
+from cleancut.etcd.memory import MemoryEtcd
+from cleancut.ports.coordination import (
     Created,
     Delete,
     Guard,
     KeyValue,
     Listing,
-    ObjectInfo,
     Op,
     Put,
     TxnResult,
 )
-from cleancut.keys import Keys, Paths
-from cleancut.manifest import parse_manifest
-from cleancut.page import Block, Kind, PageBuilder, seal
-from cleancut.recipe import Member, PackUse, PageRef, Recipe, named_by, open_recipe
-from cleancut.records import Ctl, Group, Phase, ShardTask, encode
-from coordinator.context import Context, SweepSettings
-from coordinator.effects_seed import note_begun
-from coordinator.identity import establish
-from coordinator.metrics import Metrics
-from coordinator.retiring import put_tombstone
-from coordinator.sweeping import Sweeper
+from cleancut.ports.store import ObjectInfo
+from cleancut.repository.catalog import get_checked, list_epochs, load_group, put_staged
+from cleancut.repository.dedup import list_packs
+from cleancut.repository.garbage import read_unknown
+from cleancut.repository.recipe_reader import load_recipe
+from cleancut.store.memory import MemoryStore
 from tests.unit.groups import manifest, shard
 
 KEYS, PATHS = Keys(ClusterName("prod")), Paths(ClusterName("prod"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cleancut.errors import Refused
-from cleancut.ids import PeerId, ShardId
-from cleancut.records import ShardTask
+from cleancut.core.primitives.errors import Refused
+from cleancut.core.primitives.ids import PeerId, ShardId
+from cleancut.core.protocol.etcd_records import ShardTask
 from tests.sim.bench import Bench
 from tests.sim.qdrant import Replica, info_of
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.restore.create_collections import Recreation
+from cleancut_coordinator.restore.destination import Host
 
-from cleancut.errors import Refused, TimedOut
-from cleancut.ids import AgentName, Epoch, OperationId, PeerId
-from cleancut.io.catalog import put_staged
-from cleancut.io.ports import Put
-from cleancut.plan import make_plan
-from cleancut.records import Ctl, Phase, encode
-from cleancut.requests import RestoreRequest
-from cleancut.restored import Creation, Outcome, RestoreDraft, draft_of
-from coordinator.context import Context
-from coordinator.recreation import Recreation
-from coordinator.site import Host
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.errors import Refused, TimedOut
+from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId
+from cleancut.core.protocol.etcd_records import Ctl
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.protocol.states import Phase
+from cleancut.core.restore.plan import make_plan
+from cleancut.core.restore.report import Creation, Outcome, RestoreDraft, draft_of
+from cleancut.ports.coordination import Put
+from cleancut.repository.catalog import put_staged
 from tests.sim.bench import Bench
 from tests.sim.qdrant import USER, info_of
 from tests.unit.restore_groups import collection, group, target

@@ -6,10 +6,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from cleancut.io.etcd_model import EtcdModel
-from cleancut.io.ports import KeyValue, Op
-from cleancut.keys import Keys
-from cleancut.records import Ctl, Kind, decode
+from cleancut.core.primitives.codec import decode
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import Ctl
+from cleancut.core.protocol.states import Kind
+from cleancut.etcd.keyspace import EtcdModel
+from cleancut.ports.coordination import KeyValue, Op
 
 LINES = 400
 

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
-from cleancut.errors import CleancutError
+from cleancut.core.primitives.errors import CleancutError
 
 Call = Callable[[], None]
 

@@ -37,7 +37,7 @@ def test_the_classes_of_proto_are_up_to_date(tmp_path: Path) -> None:
     kept = [
         path
         for path in files()
-        if path.startswith(("cleancut/v1/", "cleancut/io/etcdpb/"))
+        if path.startswith(("cleancut/v1/", "cleancut/etcd/pb/"))
         and not path.endswith("__init__.py")
     ]
     assert sorted(made) == sorted(kept)

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-GENERATED = ("cleancut/v1/", "cleancut/io/etcdpb/")
+GENERATED = ("cleancut/v1/", "cleancut/etcd/pb/")
 _IGNORED = {
     *(".git", ".venv", "build", "dist", "__pycache__", "out"),
     *(".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".import_linter_cache"),

@@ -8,9 +8,9 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from cleancut.io.rpc_channel import Tls
-from cleancut.roles import Role
-from cleancut.tokens import Token, digest_of, line_of
+from cleancut.core.auth.roles import Role
+from cleancut.core.auth.tokens import Token, digest_of, line_of
+from cleancut.rpc.channel import Tls
 from tests.contract.etcd_certs import Authority
 
 LIMIT_S = 30

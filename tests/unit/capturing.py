@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 
 import pytest
 
-from cleancut.ids import ClusterName, Epoch
-from cleancut.io.assemble import load_recipe, read_tar
-from cleancut.io.capture import CapturedShard, capture_shard
-from cleancut.io.packs import PackWriter
-from cleancut.io.ports import Store
-from cleancut.io.uploads import Limits
-from cleancut.keys import Paths
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.ids import ClusterName, Epoch
+from cleancut.ports.store import Store
+from cleancut.repository.capture import CapturedShard, capture_shard
+from cleancut.repository.pack_writer import PackWriter
+from cleancut.repository.recipe_reader import load_recipe
+from cleancut.repository.tar_assembler import read_tar
+from cleancut.repository.uploads import Limits
 
 RECORDED = Path(__file__).parent.parent / "data" / "qdrant-1.18.3"
 PATHS = Paths(ClusterName("prod"))

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from cleancut.ids import Epoch, OperationId, PeerId, ShardId
-from cleancut.manifest import FORMAT, ClusterEntry, CollectionEntry, Manifest, ShardEntry
-from cleancut.records import Reading
-from cleancut.view import CollectionView, ReplicaView, TransferView, View
+from cleancut.core.cluster.view import CollectionView, ReplicaView, TransferView, View
+from cleancut.core.format.manifest import (
+    FORMAT,
+    ClusterEntry,
+    CollectionEntry,
+    Manifest,
+    ShardEntry,
+)
+from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
+from cleancut.core.protocol.etcd_records import Reading
 
 
 def reading(number: int | None, *, incarnation: str = "start", arrivals: int = 0) -> Reading:

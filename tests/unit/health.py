@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from cleancut.checkup import Facts, KnownGroup, LiveShards, ToldByAgent, ToldByPeer
-from cleancut.ids import AgentName, Epoch, PeerId, ShardId
-from cleancut.view import ReplicaView
+from cleancut.core.cluster.live_shards import LiveShards
+from cleancut.core.cluster.view import ReplicaView
+from cleancut.core.doctor.facts import Facts, KnownGroup, ToldByAgent, ToldByPeer
+from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
 
 PEERS = (PeerId(11), PeerId(22), PeerId(33))
 

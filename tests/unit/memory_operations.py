@@ -1,7 +1,7 @@
 """The coordinator in memory: operations that go through their states while somebody watches.
 
-A shipped fake of `coordinator.api.Operations`: it keeps the promises of that protocol (ids and
-epochs, idempotent starts, pages, cancelling), and knows no cluster.
+A shipped fake of `cleancut_coordinator.api.interface.Operations`: it keeps the promises of that
+protocol (ids and epochs, idempotent starts, pages, cancelling), and knows no cluster.
 """
 
 from __future__ import annotations
@@ -12,20 +12,24 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
+from cleancut_coordinator.api.interface import Page
 
-from cleancut.client.care import Diagnosis, Finding, ForgottenPeer, PeerLoss
-from cleancut.client.model import (
-    AgentProgress,
+from cleancut.api.agent_settings import AgentSettings
+from cleancut.api.backups import Backup, BackupBytes, BackupPage, Evidence, Seed, ShardEvidence
+from cleancut.api.cluster import (
     AgentStatus,
-    Backup,
-    BackupBytes,
-    BackupPage,
     ClusterStatus,
     CoordinatorStatus,
-    Evidence,
+    Diagnosis,
+    Finding,
+    ForgottenPeer,
     Identity,
     OpenOperation,
-    OperationError,
+    PeerLoss,
+    StoreStatus,
+)
+from cleancut.api.operations import is_over
+from cleancut.api.restores import (
     PlannedCollection,
     PlannedPeer,
     Restore,
@@ -33,18 +37,13 @@ from cleancut.client.model import (
     RestoreOptions,
     RestorePage,
     RestorePlan,
-    Seed,
-    ShardEvidence,
-    StoreStatus,
-    is_over,
 )
-from cleancut.client.schedules import RetentionRules, Schedule, ScheduleList
-from cleancut.client.settings import AgentSettings
-from cleancut.client.sweeps import ExpiredBackup, Sweep
-from cleancut.errors import Invalid, NotFound, Refused
-from cleancut.records import State
-from cleancut.requests import BackupRequest, SeedRequest
-from coordinator.api import Page
+from cleancut.api.schedules import RetentionRules, Schedule, ScheduleList
+from cleancut.api.sweeps import ExpiredBackup, Sweep
+from cleancut.api.values import AgentProgress, OperationError
+from cleancut.core.primitives.errors import Invalid, NotFound, Refused
+from cleancut.core.protocol.requests import BackupRequest, SeedRequest
+from cleancut.core.protocol.states import State
 from tests.unit.memory_rebalances import MemoryRebalances
 
 Op = TypeVar("Op", Backup, Restore)

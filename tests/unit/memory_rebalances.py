@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from cleancut.client.model import (
+from cleancut_coordinator.api.interface import Page
+
+from cleancut.api.rebalances import (
     BalancedPeer,
     BalanceStep,
     Rebalance,
@@ -12,9 +14,8 @@ from cleancut.client.model import (
     RebalancePage,
     RebalancePlan,
 )
-from cleancut.errors import NotFound, Refused
-from cleancut.records import State
-from coordinator.api import Page
+from cleancut.core.primitives.errors import NotFound, Refused
+from cleancut.core.protocol.states import State
 
 STEP = BalanceStep(
     action="move",

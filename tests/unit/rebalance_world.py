@@ -5,16 +5,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cleancut.attempt import Attempt
-from cleancut.cutting import Observe, Observed, Readings
-from cleancut.ids import AgentName, OperationId
-from cleancut.phases import Probe
-from cleancut.pull import Verified, Verify
-from cleancut.rebalance import Rebalance
-from cleancut.rebalancing import Arrange, Halt, Move, Report
-from cleancut.records import Bounds, Kind, Operation, State, encode
-from cleancut.requests import RebalanceRequest
-from cleancut.steps import Effect
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.ids import AgentName, OperationId
+from cleancut.core.protocol.attempt import Attempt
+from cleancut.core.protocol.commands import Effect
+from cleancut.core.protocol.effect_requests import Observe, Observed, Probe, Readings
+from cleancut.core.protocol.etcd_records import Bounds, Operation
+from cleancut.core.protocol.requests import RebalanceRequest
+from cleancut.core.protocol.states import Kind, State
+from cleancut.core.rebalance.phases import Arrange, Halt, Move, Report
+from cleancut.core.rebalance.rebalance import Rebalance
+from cleancut.core.restore.participant import Verified, Verify
 from tests.unit.restore_world import AGENTS, COORDINATOR, World, task_of
 
 STEPS = 3

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId
-from cleancut.manifest import FORMAT, ClusterEntry, CollectionEntry, Manifest, ShardEntry
-from cleancut.records import Reading
-from cleancut.target import Target, TargetPeer
+from cleancut.core.format.manifest import (
+    FORMAT,
+    ClusterEntry,
+    CollectionEntry,
+    Manifest,
+    ShardEntry,
+)
+from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
+from cleancut.core.protocol.etcd_records import Reading
+from cleancut.core.restore.target import Target, TargetPeer
 
 MB = 1_000_000
 

@@ -7,47 +7,46 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cleancut.attempt import Attempt
-from cleancut.cutting import Observe, Observed, Read, Readings
-from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId, Token
-from cleancut.phases import Drain, Drained, Probe
-from cleancut.pull import HasRecovered, Pull, Recover, Verified, Verify
-from cleancut.records import (
-    FINAL_STATES,
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId, Token
+from cleancut.core.protocol.attempt import Attempt
+from cleancut.core.protocol.commands import Cast, Command, Effect, Persist, Run, Stop
+from cleancut.core.protocol.effect_requests import (
+    Drain,
+    Drained,
+    Observe,
+    Observed,
+    Probe,
+    Read,
+    Readings,
+)
+from cleancut.core.protocol.etcd_records import (
     Bounds,
     Ctl,
     Failure,
-    Kind,
     Member,
     Operation,
-    Phase,
     Session,
     ShardTask,
-    State,
     Vote,
-    encode,
 )
-from cleancut.requests import RestoreRequest
-from cleancut.restore import Restore
-from cleancut.restoring import Check, Create, Reveal, Review, Undo
-from cleancut.steps import (
+from cleancut.core.protocol.events import (
     Began,
     Cancelled,
-    Cast,
-    Command,
     Done,
-    Effect,
     Event,
     Failed,
-    Persist,
-    Run,
     Seen,
     SessionMoved,
-    Stop,
     Tick,
     Took,
     Voted,
 )
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.protocol.states import FINAL_STATES, Kind, Phase, State
+from cleancut.core.restore.participant import HasRecovered, Pull, Recover, Verified, Verify
+from cleancut.core.restore.phases import Check, Create, Reveal, Review, Undo
+from cleancut.core.restore.restore import Restore
 
 A, B = AgentName("a"), AgentName("b")
 AGENTS = (A, B)

@@ -11,59 +11,48 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from cleancut.barrier import Barrier
-from cleancut.cut import Cut
-from cleancut.cutting import (
-    Capture,
-    Confirm,
-    Finish,
-    Load,
+from cleancut.core.backup.barrier import Barrier
+from cleancut.core.backup.participant import Cut
+from cleancut.core.backup.participant_requests import Capture, Confirm, Finish, Load, Recall, Sow
+from cleancut.core.backup.phases import Assign, Assigned, Publish, Raise, Settle, Stage
+from cleancut.core.backup.seed import Seed
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId, Token
+from cleancut.core.protocol.commands import Cast, Command, Decide, Effect, Lift, Persist, Run, Stop
+from cleancut.core.protocol.effect_requests import (
+    Drain,
+    Drained,
     Observe,
     Observed,
+    Probe,
     Read,
     Readings,
-    Recall,
-    Sow,
 )
-from cleancut.fence import Fence
-from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId, Token
-from cleancut.phases import Assign, Assigned, Drain, Drained, Probe, Publish, Raise, Settle, Stage
-from cleancut.records import (
+from cleancut.core.protocol.etcd_records import (
     Bounds,
     Ctl,
     Failure,
-    Kind,
     Member,
     Operation,
-    Phase,
     Seeded,
     Session,
     ShardTask,
-    State,
     Vote,
-    encode,
 )
-from cleancut.requests import BackupRequest, SeedRequest
-from cleancut.seed import Seed
-from cleancut.steps import (
+from cleancut.core.protocol.events import (
     Began,
-    Cast,
-    Command,
-    Decide,
     Done,
-    Effect,
     Event,
     Failed,
-    Lift,
-    Persist,
-    Run,
     Seen,
     SessionMoved,
-    Stop,
     Tick,
     Took,
     Voted,
 )
+from cleancut.core.protocol.fence import Fence
+from cleancut.core.protocol.requests import BackupRequest, SeedRequest
+from cleancut.core.protocol.states import Kind, Phase, State
 
 EPOCH, OPERATION = Epoch(1), OperationId("op")
 COORDINATOR = AgentName("")

@@ -8,20 +8,20 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import pytest
+from cleancut_coordinator.api.servicers import serve_api
 from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from cleancut.client.api import Client
-from cleancut.client.model import RestoreOptions
-from cleancut.errors import Denied, Invalid, Refused, Unauthenticated, Unavailable
-from cleancut.io.access import Access, TokensFile
-from cleancut.io.rpc_channel import Tls
-from cleancut.io.rpc_server import Listen
-from cleancut.records import State
-from cleancut.requests import BackupRequest
-from cleancut.roles import Role
-from coordinator.rpc import serve_api
+from cleancut.api.restores import RestoreOptions
+from cleancut.client.client import Client
+from cleancut.core.auth.roles import Role
+from cleancut.core.primitives.errors import Denied, Invalid, Refused, Unauthenticated, Unavailable
+from cleancut.core.protocol.requests import BackupRequest
+from cleancut.core.protocol.states import State
+from cleancut.rpc.authentication import Access, TokensFile
+from cleancut.rpc.channel import Tls
+from cleancut.rpc.server import Listen
 from tests.unit.access_world import (
     Lines,
     authority,

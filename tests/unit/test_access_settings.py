@@ -10,15 +10,15 @@ from typing import Any
 import click
 import pytest
 import structlog
+from cleancut_coordinator.api.listen import open_api, read_roles
 from click.testing import CliRunner
 
-from cleancut.errors import Denied, Invalid
-from cleancut.io.audit import FileAudit
-from cleancut.io.clock import SystemClock
-from cleancut.io.config import Shared, common_options, config_option, load_file, shared_of
-from cleancut.io.qdrant_http import check_key_line
-from cleancut.roles import Role
-from coordinator.access import open_api, read_roles
+from cleancut.core.auth.roles import Role
+from cleancut.core.primitives.errors import Denied, Invalid
+from cleancut.daemon_settings import Shared, common_options, config_option, load_file, shared_of
+from cleancut.qdrant.http import check_key_line
+from cleancut.rpc.audit import FileAudit
+from cleancut.runtime.clock import SystemClock
 from tests.contract.etcd_certs import Authority
 from tests.unit.access_world import secret_of, token_line, write_tokens
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from cleancut.errors import NotFound, Refused
-from cleancut.ids import AgentName, PeerId, ShardId
-from cleancut.records import Parent, Session
-from coordinator.assign import assign, check_versions, choose_collections, newest_entries
+from cleancut.core.backup.assignment import (
+    assign,
+    check_versions,
+    choose_collections,
+    newest_entries,
+)
+from cleancut.core.primitives.errors import NotFound, Refused
+from cleancut.core.primitives.ids import AgentName, PeerId, ShardId
+from cleancut.core.protocol.etcd_records import Parent, Session
 from tests.unit.groups import manifest, reading, shard, view
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from cleancut.balance import check_balance, make_balance
-from cleancut.errors import Refused
-from cleancut.ids import PeerId, ShardId
-from cleancut.layout import BalanceCollection, BalancePeer, Layout
-from cleancut.view import ACTIVE, ReplicaView
+from cleancut.core.cluster.view import ACTIVE, ReplicaView
+from cleancut.core.primitives.errors import Refused
+from cleancut.core.primitives.ids import PeerId, ShardId
+from cleancut.core.rebalance.layout import BalanceCollection, BalancePeer, Layout
+from cleancut.core.rebalance.plan import check_balance, make_balance
 
 MB = 1_000_000
 

@@ -27,10 +27,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleancut.balance import BalancePlan, Step, make_balance
-from cleancut.ids import PeerId, ShardId
-from cleancut.layout import BalanceCollection, BalancePeer, Layout
-from cleancut.view import ACTIVE, ReplicaView
+from cleancut.core.cluster.view import ACTIVE, ReplicaView
+from cleancut.core.primitives.ids import PeerId, ShardId
+from cleancut.core.rebalance.layout import BalanceCollection, BalancePeer, Layout
+from cleancut.core.rebalance.plan import BalancePlan, Step, make_balance
 
 SIZES = st.one_of(st.just(100), st.integers(0, 1000))
 Shard = tuple[str, ShardId]

@@ -11,29 +11,29 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
-from cleancut.barrier import Barrier
-from cleancut.fence import Fence, FencedAlias
-from cleancut.ids import AgentName, Epoch, Token
-from cleancut.manifest import Canaries, Canary
-from cleancut.phases import CLOSED, FENCED, TRANSITIONS, Drain, Drained, Keep, Publish
-from cleancut.records import Bounds, Ctl, Failure, Phase, State, Vote, digest_of, encode
-from cleancut.requests import BackupRequest
-from cleancut.steps import (
+from cleancut.core.backup.barrier import Barrier
+from cleancut.core.backup.phases import TRANSITIONS, Keep, Publish
+from cleancut.core.primitives.codec import digest_of, encode
+from cleancut.core.primitives.ids import AgentName, Epoch, Token
+from cleancut.core.protocol.canary import Canaries, Canary
+from cleancut.core.protocol.commands import Command, Persist, Run, Stop
+from cleancut.core.protocol.effect_requests import Drain, Drained
+from cleancut.core.protocol.etcd_records import Bounds, Ctl, Failure, Vote
+from cleancut.core.protocol.events import (
     Cancelled,
-    Command,
     Done,
     Event,
     Failed,
-    Persist,
     Progressed,
-    Run,
     Seen,
     SessionMoved,
-    Stop,
     Tick,
     Took,
     Voted,
 )
+from cleancut.core.protocol.fence import Fence, FencedAlias
+from cleancut.core.protocol.requests import BackupRequest
+from cleancut.core.protocol.states import CLOSED, FENCED, Phase, State
 from tests.unit.table import COORDINATOR, EPOCH, Table, every_history
 
 A1, A2 = AgentName("a1"), AgentName("a2")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleancut.canaries import (
+from cleancut.core.protocol.canary import Canary, Question
+from cleancut.core.verification.canaries import (
     LIMIT,
     POINTS,
     VECTORS,
@@ -20,7 +21,6 @@ from cleancut.canaries import (
     proven,
     questions,
 )
-from cleancut.manifest import Canary, Question
 from tests.unit.restore_groups import info_of, shard
 
 DENSE = {"size": 4, "distance": "Dot"}

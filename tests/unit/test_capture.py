@@ -14,12 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cleancut.errors import Corrupt
-from cleancut.io.assemble import load_recipe, missing_packs, read_tar
-from cleancut.io.capture import CapturedShard, capture_shard
-from cleancut.io.memory_store import MemoryStore
-from cleancut.io.packs import PackWriter
-from cleancut.page import BLOCK_BYTES, PACK_BYTES
+from cleancut.core.format.page import BLOCK_BYTES, PACK_BYTES
+from cleancut.core.primitives.errors import Corrupt
+from cleancut.repository.capture import CapturedShard, capture_shard
+from cleancut.repository.pack_writer import PackWriter
+from cleancut.repository.recipe_reader import load_recipe, missing_packs
+from cleancut.repository.tar_assembler import read_tar
+from cleancut.store.memory import MemoryStore
 from tests.unit.capturing import (
     END,
     PATHS,

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from cleancut.errors import CleancutError, Corrupt, Refused, Unavailable
-from cleancut.io.capture import CapturedShard, capture_shard
-from cleancut.io.memory_store import MemoryStore
-from cleancut.io.packs import PackWriter
-from cleancut.io.uploads import Limits, clear_spill
-from cleancut.limits import AgentSettings
-from cleancut.page import PACK_BYTES, open_page
-from cleancut.recipe import open_recipe
+from cleancut.core.format.page import PACK_BYTES, open_page
+from cleancut.core.format.recipe import open_recipe
+from cleancut.core.primitives.errors import CleancutError, Corrupt, Refused, Unavailable
+from cleancut.core.protocol.agent_settings import AgentSettings
+from cleancut.repository.capture import CapturedShard, capture_shard
+from cleancut.repository.pack_writer import PackWriter
+from cleancut.repository.uploads import Limits, clear_spill
+from cleancut.store.memory import MemoryStore
 from tests.unit.capturing import PATHS, capture, mounted, restored, shard_tar, stream, writing
 
 MIB = 1024 * 1024

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from cleancut_coordinator.api.cluster import check_gone
+from cleancut_coordinator.api.cluster import losses_of as losses
+from cleancut_coordinator.api.servicers import serve_api
 from msgspec.structs import replace
 
-from cleancut.cli.care import lines_of, losses_of
-from cleancut.client.care import Finding, ForgottenPeer, PeerLoss
-from cleancut.errors import NotFound, Refused
-from cleancut.ids import PeerId
-from cleancut.io.rpc_server import Listen
-from coordinator.care import check_gone
-from coordinator.care import losses_of as losses
-from coordinator.rpc import serve_api
+from cleancut.api.cluster import Finding, ForgottenPeer, PeerLoss
+from cleancut.cli.commands.doctor import lines_of, losses_of
+from cleancut.core.primitives.errors import NotFound, Refused
+from cleancut.core.primitives.ids import PeerId
+from cleancut.rpc.server import Listen
 from tests.unit.cli_runner import cleancut, run
 from tests.unit.health import HEALTHY, agent, docs, replica, told, url
 from tests.unit.memory_operations import MemoryOperations

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from cleancut_coordinator.api.servicers import serve_api
 
-from cleancut.cli.exits import Exit
-from cleancut.client.model import OperationError
-from cleancut.io.rpc_server import Listen
-from cleancut.records import State
-from coordinator.rpc import serve_api
+from cleancut.api.values import OperationError
+from cleancut.cli.exit_codes import Exit
+from cleancut.core.protocol.states import State
+from cleancut.rpc.server import Listen
 from tests.unit.cli_runner import cleancut, interrupted, run
 from tests.unit.memory_operations import Ending, MemoryOperations
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cleancut.cli.check import CRITICAL, OK, WARNING, Limits, judge
+from cleancut.api.backups import Backup, Evidence
+from cleancut.cli.commands.check import CRITICAL, OK, WARNING, Limits, judge
 from cleancut.cli.main import run
-from cleancut.client.model import Backup, Evidence
-from cleancut.records import State
-from cleancut.times import format_time
+from cleancut.core.primitives.timestamps import format_time
+from cleancut.core.protocol.states import State
 from tests.unit.test_cli_offline import Shelf
 
 NOW_S = 1_800_000_000.0

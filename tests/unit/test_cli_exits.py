@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from cleancut.cli.exits import MEANINGS, Exit, exit_of_operation
-from cleancut.client.model import Backup, OperationError, Restore
-from cleancut.errors import KINDS, CleancutError
-from cleancut.records import FINAL_STATES, State
+from cleancut.api.backups import Backup
+from cleancut.api.restores import Restore
+from cleancut.api.values import OperationError
+from cleancut.cli.exit_codes import MEANINGS, Exit, exit_of_operation
+from cleancut.core.primitives.errors import KINDS, CleancutError
+from cleancut.core.protocol.states import FINAL_STATES, State
 
 
 def test_every_code_has_a_meaning_and_every_kind_has_a_code() -> None:

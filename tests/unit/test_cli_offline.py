@@ -11,14 +11,21 @@ from typing import Any
 
 import pytest
 
-from cleancut.cli.exits import Exit
+from cleancut.cli.exit_codes import Exit
 from cleancut.cli.main import run
-from cleancut.ids import Epoch, OperationId, PeerId, ShardId
-from cleancut.io.capture import CapturedShard
-from cleancut.io.clock import SystemClock
-from cleancut.io.store import open_store
-from cleancut.manifest import FORMAT, ClusterEntry, CollectionEntry, Manifest, ShardEntry
-from cleancut.records import Reading, encode
+from cleancut.core.format.manifest import (
+    FORMAT,
+    ClusterEntry,
+    CollectionEntry,
+    Manifest,
+    ShardEntry,
+)
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
+from cleancut.core.protocol.etcd_records import Reading
+from cleancut.repository.capture import CapturedShard
+from cleancut.runtime.clock import SystemClock
+from cleancut.store.open import open_store
 from tests.unit.capturing import PATHS, capture, shard_tar
 
 TAR = shard_tar({"payload": random.Random(1).randbytes(500_000), "empty": b""})

@@ -8,10 +8,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cleancut.cli.exits import Exit
+from cleancut.cli.exit_codes import Exit
 from cleancut.cli.main import root, run
 from cleancut.cli.settings import Settings, Verb, parse_duration, settings_of
-from cleancut.errors import Invalid
+from cleancut.core.primitives.errors import Invalid
 
 CONFIG = 'coordinator = "file:1"\noutput = "yaml"\ncluster = "from-file"\n'
 

@@ -6,15 +6,15 @@ import io
 from typing import Any
 
 import pytest
+from cleancut_coordinator.api.servicers import serve_api
 from rich.console import Console
 
-from cleancut.cli import tables
-from cleancut.cli.exits import Exit
-from cleancut.cli.grids import span
-from cleancut.client.model import KeptCollection, Restore, RestoredCollection
-from cleancut.io.rpc_server import Listen
-from cleancut.records import State
-from coordinator.rpc import serve_api
+from cleancut.api.restores import KeptCollection, Restore, RestoredCollection
+from cleancut.cli.exit_codes import Exit
+from cleancut.cli.render import tables
+from cleancut.cli.render.grids import span
+from cleancut.core.protocol.states import State
+from cleancut.rpc.server import Listen
 from tests.unit.cli_runner import cleancut, run
 from tests.unit.memory_operations import MemoryOperations
 

@@ -8,11 +8,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
-from cleancut.cut import Cut
-from cleancut.cutting import Capture, Finish, Load, Observe, Observed, Read, Readings, Recall
-from cleancut.ids import Epoch, Token
-from cleancut.records import Ctl, Failure, Member, Phase, ShardTask, Vote, digest_of
-from cleancut.steps import Cast, Command, Done, Effect, Event, Failed, Run, Seen, Stop, Tick, Took
+from cleancut.core.backup.participant import Cut
+from cleancut.core.backup.participant_requests import Capture, Finish, Load, Recall
+from cleancut.core.primitives.codec import digest_of
+from cleancut.core.primitives.ids import Epoch, Token
+from cleancut.core.protocol.commands import Cast, Command, Effect, Run, Stop
+from cleancut.core.protocol.effect_requests import Observe, Observed, Read, Readings
+from cleancut.core.protocol.etcd_records import Ctl, Failure, Member, ShardTask, Vote
+from cleancut.core.protocol.events import Done, Event, Failed, Seen, Tick, Took
+from cleancut.core.protocol.states import Phase
 from tests.unit.table import task
 
 ME, EPOCH = Token(7), Epoch(3)

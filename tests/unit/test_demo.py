@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from devcluster.demo_compare import Answers, compare
-from devcluster.demo_data import Shape, make_payload, make_vectors
-from devcluster.demo_phases import read_phases
-from devcluster.demo_report import BackupFigures, Figures, as_json
-from devcluster.demo_writers import Chain, Holes, find_holes
-from devcluster.ring import Ring
+from cleancut_devcluster.demo.comparison import Answers, compare
+from cleancut_devcluster.demo.data import Shape, make_payload, make_vectors
+from cleancut_devcluster.demo.phase_times import read_phases
+from cleancut_devcluster.demo.report import BackupFigures, Figures, as_json
+from cleancut_devcluster.demo.writers import Chain, Holes, find_holes
+from cleancut_devcluster.peer.engine.hash_ring import Ring
 
 ANSWERS = Answers(
     counts={"all points": 3, "year >= 2010": 1},

@@ -11,19 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cleancut.checkup import (
+from cleancut.core.cluster.live_shards import LiveShards
+from cleancut.core.cluster.view import TransferView
+from cleancut.core.doctor.facts import (
     Facts,
     Finding,
     KnownRestore,
-    LiveShards,
     ToldByAgent,
     ToldByPeer,
     members_of,
 )
-from cleancut.doctor import diagnose
-from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId
-from cleancut.records import State
-from cleancut.view import TransferView
+from cleancut.core.doctor.findings import diagnose
+from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
+from cleancut.core.protocol.states import State
 from tests.unit.health import HEALTHY, PEERS, agent, docs, group, replica, told, uri, url
 
 ID = "r-0123456789abcdef"

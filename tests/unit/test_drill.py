@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cleancut.drill import answers_again, merged, recall_of, wrong_indexes
-from cleancut.manifest import Canary
+from cleancut.core.protocol.canary import Canary
+from cleancut.core.verification.drill import answers_again, merged, recall_of, wrong_indexes
 
 NEAR = [(n, 1.0 - n / 100) for n in range(12)]
 """As by cosine: more is nearer."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleancut.encryption import (
+from cleancut.core.format.encryption import (
     HEADER_BYTES,
     SEGMENT_BYTES,
     TAG_BYTES,
@@ -22,8 +22,8 @@ from cleancut.encryption import (
     unwrap,
     wrap,
 )
-from cleancut.errors import Corrupt, Invalid
-from cleancut.store_key import StoreKey, parse_store_keys
+from cleancut.core.format.store_keys import StoreKey, parse_store_keys
+from cleancut.core.primitives.errors import Corrupt, Invalid
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 PATH = "c/packs/1"

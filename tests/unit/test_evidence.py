@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cleancut.evidence import GRADES, doubt, grade_of, is_quiet
-from cleancut.records import Reading
+from cleancut.core.protocol.etcd_records import Reading
+from cleancut.core.protocol.evidence import GRADES, doubt, grade_of, is_quiet
 
 FIRST = Reading(number=5, incarnation="start", arrivals=2)
 SECOND = replace(FIRST, number=6)

@@ -7,9 +7,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cleancut import tally
-from cleancut.errors import Invalid, Refused
-from cleancut.fence import (
+from cleancut.core.backup.phases import Raise
+from cleancut.core.cluster.view import View
+from cleancut.core.primitives.errors import Invalid, Refused
+from cleancut.core.primitives.ids import AgentName, Epoch, PeerId
+from cleancut.core.protocol import votes
+from cleancut.core.protocol.commands import Lift, Persist, Stop
+from cleancut.core.protocol.etcd_records import Failure, Vote
+from cleancut.core.protocol.events import Done, Failed, SessionMoved, Tick, Voted
+from cleancut.core.protocol.fence import (
     Fence,
     FencedAlias,
     FenceFacts,
@@ -26,12 +32,8 @@ from cleancut.fence import (
     strays,
     without_fence,
 )
-from cleancut.ids import AgentName, Epoch, PeerId
-from cleancut.phases import Raise
-from cleancut.records import Failure, Phase, State, Vote
-from cleancut.requests import BackupRequest
-from cleancut.steps import Done, Failed, Lift, Persist, SessionMoved, Stop, Tick, Voted
-from cleancut.view import View
+from cleancut.core.protocol.requests import BackupRequest
+from cleancut.core.protocol.states import Phase, State
 from tests.unit.groups import manifest, shard
 from tests.unit.test_barrier import A1, A2, FENCE, barrier_in
 
@@ -226,4 +228,4 @@ def test_a_fence_must_stand_until_all_is_read(stands: bool) -> None:
         assert barrier.ctl.phase is Phase.UPLOAD
         assert barrier.ctl.fence_ms > 0
     else:
-        assert barrier.ctl.failure == tally.FENCE_LOST
+        assert barrier.ctl.failure == votes.FENCE_LOST

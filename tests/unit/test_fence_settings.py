@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 import pytest
 
-from cleancut.errors import Invalid
-from cleancut.fence import FenceRule, FenceSettings
-from cleancut.io.config import load_file, read_fences
-from cleancut.io.hooks import check_hook
+from cleancut.core.primitives.errors import Invalid
+from cleancut.core.protocol.fence import FenceRule, FenceSettings
+from cleancut.daemon_settings import load_file, read_fences
+from cleancut.fencing.hooks import check_hook
 
 BY_HOOK = 'collection = "wiki"\npause = "https://w/p"\nresume = "https://w/r"\n'
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cleancut.errors import Denied
-from cleancut.io.fresh import MAX_BYTES, FreshFiles, FreshText
+from cleancut.core.primitives.errors import Denied
+from cleancut.runtime.watched_files import MAX_BYTES, FreshFiles, FreshText
 
 
 def test_a_file_is_read_anew_when_it_was_rewritten_or_replaced(tmp_path: Path) -> None:

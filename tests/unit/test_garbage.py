@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from msgspec.structs import replace as _replace
 
-from cleancut.garbage import (
+from cleancut.core.format.paths import Paths
+from cleancut.core.maintenance.garbage import (
     SEED_KEPT_S,
     Begun,
     Doomed,
@@ -19,14 +20,13 @@ from cleancut.garbage import (
     sparse_of,
     unknown_of,
 )
-from cleancut.ids import ClusterName, Epoch, PeerId, Sha256, ShardId
-from cleancut.io.catalog import read_epochs
-from cleancut.io.garbage import find_garbage, read_seeds
-from cleancut.io.memory_store import MemoryStore
-from cleancut.io.sparse import read_sparse, renew_sparse
-from cleancut.keys import Paths
-from cleancut.records import digest_of, encode
-from cleancut.times import format_time
+from cleancut.core.primitives.codec import digest_of, encode
+from cleancut.core.primitives.ids import ClusterName, Epoch, PeerId, Sha256, ShardId
+from cleancut.core.primitives.timestamps import format_time
+from cleancut.repository.catalog import read_epochs
+from cleancut.repository.garbage import find_garbage, read_seeds
+from cleancut.repository.underused_packs import read_sparse, renew_sparse
+from cleancut.store.memory import MemoryStore
 
 LIVING = Living(
     epochs=frozenset({7}),

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pytest
 from msgspec.structs import replace
 
-from cleancut.records import Phase, State
-from cleancut.restoring import Create
-from cleancut.steps import Effect
+from cleancut.core.protocol.commands import Effect
+from cleancut.core.protocol.states import Phase, State
+from cleancut.core.restore.phases import Create
 from tests.unit.restore_world import AGENTS, World, task_of
 
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import cleancut.errors as errors
-from cleancut.errors import KINDS, CleancutError, Invalid, from_reason
-from cleancut.ids import (
+import cleancut.core.primitives.errors as errors
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.errors import KINDS, CleancutError, Invalid, from_reason
+from cleancut.core.primitives.ids import (
     MAX_COLLECTION_NAME,
     AgentName,
     ClusterName,
@@ -24,7 +25,7 @@ from cleancut.ids import (
     parse_cluster,
     parse_digest,
 )
-from cleancut.keys import Keys, Paths
+from cleancut.core.protocol.etcd_keys import Keys
 
 EXITS = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 130}
 """What the command line's exit codes mean is written in its reference."""

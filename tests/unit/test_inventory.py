@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from cleancut_coordinator.monitoring.catalog_reader import Stock
 
-from cleancut.cadence import worst_gap_s
-from cleancut.ids import ClusterName, Epoch
-from cleancut.inventory import GroupSummary, rank_of, take_stock
-from cleancut.io.checks import Check, CheckKind, put_check
-from cleancut.io.memory_store import MemoryStore
-from cleancut.keys import Paths
-from cleancut.records import encode
-from cleancut.schedule import Schedule
-from coordinator.stock import Stock
+from cleancut.core.format.paths import Paths
+from cleancut.core.maintenance.inventory import GroupSummary, rank_of, take_stock
+from cleancut.core.maintenance.schedule import Schedule
+from cleancut.core.maintenance.schedule_interval import worst_gap_s
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.ids import ClusterName, Epoch
+from cleancut.repository.verification_log import Check, CheckKind, put_check
+from cleancut.store.memory import MemoryStore
 from tests.unit.groups import manifest, shard
 
 PATHS = Paths(ClusterName("prod"))

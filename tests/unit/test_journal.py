@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cleancut_agent.backup.journal import Journal, own_directory
 
-from agent.journal import Journal, own_directory
-from cleancut.errors import Corrupt, Refused
-from cleancut.ids import Epoch
+from cleancut.core.primitives.errors import Corrupt, Refused
+from cleancut.core.primitives.ids import Epoch
 
 
 def test_only_the_newest_finished_capture_is_remembered(tmp_path: Path) -> None:

@@ -7,21 +7,24 @@ from collections.abc import Awaitable, Callable
 from functools import partial, wraps
 
 import pytest
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.leader import cluster_id, requests
+from cleancut_coordinator.leader.state import Ledger
 from msgspec.structs import replace
 
-from cleancut.errors import Fenced, Invalid, NotFound, Refused
-from cleancut.ids import AgentName, ClusterName, Epoch, OperationId, Token
-from cleancut.io.clock import SystemClock
-from cleancut.io.memory_etcd import MemoryEtcd
-from cleancut.io.memory_store import MemoryStore
-from cleancut.io.ports import Created, Delete, Put
-from cleancut.keys import Keys, Paths
-from cleancut.records import Ctl, Kind, Member, Operation, Phase, State, Vote, decode, encode
-from cleancut.requests import BackupRequest, RebalanceRequest
-from cleancut.steps import Decide, Persist
-from coordinator import identity, requests
-from coordinator.context import Context
-from coordinator.ledger import Ledger
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.errors import Fenced, Invalid, NotFound, Refused
+from cleancut.core.primitives.ids import AgentName, ClusterName, Epoch, OperationId, Token
+from cleancut.core.protocol.commands import Decide, Persist
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import Ctl, Member, Operation, Vote
+from cleancut.core.protocol.requests import BackupRequest, RebalanceRequest
+from cleancut.core.protocol.states import Kind, Phase, State
+from cleancut.etcd.memory import MemoryEtcd
+from cleancut.ports.coordination import Created, Delete, Put
+from cleancut.runtime.clock import SystemClock
+from cleancut.store.memory import MemoryStore
 
 Body = Callable[[], Awaitable[None]]
 
@@ -165,16 +168,16 @@ async def test_a_store_of_another_cluster_is_refused_until_adopted() -> None:
         peers=(),
         clock=theirs.clock,
     )
-    await identity.establish(mine, await lead(mine))
-    await identity.check_owned(mine)
-    now = await identity.establish(theirs, await lead(theirs))
+    await cluster_id.establish(mine, await lead(mine))
+    await cluster_id.check_owned(mine)
+    now = await cluster_id.establish(theirs, await lead(theirs))
     assert not now.equal
     with pytest.raises(Refused, match="another cluster") as told:
-        await identity.check_owned(theirs)
+        await cluster_id.check_owned(theirs)
     assert "adopt" in told.value.hint
-    assert (await identity.write_owner(theirs, now)).equal
+    assert (await cluster_id.write_owner(theirs, now)).equal
     with pytest.raises(Refused):
-        await identity.check_owned(mine)
+        await cluster_id.check_owned(mine)
 
 
 @run

@@ -6,18 +6,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.leader.state import Ledger
 from msgspec.structs import replace
 
-from cleancut.ids import AgentName, ClusterName, Epoch, OperationId, Token
-from cleancut.io.clock import SystemClock
-from cleancut.io.memory_etcd import MemoryEtcd
-from cleancut.io.memory_store import MemoryStore
-from cleancut.io.ports import Created, Guard, Op, Put, TxnResult
-from cleancut.keys import Keys, Paths
-from cleancut.records import Ctl, Kind, Member, Operation, Phase, State, encode
-from cleancut.steps import Persist
-from coordinator.context import Context
-from coordinator.ledger import Ledger
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.ids import AgentName, ClusterName, Epoch, OperationId, Token
+from cleancut.core.protocol.commands import Persist
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import Ctl, Member, Operation
+from cleancut.core.protocol.states import Kind, Phase, State
+from cleancut.etcd.memory import MemoryEtcd
+from cleancut.ports.coordination import Created, Guard, Op, Put, TxnResult
+from cleancut.runtime.clock import SystemClock
+from cleancut.store.memory import MemoryStore
 
 Sent = tuple[tuple[Guard, ...], tuple[Op, ...]]
 

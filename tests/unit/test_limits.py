@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleancut.errors import Invalid
-from cleancut.limits import LEAST_RATE, AgentSettings, Pace, check_settings
+from cleancut.core.primitives.errors import Invalid
+from cleancut.core.protocol.agent_settings import LEAST_RATE, AgentSettings, Pace, check_settings
 
 
 def test_settings_that_can_be_meant() -> None:

@@ -7,10 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cleancut.errors import Corrupt, NotFound, Refused
-from cleancut.fence import FencedAlias, FenceFacts, FenceSeen
-from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId
-from cleancut.manifest import (
+from cleancut.core.format.manifest import (
     FORMAT,
     ClusterEntry,
     CollectionEntry,
@@ -18,7 +15,11 @@ from cleancut.manifest import (
     ShardEntry,
     parse_manifest,
 )
-from cleancut.records import Reading, encode
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
+from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
+from cleancut.core.protocol.etcd_records import Reading
+from cleancut.core.protocol.fence import FencedAlias, FenceFacts, FenceSeen
 
 PATH = "prod/groups/000000000004.json"
 FENCE = FenceFacts(

@@ -5,34 +5,26 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from cleancut_agent.metrics import Metrics as AgentMetrics
+from cleancut_coordinator.metrics.catalog_metrics import MAX_COLLECTIONS
+from cleancut_coordinator.metrics.registry import Metrics
+from cleancut_coordinator.monitoring.cluster_reader import observe
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.metrics import Metrics as AgentMetrics
-from cleancut.errors import NotFound, Unavailable
-from cleancut.fence import Fence
-from cleancut.garbage import Swept
-from cleancut.ids import AgentName, Epoch, OperationId, PeerId
-from cleancut.inventory import Inventory
-from cleancut.io.log import configure_logging
-from cleancut.io.memory_store import MemoryStore
-from cleancut.io.ports import Put
-from cleancut.io.store_counted import CountedStore
-from cleancut.records import (
-    Ctl,
-    Failure,
-    Kind,
-    Operation,
-    Phase,
-    Record,
-    Session,
-    State,
-    encode,
-)
-from cleancut.requests import BackupRequest
-from cleancut.times import format_time
-from coordinator.metrics import Metrics
-from coordinator.metrics_catalog import MAX_COLLECTIONS
-from coordinator.observing import observe
+from cleancut.core.maintenance.garbage import Swept
+from cleancut.core.maintenance.inventory import Inventory
+from cleancut.core.primitives.codec import Record, encode
+from cleancut.core.primitives.errors import NotFound, Unavailable
+from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId
+from cleancut.core.primitives.timestamps import format_time
+from cleancut.core.protocol.etcd_records import Ctl, Failure, Operation, Session
+from cleancut.core.protocol.fence import Fence
+from cleancut.core.protocol.requests import BackupRequest
+from cleancut.core.protocol.states import Kind, Phase, State
+from cleancut.ports.coordination import Put
+from cleancut.runtime.log import configure_logging
+from cleancut.store.memory import MemoryStore
+from cleancut.store.metered import CountedStore
 from tests.unit.test_scheduler import HOUR_S, NOON_S, Cluster
 
 LOG = configure_logging("error", "test")

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from cleancut.balance import Step
-from cleancut.ids import PeerId, ShardId
-from cleancut.moving import Pace, ShardNow, Standing, finished, next_steps, standing, startable
+from cleancut.core.primitives.ids import PeerId, ShardId
+from cleancut.core.rebalance.plan import Step
+from cleancut.core.rebalance.ready_moves import (
+    Pace,
+    ShardNow,
+    Standing,
+    finished,
+    next_steps,
+    standing,
+    startable,
+)
 
 A, B, C, D = (PeerId(number) for number in (1, 2, 3, 4))
 ON = "Active"

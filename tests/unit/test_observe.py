@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from agent.context import Context
-from agent.observe import storage_free_bytes
+from cleancut_agent.context import Context
+from cleancut_agent.local_peer import storage_free_bytes
 
 
 def _context(there: Path | None) -> Context:

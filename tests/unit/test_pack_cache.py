@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from cleancut.errors import Corrupt, NotFound
-from cleancut.io.assemble import read_tar
-from cleancut.io.memory_store import MemoryStore
-from cleancut.io.pack_cache import KEPT_PACKS, PackCache
-from cleancut.page import PACK_BYTES
-from cleancut.recipe import PackUse
+from cleancut.core.format.page import PACK_BYTES
+from cleancut.core.format.recipe import PackUse
+from cleancut.core.primitives.errors import Corrupt, NotFound
+from cleancut.repository.pack_cache import KEPT_PACKS, PackCache
+from cleancut.repository.tar_assembler import read_tar
+from cleancut.store.memory import MemoryStore
 from tests.unit.capturing import PATHS, capture, shard_tar
 
 PACK = random.Random(3).randbytes(PACK_BYTES)

@@ -8,20 +8,20 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from cleancut_agent.backup.partial_recipes import Partials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.partials import Partials
-from cleancut.errors import Corrupt, Unavailable
-from cleancut.ids import PeerId, ShardId
-from cleancut.io.assemble import load_recipe
-from cleancut.io.capture import CapturedShard, Left, capture_shard
-from cleancut.io.known import Earlier, list_packs
-from cleancut.io.memory_store import MemoryStore
-from cleancut.io.packs import PackWriter
-from cleancut.page import BLOCK_BYTES
-from cleancut.partial import PartialRecipe, decode_partial, encode_partial
-from cleancut.records import ShardTask
+from cleancut.core.format.page import BLOCK_BYTES
+from cleancut.core.format.partial_recipe import PartialRecipe, decode_partial, encode_partial
+from cleancut.core.primitives.errors import Corrupt, Unavailable
+from cleancut.core.primitives.ids import PeerId, ShardId
+from cleancut.core.protocol.etcd_records import ShardTask
+from cleancut.repository.capture import CapturedShard, Left, capture_shard
+from cleancut.repository.dedup import Earlier, list_packs
+from cleancut.repository.pack_writer import PackWriter
+from cleancut.repository.recipe_reader import load_recipe
+from cleancut.store.memory import MemoryStore
 from tests.unit.capturing import PATHS, capture, restored, shard_tar, stream, writing
 
 MIB = 1024 * 1024

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 from aiohttp import web
+from cleancut_agent.restore.wait_for_peer import PEER_BACK_S, once_back
 
-from agent.patience import PEER_BACK_S, once_back
-from cleancut.errors import TimedOut, Unavailable
-from cleancut.io.clock import SystemClock
-from cleancut.io.http import serve
-from cleancut.io.qdrant import Qdrant
+from cleancut.core.primitives.errors import TimedOut, Unavailable
+from cleancut.qdrant.client import Qdrant
+from cleancut.runtime.clock import SystemClock
+from cleancut.runtime.health import serve
 
 AWAY = Unavailable("cannot reach Qdrant")
 

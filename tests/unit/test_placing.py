@@ -7,8 +7,8 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleancut.ids import PeerId, ShardId
-from cleancut.placing import Move, PlacedShard, moves
+from cleancut.core.primitives.ids import PeerId, ShardId
+from cleancut.core.restore.placement import Move, PlacedShard, moves
 
 Free = dict[PeerId, int]
 World = tuple[list[PlacedShard], Free]

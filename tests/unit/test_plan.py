@@ -9,11 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cleancut.errors import NotFound, Refused
-from cleancut.ids import Epoch, PeerId
-from cleancut.plan import RestorePlan, check_plan, make_plan
-from cleancut.records import decode, encode
-from cleancut.recreate import (
+from cleancut.core.cluster.collection_config import (
     creation,
     indexes,
     is_as_created,
@@ -21,8 +17,12 @@ from cleancut.recreate import (
     strict_mode,
     vector_names,
 )
-from cleancut.requests import RestoreRequest
-from cleancut.target import Target
+from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.errors import NotFound, Refused
+from cleancut.core.primitives.ids import Epoch, PeerId
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.restore.plan import RestorePlan, check_plan, make_plan
+from cleancut.core.restore.target import Target
 from tests.unit.restore_groups import MB, collection, group, info_of, shard, target
 
 ALL = RestoreRequest(backup=Epoch(4))

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cleancut.errors import Invalid, Refused
-from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId
-from cleancut.manifest import CollectionEntry
-from cleancut.plan import RestorePlan, check_agreed, check_plan, make_plan
-from cleancut.plan_checks import cannot_be_rebuilt, fillers
-from cleancut.requests import RestoreRequest
-from cleancut.restored import PullDocument, RestoreReport, rate_of, slowest
-from cleancut.target import FREE_STEP, Target
+from cleancut.core.format.manifest import CollectionEntry
+from cleancut.core.primitives.errors import Invalid, Refused
+from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
+from cleancut.core.protocol.replica_reports import PullDocument
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.restore.obstacles import cannot_be_rebuilt, fillers
+from cleancut.core.restore.plan import RestorePlan, check_agreed, check_plan, make_plan
+from cleancut.core.restore.report import RestoreReport, rate_of, slowest
+from cleancut.core.restore.target import FREE_STEP, Target
 from tests.unit.restore_groups import MB, collection, group, info_of, shard, target
 
 GB = 1000 * MB

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cleancut.ids import Epoch, PeerId, ShardId
-from cleancut.plan import PlannedCollection, RestorePlan, check_plan, make_plan
-from cleancut.recreate import shape_of
-from cleancut.requests import RestoreRequest
-from cleancut.target import FREE_STEP, LiveCollection, LiveReplica, Target
+from cleancut.core.cluster.collection_config import shape_of
+from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.restore.plan import PlannedCollection, RestorePlan, check_plan, make_plan
+from cleancut.core.restore.target import FREE_STEP, LiveCollection, LiveReplica, Target
 from tests.unit.restore_groups import MB, collection, group, info_of, target
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from cleancut.errors import Invalid
-from cleancut.ids import Epoch
-from cleancut.plan import PlannedCollection, RestorePlan, check_plan, make_plan
-from cleancut.requests import RestoreRequest
+from cleancut.core.primitives.errors import Invalid
+from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.restore.plan import PlannedCollection, RestorePlan, check_plan, make_plan
 from tests.unit.restore_groups import collection, group, target
 
 ID = "r-0123456789abcdef"

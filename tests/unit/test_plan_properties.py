@@ -27,13 +27,13 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cleancut.errors import Invalid, NotFound
-from cleancut.ids import AgentName, Epoch, PeerId, ShardId
-from cleancut.manifest import CollectionEntry, Manifest
-from cleancut.plan import PlannedCollection, RestorePlan, make_plan
-from cleancut.records import decode, encode
-from cleancut.requests import RestoreRequest
-from cleancut.target import LiveCollection, LiveReplica, Target, TargetPeer
+from cleancut.core.format.manifest import CollectionEntry, Manifest
+from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.errors import Invalid, NotFound
+from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.restore.plan import PlannedCollection, RestorePlan, make_plan
+from cleancut.core.restore.target import LiveCollection, LiveReplica, Target, TargetPeer
 from tests.unit.restore_groups import MB, collection, group, info_of, shard
 
 ID = "r-0123456789abcdef"

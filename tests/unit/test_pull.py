@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from cleancut.cutting import Observe, Observed, Read, Readings
-from cleancut.ids import Epoch, PeerId, ShardId, Token
-from cleancut.pull import HasRecovered, Pull, Recover, Verified, Verify
-from cleancut.records import Ctl, Failure, Kind, Member, Phase, ShardTask, Vote
-from cleancut.steps import Cast, Command, Done, Failed, Run, Seen, Stop, Tick
+from cleancut.core.primitives.ids import Epoch, PeerId, ShardId, Token
+from cleancut.core.protocol.commands import Cast, Command, Run, Stop
+from cleancut.core.protocol.effect_requests import Observe, Observed, Read, Readings
+from cleancut.core.protocol.etcd_records import Ctl, Failure, Member, ShardTask, Vote
+from cleancut.core.protocol.events import Done, Failed, Seen, Tick
+from cleancut.core.protocol.states import Kind, Phase
+from cleancut.core.restore.participant import HasRecovered, Pull, Recover, Verified, Verify
 
 TOKEN = Token(7)
 TASKS = (ShardTask(collection="docs", shard_id=ShardId(0), peer_id=PeerId(1), recipe="r"),)

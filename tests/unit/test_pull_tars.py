@@ -9,15 +9,15 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from cleancut_agent.restore.tar_server import Offer, TarServer
 from yarl import URL
 
-from agent.tar_server import Offer, TarServer
-from cleancut.errors import Corrupt
-from cleancut.ids import PeerId, ShardId
-from cleancut.io.capture import CapturedShard
-from cleancut.io.http import serve
-from cleancut.io.memory_store import MemoryStore
-from cleancut.records import ShardTask
+from cleancut.core.primitives.errors import Corrupt
+from cleancut.core.primitives.ids import PeerId, ShardId
+from cleancut.core.protocol.etcd_records import ShardTask
+from cleancut.repository.capture import CapturedShard
+from cleancut.runtime.health import serve
+from cleancut.store.memory import MemoryStore
 from tests.unit.capturing import PATHS, capture, shard_tar
 
 NAME = "große v1.2 ~x"

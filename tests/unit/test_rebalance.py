@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleancut.rebalancing import TRIES, Arrange, Halt, Move, Report
-from cleancut.records import Failure, Phase, State
+from cleancut.core.protocol.etcd_records import Failure
+from cleancut.core.protocol.states import Phase, State
+from cleancut.core.rebalance.phases import TRIES, Arrange, Halt, Move, Report
 from tests.unit.rebalance_world import STEPS, MovingWorld
 from tests.unit.restore_world import AGENTS, BROKEN, COORDINATOR, A
 

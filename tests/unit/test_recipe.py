@@ -9,9 +9,7 @@ import pytest
 import zstandard
 from blake3 import blake3
 
-from cleancut.errors import Corrupt, Invalid, Refused
-from cleancut.ids import Sha256
-from cleancut.page import (
+from cleancut.core.format.page import (
     BLOCK_BYTES,
     PACK_HEADER_BYTES,
     PAGE_BLOCKS,
@@ -24,7 +22,7 @@ from cleancut.page import (
     pack_header,
     seal,
 )
-from cleancut.recipe import (
+from cleancut.core.format.recipe import (
     Completeness,
     Member,
     PackUse,
@@ -37,6 +35,8 @@ from cleancut.recipe import (
     marks_cut,
     open_recipe,
 )
+from cleancut.core.primitives.errors import Corrupt, Invalid, Refused
+from cleancut.core.primitives.ids import Sha256
 
 ORIGIN = "000000000007/aa"
 BLOCKS = [

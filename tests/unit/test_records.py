@@ -9,31 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cleancut.errors import Corrupt
-from cleancut.ids import AgentName, Epoch, OperationId, PeerId, ShardId, Token
-from cleancut.records import (
-    FINAL_STATES,
+from cleancut.core.primitives.codec import Record, decode, digest_of, encode
+from cleancut.core.primitives.errors import Corrupt
+from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId, Token
+from cleancut.core.protocol.etcd_records import (
     Bounds,
     Ctl,
     Failure,
     Group,
-    Kind,
     Leader,
     Member,
     Operation,
     Parent,
-    Phase,
     Progress,
     Reading,
-    Record,
     Session,
     ShardTask,
-    State,
     Vote,
-    decode,
-    digest_of,
-    encode,
 )
+from cleancut.core.protocol.states import FINAL_STATES, Kind, Phase, State
 
 names = st.text("abc", min_size=1, max_size=3)
 readings = st.builds(

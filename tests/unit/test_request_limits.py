@@ -7,21 +7,21 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+from cleancut_coordinator.api.servicers import serve_api
 
-from cleancut.client.api import Client
-from cleancut.client.model import RestoreOptions
-from cleancut.errors import Invalid
-from cleancut.io.request_limits import (
+from cleancut.api.restores import RestoreOptions
+from cleancut.client.client import Client
+from cleancut.core.primitives.errors import Invalid
+from cleancut.core.protocol.requests import BackupRequest
+from cleancut.rpc.request_limits import (
     MAX_ITEMS,
     MAX_METADATA_BYTES,
     MAX_REQUEST_BYTES,
     MAX_TEXT,
     check_sizes,
 )
-from cleancut.io.rpc_server import Listen
-from cleancut.requests import BackupRequest
+from cleancut.rpc.server import Listen
 from cleancut.v1 import backup_pb2, backup_pb2_grpc, cluster_pb2, cluster_pb2_grpc
-from coordinator.rpc import serve_api
 from tests.unit.access_world import run
 from tests.unit.memory_operations import MemoryOperations
 from tests.unit.test_roles import methods

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleancut.cutting import Observe
-from cleancut.phases import Drain
-from cleancut.records import Failure, Phase, State
-from cleancut.restoring import (
+from cleancut.core.protocol.effect_requests import Drain, Observe
+from cleancut.core.protocol.etcd_records import Failure
+from cleancut.core.protocol.states import Phase, State
+from cleancut.core.restore.phases import (
     FOREIGN_WRITES,
     NEVER_STEADY,
     ROUNDS_MORE,

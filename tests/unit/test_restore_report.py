@@ -7,16 +7,19 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cleancut.errors import NotFound, Refused
-from cleancut.ids import Epoch, OperationId, PeerId, ShardId, Token
-from cleancut.plan import make_plan
-from cleancut.records import Bounds, Ctl, Kind, Member, Phase, Vote
-from cleancut.requests import RestoreRequest
-from cleancut.restore import Restore
-from cleancut.restored import Look, RestoredShard, draft_of, review
-from cleancut.restoring import Create
-from cleancut.steps import Run, Took
-from cleancut.view import schema_digest
+from cleancut.core.cluster.view import schema_digest
+from cleancut.core.primitives.errors import NotFound, Refused
+from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId, Token
+from cleancut.core.protocol.commands import Run
+from cleancut.core.protocol.etcd_records import Bounds, Ctl, Member, Vote
+from cleancut.core.protocol.events import Took
+from cleancut.core.protocol.replica_reports import RestoredShard
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.protocol.states import Kind, Phase
+from cleancut.core.restore.phases import Create
+from cleancut.core.restore.plan import make_plan
+from cleancut.core.restore.report import Look, draft_of, review
+from cleancut.core.restore.restore import Restore
 from tests.unit.restore_groups import collection, group, info_of, target
 from tests.unit.restore_world import A, B, World
 

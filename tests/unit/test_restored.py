@@ -7,21 +7,21 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cleancut.errors import Corrupt, Refused
-from cleancut.ids import Epoch, OperationId, PeerId, ShardId
-from cleancut.manifest import Canary
-from cleancut.plan import make_plan
-from cleancut.requests import RestoreRequest
-from cleancut.restored import (
+from cleancut.core.cluster.view import schema_digest
+from cleancut.core.primitives.errors import Corrupt, Refused
+from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
+from cleancut.core.protocol.canary import Canary
+from cleancut.core.protocol.replica_reports import RestoredShard
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.restore.plan import make_plan
+from cleancut.core.restore.report import (
     Look,
     RestoreDraft,
-    RestoredShard,
     RestoreReport,
     check_report,
     draft_of,
     review,
 )
-from cleancut.view import schema_digest
 from tests.unit.restore_groups import collection, group, target
 
 CANARIES = tuple(

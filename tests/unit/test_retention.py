@@ -10,9 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cleancut.errors import Invalid
-from cleancut.ids import Epoch, OperationId
-from cleancut.retention import GroupFacts, Policy, Retention, check_retention, find_expired
+from cleancut.core.maintenance.retention import (
+    GroupFacts,
+    Policy,
+    Retention,
+    check_retention,
+    find_expired,
+)
+from cleancut.core.primitives.errors import Invalid
+from cleancut.core.primitives.ids import Epoch, OperationId
 
 DAY_S = 86400.0
 NOW_S = datetime(2026, 6, 15, 12, tzinfo=UTC).timestamp()

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from cleancut_coordinator.api.servicers import serve_api
 
-from cleancut.client.api import Client
-from cleancut.errors import Denied, Unavailable
-from cleancut.io.fresh import FreshText
-from cleancut.io.qdrant import Qdrant
-from cleancut.io.rpc_channel import Tls
-from cleancut.io.rpc_server import Listen
-from coordinator.rpc import serve_api
+from cleancut.client.client import Client
+from cleancut.core.primitives.errors import Denied, Unavailable
+from cleancut.qdrant.client import Qdrant
+from cleancut.rpc.channel import Tls
+from cleancut.rpc.server import Listen
+from cleancut.runtime.watched_files import FreshText
 from tests.contract.etcd_certs import Authority
 from tests.unit.access_world import authority, run, tls_with
 from tests.unit.memory_operations import MemoryOperations

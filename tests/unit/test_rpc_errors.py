@@ -9,7 +9,7 @@ from grpc_status import rpc_status
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleancut.errors import (
+from cleancut.core.primitives.errors import (
     KINDS,
     CleancutError,
     Denied,
@@ -18,7 +18,7 @@ from cleancut.errors import (
     Unauthenticated,
     Unavailable,
 )
-from cleancut.io.rpc import LEADER_ADDRESS, from_call_error, not_leader, to_status
+from cleancut.rpc.statuses import LEADER_ADDRESS, from_call_error, not_leader, to_status
 
 
 def _call_error(

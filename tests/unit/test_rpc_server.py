@@ -10,22 +10,29 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+from cleancut_coordinator.api.interface import Page
+from cleancut_coordinator.api.servicers import SERVICES, serve_api
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
-from cleancut.client.api import Client
-from cleancut.client.model import Backup, Seed
-from cleancut.errors import CleancutError, Invalid, NotFound, Refused, TimedOut, Unavailable
-from cleancut.io.addresses import is_loopback
-from cleancut.io.rpc_channel import check_plaintext
-from cleancut.io.rpc_server import Listen
-from cleancut.records import State
-from cleancut.requests import MAX_ATTEMPTS, MAX_STREAMS, BackupRequest, SeedRequest
+from cleancut.api.backups import Backup, Seed
+from cleancut.client.client import Client
+from cleancut.core.primitives.errors import (
+    CleancutError,
+    Invalid,
+    NotFound,
+    Refused,
+    TimedOut,
+    Unavailable,
+)
+from cleancut.core.protocol.requests import MAX_ATTEMPTS, MAX_STREAMS, BackupRequest, SeedRequest
+from cleancut.core.protocol.states import State
+from cleancut.rpc.channel import check_plaintext
+from cleancut.rpc.server import Listen
+from cleancut.runtime.addresses import is_loopback
 from cleancut.v1 import backup_pb2, backup_pb2_grpc, restore_pb2, restore_pb2_grpc
-from coordinator.api import Page
-from coordinator.rpc import SERVICES, serve_api
 from tests.unit.memory_operations import Ending, MemoryOperations
 
 LOOPBACK = Listen("127.0.0.1:0", grace_s=1.0)

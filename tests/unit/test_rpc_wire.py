@@ -13,10 +13,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleancut.client import care, model, schedules, sweeps
-from cleancut.client import settings as agents
-from cleancut.client.wire import from_message, prefix_of, to_message
-from cleancut.records import State
+from cleancut.api import agent_settings as agents
+from cleancut.api import backups, cluster, operations, rebalances, restores, schedules, sweeps
+from cleancut.api import values as api_values
+from cleancut.api.wire import from_message, prefix_of, to_message
+from cleancut.core.protocol.states import State
 from cleancut.v1 import (
     backup_pb2,
     cluster_pb2,
@@ -26,48 +27,48 @@ from cleancut.v1 import (
     schedule_pb2,
 )
 
-PAIRS: list[tuple[type[model.Shown], Any]] = [
-    (model.OperationError, common_pb2.OperationError),
-    (model.AgentProgress, common_pb2.AgentProgress),
-    (model.Backup, backup_pb2.Backup),
-    (model.BackupPage, backup_pb2.ListBackupsResponse),
-    (model.Evidence, backup_pb2.Evidence),
-    (model.ShardEvidence, backup_pb2.ShardEvidence),
-    (model.BackupBytes, backup_pb2.BackupBytes),
-    (model.Seed, backup_pb2.Seed),
-    (model.Restore, restore_pb2.Restore),
-    (model.RestorePage, restore_pb2.ListRestoresResponse),
-    (model.RestoredCollection, restore_pb2.RestoredCollection),
-    (model.RestorePlan, restore_pb2.RestorePlan),
-    (model.RestoreOptions, restore_pb2.RestoreOptions),
-    (model.Rename, restore_pb2.Rename),
-    (model.KeptCollection, restore_pb2.KeptCollection),
-    (model.PlannedCollection, restore_pb2.PlannedCollection),
-    (model.PlannedPeer, restore_pb2.PlannedPeer),
-    (model.BalanceStep, rebalance_pb2.BalanceStep),
-    (model.BalancedPeer, rebalance_pb2.BalancedPeer),
-    (model.Rebalance, rebalance_pb2.Rebalance),
-    (model.RebalanceOptions, rebalance_pb2.RebalanceOptions),
-    (model.RebalancePage, rebalance_pb2.ListRebalancesResponse),
-    (model.RebalancePlan, rebalance_pb2.RebalancePlan),
-    (model.ClusterStatus, cluster_pb2.ClusterStatus),
-    (model.CoordinatorStatus, cluster_pb2.CoordinatorStatus),
-    (model.AgentStatus, cluster_pb2.AgentStatus),
-    (model.OpenOperation, cluster_pb2.OpenOperation),
-    (model.StoreStatus, cluster_pb2.StoreStatus),
-    (model.Identity, cluster_pb2.Identity),
-    (model.FenceEvidence, backup_pb2.FenceEvidence),
-    (model.OpenFence, cluster_pb2.OpenFence),
+PAIRS: list[tuple[type[api_values.Shown], Any]] = [
+    (api_values.OperationError, common_pb2.OperationError),
+    (api_values.AgentProgress, common_pb2.AgentProgress),
+    (backups.Backup, backup_pb2.Backup),
+    (backups.BackupPage, backup_pb2.ListBackupsResponse),
+    (backups.Evidence, backup_pb2.Evidence),
+    (backups.ShardEvidence, backup_pb2.ShardEvidence),
+    (backups.BackupBytes, backup_pb2.BackupBytes),
+    (backups.Seed, backup_pb2.Seed),
+    (restores.Restore, restore_pb2.Restore),
+    (restores.RestorePage, restore_pb2.ListRestoresResponse),
+    (restores.RestoredCollection, restore_pb2.RestoredCollection),
+    (restores.RestorePlan, restore_pb2.RestorePlan),
+    (restores.RestoreOptions, restore_pb2.RestoreOptions),
+    (restores.Rename, restore_pb2.Rename),
+    (restores.KeptCollection, restore_pb2.KeptCollection),
+    (restores.PlannedCollection, restore_pb2.PlannedCollection),
+    (restores.PlannedPeer, restore_pb2.PlannedPeer),
+    (rebalances.BalanceStep, rebalance_pb2.BalanceStep),
+    (rebalances.BalancedPeer, rebalance_pb2.BalancedPeer),
+    (rebalances.Rebalance, rebalance_pb2.Rebalance),
+    (rebalances.RebalanceOptions, rebalance_pb2.RebalanceOptions),
+    (rebalances.RebalancePage, rebalance_pb2.ListRebalancesResponse),
+    (rebalances.RebalancePlan, rebalance_pb2.RebalancePlan),
+    (cluster.ClusterStatus, cluster_pb2.ClusterStatus),
+    (cluster.CoordinatorStatus, cluster_pb2.CoordinatorStatus),
+    (cluster.AgentStatus, cluster_pb2.AgentStatus),
+    (cluster.OpenOperation, cluster_pb2.OpenOperation),
+    (cluster.StoreStatus, cluster_pb2.StoreStatus),
+    (cluster.Identity, cluster_pb2.Identity),
+    (backups.FenceEvidence, backup_pb2.FenceEvidence),
+    (cluster.OpenFence, cluster_pb2.OpenFence),
     (agents.AgentSettings, cluster_pb2.AgentSettings),
     (sweeps.ExpiredBackup, backup_pb2.ExpiredBackup),
     (sweeps.Sweep, backup_pb2.Sweep),
     (schedules.RetentionRules, schedule_pb2.RetentionRules),
     (schedules.Schedule, schedule_pb2.Schedule),
     (schedules.ScheduleList, schedule_pb2.ListSchedulesResponse),
-    (care.Finding, cluster_pb2.Finding),
-    (care.Diagnosis, cluster_pb2.DiagnoseResponse),
-    (care.PeerLoss, cluster_pb2.PeerLoss),
-    (care.ForgottenPeer, cluster_pb2.ForgottenPeer),
+    (cluster.Finding, cluster_pb2.Finding),
+    (cluster.Diagnosis, cluster_pb2.DiagnoseResponse),
+    (cluster.PeerLoss, cluster_pb2.PeerLoss),
+    (cluster.ForgottenPeer, cluster_pb2.ForgottenPeer),
 ]
 
 
@@ -80,9 +81,9 @@ BACKUP_STATES = _texts_of(backup_pb2.BackupState.DESCRIPTOR)
 RESTORE_STATES = _texts_of(restore_pb2.RestoreState.DESCRIPTOR)
 REBALANCE_STATES = _texts_of(rebalance_pb2.RebalanceState.DESCRIPTOR)
 STATES = {
-    model.Backup: BACKUP_STATES,
+    backups.Backup: BACKUP_STATES,
     schedules.Schedule: BACKUP_STATES,
-    model.Rebalance: REBALANCE_STATES,
+    rebalances.Rebalance: REBALANCE_STATES,
 }
 
 
@@ -122,14 +123,24 @@ def strategy(kind: Any, owner: type[Any], name: str) -> st.SearchStrategy[Any]:
 
 def test_every_value_of_the_model_is_paired_with_a_message() -> None:
     """A struct that is added without a message is found here."""
-    modules = (model, care, schedules, agents, sweeps)
+    modules = (
+        backups,
+        restores,
+        rebalances,
+        operations,
+        cluster,
+        schedules,
+        agents,
+        sweeps,
+        api_values,
+    )
     values = [value for module in modules for value in vars(module).values()]
-    kinds = {k for k in values if isinstance(k, type) and issubclass(k, model.Shown)}
-    assert kinds - {model.Shown} == {kind for kind, _ in PAIRS}
+    kinds = {k for k in values if isinstance(k, type) and issubclass(k, api_values.Shown)}
+    assert kinds - {api_values.Shown} == {kind for kind, _ in PAIRS}
 
 
 @pytest.mark.parametrize(("kind", "message"), PAIRS, ids=lambda p: p.__name__)
-def test_both_sides_have_the_same_fields(kind: type[model.Shown], message: Any) -> None:
+def test_both_sides_have_the_same_fields(kind: type[api_values.Shown], message: Any) -> None:
     assert set(kind.__struct_fields__) == set(message.DESCRIPTOR.fields_by_name)
 
 
@@ -142,7 +153,7 @@ def test_states_of_all_kinds_are_all_the_states_there_are() -> None:
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_a_value_survives_the_way_there_and_back(
-    kind: type[model.Shown], message: Any, data: st.DataObject
+    kind: type[api_values.Shown], message: Any, data: st.DataObject
 ) -> None:
     """Unset, zero and empty stay what they are, over the bytes on the wire."""
     value = data.draw(strategy(kind, kind, ""))
@@ -154,7 +165,7 @@ def test_a_state_that_a_newer_coordinator_sends_does_not_break_an_older_client()
     message = backup_pb2.Backup(id="b")
     message.state = 4000
     message.evidence.grade = 4000
-    got = from_message(message, model.Backup)
+    got = from_message(message, backups.Backup)
     assert got.state is State.PENDING
     assert got.evidence is not None
     assert got.evidence.grade == "bounded"

@@ -14,11 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cleancut.errors import Invalid
-from cleancut.ids import ClusterName
-from cleancut.io.config import load_file, read_schedules
-from cleancut.retention import Retention
-from cleancut.schedule import (
+from cleancut.core.maintenance.retention import Retention
+from cleancut.core.maintenance.schedule import (
     Clockwork,
     Do,
     Hold,
@@ -35,7 +32,10 @@ from cleancut.schedule import (
     moved,
     request_of,
 )
-from cleancut.times import format_time, parse_time
+from cleancut.core.primitives.errors import Invalid
+from cleancut.core.primitives.ids import ClusterName
+from cleancut.core.primitives.timestamps import format_time, parse_time
+from cleancut.daemon_settings import load_file, read_schedules
 
 HOUR_S, DAY_S = 3600.0, 86400.0
 NIGHTLY = Schedule(cron="30 2 * * *")

@@ -11,24 +11,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cleancut_coordinator.api.backups import CoordinatorOperations, Leadership
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.leader import requests
+from cleancut_coordinator.maintenance.scheduler import Scheduler, read_state
+from cleancut_devcluster.launch.process import wait_for
 from msgspec.structs import replace
 
-from cleancut.errors import Fenced, NotFound, Refused, Unavailable
-from cleancut.ids import ClusterName, OperationId, Token
-from cleancut.io.clock import SystemClock
-from cleancut.io.log import configure_logging
-from cleancut.io.memory_etcd import MemoryEtcd
-from cleancut.io.memory_store import MemoryStore
-from cleancut.io.ports import Created, Delete, Put
-from cleancut.keys import Keys, Paths
-from cleancut.records import Kind, Operation, State, decode, encode
-from cleancut.requests import BackupRequest
-from cleancut.schedule import Do, Overlap, Schedule
-from coordinator import requests
-from coordinator.context import Context
-from coordinator.operations import CoordinatorOperations, Leadership
-from coordinator.scheduling import Scheduler, read_state
-from devcluster.setup_process import wait_for
+from cleancut.core.format.paths import Paths
+from cleancut.core.maintenance.schedule import Do, Overlap, Schedule
+from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.errors import Fenced, NotFound, Refused, Unavailable
+from cleancut.core.primitives.ids import ClusterName, OperationId, Token
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.requests import BackupRequest
+from cleancut.core.protocol.states import Kind, State
+from cleancut.etcd.memory import MemoryEtcd
+from cleancut.ports.coordination import Created, Delete, Put
+from cleancut.runtime.clock import SystemClock
+from cleancut.runtime.log import configure_logging
+from cleancut.store.memory import MemoryStore
 
 HOUR_S = 3600.0
 NOON_S = datetime(2026, 6, 15, 12, tzinfo=UTC).timestamp()

@@ -5,28 +5,24 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from cleancut.cut import Cut
-from cleancut.cutting import Sow
-from cleancut.ids import AgentName, Epoch, Token
-from cleancut.phases import CLOSED
-from cleancut.records import Bounds, Ctl, Failure, Kind, Member, Phase, Seeded, State, Vote
-from cleancut.seed import Seed
-from cleancut.steps import (
+from cleancut.core.backup.participant import Cut
+from cleancut.core.backup.participant_requests import Sow
+from cleancut.core.backup.seed import Seed
+from cleancut.core.primitives.ids import AgentName, Epoch, Token
+from cleancut.core.protocol.commands import Cast, Command, Persist, Run, Stop
+from cleancut.core.protocol.etcd_records import Bounds, Ctl, Failure, Member, Seeded, Vote
+from cleancut.core.protocol.events import (
     Cancelled,
-    Cast,
-    Command,
     Done,
     Failed,
-    Persist,
     Progressed,
-    Run,
     Seen,
     SessionMoved,
-    Stop,
     Tick,
     Took,
     Voted,
 )
+from cleancut.core.protocol.states import CLOSED, Kind, Phase, State
 from tests.unit.table import EPOCH, Table, every_history, task
 
 A1, A2 = AgentName("a1"), AgentName("a2")

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleancut.errors import Refused
-from cleancut.ids import ShardId
-from cleancut.shard_keys import Key, KeyStep, fillers_there, steps, still_to_create
+from cleancut.core.primitives.errors import Refused
+from cleancut.core.primitives.ids import ShardId
+from cleancut.core.restore.shard_keys import Key, KeyStep, fillers_there, steps, still_to_create
 
 ShardKeys = tuple[tuple[Key, tuple[ShardId, ...]], ...]
 NAMES = st.one_of(

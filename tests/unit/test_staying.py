@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from cleancut_agent.supervisor import stay
+from cleancut_devcluster.launch.free_ports import free_ports
 
-from agent.staying import stay
-from cleancut.errors import Denied, Invalid
-from cleancut.io.http import Health, health_app, serve
-from cleancut.io.log import configure_logging
-from devcluster.ports import free_ports
+from cleancut.core.primitives.errors import Denied, Invalid
+from cleancut.runtime.health import Health, health_app, serve
+from cleancut.runtime.log import configure_logging
 
 SOON = (0.05, 0.1)
 LOG = configure_logging("critical", "test")
@@ -94,7 +94,7 @@ def test_a_mistake_in_the_program_ends_it() -> None:
 _HANGS = """
 import asyncio, time
 from concurrent.futures import ThreadPoolExecutor
-from cleancut.io.tasks import until_signal
+from cleancut.runtime.concurrency import until_signal
 
 async def work():
     with ThreadPoolExecutor(1) as pool:

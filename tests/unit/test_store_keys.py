@@ -11,16 +11,16 @@ from typing import Any, TypeVar
 
 import pytest
 
-from cleancut.errors import Corrupt, Denied, Invalid, NotFound, Refused
-from cleancut.ids import ClusterName
-from cleancut.io.clock import SystemClock
-from cleancut.io.data_keys import ensure_data_key, read_wrapped, retire, rotate, share
-from cleancut.io.key_source import ENVIRONMENT, KeySource
-from cleancut.io.ports import Store
-from cleancut.io.store import open_store
-from cleancut.keys import Paths
-from cleancut.recipe import check_format, encode_format
-from cleancut.store_key import StoreKey, parse_store_keys
+from cleancut.core.format.paths import Paths
+from cleancut.core.format.recipe import check_format, encode_format
+from cleancut.core.format.store_keys import StoreKey, parse_store_keys
+from cleancut.core.primitives.errors import Corrupt, Denied, Invalid, NotFound, Refused
+from cleancut.core.primitives.ids import ClusterName
+from cleancut.ports.store import Store
+from cleancut.runtime.clock import SystemClock
+from cleancut.store.key_source import ENVIRONMENT, KeySource
+from cleancut.store.keyring import ensure_data_key, read_wrapped, retire, rotate, share
+from cleancut.store.open import open_store
 
 T = TypeVar("T")
 PATHS = Paths(ClusterName("c"))

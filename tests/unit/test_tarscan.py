@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleancut.errors import Corrupt, Refused
-from cleancut.io.tarscan import Data, Event, MemberEnd, MemberStart, TarScan
+from cleancut.core.primitives.errors import Corrupt, Refused
+from cleancut.repository.tar_scanner import Data, Event, MemberEnd, MemberStart, TarScan
 from tests.unit.capturing import END, UNIT, member, recorded
 
 

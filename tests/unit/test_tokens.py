@@ -6,11 +6,18 @@ import json
 
 import pytest
 
-from cleancut.cli.exits import Exit
+from cleancut.cli.exit_codes import Exit
 from cleancut.cli.main import run
-from cleancut.errors import Invalid, Unauthenticated
-from cleancut.roles import Role
-from cleancut.tokens import MAX_TOKENS, Token, digest_of, find_token, line_of, parse_tokens
+from cleancut.core.auth.roles import Role
+from cleancut.core.auth.tokens import (
+    MAX_TOKENS,
+    Token,
+    digest_of,
+    find_token,
+    line_of,
+    parse_tokens,
+)
+from cleancut.core.primitives.errors import Invalid, Unauthenticated
 
 SECRET = "cct_not-a-real-one"
 NOW_S = 1_800_000_000.0

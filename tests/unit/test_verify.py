@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cleancut.cli.exits import Exit
+from cleancut.cli.exit_codes import Exit
 from cleancut.cli.main import run
-from cleancut.ids import AgentName, Epoch, ShardId
-from cleancut.io.catalog import put_staged, put_votes_document
-from cleancut.io.checks import last_read, list_checks
-from cleancut.io.clock import SystemClock
-from cleancut.io.rereading import choose_shards
-from cleancut.io.store import open_store
-from cleancut.manifest import AgentDocument, Manifest
-from cleancut.records import encode
+from cleancut.core.format.manifest import AgentDocument, Manifest
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.ids import AgentName, Epoch, ShardId
+from cleancut.repository.catalog import put_staged, put_votes_document
+from cleancut.repository.verification_log import last_read, list_checks
+from cleancut.runtime.clock import SystemClock
+from cleancut.store.open import open_store
+from cleancut.verification.reread import choose_shards
 from tests.unit.capturing import PATHS
 from tests.unit.test_cli_offline import TAR, Output, Shelf
 

@@ -11,21 +11,19 @@ from typing import Any
 
 import pytest
 
-from cleancut.garbage import Hold
-from cleancut.limits import AgentSettings
-from cleancut.manifest import AgentDocument, Manifest
-from cleancut.records import (
+from cleancut.core.format.manifest import AgentDocument, Manifest
+from cleancut.core.maintenance.garbage import Hold
+from cleancut.core.primitives.codec import Record, decode, encode
+from cleancut.core.protocol.agent_settings import AgentSettings
+from cleancut.core.protocol.etcd_records import (
     Ctl,
     Group,
     Leader,
     Member,
     Operation,
     Owner,
-    Record,
     Session,
     Vote,
-    decode,
-    encode,
 )
 from tests.tidy.tree import text_of
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from cleancut.ids import PeerId, ShardId
-from cleancut.manifest import ReplicaEntry, ShardEntry
-from cleancut.view import View
-from cleancut.warnings import divergent, not_drained, unseen_peers
+from cleancut.core.backup.warnings import divergent, not_drained, unseen_peers
+from cleancut.core.cluster.view import View
+from cleancut.core.format.manifest import ReplicaEntry, ShardEntry
+from cleancut.core.primitives.ids import PeerId, ShardId
 from tests.unit.groups import reading, shard
 
 

@@ -7,14 +7,18 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
-from cleancut.errors import Unavailable
-from cleancut.ids import AgentName, Epoch, PeerId
-from cleancut.io.memory_store import MemoryStore
-from cleancut.io.ports import ObjectInfo, Put
-from cleancut.records import Ctl, Phase, Session, encode
-from coordinator.metrics import Metrics
-from coordinator.watching import Watcher
-from devcluster.setup_process import wait_for
+from cleancut_coordinator.metrics.registry import Metrics
+from cleancut_coordinator.monitoring.collector import Watcher
+from cleancut_devcluster.launch.process import wait_for
+
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.errors import Unavailable
+from cleancut.core.primitives.ids import AgentName, Epoch, PeerId
+from cleancut.core.protocol.etcd_records import Ctl, Session
+from cleancut.core.protocol.states import Phase
+from cleancut.ports.coordination import Put
+from cleancut.ports.store import ObjectInfo
+from cleancut.store.memory import MemoryStore
 from tests.unit.groups import manifest, shard
 from tests.unit.test_metrics import LOG, told
 from tests.unit.test_scheduler import Cluster

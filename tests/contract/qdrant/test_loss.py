@@ -8,10 +8,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from cleancut_devcluster.launch.qdrant import Kind, add_peer, launch_peers, wait_until, wipe_all
 
-from cleancut.errors import CleancutError, Invalid, Unavailable
-from cleancut.io.live import live_shards
-from devcluster.launcher import Kind, add_peer, launch_peers, wait_until, wipe_all
+from cleancut.core.primitives.errors import CleancutError, Invalid, Unavailable
+from cleancut.qdrant.live_shards import live_shards
 from tests.contract.qdrant.world import World, points, read_stream, recover
 
 

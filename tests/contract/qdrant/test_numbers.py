@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from cleancut.errors import NotFound, Refused
+from cleancut.core.primitives.errors import NotFound, Refused
 from tests.contract.qdrant.world import World, points, read_stream, recover
 
 

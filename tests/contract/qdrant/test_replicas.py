@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cleancut_devcluster.launch.qdrant import Kind, launch_peers, wait_until
 
-from cleancut.errors import Invalid, NotFound, Refused, TimedOut, Unavailable
-from devcluster.launcher import Kind, launch_peers, wait_until
+from cleancut.core.primitives.errors import Invalid, NotFound, Refused, TimedOut, Unavailable
 from tests.contract.qdrant.world import World, points, read_stream
 
 

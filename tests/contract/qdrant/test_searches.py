@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cleancut.errors import CleancutError, NotFound
+from cleancut.core.primitives.errors import CleancutError, NotFound
 from tests.contract.qdrant.world import SIZE, World, points
 
 WAIT_S = 10.0

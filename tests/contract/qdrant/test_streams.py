@@ -8,8 +8,8 @@ import tarfile
 
 import pytest
 
-from cleancut.errors import NotFound
-from cleancut.io.qdrant import Qdrant
+from cleancut.core.primitives.errors import NotFound
+from cleancut.qdrant.client import Qdrant
 from tests.contract.qdrant.world import World, points, read_stream, recover
 
 

@@ -1,0 +1,1 @@
+"""Backup on one peer: shard streams opened, cut and captured."""

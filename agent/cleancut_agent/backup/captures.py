@@ -1,0 +1,201 @@
+"""All streams of one epoch: opened at once and cut together, or of a seed some at a time; stored in
+the background."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from cleancut.core.format.partial_recipe import PartialRecipe
+from cleancut.core.format.recipe import Recipe
+from cleancut.core.maintenance.garbage import SEED_KEPT_S
+from cleancut.core.primitives.errors import CleancutError
+from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.etcd_records import ShardTask
+from cleancut.repository.capture import CapturedShard, Left, capture_shard
+from cleancut.repository.dedup import Earlier
+from cleancut.repository.pack_writer import PackWriter, share_bytes
+from cleancut.runtime.concurrency import run_all
+from cleancut_agent.backup.partial_recipes import Partials
+from cleancut_agent.context import Context
+
+ORIGINS = 32
+"""So many sessions' packs are reused in one shard."""
+LEFT_S = SEED_KEPT_S
+"""So long is remembered what was left of a shard; by then a sweep has taken it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One shard to capture, and what is known of it: its `parent` in the newest group, and what an
+    `earlier` attempt has left."""
+
+    task: ShardTask
+    parent: Recipe | None
+    earlier: Earlier | None
+
+    @property
+    def known_blocks(self) -> int:
+        """How much of it an earlier attempt has left."""
+        return self.earlier.partial.blocks() if self.earlier else 0
+
+
+class Captures:
+    """Runs as one task; `wait_cut` and `wait_stored` tell of it, or raise what ended it.
+
+    `on_stream` is told of each shard when its stream is opened and when it has ended, and how many
+    are open then.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        epoch: Epoch,
+        session_id: str,
+        pool: Executor,
+        *,
+        unknown: frozenset[str] = frozenset(),
+        on_stream: Callable[[ShardTask, int], None] = lambda _task, _reading: None,
+    ) -> None:
+        self._context, self._epoch, self._unknown = context, epoch, unknown
+        self._on_stream, self._reading = on_stream, 0
+        self._session_id, self._pool = session_id, pool
+        self._partials = Partials(context.spill_dir)
+        self._uncut = 0
+        self._all_cut: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._stored: asyncio.Future[list[CapturedShard]] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self._packs: PackWriter | None = None
+        self._chunk_bytes = 0
+        self.read_bytes = 0
+        """Bytes of tar read so far, over all shards."""
+        self.expected_bytes = 0
+        """What they come to, if each has a parent to tell by; else 0."""
+
+    @property
+    def stored_bytes(self) -> int:
+        """What the store has taken so far."""
+        return self._packs.stored_bytes if self._packs else 0
+
+    async def run(self, streams: Sequence[Stream], at_once: int = 0) -> None:
+        """Captures them all, `at_once` of them at a time if that is given. Never raises but when
+        cancelled: the waiting sides are told. However it ends, what has been stored is remembered
+        for the next attempt."""
+        self._uncut = len(streams)
+        if all(stream.parent for stream in streams):
+            self.expected_bytes = sum(s.parent.tar_bytes for s in streams if s.parent)
+        try:
+            results = await self._capture_all(streams, at_once or max(1, len(streams)))
+        except CleancutError as error:
+            self._fail(error)
+        except asyncio.CancelledError:
+            self._all_cut.cancel()
+            self._stored.cancel()
+            raise
+        else:
+            self._stored.set_result(results)
+            if not self._all_cut.done():
+                self._all_cut.set_result(None)
+        finally:
+            self._partials.forget(self._context.clock.wall_s() - LEFT_S)
+
+    async def _capture_all(self, streams: Sequence[Stream], at_once: int) -> list[CapturedShard]:
+        spill = spill_of(self._context.spill_dir)
+        async with PackWriter(
+            self._context.store,
+            self._context.paths,
+            epoch=self._epoch,
+            session_id=self._session_id,
+            pool=self._pool,
+            spill_dir=spill,
+            limits=self._context.limits,
+            gather=at_once == len(streams),
+        ) as packs:
+            self._packs = packs
+            self._chunk_bytes = share_bytes(min(at_once, len(streams))) // 2
+            calls = [partial(self._capture, packs, stream) for stream in streams]
+            results = await run_all(calls, at_once)
+            await packs.flush()
+        return results
+
+    async def _capture(self, packs: PackWriter, stream: Stream) -> CapturedShard:
+        task = stream.task
+        qdrant, size = self._context.qdrant, self._chunk_bytes
+        with self._open(task):
+            async with qdrant.stream_shard(task.collection, task.shard_id, size) as chunks:
+                return await capture_shard(
+                    self._counted(chunks),
+                    parent=stream.parent,
+                    packs=packs,
+                    on_cut=self._cut,
+                    unknown=self._unknown,
+                    earlier=stream.earlier,
+                    on_left=partial(self._leave, packs.origin, stream),
+                )
+
+    @contextlib.contextmanager
+    def _open(self, task: ShardTask) -> Iterator[None]:
+        self._reading += 1
+        self._on_stream(task, self._reading)
+        try:
+            yield
+        finally:
+            self._reading -= 1
+            self._on_stream(task, self._reading)
+
+    def _leave(self, origin: str, stream: Stream, left: Left) -> None:
+        """Of two attempts that both were broken off, the one that came further is remembered."""
+        task, before = stream.task, stream.earlier.partial if stream.earlier else None
+        used = [one for one in (before.origins if before else ()) if one in left.origins]
+        made = PartialRecipe(
+            task.collection,
+            task.shard_id,
+            (origin, *used)[:ORIGINS],
+            left.members,
+            left.pages,
+            left.kept,
+        )
+        if left.whole or before is None or made.blocks() >= before.blocks():
+            self._partials.put(made)
+
+    async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for chunk in chunks:
+            self.read_bytes += len(chunk)
+            yield chunk
+
+    def _cut(self) -> None:
+        self._uncut -= 1
+        if self._uncut == 0 and not self._all_cut.done():
+            self._all_cut.set_result(None)
+
+    def _fail(self, error: CleancutError) -> None:
+        for future in (self._all_cut, self._stored):
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # looked at: a failure that nobody waits for is no warning
+
+    async def wait_cut(self) -> None:
+        """Returns when every shard's state is frozen. Raises: what ended a stream before."""
+        await asyncio.shield(self._all_cut)
+
+    async def wait_stored(self) -> list[CapturedShard]:
+        """The stored shards, in the order of the tasks. Raises: what ended one of them."""
+        return await asyncio.shield(self._stored)
+
+
+def spill_of(directory: Path) -> Path:
+    """Where packs wait for the store, in the agent's own directory."""
+    return directory / "spill"
+
+
+async def cancel(task: asyncio.Task[None]) -> None:
+    """Ends `task` and waits until it has really ended."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

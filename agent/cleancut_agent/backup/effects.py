@@ -1,0 +1,235 @@
+"""What the agent's backup machine asks for, done on the own peer, the store and the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from cleancut.core.backup.participant_requests import Capture, Confirm, Finish, Load, Recall
+from cleancut.core.format.manifest import AgentDocument, ShardEntry
+from cleancut.core.format.recipe import Recipe
+from cleancut.core.primitives.codec import decode, digest_of, encode
+from cleancut.core.primitives.errors import CleancutError, TimedOut
+from cleancut.core.primitives.ids import Digest, Epoch
+from cleancut.core.protocol.commands import Effect
+from cleancut.core.protocol.effect_requests import Observe, Observed, Read, Readings
+from cleancut.core.protocol.etcd_records import Member, Reading, ShardTask
+from cleancut.core.protocol.evidence import is_unchanged
+from cleancut.core.protocol.fence import is_raised, without_fence
+from cleancut.repository.capture import CapturedShard
+from cleancut.repository.catalog import put_votes_document
+from cleancut_agent.backup.captures import Captures, cancel
+from cleancut_agent.backup.journal import Journal
+from cleancut_agent.backup.parents import Parents
+from cleancut_agent.backup.uncut_replicas import Others
+from cleancut_agent.context import Context
+from cleancut_agent.fence_watchdog import Lifter
+from cleancut_agent.local_peer import count_shards, free_bytes, read_probe, read_view, readings_of
+from cleancut_agent.progress import Moved
+
+COUNT_S = 1.0
+
+
+@dataclass(slots=True)
+class _Running:
+    """The captures of one epoch; `captured` are the indexes of the tasks that needed a stream."""
+
+    captures: Captures
+    task: asyncio.Task[None]
+    captured: tuple[int, ...]
+    others: Others
+
+
+class BackupEffects:
+    """Runs one effect at a time; captures go on between them, as tasks of `group`."""
+
+    def __init__(
+        self,
+        context: Context,
+        group: asyncio.TaskGroup,
+        pool: Executor,
+        journal: Journal,
+        *,
+        lifter: Lifter,
+    ) -> None:
+        self._context, self._group, self._pool, self._journal = context, group, pool, journal
+        self._lifter = lifter
+        self._parents = Parents(context)
+        self._running: dict[Epoch, _Running] = {}
+        self._view_at = ""
+
+    async def run(self, effect: Effect) -> object:
+        """The effect's result. Raises: a CleancutError that says why there is none."""
+        match effect:
+            case Observe():
+                return await self._observe(effect)
+            case Load():
+                await self._parents.load(effect.tasks)
+                return None
+            case Confirm():
+                return await self._lifter.confirm(effect.epoch)
+            case Capture():
+                return await self._capture(effect)
+            case Read():
+                return await self._read(effect)
+            case Finish():
+                return await self._finish(effect)
+            case Recall():
+                return self._journal.read(effect.epoch)
+            case _:
+                raise AssertionError(f"not a backup's effect: {effect}")
+
+    async def stop(self, epoch: Epoch) -> None:
+        """Ends the captures of `epoch`; what they stored stays, named by nothing."""
+        running = self._running.pop(epoch, None)
+        if running is not None:
+            await cancel(running.task)
+        self._parents.forget()
+
+    def moved(self) -> Moved:
+        """Of tars, what was read in the epochs that are under way; their parents' sizes tell what
+        there is to read."""
+        captures = [running.captures for running in self._running.values()]
+        return Moved(
+            sum(one.read_bytes for one in captures),
+            sum(one.expected_bytes for one in captures),
+            sum(one.stored_bytes for one in captures),
+        )
+
+    # PREPARE
+
+    async def _observe(self, effect: Observe) -> Observed:
+        context = self._context
+        view = await read_view(context.qdrant)
+        data = encode(view)
+        digest = hashlib.sha256(data).hexdigest()
+        name = f"{context.name}.{digest[:32]}"
+        path = context.paths.probe(effect.epoch, name)
+        if self._view_at != path:
+            await context.store.put(path, data)
+            self._view_at = path
+        record = await context.etcd.get(context.keys.member(effect.epoch, context.name))
+        return Observed(
+            view=digest,
+            view_object=name,
+            probe=await read_probe(context, effect.epoch),
+            free_bytes=free_bytes(context),
+            member=decode(Member, record.value, record.key) if record else None,
+        )
+
+    # CUT and SEAL
+
+    async def _capture(self, effect: Capture) -> Readings:
+        context, tasks = self._context, effect.tasks
+        telemetry = await context.qdrant.telemetry()
+        first = readings_of(telemetry, tasks)
+        uuids = {name: entry.uuid or "" for name, entry in telemetry.collections.items()}
+        captured = tuple(
+            index
+            for index, task in enumerate(tasks)
+            if not self._is_unchanged(task, first.at(index), uuids.get(task.collection, ""))
+        )
+        captures = Captures(
+            context, effect.epoch, secrets.token_hex(16), self._pool, unknown=self._parents.avoided
+        )
+        streams = [self._parents.stream_of(tasks[index]) for index in captured]
+        running = self._group.create_task(captures.run(streams))
+        others = Others.among(telemetry, tasks)
+        self._running[effect.epoch] = _Running(captures, running, captured, others)
+        if streams:
+            await captures.wait_cut()
+        return first
+
+    def _is_unchanged(self, task: ShardTask, first: Reading, uuid: str) -> bool:
+        if task.parent is None or not self._parents.can_take_over(task):
+            return False
+        return is_unchanged(task.parent, first, uuid)
+
+    async def _read(self, effect: Read) -> Readings:
+        telemetry = await self._context.qdrant.telemetry()
+        second = readings_of(telemetry, effect.tasks)
+        if effect.epoch in self._running:
+            self._running[effect.epoch].others.read_again(telemetry)
+        view, fence = await read_view(self._context.qdrant), effect.fence
+        return Readings(
+            second.numbers,
+            second.incarnation,
+            second.arrivals,
+            view=digest_of(without_fence(view, fence)),
+            fenced=fence is not None and is_raised(fence, dict(view.aliases)),
+        )
+
+    # UPLOAD
+
+    async def _finish(self, effect: Finish) -> str:
+        running = self._running.get(effect.epoch)
+        if running is None:
+            raise TimedOut("the captures of this epoch are gone", "the backup is tried again")
+        counts = await self._count(effect)
+        replicas = await running.others.count(self._context.qdrant, COUNT_S)
+        stored = await running.captures.wait_stored()
+        by_index = dict(zip(running.captured, stored, strict=True))
+        shards = tuple(
+            replace(self._entry(effect, index, by_index.get(index)), count=count)
+            for index, count in enumerate(counts)
+        )
+        document = AgentDocument(
+            epoch=effect.epoch, agent=self._context.name, shards=shards, replicas=replicas
+        )
+        sha256 = await put_votes_document(self._context.store, self._context.paths, document)
+        self._journal.write(effect.epoch, sha256)
+        return sha256
+
+    async def _count(self, effect: Finish) -> tuple[int | None, ...]:
+        """Exact counts of what was read second; None where that is not known.
+
+        They are taken after the votes, so that nobody's writes wait for them, and count only if a
+        third reading of the number is still the second one.
+        """
+        counts = await count_shards(self._context.qdrant, effect.tasks, COUNT_S)
+        try:
+            third = readings_of(await self._context.qdrant.telemetry(), effect.tasks)
+        except CleancutError:
+            return (None,) * len(counts)
+        return tuple(
+            count if third.at(index) == effect.second.at(index) else None
+            for index, count in enumerate(counts)
+        )
+
+    def _entry(self, effect: Finish, index: int, stored: CapturedShard | None) -> ShardEntry:
+        task, first, second = effect.tasks[index], effect.first, effect.second
+        source = stored or _taken_over(task.recipe, self._parents.recipe_of(task))
+        return ShardEntry(
+            collection=task.collection,
+            shard_id=task.shard_id,
+            peer_id=task.peer_id,
+            agent=self._context.name,
+            recipe=source.recipe_digest,
+            tar_sha256=source.tar_sha256,
+            size_bytes=source.size_bytes,
+            new_bytes=source.new_bytes,
+            stored_bytes=source.stored_bytes,
+            first=first.at(index),
+            second=second.at(index),
+            drained=False,
+            reused=stored is None,
+        )
+
+
+def _taken_over(digest: str, parent: Recipe | None) -> CapturedShard:
+    """An unchanged shard: its parent's recipe as it is, with nothing new."""
+    assert parent is not None, "taken over from nobody"
+    return CapturedShard(
+        recipe_digest=Digest(digest),
+        tar_sha256=parent.tar_sha256,
+        size_bytes=parent.tar_bytes,
+        new_bytes=0,
+        stored_bytes=0,
+        packs=frozenset(use.pack for use in parent.packs),
+        lost_parent_pages=0,
+    )

@@ -1,0 +1,88 @@
+"""What is known of the shards of an epoch before they are read: their parents in the newest groups,
+what earlier epochs have left, and what of both may not be named, or had better not be."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from functools import partial
+
+from cleancut.core.format.recipe import Recipe, named_by
+from cleancut.core.primitives.errors import CleancutError, NotFound
+from cleancut.core.primitives.ids import Digest
+from cleancut.core.protocol.etcd_records import ShardTask
+from cleancut.repository.dedup import Earlier, list_packs
+from cleancut.repository.garbage import read_unknown
+from cleancut.repository.recipe_reader import load_recipe
+from cleancut.repository.underused_packs import read_sparse
+from cleancut.runtime.concurrency import run_all
+from cleancut_agent.backup.captures import Stream
+from cleancut_agent.backup.partial_recipes import Partials
+from cleancut_agent.context import Context
+
+_LOADS = 8
+
+
+class Parents:
+    """Of one epoch at a time. Order: `load` first, once the epoch has begun."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._partials = Partials(context.spill_dir)
+        self._recipes: dict[str, Recipe] = {}
+        self._earlier: dict[tuple[str, int], Earlier] = {}
+        self._unknown: frozenset[str] = frozenset()
+        self._sparse: frozenset[str] = frozenset()
+
+    @property
+    def avoided(self) -> frozenset[str]:
+        """What of the parents counts as new."""
+        return self._unknown | self._sparse
+
+    def forget(self) -> None:
+        self._recipes.clear()
+        self._earlier.clear()
+
+    async def load(self, tasks: Sequence[ShardTask]) -> None:
+        """Reads what the store and the own directory have. Raises: what the store does."""
+        store, paths = self._context.store, self._context.paths
+        reads = [partial(read, store, paths) for read in (read_unknown, read_sparse)]
+        self._unknown, self._sparse = await run_all(reads, len(reads))
+
+        async def load(digest: str) -> None:
+            try:
+                recipe = await load_recipe(store, paths, Digest(digest))
+            except NotFound:
+                return  # the parent has gone: the shard is captured whole
+            self._recipes[digest] = recipe
+
+        wanted = {task.recipe for task in tasks if task.recipe} - set(self._recipes)
+        await run_all([partial(load, digest) for digest in sorted(wanted)], _LOADS)
+        with contextlib.suppress(CleancutError):
+            await self._load_earlier(tasks)
+
+    async def _load_earlier(self, tasks: Sequence[ShardTask]) -> None:
+        """What epochs after the parents' have left; it saves bytes, and no more."""
+        found = []
+        for task in tasks:
+            left, parent = self._partials.read(task), self.recipe_of(task)
+            if left is not None and (parent is None or left.origins[0] > parent.origin):
+                found.append(left)
+        origins = {origin for left in found for origin in left.origins}
+        packs = await list_packs(self._context.store, self._context.paths, sorted(origins))
+        self._earlier = {(left.collection, left.shard_id): Earlier(left, packs) for left in found}
+
+    def recipe_of(self, task: ShardTask) -> Recipe | None:
+        """The parent's, if there is one that can be read."""
+        return self._recipes.get(task.recipe)
+
+    def can_take_over(self, task: ShardTask) -> bool:
+        """Whether the parent's recipe may be named again as it is."""
+        parent = self.recipe_of(task)
+        if parent is None or task.recipe in self._unknown:
+            return False
+        return self._unknown.isdisjoint(named_by(parent))
+
+    def stream_of(self, task: ShardTask) -> Stream:
+        earlier = self._earlier.get((task.collection, task.shard_id))
+        return Stream(task, self.recipe_of(task), earlier)

@@ -1,0 +1,85 @@
+"""What the agent's backup machine asks for in a seed: to read and store shards, some at a time."""
+
+from __future__ import annotations
+
+import secrets
+from concurrent.futures import Executor
+
+from cleancut.core.backup.participant_requests import Load, Sow
+from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.commands import Effect
+from cleancut.core.protocol.effect_requests import Observe
+from cleancut.core.protocol.etcd_records import Seeded, ShardTask
+from cleancut.runtime.log import Logger
+from cleancut_agent.backup.captures import Captures
+from cleancut_agent.backup.effects import BackupEffects
+from cleancut_agent.backup.parents import Parents
+from cleancut_agent.context import Context
+from cleancut_agent.progress import Moved
+
+
+class SeedEffects:
+    """PREPARE is that of `backups`; what follows needs nothing that was kept since then."""
+
+    def __init__(
+        self, context: Context, pool: Executor, backups: BackupEffects, *, log: Logger
+    ) -> None:
+        self._context, self._pool, self._backups = context, pool, backups
+        self._log = log
+        self._running: Captures | None = None
+
+    async def run(self, effect: Effect) -> object:
+        """The effect's result. Raises: a CleancutError that says why there is none."""
+        match effect:
+            case Observe():
+                return await self._backups.run(effect)
+            case Load():
+                return None
+            case Sow():
+                return await self._sow(effect)
+            case _:
+                raise AssertionError(f"not a seed's effect: {effect}")
+
+    async def stop(self, epoch: Epoch) -> None:
+        """Its captures have ended with the effect that ran them."""
+        await self._backups.stop(epoch)
+
+    def moved(self) -> Moved:
+        running = self._running
+        if running is None:
+            return Moved(0)
+        return Moved(running.read_bytes, running.expected_bytes, running.stored_bytes)
+
+    async def _sow(self, effect: Sow) -> Seeded:
+        """Of what was left by earlier epochs the least known comes first: if this one is broken off
+        as well, the next goes on from there."""
+        parents = Parents(self._context)
+        await parents.load(effect.tasks)
+        captures = Captures(
+            self._context,
+            effect.epoch,
+            secrets.token_hex(16),
+            self._pool,
+            unknown=parents.avoided,
+            on_stream=lambda task, reading: self._tell(effect.epoch, task, reading),
+        )
+        streams = sorted(
+            (parents.stream_of(task) for task in effect.tasks), key=lambda one: one.known_blocks
+        )
+        self._running = captures
+        try:
+            await captures.run(streams, effect.streams)
+            stored = await captures.wait_stored()
+        finally:
+            self._running = None
+        return Seeded(
+            shards=len(stored),
+            read_bytes=sum(one.size_bytes for one in stored),
+            new_bytes=sum(one.new_bytes for one in stored),
+            stored_bytes=sum(one.stored_bytes for one in stored),
+        )
+
+    def _tell(self, epoch: Epoch, task: ShardTask, reading: int) -> None:
+        """A seed may take days: which shards it has read is in the log."""
+        name, shard = task.collection, task.shard_id
+        self._log.info("stream", epoch=epoch, collection=name, shard=shard, reading=reading)

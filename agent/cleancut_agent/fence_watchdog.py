@@ -1,0 +1,104 @@
+"""Lifts fences on the own peer, whoever else is alive: a fence outlives neither its budget nor its
+epoch.
+
+While this agent takes part in an epoch, its own clock ends the fence at the budget. Any other
+fenced alias that its peer shows belongs to an epoch that is over, or to one that nobody here knows:
+etcd tells which, and without etcd it is lifted a bound after it was first seen.
+"""
+
+from __future__ import annotations
+
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import CleancutError, Refused, TimedOut, Unavailable
+from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.etcd_records import Ctl
+from cleancut.core.protocol.fence import BUDGET_LIMIT_S, Fence, Stray, is_raised, strays
+from cleancut.core.protocol.states import FENCED
+from cleancut.fencing.aliases import give_back
+from cleancut.runtime.log import Logger
+from cleancut_agent.context import Context
+from cleancut_agent.metrics import Metrics
+
+POLL_S = 5.0
+ARMED_POLL_S = 0.25
+LIFT_S = 5.0
+ASK_S = 2.0
+_CONFIRM_POLL_S = 0.01
+_AFTERMATH_S = 15.0
+"""How long after a fence's end its peer is looked at often: a change that was under way when it was
+given up can still come."""
+
+
+class Lifter:
+    """One a process: it outlives sessions."""
+
+    def __init__(self, context: Context, *, metrics: Metrics, log: Logger) -> None:
+        self._context, self._metrics, self._log = context, metrics, log
+        self._ends_s: dict[Epoch, float] = {}
+        self._seen_s: dict[str, float] = {}
+        self._stuck: set[str] = set()
+
+    async def confirm(self, epoch: Epoch) -> Fence:
+        """The epoch's fence, as soon as the own peer shows it raised; its end is armed before.
+
+        Raises: Unavailable (etcd names no such fence any more), TimedOut (the budget is over).
+        """
+        context = self._context
+        key = context.keys.fence(epoch)
+        found = await context.etcd.get(key)
+        if found is None:
+            raise Unavailable(f"the fence of epoch {epoch} was lifted already")
+        fence = decode(Fence, found.value, key)
+        ends_s = context.clock.monotonic_s() + fence.budget_s
+        self._ends_s[epoch] = ends_s
+        while not is_raised(fence, await context.qdrant.aliases(fence.budget_s)):
+            if context.clock.monotonic_s() >= ends_s:
+                raise TimedOut(f"its peer did not see the fence within {fence.budget_s:g} s")
+            await context.clock.sleep(_CONFIRM_POLL_S)
+        return fence
+
+    async def run(self) -> None:
+        """Never returns."""
+        while True:
+            try:
+                await self._look()
+            except CleancutError as error:
+                self._log.debug("fences not looked for", cause=error.message)
+            await self._context.clock.sleep(ARMED_POLL_S if self._ends_s else POLL_S)
+
+    async def _look(self) -> None:
+        now_s = self._context.clock.monotonic_s()
+        for epoch in [e for e, ends_s in self._ends_s.items() if now_s > ends_s + _AFTERMATH_S]:
+            del self._ends_s[epoch]
+        there = strays(await self._context.qdrant.aliases(ASK_S))
+        self._seen_s = {one.name: self._seen_s.get(one.name, now_s) for one in there}
+        self._stuck &= set(self._seen_s)
+        for stray in there:
+            if await self._is_over(stray, now_s):
+                await self._lift(stray)
+        self._metrics.set_stuck(len(self._stuck))
+
+    async def _is_over(self, stray: Stray, now_s: float) -> bool:
+        """Order: the own clock first, so that neither etcd nor a leader can prolong a fence."""
+        if stray.epoch in self._ends_s:
+            return now_s >= self._ends_s[stray.epoch]
+        if now_s >= self._seen_s[stray.name] + BUDGET_LIMIT_S:
+            return True
+        try:
+            found = await self._context.etcd.get(self._context.keys.ctl)
+        except CleancutError:
+            return False
+        ctl = decode(Ctl, found.value, found.key) if found else Ctl()
+        return ctl.epoch != stray.epoch or ctl.phase not in FENCED
+
+    async def _lift(self, stray: Stray) -> None:
+        try:
+            lifted = await give_back(self._context.qdrant, stray.name, stray.alias, LIFT_S)
+        except Refused as error:
+            if stray.name not in self._stuck:
+                self._log.error("fence stays", cause=error.message, hint=error.hint)
+            self._stuck.add(stray.name)
+            return
+        if lifted:
+            self._metrics.count_lifted()
+            self._log.warning("fence lifted", alias=stray.alias, epoch=stray.epoch)

@@ -1,0 +1,148 @@
+"""What the own peer says: its view of the cluster and the numbers of its shards."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Sequence
+from functools import partial
+
+from cleancut.core.cluster.view import (
+    CollectionView,
+    ReplicaView,
+    TransferView,
+    View,
+    config_digest,
+    schema_digest,
+)
+from cleancut.core.format.paths import COORDINATOR_PROBE
+from cleancut.core.primitives.errors import CleancutError, NotFound, Refused
+from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
+from cleancut.core.protocol.effect_requests import Readings
+from cleancut.core.protocol.etcd_records import ShardTask
+from cleancut.qdrant.client import Qdrant
+from cleancut.qdrant.live_shards import live_shards
+from cleancut.qdrant.responses import CollectionTelemetry, Placement, Telemetry
+from cleancut.runtime.concurrency import run_all
+from cleancut_agent.context import Context
+
+_AT_ONCE = 8
+
+
+async def read_view(qdrant: Qdrant) -> View:
+    """The canonical view of the peer at `qdrant`.
+
+    Raises: Refused if the peer is not a member of the cluster it describes; errors of `Qdrant`.
+    """
+    cluster = await qdrant.cluster()
+    if cluster.enabled and cluster.peer_id not in cluster.peers:
+        raise Refused(
+            f"peer {cluster.peer_id} is not among the peers of its own cluster",
+            "it probably lost its disk and started anew: remove the old peer, then bootstrap it",
+        )
+    telemetry = await qdrant.telemetry()
+    aliases = await qdrant.aliases()
+    reads = [
+        partial(_read_collection, qdrant, cluster.peer_id, name, entry)
+        for name, entry in sorted(telemetry.collections.items())
+    ]
+    return View(
+        peers=tuple(PeerId(peer) for peer in sorted(cluster.peers)) or (PeerId(0),),
+        collections=tuple(await run_all(reads, _AT_ONCE)),
+        aliases=tuple(sorted(aliases.items())),
+    )
+
+
+async def _read_collection(
+    qdrant: Qdrant, own: int, name: str, entry: CollectionTelemetry
+) -> CollectionView:
+    placement = await qdrant.placement(name)
+    lost = live_shards(name, entry, placement).lost  # Qdrant answers no more then
+    info = {} if lost else await qdrant.collection(name)
+    return CollectionView(
+        name=name,
+        uuid=entry.uuid or "",
+        config=config_digest(entry.config),
+        schema=schema_digest(info.get("payload_schema") or {}),
+        replicas=_replicas(placement, own),
+        transfers=tuple(
+            TransferView(
+                shard_id=ShardId(transfer.shard_id),
+                source=PeerId(transfer.source),
+                target=PeerId(transfer.target),
+            )
+            for transfer in sorted(
+                placement.transfers, key=lambda t: (t.shard_id, t.source, t.target)
+            )
+        ),
+        resharding=placement.resharding,
+        lost=lost,
+    )
+
+
+def _replicas(placement: Placement, own: int) -> tuple[ReplicaView, ...]:
+    """A single Qdrant gives its replicas a peer id of chance; to us it is peer 0 (`own`)."""
+    return tuple(
+        ReplicaView(
+            shard_id=ShardId(replica.shard_id),
+            peer_id=PeerId(own if replica.local else replica.peer_id),
+            state=replica.state,
+            shard_key=replica.shard_key,
+        )
+        for replica in placement.shards
+    )
+
+
+async def read_probe(context: Context, epoch: Epoch) -> str:
+    """The nonce in the coordinator's probe object; "" if this store has none."""
+    path = context.paths.probe(epoch, COORDINATOR_PROBE)
+    try:
+        return (await context.store.get(path)).decode("ascii", "replace")
+    except NotFound:
+        return ""
+
+
+def free_bytes(context: Context) -> int:
+    """What is free on the disk of the agent's own directory."""
+    return shutil.disk_usage(context.spill_dir).free
+
+
+def storage_free_bytes(context: Context) -> int:
+    """What is free where the own peer keeps its data; -1: unknown."""
+    if context.qdrant_storage is None:
+        return -1
+    try:
+        return shutil.disk_usage(context.qdrant_storage).free
+    except OSError:
+        return -1
+
+
+def readings_of(telemetry: Telemetry, tasks: Sequence[ShardTask]) -> Readings:
+    """The numbers of these shards, in the order of the tasks."""
+    counters = telemetry.counters
+    return Readings(
+        numbers=tuple(_number(telemetry, task) for task in tasks),
+        incarnation=telemetry.startup,
+        arrivals=counters.recover + counters.upload + counters.initiate + counters.shard_recover,
+    )
+
+
+def _number(telemetry: Telemetry, task: ShardTask) -> int | None:
+    collection = telemetry.collections.get(task.collection)
+    shard = collection.shards.get(task.shard_id) if collection else None
+    return shard.op_num if shard else None
+
+
+async def count_shards(
+    qdrant: Qdrant, tasks: Sequence[ShardTask], timeout_s: float
+) -> tuple[int | None, ...]:
+    """Exact counts of these local shards; None for each that did not answer within the bound."""
+    results: list[int | None] = [None] * len(tasks)
+
+    async def fill(index: int, task: ShardTask) -> None:
+        with contextlib.suppress(CleancutError):  # a missing count is kept as unknown
+            results[index] = await qdrant.count(task.collection, task.shard_id, timeout_s=timeout_s)
+
+    fills = [partial(fill, index, task) for index, task in enumerate(tasks)]
+    await run_all(fills, _AT_ONCE)
+    return tuple(results)

@@ -1,0 +1,227 @@
+"""cleancut-agent: one beside each Qdrant peer. Wiring only."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.errors import CleancutError, Denied, LeaseLost, TimedOut, Unavailable
+from cleancut.core.primitives.ids import parse_agent, parse_cluster
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.states import Kind
+from cleancut.daemon_settings import (
+    ENV_PREFIX,
+    Shared,
+    common_options,
+    config_option,
+    fail,
+    parse_address,
+    shared_of,
+    warn_of_etcd,
+)
+from cleancut.repository.uploads import clear_spill
+from cleancut.runtime.clock import SystemClock
+from cleancut.runtime.concurrency import first_of, until_signal
+from cleancut.runtime.health import Health, health_app, serve
+from cleancut.runtime.log import Logger, configure_logging
+from cleancut.store.metered import CountedStore
+from cleancut.store.open import open_store
+from cleancut_agent.backup.captures import spill_of
+from cleancut_agent.backup.effects import BackupEffects
+from cleancut_agent.backup.journal import Journal, own_directory
+from cleancut_agent.backup.seed_effects import SeedEffects
+from cleancut_agent.context import Context
+from cleancut_agent.fence_watchdog import Lifter
+from cleancut_agent.local_peer import free_bytes, storage_free_bytes
+from cleancut_agent.loop import Effects, Follower
+from cleancut_agent.metrics import SPILL, STORAGE, Metrics
+from cleancut_agent.restore.effects import PullEffects
+from cleancut_agent.restore.shard_checks import count_replica
+from cleancut_agent.restore.tar_server import TarServer
+from cleancut_agent.session import open_session
+from cleancut_agent.settings_watch import follow_settings
+from cleancut_agent.supervisor import stay
+
+_RETRY_S = 1.0
+_HASHERS = 2
+_END_S = 9.0
+"""A call to a store cannot be cancelled, and the pod of a database shall not wait for one."""
+
+
+def _default_name() -> str:
+    return os.environ.get("POD_NAME") or socket.gethostname().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """What lives as long as the process."""
+
+    context: Context
+    tars: TarServer
+    lifter: Lifter
+    pool: Executor
+    health: Health
+    metrics: Metrics
+    log: Logger
+
+
+@click.command(context_settings={"auto_envvar_prefix": ENV_PREFIX})
+@config_option
+@common_options
+@click.option("--qdrant-url", required=True, metavar="URL", help="The own peer, on loopback.")
+@click.option("--spill-dir", type=click.Path(path_type=Path), required=True, help="Local disk.")
+@click.option(
+    "--qdrant-storage",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="The own peer's storage, if seen from here: restores then mind its free space.",
+)
+@click.option("--name", default=_default_name, help="Unique in the cluster.  [default: hostname]")
+@click.option(
+    "--stay",
+    is_flag=True,
+    help="Never end because something is missing: say so, and try again. For a sidecar.",
+)
+def cli(**flags: Any) -> None:
+    """Runs beside one Qdrant peer: cuts its shards and stores them, or pulls them back."""
+    log = configure_logging(flags["log_level"], "agent")
+    try:
+        asyncio.run(until_signal(_run_or_stay(shared_of(flags), flags, log), _END_S))
+    except CleancutError as error:
+        sys.exit(fail(error))
+
+
+async def _run_or_stay(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
+    if not flags["stay"]:
+        await _run(shared, flags, log)
+        return
+
+    def idle() -> AbstractAsyncContextManager[int]:
+        """Alive, not ready, and without a session."""
+        app = health_app(Health(), Metrics(shared.cluster, flags["name"]).render)
+        return serve(app, *parse_address(shared.http))
+
+    await stay(lambda: _run(shared, flags, log), idle, log)
+
+
+async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
+    clock = SystemClock()
+    cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
+    async with AsyncExitStack() as stack:
+        stack.enter_context(own_directory(flags["spill_dir"]))
+        clear_spill(spill_of(flags["spill_dir"]))
+        etcd = await stack.enter_async_context(shared.open_etcd(clock))
+        await warn_of_etcd(shared, etcd, log)
+        metrics = Metrics(cluster, name)
+        opened = open_store(shared.store, clock, shared.key_source)
+        store = CountedStore(opened, metrics.count_request)
+        stack.push_async_callback(store.close)
+        qdrant = await stack.enter_async_context(shared.open_qdrant(flags["qdrant_url"]))
+        paths, health = Paths(cluster), Health()
+        tars = TarServer(store, paths)
+        loopback = await stack.enter_async_context(serve(tars.app(), "127.0.0.1", 0))
+        app = health_app(health, metrics.render)
+        http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))
+        log.info("listening", http_port=http, name=name)
+        context = Context(
+            name=name,
+            keys=Keys(cluster),
+            paths=paths,
+            etcd=etcd,
+            store=store,
+            qdrant=qdrant,
+            clock=clock,
+            spill_dir=flags["spill_dir"],
+            loopback=f"http://127.0.0.1:{loopback}",
+            qdrant_storage=flags["qdrant_storage"],
+        )
+        metrics.ask(
+            lambda: free_by_volume(context),
+            lambda: context.limits.settings.spill_floor_bytes,
+        )
+        pool = stack.enter_context(ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash"))
+        lifter = Lifter(context, metrics=metrics, log=log)
+        await _serve(_Process(context, tars, lifter, pool, health, metrics, log))
+
+
+def free_by_volume(context: Context) -> dict[str, int]:
+    """What is free where this agent can look."""
+    try:
+        free = {SPILL: free_bytes(context), STORAGE: storage_free_bytes(context)}
+    except OSError:
+        return {}
+    return {volume: size_bytes for volume, size_bytes in free.items() if size_bytes >= 0}
+
+
+async def _serve(process: _Process) -> None:
+    """Lifts fences whether or not there is a session."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(process.lifter.run())
+            group.create_task(_serve_sessions(process))
+    except BaseExceptionGroup as failures:
+        raise first_of(failures) from failures
+
+
+async def _serve_sessions(process: _Process) -> None:
+    """One session after the other, until an error that a new session cannot cure.
+
+    Credentials that were good once may be in the middle of a change; at the start they are wrong.
+    """
+    while True:
+        try:
+            await _serve_session(process)
+        except (LeaseLost, Unavailable, TimedOut, Denied) as error:
+            if isinstance(error, Denied) and not process.health.was_ready:
+                raise
+            process.log.warning("session over", reason=error.reason, cause=error.message)
+        await asyncio.sleep(_RETRY_S)
+
+
+async def _serve_session(process: _Process) -> None:
+    context = process.context
+    async with open_session(context) as session:
+        process.log.info("session", token=session.token, peer=session.said.peer_id)
+        process.health.ready = True
+        process.metrics.set_session(open_=True)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(follow_settings(context, process.log))
+                journal = Journal(context.spill_dir)
+                backups = BackupEffects(
+                    context, group, process.pool, journal, lifter=process.lifter
+                )
+                effects: dict[Kind, Effects] = {
+                    Kind.BACKUP: backups,
+                    Kind.SEED: SeedEffects(context, process.pool, backups, log=process.log),
+                    Kind.RESTORE: PullEffects(context, process.tars),
+                    Kind.REBALANCE: PullEffects(context, process.tars, count_replica),
+                }
+                follower = Follower(
+                    context, session, effects, metrics=process.metrics, log=process.log
+                )
+                await follower.run(group)
+        except BaseExceptionGroup as failures:
+            raise first_of(failures) from failures
+        finally:
+            process.health.ready = False
+            process.metrics.set_session(open_=False)
+
+
+def main() -> None:
+    """Entry point of the program."""
+    cli()
+
+
+if __name__ == "__main__":
+    main()

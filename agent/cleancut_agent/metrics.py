@@ -1,0 +1,80 @@
+"""Every metric of an agent is named here, and only here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import get_args
+
+from cleancut.core.backup.participant_requests import CutEffect
+from cleancut.core.restore.participant import PullEffect
+from cleancut.runtime.prometheus import Meter
+from cleancut.store.metered import DONE, FAILED, StoreCounters
+
+SPILL, STORAGE = "spill", "storage"
+EFFECTS = sorted({kind.__name__ for kind in (*get_args(CutEffect), *get_args(PullEffect))})
+
+
+class Metrics:
+    """One registry a process."""
+
+    def __init__(self, cluster: str, agent: str) -> None:
+        self._meter = Meter("agent", cluster=cluster, agent=agent)
+        self.registry = self._meter.registry
+        gauge, counter = self._meter.gauge, self._meter.counter
+        self._session_open = gauge(
+            "cleancut_agent_session_open", "1 while registered in etcd, else 0."
+        )
+        self._disk_free = gauge(
+            "cleancut_agent_disk_free_bytes",
+            "Free bytes of the disk that holds the spill directory, or the own peer's storage if it"
+            " is seen.",
+            "volume",
+        )
+        self._floor = gauge(
+            "cleancut_agent_spill_floor_bytes",
+            "What must stay free of the spill directory's disk, in bytes, as it is set.",
+        )
+        self._moved = counter("cleancut_agent_moved_bytes_total", "Bytes of shard tars moved.")
+        self._lifted = counter(
+            "cleancut_agent_fences_lifted_total", "Fences that this agent had to lift."
+        )
+        self._stuck = gauge(
+            "cleancut_agent_fences_stuck",
+            "Fences that cannot be lifted: their alias' name was taken meanwhile.",
+        )
+        self._effects = counter(
+            "cleancut_agent_effects_total",
+            "Steps done for an operation.",
+            effect=EFFECTS,
+            result=[DONE, FAILED],
+        )
+        self.count_request = StoreCounters(self._meter).count
+        self._read_disks: Callable[[], dict[str, int]] = dict
+        self._read_floor: Callable[[], int | None] = lambda: None
+        self.set_session(open_=False)
+        self.set_stuck(0)
+
+    def ask(self, disks: Callable[[], dict[str, int]], floor: Callable[[], int]) -> None:
+        """Where free bytes by volume, and the floor that is set, are read at each scrape."""
+        self._read_disks, self._read_floor = disks, floor
+
+    def set_session(self, *, open_: bool) -> None:
+        self._session_open.set(1 if open_ else 0)
+
+    def set_stuck(self, fences: int) -> None:
+        self._stuck.set(fences)
+
+    def count_lifted(self) -> None:
+        self._lifted.count()
+
+    def count_moved(self, size_bytes: int) -> None:
+        self._moved.count(size_bytes)
+
+    def count_effect(self, effect: str, result: str) -> None:
+        self._effects.count(effect=effect, result=result)
+
+    def render(self) -> tuple[bytes, str]:
+        free = self._read_disks().items()
+        self._disk_free.show([({"volume": volume}, size_bytes) for volume, size_bytes in free])
+        self._floor.show_one(self._read_floor())
+        return self._meter.render()

@@ -1,0 +1,1 @@
+"""Restore on one peer: tars served to Qdrant, shards recovered and verified."""

@@ -1,0 +1,160 @@
+"""Has the own peer pull shards, and knows when a try whose outcome is unknown may be repeated."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from cleancut.core.primitives.errors import CleancutError, NotFound, Refused, TimedOut, Unavailable
+from cleancut.core.protocol.etcd_records import ShardTask
+from cleancut.core.restore.phases import AT_ONCE, recover_bound_s
+from cleancut.qdrant.responses import Telemetry
+from cleancut.runtime.concurrency import run_all
+from cleancut_agent.context import Context
+from cleancut_agent.restore.tar_server import Offer, TarServer
+from cleancut_agent.restore.wait_for_peer import PEER_BACK_S
+
+TRIES = 4
+_APPLY_S = 30.0
+_LEFT_S = 10.0
+"""How long a shard that cannot be counted may be one that is only hard to reach."""
+_SETTLE_S = 5.0
+_POLL_S = 0.5
+
+
+class Recovery:
+    """Recovers shards of the own peer from tars that this process serves."""
+
+    def __init__(self, context: Context, tars: TarServer) -> None:
+        self._context, self._tars = context, tars
+
+    async def recover_all(self, tasks: Sequence[ShardTask], *, empty: bool) -> None:
+        """Every shard holds its tar. Raises: what made one of them impossible."""
+        check = self._check_empty if empty else self._check_left
+        await self._at_once([partial(check, task) for task in tasks])
+        await self._at_once([partial(self._recover, task) for task in tasks])
+
+    async def _at_once(self, calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
+        """Needs an event loop: a simulation has none, and does it in its own way."""
+        await run_all(calls, AT_ONCE)
+
+    async def _check_empty(self, task: ShardTask) -> None:
+        """Raises: Refused, if the new shard holds points; Unavailable, if it is not there in time,
+        which a lost one never is."""
+        clock = self._context.clock
+        deadline_s = clock.monotonic_s() + _APPLY_S
+        while True:
+            try:
+                count = await self._context.qdrant.count(task.collection, task.shard_id)
+                break
+            except (NotFound, Unavailable):  # the own peer may lag behind the one that created it
+                if task.heal:
+                    return
+                if clock.monotonic_s() >= deadline_s:
+                    raise
+                await clock.sleep(_POLL_S)
+        if count:
+            raise _written(task, count)
+
+    async def _check_left(self, task: ShardTask) -> None:
+        """Raises: Refused, if the shard holds what no earlier life of this agent can have left.
+
+        Limits: where the group holds no count, points of a stranger look like that life's.
+        """
+        clock = self._context.clock
+        deadline_s = clock.monotonic_s() + _LEFT_S
+        while True:
+            try:
+                count = await self._context.qdrant.count(task.collection, task.shard_id)
+                break
+            except (NotFound, Unavailable, TimedOut):
+                if clock.monotonic_s() >= deadline_s:
+                    return  # half recovered, perhaps: recovering it again is what repairs it
+                await clock.sleep(_POLL_S)
+        if count and task.count not in {None, count}:
+            raise _written(task, count)
+
+    async def _recover(self, task: ShardTask) -> None:
+        """Raises: the last error, once it cannot be cured or has come `TRIES` times."""
+        for left in reversed(range(TRIES)):
+            telemetry = await self._telemetry()
+            _check_same(telemetry, task)
+            try:
+                return await self._pull(task, telemetry.startup)
+            except CleancutError as error:
+                if not error.retryable or left == 0:
+                    raise
+            await self._context.clock.sleep(_POLL_S)
+
+    async def _pull(self, task: ShardTask, startup: str) -> None:
+        bound_s = recover_bound_s(task.size_bytes)
+        async with self._tars.offer(task) as offer:
+            try:
+                await self._context.qdrant.recover_shard(
+                    task.collection,
+                    task.shard_id,
+                    location=self._context.loopback + offer.path,
+                    sha256=task.tar_sha256,
+                    timeout_s=bound_s,
+                )
+            except TimedOut:
+                await self._wait_ended(offer, startup, bound_s)
+                raise
+            except CleancutError as error:
+                if offer.failure is not None:  # Qdrant only saw a short body
+                    raise offer.failure from error
+                raise
+
+    async def _wait_ended(self, offer: Offer, startup: str, bound_s: float) -> None:
+        """Returns when a recovery of unknown outcome cannot be running any more: the peer was
+        started anew, or it has long had the whole tar, or lost it.
+
+        Raises: TimedOut, if it is still pulling after the bound.
+        """
+        if await self._restarted(startup):
+            return
+        await offer.wait_idle(bound_s)
+        await self._context.clock.sleep(_SETTLE_S)
+
+    async def _restarted(self, startup: str) -> bool:
+        with contextlib.suppress(Unavailable, TimedOut):
+            return (await self._context.qdrant.telemetry()).startup != startup
+        return (await self._telemetry()).startup != startup
+
+    async def _telemetry(self) -> Telemetry:
+        """What the peer says of itself; waits for a peer that is being started.
+
+        Raises: Unavailable, TimedOut, if it does not come back.
+        """
+        clock = self._context.clock
+        deadline_s = clock.monotonic_s() + PEER_BACK_S
+        while True:
+            try:
+                return await self._context.qdrant.telemetry()
+            except (Unavailable, TimedOut):
+                if clock.monotonic_s() >= deadline_s:
+                    raise
+                await clock.sleep(_POLL_S)
+
+
+def _check_same(telemetry: Telemetry, task: ShardTask) -> None:
+    """Raises: Refused, if the collection is another one by now. Limits: Qdrant recovers by name:
+    one that is replaced right after this look is overwritten."""
+    found = telemetry.collections.get(task.collection)
+    if found is not None and task.uuid not in {"", found.uuid}:
+        raise Refused(
+            f"collection {task.collection!r} was replaced while it was restored",
+            "keep clients away from the collection until the restore is done",
+        )
+
+
+def _written(task: ShardTask, count: int) -> Refused:
+    return Refused(
+        f"{_name(task)} holds {count} points before it is restored: somebody writes to it",
+        "keep clients away from the collection until the restore is done",
+    )
+
+
+def _name(task: ShardTask) -> str:
+    return f"shard {task.shard_id} of {task.collection!r}"

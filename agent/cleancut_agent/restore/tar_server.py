@@ -1,0 +1,139 @@
+"""The tars that the own Qdrant pulls in a restore: straight from the store, under URLs of one use.
+
+A URL holds 128 random bits and works for as long as its offer is open; then it is 404 and what was
+being sent under it is cut off. Only loopback is served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.errors import CleancutError, TimedOut
+from cleancut.core.primitives.ids import encode_segment
+from cleancut.core.protocol.etcd_records import ShardTask
+from cleancut.ports.store import Store
+from cleancut.repository.pack_cache import PackCache
+from cleancut.repository.tar_assembler import read_tar
+
+_END_S = 10.0
+
+
+@dataclass(slots=True)
+class Offer:
+    """One tar that may be pulled. `failure`: why the store could not give it, if it could not."""
+
+    path: str
+    task: ShardTask
+    requests: set[asyncio.Task[None]] = field(default_factory=set)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    failure: CleancutError | None = None
+
+    def names(self, request: web.Request) -> bool:
+        """Whether the URL names this shard; decoded, since clients encode as they like."""
+        named = request.match_info["collection"], request.match_info["shard"]
+        return named == (self.task.collection, str(self.task.shard_id))
+
+    async def wait_idle(self, timeout_s: float) -> None:
+        """Returns when nothing is being sent. Raises: TimedOut."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.idle.wait()
+        except TimeoutError as error:
+            name = f"shard {self.task.shard_id} of {self.task.collection!r}"
+            raise TimedOut(
+                f"Qdrant was still pulling {name} after {timeout_s:.0f} s",
+                "look at the peer's log and its disk",
+            ) from error
+
+
+class TarServer:
+    """All offers of this process. `sent_bytes` grows over its life.
+
+    Limits: 16 MiB for each pull are made ahead, and 64 MiB of packs are kept for all of them.
+    """
+
+    def __init__(self, store: Store, paths: Paths) -> None:
+        self._store, self._paths = store, paths
+        self._cache = PackCache(store)
+        self._offers: dict[str, Offer] = {}
+        self.sent_bytes = 0
+
+    def app(self) -> web.Application:
+        """Serves `GET /tar/<random>/<collection>/<shard>`."""
+        app = web.Application()
+        app.router.add_get("/tar/{id}/{collection}/{shard}", self._serve, allow_head=False)
+        return app
+
+    @asynccontextmanager
+    async def offer(self, task: ShardTask) -> AsyncIterator[Offer]:
+        """The tar of `task` can be pulled inside the block, from the offer's `path`.
+
+        Order: leaving the block ends what is being sent, and waits until it has ended.
+        """
+        key = secrets.token_hex(16)
+        path = f"/tar/{key}/{encode_segment(task.collection)}/{task.shard_id}"
+        offer = self._offers[key] = Offer(path, task)
+        offer.idle.set()
+        try:
+            yield offer
+        finally:
+            del self._offers[key]
+            for request in offer.requests:
+                request.cancel()
+            with contextlib.suppress(TimedOut):
+                await offer.wait_idle(_END_S)
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        offer = self._offers.get(request.match_info["id"])
+        if offer is None or not _is_loopback(request.remote) or not offer.names(request):
+            raise web.HTTPNotFound(text="no such tar\n")
+        response = web.StreamResponse(headers={"Content-Type": "application/x-tar"})
+        response.content_length = offer.task.size_bytes
+        await response.prepare(request)
+        sending = asyncio.current_task()
+        assert sending is not None
+        offer.requests.add(sending)
+        offer.idle.clear()
+        try:
+            await self._send(offer, response)
+            await response.write_eof()
+        except CleancutError as error:
+            offer.failure = error
+            self._cut_off(request)
+        except asyncio.CancelledError:
+            self._cut_off(request)
+            raise
+        finally:
+            offer.requests.discard(sending)
+            if not offer.requests:
+                offer.idle.set()
+        return response
+
+    async def _send(self, offer: Offer, response: web.StreamResponse) -> None:
+        paths = self._paths.of(offer.task.source)
+        tar = read_tar(self._store, paths, offer.task.recipe, cache=self._cache)
+        async with aclosing(tar) as chunks:
+            async for chunk in chunks:
+                await response.write(memoryview(chunk))  # bytes would be copied to be cut
+                self.sent_bytes += len(chunk)
+
+    def _cut_off(self, request: web.Request) -> None:
+        """A short body that ends in an error: Qdrant must not take it for the whole tar."""
+        if request.transport is not None:
+            request.transport.abort()
+
+
+def _is_loopback(remote: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(remote or "").is_loopback
+    except ValueError:
+        return False

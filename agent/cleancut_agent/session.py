@@ -1,0 +1,101 @@
+"""An agent's life in etcd: one leased session at a time, and what it says of itself there."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from cleancut import __version__
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.errors import CleancutError, LeaseLost, Refused
+from cleancut.core.primitives.ids import PeerId, Token
+from cleancut.core.protocol.etcd_records import Session
+from cleancut.core.restore.target import FREE_STEP
+from cleancut.ports.coordination import Created, Lease, Put
+from cleancut_agent.context import Context
+from cleancut_agent.local_peer import storage_free_bytes
+
+TTL_S = 15.0
+_WAIT_S = 2 * TTL_S + 5.0
+_RETRY_S = 0.5
+
+
+@dataclass(slots=True)
+class OpenSession:
+    """The session key and the lease under it. `token` guards every write of the agent."""
+
+    token: Token
+    lease: Lease
+    said: Session
+
+
+@asynccontextmanager
+async def open_session(context: Context, ttl_s: float = TTL_S) -> AsyncIterator[OpenSession]:
+    """Registers the agent for the length of the block.
+
+    Waits for the lease of a killed predecessor; that may take twice the TTL, since etcd renews all
+    leases when its own leader changes.
+    Raises: Refused, if another process lives under this name.
+    """
+    key = context.keys.session(context.name)
+    async with context.etcd.lease(ttl_s) as lease:
+        said = await describe(context)
+        deadline_s = context.clock.monotonic_s() + _WAIT_S
+        while True:
+            put = Put(key, encode(said), lease=lease.id)
+            result = await context.etcd.txn([Created(key, 0)], [put])
+            if result.applied:
+                token = Token(result.revision)
+                break
+            found = await context.etcd.get(key)
+            if found is not None and found.lease == lease.id:
+                token = Token(found.create_revision)  # an earlier try arrived after all
+                break
+            if not lease.alive():
+                raise LeaseLost("the agent's lease ended before it was registered")
+            if context.clock.monotonic_s() > deadline_s:
+                raise Refused(
+                    f"another agent is alive under the name {context.name!r}",
+                    "give each agent its own --name",
+                )
+            await asyncio.sleep(_RETRY_S)
+        yield OpenSession(token, lease, said)
+
+
+async def describe(context: Context) -> Session:
+    """What the agent says of itself now; `peer_id` is None while its Qdrant does not answer."""
+    nonce = secrets.token_hex(8)
+    try:
+        cluster = await context.qdrant.cluster(timeout_s=5.0)
+        version = await context.qdrant.version(timeout_s=5.0)
+    except CleancutError:
+        return Session(name=context.name, version=__version__, url=context.qdrant.url, nonce=nonce)
+    free = storage_free_bytes(context)
+    return Session(
+        name=context.name,
+        version=__version__,
+        peer_id=PeerId(cluster.peer_id),
+        qdrant_version=version,
+        peers=tuple(PeerId(peer) for peer in sorted(cluster.peers)) or (PeerId(0),),
+        url=context.qdrant.url,
+        free_bytes=free if free < 0 else free - free % FREE_STEP,
+        nonce=nonce,
+    )
+
+
+async def refresh(context: Context, session: OpenSession) -> None:
+    """Says it again if it has changed. Raises: LeaseLost, if the session is no longer ours."""
+    now = await describe(context)
+    if replace(now, nonce="") == replace(session.said, nonce=""):
+        return
+    key = context.keys.session(context.name)
+    put = Put(key, encode(now), lease=session.lease.id)
+    result = await context.etcd.txn([Created(key, session.token)], [put])
+    if not result.applied:
+        raise LeaseLost("the agent's session was taken away")
+    session.said = now

@@ -1,0 +1,39 @@
+"""Follows the settings that etcd holds for agents: uploads under way keep to them at once."""
+
+from __future__ import annotations
+
+from msgspec.structs import asdict
+
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import Corrupt, Unavailable
+from cleancut.core.protocol.agent_settings import AgentSettings
+from cleancut.ports.coordination import Compacted, KeyValue
+from cleancut.runtime.log import Logger
+from cleancut_agent.context import Context
+
+
+async def follow_settings(context: Context, log: Logger) -> None:
+    """Never returns. What cannot be read changes nothing."""
+    key = context.keys.settings
+    while True:
+        listing = await context.etcd.list(key)
+        found = next((item for item in listing.items if item.key == key), None)
+        _take(context, found, log)
+        try:
+            async for changes in context.etcd.watch(key, listing.revision + 1):
+                for change in changes:
+                    if change.kv.key == key:
+                        _take(context, None if change.deleted else change.kv, log)
+        except (Compacted, Unavailable):
+            continue  # read again; the lease tells if etcd stays away
+
+
+def _take(context: Context, found: KeyValue | None, log: Logger) -> None:
+    try:
+        settings = decode(AgentSettings, found.value, found.key) if found else AgentSettings()
+    except Corrupt as error:
+        log.warning("settings unread", cause=error.message)
+        return
+    if settings != context.limits.settings:
+        context.limits.settings = settings
+        log.info("settings", **asdict(settings))

@@ -1,0 +1,1 @@
+"""API values: what the public API returns and accepts, and their conversion to protobuf."""

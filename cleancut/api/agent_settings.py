@@ -1,0 +1,15 @@
+"""What the API tells and takes of agents' settings."""
+
+from __future__ import annotations
+
+from cleancut.api.values import Shown
+
+
+class AgentSettings(Shown, frozen=True):
+    """See `cleancut.core.protocol.agent_settings.AgentSettings`. In a change, what is None stays as
+    it is."""
+
+    upload_bytes_per_s: int | None = None
+    uploads: int | None = None
+    spill_bytes: int | None = None
+    spill_floor_bytes: int | None = None

@@ -1,0 +1,90 @@
+"""Backups as the API shows them, with their evidence."""
+
+from __future__ import annotations
+
+from cleancut.api.values import AgentProgress, OperationError, Shown
+from cleancut.core.protocol.states import State
+
+
+class ShardEvidence(Shown, frozen=True):
+    """The raw numbers that prove, or disprove, that one shard was quiet."""
+
+    collection: str
+    shard_id: int
+    peer_id: int
+    number_1: int | None = None
+    number_2: int | None = None
+    quiet: bool = False
+    count: int | None = None
+    drained: bool = False
+    doubt: str = ""
+
+
+class FenceEvidence(Shown, frozen=True):
+    """How writes were held off. `seen_by`: agents that saw it on their own peer before and after
+    all readings. `held_ms`: from its raising to the last reading, on the coordinator's clock."""
+
+    aliases: tuple[str, ...] = ()
+    hooked: tuple[str, ...] = ()
+    seen_by: tuple[str, ...] = ()
+    held_ms: int | None = None
+
+
+class Evidence(Shown, frozen=True):
+    """`grade`: fenced | quiet | bounded. `skew_ms` is an upper bound, on one clock. `canaries`: how
+    many exact searches were answered inside the cut, of collections that were quiet."""
+
+    grade: str = "bounded"
+    skew_ms: int | None = None
+    shards: tuple[ShardEvidence, ...] = ()
+    canaries: int = 0
+    fence: FenceEvidence | None = None
+
+
+class BackupBytes(Shown, frozen=True):
+    """`protected`: what a restore writes; `new` and `stored`: added, before and after packing."""
+
+    protected: int = 0
+    new: int = 0
+    stored: int = 0
+
+
+class Seed(Shown, frozen=True):
+    """What a seed is. `shards`, and the bytes `read` of their tars: of its last attempt, once it is
+    SEEDED."""
+
+    streams: int = 0
+    shards: int = 0
+    read: int = 0
+
+
+class Backup(Shown, frozen=True):
+    """One backup operation, and its group once it is COMMITTED. Times are RFC 3339, UTC.
+    `seed`: it is one, and makes no group.
+    `schedule`: the one that asked for it, "" for a user. `holds`: labels that keep it from being
+    deleted; not in lists."""
+
+    id: str
+    epoch: int = 0
+    state: State = State.PENDING
+    created_at: str | None = None
+    cut_at: str | None = None
+    ended_at: str | None = None
+    collections: tuple[str, ...] = ()
+    evidence: Evidence | None = None
+    bytes: BackupBytes = BackupBytes()
+    error: OperationError | None = None
+    attempt: int = 0
+    attempts: int = 0
+    progress: tuple[AgentProgress, ...] = ()
+    warnings: tuple[str, ...] = ()
+    schedule: str = ""
+    holds: tuple[str, ...] = ()
+    seed: Seed | None = None
+
+
+class BackupPage(Shown, frozen=True):
+    """Newest first, evidence without its shards; the last page has no `next_page_token`."""
+
+    backups: tuple[Backup, ...] = ()
+    next_page_token: str = ""

@@ -1,0 +1,105 @@
+"""Cluster as the API shows it: status, diagnosis, and peers that are given up."""
+
+from __future__ import annotations
+
+from cleancut.api.values import Shown
+
+
+class Finding(Shown, frozen=True):
+    """One thing that is not as it should be. `severity`: error | warning | info. `cure`: a command
+    or call to paste, "" if there is none."""
+
+    kind: str
+    severity: str
+    what: str
+    cure: str = ""
+
+
+class Diagnosis(Shown, frozen=True):
+    """Errors first; nothing for a healthy cluster."""
+
+    findings: tuple[Finding, ...] = ()
+
+
+class PeerLoss(Shown, frozen=True):
+    """What one collection loses with a peer: shards whose only Active replica is there, and those
+    that stay with fewer replicas."""
+
+    collection: str
+    lost_shards: tuple[int, ...] = ()
+    thinner_shards: tuple[int, ...] = ()
+
+
+class ForgottenPeer(Shown, frozen=True):
+    """A peer that was forgotten, or would be; `findings` say what is to be done then."""
+
+    peer_id: int
+    uri: str = ""
+    losses: tuple[PeerLoss, ...] = ()
+    forgotten: bool = False
+    findings: tuple[Finding, ...] = ()
+
+
+class CoordinatorStatus(Shown, frozen=True):
+    name: str
+    address: str = ""
+    leader: bool = False
+    version: str = ""
+
+
+class AgentStatus(Shown, frozen=True):
+    """`peer_id` is None while its Qdrant does not answer, or runs without cluster mode."""
+
+    name: str
+    version: str = ""
+    peer_id: int | None = None
+    qdrant_version: str = ""
+    phase: str = ""
+
+
+class OpenOperation(Shown, frozen=True):
+    """What holds the cluster's one turn. `kind`: backup | seed | restore | rebalance."""
+
+    id: str
+    kind: str
+    epoch: int = 0
+    phase: str = ""
+
+
+class OpenFence(Shown, frozen=True):
+    """Writes by these aliases, or to these collections, are held off."""
+
+    epoch: int
+    aliases: tuple[str, ...] = ()
+    collections: tuple[str, ...] = ()
+    budget_s: float = 0.0
+
+
+class StoreStatus(Shown, frozen=True):
+    """`url` without credentials; `groups` counts the catalog."""
+
+    url: str
+    reachable: bool = False
+    groups: int = 0
+
+
+class Identity(Shown, frozen=True):
+    """Whose store this is; backups, deletes and sweeps need both ids to be equal."""
+
+    cluster_id: str
+    store_cluster_id: str = ""
+    equal: bool = False
+
+
+class ClusterStatus(Shown, frozen=True):
+    """The cluster as the coordinator sees it; `leader` is empty while there is none."""
+
+    cluster: str
+    leader: str = ""
+    coordinators: tuple[CoordinatorStatus, ...] = ()
+    agents: tuple[AgentStatus, ...] = ()
+    open_operation: OpenOperation | None = None
+    store: StoreStatus | None = None
+    identity: Identity | None = None
+    warnings: tuple[str, ...] = ()
+    open_fence: OpenFence | None = None

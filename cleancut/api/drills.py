@@ -1,0 +1,38 @@
+"""What a drill found: shards of a group opened without a server, counted and searched."""
+
+from __future__ import annotations
+
+from cleancut.api.values import Shown
+
+
+class DrilledShard(Shown, frozen=True):
+    """One shard that was put together and opened. `expected`: the points it was proven to hold when
+    it was cut; None if that is not proven. `recall`: how many of the exact nearest neighbours of
+    some of its own points its index finds, from 0 to 1; None without vectors. `problems`: for
+    people."""
+
+    collection: str
+    shard_id: int
+    size_bytes: int = 0
+    points: int | None = None
+    expected: int | None = None
+    recall: float | None = None
+    problems: tuple[str, ...] = ()
+
+
+class Drill(Shown, frozen=True):
+    """A group is proven to open, and to answer as it did, if there are no `problems` and nothing is
+    `damaged`. `canaries`: answers from inside the cut that could be compared; `canaries_equal`: of
+    these, those that were given again."""
+
+    id: str
+    epoch: int
+    shards: tuple[DrilledShard, ...] = ()
+    shards_in_group: int = 0
+    read_bytes: int = 0
+    canaries: int = 0
+    canaries_equal: int = 0
+    recall: float | None = None
+    took_s: float = 0.0
+    problems: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()

@@ -1,0 +1,63 @@
+"""A group as the API shows it, from its manifest alone. Pure."""
+
+from __future__ import annotations
+
+from cleancut.api.backups import Backup, BackupBytes, Evidence, FenceEvidence, ShardEvidence
+from cleancut.core.format.manifest import Manifest
+from cleancut.core.protocol.fence import FenceFacts
+from cleancut.core.protocol.states import State
+
+
+def shown_group(manifest: Manifest, *, with_shards: bool = True) -> Backup:
+    """The committed backup that `manifest` describes; its grade is recomputed, not believed."""
+    return Backup(
+        id=manifest.operation,
+        epoch=manifest.epoch,
+        state=State.COMMITTED,
+        cut_at=manifest.cut_at or None,
+        collections=tuple(entry.name for entry in manifest.collections),
+        warnings=manifest.warnings,
+        schedule=manifest.schedule,
+        evidence=shown_evidence(manifest, with_shards=with_shards),
+        bytes=BackupBytes(
+            protected=sum(shard.size_bytes for shard in manifest.shards),
+            new=sum(shard.new_bytes for shard in manifest.shards),
+            stored=sum(shard.stored_bytes for shard in manifest.shards),
+        ),
+    )
+
+
+def shown_evidence(manifest: Manifest, *, with_shards: bool) -> Evidence:
+    """The raw numbers of all shards, in the manifest's order, and what follows from them."""
+    shards = tuple(
+        ShardEvidence(
+            collection=shard.collection,
+            shard_id=shard.shard_id,
+            peer_id=shard.peer_id,
+            number_1=shard.first.number,
+            number_2=shard.second.number,
+            quiet=shard.quiet,
+            count=shard.count,
+            drained=shard.drained,
+            doubt=shard.doubt,
+        )
+        for shard in (manifest.shards if with_shards else ())
+    )
+    return Evidence(
+        grade=manifest.grade,
+        skew_ms=manifest.skew_ms if manifest.skew_ms >= 0 else None,
+        shards=shards,
+        canaries=len(manifest.canaries),
+        fence=_shown_fence(manifest.fence),
+    )
+
+
+def _shown_fence(fence: FenceFacts | None) -> FenceEvidence | None:
+    if fence is None:
+        return None
+    return FenceEvidence(
+        aliases=tuple(entry.alias for entry in fence.aliases),
+        hooked=fence.hooked,
+        seen_by=tuple(one.agent for one in fence.seen if one.before and one.after),
+        held_ms=fence.held_ms if fence.held_ms >= 0 else None,
+    )

@@ -1,0 +1,113 @@
+"""Restores as the API shows them: plans, options and progress."""
+
+from __future__ import annotations
+
+from cleancut.api.values import AgentProgress, OperationError, Shown
+from cleancut.core.protocol.states import State
+
+
+class RestoredCollection(Shown, frozen=True):
+    """`published_as` is empty before PUBLISHING; what is compared is None while unknown."""
+
+    name: str
+    published_as: str = ""
+    shards: int = 0
+    counts_equal: bool | None = None
+    replicas_active: bool = False
+    created_as: str = ""
+    aliases: tuple[str, ...] = ()
+    schema_equal: bool | None = None
+    keys_equal: bool | None = None
+    canaries_equal: bool | None = None
+    status: str = ""
+
+
+class KeptCollection(Shown, frozen=True):
+    """Old data that aliases pointed to before a restore replaced them."""
+
+    collection: str
+    aliases: tuple[str, ...] = ()
+
+
+class Restore(Shown, frozen=True):
+    """One restore operation."""
+
+    id: str
+    backup_id: str = ""
+    backup_epoch: int = 0
+    state: State = State.PENDING
+    created_at: str | None = None
+    ended_at: str | None = None
+    collections: tuple[RestoredCollection, ...] = ()
+    error: OperationError | None = None
+    progress: tuple[AgentProgress, ...] = ()
+    warnings: tuple[str, ...] = ()
+    kept: tuple[KeptCollection, ...] = ()
+    rebalance_id: str = ""
+
+
+class PlannedCollection(Shown, frozen=True):
+    """One collection as it would come back. `action`: create | beside | replace | heal | refuse."""
+
+    name: str
+    published_as: str = ""
+    shards: int = 0
+    replicas: int = 0
+    size_bytes: int = 0
+    action: str = ""
+    created_as: str = ""
+    aliases: tuple[str, ...] = ()
+    exists: str = ""
+    reason: str = ""
+
+
+class PlannedPeer(Shown, frozen=True):
+    """Upper bounds of what one peer may come to hold (Qdrant places shards at the create)."""
+
+    peer_id: int
+    agent: str = ""
+    shards_max: int = 0
+    size_bytes_max: int = 0
+    free_bytes: int | None = None
+
+
+class RestorePlan(Shown, frozen=True):
+    """What a restore would do; it can start if there are no `obstacles`."""
+
+    backup_id: str
+    backup_epoch: int = 0
+    collections: tuple[PlannedCollection, ...] = ()
+    peers: tuple[PlannedPeer, ...] = ()
+    source_version: str = ""
+    target_version: str = ""
+    warnings: tuple[str, ...] = ()
+    obstacles: tuple[str, ...] = ()
+    digest: str = ""
+    size_bytes: int = 0
+    estimated_s: float | None = None
+
+
+class Rename(Shown, frozen=True):
+    old_name: str
+    new_name: str
+
+
+class RestoreOptions(Shown, frozen=True):
+    """What is to come back, under which names, and where; see RestoreOptions in restore.proto."""
+
+    collections: tuple[str, ...] = ()
+    from_cluster: str = ""
+    renames: tuple[Rename, ...] = ()
+    beside: bool = False
+    replace: bool = False
+    replicas: int = 0
+    shards: tuple[int, ...] = ()
+    peer_id: int | None = None
+    rebalance: bool = False
+
+
+class RestorePage(Shown, frozen=True):
+    """Newest first; the last page has no `next_page_token`."""
+
+    restores: tuple[Restore, ...] = ()
+    next_page_token: str = ""

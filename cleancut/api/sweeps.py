@@ -1,0 +1,27 @@
+"""What the API tells about sweeps: what retention lets go, and what of the store is garbage."""
+
+from __future__ import annotations
+
+from cleancut.api.values import Shown
+
+
+class ExpiredBackup(Shown, frozen=True):
+    """A group that retention lets go. `why`: for people."""
+
+    epoch: int
+    id: str
+    why: str = ""
+
+
+class Sweep(Shown, frozen=True):
+    """One sweep. `expired`: groups that were deleted, or would be with `dry_run`. `doomed`: what
+    nothing names, to be deleted by a later sweep; `deleted`: by this one, or would be. `waits`: why
+    no more was done, "" if all was."""
+
+    dry_run: bool = False
+    expired: tuple[ExpiredBackup, ...] = ()
+    doomed_objects: int = 0
+    doomed_bytes: int = 0
+    deleted_objects: int = 0
+    deleted_bytes: int = 0
+    waits: str = ""

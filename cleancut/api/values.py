@@ -1,0 +1,37 @@
+"""Values of the API: what all of them have in common.
+
+They are the shapes of `-o json` as well as of the Python client. Field names equal those of
+proto/cleancut/v1 (a test proves it), so `wire` translates both ways without a list of fields.
+What is unknown is None, and always present. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+SCHEMA = 1
+"""Version of the JSON shapes; grows when a field changes its meaning or goes away."""
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """Base: immutable, keyword-only; every field is written out, defaults too."""
+
+
+class OperationError(Shown, frozen=True):
+    """`reason` is UPPER_SNAKE and stable: what scripts match."""
+
+    reason: str
+    message: str
+    hint: str = ""
+
+
+class AgentProgress(Shown, frozen=True):
+    """How far one agent is; `bytes_total` is 0 while it is not known, and of a backup that of the
+    one before. `bytes_stored`: what the store has taken of a backup."""
+
+    agent: str
+    phase: str = ""
+    bytes_done: int = 0
+    bytes_total: int = 0
+    bytes_per_s: float = 0.0
+    bytes_stored: int = 0

@@ -1,0 +1,98 @@
+"""Between the values of the API and the messages of proto/cleancut/v1, by field name.
+
+The only place that touches generated messages as data; Any stops here. Names are equal on both
+sides, enums are text on ours (without the prefix buf wants), times are RFC 3339 text, and None
+means that the field is not set. A number that this version does not know, of a newer peer, reads
+as the struct's default rather than as an error.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, TypeVar
+
+import msgspec
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from cleancut.api.values import Shown
+
+S = TypeVar("S", bound=Shown)
+_TIMESTAMP = "google.protobuf.Timestamp"
+_LOWER_CASE = {"cleancut.v1.Grade"}
+"""Enums whose text is lower-case in JSON."""
+
+
+def from_message(message: Message, kind: type[S]) -> S:
+    """The value of `kind` that `message` carries."""
+    return msgspec.convert(_to_plain(message), kind)
+
+
+def to_message(value: Shown, kind: type[Any]) -> Any:
+    """A message of class `kind` that carries `value`."""
+    message = kind()
+    _fill(message, value)
+    return message
+
+
+def prefix_of(enum: EnumDescriptor) -> str:
+    """What each value's name starts with: that of the zero value, without UNSPECIFIED."""
+    return enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
+
+
+def _to_plain(message: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for field in message.DESCRIPTOR.fields:
+        if field.is_repeated:
+            plain[field.name] = [_scalar(field, item) for item in getattr(message, field.name)]
+        elif field.has_presence and not message.HasField(field.name):
+            continue  # the struct's default says what is not there
+        elif field.enum_type is None or getattr(message, field.name) in _known(field.enum_type):
+            plain[field.name] = _scalar(field, getattr(message, field.name))
+    return plain
+
+
+def _known(enum: EnumDescriptor) -> set[int]:
+    return set(enum.values_by_number) - {0}
+
+
+def _scalar(field: FieldDescriptor, value: Any) -> Any:
+    if field.message_type is not None:
+        if field.message_type.full_name == _TIMESTAMP:
+            return value.ToJsonString()
+        return _to_plain(value)
+    if field.enum_type is not None:
+        text = field.enum_type.values_by_number[value].name.removeprefix(prefix_of(field.enum_type))
+        return text.lower() if field.enum_type.full_name in _LOWER_CASE else text
+    return value
+
+
+def _set(message: Any, field: FieldDescriptor, value: Any) -> None:
+    if value is None:
+        return
+    if field.is_repeated:
+        if field.message_type is None:
+            getattr(message, field.name).extend(value)
+            return
+        for item in value:
+            _fill(getattr(message, field.name).add(), item)
+    elif field.message_type is None:
+        setattr(message, field.name, _number(field, value))
+    elif field.message_type.full_name == _TIMESTAMP:
+        getattr(message, field.name).FromJsonString(value)
+    else:
+        target = getattr(message, field.name)
+        target.SetInParent()
+        _fill(target, value)
+
+
+def _fill(target: Any, value: Shown) -> None:
+    for name in value.__struct_fields__:
+        _set(target, target.DESCRIPTOR.fields_by_name[name], getattr(value, name))
+
+
+def _number(field: FieldDescriptor, value: Any) -> Any:
+    if field.enum_type is None:
+        return value
+    text = value.value if isinstance(value, Enum) else value
+    return field.enum_type.values_by_name[prefix_of(field.enum_type) + text.upper()].number

@@ -1,0 +1,170 @@
+"""`cleancut agent`: how an agent gets beside a Qdrant peer in Kubernetes. Asks nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from cleancut import __version__
+from cleancut.cli.render.output import document
+from cleancut.cli.settings import Noun, settings_of
+from cleancut.core.primitives.errors import Invalid
+from cleancut.store.urls import FileUrl, parse_store_url
+
+TEMPLATE = Path(__file__).with_name("agent_values.yaml")
+PLAIN_URL = "http://127.0.0.1:6333"
+TLS_URL = "https://$(POD_NAME).qdrant-headless:6333"
+NOTHING: Mapping[str, str] = dict.fromkeys(
+    (
+        *("etcd_secret", "store_secret", "store_tls_secret", "store_claim", "qdrant_secret"),
+        *("api_key_secret", "extra_secret", "extra_arg", "restricted"),
+        *("store_path", "store_key", "api_key_key"),
+    ),
+    "",
+)
+"""Words of the template that most set-ups have no value for."""
+
+
+@click.group(cls=Noun, name="agent")
+def agent() -> None:
+    """Put agents beside Qdrant's peers in Kubernetes."""
+
+
+@agent.command()
+@click.option("--etcd", required=True, metavar="H:P[,H:P]", help="Endpoints of etcd.")
+@click.option(
+    "--image", default=f"cleancut-agent:{__version__}", show_default=True, help="The agent's image."
+)
+@click.option("--etcd-secret", default="", metavar="NAME", help="Secret: ca.crt, tls.crt, tls.key.")
+@click.option(
+    "--store-secret",
+    default="",
+    metavar="NAME[:KEY]",
+    help="Secret with an AWS credentials file; its key is `credentials`.",
+)
+@click.option(
+    "--store-tls-secret", default="", metavar="NAME", help="Secret with the S3 server's ca.crt."
+)
+@click.option(
+    "--store-claim",
+    default="",
+    metavar="NAME",
+    help="Volume claim that all pods share, for a file:// store.",
+)
+@click.option(
+    "--api-key-secret",
+    default="",
+    metavar="NAME[:KEY]",
+    help="Secret with Qdrant's API key, such as qdrant-apikey; its key is `api-key`.",
+)
+@click.option(
+    "--qdrant-secret", default="", metavar="NAME", help="Secret with Qdrant's ca.crt, for TLS."
+)
+@click.option(
+    "--qdrant-url",
+    default="",
+    metavar="URL",
+    help=f"The own peer. Default: {PLAIN_URL}, with --qdrant-secret {TLS_URL}.",
+)
+@click.option(
+    "--storage-volume",
+    default="qdrant-storage",
+    show_default=True,
+    metavar="NAME",
+    help="Qdrant's volume, to see what is free there; '' for none.",
+)
+@click.option("--extra-secret", default="", metavar="NAME", help="Mounted to /etc/cleancut/extra.")
+@click.option("--extra-arg", multiple=True, metavar="FLAG", help="A flag more; repeatable.")
+@click.option("--http-port", type=click.IntRange(1024, 65535), default=7401, show_default=True)
+@click.option("--spill-size", default="8Gi", show_default=True, help="Of the spill volume.")
+@click.option("--memory", default="1Gi", show_default=True, help="The agent's limit.")
+@click.option("--restricted", is_flag=True, help="Make the pod fit for `restricted` namespaces.")
+@click.option("--patch", is_flag=True, help="For kustomize: a patch of a plain StatefulSet.")
+@click.pass_context
+def values(context: click.Context, /, patch: bool, **flags: Any) -> None:
+    """Print values for the official Qdrant chart that add an agent to each of its pods.
+
+    --store and --cluster (or CLEANCUT_STORE, CLEANCUT_CLUSTER) name the store and the cluster. What
+    the secrets hold is never asked for: they are mounted, and may come later.
+    """
+    settings = settings_of(context)
+    store, cluster = settings.catalog()
+    where = parse_store_url(store)
+    path = str(where.root) if isinstance(where, FileUrl) else ""
+    if flags["store_claim"] and not path:
+        raise Invalid("--store-claim is for a file:// store", "S3 needs no volume")
+    if flags["restricted"] and patch:
+        raise Invalid("--restricted sets values of the chart", "a StatefulSet has its own")
+    flags["store_secret"], store_key = _split(flags["store_secret"], "credentials")
+    flags["api_key_secret"], api_key_key = _split(flags["api_key_secret"], "api-key")
+    flags["qdrant_url"] = flags["qdrant_url"] or (TLS_URL if flags["qdrant_secret"] else PLAIN_URL)
+    named = {"cluster": cluster, "store": store, "store_path": path}
+    keys = {"store_key": store_key, "api_key_key": api_key_key}
+    text = fill(TEMPLATE.read_text(encoding="utf-8"), {**flags, **named, **keys})
+    if patch:
+        text = as_patch(text)
+    if settings.output == "json":
+        document("json", {"values": yaml.safe_load(text)})
+    else:
+        click.echo(text, nl=False)
+
+
+def fill(template: str, words: Mapping[str, object]) -> str:
+    """`template` with every `${word}` filled in; lines from `#for word` to `#end` once for each of
+    its values, not at all for none. Raises: Invalid, for what YAML would take apart.
+
+    The chart does the same with the same file.
+    """
+    lines: list[str] = []
+    block: list[str] = []
+    name = ""
+    for line in template.splitlines():
+        match line.split():
+            case ["#for", name]:
+                block = []
+            case ["#end"]:
+                for value in _values(words[name]):
+                    lines += [one.replace(f"${{{name}}}", value) for one in block]
+                name = ""
+            case _:
+                (block if name else lines).append(line)
+    text = "\n".join(lines) + "\n"
+    for word, given in words.items():
+        text = text.replace(f"${{{word}}}", "".join(_values(given)))
+    return text
+
+
+def as_patch(text: str) -> str:
+    """The same agent as a strategic merge patch: containers and volumes are added by name."""
+    found = yaml.safe_load(text)
+    pod = {
+        "metadata": {"annotations": found["podAnnotations"], "labels": found["podLabels"]},
+        "spec": {"containers": found["sidecarContainers"], "volumes": found["additionalVolumes"]},
+    }
+    whole = {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "any"},
+        "spec": {"template": pod},
+    }
+    return str(yaml.safe_dump(whole, sort_keys=False, width=1000))
+
+
+def _values(value: object) -> list[str]:
+    """None, one, or several."""
+    several = list(value) if isinstance(value, tuple) else [value]
+    texts = [str(one) for one in several if one not in ("", False)]
+    for text in texts:
+        if set(text) & set('"\\\n'):
+            raise Invalid(f"{text!r} has quotes, backslashes or line ends", "none are needed here")
+    return texts
+
+
+def _split(text: str, key: str) -> tuple[str, str]:
+    """A secret's name and its key."""
+    name, _, named = text.partition(":")
+    return name, named or key

@@ -1,0 +1,297 @@
+"""`cleancut backup`: makes groups and looks at them, with a coordinator or in a store alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cleancut.api.backups import Backup
+from cleancut.cli import offline, verification
+from cleancut.cli.exit_codes import Exit, proof_exit, say
+from cleancut.cli.options import (
+    collections_option,
+    confirm,
+    limit_option,
+    request_id_option,
+    timeout_option,
+    wait_options,
+    yes_option,
+)
+from cleancut.cli.render.output import emit, emit_many
+from cleancut.cli.settings import Noun, parse_duration, settings_of
+from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
+from cleancut.core.primitives.errors import NotFound
+from cleancut.core.protocol.fence import check_fence
+from cleancut.core.protocol.requests import BackupRequest
+
+
+@click.group(cls=Noun, name="backup")
+def backup() -> None:
+    """Make backups and look at them."""
+
+
+@backup.command()
+@collections_option
+@click.option("--allow-empty", is_flag=True, help="A cluster without collections is no error.")
+@click.option(
+    "--require",
+    type=click.Choice(["proven"]),
+    help="proven: fail rather than keep a group that is not proven to be of one instant.",
+)
+@click.option(
+    "--attempts", type=click.IntRange(1, 20), help="How many epochs may be tried. Default: 3."
+)
+@click.option(
+    "--fence",
+    multiple=True,
+    metavar="alias=NAME|hook|none",
+    help="Hold writes off while all is cut: rename the alias they go by, or call the configured"
+    " hooks; repeatable. Default: as the coordinator is configured.",
+)
+@click.option(
+    "--fence-budget",
+    "fence_budget_s",
+    type=parse_duration,
+    metavar="DURATION",
+    default=0.0,
+    show_default="2s",
+    help="How long writes may be held off; then the attempt ends. 30s at most.",
+)
+@wait_options
+@request_id_option
+@click.pass_context
+def create(
+    context: click.Context,
+    /,
+    collections: tuple[str, ...],
+    allow_empty: bool,
+    require: str | None,
+    attempts: int | None,
+    fence: tuple[str, ...],
+    fence_budget_s: float,
+    wait: bool,
+    timeout_s: float,
+    request_id: str,
+) -> Exit:
+    """Back up the whole cluster, or some collections, under one epoch."""
+    request = BackupRequest(
+        collections=collections,
+        allow_empty=allow_empty,
+        require_proven=require == "proven",
+        attempts=attempts or BackupRequest().attempts,
+        fence=tuple(sorted(set(fence))),
+        fence_budget_s=fence_budget_s,
+    )
+    check_fence(request)
+    job: Job[Backup] = Job(
+        "backup",
+        start=lambda client: client.create_backup(request, request_id),
+        watch=lambda client, name: client.watch_backup(name),
+        wait=wait,
+        timeout_s=timeout_s,
+        request_id=request_id,
+    )
+    return run_job(settings_of(context), job)
+
+
+@backup.command("list")
+@limit_option
+@click.pass_context
+def list_(context: click.Context, /, limit: int) -> None:
+    """List backups, newest first."""
+    settings = settings_of(context)
+    if settings.offline:
+        found = offline.list_backups(settings, limit)
+    else:
+        page = ask(settings, lambda client: client.list_backups(limit))
+        found = list(page.backups)
+        if page.next_page_token:
+            say(f"only the newest {len(found)} are shown; --limit shows more")
+    emit_many(settings.output, "backups", found)
+
+
+@backup.command()
+@click.argument("backup_id", metavar="ID|EPOCH")
+@click.option("--evidence", is_flag=True, help="Only what proves, or disproves, its grade.")
+@click.pass_context
+def show(context: click.Context, /, backup_id: str, evidence: bool) -> None:
+    """Show a backup with its evidence."""
+    settings = settings_of(context)
+    if settings.offline:
+        found = offline.show_backup(settings, backup_id)
+    else:
+        found = ask(settings, lambda client: client.get_backup(backup_id))
+    if not evidence:
+        emit(settings.output, "backup", found)
+        return
+    if found.evidence is None:
+        raise NotFound(f"backup {backup_id} is {found.state}: there is no evidence yet")
+    emit(settings.output, "evidence", found.evidence)
+
+
+@backup.command()
+@click.argument("backup_id", metavar="ID|EPOCH")
+@click.option(
+    "--read-data",
+    "read_percent",
+    type=click.IntRange(0, 100),
+    metavar="PCT",
+    default=0,
+    help="Read so many per cent of its bytes again, in whole shards, longest unread first.",
+)
+@click.option(
+    "--unless-read-within",
+    "within_s",
+    type=parse_duration,
+    metavar="DURATION",
+    default=0.0,
+    show_default="0s",
+    help="What the ledger says was read in this time counts: who was interrupted goes on.",
+)
+@click.pass_context
+def verify(context: click.Context, /, backup_id: str, read_percent: int, within_s: float) -> Exit:
+    """Recompute a group's grade and look whether all of it is there, from the store alone.
+
+    Needs --store and --cluster. Exit code 1 if the manifest contradicts itself or what the agents
+    have stored, 9 if something that it names is missing or damaged. The store's ledger keeps what
+    was read and how it went.
+    """
+    settings = settings_of(context)
+    reading = verification.Reading(read_percent, within_s)
+    verdict = verification.verify(settings, backup_id, reading)
+    emit(settings.output, "verify", verdict)
+    return proof_exit(verdict.problems, verdict.missing)
+
+
+@backup.command()
+@click.argument("backup_id", metavar="ID|EPOCH")
+@collections_option
+@click.option(
+    "--shards", type=click.IntRange(1), metavar="N", help="Only so many, at random. Default: all."
+)
+@click.option(
+    "--scratch",
+    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+    help="Where shards are unpacked. Default: the system's temporary directory.",
+)
+@click.pass_context
+def drill(
+    context: click.Context,
+    /,
+    backup_id: str,
+    collections: tuple[str, ...],
+    shards: int | None,
+    scratch: Path | None,
+) -> Exit:
+    """Open shards in this process, from the store alone, and ask what they hold.
+
+    Counts, payload indexes and recorded answers are compared, and the recall of its indexes is
+    measured. Needs --store and --cluster, and `cleancut[drill]`. Exit code 1 if something is other
+    than it was, 9 if a shard cannot be put together or opened. The store's ledger keeps the result.
+    """
+    settings = settings_of(context)
+    wanted = verification.Drilling(shards or 0, collections, scratch)
+    found = verification.run_drill(settings, backup_id, wanted)
+    emit(settings.output, "drill", found)
+    return proof_exit(found.problems, found.damaged)
+
+
+@backup.command()
+@click.argument("backup_id", metavar="ID|EPOCH")
+@timeout_option
+@click.pass_context
+def watch(context: click.Context, /, backup_id: str, timeout_s: float) -> Exit:
+    """Wait for a backup's end."""
+    job: Job[Backup] = Job(
+        "backup",
+        start=lambda client: client.get_backup(backup_id),
+        watch=lambda client, name: client.watch_backup(name),
+        timeout_s=timeout_s,
+    )
+    return run_job(settings_of(context), job)
+
+
+@backup.command()
+@click.argument("backup_id", metavar="ID|EPOCH")
+@click.pass_context
+def cancel(context: click.Context, /, backup_id: str) -> Exit:
+    """End an unfinished backup; nothing of it becomes visible."""
+    settings = settings_of(context)
+    asked = ask(settings, lambda client: client.cancel_backup(backup_id))
+    return conclude_cancel(settings, "backup", asked, f"backup watch {backup_id}")
+
+
+@backup.command()
+@click.argument("backup_id", metavar="ID|EPOCH")
+@yes_option
+@click.pass_context
+def delete(context: click.Context, /, backup_id: str, yes: bool) -> None:
+    """Take a backup out of the catalog for good; a later sweep deletes what only it needs."""
+    settings = settings_of(context)
+    confirm(f"delete backup {backup_id} for good", yes=yes)
+    emit(settings.output, "backup", ask(settings, lambda c: c.delete_backup(backup_id)))
+
+
+_label = click.option("--label", required=True, metavar="NAME", help="Who wants it kept, or why.")
+
+
+@backup.command()
+@click.argument("backup_id", metavar="ID|EPOCH")
+@_label
+@click.option(
+    "--for",
+    "for_s",
+    type=parse_duration,
+    metavar="DURATION",
+    default=0.0,
+    show_default="until it is released",
+    help="How long.",
+)
+@click.pass_context
+def hold(context: click.Context, /, backup_id: str, label: str, for_s: float) -> None:
+    """Keep a backup, whatever retention says, until it is released."""
+    settings = settings_of(context)
+    emit(settings.output, "backup", ask(settings, lambda c: c.hold_backup(backup_id, label, for_s)))
+
+
+@backup.command()
+@click.argument("backup_id", metavar="ID|EPOCH")
+@_label
+@click.pass_context
+def release(context: click.Context, /, backup_id: str, label: str) -> None:
+    """Let retention decide again about a backup that was held."""
+    settings = settings_of(context)
+    emit(settings.output, "backup", ask(settings, lambda c: c.release_backup(backup_id, label)))
+
+
+@backup.command()
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+@yes_option
+@click.pass_context
+def sweep(context: click.Context, /, dry_run: bool, yes: bool) -> None:
+    """Delete the backups that retention lets go, and what no backup needs any more.
+
+    The coordinator does it by itself as well, as often as it is configured. Objects go in two
+    sweeps: the first one dooms them, a later one deletes what is still not needed.
+    """
+    settings = settings_of(context)
+    if not dry_run:
+        confirm("delete what retention lets go (see --dry-run)", yes=yes)
+    emit(settings.output, "sweep", ask(settings, lambda c: c.sweep_backups(dry_run=dry_run)))
+
+
+@backup.command()
+@click.argument("backup_id", metavar="ID|EPOCH")
+@click.option("--collection", "-c", required=True, help="The collection.")
+@click.option("--shard", type=click.IntRange(0), required=True, help="The shard's id.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A new file.")
+@click.pass_context
+def extract(
+    context: click.Context, /, backup_id: str, collection: str, shard: int, out: Path
+) -> None:
+    """Write one shard's tar to a file, from the store alone (--store, --cluster)."""
+    settings = settings_of(context)
+    wanted = offline.Wanted(backup_id, collection, shard)
+    facts = offline.extract(settings, wanted, out)
+    offline.emit_extracted(settings, facts)

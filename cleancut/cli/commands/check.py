@@ -1,0 +1,132 @@
+"""`cleancut backup check`: is the newest backup young enough? As monitoring plugins answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple
+
+import click
+
+from cleancut.api.backups import Backup
+from cleancut.cli import offline
+from cleancut.cli.options import collections_option
+from cleancut.cli.render.output import emit_facts
+from cleancut.cli.settings import Settings, Verb, parse_duration, settings_of
+from cleancut.cli.wait import ask
+from cleancut.core.maintenance.inventory import rank_of
+from cleancut.core.primitives.errors import CleancutError
+from cleancut.core.primitives.timestamps import parse_time
+from cleancut.core.protocol.evidence import GRADES
+from cleancut.core.protocol.states import State
+
+OK, WARNING, CRITICAL = range(3)
+_WORDS = ("OK", "WARNING", "CRITICAL")
+_LOOK_BACK = 500
+
+
+class Limits(NamedTuple):
+    """Ages in seconds; `warn_s` 0: none. `grade`: of backups that count; "": any."""
+
+    max_s: float
+    warn_s: float = 0.0
+    grade: str = ""
+
+
+class Age(NamedTuple):
+    """What was found: a state from 0 to 2, in words, and the backup and its age if there is one."""
+
+    state: int
+    why: str
+    backup_id: str = ""
+    age_s: float = -1.0
+
+
+@click.command(cls=Verb)
+@click.option(
+    "--max-age",
+    "max_s",
+    type=parse_duration,
+    required=True,
+    metavar="DURATION",
+    help="Older is critical.",
+)
+@click.option(
+    "--warn-age", "warn_s", type=parse_duration, default=0.0, metavar="DURATION", help="A warning."
+)
+@click.option(
+    "--grade", type=click.Choice(GRADES), help="Only such backups, or better ones, count."
+)
+@collections_option
+@click.pass_context
+def check(
+    context: click.Context,
+    /,
+    max_s: float,
+    warn_s: float,
+    grade: str | None,
+    collections: tuple[str, ...],
+) -> int:
+    """Tell whether the newest backup is young enough, in one line, for cron and monitoring.
+
+    Exit code 0: it is. 1: older than --warn-age. 2: older than --max-age, there is none, or nobody
+    can tell. With --collection, the newest backup of each counts, and the oldest of them decides.
+    """
+    settings = settings_of(context)
+    limits = Limits(max_s, warn_s, grade or "")
+
+    def judged(backups: list[Backup]) -> Age:
+        return judge(backups, collections, limits, time.time())
+
+    try:
+        found = judged(_newest(settings, lambda backups: bool(judged(backups).backup_id)))
+    except CleancutError as error:
+        found = Age(CRITICAL, f"nobody can tell: {error}")
+    line = f"{_WORDS[found.state]}: {found.why}"
+    if settings.output == "table":
+        measured = f" | age={found.age_s:.0f}s;{warn_s or max_s:.0f};{max_s:.0f};0"
+        click.echo(line + (measured if found.age_s >= 0 else ""))
+    else:
+        facts = {"backup_id": found.backup_id, "state": _WORDS[found.state], "why": found.why}
+        emit_facts(settings.output, "check", {**facts, "age_s": round(found.age_s, 3)})
+    return found.state
+
+
+def _newest(settings: Settings, suffice: Callable[[list[Backup]], bool]) -> list[Backup]:
+    """Newest first; of a store no more than `suffice`. Raises: what reading them does."""
+    if settings.offline:
+        return offline.list_backups(settings, _LOOK_BACK, suffice)
+    return list(ask(settings, lambda client: client.list_backups(_LOOK_BACK)).backups)
+
+
+def judge(
+    backups: Iterable[Backup], collections: Collection[str], limits: Limits, now_s: float
+) -> Age:
+    """`backups`: newest first; those that are not committed do not count."""
+    known = [one for one in backups if one.state is State.COMMITTED and one.cut_at]
+    good = [one for one in known if _counts(one, limits.grade)]
+    if not collections:
+        return _judged(good[0], limits, now_s) if good else Age(CRITICAL, "there is no such backup")
+    ages = []
+    for name in sorted(set(collections)):
+        newest = next((one for one in good if name in one.collections), None)
+        if newest is None:
+            return Age(CRITICAL, f"no such backup holds {name}")
+        ages.append(_judged(newest, limits, now_s, name))
+    return max(ages, key=lambda one: one.age_s)
+
+
+def _judged(backup: Backup, limits: Limits, now_s: float, collection: str = "") -> Age:
+    assert backup.cut_at
+    age_s = max(0.0, now_s - parse_time(backup.cut_at))
+    state = CRITICAL if age_s > limits.max_s else OK
+    if state == OK and limits.warn_s and age_s > limits.warn_s:
+        state = WARNING
+    what = f"{backup.id} of {collection}" if collection else backup.id
+    hours = f"{age_s / 3600:.1f} h old, at most {limits.max_s / 3600:.1f} h"
+    return Age(state, f"the newest backup, {what}, is {hours}", backup.id, age_s)
+
+
+def _counts(backup: Backup, grade: str) -> bool:
+    found = backup.evidence.grade if backup.evidence else GRADES[-1]
+    return not grade or rank_of(found) >= rank_of(grade)

@@ -1,0 +1,75 @@
+"""`cleancut cluster` and `cleancut adopt`: the cluster as its coordinator sees it."""
+
+from __future__ import annotations
+
+import click
+
+from cleancut.api.agent_settings import AgentSettings
+from cleancut.cli.commands.doctor import forget_peer
+from cleancut.cli.commands.rebalance import rebalance
+from cleancut.cli.options import confirm, request_id_option, yes_option
+from cleancut.cli.render.output import emit
+from cleancut.cli.settings import Noun, Verb, parse_size, settings_of
+from cleancut.cli.wait import ask
+
+
+@click.group(cls=Noun, name="cluster")
+def cluster() -> None:
+    """Look at the cluster, after its peers, and spread its shards."""
+
+
+cluster.add_command(forget_peer)
+cluster.add_command(rebalance)
+
+
+@cluster.command()
+@click.pass_context
+def status(context: click.Context, /) -> None:
+    """Show leader, agents, open operation, store and owner."""
+    settings = settings_of(context)
+    emit(settings.output, "cluster", ask(settings, lambda client: client.cluster_status()))
+
+
+@cluster.command()
+@click.option(
+    "--upload-rate",
+    "upload_bytes_per_s",
+    type=parse_size,
+    metavar="SIZE",
+    help="Bytes a second that each agent may upload; 0: no limit.",
+)
+@click.option("--uploads", type=int, metavar="N", help="So many uploads of an agent at a time.")
+@click.option(
+    "--spill-limit",
+    "spill_bytes",
+    type=parse_size,
+    metavar="SIZE",
+    help="What may wait for the store in an agent's --spill-dir.",
+)
+@click.option(
+    "--spill-floor",
+    "spill_floor_bytes",
+    type=parse_size,
+    metavar="SIZE",
+    help="What stays free on that disk.",
+)
+@click.pass_context
+def settings(context: click.Context, /, **given: int | None) -> None:
+    """Show what agents may take of network and disk, or change it while they run."""
+    chosen, change = settings_of(context), AgentSettings(**given)
+    if change == AgentSettings():
+        now = ask(chosen, lambda client: client.agent_settings())
+    else:
+        now = ask(chosen, lambda client: client.update_agent_settings(change))
+    emit(chosen.output, "settings", now)
+
+
+@click.command(cls=Verb)
+@yes_option
+@request_id_option
+@click.pass_context
+def adopt(context: click.Context, /, yes: bool, request_id: str) -> None:
+    """Make this cluster the owner of its store, after etcd was lost or the store has moved."""
+    settings = settings_of(context)
+    confirm("let this cluster own the store: no other may go on using it", yes=yes)
+    emit(settings.output, "identity", ask(settings, lambda client: client.adopt(request_id)))

@@ -1,0 +1,87 @@
+"""`cleancut doctor` and `cleancut cluster forget-peer`: what is wrong, and the exact cure.
+
+Cures are written as whole lines, however long: they are there to be pasted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+import click
+import msgspec
+
+from cleancut.api.cluster import Finding, ForgottenPeer
+from cleancut.cli.exit_codes import Exit, say
+from cleancut.cli.options import confirm, yes_option
+from cleancut.cli.render.output import document
+from cleancut.cli.settings import Verb, settings_of
+from cleancut.cli.wait import ask
+
+_COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
+
+
+@click.command(cls=Verb)
+@click.pass_context
+def doctor(context: click.Context, /) -> Exit:
+    """Find what is wrong with the cluster, with the exact cure. Exit 1: there is an error."""
+    settings = settings_of(context)
+    findings = ask(settings, lambda client: client.diagnose()).findings
+    if settings.output == "name":
+        for finding in findings:
+            click.echo(finding.kind)
+    elif settings.output == "table":
+        for line in lines_of(findings) if findings else ["nothing is wrong"]:
+            click.echo(line)
+    else:
+        document(settings.output, {"findings": msgspec.to_builtins(findings)})
+    return Exit.FAILED if any(one.severity == "error" for one in findings) else Exit.OK
+
+
+@click.command("forget-peer", cls=Verb)
+@click.argument("peer_id", metavar="PEER_ID", type=click.IntRange(0))
+@click.option("--force", is_flag=True, help="Although replicas are on it: they are given up.")
+@yes_option
+@click.pass_context
+def forget_peer(context: click.Context, /, peer_id: int, *, force: bool, yes: bool) -> None:
+    """Remove a peer that is gone for good, with the replicas that it held."""
+    settings = settings_of(context)
+    if not yes and sys.stdin.isatty():
+        shown = ask(
+            settings, lambda client: client.forget_peer(peer_id, force=force, confirmed=False)
+        )
+        for line in losses_of(shown):
+            say(line)
+    confirm(f"forget peer {peer_id} for good", yes=yes)
+    gone = ask(settings, lambda client: client.forget_peer(peer_id, force=force))
+    if settings.output == "name":
+        click.echo(gone.peer_id)
+    elif settings.output == "table":
+        for line in (*losses_of(gone), f"peer {peer_id} is forgotten", *lines_of(gone.findings)):
+            click.echo(line)
+    else:
+        document(settings.output, {"peer": msgspec.to_builtins(gone)})
+
+
+def lines_of(findings: Sequence[Finding]) -> Iterator[str]:
+    """Each finding with its cure on a line of its own, grouped by severity."""
+    severity = ""
+    for finding in findings:
+        if finding.severity != severity:
+            severity = finding.severity
+            yield click.style(f"{severity}s" if severity != "info" else severity, bold=True)
+        kind = click.style(finding.kind, fg=_COLOURS.get(severity))
+        yield f"  {kind}: {finding.what}"
+        if finding.cure:
+            yield f"    {finding.cure}"
+
+
+def losses_of(peer: ForgottenPeer) -> Iterator[str]:
+    """What the cluster loses with the peer."""
+    for loss in peer.losses:
+        for shards, words in (
+            (loss.lost_shards, "is lost for good, unless a backup holds it"),
+            (loss.thinner_shards, "stays, with fewer replicas"),
+        ):
+            for shard in shards:
+                yield f"shard {shard} of {loss.collection!r} {words}"

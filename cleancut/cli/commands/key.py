@@ -1,0 +1,112 @@
+"""`cleancut key`: what opens an encrypted store, changed without a coordinator."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import click
+
+from cleancut.cli.offline import with_store
+from cleancut.cli.options import confirm, yes_option
+from cleancut.cli.render.output import document, emit_facts
+from cleancut.cli.settings import Noun, Settings, settings_of
+from cleancut.core.format.encryption import WrappedKey
+from cleancut.core.format.paths import Paths
+from cleancut.core.format.store_keys import KEY_BYTES, KEY_WANTED, StoreKey, parse_store_keys
+from cleancut.core.primitives.errors import Invalid
+from cleancut.ports.store import Store
+from cleancut.store import keyring
+
+Change = Callable[[Store, Paths, tuple[StoreKey, ...]], Awaitable[object]]
+
+
+@click.group(cls=Noun)
+def key() -> None:
+    """Make store keys, and say which of them open an encrypted store."""
+
+
+@key.command()
+@click.pass_context
+def new(context: click.Context, /) -> None:
+    """Print a new store key. Keep it in two places: without it nothing can be restored."""
+    text = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+    (made,) = parse_store_keys(text)
+    if settings_of(context).output in {"table", "name"}:
+        click.echo(f"# store key {made.id}\n{text}")
+    else:
+        document(settings_of(context).output, {"key": {"id": made.id, "secret": text}})
+
+
+@key.command("list")
+@click.pass_context
+def list_(context: click.Context, /) -> None:
+    """List the data keys of a store, and the ids of the store keys that open them."""
+    settings = settings_of(context)
+    _emit(settings, with_store(settings, keyring.read_wrapped))
+
+
+@key.command()
+@click.pass_context
+def rotate(context: click.Context, /) -> None:
+    """Encrypt with another data key from now on; all store keys that are given open it."""
+    _change(context, lambda store, paths, keys: keyring.rotate(store, paths, keys, time.time()))
+
+
+@key.command()
+@click.pass_context
+def share(context: click.Context, /) -> None:
+    """Let each of the store keys that are given open what any of them opens."""
+    _change(context, lambda store, paths, keys: keyring.share(store, paths, keys, time.time()))
+
+
+@key.command()
+@click.argument("key_id", metavar="ID")
+@yes_option
+@click.pass_context
+def retire(context: click.Context, /, key_id: str, yes: bool) -> None:
+    """Let the store key of that id open the store no more; those that are given must."""
+    confirm(f"let store key {key_id} open this store no more", yes=yes)
+    _change(context, lambda store, paths, keys: keyring.retire(store, paths, keys, key_id))
+
+
+def _change(context: click.Context, change: Change) -> None:
+    """Does it with the keys that are given, and shows what opens the store now."""
+    settings = settings_of(context)
+    keys = settings.key_source.read()
+    if not keys:
+        raise Invalid("no store key is given", KEY_WANTED)
+
+    async def act(store: Store, paths: Paths) -> list[WrappedKey]:
+        await change(store, paths, keys)
+        return await keyring.read_wrapped(store, paths)
+
+    _emit(settings, with_store(settings, act))
+
+
+def _emit(settings: Settings, wrapped: list[WrappedKey]) -> None:
+    numbers = sorted({one.number for one in wrapped})
+    found: list[dict[str, Any]] = [
+        {
+            "number": number,
+            "created_at": min(one.created_at for one in wrapped if one.number == number),
+            "opened_by": sorted(one.id for one in wrapped if one.number == number),
+        }
+        for number in numbers
+    ]
+    if settings.output in {"json", "yaml"}:
+        document(settings.output, {"keys": found})
+        return
+    emit_facts(
+        settings.output,
+        "keys",
+        {
+            f"data key {one['number']}": f"of {one['created_at']}, opened by "
+            + ", ".join(one["opened_by"])
+            for one in found
+        }
+        or {"data keys": "none: the store is not encrypted"},
+    )

@@ -1,0 +1,144 @@
+"""`cleancut cluster rebalance`: spreads shards evenly, and lets lost replicas grow anew."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from rich.console import Console
+
+from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePlan
+from cleancut.cli.exit_codes import Exit, tell
+from cleancut.cli.options import confirm, request_id_option, wait_options, yes_option
+from cleancut.cli.render.output import emit, emit_many
+from cleancut.cli.render.rebalance_tables import rebalance_plan
+from cleancut.cli.settings import Settings, Verb, settings_of
+from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
+from cleancut.core.primitives.errors import Refused
+
+
+@click.command(cls=Verb)
+@click.option("--plan", is_flag=True, help="Only show the steps. Exit 4: it would be refused.")
+@click.option(
+    "--max-moves",
+    type=click.IntRange(1),
+    metavar="N",
+    help="At most so many replicas travel. Default: as many as it takes.",
+)
+@click.option(
+    "--bandwidth-aware",
+    is_flag=True,
+    help="One transfer a peer, and more at once only while all stay as fast.",
+)
+@click.option(
+    "--drop-surplus",
+    is_flag=True,
+    help="Drop replicas over the replication factor. Default: they stay.",
+)
+@click.option(
+    "--plan-digest", metavar="DIGEST", default="", help="Refuse, if the plan is another by now."
+)
+@click.option("--list", "list_", is_flag=True, help="List rebalances instead, newest first.")
+@click.option("--show", metavar="ID", help="Show a rebalance instead.")
+@click.option("--watch", metavar="ID", help="Wait for a rebalance's end instead.")
+@click.option("--cancel", metavar="ID", help="Abort a rebalance's transfers instead.")
+@yes_option
+@wait_options
+@request_id_option
+@click.pass_context
+def rebalance(
+    context: click.Context,
+    /,
+    *,
+    plan: bool,
+    max_moves: int | None,
+    bandwidth_aware: bool,
+    drop_surplus: bool,
+    plan_digest: str,
+    list_: bool,
+    show: str | None,
+    watch: str | None,
+    cancel: str | None,
+    yes: bool,
+    wait: bool,
+    timeout_s: float,
+    request_id: str,
+) -> Exit:
+    """Spread shards evenly over the peers, and restore replication factors."""
+    settings = settings_of(context)
+    options = RebalanceOptions(
+        max_moves=max_moves or 0, bandwidth_aware=bandwidth_aware, drop_surplus=drop_surplus
+    )
+    if [bool(one) for one in (plan, list_, show, watch, cancel)].count(True) > 1:
+        raise click.UsageError("--plan, --list, --show, --watch and --cancel exclude each other")
+    if plan:
+        return _show_plan(settings, options)
+    if list_:
+        return _list(settings)
+    if show:
+        return _show(settings, show)
+    if watch:
+        return run_job(settings, _job(watch, timeout_s))
+    if cancel:
+        return _cancel(settings, cancel, yes=yes)
+    if not yes and sys.stdin.isatty():
+        made = _plan(settings, options)
+        plan_digest = plan_digest or made.digest
+        Console(stderr=True).print(rebalance_plan(made))
+        if made.obstacles:
+            return tell(_refusal(made))
+    confirm("rebalance the cluster", yes=yes)
+    job = _job("", timeout_s)
+    job.start = lambda client: client.start_rebalance(request_id, options, plan_digest)
+    job.wait, job.request_id = wait, request_id
+    return run_job(settings, job)
+
+
+def _job(name: str, timeout_s: float) -> Job[Rebalance]:
+    return Job(
+        "rebalance",
+        start=lambda client: client.get_rebalance(name),
+        watch=lambda client, known: client.watch_rebalance(known),
+        timeout_s=timeout_s,
+    )
+
+
+def follow_after(settings: Settings, name: str, timeout_s: float) -> Exit:
+    """Waits for the rebalance that follows a restore, and tells how it ended."""
+    job = _job(name, timeout_s)
+    job.shown = False
+    return run_job(settings, job)
+
+
+def _list(settings: Settings) -> Exit:
+    page = ask(settings, lambda client: client.list_rebalances())
+    emit_many(settings.output, "rebalances", page.rebalances)
+    return Exit.OK
+
+
+def _show(settings: Settings, name: str) -> Exit:
+    emit(settings.output, "rebalance", ask(settings, lambda client: client.get_rebalance(name)))
+    return Exit.OK
+
+
+def _show_plan(settings: Settings, options: RebalanceOptions) -> Exit:
+    made = _plan(settings, options)
+    emit(settings.output, "plan", made)
+    return tell(_refusal(made)) if made.obstacles else Exit.OK
+
+
+def _cancel(settings: Settings, name: str, *, yes: bool) -> Exit:
+    confirm(f"abort the transfers of rebalance {name}", yes=yes)
+    asked = ask(settings, lambda client: client.cancel_rebalance(name))
+    return conclude_cancel(settings, "rebalance", asked, f"cluster rebalance --watch {name}")
+
+
+def _plan(settings: Settings, options: RebalanceOptions) -> RebalancePlan:
+    return ask(settings, lambda client: client.plan_rebalance(options))
+
+
+def _refusal(made: RebalancePlan) -> Refused:
+    return Refused(
+        f"the cluster cannot be rebalanced now: {'; '.join(made.obstacles)}",
+        "remove the obstacles first",
+    )

@@ -1,0 +1,169 @@
+"""`cleancut restore`: brings a group back, whole or not at all."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+from rich.console import Console
+
+from cleancut.api.restores import Restore, RestoreOptions, RestorePlan
+from cleancut.cli.commands.rebalance import follow_after
+from cleancut.cli.commands.restore_options import options_of, what_options
+from cleancut.cli.exit_codes import Exit, say, tell
+from cleancut.cli.options import (
+    confirm,
+    limit_option,
+    request_id_option,
+    timeout_option,
+    wait_options,
+    yes_option,
+)
+from cleancut.cli.render.output import emit, emit_many
+from cleancut.cli.render.tables import plan as plan_table
+from cleancut.cli.settings import Noun, Settings, settings_of
+from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
+from cleancut.core.primitives.errors import Refused
+
+
+@click.group(cls=Noun, name="restore")
+def restore() -> None:
+    """Bring backups back."""
+
+
+@restore.command()
+@click.argument("backup_id", metavar="BACKUP")
+@what_options
+@click.pass_context
+def plan(context: click.Context, /, backup_id: str, **what: Any) -> Exit:
+    """Show what a restore would do; touches nothing. Exit 4: it would be refused."""
+    settings = settings_of(context)
+    made = _plan(settings, backup_id, options_of(what))
+    emit(settings.output, "plan", made)
+    return tell(_refusal(made)) if made.obstacles else Exit.OK
+
+
+@restore.command()
+@click.argument("backup_id", metavar="BACKUP")
+@what_options
+@click.option(
+    "--rebalance", is_flag=True, help="Spread the shards evenly afterwards, as `cluster rebalance`."
+)
+@click.option(
+    "--plan-digest", metavar="DIGEST", default="", help="Refuse, if the plan is another by now."
+)
+@yes_option
+@wait_options
+@request_id_option
+@click.pass_context
+def start(
+    context: click.Context,
+    /,
+    backup_id: str,
+    *,
+    plan_digest: str,
+    yes: bool,
+    wait: bool,
+    timeout_s: float,
+    request_id: str,
+    **what: Any,
+) -> Exit:
+    """Restore a backup, or some collections of it."""
+    settings, options = settings_of(context), options_of(what)
+    if not yes and sys.stdin.isatty():
+        made = _plan(settings, backup_id, options)
+        plan_digest = plan_digest or made.digest
+        Console(stderr=True).print(plan_table(made))
+        if made.obstacles:
+            return tell(_refusal(made))
+    confirm(f"restore backup {backup_id}", yes=yes)
+    job: Job[Restore] = Job(
+        "restore",
+        start=lambda client: client.start_restore(backup_id, request_id, options, plan_digest),
+        watch=lambda client, name: client.watch_restore(name),
+        wait=wait,
+        timeout_s=timeout_s,
+        request_id=request_id,
+    )
+    code = run_job(settings, job)
+    if code is not Exit.OK or not wait or job.last is None or not job.last.rebalance_id:
+        return code
+    return follow_after(settings, job.last.rebalance_id, timeout_s)
+
+
+@restore.command("list")
+@limit_option
+@click.pass_context
+def list_(context: click.Context, /, limit: int) -> None:
+    """List restores, newest first."""
+    settings = settings_of(context)
+    page = ask(settings, lambda client: client.list_restores(limit))
+    if page.next_page_token:
+        say(f"only the newest {len(page.restores)} are shown; --limit shows more")
+    emit_many(settings.output, "restores", page.restores)
+
+
+@restore.command()
+@click.argument("restore_id", metavar="ID")
+@click.pass_context
+def show(context: click.Context, /, restore_id: str) -> None:
+    """Show a restore."""
+    settings = settings_of(context)
+    emit(settings.output, "restore", ask(settings, lambda client: client.get_restore(restore_id)))
+
+
+@restore.command()
+@click.argument("restore_id", metavar="ID")
+@timeout_option
+@click.pass_context
+def watch(context: click.Context, /, restore_id: str, timeout_s: float) -> Exit:
+    """Wait for a restore's end."""
+    job: Job[Restore] = Job(
+        "restore",
+        start=lambda client: client.get_restore(restore_id),
+        watch=lambda client, name: client.watch_restore(name),
+        timeout_s=timeout_s,
+    )
+    return run_job(settings_of(context), job)
+
+
+@restore.command()
+@click.argument("restore_id", metavar="ID")
+@yes_option
+@click.pass_context
+def cancel(context: click.Context, /, restore_id: str, yes: bool) -> Exit:
+    """Roll an unfinished restore back: the collections it has made are dropped."""
+    settings = settings_of(context)
+    confirm(f"roll restore {restore_id} back and drop what it made", yes=yes)
+    asked = ask(settings, lambda client: client.cancel_restore(restore_id))
+    return conclude_cancel(settings, "restore", asked, f"restore watch {restore_id}")
+
+
+@restore.command()
+@click.argument("restore_id", metavar="ID")
+@yes_option
+@click.pass_context
+def clean(context: click.Context, /, restore_id: str, yes: bool) -> None:
+    """Drop the old data that a restore with --replace has kept."""
+    settings = settings_of(context)
+    known = ask(settings, lambda client: client.get_restore(restore_id))
+    old = ", ".join(kept.collection for kept in known.kept)
+    if old:
+        confirm(f"drop {old}, which restore {restore_id} has replaced", yes=yes)
+    cleaned = ask(settings, lambda client: client.clean_restore(restore_id))
+    say(f"dropped {old}" if old else f"restore {restore_id} keeps no old data")
+    emit(settings.output, "restore", cleaned)
+
+
+def _plan(settings: Settings, backup_id: str, options: RestoreOptions) -> RestorePlan:
+    return ask(settings, lambda client: client.plan_restore(backup_id, options))
+
+
+def _refusal(made: RestorePlan) -> Refused:
+    others = len(made.obstacles) - 1
+    more = f" (and {others} more)" if others else ""
+    return Refused(
+        f"backup {made.backup_id} cannot be restored so: {made.obstacles[0]}{more}",
+        "each obstacle in the plan says what to do about it",
+    )

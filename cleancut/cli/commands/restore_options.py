@@ -1,0 +1,91 @@
+"""The flags of a restore that say what comes back, under which names, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from cleancut.api.restores import Rename, RestoreOptions
+from cleancut.cli.options import collections_option
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_WHAT = (
+    collections_option,
+    click.option(
+        "--from-cluster",
+        metavar="NAME",
+        default="",
+        help="Restore a backup of this other cluster in the same store.",
+    ),
+    click.option(
+        "--rename",
+        "renames",
+        multiple=True,
+        metavar="OLD=NEW",
+        help="Restore under another name; repeatable.",
+    ),
+    click.option(
+        "--beside",
+        is_flag=True,
+        help="Restore as NAME@ID; at the very end an alias NAME points to it.",
+    ),
+    click.option(
+        "--replace",
+        is_flag=True,
+        help="Point existing aliases to the restored data; the old data is kept until `clean`.",
+    ),
+    click.option(
+        "--replicas",
+        type=click.IntRange(1, 100),
+        metavar="N",
+        help="Replicas of each shard. Default: as in the group.",
+    ),
+    click.option(
+        "--shard",
+        "shards",
+        multiple=True,
+        type=click.IntRange(0),
+        metavar="N",
+        help="Put only this lost shard of one existing collection back in place; repeatable.",
+    ),
+    click.option("--peer", type=click.IntRange(0), metavar="ID", help="Where --shard puts it."),
+)
+
+
+def what_options(function: F) -> F:
+    """All of these flags; `options_of` reads them."""
+    for option in reversed(_WHAT):
+        function = option(function)
+    return function
+
+
+def options_of(what: dict[str, Any]) -> RestoreOptions:
+    """Raises: UsageError, for flags that contradict each other."""
+    renames = []
+    for text in what["renames"]:
+        old, equals, new = text.partition("=")
+        if not (old and equals and new):
+            raise click.UsageError(f"--rename {text!r} is not OLD=NEW")
+        renames.append(Rename(old_name=old, new_name=new))
+    if what["shards"] and len(what["collections"]) != 1:
+        raise click.UsageError("--shard needs exactly one --collection")
+    if what["shards"] and (renames or what["beside"] or what["replace"] or what["replicas"]):
+        raise click.UsageError("--shard heals a collection in place: no names, no --replicas")
+    if what["peer"] is not None and not what["shards"]:
+        raise click.UsageError("--peer says where --shard puts a shard")
+    if what["beside"] and what["replace"]:
+        raise click.UsageError("--beside wants free names, --replace existing ones: choose one")
+    return RestoreOptions(
+        collections=what["collections"],
+        from_cluster=what["from_cluster"],
+        renames=tuple(renames),
+        beside=what["beside"],
+        replace=what["replace"],
+        replicas=what["replicas"] or 0,
+        shards=what["shards"],
+        peer_id=what["peer"],
+        rebalance=what.get("rebalance", False),
+    )

@@ -1,0 +1,60 @@
+"""`cleancut token`: bearer tokens, made where they are used. No coordinator is asked."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+import click
+
+from cleancut.cli.exit_codes import say
+from cleancut.cli.render.output import emit_facts
+from cleancut.cli.settings import Noun, parse_duration, settings_of
+from cleancut.core.auth.roles import Role
+from cleancut.core.auth.tokens import PREFIX, Token, check_name, digest_of, line_of
+from cleancut.core.primitives.timestamps import format_time
+
+_RANDOM_BYTES = 32
+
+
+@click.group(cls=Noun, name="token")
+def token() -> None:
+    """Make bearer tokens for the coordinators' --tokens-file."""
+
+
+@token.command()
+@click.option("--name", required=True, help="Whose it is; the audit log names it so.")
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    required=True,
+    help="What it may do.",
+)
+@click.option(
+    "--expires",
+    "expires_s",
+    type=parse_duration,
+    metavar="DURATION",
+    help="How long it is good, such as 90d. Default: for ever.",
+)
+@click.pass_context
+def new(context: click.Context, /, name: str, role: str, expires_s: float | None) -> None:
+    """Print a new token, this once, and the line to add to the coordinators' tokens file.
+
+    `-o name` prints the token alone: `cleancut token new ... -o name > token; chmod 600 token`.
+    """
+    secret = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+    until_s = None if expires_s is None else time.time() + expires_s
+    made = Token(check_name(name), Role(role), digest_of(secret), until_s)
+    facts = {
+        "token": secret,
+        "line": line_of(made),
+        "name": made.name,
+        "role": made.role.value,
+        "expires_at": None if until_s is None else format_time(until_s),
+    }
+    output = settings_of(context).output
+    emit_facts(output, "token", facts)
+    if output == "name":
+        say(f"add this line to the coordinators' tokens file:\n{line_of(made)}")
+    say("the token is shown this once; coordinators take the line within a second, unrestarted")

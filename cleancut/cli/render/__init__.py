@@ -1,0 +1,1 @@
+"""Rendering: values as JSON or tables on stdout, progress on stderr."""

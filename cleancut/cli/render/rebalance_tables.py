@@ -1,0 +1,73 @@
+"""Rebalances as tables for people; see `cleancut.cli.render.tables`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+
+from cleancut.api.rebalances import BalancedPeer, BalanceStep, Rebalance, RebalancePlan
+from cleancut.cli.render.grids import facts, grid, size, troubles
+
+
+def rebalance_plan(value: RebalancePlan) -> RenderableType:
+    head = facts(
+        (
+            ("steps", len(value.steps)),
+            ("to move", size(value.size_bytes)),
+            *(("note", text) for text in value.notes),
+            *(("obstacle", text) for text in value.obstacles),
+        )
+    )
+    return Group(head, "", _steps(value.steps), "", _peers(value.peers))
+
+
+def rebalance(value: Rebalance) -> RenderableType:
+    head = facts(
+        (
+            ("id", value.id),
+            ("state", value.state),
+            ("after restore", value.after or None),
+            ("created at", value.created_at),
+            ("ended at", value.ended_at),
+            *troubles(value),
+        )
+    )
+    if not value.peers:
+        return head
+    return Group(head, "", _steps(value.steps), "", _peers(value.peers))
+
+
+def rebalance_list(values: Sequence[Rebalance]) -> RenderableType:
+    return grid(
+        ("ID", "STATE", "CREATED AT", "ENDED AT", "STEPS", "AFTER"),
+        ((v.id, v.state, v.created_at, v.ended_at, len(v.steps), v.after) for v in values),
+    )
+
+
+def _steps(steps: Sequence[BalanceStep]) -> RenderableType:
+    return grid(
+        ("STEP", "COLLECTION", "SHARD", "FROM", "TO", "SIZE", "COUNT"),
+        (
+            (
+                s.action,
+                s.collection,
+                s.shard_id,
+                s.source_peer_id,
+                s.target_peer_id,
+                size(s.size_bytes),
+                s.count,
+            )
+            for s in steps
+        ),
+    )
+
+
+def _peers(peers: Sequence[BalancedPeer]) -> RenderableType:
+    return grid(
+        ("PEER", "SHARDS BEFORE", "AFTER", "BYTES BEFORE", "AFTER"),
+        (
+            (p.peer_id, p.shards_before, p.shards_after, size(p.bytes_before), size(p.bytes_after))
+            for p in peers
+        ),
+    )

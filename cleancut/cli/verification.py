@@ -1,0 +1,235 @@
+"""`backup verify` and `backup drill`: what a group is worth, found out from its store alone.
+
+What was read or opened, and how it went, is written into the store's ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from cleancut.api.drills import Drill, DrilledShard
+from cleancut.api.verdicts import Verdict, find_problems, shown_verdict
+from cleancut.cli.exit_codes import say
+from cleancut.cli.offline import with_store
+from cleancut.cli.settings import Settings
+from cleancut.core.format.manifest import AgentDocument, Manifest, ShardEntry
+from cleancut.core.format.paths import Paths
+from cleancut.core.format.recipe import Recipe
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused
+from cleancut.core.primitives.ids import Epoch
+from cleancut.core.primitives.timestamps import format_time
+from cleancut.ports.store import Store
+from cleancut.repository.catalog import find_group
+from cleancut.repository.recipe_reader import load_recipe, missing_packs
+from cleancut.repository.verification_log import Check, CheckKind, last_read, put_check
+from cleancut.verification.drill import check_space, drill
+from cleancut.verification.reread import choose_shards, read_again
+from cleancut.verification.shard_engine import check_engine
+
+_RECORD_S = 30.0
+"""What was read so far is recorded this often, so that who is interrupted need not begin anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How much of a group's data is to be read: `percent` of its bytes, of which those count that
+    were read within the last `within_s`."""
+
+    percent: int = 0
+    within_s: float = 0.0
+
+
+def verify(settings: Settings, name: str, reading: Reading) -> Verdict:
+    """What a look at the group of that id or epoch found; so much of its data is read.
+
+    Raises: NotFound; Corrupt for a manifest, recipe or page that is none.
+    """
+
+    async def look(store: Store, paths: Paths) -> Verdict:
+        manifest = await find_group(store, paths, name)
+        published = hashlib.sha256(await store.get(paths.group(manifest.epoch))).hexdigest()
+        decided = await store.stat(paths.staged(manifest.epoch, published)) is not None
+        digests = sorted({shard.recipe for shard in manifest.shards})
+        lacks = await missing_packs(store, paths, digests)
+        recipes = await _recipes(store, paths, digests)
+        documents = await _documents(store, paths, manifest.epoch)
+        problems = find_problems(manifest, documents, recipes, decided=decided)
+        named = {paths.pack(use.pack) for one in recipes.values() for use in one.packs}
+        named |= {paths.page(ref.digest) for one in recipes.values() for ref in one.pages}
+        missing = tuple(f"{lack.path}: {lack.why}, needed by {lack.needed_by}" for lack in lacks)
+        found = _Read(0, (), ())
+        if reading.percent and not missing:
+            found = await _read(store, paths, manifest, reading)
+            missing = found.damage
+        wrong = problems + missing
+        await _record(
+            store, paths, CheckKind.VERIFY, manifest, read=found.unrecorded, problems=wrong
+        )
+        verdict = shown_verdict(manifest, problems, missing, len(named) + len(digests))
+        return replace(verdict, read_bytes=found.read_bytes)
+
+    return with_store(settings, look)
+
+
+class _Read(NamedTuple):
+    """`unrecorded`: shards that were right, and of which the ledger does not know yet."""
+
+    read_bytes: int
+    damage: tuple[str, ...]
+    unrecorded: tuple[ShardEntry, ...]
+
+
+async def _read(store: Store, paths: Paths, manifest: Manifest, reading: Reading) -> _Read:
+    """Reads so much; what is right is recorded on the way, but for the last of it."""
+    since_s = time.time() - reading.within_s if reading.within_s else float("inf")
+    known = await last_read(store, paths, manifest.epoch)
+    chosen = choose_shards(
+        manifest.shards, reading.percent, random.SystemRandom(), known, since_s=since_s
+    )
+    damage: list[str] = []
+    right: list[ShardEntry] = []
+    read_bytes, recorded_s = 0, time.monotonic()
+    async with aclosing(read_again(store, paths, chosen)) as shards:  # type: ignore[type-var]
+        async for shard, wrong in shards:
+            read_bytes += shard.size_bytes
+            damage += [wrong] if wrong else []
+            right += [] if wrong else [shard]
+            if time.monotonic() - recorded_s > _RECORD_S:
+                await _record(store, paths, CheckKind.VERIFY, manifest, read=right)
+                right, recorded_s = [], time.monotonic()
+    return _Read(read_bytes, tuple(damage), tuple(right))
+
+
+async def _recipes(store: Store, paths: Paths, digests: Sequence[str]) -> dict[str, Recipe]:
+    """Those that are there, by digest."""
+    found: dict[str, Recipe] = {}
+    for digest in digests:
+        with suppress(NotFound):
+            found[digest] = await load_recipe(store, paths, digest)
+    return found
+
+
+async def _documents(store: Store, paths: Paths, epoch: Epoch) -> list[AgentDocument]:
+    """What the agents of an epoch have stored; one that cannot be read tells nothing."""
+    found = []
+    async for info in store.list(paths.votes_documents(epoch)):
+        with suppress(Corrupt):
+            found.append(decode(AgentDocument, await store.get(info.path), info.path))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Drilling:
+    """What is to be drilled: so many shards at random (0: all) of these collections (none: all),
+    in a directory made in `scratch`."""
+
+    shards: int = 0
+    collections: tuple[str, ...] = ()
+    scratch: Path | None = None
+
+
+def run_drill(settings: Settings, name: str, wanted: Drilling) -> Drill:
+    """Opens shards of the group of that id or epoch in this process, and asks them.
+
+    Raises: NotFound; Refused without the engine, or without space for it.
+    """
+    check_engine()
+
+    async def act(store: Store, paths: Paths) -> Drill:
+        began_s = time.monotonic()
+        manifest = await find_group(store, paths, name)
+        chosen = _chosen(manifest, wanted)
+        with _scratch(wanted.scratch) as made:
+            scratch = Path(made)
+            await asyncio.to_thread(check_space, chosen, scratch)
+            found = await drill(store, paths, manifest, chosen, scratch=scratch, told=_say_shard)
+        problems = [
+            f"{one.collection}/{one.shard_id}: {text}"
+            for one in found.shards
+            for text in one.problems
+        ]
+        recalls = [one.recall for one in found.shards if one.recall is not None]
+        result = Drill(
+            id=manifest.operation,
+            epoch=manifest.epoch,
+            shards=found.shards,
+            shards_in_group=len(manifest.shards),
+            read_bytes=sum(shard.size_bytes for shard in chosen),
+            canaries=found.asked,
+            canaries_equal=found.equal,
+            recall=min(recalls, default=None),
+            took_s=round(time.monotonic() - began_s, 3),
+            problems=(*problems, *found.other),
+            damaged=found.damaged,
+        )
+        opened = {(one.collection, one.shard_id) for one in found.shards}
+        read = [shard for shard in chosen if (shard.collection, shard.shard_id) in opened]
+        wrong = result.problems + result.damaged
+        kind = CheckKind.DRILL
+        await _record(store, paths, kind, manifest, read=read, problems=wrong, recall=result.recall)
+        return result
+
+    return with_store(settings, act)
+
+
+def _chosen(manifest: Manifest, wanted: Drilling) -> list[ShardEntry]:
+    for collection in wanted.collections:
+        manifest.collection(collection)
+    shards = [
+        shard
+        for shard in manifest.shards
+        if not wanted.collections or shard.collection in wanted.collections
+    ]
+    if wanted.shards and wanted.shards < len(shards):
+        shards = random.SystemRandom().sample(shards, wanted.shards)
+    return sorted(shards, key=lambda shard: (shard.collection, shard.shard_id))
+
+
+def _scratch(parent: Path | None) -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="cleancut-drill-", dir=parent)
+    except OSError as error:
+        raise Refused(f"cannot use {parent}: {error.strerror}", "see --scratch") from error
+
+
+def _say_shard(shard: DrilledShard) -> None:
+    recall = "" if shard.recall is None else f", recall {shard.recall:.3f}"
+    say(f"{shard.collection}/{shard.shard_id}: {shard.points} points{recall}")
+
+
+async def _record(
+    store: Store,
+    paths: Paths,
+    kind: CheckKind,
+    manifest: Manifest,
+    *,
+    read: Sequence[ShardEntry] = (),
+    problems: tuple[str, ...] = (),
+    recall: float | None = None,
+) -> None:
+    """Into the ledger; a store that cannot be written to is told, and no failure."""
+    check = Check(
+        kind=kind,
+        epoch=manifest.epoch,
+        at=format_time(time.time()),
+        recipes=tuple(sorted({shard.recipe for shard in read})),
+        read_bytes=sum(shard.size_bytes for shard in read),
+        problems=problems,
+        recall=-1.0 if recall is None else recall,
+    )
+    try:
+        await put_check(store, paths, check)
+    except CleancutError as error:
+        say(f"not recorded in the store's ledger: {error.message}")

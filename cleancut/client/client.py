@@ -1,0 +1,205 @@
+"""The Python client: every call of the public API, in values of `cleancut.api.operations`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Self
+
+from cleancut.api.agent_settings import AgentSettings
+from cleancut.api.cluster import ClusterStatus, Diagnosis, ForgottenPeer, Identity
+from cleancut.api.operations import is_over
+from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
+from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestorePlan
+from cleancut.api.wire import from_message, to_message
+from cleancut.client.backup_calls import CARE_S, BackupCalls
+from cleancut.client.connection import CALL_S, Link
+from cleancut.rpc.channel import Tls
+from cleancut.v1 import cluster_pb2 as cluster
+from cleancut.v1 import rebalance_pb2 as rebalances
+from cleancut.v1 import restore_pb2 as restores
+from cleancut.v1.cluster_pb2_grpc import ClusterServiceStub
+from cleancut.v1.rebalance_pb2_grpc import RebalanceServiceStub
+from cleancut.v1.restore_pb2_grpc import RestoreServiceStub
+
+ALL = RestoreOptions()
+"""The whole group, under its own names."""
+EVEN = RebalanceOptions()
+"""As many moves as it takes."""
+
+
+class Client(BackupCalls):
+    """A cluster's coordinators as one. Use it as an async context manager.
+
+    Backups are named by id or by the number of an epoch.
+    Raises: all calls raise kinds of `cleancut.core.primitives.errors`; Unavailable if no
+    coordinator answers.
+    Limits: a unary call takes at most `timeout_s` for each coordinator. `token_file`: holds a token
+    that the coordinators know; it is sent over TLS and loopback only.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        tls: Tls | None = None,
+        *,
+        timeout_s: float = CALL_S,
+        token_file: Path | None = None,
+    ) -> None:
+        super().__init__(Link(addresses, tls, timeout_s, token_file))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self._link.close()
+
+    async def plan_restore(self, backup: str, options: RestoreOptions = ALL) -> RestorePlan:
+        message = restores.PlanRestoreRequest(
+            backup_id=backup, options=to_message(options, restores.RestoreOptions)
+        )
+        answer = await self._link.call(lambda c: RestoreServiceStub(c).PlanRestore, message)
+        return from_message(answer.plan, RestorePlan)
+
+    async def start_restore(
+        self,
+        backup: str,
+        request_id: str,
+        options: RestoreOptions = ALL,
+        plan_digest: str = "",
+    ) -> Restore:
+        """The restore that was started: the caller has read the plan and means it."""
+        message = restores.StartRestoreRequest(
+            request_id=request_id,
+            backup_id=backup,
+            options=to_message(options, restores.RestoreOptions),
+            confirmed=True,
+            plan_digest=plan_digest,
+        )
+        answer = await self._link.call(lambda c: RestoreServiceStub(c).StartRestore, message)
+        return from_message(answer.restore, Restore)
+
+    async def get_restore(self, name: str) -> Restore:
+        message = restores.GetRestoreRequest(id=name)
+        answer = await self._link.call(lambda c: RestoreServiceStub(c).GetRestore, message)
+        return from_message(answer.restore, Restore)
+
+    async def list_restores(self, page_size: int = 0, page_token: str = "") -> RestorePage:
+        message = restores.ListRestoresRequest(page_size=page_size, page_token=page_token)
+        answer = await self._link.call(lambda c: RestoreServiceStub(c).ListRestores, message)
+        return from_message(answer, RestorePage)
+
+    async def watch_restore(self, name: str) -> AsyncGenerator[Restore, None]:
+        """As `watch_backup`."""
+        message = restores.WatchRestoreRequest(id=name)
+        stream = self._link.watch(lambda c: RestoreServiceStub(c).WatchRestore, message)
+        async with aclosing(stream):
+            async for answer in stream:
+                restore = from_message(answer.restore, Restore)
+                yield restore
+                if is_over(restore):
+                    return
+
+    async def cancel_restore(self, name: str) -> Restore:
+        """As it ended; still open, if what it made could not be dropped within 40 s."""
+        message = restores.CancelRestoreRequest(id=name)
+        answer = await self._link.call(
+            lambda c: RestoreServiceStub(c).CancelRestore, message, timeout_s=CARE_S
+        )
+        return from_message(answer.restore, Restore)
+
+    async def clean_restore(self, name: str) -> Restore:
+        """The old data that the restore has replaced is dropped, once nothing points to it."""
+        message = restores.CleanRestoreRequest(id=name, confirmed=True)
+        answer = await self._link.call(lambda c: RestoreServiceStub(c).CleanRestore, message)
+        return from_message(answer.restore, Restore)
+
+    async def plan_rebalance(self, options: RebalanceOptions = EVEN) -> RebalancePlan:
+        message = rebalances.PlanRebalanceRequest(
+            options=to_message(options, rebalances.RebalanceOptions)
+        )
+        answer = await self._link.call(lambda c: RebalanceServiceStub(c).PlanRebalance, message)
+        return from_message(answer.plan, RebalancePlan)
+
+    async def start_rebalance(
+        self, request_id: str, options: RebalanceOptions = EVEN, plan_digest: str = ""
+    ) -> Rebalance:
+        """The rebalance that was started: the caller has read the plan and means it."""
+        message = rebalances.StartRebalanceRequest(
+            request_id=request_id,
+            options=to_message(options, rebalances.RebalanceOptions),
+            confirmed=True,
+            plan_digest=plan_digest,
+        )
+        answer = await self._link.call(lambda c: RebalanceServiceStub(c).StartRebalance, message)
+        return from_message(answer.rebalance, Rebalance)
+
+    async def get_rebalance(self, name: str) -> Rebalance:
+        message = rebalances.GetRebalanceRequest(id=name)
+        answer = await self._link.call(lambda c: RebalanceServiceStub(c).GetRebalance, message)
+        return from_message(answer.rebalance, Rebalance)
+
+    async def list_rebalances(self, page_size: int = 0, page_token: str = "") -> RebalancePage:
+        message = rebalances.ListRebalancesRequest(page_size=page_size, page_token=page_token)
+        answer = await self._link.call(lambda c: RebalanceServiceStub(c).ListRebalances, message)
+        return from_message(answer, RebalancePage)
+
+    async def watch_rebalance(self, name: str) -> AsyncGenerator[Rebalance, None]:
+        """As `watch_backup`."""
+        message = rebalances.WatchRebalanceRequest(id=name)
+        stream = self._link.watch(lambda c: RebalanceServiceStub(c).WatchRebalance, message)
+        async with aclosing(stream):
+            async for answer in stream:
+                rebalance = from_message(answer.rebalance, Rebalance)
+                yield rebalance
+                if is_over(rebalance):
+                    return
+
+    async def cancel_rebalance(self, name: str) -> Rebalance:
+        """As it ended; still open, if its transfers could not be aborted within 40 s."""
+        message = rebalances.CancelRebalanceRequest(id=name)
+        answer = await self._link.call(
+            lambda c: RebalanceServiceStub(c).CancelRebalance, message, timeout_s=CARE_S
+        )
+        return from_message(answer.rebalance, Rebalance)
+
+    async def cluster_status(self) -> ClusterStatus:
+        message = cluster.GetStatusRequest()
+        answer = await self._link.call(lambda c: ClusterServiceStub(c).GetStatus, message)
+        return from_message(answer.status, ClusterStatus)
+
+    async def agent_settings(self) -> AgentSettings:
+        message = cluster.GetAgentSettingsRequest()
+        answer = await self._link.call(lambda c: ClusterServiceStub(c).GetAgentSettings, message)
+        return from_message(answer.settings, AgentSettings)
+
+    async def update_agent_settings(self, change: AgentSettings) -> AgentSettings:
+        """As they are now; what is None in `change` stays as it was."""
+        settings = to_message(change, cluster.AgentSettings)
+        message = cluster.UpdateAgentSettingsRequest(settings=settings)
+        answer = await self._link.call(lambda c: ClusterServiceStub(c).UpdateAgentSettings, message)
+        return from_message(answer.settings, AgentSettings)
+
+    async def adopt(self, request_id: str) -> Identity:
+        message = cluster.AdoptRequest(request_id=request_id)
+        answer = await self._link.call(lambda c: ClusterServiceStub(c).Adopt, message)
+        return from_message(answer.identity, Identity)
+
+    async def diagnose(self) -> Diagnosis:
+        """What is wrong with the cluster, and the exact cure."""
+        message = cluster.DiagnoseRequest()
+        answer = await self._link.call(
+            lambda c: ClusterServiceStub(c).Diagnose, message, timeout_s=CARE_S
+        )
+        return from_message(answer, Diagnosis)
+
+    async def forget_peer(
+        self, peer_id: int, *, force: bool = False, confirmed: bool = True
+    ) -> ForgottenPeer:
+        """The peer is gone from the cluster; without `confirmed` only what that would lose."""
+        message = cluster.ForgetPeerRequest(peer_id=peer_id, force=force, confirmed=confirmed)
+        answer = await self._link.call(
+            lambda c: ClusterServiceStub(c).ForgetPeer, message, timeout_s=CARE_S
+        )
+        return from_message(answer.peer, ForgottenPeer)

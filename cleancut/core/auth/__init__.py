@@ -1,0 +1,1 @@
+"""Authorization rules: roles of the API and bearer tokens."""

@@ -1,0 +1,249 @@
+"""The coordinator's machine of a backup: prepare, fence, cut, seal, upload, commit -- or abort.
+
+Everything a successor needs is in what `Persist` wrote, so a crash at any line is just another
+`Took`. No I/O, no clock: time is an argument.
+"""
+
+from __future__ import annotations
+
+from cleancut.core.backup.barrier_preparation import Preparation
+from cleancut.core.backup.phases import (
+    NEEDS_SESSIONS,
+    STATE_OF,
+    TRANSITIONS,
+    Assign,
+    Keep,
+    Publish,
+    Raise,
+    Settle,
+    Stage,
+)
+from cleancut.core.primitives.codec import digest_of
+from cleancut.core.primitives.errors import Refused
+from cleancut.core.protocol import votes as protocol_votes
+from cleancut.core.protocol.commands import Command, Decide, Run, Stop
+from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
+from cleancut.core.protocol.etcd_records import Failure
+from cleancut.core.protocol.events import (
+    Began,
+    Cancelled,
+    Done,
+    Event,
+    Failed,
+    Progressed,
+    Seen,
+    SessionMoved,
+    Tick,
+    Took,
+    Voted,
+)
+from cleancut.core.protocol.states import CLOSED, FENCED, PERMANENT, Kind, Phase, State
+
+
+class Barrier(Preparation):
+    """One machine a leader's term; rebuilt by `Took`, started by `Began`."""
+
+    kind, transitions, state_of = Kind.BACKUP, TRANSITIONS, STATE_OF
+
+    def reset(self, now_s: float) -> None:
+        """Forgets what only lived in memory."""
+        super().reset(now_s)
+        self._skew_ms = -1
+
+    def step(self, event: Event, now_s: float) -> list[Command]:
+        """What to do about `event`, in order."""
+        match event:
+            case Took():
+                return self._took(event, now_s)
+            case Began():
+                return self._began(event, now_s)
+            case _ if self.fence_is_over(now_s):
+                return self._abort(protocol_votes.fence_over(self.ctl.phase, self._fence))
+            case Voted():
+                return self._voted(event, now_s)
+            case SessionMoved():
+                return self._session_moved(event)
+            case Progressed():
+                self.stalled_s = now_s + self.ctl.bounds.stalled_s
+                return []
+            case Cancelled():
+                return self._cancelled()
+            case Done():
+                return self._done(event, now_s) if event.effect == self.waiting else []
+            case Failed():
+                return self._failed(event) if event.effect == self.waiting else []
+            case Tick():
+                return self._tick(now_s)
+            case Seen():
+                raise AssertionError("agents read ctl, coordinators write it")
+
+    # Beginning and taking over
+
+    def _began(self, event: Began, now_s: float) -> list[Command]:
+        assert self.idle, "an operation began while another holds ctl"
+        self.reset(now_s)
+        return self.open(event) or self._abort(protocol_votes.NO_AGENT)
+
+    def _took(self, event: Took, now_s: float) -> list[Command]:
+        self.reset(now_s)
+        self.ctl, self.operation = event.ctl, event.operation
+        self.members, self.votes = dict(event.members), dict(event.votes)
+        self._fence = event.fence
+        match self.ctl.phase:
+            case Phase.PREPARE | Phase.FENCE | Phase.CUT | Phase.SEAL:
+                return self._abort(protocol_votes.LEADER_CHANGED)
+            case Phase.UPLOAD:
+                self.start_clocks(now_s)
+                return self._uploaded(now_s)
+            case Phase.COMMIT:
+                return [self.run(Publish(self.ctl.epoch, self.ctl.manifest))]
+            case _:
+                return []
+
+    # Votes
+
+    def _voted(self, event: Voted, now_s: float) -> list[Command]:
+        member = self.members.get(event.agent)
+        if (
+            event.epoch != self.ctl.epoch
+            or member is None
+            or not protocol_votes.counts(event, member)
+        ):
+            return []
+        self.votes[event.phase, event.agent] = event.vote
+        if event.phase != self.ctl.phase.value:
+            return []
+        if not event.vote.yes:
+            return self._abort(protocol_votes.told_by(event.agent, event.vote.failure))
+        return self._count(now_s)
+
+    def _count(self, now_s: float) -> list[Command]:
+        match self.ctl.phase:
+            case Phase.PREPARE:
+                return self._prepared(now_s)
+            case Phase.FENCE:
+                return self._raised()
+            case Phase.CUT:
+                return self._cut(now_s)
+            case Phase.SEAL:
+                return self._sealed(now_s)
+            case _:
+                return self._uploaded(now_s)
+
+    def _cut(self, now_s: float) -> list[Command]:
+        if (
+            protocol_votes.yes_of_all(Phase.CUT, self.members, self.votes) is None
+            or self.waiting is not None
+        ):
+            return []
+        self._skew_ms = max(1, round((now_s - self.phase_began_s) * 1000))
+        return [self.run(Drain(self.ctl.epoch, self.ctl.draft, 2))]
+
+    def _sealed(self, now_s: float) -> list[Command]:
+        votes = protocol_votes.yes_of_all(Phase.SEAL, self.members, self.votes)
+        if votes is None:
+            return []
+        assert self._draft is not None, "SEAL is aborted by a takeover"
+        drained = protocol_votes.drained(self._draft.collections, self.ctl.undrained)
+        failure = protocol_votes.objection(self.ctl, votes)
+        if failure is not None:
+            return self._abort(failure)
+        required = protocol_votes.backup_request(self.operation).require_proven
+        if required and protocol_votes.grade(self.members, self.votes, drained) == "bounded":
+            return self._abort(protocol_votes.not_proven(self.members, self.votes, drained))
+        if not self.ctl.fenced:
+            return self.move(Phase.UPLOAD, now_s)
+        fence_ms = max(1, round((now_s - self._fence_began_s) * 1000))
+        return [*self._lift(), *self.move(Phase.UPLOAD, now_s, fence_ms=fence_ms)]
+
+    def _uploaded(self, _now_s: float) -> list[Command]:
+        votes = protocol_votes.yes_of_all(Phase.UPLOAD, self.members, self.votes)
+        if votes is None or self.waiting is not None:
+            return []
+        documents = {name: self.votes[Phase.UPLOAD.value, name].document for name in self.members}
+        seen = protocol_votes.fence_seen(self.members, self.votes) if self.ctl.fenced else ()
+        return [self.run(Stage(self.ctl.epoch, self.ctl, tuple(sorted(documents.items())), seen))]
+
+    # Sessions and time
+
+    def _session_moved(self, event: SessionMoved) -> list[Command]:
+        member = self.members.get(event.agent)
+        needed = self.ctl.phase in NEEDS_SESSIONS or self.opening is not None
+        if member is None or member.session == event.token or not needed:
+            return []
+        return self._abort(protocol_votes.told_by(event.agent, protocol_votes.SESSION_LOST))
+
+    def _tick(self, now_s: float) -> list[Command]:
+        if self.again is not None:
+            effect, self.again = self.again, None
+            return [self.run(effect)]
+        if self.ctl.phase in CLOSED or self.ctl.phase is Phase.COMMIT:
+            return []
+        if now_s >= self.deadline_s:
+            return self._abort(protocol_votes.overdue(self.ctl.phase, self.members, self.votes))
+        if self.ctl.phase is Phase.UPLOAD and now_s >= self.stalled_s:
+            return self._abort(protocol_votes.stalled(self.ctl.bounds.stalled_s))
+        return []
+
+    def _cancelled(self) -> list[Command]:
+        if self.ctl.phase is Phase.COMMIT or (self.ctl.phase in CLOSED and self.opening is None):
+            return []
+        return self._abort(protocol_votes.CANCELLED)
+
+    # Answers of effects
+
+    def _done(self, event: Done, now_s: float) -> list[Command]:
+        effect, self.waiting = self.waiting, None
+        match effect:
+            case Probe():
+                return self.opened(now_s)
+            case Assign():
+                return self._assigned(event.result, now_s)
+            case Raise():
+                return self._raised()
+            case Settle():
+                return [self.run(Drain(self.ctl.epoch, self.ctl.draft, 1))]
+            case Drain(round=1):
+                return self._drained(event.result, now_s)
+            case Drain():
+                return self._drained_again(event.result, now_s)
+            case Stage():
+                self.ctl = self.moved(Phase.COMMIT, manifest=event.result)
+                voters = tuple(sorted(self.members))
+                publish = Publish(self.ctl.epoch, event.result)
+                return [Decide(self.ctl, Phase.UPLOAD.value, voters), self.run(publish)]
+            case Publish():
+                return self.move(Phase.IDLE, now_s)
+            case _:
+                raise AssertionError("an answer that nobody waits for")
+
+    def _failed(self, event: Failed) -> list[Command]:
+        effect, self.waiting = self.waiting, None
+        if isinstance(effect, Publish):
+            self.again = effect  # the group is decided: repeated at every tick until it is done
+            return []
+        return self._abort(event.failure)
+
+    def _drained_again(self, result: Drained, now_s: float) -> list[Command]:
+        undrained = tuple(sorted({*self.ctl.undrained, *result.undrained}))
+        canaries, facts = result.canaries, {"undrained": undrained, "skew_ms": self._skew_ms}
+        if canaries is None:
+            return self.move(Phase.SEAL, now_s, **facts)
+        keep = Run(Keep(self.ctl.epoch, canaries))  # not waited for: a store may be slow
+        return [*self.move(Phase.SEAL, now_s, canaries=digest_of(canaries), **facts), keep]
+
+    # Writing
+
+    def _abort(self, failure: Failure) -> list[Command]:
+        """Ends the attempt. What can be repeated becomes pending again, as a new epoch. A refusal
+        is final in the first one only: later, an agent may be on its way back."""
+        assert self.operation is not None
+        attempts = self.operation.attempts
+        final = failure.reason in PERMANENT and not (
+            failure.reason == Refused.reason and attempts > 1
+        )
+        again = not final and attempts < self.request().attempts
+        lift = self._lift() if self.ctl.phase in FENCED else []
+        commands = self.close(State.PENDING if again else State.ABORTED, failure)
+        # What still raises the fence is ended first; then it is lifted before anything is written.
+        return [Stop(self.ctl.epoch), *lift, *commands] if lift else commands

@@ -1,0 +1,135 @@
+"""The backup's phases as data, and the work that its machine asks of the coordinator's shell.
+
+`TRANSITIONS` is all there is: the machine asserts that it only goes these ways, and
+ARCHITECTURE's diagram is generated from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cleancut.core.primitives.ids import AgentName, Epoch, OperationId
+from cleancut.core.protocol.canary import Canaries
+from cleancut.core.protocol.effect_requests import Drain, Probe
+from cleancut.core.protocol.etcd_records import Ctl, ShardTask
+from cleancut.core.protocol.fence import Fence, FenceSeen
+from cleancut.core.protocol.requests import BackupRequest, SeedRequest
+from cleancut.core.protocol.states import FENCED, Phase, State
+
+TRANSITIONS: dict[tuple[Phase, Phase], str] = {
+    (Phase.IDLE, Phase.PREPARE): "an operation gets its turn",
+    (Phase.ABORT, Phase.PREPARE): "an operation gets its turn",
+    (Phase.PREPARE, Phase.FENCE): "views agree, all are ready, a fence is asked for",
+    (Phase.FENCE, Phase.CUT): "all see the fence raised, drained",
+    (Phase.PREPARE, Phase.CUT): "views agree, all are ready, drained",
+    (Phase.CUT, Phase.SEAL): "all have cut, drained again",
+    (Phase.SEAL, Phase.UPLOAD): "all read again, views unchanged",
+    (Phase.UPLOAD, Phase.COMMIT): "all is stored, the group is decided",
+    (Phase.COMMIT, Phase.IDLE): "the manifest is published",
+    (Phase.PREPARE, Phase.ABORT): "a no, a bound, a lost session or leader",
+    (Phase.FENCE, Phase.ABORT): "a no, a bound, the budget, a lost session or leader",
+    (Phase.CUT, Phase.ABORT): "a no, a bound, a lost session or leader",
+    (Phase.SEAL, Phase.ABORT): "a no, a bound, a lost session, views moved, not proven",
+    (Phase.UPLOAD, Phase.ABORT): "a no or a bound",
+}
+"""Every change of phase of a backup, with its cause; ARCHITECTURE's diagram is made from it."""
+
+SEED_TRANSITIONS: dict[tuple[Phase, Phase], str] = {
+    (Phase.IDLE, Phase.PREPARE): "an operation gets its turn",
+    (Phase.ABORT, Phase.PREPARE): "an operation gets its turn",
+    (Phase.PREPARE, Phase.UPLOAD): "views agree, all are ready",
+    (Phase.UPLOAD, Phase.IDLE): "all have read their shards to the end",
+    (Phase.PREPARE, Phase.ABORT): "a no, a bound, a lost session or leader",
+    (Phase.UPLOAD, Phase.ABORT): "a no or a bound",
+}
+"""The same of a seed."""
+
+STATE_OF = {
+    Phase.PREPARE: State.PREPARING,
+    Phase.FENCE: State.FENCING,
+    Phase.CUT: State.CUTTING,
+    Phase.SEAL: State.SEALING,
+    Phase.UPLOAD: State.UPLOADING,
+    Phase.COMMIT: State.COMMITTING,
+    Phase.IDLE: State.COMMITTED,
+}
+SEED_STATE_OF = {
+    Phase.PREPARE: State.PREPARING,
+    Phase.UPLOAD: State.UPLOADING,
+    Phase.IDLE: State.SEEDED,
+}
+NEEDS_SESSIONS = FENCED | {Phase.PREPARE}
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Read the agreed view, configs and parents; stage the draft. Result: `Assigned`.
+
+    Of a seed: note in the store what is begun, and stage nothing.
+    """
+
+    epoch: Epoch
+    operation: OperationId
+    view_object: str
+    members: tuple[AgentName, ...]
+    request: BackupRequest | SeedRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """Raise the fence."""
+
+    epoch: Epoch
+    fence: Fence
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Wait for the writes that were let in before. Order: once every agent has seen the fence on
+    its own peer: while a replica hangs, this blocks all changes of aliases, lifting too."""
+
+    epoch: Epoch
+    fence: Fence
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Store what was read inside the cut. Nobody waits for it: the group can do without."""
+
+    epoch: Epoch
+    canaries: Canaries
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Build and store the manifest from the draft and the votes' documents. Result: its sha256.
+
+    `seen`: what the agents saw of the fence; empty without one.
+    """
+
+    epoch: Epoch
+    ctl: Ctl
+    documents: tuple[tuple[AgentName, str], ...]
+    seen: tuple[FenceSeen, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Copy the staged manifest to its place in the catalog and read it back. Repeatable."""
+
+    epoch: Epoch
+    manifest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """The staged draft's sha256 ("" of a seed), its collections in order, each member's shards, and
+    the fence that is to be raised."""
+
+    draft: str
+    collections: tuple[str, ...]
+    tasks: dict[AgentName, tuple[ShardTask, ...]]
+    fence: Fence | None = None
+
+
+BarrierEffect = Probe | Assign | Raise | Settle | Drain | Keep | Stage | Publish

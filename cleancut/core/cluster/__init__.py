@@ -1,0 +1,1 @@
+"""Cluster as Qdrant describes it: peers, collections, shards and versions, as records."""

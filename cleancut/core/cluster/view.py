@@ -1,0 +1,73 @@
+"""What one peer says about the cluster, in a form that equal peers say byte for byte alike.
+
+No counts, commits, comments or times: those differ without meaning anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cleancut.core.primitives.codec import Record, digest_of
+from cleancut.core.primitives.ids import PeerId, ShardId
+
+ACTIVE = "Active"
+"""The state of a replica that serves; Qdrant's word."""
+
+
+class ReplicaView(Record, frozen=True):
+    """One replica, as consensus has it."""
+
+    shard_id: ShardId
+    peer_id: PeerId
+    state: str
+    shard_key: str | int | None = None
+
+
+class TransferView(Record, frozen=True):
+    shard_id: ShardId
+    source: PeerId
+    target: PeerId
+
+
+class CollectionView(Record, frozen=True):
+    """`config` and `schema` are sha256 of the peer's own config and of the payload indexes, which
+    nobody can read while shards are `lost` (without any replica)."""
+
+    name: str
+    uuid: str
+    config: str
+    schema: str
+    replicas: tuple[ReplicaView, ...]
+    transfers: tuple[TransferView, ...] = ()
+    resharding: bool = False
+    lost: tuple[ShardId, ...] = ()
+
+
+class View(Record, frozen=True):
+    """Order: everything sorted, so that the canonical encoding is one per meaning."""
+
+    peers: tuple[PeerId, ...]
+    collections: tuple[CollectionView, ...]
+    aliases: tuple[tuple[str, str], ...]
+
+    def collection(self, name: str) -> CollectionView | None:
+        return next((entry for entry in self.collections if entry.name == name), None)
+
+
+def config_digest(config: Mapping[str, Any]) -> str:
+    """sha256 of a collection's configuration; an empty strict mode, as a fence leaves it, is none.
+
+    Source: measured; PATCH of `strict_mode_config: {}`, Qdrant 1.18.3.
+    """
+    said = {key: value for key, value in config.items() if value or key != "strict_mode_config"}
+    return digest_of(said)
+
+
+def schema_digest(payload_schema: dict[str, Any]) -> str:
+    """sha256 of the payload indexes alone; Qdrant mixes counts of points into them."""
+    bare = {
+        field: {key: value for key, value in sorted(entry.items()) if key != "points"}
+        for field, entry in payload_schema.items()
+    }
+    return digest_of(bare)

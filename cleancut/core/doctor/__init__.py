@@ -1,0 +1,1 @@
+"""Doctor: facts about a cluster, what is wrong with it, and the commands that fix it."""

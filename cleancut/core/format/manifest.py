@@ -1,0 +1,199 @@
+"""The manifest of a group: everything that a restore and a proof need, in one document.
+
+Shape: canonical JSON, stored as staged/<epoch>/<sha256>.json and published byte by byte as
+groups/<epoch>.json. The store alone must suffice when etcd is lost.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from cleancut.core.primitives.codec import Record, decode
+from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
+from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
+from cleancut.core.protocol.canary import Canary, Question
+from cleancut.core.protocol.etcd_records import Reading
+from cleancut.core.protocol.evidence import doubt, grade_of, is_quiet
+from cleancut.core.protocol.fence import Fence, FenceFacts
+
+FORMAT = 1
+
+
+class ShardEntry(Record, frozen=True):
+    """One shard of the group. `recipe` names its tar; sizes in bytes.
+
+    `count` is exact, and kept for quiet shards only (None: unknown).
+    """
+
+    collection: str
+    shard_id: ShardId
+    peer_id: PeerId
+    agent: str
+    recipe: str
+    tar_sha256: str
+    size_bytes: int
+    new_bytes: int
+    stored_bytes: int
+    first: Reading
+    second: Reading
+    drained: bool
+    uuid: str = ""
+    count: int | None = None
+    shard_key: str | int | None = None
+    reused: bool = False
+
+    @property
+    def quiet(self) -> bool:
+        return is_quiet(self.first, self.second, drained=self.drained)
+
+    @property
+    def doubt(self) -> str:
+        """Why it is not quiet; "" if it is."""
+        return doubt(self.first, self.second, drained=self.drained)
+
+
+class ReplicaEntry(Record, frozen=True):
+    """A replica that was not cut, read and counted like those that were, to be compared."""
+
+    collection: str
+    shard_id: ShardId
+    peer_id: PeerId
+    first: Reading
+    second: Reading
+    count: int
+
+
+class AgentDocument(Record, frozen=True):
+    """What one agent captured in an epoch: votes/<epoch>/<agent>/<sha256>.json.
+
+    `drained` of its shards says nothing yet: the coordinator knows which drains answered.
+    """
+
+    epoch: Epoch
+    agent: AgentName
+    shards: tuple[ShardEntry, ...]
+    replicas: tuple[ReplicaEntry, ...] = ()
+
+
+class CollectionEntry(Record, frozen=True):
+    """What Qdrant keeps of a collection outside its shards, as raw JSON of its answers."""
+
+    name: str
+    uuid: str
+    info: dict[str, Any]  # result of GET /collections/{name}
+    shard_ids: tuple[ShardId, ...]
+    shard_keys: tuple[tuple[str | int, tuple[ShardId, ...]], ...] = ()
+    aliases: tuple[str, ...] = ()
+
+
+class ClusterEntry(Record, frozen=True):
+    """The cluster as it was: for people and for the restore's plan, never to map shards by."""
+
+    qdrant_version: str
+    peers: dict[str, str]
+    metadata: dict[str, Any]
+
+
+class Draft(Record, frozen=True):
+    """An attempt before its cut: staged, so that any leader can finish it from the store."""
+
+    epoch: Epoch
+    operation: OperationId
+    cluster: str
+    cluster_id: str
+    collections: tuple[CollectionEntry, ...]
+    source: ClusterEntry
+    shard_keys: dict[str, tuple[str | int, ...]]  # what a drain of a collection must name
+    undrainable: dict[str, str]  # collection -> why it is never drained
+    questions: tuple[Question, ...] = ()
+    fence: Fence | None = None
+    warnings: tuple[str, ...] = ()
+    schedule: str = ""
+
+
+class Manifest(Record, frozen=True):
+    """A group. `cut_at` is RFC 3339 UTC, of the coordinator's clock at the put of CUT. `schedule`:
+    the one that asked for it, "" for a user."""
+
+    format: int
+    cluster: str
+    cluster_id: str
+    epoch: Epoch
+    operation: OperationId
+    created_by: str
+    cut_at: str
+    skew_ms: int
+    collections: tuple[CollectionEntry, ...]
+    shards: tuple[ShardEntry, ...]
+    source: ClusterEntry
+    view: str
+    canaries: tuple[Canary, ...] = ()
+    fence: FenceFacts | None = None
+    warnings: tuple[str, ...] = ()  # for people: what a reader should know of this group
+    schedule: str = ""
+
+    @property
+    def fenced(self) -> bool:
+        """True if a fence held off writes to all that the group holds, seen by all who cut."""
+        collections = {entry.name for entry in self.collections}
+        agents = {shard.agent for shard in self.shards}
+        return self.fence is not None and self.fence.holds(collections, agents)
+
+    @property
+    def grade(self) -> str:
+        """Recomputed from the raw numbers each time: nobody has to be believed."""
+        return grade_of([shard.quiet for shard in self.shards], fenced=self.fenced)
+
+    def collection(self, name: str) -> CollectionEntry:
+        """Raises: NotFound."""
+        for entry in self.collections:
+            if entry.name == name:
+                return entry
+        raise NotFound(
+            f"group {self.epoch} holds no collection {name!r}",
+            f"see `cleancut backup show {self.epoch}`",
+        )
+
+    def shards_of(self, name: str) -> tuple[ShardEntry, ...]:
+        """The shards of one collection, by id."""
+        found = [shard for shard in self.shards if shard.collection == name]
+        return tuple(sorted(found, key=lambda shard: shard.shard_id))
+
+
+class _FormatOnly(msgspec.Struct):
+    format: int
+
+
+def parse_manifest(data: bytes, where: str) -> Manifest:
+    """The manifest in `data`, complete.
+
+    Raises: Refused for another format; Corrupt for bytes that are no manifest, or one in which a
+        shard of a collection is missing or doubled.
+    """
+    try:
+        version = decode(_FormatOnly, data, where).format
+    except Corrupt as error:
+        raise Corrupt(
+            f"{where} is no manifest, or a part of one",
+            "other groups may be whole: see `cleancut backup list`",
+        ) from error
+    if version != FORMAT:
+        raise Refused(
+            f"{where} has format {version}, this cleancut reads format {FORMAT}",
+            "use the cleancut version that wrote it, or a newer one",
+        )
+    manifest = decode(Manifest, data, where)
+    check_complete(manifest)
+    return manifest
+
+
+def check_complete(manifest: Manifest) -> None:
+    """Raises: Corrupt unless each shard of each collection is there exactly once."""
+    have = sorted((shard.collection, shard.shard_id) for shard in manifest.shards)
+    want = sorted(
+        (entry.name, shard) for entry in manifest.collections for shard in entry.shard_ids
+    )
+    if have != want:
+        raise Corrupt(f"group {manifest.epoch} does not hold exactly the shards it names")

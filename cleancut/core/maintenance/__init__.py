@@ -1,0 +1,1 @@
+"""Maintenance rules: retention, garbage, schedules, and the inventory of groups."""

@@ -1,0 +1,93 @@
+"""What the groups of a catalog come to: how new the newest good ones are, how large, how proven.
+
+Pure: whoever reads a store gives the groups, and what its ledger tells of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from statistics import median
+from typing import NamedTuple
+
+from cleancut.core.format.manifest import Manifest
+from cleancut.core.primitives.ids import Epoch
+from cleancut.core.primitives.timestamps import parse_time
+from cleancut.core.protocol.evidence import GRADES
+
+USUAL_OF = 7
+"""So many groups before the newest tell what is usual."""
+
+
+class GroupSummary(NamedTuple):
+    """What is kept in memory of one group. `schedule`: "" for one by hand. `stored_bytes`: what it
+    added to the store. `skew_s` is negative if it was not measured."""
+
+    epoch: Epoch
+    schedule: str
+    cut_at_s: float
+    grade: str
+    skew_s: float
+    size_bytes: int
+    stored_bytes: int
+    collections: frozenset[str]
+
+
+class Newest(NamedTuple):
+    """The newest good group of a schedule, and the usual size of those before; None: no others."""
+
+    group: GroupSummary
+    usual_size_bytes: float | None
+
+
+class Inventory(NamedTuple):
+    """`corrupt`: groups that cannot be read, or that were last found damaged. `schedules` and
+    `collections` (when the newest was cut) know only good ones."""
+
+    good: int
+    corrupt: int
+    schedules: Mapping[str, Newest]
+    collections: Mapping[str, float]
+
+
+def summary_of(manifest: Manifest) -> GroupSummary:
+    """Raises: Corrupt, for a time that is none."""
+    return GroupSummary(
+        epoch=manifest.epoch,
+        schedule=manifest.schedule,
+        cut_at_s=parse_time(manifest.cut_at),
+        grade=manifest.grade,
+        skew_s=manifest.skew_ms / 1000,
+        size_bytes=sum(shard.size_bytes for shard in manifest.shards),
+        stored_bytes=sum(shard.stored_bytes for shard in manifest.shards),
+        collections=frozenset(entry.name for entry in manifest.collections),
+    )
+
+
+def take_stock(
+    groups: Iterable[GroupSummary], unreadable: int, damaged: Collection[Epoch]
+) -> Inventory:
+    """`damaged`: the epochs whose last verification or last drill found something wrong."""
+    known = sorted(groups, key=lambda one: one.epoch)
+    good = [one for one in known if one.epoch not in damaged]
+    by_schedule: dict[str, list[GroupSummary]] = {}
+    collections: dict[str, float] = {}
+    for one in good:
+        by_schedule.setdefault(one.schedule, []).append(one)
+        collections.update(dict.fromkeys(one.collections, one.cut_at_s))
+    return Inventory(
+        good=len(good),
+        corrupt=len(known) - len(good) + unreadable,
+        schedules={name: _newest(ordered) for name, ordered in by_schedule.items()},
+        collections=collections,
+    )
+
+
+def _newest(ordered: Sequence[GroupSummary]) -> Newest:
+    *before, last = (one for one in ordered[-USUAL_OF - 1 :])
+    sizes = [one.size_bytes for one in before]
+    return Newest(last, median(sizes) if sizes else None)
+
+
+def rank_of(grade: str) -> int:
+    """A grade as a number that grows with what is proven: 1 bounded, 2 quiet, 3 fenced."""
+    return len(GRADES) - GRADES.index(grade)

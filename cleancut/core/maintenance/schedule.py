@@ -1,0 +1,294 @@
+"""When backups are due by themselves, and what becomes of a due one. Pure: times in, verdicts out.
+
+A schedule's **time** is an instant that its cron expression names. Times that have been dealt with
+are never looked at again, so a leader that comes later starts none of them twice; of those that
+passed while nobody led only the newest counts.
+Source: cronsim, which treats the ends of summer time as Debian's cron does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from itertools import islice, pairwise
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+from cronsim import CronSim, CronSimError
+
+from cleancut.core.maintenance.retention import Retention, check_retention
+from cleancut.core.primitives.codec import Record
+from cleancut.core.primitives.errors import Invalid
+from cleancut.core.primitives.ids import ClusterName, OperationId, check_collection_name, parse_name
+from cleancut.core.primitives.timestamps import format_time, parse_time
+from cleancut.core.protocol.fence import check_fence
+from cleancut.core.protocol.requests import MAX_ATTEMPTS, BackupRequest
+
+SLACK_S = 3600.0
+"""How far coordinators' clocks may differ: a time dealt with is ahead by no more than this."""
+_PROBED = 200
+_WORDS = {"cron", "do", "time_zone", "jitter_s", "start_within_s", "overlap"}
+
+
+class Overlap(StrEnum):
+    """What becomes of a due backup while the one before is still under way."""
+
+    SKIP = "skip"
+    QUEUE = "queue"
+
+
+class Do(StrEnum):
+    """What a schedule starts; a verification or a drill is of the newest group."""
+
+    BACKUP = "backup"
+    VERIFY = "verify"
+    DRILL = "drill"
+
+
+class Schedule(Record, frozen=True, forbid_unknown_fields=True):
+    """`[schedule.NAME]` of a coordinator's file: when, and what is backed up, or verified.
+
+    `jitter`: each start is put off by up to so many seconds, always the same for one time.
+    `start_within`: seconds after which a backup that could not be started is skipped; 0 for never.
+    `retention`: for this schedule's groups, instead of the general one. `percent`: of a group's
+    bytes, that a verification reads again. `shards`: so many a drill opens; 0 for all.
+    """
+
+    cron: str
+    do: Do = Do.BACKUP
+    time_zone: str = "UTC"
+    jitter_s: float = msgspec.field(default=0.0, name="jitter")
+    start_within_s: float = msgspec.field(default=0.0, name="start_within")
+    overlap: Overlap = Overlap.SKIP
+    collections: tuple[str, ...] = ()
+    allow_empty: bool = False
+    require_proven: bool = False
+    attempts: int = 5
+    fence: tuple[str, ...] = ()
+    fence_budget_s: float = msgspec.field(default=0.0, name="fence_budget")
+    retention: Retention | None = None
+    percent: int = 0
+    shards: int = 0
+
+    @property
+    def timing(self) -> str:
+        """What its times depend on."""
+        return f"{self.cron} {self.time_zone}"
+
+
+_USEFUL: Mapping[Do, set[str]] = {
+    Do.BACKUP: set(Schedule.__struct_fields__) - {"percent", "shards"},
+    Do.VERIFY: {"percent"},
+    Do.DRILL: {"shards", "collections"},
+}
+Schedules = Mapping[str, Schedule]
+
+
+class ScheduleState(Record, frozen=True):
+    """`schedule/<name>`: how far a schedule is.
+
+    `seen`: times up to here have been dealt with. `operation`: the newest that it has started, for
+    the time `due`, or by hand if that is "". `skipped`: the newest time that none was started for,
+    and `why`. `outcome`: of the newest verification or drill. `since`: when it got its times.
+    """
+
+    timing: str
+    seen: str
+    paused: bool = False
+    operation: OperationId = OperationId("")
+    due: str = ""
+    skipped: str = ""
+    why: str = ""
+    outcome: str = ""
+    since: str = ""
+
+
+class Reset(NamedTuple):
+    """Nothing of what was dealt with counts: it is new, or was given other times."""
+
+    seen_s: float
+
+
+class Wait(NamedTuple):
+    """Nothing is due before `until_s`."""
+
+    until_s: float
+
+
+class Hold(NamedTuple):
+    """The one of `due_s` starts when the one before is over."""
+
+    due_s: float
+
+
+class Skip(NamedTuple):
+    """None is started for `due_s`."""
+
+    due_s: float
+    why: str
+
+
+class Start(NamedTuple):
+    """A backup for `due_s` starts now."""
+
+    due_s: float
+
+
+Verdict = Reset | Wait | Hold | Skip | Start
+
+
+class Clockwork:
+    """The times of one schedule. `cluster` and `name` only spread the jitter."""
+
+    def __init__(self, cluster: ClusterName, name: str, schedule: Schedule) -> None:
+        self._seed, self._schedule = f"{cluster}/{name}", schedule
+        self._zone = ZoneInfo(schedule.time_zone)
+
+    def start_s(self, due_s: float) -> float:
+        """When the one of `due_s` is to start: its time and its jitter."""
+        seed = f"{self._seed}/{due_s:.0f}".encode()
+        fraction = int.from_bytes(hashlib.sha256(seed).digest()[:4]) / 2**32
+        return due_s + fraction * self._schedule.jitter_s
+
+    def after(self, seconds: float) -> float:
+        """The first time after `seconds`; infinite if there is none in 50 years."""
+        return next(self.following(seconds), float("inf"))
+
+    def following(self, seconds: float) -> Iterator[float]:
+        """All times after `seconds`, oldest first, each once."""
+        last_s = seconds
+        for found in self._cron(seconds, reverse=False):
+            if found.timestamp() > last_s:
+                last_s = found.timestamp()
+                yield last_s
+
+    def newest(self, now_s: float, since_s: float) -> float | None:
+        """The newest time after `since_s` that a start at `now_s` is not too early for."""
+        for found in self._cron(now_s + 1.0, reverse=True):
+            due_s = found.timestamp()
+            if due_s <= since_s:
+                return None
+            if self.start_s(due_s) <= now_s:
+                return due_s
+        return None
+
+    def next_start(self, now_s: float, seen_s: float) -> float:
+        """When the first time starts that is neither due at `now_s` nor dealt with."""
+        return self.start_s(self.after(max(seen_s, now_s - self._schedule.jitter_s)))
+
+    def _cron(self, seconds: float, *, reverse: bool) -> CronSim:
+        at = datetime.fromtimestamp(seconds, self._zone)
+        return CronSim(self._schedule.cron, at, reverse)
+
+
+def judge(
+    schedule: Schedule,
+    clockwork: Clockwork,
+    state: ScheduleState | None,
+    *,
+    now_s: float,
+    busy: bool,
+) -> Verdict:
+    """What is to be done now. `busy`: the newest that it has started is not over."""
+    if state is None or state.timing != schedule.timing:
+        return Reset(now_s)
+    seen_s = parse_time(state.seen)
+    if seen_s > now_s + SLACK_S:
+        return Reset(now_s)  # some clock was far ahead: nothing would be due for long
+    due_s = clockwork.newest(now_s, seen_s)
+    if due_s is None:
+        return Wait(clockwork.next_start(now_s, seen_s))
+    late_s = now_s - clockwork.start_s(due_s)
+    if state.paused:
+        return Skip(due_s, "it is paused")
+    if schedule.start_within_s and late_s > schedule.start_within_s:
+        return Skip(due_s, f"it could not start within {schedule.start_within_s:g} s")
+    if busy and schedule.overlap is Overlap.SKIP:
+        return Skip(due_s, "the one before was still under way")
+    return Hold(due_s) if busy else Start(due_s)
+
+
+def request_of(name: str, schedule: Schedule) -> BackupRequest:
+    """What a schedule asks for each time."""
+    return BackupRequest(
+        collections=tuple(sorted(set(schedule.collections))),
+        allow_empty=schedule.allow_empty,
+        require_proven=schedule.require_proven,
+        attempts=schedule.attempts,
+        fence=tuple(sorted(set(schedule.fence))),
+        fence_budget_s=schedule.fence_budget_s,
+        schedule=name,
+    )
+
+
+def check_schedule(name: str, schedule: Schedule) -> None:
+    """Raises: Invalid, for one that cannot be meant."""
+    parse_name(name, "schedule")
+    try:
+        times = list(islice(_times(schedule), _PROBED))
+    except CronSimError as error:
+        raise Invalid(
+            f"[schedule.{name}]: cron {schedule.cron!r}: {error}",
+            'five fields: minute, hour, day, month, weekday, as in "30 2 * * *"',
+        ) from error
+    except (KeyError, ValueError, OSError) as error:
+        raise Invalid(
+            f"[schedule.{name}]: there is no time zone {schedule.time_zone!r}",
+            'give a name such as "UTC" or "Europe/Berlin"',
+        ) from error
+    if not times:
+        raise Invalid(f"[schedule.{name}]: cron {schedule.cron!r} names no time at all")
+    gap_s = min((later - one for one, later in pairwise(times)), default=float("inf"))
+    if not 0 <= schedule.jitter_s < gap_s:
+        raise Invalid(f"[schedule.{name}]: jitter is from 0 to less than {gap_s:.0f} s, its gap")
+    if schedule.start_within_s < 0:
+        raise Invalid(f"[schedule.{name}]: start-within cannot be negative")
+    _check_words(name, schedule)
+    if not 1 <= schedule.attempts <= MAX_ATTEMPTS:
+        raise Invalid(f"[schedule.{name}]: attempts must be from 1 to {MAX_ATTEMPTS}")
+    try:
+        for collection in schedule.collections:
+            check_collection_name(collection)
+        check_fence(request_of(name, schedule))
+    except Invalid as error:
+        raise Invalid(f"[schedule.{name}]: {error.message}", error.hint) from error
+    if schedule.retention is not None:
+        check_retention(schedule.retention, f"[schedule.{name}.retention]")
+
+
+def _check_words(name: str, schedule: Schedule) -> None:
+    """Each word must be of some use to what the schedule does."""
+    plain, do = Schedule(cron=schedule.cron), schedule.do
+    useful = _WORDS | _USEFUL[do]
+    for word in Schedule.__struct_fields__:
+        if word not in useful and getattr(schedule, word) != getattr(plain, word):
+            told = word.removesuffix("_s").replace("_", "-")
+            raise Invalid(f"[schedule.{name}]: {told!r} says nothing to a {do}")
+    if not 0 <= schedule.percent <= 100 or schedule.shards < 0:
+        raise Invalid(f"[schedule.{name}]: percent is from 0 to 100, shards are 0 or more")
+
+
+def _times(schedule: Schedule) -> Iterator[float]:
+    if len(schedule.cron.split()) != 5:
+        raise CronSimError("Wrong number of fields")
+    start_s = (datetime(2026, 1, 1, tzinfo=UTC) - timedelta(seconds=1)).timestamp()
+    return Clockwork(ClusterName(""), "", schedule).following(start_s)
+
+
+def moved(
+    state: ScheduleState | None, schedule: Schedule, verdict: Reset | Skip | Start
+) -> ScheduleState:
+    """The state once `verdict` is carried out; who starts adds its operation."""
+    seen_s = verdict.seen_s if isinstance(verdict, Reset) else verdict.due_s
+    before = state or ScheduleState(timing=schedule.timing, seen="")
+    seen, anew = format_time(seen_s), isinstance(verdict, Reset)
+    since = seen if anew else before.since or seen
+    changes: dict[str, str] = {"timing": schedule.timing, "seen": seen, "since": since}
+    if isinstance(verdict, Start):
+        changes["due"] = format_time(verdict.due_s)
+    if isinstance(verdict, Skip):
+        changes |= {"skipped": format_time(verdict.due_s), "why": verdict.why}
+    return msgspec.structs.replace(before, **changes)

@@ -1,0 +1,100 @@
+"""Names and numbers that identify things, checked where they enter.
+
+A value of one of these types has been checked; code past the border never checks again.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NewType
+from urllib.parse import quote, unquote
+
+from cleancut.core.primitives.errors import Invalid
+
+Epoch = NewType("Epoch", int)
+"""One attempt of an operation; grows over the life of a cluster, across etcd's too."""
+OperationId = NewType("OperationId", str)
+"""What a user asked for; the same over all attempts."""
+AgentName = NewType("AgentName", str)
+ClusterName = NewType("ClusterName", str)
+Token = NewType("Token", int)
+"""The create_revision of a leased key: grows, so an older holder is recognised for ever."""
+PeerId = NewType("PeerId", int)
+ShardId = NewType("ShardId", int)
+Digest = NewType("Digest", str)
+"""Lower-case hex of blake3-256 (blocks, pages, recipes)."""
+Sha256 = NewType("Sha256", str)
+"""Lower-case hex of sha256 (documents named by a commit, whole tars)."""
+
+EPOCH_DIGITS = 12
+MAX_COLLECTION_NAME = 200
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def parse_name(text: str, what: str) -> str:
+    """`text` if it may stand in keys and paths as a cluster's or an agent's name.
+
+    Raises: Invalid, unless it is 1-63 of [a-z0-9.-], starting and ending with a letter or digit.
+    """
+    if not _NAME.fullmatch(text) or ".." in text:
+        raise Invalid(
+            f"{what} {text!r} is not a valid name",
+            "use 1-63 lower-case letters, digits, dots and dashes",
+        )
+    return text
+
+
+def parse_cluster(text: str) -> ClusterName:
+    """Raises: Invalid (see `parse_name`)."""
+    return ClusterName(parse_name(text, "cluster"))
+
+
+def parse_agent(text: str) -> AgentName:
+    """Raises: Invalid (see `parse_name`)."""
+    return AgentName(parse_name(text, "agent"))
+
+
+def parse_digest(text: str) -> str:
+    """Raises: Invalid, unless `text` is 64 lower-case hex digits."""
+    if not _DIGEST.fullmatch(text):
+        raise Invalid(f"{text[:80]!r} is not a digest")
+    return text
+
+
+def check_collection_name(name: str) -> str:
+    """`name` if it can be created and streamed by Qdrant without harm.
+
+    Raises: Invalid for names that stop Qdrant's consensus (`.`, `..`), that its shard stream
+        cannot carry (over 200 characters, control characters) or that it refuses.
+    Source: measured on Qdrant 1.18.3; lib/storage/src/content_manager/collection_meta_ops.rs
+    """
+    if name in {"", ".", ".."}:
+        raise Invalid(f"collection name {name!r} would stop Qdrant's consensus", "choose another")
+    if len(name) > MAX_COLLECTION_NAME:
+        raise Invalid(f"collection name of {len(name)} characters", "Qdrant streams at most 200")
+    if any(c in '<>:"/\\|?*' or ord(c) < 32 or ord(c) == 127 for c in name):
+        raise Invalid(f"collection name {name!r} has characters that Qdrant cannot stream")
+    return name
+
+
+def parse_version(text: str) -> tuple[int, ...]:
+    """The numbers of a release, without what follows a dash: they compare as releases do."""
+    numbers = text.split("-")[0].split(".")
+    return tuple(int(number) for number in numbers if number.isdigit())
+
+
+def format_epoch(epoch: int) -> str:
+    """The epoch as it stands in paths and keys, so that they sort as numbers do."""
+    return f"{epoch:0{EPOCH_DIGITS}d}"
+
+
+def encode_segment(name: str) -> str:
+    """`name` as one segment of a path or key: percent-encoded, never empty, never dots only."""
+    encoded = quote(name, safe="-_~")
+    return encoded.replace(".", "%2E")
+
+
+def decode_segment(segment: str) -> str:
+    """The name that `encode_segment` was given."""
+    return unquote(segment)

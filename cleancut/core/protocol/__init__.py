@@ -1,0 +1,1 @@
+"""Protocol between coordinator and agents: records and keys in etcd, events, votes, fences."""

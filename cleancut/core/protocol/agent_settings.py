@@ -1,0 +1,62 @@
+"""What agents may take of the network and the local disk; set while they run. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from cleancut.core.primitives.codec import Record
+from cleancut.core.primitives.errors import Invalid
+
+MIB = 1024 * 1024
+MAX_UPLOADS = 16
+LEAST_RATE = 64 * 1024
+"""Bytes a second: an object of 8 MiB must get through before an upload counts as stalled."""
+
+
+class AgentSettings(Record, frozen=True):
+    """`settings` in etcd, for each agent alike.
+
+    `upload_bytes_per_s` 0: no limit. `uploads`: so many at a time. `spill_bytes`: what may wait for
+    the store in the spill directory; `spill_floor_bytes`: what stays free on that disk.
+    """
+
+    upload_bytes_per_s: int = 0
+    uploads: int = 4
+    spill_bytes: int = 4096 * MIB
+    spill_floor_bytes: int = 512 * MIB
+    nonce: str = ""
+
+
+def check_settings(settings: AgentSettings) -> AgentSettings:
+    """`settings`, if they can be meant. Raises: Invalid."""
+    rate = settings.upload_bytes_per_s
+    if rate < 0 or 0 < rate < LEAST_RATE:
+        raise Invalid(
+            f"{rate} bytes a second are too few",
+            f"give {LEAST_RATE // 1024} KiB or more; 0 is no limit",
+        )
+    if not 1 <= settings.uploads <= MAX_UPLOADS:
+        raise Invalid(f"{settings.uploads} uploads at a time", f"give 1 to {MAX_UPLOADS}")
+    if settings.spill_bytes < 0 or settings.spill_floor_bytes < 0:
+        raise Invalid("a spill limit or floor below 0", "0 keeps all of it in memory")
+    return settings
+
+
+class Pace(msgspec.Struct):
+    """Lets bytes through at a rate on average: who comes waits until what went before is paid for.
+
+    `owed`: bytes not paid for at `seen_s`.
+    """
+
+    owed: float = 0.0
+    seen_s: float = 0.0
+
+    def wait_s(self, now_s: float, rate: int) -> float:
+        """Seconds until the next may go; 0 if it may. `rate` 0: always."""
+        self.owed = max(0.0, self.owed - rate * max(0.0, now_s - self.seen_s)) if rate else 0.0
+        self.seen_s = now_s
+        return self.owed / rate if rate else 0.0
+
+    def went(self, size_bytes: int) -> None:
+        """Order: after `wait_s` has let it go."""
+        self.owed += size_bytes

@@ -1,0 +1,147 @@
+"""What the coordinator's machines share: one attempt that holds ctl, phase by phase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from msgspec.structs import replace
+
+from cleancut.core.primitives.ids import AgentName, Token
+from cleancut.core.protocol.commands import Command, Effect, Persist, Run, Stop
+from cleancut.core.protocol.effect_requests import Probe
+from cleancut.core.protocol.etcd_records import Bounds, Ctl, Failure, Member, Operation, Vote
+from cleancut.core.protocol.events import Began, Event
+from cleancut.core.protocol.states import CLOSED, Kind, Phase, State
+from cleancut.core.protocol.votes import yes_of_all
+
+_SPOKEN = frozenset({Kind.BACKUP, Kind.SEED})
+"""One agent tells its view first, and shards are given out by it."""
+
+
+class Attempt:
+    """The state of one attempt, and the only ways in which it changes.
+
+    At most one effect runs at a time (`waiting`); `again` is repeated at a tick, not before
+    `again_at_s`. `tries`: how often an effect failed in this phase.
+    """
+
+    kind: ClassVar[Kind]
+    transitions: ClassVar[Mapping[tuple[Phase, Phase], str]]
+    state_of: ClassVar[Mapping[Phase, State]]
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
+        self.ctl = Ctl()
+        self.operation: Operation | None = None
+        self.members: dict[AgentName, Member] = {}
+        self.votes: dict[tuple[str, AgentName], Vote] = {}
+        self.reset(0.0)
+
+    def reset(self, now_s: float) -> None:
+        """Forgets what only lived in memory."""
+        self.phase_began_s, self.deadline_s, self.stalled_s = now_s, now_s, now_s
+        self.waiting: Effect | None = None
+        self.again: Effect | None = None
+        self.again_at_s = 0.0
+        self.tries = 0
+        self.opening: Ctl | None = None
+
+    def open(self, event: Began, **fresh: Any) -> list[Command]:
+        """The operation's next attempt, with these `fresh` fields of it: PREPARE is `opening`, and
+        begins once the coordinator's probe is in the store. [] if nobody can take part."""
+        attempt = event.operation.attempts + 1
+        self.operation = replace(event.operation, epoch=event.epoch, attempts=attempt, **fresh)
+        self.votes = {}
+        self.members = {name: Member(session=token) for name, (token, _) in event.sessions.items()}
+        if not self.members:
+            return []
+        first = self.members[min(self.members)]
+        self.opening = Ctl(
+            kind=self.kind,
+            phase=Phase.PREPARE,
+            epoch=event.epoch,
+            operation=event.operation.id,
+            attempt=attempt,
+            bounds=self.bounds,
+            probe=event.nonce,
+            speaker=first.session if self.kind in _SPOKEN else Token(0),
+        )
+        return [self.run(Probe(event.epoch, event.nonce))]
+
+    def opened(self, now_s: float) -> list[Command]:
+        """The probe is there: PREPARE begins."""
+        assert self.opening is not None
+        assert self.operation is not None
+        self.ctl, self.opening = self.opening, None
+        self.start_clocks(now_s)
+        self.operation = replace(self.operation, state=State.PREPARING)
+        return [Persist(self.ctl, self.operation, dict(self.members))]
+
+    def agreed(self) -> list[Vote] | None:
+        """The votes of PREPARE, if all members see one and the same cluster. If not, a change may
+        still be on its way to some peer: the agents look again."""
+        votes = yes_of_all(Phase.PREPARE, self.members, self.votes)
+        return votes if votes is not None and len({vote.view for vote in votes}) == 1 else None
+
+    def step(self, event: Event, now_s: float) -> list[Command]:
+        """What to do about `event`, in order."""
+        raise AssertionError("each machine has its own")
+
+    @property
+    def idle(self) -> bool:
+        """True when another operation may begin."""
+        return self.ctl.phase in CLOSED and not self.busy
+
+    @property
+    def busy(self) -> bool:
+        """Whether an effect runs, or has to be repeated: no other may begin."""
+        return self.waiting is not None or self.again is not None
+
+    def run(self, effect: Effect) -> Run:
+        """Starts `effect`; its answer is the next `Done` or `Failed` that counts."""
+        assert self.waiting is None, "one effect at a time"
+        self.waiting = effect
+        return Run(effect)
+
+    def moved(self, phase: Phase, **facts: Any) -> Ctl:
+        """The ctl of the next phase. Asserts that the table knows the way."""
+        assert (self.ctl.phase, phase) in self.transitions, f"{self.ctl.phase} to {phase}"
+        return replace(self.ctl, phase=phase, **facts)
+
+    def move(self, phase: Phase, now_s: float, **facts: Any) -> list[Command]:
+        """Goes to `phase`, with the state that users see, and starts its clocks."""
+        assert self.operation is not None
+        self.tries = 0
+        self.ctl = self.moved(phase, **facts)
+        self.operation = replace(self.operation, state=self.state_of[phase])
+        self.start_clocks(now_s)
+        return [Persist(self.ctl, self.operation)]
+
+    def start_clocks(self, now_s: float) -> None:
+        """The bounds of the present phase, counted from now."""
+        bounds = self.ctl.bounds
+        bound_s = {
+            Phase.PREPARE: bounds.prepare_s,
+            Phase.CUT: bounds.cut_s + bounds.drain_s,
+            Phase.SEAL: bounds.seal_s,
+            Phase.UPLOAD: bounds.upload_s,
+            Phase.CREATE: bounds.create_s,
+            Phase.RECOVER: bounds.recover_s,
+            Phase.VERIFY: bounds.verify_s,
+            Phase.PUBLISH: bounds.publish_s,
+            Phase.MOVE: bounds.move_s,
+        }
+        self.phase_began_s = now_s
+        self.deadline_s = now_s + bound_s.get(self.ctl.phase, float("inf"))
+        self.stalled_s = now_s + bounds.stalled_s
+
+    def close(self, state: State, failure: Failure | None) -> list[Command]:
+        """The attempt is over, in this state of its operation; nothing of it runs on."""
+        assert self.operation is not None
+        self.waiting, self.again, self.opening = None, None, None
+        self.operation = replace(self.operation, state=state, failure=failure)
+        if self.ctl.phase in CLOSED:
+            return [Persist(operation=self.operation)]
+        self.ctl = self.moved(Phase.ABORT, failure=failure)
+        return [Persist(self.ctl, self.operation), Stop(self.ctl.epoch)]

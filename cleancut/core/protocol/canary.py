@@ -1,0 +1,34 @@
+"""Canaries: recorded questions to a collection and the answers that were read in the cut."""
+
+from __future__ import annotations
+
+from cleancut.core.primitives.codec import Record
+from cleancut.core.primitives.ids import Epoch
+
+
+class Question(Record, frozen=True):
+    """What is to be asked inside the cut: the points nearest to what `query` holds as `vector`.
+    `replicated`: all replicas of a shard have to agree."""
+
+    collection: str
+    vector: str
+    query: str | int
+    replicated: bool = False
+
+
+class Canary(Record, frozen=True):
+    """One exact search of the whole collection, answered inside the cut: the nearest `ids`, with
+    their `scores`, to the vector that point `query` holds. `vector` "": the one without a name."""
+
+    collection: str
+    vector: str
+    query: str | int
+    ids: tuple[str | int, ...]
+    scores: tuple[float, ...]
+
+
+class Canaries(Record, frozen=True):
+    """What the coordinator read inside the cut, staged as a document of the epoch."""
+
+    epoch: Epoch
+    canaries: tuple[Canary, ...]

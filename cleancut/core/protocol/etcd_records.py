@@ -1,0 +1,228 @@
+"""Records in etcd and in the small documents of a store.
+
+Unknown fields of newer versions are ignored on reading, so processes of neighbouring versions
+understand each other.
+"""
+
+from __future__ import annotations
+
+from cleancut.core.primitives.codec import Record
+from cleancut.core.primitives.ids import (
+    AgentName,
+    Epoch,
+    OperationId,
+    PeerId,
+    Sha256,
+    ShardId,
+    Token,
+)
+from cleancut.core.protocol.states import Kind, Phase, State
+
+
+class Failure(Record, frozen=True):
+    """An error as it is kept and shown. `reason` names the kind (see `errors.KINDS`)."""
+
+    reason: str
+    message: str
+    hint: str = ""
+
+
+class Bounds(Record, frozen=True):
+    """How long each step may take, in seconds; every process starts its own clock on the event."""
+
+    prepare_s: float = 30.0
+    drain_s: float = 5.0
+    cut_s: float = 10.0
+    seal_s: float = 10.0
+    upload_s: float = 86400.0
+    stalled_s: float = 600.0
+    create_s: float = 120.0
+    recover_s: float = 86400.0
+    verify_s: float = 600.0
+    publish_s: float = 60.0
+    move_s: float = 86400.0
+    seed_s: float = 7 * 86400.0
+
+
+class Ctl(Record, frozen=True):
+    """The open attempt, at most 4 KiB; the only key agents follow.
+
+    `facts` holds what a successor needs and cannot read elsewhere (skew, drains, digests).
+    """
+
+    kind: Kind = Kind.BACKUP
+    phase: Phase = Phase.IDLE
+    epoch: Epoch = Epoch(0)
+    operation: OperationId = OperationId("")
+    attempt: int = 1
+    bounds: Bounds = Bounds()
+    probe: str = ""  # the nonce in the coordinator's probe object
+    streams: int = 0  # of a seed: how many shards an agent reads at a time
+    speaker: Token = Token(0)  # the member whose view is taken to assign by; 0: all tell first
+    assigned: str = ""  # sha256 over all assignments
+    views: str = ""  # sha256 of the view that all agents agreed on
+    draft: str = ""  # sha256 of the staged document that describes this attempt
+    undrained: tuple[int, ...] = ()  # indexes into the draft's collections
+    skew_ms: int = -1
+    fenced: bool = False  # a fence stands from FENCE to SEAL
+    fence_ms: int = -1  # from its raising to the last vote of SEAL
+    cut_at: str = ""  # RFC 3339, UTC, of the coordinator's clock at the put of CUT
+    canaries: str = ""  # sha256 of the staged answers that were read inside the cut
+    manifest: str = ""  # sha256 of the staged manifest that COMMIT decided on
+    failure: Failure | None = None
+    nonce: str = ""
+
+
+class Reading(Record, frozen=True):
+    """A shard's number with what it means something within.
+
+    `incarnation`: app.startup of the peer. `arrivals`: recoveries, uploads and incoming transfers
+    counted by the peer since then; -1 if unknown.
+    """
+
+    number: int | None
+    incarnation: str
+    arrivals: int = -1
+
+
+class Parent(Record, frozen=True):
+    """What a parent's quiet entry says of the shard: its second reading and the collection's
+    uuid. Only a quiet entry may be a parent in this sense."""
+
+    second: Reading
+    uuid: str
+
+
+class ShardTask(Record, frozen=True):
+    """One shard of an agent's assignment.
+
+    Backup: `recipe` is the parent's digest. Restore: `recipe` is what to recover, `collection` the
+    name that it is recovered under, and `source` the cluster whose catalog holds it ("": the own).
+    `heal`: a lost shard of a collection that lives, so that others may write to it. `uuid`: of the
+    collection that it is recovered into; "", if Qdrant makes none up.
+    """
+
+    collection: str
+    shard_id: ShardId
+    peer_id: PeerId
+    index: int = -1  # of the collection in the draft
+    recipe: str = ""
+    parent: Parent | None = None  # of a quiet parent on the same peer
+    tar_sha256: str = ""
+    size_bytes: int = 0
+    count: int | None = None
+    source: str = ""
+    heal: bool = False
+    uuid: str = ""
+
+
+class Member(Record, frozen=True):
+    """`member/<epoch>/<agent>`: who takes part under which token, and with what."""
+
+    session: Token
+    tasks: tuple[ShardTask, ...] = ()
+    assigned: bool = False
+    nonce: str = ""
+
+
+class Session(Record, frozen=True):
+    """`sess/<agent>`, leased. `peers` are the peer ids that the agent's own peer knows.
+
+    `free_bytes`: where that peer keeps its data, in whole steps (`target.FREE_STEP`); -1: unknown.
+    """
+
+    name: AgentName
+    version: str
+    peer_id: PeerId | None = None
+    qdrant_version: str = ""
+    peers: tuple[PeerId, ...] = ()
+    url: str = ""
+    free_bytes: int = -1
+    nonce: str = ""
+
+
+class Seeded(Record, frozen=True):
+    """What a seed has done: shards that were read to their end, the bytes of their tars, those of
+    them that the store did not have yet, and what was stored for these."""
+
+    shards: int = 0
+    read_bytes: int = 0
+    new_bytes: int = 0
+    stored_bytes: int = 0
+
+
+class Vote(Record, frozen=True):
+    """`vote/<epoch>/<phase>/<agent>`: `yes` or a failure, and what the phase asks for.
+
+    Order of all lists: that of the member's tasks.
+    """
+
+    session: Token
+    yes: bool
+    failure: Failure | None = None
+    view: str = ""  # sha256 of the canonical view
+    view_object: str = ""  # name of its body among the epoch's probe objects
+    probe: str = ""  # the nonce read from the coordinator's probe object
+    ready: str = ""  # sha256 of the tasks this agent has taken and prepared for
+    numbers: tuple[int | None, ...] = ()
+    incarnation: str = ""  # app.startup of the peer
+    arrivals: int = -1  # recoveries and incoming transfers since then, from telemetry
+    fenced: bool = False  # the fence stands on the own peer
+    document: str = ""  # sha256 of votes/<epoch>/<agent>/<sha256>.json
+    seeded: Seeded | None = None
+    free_bytes: int = -1  # backup: of the spill; restore: where the peer keeps its data
+    nonce: str = ""
+
+
+class Progress(Record, frozen=True):
+    """`progress/<epoch>/<agent>`, leased: for people, and that something moves. `done_bytes`: of
+    tars; `total_bytes` 0: unknown; `stored_bytes`: what the store has taken of a backup."""
+
+    phase: str
+    done_bytes: int = 0
+    total_bytes: int = 0
+    stored_bytes: int = 0
+    rate: float = 0.0  # bytes a second
+
+
+class Operation(Record, frozen=True):
+    """`op/<id>`: what was asked, and how it ended. Kept for 48 h. `after` must be over first."""
+
+    id: OperationId
+    kind: Kind
+    state: State
+    request: str  # canonical JSON of the request
+    request_id: str = ""
+    epoch: Epoch = Epoch(0)  # of the newest attempt
+    attempts: int = 0
+    created_at: str = ""
+    ended_at: str = ""
+    failure: Failure | None = None
+    cancelled: bool = False
+    detail: str = ""  # sha256 of a store document with more (restore: its report)
+    after: OperationId = OperationId("")
+    seeded: Seeded | None = None  # of a seed that is done
+    nonce: str = ""
+
+
+class Group(Record, frozen=True):
+    """`group/<epoch>`: the decision that this epoch is a group, and the manifest's digest."""
+
+    epoch: Epoch
+    operation: OperationId
+    manifest: Sha256
+    nonce: str = ""
+
+
+class Leader(Record, frozen=True):
+    """`leader`, leased: who leads, and where its API answers."""
+
+    name: str
+    address: str
+    nonce: str = ""
+
+
+class Owner(Record, frozen=True):
+    """`owner/<n>.json` of a store: the cluster whose backups it holds. The greatest n counts."""
+
+    cluster_id: str

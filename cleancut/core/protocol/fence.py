@@ -1,0 +1,242 @@
+"""A fence holds writes off while all shards are cut: what is asked for, raised, seen and lifted.
+
+An alias is fenced by renaming it to `<alias>@fence-<epoch>`: who writes by the old name is refused
+until it is renamed back. A hook asks the writer itself to pause. The name carries the epoch, so
+that whoever finds it, with or without etcd, knows what it is and can lift it. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from cleancut.core.cluster.view import View
+from cleancut.core.primitives.codec import Record
+from cleancut.core.primitives.errors import Invalid, Refused
+from cleancut.core.primitives.ids import AgentName, Epoch, PeerId
+from cleancut.core.protocol.requests import BackupRequest
+
+BUDGET_S, BUDGET_LIMIT_S = 2.0, 30.0
+"""How long writes are held off at most: by default, and whatever is asked for."""
+ALIAS, HOOK, NONE = "alias=", "hook", "none"
+_FENCED = re.compile(r"(?P<alias>.+)@fence-(?P<epoch>[0-9]{1,18})", re.DOTALL)
+
+
+class FenceRule(Record, frozen=True, forbid_unknown_fields=True):
+    """How a collection is fenced unless a backup says otherwise: by its write alias, or by a hook.
+
+    `pause` and `resume` are URLs; `token_file` holds a bearer token for both.
+    """
+
+    collection: str
+    alias: str = ""
+    pause: str = ""
+    resume: str = ""
+    token_file: str = ""
+
+
+class FenceSettings(Record, frozen=True):
+    """What a coordinator is configured with."""
+
+    rules: tuple[FenceRule, ...] = ()
+    budget_s: float = BUDGET_S
+
+
+NO_SETTINGS = FenceSettings()
+
+
+class FencedAlias(Record, frozen=True):
+    """A write alias and the collection that it points to."""
+
+    alias: str
+    collection: str
+
+
+class Hook(Record, frozen=True):
+    """One writer that can be asked to pause; it holds off writes to all these collections."""
+
+    collections: tuple[str, ...]
+    pause: str
+    resume: str
+    token_file: str = ""
+
+
+class Fence(Record, frozen=True):
+    """`fence/<epoch>`: written before the fence is raised, removed once it is seen lifted.
+    `raised_at`: RFC 3339, when it was written."""
+
+    epoch: Epoch
+    budget_s: float
+    aliases: tuple[FencedAlias, ...] = ()
+    hooks: tuple[Hook, ...] = ()
+    raised_at: str = ""
+    nonce: str = ""
+
+    @property
+    def collections(self) -> frozenset[str]:
+        """Those whose writes are held off."""
+        hooked = (name for hook in self.hooks for name in hook.collections)
+        return frozenset({entry.collection for entry in self.aliases} | set(hooked))
+
+
+class FenceSeen(Record, frozen=True):
+    """Whether an agent saw the fence on its own peer before all first readings (`before`) and
+    after its second one (`after`)."""
+
+    agent: AgentName
+    before: bool
+    after: bool
+
+
+class FenceFacts(Record, frozen=True):
+    """What a manifest tells of the fence. `hooked`: collections whose writer was paused. `held_ms`:
+    from its raising to the last second reading, on the coordinator's clock."""
+
+    aliases: tuple[FencedAlias, ...]
+    hooked: tuple[str, ...]
+    seen: tuple[FenceSeen, ...]
+    held_ms: int = -1
+
+    def holds(self, collections: Collection[str], agents: Collection[str]) -> bool:
+        """True if it held off writes to all `collections`, as seen by all `agents` throughout."""
+        fenced = {entry.collection for entry in self.aliases} | set(self.hooked)
+        saw = {one.agent for one in self.seen if one.before and one.after}
+        return set(collections) <= fenced and set(agents) <= saw and len(saw) == len(self.seen)
+
+
+def facts_of(fence: Fence | None, seen: tuple[FenceSeen, ...], held_ms: int) -> FenceFacts | None:
+    """What a manifest tells of the fence, if there was one."""
+    if fence is None:
+        return None
+    hooked = sorted(name for hook in fence.hooks for name in hook.collections)
+    return FenceFacts(aliases=fence.aliases, hooked=tuple(hooked), seen=seen, held_ms=held_ms)
+
+
+class Stray(NamedTuple):
+    """A fenced alias as a peer shows it."""
+
+    name: str
+    alias: str
+    epoch: Epoch
+
+
+def fenced_name(alias: str, epoch: Epoch) -> str:
+    """What `alias` is called while it is fenced."""
+    return f"{alias}@fence-{epoch}"
+
+
+def strays(aliases: Collection[str]) -> list[Stray]:
+    """The fenced ones among a peer's aliases, sorted."""
+    found = ((name, _FENCED.fullmatch(name)) for name in sorted(aliases))
+    return [Stray(name, m["alias"], Epoch(int(m["epoch"]))) for name, m in found if m is not None]
+
+
+def is_raised(fence: Fence, aliases: Mapping[str, str]) -> bool:
+    """True if a peer with these aliases takes no writes by any of the fence's."""
+    return all(
+        aliases.get(fenced_name(entry.alias, fence.epoch)) == entry.collection
+        and entry.alias not in aliases
+        for entry in fence.aliases
+    )
+
+
+def without_fence(view: View, fence: Fence | None) -> View:
+    """`view` as it is when the fence's aliases have their names back."""
+    if fence is None:
+        return view
+    back = {fenced_name(entry.alias, fence.epoch): entry.alias for entry in fence.aliases}
+    mapped = sorted((back.get(alias, alias), of) for alias, of in view.aliases)
+    return replace(view, aliases=tuple(mapped))
+
+
+def check_fence(request: BackupRequest) -> None:
+    """Raises: Invalid, if `fence` or its budget cannot be understood."""
+    for word in request.fence:
+        alias = word.removeprefix(ALIAS)
+        if word not in (HOOK, NONE) and (alias == word or not alias):
+            raise Invalid(f"{word!r} is no fence", "give alias=NAME, hook or none")
+        if alias != word and _FENCED.fullmatch(alias):
+            raise Invalid(f"alias {alias!r} has a name that only fences have")
+    if NONE in request.fence and len(request.fence) > 1:
+        raise Invalid("`none` goes with no other fence")
+    if not 0 <= request.fence_budget_s <= BUDGET_LIMIT_S:
+        raise Invalid(f"a fence's budget is from 0 to {BUDGET_LIMIT_S:.0f} s; 0 is the default")
+
+
+def check_rule(rule: FenceRule) -> None:
+    """Raises: Invalid, unless it is for one collection, by an alias or by a hook."""
+    if not rule.collection:
+        raise Invalid("a [[fence]] needs a `collection`")
+    if bool(rule.alias) == bool(rule.pause):
+        raise Invalid(f"the [[fence]] of {rule.collection!r} needs either `alias` or `pause`")
+    if bool(rule.pause) != bool(rule.resume):
+        raise Invalid(f"the [[fence]] of {rule.collection!r} needs both `pause` and `resume`")
+    if _FENCED.fullmatch(rule.alias):
+        raise Invalid(f"alias {rule.alias!r} has a name that only fences have")
+
+
+def choose_fence(
+    epoch: Epoch,
+    request: BackupRequest,
+    settings: FenceSettings,
+    *,
+    view: View,
+    chosen: Sequence[str],
+) -> Fence | None:
+    """The fence for this backup of the `chosen` collections; None for none.
+
+    What is asked for replaces what is configured. Raises: Refused, if it cannot be raised.
+    """
+    rules = [rule for rule in settings.rules if rule.collection in chosen]
+    if request.fence:
+        rules = [rule for rule in rules if rule.pause and HOOK in request.fence]
+        if HOOK in request.fence and not rules:
+            raise Refused(
+                "no hook is configured for these collections",
+                "add a [[fence]] with `pause` and `resume` to the coordinator's file",
+            )
+    asked = [word.removeprefix(ALIAS) for word in request.fence if word.startswith(ALIAS)]
+    configured = [rule.alias for rule in rules if rule.alias]
+    aliases = tuple(_target(alias, view, chosen) for alias in sorted({*asked, *configured}))
+    hooks = _hooks([rule for rule in rules if rule.pause])
+    if not aliases and not hooks:
+        return None
+    budget_s = request.fence_budget_s or settings.budget_s
+    return Fence(epoch=epoch, budget_s=budget_s, aliases=aliases, hooks=hooks)
+
+
+def check_seen_everywhere(view: View, peers: Collection[PeerId | None]) -> None:
+    """Raises: Refused, if some peer has no agent among `peers` to see the fence there."""
+    missing = sorted(set(view.peers) - set(peers))
+    if missing:
+        raise Refused(
+            f"peer {missing[0]} has no agent that could see the fence there",
+            "start its agent and its Qdrant, or back up with --fence none",
+        )
+
+
+def _target(alias: str, view: View, chosen: Sequence[str]) -> FencedAlias:
+    of = dict(view.aliases).get(alias)
+    if of is None:
+        raise Refused(
+            f"cannot fence {alias!r}: there is no such alias",
+            "a fence renames the alias that clients write by: create one, and write by it",
+        )
+    if of not in chosen:
+        raise Refused(f"cannot fence {alias!r}: it points to {of!r}, which is not backed up")
+    return FencedAlias(alias=alias, collection=of)
+
+
+def _hooks(rules: Sequence[FenceRule]) -> tuple[Hook, ...]:
+    """One call for each writer, however many collections it writes to."""
+    by_writer: dict[tuple[str, str, str], list[str]] = {}
+    for rule in rules:
+        key = rule.pause, rule.resume, rule.token_file
+        by_writer.setdefault(key, []).append(rule.collection)
+    return tuple(
+        Hook(collections=tuple(names), pause=pause, resume=resume, token_file=token_file)
+        for (pause, resume, token_file), names in sorted(by_writer.items())
+    )

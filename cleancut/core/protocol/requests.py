@@ -1,0 +1,63 @@
+"""What users ask for, as it stands in an operation: canonical JSON of one of these records."""
+
+from __future__ import annotations
+
+from cleancut.core.primitives.codec import Record
+from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
+
+MAX_ATTEMPTS = 20
+MAX_STREAMS = 32
+
+
+class BackupRequest(Record, frozen=True):
+    """`fence`: `alias=NAME`, `hook`, or `none`; empty: as configured. `fence_budget_s` 0: the
+    configured one. `schedule`: the one that asks, "" for a user."""
+
+    collections: tuple[str, ...] = ()
+    allow_empty: bool = False
+    require_proven: bool = False
+    attempts: int = 3
+    fence: tuple[str, ...] = ()
+    fence_budget_s: float = 0.0
+    schedule: str = ""
+
+
+class SeedRequest(Record, frozen=True):
+    """`streams`: how many shards each agent reads at a time."""
+
+    collections: tuple[str, ...] = ()
+    streams: int = 2
+    attempts: int = 3
+
+
+class RebalanceRequest(Record, frozen=True):
+    """`max_moves` 0: as many as it takes. `plan`: the digest of the plan that was agreed to; ""
+    takes any. `after`: the restore that has to be done before. `drop_surplus`: no shard keeps more
+    replicas than its collection's replication factor."""
+
+    max_moves: int = 0
+    bandwidth_aware: bool = False
+    drop_surplus: bool = False
+    plan: str = ""
+    after: OperationId = OperationId("")
+
+
+class RestoreRequest(Record, frozen=True):
+    """`backup` is a group's epoch; `collections` empty means all of the group.
+
+    `renames`: old and new names. `replicas` 0: as in the group. `plan`: the digest of the plan that
+    was agreed to; "" takes any. `shards`: only these lost shards of the one collection, in place,
+    at `peer` if given. `rebalance`: shards are spread evenly afterwards, by another operation.
+    """
+
+    backup: Epoch
+    collections: tuple[str, ...] = ()
+    from_cluster: str = ""
+    renames: tuple[tuple[str, str], ...] = ()
+    beside: bool = False
+    replace: bool = False
+    replicas: int = 0
+    shards: tuple[ShardId, ...] = ()
+    peer: PeerId | None = None
+    plan: str = ""
+    rebalance: bool = False

@@ -1,0 +1,67 @@
+"""The kinds of operations, their phases, and the states that users see."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    BACKUP = "backup"
+    RESTORE = "restore"
+    REBALANCE = "rebalance"
+    SEED = "seed"
+
+
+class Phase(StrEnum):
+    """Where the open operation stands; changes only together with `Ctl`."""
+
+    IDLE = "IDLE"
+    PREPARE = "PREPARE"
+    FENCE = "FENCE"
+    CUT = "CUT"
+    SEAL = "SEAL"
+    UPLOAD = "UPLOAD"
+    COMMIT = "COMMIT"
+    ABORT = "ABORT"
+    CREATE = "CREATE"
+    RECOVER = "RECOVER"
+    VERIFY = "VERIFY"
+    PUBLISH = "PUBLISH"
+    ROLLBACK = "ROLLBACK"
+    MOVE = "MOVE"
+
+
+class State(StrEnum):
+    """What users see of an operation."""
+
+    PENDING = "PENDING"
+    PREPARING = "PREPARING"
+    FENCING = "FENCING"
+    CUTTING = "CUTTING"
+    SEALING = "SEALING"
+    UPLOADING = "UPLOADING"
+    COMMITTING = "COMMITTING"
+    COMMITTED = "COMMITTED"
+    SEEDED = "SEEDED"
+    ABORTED = "ABORTED"
+    PLANNED = "PLANNED"
+    CREATING = "CREATING"
+    RECOVERING = "RECOVERING"
+    VERIFYING = "VERIFYING"
+    PUBLISHING = "PUBLISHING"
+    DONE = "DONE"
+    ROLLING_BACK = "ROLLING_BACK"
+    ROLLED_BACK = "ROLLED_BACK"
+    NEEDS_OPERATOR = "NEEDS_OPERATOR"
+    MOVING = "MOVING"
+    DELETED = "DELETED"  # only shown: of a group that was committed
+
+
+SUCCEEDED = frozenset({State.COMMITTED, State.SEEDED, State.DELETED, State.DONE})
+FINAL_STATES = SUCCEEDED | {State.ABORTED, State.ROLLED_BACK, State.NEEDS_OPERATOR}
+
+
+FENCED = frozenset({Phase.FENCE, Phase.CUT, Phase.SEAL})
+"""While the open epoch is in one of these, its fence may stand; in any other it is lifted."""
+PERMANENT = frozenset({"INVALID", "NOT_FOUND", "REFUSED", "DENIED", "CANCELLED"})
+CLOSED = frozenset({Phase.IDLE, Phase.ABORT})

@@ -1,0 +1,217 @@
+"""Counting votes: pure leaves of the machines' decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from cleancut.core.primitives.codec import decode, digest_of
+from cleancut.core.primitives.ids import AgentName
+from cleancut.core.protocol.etcd_records import (
+    Ctl,
+    Failure,
+    Member,
+    Operation,
+    Reading,
+    ShardTask,
+    Vote,
+)
+from cleancut.core.protocol.events import Voted
+from cleancut.core.protocol.evidence import doubt, grade_of, is_quiet
+from cleancut.core.protocol.fence import Fence, FenceSeen
+from cleancut.core.protocol.requests import BackupRequest, SeedRequest
+from cleancut.core.protocol.states import Phase
+
+_TOLD = 5
+Members = Mapping[AgentName, Member]
+Votes = Mapping[tuple[str, AgentName], Vote]
+
+CANCELLED = Failure(reason="CANCELLED", message="cancelled on request")
+LEADER_CHANGED = Failure(
+    reason="UNAVAILABLE", message="the leading coordinator changed before the uploads"
+)
+NO_AGENT = Failure(
+    reason="REFUSED",
+    message="no agent is connected",
+    hint="start cleancut-agent beside each Qdrant peer",
+)
+SESSION_LOST = Failure(reason="UNAVAILABLE", message="lost its session before all was read")
+FENCE_LOST = Failure(
+    reason="UNAVAILABLE",
+    message="the fence was gone before all was read",
+    hint="give it a greater --fence-budget, or look who renames that alias",
+)
+VIEW_CHANGED = Failure(
+    reason="UNAVAILABLE",
+    message="the cluster changed during the backup: a shard, an alias or a schema",
+)
+
+
+def backup_request(operation: Operation | None) -> BackupRequest:
+    """What the operation asks for."""
+    assert operation is not None, "no attempt without an operation"
+    return decode(BackupRequest, operation.request.encode(), "the operation's request")
+
+
+def seed_request(operation: Operation | None) -> SeedRequest:
+    """The same of a seed."""
+    assert operation is not None, "no attempt without an operation"
+    return decode(SeedRequest, operation.request.encode(), "the operation's request")
+
+
+def counts(event: Voted, member: Member) -> bool:
+    """Only a vote under the member's own token counts; but the end of an upload may be told by a
+    restarted agent, whose journal then holds this epoch's finished capture."""
+    return event.vote.session == member.session or event.phase == Phase.UPLOAD.value
+
+
+def yes_of_all(phase: Phase, members: Members, votes: Votes) -> list[Vote] | None:
+    """The yes of every member in `phase`, in the order of names; None if one is missing."""
+    found = [votes.get((phase.value, name)) for name in sorted(members)]
+    given = [vote for vote in found if vote is not None and vote.yes]
+    return given if len(given) == len(members) else None
+
+
+def all_ready(view: str, members: Members, votes: Votes) -> bool:
+    """True if all see `view` and each has prepared for exactly the tasks it was given."""
+    given = yes_of_all(Phase.PREPARE, members, votes)
+    if given is None:
+        return False
+    wanted = [digest_of(members[name].tasks) for name in sorted(members)]
+    return all(vote.view == view for vote in given) and [vote.ready for vote in given] == wanted
+
+
+def indexed(
+    collections: Sequence[str], tasks: Mapping[AgentName, tuple[ShardTask, ...]]
+) -> dict[AgentName, tuple[ShardTask, ...]]:
+    """The tasks with their collections' indexes, by which `ctl` names the undrained ones."""
+    index = {name: number for number, name in enumerate(collections)}
+    return {
+        agent: tuple(replace(task, index=index[task.collection]) for task in given)
+        for agent, given in tasks.items()
+    }
+
+
+def drained(collections: Sequence[str], undrained: Sequence[int]) -> dict[str, bool]:
+    """Whether both drains of each collection answered; `undrained` are indexes."""
+    return {name: index not in undrained for index, name in enumerate(collections)}
+
+
+def not_proven(members: Members, votes: Votes, was_drained: Mapping[str, bool]) -> Failure:
+    """Says which shards are in doubt, and why."""
+    doubts = [
+        f"{task.collection}/{task.shard_id} on peer {task.peer_id}: {why}"
+        for task, first, second in _readings(members, votes)
+        if (why := doubt(first, second, drained=was_drained[task.collection]))
+    ]
+    told = "; ".join(doubts[:_TOLD]) + (f"; and {len(doubts) - _TOLD} more" * (len(doubts) > _TOLD))
+    shards = "1 shard is" if len(doubts) == 1 else f"{len(doubts)} shards are"
+    return Failure(
+        reason="NOT_PROVEN",
+        message=f"{shards} not proven to be of one instant: {told}",
+        hint="hold writes off with --fence, try a quieter moment, or allow a bounded group",
+    )
+
+
+def grade(members: Members, votes: Votes, was_drained: Mapping[str, bool]) -> str:
+    """The grade that the group will have, from the votes of CUT and SEAL."""
+    quiet = [
+        is_quiet(first, second, drained=was_drained[task.collection])
+        for task, first, second in _readings(members, votes)
+    ]
+    return grade_of(quiet, fenced=False)
+
+
+def _readings(members: Members, votes: Votes) -> Iterator[tuple[ShardTask, Reading, Reading]]:
+    """Each shard with both readings, from the votes of CUT and SEAL."""
+    for name, member in sorted(members.items()):
+        cut, seal = votes[Phase.CUT.value, name], votes[Phase.SEAL.value, name]
+        for task, first, second in zip(member.tasks, cut.numbers, seal.numbers, strict=True):
+            yield task, _reading(first, cut), _reading(second, seal)
+
+
+def fence_seen(members: Members, votes: Votes) -> tuple[FenceSeen, ...]:
+    """What each agent saw of the fence on its own peer, before the cuts and after them."""
+    return tuple(
+        FenceSeen(
+            agent=name,
+            before=votes[Phase.FENCE.value, name].fenced,
+            after=votes[Phase.SEAL.value, name].fenced,
+        )
+        for name in sorted(members)
+    )
+
+
+def objection(ctl: Ctl, votes: Sequence[Vote]) -> Failure | None:
+    """Why what was cut and read again must not become a group of any grade, if it must not."""
+    if {vote.view for vote in votes} != {ctl.views}:
+        return VIEW_CHANGED
+    if ctl.fenced and not all(vote.fenced for vote in votes):
+        return FENCE_LOST
+    return None
+
+
+def _reading(number: int | None, vote: Vote) -> Reading:
+    return Reading(number=number, incarnation=vote.incarnation, arrivals=vote.arrivals)
+
+
+def fence_over(phase: Phase, fence: Fence | None) -> Failure:
+    """What to say when writes were held off for as long as they may be."""
+    budget_s = fence.budget_s if fence is not None else 0.0
+    return Failure(
+        reason="TIMED_OUT",
+        message=f"the fence's budget of {budget_s:g} s was over in {phase}",
+        hint="give it a greater --fence-budget, or see in the logs what took so long",
+    )
+
+
+def overdue(phase: Phase, members: Members, votes: Votes) -> Failure:
+    """What to say when the bound of `phase` is over."""
+    missing = [name for name in sorted(members) if (phase.value, name) not in votes]
+    if missing:
+        message = f"{phase} took too long: no vote of {', '.join(missing[:5])}"
+        return Failure(reason="TIMED_OUT", message=message, hint="look at that agent's log")
+    views = {vote.view for vote in yes_of_all(phase, members, votes) or []}
+    if phase is Phase.PREPARE and len(views) > 1:
+        message = "the peers did not come to see the same cluster"
+        hint = "look for a transfer under way, or a peer that knows other peer ids"
+        return Failure(reason="UNAVAILABLE", message=message, hint=hint)
+    return Failure(reason="TIMED_OUT", message=f"{phase} took too long")
+
+
+def stalled(bound_s: float) -> Failure:
+    """What to say when no byte moved for too long."""
+    return Failure(reason="TIMED_OUT", message=f"no upload made progress for {bound_s:.0f} s")
+
+
+def told_by(agent: AgentName, failure: Failure | None) -> Failure:
+    """`failure` with the agent that told it."""
+    failure = failure or Failure(reason="FAILED", message="gave no reason")
+    return replace(failure, message=f"agent {agent}: {failure.message}")
+
+
+VERIFY_BYTES_PER_S = 20e6
+
+
+def verify_bound_s(members: Members) -> float:
+    """What the bytes at the fullest peer add to the time that counting them may take."""
+    loads = [sum(task.size_bytes for task in member.tasks) for member in members.values()]
+    return max(loads, default=0) / VERIFY_BYTES_PER_S
+
+
+def with_tasks(members: Members) -> dict[AgentName, Member]:
+    """Those that have something to do: only their votes are waited for."""
+    return {name: member for name, member in members.items() if member.tasks}
+
+
+def tasks_of_all(members: Members) -> dict[AgentName, tuple[ShardTask, ...]]:
+    return {name: member.tasks for name, member in members.items()}
+
+
+def documents_of(
+    members: Mapping[AgentName, Member], votes: Votes
+) -> tuple[tuple[AgentName, str], ...]:
+    """What each agent verified, by agent."""
+    names = sorted(with_tasks(members))
+    return tuple((name, votes[Phase.VERIFY.value, name].document) for name in names)

@@ -1,0 +1,1 @@
+"""Rebalance: where replicas should lie, in which steps they move, and the state machine."""

@@ -1,0 +1,99 @@
+"""How a cluster's replicas lie, and what this alone forbids to balance, or keeps out of reach."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from cleancut.core.cluster.view import ACTIVE, ReplicaView
+from cleancut.core.primitives.codec import Record
+from cleancut.core.primitives.ids import PeerId, ShardId
+
+_DOCTOR = "`cleancut doctor` says how to mend it"
+
+
+class BalancePeer(Record, frozen=True):
+    """`free_bytes`: None is unknown, and then nothing is held back. `answers`: it lives.
+    `counted`: an agent is beside it, which can count what it gets."""
+
+    peer_id: PeerId
+    free_bytes: int | None = None
+    answers: bool = True
+    counted: bool = True
+
+
+class BalanceCollection(Record, frozen=True):
+    """`sizes`: by shard, 0 where it is missing. `shard_number`: of automatic sharding."""
+
+    name: str
+    factor: int
+    replicas: tuple[ReplicaView, ...]
+    sizes: tuple[tuple[ShardId, int], ...] = ()
+    shard_number: int | None = None
+    transfers: int = 0
+    resharding: bool = False
+
+
+class Layout(Record, frozen=True):
+    """A cluster as it is: `peers` are all that it knows."""
+
+    peers: tuple[BalancePeer, ...]
+    collections: tuple[BalanceCollection, ...]
+
+
+def obstacles_of(layout: Layout) -> Iterator[str]:
+    """Why nothing may be moved now."""
+    known = {peer.peer_id for peer in layout.peers}
+    for peer in layout.peers:
+        if not peer.answers:
+            yield f"peer {peer.peer_id} does not answer: start it, or remove it; {_DOCTOR}"
+    for entry in layout.collections:
+        if entry.resharding:
+            yield f"{entry.name}: it is being resharded; wait until that has ended"
+        if entry.transfers:
+            yield (
+                f"{entry.name}: {entry.transfers} transfers are under way; wait for their end, or"
+                f" abort them; {_DOCTOR}"
+            )
+        for replica in entry.replicas:
+            if replica.state != ACTIVE:
+                yield (
+                    f"{entry.name}: shard {replica.shard_id} is {replica.state} at peer"
+                    f" {replica.peer_id}; {_DOCTOR}"
+                )
+            elif replica.peer_id not in known:
+                yield (
+                    f"{entry.name}: shard {replica.shard_id} has a replica at peer"
+                    f" {replica.peer_id}, which is not in the cluster; {_DOCTOR}"
+                )
+        there = {replica.shard_id for replica in entry.replicas}
+        for number in range(entry.shard_number or 0):
+            if number not in there:
+                yield f"{entry.name}: shard {number} has no replica left; {_DOCTOR}"
+
+
+def notes_of(layout: Layout, *, drop_surplus: bool) -> Iterator[str]:
+    """What no plan reaches, and what becomes of surplus replicas."""
+    peers = len(layout.peers)
+    for entry in layout.collections:
+        there = Counter(replica.shard_id for replica in entry.replicas)
+        shards, factor = len(there), min(max(1, entry.factor), peers)
+        kept = sum(factor if drop_surplus else max(factor, number) for number in there.values())
+        if 0 < kept < peers:
+            yield (
+                f"{entry.name}: {shards} shards with {kept} replicas in all leave {peers - kept}"
+                f" of {peers} peers empty: the number of shards cannot be changed outside Qdrant"
+                " Cloud (resharding); make a new collection with more shards and copy the points"
+            )
+        if entry.factor > peers:
+            yield (
+                f"{entry.name}: replication factor {entry.factor} on {peers} peers gives {peers}"
+                " replicas; add peers, then rebalance again"
+            )
+        surplus = sum(max(0, number - factor) for number in there.values())
+        if surplus > 0:
+            said = "are dropped" if drop_surplus else "stay; --drop-surplus drops them"
+            yield (
+                f"{entry.name}: {surplus} replicas more than its replication factor"
+                f" {entry.factor} asks for {said}"
+            )

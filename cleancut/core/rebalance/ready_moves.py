@@ -1,0 +1,143 @@
+"""Which steps of a rebalance may be done now, judged from how its shards lie. No I/O, no clock.
+
+Nothing is remembered: whoever leads sees from the cluster what is done and what is under way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from cleancut.core.cluster.view import ACTIVE
+from cleancut.core.primitives.ids import PeerId
+from cleancut.core.rebalance.plan import Step
+from cleancut.core.rebalance.solver import Shard
+
+_SLOWER = 0.9
+
+
+class Standing(Enum):
+    """`BUSY`: something else has the shard. `ODD`: the step fits the cluster no more."""
+
+    DONE = "done"
+    RUNNING = "running"
+    READY = "ready"
+    BUSY = "busy"
+    ODD = "odd"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardNow:
+    """A shard's replicas, and the ends of the transfer that it is in."""
+
+    states: Mapping[PeerId, str]
+    transfer: tuple[PeerId, PeerId] | None = None
+
+
+Now = Mapping[Shard, ShardNow]
+"""What there is of the shards that steps name; a deleted one is missing."""
+
+
+def standing(step: Step, now: ShardNow | None) -> Standing:
+    """How far one step is. What was deleted meanwhile needs no step."""
+    if now is None:
+        return Standing.DONE
+    source, target = now.states.get(step.source), None
+    if step.target is not None:
+        target = now.states.get(step.target)
+        if now.transfer == (step.source, step.target):
+            return Standing.RUNNING
+    if now.transfer is not None:
+        return Standing.BUSY
+    match step.action:
+        case "drop":
+            return _dropping(step, now)
+        case "replicate" if target == ACTIVE:
+            return Standing.DONE
+        case "move" if target == ACTIVE:
+            return Standing.DONE if source is None else Standing.READY
+        case _ if target is not None:
+            return Standing.BUSY  # the rest of an aborted transfer: Qdrant drops it
+        case _:
+            return Standing.READY if source == ACTIVE else Standing.ODD
+
+
+def _dropping(step: Step, now: ShardNow) -> Standing:
+    if step.source not in now.states:
+        return Standing.DONE
+    others = [state for peer, state in now.states.items() if peer != step.source]
+    return Standing.READY if ACTIVE in others else Standing.ODD
+
+
+def next_steps(steps: Sequence[Step], now: Now) -> list[tuple[Step, Standing]]:
+    """The next step of each shard that is not done, with how far it is; of the first wave that
+    has any. A step is done as well if a later one of the same shard is, or is under way."""
+    by_shard: dict[Shard, list[Step]] = {}
+    for step in steps:
+        by_shard.setdefault(step.shard, []).append(step)
+    found = []
+    for shard, mine in by_shard.items():
+        left = _left(mine, now.get(shard))
+        if left is not None:
+            found.append(left)
+    wave = min((step.wave for step, _ in found), default=0)
+    return [(step, how) for step, how in found if step.wave == wave]
+
+
+def _left(steps: list[Step], now: ShardNow | None) -> tuple[Step, Standing] | None:
+    following: Step | None = None
+    for step in reversed(steps):
+        how = standing(step, now)
+        if how is Standing.RUNNING:
+            return step, how
+        if how is Standing.DONE:
+            break
+        following = step
+    return None if following is None else (following, standing(following, now))
+
+
+def finished(ran: Iterable[Step], left: Iterable[tuple[Step, Standing]]) -> list[Step]:
+    """Those that ran, and are done; one whose transfer was aborted is not."""
+    undone = {step for step, _ in left}
+    return sorted((step for step in ran if step not in undone), key=lambda step: step.shard)
+
+
+def startable(
+    ready: Iterable[Step], running: Sequence[Step], *, at_once: int | None = None
+) -> list[Step]:
+    """The steps to start beside those that run: a peer is the source of one transfer at most, and
+    the target of one. With `at_once` it is in one transfer at all, and there are so many."""
+    busy, chosen = [step for step in running if step.target is not None], []
+    for step in ready:
+        if step.target is None:
+            chosen.append(step)
+            continue
+        ends = (step.source, step.target)
+        if at_once is None:
+            free = all(step.source != b.source and step.target != b.target for b in busy)
+        else:
+            taken = {peer for b in busy for peer in (b.source, b.target)}
+            free = len(busy) < at_once and not taken.intersection(ends)
+        if free:
+            busy.append(step)
+            chosen.append(step)
+    return chosen
+
+
+class Pace:
+    """How many transfers may run at once with --bandwidth-aware: one more after each that ended
+    while all together were as fast as ever, one less after each that shows they were not."""
+
+    def __init__(self) -> None:
+        self.at_once = 1
+        self._best = 0.0
+
+    def ended(self, size_bytes: int, took_s: float, beside: int) -> None:
+        """One transfer has ended that ran with `beside` others, on the average of its time."""
+        rate = size_bytes / max(took_s, 0.001) * (1 + beside)
+        if rate >= self._best * _SLOWER:
+            self.at_once += 1
+        else:
+            self.at_once = max(1, self.at_once - 1)
+        self._best = max(self._best, rate)

@@ -1,0 +1,255 @@
+"""The coordinator's machine of a rebalance: prepare, move, verify.
+
+Each finished step leaves a valid cluster, so nothing is ever undone: whoever leads goes on where
+the cluster stands, and an early end only aborts the transfers that are under way. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from cleancut.core.primitives.codec import decode, digest_of
+from cleancut.core.primitives.errors import TimedOut
+from cleancut.core.protocol.attempt import Attempt
+from cleancut.core.protocol.commands import Command, Persist, Stop
+from cleancut.core.protocol.effect_requests import Probe
+from cleancut.core.protocol.etcd_records import Failure
+from cleancut.core.protocol.events import (
+    Began,
+    Cancelled,
+    Done,
+    Event,
+    Failed,
+    Progressed,
+    Seen,
+    SessionMoved,
+    Tick,
+    Took,
+    Voted,
+)
+from cleancut.core.protocol.requests import RebalanceRequest
+from cleancut.core.protocol.states import CLOSED, PERMANENT, Kind, Phase, State
+from cleancut.core.protocol.votes import (
+    CANCELLED,
+    NO_AGENT,
+    documents_of,
+    overdue,
+    tasks_of_all,
+    told_by,
+    verify_bound_s,
+    with_tasks,
+    yes_of_all,
+)
+from cleancut.core.rebalance.phases import (
+    ATTEMPTS,
+    LEADER_CHANGED,
+    RETRY_S,
+    SESSION_LOST,
+    STATE_OF,
+    TRANSITIONS,
+    TRIES,
+    Arrange,
+    Halt,
+    Move,
+    Report,
+)
+
+
+class Rebalance(Attempt):
+    """One machine a leader's term; rebuilt by `Took`, started by `Began`."""
+
+    kind = Kind.REBALANCE
+    transitions = TRANSITIONS
+    state_of = STATE_OF
+
+    def step(self, event: Event, now_s: float) -> list[Command]:
+        """What to do about `event`, in order."""
+        match event:
+            case Took():
+                return self._took(event, now_s)
+            case Began():
+                return self._began(event, now_s)
+            case Voted():
+                return self._voted(event, now_s)
+            case SessionMoved():
+                return self._session_moved(event)
+            case Progressed():
+                return []
+            case Cancelled():
+                return self._cancelled(now_s)
+            case Done():
+                return self._done(event, now_s) if event.effect == self.waiting else []
+            case Failed():
+                return self._failed(event, now_s) if event.effect == self.waiting else []
+            case Tick():
+                return self._tick(now_s)
+            case Seen():
+                raise AssertionError("agents read ctl, coordinators write it")
+
+    # Beginning and taking over
+
+    def _began(self, event: Began, now_s: float) -> list[Command]:
+        assert self.idle, "an operation began while another holds ctl"
+        self.reset(now_s)
+        return self.open(event, failure=None, detail="") or self._abort(NO_AGENT)
+
+    def _took(self, event: Took, now_s: float) -> list[Command]:
+        self.reset(now_s)
+        self.ctl, self.operation = event.ctl, event.operation
+        self.members, self.votes = dict(event.members), dict(event.votes)
+        self.start_clocks(now_s)
+        match self.ctl.phase:
+            case Phase.PREPARE:
+                return self._abort(LEADER_CHANGED)
+            case Phase.MOVE:
+                return [self._move()]
+            case Phase.VERIFY:
+                return self._verified()
+            case Phase.ROLLBACK:
+                return [self.run(Halt(self.ctl.epoch, self.ctl.draft))]
+            case _:
+                return []
+
+    # Votes
+
+    def _voted(self, event: Voted, now_s: float) -> list[Command]:
+        stray = event.epoch != self.ctl.epoch or event.agent not in self.members
+        if stray or self.ctl.phase in CLOSED:
+            return []
+        self.votes[event.phase, event.agent] = event.vote  # of any session: replicas outlive them
+        if event.phase != self.ctl.phase.value:
+            return []
+        if not event.vote.yes:
+            return self._end(told_by(event.agent, event.vote.failure), now_s)
+        return self._prepared(now_s) if self.ctl.phase is Phase.PREPARE else self._verified()
+
+    def _prepared(self, now_s: float) -> list[Command]:
+        if self.agreed() is None or self.busy:
+            return []
+        assert self.operation is not None
+        self.deadline_s = now_s + self.ctl.bounds.create_s
+        request = decode(RebalanceRequest, self.operation.request.encode(), "the request")
+        return [self.run(Arrange(self.ctl.epoch, self.operation.id, request))]
+
+    def _verified(self) -> list[Command]:
+        told = yes_of_all(Phase.VERIFY, with_tasks(self.members), self.votes)
+        if told is None or self.busy:
+            return []
+        documents = documents_of(self.members, self.votes)
+        return [self.run(Report(self.ctl.epoch, self.ctl.draft, documents))]
+
+    # Sessions and time
+
+    def _session_moved(self, event: SessionMoved) -> list[Command]:
+        member = self.members.get(event.agent)
+        if member is None or member.session == event.token:
+            return []
+        if self.ctl.phase is not Phase.PREPARE and self.opening is None:
+            return []  # Qdrant moves the shards; whoever comes back counts them
+        return self._abort(told_by(event.agent, SESSION_LOST))
+
+    def start_clocks(self, now_s: float) -> None:
+        super().start_clocks(now_s)
+        if self.ctl.phase is Phase.VERIFY:
+            self.deadline_s += verify_bound_s(self.members)
+
+    def _tick(self, now_s: float) -> list[Command]:
+        if self.again is not None:
+            if now_s < self.again_at_s:
+                return []
+            effect, self.again = self.again, None
+            return [self.run(effect)]
+        if self.ctl.phase in CLOSED or now_s < self.deadline_s:
+            return []
+        waited_for = self.members if self.ctl.phase is Phase.PREPARE else with_tasks(self.members)
+        return self._end(overdue(self.ctl.phase, waited_for, self.votes), now_s)
+
+    def _cancelled(self, now_s: float) -> list[Command]:
+        if self.opening is not None:
+            return self._abort(CANCELLED)
+        return self._end(CANCELLED, now_s)
+
+    # Answers of effects
+
+    def _done(self, event: Done, now_s: float) -> list[Command]:
+        effect, self.waiting = self.waiting, None
+        match effect:
+            case Probe():
+                return self.opened(now_s)
+            case Arrange():
+                return self._arranged(event.result, now_s)
+            case Move():
+                return self._moved(event.result, now_s)
+            case Report():
+                assert self.operation is not None
+                self.operation = replace(self.operation, detail=event.result)
+                return self.move(Phase.IDLE, now_s)
+            case Halt():
+                return self.close(State.ABORTED, self.ctl.failure)
+            case _:
+                raise AssertionError("an answer that nobody waits for")
+
+    def _arranged(self, draft: str, now_s: float) -> list[Command]:
+        votes = self.agreed()
+        if votes is None:
+            return []  # something moved meanwhile: planned anew once all see the same
+        assert self.operation is not None
+        self.operation = replace(self.operation, detail=draft)
+        moved = self.move(Phase.MOVE, now_s, draft=draft, views=votes[0].view)
+        return [*moved, self._move()]
+
+    def _move(self) -> Command:
+        return self.run(Move(self.ctl.epoch, self.ctl.draft, tuple(sorted(self.members))))
+
+    def _moved(self, tasks: Any, now_s: float) -> list[Command]:
+        self.members = {
+            name: replace(member, tasks=tasks.get(name, ()), assigned=True)
+            for name, member in self.members.items()
+        }
+        given = {str(name): mine for name, mine in tasks_of_all(self.members).items()}
+        self.move(Phase.VERIFY, now_s, assigned=digest_of(given))
+        return [Persist(self.ctl, self.operation, dict(self.members)), *self._verified()]
+
+    def _failed(self, event: Failed, now_s: float) -> list[Command]:
+        effect, self.waiting = self.waiting, None
+        assert effect is not None
+        self.tries += 1
+        final = event.failure.reason in PERMANENT or event.failure.reason == TimedOut.reason
+        once = isinstance(effect, Probe | Arrange)  # the whole attempt is repeated instead
+        if not final and not once and self.tries < TRIES:
+            self.again, self.again_at_s = effect, now_s + RETRY_S
+            return []
+        if isinstance(effect, Halt):
+            message = f"a transfer may be under way: {event.failure.message}"
+            return self.close(State.NEEDS_OPERATOR, replace(event.failure, message=message))
+        return self._end(event.failure, now_s)
+
+    # Early ends
+
+    def _end(self, failure: Failure, now_s: float) -> list[Command]:
+        match self.ctl.phase:
+            case Phase.MOVE:
+                return self._halt(failure, now_s)
+            case Phase.VERIFY:
+                return self.close(State.ABORTED, failure)
+            case Phase.ROLLBACK:
+                return []  # it ends by itself
+            case _:
+                return self._abort(failure)
+
+    def _halt(self, failure: Failure, now_s: float) -> list[Command]:
+        """Aborts what is under way; finished steps stay."""
+        assert self.operation is not None
+        self.waiting, self.again = None, None
+        self.operation = replace(self.operation, failure=failure)
+        moved = self.move(Phase.ROLLBACK, now_s, failure=failure)
+        epoch = self.ctl.epoch
+        return [*moved, Stop(epoch), self.run(Halt(epoch, self.ctl.draft))]
+
+    def _abort(self, failure: Failure) -> list[Command]:
+        """Ends the attempt before anything was moved; what can be repeated is pending again."""
+        assert self.operation is not None
+        repeat = failure.reason not in PERMANENT and self.operation.attempts < ATTEMPTS
+        return self.close(State.PENDING if repeat else State.ABORTED, failure)

@@ -1,0 +1,226 @@
+"""Under which names the collections of a group come back, and which names forbid it.
+
+A collection never takes a name that something has: only aliases are ever pointed elsewhere, and
+only if that was asked for. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from msgspec.structs import replace
+
+from cleancut.core.cluster.restored_names import base_of
+from cleancut.core.format.manifest import CollectionEntry
+from cleancut.core.primitives.codec import Record
+from cleancut.core.primitives.errors import Invalid
+from cleancut.core.primitives.ids import check_collection_name
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.restore.target import Target
+
+UNKNOWN_ID = "ID"
+"""Stands for the restore's id in a plan that is only looked at."""
+_LONGEST_ID = "r-" + 16 * "0"
+
+
+class Names(Record, frozen=True):
+    """See `PlannedCollection`; `warnings` are for people, `reason` forbids it."""
+
+    action: Literal["create", "beside", "replace"]
+    created_as: str
+    published_as: str
+    aliases: tuple[str, ...] = ()
+    replaced: tuple[tuple[str, str], ...] = ()
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def what_has(name: str, target: Target) -> str:
+    """`collection`, `alias of X`, or "" if the name is free."""
+    if name in target.collections:
+        return "collection"
+    aliases = dict(target.aliases)
+    return f"alias of {aliases[name]}" if name in aliases else ""
+
+
+def names_of(
+    entries: Sequence[CollectionEntry], request: RestoreRequest, target: Target, operation: str
+) -> dict[str, Names]:
+    """The names of each entry, by its name in the group; no name is given twice.
+
+    Raises: Invalid, for a rename of what is not restored, or two of one collection.
+    """
+    renames = _renames(entries, request)
+    found = {}
+    for entry in entries:
+        new = renames.get(entry.name, "")
+        if request.replace:
+            found[entry.name] = _replacing(entry, new, target, operation)
+        elif request.beside:
+            found[entry.name] = _beside(entry, new, target, operation)
+        else:
+            found[entry.name] = _as_itself(entry, new, target)
+        if new and entry.aliases:
+            told = f"its aliases ({_list(entry.aliases)}) are not restored under another name"
+            found[entry.name] = _warned(found[entry.name], told)
+    return _apart(found)
+
+
+def _renames(entries: Sequence[CollectionEntry], request: RestoreRequest) -> dict[str, str]:
+    renames = dict(request.renames)
+    if len(renames) != len(set(request.renames)):
+        raise Invalid("a collection is renamed twice", "give each --rename another OLD")
+    for old in sorted(renames.keys() - {entry.name for entry in entries}):
+        raise Invalid(f"{old!r} is renamed but not restored", "name it with --collection too")
+    return renames
+
+
+def _as_itself(entry: CollectionEntry, new: str, target: Target) -> Names:
+    name = new or entry.name
+    aliases = () if new else entry.aliases
+    reason = _unusable(name) or _taken(name, target) or _aliases_taken(aliases, target)
+    return Names(
+        action="create", created_as=name, published_as=name, aliases=aliases, reason=reason
+    )
+
+
+def _beside(entry: CollectionEntry, new: str, target: Target, operation: str) -> Names:
+    base = new or base_of(entry.name)
+    aliases = _united((base,), () if new else entry.aliases)
+    reason = (
+        _unusable(base, suffixed=True)
+        or _made_before(base, target, operation)
+        or _taken(base, target)
+        or _aliases_taken(aliases, target)
+    )
+    return Names(
+        action="beside",
+        created_as=_suffixed(base, operation),
+        published_as=base,
+        aliases=aliases,
+        reason=reason,
+    )
+
+
+def _replacing(entry: CollectionEntry, new: str, target: Target, operation: str) -> Names:
+    base = new or base_of(entry.name)
+    is_real = base in target.collections
+    wanted = () if new else entry.aliases
+    aliases = wanted if is_real else _united((base,), wanted)
+    now = dict(target.aliases)
+    replaced = tuple((alias, now[alias]) for alias in aliases if alias in now)
+    reason = (
+        _unusable(base, suffixed=True)
+        or _made_before(base, target, operation)
+        or next((_real_alias(alias) for alias in aliases if alias in target.collections), "")
+    )
+    if is_real and not aliases:
+        reason = reason or (
+            f"{base!r} is a real collection, which is never replaced, and no alias is known to"
+            " point elsewhere instead; delete or rename it, have clients use an alias, or restore"
+            " with --beside and --rename"
+        )
+    names = Names(
+        action="replace" if replaced else "beside",
+        created_as=_suffixed(base, operation),
+        published_as=aliases[0] if is_real and aliases else base,
+        aliases=aliases,
+        replaced=replaced,
+        reason=reason,
+    )
+    if not is_real or not aliases:
+        return names
+    return _warned(
+        names,
+        f"{base!r} is a real collection and stays: clients that use this name, and not"
+        f" {_list(aliases)}, go on to see the old data",
+    )
+
+
+def _suffixed(base: str, operation: str) -> str:
+    return f"{base}@{operation or UNKNOWN_ID}"
+
+
+def _united(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
+
+
+def _warned(names: Names, told: str) -> Names:
+    return replace(names, warnings=(*names.warnings, told))
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)
+
+
+# What forbids a name
+
+
+def _unusable(name: str, *, suffixed: bool = False) -> str:
+    try:
+        check_collection_name(name)
+        if suffixed:
+            check_collection_name(_suffixed(name, _LONGEST_ID))
+    except Invalid as error:
+        return str(error)
+    return ""
+
+
+def _taken(name: str, target: Target) -> str:
+    aliases = dict(target.aliases)
+    if name in target.collections:
+        own = [alias for alias, to in target.aliases if to == name]
+        move = f", or move its aliases ({_list(own)}) with --replace" if own else ""
+        return (
+            f"a collection {name!r} exists; delete it first, or restore with --rename, or only"
+            f" the others with --collection{move}"
+        )
+    if name in aliases:
+        return (
+            f"{name!r} is an alias of {aliases[name]!r}; delete or rename that alias first, or"
+            " restore with --replace"
+        )
+    return ""
+
+
+def _made_before(base: str, target: Target, operation: str) -> str:
+    name = _suffixed(base, operation)
+    if operation and (name in target.collections or name in dict(target.aliases)):
+        return f"{name!r} exists and is never used again; look whose it is, then delete it"
+    return ""
+
+
+def _aliases_taken(aliases: Sequence[str], target: Target) -> str:
+    now = dict(target.aliases)
+    for alias in aliases:
+        if alias in target.collections:
+            return _real_alias(alias)
+        if alias in now:
+            return (
+                f"its alias {alias!r} points to {now[alias]!r} here; delete that alias first, or"
+                " restore with --replace"
+            )
+    return ""
+
+
+def _real_alias(alias: str) -> str:
+    return f"its alias {alias!r} is the name of a collection here; delete or rename that"
+
+
+def _apart(found: dict[str, Names]) -> dict[str, Names]:
+    """Refuses all that would share a name."""
+    owners: dict[str, list[str]] = {}
+    for name, names in found.items():
+        for taken in _claimed(names):
+            owners.setdefault(taken, []).append(name)
+    for taken, sharing in owners.items():
+        if len(sharing) > 1:
+            reason = f"{_list(sharing)} would all be called {taken!r}; use --rename for all but one"
+            for name in sharing:
+                found[name] = replace(found[name], reason=found[name].reason or reason)
+    return found
+
+
+def _claimed(names: Names) -> Iterator[str]:
+    yield from dict.fromkeys((names.created_as, names.published_as, *names.aliases))

@@ -1,0 +1,133 @@
+"""What forbids a restore whatever its names are, and what people should know before it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cleancut.core.cluster.collection_config import replication_factor, shape_of
+from cleancut.core.cluster.versions import NEWEST_TESTED, OLDEST_QDRANT
+from cleancut.core.format.manifest import CollectionEntry, Manifest
+from cleancut.core.primitives.errors import Refused
+from cleancut.core.primitives.ids import ShardId, parse_version
+from cleancut.core.restore.shard_keys import KeyStep, steps
+from cleancut.core.restore.target import Target
+
+_WITHOUT_ROCKSDB = (1, 16, 2)
+"""From here on Qdrant writes no RocksDB segments; 1.18 drops what it finds in such ones.
+Source: lib/segment/src/segment_constructor/segment_constructor_base.rs, Qdrant 1.18.3"""
+
+VISIBLE = (
+    "collections are visible under their own names while they are restored: clients that connect"
+    " meanwhile see them half done, and what they write makes the restore fail and is lost;"
+    " --beside keeps them out"
+)
+
+
+def obstacles(manifest: Manifest, target: Target) -> Iterator[str]:
+    """What is wrong with the cluster, with what to do about it."""
+    if not target.peers:
+        yield "no Qdrant peer answers; start the cluster and an agent beside each peer"
+    for peer in target.peers:
+        if peer.agent is None:
+            yield (
+                f"no agent is connected beside peer {peer.peer_id}, where Qdrant may place shards;"
+                " start one, or, if that peer is gone for good, remove it with"
+                f" `cleancut cluster forget-peer {peer.peer_id}`"
+            )
+        elif reason := _version_refusal(manifest.source.qdrant_version, peer.qdrant_version):
+            yield f"peer {peer.peer_id} runs Qdrant {peer.qdrant_version}: {reason}"
+
+
+def _version_refusal(source: str, target: str) -> str:
+    """Segments are read by the minor version that wrote them and by the next one."""
+    if parse_version(target) < OLDEST_QDRANT:
+        return "too old for a restore; upgrade to 1.17.1 or newer"
+    before, now = parse_version(source)[:2], parse_version(target)[:2]
+    if now < before:
+        return f"older than the group's {source}, whose segments it cannot read; upgrade first"
+    if before[:1] != now[:1] or now[1] > before[1] + 1:
+        return f"more than one minor version above the group's {source}; restore to one between"
+    return ""
+
+
+# Shards and their keys
+
+
+def is_custom(entry: CollectionEntry) -> bool:
+    return bool(entry.shard_keys) or shape_of(entry.info["config"])["sharding_method"] == "custom"
+
+
+def cannot_be_rebuilt(entry: CollectionEntry) -> str:
+    """Why Qdrant cannot make shards with these very ids; "" if it can. The ids decide where points
+    live."""
+    if is_custom(entry):
+        try:
+            made = {number for step in steps(entry.shard_keys) for number in _own(step)}
+        except Refused as error:
+            return str(error)
+        strays = sorted(made ^ set(entry.shard_ids))
+        return f"its shards {strays} belong to no shard key" if strays else ""
+    if sorted(entry.shard_ids) != list(range(len(entry.shard_ids))):
+        return "its shard ids are not 0 to n-1, so Qdrant would route points elsewhere"
+    number = shape_of(entry.info["config"])["shard_number"]
+    if number not in {None, len(entry.shard_ids)}:
+        return (
+            f"its configuration has {number} shards and the group {len(entry.shard_ids)}, as"
+            " while it was resharded; restore a group from before or after that"
+        )
+    return ""
+
+
+def _own(step: KeyStep) -> tuple[ShardId, ...]:
+    return () if step.filler else step.ids
+
+
+def fillers(entry: CollectionEntry) -> int:
+    """How many shards are made, and dropped again, so that the next key gets its ids."""
+    try:
+        return sum(step.shards for step in steps(entry.shard_keys) if step.filler)
+    except Refused:
+        return 0
+
+
+# Warnings
+
+
+def warnings_of_group(manifest: Manifest, target: Target) -> Iterator[str]:
+    """What holds for every collection of the group."""
+    if manifest.grade == "bounded":
+        yield (
+            f"the group is bounded: writes came in while it was cut (skew {manifest.skew_ms} ms);"
+            " counts can be compared only between replicas"
+        )
+    source = manifest.source.qdrant_version
+    if parse_version(source) < _WITHOUT_ROCKSDB:
+        yield (
+            f"the group is of Qdrant {source}: segments that it wrote into RocksDB cannot be read"
+            " by 1.18 and newer; restore to 1.17 first, and let it rewrite them"
+        )
+    for version in sorted({peer.qdrant_version for peer in target.peers}, key=parse_version):
+        if parse_version(version)[:2] > NEWEST_TESTED:
+            yield f"Qdrant {version} is newer than what this version was tested with"
+
+
+def warnings_of(entry: CollectionEntry, factor: int, target: Target) -> Iterator[str]:
+    """What holds for one collection that is made anew with this replication factor."""
+    peers, before = len(target.peers), replication_factor(entry.info)
+    if factor < before:
+        yield (
+            f"replication factor {factor} instead of the group's {before}: each shard survives the"
+            f" loss of {factor - 1} peers, no longer of {before - 1}"
+        )
+    if factor > peers > 0:
+        yield (
+            f"replication factor {factor} on {peers} peers gives {peers} replicas;"
+            " add peers, then `cleancut cluster rebalance` makes the others"
+        )
+    shards = len(entry.shard_ids)
+    if peers > shards * min(factor, peers) > 0:
+        yield (
+            f"{shards} shards leave some of the {peers} peers empty; Qdrant changes the number of"
+            " shards only in its cloud: restore it as it is, then copy it into a new collection"
+            " with more"
+        )

@@ -1,0 +1,291 @@
+"""What a restore would do and what forbids it: a pure function of a group and a live cluster.
+
+Which peer will hold which shard is not known here: Qdrant decides at the create.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec.structs import replace
+
+from cleancut.core.cluster.collection_config import replication_factor, wal_bytes
+from cleancut.core.format.manifest import CollectionEntry, Manifest, ShardEntry
+from cleancut.core.primitives.codec import Record, digest_of
+from cleancut.core.primitives.errors import Invalid, Refused
+from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId, parse_version
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.restore.names import names_of, what_has
+from cleancut.core.restore.obstacles import (
+    VISIBLE,
+    cannot_be_rebuilt,
+    fillers,
+    is_custom,
+    obstacles,
+    warnings_of,
+    warnings_of_group,
+)
+from cleancut.core.restore.shard_repair import healing_of
+from cleancut.core.restore.space import Share, bound_at, space_obstacles, space_warnings
+from cleancut.core.restore.target import Target, TargetPeer
+
+Action = Literal["create", "beside", "replace", "heal", "refuse"]
+
+
+class PlannedCollection(Record, frozen=True):
+    """How one collection comes back.
+
+    `name`: in the group. `created_as`: the collection that Qdrant gets. `published_as`: what
+    clients call it in the end. `aliases` point to it in the end, `published_as` among them unless
+    it is the collection's own name; `replaced` are those that exist, with what they point to now.
+    `shard_ids`: all of them, or the lost ones of a heal. `exists`: what has the published name now.
+    `size_bytes`: one copy of all shards, as stored; `points` is None where not all are known.
+    `replicas`: what there will be of each shard; `factor`: the replication factor to create it
+    with, 0: the group's. `heal_peer`: where the lost shards of a heal are put. `reason` says why
+    `action` is to refuse.
+    """
+
+    name: str
+    published_as: str
+    action: Action
+    shards: int
+    replicas: int
+    size_bytes: int
+    created_as: str = ""
+    points: int | None = None
+    aliases: tuple[str, ...] = ()
+    replaced: tuple[tuple[str, str], ...] = ()
+    shard_ids: tuple[ShardId, ...] = ()
+    exists: str = ""
+    factor: int = 0
+    heal_peer: PeerId | None = None
+    reason: str = ""
+
+
+class PlannedPeer(Record, frozen=True):
+    """Upper bounds of what the peer may come to hold, write-ahead logs included."""
+
+    peer_id: PeerId
+    agent: str
+    shards_max: int
+    size_bytes_max: int
+    free_bytes: int | None = None
+
+
+class RestorePlan(Record, frozen=True):
+    """It can start if there are no `obstacles`; each of those says what to do about it.
+
+    `size_bytes`: what is read, all replicas counted. `estimated_s`: of the peer that may have to
+    read most, at the rate of earlier restores; None: not measured yet.
+    """
+
+    backup_id: OperationId
+    backup_epoch: Epoch
+    collections: tuple[PlannedCollection, ...]
+    peers: tuple[PlannedPeer, ...]
+    source_version: str
+    target_version: str
+    size_bytes: int = 0
+    estimated_s: float | None = None
+    warnings: tuple[str, ...] = ()
+    obstacles: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """sha256 of what the restore would do and where: without the restore's own id, and without
+        what changes by itself (free space, times). Obstacles follow from the rest."""
+        return digest_of(
+            (
+                self.backup_epoch,
+                [_without_id(collection) for collection in self.collections],
+                [(peer.peer_id, peer.agent) for peer in self.peers],
+                self.source_version,
+                self.target_version,
+            )
+        )
+
+
+def _without_id(planned: PlannedCollection) -> PlannedCollection:
+    own = planned.action in {"create", "heal"}
+    return planned if own else replace(planned, created_as="")
+
+
+def make_plan(
+    manifest: Manifest, request: RestoreRequest, target: Target, operation: str = ""
+) -> RestorePlan:
+    """The plan, whether or not it can be carried out; `operation` is "" while there is none.
+
+    Raises: NotFound, if a collection is asked for that the group does not hold; Invalid, for
+        a request that contradicts itself.
+    """
+    _check_request(request)
+    chosen = choose(manifest, request)
+    planned, told = (
+        _heal(manifest, chosen[0], request, target)
+        if request.shards
+        else _restore(manifest, chosen, request, target, operation=operation)
+    )
+    shares = [_share(manifest, entry, one) for entry, one in zip(chosen, planned, strict=True)]
+    versions = sorted(
+        {p.qdrant_version for p in target.peers if p.qdrant_version}, key=parse_version
+    )
+    most = max((bound_at(p.peer_id, shares, target).data_bytes for p in target.peers), default=0)
+    return RestorePlan(
+        backup_id=manifest.operation,
+        backup_epoch=manifest.epoch,
+        collections=planned,
+        peers=tuple(_peer(peer, shares, target) for peer in target.peers),
+        source_version=manifest.source.qdrant_version,
+        target_version=versions[0] if versions else "",
+        size_bytes=sum(one.size_bytes * one.replicas for one in planned),
+        estimated_s=most / target.rate if target.rate else None,
+        warnings=(
+            *warnings_of_group(manifest, target),
+            *told,
+            *space_warnings(shares, target),
+        ),
+        obstacles=(
+            *obstacles(manifest, target),
+            *(f"{one.name}: {one.reason}" for one in planned if one.action == "refuse"),
+            *space_obstacles(shares, target),
+        ),
+    )
+
+
+def check_plan(plan: RestorePlan) -> RestorePlan:
+    """Raises: Refused, with the first obstacle and the number of others."""
+    if plan.obstacles:
+        more = len(plan.obstacles) - 1
+        others = f" (and {more} more)" if more else ""
+        raise Refused(
+            f"cannot restore: {plan.obstacles[0]}{others}", "`cleancut restore plan` names them all"
+        )
+    return plan
+
+
+def check_agreed(plan: RestorePlan, digest: str) -> RestorePlan:
+    """Raises: Refused, if people agreed to the plan of this digest and it is another by now; ""
+    agrees to any."""
+    if digest and digest != plan.digest:
+        raise Refused(
+            f"the plan that was agreed to ({digest[:12]}) does not hold any more: the cluster or"
+            f" its names have changed (now {plan.digest[:12]})",
+            "look at `cleancut restore plan` again, and start with the new digest",
+        )
+    return plan
+
+
+def choose(manifest: Manifest, request: RestoreRequest) -> tuple[CollectionEntry, ...]:
+    """The collections to restore, by name; all of the group if none is named. Raises: NotFound."""
+    names = sorted(set(request.collections)) or sorted(e.name for e in manifest.collections)
+    return tuple(manifest.collection(name) for name in names)
+
+
+def _check_request(request: RestoreRequest) -> None:
+    named = request.renames or request.beside or request.replace or request.replicas
+    if request.shards and (named or len(set(request.collections)) != 1):
+        raise Invalid(
+            "single shards are healed in place, in one collection",
+            "name it, and no other names and no number of replicas",
+        )
+    if request.peer is not None and not request.shards:
+        raise Invalid("a peer is named only for shards that are healed", "leave it out")
+    if request.beside and request.replace:
+        raise Invalid("beside wants free names, replace existing ones", "choose one of them")
+
+
+# Collections
+
+
+def _restore(
+    manifest: Manifest,
+    chosen: tuple[CollectionEntry, ...],
+    request: RestoreRequest,
+    target: Target,
+    *,
+    operation: str,
+) -> tuple[tuple[PlannedCollection, ...], tuple[str, ...]]:
+    """All chosen collections as they would be made anew, and the warnings."""
+    names = names_of(chosen, request, target, operation)
+    planned, warnings = [], []
+    for entry in chosen:
+        given = names[entry.name]
+        factor = request.replicas or replication_factor(entry.info)
+        reason = given.reason or cannot_be_rebuilt(entry)
+        one = PlannedCollection(
+            name=entry.name,
+            published_as=given.published_as,
+            created_as=given.created_as,
+            action="refuse" if reason else given.action,
+            shard_ids=entry.shard_ids,
+            shards=len(entry.shard_ids),
+            replicas=min(factor, max(1, len(target.peers))),
+            factor=request.replicas,
+            size_bytes=sum(shard.size_bytes for shard in manifest.shards_of(entry.name)),
+            points=_points(manifest.shards_of(entry.name)),
+            aliases=given.aliases,
+            replaced=given.replaced,
+            exists=what_has(given.published_as, target),
+            reason=reason,
+        )
+        planned.append(one)
+        told = (*given.warnings, *warnings_of(entry, factor, target))
+        warnings += [f"{entry.name}: {each}" for each in told]
+    if any(one.action == "create" for one in planned):
+        warnings.insert(0, VISIBLE)
+    return tuple(planned), tuple(warnings)
+
+
+def _heal(
+    manifest: Manifest, entry: CollectionEntry, request: RestoreRequest, target: Target
+) -> tuple[tuple[PlannedCollection, ...], tuple[str, ...]]:
+    """The lost shards of one collection as they would be put back, and the warnings."""
+    healing = healing_of(manifest, entry, request, target)
+    wanted = tuple(sorted(set(request.shards)))
+    shards = tuple(one for one in manifest.shards_of(entry.name) if one.shard_id in wanted)
+    planned = PlannedCollection(
+        name=entry.name,
+        published_as=entry.name,
+        created_as=entry.name,
+        action="refuse" if healing.reason else "heal",
+        shard_ids=wanted,
+        shards=len(wanted),
+        replicas=1,
+        size_bytes=sum(shard.size_bytes for shard in shards),
+        points=_points(shards),
+        exists=what_has(entry.name, target),
+        heal_peer=healing.peer,
+        reason=healing.reason,
+    )
+    return (planned,), tuple(f"{entry.name}: {told}" for told in healing.warnings)
+
+
+def _points(shards: tuple[ShardEntry, ...]) -> int | None:
+    counts = [shard.count for shard in shards]
+    return sum(c for c in counts if c is not None) if None not in counts else None
+
+
+# Peers
+
+
+def _share(manifest: Manifest, entry: CollectionEntry, planned: PlannedCollection) -> Share:
+    shards = manifest.shards_of(entry.name)
+    return Share(
+        sizes=tuple(one.size_bytes for one in shards if one.shard_id in planned.shard_ids),
+        replicas=planned.replicas,
+        log_bytes=wal_bytes(entry.info),
+        even=not is_custom(entry),
+        fillers=fillers(entry),
+        at=planned.heal_peer,
+    )
+
+
+def _peer(peer: TargetPeer, shares: list[Share], target: Target) -> PlannedPeer:
+    bound = bound_at(peer.peer_id, shares, target)
+    return PlannedPeer(
+        peer_id=peer.peer_id,
+        agent=peer.agent or "",
+        shards_max=bound.shards,
+        size_bytes_max=bound.size_bytes,
+        free_bytes=peer.free_bytes,
+    )

@@ -1,0 +1,265 @@
+"""What a restore leaves behind on its way: documents in the store, and the report at its end.
+
+Pure records, and how the report is put together from what the agents found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from msgspec.structs import replace
+
+from cleancut.core.cluster.view import schema_digest
+from cleancut.core.format.manifest import CollectionEntry, Manifest, ShardEntry
+from cleancut.core.primitives.codec import Record
+from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
+from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
+from cleancut.core.protocol.canary import Canary
+from cleancut.core.protocol.replica_reports import PullDocument, RestoredShard
+from cleancut.core.restore.plan import PlannedCollection, RestorePlan
+
+Outcome = Literal["asked", "made", "refused"]
+_STATUSES = ("green", "grey", "yellow", "red")
+
+
+class RestoreDraft(Record, frozen=True):
+    """An attempt that may begin: staged, so that any leader can go on, or undo it, from the store
+    even if the group is deleted meanwhile. `source`: the cluster whose catalog holds the group, ""
+    for the own. Order: `planned` as `collections`."""
+
+    epoch: Epoch
+    operation: OperationId
+    backup: Epoch
+    plan: str
+    collections: tuple[CollectionEntry, ...]
+    planned: tuple[PlannedCollection, ...]
+    shards: tuple[ShardEntry, ...]
+    metadata: dict[str, Any]
+    source: str = ""
+    canaries: tuple[Canary, ...] = ()
+
+    @property
+    def heals(self) -> bool:
+        """True if it puts lost shards back in place instead of making collections."""
+        return any(planned.action == "heal" for planned in self.planned)
+
+    def shards_of(self, name: str) -> tuple[ShardEntry, ...]:
+        found = [shard for shard in self.shards if shard.collection == name]
+        return tuple(sorted(found, key=lambda shard: shard.shard_id))
+
+
+class Creation(Record, frozen=True):
+    """What an attempt knows of a collection that it makes: `asked` before the request is sent, then
+    `made` with its uuid, or `refused` if the name was somebody else's."""
+
+    epoch: Epoch
+    collection: str
+    outcome: Outcome
+    uuid: str = ""
+
+
+class RestoredCollection(Record, frozen=True):
+    """What was compared with the group; None: the group does not tell.
+
+    `counts_equal`: on all replicas, and to the group. `canaries_equal`: the exact answers that were
+    recorded inside the cut. `status`: of the optimizers.
+    """
+
+    name: str
+    published_as: str
+    shards: int
+    counts_equal: bool | None
+    replicas_active: bool
+    created_as: str = ""
+    aliases: tuple[str, ...] = ()
+    schema_equal: bool | None = None
+    keys_equal: bool | None = None
+    canaries_equal: bool | None = None
+    status: str = ""
+
+
+class Kept(Record, frozen=True):
+    """Old data that aliases pointed to before they were replaced, until it is cleaned up."""
+
+    collection: str
+    uuid: str
+    aliases: tuple[str, ...]
+
+
+class RestoreReport(Record, frozen=True):
+    """What a restore has proved of itself: staged/<epoch>/<sha256>.json, named by the operation.
+
+    `recovered_bytes` in `recover_s` seconds: of the peer that took longest; zeros, if unknown.
+    """
+
+    epoch: Epoch
+    operation: OperationId
+    backup: Epoch
+    collections: tuple[RestoredCollection, ...]
+    shards: tuple[RestoredShard, ...]
+    kept: tuple[Kept, ...] = ()
+    recovered_bytes: int = 0
+    recover_s: float = 0.0
+
+
+class Look(Record, frozen=True):
+    """A restored collection as the cluster tells it after the verification. `schema`: sha256 of the
+    payload indexes. `places`: where its replicas are."""
+
+    active: bool
+    schema: str
+    places: tuple[tuple[ShardId, PeerId], ...]
+    shard_keys: tuple[tuple[str | int, tuple[ShardId, ...]], ...] = ()
+
+
+def draft_of(
+    manifest: Manifest, plan: RestorePlan, epoch: Epoch, operation: OperationId, *, source: str = ""
+) -> RestoreDraft:
+    """What is staged before anything is touched."""
+    entries = tuple(manifest.collection(planned.name) for planned in plan.collections)
+    whole = {planned.name for planned in plan.collections if planned.action != "heal"}
+    return RestoreDraft(
+        epoch=epoch,
+        operation=operation,
+        backup=manifest.epoch,
+        plan=plan.digest,
+        collections=entries,
+        planned=plan.collections,
+        shards=tuple(
+            shard
+            for planned in plan.collections
+            for shard in manifest.shards_of(planned.name)
+            if shard.shard_id in planned.shard_ids
+        ),
+        metadata=dict(manifest.source.metadata),
+        source=source,
+        canaries=tuple(one for one in manifest.canaries if one.collection in whole),
+    )
+
+
+def review(
+    draft: RestoreDraft,
+    shards: tuple[RestoredShard, ...],
+    looks: Mapping[str, Look],
+    kept: tuple[Kept, ...] = (),
+) -> RestoreReport:
+    """The report of a restore, under the group's names. `looks`: by the group's name.
+
+    Raises: Refused, if replicas of a shard hold different counts, or there is one that nobody
+        verified; NotFound, if nobody verified a shard.
+    """
+    names = {planned.created_as: planned.name for planned in draft.planned}
+    found = tuple(replace(shard, collection=names[shard.collection]) for shard in shards)
+    for entry in draft.shards:
+        _check_replicas(entry, found)
+    for planned in draft.planned:
+        if planned.action != "heal":  # else most of it lives, and may be moved
+            _check_places(planned, looks[planned.name], found)
+    return RestoreReport(
+        epoch=draft.epoch,
+        operation=draft.operation,
+        backup=draft.backup,
+        collections=tuple(
+            _restored(planned, entry, looks[entry.name], found)
+            for planned, entry in zip(draft.planned, draft.collections, strict=True)
+        ),
+        shards=tuple(sorted(found, key=lambda s: (s.collection, s.shard_id, s.peer_id))),
+        kept=kept,
+    )
+
+
+def slowest(documents: Iterable[PullDocument]) -> tuple[int, float]:
+    """The bytes and seconds of the agent that recovered longest."""
+    recover_s, size_bytes = max(
+        ((one.recover_s, one.recovered_bytes) for one in documents), default=(0.0, 0)
+    )
+    return size_bytes, recover_s
+
+
+def rate_of(reports: Iterable[RestoreReport]) -> float | None:
+    """Bytes a second that one peer recovered in these restores; None, if none of them tells.
+
+    Large ones weigh more: small ones only measure how long a request takes.
+    """
+    told = [(one.recovered_bytes, one.recover_s) for one in reports if one.recover_s > 0]
+    total_s = sum(seconds for _, seconds in told)
+    total_bytes = sum(size for size, _ in told)
+    return total_bytes / total_s if total_bytes and total_s else None
+
+
+def check_report(report: RestoreReport) -> None:
+    """Raises: Corrupt, if something was compared and is not as in the group."""
+    for entry in report.collections:
+        compared = {
+            "payload indexes": entry.schema_equal,
+            "shard keys": entry.keys_equal,
+        }
+        unequal = [what for what, equal in compared.items() if equal is False]
+        if unequal:
+            raise Corrupt(
+                f"the {' and '.join(unequal)} of {entry.created_as!r} are not those of the group",
+                "keep clients away from the collection, then restore again",
+            )
+
+
+def _check_replicas(entry: ShardEntry, shards: tuple[RestoredShard, ...]) -> None:
+    key = (entry.collection, entry.shard_id)
+    counts = {s.count for s in shards if (s.collection, s.shard_id) == key}
+    if not counts:
+        raise NotFound(f"nobody verified shard {entry.shard_id} of {entry.collection!r}")
+    if len(counts) > 1:
+        raise Refused(
+            f"replicas of shard {entry.shard_id} of {entry.collection!r} hold different"
+            f" numbers of points: {sorted(counts)}",
+            "keep clients away from the collection and restore again",
+        )
+
+
+def _check_places(
+    planned: PlannedCollection, look: Look, shards: tuple[RestoredShard, ...]
+) -> None:
+    """A replica that was copied or moved meanwhile may be of the time before its shard was
+    recovered: Active, and empty."""
+    mine = [shard for shard in shards if shard.collection == planned.name]
+    strays = set(look.places) ^ {(shard.shard_id, shard.peer_id) for shard in mine}
+    if strays:
+        told = ", ".join(f"shard {shard} at peer {peer}" for shard, peer in sorted(strays))
+        raise Refused(
+            f"replicas of {planned.created_as!r} were moved while it was restored: {told}",
+            "move and copy no shards of it until the restore is done, then restore again",
+        )
+
+
+def _restored(
+    planned: PlannedCollection,
+    entry: CollectionEntry,
+    look: Look,
+    shards: tuple[RestoredShard, ...],
+) -> RestoredCollection:
+    mine = [shard for shard in shards if shard.collection == entry.name]
+    whole = planned.action != "heal"  # else most of it is live, and may have moved on
+    schema = schema_digest(entry.info.get("payload_schema") or {})
+    return RestoredCollection(
+        name=entry.name,
+        published_as=planned.published_as,
+        created_as=planned.created_as,
+        aliases=planned.aliases,
+        shards=len(planned.shard_ids),
+        counts_equal=_counts_equal(mine),
+        replicas_active=look.active,
+        schema_equal=look.schema == schema if whole else None,
+        keys_equal=look.shard_keys == entry.shard_keys if whole and entry.shard_keys else None,
+        status=_worst(shard.status for shard in mine),
+    )
+
+
+def _counts_equal(shards: Sequence[RestoredShard]) -> bool | None:
+    if any(shard.expected is None for shard in shards):
+        return None
+    return all(shard.count == shard.expected for shard in shards)
+
+
+def _worst(statuses: Iterable[str]) -> str:
+    """The status that asks for most attention; unknown ones do more than any but red."""
+    return max(statuses, key=lambda s: _STATUSES.index(s) if s in _STATUSES else 2.5, default="")

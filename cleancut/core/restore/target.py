@@ -1,0 +1,55 @@
+"""The cluster that a group would be restored to, as a plan sees it. Records only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cleancut.core.primitives.codec import Record
+from cleancut.core.primitives.ids import AgentName, PeerId, ShardId
+
+FREE_STEP = 256 * 1024 * 1024
+"""Bytes. Free space is told in steps of this size, rounded down, so that it rarely changes."""
+
+
+class TargetPeer(Record, frozen=True):
+    """A live peer, and the agent beside it if there is one.
+
+    `free_bytes`: where its Qdrant keeps its data; None: unknown.
+    """
+
+    peer_id: PeerId
+    agent: AgentName | None = None
+    qdrant_version: str = ""
+    free_bytes: int | None = None
+
+
+class LiveReplica(Record, frozen=True):
+    """Where a shard is, in any state."""
+
+    shard_id: ShardId
+    peer_id: PeerId
+    state: str = ""
+
+
+class LiveCollection(Record, frozen=True):
+    """A collection that exists. `config`: what `GET /collections/{name}` has under `config`; a
+    collection with a lost shard answers that with an error, so it may come from telemetry."""
+
+    name: str
+    uuid: str
+    config: dict[str, Any]
+    replicas: tuple[LiveReplica, ...] = ()
+
+
+class Target(Record, frozen=True):
+    """The cluster as it is now.
+
+    `live`: of the collections in which single shards are to be healed, else empty. `rate`: bytes a
+    second that one peer recovered in earlier restores; None: not measured yet.
+    """
+
+    peers: tuple[TargetPeer, ...]
+    collections: tuple[str, ...] = ()
+    aliases: tuple[tuple[str, str], ...] = ()
+    live: tuple[LiveCollection, ...] = ()
+    rate: float | None = None

@@ -1,0 +1,1 @@
+"""Verification rules: which canaries to record, and how a drill compares their answers."""

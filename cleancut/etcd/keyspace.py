@@ -1,0 +1,216 @@
+"""etcd as a value: keys, revisions, leases, guards, history, compaction. No clock, no tasks.
+
+Every call takes effect at once and says so; time is an argument (`now_s`, any origin). The
+in-memory client and the simulation are built on it; tests/contract holds it to the real thing.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from cleancut.core.primitives.errors import Invalid, LeaseLost
+from cleancut.etcd.wire import check_txn_size, encode_key
+from cleancut.ports.coordination import (
+    Change,
+    Compacted,
+    Created,
+    Delete,
+    DeleteRange,
+    Guard,
+    KeyValue,
+    Listing,
+    Modified,
+    Op,
+    Put,
+    TxnResult,
+    UnchangedSince,
+)
+
+FIRST_LEASE = 0x1000
+
+
+@dataclass(slots=True)
+class ModelLease:
+    ttl_s: float
+    expires_s: float
+    keys: set[str] = field(default_factory=set)
+
+
+class EtcdModel:
+    """One etcd, whole and consistent: what its members agree upon.
+
+    **Invariant:** one txn that writes makes one revision, and history holds every revision after
+    `compacted_revision` in order.
+    """
+
+    def __init__(self) -> None:
+        self.revision = 1
+        self.compacted_revision = 0
+        self.leases: dict[int, ModelLease] = {}
+        self._keys: dict[str, KeyValue] = {}
+        self._history: list[tuple[int, tuple[Change, ...]]] = []
+        self._next_lease = FIRST_LEASE
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """`listener` is called after each new revision and lease; the result takes it off again."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    # Reading
+
+    def get(self, key: str) -> KeyValue | None:
+        encode_key(key)
+        return self._keys.get(key)
+
+    def list(self, prefix: str) -> Listing:
+        """Sorted as etcd sorts: by the bytes of the key."""
+        found = sorted((k for k in self._keys if k.startswith(prefix)), key=encode_key)
+        return Listing(self.revision, tuple(self._keys[key] for key in found))
+
+    def changes_since(self, prefix: str, revision: int) -> tuple[tuple[Change, ...], ...]:
+        """The changes under `prefix` from `revision` on, one tuple a revision.
+
+        Raises: Compacted, if some of them may be gone.
+        """
+        if revision < self.compacted_revision:
+            raise Compacted(self.compacted_revision)
+        first = bisect.bisect_left(self._history, revision, key=lambda entry: entry[0])
+        wanted = (
+            tuple(change for change in changes if change.kv.key.startswith(prefix))
+            for _, changes in self._history[first:]
+        )
+        return tuple(changes for changes in wanted if changes)
+
+    # Writing
+
+    def txn(self, guards: Sequence[Guard], ops: Sequence[Op]) -> TxnResult:
+        """Raises: Invalid (too large, a key twice), LeaseLost (a Put under an unknown lease)."""
+        check_txn_size(guards, ops)
+        _check_keys(guards, ops)
+        if not all(self._holds(guard) for guard in guards):
+            return TxnResult(False, self.revision)
+        for op in ops:
+            if isinstance(op, Put) and op.lease and op.lease not in self.leases:
+                raise LeaseLost("etcd no longer knows the lease", "it ran out; a new one is needed")
+        self._write(ops)
+        return TxnResult(True, self.revision)
+
+    def compact(self, revision: int) -> None:
+        """History before `revision` is gone. Raises: Invalid, unless it is a later, known one."""
+        if not self.compacted_revision < revision <= self.revision:
+            raise Invalid(f"cannot compact revision {revision}")
+        self.compacted_revision = revision
+        first = bisect.bisect_left(self._history, revision, key=lambda entry: entry[0])
+        del self._history[:first]
+
+    # Leases
+
+    def grant(self, ttl_s: float, now_s: float) -> int:
+        lease = self._next_lease
+        self._next_lease += 1
+        self.leases[lease] = ModelLease(ttl_s, now_s + ttl_s)
+        self._tell()
+        return lease
+
+    def keep_alive(self, lease: int, now_s: float) -> float:
+        """The lease's TTL, whole again from `now_s`; 0 if it is gone."""
+        held = self.leases.get(lease)
+        if held is None:
+            return 0.0
+        held.expires_s = now_s + held.ttl_s
+        return held.ttl_s
+
+    def revoke(self, lease: int) -> None:
+        """The lease and its keys are gone, in one revision. Raises: LeaseLost."""
+        if lease not in self.leases:
+            raise LeaseLost("etcd no longer knows the lease", "nothing to do: it is gone")
+        self._write([Delete(key) for key in sorted(self.leases[lease].keys)])
+        del self.leases[lease]
+
+    def expire(self, now_s: float) -> None:
+        """Revokes the leases that have run out, the earliest first."""
+        while (due_s := self.next_expiry_s()) is not None and due_s <= now_s:
+            self.revoke(min(self.leases, key=lambda lease: self.leases[lease].expires_s))
+
+    def next_expiry_s(self) -> float | None:
+        return min((lease.expires_s for lease in self.leases.values()), default=None)
+
+    def change_leader(self, now_s: float) -> None:
+        """What a new leader of etcd's does to leases: each has its whole TTL again."""
+        for lease in self.leases.values():
+            lease.expires_s = now_s + lease.ttl_s
+
+    # Inside
+
+    def _holds(self, guard: Guard) -> bool:
+        match guard:
+            case Created(key, revision):
+                found = self._keys.get(key)
+                return (found.create_revision if found else 0) == revision
+            case Modified(key, revision):
+                found = self._keys.get(key)
+                return (found.mod_revision if found else 0) == revision
+            case UnchangedSince(prefix, revision):
+                return all(
+                    kv.mod_revision <= revision
+                    for key, kv in self._keys.items()
+                    if key.startswith(prefix)
+                )
+            case _:
+                assert_never(guard)
+
+    def _write(self, ops: Iterable[Op]) -> None:
+        revision = self.revision + 1
+        single = [one for op in ops for one in self._one_by_one(op)]
+        changes = tuple(c for op in single if (c := self._apply(op, revision)) is not None)
+        if changes:
+            self.revision = revision
+            self._history.append((revision, changes))
+            self._tell()
+
+    def _tell(self) -> None:
+        for listener in tuple(self._listeners):
+            listener()
+
+    def _one_by_one(self, op: Op) -> Sequence[Put | Delete]:
+        if not isinstance(op, DeleteRange):
+            return [op]
+        first, end = encode_key(op.key), encode_key(op.end)
+        found = (key for key in self._keys if first <= encode_key(key) < end)
+        return [Delete(key) for key in sorted(found, key=encode_key)]
+
+    def _apply(self, op: Put | Delete, revision: int) -> Change | None:
+        old = self._keys.get(op.key)
+        if old is not None and old.lease:
+            self.leases[old.lease].keys.discard(op.key)
+        match op:
+            case Put(key, value, lease):
+                created = old.create_revision if old else revision
+                kv = KeyValue(key, value, created, revision, lease)
+                self._keys[key] = kv
+                if lease:
+                    self.leases[lease].keys.add(key)
+                return Change(kv, deleted=False)
+            case Delete(key):
+                if self._keys.pop(key, None) is None:
+                    return None
+                return Change(KeyValue(key, b"", 0, revision), deleted=True)
+            case _:
+                assert_never(op)
+
+
+def _check_keys(guards: Sequence[Guard], ops: Sequence[Op]) -> None:
+    """Source: etcd server/etcdserver/api/v3rpc/key.go, checkIntervals and checkPuts."""
+    for named in (*guards, *ops):
+        if not isinstance(named, UnchangedSince):
+            encode_key(named.key)
+    puts = [op.key for op in ops if isinstance(op, Put)]
+    deletes = {op.key for op in ops if isinstance(op, Delete)}
+    ranges = [(op.key, op.end) for op in ops if isinstance(op, DeleteRange)]
+    within = any(first <= key < end for key in puts for first, end in ranges)
+    if len(set(puts)) < len(puts) or deletes.intersection(puts) or within:
+        raise Invalid("etcd refuses the request: a txn writes a key twice")

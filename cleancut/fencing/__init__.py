@@ -1,0 +1,1 @@
+"""Fencing of writers: alias switches and HTTP hooks, used by coordinators and agents alike."""

@@ -1,0 +1,1 @@
+"""Qdrant: REST calls to one peer, and its responses parsed once."""

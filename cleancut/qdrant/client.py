@@ -1,0 +1,264 @@
+"""One Qdrant peer at one URL: the only place that speaks Qdrant's REST for the protocol.
+
+Shapes of answers are in `responses`, HTTP and its failures in `http`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from cleancut.core.primitives.errors import Corrupt, TimedOut, Unavailable
+from cleancut.core.primitives.ids import check_collection_name
+from cleancut.qdrant.http import ApiKey, QdrantHttp
+from cleancut.qdrant.point_calls import PointCalls
+from cleancut.qdrant.responses import (
+    ClusterInfo,
+    Placement,
+    Telemetry,
+    parse_cluster,
+    parse_placement,
+    parse_telemetry,
+)
+from cleancut.qdrant.shard_calls import ShardCalls, collection_path, encode
+from cleancut.qdrant.shard_sizes import Weights, parse_weights
+
+READ_S = 10.0
+WEIGH_S = 20.0
+CHANGE_S = 30.0
+_ANSWER_MARGIN_S = 1.0
+
+
+class Qdrant(ShardCalls, PointCalls):
+    """One peer. Every call is bounded by its `timeout_s` and raises only `CleancutError` kinds.
+
+    Raises: Unavailable (not reached, or it cannot now), TimedOut (no answer; a change may have
+        happened), Denied, NotFound, Invalid and Refused (with Qdrant's words), Corrupt (an answer
+        of an unknown shape).
+    """
+
+    def __init__(
+        self, url: str, api_key: ApiKey | str | None = None, ca_file: Path | None = None
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._http = QdrantHttp(url, api_key, ca_file)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._http.close()
+
+    # What this peer says about itself and its cluster.
+
+    async def version(self, timeout_s: float = READ_S) -> str:
+        answer = await self._http.call("GET", "/", timeout_s=timeout_s)
+        try:
+            return str(answer["version"])
+        except (KeyError, TypeError) as cause:
+            raise Corrupt(f"{self.url} is no Qdrant", "check the Qdrant URL") from cause
+
+    async def ready(self, timeout_s: float = READ_S) -> bool:
+        """Whether it serves requests; says nothing about replicas or data.
+
+        Source: src/common/health.rs, Qdrant 1.18.3 (true for ever once true)
+        """
+        try:
+            return await self._http.probe("/readyz", timeout_s)
+        except (Unavailable, TimedOut):
+            return False
+
+    async def cluster(self, timeout_s: float = READ_S) -> ClusterInfo:
+        return parse_cluster(await self._get("/cluster", timeout_s))
+
+    async def cluster_metadata(self, timeout_s: float = READ_S) -> dict[str, Any]:
+        """All cluster-wide metadata keys with their values; {} without cluster mode."""
+        path = "/cluster/metadata/keys"
+        try:
+            keys = await self._get(path, timeout_s)
+        except Unavailable as refusal:
+            if "standalone" in refusal.message:
+                return {}
+            raise
+        return {key: await self._get(f"{path}/{encode(key)}", timeout_s) for key in keys}
+
+    async def put_cluster_metadata(
+        self, key: str, value: object, timeout_s: float = CHANGE_S
+    ) -> None:
+        path = f"/cluster/metadata/keys/{encode(key)}"
+        query = {"wait": "true"}
+        await self._http.call("PUT", path, value, timeout_s=timeout_s, query=query)
+
+    async def telemetry(self, level: int = 3, timeout_s: float = READ_S) -> Telemetry:
+        """Numbers, replica states and recovery counters of this peer.
+
+        Limits: level 3 holds all of it (1-2 ms); lower levels have no numbers.
+        Source: lib/collection/src/shards/local_shard/telemetry.rs, Qdrant 1.18.3
+        """
+        path, query = "/telemetry", {"details_level": str(level)}
+        result = await self._http.call("GET", path, timeout_s=timeout_s, query=query)
+        return parse_telemetry(result)
+
+    async def weights(self, timeout_s: float = WEIGH_S) -> Weights:
+        """All replicas of the cluster with their sizes; each peer is asked by this one.
+
+        Raises: Unavailable, also from a Qdrant without cluster mode.
+        """
+        path, query = "/cluster/telemetry", {"details_level": "3"} | _server_bound(timeout_s / 2)
+        result = await self._http.call("GET", path, timeout_s=timeout_s, query=query)
+        return parse_weights(result)
+
+    async def remove_peer(
+        self, peer_id: int, *, force: bool = False, timeout_s: float = CHANGE_S
+    ) -> None:
+        """The peer is forgotten; with `force` its replicas are too."""
+        forced = "true" if force else "false"
+        await self._change("DELETE", f"/cluster/peer/{peer_id}", None, timeout_s, force=forced)
+
+    # Collections and what the cluster agrees on about them.
+
+    async def collections(self, timeout_s: float = READ_S) -> list[str]:
+        """Order: by name."""
+        result = await self._get("/collections", timeout_s)
+        return sorted(str(entry["name"]) for entry in result["collections"])
+
+    async def collection(self, name: str, timeout_s: float = READ_S) -> dict[str, Any]:
+        """The raw answer, so that fields we do not know survive. May come from another peer."""
+        result: dict[str, Any] = await self._get(collection_path(name), timeout_s)
+        return result
+
+    async def placement(self, name: str, timeout_s: float = READ_S) -> Placement:
+        return parse_placement(await self._get(collection_path(name) + "/cluster", timeout_s))
+
+    async def aliases(self, timeout_s: float = READ_S) -> dict[str, str]:
+        """Alias to collection, as this peer has applied it."""
+        result = await self._get("/aliases", timeout_s)
+        return {entry["alias_name"]: entry["collection_name"] for entry in result["aliases"]}
+
+    async def change_aliases(
+        self, actions: Sequence[Mapping[str, Any]], timeout_s: float = READ_S
+    ) -> None:
+        """Applied here; other peers follow, and not even that when the bound was reached.
+
+        Order: all in one entry, but a failing action keeps those before it.
+        Source: measured; lib/storage/src/dispatcher.rs, Qdrant 1.18.3
+        """
+        body = {"actions": list(actions)}
+        await self._change("POST", "/collections/aliases", body, timeout_s)
+
+    async def create_collection(
+        self, name: str, body: Mapping[str, Any], timeout_s: float = CHANGE_S
+    ) -> None:
+        """Raises: Refused, if it exists; Invalid, for names that must never reach Qdrant."""
+        check_collection_name(name)
+        await self._change("PUT", collection_path(name), body, timeout_s)
+
+    async def delete_collection(self, name: str, timeout_s: float = CHANGE_S) -> bool:
+        """Whether there was one; an alias' name deletes nothing and is false too."""
+        return bool(await self._change("DELETE", collection_path(name), None, timeout_s))
+
+    async def patch_collection(
+        self, name: str, body: Mapping[str, Any], timeout_s: float = CHANGE_S
+    ) -> None:
+        """`{"strict_mode_config": {}}` waits for the writes that entered by this peer."""
+        await self._change("PATCH", collection_path(name), body, timeout_s)
+
+    async def create_index(
+        self, name: str, field: str, schema: object, timeout_s: float = CHANGE_S
+    ) -> None:
+        body = {"field_name": field, "field_schema": schema}
+        await self._change("PUT", collection_path(name) + "/index", body, timeout_s, wait="true")
+
+    async def create_shard_key(
+        self, name: str, body: Mapping[str, Any], timeout_s: float = CHANGE_S
+    ) -> None:
+        """Shape: shard_key, shards_number, replication_factor, placement (peer ids)."""
+        await self._change("PUT", collection_path(name) + "/shards", body, timeout_s)
+
+    async def delete_shard_key(
+        self, name: str, key: str | int, timeout_s: float = CHANGE_S
+    ) -> None:
+        body = {"shard_key": key}
+        await self._change("POST", collection_path(name) + "/shards/delete", body, timeout_s)
+
+    # Replicas: where shards live.
+
+    async def move_shard(
+        self,
+        name: str,
+        shard_id: int,
+        *,
+        source: int,
+        target: int,
+        method: str | None = None,
+        timeout_s: float = CHANGE_S,
+    ) -> None:
+        """The move has started. Watch `placement`; Qdrant does not retry an aborted one."""
+        body = _route(shard_id, source, target) | ({"method": method} if method else {})
+        await self._reshape(name, {"move_shard": body}, timeout_s)
+
+    async def replicate_shard(
+        self,
+        name: str,
+        shard_id: int,
+        *,
+        source: int,
+        target: int,
+        method: str | None = None,
+        timeout_s: float = CHANGE_S,
+    ) -> None:
+        """A further replica has started to grow at `target`. Watch `placement`."""
+        body = _route(shard_id, source, target) | ({"method": method} if method else {})
+        await self._reshape(name, {"replicate_shard": body}, timeout_s)
+
+    async def abort_transfer(
+        self,
+        name: str,
+        shard_id: int,
+        *,
+        source: int,
+        target: int,
+        timeout_s: float = CHANGE_S,
+    ) -> None:
+        """Raises: NotFound, if none is running."""
+        body = _route(shard_id, source, target)
+        await self._reshape(name, {"abort_transfer": body}, timeout_s)
+
+    async def drop_replica(
+        self, name: str, shard_id: int, peer_id: int, *, timeout_s: float = CHANGE_S
+    ) -> None:
+        """Raises: Invalid, for the last active one."""
+        body = {"shard_id": shard_id, "peer_id": peer_id}
+        await self._reshape(name, {"drop_replica": body}, timeout_s)
+
+    async def _get(self, path: str, timeout_s: float) -> Any:
+        return await self._http.call("GET", path, timeout_s=timeout_s)
+
+    async def _change(
+        self,
+        method: str,
+        path: str,
+        body: object,
+        timeout_s: float,
+        **query: str,
+    ) -> Any:
+        """Qdrant gets the bound itself and is waited for a second longer, to hear its answer."""
+        bound_s = timeout_s + _ANSWER_MARGIN_S
+        query = _server_bound(timeout_s) | query
+        return await self._http.call(method, path, body, timeout_s=bound_s, query=query)
+
+    async def _reshape(self, name: str, body: Mapping[str, Any], timeout_s: float) -> None:
+        await self._change("POST", collection_path(name) + "/cluster", body, timeout_s)
+
+
+def _route(shard_id: int, source: int, target: int) -> dict[str, Any]:
+    return {"shard_id": shard_id, "from_peer_id": source, "to_peer_id": target}
+
+
+def _server_bound(timeout_s: float) -> dict[str, str]:
+    return {"timeout": str(max(1, math.ceil(timeout_s)))}

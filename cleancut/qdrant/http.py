@@ -1,0 +1,279 @@
+"""HTTP to one Qdrant peer: one request, one bound, foreign failures mapped to our errors.
+
+Knows Qdrant's envelope and its status codes, no endpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from cleancut.core.primitives.errors import (
+    CleancutError,
+    Corrupt,
+    Denied,
+    Invalid,
+    NotFound,
+    Refused,
+    TimedOut,
+    Unavailable,
+)
+from cleancut.runtime.addresses import is_loopback_host
+from cleancut.runtime.watched_files import FreshFiles
+
+CHUNK_BYTES = 1 << 20
+STREAM_IDLE_S = 60.0
+CONNECT_S = 5.0
+MAX_CONNECTIONS = 512
+MAX_ANSWER_BYTES = 256 << 20
+_KINDS: dict[int, type[CleancutError]] = {
+    400: Invalid,
+    401: Denied,
+    403: Denied,
+    404: NotFound,
+    408: TimedOut,
+    409: Refused,
+    413: Invalid,
+    422: Invalid,
+    429: Refused,
+}
+_HINTS: dict[type[CleancutError], str] = {
+    Denied: "check the Qdrant API key, its rights, and the collection's strict mode",
+    Refused: "see Qdrant's message; limits and names in use are the usual reasons",
+    NotFound: "check the name; it may have been deleted meanwhile",
+    TimedOut: "the outcome is unknown; look at the state before repeating it",
+    Unavailable: "check that this Qdrant peer runs and see its log",
+}
+
+
+class ApiKey(Protocol):
+    """A secret that may be replaced while we run."""
+
+    def get(self, *, now: bool = False) -> str:
+        """As it is; `now`: after a look at its file. Raises: Denied."""
+        ...
+
+
+class FixedKey:
+    """One that stays as it is."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def get(self, *, now: bool = False) -> str:
+        return self._key
+
+
+class _Trust:
+    """The CA's file, read anew once it was replaced. Connections are pooled by their context, so
+    that those made before just end."""
+
+    def __init__(self, ca: Path) -> None:
+        self._files = FreshFiles([ca])
+        self._version = -1
+        self._context: ssl.SSLContext | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Raises: Denied, if it never held a certificate."""
+        version = self._files.look()
+        if self._context is None or version != self._version:
+            self._version = version
+            try:
+                pem = self._files.read()[0].decode()
+                self._context = ssl.create_default_context(cadata=pem)
+            except (ValueError, ssl.SSLError, Denied) as error:
+                if self._context is None:
+                    raise Denied("Qdrant's CA cannot be read", "see --qdrant-ca") from error
+        return self._context
+
+
+def check_key_line(url: str) -> None:
+    """Raises: Invalid, if an API key would go over a network in the clear."""
+    target = URL(url)
+    if target.scheme != "https" and not is_loopback_host(target.host or ""):
+        raise Invalid(
+            f"the API key would go in the clear to {url}",
+            "use https, or say that this network may see it: --insecure qdrant",
+        )
+
+
+class QdrantHttp:
+    """A pool of connections to one peer. Opened on first use, inside the running loop."""
+
+    def __init__(
+        self, url: str, api_key: ApiKey | str | None = None, ca_file: Path | None = None
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._key = FixedKey(api_key) if isinstance(api_key, str) else api_key
+        self._trust = None if ca_file is None else _Trust(ca_file)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        timeout_s: float,
+        query: dict[str, str] | None = None,
+        reads: bool = False,
+    ) -> Any:
+        """The answer's `result`. `reads`: it changes nothing, although it is no GET.
+
+        Raises: the kind for Qdrant's status code; TimedOut when there is no answer in time, or
+            the connection broke after a change was sent; Unavailable when nothing was reached.
+        """
+        what = f"{method} {path}"
+        with _mapped(what, self.url, sent_change=not (reads or method == "GET")):
+            async with asyncio.timeout(timeout_s):
+                data = None if body is None else msgspec.json.encode(body)
+                headers = {} if data is None else {"content-type": "application/json"}
+                target = self._target(path, query)
+                asked = self._ask(method, target, data=data, headers=headers)
+                async with await asked as response:
+                    answer = await _read_bounded(response)
+                    if response.status >= 300:
+                        raise refusal(what, response.status, answer)
+        return _result(what, answer)
+
+    async def _ask(self, method: str, target: URL, **more: Any) -> aiohttp.ClientResponse:
+        """The answer; the second one, if the first says that the API key is no longer good, and
+        its file holds another by now. What was refused so has changed nothing."""
+        headers: dict[str, str] = more.pop("headers", {})
+        key = self._key.get() if self._key is not None else ""
+        while True:
+            own = {**headers, "api-key": key} if key else headers
+            secured: dict[str, Any] = {} if self._trust is None else {"ssl": self._trust.context()}
+            response = await self._open().request(method, target, headers=own, **secured, **more)
+            if response.status not in (401, 403) or self._key is None:
+                return response
+            newer = self._key.get(now=True)
+            if newer == key:
+                return response
+            response.release()
+            key = newer
+
+    async def probe(self, path: str, timeout_s: float) -> bool:
+        """Whether a GET answers 200, whatever its body. Raises: Unavailable, TimedOut."""
+        with _mapped(f"GET {path}", self.url, sent_change=False):
+            async with (
+                asyncio.timeout(timeout_s),
+                await self._ask("GET", self._target(path)) as response,
+            ):
+                await _read_bounded(response)
+                return response.status == 200
+
+    @asynccontextmanager
+    async def stream(self, path: str, chunk_bytes: int) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The body of a GET in chunks of up to `chunk_bytes`, or 1 MiB, as they come.
+
+        Limits: no bound in total, 60 s without a byte (headers and body). Order: leaving the
+            block closes the connection, so that Qdrant frees the shard.
+        Raises: as `call`; while reading: Unavailable (broken off), TimedOut (idle).
+        """
+        what, chunk_bytes = f"GET {path}", min(chunk_bytes, CHUNK_BYTES)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=STREAM_IDLE_S)
+        with _mapped(what, self.url, sent_change=False):
+            response = await self._ask(
+                "GET", self._target(path), timeout=timeout, read_bufsize=chunk_bytes
+            )
+        try:
+            with _mapped(what, self.url, sent_change=False):
+                if response.status != 200:
+                    raise refusal(what, response.status, await _read_bounded(response))
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise Corrupt(f"{what}: the body is encoded", "remove the proxy in between")
+            yield self._chunks(what, response, chunk_bytes)
+        finally:
+            response.close()
+
+    async def _chunks(
+        self, what: str, response: aiohttp.ClientResponse, chunk_bytes: int
+    ) -> AsyncIterator[bytes]:
+        with _mapped(what, self.url, sent_change=False):
+            async for chunk in response.content.iter_chunked(chunk_bytes):
+                yield chunk
+
+    def _target(self, path: str, query: dict[str, str] | None = None) -> URL:
+        url = URL(self.url + path, encoded=True)
+        return url.with_query(query) if query else url
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
+                headers={"accept-encoding": "identity"},
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+                auto_decompress=False,
+                read_bufsize=CHUNK_BYTES,
+            )
+        return self._session
+
+
+def refusal(what: str, status: int, body: bytes) -> CleancutError:
+    """The error for an answer that is not a success, with Qdrant's own words in it.
+
+    Shape: `{"status": {"error": text}}` or, for shard streams, plain text.
+    """
+    kind = _KINDS.get(status, Unavailable if status >= 500 else Invalid)
+    words = _words(body)
+    return kind(
+        f"Qdrant refused {what}: {status} {words}",
+        _HINTS.get(kind, ""),
+        status=status,
+    )
+
+
+def _words(body: bytes) -> str:
+    try:
+        answer = msgspec.json.decode(body)
+        status = answer["status"]
+        return str(status["error"] if isinstance(status, dict) else status)[:500]
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return body[:500].decode("utf-8", "replace")
+
+
+def _result(what: str, answer: bytes) -> Any:
+    try:
+        document = msgspec.json.decode(answer)
+    except msgspec.DecodeError as cause:
+        raise Corrupt(f"{what}: the answer is not Qdrant's", "check the Qdrant URL") from cause
+    return document.get("result", document) if isinstance(document, dict) else document
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        parts.append(chunk)
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            raise Corrupt(f"an answer of over {MAX_ANSWER_BYTES >> 20} MiB")
+    return b"".join(parts)
+
+
+@contextmanager
+def _mapped(what: str, url: str, *, sent_change: bool) -> Iterator[None]:
+    """The one place where aiohttp's exceptions become ours."""
+    try:
+        yield
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as cause:
+        raise Unavailable(f"cannot reach Qdrant at {url}: {cause}", _HINTS[Unavailable]) from cause
+    except TimeoutError as cause:
+        raise TimedOut(f"{what} at {url} got no answer in time", _HINTS[TimedOut]) from cause
+    except (aiohttp.ClientError, OSError) as cause:
+        kind = TimedOut if sent_change else Unavailable
+        raise kind(f"{what} at {url} broke off: {cause!r}", _HINTS[kind]) from cause

@@ -1,0 +1,261 @@
+"""Captures one shard: its tar stream becomes blocks, pages and a recipe in the store.
+
+Blocks that the parent's recipe holds at the same member and index are not stored again. The scan
+runs on the event loop, so that a cut is seen the moment it arrives; hashing and compressing run in
+the pack writer's pool, one batch of a stream at a time, while the next is being read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cleancut.core.format.page import PACKED_KINDS, Block, Page, PageBuilder, seal
+from cleancut.core.format.partial_recipe import first_blocks
+from cleancut.core.format.recipe import PackUse, PageRef, Recipe, marks_cut
+from cleancut.core.primitives.ids import Digest, Sha256
+from cleancut.repository.chunker import Cutter, Judged, ParentSlot, PendingBlock, digest_batch
+from cleancut.repository.dedup import Earlier, KnownBlocks
+from cleancut.repository.pack_writer import PackWriter
+from cleancut.repository.tar_scanner import MemberStart, TarScan
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedShard:
+    """A capture that is durable in the store.
+
+    Unit: `size_bytes` of the tar; `new_bytes` of it were not in the parent (zeros count as known);
+        `stored_bytes` went to the store for them, pages and recipe included.
+    """
+
+    recipe_digest: Digest
+    tar_sha256: Sha256
+    size_bytes: int
+    new_bytes: int
+    stored_bytes: int
+    packs: frozenset[str]
+    lost_parent_pages: int
+
+
+class Left(NamedTuple):
+    """What a capture has brought to packs and pages: see `PartialRecipe`. `origins`: the sessions
+    whose packs it names. `whole`: nothing is missing."""
+
+    members: tuple[tuple[str, int], ...]
+    pages: tuple[PageRef, ...]
+    kept: tuple[tuple[str, Page], ...]
+    origins: frozenset[str] = frozenset()
+    whole: bool = False
+
+
+async def capture_shard(
+    chunks: AsyncIterator[bytes],
+    *,
+    parent: Recipe | None,
+    packs: PackWriter,
+    on_cut: Callable[[], None],
+    unknown: frozenset[str] = frozenset(),
+    earlier: Earlier | None = None,
+    on_left: Callable[[Left], None] = lambda _left: None,
+) -> CapturedShard:
+    """Stores what `chunks` bring, the whole tar of one shard, and returns once it is durable.
+
+    Order: `on_cut` is called once, on the event loop, when the first byte that proves the cut is
+        there. What `unknown` names (packs by name, pages by digest: doomed or nearly dead ones)
+        is stored again. `on_left` is called with what the store has, or is about to have, by then:
+        after each full page of its own, and when it ends, however that is.
+    Limits: one batch is processed while one is read; two pages of the parent, and two of what an
+        `earlier` attempt has left, are held.
+    Raises: Corrupt (the stream ended early or is no shard's tar), Refused, and what the store
+        raises. Blocks stored until then are named by nothing but what `on_left` was given.
+    """
+    with packs.stream():
+        known = KnownBlocks(packs.store, packs.paths, parent, earlier)
+        capture = _Capture(packs, known, unknown, on_left)
+        try:
+            async for chunk in chunks:
+                if capture.feed(chunk):
+                    on_cut()
+                if capture.gathered_bytes >= packs.batch_bytes:
+                    await capture.advance()
+            if capture.end():
+                on_cut()
+            await capture.advance()
+            await capture.settle()
+            return await capture.store()
+        finally:
+            await capture.abandon()
+            on_left(capture.left())
+
+
+class _Capture:
+    """One stream on its way into the store: gathered -> in the pool -> in pages."""
+
+    def __init__(
+        self,
+        packs: PackWriter,
+        known: KnownBlocks,
+        unknown: frozenset[str],
+        on_left: Callable[[Left], None],
+    ) -> None:
+        self._packs = packs
+        self._known = known
+        self._unknown = unknown
+        self._on_left = on_left
+        self._whole = False
+        self._scan = TarScan()
+        self._cutter = Cutter()
+        self._cut_seen = False
+        self._chunks: list[bytes] = []
+        self.gathered_bytes = 0
+        self._tar = hashlib.sha256()
+        self._running: tuple[list[PendingBlock], asyncio.Future[list[Judged]]] | None = None
+        self._builder = PageBuilder()
+        self._same_as: ParentSlot | None = None
+        self._pages: list[PageRef] = []
+        self._uses: dict[str, int] = {}
+        self._documents: list[str] = []
+        self._not_durable: dict[str, Page] = {}
+        self._new_bytes = 0
+        self._stored_bytes = 0
+
+    def feed(self, chunk: bytes) -> bool:
+        """Gathers `chunk`; True once, when it holds the first byte that proves the cut."""
+        self._chunks.append(chunk)
+        self.gathered_bytes += len(chunk)
+        cut = False
+        for event in self._scan.feed(chunk):
+            self._cutter.see(event)
+            cut = cut or (isinstance(event, MemberStart) and marks_cut(event.path))
+        return self._note_cut(cut)
+
+    def end(self) -> bool:
+        """Raises: Corrupt, unless all of a shard's tar has come. True as `feed`."""
+        self._cutter.finish()
+        return self._note_cut(True)
+
+    def _note_cut(self, seen: bool) -> bool:
+        first = seen and not self._cut_seen
+        self._cut_seen = self._cut_seen or seen
+        return first
+
+    async def advance(self) -> None:
+        """Settles the batch in the pool, then sends what has been gathered there. Among many
+        streams that is settled too, since nobody may hold what others wait for while it reads."""
+        blocks = self._cutter.take()
+        for block in blocks:
+            block.parent = await self._known.find(block)
+        chunks, self._chunks, self.gathered_bytes = self._chunks, [], 0
+        await self.settle()
+        if not self._packs.crowded:
+            self._start(chunks, blocks)
+            return
+        async with self._packs.batches:
+            self._start(chunks, blocks)
+            await self.settle()
+
+    def _start(self, chunks: list[bytes], blocks: list[PendingBlock]) -> None:
+        future = asyncio.get_running_loop().run_in_executor(
+            self._packs.pool, digest_batch, self._tar, chunks, blocks, self._unknown
+        )
+        self._running = (blocks, future)
+
+    async def settle(self) -> None:
+        """Brings the results of the batch in the pool to packs and pages."""
+        if not self._running:
+            return
+        blocks, future = self._running
+        judged = await future
+        self._running = None
+        places = iter(await self._packs.add([j.data for j in judged if j.data]))
+        for pending, found in zip(blocks, judged, strict=True):
+            block = found.block
+            if found.data:
+                pack, offset = next(places)
+                block = block._replace(pack=pack, offset=offset)
+            if self._builder.full() or (pending.starts_page and len(self._builder)):
+                await self._close_page()
+            if not len(self._builder):
+                self._same_as = pending.parent
+            self._builder.add(block)
+            self._count(block, found)
+
+    def _count(self, block: Block, found: Judged) -> None:
+        if block.kind in PACKED_KINDS:
+            self._uses[block.pack] = self._uses.get(block.pack, 0) + block.length
+        self._new_bytes += 0 if found.known else found.raw_bytes
+        self._stored_bytes += len(found.data)
+
+    async def _close_page(self) -> None:
+        """Takes the parent's page over if it says the same; else the new one is on its way."""
+        same, self._same_as = self._same_as, None
+        builder, self._builder = self._builder, PageBuilder()
+        page = builder.page(self._packs.document_origin)
+        known = same is not None and same.ref.digest not in self._unknown
+        if same and same.whole_page and known and same.page.same_blocks(page):
+            self._pages.append(same.ref)
+            return
+        digest, stored = seal(page)
+        self._pages.append(PageRef(digest, len(page)))
+        path = self._packs.paths.page(digest)
+        await self._packs.add_document(path, stored, page.packs)
+        self._documents.append(path)
+        self._not_durable[digest] = page
+        self._not_durable = dict(self._pages_on_the_way())
+        self._stored_bytes += len(stored)
+        self._on_left(self.left())
+
+    async def store(self) -> CapturedShard:
+        """Stores the recipe after all that it names."""
+        if len(self._builder):
+            await self._close_page()
+        size_bytes = self._scan.offset
+        recipe = Recipe(
+            self._packs.document_origin,
+            tuple(self._cutter.members),
+            tuple(self._pages),
+            tuple(PackUse(pack, live) for pack, live in sorted(self._uses.items())),
+            Sha256(self._tar.hexdigest()),
+            size_bytes,
+        )
+        digest, stored = seal(recipe)
+        path = self._packs.paths.recipe(digest)
+        await self._packs.add_document(path, stored, [*self._uses, *self._documents])
+        await self._packs.wait_durable([path])
+        self._whole = True
+        return CapturedShard(
+            digest,
+            recipe.tar_sha256,
+            size_bytes,
+            self._new_bytes,
+            self._stored_bytes + len(stored),
+            frozenset(self._uses),
+            self._known.lost,
+        )
+
+    def _pages_on_the_way(self) -> Iterator[tuple[str, Page]]:
+        for digest, page in self._not_durable.items():
+            if not self._packs.is_durable(self._packs.paths.page(digest)):
+                yield digest, page
+
+    def left(self) -> Left:
+        """What has been settled up to now; its packs may still be on their way to the store."""
+        pages, kept = list(self._pages), list(self._pages_on_the_way())
+        if len(self._builder):
+            tail = self._builder.page(self._packs.document_origin)
+            pages.append(PageRef(Digest(""), len(tail)))
+            kept.append(("", tail))
+        blocks = sum(ref.blocks for ref in pages)
+        members = first_blocks(self._cutter.seen(), blocks)
+        origins = frozenset(pack.rpartition("/")[0] for pack in self._uses)
+        return Left(members, tuple(pages), tuple(kept), origins, self._whole)
+
+    async def abandon(self) -> None:
+        """Waits for the pool to let go of this stream's memory: a thread cannot be cancelled."""
+        if self._running:
+            _, future = self._running
+            await asyncio.wait([future])
+            self._running = None

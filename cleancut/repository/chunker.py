@@ -1,0 +1,186 @@
+"""Cuts a scanned tar into blocks, and finds out what each block is: known, zero, small or new.
+
+`Cutter` runs on the event loop and copies nothing; `digest_batch` is the work for a pool's thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import zstandard
+from blake3 import blake3
+
+from cleancut.core.format.page import BLOCK_BYTES, LITERAL_BYTES, Block, Kind, Page, blocks_of
+from cleancut.core.format.recipe import END_BYTES, OWN_PAGE_BLOCKS, Completeness, Member, PageRef
+from cleancut.repository.tar_scanner import Data, Event, MemberEnd, MemberStart
+
+ZSTD_LEVEL = -1
+WORTH_PERCENT = 95
+_ZEROS = bytes(BLOCK_BYTES)
+_threads = threading.local()
+
+
+class Hash(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+
+
+class ParentSlot(NamedTuple):
+    """Where the parent has the block of the same member and index; `whole_page`: the page itself
+    may be named again."""
+
+    ref: PageRef
+    page: Page
+    slot: int
+    whole_page: bool = True
+
+
+@dataclass(slots=True)
+class PendingBlock:
+    """A block as cut: its bytes are still pieces of the chunks that they came in."""
+
+    path: str
+    index: int
+    starts_page: bool
+    pieces: list[memoryview] = field(default_factory=list)
+    size_bytes: int = 0
+    parent: ParentSlot | None = None
+
+
+class Judged(NamedTuple):
+    """What a block is. `data` is set for a new one, whose place in a pack is not known yet."""
+
+    block: Block
+    raw_bytes: int
+    known: bool
+    data: bytes | memoryview = b""
+
+
+class Cutter:
+    """Collects members and their blocks from a scan's events."""
+
+    def __init__(self) -> None:
+        self.members: list[Member] = []
+        self.complete = Completeness()
+        self.end = b""
+        self._start = MemberStart("", b"", 0)
+        self._size = 0
+        self._index = 0
+        self._after_large = False
+        self._block: PendingBlock | None = None
+        self._ready: list[PendingBlock] = []
+
+    def seen(self) -> list[tuple[str, int]]:
+        """The members up to now, and how many whole blocks each has."""
+        ended = [(member.path, blocks_of(member.stored_bytes)) for member in self.members]
+        return [*ended, (self._start.path, self._index)]
+
+    def take(self) -> list[PendingBlock]:
+        """The blocks that are whole by now; each is given once."""
+        ready, self._ready = self._ready, []
+        return ready
+
+    def see(self, event: Event) -> None:
+        """Raises: Corrupt (a member twice)."""
+        match event:
+            case MemberStart():
+                if event.path:
+                    self.complete.see(event.path)
+                self._start, self._size, self._index = event, 0, 0
+            case Data(piece):
+                self._add(piece)
+            case MemberEnd(padding):
+                self._end_member(padding)
+
+    def finish(self) -> None:
+        """Ends the last block. Raises: Corrupt, if this is not all of a shard's tar."""
+        self.complete.check(self.end)
+        self._end_member(b"")
+
+    def _add(self, piece: memoryview) -> None:
+        if self._start.stored_bytes is None and len(self.end) < END_BYTES:
+            self.end += bytes(piece[: END_BYTES - len(self.end)])
+        self._size += len(piece)
+        at = 0
+        while at < len(piece):
+            block = self._block or self._start_block()
+            part = piece[at : at + BLOCK_BYTES - block.size_bytes]
+            block.pieces.append(part)
+            block.size_bytes += len(part)
+            at += len(part)
+            if block.size_bytes == BLOCK_BYTES:
+                self._end_block(block)
+
+    def _start_block(self) -> PendingBlock:
+        large = blocks_of(self._start.stored_bytes or 0) >= OWN_PAGE_BLOCKS
+        starts_page = self._index == 0 and (large or self._after_large)
+        if self._index == 0:
+            self._after_large = large
+        self._block = PendingBlock(self._start.path, self._index, starts_page)
+        return self._block
+
+    def _end_block(self, block: PendingBlock) -> None:
+        self._ready.append(block)
+        self._index += 1
+        self._block = None
+
+    def _end_member(self, padding: bytes) -> None:
+        if self._block:
+            self._end_block(self._block)
+        self.members.append(Member(self._start.path, self._start.header, self._size, padding))
+
+
+def digest_batch(
+    tar: Hash, chunks: Sequence[bytes], blocks: Sequence[PendingBlock], unknown: frozenset[str]
+) -> list[Judged]:
+    """What each block is, in order; `tar` has been fed all of `chunks`.
+
+    Order: one call at a time for each `tar`. Blocks in packs in `unknown` count as new.
+    """
+    for chunk in chunks:
+        tar.update(chunk)
+    return [_judge(block, unknown) for block in blocks]
+
+
+def _judge(pending: PendingBlock, unknown: frozenset[str]) -> Judged:
+    size = pending.size_bytes
+    if _all_zero(pending):
+        return Judged(Block(Kind.ZERO), size, known=True)
+    hasher = blake3()
+    for piece in pending.pieces:
+        hasher.update(piece)
+    digest = hasher.digest()
+    if pending.parent and pending.parent.page.digest(pending.parent.slot) == digest:
+        block = pending.parent.page.block(pending.parent.slot)
+        if block.pack not in unknown:
+            return Judged(block, size, known=True)
+    whole = len(pending.pieces) == 1  # then it need not be copied: fresh memory is what costs
+    data = pending.pieces[0] if whole else b"".join(pending.pieces)
+    small = _compressor().compress(data)
+    if len(small) < LITERAL_BYTES:
+        zstd = len(small) < size
+        kind = Kind.LITERAL_ZSTD if zstd else Kind.LITERAL
+        literal = small if zstd else bytes(data)
+        return Judged(Block(kind, digest, literal=literal), size, known=False)
+    kind = Kind.PACKED
+    stored: bytes | memoryview = data
+    if len(small) * 100 < size * WORTH_PERCENT:
+        kind, stored = Kind.PACKED_ZSTD, small
+    return Judged(Block(kind, digest, length=len(stored)), size, known=False, data=stored)
+
+
+def _all_zero(pending: PendingBlock) -> bool:
+    """Looks at few bytes first: most blocks are not zero, and need not be copied to know it."""
+    if any(pending.pieces[0][:64]):
+        return False
+    return b"".join(pending.pieces) == _ZEROS[: pending.size_bytes]
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    """One for each thread: they cannot be shared."""
+    found: zstandard.ZstdCompressor | None = getattr(_threads, "compressor", None)
+    if found is None:
+        found = _threads.compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
+    return found

@@ -1,0 +1,99 @@
+"""Finds the blocks that a store already has of a shard: by the same member and index, in what the
+last attempt has left, else in the parent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from cleancut.core.format.page import PACKED_KINDS, Kind, Page
+from cleancut.core.format.partial_recipe import PartialRecipe
+from cleancut.core.format.paths import Paths
+from cleancut.core.format.recipe import PageRef, Recipe, RecipeIndex
+from cleancut.core.primitives.errors import Corrupt, NotFound
+from cleancut.ports.store import Store
+from cleancut.repository.chunker import ParentSlot, PendingBlock
+from cleancut.repository.recipe_reader import load_page
+
+HELD_PAGES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A partial recipe, and the packs that the store has of its sessions."""
+
+    partial: PartialRecipe
+    packs: frozenset[str]
+
+
+async def list_packs(store: Store, paths: Paths, origins: Iterable[str]) -> frozenset[str]:
+    """The packs that these sessions have stored. Raises: what the store does."""
+    packs = set()
+    for origin in origins:
+        prefix = f"{paths.pack(origin)}/"
+        async for info in store.list(prefix):
+            packs.add(f"{origin}/{info.path.removeprefix(prefix)}")
+    return frozenset(packs)
+
+
+class KnownBlocks:
+    """One stream's. Limits: the last two pages of each source are held, and what `earlier` holds.
+    `lost`: how many pages could not be read."""
+
+    def __init__(
+        self, store: Store, paths: Paths, parent: Recipe | None, earlier: Earlier | None
+    ) -> None:
+        self._parent = _Pages(store, paths, RecipeIndex.of(parent) if parent else None, {})
+        self._earlier = earlier
+        index = RecipeIndex(earlier.partial.members, earlier.partial.pages) if earlier else None
+        self._left = _Pages(store, paths, index, dict(earlier.partial.kept) if earlier else {})
+
+    @property
+    def lost(self) -> int:
+        return self._parent.lost
+
+    async def find(self, block: PendingBlock) -> ParentSlot | None:
+        """Where it may be: only its digest tells whether it is the same."""
+        found = await self._left.find(block)
+        if found is not None and self._has(found):
+            return found._replace(whole_page=False)
+        return await self._parent.find(block)
+
+    def _has(self, found: ParentSlot) -> bool:
+        """Whether an earlier attempt's block can be had from the store."""
+        block = found.page.block(found.slot)
+        if block.kind in PACKED_KINDS:
+            return self._earlier is not None and block.pack in self._earlier.packs
+        return block.kind is not Kind.ZERO
+
+
+class _Pages:
+    """The pages of one source; `kept` are at hand, the others in the store."""
+
+    def __init__(
+        self, store: Store, paths: Paths, index: RecipeIndex | None, kept: Mapping[str, Page]
+    ) -> None:
+        self._store, self._paths = store, paths
+        self._index, self._kept = index, kept
+        self._held: dict[PageRef, Page | None] = {}
+        self.lost = 0
+
+    async def find(self, block: PendingBlock) -> ParentSlot | None:
+        """A page that cannot be read only makes its blocks new: it is counted, not raised."""
+        place = self._index.find(block.path, block.index) if self._index else None
+        if place is None:
+            return None
+        ref, slot = place
+        if ref not in self._held:
+            if len(self._held) == HELD_PAGES:
+                del self._held[next(iter(self._held))]
+            self._held[ref] = self._kept.get(ref.digest) or await self._load(ref)
+        page = self._held[ref]
+        return ParentSlot(ref, page, slot) if page else None
+
+    async def _load(self, ref: PageRef) -> Page | None:
+        try:
+            return await load_page(self._store, self._paths, ref)
+        except (NotFound, Corrupt):
+            self.lost += 1
+            return None

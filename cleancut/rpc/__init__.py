@@ -1,0 +1,1 @@
+"""gRPC: servers, channels, authentication, audit, and errors as statuses."""

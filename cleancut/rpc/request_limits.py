@@ -1,0 +1,37 @@
+"""How large a request of the API may be, whatever its method: bytes, texts, lists, in one place.
+
+What a field may mean is checked where it is used; here nothing gets through that is only large.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from cleancut.core.primitives.errors import Invalid
+
+MAX_REQUEST_BYTES = 1 << 20
+MAX_TEXT = 512
+MAX_ITEMS = 1000
+MAX_METADATA_BYTES = 16 << 10
+MAX_STREAMS = 200
+"""Calls at a time on one connection, watches among them."""
+MAX_CALLS = 1000
+"""Calls at a time in all."""
+
+
+def check_sizes(message: Any) -> None:
+    """Raises: Invalid, if a text or a list anywhere in it is too long, or a number is none."""
+    for field, value in message.ListFields():
+        values = value if field.is_repeated else (value,)
+        if len(values) > MAX_ITEMS:
+            raise Invalid(
+                f"{field.name} holds {len(values)} items, {MAX_ITEMS} at most", "ask in parts"
+            )
+        if field.message_type is not None:
+            for one in values:
+                check_sizes(one)
+        elif field.type == field.TYPE_DOUBLE and not all(math.isfinite(one) for one in values):
+            raise Invalid(f"{field.name} is no number", "write a finite one")
+        elif field.type == field.TYPE_STRING and any(len(one) > MAX_TEXT for one in values):
+            raise Invalid(f"{field.name} is longer than {MAX_TEXT} characters", "write less")

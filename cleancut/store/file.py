@@ -1,0 +1,197 @@
+"""A store in a directory, which may be a mount that all nodes share.
+
+Written to `.tmp-<random>` beside the target, fsynced, renamed, and the directory fsynced: an object
+is whole or absent, also after a power cut. Foreign errors (OSError) are mapped here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from cleancut.core.primitives.errors import (
+    CleancutError,
+    Denied,
+    Invalid,
+    NotFound,
+    Refused,
+    Unavailable,
+)
+from cleancut.ports.store import ObjectInfo
+from cleancut.store.object_paths import check_path, check_prefix, other_bytes
+
+THREADS = 8
+MAKE_TRIES = 10
+LIST_PART = 1000
+T = TypeVar("T")
+
+
+class FileStore:
+    """Keeps each object as one file under `root`. Limits: 8 calls at a time."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="store-file")
+
+    async def put(self, path: str, data: bytes) -> None:
+        target = self._root / check_path(path)
+        try:
+            await self._run(path, lambda: self._put(path, target, data))
+        except NotFound as error:
+            hint = "look for a file where a directory is needed"
+            raise Refused(f"store {self._root} cannot take {path}", hint) from error
+
+    async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        target = self._root / check_path(path)
+        return await self._run(path, lambda: _read(target, offset, length))
+
+    async def stat(self, path: str) -> ObjectInfo | None:
+        target = self._root / check_path(path)
+        return await self._run(path, lambda: _stat(path, target))
+
+    async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        found = _walk(self._root, "", check_prefix(prefix))
+        while part := await self._run(prefix, lambda: tuple(islice(found, LIST_PART))):
+            for info in part:
+                yield info
+
+    async def delete(self, path: str) -> None:
+        target = self._root / check_path(path)
+        await self._run(path, lambda: self._delete(target))
+
+    async def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, path: str, act: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, act)
+        except OSError as error:
+            raise _mapped(error, path, self._root) from error
+
+    def _put(self, path: str, target: Path, data: bytes) -> None:
+        if _equal(path, target, data):
+            return
+        temporary = target.parent / f".tmp-{secrets.token_hex(8)}"
+        try:
+            with self._open_new(temporary) as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_directory(target.parent)
+
+    def _open_new(self, file: Path) -> BinaryIO:
+        """`file`, made with its directories, which a deletion may remove again meanwhile."""
+        for tries_left in reversed(range(MAKE_TRIES)):
+            try:
+                self._make_directories(file.parent)
+                return file.open("xb")
+            except FileNotFoundError:
+                if not tries_left:
+                    raise
+        raise AssertionError("left by the loop")
+
+    def _delete(self, target: Path) -> None:
+        """With the directories that it leaves empty, but for the root."""
+        target.unlink(missing_ok=True)
+        for directory in target.parents:
+            if directory == self._root:
+                return
+            try:
+                directory.rmdir()
+            except OSError:
+                return  # something is in it, or it is gone
+
+    def _make_directories(self, directory: Path) -> None:
+        """Makes what is missing from the root downwards; the root's own parent must exist, so
+        that a disk that is not mounted is no place to write to."""
+        if directory.is_dir():
+            return
+        if directory != self._root:
+            self._make_directories(directory.parent)
+        directory.mkdir(exist_ok=True)
+        _sync_directory(directory.parent)
+
+
+def _equal(path: str, target: Path, data: bytes) -> bool:
+    """Whether the object is there already. Raises: Refused, if with other bytes."""
+    try:
+        known = target.read_bytes() if target.stat().st_size == len(data) else None
+    except FileNotFoundError:
+        return False
+    if known != data:
+        raise other_bytes(path)
+    return True
+
+
+def _read(target: Path, offset: int, length: int | None) -> bytes:
+    with target.open("rb") as file:
+        there = max(0, os.fstat(file.fileno()).st_size - offset)
+        file.seek(offset)
+        return file.read(there if length is None else min(length, there))  # no room to give back
+
+
+def _stat(path: str, target: Path) -> ObjectInfo | None:
+    try:
+        return ObjectInfo(path, target.stat().st_size) if target.is_file() else None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _walk(directory: Path, base: str, prefix: str) -> Iterator[ObjectInfo]:
+    """Files whose path starts with `prefix`, in the order of their whole paths, which is not
+    that of their directories (`a-b` comes before `a/b`)."""
+    try:
+        with os.scandir(directory) as entries:
+            found = [(base + e.name + ("/" if e.is_dir() else ""), e) for e in entries]
+    except FileNotFoundError:
+        return
+    for path, entry in sorted(found, key=lambda item: item[0]):
+        if entry.name.startswith(".tmp-"):
+            continue
+        if path.endswith("/"):
+            if path.startswith(prefix) or prefix.startswith(path):
+                yield from _walk(directory / entry.name, path, prefix)
+        elif path.startswith(prefix):
+            try:
+                yield ObjectInfo(path, entry.stat().st_size)
+            except FileNotFoundError:
+                continue
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _mapped(error: OSError, path: str, root: Path) -> CleancutError:
+    match error.errno:
+        case errno.ENOENT | errno.EISDIR | errno.ENOTDIR if root.is_dir():
+            return NotFound(f"the store has no {path}", path=path)
+        case errno.ENOENT if root.parent.is_dir():
+            return NotFound(f"the store has no {path}: {root} does not exist yet", path=path)
+        case errno.ENOENT | errno.ENOTDIR:
+            return Refused(f"store {root} is no directory", "is the disk mounted there?")
+        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
+            return Refused(f"no space left in store {root}", "free some, or use another store")
+        case errno.EROFS:
+            return Refused(f"store {root} is mounted read-only", "mount it for writing")
+        case errno.EACCES | errno.EPERM:
+            return Denied(f"no permission for {path} in store {root}", "chown it to this user")
+        case errno.ENAMETOOLONG:
+            return Invalid(f"{path} cannot be an object of store {root}: {error.strerror}")
+        case _:
+            return Unavailable(f"store {root} fails at {path}: {error.strerror or error}")

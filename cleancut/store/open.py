@@ -1,0 +1,59 @@
+"""Opening of a store by its URL: a bucket or a directory, encrypted where it has data keys."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from cleancut.core.format.paths import Paths
+from cleancut.core.format.store_keys import ENCRYPTED_MAGIC, KEY_WANTED
+from cleancut.core.primitives.errors import Denied
+from cleancut.core.primitives.ids import ClusterName
+from cleancut.ports.clock import Clock
+from cleancut.ports.store import Store
+from cleancut.store.key_source import NO_KEYS, KeySource
+from cleancut.store.urls import FileUrl, S3Url, parse_store_url
+
+
+def open_store(url: str, clock: Clock, keys: KeySource = NO_KEYS) -> Store:
+    """The store at `url`, encrypted if there are `keys`; nothing is read or written yet.
+
+    Raises: Invalid (see above); and what reading the keys does.
+    """
+    store = _open(parse_store_url(url), clock)
+    if not keys.read():
+        return PlainStore(store)
+    from cleancut.store.encrypted import EncryptedStore
+    from cleancut.store.keyring import load_data_keys  # here, since it loads cryptography
+
+    async def load(cluster: ClusterName) -> Mapping[int, bytes]:
+        """The keys are read again, so that another one can take over while the process runs."""
+        now = await asyncio.to_thread(keys.read)
+        return await load_data_keys(store, Paths(cluster), now)
+
+    return EncryptedStore(store, load, clock)
+
+
+class PlainStore:
+    """Passes everything on, and tells who meets an encrypted object that a key is needed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.put, self.stat, self.delete = store.put, store.stat, store.delete
+        self.list, self.close = store.list, store.close
+
+    async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        data = await self._store.get(path, offset, length)
+        if not offset and data.startswith(ENCRYPTED_MAGIC):
+            raise Denied(f"{path} is encrypted", KEY_WANTED)
+        return data
+
+
+def _open(where: FileUrl | S3Url, clock: Clock) -> Store:
+    if isinstance(where, FileUrl):
+        from cleancut.store.file import FileStore
+
+        return FileStore(where.root)
+    from cleancut.store.s3 import S3Store  # here, since boto3 takes 0.3 s to load
+
+    return S3Store(where, clock)

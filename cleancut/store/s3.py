@@ -1,0 +1,159 @@
+"""A store in an S3 bucket, by boto3 with its whole credential chain.
+
+Blocking calls run in one bounded pool; each attempt is idempotent, and between attempts the caller
+can be cancelled. Foreign errors (botocore) are mapped in `s3_errors`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
+from typing import Any, TypeVar
+
+import boto3
+import botocore.exceptions as boto
+from botocore.config import Config
+
+from cleancut.core.primitives.errors import Denied, NotFound
+from cleancut.ports.clock import Clock
+from cleancut.ports.store import ObjectInfo
+from cleancut.store.object_paths import check_path, check_prefix, other_bytes
+from cleancut.store.s3_errors import NO_CONDITION, code_of, mapped, retry_after_s
+from cleancut.store.urls import S3Url
+
+THREADS = 8
+ATTEMPTS = 6
+CONNECT_TIMEOUT_S = 5
+READ_TIMEOUT_S = 30
+MAX_BACKOFF_S, MAX_ASKED_S = 8.0, 60.0
+T = TypeVar("T")
+
+
+class S3Store:
+    """Keeps each object under `prefix` of a bucket.
+
+    Limits: 8 calls at a time; an attempt 5 s to connect and 30 s without a byte; 6 attempts, with
+        growing waits, or those that the server asks for, of a minute at most.
+    """
+
+    def __init__(self, url: S3Url, clock: Clock) -> None:
+        self._url = url
+        self._clock = clock
+        self._base = f"{url.prefix}/" if url.prefix else ""
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="store-s3")
+        self._conditional = True
+        given = {
+            "StorageClass": url.storage_class,
+            "ServerSideEncryption": url.sse,
+            "SSEKMSKeyId": url.kms_key,
+            "ChecksumAlgorithm": url.checksum or ("" if url.endpoint else "CRC32"),
+        }
+        self._put_options = {name: value for name, value in given.items() if value}
+
+    @cached_property
+    def _client(self) -> Any:
+        config = Config(
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=READ_TIMEOUT_S,
+            max_pool_connections=THREADS,
+            retries={"total_max_attempts": 1},
+            s3={"addressing_style": "path" if self._url.path_style else "auto"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        return boto3.session.Session(profile_name=self._url.profile or None).client(
+            "s3",
+            endpoint_url=self._url.endpoint or None,
+            region_name=self._url.region or None,
+            verify=self._url.ca or None,
+            config=config,
+        )
+
+    async def put(self, path: str, data: bytes) -> None:
+        key = self._base + check_path(path)
+        await self._run(path, lambda: self._put(path, key, data))
+
+    async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        key = self._base + check_path(path)
+        if length == 0:
+            return (await self.get(path, offset, 1))[:0]
+        end = "" if length is None else str(offset + length - 1)
+        span = {"Range": f"bytes={offset}-{end}"} if offset or end else {}
+        return await self._run(path, lambda: self._get(key, **span))
+
+    async def stat(self, path: str) -> ObjectInfo | None:
+        key = self._base + check_path(path)
+        try:
+            head = await self._run(
+                path, lambda: self._client.head_object(Bucket=self._url.bucket, Key=key)
+            )
+        except NotFound:
+            return None
+        return ObjectInfo(path, int(head["ContentLength"]))
+
+    async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        """Order: the server's. SeaweedFS goes by directory, so that `a/b` comes before `a-b`."""
+        query = {"Bucket": self._url.bucket, "Prefix": self._base + check_prefix(prefix)}
+        while True:
+            page = await self._run(prefix, partial(self._list_part, query.copy()))
+            for entry in page.get("Contents", ()):
+                yield ObjectInfo(entry["Key"].removeprefix(self._base), int(entry["Size"]))
+            if not page.get("IsTruncated"):
+                return
+            query["ContinuationToken"] = page["NextContinuationToken"]
+
+    async def delete(self, path: str) -> None:
+        key = self._base + check_path(path)
+        await self._run(path, lambda: self._client.delete_object(Bucket=self._url.bucket, Key=key))
+
+    async def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if "_client" in self.__dict__:
+            self._client.close()
+
+    def _list_part(self, query: dict[str, str]) -> Any:
+        return self._client.list_objects_v2(**query)
+
+    def _put(self, path: str, key: str, data: bytes) -> None:
+        """Asks the server to refuse an overwrite; one that cannot is trusted with our paths."""
+        condition = {"IfNoneMatch": "*"} if self._conditional else {}
+        try:
+            self._client.put_object(
+                Bucket=self._url.bucket, Key=key, Body=data, **condition, **self._put_options
+            )
+        except boto.ClientError as error:
+            code = code_of(error)
+            if code in NO_CONDITION and condition:
+                self._conditional = False
+                self._put(path, key, data)
+            elif code not in {"PreconditionFailed", "412"}:
+                raise
+            elif self._get(key) != data:
+                raise other_bytes(path) from error
+
+    def _get(self, key: str, **span: str) -> bytes:
+        try:
+            body = self._client.get_object(Bucket=self._url.bucket, Key=key, **span)["Body"]
+        except boto.ClientError as error:
+            if code_of(error) in {"InvalidRange", "416"}:
+                return b""
+            raise
+        with body:
+            return bytes(body.read())
+
+    async def _run(self, path: str, act: Callable[[], T]) -> T:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._pool, act)
+            except (boto.ClientError, boto.BotoCoreError) as error:
+                failure, asked_s = mapped(error, path, self._url), retry_after_s(error)
+                if isinstance(failure, Denied):
+                    self.__dict__.pop("_client", None)  # the next call reads credentials anew
+                if not failure.retryable or attempt == ATTEMPTS:
+                    raise failure from error
+            backoff = min(MAX_BACKOFF_S, 0.2 * 2**attempt) * random.uniform(0.5, 1)
+            await self._clock.sleep(max(backoff, min(asked_s, MAX_ASKED_S)))
+        raise AssertionError("the last attempt returns or raises")

@@ -1,0 +1,1 @@
+"""Verification of groups: data read again, and shards opened and asked without a server."""

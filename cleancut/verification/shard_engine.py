@@ -1,0 +1,116 @@
+"""A shard opened in this process, by Qdrant's own storage engine: nothing of it is changed.
+
+Every call holds the interpreter until it is answered. A shard takes its tar's size on disk again.
+Source: qdrant-edge-py 0.9.0, qdrant_edge/__init__.pyi
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cleancut.core.primitives.errors import Corrupt, Refused
+
+Hit = tuple[str | int, float]
+
+
+def check_engine() -> None:
+    """Raises: Refused, where the engine is not installed."""
+    try:
+        import qdrant_edge  # noqa: F401 -- only whether it is there
+    except ImportError as error:
+        raise Refused(
+            "Qdrant's storage engine is not installed here",
+            "install `cleancut[drill]`; it is 35 MB, so the rest does without",
+        ) from error
+
+
+@contextmanager
+def opened(tar: Path, directory: Path) -> Iterator[EngineShard]:
+    """The shard of `tar`, which is removed, unpacked into `directory`. Raises: Corrupt."""
+    import qdrant_edge as edge
+
+    directory.mkdir()
+    with _told("open"):
+        edge.EdgeShard.unpack_snapshot(str(tar), str(directory))
+        tar.unlink()
+        shard = edge.EdgeShard.load(str(directory))
+    try:
+        yield EngineShard(edge, shard)
+    finally:
+        shard.close()
+
+
+class EngineShard:
+    """What a drill asks. Raises: Corrupt, for whatever the engine cannot do."""
+
+    def __init__(self, edge: Any, shard: Any) -> None:
+        self._edge, self._shard = edge, shard
+
+    def count(self) -> int:
+        """Its points, exactly."""
+        with _told("read"):
+            return int(self._shard.count(self._edge.CountRequest(exact=True)))
+
+    def indexes(self) -> dict[str, str]:
+        """The payload indexes: field and type, as Qdrant's API spells it."""
+        with _told("read"):
+            schema = self._shard.info().payload_schema
+        return {field: _word(entry.data_type) for field, entry in schema.items()}
+
+    def vector_of(self, point: str | int, vector: str) -> Any:
+        """The vector of a point; None if it is not here, or has none."""
+        with _told("read"):
+            records = self._shard.retrieve([point], False, [vector])
+        return _vector(records[0], vector) if records else None
+
+    def sample(self, vector: str, number: int) -> list[Any]:
+        """The vectors of up to `number` points, at random."""
+        edge = self._edge
+        request = edge.QueryRequest(
+            limit=number, query=edge.Sample.Random, with_vector=[vector], with_payload=False
+        )
+        with _told("read"):
+            found = self._shard.query(request)
+        return [one for point in found if (one := _vector(point, vector)) is not None]
+
+    def nearest(self, target: Any, vector: str, limit: int, *, exact: bool) -> list[Hit]:
+        """Ids and scores, best first; with `exact` by the original vectors, whatever index there
+        is."""
+        edge = self._edge
+        quantization = edge.QuantizationSearchParams(ignore=True) if exact else None
+        request = edge.QueryRequest(
+            limit=limit,
+            query=edge.Query.Nearest(target, vector or None),
+            params=edge.SearchParams(exact=exact, quantization=quantization),
+            with_payload=False,
+        )
+        with _told("read"):
+            found = self._shard.query(request)
+        return [(_id(point.id), float(point.score)) for point in found]
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise Corrupt(f"Qdrant's engine cannot {what} it: {error}") from error
+
+
+def _id(point: Any) -> str | int:
+    return str(point) if isinstance(point, uuid.UUID) else point
+
+
+def _vector(record: Any, name: str) -> Any:
+    found = record.vector
+    if isinstance(found, dict):
+        return found.get(name)
+    return found if not name and isinstance(found, Sequence) else None
+
+
+def _word(kind: Any) -> str:
+    return str(kind).rpartition(".")[2].lower()

@@ -1,0 +1,1 @@
+"""API server: gRPC servicers, validation, and one module for each kind of request."""

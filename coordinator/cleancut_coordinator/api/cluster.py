@@ -1,0 +1,153 @@
+"""The cluster's health as the API sees it, and peers that are given up."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from msgspec.structs import replace
+
+from cleancut.api.cluster import Diagnosis, Finding, ForgottenPeer, PeerLoss
+from cleancut.core.cluster.view import ACTIVE
+from cleancut.core.doctor.facts import Facts
+from cleancut.core.doctor.facts import Finding as Found
+from cleancut.core.doctor.findings import diagnose
+from cleancut.core.doctor.shard_findings import shards_named
+from cleancut.core.primitives.errors import CleancutError, NotFound, Refused, TimedOut, Unavailable
+from cleancut.core.primitives.ids import PeerId, Token
+from cleancut.core.protocol.states import CLOSED
+from cleancut.qdrant.client import Qdrant
+from cleancut.runtime.concurrency import run_all
+from cleancut_coordinator.api.doctor_facts import ASK_S, gather, read_ctl
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.leader.term import Term
+
+REMOVE_S = 15.0
+_FORGOTTEN_S = 15.0
+_POLL_S = 0.25
+_AT_ONCE = 8
+_FOLLOWS = {"lost_shard", "few_replicas", "no_active_replica"}
+"""Findings that giving a peer up may bring."""
+
+
+class Care:
+    """The part of `cleancut_coordinator.api.interface.Operations` that looks after the cluster
+    itself."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def leading(self) -> tuple[Token, Term]:
+        """The token and term of this leader. Raises: Unavailable on a standby."""
+        raise AssertionError("known by the whole class")
+
+    async def diagnose(self) -> Diagnosis:
+        return Diagnosis(findings=_shown(diagnose(await gather(self._context))))
+
+    async def forget_peer(self, peer_id: int, *, force: bool, confirmed: bool) -> ForgottenPeer:
+        self.leading()
+        peer = PeerId(peer_id)
+        facts = await gather(self._context)
+        check_gone(facts, peer)
+        losses = losses_of(facts, peer)
+        if losses and not force:
+            raise Refused(
+                f"replicas are on peer {peer}: {'; '.join(_told(loss) for loss in losses)}",
+                "start it again if that is possible; `--force` gives up what is on it",
+            )
+        ctl = await read_ctl(self._context)
+        if ctl.phase not in CLOSED:
+            raise Refused(
+                f"{ctl.kind} {ctl.operation} is under way ({ctl.phase})",
+                "wait for its end, or cancel it",
+            )
+        shown = ForgottenPeer(peer_id=peer, uri=facts.addresses.get(peer, ""), losses=tuple(losses))
+        if not confirmed:
+            return shown
+        await self._remove(facts, peer, force=force)
+        after = diagnose(await self._settled(peer))
+        following = tuple(finding for finding in after if finding.kind in _FOLLOWS)
+        return replace(shown, forgotten=True, findings=_shown(following))
+
+    async def _remove(self, facts: Facts, peer: PeerId, *, force: bool) -> None:
+        """Every member that answers has forgotten the peer. Raises: TimedOut, Unavailable, and
+        Qdrant's refusals."""
+        urls = {told.url for told in facts.peers if told.ids == facts.members}
+        members = [qdrant for qdrant in self._context.peers if qdrant.url in urls]
+        if not members:
+            raise Unavailable(
+                "no member of the cluster answers the coordinator",
+                "start one, and name it in the coordinator's --qdrant-url",
+            )
+        failure: CleancutError | None = None
+        try:
+            await members[0].remove_peer(peer, force=force, timeout_s=REMOVE_S)
+        except (TimedOut, Unavailable) as error:  # it may have happened: look
+            failure = error
+        clock = self._context.clock
+        deadline_s = clock.monotonic_s() + _FORGOTTEN_S
+        while any(await run_all([partial(_lists, one, peer) for one in members], _AT_ONCE)):
+            if clock.monotonic_s() >= deadline_s:
+                raise failure or TimedOut(
+                    f"not every peer has forgotten {peer}",
+                    "more than half of the peers must answer: look at `cleancut doctor`",
+                )
+            await clock.sleep(_POLL_S)
+
+    async def _settled(self, peer: PeerId) -> Facts:
+        """The cluster once agents too tell that the peer has gone, or after a while."""
+        clock = self._context.clock
+        deadline_s = clock.monotonic_s() + _FORGOTTEN_S
+        while True:
+            facts = await gather(self._context)
+            if peer not in facts.members or clock.monotonic_s() >= deadline_s:
+                return facts
+            await clock.sleep(_POLL_S)
+
+
+async def _lists(qdrant: Qdrant, peer: PeerId) -> bool:
+    try:
+        return peer in (await qdrant.cluster(ASK_S)).peers
+    except CleancutError:
+        return False  # one that is down learns it when it comes back
+
+
+def check_gone(facts: Facts, peer: PeerId) -> None:
+    """Raises: NotFound, if the cluster does not list the peer; Refused, while it lives."""
+    if peer not in facts.members:
+        known = ", ".join(str(one) for one in facts.members) or "none"
+        raise NotFound(f"there is no peer {peer}", f"the cluster's peers are {known}")
+    agent = next((one.name for one in facts.agents if one.peer_id == peer), "")
+    if peer in facts.heard:
+        raise Refused(
+            f"peer {peer} lives: its Qdrant answers{f' agent {agent}' if agent else ''}",
+            "stop it first; shards of which it holds the only replica are lost with it",
+        )
+
+
+def losses_of(facts: Facts, peer: PeerId) -> list[PeerLoss]:
+    """What each collection loses with the peer, by name."""
+    found = []
+    for entry in facts.collections:
+        here = [r for r in entry.replicas if r.peer_id == peer]
+        elsewhere = {r.shard_id for r in entry.replicas if r.peer_id != peer and r.state == ACTIVE}
+        lost = tuple(sorted({r.shard_id for r in here} - elsewhere))
+        thinner = tuple(sorted({r.shard_id for r in here} & elsewhere))
+        if here:
+            found.append(PeerLoss(collection=entry.name, lost_shards=lost, thinner_shards=thinner))
+    return found
+
+
+def _told(loss: PeerLoss) -> str:
+    parts = []
+    if loss.lost_shards:
+        parts.append(f"loses {shards_named(loss.lost_shards)} for good")
+    if loss.thinner_shards:
+        parts.append(f"keeps {shards_named(loss.thinner_shards)} elsewhere")
+    return f"{loss.collection!r} {' and '.join(parts)}"
+
+
+def _shown(findings: tuple[Found, ...]) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(kind=one.kind, severity=one.severity, what=one.what, cure=one.cure)
+        for one in findings
+    )

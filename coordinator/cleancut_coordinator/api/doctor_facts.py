@@ -1,0 +1,172 @@
+"""Gathers what a doctor looks at. A part that does not answer is a fact too, not an error."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from cleancut.core.cluster.live_shards import LiveShards
+from cleancut.core.doctor.facts import (
+    Facts,
+    KnownGroup,
+    KnownRestore,
+    ToldByAgent,
+    ToldByPeer,
+    members_of,
+)
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import CleancutError, NotFound
+from cleancut.core.primitives.ids import PeerId
+from cleancut.core.protocol.etcd_records import Ctl, Operation, Session
+from cleancut.core.protocol.states import FENCED, Kind
+from cleancut.core.restore.report import RestoreReport
+from cleancut.qdrant.client import Qdrant
+from cleancut.qdrant.live_shards import NO_CLUSTER, live_shards
+from cleancut.qdrant.responses import Placement
+from cleancut.repository.catalog import get_checked, list_epochs, load_group
+from cleancut.runtime.concurrency import run_all
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.leader import requests
+from cleancut_coordinator.leader.cluster_id import read_identities
+
+ASK_S = 4.0
+_AT_ONCE = 8
+_MAX_REPORTS = 50
+_MAX_GROUPS = 100
+
+
+async def gather(context: Context) -> Facts:
+    """The cluster as it is now.
+
+    Raises: Unavailable, TimedOut, if etcd does not answer; without it nothing else is known.
+    """
+    agents = await _agents(context)
+    told = await run_all([partial(_ask, peer) for peer in context.peers], _AT_ONCE)
+    peers = tuple(one for one in told if one is not None)
+    members = members_of(peers, agents)
+    speaker = next((one for one in peers if one.ids == members), None)
+    collections = await _collections(context, speaker) if speaker is not None else ()
+    ctl = await read_ctl(context)
+    identity = await _identity(context)
+    return Facts(
+        peers=peers,
+        agents=agents,
+        url=speaker.url if speaker else "",
+        collections=collections,
+        restores=await _restores(context),
+        groups=await _groups(context, collections),
+        open_fence=ctl.epoch if ctl.phase in FENCED else None,
+        cluster_id=identity[0],
+        owner_id=identity[1],
+    )
+
+
+async def read_ctl(context: Context) -> Ctl:
+    found = await context.etcd.get(context.keys.ctl)
+    return decode(Ctl, found.value, found.key) if found else Ctl()
+
+
+async def _agents(context: Context) -> tuple[ToldByAgent, ...]:
+    listing = await context.etcd.list(context.keys.sessions)
+    sessions = [decode(Session, item.value, item.key) for item in listing.items]
+    return tuple(
+        ToldByAgent(name=one.name, url=one.url, peer_id=one.peer_id, peers=one.peers)
+        for one in sessions
+    )
+
+
+async def _ask(qdrant: Qdrant) -> ToldByPeer | None:
+    try:
+        cluster = await qdrant.cluster(ASK_S)
+        aliases = await qdrant.aliases(ASK_S)
+    except CleancutError:
+        return None
+    peers = cluster.peers if cluster.enabled else {NO_CLUSTER: qdrant.url}
+    return ToldByPeer(
+        peer_id=PeerId(cluster.peer_id),
+        url=qdrant.url,
+        peers=tuple(sorted((PeerId(peer), uri) for peer, uri in peers.items())),
+        aliases=tuple(sorted(aliases.items())),
+    )
+
+
+async def _collections(context: Context, speaker: ToldByPeer) -> tuple[LiveShards, ...]:
+    """Configuration comes from telemetry: the collection's own answer needs all its shards."""
+    qdrant = next(one for one in context.peers if one.url == speaker.url)
+    alone = speaker.peer_id == NO_CLUSTER
+    try:
+        telemetry = await qdrant.telemetry()
+        entries = sorted(telemetry.collections.items())
+        calls = [partial(_placement, qdrant, name) for name, _ in entries]
+        placements = await run_all(calls, _AT_ONCE)
+    except CleancutError:
+        return ()
+    return tuple(
+        live_shards(name, entry, placement, alone=alone)
+        for (name, entry), placement in zip(entries, placements, strict=True)
+        if placement is not None
+    )
+
+
+async def _placement(qdrant: Qdrant, name: str) -> Placement | None:
+    try:
+        return await qdrant.placement(name)
+    except NotFound:
+        return None  # it was deleted meanwhile
+
+
+async def _restores(context: Context) -> tuple[KnownRestore, ...]:
+    operations = await requests.load_all(context, Kind.RESTORE)
+    reports = [partial(_kept, context, operation) for operation in operations[:_MAX_REPORTS]]
+    kept = await run_all(reports, _AT_ONCE)
+    kept += [()] * (len(operations) - len(kept))
+    return tuple(
+        KnownRestore(
+            id=operation.id,
+            state=operation.state,
+            kept=old,
+            message=operation.failure.message if operation.failure else "",
+            hint=operation.failure.hint if operation.failure else "",
+        )
+        for operation, old in zip(operations, kept, strict=True)
+    )
+
+
+async def _kept(context: Context, operation: Operation) -> tuple[tuple[str, str], ...]:
+    """What its report says it has kept; nothing, if that cannot be read."""
+    if not operation.detail:
+        return ()
+    path = context.paths.staged(operation.epoch, operation.detail)
+    try:
+        data = await get_checked(context.store, path, operation.detail)
+        report = decode(RestoreReport, data, path)
+    except CleancutError:
+        return ()
+    return tuple((old.collection, old.uuid) for old in report.kept)
+
+
+async def _groups(context: Context, collections: tuple[LiveShards, ...]) -> tuple[KnownGroup, ...]:
+    """Newest first, back to the one that holds the last of the lost shards, 100 at most."""
+    lost = {(entry.name, shard) for entry in collections for shard in entry.lost}
+    groups: list[KnownGroup] = []
+    try:
+        epochs = await list_epochs(context.store, context.paths) if lost else []
+        for epoch in reversed(epochs[-_MAX_GROUPS:]):
+            if not lost:
+                break
+            group = await load_group(context.store, context.paths, epoch)
+            shards = tuple((shard.collection, shard.shard_id) for shard in group.shards)
+            groups.append(KnownGroup(epoch=epoch, shards=shards))
+            lost -= set(shards)
+    except CleancutError:
+        pass  # `owner_id` tells that the store does not answer
+    return tuple(groups)
+
+
+async def _identity(context: Context) -> tuple[str, str | None]:
+    """This cluster's id, and the owner of the store; None: it does not answer."""
+    found = await context.etcd.get(context.keys.id)
+    cluster_id = found.value.decode() if found else ""
+    try:
+        return cluster_id, (await read_identities(context)).owner_id
+    except CleancutError:
+        return cluster_id, None

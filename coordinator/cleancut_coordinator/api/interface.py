@@ -1,0 +1,153 @@
+"""What the RPC border asks of the coordinator, and nothing more.
+
+Implementations own idempotency: the same request id and request give the same operation for 48 h;
+the same id with another request is Invalid. All of them answer within the caller's deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from cleancut.api.agent_settings import AgentSettings
+from cleancut.api.backups import Backup, BackupPage
+from cleancut.api.cluster import ClusterStatus, Diagnosis, ForgottenPeer, Identity
+from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
+from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestorePlan
+from cleancut.api.schedules import Schedule, ScheduleList
+from cleancut.api.sweeps import Sweep
+from cleancut.core.protocol.requests import BackupRequest, SeedRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list: at most `size`, from where the previous page's token says."""
+
+    size: int
+    token: str = ""
+
+
+class Operations(Protocol):
+    """The coordinator as the API sees it.
+
+    Backups are named by operation id or by the number of an epoch.
+    Raises: NotFound for what does not exist; Refused for what a precondition forbids; Unavailable
+        while etcd or the store does not answer.
+    """
+
+    def leader_address(self) -> str | None:
+        """None: this process leads. Else where the leader's API answers, empty if nobody leads."""
+        ...
+
+    async def create_backup(self, request: BackupRequest, request_id: str) -> Backup:
+        """Leader only. Returns once the operation is recorded, not when it is done."""
+        ...
+
+    async def seed_backup(self, request: SeedRequest, request_id: str) -> Backup:
+        """Leader only. As `create_backup`."""
+        ...
+
+    async def get_backup(self, name: str) -> Backup: ...
+
+    async def list_backups(self, page: Page) -> BackupPage:
+        """Newest first: unfinished and failed operations as well as the catalog."""
+        ...
+
+    def watch_backup(self, name: str) -> AsyncIterator[Backup]:
+        """The backup now, then after each change; ends after a final state."""
+        ...
+
+    async def cancel_backup(self, name: str) -> Backup:
+        """Leader only. Repeatable; Refused if it is over in another way."""
+        ...
+
+    async def delete_backup(self, name: str) -> Backup:
+        """Leader only. As it was; Refused while a restore needs it, here or elsewhere. A second
+        time it is NotFound."""
+        ...
+
+    async def hold_backup(self, name: str, label: str, for_s: float) -> Backup:
+        """Leader only. As it is now; repeatable. For ever, if `for_s` is 0."""
+        ...
+
+    async def release_backup(self, name: str, label: str) -> Backup:
+        """Leader only. NotFound, if it is not held by this label."""
+        ...
+
+    async def sweep_backups(self, *, dry_run: bool) -> Sweep:
+        """Leader only. What was done, or would be."""
+        ...
+
+    async def list_schedules(self) -> ScheduleList: ...
+
+    async def trigger_schedule(self, name: str, request_id: str) -> Backup:
+        """Leader only. As `create_backup`; Refused while its last one is under way."""
+        ...
+
+    async def pause_schedule(self, name: str, *, paused: bool) -> Schedule:
+        """Leader only. Paused, or resumed; repeatable."""
+        ...
+
+    async def plan_restore(self, backup: str, options: RestoreOptions) -> RestorePlan: ...
+
+    async def start_restore(
+        self, backup: str, options: RestoreOptions, *, request_id: str, plan_digest: str
+    ) -> Restore:
+        """Leader only. Returns once the operation is recorded."""
+        ...
+
+    async def get_restore(self, name: str) -> Restore: ...
+
+    async def list_restores(self, page: Page) -> RestorePage: ...
+
+    def watch_restore(self, name: str) -> AsyncIterator[Restore]:
+        """As `watch_backup`; ROLLING_BACK is not final, NEEDS_OPERATOR is."""
+        ...
+
+    async def cancel_restore(self, name: str) -> Restore:
+        """Leader only. Asks for a rollback."""
+        ...
+
+    async def clean_restore(self, name: str) -> Restore:
+        """Leader only. Repeatable; Refused while anything points to the old data."""
+        ...
+
+    async def plan_rebalance(self, options: RebalanceOptions) -> RebalancePlan: ...
+
+    async def start_rebalance(
+        self, options: RebalanceOptions, *, request_id: str, plan_digest: str
+    ) -> Rebalance:
+        """Leader only. Returns once the operation is recorded."""
+        ...
+
+    async def get_rebalance(self, name: str) -> Rebalance: ...
+
+    async def list_rebalances(self, page: Page) -> RebalancePage: ...
+
+    def watch_rebalance(self, name: str) -> AsyncIterator[Rebalance]:
+        """As `watch_restore`."""
+        ...
+
+    async def cancel_rebalance(self, name: str) -> Rebalance:
+        """Leader only. Aborts what is under way; finished steps stay."""
+        ...
+
+    async def cluster_status(self) -> ClusterStatus: ...
+
+    async def agent_settings(self) -> AgentSettings: ...
+
+    async def update_agent_settings(self, change: AgentSettings) -> AgentSettings:
+        """Leader only. As they are now."""
+        ...
+
+    async def adopt(self, request_id: str) -> Identity:
+        """Leader only. Makes the store's owner this cluster; repeatable."""
+        ...
+
+    async def diagnose(self) -> Diagnosis: ...
+
+    async def forget_peer(self, peer_id: int, *, force: bool, confirmed: bool) -> ForgottenPeer:
+        """Leader only. Without `confirmed` nothing is done. Refused while the peer lives, or an
+        operation is open, or, without `force`, while replicas are on it."""
+        ...

@@ -1,0 +1,151 @@
+"""Rebalances as the API sees them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from msgspec.structs import replace
+
+from cleancut.api.operations import is_over, shown_error
+from cleancut.api.rebalances import (
+    BalancedPeer,
+    BalanceStep,
+    Rebalance,
+    RebalanceOptions,
+    RebalancePage,
+    RebalancePlan,
+)
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import NotFound
+from cleancut.core.primitives.ids import Token
+from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.replica_reports import RestoredShard
+from cleancut.core.protocol.requests import RebalanceRequest
+from cleancut.core.protocol.states import FINAL_STATES, Kind
+from cleancut.core.rebalance.plan import BalancePlan, check_balance
+from cleancut_coordinator.api.cluster_status import read_progress, wait_over, watch
+from cleancut_coordinator.api.interface import Page
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.leader import requests
+from cleancut_coordinator.leader.term import Term
+from cleancut_coordinator.rebalance.effects import RebalanceEffects, check_agreed
+
+
+class Rebalances:
+    """The part of `cleancut_coordinator.api.interface.Operations` that is about rebalances."""
+
+    _context: Context
+
+    def leading(self) -> tuple[Token, Term]:
+        """The token and term of this leader. Raises: Unavailable on a standby."""
+        raise AssertionError("known by the whole class")
+
+    async def plan_rebalance(self, options: RebalanceOptions) -> RebalancePlan:
+        plan = await RebalanceEffects(self._context).plan(_request(options, ""))
+        return RebalancePlan(
+            steps=_steps(plan, ()),
+            peers=_peers(plan),
+            notes=plan.notes,
+            obstacles=plan.obstacles,
+            digest=plan.digest,
+            size_bytes=plan.moved_bytes,
+        )
+
+    async def start_rebalance(
+        self, options: RebalanceOptions, *, request_id: str, plan_digest: str
+    ) -> Rebalance:
+        token, term = self.leading()
+        request = _request(options, plan_digest)
+        if not await requests.is_known(self._context, request_id):
+            plan = check_balance(await RebalanceEffects(self._context).plan(request))
+            check_agreed(plan, plan_digest)
+        operation = await requests.record(
+            self._context, token, Kind.REBALANCE, request=request, request_id=request_id
+        )
+        term.poke()
+        return await self._shown_rebalance(operation)
+
+    async def get_rebalance(self, name: str) -> Rebalance:
+        return await self._shown_rebalance(await requests.load(self._context, name, Kind.REBALANCE))
+
+    async def list_rebalances(self, page: Page) -> RebalancePage:
+        operations = await requests.load_all(self._context, Kind.REBALANCE)
+        start = int(page.token) if page.token.isdigit() else 0
+        following = start + page.size
+        chosen = [await self._shown_rebalance(each) for each in operations[start:following]]
+        token = str(following) if following < len(operations) else ""
+        return RebalancePage(rebalances=tuple(chosen), next_page_token=token)
+
+    def watch_rebalance(self, name: str) -> AsyncIterator[Rebalance]:
+        return watch(lambda: self.get_rebalance(name))
+
+    async def cancel_rebalance(self, name: str) -> Rebalance:
+        _, term = self.leading()
+        rebalance = await self.get_rebalance(name)
+        if is_over(rebalance):
+            return rebalance
+        term.cancel((await requests.load(self._context, rebalance.id, Kind.REBALANCE)).id)
+        return await wait_over(self.watch_rebalance(rebalance.id), rebalance)
+
+    async def _shown_rebalance(self, operation: Operation) -> Rebalance:
+        shown = Rebalance(
+            id=operation.id,
+            state=operation.state,
+            created_at=operation.created_at or None,
+            ended_at=operation.ended_at or None,
+            after=decode(RebalanceRequest, operation.request.encode(), "the request").after,
+            error=shown_error(operation.failure),
+        )
+        if operation.detail:
+            effects = RebalanceEffects(self._context)
+            with contextlib.suppress(NotFound):  # swept since: the operation is still known
+                draft = await effects.draft(operation.epoch, operation.detail)
+                shown = replace(
+                    shown,
+                    steps=_steps(draft.plan, draft.shards),
+                    peers=_peers(draft.plan),
+                    warnings=draft.plan.notes,
+                )
+        if operation.state in FINAL_STATES:
+            return shown
+        return replace(shown, progress=await read_progress(self._context, operation.epoch))
+
+
+def _request(options: RebalanceOptions, plan_digest: str) -> RebalanceRequest:
+    return RebalanceRequest(
+        max_moves=options.max_moves,
+        bandwidth_aware=options.bandwidth_aware,
+        drop_surplus=options.drop_surplus,
+        plan=plan_digest,
+    )
+
+
+def _steps(plan: BalancePlan, shards: tuple[RestoredShard, ...]) -> tuple[BalanceStep, ...]:
+    counts = {(s.collection, s.shard_id, int(s.peer_id)): s.count for s in shards}
+    return tuple(
+        BalanceStep(
+            action=step.action,
+            collection=step.collection,
+            shard_id=step.shard_id,
+            source_peer_id=step.source,
+            target_peer_id=step.target,
+            size_bytes=step.size_bytes,
+            wave=step.wave,
+            count=counts.get((step.collection, int(step.shard_id), int(step.target or 0))),
+        )
+        for step in plan.steps
+    )
+
+
+def _peers(plan: BalancePlan) -> tuple[BalancedPeer, ...]:
+    return tuple(
+        BalancedPeer(
+            peer_id=peer.peer_id,
+            shards_before=peer.shards_before,
+            shards_after=peer.shards_after,
+            bytes_before=peer.bytes_before,
+            bytes_after=peer.bytes_after,
+        )
+        for peer in plan.peers
+    )

@@ -1,0 +1,236 @@
+"""Restores as the API sees them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from functools import partial
+
+from msgspec.structs import replace
+
+from cleancut.api.operations import is_over, shown_error
+from cleancut.api.restores import (
+    KeptCollection,
+    PlannedCollection,
+    PlannedPeer,
+    Restore,
+    RestoredCollection,
+    RestoreOptions,
+    RestorePage,
+    RestorePlan,
+)
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import NotFound, Refused
+from cleancut.core.primitives.ids import Epoch, PeerId, ShardId, Token, parse_cluster
+from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.protocol.states import FINAL_STATES, Kind, State
+from cleancut.core.restore import plan as plans
+from cleancut.core.restore import report as restore_report
+from cleancut.core.restore.report import RestoreReport
+from cleancut.repository.catalog import get_checked, load_group
+from cleancut_coordinator.api.cluster_status import read_progress, wait_over, watch
+from cleancut_coordinator.api.interface import Page
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.leader import requests
+from cleancut_coordinator.leader.term import Term
+from cleancut_coordinator.restore.drop_replaced import drop_kept, still_kept
+from cleancut_coordinator.restore.effects import RestoreEffects
+
+
+class Restores:
+    """The half of `cleancut_coordinator.api.interface.Operations` that is about restores."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def leading(self) -> tuple[Token, Term]:
+        """The token and term of this leader. Raises: Unavailable on a standby."""
+        raise AssertionError("known by the whole class")
+
+    async def find_epoch(self, backup: str, source: str) -> Epoch:
+        """The epoch of the group that `backup` names, in the catalog of the cluster `source`; "" is
+        the own. Raises: NotFound."""
+        raise AssertionError("known by the whole class")
+
+    async def plan_restore(self, backup: str, options: RestoreOptions) -> RestorePlan:
+        request = await self._request(backup, options, "")
+        return _shown_plan(await RestoreEffects(self._context).plan(request))
+
+    async def start_restore(
+        self, backup: str, options: RestoreOptions, *, request_id: str, plan_digest: str
+    ) -> Restore:
+        token, term = self.leading()
+        request = await self._request(backup, options, plan_digest)
+        if plan_digest and not await requests.is_known(self._context, request_id):
+            plans.check_agreed(await RestoreEffects(self._context).plan(request), plan_digest)
+        operation = await requests.record(
+            self._context,
+            token,
+            Kind.RESTORE,
+            request=request,
+            request_id=request_id,
+            also=partial(requests.put_rebalance, self._context) if request.rebalance else None,
+        )
+        term.poke()
+        return await self._shown_restore(operation)
+
+    async def _request(
+        self, backup: str, options: RestoreOptions, plan_digest: str
+    ) -> RestoreRequest:
+        source = parse_cluster(options.from_cluster) if options.from_cluster else ""
+        if source == self._context.paths.cluster:
+            source = ""
+        return RestoreRequest(
+            backup=await self.find_epoch(backup, source),
+            collections=tuple(sorted(set(options.collections))),
+            from_cluster=source,
+            renames=tuple(sorted((one.old_name, one.new_name) for one in options.renames)),
+            beside=options.beside,
+            replace=options.replace,
+            replicas=options.replicas,
+            shards=tuple(ShardId(number) for number in sorted(set(options.shards))),
+            peer=None if options.peer_id is None else PeerId(options.peer_id),
+            plan=plan_digest,
+            rebalance=options.rebalance,
+        )
+
+    async def get_restore(self, name: str) -> Restore:
+        return await self._shown_restore(await requests.load(self._context, name, Kind.RESTORE))
+
+    async def list_restores(self, page: Page) -> RestorePage:
+        operations = await requests.load_all(self._context, Kind.RESTORE)
+        start = int(page.token) if page.token.isdigit() else 0
+        following = start + page.size
+        chosen = [await self._shown_restore(each) for each in operations[start:following]]
+        token = str(following) if following < len(operations) else ""
+        return RestorePage(restores=tuple(chosen), next_page_token=token)
+
+    def watch_restore(self, name: str) -> AsyncIterator[Restore]:
+        return watch(lambda: self.get_restore(name))
+
+    async def cancel_restore(self, name: str) -> Restore:
+        _, term = self.leading()
+        restore = await self.get_restore(name)
+        if restore.state in {State.DONE, State.PUBLISHING}:
+            raise Refused(f"restore {name} is already published")
+        if not is_over(restore):
+            operation = await requests.load(self._context, restore.id, Kind.RESTORE)
+            term.cancel(operation.id)
+            restore = await wait_over(self.watch_restore(restore.id), restore)
+        return restore
+
+    async def clean_restore(self, name: str) -> Restore:
+        token, _ = self.leading()
+        operation = await requests.load(self._context, name, Kind.RESTORE)
+        if operation.state is not State.DONE:
+            raise Refused(
+                f"restore {name} is {operation.state}, not {State.DONE}",
+                "only a restore that is done has replaced anything",
+            )
+        await drop_kept(self._context, token, (await self._report(operation)).kept)
+        return await self._shown_restore(operation)
+
+    async def _shown_restore(self, operation: Operation) -> Restore:
+        request = decode(RestoreRequest, operation.request.encode(), "the request")
+        shown = Restore(
+            id=operation.id,
+            backup_epoch=request.backup,
+            state=operation.state,
+            created_at=operation.created_at or None,
+            ended_at=operation.ended_at or None,
+            collections=tuple(RestoredCollection(name=name) for name in request.collections),
+            error=shown_error(operation.failure),
+            rebalance_id=requests.rebalance_after(operation.id) if request.rebalance else "",
+        )
+        with contextlib.suppress(NotFound):  # a group that was deleted since has no more to tell
+            shown = await self._of_group(shown, request.from_cluster)
+        if operation.detail:
+            shown = await self._with_report(shown, await self._report(operation))
+        if operation.state in FINAL_STATES:
+            return shown
+        return replace(shown, progress=await read_progress(self._context, operation.epoch))
+
+    async def _of_group(self, shown: Restore, source: str) -> Restore:
+        epoch, paths = Epoch(shown.backup_epoch), self._context.paths.of(source)
+        group = await load_group(self._context.store, paths, epoch)
+        names = [entry.name for entry in shown.collections]
+        return replace(
+            shown,
+            backup_id=group.operation,
+            collections=tuple(
+                RestoredCollection(name=name, shards=len(group.shards_of(name)))
+                for name in names or [entry.name for entry in group.collections]
+            ),
+        )
+
+    async def _report(self, operation: Operation) -> RestoreReport:
+        path = self._context.paths.staged(operation.epoch, operation.detail)
+        data = await get_checked(self._context.store, path, operation.detail)
+        return decode(RestoreReport, data, path)
+
+    async def _with_report(self, shown: Restore, report: RestoreReport) -> Restore:
+        published = shown.state is State.DONE
+        kept = await still_kept(self._context, report.kept) if published else ()
+        return replace(
+            shown,
+            collections=tuple(_shown_collection(entry) for entry in report.collections),
+            kept=tuple(
+                KeptCollection(collection=one.collection, aliases=one.aliases) for one in kept
+            ),
+        )
+
+
+def _shown_collection(entry: restore_report.RestoredCollection) -> RestoredCollection:
+    return RestoredCollection(
+        name=entry.name,
+        published_as=entry.published_as,
+        shards=entry.shards,
+        counts_equal=entry.counts_equal,
+        replicas_active=entry.replicas_active,
+        created_as=entry.created_as,
+        aliases=entry.aliases,
+        schema_equal=entry.schema_equal,
+        keys_equal=entry.keys_equal,
+        canaries_equal=entry.canaries_equal,
+        status=entry.status,
+    )
+
+
+def _shown_plan(plan: plans.RestorePlan) -> RestorePlan:
+    return RestorePlan(
+        backup_id=plan.backup_id,
+        backup_epoch=plan.backup_epoch,
+        collections=tuple(
+            PlannedCollection(
+                name=entry.name,
+                published_as=entry.published_as,
+                shards=entry.shards,
+                replicas=entry.replicas,
+                size_bytes=entry.size_bytes,
+                action=entry.action,
+                created_as=entry.created_as,
+                aliases=entry.aliases,
+                exists=entry.exists,
+                reason=entry.reason,
+            )
+            for entry in plan.collections
+        ),
+        peers=tuple(
+            PlannedPeer(
+                peer_id=peer.peer_id,
+                agent=peer.agent,
+                shards_max=peer.shards_max,
+                size_bytes_max=peer.size_bytes_max,
+                free_bytes=peer.free_bytes,
+            )
+            for peer in plan.peers
+        ),
+        source_version=plan.source_version,
+        target_version=plan.target_version,
+        warnings=plan.warnings,
+        obstacles=plan.obstacles,
+        digest=plan.digest,
+        size_bytes=plan.size_bytes,
+        estimated_s=plan.estimated_s,
+    )

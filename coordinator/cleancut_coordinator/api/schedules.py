@@ -1,0 +1,63 @@
+"""Schedules as the API sees them."""
+
+from __future__ import annotations
+
+from msgspec.structs import asdict
+
+from cleancut.api.backups import Backup
+from cleancut.api.schedules import RetentionRules, Schedule, ScheduleList
+from cleancut.core.maintenance.schedule import ScheduleState
+from cleancut.core.primitives.timestamps import format_time
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.leader import requests
+from cleancut_coordinator.maintenance.scheduler import Scheduler, next_start_s, read_state
+
+
+class Schedules:
+    """The part of `cleancut_coordinator.api.interface.Operations` that is about schedules."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def scheduler(self) -> Scheduler:
+        """That of this leader. Raises: Unavailable on a standby."""
+        raise AssertionError("known by the whole class")
+
+    async def get_backup(self, name: str) -> Backup:
+        raise AssertionError("known by the whole class")
+
+    async def list_schedules(self) -> ScheduleList:
+        shown = [await self._shown_schedule(name) for name in sorted(self._context.schedules)]
+        return ScheduleList(schedules=tuple(shown))
+
+    async def trigger_schedule(self, name: str, request_id: str) -> Backup:
+        operation = await self.scheduler().trigger(name, request_id)
+        return await self.get_backup(operation.id)
+
+    async def pause_schedule(self, name: str, *, paused: bool) -> Schedule:
+        await self.scheduler().pause(name, paused=paused)
+        return await self._shown_schedule(name)
+
+    async def _shown_schedule(self, name: str) -> Schedule:
+        context, configured = self._context, self._context.schedules[name]
+        state = await read_state(context, name) or ScheduleState(timing="", seen="")
+        started = state.operation
+        operation = await requests.find(context, started) if started else None
+        rules = configured.retention
+        told = asdict(configured) | {"retention": rules and RetentionRules(**asdict(rules))}
+        return Schedule(
+            **told,
+            name=name,
+            paused=state.paused,
+            next_at=self._next_at(name, state),
+            last_id=state.operation,
+            last_due_at=state.due or None,
+            last_state=operation.state if operation else None,
+            skipped_at=state.skipped or None,
+            skipped_why=state.why,
+            last_outcome=state.outcome,
+        )
+
+    def _next_at(self, name: str, state: ScheduleState) -> str | None:
+        next_s = next_start_s(self._context, name, state)
+        return format_time(next_s) if next_s is not None else None

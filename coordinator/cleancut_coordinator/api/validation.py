@@ -1,0 +1,76 @@
+"""What requests of the API may hold, checked as they enter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cleancut.api.restores import RestoreOptions
+from cleancut.api.wire import from_message
+from cleancut.core.primitives.errors import Invalid
+from cleancut.core.primitives.ids import check_collection_name
+from cleancut.core.protocol.requests import MAX_ATTEMPTS, MAX_STREAMS, BackupRequest, SeedRequest
+from cleancut.rpc.statuses import not_leader
+from cleancut_coordinator.api.interface import Operations, Page
+
+_PAGE_SIZE, _PAGE_LIMIT = 50, 500
+_PAGE_TOKEN_LIMIT = 20
+_MAX_COLLECTIONS = 1000
+_MAX_SHARDS = 1000
+_MAX_FENCES = 100
+
+
+def require_leader(operations: Operations) -> None:
+    """Raises: that the leader has to be asked, with its address, on a standby."""
+    address = operations.leader_address()
+    if address is not None:
+        raise not_leader(address)
+
+
+def operation_name(name: str) -> str:
+    if not name or len(name) > 128 or not name.isascii() or not name.isprintable():
+        raise Invalid("an operation's id or epoch is needed", "see `backup list`")
+    return name
+
+
+def request_id_of(text: str) -> str:
+    if not text or len(text) > 64 or not all(c.isalnum() or c == "-" for c in text):
+        raise Invalid("request_id must be 1-64 letters, digits and dashes", "use a new UUID")
+    return text
+
+
+def collections_of(names: Any) -> tuple[str, ...]:
+    if len(names) > _MAX_COLLECTIONS:
+        raise Invalid(f"{len(names)} collections named, {_MAX_COLLECTIONS} at most", "name none")
+    return tuple(sorted({check_collection_name(name) for name in names}))
+
+
+def options_of(message: Any) -> RestoreOptions:
+    collections_of(message.collections)
+    if len(message.renames) > _MAX_COLLECTIONS or len(message.shards) > _MAX_SHARDS:
+        raise Invalid("too many renames or shards named", "restore in parts")
+    return from_message(message, RestoreOptions)
+
+
+def fence_of(words: Any) -> tuple[str, ...]:
+    if len(words) > _MAX_FENCES:
+        raise Invalid(f"{len(words)} fences asked for, {_MAX_FENCES} at most")
+    return tuple(sorted(set(words)))
+
+
+def attempts_of(number: int) -> int:
+    if number > MAX_ATTEMPTS:
+        raise Invalid(f"{number} attempts asked for, {MAX_ATTEMPTS} at most")
+    return number or BackupRequest().attempts
+
+
+def streams_of(number: int) -> int:
+    if number > MAX_STREAMS:
+        raise Invalid(f"{number} streams asked for, {MAX_STREAMS} at most")
+    return number or SeedRequest().streams
+
+
+def page_of(request: Any) -> Page:
+    token = request.page_token
+    if token and not (token.isascii() and token.isdigit() and len(token) <= _PAGE_TOKEN_LIMIT):
+        raise Invalid("page_token is none that a list has given", "begin again without it")
+    return Page(min(request.page_size or _PAGE_SIZE, _PAGE_LIMIT), request.page_token)

@@ -1,0 +1,254 @@
+"""What the backup's machine asks for, done on the cluster and the store."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from msgspec.structs import replace
+
+from cleancut import __version__
+from cleancut.core.backup.assignment import assign, choose_collections, shard_ids
+from cleancut.core.backup.phases import Assign, Assigned, Keep, Publish, Raise, Settle, Stage
+from cleancut.core.backup.warnings import divergent, not_drained, unseen_peers
+from cleancut.core.cluster.view import CollectionView, View
+from cleancut.core.format.manifest import (
+    FORMAT,
+    AgentDocument,
+    ClusterEntry,
+    CollectionEntry,
+    Draft,
+    Manifest,
+    ReplicaEntry,
+    ShardEntry,
+    check_complete,
+)
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import CleancutError, Corrupt, Unavailable
+from cleancut.core.primitives.ids import AgentName, Epoch, ShardId
+from cleancut.core.protocol.commands import Effect
+from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
+from cleancut.core.protocol.etcd_records import Bounds, Session
+from cleancut.core.protocol.fence import check_seen_everywhere, choose_fence, facts_of
+from cleancut.core.protocol.requests import BackupRequest
+from cleancut.core.verification.canaries import proven
+from cleancut.repository.catalog import get_checked, put_staged
+from cleancut.runtime.concurrency import run_all
+from cleancut_coordinator.any_peer import ask_any
+from cleancut_coordinator.backup.assignment_inputs import read_homes, read_parents, read_told
+from cleancut_coordinator.backup.canaries import choose_questions, kept_canaries, read_canaries
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.leader.cluster_id import check_owned
+from cleancut_coordinator.leader.fences import raise_fence, settle_writes
+from cleancut_coordinator.leader.state import format_now
+from cleancut_coordinator.store_probe import put_probe
+
+_AT_ONCE = 16
+
+
+class BackupEffects:
+    """One term's effects of backups."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def run(self, effect: Effect) -> object:
+        """The effect's result. Raises: a CleancutError that says why there is none."""
+        match effect:
+            case Probe():
+                await self._probe(effect)
+            case Assign():
+                return await self._assign(effect)
+            case Raise():
+                await raise_fence(self._context, effect.fence)
+            case Settle():
+                await settle_writes(self._context, effect.fence)
+            case Drain():
+                return await self._drain(effect)
+            case Keep():
+                await put_staged(
+                    self._context.store, self._context.paths, effect.epoch, effect.canaries
+                )
+            case Stage():
+                return await self._stage(effect)
+            case Publish():
+                await self._publish(effect)
+            case _:
+                raise AssertionError(f"not a backup's effect: {effect}")
+        return None
+
+    async def _probe(self, effect: Probe) -> None:
+        await check_owned(self._context)
+        await put_probe(self._context, effect)
+
+    # PREPARE
+
+    async def _assign(self, effect: Assign) -> Assigned:
+        context, request = self._context, effect.request
+        assert isinstance(request, BackupRequest), "a backup's attempt"
+        view, sessions = await read_told(context, effect)
+        chosen = choose_collections(view, request.collections, allow_empty=request.allow_empty)
+        parents = await read_parents(context, chosen)
+        homes = await read_homes(context)
+        fence = choose_fence(effect.epoch, request, context.fences, view=view, chosen=chosen)
+        peers = [session.peer_id for session in sessions.values()]
+        if fence is not None:
+            check_seen_everywhere(view, peers)
+        tasks = assign(view, chosen, sessions, parents, homes=homes)
+        draft = await self._draft(effect, view, chosen, sessions)
+        warnings = unseen_peers(view, peers)
+        draft = replace(draft, fence=fence, warnings=warnings, schedule=request.schedule)
+        sha256 = await put_staged(context.store, context.paths, effect.epoch, draft)
+        return Assigned(sha256, tuple(chosen), tasks, fence)
+
+    async def _draft(
+        self, effect: Assign, view: View, chosen: list[str], sessions: dict[AgentName, Session]
+    ) -> Draft:
+        context = self._context
+        reads = [partial(self._read_collection, view, name) for name in chosen]
+        entries = await run_all(reads, _AT_ONCE)
+        metadata = await ask_any(context.peers, lambda peer: peer.cluster_metadata())
+        cluster = await ask_any(context.peers, lambda peer: peer.cluster())
+        owned = await check_owned(context)
+        undrainable = {
+            entry.name: reason for entry in entries if (reason := _undrainable(entry.info))
+        }
+        provable = [entry for entry in entries if entry.name not in undrainable]
+        versions = sorted({session.qdrant_version for session in sessions.values()})
+        return Draft(
+            epoch=effect.epoch,
+            operation=effect.operation,
+            cluster=context.keys.cluster,
+            cluster_id=owned.cluster_id,
+            collections=tuple(entries),
+            source=ClusterEntry(
+                qdrant_version=versions[-1] if versions else "",
+                peers={str(peer): uri for peer, uri in sorted(cluster.peers.items())},
+                metadata=metadata,
+            ),
+            shard_keys={entry.name: tuple(k for k, _ in entry.shard_keys) for entry in entries},
+            undrainable=undrainable,
+            questions=await choose_questions(context, provable),
+        )
+
+    async def _read_collection(self, view: View, name: str) -> CollectionEntry:
+        info = await ask_any(self._context.peers, lambda peer: peer.collection(name))
+        seen = view.collection(name)
+        assert seen is not None, "chosen from this very view"
+        return CollectionEntry(
+            name=name,
+            uuid=seen.uuid,
+            info=info,
+            shard_ids=tuple(ShardId(shard) for shard in shard_ids(seen)),
+            shard_keys=_shard_keys(seen),
+            aliases=tuple(alias for alias, of in view.aliases if of == name),
+        )
+
+    # Drains
+
+    async def _drain(self, effect: Drain) -> Drained:
+        """Drains all collections at once. One that cannot be drained is not quiet, no failure."""
+        path = self._context.paths.staged(effect.epoch, effect.draft)
+        draft = decode(Draft, await get_checked(self._context.store, path, effect.draft), path)
+        asked = draft.questions if effect.round == 2 else ()
+        canaries = await read_canaries(self._context, effect.epoch, asked)
+        drains = [partial(self._drain_one, draft, entry.name) for entry in draft.collections]
+        drained = await run_all(drains, _AT_ONCE)
+        undrained = tuple(index for index, done in enumerate(drained) if not done)
+        return Drained(undrained, format_now(self._context.clock), canaries)
+
+    async def _drain_one(self, draft: Draft, name: str) -> bool:
+        if name in draft.undrainable:
+            return False
+        for peer in self._context.peers:
+            try:
+                await peer.drain(name, draft.shard_keys[name], Bounds().drain_s)
+            except Unavailable:
+                continue  # not reached, so nothing was applied: the next peer may be asked
+            except CleancutError:
+                return False  # once only: an unknown drain would make the numbers mean nothing
+            return True
+        return False
+
+    # COMMIT
+
+    async def _stage(self, effect: Stage) -> str:
+        context, ctl = self._context, effect.ctl
+        path = context.paths.staged(effect.epoch, ctl.draft)
+        draft = decode(Draft, await get_checked(context.store, path, ctl.draft), path)
+        undrained = {draft.collections[index].name for index in ctl.undrained}
+        uuids = {entry.name: entry.uuid for entry in draft.collections}
+        shards: list[ShardEntry] = []
+        replicas: list[ReplicaEntry] = []
+        reads = [partial(self._document, effect.epoch, *one) for one in effect.documents]
+        for document in await run_all(reads, _AT_ONCE):
+            shards += [_judged(shard, undrained, uuids) for shard in document.shards]
+            replicas += [one for one in document.replicas if one.collection not in undrained]
+        manifest = Manifest(
+            format=FORMAT,
+            cluster=draft.cluster,
+            cluster_id=draft.cluster_id,
+            epoch=effect.epoch,
+            operation=ctl.operation,
+            created_by=f"cleancut {__version__}",
+            cut_at=ctl.cut_at,
+            skew_ms=ctl.skew_ms,
+            collections=draft.collections,
+            shards=tuple(sorted(shards, key=lambda shard: (shard.collection, shard.shard_id))),
+            source=draft.source,
+            view=ctl.views,
+            canaries=proven(await kept_canaries(context, ctl), shards),
+            fence=facts_of(draft.fence, effect.seen, ctl.fence_ms),
+            schedule=draft.schedule,
+            warnings=(
+                *draft.warnings,
+                *not_drained(undrained, draft.undrainable),
+                *divergent(shards, replicas),
+            ),
+        )
+        check_complete(manifest)
+        return await put_staged(context.store, context.paths, effect.epoch, manifest)
+
+    async def _document(self, epoch: Epoch, agent: AgentName, sha256: str) -> AgentDocument:
+        path = self._context.paths.votes_document(epoch, agent, sha256)
+        data = await get_checked(self._context.store, path, sha256)
+        document = decode(AgentDocument, data, path)
+        if (document.epoch, document.agent) != (epoch, agent):
+            raise Corrupt(f"{path} was written by {document.agent} for epoch {document.epoch}")
+        return document
+
+    async def _publish(self, effect: Publish) -> None:
+        """Copies exactly the bytes that etcd decided on, and reads them back."""
+        store, paths = self._context.store, self._context.paths
+        staged = paths.staged(effect.epoch, effect.manifest)
+        data = await get_checked(store, staged, effect.manifest)
+        await store.put(paths.group(effect.epoch), data)
+        await get_checked(store, paths.group(effect.epoch), effect.manifest)
+
+
+def _judged(shard: ShardEntry, undrained: set[str], uuids: dict[str, str]) -> ShardEntry:
+    """The entry with what only the coordinator knows; a count is kept only if it is proven."""
+    name = shard.collection
+    judged = replace(shard, drained=name not in undrained, uuid=uuids[name])
+    return judged if judged.quiet else replace(judged, count=None)
+
+
+def _shard_keys(seen: CollectionView) -> tuple[tuple[str | int, tuple[ShardId, ...]], ...]:
+    by_key: dict[str | int, set[int]] = {}
+    for replica in seen.replicas:
+        if replica.shard_key is not None:
+            by_key.setdefault(replica.shard_key, set()).add(replica.shard_id)
+    ordered = sorted(by_key.items(), key=lambda item: min(item[1]))
+    return tuple((key, tuple(ShardId(i) for i in sorted(ids))) for key, ids in ordered)
+
+
+def _undrainable(info: dict[str, Any]) -> str:
+    """Why a collection must never be drained, or "".
+
+    With replicas, a write rate limit may refuse the drain on some of them only, and Qdrant then
+    takes those for dead (Source: lib/collection/src/shards/replica_set/update.rs, 1.18.3).
+    """
+    config = info.get("config") or {}
+    replicas = (config.get("params") or {}).get("replication_factor") or 1
+    limit = (config.get("strict_mode_config") or {}).get("write_rate_limit")
+    return "write_rate_limit with replicas" if limit is not None and replicas > 1 else ""

@@ -1,0 +1,95 @@
+"""Whose store this is: a random cluster id, kept in etcd and in the store, which must be equal."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+
+from cleancut.core.format.recipe import check_format, encode_format
+from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.errors import Fenced, NotFound, Refused
+from cleancut.core.primitives.ids import Token
+from cleancut.core.protocol.etcd_records import Owner
+from cleancut.ports.coordination import Created, Put
+from cleancut.store.keyring import ensure_data_key
+from cleancut_coordinator.context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """`owner_number` 0: nobody owns the store yet."""
+
+    cluster_id: str
+    owner_id: str
+    owner_number: int
+
+    @property
+    def equal(self) -> bool:
+        return bool(self.cluster_id) and self.cluster_id == self.owner_id
+
+
+async def read_identities(context: Context) -> Identities:
+    """What etcd and the store say now."""
+    found = await context.etcd.get(context.keys.id)
+    number, owner = await _read_owner(context)
+    return Identities(found.value.decode() if found else "", owner, number)
+
+
+async def _read_owner(context: Context) -> tuple[int, str]:
+    prefix, newest = context.paths.owners, 0
+    async for info in context.store.list(prefix):
+        text = info.path.removeprefix(prefix).removesuffix(".json")
+        newest = max(newest, int(text) if text.isdigit() else 0)
+    if newest == 0:
+        return 0, ""
+    path = context.paths.owner(newest)
+    return newest, decode(Owner, await context.store.get(path), path).cluster_id
+
+
+async def establish(context: Context, token: Token) -> Identities:
+    """Gives a new cluster its id, and an unowned store its owner and its format.
+
+    Raises: Fenced (not the leader any more); Refused, Denied or Corrupt, if the store has another
+        format, or is encrypted and no key opens it.
+    """
+    if await context.etcd.get(context.keys.id) is None:
+        put = Put(context.keys.id, secrets.token_hex(16).encode())
+        guards = [Created(context.keys.leader, token), Created(context.keys.id, 0)]
+        if not (await context.etcd.txn(guards, [put])).applied:
+            raise Fenced("another coordinator leads now")
+    await _establish_format(context)
+    now = await read_identities(context)
+    return await write_owner(context, now) if now.owner_number == 0 else now
+
+
+async def _establish_format(context: Context) -> None:
+    store, paths = context.store, context.paths
+    keys = await asyncio.to_thread(context.key_source.read)
+    try:
+        check_format(await store.get(paths.format), encrypted=bool(keys))
+    except NotFound:
+        if keys:
+            await ensure_data_key(store, paths, keys, context.clock.wall_s())
+        await store.put(paths.format, encode_format(encrypted=bool(keys)))
+
+
+async def write_owner(context: Context, now: Identities) -> Identities:
+    """Makes this cluster the store's owner. Order: repeatable."""
+    if not now.equal:
+        path = context.paths.owner(now.owner_number + 1)
+        await context.store.put(path, encode(Owner(cluster_id=now.cluster_id)))
+    return await read_identities(context)
+
+
+async def check_owned(context: Context) -> Identities:
+    """Raises: Refused, unless the store belongs to this cluster."""
+    now = await read_identities(context)
+    if not now.equal:
+        raise Refused(
+            f"the store belongs to another cluster ({now.owner_id[:8] or 'nobody'}), "
+            f"this one is {now.cluster_id[:8]}",
+            "check --store and --cluster; `cleancut adopt` takes the store over for good",
+            owner=now.owner_id,
+        )
+    return now

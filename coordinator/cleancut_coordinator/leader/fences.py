@@ -1,0 +1,182 @@
+"""Raising a backup's fence, and lifting it: at once, and again until it is seen lifted.
+
+Lifting is level-triggered: what `fence/` in etcd still names is lifted unless its epoch is open and
+needs it. Every agent does the same for what its own peer shows, so that nothing depends on this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import CleancutError, TimedOut, Unavailable
+from cleancut.core.primitives.ids import Epoch, Token
+from cleancut.core.protocol.etcd_records import Ctl
+from cleancut.core.protocol.fence import Fence, FencedAlias, fenced_name, is_raised
+from cleancut.core.protocol.states import FENCED
+from cleancut.fencing.aliases import give_back, rename
+from cleancut.fencing.hooks import call_hook
+from cleancut.ports.coordination import Created, Delete
+from cleancut.runtime.concurrency import first_of, run_all
+from cleancut.runtime.log import Logger
+from cleancut_coordinator.any_peer import first_peer
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.metrics.registry import Metrics
+
+RAISE_S = 2.0
+LIFT_S = 5.0
+_LOOK_S = 2.0
+_AGAIN_S = 0.5
+_AT_ONCE = 16
+_SEEN_POLL_S = 0.005
+Call = Callable[[], Coroutine[Any, Any, Any]]
+
+
+async def raise_fence(context: Context, fence: Fence) -> None:
+    """Holds writes off, as one peer shows.
+
+    Raises: Refused (a hook said no, a name is taken), Unavailable, TimedOut: whatever was raised
+        must be lifted.
+    """
+    calls: list[Call] = [partial(call_hook, hook, "pause", fence, RAISE_S) for hook in fence.hooks]
+    if fence.aliases:
+        calls.append(partial(_fence_aliases, context, fence))
+    await run_all(calls, _AT_ONCE)
+
+
+async def _fence_aliases(context: Context, fence: Fence) -> None:
+    peer = await first_peer(context.peers)
+    actions = [
+        rename(entry.alias, fenced_name(entry.alias, fence.epoch)) for entry in fence.aliases
+    ]
+    try:
+        async with asyncio.TaskGroup() as group:
+            renaming = group.create_task(peer.change_aliases(actions, RAISE_S))
+            while not renaming.done() and not is_raised(fence, await peer.aliases(RAISE_S)):
+                await context.clock.sleep(_SEEN_POLL_S)
+            # Its answer waits for all other peers, which have agents of their own to tell.
+            renaming.cancel()
+    except BaseExceptionGroup as failures:
+        raise first_of(failures) from failures
+
+
+async def settle_writes(context: Context, fence: Fence) -> None:
+    """Waits for the writes that one peer let in before the fence. Raises: Unavailable, TimedOut.
+
+    Limits: a replica that hangs from now on keeps this, and what consensus has to apply after it,
+    from ending. Source: measured; the PATCH takes the lock that writes hold, Qdrant 1.18.3.
+    """
+    peer = await first_peer(context.peers)
+    names = sorted({entry.collection for entry in fence.aliases})
+    change: dict[str, Any] = {"strict_mode_config": {}}
+    await run_all(
+        [partial(peer.patch_collection, name, change, RAISE_S) for name in names], _AT_ONCE
+    )
+
+
+async def lift_fence(context: Context, fence: Fence) -> None:
+    """Returns once a peer shows all aliases by their names and all hooks have resumed: what cannot
+    be lifted keeps nothing else from being lifted.
+
+    Raises: Refused, if a name was given away meanwhile; Unavailable, TimedOut.
+    """
+    calls: list[Call] = [partial(call_hook, hook, "resume", fence, LIFT_S) for hook in fence.hooks]
+    calls += [partial(_free, context, fence, entry) for entry in fence.aliases]
+    failures = [failed for failed in await run_all([_tried(c) for c in calls], _AT_ONCE) if failed]
+    if failures:
+        raise failures[0]
+
+
+def _tried(call: Call) -> Callable[[], Coroutine[Any, Any, CleancutError | None]]:
+    async def attempt() -> CleancutError | None:
+        try:
+            await call()
+        except CleancutError as error:
+            return error
+        return None
+
+    return attempt
+
+
+async def _free(context: Context, fence: Fence, entry: FencedAlias) -> None:
+    """Any peer will do: a change that is asked for twice is made once."""
+    last: CleancutError = Unavailable("no Qdrant URL was given", "set --qdrant-url")
+    for peer in context.peers:
+        try:
+            await give_back(peer, fenced_name(entry.alias, fence.epoch), entry.alias, LIFT_S)
+        except (Unavailable, TimedOut) as error:
+            last = error
+        else:
+            return
+    raise last
+
+
+class Lifter:
+    """Lifts fences for the length of a leader's term."""
+
+    def __init__(self, context: Context, token: Token, *, metrics: Metrics, log: Logger) -> None:
+        self._context, self._token = context, token
+        self._metrics, self._log = metrics, log
+        self._asked: asyncio.Queue[Fence] = asyncio.Queue()
+        self._lifting: set[Epoch] = set()
+        self._raised_s: dict[Epoch, float] = {}
+
+    def raised(self, fence: Fence) -> None:
+        """From now on writes may be held off."""
+        self._raised_s[fence.epoch] = self._context.clock.monotonic_s()
+
+    def lift(self, fence: Fence) -> None:
+        """Lifts it, and does not give up; returns at once."""
+        self._asked.put_nowait(fence)
+
+    async def run(self) -> None:
+        """Never returns."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                try:
+                    async with asyncio.timeout(_LOOK_S):
+                        asked = [await self._asked.get()]
+                except TimeoutError:
+                    asked = await self._left_over()
+                for fence in asked:
+                    if fence.epoch not in self._lifting:
+                        self._lifting.add(fence.epoch)
+                        group.create_task(self._until_lifted(fence))
+
+    async def _until_lifted(self, fence: Fence) -> None:
+        while True:
+            try:
+                await lift_fence(self._context, fence)
+                await self._forget(fence)
+                break
+            except CleancutError as error:
+                self._log.error(
+                    "fence stays", epoch=fence.epoch, cause=error.message, hint=error.hint
+                )
+            await self._context.clock.sleep(_AGAIN_S)
+        self._lifting.discard(fence.epoch)
+        raised_s = self._raised_s.pop(fence.epoch, None)
+        took_s = None
+        if raised_s is not None:
+            took_s = round(self._context.clock.monotonic_s() - raised_s, 4)
+            self._metrics.fence_lifted(took_s)
+        self._log.info("fence lifted", epoch=fence.epoch, took_s=took_s)
+
+    async def _forget(self, fence: Fence) -> None:
+        leads = Created(self._context.keys.leader, self._token)
+        await self._context.etcd.txn([leads], [Delete(self._context.keys.fence(fence.epoch))])
+
+    async def _left_over(self) -> list[Fence]:
+        """What etcd still names, unless its epoch is open and needs it."""
+        context = self._context
+        try:
+            listing = await context.etcd.list(context.keys.fences)
+            found = await context.etcd.get(context.keys.ctl) if listing.items else None
+        except (Unavailable, TimedOut):
+            return []  # looked for again soon; the lease tells if etcd stays away
+        ctl = decode(Ctl, found.value, found.key) if found else Ctl()
+        fences = [decode(Fence, item.value, item.key) for item in listing.items]
+        return [fence for fence in fences if ctl.epoch != fence.epoch or ctl.phase not in FENCED]

@@ -1,0 +1,152 @@
+"""Operations as they are asked for: recorded once, whatever the caller repeats."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+
+from cleancut.core.primitives.codec import Record, decode, digest_of, encode
+from cleancut.core.primitives.errors import Fenced, Invalid, NotFound
+from cleancut.core.primitives.ids import OperationId, Token, check_collection_name
+from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.requests import MAX_ATTEMPTS, RebalanceRequest
+from cleancut.core.protocol.states import Kind, State
+from cleancut.ports.coordination import Created, Guard, Modified, Put
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.leader.state import format_now
+
+MAX_ID = 128
+_PREFIX = {Kind.BACKUP: "b", Kind.RESTORE: "r", Kind.REBALANCE: "m", Kind.SEED: "s"}
+_NOUN = {Kind.BACKUP: "backup list", Kind.RESTORE: "restore list"}
+
+
+class Asked(Record, frozen=True):
+    """`request/<id>`: the operation that this request id stands for, and what was asked."""
+
+    operation: OperationId
+    fingerprint: str
+    nonce: str = ""
+
+
+async def record(
+    context: Context,
+    token: Token,
+    kind: Kind,
+    *,
+    request: Record,
+    request_id: str,
+    also: Callable[[Operation], Put] | None = None,
+) -> Operation:
+    """The operation for this request: a new one, or that of an equal earlier one.
+
+    `also`: what is written with a new one, or neither is.
+    Raises: Invalid (the id was used with other content, or is no id), Fenced.
+    """
+    if not request_id or len(request_id) > MAX_ID or not request_id.isprintable():
+        raise Invalid("the request id must have 1-128 printable characters")
+    fingerprint = digest_of([kind, request])
+    key = context.keys.request(request_id.replace("/", "%2F"))
+    asked_before = await _find(context, request_id)
+    if asked_before is not None:
+        return await _same(context, asked_before, kind, fingerprint)
+    operation = Operation(
+        id=OperationId(f"{_PREFIX[kind]}-{secrets.token_hex(8)}"),
+        kind=kind,
+        state=State.PENDING,
+        request=encode(request).decode(),
+        request_id=request_id.replace("/", "%2F"),
+        created_at=format_now(context.clock),
+        nonce=secrets.token_hex(8),
+    )
+    asked = Asked(operation=operation.id, fingerprint=fingerprint, nonce=operation.nonce)
+    puts = [
+        Put(key, encode(asked)),
+        Put(context.keys.operation(operation.id), encode(operation)),
+    ]
+    if also is not None:
+        puts.append(also(operation))
+    guards: list[Guard] = [Created(context.keys.leader, token), Modified(key, 0)]
+    if not (await context.etcd.txn(guards, puts)).applied:
+        found = await context.etcd.get(key)
+        if found is None:
+            raise Fenced("another coordinator leads now", "repeat the request")
+        return await _same(context, decode(Asked, found.value, key), kind, fingerprint)
+    return operation
+
+
+def rebalance_after(operation: OperationId) -> OperationId:
+    """The id of the rebalance that was recorded with this operation."""
+    return OperationId(f"{_PREFIX[Kind.REBALANCE]}-{operation.partition('-')[2]}")
+
+
+def put_rebalance(context: Context, operation: Operation) -> Put:
+    """A rebalance that begins when `operation` is done."""
+    follower = Operation(
+        id=rebalance_after(operation.id),
+        kind=Kind.REBALANCE,
+        state=State.PENDING,
+        request=encode(RebalanceRequest(after=operation.id)).decode(),
+        created_at=operation.created_at,
+        after=operation.id,
+        nonce=secrets.token_hex(8),
+    )
+    return Put(context.keys.operation(follower.id), encode(follower))
+
+
+async def is_known(context: Context, request_id: str) -> bool:
+    """True if an operation was recorded for this request id."""
+    return await _find(context, request_id) is not None
+
+
+async def _find(context: Context, request_id: str) -> Asked | None:
+    """What a request id stands for, if it was used."""
+    key = context.keys.request(request_id.replace("/", "%2F"))
+    found = await context.etcd.get(key)
+    return decode(Asked, found.value, key) if found else None
+
+
+async def _same(context: Context, asked: Asked, kind: Kind, fingerprint: str) -> Operation:
+    if asked.fingerprint != fingerprint:
+        raise Invalid(
+            "this request id was used with other content",
+            "give each new request an id of its own",
+            operation=asked.operation,
+        )
+    return await load(context, asked.operation, kind)
+
+
+def check_asked(collections: Iterable[str], attempts: int) -> None:
+    """Raises: Invalid, for what no backup or seed may ask for."""
+    for name in collections:
+        check_collection_name(name)
+    if not 1 <= attempts <= MAX_ATTEMPTS:
+        raise Invalid(f"attempts must be from 1 to {MAX_ATTEMPTS}")
+
+
+async def find(context: Context, operation: str) -> Operation | None:
+    """The operation, for as long as it is kept."""
+    key = context.keys.operation(operation.replace("/", "%2F"))
+    found = await context.etcd.get(key)
+    return decode(Operation, found.value, key) if found else None
+
+
+async def load(context: Context, operation: str, *kinds: Kind) -> Operation:
+    """Raises: NotFound, if there is none of these kinds."""
+    record = await find(context, operation)
+    if record is None or record.kind not in kinds:
+        raise NotFound(
+            f"there is no {kinds[0]} {operation!r}",
+            f"see `cleancut {_NOUN.get(kinds[0], 'cluster rebalance --list')}`",
+        )
+    return record
+
+
+async def load_all(context: Context, *kinds: Kind) -> list[Operation]:
+    """All recorded operations of these kinds, newest first."""
+    listing = await context.etcd.list(context.keys.operations)
+    records = [decode(Operation, item.value, item.key) for item in listing.items]
+    return sorted(
+        (record for record in records if record.kind in kinds),
+        key=lambda record: (record.created_at, record.id),
+        reverse=True,
+    )

@@ -1,0 +1,220 @@
+"""The leader's reads and guarded writes in etcd; it remembers the revisions that guard the next."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from msgspec.structs import replace
+
+from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.errors import Fenced
+from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, Sha256, Token, format_epoch
+from cleancut.core.primitives.timestamps import format_time
+from cleancut.core.protocol.commands import Decide, Persist
+from cleancut.core.protocol.etcd_records import (
+    Ctl,
+    Failure,
+    Group,
+    Member,
+    Operation,
+    Session,
+    Vote,
+)
+from cleancut.core.protocol.events import Took
+from cleancut.core.protocol.fence import Fence
+from cleancut.core.protocol.states import FINAL_STATES, State
+from cleancut.ports.clock import Clock
+from cleancut.ports.coordination import (
+    Created,
+    Delete,
+    DeleteRange,
+    Guard,
+    KeyValue,
+    Modified,
+    Op,
+    Put,
+    UnchangedSince,
+)
+from cleancut.repository.catalog import newest_epoch
+from cleancut_coordinator.context import Context
+
+_AT_ONCE = 100
+_KEEP = timedelta(hours=48)
+
+
+class Ledger:
+    """All that one term writes. Every write is guarded by the leader's token."""
+
+    def __init__(self, context: Context, token: Token) -> None:
+        self._context, self._token = context, token
+        self._etcd, self._keys = context.etcd, context.keys
+        self._ctl_revision = 0
+
+    def _leads(self) -> Guard:
+        return Created(self._keys.leader, self._token)
+
+    async def load(self) -> Took:
+        """What is persisted now. Raises: Fenced, if another coordinator leads."""
+        leader = await self._etcd.get(self._keys.leader)
+        if leader is None or leader.create_revision != self._token:
+            raise Fenced("another coordinator leads now")
+        found = await self._etcd.get(self._keys.ctl)
+        if found is None:
+            self._ctl_revision = 0
+            return Took(Ctl(), None, {}, {})
+        self._ctl_revision = found.mod_revision
+        ctl = decode(Ctl, found.value, found.key)
+        members = await self._etcd.list(self._keys.members(ctl.epoch))
+        votes = await self._etcd.list(self._keys.votes(ctl.epoch))
+        fence = await self._etcd.get(self._keys.fence(ctl.epoch))
+        return Took(
+            ctl,
+            await self.operation(ctl.operation) if ctl.operation else None,
+            {_last(item): decode(Member, item.value, item.key) for item in members.items},
+            {_phase_and_agent(item): decode(Vote, item.value, item.key) for item in votes.items},
+            decode(Fence, fence.value, fence.key) if fence else None,
+        )
+
+    async def persist(self, command: Persist, epoch: Epoch) -> bool:
+        """Writes it, members under `epoch`. False, if a guard refused."""
+        puts: list[Op] = [
+            Put(self._keys.member(epoch, name), encode(replace(member, nonce=_nonce())))
+            for name, member in sorted(command.members.items())
+        ]
+        while len(puts) > _AT_ONCE:
+            if not (await self._etcd.txn([self._leads()], puts[:_AT_ONCE])).applied:
+                return False
+            puts = puts[_AT_ONCE:]
+        if command.operation is not None:
+            puts.append(self._put_operation(command.operation))
+        if command.fence is not None:
+            at = format_now(self._context.clock)
+            value = encode(replace(command.fence, raised_at=at, nonce=_nonce()))
+            puts.append(Put(self._keys.fence(command.fence.epoch), value))
+        if command.ctl is None:
+            # A twin of this write that arrives late, after the next ctl, must not take it back.
+            guards = [self._leads(), Modified(self._keys.ctl, self._ctl_revision)]
+            return (await self._etcd.txn(guards, puts)).applied
+        return await self._write_ctl(command.ctl, puts, [])
+
+    async def decide(self, command: Decide, votes: Mapping[AgentName, Vote]) -> bool:
+        """Writes the group and ctl, if exactly `votes` are still there. False otherwise."""
+        epoch = command.ctl.epoch
+        prefix = f"{self._keys.votes(epoch)}{command.phase}/"
+        listing = await self._etcd.list(prefix)
+        found = {_last(item): decode(Vote, item.value, item.key) for item in listing.items}
+        if found != votes or not all(vote.yes for vote in found.values()):
+            return False
+        group = Group(
+            epoch=epoch,
+            operation=command.ctl.operation,
+            manifest=Sha256(command.ctl.manifest),
+            nonce=_nonce(),
+        )
+        key = self._keys.group(epoch)
+        guards: list[Guard] = [UnchangedSince(prefix, listing.revision), Created(key, 0)]
+        return await self._write_ctl(command.ctl, [Put(key, encode(group))], guards)
+
+    async def _write_ctl(self, ctl: Ctl, ops: list[Op], guards: Sequence[Guard]) -> bool:
+        put = Put(self._keys.ctl, encode(replace(ctl, nonce=_nonce())))
+        unchanged = Modified(self._keys.ctl, self._ctl_revision)
+        result = await self._etcd.txn([self._leads(), unchanged, *guards], [put, *ops])
+        if result.applied:
+            self._ctl_revision = result.revision
+        return result.applied
+
+    def _put_operation(self, operation: Operation) -> Put:
+        if operation.state in FINAL_STATES and not operation.ended_at:
+            operation = replace(operation, ended_at=format_now(self._context.clock))
+        value = encode(replace(operation, nonce=_nonce()))
+        return Put(self._keys.operation(operation.id), value)
+
+    # Operations
+
+    async def operation(self, operation: OperationId) -> Operation | None:
+        found = await self._etcd.get(self._keys.operation(operation))
+        return decode(Operation, found.value, found.key) if found else None
+
+    async def next_pending(self) -> Operation | None:
+        """The oldest operation that waits for its turn, and for nothing else."""
+        listing = await self._etcd.list(self._keys.operations)
+        records = [decode(Operation, item.value, item.key) for item in listing.items]
+        open_ones = {record.id for record in records if record.state not in FINAL_STATES}
+        waiting = [
+            record
+            for record in records
+            if record.state is State.PENDING and record.after not in open_ones
+        ]
+        return min(waiting, key=lambda record: record.created_at, default=None)
+
+    async def cancel_pending(self, operation: OperationId) -> None:
+        """Ends an operation that has not begun, or waits for another attempt."""
+        record = await self.operation(operation)
+        if record is not None and record.state is State.PENDING:
+            failure = Failure(reason="CANCELLED", message="cancelled on request")
+            ended = replace(record, state=State.ABORTED, failure=failure)
+            await self._etcd.txn([self._leads()], [self._put_operation(ended)])
+
+    async def sessions(self) -> dict[AgentName, tuple[Token, Session]]:
+        """The live agents, with their tokens."""
+        listing = await self._etcd.list(self._keys.sessions)
+        return {
+            _last(item): (Token(item.create_revision), decode(Session, item.value, item.key))
+            for item in listing.items
+        }
+
+    # Epochs
+
+    async def next_epoch(self) -> Epoch:
+        """A number greater than any that etcd or the store has seen. What etcd holds of the epochs
+        before it goes with the same write: members, votes, operations that ended 48 h ago.
+
+        Raises: Fenced, if another coordinator leads.
+        """
+        found = await self._etcd.get(self._keys.epoch)
+        seen = await newest_epoch(self._context.store, self._context.paths)
+        epoch = Epoch(max(int(found.value) if found else 0, seen) + 1)
+        old = await self._outdated(epoch)
+        while len(old) > _AT_ONCE:
+            await self._etcd.txn([self._leads()], old[-_AT_ONCE:])
+            old = old[:-_AT_ONCE]
+        guards = [self._leads(), Modified(self._keys.epoch, found.mod_revision if found else 0)]
+        put = Put(self._keys.epoch, str(epoch).encode())
+        if not (await self._etcd.txn(guards, [put, *old])).applied:
+            raise Fenced("another coordinator leads now")
+        return epoch
+
+    async def _outdated(self, epoch: Epoch) -> list[Op]:
+        old: list[Op] = [
+            DeleteRange(prefix, prefix + format_epoch(epoch))
+            for prefix in (self._keys.all_votes, f"{self._keys.root}member/")
+        ]
+        limit = format_time(self._context.clock.wall_s() - _KEEP.total_seconds())
+        listing = await self._etcd.list(self._keys.operations)
+        for item in listing.items:
+            record = decode(Operation, item.value, item.key)
+            if record.ended_at and record.ended_at < limit:
+                old.append(Delete(item.key))
+                if record.request_id:
+                    old.append(Delete(self._keys.request(record.request_id)))
+        return old
+
+
+def format_now(clock: Clock) -> str:
+    """The wall clock as `format_time`."""
+    return format_time(clock.wall_s())
+
+
+def _nonce() -> str:
+    return secrets.token_hex(8)
+
+
+def _last(item: KeyValue) -> AgentName:
+    return AgentName(item.key.rpartition("/")[2])
+
+
+def _phase_and_agent(item: KeyValue) -> tuple[str, AgentName]:
+    phase, agent = item.key.split("/")[-2:]
+    return phase, AgentName(agent)

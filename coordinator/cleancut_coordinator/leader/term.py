@@ -1,0 +1,291 @@
+"""A leader's term: one task owns the machine, carries out its commands, and feeds it events.
+
+Order: a `Persist` is applied before anything after it is started. A refused write means that
+something is not as the machine believes: all is read anew, and the term goes on or ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from cleancut.core.backup.barrier import Barrier
+from cleancut.core.backup.seed import Seed
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost, Unavailable
+from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, Token
+from cleancut.core.protocol.attempt import Attempt
+from cleancut.core.protocol.commands import Command, Decide, Effect, Lift, Persist, Run, Stop
+from cleancut.core.protocol.etcd_records import Bounds, Failure, Operation, Session, Vote
+from cleancut.core.protocol.events import (
+    Began,
+    Cancelled,
+    Done,
+    Event,
+    Failed,
+    Progressed,
+    SessionMoved,
+    Tick,
+    Voted,
+)
+from cleancut.core.protocol.states import Kind, State
+from cleancut.core.rebalance.rebalance import Rebalance
+from cleancut.core.restore.restore import Restore
+from cleancut.ports.coordination import Change, Compacted, Lease
+from cleancut.runtime.log import Logger
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.leader.fences import Lifter
+from cleancut_coordinator.leader.state import Ledger
+from cleancut_coordinator.metrics.registry import Metrics
+
+_TICK_S = 0.5
+_RETRY_S = 1.0
+_LOOK_S = 5.0
+_RETRIES_S = (2.0, 20.0, 30.0)
+"""Before the next attempts: a killed agent's lease has to run out before it can come back."""
+_QUEUE = 10_000
+_MACHINES: dict[Kind, type[Attempt]] = {
+    Kind.BACKUP: Barrier,
+    Kind.SEED: Seed,
+    Kind.RESTORE: Restore,
+    Kind.REBALANCE: Rebalance,
+}
+
+
+def _wait_before_next(operation: Operation) -> float:
+    """Seconds until the next attempt; who only missed a quiet moment may look for another soon."""
+    if operation.failure is not None and operation.failure.reason == "NOT_PROVEN":
+        return _RETRIES_S[0]
+    return _RETRIES_S[min(operation.attempts, len(_RETRIES_S)) - 1]
+
+
+class Effects(Protocol):
+    """What carries out a machine's effects."""
+
+    async def run(self, effect: Effect) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reign:
+    """What a term stands on: the lease, the token under it, and where it is counted."""
+
+    lease: Lease
+    token: Token
+    metrics: Metrics
+
+
+class Term:
+    """One term. `run` returns only by raising: LeaseLost, Fenced, or what made it impossible."""
+
+    def __init__(
+        self, context: Context, reign: Reign, *, effects: dict[Kind, Effects], log: Logger
+    ) -> None:
+        self._context, self._lease = context, reign.lease
+        self._effects, self._log, self._metrics = effects, log, reign.metrics
+        self._ledger = Ledger(context, reign.token)
+        self._lifter = Lifter(context, reign.token, metrics=reign.metrics, log=log)
+        self._bounds = Bounds()
+        self.machine: Attempt = Barrier(self._bounds)
+        self._events: asyncio.Queue[Event] = asyncio.Queue(_QUEUE)
+        self._running: dict[asyncio.Task[None], Epoch] = {}
+        self._cancels: set[OperationId] = set()
+        self._not_before_s = 0.0
+        self._look_at_s = 0.0
+
+    def poke(self) -> None:
+        """Looks for a new operation now, not at the next tick."""
+        self._look_at_s = 0.0
+        if not self._events.full():
+            self._events.put_nowait(Tick())
+
+    def cancel(self, operation: OperationId) -> None:
+        """Asks for an end of this operation; the answer is its state."""
+        self._cancels.add(operation)
+
+    async def run(self, group: asyncio.TaskGroup) -> None:
+        """Starts everything in `group` and works until the term is over."""
+        await self._reload(group)
+        group.create_task(self._watch_lease())
+        keys = self._context.keys
+        group.create_task(self._watch(keys.all_votes, self._vote_of))
+        group.create_task(self._watch(keys.sessions, self._session_of))
+        group.create_task(self._watch(f"{keys.root}progress/", self._progress_of))
+        group.create_task(self._tick())
+        group.create_task(self._lifter.run())
+        while True:
+            event = await self._events.get()
+            await self._step(event, group)
+            if isinstance(event, Tick):
+                await self._between(group)
+
+    async def _step(self, event: Event, group: asyncio.TaskGroup) -> None:
+        commands = self.machine.step(event, self._context.clock.monotonic_s())
+        for command in commands:
+            if not await self._carry_out(command, group):
+                await self._reload(group)
+                return
+
+    async def _carry_out(self, command: Command, group: asyncio.TaskGroup) -> bool:
+        """False if a guard refused: nothing that follows may be done."""
+        match command:
+            case Persist(operation=operation):
+                if operation is not None and operation.state is State.PENDING:
+                    wait_s = _wait_before_next(operation)
+                    self._not_before_s = self._context.clock.monotonic_s() + wait_s
+                if command.fence is not None:
+                    self._lifter.raised(command.fence)
+                applied = await self._ledger.persist(command, self.machine.ctl.epoch)
+                self._log_transition(command, applied)
+                return applied
+            case Decide():
+                votes = {name: self.machine.votes[command.phase, name] for name in command.voters}
+                decided = await self._ledger.decide(command, votes)
+                if decided:
+                    self._metrics.moved(command.ctl, self._context.clock.monotonic_s())
+                return decided
+            case Run():
+                task = group.create_task(self._run_effect(command.effect))
+                self._running[task] = command.effect.epoch
+                task.add_done_callback(lambda ended: self._running.pop(ended, None))
+                return True
+            case Lift():
+                self._lifter.lift(command.fence)
+                return True
+            case Stop():
+                await self._stop(command.epoch)
+                return True
+            case _:
+                raise AssertionError(f"not a coordinator's command: {command}")
+
+    def _log_transition(self, command: Persist, applied: bool) -> None:
+        ctl, operation = command.ctl, command.operation
+        if applied and ctl is not None:
+            self._metrics.moved(ctl, self._context.clock.monotonic_s())
+        failure = operation.failure if operation else None
+        self._log.info(
+            "persist",
+            epoch=ctl.epoch if ctl else self.machine.ctl.epoch,
+            phase=ctl.phase if ctl else None,
+            state=operation.state if operation else None,
+            applied=applied,
+            cause=failure.message if failure and ctl and ctl.failure else None,
+        )
+
+    async def _run_effect(self, effect: Effect) -> None:
+        name, began_s = type(effect).__name__, self._context.clock.monotonic_s()
+        if not self._lease.alive():
+            raise LeaseLost(f"the coordinator's lease was over before {name}")
+        kind = self.machine.kind
+        cause = None
+        try:
+            event: Event = Done(effect, await self._effects[kind].run(effect))
+        except CleancutError as error:
+            cause = error.message
+            failure = Failure(reason=error.reason, message=error.message, hint=error.hint)
+            event = Failed(effect, failure)
+        took_s = round(self._context.clock.monotonic_s() - began_s, 4)
+        self._log.info("effect", effect=name, epoch=effect.epoch, took_s=took_s, cause=cause)
+        await self._events.put(event)
+
+    async def _stop(self, epoch: Epoch) -> None:
+        running = [task for task, of in self._running.items() if of == epoch]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+
+    async def _reload(self, group: asyncio.TaskGroup) -> None:
+        """Reads what is persisted and rebuilds the machine from it. Raises: Fenced."""
+        took = await self._ledger.load()
+        for epoch in set(self._running.values()):
+            await self._stop(epoch)
+        self.machine = self._machine_for(took.ctl.kind)
+        self._log.info("took over", epoch=took.ctl.epoch, phase=took.ctl.phase)
+        await self._step(took, group)
+
+    def _machine_for(self, kind: Kind) -> Attempt:
+        return _MACHINES[kind](self._bounds)
+
+    # Between attempts
+
+    async def _between(self, group: asyncio.TaskGroup) -> None:
+        """Cancels what was asked for, and gives the next operation its turn."""
+        open_one = self.machine.operation
+        for asked in list(self._cancels):
+            self._cancels.discard(asked)
+            if open_one is not None and open_one.id == asked and not self.machine.idle:
+                await self._step(Cancelled(), group)
+            else:
+                await self._ledger.cancel_pending(asked)
+        now_s = self._context.clock.monotonic_s()
+        if self.machine.idle and now_s >= max(self._not_before_s, self._look_at_s):
+            operation = await self._ledger.next_pending()
+            if operation is None:
+                self._look_at_s = now_s + _LOOK_S
+            else:
+                await self._begin(operation, group)
+
+    async def _begin(self, operation: Operation, group: asyncio.TaskGroup) -> None:
+        self._not_before_s = self._context.clock.monotonic_s() + _RETRY_S
+        try:
+            epoch = await self._ledger.next_epoch()
+        except CleancutError as error:
+            self._log.warning("cannot begin", operation=operation.id, cause=error.message)
+            if isinstance(error, Fenced):
+                raise
+            return
+        sessions = await self._ledger.sessions()
+        able = {name: seen for name, seen in sessions.items() if seen[1].peer_id is not None}
+        for name in sorted(set(sessions) - set(able)):
+            self._log.warning("left out: its Qdrant does not answer", agent=name, epoch=epoch)
+        self.machine = self._machine_for(operation.kind)
+        await self._step(Began(operation, epoch, secrets.token_hex(16), able), group)
+
+    # What becomes an event
+
+    async def _tick(self) -> None:
+        while True:
+            await self._events.put(Tick())
+            await asyncio.sleep(_TICK_S)
+
+    async def _watch_lease(self) -> None:
+        raise LeaseLost(await self._lease.wait_lost())
+
+    async def _watch(self, prefix: str, event_of: Callable[[Change], Event | None]) -> None:
+        """Feeds the machine with what changes under `prefix`, and first with what is there."""
+        while True:
+            listing = await self._context.etcd.list(prefix)
+            for item in listing.items:
+                await self._feed(event_of(Change(item, deleted=False)))
+            try:
+                async for changes in self._context.etcd.watch(prefix, listing.revision + 1):
+                    for change in changes:
+                        await self._feed(event_of(change))
+            except (Compacted, Unavailable):
+                continue  # listed again; the lease tells if etcd stays away
+
+    async def _feed(self, event: Event | None) -> None:
+        if event is not None:
+            await self._events.put(event)
+
+    def _vote_of(self, change: Change) -> Event | None:
+        if change.deleted:
+            return None
+        name = change.kv.key.removeprefix(self._context.keys.all_votes)
+        epoch, phase, agent = name.split("/")
+        vote = decode(Vote, change.kv.value, change.kv.key)
+        return Voted(AgentName(agent), Epoch(int(epoch)), phase, vote)
+
+    def _session_of(self, change: Change) -> Event | None:
+        agent = AgentName(change.kv.key.removeprefix(self._context.keys.sessions))
+        if change.deleted:
+            return SessionMoved(agent, None)
+        decode(Session, change.kv.value, change.kv.key)
+        return SessionMoved(agent, Token(change.kv.create_revision))
+
+    def _progress_of(self, change: Change) -> Event | None:
+        agent = AgentName(change.kv.key.rpartition("/")[2])
+        return None if change.deleted else Progressed(agent)

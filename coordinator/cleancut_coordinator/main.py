@@ -1,0 +1,262 @@
+"""cleancut-coordinator: one leads, the others stand by. Wiring only."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cleancut.core.auth.roles import Role
+from cleancut.core.format.paths import Paths
+from cleancut.core.maintenance.garbage import GRACE_S
+from cleancut.core.maintenance.retention import Policy
+from cleancut.core.maintenance.schedule import Schedules
+from cleancut.core.primitives.errors import (
+    CleancutError,
+    Denied,
+    Fenced,
+    LeaseLost,
+    TimedOut,
+    Unavailable,
+)
+from cleancut.core.primitives.ids import parse_agent, parse_cluster
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.fence import BUDGET_LIMIT_S, BUDGET_S, FenceSettings
+from cleancut.core.protocol.states import Kind
+from cleancut.daemon_settings import (
+    ENV_PREFIX,
+    Shared,
+    common_options,
+    config_option,
+    fail,
+    parse_address,
+    read_fences,
+    read_retention,
+    read_schedules,
+    shared_of,
+    warn_of_etcd,
+)
+from cleancut.runtime.clock import SystemClock
+from cleancut.runtime.concurrency import first_of, until_signal
+from cleancut.runtime.health import Health, health_app, serve
+from cleancut.runtime.log import Logger, configure_logging
+from cleancut.store.metered import CountedStore
+from cleancut.store.open import open_store
+from cleancut_coordinator.api.backups import CoordinatorOperations, Leadership, Office
+from cleancut_coordinator.api.listen import open_api, read_roles
+from cleancut_coordinator.api.servicers import serve_api
+from cleancut_coordinator.backup.effects import BackupEffects
+from cleancut_coordinator.backup.seed_effects import SeedEffects
+from cleancut_coordinator.context import Context, SweepSettings
+from cleancut_coordinator.leader.cluster_id import establish
+from cleancut_coordinator.leader.election import TTL_S, campaign, read_leader
+from cleancut_coordinator.leader.term import Effects, Reign, Term
+from cleancut_coordinator.maintenance.garbage_collector import Sweeper
+from cleancut_coordinator.maintenance.scheduler import Scheduler
+from cleancut_coordinator.metrics.registry import Metrics
+from cleancut_coordinator.monitoring.collector import Watcher
+from cleancut_coordinator.rebalance.effects import RebalanceEffects
+from cleancut_coordinator.restore.effects import RestoreEffects
+
+_RETRY_S = 1.0
+_LOOK_S = 2.0
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def _default_name() -> str:
+    return os.environ.get("POD_NAME") or f"{socket.gethostname().lower()}-{os.getpid()}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """What lives as long as the process; `address` is where others reach its API."""
+
+    context: Context
+    leadership: Leadership
+    address: str
+    health: Health
+    metrics: Metrics
+    log: Logger
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What the settings file says besides flags."""
+
+    fences: FenceSettings
+    sweeps: SweepSettings
+    schedules: Schedules
+    roles: Mapping[str, Role]
+
+
+@click.command(context_settings={"auto_envvar_prefix": ENV_PREFIX})
+@config_option
+@common_options
+@click.option("--qdrant-url", required=True, metavar="URL[,URL]", help="Any peers, in order.")
+@click.option("--grpc", default="127.0.0.1:7400", metavar="H:P", help="Where the API listens.")
+@click.option("--grpc-ca", type=_FILE, help="CA of the clients' certificates.")
+@click.option("--grpc-cert", type=_FILE, help="Certificate of the API.")
+@click.option("--grpc-key", type=_FILE, help="Its private key.")
+@click.option("--tokens-file", type=_FILE, help="Who may use which bearer token.")
+@click.option(
+    "--audit-log", type=click.Path(path_type=Path, dir_okay=False), help="File of JSON lines."
+)
+@click.option("--advertise", default="", metavar="H:P", help="The API as clients reach it.")
+@click.option(
+    "--fence-budget",
+    type=click.FloatRange(0.1, BUDGET_LIMIT_S),
+    default=BUDGET_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a backup may hold off writes.",
+)
+@click.option(
+    "--sweep-every",
+    type=click.FloatRange(min=0.0),
+    default=SweepSettings().every_s,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often retention and garbage are looked at; 0: only when asked to.",
+)
+@click.option(
+    "--garbage-grace",
+    type=click.FloatRange(min=0.0),
+    default=GRACE_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long what nothing names stays in the store at least.",
+)
+@click.option("--name", default=_default_name, help="Unique.  [default: hostname and pid]")
+def cli(**flags: Any) -> None:
+    """Leads the agents through backups and restores, and serves the API."""
+    log = configure_logging(flags["log_level"], "coordinator")
+    try:
+        file = click.get_current_context()
+        fences = read_fences(file, flags["fence_budget"])
+        schedules = read_schedules(file)
+        own = {name: each.retention for name, each in schedules.items() if each.retention}
+        sweeps = SweepSettings(
+            retention=Policy(read_retention(file), own),
+            grace_s=flags["garbage_grace"],
+            every_s=flags["sweep_every"],
+        )
+        rules = _Rules(fences, sweeps, schedules, read_roles(file))
+        asyncio.run(_run(shared_of(flags), flags, rules, log))
+    except CleancutError as error:
+        sys.exit(fail(error))
+
+
+async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger) -> None:
+    clock = SystemClock()
+    cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
+    async with AsyncExitStack() as stack:
+        etcd = await stack.enter_async_context(shared.open_etcd(clock))
+        await warn_of_etcd(shared, etcd, log)
+        metrics = Metrics(cluster)
+        opened = open_store(shared.store, clock, shared.key_source)
+        store = CountedStore(opened, metrics.count_request)
+        stack.push_async_callback(store.close)
+        urls = [url.strip() for url in flags["qdrant_url"].split(",") if url.strip()]
+        peers = [await stack.enter_async_context(shared.open_qdrant(url)) for url in urls]
+        context = Context(
+            name=name,
+            store_url=shared.store,
+            key_source=shared.key_source,
+            keys=Keys(cluster),
+            paths=Paths(cluster),
+            etcd=etcd,
+            store=store,
+            peers=tuple(peers),
+            clock=clock,
+            fences=rules.fences,
+            sweeps=rules.sweeps,
+            schedules=rules.schedules,
+        )
+        health, leadership = Health(), Leadership()
+        operations = CoordinatorOperations(context, leadership)
+        listen = open_api(shared, flags, rules.roles, log)
+        address = await stack.enter_async_context(serve_api(operations, listen))
+        app = health_app(health, metrics.render)
+        http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))
+        log.info("listening", http_port=http, grpc=address, name=name)
+        reached = flags["advertise"] or address
+        process = _Process(context, leadership, reached, health, metrics, log)
+        await until_signal(_serve_terms(process))
+
+
+async def _serve_terms(process: _Process) -> None:
+    """Stands by, leads, and stands by again, until a signal. Credentials that were good once may be
+    in the middle of a change; at the start they are wrong."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(Watcher(process.context, process.metrics, process.log).run())
+        while True:
+            try:
+                await _serve_term(process)
+            except (LeaseLost, Fenced, Unavailable, TimedOut, Denied) as error:
+                if isinstance(error, Denied) and not process.health.was_ready:
+                    raise
+                process.log.warning("term over", reason=error.reason, cause=error.message)
+            await asyncio.sleep(_RETRY_S)
+
+
+async def _serve_term(process: _Process) -> None:
+    context, leadership = process.context, process.leadership
+    async with context.etcd.lease(TTL_S) as lease:
+        process.health.ready = True
+        try:
+            async with asyncio.TaskGroup() as group:
+                looking = group.create_task(_look_for_leader(process))
+                token = await campaign(context, lease, process.address)
+                looking.cancel()
+                await establish(context, token)
+                backups = BackupEffects(context)
+                effects: dict[Kind, Effects] = {
+                    Kind.BACKUP: backups,
+                    Kind.SEED: SeedEffects(context, backups),
+                    Kind.RESTORE: RestoreEffects(context),
+                    Kind.REBALANCE: RebalanceEffects(context),
+                }
+                reign = Reign(lease, token, process.metrics)
+                term = Term(context, reign, effects=effects, log=process.log)
+                sweeper = Sweeper(context, lease, token, metrics=process.metrics, log=process.log)
+                scheduler = Scheduler(context, token, poke=term.poke, log=process.log)
+                leadership.office = Office(token, term, sweeper, scheduler)
+                process.metrics.set_leading(leading=True)
+                process.log.info("leading", token=token)
+                group.create_task(sweeper.run())
+                group.create_task(scheduler.run())
+                await term.run(group)
+        except BaseExceptionGroup as failures:
+            raise first_of(failures) from failures
+        finally:
+            leadership.office = None
+            process.metrics.set_leading(leading=False)
+            process.health.ready = False
+
+
+async def _look_for_leader(process: _Process) -> None:
+    """Keeps where the leader answers, so that a standby can tell."""
+    while True:
+        try:
+            leader = await read_leader(process.context)
+        except (Unavailable, TimedOut):
+            leader = None
+        process.leadership.other = leader.address if leader else ""
+        await asyncio.sleep(_LOOK_S)
+
+
+def main() -> None:
+    """Entry point of the program."""
+    cli()
+
+
+if __name__ == "__main__":
+    main()

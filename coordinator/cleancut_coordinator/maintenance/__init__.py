@@ -1,0 +1,1 @@
+"""Maintenance by the leader: schedules, expiry of groups, garbage collection, checks."""

@@ -1,0 +1,62 @@
+"""Groups that come into the catalog late, and those that leave it."""
+
+from __future__ import annotations
+
+from cleancut.core.maintenance.retention import Expired, find_expired
+from cleancut.core.primitives.codec import Record, decode, encode
+from cleancut.core.primitives.ids import Epoch, OperationId
+from cleancut.core.protocol.etcd_records import Group, Operation
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.protocol.states import FINAL_STATES, Kind
+from cleancut.repository.catalog import get_checked
+from cleancut.repository.garbage import Names, read_holds
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.leader.state import format_now
+
+
+class Tombstone(Record, frozen=True):
+    """`groups/<epoch>.deleted`: the group is no backup any more; it always wins."""
+
+    deleted_at: str
+    why: str
+
+
+async def publish_decided(context: Context) -> None:
+    """Groups that etcd has decided on are in the catalog: what they name is no garbage."""
+    there = {info.path async for info in context.store.list(context.paths.groups)}
+    for item in (await context.etcd.list(context.keys.groups)).items:
+        group = decode(Group, item.value, item.key)
+        path = context.paths.group(group.epoch)
+        if not {path, context.paths.tombstone(group.epoch)} & there:
+            staged = context.paths.staged(group.epoch, group.manifest)
+            data = await get_checked(context.store, staged, group.manifest)
+            await context.store.put(path, data)
+
+
+async def find_unwanted(context: Context, names: Names) -> list[Expired]:
+    """The groups that retention lets go, and that nobody needs or holds."""
+    facts = [group.facts for group in (await names.groups()).values()]
+    busy = await epochs_in_restores(context)
+    expired = find_expired(facts, context.sweeps.retention, context.clock.wall_s())
+    _, held = await read_holds(context.store, context.paths, context.clock.wall_s())
+    return [one for one in expired if one.epoch not in busy and one.epoch not in held]
+
+
+async def put_tombstone(context: Context, epoch: Epoch, why: str) -> None:
+    """The group is deleted; one that is already stays so."""
+    path = context.paths.tombstone(epoch)
+    if await context.store.stat(path) is None:
+        stone = Tombstone(deleted_at=format_now(context.clock), why=why)
+        await context.store.put(path, encode(stone))
+
+
+async def epochs_in_restores(context: Context) -> dict[Epoch, OperationId]:
+    """The own groups that a restore waits for or reads, by who does."""
+    found = {}
+    for item in (await context.etcd.list(context.keys.operations)).items:
+        operation = decode(Operation, item.value, item.key)
+        if operation.kind is Kind.RESTORE and operation.state not in FINAL_STATES:
+            request = decode(RestoreRequest, operation.request.encode(), operation.id)
+            if not request.from_cluster:
+                found[request.backup] = operation.id
+    return found

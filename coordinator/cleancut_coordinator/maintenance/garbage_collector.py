@@ -1,0 +1,273 @@
+"""The leader's sweeps: groups that retention lets go, and objects that nothing names any more.
+
+A sweep takes no turn: backups and restores go on meanwhile. What makes that safe is in
+`cleancut.core.maintenance.garbage`; here is the order in which it is asked, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from msgspec.structs import replace
+
+from cleancut.api.sweeps import ExpiredBackup, Sweep
+from cleancut.core.maintenance.garbage import (
+    Doomed,
+    Living,
+    Marked,
+    Next,
+    Swept,
+    next_of,
+    seeds_over,
+)
+from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost
+from cleancut.core.primitives.ids import Epoch, Sha256, Token
+from cleancut.core.primitives.timestamps import format_time, parse_time
+from cleancut.core.protocol.etcd_records import Ctl, Operation
+from cleancut.core.protocol.states import CLOSED
+from cleancut.ports.coordination import Created, Delete, Lease, Op, Put
+from cleancut.repository.garbage import (
+    DoomedList,
+    Names,
+    find_garbage,
+    put_doomed,
+    read_doomed,
+    read_seeds,
+)
+from cleancut.repository.underused_packs import renew_sparse
+from cleancut.runtime.concurrency import run_all
+from cleancut.runtime.log import Logger
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.leader.cluster_id import check_owned
+from cleancut_coordinator.leader.state import format_now
+from cleancut_coordinator.maintenance.expiry import find_unwanted, publish_decided, put_tombstone
+from cleancut_coordinator.metrics.registry import Metrics
+
+_FIRST_S = 60.0
+_AT_ONCE = 8
+_PART = 500
+
+
+class Sweeper:
+    """One term's sweeps, one at a time."""
+
+    def __init__(
+        self, context: Context, lease: Lease, token: Token, *, metrics: Metrics, log: Logger
+    ) -> None:
+        self._context, self._lease, self._token = context, lease, token
+        self._settings = context.sweeps
+        self._metrics, self._log = metrics, log
+        self._names = Names(context.store, context.paths)
+        self._turn = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Sweeps for ever; one that fails is told and tried again the next time."""
+        every_s = self._settings.every_s
+        while every_s:
+            await self._context.clock.sleep(min(_FIRST_S, every_s))
+            try:
+                done = await self.sweep()
+            except (Fenced, LeaseLost):
+                return
+            except CleancutError as error:
+                self._metrics.count_failed_sweep()
+                self._log.warning("sweep failed", cause=error.message, hint=error.hint)
+            else:
+                self._log.info("swept", **_told(done))
+            await self._context.clock.sleep(max(0.0, every_s - _FIRST_S))
+
+    async def sweep(self, *, dry_run: bool = False) -> Sweep:
+        """One sweep: see `cleancut.core.maintenance.garbage`. With `dry_run` nothing is written.
+
+        Raises: Refused (the store is another cluster's); Corrupt or NotFound (something that a
+        group names cannot be read: then nothing is doomed or deleted); Fenced, LeaseLost.
+        """
+        async with self._turn:
+            await check_owned(self._context)
+            if not dry_run:
+                await publish_decided(self._context)
+            expired = await self._retire(dry_run=dry_run)
+            over = await self._end_seeds(dry_run=dry_run)
+            gone = {Epoch(one.epoch) for one in expired} | over if dry_run else set()
+            done = await self._collect(dry_run=dry_run, gone=gone)
+            swept = replace(done, dry_run=dry_run, expired=expired)
+            if not dry_run:
+                await self._tell(swept)
+            return swept
+
+    async def _tell(self, done: Sweep) -> None:
+        """Keeps when it was, so that whoever leads next knows it too."""
+        swept = Swept(
+            at=format_now(self._context.clock),
+            doomed_bytes=done.doomed_bytes,
+            nonce=secrets.token_hex(8),
+        )
+        await self._write(Put(self._context.keys.swept, encode(swept)))
+
+    async def _retire(self, *, dry_run: bool) -> tuple[ExpiredBackup, ...]:
+        """Puts a tombstone on each group that retention lets go."""
+        expired = await find_unwanted(self._context, self._names)
+        for one in expired:
+            if not dry_run:
+                self._check_leading()
+                await put_tombstone(self._context, one.epoch, one.why)
+        return tuple(ExpiredBackup(epoch=e, id=operation, why=why) for e, operation, why in expired)
+
+    async def _end_seeds(self, *, dry_run: bool) -> set[Epoch]:
+        """Nothing awaits a backup any more that has got it, or for too long. That this is written
+        down first keeps it so: what was doomed because of it never counts as known again."""
+        context = self._context
+        seeds = await read_seeds(context.store, context.paths)
+        newest: dict[str, int] = {}
+        for epoch, group in (await self._names.groups()).items() if seeds else ():
+            newest.update(dict.fromkeys(group.facts.collections, epoch))
+        over = set(seeds_over(seeds, newest, context.clock.wall_s()))
+        for epoch in () if dry_run else sorted(over):
+            prefix = context.paths.seeds_of(epoch)
+            for path in [info.path async for info in context.store.list(prefix)]:
+                self._check_leading()
+                await context.store.delete(path)
+        return over
+
+    async def _collect(self, *, dry_run: bool, gone: set[Epoch]) -> Sweep:
+        """Deletes what is ripe, then looks for more."""
+        context, deleted, waits = self._context, Doomed(objects=()), ""
+        lists = await read_doomed(context.store, context.paths)
+        step, marked = await self._next(lists)
+        if step is Next.DELETE:
+            deleted = await self._deletable(lists)
+            if not dry_run:
+                await self._delete(lists, deleted)
+                lists, step = {}, Next.FIND
+        found = Doomed(objects=())
+        if step is Next.FIND:
+            found, waits = await self._find(dry_run=dry_run, gone=gone)
+            if not dry_run and not waits:
+                live = self._names.live_bytes()
+                await renew_sparse(context.store, context.paths, live, await self._newest_begun())
+            if found.objects and not dry_run:
+                lists = await read_doomed(context.store, context.paths)
+                step = Next.MARK
+        if step is Next.MARK and not dry_run:
+            await self._mark(lists)
+        if step is Next.WAIT_EPOCH:
+            waits = "an operation that began before is still under way"
+        if step is Next.WAIT_GRACE and marked is not None:
+            ripe_s = parse_time(marked.at) + self._settings.grace_s
+            waits = f"what is doomed may go from {format_time(ripe_s)} on"
+        waiting = [pair for one in lists.values() for pair in one.doomed.objects]
+        waiting = waiting or list(found.objects)
+        return Sweep(
+            doomed_objects=len(waiting),
+            doomed_bytes=_bytes(waiting),
+            deleted_objects=len(deleted.objects),
+            deleted_bytes=_bytes(deleted.objects),
+            waits=waits,
+        )
+
+    async def _next(self, lists: Mapping[str, DoomedList]) -> tuple[Next, Marked | None]:
+        context = self._context
+        found = await context.etcd.get(context.keys.gc)
+        marked = decode(Marked, found.value, found.key) if found else None
+        waited_s = context.clock.wall_s() - parse_time(marked.at) if marked else 0.0
+        step = next_of(
+            _digests(lists),
+            marked,
+            open_epoch=await self._open_epoch(),
+            waited_s=waited_s,
+            grace_s=self._settings.grace_s,
+        )
+        return step, marked
+
+    async def _open_epoch(self) -> Epoch | None:
+        found = await self._context.etcd.get(self._context.keys.ctl)
+        ctl = decode(Ctl, found.value, found.key) if found else Ctl()
+        return None if ctl.phase in CLOSED else ctl.epoch
+
+    async def _find(self, *, dry_run: bool, gone: set[Epoch]) -> tuple[Doomed, str]:
+        """Puts what nothing names on a list; and why it did not look, if it did not."""
+        context, nothing = self._context, Doomed(objects=())
+        before = await self._newest_begun()
+        if await self._open_epoch() is not None:
+            return nothing, "an operation is under way: its objects are not told from garbage"
+        living = await self._living(gone)
+        found = await find_garbage(context.store, context.paths, living)
+        if not found.objects or dry_run:
+            return found, ""
+        if await self._newest_begun() != before:
+            return nothing, "an operation has begun meanwhile"
+        self._check_leading()
+        name = f"{before:012d}-{secrets.token_hex(8)}"
+        await put_doomed(context.store, context.paths, name, found)
+        return found, ""
+
+    async def _newest_begun(self) -> Epoch:
+        found = await self._context.etcd.get(self._context.keys.epoch)
+        return Epoch(int(found.value) if found else 0)
+
+    async def _living(self, gone: set[Epoch]) -> Living:
+        context = self._context
+        listing = await context.etcd.list(context.keys.operations)
+        used = {decode(Operation, item.value, item.key).epoch for item in listing.items}
+        now_s = context.clock.wall_s()
+        return await self._names.living(used_epochs=used, now_s=now_s, gone=gone)
+
+    async def _mark(self, lists: Mapping[str, DoomedList]) -> None:
+        """Whatever epoch begins from here on has seen the lists in the store."""
+        marked = Marked(
+            lists=_digests(lists),
+            epoch=await self._newest_begun(),
+            at=format_now(self._context.clock),
+            nonce=secrets.token_hex(8),
+        )
+        await self._write(Put(self._context.keys.gc, encode(marked)))
+
+    async def _deletable(self, lists: Mapping[str, DoomedList]) -> Doomed:
+        living = await self._living(set())
+        objects = [pair for one in lists.values() for pair in one.doomed.objects]
+        return Doomed(objects=tuple(pair for pair in objects if not living.keeps(pair[0])))
+
+    async def _delete(self, lists: Mapping[str, DoomedList], deletable: Doomed) -> None:
+        """The objects first, then the lists: who dies in between begins again."""
+        context = self._context
+        await self._delete_all([path for path, _ in deletable.objects])
+        await self._delete_all([f"gc/{name}.json" for name in lists])
+        await self._write(Delete(context.keys.gc))
+
+    async def _delete_all(self, paths: Sequence[str]) -> None:
+        store, root = self._context.store, self._context.paths.root
+        for start in range(0, len(paths), _PART):
+            self._check_leading()
+            part = paths[start : start + _PART]
+            await run_all([partial(store.delete, root + path) for path in part], _AT_ONCE)
+
+    async def _write(self, op: Op) -> None:
+        guard = Created(self._context.keys.leader, self._token)
+        if not (await self._context.etcd.txn([guard], [op])).applied:
+            raise Fenced("another coordinator leads now")
+
+    def _check_leading(self) -> None:
+        if not self._lease.alive():
+            raise LeaseLost("the coordinator's lease is over")
+
+
+def _digests(lists: Mapping[str, DoomedList]) -> dict[str, Sha256]:
+    return {name: one.sha256 for name, one in lists.items()}
+
+
+def _bytes(objects: Sequence[tuple[str, int]]) -> int:
+    return sum(size_bytes for _, size_bytes in objects)
+
+
+def _told(done: Sweep) -> dict[str, int | str]:
+    return {
+        "expired": len(done.expired),
+        "doomed_objects": done.doomed_objects,
+        "deleted_objects": done.deleted_objects,
+        "deleted_bytes": done.deleted_bytes,
+        "waits": done.waits,
+    }

@@ -1,0 +1,79 @@
+"""Verifications and drills that a schedule starts: the command line's own, as a process of its own.
+
+So they take no memory of the leader's, and whatever a damaged shard does to the engine is not done
+to the leader. They end with its term.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import Any
+
+import msgspec
+
+from cleancut.core.maintenance.schedule import Do, Schedule
+from cleancut.repository.catalog import LATEST
+from cleancut.store.key_source import ENVIRONMENT as STORE_KEY
+from cleancut_coordinator.context import Context
+
+LIMIT_S = 24 * 3600.0
+GOOD = "good"
+_PREFIX = "CLEANCUT_"
+
+
+async def prove(context: Context, schedule: Schedule) -> str:
+    """`GOOD`, or what is wrong, for people. The store's ledger has the rest. Limits: a day."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "cleancut.cli.main",
+        *("--store", context.store_url, "--cluster", context.keys.cluster, "-o", "json"),
+        *context.key_source.flags(),
+        *("backup", schedule.do, LATEST, *_flags(schedule)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=_environment(),
+    )
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            out, err = await process.communicate()
+    except TimeoutError:
+        return f"it took more than {LIMIT_S / 3600:.0f} h"
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    code = await process.wait()
+    return GOOD if code == 0 else _trouble(code, out, err)
+
+
+def _environment() -> dict[str, str]:
+    """Without the settings of this process, which would be taken for the other's."""
+    mine = {name for name in os.environ if name.startswith(_PREFIX)} - {STORE_KEY}
+    return {name: value for name, value in os.environ.items() if name not in mine}
+
+
+def _flags(schedule: Schedule) -> list[str]:
+    flags: list[str] = []
+    if schedule.percent:
+        flags += ["--read-data", str(schedule.percent)]
+    if schedule.shards:
+        flags += ["--shards", str(schedule.shards)]
+    if schedule.do is Do.DRILL:
+        flags += [word for name in schedule.collections for word in ("--collection", name)]
+    return flags
+
+
+def _trouble(code: int, out: bytes, err: bytes) -> str:
+    """The first of what was found, or of what was told."""
+    try:
+        (found,) = (one for key, one in msgspec.json.decode(out).items() if key != "schema")
+        wrong: list[Any] = [*found.get("damaged", ()), *found.get("missing", ())]
+        return str([*wrong, *found["problems"]][0])
+    except (msgspec.DecodeError, ValueError, KeyError, IndexError, AttributeError):
+        lines = [line for line in err.decode(errors="replace").splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("error: ")]
+        return (errors or lines[-1:] or [f"exit code {code}"])[0].removeprefix("error: ")[:500]

@@ -1,0 +1,1 @@
+"""Metrics of a coordinator: their names, units and labels, and nothing that reads."""

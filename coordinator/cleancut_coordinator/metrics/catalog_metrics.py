@@ -1,0 +1,111 @@
+"""A coordinator's metrics of what is in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cleancut.core.maintenance.inventory import Inventory, Newest, rank_of
+from cleancut.runtime.prometheus import Meter
+
+MAX_COLLECTIONS = 200
+"""So many collections have a series of their own: those that were backed up longest ago."""
+
+
+class CatalogGauges:
+    """Gauges of all that is in the store."""
+
+    def __init__(self, meter: Meter) -> None:
+        gauge = meter.gauge
+        self._newest = _NewestGauges(meter)
+        self._read = gauge(
+            "cleancut_catalog_read_timestamp_seconds",
+            "When the whole catalog was last read from the store, in seconds since 1970.",
+        )
+        self._groups = gauge(
+            "cleancut_catalog_groups",
+            "Groups in the store. corrupt: unreadable, or found damaged by the last verification or"
+            " drill of it.",
+            "state",
+        )
+        self.size = gauge(
+            "cleancut_store_size_bytes",
+            "All objects of the cluster in the store, in bytes; counted seldom if that takes long.",
+        )
+        self._collections = gauge(
+            "cleancut_collection_last_success_timestamp_seconds",
+            "Cut time of the newest good group that holds a collection of the cluster, in seconds"
+            f" since 1970; of the {MAX_COLLECTIONS} oldest.",
+            "collection",
+        )
+        self._unprotected = gauge(
+            "cleancut_unprotected_collections",
+            "Collections of the cluster that no good group holds.",
+        )
+        self._proven = gauge(
+            "cleancut_last_verified_timestamp_seconds",
+            "When a group was last read again (verify) or opened and asked (drill) and all was"
+            " well, in seconds since 1970.",
+            "kind",
+        )
+        self.sweep_interval = gauge(
+            "cleancut_sweep_interval_seconds",
+            "How often the leader sweeps by itself, in seconds; absent if it does not.",
+        )
+
+    def show(self, stock: Inventory, proven: Mapping[str, float], now_s: float) -> None:
+        self._read.show_one(now_s)
+        self._groups.show([({"state": "good"}, stock.good), ({"state": "corrupt"}, stock.corrupt)])
+        self._proven.show([({"kind": kind}, at_s) for kind, at_s in proven.items()])
+        self._newest.show(stock.schedules)
+
+    def show_collections(self, ages: Mapping[str, float | None] | None) -> None:
+        held = [(at_s, name) for name, at_s in (ages or {}).items() if at_s is not None]
+        oldest = sorted(held)[:MAX_COLLECTIONS]
+        self._collections.show([({"collection": name}, at_s) for at_s, name in oldest])
+        self._unprotected.show_one(None if ages is None else len(ages) - len(held))
+
+
+class _NewestGauges:
+    """Gauges of the newest good group of each schedule."""
+
+    def __init__(self, meter: Meter) -> None:
+        gauge, label = meter.gauge, "schedule"
+        self._success = gauge(
+            "cleancut_last_success_timestamp_seconds",
+            "Cut time of a schedule's newest good group in the store, in seconds since 1970;"
+            " without schedule: of those made by hand.",
+            label,
+        )
+        self._size = gauge(
+            "cleancut_backup_size_bytes", "Shard tars of the newest good group, in bytes.", label
+        )
+        self._usual = gauge(
+            "cleancut_backup_usual_size_bytes",
+            "Median size in bytes of up to seven good groups before the newest.",
+            label,
+        )
+        self._stored = gauge(
+            "cleancut_backup_stored_bytes",
+            "What the newest good group added to the store, in bytes.",
+            label,
+        )
+        self._grade = gauge(
+            "cleancut_backup_grade",
+            "Grade of the newest good group: 1 bounded, 2 quiet, 3 fenced.",
+            label,
+        )
+        self._skew = gauge(
+            "cleancut_backup_skew_seconds",
+            "All cuts of the newest good group lie within so many seconds.",
+            label,
+        )
+
+    def show(self, schedules: Mapping[str, Newest]) -> None:
+        newest = [({"schedule": name}, one) for name, one in schedules.items()]
+        self._success.show([(labels, one.group.cut_at_s) for labels, one in newest])
+        self._size.show([(labels, one.group.size_bytes) for labels, one in newest])
+        self._usual.show([(labels, one.usual_size_bytes) for labels, one in newest])
+        self._stored.show([(labels, one.group.stored_bytes) for labels, one in newest])
+        self._grade.show([(labels, rank_of(one.group.grade)) for labels, one in newest])
+        skews = [(labels, one.group.skew_s) for labels, one in newest]
+        self._skew.show([(labels, skew_s if skew_s >= 0 else None) for labels, skew_s in skews])

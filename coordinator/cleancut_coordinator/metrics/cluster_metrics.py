@@ -1,0 +1,111 @@
+"""A coordinator's metrics of what etcd says: agents, operations, fences, sweeps and schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cleancut.runtime.prometheus import Meter
+from cleancut_coordinator.metrics.cluster_snapshot import COMPLETE, ClusterSeen
+
+
+class ClusterGauges:
+    """Gauges of what etcd says."""
+
+    def __init__(self, meter: Meter) -> None:
+        gauge = meter.gauge
+        self._agents = gauge(
+            "cleancut_agents",
+            "expected: peers of the cluster; connected: agents in etcd whose Qdrant answers.",
+            "state",
+        )
+        self._fence_open = gauge(
+            "cleancut_fence_open", "1 from the raising of a fence until it is seen lifted, else 0."
+        )
+        self._fence_raised = gauge(
+            "cleancut_fence_raised_timestamp_seconds",
+            "When the fence that stands was raised, in seconds since 1970; absent without one.",
+        )
+        self._open = gauge(
+            "cleancut_open_operation_timestamp_seconds",
+            "When the oldest operation that is not over was asked for, in seconds since 1970;"
+            " absent without one.",
+            "kind",
+            "state",
+        )
+        self._last = gauge(
+            "cleancut_last_operation_timestamp_seconds",
+            "When the newest operation of this kind, schedule and outcome ended, in seconds since"
+            " 1970; for as long as etcd knows it.",
+            *("kind", "schedule", "outcome"),
+        )
+        self._took = gauge(
+            "cleancut_last_operation_duration_seconds",
+            "How long the newest complete operation took, in seconds, from its request to its end.",
+            *("kind", "schedule"),
+        )
+        self._swept = gauge(
+            "cleancut_last_sweep_timestamp_seconds",
+            "When the last sweep ended that did not fail, in seconds since 1970.",
+        )
+        self._garbage = gauge(
+            "cleancut_garbage_bytes", "What nothing names and a later sweep deletes, in bytes."
+        )
+
+    def show(self, seen: ClusterSeen | None) -> None:
+        agents = (
+            [] if seen is None else [("expected", seen.expected), ("connected", seen.connected)]
+        )
+        self._agents.show([({"state": state}, number) for state, number in agents])
+        fenced = seen is not None and seen.fence_since_s is not None
+        self._fence_open.show_one(None if seen is None else float(fenced))
+        self._fence_raised.show_one((seen.fence_since_s or None) if seen else None)
+        waiting, ended = (seen.waiting, seen.ended) if seen else ((), ())
+        self._open.show([({"kind": w.kind, "state": w.state}, w.since_s) for w in waiting])
+        labels = [{"kind": e.kind, "schedule": e.schedule} for e in ended]
+        told = list(zip(labels, ended, strict=True))
+        self._last.show([({**names, "outcome": e.outcome}, e.at_s) for names, e in told])
+        self._took.show([(names, e.took_s) for names, e in told if e.outcome == COMPLETE])
+        self._swept.show_one(seen.swept_s if seen else None)
+        self._garbage.show_one(seen.garbage_bytes if seen else None)
+
+
+class ScheduleGauges:
+    """Gauges of the schedules in the coordinators' file."""
+
+    def __init__(self, meter: Meter) -> None:
+        gauge, labels = meter.gauge, ("schedule", "kind")
+        self._interval = gauge(
+            "cleancut_schedule_interval_seconds",
+            "The longest that two times of a schedule lie apart, in seconds.",
+            *labels,
+        )
+        self._since = gauge(
+            "cleancut_schedule_since_timestamp_seconds",
+            "When a leader first saw a schedule with these times, in seconds since 1970.",
+            *labels,
+        )
+        self._next = gauge(
+            "cleancut_schedule_next_timestamp_seconds",
+            "When it starts next, in seconds since 1970; absent while it is paused.",
+            *labels,
+        )
+        self._last = gauge(
+            "cleancut_schedule_last_timestamp_seconds",
+            "The newest of its times that something was started for, in seconds since 1970.",
+            *labels,
+        )
+        self._paused = gauge("cleancut_schedule_paused", "1 while it is paused, else 0.", *labels)
+
+    def set_intervals(self, schedules: Mapping[tuple[str, str], float]) -> None:
+        rows = schedules.items()
+        self._interval.show(
+            [({"schedule": n, "kind": k}, s if s < float("inf") else None) for (n, k), s in rows]
+        )
+
+    def show(self, seen: ClusterSeen | None) -> None:
+        known = seen.schedules if seen else ()
+        rows = [({"schedule": one.name, "kind": one.kind}, one) for one in known]
+        self._since.show([(labels, one.since_s) for labels, one in rows])
+        self._next.show([(labels, one.next_s) for labels, one in rows])
+        self._last.show([(labels, one.last_s) for labels, one in rows])
+        self._paused.show([(labels, float(one.paused)) for labels, one in rows])

@@ -1,0 +1,56 @@
+"""Snapshot of a cluster as etcd shows it: what the gauges are set from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cleancut.core.protocol.states import Kind, State
+
+COMPLETE = "complete"
+
+
+class Ended(NamedTuple):
+    """The newest operation of its kind, schedule and outcome that is over."""
+
+    kind: Kind
+    schedule: str
+    outcome: str
+    at_s: float
+    took_s: float
+
+
+class Waiting(NamedTuple):
+    """The oldest operation of its kind that is not over."""
+
+    kind: Kind
+    state: State
+    since_s: float
+
+
+class ScheduleSeen(NamedTuple):
+    """How far a schedule is; times are None while there is none."""
+
+    name: str
+    kind: str
+    paused: bool
+    since_s: float | None
+    next_s: float | None
+    last_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSeen:
+    """`expected`: peers that the agents' peers know of; None while no agent tells. `fence_since_s`:
+    when the oldest fence that is not seen lifted was raised; 0 if that was not written down.
+    `attempt`: changes when an attempt begins or ends."""
+
+    connected: int
+    expected: int | None
+    fence_since_s: float | None
+    waiting: tuple[Waiting, ...]
+    ended: tuple[Ended, ...]
+    schedules: tuple[ScheduleSeen, ...]
+    swept_s: float | None
+    garbage_bytes: float | None
+    attempt: tuple[int, bool]

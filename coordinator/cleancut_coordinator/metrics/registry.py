@@ -1,0 +1,107 @@
+"""Every metric of a coordinator is named here, and in the two modules beside that it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cleancut.core.backup.phases import STATE_OF
+from cleancut.core.maintenance.inventory import Inventory
+from cleancut.core.protocol.etcd_records import Ctl
+from cleancut.core.protocol.states import CLOSED, Kind, Phase
+from cleancut.runtime.prometheus import Meter
+from cleancut.store.metered import StoreCounters
+from cleancut_coordinator.metrics.catalog_metrics import CatalogGauges
+from cleancut_coordinator.metrics.cluster_metrics import ClusterGauges, ScheduleGauges
+from cleancut_coordinator.metrics.cluster_snapshot import COMPLETE, ClusterSeen
+
+ABORTED = "aborted"
+_FENCE_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60)
+_PHASE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 28800)
+
+
+class Metrics:
+    """One registry a process. What its methods show replaces what they showed before."""
+
+    def __init__(self, cluster: str) -> None:
+        self._meter = Meter("coordinator", cluster=cluster)
+        self.registry, self.render = self._meter.registry, self._meter.render
+        self._catalog = CatalogGauges(self._meter)
+        self._cluster = ClusterGauges(self._meter)
+        self._schedules = ScheduleGauges(self._meter)
+        counter, histogram = self._meter.counter, self._meter.histogram
+        self.leader = self._meter.gauge(
+            "cleancut_coordinator_leader", "1 on the leader, 0 on a standby; the sum must be 1."
+        )
+        self.leader.set(0)
+        self._epochs = counter(
+            "cleancut_epochs_total",
+            "Attempts that ended while this coordinator led, by outcome. An operation may take"
+            " several.",
+            kind=[kind.value for kind in Kind],
+            outcome=[COMPLETE, ABORTED],
+        )
+        self._phases = histogram(
+            "cleancut_phase_duration_seconds",
+            "How long each phase of an attempt took, in seconds, on the coordinator that led.",
+            _PHASE_BUCKETS,
+            kind=[Kind.BACKUP],
+            phase=[phase.value for phase in STATE_OF if phase not in CLOSED],
+        )
+        self._fences = histogram(
+            "cleancut_fence_seconds",
+            "How long writes were held off, in seconds, from the raising until it was seen lifted.",
+            _FENCE_BUCKETS,
+        )
+        self._failed_sweeps = counter(
+            "cleancut_sweep_failures_total", "Sweeps that failed while this coordinator led."
+        )
+        self.count_request = StoreCounters(self._meter).count
+        self._phase: tuple[Ctl, float] | None = None
+
+    def set_leading(self, *, leading: bool) -> None:
+        """What was timed under another leader is not ours to tell."""
+        self.leader.set(1 if leading else 0)
+        self._phase = None
+
+    def moved(self, ctl: Ctl, now_s: float) -> None:
+        """`ctl` has been written, by this leader. Unit: of a clock that only goes on."""
+        before = self._phase
+        self._phase = (ctl, now_s)
+        if before is not None and before[0].epoch == ctl.epoch:
+            was = before[0]
+            if was.phase not in CLOSED:
+                self._phases.observe(now_s - before[1], kind=was.kind, phase=was.phase)
+        if ctl.phase in CLOSED:
+            outcome = ABORTED if ctl.phase is Phase.ABORT else COMPLETE
+            self._epochs.count(kind=ctl.kind, outcome=outcome)
+
+    def fence_lifted(self, took_s: float) -> None:
+        self._fences.observe(took_s)
+
+    def count_failed_sweep(self) -> None:
+        self._failed_sweeps.count()
+
+    def show_catalog(self, stock: Inventory, proven: Mapping[str, float], now_s: float) -> None:
+        """What the store holds, as it was read at `now_s`; `proven`: by kind, when that went well
+        last."""
+        self._catalog.show(stock, proven, now_s)
+
+    def show_collections(self, ages: Mapping[str, float | None] | None) -> None:
+        """Of each collection of the cluster, when the newest good group that holds it was cut; None
+        for none. None: it is not known what there is."""
+        self._catalog.show_collections(ages)
+
+    def show_store_size(self, size_bytes: int) -> None:
+        self._catalog.size.show_one(size_bytes)
+
+    def show_cluster(self, seen: ClusterSeen | None) -> None:
+        """What etcd says; None: nothing that can be understood, so nothing is known."""
+        self._cluster.show(seen)
+        self._schedules.show(seen)
+
+    def set_intervals(
+        self, schedules: Mapping[tuple[str, str], float], sweep_every_s: float
+    ) -> None:
+        """How far apart the times of each (schedule, kind) are at most, and those of sweeps."""
+        self._schedules.set_intervals(schedules)
+        self._catalog.sweep_interval.show_one(sweep_every_s or None)

@@ -1,0 +1,67 @@
+"""Reads the catalog for its inventory: each manifest once, since groups never change."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+
+from cleancut.core.format.paths import Paths
+from cleancut.core.maintenance.inventory import GroupSummary, Inventory, summary_of, take_stock
+from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
+from cleancut.core.primitives.ids import Epoch
+from cleancut.ports.store import Store
+from cleancut.repository.catalog import list_epochs, load_group
+from cleancut.repository.verification_log import Entry, list_checks, newest_good
+from cleancut.runtime.concurrency import run_all
+
+_AT_ONCE = 8
+_PART = 256
+
+
+class Stock:
+    """What a store holds, as it was when `take` was called last."""
+
+    def __init__(self, store: Store, paths: Paths) -> None:
+        self._store, self._paths = store, paths
+        self._known: dict[Epoch, GroupSummary] = {}
+
+    async def take(self) -> tuple[Inventory, dict[str, float]]:
+        """The inventory, and by kind when a verification or drill went well last.
+
+        Raises: Unavailable, Denied: then nothing is known anew.
+        """
+        epochs = await list_epochs(self._store, self._paths)
+        checks = await list_checks(self._store, self._paths)
+        self._known = {epoch: self._known[epoch] for epoch in epochs if epoch in self._known}
+        new, unreadable = [epoch for epoch in epochs if epoch not in self._known], 0
+        for start in range(0, len(new), _PART):
+            reads = [partial(self._read, epoch) for epoch in new[start : start + _PART]]
+            unreadable += (await run_all(reads, _AT_ONCE)).count(False)
+        stock = take_stock(self._known.values(), unreadable, damaged(checks))
+        return stock, {kind: entry.at_s for kind, entry in newest_good(checks).items()}
+
+    async def _read(self, epoch: Epoch) -> bool:
+        """False for one that nobody can read. One that was deleted meanwhile, or that only a newer
+        cleancut can read, says nothing."""
+        try:
+            self._known[epoch] = summary_of(await load_group(self._store, self._paths, epoch))
+        except (NotFound, Refused):
+            return True
+        except Corrupt:
+            return False
+        return True
+
+    async def size_bytes(self) -> int:
+        """All objects of the cluster. Limits: lists them all."""
+        total = 0
+        async for info in self._store.list(self._paths.root):
+            total += info.size_bytes
+        return total
+
+
+def damaged(checks: Collection[Entry]) -> frozenset[Epoch]:
+    """The groups whose last verification, or last drill, found something wrong."""
+    last: dict[tuple[Epoch, str], Entry] = {}
+    for one in sorted(checks, key=lambda one: one.at_s):
+        last[one.epoch, one.kind] = one
+    return frozenset(one.epoch for one in last.values() if not one.good)

@@ -1,0 +1,110 @@
+"""What etcd says of the cluster right now, for the gauges: every coordinator reads the same, so
+that neither a restart nor a change of leaders makes any of it unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from cleancut.core.maintenance.garbage import Swept
+from cleancut.core.maintenance.schedule import ScheduleState
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.timestamps import parse_time
+from cleancut.core.protocol.etcd_records import Ctl, Operation, Session
+from cleancut.core.protocol.fence import Fence
+from cleancut.core.protocol.requests import BackupRequest
+from cleancut.core.protocol.states import CLOSED, FINAL_STATES, SUCCEEDED, Kind
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.maintenance.scheduler import next_start_s, read_state
+from cleancut_coordinator.metrics.cluster_snapshot import (
+    COMPLETE,
+    ClusterSeen,
+    Ended,
+    ScheduleSeen,
+    Waiting,
+)
+
+R = TypeVar("R")
+
+
+async def observe(context: Context) -> ClusterSeen:
+    """Raises: Unavailable, TimedOut, Corrupt: then nothing of it is known."""
+    keys = context.keys
+    sessions = await _all(context, keys.sessions, Session)
+    fences = await _all(context, keys.fences, Fence)
+    operations = await _all(context, keys.operations, Operation)
+    schedules = [await _schedule(context, name) for name in sorted(context.schedules)]
+    found, swept = await context.etcd.get(keys.ctl), await context.etcd.get(keys.swept)
+    ctl = decode(Ctl, found.value, found.key) if found else Ctl()
+    last = decode(Swept, swept.value, swept.key) if swept else None
+    peers = {peer for one in sessions for peer in one.peers}
+    return ClusterSeen(
+        connected=sum(one.peer_id is not None for one in sessions),
+        expected=len(peers) if peers else None,
+        fence_since_s=min((_seconds(one.raised_at) for one in fences), default=None),
+        waiting=tuple(_waiting(operations)),
+        ended=tuple(newest_ended(operations)),
+        schedules=tuple(schedules),
+        swept_s=_seconds(last.at) if last else None,
+        garbage_bytes=last.doomed_bytes if last else None,
+        attempt=(ctl.epoch, ctl.phase in CLOSED),
+    )
+
+
+async def _all(context: Context, prefix: str, kind: type[R]) -> list[R]:
+    listing = await context.etcd.list(prefix)
+    return [decode(kind, item.value, item.key) for item in listing.items]
+
+
+async def _schedule(context: Context, name: str) -> ScheduleSeen:
+    configured, state = context.schedules[name], await read_state(context, name)
+    known = state or ScheduleState(timing="", seen="")
+    next_s = next_start_s(context, name, known)
+    return ScheduleSeen(
+        name,
+        configured.do,
+        known.paused,
+        _seconds(known.since) or None,
+        next_s,
+        _seconds(known.due) or None,
+    )
+
+
+def _waiting(operations: Iterable[Operation]) -> Iterable[Waiting]:
+    open_ones = [one for one in operations if one.state not in FINAL_STATES]
+    for kind in Kind:
+        mine = [one for one in open_ones if one.kind is kind]
+        if mine:
+            oldest = min(mine, key=lambda one: one.created_at)
+            yield Waiting(kind, oldest.state, _seconds(oldest.created_at))
+
+
+def newest_ended(operations: Iterable[Operation]) -> list[Ended]:
+    """Of each kind, schedule and outcome the newest."""
+    newest: dict[tuple[str, str, str], Ended] = {}
+    for one in sorted(operations, key=lambda one: one.ended_at):
+        if one.state in FINAL_STATES and one.ended_at:
+            schedule, outcome = _schedule_of(one), outcome_of(one)
+            at_s = _seconds(one.ended_at)
+            took_s = max(0.0, at_s - _seconds(one.created_at))
+            ended = Ended(one.kind, schedule, outcome, at_s, took_s)
+            newest[one.kind, schedule, outcome] = ended
+    return list(newest.values())
+
+
+def outcome_of(operation: Operation) -> str:
+    """How an operation that is over has ended; one that was called off is no failure."""
+    if operation.state in SUCCEEDED:
+        return COMPLETE
+    failure = operation.failure
+    return "cancelled" if failure is not None and failure.reason == "CANCELLED" else "failed"
+
+
+def _schedule_of(operation: Operation) -> str:
+    if operation.kind is not Kind.BACKUP:
+        return ""
+    return decode(BackupRequest, operation.request.encode(), operation.id).schedule
+
+
+def _seconds(at: str) -> float:
+    return parse_time(at) if at else 0.0

@@ -1,0 +1,91 @@
+"""Keeps the gauges: read from etcd and the store again and again, by leader and standby alike, so
+that no restart and no change of leaders loses them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from cleancut.core.maintenance.schedule_interval import worst_gap_s
+from cleancut.core.primitives.errors import CleancutError
+from cleancut.runtime.log import Logger
+from cleancut_coordinator.any_peer import ask_any
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.metrics.registry import Metrics
+from cleancut_coordinator.monitoring.catalog_reader import Stock
+from cleancut_coordinator.monitoring.cluster_reader import observe
+
+CLUSTER_S = 5.0
+CATALOG_S = 30.0
+SIZE_SHARE = 0.01
+"""Of the time, at most, that is spent on listing the whole store."""
+_ASK_S = 2.0
+
+
+class Watcher:
+    """One a process."""
+
+    def __init__(self, context: Context, metrics: Metrics, log: Logger) -> None:
+        self._context, self._metrics, self._log = context, metrics, log
+        self._stock = Stock(context.store, context.paths)
+        self._attempt: tuple[int, bool] | None = None
+        self._stale = asyncio.Event()
+        self._size_at_s = 0.0
+
+    async def run(self) -> None:
+        """Never returns."""
+        context = self._context
+        gaps = {(name, one.do.value): worst_gap_s(one) for name, one in context.schedules.items()}
+        self._metrics.set_intervals(gaps, context.sweeps.every_s)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_cluster())
+            group.create_task(self._watch_catalog())
+
+    async def _watch_cluster(self) -> None:
+        known = True
+        while True:
+            try:
+                seen = await observe(self._context)
+            except CleancutError as error:
+                told = self._log.warning if known else self._log.debug
+                told("cluster unread", reason=error.reason, cause=error.message)
+                known = False
+                self._metrics.show_cluster(None)
+            else:
+                known = True
+                self._metrics.show_cluster(seen)
+                if seen.attempt != self._attempt:
+                    self._attempt = seen.attempt
+                    self._stale.set()
+            await self._context.clock.sleep(CLUSTER_S)
+
+    async def _watch_catalog(self) -> None:
+        """Soon after each attempt, and now and then."""
+        while True:
+            self._stale.clear()
+            try:
+                await self._read_catalog()
+            except CleancutError as error:
+                self._log.warning("catalog unread", reason=error.reason, cause=error.message)
+            try:
+                async with asyncio.timeout(CATALOG_S):
+                    await self._stale.wait()
+            except TimeoutError:
+                continue
+
+    async def _read_catalog(self) -> None:
+        """What was read once stays true while the store is away; how long ago is told too."""
+        clock, began_s = self._context.clock, self._context.clock.wall_s()
+        stock, proven = await self._stock.take()
+        self._metrics.show_catalog(stock, proven, began_s)
+        try:
+            names = await ask_any(self._context.peers, lambda peer: peer.collections(_ASK_S))
+        except CleancutError as error:
+            self._log.debug("collections unread", cause=error.message)
+            self._metrics.show_collections(None)
+        else:
+            self._metrics.show_collections({name: stock.collections.get(name) for name in names})
+        if clock.monotonic_s() >= self._size_at_s:
+            listed_s = clock.monotonic_s()
+            self._metrics.show_store_size(await self._stock.size_bytes())
+            now_s = clock.monotonic_s()
+            self._size_at_s = now_s + (now_s - listed_s) / SIZE_SHARE

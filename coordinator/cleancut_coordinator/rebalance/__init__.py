@@ -1,0 +1,1 @@
+"""Rebalance on the cluster: the layout read, shard transfers started and watched."""

@@ -1,0 +1,80 @@
+"""The cluster as the planner of a rebalance needs it: replicas, sizes, wishes. Reads only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cleancut.core.cluster.view import ReplicaView
+from cleancut.core.primitives.errors import Refused
+from cleancut.core.primitives.ids import PeerId, ShardId
+from cleancut.core.protocol.etcd_records import Session
+from cleancut.core.rebalance.layout import BalanceCollection, BalancePeer, Layout
+from cleancut.qdrant.responses import CollectionTelemetry
+from cleancut.qdrant.shard_sizes import WeighedCollection, WeighedShard
+from cleancut_coordinator.any_peer import ask_any
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.sessions import read_sessions
+
+
+async def read_layout(context: Context) -> Layout:
+    """What any one peer tells of all, and which peers have an agent.
+
+    Raises: Refused, if there is no cluster; Unavailable.
+    """
+    cluster = await ask_any(context.peers, lambda peer: peer.cluster())
+    if not cluster.enabled:
+        raise Refused(
+            "a single Qdrant has nothing to rebalance", "run it in cluster mode, and add peers"
+        )
+    telemetry = await ask_any(context.peers, lambda peer: peer.telemetry())
+    weights = await ask_any(context.peers, lambda peer: peer.weights())
+    beside = {one.peer_id: one for one in (await read_sessions(context)).values()}
+    return Layout(
+        peers=tuple(
+            _peer(PeerId(peer), beside.get(PeerId(peer)), answers=answers)
+            for peer, answers in sorted(weights.peers.items())
+        ),
+        collections=tuple(
+            _collection(name, entry, telemetry.collections.get(name))
+            for name, entry in sorted(weights.collections.items())
+        ),
+    )
+
+
+def _peer(peer_id: PeerId, session: Session | None, *, answers: bool) -> BalancePeer:
+    free = session.free_bytes if session is not None else -1
+    return BalancePeer(
+        peer_id=peer_id,
+        free_bytes=free if free >= 0 else None,
+        answers=answers,
+        counted=session is not None,
+    )
+
+
+def _collection(
+    name: str, entry: WeighedCollection, told: CollectionTelemetry | None
+) -> BalanceCollection:
+    params: dict[str, Any] = (told.config.get("params") if told else None) or {}
+    custom = params.get("sharding_method") == "custom"
+    return BalanceCollection(
+        name=name,
+        factor=int(params.get("replication_factor") or 1),
+        replicas=tuple(
+            ReplicaView(
+                shard_id=ShardId(shard.shard_id),
+                peer_id=PeerId(replica.peer_id),
+                state=replica.state,
+                shard_key=shard.shard_key,
+            )
+            for shard in entry.shards
+            for replica in shard.replicas
+        ),
+        sizes=tuple((ShardId(shard.shard_id), _size(shard)) for shard in entry.shards),
+        shard_number=None if custom else int(params.get("shard_number") or 0),
+        transfers=entry.transfers,
+        resharding=entry.resharding,
+    )
+
+
+def _size(shard: WeighedShard) -> int:
+    return max((replica.size_bytes or 0 for replica in shard.replicas), default=0)

@@ -1,0 +1,70 @@
+"""Drops the old data that a restore has replaced: what it recorded by uuid, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cleancut.core.primitives.errors import CleancutError, Fenced, Refused, TimedOut
+from cleancut.core.primitives.ids import Token
+from cleancut.core.restore.report import Kept
+from cleancut.qdrant.client import Qdrant
+from cleancut_coordinator.any_peer import ask_any, first_peer
+from cleancut_coordinator.context import Context
+
+_LOOK_S = 3.0
+
+
+async def drop_kept(context: Context, token: Token, kept: Iterable[Kept]) -> None:
+    """All of `kept` is gone. Repeatable.
+
+    Raises: Refused, before anything is dropped, if an alias points to some of it, or it cannot be
+        told from other data of that name; Unavailable, TimedOut, Fenced.
+    """
+    peer = await first_peer(context.peers)
+    aliases = await peer.aliases()
+    doomed = [one for one in kept if await _is_there(peer, one)]
+    for one in doomed:
+        pointing = sorted(alias for alias, name in aliases.items() if name == one.collection)
+        if pointing:
+            raise Refused(
+                f"alias {pointing[0]!r} points to the old collection {one.collection!r}",
+                "point it elsewhere or delete it, if nobody needs the old data any more",
+                alias=pointing[0],
+            )
+    for one in doomed:
+        await _check_leading(context, token)
+        await peer.delete_collection(one.collection)
+        if await _is_there(peer, one):
+            raise TimedOut(f"collection {one.collection!r} is still there after its deletion")
+
+
+async def still_kept(context: Context, kept: tuple[Kept, ...]) -> tuple[Kept, ...]:
+    """Those that are in the cluster; all, as recorded, if no peer answers."""
+    if not kept:
+        return ()
+    try:
+        there = await ask_any(context.peers, lambda peer: peer.collections(_LOOK_S))
+    except CleancutError:
+        return kept
+    return tuple(one for one in kept if one.collection in there)
+
+
+async def _is_there(peer: Qdrant, one: Kept) -> bool:
+    """True for the very collection that was replaced. Raises: Refused, if that cannot be told."""
+    found = (await peer.telemetry()).collections.get(one.collection)
+    if found is None or (one.uuid and found.uuid != one.uuid):
+        return False
+    if not one.uuid:
+        raise Refused(
+            f"collection {one.collection!r} has no uuid, as on a Qdrant without cluster mode, so"
+            " it may have been made anew since",
+            "look at it, and delete it by hand",
+        )
+    return True
+
+
+async def _check_leading(context: Context, token: Token) -> None:
+    """Raises: Fenced, if another coordinator leads by now."""
+    found = await context.etcd.get(context.keys.leader)
+    if found is None or found.create_revision != token:
+        raise Fenced("another coordinator leads now", "repeat the request")

@@ -1,0 +1,225 @@
+"""What the restore's machine asks for, done on the cluster and the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import Corrupt, TimedOut
+from cleancut.core.primitives.ids import AgentName, Epoch, PeerId
+from cleancut.core.protocol.commands import Effect
+from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
+from cleancut.core.protocol.etcd_records import Ctl, Session, ShardTask
+from cleancut.core.protocol.replica_reports import PullDocument
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.restore.phases import Check, Create, Reveal, Review, Undo
+from cleancut.core.restore.plan import RestorePlan, check_agreed, check_plan, make_plan
+from cleancut.core.restore.report import (
+    RestoreDraft,
+    RestoreReport,
+    check_report,
+    draft_of,
+    review,
+    slowest,
+)
+from cleancut.repository.catalog import get_checked, load_group, put_staged
+from cleancut.repository.recipe_reader import missing_packs
+from cleancut.runtime.concurrency import run_all
+from cleancut_coordinator.any_peer import first_peer
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.leader.state import format_now
+from cleancut_coordinator.restore.create_collections import Recreation, known_creations
+from cleancut_coordinator.restore.destination import Host
+from cleancut_coordinator.restore.final_checks import look_at_new, with_canaries
+from cleancut_coordinator.restore.publish import find_kept, reveal
+from cleancut_coordinator.restore.repair_shards import Healing, look_at, with_live
+from cleancut_coordinator.restore.source_hold import drop_hold, put_hold
+from cleancut_coordinator.restore.target import read_target
+from cleancut_coordinator.sessions import read_sessions
+from cleancut_coordinator.store_probe import put_probe
+
+T = TypeVar("T")
+DRAIN_S = 60.0
+_AT_ONCE = 16
+_EFFECT_S = 120.0
+_COLLECTION_S = 20.0
+_SHARD_S = 4.0
+"""To create a custom shard key with its fillers, and to move an empty shard."""
+
+
+class RestoreEffects:
+    """One term's effects of restores."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def run(self, effect: Effect) -> object:
+        """The effect's result. Raises: a CleancutError that says why there is none."""
+        match effect:
+            case Probe():
+                await put_probe(self._context, effect)
+                return None
+            case Check():
+                return await self._check(effect)
+            case Drain():
+                return await self._drain(effect)
+            case Review():
+                return await self._review(effect)
+            case Create() | Reveal() | Undo():
+                return await self._change(effect)
+            case _:
+                raise AssertionError(f"not a restore's effect: {effect}")
+
+    async def plan(self, request: RestoreRequest) -> RestorePlan:
+        """What this restore would do now; whether every block exists is only checked at its start.
+
+        Raises: NotFound, Corrupt for the group; Unavailable.
+        """
+        context = self._context
+        source = context.paths.of(request.from_cluster)
+        manifest = await load_group(context.store, source, request.backup)
+        target = await with_live(context, request, await read_target(context))
+        return make_plan(manifest, request, target)
+
+    # PREPARE
+
+    async def _check(self, effect: Check) -> str:
+        context, request, ctl = self._context, effect.request, await self._ctl()
+        source = context.paths.of(request.from_cluster)
+        manifest = await load_group(context.store, source, request.backup)
+        target = await read_target(context, dict(effect.members))
+        target = await with_live(context, request, target)
+        plan = check_plan(make_plan(manifest, request, target, ctl.operation))
+        check_agreed(plan, request.plan)
+        draft = draft_of(manifest, plan, effect.epoch, ctl.operation, source=request.from_cluster)
+        if draft.source:
+            await put_hold(context, draft)
+            await load_group(context.store, source, request.backup)  # held before it was deleted
+        await self._check_whole(draft)
+        return await put_staged(context.store, context.paths, effect.epoch, draft)
+
+    async def _check_whole(self, draft: RestoreDraft) -> None:
+        context = self._context
+        recipes = sorted({shard.recipe for shard in draft.shards})
+        lacks = await missing_packs(context.store, context.paths.of(draft.source), recipes)
+        if lacks:
+            raise Corrupt(
+                f"the group is not whole: {lacks[0].path} {lacks[0].why}"
+                f" (needed by {lacks[0].needed_by}; {len(lacks)} such objects)",
+                "restore another group: it may be whole",
+            )
+
+    async def _ctl(self) -> Ctl:
+        found = await self._context.etcd.get(self._context.keys.ctl)
+        return decode(Ctl, found.value, found.key) if found else Ctl()
+
+    async def _draft(self, epoch: Epoch, sha256: str) -> RestoreDraft:
+        path = self._context.paths.staged(epoch, sha256)
+        data = await get_checked(self._context.store, path, sha256)
+        return decode(RestoreDraft, data, path)
+
+    # CREATE, PUBLISH, ROLLBACK
+
+    async def _change(self, effect: Create | Reveal | Undo) -> object:
+        draft = await self._draft(effect.epoch, effect.draft)
+        shards = sum(max(entry.shard_ids, default=0) + 1 for entry in draft.collections)
+        bound_s = _EFFECT_S + _COLLECTION_S * len(draft.collections) + _SHARD_S * shards
+        try:
+            return await self._within(bound_s, self._change_unbounded(effect, draft))
+        except TimeoutError as error:
+            name = type(effect).__name__
+            raise TimedOut(
+                f"{name} took over {bound_s:.0f} s", "see the logs of Qdrant's peers"
+            ) from error
+
+    async def _change_unbounded(
+        self, effect: Create | Reveal | Undo, draft: RestoreDraft
+    ) -> Mapping[AgentName, tuple[ShardTask, ...]] | None:
+        match effect:
+            case Create():
+                sessions = await read_sessions(self._context)
+                return await self._recreation(draft).create(_hosts(effect.members, sessions))
+            case Reveal():
+                await self._reveal(draft)
+            case Undo():
+                await self._recreation(draft).undo()
+        await drop_hold(self._context, draft)
+        return None
+
+    def _recreation(self, draft: RestoreDraft) -> Recreation | Healing:
+        return (Healing if draft.heals else Recreation)(self._context, draft)
+
+    async def _reveal(self, draft: RestoreDraft) -> None:
+        await reveal(self._context, draft)
+
+    # VERIFY
+
+    async def _drain(self, effect: Drain) -> Drained:
+        draft = await self._draft(effect.epoch, effect.draft)
+        if draft.heals:  # others write, and another lost shard would refuse it
+            return Drained((), format_now(self._context.clock))
+        peer = await first_peer(self._context.peers)
+        drains = [
+            partial(
+                peer.drain,
+                planned.created_as,
+                tuple(key for key, _ in entry.shard_keys),
+                timeout_s=DRAIN_S,
+            )
+            for planned, entry in zip(draft.planned, draft.collections, strict=True)
+            if entry.shard_ids  # without any key there is nothing to drain
+        ]
+        await self._at_once(drains)
+        return Drained((), format_now(self._context.clock))
+
+    async def _review(self, effect: Review) -> str:
+        draft = await self._draft(effect.epoch, effect.draft)
+        documents: list[PullDocument] = []
+        for agent, sha256 in effect.documents:
+            path = self._context.paths.votes_document(effect.epoch, agent, sha256)
+            data = await get_checked(self._context.store, path, sha256)
+            documents.append(decode(PullDocument, data, path))
+        kept = await find_kept(self._context, draft)
+        look = partial(look_at, self._context)
+        if not draft.heals:
+            known = await known_creations(self._context, effect.epoch)
+            look = partial(look_at_new, self._context, known)
+        looks = {one.name: await look(one.created_as) for one in draft.planned}
+        found = tuple(shard for document in documents for shard in document.shards)
+        recovered_bytes, recover_s = slowest(documents)
+        report = replace(
+            review(draft, found, looks, kept), recovered_bytes=recovered_bytes, recover_s=recover_s
+        )
+        check_report(report)
+        report = await self._with_canaries(draft, report)
+        return await put_staged(self._context.store, self._context.paths, effect.epoch, report)
+
+    async def _with_canaries(self, draft: RestoreDraft, report: RestoreReport) -> RestoreReport:
+        return await with_canaries(self._context, draft, report)
+
+    # What needs an event loop: a simulation has none, and does these in its own way
+
+    async def _at_once(self, calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
+        await run_all(calls, _AT_ONCE)
+
+    async def _within(self, seconds: float, work: Coroutine[Any, Any, T]) -> T:
+        """Raises: TimeoutError, once it has ended `work`."""
+        async with asyncio.timeout(seconds):
+            return await work
+
+
+def _hosts(
+    members: Sequence[tuple[AgentName, int]], sessions: Mapping[AgentName, Session]
+) -> dict[PeerId, Host]:
+    """By peer; those whose session has gone are left out."""
+    hosts = {}
+    for name, free_bytes in members:
+        session = sessions.get(name)
+        if session is not None and session.peer_id is not None:
+            hosts[session.peer_id] = Host(name, free_bytes)
+    return hosts

@@ -1,0 +1,117 @@
+"""The last look at what was restored, before clients get it: that it still is what was made, and
+the group's canaries, asked again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from msgspec.structs import replace
+
+from cleancut.core.cluster.view import ACTIVE, schema_digest
+from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused, Unavailable
+from cleancut.core.primitives.ids import PeerId
+from cleancut.core.protocol.canary import Canary
+from cleancut.core.restore.report import Creation, Look, RestoreDraft, RestoreReport
+from cleancut.core.verification.canaries import LIMIT, Hit, is_equal
+from cleancut.qdrant.client import Qdrant
+from cleancut.runtime.concurrency import run_all
+from cleancut_coordinator.any_peer import ask_any, first_peer
+from cleancut_coordinator.context import Context
+
+ASK_S = 30.0
+"""For one answer: a search reads all vectors, which nobody has read since they were restored."""
+ASK_ALL_S = 600.0
+_TRIES = 3
+_PAUSE_S = 1.0
+_AT_ONCE = 4
+_OTHERS = "keep clients away from the collection, then restore again"
+
+
+async def look_at_new(context: Context, known: Mapping[str, Creation], name: str) -> Look:
+    """A collection that this attempt made, as any one peer tells it. `known`: what it recorded.
+
+    Raises: NotFound, if it has gone; Refused, if it is another one by now; Unavailable, TimedOut.
+    """
+    peer = await first_peer(context.peers)
+    found = (await peer.telemetry()).collections.get(name)
+    made = known.get(name)
+    if found is None or made is None or made.outcome != "made":
+        raise NotFound(f"collection {name!r} has gone while it was restored", _OTHERS)
+    if (found.uuid or "") != made.uuid:
+        raise Refused(f"collection {name!r} was replaced while it was restored", _OTHERS)
+    placement = await peer.placement(name)
+    enabled = (await peer.cluster()).enabled
+    info = await peer.collection(name)
+    return Look(
+        active=all(replica.state == ACTIVE for replica in placement.shards),
+        schema=schema_digest(info.get("payload_schema") or {}),
+        places=tuple((shard, at if enabled else PeerId(0)) for shard, at in placement.places()),
+        shard_keys=placement.shard_keys(),
+    )
+
+
+async def with_canaries(
+    context: Context, draft: RestoreDraft, report: RestoreReport
+) -> RestoreReport:
+    """The report, with `canaries_equal` of each collection that the group has some of.
+
+    Raises: Corrupt, naming the first answer that is another one; Unavailable, if one cannot be had.
+    """
+    if not draft.canaries:
+        return report
+    created = {planned.name: planned.created_as for planned in draft.planned}
+    asks = [partial(_check, context, created[one.collection], one) for one in draft.canaries]
+    try:
+        async with asyncio.timeout(ASK_ALL_S):
+            await run_all(asks, _AT_ONCE)
+    except TimeoutError as error:
+        raise Unavailable(f"searching took over {ASK_ALL_S:.0f} s", "see Qdrant's logs") from error
+    asked = {canary.collection for canary in draft.canaries}
+    return replace(
+        report,
+        collections=tuple(
+            replace(entry, canaries_equal=True if entry.name in asked else None)
+            for entry in report.collections
+        ),
+    )
+
+
+async def _check(context: Context, name: str, canary: Canary) -> None:
+    found = await _ask(context, name, canary)
+    if found is not None and is_equal(canary, found):
+        return
+    vector = f"vector {canary.vector!r}" if canary.vector else "the vector"
+    expected = list(zip(canary.ids, canary.scores, strict=True))
+    told = "no such point" if found is None else _shown(found)
+    raise Corrupt(
+        f"collection {name!r} answers otherwise than when it was backed up: nearest to"
+        f" {vector} of point {canary.query!r} were {_shown(expected)}, and now are {told}",
+        "verify the backup, or restore another one",
+    )
+
+
+async def _ask(context: Context, name: str, canary: Canary) -> tuple[Hit, ...] | None:
+    """The answer of any peer; None, if the point is not there."""
+
+    async def nearest(peer: Qdrant) -> tuple[Hit, ...]:
+        return await peer.nearest(
+            name, canary.query, vector_name=canary.vector, limit=LIMIT, timeout_s=ASK_S
+        )
+
+    last = ""
+    for turn in range(_TRIES):
+        if turn:
+            await context.clock.sleep(_PAUSE_S)
+        try:
+            return await ask_any(context.peers, nearest)
+        except NotFound:
+            return None
+        except CleancutError as error:
+            last = error.message
+    raise Unavailable(f"collection {name!r} cannot be searched: {last}", "see Qdrant's logs")
+
+
+def _shown(hits: Sequence[Hit]) -> str:
+    return ", ".join(f"{point} ({score:.6g})" for point, score in hits) or "none"

@@ -1,0 +1,71 @@
+"""Reads the cluster that a restore's plan is made against."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import CleancutError
+from cleancut.core.primitives.ids import AgentName, PeerId
+from cleancut.core.protocol.etcd_records import Session
+from cleancut.core.protocol.states import Kind, State
+from cleancut.core.restore.report import RestoreReport, rate_of
+from cleancut.core.restore.target import Target, TargetPeer
+from cleancut.repository.catalog import get_checked
+from cleancut_coordinator.any_peer import ask_any
+from cleancut_coordinator.context import Context
+from cleancut_coordinator.leader.requests import load_all
+from cleancut_coordinator.sessions import read_sessions
+
+_NEWEST = 3
+
+
+async def read_target(context: Context, members: Mapping[AgentName, int] | None = None) -> Target:
+    """The cluster as any one peer tells it, with the agents beside its peers.
+
+    `members`: who takes part, with the free bytes that each told; None: all that have a session,
+    with what they say there, and how fast restores were.
+    Raises: Unavailable.
+    """
+    cluster = await ask_any(context.peers, lambda peer: peer.cluster())
+    collections = await ask_any(context.peers, lambda peer: peer.collections())
+    aliases = await ask_any(context.peers, lambda peer: peer.aliases())
+    rate = await _read_rate(context) if members is None else None
+    sessions = (await read_sessions(context)).values()
+    beside = {s.peer_id: s for s in sessions if members is None or s.name in members}
+    return Target(
+        peers=tuple(
+            _target_peer(PeerId(peer), beside.get(PeerId(peer)), members)
+            for peer in sorted(cluster.peers) or [0]
+        ),
+        collections=tuple(collections),
+        aliases=tuple(sorted(aliases.items())),
+        rate=rate,
+    )
+
+
+async def _read_rate(context: Context) -> float | None:
+    """What the newest finished restores measured; one whose report cannot be read tells nothing."""
+    reports = []
+    done = [one for one in await load_all(context, Kind.RESTORE) if one.state is State.DONE]
+    for operation in [one for one in done if one.detail][:_NEWEST]:
+        path = context.paths.staged(operation.epoch, operation.detail)
+        with contextlib.suppress(CleancutError):
+            data = await get_checked(context.store, path, operation.detail)
+            reports.append(decode(RestoreReport, data, path))
+    return rate_of(reports)
+
+
+def _target_peer(
+    peer_id: PeerId, session: Session | None, told: Mapping[AgentName, int] | None
+) -> TargetPeer:
+    if session is None:
+        return TargetPeer(peer_id=peer_id)
+    free = session.free_bytes if told is None else told[session.name]
+    return TargetPeer(
+        peer_id=peer_id,
+        agent=session.name,
+        qdrant_version=session.qdrant_version,
+        free_bytes=free if free >= 0 else None,
+    )

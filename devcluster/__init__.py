@@ -1,1 +1,0 @@
-"""A development cluster: peers that behave like Qdrant's, on Qdrant's own storage engine."""

@@ -1,0 +1,1 @@
+"""Demo: a backup under load, everything lost, a restore, and the comparison."""

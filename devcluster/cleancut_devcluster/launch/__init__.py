@@ -1,0 +1,1 @@
+"""Launchers: etcd, Qdrant peers, agents and coordinators as processes of this machine."""

@@ -1,0 +1,1 @@
+"""REST routes of a peer, spelled as Qdrant's route templates."""

@@ -1,0 +1,1 @@
+"""Cluster side of a peer: reads and writes over replicas, transfers, recovery, telemetry."""

@@ -1,0 +1,201 @@
+"""What a peer tells about itself: telemetry with numbers and request counters, raft, info."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+from cleancut_devcluster.peer.cluster.node import Node
+from cleancut_devcluster.peer.cluster.reads import Read, read_shard
+from cleancut_devcluster.peer.consensus.state import Collection, Shard
+from cleancut_devcluster.peer.engine.config import Json
+
+VERSION = "1.18.3"
+COMMIT = "0" * 40
+
+
+class Requests:
+    """Requests since the start, by route and status, as Qdrant counts them."""
+
+    def __init__(self) -> None:
+        self.startup = _instant()
+        self._rest: Counter[tuple[str, str]] = Counter()
+        self._grpc: Counter[tuple[str, str]] = Counter()
+
+    def count_rest(self, route: str, status: int) -> None:
+        self._rest[route, str(status)] += 1
+
+    def count_grpc(self, method: str) -> None:
+        self._grpc[method, "0"] += 1
+
+    def shown(self) -> Json:
+        return {
+            "rest": {"responses": _grouped(self._rest)},
+            "grpc": {"responses": _grouped(self._grpc)},
+        }
+
+
+def _instant() -> str:
+    now = datetime.now(UTC)
+    return f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond:06}Z"
+
+
+def _grouped(counts: Counter[tuple[str, str]]) -> Json:
+    shown: dict[str, Json] = {}
+    for (route, status), count in sorted(counts.items()):
+        shown.setdefault(route, {})[status] = {"count": count}
+    return shown
+
+
+def telemetry(node: Node, requests: Requests, level: int) -> Json:
+    """Limits: shards from level 3 on, configuration from level 2 on."""
+    collections = sorted(node.state.collections.items())
+    return {
+        "id": str(node.peer_id),
+        "app": {"name": "qdrant", "version": VERSION, "startup": requests.startup},
+        "collections": {
+            "number_of_collections": len(collections),
+            "collections": [_collection(node, one, level) for _, one in collections]
+            if level >= 2
+            else None,
+        },
+        "cluster": {
+            "enabled": not node.standalone,
+            "status": None if node.standalone or level < 1 else _status(node),
+            "peers": {str(peer): {"uri": uri} for peer, uri in node.state.peers.items()},
+        },
+        "requests": requests.shown(),
+    }
+
+
+def _status(node: Node) -> Json:
+    return {
+        "number_of_peers": len(node.state.peers),
+        "term": 1,
+        "commit": node.state.index,
+        "pending_operations": 0,
+        "role": "Leader" if _leader(node) == node.peer_id else "Follower",
+        "is_voter": True,
+        "peer_id": node.peer_id,
+    }
+
+
+def _leader(node: Node) -> int | None:
+    return min(node.state.peers, default=None)
+
+
+def _collection(node: Node, collection: Collection, level: int) -> Json:
+    shown: Json = {
+        "id": collection.name,
+        "config": {**collection.config, "uuid": None if node.standalone else collection.uuid},
+        "transfers": [move.listed() for move in collection.transfers],
+        "resharding": [],
+    }
+    if level >= 3:
+        shown["shards"] = [
+            _shard(node, collection, number, shard)
+            for number, shard in sorted(collection.shards.items())
+        ]
+    return shown
+
+
+def _shard(node: Node, collection: Collection, number: int, shard: Shard) -> Json:
+    local = node.shards.get((collection.uuid, number))
+    return {
+        "id": number,
+        "key": shard.key,
+        "local": local
+        and {
+            "variant_name": "local shard",
+            "status": "yellow" if local.maintenance.locked() else "green",
+            "update_queue": {"length": 0, "op_num": local.op_num},
+        },
+        "remote": [
+            {"shard_id": number, "peer_id": peer} for peer in shard.replicas if peer != node.peer_id
+        ],
+        "replicate_states": {str(peer): state for peer, state in shard.replicas.items()},
+    }
+
+
+def cluster(node: Node) -> Json:
+    """The answer to GET /cluster."""
+    if node.standalone:
+        return {"status": "disabled"}
+    return {
+        "status": "enabled",
+        "peer_id": node.peer_id,
+        "peers": {str(peer): {"uri": uri} for peer, uri in node.state.peers.items()},
+        "raft_info": {
+            "term": 1,
+            "commit": node.state.index,
+            "pending_operations": 0,
+            "leader": _leader(node),
+            "role": _status(node)["role"],
+            "is_voter": True,
+        },
+        "consensus_thread_status": {
+            "consensus_thread_status": "working",
+            "last_update": _instant(),
+        },
+        "message_send_failures": {},
+    }
+
+
+async def placement(node: Node, name: str) -> Json:
+    """The answer to GET /collections/<name>/cluster."""
+    collection = node.collection(name)
+    local, remote = [], []
+    for number, shard in sorted(collection.shards.items()):
+        key = {} if shard.key is None else {"shard_key": shard.key}
+        for peer, state in sorted(shard.replicas.items()):
+            if peer == node.peer_id:
+                points = await _points_here(node, collection, number)
+                local.append({"shard_id": number, **key, "points_count": points, "state": state})
+            else:
+                remote.append({"shard_id": number, **key, "peer_id": peer, "state": state})
+    return {
+        "peer_id": node.peer_id,
+        "shard_count": len(collection.shards),
+        "local_shards": local,
+        "remote_shards": remote,
+        "shard_transfers": [move.listed() for move in collection.transfers],
+    }
+
+
+async def _points_here(node: Node, collection: Collection, number: int) -> int:
+    shard = node.shards.get((collection.uuid, number))
+    if shard is None or shard.damage:
+        return 0
+    return int((await shard.engine()).info().points_count)
+
+
+async def collection_info(node: Node, name: str) -> Json:
+    """The answer to GET /collections/<name>: counts over one replica of each shard."""
+    collection = node.collection(name)
+    infos: list[Any] = []
+    for number in sorted(collection.shards):
+        infos.append(await read_shard(node, collection, number, Read("info", {})))
+    return {
+        "status": "green",
+        "optimizer_status": "ok",
+        "points_count": sum(info["points"] for info in infos),
+        "indexed_vectors_count": sum(info["indexed"] for info in infos),
+        "segments_count": sum(info["segments"] for info in infos),
+        "config": collection.config,
+        "payload_schema": {
+            field: {**_schema(schema), "points": _indexed(infos, field)}
+            for field, schema in collection.schema.items()
+        },
+        "update_queue": {"length": 0},
+    }
+
+
+def _schema(schema: Any) -> Json:
+    if isinstance(schema, str):
+        return {"data_type": schema}
+    return {"data_type": schema["type"], "params": schema}
+
+
+def _indexed(infos: list[Any], field: str) -> int:
+    return sum(info["fields"].get(field, 0) for info in infos)

@@ -1,0 +1,165 @@
+"""Updates: from the peer they enter by, to each shard's first active replica, to the others.
+
+One replica orders all updates of a shard, so that all apply them in the same order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cleancut_devcluster.peer.cluster.node import Node
+from cleancut_devcluster.peer.cluster.peer_calls import all_of
+from cleancut_devcluster.peer.consensus.state import (
+    ACTIVE,
+    DEAD,
+    TAKES_UPDATES,
+    ClusterState,
+    Collection,
+)
+from cleancut_devcluster.peer.engine.config import Json
+from cleancut_devcluster.peer.engine.errors import Problem, Unreachable, bad_request, service_error
+from cleancut_devcluster.peer.engine.hash_ring import Ring
+from cleancut_devcluster.peer.engine.shard import LocalShard
+from cleancut_devcluster.peer.engine.updates import Operation, split
+
+_MOVED = 421
+_ATTEMPTS = 20
+
+
+async def update(node: Node, name: str, operation: Operation, shard_keys: Any = None) -> None:
+    """Every replica that takes updates has applied it.
+
+    Raises: Problem, if it was refused, or a shard has no replica that could apply it.
+    """
+    collection = node.collection(name)
+    async with node.gate(collection).writing():
+        parts = _route(collection, operation, shard_keys)
+        await all_of([_write(node, collection.uuid, shard, part) for shard, part in parts.items()])
+
+
+def _route(collection: Collection, operation: Operation, keys: Any) -> dict[int, Operation]:
+    if operation["kind"] in {"create_index", "delete_index"}:
+        return dict.fromkeys(sorted(collection.shards), operation)
+    parts: dict[int, Operation] = {}
+    for shards in rings(collection, keys, required=True):
+        parts.update(split(operation, Ring(shards), shards))
+    return parts
+
+
+def rings(collection: Collection, keys: Any, *, required: bool) -> list[list[int]]:
+    """The shards of each ring that a request with these shard keys goes to.
+
+    Raises: Problem 400, for an unknown key, or none where one is `required`.
+    """
+    if isinstance(keys, dict):
+        keys = keys["target"]
+    if keys is None:
+        if not collection.custom:
+            return [sorted(collection.shards)]
+        if required:
+            raise bad_request("Shard key not specified")
+        keys = collection.keys()
+    found = [collection.shards_of(key) for key in (keys if isinstance(keys, list) else [keys])]
+    if not all(found):
+        raise bad_request(f"Shard key {keys} not found")
+    return found
+
+
+async def _write(node: Node, uuid: str, shard_id: int, operation: Operation) -> None:
+    body = {"uuid": uuid, "shard": shard_id, "operation": operation}
+    for _ in range(_ATTEMPTS):
+        collection = node.state.by_uuid(uuid)
+        if collection is None or shard_id not in collection.shards:
+            raise Problem(404, "Not found: the collection or shard was deleted")
+        active = collection.shards[shard_id].active()
+        if not active:
+            raise service_error(f"The replica set for shard {shard_id} has no active replica")
+        try:
+            if active[0] == node.peer_id:
+                await lead(node, body)
+            else:
+                await node.peers.call(active[0], "lead", body)
+        except Unreachable as error:
+            if len(active) == 1:
+                raise service_error(f"1 of 1 write operations failed: {error}") from error
+            await set_replica(node, (uuid, shard_id), peer=active[0], state=DEAD)
+        except Problem as problem:
+            if problem.status != _MOVED:
+                raise
+            await node.consensus.catch_up()
+        else:
+            return
+    raise service_error(f"shard {shard_id} has no stable leader")
+
+
+async def lead(node: Node, body: Json) -> None:
+    """Applied here, the shard's first active replica, and by all others that take updates.
+
+    Raises: Problem 421, if this is not the first active replica any more.
+    """
+    uuid, shard_id = body["uuid"], body["shard"]
+    collection = node.state.by_uuid(uuid)
+    if collection is None or (uuid, shard_id) not in node.shards:
+        raise Problem(_MOVED, "this peer has no such replica")
+    shard = node.shards[uuid, shard_id]
+    async with shard.order:
+        active = collection.shards[shard_id].active() if shard_id in collection.shards else []
+        if active[:1] != [node.peer_id]:
+            raise Problem(_MOVED, "this peer does not lead the shard")
+        await _apply_first(node, body, shard, spare=len(active) > 1)
+        others = [
+            peer
+            for peer, state in collection.shards[shard_id].replicas.items()
+            if peer != node.peer_id and state in TAKES_UPDATES
+        ]
+        await all_of([_forward(node, peer, body) for peer in others])
+
+
+async def _apply_first(node: Node, body: Json, shard: LocalShard, *, spare: bool) -> None:
+    """Raises: Problem 421 for damaged data, if another active replica can take over."""
+    try:
+        await shard.apply(body["operation"])
+    except Problem as problem:
+        if problem.status < 500 or not spare:
+            raise
+        await set_replica(node, (body["uuid"], body["shard"]), peer=node.peer_id, state=DEAD)
+        raise Problem(_MOVED, problem.text) from problem
+
+
+async def _forward(node: Node, peer: int, body: Json) -> None:
+    try:
+        await node.peers.call(peer, "apply", body)
+    except (Unreachable, Problem):
+        await set_replica(node, (body["uuid"], body["shard"]), peer=peer, state=DEAD)
+
+
+async def apply(node: Node, body: Json) -> None:
+    """Applied by this replica, as its leader did."""
+    shard = node.shards.get((body["uuid"], body["shard"]))
+    if shard is None:
+        raise Problem(404, "Not found: this peer has no such replica")
+    try:
+        await shard.apply(body["operation"])
+    except Problem as problem:
+        if problem.status != 404:
+            raise
+
+
+async def set_replica(node: Node, shard: tuple[str, int], *, peer: int, state: str) -> None:
+    """The cluster agrees on the replica's state; the last active one is never made Dead."""
+
+    uuid, shard_id = shard
+
+    def build(now: ClusterState) -> Json | None:
+        collection = now.by_uuid(uuid)
+        if collection is None or shard_id not in collection.shards:
+            return None
+        found = collection.shards[shard_id]
+        if found.replicas.get(peer) == state or (state == DEAD and found.active() == [peer]):
+            return None
+        if state != ACTIVE and peer not in found.replicas:
+            return None
+        entry = {"op": "set_replica", "uuid": uuid, "shard": shard_id}
+        return {**entry, "peer": peer, "state": state}
+
+    await node.propose(build, wait=False)

@@ -1,0 +1,1 @@
+"""Consensus of peers on one machine: proposals, their journal, and the state after it."""

@@ -1,0 +1,267 @@
+"""One replica of a shard on this peer: the engine, its number, cuts and replacement.
+
+Engine calls run inline: the engine holds the GIL, so each one is atomic to everything else here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import qdrant_edge as edge
+
+from cleancut_devcluster.peer.engine.config import Json, engine_config, index_schema, vector_params
+from cleancut_devcluster.peer.engine.errors import Problem, engine_errors, service_error
+from cleancut_devcluster.peer.engine.tar_format import Member, copy_sparse
+from cleancut_devcluster.peer.engine.updates import Operation, engine_operation
+
+OPTIMIZE_S = 600.0
+_LAST_MEMBERS = ("segment.json", "version.info")
+_EMPTY_WAL_BYTES = 4 << 20
+_INDEX_KINDS = frozenset({"create_index", "delete_index"})
+_INDEX_STEPS = 2
+
+
+class LocalShard:
+    """`op_num` counts applied operations as Qdrant's telemetry does; saved at a flush, so that a
+    killed peer may come back with a smaller one."""
+
+    def __init__(self, directory: Path, config: Json) -> None:
+        self.directory = directory
+        self.op_num = 0
+        self.order = asyncio.Lock()
+        self.streaming = asyncio.Lock()
+        self.maintenance = asyncio.Lock()
+        self.incarnation = 0
+        self.damage = ""
+        self.last_write_s = time.monotonic()
+        self.unoptimized = True
+        self._failed = 0
+        self._unused = False
+        self._unflushed = False
+        self._engine: Any = None
+        self._open = asyncio.Event()
+        self._config = config
+        if self._dirty.exists():
+            self.damage = "Dirty shard - shard is not fully initialized"
+            self._open.set()
+        elif self._data.exists():
+            self._load()
+        else:
+            self._create()
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def _number_file(self) -> Path:
+        return self.directory / "number.json"
+
+    @property
+    def _dirty(self) -> Path:
+        """Exists while data is being replaced: whoever dies meanwhile leaves it behind."""
+        return self.directory / "dirty"
+
+    async def engine(self) -> Any:
+        """The open engine. Raises: Problem 500 for a replica whose data cannot be used."""
+        await self._open.wait()
+        if self.damage:
+            raise service_error(self.damage)
+        return self._engine
+
+    async def apply(self, operation: Operation) -> None:
+        """Raises: Problem; what is refused before it is queued uses up no number.
+
+        A point that is not there is found out later: that number shows with the next operation.
+        Source: measured on Qdrant 1.18.3
+        """
+        engine = await self.engine()
+        try:
+            with engine_errors():
+                engine.update(engine_operation(operation))
+        except Problem as problem:
+            if problem.status == 404:
+                self._failed += 1
+            raise
+        self._count(_INDEX_STEPS if operation["kind"] in _INDEX_KINDS else 1)
+
+    def _count(self, steps: int) -> None:
+        steps += self._failed - (1 if self._unused else 0)
+        self.op_num += steps
+        self._failed, self._unused = 0, False
+        self.last_write_s = time.monotonic()
+        self._unflushed = True
+        self.unoptimized = True
+
+    @property
+    def threshold_kb(self) -> int:
+        """Unindexed vectors beyond this want an index; see `unindexed_kb`."""
+        return int(self._config["optimizer_config"]["indexing_threshold"] or 1 << 62)
+
+    def unindexed_kb(self, points: int) -> float:
+        """The size of so many points' dense vectors."""
+        sizes = (params["size"] for params in vector_params(self._config).values())
+        return float(points * sum(sizes) * 4 / 1024)
+
+    def flush(self) -> None:
+        """Order: every few seconds; the engine replays what came after it."""
+        if self._unflushed and self._engine is not None:
+            self._engine.flush()
+            self._save_number()
+            self._unflushed = False
+
+    def cut(self, scratch: Path) -> Iterator[Member]:
+        """The shard's members at this instant, copied to `scratch` before this returns.
+
+        Order: under `maintenance`, with the engine open.
+        """
+        self._engine.flush()
+        manifest = self._engine.snapshot_manifest()
+        members: list[Member] = []
+        for segment in manifest:
+            members += _copy_segment(self._data / "segments" / segment, scratch, segment)
+        versions = (entry["segment_version"] or 0 for entry in manifest.values())
+        wal = scratch / "wal"
+        _write_empty_wal(wal)
+        members += [
+            Member("wal/"),
+            Member(f"wal/closed-{max(self.op_num, *versions, 0) + 1}", path=wal),
+        ]
+        return iter(members)
+
+    def replace(self, unpacked: Path, number: int, schema: dict[str, Any]) -> None:
+        """The replica holds what lies in `unpacked`; the old data is gone, whatever follows.
+
+        Order: under `maintenance`.
+        Raises: Problem 500, if the engine cannot load it; the replica is damaged then.
+        """
+        self._close()
+        self.incarnation += 1
+        self._dirty.touch()
+        shutil.rmtree(self._data, ignore_errors=True)
+        unpacked.rename(self._data)
+        try:
+            with engine_errors():
+                self._load()
+                self._add_missing_indexes(schema)
+        except Problem as problem:
+            self.damage = f"Failed to restore local replica: {problem.text}"
+            self._open.set()
+            raise service_error(self.damage) from problem
+        # The number is that of the operation to come: the first one does not move it.
+        self.op_num, self._failed, self._unused = number, 0, True
+        self._dirty.unlink()
+        self._save_number()
+
+    def _add_missing_indexes(self, schema: dict[str, Any]) -> None:
+        present = self._engine.info().payload_schema
+        for field, definition in schema.items():
+            if field not in present:
+                operation = edge.UpdateOperation.create_field_index(field, index_schema(definition))
+                self._engine.update(operation)
+
+    def reconfigure(self, config: Json) -> None:
+        """The replica uses `config`; segments follow at the next optimization."""
+        self._config = config
+        self.unoptimized = True
+        if self._engine is not None:
+            self._save_number()
+            self._close()
+            self._load()
+
+    async def optimize(self) -> None:
+        """Segments are merged and indexed as the configuration wants, in a process of its own.
+
+        Order: under `maintenance`; all other calls wait for the engine meanwhile.
+        """
+        self._save_number()
+        self._close()
+        incarnation = self.incarnation
+        try:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "cleancut_devcluster.peer.engine.optimize", str(self._data)
+            )
+            try:
+                async with asyncio.timeout(OPTIMIZE_S):
+                    await child.wait()
+            finally:
+                if child.returncode is None:
+                    child.kill()
+                    await child.wait()
+        finally:
+            self.unoptimized = False
+            if self.incarnation == incarnation:
+                self._load()
+
+    def close(self) -> None:
+        """Order: repeatable; streams of it end early."""
+        self.incarnation += 1
+        if self._engine is not None:
+            self._save_number()
+            self._close()
+
+    def drop(self) -> None:
+        """Closed, and its data is gone."""
+        self.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _create(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._engine = edge.EdgeShard.create(str(self._data), engine_config(self._config))
+        # The engine numbers from 0, Qdrant from 1: this uses up the engine's 0.
+        self._engine.update(edge.UpdateOperation.delete_points([0]))
+        self._save_number()
+        self._open.set()
+
+    def _load(self) -> None:
+        self.damage = ""
+        self._engine = edge.EdgeShard.load(str(self._data), engine_config(self._config))
+        manifest = self._engine.snapshot_manifest()
+        versions = [entry["segment_version"] or 0 for entry in manifest.values()]
+        saved = 0
+        if self._number_file.exists():
+            saved = int(msgspec.json.decode(self._number_file.read_bytes()))
+        self.op_num = max(saved, *versions, 0)
+        self._open.set()
+
+    def _close(self) -> None:
+        self._open.clear()
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _save_number(self) -> None:
+        new = self._number_file.with_suffix(".new")
+        new.write_bytes(msgspec.json.encode(self.op_num))
+        new.replace(self._number_file)
+
+
+def _copy_segment(source: Path, scratch: Path, segment: str) -> list[Member]:
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    files.sort(key=lambda path: _rank(str(path.relative_to(source))))
+    members = []
+    for path in files:
+        inner = path.relative_to(source)
+        target = scratch / segment / inner
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy_sparse(path, target)
+        members.append(Member(f"segments/{segment}/files/{inner}", path=target))
+    return members
+
+
+def _rank(inner: str) -> int:
+    return _LAST_MEMBERS.index(inner) + 1 if inner in _LAST_MEMBERS else 0
+
+
+def _write_empty_wal(path: Path) -> None:
+    """Source: the wal crate's segment header: magic, version, a random seed."""
+    with path.open("wb") as file:
+        file.write(b"wal\0" + time.time_ns().to_bytes(8, "little")[:4])
+        file.truncate(_EMPTY_WAL_BYTES)
