@@ -18,10 +18,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from cleancut_devcluster.demo.phase_times import read_lifted_ms, read_phases
 from rich.console import Console
 from rich.table import Table
 
+from cleancut_devcluster.demo.phase_times import read_lifted_ms, read_phases
 from tests.contract.etcd_cluster import EtcdCluster
 
 PHASES = ("PREPARE", "FENCE", "CUT", "SEAL", "UPLOAD", "COMMIT")

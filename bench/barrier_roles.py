@@ -15,40 +15,39 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from cleancut_agent.context import Context as AgentContext
-from cleancut_agent.fence_watchdog import Lifter
-from cleancut_agent.local_peer import read_probe
-from cleancut_agent.loop import Follower
-from cleancut_agent.metrics import Metrics as AgentMetrics
-from cleancut_agent.progress import Moved
-from cleancut_agent.session import open_session
-from cleancut_coordinator.backup.effects import BackupEffects
-from cleancut_coordinator.context import Context
-from cleancut_coordinator.leader import requests
-from cleancut_coordinator.leader.cluster_id import establish
-from cleancut_coordinator.leader.election import TTL_S, campaign
-from cleancut_coordinator.leader.term import Reign, Term
-from cleancut_coordinator.metrics.registry import Metrics
-
 from bench.flat import ALIAS, CLUSTER, COLLECTION, Asked, CountingEtcd, FlatQdrant, view_of
-from cleancut.core.backup.participant_requests import Capture, Confirm, Finish, Load
+from cleancut.core.backup.participant_requests import Capture, Confirm, FinishCapture, Load
 from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import AgentDocument, ShardEntry
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import decode, digest_of, encode
 from cleancut.core.primitives.ids import AgentName, Digest, Epoch
 from cleancut.core.protocol.commands import Effect
-from cleancut.core.protocol.effect_requests import Observe, Observed, Read, Readings
+from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
 from cleancut.core.protocol.etcd_keys import Keys
-from cleancut.core.protocol.etcd_records import Member, Operation
+from cleancut.core.protocol.etcd_records import EpochMember, Operation
 from cleancut.core.protocol.fence import is_raised, without_fence
 from cleancut.core.protocol.requests import BackupRequest
-from cleancut.core.protocol.states import FINAL_STATES, Kind
+from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.etcd.client import open_etcd
 from cleancut.repository.catalog import load_group, put_votes_document
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.log import configure_logging
 from cleancut.store.open import open_store
+from cleancut_agent.context import AgentContext
+from cleancut_agent.fence_watchdog import FenceWatchdog
+from cleancut_agent.local_peer import read_probe
+from cleancut_agent.loop import Follower
+from cleancut_agent.metrics import AgentMetrics
+from cleancut_agent.progress import BytesProgress
+from cleancut_agent.session import open_session
+from cleancut_coordinator.backup.effects import LeaderBackupEffects
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.leader import requests
+from cleancut_coordinator.leader.cluster_id import establish
+from cleancut_coordinator.leader.election import TTL_S, campaign
+from cleancut_coordinator.leader.term import LeaderTerm, Reign
+from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 
 SHARED_BY = 25
 """How many agents share a connection to etcd; each has its own lease, keys and watches."""
@@ -76,15 +75,15 @@ class Crew:
 class FlatEffects:
     """What `Cut` asks for, as the agent does it, without what only Qdrant and bytes take."""
 
-    def __init__(self, context: AgentContext, crew: Crew, lifter: Lifter) -> None:
+    def __init__(self, context: AgentContext, crew: Crew, lifter: FenceWatchdog) -> None:
         self._context, self._crew, self._lifter = context, crew, lifter
         self._told = ""
 
     async def stop(self, epoch: Epoch) -> None:
         return None
 
-    def moved(self) -> Moved:
-        return Moved(0)
+    def moved(self) -> BytesProgress:
+        return BytesProgress(0)
 
     async def run(self, effect: Effect) -> object:
         match effect:
@@ -97,9 +96,9 @@ class FlatEffects:
             case Capture():
                 self._crew.cuts.setdefault(str(effect.epoch), []).append(time.monotonic())
                 return Readings((1,) * len(effect.tasks), "start", 0)
-            case Read():
+            case ReadNumbers():
                 return await self._read(effect)
-            case Finish():
+            case FinishCapture():
                 return await self._finish(effect)
             case _:
                 return ""
@@ -113,10 +112,10 @@ class FlatEffects:
             await context.store.put(path, data)
             self._told = path
         record = await context.etcd.get(context.keys.member(effect.epoch, context.name))
-        member = decode(Member, record.value, record.key) if record else None
+        member = decode(EpochMember, record.value, record.key) if record else None
         return Observed(digest, name, await read_probe(context, effect.epoch), 1 << 40, member)
 
-    async def _read(self, effect: Read) -> Readings:
+    async def _read(self, effect: ReadNumbers) -> Readings:
         view, _, digest = self._crew.view(await self._context.qdrant.aliases())
         numbers = (2,) * len(effect.tasks)
         if effect.fence is None:
@@ -125,7 +124,7 @@ class FlatEffects:
         raised = is_raised(effect.fence, dict(view.aliases))
         return Readings(numbers, "start", 0, view=plain, fenced=raised)
 
-    async def _finish(self, effect: Finish) -> str:
+    async def _finish(self, effect: FinishCapture) -> str:
         shards = tuple(
             ShardEntry(
                 collection=task.collection,
@@ -171,9 +170,13 @@ async def run_agents(asked: Asked) -> None:
                 loopback="",
             )
             metrics = AgentMetrics(CLUSTER, name)
-            lifter = Lifter(context, metrics=metrics, log=log)
+            lifter = FenceWatchdog(context, metrics=metrics, log=log)
             effects = FlatEffects(context, crew, lifter)
-            kinds = {Kind.BACKUP: effects, Kind.RESTORE: effects, Kind.REBALANCE: effects}
+            kinds = {
+                OperationKind.BACKUP: effects,
+                OperationKind.RESTORE: effects,
+                OperationKind.REBALANCE: effects,
+            }
             async with open_session(context) as session, asyncio.TaskGroup() as own:
                 follower = Follower(context, session, kinds, metrics=metrics, log=log)
                 own.create_task(lifter.run())
@@ -198,7 +201,7 @@ async def run_coordinator(asked: Asked) -> None:
     clock, log = SystemClock(), configure_logging("info", "coordinator")
     async with open_etcd(asked.etcd, clock=clock) as client:
         etcd = CountingEtcd(client)
-        context = Context(
+        context = CoordinatorContext(
             name="leader",
             store_url=asked.store,
             keys=Keys(CLUSTER),
@@ -212,9 +215,9 @@ async def run_coordinator(asked: Asked) -> None:
             token = await campaign(context, lease, "")
             await establish(context, token)
             await wait_agents(context, asked.agents)
-            effects = {Kind.BACKUP: BackupEffects(context)}
-            reign = Reign(lease, token, Metrics(CLUSTER))
-            term = Term(context, reign, effects=effects, log=log)  # type: ignore[arg-type]
+            effects = {OperationKind.BACKUP: LeaderBackupEffects(context)}
+            reign = Reign(lease, token, CoordinatorMetrics(CLUSTER))
+            term = LeaderTerm(context, reign, effects=effects, log=log)  # type: ignore[arg-type]
             leading = group.create_task(term.run(group))
             with (Path(asked.root) / "epochs.jsonl").open("w") as file:
                 for number in range(asked.epochs):
@@ -234,7 +237,7 @@ async def run_coordinator(asked: Asked) -> None:
             os._exit(0)  # the term's tasks end with the process, as a killed leader's do
 
 
-async def wait_agents(context: Context, count: int) -> None:
+async def wait_agents(context: CoordinatorContext, count: int) -> None:
     async with asyncio.timeout(READY_S):
         while True:
             if len((await context.etcd.list(context.keys.sessions)).items) >= count:
@@ -242,12 +245,14 @@ async def wait_agents(context: Context, count: int) -> None:
             await asyncio.sleep(POLL_S)
 
 
-async def one_backup(context: Context, term: Term, asked: Asked, number: int) -> Operation:
+async def one_backup(
+    context: CoordinatorContext, term: LeaderTerm, asked: Asked, number: int
+) -> Operation:
     """The operation once it is over, and its fence is gone. Raises: AssertionError."""
     token = term._ledger._token
     request = BackupRequest(fence=(f"alias={ALIAS}",) if asked.fence else (), fence_budget_s=30.0)
     operation = await requests.record(
-        context, token, Kind.BACKUP, request=request, request_id=f"request-{number}"
+        context, token, OperationKind.BACKUP, request=request, request_id=f"request-{number}"
     )
     context.etcd.txns.clear()  # type: ignore[attr-defined]  # what was asked is no part of an epoch
     term.poke()

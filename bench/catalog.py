@@ -31,10 +31,10 @@ from cleancut.core.format.manifest import (
     Manifest,
     ShardEntry,
 )
-from cleancut.core.format.page import Block, Kind, PageBuilder, seal
+from cleancut.core.format.page import Block, BlockKind, PageBuilder, seal
 from cleancut.core.format.paths import Paths
-from cleancut.core.format.recipe import Member, PackUse, PageRef, Recipe
-from cleancut.core.maintenance.garbage import Living
+from cleancut.core.format.recipe import PackUse, PageRef, Recipe, TarMember
+from cleancut.core.maintenance.garbage import LiveSet
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import (
     ClusterName,
@@ -48,7 +48,7 @@ from cleancut.core.primitives.ids import (
 from cleancut.core.protocol.etcd_records import Reading
 from cleancut.ports.store import ObjectInfo, Store
 from cleancut.repository.catalog import list_epochs, load_group
-from cleancut.repository.garbage import Names, find_garbage
+from cleancut.repository.garbage import ReferencedNames, find_garbage
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.open import open_store
 
@@ -82,10 +82,10 @@ def _capture(root: Path, epoch: int, shard: int) -> str:
         pack = packs[number % PACKS]
         _put(root, PATHS.pack(pack), b"")
         digest = f"{epoch}-{shard}-{number}".encode().ljust(32, b".")
-        builder.add(Block(Kind.PACKED, digest, pack, number, 1))
+        builder.add(Block(BlockKind.PACKED, digest, pack, number, 1))
     page, stored = seal(builder.page(origin))
     _put(root, PATHS.page(page), stored)
-    members = tuple(Member(f"segments/{n}", os.urandom(512), 1) for n in range(MEMBERS))
+    members = tuple(TarMember(f"segments/{n}", os.urandom(512), 1) for n in range(MEMBERS))
     recipe = Recipe(
         origin,
         members,
@@ -176,8 +176,8 @@ async def list_newest(store: Any) -> dict[str, int]:
 
 async def plan_sweep(store: Any) -> dict[str, float]:
     """The first of two sweeps, but for what it writes, and then what a next one asks for."""
-    names = Names(store, PATHS)
-    living: Living = await names.living(used_epochs=(), now_s=time.time())
+    names = ReferencedNames(store, PATHS)
+    living: LiveSet = await names.living(used_epochs=(), now_s=time.time())
     doomed = await find_garbage(store, PATHS, living)
     calls, began_s = sum(store.calls.values()), time.monotonic()
     await names.living(used_epochs=(), now_s=time.time())

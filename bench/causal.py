@@ -20,11 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cleancut_devcluster.demo.chains import read_chains
-from cleancut_devcluster.demo.data import ALIAS, Data, Shape
-from cleancut_devcluster.demo.phase_times import read_lifted_ms, read_phases
-from cleancut_devcluster.demo.writers import Chain, find_holes, stall_ms, wait_written, writing
-from cleancut_devcluster.launch.setup import Setup, launch_setup
 from rich.console import Console
 from rich.table import Table
 
@@ -38,6 +33,11 @@ from cleancut.core.protocol.states import Phase
 from cleancut.etcd.client import open_etcd
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.concurrency import until_signal
+from cleancut_devcluster.demo.chains import read_chains
+from cleancut_devcluster.demo.data import ALIAS, Data, Shape
+from cleancut_devcluster.demo.phase_times import read_lifted_ms, read_phases
+from cleancut_devcluster.demo.writers import Chain, find_holes, stall_ms, wait_written, writing
+from cleancut_devcluster.launch.setup import Setup, launch_setup
 
 FROZEN_S = 0.3
 WRITERS = 4

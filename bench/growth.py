@@ -16,11 +16,11 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from cleancut_devcluster.peer.engine.tar_format import Member, tar_chunks
 
 from bench.chart import chart
 from bench.measuring import MIB, measure
 from bench.store import BUCKET, environment
+from cleancut_devcluster.peer.engine.tar_format import TarEntry, tar_chunks
 from tests.contract.s3_server import S3Server
 
 GB = 1_000_000_000
@@ -38,18 +38,18 @@ def make(directory: Path, shards: int, total_bytes: int) -> None:
                 file.write(chunk)
 
 
-def _members(generator: np.random.Generator, size_bytes: int) -> Iterator[Member]:
+def _members(generator: np.random.Generator, size_bytes: int) -> Iterator[TarEntry]:
     left, number = size_bytes, 0
     while left > 0:
         size = min(left, FILE_BYTES)
         half = size // 2
         data = generator.bytes(half) + (TEXT * (size // len(TEXT) + 1))[: size - half]
-        yield Member(f"segments/s/files/{number:05d}", data=data)
+        yield TarEntry(f"segments/s/files/{number:05d}", data=data)
         left, number = left - size, number + 1
-    yield Member("segments/s/files/version.info", data=b"{}")
-    yield Member("wal/")
-    yield Member("replica_state.json", data=b"{}")
-    yield Member("shard_config.json", data=b"{}")
+    yield TarEntry("segments/s/files/version.info", data=b"{}")
+    yield TarEntry("wal/")
+    yield TarEntry("replica_state.json", data=b"{}")
+    yield TarEntry("shard_config.json", data=b"{}")
 
 
 def main() -> None:

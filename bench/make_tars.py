@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import qdrant_edge as edge
-from cleancut_devcluster.peer.engine.tar_format import Member, tar_chunks
+
+from cleancut_devcluster.peer.engine.tar_format import TarEntry, tar_chunks
 
 DIMENSION = 256
 BATCH = 2000
@@ -76,21 +77,21 @@ def _write(shard: edge.EdgeShard, work: Path, target: Path, operations: int) -> 
     partial.rename(target)
 
 
-def _members(shard: edge.EdgeShard, work: Path, operations: int) -> Iterator[Member]:
+def _members(shard: edge.EdgeShard, work: Path, operations: int) -> Iterator[TarEntry]:
     for segment in shard.snapshot_manifest():
         root = work / "segments" / segment
         files = [p.relative_to(root) for p in sorted(root.rglob("*")) if p.is_file()]
         last = [name for name in files if str(name) in {"segment.json", "version.info"}]
         for name in [n for n in files if n not in last] + last:
-            yield Member(f"segments/{segment}/files/{name}", path=root / name)
+            yield TarEntry(f"segments/{segment}/files/{name}", path=root / name)
     wal = work / "empty-wal"
     with wal.open("wb") as file:
         file.write(b"wal\0" + random.randbytes(4))
         file.truncate(4 << 20)
-    yield Member("wal/")
-    yield Member(f"wal/closed-{operations}", path=wal)
-    yield Member("replica_state.json", data=b'{"is_local":true,"this_peer_id":1,"peers":{}}')
-    yield Member("shard_config.json", data=b'{"type":"ReplicaSet"}')
+    yield TarEntry("wal/")
+    yield TarEntry(f"wal/closed-{operations}", path=wal)
+    yield TarEntry("replica_state.json", data=b'{"is_local":true,"this_peer_id":1,"peers":{}}')
+    yield TarEntry("shard_config.json", data=b'{"type":"ReplicaSet"}')
 
 
 if __name__ == "__main__":

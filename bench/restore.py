@@ -28,14 +28,13 @@ from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
-from cleancut_devcluster.launch.qdrant import PeerProcess, launch_peers, real_binary, wait_until
-
 from bench.make_tars import DIMENSION
 from bench.measuring import MIB, measure, peak_of, show
 from bench.store import BUCKET, environment
 from cleancut.core.restore.phases import AT_ONCE, recover_bound_s
 from cleancut.qdrant.client import Qdrant
 from cleancut.runtime.concurrency import run_all
+from cleancut_devcluster.launch.qdrant import PeerProcess, launch_peers, real_binary, wait_until
 from tests.contract.s3_server import S3Server
 
 PLAIN = "plain files"

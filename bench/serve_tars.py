@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from cleancut_agent.restore.tar_server import TarServer
 
 from bench.capture_once import PATHS
 from cleancut.core.primitives.ids import Digest, PeerId, Sha256, ShardId
@@ -25,6 +24,7 @@ from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.health import serve
 from cleancut.store.open import open_store
+from cleancut_agent.restore.tar_server import TarServer
 
 LOOPBACK = "127.0.0.1"
 

@@ -17,15 +17,15 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-from cleancut_devcluster.demo.data import Data, Shape
-from cleancut_devcluster.demo.phase_times import read_phases
-from cleancut_devcluster.demo.writers import wait_written, writing
-from cleancut_devcluster.launch.setup import Setup, launch_setup
 from rich.console import Console
 from rich.table import Table
 
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.runtime.concurrency import until_signal
+from cleancut_devcluster.demo.data import Data, Shape
+from cleancut_devcluster.demo.phase_times import read_phases
+from cleancut_devcluster.demo.writers import wait_written, writing
+from cleancut_devcluster.launch.setup import Setup, launch_setup
 
 SKEW = "skew"
 CHANGED_SHARE = 0.01

@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from cleancut.core.maintenance.retention import Retention, check_retention
-from cleancut.core.maintenance.schedule import Schedule, check_schedule
+from cleancut.core.maintenance.schedule import ScheduleRule, check_schedule
 from cleancut.core.primitives.errors import CleancutError, Invalid
 from cleancut.core.primitives.ids import parse_version
 from cleancut.core.protocol.fence import FenceRule, FenceSettings, check_rule
@@ -26,7 +26,7 @@ from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.http import check_key_line
 from cleancut.runtime.addresses import is_loopback
 from cleancut.runtime.log import Logger
-from cleancut.runtime.watched_files import FreshFiles, FreshText
+from cleancut.runtime.watched_files import WatchedFiles, WatchedSecret
 from cleancut.store.key_source import KeySource
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -121,7 +121,7 @@ def read_retention(context: click.Context) -> Retention:
     return rules
 
 
-def read_schedules(context: click.Context) -> dict[str, Schedule]:
+def read_schedules(context: click.Context) -> dict[str, ScheduleRule]:
     """The file's `[schedule.NAME]` tables by name. Raises: Invalid, for what they may not hold."""
     tables = table_of(context, "schedule", {})
     if not isinstance(tables, dict):
@@ -129,7 +129,7 @@ def read_schedules(context: click.Context) -> dict[str, Schedule]:
     schedules = {}
     for name, table in tables.items():
         try:
-            schedules[name] = msgspec.convert(_underscored(table), Schedule)
+            schedules[name] = msgspec.convert(_underscored(table), ScheduleRule)
         except msgspec.ValidationError as error:
             raise Invalid(f"[schedule.{name}] of the settings file: {error}") from error
         check_schedule(name, schedules[name])
@@ -219,11 +219,11 @@ class Shared:
         file = self.qdrant_api_key_file
         if file is not None and "qdrant" not in self.insecure:
             check_key_line(url)
-        api_key = None if file is None else FreshText(file)
+        api_key = None if file is None else WatchedSecret(file)
         if api_key is not None:
             api_key.get()
         if self.qdrant_ca is not None:
-            FreshFiles([self.qdrant_ca]).read()
+            WatchedFiles([self.qdrant_ca]).read()
         return Qdrant(url, api_key=api_key, ca_file=self.qdrant_ca)
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
-from cleancut_agent.metrics import Metrics as AgentMetrics
-from cleancut_coordinator.metrics.registry import Metrics as CoordinatorMetrics
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
+
+from cleancut_agent.metrics import AgentMetrics
+from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 
 FILES = Path(__file__).resolve().parents[1] / "charts" / "cleancut" / "files"
 DEBUGGING: Mapping[str, str] = {}

@@ -12,11 +12,11 @@ from cleancut.ports.clock import Clock
 from cleancut.ports.coordination import Coordination
 from cleancut.ports.store import Store
 from cleancut.qdrant.client import Qdrant
-from cleancut.repository.uploads import Limits
+from cleancut.repository.uploads import UploadLimits
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class AgentContext:
     """`loopback`: the base URL at which the own Qdrant reaches this agent, no slash at its end.
     `qdrant_storage`: where the own peer keeps its data, if this agent can see it. `limits`: as
     they are set now."""
@@ -31,4 +31,4 @@ class Context:
     spill_dir: Path
     loopback: str
     qdrant_storage: Path | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: UploadLimits = field(default_factory=UploadLimits)

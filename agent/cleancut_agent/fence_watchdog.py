@@ -12,12 +12,12 @@ from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Refused, TimedOut, Unavailable
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Ctl
-from cleancut.core.protocol.fence import BUDGET_LIMIT_S, Fence, Stray, is_raised, strays
+from cleancut.core.protocol.fence import BUDGET_LIMIT_S, Fence, LeftoverFence, is_raised, strays
 from cleancut.core.protocol.states import FENCED
 from cleancut.fencing.aliases import give_back
 from cleancut.runtime.log import Logger
-from cleancut_agent.context import Context
-from cleancut_agent.metrics import Metrics
+from cleancut_agent.context import AgentContext
+from cleancut_agent.metrics import AgentMetrics
 
 POLL_S = 5.0
 ARMED_POLL_S = 0.25
@@ -29,10 +29,10 @@ _AFTERMATH_S = 15.0
 given up can still come."""
 
 
-class Lifter:
+class FenceWatchdog:
     """One a process: it outlives sessions."""
 
-    def __init__(self, context: Context, *, metrics: Metrics, log: Logger) -> None:
+    def __init__(self, context: AgentContext, *, metrics: AgentMetrics, log: Logger) -> None:
         self._context, self._metrics, self._log = context, metrics, log
         self._ends_s: dict[Epoch, float] = {}
         self._seen_s: dict[str, float] = {}
@@ -78,7 +78,7 @@ class Lifter:
                 await self._lift(stray)
         self._metrics.set_stuck(len(self._stuck))
 
-    async def _is_over(self, stray: Stray, now_s: float) -> bool:
+    async def _is_over(self, stray: LeftoverFence, now_s: float) -> bool:
         """Order: the own clock first, so that neither etcd nor a leader can prolong a fence."""
         if stray.epoch in self._ends_s:
             return now_s >= self._ends_s[stray.epoch]
@@ -91,7 +91,7 @@ class Lifter:
         ctl = decode(Ctl, found.value, found.key) if found else Ctl()
         return ctl.epoch != stray.epoch or ctl.phase not in FENCED
 
-    async def _lift(self, stray: Stray) -> None:
+    async def _lift(self, stray: LeftoverFence) -> None:
         try:
             lifted = await give_back(self._context.qdrant, stray.name, stray.alias, LIFT_S)
         except Refused as error:

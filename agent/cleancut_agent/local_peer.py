@@ -24,7 +24,7 @@ from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.live_shards import live_shards
 from cleancut.qdrant.responses import CollectionTelemetry, Placement, Telemetry
 from cleancut.runtime.concurrency import run_all
-from cleancut_agent.context import Context
+from cleancut_agent.context import AgentContext
 
 _AT_ONCE = 8
 
@@ -93,7 +93,7 @@ def _replicas(placement: Placement, own: int) -> tuple[ReplicaView, ...]:
     )
 
 
-async def read_probe(context: Context, epoch: Epoch) -> str:
+async def read_probe(context: AgentContext, epoch: Epoch) -> str:
     """The nonce in the coordinator's probe object; "" if this store has none."""
     path = context.paths.probe(epoch, COORDINATOR_PROBE)
     try:
@@ -102,12 +102,12 @@ async def read_probe(context: Context, epoch: Epoch) -> str:
         return ""
 
 
-def free_bytes(context: Context) -> int:
+def free_bytes(context: AgentContext) -> int:
     """What is free on the disk of the agent's own directory."""
     return shutil.disk_usage(context.spill_dir).free
 
 
-def storage_free_bytes(context: Context) -> int:
+def storage_free_bytes(context: AgentContext) -> int:
     """What is free where the own peer keeps its data; -1: unknown."""
     if context.qdrant_storage is None:
         return -1

@@ -10,20 +10,20 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from cleancut.core.backup.participant import Cut
+from cleancut.core.backup.participant import BackupParticipant
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import CleancutError, LeaseLost, TimedOut, Unavailable
 from cleancut.core.primitives.ids import Epoch
-from cleancut.core.protocol.commands import Cast, Command, Effect, Run, Stop
-from cleancut.core.protocol.etcd_records import Ctl, Failure, Member, Progress
+from cleancut.core.protocol.commands import CastVote, Command, Effect, Run, Stop
+from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Failure, ProgressRecord
 from cleancut.core.protocol.events import Done, Event, Failed, Seen, Tick
-from cleancut.core.protocol.states import Kind, Phase
-from cleancut.core.restore.participant import Pull
+from cleancut.core.protocol.states import OperationKind, Phase
+from cleancut.core.restore.participant import RestoreParticipant
 from cleancut.ports.coordination import Compacted, Created, Guard, KeyValue, Modified, Put
 from cleancut.runtime.log import Logger
-from cleancut_agent.context import Context
-from cleancut_agent.metrics import Metrics
-from cleancut_agent.progress import Moved
+from cleancut_agent.context import AgentContext
+from cleancut_agent.metrics import AgentMetrics
+from cleancut_agent.progress import BytesProgress
 from cleancut_agent.session import OpenSession, refresh
 
 _TICK_S = 0.25
@@ -33,14 +33,14 @@ _QUEUE = 1000
 _RUNNING = frozenset(Phase) - {Phase.IDLE, Phase.ABORT}
 
 
-class Effects(Protocol):
+class AgentEffects(Protocol):
     """What carries out a machine's effects."""
 
     async def run(self, effect: Effect) -> object: ...
 
     async def stop(self, epoch: Epoch) -> None: ...
 
-    def moved(self) -> Moved: ...
+    def moved(self) -> BytesProgress: ...
 
 
 class Follower:
@@ -48,30 +48,30 @@ class Follower:
 
     def __init__(
         self,
-        context: Context,
+        context: AgentContext,
         session: OpenSession,
-        effects: dict[Kind, Effects],
+        effects: dict[OperationKind, AgentEffects],
         *,
-        metrics: Metrics,
+        metrics: AgentMetrics,
         log: Logger,
     ) -> None:
         self._context, self._session, self._effects = context, session, effects
         self._metrics, self._log = metrics, log
-        self._machines: dict[Kind, Cut | Pull] = {
-            Kind.BACKUP: Cut(session.token),
-            Kind.SEED: Cut(session.token),
-            Kind.RESTORE: Pull(session.token),
-            Kind.REBALANCE: Pull(session.token),
+        self._machines: dict[OperationKind, BackupParticipant | RestoreParticipant] = {
+            OperationKind.BACKUP: BackupParticipant(session.token),
+            OperationKind.SEED: BackupParticipant(session.token),
+            OperationKind.RESTORE: RestoreParticipant(session.token),
+            OperationKind.REBALANCE: RestoreParticipant(session.token),
         }
         self._ctl = Ctl()
         self._revision = 0
         self._newest = 0
         self._voted: dict[str, int] = {}
-        self._events: asyncio.Queue[tuple[Kind, Event, int]] = asyncio.Queue(_QUEUE)
+        self._events: asyncio.Queue[tuple[OperationKind, Event, int]] = asyncio.Queue(_QUEUE)
         self._tasks: dict[asyncio.Task[None], Epoch] = {}
         self._group: asyncio.TaskGroup | None = None
         self._waiting: asyncio.Task[None] | None = None
-        self._moved = Moved(0)
+        self._moved = BytesProgress(0)
 
     async def run(self, group: asyncio.TaskGroup) -> None:
         """Starts everything in `group` and works until the session is over."""
@@ -91,9 +91,11 @@ class Follower:
             for command in self._machines[kind].step(event, now_s):
                 await self._carry_out(kind, command, group)
 
-    async def _carry_out(self, kind: Kind, command: Command, group: asyncio.TaskGroup) -> None:
+    async def _carry_out(
+        self, kind: OperationKind, command: Command, group: asyncio.TaskGroup
+    ) -> None:
         match command:
-            case Cast():
+            case CastVote():
                 await self._cast(command)
             case Run():
                 task = group.create_task(self._run_effect(kind, command.effect))
@@ -104,7 +106,7 @@ class Follower:
             case _:
                 raise AssertionError(f"not an agent's command: {command}")
 
-    async def _cast(self, command: Cast) -> None:
+    async def _cast(self, command: CastVote) -> None:
         context = self._context
         key = context.keys.vote(self._ctl.epoch, command.phase, context.name)
         vote = replace(command.vote, nonce=secrets.token_hex(8))
@@ -128,7 +130,7 @@ class Follower:
             cause=vote.failure.message if vote.failure else None,
         )
 
-    async def _run_effect(self, kind: Kind, effect: Effect) -> None:
+    async def _run_effect(self, kind: OperationKind, effect: Effect) -> None:
         began_s, name = self._context.clock.monotonic_s(), type(effect).__name__
         if not self._session.lease.alive():
             raise LeaseLost(f"the session was over before {name}")
@@ -144,7 +146,7 @@ class Follower:
         self._log.info("effect", effect=name, epoch=effect.epoch, took_s=took_s, cause=cause)
         await self._events.put((kind, event, 0))
 
-    async def _stop(self, kind: Kind, epoch: Epoch) -> None:
+    async def _stop(self, kind: OperationKind, epoch: Epoch) -> None:
         running = [task for task, of in self._tasks.items() if of == epoch]
         for task in running:
             task.cancel()
@@ -185,9 +187,9 @@ class Follower:
             record = await self._context.etcd.get(
                 self._context.keys.member(ctl.epoch, self._context.name)
             )
-        member = decode(Member, record.value, record.key) if record else None
+        member = decode(EpochMember, record.value, record.key) if record else None
         self._log.info("ctl", epoch=ctl.epoch, phase=ctl.phase, member=member is not None)
-        for kind in set(Kind) - {ctl.kind}:
+        for kind in set(OperationKind) - {ctl.kind}:
             await self._events.put((kind, Seen(Ctl(kind=kind), None), 0))
         await self._events.put((ctl.kind, Seen(ctl, member), item.mod_revision))
         if self._waiting is not None:
@@ -203,7 +205,7 @@ class Follower:
         so that nothing depends on this."""
         with contextlib.suppress(Compacted, Unavailable):
             async for item in self._changes(record.key, record.mod_revision + 1):
-                member = decode(Member, item.value, item.key)
+                member = decode(EpochMember, item.value, item.key)
                 if self._newest == revision:
                     await self._events.put((ctl.kind, Seen(ctl, member), revision))
 
@@ -230,7 +232,7 @@ class Follower:
             now, moves = self._moved, self._moved != before
             if self._ctl.phase not in _RUNNING or not moves:
                 continue
-            progress = Progress(
+            progress = ProgressRecord(
                 phase=self._ctl.phase,
                 done_bytes=now.done,
                 total_bytes=now.total,
@@ -244,7 +246,7 @@ class Follower:
             with contextlib.suppress(Unavailable, TimedOut):
                 await context.etcd.txn([guard], [put])
 
-    def _count_moved(self, kind: Kind) -> int:
+    def _count_moved(self, kind: OperationKind) -> int:
         """How many bytes have moved since it was called last."""
         before, self._moved = self._moved, self._effects[kind].moved()
         read = max(0, self._moved.done - before.done)

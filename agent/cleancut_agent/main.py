@@ -18,7 +18,7 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import CleancutError, Denied, LeaseLost, TimedOut, Unavailable
 from cleancut.core.primitives.ids import parse_agent, parse_cluster
 from cleancut.core.protocol.etcd_keys import Keys
-from cleancut.core.protocol.states import Kind
+from cleancut.core.protocol.states import OperationKind
 from cleancut.daemon_settings import (
     ENV_PREFIX,
     Shared,
@@ -34,17 +34,17 @@ from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.concurrency import first_of, until_signal
 from cleancut.runtime.health import Health, health_app, serve
 from cleancut.runtime.log import Logger, configure_logging
-from cleancut.store.metered import CountedStore
+from cleancut.store.metered import InstrumentedStore
 from cleancut.store.open import open_store
 from cleancut_agent.backup.captures import spill_of
-from cleancut_agent.backup.effects import BackupEffects
-from cleancut_agent.backup.journal import Journal, own_directory
-from cleancut_agent.backup.seed_effects import SeedEffects
-from cleancut_agent.context import Context
-from cleancut_agent.fence_watchdog import Lifter
+from cleancut_agent.backup.effects import AgentBackupEffects
+from cleancut_agent.backup.journal import CaptureJournal, own_directory
+from cleancut_agent.backup.seed_effects import AgentSeedEffects
+from cleancut_agent.context import AgentContext
+from cleancut_agent.fence_watchdog import FenceWatchdog
 from cleancut_agent.local_peer import free_bytes, storage_free_bytes
-from cleancut_agent.loop import Effects, Follower
-from cleancut_agent.metrics import SPILL, STORAGE, Metrics
+from cleancut_agent.loop import AgentEffects, Follower
+from cleancut_agent.metrics import SPILL, STORAGE, AgentMetrics
 from cleancut_agent.restore.effects import PullEffects
 from cleancut_agent.restore.shard_checks import count_replica
 from cleancut_agent.restore.tar_server import TarServer
@@ -66,12 +66,12 @@ def _default_name() -> str:
 class _Process:
     """What lives as long as the process."""
 
-    context: Context
+    context: AgentContext
     tars: TarServer
-    lifter: Lifter
+    lifter: FenceWatchdog
     pool: Executor
     health: Health
-    metrics: Metrics
+    metrics: AgentMetrics
     log: Logger
 
 
@@ -108,7 +108,7 @@ async def _run_or_stay(shared: Shared, flags: dict[str, Any], log: Logger) -> No
 
     def idle() -> AbstractAsyncContextManager[int]:
         """Alive, not ready, and without a session."""
-        app = health_app(Health(), Metrics(shared.cluster, flags["name"]).render)
+        app = health_app(Health(), AgentMetrics(shared.cluster, flags["name"]).render)
         return serve(app, *parse_address(shared.http))
 
     await stay(lambda: _run(shared, flags, log), idle, log)
@@ -122,9 +122,9 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
         clear_spill(spill_of(flags["spill_dir"]))
         etcd = await stack.enter_async_context(shared.open_etcd(clock))
         await warn_of_etcd(shared, etcd, log)
-        metrics = Metrics(cluster, name)
+        metrics = AgentMetrics(cluster, name)
         opened = open_store(shared.store, clock, shared.key_source)
-        store = CountedStore(opened, metrics.count_request)
+        store = InstrumentedStore(opened, metrics.count_request)
         stack.push_async_callback(store.close)
         qdrant = await stack.enter_async_context(shared.open_qdrant(flags["qdrant_url"]))
         paths, health = Paths(cluster), Health()
@@ -133,7 +133,7 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
         app = health_app(health, metrics.render)
         http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))
         log.info("listening", http_port=http, name=name)
-        context = Context(
+        context = AgentContext(
             name=name,
             keys=Keys(cluster),
             paths=paths,
@@ -150,11 +150,11 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
             lambda: context.limits.settings.spill_floor_bytes,
         )
         pool = stack.enter_context(ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash"))
-        lifter = Lifter(context, metrics=metrics, log=log)
+        lifter = FenceWatchdog(context, metrics=metrics, log=log)
         await _serve(_Process(context, tars, lifter, pool, health, metrics, log))
 
 
-def free_by_volume(context: Context) -> dict[str, int]:
+def free_by_volume(context: AgentContext) -> dict[str, int]:
     """What is free where this agent can look."""
     try:
         free = {SPILL: free_bytes(context), STORAGE: storage_free_bytes(context)}
@@ -174,7 +174,7 @@ async def _serve(process: _Process) -> None:
 
 
 async def _serve_sessions(process: _Process) -> None:
-    """One session after the other, until an error that a new session cannot cure.
+    """One session after the other, until an error that a new session cannot fix.
 
     Credentials that were good once may be in the middle of a change; at the start they are wrong.
     """
@@ -197,15 +197,17 @@ async def _serve_session(process: _Process) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(follow_settings(context, process.log))
-                journal = Journal(context.spill_dir)
-                backups = BackupEffects(
+                journal = CaptureJournal(context.spill_dir)
+                backups = AgentBackupEffects(
                     context, group, process.pool, journal, lifter=process.lifter
                 )
-                effects: dict[Kind, Effects] = {
-                    Kind.BACKUP: backups,
-                    Kind.SEED: SeedEffects(context, process.pool, backups, log=process.log),
-                    Kind.RESTORE: PullEffects(context, process.tars),
-                    Kind.REBALANCE: PullEffects(context, process.tars, count_replica),
+                effects: dict[OperationKind, AgentEffects] = {
+                    OperationKind.BACKUP: backups,
+                    OperationKind.SEED: AgentSeedEffects(
+                        context, process.pool, backups, log=process.log
+                    ),
+                    OperationKind.RESTORE: PullEffects(context, process.tars),
+                    OperationKind.REBALANCE: PullEffects(context, process.tars, count_replica),
                 }
                 follower = Follower(
                     context, session, effects, metrics=process.metrics, log=process.log

@@ -14,7 +14,7 @@ SPILL, STORAGE = "spill", "storage"
 EFFECTS = sorted({kind.__name__ for kind in (*get_args(CutEffect), *get_args(PullEffect))})
 
 
-class Metrics:
+class AgentMetrics:
     """One registry a process."""
 
     def __init__(self, cluster: str, agent: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Moved(NamedTuple):
+class BytesProgress(NamedTuple):
     """Bytes, as `Progress` tells them."""
 
     done: int

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from cleancut import __version__
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError, LeaseLost, Refused
-from cleancut.core.primitives.ids import PeerId, Token
+from cleancut.core.primitives.ids import FencingToken, PeerId
 from cleancut.core.protocol.etcd_records import Session
 from cleancut.core.restore.target import FREE_STEP
 from cleancut.ports.coordination import Created, Lease, Put
-from cleancut_agent.context import Context
+from cleancut_agent.context import AgentContext
 from cleancut_agent.local_peer import storage_free_bytes
 
 TTL_S = 15.0
@@ -29,13 +29,13 @@ _RETRY_S = 0.5
 class OpenSession:
     """The session key and the lease under it. `token` guards every write of the agent."""
 
-    token: Token
+    token: FencingToken
     lease: Lease
     said: Session
 
 
 @asynccontextmanager
-async def open_session(context: Context, ttl_s: float = TTL_S) -> AsyncIterator[OpenSession]:
+async def open_session(context: AgentContext, ttl_s: float = TTL_S) -> AsyncIterator[OpenSession]:
     """Registers the agent for the length of the block.
 
     Waits for the lease of a killed predecessor; that may take twice the TTL, since etcd renews all
@@ -50,11 +50,11 @@ async def open_session(context: Context, ttl_s: float = TTL_S) -> AsyncIterator[
             put = Put(key, encode(said), lease=lease.id)
             result = await context.etcd.txn([Created(key, 0)], [put])
             if result.applied:
-                token = Token(result.revision)
+                token = FencingToken(result.revision)
                 break
             found = await context.etcd.get(key)
             if found is not None and found.lease == lease.id:
-                token = Token(found.create_revision)  # an earlier try arrived after all
+                token = FencingToken(found.create_revision)  # an earlier try arrived after all
                 break
             if not lease.alive():
                 raise LeaseLost("the agent's lease ended before it was registered")
@@ -67,7 +67,7 @@ async def open_session(context: Context, ttl_s: float = TTL_S) -> AsyncIterator[
         yield OpenSession(token, lease, said)
 
 
-async def describe(context: Context) -> Session:
+async def describe(context: AgentContext) -> Session:
     """What the agent says of itself now; `peer_id` is None while its Qdrant does not answer."""
     nonce = secrets.token_hex(8)
     try:
@@ -88,7 +88,7 @@ async def describe(context: Context) -> Session:
     )
 
 
-async def refresh(context: Context, session: OpenSession) -> None:
+async def refresh(context: AgentContext, session: OpenSession) -> None:
     """Says it again if it has changed. Raises: LeaseLost, if the session is no longer ours."""
     now = await describe(context)
     if replace(now, nonce="") == replace(session.said, nonce=""):

@@ -6,13 +6,13 @@ from msgspec.structs import asdict
 
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import Corrupt, Unavailable
-from cleancut.core.protocol.agent_settings import AgentSettings
+from cleancut.core.protocol.agent_settings import UploadSettings
 from cleancut.ports.coordination import Compacted, KeyValue
 from cleancut.runtime.log import Logger
-from cleancut_agent.context import Context
+from cleancut_agent.context import AgentContext
 
 
-async def follow_settings(context: Context, log: Logger) -> None:
+async def follow_settings(context: AgentContext, log: Logger) -> None:
     """Never returns. What cannot be read changes nothing."""
     key = context.keys.settings
     while True:
@@ -28,9 +28,9 @@ async def follow_settings(context: Context, log: Logger) -> None:
             continue  # read again; the lease tells if etcd stays away
 
 
-def _take(context: Context, found: KeyValue | None, log: Logger) -> None:
+def _take(context: AgentContext, found: KeyValue | None, log: Logger) -> None:
     try:
-        settings = decode(AgentSettings, found.value, found.key) if found else AgentSettings()
+        settings = decode(UploadSettings, found.value, found.key) if found else UploadSettings()
     except Corrupt as error:
         log.warning("settings unread", cause=error.message)
         return

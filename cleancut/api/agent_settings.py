@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cleancut.api.values import Shown
+from cleancut.api.values import ApiValue
 
 
-class AgentSettings(Shown, frozen=True):
+class AgentSettings(ApiValue, frozen=True):
     """See `cleancut.core.protocol.agent_settings.AgentSettings`. In a change, what is None stays as
     it is."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from cleancut.api.values import AgentProgress, OperationError, Shown
+from cleancut.api.values import AgentProgress, ApiValue, OperationError
 from cleancut.core.protocol.states import State
 
 
-class ShardEvidence(Shown, frozen=True):
+class ShardEvidence(ApiValue, frozen=True):
     """The raw numbers that prove, or disprove, that one shard was quiet."""
 
     collection: str
@@ -20,7 +20,7 @@ class ShardEvidence(Shown, frozen=True):
     doubt: str = ""
 
 
-class FenceEvidence(Shown, frozen=True):
+class FenceEvidence(ApiValue, frozen=True):
     """How writes were held off. `seen_by`: agents that saw it on their own peer before and after
     all readings. `held_ms`: from its raising to the last reading, on the coordinator's clock."""
 
@@ -30,7 +30,7 @@ class FenceEvidence(Shown, frozen=True):
     held_ms: int | None = None
 
 
-class Evidence(Shown, frozen=True):
+class Evidence(ApiValue, frozen=True):
     """`grade`: fenced | quiet | bounded. `skew_ms` is an upper bound, on one clock. `canaries`: how
     many exact searches were answered inside the cut, of collections that were quiet."""
 
@@ -41,7 +41,7 @@ class Evidence(Shown, frozen=True):
     fence: FenceEvidence | None = None
 
 
-class BackupBytes(Shown, frozen=True):
+class BackupBytes(ApiValue, frozen=True):
     """`protected`: what a restore writes; `new` and `stored`: added, before and after packing."""
 
     protected: int = 0
@@ -49,7 +49,7 @@ class BackupBytes(Shown, frozen=True):
     stored: int = 0
 
 
-class Seed(Shown, frozen=True):
+class Seed(ApiValue, frozen=True):
     """What a seed is. `shards`, and the bytes `read` of their tars: of its last attempt, once it is
     SEEDED."""
 
@@ -58,7 +58,7 @@ class Seed(Shown, frozen=True):
     read: int = 0
 
 
-class Backup(Shown, frozen=True):
+class Backup(ApiValue, frozen=True):
     """One backup operation, and its group once it is COMMITTED. Times are RFC 3339, UTC.
     `seed`: it is one, and makes no group.
     `schedule`: the one that asked for it, "" for a user. `holds`: labels that keep it from being
@@ -83,7 +83,7 @@ class Backup(Shown, frozen=True):
     seed: Seed | None = None
 
 
-class BackupPage(Shown, frozen=True):
+class BackupPage(ApiValue, frozen=True):
     """Newest first, evidence without its shards; the last page has no `next_page_token`."""
 
     backups: tuple[Backup, ...] = ()

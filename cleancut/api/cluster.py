@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from cleancut.api.values import Shown
+from cleancut.api.values import ApiValue
 
 
-class Finding(Shown, frozen=True):
-    """One thing that is not as it should be. `severity`: error | warning | info. `cure`: a command
+class DoctorFinding(ApiValue, frozen=True):
+    """One thing that is not as it should be. `severity`: error | warning | info. `fix`: a command
     or call to paste, "" if there is none."""
 
     kind: str
     severity: str
     what: str
-    cure: str = ""
+    fix: str = ""
 
 
-class Diagnosis(Shown, frozen=True):
+class Diagnosis(ApiValue, frozen=True):
     """Errors first; nothing for a healthy cluster."""
 
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[DoctorFinding, ...] = ()
 
 
-class PeerLoss(Shown, frozen=True):
+class PeerLoss(ApiValue, frozen=True):
     """What one collection loses with a peer: shards whose only Active replica is there, and those
     that stay with fewer replicas."""
 
@@ -30,24 +30,24 @@ class PeerLoss(Shown, frozen=True):
     thinner_shards: tuple[int, ...] = ()
 
 
-class ForgottenPeer(Shown, frozen=True):
+class ForgottenPeer(ApiValue, frozen=True):
     """A peer that was forgotten, or would be; `findings` say what is to be done then."""
 
     peer_id: int
     uri: str = ""
     losses: tuple[PeerLoss, ...] = ()
     forgotten: bool = False
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[DoctorFinding, ...] = ()
 
 
-class CoordinatorStatus(Shown, frozen=True):
+class CoordinatorStatus(ApiValue, frozen=True):
     name: str
     address: str = ""
     leader: bool = False
     version: str = ""
 
 
-class AgentStatus(Shown, frozen=True):
+class AgentStatus(ApiValue, frozen=True):
     """`peer_id` is None while its Qdrant does not answer, or runs without cluster mode."""
 
     name: str
@@ -57,7 +57,7 @@ class AgentStatus(Shown, frozen=True):
     phase: str = ""
 
 
-class OpenOperation(Shown, frozen=True):
+class OpenOperation(ApiValue, frozen=True):
     """What holds the cluster's one turn. `kind`: backup | seed | restore | rebalance."""
 
     id: str
@@ -66,7 +66,7 @@ class OpenOperation(Shown, frozen=True):
     phase: str = ""
 
 
-class OpenFence(Shown, frozen=True):
+class OpenFence(ApiValue, frozen=True):
     """Writes by these aliases, or to these collections, are held off."""
 
     epoch: int
@@ -75,7 +75,7 @@ class OpenFence(Shown, frozen=True):
     budget_s: float = 0.0
 
 
-class StoreStatus(Shown, frozen=True):
+class StoreStatus(ApiValue, frozen=True):
     """`url` without credentials; `groups` counts the catalog."""
 
     url: str
@@ -83,7 +83,7 @@ class StoreStatus(Shown, frozen=True):
     groups: int = 0
 
 
-class Identity(Shown, frozen=True):
+class Identity(ApiValue, frozen=True):
     """Whose store this is; backups, deletes and sweeps need both ids to be equal."""
 
     cluster_id: str
@@ -91,7 +91,7 @@ class Identity(Shown, frozen=True):
     equal: bool = False
 
 
-class ClusterStatus(Shown, frozen=True):
+class ClusterStatus(ApiValue, frozen=True):
     """The cluster as the coordinator sees it; `leader` is empty while there is none."""
 
     cluster: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cleancut.api.values import Shown
+from cleancut.api.values import ApiValue
 
 
-class DrilledShard(Shown, frozen=True):
+class DrilledShard(ApiValue, frozen=True):
     """One shard that was put together and opened. `expected`: the points it was proven to hold when
     it was cut; None if that is not proven. `recall`: how many of the exact nearest neighbours of
     some of its own points its index finds, from 0 to 1; None without vectors. `problems`: for
@@ -20,7 +20,7 @@ class DrilledShard(Shown, frozen=True):
     problems: tuple[str, ...] = ()
 
 
-class Drill(Shown, frozen=True):
+class Drill(ApiValue, frozen=True):
     """A group is proven to open, and to answer as it did, if there are no `problems` and nothing is
     `damaged`. `canaries`: answers from inside the cut that could be compared; `canaries_equal`: of
     these, those that were given again."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from cleancut.api.values import AgentProgress, OperationError, Shown
+from cleancut.api.values import AgentProgress, ApiValue, OperationError
 from cleancut.core.protocol.states import State
 
 
-class BalanceStep(Shown, frozen=True):
+class BalanceStep(ApiValue, frozen=True):
     """`action`: replicate | move | drop. `count`: what the new replica's own agent counted."""
 
     action: str
@@ -19,7 +19,7 @@ class BalanceStep(Shown, frozen=True):
     count: int | None = None
 
 
-class BalancedPeer(Shown, frozen=True):
+class BalancedPeer(ApiValue, frozen=True):
     """What one peer holds before and after the steps."""
 
     peer_id: int
@@ -29,18 +29,18 @@ class BalancedPeer(Shown, frozen=True):
     bytes_after: int = 0
 
 
-class RebalancePlan(Shown, frozen=True):
-    """What a rebalance would do; it can start if there are no `obstacles`."""
+class RebalancePlan(ApiValue, frozen=True):
+    """What a rebalance would do; it can start if there are no `blockers`."""
 
     steps: tuple[BalanceStep, ...] = ()
     peers: tuple[BalancedPeer, ...] = ()
     notes: tuple[str, ...] = ()
-    obstacles: tuple[str, ...] = ()
+    blockers: tuple[str, ...] = ()
     digest: str = ""
     size_bytes: int = 0
 
 
-class Rebalance(Shown, frozen=True):
+class Rebalance(ApiValue, frozen=True):
     """One rebalance operation; `after` is the restore that has to be done before."""
 
     id: str
@@ -55,7 +55,7 @@ class Rebalance(Shown, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
-class RebalanceOptions(Shown, frozen=True):
+class RebalanceOptions(ApiValue, frozen=True):
     """See RebalanceOptions in rebalance.proto."""
 
     max_moves: int = 0
@@ -63,7 +63,7 @@ class RebalanceOptions(Shown, frozen=True):
     drop_surplus: bool = False
 
 
-class RebalancePage(Shown, frozen=True):
+class RebalancePage(ApiValue, frozen=True):
     """Newest first; the last page has no `next_page_token`."""
 
     rebalances: tuple[Rebalance, ...] = ()

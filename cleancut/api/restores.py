@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from cleancut.api.values import AgentProgress, OperationError, Shown
+from cleancut.api.values import AgentProgress, ApiValue, OperationError
 from cleancut.core.protocol.states import State
 
 
-class RestoredCollection(Shown, frozen=True):
+class RestoredCollection(ApiValue, frozen=True):
     """`published_as` is empty before PUBLISHING; what is compared is None while unknown."""
 
     name: str
@@ -22,14 +22,14 @@ class RestoredCollection(Shown, frozen=True):
     status: str = ""
 
 
-class KeptCollection(Shown, frozen=True):
+class KeptCollection(ApiValue, frozen=True):
     """Old data that aliases pointed to before a restore replaced them."""
 
     collection: str
     aliases: tuple[str, ...] = ()
 
 
-class Restore(Shown, frozen=True):
+class Restore(ApiValue, frozen=True):
     """One restore operation."""
 
     id: str
@@ -46,8 +46,8 @@ class Restore(Shown, frozen=True):
     rebalance_id: str = ""
 
 
-class PlannedCollection(Shown, frozen=True):
-    """One collection as it would come back. `action`: create | beside | replace | heal | refuse."""
+class PlannedCollection(ApiValue, frozen=True):
+    """A collection as it would come back. `action`: create | beside | replace | repair | refuse."""
 
     name: str
     published_as: str = ""
@@ -61,7 +61,7 @@ class PlannedCollection(Shown, frozen=True):
     reason: str = ""
 
 
-class PlannedPeer(Shown, frozen=True):
+class PlannedPeer(ApiValue, frozen=True):
     """Upper bounds of what one peer may come to hold (Qdrant places shards at the create)."""
 
     peer_id: int
@@ -71,8 +71,8 @@ class PlannedPeer(Shown, frozen=True):
     free_bytes: int | None = None
 
 
-class RestorePlan(Shown, frozen=True):
-    """What a restore would do; it can start if there are no `obstacles`."""
+class RestorePlan(ApiValue, frozen=True):
+    """What a restore would do; it can start if there are no `blockers`."""
 
     backup_id: str
     backup_epoch: int = 0
@@ -81,18 +81,18 @@ class RestorePlan(Shown, frozen=True):
     source_version: str = ""
     target_version: str = ""
     warnings: tuple[str, ...] = ()
-    obstacles: tuple[str, ...] = ()
+    blockers: tuple[str, ...] = ()
     digest: str = ""
     size_bytes: int = 0
     estimated_s: float | None = None
 
 
-class Rename(Shown, frozen=True):
+class Rename(ApiValue, frozen=True):
     old_name: str
     new_name: str
 
 
-class RestoreOptions(Shown, frozen=True):
+class RestoreOptions(ApiValue, frozen=True):
     """What is to come back, under which names, and where; see RestoreOptions in restore.proto."""
 
     collections: tuple[str, ...] = ()
@@ -106,7 +106,7 @@ class RestoreOptions(Shown, frozen=True):
     rebalance: bool = False
 
 
-class RestorePage(Shown, frozen=True):
+class RestorePage(ApiValue, frozen=True):
     """Newest first; the last page has no `next_page_token`."""
 
     restores: tuple[Restore, ...] = ()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from cleancut.api.values import Shown
+from cleancut.api.values import ApiValue
 from cleancut.core.protocol.states import State
 
 
-class RetentionRules(Shown, frozen=True):
+class RetentionRules(ApiValue, frozen=True):
     """What is kept of a schedule's groups; see `cleancut.core.maintenance.retention.Retention`."""
 
     keep_last: int = 0
@@ -19,7 +19,7 @@ class RetentionRules(Shown, frozen=True):
     min_count: int = 0
 
 
-class Schedule(Shown, frozen=True):
+class Schedule(ApiValue, frozen=True):
     """A schedule as it is configured, and how far it is. Times are RFC 3339, UTC.
 
     `overlap`: skip | queue. `retention` None: the general rules. `next_at` is None while it is
@@ -56,7 +56,7 @@ class Schedule(Shown, frozen=True):
     last_outcome: str = ""
 
 
-class ScheduleList(Shown, frozen=True):
+class ScheduleList(ApiValue, frozen=True):
     """All of them, by name."""
 
     schedules: tuple[Schedule, ...] = ()

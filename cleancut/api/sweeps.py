@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cleancut.api.values import Shown
+from cleancut.api.values import ApiValue
 
 
-class ExpiredBackup(Shown, frozen=True):
+class ExpiredBackup(ApiValue, frozen=True):
     """A group that retention lets go. `why`: for people."""
 
     epoch: int
@@ -13,7 +13,7 @@ class ExpiredBackup(Shown, frozen=True):
     why: str = ""
 
 
-class Sweep(Shown, frozen=True):
+class Sweep(ApiValue, frozen=True):
     """One sweep. `expired`: groups that were deleted, or would be with `dry_run`. `doomed`: what
     nothing names, to be deleted by a later sweep; `deleted`: by this one, or would be. `waits`: why
     no more was done, "" if all was."""

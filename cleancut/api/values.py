@@ -13,11 +13,11 @@ SCHEMA = 1
 """Version of the JSON shapes; grows when a field changes its meaning or goes away."""
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
+class ApiValue(msgspec.Struct, frozen=True, kw_only=True):
     """Base: immutable, keyword-only; every field is written out, defaults too."""
 
 
-class OperationError(Shown, frozen=True):
+class OperationError(ApiValue, frozen=True):
     """`reason` is UPPER_SNAKE and stable: what scripts match."""
 
     reason: str
@@ -25,7 +25,7 @@ class OperationError(Shown, frozen=True):
     hint: str = ""
 
 
-class AgentProgress(Shown, frozen=True):
+class AgentProgress(ApiValue, frozen=True):
     """How far one agent is; `bytes_total` is 0 while it is not known, and of a backup that of the
     one before. `bytes_stored`: what the store has taken of a backup."""
 

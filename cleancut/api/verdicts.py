@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping
 
 from cleancut.api.backups import Evidence
 from cleancut.api.from_manifest import shown_evidence
-from cleancut.api.values import Shown
+from cleancut.api.values import ApiValue
 from cleancut.core.format.manifest import AgentDocument, Manifest, ShardEntry
 from cleancut.core.format.recipe import Recipe
 
 
-class Verdict(Shown, frozen=True):
+class Verdict(ApiValue, frozen=True):
     """`problems`: what contradicts the manifest. `missing`: what it names and the store does not
     have whole. A group is as it was committed if both are empty. `read_bytes`: of its tars, read
     again and compared."""

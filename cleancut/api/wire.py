@@ -15,9 +15,9 @@ import msgspec
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from cleancut.api.values import Shown
+from cleancut.api.values import ApiValue
 
-S = TypeVar("S", bound=Shown)
+S = TypeVar("S", bound=ApiValue)
 _TIMESTAMP = "google.protobuf.Timestamp"
 _LOWER_CASE = {"cleancut.v1.Grade"}
 """Enums whose text is lower-case in JSON."""
@@ -28,7 +28,7 @@ def from_message(message: Message, kind: type[S]) -> S:
     return msgspec.convert(_to_plain(message), kind)
 
 
-def to_message(value: Shown, kind: type[Any]) -> Any:
+def to_message(value: ApiValue, kind: type[Any]) -> Any:
     """A message of class `kind` that carries `value`."""
     message = kind()
     _fill(message, value)
@@ -86,7 +86,7 @@ def _set(message: Any, field: FieldDescriptor, value: Any) -> None:
         _fill(target, value)
 
 
-def _fill(target: Any, value: Shown) -> None:
+def _fill(target: Any, value: ApiValue) -> None:
     for name in value.__struct_fields__:
         _set(target, target.DESCRIPTOR.fields_by_name[name], getattr(value, name))
 

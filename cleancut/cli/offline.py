@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ShardSelection:
     """One shard of one group."""
 
     backup: str
@@ -67,7 +67,7 @@ def show_backup(settings: Settings, name: str) -> Backup:
     return with_store(settings, read)
 
 
-def extract(settings: Settings, wanted: Wanted, target: Path) -> dict[str, Any]:
+def extract(settings: Settings, wanted: ShardSelection, target: Path) -> dict[str, Any]:
     """Writes one shard's tar to `target`, which must not exist; gives what was written.
 
     Raises: NotFound; Refused if the file exists or cannot be written; Corrupt if the bytes are
@@ -113,7 +113,7 @@ async def _copy(store: Store, paths: Paths, entry: ShardEntry, file: Any) -> Non
     os.fsync(file.fileno())
 
 
-def _shard(manifest: Manifest, wanted: Wanted) -> ShardEntry:
+def _shard(manifest: Manifest, wanted: ShardSelection) -> ShardEntry:
     for entry in manifest.shards_of(manifest.collection(wanted.collection).name):
         if entry.shard_id == wanted.shard:
             return entry

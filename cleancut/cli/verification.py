@@ -33,7 +33,7 @@ from cleancut.core.primitives.timestamps import format_time
 from cleancut.ports.store import Store
 from cleancut.repository.catalog import find_group
 from cleancut.repository.recipe_reader import load_recipe, missing_packs
-from cleancut.repository.verification_log import Check, CheckKind, last_read, put_check
+from cleancut.repository.verification_log import CheckKind, VerificationRecord, last_read, put_check
 from cleancut.verification.drill import check_space, drill
 from cleancut.verification.reread import choose_shards, read_again
 from cleancut.verification.shard_engine import check_engine
@@ -43,7 +43,7 @@ _RECORD_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadShare:
     """How much of a group's data is to be read: `percent` of its bytes, of which those count that
     were read within the last `within_s`."""
 
@@ -51,7 +51,7 @@ class Reading:
     within_s: float = 0.0
 
 
-def verify(settings: Settings, name: str, reading: Reading) -> Verdict:
+def verify(settings: Settings, name: str, reading: ReadShare) -> Verdict:
     """What a look at the group of that id or epoch found; so much of its data is read.
 
     Raises: NotFound; Corrupt for a manifest, recipe or page that is none.
@@ -91,7 +91,7 @@ class _Read(NamedTuple):
     unrecorded: tuple[ShardEntry, ...]
 
 
-async def _read(store: Store, paths: Paths, manifest: Manifest, reading: Reading) -> _Read:
+async def _read(store: Store, paths: Paths, manifest: Manifest, reading: ReadShare) -> _Read:
     """Reads so much; what is right is recorded on the way, but for the last of it."""
     since_s = time.time() - reading.within_s if reading.within_s else float("inf")
     known = await last_read(store, paths, manifest.epoch)
@@ -220,7 +220,7 @@ async def _record(
     recall: float | None = None,
 ) -> None:
     """Into the ledger; a store that cannot be written to is told, and no failure."""
-    check = Check(
+    check = VerificationRecord(
         kind=kind,
         epoch=manifest.epoch,
         at=format_time(time.time()),

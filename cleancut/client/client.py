@@ -187,7 +187,7 @@ class Client(BackupCalls):
         return from_message(answer.identity, Identity)
 
     async def diagnose(self) -> Diagnosis:
-        """What is wrong with the cluster, and the exact cure."""
+        """What is wrong with the cluster, and the exact fix."""
         message = cluster.DiagnoseRequest()
         answer = await self._link.call(
             lambda c: ClusterServiceStub(c).Diagnose, message, timeout_s=CARE_S

@@ -18,7 +18,7 @@ from cleancut.core.primitives.errors import CleancutError, Invalid, Unavailable
 from cleancut.rpc.channel import Tls, check_token_line, open_channel
 from cleancut.rpc.statuses import LEADER_ADDRESS, from_call_error
 from cleancut.runtime.addresses import is_ip, split_address
-from cleancut.runtime.watched_files import FreshFiles, FreshText
+from cleancut.runtime.watched_files import WatchedFiles, WatchedSecret
 
 CALL_S = 10.0
 """Bound of one unary call to one coordinator."""
@@ -56,8 +56,8 @@ class Link:
             raise Invalid(f"1 to {MAX_ADDRESSES} coordinator addresses are needed")
         self._addresses = list(addresses)
         self._tls = tls
-        self._files = FreshFiles(tls.files if tls is not None else ())
-        self._token = None if token_file is None else FreshText(token_file)
+        self._files = WatchedFiles(tls.files if tls is not None else ())
+        self._token = None if token_file is None else WatchedSecret(token_file)
         self._timeout_s = timeout_s
         self.leaderless_s = LEADERLESS_S
         self._channels: dict[str, tuple[int, grpc.aio.Channel]] = {}

@@ -11,7 +11,7 @@ import grpc
 import structlog
 
 from cleancut.core.primitives.errors import CleancutError, Denied, Invalid
-from cleancut.runtime.watched_files import FreshFiles
+from cleancut.runtime.watched_files import WatchedFiles
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_REPLACED = 2
@@ -85,7 +85,7 @@ class Channels:
         self._tls = tls
         if tls is not None and (tls.cert is None) != (tls.key is None):
             raise Invalid("etcd's client certificate and key come together", "name both or neither")
-        self._files = FreshFiles(tls.files if tls is not None else ())
+        self._files = WatchedFiles(tls.files if tls is not None else ())
         self._version = self._files.look()
         self._endpoints = self._opened()
         self._replaced: list[tuple[Endpoint, ...]] = []

@@ -110,7 +110,7 @@ class Etcd:
 
     def lease(self, ttl_s: float) -> AbstractAsyncContextManager[Lease]:
         """Raises: Invalid below 5 s."""
-        return LeaseBlock(_Leases(self._link), self._link.clock, ttl_s)
+        return LeaseBlock(_LeaseApi(self._link), self._link.clock, ttl_s)
 
     async def version(self) -> str:
         """The version of the current endpoint's server, such as `3.5.21`."""
@@ -121,7 +121,7 @@ class Etcd:
         await self._link.close()
 
 
-class _Leases:
+class _LeaseApi:
     """The lease calls of etcd's API."""
 
     def __init__(self, link: EtcdLink) -> None:

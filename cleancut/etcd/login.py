@@ -14,7 +14,7 @@ import grpc
 from cleancut.core.primitives.errors import Invalid
 from cleancut.etcd.channels import METADATA, Endpoint
 from cleancut.etcd.pb import etcd_pb2 as pb
-from cleancut.runtime.watched_files import FreshText
+from cleancut.runtime.watched_files import WatchedSecret
 
 AUTHENTICATE = "/etcdserverpb.Auth/Authenticate"
 _HEADER = "token"
@@ -29,13 +29,13 @@ def login_of(user: str, password_file: Path | None) -> Login | None:
         raise Invalid(
             "etcd's user and password come together", "give --etcd-user and --etcd-password-file"
         )
-    return Login(user, FreshText(password_file))
+    return Login(user, WatchedSecret(password_file))
 
 
 class Login:
     """One user. A password that was changed is read anew from its file, at the next login."""
 
-    def __init__(self, user: str, password: FreshText) -> None:
+    def __init__(self, user: str, password: WatchedSecret) -> None:
         self.user = user
         self._password = password
         self._password.get()

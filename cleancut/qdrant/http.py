@@ -27,7 +27,7 @@ from cleancut.core.primitives.errors import (
     Unavailable,
 )
 from cleancut.runtime.addresses import is_loopback_host
-from cleancut.runtime.watched_files import FreshFiles
+from cleancut.runtime.watched_files import WatchedFiles
 
 CHUNK_BYTES = 1 << 20
 STREAM_IDLE_S = 60.0
@@ -77,7 +77,7 @@ class _Trust:
     that those made before just end."""
 
     def __init__(self, ca: Path) -> None:
-        self._files = FreshFiles([ca])
+        self._files = WatchedFiles([ca])
         self._version = -1
         self._context: ssl.SSLContext | None = None
 

@@ -17,8 +17,14 @@ from cleancut.core.format.page import PACKED_KINDS, Block, Page, PageBuilder, se
 from cleancut.core.format.partial_recipe import first_blocks
 from cleancut.core.format.recipe import PackUse, PageRef, Recipe, marks_cut
 from cleancut.core.primitives.ids import Digest, Sha256
-from cleancut.repository.chunker import Cutter, Judged, ParentSlot, PendingBlock, digest_batch
-from cleancut.repository.dedup import Earlier, KnownBlocks
+from cleancut.repository.chunker import (
+    ClassifiedBlock,
+    Cutter,
+    ParentSlot,
+    PendingBlock,
+    digest_batch,
+)
+from cleancut.repository.dedup import Deduplicator, EarlierCapture
 from cleancut.repository.pack_writer import PackWriter
 from cleancut.repository.tar_scanner import MemberStart, TarScan
 
@@ -40,7 +46,7 @@ class CapturedShard:
     lost_parent_pages: int
 
 
-class Left(NamedTuple):
+class CaptureState(NamedTuple):
     """What a capture has brought to packs and pages: see `PartialRecipe`. `origins`: the sessions
     whose packs it names. `whole`: nothing is missing."""
 
@@ -58,8 +64,8 @@ async def capture_shard(
     packs: PackWriter,
     on_cut: Callable[[], None],
     unknown: frozenset[str] = frozenset(),
-    earlier: Earlier | None = None,
-    on_left: Callable[[Left], None] = lambda _left: None,
+    earlier: EarlierCapture | None = None,
+    on_left: Callable[[CaptureState], None] = lambda _left: None,
 ) -> CapturedShard:
     """Stores what `chunks` bring, the whole tar of one shard, and returns once it is durable.
 
@@ -73,7 +79,7 @@ async def capture_shard(
         raises. Blocks stored until then are named by nothing but what `on_left` was given.
     """
     with packs.stream():
-        known = KnownBlocks(packs.store, packs.paths, parent, earlier)
+        known = Deduplicator(packs.store, packs.paths, parent, earlier)
         capture = _Capture(packs, known, unknown, on_left)
         try:
             async for chunk in chunks:
@@ -97,9 +103,9 @@ class _Capture:
     def __init__(
         self,
         packs: PackWriter,
-        known: KnownBlocks,
+        known: Deduplicator,
         unknown: frozenset[str],
-        on_left: Callable[[Left], None],
+        on_left: Callable[[CaptureState], None],
     ) -> None:
         self._packs = packs
         self._known = known
@@ -112,7 +118,9 @@ class _Capture:
         self._chunks: list[bytes] = []
         self.gathered_bytes = 0
         self._tar = hashlib.sha256()
-        self._running: tuple[list[PendingBlock], asyncio.Future[list[Judged]]] | None = None
+        self._running: tuple[list[PendingBlock], asyncio.Future[list[ClassifiedBlock]]] | None = (
+            None
+        )
         self._builder = PageBuilder()
         self._same_as: ParentSlot | None = None
         self._pages: list[PageRef] = []
@@ -183,7 +191,7 @@ class _Capture:
             self._builder.add(block)
             self._count(block, found)
 
-    def _count(self, block: Block, found: Judged) -> None:
+    def _count(self, block: Block, found: ClassifiedBlock) -> None:
         if block.kind in PACKED_KINDS:
             self._uses[block.pack] = self._uses.get(block.pack, 0) + block.length
         self._new_bytes += 0 if found.known else found.raw_bytes
@@ -241,7 +249,7 @@ class _Capture:
             if not self._packs.is_durable(self._packs.paths.page(digest)):
                 yield digest, page
 
-    def left(self) -> Left:
+    def left(self) -> CaptureState:
         """What has been settled up to now; its packs may still be on their way to the store."""
         pages, kept = list(self._pages), list(self._pages_on_the_way())
         if len(self._builder):
@@ -251,7 +259,7 @@ class _Capture:
         blocks = sum(ref.blocks for ref in pages)
         members = first_blocks(self._cutter.seen(), blocks)
         origins = frozenset(pack.rpartition("/")[0] for pack in self._uses)
-        return Left(members, tuple(pages), tuple(kept), origins, self._whole)
+        return CaptureState(members, tuple(pages), tuple(kept), origins, self._whole)
 
     async def abandon(self) -> None:
         """Waits for the pool to let go of this stream's memory: a thread cannot be cancelled."""

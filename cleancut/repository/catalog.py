@@ -11,7 +11,7 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import Record, digest_of, encode
 from cleancut.core.primitives.errors import Corrupt, NotFound
 from cleancut.core.primitives.ids import EPOCH_DIGITS, Epoch
-from cleancut.core.protocol.replica_reports import PullDocument
+from cleancut.core.protocol.replica_reports import AgentRestoreReport
 from cleancut.ports.store import Store
 
 LATEST = "latest"
@@ -101,7 +101,7 @@ async def put_staged(store: Store, paths: Paths, epoch: Epoch, record: Record) -
 
 
 async def put_votes_document(
-    store: Store, paths: Paths, document: AgentDocument | PullDocument
+    store: Store, paths: Paths, document: AgentDocument | AgentRestoreReport
 ) -> str:
     """Stores what an agent found in an epoch; its sha256, which its vote names."""
     data, sha256 = encode(document), digest_of(document)

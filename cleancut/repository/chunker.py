@@ -13,9 +13,9 @@ from typing import NamedTuple, Protocol
 import zstandard
 from blake3 import blake3
 
-from cleancut.core.format.page import BLOCK_BYTES, LITERAL_BYTES, Block, Kind, Page, blocks_of
-from cleancut.core.format.recipe import END_BYTES, OWN_PAGE_BLOCKS, Completeness, Member, PageRef
-from cleancut.repository.tar_scanner import Data, Event, MemberEnd, MemberStart
+from cleancut.core.format.page import BLOCK_BYTES, LITERAL_BYTES, Block, BlockKind, Page, blocks_of
+from cleancut.core.format.recipe import END_BYTES, OWN_PAGE_BLOCKS, Completeness, PageRef, TarMember
+from cleancut.repository.tar_scanner import Event, MemberData, MemberEnd, MemberStart
 
 ZSTD_LEVEL = -1
 WORTH_PERCENT = 95
@@ -49,7 +49,7 @@ class PendingBlock:
     parent: ParentSlot | None = None
 
 
-class Judged(NamedTuple):
+class ClassifiedBlock(NamedTuple):
     """What a block is. `data` is set for a new one, whose place in a pack is not known yet."""
 
     block: Block
@@ -62,7 +62,7 @@ class Cutter:
     """Collects members and their blocks from a scan's events."""
 
     def __init__(self) -> None:
-        self.members: list[Member] = []
+        self.members: list[TarMember] = []
         self.complete = Completeness()
         self.end = b""
         self._start = MemberStart("", b"", 0)
@@ -89,7 +89,7 @@ class Cutter:
                 if event.path:
                     self.complete.see(event.path)
                 self._start, self._size, self._index = event, 0, 0
-            case Data(piece):
+            case MemberData(piece):
                 self._add(piece)
             case MemberEnd(padding):
                 self._end_member(padding)
@@ -129,12 +129,12 @@ class Cutter:
     def _end_member(self, padding: bytes) -> None:
         if self._block:
             self._end_block(self._block)
-        self.members.append(Member(self._start.path, self._start.header, self._size, padding))
+        self.members.append(TarMember(self._start.path, self._start.header, self._size, padding))
 
 
 def digest_batch(
     tar: Hash, chunks: Sequence[bytes], blocks: Sequence[PendingBlock], unknown: frozenset[str]
-) -> list[Judged]:
+) -> list[ClassifiedBlock]:
     """What each block is, in order; `tar` has been fed all of `chunks`.
 
     Order: one call at a time for each `tar`. Blocks in packs in `unknown` count as new.
@@ -144,10 +144,10 @@ def digest_batch(
     return [_judge(block, unknown) for block in blocks]
 
 
-def _judge(pending: PendingBlock, unknown: frozenset[str]) -> Judged:
+def _judge(pending: PendingBlock, unknown: frozenset[str]) -> ClassifiedBlock:
     size = pending.size_bytes
     if _all_zero(pending):
-        return Judged(Block(Kind.ZERO), size, known=True)
+        return ClassifiedBlock(Block(BlockKind.ZERO), size, known=True)
     hasher = blake3()
     for piece in pending.pieces:
         hasher.update(piece)
@@ -155,20 +155,20 @@ def _judge(pending: PendingBlock, unknown: frozenset[str]) -> Judged:
     if pending.parent and pending.parent.page.digest(pending.parent.slot) == digest:
         block = pending.parent.page.block(pending.parent.slot)
         if block.pack not in unknown:
-            return Judged(block, size, known=True)
+            return ClassifiedBlock(block, size, known=True)
     whole = len(pending.pieces) == 1  # then it need not be copied: fresh memory is what costs
     data = pending.pieces[0] if whole else b"".join(pending.pieces)
     small = _compressor().compress(data)
     if len(small) < LITERAL_BYTES:
         zstd = len(small) < size
-        kind = Kind.LITERAL_ZSTD if zstd else Kind.LITERAL
+        kind = BlockKind.LITERAL_ZSTD if zstd else BlockKind.LITERAL
         literal = small if zstd else bytes(data)
-        return Judged(Block(kind, digest, literal=literal), size, known=False)
-    kind = Kind.PACKED
+        return ClassifiedBlock(Block(kind, digest, literal=literal), size, known=False)
+    kind = BlockKind.PACKED
     stored: bytes | memoryview = data
     if len(small) * 100 < size * WORTH_PERCENT:
-        kind, stored = Kind.PACKED_ZSTD, small
-    return Judged(Block(kind, digest, length=len(stored)), size, known=False, data=stored)
+        kind, stored = BlockKind.PACKED_ZSTD, small
+    return ClassifiedBlock(Block(kind, digest, length=len(stored)), size, known=False, data=stored)
 
 
 def _all_zero(pending: PendingBlock) -> bool:

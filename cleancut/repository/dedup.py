@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from cleancut.core.format.page import PACKED_KINDS, Kind, Page
+from cleancut.core.format.page import PACKED_KINDS, BlockKind, Page
 from cleancut.core.format.partial_recipe import PartialRecipe
 from cleancut.core.format.paths import Paths
 from cleancut.core.format.recipe import PageRef, Recipe, RecipeIndex
@@ -19,7 +19,7 @@ HELD_PAGES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class EarlierCapture:
     """A partial recipe, and the packs that the store has of its sessions."""
 
     partial: PartialRecipe
@@ -36,17 +36,19 @@ async def list_packs(store: Store, paths: Paths, origins: Iterable[str]) -> froz
     return frozenset(packs)
 
 
-class KnownBlocks:
+class Deduplicator:
     """One stream's. Limits: the last two pages of each source are held, and what `earlier` holds.
     `lost`: how many pages could not be read."""
 
     def __init__(
-        self, store: Store, paths: Paths, parent: Recipe | None, earlier: Earlier | None
+        self, store: Store, paths: Paths, parent: Recipe | None, earlier: EarlierCapture | None
     ) -> None:
-        self._parent = _Pages(store, paths, RecipeIndex.of(parent) if parent else None, {})
+        self._parent = _SourcePages(store, paths, RecipeIndex.of(parent) if parent else None, {})
         self._earlier = earlier
         index = RecipeIndex(earlier.partial.members, earlier.partial.pages) if earlier else None
-        self._left = _Pages(store, paths, index, dict(earlier.partial.kept) if earlier else {})
+        self._left = _SourcePages(
+            store, paths, index, dict(earlier.partial.kept) if earlier else {}
+        )
 
     @property
     def lost(self) -> int:
@@ -64,10 +66,10 @@ class KnownBlocks:
         block = found.page.block(found.slot)
         if block.kind in PACKED_KINDS:
             return self._earlier is not None and block.pack in self._earlier.packs
-        return block.kind is not Kind.ZERO
+        return block.kind is not BlockKind.ZERO
 
 
-class _Pages:
+class _SourcePages:
     """The pages of one source; `kept` are at hand, the others in the store."""
 
     def __init__(

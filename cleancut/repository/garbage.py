@@ -11,7 +11,14 @@ from typing import NamedTuple
 from cleancut.core.format.manifest import parse_manifest
 from cleancut.core.format.paths import Paths
 from cleancut.core.format.recipe import PackUse, named_by
-from cleancut.core.maintenance.garbage import MAX_DOOMED, Begun, Doomed, Hold, Living, unknown_of
+from cleancut.core.maintenance.garbage import (
+    MAX_DOOMED,
+    Begun,
+    GarbageList,
+    Hold,
+    LiveSet,
+    unknown_of,
+)
 from cleancut.core.maintenance.retention import GroupFacts
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Corrupt, NotFound
@@ -31,7 +38,7 @@ _PART = 256
 
 class DoomedList(NamedTuple):
     sha256: Sha256
-    doomed: Doomed
+    doomed: GarbageList
 
 
 async def read_doomed(store: Store, paths: Paths) -> dict[str, DoomedList]:
@@ -45,7 +52,7 @@ async def read_doomed(store: Store, paths: Paths) -> dict[str, DoomedList]:
             continue  # all that was on it has been deleted since
         sha256 = Sha256(hashlib.sha256(data).hexdigest())
         name = path.removeprefix(paths.doomed_lists).removesuffix(".json")
-        found[name] = DoomedList(sha256, decode(Doomed, data, path))
+        found[name] = DoomedList(sha256, decode(GarbageList, data, path))
     return found
 
 
@@ -54,25 +61,25 @@ async def read_unknown(store: Store, paths: Paths) -> frozenset[str]:
     return unknown_of(one.doomed for one in (await read_doomed(store, paths)).values())
 
 
-async def put_doomed(store: Store, paths: Paths, name: str, doomed: Doomed) -> Sha256:
+async def put_doomed(store: Store, paths: Paths, name: str, doomed: GarbageList) -> Sha256:
     data = encode(doomed)
     await store.put(paths.doomed_list(name), data)
     return Sha256(hashlib.sha256(data).hexdigest())
 
 
 async def find_garbage(
-    store: Store, paths: Paths, living: Living, limit: int = MAX_DOOMED
-) -> Doomed:
+    store: Store, paths: Paths, living: LiveSet, limit: int = MAX_DOOMED
+) -> GarbageList:
     """The cluster's objects that nothing names; at most `limit` of them. Raises: what the store
     does."""
     found = []
     async for info in store.list(paths.root):
         path = info.path.removeprefix(paths.root)
-        if not living.keeps(path):
+        if not living.is_live(path):
             found.append((path, info.size_bytes))
             if len(found) == limit:
                 break
-    return Doomed(objects=tuple(found))
+    return GarbageList(objects=tuple(found))
 
 
 class KnownGroup(NamedTuple):
@@ -80,7 +87,7 @@ class KnownGroup(NamedTuple):
     recipes: tuple[str, ...]
 
 
-class Names:
+class ReferencedNames:
     """What the groups of a store name. Groups and recipes never change, so each is read once."""
 
     def __init__(self, store: Store, paths: Paths) -> None:
@@ -103,7 +110,7 @@ class Names:
 
     async def living(
         self, *, used_epochs: Collection[int], now_s: float, gone: Collection[int] = ()
-    ) -> Living:
+    ) -> LiveSet:
         """What groups without a tombstone name, and those that a hold keeps, as they are now.
 
         `used_epochs`: their documents stay besides. `gone`: groups that count as if they had one,
@@ -125,7 +132,7 @@ class Names:
         await self._read_recipes(recipes)
         checks = await list_checks(store, paths)
         named = frozenset(name for names in self._named.values() for name in names)
-        return Living(
+        return LiveSet(
             epochs=frozenset({*groups, *used_epochs, *held}),
             recipes=recipes,
             named=named,

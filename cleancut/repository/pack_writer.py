@@ -21,7 +21,7 @@ from cleancut.core.format.page import PACK_BYTES, pack_header
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.ids import Epoch, format_epoch
 from cleancut.ports.store import Store
-from cleancut.repository.uploads import Limits, Upload, Uploads
+from cleancut.repository.uploads import Upload, UploadLimits, Uploads
 
 BATCH_BYTES = 2 * 1024 * 1024
 ALL_BATCHES_BYTES = 6 * 1024 * 1024
@@ -39,7 +39,7 @@ class PackWriter:
     that has ended waits for the others, rather than send a pack that is not full.
 
     Order: leaving the block gives up what is not stored yet, so `flush` or `wait_durable` before.
-    Limits: see `Limits`; one pack is open in memory besides, and each upload may hold one.
+    Limits: see `UploadLimits`; one pack is open in memory besides, and each upload may hold one.
     Raises: from every method, the error that the first failed upload ended with.
     """
 
@@ -52,7 +52,7 @@ class PackWriter:
         session_id: str,
         pool: Executor,
         spill_dir: Path,
-        limits: Limits | None = None,
+        limits: UploadLimits | None = None,
         gather: bool = True,
     ) -> None:
         self.store = store
@@ -60,7 +60,7 @@ class PackWriter:
         self.pool = pool
         self.origin = f"{format_epoch(epoch)}/{session_id}"
         self.document_origin = f"{self.origin}/{secrets.token_hex(16)}"
-        self._uploads = Uploads(store, pool, spill_dir, limits or Limits())
+        self._uploads = Uploads(store, pool, spill_dir, limits or UploadLimits())
         self._turn = asyncio.Lock()
         self._unfinished: dict[str, Upload] = {}
         self._open: tuple[str, Upload] | None = None

@@ -26,7 +26,7 @@ async def load_page(store: Store, paths: Paths, ref: PageRef) -> Page:
     return page
 
 
-class Lack(NamedTuple):
+class MissingObject(NamedTuple):
     """An object that is missing or too short, and what needs it."""
 
     path: str
@@ -46,19 +46,19 @@ _NOTHING = _Need(0, "")
 
 async def missing_packs(
     store: Store, paths: Paths, recipe_digests: Sequence[str]
-) -> tuple[Lack, ...]:
+) -> tuple[MissingObject, ...]:
     """What the recipes need and the store does not have: recipes, pages, packs, or parts of packs.
     Empty: the structure is whole; contents are checked when they are read.
 
     Raises: Corrupt, if a recipe or page is damaged.
     """
     needs: dict[str, _Need] = {}
-    lacks: list[Lack] = []
+    lacks: list[MissingObject] = []
     for digest in recipe_digests:
         try:
             recipe = await load_recipe(store, paths, digest)
         except NotFound:
-            lacks.append(Lack(paths.recipe(digest), "missing", f"recipe {digest}"))
+            lacks.append(MissingObject(paths.recipe(digest), "missing", f"recipe {digest}"))
             continue
         lacks += await _add_needs(store, paths, recipe, needs)
     lacks += await _short_packs(store, paths, needs)
@@ -67,7 +67,7 @@ async def missing_packs(
 
 async def _add_needs(
     store: Store, paths: Paths, recipe: Recipe, needs: dict[str, _Need]
-) -> list[Lack]:
+) -> list[MissingObject]:
     """Notes in `needs` how long each pack has to be; gives back the pages that are missing."""
     lacks = []
     labels = block_labels(recipe)
@@ -76,7 +76,7 @@ async def _add_needs(
         try:
             page = await load_page(store, paths, ref)
         except NotFound:
-            lacks.append(Lack(paths.page(ref.digest), "missing", mine[0]))
+            lacks.append(MissingObject(paths.page(ref.digest), "missing", mine[0]))
             continue
         for slot, label in enumerate(mine):
             block = page.block(slot)
@@ -86,7 +86,7 @@ async def _add_needs(
     return lacks
 
 
-async def _short_packs(store: Store, paths: Paths, needs: dict[str, _Need]) -> list[Lack]:
+async def _short_packs(store: Store, paths: Paths, needs: dict[str, _Need]) -> list[MissingObject]:
     """Compares with listings, a session at a time: packs are many, requests should be few."""
     lacks = []
     for session, packs in groupby(sorted(needs), key=lambda pack: pack.rpartition("/")[0]):
@@ -96,8 +96,8 @@ async def _short_packs(store: Store, paths: Paths, needs: dict[str, _Need]) -> l
             path, need = paths.pack(pack), needs[pack]
             found = sizes.get(path)
             if found is None:
-                lacks.append(Lack(path, "missing", need.needed_by))
+                lacks.append(MissingObject(path, "missing", need.needed_by))
             elif found < need.size_bytes:
                 why = f"has {found} bytes of {need.size_bytes}"
-                lacks.append(Lack(path, why, need.needed_by))
+                lacks.append(MissingObject(path, why, need.needed_by))
     return lacks

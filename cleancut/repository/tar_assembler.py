@@ -16,7 +16,14 @@ from typing import NamedTuple
 import zstandard
 from blake3 import blake3
 
-from cleancut.core.format.page import BLOCK_BYTES, PACKED_KINDS, ZSTD_KINDS, Block, Kind, blocks_of
+from cleancut.core.format.page import (
+    BLOCK_BYTES,
+    PACKED_KINDS,
+    ZSTD_KINDS,
+    Block,
+    BlockKind,
+    blocks_of,
+)
 from cleancut.core.format.paths import Paths
 from cleancut.core.format.recipe import Recipe
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound
@@ -122,7 +129,7 @@ def _unwrap(result: _Chunks | CleancutError) -> _Chunks:
 
 async def _windows(store: Store, paths: Paths, recipe: Recipe) -> AsyncGenerator[_Window, None]:
     """The whole tar, cut into windows in order."""
-    pages = _Pages(store, paths, recipe)
+    pages = _PageCache(store, paths, recipe)
     window, limit = _Window(), FIRST_BYTES
     async with aclosing(_parts(pages, recipe)) as parts:
         async for part in parts:
@@ -133,7 +140,7 @@ async def _windows(store: Store, paths: Paths, recipe: Recipe) -> AsyncGenerator
     yield window
 
 
-async def _parts(pages: _Pages, recipe: Recipe) -> AsyncGenerator[bytes | _Part, None]:
+async def _parts(pages: _PageCache, recipe: Recipe) -> AsyncGenerator[bytes | _Part, None]:
     for member in recipe.members:
         yield member.header
         for index in range(blocks_of(member.stored_bytes)):
@@ -142,7 +149,7 @@ async def _parts(pages: _Pages, recipe: Recipe) -> AsyncGenerator[bytes | _Part,
         yield member.padding or bytes(member.padding_bytes())
 
 
-class _Pages:
+class _PageCache:
     """Walks over all block entries of a recipe, holding one page."""
 
     def __init__(self, store: Store, paths: Paths, recipe: Recipe) -> None:
@@ -234,7 +241,7 @@ def _merged(chunks: Sequence[bytes | memoryview]) -> Iterator[bytes | memoryview
 def _check(part: _Part, stored: bytes | memoryview) -> bytes | memoryview:
     """The block's bytes. Raises: Corrupt, unless they are what the digest says."""
     block = part.block
-    if block.kind is Kind.ZERO:
+    if block.kind is BlockKind.ZERO:
         return bytes(part.raw_bytes)
     where = f"{part} in " + (f"pack {block.pack}" if block.pack else "its page")
     raw = stored

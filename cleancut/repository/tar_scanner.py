@@ -29,7 +29,7 @@ class MemberStart:
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
+class MemberData:
     piece: memoryview
 
 
@@ -40,7 +40,7 @@ class MemberEnd:
     padding: bytes
 
 
-Event = MemberStart | Data | MemberEnd
+Event = MemberStart | MemberData | MemberEnd
 
 
 class _Phase(Enum):
@@ -85,7 +85,7 @@ class TarScan:
         at, end = 0, len(view)
         while at < end:
             if self._phase is _Phase.TRAILER:
-                events.append(Data(view[at:]))
+                events.append(MemberData(view[at:]))
                 taken = end - at
             elif self._phase is _Phase.DATA:
                 taken = self._take_data(view[at : at + self._left], events)
@@ -100,7 +100,7 @@ class TarScan:
         return events
 
     def _take_data(self, piece: memoryview, events: list[Event]) -> int:
-        events.append(Data(piece))
+        events.append(MemberData(piece))
         self._left -= len(piece)
         if not self._left:
             self._end_data(events)
@@ -145,7 +145,7 @@ class TarScan:
             if self._mark:
                 raise Corrupt(f"tar ends after a long name at byte {self.offset}")
             self._phase = _Phase.TRAILER
-            events += (MemberStart("", b"", None), Data(memoryview(header)))
+            events += (MemberStart("", b"", None), MemberData(memoryview(header)))
             return
         self._check_sum(header)
         self._size = self._number(header[124:136])

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from itertools import groupby
 
 from cleancut.core.format.paths import Paths
-from cleancut.core.maintenance.garbage import Sparse, sparse_of
+from cleancut.core.maintenance.garbage import UnderusedPacks, sparse_of
 from cleancut.core.primitives.codec import decode, digest_of, encode
 from cleancut.core.primitives.errors import Corrupt, NotFound
 from cleancut.core.primitives.ids import Epoch, format_epoch
@@ -23,7 +23,7 @@ async def read_sparse(store: Store, paths: Paths) -> frozenset[str]:
     if not path:
         return frozenset()
     try:
-        return frozenset(decode(Sparse, await store.get(path), path).packs)
+        return frozenset(decode(UnderusedPacks, await store.get(path), path).packs)
     except (Corrupt, NotFound):
         return frozenset()
 

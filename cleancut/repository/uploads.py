@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from cleancut.core.primitives.errors import CleancutError, Refused
-from cleancut.core.protocol.agent_settings import MAX_UPLOADS, MIB, AgentSettings, Pace
+from cleancut.core.protocol.agent_settings import MAX_UPLOADS, MIB, RateLimiter, UploadSettings
 from cleancut.ports.store import Store
 
 T = TypeVar("T")
@@ -27,10 +27,10 @@ _SPILLED = "upload-"
 
 
 @dataclass(slots=True)
-class Limits:
+class UploadLimits:
     """How many bytes may wait in memory; what else is in `settings` may change at any time."""
 
-    settings: AgentSettings = field(default_factory=AgentSettings)
+    settings: UploadSettings = field(default_factory=UploadSettings)
     memory_bytes: int = 32 * MIB
 
 
@@ -53,21 +53,21 @@ class Uploads:
 
     Order: `admit` first, which waits for room; then `enqueue`, never before those in `after`.
     `stored_bytes`: what the store has taken so far.
-    Limits: see `Limits`; besides, each running upload of a spilled object holds it in memory.
+    Limits: see `UploadLimits`; besides, each running upload of a spilled object holds it in memory.
     Raises: from `admit` and `wait`, the error that the first failed upload ended with.
     """
 
     store: Store
     pool: Executor
     spill_dir: Path
-    limits: Limits
+    limits: UploadLimits
     stored_bytes: int = 0
     _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _queue: deque[Upload] = field(default_factory=deque)
     _files: set[Path] = field(default_factory=set)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    _pace: Pace = field(default_factory=Pace)
+    _pace: RateLimiter = field(default_factory=RateLimiter)
     _putting: int = 0
     _on_way: int = 0
     _memory_used: int = 0

@@ -24,7 +24,7 @@ class CheckKind(StrEnum):
     DRILL = "drill"
 
 
-class Check(Record, frozen=True):
+class VerificationRecord(Record, frozen=True):
     """One of them, or, where it takes long, a part of it. `recipes`: of the shards whose bytes were
     read and were right. `problems`: for people; none: all was well. `recall`: of a drill, -1 if
     none was measured."""
@@ -39,7 +39,7 @@ class Check(Record, frozen=True):
     recall: float = -1.0
 
 
-class Entry(NamedTuple):
+class LogEntry(NamedTuple):
     """What the name of a ledger's object tells. `path`: under the cluster's folder."""
 
     path: str
@@ -49,7 +49,7 @@ class Entry(NamedTuple):
     good: bool
 
 
-async def put_check(store: Store, paths: Paths, check: Check) -> None:
+async def put_check(store: Store, paths: Paths, check: VerificationRecord) -> None:
     """Raises: what the store does."""
     result = "bad" if check.problems else "good"
     name = f"{check.at}-{check.kind}-{result}-{secrets.token_hex(4)}".replace(":", "")
@@ -61,7 +61,7 @@ async def last_read(store: Store, paths: Paths, epoch: Epoch) -> Mapping[str, fl
     found: dict[str, float] = {}
     async for info in store.list(paths.ledger(epoch)):
         try:
-            check = decode(Check, await store.get(info.path), info.path)
+            check = decode(VerificationRecord, await store.get(info.path), info.path)
         except (Corrupt, NotFound):
             continue  # costs a second reading and nothing else
         for recipe in check.recipes:
@@ -69,7 +69,7 @@ async def last_read(store: Store, paths: Paths, epoch: Epoch) -> Mapping[str, fl
     return found
 
 
-async def list_checks(store: Store, paths: Paths) -> list[Entry]:
+async def list_checks(store: Store, paths: Paths) -> list[LogEntry]:
     """All of a cluster, by their names alone; what has another name is left out."""
     found = []
     async for info in store.list(paths.ledgers):
@@ -78,13 +78,13 @@ async def list_checks(store: Store, paths: Paths) -> list[Entry]:
     return found
 
 
-def newest_good(entries: Iterable[Entry]) -> dict[str, Entry]:
+def newest_good(entries: Iterable[LogEntry]) -> dict[str, LogEntry]:
     """By kind, the one that went well last."""
     good = sorted((one for one in entries if one.good), key=lambda one: one.at_s)
     return {one.kind: one for one in good}
 
 
-def _entry_of(path: str) -> Entry | None:
+def _entry_of(path: str) -> LogEntry | None:
     _, _, rest = path.partition("/")
     epoch, _, name = rest.partition("/")
     parts = name.rsplit("-", 3)
@@ -92,6 +92,6 @@ def _entry_of(path: str) -> Entry | None:
         return None
     at, kind, result, _ = parts
     try:
-        return Entry(path, Epoch(int(epoch)), parse_time(at), kind, result == "good")
+        return LogEntry(path, Epoch(int(epoch)), parse_time(at), kind, result == "good")
     except Corrupt:
         return None

@@ -15,10 +15,10 @@ from urllib.parse import unquote
 import structlog
 
 from cleancut.core.auth.roles import Role, parse_san
-from cleancut.core.auth.tokens import Token, find_token, parse_tokens
+from cleancut.core.auth.tokens import BearerToken, find_token, parse_tokens
 from cleancut.core.primitives.errors import CleancutError, Denied, Unauthenticated
 from cleancut.runtime.addresses import is_loopback_host
-from cleancut.runtime.watched_files import FreshFiles
+from cleancut.runtime.watched_files import WatchedFiles
 
 _BEARER = "bearer "
 _TOKEN_HINT = "give --token-file, with a token of `cleancut token new` that the coordinators know"
@@ -47,12 +47,12 @@ class TokensFile:
 
     def __init__(self, path: Path, look_s: float = 1.0) -> None:
         """Raises: Denied, Invalid, if it cannot be used."""
-        self._file = FreshFiles([path], look_s)
+        self._file = WatchedFiles([path], look_s)
         self._version = self._file.look()
-        self._tokens: tuple[Token, ...] | None = parse_tokens(self._text())
+        self._tokens: tuple[BearerToken, ...] | None = parse_tokens(self._text())
         self._log = structlog.get_logger("access")
 
-    def find(self, secret: str) -> Token:
+    def find(self, secret: str) -> BearerToken:
         """Raises: Unauthenticated."""
         version = self._file.look()
         if not self._file.all_there:

@@ -13,7 +13,7 @@ import grpc.aio
 
 from cleancut.core.primitives.errors import Invalid
 from cleancut.runtime.addresses import is_loopback, split_address
-from cleancut.runtime.watched_files import FreshFiles
+from cleancut.runtime.watched_files import WatchedFiles
 
 _CLIENT_OPTIONS = (
     ("grpc.keepalive_time_ms", 30_000),
@@ -64,7 +64,7 @@ def open_channel(address: str, tls: Tls | None, server_name: str = "") -> grpc.a
         return grpc.aio.insecure_channel(address, options=_CLIENT_OPTIONS)
     if tls.ca is None:
         raise Invalid("no CA to know the coordinators by", "give --ca with the certificate")
-    ca, *own = FreshFiles(tls.files).read()
+    ca, *own = WatchedFiles(tls.files).read()
     cert, key = own or (None, None)
     credentials = grpc.ssl_channel_credentials(ca, key, cert)
     named = (("grpc.ssl_target_name_override", server_name),) if server_name else ()

@@ -1,7 +1,7 @@
-"""Every call of the API passes here: who asks, may they, is it small enough, and the audit of it.
+"""API interceptors: errors as statuses, authentication, authorization, audit and size limits.
 
-Health is for everybody, reflection for whoever has a role. `Border` stands before it and tells
-what is raised here.
+Health needs no role, reflection needs any role. `ErrorInterceptor` runs first and maps what is
+raised here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OPEN = "/grpc.health.v1."
 _REFLECTION = "reflection"
 
 
-class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """Around every method. One of a service that is not ours needs the least role there is."""
 
     def __init__(self, access: Access, audit: Audit | None = None) -> None:
@@ -137,7 +137,7 @@ Handler = Callable[[Any, Any], Any]
 _END = object()
 
 
-class Border(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """Around every method of our own services: deadline checked, errors told as statuses.
 
     A bug (any other exception) is logged and told as INTERNAL without its text.

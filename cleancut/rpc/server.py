@@ -15,7 +15,7 @@ from cleancut.core.primitives.errors import Unavailable
 from cleancut.rpc.audit import Audit
 from cleancut.rpc.authentication import Access
 from cleancut.rpc.channel import Tls, check_plaintext
-from cleancut.rpc.interceptors import Border, Gate
+from cleancut.rpc.interceptors import AuthInterceptor, ErrorInterceptor
 from cleancut.rpc.request_limits import (
     MAX_CALLS,
     MAX_METADATA_BYTES,
@@ -53,11 +53,13 @@ class Listen:
     access: Access | None = None
     audit: Audit | None = None
 
-    def gate(self) -> Gate:
+    def gate(self) -> AuthInterceptor:
         """Without `access` whoever can connect is an admin."""
         access = self.access or Access()
         network = not is_loopback(self.address)
-        return Gate(replace(access, plaintext=self.tls is None, network=network), self.audit)
+        return AuthInterceptor(
+            replace(access, plaintext=self.tls is None, network=network), self.audit
+        )
 
 
 @asynccontextmanager
@@ -71,7 +73,7 @@ async def serve(
     Raises: Invalid (plaintext on a network), Denied (TLS files), Unavailable (port is taken).
     """
     check_plaintext(listen.address, listen.tls, allow_plaintext=listen.allow_plaintext)
-    border = Border()
+    border = ErrorInterceptor()
     server = grpc.aio.server(
         interceptors=(border, listen.gate()),
         options=_OPTIONS,

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 
 from cleancut.core.primitives.errors import CleancutError, Denied, Invalid
 from cleancut.rpc.channel import Tls
-from cleancut.runtime.watched_files import FreshFiles
+from cleancut.runtime.watched_files import WatchedFiles
 
 _PAIR_HINT = "see --grpc-cert and --grpc-key"
 
@@ -23,7 +23,7 @@ def server_credentials(tls: Tls) -> grpc.ServerCredentials:
     """
     if tls.cert is None:
         raise Invalid("a server needs a certificate and its key", "name both with the CA")
-    files = FreshFiles(tls.files, look_s=0)
+    files = WatchedFiles(tls.files, look_s=0)
     known = [files.look()]
     first = _configuration(files, tls)
     log = structlog.get_logger("tls")
@@ -47,7 +47,7 @@ def server_credentials(tls: Tls) -> grpc.ServerCredentials:
     )
 
 
-def _configuration(files: FreshFiles, tls: Tls) -> grpc.ServerCertificateConfiguration:
+def _configuration(files: WatchedFiles, tls: Tls) -> grpc.ServerCertificateConfiguration:
     """Raises: Denied (unreadable, or not one pair)."""
     read = list(files.read())
     ca = read.pop(0) if tls.ca is not None else None

@@ -21,7 +21,7 @@ TICK_NS = 100_000_000
 Stamp = tuple[int, int, int, int]
 
 
-class FreshFiles:
+class WatchedFiles:
     """Files that belong together, such as a certificate and its key. Nothing is read before it is
     asked for; `look_s` 0 looks each time."""
 
@@ -66,11 +66,11 @@ class FreshFiles:
         return tuple(_read(path) for path in self._paths)
 
 
-class FreshText:
+class WatchedSecret:
     """One file's text without the space around it: an API key, a token, a password."""
 
     def __init__(self, path: Path, look_s: float = LOOK_S) -> None:
-        self._file = FreshFiles([path], look_s)
+        self._file = WatchedFiles([path], look_s)
         self._path = path
         self._version = -1
         self._text = ""

@@ -37,7 +37,7 @@ class StoreCounters:
             self._moved.count(size_bytes, op=operation)
 
 
-class CountedStore:
+class InstrumentedStore:
     """`count(operation, result, size_bytes)` after each call; that there is no such object is an
     answer too. Only what was put or got has bytes."""
 

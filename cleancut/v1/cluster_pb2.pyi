@@ -155,16 +155,16 @@ class UpdateAgentSettingsResponse(_message.Message):
     def __init__(self, settings: _Optional[_Union[AgentSettings, _Mapping]] = ...) -> None: ...
 
 class Finding(_message.Message):
-    __slots__ = ("kind", "severity", "what", "cure")
+    __slots__ = ("kind", "severity", "what", "fix")
     KIND_FIELD_NUMBER: _ClassVar[int]
     SEVERITY_FIELD_NUMBER: _ClassVar[int]
     WHAT_FIELD_NUMBER: _ClassVar[int]
-    CURE_FIELD_NUMBER: _ClassVar[int]
+    FIX_FIELD_NUMBER: _ClassVar[int]
     kind: str
     severity: str
     what: str
-    cure: str
-    def __init__(self, kind: _Optional[str] = ..., severity: _Optional[str] = ..., what: _Optional[str] = ..., cure: _Optional[str] = ...) -> None: ...
+    fix: str
+    def __init__(self, kind: _Optional[str] = ..., severity: _Optional[str] = ..., what: _Optional[str] = ..., fix: _Optional[str] = ...) -> None: ...
 
 class DiagnoseRequest(_message.Message):
     __slots__ = ()

@@ -98,7 +98,7 @@ class ClusterServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Diagnose(self, request, context):
-        """What is wrong, and the exact cure. Any coordinator answers.
+        """What is wrong, and the exact fix. Any coordinator answers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

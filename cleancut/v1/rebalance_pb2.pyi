@@ -67,20 +67,20 @@ class BalancedPeer(_message.Message):
     def __init__(self, peer_id: _Optional[int] = ..., shards_before: _Optional[int] = ..., shards_after: _Optional[int] = ..., bytes_before: _Optional[int] = ..., bytes_after: _Optional[int] = ...) -> None: ...
 
 class RebalancePlan(_message.Message):
-    __slots__ = ("steps", "peers", "notes", "obstacles", "digest", "size_bytes")
+    __slots__ = ("steps", "peers", "notes", "blockers", "digest", "size_bytes")
     STEPS_FIELD_NUMBER: _ClassVar[int]
     PEERS_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
-    OBSTACLES_FIELD_NUMBER: _ClassVar[int]
+    BLOCKERS_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     steps: _containers.RepeatedCompositeFieldContainer[BalanceStep]
     peers: _containers.RepeatedCompositeFieldContainer[BalancedPeer]
     notes: _containers.RepeatedScalarFieldContainer[str]
-    obstacles: _containers.RepeatedScalarFieldContainer[str]
+    blockers: _containers.RepeatedScalarFieldContainer[str]
     digest: str
     size_bytes: int
-    def __init__(self, steps: _Optional[_Iterable[_Union[BalanceStep, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[BalancedPeer, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ..., obstacles: _Optional[_Iterable[str]] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+    def __init__(self, steps: _Optional[_Iterable[_Union[BalanceStep, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[BalancedPeer, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ..., blockers: _Optional[_Iterable[str]] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
 class Rebalance(_message.Message):
     __slots__ = ("id", "state", "created_at", "ended_at", "after", "steps", "peers", "error", "progress", "warnings")

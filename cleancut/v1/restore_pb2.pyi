@@ -141,7 +141,7 @@ class PlannedPeer(_message.Message):
     def __init__(self, peer_id: _Optional[int] = ..., agent: _Optional[str] = ..., shards_max: _Optional[int] = ..., size_bytes_max: _Optional[int] = ..., free_bytes: _Optional[int] = ...) -> None: ...
 
 class RestorePlan(_message.Message):
-    __slots__ = ("backup_id", "backup_epoch", "collections", "peers", "source_version", "target_version", "warnings", "obstacles", "digest", "size_bytes", "estimated_s")
+    __slots__ = ("backup_id", "backup_epoch", "collections", "peers", "source_version", "target_version", "warnings", "blockers", "digest", "size_bytes", "estimated_s")
     BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
     BACKUP_EPOCH_FIELD_NUMBER: _ClassVar[int]
     COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
@@ -149,7 +149,7 @@ class RestorePlan(_message.Message):
     SOURCE_VERSION_FIELD_NUMBER: _ClassVar[int]
     TARGET_VERSION_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
-    OBSTACLES_FIELD_NUMBER: _ClassVar[int]
+    BLOCKERS_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_S_FIELD_NUMBER: _ClassVar[int]
@@ -160,11 +160,11 @@ class RestorePlan(_message.Message):
     source_version: str
     target_version: str
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    obstacles: _containers.RepeatedScalarFieldContainer[str]
+    blockers: _containers.RepeatedScalarFieldContainer[str]
     digest: str
     size_bytes: int
     estimated_s: float
-    def __init__(self, backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., collections: _Optional[_Iterable[_Union[PlannedCollection, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PlannedPeer, _Mapping]]] = ..., source_version: _Optional[str] = ..., target_version: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., obstacles: _Optional[_Iterable[str]] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., estimated_s: _Optional[float] = ...) -> None: ...
+    def __init__(self, backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., collections: _Optional[_Iterable[_Union[PlannedCollection, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PlannedPeer, _Mapping]]] = ..., source_version: _Optional[str] = ..., target_version: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., blockers: _Optional[_Iterable[str]] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., estimated_s: _Optional[float] = ...) -> None: ...
 
 class Rename(_message.Message):
     __slots__ = ("old_name", "new_name")

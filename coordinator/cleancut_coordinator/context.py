@@ -27,7 +27,7 @@ class SweepSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class CoordinatorContext:
     """`peers`: the Qdrant URLs that it was given, tried in order; any one peer will do."""
 
     name: str

@@ -30,7 +30,7 @@ from cleancut.core.primitives.errors import (
 from cleancut.core.primitives.ids import parse_agent, parse_cluster
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.fence import BUDGET_LIMIT_S, BUDGET_S, FenceSettings
-from cleancut.core.protocol.states import Kind
+from cleancut.core.protocol.states import OperationKind
 from cleancut.daemon_settings import (
     ENV_PREFIX,
     Shared,
@@ -48,20 +48,20 @@ from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.concurrency import first_of, until_signal
 from cleancut.runtime.health import Health, health_app, serve
 from cleancut.runtime.log import Logger, configure_logging
-from cleancut.store.metered import CountedStore
+from cleancut.store.metered import InstrumentedStore
 from cleancut.store.open import open_store
 from cleancut_coordinator.api.backups import CoordinatorOperations, Leadership, Office
 from cleancut_coordinator.api.listen import open_api, read_roles
 from cleancut_coordinator.api.servicers import serve_api
-from cleancut_coordinator.backup.effects import BackupEffects
-from cleancut_coordinator.backup.seed_effects import SeedEffects
-from cleancut_coordinator.context import Context, SweepSettings
+from cleancut_coordinator.backup.effects import LeaderBackupEffects
+from cleancut_coordinator.backup.seed_effects import LeaderSeedEffects
+from cleancut_coordinator.context import CoordinatorContext, SweepSettings
 from cleancut_coordinator.leader.cluster_id import establish
 from cleancut_coordinator.leader.election import TTL_S, campaign, read_leader
-from cleancut_coordinator.leader.term import Effects, Reign, Term
+from cleancut_coordinator.leader.term import LeaderEffects, LeaderTerm, Reign
 from cleancut_coordinator.maintenance.garbage_collector import Sweeper
 from cleancut_coordinator.maintenance.scheduler import Scheduler
-from cleancut_coordinator.metrics.registry import Metrics
+from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.monitoring.collector import Watcher
 from cleancut_coordinator.rebalance.effects import RebalanceEffects
 from cleancut_coordinator.restore.effects import RestoreEffects
@@ -79,11 +79,11 @@ def _default_name() -> str:
 class _Process:
     """What lives as long as the process; `address` is where others reach its API."""
 
-    context: Context
+    context: CoordinatorContext
     leadership: Leadership
     address: str
     health: Health
-    metrics: Metrics
+    metrics: CoordinatorMetrics
     log: Logger
 
 
@@ -160,13 +160,13 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
     async with AsyncExitStack() as stack:
         etcd = await stack.enter_async_context(shared.open_etcd(clock))
         await warn_of_etcd(shared, etcd, log)
-        metrics = Metrics(cluster)
+        metrics = CoordinatorMetrics(cluster)
         opened = open_store(shared.store, clock, shared.key_source)
-        store = CountedStore(opened, metrics.count_request)
+        store = InstrumentedStore(opened, metrics.count_request)
         stack.push_async_callback(store.close)
         urls = [url.strip() for url in flags["qdrant_url"].split(",") if url.strip()]
         peers = [await stack.enter_async_context(shared.open_qdrant(url)) for url in urls]
-        context = Context(
+        context = CoordinatorContext(
             name=name,
             store_url=shared.store,
             key_source=shared.key_source,
@@ -217,15 +217,15 @@ async def _serve_term(process: _Process) -> None:
                 token = await campaign(context, lease, process.address)
                 looking.cancel()
                 await establish(context, token)
-                backups = BackupEffects(context)
-                effects: dict[Kind, Effects] = {
-                    Kind.BACKUP: backups,
-                    Kind.SEED: SeedEffects(context, backups),
-                    Kind.RESTORE: RestoreEffects(context),
-                    Kind.REBALANCE: RebalanceEffects(context),
+                backups = LeaderBackupEffects(context)
+                effects: dict[OperationKind, LeaderEffects] = {
+                    OperationKind.BACKUP: backups,
+                    OperationKind.SEED: LeaderSeedEffects(context, backups),
+                    OperationKind.RESTORE: RestoreEffects(context),
+                    OperationKind.REBALANCE: RebalanceEffects(context),
                 }
                 reign = Reign(lease, token, process.metrics)
-                term = Term(context, reign, effects=effects, log=process.log)
+                term = LeaderTerm(context, reign, effects=effects, log=process.log)
                 sweeper = Sweeper(context, lease, token, metrics=process.metrics, log=process.log)
                 scheduler = Scheduler(context, token, poke=term.poke, log=process.log)
                 leadership.office = Office(token, term, sweeper, scheduler)

@@ -8,8 +8,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from cleancut_devcluster.launch.process import wait_for
-from cleancut_devcluster.launch.setup import Setup
 from qdrant_client import models
 
 from cleancut.core.primitives.errors import TimedOut
@@ -18,6 +16,8 @@ from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.states import Phase, State
 from cleancut.etcd.client import Etcd, open_etcd
 from cleancut.qdrant.client import Qdrant
+from cleancut_devcluster.launch.process import wait_for
+from cleancut_devcluster.launch.setup import Setup
 from tests.chaos.killer import Blow, Killer, Outside, Trace, Victim, read_ctl, traced, wait_over
 from tests.e2e.case import Case, Launch, inactive, uneven
 from tests.e2e.contents import Contents, add_odd, client_of, read_contents
@@ -187,7 +187,7 @@ class Arena:
         else:
             with suppress(TimedOut):
                 await wait_over(etcd, self.keys, trace.ctl.operation, down_s)
-        await blow.heal()
+        await blow.repair()
 
     async def _start(self, cell: Cell, trace: Trace) -> None:
         """The answer may be lost with who gives it; what was started is seen in etcd. Raises: what

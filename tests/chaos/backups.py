@@ -11,13 +11,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cleancut_devcluster.demo.chains import read_chains
-from cleancut_devcluster.demo.data import ALIAS, COLLECTION, Data, Shape
-from cleancut_devcluster.demo.writers import Chain, find_holes, wait_written, writing
-from cleancut_devcluster.launch.process import wait_for
-from cleancut_devcluster.launch.qdrant import PeerProcess
-from cleancut_devcluster.launch.setup import Coordinator, Setup
-
 from cleancut.core.primitives.errors import CleancutError, TimedOut
 from cleancut.core.primitives.ids import ClusterName
 from cleancut.core.protocol.etcd_keys import Keys
@@ -25,6 +18,12 @@ from cleancut.core.protocol.etcd_records import Ctl, Operation
 from cleancut.core.protocol.fence import strays
 from cleancut.core.protocol.states import Phase, State
 from cleancut.etcd.client import Etcd, open_etcd
+from cleancut_devcluster.demo.chains import read_chains
+from cleancut_devcluster.demo.data import ALIAS, COLLECTION, Data, Shape
+from cleancut_devcluster.demo.writers import Chain, find_holes, wait_written, writing
+from cleancut_devcluster.launch.process import wait_for
+from cleancut_devcluster.launch.qdrant import PeerProcess
+from cleancut_devcluster.launch.setup import Coordinator, Setup
 from tests.chaos.faults import Fault, Stage, Wires
 from tests.chaos.killer import Blow, Killer, Outside, Trace, read_ctl, traced, wait_over
 from tests.chaos.links import Link, open_links
@@ -197,7 +196,7 @@ class BackupArena:
         else:
             with suppress(TimedOut):
                 await wait_over(etcd, self.keys, ctl.operation, down_s)
-        await blow.heal()
+        await blow.repair()
 
     # The verdict
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from cleancut_devcluster.launch.qdrant import Kind
 
+from cleancut_devcluster.launch.qdrant import Kind
 from tests.chaos.arena import SEED, Arena, Result, open_arena
 from tests.chaos.backups import FaultResult
 from tests.chaos.killer import Outside

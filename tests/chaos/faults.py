@@ -11,7 +11,6 @@ from pathlib import Path
 
 from cleancut_devcluster.launch.process import Child, wait_for
 from cleancut_devcluster.launch.setup import Coordinator, Setup
-
 from tests.chaos.killer import BACK_S, Blow, Killer, Outside
 from tests.chaos.links import Link, Mode
 
@@ -173,7 +172,7 @@ class Stage:
         members, store = self.outside.members, self.outside.store
 
         async def healthy() -> None:
-            await asyncio.to_thread(members.heal)
+            await asyncio.to_thread(members.repair)
 
         match fault:
             case Fault.ETCD_KILLED:
@@ -211,18 +210,18 @@ class Stage:
             for link in every:
                 link.set(mode)
 
-        async def heal() -> None:
+        async def repair() -> None:
             for link in every:
                 link.set(Mode.PASS)
 
-        return Blow(f"{len(every)} links", strike, heal, until_noticed)
+        return Blow(f"{len(every)} links", strike, repair, until_noticed)
 
 
 def _soon(act: Callable[[], object]) -> Callable[[], Awaitable[None]]:
-    async def heal() -> None:
+    async def repair() -> None:
         act()
 
-    return heal
+    return repair
 
 
 def _fill(filler: Path) -> None:

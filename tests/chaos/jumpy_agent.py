@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import cleancut_agent.main
-
 from cleancut.runtime.clock import SystemClock
 
 JUMP = "CLEANCUT_TEST_JUMP"

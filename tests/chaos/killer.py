@@ -8,9 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cleancut_devcluster.launch.process import Child, wait_for
-from cleancut_devcluster.launch.setup import Setup
-
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import Unavailable
 from cleancut.core.protocol.etcd_keys import Keys
@@ -18,6 +15,8 @@ from cleancut.core.protocol.etcd_records import Ctl, Leader, Operation
 from cleancut.core.protocol.states import CLOSED, FINAL_STATES, Phase
 from cleancut.etcd.client import Etcd
 from cleancut.ports.coordination import Change
+from cleancut_devcluster.launch.process import Child, wait_for
+from cleancut_devcluster.launch.setup import Setup
 from tests.contract.etcd_cluster import EtcdCluster
 from tests.contract.s3_server import S3Server
 
@@ -38,12 +37,12 @@ class Victim(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Blow:
-    """`strike` takes no time to speak of. `heal` returns once the victim serves again.
+    """`strike` takes no time to speak of. `repair` returns once the victim serves again.
     `until_noticed`: how long a frozen one stays so."""
 
     name: str
     strike: Callable[[], None]
-    heal: Callable[[], Awaitable[None]]
+    repair: Callable[[], Awaitable[None]]
     until_noticed: Callable[[], Awaitable[None]] | None = None
 
 

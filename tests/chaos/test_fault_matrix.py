@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from cleancut_devcluster.demo.data import Data
-from cleancut_devcluster.launch.qdrant import Kind
 
 from cleancut.core.protocol.states import Phase
+from cleancut_devcluster.demo.data import Data
+from cleancut_devcluster.launch.qdrant import Kind
 from tests.chaos.backups import SHAPE, BackupArena, FaultCell, FaultResult, set_stage
 from tests.chaos.faults import Fault
 from tests.chaos.jumpy_agent import JUMP
@@ -64,7 +64,7 @@ def backup_arenas(
         nonlocal arena
         if arena is None or arena.broken:
             stack.close()
-            outside.members.heal()
+            outside.members.repair()
             root = tmp_path_factory.mktemp("arena")
             patch = stack.enter_context(pytest.MonkeyPatch.context())
             patch.setenv(JUMP, str(root / "jump"))

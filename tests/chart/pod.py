@@ -19,8 +19,8 @@ from functools import cache
 from pathlib import Path
 
 import aiohttp
-from cleancut_devcluster.launch.process import Child, start_child
 
+from cleancut_devcluster.launch.process import Child, start_child
 from tests.chart.rendering import ROOT, Object
 
 ITS_OWN = {"metadata.name": "qdrant-0", "status.podIP": "127.0.0.1"}

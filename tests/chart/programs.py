@@ -8,16 +8,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import click
+
 import cleancut_agent.main
 import cleancut_coordinator.main
-import click
-from cleancut_coordinator.api.listen import read_roles
-
 from cleancut.cli.settings import parse_size
 from cleancut.core.primitives.errors import CleancutError
-from cleancut.core.protocol.agent_settings import AgentSettings
+from cleancut.core.protocol.agent_settings import UploadSettings
 from cleancut.daemon_settings import parse_address, read_fences, read_retention, read_schedules
 from cleancut.store.urls import parse_store_url
+from cleancut_coordinator.api.listen import read_roles
 from tests.chart.checks import called, pods
 from tests.chart.rendering import Object
 
@@ -111,5 +111,5 @@ def _surroundings(metadata: Object, spec: Object) -> Iterator[str]:
             yield f"without {volume['name']} no pod starts"
         if volume["name"] == "cleancut-spill":
             limit = parse_size(f"{volume['emptyDir']['sizeLimit']}B")
-            if limit <= AgentSettings().spill_bytes:
+            if limit <= UploadSettings().spill_bytes:
                 yield "a full spill volume evicts the pod"

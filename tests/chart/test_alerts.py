@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from cleancut_agent.metrics import Metrics as AgentMetrics
-from cleancut_coordinator.metrics.registry import Metrics as CoordinatorMetrics
+
+from cleancut_agent.metrics import AgentMetrics
+from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 
 HERE = Path(__file__).parent
 RULES = HERE.parents[1] / "charts" / "cleancut" / "files" / "alerts.yaml"

@@ -18,10 +18,10 @@ from typing import Any
 import aiohttp
 import pytest
 import yaml
+
 from cleancut_devcluster.launch.free_ports import free_ports
 from cleancut_devcluster.launch.process import Child, wait_for
 from cleancut_devcluster.launch.qdrant import launch_peers
-
 from tests.chart.pod import Pod, fetch, port_of, probe
 from tests.chart.rendering import Object, agent_values, objects, template, tool, with_agent
 from tests.contract.etcd_certs import Authority

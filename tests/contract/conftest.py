@@ -13,7 +13,7 @@ from cleancut.ports.store import Store
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.encrypted import EncryptedStore
 from cleancut.store.memory import MemoryStore
-from cleancut.store.metered import CountedStore
+from cleancut.store.metered import InstrumentedStore
 from cleancut.store.open import open_store
 from tests.contract.etcd_cluster import EtcdCluster
 from tests.contract.etcd_worlds import MemoryWorld, RealWorld, World
@@ -31,9 +31,9 @@ def etcd_members() -> Iterator[EtcdCluster]:
 
 @pytest.fixture
 def etcd_trio(etcd_members: EtcdCluster) -> Iterator[EtcdCluster]:
-    """Three healthy etcd members, which a test may kill and freeze: they are healed after it."""
+    """Three healthy etcd members, which a test may kill and freeze: they are repaired after it."""
     yield etcd_members
-    etcd_members.heal()
+    etcd_members.repair()
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def store_opener(
     if request.param in {"memory", "counted"}:
         store: Store = MemoryStore()
         if request.param == "counted":
-            store = CountedStore(store, lambda *_: None)
+            store = InstrumentedStore(store, lambda *_: None)
         return lambda: store
     if request.param == "encrypted":
         inside = MemoryStore()

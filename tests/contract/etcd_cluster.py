@@ -125,7 +125,7 @@ class EtcdCluster:
         """Order: after `kill`; the data is kept. Returns before the member is healthy."""
         self._spawn(member, state="existing")
 
-    def heal(self) -> None:
+    def repair(self) -> None:
         """Every member runs and is healthy again, whatever a test did."""
         for member in self.members:
             if member.running:

@@ -22,6 +22,7 @@ from typing import Any, Self
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
 from cleancut_devcluster.launch.free_ports import free_ports
 
 READY_S = 60.0

@@ -188,7 +188,7 @@ def test_majority_lost(etcd_trio: EtcdCluster, etcd_root: str) -> None:
         async with asyncio.timeout(15), asyncio.TaskGroup() as group:
             tasks = [group.create_task(call(etcd)) for call in (read, write, watch)]
         assert not any(task.cancelled() for task in tasks)
-        await asyncio.to_thread(etcd_trio.heal)
+        await asyncio.to_thread(etcd_trio.repair)
         assert (await etcd.txn([], [Put(f"{etcd_root}again", b"v")])).applied
 
     go([left.endpoint, leader.endpoint], body, call_s=5)

@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from cleancut_devcluster.demo.comparison import Answers, compare, read_answers
-from cleancut_devcluster.demo.data import ALIAS, COLLECTION, Data, Shape
-
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.responses import Placement, ShardKey
+from cleancut_devcluster.demo.comparison import Answers, compare, read_answers
+from cleancut_devcluster.demo.data import ALIAS, COLLECTION, Data, Shape
 from tests.e2e.contents import (
     KEYED,
     ODD,
@@ -81,7 +80,7 @@ class Case:
     def restore(self, *options: str, rebalance: bool = False) -> Any:
         """The finished restore, with what its plan and its report must say; timed."""
         plan = self.world.ok("plan", "restore", "plan", self.made["id"], *options)
-        assert plan["obstacles"] == [], plan["obstacles"]
+        assert plan["blockers"] == [], plan["blockers"]
         self.outcome.size_bytes += sum(
             one["size_bytes"] * one["replicas"] for one in plan["collections"]
         )

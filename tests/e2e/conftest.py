@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from cleancut_devcluster.launch.qdrant import Kind, PeerProcess, launch_peers, real_binary
 
+from cleancut_devcluster.launch.qdrant import Kind, PeerProcess, launch_peers, real_binary
 from tests.contract.s3_server import S3Server
 from tests.e2e.world import Launcher, World
 

@@ -20,11 +20,11 @@ from typing import Any
 
 import pytest
 import yaml
+
+from cleancut.core.primitives.errors import Unavailable
 from cleancut_devcluster.launch.free_ports import free_ports
 from cleancut_devcluster.launch.process import Child, start_child, wait_for, wait_logged
 from cleancut_devcluster.launch.setup import Setup
-
-from cleancut.core.primitives.errors import Unavailable
 
 FILES = Path(__file__).resolve().parents[2] / "charts" / "cleancut" / "files"
 NO_PROMETHEUS = "no prometheus and promtool on PATH: `make deps` as root installs them"

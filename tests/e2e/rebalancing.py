@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from cleancut.qdrant.responses import Placement
 from cleancut_devcluster.demo.comparison import compare
 from cleancut_devcluster.demo.data import COLLECTION
 from cleancut_devcluster.launch.qdrant import PeerProcess, add_peer, wait_until
-
-from cleancut.qdrant.responses import Placement
 from tests.e2e.world import World
 
 CAUGHT_S = 60.0

@@ -11,14 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from cleancut_agent.context import Context as AgentContext
-from cleancut_agent.restore.effects import PullEffects
-from cleancut_agent.restore.tar_server import TarServer
-from cleancut_coordinator.backup.canaries import choose_questions
-from cleancut_coordinator.context import Context
-from cleancut_coordinator.restore.effects import RestoreEffects
-from cleancut_devcluster.launch.qdrant import PeerProcess
-
 from cleancut.core.format.manifest import (
     FORMAT,
     ClusterEntry,
@@ -33,10 +25,10 @@ from cleancut.core.protocol.canary import Canary
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Ctl, Reading, Session, ShardTask
 from cleancut.core.protocol.requests import RestoreRequest
-from cleancut.core.protocol.states import Kind, Phase
+from cleancut.core.protocol.states import OperationKind, Phase
 from cleancut.core.restore.participant import Recover, Verified, Verify
-from cleancut.core.restore.phases import Check, Create, Reveal, Review, Undo
-from cleancut.core.restore.plan import PlannedCollection, RestorePlan
+from cleancut.core.restore.phases import CheckRestore, Create, PublishRestore, Review, RollBack
+from cleancut.core.restore.plan import CollectionPlan, PlacementPlan
 from cleancut.core.restore.report import RestoreReport, draft_of
 from cleancut.core.verification.canaries import LIMIT, canary_of
 from cleancut.etcd.memory import MemoryEtcd
@@ -49,6 +41,13 @@ from cleancut.repository.pack_writer import PackWriter
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.health import serve
 from cleancut.store.memory import MemoryStore
+from cleancut_agent.context import AgentContext
+from cleancut_agent.restore.effects import PullEffects
+from cleancut_agent.restore.tar_server import TarServer
+from cleancut_coordinator.backup.canaries import choose_questions
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.restore.effects import RestoreEffects
+from cleancut_devcluster.launch.qdrant import PeerProcess
 
 T = TypeVar("T")
 BACKUP, EPOCH = Epoch(1), Epoch(2)
@@ -93,8 +92,8 @@ class Attempt:
         return RestoreEffects(self.context)
 
     @property
-    def context(self) -> Context:
-        return Context(
+    def context(self) -> CoordinatorContext:
+        return CoordinatorContext(
             name="coordinator",
             store_url="",
             keys=Keys(CLUSTER),
@@ -226,16 +225,16 @@ class Attempt:
 
     async def begin(self, phase: Phase = Phase.CREATE, request: RestoreRequest = WHOLE) -> None:
         """Agents are registered, the plan is checked and staged, and ctl stands at `phase`."""
-        check = Check(EPOCH, request, await self._register())
+        check = CheckRestore(EPOCH, request, await self._register())
         self.draft = str(await self.coordinator.run(check))
         await self.move(phase)
 
-    async def begin_as(self, *planned: PlannedCollection, phase: Phase = Phase.CREATE) -> None:
+    async def begin_as(self, *planned: CollectionPlan, phase: Phase = Phase.CREATE) -> None:
         """As `begin`, with a plan made by hand; without any, all comes back as it was."""
         await self._register()
         group = await load_group(self.store, Paths(CLUSTER), BACKUP)
         planned = planned or tuple(as_itself(entry) for entry in group.collections)
-        plan = RestorePlan(
+        plan = PlacementPlan(
             backup_id=group.operation,
             backup_epoch=BACKUP,
             collections=planned,
@@ -264,7 +263,7 @@ class Attempt:
         return tuple(members)
 
     async def move(self, phase: Phase) -> None:
-        ctl = Ctl(kind=Kind.RESTORE, epoch=EPOCH, phase=phase, draft=self.draft)
+        ctl = Ctl(kind=OperationKind.RESTORE, epoch=EPOCH, phase=phase, draft=self.draft)
         await self.etcd.txn([], [Put(Keys(CLUSTER).ctl, encode(ctl))])
 
     async def create(self) -> list[ShardTask]:
@@ -317,7 +316,7 @@ class Attempt:
 
     async def undo(self) -> None:
         await self.move(Phase.ROLLBACK)
-        await self.coordinator.run(Undo(EPOCH, self.draft))
+        await self.coordinator.run(RollBack(EPOCH, self.draft))
 
     async def reveal(self) -> None:
         await self.move(Phase.PUBLISH)
@@ -325,12 +324,12 @@ class Attempt:
 
     async def reveal_now(self) -> None:
         """Whatever phase ctl stands at."""
-        await self.coordinator.run(Reveal(EPOCH, self.draft))
+        await self.coordinator.run(PublishRestore(EPOCH, self.draft))
 
 
-def as_itself(entry: CollectionEntry) -> PlannedCollection:
+def as_itself(entry: CollectionEntry) -> CollectionPlan:
     """The plan to bring back a collection under its own name."""
-    return PlannedCollection(
+    return CollectionPlan(
         name=entry.name,
         published_as=entry.name,
         created_as=entry.name,

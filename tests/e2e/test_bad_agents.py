@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cleancut_devcluster.launch.cli import Answer
 
+from cleancut_devcluster.launch.cli import Answer
 from tests.e2e.conftest import Launch
 from tests.e2e.meddler import meddle
 from tests.e2e.world import World, refused

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from cleancut_devcluster.launch.cli import Answer
 from cleancut_devcluster.launch.process import start_child
-
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 

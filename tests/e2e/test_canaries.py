@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cleancut_devcluster.launch.qdrant import PeerProcess
 from msgspec.structs import replace
 
 from cleancut.core.format.manifest import Manifest, parse_manifest
@@ -22,6 +21,7 @@ from cleancut.core.protocol.states import Phase
 from cleancut.core.restore.report import RestoreDraft
 from cleancut.qdrant.client import Qdrant
 from cleancut.repository.catalog import put_staged
+from cleancut_devcluster.launch.qdrant import PeerProcess
 from tests.e2e.conftest import Launch
 from tests.e2e.restoring import CLUSTER, EPOCH, Attempt
 from tests.e2e.world import World, refused

@@ -7,7 +7,6 @@ import shlex
 from typing import Any
 
 from cleancut_devcluster.demo.comparison import Answers, compare
-
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 
@@ -26,27 +25,27 @@ def kinds(world: World) -> list[str]:
     return sorted(one["kind"] for one in findings(world))
 
 
-def paste(world: World, cure: str) -> Any:
+def paste(world: World, fix: str) -> Any:
     """Runs the very command that was printed; without a terminal nobody can be asked."""
-    program, *arguments = shlex.split(cure)
-    assert program == "cleancut", cure
+    program, *arguments = shlex.split(fix)
+    assert program == "cleancut", fix
     return world.cleancut(*arguments, "--yes")
 
 
-def cure_of(world: World, kind: str) -> str:
-    """The first cure of this kind that is told."""
-    cures: list[str] = [one["cure"] for one in findings(world) if one["kind"] == kind]
-    assert cures, f"no {kind} was found"
-    return cures[0]
+def fix_of(world: World, kind: str) -> str:
+    """The first fix of this kind that is told."""
+    fixes: list[str] = [one["fix"] for one in findings(world) if one["kind"] == kind]
+    assert fixes, f"no {kind} was found"
+    return fixes[0]
 
 
-def heal(world: World) -> None:
+def repair(world: World) -> None:
     """Every lost shard is put back by the command that the doctor prints for it."""
     refused(world.cleancut("backup", "create"), 4, "lost every replica", "cleancut doctor")
-    cures = [one["cure"] for one in findings(world) if one["kind"] == "lost_shard"]
-    assert cures
-    for cure in cures:
-        restored = paste(world, cure).value("restore")
+    fixes = [one["fix"] for one in findings(world) if one["kind"] == "lost_shard"]
+    assert fixes
+    for fix in fixes:
+        restored = paste(world, fix).value("restore")
         assert restored["state"] == "DONE"
         assert [one["counts_equal"] for one in restored["collections"]] == [True]
 
@@ -67,15 +66,15 @@ def test_a_peer_that_is_gone_for_good(launch: Launch) -> None:
     refused(world.cleancut("cluster", "forget-peer", "1", "--yes"), 3, "no peer 1")
     world.run(lose(world, 1))
     assert "silent_peer" in kinds(world)
-    cure = cure_of(world, "silent_peer")
-    assert cure == f"cleancut cluster forget-peer {peer} --force"
-    refused(paste(world, cure.removesuffix(" --force")), 4, "for good", "--force")
-    gone = paste(world, cure).value("peer")
+    fix = fix_of(world, "silent_peer")
+    assert fix == f"cleancut cluster forget-peer {peer} --force"
+    refused(paste(world, fix.removesuffix(" --force")), 4, "for good", "--force")
+    gone = paste(world, fix).value("peer")
     assert gone["forgotten"]
     assert gone["losses"][0]["lost_shards"]
     assert [one["kind"] for one in gone["findings"]] == ["lost_shard"]
     assert kinds(world) == ["lost_shard"]
-    heal(world)
+    repair(world)
     equal(world, kept)
     assert findings(world) == []
     assert world.back_up()["evidence"]["grade"] == "quiet"
@@ -90,14 +89,14 @@ def test_a_first_peer_that_lost_its_disk(launch: Launch) -> None:
     kept = world.answers()
     old = world.run(peer_id(world, 0))
     world.run(restart_empty(world, bootstrap=None))
-    cure = cure_of(world, "fallen_out")
-    assert cure == f"cleancut cluster forget-peer {old} --force"
+    fix = fix_of(world, "fallen_out")
+    assert fix == f"cleancut cluster forget-peer {old} --force"
     assert world.cleancut("backup", "create").exit_code != 0
     world.run(stop(world, 0))
-    assert paste(world, cure).value("peer")["forgotten"]
+    assert paste(world, fix).value("peer")["forgotten"]
     world.run(restart_empty(world, bootstrap=world.setup.peers[1].uri))
     assert kinds(world) == ["lost_shard"]
-    heal(world)
+    repair(world)
     equal(world, kept)
     assert findings(world) == []
 

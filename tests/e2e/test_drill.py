@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cleancut_devcluster.demo.data import COLLECTION, Data
 from msgspec.structs import replace
 
 from cleancut.core.format.manifest import Manifest
@@ -22,6 +21,7 @@ from cleancut.repository.verification_log import list_checks, newest_good
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.open import open_store
 from cleancut.verification.drill import Drilled, drill
+from cleancut_devcluster.demo.data import COLLECTION, Data
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cleancut_devcluster.demo.data import ALIAS, COLLECTION
 
+from cleancut_devcluster.demo.data import ALIAS, COLLECTION
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 

@@ -9,11 +9,6 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from cleancut_devcluster.demo.chains import read_chains
-from cleancut_devcluster.demo.data import ALIAS, COLLECTION, Data
-from cleancut_devcluster.demo.writers import Chain, find_holes, wait_written, writing
-from cleancut_devcluster.launch.process import wait_for
-from cleancut_devcluster.launch.qdrant import PeerProcess
 
 from cleancut.core.format.manifest import AgentDocument
 from cleancut.core.primitives.codec import decode
@@ -24,6 +19,11 @@ from cleancut.etcd.client import open_etcd
 from cleancut.fencing.aliases import rename
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.health import serve
+from cleancut_devcluster.demo.chains import read_chains
+from cleancut_devcluster.demo.data import ALIAS, COLLECTION, Data
+from cleancut_devcluster.demo.writers import Chain, find_holes, wait_written, writing
+from cleancut_devcluster.launch.process import wait_for
+from cleancut_devcluster.launch.qdrant import PeerProcess
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 

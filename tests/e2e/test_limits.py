@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cleancut_devcluster.demo.data import Shape
-from cleancut_devcluster.launch.process import wait_for
 
 from cleancut.core.protocol.agent_settings import LEAST_RATE
+from cleancut_devcluster.demo.data import Shape
+from cleancut_devcluster.launch.process import wait_for
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 

@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cleancut_devcluster.demo.data import Data
-from cleancut_devcluster.launch.process import wait_for
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -27,6 +25,8 @@ from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.etcd.client import open_etcd
 from cleancut.ports.coordination import Put
 from cleancut.runtime.clock import SystemClock
+from cleancut_devcluster.demo.data import Data
+from cleancut_devcluster.launch.process import wait_for
 from tests.e2e.conftest import Launch
 from tests.e2e.prometheus import (
     FILES,

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from cleancut_devcluster.demo.data import COLLECTION
 from cleancut_devcluster.launch.qdrant import add_peer, wait_until
-
 from tests.e2e.conftest import Launch
 from tests.e2e.rebalancing import (
     add_agent,
@@ -35,7 +35,7 @@ def test_a_new_peer_gets_its_part(launch: Launch, flags: tuple[str, ...]) -> Non
     refused(world.cleancut("cluster", "rebalance", "--yes"), 4, "has no agent")
     world.run(add_agent(world, peer))
     plan = world.ok("plan", "cluster", "rebalance", "--plan")
-    assert plan["obstacles"] == []
+    assert plan["blockers"] == []
     assert [step["action"] for step in plan["steps"]] == ["move", "move"]
     assert all(step["size_bytes"] > 0 for step in plan["steps"])
     done = start(world, "--plan-digest", plan["digest"], *flags)

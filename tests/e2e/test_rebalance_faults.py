@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from cleancut_devcluster.demo.data import Shape
 from cleancut_devcluster.launch.qdrant import PeerProcess
-
 from tests.e2e.conftest import Launch
 from tests.e2e.rebalancing import (
     calm,

@@ -6,16 +6,16 @@ import asyncio
 from typing import Any
 
 import pytest
-from cleancut_devcluster.demo.data import COLLECTION, Data, Shape, make_payload, make_vectors
 from qdrant_client import models
 
+from cleancut_devcluster.demo.data import COLLECTION, Data, Shape, make_payload, make_vectors
 from tests.contract.qdrant.world import read_stream, recover
 from tests.e2e.case import inactive
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World
 
 SHAPE = Shape(points=1200, dims=16, shards=4, replicas=2)
-HEALED_S = 60.0
+REPAIRED_S = 60.0
 
 
 @pytest.fixture
@@ -27,11 +27,11 @@ def world(launch: Launch) -> World:
     return one
 
 
-async def back_up_until_healed(world: World) -> list[Any]:
+async def back_up_until_repaired(world: World) -> list[Any]:
     """One backup after the other, until all replicas are Active again as every peer sees it, and
     every agent takes part; those that were committed."""
     made = []
-    async with asyncio.timeout(HEALED_S):
+    async with asyncio.timeout(REPAIRED_S):
         while True:
             answer = await world.setup.cleancut("backup", "create", "--attempts", "5")
             if answer.exit_code == 0:
@@ -64,14 +64,14 @@ def test_a_replica_that_has_missed_writes_is_never_cut(world: World) -> None:
         async with Data(world.setup.peers[0].url, SHAPE) as data:
             await data.change(1.0)
 
-    async def heal() -> list[Any]:
+    async def repair() -> list[Any]:
         async with asyncio.TaskGroup() as group:
             group.create_task(back.start())
-            backups = group.create_task(back_up_until_healed(world))
+            backups = group.create_task(back_up_until_repaired(world))
         return backups.result()
 
     world.run(write())
-    made = [*world.run(heal()), world.back_up()]
+    made = [*world.run(repair()), world.back_up()]
     assert len(made) > 1, "no backup was made while the peer came back"
     for one in {each["id"]: each for each in (made[0], made[-2], made[-1])}.values():
         copy = f"copy-{one['epoch']}"

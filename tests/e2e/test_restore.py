@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from cleancut_devcluster.demo.comparison import compare
-
 from tests.e2e.conftest import Launch
 from tests.e2e.contents import ODD, Contents, add_odd, client_of, read_contents
 from tests.e2e.world import World, refused

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cleancut_devcluster.launch.qdrant import Kind, PeerProcess, launch_peers
 from msgspec.structs import replace
 
 from cleancut.core.cluster.collection_config import creation
@@ -20,6 +19,7 @@ from cleancut.core.protocol.states import Phase
 from cleancut.core.restore.participant import Verify
 from cleancut.core.restore.report import Creation
 from cleancut.store.memory import MemoryStore
+from cleancut_devcluster.launch.qdrant import Kind, PeerProcess, launch_peers
 from tests.e2e.restoring import BACKUP, CLUSTER, EPOCH, POINTS, Attempt
 
 NAME = "docs v1.0"
@@ -203,7 +203,7 @@ def test_a_leader_that_wakes_late_creates_nothing(attempt: Attempt) -> None:
     assert _uuid(attempt) is None
 
 
-def test_a_plan_with_an_obstacle_touches_nothing(attempt: Attempt) -> None:
+def test_a_plan_with_an_blocker_touches_nothing(attempt: Attempt) -> None:
     async def body() -> None:
         vectors = {"size": 3, "distance": "Dot"}
         await attempt.clients[0].create_collection(NAME, {"vectors": vectors})

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cleancut_devcluster.launch.qdrant import PeerProcess
 from msgspec.structs import replace
 
 from cleancut.core.primitives.errors import Corrupt, Refused
 from cleancut.core.protocol.effect_requests import Drain
 from cleancut.core.restore.participant import Verify
+from cleancut_devcluster.launch.qdrant import PeerProcess
 from tests.e2e.restoring import DIMS, EPOCH, POINTS, Attempt
 
 NAME = "tenants"

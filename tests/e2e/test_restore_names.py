@@ -7,21 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cleancut_coordinator.restore.drop_replaced import drop_kept, still_kept
-from cleancut_devcluster.launch.qdrant import PeerProcess
 from msgspec.structs import replace
 
 from cleancut.core.primitives.errors import Fenced, Refused
-from cleancut.core.primitives.ids import ShardId, Token
+from cleancut.core.primitives.ids import FencingToken, ShardId
 from cleancut.core.protocol.states import Phase
-from cleancut.core.restore.plan import PlannedCollection
-from cleancut.core.restore.report import Kept
+from cleancut.core.restore.plan import CollectionPlan
+from cleancut.core.restore.report import ReplacedCollection
 from cleancut.ports.coordination import Created, Put
+from cleancut_coordinator.restore.drop_replaced import drop_kept, still_kept
+from cleancut_devcluster.launch.qdrant import PeerProcess
 from tests.e2e.restoring import POINTS, Attempt
 
 NAME, OLD, NEW = "docs", "docs@old", "docs@r-1"
 OLD_POINTS = 7
-REPLACE = PlannedCollection(
+REPLACE = CollectionPlan(
     name=NAME,
     published_as="live",
     created_as=NEW,
@@ -117,7 +117,7 @@ def test_a_failed_replace_leaves_aliases_and_data_alone(attempt: Attempt) -> Non
     attempt.run(body())
 
 
-async def replaced(attempt: Attempt) -> tuple[Kept, ...]:
+async def replaced(attempt: Attempt) -> tuple[ReplacedCollection, ...]:
     """A replace that is done, and what it has kept."""
     await attempt.begin_as(REPLACE)
     tasks = await attempt.create()
@@ -127,13 +127,15 @@ async def replaced(attempt: Attempt) -> tuple[Kept, ...]:
     return report.kept
 
 
-async def clean(attempt: Attempt, kept: tuple[Kept, ...], token: int | None = None) -> None:
+async def clean(
+    attempt: Attempt, kept: tuple[ReplacedCollection, ...], token: int | None = None
+) -> None:
     """As the leader, which holds `token`."""
     context = attempt.context
     await attempt.etcd.txn([Created(context.keys.leader, 0)], [Put(context.keys.leader, b"{}")])
     found = await attempt.etcd.get(context.keys.leader)
     assert found is not None
-    await drop_kept(context, Token(token or found.create_revision), kept)
+    await drop_kept(context, FencingToken(token or found.create_revision), kept)
 
 
 def test_clean_drops_the_old_data_once_nothing_points_to_it(attempt: Attempt) -> None:

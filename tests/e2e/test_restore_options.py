@@ -6,9 +6,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
-from cleancut_devcluster.demo.data import ALIAS, COLLECTION
 from qdrant_client import AsyncQdrantClient, models
 
+from cleancut_devcluster.demo.data import ALIAS, COLLECTION
 from tests.e2e.conftest import Launch
 from tests.e2e.contents import client_of
 from tests.e2e.test_restore import drop, make_odd, odd_of, verdict

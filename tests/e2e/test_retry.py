@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from cleancut_devcluster.demo.data import Shape
-from cleancut_devcluster.launch.process import wait_for
 
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.format.page import PACK_BYTES
@@ -16,6 +14,8 @@ from cleancut.core.primitives.ids import ClusterName
 from cleancut.repository.catalog import find_group
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.open import open_store
+from cleancut_devcluster.demo.data import Shape
+from cleancut_devcluster.launch.process import wait_for
 from tests.chaos.links import Link, Mode, open_links
 from tests.contract.s3_server import S3Server
 from tests.e2e.conftest import Launch

@@ -6,8 +6,6 @@ import time
 from typing import Any
 
 import pytest
-from cleancut_devcluster.demo.data import COLLECTION
-from cleancut_devcluster.launch.process import wait_for
 
 from cleancut.core.maintenance.schedule import ScheduleState
 from cleancut.core.primitives.codec import encode
@@ -17,6 +15,8 @@ from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.etcd.client import open_etcd
 from cleancut.ports.coordination import Put
 from cleancut.runtime.clock import SystemClock
+from cleancut_devcluster.demo.data import COLLECTION
+from cleancut_devcluster.launch.process import wait_for
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 

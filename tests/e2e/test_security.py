@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cleancut_devcluster.launch.cli import Answer
-from cleancut_devcluster.launch.process import wait_for, wait_logged
-from cleancut_devcluster.launch.setup import Secured
 
 from cleancut.client.client import Client
 from cleancut.core.auth.roles import Role
-from cleancut.core.auth.tokens import Token, digest_of, line_of
+from cleancut.core.auth.tokens import BearerToken, digest_of, line_of
 from cleancut.core.primitives.errors import Unauthenticated
 from cleancut.etcd.client import open_etcd
 from cleancut.etcd.login import login_of
 from cleancut.qdrant.http import QdrantHttp
 from cleancut.rpc.channel import Tls
+from cleancut_devcluster.launch.cli import Answer
+from cleancut_devcluster.launch.process import wait_for, wait_logged
+from cleancut_devcluster.launch.setup import Secured
 from tests.contract.etcd_certs import Authority
 from tests.contract.etcd_cluster import EtcdCluster
 from tests.contract.etcd_users import EtcdUsers
@@ -69,7 +69,7 @@ def make_secrets(folder: Path) -> dict[str, str]:
     made["store"] = base64.b64encode(secrets.token_bytes(32)).decode()
     for name, secret in made.items():
         (folder / name).write_text(secret + "\n")
-    lines = [line_of(Token(role, role, digest_of(tokens[f"{role}.token"]))) for role in Role]
+    lines = [line_of(BearerToken(role, role, digest_of(tokens[f"{role}.token"]))) for role in Role]
     (folder / "tokens").write_text("\n".join(lines) + "\n")
     return made
 

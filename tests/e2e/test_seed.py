@@ -6,8 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from cleancut_devcluster.demo.data import COLLECTION, Data, Shape, make_payload, make_vectors
-from cleancut_devcluster.launch.process import Child, wait_for
 from qdrant_client import models
 
 from cleancut.core.primitives.ids import AgentName, ClusterName
@@ -15,6 +13,8 @@ from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.etcd.client import open_etcd
 from cleancut.ports.coordination import Delete
 from cleancut.runtime.clock import SystemClock
+from cleancut_devcluster.demo.data import COLLECTION, Data, Shape, make_payload, make_vectors
+from cleancut_devcluster.launch.process import Child, wait_for
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 

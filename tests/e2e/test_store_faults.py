@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from cleancut_devcluster.demo.data import COLLECTION
 
+from cleancut_devcluster.demo.data import COLLECTION
 from tests.contract.s3_server import S3Server
 from tests.e2e.conftest import Launch
 from tests.e2e.s3_faults import Fault, FaultyS3

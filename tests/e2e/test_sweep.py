@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cleancut.core.maintenance.garbage import Doomed, Sparse
+from cleancut.core.maintenance.garbage import GarbageList, UnderusedPacks
 from cleancut.core.primitives.codec import encode
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
@@ -132,7 +132,7 @@ def test_packs_that_are_hardly_needed_die_out(world: World) -> None:
     listed = tuple(sorted(path.removeprefix("packs/") for path in sizes(world, "packs")))
     (world.store / "demo" / "sparse").mkdir()
     (world.store / "demo" / "sparse" / "000000000001-x.json").write_bytes(
-        encode(Sparse(packs=listed))
+        encode(UnderusedPacks(packs=listed))
     )
     assert world.back_up()["bytes"]["new"] == 0
     world.change(0.1)
@@ -154,7 +154,7 @@ def test_what_is_doomed_is_not_named_again(world: World) -> None:
     ]
     (world.store / "demo" / "gc").mkdir()
     doomed = world.store / "demo" / "gc" / "000000000001-x.json"
-    doomed.write_bytes(encode(Doomed(objects=tuple(listed))))
+    doomed.write_bytes(encode(GarbageList(objects=tuple(listed))))
     second = world.back_up()
     assert second["bytes"]["new"] > 0
     for path, _ in listed:

@@ -18,10 +18,6 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
-from cleancut_devcluster.demo.comparison import Answers
-from cleancut_devcluster.demo.data import ALIAS, COLLECTION
-from cleancut_devcluster.launch.qdrant import Kind, real_binary
-from cleancut_devcluster.launch.setup import choose_qdrant
 from qdrant_client import models
 from qdrant_client.http.exceptions import ApiException
 from rich import box
@@ -29,6 +25,10 @@ from rich.console import Console
 from rich.table import Table
 
 from cleancut.core.primitives.errors import CleancutError
+from cleancut_devcluster.demo.comparison import Answers
+from cleancut_devcluster.demo.data import ALIAS, COLLECTION
+from cleancut_devcluster.launch.qdrant import Kind, real_binary
+from cleancut_devcluster.launch.setup import choose_qdrant
 from tests.e2e.case import SHAPE, Case, Launch, Outcome, uneven
 from tests.e2e.contents import ODD, client_of
 from tests.e2e.world import Launcher, World

@@ -1,5 +1,4 @@
-"""A simulated agent: the real machines `Cut` and `Pull`, their commands carried out on simulated
-ports."""
+"""Simulated agents: the real `BackupParticipant` and `RestoreParticipant` on simulated ports."""
 
 from __future__ import annotations
 
@@ -9,11 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
-from cleancut_agent.fence_watchdog import Lifter
 from msgspec.structs import replace
 
-from cleancut.core.backup.participant import Cut
-from cleancut.core.backup.participant_requests import Capture, Confirm, Finish, Load, Recall
+from cleancut.core.backup.participant import BackupParticipant
+from cleancut.core.backup.participant_requests import (
+    Capture,
+    Confirm,
+    FinishCapture,
+    Load,
+    ReadJournal,
+)
 from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import AgentDocument, ShardEntry
 from cleancut.core.primitives.codec import decode, digest_of, encode
@@ -24,16 +28,24 @@ from cleancut.core.primitives.errors import (
     TimedOut,
     Unavailable,
 )
-from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, Token
-from cleancut.core.protocol.commands import Cast, Command, Effect, Run, Stop
-from cleancut.core.protocol.effect_requests import Observe, Observed, Read, Readings
-from cleancut.core.protocol.etcd_records import Ctl, Failure, Member, Reading, Session, ShardTask
+from cleancut.core.primitives.ids import AgentName, Epoch, FencingToken, PeerId
+from cleancut.core.protocol.commands import CastVote, Command, Effect, Run, Stop
+from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
+from cleancut.core.protocol.etcd_records import (
+    Ctl,
+    EpochMember,
+    Failure,
+    Reading,
+    Session,
+    ShardTask,
+)
 from cleancut.core.protocol.events import Done, Event, Failed, Seen, Tick
 from cleancut.core.protocol.evidence import is_unchanged
 from cleancut.core.protocol.fence import is_raised, without_fence
-from cleancut.core.protocol.states import Kind
-from cleancut.core.restore.participant import Pull
+from cleancut.core.protocol.states import OperationKind
+from cleancut.core.restore.participant import RestoreParticipant
 from cleancut.ports.coordination import Change, Created, Guard, KeyValue, Modified, Put
+from cleancut_agent.fence_watchdog import FenceWatchdog
 from tests.sim import trace
 from tests.sim.fences import lifter_of
 from tests.sim.lease import SimLease
@@ -74,13 +86,13 @@ class Effects(Protocol):
 class SimAgent:
     """One life of an agent process: session after session, until it is killed."""
 
-    machine: Callable[[Token], Cut] = Cut
-    pull: Callable[[Token], Pull] = Pull
-    lifters: ClassVar[Callable[..., Lifter]] = staticmethod(lifter_of)
+    machine: Callable[[FencingToken], BackupParticipant] = BackupParticipant
+    pull: Callable[[FencingToken], RestoreParticipant] = RestoreParticipant
+    lifters: ClassVar[Callable[..., FenceWatchdog]] = staticmethod(lifter_of)
     follower: ClassVar[type[Follower]]
-    effects: ClassVar[Callable[[SimAgent, Token, Scope], Effects]]
-    seed_effects: ClassVar[Callable[[SimAgent, Token, Scope], Effects]]
-    pull_effects: ClassVar[Callable[[SimAgent, Token, Scope], Effects]]
+    effects: ClassVar[Callable[[SimAgent, FencingToken, Scope], Effects]]
+    seed_effects: ClassVar[Callable[[SimAgent, FencingToken, Scope], Effects]]
+    pull_effects: ClassVar[Callable[[SimAgent, FencingToken, Scope], Effects]]
 
     def __init__(self, shared: Shared, pulls: Pulls, home: Home) -> None:
         self.shared, self.qdrant, self.pulls, self.home = shared, pulls.qdrant, pulls, home
@@ -111,7 +123,7 @@ class SimAgent:
             lease.drop()
             await self.process.sleep(0.5)
 
-    async def _register(self, lease: SimLease, scope: Scope) -> Token:
+    async def _register(self, lease: SimLease, scope: Scope) -> FencingToken:
         await lease.open(scope)
         key = self.shared.keys.session(self.home.name)
         nonce = f"{self.home.name}-{lease.id}"
@@ -126,10 +138,10 @@ class SimAgent:
             put = Put(key, encode(said), lease=lease.id)
             result = await self.etcd.txn([Created(key, 0)], [put])
             if result.applied:
-                return Token(result.revision)
+                return FencingToken(result.revision)
             found = await self.etcd.get(key)
             if found is not None and found.lease == lease.id:
-                return Token(found.create_revision)  # an earlier try was applied late
+                return FencingToken(found.create_revision)  # an earlier try was applied late
             if not lease.alive():
                 raise LeaseLost("the lease ended before the agent was registered")
             await self.process.sleep(0.3)
@@ -138,18 +150,18 @@ class SimAgent:
 class Follower:
     """One session: `ctl` in, votes out."""
 
-    def __init__(self, agent: SimAgent, lease: SimLease, token: Token, scope: Scope) -> None:
+    def __init__(self, agent: SimAgent, lease: SimLease, token: FencingToken, scope: Scope) -> None:
         self._agent, self._lease, self._token, self._scope = agent, lease, token, scope
         self._shared, self._process, self._etcd = agent.shared, agent.process, agent.etcd
-        self._machines: dict[Kind, Cut | Pull] = {
-            Kind.BACKUP: agent.machine(token),
-            Kind.SEED: Cut(token),
-            Kind.RESTORE: agent.pull(token),
+        self._machines: dict[OperationKind, BackupParticipant | RestoreParticipant] = {
+            OperationKind.BACKUP: agent.machine(token),
+            OperationKind.SEED: BackupParticipant(token),
+            OperationKind.RESTORE: agent.pull(token),
         }
-        self._effects: dict[Kind, Effects] = {
-            Kind.BACKUP: agent.effects(agent, token, scope),
-            Kind.SEED: agent.seed_effects(agent, token, scope),
-            Kind.RESTORE: agent.pull_effects(agent, token, scope),
+        self._effects: dict[OperationKind, Effects] = {
+            OperationKind.BACKUP: agent.effects(agent, token, scope),
+            OperationKind.SEED: agent.seed_effects(agent, token, scope),
+            OperationKind.RESTORE: agent.pull_effects(agent, token, scope),
         }
         self._ctl, self._revision, self._newest = Ctl(), 0, 0
         self._voted: dict[str, int] = {}
@@ -171,9 +183,9 @@ class Follower:
                 await self._process.boundary()
                 await self._carry_out(kind, command)
 
-    async def _carry_out(self, kind: Kind, command: Command) -> None:
+    async def _carry_out(self, kind: OperationKind, command: Command) -> None:
         match command:
-            case Cast():
+            case CastVote():
                 await self._cast(command)
             case Run():
                 task = self._scope.spawn(self._run_effect(kind, command.effect))
@@ -190,7 +202,7 @@ class Follower:
         keys, name = self._shared.keys, self._agent.home.name
         return [Created(keys.session(name), self._token), Modified(keys.ctl, self._revision)]
 
-    async def _cast(self, command: Cast) -> None:
+    async def _cast(self, command: CastVote) -> None:
         key = self._shared.keys.vote(self._ctl.epoch, command.phase, self._agent.home.name)
         nonce = f"{self._agent.world.rng.getrandbits(60):x}"
         vote = replace(command.vote, nonce=nonce)
@@ -205,7 +217,7 @@ class Follower:
         said = "yes" if vote.yes else f"no ({vote.failure.message if vote.failure else ''})"
         self._say(f"vote {self._ctl.epoch} {command.phase} {said}: {verdict}")
 
-    async def _run_effect(self, kind: Kind, effect: Effect) -> None:
+    async def _run_effect(self, kind: OperationKind, effect: Effect) -> None:
         if not self._lease.alive():
             raise LeaseLost("the session was over")
         event: Event
@@ -246,7 +258,7 @@ class Follower:
         ctl = decode(Ctl, item.value, item.key)
         key = self._shared.keys.member(ctl.epoch, self._agent.home.name)
         record = await self._etcd.get(key) if ctl.epoch else None
-        member = decode(Member, record.value, record.key) if record else None
+        member = decode(EpochMember, record.value, record.key) if record else None
         for kind in sorted(set(self._machines) - {ctl.kind}):
             self._events.put((kind, Seen(Ctl(kind=kind), None), 0))
         self._events.put((ctl.kind, Seen(ctl, member), item.mod_revision))
@@ -256,9 +268,9 @@ class Follower:
 
 
 class AgentEffects:
-    """What `Cut` asks for, done on the simulated peer and store."""
+    """What `BackupParticipant` asks for, done on the simulated peer and store."""
 
-    def __init__(self, agent: SimAgent, token: Token, scope: Scope) -> None:
+    def __init__(self, agent: SimAgent, token: FencingToken, scope: Scope) -> None:
         self._agent, self._token, self._scope = agent, token, scope
         self._shared, self._qdrant, self._peer = agent.shared, agent.qdrant, agent.home.peer
         self._streams: dict[Epoch, Streams] = {}
@@ -275,11 +287,11 @@ class AgentEffects:
                 return await self._capture(effect)
             case Confirm():
                 return await self._agent.lifter.confirm(effect.epoch)
-            case Read():
+            case ReadNumbers():
                 return await self._read(effect)
-            case Finish():
+            case FinishCapture():
                 return await self._finish(effect)
-            case Recall():
+            case ReadJournal():
                 return self._agent.home.journal.get(effect.epoch, "")
             case _:
                 raise AssertionError(f"not an agent's effect: {effect}")
@@ -299,7 +311,7 @@ class AgentEffects:
             task.close()
         self._streams.pop(epoch, None)
 
-    async def _read(self, effect: Read) -> Readings:
+    async def _read(self, effect: ReadNumbers) -> Readings:
         seen, fence = self._qdrant.telemetry(self._peer, effect.tasks), effect.fence
         await self._pause(0.005)
         shown = self._qdrant.view_of(self._peer)
@@ -322,7 +334,7 @@ class AgentEffects:
             probe = ""
         key = self._shared.keys.member(effect.epoch, self._agent.home.name)
         record = await self._agent.etcd.get(key)
-        member = decode(Member, record.value, record.key) if record else None
+        member = decode(EpochMember, record.value, record.key) if record else None
         return Observed(view.digest, name, probe, 1000, member)
 
     async def _capture(self, effect: Capture) -> Readings:
@@ -383,7 +395,7 @@ class AgentEffects:
         parent, uuid = task.parent, self._qdrant.uuid_at(self._peer, task.collection)
         return parent is not None and is_unchanged(parent, _reading(first, index), uuid)
 
-    async def _finish(self, effect: Finish) -> str:
+    async def _finish(self, effect: FinishCapture) -> str:
         streams = self._streams.get(effect.epoch)
         if streams is None:
             raise TimedOut("the captures of this epoch are gone")
@@ -402,7 +414,7 @@ class AgentEffects:
         self._agent.home.journal[effect.epoch] = sha256
         return sha256
 
-    def _entry(self, effect: Finish, index: int, recipe: str) -> ShardEntry:
+    def _entry(self, effect: FinishCapture, index: int, recipe: str) -> ShardEntry:
         task, first, second = effect.tasks[index], effect.first, effect.second
         return ShardEntry(
             collection=task.collection,

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-from cleancut_coordinator.backup.canaries import kept_canaries
-from cleancut_coordinator.leader.state import format_now
 from msgspec.structs import replace
 
 from cleancut.core.backup.assignment import assign, choose_collections, newest_entries, shard_ids
-from cleancut.core.backup.phases import Assign, Assigned, Keep, Publish, Stage
+from cleancut.core.backup.phases import Assign, Assigned, Publish, Stage, StoreCanaries
 from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import (
     FORMAT,
@@ -33,6 +31,8 @@ from cleancut.core.protocol.fence import NO_SETTINGS, check_seen_everywhere, cho
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut.core.verification.canaries import proven
 from cleancut.repository.catalog import get_checked
+from cleancut_coordinator.backup.canaries import kept_canaries
+from cleancut_coordinator.leader.state import format_now
 from tests.sim.coordinators import BOUNDS, SimCoordinator, Term
 from tests.sim.fences import carry_out
 from tests.sim.world import Reply
@@ -56,7 +56,7 @@ class CoordinatorEffects:
                 return await self._assign(effect)
             case Drain():
                 return await self._drain(effect)
-            case Keep():
+            case StoreCanaries():
                 await self._put_staged(effect.epoch, encode(effect.canaries))
             case Stage():
                 return await self._stage(effect)

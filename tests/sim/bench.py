@@ -6,13 +6,12 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cleancut_agent.context import Context as AgentContext
-from cleancut_coordinator.context import Context
-
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import AgentName, ClusterName, PeerId
 from cleancut.core.protocol.etcd_keys import Keys
+from cleancut_agent.context import AgentContext
+from cleancut_coordinator.context import CoordinatorContext
 from tests.sim.network import Shared, SimClock, SimEtcd, SimStore
 from tests.sim.peer import SimPeer
 from tests.sim.pulling import Pulls, SimTars
@@ -56,9 +55,9 @@ class Bench:
             raise ended[0]
         return ended[0]
 
-    def context(self) -> Context:
+    def context(self) -> CoordinatorContext:
         """Of a leader that changes the cluster for epoch 5."""
-        return Context(
+        return CoordinatorContext(
             name="leader",
             store_url="memory:",
             keys=self.shared.keys,

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from cleancut.core.backup.phases import SEED_TRANSITIONS, TRANSITIONS
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.ids import Epoch
-from cleancut.core.protocol.etcd_records import Ctl, Group, Member, Operation, Vote
-from cleancut.core.protocol.states import CLOSED, FINAL_STATES, Kind, Phase, State
+from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Group, Operation, Vote
+from cleancut.core.protocol.states import CLOSED, FINAL_STATES, OperationKind, Phase, State
 from cleancut.core.restore.phases import TRANSITIONS as RESTORE_TRANSITIONS
 from cleancut.ports.coordination import Put
 from tests.sim.checkers_restore import RESTORE_CHECKERS
@@ -22,9 +22,9 @@ from tests.sim.seeds import SEED_CHECKERS
 from tests.sim.trace import Capture, Decision
 
 _TABLES = {
-    Kind.BACKUP: TRANSITIONS,
-    Kind.SEED: SEED_TRANSITIONS,
-    Kind.RESTORE: RESTORE_TRANSITIONS,
+    OperationKind.BACKUP: TRANSITIONS,
+    OperationKind.SEED: SEED_TRANSITIONS,
+    OperationKind.RESTORE: RESTORE_TRANSITIONS,
 }
 VOTED = (Phase.PREPARE, Phase.CUT, Phase.SEAL, Phase.UPLOAD)
 
@@ -64,7 +64,7 @@ def all_voted(outcome: Outcome) -> Iterator[str]:
         if not members:
             yield f"{decision.group.key} was decided without members"
         for name, kv in members.items():
-            member = decode(Member, kv.value, kv.key)
+            member = decode(EpochMember, kv.value, kv.key)
             for phase in VOTED:
                 found = votes.get((phase.value, name))
                 vote = decode(Vote, found.value, found.key) if found else None
@@ -136,7 +136,7 @@ def cut_in_window(outcome: Outcome) -> Iterator[str]:
 
 def _sessions(decision: Decision) -> dict[str, int]:
     return {
-        kv.key.rpartition("/")[2]: decode(Member, kv.value, kv.key).session
+        kv.key.rpartition("/")[2]: decode(EpochMember, kv.value, kv.key).session
         for kv in decision.members
     }
 

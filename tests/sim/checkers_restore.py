@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from cleancut.core.format.manifest import Manifest, ShardEntry
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.ids import Epoch, ShardId
-from cleancut.core.protocol.etcd_records import Ctl, Member, Operation, Reading, Vote
+from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Operation, Reading, Vote
 from cleancut.core.protocol.evidence import is_quiet
-from cleancut.core.protocol.states import Kind, Phase, State
-from cleancut.core.restore.plan import PlannedCollection
+from cleancut.core.protocol.states import OperationKind, Phase, State
+from cleancut.core.restore.plan import CollectionPlan
 from cleancut.core.restore.report import RestoreDraft
 from tests.sim.outcome import Checker, Outcome
 from tests.sim.qdrant import USER, Collection
@@ -26,7 +26,7 @@ def attempts(outcome: Outcome) -> dict[Epoch, Attempt]:
     found: dict[Epoch, Attempt] = {}
     for moment in outcome.shared.trace.moments:
         ctl = decode(Ctl, moment.ctl.value, moment.ctl.key)
-        if ctl.kind is Kind.RESTORE:
+        if ctl.kind is OperationKind.RESTORE:
             found.setdefault(ctl.epoch, []).append((ctl, moment))
     return found
 
@@ -45,12 +45,12 @@ def _operations(outcome: Outcome) -> dict[str, Operation]:
     found: dict[str, Operation] = {}
     for _, kv in outcome.shared.trace.operations:
         record = decode(Operation, kv.value, kv.key)
-        if record.kind is Kind.RESTORE:
+        if record.kind is OperationKind.RESTORE:
             found[record.id] = record
     return found
 
 
-def _wanted(outcome: Outcome, attempt: Attempt) -> tuple[Manifest, tuple[PlannedCollection, ...]]:
+def _wanted(outcome: Outcome, attempt: Attempt) -> tuple[Manifest, tuple[CollectionPlan, ...]]:
     """The group, and what was to come back of it under which name."""
     ctl, store, paths = attempt[-1][0], outcome.shared.store, outcome.shared.paths
     path = paths.staged(ctl.epoch, ctl.draft)
@@ -119,7 +119,7 @@ def told_by_all(outcome: Outcome) -> Iterator[str]:
         votes = {tuple(kv.key.split("/")[-2:]): decode(Vote, kv.value, "v") for kv in moment.votes}
         tasks = 0
         for kv in moment.members:
-            member, name = decode(Member, kv.value, kv.key), kv.key.rpartition("/")[2]
+            member, name = decode(EpochMember, kv.value, kv.key), kv.key.rpartition("/")[2]
             if not member.tasks:
                 continue
             tasks += len(member.tasks)
@@ -157,7 +157,7 @@ def votes_answer(outcome: Outcome) -> Iterator[str]:
         ctl = max((c for c in ctls if c[0] < kv.mod_revision), default=(0, Ctl()))[1]
         epoch, phase, agent = kv.key.split("/")[-3:]
         vote = decode(Vote, kv.value, kv.key)
-        if ctl.kind is not Kind.RESTORE:
+        if ctl.kind is not OperationKind.RESTORE:
             continue
         if (int(epoch), phase, vote.ready) != (ctl.epoch, ctl.phase.value, ctl.cut_at):
             yield f"{at_s:.3f}: {agent} voted {epoch} {phase} {vote.ready} at {ctl.phase}"
@@ -232,7 +232,8 @@ def nothing_lost_silently(outcome: Outcome) -> Iterator[str]:
 def _restarted(moment: Moment) -> bool:
     """An agent has recovered its shards under another session than it was given them under."""
     sessions = {
-        kv.key.rpartition("/")[2]: decode(Member, kv.value, kv.key).session for kv in moment.members
+        kv.key.rpartition("/")[2]: decode(EpochMember, kv.value, kv.key).session
+        for kv in moment.members
     }
     votes = {tuple(kv.key.split("/")[-2:]): decode(Vote, kv.value, "v") for kv in moment.votes}
     return any(

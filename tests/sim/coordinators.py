@@ -1,4 +1,4 @@
-"""A simulated coordinator: the real machines and the real `Ledger`, on simulated ports.
+"""A simulated coordinator: the real machines and the real `LeaderState`, on simulated ports.
 
 The order rules are the real shell's: commands in order, what follows a `Persist` only once it was
 applied, and a refused one means that everything is read anew.
@@ -9,31 +9,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, Protocol
 
-from cleancut_coordinator.context import Context
-from cleancut_coordinator.leader.election import campaign
-from cleancut_coordinator.leader.state import Ledger
-
 from cleancut.core.backup.barrier import Barrier
-from cleancut.core.backup.seed import Seed
+from cleancut.core.backup.seed import SeedMachine
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost, TimedOut, Unavailable
-from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, Token
+from cleancut.core.primitives.ids import AgentName, Epoch, FencingToken, OperationId
 from cleancut.core.protocol.attempt import Attempt
 from cleancut.core.protocol.commands import Command, Decide, Effect, Lift, Persist, Run, Stop
 from cleancut.core.protocol.etcd_records import Bounds, Failure, Operation, Vote
 from cleancut.core.protocol.events import (
-    Began,
     Cancelled,
     Done,
     Event,
     Failed,
     SessionMoved,
+    Started,
     Tick,
     Voted,
 )
-from cleancut.core.protocol.states import Kind, State
-from cleancut.core.restore.restore import Restore
+from cleancut.core.protocol.states import OperationKind, State
+from cleancut.core.restore.restore import RestoreMachine
 from cleancut.ports.coordination import Change
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.leader.election import campaign
+from cleancut_coordinator.leader.state import LeaderState
 from tests.sim.fences import TermLifter
 from tests.sim.lease import SimLease
 from tests.sim.network import Shared, SimClock, SimEtcd, SimStore
@@ -67,11 +66,11 @@ class SimCoordinator:
     """One life of a coordinator process: standing by, leading, standing by again."""
 
     machine: Callable[[Bounds], Barrier] = Barrier
-    seed: Callable[[Bounds], Seed] = Seed
-    restore: Callable[[Bounds], Restore] = Restore
+    seed: Callable[[Bounds], SeedMachine] = SeedMachine
+    restore: Callable[[Bounds], RestoreMachine] = RestoreMachine
     seed_effects: ClassVar[Callable[[SimCoordinator], Effects]]
     restore_effects: ClassVar[Callable[[SimCoordinator], Effects]]
-    ledger: Callable[[Context, Token], Ledger] = Ledger
+    ledger: Callable[[CoordinatorContext, FencingToken], LeaderState] = LeaderState
     term_of: ClassVar[type[Term]]
 
     def __init__(self, shared: Shared, pulls: Pulls, name: str) -> None:
@@ -79,7 +78,7 @@ class SimCoordinator:
         self.process = Process(shared.world, name)
         self.etcd = SimEtcd(shared, self.process, shared.keys.leader)
         self.store = SimStore(shared, self.process)
-        self.context = Context(
+        self.context = CoordinatorContext(
             name=name,
             store_url="memory:",
             keys=shared.keys,
@@ -122,15 +121,15 @@ class Term:
     lifter: ClassVar[type[TermLifter]] = TermLifter
 
     def __init__(
-        self, coordinator: SimCoordinator, lease: SimLease, token: Token, scope: Scope
+        self, coordinator: SimCoordinator, lease: SimLease, token: FencingToken, scope: Scope
     ) -> None:
         self._owner, self._lease, self._scope = coordinator, lease, scope
         self._world, self._keys = coordinator.shared.world, coordinator.shared.keys
         self._ledger = coordinator.ledger(coordinator.context, token)
-        self._effects: dict[Kind, Effects] = {
-            Kind.BACKUP: self.effects(coordinator),
-            Kind.SEED: coordinator.seed_effects(coordinator),
-            Kind.RESTORE: coordinator.restore_effects(coordinator),
+        self._effects: dict[OperationKind, Effects] = {
+            OperationKind.BACKUP: self.effects(coordinator),
+            OperationKind.SEED: coordinator.seed_effects(coordinator),
+            OperationKind.RESTORE: coordinator.restore_effects(coordinator),
         }
         self.machine: Attempt = coordinator.machine(BOUNDS)
         self._events = Mailbox()
@@ -234,12 +233,12 @@ class Term:
         self._owner.say(f"took over {took.ctl.epoch} {took.ctl.phase}")
         await self._step(took)
 
-    def _machine_for(self, kind: Kind) -> Attempt:
+    def _machine_for(self, kind: OperationKind) -> Attempt:
         owner = self._owner
-        made: dict[Kind, Callable[[Bounds], Attempt]] = {
-            Kind.BACKUP: owner.machine,
-            Kind.SEED: owner.seed,
-            Kind.RESTORE: owner.restore,
+        made: dict[OperationKind, Callable[[Bounds], Attempt]] = {
+            OperationKind.BACKUP: owner.machine,
+            OperationKind.SEED: owner.seed,
+            OperationKind.RESTORE: owner.restore,
         }
         return made[kind](BOUNDS)
 
@@ -267,7 +266,7 @@ class Term:
         sessions = await self._ledger.sessions()
         self.machine = self._machine_for(operation.kind)
         nonce = f"{self._world.rng.getrandbits(60):x}"
-        await self._step(Began(operation, epoch, nonce, sessions))
+        await self._step(Started(operation, epoch, nonce, sessions))
 
     async def _tick(self) -> None:
         while True:
@@ -283,7 +282,9 @@ class Term:
 
     def _session_of(self, change: Change) -> Event | None:
         agent = AgentName(change.kv.key.removeprefix(self._keys.sessions))
-        return SessionMoved(agent, None if change.deleted else Token(change.kv.create_revision))
+        return SessionMoved(
+            agent, None if change.deleted else FencingToken(change.kv.create_revision)
+        )
 
 
 SimCoordinator.term_of = Term

@@ -6,14 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from cleancut_agent.context import Context
-from cleancut_agent.fence_watchdog import Lifter
-from cleancut_agent.metrics import Metrics
-
 from cleancut.core.backup.phases import Raise, Settle
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Unavailable
-from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, Token
+from cleancut.core.primitives.ids import AgentName, Epoch, FencingToken, PeerId
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Ctl
@@ -21,6 +17,9 @@ from cleancut.core.protocol.fence import Fence, fenced_name, strays
 from cleancut.core.protocol.states import FENCED, Phase
 from cleancut.fencing.aliases import give_back, rename
 from cleancut.ports.coordination import Created, Delete
+from cleancut_agent.context import AgentContext
+from cleancut_agent.fence_watchdog import FenceWatchdog
+from cleancut_agent.metrics import AgentMetrics
 from tests.sim.network import Shared, SimClock, SimEtcd, SimStore
 from tests.sim.outcome import Outcome
 from tests.sim.peer import SimPeer
@@ -32,7 +31,7 @@ from tests.sim.world import Process
 BUDGET_S = 2.0
 AGAIN_S = 0.5
 LOOK_S = 2.0
-METRICS = Metrics("sim", "all")
+METRICS = AgentMetrics("sim", "all")
 
 
 def write_alias(collection: str) -> str:
@@ -68,7 +67,7 @@ def _first_up(pulls: Pulls, process: Process) -> SimPeer:
 class TermLifter:
     """What a term does about fences: at once when told, and again until it is done."""
 
-    def __init__(self, pulls: Pulls, process: Process, etcd: SimEtcd, token: Token) -> None:
+    def __init__(self, pulls: Pulls, process: Process, etcd: SimEtcd, token: FencingToken) -> None:
         self._pulls, self._process, self._etcd, self._token = pulls, process, etcd, token
         self._keys: Keys = pulls.shared.keys
         self.lifting: set[Epoch] = set()
@@ -130,11 +129,11 @@ def lifter_of(
     *,
     peer: PeerId,
     etcd: SimEtcd,
-    kind: type[Lifter] = Lifter,
-) -> Lifter:
+    kind: type[FenceWatchdog] = FenceWatchdog,
+) -> FenceWatchdog:
     """The real one, on simulated ports."""
     shared = pulls.shared
-    context = Context(
+    context = AgentContext(
         name=name,
         keys=shared.keys,
         paths=shared.paths,

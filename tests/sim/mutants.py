@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from cleancut_agent.fence_watchdog import Lifter
-from cleancut_coordinator.leader.state import Ledger
-
 from cleancut.core.backup.barrier import Barrier
-from cleancut.core.backup.participant import Cut
+from cleancut.core.backup.participant import BackupParticipant
 from cleancut.core.backup.participant_requests import Capture
 from cleancut.core.backup.phases import Stage
-from cleancut.core.backup.seed import Seed
+from cleancut.core.backup.seed import SeedMachine
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import AgentName, Epoch, Sha256
-from cleancut.core.protocol.commands import Cast, Command, Decide
-from cleancut.core.protocol.effect_requests import Read, Readings
+from cleancut.core.protocol.commands import CastVote, Command, Decide
+from cleancut.core.protocol.effect_requests import Readings, ReadNumbers
 from cleancut.core.protocol.etcd_records import Ctl, Group, ShardTask, Vote
 from cleancut.core.protocol.events import Done
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.states import Phase
 from cleancut.ports.coordination import Created, Guard, Put
+from cleancut_agent.fence_watchdog import FenceWatchdog
+from cleancut_coordinator.leader.state import LeaderState
 from tests.sim.agents import AgentEffects, Follower, SimAgent
 from tests.sim.backing import CoordinatorEffects
 from tests.sim.coordinators import SimCoordinator, Term
@@ -33,13 +32,13 @@ from tests.sim.scenario import Mutant, Parts
 from tests.sim.world import Reply
 
 
-class VotesEarly(Cut):
+class VotesEarly(BackupParticipant):
     """Votes that it has cut when it has only begun to."""
 
     def _cut(self) -> list[Command]:
         commands = super()._cut()
         tasks = self._tasks or ()
-        if isinstance(commands[0], Cast):
+        if isinstance(commands[0], CastVote):
             return commands
         return [*self._vote(self._reading(Readings((0,) * len(tasks), "early", 0))), *commands]
 
@@ -50,18 +49,18 @@ class VotesEarly(Cut):
         return super()._done(event, now_s)
 
 
-class ForgetsDrains(Cut):
+class ForgetsDrains(BackupParticipant):
     """Takes one number more than the parent's for the drain, even if the drain did not answer."""
 
     def _tasks_to_cut(self, tasks: tuple[ShardTask, ...]) -> tuple[ShardTask, ...]:
         return tasks
 
 
-class ReadsOnce(Cut):
+class ReadsOnce(BackupParticipant):
     """Tells the first reading as the second one, as if nothing but the drain had come."""
 
     def _done(self, event: Done, now_s: float) -> list[Command]:
-        if isinstance(event.effect, Read) and self._first is not None:
+        if isinstance(event.effect, ReadNumbers) and self._first is not None:
             first = self._first
             again = tuple(None if number is None else number + 1 for number in first.numbers)
             told = Readings(again, first.incarnation, first.arrivals, event.result.view)
@@ -94,7 +93,7 @@ class MissesOne(Barrier):
         return [self.run(Stage(self.ctl.epoch, self.ctl, tuple(sorted(given.items()))))]
 
 
-class EndsEarly(Seed):
+class EndsEarly(SeedMachine):
     """A seed that is done when the first agent is."""
 
     def _uploaded(self, now_s: float) -> list[Command]:
@@ -106,7 +105,7 @@ class EndsEarly(Seed):
         return super()._uploaded(now_s) if self.members else []
 
 
-class Unguarded(Ledger):
+class Unguarded(LeaderState):
     """Commits without looking whether the votes are there."""
 
     async def decide(self, command: Decide, votes: Mapping[AgentName, Vote]) -> bool:
@@ -116,7 +115,7 @@ class Unguarded(Ledger):
         return await self._write_ctl(ctl, [put], [])
 
 
-class Usurper(Ledger):
+class Usurper(LeaderState):
     """Writes whoever leads, over whatever ctl says."""
 
     def _leads(self) -> Guard:
@@ -162,7 +161,7 @@ class Forgetful(TermLifter):
         return None
 
 
-class LateLifter(Lifter):
+class LateLifter(FenceWatchdog):
     """Looks at its peer now and then, but sets no end to a fence that it confirms."""
 
     async def confirm(self, epoch: Epoch) -> Fence:

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from cleancut_agent.restore.recovery import Recovery
-from cleancut_coordinator.restore.create_collections import Recreation
-from cleancut_coordinator.restore.destination import Wanted
-
 from cleancut.core.primitives.errors import TimedOut
 from cleancut.core.protocol.commands import Command
 from cleancut.core.protocol.etcd_records import Failure, ShardTask, Vote
-from cleancut.core.protocol.events import Seen, Took
+from cleancut.core.protocol.events import Seen, TakenOver
 from cleancut.core.protocol.states import Phase, State
 from cleancut.core.protocol.votes import documents_of
-from cleancut.core.restore.participant import Pull
+from cleancut.core.restore.participant import RestoreParticipant
 from cleancut.core.restore.phases import Review
 from cleancut.core.restore.report import Creation, RestoreDraft, RestoreReport
-from cleancut.core.restore.restore import Restore
+from cleancut.core.restore.restore import RestoreMachine
 from cleancut.qdrant.client import Qdrant
 from cleancut.repository.catalog import put_staged
+from cleancut_agent.restore.recovery import Recovery
+from cleancut_coordinator.restore.create_collections import Recreation
+from cleancut_coordinator.restore.destination import TargetCollection
 from tests.sim.agents import SimAgent
 from tests.sim.coordinators import SimCoordinator
 from tests.sim.restores import OnSim, PullEffects, RestoreEffects, SimRecovery
 from tests.sim.scenario import Mutant, Parts
 
 
-def _coordinator(machine: type[Restore]) -> Parts:
+def _coordinator(machine: type[RestoreMachine]) -> Parts:
     return Parts(coordinator=type(machine.__name__, (SimCoordinator,), {"restore": machine}))
 
 
@@ -47,13 +46,13 @@ def _recovery(kind: type[Recovery]) -> Parts:
 # The coordinator's machine
 
 
-class AnyRound(Restore):
+class AnyRound(RestoreMachine):
     """Counts the votes of any round, and begins none when it takes over."""
 
     def _of_round(self, phase: str, _agent: str, vote: Vote) -> bool:
         return True
 
-    def _took(self, event: Took, now_s: float) -> list[Command]:
+    def _took(self, event: TakenOver, now_s: float) -> list[Command]:
         commands = super()._took(event, now_s)
         if self.ctl.phase is not Phase.VERIFY:
             return commands
@@ -61,7 +60,7 @@ class AnyRound(Restore):
         return self._drained_after(Phase.VERIFY, 2)
 
 
-class ManyWriters(Restore):
+class ManyWriters(RestoreMachine):
     """Publishes whatever the second readings say."""
 
     def _sealed(self, now_s: float) -> list[Command]:
@@ -71,7 +70,7 @@ class ManyWriters(Restore):
         return [self.run(Review(self.ctl.epoch, self.ctl.draft, documents))]
 
 
-class PublishesEarly(Restore):
+class PublishesEarly(RestoreMachine):
     """Publishes when one agent has sealed."""
 
     def _all_told(self, phase: Phase) -> bool:
@@ -87,11 +86,11 @@ class PublishesEarly(Restore):
         return [self.run(Review(self.ctl.epoch, self.ctl.draft, documents))]
 
 
-class AbortsLate(Restore):
+class AbortsLate(RestoreMachine):
     """Aborts without undoing, as if nothing had been touched."""
 
     transitions: ClassVar = {
-        **Restore.transitions,
+        **RestoreMachine.transitions,
         (Phase.RECOVER, Phase.ABORT): "as before CREATE",
     }
 
@@ -107,7 +106,7 @@ class AbortsLate(Restore):
 class DropsAny(Recreation):
     """Drops whatever has the name."""
 
-    async def _drop(self, peer: Qdrant, wanted: Wanted, record: Creation) -> None:
+    async def _drop(self, peer: Qdrant, wanted: TargetCollection, record: Creation) -> None:
         await peer.delete_collection(wanted.name)
 
 
@@ -170,7 +169,7 @@ class Trusting(SimRecovery):
             return
 
 
-class Hasty(Pull):
+class Hasty(RestoreParticipant):
     """Says that it has recovered when it has only begun."""
 
     def _seen(self, event: Seen) -> list[Command]:

@@ -164,7 +164,7 @@ class SimQdrant:
             raise Unavailable("connection refused")
         ends = [(self.logs[place], self._queue(place, "d")) for place in self.places(name)]
         for place in self.places(name):
-            self._heal(place)
+            self._repair(place)
 
         def look() -> None:
             behind = any(
@@ -192,7 +192,7 @@ class SimQdrant:
     def places(self, name: str) -> list[Place]:
         return [place for place in self.logs if place[0] == name]
 
-    def _heal(self, place: Place) -> None:
+    def _repair(self, place: Place) -> None:
         """A write that finds a dirty replica beside a whole one has it filled from that."""
         for peer in self.peers.values():
             replica = peer.replicas.get(place)

@@ -12,25 +12,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cleancut_agent.context import Context as AgentContext
-from cleancut_agent.local_peer import readings_of
-from cleancut_agent.restore.recovery import Recovery
-from cleancut_coordinator.context import Context
-from cleancut_coordinator.restore import effects
-from cleancut_coordinator.restore.create_collections import Recreation
-
 from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, TimedOut, Unavailable
-from cleancut.core.primitives.ids import Epoch, Token
+from cleancut.core.primitives.ids import Epoch, FencingToken
 from cleancut.core.protocol.commands import Effect
-from cleancut.core.protocol.effect_requests import Observe, Observed, Read
+from cleancut.core.protocol.effect_requests import Observe, Observed, ReadNumbers
 from cleancut.core.protocol.etcd_records import ShardTask, Vote
-from cleancut.core.protocol.replica_reports import PullDocument, RestoredShard
+from cleancut.core.protocol.replica_reports import AgentRestoreReport, RestoredShard
 from cleancut.core.protocol.states import Phase
 from cleancut.core.restore.participant import HasRecovered, Recover, Verified, Verify
 from cleancut.core.restore.report import RestoreDraft, RestoreReport
 from cleancut.repository.catalog import put_votes_document
+from cleancut_agent.context import AgentContext
+from cleancut_agent.local_peer import readings_of
+from cleancut_agent.restore.recovery import Recovery
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.restore import effects
+from cleancut_coordinator.restore.create_collections import Recreation
 from tests.sim.agents import SimAgent
 from tests.sim.coordinators import SimCoordinator
 from tests.sim.network import SimClock
@@ -95,9 +94,9 @@ async def within(process: Process, seconds: float, work: Coroutine[Any, Any, T])
 class OnSim(effects.RestoreEffects):
     """The real effects, but for what needs an event loop, or more of a tar than its name."""
 
-    recreation: Callable[[Context, RestoreDraft], Recreation] = Recreation
+    recreation: Callable[[CoordinatorContext, RestoreDraft], Recreation] = Recreation
 
-    def __init__(self, context: Context, process: Process) -> None:
+    def __init__(self, context: CoordinatorContext, process: Process) -> None:
         super().__init__(context)
         self._process = process
 
@@ -120,7 +119,7 @@ class OnSim(effects.RestoreEffects):
 class RestoreEffects:
     """One term's effects of restores."""
 
-    on_sim: Callable[[Context, Process], OnSim] = OnSim
+    on_sim: Callable[[CoordinatorContext, Process], OnSim] = OnSim
 
     def __init__(self, coordinator: SimCoordinator) -> None:
         self._owner, self._shared = coordinator, coordinator.shared
@@ -133,7 +132,7 @@ class RestoreEffects:
             await process.sleep(world.rng.random() * 10.0)
         if world.chance(weather.effect_fails):
             raise Unavailable("a fault of the simulation")
-        context: Context = replace(self._owner.context, peers=self._peers(effect.epoch))
+        context: CoordinatorContext = replace(self._owner.context, peers=self._peers(effect.epoch))
         return await self.on_sim(context, process).run(effect)
 
     def _peers(self, epoch: Epoch) -> Any:
@@ -162,7 +161,7 @@ class PullEffects:
 
     recovery: Callable[[AgentContext, SimTars, Process], Recovery] = SimRecovery
 
-    def __init__(self, agent: SimAgent, token: Token, scope: Scope) -> None:
+    def __init__(self, agent: SimAgent, token: FencingToken, scope: Scope) -> None:
         self._agent, self._shared, self._process = agent, agent.shared, agent.process
         self._peer = SimPeer(agent.pulls, agent.process, agent.home.peer)
         self._context = AgentContext(
@@ -196,7 +195,7 @@ class PullEffects:
                 return None
             case Verify():
                 return await self._verify(effect)
-            case Read():
+            case ReadNumbers():
                 return readings_of(await self._peer.telemetry(), effect.tasks)
             case _:
                 raise AssertionError(f"not a restore's effect: {effect}")
@@ -222,7 +221,7 @@ class PullEffects:
         readings = readings_of(await self._peer.telemetry(), effect.tasks)
         calls = [partial(self._verify_shard, task) for task in effect.tasks]
         found = await run_all(self._process, calls)
-        document = PullDocument(
+        document = AgentRestoreReport(
             epoch=effect.epoch, agent=self._agent.home.name, shards=tuple(found)
         )
         sha256 = await put_votes_document(self._agent.store, self._shared.paths, document)

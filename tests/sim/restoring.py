@@ -19,7 +19,7 @@ from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import Epoch, OperationId, ShardId
 from cleancut.core.protocol.etcd_records import Ctl, Operation, Reading
 from cleancut.core.protocol.requests import RestoreRequest
-from cleancut.core.protocol.states import FINAL_STATES, Kind, Phase, State
+from cleancut.core.protocol.states import FINAL_STATES, OperationKind, Phase, State
 from cleancut.ports.coordination import Put
 from tests.sim.qdrant import USER, info_of
 from tests.sim.restores import PullEffects, RestoreEffects  # noqa: F401
@@ -87,7 +87,7 @@ class RestoreScenario(Scenario):
             request = RestoreRequest(backup=backup, collections=chosen)
             record = Operation(
                 id=name,
-                kind=Kind.RESTORE,
+                kind=OperationKind.RESTORE,
                 state=State.PENDING,
                 request=encode(request).decode(),
                 created_at=f"{number}",
@@ -99,7 +99,7 @@ class RestoreScenario(Scenario):
     def _make_room(self) -> None:
         """Deletes what earlier restores brought back, unless one is under way."""
         assert self._group is not None
-        if all(state in FINAL_STATES for state in self._states(Kind.RESTORE)):
+        if all(state in FINAL_STATES for state in self._states(OperationKind.RESTORE)):
             for entry in self._group.collections:
                 self._stranger_deletes(entry.name)
 

@@ -13,7 +13,7 @@ from cleancut.core.primitives.ids import AgentName, ClusterName, OperationId, Pe
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import BackupRequest
-from cleancut.core.protocol.states import FINAL_STATES, Kind, State
+from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
 from cleancut.ports.coordination import Put
 from tests.sim.agents import Home, SimAgent
 from tests.sim.checkers import check
@@ -134,7 +134,7 @@ class Scenario:
         )
         record = Operation(
             id=name,
-            kind=Kind.BACKUP,
+            kind=OperationKind.BACKUP,
             state=State.PENDING,
             request=encode(request).decode(),
             created_at=f"{number}",
@@ -323,11 +323,11 @@ class Scenario:
             quiet=sum(manifest.grade == "quiet" for manifest in manifests),
             ended_s=self.world.now_s,
             fenced=sum(manifest.grade == "fenced" for manifest in manifests),
-            restores=self._states(Kind.RESTORE),
-            seeds=self._states(Kind.SEED),
+            restores=self._states(OperationKind.RESTORE),
+            seeds=self._states(OperationKind.SEED),
         )
 
-    def _states(self, kind: Kind) -> tuple[str, ...]:
+    def _states(self, kind: OperationKind) -> tuple[str, ...]:
         """How these operations have ended, or where they are."""
         found = [self.shared.model.get(self.shared.keys.operation(n)) for n in self.operations]
         records = [decode(Operation, kv.value, kv.key) for kv in found if kv is not None]

@@ -5,19 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from cleancut_coordinator.backup.seed_effects import note_begun
-
 from cleancut.core.backup.assignment import assign, choose_collections
-from cleancut.core.backup.participant_requests import Sow
+from cleancut.core.backup.participant_requests import SeedShards
 from cleancut.core.backup.phases import Assign, Assigned
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Unavailable
 from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.protocol.commands import Effect
-from cleancut.core.protocol.etcd_records import Member, Operation, Seeded
+from cleancut.core.protocol.etcd_records import EpochMember, Operation, Seeded
 from cleancut.core.protocol.requests import SeedRequest
-from cleancut.core.protocol.states import Kind, State
+from cleancut.core.protocol.states import OperationKind, State
 from cleancut.ports.coordination import Put
+from cleancut_coordinator.backup.seed_effects import note_begun
 from tests.sim.agents import AgentEffects, SimAgent
 from tests.sim.backing import CoordinatorEffects
 from tests.sim.coordinators import SimCoordinator
@@ -32,7 +31,7 @@ def submit_seed(shared: Shared, name: OperationId, choice: random.Random) -> Non
     request = SeedRequest(streams=choice.randint(1, 2), attempts=choice.randint(1, 4))
     record = Operation(
         id=name,
-        kind=Kind.SEED,
+        kind=OperationKind.SEED,
         state=State.PENDING,
         request=encode(request).decode(),
         created_at=f"{choice.randint(0, 3)}.5",
@@ -44,7 +43,7 @@ class SowEffects(AgentEffects):
     """Reads one shard after the other; a peer that is started anew breaks its stream off."""
 
     async def run(self, effect: Effect) -> object:
-        if not isinstance(effect, Sow):
+        if not isinstance(effect, SeedShards):
             return await super().run(effect)
         await self._suffer()
         startup = self._qdrant.telemetry(self._peer, effect.tasks).incarnation
@@ -78,7 +77,7 @@ def seeds_leave_no_group(outcome: Outcome) -> Iterator[str]:
     groups = set(outcome.manifests())
     groups |= {Epoch(epoch) for _, epoch, _ in outcome.shared.trace.published}
     for _, ctl in outcome.ctls():
-        if ctl.kind is Kind.SEED and ctl.epoch in groups:
+        if ctl.kind is OperationKind.SEED and ctl.epoch in groups:
             yield f"epoch {ctl.epoch} of a seed is a group"
 
 
@@ -105,7 +104,7 @@ def _given(outcome: Outcome, epoch: Epoch) -> set[tuple[str, int]]:
     out again when a stranger changes the cluster meanwhile."""
     prefix = outcome.shared.keys.members(epoch)
     told = {
-        op.key: decode(Member, op.value, op.key).tasks
+        op.key: decode(EpochMember, op.value, op.key).tasks
         for write in outcome.shared.trace.writes
         for op in write.ops
         if isinstance(op, Put) and op.key.startswith(prefix)

@@ -1,8 +1,7 @@
 """One store under everything that writes and deletes in it, in an order that a seed gives.
 
-The real sweeper, and a backup, a restore, a deletion and another cluster's restore as far as a
-store and etcd see them. Each of their calls waits for its turn. Leaders die, freeze, come back and
-go on.
+The real sweeper, with a backup, a restore, a deletion and another cluster's restore as a store and
+etcd see them. Each call waits for its turn. Leaders die, freeze, come back.
 """
 
 from __future__ import annotations
@@ -15,18 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from cleancut_coordinator.backup.seed_effects import note_begun
-from cleancut_coordinator.context import Context, SweepSettings
-from cleancut_coordinator.leader.cluster_id import establish
-from cleancut_coordinator.maintenance.expiry import put_tombstone
-from cleancut_coordinator.maintenance.garbage_collector import Sweeper
-from cleancut_coordinator.metrics.registry import Metrics
 from msgspec.structs import replace
 
 from cleancut.core.format.manifest import parse_manifest
-from cleancut.core.format.page import Block, Kind, PageBuilder, seal
+from cleancut.core.format.page import Block, BlockKind, PageBuilder, seal
 from cleancut.core.format.paths import Paths
-from cleancut.core.format.recipe import Member, PackUse, PageRef, Recipe, named_by, open_recipe
+from cleancut.core.format.recipe import PackUse, PageRef, Recipe, TarMember, named_by, open_recipe
 from cleancut.core.maintenance.garbage import Hold
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError, NotFound
@@ -34,33 +27,31 @@ from cleancut.core.primitives.ids import (
     ClusterName,
     Digest,
     Epoch,
+    FencingToken,
     OperationId,
     PeerId,
     Sha256,
     ShardId,
-    Token,
 )
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Ctl, Group, ShardTask
 from cleancut.core.protocol.states import Phase
 from cleancut.etcd.keyspace import EtcdModel
 from cleancut.etcd.memory import MemoryEtcd
-from cleancut.ports.coordination import (
-    Created,
-    Delete,
-    Guard,
-    KeyValue,
-    Listing,
-    Op,
-    Put,
-    TxnResult,
-)
+from cleancut.ports import coordination
+from cleancut.ports.coordination import Created, Delete, Guard, KeyValue, Listing, Op, Put
 from cleancut.ports.store import ObjectInfo
 from cleancut.repository.catalog import get_checked, list_epochs, load_group, put_staged
 from cleancut.repository.dedup import list_packs
 from cleancut.repository.garbage import read_unknown
 from cleancut.repository.recipe_reader import load_recipe
 from cleancut.store.memory import MemoryStore
+from cleancut_coordinator.backup.seed_effects import note_begun
+from cleancut_coordinator.context import CoordinatorContext, SweepSettings
+from cleancut_coordinator.leader.cluster_id import establish
+from cleancut_coordinator.maintenance.expiry import put_tombstone
+from cleancut_coordinator.maintenance.garbage_collector import Sweeper
+from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from tests.unit.groups import manifest, shard
 
 KEYS, PATHS = Keys(ClusterName("prod")), Paths(ClusterName("prod"))
@@ -172,7 +163,7 @@ class TurnEtcd(MemoryEtcd):
         await self._turns.take()
         return await super().list(prefix)
 
-    async def txn(self, guards: Sequence[Guard], ops: Sequence[Op]) -> TxnResult:
+    async def txn(self, guards: Sequence[Guard], ops: Sequence[Op]) -> coordination.TxnResult:
         await self._turns.take()
         return await super().txn(guards, ops)
 
@@ -197,8 +188,8 @@ class Archive:
         self.seeded_share = SEEDED if self.seeds.random() < SEEDED_HISTORIES else 0.0
         self.sown: dict[int, list[str]] = {}  # packs and pages of seeds, by their epochs
 
-    def context(self, turns: Turns) -> Context:
-        return Context(
+    def context(self, turns: Turns) -> CoordinatorContext:
+        return CoordinatorContext(
             name="c0",
             store_url="memory",
             keys=KEYS,
@@ -249,26 +240,30 @@ class Archive:
         self,
         group: asyncio.TaskGroup,
         name: str,
-        work: Callable[[Context], Coroutine[Any, Any, None]],
+        work: Callable[[CoordinatorContext], Coroutine[Any, Any, None]],
     ) -> None:
         turns = Turns()
         self.actors[name] = (turns, group.create_task(work(self.context(turns))))
 
-    async def lead(self, context: Context) -> None:
+    async def lead(self, context: CoordinatorContext) -> None:
         """A leader that sweeps until another one is there, and then some."""
         key = KEYS.leader
         self.model.txn([], [Delete(key)])
         result = self.model.txn([Created(key, 0)], [Put(key, b"{}")])
         log = structlog.get_logger()
         sweeper = self.sweeper_of(
-            context, Alive(), Token(result.revision), metrics=Metrics("prod"), log=log
+            context,
+            Alive(),
+            FencingToken(result.revision),
+            metrics=CoordinatorMetrics("prod"),
+            log=log,
         )
         while True:
             with suppress(CleancutError):
                 done = await sweeper.sweep()
                 self.deleted += done.deleted_objects
 
-    async def operate(self, context: Context) -> None:
+    async def operate(self, context: CoordinatorContext) -> None:
         """Backups, of which some are aborted, and restores, one after the other."""
         for number in range(OPERATIONS):
             for _ in range(self.chance.choice(IDLE)):
@@ -281,7 +276,7 @@ class Archive:
             else:
                 await self._restore(context, epoch)
 
-    async def _begin(self, context: Context) -> Epoch:
+    async def _begin(self, context: CoordinatorContext) -> Epoch:
         """As the ledger does it: first the number, then ctl."""
         found = await context.etcd.get(KEYS.epoch)
         epoch = Epoch(int(found.value) + 1 if found else 1)
@@ -290,10 +285,12 @@ class Archive:
         await context.store.put(PATHS.probe(epoch, "_coordinator"), b"x")
         return epoch
 
-    async def _put_ctl(self, context: Context, epoch: Epoch, phase: Phase, *more: Op) -> None:
+    async def _put_ctl(
+        self, context: CoordinatorContext, epoch: Epoch, phase: Phase, *more: Op
+    ) -> None:
         await context.etcd.txn([], [Put(KEYS.ctl, encode(Ctl(epoch=epoch, phase=phase))), *more])
 
-    async def _back_up(self, context: Context, epoch: Epoch, number: int) -> None:
+    async def _back_up(self, context: CoordinatorContext, epoch: Epoch, number: int) -> None:
         parents: dict[int, str] = {}
         with suppress(NotFound):
             for known in (await list_epochs(context.store, PATHS))[-1:]:
@@ -330,7 +327,7 @@ class Archive:
         self.committed += 1
         await self._put_ctl(context, epoch, Phase.IDLE)
 
-    async def _sow(self, context: Context, epoch: Epoch) -> None:
+    async def _sow(self, context: CoordinatorContext, epoch: Epoch) -> None:
         """A seed, to its end or not: what it stores is known to its agent alone."""
         tasks = [
             ShardTask(collection="docs", shard_id=ShardId(n), peer_id=PeerId(1)) for n in range(2)
@@ -351,7 +348,7 @@ class Archive:
 
     async def _capture(
         self,
-        context: Context,
+        context: CoordinatorContext,
         pack: str,
         parent: Recipe | None,
         *,
@@ -364,11 +361,11 @@ class Archive:
         used = sorted({pack, *(one for one in [*had, *earlier] if self.chance.random() < 0.8)})
         builder = PageBuilder()
         for one in used:
-            builder.add(Block(Kind.PACKED, b"d" * 32, one, 0, 3))
+            builder.add(Block(BlockKind.PACKED, b"d" * 32, one, 0, 3))
         origin = pack.rpartition("/")[0]
         page, stored = seal(builder.page(origin))
         await context.store.put(PATHS.page(page), stored)
-        members = tuple(Member(f"m{index}", b"h" * 512, 3, b"") for index in range(len(used)))
+        members = tuple(TarMember(f"m{index}", b"h" * 512, 3, b"") for index in range(len(used)))
         recipe = Recipe(
             origin,
             members,
@@ -381,7 +378,7 @@ class Archive:
         await context.store.put(PATHS.recipe(digest), stored)
         return digest
 
-    async def _restore(self, context: Context, epoch: Epoch) -> None:
+    async def _restore(self, context: CoordinatorContext, epoch: Epoch) -> None:
         with suppress(NotFound):
             epochs = await list_epochs(context.store, PATHS)
             if epochs:
@@ -389,20 +386,20 @@ class Archive:
                 await self._read(context, [entry.recipe for entry in group.shards], "a restore")
         await self._put_ctl(context, epoch, Phase.IDLE)
 
-    async def _read(self, context: Context, recipes: Sequence[str], who: str) -> None:
+    async def _read(self, context: CoordinatorContext, recipes: Sequence[str], who: str) -> None:
         """All of it is there, for as long as it takes."""
         for _ in range(3):
             for digest in recipes:
                 await context.store.stat(PATHS.recipe(digest))
                 self.check_recipe(digest, who)
 
-    async def delete(self, context: Context) -> None:
+    async def delete(self, context: CoordinatorContext) -> None:
         while True:
             epochs = await list_epochs(context.store, PATHS)
             if epochs and self.chance.random() < 0.1:
                 await put_tombstone(context, self.chance.choice(epochs), "why not")
 
-    async def read_from_afar(self, context: Context) -> None:
+    async def read_from_afar(self, context: CoordinatorContext) -> None:
         """Another cluster restores one of the groups: it holds it, then looks for a tombstone."""
         number = 0
         while True:
@@ -433,7 +430,7 @@ async def play(
     archive.model.txn([], [Put(KEYS.leader, b"{}")])
     leader = archive.model.get(KEYS.leader)
     assert leader is not None
-    await establish(archive.context(free), Token(leader.create_revision))
+    await establish(archive.context(free), FencingToken(leader.create_revision))
     try:
         async with asyncio.TaskGroup() as group:
             archive.start(group, "operator", archive.operate)
@@ -489,7 +486,9 @@ async def _sweep_up(archive: Archive) -> None:
     archive.model.txn([], [Delete(KEYS.leader)])
     result = archive.model.txn([Created(KEYS.leader, 0)], [Put(KEYS.leader, b"{}")])
     log = structlog.get_logger()
-    last = Sweeper(context, Alive(), Token(result.revision), metrics=Metrics("prod"), log=log)
+    last = Sweeper(
+        context, Alive(), FencingToken(result.revision), metrics=CoordinatorMetrics("prod"), log=log
+    )
     for _ in range(SWEEPS_AT_END):
         archive.deleted += (await last.sweep()).deleted_objects
     archive.check()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from cleancut_coordinator.context import Context
-from cleancut_coordinator.restore.create_collections import Recreation
-from cleancut_coordinator.restore.destination import Host
 
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Refused, TimedOut
@@ -17,6 +14,9 @@ from cleancut.core.restore.plan import make_plan
 from cleancut.core.restore.report import Creation, Outcome, RestoreDraft, draft_of
 from cleancut.ports.coordination import Put
 from cleancut.repository.catalog import put_staged
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.restore.create_collections import Recreation
+from cleancut_coordinator.restore.destination import AgentHost
 from tests.sim.bench import Bench
 from tests.sim.qdrant import USER, info_of
 from tests.unit.restore_groups import collection, group, target
@@ -24,7 +24,7 @@ from tests.unit.restore_groups import collection, group, target
 EPOCH = Epoch(5)
 OURS = "epoch 5"
 INFO = info_of(2, 1)
-HOSTS = {PeerId(peer): Host(AgentName(f"a{peer}")) for peer in (1, 2, 3)}
+HOSTS = {PeerId(peer): AgentHost(AgentName(f"a{peer}")) for peer in (1, 2, 3)}
 
 
 class Leader(Bench):
@@ -58,7 +58,9 @@ class Leader(Bench):
 class Overtaken(Recreation):
     """Just before its request another one comes in, of `maker`."""
 
-    def __init__(self, leader: Leader, context: Context, draft: RestoreDraft, maker: str) -> None:
+    def __init__(
+        self, leader: Leader, context: CoordinatorContext, draft: RestoreDraft, maker: str
+    ) -> None:
         super().__init__(context, draft)
         self._leader, self._maker = leader, maker
 

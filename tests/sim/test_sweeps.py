@@ -7,8 +7,8 @@ import os
 from typing import Any
 
 import pytest
-from cleancut_coordinator.maintenance.garbage_collector import Sweeper
 
+from cleancut_coordinator.maintenance.garbage_collector import Sweeper
 from tests.sim.sweeping import PATHS, Archive, Lost, play
 
 SEEDS = int(os.environ.get("SWEEP_SEEDS", "150"))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from cleancut.core.primitives.codec import decode
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Ctl
-from cleancut.core.protocol.states import Kind
+from cleancut.core.protocol.states import OperationKind
 from cleancut.etcd.keyspace import EtcdModel
 from cleancut.ports.coordination import KeyValue, Op
 
@@ -159,7 +159,7 @@ class Trace:
     def _moment(self, at_s: float, writer: str, kv: KeyValue, model: EtcdModel) -> Moment:
         ctl = decode(Ctl, kv.value, kv.key)
         self.struck(ctl)
-        if ctl.kind is not Kind.RESTORE:
+        if ctl.kind is not OperationKind.RESTORE:
             return Moment(at_s, kv, writer, {}, {}, {}, (), ())
         members = model.list(self.keys.members(ctl.epoch)).items
         votes = model.list(self.keys.votes(ctl.epoch)).items

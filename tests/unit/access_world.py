@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cleancut.core.auth.roles import Role
-from cleancut.core.auth.tokens import Token, digest_of, line_of
+from cleancut.core.auth.tokens import BearerToken, digest_of, line_of
 from cleancut.rpc.channel import Tls
 from tests.contract.etcd_certs import Authority
 
@@ -44,7 +44,7 @@ def secret_of(name: str) -> str:
 
 
 def token_line(name: str, role: Role, expires_s: float | None = None) -> str:
-    return line_of(Token(name, role, digest_of(secret_of(name)), expires_s))
+    return line_of(BearerToken(name, role, digest_of(secret_of(name)), expires_s))
 
 
 def write_tokens(path: Path, *lines: str) -> Path:

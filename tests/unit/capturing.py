@@ -21,7 +21,7 @@ from cleancut.repository.capture import CapturedShard, capture_shard
 from cleancut.repository.pack_writer import PackWriter
 from cleancut.repository.recipe_reader import load_recipe
 from cleancut.repository.tar_assembler import read_tar
-from cleancut.repository.uploads import Limits
+from cleancut.repository.uploads import UploadLimits
 
 RECORDED = Path(__file__).parent.parent / "data" / "qdrant-1.18.3"
 PATHS = Paths(ClusterName("prod"))
@@ -113,7 +113,7 @@ def writing(
                 session_id=session_id,
                 pool=pool,
                 spill_dir=spill_dir,
-                limits=more.pop("limits", Limits()),
+                limits=more.pop("limits", UploadLimits()),
                 gather=more.pop("gather", True),
             )
             async with asyncio.timeout(60), writer as packs:

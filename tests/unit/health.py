@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cleancut.core.cluster.live_shards import LiveShards
 from cleancut.core.cluster.view import ReplicaView
-from cleancut.core.doctor.facts import Facts, KnownGroup, ToldByAgent, ToldByPeer
+from cleancut.core.doctor.facts import Facts, GroupShards, PeerReport, ToldByAgent
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
 
 PEERS = (PeerId(11), PeerId(22), PeerId(33))
@@ -20,9 +20,9 @@ def url(peer: int) -> str:
 
 def told(
     peer: int, known: tuple[PeerId, ...] = PEERS, aliases: tuple[tuple[str, str], ...] = ()
-) -> ToldByPeer:
+) -> PeerReport:
     peers = tuple((one, uri(one)) for one in known)
-    return ToldByPeer(peer_id=PeerId(peer), url=url(peer), peers=peers, aliases=aliases)
+    return PeerReport(peer_id=PeerId(peer), url=url(peer), peers=peers, aliases=aliases)
 
 
 def agent(peer: int, known: tuple[PeerId, ...] = PEERS) -> ToldByAgent:
@@ -47,8 +47,8 @@ def docs(*replicas: ReplicaView, shards: int = 3, factor: int = 1) -> LiveShards
     )
 
 
-def group(epoch: int, *shards: int) -> KnownGroup:
-    return KnownGroup(
+def group(epoch: int, *shards: int) -> GroupShards:
+    return GroupShards(
         epoch=Epoch(epoch), shards=tuple(("docs", ShardId(shard)) for shard in shards)
     )
 

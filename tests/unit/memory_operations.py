@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
-from cleancut_coordinator.api.interface import Page
 
 from cleancut.api.agent_settings import AgentSettings
 from cleancut.api.backups import Backup, BackupBytes, BackupPage, Evidence, Seed, ShardEvidence
@@ -21,7 +20,7 @@ from cleancut.api.cluster import (
     ClusterStatus,
     CoordinatorStatus,
     Diagnosis,
-    Finding,
+    DoctorFinding,
     ForgottenPeer,
     Identity,
     OpenOperation,
@@ -44,6 +43,7 @@ from cleancut.api.values import AgentProgress, OperationError
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import State
+from cleancut_coordinator.api.interface import PageRequest
 from tests.unit.memory_rebalances import MemoryRebalances
 
 Op = TypeVar("Op", Backup, Restore)
@@ -96,13 +96,13 @@ class MemoryOperations(MemoryRebalances):
 
     leader: str | None = None
     ending: Ending = field(default_factory=Ending)
-    obstacles: tuple[str, ...] = ()
+    blockers: tuple[str, ...] = ()
     backups: dict[str, Backup] = field(default_factory=dict)
     restores: dict[str, Restore] = field(default_factory=dict)
     requests: dict[str, tuple[object, str]] = field(default_factory=dict)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     owned: bool = False
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[DoctorFinding, ...] = ()
     paused: bool = False
     settings: AgentSettings = SETTINGS
 
@@ -150,7 +150,7 @@ class MemoryOperations(MemoryRebalances):
                 return backup
         raise NotFound(f"there is no backup {name}", "see `cleancut backup list`")
 
-    async def list_backups(self, page: Page) -> BackupPage:
+    async def list_backups(self, page: PageRequest) -> BackupPage:
         newest = list(reversed(self.backups.values()))
         start = int(page.token or 0)
         rest = start + page.size
@@ -192,7 +192,7 @@ class MemoryOperations(MemoryRebalances):
             peers=(PlannedPeer(peer_id=7, agent="node-0", shards_max=2, size_bytes_max=2048),),
             source_version="1.18.3",
             target_version="1.18.3",
-            obstacles=self.obstacles,
+            blockers=self.blockers,
             digest="d1",
             size_bytes=2048,
             estimated_s=3661.5,
@@ -203,8 +203,8 @@ class MemoryOperations(MemoryRebalances):
     ) -> Restore:
         del plan_digest
         source = await self.get_backup(backup)
-        if self.obstacles:
-            raise Refused(self.obstacles[0], "see `cleancut restore plan`")
+        if self.blockers:
+            raise Refused(self.blockers[0], "see `cleancut restore plan`")
         known = self._known(request_id, (backup, options))
         if known is None:
             known = f"rs-{len(self.restores) + 1}"
@@ -226,7 +226,7 @@ class MemoryOperations(MemoryRebalances):
             raise NotFound(f"there is no restore {name}", "see `cleancut restore list`")
         return self.restores[name]
 
-    async def list_restores(self, page: Page) -> RestorePage:
+    async def list_restores(self, page: PageRequest) -> RestorePage:
         return RestorePage(restores=tuple(reversed(self.restores.values()))[: page.size])
 
     async def watch_restore(self, name: str) -> AsyncIterator[Restore]:

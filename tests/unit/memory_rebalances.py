@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from cleancut_coordinator.api.interface import Page
-
 from cleancut.api.rebalances import (
     BalancedPeer,
     BalanceStep,
@@ -16,6 +14,7 @@ from cleancut.api.rebalances import (
 )
 from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.protocol.states import State
+from cleancut_coordinator.api.interface import PageRequest
 
 STEP = BalanceStep(
     action="move",
@@ -32,10 +31,10 @@ PEERS = (
 
 
 class MemoryRebalances:
-    """`obstacles` refuse it; what is started is done when it is asked for again. `cancelled`: how a
+    """`blockers` refuse it; what is started is done when it is asked for again. `cancelled`: how a
     cancel leaves it. `asked`: the options of the last plan."""
 
-    obstacles: tuple[str, ...] = ()
+    blockers: tuple[str, ...] = ()
     cancelled = State.ABORTED
     asked = RebalanceOptions()
 
@@ -46,14 +45,14 @@ class MemoryRebalances:
     async def plan_rebalance(self, options: RebalanceOptions) -> RebalancePlan:
         self.asked = options
         return RebalancePlan(
-            steps=(STEP,), peers=PEERS, obstacles=self.obstacles, digest="d1", size_bytes=2048
+            steps=(STEP,), peers=PEERS, blockers=self.blockers, digest="d1", size_bytes=2048
         )
 
     async def start_rebalance(
         self, options: RebalanceOptions, *, request_id: str, plan_digest: str
     ) -> Rebalance:
-        if self.obstacles:
-            raise Refused(self.obstacles[0], "see its plan")
+        if self.blockers:
+            raise Refused(self.blockers[0], "see its plan")
         if plan_digest not in {"", (await self.plan_rebalance(options)).digest}:
             raise Refused("the cluster has changed", "see its plan")
         name = f"m-{request_id}"
@@ -65,7 +64,7 @@ class MemoryRebalances:
             raise NotFound(f"there is no rebalance {name}", "see `cleancut cluster rebalance`")
         return self._rebalances[name]
 
-    async def list_rebalances(self, page: Page) -> RebalancePage:
+    async def list_rebalances(self, page: PageRequest) -> RebalancePage:
         return RebalancePage(rebalances=tuple(self._rebalances.values())[: page.size])
 
     async def watch_rebalance(self, name: str) -> AsyncIterator[Rebalance]:

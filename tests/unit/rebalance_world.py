@@ -12,9 +12,9 @@ from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Observe, Observed, Probe, Readings
 from cleancut.core.protocol.etcd_records import Bounds, Operation
 from cleancut.core.protocol.requests import RebalanceRequest
-from cleancut.core.protocol.states import Kind, State
-from cleancut.core.rebalance.phases import Arrange, Halt, Move, Report
-from cleancut.core.rebalance.rebalance import Rebalance
+from cleancut.core.protocol.states import OperationKind, State
+from cleancut.core.rebalance.phases import AbortTransfers, MoveShards, PlanRebalance, Report
+from cleancut.core.rebalance.rebalance import RebalanceMachine
 from cleancut.core.restore.participant import Verified, Verify
 from tests.unit.restore_world import AGENTS, COORDINATOR, World, task_of
 
@@ -33,17 +33,17 @@ class MovingWorld(World):
         super().__post_init__()
         self.operation = Operation(
             id=OperationId("op"),
-            kind=Kind.REBALANCE,
+            kind=OperationKind.REBALANCE,
             state=State.PENDING,
             request=encode(RebalanceRequest()).decode(),
         )
 
     def new_leader(self) -> Attempt:
-        return Rebalance(Bounds())
+        return RebalanceMachine(Bounds())
 
     def crash(self, *, acted: bool = False) -> None:
         """What was asked of Qdrant goes on without its leader."""
-        moving = any(o == COORDINATOR and isinstance(e, Move) for o, e in self.running)
+        moving = any(o == COORDINATOR and isinstance(e, MoveShards) for o, e in self.running)
         if moving and acted:
             self.moved = min(STEPS, self.moved + 1)
             self.under_way = self.moved < STEPS
@@ -57,12 +57,12 @@ class MovingWorld(World):
         match effect:
             case Probe():
                 return None
-            case Arrange() | Report():
-                return "draft" if isinstance(effect, Arrange) else "report"
-            case Move():
+            case PlanRebalance() | Report():
+                return "draft" if isinstance(effect, PlanRebalance) else "report"
+            case MoveShards():
                 self.moved, self.under_way = STEPS, False
                 return {name: (task_of(name),) for name in AGENTS}
-            case Halt():
+            case AbortTransfers():
                 self.under_way = False
                 return None
             case _:

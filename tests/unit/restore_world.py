@@ -8,45 +8,58 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId, Token
+from cleancut.core.primitives.ids import (
+    AgentName,
+    Epoch,
+    FencingToken,
+    OperationId,
+    PeerId,
+    ShardId,
+)
 from cleancut.core.protocol.attempt import Attempt
-from cleancut.core.protocol.commands import Cast, Command, Effect, Persist, Run, Stop
+from cleancut.core.protocol.commands import CastVote, Command, Effect, Persist, Run, Stop
 from cleancut.core.protocol.effect_requests import (
     Drain,
     Drained,
     Observe,
     Observed,
     Probe,
-    Read,
     Readings,
+    ReadNumbers,
 )
 from cleancut.core.protocol.etcd_records import (
     Bounds,
     Ctl,
+    EpochMember,
     Failure,
-    Member,
     Operation,
     Session,
     ShardTask,
     Vote,
 )
 from cleancut.core.protocol.events import (
-    Began,
     Cancelled,
     Done,
     Event,
     Failed,
     Seen,
     SessionMoved,
+    Started,
+    TakenOver,
     Tick,
-    Took,
     Voted,
 )
 from cleancut.core.protocol.requests import RestoreRequest
-from cleancut.core.protocol.states import FINAL_STATES, Kind, Phase, State
-from cleancut.core.restore.participant import HasRecovered, Pull, Recover, Verified, Verify
-from cleancut.core.restore.phases import Check, Create, Reveal, Review, Undo
-from cleancut.core.restore.restore import Restore
+from cleancut.core.protocol.states import FINAL_STATES, OperationKind, Phase, State
+from cleancut.core.restore.participant import (
+    HasRecovered,
+    Recover,
+    RestoreParticipant,
+    Verified,
+    Verify,
+)
+from cleancut.core.restore.phases import CheckRestore, Create, PublishRestore, Review, RollBack
+from cleancut.core.restore.restore import RestoreMachine
 
 A, B = AgentName("a"), AgentName("b")
 AGENTS = (A, B)
@@ -63,8 +76,8 @@ def task_of(agent: AgentName) -> ShardTask:
 
 @dataclass
 class Agent:
-    machine: Pull
-    token: Token
+    machine: RestoreParticipant
+    token: FencingToken
     seen: int = 0  # how many ctl revisions it has been told
 
 
@@ -75,9 +88,9 @@ class World:
     crash_after: int = -1
     now_s: float = 0.0
     ctl: Ctl = field(default_factory=Ctl)
-    members: dict[AgentName, Member] = field(default_factory=dict)
+    members: dict[AgentName, EpochMember] = field(default_factory=dict)
     votes: dict[tuple[str, AgentName], Vote] = field(default_factory=dict)
-    history: list[tuple[Ctl, dict[AgentName, Member]]] = field(default_factory=list)
+    history: list[tuple[Ctl, dict[AgentName, EpochMember]]] = field(default_factory=list)
     running: list[tuple[str, Effect]] = field(default_factory=list)
     made: bool = False
     published: bool = False
@@ -95,18 +108,18 @@ class World:
         self.leader = self.new_leader()
         self.tokens = 10
         self.agents = {
-            name: Agent(Pull(Token(index + 1)), Token(index + 1))
+            name: Agent(RestoreParticipant(FencingToken(index + 1)), FencingToken(index + 1))
             for index, name in enumerate(AGENTS)
         }
         self.operation = Operation(
             id=OperationId("op"),
-            kind=Kind.RESTORE,
+            kind=OperationKind.RESTORE,
             state=State.PENDING,
             request=encode(RestoreRequest(backup=Epoch(1))).decode(),
         )
 
     def new_leader(self) -> Attempt:
-        return Restore(Bounds())
+        return RestoreMachine(Bounds())
 
     # The leader
 
@@ -117,7 +130,7 @@ class World:
             name: (agent.token, Session(name=name, version="1", peer_id=PeerId(index)))
             for index, (name, agent) in enumerate(self.agents.items())
         }
-        self.tell(Began(self.operation, Epoch(self.epochs), f"nonce{self.epochs}", sessions))
+        self.tell(Started(self.operation, Epoch(self.epochs), f"nonce{self.epochs}", sessions))
 
     def tell(self, event: Event) -> None:
         for command in self.leader.step(event, self.now_s):
@@ -157,7 +170,7 @@ class World:
                 self.act(COORDINATOR, effect)
         self.leader = self.new_leader()
         votes = dict(self.votes)
-        self.tell(Took(self.ctl, self.operation, dict(self.members), votes))
+        self.tell(TakenOver(self.ctl, self.operation, dict(self.members), votes))
         for (phase, agent), vote in votes.items():  # the shell feeds what is there once more
             self.tell(Voted(agent, self.ctl.epoch, phase, vote))
 
@@ -182,7 +195,7 @@ class World:
         agent = self.agents[name]
         for command in agent.machine.step(event, self.now_s):
             match command:
-                case Cast(phase=phase, vote=vote):
+                case CastVote(phase=phase, vote=vote):
                     if agent.seen == len(self.history):  # guarded by ctl's revision
                         self.votes[phase, name] = vote
                         self.tell(Voted(name, self.ctl.epoch, phase, vote))
@@ -197,7 +210,9 @@ class World:
         """An agent's process dies and comes back under a new session, told of the newest ctl."""
         self.running = [r for r in self.running if r[0] != name]
         self.tokens += 1
-        agent = self.agents[name] = Agent(Pull(Token(self.tokens)), Token(self.tokens))
+        agent = self.agents[name] = Agent(
+            RestoreParticipant(FencingToken(self.tokens)), FencingToken(self.tokens)
+        )
         self.tell(SessionMoved(name, None))
         self.tell(SessionMoved(name, agent.token))
         agent.seen = max(0, len(self.history) - 1)
@@ -221,11 +236,11 @@ class World:
 
     def _act_as_leader(self, effect: Effect) -> object:
         match effect:
-            case Probe() | Reveal():
-                self.published = self.published or isinstance(effect, Reveal)
+            case Probe() | PublishRestore():
+                self.published = self.published or isinstance(effect, PublishRestore)
                 return None
-            case Check() | Review():
-                return "draft" if isinstance(effect, Check) else "report"
+            case CheckRestore() | Review():
+                return "draft" if isinstance(effect, CheckRestore) else "report"
             case Create():
                 self.made = True
                 return {name: (task_of(name),) for name in AGENTS}
@@ -233,7 +248,7 @@ class World:
                 self.number += 1
                 self.drains += 1
                 return Drained((), f"t{self.drains}")
-            case Undo():
+            case RollBack():
                 self.made = False
                 self.recovered.clear()
                 return None
@@ -255,7 +270,7 @@ class World:
                 assert name in self.recovered, "verifies what it has not recovered"
                 self.writes_at[Phase.VERIFY.value, name] = self.writes
                 return Verified(self._readings(name), "document")
-            case Read():
+            case ReadNumbers():
                 self.writes_at[Phase.SEAL.value, name] = self.writes
                 return self._readings(name)
             case _:

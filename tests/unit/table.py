@@ -12,27 +12,50 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cleancut.core.backup.barrier import Barrier
-from cleancut.core.backup.participant import Cut
-from cleancut.core.backup.participant_requests import Capture, Confirm, Finish, Load, Recall, Sow
+from cleancut.core.backup.participant import BackupParticipant
+from cleancut.core.backup.participant_requests import (
+    Capture,
+    Confirm,
+    FinishCapture,
+    Load,
+    ReadJournal,
+    SeedShards,
+)
 from cleancut.core.backup.phases import Assign, Assigned, Publish, Raise, Settle, Stage
-from cleancut.core.backup.seed import Seed
+from cleancut.core.backup.seed import SeedMachine
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId, Token
-from cleancut.core.protocol.commands import Cast, Command, Decide, Effect, Lift, Persist, Run, Stop
+from cleancut.core.primitives.ids import (
+    AgentName,
+    Epoch,
+    FencingToken,
+    OperationId,
+    PeerId,
+    ShardId,
+)
+from cleancut.core.protocol.commands import (
+    CastVote,
+    Command,
+    Decide,
+    Effect,
+    Lift,
+    Persist,
+    Run,
+    Stop,
+)
 from cleancut.core.protocol.effect_requests import (
     Drain,
     Drained,
     Observe,
     Observed,
     Probe,
-    Read,
     Readings,
+    ReadNumbers,
 )
 from cleancut.core.protocol.etcd_records import (
     Bounds,
     Ctl,
+    EpochMember,
     Failure,
-    Member,
     Operation,
     Seeded,
     Session,
@@ -40,19 +63,19 @@ from cleancut.core.protocol.etcd_records import (
     Vote,
 )
 from cleancut.core.protocol.events import (
-    Began,
     Done,
     Event,
     Failed,
     Seen,
     SessionMoved,
+    Started,
+    TakenOver,
     Tick,
-    Took,
     Voted,
 )
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
-from cleancut.core.protocol.states import Kind, Phase, State
+from cleancut.core.protocol.states import OperationKind, Phase, State
 
 EPOCH, OPERATION = Epoch(1), OperationId("op")
 COORDINATOR = AgentName("")
@@ -65,15 +88,15 @@ class Table:
     agents: tuple[AgentName, ...]
     ctl: Ctl = field(default_factory=Ctl)
     operation: Operation | None = None
-    members: dict[AgentName, Member] = field(default_factory=dict)
+    members: dict[AgentName, EpochMember] = field(default_factory=dict)
     votes: dict[tuple[str, AgentName], Vote] = field(default_factory=dict)
     group: str = ""
     published: bool = False
     journal: dict[AgentName, str] = field(default_factory=dict)
-    tokens: dict[AgentName, Token] = field(default_factory=dict)
+    tokens: dict[AgentName, FencingToken] = field(default_factory=dict)
     seen_ctl: dict[AgentName, Ctl] = field(default_factory=dict)
     barrier: Barrier = field(default_factory=lambda: Barrier(Bounds()))
-    cuts: dict[AgentName, Cut] = field(default_factory=dict)
+    cuts: dict[AgentName, BackupParticipant] = field(default_factory=dict)
     queues: dict[AgentName, list[Event]] = field(default_factory=dict)
     crashes_left: int = 0
     fence: Fence | None = None
@@ -86,15 +109,15 @@ class Table:
     def start(self) -> None:
         """All agents are there, and an operation gets its turn."""
         for number, name in enumerate(self.agents, 1):
-            self.tokens[name] = Token(number)
-            self.cuts[name] = Cut(Token(number))
+            self.tokens[name] = FencingToken(number)
+            self.cuts[name] = BackupParticipant(FencingToken(number))
             self.queues[name] = []
             self.seen_ctl[name] = Ctl()
         self.barrier = self.machine()
         request = SeedRequest(attempts=2) if self.seed else BackupRequest(attempts=2)
         operation = Operation(
             id=OPERATION,
-            kind=Kind.SEED if self.seed else Kind.BACKUP,
+            kind=OperationKind.SEED if self.seed else OperationKind.BACKUP,
             state=State.PENDING,
             request=encode(request).decode(),
         )
@@ -102,10 +125,10 @@ class Table:
         sessions = {
             name: (self.tokens[name], Session(name=name, version="1")) for name in self.agents
         }
-        self.queues[COORDINATOR] = [Began(operation, EPOCH, "nonce", sessions)]
+        self.queues[COORDINATOR] = [Started(operation, EPOCH, "nonce", sessions)]
 
     def machine(self) -> Barrier:
-        return Seed(Bounds()) if self.seed else Barrier(Bounds())
+        return SeedMachine(Bounds()) if self.seed else Barrier(Bounds())
 
     # Moves
 
@@ -161,13 +184,13 @@ class Table:
         self.said.append(f"{name or 'coordinator'} starts anew")
         if not name:
             self.barrier = self.machine()
-            took = Took(
+            took = TakenOver(
                 self.ctl, self.operation, dict(self.members), dict(self.votes), self.fence_key
             )
             self.queues[name] = [took]
             return
-        self.tokens[name] = Token(self.tokens[name] + 100)
-        self.cuts[name] = Cut(self.tokens[name])
+        self.tokens[name] = FencingToken(self.tokens[name] + 100)
+        self.cuts[name] = BackupParticipant(self.tokens[name])
         self.seen_ctl[name] = Ctl()
         self.queues[name] = [Seen(self.ctl, self.members.get(name))]
         self.queues[COORDINATOR].append(SessionMoved(name, self.tokens[name]))
@@ -180,7 +203,7 @@ class Table:
                 self.persist(command)
             case Decide():
                 return self.decide(command)
-            case Cast():
+            case CastVote():
                 self.cast(name, command)
             case Run(effect=Confirm()) if not self.raised:
                 gone = Failure(reason="UNAVAILABLE", message="no fence")
@@ -224,7 +247,7 @@ class Table:
         self.write_ctl(command.ctl)
         return True
 
-    def cast(self, name: AgentName, command: Cast) -> None:
+    def cast(self, name: AgentName, command: CastVote) -> None:
         """Guarded by the session and by the very ctl that the agent answers."""
         if command.vote.session != self.tokens[name] or self.seen_ctl[name] != self.ctl:
             return
@@ -244,15 +267,15 @@ class Table:
                 return self.fence
             case Capture():
                 return Readings((5,), "start", 0)
-            case Read():
+            case ReadNumbers():
                 return Readings((6,), "start", 0, "view", fenced=self.raised)
-            case Finish():
+            case FinishCapture():
                 self.journal[name] = f"document-{name}"
                 return self.journal[name]
-            case Sow():
+            case SeedShards():
                 assert effect.tasks == self.members[name].tasks
                 return Seeded(shards=len(effect.tasks), read_bytes=10, new_bytes=5, stored_bytes=2)
-            case Recall():
+            case ReadJournal():
                 return self.journal.get(name, "")
         raise AssertionError(f"unknown effect {effect}")
 

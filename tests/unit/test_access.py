@@ -8,7 +8,6 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import pytest
-from cleancut_coordinator.api.servicers import serve_api
 from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -22,6 +21,7 @@ from cleancut.core.protocol.states import State
 from cleancut.rpc.authentication import Access, TokensFile
 from cleancut.rpc.channel import Tls
 from cleancut.rpc.server import Listen
+from cleancut_coordinator.api.servicers import serve_api
 from tests.unit.access_world import (
     Lines,
     authority,
@@ -250,7 +250,7 @@ def test_the_audit_tells_of_changes_and_refusals_and_of_no_secret(tmp_path: Path
     lines = Lines()
 
     async def scenario() -> None:
-        operations = MemoryOperations(obstacles=("collection books exists",))
+        operations = MemoryOperations(blockers=("collection books exists",))
         async with serve_api(operations, plain(tmp_path, lines)) as address:
             async with Client([address], token_file=token_file(tmp_path, "operator")) as client:
                 names = tuple(f"c{n:03}" for n in range(30))

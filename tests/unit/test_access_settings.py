@@ -10,7 +10,6 @@ from typing import Any
 import click
 import pytest
 import structlog
-from cleancut_coordinator.api.listen import open_api, read_roles
 from click.testing import CliRunner
 
 from cleancut.core.auth.roles import Role
@@ -19,6 +18,7 @@ from cleancut.daemon_settings import Shared, common_options, config_option, load
 from cleancut.qdrant.http import check_key_line
 from cleancut.rpc.audit import FileAudit
 from cleancut.runtime.clock import SystemClock
+from cleancut_coordinator.api.listen import open_api, read_roles
 from tests.contract.etcd_certs import Authority
 from tests.unit.access_world import secret_of, token_line, write_tokens
 

@@ -89,13 +89,13 @@ def test_a_target_without_an_agent_is_refused() -> None:
     """What it gets could not be counted; where nothing goes, nobody has to count."""
     entry = collection(*(replica(n, 1 + n % 2) for n in range(4)))
     peers = [BalancePeer(peer_id=PeerId(n), counted=n == 1) for n in (1, 2)]
-    assert make_balance(Layout(peers=tuple(peers), collections=(entry,))).obstacles == ()
+    assert make_balance(Layout(peers=tuple(peers), collections=(entry,))).blockers == ()
     peers.append(BalancePeer(peer_id=PeerId(3), counted=False))
     plan = make_balance(Layout(peers=tuple(peers), collections=(entry,)))
     assert [step.target for step in plan.steps] == [3]
-    assert len(plan.obstacles) == 1
-    assert "peer 3 has no agent" in plan.obstacles[0]
-    assert "start cleancut-agent" in plan.obstacles[0]
+    assert len(plan.blockers) == 1
+    assert "peer 3 has no agent" in plan.blockers[0]
+    assert "start cleancut-agent" in plan.blockers[0]
 
 
 def test_more_peers_than_replicas_are_explained() -> None:
@@ -174,7 +174,7 @@ def test_the_digest_names_what_is_done_not_what_it_weighs() -> None:
 def test_what_is_not_whole_is_refused(entry: BalanceCollection, words: str) -> None:
     plan = make_balance(layout(2, entry))
     assert plan.steps == ()
-    assert words in plan.obstacles[0]
+    assert words in plan.blockers[0]
     with pytest.raises(Refused, match="cannot rebalance"):
         check_balance(plan)
 
@@ -182,4 +182,4 @@ def test_what_is_not_whole_is_refused(entry: BalanceCollection, words: str) -> N
 def test_a_silent_peer_is_refused() -> None:
     peers = (BalancePeer(peer_id=PeerId(1)), BalancePeer(peer_id=PeerId(2), answers=False))
     plan = make_balance(Layout(peers=peers, collections=(collection(replica(0, 1)),)))
-    assert "peer 2 does not answer" in plan.obstacles[0]
+    assert "peer 2 does not answer" in plan.blockers[0]

@@ -2,7 +2,7 @@
 
 Hypothesis looks for the odd ones; `test_thousands` takes many larger ones by their seeds.
 
-Invariants, for every cluster that has no obstacle:
+Invariants, for every cluster that has no blocker:
 - a step names what is there: its source has the replica, its target has not, and both are peers;
 - two replicas of one shard never lie on one peer, and no step takes a shard's last replica, nor
   makes it have fewer than the lesser of what it had and what it wants;
@@ -134,7 +134,7 @@ def check_plan(cluster: Qdrant, *, reverse: bool = False, moves: int = 0) -> tup
     """Applies the plan step by step."""
     plan = cluster.plan(moves)
     assert plan == cluster.plan(moves)
-    assert plan.obstacles == ()
+    assert plan.blockers == ()
     waves = [step.wave for step in plan.steps]
     assert waves == sorted(waves)
     for wave in sorted(set(waves)):

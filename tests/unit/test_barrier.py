@@ -12,9 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 
 from cleancut.core.backup.barrier import Barrier
-from cleancut.core.backup.phases import TRANSITIONS, Keep, Publish
+from cleancut.core.backup.phases import TRANSITIONS, Publish, StoreCanaries
 from cleancut.core.primitives.codec import digest_of, encode
-from cleancut.core.primitives.ids import AgentName, Epoch, Token
+from cleancut.core.primitives.ids import AgentName, Epoch, FencingToken
 from cleancut.core.protocol.canary import Canaries, Canary
 from cleancut.core.protocol.commands import Command, Persist, Run, Stop
 from cleancut.core.protocol.effect_requests import Drain, Drained
@@ -27,8 +27,8 @@ from cleancut.core.protocol.events import (
     Progressed,
     Seen,
     SessionMoved,
+    TakenOver,
     Tick,
-    Took,
     Voted,
 )
 from cleancut.core.protocol.fence import Fence, FencedAlias
@@ -174,15 +174,15 @@ def test_sessions_that_are_no_news_do_nothing() -> None:
     """The member's own session, and agents that are no members, move nothing."""
     barrier, table = barrier_in(Phase.CUT)
     assert barrier.step(SessionMoved(A1, table.tokens[A1]), 1.0) == []
-    assert barrier.step(SessionMoved(AgentName("late"), Token(9)), 1.0) == []
+    assert barrier.step(SessionMoved(AgentName("late"), FencingToken(9)), 1.0) == []
 
 
 def test_votes_count_only_under_the_members_session() -> None:
     """A vote of another session, epoch or agent is none; but a new one may tell an upload's end."""
     barrier, _ = barrier_in(Phase.CUT)
-    no = Vote(session=Token(77), yes=False, failure=BROKEN)
+    no = Vote(session=FencingToken(77), yes=False, failure=BROKEN)
     assert barrier.step(Voted(A1, EPOCH, "CUT", no), 1.0) == []
-    assert barrier.step(Voted(A1, Epoch(9), "CUT", replace(no, session=Token(1))), 1.0) == []
+    assert barrier.step(Voted(A1, Epoch(9), "CUT", replace(no, session=FencingToken(1))), 1.0) == []
     assert barrier.step(Voted(AgentName("x"), EPOCH, "CUT", no), 1.0) == []
     barrier, _ = barrier_in(Phase.UPLOAD)
     check(barrier, Voted(A1, EPOCH, "UPLOAD", no), State.PENDING, aborted=True)
@@ -200,7 +200,7 @@ def test_takeover_by_phase() -> None:
     """Before UPLOAD a new leader aborts; in UPLOAD it goes on; in COMMIT it publishes."""
     for phase in (Phase.PREPARE, Phase.CUT, Phase.SEAL, Phase.UPLOAD, Phase.COMMIT):
         _, table = barrier_in(phase)
-        took = Took(table.ctl, table.operation, table.members, table.votes)
+        took = TakenOver(table.ctl, table.operation, table.members, table.votes)
         commands = Barrier(Bounds()).step(took, 1.0)
         match phase:
             case Phase.COMMIT:
@@ -332,7 +332,7 @@ def test_canaries_are_kept_while_shards_are_read_again() -> None:
     assert isinstance(persist, Persist)
     assert persist.ctl is not None
     assert (persist.ctl.phase, persist.ctl.canaries) == (Phase.SEAL, digest_of(canaries))
-    keep = Keep(EPOCH, canaries)
+    keep = StoreCanaries(EPOCH, canaries)
     assert run == Run(keep)
     assert barrier.waiting is None
     failure = Failure(reason="UNAVAILABLE", message="the store is away")
@@ -395,7 +395,7 @@ class AnyOrder(RuleBasedStateMachine):
     ) -> None:
         member = self.table.members.get(agent)
         vote = Vote(
-            session=Token(session),
+            session=FencingToken(session),
             yes=yes,
             view=view,
             ready=digest_of(member.tasks) if member else "",
@@ -406,8 +406,11 @@ class AnyOrder(RuleBasedStateMachine):
         )
         self.feed(Voted(agent, Epoch(epoch), phase.value, vote))
 
-    @rule(agent=st.sampled_from([A1, A2]), token=st.sampled_from([None, Token(1), Token(9)]))
-    def session(self, agent: AgentName, token: Token | None) -> None:
+    @rule(
+        agent=st.sampled_from([A1, A2]),
+        token=st.sampled_from([None, FencingToken(1), FencingToken(9)]),
+    )
+    def session(self, agent: AgentName, token: FencingToken | None) -> None:
         self.feed(SessionMoved(agent, token))
 
     @rule(by_s=st.floats(0.0, 100.0))

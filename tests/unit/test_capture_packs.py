@@ -13,10 +13,10 @@ from msgspec.structs import replace
 from cleancut.core.format.page import PACK_BYTES, open_page
 from cleancut.core.format.recipe import open_recipe
 from cleancut.core.primitives.errors import CleancutError, Corrupt, Refused, Unavailable
-from cleancut.core.protocol.agent_settings import AgentSettings
+from cleancut.core.protocol.agent_settings import UploadSettings
 from cleancut.repository.capture import CapturedShard, capture_shard
 from cleancut.repository.pack_writer import PackWriter
-from cleancut.repository.uploads import Limits, clear_spill
+from cleancut.repository.uploads import UploadLimits, clear_spill
 from cleancut.store.memory import MemoryStore
 from tests.unit.capturing import PATHS, capture, mounted, restored, shard_tar, stream, writing
 
@@ -114,8 +114,8 @@ def test_packs_are_cut_at_8_mib_and_named_in_order(tmp_path: Path) -> None:
     assert all(len(store.objects[n]) <= PACK_BYTES for n in names)
 
 
-def limited(memory_bytes: int, **settings: int) -> Limits:
-    return Limits(AgentSettings(**{"spill_floor_bytes": 0, **settings}), memory_bytes)
+def limited(memory_bytes: int, **settings: int) -> UploadLimits:
+    return UploadLimits(UploadSettings(**{"spill_floor_bytes": 0, **settings}), memory_bytes)
 
 
 def test_what_the_store_cannot_take_spills_and_then_waits(tmp_path: Path) -> None:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import pytest
-from cleancut_coordinator.api.cluster import check_gone
-from cleancut_coordinator.api.cluster import losses_of as losses
-from cleancut_coordinator.api.servicers import serve_api
 from msgspec.structs import replace
 
-from cleancut.api.cluster import Finding, ForgottenPeer, PeerLoss
+from cleancut.api.cluster import DoctorFinding, ForgottenPeer, PeerLoss
 from cleancut.cli.commands.doctor import lines_of, losses_of
 from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.primitives.ids import PeerId
 from cleancut.rpc.server import Listen
+from cleancut_coordinator.api.cluster import check_gone
+from cleancut_coordinator.api.cluster import losses_of as losses
+from cleancut_coordinator.api.servicers import serve_api
 from tests.unit.cli_runner import cleancut, run
 from tests.unit.health import HEALTHY, agent, docs, replica, told, url
 from tests.unit.memory_operations import MemoryOperations
 
 ILL = (
-    Finding(kind="lost_shard", severity="error", what="shard 1 is lost", cure="cleancut heal"),
-    Finding(kind="transfer", severity="info", what="it moves"),
+    DoctorFinding(
+        kind="lost_shard", severity="error", what="shard 1 is lost", fix="cleancut repair"
+    ),
+    DoctorFinding(kind="transfer", severity="info", what="it moves"),
 )
 LOOPBACK = Listen("127.0.0.1:0", grace_s=0.0)
 AWAY = replace(HEALTHY, peers=(told(22), told(33)), agents=(agent(22), agent(33)), url=url(22))
@@ -50,11 +52,11 @@ def test_losses_tell_what_is_gone_from_what_gets_thinner() -> None:
     assert losses(replace(facts, collections=()), PeerId(11)) == []
 
 
-def test_findings_are_grouped_with_the_cure_on_its_own_line() -> None:
+def test_findings_are_grouped_with_the_fix_on_its_own_line() -> None:
     assert list(lines_of(ILL)) == [
         "\x1b[1merrors\x1b[0m",
         "  \x1b[31mlost_shard\x1b[0m: shard 1 is lost",
-        "    cleancut heal",
+        "    cleancut repair",
         "\x1b[1minfo\x1b[0m",
         "  \x1b[34mtransfer\x1b[0m: it moves",
     ]
@@ -79,13 +81,13 @@ def test_the_doctor_tells_findings_and_fails_for_errors() -> None:
                         "kind": "lost_shard",
                         "severity": "error",
                         "what": "shard 1 is lost",
-                        "cure": "cleancut heal",
+                        "fix": "cleancut repair",
                     },
-                    {"kind": "transfer", "severity": "info", "what": "it moves", "cure": ""},
+                    {"kind": "transfer", "severity": "info", "what": "it moves", "fix": ""},
                 ],
             }
             ran = await cleancut(*there, "doctor")
-            assert "\n    cleancut heal\n" in ran.out
+            assert "\n    cleancut repair\n" in ran.out
             operations.findings = ILL[1:]
             ran = await cleancut(*there, "-o", "name", "doctor")
             assert (ran.code, ran.out) == (0, "transfer\n")
@@ -117,6 +119,6 @@ def test_a_peer_is_forgotten_only_by_somebody_who_means_it() -> None:
                 "shard 1 of 'books' stays, with fewer replicas",
                 "peer 7 is forgotten",
             ]
-            assert "cleancut heal" in ran.out
+            assert "cleancut repair" in ran.out
 
     run(scenario())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from cleancut_coordinator.api.servicers import serve_api
 
 from cleancut.api.values import OperationError
 from cleancut.cli.exit_codes import Exit
 from cleancut.core.protocol.states import State
 from cleancut.rpc.server import Listen
+from cleancut_coordinator.api.servicers import serve_api
 from tests.unit.cli_runner import cleancut, interrupted, run
 from tests.unit.memory_operations import Ending, MemoryOperations
 
@@ -238,15 +238,15 @@ def test_what_restores_or_hands_over_needs_yes_where_nobody_can_be_asked() -> No
     run(scenario())
 
 
-def test_a_plan_with_obstacles_is_printed_and_exits_4() -> None:
+def test_a_plan_with_blockers_is_printed_and_exits_4() -> None:
     async def scenario() -> None:
-        operations = MemoryOperations(obstacles=("collection books exists",))
+        operations = MemoryOperations(blockers=("collection books exists",))
         async with serve_api(operations, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             await cleancut("backup", "create", "--no-wait", **env)
             ran = await cleancut("restore", "plan", "bk-1", "-o", "json", **env)
             assert ran.code == Exit.REFUSED
-            assert ran.json()["plan"]["obstacles"] == ["collection books exists"]
+            assert ran.json()["plan"]["blockers"] == ["collection books exists"]
             refused = await cleancut("restore", "start", "1", "--yes", **env)
             assert refused.code == Exit.REFUSED
             assert refused.out == ""

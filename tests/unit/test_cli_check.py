@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cleancut.api.backups import Backup, Evidence
-from cleancut.cli.commands.check import CRITICAL, OK, WARNING, Limits, judge
+from cleancut.cli.commands.check import CRITICAL, OK, WARNING, AgeLimits, judge
 from cleancut.cli.main import run
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.core.protocol.states import State
@@ -34,7 +34,7 @@ def backup(
 
 
 def judged(*backups: Backup, of: tuple[str, ...] = (), grade: str = "") -> tuple[int, str]:
-    limits = Limits(24 * HOUR_S, 12 * HOUR_S, grade)
+    limits = AgeLimits(24 * HOUR_S, 12 * HOUR_S, grade)
     found = judge(backups, of, limits, NOW_S)
     return found.state, found.backup_id
 

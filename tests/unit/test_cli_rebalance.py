@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from cleancut_coordinator.api.servicers import serve_api
 
 from cleancut.api.rebalances import RebalanceOptions
 from cleancut.cli.exit_codes import Exit
 from cleancut.core.protocol.states import State
 from cleancut.rpc.server import Listen
+from cleancut_coordinator.api.servicers import serve_api
 from tests.unit.cli_runner import cleancut, run
 from tests.unit.memory_operations import MemoryOperations
 

@@ -6,7 +6,6 @@ import io
 from typing import Any
 
 import pytest
-from cleancut_coordinator.api.servicers import serve_api
 from rich.console import Console
 
 from cleancut.api.restores import KeptCollection, Restore, RestoredCollection
@@ -15,6 +14,7 @@ from cleancut.cli.render import tables
 from cleancut.cli.render.grids import span
 from cleancut.core.protocol.states import State
 from cleancut.rpc.server import Listen
+from cleancut_coordinator.api.servicers import serve_api
 from tests.unit.cli_runner import cleancut, run
 from tests.unit.memory_operations import MemoryOperations
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from cleancut_coordinator.api.servicers import serve_api
 
 from cleancut.cli.exit_codes import Exit
 from cleancut.core.protocol.states import State
 from cleancut.rpc.server import Listen
+from cleancut_coordinator.api.servicers import serve_api
 from tests.unit.cli_runner import cleancut, environment, run
 from tests.unit.memory_operations import Ending, MemoryOperations
 

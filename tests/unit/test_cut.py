@@ -8,21 +8,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
-from cleancut.core.backup.participant import Cut
-from cleancut.core.backup.participant_requests import Capture, Finish, Load, Recall
+from cleancut.core.backup.participant import BackupParticipant
+from cleancut.core.backup.participant_requests import Capture, FinishCapture, Load, ReadJournal
 from cleancut.core.primitives.codec import digest_of
-from cleancut.core.primitives.ids import Epoch, Token
-from cleancut.core.protocol.commands import Cast, Command, Effect, Run, Stop
-from cleancut.core.protocol.effect_requests import Observe, Observed, Read, Readings
-from cleancut.core.protocol.etcd_records import Ctl, Failure, Member, ShardTask, Vote
-from cleancut.core.protocol.events import Done, Event, Failed, Seen, Tick, Took
+from cleancut.core.primitives.ids import Epoch, FencingToken
+from cleancut.core.protocol.commands import CastVote, Command, Effect, Run, Stop
+from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
+from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Failure, ShardTask, Vote
+from cleancut.core.protocol.events import Done, Event, Failed, Seen, TakenOver, Tick
 from cleancut.core.protocol.states import Phase
 from tests.unit.table import task
 
-ME, EPOCH = Token(7), Epoch(3)
+ME, EPOCH = FencingToken(7), Epoch(3)
 TASKS = (replace(task(0), index=0), replace(task(1), index=1))
 OPEN = Ctl(phase=Phase.PREPARE, epoch=EPOCH, probe="nonce")
-MEMBER = Member(session=ME, tasks=TASKS, assigned=True)
+MEMBER = EpochMember(session=ME, tasks=TASKS, assigned=True)
 FIRST = Readings((5, 8), "start", 0)
 SECOND = Readings((6, 9), "start", 0, "view")
 BROKEN = Failure(reason="UNAVAILABLE", message="broken")
@@ -32,11 +32,13 @@ def in_phase(phase: Phase) -> Ctl:
     return replace(OPEN, phase=phase)
 
 
-def observed(member: Member | None = MEMBER, probe: str = "nonce", view: str = "view") -> Observed:
+def observed(
+    member: EpochMember | None = MEMBER, probe: str = "nonce", view: str = "view"
+) -> Observed:
     return Observed(view, f"me.{view}", probe, 10, member)
 
 
-def check(cut: Cut, event: Event, *expected: Command, now_s: float = 0.0) -> None:
+def check(cut: BackupParticipant, event: Event, *expected: Command, now_s: float = 0.0) -> None:
     """`event` has exactly these commands as its answer."""
     assert cut.step(event, now_s) == list(expected)
 
@@ -45,41 +47,41 @@ def yes(**what: object) -> Vote:
     return Vote(session=ME, yes=True, **what)  # type: ignore[arg-type]
 
 
-def prepared() -> Cut:
+def prepared() -> BackupParticipant:
     """A machine that has told that it is ready for its tasks."""
-    cut = Cut(ME)
+    cut = BackupParticipant(ME)
     observe = Observe(EPOCH, "nonce")
     seen = yes(view="view", view_object="me.view", probe="nonce", free_bytes=10)
     check(cut, Seen(OPEN, MEMBER), Run(observe))
-    check(cut, Done(observe, observed()), Cast("PREPARE", seen), Run(Load(EPOCH, TASKS)))
+    check(cut, Done(observe, observed()), CastVote("PREPARE", seen), Run(Load(EPOCH, TASKS)))
     check(cut, Done(Load(EPOCH, TASKS)), Run(observe))
     ready = replace(seen, ready=digest_of(TASKS))
-    check(cut, Done(observe, observed()), Cast("PREPARE", ready))
+    check(cut, Done(observe, observed()), CastVote("PREPARE", ready))
     return cut
 
 
-def has_cut() -> Cut:
+def has_cut() -> BackupParticipant:
     cut = prepared()
     check(cut, Seen(in_phase(Phase.CUT), MEMBER), Run(Capture(EPOCH, TASKS)))
     vote = yes(numbers=FIRST.numbers, incarnation="start", arrivals=0)
-    check(cut, Done(Capture(EPOCH, TASKS), FIRST), Cast("CUT", vote))
+    check(cut, Done(Capture(EPOCH, TASKS), FIRST), CastVote("CUT", vote))
     return cut
 
 
-def has_read() -> Cut:
+def has_read() -> BackupParticipant:
     cut = has_cut()
-    check(cut, Seen(in_phase(Phase.SEAL), MEMBER), Run(Read(EPOCH, TASKS)))
+    check(cut, Seen(in_phase(Phase.SEAL), MEMBER), Run(ReadNumbers(EPOCH, TASKS)))
     vote = yes(numbers=SECOND.numbers, incarnation="start", arrivals=0, view="view")
-    check(cut, Done(Read(EPOCH, TASKS), SECOND), Cast("SEAL", vote))
+    check(cut, Done(ReadNumbers(EPOCH, TASKS), SECOND), CastVote("SEAL", vote))
     return cut
 
 
 def test_a_whole_backup() -> None:
     """Ready, cut, read again, stored: one vote each, with what the phase asks for."""
     cut = has_read()
-    finish = Finish(EPOCH, TASKS, FIRST, SECOND)
+    finish = FinishCapture(EPOCH, TASKS, FIRST, SECOND)
     check(cut, Seen(in_phase(Phase.UPLOAD), MEMBER), Run(finish))
-    check(cut, Done(finish, "document"), Cast("UPLOAD", yes(document="document")))
+    check(cut, Done(finish, "document"), CastVote("UPLOAD", yes(document="document")))
     check(cut, Seen(in_phase(Phase.COMMIT), MEMBER), Stop(EPOCH))
 
 
@@ -92,7 +94,7 @@ def test_it_looks_again_until_all_agree() -> None:
     check(cut, Done(Observe(EPOCH, "nonce"), replace_free(observed())), now_s=1.0)
     check(cut, Tick(), Run(Observe(EPOCH, "nonce")), now_s=2.0)
     (cast,) = cut.step(Done(Observe(EPOCH, "nonce"), observed(view="other")), 2.1)
-    assert isinstance(cast, Cast)
+    assert isinstance(cast, CastVote)
     assert cast.vote.view == "other"
 
 
@@ -102,10 +104,10 @@ def replace_free(seen: Observed) -> Observed:
 
 def test_another_store_is_a_no() -> None:
     """Who cannot read the coordinator's probe object uses another store: nothing is begun."""
-    cut = Cut(ME)
+    cut = BackupParticipant(ME)
     cut.step(Seen(OPEN, MEMBER), 0.0)
     (cast,) = cut.step(Done(Observe(EPOCH, "nonce"), observed(probe="")), 0.0)
-    assert isinstance(cast, Cast)
+    assert isinstance(cast, CastVote)
     assert not cast.vote.yes
     assert cast.vote.failure is not None
     assert cast.vote.failure.reason == "REFUSED"
@@ -116,10 +118,10 @@ def test_another_store_is_a_no() -> None:
 def test_nothing_is_cut_that_was_not_prepared() -> None:
     """A machine that sees CUT, SEAL or UPLOAD first has nothing to say yes to."""
     for phase in (Phase.CUT, Phase.SEAL):
-        (cast,) = Cut(ME).step(Seen(in_phase(phase), MEMBER), 0.0)
-        assert isinstance(cast, Cast)
+        (cast,) = BackupParticipant(ME).step(Seen(in_phase(phase), MEMBER), 0.0)
+        assert isinstance(cast, CastVote)
         assert not cast.vote.yes
-    check(Cut(ME), Seen(in_phase(Phase.UPLOAD), MEMBER), Run(Recall(EPOCH)))
+    check(BackupParticipant(ME), Seen(in_phase(Phase.UPLOAD), MEMBER), Run(ReadJournal(EPOCH)))
 
 
 def test_undrained_collections_are_cut_anew() -> None:
@@ -128,7 +130,7 @@ def test_undrained_collections_are_cut_anew() -> None:
     parent = ("start", 4, 0, "uuid")
     tasks = tuple(replace(each, parent=parent) for each in TASKS)
     member = replace(MEMBER, tasks=tasks)
-    cut = Cut(ME)
+    cut = BackupParticipant(ME)
     observe = Observe(EPOCH, "nonce")
     cut.step(Seen(OPEN, member), 0.0)
     cut.step(Done(observe, observed(member)), 0.0)
@@ -140,21 +142,21 @@ def test_undrained_collections_are_cut_anew() -> None:
 
 def test_a_new_session_speaks_only_of_uploads() -> None:
     """A restarted agent is silent until UPLOAD; then its journal decides what it says."""
-    other = replace(MEMBER, session=Token(6))
+    other = replace(MEMBER, session=FencingToken(6))
     for phase in (Phase.PREPARE, Phase.CUT, Phase.SEAL):
-        check(Cut(ME), Seen(in_phase(phase), other))
+        check(BackupParticipant(ME), Seen(in_phase(phase), other))
     for document, is_yes in (("document", True), ("", False)):
-        cut = Cut(ME)
-        check(cut, Seen(in_phase(Phase.UPLOAD), other), Run(Recall(EPOCH)))
-        (cast,) = cut.step(Done(Recall(EPOCH), document), 0.0)
-        assert isinstance(cast, Cast)
+        cut = BackupParticipant(ME)
+        check(cut, Seen(in_phase(Phase.UPLOAD), other), Run(ReadJournal(EPOCH)))
+        (cast,) = cut.step(Done(ReadJournal(EPOCH), document), 0.0)
+        assert isinstance(cast, CastVote)
         assert (cast.vote.yes, cast.vote.document) == (is_yes, document)
 
 
 def test_no_member_no_word() -> None:
     """An agent that came late, or was left out, does nothing."""
     for phase in Phase:
-        check(Cut(ME), Seen(in_phase(phase), None))
+        check(BackupParticipant(ME), Seen(in_phase(phase), None))
 
 
 def test_failures_are_votes() -> None:
@@ -162,7 +164,7 @@ def test_failures_are_votes() -> None:
     cut = prepared()
     cut.step(Seen(in_phase(Phase.CUT), MEMBER), 0.0)
     no = Vote(session=ME, yes=False, failure=BROKEN)
-    check(cut, Failed(Capture(EPOCH, TASKS), BROKEN), Cast("CUT", no))
+    check(cut, Failed(Capture(EPOCH, TASKS), BROKEN), CastVote("CUT", no))
 
 
 def test_a_no_stays_a_no_in_its_epoch() -> None:
@@ -171,8 +173,8 @@ def test_a_no_stays_a_no_in_its_epoch() -> None:
     cut = prepared()
     cut.step(Tick(), 60.0)
     no = Vote(session=ME, yes=False, failure=BROKEN)
-    check(cut, Failed(Observe(EPOCH, "nonce"), BROKEN), Cast("PREPARE", no))
-    check(cut, Seen(in_phase(Phase.CUT), MEMBER), Cast("CUT", no))
+    check(cut, Failed(Observe(EPOCH, "nonce"), BROKEN), CastVote("PREPARE", no))
+    check(cut, Seen(in_phase(Phase.CUT), MEMBER), CastVote("CUT", no))
     following = replace(OPEN, epoch=Epoch(4))
     check(cut, Seen(following, MEMBER), Stop(EPOCH), Run(Observe(Epoch(4), "nonce")))
 
@@ -187,15 +189,15 @@ def test_late_answers_are_nothing() -> None:
 def test_an_answer_to_an_earlier_phase_is_nothing() -> None:
     """A look around that ends after the phase has moved on is no vote in the new phase."""
     for phase in (Phase.CUT, Phase.SEAL):
-        cut = Cut(ME)
+        cut = BackupParticipant(ME)
         observe = Observe(EPOCH, "nonce")
         check(cut, Seen(OPEN, MEMBER), Run(observe))
         (no,) = cut.step(Seen(in_phase(phase), MEMBER), 0.0)
-        assert isinstance(no, Cast)
+        assert isinstance(no, CastVote)
         assert not no.vote.yes
         check(cut, Done(observe, observed()))
         check(cut, Failed(observe, BROKEN))
-        cut = Cut(ME)
+        cut = BackupParticipant(ME)
         check(cut, Seen(OPEN, MEMBER), Run(observe))
         check(cut, Seen(in_phase(phase), None))
         check(cut, Done(observe, observed()))
@@ -217,7 +219,7 @@ def test_the_same_phase_again_is_no_news() -> None:
 
 def test_coordinators_events_are_a_bug() -> None:
     with pytest.raises(AssertionError):
-        Cut(ME).step(Took(Ctl(), None, {}, {}), 0.0)
+        BackupParticipant(ME).step(TakenOver(Ctl(), None, {}, {}), 0.0)
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -225,12 +227,12 @@ class AnyOrder(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.cut = Cut(ME)
+        self.cut = BackupParticipant(ME)
         self.session = ME
         self.ctl = Ctl()
         self.member = MEMBER
         self.running: list[Effect] = []
-        self.cut_under: dict[Epoch, Token] = {}
+        self.cut_under: dict[Epoch, FencingToken] = {}
         self.now_s = 0.0
 
     @rule(
@@ -241,9 +243,9 @@ class AnyOrder(RuleBasedStateMachine):
     )
     def see(self, phase: Phase, epoch: int, member: str, assigned: bool) -> None:
         self.ctl = replace(OPEN, phase=phase, epoch=Epoch(epoch))
-        session = self.session if member == "mine" else Token(1)
+        session = self.session if member == "mine" else FencingToken(1)
         tasks: tuple[ShardTask, ...] = TASKS if assigned else ()
-        self.member = Member(session=session, tasks=tasks, assigned=assigned)
+        self.member = EpochMember(session=session, tasks=tasks, assigned=assigned)
         self.feed(Seen(self.ctl, None if member == "none" else self.member))
 
     @precondition(lambda self: self.running)
@@ -261,9 +263,9 @@ class AnyOrder(RuleBasedStateMachine):
                 return observed(self.member)
             case Capture(tasks=tasks):
                 return Readings((5,) * len(tasks), "start", 0)
-            case Read(tasks=tasks):
+            case ReadNumbers(tasks=tasks):
                 return Readings((6,) * len(tasks), "start", 0, "view")
-            case Finish() | Recall():
+            case FinishCapture() | ReadJournal():
                 return "document"
         return None
 
@@ -274,8 +276,8 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def crash(self) -> None:
-        self.session = Token(self.session + 1)
-        self.cut = Cut(self.session)
+        self.session = FencingToken(self.session + 1)
+        self.cut = BackupParticipant(self.session)
         self.running = []
         self.cut_under = {}
 
@@ -285,7 +287,7 @@ class AnyOrder(RuleBasedStateMachine):
                 case Run(effect=effect):
                     assert effect.epoch == self.cut.ctl.epoch, "work for another epoch"
                     self.running.append(effect)
-                case Cast(phase=phase, vote=vote):
+                case CastVote(phase=phase, vote=vote):
                     self.check_vote(phase, vote)
                 case Stop(epoch=epoch):
                     self.running = [each for each in self.running if each.epoch != epoch]

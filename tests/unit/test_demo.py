@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from cleancut_devcluster.demo.comparison import Answers, compare
 from cleancut_devcluster.demo.data import Shape, make_payload, make_vectors
 from cleancut_devcluster.demo.phase_times import read_phases

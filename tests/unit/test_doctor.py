@@ -1,4 +1,4 @@
-"""Each ailment is found, told with its cure, and a healthy cluster has none."""
+"""Each ailment is found, told with its fix, and a healthy cluster has none."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from cleancut.core.doctor.facts import (
     Facts,
     Finding,
     KnownRestore,
+    PeerReport,
     ToldByAgent,
-    ToldByPeer,
     members_of,
 )
 from cleancut.core.doctor.findings import diagnose
@@ -61,7 +61,7 @@ TWO = (PEERS[1], PEERS[2])
 FRESH = docs(replica(0, 11, "Initializing"), shards=1)
 NEW = (PeerId(44),)
 FORGET = "cleancut cluster forget-peer 11"
-ALONE = ToldByPeer(peer_id=NEW[0], url=url(11), peers=((NEW[0], uri(11)),))
+ALONE = PeerReport(peer_id=NEW[0], url=url(11), peers=((NEW[0], uri(11)),))
 FALLEN = live(
     peers=(ALONE, told(22), told(33)),
     agents=(agent(44, NEW), agent(22), agent(33)),
@@ -251,15 +251,15 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("facts", "kind", "severity", "words", "cure"), CASES)
-def test_an_ailment_is_found_with_its_cure(
-    facts: Facts, kind: str, severity: str, words: list[str], cure: str
+@pytest.mark.parametrize(("facts", "kind", "severity", "words", "fix"), CASES)
+def test_an_ailment_is_found_with_its_fix(
+    facts: Facts, kind: str, severity: str, words: list[str], fix: str
 ) -> None:
     """It is told with what an operator needs to know, and what to paste."""
     found = [one for one in diagnose(facts) if one.kind == kind]
     matching = [one for one in found if all(word in one.what for word in words)]
     assert matching, found
-    assert (matching[0].severity, matching[0].cure) == (severity, cure)
+    assert (matching[0].severity, matching[0].fix) == (severity, fix)
 
 
 ALONE_IN_ITS_KIND = [
@@ -267,12 +267,12 @@ ALONE_IN_ITS_KIND = [
 ]
 
 
-@pytest.mark.parametrize(("facts", "kind", "severity", "words", "cure"), ALONE_IN_ITS_KIND)
+@pytest.mark.parametrize(("facts", "kind", "severity", "words", "fix"), ALONE_IN_ITS_KIND)
 def test_one_ailment_is_told_once(
-    facts: Facts, kind: str, severity: str, words: list[str], cure: str
+    facts: Facts, kind: str, severity: str, words: list[str], fix: str
 ) -> None:
     """What is explained by one finding makes no second one."""
-    del severity, words, cure
+    del severity, words, fix
     assert [one.kind for one in diagnose(facts)] == [kind]
 
 
@@ -299,7 +299,7 @@ def test_a_fallen_out_peer_hides_no_silent_one() -> None:
     """Its old id is its own finding; another member that is away is told too."""
     facts = replace(FALLEN, peers=(ALONE, told(22)), agents=(agent(44, NEW), agent(22)))
     assert [one.kind for one in diagnose(facts)] == ["fallen_out", "silent_peer"]
-    assert diagnose(facts)[1].cure == "cleancut cluster forget-peer 33 --force"
+    assert diagnose(facts)[1].fix == "cleancut cluster forget-peer 33 --force"
 
 
 def test_errors_come_first() -> None:
@@ -308,11 +308,11 @@ def test_errors_come_first() -> None:
     assert [one.severity for one in diagnose(facts)] == ["error", "info"]
 
 
-def test_lost_shards_of_one_group_are_healed_by_one_command() -> None:
+def test_lost_shards_of_one_group_are_repaired_by_one_command() -> None:
     """Each restore ends with everything readable, not with the next shard missing."""
     found = diagnose(shards(docs(replica(0, 11))))
     lost: list[Finding] = [one for one in found if one.kind == "lost_shard"]
-    assert [one.cure for one in lost] == [
+    assert [one.fix for one in lost] == [
         "cleancut restore start 5 --collection docs --shard 1 --shard 2"
     ]
 
@@ -323,7 +323,7 @@ def test_a_name_is_quoted_for_the_shell() -> None:
     entry = replace(docs(replica(0, 11), replica(1, 22)), name=name)
     held = replace(group(5), shards=((name, ShardId(2)),))
     found = diagnose(shards(entry, groups=(held,)))
-    assert shlex.split(found[0].cure)[4:] == ["--collection", name, "--shard", "2"]
+    assert shlex.split(found[0].fix)[4:] == ["--collection", name, "--shard", "2"]
 
 
 def healthy(seed: int) -> Facts:

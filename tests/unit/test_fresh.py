@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from cleancut.core.primitives.errors import Denied
-from cleancut.runtime.watched_files import MAX_BYTES, FreshFiles, FreshText
+from cleancut.runtime.watched_files import MAX_BYTES, WatchedFiles, WatchedSecret
 
 
 def test_a_file_is_read_anew_when_it_was_rewritten_or_replaced(tmp_path: Path) -> None:
     path, other = tmp_path / "key", tmp_path / "other"
     path.write_text("one\n")
-    text = FreshText(path, look_s=0)
+    text = WatchedSecret(path, look_s=0)
     assert text.get() == "one"
     path.write_text("two")
     assert text.get() == "two"
@@ -30,7 +30,7 @@ def test_a_secret_mounted_by_kubernetes_changes_with_a_link(tmp_path: Path) -> N
         (tmp_path / name / "key").write_text(name)
     (tmp_path / "..data").symlink_to("v1")
     (tmp_path / "key").symlink_to("..data/key")
-    text = FreshText(tmp_path / "key", look_s=0)
+    text = WatchedSecret(tmp_path / "key", look_s=0)
     assert text.get() == "v1"
     (tmp_path / "..new").symlink_to("v2")
     (tmp_path / "..new").replace(tmp_path / "..data")
@@ -40,7 +40,7 @@ def test_a_secret_mounted_by_kubernetes_changes_with_a_link(tmp_path: Path) -> N
 def test_what_is_missing_or_empty_for_a_while_stays_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text("one")
-    text = FreshText(path, look_s=0)
+    text = WatchedSecret(path, look_s=0)
     assert text.get() == "one"
     path.unlink()
     assert text.get() == "one"
@@ -52,19 +52,19 @@ def test_what_is_missing_or_empty_for_a_while_stays_as_it_was(tmp_path: Path) ->
 
 def test_what_never_was_there_is_denied(tmp_path: Path) -> None:
     with pytest.raises(Denied):
-        FreshText(tmp_path / "missing").get()
+        WatchedSecret(tmp_path / "missing").get()
     (tmp_path / "empty").write_text(" \n")
     with pytest.raises(Denied, match="empty"):
-        FreshText(tmp_path / "empty").get()
+        WatchedSecret(tmp_path / "empty").get()
     (tmp_path / "large").write_bytes(b"x" * (MAX_BYTES + 1))
     with pytest.raises(Denied):
-        FreshFiles([tmp_path / "large"]).read()
+        WatchedFiles([tmp_path / "large"]).read()
 
 
 def test_the_disk_is_asked_seldom_unless_somebody_must_know(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text("one")
-    text = FreshText(path, look_s=3600)
+    text = WatchedSecret(path, look_s=3600)
     assert text.get() == "one"
     path.write_text("two")
     assert text.get() == "one"
@@ -75,7 +75,7 @@ def test_changes_within_one_tick_of_the_clock_are_seen(tmp_path: Path) -> None:
     """Equal in size, place and time, on systems whose clock is slow: only what is old enough is
     known by its stamp, and what is young is read again each time."""
     path = tmp_path / "key"
-    text, files = FreshText(path, look_s=0), FreshFiles([path], look_s=0)
+    text, files = WatchedSecret(path, look_s=0), WatchedFiles([path], look_s=0)
     for n in range(50):
         path.write_text(f"{n:03}")
         assert text.get() == f"{n:03}"
@@ -90,7 +90,7 @@ def test_a_pair_changes_when_either_file_does(tmp_path: Path) -> None:
     paths = [tmp_path / "cert", tmp_path / "key"]
     for path in paths:
         path.write_text("one")
-    files = FreshFiles(paths, look_s=0)
+    files = WatchedFiles(paths, look_s=0)
     first = files.look()
     assert files.look() == first
     paths[1].write_text("two")

@@ -11,10 +11,10 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.garbage import (
     SEED_KEPT_S,
     Begun,
-    Doomed,
-    Living,
-    Marked,
-    Next,
+    GarbageList,
+    GarbageMark,
+    LiveSet,
+    SweepStep,
     next_of,
     seeds_over,
     sparse_of,
@@ -28,7 +28,7 @@ from cleancut.repository.garbage import find_garbage, read_seeds
 from cleancut.repository.underused_packs import read_sparse, renew_sparse
 from cleancut.store.memory import MemoryStore
 
-LIVING = Living(
+LIVING = LiveSet(
     epochs=frozenset({7}),
     recipes=frozenset({"aa1"}),
     named=frozenset({"bb1", "000000000005/s/0"}),
@@ -70,14 +70,14 @@ LIVING = Living(
     ],
 )
 def test_what_has_to_stay(path: str, *, stays: bool) -> None:
-    assert LIVING.keeps(path) is stays
+    assert LIVING.is_live(path) is stays
 
 
 def test_packs_of_long_ago_are_no_help_to_a_retry() -> None:
     """Without any group, only the last epochs count."""
     living = LIVING._replace(newest_group=0, newest_epoch=20)
-    assert not living.keeps("packs/000000000012/s/0")
-    assert living.keeps("packs/000000000013/s/0")
+    assert not living.is_live("packs/000000000012/s/0")
+    assert living.is_live("packs/000000000013/s/0")
 
 
 def test_a_list_has_an_end() -> None:
@@ -90,22 +90,22 @@ def test_a_list_has_an_end() -> None:
 
 def test_what_is_unknown() -> None:
     paths = ("packs/000000000005/s/0", "pages/bb/bb2", "recipes/aa/aa2", "votes/000000000006/x")
-    doomed = Doomed(objects=tuple((path, 1) for path in paths))
+    doomed = GarbageList(objects=tuple((path, 1) for path in paths))
     assert unknown_of([doomed]) == {"000000000005/s/0", "bb2", "aa2"}
 
 
 LISTS = {"x": Sha256("s")}
-MARKED = Marked(lists=LISTS, epoch=Epoch(5), at="2026-01-01T00:00:00.000Z")
+MARKED = GarbageMark(lists=LISTS, epoch=Epoch(5), at="2026-01-01T00:00:00.000Z")
 
 
 def test_while_a_backup_is_awaited_what_seeds_have_left_stays() -> None:
     """Packs of their epochs, and every page: which of them it is, nobody but an agent knows."""
     living = LIVING._replace(seeds=frozenset({3, 4}))
-    assert living.keeps("packs/000000000003/s/0")
-    assert living.keeps("packs/000000000004/s/0")
-    assert not living.keeps("packs/000000000005/s/1")
-    assert living.keeps("pages/bb/bb2")
-    assert not living.keeps("recipes/aa/aa2")
+    assert living.is_live("packs/000000000003/s/0")
+    assert living.is_live("packs/000000000004/s/0")
+    assert not living.is_live("packs/000000000005/s/1")
+    assert living.is_live("pages/bb/bb2")
+    assert not living.is_live("recipes/aa/aa2")
 
 
 def begun(day: int, *collections: str) -> Begun:
@@ -141,24 +141,24 @@ def test_a_seed_is_over_once_a_backup_has_it_all_or_nobody_asks(
 @pytest.mark.parametrize(
     ("lists", "marked", "open_epoch", "waited_s", "expected"),
     [
-        ({}, None, None, 0.0, Next.FIND),
-        ({}, MARKED, 5, 0.0, Next.FIND),
-        (LISTS, None, None, 99.0, Next.MARK),
-        (LISTS, _replace(MARKED, lists={"x": Sha256("t")}), None, 99.0, Next.MARK),
-        (LISTS | {"y": Sha256("s")}, MARKED, None, 99.0, Next.MARK),
-        (LISTS, MARKED, 5, 99.0, Next.WAIT_EPOCH),
-        (LISTS, MARKED, 6, 99.0, Next.DELETE),
-        (LISTS, MARKED, None, 9.0, Next.WAIT_GRACE),
-        (LISTS, MARKED, None, 10.0, Next.DELETE),
+        ({}, None, None, 0.0, SweepStep.FIND),
+        ({}, MARKED, 5, 0.0, SweepStep.FIND),
+        (LISTS, None, None, 99.0, SweepStep.MARK),
+        (LISTS, _replace(MARKED, lists={"x": Sha256("t")}), None, 99.0, SweepStep.MARK),
+        (LISTS | {"y": Sha256("s")}, MARKED, None, 99.0, SweepStep.MARK),
+        (LISTS, MARKED, 5, 99.0, SweepStep.WAIT_EPOCH),
+        (LISTS, MARKED, 6, 99.0, SweepStep.DELETE),
+        (LISTS, MARKED, None, 9.0, SweepStep.WAIT_GRACE),
+        (LISTS, MARKED, None, 10.0, SweepStep.DELETE),
     ],
 )
 def test_what_is_next(
     lists: dict[str, Sha256],
-    marked: Marked | None,
+    marked: GarbageMark | None,
     open_epoch: int | None,
     *,
     waited_s: float,
-    expected: Next,
+    expected: SweepStep,
 ) -> None:
     open_one = Epoch(open_epoch) if open_epoch else None
     step = next_of(lists, marked, open_epoch=open_one, waited_s=waited_s, grace_s=10.0)

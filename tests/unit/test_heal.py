@@ -20,7 +20,7 @@ class LiveWorld(World):
     def _act_as_leader(self, effect: Effect) -> object:
         if isinstance(effect, Create):
             self.made = True
-            return {name: (replace(task_of(name), heal=True),) for name in AGENTS}
+            return {name: (replace(task_of(name), repair=True),) for name in AGENTS}
         return super()._act_as_leader(effect)
 
     def tick(self, seconds: float = 1.0) -> None:
@@ -28,13 +28,13 @@ class LiveWorld(World):
         super().tick(seconds)
 
 
-def healed(world: LiveWorld) -> None:
+def repaired(world: LiveWorld) -> None:
     assert world.operation.state is State.DONE
     assert world.recovered == set(AGENTS)
     assert world.published
 
 
-def test_writes_do_not_fail_a_heal() -> None:
+def test_writes_do_not_fail_a_repair() -> None:
     """They are what the collection is there for."""
     world = LiveWorld()
     world.begin()
@@ -42,13 +42,13 @@ def test_writes_do_not_fail_a_heal() -> None:
         assert world._answer_one(0) or world.deliver_all()
     world.write()
     world.run_on()
-    healed(world)
+    repaired(world)
 
 
 @pytest.mark.parametrize("crash_after", range(1, 16))
-def test_a_heal_survives_the_leader(crash_after: int) -> None:
+def test_a_repair_survives_the_leader(crash_after: int) -> None:
     """Whichever command was the last one: the next leader goes on, writers or not."""
     world = LiveWorld(crash_after=crash_after)
     world.begin()
     world.run_on()
-    healed(world)
+    repaired(world)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from cleancut_coordinator.monitoring.catalog_reader import Stock
 
 from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.inventory import GroupSummary, rank_of, take_stock
-from cleancut.core.maintenance.schedule import Schedule
+from cleancut.core.maintenance.schedule import ScheduleRule
 from cleancut.core.maintenance.schedule_interval import worst_gap_s
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import ClusterName, Epoch
-from cleancut.repository.verification_log import Check, CheckKind, put_check
+from cleancut.repository.verification_log import CheckKind, VerificationRecord, put_check
 from cleancut.store.memory import MemoryStore
+from cleancut_coordinator.monitoring.catalog_reader import CatalogReader
 from tests.unit.groups import manifest, shard
 
 PATHS = Paths(ClusterName("prod"))
@@ -71,7 +71,7 @@ def test_grades_rank_by_what_they_prove() -> None:
 )
 def test_the_interval_is_the_longest_gap(cron: str, zone: str, gap_s: float) -> None:
     """Who backs up on weekdays is not late on Sunday."""
-    gap = worst_gap_s(Schedule(cron=cron, time_zone=zone))
+    gap = worst_gap_s(ScheduleRule(cron=cron, time_zone=zone))
     assert gap == gap_s or (cron == "0 3 1 1 *" and gap in {365 * DAY_S, 366 * DAY_S})
 
 
@@ -86,14 +86,16 @@ def test_stock_is_taken_of_what_can_be_read_and_proven() -> None:
             await store.put(PATHS.group(Epoch(epoch)), encode(made))
         await store.put(PATHS.group(Epoch(4)), b'{"format": 1}')
         await store.put(PATHS.tombstone(Epoch(1)), b"{}")
-        stock = Stock(store, PATHS)
+        stock = CatalogReader(store, PATHS)
         found, proven = await stock.take()
         assert (found.good, found.corrupt, proven) == (2, 1, {})
         assert found.schedules[""].group.size_bytes == 2000
         assert await stock.size_bytes() == sum(map(len, store.objects.values()))
 
         for at, problems in (("2026-01-02T00:00:00.000Z", ("gone",)), ("2026-01-03T00:00:00Z", ())):
-            check = Check(kind=CheckKind.DRILL, epoch=Epoch(3), at=at, problems=problems)
+            check = VerificationRecord(
+                kind=CheckKind.DRILL, epoch=Epoch(3), at=at, problems=problems
+            )
             await put_check(store, PATHS, check)
             found, proven = await stock.take()
             assert found.schedules[""].group.epoch == (2 if problems else 3)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cleancut_agent.backup.journal import Journal, own_directory
 
 from cleancut.core.primitives.errors import Corrupt, Refused
 from cleancut.core.primitives.ids import Epoch
+from cleancut_agent.backup.journal import CaptureJournal, own_directory
 
 
 def test_only_the_newest_finished_capture_is_remembered(tmp_path: Path) -> None:
     """A later epoch replaces an earlier one; any other epoch has nothing to tell."""
-    journal = Journal(tmp_path)
+    journal = CaptureJournal(tmp_path)
     assert journal.read(Epoch(7)) == ""
     journal.write(Epoch(7), "a" * 64)
-    assert Journal(tmp_path).read(Epoch(7)) == "a" * 64
+    assert CaptureJournal(tmp_path).read(Epoch(7)) == "a" * 64
     journal.write(Epoch(8), "b" * 64)
     assert journal.read(Epoch(7)) == ""
     assert journal.read(Epoch(8)) == "b" * 64
@@ -24,11 +24,11 @@ def test_only_the_newest_finished_capture_is_remembered(tmp_path: Path) -> None:
 
 def test_a_broken_journal_is_told(tmp_path: Path) -> None:
     """Half a file is no memory at all."""
-    Journal(tmp_path).write(Epoch(7), "a" * 64)
+    CaptureJournal(tmp_path).write(Epoch(7), "a" * 64)
     file = tmp_path / "journal.json"
     file.write_bytes(file.read_bytes()[:-5])
     with pytest.raises(Corrupt, match=r"journal\.json"):
-        Journal(tmp_path).read(Epoch(7))
+        CaptureJournal(tmp_path).read(Epoch(7))
 
 
 def test_two_agents_never_share_a_directory(tmp_path: Path) -> None:

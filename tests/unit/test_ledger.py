@@ -7,24 +7,24 @@ from collections.abc import Awaitable, Callable
 from functools import partial, wraps
 
 import pytest
-from cleancut_coordinator.context import Context
-from cleancut_coordinator.leader import cluster_id, requests
-from cleancut_coordinator.leader.state import Ledger
 from msgspec.structs import replace
 
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Fenced, Invalid, NotFound, Refused
-from cleancut.core.primitives.ids import AgentName, ClusterName, Epoch, OperationId, Token
+from cleancut.core.primitives.ids import AgentName, ClusterName, Epoch, FencingToken, OperationId
 from cleancut.core.protocol.commands import Decide, Persist
 from cleancut.core.protocol.etcd_keys import Keys
-from cleancut.core.protocol.etcd_records import Ctl, Member, Operation, Vote
+from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Operation, Vote
 from cleancut.core.protocol.requests import BackupRequest, RebalanceRequest
-from cleancut.core.protocol.states import Kind, Phase, State
+from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.etcd.memory import MemoryEtcd
 from cleancut.ports.coordination import Created, Delete, Put
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.memory import MemoryStore
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.leader import cluster_id, requests
+from cleancut_coordinator.leader.state import LeaderState
 
 Body = Callable[[], Awaitable[None]]
 
@@ -39,9 +39,9 @@ def run(test: Body) -> Callable[[], None]:
     return body
 
 
-def context() -> Context:
+def context() -> CoordinatorContext:
     clock = SystemClock()
-    return Context(
+    return CoordinatorContext(
         name="c0",
         store_url="memory",
         keys=Keys(ClusterName("prod")),
@@ -53,16 +53,16 @@ def context() -> Context:
     )
 
 
-async def lead(at: Context) -> Token:
+async def lead(at: CoordinatorContext) -> FencingToken:
     key = at.keys.leader
     await at.etcd.txn([], [Delete(key)])
     result = await at.etcd.txn([Created(key, 0)], [Put(key, b"{}")])
     assert result.applied
-    return Token(result.revision)
+    return FencingToken(result.revision)
 
 
-async def vote(at: Context, agent: str, document: str) -> Vote:
-    cast = Vote(session=Token(1), yes=True, document=document, nonce=document)
+async def vote(at: CoordinatorContext, agent: str, document: str) -> Vote:
+    cast = Vote(session=FencingToken(1), yes=True, document=document, nonce=document)
     key = at.keys.vote(Epoch(5), "UPLOAD", AgentName(agent))
     await at.etcd.txn([], [Put(key, encode(cast))])
     return cast
@@ -72,7 +72,7 @@ async def vote(at: Context, agent: str, document: str) -> Vote:
 async def test_a_deposed_leader_writes_nothing() -> None:
     """Its token is old: nothing of what it persists is applied, and reading tells it so."""
     at = context()
-    old = Ledger(at, await lead(at))
+    old = LeaderState(at, await lead(at))
     await old.load()
     await lead(at)
     assert not await old.persist(Persist(Ctl(phase=Phase.PREPARE, epoch=Epoch(5))), Epoch(5))
@@ -87,9 +87,9 @@ async def test_a_deposed_leader_writes_nothing() -> None:
 async def test_members_are_written_with_ctl_or_not_at_all() -> None:
     """More members than one transaction takes, and each is found by the next leader."""
     at = context()
-    ledger = Ledger(at, await lead(at))
+    ledger = LeaderState(at, await lead(at))
     await ledger.load()
-    members = {AgentName(f"a{n:03d}"): Member(session=Token(n + 1)) for n in range(230)}
+    members = {AgentName(f"a{n:03d}"): EpochMember(session=FencingToken(n + 1)) for n in range(230)}
     ctl = Ctl(phase=Phase.PREPARE, epoch=Epoch(5))
     assert await ledger.persist(Persist(ctl, None, members), Epoch(5))
     took = await ledger.load()
@@ -102,7 +102,7 @@ async def test_members_are_written_with_ctl_or_not_at_all() -> None:
 async def test_a_group_is_decided_only_on_the_votes_that_were_counted() -> None:
     """A vote that changed, came or went since it was counted stops the commit."""
     at = context()
-    ledger = Ledger(at, await lead(at))
+    ledger = LeaderState(at, await lead(at))
     await ledger.load()
     ctl = Ctl(phase=Phase.COMMIT, epoch=Epoch(5), operation=OperationId("b-1"), manifest="f" * 64)
     await ledger.persist(Persist(Ctl(phase=Phase.UPLOAD, epoch=Epoch(5))), Epoch(5))
@@ -124,7 +124,7 @@ async def test_a_group_is_decided_only_on_the_votes_that_were_counted() -> None:
 async def test_epochs_grow_over_the_life_of_etcd() -> None:
     """A new etcd goes on where the store ended, aborted epochs included."""
     at = context()
-    ledger = Ledger(at, await lead(at))
+    ledger = LeaderState(at, await lead(at))
     assert await ledger.next_epoch() == 1
     await at.store.put(at.paths.group(Epoch(41)), b"{}")
     await at.store.put(at.paths.probe(Epoch(43), "a"), b"x")
@@ -138,27 +138,29 @@ async def test_a_request_is_recorded_once() -> None:
     at = context()
     token = await lead(at)
     asked = BackupRequest(collections=("docs",))
-    first = await requests.record(at, token, Kind.BACKUP, request=asked, request_id="r-1")
+    first = await requests.record(at, token, OperationKind.BACKUP, request=asked, request_id="r-1")
     assert (
-        await requests.record(at, token, Kind.BACKUP, request=asked, request_id="r-1")
+        await requests.record(at, token, OperationKind.BACKUP, request=asked, request_id="r-1")
     ).id == first.id
     with pytest.raises(Invalid, match="other content"):
-        await requests.record(at, token, Kind.BACKUP, request=BackupRequest(), request_id="r-1")
+        await requests.record(
+            at, token, OperationKind.BACKUP, request=BackupRequest(), request_id="r-1"
+        )
     with pytest.raises(NotFound):
-        await requests.load(at, first.id, Kind.RESTORE)
-    ledger = Ledger(at, token)
+        await requests.load(at, first.id, OperationKind.RESTORE)
+    ledger = LeaderState(at, token)
     pending = await ledger.next_pending()
     assert pending is not None
     assert pending.id == first.id
     await ledger.cancel_pending(first.id)
-    assert (await requests.load(at, first.id, Kind.BACKUP)).state is State.ABORTED
+    assert (await requests.load(at, first.id, OperationKind.BACKUP)).state is State.ABORTED
 
 
 @run
 async def test_a_store_of_another_cluster_is_refused_until_adopted() -> None:
     """Two clusters never write into one catalog by accident."""
     mine, theirs = context(), context()
-    theirs = Context(
+    theirs = CoordinatorContext(
         name="c1",
         store_url="memory",
         keys=theirs.keys,
@@ -190,9 +192,14 @@ async def test_a_restore_and_its_rebalance_are_recorded_together() -> None:
 
     add_rebalance = partial(requests.put_rebalance, at)
 
-    async def ask(under: Token, request_id: str) -> Operation:
+    async def ask(under: FencingToken, request_id: str) -> Operation:
         return await requests.record(
-            at, under, Kind.RESTORE, request=asked, request_id=request_id, also=add_rebalance
+            at,
+            under,
+            OperationKind.RESTORE,
+            request=asked,
+            request_id=request_id,
+            also=add_rebalance,
         )
 
     first = await ask(token, "r")
@@ -201,11 +208,11 @@ async def test_a_restore_and_its_rebalance_are_recorded_together() -> None:
     records = {one.id: one for one in (decode(Operation, i.value, i.key) for i in items)}
     follower = records.pop(requests.rebalance_after(first.id))
     assert set(records) == {first.id}
-    assert (follower.kind, follower.after) == (Kind.REBALANCE, first.id)
+    assert (follower.kind, follower.after) == (OperationKind.REBALANCE, first.id)
     assert decode(RebalanceRequest, follower.request.encode(), "").after == first.id
     assert len({item.mod_revision for item in items}) == 1
     with pytest.raises(Fenced):
-        await ask(Token(token + 1), "other")
+        await ask(FencingToken(token + 1), "other")
     assert len((await at.etcd.list(at.keys.operations)).items) == 2
 
 
@@ -214,19 +221,19 @@ async def test_what_follows_an_operation_waits_for_its_end() -> None:
     """Also while that is pending once more, younger or not: a retry must not be overtaken."""
     at = context()
     token = await lead(at)
-    ledger = Ledger(at, token)
+    ledger = LeaderState(at, token)
     await ledger.load()
     asked = BackupRequest()
     first = await requests.record(
         at,
         token,
-        Kind.RESTORE,
+        OperationKind.RESTORE,
         request=asked,
         request_id="r",
         also=partial(requests.put_rebalance, at),
     )
     name = requests.rebalance_after(first.id)
-    after = await requests.load(at, name, Kind.REBALANCE)
+    after = await requests.load(at, name, OperationKind.REBALANCE)
     for state in (State.PENDING, State.RECOVERING, State.ROLLING_BACK, State.PENDING):
         younger = replace(first, state=state, created_at="9999-01-01T00:00:00.000Z")
         assert await ledger.persist(Persist(operation=younger), Epoch(1))

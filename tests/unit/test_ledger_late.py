@@ -6,21 +6,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from cleancut_coordinator.context import Context
-from cleancut_coordinator.leader.state import Ledger
 from msgspec.structs import replace
 
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.ids import AgentName, ClusterName, Epoch, OperationId, Token
+from cleancut.core.primitives.ids import AgentName, ClusterName, Epoch, FencingToken, OperationId
 from cleancut.core.protocol.commands import Persist
 from cleancut.core.protocol.etcd_keys import Keys
-from cleancut.core.protocol.etcd_records import Ctl, Member, Operation
-from cleancut.core.protocol.states import Kind, Phase, State
+from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Operation
+from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.etcd.memory import MemoryEtcd
 from cleancut.ports.coordination import Created, Guard, Op, Put, TxnResult
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.memory import MemoryStore
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.leader.state import LeaderState
 
 Sent = tuple[tuple[Guard, ...], tuple[Op, ...]]
 
@@ -41,7 +41,7 @@ async def check(first: Persist) -> None:
     """After a later change of ctl, `first` arriving again is refused."""
     etcd = Recorder()
     keys = Keys(ClusterName("prod"))
-    context = Context(
+    context = CoordinatorContext(
         name="c0",
         store_url="memory",
         keys=keys,
@@ -52,7 +52,7 @@ async def check(first: Persist) -> None:
         clock=SystemClock(),
     )
     result = await etcd.txn([Created(keys.leader, 0)], [Put(keys.leader, b"{}")])
-    ledger = Ledger(context, Token(result.revision))
+    ledger = LeaderState(context, FencingToken(result.revision))
     await ledger.load()
     assert await ledger.persist(first, Epoch(1))
     late = etcd.sent[-1]
@@ -62,7 +62,10 @@ async def check(first: Persist) -> None:
 
 
 OPERATION = Operation(
-    id=OperationId("op"), kind=Kind.BACKUP, state=State.PENDING, request=encode({}).decode()
+    id=OperationId("op"),
+    kind=OperationKind.BACKUP,
+    state=State.PENDING,
+    request=encode({}).decode(),
 )
 
 
@@ -74,4 +77,4 @@ def test_an_operation_alone() -> None:
 
 def test_members_alone() -> None:
     """Assignments that were replaced do not come back."""
-    asyncio.run(check(Persist(members={AgentName("a1"): Member(session=Token(1))})))
+    asyncio.run(check(Persist(members={AgentName("a1"): EpochMember(session=FencingToken(1))})))

@@ -7,13 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cleancut.core.primitives.errors import Invalid
-from cleancut.core.protocol.agent_settings import LEAST_RATE, AgentSettings, Pace, check_settings
+from cleancut.core.protocol.agent_settings import (
+    LEAST_RATE,
+    RateLimiter,
+    UploadSettings,
+    check_settings,
+)
 
 
 def test_settings_that_can_be_meant() -> None:
     for good in (
-        AgentSettings(),
-        AgentSettings(upload_bytes_per_s=LEAST_RATE, uploads=16, spill_bytes=0),
+        UploadSettings(),
+        UploadSettings(upload_bytes_per_s=LEAST_RATE, uploads=16, spill_bytes=0),
     ):
         assert check_settings(good) is good
 
@@ -21,15 +26,15 @@ def test_settings_that_can_be_meant() -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        AgentSettings(upload_bytes_per_s=1),
-        AgentSettings(upload_bytes_per_s=-1),
-        AgentSettings(uploads=0),
-        AgentSettings(uploads=17),
-        AgentSettings(spill_bytes=-1),
-        AgentSettings(spill_floor_bytes=-1),
+        UploadSettings(upload_bytes_per_s=1),
+        UploadSettings(upload_bytes_per_s=-1),
+        UploadSettings(uploads=0),
+        UploadSettings(uploads=17),
+        UploadSettings(spill_bytes=-1),
+        UploadSettings(spill_floor_bytes=-1),
     ],
 )
-def test_settings_that_cannot(bad: AgentSettings) -> None:
+def test_settings_that_cannot(bad: UploadSettings) -> None:
     with pytest.raises(Invalid):
         check_settings(bad)
 
@@ -41,7 +46,7 @@ def test_settings_that_cannot(bad: AgentSettings) -> None:
 def test_a_pace_keeps_to_its_rate(objects: list[tuple[int, float]], rate: int) -> None:
     """Whatever comes whenever: what went, but for the last object, took its time at that rate; and
     who comes after a pause longer than that does not wait."""
-    pace, now_s, went, began_s = Pace(), 100.0, 0, 100.0
+    pace, now_s, went, began_s = RateLimiter(), 100.0, 0, 100.0
     for size_bytes, pause_s in objects:
         now_s += pause_s
         wait_s = pace.wait_s(now_s, rate)
@@ -54,7 +59,7 @@ def test_a_pace_keeps_to_its_rate(objects: list[tuple[int, float]], rate: int) -
 
 
 def test_no_limit_and_a_limit_that_is_lifted() -> None:
-    pace = Pace()
+    pace = RateLimiter()
     pace.went(10**9)
     assert pace.wait_s(0.0, LEAST_RATE) > 1000
     assert pace.wait_s(0.0, 0) == 0

@@ -5,13 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from cleancut_agent.metrics import Metrics as AgentMetrics
-from cleancut_coordinator.metrics.catalog_metrics import MAX_COLLECTIONS
-from cleancut_coordinator.metrics.registry import Metrics
-from cleancut_coordinator.monitoring.cluster_reader import observe
 from prometheus_client.parser import text_string_to_metric_families
 
-from cleancut.core.maintenance.garbage import Swept
+from cleancut.core.maintenance.garbage import LastSweep
 from cleancut.core.maintenance.inventory import Inventory
 from cleancut.core.primitives.codec import Record, encode
 from cleancut.core.primitives.errors import NotFound, Unavailable
@@ -20,18 +16,22 @@ from cleancut.core.primitives.timestamps import format_time
 from cleancut.core.protocol.etcd_records import Ctl, Failure, Operation, Session
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.requests import BackupRequest
-from cleancut.core.protocol.states import Kind, Phase, State
+from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.ports.coordination import Put
 from cleancut.runtime.log import configure_logging
 from cleancut.store.memory import MemoryStore
-from cleancut.store.metered import CountedStore
+from cleancut.store.metered import InstrumentedStore
+from cleancut_agent.metrics import AgentMetrics
+from cleancut_coordinator.metrics.catalog_metrics import MAX_COLLECTIONS
+from cleancut_coordinator.metrics.registry import CoordinatorMetrics
+from cleancut_coordinator.monitoring.cluster_reader import observe
 from tests.unit.test_scheduler import HOUR_S, NOON_S, Cluster
 
 LOG = configure_logging("error", "test")
 NOTHING = Inventory(0, 0, {}, {})
 
 
-def told(metrics: Metrics | AgentMetrics, name: str) -> dict[tuple[str, ...], float]:
+def told(metrics: CoordinatorMetrics | AgentMetrics, name: str) -> dict[tuple[str, ...], float]:
     """The samples of one metric, by the values of its own labels, sorted by label."""
     found: dict[tuple[str, ...], float] = {}
     for family in text_string_to_metric_families(metrics.render()[0].decode()):
@@ -44,17 +44,17 @@ def told(metrics: Metrics | AgentMetrics, name: str) -> dict[tuple[str, ...], fl
 
 def test_what_is_not_known_yet_has_no_series() -> None:
     """Neither 0 nor anything else: an age counted from 1970 would alert for ever, or never."""
-    metrics = Metrics("prod")
+    metrics = CoordinatorMetrics("prod")
     for name in ("last_success_timestamp_seconds", "catalog_groups", "agents", "fence_open"):
         assert told(metrics, f"cleancut_{name}") == {}
     assert told(metrics, "cleancut_coordinator_leader") == {(): 0}
     assert told(metrics, "cleancut_sweep_failures_total") == {(): 0}
     epochs = told(metrics, "cleancut_epochs_total")
-    assert epochs == {(kind, end): 0 for kind in Kind for end in ("complete", "aborted")}
+    assert epochs == {(kind, end): 0 for kind in OperationKind for end in ("complete", "aborted")}
 
 
 def test_what_is_not_there_any_more_has_no_series_again() -> None:
-    metrics = Metrics("prod")
+    metrics = CoordinatorMetrics("prod")
     metrics.show_collections({"docs": 5.0, "new": None})
     assert told(metrics, "cleancut_collection_last_success_timestamp_seconds") == {("docs",): 5.0}
     assert told(metrics, "cleancut_unprotected_collections") == {(): 1}
@@ -69,7 +69,7 @@ def test_what_is_not_there_any_more_has_no_series_again() -> None:
 
 def test_a_thousand_collections_are_not_a_thousand_series() -> None:
     """The ones that were backed up longest ago are told."""
-    metrics = Metrics("prod")
+    metrics = CoordinatorMetrics("prod")
     metrics.show_collections({f"c{number}": float(number) for number in range(1000)})
     shown = told(metrics, "cleancut_collection_last_success_timestamp_seconds")
     assert len(shown) == MAX_COLLECTIONS
@@ -78,10 +78,10 @@ def test_a_thousand_collections_are_not_a_thousand_series() -> None:
 
 def test_phases_are_timed_by_who_led_through_them() -> None:
     """A phase that began under another leader is not timed; an attempt that it ends is counted."""
-    metrics = Metrics("prod")
+    metrics = CoordinatorMetrics("prod")
 
     def moved(phase: Phase, now_s: float, epoch: int = 1) -> None:
-        metrics.moved(Ctl(kind=Kind.BACKUP, phase=phase, epoch=Epoch(epoch)), now_s)
+        metrics.moved(Ctl(kind=OperationKind.BACKUP, phase=phase, epoch=Epoch(epoch)), now_s)
 
     moved(Phase.CUT, 10.0)
     moved(Phase.SEAL, 12.0)
@@ -106,7 +106,7 @@ def test_requests_to_the_store_are_counted_by_what_came_of_them() -> None:
             raise Unavailable("the store is away")
 
     async def body() -> None:
-        store = CountedStore(Broken(), metrics.count_request)
+        store = InstrumentedStore(Broken(), metrics.count_request)
         await store.put("a/b", b"12345")
         assert await store.get("a/b", 1, 2) == b"23"
         for call in (store.get("a/c"), store.delete("a/b")):
@@ -139,7 +139,7 @@ def ended(name: str, state: State, at_s: float, **more: Any) -> Operation:
     request = encode(BackupRequest(schedule=more.pop("schedule", ""))).decode()
     return Operation(
         id=OperationId(name),
-        kind=Kind.BACKUP,
+        kind=OperationKind.BACKUP,
         state=state,
         request=request,
         created_at=format_time(at_s - 30.0),
@@ -161,7 +161,7 @@ def test_gauges_of_the_cluster_come_from_etcd() -> None:
         keys.fence(Epoch(3)): Fence(
             epoch=Epoch(3), budget_s=2.0, raised_at=format_time(NOON_S - 5)
         ),
-        keys.swept: Swept(at=format_time(NOON_S - HOUR_S), doomed_bytes=77),
+        keys.swept: LastSweep(at=format_time(NOON_S - HOUR_S), doomed_bytes=77),
         keys.operation("b-1"): ended("b-1", State.COMMITTED, NOON_S - 200, schedule="hourly"),
         keys.operation("b-2"): ended("b-2", State.COMMITTED, NOON_S - 100, schedule="hourly"),
         keys.operation("b-3"): ended(
@@ -174,14 +174,14 @@ def test_gauges_of_the_cluster_come_from_etcd() -> None:
     async def body() -> None:
         await (await cluster.lead()).pause("hourly", paused=False)
         await etcd.txn([], [Put(key, encode(record)) for key, record in records.items()])
-        metrics = Metrics("prod")
+        metrics = CoordinatorMetrics("prod")
         metrics.show_cluster(await observe(cluster.context))
         check(metrics)
         metrics.show_cluster(None)
         for name in ("agents", "fence_open", "schedule_next_timestamp_seconds"):
             assert told(metrics, f"cleancut_{name}") == {}
 
-    def check(metrics: Metrics) -> None:
+    def check(metrics: CoordinatorMetrics) -> None:
         assert told(metrics, "cleancut_agents") == {("connected",): 1, ("expected",): 2}
         assert told(metrics, "cleancut_fence_open") == {(): 1}
         assert told(metrics, "cleancut_fence_raised_timestamp_seconds") == {(): NOON_S - 5}

@@ -7,9 +7,9 @@ import pytest
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.rebalance.plan import Step
 from cleancut.core.rebalance.ready_moves import (
-    Pace,
     ShardNow,
-    Standing,
+    StepState,
+    TransferConcurrency,
     finished,
     next_steps,
     standing,
@@ -37,26 +37,26 @@ MOVE, GROW, DROP = step("move", A, B), step("replicate", A, B), step("drop", A)
 @pytest.mark.parametrize(
     ("one", "now", "expected"),
     [
-        (MOVE, ShardNow({A: ON}), Standing.READY),
-        (MOVE, ShardNow({A: ON, B: "Partial"}, (A, B)), Standing.RUNNING),
-        (MOVE, ShardNow({A: ON, B: ON}, (A, B)), Standing.RUNNING),
-        (MOVE, ShardNow({A: ON, B: ON}), Standing.READY),  # Qdrant then only drops the source
-        (MOVE, ShardNow({B: ON}), Standing.DONE),
-        (MOVE, ShardNow({A: ON, B: "Dead"}), Standing.BUSY),
-        (MOVE, ShardNow({A: ON, C: "Partial"}, (A, C)), Standing.BUSY),
-        (MOVE, ShardNow({C: ON}), Standing.ODD),
-        (MOVE, ShardNow({A: "Dead"}), Standing.ODD),
-        (MOVE, None, Standing.DONE),
-        (GROW, ShardNow({A: ON}), Standing.READY),
-        (GROW, ShardNow({A: ON, B: ON}), Standing.DONE),
-        (DROP, ShardNow({A: ON, B: ON}), Standing.READY),
-        (DROP, ShardNow({B: ON}), Standing.DONE),
-        (DROP, ShardNow({A: ON}), Standing.ODD),
-        (DROP, ShardNow({A: ON, B: "Dead"}), Standing.ODD),
-        (DROP, ShardNow({A: ON, B: ON, C: "Partial"}, (B, C)), Standing.BUSY),
+        (MOVE, ShardNow({A: ON}), StepState.READY),
+        (MOVE, ShardNow({A: ON, B: "Partial"}, (A, B)), StepState.RUNNING),
+        (MOVE, ShardNow({A: ON, B: ON}, (A, B)), StepState.RUNNING),
+        (MOVE, ShardNow({A: ON, B: ON}), StepState.READY),  # Qdrant then only drops the source
+        (MOVE, ShardNow({B: ON}), StepState.DONE),
+        (MOVE, ShardNow({A: ON, B: "Dead"}), StepState.BUSY),
+        (MOVE, ShardNow({A: ON, C: "Partial"}, (A, C)), StepState.BUSY),
+        (MOVE, ShardNow({C: ON}), StepState.INAPPLICABLE),
+        (MOVE, ShardNow({A: "Dead"}), StepState.INAPPLICABLE),
+        (MOVE, None, StepState.DONE),
+        (GROW, ShardNow({A: ON}), StepState.READY),
+        (GROW, ShardNow({A: ON, B: ON}), StepState.DONE),
+        (DROP, ShardNow({A: ON, B: ON}), StepState.READY),
+        (DROP, ShardNow({B: ON}), StepState.DONE),
+        (DROP, ShardNow({A: ON}), StepState.INAPPLICABLE),
+        (DROP, ShardNow({A: ON, B: "Dead"}), StepState.INAPPLICABLE),
+        (DROP, ShardNow({A: ON, B: ON, C: "Partial"}, (B, C)), StepState.BUSY),
     ],
 )
-def test_how_far_a_step_is(one: Step, now: ShardNow | None, expected: Standing) -> None:
+def test_how_far_a_step_is(one: Step, now: ShardNow | None, expected: StepState) -> None:
     """A drop is only ready while another replica is active."""
     assert standing(one, now) is expected
 
@@ -65,9 +65,9 @@ def test_a_step_is_over_once_a_later_one_of_its_shard_has_begun() -> None:
     """Neither does the first match any more; it must not be done again."""
     steps = [step("move", A, B), step("move", B, C)]
     shard = steps[0].shard
-    assert next_steps(steps, {shard: ShardNow({A: ON})}) == [(steps[0], Standing.READY)]
+    assert next_steps(steps, {shard: ShardNow({A: ON})}) == [(steps[0], StepState.READY)]
     under_way = ShardNow({B: ON, C: "Partial"}, (B, C))
-    assert next_steps(steps, {shard: under_way}) == [(steps[1], Standing.RUNNING)]
+    assert next_steps(steps, {shard: under_way}) == [(steps[1], StepState.RUNNING)]
     assert next_steps(steps, {shard: ShardNow({C: ON})}) == []
 
 
@@ -83,7 +83,7 @@ def test_waves_wait_for_each_other() -> None:
 def test_an_aborted_transfer_is_not_finished() -> None:
     """Its time tells nothing of how fast transfers are."""
     steps = [step("move", A, B, shard=number) for number in range(3)]
-    left = [(steps[0], Standing.READY), (steps[1], Standing.RUNNING)]
+    left = [(steps[0], StepState.READY), (steps[1], StepState.RUNNING)]
     assert finished(steps, left) == [steps[2]]
 
 
@@ -107,7 +107,7 @@ def test_bandwidth_aware_counts_both_ends() -> None:
 
 def test_the_pace_follows_the_rate() -> None:
     """One more while two together are as fast as the best; one less as soon as they are not."""
-    pace = Pace()
+    pace = TransferConcurrency()
     assert pace.at_once == 1
     pace.ended(100, 1.0, beside=0)
     assert pace.at_once == 2

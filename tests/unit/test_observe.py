@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cleancut_agent.context import Context
+from cleancut_agent.context import AgentContext
 from cleancut_agent.local_peer import storage_free_bytes
 
 
-def _context(there: Path | None) -> Context:
+def _context(there: Path | None) -> AgentContext:
     unused: Any = None
-    return Context(
+    return AgentContext(
         name=unused,
         keys=unused,
         paths=unused,

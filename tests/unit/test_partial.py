@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from cleancut_agent.backup.partial_recipes import Partials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,11 +16,12 @@ from cleancut.core.format.partial_recipe import PartialRecipe, decode_partial, e
 from cleancut.core.primitives.errors import Corrupt, Unavailable
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.protocol.etcd_records import ShardTask
-from cleancut.repository.capture import CapturedShard, Left, capture_shard
-from cleancut.repository.dedup import Earlier, list_packs
+from cleancut.repository.capture import CapturedShard, CaptureState, capture_shard
+from cleancut.repository.dedup import EarlierCapture, list_packs
 from cleancut.repository.pack_writer import PackWriter
 from cleancut.repository.recipe_reader import load_recipe
 from cleancut.store.memory import MemoryStore
+from cleancut_agent.backup.partial_recipes import Partials
 from tests.unit.capturing import PATHS, capture, restored, shard_tar, stream, writing
 
 MIB = 1024 * 1024
@@ -39,10 +39,10 @@ class Broken:
         self._store, self._spill_dir = store, spill_dir
 
     def run(
-        self, tar: bytes, size: int, *, parent: str = "", earlier: Earlier | None = None,
+        self, tar: bytes, size: int, *, parent: str = "", earlier: EarlierCapture | None = None,
         flush: bool = True,
     ) -> PartialRecipe:  # fmt: skip
-        left: list[tuple[str, Left]] = []
+        left: list[tuple[str, CaptureState]] = []
 
         async def body(packs: PackWriter) -> None:
             async def chunks() -> AsyncIterator[bytes]:
@@ -77,7 +77,7 @@ def again(
 
     async def body(packs: PackWriter) -> CapturedShard:
         known = await load_recipe(store, PATHS, parent) if parent else None
-        earlier = Earlier(partial, await list_packs(store, PATHS, partial.origins))
+        earlier = EarlierCapture(partial, await list_packs(store, PATHS, partial.origins))
         return await capture_shard(
             stream(tar), parent=known, packs=packs, on_cut=lambda: None, earlier=earlier
         )
@@ -162,7 +162,7 @@ def test_any_chain_of_attempts_gives_the_tar_back(
     for turn, share in enumerate(breaks):
         files |= {f"f{n}": noise(sizes[n], 10 * turn + n) for n in changed if n < len(sizes)}
         tar = shard_tar(files)
-        earlier = Earlier(partial, _packs(store)) if partial else None
+        earlier = EarlierCapture(partial, _packs(store)) if partial else None
         broken = Broken(store, tmp_path)
         partial = broken.run(
             tar, int(share * len(tar)), parent=parent, earlier=earlier, flush=flush
@@ -232,7 +232,7 @@ def test_what_was_left_is_remembered_until_it_is_old(tmp_path: Path) -> None:
 
 def test_who_is_killed_has_left_its_full_pages(tmp_path: Path) -> None:
     """A full page of a large file is told of at once; only what ends well is whole."""
-    told = list[Left]()
+    told = list[CaptureState]()
     tar = shard_tar({"big": noise(40 * MIB), "small": noise(MIB, 2)})
 
     async def body(packs: PackWriter) -> None:

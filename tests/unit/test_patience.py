@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 from aiohttp import web
-from cleancut_agent.restore.wait_for_peer import PEER_BACK_S, once_back
 
 from cleancut.core.primitives.errors import TimedOut, Unavailable
 from cleancut.qdrant.client import Qdrant
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.health import serve
+from cleancut_agent.restore.wait_for_peer import PEER_BACK_S, once_back
 
 AWAY = Unavailable("cannot reach Qdrant")
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleancut.core.primitives.ids import PeerId, ShardId
-from cleancut.core.restore.placement import Move, PlacedShard, moves
+from cleancut.core.restore.placement import PlacedShard, ReplicaMove, moves
 
 Free = dict[PeerId, int]
 World = tuple[list[PlacedShard], Free]
@@ -31,7 +31,7 @@ def worlds(draw: st.DrawFn, peers_max: int = 4, shards_max: int = 5) -> World:
     return shards, {peer: draw(st.integers(0, 9)) for peer in peers}
 
 
-def _after(shards: list[PlacedShard], made: tuple[Move, ...]) -> list[PlacedShard]:
+def _after(shards: list[PlacedShard], made: tuple[ReplicaMove, ...]) -> list[PlacedShard]:
     """Each move in its turn; it must be one that Qdrant takes."""
     now = {(s.collection, s.shard_id): set(s.peers) for s in shards}
     for move in made:

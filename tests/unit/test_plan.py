@@ -21,14 +21,14 @@ from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, PeerId
 from cleancut.core.protocol.requests import RestoreRequest
-from cleancut.core.restore.plan import RestorePlan, check_plan, make_plan
+from cleancut.core.restore.plan import PlacementPlan, check_plan, make_plan
 from cleancut.core.restore.target import Target
 from tests.unit.restore_groups import MB, collection, group, info_of, shard, target
 
 ALL = RestoreRequest(backup=Epoch(4))
 
 
-def _plan(*entries: Any, on: Target | None = None, **more: Any) -> RestorePlan:
+def _plan(*entries: Any, on: Target | None = None, **more: Any) -> PlacementPlan:
     return make_plan(group(*entries, **more), ALL, on or target())
 
 
@@ -40,7 +40,7 @@ def test_a_free_name_is_created_under_itself() -> None:
     assert (planned.shards, planned.replicas, planned.size_bytes) == (2, 1, 2 * MB)
     assert (planned.points, planned.aliases) == (20, ("live",))
     assert any("visible under their own names" in warning for warning in plan.warnings)
-    assert decode(RestorePlan, encode(plan), "plan") == plan
+    assert decode(PlacementPlan, encode(plan), "plan") == plan
 
 
 @pytest.mark.parametrize(
@@ -63,15 +63,15 @@ def test_what_stands_in_the_way_is_refused(entry: Any, there: dict[str, Any], wo
         check_plan(plan)
 
 
-def test_one_obstacle_does_not_hide_the_others() -> None:
+def test_one_blocker_does_not_hide_the_others() -> None:
     plan = _plan(collection("a"), collection("b"), on=target(collections=("a", "b")))
-    assert len(plan.obstacles) == 2
+    assert len(plan.blockers) == 2
     with pytest.raises(Refused, match="and 1 more"):
         check_plan(plan)
 
 
 def test_only_what_is_asked_for_is_planned() -> None:
-    """An obstacle of a collection that is not wanted does not count."""
+    """An blocker of a collection that is not wanted does not count."""
     request = RestoreRequest(backup=Epoch(4), collections=("b",))
     plan = make_plan(group(collection("a"), collection("b")), request, target(collections=("a",)))
     assert [planned.name for planned in check_plan(plan).collections] == ["b"]
@@ -93,9 +93,9 @@ def test_only_what_is_asked_for_is_planned() -> None:
     ],
 )
 def test_versions_are_the_same_minor_or_one_up(source: str, now: str, words: str) -> None:
-    obstacles = _plan(version=source, on=target(version=now)).obstacles
-    assert bool(obstacles) == bool(words)
-    assert all(words in obstacle for obstacle in obstacles)
+    blockers = _plan(version=source, on=target(version=now)).blockers
+    assert bool(blockers) == bool(words)
+    assert all(words in blocker for blocker in blockers)
 
 
 def test_every_peer_needs_an_agent() -> None:
@@ -103,9 +103,9 @@ def test_every_peer_needs_an_agent() -> None:
     there = target(peers=2)
     lonely = replace(there.peers[1], agent=None)
     plan = _plan(on=replace(there, peers=(there.peers[0], lonely)))
-    assert len(plan.obstacles) == 1
-    assert "no agent is connected beside peer 2" in plan.obstacles[0]
-    assert _plan(on=target(peers=0)).obstacles == (
+    assert len(plan.blockers) == 1
+    assert "no agent is connected beside peer 2" in plan.blockers[0]
+    assert _plan(on=target(peers=0)).blockers == (
         "no Qdrant peer answers; start the cluster and an agent beside each peer",
     )
 
@@ -113,7 +113,7 @@ def test_every_peer_needs_an_agent() -> None:
 def test_fewer_peers_than_replicas_is_a_warning() -> None:
     plan = _plan(collection(info=info_of(factor=3)), on=target(peers=2))
     assert plan.collections[0].replicas == 2
-    assert not plan.obstacles
+    assert not plan.blockers
     assert any("replication factor 3 on 2 peers" in warning for warning in plan.warnings)
 
 

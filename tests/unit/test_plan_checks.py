@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from cleancut.core.format.manifest import CollectionEntry
 from cleancut.core.primitives.errors import Invalid, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
-from cleancut.core.protocol.replica_reports import PullDocument
+from cleancut.core.protocol.replica_reports import AgentRestoreReport
 from cleancut.core.protocol.requests import RestoreRequest
-from cleancut.core.restore.obstacles import cannot_be_rebuilt, fillers
-from cleancut.core.restore.plan import RestorePlan, check_agreed, check_plan, make_plan
+from cleancut.core.restore.blockers import cannot_be_rebuilt, fillers
+from cleancut.core.restore.plan import PlacementPlan, check_agreed, check_plan, make_plan
 from cleancut.core.restore.report import RestoreReport, rate_of, slowest
 from cleancut.core.restore.target import FREE_STEP, Target
 from tests.unit.restore_groups import MB, collection, group, info_of, shard, target
@@ -21,7 +21,7 @@ from tests.unit.restore_groups import MB, collection, group, info_of, shard, tar
 GB = 1000 * MB
 
 
-def _plan(*entries: Any, on: Target | None = None, **request: Any) -> RestorePlan:
+def _plan(*entries: Any, on: Target | None = None, **request: Any) -> PlacementPlan:
     return make_plan(group(*entries), RestoreRequest(backup=Epoch(4), **request), on or target())
 
 
@@ -112,14 +112,14 @@ def test_a_peer_that_cannot_take_its_bound_is_a_warning() -> None:
     asked = RestoreRequest(backup=Epoch(4))
     manifest = group(collection(shards=4), shards=shards)
     plan = make_plan(manifest, asked, _free(target(), GB, 9 * GB))
-    assert not plan.obstacles
+    assert not plan.blockers
     assert [told for told in plan.warnings if "make room" in told and "peer 1 " in told]
     assert not [told for told in plan.warnings if "make room" in told and "peer 2 " in told]
     unknown = make_plan(manifest, asked, _free(target(), None, None))
     assert not any("make room" in told for told in unknown.warnings)
 
 
-def test_what_fits_nowhere_is_an_obstacle_only_if_every_disk_is_known() -> None:
+def test_what_fits_nowhere_is_an_blocker_only_if_every_disk_is_known() -> None:
     shards = (shard("docs", 0, size=8 * GB), shard("docs", 1, size=2 * GB))
     manifest, asked = group(shards=shards), RestoreRequest(backup=Epoch(4))
     for free, words in (
@@ -130,8 +130,8 @@ def test_what_fits_nowhere_is_an_obstacle_only_if_every_disk_is_known() -> None:
         ((0, None), ""),
     ):
         plan = make_plan(manifest, asked, _free(target(), *free))
-        assert bool(plan.obstacles) == bool(words), (free, plan.obstacles)
-        assert all(words in told for told in plan.obstacles)
+        assert bool(plan.blockers) == bool(words), (free, plan.blockers)
+        assert all(words in told for told in plan.blockers)
 
 
 def test_the_time_is_that_of_the_fullest_peer_at_the_measured_rate() -> None:
@@ -144,7 +144,7 @@ def test_the_time_is_that_of_the_fullest_peer_at_the_measured_rate() -> None:
 def test_the_rate_is_that_of_the_slowest_agents_of_earlier_restores() -> None:
     """Large restores weigh more; what an agent did not see itself is not told."""
     told = [
-        PullDocument(
+        AgentRestoreReport(
             epoch=Epoch(5), agent=AgentName("a"), shards=(), recovered_bytes=size, recover_s=seconds
         )
         for size, seconds in ((100, 1.0), (90, 3.0), (0, 0.0))
@@ -195,11 +195,11 @@ def test_only_the_plan_that_was_agreed_to_is_carried_out() -> None:
 def test_a_peer_without_an_agent_is_told_with_the_command_that_removes_it() -> None:
     there = target(peers=2)
     lonely = replace(there, peers=(there.peers[0], replace(there.peers[1], agent=None)))
-    assert "`cleancut cluster forget-peer 2`" in _plan(on=lonely).obstacles[0]
+    assert "`cleancut cluster forget-peer 2`" in _plan(on=lonely).blockers[0]
 
 
 def test_clients_are_warned_only_of_what_they_can_see() -> None:
-    def visible(plan: RestorePlan) -> bool:
+    def visible(plan: PlacementPlan) -> bool:
         return any("visible under their own names" in told for told in plan.warnings)
 
     assert visible(_plan())
@@ -215,7 +215,7 @@ def test_clients_are_warned_only_of_what_they_can_see() -> None:
 )
 def test_versions_that_need_care_are_told_once(version: str, there: str, words: str) -> None:
     plan = make_plan(group(version=version), RestoreRequest(backup=Epoch(4)), target(version=there))
-    assert not plan.obstacles
+    assert not plan.blockers
     assert len([told for told in plan.warnings if words in told]) == 1
     assert not any(words in told for told in _plan().warnings)
 

@@ -9,24 +9,24 @@ import pytest
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.requests import RestoreRequest
-from cleancut.core.restore.plan import PlannedCollection, RestorePlan, check_plan, make_plan
+from cleancut.core.restore.plan import CollectionPlan, PlacementPlan, check_plan, make_plan
 from tests.unit.restore_groups import collection, group, target
 
 ID = "r-0123456789abcdef"
 
 
-def _plan(*entries: Any, there: Any = None, operation: str = ID, **request: Any) -> RestorePlan:
+def _plan(*entries: Any, there: Any = None, operation: str = ID, **request: Any) -> PlacementPlan:
     asked = RestoreRequest(backup=Epoch(4), **request)
     return make_plan(group(*entries), asked, target(**(there or {})), operation)
 
 
-def _only(plan: RestorePlan) -> PlannedCollection:
+def _only(plan: PlacementPlan) -> CollectionPlan:
     (planned,) = check_plan(plan).collections
     return planned
 
 
-def _reason(plan: RestorePlan) -> str:
-    assert plan.obstacles
+def _reason(plan: PlacementPlan) -> str:
+    assert plan.blockers
     (planned,) = plan.collections
     assert planned.action == "refuse"
     return planned.reason
@@ -101,9 +101,9 @@ def test_the_id_must_fit_behind_the_name() -> None:
 def test_two_of_one_name_are_both_refused() -> None:
     plan = _plan(collection("a"), collection("b"), renames=(("a", "b"),))
     assert [planned.action for planned in plan.collections] == ["refuse", "refuse"]
-    assert "would all be called 'b'" in plan.obstacles[0]
+    assert "would all be called 'b'" in plan.blockers[0]
     alias = _plan(collection("a"), collection("b", aliases=("c",)), renames=(("a", "c"),))
-    assert len(alias.obstacles) == 2
+    assert len(alias.blockers) == 2
 
 
 def test_replace_points_aliases_to_the_new_data() -> None:

@@ -7,14 +7,14 @@ What must hold of every plan:
 - equal worlds give equal digests, with or without the restore's id; the digest is another once a
   peer, or who has one of its names, has changed;
 
-and of every plan without obstacles:
+and of every plan without blockers:
 
 - there is a peer, and an agent beside each one;
 - no two collections or aliases get the same name;
 - no collection is created under a name that a collection or an alias has;
 - the published name is the collection's own, or one of its aliases;
 - exactly the aliases that exist are replaced, and none of them is a collection's name;
-- only shards without any replica are healed, in a collection that exists, at a peer with an agent.
+- only shards without any replica are repaired, in an existing collection, at a peer with an agent.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Invalid, NotFound
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
 from cleancut.core.protocol.requests import RestoreRequest
-from cleancut.core.restore.plan import PlannedCollection, RestorePlan, make_plan
+from cleancut.core.restore.plan import CollectionPlan, PlacementPlan, make_plan
 from cleancut.core.restore.target import LiveCollection, LiveReplica, Target, TargetPeer
 from tests.unit.restore_groups import MB, collection, group, info_of, shard
 
@@ -187,13 +187,13 @@ def _check(world: World, data: st.DataObject) -> None:
         event(told.reason)
         return
     _of_every_plan(plan)
-    if plan.obstacles:
+    if plan.blockers:
         event("refused")
         return
     for planned in plan.collections:
         event(planned.action)
-        if planned.action == "heal":
-            _of_a_heal(planned, world)
+        if planned.action == "repair":
+            _of_a_repair(planned, world)
         else:
             _of_names(planned, world[2])
     given_ = Counter(name for one in plan.collections for name in {one.created_as, *one.aliases})
@@ -203,8 +203,8 @@ def _check(world: World, data: st.DataObject) -> None:
     _of_digests(plan, world, data)
 
 
-def _of_every_plan(plan: RestorePlan) -> None:
-    assert decode(RestorePlan, encode(plan), "plan") == plan
+def _of_every_plan(plan: PlacementPlan) -> None:
+    assert decode(PlacementPlan, encode(plan), "plan") == plan
     for planned in plan.collections:
         assert (planned.action == "refuse") == bool(planned.reason)
         assert planned.replicas <= max(1, len(plan.peers))
@@ -215,7 +215,7 @@ def _of_every_plan(plan: RestorePlan) -> None:
         assert sum(peer.shards_max for peer in plan.peers) >= shards
 
 
-def _of_names(one: PlannedCollection, there: Target) -> None:
+def _of_names(one: CollectionPlan, there: Target) -> None:
     aliases = dict(there.aliases)
     assert one.created_as not in there.collections
     assert one.created_as not in aliases
@@ -226,18 +226,18 @@ def _of_names(one: PlannedCollection, there: Target) -> None:
     assert (one.action == "replace") == bool(one.replaced)
 
 
-def _of_a_heal(planned: PlannedCollection, world: World) -> None:
+def _of_a_repair(planned: CollectionPlan, world: World) -> None:
     _, request, there = world
     (live,) = [one for one in there.live if one.name == planned.name]
     assert planned.name in there.collections
     assert not {replica.shard_id for replica in live.replicas} & set(planned.shard_ids)
     assert set(planned.shard_ids) == set(request.shards)
-    assert planned.heal_peer in {peer.peer_id for peer in there.peers if peer.agent}
-    assert request.peer in {None, planned.heal_peer}
+    assert planned.repair_peer in {peer.peer_id for peer in there.peers if peer.agent}
+    assert request.peer in {None, planned.repair_peer}
     assert not planned.aliases
 
 
-def _of_digests(plan: RestorePlan, world: World, data: st.DataObject) -> None:
+def _of_digests(plan: PlacementPlan, world: World, data: st.DataObject) -> None:
     manifest, request, there = world
     free = data.draw(st.integers(20_000, 90_000)) * MB
     peers = tuple(replace(peer, free_bytes=free) for peer in there.peers)
@@ -253,9 +253,9 @@ def _of_digests(plan: RestorePlan, world: World, data: st.DataObject) -> None:
         assert make_plan(manifest, request, other, ID).digest != plan.digest
 
 
-def _taken(there: Target, planned: PlannedCollection) -> Target:
+def _taken(there: Target, planned: CollectionPlan) -> Target:
     """Somebody has changed what has the published name."""
-    if planned.action == "heal":
+    if planned.action == "repair":
         return replace(there, collections=(), live=())
     aliases = dict(there.aliases)
     if planned.published_as in aliases:

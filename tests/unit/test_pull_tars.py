@@ -9,7 +9,6 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from cleancut_agent.restore.tar_server import Offer, TarServer
 from yarl import URL
 
 from cleancut.core.primitives.errors import Corrupt
@@ -18,6 +17,7 @@ from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.repository.capture import CapturedShard
 from cleancut.runtime.health import serve
 from cleancut.store.memory import MemoryStore
+from cleancut_agent.restore.tar_server import Offer, TarServer
 from tests.unit.capturing import PATHS, capture, shard_tar
 
 NAME = "große v1.2 ~x"

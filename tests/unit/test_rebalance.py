@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from cleancut.core.protocol.etcd_records import Failure
 from cleancut.core.protocol.states import Phase, State
-from cleancut.core.rebalance.phases import TRIES, Arrange, Halt, Move, Report
+from cleancut.core.rebalance.phases import TRIES, AbortTransfers, MoveShards, PlanRebalance, Report
 from tests.unit.rebalance_world import STEPS, MovingWorld
 from tests.unit.restore_world import AGENTS, BROKEN, COORDINATOR, A
 
 PHASES = [Phase.PREPARE, Phase.MOVE, Phase.VERIFY, Phase.IDLE]
-REFUSED = Failure(reason="REFUSED", message="an obstacle")
+REFUSED = Failure(reason="REFUSED", message="an blocker")
 POINTS = 30
 
 
@@ -102,7 +102,7 @@ def test_a_cancel_while_moving_aborts_what_is_under_way_and_keeps_what_is_done()
     world.stop_half_way()
     world.cancel()
     assert world.operation.state is State.ROLLING_BACK
-    assert effects(world) == [Halt]
+    assert effects(world) == [AbortTransfers]
     world.run_on()
     world.check()
     assert world.operation.state is State.ABORTED
@@ -119,12 +119,12 @@ def test_a_cancel_elsewhere_just_ends_it(phase: Phase) -> None:
     assert world.operation.state is State.ABORTED
 
 
-def test_an_obstacle_ends_it_before_anything_moves() -> None:
+def test_an_blocker_ends_it_before_anything_moves() -> None:
     world = begun()
-    while Arrange not in effects(world):
+    while PlanRebalance not in effects(world):
         if not world.deliver_all():
             world.answer(0)
-    answer_kind(world, Arrange, REFUSED)
+    answer_kind(world, PlanRebalance, REFUSED)
     assert world.operation.state is State.ABORTED
     assert world.moved == 0
     world.check()
@@ -136,8 +136,10 @@ def test_a_step_that_cannot_be_done_ends_it(reason: str) -> None:
     world = begun()
     run_until(world, Phase.MOVE)
     world.stop_half_way()
-    answer_kind(world, Move, Failure(reason=reason, message="move shard 3: its target is dead"))
-    assert effects(world) == [Halt]
+    answer_kind(
+        world, MoveShards, Failure(reason=reason, message="move shard 3: its target is dead")
+    )
+    assert effects(world) == [AbortTransfers]
     world.run_on()
     world.check()
     assert world.operation.state is State.ABORTED
@@ -149,7 +151,7 @@ def test_peers_that_do_not_answer_for_a_while_cost_a_few_tries() -> None:
     world = begun()
     run_until(world, Phase.MOVE)
     for _ in range(TRIES - 1):
-        answer_kind(world, Move, BROKEN)
+        answer_kind(world, MoveShards, BROKEN)
         world.tick(3.0)
     world.run_on()
     world.check()
@@ -162,7 +164,7 @@ def test_what_cannot_be_halted_needs_an_operator() -> None:
     world.stop_half_way()
     world.cancel()
     for _ in range(TRIES):
-        answer_kind(world, Halt, BROKEN)
+        answer_kind(world, AbortTransfers, BROKEN)
         world.tick(3.0)
     assert world.operation.state is State.NEEDS_OPERATOR
     assert world.operation.failure is not None

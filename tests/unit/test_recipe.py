@@ -15,7 +15,7 @@ from cleancut.core.format.page import (
     PAGE_BLOCKS,
     PAGE_LITERAL_BYTES,
     Block,
-    Kind,
+    BlockKind,
     Page,
     PageBuilder,
     open_page,
@@ -24,11 +24,11 @@ from cleancut.core.format.page import (
 )
 from cleancut.core.format.recipe import (
     Completeness,
-    Member,
     PackUse,
     PageRef,
     Recipe,
     RecipeIndex,
+    TarMember,
     block_labels,
     check_format,
     encode_format,
@@ -40,12 +40,12 @@ from cleancut.core.primitives.ids import Sha256
 
 ORIGIN = "000000000007/aa"
 BLOCKS = [
-    Block(Kind.ZERO),
-    Block(Kind.LITERAL, bytes([1]) * 32, literal=b"small"),
-    Block(Kind.PACKED, bytes([2]) * 32, "7/aa/0", 64, BLOCK_BYTES),
-    Block(Kind.LITERAL_ZSTD, bytes([3]) * 32, literal=b"zip"),
-    Block(Kind.PACKED_ZSTD, bytes([4]) * 32, "6/bb/3", 4096, 1000),
-    Block(Kind.PACKED, bytes([5]) * 32, "7/aa/0", 9000, 77),
+    Block(BlockKind.ZERO),
+    Block(BlockKind.LITERAL, bytes([1]) * 32, literal=b"small"),
+    Block(BlockKind.PACKED, bytes([2]) * 32, "7/aa/0", 64, BLOCK_BYTES),
+    Block(BlockKind.LITERAL_ZSTD, bytes([3]) * 32, literal=b"zip"),
+    Block(BlockKind.PACKED_ZSTD, bytes([4]) * 32, "6/bb/3", 4096, 1000),
+    Block(BlockKind.PACKED, bytes([5]) * 32, "7/aa/0", 9000, 77),
 ]
 
 
@@ -80,11 +80,11 @@ def test_pages_are_full_by_count_or_by_literals() -> None:
     by_count, by_size = PageBuilder(), PageBuilder()
     for _ in range(PAGE_BLOCKS):
         assert not by_count.full()
-        by_count.add(Block(Kind.ZERO))
+        by_count.add(Block(BlockKind.ZERO))
     assert by_count.full()
     for _ in range(PAGE_LITERAL_BYTES // 4096):
         assert not by_size.full()
-        by_size.add(Block(Kind.LITERAL, literal=bytes(4096)))
+        by_size.add(Block(BlockKind.LITERAL, literal=bytes(4096)))
     assert by_size.full()
 
 
@@ -123,8 +123,8 @@ def test_damaged_documents_are_corrupt() -> None:
 
 
 def make_recipe(sizes: list[int], page_sizes: list[int] | None = None) -> Recipe:
-    members = [Member(f"m{n}", bytes(512), size) for n, size in enumerate(sizes)]
-    members.append(Member("", b"", 1024))
+    members = [TarMember(f"m{n}", bytes(512), size) for n, size in enumerate(sizes)]
+    members.append(TarMember("", b"", 1024))
     count = sum(-(-m.stored_bytes // BLOCK_BYTES) for m in members)
     refs = [PageRef(f"{n:064d}", size) for n, size in enumerate(page_sizes or [count])]
     total = sum(m.tar_bytes() for m in members)

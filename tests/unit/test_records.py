@@ -11,23 +11,30 @@ from msgspec.structs import replace
 
 from cleancut.core.primitives.codec import Record, decode, digest_of, encode
 from cleancut.core.primitives.errors import Corrupt
-from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId, Token
+from cleancut.core.primitives.ids import (
+    AgentName,
+    Epoch,
+    FencingToken,
+    OperationId,
+    PeerId,
+    ShardId,
+)
 from cleancut.core.protocol.etcd_records import (
     Bounds,
     Ctl,
+    EpochMember,
     Failure,
     Group,
     Leader,
-    Member,
     Operation,
     Parent,
-    Progress,
+    ProgressRecord,
     Reading,
     Session,
     ShardTask,
     Vote,
 )
-from cleancut.core.protocol.states import FINAL_STATES, Kind, Phase, State
+from cleancut.core.protocol.states import FINAL_STATES, OperationKind, Phase, State
 
 names = st.text("abc", min_size=1, max_size=3)
 readings = st.builds(
@@ -44,7 +51,7 @@ tasks = st.builds(
 failures = st.builds(Failure, reason=names, message=st.text(max_size=9))
 votes = st.builds(
     Vote,
-    session=st.integers(1, 9).map(Token),
+    session=st.integers(1, 9).map(FencingToken),
     yes=st.booleans(),
     failure=st.none() | failures,
     numbers=st.lists(st.none() | st.integers(0, 2**62), max_size=3).map(tuple),
@@ -52,7 +59,7 @@ votes = st.builds(
 )
 ctls = st.builds(
     Ctl,
-    kind=st.sampled_from(Kind),
+    kind=st.sampled_from(OperationKind),
     phase=st.sampled_from(Phase),
     epoch=st.integers(0, 10**12).map(Epoch),
     operation=names.map(OperationId),
@@ -61,7 +68,9 @@ ctls = st.builds(
     failure=st.none() | failures,
 )
 members = st.builds(
-    Member, session=st.integers(1, 9).map(Token), tasks=st.lists(tasks, max_size=3).map(tuple)
+    EpochMember,
+    session=st.integers(1, 9).map(FencingToken),
+    tasks=st.lists(tasks, max_size=3).map(tuple),
 )
 anything = st.one_of(votes, ctls, members)
 
@@ -111,7 +120,9 @@ def check_broken(kind: type[Record], data: bytes) -> None:
     assert kind.__name__ in raised.value.message
 
 
-@pytest.mark.parametrize("kind", [Ctl, Vote, Member, Operation, Group, Session, Progress])
+@pytest.mark.parametrize(
+    "kind", [Ctl, Vote, EpochMember, Operation, Group, Session, ProgressRecord]
+)
 @pytest.mark.parametrize("data", [b"", b"[]", b"nil", b'{"phase":1,"session":"x","id":1}', b"\xff"])
 def test_broken_bytes_are_corrupt(kind: type[Record], data: bytes) -> None:
     check_broken(kind, data)
@@ -147,7 +158,7 @@ def test_ctl_is_small_at_its_largest() -> None:
 def test_a_vote_for_the_most_shards_is_small() -> None:
     """An agent with 200 shards votes in less than 8 KiB, with the largest numbers."""
     vote = Vote(
-        session=Token(2**62),
+        session=FencingToken(2**62),
         yes=True,
         numbers=(2**64 - 1,) * 200,
         incarnation="2026-01-01T00:00:00.000000000Z",

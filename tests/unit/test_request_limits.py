@@ -7,7 +7,6 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-from cleancut_coordinator.api.servicers import serve_api
 
 from cleancut.api.restores import RestoreOptions
 from cleancut.client.client import Client
@@ -22,6 +21,7 @@ from cleancut.rpc.request_limits import (
 )
 from cleancut.rpc.server import Listen
 from cleancut.v1 import backup_pb2, backup_pb2_grpc, cluster_pb2, cluster_pb2_grpc
+from cleancut_coordinator.api.servicers import serve_api
 from tests.unit.access_world import run
 from tests.unit.memory_operations import MemoryOperations
 from tests.unit.test_roles import methods

@@ -15,8 +15,8 @@ from cleancut.core.restore.phases import (
     ROUNDS_MORE,
     TRIES,
     Create,
-    Reveal,
-    Undo,
+    PublishRestore,
+    RollBack,
 )
 from tests.unit.restore_world import AGENTS, BROKEN, COORDINATOR, A, World
 
@@ -125,7 +125,7 @@ def test_a_cancel_before_publishing_rolls_back(phase: Phase) -> None:
     _run_until(world, phase)
     world.cancel()
     assert world.operation.state is State.ROLLING_BACK
-    assert [type(e) for owner, e in world.running if owner == COORDINATOR] == [Undo]
+    assert [type(e) for owner, e in world.running if owner == COORDINATOR] == [RollBack]
     world.run_on(newest_first=True)
     world.check()
     assert world.operation.state is State.ROLLED_BACK
@@ -214,8 +214,8 @@ def test_a_rollback_is_repeated_until_an_operator_is_needed() -> None:
     world.cancel()
     tries = 0
     while not world.over():
-        if any(isinstance(effect, Undo) for _, effect in world.running):
-            _answer_kind(world, Undo, BROKEN)
+        if any(isinstance(effect, RollBack) for _, effect in world.running):
+            _answer_kind(world, RollBack, BROKEN)
             tries += 1
         world.tick()
         assert tries < 1000
@@ -287,8 +287,8 @@ def test_a_refused_rollback_asks_for_an_operator_soon() -> None:
     world.cancel()
     began_s = world.now_s
     while not world.over():
-        if any(isinstance(effect, Undo) for _, effect in world.running):
-            _answer_kind(world, Undo, Failure(reason="REFUSED", message="whose?"))
+        if any(isinstance(effect, RollBack) for _, effect in world.running):
+            _answer_kind(world, RollBack, Failure(reason="REFUSED", message="whose?"))
         world.tick()
     assert world.operation.state is State.NEEDS_OPERATOR
     assert world.now_s - began_s < 60
@@ -299,7 +299,7 @@ def test_publishing_is_repeated_until_it_succeeds() -> None:
     world.begin()
     _run_until(world, Phase.PUBLISH)
     for _ in range(3):
-        _answer_kind(world, Reveal, BROKEN)
+        _answer_kind(world, PublishRestore, BROKEN)
         world.tick(3.0)
     world.run_on()
     world.check()

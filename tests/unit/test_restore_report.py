@@ -9,21 +9,21 @@ from msgspec.structs import replace
 
 from cleancut.core.cluster.view import schema_digest
 from cleancut.core.primitives.errors import NotFound, Refused
-from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId, Token
+from cleancut.core.primitives.ids import Epoch, FencingToken, OperationId, PeerId, ShardId
 from cleancut.core.protocol.commands import Run
-from cleancut.core.protocol.etcd_records import Bounds, Ctl, Member, Vote
-from cleancut.core.protocol.events import Took
+from cleancut.core.protocol.etcd_records import Bounds, Ctl, EpochMember, Vote
+from cleancut.core.protocol.events import TakenOver
 from cleancut.core.protocol.replica_reports import RestoredShard
 from cleancut.core.protocol.requests import RestoreRequest
-from cleancut.core.protocol.states import Kind, Phase
+from cleancut.core.protocol.states import OperationKind, Phase
 from cleancut.core.restore.phases import Create
 from cleancut.core.restore.plan import make_plan
-from cleancut.core.restore.report import Look, draft_of, review
-from cleancut.core.restore.restore import Restore
+from cleancut.core.restore.report import ObservedCollection, draft_of, review
+from cleancut.core.restore.restore import RestoreMachine
 from tests.unit.restore_groups import collection, group, info_of, target
 from tests.unit.restore_world import A, B, World
 
-LOOK = Look(active=True, schema=schema_digest({}), places=())
+LOOK = ObservedCollection(active=True, schema=schema_digest({}), places=())
 
 
 def _found(
@@ -42,7 +42,7 @@ def _found(
 WHOLE = (_found(0, 1, 10), _found(1, 2, 10))
 
 
-def _report(*found: RestoredShard, look: Look = LOOK, **entry: Any) -> Any:
+def _report(*found: RestoredShard, look: ObservedCollection = LOOK, **entry: Any) -> Any:
     """`docs`, restored as `tomes`."""
     manifest = group(collection(**entry))
     request = RestoreRequest(backup=Epoch(1), renames=(("docs", "tomes"),))
@@ -108,9 +108,9 @@ def test_a_shard_that_nobody_verified_is_refused() -> None:
 
 def test_a_successor_knows_the_free_bytes_that_were_told() -> None:
     """They stand in the votes of PREPARE; who told none has an unknown number."""
-    ctl = Ctl(kind=Kind.RESTORE, phase=Phase.CREATE, epoch=Epoch(1), draft="d")
-    members = {name: Member(session=Token(1)) for name in (A, B)}
-    vote = Vote(session=Token(1), yes=True, view="v", free_bytes=77)
+    ctl = Ctl(kind=OperationKind.RESTORE, phase=Phase.CREATE, epoch=Epoch(1), draft="d")
+    members = {name: EpochMember(session=FencingToken(1)) for name in (A, B)}
+    vote = Vote(session=FencingToken(1), yes=True, view="v", free_bytes=77)
     votes = {("PREPARE", A): vote, ("PREPARE", B): replace(vote, free_bytes=-1)}
-    taken = Restore(Bounds()).step(Took(ctl, World().operation, members, votes), 0.0)
+    taken = RestoreMachine(Bounds()).step(TakenOver(ctl, World().operation, members, votes), 0.0)
     assert taken == [Run(Create(Epoch(1), "d", ((A, 77), (B, -1))))]

@@ -15,7 +15,7 @@ from cleancut.core.protocol.replica_reports import RestoredShard
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.restore.plan import make_plan
 from cleancut.core.restore.report import (
-    Look,
+    ObservedCollection,
     RestoreDraft,
     RestoreReport,
     check_report,
@@ -48,7 +48,9 @@ def report(
         RestoredShard(collection="docs", shard_id=shard, peer_id=PeerId(1), count=10, expected=10)
         for shard in (0, 1)
     )
-    return review(of, found, {"docs": Look(active=True, schema=schema, places=places)})
+    return review(
+        of, found, {"docs": ObservedCollection(active=True, schema=schema, places=places)}
+    )
 
 
 def test_what_was_compared_has_to_be_equal() -> None:
@@ -72,11 +74,11 @@ def test_every_replica_has_to_be_verified(places: tuple[tuple[ShardId, PeerId], 
     collection that lives, shards may be moved."""
     with pytest.raises(Refused, match="'docs' were moved"):
         report(draft(), schema_digest({}), places)
-    report(draft("heal"), schema_digest({}), places)
+    report(draft("repair"), schema_digest({}), places)
 
 
 @pytest.mark.parametrize(
-    ("action", "whole"), [("create", True), ("replace", True), ("heal", False)]
+    ("action", "whole"), [("create", True), ("replace", True), ("repair", False)]
 )
 def test_only_whole_collections_are_compared(action: Any, whole: bool) -> None:
     """Of a collection that gets back only some of its shards, the rest has lived on."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from cleancut_devcluster.peer.engine.hash_ring import PointId, Ring
 from hypothesis import given
 from hypothesis import strategies as st
+
+from cleancut_devcluster.peer.engine.hash_ring import PointId, Ring
 
 NUMBERS: list[PointId] = [*range(40), 2**32, 2**53 + 1, 2**63, 2**64 - 1]
 UUIDS: list[PointId] = [

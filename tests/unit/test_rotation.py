@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from cleancut_coordinator.api.servicers import serve_api
 
 from cleancut.client.client import Client
 from cleancut.core.primitives.errors import Denied, Unavailable
 from cleancut.qdrant.client import Qdrant
 from cleancut.rpc.channel import Tls
 from cleancut.rpc.server import Listen
-from cleancut.runtime.watched_files import FreshText
+from cleancut.runtime.watched_files import WatchedSecret
+from cleancut_coordinator.api.servicers import serve_api
 from tests.contract.etcd_certs import Authority
 from tests.unit.access_world import authority, run, tls_with
 from tests.unit.memory_operations import MemoryOperations
@@ -121,7 +121,7 @@ def test_qdrants_api_key_changes_while_we_run(tmp_path: Path) -> None:
     keys = ["old-key"]
 
     async def scenario() -> None:
-        async with stand_in(keys) as url, Qdrant(url, FreshText(file, look_s=3600)) as qdrant:
+        async with stand_in(keys) as url, Qdrant(url, WatchedSecret(file, look_s=3600)) as qdrant:
             assert await qdrant.version() == "1.18.3"
             keys[:] = ["new-key"]
             with pytest.raises(Denied) as caught:

@@ -10,8 +10,6 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-from cleancut_coordinator.api.interface import Page
-from cleancut_coordinator.api.servicers import SERVICES, serve_api
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
@@ -33,6 +31,8 @@ from cleancut.rpc.channel import check_plaintext
 from cleancut.rpc.server import Listen
 from cleancut.runtime.addresses import is_loopback
 from cleancut.v1 import backup_pb2, backup_pb2_grpc, restore_pb2, restore_pb2_grpc
+from cleancut_coordinator.api.interface import PageRequest
+from cleancut_coordinator.api.servicers import SERVICES, serve_api
 from tests.unit.memory_operations import Ending, MemoryOperations
 
 LOOPBACK = Listen("127.0.0.1:0", grace_s=1.0)
@@ -210,7 +210,7 @@ def test_a_call_whose_deadline_passes_is_told_so() -> None:
 
 def test_a_bug_is_internal_and_keeps_its_text_to_itself() -> None:
     class Broken(MemoryOperations):
-        async def list_backups(self, page: Page) -> Any:
+        async def list_backups(self, page: PageRequest) -> Any:
             raise ZeroDivisionError("secret detail")
 
     async def scenario() -> None:
@@ -363,10 +363,10 @@ def test_addresses_that_cannot_be_read_are_invalid(text: str) -> None:
 
 def test_a_restore_that_cannot_start_is_refused_with_the_plans_reason() -> None:
     async def scenario() -> None:
-        operations = MemoryOperations(obstacles=("collection books exists",))
+        operations = MemoryOperations(blockers=("collection books exists",))
         async with serve_api(operations, LOOPBACK) as address, Client([address]) as client:
             await client.create_backup(BackupRequest(), "r-1")
-            assert (await client.plan_restore("1")).obstacles
+            assert (await client.plan_restore("1")).blockers
             with pytest.raises(Refused):
                 await client.start_restore("1", "r-2")
 

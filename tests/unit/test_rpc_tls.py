@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cleancut_coordinator.api.servicers import serve_api
 
 from cleancut.client.client import Client
 from cleancut.core.primitives.errors import Denied, Invalid, Unavailable
 from cleancut.rpc.channel import Tls, tls_of
 from cleancut.rpc.server import Listen
+from cleancut_coordinator.api.servicers import serve_api
 from tests.contract.etcd_certs import Authority
 from tests.unit.memory_operations import MemoryOperations
 

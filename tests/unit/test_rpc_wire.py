@@ -27,7 +27,7 @@ from cleancut.v1 import (
     schedule_pb2,
 )
 
-PAIRS: list[tuple[type[api_values.Shown], Any]] = [
+PAIRS: list[tuple[type[api_values.ApiValue], Any]] = [
     (api_values.OperationError, common_pb2.OperationError),
     (api_values.AgentProgress, common_pb2.AgentProgress),
     (backups.Backup, backup_pb2.Backup),
@@ -65,7 +65,7 @@ PAIRS: list[tuple[type[api_values.Shown], Any]] = [
     (schedules.RetentionRules, schedule_pb2.RetentionRules),
     (schedules.Schedule, schedule_pb2.Schedule),
     (schedules.ScheduleList, schedule_pb2.ListSchedulesResponse),
-    (cluster.Finding, cluster_pb2.Finding),
+    (cluster.DoctorFinding, cluster_pb2.Finding),
     (cluster.Diagnosis, cluster_pb2.DiagnoseResponse),
     (cluster.PeerLoss, cluster_pb2.PeerLoss),
     (cluster.ForgottenPeer, cluster_pb2.ForgottenPeer),
@@ -135,12 +135,12 @@ def test_every_value_of_the_model_is_paired_with_a_message() -> None:
         api_values,
     )
     values = [value for module in modules for value in vars(module).values()]
-    kinds = {k for k in values if isinstance(k, type) and issubclass(k, api_values.Shown)}
-    assert kinds - {api_values.Shown} == {kind for kind, _ in PAIRS}
+    kinds = {k for k in values if isinstance(k, type) and issubclass(k, api_values.ApiValue)}
+    assert kinds - {api_values.ApiValue} == {kind for kind, _ in PAIRS}
 
 
 @pytest.mark.parametrize(("kind", "message"), PAIRS, ids=lambda p: p.__name__)
-def test_both_sides_have_the_same_fields(kind: type[api_values.Shown], message: Any) -> None:
+def test_both_sides_have_the_same_fields(kind: type[api_values.ApiValue], message: Any) -> None:
     assert set(kind.__struct_fields__) == set(message.DESCRIPTOR.fields_by_name)
 
 
@@ -153,7 +153,7 @@ def test_states_of_all_kinds_are_all_the_states_there_are() -> None:
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_a_value_survives_the_way_there_and_back(
-    kind: type[api_values.Shown], message: Any, data: st.DataObject
+    kind: type[api_values.ApiValue], message: Any, data: st.DataObject
 ) -> None:
     """Unset, zero and empty stay what they are, over the bytes on the wire."""
     value = data.draw(strategy(kind, kind, ""))

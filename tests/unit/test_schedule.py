@@ -16,19 +16,19 @@ from msgspec.structs import replace
 
 from cleancut.core.maintenance.retention import Retention
 from cleancut.core.maintenance.schedule import (
-    Clockwork,
+    CronTimes,
     Do,
-    Hold,
     Overlap,
+    Postpone,
     Reset,
-    Schedule,
+    ScheduleRule,
     ScheduleState,
     Skip,
     Start,
     Verdict,
     Wait,
     check_schedule,
-    judge,
+    decide,
     moved,
     request_of,
 )
@@ -38,8 +38,8 @@ from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.daemon_settings import load_file, read_schedules
 
 HOUR_S, DAY_S = 3600.0, 86400.0
-NIGHTLY = Schedule(cron="30 2 * * *")
-HOURLY = Schedule(cron="0 * * * *")
+NIGHTLY = ScheduleRule(cron="30 2 * * *")
+HOURLY = ScheduleRule(cron="0 * * * *")
 
 
 def at(text: str) -> float:
@@ -49,19 +49,19 @@ def at(text: str) -> float:
 NOON_S = at("2026-06-15 12:00")
 
 
-def clockwork(schedule: Schedule, name: str = "s") -> Clockwork:
-    return Clockwork(ClusterName("prod"), name, schedule)
+def clockwork(schedule: ScheduleRule, name: str = "s") -> CronTimes:
+    return CronTimes(ClusterName("prod"), name, schedule)
 
 
 def judged(
-    schedule: Schedule, seen_s: float, now_s: float, *, busy: bool = False, paused: bool = False
+    schedule: ScheduleRule, seen_s: float, now_s: float, *, busy: bool = False, paused: bool = False
 ) -> Verdict:
     state = ScheduleState(timing=schedule.timing, seen=format_time(seen_s), paused=paused)
-    return judge(schedule, clockwork(schedule), state, now_s=now_s, busy=busy)
+    return decide(schedule, clockwork(schedule), state, now_s=now_s, busy=busy)
 
 
 def test_a_new_schedule_starts_nothing_at_once() -> None:
-    assert judge(HOURLY, clockwork(HOURLY), None, now_s=NOON_S, busy=False) == Reset(NOON_S)
+    assert decide(HOURLY, clockwork(HOURLY), None, now_s=NOON_S, busy=False) == Reset(NOON_S)
     assert judged(HOURLY, NOON_S, NOON_S) == Wait(NOON_S + HOUR_S)
 
 
@@ -86,7 +86,7 @@ def test_overlap() -> None:
     skipped = judged(HOURLY, NOON_S, due_s, busy=True)
     assert skipped == Skip(due_s, "the one before was still under way")
     queued = replace(HOURLY, overlap=Overlap.QUEUE)
-    assert judged(queued, NOON_S, due_s, busy=True) == Hold(due_s)
+    assert judged(queued, NOON_S, due_s, busy=True) == Postpone(due_s)
     assert judged(queued, NOON_S, due_s + 3 * HOUR_S) == Start(due_s + 3 * HOUR_S)
 
 
@@ -98,7 +98,7 @@ def test_paused_times_pass() -> None:
 def test_other_times_begin_anew() -> None:
     """Else one that is moved from night to morning would start at once, at noon."""
     state = ScheduleState(timing=NIGHTLY.timing, seen=format_time(NOON_S - DAY_S), paused=True)
-    verdict = judge(HOURLY, clockwork(HOURLY), state, now_s=NOON_S, busy=False)
+    verdict = decide(HOURLY, clockwork(HOURLY), state, now_s=NOON_S, busy=False)
     assert verdict == Reset(NOON_S)
     assert isinstance(verdict, Reset)
     assert moved(state, HOURLY, verdict) == replace(
@@ -123,7 +123,7 @@ def test_a_clock_that_was_far_ahead_does_not_silence_it() -> None:
 def test_a_nightly_one_comes_once_a_night_where_summer_time_begins_or_ends(
     zone: str, cron: str, days: list[str]
 ) -> None:
-    schedule = Schedule(cron=cron, time_zone=zone)
+    schedule = ScheduleRule(cron=cron, time_zone=zone)
     start = datetime.fromisoformat(f"{days[0]} 00:00").replace(tzinfo=ZoneInfo(zone))
     found = islice(clockwork(schedule).following(start.timestamp()), len(days))
     local = [datetime.fromtimestamp(one, ZoneInfo(zone)) for one in found]
@@ -151,7 +151,7 @@ def test_looking_back_finds_what_looking_ahead_has_told(
     cron: str, zone: str, since: int, length: int
 ) -> None:
     """The newest time up to now is the last of those that follow `since`, in every zone."""
-    works = clockwork(Schedule(cron=cron, time_zone=zone))
+    works = clockwork(ScheduleRule(cron=cron, time_zone=zone))
     now_s = float(since + length)
     ahead = list(takewhile(lambda one: one <= now_s, works.following(float(since))))
     assert works.newest(now_s, float(since)) == (ahead[-1] if ahead else None)
@@ -175,7 +175,7 @@ def test_jitter_is_the_same_for_one_time_and_differs_between_schedules() -> None
 class Looked:
     """One schedule under leaders that come and go: what has become of each time."""
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: ScheduleRule) -> None:
         self.schedule, self.works = schedule, clockwork(schedule)
         self.state: ScheduleState | None = None
         self.started: list[float] = []
@@ -186,10 +186,10 @@ class Looked:
         """All that one leader does at `now_s`; how many it has started."""
         before = len(self.started)
         while True:
-            verdict = judge(
+            verdict = decide(
                 self.schedule, self.works, self.state, now_s=now_s, busy=now_s < self.busy_until_s
             )
-            if isinstance(verdict, Wait | Hold):
+            if isinstance(verdict, Wait | Postpone):
                 return len(self.started) - before
             if isinstance(verdict, Start):
                 self.started.append(verdict.due_s)
@@ -230,7 +230,9 @@ def test_no_time_is_started_twice_and_none_is_forgotten(
     """Whatever downtimes, long backups and pauses: starts go forward in time; one look starts one
     at most; while it is paused none; and after a look without anything under way, the newest time
     that was not paused has been started or has been skipped."""
-    schedule = Schedule(cron=cron, jitter_s=jitter_s, overlap=overlap, time_zone="Europe/Berlin")
+    schedule = ScheduleRule(
+        cron=cron, jitter_s=jitter_s, overlap=overlap, time_zone="Europe/Berlin"
+    )
     check_schedule("s", schedule)
     looked, now_s, resumed_s = Looked(schedule), at("2026-03-28 20:00"), at("2026-03-28 20:00")
     looked.look(now_s, 0.0)
@@ -262,7 +264,7 @@ def test_what_it_asks_for() -> None:
     assert (request.fence, request.schedule) == (("alias=w",), "nightly")
 
 
-def read(folder: Path, text: str) -> dict[str, Schedule]:
+def read(folder: Path, text: str) -> dict[str, ScheduleRule]:
     file = folder / "coordinator.toml"
     file.write_text(text)
     context = click.Context(click.Command("coordinator"))
@@ -294,8 +296,8 @@ shards = 2
 """
     found = read(tmp_path, text)
     assert found["hourly"] == HOURLY
-    assert found["weekly"] == Schedule(do=Do.DRILL, cron="0 5 * * SUN", shards=2)
-    assert found["nightly"] == Schedule(
+    assert found["weekly"] == ScheduleRule(do=Do.DRILL, cron="0 5 * * SUN", shards=2)
+    assert found["nightly"] == ScheduleRule(
         cron="30 2 * * *",
         time_zone="Europe/Berlin",
         jitter_s=600.0,

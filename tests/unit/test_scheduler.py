@@ -11,31 +11,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cleancut_coordinator.api.backups import CoordinatorOperations, Leadership
-from cleancut_coordinator.context import Context
-from cleancut_coordinator.leader import requests
-from cleancut_coordinator.maintenance.scheduler import Scheduler, read_state
-from cleancut_devcluster.launch.process import wait_for
 from msgspec.structs import replace
 
 from cleancut.core.format.paths import Paths
-from cleancut.core.maintenance.schedule import Do, Overlap, Schedule
+from cleancut.core.maintenance.schedule import Do, Overlap, ScheduleRule
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Fenced, NotFound, Refused, Unavailable
-from cleancut.core.primitives.ids import ClusterName, OperationId, Token
+from cleancut.core.primitives.ids import ClusterName, FencingToken, OperationId
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import BackupRequest
-from cleancut.core.protocol.states import Kind, State
+from cleancut.core.protocol.states import OperationKind, State
 from cleancut.etcd.memory import MemoryEtcd
 from cleancut.ports.coordination import Created, Delete, Put
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.log import configure_logging
 from cleancut.store.memory import MemoryStore
+from cleancut_coordinator.api.backups import CoordinatorOperations, Leadership
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.leader import requests
+from cleancut_coordinator.maintenance.scheduler import Scheduler, read_state
+from cleancut_devcluster.launch.process import wait_for
 
 HOUR_S = 3600.0
 NOON_S = datetime(2026, 6, 15, 12, tzinfo=UTC).timestamp()
-HOURLY = Schedule(cron="0 * * * *", collections=("docs",), attempts=7)
+HOURLY = ScheduleRule(cron="0 * * * *", collections=("docs",), attempts=7)
 LOG = configure_logging("error", "test")
 
 
@@ -62,9 +62,9 @@ class HandClock(SystemClock):
 class Cluster:
     """Coordinators that lead one after the other."""
 
-    def __init__(self, schedule: Schedule = HOURLY, store: str = "memory") -> None:
+    def __init__(self, schedule: ScheduleRule = HOURLY, store: str = "memory") -> None:
         self.clock, self.poked = HandClock(), 0
-        self.context = Context(
+        self.context = CoordinatorContext(
             name="c0",
             store_url=store,
             keys=Keys(ClusterName("prod")),
@@ -80,7 +80,7 @@ class Cluster:
         key, etcd = self.context.keys.leader, self.context.etcd
         await etcd.txn([], [Delete(key)])
         result = await etcd.txn([Created(key, 0)], [Put(key, b"{}")])
-        return Scheduler(self.context, Token(result.revision), poke=self._poke, log=LOG)
+        return Scheduler(self.context, FencingToken(result.revision), poke=self._poke, log=LOG)
 
     def _poke(self) -> None:
         self.poked += 1
@@ -94,7 +94,7 @@ class Cluster:
 
     async def started(self) -> list[Operation]:
         """All operations, oldest first."""
-        return list(reversed(await requests.load_all(self.context, Kind.BACKUP)))
+        return list(reversed(await requests.load_all(self.context, OperationKind.BACKUP)))
 
     async def end(self, operation: Operation) -> None:
         ended = replace(operation, state=State.COMMITTED)
@@ -271,7 +271,7 @@ def test_a_drill_runs_beside_and_its_outcome_is_kept(tmp_path: Path) -> None:
     """Here there is nothing to drill; the next leader does not begin it again."""
 
     async def body() -> None:
-        cluster = Cluster(Schedule(do=Do.DRILL, cron="0 * * * *"), store=f"file://{tmp_path}")
+        cluster = Cluster(ScheduleRule(do=Do.DRILL, cron="0 * * * *"), store=f"file://{tmp_path}")
         await cluster.run_until(await cluster.lead(), NOON_S + HOUR_S - 1)
         leader = await cluster.lead()
         with pytest.raises(Refused):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from cleancut.core.backup.participant import Cut
-from cleancut.core.backup.participant_requests import Sow
-from cleancut.core.backup.seed import Seed
-from cleancut.core.primitives.ids import AgentName, Epoch, Token
-from cleancut.core.protocol.commands import Cast, Command, Persist, Run, Stop
-from cleancut.core.protocol.etcd_records import Bounds, Ctl, Failure, Member, Seeded, Vote
+from cleancut.core.backup.participant import BackupParticipant
+from cleancut.core.backup.participant_requests import SeedShards
+from cleancut.core.backup.seed import SeedMachine
+from cleancut.core.primitives.ids import AgentName, Epoch, FencingToken
+from cleancut.core.protocol.commands import CastVote, Command, Persist, Run, Stop
+from cleancut.core.protocol.etcd_records import Bounds, Ctl, EpochMember, Failure, Seeded, Vote
 from cleancut.core.protocol.events import (
     Cancelled,
     Done,
@@ -18,11 +18,11 @@ from cleancut.core.protocol.events import (
     Progressed,
     Seen,
     SessionMoved,
+    TakenOver,
     Tick,
-    Took,
     Voted,
 )
-from cleancut.core.protocol.states import CLOSED, Kind, Phase, State
+from cleancut.core.protocol.states import CLOSED, OperationKind, Phase, State
 from tests.unit.table import EPOCH, Table, every_history, task
 
 A1, A2 = AgentName("a1"), AgentName("a2")
@@ -36,12 +36,12 @@ def new_table(agents: tuple[AgentName, ...] = (A1, A2), crashes: int = 0) -> Tab
     return table
 
 
-def uploading() -> tuple[Seed, Table]:
+def uploading() -> tuple[SeedMachine, Table]:
     """A machine whose agents have just been told to read their shards."""
     table = new_table()
     for turn in range(200):
         if table.ctl.phase is Phase.UPLOAD:
-            assert isinstance(table.barrier, Seed)
+            assert isinstance(table.barrier, SeedMachine)
             return table.barrier, table
         moves = table.moves()
         table.move(moves[turn % len(moves)])
@@ -92,7 +92,7 @@ def test_every_history(agents: tuple[AgentName, ...], crashes: int) -> None:
 
 def test_agents_are_told_how_many_streams_they_may_have() -> None:
     _, table = uploading()
-    assert (table.ctl.kind, table.ctl.streams, table.ctl.draft) == (Kind.SEED, 2, "")
+    assert (table.ctl.kind, table.ctl.streams, table.ctl.draft) == (OperationKind.SEED, 2, "")
 
 
 def test_an_agent_that_starts_anew_goes_on_in_the_same_epoch() -> None:
@@ -100,14 +100,14 @@ def test_an_agent_that_starts_anew_goes_on_in_the_same_epoch() -> None:
     vote counts. The coordinator ends nothing because of it."""
     seed, table = uploading()
     assert seed.step(SessionMoved(A2, None), 1.0) == []
-    assert seed.step(SessionMoved(A2, Token(900)), 2.0) == []
+    assert seed.step(SessionMoved(A2, FencingToken(900)), 2.0) == []
     member, ctl = table.members[A2], table.ctl
-    cut = Cut(Token(900))
-    sow = Sow(EPOCH, member.tasks, 2)
+    cut = BackupParticipant(FencingToken(900))
+    sow = SeedShards(EPOCH, member.tasks, 2)
     assert cut.step(Seen(ctl, member), 0.0) == [Run(sow)]
     told = Seeded(shards=1, read_bytes=7)
-    vote = Vote(session=Token(900), yes=True, seeded=told)
-    assert cut.step(Done(sow, told), 0.0) == [Cast("UPLOAD", vote)]
+    vote = Vote(session=FencingToken(900), yes=True, seeded=told)
+    assert cut.step(Done(sow, told), 0.0) == [CastVote("UPLOAD", vote)]
     assert seed.step(voted(table, A1, Seeded(shards=2, read_bytes=3)), 3.0) == []
     (persist,) = seed.step(Voted(A2, EPOCH, "UPLOAD", vote), 4.0)
     assert isinstance(persist, Persist)
@@ -119,11 +119,14 @@ def test_an_agent_that_starts_anew_goes_on_in_the_same_epoch() -> None:
 
 def test_a_stream_that_fails_is_a_no_and_stays_one() -> None:
     """As in a backup: the next attempt is a new epoch."""
-    cut, member = Cut(Token(1)), Member(session=Token(1), tasks=(task(0),), assigned=True)
-    ctl = Ctl(kind=Kind.SEED, phase=Phase.UPLOAD, epoch=Epoch(3), streams=1)
-    sow = Sow(Epoch(3), member.tasks, 1)
+    cut, member = (
+        BackupParticipant(FencingToken(1)),
+        EpochMember(session=FencingToken(1), tasks=(task(0),), assigned=True),
+    )
+    ctl = Ctl(kind=OperationKind.SEED, phase=Phase.UPLOAD, epoch=Epoch(3), streams=1)
+    sow = SeedShards(Epoch(3), member.tasks, 1)
     assert cut.step(Seen(ctl, member), 0.0) == [Run(sow)]
-    no = Cast("UPLOAD", Vote(session=Token(1), yes=False, failure=BROKEN))
+    no = CastVote("UPLOAD", Vote(session=FencingToken(1), yes=False, failure=BROKEN))
     assert cut.step(Failed(sow, BROKEN), 0.0) == [no]
     assert cut.step(Seen(replace(ctl, phase=Phase.ABORT), member), 1.0) == [Stop(Epoch(3))]
     assert cut.step(Seen(ctl, None), 1.0) == []  # no member: it has no part
@@ -162,13 +165,13 @@ def test_a_new_leader_goes_on_with_the_reading() -> None:
     """What was voted counts; before the reading it begins a new epoch."""
     _, table = uploading()
     votes = {("UPLOAD", A1): voted(table, A1, Seeded(shards=1)).vote}
-    later = Seed(Bounds())
-    took = Took(table.ctl, table.operation, dict(table.members), votes)
+    later = SeedMachine(Bounds())
+    took = TakenOver(table.ctl, table.operation, dict(table.members), votes)
     assert later.step(took, 0.0) == []
     (persist,) = later.step(voted(table, A2, Seeded(shards=1)), 1.0)
     assert isinstance(persist, Persist)
     assert persist.operation is not None
     assert persist.operation.seeded == Seeded(shards=2)
     early = replace(table.ctl, phase=Phase.PREPARE)
-    before = Took(early, table.operation, dict(table.members), {})
-    ends(Seed(Bounds()).step(before, 0.0), State.PENDING)
+    before = TakenOver(early, table.operation, dict(table.members), {})
+    ends(SeedMachine(Bounds()).step(before, 0.0), State.PENDING)

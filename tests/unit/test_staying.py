@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from cleancut_agent.supervisor import stay
-from cleancut_devcluster.launch.free_ports import free_ports
 
 from cleancut.core.primitives.errors import Denied, Invalid
 from cleancut.runtime.health import Health, health_app, serve
 from cleancut.runtime.log import configure_logging
+from cleancut_agent.supervisor import stay
+from cleancut_devcluster.launch.free_ports import free_ports
 
 SOON = (0.05, 0.1)
 LOG = configure_logging("critical", "test")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleancut.core.primitives.errors import Corrupt, Refused
-from cleancut.repository.tar_scanner import Data, Event, MemberEnd, MemberStart, TarScan
+from cleancut.repository.tar_scanner import Event, MemberData, MemberEnd, MemberStart, TarScan
 from tests.unit.capturing import END, UNIT, member, recorded
 
 
@@ -29,7 +29,7 @@ def joined(events: list[Event]) -> list[tuple[str, bytes, bytes, bytes | None]]:
         match event:
             case MemberStart():
                 found.append((event.path, event.header, b"", None))
-            case Data():
+            case MemberData():
                 path, header, data, _ = found[-1]
                 found[-1] = (path, header, data + bytes(event.piece), None)
             case MemberEnd():

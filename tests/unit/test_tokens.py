@@ -11,7 +11,7 @@ from cleancut.cli.main import run
 from cleancut.core.auth.roles import Role
 from cleancut.core.auth.tokens import (
     MAX_TOKENS,
-    Token,
+    BearerToken,
     digest_of,
     find_token,
     line_of,
@@ -21,11 +21,11 @@ from cleancut.core.primitives.errors import Invalid, Unauthenticated
 
 SECRET = "cct_not-a-real-one"
 NOW_S = 1_800_000_000.0
-OPS = Token("ops", Role.OPERATOR, digest_of(SECRET), NOW_S + 1)
+OPS = BearerToken("ops", Role.OPERATOR, digest_of(SECRET), NOW_S + 1)
 
 
 def test_a_line_reads_back_as_it_was_written_and_comments_are_skipped() -> None:
-    grafana = Token("grafana", Role.READER, digest_of("other"))
+    grafana = BearerToken("grafana", Role.READER, digest_of("other"))
     text = f"# ours\n\n{line_of(OPS)}  # until we know better\n{line_of(grafana)}\n"
     assert parse_tokens(text) == (OPS, grafana)
     assert SECRET not in text
@@ -54,13 +54,15 @@ def test_a_line_that_cannot_be_read_is_named_and_not_told(line: str) -> None:
 def test_no_token_stands_twice_and_there_are_not_too_many() -> None:
     with pytest.raises(Invalid, match="twice"):
         parse_tokens(f"{line_of(OPS)}\nadmin admin {OPS.digest}\n")
-    lines = [line_of(Token("a", Role.READER, digest_of(str(n)))) for n in range(MAX_TOKENS + 1)]
+    lines = [
+        line_of(BearerToken("a", Role.READER, digest_of(str(n)))) for n in range(MAX_TOKENS + 1)
+    ]
     with pytest.raises(Invalid, match="at most"):
         parse_tokens("\n".join(lines))
 
 
 def test_a_token_is_good_until_it_expires_and_only_as_a_whole() -> None:
-    tokens = (Token("a", Role.ADMIN, digest_of("another")), OPS)
+    tokens = (BearerToken("a", Role.ADMIN, digest_of("another")), OPS)
     assert find_token(tokens, SECRET, NOW_S) is OPS
     with pytest.raises(Unauthenticated, match="expired"):
         find_token(tokens, SECRET, NOW_S + 1)

@@ -14,12 +14,12 @@ import pytest
 from cleancut.core.format.manifest import AgentDocument, Manifest
 from cleancut.core.maintenance.garbage import Hold
 from cleancut.core.primitives.codec import Record, decode, encode
-from cleancut.core.protocol.agent_settings import AgentSettings
+from cleancut.core.protocol.agent_settings import UploadSettings
 from cleancut.core.protocol.etcd_records import (
     Ctl,
+    EpochMember,
     Group,
     Leader,
-    Member,
     Operation,
     Owner,
     Session,
@@ -33,10 +33,10 @@ KINDS: tuple[tuple[str, type[Record]], ...] = (
     ("leader", Leader),
     ("op/", Operation),
     ("ctl", Ctl),
-    ("member/", Member),
+    ("member/", EpochMember),
     ("vote/", Vote),
     ("group/", Group),
-    ("settings", AgentSettings),
+    ("settings", UploadSettings),
     ("store/groups/", Manifest),
     ("store/holds/", Hold),
     ("store/owner/", Owner),

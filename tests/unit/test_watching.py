@@ -7,10 +7,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
-from cleancut_coordinator.metrics.registry import Metrics
-from cleancut_coordinator.monitoring.collector import Watcher
-from cleancut_devcluster.launch.process import wait_for
-
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Unavailable
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId
@@ -19,6 +15,9 @@ from cleancut.core.protocol.states import Phase
 from cleancut.ports.coordination import Put
 from cleancut.ports.store import ObjectInfo
 from cleancut.store.memory import MemoryStore
+from cleancut_coordinator.metrics.registry import CoordinatorMetrics
+from cleancut_coordinator.monitoring.collector import Watcher
+from cleancut_devcluster.launch.process import wait_for
 from tests.unit.groups import manifest, shard
 from tests.unit.test_metrics import LOG, told
 from tests.unit.test_scheduler import Cluster
@@ -45,7 +44,7 @@ class World:
     """A coordinator's watcher on an etcd and a store in memory; its pauses are short."""
 
     def __init__(self) -> None:
-        self.store, self.metrics, self.cluster = Leaving(), Metrics("prod"), Cluster()
+        self.store, self.metrics, self.cluster = Leaving(), CoordinatorMetrics("prod"), Cluster()
         self.cluster.clock.real = True
         self.context = replace(self.cluster.context, store=self.store)
 

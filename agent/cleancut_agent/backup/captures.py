@@ -17,12 +17,12 @@ from cleancut.core.maintenance.garbage import SEED_KEPT_S
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import ShardTask
-from cleancut.repository.capture import CapturedShard, Left, capture_shard
-from cleancut.repository.dedup import Earlier
+from cleancut.repository.capture import CapturedShard, CaptureState, capture_shard
+from cleancut.repository.dedup import EarlierCapture
 from cleancut.repository.pack_writer import PackWriter, share_bytes
 from cleancut.runtime.concurrency import run_all
 from cleancut_agent.backup.partial_recipes import Partials
-from cleancut_agent.context import Context
+from cleancut_agent.context import AgentContext
 
 ORIGINS = 32
 """So many sessions' packs are reused in one shard."""
@@ -37,7 +37,7 @@ class Stream:
 
     task: ShardTask
     parent: Recipe | None
-    earlier: Earlier | None
+    earlier: EarlierCapture | None
 
     @property
     def known_blocks(self) -> int:
@@ -54,7 +54,7 @@ class Captures:
 
     def __init__(
         self,
-        context: Context,
+        context: AgentContext,
         epoch: Epoch,
         session_id: str,
         pool: Executor,
@@ -149,7 +149,7 @@ class Captures:
             self._reading -= 1
             self._on_stream(task, self._reading)
 
-    def _leave(self, origin: str, stream: Stream, left: Left) -> None:
+    def _leave(self, origin: str, stream: Stream, left: CaptureState) -> None:
         """Of two attempts that both were broken off, the one that came further is remembered."""
         task, before = stream.task, stream.earlier.partial if stream.earlier else None
         used = [one for one in (before.origins if before else ()) if one in left.origins]

@@ -10,27 +10,33 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from cleancut.core.backup.participant_requests import Capture, Confirm, Finish, Load, Recall
+from cleancut.core.backup.participant_requests import (
+    Capture,
+    Confirm,
+    FinishCapture,
+    Load,
+    ReadJournal,
+)
 from cleancut.core.format.manifest import AgentDocument, ShardEntry
 from cleancut.core.format.recipe import Recipe
 from cleancut.core.primitives.codec import decode, digest_of, encode
 from cleancut.core.primitives.errors import CleancutError, TimedOut
 from cleancut.core.primitives.ids import Digest, Epoch
 from cleancut.core.protocol.commands import Effect
-from cleancut.core.protocol.effect_requests import Observe, Observed, Read, Readings
-from cleancut.core.protocol.etcd_records import Member, Reading, ShardTask
+from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
+from cleancut.core.protocol.etcd_records import EpochMember, Reading, ShardTask
 from cleancut.core.protocol.evidence import is_unchanged
 from cleancut.core.protocol.fence import is_raised, without_fence
 from cleancut.repository.capture import CapturedShard
 from cleancut.repository.catalog import put_votes_document
 from cleancut_agent.backup.captures import Captures, cancel
-from cleancut_agent.backup.journal import Journal
+from cleancut_agent.backup.journal import CaptureJournal
 from cleancut_agent.backup.parents import Parents
-from cleancut_agent.backup.uncut_replicas import Others
-from cleancut_agent.context import Context
-from cleancut_agent.fence_watchdog import Lifter
+from cleancut_agent.backup.uncut_replicas import UncutReplicas
+from cleancut_agent.context import AgentContext
+from cleancut_agent.fence_watchdog import FenceWatchdog
 from cleancut_agent.local_peer import count_shards, free_bytes, read_probe, read_view, readings_of
-from cleancut_agent.progress import Moved
+from cleancut_agent.progress import BytesProgress
 
 COUNT_S = 1.0
 
@@ -42,20 +48,20 @@ class _Running:
     captures: Captures
     task: asyncio.Task[None]
     captured: tuple[int, ...]
-    others: Others
+    others: UncutReplicas
 
 
-class BackupEffects:
+class AgentBackupEffects:
     """Runs one effect at a time; captures go on between them, as tasks of `group`."""
 
     def __init__(
         self,
-        context: Context,
+        context: AgentContext,
         group: asyncio.TaskGroup,
         pool: Executor,
-        journal: Journal,
+        journal: CaptureJournal,
         *,
-        lifter: Lifter,
+        lifter: FenceWatchdog,
     ) -> None:
         self._context, self._group, self._pool, self._journal = context, group, pool, journal
         self._lifter = lifter
@@ -75,11 +81,11 @@ class BackupEffects:
                 return await self._lifter.confirm(effect.epoch)
             case Capture():
                 return await self._capture(effect)
-            case Read():
+            case ReadNumbers():
                 return await self._read(effect)
-            case Finish():
+            case FinishCapture():
                 return await self._finish(effect)
-            case Recall():
+            case ReadJournal():
                 return self._journal.read(effect.epoch)
             case _:
                 raise AssertionError(f"not a backup's effect: {effect}")
@@ -91,11 +97,11 @@ class BackupEffects:
             await cancel(running.task)
         self._parents.forget()
 
-    def moved(self) -> Moved:
+    def moved(self) -> BytesProgress:
         """Of tars, what was read in the epochs that are under way; their parents' sizes tell what
         there is to read."""
         captures = [running.captures for running in self._running.values()]
-        return Moved(
+        return BytesProgress(
             sum(one.read_bytes for one in captures),
             sum(one.expected_bytes for one in captures),
             sum(one.stored_bytes for one in captures),
@@ -119,7 +125,7 @@ class BackupEffects:
             view_object=name,
             probe=await read_probe(context, effect.epoch),
             free_bytes=free_bytes(context),
-            member=decode(Member, record.value, record.key) if record else None,
+            member=decode(EpochMember, record.value, record.key) if record else None,
         )
 
     # CUT and SEAL
@@ -139,7 +145,7 @@ class BackupEffects:
         )
         streams = [self._parents.stream_of(tasks[index]) for index in captured]
         running = self._group.create_task(captures.run(streams))
-        others = Others.among(telemetry, tasks)
+        others = UncutReplicas.among(telemetry, tasks)
         self._running[effect.epoch] = _Running(captures, running, captured, others)
         if streams:
             await captures.wait_cut()
@@ -150,7 +156,7 @@ class BackupEffects:
             return False
         return is_unchanged(task.parent, first, uuid)
 
-    async def _read(self, effect: Read) -> Readings:
+    async def _read(self, effect: ReadNumbers) -> Readings:
         telemetry = await self._context.qdrant.telemetry()
         second = readings_of(telemetry, effect.tasks)
         if effect.epoch in self._running:
@@ -166,7 +172,7 @@ class BackupEffects:
 
     # UPLOAD
 
-    async def _finish(self, effect: Finish) -> str:
+    async def _finish(self, effect: FinishCapture) -> str:
         running = self._running.get(effect.epoch)
         if running is None:
             raise TimedOut("the captures of this epoch are gone", "the backup is tried again")
@@ -185,7 +191,7 @@ class BackupEffects:
         self._journal.write(effect.epoch, sha256)
         return sha256
 
-    async def _count(self, effect: Finish) -> tuple[int | None, ...]:
+    async def _count(self, effect: FinishCapture) -> tuple[int | None, ...]:
         """Exact counts of what was read second; None where that is not known.
 
         They are taken after the votes, so that nobody's writes wait for them, and count only if a
@@ -201,7 +207,7 @@ class BackupEffects:
             for index, count in enumerate(counts)
         )
 
-    def _entry(self, effect: Finish, index: int, stored: CapturedShard | None) -> ShardEntry:
+    def _entry(self, effect: FinishCapture, index: int, stored: CapturedShard | None) -> ShardEntry:
         task, first, second = effect.tasks[index], effect.first, effect.second
         source = stored or _taken_over(task.recipe, self._parents.recipe_of(task))
         return ShardEntry(

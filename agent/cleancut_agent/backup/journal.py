@@ -34,14 +34,14 @@ def own_directory(directory: Path) -> Iterator[None]:
         yield
 
 
-class Entry(Record, frozen=True):
+class JournalEntry(Record, frozen=True):
     """All of `epoch` is stored, and described by the document of this sha256."""
 
     epoch: Epoch
     document: str
 
 
-class Journal:
+class CaptureJournal:
     """A file in the spill directory, replaced as a whole."""
 
     def __init__(self, directory: Path) -> None:
@@ -53,7 +53,7 @@ class Journal:
             data = self._file.read_bytes()
         except FileNotFoundError:
             return ""
-        entry = decode(Entry, data, str(self._file))
+        entry = decode(JournalEntry, data, str(self._file))
         return entry.document if entry.epoch == epoch else ""
 
     def write(self, epoch: Epoch, document: str) -> None:
@@ -61,7 +61,7 @@ class Journal:
         draft = self._file.with_suffix(".new")
         try:
             with draft.open("wb") as file:
-                file.write(encode(Entry(epoch=epoch, document=document)))
+                file.write(encode(JournalEntry(epoch=epoch, document=document)))
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(self._file)

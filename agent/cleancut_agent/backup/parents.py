@@ -11,14 +11,14 @@ from cleancut.core.format.recipe import Recipe, named_by
 from cleancut.core.primitives.errors import CleancutError, NotFound
 from cleancut.core.primitives.ids import Digest
 from cleancut.core.protocol.etcd_records import ShardTask
-from cleancut.repository.dedup import Earlier, list_packs
+from cleancut.repository.dedup import EarlierCapture, list_packs
 from cleancut.repository.garbage import read_unknown
 from cleancut.repository.recipe_reader import load_recipe
 from cleancut.repository.underused_packs import read_sparse
 from cleancut.runtime.concurrency import run_all
 from cleancut_agent.backup.captures import Stream
 from cleancut_agent.backup.partial_recipes import Partials
-from cleancut_agent.context import Context
+from cleancut_agent.context import AgentContext
 
 _LOADS = 8
 
@@ -26,11 +26,11 @@ _LOADS = 8
 class Parents:
     """Of one epoch at a time. Order: `load` first, once the epoch has begun."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: AgentContext) -> None:
         self._context = context
         self._partials = Partials(context.spill_dir)
         self._recipes: dict[str, Recipe] = {}
-        self._earlier: dict[tuple[str, int], Earlier] = {}
+        self._earlier: dict[tuple[str, int], EarlierCapture] = {}
         self._unknown: frozenset[str] = frozenset()
         self._sparse: frozenset[str] = frozenset()
 
@@ -70,7 +70,9 @@ class Parents:
                 found.append(left)
         origins = {origin for left in found for origin in left.origins}
         packs = await list_packs(self._context.store, self._context.paths, sorted(origins))
-        self._earlier = {(left.collection, left.shard_id): Earlier(left, packs) for left in found}
+        self._earlier = {
+            (left.collection, left.shard_id): EarlierCapture(left, packs) for left in found
+        }
 
     def recipe_of(self, task: ShardTask) -> Recipe | None:
         """The parent's, if there is one that can be read."""

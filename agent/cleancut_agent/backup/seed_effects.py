@@ -5,24 +5,24 @@ from __future__ import annotations
 import secrets
 from concurrent.futures import Executor
 
-from cleancut.core.backup.participant_requests import Load, Sow
+from cleancut.core.backup.participant_requests import Load, SeedShards
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Observe
 from cleancut.core.protocol.etcd_records import Seeded, ShardTask
 from cleancut.runtime.log import Logger
 from cleancut_agent.backup.captures import Captures
-from cleancut_agent.backup.effects import BackupEffects
+from cleancut_agent.backup.effects import AgentBackupEffects
 from cleancut_agent.backup.parents import Parents
-from cleancut_agent.context import Context
-from cleancut_agent.progress import Moved
+from cleancut_agent.context import AgentContext
+from cleancut_agent.progress import BytesProgress
 
 
-class SeedEffects:
+class AgentSeedEffects:
     """PREPARE is that of `backups`; what follows needs nothing that was kept since then."""
 
     def __init__(
-        self, context: Context, pool: Executor, backups: BackupEffects, *, log: Logger
+        self, context: AgentContext, pool: Executor, backups: AgentBackupEffects, *, log: Logger
     ) -> None:
         self._context, self._pool, self._backups = context, pool, backups
         self._log = log
@@ -35,7 +35,7 @@ class SeedEffects:
                 return await self._backups.run(effect)
             case Load():
                 return None
-            case Sow():
+            case SeedShards():
                 return await self._sow(effect)
             case _:
                 raise AssertionError(f"not a seed's effect: {effect}")
@@ -44,13 +44,13 @@ class SeedEffects:
         """Its captures have ended with the effect that ran them."""
         await self._backups.stop(epoch)
 
-    def moved(self) -> Moved:
+    def moved(self) -> BytesProgress:
         running = self._running
         if running is None:
-            return Moved(0)
-        return Moved(running.read_bytes, running.expected_bytes, running.stored_bytes)
+            return BytesProgress(0)
+        return BytesProgress(running.read_bytes, running.expected_bytes, running.stored_bytes)
 
-    async def _sow(self, effect: Sow) -> Seeded:
+    async def _sow(self, effect: SeedShards) -> Seeded:
         """Of what was left by earlier epochs the least known comes first: if this one is broken off
         as well, the next goes on from there."""
         parents = Parents(self._context)

@@ -15,7 +15,7 @@ from cleancut.qdrant.responses import Telemetry
 from cleancut_agent.local_peer import count_shards, readings_of
 
 
-class Others:
+class UncutReplicas:
     """The replicas at the own peer that have twins elsewhere and are not cut here."""
 
     def __init__(self, tasks: Sequence[ShardTask], first: Readings) -> None:
@@ -23,7 +23,7 @@ class Others:
         self._second: Readings | None = None
 
     @classmethod
-    def among(cls, telemetry: Telemetry, cut: Sequence[ShardTask]) -> Others:
+    def among(cls, telemetry: Telemetry, cut: Sequence[ShardTask]) -> UncutReplicas:
         """Those that `telemetry` shows, at their first reading."""
         mine = {(task.collection, task.shard_id) for task in cut}
         tasks = [

@@ -8,18 +8,18 @@ from functools import partial
 from cleancut.core.primitives.codec import decode, digest_of
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.commands import Effect
-from cleancut.core.protocol.effect_requests import Observe, Observed, Read, Readings
+from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
 from cleancut.core.protocol.etcd_records import ShardTask, Vote
-from cleancut.core.protocol.replica_reports import PullDocument, RestoredShard
+from cleancut.core.protocol.replica_reports import AgentRestoreReport, RestoredShard
 from cleancut.core.protocol.states import Phase
 from cleancut.core.restore.participant import HasRecovered, Recover, Verified, Verify
 from cleancut.core.restore.phases import AT_ONCE
 from cleancut.qdrant.client import Qdrant
 from cleancut.repository.catalog import put_votes_document
 from cleancut.runtime.concurrency import run_all
-from cleancut_agent.context import Context
+from cleancut_agent.context import AgentContext
 from cleancut_agent.local_peer import read_probe, read_view, readings_of, storage_free_bytes
-from cleancut_agent.progress import Moved
+from cleancut_agent.progress import BytesProgress
 from cleancut_agent.restore.recovery import Recovery
 from cleancut_agent.restore.shard_checks import verify_shard
 from cleancut_agent.restore.tar_server import TarServer
@@ -32,7 +32,9 @@ class PullEffects:
     """Runs one effect at a time. Nothing outlives its effect: cancelling one closes its URLs.
     `verify`: what one replica has to show."""
 
-    def __init__(self, context: Context, tars: TarServer, verify: VerifyOne = verify_shard) -> None:
+    def __init__(
+        self, context: AgentContext, tars: TarServer, verify: VerifyOne = verify_shard
+    ) -> None:
         self._verify_one = verify
         self._context, self._tars = context, tars
         self._recovery = Recovery(context, tars)
@@ -51,7 +53,7 @@ class PullEffects:
                 return None
             case Verify():
                 return await once_back(self._context.clock, partial(self._verify, effect))
-            case Read():
+            case ReadNumbers():
                 return await once_back(self._context.clock, partial(self._read, effect))
             case _:
                 raise AssertionError(f"not a restore's effect: {effect}")
@@ -59,9 +61,9 @@ class PullEffects:
     async def stop(self, epoch: Epoch) -> None:
         """Nothing is left to end once the effects of `epoch` are cancelled."""
 
-    def moved(self) -> Moved:
+    def moved(self) -> BytesProgress:
         """Of tars, what Qdrant has pulled in this restore."""
-        return Moved(self._tars.sent_bytes - self._sent_before, self._total_bytes)
+        return BytesProgress(self._tars.sent_bytes - self._sent_before, self._total_bytes)
 
     async def _observe(self, effect: Observe) -> Observed:
         context = self._context
@@ -82,7 +84,7 @@ class PullEffects:
         await self._recovery.recover_all(effect.tasks, empty=effect.empty)
         self._recovered = effect.epoch, size_bytes, clock.monotonic_s() - began_s
 
-    async def _read(self, effect: Read) -> Readings:
+    async def _read(self, effect: ReadNumbers) -> Readings:
         return readings_of(await self._context.qdrant.telemetry(), effect.tasks)
 
     async def _verify(self, effect: Verify) -> Verified:
@@ -92,7 +94,7 @@ class PullEffects:
         found = await run_all(calls, AT_ONCE)
         epoch, size_bytes, seconds = self._recovered or (effect.epoch, 0, 0.0)
         own = epoch == effect.epoch  # else another process recovered them, before a restart
-        document = PullDocument(
+        document = AgentRestoreReport(
             epoch=effect.epoch,
             agent=context.name,
             shards=tuple(found),

@@ -11,7 +11,7 @@ from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.restore.phases import AT_ONCE, recover_bound_s
 from cleancut.qdrant.responses import Telemetry
 from cleancut.runtime.concurrency import run_all
-from cleancut_agent.context import Context
+from cleancut_agent.context import AgentContext
 from cleancut_agent.restore.tar_server import Offer, TarServer
 from cleancut_agent.restore.wait_for_peer import PEER_BACK_S
 
@@ -26,7 +26,7 @@ _POLL_S = 0.5
 class Recovery:
     """Recovers shards of the own peer from tars that this process serves."""
 
-    def __init__(self, context: Context, tars: TarServer) -> None:
+    def __init__(self, context: AgentContext, tars: TarServer) -> None:
         self._context, self._tars = context, tars
 
     async def recover_all(self, tasks: Sequence[ShardTask], *, empty: bool) -> None:
@@ -49,7 +49,7 @@ class Recovery:
                 count = await self._context.qdrant.count(task.collection, task.shard_id)
                 break
             except (NotFound, Unavailable):  # the own peer may lag behind the one that created it
-                if task.heal:
+                if task.repair:
                     return
                 if clock.monotonic_s() >= deadline_s:
                     raise
@@ -76,7 +76,7 @@ class Recovery:
             raise _written(task, count)
 
     async def _recover(self, task: ShardTask) -> None:
-        """Raises: the last error, once it cannot be cured or has come `TRIES` times."""
+        """Raises: the last error, once it cannot be fixed or has come `TRIES` times."""
         for left in reversed(range(TRIES)):
             telemetry = await self._telemetry()
             _check_same(telemetry, task)

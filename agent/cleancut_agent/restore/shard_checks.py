@@ -25,12 +25,12 @@ async def verify_shard(qdrant: Qdrant, task: ShardTask) -> RestoredShard:
 
     Raises: Corrupt, if its points are not as many as the group says, or belong elsewhere, or its
         data cannot be used; Unavailable, if it cannot be read; TimedOut, if it is not Active. Of a
-        healed shard the group's count is only told, since it may be written to.
+        repaired shard the group's count is only told, since it may be written to.
     """
     replica = await _wait_active(qdrant, task)
     count = await qdrant.count(task.collection, task.shard_id, timeout_s=COUNT_S)
     routed = await qdrant.count(task.collection, task.shard_id, ring_filter=True, timeout_s=COUNT_S)
-    if task.heal:
+    if task.repair:
         after = await qdrant.count(task.collection, task.shard_id, timeout_s=COUNT_S)
         _check_routed(task, min(count, after), routed)
     else:
@@ -89,7 +89,7 @@ async def _searched(qdrant: Qdrant, task: ShardTask, replica: Replica) -> AsyncI
     if entry is None:
         raise NotFound(f"collection {task.collection!r} has gone while it was verified")
     placement = await qdrant.placement(task.collection)
-    if task.heal and live_shards(task.collection, entry, placement).lost:
+    if task.repair and live_shards(task.collection, entry, placement).lost:
         return
     search = partial(
         qdrant.search_shard, task.collection, task.shard_id, shard_key=replica.shard_key

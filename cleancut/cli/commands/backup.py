@@ -158,7 +158,7 @@ def verify(context: click.Context, /, backup_id: str, read_percent: int, within_
     was read and how it went.
     """
     settings = settings_of(context)
-    reading = verification.Reading(read_percent, within_s)
+    reading = verification.ReadShare(read_percent, within_s)
     verdict = verification.verify(settings, backup_id, reading)
     emit(settings.output, "verify", verdict)
     return proof_exit(verdict.problems, verdict.missing)
@@ -292,6 +292,6 @@ def extract(
 ) -> None:
     """Write one shard's tar to a file, from the store alone (--store, --cluster)."""
     settings = settings_of(context)
-    wanted = offline.Wanted(backup_id, collection, shard)
+    wanted = offline.ShardSelection(backup_id, collection, shard)
     facts = offline.extract(settings, wanted, out)
     offline.emit_extracted(settings, facts)

@@ -25,7 +25,7 @@ _WORDS = ("OK", "WARNING", "CRITICAL")
 _LOOK_BACK = 500
 
 
-class Limits(NamedTuple):
+class AgeLimits(NamedTuple):
     """Ages in seconds; `warn_s` 0: none. `grade`: of backups that count; "": any."""
 
     max_s: float
@@ -73,7 +73,7 @@ def check(
     can tell. With --collection, the newest backup of each counts, and the oldest of them decides.
     """
     settings = settings_of(context)
-    limits = Limits(max_s, warn_s, grade or "")
+    limits = AgeLimits(max_s, warn_s, grade or "")
 
     def judged(backups: list[Backup]) -> Age:
         return judge(backups, collections, limits, time.time())
@@ -100,7 +100,7 @@ def _newest(settings: Settings, suffice: Callable[[list[Backup]], bool]) -> list
 
 
 def judge(
-    backups: Iterable[Backup], collections: Collection[str], limits: Limits, now_s: float
+    backups: Iterable[Backup], collections: Collection[str], limits: AgeLimits, now_s: float
 ) -> Age:
     """`backups`: newest first; those that are not committed do not count."""
     known = [one for one in backups if one.state is State.COMMITTED and one.cut_at]
@@ -116,7 +116,7 @@ def judge(
     return max(ages, key=lambda one: one.age_s)
 
 
-def _judged(backup: Backup, limits: Limits, now_s: float, collection: str = "") -> Age:
+def _judged(backup: Backup, limits: AgeLimits, now_s: float, collection: str = "") -> Age:
     assert backup.cut_at
     age_s = max(0.0, now_s - parse_time(backup.cut_at))
     state = CRITICAL if age_s > limits.max_s else OK

@@ -1,6 +1,6 @@
-"""`cleancut doctor` and `cleancut cluster forget-peer`: what is wrong, and the exact cure.
+"""`cleancut doctor` and `cleancut cluster forget-peer`: what is wrong, and the exact fix.
 
-Cures are written as whole lines, however long: they are there to be pasted.
+Fixes are written as whole lines, however long: they are there to be pasted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import click
 import msgspec
 
-from cleancut.api.cluster import Finding, ForgottenPeer
+from cleancut.api.cluster import DoctorFinding, ForgottenPeer
 from cleancut.cli.exit_codes import Exit, say
 from cleancut.cli.options import confirm, yes_option
 from cleancut.cli.render.output import document
@@ -24,7 +24,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
 @click.command(cls=Verb)
 @click.pass_context
 def doctor(context: click.Context, /) -> Exit:
-    """Find what is wrong with the cluster, with the exact cure. Exit 1: there is an error."""
+    """Find what is wrong with the cluster, with the exact fix. Exit 1: there is an error."""
     settings = settings_of(context)
     findings = ask(settings, lambda client: client.diagnose()).findings
     if settings.output == "name":
@@ -63,8 +63,8 @@ def forget_peer(context: click.Context, /, peer_id: int, *, force: bool, yes: bo
         document(settings.output, {"peer": msgspec.to_builtins(gone)})
 
 
-def lines_of(findings: Sequence[Finding]) -> Iterator[str]:
-    """Each finding with its cure on a line of its own, grouped by severity."""
+def lines_of(findings: Sequence[DoctorFinding]) -> Iterator[str]:
+    """Each finding with its fix on a line of its own, grouped by severity."""
     severity = ""
     for finding in findings:
         if finding.severity != severity:
@@ -72,8 +72,8 @@ def lines_of(findings: Sequence[Finding]) -> Iterator[str]:
             yield click.style(f"{severity}s" if severity != "info" else severity, bold=True)
         kind = click.style(finding.kind, fg=_COLOURS.get(severity))
         yield f"  {kind}: {finding.what}"
-        if finding.cure:
-            yield f"    {finding.cure}"
+        if finding.fix:
+            yield f"    {finding.fix}"
 
 
 def losses_of(peer: ForgottenPeer) -> Iterator[str]:

@@ -85,7 +85,7 @@ def rebalance(
         made = _plan(settings, options)
         plan_digest = plan_digest or made.digest
         Console(stderr=True).print(rebalance_plan(made))
-        if made.obstacles:
+        if made.blockers:
             return tell(_refusal(made))
     confirm("rebalance the cluster", yes=yes)
     job = _job("", timeout_s)
@@ -124,7 +124,7 @@ def _show(settings: Settings, name: str) -> Exit:
 def _show_plan(settings: Settings, options: RebalanceOptions) -> Exit:
     made = _plan(settings, options)
     emit(settings.output, "plan", made)
-    return tell(_refusal(made)) if made.obstacles else Exit.OK
+    return tell(_refusal(made)) if made.blockers else Exit.OK
 
 
 def _cancel(settings: Settings, name: str, *, yes: bool) -> Exit:
@@ -139,6 +139,6 @@ def _plan(settings: Settings, options: RebalanceOptions) -> RebalancePlan:
 
 def _refusal(made: RebalancePlan) -> Refused:
     return Refused(
-        f"the cluster cannot be rebalanced now: {'; '.join(made.obstacles)}",
-        "remove the obstacles first",
+        f"the cluster cannot be rebalanced now: {'; '.join(made.blockers)}",
+        "remove the blockers first",
     )

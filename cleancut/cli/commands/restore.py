@@ -41,7 +41,7 @@ def plan(context: click.Context, /, backup_id: str, **what: Any) -> Exit:
     settings = settings_of(context)
     made = _plan(settings, backup_id, options_of(what))
     emit(settings.output, "plan", made)
-    return tell(_refusal(made)) if made.obstacles else Exit.OK
+    return tell(_refusal(made)) if made.blockers else Exit.OK
 
 
 @restore.command()
@@ -75,7 +75,7 @@ def start(
         made = _plan(settings, backup_id, options)
         plan_digest = plan_digest or made.digest
         Console(stderr=True).print(plan_table(made))
-        if made.obstacles:
+        if made.blockers:
             return tell(_refusal(made))
     confirm(f"restore backup {backup_id}", yes=yes)
     job: Job[Restore] = Job(
@@ -161,9 +161,9 @@ def _plan(settings: Settings, backup_id: str, options: RestoreOptions) -> Restor
 
 
 def _refusal(made: RestorePlan) -> Refused:
-    others = len(made.obstacles) - 1
+    others = len(made.blockers) - 1
     more = f" (and {others} more)" if others else ""
     return Refused(
-        f"backup {made.backup_id} cannot be restored so: {made.obstacles[0]}{more}",
-        "each obstacle in the plan says what to do about it",
+        f"backup {made.backup_id} cannot be restored so: {made.blockers[0]}{more}",
+        "each blocker in the plan says what to do about it",
     )

@@ -73,7 +73,7 @@ def options_of(what: dict[str, Any]) -> RestoreOptions:
     if what["shards"] and len(what["collections"]) != 1:
         raise click.UsageError("--shard needs exactly one --collection")
     if what["shards"] and (renames or what["beside"] or what["replace"] or what["replicas"]):
-        raise click.UsageError("--shard heals a collection in place: no names, no --replicas")
+        raise click.UsageError("--shard repairs a collection in place: no names, no --replicas")
     if what["peer"] is not None and not what["shards"]:
         raise click.UsageError("--peer says where --shard puts a shard")
     if what["beside"] and what["replace"]:

@@ -11,7 +11,7 @@ from cleancut.cli.exit_codes import say
 from cleancut.cli.render.output import emit_facts
 from cleancut.cli.settings import Noun, parse_duration, settings_of
 from cleancut.core.auth.roles import Role
-from cleancut.core.auth.tokens import PREFIX, Token, check_name, digest_of, line_of
+from cleancut.core.auth.tokens import PREFIX, BearerToken, check_name, digest_of, line_of
 from cleancut.core.primitives.timestamps import format_time
 
 _RANDOM_BYTES = 32
@@ -45,7 +45,7 @@ def new(context: click.Context, /, name: str, role: str, expires_s: float | None
     """
     secret = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     until_s = None if expires_s is None else time.time() + expires_s
-    made = Token(check_name(name), Role(role), digest_of(secret), until_s)
+    made = BearerToken(check_name(name), Role(role), digest_of(secret), until_s)
     facts = {
         "token": secret,
         "line": line_of(made),

@@ -20,7 +20,7 @@ from cleancut.api.rebalances import RebalancePlan
 from cleancut.api.restores import RestorePlan
 from cleancut.api.schedules import Schedule
 from cleancut.api.sweeps import Sweep
-from cleancut.api.values import SCHEMA, Shown
+from cleancut.api.values import SCHEMA, ApiValue
 from cleancut.cli.render import tables
 from cleancut.cli.render.grids import facts as facts_table
 
@@ -28,7 +28,7 @@ WIDE = 400
 """Columns of a table that no terminal bounds: pipes get whole lines."""
 
 
-def emit(output: str, noun: str, value: Shown) -> None:
+def emit(output: str, noun: str, value: ApiValue) -> None:
     """One thing as `noun`."""
     if output == "name":
         click.echo(name_of(value))
@@ -59,7 +59,7 @@ def emit_facts(output: str, noun: str, facts: dict[str, Any]) -> None:
         document(output, {noun: facts})
 
 
-def name_of(value: Shown) -> str:
+def name_of(value: ApiValue) -> str:
     """What a script would pass on."""
     match value:
         case RestorePlan():

@@ -20,14 +20,14 @@ from cleancut.cli.render.grids import grid, size, span
 LINE_EVERY_S = 10.0
 
 
-class Progress(Protocol):
+class ProgressView(Protocol):
     """Sees each state of an operation once."""
 
     def see(self, operation: Operation) -> None: ...
 
 
 @contextmanager
-def open_progress(noun: str, *, quiet: bool) -> Iterator[Progress]:
+def open_progress(noun: str, *, quiet: bool) -> Iterator[ProgressView]:
     """What suits stderr."""
     if quiet:
         yield Silent()

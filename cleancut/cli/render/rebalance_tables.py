@@ -16,7 +16,7 @@ def rebalance_plan(value: RebalancePlan) -> RenderableType:
             ("steps", len(value.steps)),
             ("to move", size(value.size_bytes)),
             *(("note", text) for text in value.notes),
-            *(("obstacle", text) for text in value.obstacles),
+            *(("blocker", text) for text in value.blockers),
         )
     )
     return Group(head, "", _steps(value.steps), "", _peers(value.peers))

@@ -145,7 +145,7 @@ def plan(value: RestorePlan) -> RenderableType:
             ("estimated time", None if value.estimated_s is None else span(value.estimated_s)),
             ("digest", value.digest),
             *(("warning", text) for text in value.warnings),
-            *(("obstacle", text) for text in value.obstacles),
+            *(("blocker", text) for text in value.blockers),
         )
     )
     collections = grid(

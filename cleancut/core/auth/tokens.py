@@ -26,7 +26,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class BearerToken:
     """One line. `expires_s`: seconds since 1970; None: never."""
 
     name: str
@@ -47,13 +47,13 @@ def check_name(name: str) -> str:
     return name
 
 
-def line_of(token: Token) -> str:
+def line_of(token: BearerToken) -> str:
     """As the file holds it."""
     until = () if token.expires_s is None else (format_time(token.expires_s),)
     return " ".join((token.name, token.role, token.digest, *until))
 
 
-def parse_tokens(text: str) -> tuple[Token, ...]:
+def parse_tokens(text: str) -> tuple[BearerToken, ...]:
     """Raises: Invalid, naming the line and never what stands in it."""
     lines = enumerate(text.splitlines(), start=1)
     tokens = [_parse(words, n) for n, line in lines if (words := line.partition("#")[0].split())]
@@ -64,7 +64,7 @@ def parse_tokens(text: str) -> tuple[Token, ...]:
     return tuple(tokens)
 
 
-def _parse(words: Sequence[str], number: int) -> Token:
+def _parse(words: Sequence[str], number: int) -> BearerToken:
     try:
         name, role, digest, *until = words
         if len(until) > 1 or not _DIGEST.fullmatch(digest):
@@ -72,7 +72,7 @@ def _parse(words: Sequence[str], number: int) -> Token:
         if until and not until[0].endswith("Z"):  # else it would depend on where it is read
             raise ValueError
         expires_s = parse_time(until[0]) if until else None
-        return Token(check_name(name), parse_role(role), digest, expires_s)
+        return BearerToken(check_name(name), parse_role(role), digest, expires_s)
     except (ValueError, CleancutError):
         raise Invalid(
             f"line {number} of the tokens file cannot be read",
@@ -80,7 +80,7 @@ def _parse(words: Sequence[str], number: int) -> Token:
         ) from None
 
 
-def find_token(tokens: Sequence[Token], secret: str, now_s: float) -> Token:
+def find_token(tokens: Sequence[BearerToken], secret: str, now_s: float) -> BearerToken:
     """Whose `secret` is. Every line is compared, each in constant time.
 
     Raises: Unauthenticated, if it is nobody's or has expired.

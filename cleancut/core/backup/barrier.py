@@ -1,7 +1,7 @@
 """The coordinator's machine of a backup: prepare, fence, cut, seal, upload, commit -- or abort.
 
 Everything a successor needs is in what `Persist` wrote, so a crash at any line is just another
-`Took`. No I/O, no clock: time is an argument.
+`TakenOver`. No I/O, no clock: time is an argument.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from cleancut.core.backup.phases import (
     STATE_OF,
     TRANSITIONS,
     Assign,
-    Keep,
     Publish,
     Raise,
     Settle,
     Stage,
+    StoreCanaries,
 )
 from cleancut.core.primitives.codec import digest_of
 from cleancut.core.primitives.errors import Refused
@@ -25,7 +25,6 @@ from cleancut.core.protocol.commands import Command, Decide, Run, Stop
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
 from cleancut.core.protocol.etcd_records import Failure
 from cleancut.core.protocol.events import (
-    Began,
     Cancelled,
     Done,
     Event,
@@ -33,17 +32,18 @@ from cleancut.core.protocol.events import (
     Progressed,
     Seen,
     SessionMoved,
+    Started,
+    TakenOver,
     Tick,
-    Took,
     Voted,
 )
-from cleancut.core.protocol.states import CLOSED, FENCED, PERMANENT, Kind, Phase, State
+from cleancut.core.protocol.states import CLOSED, FENCED, PERMANENT, OperationKind, Phase, State
 
 
 class Barrier(Preparation):
-    """One machine a leader's term; rebuilt by `Took`, started by `Began`."""
+    """One machine a leader's term; rebuilt by `TakenOver`, started by `Started`."""
 
-    kind, transitions, state_of = Kind.BACKUP, TRANSITIONS, STATE_OF
+    kind, transitions, state_of = OperationKind.BACKUP, TRANSITIONS, STATE_OF
 
     def reset(self, now_s: float) -> None:
         """Forgets what only lived in memory."""
@@ -53,9 +53,9 @@ class Barrier(Preparation):
     def step(self, event: Event, now_s: float) -> list[Command]:
         """What to do about `event`, in order."""
         match event:
-            case Took():
+            case TakenOver():
                 return self._took(event, now_s)
-            case Began():
+            case Started():
                 return self._began(event, now_s)
             case _ if self.fence_is_over(now_s):
                 return self._abort(protocol_votes.fence_over(self.ctl.phase, self._fence))
@@ -79,12 +79,12 @@ class Barrier(Preparation):
 
     # Beginning and taking over
 
-    def _began(self, event: Began, now_s: float) -> list[Command]:
+    def _began(self, event: Started, now_s: float) -> list[Command]:
         assert self.idle, "an operation began while another holds ctl"
         self.reset(now_s)
         return self.open(event) or self._abort(protocol_votes.NO_AGENT)
 
-    def _took(self, event: Took, now_s: float) -> list[Command]:
+    def _took(self, event: TakenOver, now_s: float) -> list[Command]:
         self.reset(now_s)
         self.ctl, self.operation = event.ctl, event.operation
         self.members, self.votes = dict(event.members), dict(event.votes)
@@ -229,7 +229,7 @@ class Barrier(Preparation):
         canaries, facts = result.canaries, {"undrained": undrained, "skew_ms": self._skew_ms}
         if canaries is None:
             return self.move(Phase.SEAL, now_s, **facts)
-        keep = Run(Keep(self.ctl.epoch, canaries))  # not waited for: a store may be slow
+        keep = Run(StoreCanaries(self.ctl.epoch, canaries))  # not waited for: a store may be slow
         return [*self.move(Phase.SEAL, now_s, canaries=digest_of(canaries), **facts), keep]
 
     # Writing

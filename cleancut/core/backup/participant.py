@@ -9,29 +9,36 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from cleancut.core.backup.participant_requests import Capture, Confirm, Finish, Load, Recall, Sow
+from cleancut.core.backup.participant_requests import (
+    Capture,
+    Confirm,
+    FinishCapture,
+    Load,
+    ReadJournal,
+    SeedShards,
+)
 from cleancut.core.primitives.codec import digest_of
-from cleancut.core.primitives.ids import Token
-from cleancut.core.protocol.commands import Cast, Command, Effect, Run, Stop
+from cleancut.core.primitives.ids import FencingToken
+from cleancut.core.protocol.commands import CastVote, Command, Effect, Run, Stop
 from cleancut.core.protocol.effect_requests import (
     OBSERVE_EVERY_S,
     Observe,
     Observed,
-    Read,
     Readings,
+    ReadNumbers,
 )
-from cleancut.core.protocol.etcd_records import Ctl, Failure, Member, ShardTask, Vote
+from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Failure, ShardTask, Vote
 from cleancut.core.protocol.events import Done, Event, Failed, Seen, Tick
 from cleancut.core.protocol.fence import Fence
-from cleancut.core.protocol.states import Kind, Phase
+from cleancut.core.protocol.states import OperationKind, Phase
 
 _OPEN = frozenset({Phase.PREPARE, Phase.FENCE, Phase.CUT, Phase.SEAL, Phase.UPLOAD})
 
 
-class Cut:
+class BackupParticipant:
     """One machine a session. `session` is the token that all its votes carry."""
 
-    def __init__(self, session: Token) -> None:
+    def __init__(self, session: FencingToken) -> None:
         self.session = session
         self.ctl = Ctl()
         self._forget()
@@ -71,13 +78,16 @@ class Cut:
         self._running = None  # what still runs was asked for in another phase
         if event.member is None:
             return stop
-        sows = self.ctl.kind is Kind.SEED and self.ctl.phase is Phase.UPLOAD
+        sows = self.ctl.kind is OperationKind.SEED and self.ctl.phase is Phase.UPLOAD
         if event.member.session != self.session and not sows:
             return [*stop, *self._rejoin()]
         if self._cast is not None and not self._cast.yes and self._cast.failure is not None:
             return [*stop, self._no(self._cast.failure)]  # a no stays a no in its epoch
         if sows:  # it proves nothing, so whoever was restarted meanwhile just goes on
-            return [*stop, self._run(Sow(self.ctl.epoch, event.member.tasks, self.ctl.streams))]
+            return [
+                *stop,
+                self._run(SeedShards(self.ctl.epoch, event.member.tasks, self.ctl.streams)),
+            ]
         match self.ctl.phase:
             case Phase.PREPARE:
                 return [*stop, self._run(Observe(self.ctl.epoch, self.ctl.probe))]
@@ -92,7 +102,7 @@ class Cut:
             case _:
                 return stop
 
-    def _given(self, member: Member | None) -> list[Command]:
+    def _given(self, member: EpochMember | None) -> list[Command]:
         """Its shards were given to it in the midst of PREPARE: it gets ready for them at once."""
         if self.ctl.phase is not Phase.PREPARE or member is None or not member.assigned:
             return []
@@ -103,7 +113,7 @@ class Cut:
 
     def _rejoin(self) -> list[Command]:
         """A restarted agent has nothing to say until the uploads: its cuts died with it."""
-        return [self._run(Recall(self.ctl.epoch))] if self.ctl.phase is Phase.UPLOAD else []
+        return [self._run(ReadJournal(self.ctl.epoch))] if self.ctl.phase is Phase.UPLOAD else []
 
     def _look(self, now_s: float) -> list[Command]:
         due = self.ctl.phase is Phase.PREPARE and now_s >= self._look_at_s
@@ -152,12 +162,12 @@ class Cut:
         if self._first is None or self._tasks is None:
             message = "was asked to read again what it has not cut"
             return [self._no(Failure(reason="UNAVAILABLE", message=message))]
-        return [self._run(Read(self.ctl.epoch, self._tasks, self._fence))]
+        return [self._run(ReadNumbers(self.ctl.epoch, self._tasks, self._fence))]
 
     def _upload(self) -> list[Command]:
         if self._tasks is None or self._first is None or self._second is None:
             return self._rejoin()
-        return [self._run(Finish(self.ctl.epoch, self._tasks, self._first, self._second))]
+        return [self._run(FinishCapture(self.ctl.epoch, self._tasks, self._first, self._second))]
 
     # Answers of effects
 
@@ -175,14 +185,14 @@ class Cut:
             case Capture():
                 self._first = event.result
                 return self._vote(self._reading(event.result))
-            case Read():
+            case ReadNumbers():
                 self._second = event.result
                 return self._vote(self._reading(event.result))
-            case Finish():
+            case FinishCapture():
                 return self._vote(Vote(session=self.session, yes=True, document=event.result))
-            case Sow():
+            case SeedShards():
                 return self._vote(Vote(session=self.session, yes=True, seeded=event.result))
-            case Recall():
+            case ReadJournal():
                 return [self._recalled(event.result)]
             case _:
                 raise AssertionError("an answer that nobody waits for")
@@ -200,7 +210,7 @@ class Cut:
 
     def _recalled(self, document: str) -> Command:
         if document:
-            return Cast(
+            return CastVote(
                 self.ctl.phase.value, Vote(session=self.session, yes=True, document=document)
             )
         message = "was restarted before its shards were stored"
@@ -215,11 +225,11 @@ class Cut:
         if self._cast is not None and replace(vote, free_bytes=self._cast.free_bytes) == self._cast:
             return []
         self._cast = vote
-        return [Cast(self.ctl.phase.value, vote)]
+        return [CastVote(self.ctl.phase.value, vote)]
 
-    def _no(self, failure: Failure) -> Cast:
+    def _no(self, failure: Failure) -> CastVote:
         self._cast = Vote(session=self.session, yes=False, failure=failure)
-        return Cast(self.ctl.phase.value, self._cast)
+        return CastVote(self.ctl.phase.value, self._cast)
 
     def _run(self, effect: Effect) -> Run:
         self._running = effect

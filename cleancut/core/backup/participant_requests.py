@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cleancut.core.primitives.ids import Epoch
-from cleancut.core.protocol.effect_requests import Observe, Read, Readings
+from cleancut.core.protocol.effect_requests import Observe, Readings, ReadNumbers
 from cleancut.core.protocol.etcd_records import ShardTask
 
 
@@ -29,7 +29,7 @@ class Confirm:
 class Capture:
     """Read the numbers, then open all streams at once. Result, when all are cut: `Readings`.
 
-    The streams go on in the background; their end is the answer to `Finish`.
+    The streams go on in the background; their end is the answer to `FinishCapture`.
     """
 
     epoch: Epoch
@@ -37,7 +37,7 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
+class FinishCapture:
     """Count the shards, wait until all captures are stored, then store the document of this
     agent's shards and journal it. Result: the document's sha256."""
 
@@ -48,7 +48,7 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
-class Sow:
+class SeedShards:
     """Of a seed: read these shards to their end, `streams` at a time, and store what the store does
     not have. Order: repeatable, and needs nothing from before. Result: `Seeded`."""
 
@@ -58,10 +58,12 @@ class Sow:
 
 
 @dataclass(frozen=True, slots=True)
-class Recall:
+class ReadJournal:
     """What the journal holds of this epoch after a restart. Result: a sha256, or "" for nothing."""
 
     epoch: Epoch
 
 
-CutEffect = Observe | Load | Confirm | Capture | Read | Finish | Sow | Recall
+CutEffect = (
+    Observe | Load | Confirm | Capture | ReadNumbers | FinishCapture | SeedShards | ReadJournal
+)

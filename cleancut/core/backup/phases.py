@@ -93,7 +93,7 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class StoreCanaries:
     """Store what was read inside the cut. Nobody waits for it: the group can do without."""
 
     epoch: Epoch
@@ -132,4 +132,4 @@ class Assigned:
     fence: Fence | None = None
 
 
-BarrierEffect = Probe | Assign | Raise | Settle | Drain | Keep | Stage | Publish
+BarrierEffect = Probe | Assign | Raise | Settle | Drain | StoreCanaries | Stage | Publish

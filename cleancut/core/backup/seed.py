@@ -15,20 +15,20 @@ from cleancut.core.backup.phases import SEED_STATE_OF, SEED_TRANSITIONS, Assigne
 from cleancut.core.protocol import votes as protocol_votes
 from cleancut.core.protocol.commands import Command
 from cleancut.core.protocol.etcd_records import Seeded, Vote
-from cleancut.core.protocol.events import Began
+from cleancut.core.protocol.events import Started
 from cleancut.core.protocol.requests import SeedRequest
-from cleancut.core.protocol.states import Kind, Phase
+from cleancut.core.protocol.states import OperationKind, Phase
 
 
-class Seed(Barrier):
+class SeedMachine(Barrier):
     """From PREPARE to UPLOAD, where every agent reads at its own pace, to the end."""
 
-    kind, transitions, state_of = Kind.SEED, SEED_TRANSITIONS, SEED_STATE_OF
+    kind, transitions, state_of = OperationKind.SEED, SEED_TRANSITIONS, SEED_STATE_OF
 
     def request(self) -> SeedRequest:
         return protocol_votes.seed_request(self.operation)
 
-    def open(self, event: Began, **fresh: Any) -> list[Command]:
+    def open(self, event: Started, **fresh: Any) -> list[Command]:
         commands = super().open(event, **fresh)
         if self.opening is not None:
             self.opening = replace(self.opening, streams=self.request().streams)

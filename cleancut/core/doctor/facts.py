@@ -17,16 +17,16 @@ Severity = Literal["error", "warning", "info"]
 
 
 class Finding(Record, frozen=True):
-    """One thing that is not as it should be. `kind` is stable, for scripts. `cure`: a command or
+    """One thing that is not as it should be. `kind` is stable, for scripts. `fix`: a command or
     call to paste, "" if there is none."""
 
     kind: str
     severity: Severity
     what: str
-    cure: str = ""
+    fix: str = ""
 
 
-class ToldByPeer(Record, frozen=True):
+class PeerReport(Record, frozen=True):
     """One peer that the coordinator could ask. `peers`: every id that it knows, with its address;
     without cluster mode it is peer 0 and knows itself."""
 
@@ -59,7 +59,7 @@ class KnownRestore(Record, frozen=True):
     hint: str = ""
 
 
-class KnownGroup(Record, frozen=True):
+class GroupShards(Record, frozen=True):
     epoch: Epoch
     shards: tuple[tuple[str, ShardId], ...]
 
@@ -72,12 +72,12 @@ class Facts(Record, frozen=True):
     newest first. `owner_id` None: the store does not answer.
     """
 
-    peers: tuple[ToldByPeer, ...]
+    peers: tuple[PeerReport, ...]
     agents: tuple[ToldByAgent, ...]
     url: str = ""
     collections: tuple[LiveShards, ...] = ()
     restores: tuple[KnownRestore, ...] = ()
-    groups: tuple[KnownGroup, ...] = ()
+    groups: tuple[GroupShards, ...] = ()
     open_fence: Epoch | None = None
     cluster_id: str = ""
     owner_id: str | None = None
@@ -117,7 +117,7 @@ class Facts(Record, frozen=True):
 
 
 def members_of(
-    peers: tuple[ToldByPeer, ...], agents: tuple[ToldByAgent, ...]
+    peers: tuple[PeerReport, ...], agents: tuple[ToldByAgent, ...]
 ) -> tuple[PeerId, ...]:
     """The set of peer ids that most peers tell; of two equally good ones the larger."""
     sets = {

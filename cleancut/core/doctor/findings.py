@@ -1,4 +1,4 @@
-"""What is wrong with a cluster, and the exact cure: a pure function of what there is to see.
+"""What is wrong with a cluster, and the exact fix: a pure function of what there is to see.
 
 Findings about shards are in `cleancut.core.doctor.shard_findings`.
 """
@@ -21,7 +21,7 @@ _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
 def diagnose(facts: Facts) -> tuple[Finding, ...]:
     """Everything that is not as it should be; nothing for a healthy cluster.
 
-    Order: errors, warnings, infos; in each what keeps others from being cured comes first.
+    Order: errors, warnings, infos; in each what keeps others from being fixed comes first.
     """
     found = [
         *_peers(facts),
@@ -98,7 +98,7 @@ def _fallen_out(
         severity="error",
         what=f"peer {peer}{where} fell out of the cluster: it knows the peers {_ids(seen)}, the"
         f" others {_ids(facts.members)}; {words}",
-        cure="" if old is None else fixes.forget(old, force=_holds(facts, old)),
+        fix="" if old is None else fixes.forget(old, force=_holds(facts, old)),
     )
 
 
@@ -109,7 +109,7 @@ def _silent(facts: Facts, peer: PeerId) -> Finding:
         severity="error",
         what=f"peer {peer}{f' at {uri}' if uri else ''} is listed, and no agent hears it: start it"
         " and the agent beside it; if it or its disk is gone for good, forget it",
-        cure=fixes.forget(peer, force=_holds(facts, peer)),
+        fix=fixes.forget(peer, force=_holds(facts, peer)),
     )
 
 
@@ -171,17 +171,17 @@ def _fences(facts: Facts) -> Iterator[Finding]:
     for alias, base, epoch in strays(aliases):
         if epoch == facts.open_fence:
             continue
-        cure = ""
+        fix = ""
         what = f"alias {base!r} is still fenced as {alias!r}, so writes by it fail"
         if base in names:
             what += "; a collection has taken the name meanwhile: rename by hand"
         elif base in aliases:
             what += f"; it exists again and points to {aliases[base]!r}: the fence can go"
-            cure = fixes.change_aliases(facts.url, {"delete_alias": {"alias_name": alias}})
+            fix = fixes.change_aliases(facts.url, {"delete_alias": {"alias_name": alias}})
         else:
             rename = {"old_alias_name": alias, "new_alias_name": base}
-            cure = fixes.change_aliases(facts.url, {"rename_alias": rename})
-        yield Finding(kind="stray_fence", severity="error", what=what, cure=cure)
+            fix = fixes.change_aliases(facts.url, {"rename_alias": rename})
+        yield Finding(kind="stray_fence", severity="error", what=what, fix=fix)
 
 
 def _restores(facts: Facts) -> Iterator[Finding]:
@@ -192,7 +192,7 @@ def _restores(facts: Facts) -> Iterator[Finding]:
                 kind="needs_operator",
                 severity="warning",
                 what=f"restore {one.id} needs an operator: {one.message}{hint}",
-                cure=f"cleancut restore show {one.id}",
+                fix=f"cleancut restore show {one.id}",
             )
 
 
@@ -213,7 +213,7 @@ def _leftovers(facts: Facts) -> Iterator[Finding]:
                 kind="kept",
                 severity="info",
                 what=f"{name!r} is the old data that restore {kept[name]} has replaced",
-                cure=fixes.clean(kept[name]),
+                fix=fixes.clean(kept[name]),
             )
         elif restore and states.get(restore, State.DONE) in FINAL_STATES:
             known = restore in states
@@ -223,7 +223,7 @@ def _leftovers(facts: Facts) -> Iterator[Finding]:
                 what=f"{name!r} was made by restore {restore}"
                 f" ({states[restore] if known else 'long over'}), and no alias points"
                 " to it: delete it, unless somebody reads it by that name",
-                cure=fixes.delete_collection(facts.url, name),
+                fix=fixes.delete_collection(facts.url, name),
             )
 
 
@@ -241,5 +241,5 @@ def _identity(facts: Facts) -> Iterator[Finding]:
             what=f"the store belongs to another cluster ({facts.owner_id[:8] or 'nobody'}), this"
             f" one is {facts.cluster_id[:8]}: backups are refused. Make sure that no other cluster"
             " uses it, then take it over",
-            cure="cleancut adopt",
+            fix="cleancut adopt",
         )

@@ -1,4 +1,4 @@
-"""The exact commands and calls that cure, ready to be pasted into a shell. Text only."""
+"""The exact commands and calls that fix, ready to be pasted into a shell. Text only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import quote
 _KEY = '-H "api-key: $QDRANT_API_KEY"'
 
 
-def heal(epoch: int, collection: str, shards: Iterable[int]) -> str:
+def repair(epoch: int, collection: str, shards: Iterable[int]) -> str:
     chosen = " ".join(f"--shard {shard}" for shard in shards)
     return f"cleancut restore start {epoch} --collection {shlex.quote(collection)} {chosen}"
 

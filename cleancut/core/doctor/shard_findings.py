@@ -32,8 +32,8 @@ def _lost(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
             what += "; no group holds what was in there, so restore or refill the collection"
         else:
             what += f"; put back what group {epoch} holds (the others stay as they are now)"
-        cure = "" if epoch is None else fixes.heal(epoch, entry.name, shards)
-        yield Finding(kind="lost_shard", severity="error", what=what, cure=cure)
+        fix = "" if epoch is None else fixes.repair(epoch, entry.name, shards)
+        yield Finding(kind="lost_shard", severity="error", what=what, fix=fix)
 
 
 def _inactive(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
@@ -60,7 +60,7 @@ def _inactive(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
             severity="info",
             what=f"{shards_named(fresh)} of {entry.name!r} {'is' if len(fresh) == 1 else 'are'}"
             f" being made while restore {facts.restoring} is under way",
-            cure=f"cleancut restore watch {facts.restoring}",
+            fix=f"cleancut restore watch {facts.restoring}",
         )
 
 
@@ -77,7 +77,7 @@ def _ill(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
 def _replica(facts: Facts, entry: LiveShards, replica: ReplicaView, *, source: int) -> Finding:
     heard = replica.peer_id in facts.heard
     words = "no transfer repairs it; copy it anew" if heard else "its peer is not heard"
-    cure = fixes.copy_replica(
+    fix = fixes.copy_replica(
         facts.url, entry.name, replica.shard_id, source=source, target=replica.peer_id
     )
     return Finding(
@@ -85,7 +85,7 @@ def _replica(facts: Facts, entry: LiveShards, replica: ReplicaView, *, source: i
         severity="warning",
         what=f"the replica of shard {replica.shard_id} of {entry.name!r} at peer"
         f" {replica.peer_id} is {replica.state}; {words}",
-        cure=cure if heard else "",
+        fix=fix if heard else "",
     )
 
 
@@ -103,7 +103,7 @@ def _few(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
             severity="warning",
             what=f"{shards_named(few)} of {entry.name!r} {'has' if len(few) == 1 else 'have'} fewer"
             f" than {wanted} replicas: Qdrant does not add them by itself",
-            cure="cleancut cluster rebalance",
+            fix="cleancut cluster rebalance",
         )
 
 

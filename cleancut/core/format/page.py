@@ -33,7 +33,7 @@ _DIGEST_BYTES = 32
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-class Kind(IntEnum):
+class BlockKind(IntEnum):
     """Where a block's bytes are, and whether they are a zstd frame there."""
 
     ZERO = 0
@@ -43,15 +43,15 @@ class Kind(IntEnum):
     PACKED_ZSTD = 4
 
 
-ZSTD_KINDS = frozenset({Kind.LITERAL_ZSTD, Kind.PACKED_ZSTD})
-PACKED_KINDS = frozenset({Kind.PACKED, Kind.PACKED_ZSTD})
+ZSTD_KINDS = frozenset({BlockKind.LITERAL_ZSTD, BlockKind.PACKED_ZSTD})
+PACKED_KINDS = frozenset({BlockKind.PACKED, BlockKind.PACKED_ZSTD})
 
 
 class Block(NamedTuple):
     """One entry of a page. `pack`, `offset` and `length` say where packed bytes are; `literal`
     holds the others; a zero block has neither, and no digest."""
 
-    kind: Kind
+    kind: BlockKind
     digest: bytes = bytes(_DIGEST_BYTES)
     pack: str = ""
     offset: int = 0
@@ -75,8 +75,8 @@ class Page(msgspec.Struct, frozen=True, array_like=True):
 
     def block(self, slot: int) -> Block:
         """Raises: IndexError past the end."""
-        kind = Kind(self.kinds[slot])
-        if kind is Kind.ZERO:
+        kind = BlockKind(self.kinds[slot])
+        if kind is BlockKind.ZERO:
             return Block(kind)
         digest = self.digest(slot)
         pack, offset, length = _PLACE.unpack_from(self.places, slot * _PLACE.size)
@@ -118,7 +118,7 @@ class PageBuilder:
         index, offset, length = 0, block.offset, block.length
         if block.kind in PACKED_KINDS:
             index = self._packs.setdefault(block.pack, len(self._packs))
-        elif block.kind is not Kind.ZERO:
+        elif block.kind is not BlockKind.ZERO:
             offset, length = len(self._literals), len(block.literal)
             self._literals += block.literal
         self._kinds.append(block.kind)
@@ -154,7 +154,7 @@ def open_page(digest: str, stored: bytes) -> Page:
     count = len(page.kinds)
     if len(page.digests) != count * _DIGEST_BYTES or len(page.places) != count * _PLACE.size:
         raise Corrupt(f"page {digest} has columns of unequal length")
-    if not set(page.kinds) <= set(Kind):
+    if not set(page.kinds) <= set(BlockKind):
         raise Corrupt(f"page {digest} has a block of an unknown kind", "was it made by a newer one")
     for slot, (pack, offset, length) in enumerate(_PLACE.iter_unpack(page.places)):
         packed = page.kinds[slot] in PACKED_KINDS

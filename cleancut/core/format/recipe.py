@@ -30,7 +30,7 @@ _MUST_HAVE = ("replica_state.json", "shard_config.json")
 _AFTER_SEGMENTS = (*_MUST_HAVE, "newest_clocks.json", "oldest_clocks.json", "wal")
 
 
-class Member(msgspec.Struct, frozen=True, array_like=True):
+class TarMember(msgspec.Struct, frozen=True, array_like=True):
     """One member of the tar: all header bytes (long names and sparse extensions too) verbatim,
     then `stored_bytes` of blocks, then padding (empty: zeros up to a multiple of 512).
 
@@ -66,7 +66,7 @@ class Recipe(msgspec.Struct, frozen=True, array_like=True):
     id>/<random>`, so that nobody can tell from a digest what it is the digest of."""
 
     origin: str
-    members: tuple[Member, ...]
+    members: tuple[TarMember, ...]
     pages: tuple[PageRef, ...]
     packs: tuple[PackUse, ...]
     tar_sha256: Sha256

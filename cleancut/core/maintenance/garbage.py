@@ -29,13 +29,13 @@ SEED_KEPT_S = 14 * 24 * 3600.0
 """So long the backup that a seed was made for may be waited for, from the newest such seed on."""
 
 
-class Doomed(Record, frozen=True):
+class GarbageList(Record, frozen=True):
     """`gc/<name>.json`. `objects`: paths under the cluster's folder, and their sizes in bytes."""
 
     objects: tuple[tuple[str, int], ...]
 
 
-class Marked(Record, frozen=True):
+class GarbageMark(Record, frozen=True):
     """`gc` in etcd: the doomed lists that every epoch after `epoch` has seen in the store.
 
     `lists`: sha256 by name. `at`: RFC 3339, when that became so.
@@ -47,7 +47,7 @@ class Marked(Record, frozen=True):
     nonce: str = ""
 
 
-class Swept(Record, frozen=True):
+class LastSweep(Record, frozen=True):
     """`swept` in etcd: when the last sweep ended that did not fail, and what it left to the next.
 
     `at`: RFC 3339.
@@ -105,7 +105,7 @@ def seeds_over(
     return frozenset(over)
 
 
-class Living(NamedTuple):
+class LiveSet(NamedTuple):
     """What is named. `epochs`: those of groups, and those that an operation's record names.
     `named`: pages, by digest, and packs, by name.
 
@@ -124,7 +124,7 @@ class Living(NamedTuple):
     ledger: frozenset[str] = frozenset()
     seeds: frozenset[int] = frozenset()
 
-    def keeps(self, path: str) -> bool:
+    def is_live(self, path: str) -> bool:
         """Whether the object at `path`, under the cluster's folder, has to stay. Whatever is of no
         known kind stays."""
         match path.split("/"):
@@ -151,7 +151,7 @@ class Living(NamedTuple):
         return epoch >= first or epoch in self.seeds
 
 
-def unknown_of(lists: Iterable[Doomed]) -> frozenset[str]:
+def unknown_of(lists: Iterable[GarbageList]) -> frozenset[str]:
     """What no capture may name: packs by name, pages and recipes by digest."""
     found = set()
     for one in lists:
@@ -164,7 +164,7 @@ def unknown_of(lists: Iterable[Doomed]) -> frozenset[str]:
     return frozenset(found)
 
 
-class Sparse(Record, frozen=True):
+class UnderusedPacks(Record, frozen=True):
     """`sparse/<name>.json`: packs of which the newest groups need little, by name, sorted.
 
     Their blocks count as new to the next backup, so that the packs can go once older groups have.
@@ -174,13 +174,13 @@ class Sparse(Record, frozen=True):
     packs: tuple[str, ...]
 
 
-def sparse_of(live: Mapping[str, int], sizes: Mapping[str, int]) -> Sparse:
+def sparse_of(live: Mapping[str, int], sizes: Mapping[str, int]) -> UnderusedPacks:
     """`live`: bytes of each pack that the newest groups need; `sizes`: of those that are there."""
     found = (pack for pack, size in sizes.items() if live.get(pack, 0) < size * LIVE_SHARE)
-    return Sparse(packs=tuple(sorted(pack for pack in found if pack in live)))
+    return UnderusedPacks(packs=tuple(sorted(pack for pack in found if pack in live)))
 
 
-class Next(StrEnum):
+class SweepStep(StrEnum):
     """What a sweep does with the doomed lists that it finds."""
 
     FIND = "find"  # there is none: look for what nothing names
@@ -192,17 +192,17 @@ class Next(StrEnum):
 
 def next_of(
     lists: Mapping[str, Sha256],
-    marked: Marked | None,
+    marked: GarbageMark | None,
     *,
     open_epoch: Epoch | None,
     waited_s: float,
     grace_s: float,
-) -> Next:
+) -> SweepStep:
     """`waited_s`: since they were marked. `open_epoch`: None while no operation is under way."""
     if not lists:
-        return Next.FIND
+        return SweepStep.FIND
     if marked is None or marked.lists != lists:
-        return Next.MARK
+        return SweepStep.MARK
     if open_epoch is not None and open_epoch <= marked.epoch:
-        return Next.WAIT_EPOCH
-    return Next.DELETE if waited_s >= grace_s else Next.WAIT_GRACE
+        return SweepStep.WAIT_EPOCH
+    return SweepStep.DELETE if waited_s >= grace_s else SweepStep.WAIT_GRACE

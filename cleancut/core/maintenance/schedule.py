@@ -48,7 +48,7 @@ class Do(StrEnum):
     DRILL = "drill"
 
 
-class Schedule(Record, frozen=True, forbid_unknown_fields=True):
+class ScheduleRule(Record, frozen=True, forbid_unknown_fields=True):
     """`[schedule.NAME]` of a coordinator's file: when, and what is backed up, or verified.
 
     `jitter`: each start is put off by up to so many seconds, always the same for one time.
@@ -80,11 +80,11 @@ class Schedule(Record, frozen=True, forbid_unknown_fields=True):
 
 
 _USEFUL: Mapping[Do, set[str]] = {
-    Do.BACKUP: set(Schedule.__struct_fields__) - {"percent", "shards"},
+    Do.BACKUP: set(ScheduleRule.__struct_fields__) - {"percent", "shards"},
     Do.VERIFY: {"percent"},
     Do.DRILL: {"shards", "collections"},
 }
-Schedules = Mapping[str, Schedule]
+Schedules = Mapping[str, ScheduleRule]
 
 
 class ScheduleState(Record, frozen=True):
@@ -118,7 +118,7 @@ class Wait(NamedTuple):
     until_s: float
 
 
-class Hold(NamedTuple):
+class Postpone(NamedTuple):
     """The one of `due_s` starts when the one before is over."""
 
     due_s: float
@@ -137,13 +137,13 @@ class Start(NamedTuple):
     due_s: float
 
 
-Verdict = Reset | Wait | Hold | Skip | Start
+Verdict = Reset | Wait | Postpone | Skip | Start
 
 
-class Clockwork:
+class CronTimes:
     """The times of one schedule. `cluster` and `name` only spread the jitter."""
 
-    def __init__(self, cluster: ClusterName, name: str, schedule: Schedule) -> None:
+    def __init__(self, cluster: ClusterName, name: str, schedule: ScheduleRule) -> None:
         self._seed, self._schedule = f"{cluster}/{name}", schedule
         self._zone = ZoneInfo(schedule.time_zone)
 
@@ -184,9 +184,9 @@ class Clockwork:
         return CronSim(self._schedule.cron, at, reverse)
 
 
-def judge(
-    schedule: Schedule,
-    clockwork: Clockwork,
+def decide(
+    schedule: ScheduleRule,
+    clockwork: CronTimes,
     state: ScheduleState | None,
     *,
     now_s: float,
@@ -208,10 +208,10 @@ def judge(
         return Skip(due_s, f"it could not start within {schedule.start_within_s:g} s")
     if busy and schedule.overlap is Overlap.SKIP:
         return Skip(due_s, "the one before was still under way")
-    return Hold(due_s) if busy else Start(due_s)
+    return Postpone(due_s) if busy else Start(due_s)
 
 
-def request_of(name: str, schedule: Schedule) -> BackupRequest:
+def request_of(name: str, schedule: ScheduleRule) -> BackupRequest:
     """What a schedule asks for each time."""
     return BackupRequest(
         collections=tuple(sorted(set(schedule.collections))),
@@ -224,7 +224,7 @@ def request_of(name: str, schedule: Schedule) -> BackupRequest:
     )
 
 
-def check_schedule(name: str, schedule: Schedule) -> None:
+def check_schedule(name: str, schedule: ScheduleRule) -> None:
     """Raises: Invalid, for one that cannot be meant."""
     parse_name(name, "schedule")
     try:
@@ -259,11 +259,11 @@ def check_schedule(name: str, schedule: Schedule) -> None:
         check_retention(schedule.retention, f"[schedule.{name}.retention]")
 
 
-def _check_words(name: str, schedule: Schedule) -> None:
+def _check_words(name: str, schedule: ScheduleRule) -> None:
     """Each word must be of some use to what the schedule does."""
-    plain, do = Schedule(cron=schedule.cron), schedule.do
+    plain, do = ScheduleRule(cron=schedule.cron), schedule.do
     useful = _WORDS | _USEFUL[do]
-    for word in Schedule.__struct_fields__:
+    for word in ScheduleRule.__struct_fields__:
         if word not in useful and getattr(schedule, word) != getattr(plain, word):
             told = word.removesuffix("_s").replace("_", "-")
             raise Invalid(f"[schedule.{name}]: {told!r} says nothing to a {do}")
@@ -271,15 +271,15 @@ def _check_words(name: str, schedule: Schedule) -> None:
         raise Invalid(f"[schedule.{name}]: percent is from 0 to 100, shards are 0 or more")
 
 
-def _times(schedule: Schedule) -> Iterator[float]:
+def _times(schedule: ScheduleRule) -> Iterator[float]:
     if len(schedule.cron.split()) != 5:
         raise CronSimError("Wrong number of fields")
     start_s = (datetime(2026, 1, 1, tzinfo=UTC) - timedelta(seconds=1)).timestamp()
-    return Clockwork(ClusterName(""), "", schedule).following(start_s)
+    return CronTimes(ClusterName(""), "", schedule).following(start_s)
 
 
 def moved(
-    state: ScheduleState | None, schedule: Schedule, verdict: Reset | Skip | Start
+    state: ScheduleState | None, schedule: ScheduleRule, verdict: Reset | Skip | Start
 ) -> ScheduleState:
     """The state once `verdict` is carried out; who starts adds its operation."""
     seen_s = verdict.seen_s if isinstance(verdict, Reset) else verdict.due_s

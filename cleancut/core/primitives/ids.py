@@ -17,7 +17,7 @@ OperationId = NewType("OperationId", str)
 """What a user asked for; the same over all attempts."""
 AgentName = NewType("AgentName", str)
 ClusterName = NewType("ClusterName", str)
-Token = NewType("Token", int)
+FencingToken = NewType("FencingToken", int)
 """The create_revision of a leased key: grows, so an older holder is recognised for ever."""
 PeerId = NewType("PeerId", int)
 ShardId = NewType("ShardId", int)

@@ -13,7 +13,7 @@ LEAST_RATE = 64 * 1024
 """Bytes a second: an object of 8 MiB must get through before an upload counts as stalled."""
 
 
-class AgentSettings(Record, frozen=True):
+class UploadSettings(Record, frozen=True):
     """`settings` in etcd, for each agent alike.
 
     `upload_bytes_per_s` 0: no limit. `uploads`: so many at a time. `spill_bytes`: what may wait for
@@ -27,7 +27,7 @@ class AgentSettings(Record, frozen=True):
     nonce: str = ""
 
 
-def check_settings(settings: AgentSettings) -> AgentSettings:
+def check_settings(settings: UploadSettings) -> UploadSettings:
     """`settings`, if they can be meant. Raises: Invalid."""
     rate = settings.upload_bytes_per_s
     if rate < 0 or 0 < rate < LEAST_RATE:
@@ -42,7 +42,7 @@ def check_settings(settings: AgentSettings) -> AgentSettings:
     return settings
 
 
-class Pace(msgspec.Struct):
+class RateLimiter(msgspec.Struct):
     """Lets bytes through at a rate on average: who comes waits until what went before is paid for.
 
     `owed`: bytes not paid for at `seen_s`.

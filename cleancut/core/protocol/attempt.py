@@ -7,15 +7,15 @@ from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
-from cleancut.core.primitives.ids import AgentName, Token
+from cleancut.core.primitives.ids import AgentName, FencingToken
 from cleancut.core.protocol.commands import Command, Effect, Persist, Run, Stop
 from cleancut.core.protocol.effect_requests import Probe
-from cleancut.core.protocol.etcd_records import Bounds, Ctl, Failure, Member, Operation, Vote
-from cleancut.core.protocol.events import Began, Event
-from cleancut.core.protocol.states import CLOSED, Kind, Phase, State
+from cleancut.core.protocol.etcd_records import Bounds, Ctl, EpochMember, Failure, Operation, Vote
+from cleancut.core.protocol.events import Event, Started
+from cleancut.core.protocol.states import CLOSED, OperationKind, Phase, State
 from cleancut.core.protocol.votes import yes_of_all
 
-_SPOKEN = frozenset({Kind.BACKUP, Kind.SEED})
+_SPOKEN = frozenset({OperationKind.BACKUP, OperationKind.SEED})
 """One agent tells its view first, and shards are given out by it."""
 
 
@@ -26,7 +26,7 @@ class Attempt:
     `again_at_s`. `tries`: how often an effect failed in this phase.
     """
 
-    kind: ClassVar[Kind]
+    kind: ClassVar[OperationKind]
     transitions: ClassVar[Mapping[tuple[Phase, Phase], str]]
     state_of: ClassVar[Mapping[Phase, State]]
 
@@ -34,7 +34,7 @@ class Attempt:
         self.bounds = bounds
         self.ctl = Ctl()
         self.operation: Operation | None = None
-        self.members: dict[AgentName, Member] = {}
+        self.members: dict[AgentName, EpochMember] = {}
         self.votes: dict[tuple[str, AgentName], Vote] = {}
         self.reset(0.0)
 
@@ -47,13 +47,15 @@ class Attempt:
         self.tries = 0
         self.opening: Ctl | None = None
 
-    def open(self, event: Began, **fresh: Any) -> list[Command]:
+    def open(self, event: Started, **fresh: Any) -> list[Command]:
         """The operation's next attempt, with these `fresh` fields of it: PREPARE is `opening`, and
         begins once the coordinator's probe is in the store. [] if nobody can take part."""
         attempt = event.operation.attempts + 1
         self.operation = replace(event.operation, epoch=event.epoch, attempts=attempt, **fresh)
         self.votes = {}
-        self.members = {name: Member(session=token) for name, (token, _) in event.sessions.items()}
+        self.members = {
+            name: EpochMember(session=token) for name, (token, _) in event.sessions.items()
+        }
         if not self.members:
             return []
         first = self.members[min(self.members)]
@@ -65,7 +67,7 @@ class Attempt:
             attempt=attempt,
             bounds=self.bounds,
             probe=event.nonce,
-            speaker=first.session if self.kind in _SPOKEN else Token(0),
+            speaker=first.session if self.kind in _SPOKEN else FencingToken(0),
         )
         return [self.run(Probe(event.epoch, event.nonce))]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from cleancut.core.primitives.ids import AgentName, Epoch
-from cleancut.core.protocol.etcd_records import Ctl, Member, Operation, Vote
+from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Operation, Vote
 from cleancut.core.protocol.fence import Fence
 
 
@@ -24,7 +24,7 @@ class Persist:
 
     ctl: Ctl | None = None
     operation: Operation | None = None
-    members: dict[AgentName, Member] = field(default_factory=dict)
+    members: dict[AgentName, EpochMember] = field(default_factory=dict)
     fence: Fence | None = None
 
 
@@ -50,7 +50,7 @@ class Lift:
 
 
 @dataclass(frozen=True, slots=True)
-class Cast:
+class CastVote:
     """An agent's vote, guarded by its session and by the `ctl` that it answers."""
 
     phase: str
@@ -64,4 +64,4 @@ class Stop:
     epoch: Epoch
 
 
-Command = Persist | Decide | Run | Lift | Cast | Stop
+Command = Persist | Decide | Run | Lift | CastVote | Stop

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.canary import Canaries
-from cleancut.core.protocol.etcd_records import Member, Reading, ShardTask
+from cleancut.core.protocol.etcd_records import EpochMember, Reading, ShardTask
 from cleancut.core.protocol.fence import Fence
 
 
@@ -50,7 +50,7 @@ class Observe:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class ReadNumbers:
     """Read the numbers again, then the view, the fence's aliases in it under their old names.
     Result: `Readings`."""
 
@@ -67,7 +67,7 @@ class Observed:
     view_object: str
     probe: str
     free_bytes: int
-    member: Member | None
+    member: EpochMember | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import (
     AgentName,
     Epoch,
+    FencingToken,
     OperationId,
     PeerId,
     Sha256,
     ShardId,
-    Token,
 )
-from cleancut.core.protocol.states import Kind, Phase, State
+from cleancut.core.protocol.states import OperationKind, Phase, State
 
 
 class Failure(Record, frozen=True):
@@ -50,7 +50,7 @@ class Ctl(Record, frozen=True):
     `facts` holds what a successor needs and cannot read elsewhere (skew, drains, digests).
     """
 
-    kind: Kind = Kind.BACKUP
+    kind: OperationKind = OperationKind.BACKUP
     phase: Phase = Phase.IDLE
     epoch: Epoch = Epoch(0)
     operation: OperationId = OperationId("")
@@ -58,7 +58,9 @@ class Ctl(Record, frozen=True):
     bounds: Bounds = Bounds()
     probe: str = ""  # the nonce in the coordinator's probe object
     streams: int = 0  # of a seed: how many shards an agent reads at a time
-    speaker: Token = Token(0)  # the member whose view is taken to assign by; 0: all tell first
+    speaker: FencingToken = FencingToken(
+        0
+    )  # the member whose view is taken to assign by; 0: all tell first
     assigned: str = ""  # sha256 over all assignments
     views: str = ""  # sha256 of the view that all agents agreed on
     draft: str = ""  # sha256 of the staged document that describes this attempt
@@ -98,7 +100,7 @@ class ShardTask(Record, frozen=True):
 
     Backup: `recipe` is the parent's digest. Restore: `recipe` is what to recover, `collection` the
     name that it is recovered under, and `source` the cluster whose catalog holds it ("": the own).
-    `heal`: a lost shard of a collection that lives, so that others may write to it. `uuid`: of the
+    `repair`: a lost shard of a live collection, so others may write to it. `uuid`: of the
     collection that it is recovered into; "", if Qdrant makes none up.
     """
 
@@ -112,14 +114,14 @@ class ShardTask(Record, frozen=True):
     size_bytes: int = 0
     count: int | None = None
     source: str = ""
-    heal: bool = False
+    repair: bool = False
     uuid: str = ""
 
 
-class Member(Record, frozen=True):
+class EpochMember(Record, frozen=True):
     """`member/<epoch>/<agent>`: who takes part under which token, and with what."""
 
-    session: Token
+    session: FencingToken
     tasks: tuple[ShardTask, ...] = ()
     assigned: bool = False
     nonce: str = ""
@@ -157,7 +159,7 @@ class Vote(Record, frozen=True):
     Order of all lists: that of the member's tasks.
     """
 
-    session: Token
+    session: FencingToken
     yes: bool
     failure: Failure | None = None
     view: str = ""  # sha256 of the canonical view
@@ -174,7 +176,7 @@ class Vote(Record, frozen=True):
     nonce: str = ""
 
 
-class Progress(Record, frozen=True):
+class ProgressRecord(Record, frozen=True):
     """`progress/<epoch>/<agent>`, leased: for people, and that something moves. `done_bytes`: of
     tars; `total_bytes` 0: unknown; `stored_bytes`: what the store has taken of a backup."""
 
@@ -189,7 +191,7 @@ class Operation(Record, frozen=True):
     """`op/<id>`: what was asked, and how it ended. Kept for 48 h. `after` must be over first."""
 
     id: OperationId
-    kind: Kind
+    kind: OperationKind
     state: State
     request: str  # canonical JSON of the request
     request_id: str = ""

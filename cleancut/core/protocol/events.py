@@ -10,32 +10,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cleancut.core.primitives.ids import AgentName, Epoch, Token
+from cleancut.core.primitives.ids import AgentName, Epoch, FencingToken
 from cleancut.core.protocol.commands import Effect
-from cleancut.core.protocol.etcd_records import Ctl, Failure, Member, Operation, Session, Vote
+from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Failure, Operation, Session, Vote
 from cleancut.core.protocol.fence import Fence
 
 # Events
 
 
 @dataclass(frozen=True, slots=True)
-class Began:
+class Started:
     """An operation gets its turn as attempt `epoch`. `sessions` are the live agents."""
 
     operation: Operation
     epoch: Epoch
     nonce: str
-    sessions: dict[AgentName, tuple[Token, Session]]
+    sessions: dict[AgentName, tuple[FencingToken, Session]]
 
 
 @dataclass(frozen=True, slots=True)
-class Took:
+class TakenOver:
     """This coordinator has become leader and read what its predecessor left. `fence`: of ctl's
     epoch, if it was not seen lifted."""
 
     ctl: Ctl
     operation: Operation | None
-    members: dict[AgentName, Member]
+    members: dict[AgentName, EpochMember]
     votes: dict[tuple[str, AgentName], Vote]
     fence: Fence | None = None
 
@@ -53,7 +53,7 @@ class SessionMoved:
     """An agent's session ended (`token` None) or began anew."""
 
     agent: AgentName
-    token: Token | None
+    token: FencingToken | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Seen:
     """An agent read `ctl`, and its own member record of that epoch if it has one."""
 
     ctl: Ctl
-    member: Member | None
+    member: EpochMember | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,17 @@ class Tick:
     """Time has passed. Arrives at least once a second."""
 
 
-Event = Began | Took | Voted | SessionMoved | Progressed | Cancelled | Seen | Done | Failed | Tick
+Event = (
+    Started
+    | TakenOver
+    | Voted
+    | SessionMoved
+    | Progressed
+    | Cancelled
+    | Seen
+    | Done
+    | Failed
+    | Tick
+)
 
 # Commands

@@ -115,7 +115,7 @@ def facts_of(fence: Fence | None, seen: tuple[FenceSeen, ...], held_ms: int) -> 
     return FenceFacts(aliases=fence.aliases, hooked=tuple(hooked), seen=seen, held_ms=held_ms)
 
 
-class Stray(NamedTuple):
+class LeftoverFence(NamedTuple):
     """A fenced alias as a peer shows it."""
 
     name: str
@@ -128,10 +128,14 @@ def fenced_name(alias: str, epoch: Epoch) -> str:
     return f"{alias}@fence-{epoch}"
 
 
-def strays(aliases: Collection[str]) -> list[Stray]:
+def strays(aliases: Collection[str]) -> list[LeftoverFence]:
     """The fenced ones among a peer's aliases, sorted."""
     found = ((name, _FENCED.fullmatch(name)) for name in sorted(aliases))
-    return [Stray(name, m["alias"], Epoch(int(m["epoch"]))) for name, m in found if m is not None]
+    return [
+        LeftoverFence(name, m["alias"], Epoch(int(m["epoch"])))
+        for name, m in found
+        if m is not None
+    ]
 
 
 def is_raised(fence: Fence, aliases: Mapping[str, str]) -> bool:

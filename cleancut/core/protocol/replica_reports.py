@@ -19,7 +19,7 @@ class RestoredShard(Record, frozen=True):
     status: str = ""
 
 
-class PullDocument(Record, frozen=True):
+class AgentRestoreReport(Record, frozen=True):
     """What one agent verified: votes/<epoch>/<agent>/<sha256>.json.
 
     `recovered_bytes` in `recover_s` seconds; zeros, if it was another process that recovered.

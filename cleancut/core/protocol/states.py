@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class OperationKind(StrEnum):
     BACKUP = "backup"
     RESTORE = "restore"
     REBALANCE = "rebalance"

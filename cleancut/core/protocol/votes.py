@@ -10,8 +10,8 @@ from cleancut.core.primitives.codec import decode, digest_of
 from cleancut.core.primitives.ids import AgentName
 from cleancut.core.protocol.etcd_records import (
     Ctl,
+    EpochMember,
     Failure,
-    Member,
     Operation,
     Reading,
     ShardTask,
@@ -24,7 +24,7 @@ from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import Phase
 
 _TOLD = 5
-Members = Mapping[AgentName, Member]
+Members = Mapping[AgentName, EpochMember]
 Votes = Mapping[tuple[str, AgentName], Vote]
 
 CANCELLED = Failure(reason="CANCELLED", message="cancelled on request")
@@ -60,7 +60,7 @@ def seed_request(operation: Operation | None) -> SeedRequest:
     return decode(SeedRequest, operation.request.encode(), "the operation's request")
 
 
-def counts(event: Voted, member: Member) -> bool:
+def counts(event: Voted, member: EpochMember) -> bool:
     """Only a vote under the member's own token counts; but the end of an upload may be told by a
     restarted agent, whose journal then holds this epoch's finished capture."""
     return event.vote.session == member.session or event.phase == Phase.UPLOAD.value
@@ -200,7 +200,7 @@ def verify_bound_s(members: Members) -> float:
     return max(loads, default=0) / VERIFY_BYTES_PER_S
 
 
-def with_tasks(members: Members) -> dict[AgentName, Member]:
+def with_tasks(members: Members) -> dict[AgentName, EpochMember]:
     """Those that have something to do: only their votes are waited for."""
     return {name: member for name, member in members.items() if member.tasks}
 
@@ -210,7 +210,7 @@ def tasks_of_all(members: Members) -> dict[AgentName, tuple[ShardTask, ...]]:
 
 
 def documents_of(
-    members: Mapping[AgentName, Member], votes: Votes
+    members: Mapping[AgentName, EpochMember], votes: Votes
 ) -> tuple[tuple[AgentName, str], ...]:
     """What each agent verified, by agent."""
     names = sorted(with_tasks(members))

@@ -41,7 +41,7 @@ class Layout(Record, frozen=True):
     collections: tuple[BalanceCollection, ...]
 
 
-def obstacles_of(layout: Layout) -> Iterator[str]:
+def blockers_of(layout: Layout) -> Iterator[str]:
     """Why nothing may be moved now."""
     known = {peer.peer_id for peer in layout.peers}
     for peer in layout.peers:

@@ -19,8 +19,8 @@ from cleancut.core.rebalance.plan import BalancePlan
 TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.IDLE, Phase.PREPARE): "an operation gets its turn",
     (Phase.ABORT, Phase.PREPARE): "an operation gets its turn",
-    (Phase.PREPARE, Phase.ABORT): "a no, a bound, an obstacle, a lost session or leader",
-    (Phase.PREPARE, Phase.MOVE): "views agree, the plan has no obstacle and is staged",
+    (Phase.PREPARE, Phase.ABORT): "a no, a bound, an blocker, a lost session or leader",
+    (Phase.PREPARE, Phase.MOVE): "views agree, the plan has no blocker and is staged",
     (Phase.MOVE, Phase.VERIFY): "every step is done",
     (Phase.VERIFY, Phase.IDLE): "every new replica is counted",
     (Phase.MOVE, Phase.ROLLBACK): "a step failed too often, a bound or a cancel",
@@ -59,7 +59,7 @@ class RebalanceDraft(Record, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Arrange:
+class PlanRebalance:
     """Plan from the live cluster, and stage the draft. Result: its sha256."""
 
     epoch: Epoch
@@ -68,7 +68,7 @@ class Arrange:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class MoveShards:
     """Every step of the draft is done. Repeatable: what is done, or under way, is seen.
     Result: what each agent has to count."""
 
@@ -78,7 +78,7 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Halt:
+class AbortTransfers:
     """No transfer that the draft asks for is under way. Repeatable."""
 
     epoch: Epoch
@@ -94,4 +94,4 @@ class Report:
     documents: tuple[tuple[AgentName, str], ...]
 
 
-RebalanceEffect = Probe | Arrange | Move | Halt | Report
+RebalanceEffect = Probe | PlanRebalance | MoveShards | AbortTransfers | Report

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from cleancut.core.primitives.codec import Record, digest_of
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import PeerId, ShardId
-from cleancut.core.rebalance.layout import Layout, notes_of, obstacles_of
-from cleancut.core.rebalance.solver import Shard, Spread, Wanted
+from cleancut.core.rebalance.layout import Layout, blockers_of, notes_of
+from cleancut.core.rebalance.solver import Shard, ShardDemand, Spread
 
 _WAVES = 100
 _ORDER = ("replicate", "move", "drop")
@@ -56,12 +56,12 @@ class PeerLoad(Record, frozen=True):
 
 
 class BalancePlan(Record, frozen=True):
-    """It can start if there are no `obstacles`. `notes`: what it cannot, or will not, reach."""
+    """It can start if there are no `blockers`. `notes`: what it cannot, or will not, reach."""
 
     steps: tuple[Step, ...] = ()
     peers: tuple[PeerLoad, ...] = ()
     notes: tuple[str, ...] = ()
-    obstacles: tuple[str, ...] = ()
+    blockers: tuple[str, ...] = ()
 
     @property
     def moved_bytes(self) -> int:
@@ -70,17 +70,17 @@ class BalancePlan(Record, frozen=True):
     @property
     def digest(self) -> str:
         """sha256 of what would be done, without the sizes that change by themselves."""
-        return digest_of(([replace(step, size_bytes=0) for step in self.steps], self.obstacles))
+        return digest_of(([replace(step, size_bytes=0) for step in self.steps], self.blockers))
 
 
 def make_balance(layout: Layout, max_moves: int = 0, *, drop_surplus: bool = False) -> BalancePlan:
     """The plan. `max_moves` bounds the replicas that travel; 0: as many as it takes.
     `drop_surplus`: no shard keeps more replicas than its collection wants."""
-    obstacles = tuple(obstacles_of(layout))
+    blockers = tuple(blockers_of(layout))
     spread = _spread_of(layout, drop_surplus=drop_surplus)
     before = {peer: (spread.total[peer], spread.bytes[peer]) for peer in spread.peers}
     steps: list[Step] = []
-    for wave in range(0 if obstacles else _WAVES):
+    for wave in range(0 if blockers else _WAVES):
         spread.arrange()
         made = _steps(spread, wave)
         if not made:
@@ -90,7 +90,7 @@ def make_balance(layout: Layout, max_moves: int = 0, *, drop_surplus: bool = Fal
     chosen = _first(steps, max_moves) if max_moves else tuple(steps)
     after = _after(before, chosen)
     notes = [*notes_of(layout, drop_surplus=drop_surplus)]
-    notes += [] if obstacles else _lacking(spread)
+    notes += [] if blockers else _lacking(spread)
     if len(chosen) < len(steps):
         notes.append(f"{len(steps) - len(chosen)} more steps follow without --max-moves")
     return BalancePlan(
@@ -106,24 +106,24 @@ def make_balance(layout: Layout, max_moves: int = 0, *, drop_surplus: bool = Fal
             for peer in spread.peers
         ),
         notes=tuple(notes),
-        obstacles=(*obstacles, *_uncounted(layout, chosen)),
+        blockers=(*blockers, *_uncounted(layout, chosen)),
     )
 
 
 def check_balance(plan: BalancePlan) -> BalancePlan:
-    """Raises: Refused, with the first obstacle and the number of others."""
-    if plan.obstacles:
-        more = len(plan.obstacles) - 1
+    """Raises: Refused, with the first blocker and the number of others."""
+    if plan.blockers:
+        more = len(plan.blockers) - 1
         others = f" (and {more} more)" if more else ""
         raise Refused(
-            f"cannot rebalance: {plan.obstacles[0]}{others}",
+            f"cannot rebalance: {plan.blockers[0]}{others}",
             "`cleancut cluster rebalance --plan` names them all",
         )
     return plan
 
 
 def _spread_of(layout: Layout, *, drop_surplus: bool) -> Spread:
-    shards: dict[Shard, Wanted] = {}
+    shards: dict[Shard, ShardDemand] = {}
     known = {peer.peer_id for peer in layout.peers}
     for entry in layout.collections:
         sizes = dict(entry.sizes)
@@ -132,7 +132,7 @@ def _spread_of(layout: Layout, *, drop_surplus: bool) -> Spread:
             holders = frozenset(
                 r.peer_id for r in entry.replicas if r.shard_id == number and r.peer_id in known
             )
-            shards[entry.name, number] = Wanted(
+            shards[entry.name, number] = ShardDemand(
                 size_bytes=sizes.get(number, 0),
                 replicas=factor if drop_surplus else max(factor, len(holders)),
                 holders=holders,

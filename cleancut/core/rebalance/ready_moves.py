@@ -17,14 +17,14 @@ from cleancut.core.rebalance.solver import Shard
 _SLOWER = 0.9
 
 
-class Standing(Enum):
-    """`BUSY`: something else has the shard. `ODD`: the step fits the cluster no more."""
+class StepState(Enum):
+    """`BUSY`: something else has the shard. `INAPPLICABLE`: the step fits the cluster no more."""
 
     DONE = "done"
     RUNNING = "running"
     READY = "ready"
     BUSY = "busy"
-    ODD = "odd"
+    INAPPLICABLE = "odd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,38 +39,38 @@ Now = Mapping[Shard, ShardNow]
 """What there is of the shards that steps name; a deleted one is missing."""
 
 
-def standing(step: Step, now: ShardNow | None) -> Standing:
+def standing(step: Step, now: ShardNow | None) -> StepState:
     """How far one step is. What was deleted meanwhile needs no step."""
     if now is None:
-        return Standing.DONE
+        return StepState.DONE
     source, target = now.states.get(step.source), None
     if step.target is not None:
         target = now.states.get(step.target)
         if now.transfer == (step.source, step.target):
-            return Standing.RUNNING
+            return StepState.RUNNING
     if now.transfer is not None:
-        return Standing.BUSY
+        return StepState.BUSY
     match step.action:
         case "drop":
             return _dropping(step, now)
         case "replicate" if target == ACTIVE:
-            return Standing.DONE
+            return StepState.DONE
         case "move" if target == ACTIVE:
-            return Standing.DONE if source is None else Standing.READY
+            return StepState.DONE if source is None else StepState.READY
         case _ if target is not None:
-            return Standing.BUSY  # the rest of an aborted transfer: Qdrant drops it
+            return StepState.BUSY  # the rest of an aborted transfer: Qdrant drops it
         case _:
-            return Standing.READY if source == ACTIVE else Standing.ODD
+            return StepState.READY if source == ACTIVE else StepState.INAPPLICABLE
 
 
-def _dropping(step: Step, now: ShardNow) -> Standing:
+def _dropping(step: Step, now: ShardNow) -> StepState:
     if step.source not in now.states:
-        return Standing.DONE
+        return StepState.DONE
     others = [state for peer, state in now.states.items() if peer != step.source]
-    return Standing.READY if ACTIVE in others else Standing.ODD
+    return StepState.READY if ACTIVE in others else StepState.INAPPLICABLE
 
 
-def next_steps(steps: Sequence[Step], now: Now) -> list[tuple[Step, Standing]]:
+def next_steps(steps: Sequence[Step], now: Now) -> list[tuple[Step, StepState]]:
     """The next step of each shard that is not done, with how far it is; of the first wave that
     has any. A step is done as well if a later one of the same shard is, or is under way."""
     by_shard: dict[Shard, list[Step]] = {}
@@ -85,19 +85,19 @@ def next_steps(steps: Sequence[Step], now: Now) -> list[tuple[Step, Standing]]:
     return [(step, how) for step, how in found if step.wave == wave]
 
 
-def _left(steps: list[Step], now: ShardNow | None) -> tuple[Step, Standing] | None:
+def _left(steps: list[Step], now: ShardNow | None) -> tuple[Step, StepState] | None:
     following: Step | None = None
     for step in reversed(steps):
         how = standing(step, now)
-        if how is Standing.RUNNING:
+        if how is StepState.RUNNING:
             return step, how
-        if how is Standing.DONE:
+        if how is StepState.DONE:
             break
         following = step
     return None if following is None else (following, standing(following, now))
 
 
-def finished(ran: Iterable[Step], left: Iterable[tuple[Step, Standing]]) -> list[Step]:
+def finished(ran: Iterable[Step], left: Iterable[tuple[Step, StepState]]) -> list[Step]:
     """Those that ran, and are done; one whose transfer was aborted is not."""
     undone = {step for step, _ in left}
     return sorted((step for step in ran if step not in undone), key=lambda step: step.shard)
@@ -125,7 +125,7 @@ def startable(
     return chosen
 
 
-class Pace:
+class TransferConcurrency:
     """How many transfers may run at once with --bandwidth-aware: one more after each that ended
     while all together were as fast as ever, one less after each that shows they were not."""
 

@@ -17,7 +17,6 @@ from cleancut.core.protocol.commands import Command, Persist, Stop
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Failure
 from cleancut.core.protocol.events import (
-    Began,
     Cancelled,
     Done,
     Event,
@@ -25,12 +24,13 @@ from cleancut.core.protocol.events import (
     Progressed,
     Seen,
     SessionMoved,
+    Started,
+    TakenOver,
     Tick,
-    Took,
     Voted,
 )
 from cleancut.core.protocol.requests import RebalanceRequest
-from cleancut.core.protocol.states import CLOSED, PERMANENT, Kind, Phase, State
+from cleancut.core.protocol.states import CLOSED, PERMANENT, OperationKind, Phase, State
 from cleancut.core.protocol.votes import (
     CANCELLED,
     NO_AGENT,
@@ -50,26 +50,26 @@ from cleancut.core.rebalance.phases import (
     STATE_OF,
     TRANSITIONS,
     TRIES,
-    Arrange,
-    Halt,
-    Move,
+    AbortTransfers,
+    MoveShards,
+    PlanRebalance,
     Report,
 )
 
 
-class Rebalance(Attempt):
-    """One machine a leader's term; rebuilt by `Took`, started by `Began`."""
+class RebalanceMachine(Attempt):
+    """One machine a leader's term; rebuilt by `TakenOver`, started by `Started`."""
 
-    kind = Kind.REBALANCE
+    kind = OperationKind.REBALANCE
     transitions = TRANSITIONS
     state_of = STATE_OF
 
     def step(self, event: Event, now_s: float) -> list[Command]:
         """What to do about `event`, in order."""
         match event:
-            case Took():
+            case TakenOver():
                 return self._took(event, now_s)
-            case Began():
+            case Started():
                 return self._began(event, now_s)
             case Voted():
                 return self._voted(event, now_s)
@@ -90,12 +90,12 @@ class Rebalance(Attempt):
 
     # Beginning and taking over
 
-    def _began(self, event: Began, now_s: float) -> list[Command]:
+    def _began(self, event: Started, now_s: float) -> list[Command]:
         assert self.idle, "an operation began while another holds ctl"
         self.reset(now_s)
         return self.open(event, failure=None, detail="") or self._abort(NO_AGENT)
 
-    def _took(self, event: Took, now_s: float) -> list[Command]:
+    def _took(self, event: TakenOver, now_s: float) -> list[Command]:
         self.reset(now_s)
         self.ctl, self.operation = event.ctl, event.operation
         self.members, self.votes = dict(event.members), dict(event.votes)
@@ -108,7 +108,7 @@ class Rebalance(Attempt):
             case Phase.VERIFY:
                 return self._verified()
             case Phase.ROLLBACK:
-                return [self.run(Halt(self.ctl.epoch, self.ctl.draft))]
+                return [self.run(AbortTransfers(self.ctl.epoch, self.ctl.draft))]
             case _:
                 return []
 
@@ -131,7 +131,7 @@ class Rebalance(Attempt):
         assert self.operation is not None
         self.deadline_s = now_s + self.ctl.bounds.create_s
         request = decode(RebalanceRequest, self.operation.request.encode(), "the request")
-        return [self.run(Arrange(self.ctl.epoch, self.operation.id, request))]
+        return [self.run(PlanRebalance(self.ctl.epoch, self.operation.id, request))]
 
     def _verified(self) -> list[Command]:
         told = yes_of_all(Phase.VERIFY, with_tasks(self.members), self.votes)
@@ -178,15 +178,15 @@ class Rebalance(Attempt):
         match effect:
             case Probe():
                 return self.opened(now_s)
-            case Arrange():
+            case PlanRebalance():
                 return self._arranged(event.result, now_s)
-            case Move():
+            case MoveShards():
                 return self._moved(event.result, now_s)
             case Report():
                 assert self.operation is not None
                 self.operation = replace(self.operation, detail=event.result)
                 return self.move(Phase.IDLE, now_s)
-            case Halt():
+            case AbortTransfers():
                 return self.close(State.ABORTED, self.ctl.failure)
             case _:
                 raise AssertionError("an answer that nobody waits for")
@@ -201,7 +201,7 @@ class Rebalance(Attempt):
         return [*moved, self._move()]
 
     def _move(self) -> Command:
-        return self.run(Move(self.ctl.epoch, self.ctl.draft, tuple(sorted(self.members))))
+        return self.run(MoveShards(self.ctl.epoch, self.ctl.draft, tuple(sorted(self.members))))
 
     def _moved(self, tasks: Any, now_s: float) -> list[Command]:
         self.members = {
@@ -217,11 +217,11 @@ class Rebalance(Attempt):
         assert effect is not None
         self.tries += 1
         final = event.failure.reason in PERMANENT or event.failure.reason == TimedOut.reason
-        once = isinstance(effect, Probe | Arrange)  # the whole attempt is repeated instead
+        once = isinstance(effect, Probe | PlanRebalance)  # the whole attempt is repeated instead
         if not final and not once and self.tries < TRIES:
             self.again, self.again_at_s = effect, now_s + RETRY_S
             return []
-        if isinstance(effect, Halt):
+        if isinstance(effect, AbortTransfers):
             message = f"a transfer may be under way: {event.failure.message}"
             return self.close(State.NEEDS_OPERATOR, replace(event.failure, message=message))
         return self._end(event.failure, now_s)
@@ -246,7 +246,7 @@ class Rebalance(Attempt):
         self.operation = replace(self.operation, failure=failure)
         moved = self.move(Phase.ROLLBACK, now_s, failure=failure)
         epoch = self.ctl.epoch
-        return [*moved, Stop(epoch), self.run(Halt(epoch, self.ctl.draft))]
+        return [*moved, Stop(epoch), self.run(AbortTransfers(epoch, self.ctl.draft))]
 
     def _abort(self, failure: Failure) -> list[Command]:
         """Ends the attempt before anything was moved; what can be repeated is pending again."""

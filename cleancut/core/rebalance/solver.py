@@ -21,7 +21,7 @@ _EXCHANGES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ShardDemand:
     """A shard with its size, where it is, and how many replicas it is to have."""
 
     size_bytes: int
@@ -33,7 +33,7 @@ class Spread:
     """`room`: bytes that each peer can still take; what leaves a peer gives no room before
     `settle`, so the changes up to there may be carried out in any order."""
 
-    def __init__(self, shards: Mapping[Shard, Wanted], room: Mapping[PeerId, float]) -> None:
+    def __init__(self, shards: Mapping[Shard, ShardDemand], room: Mapping[PeerId, float]) -> None:
         self.peers = tuple(sorted(room))
         self.shards = dict(sorted(shards.items()))
         self.names = sorted({name for name, _ in shards})

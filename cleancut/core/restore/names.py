@@ -24,7 +24,7 @@ UNKNOWN_ID = "ID"
 _LONGEST_ID = "r-" + 16 * "0"
 
 
-class Names(Record, frozen=True):
+class RestoreNames(Record, frozen=True):
     """See `PlannedCollection`; `warnings` are for people, `reason` forbids it."""
 
     action: Literal["create", "beside", "replace"]
@@ -46,7 +46,7 @@ def what_has(name: str, target: Target) -> str:
 
 def names_of(
     entries: Sequence[CollectionEntry], request: RestoreRequest, target: Target, operation: str
-) -> dict[str, Names]:
+) -> dict[str, RestoreNames]:
     """The names of each entry, by its name in the group; no name is given twice.
 
     Raises: Invalid, for a rename of what is not restored, or two of one collection.
@@ -76,16 +76,16 @@ def _renames(entries: Sequence[CollectionEntry], request: RestoreRequest) -> dic
     return renames
 
 
-def _as_itself(entry: CollectionEntry, new: str, target: Target) -> Names:
+def _as_itself(entry: CollectionEntry, new: str, target: Target) -> RestoreNames:
     name = new or entry.name
     aliases = () if new else entry.aliases
     reason = _unusable(name) or _taken(name, target) or _aliases_taken(aliases, target)
-    return Names(
+    return RestoreNames(
         action="create", created_as=name, published_as=name, aliases=aliases, reason=reason
     )
 
 
-def _beside(entry: CollectionEntry, new: str, target: Target, operation: str) -> Names:
+def _beside(entry: CollectionEntry, new: str, target: Target, operation: str) -> RestoreNames:
     base = new or base_of(entry.name)
     aliases = _united((base,), () if new else entry.aliases)
     reason = (
@@ -94,7 +94,7 @@ def _beside(entry: CollectionEntry, new: str, target: Target, operation: str) ->
         or _taken(base, target)
         or _aliases_taken(aliases, target)
     )
-    return Names(
+    return RestoreNames(
         action="beside",
         created_as=_suffixed(base, operation),
         published_as=base,
@@ -103,7 +103,7 @@ def _beside(entry: CollectionEntry, new: str, target: Target, operation: str) ->
     )
 
 
-def _replacing(entry: CollectionEntry, new: str, target: Target, operation: str) -> Names:
+def _replacing(entry: CollectionEntry, new: str, target: Target, operation: str) -> RestoreNames:
     base = new or base_of(entry.name)
     is_real = base in target.collections
     wanted = () if new else entry.aliases
@@ -121,7 +121,7 @@ def _replacing(entry: CollectionEntry, new: str, target: Target, operation: str)
             " point elsewhere instead; delete or rename it, have clients use an alias, or restore"
             " with --beside and --rename"
         )
-    names = Names(
+    names = RestoreNames(
         action="replace" if replaced else "beside",
         created_as=_suffixed(base, operation),
         published_as=aliases[0] if is_real and aliases else base,
@@ -146,7 +146,7 @@ def _united(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*first, *second)))
 
 
-def _warned(names: Names, told: str) -> Names:
+def _warned(names: RestoreNames, told: str) -> RestoreNames:
     return replace(names, warnings=(*names.warnings, told))
 
 
@@ -208,7 +208,7 @@ def _real_alias(alias: str) -> str:
     return f"its alias {alias!r} is the name of a collection here; delete or rename that"
 
 
-def _apart(found: dict[str, Names]) -> dict[str, Names]:
+def _apart(found: dict[str, RestoreNames]) -> dict[str, RestoreNames]:
     """Refuses all that would share a name."""
     owners: dict[str, list[str]] = {}
     for name, names in found.items():
@@ -222,5 +222,5 @@ def _apart(found: dict[str, Names]) -> dict[str, Names]:
     return found
 
 
-def _claimed(names: Names) -> Iterator[str]:
+def _claimed(names: RestoreNames) -> Iterator[str]:
     yield from dict.fromkeys((names.created_as, names.published_as, *names.aliases))

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from cleancut.core.primitives.ids import Epoch, Token
-from cleancut.core.protocol.commands import Cast, Command, Effect, Run, Stop
+from cleancut.core.primitives.ids import Epoch, FencingToken
+from cleancut.core.protocol.commands import CastVote, Command, Effect, Run, Stop
 from cleancut.core.protocol.effect_requests import (
     OBSERVE_EVERY_S,
     Observe,
     Observed,
-    Read,
     Readings,
+    ReadNumbers,
 )
-from cleancut.core.protocol.etcd_records import Ctl, Failure, Member, ShardTask, Vote
+from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Failure, ShardTask, Vote
 from cleancut.core.protocol.events import Done, Event, Failed, Seen, Tick
 from cleancut.core.protocol.states import Phase
 
@@ -64,13 +64,13 @@ class Verified:
     document: str
 
 
-PullEffect = Observe | HasRecovered | Recover | Verify | Read
+PullEffect = Observe | HasRecovered | Recover | Verify | ReadNumbers
 
 
-class Pull:
+class RestoreParticipant:
     """One machine a session. `session` is the token that all its votes carry."""
 
-    def __init__(self, session: Token) -> None:
+    def __init__(self, session: FencingToken) -> None:
         self.session = session
         self.ctl = Ctl()
         self._forget()
@@ -108,7 +108,7 @@ class Pull:
             return stop
         return [*stop, *self._follow(event.member)]
 
-    def _follow(self, member: Member) -> list[Command]:
+    def _follow(self, member: EpochMember) -> list[Command]:
         """What the phase that has just begun asks for."""
         self._tasks, epoch = member.tasks, self.ctl.epoch
         if self.ctl.phase is Phase.PREPARE:
@@ -124,7 +124,7 @@ class Pull:
             case Phase.VERIFY:
                 return [self._run(Verify(epoch, self._tasks, self.ctl.cut_at))]
             case Phase.SEAL:
-                return [self._run(Read(epoch, self._tasks))]
+                return [self._run(ReadNumbers(epoch, self._tasks))]
             case _:
                 return []
 
@@ -150,7 +150,7 @@ class Pull:
                 found: Verified = event.result
                 vote = self._with_readings(found.readings)
                 return self._vote(replace(vote, document=found.document))
-            case Read():
+            case ReadNumbers():
                 return self._vote(self._with_readings(event.result))
             case _:
                 raise AssertionError("an answer that nobody waits for")
@@ -190,7 +190,7 @@ class Pull:
         if self._cast is not None and replace(vote, free_bytes=self._cast.free_bytes) == self._cast:
             return []
         self._cast = vote
-        return [Cast(self.ctl.phase.value, vote)]
+        return [CastVote(self.ctl.phase.value, vote)]
 
     def _run(self, effect: Effect) -> Run:
         self._running = effect

@@ -19,7 +19,7 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.IDLE, Phase.PREPARE): "an operation gets its turn",
     (Phase.ABORT, Phase.PREPARE): "an operation gets its turn",
     (Phase.PREPARE, Phase.ABORT): "a no, a bound, a lost session or leader; nothing was touched",
-    (Phase.PREPARE, Phase.CREATE): "views agree, the plan has no obstacle, every block is there",
+    (Phase.PREPARE, Phase.CREATE): "views agree, the plan has no blocker, every block is there",
     (Phase.CREATE, Phase.RECOVER): "all collections are made and placed",
     (Phase.RECOVER, Phase.VERIFY): "all shards are recovered, drained",
     (Phase.VERIFY, Phase.VERIFY): "a new leader drains again",
@@ -80,7 +80,7 @@ NEVER_STEADY = Failure(
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class CheckRestore:
     """Plan against the live cluster, see that every block exists, stage the draft.
     Result: the draft's sha256."""
 
@@ -96,7 +96,7 @@ class Create:
 
     epoch: Epoch
     draft: str
-    members: tuple[tuple[AgentName, int], ...]  # as in `Check`
+    members: tuple[tuple[AgentName, int], ...]  # as in `CheckRestore`
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Review:
 
 
 @dataclass(frozen=True, slots=True)
-class Reveal:
+class PublishRestore:
     """Aliases, fan-out, cluster metadata, and strict mode last. Repeatable."""
 
     epoch: Epoch
@@ -117,14 +117,14 @@ class Reveal:
 
 
 @dataclass(frozen=True, slots=True)
-class Undo:
+class RollBack:
     """Drop what this attempt made, and nothing else. Repeatable."""
 
     epoch: Epoch
     draft: str
 
 
-RestoreEffect = Probe | Check | Create | Drain | Review | Reveal | Undo
+RestoreEffect = Probe | CheckRestore | Create | Drain | Review | PublishRestore | RollBack
 
 
 def recover_bound_s(size_bytes: int) -> float:
@@ -145,14 +145,14 @@ def free_of(members: Members, votes: Votes) -> tuple[tuple[AgentName, int], ...]
 
 
 def nobody_wrote(members: Members, votes: Votes) -> bool:
-    """True if only our own drain was applied to every replica between the two readings. A healed
+    """True if only our own drain was applied to every replica between the two readings. A repaired
     shard has its writers again: it is not looked at."""
     for name, member in with_tasks(members).items():
         first, second = votes[Phase.VERIFY.value, name], votes[Phase.SEAL.value, name]
         if len(first.numbers) != len(member.tasks) or len(second.numbers) != len(member.tasks):
             return False
         pairs = zip(member.tasks, _readings(first), _readings(second), strict=True)
-        if not all(t.heal or is_quiet(before, after, drained=True) for t, before, after in pairs):
+        if not all(t.repair or is_quiet(before, after, drained=True) for t, before, after in pairs):
             return False
     return True
 

@@ -21,14 +21,16 @@ class PlacedShard(Record, frozen=True):
     peers: tuple[PeerId, ...]
 
 
-class Move(Record, frozen=True):
+class ReplicaMove(Record, frozen=True):
     collection: str
     shard_id: ShardId
     source: PeerId
     target: PeerId
 
 
-def moves(placed: Sequence[PlacedShard], free: Mapping[PeerId, int]) -> tuple[Move, ...] | None:
+def moves(
+    placed: Sequence[PlacedShard], free: Mapping[PeerId, int]
+) -> tuple[ReplicaMove, ...] | None:
     """The fewest moves after which no peer lacks room, and no peer holds a shard twice.
 
     None: it is impossible; or so entangled that no way was found.
@@ -60,7 +62,7 @@ class _Search:
 
     held: list[tuple[PlacedShard, set[PeerId]]]
     room: dict[PeerId, int]
-    made: list[Move] = field(default_factory=list)
+    made: list[ReplicaMove] = field(default_factory=list)
     looks: int = 0
 
     def fits(self, depth: int) -> bool:
@@ -82,7 +84,7 @@ class _Search:
             for target in self._targets(index)
         )
 
-    def fits_greedily(self) -> tuple[Move, ...] | None:
+    def fits_greedily(self) -> tuple[ReplicaMove, ...] | None:
         """Moves the largest shard that fits anywhere off the fullest peer, again and again."""
         while min(self.room.values()) < 0:
             source = min(self.room, key=lambda peer: (self.room[peer], peer))
@@ -126,7 +128,7 @@ class _Search:
         peers.add(target)
         self.room[source] += shard.size_bytes
         self.room[target] -= shard.size_bytes
-        move = Move(
+        move = ReplicaMove(
             collection=shard.collection, shard_id=shard.shard_id, source=source, target=target
         )
         self.made.append(move)

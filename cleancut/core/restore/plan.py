@@ -15,33 +15,33 @@ from cleancut.core.primitives.codec import Record, digest_of
 from cleancut.core.primitives.errors import Invalid, Refused
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId, parse_version
 from cleancut.core.protocol.requests import RestoreRequest
-from cleancut.core.restore.names import names_of, what_has
-from cleancut.core.restore.obstacles import (
+from cleancut.core.restore.blockers import (
     VISIBLE,
+    blockers,
     cannot_be_rebuilt,
     fillers,
     is_custom,
-    obstacles,
     warnings_of,
     warnings_of_group,
 )
-from cleancut.core.restore.shard_repair import healing_of
-from cleancut.core.restore.space import Share, bound_at, space_obstacles, space_warnings
+from cleancut.core.restore.names import names_of, what_has
+from cleancut.core.restore.shard_repair import repair_of
+from cleancut.core.restore.space import Share, bound_at, space_blockers, space_warnings
 from cleancut.core.restore.target import Target, TargetPeer
 
-Action = Literal["create", "beside", "replace", "heal", "refuse"]
+Action = Literal["create", "beside", "replace", "repair", "refuse"]
 
 
-class PlannedCollection(Record, frozen=True):
+class CollectionPlan(Record, frozen=True):
     """How one collection comes back.
 
     `name`: in the group. `created_as`: the collection that Qdrant gets. `published_as`: what
     clients call it in the end. `aliases` point to it in the end, `published_as` among them unless
     it is the collection's own name; `replaced` are those that exist, with what they point to now.
-    `shard_ids`: all of them, or the lost ones of a heal. `exists`: what has the published name now.
+    `shard_ids`: all of them, or the lost ones of a repair. `exists`: what has that name now.
     `size_bytes`: one copy of all shards, as stored; `points` is None where not all are known.
     `replicas`: what there will be of each shard; `factor`: the replication factor to create it
-    with, 0: the group's. `heal_peer`: where the lost shards of a heal are put. `reason` says why
+    with, 0: the group's. `repair_peer`: where lost shards of a repair go. `reason` says why
     `action` is to refuse.
     """
 
@@ -58,11 +58,11 @@ class PlannedCollection(Record, frozen=True):
     shard_ids: tuple[ShardId, ...] = ()
     exists: str = ""
     factor: int = 0
-    heal_peer: PeerId | None = None
+    repair_peer: PeerId | None = None
     reason: str = ""
 
 
-class PlannedPeer(Record, frozen=True):
+class PeerPlan(Record, frozen=True):
     """Upper bounds of what the peer may come to hold, write-ahead logs included."""
 
     peer_id: PeerId
@@ -72,8 +72,8 @@ class PlannedPeer(Record, frozen=True):
     free_bytes: int | None = None
 
 
-class RestorePlan(Record, frozen=True):
-    """It can start if there are no `obstacles`; each of those says what to do about it.
+class PlacementPlan(Record, frozen=True):
+    """It can start if there are no `blockers`; each of those says what to do about it.
 
     `size_bytes`: what is read, all replicas counted. `estimated_s`: of the peer that may have to
     read most, at the rate of earlier restores; None: not measured yet.
@@ -81,19 +81,19 @@ class RestorePlan(Record, frozen=True):
 
     backup_id: OperationId
     backup_epoch: Epoch
-    collections: tuple[PlannedCollection, ...]
-    peers: tuple[PlannedPeer, ...]
+    collections: tuple[CollectionPlan, ...]
+    peers: tuple[PeerPlan, ...]
     source_version: str
     target_version: str
     size_bytes: int = 0
     estimated_s: float | None = None
     warnings: tuple[str, ...] = ()
-    obstacles: tuple[str, ...] = ()
+    blockers: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
         """sha256 of what the restore would do and where: without the restore's own id, and without
-        what changes by itself (free space, times). Obstacles follow from the rest."""
+        what changes by itself (free space, times). Blockers follow from the rest."""
         return digest_of(
             (
                 self.backup_epoch,
@@ -105,14 +105,14 @@ class RestorePlan(Record, frozen=True):
         )
 
 
-def _without_id(planned: PlannedCollection) -> PlannedCollection:
-    own = planned.action in {"create", "heal"}
+def _without_id(planned: CollectionPlan) -> CollectionPlan:
+    own = planned.action in {"create", "repair"}
     return planned if own else replace(planned, created_as="")
 
 
 def make_plan(
     manifest: Manifest, request: RestoreRequest, target: Target, operation: str = ""
-) -> RestorePlan:
+) -> PlacementPlan:
     """The plan, whether or not it can be carried out; `operation` is "" while there is none.
 
     Raises: NotFound, if a collection is asked for that the group does not hold; Invalid, for
@@ -121,7 +121,7 @@ def make_plan(
     _check_request(request)
     chosen = choose(manifest, request)
     planned, told = (
-        _heal(manifest, chosen[0], request, target)
+        _repair(manifest, chosen[0], request, target)
         if request.shards
         else _restore(manifest, chosen, request, target, operation=operation)
     )
@@ -130,7 +130,7 @@ def make_plan(
         {p.qdrant_version for p in target.peers if p.qdrant_version}, key=parse_version
     )
     most = max((bound_at(p.peer_id, shares, target).data_bytes for p in target.peers), default=0)
-    return RestorePlan(
+    return PlacementPlan(
         backup_id=manifest.operation,
         backup_epoch=manifest.epoch,
         collections=planned,
@@ -144,26 +144,26 @@ def make_plan(
             *told,
             *space_warnings(shares, target),
         ),
-        obstacles=(
-            *obstacles(manifest, target),
+        blockers=(
+            *blockers(manifest, target),
             *(f"{one.name}: {one.reason}" for one in planned if one.action == "refuse"),
-            *space_obstacles(shares, target),
+            *space_blockers(shares, target),
         ),
     )
 
 
-def check_plan(plan: RestorePlan) -> RestorePlan:
-    """Raises: Refused, with the first obstacle and the number of others."""
-    if plan.obstacles:
-        more = len(plan.obstacles) - 1
+def check_plan(plan: PlacementPlan) -> PlacementPlan:
+    """Raises: Refused, with the first blocker and the number of others."""
+    if plan.blockers:
+        more = len(plan.blockers) - 1
         others = f" (and {more} more)" if more else ""
         raise Refused(
-            f"cannot restore: {plan.obstacles[0]}{others}", "`cleancut restore plan` names them all"
+            f"cannot restore: {plan.blockers[0]}{others}", "`cleancut restore plan` names them all"
         )
     return plan
 
 
-def check_agreed(plan: RestorePlan, digest: str) -> RestorePlan:
+def check_agreed(plan: PlacementPlan, digest: str) -> PlacementPlan:
     """Raises: Refused, if people agreed to the plan of this digest and it is another by now; ""
     agrees to any."""
     if digest and digest != plan.digest:
@@ -185,11 +185,11 @@ def _check_request(request: RestoreRequest) -> None:
     named = request.renames or request.beside or request.replace or request.replicas
     if request.shards and (named or len(set(request.collections)) != 1):
         raise Invalid(
-            "single shards are healed in place, in one collection",
+            "single shards are repaired in place, in one collection",
             "name it, and no other names and no number of replicas",
         )
     if request.peer is not None and not request.shards:
-        raise Invalid("a peer is named only for shards that are healed", "leave it out")
+        raise Invalid("a peer is named only for shards that are repaired", "leave it out")
     if request.beside and request.replace:
         raise Invalid("beside wants free names, replace existing ones", "choose one of them")
 
@@ -204,7 +204,7 @@ def _restore(
     target: Target,
     *,
     operation: str,
-) -> tuple[tuple[PlannedCollection, ...], tuple[str, ...]]:
+) -> tuple[tuple[CollectionPlan, ...], tuple[str, ...]]:
     """All chosen collections as they would be made anew, and the warnings."""
     names = names_of(chosen, request, target, operation)
     planned, warnings = [], []
@@ -212,7 +212,7 @@ def _restore(
         given = names[entry.name]
         factor = request.replicas or replication_factor(entry.info)
         reason = given.reason or cannot_be_rebuilt(entry)
-        one = PlannedCollection(
+        one = CollectionPlan(
             name=entry.name,
             published_as=given.published_as,
             created_as=given.created_as,
@@ -236,28 +236,28 @@ def _restore(
     return tuple(planned), tuple(warnings)
 
 
-def _heal(
+def _repair(
     manifest: Manifest, entry: CollectionEntry, request: RestoreRequest, target: Target
-) -> tuple[tuple[PlannedCollection, ...], tuple[str, ...]]:
+) -> tuple[tuple[CollectionPlan, ...], tuple[str, ...]]:
     """The lost shards of one collection as they would be put back, and the warnings."""
-    healing = healing_of(manifest, entry, request, target)
+    repair = repair_of(manifest, entry, request, target)
     wanted = tuple(sorted(set(request.shards)))
     shards = tuple(one for one in manifest.shards_of(entry.name) if one.shard_id in wanted)
-    planned = PlannedCollection(
+    planned = CollectionPlan(
         name=entry.name,
         published_as=entry.name,
         created_as=entry.name,
-        action="refuse" if healing.reason else "heal",
+        action="refuse" if repair.reason else "repair",
         shard_ids=wanted,
         shards=len(wanted),
         replicas=1,
         size_bytes=sum(shard.size_bytes for shard in shards),
         points=_points(shards),
         exists=what_has(entry.name, target),
-        heal_peer=healing.peer,
-        reason=healing.reason,
+        repair_peer=repair.peer,
+        reason=repair.reason,
     )
-    return (planned,), tuple(f"{entry.name}: {told}" for told in healing.warnings)
+    return (planned,), tuple(f"{entry.name}: {told}" for told in repair.warnings)
 
 
 def _points(shards: tuple[ShardEntry, ...]) -> int | None:
@@ -268,7 +268,7 @@ def _points(shards: tuple[ShardEntry, ...]) -> int | None:
 # Peers
 
 
-def _share(manifest: Manifest, entry: CollectionEntry, planned: PlannedCollection) -> Share:
+def _share(manifest: Manifest, entry: CollectionEntry, planned: CollectionPlan) -> Share:
     shards = manifest.shards_of(entry.name)
     return Share(
         sizes=tuple(one.size_bytes for one in shards if one.shard_id in planned.shard_ids),
@@ -276,13 +276,13 @@ def _share(manifest: Manifest, entry: CollectionEntry, planned: PlannedCollectio
         log_bytes=wal_bytes(entry.info),
         even=not is_custom(entry),
         fillers=fillers(entry),
-        at=planned.heal_peer,
+        at=planned.repair_peer,
     )
 
 
-def _peer(peer: TargetPeer, shares: list[Share], target: Target) -> PlannedPeer:
+def _peer(peer: TargetPeer, shares: list[Share], target: Target) -> PeerPlan:
     bound = bound_at(peer.peer_id, shares, target)
-    return PlannedPeer(
+    return PeerPlan(
         peer_id=peer.peer_id,
         agent=peer.agent or "",
         shards_max=bound.shards,

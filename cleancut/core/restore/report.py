@@ -16,8 +16,8 @@ from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.canary import Canary
-from cleancut.core.protocol.replica_reports import PullDocument, RestoredShard
-from cleancut.core.restore.plan import PlannedCollection, RestorePlan
+from cleancut.core.protocol.replica_reports import AgentRestoreReport, RestoredShard
+from cleancut.core.restore.plan import CollectionPlan, PlacementPlan
 
 Outcome = Literal["asked", "made", "refused"]
 _STATUSES = ("green", "grey", "yellow", "red")
@@ -33,16 +33,16 @@ class RestoreDraft(Record, frozen=True):
     backup: Epoch
     plan: str
     collections: tuple[CollectionEntry, ...]
-    planned: tuple[PlannedCollection, ...]
+    planned: tuple[CollectionPlan, ...]
     shards: tuple[ShardEntry, ...]
     metadata: dict[str, Any]
     source: str = ""
     canaries: tuple[Canary, ...] = ()
 
     @property
-    def heals(self) -> bool:
+    def repairs(self) -> bool:
         """True if it puts lost shards back in place instead of making collections."""
-        return any(planned.action == "heal" for planned in self.planned)
+        return any(planned.action == "repair" for planned in self.planned)
 
     def shards_of(self, name: str) -> tuple[ShardEntry, ...]:
         found = [shard for shard in self.shards if shard.collection == name]
@@ -59,7 +59,7 @@ class Creation(Record, frozen=True):
     uuid: str = ""
 
 
-class RestoredCollection(Record, frozen=True):
+class ComparedCollection(Record, frozen=True):
     """What was compared with the group; None: the group does not tell.
 
     `counts_equal`: on all replicas, and to the group. `canaries_equal`: the exact answers that were
@@ -79,7 +79,7 @@ class RestoredCollection(Record, frozen=True):
     status: str = ""
 
 
-class Kept(Record, frozen=True):
+class ReplacedCollection(Record, frozen=True):
     """Old data that aliases pointed to before they were replaced, until it is cleaned up."""
 
     collection: str
@@ -96,14 +96,14 @@ class RestoreReport(Record, frozen=True):
     epoch: Epoch
     operation: OperationId
     backup: Epoch
-    collections: tuple[RestoredCollection, ...]
+    collections: tuple[ComparedCollection, ...]
     shards: tuple[RestoredShard, ...]
-    kept: tuple[Kept, ...] = ()
+    kept: tuple[ReplacedCollection, ...] = ()
     recovered_bytes: int = 0
     recover_s: float = 0.0
 
 
-class Look(Record, frozen=True):
+class ObservedCollection(Record, frozen=True):
     """A restored collection as the cluster tells it after the verification. `schema`: sha256 of the
     payload indexes. `places`: where its replicas are."""
 
@@ -114,11 +114,16 @@ class Look(Record, frozen=True):
 
 
 def draft_of(
-    manifest: Manifest, plan: RestorePlan, epoch: Epoch, operation: OperationId, *, source: str = ""
+    manifest: Manifest,
+    plan: PlacementPlan,
+    epoch: Epoch,
+    operation: OperationId,
+    *,
+    source: str = "",
 ) -> RestoreDraft:
     """What is staged before anything is touched."""
     entries = tuple(manifest.collection(planned.name) for planned in plan.collections)
-    whole = {planned.name for planned in plan.collections if planned.action != "heal"}
+    whole = {planned.name for planned in plan.collections if planned.action != "repair"}
     return RestoreDraft(
         epoch=epoch,
         operation=operation,
@@ -141,8 +146,8 @@ def draft_of(
 def review(
     draft: RestoreDraft,
     shards: tuple[RestoredShard, ...],
-    looks: Mapping[str, Look],
-    kept: tuple[Kept, ...] = (),
+    looks: Mapping[str, ObservedCollection],
+    kept: tuple[ReplacedCollection, ...] = (),
 ) -> RestoreReport:
     """The report of a restore, under the group's names. `looks`: by the group's name.
 
@@ -154,7 +159,7 @@ def review(
     for entry in draft.shards:
         _check_replicas(entry, found)
     for planned in draft.planned:
-        if planned.action != "heal":  # else most of it lives, and may be moved
+        if planned.action != "repair":  # else most of it lives, and may be moved
             _check_places(planned, looks[planned.name], found)
     return RestoreReport(
         epoch=draft.epoch,
@@ -169,7 +174,7 @@ def review(
     )
 
 
-def slowest(documents: Iterable[PullDocument]) -> tuple[int, float]:
+def slowest(documents: Iterable[AgentRestoreReport]) -> tuple[int, float]:
     """The bytes and seconds of the agent that recovered longest."""
     recover_s, size_bytes = max(
         ((one.recover_s, one.recovered_bytes) for one in documents), default=(0.0, 0)
@@ -217,7 +222,7 @@ def _check_replicas(entry: ShardEntry, shards: tuple[RestoredShard, ...]) -> Non
 
 
 def _check_places(
-    planned: PlannedCollection, look: Look, shards: tuple[RestoredShard, ...]
+    planned: CollectionPlan, look: ObservedCollection, shards: tuple[RestoredShard, ...]
 ) -> None:
     """A replica that was copied or moved meanwhile may be of the time before its shard was
     recovered: Active, and empty."""
@@ -232,15 +237,15 @@ def _check_places(
 
 
 def _restored(
-    planned: PlannedCollection,
+    planned: CollectionPlan,
     entry: CollectionEntry,
-    look: Look,
+    look: ObservedCollection,
     shards: tuple[RestoredShard, ...],
-) -> RestoredCollection:
+) -> ComparedCollection:
     mine = [shard for shard in shards if shard.collection == entry.name]
-    whole = planned.action != "heal"  # else most of it is live, and may have moved on
+    whole = planned.action != "repair"  # else most of it is live, and may have moved on
     schema = schema_digest(entry.info.get("payload_schema") or {})
-    return RestoredCollection(
+    return ComparedCollection(
         name=entry.name,
         published_as=planned.published_as,
         created_as=planned.created_as,

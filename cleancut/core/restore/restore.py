@@ -2,7 +2,7 @@
 
 Before CREATE nothing is touched; from then on it either comes to its end, or what it made is
 dropped again, by whoever leads. Everything a successor needs is in what `Persist` wrote and in the
-staged draft, so a crash at any line is just another `Took`. No I/O, no clock.
+staged draft, so a crash at any line is just another `TakenOver`. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from cleancut.core.protocol.commands import Command, Persist
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
 from cleancut.core.protocol.etcd_records import Vote
 from cleancut.core.protocol.events import (
-    Began,
     Cancelled,
     Done,
     Event,
@@ -24,8 +23,9 @@ from cleancut.core.protocol.events import (
     Progressed,
     Seen,
     SessionMoved,
+    Started,
+    TakenOver,
     Tick,
-    Took,
     Voted,
 )
 from cleancut.core.protocol.states import CLOSED, Phase, State
@@ -47,11 +47,11 @@ from cleancut.core.restore.phases import (
     ROUNDS_MORE,
     SESSION_LOST,
     UNDOABLE,
-    Check,
+    CheckRestore,
     Create,
-    Reveal,
+    PublishRestore,
     Review,
-    Undo,
+    RollBack,
     free_of,
     nobody_wrote,
     started_anew,
@@ -59,15 +59,15 @@ from cleancut.core.restore.phases import (
 from cleancut.core.restore.rollback import UndoableAttempt
 
 
-class Restore(UndoableAttempt):
-    """One machine a leader's term; rebuilt by `Took`, started by `Began`."""
+class RestoreMachine(UndoableAttempt):
+    """One machine a leader's term; rebuilt by `TakenOver`, started by `Started`."""
 
     def step(self, event: Event, now_s: float) -> list[Command]:
         """What to do about `event`, in order."""
         match event:
-            case Took():
+            case TakenOver():
                 return self._took(event, now_s)
-            case Began():
+            case Started():
                 return self._began(event, now_s)
             case Voted():
                 return self._voted(event, now_s)
@@ -89,12 +89,12 @@ class Restore(UndoableAttempt):
 
     # Beginning and taking over
 
-    def _began(self, event: Began, now_s: float) -> list[Command]:
+    def _began(self, event: Started, now_s: float) -> list[Command]:
         assert self.idle, "an operation began while another holds ctl"
         self.reset(now_s)
         return self.open(event, failure=None) or self.abort(NO_AGENT)
 
-    def _took(self, event: Took, now_s: float) -> list[Command]:
+    def _took(self, event: TakenOver, now_s: float) -> list[Command]:
         self.reset(now_s)
         self.ctl, self.operation = event.ctl, event.operation
         self.members = dict(event.members)
@@ -113,9 +113,9 @@ class Restore(UndoableAttempt):
             case Phase.SEAL:
                 return self._sealed(now_s)
             case Phase.PUBLISH:
-                return [self.run(Reveal(self.ctl.epoch, self.ctl.draft))]
+                return [self.run(PublishRestore(self.ctl.epoch, self.ctl.draft))]
             case Phase.ROLLBACK:
-                return [self.run(Undo(self.ctl.epoch, self.ctl.draft))]
+                return [self.run(RollBack(self.ctl.epoch, self.ctl.draft))]
             case _:
                 return []
 
@@ -156,7 +156,7 @@ class Restore(UndoableAttempt):
             return []
         free = free_of(self.members, self.votes)
         self.deadline_s = now_s + self.ctl.bounds.verify_s  # a large group has many pages to read
-        return [self.run(Check(self.ctl.epoch, self.request(), free))]
+        return [self.run(CheckRestore(self.ctl.epoch, self.request(), free))]
 
     def _all_told(self, phase: Phase) -> bool:
         """True if everybody with tasks has said yes, and no effect runs or has to be repeated."""
@@ -218,7 +218,7 @@ class Restore(UndoableAttempt):
         match effect:
             case Probe():
                 return self.opened(now_s)
-            case Check():
+            case CheckRestore():
                 return self._checked(event.result, now_s)
             case Create():
                 return self._created(event.result, now_s)
@@ -228,9 +228,9 @@ class Restore(UndoableAttempt):
                 return self.move(Phase.SEAL, now_s)
             case Review():
                 return self._reviewed(event.result, now_s)
-            case Reveal():
+            case PublishRestore():
                 return self.move(Phase.IDLE, now_s)
-            case Undo():
+            case RollBack():
                 return self.close(State.ROLLED_BACK, self.ctl.failure)
             case _:
                 raise AssertionError("an answer that nobody waits for")
@@ -269,4 +269,4 @@ class Restore(UndoableAttempt):
         assert self.operation is not None
         self.operation = replace(self.operation, detail=report)
         moved = self.move(Phase.PUBLISH, now_s)
-        return [*moved, self.run(Reveal(self.ctl.epoch, self.ctl.draft))]
+        return [*moved, self.run(PublishRestore(self.ctl.epoch, self.ctl.draft))]

@@ -12,7 +12,7 @@ from cleancut.core.protocol.effect_requests import Drain
 from cleancut.core.protocol.etcd_records import Failure
 from cleancut.core.protocol.events import Failed
 from cleancut.core.protocol.requests import RestoreRequest
-from cleancut.core.protocol.states import PERMANENT, Kind, Phase, State
+from cleancut.core.protocol.states import PERMANENT, OperationKind, Phase, State
 from cleancut.core.protocol.votes import verify_bound_s
 from cleancut.core.restore.phases import (
     ATTEMPTS,
@@ -23,8 +23,8 @@ from cleancut.core.restore.phases import (
     TRIES,
     UNDOABLE,
     Create,
-    Reveal,
-    Undo,
+    PublishRestore,
+    RollBack,
     longest_bound_s,
 )
 
@@ -33,7 +33,7 @@ class UndoableAttempt(Attempt):
     """Before CREATE it is aborted and may be repeated; from then on it is rolled back; once it is
     published, or cannot be undone, it is tried again until a person is needed."""
 
-    kind = Kind.RESTORE
+    kind = OperationKind.RESTORE
     transitions = TRANSITIONS
     state_of = STATE_OF
 
@@ -58,7 +58,7 @@ class UndoableAttempt(Attempt):
         if self._may_repeat(effect, event.failure, now_s):
             self.again, self.again_at_s = effect, now_s + RETRY_S
             return []
-        if isinstance(effect, Reveal | Undo):
+        if isinstance(effect, PublishRestore | RollBack):
             return self.close(State.NEEDS_OPERATOR, self._unfinished(event.failure))
         return self.end(event.failure, now_s)
 
@@ -66,7 +66,7 @@ class UndoableAttempt(Attempt):
         """True for what is the same when done twice: not the second drain, whose number counts."""
         permanent = failure.reason in PERMANENT
         match effect:
-            case Reveal() | Undo():
+            case PublishRestore() | RollBack():
                 bound_s = REFUSED_S if permanent else self.ctl.bounds.stalled_s
                 return now_s - self.phase_began_s < bound_s
             case Create() | Drain(round=1):
@@ -92,7 +92,7 @@ class UndoableAttempt(Attempt):
         self.waiting, self.again = None, None
         self.operation = replace(self.operation, failure=failure)
         moved = self.move(Phase.ROLLBACK, now_s, failure=failure)
-        return [*moved, Stop(self.ctl.epoch), self.run(Undo(self.ctl.epoch, self.ctl.draft))]
+        return [*moved, Stop(self.ctl.epoch), self.run(RollBack(self.ctl.epoch, self.ctl.draft))]
 
     def abort(self, failure: Failure) -> list[Command]:
         """Ends the attempt before anything was touched. What can be repeated becomes pending

@@ -13,7 +13,7 @@ from cleancut.core.restore.names import what_has
 from cleancut.core.restore.target import LiveCollection, Target
 
 
-class Healing(Record, frozen=True):
+class ShardRepair(Record, frozen=True):
     """`peer`: where the shards go; `reason` forbids it."""
 
     peer: PeerId | None = None
@@ -21,19 +21,19 @@ class Healing(Record, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
-def healing_of(
+def repair_of(
     manifest: Manifest, entry: CollectionEntry, request: RestoreRequest, target: Target
-) -> Healing:
+) -> ShardRepair:
     """Only shards of which no replica is left are touched, and only if the collection is what it
     was."""
     live = next((one for one in target.live if one.name == entry.name), None)
     if live is None:
-        return Healing(reason=_not_live(entry.name, target))
+        return ShardRepair(reason=_not_live(entry.name, target))
     reason = _not_lost(entry, request, live) or _other_config(entry, live)
     if reason:
-        return Healing(reason=reason)
+        return ShardRepair(reason=reason)
     peer, reason = _place(request, live, target)
-    return Healing(peer=peer, reason=reason, warnings=_warnings(manifest, entry, request, live))
+    return ShardRepair(peer=peer, reason=reason, warnings=_warnings(manifest, entry, request, live))
 
 
 def _not_live(name: str, target: Target) -> str:
@@ -41,7 +41,7 @@ def _not_live(name: str, target: Target) -> str:
     if has == "collection":
         return "the collection could not be read; look at the cluster's state, then plan again"
     there = f"the name is an {has}" if has else "no such collection exists"
-    return f"{there}, so there is nothing to heal; restore it whole"
+    return f"{there}, so there is nothing to repair; restore it whole"
 
 
 def _not_lost(entry: CollectionEntry, request: RestoreRequest, live: LiveCollection) -> str:
@@ -51,7 +51,7 @@ def _not_lost(entry: CollectionEntry, request: RestoreRequest, live: LiveCollect
         for replica in live.replicas:
             if replica.shard_id == shard:
                 return (
-                    f"shard {shard} has a replica on peer {replica.peer_id}: nothing to heal; a"
+                    f"shard {shard} has a replica on peer {replica.peer_id}: nothing to repair; a"
                     " peer that is gone for good is removed with"
                     f" `cleancut cluster forget-peer {replica.peer_id}`"
                 )

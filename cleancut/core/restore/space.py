@@ -16,7 +16,7 @@ class Share(Record, frozen=True):
     """What one collection brings: its shards' sizes, each as often as there are replicas.
 
     `log_bytes`: what a shard takes up beside them. `even`: Qdrant spreads all of it at once;
-    shards of keys come one by one, and any peer may get all, `fillers` too. `at`: where a heal
+    shards of keys come one by one, and any peer may get all, `fillers` too. `at`: where a repair
     puts them.
     """
 
@@ -67,7 +67,7 @@ def space_warnings(shares: Sequence[Share], target: Target) -> Iterator[str]:
             )
 
 
-def space_obstacles(shares: Sequence[Share], target: Target) -> Iterator[str]:
+def space_blockers(shares: Sequence[Share], target: Target) -> Iterator[str]:
     """What cannot fit wherever Qdrant places it. Free space may be told in steps, and is then more
     by up to one."""
     spread = [share for share in shares if share.at is None]

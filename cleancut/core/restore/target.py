@@ -44,7 +44,7 @@ class LiveCollection(Record, frozen=True):
 class Target(Record, frozen=True):
     """The cluster as it is now.
 
-    `live`: of the collections in which single shards are to be healed, else empty. `rate`: bytes a
+    `live`: of collections in which single shards are to be repaired, else empty. `rate`: bytes a
     second that one peer recovered in earlier restores; None: not measured yet.
     """
 

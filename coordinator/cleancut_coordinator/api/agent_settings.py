@@ -9,22 +9,22 @@ from msgspec.structs import asdict, replace
 from cleancut.api.agent_settings import AgentSettings
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Fenced
-from cleancut.core.primitives.ids import Token
-from cleancut.core.protocol.agent_settings import AgentSettings as Stored
+from cleancut.core.primitives.ids import FencingToken
+from cleancut.core.protocol.agent_settings import UploadSettings as Stored
 from cleancut.core.protocol.agent_settings import check_settings
 from cleancut.ports.coordination import Created, Guard, Modified, Put
-from cleancut_coordinator.context import Context
-from cleancut_coordinator.leader.term import Term
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.leader.term import LeaderTerm
 
 
 class Limits:
     """The part of `cleancut_coordinator.api.interface.Operations` that tells agents what they may
     take."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CoordinatorContext) -> None:
         self._context = context
 
-    def leading(self) -> tuple[Token, Term]:
+    def leading(self) -> tuple[FencingToken, LeaderTerm]:
         """The token and term of this leader. Raises: Unavailable on a standby."""
         raise AssertionError("known by the whole class")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from cleancut.api.values import Shown
+from cleancut.api.values import ApiValue
 from cleancut.api.wire import to_message
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
@@ -94,6 +94,6 @@ class Backups:
         return backups.SweepBackupsResponse(sweep=to_message(swept, backups.Sweep))
 
 
-def answer_of(value: Shown, response: Any) -> Any:
+def answer_of(value: ApiValue, response: Any) -> Any:
     """The message that carries one backup."""
     return response(backup=to_message(value, backups.Backup))

@@ -15,37 +15,37 @@ from cleancut.api.operations import is_over, shown_error
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import NotFound, Refused, Unavailable
-from cleancut.core.primitives.ids import Epoch, Token
+from cleancut.core.primitives.ids import Epoch, FencingToken
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.fence import check_fence
 from cleancut.core.protocol.requests import BackupRequest
-from cleancut.core.protocol.states import FINAL_STATES, Kind, State
+from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
 from cleancut.repository.catalog import find_group, list_epochs, load_group
 from cleancut.repository.holds import labels_of
 from cleancut_coordinator.api.agent_settings import Limits
 from cleancut_coordinator.api.cluster import Care
 from cleancut_coordinator.api.cluster_status import read_progress, read_status, wait_over, watch
 from cleancut_coordinator.api.deletions import Deletions, hint_for
-from cleancut_coordinator.api.interface import Page
+from cleancut_coordinator.api.interface import PageRequest
 from cleancut_coordinator.api.rebalances import Rebalances
 from cleancut_coordinator.api.restores import Restores
 from cleancut_coordinator.api.schedules import Schedules
 from cleancut_coordinator.api.seeds import Seeds, shown_seed
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import cluster_id, requests
-from cleancut_coordinator.leader.term import Term
+from cleancut_coordinator.leader.term import LeaderTerm
 from cleancut_coordinator.maintenance.garbage_collector import Sweeper
 from cleancut_coordinator.maintenance.scheduler import Scheduler
 
-_KINDS = (Kind.BACKUP, Kind.SEED)
+_KINDS = (OperationKind.BACKUP, OperationKind.SEED)
 """What users see as backups."""
 
 
 class Office(NamedTuple):
     """What a leader leads with."""
 
-    token: Token
-    term: Term
+    token: FencingToken
+    term: LeaderTerm
     sweeper: Sweeper
     scheduler: Scheduler
 
@@ -61,14 +61,14 @@ class Leadership:
 class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Seeds, Limits):
     """Implements `cleancut_coordinator.api.interface.Operations`."""
 
-    def __init__(self, context: Context, leadership: Leadership) -> None:
+    def __init__(self, context: CoordinatorContext, leadership: Leadership) -> None:
         super().__init__(context)
         self._context, self._leadership = context, leadership
 
     def leader_address(self) -> str | None:
         return None if self._leadership.office is not None else self._leadership.other
 
-    def leading(self) -> tuple[Token, Term]:
+    def leading(self) -> tuple[FencingToken, LeaderTerm]:
         office = self._office()
         return office.token, office.term
 
@@ -102,7 +102,7 @@ class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Se
         check_fence(request)
         await cluster_id.check_owned(self._context)
         operation = await requests.record(
-            self._context, token, Kind.BACKUP, request=request, request_id=request_id
+            self._context, token, OperationKind.BACKUP, request=request, request_id=request_id
         )
         term.poke()
         return await self._shown(operation)
@@ -126,7 +126,7 @@ class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Se
                 return await self._shown(operation)
         return shown_group(await self._load(epoch))
 
-    async def list_backups(self, page: Page) -> BackupPage:
+    async def list_backups(self, page: PageRequest) -> BackupPage:
         operations = await requests.load_all(self._context, *_KINDS)
         committed = {op.epoch for op in operations if op.state is State.COMMITTED}
         epochs = await list_epochs(self._context.store, self._context.paths)
@@ -165,7 +165,7 @@ class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Se
         return await load_group(self._context.store, self._context.paths, epoch)
 
     async def _shown(self, operation: Operation, *, with_shards: bool = True) -> Backup:
-        if operation.kind is Kind.SEED:
+        if operation.kind is OperationKind.SEED:
             return await shown_seed(self._context, operation)
         request = decode(BackupRequest, operation.request.encode(), "the request")
         shown = Backup(

@@ -6,20 +6,20 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from cleancut.api.cluster import Diagnosis, Finding, ForgottenPeer, PeerLoss
+from cleancut.api.cluster import Diagnosis, DoctorFinding, ForgottenPeer, PeerLoss
 from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.doctor.facts import Facts
 from cleancut.core.doctor.facts import Finding as Found
 from cleancut.core.doctor.findings import diagnose
 from cleancut.core.doctor.shard_findings import shards_named
 from cleancut.core.primitives.errors import CleancutError, NotFound, Refused, TimedOut, Unavailable
-from cleancut.core.primitives.ids import PeerId, Token
+from cleancut.core.primitives.ids import FencingToken, PeerId
 from cleancut.core.protocol.states import CLOSED
 from cleancut.qdrant.client import Qdrant
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.api.doctor_facts import ASK_S, gather, read_ctl
-from cleancut_coordinator.context import Context
-from cleancut_coordinator.leader.term import Term
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.leader.term import LeaderTerm
 
 REMOVE_S = 15.0
 _FORGOTTEN_S = 15.0
@@ -33,10 +33,10 @@ class Care:
     """The part of `cleancut_coordinator.api.interface.Operations` that looks after the cluster
     itself."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CoordinatorContext) -> None:
         self._context = context
 
-    def leading(self) -> tuple[Token, Term]:
+    def leading(self) -> tuple[FencingToken, LeaderTerm]:
         """The token and term of this leader. Raises: Unavailable on a standby."""
         raise AssertionError("known by the whole class")
 
@@ -146,8 +146,8 @@ def _told(loss: PeerLoss) -> str:
     return f"{loss.collection!r} {' and '.join(parts)}"
 
 
-def _shown(findings: tuple[Found, ...]) -> tuple[Finding, ...]:
+def _shown(findings: tuple[Found, ...]) -> tuple[DoctorFinding, ...]:
     return tuple(
-        Finding(kind=one.kind, severity=one.severity, what=one.what, cure=one.cure)
+        DoctorFinding(kind=one.kind, severity=one.severity, what=one.what, fix=one.fix)
         for one in findings
     )

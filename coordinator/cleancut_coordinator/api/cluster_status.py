@@ -26,12 +26,12 @@ from cleancut.api.values import AgentProgress
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import Epoch
-from cleancut.core.protocol.etcd_records import Ctl, Progress, Session
+from cleancut.core.protocol.etcd_records import Ctl, ProgressRecord, Session
 from cleancut.core.protocol.fence import Fence, strays
 from cleancut.core.protocol.states import CLOSED, FENCED
 from cleancut.repository.catalog import list_epochs
 from cleancut_coordinator.any_peer import ask_any
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.cluster_id import read_identities
 from cleancut_coordinator.leader.election import read_leader
 
@@ -42,12 +42,12 @@ CANCEL_S = 40.0
 Shown = TypeVar("Shown", Backup, Restore, Rebalance)
 
 
-async def read_progress(context: Context, epoch: Epoch) -> tuple[AgentProgress, ...]:
+async def read_progress(context: CoordinatorContext, epoch: Epoch) -> tuple[AgentProgress, ...]:
     """How far each agent is in `epoch`, by name."""
     listing = await context.etcd.list(context.keys.progress(epoch))
     shown = []
     for item in listing.items:
-        told = decode(Progress, item.value, item.key)
+        told = decode(ProgressRecord, item.value, item.key)
         shown.append(
             AgentProgress(
                 agent=item.key.rpartition("/")[2],
@@ -61,7 +61,7 @@ async def read_progress(context: Context, epoch: Epoch) -> tuple[AgentProgress, 
     return tuple(shown)
 
 
-async def read_status(context: Context) -> ClusterStatus:
+async def read_status(context: CoordinatorContext) -> ClusterStatus:
     """The cluster as this coordinator sees it."""
     leader = await read_leader(context)
     found = await context.etcd.get(context.keys.ctl)
@@ -94,7 +94,7 @@ class _Fences:
     warnings: tuple[str, ...]
 
 
-async def _read_fences(context: Context, ctl: Ctl) -> _Fences:
+async def _read_fences(context: CoordinatorContext, ctl: Ctl) -> _Fences:
     """What etcd names, and what a peer shows of fences that should be gone."""
     listing = await context.etcd.list(context.keys.fences)
     fences = [decode(Fence, item.value, item.key) for item in listing.items]
@@ -125,7 +125,9 @@ async def _read_fences(context: Context, ctl: Ctl) -> _Fences:
     return _Fences(shown[-1] if shown else None, tuple(warnings))
 
 
-def _coordinators(context: Context, leader: str, address: str) -> tuple[CoordinatorStatus, ...]:
+def _coordinators(
+    context: CoordinatorContext, leader: str, address: str
+) -> tuple[CoordinatorStatus, ...]:
     """The leader, and this process if it stands by (standbys register nowhere)."""
     known = []
     if leader:
@@ -136,7 +138,7 @@ def _coordinators(context: Context, leader: str, address: str) -> tuple[Coordina
     return tuple(known)
 
 
-async def _read_agents(context: Context, ctl: Ctl) -> tuple[AgentStatus, ...]:
+async def _read_agents(context: CoordinatorContext, ctl: Ctl) -> tuple[AgentStatus, ...]:
     listing = await context.etcd.list(context.keys.sessions)
     members = await context.etcd.list(context.keys.members(ctl.epoch))
     taking_part = {item.key.rpartition("/")[2] for item in members.items}
@@ -156,7 +158,7 @@ async def _read_agents(context: Context, ctl: Ctl) -> tuple[AgentStatus, ...]:
     return tuple(shown)
 
 
-async def _read_store(context: Context) -> tuple[StoreStatus, Identity | None]:
+async def _read_store(context: CoordinatorContext) -> tuple[StoreStatus, Identity | None]:
     try:
         now = await read_identities(context)
         groups = len(await list_epochs(context.store, context.paths))
@@ -166,7 +168,9 @@ async def _read_store(context: Context) -> tuple[StoreStatus, Identity | None]:
     return StoreStatus(url=context.store_url, reachable=True, groups=groups), identity
 
 
-async def _warnings(context: Context, agents: tuple[AgentStatus, ...]) -> tuple[str, ...]:
+async def _warnings(
+    context: CoordinatorContext, agents: tuple[AgentStatus, ...]
+) -> tuple[str, ...]:
     """What an operator should know: peers without an agent, agents without a peer."""
     warnings = [
         f"agent {agent.name}: its Qdrant does not answer"

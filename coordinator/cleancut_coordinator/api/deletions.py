@@ -10,7 +10,7 @@ from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.states import State
 from cleancut.repository.garbage import read_holds
 from cleancut.repository.holds import drop_label, put_label
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.cluster_id import check_owned
 from cleancut_coordinator.maintenance.expiry import epochs_in_restores, put_tombstone
 from cleancut_coordinator.maintenance.garbage_collector import Sweeper
@@ -19,7 +19,7 @@ from cleancut_coordinator.maintenance.garbage_collector import Sweeper
 class Deletions:
     """The part of `cleancut_coordinator.api.interface.Operations` that lets go of backups."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CoordinatorContext) -> None:
         self._context = context
 
     def sweeper(self) -> Sweeper:

@@ -7,24 +7,24 @@ from functools import partial
 from cleancut.core.cluster.live_shards import LiveShards
 from cleancut.core.doctor.facts import (
     Facts,
-    KnownGroup,
+    GroupShards,
     KnownRestore,
+    PeerReport,
     ToldByAgent,
-    ToldByPeer,
     members_of,
 )
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, NotFound
 from cleancut.core.primitives.ids import PeerId
 from cleancut.core.protocol.etcd_records import Ctl, Operation, Session
-from cleancut.core.protocol.states import FENCED, Kind
+from cleancut.core.protocol.states import FENCED, OperationKind
 from cleancut.core.restore.report import RestoreReport
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.live_shards import NO_CLUSTER, live_shards
 from cleancut.qdrant.responses import Placement
 from cleancut.repository.catalog import get_checked, list_epochs, load_group
 from cleancut.runtime.concurrency import run_all
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.cluster_id import read_identities
 
@@ -34,7 +34,7 @@ _MAX_REPORTS = 50
 _MAX_GROUPS = 100
 
 
-async def gather(context: Context) -> Facts:
+async def gather(context: CoordinatorContext) -> Facts:
     """The cluster as it is now.
 
     Raises: Unavailable, TimedOut, if etcd does not answer; without it nothing else is known.
@@ -60,12 +60,12 @@ async def gather(context: Context) -> Facts:
     )
 
 
-async def read_ctl(context: Context) -> Ctl:
+async def read_ctl(context: CoordinatorContext) -> Ctl:
     found = await context.etcd.get(context.keys.ctl)
     return decode(Ctl, found.value, found.key) if found else Ctl()
 
 
-async def _agents(context: Context) -> tuple[ToldByAgent, ...]:
+async def _agents(context: CoordinatorContext) -> tuple[ToldByAgent, ...]:
     listing = await context.etcd.list(context.keys.sessions)
     sessions = [decode(Session, item.value, item.key) for item in listing.items]
     return tuple(
@@ -74,14 +74,14 @@ async def _agents(context: Context) -> tuple[ToldByAgent, ...]:
     )
 
 
-async def _ask(qdrant: Qdrant) -> ToldByPeer | None:
+async def _ask(qdrant: Qdrant) -> PeerReport | None:
     try:
         cluster = await qdrant.cluster(ASK_S)
         aliases = await qdrant.aliases(ASK_S)
     except CleancutError:
         return None
     peers = cluster.peers if cluster.enabled else {NO_CLUSTER: qdrant.url}
-    return ToldByPeer(
+    return PeerReport(
         peer_id=PeerId(cluster.peer_id),
         url=qdrant.url,
         peers=tuple(sorted((PeerId(peer), uri) for peer, uri in peers.items())),
@@ -89,7 +89,7 @@ async def _ask(qdrant: Qdrant) -> ToldByPeer | None:
     )
 
 
-async def _collections(context: Context, speaker: ToldByPeer) -> tuple[LiveShards, ...]:
+async def _collections(context: CoordinatorContext, speaker: PeerReport) -> tuple[LiveShards, ...]:
     """Configuration comes from telemetry: the collection's own answer needs all its shards."""
     qdrant = next(one for one in context.peers if one.url == speaker.url)
     alone = speaker.peer_id == NO_CLUSTER
@@ -114,8 +114,8 @@ async def _placement(qdrant: Qdrant, name: str) -> Placement | None:
         return None  # it was deleted meanwhile
 
 
-async def _restores(context: Context) -> tuple[KnownRestore, ...]:
-    operations = await requests.load_all(context, Kind.RESTORE)
+async def _restores(context: CoordinatorContext) -> tuple[KnownRestore, ...]:
+    operations = await requests.load_all(context, OperationKind.RESTORE)
     reports = [partial(_kept, context, operation) for operation in operations[:_MAX_REPORTS]]
     kept = await run_all(reports, _AT_ONCE)
     kept += [()] * (len(operations) - len(kept))
@@ -131,7 +131,7 @@ async def _restores(context: Context) -> tuple[KnownRestore, ...]:
     )
 
 
-async def _kept(context: Context, operation: Operation) -> tuple[tuple[str, str], ...]:
+async def _kept(context: CoordinatorContext, operation: Operation) -> tuple[tuple[str, str], ...]:
     """What its report says it has kept; nothing, if that cannot be read."""
     if not operation.detail:
         return ()
@@ -144,10 +144,12 @@ async def _kept(context: Context, operation: Operation) -> tuple[tuple[str, str]
     return tuple((old.collection, old.uuid) for old in report.kept)
 
 
-async def _groups(context: Context, collections: tuple[LiveShards, ...]) -> tuple[KnownGroup, ...]:
+async def _groups(
+    context: CoordinatorContext, collections: tuple[LiveShards, ...]
+) -> tuple[GroupShards, ...]:
     """Newest first, back to the one that holds the last of the lost shards, 100 at most."""
     lost = {(entry.name, shard) for entry in collections for shard in entry.lost}
-    groups: list[KnownGroup] = []
+    groups: list[GroupShards] = []
     try:
         epochs = await list_epochs(context.store, context.paths) if lost else []
         for epoch in reversed(epochs[-_MAX_GROUPS:]):
@@ -155,14 +157,14 @@ async def _groups(context: Context, collections: tuple[LiveShards, ...]) -> tupl
                 break
             group = await load_group(context.store, context.paths, epoch)
             shards = tuple((shard.collection, shard.shard_id) for shard in group.shards)
-            groups.append(KnownGroup(epoch=epoch, shards=shards))
+            groups.append(GroupShards(epoch=epoch, shards=shards))
             lost -= set(shards)
     except CleancutError:
         pass  # `owner_id` tells that the store does not answer
     return tuple(groups)
 
 
-async def _identity(context: Context) -> tuple[str, str | None]:
+async def _identity(context: CoordinatorContext) -> tuple[str, str | None]:
     """This cluster's id, and the owner of the store; None: it does not answer."""
     found = await context.etcd.get(context.keys.id)
     cluster_id = found.value.decode() if found else ""

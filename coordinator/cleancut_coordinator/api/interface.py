@@ -21,7 +21,7 @@ from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PageRequest:
     """Which part of a list: at most `size`, from where the previous page's token says."""
 
     size: int
@@ -50,7 +50,7 @@ class Operations(Protocol):
 
     async def get_backup(self, name: str) -> Backup: ...
 
-    async def list_backups(self, page: Page) -> BackupPage:
+    async def list_backups(self, page: PageRequest) -> BackupPage:
         """Newest first: unfinished and failed operations as well as the catalog."""
         ...
 
@@ -99,7 +99,7 @@ class Operations(Protocol):
 
     async def get_restore(self, name: str) -> Restore: ...
 
-    async def list_restores(self, page: Page) -> RestorePage: ...
+    async def list_restores(self, page: PageRequest) -> RestorePage: ...
 
     def watch_restore(self, name: str) -> AsyncIterator[Restore]:
         """As `watch_backup`; ROLLING_BACK is not final, NEEDS_OPERATOR is."""
@@ -123,7 +123,7 @@ class Operations(Protocol):
 
     async def get_rebalance(self, name: str) -> Rebalance: ...
 
-    async def list_rebalances(self, page: Page) -> RebalancePage: ...
+    async def list_rebalances(self, page: PageRequest) -> RebalancePage: ...
 
     def watch_rebalance(self, name: str) -> AsyncIterator[Rebalance]:
         """As `watch_restore`."""

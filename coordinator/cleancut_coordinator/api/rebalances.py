@@ -18,26 +18,26 @@ from cleancut.api.rebalances import (
 )
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import NotFound
-from cleancut.core.primitives.ids import Token
+from cleancut.core.primitives.ids import FencingToken
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.replica_reports import RestoredShard
 from cleancut.core.protocol.requests import RebalanceRequest
-from cleancut.core.protocol.states import FINAL_STATES, Kind
+from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.core.rebalance.plan import BalancePlan, check_balance
 from cleancut_coordinator.api.cluster_status import read_progress, wait_over, watch
-from cleancut_coordinator.api.interface import Page
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.api.interface import PageRequest
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
-from cleancut_coordinator.leader.term import Term
+from cleancut_coordinator.leader.term import LeaderTerm
 from cleancut_coordinator.rebalance.effects import RebalanceEffects, check_agreed
 
 
 class Rebalances:
     """The part of `cleancut_coordinator.api.interface.Operations` that is about rebalances."""
 
-    _context: Context
+    _context: CoordinatorContext
 
-    def leading(self) -> tuple[Token, Term]:
+    def leading(self) -> tuple[FencingToken, LeaderTerm]:
         """The token and term of this leader. Raises: Unavailable on a standby."""
         raise AssertionError("known by the whole class")
 
@@ -47,7 +47,7 @@ class Rebalances:
             steps=_steps(plan, ()),
             peers=_peers(plan),
             notes=plan.notes,
-            obstacles=plan.obstacles,
+            blockers=plan.blockers,
             digest=plan.digest,
             size_bytes=plan.moved_bytes,
         )
@@ -61,16 +61,18 @@ class Rebalances:
             plan = check_balance(await RebalanceEffects(self._context).plan(request))
             check_agreed(plan, plan_digest)
         operation = await requests.record(
-            self._context, token, Kind.REBALANCE, request=request, request_id=request_id
+            self._context, token, OperationKind.REBALANCE, request=request, request_id=request_id
         )
         term.poke()
         return await self._shown_rebalance(operation)
 
     async def get_rebalance(self, name: str) -> Rebalance:
-        return await self._shown_rebalance(await requests.load(self._context, name, Kind.REBALANCE))
+        return await self._shown_rebalance(
+            await requests.load(self._context, name, OperationKind.REBALANCE)
+        )
 
-    async def list_rebalances(self, page: Page) -> RebalancePage:
-        operations = await requests.load_all(self._context, Kind.REBALANCE)
+    async def list_rebalances(self, page: PageRequest) -> RebalancePage:
+        operations = await requests.load_all(self._context, OperationKind.REBALANCE)
         start = int(page.token) if page.token.isdigit() else 0
         following = start + page.size
         chosen = [await self._shown_rebalance(each) for each in operations[start:following]]
@@ -85,7 +87,7 @@ class Rebalances:
         rebalance = await self.get_rebalance(name)
         if is_over(rebalance):
             return rebalance
-        term.cancel((await requests.load(self._context, rebalance.id, Kind.REBALANCE)).id)
+        term.cancel((await requests.load(self._context, rebalance.id, OperationKind.REBALANCE)).id)
         return await wait_over(self.watch_rebalance(rebalance.id), rebalance)
 
     async def _shown_rebalance(self, operation: Operation) -> Rebalance:

@@ -21,19 +21,19 @@ from cleancut.api.restores import (
 )
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import NotFound, Refused
-from cleancut.core.primitives.ids import Epoch, PeerId, ShardId, Token, parse_cluster
+from cleancut.core.primitives.ids import Epoch, FencingToken, PeerId, ShardId, parse_cluster
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import RestoreRequest
-from cleancut.core.protocol.states import FINAL_STATES, Kind, State
+from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
 from cleancut.core.restore import plan as plans
 from cleancut.core.restore import report as restore_report
 from cleancut.core.restore.report import RestoreReport
 from cleancut.repository.catalog import get_checked, load_group
 from cleancut_coordinator.api.cluster_status import read_progress, wait_over, watch
-from cleancut_coordinator.api.interface import Page
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.api.interface import PageRequest
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
-from cleancut_coordinator.leader.term import Term
+from cleancut_coordinator.leader.term import LeaderTerm
 from cleancut_coordinator.restore.drop_replaced import drop_kept, still_kept
 from cleancut_coordinator.restore.effects import RestoreEffects
 
@@ -41,10 +41,10 @@ from cleancut_coordinator.restore.effects import RestoreEffects
 class Restores:
     """The half of `cleancut_coordinator.api.interface.Operations` that is about restores."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CoordinatorContext) -> None:
         self._context = context
 
-    def leading(self) -> tuple[Token, Term]:
+    def leading(self) -> tuple[FencingToken, LeaderTerm]:
         """The token and term of this leader. Raises: Unavailable on a standby."""
         raise AssertionError("known by the whole class")
 
@@ -67,7 +67,7 @@ class Restores:
         operation = await requests.record(
             self._context,
             token,
-            Kind.RESTORE,
+            OperationKind.RESTORE,
             request=request,
             request_id=request_id,
             also=partial(requests.put_rebalance, self._context) if request.rebalance else None,
@@ -96,10 +96,12 @@ class Restores:
         )
 
     async def get_restore(self, name: str) -> Restore:
-        return await self._shown_restore(await requests.load(self._context, name, Kind.RESTORE))
+        return await self._shown_restore(
+            await requests.load(self._context, name, OperationKind.RESTORE)
+        )
 
-    async def list_restores(self, page: Page) -> RestorePage:
-        operations = await requests.load_all(self._context, Kind.RESTORE)
+    async def list_restores(self, page: PageRequest) -> RestorePage:
+        operations = await requests.load_all(self._context, OperationKind.RESTORE)
         start = int(page.token) if page.token.isdigit() else 0
         following = start + page.size
         chosen = [await self._shown_restore(each) for each in operations[start:following]]
@@ -115,14 +117,14 @@ class Restores:
         if restore.state in {State.DONE, State.PUBLISHING}:
             raise Refused(f"restore {name} is already published")
         if not is_over(restore):
-            operation = await requests.load(self._context, restore.id, Kind.RESTORE)
+            operation = await requests.load(self._context, restore.id, OperationKind.RESTORE)
             term.cancel(operation.id)
             restore = await wait_over(self.watch_restore(restore.id), restore)
         return restore
 
     async def clean_restore(self, name: str) -> Restore:
         token, _ = self.leading()
-        operation = await requests.load(self._context, name, Kind.RESTORE)
+        operation = await requests.load(self._context, name, OperationKind.RESTORE)
         if operation.state is not State.DONE:
             raise Refused(
                 f"restore {name} is {operation.state}, not {State.DONE}",
@@ -181,7 +183,7 @@ class Restores:
         )
 
 
-def _shown_collection(entry: restore_report.RestoredCollection) -> RestoredCollection:
+def _shown_collection(entry: restore_report.ComparedCollection) -> RestoredCollection:
     return RestoredCollection(
         name=entry.name,
         published_as=entry.published_as,
@@ -197,7 +199,7 @@ def _shown_collection(entry: restore_report.RestoredCollection) -> RestoredColle
     )
 
 
-def _shown_plan(plan: plans.RestorePlan) -> RestorePlan:
+def _shown_plan(plan: plans.PlacementPlan) -> RestorePlan:
     return RestorePlan(
         backup_id=plan.backup_id,
         backup_epoch=plan.backup_epoch,
@@ -229,7 +231,7 @@ def _shown_plan(plan: plans.RestorePlan) -> RestorePlan:
         source_version=plan.source_version,
         target_version=plan.target_version,
         warnings=plan.warnings,
-        obstacles=plan.obstacles,
+        blockers=plan.blockers,
         digest=plan.digest,
         size_bytes=plan.size_bytes,
         estimated_s=plan.estimated_s,

@@ -8,7 +8,7 @@ from cleancut.api.backups import Backup
 from cleancut.api.schedules import RetentionRules, Schedule, ScheduleList
 from cleancut.core.maintenance.schedule import ScheduleState
 from cleancut.core.primitives.timestamps import format_time
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.maintenance.scheduler import Scheduler, next_start_s, read_state
 
@@ -16,7 +16,7 @@ from cleancut_coordinator.maintenance.scheduler import Scheduler, next_start_s, 
 class Schedules:
     """The part of `cleancut_coordinator.api.interface.Operations` that is about schedules."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CoordinatorContext) -> None:
         self._context = context
 
     def scheduler(self) -> Scheduler:

@@ -14,7 +14,7 @@ import grpc.aio
 
 from cleancut.api.agent_settings import AgentSettings
 from cleancut.api.rebalances import RebalanceOptions
-from cleancut.api.values import Shown
+from cleancut.api.values import ApiValue
 from cleancut.api.wire import from_message, to_message
 from cleancut.core.primitives.errors import Refused
 from cleancut.rpc.server import Listen, serve
@@ -214,13 +214,13 @@ class Cluster:
         return cluster.ForgetPeerResponse(peer=to_message(peer, cluster.ForgottenPeer))
 
 
-def _restore(value: Shown, response: Any) -> Any:
+def _restore(value: ApiValue, response: Any) -> Any:
     return response(restore=to_message(value, restores.Restore))
 
 
-def _rebalance(value: Shown, response: Any) -> Any:
+def _rebalance(value: ApiValue, response: Any) -> Any:
     return response(rebalance=to_message(value, rebalances.Rebalance))
 
 
-def _schedule(value: Shown, response: Any) -> Any:
+def _schedule(value: ApiValue, response: Any) -> Any:
     return response(schedule=to_message(value, schedules.Schedule))

@@ -10,7 +10,7 @@ from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import check_collection_name
 from cleancut.core.protocol.requests import MAX_ATTEMPTS, MAX_STREAMS, BackupRequest, SeedRequest
 from cleancut.rpc.statuses import not_leader
-from cleancut_coordinator.api.interface import Operations, Page
+from cleancut_coordinator.api.interface import Operations, PageRequest
 
 _PAGE_SIZE, _PAGE_LIMIT = 50, 500
 _PAGE_TOKEN_LIMIT = 20
@@ -69,8 +69,8 @@ def streams_of(number: int) -> int:
     return number or SeedRequest().streams
 
 
-def page_of(request: Any) -> Page:
+def page_of(request: Any) -> PageRequest:
     token = request.page_token
     if token and not (token.isascii() and token.isdigit() and len(token) <= _PAGE_TOKEN_LIMIT):
         raise Invalid("page_token is none that a list has given", "begin again without it")
-    return Page(min(request.page_size or _PAGE_SIZE, _PAGE_LIMIT), request.page_token)
+    return PageRequest(min(request.page_size or _PAGE_SIZE, _PAGE_LIMIT), request.page_token)

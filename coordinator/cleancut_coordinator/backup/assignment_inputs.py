@@ -14,12 +14,14 @@ from cleancut.core.primitives.ids import AgentName
 from cleancut.core.protocol.etcd_records import Session
 from cleancut.repository.catalog import list_epochs, load_group
 from cleancut.repository.garbage import read_seeds
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 
 PARENT_GROUPS = 5
 
 
-async def read_told(context: Context, effect: Assign) -> tuple[View, dict[AgentName, Session]]:
+async def read_told(
+    context: CoordinatorContext, effect: Assign
+) -> tuple[View, dict[AgentName, Session]]:
     """The view that was agreed on, and the members' sessions.
 
     Raises: Unavailable (a session is gone), Refused (a peer's Qdrant is too old).
@@ -38,7 +40,7 @@ async def read_told(context: Context, effect: Assign) -> tuple[View, dict[AgentN
     return view, sessions
 
 
-async def read_parents(context: Context, chosen: Sequence[str]) -> Parents:
+async def read_parents(context: CoordinatorContext, chosen: Sequence[str]) -> Parents:
     """The newest entry of each shard among the last groups; what cannot be read is no parent,
     which costs bytes and nothing else."""
     groups = []
@@ -54,7 +56,7 @@ async def read_parents(context: Context, chosen: Sequence[str]) -> Parents:
     return newest_entries(groups)
 
 
-async def read_homes(context: Context) -> Homes:
+async def read_homes(context: CoordinatorContext) -> Homes:
     """Where the newest seed that still waits for its backup has read each shard: only the agent
     there knows what was left of it."""
     try:

@@ -25,7 +25,7 @@ from cleancut.qdrant.client import Qdrant
 from cleancut.repository.catalog import get_checked
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import ask_any
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 
 CANARY_S = 0.5
 """For all canaries of a backup together, in seconds. Every write that comes meanwhile costs a shard
@@ -35,7 +35,7 @@ _AT_ONCE = 8
 
 
 async def choose_questions(
-    context: Context, entries: Sequence[CollectionEntry]
+    context: CoordinatorContext, entries: Sequence[CollectionEntry]
 ) -> tuple[Question, ...]:
     """What to ask inside the cut: the first points of each vector, by id, so that one backup asks
     what the next one does. What cannot be read in time is not asked; never a failure."""
@@ -60,7 +60,7 @@ async def choose_questions(
 
 
 async def read_canaries(
-    context: Context, epoch: Epoch, asked: Sequence[Question]
+    context: CoordinatorContext, epoch: Epoch, asked: Sequence[Question]
 ) -> Canaries | None:
     """The answers that come within `CANARY_S`; None for none. Never a failure."""
     answers: list[Canary] = []
@@ -89,7 +89,7 @@ async def read_canaries(
     return Canaries(epoch=epoch, canaries=tuple(answers)) if answers else None
 
 
-async def kept_canaries(context: Context, ctl: Ctl) -> tuple[Canary, ...]:
+async def kept_canaries(context: CoordinatorContext, ctl: Ctl) -> tuple[Canary, ...]:
     """What was read inside the cut of this attempt; () if it never got into the store."""
     if not ctl.canaries:
         return ()

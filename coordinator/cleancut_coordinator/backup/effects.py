@@ -9,7 +9,15 @@ from msgspec.structs import replace
 
 from cleancut import __version__
 from cleancut.core.backup.assignment import assign, choose_collections, shard_ids
-from cleancut.core.backup.phases import Assign, Assigned, Keep, Publish, Raise, Settle, Stage
+from cleancut.core.backup.phases import (
+    Assign,
+    Assigned,
+    Publish,
+    Raise,
+    Settle,
+    Stage,
+    StoreCanaries,
+)
 from cleancut.core.backup.warnings import divergent, not_drained, unseen_peers
 from cleancut.core.cluster.view import CollectionView, View
 from cleancut.core.format.manifest import (
@@ -37,7 +45,7 @@ from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.backup.assignment_inputs import read_homes, read_parents, read_told
 from cleancut_coordinator.backup.canaries import choose_questions, kept_canaries, read_canaries
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.cluster_id import check_owned
 from cleancut_coordinator.leader.fences import raise_fence, settle_writes
 from cleancut_coordinator.leader.state import format_now
@@ -46,10 +54,10 @@ from cleancut_coordinator.store_probe import put_probe
 _AT_ONCE = 16
 
 
-class BackupEffects:
+class LeaderBackupEffects:
     """One term's effects of backups."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CoordinatorContext) -> None:
         self._context = context
 
     async def run(self, effect: Effect) -> object:
@@ -65,7 +73,7 @@ class BackupEffects:
                 await settle_writes(self._context, effect.fence)
             case Drain():
                 return await self._drain(effect)
-            case Keep():
+            case StoreCanaries():
                 await put_staged(
                     self._context.store, self._context.paths, effect.epoch, effect.canaries
                 )

@@ -15,15 +15,15 @@ from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.protocol.requests import SeedRequest
 from cleancut.repository.catalog import read_epochs
 from cleancut_coordinator.backup.assignment_inputs import read_homes, read_parents, read_told
-from cleancut_coordinator.backup.effects import BackupEffects
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.backup.effects import LeaderBackupEffects
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.state import format_now
 
 
-class SeedEffects:
+class LeaderSeedEffects:
     """One term's effects of seeds."""
 
-    def __init__(self, context: Context, backups: BackupEffects) -> None:
+    def __init__(self, context: CoordinatorContext, backups: LeaderBackupEffects) -> None:
         self._context, self._backups = context, backups
 
     async def run(self, effect: Effect) -> object:
@@ -47,7 +47,7 @@ class SeedEffects:
         return Assigned("", tuple(chosen), tasks)
 
 
-async def note_begun(context: Context, epoch: Epoch, tasks: Iterable[ShardTask]) -> None:
+async def note_begun(context: CoordinatorContext, epoch: Epoch, tasks: Iterable[ShardTask]) -> None:
     """From here on a sweep keeps what this seed stores, and what it may reuse. Order: before any
     agent has begun to store; repeatable, with other tasks too."""
     known = await read_epochs(context.store, context.paths)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from cleancut.core.format.recipe import check_format, encode_format
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Fenced, NotFound, Refused
-from cleancut.core.primitives.ids import Token
+from cleancut.core.primitives.ids import FencingToken
 from cleancut.core.protocol.etcd_records import Owner
 from cleancut.ports.coordination import Created, Put
 from cleancut.store.keyring import ensure_data_key
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,14 @@ class Identities:
         return bool(self.cluster_id) and self.cluster_id == self.owner_id
 
 
-async def read_identities(context: Context) -> Identities:
+async def read_identities(context: CoordinatorContext) -> Identities:
     """What etcd and the store say now."""
     found = await context.etcd.get(context.keys.id)
     number, owner = await _read_owner(context)
     return Identities(found.value.decode() if found else "", owner, number)
 
 
-async def _read_owner(context: Context) -> tuple[int, str]:
+async def _read_owner(context: CoordinatorContext) -> tuple[int, str]:
     prefix, newest = context.paths.owners, 0
     async for info in context.store.list(prefix):
         text = info.path.removeprefix(prefix).removesuffix(".json")
@@ -47,7 +47,7 @@ async def _read_owner(context: Context) -> tuple[int, str]:
     return newest, decode(Owner, await context.store.get(path), path).cluster_id
 
 
-async def establish(context: Context, token: Token) -> Identities:
+async def establish(context: CoordinatorContext, token: FencingToken) -> Identities:
     """Gives a new cluster its id, and an unowned store its owner and its format.
 
     Raises: Fenced (not the leader any more); Refused, Denied or Corrupt, if the store has another
@@ -63,7 +63,7 @@ async def establish(context: Context, token: Token) -> Identities:
     return await write_owner(context, now) if now.owner_number == 0 else now
 
 
-async def _establish_format(context: Context) -> None:
+async def _establish_format(context: CoordinatorContext) -> None:
     store, paths = context.store, context.paths
     keys = await asyncio.to_thread(context.key_source.read)
     try:
@@ -74,7 +74,7 @@ async def _establish_format(context: Context) -> None:
         await store.put(paths.format, encode_format(encrypted=bool(keys)))
 
 
-async def write_owner(context: Context, now: Identities) -> Identities:
+async def write_owner(context: CoordinatorContext, now: Identities) -> Identities:
     """Makes this cluster the store's owner. Order: repeatable."""
     if not now.equal:
         path = context.paths.owner(now.owner_number + 1)
@@ -82,7 +82,7 @@ async def write_owner(context: Context, now: Identities) -> Identities:
     return await read_identities(context)
 
 
-async def check_owned(context: Context) -> Identities:
+async def check_owned(context: CoordinatorContext) -> Identities:
     """Raises: Refused, unless the store belongs to this cluster."""
     now = await read_identities(context)
     if not now.equal:

@@ -6,15 +6,15 @@ import secrets
 
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import LeaseLost, Unavailable
-from cleancut.core.primitives.ids import Token
+from cleancut.core.primitives.ids import FencingToken
 from cleancut.core.protocol.etcd_records import Leader
 from cleancut.ports.coordination import Compacted, Created, Lease, Put
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 
 TTL_S = 10.0
 
 
-async def campaign(context: Context, lease: Lease, address: str) -> Token:
+async def campaign(context: CoordinatorContext, lease: Lease, address: str) -> FencingToken:
     """Waits until this process leads. Returns its token.
 
     Raises: LeaseLost, if the own lease ended meanwhile.
@@ -26,15 +26,15 @@ async def campaign(context: Context, lease: Lease, address: str) -> Token:
         me = Leader(name=context.name, address=address, nonce=secrets.token_hex(8))
         result = await context.etcd.txn([Created(key, 0)], [Put(key, encode(me), lease=lease.id)])
         if result.applied:
-            return Token(result.revision)
+            return FencingToken(result.revision)
         found = await context.etcd.get(key)
         if found is not None and found.lease == lease.id:
-            return Token(found.create_revision)  # an earlier try arrived after all
+            return FencingToken(found.create_revision)  # an earlier try arrived after all
         if found is not None:
             await _wait_vacant(context, lease.id)
 
 
-async def _wait_vacant(context: Context, own: int) -> None:
+async def _wait_vacant(context: CoordinatorContext, own: int) -> None:
     """Returns when nobody leads, or when an own earlier try has arrived after all."""
     key = context.keys.leader
     listing = await context.etcd.list(key)
@@ -48,7 +48,7 @@ async def _wait_vacant(context: Context, own: int) -> None:
         return  # the next try tells
 
 
-async def read_leader(context: Context) -> Leader | None:
+async def read_leader(context: CoordinatorContext) -> Leader | None:
     """Who leads now, as etcd has it."""
     found = await context.etcd.get(context.keys.leader)
     return decode(Leader, found.value, found.key) if found else None

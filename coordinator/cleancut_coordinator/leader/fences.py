@@ -13,7 +13,7 @@ from typing import Any
 
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, TimedOut, Unavailable
-from cleancut.core.primitives.ids import Epoch, Token
+from cleancut.core.primitives.ids import Epoch, FencingToken
 from cleancut.core.protocol.etcd_records import Ctl
 from cleancut.core.protocol.fence import Fence, FencedAlias, fenced_name, is_raised
 from cleancut.core.protocol.states import FENCED
@@ -23,8 +23,8 @@ from cleancut.ports.coordination import Created, Delete
 from cleancut.runtime.concurrency import first_of, run_all
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.any_peer import first_peer
-from cleancut_coordinator.context import Context
-from cleancut_coordinator.metrics.registry import Metrics
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 
 RAISE_S = 2.0
 LIFT_S = 5.0
@@ -35,7 +35,7 @@ _SEEN_POLL_S = 0.005
 Call = Callable[[], Coroutine[Any, Any, Any]]
 
 
-async def raise_fence(context: Context, fence: Fence) -> None:
+async def raise_fence(context: CoordinatorContext, fence: Fence) -> None:
     """Holds writes off, as one peer shows.
 
     Raises: Refused (a hook said no, a name is taken), Unavailable, TimedOut: whatever was raised
@@ -47,7 +47,7 @@ async def raise_fence(context: Context, fence: Fence) -> None:
     await run_all(calls, _AT_ONCE)
 
 
-async def _fence_aliases(context: Context, fence: Fence) -> None:
+async def _fence_aliases(context: CoordinatorContext, fence: Fence) -> None:
     peer = await first_peer(context.peers)
     actions = [
         rename(entry.alias, fenced_name(entry.alias, fence.epoch)) for entry in fence.aliases
@@ -63,7 +63,7 @@ async def _fence_aliases(context: Context, fence: Fence) -> None:
         raise first_of(failures) from failures
 
 
-async def settle_writes(context: Context, fence: Fence) -> None:
+async def settle_writes(context: CoordinatorContext, fence: Fence) -> None:
     """Waits for the writes that one peer let in before the fence. Raises: Unavailable, TimedOut.
 
     Limits: a replica that hangs from now on keeps this, and what consensus has to apply after it,
@@ -77,7 +77,7 @@ async def settle_writes(context: Context, fence: Fence) -> None:
     )
 
 
-async def lift_fence(context: Context, fence: Fence) -> None:
+async def lift_fence(context: CoordinatorContext, fence: Fence) -> None:
     """Returns once a peer shows all aliases by their names and all hooks have resumed: what cannot
     be lifted keeps nothing else from being lifted.
 
@@ -101,7 +101,7 @@ def _tried(call: Call) -> Callable[[], Coroutine[Any, Any, CleancutError | None]
     return attempt
 
 
-async def _free(context: Context, fence: Fence, entry: FencedAlias) -> None:
+async def _free(context: CoordinatorContext, fence: Fence, entry: FencedAlias) -> None:
     """Any peer will do: a change that is asked for twice is made once."""
     last: CleancutError = Unavailable("no Qdrant URL was given", "set --qdrant-url")
     for peer in context.peers:
@@ -114,10 +114,17 @@ async def _free(context: Context, fence: Fence, entry: FencedAlias) -> None:
     raise last
 
 
-class Lifter:
+class FenceReleaser:
     """Lifts fences for the length of a leader's term."""
 
-    def __init__(self, context: Context, token: Token, *, metrics: Metrics, log: Logger) -> None:
+    def __init__(
+        self,
+        context: CoordinatorContext,
+        token: FencingToken,
+        *,
+        metrics: CoordinatorMetrics,
+        log: Logger,
+    ) -> None:
         self._context, self._token = context, token
         self._metrics, self._log = metrics, log
         self._asked: asyncio.Queue[Fence] = asyncio.Queue()

@@ -7,10 +7,10 @@ from cleancut.core.primitives.errors import Fenced
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Ctl
 from cleancut.core.protocol.states import Phase
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 
 
-async def check_phase(context: Context, epoch: Epoch, phase: Phase) -> None:
+async def check_phase(context: CoordinatorContext, epoch: Epoch, phase: Phase) -> None:
     """Raises: Fenced, if the attempt is no longer where an effect belongs: a leader that was
     stopped for a while must not change anything after its successor has gone on."""
     found = await context.etcd.get(context.keys.ctl)

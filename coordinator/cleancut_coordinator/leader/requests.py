@@ -7,20 +7,25 @@ from collections.abc import Callable, Iterable
 
 from cleancut.core.primitives.codec import Record, decode, digest_of, encode
 from cleancut.core.primitives.errors import Fenced, Invalid, NotFound
-from cleancut.core.primitives.ids import OperationId, Token, check_collection_name
+from cleancut.core.primitives.ids import FencingToken, OperationId, check_collection_name
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import MAX_ATTEMPTS, RebalanceRequest
-from cleancut.core.protocol.states import Kind, State
+from cleancut.core.protocol.states import OperationKind, State
 from cleancut.ports.coordination import Created, Guard, Modified, Put
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.state import format_now
 
 MAX_ID = 128
-_PREFIX = {Kind.BACKUP: "b", Kind.RESTORE: "r", Kind.REBALANCE: "m", Kind.SEED: "s"}
-_NOUN = {Kind.BACKUP: "backup list", Kind.RESTORE: "restore list"}
+_PREFIX = {
+    OperationKind.BACKUP: "b",
+    OperationKind.RESTORE: "r",
+    OperationKind.REBALANCE: "m",
+    OperationKind.SEED: "s",
+}
+_NOUN = {OperationKind.BACKUP: "backup list", OperationKind.RESTORE: "restore list"}
 
 
-class Asked(Record, frozen=True):
+class RequestRecord(Record, frozen=True):
     """`request/<id>`: the operation that this request id stands for, and what was asked."""
 
     operation: OperationId
@@ -29,9 +34,9 @@ class Asked(Record, frozen=True):
 
 
 async def record(
-    context: Context,
-    token: Token,
-    kind: Kind,
+    context: CoordinatorContext,
+    token: FencingToken,
+    kind: OperationKind,
     *,
     request: Record,
     request_id: str,
@@ -58,7 +63,7 @@ async def record(
         created_at=format_now(context.clock),
         nonce=secrets.token_hex(8),
     )
-    asked = Asked(operation=operation.id, fingerprint=fingerprint, nonce=operation.nonce)
+    asked = RequestRecord(operation=operation.id, fingerprint=fingerprint, nonce=operation.nonce)
     puts = [
         Put(key, encode(asked)),
         Put(context.keys.operation(operation.id), encode(operation)),
@@ -70,20 +75,20 @@ async def record(
         found = await context.etcd.get(key)
         if found is None:
             raise Fenced("another coordinator leads now", "repeat the request")
-        return await _same(context, decode(Asked, found.value, key), kind, fingerprint)
+        return await _same(context, decode(RequestRecord, found.value, key), kind, fingerprint)
     return operation
 
 
 def rebalance_after(operation: OperationId) -> OperationId:
     """The id of the rebalance that was recorded with this operation."""
-    return OperationId(f"{_PREFIX[Kind.REBALANCE]}-{operation.partition('-')[2]}")
+    return OperationId(f"{_PREFIX[OperationKind.REBALANCE]}-{operation.partition('-')[2]}")
 
 
-def put_rebalance(context: Context, operation: Operation) -> Put:
+def put_rebalance(context: CoordinatorContext, operation: Operation) -> Put:
     """A rebalance that begins when `operation` is done."""
     follower = Operation(
         id=rebalance_after(operation.id),
-        kind=Kind.REBALANCE,
+        kind=OperationKind.REBALANCE,
         state=State.PENDING,
         request=encode(RebalanceRequest(after=operation.id)).decode(),
         created_at=operation.created_at,
@@ -93,19 +98,21 @@ def put_rebalance(context: Context, operation: Operation) -> Put:
     return Put(context.keys.operation(follower.id), encode(follower))
 
 
-async def is_known(context: Context, request_id: str) -> bool:
+async def is_known(context: CoordinatorContext, request_id: str) -> bool:
     """True if an operation was recorded for this request id."""
     return await _find(context, request_id) is not None
 
 
-async def _find(context: Context, request_id: str) -> Asked | None:
+async def _find(context: CoordinatorContext, request_id: str) -> RequestRecord | None:
     """What a request id stands for, if it was used."""
     key = context.keys.request(request_id.replace("/", "%2F"))
     found = await context.etcd.get(key)
-    return decode(Asked, found.value, key) if found else None
+    return decode(RequestRecord, found.value, key) if found else None
 
 
-async def _same(context: Context, asked: Asked, kind: Kind, fingerprint: str) -> Operation:
+async def _same(
+    context: CoordinatorContext, asked: RequestRecord, kind: OperationKind, fingerprint: str
+) -> Operation:
     if asked.fingerprint != fingerprint:
         raise Invalid(
             "this request id was used with other content",
@@ -123,14 +130,14 @@ def check_asked(collections: Iterable[str], attempts: int) -> None:
         raise Invalid(f"attempts must be from 1 to {MAX_ATTEMPTS}")
 
 
-async def find(context: Context, operation: str) -> Operation | None:
+async def find(context: CoordinatorContext, operation: str) -> Operation | None:
     """The operation, for as long as it is kept."""
     key = context.keys.operation(operation.replace("/", "%2F"))
     found = await context.etcd.get(key)
     return decode(Operation, found.value, key) if found else None
 
 
-async def load(context: Context, operation: str, *kinds: Kind) -> Operation:
+async def load(context: CoordinatorContext, operation: str, *kinds: OperationKind) -> Operation:
     """Raises: NotFound, if there is none of these kinds."""
     record = await find(context, operation)
     if record is None or record.kind not in kinds:
@@ -141,7 +148,7 @@ async def load(context: Context, operation: str, *kinds: Kind) -> Operation:
     return record
 
 
-async def load_all(context: Context, *kinds: Kind) -> list[Operation]:
+async def load_all(context: CoordinatorContext, *kinds: OperationKind) -> list[Operation]:
     """All recorded operations of these kinds, newest first."""
     listing = await context.etcd.list(context.keys.operations)
     records = [decode(Operation, item.value, item.key) for item in listing.items]

@@ -10,19 +10,26 @@ from msgspec.structs import replace
 
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Fenced
-from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, Sha256, Token, format_epoch
+from cleancut.core.primitives.ids import (
+    AgentName,
+    Epoch,
+    FencingToken,
+    OperationId,
+    Sha256,
+    format_epoch,
+)
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.core.protocol.commands import Decide, Persist
 from cleancut.core.protocol.etcd_records import (
     Ctl,
+    EpochMember,
     Failure,
     Group,
-    Member,
     Operation,
     Session,
     Vote,
 )
-from cleancut.core.protocol.events import Took
+from cleancut.core.protocol.events import TakenOver
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.states import FINAL_STATES, State
 from cleancut.ports.clock import Clock
@@ -38,16 +45,16 @@ from cleancut.ports.coordination import (
     UnchangedSince,
 )
 from cleancut.repository.catalog import newest_epoch
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 
 _AT_ONCE = 100
 _KEEP = timedelta(hours=48)
 
 
-class Ledger:
+class LeaderState:
     """All that one term writes. Every write is guarded by the leader's token."""
 
-    def __init__(self, context: Context, token: Token) -> None:
+    def __init__(self, context: CoordinatorContext, token: FencingToken) -> None:
         self._context, self._token = context, token
         self._etcd, self._keys = context.etcd, context.keys
         self._ctl_revision = 0
@@ -55,7 +62,7 @@ class Ledger:
     def _leads(self) -> Guard:
         return Created(self._keys.leader, self._token)
 
-    async def load(self) -> Took:
+    async def load(self) -> TakenOver:
         """What is persisted now. Raises: Fenced, if another coordinator leads."""
         leader = await self._etcd.get(self._keys.leader)
         if leader is None or leader.create_revision != self._token:
@@ -63,16 +70,16 @@ class Ledger:
         found = await self._etcd.get(self._keys.ctl)
         if found is None:
             self._ctl_revision = 0
-            return Took(Ctl(), None, {}, {})
+            return TakenOver(Ctl(), None, {}, {})
         self._ctl_revision = found.mod_revision
         ctl = decode(Ctl, found.value, found.key)
         members = await self._etcd.list(self._keys.members(ctl.epoch))
         votes = await self._etcd.list(self._keys.votes(ctl.epoch))
         fence = await self._etcd.get(self._keys.fence(ctl.epoch))
-        return Took(
+        return TakenOver(
             ctl,
             await self.operation(ctl.operation) if ctl.operation else None,
-            {_last(item): decode(Member, item.value, item.key) for item in members.items},
+            {_last(item): decode(EpochMember, item.value, item.key) for item in members.items},
             {_phase_and_agent(item): decode(Vote, item.value, item.key) for item in votes.items},
             decode(Fence, fence.value, fence.key) if fence else None,
         )
@@ -157,11 +164,11 @@ class Ledger:
             ended = replace(record, state=State.ABORTED, failure=failure)
             await self._etcd.txn([self._leads()], [self._put_operation(ended)])
 
-    async def sessions(self) -> dict[AgentName, tuple[Token, Session]]:
+    async def sessions(self) -> dict[AgentName, tuple[FencingToken, Session]]:
         """The live agents, with their tokens."""
         listing = await self._etcd.list(self._keys.sessions)
         return {
-            _last(item): (Token(item.create_revision), decode(Session, item.value, item.key))
+            _last(item): (FencingToken(item.create_revision), decode(Session, item.value, item.key))
             for item in listing.items
         }
 

@@ -13,33 +13,33 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cleancut.core.backup.barrier import Barrier
-from cleancut.core.backup.seed import Seed
+from cleancut.core.backup.seed import SeedMachine
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost, Unavailable
-from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, Token
+from cleancut.core.primitives.ids import AgentName, Epoch, FencingToken, OperationId
 from cleancut.core.protocol.attempt import Attempt
 from cleancut.core.protocol.commands import Command, Decide, Effect, Lift, Persist, Run, Stop
 from cleancut.core.protocol.etcd_records import Bounds, Failure, Operation, Session, Vote
 from cleancut.core.protocol.events import (
-    Began,
     Cancelled,
     Done,
     Event,
     Failed,
     Progressed,
     SessionMoved,
+    Started,
     Tick,
     Voted,
 )
-from cleancut.core.protocol.states import Kind, State
-from cleancut.core.rebalance.rebalance import Rebalance
-from cleancut.core.restore.restore import Restore
+from cleancut.core.protocol.states import OperationKind, State
+from cleancut.core.rebalance.rebalance import RebalanceMachine
+from cleancut.core.restore.restore import RestoreMachine
 from cleancut.ports.coordination import Change, Compacted, Lease
 from cleancut.runtime.log import Logger
-from cleancut_coordinator.context import Context
-from cleancut_coordinator.leader.fences import Lifter
-from cleancut_coordinator.leader.state import Ledger
-from cleancut_coordinator.metrics.registry import Metrics
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.leader.fences import FenceReleaser
+from cleancut_coordinator.leader.state import LeaderState
+from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 
 _TICK_S = 0.5
 _RETRY_S = 1.0
@@ -47,11 +47,11 @@ _LOOK_S = 5.0
 _RETRIES_S = (2.0, 20.0, 30.0)
 """Before the next attempts: a killed agent's lease has to run out before it can come back."""
 _QUEUE = 10_000
-_MACHINES: dict[Kind, type[Attempt]] = {
-    Kind.BACKUP: Barrier,
-    Kind.SEED: Seed,
-    Kind.RESTORE: Restore,
-    Kind.REBALANCE: Rebalance,
+_MACHINES: dict[OperationKind, type[Attempt]] = {
+    OperationKind.BACKUP: Barrier,
+    OperationKind.SEED: SeedMachine,
+    OperationKind.RESTORE: RestoreMachine,
+    OperationKind.REBALANCE: RebalanceMachine,
 }
 
 
@@ -62,7 +62,7 @@ def _wait_before_next(operation: Operation) -> float:
     return _RETRIES_S[min(operation.attempts, len(_RETRIES_S)) - 1]
 
 
-class Effects(Protocol):
+class LeaderEffects(Protocol):
     """What carries out a machine's effects."""
 
     async def run(self, effect: Effect) -> object: ...
@@ -73,20 +73,25 @@ class Reign:
     """What a term stands on: the lease, the token under it, and where it is counted."""
 
     lease: Lease
-    token: Token
-    metrics: Metrics
+    token: FencingToken
+    metrics: CoordinatorMetrics
 
 
-class Term:
+class LeaderTerm:
     """One term. `run` returns only by raising: LeaseLost, Fenced, or what made it impossible."""
 
     def __init__(
-        self, context: Context, reign: Reign, *, effects: dict[Kind, Effects], log: Logger
+        self,
+        context: CoordinatorContext,
+        reign: Reign,
+        *,
+        effects: dict[OperationKind, LeaderEffects],
+        log: Logger,
     ) -> None:
         self._context, self._lease = context, reign.lease
         self._effects, self._log, self._metrics = effects, log, reign.metrics
-        self._ledger = Ledger(context, reign.token)
-        self._lifter = Lifter(context, reign.token, metrics=reign.metrics, log=log)
+        self._ledger = LeaderState(context, reign.token)
+        self._lifter = FenceReleaser(context, reign.token, metrics=reign.metrics, log=log)
         self._bounds = Bounds()
         self.machine: Attempt = Barrier(self._bounds)
         self._events: asyncio.Queue[Event] = asyncio.Queue(_QUEUE)
@@ -206,7 +211,7 @@ class Term:
         self._log.info("took over", epoch=took.ctl.epoch, phase=took.ctl.phase)
         await self._step(took, group)
 
-    def _machine_for(self, kind: Kind) -> Attempt:
+    def _machine_for(self, kind: OperationKind) -> Attempt:
         return _MACHINES[kind](self._bounds)
 
     # Between attempts
@@ -242,7 +247,7 @@ class Term:
         for name in sorted(set(sessions) - set(able)):
             self._log.warning("left out: its Qdrant does not answer", agent=name, epoch=epoch)
         self.machine = self._machine_for(operation.kind)
-        await self._step(Began(operation, epoch, secrets.token_hex(16), able), group)
+        await self._step(Started(operation, epoch, secrets.token_hex(16), able), group)
 
     # What becomes an event
 
@@ -284,7 +289,7 @@ class Term:
         if change.deleted:
             return SessionMoved(agent, None)
         decode(Session, change.kv.value, change.kv.key)
-        return SessionMoved(agent, Token(change.kv.create_revision))
+        return SessionMoved(agent, FencingToken(change.kv.create_revision))
 
     def _progress_of(self, change: Change) -> Event | None:
         agent = AgentName(change.kv.key.rpartition("/")[2])

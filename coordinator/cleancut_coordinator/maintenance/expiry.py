@@ -7,10 +7,10 @@ from cleancut.core.primitives.codec import Record, decode, encode
 from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.protocol.etcd_records import Group, Operation
 from cleancut.core.protocol.requests import RestoreRequest
-from cleancut.core.protocol.states import FINAL_STATES, Kind
+from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.repository.catalog import get_checked
-from cleancut.repository.garbage import Names, read_holds
-from cleancut_coordinator.context import Context
+from cleancut.repository.garbage import ReferencedNames, read_holds
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.state import format_now
 
 
@@ -21,7 +21,7 @@ class Tombstone(Record, frozen=True):
     why: str
 
 
-async def publish_decided(context: Context) -> None:
+async def publish_decided(context: CoordinatorContext) -> None:
     """Groups that etcd has decided on are in the catalog: what they name is no garbage."""
     there = {info.path async for info in context.store.list(context.paths.groups)}
     for item in (await context.etcd.list(context.keys.groups)).items:
@@ -33,7 +33,7 @@ async def publish_decided(context: Context) -> None:
             await context.store.put(path, data)
 
 
-async def find_unwanted(context: Context, names: Names) -> list[Expired]:
+async def find_unwanted(context: CoordinatorContext, names: ReferencedNames) -> list[Expired]:
     """The groups that retention lets go, and that nobody needs or holds."""
     facts = [group.facts for group in (await names.groups()).values()]
     busy = await epochs_in_restores(context)
@@ -42,7 +42,7 @@ async def find_unwanted(context: Context, names: Names) -> list[Expired]:
     return [one for one in expired if one.epoch not in busy and one.epoch not in held]
 
 
-async def put_tombstone(context: Context, epoch: Epoch, why: str) -> None:
+async def put_tombstone(context: CoordinatorContext, epoch: Epoch, why: str) -> None:
     """The group is deleted; one that is already stays so."""
     path = context.paths.tombstone(epoch)
     if await context.store.stat(path) is None:
@@ -50,12 +50,12 @@ async def put_tombstone(context: Context, epoch: Epoch, why: str) -> None:
         await context.store.put(path, encode(stone))
 
 
-async def epochs_in_restores(context: Context) -> dict[Epoch, OperationId]:
+async def epochs_in_restores(context: CoordinatorContext) -> dict[Epoch, OperationId]:
     """The own groups that a restore waits for or reads, by who does."""
     found = {}
     for item in (await context.etcd.list(context.keys.operations)).items:
         operation = decode(Operation, item.value, item.key)
-        if operation.kind is Kind.RESTORE and operation.state not in FINAL_STATES:
+        if operation.kind is OperationKind.RESTORE and operation.state not in FINAL_STATES:
             request = decode(RestoreRequest, operation.request.encode(), operation.id)
             if not request.from_cluster:
                 found[request.backup] = operation.id

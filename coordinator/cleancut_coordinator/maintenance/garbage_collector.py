@@ -15,24 +15,24 @@ from msgspec.structs import replace
 
 from cleancut.api.sweeps import ExpiredBackup, Sweep
 from cleancut.core.maintenance.garbage import (
-    Doomed,
-    Living,
-    Marked,
-    Next,
-    Swept,
+    GarbageList,
+    GarbageMark,
+    LastSweep,
+    LiveSet,
+    SweepStep,
     next_of,
     seeds_over,
 )
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost
-from cleancut.core.primitives.ids import Epoch, Sha256, Token
+from cleancut.core.primitives.ids import Epoch, FencingToken, Sha256
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.etcd_records import Ctl, Operation
 from cleancut.core.protocol.states import CLOSED
 from cleancut.ports.coordination import Created, Delete, Lease, Op, Put
 from cleancut.repository.garbage import (
     DoomedList,
-    Names,
+    ReferencedNames,
     find_garbage,
     put_doomed,
     read_doomed,
@@ -41,11 +41,11 @@ from cleancut.repository.garbage import (
 from cleancut.repository.underused_packs import renew_sparse
 from cleancut.runtime.concurrency import run_all
 from cleancut.runtime.log import Logger
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.cluster_id import check_owned
 from cleancut_coordinator.leader.state import format_now
 from cleancut_coordinator.maintenance.expiry import find_unwanted, publish_decided, put_tombstone
-from cleancut_coordinator.metrics.registry import Metrics
+from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 
 _FIRST_S = 60.0
 _AT_ONCE = 8
@@ -56,12 +56,18 @@ class Sweeper:
     """One term's sweeps, one at a time."""
 
     def __init__(
-        self, context: Context, lease: Lease, token: Token, *, metrics: Metrics, log: Logger
+        self,
+        context: CoordinatorContext,
+        lease: Lease,
+        token: FencingToken,
+        *,
+        metrics: CoordinatorMetrics,
+        log: Logger,
     ) -> None:
         self._context, self._lease, self._token = context, lease, token
         self._settings = context.sweeps
         self._metrics, self._log = metrics, log
-        self._names = Names(context.store, context.paths)
+        self._names = ReferencedNames(context.store, context.paths)
         self._turn = asyncio.Lock()
 
     async def run(self) -> None:
@@ -101,7 +107,7 @@ class Sweeper:
 
     async def _tell(self, done: Sweep) -> None:
         """Keeps when it was, so that whoever leads next knows it too."""
-        swept = Swept(
+        swept = LastSweep(
             at=format_now(self._context.clock),
             doomed_bytes=done.doomed_bytes,
             nonce=secrets.token_hex(8),
@@ -135,28 +141,28 @@ class Sweeper:
 
     async def _collect(self, *, dry_run: bool, gone: set[Epoch]) -> Sweep:
         """Deletes what is ripe, then looks for more."""
-        context, deleted, waits = self._context, Doomed(objects=()), ""
+        context, deleted, waits = self._context, GarbageList(objects=()), ""
         lists = await read_doomed(context.store, context.paths)
         step, marked = await self._next(lists)
-        if step is Next.DELETE:
+        if step is SweepStep.DELETE:
             deleted = await self._deletable(lists)
             if not dry_run:
                 await self._delete(lists, deleted)
-                lists, step = {}, Next.FIND
-        found = Doomed(objects=())
-        if step is Next.FIND:
+                lists, step = {}, SweepStep.FIND
+        found = GarbageList(objects=())
+        if step is SweepStep.FIND:
             found, waits = await self._find(dry_run=dry_run, gone=gone)
             if not dry_run and not waits:
                 live = self._names.live_bytes()
                 await renew_sparse(context.store, context.paths, live, await self._newest_begun())
             if found.objects and not dry_run:
                 lists = await read_doomed(context.store, context.paths)
-                step = Next.MARK
-        if step is Next.MARK and not dry_run:
+                step = SweepStep.MARK
+        if step is SweepStep.MARK and not dry_run:
             await self._mark(lists)
-        if step is Next.WAIT_EPOCH:
+        if step is SweepStep.WAIT_EPOCH:
             waits = "an operation that began before is still under way"
-        if step is Next.WAIT_GRACE and marked is not None:
+        if step is SweepStep.WAIT_GRACE and marked is not None:
             ripe_s = parse_time(marked.at) + self._settings.grace_s
             waits = f"what is doomed may go from {format_time(ripe_s)} on"
         waiting = [pair for one in lists.values() for pair in one.doomed.objects]
@@ -169,10 +175,10 @@ class Sweeper:
             waits=waits,
         )
 
-    async def _next(self, lists: Mapping[str, DoomedList]) -> tuple[Next, Marked | None]:
+    async def _next(self, lists: Mapping[str, DoomedList]) -> tuple[SweepStep, GarbageMark | None]:
         context = self._context
         found = await context.etcd.get(context.keys.gc)
-        marked = decode(Marked, found.value, found.key) if found else None
+        marked = decode(GarbageMark, found.value, found.key) if found else None
         waited_s = context.clock.wall_s() - parse_time(marked.at) if marked else 0.0
         step = next_of(
             _digests(lists),
@@ -188,9 +194,9 @@ class Sweeper:
         ctl = decode(Ctl, found.value, found.key) if found else Ctl()
         return None if ctl.phase in CLOSED else ctl.epoch
 
-    async def _find(self, *, dry_run: bool, gone: set[Epoch]) -> tuple[Doomed, str]:
+    async def _find(self, *, dry_run: bool, gone: set[Epoch]) -> tuple[GarbageList, str]:
         """Puts what nothing names on a list; and why it did not look, if it did not."""
-        context, nothing = self._context, Doomed(objects=())
+        context, nothing = self._context, GarbageList(objects=())
         before = await self._newest_begun()
         if await self._open_epoch() is not None:
             return nothing, "an operation is under way: its objects are not told from garbage"
@@ -209,7 +215,7 @@ class Sweeper:
         found = await self._context.etcd.get(self._context.keys.epoch)
         return Epoch(int(found.value) if found else 0)
 
-    async def _living(self, gone: set[Epoch]) -> Living:
+    async def _living(self, gone: set[Epoch]) -> LiveSet:
         context = self._context
         listing = await context.etcd.list(context.keys.operations)
         used = {decode(Operation, item.value, item.key).epoch for item in listing.items}
@@ -218,7 +224,7 @@ class Sweeper:
 
     async def _mark(self, lists: Mapping[str, DoomedList]) -> None:
         """Whatever epoch begins from here on has seen the lists in the store."""
-        marked = Marked(
+        marked = GarbageMark(
             lists=_digests(lists),
             epoch=await self._newest_begun(),
             at=format_now(self._context.clock),
@@ -226,12 +232,12 @@ class Sweeper:
         )
         await self._write(Put(self._context.keys.gc, encode(marked)))
 
-    async def _deletable(self, lists: Mapping[str, DoomedList]) -> Doomed:
+    async def _deletable(self, lists: Mapping[str, DoomedList]) -> GarbageList:
         living = await self._living(set())
         objects = [pair for one in lists.values() for pair in one.doomed.objects]
-        return Doomed(objects=tuple(pair for pair in objects if not living.keeps(pair[0])))
+        return GarbageList(objects=tuple(pair for pair in objects if not living.is_live(pair[0])))
 
-    async def _delete(self, lists: Mapping[str, DoomedList], deletable: Doomed) -> None:
+    async def _delete(self, lists: Mapping[str, DoomedList], deletable: GarbageList) -> None:
         """The objects first, then the lists: who dies in between begins again."""
         context = self._context
         await self._delete_all([path for path, _ in deletable.objects])

@@ -13,17 +13,17 @@ from typing import Any
 
 import msgspec
 
-from cleancut.core.maintenance.schedule import Do, Schedule
+from cleancut.core.maintenance.schedule import Do, ScheduleRule
 from cleancut.repository.catalog import LATEST
 from cleancut.store.key_source import ENVIRONMENT as STORE_KEY
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 
 LIMIT_S = 24 * 3600.0
 GOOD = "good"
 _PREFIX = "CLEANCUT_"
 
 
-async def prove(context: Context, schedule: Schedule) -> str:
+async def prove(context: CoordinatorContext, schedule: ScheduleRule) -> str:
     """`GOOD`, or what is wrong, for people. The store's ledger has the rest. Limits: a day."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -56,7 +56,7 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in mine}
 
 
-def _flags(schedule: Schedule) -> list[str]:
+def _flags(schedule: ScheduleRule) -> list[str]:
     flags: list[str] = []
     if schedule.percent:
         flags += ["--read-data", str(schedule.percent)]

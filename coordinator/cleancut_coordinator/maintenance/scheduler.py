@@ -12,29 +12,29 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from cleancut.core.maintenance.schedule import (
-    Clockwork,
+    CronTimes,
     Do,
-    Hold,
+    Postpone,
     Reset,
-    Schedule,
+    ScheduleRule,
     ScheduleState,
     Skip,
     Start,
     Wait,
-    judge,
+    decide,
     moved,
     request_of,
 )
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost, NotFound, Refused
-from cleancut.core.primitives.ids import Token
+from cleancut.core.primitives.ids import FencingToken
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.etcd_records import Operation
-from cleancut.core.protocol.states import FINAL_STATES, Kind
+from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.ports.coordination import Created, Put
 from cleancut.repository.catalog import LATEST
 from cleancut.runtime.log import Logger
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.state import format_now
 from cleancut_coordinator.maintenance.scheduled_checks import GOOD, prove
@@ -48,7 +48,12 @@ class Scheduler:
     """One term's schedules. `poke`: there is a new operation."""
 
     def __init__(
-        self, context: Context, token: Token, *, poke: Callable[[], None], log: Logger
+        self,
+        context: CoordinatorContext,
+        token: FencingToken,
+        *,
+        poke: Callable[[], None],
+        log: Logger,
     ) -> None:
         self._context, self._token, self._poke, self._log = context, token, poke, log
         self._turn = asyncio.Lock()
@@ -80,16 +85,16 @@ class Scheduler:
     async def _look(self, name: str, group: asyncio.TaskGroup) -> float:
         """Deals with all that is due by now; gives the seconds until there may be more."""
         context, schedule = self._context, self._context.schedules[name]
-        clockwork = Clockwork(context.keys.cluster, name, schedule)
+        clockwork = CronTimes(context.keys.cluster, name, schedule)
         async with self._turn:
             while True:
                 state = await read_state(context, name)
                 busy = name in self._proving or await self._is_open(state)
                 now_s = context.clock.wall_s()
-                verdict = judge(schedule, clockwork, state, now_s=now_s, busy=busy)
+                verdict = decide(schedule, clockwork, state, now_s=now_s, busy=busy)
                 if isinstance(verdict, Wait):
                     return max(0.0, verdict.until_s - now_s)
-                if isinstance(verdict, Hold):
+                if isinstance(verdict, Postpone):
                     return _LOOK_S
                 after = moved(state, schedule, verdict)
                 if isinstance(verdict, Start) and schedule.do is Do.BACKUP:
@@ -106,7 +111,7 @@ class Scheduler:
                     due = format_time(verdict.due_s)
                     self._log.warning("skipped", schedule=name, time=due, cause=verdict.why)
 
-    async def _prove(self, name: str, schedule: Schedule) -> None:
+    async def _prove(self, name: str, schedule: ScheduleRule) -> None:
         """One verification or drill, once: who leads next does not begin it again."""
         try:
             outcome = await prove(self._context, schedule)
@@ -150,13 +155,13 @@ class Scheduler:
                 state = replace(state, seen=format_now(self._context.clock))
             await self._write(name, replace(state, paused=paused))
 
-    def _known(self, name: str) -> Schedule:
+    def _known(self, name: str) -> ScheduleRule:
         schedule = self._context.schedules.get(name)
         if schedule is None:
             raise NotFound(f"there is no schedule {name!r}", "see `cleancut schedule list`")
         return schedule
 
-    async def _state(self, name: str, schedule: Schedule) -> ScheduleState:
+    async def _state(self, name: str, schedule: ScheduleRule) -> ScheduleState:
         now_s = self._context.clock.wall_s()
         state = await read_state(self._context, name)
         return state or moved(None, schedule, Reset(now_s))
@@ -166,7 +171,7 @@ class Scheduler:
         operation = await requests.record(
             self._context,
             self._token,
-            Kind.BACKUP,
+            OperationKind.BACKUP,
             request=request,
             request_id=request_id,
             also=lambda made: Put(key, encode(replace(after, operation=made.id))),
@@ -186,19 +191,19 @@ class Scheduler:
         return operation is not None and operation.state not in FINAL_STATES
 
 
-async def read_state(context: Context, name: str) -> ScheduleState | None:
+async def read_state(context: CoordinatorContext, name: str) -> ScheduleState | None:
     """How far a schedule is; None while no leader has looked at it."""
     key = context.keys.schedule(name)
     found = await context.etcd.get(key)
     return decode(ScheduleState, found.value, key) if found else None
 
 
-def next_start_s(context: Context, name: str, state: ScheduleState) -> float | None:
+def next_start_s(context: CoordinatorContext, name: str, state: ScheduleState) -> float | None:
     """When the next one starts, if nothing keeps it; None if it is paused, or there is no next."""
     if state.paused:
         return None
     configured, now_s = context.schedules[name], context.clock.wall_s()
-    clockwork = Clockwork(context.keys.cluster, name, configured)
+    clockwork = CronTimes(context.keys.cluster, name, configured)
     seen_s = parse_time(state.seen) if state.timing == configured.timing else now_s
     next_s = clockwork.next_start(now_s, seen_s)
     return next_s if next_s < float("inf") else None

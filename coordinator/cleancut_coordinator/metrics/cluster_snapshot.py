@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cleancut.core.protocol.states import Kind, State
+from cleancut.core.protocol.states import OperationKind, State
 
 COMPLETE = "complete"
 
@@ -13,7 +13,7 @@ COMPLETE = "complete"
 class Ended(NamedTuple):
     """The newest operation of its kind, schedule and outcome that is over."""
 
-    kind: Kind
+    kind: OperationKind
     schedule: str
     outcome: str
     at_s: float
@@ -23,7 +23,7 @@ class Ended(NamedTuple):
 class Waiting(NamedTuple):
     """The oldest operation of its kind that is not over."""
 
-    kind: Kind
+    kind: OperationKind
     state: State
     since_s: float
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from cleancut.core.backup.phases import STATE_OF
 from cleancut.core.maintenance.inventory import Inventory
 from cleancut.core.protocol.etcd_records import Ctl
-from cleancut.core.protocol.states import CLOSED, Kind, Phase
+from cleancut.core.protocol.states import CLOSED, OperationKind, Phase
 from cleancut.runtime.prometheus import Meter
 from cleancut.store.metered import StoreCounters
 from cleancut_coordinator.metrics.catalog_metrics import CatalogGauges
@@ -19,7 +19,7 @@ _FENCE_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60)
 _PHASE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 28800)
 
 
-class Metrics:
+class CoordinatorMetrics:
     """One registry a process. What its methods show replaces what they showed before."""
 
     def __init__(self, cluster: str) -> None:
@@ -37,14 +37,14 @@ class Metrics:
             "cleancut_epochs_total",
             "Attempts that ended while this coordinator led, by outcome. An operation may take"
             " several.",
-            kind=[kind.value for kind in Kind],
+            kind=[kind.value for kind in OperationKind],
             outcome=[COMPLETE, ABORTED],
         )
         self._phases = histogram(
             "cleancut_phase_duration_seconds",
             "How long each phase of an attempt took, in seconds, on the coordinator that led.",
             _PHASE_BUCKETS,
-            kind=[Kind.BACKUP],
+            kind=[OperationKind.BACKUP],
             phase=[phase.value for phase in STATE_OF if phase not in CLOSED],
         )
         self._fences = histogram(

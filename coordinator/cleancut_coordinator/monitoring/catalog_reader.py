@@ -11,14 +11,14 @@ from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.ports.store import Store
 from cleancut.repository.catalog import list_epochs, load_group
-from cleancut.repository.verification_log import Entry, list_checks, newest_good
+from cleancut.repository.verification_log import LogEntry, list_checks, newest_good
 from cleancut.runtime.concurrency import run_all
 
 _AT_ONCE = 8
 _PART = 256
 
 
-class Stock:
+class CatalogReader:
     """What a store holds, as it was when `take` was called last."""
 
     def __init__(self, store: Store, paths: Paths) -> None:
@@ -59,9 +59,9 @@ class Stock:
         return total
 
 
-def damaged(checks: Collection[Entry]) -> frozenset[Epoch]:
+def damaged(checks: Collection[LogEntry]) -> frozenset[Epoch]:
     """The groups whose last verification, or last drill, found something wrong."""
-    last: dict[tuple[Epoch, str], Entry] = {}
+    last: dict[tuple[Epoch, str], LogEntry] = {}
     for one in sorted(checks, key=lambda one: one.at_s):
         last[one.epoch, one.kind] = one
     return frozenset(one.epoch for one in last.values() if not one.good)

@@ -6,15 +6,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
-from cleancut.core.maintenance.garbage import Swept
+from cleancut.core.maintenance.garbage import LastSweep
 from cleancut.core.maintenance.schedule import ScheduleState
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.etcd_records import Ctl, Operation, Session
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.requests import BackupRequest
-from cleancut.core.protocol.states import CLOSED, FINAL_STATES, SUCCEEDED, Kind
-from cleancut_coordinator.context import Context
+from cleancut.core.protocol.states import CLOSED, FINAL_STATES, SUCCEEDED, OperationKind
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.maintenance.scheduler import next_start_s, read_state
 from cleancut_coordinator.metrics.cluster_snapshot import (
     COMPLETE,
@@ -27,7 +27,7 @@ from cleancut_coordinator.metrics.cluster_snapshot import (
 R = TypeVar("R")
 
 
-async def observe(context: Context) -> ClusterSeen:
+async def observe(context: CoordinatorContext) -> ClusterSeen:
     """Raises: Unavailable, TimedOut, Corrupt: then nothing of it is known."""
     keys = context.keys
     sessions = await _all(context, keys.sessions, Session)
@@ -36,7 +36,7 @@ async def observe(context: Context) -> ClusterSeen:
     schedules = [await _schedule(context, name) for name in sorted(context.schedules)]
     found, swept = await context.etcd.get(keys.ctl), await context.etcd.get(keys.swept)
     ctl = decode(Ctl, found.value, found.key) if found else Ctl()
-    last = decode(Swept, swept.value, swept.key) if swept else None
+    last = decode(LastSweep, swept.value, swept.key) if swept else None
     peers = {peer for one in sessions for peer in one.peers}
     return ClusterSeen(
         connected=sum(one.peer_id is not None for one in sessions),
@@ -51,12 +51,12 @@ async def observe(context: Context) -> ClusterSeen:
     )
 
 
-async def _all(context: Context, prefix: str, kind: type[R]) -> list[R]:
+async def _all(context: CoordinatorContext, prefix: str, kind: type[R]) -> list[R]:
     listing = await context.etcd.list(prefix)
     return [decode(kind, item.value, item.key) for item in listing.items]
 
 
-async def _schedule(context: Context, name: str) -> ScheduleSeen:
+async def _schedule(context: CoordinatorContext, name: str) -> ScheduleSeen:
     configured, state = context.schedules[name], await read_state(context, name)
     known = state or ScheduleState(timing="", seen="")
     next_s = next_start_s(context, name, known)
@@ -72,7 +72,7 @@ async def _schedule(context: Context, name: str) -> ScheduleSeen:
 
 def _waiting(operations: Iterable[Operation]) -> Iterable[Waiting]:
     open_ones = [one for one in operations if one.state not in FINAL_STATES]
-    for kind in Kind:
+    for kind in OperationKind:
         mine = [one for one in open_ones if one.kind is kind]
         if mine:
             oldest = min(mine, key=lambda one: one.created_at)
@@ -101,7 +101,7 @@ def outcome_of(operation: Operation) -> str:
 
 
 def _schedule_of(operation: Operation) -> str:
-    if operation.kind is not Kind.BACKUP:
+    if operation.kind is not OperationKind.BACKUP:
         return ""
     return decode(BackupRequest, operation.request.encode(), operation.id).schedule
 

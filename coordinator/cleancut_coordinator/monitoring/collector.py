@@ -9,9 +9,9 @@ from cleancut.core.maintenance.schedule_interval import worst_gap_s
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.any_peer import ask_any
-from cleancut_coordinator.context import Context
-from cleancut_coordinator.metrics.registry import Metrics
-from cleancut_coordinator.monitoring.catalog_reader import Stock
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.metrics.registry import CoordinatorMetrics
+from cleancut_coordinator.monitoring.catalog_reader import CatalogReader
 from cleancut_coordinator.monitoring.cluster_reader import observe
 
 CLUSTER_S = 5.0
@@ -24,9 +24,11 @@ _ASK_S = 2.0
 class Watcher:
     """One a process."""
 
-    def __init__(self, context: Context, metrics: Metrics, log: Logger) -> None:
+    def __init__(
+        self, context: CoordinatorContext, metrics: CoordinatorMetrics, log: Logger
+    ) -> None:
         self._context, self._metrics, self._log = context, metrics, log
-        self._stock = Stock(context.store, context.paths)
+        self._stock = CatalogReader(context.store, context.paths)
         self._attempt: tuple[int, bool] | None = None
         self._stale = asyncio.Event()
         self._size_at_s = 0.0

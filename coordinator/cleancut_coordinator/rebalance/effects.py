@@ -10,13 +10,19 @@ from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Operation, ShardTask
-from cleancut.core.protocol.replica_reports import PullDocument, RestoredShard
+from cleancut.core.protocol.replica_reports import AgentRestoreReport, RestoredShard
 from cleancut.core.protocol.requests import RebalanceRequest
 from cleancut.core.protocol.states import State
-from cleancut.core.rebalance.phases import Arrange, Halt, Move, RebalanceDraft, Report
+from cleancut.core.rebalance.phases import (
+    AbortTransfers,
+    MoveShards,
+    PlanRebalance,
+    RebalanceDraft,
+    Report,
+)
 from cleancut.core.rebalance.plan import BalancePlan, check_balance, make_balance
 from cleancut.repository.catalog import get_checked, put_staged
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.rebalance.layout import read_layout
 from cleancut_coordinator.rebalance.transfers import Moves, halt, read_now
 from cleancut_coordinator.sessions import read_sessions
@@ -26,7 +32,7 @@ from cleancut_coordinator.store_probe import put_probe
 class RebalanceEffects:
     """One term's effects of rebalances."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CoordinatorContext) -> None:
         self._context = context
 
     async def run(self, effect: Effect) -> object:
@@ -35,11 +41,11 @@ class RebalanceEffects:
             case Probe():
                 await put_probe(self._context, effect)
                 return None
-            case Arrange():
+            case PlanRebalance():
                 return await self._arrange(effect)
-            case Move():
+            case MoveShards():
                 return await self._move(effect)
-            case Halt():
+            case AbortTransfers():
                 draft = await self.draft(effect.epoch, effect.draft)
                 await halt(self._context, effect.epoch, draft.plan.steps)
                 return None
@@ -58,7 +64,7 @@ class RebalanceEffects:
         path = self._context.paths.staged(epoch, sha256)
         return decode(RebalanceDraft, await get_checked(self._context.store, path, sha256), path)
 
-    async def _arrange(self, effect: Arrange) -> str:
+    async def _arrange(self, effect: PlanRebalance) -> str:
         request = effect.request
         await self._check_after(request)
         plan = check_balance(await self.plan(request))
@@ -83,7 +89,7 @@ class RebalanceEffects:
                 "restore again, with --rebalance",
             )
 
-    async def _move(self, effect: Move) -> dict[AgentName, tuple[ShardTask, ...]]:
+    async def _move(self, effect: MoveShards) -> dict[AgentName, tuple[ShardTask, ...]]:
         draft = await self.draft(effect.epoch, effect.draft)
         steps = draft.plan.steps
         moves = Moves(self._context, effect.epoch, steps, bandwidth_aware=draft.bandwidth_aware)
@@ -117,7 +123,7 @@ class RebalanceEffects:
         for agent, sha256 in effect.documents:
             path = self._context.paths.votes_document(effect.epoch, agent, sha256)
             data = await get_checked(self._context.store, path, sha256)
-            found += decode(PullDocument, data, path).shards
+            found += decode(AgentRestoreReport, data, path).shards
         found.sort(key=lambda shard: (shard.collection, shard.shard_id, shard.peer_id))
         report = replace(draft, shards=tuple(found))
         return await put_staged(self._context.store, self._context.paths, effect.epoch, report)

@@ -12,11 +12,11 @@ from cleancut.core.rebalance.layout import BalanceCollection, BalancePeer, Layou
 from cleancut.qdrant.responses import CollectionTelemetry
 from cleancut.qdrant.shard_sizes import WeighedCollection, WeighedShard
 from cleancut_coordinator.any_peer import ask_any
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.sessions import read_sessions
 
 
-async def read_layout(context: Context) -> Layout:
+async def read_layout(context: CoordinatorContext) -> Layout:
     """What any one peer tells of all, and which peers have an agent.
 
     Raises: Refused, if there is no cluster; Unavailable.

@@ -15,9 +15,9 @@ from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
 from cleancut.core.protocol.states import Phase
 from cleancut.core.rebalance.plan import Step
 from cleancut.core.rebalance.ready_moves import (
-    Pace,
     ShardNow,
-    Standing,
+    StepState,
+    TransferConcurrency,
     finished,
     next_steps,
     standing,
@@ -27,7 +27,7 @@ from cleancut.core.rebalance.solver import Shard
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.responses import Placement
 from cleancut_coordinator.any_peer import ask_any, first_peer
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.phase_check import check_phase
 
 TRIES = 3
@@ -58,11 +58,11 @@ class _Try:
 class Moves:
     """The steps of one attempt. `bandwidth_aware`: see docs/rebalance.md."""
 
-    context: Context
+    context: CoordinatorContext
     epoch: Epoch
     steps: Sequence[Step]
     bandwidth_aware: bool = False
-    pace: Pace = field(default_factory=Pace)
+    pace: TransferConcurrency = field(default_factory=TransferConcurrency)
     _tries: dict[Step, _Try] = field(default_factory=dict)
     _running: set[Step] = field(default_factory=set)
 
@@ -79,7 +79,7 @@ class Moves:
             left = next_steps(self.steps, now)
             if not left:
                 return
-            if left != before or any(how is Standing.RUNNING for _, how in left):
+            if left != before or any(how is StepState.RUNNING for _, how in left):
                 changed_s, before = clock.monotonic_s(), left
             if clock.monotonic_s() - changed_s > _IDLE_S:
                 raise TimedOut(
@@ -87,13 +87,13 @@ class Moves:
                     "see what else changes the cluster, then rebalance again",
                 )
             self._see(left)
-            await self._start([step for step, how in left if how is Standing.READY])
+            await self._start([step for step, how in left if how is StepState.READY])
             await clock.sleep(_POLL_S)
 
-    def _see(self, left: list[tuple[Step, Standing]]) -> None:
+    def _see(self, left: list[tuple[Step, StepState]]) -> None:
         """Notes what is done, and how fast it was; bounds what is under way."""
         now_s = self.context.clock.monotonic_s()
-        running = {step for step, how in left if how is Standing.RUNNING}
+        running = {step for step, how in left if how is StepState.RUNNING}
         for step in finished(self._running, left):
             tried = self._tries[step]
             self.pace.ended(step.size_bytes, now_s - tried.began_s, tried.beside)
@@ -149,7 +149,7 @@ async def _begin(peer: Qdrant, step: Step) -> str:
     return ""
 
 
-async def read_now(context: Context, steps: Sequence[Step]) -> dict[Shard, ShardNow]:
+async def read_now(context: CoordinatorContext, steps: Sequence[Step]) -> dict[Shard, ShardNow]:
     """How the shards of these steps lie now. Raises: Unavailable."""
     now: dict[Shard, ShardNow] = {}
     for name in sorted({step.collection for step in steps}):
@@ -176,7 +176,7 @@ async def _placement(peer: Qdrant, name: str) -> Placement:
     return await peer.placement(name)
 
 
-async def halt(context: Context, epoch: Epoch, steps: Sequence[Step]) -> None:
+async def halt(context: CoordinatorContext, epoch: Epoch, steps: Sequence[Step]) -> None:
     """No transfer that the steps ask for is under way. Raises: Unavailable, Fenced."""
     moving = [step for step in steps if step.target is not None]
     clock = context.clock
@@ -184,7 +184,7 @@ async def halt(context: Context, epoch: Epoch, steps: Sequence[Step]) -> None:
     until_s = quiet_s + _HALT_S
     while clock.monotonic_s() < until_s:
         now = await read_now(context, steps)
-        mine = [step for step in moving if standing(step, now.get(step.shard)) is Standing.RUNNING]
+        mine = [step for step in moving if standing(step, now.get(step.shard)) is StepState.RUNNING]
         if mine:
             await check_phase(context, epoch, Phase.ROLLBACK)
             await _abort(await first_peer(context.peers), mine)

@@ -32,10 +32,10 @@ from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.responses import Replica
 from cleancut.repository.catalog import put_staged
 from cleancut_coordinator.any_peer import first_peer, first_value
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.phase_check import check_phase
 from cleancut_coordinator.restore.create_shard_keys import create_keys
-from cleancut_coordinator.restore.destination import Host, Site, Wanted
+from cleancut_coordinator.restore.destination import AgentHost, RestoreTarget, TargetCollection
 from cleancut_coordinator.restore.place_replicas import settle
 
 T = TypeVar("T")
@@ -47,14 +47,16 @@ _WEIGHTS = {"asked": 0, "refused": 1, "made": 2}
 class Recreation:
     """The collections of one attempt, as `draft` names them."""
 
-    def __init__(self, context: Context, draft: RestoreDraft) -> None:
+    def __init__(self, context: CoordinatorContext, draft: RestoreDraft) -> None:
         self._context, self._draft = context, draft
         self._wanted = [
-            Wanted(planned, entry, draft.shards_of(entry.name))
+            TargetCollection(planned, entry, draft.shards_of(entry.name))
             for planned, entry in zip(draft.planned, draft.collections, strict=True)
         ]
 
-    async def create(self, hosts: Mapping[PeerId, Host]) -> dict[AgentName, tuple[ShardTask, ...]]:
+    async def create(
+        self, hosts: Mapping[PeerId, AgentHost]
+    ) -> dict[AgentName, tuple[ShardTask, ...]]:
         """Every collection is there, empty, with its payload indexes, and where there is room for
         it; gives back who is to recover what. Repeatable.
 
@@ -68,7 +70,7 @@ class Recreation:
             for wanted in self._wanted
         }
         still = partial(self._still, Phase.CREATE)
-        site = Site(peer, self._context.clock, still, hosts)
+        site = RestoreTarget(peer, self._context.clock, still, hosts)
         await create_keys(site, self._wanted)
         for wanted in self._wanted:
             await self._index(peer, wanted)
@@ -96,7 +98,7 @@ class Recreation:
 
     # One collection
 
-    async def _ensure(self, peer: Qdrant, wanted: Wanted, record: Creation | None) -> str:
+    async def _ensure(self, peer: Qdrant, wanted: TargetCollection, record: Creation | None) -> str:
         """The collection is there and this attempt's; its uuid."""
         there = await self._uuid(peer, wanted.name)
         if record is not None and record.outcome == "made":
@@ -115,7 +117,7 @@ class Recreation:
         await self._record(wanted.name, "refused")
         raise _taken(wanted.name)
 
-    async def _put(self, peer: Qdrant, wanted: Wanted, *, again: bool) -> str:
+    async def _put(self, peer: Qdrant, wanted: TargetCollection, *, again: bool) -> str:
         """Its uuid. `again`: an earlier request of this attempt may come in just before this one,
         which is then refused.
 
@@ -145,7 +147,7 @@ class Recreation:
         await self._record(wanted.name, "made", uuid)
         return uuid
 
-    async def _drop(self, peer: Qdrant, wanted: Wanted, record: Creation) -> None:
+    async def _drop(self, peer: Qdrant, wanted: TargetCollection, record: Creation) -> None:
         asked_only = record.outcome == "asked"
         there = await self._wait(partial(self._anywhere, wanted.name))
         if there is None or (record.outcome == "made" and there != record.uuid):
@@ -186,7 +188,7 @@ class Recreation:
         if self._context.clock.monotonic_s() - began_s > _FRESH_S:
             raise TimedOut(f"looking took over {_FRESH_S:.0f} s, so it is done again")
 
-    async def _ours(self, peer: Qdrant, wanted: Wanted) -> bool:
+    async def _ours(self, peer: Qdrant, wanted: TargetCollection) -> bool:
         """True if it is empty and as asked for: dropping it could lose nothing."""
         found = await peer.collection(wanted.name)
         if not is_as_created(wanted.entry.info, found, replicas=wanted.planned.factor):
@@ -214,7 +216,7 @@ class Recreation:
             raise _unlike(name)
         return next(iter(lives), None)
 
-    async def _index(self, peer: Qdrant, wanted: Wanted) -> None:
+    async def _index(self, peer: Qdrant, wanted: TargetCollection) -> None:
         """Payload indexes on the empty collection, so that the tars' own are taken as they are."""
         there = (await peer.collection(wanted.name)).get("payload_schema") or {}
         for field, schema in indexes(wanted.entry.info).items():
@@ -224,7 +226,7 @@ class Recreation:
 
     # What is to be recovered
 
-    def _task(self, wanted: Wanted, replica: Replica, uuid: str) -> ShardTask:
+    def _task(self, wanted: TargetCollection, replica: Replica, uuid: str) -> ShardTask:
         shard = next(one for one in wanted.shards if one.shard_id == replica.shard_id)
         return ShardTask(
             collection=wanted.name,
@@ -249,7 +251,7 @@ class Recreation:
         await put_staged(context.store, context.paths, epoch, creation)
 
 
-async def known_creations(context: Context, epoch: Epoch) -> dict[str, Creation]:
+async def known_creations(context: CoordinatorContext, epoch: Epoch) -> dict[str, Creation]:
     """What this attempt recorded of each collection. `made` outweighs `refused`: two leaders may
     each have told what they saw, and what was made once is this attempt's."""
     prefix = context.paths.staged(epoch, "").removesuffix(".json")

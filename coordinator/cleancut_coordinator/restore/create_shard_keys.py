@@ -16,14 +16,14 @@ from cleancut.core.restore.shard_keys import (
     still_to_create,
 )
 from cleancut_coordinator.any_peer import first_value
-from cleancut_coordinator.restore.destination import Site, Wanted
+from cleancut_coordinator.restore.destination import RestoreTarget, TargetCollection
 
 _KEY_S = 30.0
 _SHARD_S = 2.0
 _GONE_S = 15.0
 
 
-async def create_keys(site: Site, wanted: Iterable[Wanted]) -> None:
+async def create_keys(site: RestoreTarget, wanted: Iterable[TargetCollection]) -> None:
     """All keys of these collections are there with their ids, and no filler is. Repeatable.
 
     Raises: Refused, if ids do not come out as they were; Unavailable, TimedOut, Fenced.
@@ -34,7 +34,9 @@ async def create_keys(site: Site, wanted: Iterable[Wanted]) -> None:
             await _create_keys(site, one, room)
 
 
-async def _create_keys(site: Site, wanted: Wanted, room: dict[PeerId, int]) -> None:
+async def _create_keys(
+    site: RestoreTarget, wanted: TargetCollection, room: dict[PeerId, int]
+) -> None:
     plan = steps(wanted.entry.shard_keys)
     for step in still_to_create(plan, await _there(site, wanted)):
         await site.still()
@@ -48,11 +50,11 @@ async def _create_keys(site: Site, wanted: Wanted, room: dict[PeerId, int]) -> N
         await _wait_gone(site, wanted, key)
 
 
-async def _there(site: Site, wanted: Wanted) -> dict[Key, tuple[int, ...]]:
+async def _there(site: RestoreTarget, wanted: TargetCollection) -> dict[Key, tuple[int, ...]]:
     return dict((await site.peer.placement(wanted.name)).shard_keys())
 
 
-def _choose(wanted: Wanted, step: KeyStep, room: dict[PeerId, int]) -> Sequence[PeerId]:
+def _choose(wanted: TargetCollection, step: KeyStep, room: dict[PeerId, int]) -> Sequence[PeerId]:
     """The emptiest peers for a key of one shard: Qdrant takes exactly these; it spreads the shards
     of larger keys itself.
 
@@ -64,12 +66,14 @@ def _choose(wanted: Wanted, step: KeyStep, room: dict[PeerId, int]) -> Sequence[
     return emptiest[: wanted.planned.replicas]
 
 
-def _size_bytes(wanted: Wanted, step: KeyStep) -> int:
+def _size_bytes(wanted: TargetCollection, step: KeyStep) -> int:
     sizes = {shard.shard_id: shard.size_bytes for shard in wanted.shards}
     return sum(sizes[number] + wal_bytes(wanted.entry.info) for number in step.ids)
 
 
-async def _create(site: Site, wanted: Wanted, step: KeyStep, peers: Sequence[PeerId]) -> None:
+async def _create(
+    site: RestoreTarget, wanted: TargetCollection, step: KeyStep, peers: Sequence[PeerId]
+) -> None:
     body: dict[str, object] = {
         "shard_key": step.key,
         "shards_number": step.shards,
@@ -97,7 +101,7 @@ async def _create(site: Site, wanted: Wanted, step: KeyStep, peers: Sequence[Pee
     check_ids(step, ids)
 
 
-async def _wait_gone(site: Site, wanted: Wanted, key: Key) -> None:
+async def _wait_gone(site: RestoreTarget, wanted: TargetCollection, key: Key) -> None:
     async def gone() -> bool | None:
         return None if key in await _there(site, wanted) else True
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from cleancut.core.format.manifest import CollectionEntry, ShardEntry
 from cleancut.core.primitives.ids import AgentName, PeerId
-from cleancut.core.restore.plan import PlannedCollection
+from cleancut.core.restore.plan import CollectionPlan
 from cleancut.ports.clock import Clock
 from cleancut.qdrant.client import Qdrant
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TargetCollection:
     """A collection that is to be: how it comes back, and what the group holds of it."""
 
-    planned: PlannedCollection
+    planned: CollectionPlan
     entry: CollectionEntry
     shards: tuple[ShardEntry, ...]
 
@@ -27,7 +27,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class AgentHost:
     """The agent beside a peer, and the free bytes of that peer's storage; -1: unknown."""
 
     agent: AgentName
@@ -35,13 +35,13 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class RestoreTarget:
     """`peer` takes all changes; `still` raises Fenced once this attempt may make none."""
 
     peer: Qdrant
     clock: Clock
     still: Callable[[], Awaitable[None]]
-    hosts: Mapping[PeerId, Host]
+    hosts: Mapping[PeerId, AgentHost]
 
     @property
     def free_bytes(self) -> dict[PeerId, int]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cleancut.core.primitives.errors import CleancutError, Fenced, Refused, TimedOut
-from cleancut.core.primitives.ids import Token
-from cleancut.core.restore.report import Kept
+from cleancut.core.primitives.ids import FencingToken
+from cleancut.core.restore.report import ReplacedCollection
 from cleancut.qdrant.client import Qdrant
 from cleancut_coordinator.any_peer import ask_any, first_peer
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 
 _LOOK_S = 3.0
 
 
-async def drop_kept(context: Context, token: Token, kept: Iterable[Kept]) -> None:
+async def drop_kept(
+    context: CoordinatorContext, token: FencingToken, kept: Iterable[ReplacedCollection]
+) -> None:
     """All of `kept` is gone. Repeatable.
 
     Raises: Refused, before anything is dropped, if an alias points to some of it, or it cannot be
@@ -38,7 +40,9 @@ async def drop_kept(context: Context, token: Token, kept: Iterable[Kept]) -> Non
             raise TimedOut(f"collection {one.collection!r} is still there after its deletion")
 
 
-async def still_kept(context: Context, kept: tuple[Kept, ...]) -> tuple[Kept, ...]:
+async def still_kept(
+    context: CoordinatorContext, kept: tuple[ReplacedCollection, ...]
+) -> tuple[ReplacedCollection, ...]:
     """Those that are in the cluster; all, as recorded, if no peer answers."""
     if not kept:
         return ()
@@ -49,7 +53,7 @@ async def still_kept(context: Context, kept: tuple[Kept, ...]) -> tuple[Kept, ..
     return tuple(one for one in kept if one.collection in there)
 
 
-async def _is_there(peer: Qdrant, one: Kept) -> bool:
+async def _is_there(peer: Qdrant, one: ReplacedCollection) -> bool:
     """True for the very collection that was replaced. Raises: Refused, if that cannot be told."""
     found = (await peer.telemetry()).collections.get(one.collection)
     if found is None or (one.uuid and found.uuid != one.uuid):
@@ -63,7 +67,7 @@ async def _is_there(peer: Qdrant, one: Kept) -> bool:
     return True
 
 
-async def _check_leading(context: Context, token: Token) -> None:
+async def _check_leading(context: CoordinatorContext, token: FencingToken) -> None:
     """Raises: Fenced, if another coordinator leads by now."""
     found = await context.etcd.get(context.keys.leader)
     if found is None or found.create_revision != token:

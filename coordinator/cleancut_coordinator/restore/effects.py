@@ -15,10 +15,10 @@ from cleancut.core.primitives.ids import AgentName, Epoch, PeerId
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
 from cleancut.core.protocol.etcd_records import Ctl, Session, ShardTask
-from cleancut.core.protocol.replica_reports import PullDocument
+from cleancut.core.protocol.replica_reports import AgentRestoreReport
 from cleancut.core.protocol.requests import RestoreRequest
-from cleancut.core.restore.phases import Check, Create, Reveal, Review, Undo
-from cleancut.core.restore.plan import RestorePlan, check_agreed, check_plan, make_plan
+from cleancut.core.restore.phases import CheckRestore, Create, PublishRestore, Review, RollBack
+from cleancut.core.restore.plan import PlacementPlan, check_agreed, check_plan, make_plan
 from cleancut.core.restore.report import (
     RestoreDraft,
     RestoreReport,
@@ -31,13 +31,13 @@ from cleancut.repository.catalog import get_checked, load_group, put_staged
 from cleancut.repository.recipe_reader import missing_packs
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import first_peer
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.state import format_now
 from cleancut_coordinator.restore.create_collections import Recreation, known_creations
-from cleancut_coordinator.restore.destination import Host
+from cleancut_coordinator.restore.destination import AgentHost
 from cleancut_coordinator.restore.final_checks import look_at_new, with_canaries
 from cleancut_coordinator.restore.publish import find_kept, reveal
-from cleancut_coordinator.restore.repair_shards import Healing, look_at, with_live
+from cleancut_coordinator.restore.repair_shards import ShardRepairs, look_at, with_live
 from cleancut_coordinator.restore.source_hold import drop_hold, put_hold
 from cleancut_coordinator.restore.target import read_target
 from cleancut_coordinator.sessions import read_sessions
@@ -55,7 +55,7 @@ _SHARD_S = 4.0
 class RestoreEffects:
     """One term's effects of restores."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CoordinatorContext) -> None:
         self._context = context
 
     async def run(self, effect: Effect) -> object:
@@ -64,18 +64,18 @@ class RestoreEffects:
             case Probe():
                 await put_probe(self._context, effect)
                 return None
-            case Check():
+            case CheckRestore():
                 return await self._check(effect)
             case Drain():
                 return await self._drain(effect)
             case Review():
                 return await self._review(effect)
-            case Create() | Reveal() | Undo():
+            case Create() | PublishRestore() | RollBack():
                 return await self._change(effect)
             case _:
                 raise AssertionError(f"not a restore's effect: {effect}")
 
-    async def plan(self, request: RestoreRequest) -> RestorePlan:
+    async def plan(self, request: RestoreRequest) -> PlacementPlan:
         """What this restore would do now; whether every block exists is only checked at its start.
 
         Raises: NotFound, Corrupt for the group; Unavailable.
@@ -88,7 +88,7 @@ class RestoreEffects:
 
     # PREPARE
 
-    async def _check(self, effect: Check) -> str:
+    async def _check(self, effect: CheckRestore) -> str:
         context, request, ctl = self._context, effect.request, await self._ctl()
         source = context.paths.of(request.from_cluster)
         manifest = await load_group(context.store, source, request.backup)
@@ -125,7 +125,7 @@ class RestoreEffects:
 
     # CREATE, PUBLISH, ROLLBACK
 
-    async def _change(self, effect: Create | Reveal | Undo) -> object:
+    async def _change(self, effect: Create | PublishRestore | RollBack) -> object:
         draft = await self._draft(effect.epoch, effect.draft)
         shards = sum(max(entry.shard_ids, default=0) + 1 for entry in draft.collections)
         bound_s = _EFFECT_S + _COLLECTION_S * len(draft.collections) + _SHARD_S * shards
@@ -138,21 +138,21 @@ class RestoreEffects:
             ) from error
 
     async def _change_unbounded(
-        self, effect: Create | Reveal | Undo, draft: RestoreDraft
+        self, effect: Create | PublishRestore | RollBack, draft: RestoreDraft
     ) -> Mapping[AgentName, tuple[ShardTask, ...]] | None:
         match effect:
             case Create():
                 sessions = await read_sessions(self._context)
                 return await self._recreation(draft).create(_hosts(effect.members, sessions))
-            case Reveal():
+            case PublishRestore():
                 await self._reveal(draft)
-            case Undo():
+            case RollBack():
                 await self._recreation(draft).undo()
         await drop_hold(self._context, draft)
         return None
 
-    def _recreation(self, draft: RestoreDraft) -> Recreation | Healing:
-        return (Healing if draft.heals else Recreation)(self._context, draft)
+    def _recreation(self, draft: RestoreDraft) -> Recreation | ShardRepairs:
+        return (ShardRepairs if draft.repairs else Recreation)(self._context, draft)
 
     async def _reveal(self, draft: RestoreDraft) -> None:
         await reveal(self._context, draft)
@@ -161,7 +161,7 @@ class RestoreEffects:
 
     async def _drain(self, effect: Drain) -> Drained:
         draft = await self._draft(effect.epoch, effect.draft)
-        if draft.heals:  # others write, and another lost shard would refuse it
+        if draft.repairs:  # others write, and another lost shard would refuse it
             return Drained((), format_now(self._context.clock))
         peer = await first_peer(self._context.peers)
         drains = [
@@ -179,14 +179,14 @@ class RestoreEffects:
 
     async def _review(self, effect: Review) -> str:
         draft = await self._draft(effect.epoch, effect.draft)
-        documents: list[PullDocument] = []
+        documents: list[AgentRestoreReport] = []
         for agent, sha256 in effect.documents:
             path = self._context.paths.votes_document(effect.epoch, agent, sha256)
             data = await get_checked(self._context.store, path, sha256)
-            documents.append(decode(PullDocument, data, path))
+            documents.append(decode(AgentRestoreReport, data, path))
         kept = await find_kept(self._context, draft)
         look = partial(look_at, self._context)
-        if not draft.heals:
+        if not draft.repairs:
             known = await known_creations(self._context, effect.epoch)
             look = partial(look_at_new, self._context, known)
         looks = {one.name: await look(one.created_as) for one in draft.planned}
@@ -215,11 +215,11 @@ class RestoreEffects:
 
 def _hosts(
     members: Sequence[tuple[AgentName, int]], sessions: Mapping[AgentName, Session]
-) -> dict[PeerId, Host]:
+) -> dict[PeerId, AgentHost]:
     """By peer; those whose session has gone are left out."""
     hosts = {}
     for name, free_bytes in members:
         session = sessions.get(name)
         if session is not None and session.peer_id is not None:
-            hosts[session.peer_id] = Host(name, free_bytes)
+            hosts[session.peer_id] = AgentHost(name, free_bytes)
     return hosts

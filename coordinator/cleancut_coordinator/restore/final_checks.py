@@ -13,12 +13,12 @@ from cleancut.core.cluster.view import ACTIVE, schema_digest
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused, Unavailable
 from cleancut.core.primitives.ids import PeerId
 from cleancut.core.protocol.canary import Canary
-from cleancut.core.restore.report import Creation, Look, RestoreDraft, RestoreReport
+from cleancut.core.restore.report import Creation, ObservedCollection, RestoreDraft, RestoreReport
 from cleancut.core.verification.canaries import LIMIT, Hit, is_equal
 from cleancut.qdrant.client import Qdrant
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import ask_any, first_peer
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 
 ASK_S = 30.0
 """For one answer: a search reads all vectors, which nobody has read since they were restored."""
@@ -29,7 +29,9 @@ _AT_ONCE = 4
 _OTHERS = "keep clients away from the collection, then restore again"
 
 
-async def look_at_new(context: Context, known: Mapping[str, Creation], name: str) -> Look:
+async def look_at_new(
+    context: CoordinatorContext, known: Mapping[str, Creation], name: str
+) -> ObservedCollection:
     """A collection that this attempt made, as any one peer tells it. `known`: what it recorded.
 
     Raises: NotFound, if it has gone; Refused, if it is another one by now; Unavailable, TimedOut.
@@ -44,7 +46,7 @@ async def look_at_new(context: Context, known: Mapping[str, Creation], name: str
     placement = await peer.placement(name)
     enabled = (await peer.cluster()).enabled
     info = await peer.collection(name)
-    return Look(
+    return ObservedCollection(
         active=all(replica.state == ACTIVE for replica in placement.shards),
         schema=schema_digest(info.get("payload_schema") or {}),
         places=tuple((shard, at if enabled else PeerId(0)) for shard, at in placement.places()),
@@ -53,7 +55,7 @@ async def look_at_new(context: Context, known: Mapping[str, Creation], name: str
 
 
 async def with_canaries(
-    context: Context, draft: RestoreDraft, report: RestoreReport
+    context: CoordinatorContext, draft: RestoreDraft, report: RestoreReport
 ) -> RestoreReport:
     """The report, with `canaries_equal` of each collection that the group has some of.
 
@@ -78,7 +80,7 @@ async def with_canaries(
     )
 
 
-async def _check(context: Context, name: str, canary: Canary) -> None:
+async def _check(context: CoordinatorContext, name: str, canary: Canary) -> None:
     found = await _ask(context, name, canary)
     if found is not None and is_equal(canary, found):
         return
@@ -92,7 +94,7 @@ async def _check(context: Context, name: str, canary: Canary) -> None:
     )
 
 
-async def _ask(context: Context, name: str, canary: Canary) -> tuple[Hit, ...] | None:
+async def _ask(context: CoordinatorContext, name: str, canary: Canary) -> tuple[Hit, ...] | None:
     """The answer of any peer; None, if the point is not there."""
 
     async def nearest(peer: Qdrant) -> tuple[Hit, ...]:

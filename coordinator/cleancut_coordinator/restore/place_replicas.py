@@ -9,10 +9,10 @@ from cleancut.core.cluster.collection_config import wal_bytes
 from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.primitives.errors import Refused, TimedOut, Unavailable
 from cleancut.core.primitives.ids import PeerId, ShardId
-from cleancut.core.restore.placement import Move, PlacedShard, moves
+from cleancut.core.restore.placement import PlacedShard, ReplicaMove, moves
 from cleancut.qdrant.responses import Replica
 from cleancut_coordinator.any_peer import first_value
-from cleancut_coordinator.restore.destination import Site, Wanted
+from cleancut_coordinator.restore.destination import RestoreTarget, TargetCollection
 
 _ACTIVE_S = 60.0
 _METHOD = "stream_records"
@@ -20,7 +20,7 @@ _METHOD = "stream_records"
 Placements = Mapping[str, Sequence[Replica]]
 
 
-async def settle(site: Site, wanted: Sequence[Wanted]) -> Placements:
+async def settle(site: RestoreTarget, wanted: Sequence[TargetCollection]) -> Placements:
     """Where every replica is, by the collection's name in Qdrant: Active, at a peer with an agent,
     and with room for it as far as that is known. Repeatable.
 
@@ -39,7 +39,7 @@ async def settle(site: Site, wanted: Sequence[Wanted]) -> Placements:
     return placed | {one.name: await _placed(site, one) for one in wanted if one.name in moved}
 
 
-async def _placed(site: Site, wanted: Wanted) -> tuple[Replica, ...]:
+async def _placed(site: RestoreTarget, wanted: TargetCollection) -> tuple[Replica, ...]:
     """Where Qdrant put the shards, once all replicas are Active and none is on its way."""
 
     async def active() -> tuple[Replica, ...] | None:
@@ -67,7 +67,7 @@ async def _placed(site: Site, wanted: Wanted) -> tuple[Replica, ...]:
     return found
 
 
-def _shards(wanted: Sequence[Wanted], placed: Placements) -> list[PlacedShard]:
+def _shards(wanted: Sequence[TargetCollection], placed: Placements) -> list[PlacedShard]:
     return [
         PlacedShard(
             collection=one.name,
@@ -84,7 +84,7 @@ def _shards(wanted: Sequence[Wanted], placed: Placements) -> list[PlacedShard]:
     ]
 
 
-async def _move(site: Site, move: Move) -> None:
+async def _move(site: RestoreTarget, move: ReplicaMove) -> None:
     """The replica, still empty, is at its new peer and nowhere else. Raises: TimedOut."""
     name, shard_id = move.collection, move.shard_id
     await site.peer.move_shard(
@@ -104,7 +104,7 @@ async def _move(site: Site, move: Move) -> None:
         )
 
 
-def _no_room(site: Site, shards: Sequence[PlacedShard]) -> Refused:
+def _no_room(site: RestoreTarget, shards: Sequence[PlacedShard]) -> Refused:
     need = sum(shard.size_bytes * len(shard.peers) for shard in shards)
     free = ", ".join(f"peer {peer}: {size}" for peer, size in sorted(site.free_bytes.items()))
     return Refused(

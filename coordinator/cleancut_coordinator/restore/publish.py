@@ -9,22 +9,22 @@ from cleancut.core.cluster.collection_config import later_params, strict_mode
 from cleancut.core.format.manifest import CollectionEntry
 from cleancut.core.primitives.errors import CleancutError, Refused, TimedOut
 from cleancut.core.protocol.states import Phase
-from cleancut.core.restore.report import Kept, RestoreDraft
+from cleancut.core.restore.report import ReplacedCollection, RestoreDraft
 from cleancut.qdrant.client import Qdrant
 from cleancut_coordinator.any_peer import ask_any, first_peer
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.phase_check import check_phase
 
 _APPLY_S = 15.0
 _POLL_S = 0.1
 
 
-async def reveal(context: Context, draft: RestoreDraft) -> None:
-    """All is as the plan says; what was healed was never hidden. Repeatable.
+async def reveal(context: CoordinatorContext, draft: RestoreDraft) -> None:
+    """All is as the plan says; what was repaired was never hidden. Repeatable.
 
     Raises: Refused, if an alias was pointed elsewhere meanwhile; Unavailable, TimedOut, Fenced.
     """
-    if draft.heals:
+    if draft.repairs:
         return
     peer = await first_peer(context.peers)
     await _set_aliases(context, peer, draft)
@@ -38,7 +38,9 @@ async def reveal(context: Context, draft: RestoreDraft) -> None:
             await peer.patch_collection(planned.created_as, {"strict_mode_config": strict})
 
 
-async def find_kept(context: Context, draft: RestoreDraft) -> tuple[Kept, ...]:
+async def find_kept(
+    context: CoordinatorContext, draft: RestoreDraft
+) -> tuple[ReplacedCollection, ...]:
     """What the aliases that are to be replaced point to, told apart by its uuid.
 
     Order: before anything is published. Raises: Refused, if an alias is not as it was planned.
@@ -50,7 +52,7 @@ async def find_kept(context: Context, draft: RestoreDraft) -> tuple[Kept, ...]:
     for alias, name in (pair for planned in draft.planned for pair in planned.replaced):
         kept.setdefault(name, []).append(alias)
     return tuple(
-        Kept(
+        ReplacedCollection(
             collection=name,
             uuid=(found[name].uuid or "") if name in found else "",
             aliases=tuple(sorted(kept[name])),
@@ -73,7 +75,7 @@ def _check_aliases(draft: RestoreDraft, there: Mapping[str, str]) -> None:
                 )
 
 
-async def _set_aliases(context: Context, peer: Qdrant, draft: RestoreDraft) -> None:
+async def _set_aliases(context: CoordinatorContext, peer: Qdrant, draft: RestoreDraft) -> None:
     """All in one call, so that nobody sees some of them only.
 
     Order: targets first, since Qdrant keeps what precedes a failing action.
@@ -102,7 +104,7 @@ async def _set_aliases(context: Context, peer: Qdrant, draft: RestoreDraft) -> N
     await _wait_seen(context, wanted)
 
 
-async def _wait_seen(context: Context, wanted: Mapping[str, str]) -> None:
+async def _wait_seen(context: CoordinatorContext, wanted: Mapping[str, str]) -> None:
     """Every peer that answers sees the aliases. Raises: TimedOut."""
     clock = context.clock
     deadline_s = clock.monotonic_s() + _APPLY_S

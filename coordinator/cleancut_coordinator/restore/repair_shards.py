@@ -18,21 +18,21 @@ from cleancut.core.primitives.ids import AgentName, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import Phase
-from cleancut.core.restore.plan import PlannedCollection
-from cleancut.core.restore.report import Creation, Look, RestoreDraft
+from cleancut.core.restore.plan import CollectionPlan
+from cleancut.core.restore.report import Creation, ObservedCollection, RestoreDraft
 from cleancut.core.restore.target import LiveCollection, LiveReplica, Target
 from cleancut.qdrant.live_shards import live_shards
 from cleancut.qdrant.responses import CollectionTelemetry, Placement
 from cleancut.repository.catalog import put_staged
 from cleancut_coordinator.any_peer import ask_any, first_peer
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.phase_check import check_phase
 from cleancut_coordinator.restore.create_collections import known_creations
-from cleancut_coordinator.restore.destination import Host
+from cleancut_coordinator.restore.destination import AgentHost
 
 
-async def with_live(context: Context, request: RestoreRequest, target: Target) -> Target:
-    """`target`, with the collections in which this request wants shards healed.
+async def with_live(context: CoordinatorContext, request: RestoreRequest, target: Target) -> Target:
+    """`target`, with the collections in which this request wants shards repaired.
 
     Raises: Unavailable, TimedOut.
     """
@@ -56,14 +56,14 @@ async def with_live(context: Context, request: RestoreRequest, target: Target) -
     return replace(target, live=live)
 
 
-async def look_at(context: Context, name: str) -> Look:
+async def look_at(context: CoordinatorContext, name: str) -> ObservedCollection:
     """As the cluster tells it; the payload indexes are unknown while another shard is lost."""
     entry, placement = await _read_live(context, name)
     if entry is None or placement is None:
         raise _gone(name)
     lost = live_shards(name, entry, placement).lost
     info = {} if lost else await ask_any(context.peers, lambda peer: peer.collection(name))
-    return Look(
+    return ObservedCollection(
         active=not lost and all(replica.state == ACTIVE for replica in placement.shards),
         schema=schema_digest(info.get("payload_schema") or {}),
         places=placement.places(),
@@ -72,7 +72,7 @@ async def look_at(context: Context, name: str) -> Look:
 
 
 async def _read_live(
-    context: Context, name: str
+    context: CoordinatorContext, name: str
 ) -> tuple[CollectionTelemetry | None, Placement | None]:
     """What one peer tells of a collection that may have lost shards; None: it does not exist."""
     peer = await first_peer(context.peers)
@@ -84,13 +84,15 @@ def _gone(name: str) -> NotFound:
     return NotFound(f"there is no collection {name!r} any more", "restore it as a whole")
 
 
-class Healing:
+class ShardRepairs:
     """The lost shards of one attempt, as `draft` names them."""
 
-    def __init__(self, context: Context, draft: RestoreDraft) -> None:
+    def __init__(self, context: CoordinatorContext, draft: RestoreDraft) -> None:
         self._context, self._draft = context, draft
 
-    async def create(self, hosts: Mapping[PeerId, Host]) -> dict[AgentName, tuple[ShardTask, ...]]:
+    async def create(
+        self, hosts: Mapping[PeerId, AgentHost]
+    ) -> dict[AgentName, tuple[ShardTask, ...]]:
         """Who is to recover which shard; that it was lost until now is recorded. Repeatable.
 
         Raises: Refused, if a shard has a replica by now; Unavailable, Fenced.
@@ -104,10 +106,10 @@ class Healing:
                     f"shard {back[0]} of {planned.created_as!r} is not lost any more",
                     "`cleancut doctor` tells which shards are",
                 )
-            host = hosts.get(planned.heal_peer) if planned.heal_peer is not None else None
+            host = hosts.get(planned.repair_peer) if planned.repair_peer is not None else None
             if host is None:
                 raise Unavailable(
-                    f"no agent takes part at peer {planned.heal_peer}, where the lost shards go",
+                    f"no agent takes part at peer {planned.repair_peer}, where the lost shards go",
                     "start an agent beside it, or choose another --peer",
                 )
             await check_phase(self._context, self._draft.epoch, Phase.CREATE)
@@ -141,26 +143,26 @@ class Healing:
                     " (`cleancut restore start --beside`) and switch to that",
                 )
 
-    async def _read(self, planned: PlannedCollection) -> LiveShards:
+    async def _read(self, planned: CollectionPlan) -> LiveShards:
         name = planned.created_as
         entry, placement = await _read_live(self._context, name)
         if entry is None or placement is None:
             raise _gone(name)
         return live_shards(name, entry, placement)
 
-    def _tasks(self, planned: PlannedCollection, uuid: str) -> tuple[ShardTask, ...]:
-        assert planned.heal_peer is not None, "a heal without a peer is refused in the plan"
+    def _tasks(self, planned: CollectionPlan, uuid: str) -> tuple[ShardTask, ...]:
+        assert planned.repair_peer is not None, "a repair without a peer is refused in the plan"
         return tuple(
             ShardTask(
                 collection=planned.created_as,
                 shard_id=shard.shard_id,
-                peer_id=planned.heal_peer,
+                peer_id=planned.repair_peer,
                 recipe=shard.recipe,
                 tar_sha256=shard.tar_sha256,
                 size_bytes=shard.size_bytes,
                 count=shard.count if shard.quiet else None,
                 source=self._draft.source,
-                heal=True,
+                repair=True,
                 uuid=uuid,
             )
             for shard in self._draft.shards_of(planned.name)

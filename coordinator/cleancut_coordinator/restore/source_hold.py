@@ -12,12 +12,12 @@ from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.core.restore.report import RestoreDraft
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 
 HOLD_S = 48 * 3600.0
 
 
-async def put_hold(context: Context, draft: RestoreDraft) -> None:
+async def put_hold(context: CoordinatorContext, draft: RestoreDraft) -> None:
     """The group is held for 48 h, counted from the operation's first attempt.
 
     Raises: Unavailable, Denied, Refused, if the store does not take it.
@@ -34,12 +34,12 @@ async def put_hold(context: Context, draft: RestoreDraft) -> None:
     await context.store.put(path, encode(hold))
 
 
-async def drop_hold(context: Context, draft: RestoreDraft) -> None:
+async def drop_hold(context: CoordinatorContext, draft: RestoreDraft) -> None:
     """The hold is gone, or else expires by itself."""
     if draft.source:
         with contextlib.suppress(CleancutError):
             await context.store.delete(_path(context, draft))
 
 
-def _path(context: Context, draft: RestoreDraft) -> str:
+def _path(context: CoordinatorContext, draft: RestoreDraft) -> str:
     return context.paths.of(draft.source).hold(draft.backup, draft.operation)

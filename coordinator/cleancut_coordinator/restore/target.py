@@ -9,19 +9,21 @@ from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import AgentName, PeerId
 from cleancut.core.protocol.etcd_records import Session
-from cleancut.core.protocol.states import Kind, State
+from cleancut.core.protocol.states import OperationKind, State
 from cleancut.core.restore.report import RestoreReport, rate_of
 from cleancut.core.restore.target import Target, TargetPeer
 from cleancut.repository.catalog import get_checked
 from cleancut_coordinator.any_peer import ask_any
-from cleancut_coordinator.context import Context
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.requests import load_all
 from cleancut_coordinator.sessions import read_sessions
 
 _NEWEST = 3
 
 
-async def read_target(context: Context, members: Mapping[AgentName, int] | None = None) -> Target:
+async def read_target(
+    context: CoordinatorContext, members: Mapping[AgentName, int] | None = None
+) -> Target:
     """The cluster as any one peer tells it, with the agents beside its peers.
 
     `members`: who takes part, with the free bytes that each told; None: all that have a session,
@@ -45,10 +47,12 @@ async def read_target(context: Context, members: Mapping[AgentName, int] | None 
     )
 
 
-async def _read_rate(context: Context) -> float | None:
+async def _read_rate(context: CoordinatorContext) -> float | None:
     """What the newest finished restores measured; one whose report cannot be read tells nothing."""
     reports = []
-    done = [one for one in await load_all(context, Kind.RESTORE) if one.state is State.DONE]
+    done = [
+        one for one in await load_all(context, OperationKind.RESTORE) if one.state is State.DONE
+    ]
     for operation in [one for one in done if one.detail][:_NEWEST]:
         path = context.paths.staged(operation.epoch, operation.detail)
         with contextlib.suppress(CleancutError):

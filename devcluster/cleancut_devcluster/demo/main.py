@@ -27,7 +27,7 @@ WIDE = 110
 """Columns where no terminal says how many there are."""
 
 
-class Run:
+class DemoRun:
     """One run of the demo, and how it ended."""
 
     def __init__(self, options: Options) -> None:
@@ -115,7 +115,7 @@ def parse(arguments: list[str] | None = None) -> Options:
 
 def main() -> None:
     """Entry point of the program."""
-    run = Run(parse())
+    run = DemoRun(parse())
     try:
         asyncio.run(until_signal(run.work()))
     except CleancutError as error:

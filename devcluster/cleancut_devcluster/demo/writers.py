@@ -50,7 +50,7 @@ class Holes:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class WriteRate:
     """How writers go about it."""
 
     patient: bool
@@ -67,7 +67,7 @@ async def writing(
     Raises: what a refused write raises, out of the block; `patient` writers try it again.
     """
     chains = [Chain(number) for number in range(first, first + writers)]
-    stop, pace = asyncio.Event(), Pace(patient=patient, pause_s=pause_s)
+    stop, pace = asyncio.Event(), WriteRate(patient=patient, pause_s=pause_s)
     try:
         async with asyncio.TaskGroup() as group:
             for chain in chains:
@@ -80,7 +80,7 @@ async def writing(
         raise first_of(failures) from failures
 
 
-async def _write(data: Data, chain: Chain, stop: asyncio.Event, pace: Pace) -> None:
+async def _write(data: Data, chain: Chain, stop: asyncio.Event, pace: WriteRate) -> None:
     vectors = make_vectors(data.shape, chain.point(0), 256)
     while not stop.is_set():
         step = len(chain.acknowledged_s)

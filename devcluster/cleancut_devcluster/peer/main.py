@@ -19,7 +19,7 @@ from cleancut_devcluster.peer.api import collections, points, shards
 from cleancut_devcluster.peer.api.http import MAX_BODY_BYTES, SERVER, Server, outermost
 from cleancut_devcluster.peer.cluster import transfers
 from cleancut_devcluster.peer.cluster.node import Node
-from cleancut_devcluster.peer.consensus.state import Collection, Transfer
+from cleancut_devcluster.peer.consensus.state import Collection, ShardTransfer
 from cleancut_devcluster.peer.engine.errors import Problem
 from cleancut_devcluster.peer.engine.shard import LocalShard
 
@@ -29,7 +29,7 @@ FLUSH_S = 5.0
 OPTIMIZE_S = 1.0
 OPTIMIZE_IDLE_S = 2.0
 TRANSFER_S = 0.1
-HEAL_S = 1.0
+REPAIR_S = 1.0
 
 log = logging.getLogger("devcluster")
 
@@ -118,12 +118,12 @@ def _secret(path: Path | None) -> str | None:
 
 
 def _background(node: Node, group: asyncio.TaskGroup) -> list[Coroutine[Any, Any, None]]:
-    driven: set[tuple[str, Transfer]] = set()
+    driven: set[tuple[str, ShardTransfer]] = set()
     return [
         _every(TAIL_S, node.consensus.catch_up),
         _every(FLUSH_S, lambda: _flush(node)),
         _every(OPTIMIZE_S, lambda: _optimize_idle(node)),
-        _every(HEAL_S, lambda: transfers.heal(node)),
+        _every(REPAIR_S, lambda: transfers.repair(node)),
         _every(TRANSFER_S, lambda: _start_transfers(node, group, driven)),
     ]
 
@@ -144,7 +144,7 @@ async def _flush(node: Node) -> None:
 
 
 async def _start_transfers(
-    node: Node, group: asyncio.TaskGroup, driven: set[tuple[str, Transfer]]
+    node: Node, group: asyncio.TaskGroup, driven: set[tuple[str, ShardTransfer]]
 ) -> None:
     for collection, move in list(transfers.driven_here(node)):
         if (collection.uuid, move) not in driven:
@@ -153,7 +153,7 @@ async def _start_transfers(
 
 
 async def _drive(
-    node: Node, collection: Collection, move: Transfer, driven: set[tuple[str, Transfer]]
+    node: Node, collection: Collection, move: ShardTransfer, driven: set[tuple[str, ShardTransfer]]
 ) -> None:
     try:
         await transfers.drive(node, collection, move)

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from cleancut_devcluster.launch.qdrant import Kind, launch_peers, real_binary
 
+from cleancut_devcluster.launch.qdrant import Kind, launch_peers, real_binary
 from tests.contract.qdrant.world import World
 
 PEERS = 3

@@ -6,9 +6,9 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from cleancut_devcluster.launch.qdrant import wait_until
 from qdrant_client import QdrantClient, models
 
+from cleancut_devcluster.launch.qdrant import wait_until
 from tests.contract.qdrant.world import SIZE, World
 
 

@@ -6,11 +6,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from cleancut_devcluster.launch.free_ports import free_ports
-from cleancut_devcluster.launch.qdrant import Kind, launch_peers, wait_until
 
 from cleancut.core.primitives.errors import Denied, Invalid, NotFound, Refused, Unavailable
 from cleancut.qdrant.client import Qdrant
+from cleancut_devcluster.launch.free_ports import free_ports
+from cleancut_devcluster.launch.qdrant import Kind, launch_peers, wait_until
 from tests.contract.qdrant.world import World, points
 
 

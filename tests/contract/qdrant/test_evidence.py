@@ -7,14 +7,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
-from cleancut_agent.local_peer import readings_of
-from cleancut_devcluster.launch.qdrant import Kind, launch_peers
 
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.protocol.effect_requests import Readings
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.protocol.evidence import doubt, is_quiet
 from cleancut.qdrant.client import Qdrant
+from cleancut_agent.local_peer import readings_of
+from cleancut_devcluster.launch.qdrant import Kind, launch_peers
 from tests.contract.qdrant.world import World, points, read_stream, recover
 
 HELD = range(200)

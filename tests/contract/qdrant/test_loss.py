@@ -8,10 +8,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from cleancut_devcluster.launch.qdrant import Kind, add_peer, launch_peers, wait_until, wipe_all
 
 from cleancut.core.primitives.errors import CleancutError, Invalid, Unavailable
 from cleancut.qdrant.live_shards import live_shards
+from cleancut_devcluster.launch.qdrant import Kind, add_peer, launch_peers, wait_until, wipe_all
 from tests.contract.qdrant.world import World, points, read_stream, recover
 
 
@@ -27,7 +27,7 @@ def fresh(kind: Kind, runner: asyncio.Runner, tmp_path: Path) -> Iterator[World]
         runner.run(peers.__aexit__(None, None, None))
 
 
-def test_a_shard_without_any_replica_is_healed_by_a_recover(fresh: World) -> None:
+def test_a_shard_without_any_replica_is_repaired_by_a_recover(fresh: World) -> None:
     """It is unreadable and listed nowhere; recovered at any peer it is whole again."""
 
     async def check() -> None:

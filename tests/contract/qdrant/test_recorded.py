@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cleancut_devcluster.launch.qdrant import launch_peers, real_binary
 
 from cleancut.qdrant.responses import parse_cluster, parse_placement, parse_telemetry
+from cleancut_devcluster.launch.qdrant import launch_peers, real_binary
 from tests.contract.qdrant.conftest import NO_REAL_SERVER
 from tests.contract.qdrant.world import World, points, read_stream, recover
 

@@ -6,10 +6,10 @@ import io
 import tarfile
 
 import pytest
-from cleancut_devcluster.launch.free_ports import free_ports
 
 from cleancut.core.primitives.errors import Corrupt, NotFound, Unavailable
 from cleancut.qdrant.client import Qdrant
+from cleancut_devcluster.launch.free_ports import free_ports
 from tests.contract.qdrant.world import World, points, read_stream, recover, served, sha256
 
 RESTORED = range(400)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cleancut_devcluster.launch.qdrant import Kind, launch_peers, wait_until
 
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused, TimedOut, Unavailable
+from cleancut_devcluster.launch.qdrant import Kind, launch_peers, wait_until
 from tests.contract.qdrant.world import World, points, read_stream
 
 
@@ -153,7 +153,7 @@ def test_custom_keys_get_the_next_ids_where_they_are_placed(world: World) -> Non
 
 
 def test_a_killed_peer_comes_back_with_everything(fresh: World) -> None:
-    """Writes go on with the other replica; the lost one is Dead, and heals once it is back."""
+    """Writes go on with the other replica; the lost one is Dead, and repairs once it is back."""
 
     async def check() -> None:
         name = await fresh.create(shards=3, replicas=2)

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 import aiohttp
 from aiohttp import web
-from cleancut_devcluster.launch.qdrant import PeerProcess, wait_until
 
 from cleancut.qdrant.client import Qdrant
+from cleancut_devcluster.launch.qdrant import PeerProcess, wait_until
 
 T = TypeVar("T")
 LIMIT_S = 60.0

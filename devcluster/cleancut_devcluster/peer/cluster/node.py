@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from cleancut_devcluster.peer.cluster.peer_calls import Peers
-from cleancut_devcluster.peer.consensus.journal import Journal
+from cleancut_devcluster.peer.consensus.journal import ProposalJournal
 from cleancut_devcluster.peer.consensus.proposals import Build, Consensus
 from cleancut_devcluster.peer.consensus.state import ACTIVE, ClusterState, Collection
 from cleancut_devcluster.peer.engine.config import Json
@@ -23,7 +23,7 @@ from cleancut_devcluster.peer.engine.shard import LocalShard
 _ENGINE_SETTINGS = {"params", "hnsw_config", "optimizers_config", "optimizer_config", "vectors"}
 
 
-class Gate:
+class WriteGate:
     """Writes that are on their way through this peer; `barrier` waits until all have ended."""
 
     def __init__(self) -> None:
@@ -65,8 +65,8 @@ class Node:
         self.peer_id = _peer_id(directory)
         self.shards: dict[tuple[str, int], LocalShard] = {}
         self.peers = Peers(lambda peer: self.state.peers.get(peer), api_key)
-        self._gates: dict[str, Gate] = {}
-        self._journal = Journal(root / "journal")
+        self._gates: dict[str, WriteGate] = {}
+        self._journal = ProposalJournal(root / "journal")
         self.consensus = Consensus(self._journal, self.peer_id, self._settle, self._poke)
         self.scratch = directory / "scratch"
         shutil.rmtree(self.scratch, ignore_errors=True)
@@ -114,8 +114,8 @@ class Node:
             raise not_found(f"Collection `{name}` doesn't exist!")
         return found
 
-    def gate(self, collection: Collection) -> Gate:
-        return self._gates.setdefault(collection.uuid, Gate())
+    def gate(self, collection: Collection) -> WriteGate:
+        return self._gates.setdefault(collection.uuid, WriteGate())
 
     def local(self, collection: Collection, shard_id: int) -> LocalShard:
         """This peer's replica. Raises: Problem 404."""

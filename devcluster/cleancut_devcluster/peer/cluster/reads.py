@@ -30,7 +30,7 @@ def chosen_shards(collection: Collection, keys: Any) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class ReplicaRead:
     """What each replica is asked: one of the kinds of `queries`, and its JSON."""
 
     kind: str
@@ -38,13 +38,13 @@ class Read:
 
 
 async def read(
-    node: Node, collection: Collection, shards: Iterable[int], asked: Read
+    node: Node, collection: Collection, shards: Iterable[int], asked: ReplicaRead
 ) -> dict[int, Any]:
     """One answer a shard: from the replica here if it is active, else from another peer's."""
     return await by_key({shard: read_shard(node, collection, shard, asked) for shard in shards})
 
 
-async def read_shard(node: Node, collection: Collection, shard_id: int, asked: Read) -> Any:
+async def read_shard(node: Node, collection: Collection, shard_id: int, asked: ReplicaRead) -> Any:
     """Raises: Problem; 500, if no active replica answers; Panic, if there is none at all."""
     if shard_id not in collection.shards:
         raise not_found(f"shard {shard_id} not found")
@@ -87,7 +87,7 @@ async def query(node: Node, name: str, body: Json) -> list[Json]:
         given = body.get("filter")
         asked["filter"] = {**condition, "must": [given]} if given else condition
     shards = chosen_shards(collection, body.get("shard_key"))
-    answers = await read(node, collection, shards, Read("query", asked))
+    answers = await read(node, collection, shards, ReplicaRead("query", asked))
     points = [point for answer in answers.values() for point in answer]
     _sort(points, scoring, _ascending(collection, body.get("using")))
     return points[offset : offset + limit]
@@ -172,7 +172,7 @@ class _Vectors:
             return given
         body = {"ids": [given], "with_payload": False, "with_vector": True}
         shards = sorted(self._collection.shards)
-        answers = await read(self._node, self._collection, shards, Read("retrieve", body))
+        answers = await read(self._node, self._collection, shards, ReplicaRead("retrieve", body))
         found = [record for answer in answers.values() for record in answer]
         if not found:
             raise not_found(f"No point with id {given} found")
@@ -183,7 +183,7 @@ class _Vectors:
 
 async def scroll(node: Node, collection: Collection, shards: list[int], body: Json) -> Json:
     """A page of points by id (or by a payload value), and where the next one starts."""
-    answers = await read(node, collection, shards, Read("scroll", one_more(body)))
+    answers = await read(node, collection, shards, ReplicaRead("scroll", one_more(body)))
     return page([point for answer in answers.values() for point in answer], body)
 
 
@@ -212,7 +212,7 @@ def _id_order(given: int | str) -> tuple[int, int, str]:
 async def retrieve(node: Node, name: str, body: Json) -> list[Json]:
     collection = node.collection(name)
     shards = chosen_shards(collection, body.get("shard_key"))
-    answers = await read(node, collection, shards, Read("retrieve", body))
+    answers = await read(node, collection, shards, ReplicaRead("retrieve", body))
     found = {record["id"]: record for answer in answers.values() for record in answer}
     return [found[one] for one in dict.fromkeys(body["ids"]) if one in found]
 
@@ -220,13 +220,15 @@ async def retrieve(node: Node, name: str, body: Json) -> list[Json]:
 async def count(node: Node, name: str, body: Json) -> int:
     collection = node.collection(name)
     shards = chosen_shards(collection, body.get("shard_key"))
-    return sum((await read(node, collection, shards, Read("count", body))).values())
+    return sum((await read(node, collection, shards, ReplicaRead("count", body))).values())
 
 
 async def facet(node: Node, name: str, body: Json) -> list[Json]:
     collection = node.collection(name)
     shards = chosen_shards(collection, body.get("shard_key"))
-    answers = await read(node, collection, shards, Read("facet", {**body, "limit": MAX_LIMIT}))
+    answers = await read(
+        node, collection, shards, ReplicaRead("facet", {**body, "limit": MAX_LIMIT})
+    )
     totals: dict[Any, int] = {}
     for hit in (hit for answer in answers.values() for hit in answer):
         totals[hit["value"]] = totals.get(hit["value"], 0) + hit["count"]

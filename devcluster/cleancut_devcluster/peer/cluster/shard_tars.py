@@ -22,7 +22,7 @@ from cleancut_devcluster.peer.engine.errors import (
     service_error,
 )
 from cleancut_devcluster.peer.engine.shard import LocalShard
-from cleancut_devcluster.peer.engine.tar_format import Member, tar_chunks
+from cleancut_devcluster.peer.engine.tar_format import TarEntry, tar_chunks
 
 _WAL = re.compile(r"wal/(?:open|closed)-(\d+)\Z")
 _SEGMENT = re.compile(r"segments/([^/]+?)(?:\.tar)?(?:/|\Z)")
@@ -57,7 +57,7 @@ def _until_replaced(
         yield chunk
 
 
-def _state_members(node: Node, collection: Collection, shard_id: int) -> list[Member]:
+def _state_members(node: Node, collection: Collection, shard_id: int) -> list[TarEntry]:
     replicas = collection.shards[shard_id].replicas
     state = {
         "is_local": True,
@@ -65,8 +65,8 @@ def _state_members(node: Node, collection: Collection, shard_id: int) -> list[Me
         "peers": {str(peer): state for peer, state in replicas.items()},
     }
     return [
-        Member("replica_state.json", data=msgspec.json.encode(state)),
-        Member("shard_config.json", data=b'{"type":"ReplicaSet"}'),
+        TarEntry("replica_state.json", data=msgspec.json.encode(state)),
+        TarEntry("shard_config.json", data=b'{"type":"ReplicaSet"}'),
     ]
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cleancut_devcluster.peer.cluster.node import Node
-from cleancut_devcluster.peer.cluster.reads import Read, read_shard
+from cleancut_devcluster.peer.cluster.reads import ReplicaRead, read_shard
 from cleancut_devcluster.peer.consensus.state import Collection, Shard
 from cleancut_devcluster.peer.engine.config import Json
 
@@ -175,7 +175,7 @@ async def collection_info(node: Node, name: str) -> Json:
     collection = node.collection(name)
     infos: list[Any] = []
     for number in sorted(collection.shards):
-        infos.append(await read_shard(node, collection, number, Read("info", {})))
+        infos.append(await read_shard(node, collection, number, ReplicaRead("info", {})))
     return {
         "status": "green",
         "optimizer_status": "ok",

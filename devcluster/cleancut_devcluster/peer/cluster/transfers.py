@@ -18,7 +18,7 @@ from cleancut_devcluster.peer.consensus.state import (
     DEAD,
     ClusterState,
     Collection,
-    Transfer,
+    ShardTransfer,
 )
 from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import Problem, Unreachable, bad_request, not_found
@@ -70,7 +70,7 @@ def _start(node: Node, name: str, request: Json, *, sync: bool) -> Json:
     method = request.get("method") or "snapshot"
     if method not in METHODS:
         raise bad_request(f"unknown transfer method {method!r}")
-    return _entry(collection, "start", Transfer(number, source, target, sync, method))
+    return _entry(collection, "start", ShardTransfer(number, source, target, sync, method))
 
 
 def _abort(node: Node, name: str, request: Json) -> Json:
@@ -92,7 +92,7 @@ def _drop(node: Node, name: str, request: Json) -> Json:
     return {"op": "drop_replica", "uuid": collection.uuid, "shard": number, "peer": peer}
 
 
-def _entry(collection: Collection, what: str, move: Transfer) -> Json:
+def _entry(collection: Collection, what: str, move: ShardTransfer) -> Json:
     return {
         "op": f"{what}_transfer",
         "uuid": collection.uuid,
@@ -101,11 +101,11 @@ def _entry(collection: Collection, what: str, move: Transfer) -> Json:
         "target": move.target,
         "sync": move.sync,
         "method": move.method,
-        "heals": move.heals,
+        "repairs": move.repairs,
     }
 
 
-def driven_here(node: Node) -> Iterator[tuple[Collection, Transfer]]:
+def driven_here(node: Node) -> Iterator[tuple[Collection, ShardTransfer]]:
     """Transfers of shards that this peer leads: it has the data, and orders the updates."""
     for collection in node.state.collections.values():
         for move in collection.transfers:
@@ -113,7 +113,7 @@ def driven_here(node: Node) -> Iterator[tuple[Collection, Transfer]]:
                 yield collection, move
 
 
-async def drive(node: Node, collection: Collection, move: Transfer) -> None:
+async def drive(node: Node, collection: Collection, move: ShardTransfer) -> None:
     """The transfer has ended: the target is active, or it was aborted."""
     shard = node.shards.get((collection.uuid, move.shard_id))
     if shard is None:
@@ -133,7 +133,7 @@ async def drive(node: Node, collection: Collection, move: Transfer) -> None:
     await node.consensus.settled()
 
 
-def _end(collection: Collection, ending: str, move: Transfer) -> Json | None:
+def _end(collection: Collection, ending: str, move: ShardTransfer) -> Json | None:
     return _entry(collection, ending, move) if move in collection.transfers else None
 
 
@@ -158,7 +158,7 @@ async def receive(node: Node, uuid: str, shard_id: int, chunks: AsyncIterator[by
         tar.unlink(missing_ok=True)
 
 
-async def heal(node: Node) -> None:
+async def repair(node: Node) -> None:
     """Replicas here that are Dead are on their way back from an active one."""
     for collection, number, shard in list(node.state.replicas_on(node.peer_id)):
         dead = shard.replicas[node.peer_id] == DEAD
@@ -167,15 +167,17 @@ async def heal(node: Node) -> None:
 
 
 def _healer(uuid: str, number: int, peer: int) -> Build:
-    return lambda state: _healing(state, uuid, number, peer)
+    return lambda state: _repair(state, uuid, number, peer)
 
 
-def _healing(state: ClusterState, uuid: str, number: int, peer: int) -> Json | None:
+def _repair(state: ClusterState, uuid: str, number: int, peer: int) -> Json | None:
     collection = state.by_uuid(uuid)
     if collection is None or number not in collection.shards:
         return None
     shard = collection.shards[number]
     if shard.replicas.get(peer) != DEAD or collection.transfer(number) or not shard.active():
         return None
-    move = Transfer(number, shard.active()[0], peer, sync=True, method="snapshot", heals=True)
+    move = ShardTransfer(
+        number, shard.active()[0], peer, sync=True, method="snapshot", repairs=True
+    )
     return _entry(collection, "start", move)

@@ -20,7 +20,7 @@ from cleancut_devcluster.peer.engine.errors import service_error
 _RETRY_S = 0.003
 
 
-class Journal:
+class ProposalJournal:
     """One process' view of the file: what it has read so far, and the right to add to it."""
 
     def __init__(self, path: Path) -> None:

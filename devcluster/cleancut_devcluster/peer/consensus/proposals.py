@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from cleancut_devcluster.peer.consensus.journal import Journal
+from cleancut_devcluster.peer.consensus.journal import ProposalJournal
 from cleancut_devcluster.peer.consensus.state import ClusterState
 from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import Unreachable
@@ -24,7 +24,7 @@ Poke = Callable[[int, float], Awaitable[Any]]
 class Consensus:
     """The state of this peer, kept equal to the journal; `settle` makes local effects of it."""
 
-    def __init__(self, journal: Journal, peer_id: int, settle: Settle, poke: Poke) -> None:
+    def __init__(self, journal: ProposalJournal, peer_id: int, settle: Settle, poke: Poke) -> None:
         self.state = ClusterState()
         self._journal = journal
         self._peer_id = peer_id

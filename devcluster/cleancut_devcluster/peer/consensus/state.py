@@ -28,13 +28,13 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
+class ShardTransfer:
     shard_id: int
     source: int
     target: int
     sync: bool
     method: str
-    heals: bool = False
+    repairs: bool = False
 
     def listed(self) -> Json:
         """As it stands in `shard_transfers`."""
@@ -54,7 +54,7 @@ class Collection:
     config: Json
     shards: dict[int, Shard]
     schema: dict[str, Any] = field(default_factory=dict)
-    transfers: list[Transfer] = field(default_factory=list)
+    transfers: list[ShardTransfer] = field(default_factory=list)
 
     @property
     def custom(self) -> bool:
@@ -80,7 +80,7 @@ class Collection:
         """All shards of the ring that the shard is on."""
         return self.shards_of(self.shards[shard_id].key)
 
-    def transfer(self, shard_id: int) -> Transfer | None:
+    def transfer(self, shard_id: int) -> ShardTransfer | None:
         return next((move for move in self.transfers if move.shard_id == shard_id), None)
 
 
@@ -200,7 +200,7 @@ class ClusterState:
         if move in collection.transfers:
             collection.transfers.remove(move)
             replicas = collection.shards[move.shard_id].replicas
-            if move.heals:
+            if move.repairs:
                 replicas[move.target] = DEAD
             else:
                 replicas.pop(move.target, None)
@@ -219,12 +219,12 @@ def _shards(entries: list[Json]) -> dict[int, Shard]:
     }
 
 
-def _transfer(entry: Json) -> Transfer:
-    return Transfer(
+def _transfer(entry: Json) -> ShardTransfer:
+    return ShardTransfer(
         entry["shard"],
         entry["source"],
         entry["target"],
         entry["sync"],
         entry["method"],
-        entry.get("heals", False),
+        entry.get("repairs", False),
     )

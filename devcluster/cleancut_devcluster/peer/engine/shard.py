@@ -18,7 +18,7 @@ import qdrant_edge as edge
 
 from cleancut_devcluster.peer.engine.config import Json, engine_config, index_schema, vector_params
 from cleancut_devcluster.peer.engine.errors import Problem, engine_errors, service_error
-from cleancut_devcluster.peer.engine.tar_format import Member, copy_sparse
+from cleancut_devcluster.peer.engine.tar_format import TarEntry, copy_sparse
 from cleancut_devcluster.peer.engine.updates import Operation, engine_operation
 
 OPTIMIZE_S = 600.0
@@ -117,22 +117,22 @@ class LocalShard:
             self._save_number()
             self._unflushed = False
 
-    def cut(self, scratch: Path) -> Iterator[Member]:
+    def cut(self, scratch: Path) -> Iterator[TarEntry]:
         """The shard's members at this instant, copied to `scratch` before this returns.
 
         Order: under `maintenance`, with the engine open.
         """
         self._engine.flush()
         manifest = self._engine.snapshot_manifest()
-        members: list[Member] = []
+        members: list[TarEntry] = []
         for segment in manifest:
             members += _copy_segment(self._data / "segments" / segment, scratch, segment)
         versions = (entry["segment_version"] or 0 for entry in manifest.values())
         wal = scratch / "wal"
         _write_empty_wal(wal)
         members += [
-            Member("wal/"),
-            Member(f"wal/closed-{max(self.op_num, *versions, 0) + 1}", path=wal),
+            TarEntry("wal/"),
+            TarEntry(f"wal/closed-{max(self.op_num, *versions, 0) + 1}", path=wal),
         ]
         return iter(members)
 
@@ -243,7 +243,7 @@ class LocalShard:
         new.replace(self._number_file)
 
 
-def _copy_segment(source: Path, scratch: Path, segment: str) -> list[Member]:
+def _copy_segment(source: Path, scratch: Path, segment: str) -> list[TarEntry]:
     files = sorted(path for path in source.rglob("*") if path.is_file())
     files.sort(key=lambda path: _rank(str(path.relative_to(source))))
     members = []
@@ -252,7 +252,7 @@ def _copy_segment(source: Path, scratch: Path, segment: str) -> list[Member]:
         target = scratch / segment / inner
         target.parent.mkdir(parents=True, exist_ok=True)
         copy_sparse(path, target)
-        members.append(Member(f"segments/{segment}/files/{inner}", path=target))
+        members.append(TarEntry(f"segments/{segment}/files/{inner}", path=target))
     return members
 
 

@@ -21,7 +21,7 @@ Extent = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class TarEntry:
     """One member: a file on disk (`path`), bytes (`data`), or a directory (neither)."""
 
     name: str
@@ -63,14 +63,14 @@ def _copy_range(reader: int, writer: int, offset: int, length: int) -> None:
         offset += copied
 
 
-def tar_chunks(members: Iterator[Member]) -> Iterator[bytes]:
+def tar_chunks(members: Iterator[TarEntry]) -> Iterator[bytes]:
     """The tar of `members` with its two closing blocks, in chunks of at most 1 MiB."""
     for member in members:
         yield from _member_chunks(member)
     yield bytes(2 * BLOCK_BYTES)
 
 
-def _member_chunks(member: Member) -> Iterator[bytes]:
+def _member_chunks(member: TarEntry) -> Iterator[bytes]:
     encoded = member.name.encode()
     if len(encoded) > 100:
         yield _Entry(b"././@LongLink", len(encoded) + 1, b"L").header()

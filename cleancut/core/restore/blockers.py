@@ -23,7 +23,7 @@ VISIBLE = (
 )
 
 
-def obstacles(manifest: Manifest, target: Target) -> Iterator[str]:
+def blockers(manifest: Manifest, target: Target) -> Iterator[str]:
     """What is wrong with the cluster, with what to do about it."""
     if not target.peers:
         yield "no Qdrant peer answers; start the cluster and an agent beside each peer"
