@@ -1,6 +1,6 @@
 """`backup verify` and `backup drill`: what a group is worth, found out from its store alone.
 
-What was read or opened, and how it went, is written into the store's ledger.
+What was read or opened, and how it went, is written into the store's verification log.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def verify(settings: Settings, name: str, reading: ReadShare) -> Verdict:
 
 
 class _Read(NamedTuple):
-    """`unrecorded`: shards that were right, and of which the ledger does not know yet."""
+    """`unrecorded`: shards that were right, and of which the verification log does not know yet."""
 
     read_bytes: int
     damage: tuple[str, ...]
@@ -167,8 +167,8 @@ def run_drill(settings: Settings, name: str, wanted: Drilling) -> Drill:
             shards=found.shards,
             shards_in_group=len(manifest.shards),
             read_bytes=sum(shard.size_bytes for shard in chosen),
-            canaries=found.asked,
-            canaries_equal=found.equal,
+            sample_queries=found.asked,
+            sample_queries_equal=found.equal,
             recall=min(recalls, default=None),
             took_s=round(time.monotonic() - began_s, 3),
             problems=(*problems, *found.other),
@@ -219,7 +219,7 @@ async def _record(
     problems: tuple[str, ...] = (),
     recall: float | None = None,
 ) -> None:
-    """Into the ledger; a store that cannot be written to is told, and no failure."""
+    """Into the verification log; a store that cannot be written to is told, and no failure."""
     check = VerificationRecord(
         kind=kind,
         epoch=manifest.epoch,
@@ -232,4 +232,4 @@ async def _record(
     try:
         await put_check(store, paths, check)
     except CleancutError as error:
-        say(f"not recorded in the store's ledger: {error.message}")
+        say(f"not recorded in the store's verification log: {error.message}")

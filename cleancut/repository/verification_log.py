@@ -1,6 +1,8 @@
-"""The store's ledger: what of a group was read again or drilled, when, and with what result.
+"""The store's verification log: what of a group was read again or drilled, when, and with what
+result.
 
-Written by whoever did it, once, beside the groups: `ledger/<epoch>/<at>-<kind>-<result>-<id>.json`.
+Written by whoever did it, once, beside the groups:
+`verifications/<epoch>/<at>-<kind>-<result>-<id>.json`.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ class VerificationRecord(Record, frozen=True):
 
 
 class LogEntry(NamedTuple):
-    """What the name of a ledger's object tells. `path`: under the cluster's folder."""
+    """What the name of a log entry's object tells. `path`: under the cluster's folder."""
 
     path: str
     epoch: Epoch
@@ -53,13 +55,13 @@ async def put_check(store: Store, paths: Paths, check: VerificationRecord) -> No
     """Raises: what the store does."""
     result = "bad" if check.problems else "good"
     name = f"{check.at}-{check.kind}-{result}-{secrets.token_hex(4)}".replace(":", "")
-    await store.put(f"{paths.ledger(check.epoch)}{name}.json", encode(check))
+    await store.put(f"{paths.verifications_of(check.epoch)}{name}.json", encode(check))
 
 
 async def last_read(store: Store, paths: Paths, epoch: Epoch) -> Mapping[str, float]:
     """When, in seconds since 1970, the bytes of each recipe of a group were last found right."""
     found: dict[str, float] = {}
-    async for info in store.list(paths.ledger(epoch)):
+    async for info in store.list(paths.verifications_of(epoch)):
         try:
             check = decode(VerificationRecord, await store.get(info.path), info.path)
         except (Corrupt, NotFound):
@@ -72,7 +74,7 @@ async def last_read(store: Store, paths: Paths, epoch: Epoch) -> Mapping[str, fl
 async def list_checks(store: Store, paths: Paths) -> list[LogEntry]:
     """All of a cluster, by their names alone; what has another name is left out."""
     found = []
-    async for info in store.list(paths.ledgers):
+    async for info in store.list(paths.verifications):
         entry = _entry_of(info.path.removeprefix(paths.root))
         found += [entry] if entry else []
     return found

@@ -55,11 +55,11 @@ from cleancut_coordinator.api.listen import open_api, read_roles
 from cleancut_coordinator.api.servicers import serve_api
 from cleancut_coordinator.backup.effects import LeaderBackupEffects
 from cleancut_coordinator.backup.seed_effects import LeaderSeedEffects
-from cleancut_coordinator.context import CoordinatorContext, SweepSettings
+from cleancut_coordinator.context import CoordinatorContext, GcSettings
 from cleancut_coordinator.leader.cluster_id import establish
 from cleancut_coordinator.leader.election import TTL_S, campaign, read_leader
 from cleancut_coordinator.leader.term import LeaderEffects, LeaderTerm, Reign
-from cleancut_coordinator.maintenance.garbage_collector import Sweeper
+from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 from cleancut_coordinator.maintenance.scheduler import Scheduler
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.monitoring.collector import Watcher
@@ -92,7 +92,7 @@ class _Rules:
     """What the settings file says besides flags."""
 
     fences: FenceSettings
-    sweeps: SweepSettings
+    gc: GcSettings
     schedules: Schedules
     roles: Mapping[str, Role]
 
@@ -119,9 +119,9 @@ class _Rules:
     help="How long a backup may hold off writes.",
 )
 @click.option(
-    "--sweep-every",
+    "--gc-every",
     type=click.FloatRange(min=0.0),
-    default=SweepSettings().every_s,
+    default=GcSettings().every_s,
     show_default=True,
     metavar="SECONDS",
     help="How often retention and garbage are looked at; 0: only when asked to.",
@@ -143,12 +143,12 @@ def cli(**flags: Any) -> None:
         fences = read_fences(file, flags["fence_budget"])
         schedules = read_schedules(file)
         own = {name: each.retention for name, each in schedules.items() if each.retention}
-        sweeps = SweepSettings(
+        gc = GcSettings(
             retention=Policy(read_retention(file), own),
             grace_s=flags["garbage_grace"],
-            every_s=flags["sweep_every"],
+            every_s=flags["gc_every"],
         )
-        rules = _Rules(fences, sweeps, schedules, read_roles(file))
+        rules = _Rules(fences, gc, schedules, read_roles(file))
         asyncio.run(_run(shared_of(flags), flags, rules, log))
     except CleancutError as error:
         sys.exit(fail(error))
@@ -177,7 +177,7 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
             peers=tuple(peers),
             clock=clock,
             fences=rules.fences,
-            sweeps=rules.sweeps,
+            gc=rules.gc,
             schedules=rules.schedules,
         )
         health, leadership = Health(), Leadership()
@@ -226,12 +226,14 @@ async def _serve_term(process: _Process) -> None:
                 }
                 reign = Reign(lease, token, process.metrics)
                 term = LeaderTerm(context, reign, effects=effects, log=process.log)
-                sweeper = Sweeper(context, lease, token, metrics=process.metrics, log=process.log)
+                garbage_collector = GarbageCollector(
+                    context, lease, token, metrics=process.metrics, log=process.log
+                )
                 scheduler = Scheduler(context, token, poke=term.poke, log=process.log)
-                leadership.office = Office(token, term, sweeper, scheduler)
+                leadership.office = Office(token, term, garbage_collector, scheduler)
                 process.metrics.set_leading(leading=True)
                 process.log.info("leading", token=token)
-                group.create_task(sweeper.run())
+                group.create_task(garbage_collector.run())
                 group.create_task(scheduler.run())
                 await term.run(group)
         except BaseExceptionGroup as failures:

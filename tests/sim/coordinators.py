@@ -70,7 +70,7 @@ class SimCoordinator:
     restore: Callable[[Bounds], RestoreMachine] = RestoreMachine
     seed_effects: ClassVar[Callable[[SimCoordinator], Effects]]
     restore_effects: ClassVar[Callable[[SimCoordinator], Effects]]
-    ledger: Callable[[CoordinatorContext, FencingToken], LeaderState] = LeaderState
+    leader_state: Callable[[CoordinatorContext, FencingToken], LeaderState] = LeaderState
     term_of: ClassVar[type[Term]]
 
     def __init__(self, shared: Shared, pulls: Pulls, name: str) -> None:
@@ -125,7 +125,7 @@ class Term:
     ) -> None:
         self._owner, self._lease, self._scope = coordinator, lease, scope
         self._world, self._keys = coordinator.shared.world, coordinator.shared.keys
-        self._ledger = coordinator.ledger(coordinator.context, token)
+        self._leader_state = coordinator.leader_state(coordinator.context, token)
         self._effects: dict[OperationKind, Effects] = {
             OperationKind.BACKUP: self.effects(coordinator),
             OperationKind.SEED: coordinator.seed_effects(coordinator),
@@ -180,7 +180,7 @@ class Term:
                 if operation is not None and operation.state is State.PENDING:
                     self._not_before_s = self._world.now_s + RETRY_S
                 self._tell(command)
-                return await self._ledger.persist(command, self.machine.ctl.epoch)
+                return await self._leader_state.persist(command, self.machine.ctl.epoch)
             case Decide():
                 votes = {
                     name: vote
@@ -188,7 +188,7 @@ class Term:
                     if (vote := self.machine.votes.get((command.phase, name))) is not None
                 }
                 self._owner.say(f"decide {command.ctl.epoch}")
-                return await self._ledger.decide(command, votes)
+                return await self._leader_state.decide(command, votes)
             case Run():
                 task = self._scope.spawn(self._run_effect(command.effect))
                 self._running[task] = command.effect.epoch
@@ -227,7 +227,7 @@ class Term:
             del self._running[task]
 
     async def _reload(self) -> None:
-        took = await self._ledger.load()
+        took = await self._leader_state.load()
         self._stop(None)
         self.machine = self._machine_for(took.ctl.kind)
         self._owner.say(f"took over {took.ctl.epoch} {took.ctl.phase}")
@@ -249,21 +249,21 @@ class Term:
             if open_one is not None and open_one.id == asked and not self.machine.idle:
                 await self._step(Cancelled())
             else:
-                await self._ledger.cancel_pending(asked)
+                await self._leader_state.cancel_pending(asked)
         if self.machine.idle and self._world.now_s >= self._not_before_s:
-            operation = await self._ledger.next_pending()
+            operation = await self._leader_state.next_pending()
             if operation is not None:
                 await self._begin(operation)
 
     async def _begin(self, operation: Operation) -> None:
         self._not_before_s = self._world.now_s + RETRY_S
         try:
-            epoch = await self._ledger.next_epoch()
+            epoch = await self._leader_state.next_epoch()
         except CleancutError as error:
             if isinstance(error, Fenced):
                 raise
             return
-        sessions = await self._ledger.sessions()
+        sessions = await self._leader_state.sessions()
         self.machine = self._machine_for(operation.kind)
         nonce = f"{self._world.rng.getrandbits(60):x}"
         await self._step(Started(operation, epoch, nonce, sessions))

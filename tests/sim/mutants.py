@@ -195,7 +195,7 @@ class HastyTerm(Term):
 
 
 class HastyCoordinator(SimCoordinator):
-    machine, ledger, term_of = MissesOne, Unguarded, HastyTerm
+    machine, leader_state, term_of = MissesOne, Unguarded, HastyTerm
 
 
 class EagerCoordinator(SimCoordinator):
@@ -203,7 +203,7 @@ class EagerCoordinator(SimCoordinator):
 
 
 class UsurpingCoordinator(SimCoordinator):
-    ledger = Usurper
+    leader_state = Usurper
 
 
 class RewritingTerm(Term):

@@ -12,6 +12,7 @@ from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.ids import AgentName, ClusterName, OperationId, PeerId
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
 from cleancut.ports.coordination import Put
@@ -320,9 +321,12 @@ class Scenario:
             wrong=tuple(check(outcome)),
             story=tuple(self.shared.trace.lines),
             committed=len(manifests),
-            quiet=sum(manifest.grade == "quiet" for manifest in manifests),
+            quiet=sum(
+                manifest.consistency is Consistency.POINT_IN_TIME and not manifest.fenced
+                for manifest in manifests
+            ),
             ended_s=self.world.now_s,
-            fenced=sum(manifest.grade == "fenced" for manifest in manifests),
+            fenced=sum(manifest.fenced for manifest in manifests),
             restores=self._states(OperationKind.RESTORE),
             seeds=self._states(OperationKind.SEED),
         )

@@ -83,7 +83,7 @@ def seeds_leave_no_group(outcome: Outcome) -> Iterator[str]:
 
 def seeded_is_true(outcome: Outcome) -> Iterator[str]:
     """Whoever is told that a seed is done finds every shard read, in that very epoch, and noted in
-    the store before, so that no sweep takes what was stored."""
+    the store before, so that no gc run takes what was stored."""
     for _, kv in outcome.shared.trace.operations:
         record = decode(Operation, kv.value, kv.key)
         if record.state is not State.SEEDED:

@@ -34,7 +34,7 @@ class Backups:
         wanted = BackupRequest(
             collections=collections_of(request.collections),
             allow_empty=request.allow_empty,
-            require_proven=request.require_proven,
+            require_point_in_time=request.require_point_in_time,
             attempts=attempts_of(request.attempts),
             fence=fence_of(request.fence),
             fence_budget_s=request.fence_budget_s,
@@ -88,10 +88,10 @@ class Backups:
         released = await self._operations.release_backup(name, request.label)
         return answer_of(released, backups.ReleaseBackupResponse)
 
-    async def SweepBackups(self, request: Any, _context: Any) -> Any:
+    async def CollectGarbage(self, request: Any, _context: Any) -> Any:
         require_leader(self._operations)
-        swept = await self._operations.sweep_backups(dry_run=request.dry_run)
-        return backups.SweepBackupsResponse(sweep=to_message(swept, backups.Sweep))
+        done = await self._operations.collect_garbage(dry_run=request.dry_run)
+        return backups.CollectGarbageResponse(gc=to_message(done, backups.GarbageCollection))
 
 
 def answer_of(value: ApiValue, response: Any) -> Any:

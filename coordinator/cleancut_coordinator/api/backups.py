@@ -34,7 +34,7 @@ from cleancut_coordinator.api.seeds import Seeds, shown_seed
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import cluster_id, requests
 from cleancut_coordinator.leader.term import LeaderTerm
-from cleancut_coordinator.maintenance.garbage_collector import Sweeper
+from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 from cleancut_coordinator.maintenance.scheduler import Scheduler
 
 _KINDS = (OperationKind.BACKUP, OperationKind.SEED)
@@ -46,7 +46,7 @@ class Office(NamedTuple):
 
     token: FencingToken
     term: LeaderTerm
-    sweeper: Sweeper
+    garbage_collector: GarbageCollector
     scheduler: Scheduler
 
 
@@ -72,8 +72,8 @@ class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Se
         office = self._office()
         return office.token, office.term
 
-    def sweeper(self) -> Sweeper:
-        return self._office().sweeper
+    def garbage_collector(self) -> GarbageCollector:
+        return self._office().garbage_collector
 
     def scheduler(self) -> Scheduler:
         return self._office().scheduler

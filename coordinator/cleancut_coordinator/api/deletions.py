@@ -1,10 +1,10 @@
-"""Backups that are deleted, and sweeps, as the API sees them."""
+"""Backups that are deleted, and gc runs, as the API sees them."""
 
 from __future__ import annotations
 
 from cleancut.api.backups import Backup
+from cleancut.api.garbage import GarbageCollection
 from cleancut.api.operations import is_over
-from cleancut.api.sweeps import Sweep
 from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.states import State
@@ -13,7 +13,7 @@ from cleancut.repository.holds import drop_label, put_label
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.cluster_id import check_owned
 from cleancut_coordinator.maintenance.expiry import epochs_in_restores, put_tombstone
-from cleancut_coordinator.maintenance.garbage_collector import Sweeper
+from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 
 
 class Deletions:
@@ -22,7 +22,7 @@ class Deletions:
     def __init__(self, context: CoordinatorContext) -> None:
         self._context = context
 
-    def sweeper(self) -> Sweeper:
+    def garbage_collector(self) -> GarbageCollector:
         """That of this leader. Raises: Unavailable on a standby."""
         raise AssertionError("known by the whole class")
 
@@ -30,7 +30,7 @@ class Deletions:
         raise AssertionError("known by the whole class")
 
     async def delete_backup(self, name: str) -> Backup:
-        self.sweeper()
+        self.garbage_collector()
         await check_owned(self._context)
         backup = await self._committed(name)
         await self._check_unused(backup)
@@ -38,14 +38,14 @@ class Deletions:
         return backup
 
     async def hold_backup(self, name: str, label: str, for_s: float) -> Backup:
-        self.sweeper()
+        self.garbage_collector()
         epoch, context = Epoch((await self._committed(name)).epoch), self._context
         now_s = context.clock.wall_s()
         await put_label(context.store, context.paths, epoch, label, now_s=now_s, for_s=for_s)
         return await self.get_backup(name)
 
     async def release_backup(self, name: str, label: str) -> Backup:
-        self.sweeper()
+        self.garbage_collector()
         epoch = Epoch((await self._committed(name)).epoch)
         await drop_label(self._context.store, self._context.paths, epoch, label)
         return await self.get_backup(name)
@@ -59,8 +59,8 @@ class Deletions:
             raise Refused(f"backup {name} is {backup.state}, not committed", hint_for(backup))
         return backup
 
-    async def sweep_backups(self, *, dry_run: bool) -> Sweep:
-        return await self.sweeper().sweep(dry_run=dry_run)
+    async def collect_garbage(self, *, dry_run: bool) -> GarbageCollection:
+        return await self.garbage_collector().collect(dry_run=dry_run)
 
     async def _check_unused(self, backup: Backup) -> None:
         """Raises: Refused, while somebody is known to read the group, or holds it."""

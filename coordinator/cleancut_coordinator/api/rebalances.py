@@ -101,7 +101,7 @@ class Rebalances:
         )
         if operation.detail:
             effects = RebalanceEffects(self._context)
-            with contextlib.suppress(NotFound):  # swept since: the operation is still known
+            with contextlib.suppress(NotFound):  # deleted since: the operation is still known
                 draft = await effects.draft(operation.epoch, operation.detail)
                 shown = replace(
                     shown,

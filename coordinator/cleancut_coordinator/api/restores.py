@@ -194,7 +194,7 @@ def _shown_collection(entry: restore_report.ComparedCollection) -> RestoredColle
         aliases=entry.aliases,
         schema_equal=entry.schema_equal,
         keys_equal=entry.keys_equal,
-        canaries_equal=entry.canaries_equal,
+        sample_queries_equal=entry.canaries_equal,
         status=entry.status,
     )
 

@@ -57,7 +57,7 @@ _MACHINES: dict[OperationKind, type[Attempt]] = {
 
 def _wait_before_next(operation: Operation) -> float:
     """Seconds until the next attempt; who only missed a quiet moment may look for another soon."""
-    if operation.failure is not None and operation.failure.reason == "NOT_PROVEN":
+    if operation.failure is not None and operation.failure.reason == "NOT_POINT_IN_TIME":
         return _RETRIES_S[0]
     return _RETRIES_S[min(operation.attempts, len(_RETRIES_S)) - 1]
 
@@ -90,7 +90,7 @@ class LeaderTerm:
     ) -> None:
         self._context, self._lease = context, reign.lease
         self._effects, self._log, self._metrics = effects, log, reign.metrics
-        self._ledger = LeaderState(context, reign.token)
+        self._leader_state = LeaderState(context, reign.token)
         self._lifter = FenceReleaser(context, reign.token, metrics=reign.metrics, log=log)
         self._bounds = Bounds()
         self.machine: Attempt = Barrier(self._bounds)
@@ -142,12 +142,12 @@ class LeaderTerm:
                     self._not_before_s = self._context.clock.monotonic_s() + wait_s
                 if command.fence is not None:
                     self._lifter.raised(command.fence)
-                applied = await self._ledger.persist(command, self.machine.ctl.epoch)
+                applied = await self._leader_state.persist(command, self.machine.ctl.epoch)
                 self._log_transition(command, applied)
                 return applied
             case Decide():
                 votes = {name: self.machine.votes[command.phase, name] for name in command.voters}
-                decided = await self._ledger.decide(command, votes)
+                decided = await self._leader_state.decide(command, votes)
                 if decided:
                     self._metrics.moved(command.ctl, self._context.clock.monotonic_s())
                 return decided
@@ -204,7 +204,7 @@ class LeaderTerm:
 
     async def _reload(self, group: asyncio.TaskGroup) -> None:
         """Reads what is persisted and rebuilds the machine from it. Raises: Fenced."""
-        took = await self._ledger.load()
+        took = await self._leader_state.load()
         for epoch in set(self._running.values()):
             await self._stop(epoch)
         self.machine = self._machine_for(took.ctl.kind)
@@ -224,10 +224,10 @@ class LeaderTerm:
             if open_one is not None and open_one.id == asked and not self.machine.idle:
                 await self._step(Cancelled(), group)
             else:
-                await self._ledger.cancel_pending(asked)
+                await self._leader_state.cancel_pending(asked)
         now_s = self._context.clock.monotonic_s()
         if self.machine.idle and now_s >= max(self._not_before_s, self._look_at_s):
-            operation = await self._ledger.next_pending()
+            operation = await self._leader_state.next_pending()
             if operation is None:
                 self._look_at_s = now_s + _LOOK_S
             else:
@@ -236,13 +236,13 @@ class LeaderTerm:
     async def _begin(self, operation: Operation, group: asyncio.TaskGroup) -> None:
         self._not_before_s = self._context.clock.monotonic_s() + _RETRY_S
         try:
-            epoch = await self._ledger.next_epoch()
+            epoch = await self._leader_state.next_epoch()
         except CleancutError as error:
             self._log.warning("cannot begin", operation=operation.id, cause=error.message)
             if isinstance(error, Fenced):
                 raise
             return
-        sessions = await self._ledger.sessions()
+        sessions = await self._leader_state.sessions()
         able = {name: seen for name, seen in sessions.items() if seen[1].peer_id is not None}
         for name in sorted(set(sessions) - set(able)):
             self._log.warning("left out: its Qdrant does not answer", agent=name, epoch=epoch)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
-from cleancut.core.maintenance.garbage import LastSweep
+from cleancut.core.maintenance.garbage import LastGc
 from cleancut.core.maintenance.schedule import ScheduleState
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.timestamps import parse_time
@@ -34,9 +34,9 @@ async def observe(context: CoordinatorContext) -> ClusterSeen:
     fences = await _all(context, keys.fences, Fence)
     operations = await _all(context, keys.operations, Operation)
     schedules = [await _schedule(context, name) for name in sorted(context.schedules)]
-    found, swept = await context.etcd.get(keys.ctl), await context.etcd.get(keys.swept)
+    found, last_gc = await context.etcd.get(keys.ctl), await context.etcd.get(keys.last_gc)
     ctl = decode(Ctl, found.value, found.key) if found else Ctl()
-    last = decode(LastSweep, swept.value, swept.key) if swept else None
+    last = decode(LastGc, last_gc.value, last_gc.key) if last_gc else None
     peers = {peer for one in sessions for peer in one.peers}
     return ClusterSeen(
         connected=sum(one.peer_id is not None for one in sessions),
@@ -45,8 +45,8 @@ async def observe(context: CoordinatorContext) -> ClusterSeen:
         waiting=tuple(_waiting(operations)),
         ended=tuple(newest_ended(operations)),
         schedules=tuple(schedules),
-        swept_s=_seconds(last.at) if last else None,
-        garbage_bytes=last.doomed_bytes if last else None,
+        gc_s=_seconds(last.at) if last else None,
+        garbage_bytes=last.marked_bytes if last else None,
         attempt=(ctl.epoch, ctl.phase in CLOSED),
     )
 
