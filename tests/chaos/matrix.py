@@ -1,4 +1,4 @@
-"""The fault matrix as docs/guarantees.md shows it, made from the results of a run.
+"""The fault matrix as docs/reference/guarantees.md shows it, made from the results of a run.
 
 Usage: python -m tests.chaos.matrix RESULTS
 Runs append their results to the file that `$CHAOS_RESULTS` names; of several results of one cell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from cleancut.cli.main import root
 from tests.tidy.tree import ROOT, files, text_of
 
-_LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]+)(?:#[^)]*)?\)")
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]*)(?:#([^)\s]*))?\)")
 
 
 def pages() -> list[str]:
@@ -31,7 +32,7 @@ def commands(group: click.Group, path: str = "") -> set[str]:
 
 
 def test_every_command_is_in_the_reference() -> None:
-    page = text_of("docs/reference-cli.md")
+    page = text_of("docs/reference/cli.md")
     missing = [name for name in commands(root) if f"### cleancut {name}\n" not in page]
     assert missing == []
 
@@ -68,12 +69,35 @@ def test_commands_of_runbooks_can_be_typed(path: str) -> None:
         assert not isinstance(command, click.Group), line
 
 
-def test_links_between_pages_lead_somewhere() -> None:
+def anchors(path: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text_of(path), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("path", pages())
+def test_links_of_a_page_resolve(path: str) -> None:
+    """Each relative link names a file or folder of the tree, and a heading of it if it has one."""
     dead = []
-    for path in pages():
-        for target in _LINK.findall(text_of(path)):
-            if "://" in target or target.startswith("mailto:"):
-                continue
-            if not (ROOT / Path(path).parent / target).exists():
-                dead.append(f"{path}: {target}")
+    for target, anchor in _LINK.findall(text_of(path)):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        file = Path(path) if not target else Path(path).parent / target
+        name = os.path.normpath(file)
+        if not (ROOT / name).exists() or (anchor and anchor not in anchors(name)):
+            dead.append(f"{target}#{anchor}" if anchor else target)
     assert dead == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    """Each page under docs/ can be reached from its index, directly or by a folder's README."""
+    listed = {
+        os.path.normpath(Path("docs") / target)
+        for target, _ in _LINK.findall(text_of("docs/index.md"))
+    }
+    kinds = ("docs/tutorials/", "docs/how-to/", "docs/reference/")
+    assert [path for path in pages() if path.startswith(kinds) and path not in listed] == []
+    decisions = text_of("docs/decisions/README.md")
+    ours = [Path(path).name for path in pages() if path.startswith("docs/decisions/D")]
+    assert [name for name in ours if f"({name})" not in decisions] == []
