@@ -19,6 +19,8 @@ FOLDERS = ("cleancut", "agent", "coordinator", "devcluster")
 GENERATED = ("cleancut/v1/", "cleancut/etcd/pb/")
 DEPTH = {"devcluster": 2}
 """Folders whose deeper packages are left out: a tool for development."""
+DRAWN = ("programs", "cleancut", "cleancut.core")
+"""Whose layers the picture shows; the programs have contracts of their own."""
 FAILURES = (Phase.ROLLBACK, Phase.ABORT)
 SEED_WAYS = {
     way: f"a seed, {cause}"
@@ -36,8 +38,10 @@ def layers() -> str:
     """The layer contracts of pyproject.toml as a picture, the highest layer first."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     lines = []
-    for contract in settings["tool"]["importlinter"]["contracts"][:3]:
+    for contract in settings["tool"]["importlinter"]["contracts"]:
         (where,) = contract.get("containers", ["programs"])
+        if contract["type"] != "layers" or where not in DRAWN:
+            continue
         for number, layer in enumerate(contract["layers"]):
             lines.append(f"{where if number == 0 else '':<14} {layer}")
     return "\n".join(["```", *lines, "```"]) + "\n"
@@ -66,10 +70,11 @@ def diagram(table: Mapping[tuple[Phase, Phase], str]) -> str:
         if after not in FAILURES and before != Phase.ABORT
     ]
     lines = ["```mermaid", "stateDiagram-v2", f"  [*] --> {Phase.IDLE}", *ways, "```"]
+    failing = []
     for end in FAILURES:
         causes = [f"{before} ({cause})" for (before, after), cause in table.items() if after == end]
-        if causes:
-            lines += ["", f"To {end} from {', '.join(causes)}."]
+        failing += [f"To {end} from {', '.join(causes)}."] if causes else []
+    lines += ["", " ".join(failing)]
     return "\n".join(lines)
 
 
