@@ -70,6 +70,8 @@ proto: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python tools/gen_cli_reference.py > docs/reference/cli.md
+	$(BIN)/python -m tools.gen_daemon_reference
+	$(BIN)/python -m tools.gen_api_reference > docs/reference/api.md
 	$(BIN)/python -m tools.gen_architecture
 	$(BIN)/python -m tools.gen_chart
 	$(BIN)/python -m tools.gen_metrics_reference > docs/reference/metrics.md

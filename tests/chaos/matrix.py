@@ -19,7 +19,7 @@ from tests.chaos.faults import Fault
 RESULTS = "CHAOS_RESULTS"
 BEGIN, END = "<!-- fault matrix:begin -->\n", "<!-- fault matrix:end -->"
 PHASES = ("PREPARE", "FENCE", "CUT", "SEAL", "UPLOAD", "COMMIT")
-GUARANTEES = Path(__file__).parents[2] / "docs" / "guarantees.md"
+GUARANTEES = Path(__file__).parents[2] / "docs" / "reference" / "guarantees.md"
 
 
 def record(result: FaultResult, kind: str) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import click
 import pytest
 
 from cleancut.cli.main import root
+from cleancut.daemon_settings import load_file, read_fences, read_retention, read_schedules
+from cleancut_agent.main import cli as agent
+from cleancut_coordinator.main import cli as coordinator
 from tests.tidy.tree import ROOT, files, text_of
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]*)(?:#([^)\s]*))?\)")
@@ -51,14 +55,24 @@ def test_docs_name_no_command_that_does_not_exist() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in pages() if path.startswith(("docs/runbooks/", "docs/monitoring"))]
-)
-def test_commands_of_runbooks_can_be_typed(path: str) -> None:
-    """At night nobody guesses: each is parsed as the program parses it, flags included."""
-    for line in re.findall(r"^    cleancut (.*?)(?:\s+#.*)?$", text_of(path), re.MULTILINE):
+def typed(path: str) -> list[str]:
+    """The command lines of a page, indented or fenced, from `cleancut` on; without a comment."""
+    fenced = re.findall(r"^```sh\n(.*?)^```", text_of(path), re.MULTILINE | re.DOTALL)
+    indented = re.findall(r"^    .*", text_of(path), re.MULTILINE)
+    line = r"^\s*(?:kubectl [^#\n]* -- )?cleancut (.*?)(?:\s+#.*)?$"
+    return re.findall(line, "\n".join([*fenced, *indented]), re.MULTILINE)
+
+
+WITH_COMMANDS = [path for path in pages() if path != "CHANGELOG.md" and typed(path)]
+
+
+@pytest.mark.parametrize("path", WITH_COMMANDS)
+def test_commands_of_a_page_can_be_typed(path: str) -> None:
+    """Each is parsed as the program parses it, flags included."""
+    for line in typed(path):
         command: click.Command = root
-        words = shlex.split(line.replace("PEER_ID", "7"))
+        plain = line.partition(" > ")[0].partition(" | ")[0].replace("PEER_ID", "7")
+        words = shlex.split(plain.replace("$(uuidgen)", "7").removesuffix(" ..."))
         while True:
             context = command.make_context(command.name, list(words))
             if not isinstance(command, click.Group):
@@ -67,6 +81,26 @@ def test_commands_of_runbooks_can_be_typed(path: str) -> None:
                 context, context._protected_args + context.args
             )
         assert not isinstance(command, click.Group), line
+
+
+def snippets(path: str) -> list[str]:
+    """The TOML blocks of a page."""
+    return re.findall(r"^```toml\n(.*?)^```", text_of(path), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("path", [path for path in pages() if snippets(path)])
+def test_settings_of_a_page_are_accepted(path: str, tmp_path: Path) -> None:
+    """Each TOML block has keys of the programs, and tables that a coordinator reads."""
+    known = {str(option.name).replace("_", "-") for option in (*agent.params, *coordinator.params)}
+    for number, block in enumerate(snippets(path)):
+        file, context = tmp_path / f"{number}.toml", click.Context(coordinator)
+        file.write_text(block, encoding="utf-8")
+        load_file(context, coordinator.params[0], file)
+        read_fences(context, 2.0)
+        read_retention(context)
+        read_schedules(context)
+        tables = {"fence", "retention", "schedule", "roles"}
+        assert set(tomllib.loads(block)) <= known | tables
 
 
 def anchors(path: str) -> set[str]:
@@ -101,3 +135,13 @@ def test_every_page_is_in_the_index() -> None:
     decisions = text_of("docs/decisions/README.md")
     ours = [Path(path).name for path in pages() if path.startswith("docs/decisions/D")]
     assert [name for name in ours if f"({name})" not in decisions] == []
+
+
+@pytest.mark.parametrize("path", ["CONTRIBUTING.md", "docs/where-is-what.md", "ARCHITECTURE.md"])
+def test_files_that_guide_newcomers_exist(path: str) -> None:
+    """A file or folder that is named from the root of the tree is there."""
+    tops = {file.partition("/")[0] for file in files() if "/" in file}
+    quoted = re.findall(r"`(\w+/[\w./-]*)`", text_of(path))
+    named = [name for name in quoted if name.partition("/")[0] in tops]
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []

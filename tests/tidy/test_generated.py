@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.tidy.tree import ROOT, files, text_of
+from tools import gen_api_reference
 from tools.gen_architecture import filled
+from tools.gen_daemon_reference import PAGES
 from tools.gen_metrics_reference import reference
 
 BUF = Path(sys.executable).with_name("buf")
@@ -72,6 +76,17 @@ def test_the_command_lines_page_is_up_to_date() -> None:
 def test_the_metrics_page_is_up_to_date() -> None:
     """`make docs` was run after the last change of a metric, an alert or the dashboard."""
     assert reference() == text_of("docs/reference/metrics.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_programs_pages_are_up_to_date(page: str) -> None:
+    """`make docs` was run after the last change of a daemon's flag or of the settings file."""
+    assert PAGES[page]() == text_of(f"docs/reference/{page}")
+
+
+def test_the_apis_page_is_up_to_date() -> None:
+    """`make docs` was run after the last change of a method, its comment or its role."""
+    assert gen_api_reference.reference() == text_of("docs/reference/api.md")
 
 
 def test_architecture_shows_layers_packages_and_machines_as_they_are() -> None:
