@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 from cleancut.client.client import Client
 from cleancut.client.connection import CALL_S
-from cleancut.rpc.channel import Tls
+from cleancut.runtime.tls import Tls
 
 T = TypeVar("T")
 

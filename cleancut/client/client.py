@@ -15,7 +15,7 @@ from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestoreP
 from cleancut.api.wire import from_message, to_message
 from cleancut.client.backup_calls import CARE_S, BackupCalls
 from cleancut.client.connection import CALL_S, Link
-from cleancut.rpc.channel import Tls
+from cleancut.runtime.tls import Tls
 from cleancut.v1 import cluster_pb2 as cluster
 from cleancut.v1 import rebalance_pb2 as rebalances
 from cleancut.v1 import restore_pb2 as restores
