@@ -1,4 +1,4 @@
-"""Users of a real etcd, made by the very commands that docs/how-to/security.md tells operators to type."""
+"""Users of a real etcd, made by the very commands of docs/how-to/security.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/how-to/automation.md: each of its programs and commands does what the page says, as it stands."""
+"""docs/how-to/automation.md: each of its programs and commands does what the page says."""
 
 from __future__ import annotations
 
