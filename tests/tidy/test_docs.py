@@ -15,6 +15,7 @@ from cleancut.cli.main import root
 from cleancut.daemon_settings import load_file, read_fences, read_retention, read_schedules
 from cleancut_agent.main import cli as agent
 from cleancut_coordinator.main import cli as coordinator
+from tests.tidy.test_words import BANNED
 from tests.tidy.tree import ROOT, files, text_of
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]*)(?:#([^)\s]*))?\)")
@@ -145,3 +146,11 @@ def test_files_that_guide_newcomers_exist(path: str) -> None:
     named = [name for name in quoted if name.partition("/")[0] in tops]
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("path", [path for path in pages() if path.startswith("docs/")])
+def test_pages_keep_the_wording_rules(path: str) -> None:
+    """Pages that people write, without quoted messages: test_words.py counts those."""
+    if "Written by `make docs`" not in text_of(path):
+        text = re.sub(r'"[^"]*"', "", " ".join(text_of(path).split()))
+        assert BANNED.findall(text) == []
