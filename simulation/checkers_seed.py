@@ -30,9 +30,7 @@ def seeded_is_true(outcome: Outcome) -> Iterator[str]:
             continue
         given = _given(outcome, record.epoch)
         mine = [at_s for at_s, ctl in ctls if ctl.epoch == record.epoch]
-        begun = [
-            at_s for at_s, c in ctls if c.epoch == record.epoch and c.phase is Phase.UPLOAD
-        ]
+        begun = [at_s for at_s, c in ctls if c.epoch == record.epoch and c.phase is Phase.UPLOAD]
         read = {
             (cut.collection, cut.shard_id)
             for cut in outcome.shared.trace.captures.values()

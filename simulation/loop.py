@@ -83,7 +83,11 @@ class JumpingLoop(asyncio.BaseEventLoop):
         self.live.pop(task, None)
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         self._timers_set += 1
@@ -139,6 +143,9 @@ class JumpingLoop(asyncio.BaseEventLoop):
 
     def _write_to_self(self) -> None:
         """There are no threads that would have to wake this one."""
+
+    def __del__(self) -> None:
+        """It holds nothing that would have to be closed."""
 
     def end(self) -> None:
         """Ends all tasks, whatever their processes are, and closes the loop."""

@@ -61,7 +61,9 @@ class Wishes:
         self._users.submit(asked, at_s, call)
         if self._rng.random() < CANCELLED:
             self._users.wish(
-                f"the end of {name}", at_s + self._rng.random() * 4.0, lambda api: cancel(api, asked)
+                f"the end of {name}",
+                at_s + self._rng.random() * 4.0,
+                lambda api: cancel(api, asked),
             )
 
     def _backup(self, name: str, at_s: float) -> None:

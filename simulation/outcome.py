@@ -30,8 +30,7 @@ class Outcome:
     def operations(self) -> list[tuple[float, Operation]]:
         """Every record of an operation that was ever written, in their order."""
         return [
-            (at_s, decode(Operation, kv.value, kv.key))
-            for at_s, kv in self.shared.trace.operations
+            (at_s, decode(Operation, kv.value, kv.key)) for at_s, kv in self.shared.trace.operations
         ]
 
     def last_records(self) -> dict[str, Operation]:

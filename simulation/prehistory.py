@@ -22,7 +22,7 @@ from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Reading
 from cleancut.repository.capture import CapturedShard, capture_shard
 from cleancut.repository.pack_writer import PackWriter
-from cleancut.store.memory import MemoryStore
+from cleancut.testing.memory_store import MemoryStore
 from simulation.loop import JumpingLoop
 from simulation.programs import NoPool
 from simulation.qdrant import info_of

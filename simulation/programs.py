@@ -157,5 +157,3 @@ def _as_any(value: object) -> Any:
 
 def _free(directory: Path) -> int:
     return DISK_BYTES
-
-
