@@ -31,11 +31,11 @@ def run_many(first: int, count: int, processes: int) -> int:
                 sys.stdout.write(shown(result) + "\n\n")
                 sys.stdout.flush()
     took_s = time.monotonic() - began_s
-    told = ", ".join(f"{count} {what}" for what, count in sorted(ends.items()))
+    shown_ends = ", ".join(f"{count} {what}" for what, count in sorted(ends.items()))
     sys.stdout.write(
         f"{count} histories in {took_s:.1f} s, {count / took_s:.1f} a second; "
-        f"{groups['groups']} groups, {groups['quiet']} of them quiet and {groups['fenced']} fenced; "
-        f"{told}; {len(failed)} failed: {[result.seed for result in failed[:20]]}\n"
+        f"{groups['groups']} groups, {groups['quiet']} of them quiet, {groups['fenced']} fenced; "
+        f"{shown_ends}; {len(failed)} failed: {[result.seed for result in failed[:20]]}\n"
     )
     return 1 if failed else 0
 

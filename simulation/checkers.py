@@ -1,4 +1,4 @@
-"""What must hold of every run, told from the global record alone. Each returns what it found wrong.
+"""Checkers of every run: what must hold, by the global record alone. Each yields what is wrong.
 
 Checkers know no scenario and no program: only etcd's history, the store, and Qdrant's whole truth.
 """
@@ -16,13 +16,13 @@ from cleancut.core.protocol.states import CLOSED, FINAL_STATES, OperationKind, P
 from cleancut.core.rebalance.phases import TRANSITIONS as REBALANCE_TRANSITIONS
 from cleancut.core.restore.phases import TRANSITIONS as RESTORE_TRANSITIONS
 from cleancut.ports.coordination import Put
-from simulation.checkers_restore import RESTORE_CHECKERS
 from simulation.checkers_fence import FENCE_CHECKERS
-from simulation.outcome import Checker, Outcome
 from simulation.checkers_rebalance import REBALANCE_CHECKERS
+from simulation.checkers_restore import RESTORE_CHECKERS
 from simulation.checkers_seed import SEED_CHECKERS
 from simulation.checkers_store import STORE_CHECKERS
 from simulation.checkers_users import USER_CHECKERS
+from simulation.outcome import Checker, Outcome
 from simulation.trace import Capture, Decision
 
 _TABLES = {

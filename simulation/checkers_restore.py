@@ -1,4 +1,4 @@
-"""What must hold of every restore, told from the global record alone."""
+"""Checkers of restores: what must hold, by the global record alone."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def told_by_all(outcome: Outcome) -> Iterator[str]:
             if len(first.numbers) != len(member.tasks) or not _all_quiet(first, second):
                 yield f"epoch {epoch} is published although {name} saw writes or a restart"
         if not tasks:
-            yield f"epoch {epoch} is published and nobody had shards"
+            yield f"epoch {epoch} is published and no agent had shards"
 
 
 def _all_quiet(first: Vote, second: Vote) -> bool:
@@ -286,7 +286,7 @@ def told_truly(outcome: Outcome) -> Iterator[str]:
             State.ABORTED: touched > 0 or record.failure is None,
         }
         if wrong.get(record.state, False):
-            yield f"{name} is told as {record.state}, and went {[p.value for p in last]}"
+            yield f"{name} is shown as {record.state}, and went {[p.value for p in last]}"
 
 
 RESTORE_CHECKERS: tuple[Checker, ...] = (

@@ -64,7 +64,7 @@ class JumpingLoop(asyncio.BaseEventLoop):
         self._timers_set = 0
         self.live: dict[asyncio.Task[Any], None] = {}
         self.gates: list[Gate] = []
-        self.set_task_factory(self._make_task)
+        self.set_task_factory(self._make_task)  # type: ignore[arg-type]
         self.set_exception_handler(lambda _, context: failed(context))
 
     def time(self) -> float:
@@ -82,7 +82,7 @@ class JumpingLoop(asyncio.BaseEventLoop):
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self.live.pop(task, None)
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self,
         when: float,
         callback: Callable[..., object],
@@ -100,7 +100,7 @@ class JumpingLoop(asyncio.BaseEventLoop):
     def _run_once(self) -> None:
         ready, timers = self._ready, self._timers
         if not ready:
-            while timers and timers[0][2]._cancelled:  # type: ignore[attr-defined]
+            while timers and timers[0][2]._cancelled:
                 heapq.heappop(timers)
             if not timers:
                 raise Standstill("nothing is ready and no timer is set")

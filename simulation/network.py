@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import CleancutError, LeaseLost, TimedOut, Unavailable
 from cleancut.core.protocol.etcd_keys import Keys
-from cleancut.testing.etcd_model import EtcdModel
 from cleancut.etcd.lease import LeaseBlock
 from cleancut.ports.coordination import Change, Guard, KeyValue, Lease, Listing, Op, Put, TxnResult
 from cleancut.ports.store import ObjectInfo
+from cleancut.testing.etcd_model import EtcdModel
 from cleancut.testing.memory_store import MemoryStore
 from simulation.trace import Trace
 from simulation.world import Process, SimClock, World

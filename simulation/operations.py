@@ -86,7 +86,7 @@ class Wishes:
                 scenario.strangers.make_room()
             epochs = [epoch for _, epoch, _ in scenario.shared.trace.published]
             backup = int(FIRST)
-            chosen = (group.collections[0].name,) if some else ()
+            chosen: tuple[str, ...] = (group.collections[0].name,) if some else ()
             if lost and epochs:
                 backup, chosen = epochs[-1], lost
             return backup, RestoreOptions(collections=chosen, rebalance=spread)
@@ -126,7 +126,7 @@ class Wishes:
             )
 
     def _upset(self) -> None:
-        """Some replicas lie where nobody would put them."""
+        """Some replicas lie where they had better not be."""
         qdrant = self._scenario.qdrant
         places, target = list(qdrant.logs), self._rng.choice(list(qdrant.peers))
         for place in places:

@@ -276,7 +276,9 @@ class SimPeer:
         await self._process.boundary()
         if not self._streams(startup):
             return
-        tar, cut = cut_shard(self._qdrant, self._shared.trace, self._id, place, self._process)
+        tar, cut = cut_shard(
+            self._qdrant, self._shared.trace, self._process, peer=self._id, place=place
+        )
         at, first = 0, True
         while at < len(tar):
             if not self._streams(startup):

@@ -1,4 +1,4 @@
-"""A group from an earlier time: collections that are gone by now, in the store by the real pipeline."""
+"""A group from an earlier time, of collections that are gone, stored by the real pipeline."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _entry(
         collection=name,
         shard_id=ShardId(shard),
         peer_id=PeerId(1),
-        agent="a1",  # type: ignore[arg-type]
+        agent="a1",
         recipe=captured.recipe_digest,
         tar_sha256=captured.tar_sha256,
         size_bytes=captured.size_bytes,

@@ -11,7 +11,7 @@ from typing import Any
 
 from cleancut.core.maintenance.schedule import ScheduleRule
 from cleancut.core.primitives.ids import AgentName, PeerId
-from cleancut.core.protocol.fence import FenceSettings
+from cleancut.core.protocol.fence import NO_SETTINGS, FenceSettings
 from cleancut.runtime.health import Health
 from cleancut_agent.context import AgentContext
 from cleancut_agent.fence_watchdog import FenceWatchdog
@@ -28,6 +28,7 @@ from simulation.pulling import Pulls
 from simulation.world import Process
 
 DISK_BYTES = 1 << 40
+_NO_SWEEPS = SweepSettings(every_s=0.0)
 _AGENT_METRICS = AgentMetrics("sim", "all")
 _COORDINATOR_METRICS = CoordinatorMetrics("sim")
 
@@ -43,7 +44,7 @@ class Story:
         self._shared.trace.say(self._shared.world.now_s, self._name, f"{event}: {said}")
 
     def debug(self, event: str, **facts: object) -> None:
-        """Nobody reads these here."""
+        """Left out of the story."""
 
     info = warning = error = say
 
@@ -110,8 +111,8 @@ class SimAgent:
 class Config:
     """The settings file of all coordinators."""
 
-    fences: FenceSettings = FenceSettings()
-    sweeps: SweepSettings = SweepSettings(every_s=0.0)
+    fences: FenceSettings = NO_SETTINGS
+    sweeps: SweepSettings = _NO_SWEEPS
     schedules: Mapping[str, ScheduleRule] = field(default_factory=dict)
 
 

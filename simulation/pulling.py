@@ -49,7 +49,7 @@ class Pull:
 
 @dataclass(slots=True)
 class Pulls:
-    """All recoveries of the cluster, and the servers of tars by the URL that they are reached at."""
+    """All recoveries of the cluster, and the servers of tars by their URLs."""
 
     shared: Shared
     qdrant: SimQdrant
@@ -89,7 +89,7 @@ class Pulls:
         """In the agent's process: what its server does for one request."""
         world, weather = self.shared.world, self.shared.weather
 
-        async def write(chunk: bytes) -> None:
+        async def write(chunk: bytes | memoryview) -> None:
             slow = world.chance(weather.slow_tar)
             await asyncio.sleep(world.rng.random() * (3.0 if slow else 0.1))
             if pull not in self.running:

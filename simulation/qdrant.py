@@ -52,7 +52,7 @@ class Replica:
 class Collection:
     """One life of a name. `maker` and `dropper`: USER, or the attempt (`epoch 7`) that did it.
     `version`: of the cluster's shape that holds it first. `drop_known`: the peer that was asked to
-    drop the name had told of this life, or would have, if it had been asked just before."""
+    drop the name had shown this life, or would have, if it had been asked just before."""
 
     name: str
     uuid: str
@@ -92,7 +92,7 @@ class Peer:
 
 @dataclass(slots=True)
 class Seen:
-    """One version of the cluster's shape, as a peer tells it."""
+    """One version of the cluster's shape, as a peer shows it."""
 
     data: bytes
     digest: str
@@ -424,8 +424,8 @@ class SimQdrant:
         return found.uuid if found else ""
 
     def told_at(self, peer_id: PeerId, name: str) -> str:
-        """As whoever has just asked this peer knows it: what it has learned since the answer left
-        is not in it."""
+        """As a caller that has just asked this peer knows it: without what the peer has learned
+        since its answer left."""
         uuid = self.uuid_at(peer_id, name)
         since_s = self.world.now_s - self.peers[peer_id].known_s.get(uuid, self.world.now_s)
         return uuid if since_s >= ANSWER_S else ""

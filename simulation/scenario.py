@@ -147,7 +147,7 @@ class Scenario:
         objects = {
             **objects,
             shared.paths.group(FIRST): encode(self.first),
-            shared.paths.owner(1): encode(Owner(cluster_id=CLUSTER_ID)),  # type: ignore[arg-type]
+            shared.paths.owner(1): encode(Owner(cluster_id=CLUSTER_ID)),
         }
         shared.store.objects.update(objects)
         shared.archive.update(objects)

@@ -28,7 +28,7 @@ class Strangers:
                 self.delete(name)
 
     def makes(self, name: str) -> Callable[[], None]:
-        """With another configuration, or with points in it: nobody could take it for empty."""
+        """With another configuration, or with points in it: it cannot be taken for an empty one."""
         alike, shards = self._rng.random() < 0.5, self._rng.randint(1, 3)
 
         def make() -> None:

@@ -12,7 +12,7 @@ from simulation.world import Process
 
 
 def cut_shard(
-    qdrant: SimQdrant, trace: Trace, peer: PeerId, place: Place, process: Process
+    qdrant: SimQdrant, trace: Trace, process: Process, *, peer: PeerId, place: Place
 ) -> tuple[bytes, Capture]:
     """The tar of the shard as it is now, for `process`. Raises: Unavailable, NotFound."""
     replica = qdrant.freeze_shard(peer, place)

@@ -1,4 +1,4 @@
-"""Shard tars of the simulated Qdrant: small, whole, and each cut told apart from every other.
+"""Shard tars of the simulated Qdrant: small, whole, and each cut unlike every other.
 
 Shape: as Qdrant 1.18.3 writes them: a segment with its version, the WAL, and two JSON files. One
 file holds how many points there were and the number of the cut; another, which is the same in every
@@ -39,7 +39,7 @@ def make_tar(collection: str, shard_id: int, held: Held) -> bytes:
 
 
 def read_held(tar: bytes) -> Held:
-    """Raises: ValueError, if this is no tar of the simulation."""
+    """Raises: ValueError, if this is not a tar of the simulation."""
     found = _HELD.search(tar)
     if found is None:
         raise ValueError("not a tar of the simulation")

@@ -13,8 +13,8 @@ from cleancut.core.primitives.codec import decode
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Ctl
 from cleancut.core.protocol.states import OperationKind
-from cleancut.testing.etcd_model import EtcdModel
 from cleancut.ports.coordination import KeyValue, Op
+from cleancut.testing.etcd_model import EtcdModel
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
@@ -113,8 +113,8 @@ Looked = tuple[dict[str, str], dict[str, tuple[Copy, ...]], dict[str, str]]
 
 @dataclass(slots=True)
 class Trace:
-    """The global record of one run. `look` tells of the cluster whenever ctl is put, and `struck`
-    is told where ctl has come to."""
+    """The global record of one run. `look` shows the cluster whenever ctl is put, and `struck`
+    is called with ctl then."""
 
     keys: Keys
     look: Callable[[], Looked] = field(default=lambda: ({}, {}, {}))

@@ -99,7 +99,7 @@ class Users:
                     if not isinstance(error, Unavailable | TimedOut | Fenced | LeaseLost):
                         raise error
             await asyncio.sleep(AGAIN_S)
-        raise Unavailable(f"nobody answers {name}")
+        raise Unavailable(f"no leader answers {name}")
 
     def say(self, what: str) -> None:
         self.shared.trace.say(self.world.now_s, "user", what)

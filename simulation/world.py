@@ -166,7 +166,7 @@ class Reply:
             self._future.set_result(value)
         else:
             self._future.set_exception(error)
-            self._future.exception()  # seen: a caller that has gone is no mistake
+            self._future.exception()  # seen: a caller may have gone
 
     def __await__(self) -> Any:
         return self._future.__await__()

@@ -16,7 +16,7 @@ from simulation.scenario import play
 
 KNOWN: dict[int, str] = {}
 """Seeds that have shown a bug, and which."""
-SECONDS = 60.0
+SECONDS = 45.0
 """As many histories as fit into this time are played; each of them is whole."""
 
 
@@ -60,6 +60,7 @@ def test_what_was_found_once_stays_away(seed: int) -> None:
     assert play_lean(seed).wrong == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MUTANTS)
 def test_checkers_find_broken_rules(name: str) -> None:
     """Each rule, once broken, is found by a checker that stands for it, in a seed that is known."""

@@ -110,8 +110,8 @@ class TarServer:
             raise
         return response
 
-    async def send(self, path: str, write: Callable[[bytes], Awaitable[None]]) -> None:
-        """Writes the tar that is offered at `path`, without HTTP. Cancelled at the end of its offer.
+    async def send(self, path: str, write: Callable[[bytes | memoryview], Awaitable[None]]) -> None:
+        """Writes the tar that is offered at `path`, without HTTP; cancelled when its offer ends.
 
         Raises: NotFound; errors of the store; what `write` raises.
         """
@@ -138,7 +138,9 @@ class TarServer:
             if not offer.requests:
                 offer.idle.set()
 
-    async def _write(self, offer: Offer, write: Callable[[bytes], Awaitable[None]]) -> None:
+    async def _write(
+        self, offer: Offer, write: Callable[[bytes | memoryview], Awaitable[None]]
+    ) -> None:
         paths = self._paths.of(offer.task.source)
         tar = read_tar(self._store, paths, offer.task.recipe, cache=self._cache)
         async with aclosing(tar) as chunks:
