@@ -24,7 +24,7 @@ COMPONENT = "charts/kustomize/agent/statefulset.yaml"
 _HEAD = """# cleancut's Helm chart
 
 Two coordinators, and values that put an agent beside each peer of the official Qdrant chart.
-[docs/kubernetes.md](../../docs/kubernetes.md) tells how to install it, step by step; `ci/` holds
+[docs/kubernetes.md](../../docs/kubernetes.md) describes the installation step by step; `ci/` holds
 values for several uses. The try-out is complete in itself:
 
     helm install cleancut charts/cleancut -f charts/cleancut/ci/tryout-values.yaml
@@ -42,7 +42,8 @@ def readme() -> str:
     """The chart's page."""
     text = (ROOT / VALUES).read_text(encoding="utf-8")
     rows = [
-        f"| `{path}` | {_shown(default)} | {told} |" for path, default, told in documented(text)
+        f"| `{path}` | {_shown(default)} | {comment} |"
+        for path, default, comment in documented(text)
     ]
     return _HEAD + "\n".join(rows) + "\n"
 
@@ -51,20 +52,20 @@ def documented(text: str) -> Iterator[tuple[str, Any, str]]:
     """Each value with a comment that begins with two dashes: its path, default and comment."""
     whole = yaml.safe_load(text)
     parents: list[tuple[int, str]] = []
-    told = ""
+    comment = ""
     for line in text.splitlines():
         bare = line.strip()
         if bare.startswith("# -- "):
-            told = bare.removeprefix("# -- ")
+            comment = bare.removeprefix("# -- ")
         elif bare.startswith("#"):
-            told += f" {bare[1:].strip()}" if told else ""
+            comment += f" {bare[1:].strip()}" if comment else ""
         elif found := _KEY.match(line):
             depth = len(found[1])
             parents = [one for one in parents if one[0] < depth] + [(depth, found[2])]
-            if told:
+            if comment:
                 names = [name for _, name in parents]
-                yield ".".join(names), _at(whole, names), told
-            told = ""
+                yield ".".join(names), _at(whole, names), comment
+            comment = ""
 
 
 def _at(values: Any, names: list[str]) -> Any:
