@@ -35,14 +35,16 @@ from cleancut.core.primitives.ids import PeerId
 from cleancut.core.protocol.agent_settings import UploadSettings as Stored
 from cleancut.core.protocol.agent_settings import check_settings
 from cleancut.core.protocol.states import CLOSED
-from cleancut.ports.coordination import Created, Guard, Modified, Put
+from cleancut.ports.coordination import Modified, Put
 from cleancut.qdrant.client import Qdrant
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.api.cluster_status import read_status
-from cleancut_coordinator.api.doctor_facts import ASK_S, gather_facts, read_ctl
+from cleancut_coordinator.api.doctor_facts import ASK_S, gather_facts
 from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import read_ctl
 from cleancut_coordinator.leader.cluster_id import read_identities, write_owner
+from cleancut_coordinator.leader.state import LeaderState
 
 REMOVE_S = 15.0
 _FORGOTTEN_S = 15.0
@@ -141,8 +143,11 @@ class ClusterService:
         given = {name: value for name, value in asdict(change).items() if value is not None}
         new = check_settings(replace(stored, **given, nonce=self._context.token_hex(8)))
         keys = self._context.keys
-        guards: list[Guard] = [Created(keys.leader, token), Modified(keys.settings, revision)]
-        if not (await self._context.etcd.txn(guards, [Put(keys.settings, encode(new))])).applied:
+        put = Put(keys.settings, encode(new))
+        written = await LeaderState(self._context, token).txn(
+            [put], Modified(keys.settings, revision)
+        )
+        if not written.applied:
             raise Fenced("the settings or the leader changed meanwhile", "repeat the request")
         return to_value(AgentSettings, new)
 

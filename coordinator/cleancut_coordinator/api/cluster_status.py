@@ -14,14 +14,15 @@ from cleancut.api.cluster import (
     OpenOperation,
     StoreStatus,
 )
-from cleancut.core.primitives.codec import decode
+from cleancut.api.mapping import to_value
 from cleancut.core.primitives.errors import CleancutError
-from cleancut.core.protocol.etcd_records import Ctl, Session
+from cleancut.core.protocol.etcd_records import Ctl
 from cleancut.core.protocol.fence import Fence, strays
 from cleancut.core.protocol.states import CLOSED, FENCED
 from cleancut.repository.catalog import list_epochs
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import read_all, read_ctl, read_sessions
 from cleancut_coordinator.leader.cluster_id import read_identities
 from cleancut_coordinator.leader.election import read_leader
 
@@ -31,8 +32,7 @@ _ASK_S = 2.0
 async def read_status(context: CoordinatorContext) -> ClusterStatus:
     """The cluster as this coordinator sees it."""
     leader = await read_leader(context)
-    found = await context.etcd.get(context.keys.ctl)
-    ctl = decode(Ctl, found.value, found.key) if found else Ctl()
+    ctl = await read_ctl(context)
     agents = await _read_agents(context, ctl)
     store, identity = await _read_store(context)
     fences = await _read_fences(context, ctl)
@@ -63,8 +63,7 @@ class _Fences:
 
 async def _read_fences(context: CoordinatorContext, ctl: Ctl) -> _Fences:
     """What etcd names, and what a peer shows of fences that should be gone."""
-    listing = await context.etcd.list(context.keys.fences)
-    fences = [decode(Fence, item.value, item.key) for item in listing.items]
+    fences = await read_all(context, context.keys.fences, Fence)
     open_epoch = ctl.epoch if ctl.phase in FENCED else None
     warnings = [
         f"the fence of epoch {fence.epoch} is not lifted yet"
@@ -106,19 +105,15 @@ def _coordinators(
 
 
 async def _read_agents(context: CoordinatorContext, ctl: Ctl) -> tuple[AgentStatus, ...]:
-    listing = await context.etcd.list(context.keys.sessions)
     members = await context.etcd.list(context.keys.members(ctl.epoch))
     taking_part = {item.key.rpartition("/")[2] for item in members.items}
     shown = []
-    for item in listing.items:
-        session = decode(Session, item.value, item.key)
+    for session in (await read_sessions(context)).values():
         open_phase = "" if ctl.phase in CLOSED else ctl.phase.value
         shown.append(
-            AgentStatus(
-                name=session.name,
-                version=session.version,
-                peer_id=session.peer_id,
-                qdrant_version=session.qdrant_version,
+            to_value(
+                AgentStatus,
+                session,
                 phase=open_phase if session.name in taking_part else "",
             )
         )
@@ -144,10 +139,8 @@ async def _warnings(
         for agent in agents
         if agent.peer_id is None
     ]
-    listing = await context.etcd.list(context.keys.sessions)
-    peers: set[int] = set()
-    for item in listing.items:
-        peers |= set(decode(Session, item.value, item.key).peers)
+    sessions = (await read_sessions(context)).values()
+    peers = {peer for session in sessions for peer in session.peers}
     covered = {agent.peer_id for agent in agents}
     warnings += [f"peer {peer} has no agent" for peer in sorted(peers - covered)]
     return tuple(warnings)
