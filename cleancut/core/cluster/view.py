@@ -62,12 +62,3 @@ def config_digest(config: Mapping[str, Any]) -> str:
     """
     said = {key: value for key, value in config.items() if value or key != "strict_mode_config"}
     return digest_of(said)
-
-
-def schema_digest(payload_schema: dict[str, Any]) -> str:
-    """sha256 of the payload indexes alone; Qdrant mixes counts of points into them."""
-    bare = {
-        field: {key: value for key, value in sorted(entry.items()) if key != "points"}
-        for field, entry in payload_schema.items()
-    }
-    return digest_of(bare)
