@@ -10,8 +10,8 @@ from typing import ClassVar, Protocol
 
 from msgspec.structs import replace
 
-from cleancut.core.backup.participant import BackupParticipant
-from cleancut.core.backup.participant_requests import (
+from cleancut.core.backup.participant import (
+    BackupParticipant,
     Capture,
     Confirm,
     FinishCapture,

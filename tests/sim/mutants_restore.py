@@ -174,7 +174,7 @@ class Hasty(RestoreParticipant):
 
     def _seen(self, event: Seen) -> list[Command]:
         commands = super()._seen(event)
-        return [*commands, *self._vote(self._yes())] if self._recovers() else commands
+        return [*commands, *self.vote(self.ballot())] if self._recovers() else commands
 
     def _recovers(self) -> bool:
         return self.ctl.phase is Phase.RECOVER and bool(self._tasks)

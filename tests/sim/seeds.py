@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 
 from cleancut.core.backup.assignment import assign, choose_collections
-from cleancut.core.backup.participant_requests import SeedShards
+from cleancut.core.backup.participant import SeedShards
 from cleancut.core.backup.phases import Assign, Assigned
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Unavailable

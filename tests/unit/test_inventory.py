@@ -8,8 +8,7 @@ import pytest
 
 from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.inventory import GroupSummary, rank_of, take_stock
-from cleancut.core.maintenance.schedule import ScheduleRule
-from cleancut.core.maintenance.schedule_interval import worst_gap_s
+from cleancut.core.maintenance.schedule import ScheduleRule, worst_gap_s
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import ClusterName, Epoch
 from cleancut.repository.verification_log import CheckKind, VerificationRecord, put_check

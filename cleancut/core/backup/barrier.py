@@ -6,12 +6,17 @@ Everything a successor needs is in what `Persist` wrote, so a crash at any line 
 
 from __future__ import annotations
 
-from cleancut.core.backup.barrier_preparation import Preparation
+import dataclasses
+from typing import Any
+
+from msgspec.structs import replace
+
 from cleancut.core.backup.phases import (
     NEEDS_SESSIONS,
     STATE_OF,
     TRANSITIONS,
     Assign,
+    Assigned,
     Publish,
     Raise,
     Settle,
@@ -21,9 +26,10 @@ from cleancut.core.backup.phases import (
 from cleancut.core.primitives.codec import digest_of
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.protocol import votes as protocol_votes
-from cleancut.core.protocol.commands import Command, Decide, Run, Stop
+from cleancut.core.protocol.attempt import Attempt
+from cleancut.core.protocol.commands import Command, Decide, Lift, Persist, Run, Stop
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
-from cleancut.core.protocol.etcd_records import Failure
+from cleancut.core.protocol.etcd_records import Failure, Vote
 from cleancut.core.protocol.events import (
     Cancelled,
     Done,
@@ -37,10 +43,12 @@ from cleancut.core.protocol.events import (
     Tick,
     Voted,
 )
+from cleancut.core.protocol.fence import Fence
+from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import CLOSED, FENCED, PERMANENT, OperationKind, Phase, State
 
 
-class Barrier(Preparation):
+class Barrier(Attempt):
     """One machine a leader's term; rebuilt by `TakenOver`, started by `Started`."""
 
     kind, transitions, state_of = OperationKind.BACKUP, TRANSITIONS, STATE_OF
@@ -49,6 +57,14 @@ class Barrier(Preparation):
         """Forgets what only lived in memory."""
         super().reset(now_s)
         self._skew_ms = -1
+        self._draft: Assigned | None = None
+        self._agreed_view = ""
+        self._fence: Fence | None = None
+        self._fence_until_s = self._fence_began_s = float("inf")
+
+    def request(self) -> BackupRequest | SeedRequest:
+        """What the operation asks for."""
+        return protocol_votes.backup_request(self.operation)
 
     def step(self, event: Event, now_s: float) -> list[Command]:
         """What to do about `event`, in order."""
@@ -130,6 +146,82 @@ class Barrier(Preparation):
             case _:
                 return self._uploaded(now_s)
 
+    # PREPARE and FENCE: agree, assign, be ready, raise the fence
+
+    def _prepared(self, now_s: float) -> list[Command]:
+        if self.waiting is not None:
+            return []
+        if self._draft is None:
+            return self._assign(self.votes.get((Phase.PREPARE.value, min(self.members))))
+        votes = self.agreed()
+        if votes is None:
+            return []
+        if votes[0].view != self._agreed_view:
+            return self._assign(votes[0])
+        if not protocol_votes.all_ready(self._agreed_view, self.members, self.votes):
+            return []
+        return self._ready(self._draft, now_s)
+
+    def _ready(self, draft: Assigned, now_s: float) -> list[Command]:
+        """All agree and are ready for their shards."""
+        if draft.fence is not None:
+            return self._raise(draft.fence, now_s)
+        return [self.run(Drain(self.ctl.epoch, draft.draft, 1))]
+
+    def _assign(self, told: Vote | None) -> list[Command]:
+        """By the view that one has told: that all see the same is asked for when all are ready."""
+        if told is None or not told.yes:
+            return []
+        self._agreed_view = told.view
+        names, ctl = tuple(sorted(self.members)), self.ctl
+        told_in, request = told.view_object, self.request()
+        return [self.run(Assign(ctl.epoch, ctl.operation, told_in, names, request))]
+
+    def _raise(self, fence: Fence, now_s: float) -> list[Command]:
+        """The fence is written down before it is raised: whoever leads next can lift it."""
+        self._fence, self._fence_began_s = fence, now_s
+        self._fence_until_s = now_s + fence.budget_s
+        persist, *_ = self.move(Phase.FENCE, now_s, fenced=True, **self._agreed_facts())
+        assert isinstance(persist, Persist)
+        return [
+            dataclasses.replace(persist, fence=fence),
+            self.run(Raise(self.ctl.epoch, fence)),
+        ]
+
+    def _raised(self) -> list[Command]:
+        seen = protocol_votes.yes_of_all(Phase.FENCE, self.members, self.votes)
+        if seen is None or self.waiting is not None:
+            return []
+        assert self._fence is not None, "FENCE is aborted by a takeover"
+        return [self.run(Settle(self.ctl.epoch, self._fence))]
+
+    def _assigned(self, draft: Assigned, now_s: float) -> list[Command]:
+        self._draft = draft
+        tasks = protocol_votes.indexed(draft.collections, draft.tasks)
+        self.members = {
+            name: replace(member, tasks=tasks[name], assigned=True)
+            for name, member in self.members.items()
+        }
+        return [Persist(members=dict(self.members)), *self._prepared(now_s)]
+
+    def _drained(self, result: Drained, now_s: float) -> list[Command]:
+        facts = {"cut_at": result.at, "undrained": result.undrained}
+        if self.ctl.phase is Phase.FENCE:
+            return self.move(Phase.CUT, now_s, **facts)
+        if not protocol_votes.all_ready(self._agreed_view, self.members, self.votes):
+            return self._prepared(now_s)  # something moved while the drain ran
+        return self.move(Phase.CUT, now_s, **self._agreed_facts(), **facts)
+
+    def _agreed_facts(self) -> dict[str, Any]:
+        assert self._draft is not None, "nobody is ready without tasks"
+        return {
+            "draft": self._draft.draft,
+            "views": self._agreed_view,
+            "assigned": digest_of({str(name): m.tasks for name, m in self.members.items()}),
+        }
+
+    # CUT, SEAL and UPLOAD
+
     def _cut(self, now_s: float) -> list[Command]:
         if (
             protocol_votes.yes_of_all(Phase.CUT, self.members, self.votes) is None
@@ -165,6 +257,10 @@ class Barrier(Preparation):
         return [self.run(Stage(self.ctl.epoch, self.ctl, tuple(sorted(documents.items())), seen))]
 
     # Sessions and time
+
+    def fence_is_over(self, now_s: float) -> bool:
+        """True once writes were held off for as long as they may be."""
+        return self.ctl.phase in FENCED and now_s >= self._fence_until_s
 
     def _session_moved(self, event: SessionMoved) -> list[Command]:
         member = self.members.get(event.agent)
@@ -247,3 +343,6 @@ class Barrier(Preparation):
         commands = self.close(State.PENDING if again else State.ABORTED, failure)
         # What still raises the fence is ended first; then it is lifted before anything is written.
         return [Stop(self.ctl.epoch), *lift, *commands] if lift else commands
+
+    def _lift(self) -> list[Command]:
+        return [] if self._fence is None else [Lift(self._fence)]

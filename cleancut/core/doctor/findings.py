@@ -1,17 +1,15 @@
-"""What is wrong with a cluster, and the exact fix: a pure function of what there is to see.
-
-Findings about shards are in `cleancut.core.doctor.shard_findings`.
-"""
+"""Findings of a doctor: what is wrong with a cluster, and the exact fix. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from cleancut.core.cluster.live_shards import INITIALIZING, LiveShards
 from cleancut.core.cluster.restored_names import restore_of
+from cleancut.core.cluster.view import ACTIVE, ReplicaView
 from cleancut.core.doctor import fixes
 from cleancut.core.doctor.facts import Facts, Finding, Severity, ToldByAgent
-from cleancut.core.doctor.shard_findings import ailing_shards
-from cleancut.core.primitives.ids import PeerId
+from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
 from cleancut.core.protocol.fence import strays
 from cleancut.core.protocol.states import FINAL_STATES, State
 
@@ -26,7 +24,7 @@ def diagnose(facts: Facts) -> tuple[Finding, ...]:
     found = [
         *_peers(facts),
         *_agents(facts),
-        *ailing_shards(facts),
+        *_shards(facts),
         *_aliases(facts),
         *_fences(facts),
         *_restores(facts),
@@ -34,6 +32,9 @@ def diagnose(facts: Facts) -> tuple[Finding, ...]:
         *_identity(facts),
     ]
     return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
+
+
+# Peers and agents
 
 
 def _peers(facts: Facts) -> Iterator[Finding]:
@@ -146,6 +147,131 @@ def _without_qdrant(agent: ToldByAgent) -> Finding:
         " answer; start it, and if its log says that its address is already used by a peer, that"
         " one has lost its disk: forget the id that the log names",
     )
+
+
+# Shards and their replicas
+
+
+def _shards(facts: Facts) -> Iterator[Finding]:
+    """Lost, unreadable, ill and missing replicas; transfers and resharding under way."""
+    for entry in facts.collections:
+        yield from _lost(facts, entry)
+        yield from _inactive(facts, entry)
+        yield from _ill(facts, entry)
+        yield from _few(facts, entry)
+        yield from _moving(entry)
+
+
+def _lost(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
+    by_group: dict[Epoch | None, list[ShardId]] = {}
+    for shard in entry.lost:
+        by_group.setdefault(facts.holder(entry.name, shard), []).append(shard)
+    for epoch, shards in by_group.items():
+        what = f"{shards_named(shards)} of {entry.name!r} lost every replica: reads of the whole"
+        what += " collection fail"
+        if epoch is None:
+            what += "; no group holds what was in there, so restore or refill the collection"
+        else:
+            what += f"; put back what group {epoch} holds (the others stay as they are now)"
+        fix = "" if epoch is None else fixes.repair(epoch, entry.name, shards)
+        yield Finding(kind="lost_shard", severity="error", what=what, fix=fix)
+
+
+def _inactive(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
+    fresh = []
+    for shard in entry.shard_ids:
+        replicas = entry.of(shard)
+        if not replicas or any(r.state == ACTIVE for r in replicas):
+            continue
+        if facts.restoring and all(r.state == INITIALIZING for r in replicas):
+            fresh.append(shard)
+            continue
+        where = ", ".join(f"peer {r.peer_id} ({r.state})" for r in replicas)
+        away = [r.peer_id for r in replicas if r.peer_id not in facts.heard]
+        words = "start those peers" if away else "see the logs of these peers"
+        yield Finding(
+            kind="no_active_replica",
+            severity="error",
+            what=f"shard {shard} of {entry.name!r} has no Active replica, only {where}: it can be"
+            f" neither read nor written; {words}",
+        )
+    if fresh:
+        yield Finding(
+            kind="restoring",
+            severity="info",
+            what=f"{shards_named(fresh)} of {entry.name!r} {'is' if len(fresh) == 1 else 'are'}"
+            f" being made while restore {facts.restoring} is under way",
+            fix=f"cleancut restore watch {facts.restoring}",
+        )
+
+
+def _ill(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
+    moving = {(t.shard_id, t.target) for t in entry.transfers}
+    for replica in entry.replicas:
+        active = [r.peer_id for r in entry.of(replica.shard_id) if r.state == ACTIVE]
+        idle = (replica.shard_id, replica.peer_id) not in moving
+        if replica.state in {ACTIVE, "Listener"} or not active or not idle:
+            continue
+        yield _replica(facts, entry, replica, source=min(active))
+
+
+def _replica(facts: Facts, entry: LiveShards, replica: ReplicaView, *, source: int) -> Finding:
+    heard = replica.peer_id in facts.heard
+    words = "no transfer repairs it; copy it anew" if heard else "its peer is not heard"
+    fix = fixes.copy_replica(
+        facts.url, entry.name, replica.shard_id, source=source, target=replica.peer_id
+    )
+    return Finding(
+        kind="idle_replica",
+        severity="warning",
+        what=f"the replica of shard {replica.shard_id} of {entry.name!r} at peer"
+        f" {replica.peer_id} is {replica.state}; {words}",
+        fix=fix if heard else "",
+    )
+
+
+def _few(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
+    wanted = min(entry.replication_factor, len(facts.members))
+    moving = {transfer.shard_id for transfer in entry.transfers}
+    few = [
+        shard
+        for shard in entry.shard_ids
+        if 0 < len(entry.of(shard)) < wanted and shard not in moving
+    ]
+    if few:
+        yield Finding(
+            kind="few_replicas",
+            severity="warning",
+            what=f"{shards_named(few)} of {entry.name!r} {'has' if len(few) == 1 else 'have'} fewer"
+            f" than {wanted} replicas: Qdrant does not add them by itself",
+            fix="cleancut cluster rebalance",
+        )
+
+
+def _moving(entry: LiveShards) -> Iterator[Finding]:
+    for transfer in entry.transfers:
+        yield Finding(
+            kind="transfer",
+            severity="info",
+            what=f"shard {transfer.shard_id} of {entry.name!r} is on its way from peer"
+            f" {transfer.source} to peer {transfer.target}",
+        )
+    if entry.resharding:
+        yield Finding(
+            kind="resharding",
+            severity="info",
+            what=f"the shard number of {entry.name!r} is being changed; backups wait for its end",
+        )
+
+
+def shards_named(shards: Sequence[int]) -> str:
+    """`shard 3`, or `shards 0, 3`."""
+    if len(shards) == 1:
+        return f"shard {shards[0]}"
+    return "shards " + ", ".join(str(shard) for shard in shards)
+
+
+# Aliases, fences, leftovers, the store
 
 
 def _aliases(facts: Facts) -> Iterator[Finding]:

@@ -30,6 +30,9 @@ from cleancut.core.protocol.requests import MAX_ATTEMPTS, BackupRequest
 SLACK_S = 3600.0
 """How far coordinators' clocks may differ: a time dealt with is ahead by no more than this."""
 _PROBED = 200
+_FROM = datetime(2026, 1, 1, tzinfo=UTC) - timedelta(seconds=1)
+_GAP_TIMES, _GAP_LEAST, _GAP_SPAN_S = 20_000, 3, 400 * 86400.0
+"""A year of hourly times, two weeks of minutely ones; at least three of rare ones."""
 _WORDS = {"cron", "do", "time_zone", "jitter_s", "start_within_s", "overlap"}
 
 
@@ -274,8 +277,21 @@ def _check_words(name: str, schedule: ScheduleRule) -> None:
 def _times(schedule: ScheduleRule) -> Iterator[float]:
     if len(schedule.cron.split()) != 5:
         raise CronSimError("Wrong number of fields")
-    start_s = (datetime(2026, 1, 1, tzinfo=UTC) - timedelta(seconds=1)).timestamp()
-    return CronTimes(ClusterName(""), "", schedule).following(start_s)
+    return CronTimes(ClusterName(""), "", schedule).following(_FROM.timestamp())
+
+
+def worst_gap_s(schedule: ScheduleRule) -> float:
+    """The longest that two of its times lie apart: three days for every weekday's night.
+
+    Limits: looks at 400 days, or 20,000 times. Infinite for one that has a single time.
+    """
+    worst_s, seen = 0.0, 1
+    times = CronTimes(ClusterName(""), "", schedule).following(_FROM.timestamp())
+    for one, later in pairwise(islice(times, _GAP_TIMES)):
+        worst_s, seen = max(worst_s, later - one), seen + 1
+        if seen >= _GAP_LEAST and later > _FROM.timestamp() + _GAP_SPAN_S:
+            break
+    return worst_s or float("inf")
 
 
 def moved(

@@ -11,10 +11,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from cleancut.core.primitives.codec import digest_of
-from cleancut.core.protocol.commands import Command, Persist
+from cleancut.core.primitives.codec import decode, digest_of
+from cleancut.core.primitives.errors import Corrupt
+from cleancut.core.protocol.attempt import Attempt
+from cleancut.core.protocol.commands import Command, Effect, Persist, Stop
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
-from cleancut.core.protocol.etcd_records import Vote
+from cleancut.core.protocol.etcd_records import Failure, Vote
 from cleancut.core.protocol.events import (
     Cancelled,
     Done,
@@ -28,7 +30,8 @@ from cleancut.core.protocol.events import (
     Tick,
     Voted,
 )
-from cleancut.core.protocol.states import CLOSED, Phase, State
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.protocol.states import CLOSED, PERMANENT, OperationKind, Phase, State
 from cleancut.core.protocol.votes import (
     CANCELLED,
     NO_AGENT,
@@ -36,16 +39,23 @@ from cleancut.core.protocol.votes import (
     overdue,
     tasks_of_all,
     told_by,
+    verify_bound_s,
     with_tasks,
     yes_of_all,
 )
 from cleancut.core.restore.phases import (
+    ATTEMPTS,
     FOREIGN_WRITES,
     LEADER_CHANGED,
     NEVER_STEADY,
+    REFUSED_S,
+    RETRY_S,
     ROUNDS,
     ROUNDS_MORE,
     SESSION_LOST,
+    STATE_OF,
+    TRANSITIONS,
+    TRIES,
     UNDOABLE,
     CheckRestore,
     Create,
@@ -53,14 +63,29 @@ from cleancut.core.restore.phases import (
     Review,
     RollBack,
     free_of,
+    longest_bound_s,
     nobody_wrote,
     started_anew,
 )
-from cleancut.core.restore.rollback import UndoableAttempt
 
 
-class RestoreMachine(UndoableAttempt):
-    """One machine a leader's term; rebuilt by `TakenOver`, started by `Started`."""
+class RestoreMachine(Attempt):
+    """One machine a leader's term; rebuilt by `TakenOver`, started by `Started`.
+
+    Before CREATE an attempt is aborted and may be repeated; from then on it is rolled back;
+    publishing and rolling back are repeated until they succeed or an operator is needed.
+    """
+
+    kind, transitions, state_of = OperationKind.RESTORE, TRANSITIONS, STATE_OF
+
+    def reset(self, now_s: float) -> None:
+        """Forgets what only lived in memory."""
+        super().reset(now_s)
+        self.rounds = 0
+
+    def request(self) -> RestoreRequest:
+        assert self.operation is not None
+        return decode(RestoreRequest, self.operation.request.encode(), "the operation's request")
 
     def step(self, event: Event, now_s: float) -> list[Command]:
         """What to do about `event`, in order."""
@@ -183,6 +208,15 @@ class RestoreMachine(UndoableAttempt):
 
     # Sessions and time
 
+    def start_clocks(self, now_s: float) -> None:
+        super().start_clocks(now_s)
+        if self.ctl.phase is Phase.VERIFY:
+            self.deadline_s += verify_bound_s(self.members)
+
+    def start_stall(self, now_s: float) -> None:
+        """A shard that Qdrant loads moves no bytes for as long as the largest may take."""
+        self.stalled_s = now_s + self.ctl.bounds.stalled_s + longest_bound_s(self.members)
+
     def _session_moved(self, event: SessionMoved) -> list[Command]:
         member = self.members.get(event.agent)
         if member is None or member.session == event.token:
@@ -270,3 +304,57 @@ class RestoreMachine(UndoableAttempt):
         self.operation = replace(self.operation, detail=report)
         moved = self.move(Phase.PUBLISH, now_s)
         return [*moved, self.run(PublishRestore(self.ctl.epoch, self.ctl.draft))]
+
+    def failed(self, event: Failed, now_s: float) -> list[Command]:
+        """What follows from the failure of the effect that was waited for."""
+        effect, self.waiting = self.waiting, None
+        assert effect is not None
+        self.tries += 1
+        if self._may_repeat(effect, event.failure, now_s):
+            self.again, self.again_at_s = effect, now_s + RETRY_S
+            return []
+        if isinstance(effect, PublishRestore | RollBack):
+            return self.close(State.NEEDS_OPERATOR, self._unfinished(event.failure))
+        return self.end(event.failure, now_s)
+
+    def _may_repeat(self, effect: Effect, failure: Failure, now_s: float) -> bool:
+        """True for what is the same when done twice: not the second drain, whose number counts."""
+        permanent = failure.reason in PERMANENT
+        match effect:
+            case PublishRestore() | RollBack():
+                bound_s = REFUSED_S if permanent else self.ctl.bounds.stalled_s
+                return now_s - self.phase_began_s < bound_s
+            case Create() | Drain(round=1):
+                return not permanent and self.tries < TRIES
+            case _:
+                return False
+
+    def _unfinished(self, failure: Failure) -> Failure:
+        if self.ctl.phase is Phase.PUBLISH:
+            message = f"all shards are restored and verified, but not published: {failure.message}"
+        else:
+            cause = self.ctl.failure.message if self.ctl.failure else "unknown"
+            message = f"a restore failed ({cause}) and cannot be undone: {failure.message}"
+        return replace(failure, message=message)
+
+    # The end of an attempt
+
+    def end(self, failure: Failure, now_s: float) -> list[Command]:
+        undo = self.ctl.phase in UNDOABLE
+        return self.roll_back(failure, now_s) if undo else self.abort(failure)
+
+    def roll_back(self, failure: Failure, now_s: float) -> list[Command]:
+        """Drops what was made, however long it takes; the cause is kept."""
+        assert self.operation is not None
+        self.waiting, self.again = None, None
+        self.operation = replace(self.operation, failure=failure)
+        moved = self.move(Phase.ROLLBACK, now_s, failure=failure)
+        return [*moved, Stop(self.ctl.epoch), self.run(RollBack(self.ctl.epoch, self.ctl.draft))]
+
+    def abort(self, failure: Failure) -> list[Command]:
+        """Ends the attempt before anything was touched. What can be repeated becomes pending
+        again, as a new epoch."""
+        assert self.operation is not None
+        final = failure.reason in PERMANENT or failure.reason == Corrupt.reason  # it stays broken
+        repeat = not final and self.operation.attempts < ATTEMPTS
+        return self.close(State.PENDING if repeat else State.ABORTED, failure)

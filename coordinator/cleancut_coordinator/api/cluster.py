@@ -10,8 +10,7 @@ from cleancut.api.cluster import Diagnosis, DoctorFinding, ForgottenPeer, PeerLo
 from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.doctor.facts import Facts
 from cleancut.core.doctor.facts import Finding as Found
-from cleancut.core.doctor.findings import diagnose
-from cleancut.core.doctor.shard_findings import shards_named
+from cleancut.core.doctor.findings import diagnose, shards_named
 from cleancut.core.primitives.errors import CleancutError, NotFound, Refused, TimedOut, Unavailable
 from cleancut.core.primitives.ids import FencingToken, PeerId
 from cleancut.core.protocol.states import CLOSED
