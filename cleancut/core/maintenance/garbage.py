@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
+from cleancut.core.format.paths import ObjectKind, parse_path
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, Sha256, ShardId
 from cleancut.core.primitives.timestamps import parse_time
@@ -127,22 +128,20 @@ class LiveSet(NamedTuple):
     def is_live(self, path: str) -> bool:
         """Whether the object at `path`, under the cluster's folder, has to stay. Whatever is of no
         known kind stays."""
-        match path.split("/"):
-            case ["packs", epoch, session, number] if epoch.isdigit():
-                return f"{epoch}/{session}/{number}" in self.named or self._reusable(int(epoch))
-            case ["pages", _, digest]:
+        match parse_path(path):
+            case (ObjectKind.PACK, int(epoch), name):
+                return name in self.named or self._reusable(epoch)
+            case (ObjectKind.PAGE, _, digest):
                 return digest in self.named or bool(self.seeds)
-            case ["recipes", _, digest]:
+            case (ObjectKind.RECIPE, _, digest):
                 return digest in self.recipes
-            case ["votes" | "staged", epoch, *_] if epoch.isdigit():
-                return int(epoch) in self.epochs
-            case ["ledger", epoch, _] if epoch.isdigit():
-                return int(epoch) in self.epochs or path in self.ledger
-            case ["probe", epoch, _] if epoch.isdigit():
-                return int(epoch) >= self.newest_epoch
-            case ["groups", name] if name.endswith(".json") and name[:-5].isdigit():
-                return int(name[:-5]) in self.epochs
-            case ["holds", _, _]:
+            case (ObjectKind.VOTES_DOCUMENT | ObjectKind.STAGED | ObjectKind.GROUP, epoch, _):
+                return epoch in self.epochs
+            case (ObjectKind.VERIFICATION, epoch, _):
+                return epoch in self.epochs or path in self.ledger
+            case (ObjectKind.PROBE, int(epoch), _):
+                return epoch >= self.newest_epoch
+            case (ObjectKind.HOLD, _, _):
                 return path in self.holds
         return True
 
@@ -156,11 +155,9 @@ def unknown_of(lists: Iterable[GarbageList]) -> frozenset[str]:
     found = set()
     for one in lists:
         for path, _ in one.objects:
-            kind, _, rest = path.partition("/")
-            if kind == "packs":
-                found.add(rest)
-            elif kind in {"pages", "recipes"}:
-                found.add(rest.rpartition("/")[2])
+            parsed = parse_path(path)
+            if parsed.kind in {ObjectKind.PACK, ObjectKind.PAGE, ObjectKind.RECIPE}:
+                found.add(parsed.name)
     return frozenset(found)
 
 

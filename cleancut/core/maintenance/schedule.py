@@ -25,7 +25,7 @@ from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import ClusterName, OperationId, check_collection_name, parse_name
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.fence import check_fence
-from cleancut.core.protocol.requests import MAX_ATTEMPTS, BackupRequest
+from cleancut.core.protocol.requests import BackupRequest, check_attempts
 
 SLACK_S = 3600.0
 """How far coordinators' clocks may differ: a time dealt with is ahead by no more than this."""
@@ -250,9 +250,8 @@ def check_schedule(name: str, schedule: ScheduleRule) -> None:
     if schedule.start_within_s < 0:
         raise Invalid(f"[schedule.{name}]: start-within cannot be negative")
     _check_words(name, schedule)
-    if not 1 <= schedule.attempts <= MAX_ATTEMPTS:
-        raise Invalid(f"[schedule.{name}]: attempts must be from 1 to {MAX_ATTEMPTS}")
     try:
+        check_attempts(schedule.attempts)
         for collection in schedule.collections:
             check_collection_name(collection)
         check_fence(request_of(name, schedule))

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from cleancut.core.primitives.codec import Record
+from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
 
 MAX_ATTEMPTS = 20
 MAX_STREAMS = 32
+
+
+def check_attempts(attempts: int) -> int:
+    """`attempts`, if an operation may ask for so many epochs. Raises: Invalid."""
+    if not 1 <= attempts <= MAX_ATTEMPTS:
+        raise Invalid(f"invalid number of attempts: {attempts}", f"use 1 to {MAX_ATTEMPTS}")
+    return attempts
+
+
+def check_streams(streams: int) -> int:
+    """`streams`, if an agent may read that number of shards at a time. Raises: Invalid."""
+    if not 1 <= streams <= MAX_STREAMS:
+        raise Invalid(f"invalid number of streams: {streams}", f"use 1 to {MAX_STREAMS}")
+    return streams
 
 
 class BackupRequest(Record, frozen=True):

@@ -26,6 +26,7 @@ from cleancut.api.values import AgentProgress
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.etcd_keys import agent_of
 from cleancut.core.protocol.etcd_records import Ctl, ProgressRecord, Session
 from cleancut.core.protocol.fence import Fence, strays
 from cleancut.core.protocol.states import CLOSED, FENCED
@@ -50,7 +51,7 @@ async def read_progress(context: CoordinatorContext, epoch: Epoch) -> tuple[Agen
         told = decode(ProgressRecord, item.value, item.key)
         shown.append(
             AgentProgress(
-                agent=item.key.rpartition("/")[2],
+                agent=agent_of(item.key),
                 phase=told.phase,
                 bytes_done=told.done_bytes,
                 bytes_total=told.total_bytes,
@@ -141,7 +142,7 @@ def _coordinators(
 async def _read_agents(context: CoordinatorContext, ctl: Ctl) -> tuple[AgentStatus, ...]:
     listing = await context.etcd.list(context.keys.sessions)
     members = await context.etcd.list(context.keys.members(ctl.epoch))
-    taking_part = {item.key.rpartition("/")[2] for item in members.items}
+    taking_part = {agent_of(item.key) for item in members.items}
     shown = []
     for item in listing.items:
         session = decode(Session, item.value, item.key)

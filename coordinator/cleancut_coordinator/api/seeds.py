@@ -5,10 +5,9 @@ from __future__ import annotations
 from cleancut.api.backups import Backup, BackupBytes, Seed
 from cleancut.api.operations import shown_error
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import FencingToken
 from cleancut.core.protocol.etcd_records import Operation, Seeded
-from cleancut.core.protocol.requests import MAX_STREAMS, SeedRequest
+from cleancut.core.protocol.requests import SeedRequest, check_streams
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut_coordinator.api.cluster_status import read_progress
 from cleancut_coordinator.context import CoordinatorContext
@@ -29,8 +28,7 @@ class Seeds:
     async def seed_backup(self, request: SeedRequest, request_id: str) -> Backup:
         token, term = self.leading()
         requests.check_asked(request.collections, request.attempts)
-        if not 1 <= request.streams <= MAX_STREAMS:
-            raise Invalid(f"streams must be from 1 to {MAX_STREAMS}")
+        check_streams(request.streams)
         await check_owned(self._context)
         operation = await requests.record(
             self._context, token, OperationKind.SEED, request=request, request_id=request_id

@@ -241,7 +241,8 @@ class Sweeper:
         """The objects first, then the lists: who dies in between begins again."""
         context = self._context
         await self._delete_all([path for path, _ in deletable.objects])
-        await self._delete_all([f"gc/{name}.json" for name in lists])
+        doomed = [context.paths.doomed_list(name) for name in lists]
+        await self._delete_all([context.paths.relative(path) for path in doomed])
         await self._write(Delete(context.keys.gc))
 
     async def _delete_all(self, paths: Sequence[str]) -> None:
