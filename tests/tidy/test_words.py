@@ -22,7 +22,6 @@ PENDING = {
     "cleancut/api": 6,
     "cleancut/cli": 21,
     "cleancut/client": 1,
-    "cleancut/core": 117,
     "cleancut/etcd": 8,
     "cleancut/fencing": 3,
     "cleancut/ports": 3,

@@ -1,6 +1,6 @@
-"""The coordinator's machine of a backup: prepare, fence, cut, seal, upload, commit -- or abort.
+"""Coordinator's machine of a backup: prepare, fence, cut, seal, upload, commit -- or abort.
 
-Everything a successor needs is in what `Persist` wrote, so a crash at any line is just another
+`Persist` writes everything that a successor needs, so a crash at any line is just another
 `TakenOver`. No I/O, no clock: time is an argument.
 """
 
@@ -49,12 +49,12 @@ from cleancut.core.protocol.states import CLOSED, FENCED, PERMANENT, OperationKi
 
 
 class Barrier(Attempt):
-    """One machine a leader's term; rebuilt by `TakenOver`, started by `Started`."""
+    """One machine per leader's term; rebuilt by `TakenOver`, started by `Started`."""
 
     kind, transitions, state_of = OperationKind.BACKUP, TRANSITIONS, STATE_OF
 
     def reset(self, now_s: float) -> None:
-        """Forgets what only lived in memory."""
+        """Drops the state that lives in memory only."""
         super().reset(now_s)
         self._skew_ms = -1
         self._draft: Assigned | None = None
@@ -63,11 +63,11 @@ class Barrier(Attempt):
         self._fence_until_s = self._fence_began_s = float("inf")
 
     def request(self) -> BackupRequest | SeedRequest:
-        """What the operation asks for."""
+        """The request of the operation."""
         return protocol_votes.backup_request(self.operation)
 
     def step(self, event: Event, now_s: float) -> list[Command]:
-        """What to do about `event`, in order."""
+        """The commands that follow from `event`, in order."""
         match event:
             case TakenOver():
                 return self._took(event, now_s)
@@ -163,22 +163,21 @@ class Barrier(Attempt):
         return self._ready(self._draft, now_s)
 
     def _ready(self, draft: Assigned, now_s: float) -> list[Command]:
-        """All agree and are ready for their shards."""
+        """All members agree and are ready for their shards."""
         if draft.fence is not None:
             return self._raise(draft.fence, now_s)
         return [self.run(Drain(self.ctl.epoch, draft.draft, 1))]
 
-    def _assign(self, told: Vote | None) -> list[Command]:
-        """By the view that one has told: that all see the same is asked for when all are ready."""
-        if told is None or not told.yes:
+    def _assign(self, vote: Vote | None) -> list[Command]:
+        """Assigns by the view of one vote; that all see the same is checked once all are ready."""
+        if vote is None or not vote.yes:
             return []
-        self._agreed_view = told.view
-        names, ctl = tuple(sorted(self.members)), self.ctl
-        told_in, request = told.view_object, self.request()
-        return [self.run(Assign(ctl.epoch, ctl.operation, told_in, names, request))]
+        self._agreed_view = vote.view
+        names, ctl, request = tuple(sorted(self.members)), self.ctl, self.request()
+        return [self.run(Assign(ctl.epoch, ctl.operation, vote.view_object, names, request))]
 
     def _raise(self, fence: Fence, now_s: float) -> list[Command]:
-        """The fence is written down before it is raised: whoever leads next can lift it."""
+        """The fence is persisted before it is raised, so that the next leader can lift it."""
         self._fence, self._fence_began_s = fence, now_s
         self._fence_until_s = now_s + fence.budget_s
         persist, *_ = self.move(Phase.FENCE, now_s, fenced=True, **self._agreed_facts())
@@ -213,7 +212,7 @@ class Barrier(Attempt):
         return self.move(Phase.CUT, now_s, **self._agreed_facts(), **facts)
 
     def _agreed_facts(self) -> dict[str, Any]:
-        assert self._draft is not None, "nobody is ready without tasks"
+        assert self._draft is not None, "no agent is ready without tasks"
         return {
             "draft": self._draft.draft,
             "views": self._agreed_view,
@@ -259,7 +258,7 @@ class Barrier(Attempt):
     # Sessions and time
 
     def fence_is_over(self, now_s: float) -> bool:
-        """True once writes were held off for as long as they may be."""
+        """True once the fence's budget is used up."""
         return self.ctl.phase in FENCED and now_s >= self._fence_until_s
 
     def _session_moved(self, event: SessionMoved) -> list[Command]:
@@ -311,12 +310,12 @@ class Barrier(Attempt):
             case Publish():
                 return self.move(Phase.IDLE, now_s)
             case _:
-                raise AssertionError("an answer that nobody waits for")
+                raise AssertionError("an answer to no effect")
 
     def _failed(self, event: Failed) -> list[Command]:
         effect, self.waiting = self.waiting, None
         if isinstance(effect, Publish):
-            self.again = effect  # the group is decided: repeated at every tick until it is done
+            self.again = effect  # the group is decided: repeated at every tick until it succeeds
             return []
         return self._abort(event.failure)
 
@@ -331,8 +330,8 @@ class Barrier(Attempt):
     # Writing
 
     def _abort(self, failure: Failure) -> list[Command]:
-        """Ends the attempt. What can be repeated becomes pending again, as a new epoch. A refusal
-        is final in the first one only: later, an agent may be on its way back."""
+        """Ends the attempt. A failure that can be repeated makes the operation pending again, as a
+        new epoch. A refusal is final in the first attempt only: later, an agent may return."""
         assert self.operation is not None
         attempts = self.operation.attempts
         final = failure.reason in PERMANENT and not (
@@ -341,7 +340,7 @@ class Barrier(Attempt):
         again = not final and attempts < self.request().attempts
         lift = self._lift() if self.ctl.phase in FENCED else []
         commands = self.close(State.PENDING if again else State.ABORTED, failure)
-        # What still raises the fence is ended first; then it is lifted before anything is written.
+        # An effect that still raises the fence is stopped first; then it is lifted, then written.
         return [Stop(self.ctl.epoch), *lift, *commands] if lift else commands
 
     def _lift(self) -> list[Command]:

@@ -19,7 +19,7 @@ _JSON = ".json"
 
 
 class ObjectKind(Enum):
-    """What an object of a cluster is, by its path. `OTHER`: of no known kind."""
+    """The kind of an object of a cluster, by its path. `OTHER`: of no known kind."""
 
     FORMAT = "format"
     DATA_KEY = "data key"

@@ -154,5 +154,5 @@ class Participant(ABC):
 
 
 def _stage(ctl: Ctl) -> tuple[Epoch, Phase, str]:
-    """What an agent acts on once: a phase of an attempt, and its round."""
+    """The key of one reaction: a phase of an attempt, and its round."""
     return ctl.epoch, ctl.phase, ctl.cut_at

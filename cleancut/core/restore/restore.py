@@ -1,8 +1,8 @@
-"""The coordinator's machine of a restore: prepare, create, recover, verify, publish -- or undo.
+"""Coordinator's machine of a restore: prepare, create, recover, verify, publish -- or roll back.
 
-Before CREATE nothing is touched; from then on it either comes to its end, or what it made is
-dropped again, by whoever leads. Everything a successor needs is in what `Persist` wrote and in the
-staged draft, so a crash at any line is just another `TakenOver`. No I/O, no clock.
+Before CREATE nothing is touched; from then on the restore either completes, or the current leader
+drops what it created. `Persist` and the staged draft hold everything that a successor needs,
+so a crash at any line is just another `TakenOver`. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ from cleancut.core.restore.phases import (
 
 
 class RestoreMachine(Attempt):
-    """One machine a leader's term; rebuilt by `TakenOver`, started by `Started`.
+    """One machine per leader's term; rebuilt by `TakenOver`, started by `Started`.
 
     Before CREATE an attempt is aborted and may be repeated; from then on it is rolled back;
     publishing and rolling back are repeated until they succeed or an operator is needed.
@@ -79,7 +79,7 @@ class RestoreMachine(Attempt):
     kind, transitions, state_of = OperationKind.RESTORE, TRANSITIONS, STATE_OF
 
     def reset(self, now_s: float) -> None:
-        """Forgets what only lived in memory."""
+        """Drops the state that lives in memory only."""
         super().reset(now_s)
         self.rounds = 0
 
@@ -88,7 +88,7 @@ class RestoreMachine(Attempt):
         return decode(RestoreRequest, self.operation.request.encode(), "the operation's request")
 
     def step(self, event: Event, now_s: float) -> list[Command]:
-        """What to do about `event`, in order."""
+        """The commands that follow from `event`, in order."""
         match event:
             case TakenOver():
                 return self._took(event, now_s)
@@ -154,7 +154,7 @@ class RestoreMachine(Attempt):
         if stray or self.ctl.phase in CLOSED:
             return []
         if not self._of_round(event.phase, event.agent, event.vote):
-            return []  # any session will do: a restarted agent goes on with its shards
+            return []  # any session counts: a restarted agent goes on with its shards
         self.votes[event.phase, event.agent] = event.vote
         if event.phase != self.ctl.phase.value:
             return []
@@ -183,18 +183,18 @@ class RestoreMachine(Attempt):
         self.deadline_s = now_s + self.ctl.bounds.verify_s  # a large group has many pages to read
         return [self.run(CheckRestore(self.ctl.epoch, self.request(), free))]
 
-    def _all_told(self, phase: Phase) -> bool:
-        """True if everybody with tasks has said yes, and no effect runs or has to be repeated."""
-        told = yes_of_all(phase, with_tasks(self.members), self.votes)
-        return told is not None and not self.busy
+    def _all_voted(self, phase: Phase) -> bool:
+        """True if every member with tasks voted yes, and no effect runs or has to be repeated."""
+        votes = yes_of_all(phase, with_tasks(self.members), self.votes)
+        return votes is not None and not self.busy
 
     def _drained_after(self, phase: Phase, round_: int) -> list[Command]:
-        if not self._all_told(phase):
+        if not self._all_voted(phase):
             return []
         return [self.run(Drain(self.ctl.epoch, self.ctl.draft, round_))]
 
     def _sealed(self, now_s: float) -> list[Command]:
-        if not self._all_told(Phase.SEAL):
+        if not self._all_voted(Phase.SEAL):
             return []
         if started_anew(self.members, self.votes):
             if self.rounds == ROUNDS_MORE:
@@ -214,7 +214,7 @@ class RestoreMachine(Attempt):
             self.deadline_s += verify_bound_s(self.members)
 
     def start_stall(self, now_s: float) -> None:
-        """A shard that Qdrant loads moves no bytes for as long as the largest may take."""
+        """While Qdrant loads a shard no bytes move, for as long as the largest may take."""
         self.stalled_s = now_s + self.ctl.bounds.stalled_s + longest_bound_s(self.members)
 
     def _session_moved(self, event: SessionMoved) -> list[Command]:
@@ -222,7 +222,7 @@ class RestoreMachine(Attempt):
         if member is None or member.session == event.token:
             return []
         if self.ctl.phase is not Phase.PREPARE and self.opening is None:
-            return []  # what is recovered stays; whoever comes back goes on
+            return []  # recovered shards stay; a restarted agent goes on
         return self.abort(told_by(event.agent, SESSION_LOST))
 
     def _tick(self, now_s: float) -> list[Command]:
@@ -267,12 +267,12 @@ class RestoreMachine(Attempt):
             case RollBack():
                 return self.close(State.ROLLED_BACK, self.ctl.failure)
             case _:
-                raise AssertionError("an answer that nobody waits for")
+                raise AssertionError("an answer to no effect")
 
     def _checked(self, draft: str, now_s: float) -> list[Command]:
         votes = self.agreed()
         if votes is None:
-            return []  # something moved meanwhile: checked anew once all see the same
+            return []  # something moved meanwhile: checked again once all agree
         moved = self.move(Phase.CREATE, now_s, draft=draft, views=votes[0].view)
         return [*moved, self._create()]
 
@@ -306,7 +306,7 @@ class RestoreMachine(Attempt):
         return [*moved, self.run(PublishRestore(self.ctl.epoch, self.ctl.draft))]
 
     def failed(self, event: Failed, now_s: float) -> list[Command]:
-        """What follows from the failure of the effect that was waited for."""
+        """The commands that follow from the failure of the awaited effect."""
         effect, self.waiting = self.waiting, None
         assert effect is not None
         self.tries += 1
@@ -318,7 +318,7 @@ class RestoreMachine(Attempt):
         return self.end(event.failure, now_s)
 
     def _may_repeat(self, effect: Effect, failure: Failure, now_s: float) -> bool:
-        """True for what is the same when done twice: not the second drain, whose number counts."""
+        """True for an effect that is idempotent: not the second drain, whose number counts."""
         permanent = failure.reason in PERMANENT
         match effect:
             case PublishRestore() | RollBack():
@@ -334,7 +334,7 @@ class RestoreMachine(Attempt):
             message = f"all shards are restored and verified, but not published: {failure.message}"
         else:
             cause = self.ctl.failure.message if self.ctl.failure else "unknown"
-            message = f"a restore failed ({cause}) and cannot be undone: {failure.message}"
+            message = f"a restore failed ({cause}) and cannot be rolled back: {failure.message}"
         return replace(failure, message=message)
 
     # The end of an attempt
@@ -344,7 +344,7 @@ class RestoreMachine(Attempt):
         return self.roll_back(failure, now_s) if undo else self.abort(failure)
 
     def roll_back(self, failure: Failure, now_s: float) -> list[Command]:
-        """Drops what was made, however long it takes; the cause is kept."""
+        """Drops what was created, however long it takes; the cause is kept."""
         assert self.operation is not None
         self.waiting, self.again = None, None
         self.operation = replace(self.operation, failure=failure)
@@ -352,8 +352,8 @@ class RestoreMachine(Attempt):
         return [*moved, Stop(self.ctl.epoch), self.run(RollBack(self.ctl.epoch, self.ctl.draft))]
 
     def abort(self, failure: Failure) -> list[Command]:
-        """Ends the attempt before anything was touched. What can be repeated becomes pending
-        again, as a new epoch."""
+        """Ends the attempt before anything was touched. It is pending again, as a new epoch, if it
+        can be repeated."""
         assert self.operation is not None
         final = failure.reason in PERMANENT or failure.reason == Corrupt.reason  # it stays broken
         repeat = not final and self.operation.attempts < ATTEMPTS

@@ -6,11 +6,11 @@ from functools import partial
 
 from cleancut.core.cluster.live_shards import LiveShards
 from cleancut.core.doctor.facts import (
+    AgentReport,
     Facts,
     GroupShards,
     KnownRestore,
     PeerReport,
-    ToldByAgent,
     members_of,
 )
 from cleancut.core.primitives.codec import decode
@@ -65,11 +65,11 @@ async def read_ctl(context: CoordinatorContext) -> Ctl:
     return decode(Ctl, found.value, found.key) if found else Ctl()
 
 
-async def _agents(context: CoordinatorContext) -> tuple[ToldByAgent, ...]:
+async def _agents(context: CoordinatorContext) -> tuple[AgentReport, ...]:
     listing = await context.etcd.list(context.keys.sessions)
     sessions = [decode(Session, item.value, item.key) for item in listing.items]
     return tuple(
-        ToldByAgent(name=one.name, url=one.url, peer_id=one.peer_id, peers=one.peers)
+        AgentReport(name=one.name, url=one.url, peer_id=one.peer_id, peers=one.peers)
         for one in sessions
     )
 

@@ -83,8 +83,8 @@ def test_one_writer_of_many_collections_is_called_once() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("alias=nobody",), "no such alias"),
-        (("alias=docs",), "no such alias"),
+        (("alias=nobody",), "alias does not exist"),
+        (("alias=docs",), "alias does not exist"),
         (("alias=other-w",), "not backed up"),
     ],
 )

@@ -13,7 +13,7 @@ from tests.unit.core.rebalance.world import STEPS, MovingWorld
 from tests.unit.core.restore.world import AGENTS, BROKEN, COORDINATOR, A
 
 PHASES = [Phase.PREPARE, Phase.MOVE, Phase.VERIFY, Phase.IDLE]
-REFUSED = Failure(reason="REFUSED", message="an blocker")
+REFUSED = Failure(reason="REFUSED", message="a blocker")
 POINTS = 30
 
 

@@ -106,7 +106,7 @@ def test_every_peer_needs_an_agent() -> None:
     assert len(plan.blockers) == 1
     assert "no agent is connected beside peer 2" in plan.blockers[0]
     assert _plan(on=target(peers=0)).blockers == (
-        "no Qdrant peer answers; start the cluster and an agent beside each peer",
+        "no Qdrant peer answers; start the cluster and an agent for each peer",
     )
 
 
