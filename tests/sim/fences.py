@@ -6,14 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from cleancut.core.backup.phases import Raise, Settle
+from cleancut.core.backup.phases import DrainWrites, Raise
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Unavailable
 from cleancut.core.primitives.ids import AgentName, Epoch, FencingToken, PeerId
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Ctl
-from cleancut.core.protocol.fence import Fence, fenced_name, strays
+from cleancut.core.protocol.fence import Fence, fenced_name, leftover_fences
 from cleancut.core.protocol.states import FENCED, Phase
 from cleancut.fencing.aliases import give_back, rename
 from cleancut.ports.coordination import Created, Delete
@@ -47,7 +47,7 @@ async def carry_out(pulls: Pulls, process: Process, effect: Effect) -> None:
 
     Raises: Unavailable, TimedOut.
     """
-    if isinstance(effect, Settle):
+    if isinstance(effect, DrainWrites):
         return
     assert isinstance(effect, Raise), f"not a backup's effect: {effect}"
     fence = effect.fence
@@ -152,7 +152,7 @@ def lifter_of(
 
 def note_fences(qdrant: SimQdrant, trace: Trace) -> None:
     """Keeps when each fence was there, as the cluster agreed on it."""
-    there = {one.name for one in strays(qdrant.aliases)}
+    there = {one.name for one in leftover_fences(qdrant.aliases)}
     now_s = qdrant.world.now_s
     for name in there:
         if (name, None) not in {(span.name, span.until_s) for span in trace.fences}:

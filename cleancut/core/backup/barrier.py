@@ -17,9 +17,9 @@ from cleancut.core.backup.phases import (
     TRANSITIONS,
     Assign,
     Assigned,
+    DrainWrites,
     Publish,
     Raise,
-    Settle,
     Stage,
     StoreCanaries,
 )
@@ -130,7 +130,7 @@ class Barrier(Attempt):
         if event.phase != self.ctl.phase.value:
             return []
         if not event.vote.yes:
-            return self._abort(protocol_votes.told_by(event.agent, event.vote.failure))
+            return self._abort(protocol_votes.reported_by(event.agent, event.vote.failure))
         return self._count(now_s)
 
     def _count(self, now_s: float) -> list[Command]:
@@ -192,7 +192,7 @@ class Barrier(Attempt):
         if seen is None or self.waiting is not None:
             return []
         assert self._fence is not None, "FENCE is aborted by a takeover"
-        return [self.run(Settle(self.ctl.epoch, self._fence))]
+        return [self.run(DrainWrites(self.ctl.epoch, self._fence))]
 
     def _assigned(self, draft: Assigned, now_s: float) -> list[Command]:
         self._draft = draft
@@ -266,7 +266,7 @@ class Barrier(Attempt):
         needed = self.ctl.phase in NEEDS_SESSIONS or self.opening is not None
         if member is None or member.session == event.token or not needed:
             return []
-        return self._abort(protocol_votes.told_by(event.agent, protocol_votes.SESSION_LOST))
+        return self._abort(protocol_votes.reported_by(event.agent, protocol_votes.SESSION_LOST))
 
     def _tick(self, now_s: float) -> list[Command]:
         if self.again is not None:
@@ -296,7 +296,7 @@ class Barrier(Attempt):
                 return self._assigned(event.result, now_s)
             case Raise():
                 return self._raised()
-            case Settle():
+            case DrainWrites():
                 return [self.run(Drain(self.ctl.epoch, self.ctl.draft, 1))]
             case Drain(round=1):
                 return self._drained(event.result, now_s)

@@ -84,7 +84,7 @@ class Raise:
 
 
 @dataclass(frozen=True, slots=True)
-class Settle:
+class DrainWrites:
     """Wait for the writes that began before the fence. Order: after every agent has seen the fence
     on its local peer: while a replica hangs, this blocks all alias changes, lifting included."""
 
@@ -132,4 +132,4 @@ class Assigned:
     fence: Fence | None = None
 
 
-BarrierEffect = Probe | Assign | Raise | Settle | Drain | StoreCanaries | Stage | Publish
+BarrierEffect = Probe | Assign | Raise | DrainWrites | Drain | StoreCanaries | Stage | Publish

@@ -10,7 +10,7 @@ from cleancut.core.cluster.view import ACTIVE, ReplicaView
 from cleancut.core.doctor import fixes
 from cleancut.core.doctor.facts import AgentReport, Facts, Finding, Severity
 from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
-from cleancut.core.protocol.fence import strays
+from cleancut.core.protocol.fence import leftover_fences
 from cleancut.core.protocol.states import FINAL_STATES, State
 
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
@@ -294,7 +294,7 @@ def _aliases(facts: Facts) -> Iterator[Finding]:
 
 def _fences(facts: Facts) -> Iterator[Finding]:
     aliases, names = facts.aliases, {entry.name for entry in facts.collections}
-    for alias, base, epoch in strays(aliases):
+    for alias, base, epoch in leftover_fences(aliases):
         if epoch == facts.open_fence:
             continue
         fix = ""

@@ -87,7 +87,7 @@ def first_reused(newest_group: int, epoch: int) -> int:
     return max(newest_group, epoch - REUSED_EPOCHS) + 1
 
 
-def seeds_over(
+def finished_seeds(
     seeds: Mapping[Epoch, Begun], newest: Mapping[str, int], now_s: float
 ) -> frozenset[Epoch]:
     """Those whose blocks a backup has taken, or that none has asked for in time. `newest`: by

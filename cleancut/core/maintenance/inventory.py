@@ -63,7 +63,7 @@ def summary_of(manifest: Manifest) -> GroupSummary:
     )
 
 
-def take_stock(
+def take_inventory(
     groups: Iterable[GroupSummary], unreadable: int, damaged: Collection[Epoch]
 ) -> Inventory:
     """`damaged`: the epochs whose last verification or last drill found something wrong."""

@@ -128,7 +128,7 @@ def fenced_name(alias: str, epoch: Epoch) -> str:
     return f"{alias}@fence-{epoch}"
 
 
-def strays(aliases: Collection[str]) -> list[LeftoverFence]:
+def leftover_fences(aliases: Collection[str]) -> list[LeftoverFence]:
     """The fenced ones among a peer's aliases, sorted."""
     found = ((name, _FENCED.fullmatch(name)) for name in sorted(aliases))
     return [

@@ -187,7 +187,7 @@ def stalled(bound_s: float) -> Failure:
     return Failure(reason="TIMED_OUT", message=f"no upload made progress for {bound_s:.0f} s")
 
 
-def told_by(agent: AgentName, failure: Failure | None) -> Failure:
+def reported_by(agent: AgentName, failure: Failure | None) -> Failure:
     """`failure` with the name of the agent that reported it."""
     failure = failure or Failure(reason="FAILED", message="gave no reason")
     return replace(failure, message=f"agent {agent}: {failure.message}")

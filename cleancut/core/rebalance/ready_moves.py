@@ -39,7 +39,7 @@ Now = Mapping[Shard, ShardNow]
 """The present state of the shards in steps; a deleted one is missing."""
 
 
-def standing(step: Step, now: ShardNow | None) -> StepState:
+def step_state(step: Step, now: ShardNow | None) -> StepState:
     """The state of one step. A shard that was deleted meanwhile needs no step."""
     if now is None:
         return StepState.DONE
@@ -88,13 +88,13 @@ def next_steps(steps: Sequence[Step], now: Now) -> list[tuple[Step, StepState]]:
 def _left(steps: list[Step], now: ShardNow | None) -> tuple[Step, StepState] | None:
     following: Step | None = None
     for step in reversed(steps):
-        how = standing(step, now)
+        how = step_state(step, now)
         if how is StepState.RUNNING:
             return step, how
         if how is StepState.DONE:
             break
         following = step
-    return None if following is None else (following, standing(following, now))
+    return None if following is None else (following, step_state(following, now))
 
 
 def finished(ran: Iterable[Step], left: Iterable[tuple[Step, StepState]]) -> list[Step]:

@@ -36,8 +36,8 @@ from cleancut.core.protocol.votes import (
     NO_AGENT,
     documents_of,
     overdue,
+    reported_by,
     tasks_of_all,
-    told_by,
     verify_bound_s,
     with_tasks,
     yes_of_all,
@@ -122,7 +122,7 @@ class RebalanceMachine(Attempt):
         if event.phase != self.ctl.phase.value:
             return []
         if not event.vote.yes:
-            return self._end(told_by(event.agent, event.vote.failure), now_s)
+            return self._end(reported_by(event.agent, event.vote.failure), now_s)
         return self._prepared(now_s) if self.ctl.phase is Phase.PREPARE else self._verified()
 
     def _prepared(self, now_s: float) -> list[Command]:
@@ -148,7 +148,7 @@ class RebalanceMachine(Attempt):
             return []
         if self.ctl.phase is not Phase.PREPARE and self.opening is None:
             return []  # Qdrant moves the shards; a restarted agent counts them
-        return self._abort(told_by(event.agent, SESSION_LOST))
+        return self._abort(reported_by(event.agent, SESSION_LOST))
 
     def start_clocks(self, now_s: float) -> None:
         super().start_clocks(now_s)

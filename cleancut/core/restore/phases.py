@@ -144,7 +144,7 @@ def free_of(members: Members, votes: Votes) -> tuple[tuple[AgentName, int], ...]
     return tuple((name, vote.free_bytes if vote else -1) for name, vote in given.items())
 
 
-def nobody_wrote(members: Members, votes: Votes) -> bool:
+def no_foreign_writes(members: Members, votes: Votes) -> bool:
     """True if only our own drain was applied to every replica between the two readings. A repaired
     shard has its writers again and is left out."""
     for name, member in with_tasks(members).items():
@@ -157,7 +157,7 @@ def nobody_wrote(members: Members, votes: Votes) -> bool:
     return True
 
 
-def started_anew(members: Members, votes: Votes) -> bool:
+def peer_restarted(members: Members, votes: Votes) -> bool:
     """True if a peer restarted between the two readings, which makes them void. Only counts can
     show writes from before the restart."""
     return any(

@@ -37,8 +37,8 @@ from cleancut.core.protocol.votes import (
     NO_AGENT,
     documents_of,
     overdue,
+    reported_by,
     tasks_of_all,
-    told_by,
     verify_bound_s,
     with_tasks,
     yes_of_all,
@@ -64,8 +64,8 @@ from cleancut.core.restore.phases import (
     RollBack,
     free_of,
     longest_bound_s,
-    nobody_wrote,
-    started_anew,
+    no_foreign_writes,
+    peer_restarted,
 )
 
 
@@ -160,7 +160,7 @@ class RestoreMachine(Attempt):
             return []
         self.start_stall(now_s)
         if not event.vote.yes:
-            return self.end(told_by(event.agent, event.vote.failure), now_s)
+            return self.end(reported_by(event.agent, event.vote.failure), now_s)
         return self._counted(now_s)
 
     def _counted(self, now_s: float) -> list[Command]:
@@ -196,12 +196,12 @@ class RestoreMachine(Attempt):
     def _sealed(self, now_s: float) -> list[Command]:
         if not self._all_voted(Phase.SEAL):
             return []
-        if started_anew(self.members, self.votes):
+        if peer_restarted(self.members, self.votes):
             if self.rounds == ROUNDS_MORE:
                 return self.roll_back(NEVER_STEADY, now_s)
             self.rounds, self.deadline_s = self.rounds + 1, now_s + self.ctl.bounds.verify_s
             return self._drained_after(Phase.SEAL, 1)
-        if not nobody_wrote(self.members, self.votes):
+        if not no_foreign_writes(self.members, self.votes):
             return self.roll_back(FOREIGN_WRITES, now_s)
         documents = documents_of(self.members, self.votes)
         return [self.run(Review(self.ctl.epoch, self.ctl.draft, documents))]
@@ -223,7 +223,7 @@ class RestoreMachine(Attempt):
             return []
         if self.ctl.phase is not Phase.PREPARE and self.opening is None:
             return []  # recovered shards stay; a restarted agent goes on
-        return self.abort(told_by(event.agent, SESSION_LOST))
+        return self.abort(reported_by(event.agent, SESSION_LOST))
 
     def _tick(self, now_s: float) -> list[Command]:
         if self.again is not None:

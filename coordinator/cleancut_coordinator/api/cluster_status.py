@@ -28,7 +28,7 @@ from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_keys import agent_of
 from cleancut.core.protocol.etcd_records import Ctl, ProgressRecord, Session
-from cleancut.core.protocol.fence import Fence, strays
+from cleancut.core.protocol.fence import Fence, leftover_fences
 from cleancut.core.protocol.states import CLOSED, FENCED
 from cleancut.repository.catalog import list_epochs
 from cleancut_coordinator.any_peer import ask_any
@@ -111,7 +111,7 @@ async def _read_fences(context: CoordinatorContext, ctl: Ctl) -> _Fences:
         aliases = {}
     warnings += [
         f"alias {stray.alias!r} is still fenced as {stray.name!r}: see `cleancut doctor`"
-        for stray in strays(aliases)
+        for stray in leftover_fences(aliases)
         if stray.epoch != open_epoch
     ]
     shown = [

@@ -20,8 +20,8 @@ from cleancut.core.maintenance.garbage import (
     LastSweep,
     LiveSet,
     SweepStep,
+    finished_seeds,
     next_of,
-    seeds_over,
 )
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost
@@ -131,7 +131,7 @@ class Sweeper:
         newest: dict[str, int] = {}
         for epoch, group in (await self._names.groups()).items() if seeds else ():
             newest.update(dict.fromkeys(group.facts.collections, epoch))
-        over = set(seeds_over(seeds, newest, context.clock.wall_s()))
+        over = set(finished_seeds(seeds, newest, context.clock.wall_s()))
         for epoch in () if dry_run else sorted(over):
             prefix = context.paths.seeds_of(epoch)
             for path in [info.path async for info in context.store.list(prefix)]:

@@ -21,7 +21,7 @@ from cleancut.core.backup.participant import (
     ReadJournal,
     SeedShards,
 )
-from cleancut.core.backup.phases import Assign, Assigned, Publish, Raise, Settle, Stage
+from cleancut.core.backup.phases import Assign, Assigned, DrainWrites, Publish, Raise, Stage
 from cleancut.core.backup.seed import SeedMachine
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import (
@@ -292,7 +292,7 @@ class Table:
                 assert effect.fence == self.fence_key, "raised before it was written down"
                 self.raised = True
                 return None
-            case Settle():
+            case DrainWrites():
                 assert all(self.votes["FENCE", agent].fenced for agent in self.agents)
                 return None
             case Drain():
