@@ -102,5 +102,5 @@ def test_wrong_ids_and_foreign_keys_are_told() -> None:
     plan = steps((("a", (ShardId(1),)), (7, (ShardId(2), ShardId(3)))))
     with pytest.raises(Refused, match=r"got the shards \[3, 4\] and not \[2, 3\]"):
         still_to_create(plan, {"a": (1,), 7: (3, 4)})
-    with pytest.raises(Refused, match="'7' was created by somebody else"):
+    with pytest.raises(Refused, match="'7' is not part of this restore"):
         still_to_create(plan, {"a": (1,), "7": (2, 3)})
