@@ -330,7 +330,7 @@ shards = 2
         ('cron = "0 * * * *"\ncollections = [".."]', "consensus"),
         ('cron = "0 * * * *"\nretention = { keep-dayly = 3 }', "dayly"),
         ('cron = "0 * * * *"\ndo = "dance"', "dance"),
-        ('cron = "0 * * * *"\nshards = 3', "'shards' says nothing to a backup"),
+        ('cron = "0 * * * *"\nshards = 3', "'shards' does not apply to a backup"),
         ('cron = "0 * * * *"\ndo = "drill"\nrequire-proven = true', "require-proven"),
         ('cron = "0 * * * *"\ndo = "verify"\nfence-budget = 3', "fence-budget"),
         ('cron = "0 * * * *"\ndo = "verify"\npercent = 101', "percent"),

@@ -109,12 +109,12 @@ def test_the_pace_follows_the_rate() -> None:
     """One more while two together are as fast as the best; one less as soon as they are not."""
     pace = TransferConcurrency()
     assert pace.at_once == 1
-    pace.ended(100, 1.0, beside=0)
+    pace.ended(100, 1.0, others=0)
     assert pace.at_once == 2
-    pace.ended(100, 1.0, beside=1)
+    pace.ended(100, 1.0, others=1)
     assert pace.at_once == 3
-    pace.ended(100, 2.0, beside=0)
+    pace.ended(100, 2.0, others=0)
     assert pace.at_once == 2
     for _ in range(9):
-        pace.ended(100, 100.0, beside=0)
+        pace.ended(100, 100.0, others=0)
     assert pace.at_once == 1
