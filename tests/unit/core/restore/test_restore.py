@@ -222,7 +222,7 @@ def test_a_rollback_is_repeated_until_an_operator_is_needed() -> None:
     assert tries > 100
     assert world.operation.state is State.NEEDS_OPERATOR
     assert world.operation.failure is not None
-    assert "cannot be undone: broken" in world.operation.failure.message
+    assert "cannot be rolled back: broken" in world.operation.failure.message
 
 
 @pytest.mark.parametrize("kind", [Create, Drain])
