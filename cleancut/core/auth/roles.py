@@ -46,7 +46,7 @@ NEEDS: dict[str, Need] = {
     "BackupService/DeleteBackup": _ADMIN,
     "BackupService/HoldBackup": _RUN,
     "BackupService/ReleaseBackup": _RUN,
-    "BackupService/SweepBackups": _ADMIN,
+    "BackupService/CollectGarbage": _ADMIN,
     "RestoreService/PlanRestore": Need(Role.READER, ("options.from_cluster",)),
     # A restore only adds collections. `replace` changes the data that clients read, `shards`
     # changes a collection in use, and `from_cluster` reads data of another cluster.

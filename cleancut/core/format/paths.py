@@ -36,7 +36,7 @@ class ObjectKind(Enum):
     SEED = "seed"
     SPARSE_LIST = "sparse list"
     VERIFICATION = "verification"
-    DOOMED_LIST = "doomed list"
+    GARBAGE_LIST = "garbage list"
     OTHER = "other"
 
 
@@ -56,12 +56,12 @@ _BY_EPOCH = {
     "staged": ObjectKind.STAGED,
     "holds": ObjectKind.HOLD,
     "seeds": ObjectKind.SEED,
-    "ledger": ObjectKind.VERIFICATION,
+    "verifications": ObjectKind.VERIFICATION,
 }
 _BY_NAME = {
     "keys": ObjectKind.DATA_KEY,
     "sparse": ObjectKind.SPARSE_LIST,
-    "gc": ObjectKind.DOOMED_LIST,
+    "gc": ObjectKind.GARBAGE_LIST,
 }
 _BY_DIGEST = {"recipes": ObjectKind.RECIPE, "pages": ObjectKind.PAGE}
 
@@ -215,18 +215,18 @@ class Paths:
         return f"{self.sparse_lists}{format_epoch(epoch)}-{sha256[:16]}.json"
 
     @property
-    def ledgers(self) -> str:
-        return f"{self.cluster}/ledger/"
+    def verifications(self) -> str:
+        return f"{self.cluster}/verifications/"
 
-    def ledger(self, epoch: Epoch) -> str:
-        return f"{self.ledgers}{format_epoch(epoch)}/"
+    def verifications_of(self, epoch: Epoch) -> str:
+        return f"{self.verifications}{format_epoch(epoch)}/"
 
     def verification(self, epoch: Epoch, name: str) -> str:
-        return f"{self.ledger(epoch)}{name}.json"
+        return f"{self.verifications_of(epoch)}{name}.json"
 
     @property
-    def doomed_lists(self) -> str:
+    def garbage_lists(self) -> str:
         return f"{self.cluster}/gc/"
 
-    def doomed_list(self, name: str) -> str:
-        return f"{self.doomed_lists}{name}.json"
+    def garbage_list(self, name: str) -> str:
+        return f"{self.garbage_lists}{name}.json"

@@ -1,10 +1,10 @@
 """Garbage: objects that nothing references any more, and when they may be deleted.
 
-Pure: the rules only. An object is deleted by two sweeps. The first writes unreferenced objects to a
-doomed list, `gc/<name>.json`; every later epoch treats listed objects as unknown, so they can never
-be referenced again. The second waits until all earlier epochs are over, checks again, and deletes
-what is still unreferenced. So neither a sweeper that wakes up late nor a backup in between does
-harm: once both conditions hold, an unreferenced object stays so for ever.
+Pure: the rules only. An object is deleted by two gc runs. The first writes unreferenced objects to
+a garbage list, `gc/<name>.json`; every later epoch treats listed objects as unknown, so they can
+never be referenced again. The second waits until all earlier epochs are over, checks again, and
+deletes what is still unreferenced. So neither a garbage collector that wakes up late nor a backup
+in between does harm: once both conditions hold, an unreferenced object stays so for ever.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GRACE_S = 24 * 3600.0
 """For unknown readers of the store; nothing else needs it."""
 LIVE_SHARE = 0.25
 """A pack of which a smaller share is needed is underused."""
-MAX_DOOMED = 50_000
+MAX_LISTED = 50_000
 """Objects on one list; the rest waits for the next."""
 REUSED_EPOCHS = 8
 """Number of last epochs, newer than the newest group, whose packs may be reused."""
@@ -37,7 +37,7 @@ class GarbageList(Record, frozen=True):
 
 
 class GarbageMark(Record, frozen=True):
-    """`gc` in etcd: the doomed lists that every epoch after `epoch` has seen in the store.
+    """`gc` in etcd: the garbage lists that every epoch after `epoch` has seen in the store.
 
     `lists`: sha256 by name. `at`: RFC 3339, when that became so.
     """
@@ -48,14 +48,15 @@ class GarbageMark(Record, frozen=True):
     nonce: str = ""
 
 
-class LastSweep(Record, frozen=True):
-    """`swept` in etcd: when the last sweep ended that did not fail, and what it left to the next.
+class LastGc(Record, frozen=True):
+    """`last-gc` in etcd: when the last gc run ended that did not fail, and what it left to the
+    next.
 
     `at`: RFC 3339.
     """
 
     at: str
-    doomed_bytes: int = 0
+    marked_bytes: int = 0
     nonce: str = ""
 
 
@@ -111,9 +112,9 @@ class LiveSet(NamedTuple):
     `named`: pages, by digest, and packs, by name.
 
     `newest_group` (deleted ones too, so that it never falls), `newest_epoch`: 0 for none. `holds`:
-    the paths of those not yet over. `ledger`: of the newest successful checks, which keep their age
-    even if the group is gone. `seeds`: epochs whose packs wait for a backup; the pages that wait
-    are unknown, so all stay.
+    the paths of those not yet over. `verifications`: of the newest successful checks, which keep
+    their age even if the backup is gone. `seeds`: epochs whose packs wait for a backup; the pages
+    that wait are unknown, so all stay.
     """
 
     epochs: frozenset[int]
@@ -122,7 +123,7 @@ class LiveSet(NamedTuple):
     holds: frozenset[str]
     newest_group: int
     newest_epoch: int
-    ledger: frozenset[str] = frozenset()
+    verifications: frozenset[str] = frozenset()
     seeds: frozenset[int] = frozenset()
 
     def is_live(self, path: str) -> bool:
@@ -138,7 +139,7 @@ class LiveSet(NamedTuple):
             case (ObjectKind.VOTES_DOCUMENT | ObjectKind.STAGED | ObjectKind.GROUP, epoch, _):
                 return epoch in self.epochs
             case (ObjectKind.VERIFICATION, epoch, _):
-                return epoch in self.epochs or path in self.ledger
+                return epoch in self.epochs or path in self.verifications
             case (ObjectKind.PROBE, int(epoch), _):
                 return epoch >= self.newest_epoch
             case (ObjectKind.HOLD, _, _):
@@ -177,8 +178,8 @@ def sparse_of(live: Mapping[str, int], sizes: Mapping[str, int]) -> UnderusedPac
     return UnderusedPacks(packs=tuple(sorted(pack for pack in found if pack in live)))
 
 
-class SweepStep(StrEnum):
-    """The next step of a sweep, by the doomed lists that it finds."""
+class GcStep(StrEnum):
+    """The next step of a gc run, by the garbage lists that it finds."""
 
     FIND = "find"  # there is none: look for unreferenced objects
     MARK = "mark"  # there are others than those marked
@@ -194,12 +195,12 @@ def next_of(
     open_epoch: Epoch | None,
     waited_s: float,
     grace_s: float,
-) -> SweepStep:
+) -> GcStep:
     """`waited_s`: since they were marked. `open_epoch`: None while no operation is under way."""
     if not lists:
-        return SweepStep.FIND
+        return GcStep.FIND
     if marked is None or marked.lists != lists:
-        return SweepStep.MARK
+        return GcStep.MARK
     if open_epoch is not None and open_epoch <= marked.epoch:
-        return SweepStep.WAIT_EPOCH
-    return SweepStep.DELETE if waited_s >= grace_s else SweepStep.WAIT_GRACE
+        return GcStep.WAIT_EPOCH
+    return GcStep.DELETE if waited_s >= grace_s else GcStep.WAIT_GRACE

@@ -230,7 +230,7 @@ PARSED = {
     "seed": ParsedPath(ObjectKind.SEED, 3, "ef"),
     "sparse_list": ParsedPath(ObjectKind.SPARSE_LIST, name="000000000003-" + "0" * 16),
     "verification": ParsedPath(ObjectKind.VERIFICATION, 3, "at-verify-good-1"),
-    "doomed_list": ParsedPath(ObjectKind.DOOMED_LIST, name="000000000003-x"),
+    "garbage_list": ParsedPath(ObjectKind.GARBAGE_LIST, name="000000000003-x"),
 }
 
 
@@ -253,7 +253,7 @@ def test_paths_are_read_as_they_are_built() -> None:
         "seed": paths.seed(epoch, "ef"),
         "sparse_list": paths.sparse_list(epoch, "0" * 64),
         "verification": paths.verification(epoch, "at-verify-good-1"),
-        "doomed_list": paths.doomed_list("000000000003-x"),
+        "garbage_list": paths.garbage_list("000000000003-x"),
     }
     assert {name: paths.parse(path) for name, path in built.items()} == PARSED
     assert {one.kind for one in PARSED.values()} == set(ObjectKind) - {ObjectKind.OTHER}
