@@ -12,6 +12,7 @@ from cleancut.api.backups import Backup, BackupPage
 from cleancut.api.cluster import ClusterStatus, Identity
 from cleancut.api.from_manifest import shown_group
 from cleancut.api.operations import is_over, shown_error
+from cleancut.api.pages import PageRequest
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import NotFound, Refused, Unavailable
@@ -26,7 +27,6 @@ from cleancut_coordinator.api.agent_settings import Limits
 from cleancut_coordinator.api.cluster import Care
 from cleancut_coordinator.api.cluster_status import read_progress, read_status, wait_over, watch
 from cleancut_coordinator.api.deletions import Deletions, hint_for
-from cleancut_coordinator.api.interface import PageRequest
 from cleancut_coordinator.api.rebalances import Rebalances
 from cleancut_coordinator.api.restores import Restores
 from cleancut_coordinator.api.schedules import Schedules

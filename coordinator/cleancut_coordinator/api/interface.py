@@ -7,25 +7,17 @@ the same id with another request is Invalid. All of them answer within the calle
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Protocol
 
 from cleancut.api.agent_settings import AgentSettings
 from cleancut.api.backups import Backup, BackupPage
 from cleancut.api.cluster import ClusterStatus, Diagnosis, ForgottenPeer, Identity
+from cleancut.api.pages import PageRequest
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
 from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestorePlan
 from cleancut.api.schedules import Schedule, ScheduleList
 from cleancut.api.sweeps import Sweep
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
-
-
-@dataclass(frozen=True, slots=True)
-class PageRequest:
-    """Which part of a list: at most `size`, from where the previous page's token says."""
-
-    size: int
-    token: str = ""
 
 
 class Operations(Protocol):

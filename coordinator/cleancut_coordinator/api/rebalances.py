@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from msgspec.structs import replace
 
 from cleancut.api.operations import is_over, shown_error
+from cleancut.api.pages import PageRequest
 from cleancut.api.rebalances import (
     BalancedPeer,
     BalanceStep,
@@ -25,7 +26,6 @@ from cleancut.core.protocol.requests import RebalanceRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.core.rebalance.plan import BalancePlan, check_balance
 from cleancut_coordinator.api.cluster_status import read_progress, wait_over, watch
-from cleancut_coordinator.api.interface import PageRequest
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.term import LeaderTerm

@@ -9,6 +9,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from cleancut.api.operations import is_over, shown_error
+from cleancut.api.pages import PageRequest
 from cleancut.api.restores import (
     KeptCollection,
     PlannedCollection,
@@ -30,7 +31,6 @@ from cleancut.core.restore import report as restore_report
 from cleancut.core.restore.report import RestoreReport
 from cleancut.repository.catalog import get_checked, load_group
 from cleancut_coordinator.api.cluster_status import read_progress, wait_over, watch
-from cleancut_coordinator.api.interface import PageRequest
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.term import LeaderTerm

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from cleancut.api.pages import PageRequest
 from cleancut.api.restores import RestoreOptions
 from cleancut.api.wire import from_message
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import check_collection_name
 from cleancut.core.protocol.requests import MAX_ATTEMPTS, MAX_STREAMS, BackupRequest, SeedRequest
 from cleancut.rpc.statuses import not_leader
-from cleancut_coordinator.api.interface import Operations, PageRequest
+from cleancut_coordinator.api.interface import Operations
 
 _PAGE_SIZE, _PAGE_LIMIT = 50, 500
 _PAGE_TOKEN_LIMIT = 20

@@ -9,9 +9,9 @@ from cleancut.api.values import OperationError
 from cleancut.cli.exit_codes import Exit
 from cleancut.core.protocol.states import State
 from cleancut.rpc.server import Listen
+from cleancut.testing.memory_operations import Ending, MemoryOperations
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.cli_runner import cleancut, interrupted, run
-from tests.support.memory_operations import Ending, MemoryOperations
 
 pytestmark = pytest.mark.slow  # a process for each command line
 LOOPBACK = Listen("127.0.0.1:0", grace_s=0.0)

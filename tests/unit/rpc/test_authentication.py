@@ -21,6 +21,7 @@ from cleancut.core.protocol.states import State
 from cleancut.rpc.authentication import Access, TokensFile
 from cleancut.rpc.channel import Tls
 from cleancut.rpc.server import Listen
+from cleancut.testing.memory_operations import Ending, MemoryOperations
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.api_callers import (
     Lines,
@@ -32,7 +33,6 @@ from tests.support.api_callers import (
     token_line,
     write_tokens,
 )
-from tests.support.memory_operations import Ending, MemoryOperations
 
 ROLES = {
     "spiffe://prod/ns/ops/sa/backup": Role.OPERATOR,

@@ -16,10 +16,10 @@ from cleancut.qdrant.client import Qdrant
 from cleancut.rpc.channel import Tls
 from cleancut.rpc.server import Listen
 from cleancut.runtime.watched_files import WatchedSecret
+from cleancut.testing.memory_operations import MemoryOperations
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.api_callers import authority, run, tls_with
 from tests.support.certificates import Authority
-from tests.support.memory_operations import MemoryOperations
 
 
 async def answers(address: str, tls: Tls) -> bool:

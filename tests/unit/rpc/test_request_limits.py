@@ -20,10 +20,10 @@ from cleancut.rpc.request_limits import (
     check_sizes,
 )
 from cleancut.rpc.server import Listen
+from cleancut.testing.memory_operations import MemoryOperations
 from cleancut.v1 import backup_pb2, backup_pb2_grpc, cluster_pb2, cluster_pb2_grpc
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.api_callers import run
-from tests.support.memory_operations import MemoryOperations
 from tests.unit.core.auth.test_roles import methods
 
 LOOPBACK = Listen("127.0.0.1:0", grace_s=0.0)

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 
 from cleancut.api.backups import Backup, Seed
+from cleancut.api.pages import PageRequest
 from cleancut.client.client import Client
 from cleancut.core.primitives.errors import (
     CleancutError,
@@ -29,11 +30,10 @@ from cleancut.core.protocol.states import State
 from cleancut.rpc.channel import check_plaintext
 from cleancut.rpc.server import Listen
 from cleancut.runtime.addresses import is_loopback
+from cleancut.testing.memory_operations import Ending, MemoryOperations
 from cleancut.v1 import backup_pb2, backup_pb2_grpc, restore_pb2, restore_pb2_grpc
-from cleancut_coordinator.api.interface import PageRequest
 from cleancut_coordinator.api.servicers import SERVICES, serve_api
 from tests.support.addresses import dead_address
-from tests.support.memory_operations import Ending, MemoryOperations
 
 LOOPBACK = Listen("127.0.0.1:0", grace_s=1.0)
 

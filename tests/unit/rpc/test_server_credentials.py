@@ -14,9 +14,9 @@ from cleancut.client.client import Client
 from cleancut.core.primitives.errors import Denied, Invalid, Unavailable
 from cleancut.rpc.channel import Tls, tls_of
 from cleancut.rpc.server import Listen
+from cleancut.testing.memory_operations import MemoryOperations
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.certificates import Authority
-from tests.support.memory_operations import MemoryOperations
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:

@@ -14,9 +14,9 @@ import pytest
 from cleancut.cli.exit_codes import Exit
 from cleancut.core.protocol.states import State
 from cleancut.rpc.server import Listen
+from cleancut.testing.memory_operations import Ending, MemoryOperations
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.cli_runner import cleancut, environment, run
-from tests.support.memory_operations import Ending, MemoryOperations
 
 pytestmark = pytest.mark.slow  # a process for each command line
 PROGRAM = (sys.executable, "-c", "from cleancut.cli.main import main; main()")

@@ -14,9 +14,9 @@ from cleancut.cli.render import tables
 from cleancut.cli.render.grids import span
 from cleancut.core.protocol.states import State
 from cleancut.rpc.server import Listen
+from cleancut.testing.memory_operations import MemoryOperations
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.cli_runner import cleancut, run
-from tests.support.memory_operations import MemoryOperations
 
 LOOPBACK = Listen("127.0.0.1:0", grace_s=0.0)
 KEPT = KeptCollection(collection="books", aliases=("live",))

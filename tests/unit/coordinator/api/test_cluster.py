@@ -10,12 +10,12 @@ from cleancut.cli.commands.doctor import lines_of, losses_of
 from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.primitives.ids import PeerId
 from cleancut.rpc.server import Listen
+from cleancut.testing.memory_operations import MemoryOperations
 from cleancut_coordinator.api.cluster import check_gone
 from cleancut_coordinator.api.cluster import losses_of as losses
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.cli_runner import cleancut, run
 from tests.support.health import HEALTHY, agent, docs, replica, told, url
-from tests.support.memory_operations import MemoryOperations
 
 ILL = (
     DoctorFinding(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from cleancut.api.pages import PageRequest
 from cleancut.api.rebalances import (
     BalancedPeer,
     BalanceStep,
@@ -14,7 +15,6 @@ from cleancut.api.rebalances import (
 )
 from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.protocol.states import State
-from cleancut_coordinator.api.interface import PageRequest
 
 STEP = BalanceStep(
     action="move",
@@ -40,7 +40,8 @@ class MemoryRebalances:
 
     @property
     def _rebalances(self) -> dict[str, Rebalance]:
-        return self.__dict__.setdefault("rebalances", {})
+        made: dict[str, Rebalance] = self.__dict__.setdefault("rebalances", {})
+        return made
 
     async def plan_rebalance(self, options: RebalanceOptions) -> RebalancePlan:
         self.asked = options

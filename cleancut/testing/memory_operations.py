@@ -28,6 +28,7 @@ from cleancut.api.cluster import (
     StoreStatus,
 )
 from cleancut.api.operations import is_over
+from cleancut.api.pages import PageRequest
 from cleancut.api.restores import (
     PlannedCollection,
     PlannedPeer,
@@ -43,8 +44,7 @@ from cleancut.api.values import AgentProgress, OperationError
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import State
-from cleancut_coordinator.api.interface import PageRequest
-from tests.support.memory_rebalances import MemoryRebalances
+from cleancut.testing.memory_rebalances import MemoryRebalances
 
 Op = TypeVar("Op", Backup, Restore)
 
