@@ -38,7 +38,7 @@ class Writer:
             started_s = CLOCK.monotonic_s()
             result = await self._etcd.txn([Modified(self._key, revision)], [Put(self._key, value)])
             self.longest_s = max(self.longest_s, CLOCK.monotonic_s() - started_s)
-            assert result.applied
+            assert result.applied, (value, revision, result, await self._etcd.get(self._key))
             revision = result.revision
             self.written.append(value)
             await asyncio.sleep(0.005)
