@@ -83,7 +83,7 @@ SETTINGS = AgentSettings(
 
 @dataclass
 class Ending:
-    """What becomes of operations: they stop at `hold_at` until cancelled, or end as told."""
+    """What becomes of operations: they stop at `hold_at` until cancelled, or end in `state`."""
 
     state: State | None = None
     error: OperationError | None = None
