@@ -23,11 +23,11 @@ from cleancut.daemon_settings import (
     common_options,
     config_option,
     fail,
-    parse_address,
     shared_of,
     warn_of_etcd,
 )
 from cleancut.repository.uploads import clear_spill
+from cleancut.runtime.addresses import parse_address
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.concurrency import until_signal
 from cleancut.runtime.health import Health, health_app, serve

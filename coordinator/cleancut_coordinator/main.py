@@ -31,13 +31,13 @@ from cleancut.daemon_settings import (
     common_options,
     config_option,
     fail,
-    parse_address,
     read_fences,
     read_retention,
     read_schedules,
     shared_of,
     warn_of_etcd,
 )
+from cleancut.runtime.addresses import parse_address
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.concurrency import until_signal
 from cleancut.runtime.health import Health, health_app, serve
