@@ -1,1 +1,1 @@
-"""Testing: fakes that behave, in memory: etcd and a store, by their contracts, and the API."""
+"""Testing: fakes that behave, held to the ports' contract suites: etcd and a store in memory."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from cleancut.api.pages import PageRequest
 from cleancut.api.rebalances import (
     BalancedPeer,
     BalanceStep,
@@ -15,6 +14,7 @@ from cleancut.api.rebalances import (
 )
 from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.protocol.states import State
+from cleancut_coordinator.api.interface import PageRequest
 
 STEP = BalanceStep(
     action="move",
@@ -40,8 +40,7 @@ class MemoryRebalances:
 
     @property
     def _rebalances(self) -> dict[str, Rebalance]:
-        made: dict[str, Rebalance] = self.__dict__.setdefault("rebalances", {})
-        return made
+        return self.__dict__.setdefault("rebalances", {})
 
     async def plan_rebalance(self, options: RebalanceOptions) -> RebalancePlan:
         self.asked = options

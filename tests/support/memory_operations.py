@@ -1,7 +1,7 @@
 """The coordinator in memory: operations that go through their states while somebody watches.
 
-A shipped fake of `cleancut_coordinator.api.interface.Operations`: it keeps the promises of that
-protocol (ids and epochs, idempotent starts, pages, cancelling), and knows no cluster.
+A fake of all protocols of `cleancut_coordinator.api.interface`: it keeps their promises (ids and
+epochs, idempotent starts, pages, cancelling), and knows no cluster.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from cleancut.api.cluster import (
     PeerLoss,
     StoreStatus,
 )
+from cleancut.api.garbage import ExpiredBackup, GarbageCollection
 from cleancut.api.operations import is_over
-from cleancut.api.pages import PageRequest
 from cleancut.api.restores import (
     PlannedCollection,
     PlannedPeer,
@@ -39,12 +39,13 @@ from cleancut.api.restores import (
     RestorePlan,
 )
 from cleancut.api.schedules import RetentionRules, Schedule, ScheduleList
-from cleancut.api.sweeps import ExpiredBackup, Sweep
 from cleancut.api.values import AgentProgress, OperationError
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import State
-from cleancut.testing.memory_rebalances import MemoryRebalances
+from cleancut_coordinator.api.interface import Api, PageRequest
+from tests.support.memory_rebalances import MemoryRebalances
 
 Op = TypeVar("Op", Backup, Restore)
 
@@ -66,11 +67,17 @@ RESTORE_PATH = (
     State.DONE,
 )
 EVIDENCE = Evidence(
-    grade="quiet",
+    consistency=Consistency.POINT_IN_TIME,
     skew_ms=41,
     shards=(
         ShardEvidence(
-            collection="books", shard_id=0, peer_id=7, number_1=5, number_2=6, quiet=True, count=3
+            collection="books",
+            shard_id=0,
+            peer_id=7,
+            ops_before=5,
+            ops_after=6,
+            unchanged=True,
+            points=3,
         ),
     ),
 )
@@ -83,7 +90,7 @@ SETTINGS = AgentSettings(
 
 @dataclass
 class Ending:
-    """What becomes of operations: they stop at `hold_at` until cancelled, or end in `state`."""
+    """What becomes of operations: they stop at `hold_at` until cancelled, or end as told."""
 
     state: State | None = None
     error: OperationError | None = None
@@ -105,6 +112,11 @@ class MemoryOperations(MemoryRebalances):
     findings: tuple[DoctorFinding, ...] = ()
     paused: bool = False
     settings: AgentSettings = SETTINGS
+
+    @property
+    def api(self) -> Api:
+        """Itself, as `serve_api` takes it."""
+        return Api(self.leader_address, self, self, self, self, self)
 
     def leader_address(self) -> str | None:
         return self.leader
@@ -279,7 +291,7 @@ class MemoryOperations(MemoryRebalances):
         self.backups[backup.id] = msgspec.structs.replace(backup, holds=holds)
         return self.backups[backup.id]
 
-    async def sweep_backups(self, *, dry_run: bool) -> Sweep:
+    async def collect_garbage(self, *, dry_run: bool) -> GarbageCollection:
         oldest = [b for b in self.backups.values() if b.state is State.COMMITTED][:-1]
         expired = tuple(
             ExpiredBackup(epoch=b.epoch, id=b.id, why="no rule keeps it") for b in oldest
@@ -287,7 +299,9 @@ class MemoryOperations(MemoryRebalances):
         for one in expired:
             if not dry_run:
                 del self.backups[one.id]
-        return Sweep(dry_run=dry_run, expired=expired, doomed_objects=3, doomed_bytes=4096)
+        return GarbageCollection(
+            dry_run=dry_run, expired=expired, marked_objects=3, marked_bytes=4096
+        )
 
     async def list_schedules(self) -> ScheduleList:
         return ScheduleList(schedules=(self._nightly(),))
