@@ -1,10 +1,12 @@
-"""Settings of all tests: property tests have no deadlines, since a busy machine passes any."""
+"""Settings of all suites."""
 
 from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
-    "cleancut", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "cleancut",
+    deadline=None,  # timings depend on the machine
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("cleancut")

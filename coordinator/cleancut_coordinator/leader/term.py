@@ -1,7 +1,7 @@
 """A leader's term: one task owns the machine, carries out its commands, and feeds it events.
 
 Order: a `Persist` is applied before anything after it is started. A refused write means that
-something is not as the machine believes: all is read anew, and the term goes on or ends.
+something is not as the machine believes: all is read again, and the term goes on or ends.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _MACHINES: dict[OperationKind, type[Attempt]] = {
 
 def _wait_before_next(operation: Operation) -> float:
     """Seconds until the next attempt; who only missed a quiet moment may look for another soon."""
-    if operation.failure is not None and operation.failure.reason == "NOT_PROVEN":
+    if operation.failure is not None and operation.failure.reason == "NOT_POINT_IN_TIME":
         return _RETRIES_S[0]
     return _RETRIES_S[min(operation.attempts, len(_RETRIES_S)) - 1]
 
@@ -262,7 +262,7 @@ class LeaderTerm:
                     for change in changes:
                         await self._feed(event_of(change))
             except (Compacted, Unavailable):
-                continue  # listed again; the lease tells if etcd stays away
+                continue  # listed again; the lease ends if etcd stays away
 
     async def _feed(self, event: Event | None) -> None:
         if event is not None:
