@@ -315,5 +315,5 @@ class AnyOrder(RuleBasedStateMachine):
             assert cast.ready == digest_of(self.cut._tasks)
 
 
-AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestAnyOrder = AnyOrder.TestCase

@@ -355,7 +355,7 @@ def healthy(seed: int) -> Facts:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 2**32))
 def test_a_healthy_cluster_has_no_findings(seed: int) -> None:
     """Whatever its size, its replication, its keys, and whomever the coordinator can ask."""
@@ -365,7 +365,7 @@ def test_a_healthy_cluster_has_no_findings(seed: int) -> None:
     assert members_of(facts.peers, facts.agents) == everybody
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 2**31), st.integers(0, 100))
 def test_a_shard_that_nobody_holds_is_always_found(half: int, choice: int) -> None:
     """In automatic sharding, whichever it is; nothing else of the collection is called lost."""

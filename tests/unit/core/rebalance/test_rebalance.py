@@ -231,7 +231,7 @@ def perturb(world: MovingWorld, action: str, which: int) -> None:
             pass
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(CHOICES, st.booleans())
 def test_any_order_of_faults_ends_without_a_transfer_under_way(
     actions: list[tuple[str, int]], newest_first: bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -124,7 +124,6 @@ def test_a_per_shard_backup_is_a_warning_and_its_counts_unknown() -> None:
     assert any("per shard only" in warning for warning in plan.warnings)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 8), st.integers(1, 4), st.integers(1, 5), st.data())
 def test_no_even_placement_exceeds_a_peers_bound(
     shards: int, factor: int, peers: int, data: st.DataObject

@@ -388,7 +388,7 @@ def _perturb(world: World, action: str, which: int) -> None:
             pass
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(CHOICES, st.booleans())
 def test_any_order_of_faults_ends_whole_or_not_at_all(
     actions: list[tuple[str, int]], newest_first: bool
