@@ -91,7 +91,8 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class ShardTelemetry:
-    """One shard at the peer that answered; `op_num` None: it holds no loaded replica of it."""
+    """One shard at the peer that answered; `op_num` None: it holds no loaded replica of it.
+    `is_dummy`: its replica could not be loaded, or the peer is in recovery mode."""
 
     shard_id: int
     shard_key: ShardKey
@@ -99,6 +100,7 @@ class ShardTelemetry:
     queue_length: int
     status: str | None
     replica_states: dict[int, str]
+    is_dummy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,19 @@ class CollectionTelemetry:
     uuid: str | None
     config: dict[str, Any]
     shards: dict[int, ShardTelemetry]
-    transfers: int
+    transfers: tuple[Transfer, ...] = ()
+    resharding: bool = False
+
+    def placement(self, peer_id: int) -> Placement:
+        """Where its replicas are, as this peer has applied it: `GET /collections/<name>/cluster`
+        without a request of its own."""
+        replicas = [
+            Replica(shard.shard_id, shard.shard_key, peer, state, peer == peer_id)
+            for shard in self.shards.values()
+            for peer, state in shard.replica_states.items()
+        ]
+        replicas.sort(key=lambda replica: (replica.shard_id, replica.peer_id))
+        return Placement(peer_id, tuple(replicas), self.transfers, self.resharding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +223,8 @@ def _collection(entry: Mapping[str, Any]) -> CollectionTelemetry:
         uuid=config.get("uuid"),
         config=config,
         shards={int(shard["id"]): _shard(shard) for shard in entry.get("shards") or ()},
-        transfers=len(entry.get("transfers") or ()),
+        transfers=tuple(_transfer(transfer) for transfer in entry.get("transfers") or ()),
+        resharding=bool(entry.get("resharding")),
     )
 
 
@@ -226,6 +241,7 @@ def _shard(entry: Mapping[str, Any]) -> ShardTelemetry:
         replica_states={
             int(peer): str(state) for peer, state in (entry.get("replicate_states") or {}).items()
         },
+        is_dummy=local.get("variant_name") == "dummy shard",
     )
 
 

@@ -20,12 +20,14 @@ from cleancut.core.format.manifest import AgentDocument, ShardEntry
 from cleancut.core.format.recipe import Recipe
 from cleancut.core.primitives.codec import decode, digest_of, encode
 from cleancut.core.primitives.errors import CleancutError, TimedOut
-from cleancut.core.primitives.ids import Digest, Epoch
+from cleancut.core.primitives.ids import Digest, Epoch, PeerId
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
 from cleancut.core.protocol.etcd_records import EpochMember, Reading, ShardTask
 from cleancut.core.protocol.evidence import is_unchanged
+from cleancut.core.protocol.failures import UnusableReplicas
 from cleancut.core.protocol.fence import is_raised, without_fence
+from cleancut.core.protocol.requests import Selection
 from cleancut.repository.capture import CapturedShard
 from cleancut.repository.catalog import put_votes_document
 from cleancut_agent.backup.captures import Captures, cancel
@@ -34,7 +36,14 @@ from cleancut_agent.backup.parents import Parents
 from cleancut_agent.backup.uncut_replicas import UncutReplicas
 from cleancut_agent.context import AgentContext
 from cleancut_agent.fence_watchdog import FenceWatchdog
-from cleancut_agent.local_peer import count_shards, free_bytes, read_probe, read_view, readings_of
+from cleancut_agent.local_peer import (
+    count_shards,
+    free_bytes,
+    read_probe,
+    read_view,
+    readings_of,
+    unusable_replicas,
+)
 from cleancut_agent.progress import BytesProgress
 
 COUNT_S = 1.0
@@ -67,6 +76,7 @@ class AgentBackupEffects:
         self._parents = Parents(context)
         self._running: dict[Epoch, _Running] = {}
         self._view_at = ""
+        self._selections: dict[Epoch, Selection] = {}
 
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
@@ -74,6 +84,7 @@ class AgentBackupEffects:
             case Observe():
                 return await self._observe(effect)
             case Load():
+                await self.check_loaded(effect)
                 await self._parents.load(effect.tasks)
                 return None
             case Confirm():
@@ -110,7 +121,9 @@ class AgentBackupEffects:
 
     async def _observe(self, effect: Observe) -> Observed:
         context = self._context
-        view = await read_view(context.qdrant)
+        probe = await read_probe(context, effect.epoch)
+        self._selections = {effect.epoch: probe.selection}
+        view = await read_view(context.qdrant, probe.selection)
         data = encode(view)
         digest = hashlib.sha256(data).hexdigest()
         name = f"{context.name}.{digest[:32]}"
@@ -122,10 +135,21 @@ class AgentBackupEffects:
         return Observed(
             view=digest,
             view_object=name,
-            probe=await read_probe(context, effect.epoch),
+            probe=probe.nonce,
             free_bytes=free_bytes(context),
             member=decode(EpochMember, record.value, record.key) if record else None,
         )
+
+    async def check_loaded(self, effect: Load) -> None:
+        """Raises: UnusableReplicas, if one of the tasks is of a replica that this peer has not
+        loaded; it names all such replicas of the selection."""
+        telemetry = await self._context.qdrant.telemetry()
+        selection = self._selections.get(effect.epoch, Selection())
+        peer_id = next((task.peer_id for task in effect.tasks), PeerId(0))
+        unusable = unusable_replicas(telemetry, peer_id, selection)
+        places = {(one.collection, one.shard_id) for one in unusable}
+        if any((task.collection, task.shard_id) in places for task in effect.tasks):
+            raise UnusableReplicas(unusable)
 
     # CUT and SEAL
 
@@ -160,7 +184,8 @@ class AgentBackupEffects:
         second = readings_of(telemetry, effect.tasks)
         if effect.epoch in self._running:
             self._running[effect.epoch].others.read_again(telemetry)
-        view, fence = await read_view(self._context.qdrant), effect.fence
+        selection = self._selections.get(effect.epoch, Selection())
+        view, fence = await read_view(self._context.qdrant, selection), effect.fence
         return Readings(
             second.numbers,
             second.incarnation,

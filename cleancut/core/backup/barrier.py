@@ -17,6 +17,7 @@ from cleancut.core.backup.phases import (
     TRANSITIONS,
     Assign,
     Assigned,
+    Compare,
     DrainWrites,
     Publish,
     Raise,
@@ -29,7 +30,7 @@ from cleancut.core.protocol import votes as protocol_votes
 from cleancut.core.protocol.attempt import Attempt
 from cleancut.core.protocol.commands import Command, Decide, Lift, Persist, Run, Stop
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
-from cleancut.core.protocol.etcd_records import Failure, Vote
+from cleancut.core.protocol.etcd_records import Failure, Operation, Vote
 from cleancut.core.protocol.events import (
     Cancelled,
     Done,
@@ -45,7 +46,7 @@ from cleancut.core.protocol.events import (
 )
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.fence import Fence
-from cleancut.core.protocol.requests import BackupRequest, SeedRequest
+from cleancut.core.protocol.requests import BackupRequest, SeedRequest, Selection
 from cleancut.core.protocol.states import CLOSED, FENCED, PERMANENT, OperationKind, Phase, State
 
 
@@ -66,6 +67,11 @@ class Barrier(Attempt):
     def request(self) -> BackupRequest | SeedRequest:
         """The request of the operation."""
         return protocol_votes.backup_request(self.operation)
+
+    def selection(self) -> Selection:
+        assert self.operation is not None, "no attempt without an operation"
+        request = protocol_votes.backup_request(self.operation)
+        return Selection(collections=request.collections, exclude=request.exclude)
 
     def step(self, event: Event, now_s: float) -> list[Command]:
         """The commands that follow from `event`, in order."""
@@ -111,11 +117,15 @@ class Barrier(Attempt):
                 return self._abort(protocol_votes.LEADER_CHANGED)
             case Phase.UPLOAD:
                 self.start_clocks(now_s)
-                return self._uploaded(now_s)
+                return self._uploading(now_s)
             case Phase.COMMIT:
                 return [self.run(Publish(self.ctl.epoch, self.ctl.manifest))]
             case _:
                 return []
+
+    def _uploading(self, _now_s: float) -> list[Command]:
+        """A new leader goes on: what the last one compared is not written anywhere."""
+        return [self._compare()]
 
     # Votes
 
@@ -174,8 +184,10 @@ class Barrier(Attempt):
         if vote is None or not vote.yes:
             return []
         self._agreed_view = vote.view
+        assert self.operation is not None, "no vote counts without an operation"
         names, ctl, request = tuple(sorted(self.members)), self.ctl, self.request()
-        return [self.run(Assign(ctl.epoch, ctl.operation, vote.view_object, names, request))]
+        found_in, unusable = vote.view_object, self.operation.unusable
+        return [self.run(Assign(ctl.epoch, ctl.operation, found_in, names, request, unusable))]
 
     def _raise(self, fence: Fence, now_s: float) -> list[Command]:
         """The fence is persisted before it is raised, so that the next leader can lift it."""
@@ -245,9 +257,13 @@ class Barrier(Attempt):
         if required and found is not Consistency.POINT_IN_TIME:
             return self._abort(protocol_votes.not_point_in_time(self.members, self.votes, drained))
         if not self.ctl.fenced:
-            return self.move(Phase.UPLOAD, now_s)
+            return [*self.move(Phase.UPLOAD, now_s), self._compare()]
         fence_ms = max(1, round((now_s - self._fence_began_s) * 1000))
-        return [*self._lift(), *self.move(Phase.UPLOAD, now_s, fence_ms=fence_ms)]
+        moved = self.move(Phase.UPLOAD, now_s, fence_ms=fence_ms)
+        return [*self._lift(), *moved, self._compare()]
+
+    def _compare(self) -> Command:
+        return self.run(Compare(self.ctl.epoch, self.ctl.draft))
 
     def _uploaded(self, _now_s: float) -> list[Command]:
         votes = protocol_votes.yes_of_all(Phase.UPLOAD, self.members, self.votes)
@@ -304,6 +320,8 @@ class Barrier(Attempt):
                 return self._drained(event.result, now_s)
             case Drain():
                 return self._drained_again(event.result, now_s)
+            case Compare():
+                return self._uploaded(now_s)
             case Stage():
                 self.ctl = self.moved(Phase.COMMIT, manifest=event.result)
                 voters = tuple(sorted(self.members))
@@ -335,15 +353,25 @@ class Barrier(Attempt):
         """Ends the attempt. A failure that can be repeated makes the operation pending again, as a
         new epoch. A refusal is final in the first attempt only: later, an agent may return."""
         assert self.operation is not None
-        attempts = self.operation.attempts
-        final = failure.reason in PERMANENT and not (
-            failure.reason == Refused.reason and attempts > 1
-        )
-        again = not final and attempts < self.request().attempts
+        again = self._may_repeat(self.operation, failure)
+        known = self.operation.unusable
+        found = tuple(one for one in failure.unusable if one not in known)
+        self.operation = replace(self.operation, unusable=(*known, *found))
         lift = self._lift() if self.ctl.phase in FENCED else []
         commands = self.close(State.PENDING if again else State.ABORTED, failure)
         # An effect that still raises the fence is stopped first; then it is lifted, then written.
         return [Stop(self.ctl.epoch), *lift, *commands] if lift else commands
+
+    def _may_repeat(self, operation: Operation, failure: Failure) -> bool:
+        """Sick collections end a backup at once: whoever asked can leave them out. Replicas that
+        were just found unusable are a reason to repeat, since others may hold the same shards."""
+        if failure.sick:
+            return False
+        if set(failure.unusable) - set(operation.unusable):
+            return True
+        if failure.reason == Refused.reason and operation.attempts > 1:
+            return operation.attempts < self.request().attempts
+        return failure.reason not in PERMANENT and operation.attempts < self.request().attempts
 
     def _lift(self) -> list[Command]:
         return [] if self._fence is None else [Lift(self._fence)]

@@ -45,9 +45,7 @@ def unequal_indexes(
 ) -> tuple[str, ...]:
     """Fields whose index is missing on one side or means something else, sorted."""
     left, right = canonical_indexes(one), canonical_indexes(other)
-    return tuple(
-        field for field in sorted({*left, *right}) if left.get(field) != right.get(field)
-    )
+    return tuple(field for field in sorted({*left, *right}) if left.get(field) != right.get(field))
 
 
 def _canonical_index(entry: Any) -> dict[str, Any]:

@@ -31,13 +31,11 @@ class TransferView(Record, frozen=True):
 
 
 class CollectionView(Record, frozen=True):
-    """`config` and `schema` are sha256 of the peer's own config and of the payload indexes, which
-    cannot be read while shards are `lost` (without any replica)."""
+    """`config`: sha256 of the peer's own config. `lost`: shards without any replica."""
 
     name: str
     uuid: str
     config: str
-    schema: str
     replicas: tuple[ReplicaView, ...]
     transfers: tuple[TransferView, ...] = ()
     resharding: bool = False
@@ -45,7 +43,11 @@ class CollectionView(Record, frozen=True):
 
 
 class View(Record, frozen=True):
-    """Order: everything is sorted, so that equal views have one canonical encoding."""
+    """The peers, and the collections of a selection with their aliases.
+
+    It holds only what a peer itself has applied: no answer that it has to fetch from another one.
+    Order: everything sorted, so that the canonical encoding is one per meaning.
+    """
 
     peers: tuple[PeerId, ...]
     collections: tuple[CollectionView, ...]

@@ -14,7 +14,7 @@ from cleancut.core.primitives.codec import Record, decode
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.canary import Canary, Question
-from cleancut.core.protocol.etcd_records import Reading
+from cleancut.core.protocol.etcd_records import Reading, SickCollection
 from cleancut.core.protocol.evidence import Consistency, consistency_of, doubt, is_quiet
 from cleancut.core.protocol.fence import Fence, FenceFacts
 
@@ -111,11 +111,13 @@ class Draft(Record, frozen=True):
     fence: Fence | None = None
     warnings: tuple[str, ...] = ()
     schedule: str = ""
+    missing: tuple[SickCollection, ...] = ()
 
 
 class Manifest(Record, frozen=True):
     """A group. `cut_at` is RFC 3339 UTC, of the coordinator's clock at the put of CUT. `schedule`:
-    the one that asked for it, "" for a user."""
+    the one that asked for it, "" for a user. `missing`: collections that were asked for and could
+    not be backed up; with any, the backup is partial."""
 
     format: int
     cluster: str
@@ -133,6 +135,7 @@ class Manifest(Record, frozen=True):
     fence: FenceFacts | None = None
     warnings: tuple[str, ...] = ()  # for people: what a reader should know of this group
     schedule: str = ""
+    missing: tuple[SickCollection, ...] = ()
 
     @property
     def fenced(self) -> bool:

@@ -8,14 +8,17 @@ from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.canary import Canaries
 from cleancut.core.protocol.etcd_records import EpochMember, Reading, ShardTask
 from cleancut.core.protocol.fence import Fence
+from cleancut.core.protocol.requests import NAMES_ONLY, Selection
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Write the coordinator's probe object, so that agents prove to use the same store."""
+    """Write the coordinator's probe object, so that agents prove to use the same store and look at
+    the same collections."""
 
     epoch: Epoch
     nonce: str
+    selection: Selection = NAMES_ONLY
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,27 @@ def check_streams(streams: int) -> int:
     return streams
 
 
+class Selection(Record, frozen=True):
+    """Collections that an operation takes: the named ones, or all; never the excluded ones.
+    `names_only`: of each, nothing but its name, uuid and configuration is looked at."""
+
+    collections: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    names_only: bool = False
+
+    def takes(self, name: str) -> bool:
+        """Whether the collection is among them."""
+        return name not in self.exclude and (not self.collections or name in self.collections)
+
+
+NAMES_ONLY = Selection(names_only=True)
+
+
 class BackupRequest(Record, frozen=True):
-    """`fence`: `alias=NAME`, `hook`, or `none`; empty: as configured. `fence_budget_s` 0: the
-    configured one. `schedule`: the one that asks, "" for a user."""
+    """`exclude`: left out of all collections. `allow_missing`: collections that cannot be backed up
+    are left out and listed, and the backup is partial. `fence`: `alias=NAME`, `hook`, or `none`;
+    empty: as configured. `fence_budget_s` 0: the configured one. `schedule`: the one that asks, ""
+    for a user."""
 
     collections: tuple[str, ...] = ()
     allow_empty: bool = False
@@ -35,6 +53,8 @@ class BackupRequest(Record, frozen=True):
     fence: tuple[str, ...] = ()
     fence_budget_s: float = 0.0
     schedule: str = ""
+    exclude: tuple[str, ...] = ()
+    allow_missing: bool = False
 
 
 class SeedRequest(Record, frozen=True):

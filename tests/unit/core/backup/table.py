@@ -21,7 +21,15 @@ from cleancut.core.backup.participant import (
     ReadJournal,
     SeedShards,
 )
-from cleancut.core.backup.phases import Assign, Assigned, DrainWrites, Publish, Raise, Stage
+from cleancut.core.backup.phases import (
+    Assign,
+    Assigned,
+    Compare,
+    DrainWrites,
+    Publish,
+    Raise,
+    Stage,
+)
 from cleancut.core.backup.seed import SeedMachine
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import (
@@ -297,6 +305,8 @@ class Table:
                 return None
             case Drain():
                 return Drained((), "2026-01-01T00:00:00Z")
+            case Compare():
+                return None
             case Stage():
                 return "manifest"
             case Publish():
