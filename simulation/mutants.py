@@ -248,7 +248,7 @@ BACKUP_MUTANTS = {
         "quiet needs a drain that was applied",
         ("quiet_is_true", "cut_in_window"),
         (Patch(LeaderBackupEffects, "_drain_one", drain_unawaited),),
-        {"restores": False},
+        {"restores": False, "calm": False},
     ),
     "rewrites": Mutant(
         "what is published is what was decided",

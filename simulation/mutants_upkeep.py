@@ -43,7 +43,7 @@ async def move_and_drop(self: RebalanceEffects, effect: MoveShards) -> dict[Any,
 async def start_and_forget(
     self: Scheduler, name: str, after: ScheduleState, request_id: str
 ) -> Operation:
-    """Starts what is due in one write, and says how far it is in none."""
+    """Starts what is due in one write, and says how far it is in another, some time later."""
     operation = await requests.record(
         self._context,
         self._token,
@@ -52,6 +52,8 @@ async def start_and_forget(
         request_id=f"{request_id}/{self._context.token_hex(2)}".replace("/", "%2F"),
     )
     self._poke()
+    await self._context.clock.sleep(8.0)
+    await self._write(name, after)
     return operation
 
 
@@ -93,7 +95,7 @@ UPKEEP_MUTANTS = {
         "a start and how far its schedule is are one write",
         ("nothing_twice",),
         (Patch(Scheduler, "_start", start_and_forget),),
-        {"schedules": True},
+        {"schedules": True, "calm": False},
     ),
     "packs_die": Mutant(
         "what a group names stays",
