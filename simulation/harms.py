@@ -102,6 +102,8 @@ class Harms:
             self._kill_agent,
             self._freeze_agent,
             self._double_leader,
+            self._double_agent,
+            self._double_agent,
             self._stop_peer,
             self._lose_recoveries,
             self._part,

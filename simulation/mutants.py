@@ -23,7 +23,7 @@ from cleancut.core.protocol.etcd_records import Bounds, Ctl, Group, Reading, Sha
 from cleancut.core.protocol.events import Done, Event
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.states import OperationKind, Phase
-from cleancut.ports.coordination import Created, Guard, Op, Put
+from cleancut.ports.coordination import Created, Guard, Op, Put, TxnResult
 from cleancut.repository.catalog import get_checked
 from cleancut_agent import loop as agent_loop
 from cleancut_agent.backup.effects import AgentBackupEffects
@@ -139,9 +139,9 @@ async def decide_unguarded(
     return await self._write_ctl(ctl, [put], [])
 
 
-def leads_anyway(self: LeaderState) -> Guard:
-    """A guard that holds whichever coordinator leads."""
-    return Created("/nothing/there", 0)
+async def write_anyway(self: LeaderState, ops: Sequence[Op], *guards: Guard) -> TxnResult:
+    """Writes whichever coordinator leads."""
+    return await self._etcd.txn(guards, list(ops))
 
 
 async def write_over(self: LeaderState, ctl: Ctl, ops: list[Op], guards: Sequence[Guard]) -> bool:
@@ -239,7 +239,7 @@ BACKUP_MUTANTS = {
         "a leader's writes are guarded by its token",
         ("tokens",),
         (
-            Patch(LeaderState, "_leads", leads_anyway),
+            Patch(LeaderState, "txn", write_anyway),
             Patch(LeaderState, "_write_ctl", write_over),
         ),
         {"calm": False},
