@@ -11,8 +11,6 @@ from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import OperationKind
 from cleancut.core.rebalance.phases import MoveShards
-from cleancut.ports.store import Store
-from cleancut_agent.backup import parents
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 from cleancut_coordinator.maintenance.scheduler import Scheduler
@@ -63,9 +61,9 @@ async def doomed_for_good(self: GarbageCollector, lists: Any) -> GarbageList:
     return GarbageList(objects=tuple(objects))
 
 
-async def nothing_unknown(store: Store, paths: Any) -> frozenset[str]:
-    """A capture may reuse what is doomed."""
-    return frozenset()
+def not_reusable(self: LiveSet, epoch: int) -> bool:
+    """What an open epoch stores, and no group names yet, counts as garbage."""
+    return False
 
 
 _real_is_live = LiveSet.is_live
@@ -104,11 +102,11 @@ UPKEEP_MUTANTS = {
         _GARBAGE,
     ),
     "dooms_for_good": Mutant(
-        "what is doomed is looked at again, and counts as unknown meanwhile",
+        "what an open epoch may name stays, and what is doomed is looked at again",
         ("nothing_living_deleted",),
         (
             Patch(GarbageCollector, "_deletable", doomed_for_good),
-            Patch(parents, "read_unknown", nothing_unknown),
+            Patch(LiveSet, "_reusable", not_reusable),
         ),
         _GARBAGE,
     ),
