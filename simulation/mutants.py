@@ -194,6 +194,7 @@ BACKUP_MUTANTS = {
         ("cut_in_window", "quiet_is_true"),
         (Patch(agent_loop, "BackupParticipant", ForgetsDrains),),
         {"restores": False, "calm": False},
+        rare=True,
     ),
     "reads_once": Mutant(
         "quiet needs a second reading",
@@ -212,12 +213,14 @@ BACKUP_MUTANTS = {
         ("tokens",),
         (Patch(agent_loop, "Created", of_any_session),),
         {"calm": False},
+        rare=True,
     ),
     "any_ctl": Mutant(
         "votes are guarded by the ctl that they answer",
         ("votes_answer",),
         (Patch(agent_loop, "Modified", of_any_session),),
         {"calm": False},
+        rare=True,
     ),
     "misses_one": Mutant(
         "a commit is guarded by all votes",

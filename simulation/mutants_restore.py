@@ -152,6 +152,7 @@ RESTORE_MUTANTS = {
         ("told_by_all", "round_of_leader"),
         _machine(AnyRound),
         _HARMED,
+        rare=True,
     ),
     "many_writers": Mutant(
         "writes between the two readings forbid publishing",
@@ -176,6 +177,7 @@ RESTORE_MUTANTS = {
         ("drops_own_only",),
         (Patch(CollectionCreator, "_drop", drop_any),),
         _RESTORES,
+        rare=True,
     ),
     "never_records": Mutant(
         "what is made is recorded first",
@@ -209,12 +211,14 @@ RESTORE_MUTANTS = {
         ("nothing_lost_silently",),
         (Patch(Recovery, "_check_left", check_nothing),),
         _RESTORES,
+        rare=True,
     ),
     "trusting": Mutant(
         "a recovery of unknown outcome is repeated",
         ("never_half",),
         (Patch(Recovery, "_recover", recover_trusting),),
         _HARMED,
+        rare=True,
     ),
     "hasty": Mutant(
         "a RECOVER vote comes after the recoveries",

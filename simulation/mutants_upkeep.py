@@ -109,5 +109,6 @@ UPKEEP_MUTANTS = {
             Patch(LiveSet, "_reusable", not_reusable),
         ),
         _GARBAGE,
+        rare=True,
     ),
 }

@@ -15,7 +15,7 @@ from simulation.mutation import find
 from simulation.runner import play_lean, run_for, shown
 from simulation.scenario import play
 
-KNOWN: dict[int, str] = {}
+KNOWN = {148: "a rebalance moved a shard onto a peer that a client had put it on: one replica less"}
 """Seeds that have shown a bug, and which."""
 SECONDS = 45.0
 """As many histories as fit into this time are played; each of them is whole."""
