@@ -55,9 +55,9 @@ async def start_and_forget(
     return operation
 
 
-async def doomed_for_good(self: GarbageCollector, lists: Any) -> GarbageList:
-    """Deletes what was doomed once, without a second look."""
-    objects = [pair for one in lists.values() for pair in one.doomed.objects]
+async def deletes_at_once(self: GarbageCollector, lists: Any) -> GarbageList:
+    """Deletes what was marked for deletion once, without a second look."""
+    objects = [pair for one in lists.values() for pair in one.garbage.objects]
     return GarbageList(objects=tuple(objects))
 
 
@@ -101,11 +101,11 @@ UPKEEP_MUTANTS = {
         (Patch(LiveSet, "is_live", packs_die),),
         _GARBAGE,
     ),
-    "dooms_for_good": Mutant(
-        "what an open epoch may name stays, and what is doomed is looked at again",
+    "deletes_at_once": Mutant(
+        "what an open epoch may name stays, and what is marked for deletion is looked at again",
         ("nothing_living_deleted",),
         (
-            Patch(GarbageCollector, "_deletable", doomed_for_good),
+            Patch(GarbageCollector, "_deletable", deletes_at_once),
             Patch(LiveSet, "_reusable", not_reusable),
         ),
         _GARBAGE,

@@ -1,9 +1,9 @@
-"""Lifts fences on the own peer, whoever else is alive: a fence outlives neither its budget nor its
-epoch.
+"""Watchdog of fences on the local peer: a fence outlives neither its budget nor its epoch, alone or
+not.
 
 While this agent takes part in an epoch, its own clock ends the fence at the budget. Any other
-fenced alias that its peer shows belongs to an epoch that is over, or to one that nobody here knows:
-etcd tells which, and without etcd it is lifted a bound after it was first seen.
+fenced alias that its peer shows belongs to an epoch that is over, or to an unknown one: etcd
+decides which, and without etcd it is lifted a bound after it was first seen.
 """
 
 from __future__ import annotations
@@ -12,7 +12,13 @@ from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Refused, TimedOut, Unavailable
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Ctl
-from cleancut.core.protocol.fence import BUDGET_LIMIT_S, Fence, LeftoverFence, is_raised, strays
+from cleancut.core.protocol.fence import (
+    BUDGET_LIMIT_S,
+    Fence,
+    LeftoverFence,
+    is_raised,
+    leftover_fences,
+)
 from cleancut.core.protocol.states import FENCED
 from cleancut.fencing.aliases import give_back
 from cleancut.runtime.log import Logger
@@ -39,7 +45,7 @@ class FenceWatchdog:
         self._stuck: set[str] = set()
 
     async def confirm(self, epoch: Epoch) -> Fence:
-        """The epoch's fence, as soon as the own peer shows it raised; its end is armed before.
+        """The epoch's fence, as soon as the local peer shows it raised; its end is armed before.
 
         Raises: Unavailable (etcd names no such fence any more), TimedOut (the budget is over).
         """
@@ -70,7 +76,7 @@ class FenceWatchdog:
         now_s = self._context.clock.monotonic_s()
         for epoch in [e for e, ends_s in self._ends_s.items() if now_s > ends_s + _AFTERMATH_S]:
             del self._ends_s[epoch]
-        there = strays(await self._context.qdrant.aliases(ASK_S))
+        there = leftover_fences(await self._context.qdrant.aliases(ASK_S))
         self._seen_s = {one.name: self._seen_s.get(one.name, now_s) for one in there}
         self._stuck &= set(self._seen_s)
         for stray in there:

@@ -1,10 +1,10 @@
-"""What the agent's backup machine asks for in a seed: to read and store shards, some at a time."""
+"""Effects of the agent's backup machine in a seed: shards are read and stored, some at a time."""
 
 from __future__ import annotations
 
 from concurrent.futures import Executor
 
-from cleancut.core.backup.participant_requests import Load, SeedShards
+from cleancut.core.backup.participant import Load, SeedShards
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Observe

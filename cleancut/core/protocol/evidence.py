@@ -1,4 +1,4 @@
-"""How consistent a group is, judged from raw numbers alone.
+"""Evidence of a group's consistency, judged from raw numbers alone.
 
 A shard is quiet if nothing but our own drain was applied between two readings of its number.
 If all shards of a group are quiet there is one instant at which every captured state was the
@@ -11,9 +11,18 @@ Source: Qdrant 1.18.3 lib/collection/src/telemetry.rs (update_queue.op_num), and
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from enum import StrEnum
+
 from cleancut.core.protocol.etcd_records import Parent, Reading
 
-GRADES = ("fenced", "quiet", "bounded")
+
+class Consistency(StrEnum):
+    """How consistent a backup is. POINT_IN_TIME: one instant lies in all its shards. PER_SHARD:
+    each shard is consistent, and all were cut within the skew."""
+
+    POINT_IN_TIME = "point-in-time"
+    PER_SHARD = "per-shard"
 
 
 def is_quiet(first: Reading, second: Reading, *, drained: bool) -> bool:
@@ -34,9 +43,9 @@ def doubt(first: Reading, second: Reading, *, drained: bool) -> str:
     if not drained:
         return "was not drained"
     if first.number is None or second.number is None:
-        return "told no number"
+        return "reported no number"
     if not first.incarnation or first.incarnation != second.incarnation:
-        return "its peer was started anew between the readings"
+        return "its peer restarted between the readings"
     if first.arrivals < 0 or first.arrivals != second.arrivals:
         return "something was recovered or transferred into it"
     moved = second.number - first.number - 1
@@ -46,7 +55,7 @@ def doubt(first: Reading, second: Reading, *, drained: bool) -> str:
 
 
 def is_unchanged(parent: Parent, first: Reading, uuid: str) -> bool:
-    """True if the parent's recipe still is this shard, in the collection of `uuid`.
+    """True if the parent's recipe still describes this shard, in the collection of `uuid`.
 
     Nothing but our own first drain was applied since the parent's second reading, in the same
     incarnation, with nothing put in its place. Order: only for a shard whose drain answered.
@@ -63,8 +72,6 @@ def is_unchanged(parent: Parent, first: Reading, uuid: str) -> bool:
     )
 
 
-def grade_of(quiet: list[bool], *, fenced: bool) -> str:
-    """The grade of a group from its shards; an empty group is quiet (nothing can have moved)."""
-    if not all(quiet):
-        return "bounded"
-    return "fenced" if fenced else "quiet"
+def consistency_of(quiet: Iterable[bool]) -> Consistency:
+    """That of a backup from its shards; an empty one is point-in-time (nothing can have moved)."""
+    return Consistency.POINT_IN_TIME if all(quiet) else Consistency.PER_SHARD

@@ -20,7 +20,7 @@ from cleancut_coordinator.leader.state import LeaderState
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """`owner_number` 0: nobody owns the store yet."""
+    """`owner_number` 0: the store has no owner yet."""
 
     cluster_id: str
     owner_id: str
@@ -39,10 +39,9 @@ async def read_identities(context: CoordinatorContext) -> Identities:
 
 
 async def _read_owner(context: CoordinatorContext) -> tuple[int, str]:
-    prefix, newest = context.paths.owners, 0
-    async for info in context.store.list(prefix):
-        text = info.path.removeprefix(prefix).removesuffix(".json")
-        newest = max(newest, int(text) if text.isdigit() else 0)
+    newest = 0
+    async for info in context.store.list(context.paths.owners):
+        newest = max(newest, context.paths.parse(info.path).number or 0)
     if newest == 0:
         return 0, ""
     path = context.paths.owner(newest)
@@ -90,7 +89,7 @@ async def check_store_owner(context: CoordinatorContext) -> Identities:
     now = await read_identities(context)
     if not now.equal:
         raise Refused(
-            f"the store belongs to another cluster ({now.owner_id[:8] or 'nobody'}), "
+            f"the store belongs to another cluster ({now.owner_id[:8] or 'none'}), "
             f"this one is {now.cluster_id[:8]}",
             "check --store and --cluster; `cleancut adopt` takes the store over for good",
             owner=now.owner_id,

@@ -8,7 +8,7 @@ from cleancut.core.primitives.codec import Record, decode, digest_of, encode
 from cleancut.core.primitives.errors import Fenced, Invalid, NotFound
 from cleancut.core.primitives.ids import FencingToken, OperationId, check_collection_name
 from cleancut.core.protocol.etcd_records import Operation
-from cleancut.core.protocol.requests import MAX_ATTEMPTS, RebalanceRequest
+from cleancut.core.protocol.requests import RebalanceRequest, check_attempts
 from cleancut.core.protocol.states import OperationKind, State
 from cleancut.ports.coordination import Modified, Put
 from cleancut_coordinator.context import CoordinatorContext
@@ -45,7 +45,7 @@ async def record(
     """The operation for this request: a new one, or that of an equal earlier one.
 
     `also`: what is written with a new one, or neither is.
-    Raises: Invalid (the id was used with other content, or is no id), Fenced.
+    Raises: Invalid (the id was used with other content, or is malformed), Fenced.
     """
     if not request_id or len(request_id) > MAX_ID or not request_id.isprintable():
         raise Invalid("the request id must have 1-128 printable characters")
@@ -124,8 +124,7 @@ def check_request(collections: Iterable[str], attempts: int) -> None:
     """Raises: Invalid, for what no backup or seed may ask for."""
     for name in collections:
         check_collection_name(name)
-    if not 1 <= attempts <= MAX_ATTEMPTS:
-        raise Invalid(f"attempts must be from 1 to {MAX_ATTEMPTS}")
+    check_attempts(attempts)
 
 
 async def find(context: CoordinatorContext, operation: str) -> Operation | None:

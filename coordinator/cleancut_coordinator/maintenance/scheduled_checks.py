@@ -24,7 +24,8 @@ _PREFIX = "CLEANCUT_"
 
 
 async def run_check(context: CoordinatorContext, schedule: ScheduleRule) -> str:
-    """`GOOD`, or what is wrong, for people. The store's ledger has the rest. Limits: a day."""
+    """`GOOD`, or what is wrong, for people. The store's verification log has the rest. Limits: a
+    day."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -68,7 +69,7 @@ def _flags(schedule: ScheduleRule) -> list[str]:
 
 
 def _trouble(code: int, out: bytes, err: bytes) -> str:
-    """The first of what was found, or of what was told."""
+    """The first problem found, or the first error printed."""
     try:
         (found,) = (one for key, one in msgspec.json.decode(out).items() if key != "schema")
         wrong: list[Any] = [*found.get("damaged", ()), *found.get("missing", ())]

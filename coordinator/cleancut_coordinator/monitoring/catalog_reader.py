@@ -6,7 +6,7 @@ from collections.abc import Collection
 from functools import partial
 
 from cleancut.core.format.paths import Paths
-from cleancut.core.maintenance.inventory import GroupSummary, Inventory, summary_of, take_stock
+from cleancut.core.maintenance.inventory import GroupSummary, Inventory, summary_of, take_inventory
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.ports.store import Store
@@ -28,7 +28,7 @@ class CatalogReader:
     async def take(self) -> tuple[Inventory, dict[str, float]]:
         """The inventory, and by kind when a verification or drill went well last.
 
-        Raises: Unavailable, Denied: then nothing is known anew.
+        Raises: Unavailable, Denied: then nothing new is known.
         """
         epochs = await list_epochs(self._store, self._paths)
         checks = await list_checks(self._store, self._paths)
@@ -37,11 +37,11 @@ class CatalogReader:
         for start in range(0, len(new), _PART):
             reads = [partial(self._read, epoch) for epoch in new[start : start + _PART]]
             unreadable += (await run_all(reads, _AT_ONCE)).count(False)
-        stock = take_stock(self._known.values(), unreadable, damaged(checks))
+        stock = take_inventory(self._known.values(), unreadable, damaged(checks))
         return stock, {kind: entry.at_s for kind, entry in newest_good(checks).items()}
 
     async def _read(self, epoch: Epoch) -> bool:
-        """False for one that nobody can read. One that was deleted meanwhile, or that only a newer
+        """False for an unreadable one. One that was deleted meanwhile, or that only a newer
         cleancut can read, says nothing."""
         try:
             self._known[epoch] = summary_of(await load_group(self._store, self._paths, epoch))

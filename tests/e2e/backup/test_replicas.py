@@ -102,7 +102,7 @@ def test_replicas_that_disagree_are_told(world: World) -> None:
 
     behind = world.run(diverge())
     made = world.back_up()
-    assert made["evidence"]["grade"] == "quiet"
+    assert made["evidence"]["consistency"] == "point-in-time"
     (told,) = made["warnings"]
     assert told.startswith(f"{COLLECTION}/0: ")
     assert str(behind) in told
