@@ -35,7 +35,6 @@ from cleancut.core.protocol.etcd_records import (
     Ctl,
     EpochMember,
     Failure,
-    Reading,
     Session,
     ShardTask,
 )
@@ -335,7 +334,8 @@ class AgentEffects:
         key = self._shared.keys.member(effect.epoch, self._agent.home.name)
         record = await self._agent.etcd.get(key)
         member = decode(EpochMember, record.value, record.key) if record else None
-        return Observed(view.digest, name, probe, 1000, member)
+        arrivals = self._qdrant.peers[self._peer].arrivals
+        return Observed(view.digest, name, probe, 1000, member, arrivals)
 
     async def _capture(self, effect: Capture) -> Readings:
         """Reads the numbers, then freezes each shard at a moment of its own."""
@@ -393,7 +393,7 @@ class AgentEffects:
 
     def unchanged(self, task: ShardTask, first: Readings, index: int) -> bool:
         parent, uuid = task.parent, self._qdrant.uuid_at(self._peer, task.collection)
-        return parent is not None and is_unchanged(parent, _reading(first, index), uuid)
+        return parent is not None and is_unchanged(parent, first.at(index), uuid)
 
     async def _finish(self, effect: FinishCapture) -> str:
         streams = self._streams.get(effect.epoch)
@@ -426,18 +426,14 @@ class AgentEffects:
             size_bytes=1,
             new_bytes=1,
             stored_bytes=1,
-            first=_reading(first, index),
-            second=_reading(second, index),
+            first=first.at(index),
+            second=second.at(index),
             drained=False,
         )
 
 
 def replace_view(seen: Readings, view: str) -> Readings:
-    return Readings(seen.numbers, seen.incarnation, seen.arrivals, view)
-
-
-def _reading(seen: Readings, index: int) -> Reading:
-    return Reading(number=seen.numbers[index], incarnation=seen.incarnation, arrivals=seen.arrivals)
+    return dataclasses.replace(seen, view=view)
 
 
 SimAgent.follower = Follower

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
+
+from msgspec.structs import replace
 
 from cleancut.core.backup.barrier import Barrier
 from cleancut.core.backup.participant import BackupParticipant
@@ -63,9 +66,31 @@ class ReadsOnce(BackupParticipant):
         if isinstance(event.effect, ReadNumbers) and self._first is not None:
             first = self._first
             again = tuple(None if number is None else number + 1 for number in first.numbers)
-            told = Readings(again, first.incarnation, first.arrivals, event.result.view)
+            told = dataclasses.replace(event.result, numbers=again, arrivals=first.arrivals)
+            told = dataclasses.replace(told, incarnation=first.incarnation, states=first.states)
             event = Done(event.effect, told)
         return super()._done(event, now_s)
+
+
+class Blind(BackupParticipant):
+    """Tells any shard as whole, whatever its status is."""
+
+    def _done(self, event: Done, now_s: float) -> list[Command]:
+        if isinstance(event.effect, Capture | ReadNumbers):
+            states = tuple(replace(one, status="green") for one in event.result.states)
+            event = Done(event.effect, dataclasses.replace(event.result, states=states))
+        return super()._done(event, now_s)
+
+
+class TrustsNames(AgentEffects):
+    """Takes a shard under the same id, with the expected number, for the parent's."""
+
+    def unchanged(self, task: ShardTask, first: Readings, index: int) -> bool:
+        parent = task.parent
+        if parent is None or parent.second.state is None:
+            return False
+        states = (replace(parent.second.state),) * len(first.states)
+        return super().unchanged(task, dataclasses.replace(first, states=states), index)
 
 
 class AnySession(Follower):
@@ -222,6 +247,14 @@ class ImpatientCoordinator(SimCoordinator):
     term_of = ImpatientTerm
 
 
+class BlindAgent(SimAgent):
+    machine = Blind
+
+
+class NameAgent(SimAgent):
+    effects = TrustsNames
+
+
 class LateAgent(SimAgent):
     lifters = staticmethod(partial(lifter_of, kind=LateLifter))
 
@@ -250,6 +283,16 @@ MUTANTS = {
     "takes_over": Mutant(
         "a parent is taken over only if nothing changed",
         Parts(agent=GreedyAgent),
+        ("cut_in_window", "quiet_is_true"),
+    ),
+    "blind": Mutant(
+        "a number proves nothing of a shard with failed operations",
+        Parts(agent=BlindAgent),
+        ("quiet_is_true",),
+    ),
+    "trusts_names": Mutant(
+        "a shard that was dropped and made again is another one",
+        Parts(agent=NameAgent),
         ("cut_in_window", "quiet_is_true"),
     ),
     "any_session": Mutant(

@@ -16,7 +16,8 @@ from cleancut.core.primitives.ids import PeerId
 from cleancut.core.protocol.etcd_records import ShardTask
 from tests.sim import trace
 from tests.sim.network import Shared
-from tests.sim.qdrant import Peer, Place, Replica, SimQdrant
+from tests.sim.qdrant import Peer, Place, SimQdrant
+from tests.sim.replica import Replica
 from tests.sim.world import Process
 
 IDLE_S = 6.0

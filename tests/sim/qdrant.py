@@ -21,33 +21,15 @@ from cleancut.core.primitives.errors import NotFound, Refused, TimedOut, Unavail
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.protocol.effect_requests import Readings
 from cleancut.core.protocol.etcd_records import ShardTask
-from tests.sim.world import Process, World
+from tests.sim.replica import Replica, state_of
+from tests.sim.world import World
 
 Place = tuple[str, int]
 USER = "user"
+REMADE = 100_000
+"""Contents of shards that were dropped and made again are far from all others."""
 ANSWER_S = 0.003
 """The longest that an answer of a peer is on its way."""
-
-
-@dataclass(slots=True)
-class Replica:
-    """One shard's copy on one peer. `history`: content by time, for the checkers. `tar`: what was
-    recovered into it last. `writes`: when each write since then was applied. `looked_s`: when its
-    points were counted last, and by which process. `dirty`: its peer was killed while it loaded a
-    tar."""
-
-    life: int
-    applied: int
-    content: int
-    number: int
-    history: list[tuple[float, int]]
-    uncounted: int = 0
-    pumping: bool = False
-    tar: str = ""
-    writes: list[float] = field(default_factory=list)
-    looked_s: float = 0.0
-    looked_by: Process | None = None
-    dirty: bool = False
 
 
 @dataclass(slots=True)
@@ -230,16 +212,55 @@ class SimQdrant:
             return
         kind, _ = log[replica.applied]
         replica.applied += 1
+        if kind == "f":
+            replica.failed += 1
+            replica.unnumbered += 1  # its number shows with the next operation
+        else:
+            self._applied(peer, place, replica, kind)
+        if replica.applied < len(log):
+            self._pump(peer, place)
+
+    def _applied(self, peer: Peer, place: Place, replica: Replica, kind: str) -> None:
         if replica.uncounted:
             replica.uncounted -= 1  # the first operation after an arrival does not count
         else:
-            replica.number += 1
+            replica.number += 1 + replica.unnumbered
+            replica.unnumbered = 0
         if kind == "w":
-            replica.content += 1
-            replica.writes.append(self.world.now_s)
-            replica.history.append((self.world.now_s, replica.content))
-        if replica.applied < len(log):
-            self._pump(peer, place)
+            self._change(replica, 1)
+        if replica.failed:
+            # The optimizer is woken by any operation, and applies again what had failed.
+            delay_s = self.world.rng.random() * 0.3
+            self.world.after(delay_s, partial(self._retry, peer, place, replica))
+
+    def _retry(self, peer: Peer, place: Place, replica: Replica) -> None:
+        if peer.up and peer.replicas.get(place) is replica and replica.failed:
+            count, replica.failed = replica.failed, 0
+            self._change(replica, count)
+
+    def _change(self, replica: Replica, writes: int) -> None:
+        replica.content += writes
+        replica.writes.extend([self.world.now_s] * writes)
+        replica.history.append((self.world.now_s, replica.content))
+
+    def fail_write(self, place: Place) -> None:
+        """Queues one write that no replica can apply at once, for want of disk space."""
+        if place in self.logs:
+            self._queue(place, "f")
+
+    def remake(self, place: Place) -> None:
+        """Drops the shard's key and makes it again, with other data, up to the number it had: in
+        the same place, under the same id, so that no view tells."""
+        if place not in self.logs or place in self.moves:
+            return
+        self.logs[place] = []
+        for peer in self.peers.values():
+            old = peer.replicas.pop(place, None)
+            if old is None:
+                continue
+            old.history.append((self.world.now_s, -1))
+            made = self._add(place, peer.id, 0, REMADE * (len(self.replicas) + 1))
+            made.number = old.number
 
     # Reading
 
@@ -252,7 +273,8 @@ class SimQdrant:
         peer = self._up(peer_id)
         found = [self._replica(peer, task) for task in tasks]
         numbers = tuple(r.number if r and not r.dirty else None for r in found)
-        return Readings(numbers, peer.startup, peer.arrivals)
+        states = tuple(state_of(r) for r in found)
+        return Readings(numbers, peer.startup, peer.arrivals, states=states)
 
     def freeze_shard(self, peer_id: PeerId, task: ShardTask) -> Replica:
         """The replica as it is now. Raises: Unavailable, NotFound."""
@@ -296,6 +318,8 @@ class SimQdrant:
         self._show(peer, len(self.views) - 1)
         for place, replica in peer.replicas.items():
             replica.number = max(0, replica.number - self.world.rng.randrange(3))
+            replica.unnumbered = 0
+            self._retry(peer, place, replica)
             self._pump(peer, place)
 
     def move_shard(self, place: Place, target: PeerId, seconds: float) -> None:
@@ -317,7 +341,7 @@ class SimQdrant:
             old = source.replicas.pop(place)
             new = self._add(place, target_id, old.applied, old.content)
             new.uncounted, new.tar, new.writes = 1, old.tar, list(old.writes)
-            new.dirty = old.dirty
+            new.dirty, new.failed = old.dirty, old.failed
             old.history.append((self.world.now_s, -1))
             self._pump(target, place)
         self._reshaped()

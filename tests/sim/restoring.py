@@ -25,6 +25,7 @@ from tests.sim.qdrant import USER, info_of
 from tests.sim.restores import PullEffects, RestoreEffects  # noqa: F401
 from tests.sim.scenario import Parts, Scenario
 from tests.sim.trace import Copy, Looked
+from tests.unit.groups import SOUND
 
 PHASES = (Phase.CREATE, Phase.RECOVER, Phase.VERIFY, Phase.SEAL, Phase.PUBLISH, Phase.ROLLBACK)
 FIRST = Epoch(1)
@@ -147,8 +148,8 @@ class RestoreScenario(Scenario):
             size_bytes=1,
             new_bytes=1,
             stored_bytes=1,
-            first=Reading(number=1, incarnation="s", arrivals=0),
-            second=Reading(number=2 if quiet else 9, incarnation="s", arrivals=0),
+            first=Reading(number=1, incarnation="s", arrivals=0, state=SOUND),
+            second=Reading(number=2 if quiet else 9, incarnation="s", arrivals=0, state=SOUND),
             drained=True,
             count=points if quiet else None,
         )

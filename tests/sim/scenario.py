@@ -32,6 +32,7 @@ LINGER_S = 12.0
 """After the end: what was frozen or late may still come."""
 FENCED_SHARE = 0.5
 SEEDED_SHARE = 0.15
+DECEIVED_SHARE = 0.3
 CALM = 0.2
 """How many of the histories are without any fault."""
 
@@ -103,6 +104,7 @@ class Scenario:
         self._ask_for_seed(seed)
         self._write()
         self._spoil()
+        self._deceive(seed)
 
     # What users do
 
@@ -172,11 +174,14 @@ class Scenario:
 
     def _write_one(self, place: Place) -> None:
         """By the alias, through some peer, where there is a fence to hold it off."""
-        if self._fenced:
-            peer = self.rng.choice(list(self.qdrant.peers))
-            if write_alias(place[0]) not in self.qdrant.seen_by(peer).aliases:
-                return
-        self.qdrant.write(place)
+        if self._lets_in(place):
+            self.qdrant.write(place)
+
+    def _lets_in(self, place: Place) -> bool:
+        if not self._fenced:
+            return True
+        peer = self.rng.choice(list(self.qdrant.peers))
+        return write_alias(place[0]) in self.qdrant.seen_by(peer).aliases
 
     # What goes wrong
 
@@ -306,6 +311,22 @@ class Scenario:
         places, target = list(self.qdrant.logs), self.rng.choice(list(self.qdrant.peers))
         if places:
             self.qdrant.move_shard(self.rng.choice(places), target, 0.05 + self.rng.random())
+
+    def _deceive(self, seed: int) -> None:
+        """Data that change while numbers stand still; a choice of its own, as with seeds."""
+        choice = random.Random(f"deceit {seed}")
+        if self.shared.trace.calm or choice.random() >= DECEIVED_SHARE:
+            return
+        olds = list(self.qdrant.logs)
+        for _ in range(choice.randint(1, 4)):
+            act = choice.choice((self._fail_write, self.qdrant.remake))
+            at_s = choice.choice(self._asked_s) + choice.random() * 3.0
+            self.world.after(at_s, partial(act, choice.choice(olds)))
+
+    def _fail_write(self, place: Place) -> None:
+        """A write that fails for now: the peer applies it again by itself, at the next drain."""
+        if place in self.qdrant.logs and self._lets_in(place):
+            self.qdrant.fail_write(place)
 
     # To the end
 

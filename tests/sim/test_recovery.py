@@ -8,7 +8,8 @@ from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.protocol.etcd_records import ShardTask
 from tests.sim.bench import Bench
-from tests.sim.qdrant import Replica, info_of
+from tests.sim.qdrant import info_of
+from tests.sim.replica import Replica
 
 POINTS = 100_000
 

@@ -20,6 +20,7 @@ from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Reading
 from cleancut.core.protocol.fence import FencedAlias, FenceFacts, FenceSeen
+from tests.unit.groups import SOUND
 
 PATH = "prod/groups/000000000004.json"
 FENCE = FenceFacts(
@@ -27,7 +28,7 @@ FENCE = FenceFacts(
     hooked=("b",),
     seen=(FenceSeen(agent=AgentName("a1"), before=True, after=True),),
 )
-FIRST = Reading(number=5, incarnation="start", arrivals=0)
+FIRST = Reading(number=5, incarnation="start", arrivals=0, state=SOUND)
 
 
 def shard(name: str, number: int) -> ShardEntry:

@@ -119,18 +119,22 @@ def _able(
 def _task(
     collection: CollectionView, shard_id: ShardId, peer: PeerId, parent: ShardEntry | None
 ) -> ShardTask:
+    shard_key = next(one.shard_key for one in collection.replicas if one.shard_id == shard_id)
     same = (
         parent is not None
         and parent.quiet
         and parent.peer_id == peer
-        and parent.uuid == collection.uuid
+        and (parent.uuid, parent.shard_key) == (collection.uuid, shard_key)
     )
     return ShardTask(
         collection=collection.name,
         shard_id=shard_id,
         peer_id=peer,
         recipe=parent.recipe if parent else "",
-        parent=Parent(second=parent.second, uuid=parent.uuid) if parent and same else None,
+        parent=Parent(second=parent.second, uuid=parent.uuid, shard_key=shard_key)
+        if parent and same
+        else None,
+        shard_key=shard_key,
     )
 
 

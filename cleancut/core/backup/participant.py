@@ -7,6 +7,8 @@ one, from the journal. No I/O, no clock.
 
 from __future__ import annotations
 
+import dataclasses
+
 from msgspec.structs import replace
 
 from cleancut.core.backup.participant_requests import (
@@ -46,6 +48,7 @@ class BackupParticipant:
     def _forget(self) -> None:
         self._tasks: tuple[ShardTask, ...] | None = None
         self._ready = ""
+        self._arrivals: int | None = None
         self._running: Effect | None = None
         self._first: Readings | None = None
         self._second: Readings | None = None
@@ -138,6 +141,8 @@ class BackupParticipant:
             message = "sees another store than the coordinator (its probe object is not there)"
             hint = "give all agents and coordinators one store; file:// must be a shared mount"
             return [self._no(Failure(reason="REFUSED", message=message, hint=hint))]
+        if self._ready and self._arrivals is None:
+            self._arrivals = seen.arrivals
         given = self._given(seen.member)
         if given:
             return [*self._vote(replace(vote, ready="")), *given] if self._speaks() else given
@@ -183,8 +188,8 @@ class BackupParticipant:
                 self._fence = event.result
                 return self._vote(Vote(session=self.session, yes=True, fenced=True))
             case Capture():
-                self._first = event.result
-                return self._vote(self._reading(event.result))
+                self._first = self._with_known_arrivals(event.result)
+                return self._vote(self._reading(self._first))
             case ReadNumbers():
                 self._second = event.result
                 return self._vote(self._reading(event.result))
@@ -197,11 +202,18 @@ class BackupParticipant:
             case _:
                 raise AssertionError("an answer that nobody waits for")
 
+    def _with_known_arrivals(self, first: Readings) -> Readings:
+        """What arrived between readiness and the first reading may have done so after the drain:
+        then the next operation does not move the number, and the number proves nothing."""
+        known = first.arrivals == self._arrivals
+        return first if known else dataclasses.replace(first, arrivals=-1)
+
     def _reading(self, seen: Readings) -> Vote:
         return Vote(
             session=self.session,
             yes=True,
             numbers=seen.numbers,
+            states=seen.states,
             incarnation=seen.incarnation,
             arrivals=seen.arrivals,
             view=seen.view,

@@ -49,7 +49,8 @@ def _grouped(counts: Counter[tuple[str, str]]) -> Json:
 
 
 def telemetry(node: Node, requests: Requests, level: int) -> Json:
-    """Limits: shards from level 3 on, configuration from level 2 on."""
+    """Limits: segments and optimizations from level 4 on, shards from level 3 on, configuration
+    from level 2 on."""
     collections = sorted(node.state.collections.items())
     return {
         "id": str(node.peer_id),
@@ -94,13 +95,13 @@ def _collection(node: Node, collection: Collection, level: int) -> Json:
     }
     if level >= 3:
         shown["shards"] = [
-            _shard(node, collection, number, shard)
+            _shard(node, collection, number, shard, level)
             for number, shard in sorted(collection.shards.items())
         ]
     return shown
 
 
-def _shard(node: Node, collection: Collection, number: int, shard: Shard) -> Json:
+def _shard(node: Node, collection: Collection, number: int, shard: Shard, level: int) -> Json:
     local = node.shards.get((collection.uuid, number))
     return {
         "id": number,
@@ -108,7 +109,12 @@ def _shard(node: Node, collection: Collection, number: int, shard: Shard) -> Jso
         "local": local
         and {
             "variant_name": "local shard",
-            "status": "yellow" if local.maintenance.locked() else "green",
+            "status": local.status,
+            "segments": [{"info": info} for info in local.segments()] if level >= 4 else None,
+            "optimizations": {
+                "status": "ok",
+                **({"log": local.optimizations[::-1]} if level >= 4 else {}),
+            },
             "update_queue": {"length": 0, "op_num": local.op_num},
         },
         "remote": [
