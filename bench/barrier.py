@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cleancut_devcluster.demo.phase_times import read_lifted_ms, read_phases
-from tests.contract.etcd_cluster import EtcdCluster
+from tests.support.etcd_cluster import EtcdCluster
 
 PHASES = ("PREPARE", "FENCE", "CUT", "SEAL", "UPLOAD", "COMMIT")
 STOP_S = 60.0

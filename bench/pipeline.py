@@ -31,7 +31,7 @@ from cleancut.repository.capture import capture_shard
 from cleancut.repository.chunker import ZSTD_LEVEL
 from cleancut.repository.pack_writer import PackWriter
 from cleancut.repository.recipe_reader import load_recipe
-from cleancut.store.memory import MemoryStore
+from cleancut.testing.memory_store import MemoryStore
 
 CHUNK_BYTES = 1024 * 1024
 THREADS = 2

@@ -35,7 +35,7 @@ from cleancut.core.restore.phases import AT_ONCE, recover_bound_s
 from cleancut.qdrant.client import Qdrant
 from cleancut.runtime.concurrency import run_all
 from cleancut_devcluster.launch.qdrant import PeerProcess, launch_peers, real_binary, wait_until
-from tests.contract.s3_server import S3Server
+from tests.support.s3_server import S3Server
 
 PLAIN = "plain files"
 STATES = {"t0": "full", "t1": "1 % changed"}

@@ -27,7 +27,7 @@ from typing import Any
 
 from bench.measuring import MIB, Run, measure, show
 from cleancut.store.key_source import ENVIRONMENT
-from tests.contract.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
+from tests.support.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
 OURS = "cleancut"
 BUCKET = "bench"

@@ -1,1 +1,1 @@
-"""etcd: the coordination port on a real etcd, and the same in memory."""
+"""etcd: the coordination port on a real etcd."""

@@ -1,1 +1,1 @@
-"""Object stores: S3, a directory and memory behind one port, encrypted and metered."""
+"""Object stores: S3 and a directory behind one port, encrypted and metered."""

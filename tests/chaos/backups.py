@@ -26,8 +26,8 @@ from cleancut_devcluster.launch.qdrant import PeerProcess
 from cleancut_devcluster.launch.setup import Coordinator, Setup
 from tests.chaos.faults import Fault, Stage, Wires
 from tests.chaos.killer import Blow, Killer, Outside, Trace, read_ctl, traced, wait_over
-from tests.chaos.links import Link, open_links
 from tests.e2e.world import World
+from tests.support.tcp_links import Link, open_links
 
 SHAPE = Shape(points=600, dims=8, shards=3, replicas=2, segments=1)
 WRITERS, PAUSE_S = 2, 0.02

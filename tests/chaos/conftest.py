@@ -13,10 +13,10 @@ from cleancut_devcluster.launch.qdrant import Kind
 from tests.chaos.arena import SEED, Arena, Result, open_arena
 from tests.chaos.backups import FaultResult
 from tests.chaos.killer import Outside
-from tests.contract.etcd_cluster import EtcdCluster
-from tests.contract.s3_server import S3Server
 from tests.e2e.conftest import kind, runner
 from tests.e2e.world import Launcher
+from tests.support.etcd_cluster import EtcdCluster
+from tests.support.s3_server import S3Server
 
 __all__ = ["kind", "runner"]
 FAULTS = pytest.StashKey[list[FaultResult]]()

@@ -12,7 +12,7 @@ from pathlib import Path
 from cleancut_devcluster.launch.process import Child, wait_for
 from cleancut_devcluster.launch.setup import Coordinator, Setup
 from tests.chaos.killer import BACK_S, Blow, Killer, Outside
-from tests.chaos.links import Link, Mode
+from tests.support.tcp_links import Link, Mode
 
 JUMP_S = 3600.0
 FILL_BYTES, MAX_FILLS = 1 << 12, 1 << 12

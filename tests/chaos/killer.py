@@ -17,8 +17,8 @@ from cleancut.etcd.client import Etcd
 from cleancut.ports.coordination import Change
 from cleancut_devcluster.launch.process import Child, wait_for
 from cleancut_devcluster.launch.setup import Setup
-from tests.contract.etcd_cluster import EtcdCluster
-from tests.contract.s3_server import S3Server
+from tests.support.etcd_cluster import EtcdCluster
+from tests.support.s3_server import S3Server
 
 AGAIN_S = 0.2
 BACK_S = 60.0

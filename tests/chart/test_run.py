@@ -24,9 +24,9 @@ from cleancut_devcluster.launch.process import Child, wait_for
 from cleancut_devcluster.launch.qdrant import launch_peers
 from tests.chart.pod import Pod, fetch, port_of, probe
 from tests.chart.rendering import Object, agent_values, objects, template, tool, with_agent
-from tests.contract.etcd_certs import Authority
-from tests.contract.etcd_cluster import EtcdCluster, ServerTls
-from tests.contract.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
+from tests.support.certificates import Authority
+from tests.support.etcd_cluster import EtcdCluster, ServerTls
+from tests.support.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
 LIMIT_S = 120.0
 WAIT_S = 40.0

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cleancut_devcluster.launch.qdrant import Kind, PeerProcess, launch_peers, real_binary
-from tests.contract.s3_server import S3Server
 from tests.e2e.world import Launcher, World
+from tests.support.s3_server import S3Server
 
 NO_REAL_SERVER = "no real Qdrant server: set QDRANT_BIN, or put qdrant on PATH"
 Launch = Callable[..., World]

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import LeaseLost, TimedOut, Unavailable
 from cleancut.core.protocol.etcd_keys import Keys
-from cleancut.etcd.keyspace import EtcdModel
 from cleancut.ports.coordination import Change, Guard, KeyValue, Listing, Op, Put, TxnResult
 from cleancut.ports.store import ObjectInfo
-from cleancut.store.memory import MemoryStore
+from cleancut.testing.etcd_model import EtcdModel
+from cleancut.testing.memory_store import MemoryStore
 from tests.sim.trace import Trace
 from tests.sim.world import Mailbox, Process, Reply, World
 

@@ -25,7 +25,7 @@ from tests.sim.qdrant import USER, info_of
 from tests.sim.restores import PullEffects, RestoreEffects  # noqa: F401
 from tests.sim.scenario import Parts, Scenario
 from tests.sim.trace import Copy, Looked
-from tests.unit.groups import SOUND
+from tests.support.groups import SOUND
 
 PHASES = (Phase.CREATE, Phase.RECOVER, Phase.VERIFY, Phase.SEAL, Phase.PUBLISH, Phase.ROLLBACK)
 FIRST = Epoch(1)

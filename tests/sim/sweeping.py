@@ -36,8 +36,6 @@ from cleancut.core.primitives.ids import (
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Ctl, Group, ShardTask
 from cleancut.core.protocol.states import Phase
-from cleancut.etcd.keyspace import EtcdModel
-from cleancut.etcd.memory import MemoryEtcd
 from cleancut.ports import coordination
 from cleancut.ports.coordination import Created, Delete, Guard, KeyValue, Listing, Op, Put
 from cleancut.ports.store import ObjectInfo
@@ -45,14 +43,16 @@ from cleancut.repository.catalog import get_checked, list_epochs, load_group, pu
 from cleancut.repository.dedup import list_packs
 from cleancut.repository.garbage import read_unknown
 from cleancut.repository.recipe_reader import load_recipe
-from cleancut.store.memory import MemoryStore
+from cleancut.testing.etcd_model import EtcdModel
+from cleancut.testing.memory_etcd import MemoryEtcd
+from cleancut.testing.memory_store import MemoryStore
 from cleancut_coordinator.backup.seed_effects import note_begun
 from cleancut_coordinator.context import CoordinatorContext, SweepSettings
 from cleancut_coordinator.leader.cluster_id import establish
 from cleancut_coordinator.maintenance.expiry import put_tombstone
 from cleancut_coordinator.maintenance.garbage_collector import Sweeper
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
-from tests.unit.groups import manifest, shard
+from tests.support.groups import manifest, shard
 
 KEYS, PATHS = Keys(ClusterName("prod")), Paths(ClusterName("prod"))
 LISTED_AT_ONCE = 3

@@ -19,7 +19,7 @@ from cleancut_coordinator.restore.create_collections import Recreation
 from cleancut_coordinator.restore.destination import AgentHost
 from tests.sim.bench import Bench
 from tests.sim.qdrant import USER, info_of
-from tests.unit.restore_groups import collection, group, target
+from tests.support.restore_groups import collection, group, target
 
 EPOCH = Epoch(5)
 OURS = "epoch 5"

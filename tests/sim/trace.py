@@ -10,8 +10,8 @@ from cleancut.core.primitives.codec import decode
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Ctl
 from cleancut.core.protocol.states import OperationKind
-from cleancut.etcd.keyspace import EtcdModel
 from cleancut.ports.coordination import KeyValue, Op
+from cleancut.testing.etcd_model import EtcdModel
 
 LINES = 400
 

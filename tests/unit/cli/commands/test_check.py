@@ -1,0 +1,81 @@
+"""`backup check`: which backup decides, and what a monitoring system is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cleancut.api.backups import Backup, Evidence
+from cleancut.cli.commands.check import CRITICAL, OK, WARNING, AgeLimits, judge
+from cleancut.cli.main import run
+from cleancut.core.primitives.timestamps import format_time
+from cleancut.core.protocol.states import State
+from tests.unit.cli.test_offline import Shelf
+
+NOW_S = 1_800_000_000.0
+HOUR_S = 3600.0
+
+
+def backup(
+    hours: float,
+    *,
+    of: tuple[str, ...] = ("a",),
+    grade: str = "quiet",
+    state: State = State.COMMITTED,
+) -> Backup:
+    return Backup(
+        id=f"b-{hours:.0f}",
+        state=state,
+        cut_at=format_time(NOW_S - hours * HOUR_S),
+        collections=of,
+        evidence=Evidence(grade=grade, skew_ms=1),
+    )
+
+
+def judged(*backups: Backup, of: tuple[str, ...] = (), grade: str = "") -> tuple[int, str]:
+    limits = AgeLimits(24 * HOUR_S, 12 * HOUR_S, grade)
+    found = judge(backups, of, limits, NOW_S)
+    return found.state, found.backup_id
+
+
+def test_the_newest_committed_one_decides() -> None:
+    assert judged(backup(1), backup(30)) == (OK, "b-1")
+    assert judged(backup(13), backup(30)) == (WARNING, "b-13")
+    assert judged(backup(25), backup(30)) == (CRITICAL, "b-25")
+    assert judged(backup(1, state=State.ABORTED), backup(30)) == (CRITICAL, "b-30")
+    assert judged(backup(1, state=State.SEEDED), backup(30)) == (CRITICAL, "b-30")
+    assert judged() == (CRITICAL, "")
+    assert judged(backup(-1)) == (OK, "b--1"), "a clock that is behind is no old backup"
+
+
+def test_only_good_enough_ones_count() -> None:
+    found = (backup(1, grade="bounded"), backup(13), backup(20, grade="fenced"))
+    assert judged(*found) == (OK, "b-1")
+    assert judged(*found, grade="bounded") == (OK, "b-1")
+    assert judged(*found, grade="quiet") == (WARNING, "b-13")
+    assert judged(*found, grade="fenced") == (WARNING, "b-20")
+
+
+def test_of_collections_the_oldest_decides() -> None:
+    found = (backup(1), backup(13, of=("a", "b")), backup(30, of=("c",)))
+    assert judged(*found, of=("a",)) == (OK, "b-1")
+    assert judged(*found, of=("a", "b")) == (WARNING, "b-13")
+    assert judged(*found, of=("a", "b", "c")) == (CRITICAL, "b-30")
+    assert judged(*found, of=("a", "d")) == (CRITICAL, "")
+
+
+def test_it_says_so_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the store alone; what cannot be read is critical, since nobody knows of a backup."""
+    shelf = Shelf(tmp_path)
+    shelf.publish(3)
+    long_ago = [*shelf.flags, "backup", "check", "--max-age"]
+    assert run([*long_ago, "1h"]) == CRITICAL
+    assert capsys.readouterr().out.startswith("CRITICAL: the newest backup, bk-3, is ")
+    assert run([*long_ago, "99999d", "--warn-age", "1d"]) == WARNING
+    line = capsys.readouterr().out
+    assert line.startswith("WARNING: ")
+    assert f";86400;{99999 * 86400};0\n" in line
+    assert run([*long_ago, "99999d"]) == OK
+    nowhere = ["--store", "file:///no/such/dir", "--cluster", "x"]
+    assert run([*nowhere, "backup", "check", "--max-age", "1h"]) == CRITICAL

@@ -1,0 +1,55 @@
+"""`cleancut cluster rebalance` against a real loopback server: what it asks for, and its exits."""
+
+from __future__ import annotations
+
+import pytest
+
+from cleancut.api.rebalances import RebalanceOptions
+from cleancut.cli.exit_codes import Exit
+from cleancut.core.protocol.states import State
+from cleancut.rpc.server import Listen
+from cleancut_coordinator.api.servicers import serve_api
+from tests.support.cli_runner import cleancut, run
+from tests.support.memory_operations import MemoryOperations
+
+pytestmark = pytest.mark.slow  # a process for each command line
+LOOPBACK = Listen("127.0.0.1:0", grace_s=0.0)
+
+
+def test_flags_reach_the_coordinator_and_surplus_replicas_stay_without_one() -> None:
+    async def scenario() -> None:
+        operations = MemoryOperations()
+        async with serve_api(operations, LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            flags = ("--plan", "--max-moves", "2", "--bandwidth-aware", "--drop-surplus")
+            assert (await cleancut("cluster", "rebalance", *flags, **env)).code == Exit.OK
+            assert operations.asked == RebalanceOptions(
+                max_moves=2, bandwidth_aware=True, drop_surplus=True
+            )
+            assert (await cleancut("cluster", "rebalance", "--plan", **env)).code == Exit.OK
+            assert operations.asked == RebalanceOptions()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("left", "code"), [(State.ABORTED, Exit.OK), (State.ROLLING_BACK, Exit.TIMED_OUT)]
+)
+def test_a_cancel_that_has_not_ended_says_so(left: State, code: Exit) -> None:
+    """It goes on, so the command names what waits for its end."""
+
+    async def scenario() -> None:
+        operations = MemoryOperations()
+        operations.cancelled = left
+        async with serve_api(operations, LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            begun = await cleancut(
+                "cluster", "rebalance", "--yes", "--no-wait", "-o", "name", **env
+            )
+            name = begun.out.strip().rpartition("/")[2]
+            ended = await cleancut("cluster", "rebalance", "--cancel", name, "--yes", **env)
+        assert ended.code == code, ended.err
+        assert str(left) in ended.out
+        assert ("--watch" in ended.err) == (code is not Exit.OK)
+
+    run(scenario())

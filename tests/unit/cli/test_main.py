@@ -1,0 +1,361 @@
+"""The command line against a real loopback server: what is printed where, and how it exits."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from cleancut.api.values import OperationError
+from cleancut.cli.exit_codes import Exit
+from cleancut.core.protocol.states import State
+from cleancut.rpc.server import Listen
+from cleancut_coordinator.api.servicers import serve_api
+from tests.support.cli_runner import cleancut, interrupted, run
+from tests.support.memory_operations import Ending, MemoryOperations
+
+pytestmark = pytest.mark.slow  # a process for each command line
+LOOPBACK = Listen("127.0.0.1:0", grace_s=0.0)
+
+
+def test_create_waits_and_prints_one_json_object_of_the_promised_shape() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            ran = await cleancut("--coordinator", address, "backup", "create", "-o", "json")
+        assert ran.code == Exit.OK
+        document = ran.json()
+        assert document["schema"] == 1
+        backup = document["backup"]
+        assert backup["id"] == "bk-1"
+        assert backup["epoch"] == 1
+        assert backup["state"] == "COMMITTED"
+        assert backup["cut_at"].endswith("Z")
+        assert backup["collections"] == ["books"]
+        assert backup["bytes"] == {"protected": 4096, "new": 1024, "stored": 512}
+        assert backup["error"] is None
+        assert backup["evidence"] == {
+            "grade": "quiet",
+            "skew_ms": 41,
+            "shards": [
+                {
+                    "collection": "books",
+                    "shard_id": 0,
+                    "peer_id": 7,
+                    "number_1": 5,
+                    "number_2": 6,
+                    "quiet": True,
+                    "count": 3,
+                    "drained": False,
+                    "doubt": "",
+                }
+            ],
+            "canaries": 0,
+            "fence": None,
+        }
+        assert "bk-1 PREPARING" in ran.err
+        assert "bk-1 COMMITTED" in ran.err
+
+    run(scenario())
+
+
+def test_a_seed_is_done_when_it_is_seeded_and_is_no_backup_that_could_be_restored() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            server = ("--coordinator", address)
+            ran = await cleancut(*server, "-o", "json", "backup", "seed", "--streams", "1")
+            listed = await cleancut(*server, "backup", "list")
+        assert ran.code == Exit.OK
+        seed = ran.json()["backup"]
+        assert (seed["state"], seed["evidence"]) == ("SEEDED", None)
+        assert seed["seed"] == {"streams": 1, "shards": 2, "read": 4096}
+        assert seed["bytes"] == {"protected": 0, "new": 1024, "stored": 512}
+        assert "s-1 SEEDED" in ran.err
+        cells = next(line for line in listed.out.splitlines() if line.startswith("s-1"))
+        assert cells.split()[:7] == ["s-1", "1", "SEEDED", "-", "-", "-", "-"]
+
+    run(scenario())
+
+
+def test_a_restore_prints_its_collections_and_unknown_counts_as_null() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            await cleancut("--coordinator", address, "backup", "create", "-q")
+            ran = await cleancut(
+                *("--coordinator", address, "-o", "json", "restore", "start", "1", "--yes")
+            )
+        assert ran.code == Exit.OK
+        restore = ran.json()["restore"]
+        assert (restore["id"], restore["backup_id"], restore["state"]) == ("rs-1", "bk-1", "DONE")
+        assert restore["collections"] == [
+            {
+                "name": "books",
+                "published_as": "",
+                "shards": 2,
+                "counts_equal": None,
+                "replicas_active": False,
+                "created_as": "",
+                "aliases": [],
+                "schema_equal": None,
+                "keys_equal": None,
+                "canaries_equal": None,
+                "status": "",
+            }
+        ]
+        assert restore["error"] is None
+
+    run(scenario())
+
+
+def test_the_other_formats_say_the_same() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            name = await cleancut("backup", "create", "-q", "-o", "name", **env)
+            assert name.out == "bk-1\n"
+            assert name.err == ""  # quiet
+            as_json = await cleancut("backup", "show", "bk-1", "-o", "json", **env)
+            as_yaml = await cleancut("backup", "show", "1", "-o", "yaml", **env)
+            assert yaml.safe_load(as_yaml.out) == as_json.json()
+            table = await cleancut("backup", "show", "bk-1", **env)
+            assert "quiet" in table.out
+            assert "books" in table.out
+            assert "\x1b" not in table.out  # no colours into a pipe
+            assert all(line == line.rstrip() for line in table.out.splitlines())
+            names = await cleancut("backup", "list", "-o", "name", **env)
+            assert names.out == "bk-1\n"
+
+    run(scenario())
+
+
+def test_lists_are_newest_first_and_say_when_they_are_cut_short() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            for _ in range(3):
+                await cleancut("backup", "create", "--no-wait", **env)
+            ran = await cleancut("backup", "list", "--limit", "2", "-o", "json", **env)
+            assert [backup["epoch"] for backup in ran.json()["backups"]] == [3, 2]
+            assert "--limit" in ran.err
+
+    run(scenario())
+
+
+def test_a_request_id_makes_a_repeat_harmless() -> None:
+    async def scenario() -> None:
+        operations = MemoryOperations()
+        async with serve_api(operations, LOOPBACK) as address:
+            words = ("--coordinator", address, "backup", "create", "--no-wait", "-o", "name")
+            first = await cleancut(*words, "--request-id", "same")
+            second = await cleancut(*words, "--request-id", "same")
+            third = await cleancut(*words)
+        assert (first.out, second.out, third.out) == ("bk-1\n", "bk-1\n", "bk-2\n")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [("REFUSED", Exit.REFUSED), ("TIMED_OUT", Exit.FAILED), ("CORRUPT", Exit.CORRUPT)],
+)
+def test_a_failed_backup_is_printed_whole_and_exits_by_its_reason(reason: str, code: Exit) -> None:
+    error = OperationError(reason=reason, message="it failed so", hint="do that")
+
+    async def scenario() -> None:
+        operations = MemoryOperations(ending=Ending(State.ABORTED, error))
+        async with serve_api(operations, LOOPBACK) as address:
+            ran = await cleancut("--coordinator", address, "backup", "create", "-o", "json")
+        assert ran.code == code
+        assert ran.json()["backup"]["error"]["reason"] == reason
+        assert f"reason: {reason}" in ran.err
+        assert "hint: do that" in ran.err
+        assert "it failed so" in ran.err
+
+    run(scenario())
+
+
+def test_a_restore_that_needs_a_person_exits_5() -> None:
+    error = OperationError(reason="FAILED", message="a peer is gone for good")
+
+    async def scenario() -> None:
+        operations = MemoryOperations(ending=Ending(State.NEEDS_OPERATOR, error))
+        async with serve_api(operations, LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            await cleancut("backup", "create", "--no-wait", **env)
+            ran = await cleancut("restore", "start", "1", "--yes", **env)
+        assert ran.code == Exit.NEEDS_OPERATOR
+        assert "a peer is gone" in ran.err
+
+    run(scenario())
+
+
+def test_ctrl_c_stops_waiting_and_says_that_the_backup_goes_on() -> None:
+    async def scenario() -> None:
+        operations = MemoryOperations(ending=Ending(hold_at=State.UPLOADING))
+        async with serve_api(operations, LOOPBACK) as address:
+            ran = await interrupted(
+                *("--coordinator", address, "backup", "create"), after="UPLOADING"
+            )
+            assert ran.code == Exit.INTERRUPTED
+            assert "bk-1 goes on" in ran.err
+            assert "cleancut backup watch bk-1" in ran.err
+            assert "Traceback" not in ran.err
+            assert operations.backups["bk-1"].state is State.UPLOADING  # not cancelled
+
+    run(scenario())
+
+
+def test_a_wait_that_is_over_exits_6_and_the_operation_goes_on() -> None:
+    async def scenario() -> None:
+        operations = MemoryOperations(ending=Ending(hold_at=State.UPLOADING))
+        async with serve_api(operations, LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            ran = await cleancut("backup", "create", "--timeout", "0.3", "-o", "json", **env)
+            assert ran.code == Exit.TIMED_OUT
+            assert ran.json()["backup"]["state"] == "UPLOADING"
+            assert "watch bk-1" in ran.err
+            gone = await cleancut("backup", "cancel", "bk-1", "-o", "json", **env)
+            assert gone.json()["backup"]["state"] == "ABORTED"
+            again = await cleancut("backup", "cancel", "bk-1", **env)
+            assert again.code == Exit.REFUSED
+
+    run(scenario())
+
+
+def test_what_restores_or_hands_over_needs_yes_where_nobody_can_be_asked() -> None:
+    async def scenario() -> None:
+        operations = MemoryOperations()
+        async with serve_api(operations, LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            await cleancut("backup", "create", "--no-wait", **env)
+            for words in (("restore", "start", "1"), ("adopt",), ("restore", "cancel", "rs-1")):
+                ran = await cleancut(*words, **env)
+                assert ran.code == Exit.USAGE
+                assert "--yes" in ran.err
+            assert not operations.restores
+            assert not operations.owned
+            adopted = await cleancut("adopt", "--yes", "-o", "json", **env)
+            assert adopted.json()["identity"]["equal"] is True
+
+    run(scenario())
+
+
+def test_a_plan_with_blockers_is_printed_and_exits_4() -> None:
+    async def scenario() -> None:
+        operations = MemoryOperations(blockers=("collection books exists",))
+        async with serve_api(operations, LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            await cleancut("backup", "create", "--no-wait", **env)
+            ran = await cleancut("restore", "plan", "bk-1", "-o", "json", **env)
+            assert ran.code == Exit.REFUSED
+            assert ran.json()["plan"]["blockers"] == ["collection books exists"]
+            refused = await cleancut("restore", "start", "1", "--yes", **env)
+            assert refused.code == Exit.REFUSED
+            assert refused.out == ""
+
+    run(scenario())
+
+
+def test_a_plan_tells_names_size_time_and_digest() -> None:
+    """A new name is shown only where it is another than what clients use."""
+
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            await cleancut("backup", "create", "--no-wait", **env)
+            plain = await cleancut("restore", "plan", "1", **env)
+            assert plain.code == Exit.OK
+            for words in ("create", "2.0 KiB", "1 h 1 min", "d1", "node-0"):
+                assert words in plain.out
+            assert "books@ID" not in plain.out
+            beside = await cleancut("restore", "plan", "1", "--beside", **env)
+            assert "books@ID" in beside.out
+            told = await cleancut("restore", "plan", "1", "-o", "json", **env)
+            plan = told.json()["plan"]
+            assert (plan["digest"], plan["size_bytes"], plan["estimated_s"]) == ("d1", 2048, 3661.5)
+
+    run(scenario())
+
+
+def test_the_cluster_is_shown() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            ran = await cleancut("cluster", "status", "-o", "json", **env)
+            cluster = ran.json()["cluster"]
+            assert cluster["agents"][0]["peer_id"] == 7
+            assert cluster["open_operation"] is None
+            table = await cleancut("cluster", "status", **env)
+            assert "node-0" in table.out
+
+    run(scenario())
+
+
+def test_several_addresses_are_tried_and_none_exits_7() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            ran = await cleancut(f"--coordinator=127.0.0.1:1,{address}", "cluster", "status")
+            assert ran.code == Exit.OK
+        lost = await cleancut("--coordinator", "127.0.0.1:1", "cluster", "status")
+        assert lost.code == Exit.NO_LEADER
+        assert lost.out == ""
+        assert "reason: UNAVAILABLE" in lost.err
+        assert "hint: " in lost.err
+
+    run(scenario())
+
+
+def test_what_does_not_exist_exits_3() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            ran = await cleancut("--coordinator", address, "backup", "show", "nope")
+        assert ran.code == Exit.NOT_FOUND
+        assert "reason: NOT_FOUND" in ran.err
+
+    run(scenario())
+
+
+def test_schedules_are_listed_triggered_and_paused() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+            at = ("--coordinator", address, "schedule")
+            listed = await cleancut(*at, "list", "-o", "json")
+            triggered = await cleancut(*at, "trigger", "nightly", "-o", "json")
+            unknown = await cleancut(*at, "trigger", "weekly")
+            paused = await cleancut(*at, "pause", "nightly")
+            resumed = await cleancut(*at, "resume", "nightly", "-o", "json")
+            named = await cleancut(*at, "list", "-o", "name")
+        (one,) = listed.json()["schedules"]
+        assert (one["name"], one["cron"], one["paused"]) == ("nightly", "30 2 * * *", False)
+        assert one["retention"]["keep_daily"] == 7
+        assert triggered.json()["backup"]["state"] == "COMMITTED"
+        assert unknown.code == Exit.NOT_FOUND
+        assert "cleancut schedule list" in unknown.err
+        assert "paused" in paused.out
+        assert "keep-daily 7, max-age-days 30.5, min-count 1" in paused.out
+        shown = resumed.json()["schedule"]
+        assert (shown["paused"], shown["last_id"]) == (False, "bk-1")
+        assert shown["last_state"] == "COMMITTED"
+        assert named.out == "nightly\n"
+
+    run(scenario())
+
+
+def test_settings_of_agents_are_shown_and_changed_one_by_one() -> None:
+    async def scenario() -> None:
+        operations = MemoryOperations()
+        async with serve_api(operations, LOOPBACK) as address:
+            at = ("--coordinator", address, "cluster", "settings")
+            shown = await cleancut(*at)
+            changed = await cleancut(*at, "--upload-rate", "1.5MiB", "-o", "json")
+            again = await cleancut(*at, "--upload-rate", "0", "--uploads", "8", "-o", "json")
+            wrong = await cleancut(*at, "--upload-rate", "fast")
+        assert "no limit" in shown.out
+        assert changed.json()["settings"]["upload_bytes_per_s"] == 1536 * 1024
+        assert again.json()["settings"] == {
+            "upload_bytes_per_s": 0,
+            "uploads": 8,
+            "spill_bytes": 1 << 32,
+            "spill_floor_bytes": 1 << 29,
+        }
+        assert wrong.code == Exit.USAGE
+
+    run(scenario())

@@ -1,0 +1,188 @@
+"""A catalog is read from a store alone; a shard's tar comes out as it went in."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cleancut.cli.exit_codes import Exit
+from cleancut.cli.main import run
+from cleancut.core.format.manifest import (
+    FORMAT,
+    ClusterEntry,
+    CollectionEntry,
+    Manifest,
+    ShardEntry,
+)
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
+from cleancut.core.protocol.etcd_records import Reading
+from cleancut.repository.capture import CapturedShard
+from cleancut.runtime.clock import SystemClock
+from cleancut.store.open import open_store
+from tests.support.capturing import PATHS, capture, shard_tar
+from tests.support.groups import SOUND
+
+TAR = shard_tar({"payload": random.Random(1).randbytes(500_000), "empty": b""})
+
+
+class Shelf:
+    """A file store with groups of one shard each, and the flags that name it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "store"
+        self.root.mkdir()
+        self.url = f"file://{self.root}"
+        self.flags = ["--store", self.url, "--cluster", "prod"]
+        self._store = open_store(self.url, SystemClock())
+        self.captured: CapturedShard = capture(self._store, folder / "spill", TAR)
+
+    def publish(self, epoch: int, *, second: int = 6) -> None:
+        asyncio.run(
+            self._store.put(PATHS.group(Epoch(epoch)), encode(self._manifest(epoch, second)))
+        )
+
+    def delete(self, epoch: int) -> None:
+        asyncio.run(self._store.put(PATHS.tombstone(Epoch(epoch)), b"{}"))
+
+    def _manifest(self, epoch: int, second: int) -> Manifest:
+        shard = ShardEntry(
+            collection="books",
+            shard_id=ShardId(0),
+            peer_id=PeerId(7),
+            agent="node-0",
+            recipe=self.captured.recipe_digest,
+            tar_sha256=self.captured.tar_sha256,
+            size_bytes=self.captured.size_bytes,
+            new_bytes=self.captured.new_bytes,
+            stored_bytes=self.captured.stored_bytes,
+            first=Reading(number=5, incarnation="s", arrivals=0, state=SOUND),
+            second=Reading(number=second, incarnation="s", arrivals=0, state=SOUND),
+            drained=True,
+            count=3,
+        )
+        return Manifest(
+            format=FORMAT,
+            cluster="prod",
+            cluster_id="c",
+            epoch=Epoch(epoch),
+            operation=OperationId(f"bk-{epoch}"),
+            created_by="test",
+            cut_at="2026-01-02T03:04:05Z",
+            skew_ms=12,
+            collections=(
+                CollectionEntry(name="books", uuid="u", info={}, shard_ids=(ShardId(0),)),
+            ),
+            shards=(shard,),
+            source=ClusterEntry(qdrant_version="1.18.3", peers={}, metadata={}),
+            view="v",
+        )
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+class Output:
+    """What the program has written since the last look."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def json(self) -> Any:
+        return json.loads(self._capsys.readouterr().out)
+
+    def err(self) -> str:
+        return self._capsys.readouterr().err
+
+
+@pytest.fixture
+def output(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Output:
+    monkeypatch.delenv("CLEANCUT_COORDINATOR", raising=False)
+    return Output(capsys)
+
+
+def test_groups_are_listed_newest_first_without_deleted_ones(shelf: Shelf, output: Output) -> None:
+    for epoch in (3, 10, 12):
+        shelf.publish(epoch)
+    shelf.delete(10)
+    assert run([*shelf.flags, "backup", "list", "-o", "json"]) == Exit.OK
+    assert [backup["epoch"] for backup in output.json()["backups"]] == [12, 3]
+    assert run([*shelf.flags, "backup", "list", "--limit", "1", "-o", "json"]) == Exit.OK
+    assert [backup["id"] for backup in output.json()["backups"]] == ["bk-12"]
+
+
+@pytest.mark.parametrize("name", ["7", "bk-7"])
+def test_a_group_is_shown_with_its_evidence(name: str, shelf: Shelf, output: Output) -> None:
+    shelf.publish(7)
+    assert run([*shelf.flags, "backup", "show", name, "-o", "json"]) == Exit.OK
+    backup = output.json()["backup"]
+    assert (backup["id"], backup["epoch"], backup["state"]) == ("bk-7", 7, "COMMITTED")
+    assert backup["evidence"]["grade"] == "quiet"
+    assert backup["evidence"]["skew_ms"] == 12
+    assert backup["evidence"]["shards"][0]["number_2"] == 6
+    assert backup["bytes"]["protected"] == len(TAR)
+
+
+def test_the_grade_is_recomputed_from_the_numbers(shelf: Shelf, output: Output) -> None:
+    shelf.publish(7, second=9)
+    assert run([*shelf.flags, "backup", "show", "7", "-o", "json"]) == Exit.OK
+    evidence = output.json()["backup"]["evidence"]
+    assert evidence["grade"] == "bounded"
+    assert evidence["shards"][0]["quiet"] is False
+
+
+def test_a_shard_comes_out_as_it_went_in(shelf: Shelf, output: Output, tmp_path: Path) -> None:
+    shelf.publish(7)
+    target = tmp_path / "shard.tar"
+    words = ["backup", "extract", "7", "-c", "books", "--shard", "0", "--out", str(target)]
+    assert run([*shelf.flags, *words, "-o", "json"]) == Exit.OK
+    assert target.read_bytes() == TAR
+    assert output.json()["extracted"]["sha256"] == hashlib.sha256(TAR).hexdigest()
+    assert run([*shelf.flags, *words]) == Exit.REFUSED  # nothing is overwritten
+    assert "reason: REFUSED" in output.err()
+
+
+def test_a_damaged_pack_is_found_and_leaves_no_file(
+    shelf: Shelf, output: Output, tmp_path: Path
+) -> None:
+    shelf.publish(7)
+    pack = next(path for path in (shelf.root / "prod" / "packs").rglob("*") if path.is_file())
+    pack.chmod(0o644)
+    data = bytearray(pack.read_bytes())
+    data[len(data) // 2] ^= 1
+    pack.write_bytes(data)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    words = ["backup", "extract", "7", "-c", "books", "--shard", "0", "--out", f"{folder}/s.tar"]
+    assert run([*shelf.flags, *words]) == Exit.CORRUPT
+    assert "reason: CORRUPT" in output.err()
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["show", "8"], Exit.NOT_FOUND),
+        (["show", "bk-8"], Exit.NOT_FOUND),
+        (["extract", "7", "-c", "films", "--shard", "0", "--out", "x"], Exit.NOT_FOUND),
+        (["extract", "7", "-c", "books", "--shard", "1", "--out", "x"], Exit.NOT_FOUND),
+        (["extract", "7", "-c", "books", "--shard", "0", "--out", "/no/such/x"], Exit.REFUSED),
+    ],
+)
+def test_what_is_not_there(words: list[str], code: Exit, shelf: Shelf, output: Output) -> None:
+    shelf.publish(7)
+    assert run([*shelf.flags, "backup", *words]) == code
+    assert "error: " in output.err()
+
+
+def test_a_cluster_must_be_named(shelf: Shelf, output: Output) -> None:
+    assert run(["--store", shelf.url, "backup", "list"]) == Exit.USAGE
+    assert "--cluster" in output.err()

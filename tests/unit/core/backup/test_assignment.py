@@ -1,0 +1,135 @@
+"""Each shard is cut once, by an Active replica at a member, or the backup is refused."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from cleancut.core.backup.assignment import (
+    assign,
+    check_versions,
+    choose_collections,
+    newest_entries,
+)
+from cleancut.core.primitives.errors import NotFound, Refused
+from cleancut.core.primitives.ids import AgentName, PeerId, ShardId
+from cleancut.core.protocol.etcd_records import Parent, Session
+from tests.support.groups import manifest, reading, shard, view
+
+
+def sessions(*peers: int, version: str = "1.18.3") -> dict[AgentName, Session]:
+    return {
+        AgentName(f"a{peer}"): Session(
+            name=AgentName(f"a{peer}"),
+            version="0",
+            peer_id=PeerId(peer),
+            qdrant_version=version,
+        )
+        for peer in peers
+    }
+
+
+def homes(tasks: dict) -> dict[int, int]:
+    return {task.shard_id: task.peer_id for given in tasks.values() for task in given}
+
+
+def test_every_shard_is_given_once_and_evenly() -> None:
+    """With both replicas able, six shards are spread three and three."""
+    seen = view("docs", {s: {1: "Active", 2: "Active"} for s in range(6)})
+    tasks = assign(seen, ["docs"], sessions(1, 2), {})
+    assert sorted(homes(tasks)) == list(range(6))
+    assert sorted(len(given) for given in tasks.values()) == [3, 3]
+
+
+def test_only_active_replicas_without_transfer_at_members_count() -> None:
+    """A Partial replica, one that moves, and one without an agent are never cut."""
+    replicas = {
+        0: {1: "Partial", 2: "Active"},
+        1: {1: "Active", 2: "Active"},
+        2: {2: "Active", 3: "Active"},
+    }
+    seen = view("docs", replicas, transfers=((1, 2, 3),))
+    assert homes(assign(seen, ["docs"], sessions(1, 2), {})) == {0: 2, 1: 1, 2: 2}
+
+
+def test_a_shard_that_nobody_can_cut_is_refused_by_name() -> None:
+    """The message names the shard, where it is, and what to do."""
+    seen = view("docs", {0: {1: "Active"}, 1: {3: "Active"}})
+    with pytest.raises(Refused, match=r"shard 1 of 'docs'.*peer 3") as told:
+        assign(seen, ["docs"], sessions(1, 2), {})
+    assert "start an agent" in told.value.hint
+
+
+def test_where_a_seed_has_read_a_shard_is_preferred() -> None:
+    """Only the agent there knows what was left; but a parent's peer comes first, and a home that
+    has gone is none."""
+    seen = view("docs", {s: {1: "Active", 2: "Active"} for s in range(3)})
+    at = {("docs", s): PeerId(p) for s, p in ((0, 2), (1, 2), (2, 9))}
+    parents = newest_entries([manifest(1, (replace(shard("docs", 1), peer_id=PeerId(1)),))])
+    assert homes(assign(seen, ["docs"], sessions(1, 2), parents, homes=at)) == {0: 2, 1: 1, 2: 1}
+
+
+def test_the_parents_peer_is_preferred() -> None:
+    """A shard stays where its parent was cut, so that its recipe can be taken over."""
+    seen = view("docs", {s: {1: "Active", 2: "Active"} for s in range(2)})
+    parents = newest_entries([manifest(3, (shard("docs", 0, peer=2), shard("docs", 1, peer=2)))])
+    tasks = assign(seen, ["docs"], sessions(1, 2), parents)
+    assert homes(tasks) == {0: 2, 1: 2}
+    assert all(
+        task.parent == Parent(second=reading(8), uuid="u-1") for task in tasks[AgentName("a2")]
+    )
+
+
+@pytest.mark.parametrize("broken", ["moved", "other peer", "other uuid"])
+def test_a_parent_that_proves_nothing_is_only_deduplicated_against(broken: str) -> None:
+    """No takeover of a shard that was not quiet, is on another peer, or in another collection."""
+    entry = shard("docs", 0, peer=2, moved=1) if broken == "moved" else shard("docs", 0, peer=2)
+    seen = view("docs", {0: {1: "Active"} if broken == "other peer" else {2: "Active"}})
+    group = manifest(3, (entry,))
+    if broken == "other uuid":
+        group = manifest(3, (replace(entry, uuid="u-0"),))
+    tasks = assign(seen, ["docs"], sessions(1, 2), newest_entries([group]))
+    (task,) = [task for given in tasks.values() for task in given]
+    assert task.recipe == entry.recipe
+    assert task.parent is None
+
+
+def test_the_newest_entry_of_a_shard_is_its_parent() -> None:
+    """Older groups only serve shards that newer ones lack."""
+    newer = manifest(9, (shard("docs", 0, peer=2),))
+    older = manifest(8, (shard("docs", 0, peer=1), shard("docs", 1, peer=1)))
+    entries = newest_entries([newer, older])
+    assert entries["docs", 0].peer_id == 2
+    assert entries["docs", 1].peer_id == 1
+
+
+def test_what_to_back_up() -> None:
+    """All by default; a missing name is told; nothing at all needs to be meant."""
+    seen = view("docs", {0: {1: "Active"}})
+    assert choose_collections(seen, (), allow_empty=False) == ["docs"]
+    with pytest.raises(NotFound, match="'nope'"):
+        choose_collections(seen, ("nope",), allow_empty=False)
+    empty = view("docs", {})
+    bare = type(empty)(peers=(), collections=(), aliases=())
+    with pytest.raises(Refused, match="nothing to back up"):
+        choose_collections(bare, (), allow_empty=False)
+    assert choose_collections(bare, (), allow_empty=True) == []
+
+
+@pytest.mark.parametrize(("version", "ok"), [("1.17.0", False), ("1.17.1", True), ("1.19.0", True)])
+def test_too_old_a_qdrant_is_refused(version: str, ok: bool) -> None:
+    """Older streams hold locks and lack the numbers that the proof needs."""
+    if ok:
+        check_versions(sessions(1, version=version))
+    else:
+        with pytest.raises(Refused, match="too old"):
+            check_versions(sessions(1, version=version))
+
+
+def test_a_collection_with_a_lost_shard_is_refused() -> None:
+    """Its view shows the other shards only: a group of those would pass for a whole one."""
+    seen = view("docs", {0: {1: "Active"}})
+    ill = replace(seen.collections[0], lost=(ShardId(1),))
+    with pytest.raises(Refused, match="shard 1 of 'docs' lost every replica") as told:
+        assign(replace(seen, collections=(ill,)), ["docs"], sessions(1), {})
+    assert "cleancut doctor" in told.value.hint

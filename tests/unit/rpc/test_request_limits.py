@@ -1,0 +1,132 @@
+"""Nothing that is only large gets into a coordinator: of every method, and over a real server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from cleancut.api.restores import RestoreOptions
+from cleancut.client.client import Client
+from cleancut.core.primitives.errors import Invalid
+from cleancut.core.protocol.requests import BackupRequest
+from cleancut.rpc.request_limits import (
+    MAX_ITEMS,
+    MAX_METADATA_BYTES,
+    MAX_REQUEST_BYTES,
+    MAX_TEXT,
+    check_sizes,
+)
+from cleancut.rpc.server import Listen
+from cleancut.v1 import backup_pb2, backup_pb2_grpc, cluster_pb2, cluster_pb2_grpc
+from cleancut_coordinator.api.servicers import serve_api
+from tests.support.api_callers import run
+from tests.support.memory_operations import MemoryOperations
+from tests.unit.core.auth.test_roles import methods
+
+LOOPBACK = Listen("127.0.0.1:0", grace_s=0.0)
+
+
+def too_large(kind: Any, depth: int = 0) -> list[Any]:
+    """Messages of `kind`, each with one field, at any depth, that is just too large."""
+    found = []
+    for field in kind.DESCRIPTOR.fields:
+        message = kind()
+        if field.message_type is not None:
+            inner = field.message_type._concrete_class
+            if field.is_repeated:
+                getattr(message, field.name).extend(inner() for _ in range(MAX_ITEMS + 1))
+                found.append(message)
+            for large in too_large(inner, depth + 1):
+                outer = kind()
+                if field.is_repeated:
+                    getattr(outer, field.name).append(large)
+                else:
+                    getattr(outer, field.name).CopyFrom(large)
+                found.append(outer)
+        elif field.is_repeated:
+            one = "x" if field.type == field.TYPE_STRING else 1
+            getattr(message, field.name).extend([one] * (MAX_ITEMS + 1))
+            found.append(message)
+        elif field.type == field.TYPE_STRING:
+            setattr(message, field.name, "x" * (MAX_TEXT + 1))
+            found.append(message)
+        elif field.type == field.TYPE_DOUBLE:
+            setattr(message, field.name, float("nan"))
+            found.append(message)
+    return found
+
+
+def test_no_field_of_any_request_may_be_larger_than_the_limits() -> None:
+    cases = [(name, large) for name, kind in methods() for large in too_large(kind)]
+    assert len(cases) > 30
+    taken = []
+    for name, large in cases:
+        try:
+            check_sizes(large)
+            taken.append((name, str(large)[:60]))
+        except Invalid:
+            continue
+    assert taken == []
+
+
+def test_the_largest_request_that_is_meant_fits() -> None:
+    """A thousand names of the length that Qdrant allows."""
+    names = [f"{n:04}" + "n" * 196 for n in range(MAX_ITEMS)]
+    request = backup_pb2.CreateBackupRequest(request_id="r", collections=names)
+    check_sizes(request)
+    assert request.ByteSize() < MAX_REQUEST_BYTES / 2
+
+
+def test_what_is_too_large_is_refused_and_the_server_goes_on() -> None:
+    """By list, by text, and by bytes, which are not even read; a header may not be large either."""
+
+    async def scenario() -> None:
+        operations = MemoryOperations()
+        async with serve_api(operations, LOOPBACK) as address, Client([address]) as client:
+            many = tuple(f"c{n}" for n in range(MAX_ITEMS + 1))
+            with pytest.raises(Invalid, match="at most"):
+                await client.create_backup(BackupRequest(collections=many), "r-1")
+            with pytest.raises(Invalid, match="longer than"):
+                await client.get_backup("x" * (MAX_TEXT + 1))
+            huge = ("x" * (MAX_REQUEST_BYTES + 1),)
+            with pytest.raises(Invalid, match="larger than max"):
+                await client.create_backup(BackupRequest(collections=huge), "r-1")
+            packed = backup_pb2.CreateBackupRequest(
+                request_id="r-1", collections=["x" * (64 << 20)]
+            )
+            async with grpc.aio.insecure_channel(address) as channel:
+                create = backup_pb2_grpc.BackupServiceStub(channel).CreateBackup
+                with pytest.raises(grpc.aio.AioRpcError) as bomb:
+                    await create(packed, compression=grpc.Compression.Gzip)
+                assert bomb.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            shards = tuple(range(MAX_ITEMS + 1))
+            with pytest.raises(Invalid, match="shards holds"):
+                await client.plan_restore("1", RestoreOptions(shards=shards))
+            async with grpc.aio.insecure_channel(address) as channel:
+                stub = cluster_pb2_grpc.ClusterServiceStub(channel)
+                header = (("x-large", "x" * (MAX_METADATA_BYTES * 2)),)
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await stub.GetStatus(cluster_pb2.GetStatusRequest(), metadata=header)
+                assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert (await client.cluster_status()).cluster == "main"
+            assert operations.backups == {}
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("name", ["²", "a\nb", "x" * 129, ""])
+def test_names_and_page_tokens_that_no_list_has_given_are_invalid(name: str) -> None:
+    """They look like numbers, or like lines of a log, and are neither."""
+
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations(), LOOPBACK) as address, Client([address]) as client:
+            with pytest.raises(Invalid):
+                await client.get_backup(name)
+            if name:
+                with pytest.raises(Invalid, match="page_token"):
+                    await client.list_backups(page_token=name)
+
+    run(scenario())
