@@ -95,13 +95,13 @@ def _collection(node: Node, collection: Collection, level: int) -> Json:
     }
     if level >= 3:
         shown["shards"] = [
-            _shard(node, collection, number, shard, level)
-            for number, shard in sorted(collection.shards.items())
+            _shard(node, collection, number, level=level) for number in sorted(collection.shards)
         ]
     return shown
 
 
-def _shard(node: Node, collection: Collection, number: int, shard: Shard, level: int) -> Json:
+def _shard(node: Node, collection: Collection, number: int, *, level: int) -> Json:
+    shard = collection.shards[number]
     local = node.shards.get((collection.uuid, number))
     return {
         "id": number,

@@ -46,6 +46,7 @@ class LocalShard:
         self.unoptimized = True
         self.optimizations: list[Json] = []
         self._failed = 0
+        self._again: list[Operation] = []
         self._unused = False
         self._unflushed = False
         self._engine: Any = None
@@ -86,6 +87,10 @@ class LocalShard:
         Source: measured on Qdrant 1.18.3
         """
         engine = await self.engine()
+        if self.full.exists() and operation["kind"] == "upsert":
+            self._failed += 1
+            self._again.append(operation)
+            raise service_error("No space left on device")
         try:
             with engine_errors():
                 engine.update(engine_operation(operation))
@@ -104,7 +109,26 @@ class LocalShard:
         self.unoptimized = True
 
     @property
+    def full(self) -> Path:
+        """While this file exists, upserts fail as on a full disk."""
+        return self.directory / "full"
+
+    async def retry(self) -> None:
+        """What failed is applied again, and no number tells. Order: some time after any operation.
+
+        Source: lib/collection/src/update_workers/optimization_worker.rs, Qdrant 1.18.3
+        """
+        if not self._again or self._failed or self.full.exists():
+            return
+        engine = await self.engine()
+        again, self._again = self._again, []
+        for operation in again:
+            engine.update(engine_operation(operation))
+
+    @property
     def status(self) -> str:
+        if self._again:
+            return "red"
         return "yellow" if self.maintenance.locked() else "green"
 
     def segments(self) -> list[Json]:
