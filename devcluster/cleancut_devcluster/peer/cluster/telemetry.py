@@ -8,7 +8,7 @@ from typing import Any
 
 from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.cluster.reads import ReplicaRead, read_shard
-from cleancut_devcluster.peer.consensus.state import Collection, Shard
+from cleancut_devcluster.peer.consensus.state import Collection
 from cleancut_devcluster.peer.engine.config import Json
 
 VERSION = "1.18.3"
