@@ -43,6 +43,10 @@ async def read_view(qdrant: Qdrant, telemetry: Telemetry | None = None) -> View:
             "it probably lost its disk and started anew: remove the old peer, then bootstrap it",
         )
     telemetry = telemetry or await qdrant.telemetry()
+    hidden = set(await qdrant.collections()) - set(telemetry.collections)
+    if hidden:  # one that was just made is described by now
+        telemetry = await qdrant.telemetry()
+        hidden -= set(telemetry.collections)
     aliases = await qdrant.aliases()
     reads = [
         partial(_read_collection, qdrant, cluster.peer_id, name, entry)
@@ -52,6 +56,7 @@ async def read_view(qdrant: Qdrant, telemetry: Telemetry | None = None) -> View:
         peers=tuple(PeerId(peer) for peer in sorted(cluster.peers)) or (PeerId(0),),
         collections=tuple(await run_all(reads, _AT_ONCE)),
         aliases=tuple(sorted(aliases.items())),
+        hidden=tuple(sorted(hidden)),
     )
 
 

@@ -162,7 +162,9 @@ class Barrier(Preparation):
             return []
         documents = {name: self.votes[Phase.UPLOAD.value, name].document for name in self.members}
         seen = protocol_votes.fence_seen(self.members, self.votes) if self.ctl.fenced else ()
-        return [self.run(Stage(self.ctl.epoch, self.ctl, tuple(sorted(documents.items())), seen))]
+        proven = protocol_votes.backup_request(self.operation).require_proven
+        told = tuple(sorted(documents.items()))
+        return [self.run(Stage(self.ctl.epoch, self.ctl, told, seen, proven))]
 
     # Sessions and time
 

@@ -104,13 +104,15 @@ class StoreCanaries:
 class Stage:
     """Build and store the manifest from the draft and the votes' documents. Result: its sha256.
 
-    `seen`: what the agents saw of the fence; empty without one.
+    `seen`: what the agents saw of the fence; empty without one. `require_proven`: no manifest, if
+    replicas disagree.
     """
 
     epoch: Epoch
     ctl: Ctl
     documents: tuple[tuple[AgentName, str], ...]
     seen: tuple[FenceSeen, ...] = ()
+    require_proven: bool = False
 
 
 @dataclass(frozen=True, slots=True)

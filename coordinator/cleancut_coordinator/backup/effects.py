@@ -18,7 +18,12 @@ from cleancut.core.backup.phases import (
     Stage,
     StoreCanaries,
 )
-from cleancut.core.backup.warnings import divergent, not_drained, unseen_peers
+from cleancut.core.backup.warnings import (
+    check_replicas_agree,
+    divergent,
+    not_drained,
+    unseen_peers,
+)
 from cleancut.core.cluster.view import CollectionView, View
 from cleancut.core.format.manifest import (
     FORMAT,
@@ -43,7 +48,12 @@ from cleancut.core.verification.canaries import proven
 from cleancut.repository.catalog import get_checked, put_staged
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import ask_any
-from cleancut_coordinator.backup.assignment_inputs import read_homes, read_parents, read_told
+from cleancut_coordinator.backup.assignment_inputs import (
+    read_fullness,
+    read_homes,
+    read_parents,
+    read_told,
+)
 from cleancut_coordinator.backup.canaries import choose_questions, kept_canaries, read_canaries
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.cluster_id import check_owned
@@ -102,7 +112,8 @@ class LeaderBackupEffects:
         peers = [session.peer_id for session in sessions.values()]
         if fence is not None:
             check_seen_everywhere(view, peers)
-        tasks = assign(view, chosen, sessions, parents, homes=homes)
+        points = await read_fullness(context, view, chosen)
+        tasks = assign(view, chosen, sessions, parents, homes=homes, points=points)
         draft = await self._draft(effect, view, chosen, sessions)
         warnings = unseen_peers(view, peers)
         draft = replace(draft, fence=fence, warnings=warnings, schedule=request.schedule)
@@ -205,6 +216,9 @@ class LeaderBackupEffects:
             shards=tuple(sorted(shards, key=lambda shard: (shard.collection, shard.shard_id))),
             source=draft.source,
             view=ctl.views,
+            replicas=tuple(
+                sorted(replicas, key=lambda one: (one.collection, one.shard_id, one.peer_id))
+            ),
             canaries=proven(await kept_canaries(context, ctl), shards),
             fence=facts_of(draft.fence, effect.seen, ctl.fence_ms),
             schedule=draft.schedule,
@@ -215,6 +229,8 @@ class LeaderBackupEffects:
             ),
         )
         check_complete(manifest)
+        if effect.require_proven:
+            check_replicas_agree(manifest)
         return await put_staged(context.store, context.paths, effect.epoch, manifest)
 
     async def _document(self, epoch: Epoch, agent: AgentName, sha256: str) -> AgentDocument:
