@@ -46,11 +46,11 @@ from cleancut.repository.recipe_reader import load_recipe
 from cleancut.testing.etcd_model import EtcdModel
 from cleancut.testing.memory_etcd import MemoryEtcd
 from cleancut.testing.memory_store import MemoryStore
-from cleancut_coordinator.backup.seed_effects import note_begun
+from cleancut_coordinator.backup.seed_effects import record_seed_start
 from cleancut_coordinator.context import CoordinatorContext, SweepSettings
 from cleancut_coordinator.leader.cluster_id import establish
 from cleancut_coordinator.maintenance.expiry import put_tombstone
-from cleancut_coordinator.maintenance.garbage_collector import Sweeper
+from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from tests.support.groups import manifest, shard
 
@@ -175,7 +175,9 @@ class Lost(AssertionError):
 class Archive:
     """The store and etcd, and who works on them."""
 
-    def __init__(self, seed: int, sweeper: type[Sweeper], unknown: Callable[..., Any]) -> None:
+    def __init__(
+        self, seed: int, sweeper: type[GarbageCollector], unknown: Callable[..., Any]
+    ) -> None:
         self.chance = random.Random(seed)
         self.sweeper_of, self.read_unknown = sweeper, unknown
         self.objects: dict[str, bytes] = {}
@@ -332,7 +334,7 @@ class Archive:
         tasks = [
             ShardTask(collection="docs", shard_id=ShardId(n), peer_id=PeerId(1)) for n in range(2)
         ]
-        await note_begun(context, epoch, tasks)
+        await record_seed_start(context, epoch, tasks)
         unknown: frozenset[str] = await self.read_unknown(context.store, PATHS)
         origin = f"{epoch:012d}/{self.seeds.getrandbits(64):032x}"
         earlier = sorted(await list_packs(context.store, PATHS, self.left[-4:]) - unknown)
@@ -421,7 +423,9 @@ class Archive:
 
 
 async def play(
-    seed: int, sweeper: type[Sweeper] = Sweeper, unknown: Callable[..., Any] = read_unknown
+    seed: int,
+    sweeper: type[GarbageCollector] = GarbageCollector,
+    unknown: Callable[..., Any] = read_unknown,
 ) -> Archive:
     """The archive after all operations, and after the sweeps that end it. Raises: Lost."""
     archive = Archive(seed, sweeper, unknown)
@@ -486,7 +490,7 @@ async def _sweep_up(archive: Archive) -> None:
     archive.model.txn([], [Delete(KEYS.leader)])
     result = archive.model.txn([Created(KEYS.leader, 0)], [Put(KEYS.leader, b"{}")])
     log = structlog.get_logger()
-    last = Sweeper(
+    last = GarbageCollector(
         context, Alive(), FencingToken(result.revision), metrics=CoordinatorMetrics("prod"), log=log
     )
     for _ in range(SWEEPS_AT_END):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cleancut_coordinator.maintenance.garbage_collector import Sweeper
+from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 from tests.sim.sweeping import PATHS, Archive, Lost, play
 
 SEEDS = int(os.environ.get("SWEEP_SEEDS", "150"))
@@ -53,21 +53,21 @@ async def _nothing_unknown(*_args: Any) -> frozenset[str]:
     return frozenset()
 
 
-class Hasty(Sweeper):
+class Hasty(GarbageCollector):
     """Sees no epoch that is under way."""
 
     async def _open_epoch(self) -> None:
         return None
 
 
-class Impatient(Sweeper):
+class Impatient(GarbageCollector):
     """Deletes at once what it has listed."""
 
     async def _mark(self, lists: Any) -> None:
         await self._delete(lists, await self._deletable(lists))
 
 
-class Blind(Sweeper):
+class Blind(GarbageCollector):
     """Deletes all that was doomed, without a second look."""
 
     async def _deletable(self, lists: Any) -> Any:
@@ -76,7 +76,7 @@ class Blind(Sweeper):
         return type(found)(objects=tuple(objects))
 
 
-class Careless(Sweeper):
+class Careless(GarbageCollector):
     """Knows of no seeds."""
 
     async def _living(self, gone: Any) -> Any:

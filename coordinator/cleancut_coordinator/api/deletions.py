@@ -11,9 +11,9 @@ from cleancut.core.protocol.states import State
 from cleancut.repository.garbage import read_holds
 from cleancut.repository.holds import drop_label, put_label
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.leader.cluster_id import check_owned
+from cleancut_coordinator.leader.cluster_id import check_store_owner
 from cleancut_coordinator.maintenance.expiry import epochs_in_restores, put_tombstone
-from cleancut_coordinator.maintenance.garbage_collector import Sweeper
+from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 
 
 class Deletions:
@@ -22,7 +22,7 @@ class Deletions:
     def __init__(self, context: CoordinatorContext) -> None:
         self._context = context
 
-    def sweeper(self) -> Sweeper:
+    def sweeper(self) -> GarbageCollector:
         """That of this leader. Raises: Unavailable on a standby."""
         raise AssertionError("known by the whole class")
 
@@ -31,7 +31,7 @@ class Deletions:
 
     async def delete_backup(self, name: str) -> Backup:
         self.sweeper()
-        await check_owned(self._context)
+        await check_store_owner(self._context)
         backup = await self._committed(name)
         await self._check_unused(backup)
         await put_tombstone(self._context, Epoch(backup.epoch), "asked for")

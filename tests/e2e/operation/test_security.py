@@ -23,7 +23,7 @@ from cleancut.core.primitives.errors import Unauthenticated
 from cleancut.etcd.client import open_etcd
 from cleancut.etcd.login import login_of
 from cleancut.qdrant.http import QdrantHttp
-from cleancut.rpc.channel import Tls
+from cleancut.runtime.tls import Tls
 from cleancut_devcluster.launch.cli import Answer
 from cleancut_devcluster.launch.process import wait_for, wait_logged
 from cleancut_devcluster.launch.setup import Secured
