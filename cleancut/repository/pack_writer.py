@@ -8,9 +8,8 @@ all streams slow down alike. What is in blocks or documents is not decided here.
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +35,8 @@ def share_bytes(streams: int) -> int:
 
 class PackWriter:
     """Takes blocks and documents of many streams, inside its `async with` block. `gather`: a stream
-    that has ended waits for the others, rather than send a pack that is not full.
+    that has ended waits for the others, rather than send a pack that is not full. `token_hex`: a
+    random string of N bytes.
 
     Order: leaving the block gives up what is not stored yet, so `flush` or `wait_durable` before.
     Limits: see `UploadLimits`; one pack is open in memory besides, and each upload may hold one.
@@ -54,12 +54,14 @@ class PackWriter:
         spill_dir: Path,
         limits: UploadLimits | None = None,
         gather: bool = True,
+        token_hex: Callable[[int], str] = secrets.token_hex,
     ) -> None:
         self.store = store
         self.paths = paths
         self.pool = pool
         self.origin = f"{format_epoch(epoch)}/{session_id}"
-        self.document_origin = f"{self.origin}/{secrets.token_hex(16)}"
+        self.document_origin = f"{self.origin}/{token_hex(16)}"
+        self._token_hex = token_hex
         self._uploads = Uploads(store, pool, spill_dir, limits or UploadLimits())
         self._turn = asyncio.Lock()
         self._unfinished: dict[str, Upload] = {}
@@ -187,7 +189,7 @@ class PackWriter:
         self._unfinished = {n: u for n, u in self._unfinished.items() if not u.done}
         name = f"{self.origin}/{self._count:012d}"
         self._count += 1
-        header = pack_header(os.urandom(32))
+        header = pack_header(bytes.fromhex(self._token_hex(32)))
         upload = Upload(self.paths.pack(name), b"", len(header))
         self._buffer[: len(header)] = header
         self._unfinished[name] = upload

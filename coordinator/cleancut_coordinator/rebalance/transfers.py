@@ -68,7 +68,7 @@ class _StartedStep:
 
 @dataclass(slots=True)
 class ShardTransfers:
-    """The steps of one attempt. `bandwidth_aware`: see docs/rebalance.md."""
+    """The steps of one attempt. `bandwidth_aware`: see docs/how-to/rebalance.md."""
 
     context: CoordinatorContext
     epoch: Epoch

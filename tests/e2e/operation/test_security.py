@@ -78,7 +78,7 @@ def make_secrets(folder: Path) -> dict[str, str]:
 def locked(
     launch_module: Launch, s3: S3Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Locked]:
-    """One peer, its agent and one coordinator; the least rights that docs/security.md tells."""
+    """One peer, its agent and one coordinator; the least rights of docs/how-to/security.md."""
     folder = tmp_path_factory.mktemp("locked")
     made = make_secrets(folder)
     authority = Authority(folder)
