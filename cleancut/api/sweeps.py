@@ -1,4 +1,4 @@
-"""What the API tells about sweeps: what retention lets go, and what of the store is garbage."""
+"""Values of the API: sweeps: what retention lets go, and what of the store is garbage."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ HELD_BYTES = 8 * 1024 * 1024
 
 
 def share_bytes(streams: int) -> int:
-    """What each of so many streams gathers for a batch; it is read in pieces half as long."""
+    """Bytes that each of `streams` streams gathers for a batch, read in pieces half as long."""
     return max(PACK_BYTES // 64, min(BATCH_BYTES, ALL_BATCHES_BYTES // max(1, streams)))
 
 
@@ -103,7 +103,7 @@ class PackWriter:
 
     @property
     def crowded(self) -> bool:
-        """Whether there are so many streams that their batches take turns, by `batches`."""
+        """True if there are enough streams for their batches to take turns, by `batches`."""
         return self._streams > BATCHES
 
     @property

@@ -1,6 +1,7 @@
-"""The store's ledger: what of a group was read again or drilled, when, and with what result.
+"""The verification log of a store: which data was read again or drilled, when, with what result.
 
-Written by whoever did it, once, beside the groups: `ledger/<epoch>/<at>-<kind>-<result>-<id>.json`.
+One object a record, written once, next to the groups:
+`ledger/<epoch>/<at>-<kind>-<result>-<id>.json`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class VerificationRecord(Record, frozen=True):
 
 
 class LogEntry(NamedTuple):
-    """What the name of a ledger's object tells. `path`: under the cluster's folder."""
+    """The contents of a log object's name. `path`: under the cluster's folder."""
 
     path: str
     epoch: Epoch

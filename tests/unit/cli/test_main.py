@@ -19,7 +19,7 @@ LOOPBACK = Listen("127.0.0.1:0", grace_s=0.0)
 
 def test_create_waits_and_prints_one_json_object_of_the_promised_shape() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
             ran = await cleancut("--coordinator", address, "backup", "create", "-o", "json")
         assert ran.code == Exit.OK
         document = ran.json()
@@ -59,7 +59,7 @@ def test_create_waits_and_prints_one_json_object_of_the_promised_shape() -> None
 
 def test_a_seed_is_done_when_it_is_seeded_and_is_no_backup_that_could_be_restored() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
             server = ("--coordinator", address)
             ran = await cleancut(*server, "-o", "json", "backup", "seed", "--streams", "1")
             listed = await cleancut(*server, "backup", "list")
@@ -77,7 +77,7 @@ def test_a_seed_is_done_when_it_is_seeded_and_is_no_backup_that_could_be_restore
 
 def test_a_restore_prints_its_collections_and_unknown_counts_as_null() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
             await cleancut("--coordinator", address, "backup", "create", "-q")
             ran = await cleancut(
                 *("--coordinator", address, "-o", "json", "restore", "start", "1", "--yes")
@@ -107,7 +107,7 @@ def test_a_restore_prints_its_collections_and_unknown_counts_as_null() -> None:
 
 def test_the_other_formats_say_the_same() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             name = await cleancut("backup", "create", "-q", "-o", "name", **env)
             assert name.out == "bk-1\n"
@@ -128,7 +128,7 @@ def test_the_other_formats_say_the_same() -> None:
 
 def test_lists_are_newest_first_and_say_when_they_are_cut_short() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             for _ in range(3):
                 await cleancut("backup", "create", "--no-wait", **env)
@@ -142,7 +142,7 @@ def test_lists_are_newest_first_and_say_when_they_are_cut_short() -> None:
 def test_a_request_id_makes_a_repeat_harmless() -> None:
     async def scenario() -> None:
         operations = MemoryOperations()
-        async with serve_api(operations, LOOPBACK) as address:
+        async with serve_api(operations.api, LOOPBACK) as address:
             words = ("--coordinator", address, "backup", "create", "--no-wait", "-o", "name")
             first = await cleancut(*words, "--request-id", "same")
             second = await cleancut(*words, "--request-id", "same")
@@ -161,7 +161,7 @@ def test_a_failed_backup_is_printed_whole_and_exits_by_its_reason(reason: str, c
 
     async def scenario() -> None:
         operations = MemoryOperations(ending=Ending(State.ABORTED, error))
-        async with serve_api(operations, LOOPBACK) as address:
+        async with serve_api(operations.api, LOOPBACK) as address:
             ran = await cleancut("--coordinator", address, "backup", "create", "-o", "json")
         assert ran.code == code
         assert ran.json()["backup"]["error"]["reason"] == reason
@@ -177,7 +177,7 @@ def test_a_restore_that_needs_a_person_exits_5() -> None:
 
     async def scenario() -> None:
         operations = MemoryOperations(ending=Ending(State.NEEDS_OPERATOR, error))
-        async with serve_api(operations, LOOPBACK) as address:
+        async with serve_api(operations.api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             await cleancut("backup", "create", "--no-wait", **env)
             ran = await cleancut("restore", "start", "1", "--yes", **env)
@@ -190,7 +190,7 @@ def test_a_restore_that_needs_a_person_exits_5() -> None:
 def test_ctrl_c_stops_waiting_and_says_that_the_backup_goes_on() -> None:
     async def scenario() -> None:
         operations = MemoryOperations(ending=Ending(hold_at=State.UPLOADING))
-        async with serve_api(operations, LOOPBACK) as address:
+        async with serve_api(operations.api, LOOPBACK) as address:
             ran = await interrupted(
                 *("--coordinator", address, "backup", "create"), after="UPLOADING"
             )
@@ -206,7 +206,7 @@ def test_ctrl_c_stops_waiting_and_says_that_the_backup_goes_on() -> None:
 def test_a_wait_that_is_over_exits_6_and_the_operation_goes_on() -> None:
     async def scenario() -> None:
         operations = MemoryOperations(ending=Ending(hold_at=State.UPLOADING))
-        async with serve_api(operations, LOOPBACK) as address:
+        async with serve_api(operations.api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             ran = await cleancut("backup", "create", "--timeout", "0.3", "-o", "json", **env)
             assert ran.code == Exit.TIMED_OUT
@@ -223,7 +223,7 @@ def test_a_wait_that_is_over_exits_6_and_the_operation_goes_on() -> None:
 def test_what_restores_or_hands_over_needs_yes_where_nobody_can_be_asked() -> None:
     async def scenario() -> None:
         operations = MemoryOperations()
-        async with serve_api(operations, LOOPBACK) as address:
+        async with serve_api(operations.api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             await cleancut("backup", "create", "--no-wait", **env)
             for words in (("restore", "start", "1"), ("adopt",), ("restore", "cancel", "rs-1")):
@@ -241,7 +241,7 @@ def test_what_restores_or_hands_over_needs_yes_where_nobody_can_be_asked() -> No
 def test_a_plan_with_blockers_is_printed_and_exits_4() -> None:
     async def scenario() -> None:
         operations = MemoryOperations(blockers=("collection books exists",))
-        async with serve_api(operations, LOOPBACK) as address:
+        async with serve_api(operations.api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             await cleancut("backup", "create", "--no-wait", **env)
             ran = await cleancut("restore", "plan", "bk-1", "-o", "json", **env)
@@ -258,7 +258,7 @@ def test_a_plan_tells_names_size_time_and_digest() -> None:
     """A new name is shown only where it is another than what clients use."""
 
     async def scenario() -> None:
-        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             await cleancut("backup", "create", "--no-wait", **env)
             plain = await cleancut("restore", "plan", "1", **env)
@@ -277,7 +277,7 @@ def test_a_plan_tells_names_size_time_and_digest() -> None:
 
 def test_the_cluster_is_shown() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             ran = await cleancut("cluster", "status", "-o", "json", **env)
             cluster = ran.json()["cluster"]
@@ -291,7 +291,7 @@ def test_the_cluster_is_shown() -> None:
 
 def test_several_addresses_are_tried_and_none_exits_7() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
             ran = await cleancut(f"--coordinator=127.0.0.1:1,{address}", "cluster", "status")
             assert ran.code == Exit.OK
         lost = await cleancut("--coordinator", "127.0.0.1:1", "cluster", "status")
@@ -305,7 +305,7 @@ def test_several_addresses_are_tried_and_none_exits_7() -> None:
 
 def test_what_does_not_exist_exits_3() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
             ran = await cleancut("--coordinator", address, "backup", "show", "nope")
         assert ran.code == Exit.NOT_FOUND
         assert "reason: NOT_FOUND" in ran.err
@@ -315,7 +315,7 @@ def test_what_does_not_exist_exits_3() -> None:
 
 def test_schedules_are_listed_triggered_and_paused() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
             at = ("--coordinator", address, "schedule")
             listed = await cleancut(*at, "list", "-o", "json")
             triggered = await cleancut(*at, "trigger", "nightly", "-o", "json")
@@ -342,7 +342,7 @@ def test_schedules_are_listed_triggered_and_paused() -> None:
 def test_settings_of_agents_are_shown_and_changed_one_by_one() -> None:
     async def scenario() -> None:
         operations = MemoryOperations()
-        async with serve_api(operations, LOOPBACK) as address:
+        async with serve_api(operations.api, LOOPBACK) as address:
             at = ("--coordinator", address, "cluster", "settings")
             shown = await cleancut(*at)
             changed = await cleancut(*at, "--upload-rate", "1.5MiB", "-o", "json")

@@ -19,7 +19,7 @@ LOOPBACK = Listen("127.0.0.1:0", grace_s=0.0)
 def test_flags_reach_the_coordinator_and_surplus_replicas_stay_without_one() -> None:
     async def scenario() -> None:
         operations = MemoryOperations()
-        async with serve_api(operations, LOOPBACK) as address:
+        async with serve_api(operations.api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             flags = ("--plan", "--max-moves", "2", "--bandwidth-aware", "--drop-surplus")
             assert (await cleancut("cluster", "rebalance", *flags, **env)).code == Exit.OK
@@ -41,7 +41,7 @@ def test_a_cancel_that_has_not_ended_says_so(left: State, code: Exit) -> None:
     async def scenario() -> None:
         operations = MemoryOperations()
         operations.cancelled = left
-        async with serve_api(operations, LOOPBACK) as address:
+        async with serve_api(operations.api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             begun = await cleancut(
                 "cluster", "rebalance", "--yes", "--no-wait", "-o", "name", **env

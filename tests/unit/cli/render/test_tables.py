@@ -70,7 +70,7 @@ def test_clean_names_what_it_drops() -> None:
     async def scenario() -> None:
         operations = MemoryOperations()
         operations.restores["rs-1"] = Restore(id="rs-1", state=State.DONE, kept=(KEPT,))
-        async with serve_api(operations, LOOPBACK) as address:
+        async with serve_api(operations.api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             shown = await cleancut("restore", "show", "rs-1", **env)
             assert "`cleancut restore clean rs-1`" in shown.out
