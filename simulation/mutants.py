@@ -107,7 +107,7 @@ def taken_by_number(self: AgentBackupEffects, task: ShardTask, first: Reading, u
 
 
 def always_green(shard: ShardTelemetry | None, known: str) -> ShardState:
-    """Any shard is told as whole, whatever its status is."""
+    """Any shard counts as whole, whatever its status is."""
     return replace(_real_state(shard, known), status="green")
 
 
