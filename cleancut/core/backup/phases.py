@@ -104,8 +104,8 @@ class StoreCanaries:
 class Stage:
     """Build and store the manifest from the draft and the votes' documents. Result: its sha256.
 
-    `seen`: what the agents saw of the fence; empty without one. `require_point_in_time`: no manifest, if
-    replicas disagree.
+    `seen`: what the agents saw of the fence; empty without one. `require_point_in_time`: no
+    manifest, if replicas disagree.
     """
 
     epoch: Epoch
