@@ -17,7 +17,6 @@ BANNED = re.compile(
 )
 PENDING = {
     "cleancut/cli": 17,
-    "cleancut/core": 117,
 }
 """Hits allowed in directories that are still to be rewritten. A number may only fall, and the line
 of a clean directory is deleted."""
