@@ -16,7 +16,7 @@ MAX_TASKS = 200
 Parents = Mapping[tuple[str, int], ShardEntry]
 Homes = Mapping[tuple[str, int], PeerId]
 Fullness = Mapping[tuple[str, int, PeerId], int]
-"""Points in each replica of a shard with several, as its own peer says."""
+"""Points in each replica of a shard with several, as its peer says."""
 NOWHERE: Homes = {}
 UNKNOWN: Fullness = {}
 

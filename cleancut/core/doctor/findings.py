@@ -162,7 +162,7 @@ def _hidden(facts: Facts) -> Iterator[Finding]:
             kind="hidden_collection",
             severity="error",
             what=f"an alias to {aliases[name]!r} has taken the name of the collection {name!r},"
-            " which can be neither read nor backed up: rename the alias, and whoever uses it",
+            " which can be neither read nor backed up: rename the alias, and in what uses it",
             fix=fixes.change_aliases(facts.url, {"rename_alias": rename}),
         )
 
