@@ -1,6 +1,6 @@
-"""`backup verify` and `backup drill`: what a group is worth, found out from its store alone.
+"""`backup verify` and `backup drill`: checks of a backup from its store alone.
 
-What was read or opened, and how it went, is written into the store's verification log.
+The result is recorded in the store's verification log.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from cleancut.verification.reread import choose_shards, read_again
 from cleancut.verification.shard_engine import check_engine
 
 _RECORD_S = 30.0
-"""What was read so far is recorded this often, so that who is interrupted need not begin anew."""
+"""Interval of records, so that an interrupted run can continue."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadShare:
-    """How much of a group's data is to be read: `percent` of its bytes, of which those count that
+    """How much of a backup's data to read: `percent` of its bytes, of which those count that
     were read within the last `within_s`."""
 
     percent: int = 0
@@ -52,9 +52,9 @@ class ReadShare:
 
 
 def verify(settings: Settings, name: str, reading: ReadShare) -> Verdict:
-    """What a look at the group of that id or epoch found; so much of its data is read.
+    """The verdict on the backup of that id or number.
 
-    Raises: NotFound; Corrupt for a manifest, recipe or page that is none.
+    Raises: NotFound; Corrupt for a manifest, recipe or page that cannot be parsed.
     """
 
     async def look(store: Store, paths: Paths) -> Verdict:
@@ -84,7 +84,7 @@ def verify(settings: Settings, name: str, reading: ReadShare) -> Verdict:
 
 
 class _Read(NamedTuple):
-    """`unrecorded`: shards that were right, and of which the verification log does not know yet."""
+    """`unrecorded`: intact shards that are not in the verification log yet."""
 
     read_bytes: int
     damage: tuple[str, ...]
@@ -92,7 +92,7 @@ class _Read(NamedTuple):
 
 
 async def _read(store: Store, paths: Paths, manifest: Manifest, reading: ReadShare) -> _Read:
-    """Reads so much; what is right is recorded on the way, but for the last of it."""
+    """Reads the chosen share, and records intact shards on the way, except the last ones."""
     since_s = time.time() - reading.within_s if reading.within_s else float("inf")
     known = await last_read(store, paths, manifest.epoch)
     chosen = choose_shards(
@@ -122,7 +122,7 @@ async def _recipes(store: Store, paths: Paths, digests: Sequence[str]) -> dict[s
 
 
 async def _documents(store: Store, paths: Paths, epoch: Epoch) -> list[AgentDocument]:
-    """What the agents of an epoch have stored; one that cannot be read tells nothing."""
+    """What the agents of an epoch have stored; unreadable ones are left out."""
     found = []
     async for info in store.list(paths.votes_documents(epoch)):
         with suppress(Corrupt):
@@ -132,7 +132,7 @@ async def _documents(store: Store, paths: Paths, epoch: Epoch) -> list[AgentDocu
 
 @dataclass(frozen=True, slots=True)
 class Drilling:
-    """What is to be drilled: so many shards at random (0: all) of these collections (none: all),
+    """What to drill: that many shards at random (0: all) of these collections (none: all),
     in a directory made in `scratch`."""
 
     shards: int = 0
@@ -141,7 +141,7 @@ class Drilling:
 
 
 def run_drill(settings: Settings, name: str, wanted: Drilling) -> Drill:
-    """Opens shards of the group of that id or epoch in this process, and asks them.
+    """Opens shards of the backup of that id or number in this process, and queries them.
 
     Raises: NotFound; Refused without the engine, or without space for it.
     """
@@ -165,7 +165,7 @@ def run_drill(settings: Settings, name: str, wanted: Drilling) -> Drill:
             id=manifest.operation,
             epoch=manifest.epoch,
             shards=found.shards,
-            shards_in_group=len(manifest.shards),
+            shards_in_backup=len(manifest.shards),
             read_bytes=sum(shard.size_bytes for shard in chosen),
             sample_queries=found.asked,
             sample_queries_equal=found.equal,
@@ -219,7 +219,8 @@ async def _record(
     problems: tuple[str, ...] = (),
     recall: float | None = None,
 ) -> None:
-    """Into the verification log; a store that cannot be written to is told, and no failure."""
+    """Into the verification log; a store that cannot be written to is reported on stderr, and is
+    not a failure."""
     check = VerificationRecord(
         kind=kind,
         epoch=manifest.epoch,

@@ -29,9 +29,9 @@ def _lost(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
         what = f"{shards_named(shards)} of {entry.name!r} lost every replica: reads of the whole"
         what += " collection fail"
         if epoch is None:
-            what += "; no group holds what was in there, so restore or refill the collection"
+            what += "; no backup holds what was in there, so restore or refill the collection"
         else:
-            what += f"; put back what group {epoch} holds (the others stay as they are now)"
+            what += f"; put back what backup #{epoch} holds (the others stay as they are now)"
         fix = "" if epoch is None else fixes.repair(epoch, entry.name, shards)
         yield Finding(kind="lost_shard", severity="error", what=what, fix=fix)
 
