@@ -53,7 +53,7 @@ bench: $(STAMP)
 	$(BIN)/python -m bench.store $(ARGS)
 
 bench-growth: $(STAMP)
-	$(BIN)/python -m bench.growth --svg docs/growth.svg $(ARGS)
+	$(BIN)/python -m bench.growth --svg bench/growth.svg $(ARGS)
 
 bench-barrier: $(STAMP)
 	$(BIN)/python -m bench.barrier $(ARGS)
@@ -69,9 +69,12 @@ proto: $(STAMP)
 	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format --exit-code --diff --path cleancut
 
 docs: $(STAMP)
-	$(BIN)/python tools/gen_cli_reference.py > docs/reference-cli.md
+	$(BIN)/python tools/gen_cli_reference.py > docs/reference/cli.md
+	$(BIN)/python -m tools.gen_daemon_reference
+	$(BIN)/python -m tools.gen_api_reference > docs/reference/api.md
+	$(BIN)/python -m tools.gen_architecture
 	$(BIN)/python -m tools.gen_chart
-	$(BIN)/python -m tools.gen_metrics_reference > docs/metrics.md
+	$(BIN)/python -m tools.gen_metrics_reference > docs/reference/metrics.md
 
 # The Helm chart, the kustomize component and the Dockerfiles, and one run of what is rendered.
 chart: deps
@@ -90,7 +93,7 @@ sim: $(STAMP)
 test-real: $(STAMP)
 	$(PYTEST) -m real_qdrant tests
 
-# Both matrices, hours of them; `make test` runs samples. Writes the table in docs/guarantees.md.
+# Both matrices, hours of them; `make test` runs samples. Writes the table in docs/reference/guarantees.md.
 chaos: $(STAMP)
 	rm -f chaos-results.jsonl
 	status=0; CHAOS_RESULTS=$(CURDIR)/chaos-results.jsonl \

@@ -37,7 +37,7 @@ from cleancut.store.open import open_store
 from cleancut_agent.context import AgentContext
 from cleancut_agent.fence_watchdog import FenceWatchdog
 from cleancut_agent.local_peer import read_probe
-from cleancut_agent.loop import Follower
+from cleancut_agent.loop import AgentLoop
 from cleancut_agent.metrics import AgentMetrics
 from cleancut_agent.progress import BytesProgress
 from cleancut_agent.session import open_session
@@ -46,7 +46,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.cluster_id import establish
 from cleancut_coordinator.leader.election import TTL_S, campaign
-from cleancut_coordinator.leader.term import LeaderTerm, Reign
+from cleancut_coordinator.leader.term import LeaderTerm
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 
 SHARED_BY = 25
@@ -178,7 +178,7 @@ async def run_agents(asked: Asked) -> None:
                 OperationKind.REBALANCE: effects,
             }
             async with open_session(context) as session, asyncio.TaskGroup() as own:
-                follower = Follower(context, session, kinds, metrics=metrics, log=log)
+                follower = AgentLoop(context, session, kinds, metrics=metrics, log=log)
                 own.create_task(lifter.run())
                 await follower.run(own)
 
@@ -216,8 +216,15 @@ async def run_coordinator(asked: Asked) -> None:
             await establish(context, token)
             await wait_agents(context, asked.agents)
             effects = {OperationKind.BACKUP: LeaderBackupEffects(context)}
-            reign = Reign(lease, token, CoordinatorMetrics(CLUSTER))
-            term = LeaderTerm(context, reign, effects=effects, log=log)  # type: ignore[arg-type]
+            metrics = CoordinatorMetrics(CLUSTER)
+            term = LeaderTerm(
+                context,
+                lease,
+                token,
+                effects=effects,  # type: ignore[arg-type]
+                metrics=metrics,
+                log=log,
+            )
             leading = group.create_task(term.run(group))
             with (Path(asked.root) / "epochs.jsonl").open("w") as file:
                 for number in range(asked.epochs):

@@ -17,15 +17,15 @@ from cleancut.core.maintenance.schedule import ScheduleRule, check_schedule
 from cleancut.core.primitives.errors import CleancutError, Invalid
 from cleancut.core.primitives.ids import parse_version
 from cleancut.core.protocol.fence import FenceRule, FenceSettings, check_rule
-from cleancut.etcd.channels import parse_endpoints
 from cleancut.etcd.client import Etcd, open_etcd
 from cleancut.etcd.login import login_of
 from cleancut.fencing.hooks import check_hook
 from cleancut.ports.clock import Clock
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.http import check_key_line
-from cleancut.runtime.addresses import is_loopback
+from cleancut.runtime.addresses import is_loopback, parse_addresses
 from cleancut.runtime.log import Logger
+from cleancut.runtime.tls import tls_of
 from cleancut.runtime.watched_files import WatchedFiles, WatchedSecret
 from cleancut.store.key_source import KeySource
 
@@ -157,14 +157,6 @@ config_option = click.option(
 )
 
 
-def parse_address(text: str) -> tuple[str, int]:
-    """Host and port of `H:P`. Raises: Invalid."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        raise Invalid(f"{text!r} is not an address", "write it as host:port")
-    return host.strip("[]") or "0.0.0.0", int(port)
-
-
 @dataclass(frozen=True, slots=True)
 class Shared:
     """The settings that agent and coordinator share, as given."""
@@ -189,12 +181,9 @@ class Shared:
     def key_source(self) -> KeySource:
         return KeySource(self.store_key_file, self.store_key_command)
 
-    def _endpoints(self) -> list[str]:
-        return [part.strip() for part in self.etcd.split(",") if part.strip()]
-
     def etcd_is_open(self) -> bool:
-        """Whether what goes to etcd crosses a network in the clear. Raises: Invalid."""
-        addresses = parse_endpoints(self._endpoints())
+        """Whether traffic to etcd crosses a network in plaintext. Raises: Invalid."""
+        addresses = parse_addresses(self.etcd)
         return self.etcd_ca is None and not all(is_loopback(one) for one in addresses)
 
     def open_etcd(self, clock: Clock) -> AbstractAsyncContextManager[Etcd]:
@@ -206,10 +195,8 @@ class Shared:
                 "give --etcd-ca, or say that this network may see it: --insecure etcd",
             )
         return open_etcd(
-            self._endpoints(),
-            ca=self.etcd_ca,
-            cert=self.etcd_cert,
-            key=self.etcd_key,
+            parse_addresses(self.etcd),
+            tls=tls_of(self.etcd_ca, self.etcd_cert, self.etcd_key),
             login=login,
             clock=clock,
         )

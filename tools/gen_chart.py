@@ -24,7 +24,7 @@ COMPONENT = "charts/kustomize/agent/statefulset.yaml"
 _HEAD = """# cleancut's Helm chart
 
 Two coordinators, and values that put an agent beside each peer of the official Qdrant chart.
-[docs/kubernetes.md](../../docs/kubernetes.md) tells how to install it, step by step; `ci/` holds
+[The Kubernetes tutorial](../../docs/tutorials/kubernetes.md) installs it, step by step; `ci/` holds
 values for several uses. The try-out is complete in itself:
 
     helm install cleancut charts/cleancut -f charts/cleancut/ci/tryout-values.yaml

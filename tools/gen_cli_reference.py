@@ -1,4 +1,4 @@
-"""Writes docs/reference-cli.md to stdout, from the command line's own definition."""
+"""Generator of docs/reference/cli.md, from the command line's own definition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes docs/metrics.md to stdout, from both programs' registries and from what uses them."""
+"""Generator of docs/reference/metrics.md: both programs' registries, and what uses them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAME = re.compile(r"\bcleancut_[a-z_]+")
 _HEAD = """# Metrics
 
 Written by `make docs` from the programs themselves; change it there. How to use them is told in
-[Monitoring](monitoring.md).
+[Monitoring](../how-to/monitoring.md).
 
 Every series has the label `cluster`, an agent's also `agent`. What is not known has no series: it
 is never 0. All counters are there from the start, with each value of their labels. Times are in
@@ -83,7 +83,7 @@ def alerts() -> Iterator[tuple[str, str]]:
     document = yaml.safe_load((FILES / "alerts.yaml").read_text(encoding="utf-8"))
     for group in document["groups"]:
         for rule in group["rules"]:
-            yield f"[{rule['alert']}](runbooks/{rule['alert']}.md)", rule["expr"]
+            yield f"[{rule['alert']}](../runbooks/{rule['alert']}.md)", rule["expr"]
 
 
 def panels() -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 BASE=localhost/python-standin
 SUITE=bookworm
 WORK=$(pwd)/build/images
+VERSION=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' cleancut/__init__.py)
 [ "$(id -u)" -eq 0 ] || { echo "images: skipped, needs root"; exit 0; }
 for tool in buildah debootstrap setpriv unshare; do
     command -v $tool > /dev/null && continue
@@ -37,7 +38,8 @@ make_base() {
 # shellcheck disable=SC2086
 build() { # NAME
     timeout 900 buildah $store bud --isolation chroot --network host --pull-never --format docker \
-        --build-arg PYTHON_IMAGE=$BASE --build-arg "REVISION=$(git rev-parse --short HEAD)" \
+        --build-arg PYTHON_IMAGE=$BASE --build-arg "VERSION=$VERSION" \
+        --build-arg "REVISION=$(git rev-parse --short HEAD)" \
         --build-arg "CREATED=$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
         --tag "localhost/$1" --file "Dockerfile.${1#cleancut-}" . > "$WORK/$1.log" 2>&1 \
         || { tail -30 "$WORK/$1.log"; exit 1; }

@@ -1,7 +1,10 @@
-"""What every part of an agent is given: its names, its ports, its places."""
+"""Context of an agent: its names, ports and directories, and where it gets randomness from."""
 
 from __future__ import annotations
 
+import secrets
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,11 +18,20 @@ from cleancut.qdrant.client import Qdrant
 from cleancut.repository.uploads import UploadLimits
 
 
+def free_disk_bytes(directory: Path) -> int:
+    """Free bytes of the disk that holds `directory`. Raises: OSError."""
+    return shutil.disk_usage(directory).free
+
+
 @dataclass(frozen=True, slots=True)
 class AgentContext:
-    """`loopback`: the base URL at which the own Qdrant reaches this agent, no slash at its end.
-    `qdrant_storage`: where the own peer keeps its data, if this agent can see it. `limits`: as
-    they are set now."""
+    """Everything an agent takes from outside; a simulation replaces each of them.
+
+    `loopback`: the base URL at which the local Qdrant reaches this agent, without a trailing slash.
+    `qdrant_storage`: the data directory of the local peer, if this agent can see it. `limits`: the
+    current upload limits. `token_hex`: a random string of N bytes. `free_disk_bytes`: free bytes of
+    the disk that holds a directory.
+    """
 
     name: AgentName
     keys: Keys
@@ -32,3 +44,5 @@ class AgentContext:
     loopback: str
     qdrant_storage: Path | None = None
     limits: UploadLimits = field(default_factory=UploadLimits)
+    token_hex: Callable[[int], str] = secrets.token_hex
+    free_disk_bytes: Callable[[Path], int] = free_disk_bytes

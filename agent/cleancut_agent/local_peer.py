@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Sequence
 from functools import partial
 
@@ -104,7 +103,7 @@ async def read_probe(context: AgentContext, epoch: Epoch) -> str:
 
 def free_bytes(context: AgentContext) -> int:
     """What is free on the disk of the agent's own directory."""
-    return shutil.disk_usage(context.spill_dir).free
+    return context.free_disk_bytes(context.spill_dir)
 
 
 def storage_free_bytes(context: AgentContext) -> int:
@@ -112,7 +111,7 @@ def storage_free_bytes(context: AgentContext) -> int:
     if context.qdrant_storage is None:
         return -1
     try:
-        return shutil.disk_usage(context.qdrant_storage).free
+        return context.free_disk_bytes(context.qdrant_storage)
     except OSError:
         return -1
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import AsyncIterator
 from typing import Protocol
 
@@ -43,7 +42,7 @@ class AgentEffects(Protocol):
     def moved(self) -> BytesProgress: ...
 
 
-class Follower:
+class AgentLoop:
     """One session's work. `run` returns only by raising: LeaseLost, or what made it impossible."""
 
     def __init__(
@@ -109,7 +108,7 @@ class Follower:
     async def _cast(self, command: CastVote) -> None:
         context = self._context
         key = context.keys.vote(self._ctl.epoch, command.phase, context.name)
-        vote = replace(command.vote, nonce=secrets.token_hex(8))
+        vote = replace(command.vote, nonce=context.token_hex(8))
         if key not in self._voted:
             found = await context.etcd.get(key)  # of a session before this one
             self._voted[key] = found.mod_revision if found else 0
@@ -211,7 +210,7 @@ class Follower:
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(_TICK_S)
+            await self._context.clock.sleep(_TICK_S)
             await self._events.put((self._ctl.kind, Tick(), 0))
 
     async def _watch_lease(self) -> None:
@@ -219,14 +218,14 @@ class Follower:
 
     async def _refresh(self) -> None:
         while True:
-            await asyncio.sleep(_REFRESH_S)
+            await self._context.clock.sleep(_REFRESH_S)
             with contextlib.suppress(Unavailable, TimedOut):  # the lease tells if it lasts
                 await refresh(self._context, self._session)
 
     async def _report(self) -> None:
         """Tells people how far the epoch is: best effort, never part of the protocol."""
         while True:
-            await asyncio.sleep(_PROGRESS_S)
+            await self._context.clock.sleep(_PROGRESS_S)
             before = self._moved
             read = self._count_moved(self._ctl.kind)
             now, moves = self._moved, self._moved != before

@@ -6,53 +6,44 @@ import asyncio
 import os
 import socket
 import sys
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from cleancut.core.format.paths import Paths
-from cleancut.core.primitives.errors import CleancutError, Denied, LeaseLost, TimedOut, Unavailable
+from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import parse_agent, parse_cluster
 from cleancut.core.protocol.etcd_keys import Keys
-from cleancut.core.protocol.states import OperationKind
 from cleancut.daemon_settings import (
     ENV_PREFIX,
     Shared,
     common_options,
     config_option,
     fail,
-    parse_address,
     shared_of,
     warn_of_etcd,
 )
 from cleancut.repository.uploads import clear_spill
+from cleancut.runtime.addresses import parse_address
 from cleancut.runtime.clock import SystemClock
-from cleancut.runtime.concurrency import first_of, until_signal
+from cleancut.runtime.concurrency import until_signal
 from cleancut.runtime.health import Health, health_app, serve
 from cleancut.runtime.log import Logger, configure_logging
 from cleancut.store.metered import InstrumentedStore
 from cleancut.store.open import open_store
 from cleancut_agent.backup.captures import spill_of
-from cleancut_agent.backup.effects import AgentBackupEffects
-from cleancut_agent.backup.journal import CaptureJournal, own_directory
-from cleancut_agent.backup.seed_effects import AgentSeedEffects
+from cleancut_agent.backup.journal import own_directory
 from cleancut_agent.context import AgentContext
 from cleancut_agent.fence_watchdog import FenceWatchdog
 from cleancut_agent.local_peer import free_bytes, storage_free_bytes
-from cleancut_agent.loop import AgentEffects, Follower
 from cleancut_agent.metrics import SPILL, STORAGE, AgentMetrics
-from cleancut_agent.restore.effects import PullEffects
-from cleancut_agent.restore.shard_checks import count_replica
+from cleancut_agent.process import AgentProcess, serve_agent
 from cleancut_agent.restore.tar_server import TarServer
-from cleancut_agent.session import open_session
-from cleancut_agent.settings_watch import follow_settings
-from cleancut_agent.supervisor import stay
+from cleancut_agent.supervisor import keep_running
 
-_RETRY_S = 1.0
 _HASHERS = 2
 _END_S = 9.0
 """A call to a store cannot be cancelled, and the pod of a database shall not wait for one."""
@@ -60,19 +51,6 @@ _END_S = 9.0
 
 def _default_name() -> str:
     return os.environ.get("POD_NAME") or socket.gethostname().lower()
-
-
-@dataclass(frozen=True, slots=True)
-class _Process:
-    """What lives as long as the process."""
-
-    context: AgentContext
-    tars: TarServer
-    lifter: FenceWatchdog
-    pool: Executor
-    health: Health
-    metrics: AgentMetrics
-    log: Logger
 
 
 @click.command(context_settings={"auto_envvar_prefix": ENV_PREFIX})
@@ -111,7 +89,7 @@ async def _run_or_stay(shared: Shared, flags: dict[str, Any], log: Logger) -> No
         app = health_app(Health(), AgentMetrics(shared.cluster, flags["name"]).render)
         return serve(app, *parse_address(shared.http))
 
-    await stay(lambda: _run(shared, flags, log), idle, log)
+    await keep_running(lambda: _run(shared, flags, log), idle, log)
 
 
 async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
@@ -150,8 +128,9 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
             lambda: context.limits.settings.spill_floor_bytes,
         )
         pool = stack.enter_context(ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash"))
-        lifter = FenceWatchdog(context, metrics=metrics, log=log)
-        await _serve(_Process(context, tars, lifter, pool, health, metrics, log))
+        watchdog = FenceWatchdog(context, metrics=metrics, log=log)
+        process = AgentProcess(context, tars, watchdog, pool, health, metrics, log)
+        await serve_agent(process)
 
 
 def free_by_volume(context: AgentContext) -> dict[str, int]:
@@ -161,63 +140,6 @@ def free_by_volume(context: AgentContext) -> dict[str, int]:
     except OSError:
         return {}
     return {volume: size_bytes for volume, size_bytes in free.items() if size_bytes >= 0}
-
-
-async def _serve(process: _Process) -> None:
-    """Lifts fences whether or not there is a session."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(process.lifter.run())
-            group.create_task(_serve_sessions(process))
-    except BaseExceptionGroup as failures:
-        raise first_of(failures) from failures
-
-
-async def _serve_sessions(process: _Process) -> None:
-    """One session after the other, until an error that a new session cannot fix.
-
-    Credentials that were good once may be in the middle of a change; at the start they are wrong.
-    """
-    while True:
-        try:
-            await _serve_session(process)
-        except (LeaseLost, Unavailable, TimedOut, Denied) as error:
-            if isinstance(error, Denied) and not process.health.was_ready:
-                raise
-            process.log.warning("session over", reason=error.reason, cause=error.message)
-        await asyncio.sleep(_RETRY_S)
-
-
-async def _serve_session(process: _Process) -> None:
-    context = process.context
-    async with open_session(context) as session:
-        process.log.info("session", token=session.token, peer=session.said.peer_id)
-        process.health.ready = True
-        process.metrics.set_session(open_=True)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(follow_settings(context, process.log))
-                journal = CaptureJournal(context.spill_dir)
-                backups = AgentBackupEffects(
-                    context, group, process.pool, journal, lifter=process.lifter
-                )
-                effects: dict[OperationKind, AgentEffects] = {
-                    OperationKind.BACKUP: backups,
-                    OperationKind.SEED: AgentSeedEffects(
-                        context, process.pool, backups, log=process.log
-                    ),
-                    OperationKind.RESTORE: PullEffects(context, process.tars),
-                    OperationKind.REBALANCE: PullEffects(context, process.tars, count_replica),
-                }
-                follower = Follower(
-                    context, session, effects, metrics=process.metrics, log=process.log
-                )
-                await follower.run(group)
-        except BaseExceptionGroup as failures:
-            raise first_of(failures) from failures
-        finally:
-            process.health.ready = False
-            process.metrics.set_session(open_=False)
 
 
 def main() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -63,13 +61,13 @@ async def open_session(context: AgentContext, ttl_s: float = TTL_S) -> AsyncIter
                     f"another agent is alive under the name {context.name!r}",
                     "give each agent its own --name",
                 )
-            await asyncio.sleep(_RETRY_S)
+            await context.clock.sleep(_RETRY_S)
         yield OpenSession(token, lease, said)
 
 
 async def describe(context: AgentContext) -> Session:
     """What the agent says of itself now; `peer_id` is None while its Qdrant does not answer."""
-    nonce = secrets.token_hex(8)
+    nonce = context.token_hex(8)
     try:
         cluster = await context.qdrant.cluster(timeout_s=5.0)
         version = await context.qdrant.version(timeout_s=5.0)

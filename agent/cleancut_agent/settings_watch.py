@@ -12,7 +12,7 @@ from cleancut.runtime.log import Logger
 from cleancut_agent.context import AgentContext
 
 
-async def follow_settings(context: AgentContext, log: Logger) -> None:
+async def watch_settings(context: AgentContext, log: Logger) -> None:
     """Never returns. What cannot be read changes nothing."""
     key = context.keys.settings
     while True:

@@ -15,7 +15,7 @@ from cleancut.runtime.log import Logger
 RETRY_S = (5.0, 15.0)
 
 
-async def stay(
+async def keep_running(
     work: Callable[[], Awaitable[None]],
     idle: Callable[[], AbstractAsyncContextManager[Any]],
     log: Logger,

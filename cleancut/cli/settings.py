@@ -19,7 +19,7 @@ import click
 from cleancut.client.client import Client
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import ClusterName, parse_cluster
-from cleancut.rpc.channel import Tls, tls_of
+from cleancut.runtime.tls import Tls, tls_of
 from cleancut.store.key_source import KeySource
 
 FORMATS = ("table", "json", "yaml", "name")
@@ -50,7 +50,7 @@ class Settings:
     @property
     def tls(self) -> Tls | None:
         """Raises: Invalid, for files that identify neither server nor client."""
-        tls = tls_of(self.ca, self.cert, self.key)
+        tls = tls_of(*(Path(file) if file else None for file in (self.ca, self.cert, self.key)))
         if tls is not None and (tls.ca is None or (tls.cert is None and not self.token_file)):
             raise Invalid(
                 "TLS needs a CA, and a certificate or a token",

@@ -1,36 +1,25 @@
-"""The client for programs without an event loop: every call of `Client`, waited for."""
+"""Client for programs without an event loop: runs every call of a `Client` to its end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
-from pathlib import Path
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from typing import Any, Self, TypeVar
 
 from cleancut.client.client import Client
-from cleancut.client.connection import CALL_S
-from cleancut.rpc.channel import Tls
 
 T = TypeVar("T")
 
 
 class BlockingClient:
-    """A cluster's coordinators as one. Use it as a context manager, in one thread, and not inside a
-    running event loop.
+    """A `Client` for one thread without a running event loop: `BlockingClient(Client(addresses))`.
 
-    Raises, Limits: as `Client`.
+    Use it as a context manager, which closes the client. Raises, Limits: as `Client`.
     """
 
-    def __init__(
-        self,
-        addresses: Sequence[str],
-        tls: Tls | None = None,
-        *,
-        timeout_s: float = CALL_S,
-        token_file: Path | None = None,
-    ) -> None:
+    def __init__(self, client: Client) -> None:
         self._runner = asyncio.Runner()
-        self._client = Client(addresses, tls, timeout_s=timeout_s, token_file=token_file)
+        self._client = client
 
     def __enter__(self) -> Self:
         return self
@@ -42,11 +31,11 @@ class BlockingClient:
             self._runner.close()
 
     def call(self, act: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
-        """What the call answers: `cluster.call(lambda c: c.cluster_status())`."""
+        """The result of a call: `cluster.call(lambda c: c.cluster_status())`."""
         return self._runner.run(act(self._client))
 
     def watch(self, act: Callable[[Client], AsyncGenerator[T, None]]) -> Iterator[T]:
-        """What the watch brings, until the watched has ended, or the loop over it is left:
+        """The values of a watch, until the operation ends or the caller leaves the loop:
         `for backup in cluster.watch(lambda c: c.watch_backup("b-1")): ...`"""
         stream = act(self._client)
         try:

@@ -15,9 +15,10 @@ from typing import Any
 import grpc.aio
 
 from cleancut.core.primitives.errors import CleancutError, Invalid, Unavailable
-from cleancut.rpc.channel import Tls, check_token_line, open_channel
+from cleancut.rpc.channel import check_token_line, open_channel
 from cleancut.rpc.statuses import LEADER_ADDRESS, from_call_error
-from cleancut.runtime.addresses import is_ip, split_address
+from cleancut.runtime.addresses import is_ip, parse_address
+from cleancut.runtime.tls import Tls
 from cleancut.runtime.watched_files import WatchedFiles, WatchedSecret
 
 CALL_S = 10.0
@@ -147,7 +148,7 @@ class Link:
         """A leader named by a number, as pods are, has to have the certificate of the name under
         which it was asked for: of the Service that all coordinators are behind."""
         if leader not in self._addresses and is_ip(leader) and not is_ip(named_by):
-            self._server_names.setdefault(leader, split_address(named_by)[0])
+            self._server_names.setdefault(leader, parse_address(named_by)[0])
 
     async def _channel(self, address: str) -> grpc.aio.Channel:
         """One that was opened with the files as they are now."""

@@ -1,26 +1,27 @@
-"""One channel an etcd endpoint, which one is used now, and new ones when certificates change."""
+"""Channels to the etcd endpoints: one each, the current one, replacements for new certificates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
 import structlog
 
 from cleancut.core.primitives.errors import CleancutError, Denied, Invalid
+from cleancut.runtime.addresses import parse_address
+from cleancut.runtime.tls import Tls
 from cleancut.runtime.watched_files import WatchedFiles
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_REPLACED = 2
-"""So many earlier sets of channels stay open: watches on them go on until their streams end."""
+"""Earlier sets of channels that stay open, so that watches on them continue until they end."""
 
 Metadata = tuple[tuple[str, str], ...]
 
 METADATA: Metadata = (("hasleader", "true"),)
-"""An endpoint without a leader refuses, where it would otherwise stay silent for ever.
+"""Makes an endpoint without a leader refuse a call instead of never answering it.
 
 Source: etcd server/etcdserver/api/v3rpc/interceptor.go
 """
@@ -41,23 +42,10 @@ OPTIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Paths of PEM files; `cert` and `key` come together, or neither."""
-
-    ca: Path
-    cert: Path | None = None
-    key: Path | None = None
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        return tuple(path for path in (self.ca, self.key, self.cert) if path is not None)
-
-
 @dataclass(slots=True, eq=False)
 class Endpoint:
-    """`token`: of the login at this member; None: none yet, "": etcd asks for none.
-    `logins`: how often one was got."""
+    """`token`: of the login at this member; None before the first, "" if etcd requires none.
+    `logins`: the number of logins made."""
 
     address: str
     channel: Any
@@ -66,25 +54,18 @@ class Endpoint:
     logins: int = 0
 
 
-def parse_endpoints(endpoints: Sequence[str]) -> tuple[str, ...]:
-    """Raises: Invalid, unless there are some and each is `host:port`."""
-    for address in endpoints:
-        host, colon, port = address.rpartition(":")
-        if not (host and colon and port.isdecimal()) or "/" in address:
-            raise Invalid(f"etcd endpoint {address!r} is not host:port", "name it as host:2379")
-    if not endpoints:
-        raise Invalid("no etcd endpoint is named", "name all members, as in a:2379,b:2379,c:2379")
-    return tuple(endpoints)
-
-
 class Channels:
-    """Order: built and closed on one running loop. Raises: Invalid, for what cannot be used."""
+    """Order: built and closed on one running loop. Raises: Invalid (an endpoint, a file)."""
 
     def __init__(self, endpoints: Sequence[str], tls: Tls | None) -> None:
-        self.addresses = parse_endpoints(endpoints)
+        self.addresses = tuple(endpoints)
+        if not self.addresses:
+            raise Invalid("no etcd endpoint is set", "list all members: a:2379,b:2379,c:2379")
+        for address in self.addresses:
+            parse_address(address)
+        if tls is not None and tls.ca is None:
+            raise Invalid("an etcd client certificate is set without a CA", "set etcd's CA too")
         self._tls = tls
-        if tls is not None and (tls.cert is None) != (tls.key is None):
-            raise Invalid("etcd's client certificate and key come together", "name both or neither")
         self._files = WatchedFiles(tls.files if tls is not None else ())
         self._version = self._files.look()
         self._endpoints = self._opened()
@@ -96,13 +77,13 @@ class Channels:
         return self._endpoints[self._current]
 
     def leave(self, endpoint: Endpoint) -> None:
-        """The next endpoint becomes the current one, unless somebody has left `endpoint` before."""
+        """Makes the next endpoint the current one, unless `endpoint` is no longer current."""
         if endpoint is self.current:
             self._current = (self._current + 1) % len(self._endpoints)
 
     async def refresh(self) -> None:
-        """The current endpoint has the certificates that the files hold now. While these cannot be
-        read, the ones before stay."""
+        """Reopens all channels if the certificate files have changed; unreadable files change
+        nothing."""
         version = self._files.look()
         if version == self._version:
             return
@@ -111,29 +92,29 @@ class Channels:
         try:
             opened = self._opened()
         except CleancutError as error:
-            log.error("etcd certificates unread", cause=error.message, hint=error.hint)
+            log.error("cannot reload etcd certificates", cause=error.message, hint=error.hint)
             return
-        log.info("etcd certificates read")
+        log.info("etcd certificates reloaded")
         self._replaced.append(self._endpoints)
         self._endpoints = opened
         while len(self._replaced) > MAX_REPLACED:
             await _close(self._replaced.pop(0))
 
     async def close(self) -> None:
-        """Repeatable; whatever is under way fails."""
+        """Repeatable; running calls fail."""
         for endpoints in (self._endpoints, *self._replaced):
             await _close(endpoints)
 
     def _opened(self) -> tuple[Endpoint, ...]:
-        credentials = None if self._tls is None else self._credentials()
+        credentials = None if self._tls is None else self._credentials(self._tls)
         return tuple(Endpoint(one, _open_channel(one, credentials)) for one in self.addresses)
 
-    def _credentials(self) -> Any:
+    def _credentials(self, tls: Tls) -> Any:
         try:
-            ca, *own = self._files.read()
+            pem = tls.read(self._files)
         except Denied as error:
             raise Invalid(error.message, "check the paths of etcd's certificates") from error
-        return grpc.ssl_channel_credentials(ca, *own)
+        return grpc.ssl_channel_credentials(pem.ca, pem.key, pem.cert)
 
 
 async def _close(endpoints: Sequence[Endpoint]) -> None:

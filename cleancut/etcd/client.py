@@ -1,15 +1,14 @@
-"""The `Coordination` port on a real etcd. The parts are in etcd_link, _wire, _watch and _lease."""
+"""The `Coordination` port on a real etcd, over `calls`, `wire`, `watch` and `lease`."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-from cleancut.core.primitives.errors import CleancutError, Invalid, TimedOut, Unavailable
+from cleancut.core.primitives.errors import CleancutError, TimedOut, Unavailable
 from cleancut.etcd.calls import CALL_S, GRANT, KEEP_ALIVE, RANGE, REVOKE, STATUS, TXN, EtcdLink
-from cleancut.etcd.channels import Channels, Tls
+from cleancut.etcd.channels import Channels
 from cleancut.etcd.lease import REVOKE_S, LeaseBlock
 from cleancut.etcd.login import Login
 from cleancut.etcd.pb import etcd_pb2 as pb
@@ -26,29 +25,25 @@ from cleancut.etcd.wire import (
 from cleancut.ports.clock import Clock
 from cleancut.ports.coordination import Change, Guard, KeyValue, Lease, Listing, Op, TxnResult
 from cleancut.runtime.clock import SystemClock
+from cleancut.runtime.tls import Tls
 
 
 @asynccontextmanager
 async def open_etcd(
     endpoints: Sequence[str],
     *,
-    ca: Path | None = None,
-    cert: Path | None = None,
-    key: Path | None = None,
+    tls: Tls | None = None,
     login: Login | None = None,
     clock: Clock | None = None,
     call_s: float = CALL_S,
 ) -> AsyncIterator[Etcd]:
-    """A client of the etcd at `endpoints` (`host:port` each); nothing is sent before it is used.
+    """A client of the etcd at `endpoints` (`host:port` each); nothing is sent before its first use.
 
-    TLS is used if `ca` is given; with `cert` and `key`, etcd's user is the certificate's CN, unless
-    `login` names another. Files that are replaced are read anew.
-    Unit: `call_s` bounds a call with all its tries, and how long a watch seeks an endpoint.
-    Raises: Invalid for endpoints or files that cannot be used.
+    With a client certificate, etcd's user is the certificate's CN, unless `login` names another.
+    Replaced files are read again.
+    Unit: `call_s` bounds a call with all its tries, and a watch's search for an endpoint.
+    Raises: Invalid (an endpoint, a file).
     """
-    if ca is None and (cert is not None or key is not None):
-        raise Invalid("a client certificate for etcd without a CA", "name etcd's CA too")
-    tls = None if ca is None else Tls(ca, cert, key)
     link = EtcdLink(Channels(endpoints, tls), clock or SystemClock(), call_s, login)
     etcd = Etcd(link)
     try:
@@ -58,7 +53,7 @@ async def open_etcd(
 
 
 class Etcd:
-    """See `Coordination` for what each method promises."""
+    """Methods as specified by `Coordination`."""
 
     def __init__(self, link: EtcdLink) -> None:
         self._link = link

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import aiohttp
 import msgspec
@@ -25,9 +25,18 @@ def check_hook(pause: str, resume: str, token_file: str) -> None:
             raise Invalid(f"the token would go in the clear to {url.host!r}", "use https")
 
 
-async def call_hook(
-    hook: Hook, action: Literal["pause", "resume"], fence: Fence, timeout_s: float
-) -> None:
+Action = Literal["pause", "resume"]
+
+
+class CallHook(Protocol):
+    """What `call_hook` does."""
+
+    async def __call__(
+        self, hook: Hook, action: Action, fence: Fence, timeout_s: float, /
+    ) -> None: ...
+
+
+async def call_hook(hook: Hook, action: Action, fence: Fence, timeout_s: float) -> None:
     """The writer has done it, since it answered 2xx within the bound.
 
     Shape: POST of {"action", "epoch", "collections", "seconds"}; after `seconds` the writer goes on

@@ -6,32 +6,43 @@ Shapes of answers are in `responses`, HTTP and its failures in `http`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
-from cleancut.core.primitives.errors import Corrupt, TimedOut, Unavailable
+from cleancut.core.primitives.errors import (
+    CleancutError,
+    Corrupt,
+    Denied,
+    Invalid,
+    Refused,
+    TimedOut,
+    Unavailable,
+)
 from cleancut.core.primitives.ids import check_collection_name
-from cleancut.qdrant.http import ApiKey, QdrantHttp
-from cleancut.qdrant.point_calls import PointCalls
+from cleancut.qdrant.http import CHUNK_BYTES, ApiKey, QdrantHttp
 from cleancut.qdrant.responses import (
     ClusterInfo,
     Placement,
+    ShardKey,
     Telemetry,
     parse_cluster,
     parse_placement,
     parse_telemetry,
 )
-from cleancut.qdrant.shard_calls import ShardCalls, collection_path, encode
 from cleancut.qdrant.shard_sizes import Weights, parse_weights
 
 READ_S = 10.0
 WEIGH_S = 20.0
 CHANGE_S = 30.0
+COUNT_S = 30.0
 _ANSWER_MARGIN_S = 1.0
 
 
-class Qdrant(ShardCalls, PointCalls):
+class Qdrant:
     """One peer. Every call is bounded by its `timeout_s` and raises only `CleancutError` kinds.
 
     Raises: Unavailable (not reached, or it cannot now), TimedOut (no answer; a change may have
@@ -85,12 +96,12 @@ class Qdrant(ShardCalls, PointCalls):
             if "standalone" in refusal.message:
                 return {}
             raise
-        return {key: await self._get(f"{path}/{encode(key)}", timeout_s) for key in keys}
+        return {key: await self._get(f"{path}/{_encode(key)}", timeout_s) for key in keys}
 
     async def put_cluster_metadata(
         self, key: str, value: object, timeout_s: float = CHANGE_S
     ) -> None:
-        path = f"/cluster/metadata/keys/{encode(key)}"
+        path = f"/cluster/metadata/keys/{_encode(key)}"
         query = {"wait": "true"}
         await self._http.call("PUT", path, value, timeout_s=timeout_s, query=query)
 
@@ -129,11 +140,11 @@ class Qdrant(ShardCalls, PointCalls):
 
     async def collection(self, name: str, timeout_s: float = READ_S) -> dict[str, Any]:
         """The raw answer, so that fields we do not know survive. May come from another peer."""
-        result: dict[str, Any] = await self._get(collection_path(name), timeout_s)
+        result: dict[str, Any] = await self._get(_collection_path(name), timeout_s)
         return result
 
     async def placement(self, name: str, timeout_s: float = READ_S) -> Placement:
-        return parse_placement(await self._get(collection_path(name) + "/cluster", timeout_s))
+        return parse_placement(await self._get(_collection_path(name) + "/cluster", timeout_s))
 
     async def aliases(self, timeout_s: float = READ_S) -> dict[str, str]:
         """Alias to collection, as this peer has applied it."""
@@ -156,35 +167,35 @@ class Qdrant(ShardCalls, PointCalls):
     ) -> None:
         """Raises: Refused, if it exists; Invalid, for names that must never reach Qdrant."""
         check_collection_name(name)
-        await self._change("PUT", collection_path(name), body, timeout_s)
+        await self._change("PUT", _collection_path(name), body, timeout_s)
 
     async def delete_collection(self, name: str, timeout_s: float = CHANGE_S) -> bool:
         """Whether there was one; an alias' name deletes nothing and is false too."""
-        return bool(await self._change("DELETE", collection_path(name), None, timeout_s))
+        return bool(await self._change("DELETE", _collection_path(name), None, timeout_s))
 
     async def patch_collection(
         self, name: str, body: Mapping[str, Any], timeout_s: float = CHANGE_S
     ) -> None:
         """`{"strict_mode_config": {}}` waits for the writes that entered by this peer."""
-        await self._change("PATCH", collection_path(name), body, timeout_s)
+        await self._change("PATCH", _collection_path(name), body, timeout_s)
 
     async def create_index(
         self, name: str, field: str, schema: object, timeout_s: float = CHANGE_S
     ) -> None:
         body = {"field_name": field, "field_schema": schema}
-        await self._change("PUT", collection_path(name) + "/index", body, timeout_s, wait="true")
+        await self._change("PUT", _collection_path(name) + "/index", body, timeout_s, wait="true")
 
     async def create_shard_key(
         self, name: str, body: Mapping[str, Any], timeout_s: float = CHANGE_S
     ) -> None:
         """Shape: shard_key, shards_number, replication_factor, placement (peer ids)."""
-        await self._change("PUT", collection_path(name) + "/shards", body, timeout_s)
+        await self._change("PUT", _collection_path(name) + "/shards", body, timeout_s)
 
     async def delete_shard_key(
         self, name: str, key: str | int, timeout_s: float = CHANGE_S
     ) -> None:
         body = {"shard_key": key}
-        await self._change("POST", collection_path(name) + "/shards/delete", body, timeout_s)
+        await self._change("POST", _collection_path(name) + "/shards/delete", body, timeout_s)
 
     # Replicas: where shards live.
 
@@ -236,6 +247,170 @@ class Qdrant(ShardCalls, PointCalls):
         body = {"shard_id": shard_id, "peer_id": peer_id}
         await self._reshape(name, {"drop_replica": body}, timeout_s)
 
+    # One shard at this peer: drain, stream, recover, count, search.
+
+    async def drain(self, name: str, shard_keys: Sequence[str | int], timeout_s: float) -> None:
+        """Every replica has applied all that was queued before, and this operation (number + 1).
+
+        It deletes by the id of nothing, and goes to every shard: custom sharding needs all keys.
+        Raises: Refused, if Qdrant said no (strict mode, read-only key, a missing key, a replica
+            that cannot); TimedOut, if nothing is known; NotFound, Unavailable.
+        Source: lib/collection/src/shards/replica_set/update.rs, Qdrant 1.18.3
+        """
+        body: dict[str, Any] = {"filter": {"must": [{"has_id": [str(uuid.uuid4())]}]}}
+        if shard_keys:
+            body["shard_key"] = list(shard_keys)
+        path = _collection_path(name) + "/points/delete"
+        try:
+            result = await self._http.call(
+                "POST", path, body, timeout_s=timeout_s, query={"wait": "true"}
+            )
+        except (Invalid, Denied, Refused, Unavailable) as refusal:
+            if "status" not in refusal.context:
+                raise
+            raise Refused(refusal.message, refusal.hint, **refusal.context) from refusal
+        if result.get("status") != "completed":
+            raise TimedOut(f"drain of {name!r} was not applied: {result.get('status')}")
+
+    def stream_shard(
+        self, name: str, shard_id: int, chunk_bytes: int = CHUNK_BYTES
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The shard's tar in chunks of up to `chunk_bytes` and 1 MiB; leaving the block frees it.
+
+        Limits: no bound in total, 60 s without a byte. A tar that was cut off ends as cleanly as
+            a whole one: the reader must check its members.
+        Source: lib/collection/src/shards/shard_holder/mod.rs (stream), Qdrant 1.18.3
+        """
+        path = f"{_collection_path(name)}/shards/{shard_id}/snapshot"
+        return self._http.stream(path, chunk_bytes)
+
+    async def recover_shard(
+        self, name: str, shard_id: int, *, location: str, sha256: str, timeout_s: float
+    ) -> None:
+        """This peer's replica holds the tar at `location` and is Active; others are untouched.
+
+        Raises: Corrupt (checksum, no whole tar; the old data is still there), Unavailable (the
+            tar could not be fetched, or could not be loaded), TimedOut (it may still be running:
+            never repeat blindly), NotFound (no such shard).
+        Source: src/common/snapshots.rs, Qdrant 1.18.3
+        """
+        path = f"{_collection_path(name)}/shards/{shard_id}/snapshots/recover"
+        body = {"location": location, "priority": "no_sync", "checksum": sha256}
+        try:
+            await self._http.call("PUT", path, body, timeout_s=timeout_s, query={"wait": "true"})
+        except (Invalid, Unavailable) as refusal:
+            raise _recover_error(refusal) from refusal
+
+    async def count(
+        self, name: str, shard_id: int, *, ring_filter: bool = False, timeout_s: float = COUNT_S
+    ) -> int:
+        """Exact number of points in the replica here; with `ring_filter` of those that routing
+        would put into this very shard.
+
+        Raises: Unavailable, if the replica cannot be read, or there is none at this peer.
+        """
+        body: dict[str, Any] = {"exact": True}
+        if ring_filter:
+            body["hash_ring_filter"] = {"expected_shard_id": shard_id}
+        path = f"{_collection_path(name)}/shards/{shard_id}/points/count"
+        result = await self._http.call("POST", path, body, timeout_s=timeout_s, reads=True)
+        return int(result["count"])
+
+    async def search_shard(
+        self,
+        name: str,
+        shard_id: int,
+        *,
+        vector_name: str = "",
+        shard_key: ShardKey = None,
+        timeout_s: float = COUNT_S,
+    ) -> int:
+        """Number of hits of one search with a vector that the shard itself holds; 0: it has none.
+
+        The search runs over all shards of the key (Qdrant can restrict it no further), and this
+        peer asks its own replicas first.
+        Raises: Unavailable, if vectors cannot be read or searched.
+        """
+        sample = await self._sample(name, shard_id, vector_name, timeout_s)
+        if sample is None:
+            return 0
+        body: dict[str, Any] = {"query": sample, "limit": 10, "using": vector_name or None}
+        if shard_key is not None:
+            body["shard_key"] = shard_key
+        path = _collection_path(name) + "/points/query"
+        result = await self._http.call("POST", path, body, timeout_s=timeout_s, reads=True)
+        return len(result["points"])
+
+    async def _sample(
+        self, name: str, shard_id: int, vector_name: str, timeout_s: float
+    ) -> object | None:
+        body = {
+            "limit": 1,
+            "filter": {"must": [{"has_vector": vector_name}]},
+            "with_payload": False,
+            "with_vector": [vector_name] if vector_name else True,
+        }
+        path = f"{_collection_path(name)}/shards/{shard_id}/points/scroll"
+        result = await self._http.call("POST", path, body, timeout_s=timeout_s, reads=True)
+        if not result["points"]:
+            return None
+        vector: object = result["points"][0]["vector"]
+        return vector.get(vector_name) if vector_name and isinstance(vector, dict) else vector
+
+    # Points of a whole collection, for canaries.
+
+    async def ids_with(
+        self, name: str, vector_name: str, limit: int, *, timeout_s: float
+    ) -> tuple[str | int, ...]:
+        """Up to `limit` points that have this vector, over all shards and keys. Order: by id."""
+        body = {
+            "limit": limit,
+            "filter": {"must": [{"has_vector": vector_name}]},
+            "with_payload": False,
+            "with_vector": False,
+        }
+        result = await self._query(name, "scroll", body, timeout_s)
+        return tuple(point["id"] for point in result["points"])
+
+    async def nearest(
+        self,
+        name: str,
+        point: str | int,
+        *,
+        vector_name: str,
+        limit: int,
+        timeout_s: float,
+        all_replicas: bool = False,
+    ) -> tuple[tuple[str | int, float], ...]:
+        """Ids and scores of the other points nearest to this one's vector, by their original
+        vectors, whatever index or quantization there is. Order: best first.
+
+        With `all_replicas`, only what every replica of a shard gives alike.
+        Raises: NotFound, if there is no such point.
+        Source: lib/segment/src/index/vector_index_search_common.rs (exact),
+            lib/collection/src/shards/resolve.rs (consistency), Qdrant 1.18.3
+        """
+        body = {
+            "query": point,
+            "using": vector_name or None,
+            "limit": limit,
+            "params": {"exact": True, "quantization": {"ignore": True}},
+            "with_payload": False,
+            "with_vector": False,
+        }
+        consistency = {"consistency": "all"} if all_replicas else {}
+        result = await self._query(name, "query", body, timeout_s, **consistency)
+        return tuple((hit["id"], float(hit["score"])) for hit in result["points"])
+
+    async def _query(
+        self, name: str, kind: str, body: dict[str, Any], timeout_s: float, **query: str
+    ) -> Any:
+        path = f"{_collection_path(name)}/points/{kind}"
+        query |= _server_bound(timeout_s)
+        return await self._http.call(
+            "POST", path, body, timeout_s=timeout_s, query=query, reads=True
+        )
+
     async def _get(self, path: str, timeout_s: float) -> Any:
         return await self._http.call("GET", path, timeout_s=timeout_s)
 
@@ -253,7 +428,7 @@ class Qdrant(ShardCalls, PointCalls):
         return await self._http.call(method, path, body, timeout_s=bound_s, query=query)
 
     async def _reshape(self, name: str, body: Mapping[str, Any], timeout_s: float) -> None:
-        await self._change("POST", collection_path(name) + "/cluster", body, timeout_s)
+        await self._change("POST", _collection_path(name) + "/cluster", body, timeout_s)
 
 
 def _route(shard_id: int, source: int, target: int) -> dict[str, Any]:
@@ -262,3 +437,24 @@ def _route(shard_id: int, source: int, target: int) -> dict[str, Any]:
 
 def _server_bound(timeout_s: float) -> dict[str, str]:
     return {"timeout": str(max(1, math.ceil(timeout_s)))}
+
+
+def _recover_error(refusal: CleancutError) -> CleancutError:
+    words = refusal.message.lower()
+    context = refusal.context
+    if any(text in words for text in ("checksum", "invalid snapshot", "unpack")):
+        hint = "the tar that Qdrant got is not the one that was captured; verify the backup"
+        return Corrupt(refusal.message, hint, **context)
+    if any(text in words for text in ("download", "http request")):
+        return Unavailable(refusal.message, "see the agent that serves the tar", **context)
+    return refusal
+
+
+def _collection_path(name: str) -> str:
+    if name in {"", ".", ".."}:
+        raise Invalid(f"{name!r} is no collection name", "choose another")
+    return f"/collections/{_encode(name)}"
+
+
+def _encode(text: str) -> str:
+    return quote(text, safe="")

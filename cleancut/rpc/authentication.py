@@ -16,8 +16,8 @@ import structlog
 
 from cleancut.core.auth.roles import Role, parse_san
 from cleancut.core.auth.tokens import BearerToken, find_token, parse_tokens
-from cleancut.core.primitives.errors import CleancutError, Denied, Unauthenticated
-from cleancut.runtime.addresses import is_loopback_host
+from cleancut.core.primitives.errors import CleancutError, Denied, Invalid, Unauthenticated
+from cleancut.runtime.addresses import is_loopback
 from cleancut.runtime.watched_files import WatchedFiles
 
 _BEARER = "bearer "
@@ -173,4 +173,7 @@ def _is_local(peer: str) -> bool:
     kind, _, rest = unquote(peer).partition(":")
     if kind == "unix":
         return True
-    return is_loopback_host(rest.rpartition(":")[0].removeprefix("[").removesuffix("]"))
+    try:
+        return is_loopback(rest)
+    except Invalid:
+        return False

@@ -1,4 +1,4 @@
-"""A gRPC server as every coordinator runs it: TLS, health, reflection, an end in good order."""
+"""The gRPC server of a coordinator: TLS, health, reflection, graceful shutdown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from cleancut.core.primitives.errors import Unavailable
 from cleancut.rpc.audit import Audit
 from cleancut.rpc.authentication import Access
-from cleancut.rpc.channel import Tls, check_plaintext
+from cleancut.rpc.channel import check_plaintext
 from cleancut.rpc.interceptors import AuthInterceptor, ErrorInterceptor
 from cleancut.rpc.request_limits import (
     MAX_CALLS,
@@ -23,28 +23,29 @@ from cleancut.rpc.request_limits import (
     MAX_STREAMS,
 )
 from cleancut.rpc.server_credentials import server_credentials
-from cleancut.runtime.addresses import is_loopback, split_address
+from cleancut.runtime.addresses import is_loopback, parse_address
+from cleancut.runtime.tls import Tls
 
 GRACE_S = 10.0
-_OPTIONS = (
-    # Clients ping every 30 s; a server that is not told so answers GOAWAY too_many_pings.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+MIN_PING_INTERVAL_S = 20.0
+"""Clients ping every 30 s; gRPC's default of 300 s ends their silent watches (too_many_pings)."""
+OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
-    # So long may somebody go on whose certificate was taken away, and finish what runs then.
+    # A client whose certificate was revoked keeps its connection this long, plus the grace.
     ("grpc.max_connection_age_ms", 3_600_000),
     ("grpc.max_connection_age_grace_ms", 3_600_000),
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.max_concurrent_streams", MAX_STREAMS),
-    ("grpc.so_reuseport", 0),  # two coordinators on one port is a mistake, not a feature
+    ("grpc.so_reuseport", 0),  # a second coordinator on the same port must fail
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where to listen, and who may connect. Port 0 lets the system choose."""
+    """Address and access of a server. Port 0 lets the system choose."""
 
     address: str
     tls: Tls | None = None
@@ -52,9 +53,14 @@ class Listen:
     grace_s: float = GRACE_S
     access: Access | None = None
     audit: Audit | None = None
+    min_ping_interval_s: float = MIN_PING_INTERVAL_S
 
-    def gate(self) -> AuthInterceptor:
-        """Without `access` whoever can connect is an admin."""
+    def options(self) -> tuple[tuple[str, int], ...]:
+        interval_ms = int(self.min_ping_interval_s * 1000)
+        return (("grpc.http2.min_ping_interval_without_data_ms", interval_ms), *OPTIONS)
+
+    def authenticator(self) -> AuthInterceptor:
+        """Without `access`, every client that can connect is an admin."""
         access = self.access or Access()
         network = not is_loopback(self.address)
         return AuthInterceptor(
@@ -66,17 +72,17 @@ class Listen:
 async def serve(
     listen: Listen, services: Sequence[str], register: Callable[[grpc.aio.Server], None]
 ) -> AsyncIterator[str]:
-    """Serves `services` inside the block; gives the address with the real port.
+    """Serves `services` inside the block; yields the address with the actual port.
 
-    `register` adds the servicers. At the end: health says NOT_SERVING, watches end, and running
-    calls get `grace_s` before they are cancelled.
-    Raises: Invalid (plaintext on a network), Denied (TLS files), Unavailable (port is taken).
+    `register` adds the servicers. On exit, health turns NOT_SERVING, watches end, and running
+    calls have `grace_s` before they are cancelled.
+    Raises: Invalid (plaintext on a network), Denied (TLS files), Unavailable (port in use).
     """
     check_plaintext(listen.address, listen.tls, allow_plaintext=listen.allow_plaintext)
-    border = ErrorInterceptor()
+    errors = ErrorInterceptor()
     server = grpc.aio.server(
-        interceptors=(border, listen.gate()),
-        options=_OPTIONS,
+        interceptors=(errors, listen.authenticator()),
+        options=listen.options(),
         maximum_concurrent_rpcs=MAX_CALLS,
     )
     register(server)
@@ -92,7 +98,7 @@ async def serve(
         yield address
     finally:
         await state.enter_graceful_shutdown()
-        border.end_streams()
+        errors.end_streams()
         await server.stop(listen.grace_s)
 
 
@@ -104,7 +110,8 @@ def _bind(server: grpc.aio.Server, listen: Listen) -> str:
             port = server.add_secure_port(listen.address, server_credentials(listen.tls))
     except RuntimeError as error:
         raise Unavailable(
-            f"cannot listen on {listen.address}", "another process has the port, or it is not ours"
+            f"cannot listen on {listen.address}",
+            "the port is in use, or this host lacks the address",
         ) from error
-    host, _ = split_address(listen.address)
+    host, _ = parse_address(listen.address)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,4 +1,4 @@
-"""Addresses as people write them, and which of them no network can hear."""
+"""Network addresses as `HOST:PORT`, and the test for those that never leave the host."""
 
 from __future__ import annotations
 
@@ -7,30 +7,53 @@ import ipaddress
 from cleancut.core.primitives.errors import Invalid
 
 
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of `H:P`; IPv6 hosts in brackets. Raises: Invalid."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise Invalid(f"{address!r} is not an address", "write HOST:PORT, [HOST]:PORT for IPv6")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port; an IPv6 host is written in brackets and returned without them.
+
+    An empty host is an error: it would mean "all interfaces" to a server and nothing to a client.
+    Raises: Invalid.
+    """
+    host, _, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if bracketed else host
+    if not host or any(sign in host for sign in "/[],") or (":" in host) != bracketed:
+        raise _invalid(text)
+    if not (port.isascii() and port.isdecimal()) or int(port) > 65535:
+        raise _invalid(text)
+    return host, int(port)
+
+
+def parse_addresses(text: str) -> tuple[str, ...]:
+    """The addresses of a comma-separated list. Raises: Invalid, also for an empty list."""
+    addresses = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not addresses:
+        raise Invalid("the list of addresses is empty", "write HOST:PORT, separated by commas")
+    for address in addresses:
+        parse_address(address)
+    return addresses
+
+
+def _invalid(text: str) -> Invalid:
+    hint = "write HOST:PORT, [HOST]:PORT for IPv6, 0.0.0.0:PORT for all interfaces of a server"
+    return Invalid(f"invalid address {text!r}", hint)
 
 
 def is_ip(address: str) -> bool:
-    """True if the host is a number and no name. Raises: Invalid."""
+    """True if the host is an IP address, not a name. Raises: Invalid."""
     try:
-        ipaddress.ip_address(split_address(address)[0])
+        ipaddress.ip_address(parse_address(address)[0])
     except ValueError:
         return False
     return True
 
 
 def is_loopback(address: str) -> bool:
-    """True if only processes of the same host can connect there. Raises: Invalid."""
-    return is_loopback_host(split_address(address)[0])
+    """True if only processes of the same host can connect to it. Raises: Invalid."""
+    return is_loopback_host(parse_address(address)[0])
 
 
 def is_loopback_host(host: str) -> bool:
-    """As `is_loopback`, of a host alone."""
+    """As `is_loopback`, for a host without a port."""
     if host == "localhost":
         return True
     try:

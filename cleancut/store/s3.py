@@ -1,7 +1,7 @@
 """A store in an S3 bucket, by boto3 with its whole credential chain.
 
 Blocking calls run in one bounded pool; each attempt is idempotent, and between attempts the caller
-can be cancelled. Foreign errors (botocore) are mapped in `s3_errors`.
+can be cancelled.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ import boto3
 import botocore.exceptions as boto
 from botocore.config import Config
 
-from cleancut.core.primitives.errors import Denied, NotFound
+from cleancut.core.primitives.errors import CleancutError, Denied, NotFound, Refused, Unavailable
 from cleancut.ports.clock import Clock
 from cleancut.ports.store import ObjectInfo
 from cleancut.store.object_paths import check_path, check_prefix, other_bytes
-from cleancut.store.s3_errors import NO_CONDITION, code_of, mapped, retry_after_s
 from cleancut.store.urls import S3Url
 
 THREADS = 8
@@ -30,6 +29,50 @@ CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 30
 MAX_BACKOFF_S, MAX_ASKED_S = 8.0, 60.0
 T = TypeVar("T")
+
+_DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AccountProblem",
+        "AllAccessDisabled",
+        "ExpiredToken",
+        "Forbidden",
+        "InvalidAccessKeyId",
+        "InvalidSecurity",
+        "InvalidToken",
+        "NotSignedUp",
+        "SignatureDoesNotMatch",
+        "401",
+        "403",
+    }
+)
+_FULL = frozenset(
+    {
+        "EntityTooLarge",
+        "InsufficientStorage",
+        "QuotaExceeded",
+        "XMinioStorageFull",
+        "XMinioAdminBucketQuotaExceeded",
+        "507",
+    }
+)
+_REGION = frozenset({"AuthorizationHeaderMalformed", "PermanentRedirect", "301"})
+_BUSY = frozenset(
+    {
+        "InternalError",
+        "OperationAborted",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "TooManyRequests",
+        "ConditionalRequestConflict",
+        "408",
+        "409",
+        "429",
+    }
+)
+_NO_CONDITION = frozenset({"NotImplemented", "501"})
 
 
 class S3Store:
@@ -125,8 +168,8 @@ class S3Store:
                 Bucket=self._url.bucket, Key=key, Body=data, **condition, **self._put_options
             )
         except boto.ClientError as error:
-            code = code_of(error)
-            if code in NO_CONDITION and condition:
+            code = _code_of(error)
+            if code in _NO_CONDITION and condition:
                 self._conditional = False
                 self._put(path, key, data)
             elif code not in {"PreconditionFailed", "412"}:
@@ -138,7 +181,7 @@ class S3Store:
         try:
             body = self._client.get_object(Bucket=self._url.bucket, Key=key, **span)["Body"]
         except boto.ClientError as error:
-            if code_of(error) in {"InvalidRange", "416"}:
+            if _code_of(error) in {"InvalidRange", "416"}:
                 return b""
             raise
         with body:
@@ -149,7 +192,7 @@ class S3Store:
             try:
                 return await asyncio.get_running_loop().run_in_executor(self._pool, act)
             except (boto.ClientError, boto.BotoCoreError) as error:
-                failure, asked_s = mapped(error, path, self._url), retry_after_s(error)
+                failure, asked_s = _to_error(error, path, self._url), _retry_after_s(error)
                 if isinstance(failure, Denied):
                     self.__dict__.pop("_client", None)  # the next call reads credentials anew
                 if not failure.retryable or attempt == ATTEMPTS:
@@ -157,3 +200,59 @@ class S3Store:
             backoff = min(MAX_BACKOFF_S, 0.2 * 2**attempt) * random.uniform(0.5, 1)
             await self._clock.sleep(max(backoff, min(asked_s, MAX_ASKED_S)))
         raise AssertionError("the last attempt returns or raises")
+
+
+def _code_of(error: boto.ClientError) -> str:
+    """S3's own name of the error; for HEAD, which has no body, the HTTP status."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _retry_after_s(error: Exception) -> float:
+    """How long the server asks to be left alone; 0 if it does not say, or gives a date."""
+    if not isinstance(error, boto.ClientError):
+        return 0.0
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    asked = headers.get("retry-after", "")
+    return float(asked) if asked.isdigit() else 0.0
+
+
+def _to_error(error: Exception, path: str, url: S3Url) -> CleancutError:
+    """What `error` means to an operator; retryable where a later attempt may succeed."""
+    where = f"bucket {url.bucket}" + (f" at {url.endpoint}" if url.endpoint else "")
+    if isinstance(error, boto.ClientError):
+        return _response_error(error, path, where)
+    if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError):
+        return Denied(
+            f"no credentials for {where}",
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or the machine's role",
+        )
+    if isinstance(error, boto.CredentialRetrievalError | boto.UnauthorizedSSOTokenError):
+        return Denied(f"credentials for {where} cannot be had: {error}", "sign in again")
+    if isinstance(error, boto.SSLError):
+        return Refused(f"TLS to {where} fails: {error}", "set AWS_CA_BUNDLE to its CA's file")
+    if isinstance(error, boto.HTTPClientError | boto.ConnectionError | boto.IncompleteReadError):
+        return Unavailable(f"{where} does not answer: {error}", "is the endpoint right and up?")
+    return Refused(f"{where} cannot be used: {error}", "check region, endpoint and profile")
+
+
+def _response_error(error: boto.ClientError, path: str, where: str) -> CleancutError:
+    code = _code_of(error)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code in {"NoSuchKey", "404", "NotFound"}:
+        return NotFound(f"the store has no {path}", path=path)
+    if code == "NoSuchBucket":
+        return Refused(f"{where} does not exist", "create it, or correct the store URL")
+    if code in _DENIED:
+        return Denied(
+            f"{where} refuses our credentials for {path}: {code}",
+            "they need Get, Put, Delete on its objects, and ListBucket",
+        )
+    if code in _FULL or status == 507:
+        return Refused(f"no space left in {where}: {code}", "free some, or raise its quota")
+    if code in _REGION:
+        return Refused(f"{where} is in another region: {code}", "add &region=.. to the store URL")
+    if code == "RequestTimeTooSkewed":
+        return Refused(f"{where} says that this host's clock is wrong", "correct its time")
+    if code in _BUSY or status >= 500:
+        return Unavailable(f"{where} fails at {path}: {code or status}", "it may come back")
+    return Refused(f"{where} refuses {path}: {error}", "check the store URL")

@@ -1,7 +1,9 @@
-"""What every part of a coordinator is given: its names and its ports."""
+"""Context of a coordinator: its names, its ports and its settings."""
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cleancut.core.format.paths import Paths
@@ -10,6 +12,7 @@ from cleancut.core.maintenance.retention import KEEP_EVERYTHING, Policy
 from cleancut.core.maintenance.schedule import Schedules
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.fence import NO_SETTINGS, FenceSettings
+from cleancut.fencing.hooks import CallHook, call_hook
 from cleancut.ports.clock import Clock
 from cleancut.ports.coordination import Coordination
 from cleancut.ports.store import Store
@@ -29,7 +32,11 @@ class GcSettings:
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorContext:
-    """`peers`: the Qdrant URLs that it was given, tried in order; any one peer will do."""
+    """Everything a coordinator takes from outside; a simulation replaces each of them.
+
+    `peers`: the configured Qdrant peers, tried in order; any one of them will do. `token_hex`: a
+    random string of N bytes. `call_hook`: pauses or resumes a writer.
+    """
 
     name: str
     store_url: str
@@ -43,3 +50,5 @@ class CoordinatorContext:
     gc: GcSettings = GcSettings()
     schedules: Schedules = field(default_factory=dict)
     key_source: KeySource = NO_KEYS
+    token_hex: Callable[[int], str] = secrets.token_hex
+    call_hook: CallHook = call_hook

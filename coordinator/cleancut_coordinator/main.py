@@ -21,70 +21,41 @@ from cleancut.core.maintenance.retention import Policy
 from cleancut.core.maintenance.schedule import Schedules
 from cleancut.core.primitives.errors import (
     CleancutError,
-    Denied,
-    Fenced,
-    LeaseLost,
-    TimedOut,
-    Unavailable,
 )
 from cleancut.core.primitives.ids import parse_agent, parse_cluster
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.fence import BUDGET_LIMIT_S, BUDGET_S, FenceSettings
-from cleancut.core.protocol.states import OperationKind
 from cleancut.daemon_settings import (
     ENV_PREFIX,
     Shared,
     common_options,
     config_option,
     fail,
-    parse_address,
     read_fences,
     read_retention,
     read_schedules,
     shared_of,
     warn_of_etcd,
 )
+from cleancut.runtime.addresses import parse_address
 from cleancut.runtime.clock import SystemClock
-from cleancut.runtime.concurrency import first_of, until_signal
+from cleancut.runtime.concurrency import until_signal
 from cleancut.runtime.health import Health, health_app, serve
 from cleancut.runtime.log import Logger, configure_logging
 from cleancut.store.metered import InstrumentedStore
 from cleancut.store.open import open_store
-from cleancut_coordinator.api.backups import CoordinatorOperations, Leadership, Office
+from cleancut_coordinator.api.backups import CoordinatorOperations
 from cleancut_coordinator.api.listen import open_api, read_roles
 from cleancut_coordinator.api.servicers import serve_api
-from cleancut_coordinator.backup.effects import LeaderBackupEffects
-from cleancut_coordinator.backup.seed_effects import LeaderSeedEffects
 from cleancut_coordinator.context import CoordinatorContext, GcSettings
-from cleancut_coordinator.leader.cluster_id import establish
-from cleancut_coordinator.leader.election import TTL_S, campaign, read_leader
-from cleancut_coordinator.leader.term import LeaderEffects, LeaderTerm, Reign
-from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
-from cleancut_coordinator.maintenance.scheduler import Scheduler
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
-from cleancut_coordinator.monitoring.collector import Watcher
-from cleancut_coordinator.rebalance.effects import RebalanceEffects
-from cleancut_coordinator.restore.effects import RestoreEffects
+from cleancut_coordinator.process import CoordinatorProcess, serve_coordinator
 
-_RETRY_S = 1.0
-_LOOK_S = 2.0
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def _default_name() -> str:
     return os.environ.get("POD_NAME") or f"{socket.gethostname().lower()}-{os.getpid()}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Process:
-    """What lives as long as the process; `address` is where others reach its API."""
-
-    context: CoordinatorContext
-    leadership: Leadership
-    address: str
-    health: Health
-    metrics: CoordinatorMetrics
-    log: Logger
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,79 +151,16 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
             gc=rules.gc,
             schedules=rules.schedules,
         )
-        health, leadership = Health(), Leadership()
-        operations = CoordinatorOperations(context, leadership)
+        health = Health()
+        process = CoordinatorProcess(context, health, metrics, log)
+        operations = CoordinatorOperations(context, process.leading, process.leader_address)
         listen = open_api(shared, flags, rules.roles, log)
         address = await stack.enter_async_context(serve_api(operations, listen))
         app = health_app(health, metrics.render)
         http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))
         log.info("listening", http_port=http, grpc=address, name=name)
-        reached = flags["advertise"] or address
-        process = _Process(context, leadership, reached, health, metrics, log)
-        await until_signal(_serve_terms(process))
-
-
-async def _serve_terms(process: _Process) -> None:
-    """Stands by, leads, and stands by again, until a signal. Credentials that were good once may be
-    in the middle of a change; at the start they are wrong."""
-    async with asyncio.TaskGroup() as group:
-        group.create_task(Watcher(process.context, process.metrics, process.log).run())
-        while True:
-            try:
-                await _serve_term(process)
-            except (LeaseLost, Fenced, Unavailable, TimedOut, Denied) as error:
-                if isinstance(error, Denied) and not process.health.was_ready:
-                    raise
-                process.log.warning("term over", reason=error.reason, cause=error.message)
-            await asyncio.sleep(_RETRY_S)
-
-
-async def _serve_term(process: _Process) -> None:
-    context, leadership = process.context, process.leadership
-    async with context.etcd.lease(TTL_S) as lease:
-        process.health.ready = True
-        try:
-            async with asyncio.TaskGroup() as group:
-                looking = group.create_task(_look_for_leader(process))
-                token = await campaign(context, lease, process.address)
-                looking.cancel()
-                await establish(context, token)
-                backups = LeaderBackupEffects(context)
-                effects: dict[OperationKind, LeaderEffects] = {
-                    OperationKind.BACKUP: backups,
-                    OperationKind.SEED: LeaderSeedEffects(context, backups),
-                    OperationKind.RESTORE: RestoreEffects(context),
-                    OperationKind.REBALANCE: RebalanceEffects(context),
-                }
-                reign = Reign(lease, token, process.metrics)
-                term = LeaderTerm(context, reign, effects=effects, log=process.log)
-                garbage_collector = GarbageCollector(
-                    context, lease, token, metrics=process.metrics, log=process.log
-                )
-                scheduler = Scheduler(context, token, poke=term.poke, log=process.log)
-                leadership.office = Office(token, term, garbage_collector, scheduler)
-                process.metrics.set_leading(leading=True)
-                process.log.info("leading", token=token)
-                group.create_task(garbage_collector.run())
-                group.create_task(scheduler.run())
-                await term.run(group)
-        except BaseExceptionGroup as failures:
-            raise first_of(failures) from failures
-        finally:
-            leadership.office = None
-            process.metrics.set_leading(leading=False)
-            process.health.ready = False
-
-
-async def _look_for_leader(process: _Process) -> None:
-    """Keeps where the leader answers, so that a standby can tell."""
-    while True:
-        try:
-            leader = await read_leader(process.context)
-        except (Unavailable, TimedOut):
-            leader = None
-        process.leadership.other = leader.address if leader else ""
-        await asyncio.sleep(_LOOK_S)
+        process.address = flags["advertise"] or address
+        await until_signal(serve_coordinator(process))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The fault matrix as docs/guarantees.md shows it, made from the results of a run.
+"""The fault matrix as docs/reference/guarantees.md shows it, made from the results of a run.
 
 Usage: python -m tests.chaos.matrix RESULTS
 Runs append their results to the file that `$CHAOS_RESULTS` names; of several results of one cell
@@ -19,7 +19,7 @@ from tests.chaos.faults import Fault
 RESULTS = "CHAOS_RESULTS"
 BEGIN, END = "<!-- fault matrix:begin -->\n", "<!-- fault matrix:end -->"
 PHASES = ("PREPARE", "FENCE", "CUT", "SEAL", "UPLOAD", "COMMIT")
-GUARANTEES = Path(__file__).parents[2] / "docs" / "guarantees.md"
+GUARANTEES = Path(__file__).parents[2] / "docs" / "reference" / "guarantees.md"
 
 
 def record(result: FaultResult, kind: str) -> None:

@@ -15,7 +15,8 @@ import cleancut_coordinator.main
 from cleancut.cli.settings import parse_size
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.protocol.agent_settings import UploadSettings
-from cleancut.daemon_settings import parse_address, read_fences, read_retention, read_schedules
+from cleancut.daemon_settings import read_fences, read_retention, read_schedules
+from cleancut.runtime.addresses import parse_address
 from cleancut.store.urls import parse_store_url
 from cleancut_coordinator.api.listen import read_roles
 from tests.chart.checks import called, pods

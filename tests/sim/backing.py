@@ -31,7 +31,7 @@ from cleancut.core.protocol.fence import NO_SETTINGS, check_seen_everywhere, cho
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut.core.verification.canaries import proven
 from cleancut.repository.catalog import get_checked
-from cleancut_coordinator.backup.canaries import kept_canaries
+from cleancut_coordinator.backup.canaries import stored_canaries
 from cleancut_coordinator.leader.state import format_now
 from tests.sim.coordinators import BOUNDS, SimCoordinator, Term
 from tests.sim.fences import carry_out
@@ -192,7 +192,7 @@ class CoordinatorEffects:
             shards=tuple(sorted(shards, key=lambda shard: (shard.collection, shard.shard_id))),
             source=draft.source,
             view=ctl.views,
-            canaries=proven(await kept_canaries(self._owner.context, ctl), shards),
+            canaries=proven(await stored_canaries(self._owner.context, ctl), shards),
             fence=facts_of(draft.fence, effect.seen, ctl.fence_ms),
         )
         self.check(manifest)

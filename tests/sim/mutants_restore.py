@@ -17,7 +17,7 @@ from cleancut.core.restore.restore import RestoreMachine
 from cleancut.qdrant.client import Qdrant
 from cleancut.repository.catalog import put_staged
 from cleancut_agent.restore.recovery import Recovery
-from cleancut_coordinator.restore.create_collections import Recreation
+from cleancut_coordinator.restore.create_collections import CollectionCreator
 from cleancut_coordinator.restore.destination import TargetCollection
 from tests.sim.agents import SimAgent
 from tests.sim.coordinators import SimCoordinator
@@ -29,7 +29,7 @@ def _coordinator(machine: type[RestoreMachine]) -> Parts:
     return Parts(coordinator=type(machine.__name__, (SimCoordinator,), {"restore": machine}))
 
 
-def _recreation(kind: type[Recreation]) -> Parts:
+def _recreation(kind: type[CollectionCreator]) -> Parts:
     return _on_sim(type(kind.__name__, (OnSim,), {"recreation": kind}))
 
 
@@ -103,14 +103,14 @@ class AbortsLate(RestoreMachine):
 # What it does to the cluster
 
 
-class DropsAny(Recreation):
+class DropsAny(CollectionCreator):
     """Drops whatever has the name."""
 
     async def _drop(self, peer: Qdrant, wanted: TargetCollection, record: Creation) -> None:
         await peer.delete_collection(wanted.name)
 
 
-class NeverRecords(Recreation):
+class NeverRecords(CollectionCreator):
     """Makes collections and tells nobody."""
 
     async def _record(self, name: str, outcome: Any, uuid: str = "") -> None:

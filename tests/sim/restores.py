@@ -1,7 +1,7 @@
 """What the restore's machines ask for, done on the simulated cluster and store.
 
-`Recreation`, `reveal`, `Recovery`, the plan and the review are the real ones, on simulated ports;
-only what needs an event loop (doing several things at once, bounds in time) is restated here.
+`CollectionCreator`, `publish_restore`, `Recovery`, the plan and the review are the real ones, on
+simulated ports; only what needs an event loop (several things at once, bounds in time) is restated.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from cleancut_agent.local_peer import readings_of
 from cleancut_agent.restore.recovery import Recovery
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.restore import effects
-from cleancut_coordinator.restore.create_collections import Recreation
+from cleancut_coordinator.restore.create_collections import CollectionCreator
 from tests.sim.agents import SimAgent
 from tests.sim.coordinators import SimCoordinator
 from tests.sim.network import SimClock
@@ -94,7 +94,7 @@ async def within(process: Process, seconds: float, work: Coroutine[Any, Any, T])
 class OnSim(effects.RestoreEffects):
     """The real effects, but for what needs an event loop, or more of a tar than its name."""
 
-    recreation: Callable[[CoordinatorContext, RestoreDraft], Recreation] = Recreation
+    recreation: Callable[[CoordinatorContext, RestoreDraft], CollectionCreator] = CollectionCreator
 
     def __init__(self, context: CoordinatorContext, process: Process) -> None:
         super().__init__(context)
@@ -103,7 +103,7 @@ class OnSim(effects.RestoreEffects):
     async def _check_whole(self, draft: RestoreDraft) -> None:
         return None
 
-    def _recreation(self, draft: RestoreDraft) -> Recreation:
+    def _recreation(self, draft: RestoreDraft) -> CollectionCreator:
         return self.recreation(self._context, draft)
 
     async def _with_canaries(self, draft: RestoreDraft, report: RestoreReport) -> RestoreReport:

@@ -16,7 +16,7 @@ from cleancut.core.protocol.etcd_records import EpochMember, Operation, Seeded
 from cleancut.core.protocol.requests import SeedRequest
 from cleancut.core.protocol.states import OperationKind, State
 from cleancut.ports.coordination import Put
-from cleancut_coordinator.backup.seed_effects import note_begun
+from cleancut_coordinator.backup.seed_effects import record_seed_start
 from tests.sim.agents import AgentEffects, SimAgent
 from tests.sim.backing import CoordinatorEffects
 from tests.sim.coordinators import SimCoordinator
@@ -68,7 +68,7 @@ class SeedEffects(CoordinatorEffects):
         chosen = choose_collections(view, effect.request.collections, allow_empty=False)
         tasks = assign(view, chosen, sessions, {})
         given = [one for some in tasks.values() for one in some]
-        await note_begun(self._owner.context, effect.epoch, given)
+        await record_seed_start(self._owner.context, effect.epoch, given)
         return Assigned("", tuple(chosen), tasks)
 
 

@@ -46,7 +46,7 @@ from cleancut.repository.recipe_reader import load_recipe
 from cleancut.testing.etcd_model import EtcdModel
 from cleancut.testing.memory_etcd import MemoryEtcd
 from cleancut.testing.memory_store import MemoryStore
-from cleancut_coordinator.backup.seed_effects import note_begun
+from cleancut_coordinator.backup.seed_effects import record_seed_start
 from cleancut_coordinator.context import CoordinatorContext, GcSettings
 from cleancut_coordinator.leader.cluster_id import establish
 from cleancut_coordinator.maintenance.expiry import put_tombstone
@@ -334,7 +334,7 @@ class Archive:
         tasks = [
             ShardTask(collection="docs", shard_id=ShardId(n), peer_id=PeerId(1)) for n in range(2)
         ]
-        await note_begun(context, epoch, tasks)
+        await record_seed_start(context, epoch, tasks)
         unknown: frozenset[str] = await self.read_unknown(context.store, PATHS)
         origin = f"{epoch:012d}/{self.seeds.getrandbits(64):032x}"
         earlier = sorted(await list_packs(context.store, PATHS, self.left[-4:]) - unknown)

@@ -15,7 +15,7 @@ from cleancut.core.restore.report import Creation, Outcome, RestoreDraft, draft_
 from cleancut.ports.coordination import Put
 from cleancut.repository.catalog import put_staged
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.restore.create_collections import Recreation
+from cleancut_coordinator.restore.create_collections import CollectionCreator
 from cleancut_coordinator.restore.destination import AgentHost
 from tests.sim.bench import Bench
 from tests.sim.qdrant import USER, info_of
@@ -37,11 +37,11 @@ class Leader(Bench):
         self.name = name
         self.draft = draft_of(manifest, plan, EPOCH, OperationId("op"))
 
-    def at(self, phase: Phase) -> Recreation:
+    def at(self, phase: Phase) -> CollectionCreator:
         """Where ctl stands now."""
         ctl = Ctl(epoch=EPOCH, phase=phase)
         self.shared.model.txn([], [Put(self.shared.keys.ctl, encode(ctl))])
-        return Recreation(self.context(), self.draft)
+        return CollectionCreator(self.context(), self.draft)
 
     def record(self, outcome: Outcome, uuid: str = "") -> None:
         creation = Creation(epoch=EPOCH, collection=self.name, outcome=outcome, uuid=uuid)
@@ -55,7 +55,7 @@ class Leader(Bench):
         return self.qdrant.collections[self.name].uuid
 
 
-class Overtaken(Recreation):
+class Overtaken(CollectionCreator):
     """Just before its request another one comes in, of `maker`."""
 
     def __init__(
@@ -125,7 +125,7 @@ def test_what_took_its_place_is_not_dropped() -> None:
     assert leader.qdrant.collections["docs"].maker == USER
 
 
-class Stopped(Recreation):
+class Stopped(CollectionCreator):
     """Its process stands still while it asks where ctl is."""
 
     async def _still(self, phase: Phase) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from cleancut.core.auth.roles import Role
 from cleancut.core.auth.tokens import BearerToken, digest_of, line_of
-from cleancut.rpc.channel import Tls
+from cleancut.runtime.tls import Tls
 from tests.support.certificates import Authority
 
 LIMIT_S = 30

@@ -1,4 +1,4 @@
-"""Users of a real etcd, made by the very commands that docs/security.md tells operators to type."""
+"""Users of a real etcd, made by the very commands of docs/how-to/security.md."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class EtcdUsers:
 
     def enable(self, passwords: dict[str, str], prefix: str = DOCUMENTED_PREFIX) -> None:
         """From now on etcd asks who somebody is, and knows root and the documented users."""
-        for line in text_of("docs/security.md").splitlines():
+        for line in text_of("docs/how-to/security.md").splitlines():
             words = line.split()
             if not line.startswith("    etcdctl "):
                 continue

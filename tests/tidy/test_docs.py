@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import click
 import pytest
 
 from cleancut.cli.main import root
+from cleancut.daemon_settings import load_file, read_fences, read_retention, read_schedules
+from cleancut_agent.main import cli as agent
+from cleancut_coordinator.main import cli as coordinator
+from tests.tidy.test_words import BANNED
 from tests.tidy.tree import ROOT, files, text_of
 
-_LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]+)(?:#[^)]*)?\)")
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]*)(?:#([^)\s]*))?\)")
 
 
 def pages() -> list[str]:
@@ -31,7 +37,7 @@ def commands(group: click.Group, path: str = "") -> set[str]:
 
 
 def test_every_command_is_in_the_reference() -> None:
-    page = text_of("docs/reference-cli.md")
+    page = text_of("docs/reference/cli.md")
     missing = [name for name in commands(root) if f"### cleancut {name}\n" not in page]
     assert missing == []
 
@@ -50,14 +56,24 @@ def test_docs_name_no_command_that_does_not_exist() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in pages() if path.startswith(("docs/runbooks/", "docs/monitoring"))]
-)
-def test_commands_of_runbooks_can_be_typed(path: str) -> None:
-    """At night nobody guesses: each is parsed as the program parses it, flags included."""
-    for line in re.findall(r"^    cleancut (.*?)(?:\s+#.*)?$", text_of(path), re.MULTILINE):
+def typed(path: str) -> list[str]:
+    """The command lines of a page, indented or fenced, from `cleancut` on; without a comment."""
+    fenced = re.findall(r"^```sh\n(.*?)^```", text_of(path), re.MULTILINE | re.DOTALL)
+    indented = re.findall(r"^    .*", text_of(path), re.MULTILINE)
+    line = r"^\s*(?:kubectl [^#\n]* -- )?cleancut (.*?)(?:\s+#.*)?$"
+    return re.findall(line, "\n".join([*fenced, *indented]), re.MULTILINE)
+
+
+WITH_COMMANDS = [path for path in pages() if path != "CHANGELOG.md" and typed(path)]
+
+
+@pytest.mark.parametrize("path", WITH_COMMANDS)
+def test_commands_of_a_page_can_be_typed(path: str) -> None:
+    """Each is parsed as the program parses it, flags included."""
+    for line in typed(path):
         command: click.Command = root
-        words = shlex.split(line.replace("PEER_ID", "7"))
+        plain = line.partition(" > ")[0].partition(" | ")[0].replace("PEER_ID", "7")
+        words = shlex.split(plain.replace("$(uuidgen)", "7").removesuffix(" ..."))
         while True:
             context = command.make_context(command.name, list(words))
             if not isinstance(command, click.Group):
@@ -68,12 +84,73 @@ def test_commands_of_runbooks_can_be_typed(path: str) -> None:
         assert not isinstance(command, click.Group), line
 
 
-def test_links_between_pages_lead_somewhere() -> None:
+def snippets(path: str) -> list[str]:
+    """The TOML blocks of a page."""
+    return re.findall(r"^```toml\n(.*?)^```", text_of(path), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("path", [path for path in pages() if snippets(path)])
+def test_settings_of_a_page_are_accepted(path: str, tmp_path: Path) -> None:
+    """Each TOML block has keys of the programs, and tables that a coordinator reads."""
+    known = {str(option.name).replace("_", "-") for option in (*agent.params, *coordinator.params)}
+    for number, block in enumerate(snippets(path)):
+        file, context = tmp_path / f"{number}.toml", click.Context(coordinator)
+        file.write_text(block, encoding="utf-8")
+        load_file(context, coordinator.params[0], file)
+        read_fences(context, 2.0)
+        read_retention(context)
+        read_schedules(context)
+        tables = {"fence", "retention", "schedule", "roles"}
+        assert set(tomllib.loads(block)) <= known | tables
+
+
+def anchors(path: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text_of(path), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("path", pages())
+def test_links_of_a_page_resolve(path: str) -> None:
+    """Each relative link names a file or folder of the tree, and a heading of it if it has one."""
     dead = []
-    for path in pages():
-        for target in _LINK.findall(text_of(path)):
-            if "://" in target or target.startswith("mailto:"):
-                continue
-            if not (ROOT / Path(path).parent / target).exists():
-                dead.append(f"{path}: {target}")
+    for target, anchor in _LINK.findall(text_of(path)):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        file = Path(path) if not target else Path(path).parent / target
+        name = os.path.normpath(file)
+        if not (ROOT / name).exists() or (anchor and anchor not in anchors(name)):
+            dead.append(f"{target}#{anchor}" if anchor else target)
     assert dead == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    """Each page under docs/ can be reached from its index, directly or by a folder's README."""
+    listed = {
+        os.path.normpath(Path("docs") / target)
+        for target, _ in _LINK.findall(text_of("docs/index.md"))
+    }
+    kinds = ("docs/tutorials/", "docs/how-to/", "docs/reference/")
+    assert [path for path in pages() if path.startswith(kinds) and path not in listed] == []
+    decisions = text_of("docs/decisions/README.md")
+    ours = [Path(path).name for path in pages() if path.startswith("docs/decisions/D")]
+    assert [name for name in ours if f"({name})" not in decisions] == []
+
+
+@pytest.mark.parametrize("path", ["CONTRIBUTING.md", "docs/where-is-what.md", "ARCHITECTURE.md"])
+def test_files_that_guide_newcomers_exist(path: str) -> None:
+    """A file or folder that is named from the root of the tree is there."""
+    tops = {file.partition("/")[0] for file in files() if "/" in file}
+    quoted = re.findall(r"`(\w+/[\w./-]*)`", text_of(path))
+    named = [name for name in quoted if name.partition("/")[0] in tops]
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("path", [path for path in pages() if path.startswith("docs/")])
+def test_pages_keep_the_wording_rules(path: str) -> None:
+    """Pages that people write, without quoted messages: test_words.py counts those."""
+    if "Written by `make docs`" not in text_of(path):
+        text = re.sub(r'"[^"]*"', "", " ".join(text_of(path).split()))
+        assert BANNED.findall(text) == []

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.tidy.tree import ROOT, files, text_of
+from tools import gen_api_reference
+from tools.gen_architecture import filled
+from tools.gen_daemon_reference import PAGES
 from tools.gen_metrics_reference import reference
 
 BUF = Path(sys.executable).with_name("buf")
@@ -64,9 +70,33 @@ def test_the_api_keeps_bufs_rules_and_format() -> None:
 def test_the_command_lines_page_is_up_to_date() -> None:
     """`make docs` was run after the last change of a flag."""
     page = ran([sys.executable, "tools/gen_cli_reference.py"], ROOT, PYTHONPATH=str(ROOT))
-    assert page == text_of("docs/reference-cli.md")
+    assert page == text_of("docs/reference/cli.md")
 
 
 def test_the_metrics_page_is_up_to_date() -> None:
     """`make docs` was run after the last change of a metric, an alert or the dashboard."""
-    assert reference() == text_of("docs/metrics.md")
+    assert reference() == text_of("docs/reference/metrics.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_programs_pages_are_up_to_date(page: str) -> None:
+    """`make docs` was run after the last change of a daemon's flag or of the settings file."""
+    assert PAGES[page]() == text_of(f"docs/reference/{page}")
+
+
+def test_the_apis_page_is_up_to_date() -> None:
+    """`make docs` was run after the last change of a method, its comment or its role."""
+    assert gen_api_reference.reference() == text_of("docs/reference/api.md")
+
+
+def test_architecture_shows_layers_packages_and_machines_as_they_are() -> None:
+    """`make docs` was run after the last change of a layer, a package or a transition."""
+    page = text_of("ARCHITECTURE.md")
+    assert page == filled(page)
+
+
+def test_a_package_without_a_line_of_its_own_would_be_seen() -> None:
+    """What the table says is the package's docstring, and each package has one."""
+    rows = re.findall(r"^\| `([^`]+)/` \| (.*) \|$", text_of("ARCHITECTURE.md"), re.MULTILINE)
+    assert len(rows) > 30
+    assert [path for path, says in rows if not says] == []

@@ -98,8 +98,8 @@ def test_an_alert_says_what_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
     assert notes["runbook_url"] == f"docs/runbooks/{name}.md"
     assert (ROOT / notes["runbook_url"]).exists()
     assert "{{ $labels.cluster }}" in notes["summary"] or name == "CleancutMetricsAbsent"
-    assert f"[{name}](runbooks/{name}.md) | {rule['labels']['severity']}" in text_of(
-        "docs/monitoring.md"
+    assert f"[{name}](../runbooks/{name}.md) | {rule['labels']['severity']}" in text_of(
+        "docs/how-to/monitoring.md"
     )
 
 

@@ -21,7 +21,7 @@ from cleancut.repository.capture import CapturedShard, CaptureState, capture_sha
 from cleancut.repository.dedup import EarlierCapture
 from cleancut.repository.pack_writer import PackWriter, share_bytes
 from cleancut.runtime.concurrency import run_all
-from cleancut_agent.backup.partial_recipes import Partials
+from cleancut_agent.backup.partial_recipes import PartialRecipes
 from cleancut_agent.context import AgentContext
 
 ORIGINS = 32
@@ -65,7 +65,7 @@ class Captures:
         self._context, self._epoch, self._unknown = context, epoch, unknown
         self._on_stream, self._reading = on_stream, 0
         self._session_id, self._pool = session_id, pool
-        self._partials = Partials(context.spill_dir)
+        self._partials = PartialRecipes(context.spill_dir)
         self._uncut = 0
         self._all_cut: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stored: asyncio.Future[list[CapturedShard]] = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import secrets
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -61,10 +60,10 @@ class AgentBackupEffects:
         pool: Executor,
         journal: CaptureJournal,
         *,
-        lifter: FenceWatchdog,
+        watchdog: FenceWatchdog,
     ) -> None:
         self._context, self._group, self._pool, self._journal = context, group, pool, journal
-        self._lifter = lifter
+        self._watchdog = watchdog
         self._parents = Parents(context)
         self._running: dict[Epoch, _Running] = {}
         self._view_at = ""
@@ -78,7 +77,7 @@ class AgentBackupEffects:
                 await self._parents.load(effect.tasks)
                 return None
             case Confirm():
-                return await self._lifter.confirm(effect.epoch)
+                return await self._watchdog.confirm(effect.epoch)
             case Capture():
                 return await self._capture(effect)
             case ReadNumbers():
@@ -141,7 +140,7 @@ class AgentBackupEffects:
             if not self._is_unchanged(task, first.at(index), uuids.get(task.collection, ""))
         )
         captures = Captures(
-            context, effect.epoch, secrets.token_hex(16), self._pool, unknown=self._parents.avoided
+            context, effect.epoch, context.token_hex(16), self._pool, unknown=self._parents.avoided
         )
         streams = [self._parents.stream_of(tasks[index]) for index in captured]
         running = self._group.create_task(captures.run(streams))

@@ -17,7 +17,7 @@ from cleancut.repository.recipe_reader import load_recipe
 from cleancut.repository.underused_packs import read_sparse
 from cleancut.runtime.concurrency import run_all
 from cleancut_agent.backup.captures import Stream
-from cleancut_agent.backup.partial_recipes import Partials
+from cleancut_agent.backup.partial_recipes import PartialRecipes
 from cleancut_agent.context import AgentContext
 
 _LOADS = 8
@@ -28,7 +28,7 @@ class Parents:
 
     def __init__(self, context: AgentContext) -> None:
         self._context = context
-        self._partials = Partials(context.spill_dir)
+        self._partials = PartialRecipes(context.spill_dir)
         self._recipes: dict[str, Recipe] = {}
         self._earlier: dict[tuple[str, int], EarlierCapture] = {}
         self._unknown: frozenset[str] = frozenset()

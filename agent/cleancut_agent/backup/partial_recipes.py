@@ -15,7 +15,7 @@ from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.protocol.etcd_records import ShardTask
 
 
-class Partials:
+class PartialRecipes:
     """One file a shard. Blocking: the files are small."""
 
     def __init__(self, directory: Path) -> None:

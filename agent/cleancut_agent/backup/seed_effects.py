@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from concurrent.futures import Executor
 
 from cleancut.core.backup.participant_requests import Load, SeedShards
@@ -58,7 +57,7 @@ class AgentSeedEffects:
         captures = Captures(
             self._context,
             effect.epoch,
-            secrets.token_hex(16),
+            self._context.token_hex(16),
             self._pool,
             unknown=parents.avoided,
             on_stream=lambda task, reading: self._tell(effect.epoch, task, reading),

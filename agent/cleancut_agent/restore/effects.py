@@ -23,12 +23,12 @@ from cleancut_agent.progress import BytesProgress
 from cleancut_agent.restore.recovery import Recovery
 from cleancut_agent.restore.shard_checks import verify_shard
 from cleancut_agent.restore.tar_server import TarServer
-from cleancut_agent.restore.wait_for_peer import once_back
+from cleancut_agent.restore.wait_for_peer import retry_until_reachable
 
 VerifyOne = Callable[[Qdrant, ShardTask], Awaitable[RestoredShard]]
 
 
-class PullEffects:
+class AgentRestoreEffects:
     """Runs one effect at a time. Nothing outlives its effect: cancelling one closes its URLs.
     `verify`: what one replica has to show."""
 
@@ -52,9 +52,11 @@ class PullEffects:
                 await self._recover(effect)
                 return None
             case Verify():
-                return await once_back(self._context.clock, partial(self._verify, effect))
+                return await retry_until_reachable(
+                    self._context.clock, partial(self._verify, effect)
+                )
             case ReadNumbers():
-                return await once_back(self._context.clock, partial(self._read, effect))
+                return await retry_until_reachable(self._context.clock, partial(self._read, effect))
             case _:
                 raise AssertionError(f"not a restore's effect: {effect}")
 

@@ -13,7 +13,7 @@ PEER_BACK_S = 120.0
 _POLL_S = 0.5
 
 
-async def once_back(clock: Clock, read: Callable[[], Awaitable[T]]) -> T:
+async def retry_until_reachable(clock: Clock, read: Callable[[], Awaitable[T]]) -> T:
     """What `read` gives, begun again from its start as long as the peer cannot be reached.
 
     Raises: what `read` raises, a refusal by the peer at once; Unavailable, if the peer stays away.

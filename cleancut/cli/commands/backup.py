@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from cleancut.api.backups import Backup
-from cleancut.cli import offline, verification
+from cleancut.cli import offline
 from cleancut.cli.exit_codes import Exit, proof_exit, say
 from cleancut.cli.options import (
     backup_argument,
@@ -26,6 +26,7 @@ from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import NotFound
 from cleancut.core.protocol.fence import check_fence
 from cleancut.core.protocol.requests import BackupRequest
+from cleancut.verification.verify import Drilling, ReadShare, drill_group, verify_group
 
 
 @click.group(cls=Noun, name="backup")
@@ -161,8 +162,10 @@ def verify(context: click.Context, /, backup_id: str, read_percent: int, within_
     store's verification log.
     """
     settings = settings_of(context)
-    reading = verification.ReadShare(read_percent, within_s)
-    verdict = verification.verify(settings, backup_id, reading)
+    reading = ReadShare(read_percent, within_s)
+    verdict = offline.with_store(
+        settings, lambda store, paths: verify_group(store, paths, backup_id, reading, notice=say)
+    )
     emit(settings.output, "verify", verdict)
     return proof_exit(verdict.problems, verdict.missing)
 
@@ -195,8 +198,10 @@ def drill(
     store's verification log.
     """
     settings = settings_of(context)
-    wanted = verification.Drilling(shards or 0, collections, scratch)
-    found = verification.run_drill(settings, backup_id, wanted)
+    wanted = Drilling(shards or 0, collections, scratch)
+    found = offline.with_store(
+        settings, lambda store, paths: drill_group(store, paths, backup_id, wanted, notice=say)
+    )
     emit(settings.output, "drill", found)
     return proof_exit(found.problems, found.damaged)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-
 from msgspec.structs import asdict, replace
 
 from cleancut.api.agent_settings import AgentSettings
@@ -36,7 +34,7 @@ class Limits:
         token, _ = self.leading()
         stored, revision = await self._stored()
         given = {name: value for name, value in asdict(change).items() if value is not None}
-        new = check_settings(replace(stored, **given, nonce=secrets.token_hex(8)))
+        new = check_settings(replace(stored, **given, nonce=self._context.token_hex(8)))
         keys = self._context.keys
         guards: list[Guard] = [Created(keys.leader, token), Modified(keys.settings, revision)]
         if not (await self._context.etcd.txn(guards, [Put(keys.settings, encode(new))])).applied:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Callable
 
 from msgspec.structs import replace
 
@@ -14,7 +12,7 @@ from cleancut.api.from_manifest import shown_group
 from cleancut.api.operations import is_over, shown_error
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import NotFound, Refused, Unavailable
+from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, FencingToken
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.fence import check_fence
@@ -27,6 +25,7 @@ from cleancut_coordinator.api.cluster import Care
 from cleancut_coordinator.api.cluster_status import read_progress, read_status, wait_over, watch
 from cleancut_coordinator.api.deletions import Deletions, hint_for
 from cleancut_coordinator.api.interface import PageRequest
+from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.api.rebalances import Rebalances
 from cleancut_coordinator.api.restores import Restores
 from cleancut_coordinator.api.schedules import Schedules
@@ -41,49 +40,28 @@ _KINDS = (OperationKind.BACKUP, OperationKind.SEED)
 """What users see as backups."""
 
 
-class Office(NamedTuple):
-    """What a leader leads with."""
-
-    token: FencingToken
-    term: LeaderTerm
-    garbage_collector: GarbageCollector
-    scheduler: Scheduler
-
-
-@dataclass(slots=True)
-class Leadership:
-    """What this process knows of leading, kept by its main loop. `office` None: it stands by."""
-
-    office: Office | None = None
-    other: str = ""
-
-
 class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Seeds, Limits):
     """Implements `cleancut_coordinator.api.interface.Operations`."""
 
-    def __init__(self, context: CoordinatorContext, leadership: Leadership) -> None:
+    def __init__(
+        self,
+        context: CoordinatorContext,
+        leadership: Callable[[], Leadership],
+        leader_address: Callable[[], str | None],
+    ) -> None:
         super().__init__(context)
         self._context, self._leadership = context, leadership
-
-    def leader_address(self) -> str | None:
-        return None if self._leadership.office is not None else self._leadership.other
+        self.leader_address = leader_address
 
     def leading(self) -> tuple[FencingToken, LeaderTerm]:
-        office = self._office()
-        return office.token, office.term
+        held = self._leadership()
+        return held.token, held.term
 
     def garbage_collector(self) -> GarbageCollector:
-        return self._office().garbage_collector
+        return self._leadership().garbage
 
     def scheduler(self) -> Scheduler:
-        return self._office().scheduler
-
-    def _office(self) -> Office:
-        """That of this leader. Raises: Unavailable on a standby."""
-        office = self._leadership.office
-        if office is None:
-            raise Unavailable("this coordinator does not lead", "ask the leader")
-        return office
+        return self._leadership().scheduler
 
     async def find_epoch(self, backup: str, source: str) -> Epoch:
         if source:
@@ -98,9 +76,9 @@ class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Se
 
     async def create_backup(self, request: BackupRequest, request_id: str) -> Backup:
         token, term = self.leading()
-        requests.check_asked(request.collections, request.attempts)
+        requests.check_request(request.collections, request.attempts)
         check_fence(request)
-        await cluster_id.check_owned(self._context)
+        await cluster_id.check_store_owner(self._context)
         operation = await requests.record(
             self._context, token, OperationKind.BACKUP, request=request, request_id=request_id
         )
@@ -147,7 +125,7 @@ class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Se
         )
 
     def watch_backup(self, name: str) -> AsyncIterator[Backup]:
-        return watch(lambda: self.get_backup(name))
+        return watch(self._context.clock, lambda: self.get_backup(name))
 
     async def cancel_backup(self, name: str) -> Backup:
         _, term = self.leading()

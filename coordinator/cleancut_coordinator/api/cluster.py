@@ -17,7 +17,7 @@ from cleancut.core.primitives.ids import FencingToken, PeerId
 from cleancut.core.protocol.states import CLOSED
 from cleancut.qdrant.client import Qdrant
 from cleancut.runtime.concurrency import run_all
-from cleancut_coordinator.api.doctor_facts import ASK_S, gather, read_ctl
+from cleancut_coordinator.api.doctor_facts import ASK_S, gather_facts, read_ctl
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.term import LeaderTerm
 
@@ -41,12 +41,12 @@ class Care:
         raise AssertionError("known by the whole class")
 
     async def diagnose(self) -> Diagnosis:
-        return Diagnosis(findings=_shown(diagnose(await gather(self._context))))
+        return Diagnosis(findings=_shown(diagnose(await gather_facts(self._context))))
 
     async def forget_peer(self, peer_id: int, *, force: bool, confirmed: bool) -> ForgottenPeer:
         self.leading()
         peer = PeerId(peer_id)
-        facts = await gather(self._context)
+        facts = await gather_facts(self._context)
         check_gone(facts, peer)
         losses = losses_of(facts, peer)
         if losses and not force:
@@ -98,7 +98,7 @@ class Care:
         clock = self._context.clock
         deadline_s = clock.monotonic_s() + _FORGOTTEN_S
         while True:
-            facts = await gather(self._context)
+            facts = await gather_facts(self._context)
             if peer not in facts.members or clock.monotonic_s() >= deadline_s:
                 return facts
             await clock.sleep(_POLL_S)

@@ -29,6 +29,7 @@ from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Ctl, ProgressRecord, Session
 from cleancut.core.protocol.fence import Fence, strays
 from cleancut.core.protocol.states import CLOSED, FENCED
+from cleancut.ports.clock import Clock
 from cleancut.repository.catalog import list_epochs
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
@@ -186,7 +187,7 @@ async def _warnings(
     return tuple(warnings)
 
 
-async def watch(read: Callable[[], Awaitable[Shown]]) -> AsyncIterator[Shown]:
+async def watch(clock: Clock, read: Callable[[], Awaitable[Shown]]) -> AsyncIterator[Shown]:
     """What `read` tells, now and after each change; ends after a final state."""
     last: Shown | None = None
     while True:
@@ -196,7 +197,7 @@ async def watch(read: Callable[[], Awaitable[Shown]]) -> AsyncIterator[Shown]:
         if is_over(now):
             return
         last = now
-        await asyncio.sleep(POLL_S)
+        await clock.sleep(POLL_S)
 
 
 async def wait_over(seen: AsyncIterator[Shown], last: Shown) -> Shown:

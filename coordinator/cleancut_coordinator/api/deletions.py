@@ -11,7 +11,7 @@ from cleancut.core.protocol.states import State
 from cleancut.repository.garbage import read_holds
 from cleancut.repository.holds import drop_label, put_label
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.leader.cluster_id import check_owned
+from cleancut_coordinator.leader.cluster_id import check_store_owner
 from cleancut_coordinator.maintenance.expiry import epochs_in_restores, put_tombstone
 from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 
@@ -31,7 +31,7 @@ class Deletions:
 
     async def delete_backup(self, name: str) -> Backup:
         self.garbage_collector()
-        await check_owned(self._context)
+        await check_store_owner(self._context)
         backup = await self._committed(name)
         await self._check_unused(backup)
         await put_tombstone(self._context, Epoch(backup.epoch), "asked for")

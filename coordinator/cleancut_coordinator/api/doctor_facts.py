@@ -34,7 +34,7 @@ _MAX_REPORTS = 50
 _MAX_GROUPS = 100
 
 
-async def gather(context: CoordinatorContext) -> Facts:
+async def gather_facts(context: CoordinatorContext) -> Facts:
     """The cluster as it is now.
 
     Raises: Unavailable, TimedOut, if etcd does not answer; without it nothing else is known.

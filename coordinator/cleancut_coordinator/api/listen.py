@@ -13,10 +13,10 @@ from cleancut.core.primitives.errors import Invalid
 from cleancut.daemon_settings import Shared, table_of
 from cleancut.rpc.audit import Audit, FileAudit
 from cleancut.rpc.authentication import Access, TokensFile
-from cleancut.rpc.channel import Tls, tls_of
 from cleancut.rpc.server import Listen
 from cleancut.runtime.addresses import is_loopback
 from cleancut.runtime.log import Logger
+from cleancut.runtime.tls import Tls, tls_of
 
 
 def read_roles(context: click.Context) -> dict[str, Role]:

@@ -57,7 +57,7 @@ class Rebalances:
     ) -> Rebalance:
         token, term = self.leading()
         request = _request(options, plan_digest)
-        if not await requests.is_known(self._context, request_id):
+        if not await requests.is_recorded(self._context, request_id):
             plan = check_balance(await RebalanceEffects(self._context).plan(request))
             check_agreed(plan, plan_digest)
         operation = await requests.record(
@@ -80,7 +80,7 @@ class Rebalances:
         return RebalancePage(rebalances=tuple(chosen), next_page_token=token)
 
     def watch_rebalance(self, name: str) -> AsyncIterator[Rebalance]:
-        return watch(lambda: self.get_rebalance(name))
+        return watch(self._context.clock, lambda: self.get_rebalance(name))
 
     async def cancel_rebalance(self, name: str) -> Rebalance:
         _, term = self.leading()

@@ -34,7 +34,7 @@ from cleancut_coordinator.api.interface import PageRequest
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.term import LeaderTerm
-from cleancut_coordinator.restore.drop_replaced import drop_kept, still_kept
+from cleancut_coordinator.restore.drop_replaced import drop_replaced, remaining_replaced
 from cleancut_coordinator.restore.effects import RestoreEffects
 
 
@@ -62,7 +62,7 @@ class Restores:
     ) -> Restore:
         token, term = self.leading()
         request = await self._request(backup, options, plan_digest)
-        if plan_digest and not await requests.is_known(self._context, request_id):
+        if plan_digest and not await requests.is_recorded(self._context, request_id):
             plans.check_agreed(await RestoreEffects(self._context).plan(request), plan_digest)
         operation = await requests.record(
             self._context,
@@ -109,7 +109,7 @@ class Restores:
         return RestorePage(restores=tuple(chosen), next_page_token=token)
 
     def watch_restore(self, name: str) -> AsyncIterator[Restore]:
-        return watch(lambda: self.get_restore(name))
+        return watch(self._context.clock, lambda: self.get_restore(name))
 
     async def cancel_restore(self, name: str) -> Restore:
         _, term = self.leading()
@@ -130,7 +130,7 @@ class Restores:
                 f"restore {name} is {operation.state}, not {State.DONE}",
                 "only a restore that is done has replaced anything",
             )
-        await drop_kept(self._context, token, (await self._report(operation)).kept)
+        await drop_replaced(self._context, token, (await self._report(operation)).kept)
         return await self._shown_restore(operation)
 
     async def _shown_restore(self, operation: Operation) -> Restore:
@@ -173,7 +173,7 @@ class Restores:
 
     async def _with_report(self, shown: Restore, report: RestoreReport) -> Restore:
         published = shown.state is State.DONE
-        kept = await still_kept(self._context, report.kept) if published else ()
+        kept = await remaining_replaced(self._context, report.kept) if published else ()
         return replace(
             shown,
             collections=tuple(_shown_collection(entry) for entry in report.collections),

@@ -13,7 +13,7 @@ from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut_coordinator.api.cluster_status import read_progress
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
-from cleancut_coordinator.leader.cluster_id import check_owned
+from cleancut_coordinator.leader.cluster_id import check_store_owner
 from cleancut_coordinator.leader.term import LeaderTerm
 
 
@@ -28,10 +28,10 @@ class Seeds:
 
     async def seed_backup(self, request: SeedRequest, request_id: str) -> Backup:
         token, term = self.leading()
-        requests.check_asked(request.collections, request.attempts)
+        requests.check_request(request.collections, request.attempts)
         if not 1 <= request.streams <= MAX_STREAMS:
             raise Invalid(f"streams must be from 1 to {MAX_STREAMS}")
-        await check_owned(self._context)
+        await check_store_owner(self._context)
         operation = await requests.record(
             self._context, token, OperationKind.SEED, request=request, request_id=request_id
         )

@@ -19,7 +19,7 @@ from cleancut_coordinator.context import CoordinatorContext
 PARENT_GROUPS = 5
 
 
-async def read_told(
+async def read_view_and_sessions(
     context: CoordinatorContext, effect: Assign
 ) -> tuple[View, dict[AgentName, Session]]:
     """The view that was agreed on, and the members' sessions.

@@ -89,7 +89,7 @@ async def read_canaries(
     return Canaries(epoch=epoch, canaries=tuple(answers)) if answers else None
 
 
-async def kept_canaries(context: CoordinatorContext, ctl: Ctl) -> tuple[Canary, ...]:
+async def stored_canaries(context: CoordinatorContext, ctl: Ctl) -> tuple[Canary, ...]:
     """What was read inside the cut of this attempt; () if it never got into the store."""
     if not ctl.canaries:
         return ()

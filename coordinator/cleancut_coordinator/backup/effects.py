@@ -43,11 +43,15 @@ from cleancut.core.verification.canaries import proven
 from cleancut.repository.catalog import get_checked, put_staged
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import ask_any
-from cleancut_coordinator.backup.assignment_inputs import read_homes, read_parents, read_told
-from cleancut_coordinator.backup.canaries import choose_questions, kept_canaries, read_canaries
+from cleancut_coordinator.backup.assignment_inputs import (
+    read_homes,
+    read_parents,
+    read_view_and_sessions,
+)
+from cleancut_coordinator.backup.canaries import choose_questions, read_canaries, stored_canaries
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.leader.cluster_id import check_owned
-from cleancut_coordinator.leader.fences import raise_fence, settle_writes
+from cleancut_coordinator.leader.cluster_id import check_store_owner
+from cleancut_coordinator.leader.fences import drain_writes, raise_fence
 from cleancut_coordinator.leader.state import format_now
 from cleancut_coordinator.store_probe import put_probe
 
@@ -70,7 +74,7 @@ class LeaderBackupEffects:
             case Raise():
                 await raise_fence(self._context, effect.fence)
             case Settle():
-                await settle_writes(self._context, effect.fence)
+                await drain_writes(self._context, effect.fence)
             case Drain():
                 return await self._drain(effect)
             case StoreCanaries():
@@ -86,7 +90,7 @@ class LeaderBackupEffects:
         return None
 
     async def _probe(self, effect: Probe) -> None:
-        await check_owned(self._context)
+        await check_store_owner(self._context)
         await put_probe(self._context, effect)
 
     # PREPARE
@@ -94,7 +98,7 @@ class LeaderBackupEffects:
     async def _assign(self, effect: Assign) -> Assigned:
         context, request = self._context, effect.request
         assert isinstance(request, BackupRequest), "a backup's attempt"
-        view, sessions = await read_told(context, effect)
+        view, sessions = await read_view_and_sessions(context, effect)
         chosen = choose_collections(view, request.collections, allow_empty=request.allow_empty)
         parents = await read_parents(context, chosen)
         homes = await read_homes(context)
@@ -117,7 +121,7 @@ class LeaderBackupEffects:
         entries = await run_all(reads, _AT_ONCE)
         metadata = await ask_any(context.peers, lambda peer: peer.cluster_metadata())
         cluster = await ask_any(context.peers, lambda peer: peer.cluster())
-        owned = await check_owned(context)
+        owned = await check_store_owner(context)
         undrainable = {
             entry.name: reason for entry in entries if (reason := _undrainable(entry.info))
         }
@@ -205,7 +209,7 @@ class LeaderBackupEffects:
             shards=tuple(sorted(shards, key=lambda shard: (shard.collection, shard.shard_id))),
             source=draft.source,
             view=ctl.views,
-            canaries=proven(await kept_canaries(context, ctl), shards),
+            canaries=proven(await stored_canaries(context, ctl), shards),
             fence=facts_of(draft.fence, effect.seen, ctl.fence_ms),
             schedule=draft.schedule,
             warnings=(

@@ -14,7 +14,11 @@ from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.protocol.requests import SeedRequest
 from cleancut.repository.catalog import read_epochs
-from cleancut_coordinator.backup.assignment_inputs import read_homes, read_parents, read_told
+from cleancut_coordinator.backup.assignment_inputs import (
+    read_homes,
+    read_parents,
+    read_view_and_sessions,
+)
 from cleancut_coordinator.backup.effects import LeaderBackupEffects
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.state import format_now
@@ -39,15 +43,19 @@ class LeaderSeedEffects:
     async def _assign(self, effect: Assign) -> Assigned:
         context, request = self._context, effect.request
         assert isinstance(request, SeedRequest), "a seed's attempt"
-        view, sessions = await read_told(context, effect)
+        view, sessions = await read_view_and_sessions(context, effect)
         chosen = choose_collections(view, request.collections, allow_empty=False)
         parents, homes = await read_parents(context, chosen), await read_homes(context)
         tasks = assign(view, chosen, sessions, parents, homes=homes)
-        await note_begun(context, effect.epoch, (one for given in tasks.values() for one in given))
+        await record_seed_start(
+            context, effect.epoch, (one for given in tasks.values() for one in given)
+        )
         return Assigned("", tuple(chosen), tasks)
 
 
-async def note_begun(context: CoordinatorContext, epoch: Epoch, tasks: Iterable[ShardTask]) -> None:
+async def record_seed_start(
+    context: CoordinatorContext, epoch: Epoch, tasks: Iterable[ShardTask]
+) -> None:
     """From here on a gc run keeps what this seed stores, and what it may reuse. Order: before any
     agent has begun to store; repeatable, with other tasks too."""
     known = await read_epochs(context.store, context.paths)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from dataclasses import dataclass
 
 from cleancut.core.format.recipe import check_format, encode_format
@@ -54,7 +53,7 @@ async def establish(context: CoordinatorContext, token: FencingToken) -> Identit
         format, or is encrypted and no key opens it.
     """
     if await context.etcd.get(context.keys.id) is None:
-        put = Put(context.keys.id, secrets.token_hex(16).encode())
+        put = Put(context.keys.id, context.token_hex(16).encode())
         guards = [Created(context.keys.leader, token), Created(context.keys.id, 0)]
         if not (await context.etcd.txn(guards, [put])).applied:
             raise Fenced("another coordinator leads now")
@@ -65,7 +64,8 @@ async def establish(context: CoordinatorContext, token: FencingToken) -> Identit
 
 async def _establish_format(context: CoordinatorContext) -> None:
     store, paths = context.store, context.paths
-    keys = await asyncio.to_thread(context.key_source.read)
+    source = context.key_source  # only a command may take long
+    keys = await asyncio.to_thread(source.read) if source.command else source.read()
     try:
         check_format(await store.get(paths.format), encrypted=bool(keys))
     except NotFound:
@@ -82,7 +82,7 @@ async def write_owner(context: CoordinatorContext, now: Identities) -> Identitie
     return await read_identities(context)
 
 
-async def check_owned(context: CoordinatorContext) -> Identities:
+async def check_store_owner(context: CoordinatorContext) -> Identities:
     """Raises: Refused, unless the store belongs to this cluster."""
     now = await read_identities(context)
     if not now.equal:

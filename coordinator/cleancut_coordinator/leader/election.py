@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import LeaseLost, Unavailable
 from cleancut.core.primitives.ids import FencingToken
@@ -23,7 +21,7 @@ async def campaign(context: CoordinatorContext, lease: Lease, address: str) -> F
     while True:
         if not lease.alive():
             raise LeaseLost("the coordinator's lease ended while it stood by")
-        me = Leader(name=context.name, address=address, nonce=secrets.token_hex(8))
+        me = Leader(name=context.name, address=address, nonce=context.token_hex(8))
         result = await context.etcd.txn([Created(key, 0)], [Put(key, encode(me), lease=lease.id)])
         if result.applied:
             return FencingToken(result.revision)

@@ -18,7 +18,6 @@ from cleancut.core.protocol.etcd_records import Ctl
 from cleancut.core.protocol.fence import Fence, FencedAlias, fenced_name, is_raised
 from cleancut.core.protocol.states import FENCED
 from cleancut.fencing.aliases import give_back, rename
-from cleancut.fencing.hooks import call_hook
 from cleancut.ports.coordination import Created, Delete
 from cleancut.runtime.concurrency import first_of, run_all
 from cleancut.runtime.log import Logger
@@ -41,6 +40,7 @@ async def raise_fence(context: CoordinatorContext, fence: Fence) -> None:
     Raises: Refused (a hook said no, a name is taken), Unavailable, TimedOut: whatever was raised
         must be lifted.
     """
+    call_hook = context.call_hook
     calls: list[Call] = [partial(call_hook, hook, "pause", fence, RAISE_S) for hook in fence.hooks]
     if fence.aliases:
         calls.append(partial(_fence_aliases, context, fence))
@@ -63,7 +63,7 @@ async def _fence_aliases(context: CoordinatorContext, fence: Fence) -> None:
         raise first_of(failures) from failures
 
 
-async def settle_writes(context: CoordinatorContext, fence: Fence) -> None:
+async def drain_writes(context: CoordinatorContext, fence: Fence) -> None:
     """Waits for the writes that one peer let in before the fence. Raises: Unavailable, TimedOut.
 
     Limits: a replica that hangs from now on keeps this, and what consensus has to apply after it,
@@ -83,6 +83,7 @@ async def lift_fence(context: CoordinatorContext, fence: Fence) -> None:
 
     Raises: Refused, if a name was given away meanwhile; Unavailable, TimedOut.
     """
+    call_hook = context.call_hook
     calls: list[Call] = [partial(call_hook, hook, "resume", fence, LIFT_S) for hook in fence.hooks]
     calls += [partial(_free, context, fence, entry) for entry in fence.aliases]
     failures = [failed for failed in await run_all([_tried(c) for c in calls], _AT_ONCE) if failed]

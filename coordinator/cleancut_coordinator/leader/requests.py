@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable
 
 from cleancut.core.primitives.codec import Record, decode, digest_of, encode
@@ -55,13 +54,13 @@ async def record(
     if asked_before is not None:
         return await _same(context, asked_before, kind, fingerprint)
     operation = Operation(
-        id=OperationId(f"{_PREFIX[kind]}-{secrets.token_hex(8)}"),
+        id=OperationId(f"{_PREFIX[kind]}-{context.token_hex(8)}"),
         kind=kind,
         state=State.PENDING,
         request=encode(request).decode(),
         request_id=request_id.replace("/", "%2F"),
         created_at=format_now(context.clock),
-        nonce=secrets.token_hex(8),
+        nonce=context.token_hex(8),
     )
     asked = RequestRecord(operation=operation.id, fingerprint=fingerprint, nonce=operation.nonce)
     puts = [
@@ -93,12 +92,12 @@ def put_rebalance(context: CoordinatorContext, operation: Operation) -> Put:
         request=encode(RebalanceRequest(after=operation.id)).decode(),
         created_at=operation.created_at,
         after=operation.id,
-        nonce=secrets.token_hex(8),
+        nonce=context.token_hex(8),
     )
     return Put(context.keys.operation(follower.id), encode(follower))
 
 
-async def is_known(context: CoordinatorContext, request_id: str) -> bool:
+async def is_recorded(context: CoordinatorContext, request_id: str) -> bool:
     """True if an operation was recorded for this request id."""
     return await _find(context, request_id) is not None
 
@@ -122,7 +121,7 @@ async def _same(
     return await load(context, asked.operation, kind)
 
 
-def check_asked(collections: Iterable[str], attempts: int) -> None:
+def check_request(collections: Iterable[str], attempts: int) -> None:
     """Raises: Invalid, for what no backup or seed may ask for."""
     for name in collections:
         check_collection_name(name)

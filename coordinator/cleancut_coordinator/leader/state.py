@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
@@ -59,6 +58,9 @@ class LeaderState:
         self._etcd, self._keys = context.etcd, context.keys
         self._ctl_revision = 0
 
+    def _nonce(self) -> str:
+        return self._context.token_hex(8)
+
     def _leads(self) -> Guard:
         return Created(self._keys.leader, self._token)
 
@@ -87,7 +89,7 @@ class LeaderState:
     async def persist(self, command: Persist, epoch: Epoch) -> bool:
         """Writes it, members under `epoch`. False, if a guard refused."""
         puts: list[Op] = [
-            Put(self._keys.member(epoch, name), encode(replace(member, nonce=_nonce())))
+            Put(self._keys.member(epoch, name), encode(replace(member, nonce=self._nonce())))
             for name, member in sorted(command.members.items())
         ]
         while len(puts) > _AT_ONCE:
@@ -98,7 +100,7 @@ class LeaderState:
             puts.append(self._put_operation(command.operation))
         if command.fence is not None:
             at = format_now(self._context.clock)
-            value = encode(replace(command.fence, raised_at=at, nonce=_nonce()))
+            value = encode(replace(command.fence, raised_at=at, nonce=self._nonce()))
             puts.append(Put(self._keys.fence(command.fence.epoch), value))
         if command.ctl is None:
             # A twin of this write that arrives late, after the next ctl, must not take it back.
@@ -118,14 +120,14 @@ class LeaderState:
             epoch=epoch,
             operation=command.ctl.operation,
             manifest=Sha256(command.ctl.manifest),
-            nonce=_nonce(),
+            nonce=self._nonce(),
         )
         key = self._keys.group(epoch)
         guards: list[Guard] = [UnchangedSince(prefix, listing.revision), Created(key, 0)]
         return await self._write_ctl(command.ctl, [Put(key, encode(group))], guards)
 
     async def _write_ctl(self, ctl: Ctl, ops: list[Op], guards: Sequence[Guard]) -> bool:
-        put = Put(self._keys.ctl, encode(replace(ctl, nonce=_nonce())))
+        put = Put(self._keys.ctl, encode(replace(ctl, nonce=self._nonce())))
         unchanged = Modified(self._keys.ctl, self._ctl_revision)
         result = await self._etcd.txn([self._leads(), unchanged, *guards], [put, *ops])
         if result.applied:
@@ -135,7 +137,7 @@ class LeaderState:
     def _put_operation(self, operation: Operation) -> Put:
         if operation.state in FINAL_STATES and not operation.ended_at:
             operation = replace(operation, ended_at=format_now(self._context.clock))
-        value = encode(replace(operation, nonce=_nonce()))
+        value = encode(replace(operation, nonce=self._nonce()))
         return Put(self._keys.operation(operation.id), value)
 
     # Operations
@@ -212,10 +214,6 @@ class LeaderState:
 def format_now(clock: Clock) -> str:
     """The wall clock as `format_time`."""
     return format_time(clock.wall_s())
-
-
-def _nonce() -> str:
-    return secrets.token_hex(8)
 
 
 def _last(item: KeyValue) -> AgentName:

@@ -7,9 +7,7 @@ something is not as the machine believes: all is read anew, and the term goes on
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from cleancut.core.backup.barrier import Barrier
@@ -68,31 +66,25 @@ class LeaderEffects(Protocol):
     async def run(self, effect: Effect) -> object: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Reign:
-    """What a term stands on: the lease, the token under it, and where it is counted."""
-
-    lease: Lease
-    token: FencingToken
-    metrics: CoordinatorMetrics
-
-
 class LeaderTerm:
     """One term. `run` returns only by raising: LeaseLost, Fenced, or what made it impossible."""
 
     def __init__(
         self,
         context: CoordinatorContext,
-        reign: Reign,
+        lease: Lease,
+        token: FencingToken,
         *,
         effects: dict[OperationKind, LeaderEffects],
+        metrics: CoordinatorMetrics,
         log: Logger,
+        bounds: Bounds | None = None,
     ) -> None:
-        self._context, self._lease = context, reign.lease
-        self._effects, self._log, self._metrics = effects, log, reign.metrics
-        self._leader_state = LeaderState(context, reign.token)
-        self._lifter = FenceReleaser(context, reign.token, metrics=reign.metrics, log=log)
-        self._bounds = Bounds()
+        self._context, self._lease = context, lease
+        self._effects, self._log, self._metrics = effects, log, metrics
+        self._state = LeaderState(context, token)
+        self._releaser = FenceReleaser(context, token, metrics=metrics, log=log)
+        self._bounds = bounds or Bounds()
         self.machine: Attempt = Barrier(self._bounds)
         self._events: asyncio.Queue[Event] = asyncio.Queue(_QUEUE)
         self._running: dict[asyncio.Task[None], Epoch] = {}
@@ -119,7 +111,7 @@ class LeaderTerm:
         group.create_task(self._watch(keys.sessions, self._session_of))
         group.create_task(self._watch(f"{keys.root}progress/", self._progress_of))
         group.create_task(self._tick())
-        group.create_task(self._lifter.run())
+        group.create_task(self._releaser.run())
         while True:
             event = await self._events.get()
             await self._step(event, group)
@@ -141,13 +133,13 @@ class LeaderTerm:
                     wait_s = _wait_before_next(operation)
                     self._not_before_s = self._context.clock.monotonic_s() + wait_s
                 if command.fence is not None:
-                    self._lifter.raised(command.fence)
-                applied = await self._leader_state.persist(command, self.machine.ctl.epoch)
+                    self._releaser.raised(command.fence)
+                applied = await self._state.persist(command, self.machine.ctl.epoch)
                 self._log_transition(command, applied)
                 return applied
             case Decide():
                 votes = {name: self.machine.votes[command.phase, name] for name in command.voters}
-                decided = await self._leader_state.decide(command, votes)
+                decided = await self._state.decide(command, votes)
                 if decided:
                     self._metrics.moved(command.ctl, self._context.clock.monotonic_s())
                 return decided
@@ -157,7 +149,7 @@ class LeaderTerm:
                 task.add_done_callback(lambda ended: self._running.pop(ended, None))
                 return True
             case Lift():
-                self._lifter.lift(command.fence)
+                self._releaser.lift(command.fence)
                 return True
             case Stop():
                 await self._stop(command.epoch)
@@ -204,7 +196,7 @@ class LeaderTerm:
 
     async def _reload(self, group: asyncio.TaskGroup) -> None:
         """Reads what is persisted and rebuilds the machine from it. Raises: Fenced."""
-        took = await self._leader_state.load()
+        took = await self._state.load()
         for epoch in set(self._running.values()):
             await self._stop(epoch)
         self.machine = self._machine_for(took.ctl.kind)
@@ -224,10 +216,10 @@ class LeaderTerm:
             if open_one is not None and open_one.id == asked and not self.machine.idle:
                 await self._step(Cancelled(), group)
             else:
-                await self._leader_state.cancel_pending(asked)
+                await self._state.cancel_pending(asked)
         now_s = self._context.clock.monotonic_s()
         if self.machine.idle and now_s >= max(self._not_before_s, self._look_at_s):
-            operation = await self._leader_state.next_pending()
+            operation = await self._state.next_pending()
             if operation is None:
                 self._look_at_s = now_s + _LOOK_S
             else:
@@ -236,25 +228,25 @@ class LeaderTerm:
     async def _begin(self, operation: Operation, group: asyncio.TaskGroup) -> None:
         self._not_before_s = self._context.clock.monotonic_s() + _RETRY_S
         try:
-            epoch = await self._leader_state.next_epoch()
+            epoch = await self._state.next_epoch()
         except CleancutError as error:
             self._log.warning("cannot begin", operation=operation.id, cause=error.message)
             if isinstance(error, Fenced):
                 raise
             return
-        sessions = await self._leader_state.sessions()
+        sessions = await self._state.sessions()
         able = {name: seen for name, seen in sessions.items() if seen[1].peer_id is not None}
         for name in sorted(set(sessions) - set(able)):
             self._log.warning("left out: its Qdrant does not answer", agent=name, epoch=epoch)
         self.machine = self._machine_for(operation.kind)
-        await self._step(Started(operation, epoch, secrets.token_hex(16), able), group)
+        await self._step(Started(operation, epoch, self._context.token_hex(16), able), group)
 
     # What becomes an event
 
     async def _tick(self) -> None:
         while True:
             await self._events.put(Tick())
-            await asyncio.sleep(_TICK_S)
+            await self._context.clock.sleep(_TICK_S)
 
     async def _watch_lease(self) -> None:
         raise LeaseLost(await self._lease.wait_lost())

@@ -21,7 +21,7 @@ class Tombstone(Record, frozen=True):
     why: str
 
 
-async def publish_decided(context: CoordinatorContext) -> None:
+async def publish_missing(context: CoordinatorContext) -> None:
     """Groups that etcd has decided on are in the catalog: what they name is no garbage."""
     there = {info.path async for info in context.store.list(context.paths.groups)}
     for item in (await context.etcd.list(context.keys.groups)).items:
@@ -33,7 +33,9 @@ async def publish_decided(context: CoordinatorContext) -> None:
             await context.store.put(path, data)
 
 
-async def find_unwanted(context: CoordinatorContext, names: ReferencedNames) -> list[Expired]:
+async def find_expired_backups(
+    context: CoordinatorContext, names: ReferencedNames
+) -> list[Expired]:
     """The groups that retention lets go, and that nobody needs or holds."""
     facts = [group.facts for group in (await names.groups()).values()]
     busy = await epochs_in_restores(context)

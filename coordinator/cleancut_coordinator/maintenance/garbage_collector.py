@@ -8,7 +8,6 @@ A gc run takes no turn: backups and restores go on meanwhile. What makes that sa
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -43,9 +42,13 @@ from cleancut.repository.underused_packs import renew_sparse
 from cleancut.runtime.concurrency import run_all
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.leader.cluster_id import check_owned
+from cleancut_coordinator.leader.cluster_id import check_store_owner
 from cleancut_coordinator.leader.state import format_now
-from cleancut_coordinator.maintenance.expiry import find_unwanted, publish_decided, put_tombstone
+from cleancut_coordinator.maintenance.expiry import (
+    find_expired_backups,
+    publish_missing,
+    put_tombstone,
+)
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 
 _FIRST_S = 60.0
@@ -95,9 +98,9 @@ class GarbageCollector:
         LeaseLost.
         """
         async with self._turn:
-            await check_owned(self._context)
+            await check_store_owner(self._context)
             if not dry_run:
-                await publish_decided(self._context)
+                await publish_missing(self._context)
             expired = await self._retire(dry_run=dry_run)
             over = await self._end_seeds(dry_run=dry_run)
             gone = {Epoch(one.epoch) for one in expired} | over if dry_run else set()
@@ -112,13 +115,13 @@ class GarbageCollector:
         last = LastGc(
             at=format_now(self._context.clock),
             marked_bytes=done.marked_bytes,
-            nonce=secrets.token_hex(8),
+            nonce=self._context.token_hex(8),
         )
         await self._write(Put(self._context.keys.last_gc, encode(last)))
 
     async def _retire(self, *, dry_run: bool) -> tuple[ExpiredBackup, ...]:
         """Puts a tombstone on each group that retention lets go."""
-        expired = await find_unwanted(self._context, self._names)
+        expired = await find_expired_backups(self._context, self._names)
         for one in expired:
             if not dry_run:
                 self._check_leading()
@@ -212,7 +215,7 @@ class GarbageCollector:
         if await self._newest_begun() != before:
             return nothing, "an operation has begun meanwhile"
         self._check_leading()
-        name = f"{before:012d}-{secrets.token_hex(8)}"
+        name = f"{before:012d}-{self._context.token_hex(8)}"
         await put_garbage_list(context.store, context.paths, name, found)
         return found, ""
 
@@ -233,7 +236,7 @@ class GarbageCollector:
             lists=_digests(lists),
             epoch=await self._newest_begun(),
             at=format_now(self._context.clock),
-            nonce=secrets.token_hex(8),
+            nonce=self._context.token_hex(8),
         )
         await self._write(Put(self._context.keys.gc, encode(marked)))
 

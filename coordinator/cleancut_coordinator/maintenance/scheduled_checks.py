@@ -23,7 +23,7 @@ GOOD = "good"
 _PREFIX = "CLEANCUT_"
 
 
-async def prove(context: CoordinatorContext, schedule: ScheduleRule) -> str:
+async def run_check(context: CoordinatorContext, schedule: ScheduleRule) -> str:
     """`GOOD`, or what is wrong, for people. The store's verification log has the rest. Limits: a
     day."""
     process = await asyncio.create_subprocess_exec(

@@ -37,7 +37,7 @@ from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.state import format_now
-from cleancut_coordinator.maintenance.scheduled_checks import GOOD, prove
+from cleancut_coordinator.maintenance.scheduled_checks import GOOD, run_check
 
 _UNDER_WAY = "under way"
 _LOOK_S = 10.0
@@ -114,7 +114,7 @@ class Scheduler:
     async def _prove(self, name: str, schedule: ScheduleRule) -> None:
         """One verification or drill, once: who leads next does not begin it again."""
         try:
-            outcome = await prove(self._context, schedule)
+            outcome = await run_check(self._context, schedule)
             told = self._log.info if outcome == GOOD else self._log.error
             told("proved", schedule=name, do=schedule.do, outcome=outcome)
             async with self._turn:
@@ -138,7 +138,7 @@ class Scheduler:
             )
         async with self._turn:
             state = await self._state(name, schedule)
-            known = await requests.is_known(self._context, request_id)
+            known = await requests.is_recorded(self._context, request_id)
             if not known and await self._is_open(state):
                 raise Refused(
                     f"backup {state.operation} of schedule {name} is still under way",

@@ -27,7 +27,7 @@ from cleancut_coordinator.metrics.cluster_snapshot import (
 R = TypeVar("R")
 
 
-async def observe(context: CoordinatorContext) -> ClusterSeen:
+async def read_cluster(context: CoordinatorContext) -> ClusterSeen:
     """Raises: Unavailable, TimedOut, Corrupt: then nothing of it is known."""
     keys = context.keys
     sessions = await _all(context, keys.sessions, Session)

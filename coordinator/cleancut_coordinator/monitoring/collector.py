@@ -12,7 +12,7 @@ from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.monitoring.catalog_reader import CatalogReader
-from cleancut_coordinator.monitoring.cluster_reader import observe
+from cleancut_coordinator.monitoring.cluster_reader import read_cluster
 
 CLUSTER_S = 5.0
 CATALOG_S = 30.0
@@ -21,7 +21,7 @@ SIZE_SHARE = 0.01
 _ASK_S = 2.0
 
 
-class Watcher:
+class MetricsCollector:
     """One a process."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Watcher:
         known = True
         while True:
             try:
-                seen = await observe(self._context)
+                seen = await read_cluster(self._context)
             except CleancutError as error:
                 told = self._log.warning if known else self._log.debug
                 told("cluster unread", reason=error.reason, cause=error.message)

@@ -24,7 +24,7 @@ from cleancut.core.rebalance.plan import BalancePlan, check_balance, make_balanc
 from cleancut.repository.catalog import get_checked, put_staged
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.rebalance.layout import read_layout
-from cleancut_coordinator.rebalance.transfers import Moves, halt, read_now
+from cleancut_coordinator.rebalance.transfers import ShardTransfers, abort_transfers, read_now
 from cleancut_coordinator.sessions import read_sessions
 from cleancut_coordinator.store_probe import put_probe
 
@@ -47,7 +47,7 @@ class RebalanceEffects:
                 return await self._move(effect)
             case AbortTransfers():
                 draft = await self.draft(effect.epoch, effect.draft)
-                await halt(self._context, effect.epoch, draft.plan.steps)
+                await abort_transfers(self._context, effect.epoch, draft.plan.steps)
                 return None
             case Report():
                 return await self._report(effect)
@@ -92,7 +92,9 @@ class RebalanceEffects:
     async def _move(self, effect: MoveShards) -> dict[AgentName, tuple[ShardTask, ...]]:
         draft = await self.draft(effect.epoch, effect.draft)
         steps = draft.plan.steps
-        moves = Moves(self._context, effect.epoch, steps, bandwidth_aware=draft.bandwidth_aware)
+        moves = ShardTransfers(
+            self._context, effect.epoch, steps, bandwidth_aware=draft.bandwidth_aware
+        )
         await moves.run()
         sessions = (await read_sessions(self._context)).values()
         agents = {s.peer_id: s.name for s in sessions if s.name in effect.members}

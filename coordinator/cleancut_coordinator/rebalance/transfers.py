@@ -45,7 +45,7 @@ _BYTES_PER_S = 1e6
 
 
 @dataclass(slots=True)
-class _Try:
+class _StartedStep:
     """A step that was started: when last, how often, beside how many others, what it told."""
 
     began_s: float
@@ -55,15 +55,15 @@ class _Try:
 
 
 @dataclass(slots=True)
-class Moves:
-    """The steps of one attempt. `bandwidth_aware`: see docs/rebalance.md."""
+class ShardTransfers:
+    """The steps of one attempt. `bandwidth_aware`: see docs/how-to/rebalance.md."""
 
     context: CoordinatorContext
     epoch: Epoch
     steps: Sequence[Step]
     bandwidth_aware: bool = False
     pace: TransferConcurrency = field(default_factory=TransferConcurrency)
-    _tries: dict[Step, _Try] = field(default_factory=dict)
+    _tries: dict[Step, _StartedStep] = field(default_factory=dict)
     _running: set[Step] = field(default_factory=set)
 
     async def run(self) -> None:
@@ -98,7 +98,7 @@ class Moves:
             tried = self._tries[step]
             self.pace.ended(step.size_bytes, now_s - tried.began_s, tried.beside)
         for step in running - self._running:
-            self._tries.setdefault(step, _Try(now_s))
+            self._tries.setdefault(step, _StartedStep(now_s))
         self._running = running
         for step in running:
             if now_s - self._tries[step].began_s > _STEP_S + step.size_bytes / _BYTES_PER_S:
@@ -124,7 +124,7 @@ class Moves:
                     "see the logs of both peers, then rebalance again",
                 )
             times = tried.times + 1 if tried else 1
-            made = self._tries[step] = _Try(now_s, times, len(running) + len(chosen) - 1)
+            made = self._tries[step] = _StartedStep(now_s, times, len(running) + len(chosen) - 1)
             made.told = await _begin(peer, step)
 
     def _is_fresh(self, step: Step, now_s: float) -> bool:
@@ -176,7 +176,7 @@ async def _placement(peer: Qdrant, name: str) -> Placement:
     return await peer.placement(name)
 
 
-async def halt(context: CoordinatorContext, epoch: Epoch, steps: Sequence[Step]) -> None:
+async def abort_transfers(context: CoordinatorContext, epoch: Epoch, steps: Sequence[Step]) -> None:
     """No transfer that the steps ask for is under way. Raises: Unavailable, Fenced."""
     moving = [step for step in steps if step.target is not None]
     clock = context.clock

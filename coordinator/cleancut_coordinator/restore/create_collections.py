@@ -36,7 +36,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.phase_check import check_phase
 from cleancut_coordinator.restore.create_shard_keys import create_keys
 from cleancut_coordinator.restore.destination import AgentHost, RestoreTarget, TargetCollection
-from cleancut_coordinator.restore.place_replicas import settle
+from cleancut_coordinator.restore.place_replicas import place_replicas
 
 T = TypeVar("T")
 _APPEAR_S = 10.0
@@ -44,7 +44,7 @@ _FRESH_S = 3.0
 _WEIGHTS = {"asked": 0, "refused": 1, "made": 2}
 
 
-class Recreation:
+class CollectionCreator:
     """The collections of one attempt, as `draft` names them."""
 
     def __init__(self, context: CoordinatorContext, draft: RestoreDraft) -> None:
@@ -74,7 +74,7 @@ class Recreation:
         await create_keys(site, self._wanted)
         for wanted in self._wanted:
             await self._index(peer, wanted)
-        placed = await settle(site, self._wanted)
+        placed = await place_replicas(site, self._wanted)
         tasks: dict[AgentName, list[ShardTask]] = {}
         for wanted in self._wanted:
             for replica in placed[wanted.name]:

@@ -14,7 +14,7 @@ from cleancut_coordinator.context import CoordinatorContext
 _LOOK_S = 3.0
 
 
-async def drop_kept(
+async def drop_replaced(
     context: CoordinatorContext, token: FencingToken, kept: Iterable[ReplacedCollection]
 ) -> None:
     """All of `kept` is gone. Repeatable.
@@ -40,7 +40,7 @@ async def drop_kept(
             raise TimedOut(f"collection {one.collection!r} is still there after its deletion")
 
 
-async def still_kept(
+async def remaining_replaced(
     context: CoordinatorContext, kept: tuple[ReplacedCollection, ...]
 ) -> tuple[ReplacedCollection, ...]:
     """Those that are in the cluster; all, as recorded, if no peer answers."""

@@ -33,11 +33,15 @@ from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import first_peer
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.state import format_now
-from cleancut_coordinator.restore.create_collections import Recreation, known_creations
+from cleancut_coordinator.restore.create_collections import CollectionCreator, known_creations
 from cleancut_coordinator.restore.destination import AgentHost
-from cleancut_coordinator.restore.final_checks import look_at_new, with_canaries
-from cleancut_coordinator.restore.publish import find_kept, reveal
-from cleancut_coordinator.restore.repair_shards import ShardRepairs, look_at, with_live
+from cleancut_coordinator.restore.final_checks import check_canaries, observe_created
+from cleancut_coordinator.restore.publish import find_replaced, publish_restore
+from cleancut_coordinator.restore.repair_shards import (
+    ShardRepairer,
+    add_live_collections,
+    observe_collection,
+)
 from cleancut_coordinator.restore.source_hold import drop_hold, put_hold
 from cleancut_coordinator.restore.target import read_target
 from cleancut_coordinator.sessions import read_sessions
@@ -83,7 +87,7 @@ class RestoreEffects:
         context = self._context
         source = context.paths.of(request.from_cluster)
         manifest = await load_group(context.store, source, request.backup)
-        target = await with_live(context, request, await read_target(context))
+        target = await add_live_collections(context, request, await read_target(context))
         return make_plan(manifest, request, target)
 
     # PREPARE
@@ -93,7 +97,7 @@ class RestoreEffects:
         source = context.paths.of(request.from_cluster)
         manifest = await load_group(context.store, source, request.backup)
         target = await read_target(context, dict(effect.members))
-        target = await with_live(context, request, target)
+        target = await add_live_collections(context, request, target)
         plan = check_plan(make_plan(manifest, request, target, ctl.operation))
         check_agreed(plan, request.plan)
         draft = draft_of(manifest, plan, effect.epoch, ctl.operation, source=request.from_cluster)
@@ -151,11 +155,11 @@ class RestoreEffects:
         await drop_hold(self._context, draft)
         return None
 
-    def _recreation(self, draft: RestoreDraft) -> Recreation | ShardRepairs:
-        return (ShardRepairs if draft.repairs else Recreation)(self._context, draft)
+    def _recreation(self, draft: RestoreDraft) -> CollectionCreator | ShardRepairer:
+        return (ShardRepairer if draft.repairs else CollectionCreator)(self._context, draft)
 
     async def _reveal(self, draft: RestoreDraft) -> None:
-        await reveal(self._context, draft)
+        await publish_restore(self._context, draft)
 
     # VERIFY
 
@@ -184,11 +188,11 @@ class RestoreEffects:
             path = self._context.paths.votes_document(effect.epoch, agent, sha256)
             data = await get_checked(self._context.store, path, sha256)
             documents.append(decode(AgentRestoreReport, data, path))
-        kept = await find_kept(self._context, draft)
-        look = partial(look_at, self._context)
+        kept = await find_replaced(self._context, draft)
+        look = partial(observe_collection, self._context)
         if not draft.repairs:
             known = await known_creations(self._context, effect.epoch)
-            look = partial(look_at_new, self._context, known)
+            look = partial(observe_created, self._context, known)
         looks = {one.name: await look(one.created_as) for one in draft.planned}
         found = tuple(shard for document in documents for shard in document.shards)
         recovered_bytes, recover_s = slowest(documents)
@@ -200,7 +204,7 @@ class RestoreEffects:
         return await put_staged(self._context.store, self._context.paths, effect.epoch, report)
 
     async def _with_canaries(self, draft: RestoreDraft, report: RestoreReport) -> RestoreReport:
-        return await with_canaries(self._context, draft, report)
+        return await check_canaries(self._context, draft, report)
 
     # What needs an event loop: a simulation has none, and does these in its own way
 

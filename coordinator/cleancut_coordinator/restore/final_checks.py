@@ -29,7 +29,7 @@ _AT_ONCE = 4
 _OTHERS = "keep clients away from the collection, then restore again"
 
 
-async def look_at_new(
+async def observe_created(
     context: CoordinatorContext, known: Mapping[str, Creation], name: str
 ) -> ObservedCollection:
     """A collection that this attempt made, as any one peer tells it. `known`: what it recorded.
@@ -54,7 +54,7 @@ async def look_at_new(
     )
 
 
-async def with_canaries(
+async def check_canaries(
     context: CoordinatorContext, draft: RestoreDraft, report: RestoreReport
 ) -> RestoreReport:
     """The report, with `canaries_equal` of each collection that the group has some of.

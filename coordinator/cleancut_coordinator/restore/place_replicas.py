@@ -20,7 +20,7 @@ _METHOD = "stream_records"
 Placements = Mapping[str, Sequence[Replica]]
 
 
-async def settle(site: RestoreTarget, wanted: Sequence[TargetCollection]) -> Placements:
+async def place_replicas(site: RestoreTarget, wanted: Sequence[TargetCollection]) -> Placements:
     """Where every replica is, by the collection's name in Qdrant: Active, at a peer with an agent,
     and with room for it as far as that is known. Repeatable.
 

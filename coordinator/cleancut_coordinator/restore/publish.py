@@ -19,7 +19,7 @@ _APPLY_S = 15.0
 _POLL_S = 0.1
 
 
-async def reveal(context: CoordinatorContext, draft: RestoreDraft) -> None:
+async def publish_restore(context: CoordinatorContext, draft: RestoreDraft) -> None:
     """All is as the plan says; what was repaired was never hidden. Repeatable.
 
     Raises: Refused, if an alias was pointed elsewhere meanwhile; Unavailable, TimedOut, Fenced.
@@ -38,7 +38,7 @@ async def reveal(context: CoordinatorContext, draft: RestoreDraft) -> None:
             await peer.patch_collection(planned.created_as, {"strict_mode_config": strict})
 
 
-async def find_kept(
+async def find_replaced(
     context: CoordinatorContext, draft: RestoreDraft
 ) -> tuple[ReplacedCollection, ...]:
     """What the aliases that are to be replaced point to, told apart by its uuid.

@@ -31,7 +31,9 @@ from cleancut_coordinator.restore.create_collections import known_creations
 from cleancut_coordinator.restore.destination import AgentHost
 
 
-async def with_live(context: CoordinatorContext, request: RestoreRequest, target: Target) -> Target:
+async def add_live_collections(
+    context: CoordinatorContext, request: RestoreRequest, target: Target
+) -> Target:
     """`target`, with the collections in which this request wants shards repaired.
 
     Raises: Unavailable, TimedOut.
@@ -56,7 +58,7 @@ async def with_live(context: CoordinatorContext, request: RestoreRequest, target
     return replace(target, live=live)
 
 
-async def look_at(context: CoordinatorContext, name: str) -> ObservedCollection:
+async def observe_collection(context: CoordinatorContext, name: str) -> ObservedCollection:
     """As the cluster tells it; the payload indexes are unknown while another shard is lost."""
     entry, placement = await _read_live(context, name)
     if entry is None or placement is None:
@@ -84,7 +86,7 @@ def _gone(name: str) -> NotFound:
     return NotFound(f"there is no collection {name!r} any more", "restore it as a whole")
 
 
-class ShardRepairs:
+class ShardRepairer:
     """The lost shards of one attempt, as `draft` names them."""
 
     def __init__(self, context: CoordinatorContext, draft: RestoreDraft) -> None:

@@ -47,7 +47,7 @@ class Guarded:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """One member that knows the users of docs/security.md."""
+    """One member that knows the users of docs/how-to/security.md."""
     with EtcdCluster(1, extra_args=QUICK) as cluster:
         endpoint = cluster.endpoints[0]
         EtcdUsers(endpoint).enable({"coordinator": "first", "agent": "first"})

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +15,7 @@ from cleancut.core.primitives.errors import CleancutError, Denied, Invalid, Time
 from cleancut.etcd.channels import MAX_REPLACED
 from cleancut.etcd.client import Etcd, open_etcd
 from cleancut.ports.coordination import Created, Put
+from cleancut.runtime.tls import Tls
 from tests.contract.etcd.worlds import watching
 from tests.support.certificates import Authority
 from tests.support.etcd_cluster import EtcdCluster, ServerTls, etcd_binary
@@ -72,9 +72,7 @@ def client(secured: Secured, name: str, endpoint: str = "") -> AbstractAsyncCont
     folder = secured.authority.folder
     return open_etcd(
         [endpoint or secured.endpoint],
-        ca=secured.authority.ca,
-        cert=folder / f"{name}.pem",
-        key=folder / f"{name}.key",
+        tls=Tls(secured.authority.ca, folder / f"{name}.pem", folder / f"{name}.key"),
     )
 
 
@@ -132,8 +130,8 @@ def test_a_certificate_that_is_replaced_is_used_without_a_restart(
 
     async def main() -> None:
         become("agent")
-        files = {"ca": secured.authority.ca, "cert": cert, "key": key}
-        async with asyncio.timeout(15), open_etcd([secured.endpoint], **files) as etcd:
+        tls = Tls(secured.authority.ca, cert, key)
+        async with asyncio.timeout(15), open_etcd([secured.endpoint], tls=tls) as etcd:
             etcd._link._channels._files._look_s = 0
             result = await etcd.txn([], [Put("/cleancut/a", b"1")])
             async with watching(etcd, "/cleancut/", result.revision + 1) as watch:
@@ -155,38 +153,38 @@ def test_strangers_get_no_connection(secured: Secured, tmp_path: Path) -> None:
     other = Authority(tmp_path)
     cert, key = other.issue("agent")
     good = secured.authority
-    agent = {"cert": good.folder / "agent.pem", "key": good.folder / "agent.key"}
-    ways = [{"ca": good.ca}, {"ca": good.ca, "cert": cert, "key": key}, {"ca": other.ca, **agent}]
+    agent = (good.folder / "agent.pem", good.folder / "agent.key")
+    ways = [Tls(good.ca), Tls(good.ca, cert, key), Tls(other.ca, *agent), None]
 
-    async def fail(files: dict[str, Any]) -> None:
-        async with open_etcd([secured.endpoint], call_s=3, **files) as etcd:
+    async def fail(tls: Tls | None) -> None:
+        async with open_etcd([secured.endpoint], call_s=3, tls=tls) as etcd:
             with pytest.raises((Unavailable, TimedOut)) as caught:
                 await etcd.get("/cleancut/a")
             assert secured.endpoint in caught.value.hint
 
     async def main() -> None:
         async with asyncio.timeout(8), asyncio.TaskGroup() as group:
-            tasks = [group.create_task(fail(files)) for files in [*ways, {}]]
+            tasks = [group.create_task(fail(tls)) for tls in ways]
         assert not any(task.cancelled() for task in tasks)
 
     asyncio.run(main())
 
 
 @pytest.mark.parametrize(
-    ("endpoints", "files"),
+    ("endpoints", "tls"),
     [
-        ([], {}),
-        (["http://a:2379"], {}),
-        (["a"], {}),
-        (["a:2379"], {"cert": Path("c"), "key": Path("k")}),
-        (["a:2379"], {"ca": Path("/nonexistent/ca.pem")}),
+        ([], None),
+        (["http://a:2379"], None),
+        (["a"], None),
+        (["a:2379"], Tls(None, Path("c"), Path("k"))),
+        (["a:2379"], Tls(Path("/nonexistent/ca.pem"))),
     ],
 )
-def test_settings_that_cannot_work_are_invalid(endpoints: list[str], files: dict[str, Any]) -> None:
+def test_settings_that_cannot_work_are_invalid(endpoints: list[str], tls: Tls | None) -> None:
     """No endpoint, a URL, no port, a certificate without a CA, a file that is not there."""
 
     async def main() -> None:
-        async with open_etcd(endpoints, **files):
+        async with open_etcd(endpoints, tls=tls):
             pass
 
     with pytest.raises(Invalid) as caught:

@@ -1,6 +1,6 @@
 """What a store does wrong, and what becomes of it: error, exit code, and that nothing is lost.
 
-docs/guarantees.md shows the same table.
+docs/reference/guarantees.md shows the same table.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def test_all_works_again_once_the_store_does(world: World) -> None:
 
 
 def test_the_table_in_the_docs_is_this_one() -> None:
-    page = text_of("docs/guarantees.md")
+    page = text_of("docs/reference/guarantees.md")
     missing = [
         case
         for case in CASES

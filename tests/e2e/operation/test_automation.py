@@ -1,4 +1,4 @@
-"""docs/automation.md: each of its programs and commands does what the page says, as it stands."""
+"""docs/how-to/automation.md: each of its programs and commands does what the page says."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def world(launch_module: Launch) -> World:
 
 
 def examples(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", text_of("docs/automation.md"), re.DOTALL)
+    return re.findall(rf"```{kind}\n(.*?)```", text_of("docs/how-to/automation.md"), re.DOTALL)
 
 
 def ran(world: World, *words: str) -> str:

@@ -23,7 +23,7 @@ from cleancut.core.primitives.errors import Unauthenticated
 from cleancut.etcd.client import open_etcd
 from cleancut.etcd.login import login_of
 from cleancut.qdrant.http import QdrantHttp
-from cleancut.rpc.channel import Tls
+from cleancut.runtime.tls import Tls
 from cleancut_devcluster.launch.cli import Answer
 from cleancut_devcluster.launch.process import wait_for, wait_logged
 from cleancut_devcluster.launch.setup import Secured
@@ -78,7 +78,7 @@ def make_secrets(folder: Path) -> dict[str, str]:
 def locked(
     launch_module: Launch, s3: S3Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Locked]:
-    """One peer, its agent and one coordinator; the least rights that docs/security.md tells."""
+    """One peer, its agent and one coordinator; the least rights of docs/how-to/security.md."""
     folder = tmp_path_factory.mktemp("locked")
     made = make_secrets(folder)
     authority = Authority(folder)

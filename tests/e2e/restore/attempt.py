@@ -42,7 +42,7 @@ from cleancut.runtime.health import serve
 from cleancut.testing.memory_etcd import MemoryEtcd
 from cleancut.testing.memory_store import MemoryStore
 from cleancut_agent.context import AgentContext
-from cleancut_agent.restore.effects import PullEffects
+from cleancut_agent.restore.effects import AgentRestoreEffects
 from cleancut_agent.restore.tar_server import TarServer
 from cleancut_coordinator.backup.canaries import choose_questions
 from cleancut_coordinator.context import CoordinatorContext
@@ -304,7 +304,7 @@ class Attempt:
                 spill_dir=self.spill_dir,
                 loopback=f"http://127.0.0.1:{port}",
             )
-            return await PullEffects(context, tars).run(effect)
+            return await AgentRestoreEffects(context, tars).run(effect)
 
     async def client_of(self, peer_id: int) -> Qdrant:
         if len(self.clients) == 1:

@@ -96,7 +96,7 @@ async def _drill(manifest: Manifest, world: World, scratch: Path) -> Drilled:
 
 
 def test_one_shard_by_hand(world: World, tmp_path: Path) -> None:
-    """As docs/backup.md tells: extract, and let Qdrant take it, without anything of ours."""
+    """As docs/how-to/backup.md tells: extract, and let Qdrant take it, without anything of ours."""
     curl = shutil.which("curl")
     if curl is None:
         pytest.skip("there is no curl here")

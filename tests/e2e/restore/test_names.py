@@ -15,7 +15,7 @@ from cleancut.core.protocol.states import Phase
 from cleancut.core.restore.plan import CollectionPlan
 from cleancut.core.restore.report import ReplacedCollection
 from cleancut.ports.coordination import Created, Put
-from cleancut_coordinator.restore.drop_replaced import drop_kept, still_kept
+from cleancut_coordinator.restore.drop_replaced import drop_replaced, remaining_replaced
 from cleancut_devcluster.launch.qdrant import PeerProcess
 from tests.e2e.restore.attempt import POINTS, Attempt
 
@@ -135,7 +135,7 @@ async def clean(
     await attempt.etcd.txn([Created(context.keys.leader, 0)], [Put(context.keys.leader, b"{}")])
     found = await attempt.etcd.get(context.keys.leader)
     assert found is not None
-    await drop_kept(context, FencingToken(token or found.create_revision), kept)
+    await drop_replaced(context, FencingToken(token or found.create_revision), kept)
 
 
 def test_clean_drops_the_old_data_once_nothing_points_to_it(attempt: Attempt) -> None:
@@ -143,7 +143,7 @@ def test_clean_drops_the_old_data_once_nothing_points_to_it(attempt: Attempt) ->
 
     async def body() -> None:
         kept = await replaced(attempt)
-        assert await still_kept(attempt.context, kept) == kept
+        assert await remaining_replaced(attempt.context, kept) == kept
         with pytest.raises(Refused, match="alias 'other' points"):
             await clean(attempt, kept)
         await check_old(attempt)
@@ -151,7 +151,7 @@ def test_clean_drops_the_old_data_once_nothing_points_to_it(attempt: Attempt) ->
         await clean(attempt, kept)
         await clean(attempt, kept)
         assert await attempt.clients[0].collections() == [NAME, NEW]
-        assert await still_kept(attempt.context, kept) == ()
+        assert await remaining_replaced(attempt.context, kept) == ()
         assert await attempt.count(NEW) == POINTS
 
     attempt.run(body())

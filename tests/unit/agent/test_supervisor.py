@@ -14,7 +14,7 @@ import pytest
 from cleancut.core.primitives.errors import Denied, Invalid
 from cleancut.runtime.health import Health, health_app, serve
 from cleancut.runtime.log import configure_logging
-from cleancut_agent.supervisor import stay
+from cleancut_agent.supervisor import keep_running
 from cleancut_devcluster.launch.free_ports import free_ports
 
 SOON = (0.05, 0.1)
@@ -49,7 +49,7 @@ def test_it_is_alive_and_not_ready_until_the_work_can_be_done() -> None:
 
     async def scenario() -> None:
         async with asyncio.timeout(20):
-            await stay(work, idle, LOG, SOON)
+            await keep_running(work, idle, LOG, SOON)
 
     asyncio.run(scenario())
     assert (tries, seen) == (3, [(200, 503), (200, 503)])
@@ -71,7 +71,7 @@ def test_a_port_that_somebody_has_is_no_reason_to_end() -> None:
 
     async def scenario() -> None:
         async with asyncio.timeout(20):
-            await stay(work, idle, LOG, SOON)
+            await keep_running(work, idle, LOG, SOON)
 
     asyncio.run(scenario())
     assert tries == 3
@@ -88,7 +88,7 @@ def test_a_mistake_in_the_program_ends_it() -> None:
         yield
 
     with pytest.raises(KeyError):
-        asyncio.run(stay(work, idle, LOG, SOON))
+        asyncio.run(keep_running(work, idle, LOG, SOON))
 
 
 _HANGS = """

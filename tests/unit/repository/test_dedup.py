@@ -21,7 +21,7 @@ from cleancut.repository.dedup import EarlierCapture, list_packs
 from cleancut.repository.pack_writer import PackWriter
 from cleancut.repository.recipe_reader import load_recipe
 from cleancut.testing.memory_store import MemoryStore
-from cleancut_agent.backup.partial_recipes import Partials
+from cleancut_agent.backup.partial_recipes import PartialRecipes
 from tests.support.capturing import PATHS, capture, restored, shard_tar, stream, writing
 
 MIB = 1024 * 1024
@@ -199,7 +199,7 @@ def test_a_damaged_file_is_as_good_as_none(
     tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     """A disk that was full, a process killed while it wrote: the shard is captured whole."""
-    store, partials = MemoryStore(), Partials(tmp_path)
+    store, partials = MemoryStore(), PartialRecipes(tmp_path)
     left = Broken(store, tmp_path).run(shard_tar({"v": noise(8 * MIB)}), 8 * MIB)
     partials.put(left)
     [file] = (tmp_path / "partial").iterdir()
@@ -212,7 +212,7 @@ def test_a_damaged_file_is_as_good_as_none(
 def test_what_was_left_is_remembered_until_it_is_old(tmp_path: Path) -> None:
     """An epoch of other shards takes nothing back; yet the directory does not grow with collections
     that came and went, nor with what a killed process was writing."""
-    partials = Partials(tmp_path)
+    partials = PartialRecipes(tmp_path)
     left = Broken(MemoryStore(), tmp_path).run(shard_tar({"v": noise(8 * MIB)}), 8 * MIB)
     assert left.blocks()
     for name in ("one", "two"):

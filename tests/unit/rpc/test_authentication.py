@@ -19,8 +19,8 @@ from cleancut.core.primitives.errors import Denied, Invalid, Refused, Unauthenti
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut.core.protocol.states import State
 from cleancut.rpc.authentication import Access, TokensFile
-from cleancut.rpc.channel import Tls
 from cleancut.rpc.server import Listen
+from cleancut.runtime.tls import Tls
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.api_callers import (
     Lines,
@@ -129,7 +129,7 @@ def test_a_token_goes_over_no_open_line(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with Client(["10.0.0.1:7400"], token_file=token_file(tmp_path, "admin")) as client:
-            with pytest.raises(Invalid, match="in the clear"):
+            with pytest.raises(Invalid, match="in plaintext"):
                 await client.cluster_status()
 
     run(scenario())

@@ -13,8 +13,8 @@ from aiohttp import web
 from cleancut.client.client import Client
 from cleancut.core.primitives.errors import Denied, Unavailable
 from cleancut.qdrant.client import Qdrant
-from cleancut.rpc.channel import Tls
 from cleancut.rpc.server import Listen
+from cleancut.runtime.tls import Tls
 from cleancut.runtime.watched_files import WatchedSecret
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.api_callers import authority, run, tls_with

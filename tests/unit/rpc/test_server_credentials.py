@@ -12,8 +12,8 @@ import pytest
 
 from cleancut.client.client import Client
 from cleancut.core.primitives.errors import Denied, Invalid, Unavailable
-from cleancut.rpc.channel import Tls, tls_of
 from cleancut.rpc.server import Listen
+from cleancut.runtime.tls import Tls, tls_of
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.certificates import Authority
 from tests.support.memory_operations import MemoryOperations
@@ -85,9 +85,9 @@ def test_files_that_cannot_be_read_are_denied(tmp_path: Path) -> None:
 
 def test_only_some_of_the_three_files_are_invalid() -> None:
     assert tls_of(None, None, None) is None
-    assert tls_of("a", "b", "c") == Tls(Path("a"), Path("b"), Path("c"))
+    assert tls_of(Path("a"), Path("b"), Path("c")) == Tls(Path("a"), Path("b"), Path("c"))
     with pytest.raises(Invalid):
-        tls_of("a", None, "c")
+        tls_of(Path("a"), None, Path("c"))
 
 
 def test_a_leader_named_by_its_number_has_to_have_the_name_that_was_asked_for(

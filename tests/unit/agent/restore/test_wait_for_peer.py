@@ -11,7 +11,7 @@ from cleancut.core.primitives.errors import TimedOut, Unavailable
 from cleancut.qdrant.client import Qdrant
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.health import serve
-from cleancut_agent.restore.wait_for_peer import PEER_BACK_S, once_back
+from cleancut_agent.restore.wait_for_peer import PEER_BACK_S, retry_until_reachable
 
 AWAY = Unavailable("cannot reach Qdrant")
 
@@ -35,7 +35,7 @@ def _read(answers: list[Exception | int], clock: QuickClock) -> int:
             raise answer
         return answer
 
-    return asyncio.run(once_back(clock, read))
+    return asyncio.run(retry_until_reachable(clock, read))
 
 
 def test_a_peer_that_comes_back_is_read_again() -> None:

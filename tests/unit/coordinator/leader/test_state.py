@@ -171,15 +171,15 @@ async def test_a_store_of_another_cluster_is_refused_until_adopted() -> None:
         clock=theirs.clock,
     )
     await cluster_id.establish(mine, await lead(mine))
-    await cluster_id.check_owned(mine)
+    await cluster_id.check_store_owner(mine)
     now = await cluster_id.establish(theirs, await lead(theirs))
     assert not now.equal
     with pytest.raises(Refused, match="another cluster") as told:
-        await cluster_id.check_owned(theirs)
+        await cluster_id.check_store_owner(theirs)
     assert "adopt" in told.value.hint
     assert (await cluster_id.write_owner(theirs, now)).equal
     with pytest.raises(Refused):
-        await cluster_id.check_owned(mine)
+        await cluster_id.check_store_owner(mine)
 
 
 @run

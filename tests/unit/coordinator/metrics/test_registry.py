@@ -24,7 +24,7 @@ from cleancut.testing.memory_store import MemoryStore
 from cleancut_agent.metrics import AgentMetrics
 from cleancut_coordinator.metrics.catalog_metrics import MAX_COLLECTIONS
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
-from cleancut_coordinator.monitoring.cluster_reader import observe
+from cleancut_coordinator.monitoring.cluster_reader import read_cluster
 from tests.unit.coordinator.maintenance.test_scheduler import HOUR_S, NOON_S, Cluster
 
 LOG = configure_logging("error", "test")
@@ -175,7 +175,7 @@ def test_gauges_of_the_cluster_come_from_etcd() -> None:
         await (await cluster.lead()).pause("hourly", paused=False)
         await etcd.txn([], [Put(key, encode(record)) for key, record in records.items()])
         metrics = CoordinatorMetrics("prod")
-        metrics.show_cluster(await observe(cluster.context))
+        metrics.show_cluster(await read_cluster(cluster.context))
         check(metrics)
         metrics.show_cluster(None)
         for name in ("agents", "fence_open", "schedule_next_timestamp_seconds"):

@@ -16,7 +16,7 @@ from cleancut.ports.coordination import Put
 from cleancut.ports.store import ObjectInfo
 from cleancut.testing.memory_store import MemoryStore
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
-from cleancut_coordinator.monitoring.collector import Watcher
+from cleancut_coordinator.monitoring.collector import MetricsCollector
 from cleancut_devcluster.launch.process import wait_for
 from tests.support.groups import manifest, shard
 from tests.unit.coordinator.maintenance.test_scheduler import Cluster
@@ -112,7 +112,7 @@ def run(body: Callable[[World], Coroutine[Any, Any, None]]) -> None:
     async def both() -> None:
         world = World()
         async with asyncio.TaskGroup() as group:
-            watching = group.create_task(Watcher(world.context, world.metrics, LOG).run())
+            watching = group.create_task(MetricsCollector(world.context, world.metrics, LOG).run())
             async with asyncio.timeout(30.0):
                 await body(world)
             watching.cancel()

@@ -1,0 +1,120 @@
+"""Process of a coordinator: it stands by, leads, and stands by again."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from cleancut.core.primitives.errors import Denied, Fenced, LeaseLost, TimedOut, Unavailable
+from cleancut.core.protocol.states import OperationKind
+from cleancut.runtime.concurrency import first_of
+from cleancut.runtime.health import Health
+from cleancut.runtime.log import Logger
+from cleancut_coordinator.api.leadership import Leadership
+from cleancut_coordinator.backup.effects import LeaderBackupEffects
+from cleancut_coordinator.backup.seed_effects import LeaderSeedEffects
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.leader.cluster_id import establish
+from cleancut_coordinator.leader.election import TTL_S, campaign, read_leader
+from cleancut_coordinator.leader.term import LeaderEffects, LeaderTerm
+from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
+from cleancut_coordinator.maintenance.scheduler import Scheduler
+from cleancut_coordinator.metrics.registry import CoordinatorMetrics
+from cleancut_coordinator.monitoring.collector import MetricsCollector
+from cleancut_coordinator.rebalance.effects import RebalanceEffects
+from cleancut_coordinator.restore.effects import RestoreEffects
+
+_RETRY_S = 1.0
+_LEADER_POLL_S = 2.0
+
+
+@dataclass(slots=True)
+class CoordinatorProcess:
+    """Everything that outlives a term. `address`: the API as other processes reach it.
+    `leadership`: None on a standby. `leader_elsewhere`: the API of the leader, as a standby last
+    read it."""
+
+    context: CoordinatorContext
+    health: Health
+    metrics: CoordinatorMetrics
+    log: Logger
+    address: str = ""
+    leadership: Leadership | None = None
+    leader_elsewhere: str = ""
+
+    def leading(self) -> Leadership:
+        """Raises: Unavailable on a standby."""
+        if self.leadership is None:
+            raise Unavailable("this coordinator does not lead", "ask the leader")
+        return self.leadership
+
+    def leader_address(self) -> str | None:
+        """None: this process leads. Otherwise the address of the leader's API, "" if unknown."""
+        return None if self.leadership is not None else self.leader_elsewhere
+
+
+async def serve_coordinator(process: CoordinatorProcess) -> None:
+    """One term after the other. Denied is final only before the first one: later it may be a
+    rotation of credentials that is under way."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(MetricsCollector(process.context, process.metrics, process.log).run())
+        while True:
+            try:
+                await _serve_term(process)
+            except (LeaseLost, Fenced, Unavailable, TimedOut, Denied) as error:
+                if isinstance(error, Denied) and not process.health.was_ready:
+                    raise
+                process.log.warning("term ended", reason=error.reason, cause=error.message)
+            await process.context.clock.sleep(_RETRY_S)
+
+
+async def _serve_term(process: CoordinatorProcess) -> None:
+    context = process.context
+    async with context.etcd.lease(TTL_S) as lease:
+        process.health.ready = True
+        try:
+            async with asyncio.TaskGroup() as group:
+                following = group.create_task(_follow_leader(process))
+                token = await campaign(context, lease, process.address)
+                following.cancel()
+                await establish(context, token)
+                metrics, log = process.metrics, process.log
+                term = LeaderTerm(
+                    context, lease, token, effects=leader_effects(context), metrics=metrics, log=log
+                )
+                garbage = GarbageCollector(context, lease, token, metrics=metrics, log=log)
+                scheduler = Scheduler(context, token, poke=term.poke, log=log)
+                process.leadership = Leadership(token, term, garbage, scheduler)
+                metrics.set_leading(leading=True)
+                log.info("leading", token=token)
+                group.create_task(garbage.run())
+                group.create_task(scheduler.run())
+                await term.run(group)
+        except BaseExceptionGroup as failures:
+            raise first_of(failures) from failures
+        finally:
+            process.leadership = None
+            process.metrics.set_leading(leading=False)
+            process.health.ready = False
+
+
+def leader_effects(context: CoordinatorContext) -> dict[OperationKind, LeaderEffects]:
+    """The effects of every kind of operation."""
+    backups = LeaderBackupEffects(context)
+    return {
+        OperationKind.BACKUP: backups,
+        OperationKind.SEED: LeaderSeedEffects(context, backups),
+        OperationKind.RESTORE: RestoreEffects(context),
+        OperationKind.REBALANCE: RebalanceEffects(context),
+    }
+
+
+async def _follow_leader(process: CoordinatorProcess) -> None:
+    """Reads again and again where the leader answers, for callers that ask a standby."""
+    while True:
+        try:
+            leader = await read_leader(process.context)
+        except (Unavailable, TimedOut):
+            leader = None
+        process.leader_elsewhere = leader.address if leader else ""
+        await process.context.clock.sleep(_LEADER_POLL_S)
