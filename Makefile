@@ -86,9 +86,9 @@ images:
 	sh tools/images.sh
 
 # SEED=n replays one history and prints its story; SEEDS=n runs that many.
-SEEDS ?= 3000
+SEEDS ?= 1000
 sim: $(STAMP)
-	$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+	$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 test-real: $(STAMP)
 	$(PYTEST) -m real_qdrant tests

@@ -48,7 +48,7 @@ def measure(agents: int, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_roles(root: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """What the coordinator told of each epoch, and what the agents did."""
+    """Reports of the coordinator for each epoch, and actions of the agents."""
     crew = start(root, "agents")
     try:
         leader = start(root, "coordinator")

@@ -147,7 +147,7 @@ class FlatEffects:
 
 
 async def run_agents(asked: Asked) -> None:
-    """All agents, until SIGTERM; then tells what they did."""
+    """All agents, until SIGTERM; then reports what they did."""
     crew, clock = Crew(asked, {}, {}), SystemClock()
     log = configure_logging("error", "agent")
     stopped = asyncio.Event()
@@ -197,7 +197,7 @@ async def run_agents(asked: Asked) -> None:
 
 
 async def run_coordinator(asked: Asked) -> None:
-    """Leads, makes as many backups as were asked for, one after the other, and tells of each."""
+    """Leads, makes as many backups as were asked for, one after the other, and reports each."""
     clock, log = SystemClock(), configure_logging("info", "coordinator")
     async with open_etcd(asked.etcd, clock=clock) as client:
         etcd = CountingEtcd(client)
@@ -261,7 +261,7 @@ async def one_backup(
     operation = await requests.record(
         context, token, OperationKind.BACKUP, request=request, request_id=f"request-{number}"
     )
-    context.etcd.txns.clear()  # type: ignore[attr-defined]  # what was asked is no part of an epoch
+    context.etcd.txns.clear()  # type: ignore[attr-defined]  # the request is not part of an epoch
     term.poke()
     key = context.keys.operation(operation.id)
     while True:

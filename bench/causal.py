@@ -71,7 +71,7 @@ class Row:
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """All figures. Raises: what a set-up tells when it does not start."""
+    """All figures. Raises: the error of a set-up that does not start."""
     rows, kind = [], ""
     for replicas in (1, 2):
         shape = Shape(points=options.points, dims=32, replicas=replicas, segments=2)
@@ -93,7 +93,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 async def measure_row(setup: Setup, shape: Shape, row: Row, backups: int) -> None:
-    """Fills `row` from so many backups; the writers go by the alias, through one of the peers."""
+    """Fills `row` from `backups` backups; the writers go by the alias, through one of the peers."""
     async with Data(setup.peers[0].url, shape, collection=ALIAS) as data:
         for number in range(backups):
             first = 100 * len(row.skew_ms) + number
@@ -165,7 +165,7 @@ def told(row: Row) -> str:
 
 
 def figures_of(row: Row) -> dict[str, Any]:
-    """As JSON tells it; a summary of nothing is None."""
+    """As JSON shows it; a summary of nothing is None."""
 
     def some(values: list[int]) -> dict[str, Any] | None:
         return summary(values) if values else None

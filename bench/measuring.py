@@ -1,4 +1,4 @@
-"""Runs programs as processes, and tells what they took."""
+"""Runs programs as processes, and measures what they use."""
 
 from __future__ import annotations
 

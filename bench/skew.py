@@ -32,7 +32,7 @@ CHANGED_SHARE = 0.01
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """All figures. Raises: what a backup tells."""
+    """All figures. Raises: the error of a failed backup."""
     shape = Shape(points=options.points, dims=options.dims)
     async with (
         launch_setup(peers=3, coordinators=1, qdrant=options.qdrant) as setup,

@@ -54,7 +54,7 @@ class Program:
 
 
 def programs(server: S3Server, work: Path) -> list[Program]:
-    """Those that are installed; what is missing is told."""
+    """The installed ones; missing ones are reported."""
     secret = base64.b64encode(bytes(range(32))).decode()
     found = [_ours(server, work, OURS), _s5cmd(server)]
     found.append(_ours(server, work, "encrypted", "env", f"{ENVIRONMENT}={secret}"))

@@ -34,7 +34,7 @@ ENV_PREFIX = "CLEANCUT"
 _TABLES = "cleancut.tables"
 OLDEST_ETCD = (3, 5, 13)
 _FILE = click.Path(dir_okay=False, path_type=Path)
-"""Whether it is there is told where it is read: a secret may be mounted late."""
+"""Existence is checked where the file is read: a secret may be mounted late."""
 
 _COMMON = (
     click.option("--cluster", required=True, help="Name of the cluster that is backed up."),
@@ -215,10 +215,11 @@ class Shared:
 
 
 async def warn_of_etcd(shared: Shared, etcd: Etcd, log: Logger) -> None:
-    """Says so if etcd is older than what is supported, or open to everybody on its network; an
-    etcd that does not answer is no news."""
+    """Logs a warning if etcd is older than supported, reached in plaintext, or unreachable."""
     if shared.etcd_is_open():
-        log.warning("etcd is reached without TLS: who can reach it, too, commands the backups")
+        log.warning(
+            "etcd is reached without TLS: every host that can reach it controls the backups"
+        )
     try:
         version = await etcd.version()
     except CleancutError as error:
@@ -234,7 +235,7 @@ def shared_of(flags: dict[str, Any]) -> Shared:
 
 
 def fail(error: CleancutError) -> int:
-    """Says the error on stderr, with its hint; returns the exit code that it stands for."""
+    """Prints the error and its hint to stderr; returns its exit code."""
     click.echo(f"error: {error.message}", err=True)
     if error.hint:
         click.echo(f"hint: {error.hint}", err=True)

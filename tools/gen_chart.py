@@ -23,9 +23,10 @@ AGENT_VALUES = "charts/cleancut/files/agent-values.yaml"
 COMPONENT = "charts/kustomize/agent/statefulset.yaml"
 _HEAD = """# cleancut's Helm chart
 
-Two coordinators, and values that put an agent beside each peer of the official Qdrant chart.
+Two coordinators, and values that put an agent next to each peer of the official Qdrant chart.
 [The Kubernetes tutorial](../../docs/tutorials/kubernetes.md) installs it, step by step; `ci/` holds
-values for several uses. The try-out is complete in itself:
+values for several uses. The try-out needs both images, a ReadWriteMany claim `cleancut-store` and a
+Qdrant at `http://qdrant:6333`:
 
     helm install cleancut charts/cleancut -f charts/cleancut/ci/tryout-values.yaml
 

@@ -23,12 +23,12 @@ _SUFFIX = re.compile(r"_(?:bucket|sum|count)$")
 _NAME = re.compile(r"\bcleancut_[a-z_]+")
 _HEAD = """# Metrics
 
-Written by `make docs` from the programs themselves; change it there. How to use them is told in
+Written by `make docs` from the programs themselves; change it there. Their use is described in
 [Monitoring](../how-to/monitoring.md).
 
 Every series has the label `cluster`, an agent's also `agent`. What is not known has no series: it
 is never 0. All counters are there from the start, with each value of their labels. Times are in
-seconds since 1970, so that a query makes the age. What a coordinator tells comes from the store or
+seconds since 1970, so that a query makes the age. Values of a coordinator come from the store or
 from etcd, by leader and standby alike, but for counters and histograms: they count what it did
 itself since it was started. Bring coordinators together by `max` for gauges, `sum` for counters.
 """

@@ -25,7 +25,7 @@ def name_of(requirement: str) -> str:
 
 
 def requirements(without: set[str], extras: list[str]) -> list[str]:
-    """Sorted. Raises: SystemExit, for a name that is no dependency."""
+    """Sorted. Raises: SystemExit, for a name that is not a dependency."""
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
     needed = list(project["dependencies"])
     for extra in extras:
@@ -45,7 +45,7 @@ def pins() -> list[str]:
         try:
             found = distribution(name)
         except PackageNotFoundError:
-            continue  # for another platform, or an extra that nobody asked for
+            continue  # for another platform, or an extra that was not requested
         if name in seen:
             continue
         seen[name] = found.version

@@ -1,4 +1,4 @@
-"""What the API tells and takes of agents' settings."""
+"""Values of the API: settings of the agents."""
 
 from __future__ import annotations
 

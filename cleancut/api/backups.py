@@ -22,7 +22,7 @@ class ShardEvidence(ApiValue, frozen=True):
 
 
 class FenceEvidence(ApiValue, frozen=True):
-    """How writes were held off. `seen_by`: agents that saw it on their own peer before and after
+    """How writes were held off. `seen_by`: agents that saw it on their local peer before and after
     all readings. `held_ms`: from its raising to the last reading, on the coordinator's clock."""
 
     aliases: tuple[str, ...] = ()

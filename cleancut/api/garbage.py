@@ -1,4 +1,4 @@
-"""What the API tells about gc runs: what retention lets go, and what of the store is garbage."""
+"""Values of the API: gc runs: what retention lets go, and what of the store is garbage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the API tells about rebalances; see `cleancut.api.values` for how these values work."""
+"""Values of the API: rebalances; see `cleancut.api.values` for how these values work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the API tells about schedules."""
+"""Values of the API: schedules."""
 
 from __future__ import annotations
 

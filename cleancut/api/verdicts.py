@@ -55,7 +55,7 @@ def find_problems(
 
 
 def _claim(entry: ShardEntry) -> tuple[object, ...]:
-    """All that an agent itself has told of a shard, and that matters."""
+    """The facts of a shard that its agent reported and that are compared."""
     place = entry.collection, entry.shard_id, entry.peer_id, entry.agent
     return (*place, entry.recipe, entry.tar_sha256, entry.first, entry.second)
 

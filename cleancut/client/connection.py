@@ -1,5 +1,5 @@
 """Calls to whichever coordinator answers: several addresses, the leader followed, watches resumed.
-Certificates and tokens are read anew once their files were replaced.
+Certificates and tokens are read again once their files are replaced.
 
 Repeating is safe: reads change nothing, and writes carry a request id or are repeatable.
 """
@@ -36,7 +36,7 @@ Method = Callable[[grpc.aio.Channel], Any]
 
 
 class _LeaderGone(Exception):
-    """A standby named a leader, and that one does not answer. `last`: what to tell of it."""
+    """A standby named a leader, and that one does not answer. `last`: the error to raise."""
 
     def __init__(self, last: CleancutError) -> None:
         super().__init__(str(last))
@@ -135,10 +135,10 @@ class Link:
                     silent_since = time.monotonic()
                     yield message
             except grpc.aio.AioRpcError as error:
-                told = from_call_error(error, address)
-                if not isinstance(told, Unavailable):
-                    raise told from error
-                problem = told
+                refusal = from_call_error(error, address)
+                if not isinstance(refusal, Unavailable):
+                    raise refusal from error
+                problem = refusal
             if time.monotonic() - silent_since > RECONNECT_S:
                 raise problem
             turn += 1

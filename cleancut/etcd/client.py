@@ -123,7 +123,7 @@ class _LeaseApi:
         self._link = link
 
     async def grant(self, ttl_s: int) -> tuple[int, float]:
-        """A grant whose answer was lost leaves a lease that nobody keeps: it runs out."""
+        """A grant whose answer was lost leaves a lease without keep-alives: it expires."""
         answer: Any = await self._link.repeat(GRANT, pb.LeaseGrantRequest(ttl=ttl_s))
         return answer.id, float(answer.ttl)
 

@@ -147,7 +147,7 @@ class LeaseBlock:
             await self._revoke()
 
     async def _revoke(self) -> None:
-        """A lease that cannot be revoked runs out by itself, so failing is no error."""
+        """A lease that cannot be revoked runs out by itself, so failing is not an error."""
         with suppress(CleancutError, TimeoutError):
             async with asyncio.timeout(REVOKE_S):
                 await self._calls.revoke(self._held.id)

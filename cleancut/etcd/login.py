@@ -1,4 +1,4 @@
-"""A user of etcd by name and password: a token for each member, got anew when it is no longer good.
+"""Login at etcd by name and password: one token a member, replaced when it is no longer valid.
 
 A token lives at one member, as long as it is used there; a change of rights or passwords ends it.
 Source: etcd server/auth/simple_token.go, api/v3rpc/rpctypes/metadatafields.go.
@@ -22,7 +22,7 @@ _OFF = "authentication is not enabled"
 
 
 def login_of(user: str, password_file: Path | None) -> Login | None:
-    """None, if neither is given. Raises: Invalid for one alone; Denied, if the file is no use."""
+    """None, if neither is given. Raises: Invalid for one alone; Denied for an unreadable file."""
     if not user and password_file is None:
         return None
     if not user or password_file is None:
@@ -33,7 +33,7 @@ def login_of(user: str, password_file: Path | None) -> Login | None:
 
 
 class Login:
-    """One user. A password that was changed is read anew from its file, at the next login."""
+    """One user. The next login reads a changed password from its file."""
 
     def __init__(self, user: str, password: WatchedSecret) -> None:
         self.user = user
@@ -64,6 +64,6 @@ class Login:
             answer = await call(request, timeout=timeout_s, metadata=METADATA)
         except grpc.aio.AioRpcError as error:
             if _OFF in (error.details() or ""):
-                return ""  # as etcd's own client does: rights are not asked for there
+                return ""  # as etcd's own client does: the member requires no authentication
             raise
         return str(answer.token)

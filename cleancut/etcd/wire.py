@@ -105,7 +105,7 @@ def check_txn_size(guards: Sequence[Guard], ops: Sequence[Op]) -> None:
 
 
 def first_put(ops: Sequence[Op]) -> Put | None:
-    """The Put whose value tells later whether the txn had been applied."""
+    """The Put whose value shows later whether the txn was applied."""
     return next((op for op in ops if isinstance(op, Put)), None)
 
 

@@ -1,4 +1,4 @@
-"""A fenced alias gets its name back: done by coordinators and agents alike, whoever comes first."""
+"""Release of a fenced alias, by a coordinator or an agent, whichever comes first."""
 
 from __future__ import annotations
 

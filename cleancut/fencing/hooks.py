@@ -20,7 +20,7 @@ def check_hook(pause: str, resume: str, token_file: str) -> None:
     for text in (pause, resume):
         url = URL(text)
         if url.scheme not in ("http", "https") or not url.host or url.user is not None:
-            raise Invalid(f"{text!r} is no URL of a hook", "write http(s)://host/path")
+            raise Invalid(f"{text!r} is not a valid hook URL", "write http(s)://host/path")
         if token_file and url.scheme == "http" and not is_loopback_host(url.host):
             raise Invalid(f"the token would go in the clear to {url.host!r}", "use https")
 
@@ -39,8 +39,8 @@ class CallHook(Protocol):
 async def call_hook(hook: Hook, action: Action, fence: Fence, timeout_s: float) -> None:
     """The writer has done it, since it answered 2xx within the bound.
 
-    Shape: POST of {"action", "epoch", "collections", "seconds"}; after `seconds` the writer goes on
-    by itself, whatever it was told. Raises: Refused, Unavailable, TimedOut (it may have done it).
+    Shape: POST of {"action", "epoch", "collections", "seconds"}; after `seconds` the writer resumes
+    by itself in any case. Raises: Refused, Unavailable, TimedOut (it may have done it).
     """
     url = hook.pause if action == "pause" else hook.resume
     body = {

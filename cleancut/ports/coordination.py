@@ -68,14 +68,14 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove a key; removing nothing is no error."""
+    """Remove a key; removing nothing is not an error."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteRange:
-    """Remove all keys from `key` on that come before `end`; removing nothing is no error."""
+    """Remove all keys from `key` on that come before `end`; removing nothing is not an error."""
 
     key: str
     end: str

@@ -72,7 +72,9 @@ class Qdrant:
         try:
             return str(answer["version"])
         except (KeyError, TypeError) as cause:
-            raise Corrupt(f"{self.url} is no Qdrant", "check the Qdrant URL") from cause
+            raise Corrupt(
+                f"{self.url} does not answer as Qdrant does", "check the Qdrant URL"
+            ) from cause
 
     async def ready(self, timeout_s: float = READ_S) -> bool:
         """Whether it serves requests; says nothing about replicas or data.
@@ -452,7 +454,7 @@ def _recover_error(refusal: CleancutError) -> CleancutError:
 
 def _collection_path(name: str) -> str:
     if name in {"", ".", ".."}:
-        raise Invalid(f"{name!r} is no collection name", "choose another")
+        raise Invalid(f"invalid collection name {name!r}", "choose another")
     return f"/collections/{_encode(name)}"
 
 

@@ -73,7 +73,7 @@ class FixedKey:
 
 
 class _Trust:
-    """The CA's file, read anew once it was replaced. Connections are pooled by their context, so
+    """The CA's file, read again once it is replaced. Connections are pooled by their context, so
     that those made before just end."""
 
     def __init__(self, ca: Path) -> None:
@@ -131,7 +131,7 @@ class QdrantHttp:
         query: dict[str, str] | None = None,
         reads: bool = False,
     ) -> Any:
-        """The answer's `result`. `reads`: it changes nothing, although it is no GET.
+        """The answer's `result`. `reads`: it changes nothing, although it is not a GET.
 
         Raises: the kind for Qdrant's status code; TimedOut when there is no answer in time, or
             the connection broke after a change was sent; Unavailable when nothing was reached.

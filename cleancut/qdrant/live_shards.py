@@ -1,4 +1,4 @@
-"""One collection's shards out of what a peer tells: its placement and its telemetry. No I/O."""
+"""Live shards of one collection, from a peer's placement and telemetry. No I/O."""
 
 from __future__ import annotations
 

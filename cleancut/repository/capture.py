@@ -75,7 +75,7 @@ async def capture_shard(
         after each full page of its own, and when it ends, however that is.
     Limits: one batch is processed while one is read; two pages of the parent, and two of what an
         `earlier` attempt has left, are held.
-    Raises: Corrupt (the stream ended early or is no shard's tar), Refused, and what the store
+    Raises: Corrupt (the stream ended early or is not a shard's tar), Refused, and what the store
         raises. Blocks stored until then are named by nothing but what `on_left` was given.
     """
     with packs.stream():
@@ -151,8 +151,8 @@ class _Capture:
         return first
 
     async def advance(self) -> None:
-        """Settles the batch in the pool, then sends what has been gathered there. Among many
-        streams that is settled too, since nobody may hold what others wait for while it reads."""
+        """Settles the batch in the pool, then sends the next one. With many streams that one is
+        settled too: no stream may hold memory that others wait for while it reads."""
         blocks = self._cutter.take()
         for block in blocks:
             block.parent = await self._known.find(block)

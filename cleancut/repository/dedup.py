@@ -55,7 +55,7 @@ class Deduplicator:
         return self._parent.lost
 
     async def find(self, block: PendingBlock) -> ParentSlot | None:
-        """Where it may be: only its digest tells whether it is the same."""
+        """Where it may be: only its digest shows whether it is the same."""
         found = await self._left.find(block)
         if found is not None and self._has(found):
             return found._replace(whole_page=False)

@@ -32,7 +32,7 @@ from cleancut.repository.verification_log import list_checks, newest_good
 from cleancut.runtime.concurrency import run_all
 
 HOLD_MARGIN_S = 3600.0
-"""Whoever wrote a hold has a clock of its own."""
+"""Clocks of the writers of holds may differ by this much."""
 _AT_ONCE = 8
 _PART = 256
 
@@ -102,7 +102,7 @@ class ReferencedNames:
     async def groups(self) -> dict[Epoch, KnownGroup]:
         """Every group without a tombstone, oldest first.
 
-        Raises: Corrupt or Refused, for one that cannot be read: whoever deletes must know all.
+        Raises: Corrupt or Refused, for one that cannot be read: a deletion must know all.
         """
         epochs = await read_epochs(self._store, self._paths)
         self._newest = epochs.newest

@@ -56,7 +56,7 @@ class PackCache:
         return memoryview(whole)[start:end]
 
     def used(self, path: str, size_bytes: int) -> None:
-        """So many bytes of a pack are needed no more; without any it is not kept."""
+        """Bytes of a pack that are no longer needed; a pack without needed bytes is dropped."""
         self._wanted[path] -= size_bytes
         if self._wanted[path] <= 0:
             del self._wanted[path]

@@ -8,9 +8,8 @@ all streams slow down alike. What is in blocks or documents is not decided here.
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,13 +29,14 @@ HELD_BYTES = 8 * 1024 * 1024
 
 
 def share_bytes(streams: int) -> int:
-    """What each of so many streams gathers for a batch; it is read in pieces half as long."""
+    """Bytes that each of `streams` streams gathers for a batch, read in pieces half as long."""
     return max(PACK_BYTES // 64, min(BATCH_BYTES, ALL_BATCHES_BYTES // max(1, streams)))
 
 
 class PackWriter:
     """Takes blocks and documents of many streams, inside its `async with` block. `gather`: a stream
-    that has ended waits for the others, rather than send a pack that is not full.
+    that has ended waits for the others, rather than send a pack that is not full. `token_hex`: a
+    random string of N bytes.
 
     Order: leaving the block gives up what is not stored yet, so `flush` or `wait_durable` before.
     Limits: see `UploadLimits`; one pack is open in memory besides, and each upload may hold one.
@@ -54,12 +54,14 @@ class PackWriter:
         spill_dir: Path,
         limits: UploadLimits | None = None,
         gather: bool = True,
+        token_hex: Callable[[int], str] = secrets.token_hex,
     ) -> None:
         self.store = store
         self.paths = paths
         self.pool = pool
         self.origin = f"{format_epoch(epoch)}/{session_id}"
-        self.document_origin = f"{self.origin}/{secrets.token_hex(16)}"
+        self.document_origin = f"{self.origin}/{token_hex(16)}"
+        self._token_hex = token_hex
         self._uploads = Uploads(store, pool, spill_dir, limits or UploadLimits())
         self._turn = asyncio.Lock()
         self._unfinished: dict[str, Upload] = {}
@@ -101,7 +103,7 @@ class PackWriter:
 
     @property
     def crowded(self) -> bool:
-        """Whether there are so many streams that their batches take turns, by `batches`."""
+        """True if there are enough streams for their batches to take turns, by `batches`."""
         return self._streams > BATCHES
 
     @property
@@ -187,7 +189,7 @@ class PackWriter:
         self._unfinished = {n: u for n, u in self._unfinished.items() if not u.done}
         name = f"{self.origin}/{self._count:012d}"
         self._count += 1
-        header = pack_header(os.urandom(32))
+        header = pack_header(bytes.fromhex(self._token_hex(32)))
         upload = Upload(self.paths.pack(name), b"", len(header))
         self._buffer[: len(header)] = header
         self._unfinished[name] = upload

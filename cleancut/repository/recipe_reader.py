@@ -1,4 +1,4 @@
-"""Reads recipes and pages from a store, and tells what a recipe needs that is not there."""
+"""Reader of recipes and pages in a store, and of the objects that a recipe lacks."""
 
 from __future__ import annotations
 

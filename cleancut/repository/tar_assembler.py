@@ -33,7 +33,7 @@ from cleancut.repository.recipe_reader import load_page, load_recipe
 
 WINDOW_BYTES = 4 * 1024 * 1024
 FIRST_BYTES = 256 * 1024
-"""The first window is small, and each next one twice as large: whoever pulls begins at once."""
+"""The first window is small, and each next one twice as large: the reader starts at once."""
 WINDOWS = 4
 GAP_BYTES = 128 * 1024
 SMALL_BYTES = 32 * 1024
@@ -121,7 +121,7 @@ def _needed(what: str) -> Iterator[None]:
 
 
 def _unwrap(result: _Chunks | CleancutError) -> _Chunks:
-    """Errors travel as results: a failing task would cancel whoever consumes the iterator."""
+    """Errors travel as results: a failing task would cancel the consumer of the iterator."""
     if isinstance(result, CleancutError):
         raise result
     return result

@@ -1,7 +1,6 @@
-"""The store's verification log: what of a group was read again or drilled, when, and with what
-result.
+"""The verification log of a store: which data was read again or drilled, when, with what result.
 
-Written by whoever did it, once, beside the groups:
+One object a record, written once, next to the groups:
 `verifications/<epoch>/<at>-<kind>-<result>-<id>.json`.
 """
 
@@ -42,7 +41,7 @@ class VerificationRecord(Record, frozen=True):
 
 
 class LogEntry(NamedTuple):
-    """What the name of a log entry's object tells. `path`: under the cluster's folder."""
+    """The contents of a log object's name. `path`: under the cluster's folder."""
 
     path: str
     epoch: Epoch

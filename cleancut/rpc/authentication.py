@@ -23,7 +23,7 @@ from cleancut.runtime.watched_files import WatchedFiles
 _BEARER = "bearer "
 _TOKEN_HINT = "give --token-file, with a token of `cleancut token new` that the coordinators know"
 _KINDS = {"peer_uri": "", "peer_dns": "dns:", "peer_email": "email:", "peer_ip": "ip:"}
-"""Where gRPC tells a certificate's alternative names, the most telling first.
+"""Where gRPC holds a certificate's alternative names, the most specific first.
 
 Source: gRPC include/grpc/grpc_security_constants.h
 """
@@ -80,8 +80,8 @@ class TokensFile:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Whom the API knows. Without `certificates` and `tokens` whoever can connect is an admin:
-    a process of this host, or somebody with a certificate of our CA.
+    """Clients that the API knows, with their roles. Without `certificates` and `tokens`, every
+    client that can connect is an admin: one on this host, or one with a certificate of our CA.
 
     `plaintext`: the API has no TLS. `network`: it listens on more than loopback.
     """
@@ -93,11 +93,11 @@ class Access:
 
     @property
     def open(self) -> bool:
-        """Nobody was given a role, hence everybody who can connect has all of them."""
+        """True without any role: every client that can connect has all of them."""
         return not self.certificates and self.tokens is None
 
     def caller(self, context: Any) -> Caller:
-        """Raises: Unauthenticated, if nobody can be told from it."""
+        """Raises: Unauthenticated, if it identifies no client."""
         secret = _bearer(context.invocation_metadata() or ())
         if secret is not None:
             return self._of_token(secret, context.peer())

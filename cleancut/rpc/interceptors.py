@@ -68,7 +68,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                 check_sizes(request)
                 async with aclosing(inner(request, context)) as items:
                     async for item in items:
-                        # A watch may last for hours, and whoever watches be known no longer.
+                        # During the hours of a watch, the role of its client may be revoked.
                         self._admit(method, request, context)
                         yield item
 
@@ -138,9 +138,9 @@ _END = object()
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """Around every method of our own services: deadline checked, errors told as statuses.
+    """Around every method of our own services: deadline checked, errors mapped to statuses.
 
-    A bug (any other exception) is logged and told as INTERNAL without its text.
+    A bug (any other exception) is logged and reported as INTERNAL without its text.
     """
 
     def __init__(self, prefix: str = "/cleancut.") -> None:
@@ -182,7 +182,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                 await self._tell(context, error)
             except grpc.aio.AbortError:
                 raise
-            except Exception:  # noqa: BLE001 -- the RPC border: a bug is told, once, as what it is
+            except Exception:  # noqa: BLE001 -- the RPC border: a bug is logged, once
                 await self._tell_bug(method, context)
 
         return call

@@ -32,6 +32,6 @@ def check_sizes(message: Any) -> None:
             for one in values:
                 check_sizes(one)
         elif field.type == field.TYPE_DOUBLE and not all(math.isfinite(one) for one in values):
-            raise Invalid(f"{field.name} is no number", "write a finite one")
+            raise Invalid(f"{field.name} is not a number", "write a finite one")
         elif field.type == field.TYPE_STRING and any(len(one) > MAX_TEXT for one in values):
             raise Invalid(f"{field.name} is longer than {MAX_TEXT} characters", "write less")

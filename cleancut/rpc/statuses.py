@@ -40,7 +40,7 @@ _OTHER_CODES: dict[str, type[CleancutError]] = {
 
 
 def not_leader(leader_address: str) -> Unavailable:
-    """What a standby answers to a write; an empty address means that nobody leads now."""
+    """What a standby answers to a write; an empty address means that there is no leader."""
     if not leader_address:
         return Unavailable(
             "no coordinator leads this cluster now",
@@ -54,7 +54,7 @@ def not_leader(leader_address: str) -> Unavailable:
 
 
 def to_status(error: CleancutError) -> status_pb2.Status:
-    """The status that tells `error` to a client. Limits: texts are cut at 1500 characters."""
+    """The status that carries `error` to a client. Limits: texts are cut at 1500 characters."""
     metadata = {key: str(value)[:_MAX_TEXT] for key, value in error.context.items()}
     if error.hint:
         metadata["hint"] = error.hint[:_MAX_TEXT]

@@ -1,7 +1,7 @@
-"""Small files that somebody may replace while a process runs: certificates, keys, tokens.
+"""Small files that may be replaced while a process runs: certificates, keys, tokens.
 
-Nothing runs in the background: whoever uses a file asks, and at most once a second the disk is.
-Kubernetes replaces mounted secrets by a symbolic link, others write anew: both are seen.
+Nothing runs in the background: each use checks, and at most once a second on disk. Both ways of
+replacement are seen: a new symbolic link, as Kubernetes makes it, and new contents.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class WatchedFiles:
     def look(self, *, now: bool = False) -> int:
         """A number that grows when what they hold has changed. `now`: although it was just looked.
 
-        Files that cannot be read count as changed once they can be, and not before: whoever
-        replaces one may delete it first.
+        Files that cannot be read count as changed once they can be, and not before: a
+        replacement may delete the file first.
         """
         if not now and time.monotonic() < self._looked_s + self._look_s:
             return self.version

@@ -1,7 +1,7 @@
 """A store whose objects are encrypted, around any other.
 
-All but `format.json` and `keys/` of each cluster is encrypted here, so that nobody else has to
-know. Sizes are those of the contents.
+All objects except `format.json` and `keys/` of each cluster are encrypted here, without the
+knowledge of any caller. Sizes are those of the contents.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ class FileStore:
 
     def _make_directories(self, directory: Path) -> None:
         """Makes what is missing from the root downwards; the root's own parent must exist, so
-        that a disk that is not mounted is no place to write to."""
+        that a disk that is not mounted is not written to."""
         if directory.is_dir():
             return
         if directory != self._root:
@@ -184,7 +184,7 @@ def _mapped(error: OSError, path: str, root: Path) -> CleancutError:
         case errno.ENOENT if root.parent.is_dir():
             return NotFound(f"the store has no {path}: {root} does not exist yet", path=path)
         case errno.ENOENT | errno.ENOTDIR:
-            return Refused(f"store {root} is no directory", "is the disk mounted there?")
+            return Refused(f"store {root} is not a directory", "is the disk mounted there?")
         case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
             return Refused(f"no space left in store {root}", "free some, or use another store")
         case errno.EROFS:

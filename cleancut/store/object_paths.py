@@ -11,9 +11,9 @@ def check_path(path: str) -> str:
     """`path` if it is relative and clean. Raises: Invalid."""
     segments = path.split("/")
     if not path or any(s in {"", ".", ".."} or s.startswith(".tmp-") for s in segments):
-        raise Invalid(f"{path[:200]!r} is no path of an object")
+        raise Invalid(f"{path[:200]!r} is not a valid object path")
     if len(path.encode()) > MAX_PATH_BYTES or not path.isprintable() or "\\" in path:
-        raise Invalid(f"{path[:200]!r} is no path of an object", "too long, or odd characters")
+        raise Invalid(f"{path[:200]!r} is not a valid object path", "too long, or odd characters")
     return path
 
 

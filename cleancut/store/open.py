@@ -35,7 +35,7 @@ def open_store(url: str, clock: Clock, keys: KeySource = NO_KEYS) -> Store:
 
 
 class PlainStore:
-    """Passes everything on, and tells who meets an encrypted object that a key is needed."""
+    """Passes everything on; an encrypted object raises an error that names the missing key."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

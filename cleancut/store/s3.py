@@ -194,7 +194,7 @@ class S3Store:
             except (boto.ClientError, boto.BotoCoreError) as error:
                 failure, asked_s = _to_error(error, path, self._url), _retry_after_s(error)
                 if isinstance(failure, Denied):
-                    self.__dict__.pop("_client", None)  # the next call reads credentials anew
+                    self.__dict__.pop("_client", None)  # the next call reads credentials again
                 if not failure.retryable or attempt == ATTEMPTS:
                     raise failure from error
             backoff = min(MAX_BACKOFF_S, 0.2 * 2**attempt) * random.uniform(0.5, 1)

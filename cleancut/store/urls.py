@@ -54,7 +54,7 @@ def parse_store_url(url: str) -> FileUrl | S3Url:
     if parts.scheme == "file":
         path = unquote(parts.path)
         if parts.netloc or parts.query or not path.startswith("/") or "\0" in path:
-            raise Invalid(f"store URL {url!r} is no absolute path", _HINT)
+            raise Invalid(f"store URL {url!r} is not an absolute path", _HINT)
         return FileUrl(Path(path))
     if parts.scheme == "s3":
         return _parse_s3(url, parts.netloc, unquote(parts.path).strip("/"), parts.query)
@@ -68,11 +68,11 @@ def _parse_s3(url: str, bucket: str, prefix: str, query: str) -> S3Url:
     if not bucket or unknown:
         raise Invalid(f"store URL {url!r} has no bucket, or options {unknown}", _HINT)
     if endpoint and urlsplit(endpoint).scheme not in {"http", "https"}:
-        raise Invalid(f"endpoint {endpoint!r} is no http(s) URL", _HINT)
+        raise Invalid(f"endpoint {endpoint!r} is not an http(s) URL", _HINT)
     if options.get("path_style", "1") not in {"0", "1"}:
         raise Invalid("path_style is 0 or 1", _HINT)
     if any(part in {"", ".", ".."} for part in (prefix or "x").split("/")):
-        raise Invalid(f"prefix {prefix!r} is no clean path", _HINT)
+        raise Invalid(f"prefix {prefix!r} is not a normalized path", _HINT)
     sse, checksum = options.get("sse", ""), options.get("checksum", "")
     if sse not in _SSE or (options.get("kms_key") and "kms" not in sse):
         raise Invalid(f"sse={sse} is not known", "use sse=AES256, or sse=aws:kms&kms_key=ID")

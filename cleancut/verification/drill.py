@@ -60,9 +60,9 @@ async def drill(
     shards: Sequence[ShardEntry],
     *,
     scratch: Path,
-    told: Callable[[DrilledShard], None],
+    report: Callable[[DrilledShard], None],
 ) -> Drilled:
-    """Opens `shards`, sorted by collection; `told` of each one. `scratch`: an empty directory."""
+    """Opens `shards`, sorted by collection, in the empty directory `scratch`; reports each one."""
     drilled: list[DrilledShard] = []
     damaged: list[str] = []
     other: list[str] = []
@@ -84,7 +84,7 @@ async def drill(
                 except Corrupt as error:
                     damaged.append(f"{label}: {error.message}")
                     continue
-                told(drilled[-1])
+                report(drilled[-1])
                 open_ones.append(one)
                 if not canaries:
                     stack.close()

@@ -1,4 +1,4 @@
-"""Reads shards of a group again, as a restore would, and tells which are not what was captured."""
+"""Second reading of captured shards, as a restore reads them: finds those that have changed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def read_captured(
 ) -> AsyncGenerator[bytes | memoryview, None]:
     """The tar of `shard`; it ends only if it is the captured one.
 
-    Order: as `read_tar`; nobody may use the bytes before the end. Raises: Corrupt.
+    Order: as `read_tar`; the bytes may not be used before the end. Raises: Corrupt.
     """
     digest = hashlib.sha256()
     async with aclosing(read_tar(store, paths, shard.recipe)) as chunks:

@@ -151,13 +151,13 @@ async def drill_group(
     manifest = await find_group(store, paths, name)
     chosen = _chosen(manifest, wanted)
 
-    def told(shard: DrilledShard) -> None:
+    def report(shard: DrilledShard) -> None:
         notice(_line_of(shard))
 
     with _scratch(wanted.scratch) as made:
         scratch = Path(made)
         await asyncio.to_thread(check_space, chosen, scratch)
-        found = await drill(store, paths, manifest, chosen, scratch=scratch, told=told)
+        found = await drill(store, paths, manifest, chosen, scratch=scratch, report=report)
     problems = [
         f"{one.collection}/{one.shard_id}: {text}" for one in found.shards for text in one.problems
     ]

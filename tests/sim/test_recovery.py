@@ -7,15 +7,18 @@ import pytest
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.protocol.etcd_records import ShardTask
+from simulation.prehistory import points_of, stored
+from simulation.qdrant import Replica, info_of
 from tests.sim.bench import Bench
-from tests.sim.qdrant import Replica, info_of
 
-POINTS = 100_000
+POINTS = points_of(0, 0)
+(TAR,), OBJECTS = stored("sim", 0, 1)
 
 
 def _recover(count: int | None, there: int, *, empty: bool, dirty: bool = False) -> Replica:
     """The only shard of a collection, of which the group says that it holds `count` points."""
     bench = Bench()
+    bench.shared.store.objects.update(OBJECTS)
     bench.qdrant.create("docs", info_of(1, 1), "epoch 7", points=there)
     bench.qdrant.learn_all(PeerId(1))
     replica = bench.qdrant.peers[PeerId(1)].replicas["docs", 0]
@@ -24,9 +27,9 @@ def _recover(count: int | None, there: int, *, empty: bool, dirty: bool = False)
         collection="docs",
         shard_id=ShardId(0),
         peer_id=PeerId(1),
-        recipe=str(POINTS),
-        tar_sha256="",
-        size_bytes=1,
+        recipe=TAR.recipe_digest,
+        tar_sha256=TAR.tar_sha256,
+        size_bytes=TAR.size_bytes,
         count=count,
     )
     bench.run(bench.recovery().recover_all((task,), empty=empty))
@@ -53,7 +56,7 @@ def test_points_of_a_stranger_are_not_wiped(count: int | None, there: int, empty
 @pytest.mark.parametrize("count", [POINTS, None])
 def test_what_an_earlier_life_recovered_is_recovered_again(count: int | None) -> None:
     """An agent that was started anew cannot know whether it is whole."""
-    assert _recover(count, POINTS, empty=False).tar == str(POINTS)
+    assert _recover(count, POINTS, empty=False).tar == TAR.tar_sha256
 
 
 def test_what_an_earlier_life_left_half_done_is_recovered() -> None:

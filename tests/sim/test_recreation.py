@@ -17,8 +17,8 @@ from cleancut.repository.catalog import put_staged
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.restore.create_collections import CollectionCreator
 from cleancut_coordinator.restore.destination import AgentHost
+from simulation.qdrant import USER, info_of
 from tests.sim.bench import Bench
-from tests.sim.qdrant import USER, info_of
 from tests.support.restore_groups import collection, group, target
 
 EPOCH = Epoch(5)

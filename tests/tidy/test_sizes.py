@@ -9,7 +9,7 @@ from tests.tidy.tree import programs, sources, text_of, tree_of
 
 FILE_LINES, MEDIAN_LINES, FUNCTION_LINES, POSITIONAL = 500, 150, 60, 4
 KNOWN_WIDE = {
-    "tests/sim/trace.py:applied",
+    "simulation/trace.py:applied",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

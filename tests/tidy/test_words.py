@@ -17,24 +17,9 @@ BANNED = re.compile(
 )
 PENDING = {
     "agent/cleancut_agent": 37,
-    "bench": 10,
-    "cleancut": 2,
-    "cleancut/api": 6,
-    "cleancut/cli": 21,
-    "cleancut/client": 1,
+    "cleancut/cli": 17,
     "cleancut/core": 117,
-    "cleancut/etcd": 8,
-    "cleancut/fencing": 3,
-    "cleancut/ports": 3,
-    "cleancut/qdrant": 5,
-    "cleancut/repository": 13,
-    "cleancut/rpc": 17,
-    "cleancut/runtime": 3,
-    "cleancut/store": 10,
-    "cleancut/verification": 3,
     "coordinator/cleancut_coordinator": 61,
-    "devcluster/cleancut_devcluster": 27,
-    "tools": 5,
 }
 """Hits allowed in directories that are still to be rewritten. A number may only fall, and the line
 of a clean directory is deleted."""

@@ -115,6 +115,7 @@ class Captures:
             pool=self._pool,
             spill_dir=spill,
             limits=self._context.limits,
+            token_hex=self._context.token_hex,
             gather=at_once == len(streams),
         ) as packs:
             self._packs = packs

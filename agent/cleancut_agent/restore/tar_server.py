@@ -10,14 +10,14 @@ import asyncio
 import contextlib
 import ipaddress
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
 from cleancut.core.format.paths import Paths
-from cleancut.core.primitives.errors import CleancutError, TimedOut
+from cleancut.core.primitives.errors import CleancutError, NotFound, TimedOut
 from cleancut.core.primitives.ids import encode_segment
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.ports.store import Store
@@ -99,31 +99,53 @@ class TarServer:
         response = web.StreamResponse(headers={"Content-Type": "application/x-tar"})
         response.content_length = offer.task.size_bytes
         await response.prepare(request)
+        try:
+            async with self._sending(offer):
+                await self._write(offer, lambda chunk: response.write(memoryview(chunk)))
+                await response.write_eof()
+        except CleancutError:
+            self._cut_off(request)
+        except asyncio.CancelledError:
+            self._cut_off(request)
+            raise
+        return response
+
+    async def send(self, path: str, write: Callable[[bytes | memoryview], Awaitable[None]]) -> None:
+        """Writes the tar that is offered at `path`, without HTTP; cancelled when its offer ends.
+
+        Raises: NotFound; errors of the store; what `write` raises.
+        """
+        offer = next((one for one in self._offers.values() if one.path == path), None)
+        if offer is None:
+            raise NotFound("no such tar")
+        async with self._sending(offer):
+            await self._write(offer, write)
+
+    @asynccontextmanager
+    async def _sending(self, offer: Offer) -> AsyncIterator[None]:
+        """The current task sends the tar inside the block, and is cancelled with its offer."""
         sending = asyncio.current_task()
         assert sending is not None
         offer.requests.add(sending)
         offer.idle.clear()
         try:
-            await self._send(offer, response)
-            await response.write_eof()
+            yield
         except CleancutError as error:
             offer.failure = error
-            self._cut_off(request)
-        except asyncio.CancelledError:
-            self._cut_off(request)
             raise
         finally:
             offer.requests.discard(sending)
             if not offer.requests:
                 offer.idle.set()
-        return response
 
-    async def _send(self, offer: Offer, response: web.StreamResponse) -> None:
+    async def _write(
+        self, offer: Offer, write: Callable[[bytes | memoryview], Awaitable[None]]
+    ) -> None:
         paths = self._paths.of(offer.task.source)
         tar = read_tar(self._store, paths, offer.task.recipe, cache=self._cache)
         async with aclosing(tar) as chunks:
             async for chunk in chunks:
-                await response.write(memoryview(chunk))  # bytes would be copied to be cut
+                await write(chunk)
                 self.sent_bytes += len(chunk)
 
     def _cut_off(self, request: web.Request) -> None:

@@ -21,7 +21,7 @@ _AT_ONCE = 2
 async def read_chains(setup: Setup, backup: str, shards: int) -> dict[int, set[int]]:
     """The steps of each chain in all shards of `backup`, extracted and opened two at once.
 
-    Raises: what `backup extract` told.
+    Raises: the error of `backup extract`.
     """
     found: dict[int, set[int]] = {}
     scratch = setup.base_dir / "extracted"

@@ -159,7 +159,7 @@ class Data:
             await self.client.upsert(self.collection, batch, wait=True)
 
     async def change(self, share: float) -> int:
-        """Writes `share` of the points anew, spread over all; returns how many."""
+        """Writes `share` of the points again, spread over all; returns how many."""
         step = max(1, round(1 / share))
         ids = range(step // 2, self.shape.points, step)
         vectors = make_vectors(self.shape, 1_000_000_000, len(ids))

@@ -36,7 +36,7 @@ class DemoRun:
         self.figures: Figures | None = None
 
     async def work(self) -> None:
-        """The set-up is gone when this returns. Raises: what any step tells."""
+        """The set-up is gone when this returns. Raises: the error of any step."""
         began_s = time.monotonic()
         self.talk.print("Starting etcd, peers, agents and coordinators", highlight=False)
         async with launch_setup(

@@ -65,7 +65,7 @@ class Figures(msgspec.Struct, kw_only=True):
         elif self.chains.lost:
             self.faults.append(f"backup 1 lacks {self.chains.lost} points acknowledged before it")
         if self.backup_2 is None or self.backup_2.consistency != "point-in-time":
-            self.faults.append("backup 2 is not point-in-time, although nothing was written")
+            self.faults.append("backup 2 is not point-in-time, although there were no writes")
         if not self.comparisons:
             self.faults.append("nothing was compared")
         self.faults += [f"{one.what} differs" for one in self.comparisons if not one.equal]

@@ -55,7 +55,7 @@ class Demo:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     async def run(self) -> None:
-        """All steps, in order. Raises: what any of them tells."""
+        """All steps, in order. Raises: the error of any of them."""
         async with self.setup.peers[0].client() as qdrant:
             self.figures.version = await qdrant.version()
         kind = "a real server" if self.setup.qdrant == "real" else "the stand-in"
@@ -96,7 +96,9 @@ class Demo:
 
     async def back_up_a_change(self, data: Data) -> None:
         self.figures.changed = await data.change(CHANGED_SHARE)
-        self.say(f"Backup 2, after {self.figures.changed:,} points were changed; nobody writes")
+        self.say(
+            f"Backup 2, after {self.figures.changed:,} points were changed; no writes meanwhile"
+        )
         self.figures.backup_2, _ = await self.back_up()
 
     async def back_up(self) -> tuple[BackupFigures, dict[str, Any]]:

@@ -25,9 +25,9 @@ class Answer:
     err: str
 
     def value(self, noun: str) -> Any:
-        """What stands under `noun` in the JSON.
+        """The value under `noun` in the JSON.
 
-        Raises: the error that the command told, if it failed; Corrupt, if there is no such JSON.
+        Raises: the error that the command reports, if it failed; Corrupt, if there is no such JSON.
         """
         self.check()
         try:
@@ -36,7 +36,7 @@ class Answer:
             raise Corrupt(f"`cleancut` gave no {noun}: {self.out[:300]!r}") from error
 
     def check(self) -> None:
-        """Raises: the error that the command told, unless it succeeded."""
+        """Raises: the error that the command reports, unless it succeeded."""
         if self.exit_code:
             told = dict(line.split(": ", 1) for line in self.err.splitlines() if ": " in line)
             kind = from_reason(told.get("reason", ""))
@@ -49,7 +49,7 @@ async def run_cleancut(
     timeout_s: float = CALL_S,
     on_line: Callable[[str], None] | None = None,
 ) -> Answer:
-    """Runs `cleancut ARGUMENTS`; `on_line` is told each line of stderr as it comes.
+    """Runs `cleancut ARGUMENTS`; `on_line` receives each line of stderr as it comes.
 
     Raises: TimedOut, after the command was ended.
     """

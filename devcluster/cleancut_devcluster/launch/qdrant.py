@@ -80,7 +80,7 @@ class PeerProcess:
         return self.directory.with_suffix(".log")
 
     def client(self) -> Qdrant:
-        """A new adapter for this peer; whoever asks closes it."""
+        """A new adapter for this peer; the caller closes it."""
         return Qdrant(self.url, self.plan.api_key)
 
     async def start(self, start_s: float = START_S) -> None:
@@ -163,7 +163,7 @@ class PeerProcess:
         return command
 
     def _root(self) -> Path:
-        """What the stand-in's peers agree through. A first peer that lost its disk finds nobody to
+        """The shared consensus of the stand-in. A first peer that lost its disk finds no peer to
         join, as a real one without --bootstrap: it becomes a cluster of its own."""
         shared, own = self.plan.base_dir / "root", self.directory / "root"
         lost = self.bootstrap is None and shared.exists() and not self.directory.exists()

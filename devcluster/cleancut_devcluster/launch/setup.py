@@ -36,7 +36,7 @@ STATUS_POLL_S = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Secured:
-    """What a set-up is told besides: the key of its Qdrant, and more flags for each program."""
+    """Further options of a set-up: the key of its Qdrant, and more flags for each program."""
 
     api_key: str | None = None
     agent: Sequence[str] = ()
@@ -99,7 +99,7 @@ class Setup:
         return await run_cleancut(*shared, *arguments, timeout_s=timeout_s)
 
     async def status(self) -> dict[str, Any]:
-        """The cluster as a coordinator tells it. Raises: what the command told."""
+        """The status of the cluster from a coordinator. Raises: the error of the command."""
         answer = await self.cleancut("cluster", "status", timeout_s=30.0)
         value: dict[str, Any] = answer.value("cluster")
         return value
@@ -145,7 +145,7 @@ class Setup:
         for one in self.coordinators:
             if one.name == name and one.child.running:
                 return one
-        raise Unavailable(f"no coordinator leads ({name or 'nobody'} did)", "wait for its lease")
+        raise Unavailable(f"no coordinator leads (before: {name or 'none'})", "wait for its lease")
 
     async def wait_leader(self, other_than: str = "", limit_s: float = READY_S) -> Coordinator:
         """The leader, once it is not `other_than`. Raises: TimedOut."""

@@ -164,7 +164,7 @@ async def _drive(
 
 
 async def _optimize_idle(node: Node) -> None:
-    """Shards that have grown past their indexing threshold get their index once nobody writes."""
+    """Builds the index of shards past their indexing threshold once writes have stopped."""
     for shard in list(node.shards.values()):
         idle = time.monotonic() - shard.last_write_s > OPTIMIZE_IDLE_S
         if not (shard.unoptimized and idle) or shard.streaming.locked() or shard.order.locked():

@@ -92,7 +92,7 @@ def _turned(canary: Canary) -> Canary:
 async def _drill(manifest: Manifest, world: World, scratch: Path) -> Drilled:
     store = open_store(world.setup.store_url, SystemClock())
     shards = sorted(manifest.shards, key=lambda one: (one.collection, one.shard_id))
-    return await drill(store, PATHS, manifest, shards, scratch=scratch, told=lambda _: None)
+    return await drill(store, PATHS, manifest, shards, scratch=scratch, report=lambda _: None)
 
 
 def test_one_shard_by_hand(world: World, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def name_of(request: web.Request) -> str:
 
 
 def shard_of(request: web.Request) -> int:
-    """Raises: Problem 404, as Qdrant's router does for what is no number."""
+    """Raises: Problem 404, as Qdrant's router does for anything but a number."""
     try:
         return int(request.match_info["shard"])
     except ValueError:
@@ -126,7 +126,7 @@ async def outermost(
     except Panic:
         if request.transport is not None:
             request.transport.abort()
-        return web.Response()  # nobody is there to read it
+        return web.Response()  # the client has disconnected
     except Problem as problem:
         status = problem.status
         shown = {"status": {"error": problem.text}, "time": time.perf_counter() - started_s}

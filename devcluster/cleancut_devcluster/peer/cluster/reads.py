@@ -188,7 +188,7 @@ async def scroll(node: Node, collection: Collection, shards: list[int], body: Js
 
 
 def one_more(body: Json) -> Json:
-    """What a replica is asked for a page: a point more, which tells where the next one starts."""
+    """What a replica is asked for a page: a point more, which shows where the next one starts."""
     limit = body.get("limit") or 10
     return {**body, "limit": limit if body.get("order_by") else limit + 1}
 

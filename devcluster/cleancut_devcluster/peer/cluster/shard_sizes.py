@@ -1,4 +1,4 @@
-"""What a peer tells of all peers: each replica with its size, asked of whoever holds it."""
+"""Sizes of all replicas of a cluster, as one peer collects them from their peers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _floats(collection: Collection) -> int:
 
 
 async def cluster_telemetry(node: Node) -> Json:
-    """The answer to GET /cluster/telemetry; silent peers are told as such."""
+    """The answer to GET /cluster/telemetry; silent peers are reported as such."""
     told: dict[int, Any] = {}
     for peer in node.state.peers:
         try:

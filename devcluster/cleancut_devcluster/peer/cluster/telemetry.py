@@ -1,4 +1,4 @@
-"""What a peer tells about itself: telemetry with numbers and request counters, raft, info."""
+"""Self-reports of a peer: telemetry with numbers and request counters, raft, info."""
 
 from __future__ import annotations
 

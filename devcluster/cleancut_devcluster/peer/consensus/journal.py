@@ -43,7 +43,7 @@ class ProposalJournal:
 
     @asynccontextmanager
     async def exclusive(self, timeout_s: float) -> AsyncIterator[None]:
-        """Nobody else adds an entry inside the block.
+        """No other process adds an entry inside the block.
 
         Raises: Problem 500, if another process keeps the right for the whole time.
         """

@@ -66,7 +66,7 @@ class LocalShard:
 
     @property
     def _dirty(self) -> Path:
-        """Exists while data is being replaced: whoever dies meanwhile leaves it behind."""
+        """Exists while data is being replaced: a process that dies meanwhile leaves it behind."""
         return self.directory / "dirty"
 
     async def engine(self) -> Any:
@@ -106,7 +106,7 @@ class LocalShard:
         return int(self._config["optimizer_config"]["indexing_threshold"] or 1 << 62)
 
     def unindexed_kb(self, points: int) -> float:
-        """The size of so many points' dense vectors."""
+        """The size of the dense vectors of `points` points."""
         sizes = (params["size"] for params in vector_params(self._config).values())
         return float(points * sum(sizes) * 4 / 1024)
 

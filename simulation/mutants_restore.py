@@ -8,7 +8,7 @@ from cleancut.core.primitives.errors import TimedOut
 from cleancut.core.protocol.commands import Command
 from cleancut.core.protocol.etcd_records import Failure, ShardTask, Vote
 from cleancut.core.protocol.events import Seen, TakenOver
-from cleancut.core.protocol.states import Phase, State
+from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.core.protocol.votes import documents_of
 from cleancut.core.restore.participant import RestoreParticipant
 from cleancut.core.restore.phases import Review
@@ -16,34 +16,16 @@ from cleancut.core.restore.report import Creation, RestoreDraft, RestoreReport
 from cleancut.core.restore.restore import RestoreMachine
 from cleancut.qdrant.client import Qdrant
 from cleancut.repository.catalog import put_staged
+from cleancut_agent import loop as agent_loop
 from cleancut_agent.restore.recovery import Recovery
+from cleancut_coordinator.leader import term
+from cleancut_coordinator.restore import effects as restore_effects
 from cleancut_coordinator.restore.create_collections import CollectionCreator
 from cleancut_coordinator.restore.destination import TargetCollection
-from tests.sim.agents import SimAgent
-from tests.sim.coordinators import SimCoordinator
-from tests.sim.restores import OnSim, PullEffects, RestoreEffects, SimRecovery
-from tests.sim.scenario import Mutant, Parts
+from cleancut_coordinator.restore.effects import RestoreEffects
+from simulation.mutation import Mutant, Patch
 
-
-def _coordinator(machine: type[RestoreMachine]) -> Parts:
-    return Parts(coordinator=type(machine.__name__, (SimCoordinator,), {"restore": machine}))
-
-
-def _recreation(kind: type[CollectionCreator]) -> Parts:
-    return _on_sim(type(kind.__name__, (OnSim,), {"recreation": kind}))
-
-
-def _on_sim(kind: type[OnSim]) -> Parts:
-    effects = type(kind.__name__, (RestoreEffects,), {"on_sim": kind})
-    return Parts(coordinator=type(kind.__name__, (SimCoordinator,), {"restore_effects": effects}))
-
-
-def _recovery(kind: type[Recovery]) -> Parts:
-    effects = type(kind.__name__, (PullEffects,), {"recovery": kind})
-    return Parts(agent=type(kind.__name__, (SimAgent,), {"pull_effects": effects}))
-
-
-# The coordinator's machine
+# The leader's machine
 
 
 class AnyRound(RestoreMachine):
@@ -103,70 +85,47 @@ class AbortsLate(RestoreMachine):
 # What it does to the cluster
 
 
-class DropsAny(CollectionCreator):
+async def drop_any(
+    self: CollectionCreator, peer: Qdrant, wanted: TargetCollection, record: Creation
+) -> None:
     """Drops whatever has the name."""
-
-    async def _drop(self, peer: Qdrant, wanted: TargetCollection, record: Creation) -> None:
-        await peer.delete_collection(wanted.name)
+    await peer.delete_collection(wanted.name)
 
 
-class NeverRecords(CollectionCreator):
-    """Makes collections and tells nobody."""
-
-    async def _record(self, name: str, outcome: Any, uuid: str = "") -> None:
-        return None
+async def record_nothing(self: CollectionCreator, name: str, outcome: Any, uuid: str = "") -> None:
+    """Makes collections and keeps no record of them."""
 
 
-class NeverLooks(OnSim):
+async def review_nothing(self: RestoreEffects, effect: Review) -> str:
     """Publishes what agents have verified, wherever it is by now."""
-
-    async def _review(self, effect: Review) -> str:
-        context, draft = self._context, await self._draft(effect.epoch, effect.draft)
-        report = RestoreReport(
-            epoch=draft.epoch,
-            operation=draft.operation,
-            backup=draft.backup,
-            collections=(),
-            shards=(),
-        )
-        return await put_staged(context.store, context.paths, effect.epoch, report)
+    context, draft = self._context, await self._draft(effect.epoch, effect.draft)
+    report = RestoreReport(
+        epoch=draft.epoch,
+        operation=draft.operation,
+        backup=draft.backup,
+        collections=(),
+        shards=(),
+    )
+    return await put_staged(context.store, context.paths, effect.epoch, report)
 
 
-class NoAliases(OnSim):
+async def publish_without_aliases(context: Any, draft: RestoreDraft) -> None:
     """Publishes without aliases."""
-
-    async def _reveal(self, draft: RestoreDraft) -> None:
-        return None
 
 
 # Agents
 
 
-class NeverCounts(SimRecovery):
-    """Recovers without looking whether a new shard holds points."""
-
-    async def _check_empty(self, task: ShardTask) -> None:
-        return None
-
-    async def _check_left(self, task: ShardTask) -> None:
-        return None
+async def check_nothing(self: Recovery, task: ShardTask) -> None:
+    """Recovers without looking whether a shard holds points."""
 
 
-class CountsOnce(SimRecovery):
-    """Recovers without looking, when it is an agent started anew."""
-
-    async def _check_left(self, task: ShardTask) -> None:
-        return None
-
-
-class Trusting(SimRecovery):
+async def recover_trusting(self: Recovery, task: ShardTask) -> None:
     """Takes a recovery whose outcome is unknown for done."""
-
-    async def _recover(self, task: ShardTask) -> None:
-        try:
-            await self._pull(task, (await self._telemetry()).startup)
-        except TimedOut:
-            return
+    try:
+        await self._pull(task, (await self._telemetry()).startup)
+    except TimedOut:
+        return
 
 
 class Hasty(RestoreParticipant):
@@ -180,69 +139,87 @@ class Hasty(RestoreParticipant):
         return self.ctl.phase is Phase.RECOVER and bool(self._tasks)
 
 
-class HastyAgent(SimAgent):
-    pull = Hasty
+def _machine(machine: type[RestoreMachine]) -> tuple[Patch, ...]:
+    return (Patch(term._MACHINES, OperationKind.RESTORE, machine),)
 
+
+_RESTORES = {"restores": True}
+_HARMED = {"restores": True, "calm": False}
 
 RESTORE_MUTANTS = {
     "any_round": Mutant(
-        "votes count in their round alone, and who takes over begins one",
-        _coordinator(AnyRound),
+        "votes count in their round alone, and a new leader begins one",
         ("told_by_all", "round_of_leader"),
+        _machine(AnyRound),
+        _HARMED,
     ),
     "many_writers": Mutant(
         "writes between the two readings forbid publishing",
-        _coordinator(ManyWriters),
         ("told_by_all", "never_half"),
+        _machine(ManyWriters),
+        _RESTORES,
     ),
     "publishes_early": Mutant(
         "all agents seal before anything is published",
-        _coordinator(PublishesEarly),
         ("told_by_all",),
+        _machine(PublishesEarly),
+        _RESTORES,
     ),
     "aborts_late": Mutant(
         "from CREATE on a failure is undone",
-        _coordinator(AbortsLate),
         ("undone_leaves_nothing",),
+        _machine(AbortsLate),
+        _RESTORES,
     ),
     "drops_any": Mutant(
         "a rollback drops only the uuid that was recorded",
-        _recreation(DropsAny),
         ("drops_own_only",),
+        (Patch(CollectionCreator, "_drop", drop_any),),
+        _RESTORES,
     ),
     "never_records": Mutant(
         "what is made is recorded first",
-        _recreation(NeverRecords),
         ("undone_leaves_nothing",),
+        (Patch(CollectionCreator, "_record", record_nothing),),
+        _RESTORES,
     ),
     "never_looks": Mutant(
         "what is published is what was made, and every replica of it was verified",
-        _on_sim(NeverLooks),
         ("never_half",),
+        (Patch(RestoreEffects, "_review", review_nothing),),
+        _RESTORES,
     ),
     "no_aliases": Mutant(
         "aliases point to what was restored",
-        _on_sim(NoAliases),
         ("aliases_point",),
+        (Patch(restore_effects, "publish_restore", publish_without_aliases),),
+        _RESTORES,
     ),
     "never_counts": Mutant(
         "points in a new shard forbid its recovery",
-        _recovery(NeverCounts),
         ("nothing_lost_silently",),
+        (
+            Patch(Recovery, "_check_empty", check_nothing),
+            Patch(Recovery, "_check_left", check_nothing),
+        ),
+        _RESTORES,
     ),
     "counts_once": Mutant(
-        "points of a stranger in a shard forbid its recovery by an agent started anew",
-        _recovery(CountsOnce),
+        "points of a stranger in a shard forbid its recovery by an agent that restarted",
         ("nothing_lost_silently",),
+        (Patch(Recovery, "_check_left", check_nothing),),
+        _RESTORES,
     ),
     "trusting": Mutant(
         "a recovery of unknown outcome is repeated",
-        _recovery(Trusting),
         ("never_half",),
+        (Patch(Recovery, "_recover", recover_trusting),),
+        _HARMED,
     ),
     "hasty": Mutant(
         "a RECOVER vote comes after the recoveries",
-        Parts(agent=HastyAgent),
         ("never_half", "old_data_stays"),
+        (Patch(agent_loop, "RestoreParticipant", Hasty),),
+        _RESTORES,
     ),
 }

@@ -1,4 +1,4 @@
-"""What must hold of every run, told from the global record alone. Each returns what it found wrong.
+"""Checkers of every run: what must hold, by the global record alone. Each yields what is wrong.
 
 Checkers know no scenario and no program: only etcd's history, the store, and Qdrant's whole truth.
 """
@@ -14,18 +14,23 @@ from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Group, Operation, Vote
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import CLOSED, FINAL_STATES, OperationKind, Phase, State
+from cleancut.core.rebalance.phases import TRANSITIONS as REBALANCE_TRANSITIONS
 from cleancut.core.restore.phases import TRANSITIONS as RESTORE_TRANSITIONS
 from cleancut.ports.coordination import Put
-from tests.sim.checkers_restore import RESTORE_CHECKERS
-from tests.sim.fences import FENCE_CHECKERS
-from tests.sim.outcome import Checker, Outcome
-from tests.sim.seeds import SEED_CHECKERS
-from tests.sim.trace import Capture, Decision
+from simulation.checkers_fence import FENCE_CHECKERS
+from simulation.checkers_rebalance import REBALANCE_CHECKERS
+from simulation.checkers_restore import RESTORE_CHECKERS
+from simulation.checkers_seed import SEED_CHECKERS
+from simulation.checkers_store import STORE_CHECKERS
+from simulation.checkers_users import USER_CHECKERS
+from simulation.outcome import Checker, Outcome
+from simulation.trace import Capture, Decision
 
 _TABLES = {
     OperationKind.BACKUP: TRANSITIONS,
     OperationKind.SEED: SEED_TRANSITIONS,
     OperationKind.RESTORE: RESTORE_TRANSITIONS,
+    OperationKind.REBALANCE: REBALANCE_TRANSITIONS,
 }
 VOTED = (Phase.PREPARE, Phase.CUT, Phase.SEAL, Phase.UPLOAD)
 
@@ -77,9 +82,9 @@ def all_voted(outcome: Outcome) -> Iterator[str]:
 
 def complete(outcome: Outcome) -> Iterator[str]:
     """A group holds each shard of each of its collections exactly once, all of one epoch."""
+    lives = {found.uuid: found for found in outcome.qdrant.every}
     for epoch, manifest in outcome.manifests().items():
         have = sorted((shard.collection, int(shard.shard_id)) for shard in manifest.shards)
-        lives = {found.uuid: found for found in outcome.qdrant.every}
         want = sorted(
             (entry.name, shard)
             for entry in manifest.collections
@@ -90,17 +95,14 @@ def complete(outcome: Outcome) -> Iterator[str]:
         if manifest.epoch != epoch:
             yield f"group {epoch} is made of epoch {manifest.epoch}"
         for shard in manifest.shards:
-            if _capture_of(outcome, epoch, shard.collection, shard.shard_id) is None:
-                yield f"group {epoch}: nobody cut {shard.collection}/{shard.shard_id} in it"
-
-
-def _capture_of(outcome: Outcome, epoch: Epoch, name: str, shard: int) -> Capture | None:
-    """The newest freezing of this shard in the epoch."""
-    found = None
-    for capture in outcome.shared.trace.captures:
-        if (capture.epoch, capture.collection, capture.shard_id) == (epoch, name, shard):
-            found = capture
-    return found
+            where = f"group {epoch}: {shard.collection}/{shard.shard_id}"
+            cut = outcome.shared.trace.captures.get(shard.tar_sha256)
+            if cut is None:
+                yield f"{where} is the tar of no cut"
+            elif (cut.collection, cut.shard_id) != (shard.collection, shard.shard_id):
+                yield f"{where} is the tar of {cut.collection}/{cut.shard_id}"
+            elif shard.count is not None and shard.count != cut.content:
+                yield f"{where} has {shard.count} points, and {cut.content} were cut"
 
 
 def _window(outcome: Outcome, epoch: Epoch) -> tuple[float, float]:
@@ -115,22 +117,20 @@ def _window(outcome: Outcome, epoch: Epoch) -> tuple[float, float]:
 
 def cut_in_window(outcome: Outcome) -> Iterator[str]:
     """Every shard of a group was frozen between the put of CUT and the last vote, by a member
-    under its own session, and holds what was live in that window."""
+    under its own session, or taken over from its parent; it holds what was live in that window."""
     for decision in outcome.shared.trace.decisions:
         epoch = Epoch(int(decision.group.key.rpartition("/")[2]))
         sessions = _sessions(decision)
         begin_s, end_s = _window(outcome, epoch)
         for shard in outcome.manifests()[epoch].shards:
-            cut = _capture_of(outcome, epoch, shard.collection, shard.shard_id)
+            cut = outcome.shared.trace.captures.get(shard.tar_sha256)
             where = f"group {epoch}: {shard.collection}/{shard.shard_id}"
             if cut is None:
                 continue
-            if not begin_s <= cut.at_s <= end_s:
+            if not shard.reused and not begin_s <= cut.at_s <= end_s:
                 yield f"{where} cut at {cut.at_s:.3f}, not in {begin_s:.3f}-{end_s:.3f}"
-            if sessions.get(cut.agent) != cut.token:
+            if not shard.reused and sessions.get(cut.agent) != cut.token:
                 yield f"{where} cut by {cut.agent} under another session"
-            if f"{cut.content}" != shard.recipe:
-                yield f"{where} holds {shard.recipe}, cut was {cut.content}"
             if not any(low <= end_s and high >= begin_s for low, high in _lived(outcome, cut)):
                 yield f"{where} holds a state that was not live in the window"
 
@@ -160,7 +160,7 @@ def quiet_is_true(outcome: Outcome) -> Iterator[str]:
             continue
         instants = [(0.0, float("inf"))]
         for shard in manifest.shards:
-            cut = _capture_of(outcome, epoch, shard.collection, shard.shard_id)
+            cut = outcome.shared.trace.captures.get(shard.tar_sha256)
             spans = _lived(outcome, cut) if cut else []
             if not spans:
                 yield f"group {epoch}: {shard.collection}/{shard.shard_id} was never so"
@@ -203,28 +203,21 @@ def aborted_leave_nothing(outcome: Outcome) -> Iterator[str]:
 
 
 def operations_end(outcome: Outcome) -> Iterator[str]:
-    """Every operation reaches a final state, stays there, and tells the truth."""
+    """Every operation reaches a final state, stays there, and its state is true."""
     last: dict[str, Operation] = {}
-    for at_s, kv in outcome.shared.trace.operations:
-        record = decode(Operation, kv.value, kv.key)
+    for at_s, record in outcome.operations():
         before = last.get(record.id)
         if before is not None and before.state in FINAL_STATES and record.state != before.state:
             yield f"{at_s:.3f}: {record.id} left {before.state} for {record.state}"
         last[record.id] = record
     published = {epoch for _, epoch, _ in outcome.shared.trace.published}
-    for name in outcome.operations:
-        record = last.get(name) or Operation(
-            id=name,  # type: ignore[arg-type]
-            kind="backup",  # type: ignore[arg-type]
-            state=State.PENDING,
-            request="",
-        )
+    for name, record in last.items():
         if record.state not in FINAL_STATES:
             yield f"{name} has not ended: {record.state}"
         if record.state is State.COMMITTED and record.epoch not in published:
-            yield f"{name} is told as committed, and there is no group {record.epoch}"
+            yield f"{name} is shown as committed, and there is no group {record.epoch}"
         if record.state is State.ABORTED and record.epoch in published:
-            yield f"{name} is told as aborted, and there is group {record.epoch}"
+            yield f"{name} is shown as aborted, and there is group {record.epoch}"
 
 
 ALL: tuple[Checker, ...] = (
@@ -240,6 +233,9 @@ ALL: tuple[Checker, ...] = (
     *FENCE_CHECKERS,
     *RESTORE_CHECKERS,
     *SEED_CHECKERS,
+    *REBALANCE_CHECKERS,
+    *STORE_CHECKERS,
+    *USER_CHECKERS,
 )
 
 

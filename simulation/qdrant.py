@@ -17,11 +17,9 @@ from typing import Any
 
 from cleancut.core.cluster.view import CollectionView, ReplicaView, TransferView, View
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.errors import NotFound, Refused, TimedOut, Unavailable
+from cleancut.core.primitives.errors import Invalid, NotFound, Refused, Unavailable
 from cleancut.core.primitives.ids import PeerId, ShardId
-from cleancut.core.protocol.effect_requests import Readings
-from cleancut.core.protocol.etcd_records import ShardTask
-from tests.sim.world import Process, World
+from simulation.world import Process, World
 
 Place = tuple[str, int]
 USER = "user"
@@ -54,7 +52,7 @@ class Replica:
 class Collection:
     """One life of a name. `maker` and `dropper`: USER, or the attempt (`epoch 7`) that did it.
     `version`: of the cluster's shape that holds it first. `drop_known`: the peer that was asked to
-    drop the name had told of this life, or would have, if it had been asked just before."""
+    drop the name had shown this life, or would have, if it had been asked just before."""
 
     name: str
     uuid: str
@@ -66,6 +64,15 @@ class Collection:
     dropper: str = ""
     drop_known: bool = False
     dropped_s: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Move:
+    """One transfer of a shard. `keep`: the source keeps its replica."""
+
+    source: PeerId
+    target: PeerId
+    keep: bool
 
 
 @dataclass(slots=True)
@@ -85,7 +92,7 @@ class Peer:
 
 @dataclass(slots=True)
 class Seen:
-    """One version of the cluster's shape, as a peer tells it."""
+    """One version of the cluster's shape, as a peer shows it."""
 
     data: bytes
     digest: str
@@ -101,7 +108,7 @@ class SimQdrant:
         self.peers = {PeerId(i): Peer(PeerId(i)) for i in range(1, peers + 1)}
         self.logs: dict[Place, list[tuple[str, float]]] = {}
         self.replicas: list[tuple[Place, PeerId, Replica]] = []
-        self.moves: dict[Place, tuple[PeerId, PeerId]] = {}
+        self.moves: dict[Place, Move] = {}
         self.collections: dict[str, Collection] = {}
         self.every: list[Collection] = []
         self.aliases: dict[str, str] = {}
@@ -247,38 +254,20 @@ class SimQdrant:
         """Raises: Unavailable."""
         return self.views[self._up(peer_id).view]
 
-    def telemetry(self, peer_id: PeerId, tasks: tuple[ShardTask, ...]) -> Readings:
-        """Raises: Unavailable."""
-        peer = self._up(peer_id)
-        found = [self._replica(peer, task) for task in tasks]
-        numbers = tuple(r.number if r and not r.dirty else None for r in found)
-        return Readings(numbers, peer.startup, peer.arrivals)
-
-    def freeze_shard(self, peer_id: PeerId, task: ShardTask) -> Replica:
+    def freeze_shard(self, peer_id: PeerId, place: Place) -> Replica:
         """The replica as it is now. Raises: Unavailable, NotFound."""
-        replica = self._replica(self._up(peer_id), task)
-        if replica is None:
-            raise NotFound(f"no shard {task.shard_id} of {task.collection} here")
+        peer, live = self._up(peer_id), self.collections.get(place[0])
+        known = live is not None and self.uuid_at(peer_id, place[0]) == live.uuid
+        replica = peer.replicas.get(place) if known else None
+        if replica is None or replica.dirty:
+            raise NotFound(f"no shard {place[1]} of {place[0]} here")
         return replica
-
-    def _replica(self, peer: Peer, task: ShardTask) -> Replica | None:
-        """None also while the peer still knows another life of the collection than there is."""
-        live = self.collections.get(task.collection)
-        if live is None or self.uuid_at(peer.id, task.collection) != live.uuid:
-            return None
-        return peer.replicas.get((task.collection, task.shard_id))
 
     def _up(self, peer_id: PeerId) -> Peer:
         peer = self.peers[peer_id]
         if not peer.up:
             raise Unavailable("connection refused")
         return peer
-
-    def check_alive(self, peer_id: PeerId, startup: str) -> None:
-        """Raises: TimedOut, if the peer has restarted meanwhile: its streams are cut off."""
-        peer = self.peers[peer_id]
-        if not peer.up or peer.startup != startup:
-            raise TimedOut("a stream ended early")
 
     # What befalls it
 
@@ -299,27 +288,63 @@ class SimQdrant:
             self._pump(peer, place)
 
     def move_shard(self, place: Place, target: PeerId, seconds: float) -> None:
-        """Moves one copy; the move is seen in views, and gives up if a peer is down at its end."""
+        """Moves one copy to a peer that has none, if there is one that can be moved."""
         sources = [peer.id for peer in self.peers.values() if place in peer.replicas]
-        if place in self.moves or target in sources:
-            return
-        self.moves[place] = (sources[0], target)
+        if sources and place not in self.moves and target not in sources:
+            self.transfer(place, sources[0], target, seconds, keep=False)
+
+    def transfer(
+        self, place: Place, source: PeerId, target: PeerId, seconds: float, *, keep: bool
+    ) -> None:
+        """Copies a shard to `target`, and unless `keep` drops it at `source`; it is seen in views,
+        and gives up if a peer is down at its end. Raises: NotFound, Refused."""
+        if place not in self.peers[source].replicas:
+            raise NotFound(f"no shard {place} at peer {source}")
+        if place in self.moves:
+            raise Refused(f"shard {place} is in another transfer")
+        if keep and place in self.peers[target].replicas:
+            raise Refused(f"peer {target} has shard {place} already")
+        made = self.moves[place] = Move(source, target, keep)
         self.peers[target].arrivals += 1
         self._reshaped()
-        self.world.after(seconds, lambda: self._moved(place))
+        self.world.after(seconds, lambda: self._moved(place, made))
 
-    def _moved(self, place: Place) -> None:
-        if place not in self.moves:
-            return  # its collection was dropped meanwhile
-        source_id, target_id = self.moves.pop(place)
-        source, target = self.peers[source_id], self.peers[target_id]
-        if source.up and target.up and place in source.replicas and place not in target.replicas:
-            old = source.replicas.pop(place)
-            new = self._add(place, target_id, old.applied, old.content)
-            new.uncounted, new.tar, new.writes = 1, old.tar, list(old.writes)
-            new.dirty = old.dirty
-            old.history.append((self.world.now_s, -1))
-            self._pump(target, place)
+    def abort_transfer(self, place: Place, source: PeerId, target: PeerId) -> None:
+        """Raises: NotFound."""
+        found = self.moves.get(place)
+        if found is None or (found.source, found.target) != (source, target):
+            raise NotFound(f"no transfer of {place} from {source} to {target}")
+        del self.moves[place]
+        self._reshaped()
+
+    def drop_replica(self, place: Place, peer_id: PeerId) -> None:
+        """Raises: NotFound; Invalid, for the last whole one."""
+        others = [
+            peer
+            for peer in self.peers.values()
+            if peer.id != peer_id and place in peer.replicas and not peer.replicas[place].dirty
+        ]
+        if place not in self.peers[peer_id].replicas:
+            raise NotFound(f"no shard {place} at peer {peer_id}")
+        if not others:
+            raise Invalid(f"shard {place} has no other replica")
+        self.peers[peer_id].replicas.pop(place).history.append((self.world.now_s, -1))
+        self._reshaped()
+
+    def _moved(self, place: Place, move: Move) -> None:
+        if self.moves.get(place) is not move:
+            return  # aborted, or its collection was dropped meanwhile
+        del self.moves[place]
+        source, target = self.peers[move.source], self.peers[move.target]
+        if source.up and target.up and place in source.replicas:
+            old = source.replicas[place]
+            if place not in target.replicas:
+                new = self._add(place, target.id, old.applied, old.content)
+                new.uncounted, new.tar, new.writes = 1, old.tar, list(old.writes)
+                new.dirty = old.dirty
+                self._pump(target, place)
+            if not move.keep:
+                source.replicas.pop(place).history.append((self.world.now_s, -1))
         self._reshaped()
 
     def change_alias(self) -> None:
@@ -399,8 +424,8 @@ class SimQdrant:
         return found.uuid if found else ""
 
     def told_at(self, peer_id: PeerId, name: str) -> str:
-        """As whoever has just asked this peer knows it: what it has learned since the answer left
-        is not in it."""
+        """As a caller that has just asked this peer knows it: without what the peer has learned
+        since its answer left."""
         uuid = self.uuid_at(peer_id, name)
         since_s = self.world.now_s - self.peers[peer_id].known_s.get(uuid, self.world.now_s)
         return uuid if since_s >= ANSWER_S else ""
@@ -446,8 +471,8 @@ class SimQdrant:
                     if (name, shard) in peer.replicas
                 ),
                 transfers=tuple(
-                    TransferView(shard_id=ShardId(place[1]), source=ends[0], target=ends[1])
-                    for place, ends in sorted(self.moves.items())
+                    TransferView(shard_id=ShardId(place[1]), source=move.source, target=move.target)
+                    for place, move in sorted(self.moves.items(), key=lambda item: item[0])
                     if place[0] == name
                 ),
             )

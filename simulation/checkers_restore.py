@@ -1,4 +1,4 @@
-"""What must hold of every restore, told from the global record alone."""
+"""Checkers of restores: what must hold, by the global record alone."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from cleancut.core.protocol.evidence import is_quiet
 from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.core.restore.plan import CollectionPlan
 from cleancut.core.restore.report import RestoreDraft
-from tests.sim.outcome import Checker, Outcome
-from tests.sim.qdrant import USER, Collection
-from tests.sim.trace import Copy, Moment
+from simulation.outcome import Checker, Outcome
+from simulation.qdrant import USER, Collection
+from simulation.trace import Copy, Moment
 
 Attempt = list[tuple[Ctl, Moment]]
 LAG_S = 1.0
@@ -52,11 +52,11 @@ def _operations(outcome: Outcome) -> dict[str, Operation]:
 
 def _wanted(outcome: Outcome, attempt: Attempt) -> tuple[Manifest, tuple[CollectionPlan, ...]]:
     """The group, and what was to come back of it under which name."""
-    ctl, store, paths = attempt[-1][0], outcome.shared.store, outcome.shared.paths
+    ctl, store, paths = attempt[-1][0], outcome.shared.archive, outcome.shared.paths
     path = paths.staged(ctl.epoch, ctl.draft)
-    draft = decode(RestoreDraft, store.objects[path], path)
+    draft = decode(RestoreDraft, store[path], path)
     path = paths.group(draft.backup)
-    return decode(Manifest, store.objects[path], path), draft.planned
+    return decode(Manifest, store[path], path), draft.planned
 
 
 def _life(outcome: Outcome, uuid: str) -> Collection | None:
@@ -102,7 +102,7 @@ def _compare(
     for copy in copies:
         shard = shards[ShardId(copy.shard_id)]
         where = f"{name}/{copy.shard_id} at peer {copy.peer_id}"
-        if copy.dirty or copy.tar != shard.recipe:
+        if copy.dirty or copy.tar != shard.tar_sha256:
             yield f"{where} is published with {copy.tar or 'nothing'}, dirty: {copy.dirty}"
         elif shard.count is not None and any(at_s < sealed_s for at_s in copy.writes):
             yield f"{where} is published with a stranger's write from before SEAL"
@@ -135,7 +135,7 @@ def told_by_all(outcome: Outcome) -> Iterator[str]:
             if len(first.numbers) != len(member.tasks) or not _all_quiet(first, second):
                 yield f"epoch {epoch} is published although {name} saw writes or a restart"
         if not tasks:
-            yield f"epoch {epoch} is published and nobody had shards"
+            yield f"epoch {epoch} is published and no agent had shards"
 
 
 def _all_quiet(first: Vote, second: Vote) -> bool:
@@ -286,7 +286,7 @@ def told_truly(outcome: Outcome) -> Iterator[str]:
             State.ABORTED: touched > 0 or record.failure is None,
         }
         if wrong.get(record.state, False):
-            yield f"{name} is told as {record.state}, and went {[p.value for p in last]}"
+            yield f"{name} is shown as {record.state}, and went {[p.value for p in last]}"
 
 
 RESTORE_CHECKERS: tuple[Checker, ...] = (

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import decode
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Ctl
@@ -13,7 +16,10 @@ from cleancut.core.protocol.states import OperationKind
 from cleancut.ports.coordination import KeyValue, Op
 from cleancut.testing.etcd_model import EtcdModel
 
-LINES = 400
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
+
+LINES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +34,21 @@ class Write:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Capture:
-    """A shard's state was frozen: `content` is how many writes it holds, of `replica`."""
+    """A shard's state was frozen for `agent`: `content` is how many writes it holds, of `replica`;
+    `sha256` of the tar that no other cut has. `whole_s`: when the agent had all of the tar."""
 
     at_s: float
     agent: str
     token: int
-    epoch: int
     collection: str
     shard_id: int
     peer_id: int
     content: int
     life: int
+    sha256: str
+    whole_s: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +113,8 @@ Looked = tuple[dict[str, str], dict[str, tuple[Copy, ...]], dict[str, str]]
 
 @dataclass(slots=True)
 class Trace:
-    """The global record of one run. `look` tells of the cluster whenever ctl is put, and `struck`
-    is told where ctl has come to."""
+    """The global record of one run. `look` shows the cluster whenever ctl is put, and `struck`
+    is called with ctl then."""
 
     keys: Keys
     look: Callable[[], Looked] = field(default=lambda: ({}, {}, {}))
@@ -122,13 +130,15 @@ class Trace:
     votes: list[tuple[float, KeyValue]] = field(default_factory=list)
     operations: list[tuple[float, KeyValue]] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
-    captures: list[Capture] = field(default_factory=list)
-    sown: set[tuple[int, str, int]] = field(default_factory=set)
-    """What seeds have read to its end: epoch, collection, shard."""
+    captures: dict[str, Capture] = field(default_factory=dict)
+    """By the sha256 of its tar."""
+    deleted: list[tuple[float, str, str]] = field(default_factory=list)
+    """Objects that were in the store: when, by which process, which path."""
     published: list[tuple[float, int, bytes]] = field(default_factory=list)
     fences: list[Span] = field(default_factory=list)
     calm: bool = False
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=LINES))
+    _digest: Hash = field(default_factory=hashlib.sha256)
 
     def applied(
         self, at_s: float, writer: tuple[str, int], holder: int, ops: Sequence[Op], model: EtcdModel
@@ -159,12 +169,31 @@ class Trace:
     def _moment(self, at_s: float, writer: str, kv: KeyValue, model: EtcdModel) -> Moment:
         ctl = decode(Ctl, kv.value, kv.key)
         self.struck(ctl)
-        if ctl.kind is not OperationKind.RESTORE:
+        if ctl.kind in {OperationKind.BACKUP, OperationKind.SEED}:
             return Moment(at_s, kv, writer, {}, {}, {}, (), ())
         members = model.list(self.keys.members(ctl.epoch)).items
         votes = model.list(self.keys.votes(ctl.epoch)).items
         return Moment(at_s, kv, writer, *self.look(), members, votes)
 
+    def stored(self, at_s: float, paths: Paths, path: str, data: bytes) -> None:
+        """Notes an object that was put."""
+        if path.startswith(paths.groups) and path.endswith(".json"):
+            epoch = int(path.removeprefix(paths.groups).removesuffix(".json"))
+            self.published.append((at_s, epoch, data))
+
+    def gone(self, at_s: float, process: str, path: str) -> None:
+        """Notes an object that was deleted."""
+        self.deleted.append((at_s, process, path))
+
     def say(self, at_s: float, who: str, what: str) -> None:
         """One line of the story that is printed with a failing seed."""
-        self.lines.append(f"{at_s:9.3f} {who:8} {what}")
+        line = f"{at_s:9.3f} {who:8} {what}"
+        self.lines.append(line)
+        self._digest.update(line.encode())
+
+    def digest(self) -> str:
+        """Of the whole story, and of every key that was ever written."""
+        digest = self._digest.copy()
+        for write in self.writes:
+            digest.update(repr((write.at_s, write.writer, write.token, write.ops)).encode())
+        return digest.hexdigest()

@@ -1,0 +1,174 @@
+"""Event loop whose clock jumps: no real time, no threads, no sockets, and a seeded order.
+
+The clock stands still while anything is ready, then jumps to the next timer. What is ready at one
+instant runs in an order that the generator gives. What belongs to a process (by its context) runs
+only while that process is alive and not frozen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+from collections.abc import Callable, Coroutine
+from contextvars import Context, ContextVar, copy_context
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+POOL_S = 0.004
+"""The longest that a pool takes for a piece of work."""
+_END_ROUNDS = 200
+
+
+class Standstill(AssertionError):
+    """Nothing is ready, and no timer is set: everything waits for something that never comes."""
+
+
+class Gate:
+    """Decides whether what belongs to a process may run now.
+
+    `held`: what waits for the end of a freeze, in the order in which it became ready; of a dead
+    process, what will never run.
+    """
+
+    def __init__(self, loop: JumpingLoop) -> None:
+        self.alive, self.frozen = True, False
+        self.held: list[asyncio.Handle] = []
+        loop.gates.append(self)
+
+
+GATE: ContextVar[Gate | None] = ContextVar("gate", default=None)
+
+
+class _Task(asyncio.Task[Any]):
+    """A task whose hash is its number: sets of tasks are in the same order in every run."""
+
+    def __init__(self, number: int, work: Coroutine[Any, Any, Any], **options: Any) -> None:
+        self._number = number
+        super().__init__(work, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class JumpingLoop(asyncio.BaseEventLoop):
+    """`failed`: called with each error that no task and no caller has dealt with."""
+
+    _ready: Any
+
+    def __init__(self, rng: random.Random, failed: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__()
+        self._rng, self._now_s, self._tasks_made = rng, 0.0, 0
+        self._ending = False
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._timers_set = 0
+        self.live: dict[asyncio.Task[Any], None] = {}
+        self.gates: list[Gate] = []
+        self.set_task_factory(self._make_task)  # type: ignore[arg-type]
+        self.set_exception_handler(lambda _, context: failed(context))
+
+    def time(self) -> float:
+        return self._now_s
+
+    def _make_task(
+        self, _: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any
+    ) -> asyncio.Task[Any]:
+        self._tasks_made += 1
+        task = _Task(self._tasks_made, work, loop=self, **options)
+        self.live[task] = None
+        task.add_done_callback(self._forget, context=_NO_PROCESS)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self.live.pop(task, None)
+
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        self._timers_set += 1
+        heapq.heappush(self._timers, (when, self._timers_set, handle))
+        return handle
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Cancelled timers are passed over when their time comes."""
+
+    def _run_once(self) -> None:
+        ready, timers = self._ready, self._timers
+        if not ready:
+            while timers and timers[0][2]._cancelled:
+                heapq.heappop(timers)
+            if not timers:
+                raise Standstill("nothing is ready and no timer is set")
+            self._now_s = max(self._now_s, timers[0][0])
+        while timers and timers[0][0] <= self._now_s:
+            ready.append(heapq.heappop(timers)[2])
+        batch = list(ready)
+        ready.clear()
+        if len(batch) > 1:
+            self._rng.shuffle(batch)
+        ending = self._ending
+        for handle in batch:
+            if handle._cancelled:
+                continue
+            gate = handle._context.get(GATE)
+            if gate is not None and (gate.frozen or not gate.alive) and not ending:
+                gate.held.append(handle)
+            else:
+                handle._run()
+
+    def thaw(self, gate: Gate) -> None:
+        """All that waited is ready at once."""
+        gate.frozen = False
+        held, gate.held = gate.held, []
+        self._ready.extend(held)
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: object, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        """The work of a pool, done here: like a thread, it goes on when its caller is cancelled."""
+
+        async def work() -> T:
+            await asyncio.sleep(self._rng.random() * POOL_S)
+            return func(*args)
+
+        return asyncio.shield(self.create_task(work()))
+
+    def _process_events(self, event_list: object) -> None:
+        """There are no files and no sockets."""
+
+    def _write_to_self(self) -> None:
+        """There are no threads that would have to wake this one."""
+
+    def __del__(self) -> None:
+        """It holds nothing that would have to be closed."""
+
+    def end(self) -> None:
+        """Ends all tasks, whatever their processes are, and closes the loop."""
+        self._ending, rounds = True, iter(range(_END_ROUNDS))
+        for gate in self.gates:
+            self.thaw(gate)
+
+        def look() -> None:
+            if not self.live or next(rounds, None) is None:
+                self.stop()
+                return
+            for task in list(self.live):
+                task.cancel()
+            self.call_later(0.01, look, context=_NO_PROCESS)
+
+        self.call_soon(look, context=_NO_PROCESS)
+        self.run_forever()
+        for task in list(self.live):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+        self.live.clear()
+        self._ready.clear()
+        self._timers.clear()
+        self.close()
+
+
+_NO_PROCESS = copy_context()

@@ -1,0 +1,50 @@
+"""One finished run, as the checkers see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from cleancut.core.format.manifest import Manifest
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.etcd_records import Ctl, Group, Operation
+from simulation.network import Shared
+from simulation.programs import Config
+from simulation.qdrant import SimQdrant
+from simulation.users import Asked
+
+
+@dataclass(slots=True)
+class Outcome:
+    """`asked`: what users asked for; `config`: what the coordinators were configured with."""
+
+    shared: Shared
+    qdrant: SimQdrant
+    asked: Sequence[Asked]
+    config: Config
+
+    def ctls(self) -> list[tuple[float, Ctl]]:
+        return [(at_s, decode(Ctl, kv.value, kv.key)) for at_s, kv in self.shared.trace.ctls]
+
+    def operations(self) -> list[tuple[float, Operation]]:
+        """Every record of an operation that was ever written, in their order."""
+        return [
+            (at_s, decode(Operation, kv.value, kv.key)) for at_s, kv in self.shared.trace.operations
+        ]
+
+    def last_records(self) -> dict[str, Operation]:
+        """The newest record of each operation."""
+        return {record.id: record for _, record in self.operations()}
+
+    def manifests(self) -> dict[Epoch, Manifest]:
+        """The groups that etcd has decided on, as they were staged."""
+        found: dict[Epoch, Manifest] = {}
+        for decision in self.shared.trace.decisions:
+            group = decode(Group, decision.group.value, decision.group.key)
+            path = self.shared.paths.staged(group.epoch, group.manifest)
+            found[group.epoch] = decode(Manifest, self.shared.archive[path], path)
+        return found
+
+
+Checker = Callable[[Outcome], Iterator[str]]

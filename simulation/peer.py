@@ -1,0 +1,395 @@
+"""A peer's REST as one process reaches it: the calls of `cleancut.qdrant.client.Qdrant`, with
+faults.
+
+Reads show what that one peer has applied. Changes need a majority of peers, and the peer that was
+asked has applied them when it answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+from cleancut.core.cluster.view import ACTIVE
+from cleancut.core.primitives.errors import CleancutError, NotFound, Refused, TimedOut, Unavailable
+from cleancut.core.primitives.ids import PeerId, check_collection_name
+from cleancut.qdrant.responses import (
+    ClusterInfo,
+    CollectionTelemetry,
+    Placement,
+    RecoveryCounters,
+    Replica,
+    ShardTelemetry,
+    Telemetry,
+    Transfer,
+)
+from cleancut.qdrant.shard_sizes import WeighedCollection, WeighedReplica, WeighedShard, Weights
+from simulation.pulling import Pulls
+from simulation.qdrant import Collection, Peer, SimQdrant
+from simulation.streams import cut_shard
+from simulation.world import Process
+
+T = TypeVar("T")
+Tell = Callable[[Any, CleancutError | None], None]
+Act = Callable[[Tell], None]
+READ_S = 3.0
+CHANGE_S = 8.0
+CONSENSUS_S = 0.1
+FASTER = 10.0
+"""All is small here: a caller gives up on a recovery or a drain after this part of its bound."""
+MOVE_S = 3.0
+"""The longest that a transfer takes that was asked for."""
+
+
+class SimPeer:
+    """One peer, as `process` reaches it."""
+
+    def __init__(self, pulls: Pulls, process: Process, peer: PeerId) -> None:
+        self._shared, self._pulls, self._process = pulls.shared, pulls, process
+        self._qdrant: SimQdrant = pulls.qdrant
+        self._id = peer
+        self.url = f"http://peer-{peer}"
+
+    @property
+    def _peer(self) -> Peer:
+        return self._qdrant.peers[self._id]
+
+    # How a call goes
+
+    async def _call(self, act: Act, bound_s: float, *, mute: bool = False) -> Any:
+        """`act` happens at the peer, and says what to answer. A call that got lost, or whose
+        answer did, ends at its bound; one whose peer died breaks off."""
+        await self._process.boundary()
+        world, weather, reply = self._shared.world, self._shared.weather, self._shared.world.reply()
+        mute, lost = mute or world.chance(weather.lost_answer), world.chance(weather.lost_request)
+        late = TimedOut("no answer in time")
+        world.after(bound_s, lambda: reply.answer(error=late), self._process)
+        slow = world.chance(weather.slow)
+        to_s = world.rng.random() * (weather.slow_s if slow else 0.003)
+
+        def tell(value: Any, error: CleancutError | None) -> None:
+            if not mute:
+                back_s = world.rng.random() * 0.003
+                world.after(back_s, lambda: reply.answer(value, error), self._process)
+
+        def arrive() -> None:
+            if not self._peer.up:
+                tell(None, Unavailable(f"cannot reach peer {self._id}"))
+                return
+            try:
+                act(tell)
+            except CleancutError as error:
+                tell(None, error)
+
+        if not lost:
+            world.after(to_s, arrive)
+        return await reply
+
+    async def _read(self, look: Callable[[], T], bound_s: float = READ_S) -> T:
+        value: T = await self._call(lambda tell: tell(look(), None), min(bound_s, READ_S))
+        return value
+
+    async def _change(self, change: Callable[[], T], bound_s: float = CHANGE_S) -> T:
+        """Waits at the peer until a majority is there; then it happens, whether or not the caller
+        still listens."""
+        world, startup = self._shared.world, self._peer.startup
+
+        def agree(tell: Tell) -> None:
+            if not self._qdrant.quorum():
+                world.after(CONSENSUS_S, partial(agree, tell))
+                return
+            alive = self._peer.up and self._peer.startup == startup
+            value, failure = None, None
+            try:
+                value = change()
+            except CleancutError as error:
+                failure = error
+            if alive:
+                self._qdrant.learn_all(self._id)
+            tell(value, failure if alive else TimedOut("the connection broke"))
+
+        value: T = await self._call(agree, min(bound_s, CHANGE_S))
+        return value
+
+    def _known(self, name: str) -> Collection:
+        """Raises: NotFound, if this peer knows no such collection."""
+        found = self._qdrant.seen_by(self._id).collections.get(name)
+        if found is None:
+            raise NotFound(f"collection {name!r} doesn't exist")
+        return found
+
+    def _is_live(self, found: Collection) -> bool:
+        return self._qdrant.collections.get(found.name) is found
+
+    # What it says
+
+    async def version(self, timeout_s: float = READ_S) -> str:
+        return await self._read(lambda: "1.18.3", timeout_s)
+
+    async def cluster(self, timeout_s: float = READ_S) -> ClusterInfo:
+        peers = {int(peer): f"uri-{peer}" for peer in self._qdrant.peers}
+        info = ClusterInfo(int(self._id), peers, 1, 1, 0, enabled=True)
+        return await self._read(lambda: info, timeout_s)
+
+    async def cluster_metadata(self, timeout_s: float = READ_S) -> dict[str, Any]:
+        return await self._read(dict, timeout_s)
+
+    async def put_cluster_metadata(self, key: str, value: object) -> None:
+        raise AssertionError("no group of the simulation has metadata")
+
+    async def telemetry(self, level: int = 3, timeout_s: float = READ_S) -> Telemetry:
+        return await self._read(self._telemetry, timeout_s)
+
+    def _telemetry(self) -> Telemetry:
+        seen = self._qdrant.seen_by(self._id)
+        return Telemetry(
+            app_version="1.18.3",
+            startup=self._peer.startup,
+            peer_id=int(self._id),
+            collections={n: self._collection(found) for n, found in seen.collections.items()},
+            counters=RecoveryCounters(self._peer.arrivals, 0, 0, 0),
+        )
+
+    def _collection(self, found: Collection) -> CollectionTelemetry:
+        local = self._peer.replicas if self._is_live(found) else {}
+        shards = {
+            place[1]: ShardTelemetry(
+                place[1], None, None if r.dirty else r.number, 0, "green", self._states(place)
+            )
+            for place, r in local.items()
+            if place[0] == found.name
+        }
+        config = {**found.info["config"], "uuid": found.uuid}
+        return CollectionTelemetry(found.uuid, config, shards, 0)
+
+    def _states(self, place: tuple[str, int]) -> dict[int, str]:
+        peers = self._qdrant.peers.values()
+        return {int(peer.id): ACTIVE for peer in peers if place in peer.replicas}
+
+    async def weights(self, timeout_s: float = READ_S) -> Weights:
+        return await self._read(self._weights, timeout_s)
+
+    def _weights(self) -> Weights:
+        seen = self._qdrant.seen_by(self._id)
+        return Weights(
+            peers={int(peer.id): peer.up for peer in self._qdrant.peers.values()},
+            collections={
+                name: self._weighed(found)
+                for name, found in seen.collections.items()
+                if self._is_live(found)
+            },
+        )
+
+    def _weighed(self, found: Collection) -> WeighedCollection:
+        shards = tuple(
+            WeighedShard(
+                shard,
+                None,
+                tuple(
+                    WeighedReplica(int(peer.id), ACTIVE, 1000 * (shard + 1) if peer.up else None)
+                    for peer in self._qdrant.peers.values()
+                    if (found.name, shard) in peer.replicas
+                ),
+            )
+            for shard in range(found.shards)
+        )
+        transfers = sum(place[0] == found.name for place in self._qdrant.moves)
+        return WeighedCollection(shards, transfers, resharding=False)
+
+    async def collections(self, timeout_s: float = READ_S) -> list[str]:
+        seen = self._qdrant.seen_by
+        return await self._read(lambda: sorted(seen(self._id).collections), timeout_s)
+
+    async def collection(self, name: str, timeout_s: float = READ_S) -> dict[str, Any]:
+        return await self._read(lambda: self._known(name).info, timeout_s)
+
+    async def aliases(self, timeout_s: float = READ_S) -> dict[str, str]:
+        return await self._read(lambda: dict(self._qdrant.seen_by(self._id).aliases), timeout_s)
+
+    async def placement(self, name: str, timeout_s: float = READ_S) -> Placement:
+        return await self._read(lambda: self._placement(self._known(name)), timeout_s)
+
+    def _placement(self, found: Collection) -> Placement:
+        live = self._is_live(found)
+        shards = [
+            Replica(place[1], None, int(peer.id), self._state(peer, found), peer.id == self._id)
+            for peer in self._qdrant.peers.values()
+            for place in peer.replicas
+            if live and place[0] == found.name
+        ]
+        shards.sort(key=lambda replica: (replica.shard_id, replica.peer_id))
+        transfers = tuple(
+            Transfer(place[1], int(move.source), int(move.target), True, None, "")
+            for place, move in self._qdrant.moves.items()
+            if place[0] == found.name
+        )
+        return Placement(int(self._id), tuple(shards), transfers)
+
+    @staticmethod
+    def _state(peer: Peer, found: Collection) -> str:
+        return ACTIVE if peer.view >= found.version else "Initializing"
+
+    async def ids_with(
+        self, name: str, vector_name: str, limit: int, *, timeout_s: float
+    ) -> tuple[int, ...]:
+        """No point of the simulation is one to search for."""
+        return await self._read(tuple, timeout_s)
+
+    # One shard here
+
+    async def count(
+        self, name: str, shard_id: int, *, ring_filter: bool = False, timeout_s: float = READ_S
+    ) -> int:
+        return await self._read(lambda: self._count(name, shard_id), timeout_s)
+
+    def _count(self, name: str, shard_id: int) -> int:
+        found = self._known(name)
+        replica = self._peer.replicas.get((name, shard_id)) if self._is_live(found) else None
+        if replica is None or replica.dirty:
+            raise Unavailable("this replica cannot be read")
+        replica.looked_s, replica.looked_by = self._shared.world.now_s, self._process
+        return replica.content
+
+    async def search_shard(
+        self, name: str, shard_id: int, *, vector_name: str = "", shard_key: object = None
+    ) -> int:
+        return await self._read(lambda: min(10, self._count(name, shard_id)))
+
+    @asynccontextmanager
+    async def stream_shard(
+        self, name: str, shard_id: int, chunk_bytes: int = 1 << 20
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        startup = await self._read(lambda: self._begin_stream(name, shard_id))
+        yield self._chunks((name, shard_id), startup)
+
+    def _begin_stream(self, name: str, shard_id: int) -> str:
+        self._qdrant.freeze_shard(self._id, (name, shard_id))
+        return self._peer.startup
+
+    async def _chunks(self, place: tuple[str, int], startup: str) -> AsyncIterator[bytes]:
+        """A stream whose peer has gone ends as cleanly as a whole one."""
+        world = self._shared.world
+        await asyncio.sleep(world.rng.random() * 0.02)
+        await self._process.boundary()
+        if not self._streams(startup):
+            return
+        tar, cut = cut_shard(
+            self._qdrant, self._shared.trace, self._process, peer=self._id, place=place
+        )
+        at, first = 0, True
+        while at < len(tar):
+            if not self._streams(startup):
+                return
+            size = world.rng.choice((700, 3000, len(tar)))
+            yield tar[at : at + size]
+            at += size
+            slow = world.chance(0.1 if first else 0.02) or world.chance(
+                self._shared.weather.slow_tar
+            )
+            first = False
+            await asyncio.sleep(world.rng.random() * (8.0 if slow else 0.2))
+        cut.whole_s = world.now_s
+
+    def _streams(self, startup: str) -> bool:
+        return self._peer.up and self._peer.startup == startup
+
+    async def recover_shard(
+        self, name: str, shard_id: int, *, location: str, sha256: str, timeout_s: float
+    ) -> None:
+        world = self._shared.world
+        mute = world.chance(self._shared.weather.lost_recover)
+        never = mute and world.chance(0.5)
+
+        def begin(tell: Tell) -> None:
+            place = name, shard_id
+            if not never:
+                tell_end = partial(tell, None)
+                self._pulls.begin(self._id, place, location, sha256, answer=tell_end)
+
+        await self._call(begin, timeout_s / FASTER, mute=mute)
+
+    async def drain(self, name: str, shard_keys: Sequence[str | int], timeout_s: float) -> None:
+        def begin(tell: Tell) -> None:
+            found = self._known(name)
+            if not self._is_live(found):
+                raise NotFound(f"collection {name!r} doesn't exist")
+            for place in self._qdrant.places(name):
+                peers = self._qdrant.peers.values()
+                copies = [peer.replicas[place] for peer in peers if place in peer.replicas]
+                if copies and all(replica.dirty for replica in copies):
+                    raise Refused("a replica cannot be written")
+            if not self._shared.world.chance(self._shared.weather.lost_drain):
+                self._qdrant.drain(name, self._id, lambda done: tell(None, None))
+
+        bound_s = timeout_s if timeout_s < READ_S * 2 else timeout_s / FASTER
+        await self._call(begin, bound_s)
+
+    # What the cluster agrees on
+
+    async def create_collection(self, name: str, body: Mapping[str, Any]) -> None:
+        check_collection_name(name)
+        params = {key: body[key] for key in ("vectors", "shard_number", "replication_factor")}
+        info = {"config": {"params": params}, "payload_schema": {}}
+        await self._change(partial(self._qdrant.create, name, info, self._maker))
+
+    @property
+    def _maker(self) -> str:
+        return f"epoch {self._process.epoch}"
+
+    async def delete_collection(self, name: str) -> bool:
+        known = self._qdrant.told_at(self._id, name)
+        return await self._change(partial(self._qdrant.drop, name, self._maker, known))
+
+    async def create_index(self, name: str, field: str, schema: object) -> None:
+        raise AssertionError("no collection of the simulation has an index")
+
+    async def patch_collection(
+        self, name: str, body: Mapping[str, Any], timeout_s: float = CHANGE_S
+    ) -> None:
+        await self._change(lambda: None, timeout_s)
+
+    async def change_aliases(
+        self, actions: Sequence[Mapping[str, Any]], timeout_s: float = CHANGE_S
+    ) -> None:
+        def change() -> None:
+            for action in actions:
+                if "rename_alias" in action:
+                    names = action["rename_alias"]
+                    self._qdrant.rename(names["old_alias_name"], names["new_alias_name"])
+                else:
+                    made = action["create_alias"]
+                    self._qdrant.point(made["alias_name"], made["collection_name"])
+
+        await self._change(change, timeout_s)
+
+    async def move_shard(self, name: str, shard_id: int, *, source: int, target: int) -> None:
+        await self._transfer((name, shard_id), source, target, keep=False)
+
+    async def replicate_shard(self, name: str, shard_id: int, *, source: int, target: int) -> None:
+        await self._transfer((name, shard_id), source, target, keep=True)
+
+    async def _transfer(
+        self, place: tuple[str, int], source: int, target: int, *, keep: bool
+    ) -> None:
+        seconds = 0.2 + self._shared.world.rng.random() * MOVE_S
+        await self._change(
+            lambda: self._qdrant.transfer(place, PeerId(source), PeerId(target), seconds, keep=keep)
+        )
+
+    async def abort_transfer(
+        self,
+        name: str,
+        shard_id: int,
+        *,
+        source: int,
+        target: int,
+        timeout_s: float = CHANGE_S,
+    ) -> None:
+        place, ends = (name, shard_id), (PeerId(source), PeerId(target))
+        await self._change(lambda: self._qdrant.abort_transfer(place, *ends), timeout_s)
+
+    async def drop_replica(self, name: str, shard_id: int, peer_id: int) -> None:
+        await self._change(lambda: self._qdrant.drop_replica((name, shard_id), PeerId(peer_id)))

@@ -1,0 +1,228 @@
+"""One seed, one history: a cluster, what is asked of it, and what goes wrong on the way."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cleancut.core.format.paths import Paths
+from cleancut.core.maintenance.retention import Policy, Retention
+from cleancut.core.maintenance.schedule import Overlap, ScheduleRule
+from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.ids import AgentName, ClusterName, PeerId
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import Operation, Owner
+from cleancut.core.protocol.evidence import Consistency
+from cleancut.core.protocol.fence import FenceRule, FenceSettings
+from cleancut.core.protocol.states import FINAL_STATES, OperationKind
+from cleancut.ports.coordination import Put
+from cleancut_coordinator.context import GcSettings
+from simulation.checkers import check
+from simulation.checkers_fence import note_fences
+from simulation.harms import Harms
+from simulation.network import Shared
+from simulation.operations import Wishes
+from simulation.outcome import Outcome
+from simulation.prehistory import CLUSTER_ID, FIRST, first_group
+from simulation.programs import Config, Home, SimAgent, SimCoordinator
+from simulation.pulling import Pulls
+from simulation.qdrant import SimQdrant
+from simulation.strangers import Strangers
+from simulation.trace import Copy, Looked
+from simulation.users import Users
+from simulation.world import World
+
+FAULTS_END_S = 30.0
+REPAIRED_WITHIN_S = 4000.0
+LINGER_S = 15.0
+"""After the end: what was frozen or late may still come."""
+CALM = 0.2
+"""How many of the histories are without any fault."""
+_RAM = Path("/dev/shm")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What happens in a history, drawn first: `fenced` backups, and which other operations."""
+
+    fenced: bool
+    restores: bool
+    seeds: bool
+    rebalances: bool
+    schedules: bool
+    garbage: bool
+    calm: bool
+
+    @classmethod
+    def of(cls, seed: int) -> Plan:
+        """Odd seeds have backups without restores, even ones have both."""
+        chance = random.Random(f"plan {seed}")
+        return cls(
+            fenced=chance.random() < 0.5,
+            restores=seed % 2 == 0,
+            seeds=chance.random() < 0.15,
+            rebalances=chance.random() < 0.3,
+            schedules=chance.random() < 0.15,
+            garbage=chance.random() < 0.3,
+            calm=chance.random() < CALM,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a seed. `wrong` is empty if all held; `story` is for people."""
+
+    seed: int
+    wrong: tuple[str, ...]
+    story: tuple[str, ...]
+    committed: int
+    quiet: int
+    fenced: int
+    ended_s: float
+    digest: str
+    ends: dict[str, int] = field(default_factory=dict)
+    """Operations by kind and final state: `restore DONE`."""
+
+
+class Scenario:
+    """The cast of one run. `play` runs it to its end."""
+
+    def __init__(self, seed: int) -> None:
+        self.plan, self.world = Plan.of(seed), World(seed)
+        self.rng = rng = self.world.rng
+        name = ClusterName("sim")
+        self.shared = Shared(self.world, Keys(name), Paths(name))
+        self._directory = Path(tempfile.mkdtemp(dir=_RAM if _RAM.is_dir() else None))
+        nodes = rng.randint(1, 4)
+        shards = {f"c{i}": rng.randint(1, 3) for i in range(rng.randint(1, 2))}
+        self.qdrant = SimQdrant(self.world, nodes, shards, copies=rng.randint(1, 2))
+        for collection in shards if self.plan.fenced else ():
+            self.qdrant.point(write_alias(collection), collection)
+        self.qdrant.on_change = lambda: note_fences(self.qdrant, self.shared.trace)
+        self.pulls = Pulls(self.shared, self.qdrant)
+        self.config = self._config(list(shards))
+        if self.plan.restores:
+            self._remember()
+        self.agents = [
+            self.start_agent(Home(AgentName(f"a{i}"), PeerId(i), self._directory / f"a{i}"))
+            for i in range(1, nodes + 1)
+        ]
+        self.coordinators = [self.start_coordinator(f"coord{i}") for i in range(rng.randint(2, 3))]
+        self.users = Users(self.shared, self.coordinators)
+        self.strangers = Strangers(self)
+        self.wishes = Wishes(self)
+        self.shared.trace.look = self._look
+        self.shared.trace.calm = self.plan.calm
+        self.harms = Harms(self)
+        self.shared.trace.struck = self.harms.came_to
+        self.world.after(FAULTS_END_S, self.shared.weather.clear)
+
+    def start_agent(self, home: Home) -> SimAgent:
+        return SimAgent(self.shared, self.pulls, home)
+
+    def start_coordinator(self, name: str) -> SimCoordinator:
+        return SimCoordinator(self.shared, self.pulls, name, self.config)
+
+    def _config(self, collections: list[str]) -> Config:
+        gc, schedules = GcSettings(every_s=0.0), dict[str, ScheduleRule]()
+        if self.plan.garbage:
+            keep = Retention(keep_last=self.rng.randint(1, 2))
+            grace_s = self.rng.choice((0.0, 5.0))
+            gc = GcSettings(Policy(keep), grace_s, every_s=self.rng.choice((0.0, 15.0)))
+        if self.plan.schedules:
+            overlap = self.rng.choice(list(Overlap))
+            schedules["often"] = ScheduleRule(cron="* * * * *", overlap=overlap, attempts=2)
+        rules = [FenceRule(collection=one, alias=write_alias(one)) for one in collections]
+        fences = FenceSettings(rules=tuple(rules) if self.plan.fenced else ())
+        return Config(fences, gc, schedules)
+
+    def _remember(self) -> None:
+        """There was a group before this history, of collections that have gone since."""
+        shared = self.shared
+        self.first, objects = first_group(shared.paths, self.rng)
+        objects = {
+            **objects,
+            shared.paths.group(FIRST): encode(self.first),
+            shared.paths.owner(1): encode(Owner(cluster_id=CLUSTER_ID)),
+        }
+        shared.store.objects.update(objects)
+        shared.archive.update(objects)
+        shared.model.txn([], [Put(shared.keys.id, CLUSTER_ID.encode())])
+
+    # To the end
+
+    def play(self) -> Result:
+        """Runs until all operations have ended after the faults, or time is over."""
+        try:
+            for linger_s in (LINGER_S, 0.0):  # a schedule may start one meanwhile
+                self.world.run(FAULTS_END_S + REPAIRED_WITHIN_S, self._all_ended)
+                self.world.run(self.world.now_s + linger_s, lambda: False)
+            return self._result()
+        finally:
+            self.world.end()
+            with suppress(OSError):
+                shutil.rmtree(self._directory)
+
+    def _result(self) -> Result:
+        trace = self.shared.trace
+        outcome = Outcome(self.shared, self.qdrant, self.users.asked, self.config)
+        wrong = [*(f"crashed: {one}" for one in self.world.failures), *check(outcome)]
+        manifests = outcome.manifests().values()
+        instants = [one for one in manifests if one.consistency is Consistency.POINT_IN_TIME]
+        fenced = sum(one.fenced for one in instants)
+        ends = Counter(f"{one.kind} {one.state}" for one in self._operations())
+        return Result(
+            seed=self.world.seed,
+            wrong=tuple(wrong),
+            story=tuple(trace.lines),
+            committed=len(manifests),
+            quiet=len(instants) - fenced,
+            fenced=fenced,
+            ended_s=self.world.now_s,
+            digest=trace.digest(),
+            ends=dict(sorted(ends.items())),
+        )
+
+    def _operations(self) -> list[Operation]:
+        listing = self.shared.model.list(self.shared.keys.operations)
+        return [decode(Operation, kv.value, kv.key) for kv in listing.items]
+
+    def _all_ended(self) -> bool:
+        if self.world.failures:
+            return True
+        if self.world.now_s < FAULTS_END_S or not all(one.over for one in self.users.asked):
+            return False
+        return all(one.state in FINAL_STATES for one in self._operations())
+
+    def restores_are_over(self) -> bool:
+        return all(
+            one.state in FINAL_STATES
+            for one in self._operations()
+            if one.kind is OperationKind.RESTORE
+        )
+
+    # For the checkers
+
+    def _look(self) -> Looked:
+        uuids = {name: found.uuid for name, found in self.qdrant.collections.items()}
+        copies: dict[str, tuple[Copy, ...]] = {}
+        for peer in self.qdrant.peers.values():
+            for (name, shard), replica in peer.replicas.items():
+                copy = Copy(shard, peer.id, replica.tar, tuple(replica.writes), replica.dirty)
+                copies[name] = (*copies.get(name, ()), copy)
+        return uuids, copies, dict(self.qdrant.aliases)
+
+
+def write_alias(collection: str) -> str:
+    """What writers call it, where they are fenced."""
+    return f"w-{collection}"
+
+
+def play(seed: int) -> Result:
+    """The history of `seed`. The same seed gives the same one."""
+    return Scenario(seed).play()
