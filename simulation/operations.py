@@ -41,7 +41,7 @@ class Wishes:
                 "seed",
                 OperationKind.SEED,
                 self._rng.random() * 5.0,
-                lambda api, asked: api.seed_backup(request, asked),
+                lambda api, asked: api.backups.seed_backup(request, asked),
             )
         if plan.rebalances:
             self._rebalance()
@@ -71,7 +71,10 @@ class Wishes:
             attempts=self._rng.randint(1, 4), require_point_in_time=self._rng.random() < 0.1
         )
         self._submit(
-            name, OperationKind.BACKUP, at_s, lambda api, asked: api.create_backup(request, asked)
+            name,
+            OperationKind.BACKUP,
+            at_s,
+            lambda api, asked: api.backups.create_backup(request, asked),
         )
 
     def _restore(self, name: str, at_s: float, lost: tuple[str, ...] = ()) -> None:
@@ -94,7 +97,7 @@ class Wishes:
         async def call(api: Any, asked: str) -> HasId:
             wanted[:] = wanted or [choose()]
             backup, options = wanted[0]
-            shown: HasId = await api.start_restore(
+            shown: HasId = await api.restores.start_restore(
                 str(backup), options, request_id=asked, plan_digest=""
             )
             return shown
@@ -122,7 +125,9 @@ class Wishes:
                 f"rebalance-{number}",
                 OperationKind.REBALANCE,
                 at_s,
-                lambda api, asked: api.start_rebalance(options, request_id=asked, plan_digest=""),
+                lambda api, asked: api.rebalances.start_rebalance(
+                    options, request_id=asked, plan_digest=""
+                ),
             )
 
     def _upset(self) -> None:
@@ -137,7 +142,9 @@ class Wishes:
     def _collect_garbage(self) -> None:
         for number in range(self._rng.randint(2, 5)):
             at_s = self._rng.random() * 40.0
-            self._users.wish(f"gc-{number}", at_s, lambda api: api.collect_garbage(dry_run=False))
+            self._users.wish(
+                f"gc-{number}", at_s, lambda api: api.backups.collect_garbage(dry_run=False)
+            )
         for number in range(self._rng.randint(0, 2)):
             at_s = 3.0 + self._rng.random() * 30.0
             newest = self._rng.random() < 0.5
@@ -145,7 +152,7 @@ class Wishes:
             async def delete(api: Any, *, newest: bool = newest) -> None:
                 published = [epoch for _, epoch, _ in self._scenario.shared.trace.published]
                 if published:
-                    await api.delete_backup(str(published[-1] if newest else published[0]))
+                    await api.backups.delete_backup(str(published[-1] if newest else published[0]))
 
             self._users.wish(f"deletion-{number}", at_s, delete)
 
@@ -185,8 +192,8 @@ async def cancel(api: Any, asked: Asked) -> object:
         return None
     match asked.kind:
         case OperationKind.RESTORE:
-            return await api.cancel_restore(asked.answered)
+            return await api.restores.cancel_restore(asked.answered)
         case OperationKind.REBALANCE:
-            return await api.cancel_rebalance(asked.answered)
+            return await api.rebalances.cancel_rebalance(asked.answered)
         case _:
-            return await api.cancel_backup(asked.answered)
+            return await api.backups.cancel_backup(asked.answered)

@@ -18,7 +18,7 @@ from cleancut_agent.fence_watchdog import FenceWatchdog
 from cleancut_agent.metrics import AgentMetrics
 from cleancut_agent.process import AgentProcess, serve_agent
 from cleancut_agent.restore.tar_server import TarServer
-from cleancut_coordinator.api.backups import CoordinatorOperations
+from cleancut_coordinator.api.services import coordinator_api
 from cleancut_coordinator.context import CoordinatorContext, GcSettings
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.process import CoordinatorProcess, serve_coordinator
@@ -142,7 +142,7 @@ class SimCoordinator:
         log = _as_any(Story(shared, name))
         self._program = CoordinatorProcess(context, Health(), _COORDINATOR_METRICS, log, name)
         program = self._program
-        self.api = CoordinatorOperations(context, program.leading, program.leader_address)
+        self.api = coordinator_api(context, program.leading, program.leader_address)
         self.process.run(serve_coordinator(program))
 
     @property

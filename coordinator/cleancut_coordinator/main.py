@@ -44,9 +44,9 @@ from cleancut.runtime.health import Health, health_app, serve
 from cleancut.runtime.log import Logger, configure_logging
 from cleancut.store.metered import InstrumentedStore
 from cleancut.store.open import open_store
-from cleancut_coordinator.api.backups import CoordinatorOperations
 from cleancut_coordinator.api.listen import open_api, read_roles
 from cleancut_coordinator.api.servicers import serve_api
+from cleancut_coordinator.api.services import coordinator_api
 from cleancut_coordinator.context import CoordinatorContext, GcSettings
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.process import CoordinatorProcess, serve_coordinator
@@ -153,9 +153,9 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
         )
         health = Health()
         process = CoordinatorProcess(context, health, metrics, log)
-        operations = CoordinatorOperations(context, process.leading, process.leader_address)
+        api = coordinator_api(context, process.leading, process.leader_address)
         listen = open_api(shared, flags, rules.roles, log)
-        address = await stack.enter_async_context(serve_api(operations, listen))
+        address = await stack.enter_async_context(serve_api(api, listen))
         app = health_app(health, metrics.render)
         http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))
         log.info("listening", http_port=http, grpc=address, name=name)

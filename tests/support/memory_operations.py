@@ -1,7 +1,7 @@
 """The coordinator in memory: operations that go through their states while somebody watches.
 
-A shipped fake of `cleancut_coordinator.api.interface.Operations`: it keeps the promises of that
-protocol (ids and epochs, idempotent starts, pages, cancelling), and knows no cluster.
+A fake of all protocols of `cleancut_coordinator.api.interface`: it keeps their promises (ids and
+epochs, idempotent starts, pages, cancelling), and knows no cluster.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import State
-from cleancut_coordinator.api.interface import PageRequest
+from cleancut_coordinator.api.interface import Api, PageRequest
 from tests.support.memory_rebalances import MemoryRebalances
 
 Op = TypeVar("Op", Backup, Restore)
@@ -112,6 +112,11 @@ class MemoryOperations(MemoryRebalances):
     findings: tuple[DoctorFinding, ...] = ()
     paused: bool = False
     settings: AgentSettings = SETTINGS
+
+    @property
+    def api(self) -> Api:
+        """Itself, as `serve_api` takes it."""
+        return Api(self.leader_address, self, self, self, self, self)
 
     def leader_address(self) -> str | None:
         return self.leader

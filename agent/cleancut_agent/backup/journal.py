@@ -1,4 +1,4 @@
-"""The one thing an agent remembers over a restart: the finished capture of an epoch."""
+"""Journal of an agent: the finished capture of an epoch, kept over restarts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cleancut.core.primitives.ids import Epoch
 
 @contextmanager
 def own_directory(directory: Path) -> Iterator[None]:
-    """The agent's own directory, made and locked: one agent process works in it at a time.
+    """Creates and locks the agent's directory: one agent process works in it at a time.
 
     Raises: Refused, if it cannot be made, or another process holds it.
     """
@@ -65,5 +65,15 @@ class CaptureJournal:
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(self._file)
+            _sync_directory(self._file.parent)
         except OSError as error:
             raise Refused(f"cannot write {self._file}: {error}", "check --spill-dir") from error
+
+
+def _sync_directory(directory: Path) -> None:
+    """A rename is durable once its directory is on the disk."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -17,7 +17,7 @@ from cleancut.cli.render.states import state_of, step_of
 
 def backup_list(backups: Sequence[Backup]) -> RenderableType:
     return grid(
-        ("BACKUP", "STATE", "CUT AT", "CONSISTENCY", "SIZE", "NEW", "COLLECTIONS"),
+        ("BACKUP", "STATE", "CUT AT", "CONSISTENCY", "SIZE", "COLLECTIONS"),
         (
             (
                 one.epoch or one.id,
@@ -25,7 +25,6 @@ def backup_list(backups: Sequence[Backup]) -> RenderableType:
                 minute(one.cut_at),
                 one.evidence.consistency if one.evidence else None,
                 None if one.seed else size(one.bytes.protected),
-                size(one.bytes.new),
                 some(one.collections),
             )
             for one in backups

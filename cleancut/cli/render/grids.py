@@ -61,7 +61,7 @@ def grid(
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, title in enumerate(titles):
         width = max(cell_len(text) for text in (title, *(row[index] for row in cells)))
-        least = min(width, _FOLDED) if title in fold else width
+        least = min(width, max(_FOLDED, cell_len(title))) if title in fold else width
         table.add_column(title, overflow="fold", no_wrap=title not in fold, min_width=least)
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -94,8 +95,11 @@ def document(output: str, content: dict[str, Any]) -> None:
 def _print(table: RenderableType) -> None:
     """Renders first and writes then, so that whatever fails in writing fails in one place."""
     terminal = sys.stdout is not None and sys.stdout.isatty()
-    width = None if terminal else WIDE
-    console = Console(width=width, highlight=False, color_system="auto" if terminal else None)
-    with console.capture() as captured:
-        print_table(console, table)
-    write_out("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+    console = Console(
+        file=(out := io.StringIO()),
+        width=Console().width if terminal else WIDE,
+        force_terminal=terminal,
+        highlight=False,
+    )
+    print_table(console, table)
+    write_out("".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines()))

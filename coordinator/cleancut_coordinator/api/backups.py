@@ -1,4 +1,4 @@
-"""The coordinator as the API sees it: reads from etcd and the store, writes as the leader."""
+"""Backups as the API sees them: created, seeded, watched, held, deleted, and garbage collected."""
 
 from __future__ import annotations
 
@@ -6,84 +6,70 @@ from collections.abc import AsyncIterator, Callable
 
 from msgspec.structs import replace
 
-from cleancut.api.backups import Backup, BackupPage
-from cleancut.api.cluster import ClusterStatus, Identity
+from cleancut.api.backups import Backup, BackupBytes, BackupPage, Seed
 from cleancut.api.from_manifest import shown_group
+from cleancut.api.garbage import GarbageCollection
 from cleancut.api.operations import is_over, shown_error
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import NotFound, Refused
-from cleancut.core.primitives.ids import Epoch, FencingToken
-from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.primitives.errors import Invalid, NotFound, Refused
+from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.etcd_records import Operation, Seeded
 from cleancut.core.protocol.fence import check_fence
-from cleancut.core.protocol.requests import BackupRequest
+from cleancut.core.protocol.requests import MAX_STREAMS, BackupRequest, SeedRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
 from cleancut.repository.catalog import find_group, list_epochs, load_group
-from cleancut.repository.holds import labels_of
-from cleancut_coordinator.api.agent_settings import Limits
-from cleancut_coordinator.api.cluster import Care
-from cleancut_coordinator.api.cluster_status import read_progress, read_status, wait_over, watch
-from cleancut_coordinator.api.deletions import Deletions, hint_for
+from cleancut.repository.garbage import read_holds
+from cleancut.repository.holds import drop_label, labels_of, put_label
 from cleancut_coordinator.api.interface import PageRequest
 from cleancut_coordinator.api.leadership import Leadership
-from cleancut_coordinator.api.rebalances import Rebalances
-from cleancut_coordinator.api.restores import Restores
-from cleancut_coordinator.api.schedules import Schedules
-from cleancut_coordinator.api.seeds import Seeds, shown_seed
+from cleancut_coordinator.api.pages import cut_page
+from cleancut_coordinator.api.progress import read_progress, wait_over, watch
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.leader import cluster_id, requests
-from cleancut_coordinator.leader.term import LeaderTerm
-from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
-from cleancut_coordinator.maintenance.scheduler import Scheduler
+from cleancut_coordinator.leader import requests
+from cleancut_coordinator.leader.cluster_id import check_store_owner
+from cleancut_coordinator.maintenance.expiry import epochs_in_restores, put_tombstone
 
 _KINDS = (OperationKind.BACKUP, OperationKind.SEED)
-"""What users see as backups."""
+"""Kinds of operations that users see as backups."""
 
 
-class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Seeds, Limits):
-    """Implements `cleancut_coordinator.api.interface.Operations`."""
+class BackupService:
+    """Implements `BackupApi`. `leading` raises Unavailable on a standby."""
 
-    def __init__(
-        self,
-        context: CoordinatorContext,
-        leadership: Callable[[], Leadership],
-        leader_address: Callable[[], str | None],
-    ) -> None:
-        super().__init__(context)
-        self._context, self._leadership = context, leadership
-        self.leader_address = leader_address
-
-    def leading(self) -> tuple[FencingToken, LeaderTerm]:
-        held = self._leadership()
-        return held.token, held.term
-
-    def garbage_collector(self) -> GarbageCollector:
-        return self._leadership().garbage
-
-    def scheduler(self) -> Scheduler:
-        return self._leadership().scheduler
-
-    async def find_epoch(self, backup: str, source: str) -> Epoch:
-        if source:
-            paths = self._context.paths.of(source)
-            return (await find_group(self._context.store, paths, backup)).epoch
-        found = await self.get_backup(backup)
-        if found.state is not State.COMMITTED:
-            raise Refused(f"backup {backup} is {found.state}, not committed", hint_for(found))
-        return Epoch(found.epoch)
-
-    # Backups
+    def __init__(self, context: CoordinatorContext, leading: Callable[[], Leadership]) -> None:
+        self._context, self._leading = context, leading
 
     async def create_backup(self, request: BackupRequest, request_id: str) -> Backup:
-        token, term = self.leading()
+        leader = self._leading()
         requests.check_request(request.collections, request.attempts)
         check_fence(request)
-        await cluster_id.check_store_owner(self._context)
+        await check_store_owner(self._context)
         operation = await requests.record(
-            self._context, token, OperationKind.BACKUP, request=request, request_id=request_id
+            self._context,
+            leader.token,
+            OperationKind.BACKUP,
+            request=request,
+            request_id=request_id,
         )
-        term.poke()
+        leader.term.poke()
         return await self._shown(operation)
+
+    async def seed_backup(self, request: SeedRequest, request_id: str) -> Backup:
+        leader = self._leading()
+        requests.check_request(request.collections, request.attempts)
+        if not 1 <= request.streams <= MAX_STREAMS:
+            raise Invalid(f"streams must be from 1 to {MAX_STREAMS}")
+        await check_store_owner(self._context)
+        operation = await requests.record(
+            self._context,
+            leader.token,
+            OperationKind.SEED,
+            request=request,
+            request_id=request_id,
+        )
+        leader.term.poke()
+        return await _shown_seed(self._context, operation)
 
     async def get_backup(self, name: str) -> Backup:
         found, context = await self._found(name), self._context
@@ -110,25 +96,20 @@ class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Se
         epochs = await list_epochs(self._context.store, self._context.paths)
         entries: list[Operation | Epoch] = list(operations)
         entries += [epoch for epoch in reversed(epochs) if epoch not in committed]
-        start = int(page.token) if page.token.isdigit() else 0
-        chosen = entries[start : start + page.size]
+        chosen, token = cut_page(entries, page)
         backups = [
             await self._shown(entry, with_shards=False)
             if isinstance(entry, Operation)
             else shown_group(await self._load(entry), with_shards=False)
             for entry in chosen
         ]
-        following = start + page.size
-        return BackupPage(
-            backups=tuple(backups),
-            next_page_token=str(following) if following < len(entries) else "",
-        )
+        return BackupPage(backups=tuple(backups), next_page_token=token)
 
     def watch_backup(self, name: str) -> AsyncIterator[Backup]:
         return watch(self._context.clock, lambda: self.get_backup(name))
 
     async def cancel_backup(self, name: str) -> Backup:
-        _, term = self.leading()
+        term = self._leading().term
         backup = await self.get_backup(name)
         if backup.state in {State.COMMITTED, State.SEEDED}:
             already = f"backup {name} is already {backup.state.lower()}"
@@ -139,12 +120,82 @@ class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Se
             backup = await wait_over(self.watch_backup(backup.id), backup)
         return backup
 
+    async def find_epoch(self, backup: str, source: str) -> Epoch:
+        """The epoch of the group that `backup` names, in the catalog of the cluster `source`; "":
+        this one. Raises: NotFound; Refused, unless it is committed."""
+        if source:
+            paths = self._context.paths.of(source)
+            return (await find_group(self._context.store, paths, backup)).epoch
+        found = await self.get_backup(backup)
+        if found.state is not State.COMMITTED:
+            raise Refused(f"backup {backup} is {found.state}, not committed", _hint_for(found))
+        return Epoch(found.epoch)
+
+    # Deletion and holds
+
+    async def delete_backup(self, name: str) -> Backup:
+        self._leading()
+        await check_store_owner(self._context)
+        backup = await self._committed(name)
+        await self._check_unused(backup)
+        await put_tombstone(self._context, Epoch(backup.epoch), "asked for")
+        return backup
+
+    async def hold_backup(self, name: str, label: str, for_s: float) -> Backup:
+        self._leading()
+        epoch, context = Epoch((await self._committed(name)).epoch), self._context
+        now_s = context.clock.wall_s()
+        await put_label(context.store, context.paths, epoch, label, now_s=now_s, for_s=for_s)
+        return await self.get_backup(name)
+
+    async def release_backup(self, name: str, label: str) -> Backup:
+        self._leading()
+        epoch = Epoch((await self._committed(name)).epoch)
+        await drop_label(self._context.store, self._context.paths, epoch, label)
+        return await self.get_backup(name)
+
+    async def _committed(self, name: str) -> Backup:
+        """Raises: NotFound or Refused, unless it is one."""
+        backup = await self.get_backup(name)
+        if backup.state is State.DELETED:
+            raise NotFound(f"backup {name} was deleted", "see `cleancut backup list`")
+        if backup.state is not State.COMMITTED:
+            raise Refused(f"backup {name} is {backup.state}, not committed", _hint_for(backup))
+        return backup
+
+    async def collect_garbage(self, *, dry_run: bool) -> GarbageCollection:
+        return await self._leading().garbage.collect(dry_run=dry_run)
+
+    async def _check_unused(self, backup: Backup) -> None:
+        """Raises: Refused, while somebody is known to read the group, or holds it."""
+        context, epoch = self._context, Epoch(backup.epoch)
+        restore = (await epochs_in_restores(context)).get(epoch)
+        if restore is not None:
+            raise Refused(
+                f"restore {restore} needs backup {epoch}",
+                f"wait for its end: `cleancut restore watch {restore}`",
+            )
+        if backup.holds:
+            raise Refused(
+                f"backup {epoch} is held as {', '.join(backup.holds)}",
+                f"`cleancut backup release {epoch} --label {backup.holds[0]}` gives it free",
+            )
+        now_s = context.clock.wall_s()
+        _, held = await read_holds(context.store, context.paths, now_s, epoch)
+        if held:
+            raise Refused(
+                f"another cluster holds backup {epoch}, to restore it",
+                "wait for that restore's end; a hold ends by itself after 48 h",
+            )
+
+    # What is shown
+
     async def _load(self, epoch: Epoch) -> Manifest:
         return await load_group(self._context.store, self._context.paths, epoch)
 
     async def _shown(self, operation: Operation, *, with_shards: bool = True) -> Backup:
         if operation.kind is OperationKind.SEED:
-            return await shown_seed(self._context, operation)
+            return await _shown_seed(self._context, operation)
         request = decode(BackupRequest, operation.request.encode(), "the request")
         shown = Backup(
             id=operation.id,
@@ -178,14 +229,31 @@ class CoordinatorOperations(Restores, Rebalances, Care, Deletions, Schedules, Se
             attempts=shown.attempts,
         )
 
-    # The cluster
 
-    async def cluster_status(self) -> ClusterStatus:
-        return await read_status(self._context)
+async def _shown_seed(context: CoordinatorContext, operation: Operation) -> Backup:
+    """The seed as it is now."""
+    request = decode(SeedRequest, operation.request.encode(), "the request")
+    done, over = operation.seeded or Seeded(), operation.state in FINAL_STATES
+    return Backup(
+        id=operation.id,
+        epoch=operation.epoch,
+        state=operation.state,
+        created_at=operation.created_at or None,
+        ended_at=operation.ended_at or None,
+        collections=request.collections,
+        bytes=BackupBytes(new=done.new_bytes, stored=done.stored_bytes),
+        attempt=operation.attempts,
+        attempts=request.attempts,
+        error=shown_error(operation.failure),
+        progress=() if over else await read_progress(context, operation.epoch),
+        seed=Seed(streams=request.streams, shards=done.shards, read=done.read_bytes),
+    )
 
-    async def adopt(self, request_id: str) -> Identity:
-        self.leading()
-        now = await cluster_id.write_owner(
-            self._context, await cluster_id.read_identities(self._context)
-        )
-        return Identity(cluster_id=now.cluster_id, store_cluster_id=now.owner_id, equal=now.equal)
+
+def _hint_for(backup: Backup) -> str:
+    """What to do about one that is not committed."""
+    if backup.seed is not None:
+        return "a seed makes no backup; run `cleancut backup create`"
+    if is_over(backup):
+        return "see `cleancut backup list`"
+    return "`cleancut backup cancel` ends one that is under way"

@@ -1,25 +1,50 @@
-"""The cluster's health as the API sees it, and peers that are given up."""
+"""Cluster as the API sees it: status, diagnosis, peers that are given up, settings of agents."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
-from cleancut.api.cluster import Diagnosis, DoctorFinding, ForgottenPeer, PeerLoss
+from cleancut.api.agent_settings import AgentSettings
+from cleancut.api.cluster import (
+    ClusterStatus,
+    Diagnosis,
+    DoctorFinding,
+    ForgottenPeer,
+    Identity,
+    PeerLoss,
+)
+from cleancut.api.mapping import to_value
 from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.doctor.facts import Facts
 from cleancut.core.doctor.facts import Finding as Found
 from cleancut.core.doctor.findings import diagnose
 from cleancut.core.doctor.shard_findings import shards_named
-from cleancut.core.primitives.errors import CleancutError, NotFound, Refused, TimedOut, Unavailable
-from cleancut.core.primitives.ids import FencingToken, PeerId
+from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.errors import (
+    CleancutError,
+    Fenced,
+    NotFound,
+    Refused,
+    TimedOut,
+    Unavailable,
+)
+from cleancut.core.primitives.ids import PeerId
+from cleancut.core.protocol.agent_settings import UploadSettings as Stored
+from cleancut.core.protocol.agent_settings import check_settings
 from cleancut.core.protocol.states import CLOSED
+from cleancut.ports.coordination import Modified, Put
 from cleancut.qdrant.client import Qdrant
 from cleancut.runtime.concurrency import run_all
-from cleancut_coordinator.api.doctor_facts import ASK_S, gather_facts, read_ctl
+from cleancut_coordinator.api.cluster_status import read_status
+from cleancut_coordinator.api.doctor_facts import ASK_S, gather_facts
+from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.leader.term import LeaderTerm
+from cleancut_coordinator.etcd_state import read_ctl
+from cleancut_coordinator.leader.cluster_id import read_identities, write_owner
+from cleancut_coordinator.leader.state import LeaderState
 
 REMOVE_S = 15.0
 _FORGOTTEN_S = 15.0
@@ -29,22 +54,25 @@ _FOLLOWS = {"lost_shard", "few_replicas", "no_active_replica"}
 """Findings that giving a peer up may bring."""
 
 
-class Care:
-    """The part of `cleancut_coordinator.api.interface.Operations` that looks after the cluster
-    itself."""
+class ClusterService:
+    """Implements `ClusterApi`. `leading` raises Unavailable on a standby."""
 
-    def __init__(self, context: CoordinatorContext) -> None:
-        self._context = context
+    def __init__(self, context: CoordinatorContext, leading: Callable[[], Leadership]) -> None:
+        self._context, self._leading = context, leading
 
-    def leading(self) -> tuple[FencingToken, LeaderTerm]:
-        """The token and term of this leader. Raises: Unavailable on a standby."""
-        raise AssertionError("known by the whole class")
+    async def cluster_status(self) -> ClusterStatus:
+        return await read_status(self._context)
+
+    async def adopt(self, request_id: str) -> Identity:
+        self._leading()
+        now = await write_owner(self._context, await read_identities(self._context))
+        return Identity(cluster_id=now.cluster_id, store_cluster_id=now.owner_id, equal=now.equal)
 
     async def diagnose(self) -> Diagnosis:
         return Diagnosis(findings=_shown(diagnose(await gather_facts(self._context))))
 
     async def forget_peer(self, peer_id: int, *, force: bool, confirmed: bool) -> ForgottenPeer:
-        self.leading()
+        self._leading()
         peer = PeerId(peer_id)
         facts = await gather_facts(self._context)
         check_gone(facts, peer)
@@ -64,7 +92,7 @@ class Care:
         if not confirmed:
             return shown
         await self._remove(facts, peer, force=force)
-        after = diagnose(await self._settled(peer))
+        after = diagnose(await self._wait_forgotten(peer))
         following = tuple(finding for finding in after if finding.kind in _FOLLOWS)
         return replace(shown, forgotten=True, findings=_shown(following))
 
@@ -93,8 +121,8 @@ class Care:
                 )
             await clock.sleep(_POLL_S)
 
-    async def _settled(self, peer: PeerId) -> Facts:
-        """The cluster once agents too tell that the peer has gone, or after a while."""
+    async def _wait_forgotten(self, peer: PeerId) -> Facts:
+        """The cluster once the agents report the peer gone as well, or after a bound."""
         clock = self._context.clock
         deadline_s = clock.monotonic_s() + _FORGOTTEN_S
         while True:
@@ -102,6 +130,34 @@ class Care:
             if peer not in facts.members or clock.monotonic_s() >= deadline_s:
                 return facts
             await clock.sleep(_POLL_S)
+
+    # Settings of agents
+
+    async def agent_settings(self) -> AgentSettings:
+        stored, _ = await self._stored()
+        return to_value(AgentSettings, stored)
+
+    async def update_agent_settings(self, change: AgentSettings) -> AgentSettings:
+        token = self._leading().token
+        stored, revision = await self._stored()
+        given = {name: value for name, value in asdict(change).items() if value is not None}
+        new = check_settings(replace(stored, **given, nonce=self._context.token_hex(8)))
+        keys = self._context.keys
+        put = Put(keys.settings, encode(new))
+        written = await LeaderState(self._context, token).txn(
+            [put], Modified(keys.settings, revision)
+        )
+        if not written.applied:
+            raise Fenced("the settings or the leader changed meanwhile", "repeat the request")
+        return to_value(AgentSettings, new)
+
+    async def _stored(self) -> tuple[Stored, int]:
+        """The settings, and the revision that guards a change."""
+        key = self._context.keys.settings
+        found = await self._context.etcd.get(key)
+        if found is None:
+            return Stored(), 0
+        return decode(Stored, found.value, key), found.mod_revision
 
 
 async def _lists(qdrant: Qdrant, peer: PeerId) -> bool:
@@ -147,7 +203,4 @@ def _told(loss: PeerLoss) -> str:
 
 
 def _shown(findings: tuple[Found, ...]) -> tuple[DoctorFinding, ...]:
-    return tuple(
-        DoctorFinding(kind=one.kind, severity=one.severity, what=one.what, fix=one.fix)
-        for one in findings
-    )
+    return tuple(to_value(DoctorFinding, one) for one in findings)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from cleancut import __version__
-from cleancut.api.backups import Backup
 from cleancut.api.cluster import (
     AgentStatus,
     ClusterStatus,
@@ -19,54 +14,25 @@ from cleancut.api.cluster import (
     OpenOperation,
     StoreStatus,
 )
-from cleancut.api.operations import is_over
-from cleancut.api.rebalances import Rebalance
-from cleancut.api.restores import Restore
-from cleancut.api.values import AgentProgress
-from cleancut.core.primitives.codec import decode
+from cleancut.api.mapping import to_value
 from cleancut.core.primitives.errors import CleancutError
-from cleancut.core.primitives.ids import Epoch
-from cleancut.core.protocol.etcd_records import Ctl, ProgressRecord, Session
+from cleancut.core.protocol.etcd_records import Ctl
 from cleancut.core.protocol.fence import Fence, strays
 from cleancut.core.protocol.states import CLOSED, FENCED
-from cleancut.ports.clock import Clock
 from cleancut.repository.catalog import list_epochs
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import read_all, read_ctl, read_sessions
 from cleancut_coordinator.leader.cluster_id import read_identities
 from cleancut_coordinator.leader.election import read_leader
 
-POLL_S = 0.25
 _ASK_S = 2.0
-CANCEL_S = 40.0
-"""How long a cancel waits for the end of what it cancels; clients wait a little longer."""
-Shown = TypeVar("Shown", Backup, Restore, Rebalance)
-
-
-async def read_progress(context: CoordinatorContext, epoch: Epoch) -> tuple[AgentProgress, ...]:
-    """How far each agent is in `epoch`, by name."""
-    listing = await context.etcd.list(context.keys.progress(epoch))
-    shown = []
-    for item in listing.items:
-        told = decode(ProgressRecord, item.value, item.key)
-        shown.append(
-            AgentProgress(
-                agent=item.key.rpartition("/")[2],
-                phase=told.phase,
-                bytes_done=told.done_bytes,
-                bytes_total=told.total_bytes,
-                bytes_per_s=told.rate,
-                bytes_stored=told.stored_bytes,
-            )
-        )
-    return tuple(shown)
 
 
 async def read_status(context: CoordinatorContext) -> ClusterStatus:
     """The cluster as this coordinator sees it."""
     leader = await read_leader(context)
-    found = await context.etcd.get(context.keys.ctl)
-    ctl = decode(Ctl, found.value, found.key) if found else Ctl()
+    ctl = await read_ctl(context)
     agents = await _read_agents(context, ctl)
     store, identity = await _read_store(context)
     fences = await _read_fences(context, ctl)
@@ -97,8 +63,7 @@ class _Fences:
 
 async def _read_fences(context: CoordinatorContext, ctl: Ctl) -> _Fences:
     """What etcd names, and what a peer shows of fences that should be gone."""
-    listing = await context.etcd.list(context.keys.fences)
-    fences = [decode(Fence, item.value, item.key) for item in listing.items]
+    fences = await read_all(context, context.keys.fences, Fence)
     open_epoch = ctl.epoch if ctl.phase in FENCED else None
     warnings = [
         f"the fence of epoch {fence.epoch} is not lifted yet"
@@ -140,19 +105,15 @@ def _coordinators(
 
 
 async def _read_agents(context: CoordinatorContext, ctl: Ctl) -> tuple[AgentStatus, ...]:
-    listing = await context.etcd.list(context.keys.sessions)
     members = await context.etcd.list(context.keys.members(ctl.epoch))
     taking_part = {item.key.rpartition("/")[2] for item in members.items}
     shown = []
-    for item in listing.items:
-        session = decode(Session, item.value, item.key)
+    for session in (await read_sessions(context)).values():
         open_phase = "" if ctl.phase in CLOSED else ctl.phase.value
         shown.append(
-            AgentStatus(
-                name=session.name,
-                version=session.version,
-                peer_id=session.peer_id,
-                qdrant_version=session.qdrant_version,
+            to_value(
+                AgentStatus,
+                session,
                 phase=open_phase if session.name in taking_part else "",
             )
         )
@@ -178,33 +139,8 @@ async def _warnings(
         for agent in agents
         if agent.peer_id is None
     ]
-    listing = await context.etcd.list(context.keys.sessions)
-    peers: set[int] = set()
-    for item in listing.items:
-        peers |= set(decode(Session, item.value, item.key).peers)
+    sessions = (await read_sessions(context)).values()
+    peers = {peer for session in sessions for peer in session.peers}
     covered = {agent.peer_id for agent in agents}
     warnings += [f"peer {peer} has no agent" for peer in sorted(peers - covered)]
     return tuple(warnings)
-
-
-async def watch(clock: Clock, read: Callable[[], Awaitable[Shown]]) -> AsyncIterator[Shown]:
-    """What `read` tells, now and after each change; ends after a final state."""
-    last: Shown | None = None
-    while True:
-        now = await read()
-        if now != last:
-            yield now
-        if is_over(now):
-            return
-        last = now
-        await clock.sleep(POLL_S)
-
-
-async def wait_over(seen: AsyncIterator[Shown], last: Shown) -> Shown:
-    """The last of what is seen within `CANCEL_S`: it is over by then, or goes on and can be
-    watched."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(CANCEL_S):
-            async for now in seen:
-                last = now
-    return last

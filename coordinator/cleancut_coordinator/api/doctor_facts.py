@@ -16,7 +16,7 @@ from cleancut.core.doctor.facts import (
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, NotFound
 from cleancut.core.primitives.ids import PeerId
-from cleancut.core.protocol.etcd_records import Ctl, Operation, Session
+from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import FENCED, OperationKind
 from cleancut.core.restore.report import RestoreReport
 from cleancut.qdrant.client import Qdrant
@@ -25,6 +25,7 @@ from cleancut.qdrant.responses import Placement
 from cleancut.repository.catalog import get_checked, list_epochs, load_group
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import read_ctl, read_sessions
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.cluster_id import read_identities
 
@@ -60,14 +61,8 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
     )
 
 
-async def read_ctl(context: CoordinatorContext) -> Ctl:
-    found = await context.etcd.get(context.keys.ctl)
-    return decode(Ctl, found.value, found.key) if found else Ctl()
-
-
 async def _agents(context: CoordinatorContext) -> tuple[ToldByAgent, ...]:
-    listing = await context.etcd.list(context.keys.sessions)
-    sessions = [decode(Session, item.value, item.key) for item in listing.items]
+    sessions = (await read_sessions(context)).values()
     return tuple(
         ToldByAgent(name=one.name, url=one.url, peer_id=one.peer_id, peers=one.peers)
         for one in sessions

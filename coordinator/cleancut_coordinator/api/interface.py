@@ -1,12 +1,14 @@
-"""What the RPC border asks of the coordinator, and nothing more.
+"""Interface of the coordinator to the API server: one protocol for each kind of request.
 
 Implementations own idempotency: the same request id and request give the same operation for 48 h;
 the same id with another request is Invalid. All of them answer within the caller's deadline.
+Raises: NotFound for what does not exist; Refused for what a precondition forbids; Unavailable on a
+    standby that is asked to write, and while etcd or the store does not answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,23 +24,14 @@ from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Which part of a list: at most `size`, from where the previous page's token says."""
+    """Part of a list: at most `size` entries, after the page that gave `token`."""
 
     size: int
     token: str = ""
 
 
-class Operations(Protocol):
-    """The coordinator as the API sees it.
-
-    Backups are named by operation id or by the number of an epoch.
-    Raises: NotFound for what does not exist; Refused for what a precondition forbids; Unavailable
-        while etcd or the store does not answer.
-    """
-
-    def leader_address(self) -> str | None:
-        """None: this process leads. Else where the leader's API answers, empty if nobody leads."""
-        ...
+class BackupApi(Protocol):
+    """Backups, seeds and garbage. Backups are named by operation id or epoch."""
 
     async def create_backup(self, request: BackupRequest, request_id: str) -> Backup:
         """Leader only. Returns once the operation is recorded, not when it is done."""
@@ -79,6 +72,10 @@ class Operations(Protocol):
         """Leader only. What was done, or would be."""
         ...
 
+
+class ScheduleApi(Protocol):
+    """Schedules of the coordinators' settings file."""
+
     async def list_schedules(self) -> ScheduleList: ...
 
     async def trigger_schedule(self, name: str, request_id: str) -> Backup:
@@ -88,6 +85,10 @@ class Operations(Protocol):
     async def pause_schedule(self, name: str, *, paused: bool) -> Schedule:
         """Leader only. Paused, or resumed; repeatable."""
         ...
+
+
+class RestoreApi(Protocol):
+    """Restores."""
 
     async def plan_restore(self, backup: str, options: RestoreOptions) -> RestorePlan: ...
 
@@ -113,6 +114,10 @@ class Operations(Protocol):
         """Leader only. Repeatable; Refused while anything points to the old data."""
         ...
 
+
+class RebalanceApi(Protocol):
+    """Rebalances."""
+
     async def plan_rebalance(self, options: RebalanceOptions) -> RebalancePlan: ...
 
     async def start_rebalance(
@@ -133,6 +138,10 @@ class Operations(Protocol):
         """Leader only. Aborts what is under way; finished steps stay."""
         ...
 
+
+class ClusterApi(Protocol):
+    """The cluster itself, and the settings of its agents."""
+
     async def cluster_status(self) -> ClusterStatus: ...
 
     async def agent_settings(self) -> AgentSettings: ...
@@ -151,3 +160,16 @@ class Operations(Protocol):
         """Leader only. Without `confirmed` nothing is done. Refused while the peer lives, or an
         operation is open, or, without `force`, while replicas are on it."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The whole API. `leader_address`: None if this process leads; otherwise where the leader's API
+    answers, "" if there is no leader."""
+
+    leader_address: Callable[[], str | None]
+    backups: BackupApi
+    restores: RestoreApi
+    rebalances: RebalanceApi
+    schedules: ScheduleApi
+    cluster: ClusterApi

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from msgspec.structs import replace
 
+from cleancut.api.mapping import to_value
 from cleancut.api.operations import is_over, shown_error
 from cleancut.api.rebalances import (
     BalancedPeer,
@@ -18,36 +19,33 @@ from cleancut.api.rebalances import (
 )
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import NotFound
-from cleancut.core.primitives.ids import FencingToken
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.replica_reports import RestoredShard
 from cleancut.core.protocol.requests import RebalanceRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.core.rebalance.plan import BalancePlan, check_balance
-from cleancut_coordinator.api.cluster_status import read_progress, wait_over, watch
 from cleancut_coordinator.api.interface import PageRequest
+from cleancut_coordinator.api.leadership import Leadership
+from cleancut_coordinator.api.pages import cut_page
+from cleancut_coordinator.api.progress import read_progress, wait_over, watch
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
-from cleancut_coordinator.leader.term import LeaderTerm
 from cleancut_coordinator.rebalance.effects import RebalanceEffects, check_agreed
 
 
-class Rebalances:
-    """The part of `cleancut_coordinator.api.interface.Operations` that is about rebalances."""
+class RebalanceService:
+    """Implements `RebalanceApi`. `leading` raises Unavailable on a standby."""
 
-    _context: CoordinatorContext
-
-    def leading(self) -> tuple[FencingToken, LeaderTerm]:
-        """The token and term of this leader. Raises: Unavailable on a standby."""
-        raise AssertionError("known by the whole class")
+    def __init__(self, context: CoordinatorContext, leading: Callable[[], Leadership]) -> None:
+        self._context, self._leading = context, leading
 
     async def plan_rebalance(self, options: RebalanceOptions) -> RebalancePlan:
         plan = await RebalanceEffects(self._context).plan(_request(options, ""))
-        return RebalancePlan(
+        return to_value(
+            RebalancePlan,
+            plan,
             steps=_steps(plan, ()),
             peers=_peers(plan),
-            notes=plan.notes,
-            blockers=plan.blockers,
             digest=plan.digest,
             size_bytes=plan.moved_bytes,
         )
@@ -55,15 +53,19 @@ class Rebalances:
     async def start_rebalance(
         self, options: RebalanceOptions, *, request_id: str, plan_digest: str
     ) -> Rebalance:
-        token, term = self.leading()
+        leader = self._leading()
         request = _request(options, plan_digest)
         if not await requests.is_recorded(self._context, request_id):
             plan = check_balance(await RebalanceEffects(self._context).plan(request))
             check_agreed(plan, plan_digest)
         operation = await requests.record(
-            self._context, token, OperationKind.REBALANCE, request=request, request_id=request_id
+            self._context,
+            leader.token,
+            OperationKind.REBALANCE,
+            request=request,
+            request_id=request_id,
         )
-        term.poke()
+        leader.term.poke()
         return await self._shown_rebalance(operation)
 
     async def get_rebalance(self, name: str) -> Rebalance:
@@ -73,17 +75,15 @@ class Rebalances:
 
     async def list_rebalances(self, page: PageRequest) -> RebalancePage:
         operations = await requests.load_all(self._context, OperationKind.REBALANCE)
-        start = int(page.token) if page.token.isdigit() else 0
-        following = start + page.size
-        chosen = [await self._shown_rebalance(each) for each in operations[start:following]]
-        token = str(following) if following < len(operations) else ""
-        return RebalancePage(rebalances=tuple(chosen), next_page_token=token)
+        chosen, token = cut_page(operations, page)
+        shown = [await self._shown_rebalance(each) for each in chosen]
+        return RebalancePage(rebalances=tuple(shown), next_page_token=token)
 
     def watch_rebalance(self, name: str) -> AsyncIterator[Rebalance]:
         return watch(self._context.clock, lambda: self.get_rebalance(name))
 
     async def cancel_rebalance(self, name: str) -> Rebalance:
-        _, term = self.leading()
+        term = self._leading().term
         rebalance = await self.get_rebalance(name)
         if is_over(rebalance):
             return rebalance
@@ -101,7 +101,7 @@ class Rebalances:
         )
         if operation.detail:
             effects = RebalanceEffects(self._context)
-            with contextlib.suppress(NotFound):  # deleted since: the operation is still known
+            with contextlib.suppress(NotFound):  # it was garbage collected meanwhile
                 draft = await effects.draft(operation.epoch, operation.detail)
                 shown = replace(
                     shown,
@@ -126,14 +126,11 @@ def _request(options: RebalanceOptions, plan_digest: str) -> RebalanceRequest:
 def _steps(plan: BalancePlan, shards: tuple[RestoredShard, ...]) -> tuple[BalanceStep, ...]:
     counts = {(s.collection, s.shard_id, int(s.peer_id)): s.count for s in shards}
     return tuple(
-        BalanceStep(
-            action=step.action,
-            collection=step.collection,
-            shard_id=step.shard_id,
+        to_value(
+            BalanceStep,
+            step,
             source_peer_id=step.source,
             target_peer_id=step.target,
-            size_bytes=step.size_bytes,
-            wave=step.wave,
             count=counts.get((step.collection, int(step.shard_id), int(step.target or 0))),
         )
         for step in plan.steps
@@ -141,13 +138,4 @@ def _steps(plan: BalancePlan, shards: tuple[RestoredShard, ...]) -> tuple[Balanc
 
 
 def _peers(plan: BalancePlan) -> tuple[BalancedPeer, ...]:
-    return tuple(
-        BalancedPeer(
-            peer_id=peer.peer_id,
-            shards_before=peer.shards_before,
-            shards_after=peer.shards_after,
-            bytes_before=peer.bytes_before,
-            bytes_after=peer.bytes_after,
-        )
-        for peer in plan.peers
-    )
+    return tuple(to_value(BalancedPeer, peer) for peer in plan.peers)

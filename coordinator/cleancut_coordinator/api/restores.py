@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 from msgspec.structs import replace
 
+from cleancut.api.mapping import to_value
 from cleancut.api.operations import is_over, shown_error
 from cleancut.api.restores import (
     KeptCollection,
@@ -21,37 +22,34 @@ from cleancut.api.restores import (
 )
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import NotFound, Refused
-from cleancut.core.primitives.ids import Epoch, FencingToken, PeerId, ShardId, parse_cluster
+from cleancut.core.primitives.ids import Epoch, PeerId, ShardId, parse_cluster
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
 from cleancut.core.restore import plan as plans
-from cleancut.core.restore import report as restore_report
 from cleancut.core.restore.report import RestoreReport
 from cleancut.repository.catalog import get_checked, load_group
-from cleancut_coordinator.api.cluster_status import read_progress, wait_over, watch
+from cleancut_coordinator.api.backups import BackupService
 from cleancut_coordinator.api.interface import PageRequest
+from cleancut_coordinator.api.leadership import Leadership
+from cleancut_coordinator.api.pages import cut_page
+from cleancut_coordinator.api.progress import read_progress, wait_over, watch
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
-from cleancut_coordinator.leader.term import LeaderTerm
 from cleancut_coordinator.restore.drop_replaced import drop_replaced, remaining_replaced
 from cleancut_coordinator.restore.effects import RestoreEffects
 
 
-class Restores:
-    """The half of `cleancut_coordinator.api.interface.Operations` that is about restores."""
+class RestoreService:
+    """Implements `RestoreApi`. `leading` raises Unavailable on a standby."""
 
-    def __init__(self, context: CoordinatorContext) -> None:
-        self._context = context
-
-    def leading(self) -> tuple[FencingToken, LeaderTerm]:
-        """The token and term of this leader. Raises: Unavailable on a standby."""
-        raise AssertionError("known by the whole class")
-
-    async def find_epoch(self, backup: str, source: str) -> Epoch:
-        """The epoch of the group that `backup` names, in the catalog of the cluster `source`; "" is
-        the own. Raises: NotFound."""
-        raise AssertionError("known by the whole class")
+    def __init__(
+        self,
+        context: CoordinatorContext,
+        leading: Callable[[], Leadership],
+        backups: BackupService,
+    ) -> None:
+        self._context, self._leading, self._backups = context, leading, backups
 
     async def plan_restore(self, backup: str, options: RestoreOptions) -> RestorePlan:
         request = await self._request(backup, options, "")
@@ -60,19 +58,19 @@ class Restores:
     async def start_restore(
         self, backup: str, options: RestoreOptions, *, request_id: str, plan_digest: str
     ) -> Restore:
-        token, term = self.leading()
+        leader = self._leading()
         request = await self._request(backup, options, plan_digest)
         if plan_digest and not await requests.is_recorded(self._context, request_id):
             plans.check_agreed(await RestoreEffects(self._context).plan(request), plan_digest)
         operation = await requests.record(
             self._context,
-            token,
+            leader.token,
             OperationKind.RESTORE,
             request=request,
             request_id=request_id,
             also=partial(requests.put_rebalance, self._context) if request.rebalance else None,
         )
-        term.poke()
+        leader.term.poke()
         return await self._shown_restore(operation)
 
     async def _request(
@@ -82,7 +80,7 @@ class Restores:
         if source == self._context.paths.cluster:
             source = ""
         return RestoreRequest(
-            backup=await self.find_epoch(backup, source),
+            backup=await self._backups.find_epoch(backup, source),
             collections=tuple(sorted(set(options.collections))),
             from_cluster=source,
             renames=tuple(sorted((one.old_name, one.new_name) for one in options.renames)),
@@ -102,17 +100,15 @@ class Restores:
 
     async def list_restores(self, page: PageRequest) -> RestorePage:
         operations = await requests.load_all(self._context, OperationKind.RESTORE)
-        start = int(page.token) if page.token.isdigit() else 0
-        following = start + page.size
-        chosen = [await self._shown_restore(each) for each in operations[start:following]]
-        token = str(following) if following < len(operations) else ""
-        return RestorePage(restores=tuple(chosen), next_page_token=token)
+        chosen, token = cut_page(operations, page)
+        shown = [await self._shown_restore(each) for each in chosen]
+        return RestorePage(restores=tuple(shown), next_page_token=token)
 
     def watch_restore(self, name: str) -> AsyncIterator[Restore]:
         return watch(self._context.clock, lambda: self.get_restore(name))
 
     async def cancel_restore(self, name: str) -> Restore:
-        _, term = self.leading()
+        term = self._leading().term
         restore = await self.get_restore(name)
         if restore.state in {State.DONE, State.PUBLISHING}:
             raise Refused(f"restore {name} is already published")
@@ -123,7 +119,7 @@ class Restores:
         return restore
 
     async def clean_restore(self, name: str) -> Restore:
-        token, _ = self.leading()
+        token = self._leading().token
         operation = await requests.load(self._context, name, OperationKind.RESTORE)
         if operation.state is not State.DONE:
             raise Refused(
@@ -145,7 +141,7 @@ class Restores:
             error=shown_error(operation.failure),
             rebalance_id=requests.rebalance_after(operation.id) if request.rebalance else "",
         )
-        with contextlib.suppress(NotFound):  # a group that was deleted since has no more to tell
+        with contextlib.suppress(NotFound):  # the backup was deleted meanwhile
             shown = await self._of_group(shown, request.from_cluster)
         if operation.detail:
             shown = await self._with_report(shown, await self._report(operation))
@@ -176,63 +172,16 @@ class Restores:
         kept = await remaining_replaced(self._context, report.kept) if published else ()
         return replace(
             shown,
-            collections=tuple(_shown_collection(entry) for entry in report.collections),
-            kept=tuple(
-                KeptCollection(collection=one.collection, aliases=one.aliases) for one in kept
-            ),
+            collections=tuple(to_value(RestoredCollection, one) for one in report.collections),
+            kept=tuple(to_value(KeptCollection, one) for one in kept),
         )
 
 
-def _shown_collection(entry: restore_report.ComparedCollection) -> RestoredCollection:
-    return RestoredCollection(
-        name=entry.name,
-        published_as=entry.published_as,
-        shards=entry.shards,
-        counts_equal=entry.counts_equal,
-        replicas_active=entry.replicas_active,
-        created_as=entry.created_as,
-        aliases=entry.aliases,
-        schema_equal=entry.schema_equal,
-        keys_equal=entry.keys_equal,
-        sample_queries_equal=entry.canaries_equal,
-        status=entry.status,
-    )
-
-
 def _shown_plan(plan: plans.PlacementPlan) -> RestorePlan:
-    return RestorePlan(
-        backup_id=plan.backup_id,
-        backup_epoch=plan.backup_epoch,
-        collections=tuple(
-            PlannedCollection(
-                name=entry.name,
-                published_as=entry.published_as,
-                shards=entry.shards,
-                replicas=entry.replicas,
-                size_bytes=entry.size_bytes,
-                action=entry.action,
-                created_as=entry.created_as,
-                aliases=entry.aliases,
-                exists=entry.exists,
-                reason=entry.reason,
-            )
-            for entry in plan.collections
-        ),
-        peers=tuple(
-            PlannedPeer(
-                peer_id=peer.peer_id,
-                agent=peer.agent,
-                shards_max=peer.shards_max,
-                size_bytes_max=peer.size_bytes_max,
-                free_bytes=peer.free_bytes,
-            )
-            for peer in plan.peers
-        ),
-        source_version=plan.source_version,
-        target_version=plan.target_version,
-        warnings=plan.warnings,
-        blockers=plan.blockers,
+    return to_value(
+        RestorePlan,
+        plan,
+        collections=tuple(to_value(PlannedCollection, one) for one in plan.collections),
+        peers=tuple(to_value(PlannedPeer, one) for one in plan.peers),
         digest=plan.digest,
-        size_bytes=plan.size_bytes,
-        estimated_s=plan.estimated_s,
     )

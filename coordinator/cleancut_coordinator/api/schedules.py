@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec.structs import asdict
 
 from cleancut.api.backups import Backup
 from cleancut.api.schedules import RetentionRules, Schedule, ScheduleList
 from cleancut.core.maintenance.schedule import ScheduleState
 from cleancut.core.primitives.timestamps import format_time
+from cleancut_coordinator.api.backups import BackupService
+from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
-from cleancut_coordinator.maintenance.scheduler import Scheduler, next_start_s, read_state
+from cleancut_coordinator.maintenance.scheduler import next_start_s, read_state
 
 
-class Schedules:
-    """The part of `cleancut_coordinator.api.interface.Operations` that is about schedules."""
+class ScheduleService:
+    """Implements `ScheduleApi`. `leading` raises Unavailable on a standby."""
 
-    def __init__(self, context: CoordinatorContext) -> None:
-        self._context = context
-
-    def scheduler(self) -> Scheduler:
-        """That of this leader. Raises: Unavailable on a standby."""
-        raise AssertionError("known by the whole class")
-
-    async def get_backup(self, name: str) -> Backup:
-        raise AssertionError("known by the whole class")
+    def __init__(
+        self,
+        context: CoordinatorContext,
+        leading: Callable[[], Leadership],
+        backups: BackupService,
+    ) -> None:
+        self._context, self._leading, self._backups = context, leading, backups
 
     async def list_schedules(self) -> ScheduleList:
         shown = [await self._shown_schedule(name) for name in sorted(self._context.schedules)]
         return ScheduleList(schedules=tuple(shown))
 
     async def trigger_schedule(self, name: str, request_id: str) -> Backup:
-        operation = await self.scheduler().trigger(name, request_id)
-        return await self.get_backup(operation.id)
+        operation = await self._leading().scheduler.trigger(name, request_id)
+        return await self._backups.get_backup(operation.id)
 
     async def pause_schedule(self, name: str, *, paused: bool) -> Schedule:
-        await self.scheduler().pause(name, paused=paused)
+        await self._leading().scheduler.pause(name, paused=paused)
         return await self._shown_schedule(name)
 
     async def _shown_schedule(self, name: str) -> Schedule:
@@ -44,9 +46,9 @@ class Schedules:
         started = state.operation
         operation = await requests.find(context, started) if started else None
         rules = configured.retention
-        told = asdict(configured) | {"retention": rules and RetentionRules(**asdict(rules))}
+        fields = asdict(configured) | {"retention": rules and RetentionRules(**asdict(rules))}
         return Schedule(
-            **told,
+            **fields,
             name=name,
             paused=state.paused,
             next_at=self._next_at(name, state),

@@ -1,6 +1,6 @@
-"""The servicers of cleancut.v1: messages in, one call of `Operations`, messages out.
+"""Servicers of cleancut.v1: a message in, one call of the API, a message out.
 
-Errors become statuses in `cleancut.rpc.interceptors.Border`. A standby answers reads and refuses
+The interceptors of `cleancut.rpc` turn errors into statuses. A standby answers reads and refuses
 writes with the leader's address.
 """
 
@@ -17,7 +17,9 @@ from cleancut.api.rebalances import RebalanceOptions
 from cleancut.api.values import ApiValue
 from cleancut.api.wire import from_message, to_message
 from cleancut.core.primitives.errors import Refused
+from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.rpc.server import Listen, serve
+from cleancut.v1 import backup_pb2 as backups
 from cleancut.v1 import (
     backup_pb2_grpc,
     cluster_pb2_grpc,
@@ -29,14 +31,17 @@ from cleancut.v1 import cluster_pb2 as cluster
 from cleancut.v1 import rebalance_pb2 as rebalances
 from cleancut.v1 import restore_pb2 as restores
 from cleancut.v1 import schedule_pb2 as schedules
-from cleancut_coordinator.api.backup_servicer import Backups, answer_of
-from cleancut_coordinator.api.interface import Operations
+from cleancut_coordinator.api.interface import Api
 from cleancut_coordinator.api.validation import (
+    attempts_of,
+    collections_of,
+    fence_of,
     operation_name,
     options_of,
     page_of,
     request_id_of,
     require_leader,
+    streams_of,
 )
 
 SERVICES = (
@@ -48,37 +53,108 @@ SERVICES = (
 )
 
 
-def serve_api(operations: Operations, listen: Listen) -> AbstractAsyncContextManager[str]:
+def serve_api(api: Api, listen: Listen) -> AbstractAsyncContextManager[str]:
     """Serves the public API inside the block; gives the address it listens on (see `serve`)."""
 
     def register(server: grpc.aio.Server) -> None:
-        backup_pb2_grpc.add_BackupServiceServicer_to_server(Backups(operations), server)
-        restore_pb2_grpc.add_RestoreServiceServicer_to_server(Restores(operations), server)
-        rebalance_pb2_grpc.add_RebalanceServiceServicer_to_server(Rebalances(operations), server)
-        schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(Schedules(operations), server)
-        cluster_pb2_grpc.add_ClusterServiceServicer_to_server(Cluster(operations), server)
+        backup_pb2_grpc.add_BackupServiceServicer_to_server(BackupServicer(api), server)
+        restore_pb2_grpc.add_RestoreServiceServicer_to_server(RestoreServicer(api), server)
+        rebalance_pb2_grpc.add_RebalanceServiceServicer_to_server(RebalanceServicer(api), server)
+        schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(api), server)
+        cluster_pb2_grpc.add_ClusterServiceServicer_to_server(ClusterServicer(api), server)
 
     return serve(listen, SERVICES, register)
 
 
-class Restores:
+class BackupServicer:
+    """BackupService."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def CreateBackup(self, request: Any, _context: Any) -> Any:
+        require_leader(self._api)
+        wanted = BackupRequest(
+            collections=collections_of(request.collections),
+            allow_empty=request.allow_empty,
+            require_point_in_time=request.require_point_in_time,
+            attempts=attempts_of(request.attempts),
+            fence=fence_of(request.fence),
+            fence_budget_s=request.fence_budget_s,
+        )
+        made = await self._api.backups.create_backup(wanted, request_id_of(request.request_id))
+        return _backup(made, backups.CreateBackupResponse)
+
+    async def SeedBackup(self, request: Any, _context: Any) -> Any:
+        require_leader(self._api)
+        wanted = SeedRequest(
+            collections=collections_of(request.collections),
+            streams=streams_of(request.streams),
+            attempts=attempts_of(request.attempts),
+        )
+        made = await self._api.backups.seed_backup(wanted, request_id_of(request.request_id))
+        return _backup(made, backups.SeedBackupResponse)
+
+    async def GetBackup(self, request: Any, _context: Any) -> Any:
+        found = await self._api.backups.get_backup(operation_name(request.id))
+        return _backup(found, backups.GetBackupResponse)
+
+    async def ListBackups(self, request: Any, _context: Any) -> Any:
+        page = await self._api.backups.list_backups(page_of(request))
+        return to_message(page, backups.ListBackupsResponse)
+
+    async def WatchBackup(self, request: Any, _context: Any) -> AsyncIterator[Any]:
+        async for seen in self._api.backups.watch_backup(operation_name(request.id)):
+            yield _backup(seen, backups.WatchBackupResponse)
+
+    async def CancelBackup(self, request: Any, _context: Any) -> Any:
+        require_leader(self._api)
+        asked = await self._api.backups.cancel_backup(operation_name(request.id))
+        return _backup(asked, backups.CancelBackupResponse)
+
+    async def DeleteBackup(self, request: Any, _context: Any) -> Any:
+        require_leader(self._api)
+        if not request.confirmed:
+            raise Refused("deleting was not confirmed", "look at the backup, then set `confirmed`")
+        deleted = await self._api.backups.delete_backup(operation_name(request.id))
+        return _backup(deleted, backups.DeleteBackupResponse)
+
+    async def HoldBackup(self, request: Any, _context: Any) -> Any:
+        require_leader(self._api)
+        name = operation_name(request.id)
+        held = await self._api.backups.hold_backup(name, request.label, request.for_s)
+        return _backup(held, backups.HoldBackupResponse)
+
+    async def ReleaseBackup(self, request: Any, _context: Any) -> Any:
+        require_leader(self._api)
+        name = operation_name(request.id)
+        released = await self._api.backups.release_backup(name, request.label)
+        return _backup(released, backups.ReleaseBackupResponse)
+
+    async def CollectGarbage(self, request: Any, _context: Any) -> Any:
+        require_leader(self._api)
+        done = await self._api.backups.collect_garbage(dry_run=request.dry_run)
+        return backups.CollectGarbageResponse(gc=to_message(done, backups.GarbageCollection))
+
+
+class RestoreServicer:
     """RestoreService."""
 
-    def __init__(self, operations: Operations) -> None:
-        self._operations = operations
+    def __init__(self, api: Api) -> None:
+        self._api = api
 
     async def PlanRestore(self, request: Any, _context: Any) -> Any:
-        plan = await self._operations.plan_restore(
+        plan = await self._api.restores.plan_restore(
             operation_name(request.backup_id), options_of(request.options)
         )
         message = to_message(plan, restores.RestorePlan)
         return restores.PlanRestoreResponse(plan=message)
 
     async def StartRestore(self, request: Any, _context: Any) -> Any:
-        require_leader(self._operations)
+        require_leader(self._api)
         if not request.confirmed:
             raise Refused("a restore was not confirmed", "read its plan, then set `confirmed`")
-        started = await self._operations.start_restore(
+        started = await self._api.restores.start_restore(
             operation_name(request.backup_id),
             options_of(request.options),
             request_id=request_id_of(request.request_id),
@@ -87,46 +163,46 @@ class Restores:
         return _restore(started, restores.StartRestoreResponse)
 
     async def GetRestore(self, request: Any, _context: Any) -> Any:
-        found = await self._operations.get_restore(operation_name(request.id))
+        found = await self._api.restores.get_restore(operation_name(request.id))
         return _restore(found, restores.GetRestoreResponse)
 
     async def ListRestores(self, request: Any, _context: Any) -> Any:
-        page = await self._operations.list_restores(page_of(request))
+        page = await self._api.restores.list_restores(page_of(request))
         return to_message(page, restores.ListRestoresResponse)
 
     async def WatchRestore(self, request: Any, _context: Any) -> AsyncIterator[Any]:
-        async for seen in self._operations.watch_restore(operation_name(request.id)):
+        async for seen in self._api.restores.watch_restore(operation_name(request.id)):
             yield _restore(seen, restores.WatchRestoreResponse)
 
     async def CancelRestore(self, request: Any, _context: Any) -> Any:
-        require_leader(self._operations)
-        asked = await self._operations.cancel_restore(operation_name(request.id))
+        require_leader(self._api)
+        asked = await self._api.restores.cancel_restore(operation_name(request.id))
         return _restore(asked, restores.CancelRestoreResponse)
 
     async def CleanRestore(self, request: Any, _context: Any) -> Any:
-        require_leader(self._operations)
+        require_leader(self._api)
         if not request.confirmed:
             raise Refused("deleting was not confirmed", "look at `kept`, then set `confirmed`")
-        cleaned = await self._operations.clean_restore(operation_name(request.id))
+        cleaned = await self._api.restores.clean_restore(operation_name(request.id))
         return _restore(cleaned, restores.CleanRestoreResponse)
 
 
-class Rebalances:
+class RebalanceServicer:
     """RebalanceService."""
 
-    def __init__(self, operations: Operations) -> None:
-        self._operations = operations
+    def __init__(self, api: Api) -> None:
+        self._api = api
 
     async def PlanRebalance(self, request: Any, _context: Any) -> Any:
         options = from_message(request.options, RebalanceOptions)
-        plan = await self._operations.plan_rebalance(options)
+        plan = await self._api.rebalances.plan_rebalance(options)
         return rebalances.PlanRebalanceResponse(plan=to_message(plan, rebalances.RebalancePlan))
 
     async def StartRebalance(self, request: Any, _context: Any) -> Any:
-        require_leader(self._operations)
+        require_leader(self._api)
         if not request.confirmed:
             raise Refused("a rebalance was not confirmed", "read its plan, then set `confirmed`")
-        started = await self._operations.start_rebalance(
+        started = await self._api.rebalances.start_rebalance(
             from_message(request.options, RebalanceOptions),
             request_id=request_id_of(request.request_id),
             plan_digest=request.plan_digest,
@@ -134,84 +210,91 @@ class Rebalances:
         return _rebalance(started, rebalances.StartRebalanceResponse)
 
     async def GetRebalance(self, request: Any, _context: Any) -> Any:
-        found = await self._operations.get_rebalance(operation_name(request.id))
+        found = await self._api.rebalances.get_rebalance(operation_name(request.id))
         return _rebalance(found, rebalances.GetRebalanceResponse)
 
     async def ListRebalances(self, request: Any, _context: Any) -> Any:
-        page = await self._operations.list_rebalances(page_of(request))
+        page = await self._api.rebalances.list_rebalances(page_of(request))
         return to_message(page, rebalances.ListRebalancesResponse)
 
     async def WatchRebalance(self, request: Any, _context: Any) -> AsyncIterator[Any]:
-        async for seen in self._operations.watch_rebalance(operation_name(request.id)):
+        async for seen in self._api.rebalances.watch_rebalance(operation_name(request.id)):
             yield _rebalance(seen, rebalances.WatchRebalanceResponse)
 
     async def CancelRebalance(self, request: Any, _context: Any) -> Any:
-        require_leader(self._operations)
-        asked = await self._operations.cancel_rebalance(operation_name(request.id))
+        require_leader(self._api)
+        asked = await self._api.rebalances.cancel_rebalance(operation_name(request.id))
         return _rebalance(asked, rebalances.CancelRebalanceResponse)
 
 
-class Schedules:
+class ScheduleServicer:
     """ScheduleService."""
 
-    def __init__(self, operations: Operations) -> None:
-        self._operations = operations
+    def __init__(self, api: Api) -> None:
+        self._api = api
 
     async def ListSchedules(self, _request: Any, _context: Any) -> Any:
-        return to_message(await self._operations.list_schedules(), schedules.ListSchedulesResponse)
+        return to_message(
+            await self._api.schedules.list_schedules(), schedules.ListSchedulesResponse
+        )
 
     async def TriggerSchedule(self, request: Any, _context: Any) -> Any:
-        require_leader(self._operations)
+        require_leader(self._api)
         name, request_id = request.name, request_id_of(request.request_id)
-        started = await self._operations.trigger_schedule(name, request_id)
-        return answer_of(started, schedules.TriggerScheduleResponse)
+        started = await self._api.schedules.trigger_schedule(name, request_id)
+        return _backup(started, schedules.TriggerScheduleResponse)
 
     async def PauseSchedule(self, request: Any, _context: Any) -> Any:
-        require_leader(self._operations)
-        paused = await self._operations.pause_schedule(request.name, paused=True)
+        require_leader(self._api)
+        paused = await self._api.schedules.pause_schedule(request.name, paused=True)
         return _schedule(paused, schedules.PauseScheduleResponse)
 
     async def ResumeSchedule(self, request: Any, _context: Any) -> Any:
-        require_leader(self._operations)
-        resumed = await self._operations.pause_schedule(request.name, paused=False)
+        require_leader(self._api)
+        resumed = await self._api.schedules.pause_schedule(request.name, paused=False)
         return _schedule(resumed, schedules.ResumeScheduleResponse)
 
 
-class Cluster:
+class ClusterServicer:
     """ClusterService."""
 
-    def __init__(self, operations: Operations) -> None:
-        self._operations = operations
+    def __init__(self, api: Api) -> None:
+        self._api = api
 
     async def GetStatus(self, _request: Any, _context: Any) -> Any:
-        status = await self._operations.cluster_status()
+        status = await self._api.cluster.cluster_status()
         return cluster.GetStatusResponse(status=to_message(status, cluster.ClusterStatus))
 
     async def Adopt(self, request: Any, _context: Any) -> Any:
-        require_leader(self._operations)
-        identity = await self._operations.adopt(request_id_of(request.request_id))
+        require_leader(self._api)
+        identity = await self._api.cluster.adopt(request_id_of(request.request_id))
         return cluster.AdoptResponse(identity=to_message(identity, cluster.Identity))
 
     async def GetAgentSettings(self, _request: Any, _context: Any) -> Any:
-        settings = to_message(await self._operations.agent_settings(), cluster.AgentSettings)
+        settings = to_message(await self._api.cluster.agent_settings(), cluster.AgentSettings)
         return cluster.GetAgentSettingsResponse(settings=settings)
 
     async def UpdateAgentSettings(self, request: Any, _context: Any) -> Any:
-        require_leader(self._operations)
+        require_leader(self._api)
         change = from_message(request.settings, AgentSettings)
-        settings = await self._operations.update_agent_settings(change)
+        settings = await self._api.cluster.update_agent_settings(change)
         message = to_message(settings, cluster.AgentSettings)
         return cluster.UpdateAgentSettingsResponse(settings=message)
 
     async def Diagnose(self, _request: Any, _context: Any) -> Any:
-        return to_message(await self._operations.diagnose(), cluster.DiagnoseResponse)
+        return to_message(await self._api.cluster.diagnose(), cluster.DiagnoseResponse)
 
     async def ForgetPeer(self, request: Any, _context: Any) -> Any:
-        require_leader(self._operations)
-        peer = await self._operations.forget_peer(
+        require_leader(self._api)
+        peer = await self._api.cluster.forget_peer(
             request.peer_id, force=request.force, confirmed=request.confirmed
         )
         return cluster.ForgetPeerResponse(peer=to_message(peer, cluster.ForgottenPeer))
+
+
+def _backup(value: ApiValue, response: Any) -> Any:
+    """The message that carries one backup."""
+    return response(backup=to_message(value, backups.Backup))
 
 
 def _restore(value: ApiValue, response: Any) -> Any:

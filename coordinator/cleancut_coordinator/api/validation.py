@@ -1,4 +1,4 @@
-"""What requests of the API may hold, checked as they enter."""
+"""Validation of API requests, before they reach a service."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import check_collection_name
 from cleancut.core.protocol.requests import MAX_ATTEMPTS, MAX_STREAMS, BackupRequest, SeedRequest
 from cleancut.rpc.statuses import not_leader
-from cleancut_coordinator.api.interface import Operations, PageRequest
+from cleancut_coordinator.api.interface import Api, PageRequest
 
 _PAGE_SIZE, _PAGE_LIMIT = 50, 500
-_PAGE_TOKEN_LIMIT = 20
+_PAGE_TOKEN_LIMIT = 80
 _MAX_COLLECTIONS = 1000
 _MAX_SHARDS = 1000
 _MAX_FENCES = 100
 
 
-def require_leader(operations: Operations) -> None:
-    """Raises: that the leader has to be asked, with its address, on a standby."""
-    address = operations.leader_address()
+def require_leader(api: Api) -> None:
+    """Raises: on a standby, an error that names the address of the leader."""
+    address = api.leader_address()
     if address is not None:
         raise not_leader(address)
 
 
 def operation_name(name: str) -> str:
     if not name or len(name) > 128 or not name.isascii() or not name.isprintable():
-        raise Invalid("an operation's id or epoch is needed", "see `backup list`")
+        raise Invalid("id must be an operation id or an epoch", "see `backup list`")
     return name
 
 
@@ -71,6 +71,7 @@ def streams_of(number: int) -> int:
 
 def page_of(request: Any) -> PageRequest:
     token = request.page_token
-    if token and not (token.isascii() and token.isdigit() and len(token) <= _PAGE_TOKEN_LIMIT):
-        raise Invalid("page_token is none that a list has given", "begin again without it")
+    known = token.isascii() and all(c.isalnum() or c in "-_.:" for c in token)
+    if not known or len(token) > _PAGE_TOKEN_LIMIT:
+        raise Invalid("invalid page_token: no list returned it", "list again without page_token")
     return PageRequest(min(request.page_size or _PAGE_SIZE, _PAGE_LIMIT), request.page_token)

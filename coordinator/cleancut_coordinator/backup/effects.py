@@ -50,10 +50,9 @@ from cleancut_coordinator.backup.assignment_inputs import (
 )
 from cleancut_coordinator.backup.canaries import choose_questions, read_canaries, stored_canaries
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.leader.cluster_id import check_store_owner
+from cleancut_coordinator.leader.cluster_id import check_store_owner, put_probe
 from cleancut_coordinator.leader.fences import drain_writes, raise_fence
 from cleancut_coordinator.leader.state import format_now
-from cleancut_coordinator.store_probe import put_probe
 
 _AT_ONCE = 16
 

@@ -1,18 +1,21 @@
-"""Whose store this is: a random cluster id, kept in etcd and in the store, which must be equal."""
+"""Cluster id: random, kept in etcd and as the owner of the store; the two must be equal."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
 
+from cleancut.core.format.paths import COORDINATOR_PROBE
 from cleancut.core.format.recipe import check_format, encode_format
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Fenced, NotFound, Refused
 from cleancut.core.primitives.ids import FencingToken
+from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Owner
 from cleancut.ports.coordination import Created, Put
 from cleancut.store.keyring import ensure_data_key
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.leader.state import LeaderState
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,8 @@ async def establish(context: CoordinatorContext, token: FencingToken) -> Identit
     """
     if await context.etcd.get(context.keys.id) is None:
         put = Put(context.keys.id, context.token_hex(16).encode())
-        guards = [Created(context.keys.leader, token), Created(context.keys.id, 0)]
-        if not (await context.etcd.txn(guards, [put])).applied:
+        created = await LeaderState(context, token).txn([put], Created(context.keys.id, 0))
+        if not created.applied:
             raise Fenced("another coordinator leads now")
     await _establish_format(context)
     now = await read_identities(context)
@@ -93,3 +96,12 @@ async def check_store_owner(context: CoordinatorContext) -> Identities:
             owner=now.owner_id,
         )
     return now
+
+
+async def put_probe(context: CoordinatorContext, probe: Probe) -> None:
+    """Writes the object by which agents prove that they see the coordinator's store.
+
+    Raises: Unavailable, Denied, Refused, if the store rejects it.
+    """
+    path = context.paths.probe(probe.epoch, COORDINATOR_PROBE)
+    await context.store.put(path, probe.nonce.encode())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import LeaseLost, Unavailable
 from cleancut.core.primitives.ids import FencingToken
 from cleancut.core.protocol.etcd_records import Leader
 from cleancut.ports.coordination import Compacted, Created, Lease, Put
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import read_record
 
 TTL_S = 10.0
 
@@ -48,5 +49,4 @@ async def _wait_vacant(context: CoordinatorContext, own: int) -> None:
 
 async def read_leader(context: CoordinatorContext) -> Leader | None:
     """Who leads now, as etcd has it."""
-    found = await context.etcd.get(context.keys.leader)
-    return decode(Leader, found.value, found.key) if found else None
+    return await read_record(context, context.keys.leader, Leader)

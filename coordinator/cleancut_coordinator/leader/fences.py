@@ -11,18 +11,19 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, TimedOut, Unavailable
 from cleancut.core.primitives.ids import Epoch, FencingToken
 from cleancut.core.protocol.etcd_records import Ctl
 from cleancut.core.protocol.fence import Fence, FencedAlias, fenced_name, is_raised
 from cleancut.core.protocol.states import FENCED
 from cleancut.fencing.aliases import give_back, rename
-from cleancut.ports.coordination import Created, Delete
+from cleancut.ports.coordination import Delete
 from cleancut.runtime.concurrency import first_of, run_all
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.any_peer import first_peer
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import read_all, read_ctl
+from cleancut_coordinator.leader.state import LeaderState
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 
 RAISE_S = 2.0
@@ -126,7 +127,7 @@ class FenceReleaser:
         metrics: CoordinatorMetrics,
         log: Logger,
     ) -> None:
-        self._context, self._token = context, token
+        self._context, self._state = context, LeaderState(context, token)
         self._metrics, self._log = metrics, log
         self._asked: asyncio.Queue[Fence] = asyncio.Queue()
         self._lifting: set[Epoch] = set()
@@ -174,17 +175,14 @@ class FenceReleaser:
         self._log.info("fence lifted", epoch=fence.epoch, took_s=took_s)
 
     async def _forget(self, fence: Fence) -> None:
-        leads = Created(self._context.keys.leader, self._token)
-        await self._context.etcd.txn([leads], [Delete(self._context.keys.fence(fence.epoch))])
+        await self._state.txn([Delete(self._context.keys.fence(fence.epoch))])
 
     async def _left_over(self) -> list[Fence]:
         """What etcd still names, unless its epoch is open and needs it."""
         context = self._context
         try:
-            listing = await context.etcd.list(context.keys.fences)
-            found = await context.etcd.get(context.keys.ctl) if listing.items else None
+            fences = await read_all(context, context.keys.fences, Fence)
+            ctl = await read_ctl(context) if fences else Ctl()
         except (Unavailable, TimedOut):
             return []  # looked for again soon; the lease tells if etcd stays away
-        ctl = decode(Ctl, found.value, found.key) if found else Ctl()
-        fences = [decode(Fence, item.value, item.key) for item in listing.items]
         return [fence for fence in fences if ctl.epoch != fence.epoch or ctl.phase not in FENCED]

@@ -10,9 +10,10 @@ from cleancut.core.primitives.ids import FencingToken, OperationId, check_collec
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import MAX_ATTEMPTS, RebalanceRequest
 from cleancut.core.protocol.states import OperationKind, State
-from cleancut.ports.coordination import Created, Guard, Modified, Put
+from cleancut.ports.coordination import Modified, Put
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.leader.state import format_now
+from cleancut_coordinator.etcd_state import read_operations, read_record
+from cleancut_coordinator.leader.state import LeaderState, format_now
 
 MAX_ID = 128
 _PREFIX = {
@@ -69,8 +70,7 @@ async def record(
     ]
     if also is not None:
         puts.append(also(operation))
-    guards: list[Guard] = [Created(context.keys.leader, token), Modified(key, 0)]
-    if not (await context.etcd.txn(guards, puts)).applied:
+    if not (await LeaderState(context, token).txn(puts, Modified(key, 0))).applied:
         found = await context.etcd.get(key)
         if found is None:
             raise Fenced("another coordinator leads now", "repeat the request")
@@ -105,8 +105,7 @@ async def is_recorded(context: CoordinatorContext, request_id: str) -> bool:
 async def _find(context: CoordinatorContext, request_id: str) -> RequestRecord | None:
     """What a request id stands for, if it was used."""
     key = context.keys.request(request_id.replace("/", "%2F"))
-    found = await context.etcd.get(key)
-    return decode(RequestRecord, found.value, key) if found else None
+    return await read_record(context, key, RequestRecord)
 
 
 async def _same(
@@ -132,8 +131,7 @@ def check_request(collections: Iterable[str], attempts: int) -> None:
 async def find(context: CoordinatorContext, operation: str) -> Operation | None:
     """The operation, for as long as it is kept."""
     key = context.keys.operation(operation.replace("/", "%2F"))
-    found = await context.etcd.get(key)
-    return decode(Operation, found.value, key) if found else None
+    return await read_record(context, key, Operation)
 
 
 async def load(context: CoordinatorContext, operation: str, *kinds: OperationKind) -> Operation:
@@ -149,10 +147,8 @@ async def load(context: CoordinatorContext, operation: str, *kinds: OperationKin
 
 async def load_all(context: CoordinatorContext, *kinds: OperationKind) -> list[Operation]:
     """All recorded operations of these kinds, newest first."""
-    listing = await context.etcd.list(context.keys.operations)
-    records = [decode(Operation, item.value, item.key) for item in listing.items]
     return sorted(
-        (record for record in records if record.kind in kinds),
+        (record for record in await read_operations(context) if record.kind in kinds),
         key=lambda record: (record.created_at, record.id),
         reverse=True,
     )

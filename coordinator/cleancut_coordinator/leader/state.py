@@ -1,4 +1,4 @@
-"""The leader's reads and guarded writes in etcd; it remembers the revisions that guard the next."""
+"""State of the leader in etcd: its reads, and its writes under the guard of its token."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
-from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.codec import Record, decode, encode
 from cleancut.core.primitives.errors import Fenced
 from cleancut.core.primitives.ids import (
     AgentName,
@@ -41,6 +41,7 @@ from cleancut.ports.coordination import (
     Modified,
     Op,
     Put,
+    TxnResult,
     UnchangedSince,
 )
 from cleancut.repository.catalog import newest_epoch
@@ -51,7 +52,7 @@ _KEEP = timedelta(hours=48)
 
 
 class LeaderState:
-    """All that one term writes. Every write is guarded by the leader's token."""
+    """Reads and writes of one term. It keeps the revision of `ctl` that guards the next write."""
 
     def __init__(self, context: CoordinatorContext, token: FencingToken) -> None:
         self._context, self._token = context, token
@@ -61,14 +62,31 @@ class LeaderState:
     def _nonce(self) -> str:
         return self._context.token_hex(8)
 
-    def _leads(self) -> Guard:
-        return Created(self._keys.leader, self._token)
+    # Guarded writes
+
+    async def txn(self, ops: Sequence[Op], *guards: Guard) -> TxnResult:
+        """Applies `ops` if this term still leads and `guards` hold."""
+        return await self._etcd.txn([Created(self._keys.leader, self._token), *guards], list(ops))
+
+    async def put(self, key: str, record: Record) -> None:
+        """Raises: Fenced, if another coordinator leads."""
+        await self._write(Put(key, encode(record)))
+
+    async def delete(self, key: str) -> None:
+        """Raises: Fenced, if another coordinator leads."""
+        await self._write(Delete(key))
+
+    async def _write(self, op: Op) -> None:
+        if not (await self.txn([op])).applied:
+            raise _deposed()
+
+    # The attempt
 
     async def load(self) -> TakenOver:
         """What is persisted now. Raises: Fenced, if another coordinator leads."""
         leader = await self._etcd.get(self._keys.leader)
         if leader is None or leader.create_revision != self._token:
-            raise Fenced("another coordinator leads now")
+            raise _deposed()
         found = await self._etcd.get(self._keys.ctl)
         if found is None:
             self._ctl_revision = 0
@@ -93,7 +111,7 @@ class LeaderState:
             for name, member in sorted(command.members.items())
         ]
         while len(puts) > _AT_ONCE:
-            if not (await self._etcd.txn([self._leads()], puts[:_AT_ONCE])).applied:
+            if not (await self.txn(puts[:_AT_ONCE])).applied:
                 return False
             puts = puts[_AT_ONCE:]
         if command.operation is not None:
@@ -104,8 +122,7 @@ class LeaderState:
             puts.append(Put(self._keys.fence(command.fence.epoch), value))
         if command.ctl is None:
             # A twin of this write that arrives late, after the next ctl, must not take it back.
-            guards = [self._leads(), Modified(self._keys.ctl, self._ctl_revision)]
-            return (await self._etcd.txn(guards, puts)).applied
+            return (await self.txn(puts, Modified(self._keys.ctl, self._ctl_revision))).applied
         return await self._write_ctl(command.ctl, puts, [])
 
     async def decide(self, command: Decide, votes: Mapping[AgentName, Vote]) -> bool:
@@ -129,7 +146,7 @@ class LeaderState:
     async def _write_ctl(self, ctl: Ctl, ops: list[Op], guards: Sequence[Guard]) -> bool:
         put = Put(self._keys.ctl, encode(replace(ctl, nonce=self._nonce())))
         unchanged = Modified(self._keys.ctl, self._ctl_revision)
-        result = await self._etcd.txn([self._leads(), unchanged, *guards], [put, *ops])
+        result = await self.txn([put, *ops], unchanged, *guards)
         if result.applied:
             self._ctl_revision = result.revision
         return result.applied
@@ -164,7 +181,7 @@ class LeaderState:
         if record is not None and record.state is State.PENDING:
             failure = Failure(reason="CANCELLED", message="cancelled on request")
             ended = replace(record, state=State.ABORTED, failure=failure)
-            await self._etcd.txn([self._leads()], [self._put_operation(ended)])
+            await self.txn([self._put_operation(ended)])
 
     async def sessions(self) -> dict[AgentName, tuple[FencingToken, Session]]:
         """The live agents, with their tokens."""
@@ -187,12 +204,12 @@ class LeaderState:
         epoch = Epoch(max(int(found.value) if found else 0, seen) + 1)
         old = await self._outdated(epoch)
         while len(old) > _AT_ONCE:
-            await self._etcd.txn([self._leads()], old[-_AT_ONCE:])
+            await self.txn(old[-_AT_ONCE:])
             old = old[:-_AT_ONCE]
-        guards = [self._leads(), Modified(self._keys.epoch, found.mod_revision if found else 0)]
+        unchanged = Modified(self._keys.epoch, found.mod_revision if found else 0)
         put = Put(self._keys.epoch, str(epoch).encode())
-        if not (await self._etcd.txn(guards, [put, *old])).applied:
-            raise Fenced("another coordinator leads now")
+        if not (await self.txn([put, *old], unchanged)).applied:
+            raise _deposed()
         return epoch
 
     async def _outdated(self, epoch: Epoch) -> list[Op]:
@@ -209,6 +226,10 @@ class LeaderState:
                 if record.request_id:
                     old.append(Delete(self._keys.request(record.request_id)))
         return old
+
+
+def _deposed() -> Fenced:
+    return Fenced("another coordinator leads now", "repeat the request")
 
 
 def format_now(clock: Clock) -> str:

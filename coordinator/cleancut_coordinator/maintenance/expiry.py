@@ -5,12 +5,13 @@ from __future__ import annotations
 from cleancut.core.maintenance.retention import Expired, find_expired
 from cleancut.core.primitives.codec import Record, decode, encode
 from cleancut.core.primitives.ids import Epoch, OperationId
-from cleancut.core.protocol.etcd_records import Group, Operation
+from cleancut.core.protocol.etcd_records import Group
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.repository.catalog import get_checked
 from cleancut.repository.garbage import ReferencedNames, read_holds
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import read_all, read_operations
 from cleancut_coordinator.leader.state import format_now
 
 
@@ -24,8 +25,7 @@ class Tombstone(Record, frozen=True):
 async def publish_missing(context: CoordinatorContext) -> None:
     """Groups that etcd has decided on are in the catalog: what they name is no garbage."""
     there = {info.path async for info in context.store.list(context.paths.groups)}
-    for item in (await context.etcd.list(context.keys.groups)).items:
-        group = decode(Group, item.value, item.key)
+    for group in await read_all(context, context.keys.groups, Group):
         path = context.paths.group(group.epoch)
         if not {path, context.paths.tombstone(group.epoch)} & there:
             staged = context.paths.staged(group.epoch, group.manifest)
@@ -55,8 +55,7 @@ async def put_tombstone(context: CoordinatorContext, epoch: Epoch, why: str) -> 
 async def epochs_in_restores(context: CoordinatorContext) -> dict[Epoch, OperationId]:
     """The own groups that a restore waits for or reads, by who does."""
     found = {}
-    for item in (await context.etcd.list(context.keys.operations)).items:
-        operation = decode(Operation, item.value, item.key)
+    for operation in await read_operations(context):
         if operation.kind is OperationKind.RESTORE and operation.state not in FINAL_STATES:
             request = decode(RestoreRequest, operation.request.encode(), operation.id)
             if not request.from_cluster:

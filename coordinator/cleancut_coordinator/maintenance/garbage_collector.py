@@ -23,13 +23,11 @@ from cleancut.core.maintenance.garbage import (
     next_of,
     seeds_over,
 )
-from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost
 from cleancut.core.primitives.ids import Epoch, FencingToken, Sha256
 from cleancut.core.primitives.timestamps import format_time, parse_time
-from cleancut.core.protocol.etcd_records import Ctl, Operation
 from cleancut.core.protocol.states import CLOSED
-from cleancut.ports.coordination import Created, Delete, Lease, Op, Put
+from cleancut.ports.coordination import Lease
 from cleancut.repository.garbage import (
     ReferencedNames,
     StoredGarbageList,
@@ -42,8 +40,9 @@ from cleancut.repository.underused_packs import renew_sparse
 from cleancut.runtime.concurrency import run_all
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import read_ctl, read_operations, read_record
 from cleancut_coordinator.leader.cluster_id import check_store_owner
-from cleancut_coordinator.leader.state import format_now
+from cleancut_coordinator.leader.state import LeaderState, format_now
 from cleancut_coordinator.maintenance.expiry import (
     find_expired_backups,
     publish_missing,
@@ -68,7 +67,8 @@ class GarbageCollector:
         metrics: CoordinatorMetrics,
         log: Logger,
     ) -> None:
-        self._context, self._lease, self._token = context, lease, token
+        self._context, self._lease = context, lease
+        self._state = LeaderState(context, token)
         self._settings = context.gc
         self._metrics, self._log = metrics, log
         self._names = ReferencedNames(context.store, context.paths)
@@ -76,9 +76,11 @@ class GarbageCollector:
 
     async def run(self) -> None:
         """Collects garbage for ever; one that fails is told and tried again the next time."""
-        every_s = self._settings.every_s
+        every_s, clock = self._settings.every_s, self._context.clock
+        next_s = clock.monotonic_s() + min(_FIRST_S, every_s)
         while every_s:
-            await self._context.clock.sleep(min(_FIRST_S, every_s))
+            await clock.sleep(max(0.0, next_s - clock.monotonic_s()))
+            next_s = max(next_s + every_s, clock.monotonic_s())
             try:
                 done = await self.collect()
             except (Fenced, LeaseLost):
@@ -88,7 +90,6 @@ class GarbageCollector:
                 self._log.warning("gc failed", cause=error.message, hint=error.hint)
             else:
                 self._log.info("gc done", **_told(done))
-            await self._context.clock.sleep(max(0.0, every_s - _FIRST_S))
 
     async def collect(self, *, dry_run: bool = False) -> GarbageCollection:
         """One gc run: see `cleancut.core.maintenance.garbage`. With `dry_run` nothing is written.
@@ -117,7 +118,7 @@ class GarbageCollector:
             marked_bytes=done.marked_bytes,
             nonce=self._context.token_hex(8),
         )
-        await self._write(Put(self._context.keys.last_gc, encode(last)))
+        await self._state.put(self._context.keys.last_gc, last)
 
     async def _retire(self, *, dry_run: bool) -> tuple[ExpiredBackup, ...]:
         """Puts a tombstone on each group that retention lets go."""
@@ -185,8 +186,7 @@ class GarbageCollector:
         self, lists: Mapping[str, StoredGarbageList]
     ) -> tuple[GcStep, GarbageMark | None]:
         context = self._context
-        found = await context.etcd.get(context.keys.gc)
-        marked = decode(GarbageMark, found.value, found.key) if found else None
+        marked = await read_record(context, context.keys.gc, GarbageMark)
         waited_s = context.clock.wall_s() - parse_time(marked.at) if marked else 0.0
         step = next_of(
             _digests(lists),
@@ -198,8 +198,7 @@ class GarbageCollector:
         return step, marked
 
     async def _open_epoch(self) -> Epoch | None:
-        found = await self._context.etcd.get(self._context.keys.ctl)
-        ctl = decode(Ctl, found.value, found.key) if found else Ctl()
+        ctl = await read_ctl(self._context)
         return None if ctl.phase in CLOSED else ctl.epoch
 
     async def _find(self, *, dry_run: bool, gone: set[Epoch]) -> tuple[GarbageList, str]:
@@ -225,8 +224,7 @@ class GarbageCollector:
 
     async def _living(self, gone: set[Epoch]) -> LiveSet:
         context = self._context
-        listing = await context.etcd.list(context.keys.operations)
-        used = {decode(Operation, item.value, item.key).epoch for item in listing.items}
+        used = {operation.epoch for operation in await read_operations(context)}
         now_s = context.clock.wall_s()
         return await self._names.living(used_epochs=used, now_s=now_s, gone=gone)
 
@@ -238,7 +236,7 @@ class GarbageCollector:
             at=format_now(self._context.clock),
             nonce=self._context.token_hex(8),
         )
-        await self._write(Put(self._context.keys.gc, encode(marked)))
+        await self._state.put(self._context.keys.gc, marked)
 
     async def _deletable(self, lists: Mapping[str, StoredGarbageList]) -> GarbageList:
         living = await self._living(set())
@@ -250,7 +248,7 @@ class GarbageCollector:
         context = self._context
         await self._delete_all([path for path, _ in deletable.objects])
         await self._delete_all([f"gc/{name}.json" for name in lists])
-        await self._write(Delete(context.keys.gc))
+        await self._state.delete(context.keys.gc)
 
     async def _delete_all(self, paths: Sequence[str]) -> None:
         store, root = self._context.store, self._context.paths.root
@@ -258,11 +256,6 @@ class GarbageCollector:
             self._check_leading()
             part = paths[start : start + _PART]
             await run_all([partial(store.delete, root + path) for path in part], _AT_ONCE)
-
-    async def _write(self, op: Op) -> None:
-        guard = Created(self._context.keys.leader, self._token)
-        if not (await self._context.etcd.txn([guard], [op])).applied:
-            raise Fenced("another coordinator leads now")
 
     def _check_leading(self) -> None:
         if not self._lease.alive():

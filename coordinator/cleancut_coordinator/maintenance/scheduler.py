@@ -25,18 +25,19 @@ from cleancut.core.maintenance.schedule import (
     moved,
     request_of,
 )
-from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost, NotFound, Refused
 from cleancut.core.primitives.ids import FencingToken
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
-from cleancut.ports.coordination import Created, Put
+from cleancut.ports.coordination import Put
 from cleancut.repository.catalog import LATEST
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import read_record
 from cleancut_coordinator.leader import requests
-from cleancut_coordinator.leader.state import format_now
+from cleancut_coordinator.leader.state import LeaderState, format_now
 from cleancut_coordinator.maintenance.scheduled_checks import GOOD, run_check
 
 _UNDER_WAY = "under way"
@@ -180,10 +181,7 @@ class Scheduler:
         return operation
 
     async def _write(self, name: str, state: ScheduleState) -> None:
-        guard = Created(self._context.keys.leader, self._token)
-        put = Put(self._context.keys.schedule(name), encode(state))
-        if not (await self._context.etcd.txn([guard], [put])).applied:
-            raise Fenced("another coordinator leads now", "repeat the request")
+        await LeaderState(self._context, self._token).put(self._context.keys.schedule(name), state)
 
     async def _is_open(self, state: ScheduleState | None) -> bool:
         started = state.operation if state else ""
@@ -193,9 +191,7 @@ class Scheduler:
 
 async def read_state(context: CoordinatorContext, name: str) -> ScheduleState | None:
     """How far a schedule is; None while no leader has looked at it."""
-    key = context.keys.schedule(name)
-    found = await context.etcd.get(key)
-    return decode(ScheduleState, found.value, key) if found else None
+    return await read_record(context, context.keys.schedule(name), ScheduleState)
 
 
 def next_start_s(context: CoordinatorContext, name: str, state: ScheduleState) -> float | None:

@@ -4,17 +4,23 @@ that neither a restart nor a change of leaders makes any of it unknown."""
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
 
 from cleancut.core.maintenance.garbage import LastGc
 from cleancut.core.maintenance.schedule import ScheduleState
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.timestamps import parse_time
-from cleancut.core.protocol.etcd_records import Ctl, Operation, Session
+from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut.core.protocol.states import CLOSED, FINAL_STATES, SUCCEEDED, OperationKind
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import (
+    read_all,
+    read_ctl,
+    read_operations,
+    read_record,
+    read_sessions,
+)
 from cleancut_coordinator.maintenance.scheduler import next_start_s, read_state
 from cleancut_coordinator.metrics.cluster_snapshot import (
     COMPLETE,
@@ -24,19 +30,16 @@ from cleancut_coordinator.metrics.cluster_snapshot import (
     Waiting,
 )
 
-R = TypeVar("R")
-
 
 async def read_cluster(context: CoordinatorContext) -> ClusterSeen:
     """Raises: Unavailable, TimedOut, Corrupt: then nothing of it is known."""
     keys = context.keys
-    sessions = await _all(context, keys.sessions, Session)
-    fences = await _all(context, keys.fences, Fence)
-    operations = await _all(context, keys.operations, Operation)
+    sessions = (await read_sessions(context)).values()
+    fences = await read_all(context, keys.fences, Fence)
+    operations = await read_operations(context)
     schedules = [await _schedule(context, name) for name in sorted(context.schedules)]
-    found, last_gc = await context.etcd.get(keys.ctl), await context.etcd.get(keys.last_gc)
-    ctl = decode(Ctl, found.value, found.key) if found else Ctl()
-    last = decode(LastGc, last_gc.value, last_gc.key) if last_gc else None
+    ctl = await read_ctl(context)
+    last = await read_record(context, keys.last_gc, LastGc)
     peers = {peer for one in sessions for peer in one.peers}
     return ClusterSeen(
         connected=sum(one.peer_id is not None for one in sessions),
@@ -49,11 +52,6 @@ async def read_cluster(context: CoordinatorContext) -> ClusterSeen:
         garbage_bytes=last.marked_bytes if last else None,
         attempt=(ctl.epoch, ctl.phase in CLOSED),
     )
-
-
-async def _all(context: CoordinatorContext, prefix: str, kind: type[R]) -> list[R]:
-    listing = await context.etcd.list(prefix)
-    return [decode(kind, item.value, item.key) for item in listing.items]
 
 
 async def _schedule(context: CoordinatorContext, name: str) -> ScheduleSeen:

@@ -23,10 +23,10 @@ from cleancut.core.rebalance.phases import (
 from cleancut.core.rebalance.plan import BalancePlan, check_balance, make_balance
 from cleancut.repository.catalog import get_checked, put_staged
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import read_record, read_sessions
+from cleancut_coordinator.leader.cluster_id import put_probe
 from cleancut_coordinator.rebalance.layout import read_layout
 from cleancut_coordinator.rebalance.transfers import ShardTransfers, abort_transfers, read_now
-from cleancut_coordinator.sessions import read_sessions
-from cleancut_coordinator.store_probe import put_probe
 
 
 class RebalanceEffects:
@@ -80,9 +80,10 @@ class RebalanceEffects:
     async def _check_after(self, request: RebalanceRequest) -> None:
         if not request.after:
             return
-        key = self._context.keys.operation(request.after)
-        found = await self._context.etcd.get(key)
-        state = decode(Operation, found.value, key).state if found else State.ABORTED
+        found = await read_record(
+            self._context, self._context.keys.operation(request.after), Operation
+        )
+        state = found.state if found else State.ABORTED
         if state is not State.DONE:
             raise Refused(
                 f"restore {request.after} is {state}, so there is nothing of it to rebalance",

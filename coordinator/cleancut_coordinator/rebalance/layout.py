@@ -13,7 +13,7 @@ from cleancut.qdrant.responses import CollectionTelemetry
 from cleancut.qdrant.shard_sizes import WeighedCollection, WeighedShard
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.sessions import read_sessions
+from cleancut_coordinator.etcd_state import read_sessions
 
 
 async def read_layout(context: CoordinatorContext) -> Layout:

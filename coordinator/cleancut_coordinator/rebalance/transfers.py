@@ -28,7 +28,7 @@ from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.responses import Placement
 from cleancut_coordinator.any_peer import ask_any, first_peer
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.leader.phase_check import check_phase
+from cleancut_coordinator.etcd_state import check_phase
 
 TRIES = 3
 """Of one step: Qdrant does not repeat a transfer whose target died."""

@@ -33,7 +33,7 @@ from cleancut.qdrant.responses import Replica
 from cleancut.repository.catalog import put_staged
 from cleancut_coordinator.any_peer import first_peer, first_value
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.leader.phase_check import check_phase
+from cleancut_coordinator.etcd_state import check_phase
 from cleancut_coordinator.restore.create_shard_keys import create_keys
 from cleancut_coordinator.restore.destination import AgentHost, RestoreTarget, TargetCollection
 from cleancut_coordinator.restore.place_replicas import place_replicas

@@ -14,7 +14,7 @@ from cleancut.core.primitives.errors import Corrupt, TimedOut
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
-from cleancut.core.protocol.etcd_records import Ctl, Session, ShardTask
+from cleancut.core.protocol.etcd_records import Session, ShardTask
 from cleancut.core.protocol.replica_reports import AgentRestoreReport
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.restore.phases import CheckRestore, Create, PublishRestore, Review, RollBack
@@ -32,6 +32,8 @@ from cleancut.repository.recipe_reader import missing_packs
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import first_peer
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import read_ctl, read_sessions
+from cleancut_coordinator.leader.cluster_id import put_probe
 from cleancut_coordinator.leader.state import format_now
 from cleancut_coordinator.restore.create_collections import CollectionCreator, known_creations
 from cleancut_coordinator.restore.destination import AgentHost
@@ -44,8 +46,6 @@ from cleancut_coordinator.restore.repair_shards import (
 )
 from cleancut_coordinator.restore.source_hold import drop_hold, put_hold
 from cleancut_coordinator.restore.target import read_target
-from cleancut_coordinator.sessions import read_sessions
-from cleancut_coordinator.store_probe import put_probe
 
 T = TypeVar("T")
 DRAIN_S = 60.0
@@ -93,7 +93,7 @@ class RestoreEffects:
     # PREPARE
 
     async def _check(self, effect: CheckRestore) -> str:
-        context, request, ctl = self._context, effect.request, await self._ctl()
+        context, request, ctl = self._context, effect.request, await read_ctl(self._context)
         source = context.paths.of(request.from_cluster)
         manifest = await load_group(context.store, source, request.backup)
         target = await read_target(context, dict(effect.members))
@@ -117,10 +117,6 @@ class RestoreEffects:
                 f" (needed by {lacks[0].needed_by}; {len(lacks)} such objects)",
                 "restore another backup, which may be complete",
             )
-
-    async def _ctl(self) -> Ctl:
-        found = await self._context.etcd.get(self._context.keys.ctl)
-        return decode(Ctl, found.value, found.key) if found else Ctl()
 
     async def _draft(self, epoch: Epoch, sha256: str) -> RestoreDraft:
         path = self._context.paths.staged(epoch, sha256)

@@ -13,7 +13,7 @@ from cleancut.core.restore.report import ReplacedCollection, RestoreDraft
 from cleancut.qdrant.client import Qdrant
 from cleancut_coordinator.any_peer import ask_any, first_peer
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.leader.phase_check import check_phase
+from cleancut_coordinator.etcd_state import check_phase
 
 _APPLY_S = 15.0
 _POLL_S = 0.1

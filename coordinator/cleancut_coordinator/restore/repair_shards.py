@@ -26,7 +26,7 @@ from cleancut.qdrant.responses import CollectionTelemetry, Placement
 from cleancut.repository.catalog import put_staged
 from cleancut_coordinator.any_peer import ask_any, first_peer
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.leader.phase_check import check_phase
+from cleancut_coordinator.etcd_state import check_phase
 from cleancut_coordinator.restore.create_collections import known_creations
 from cleancut_coordinator.restore.destination import AgentHost
 

@@ -15,8 +15,8 @@ from cleancut.core.restore.target import Target, TargetPeer
 from cleancut.repository.catalog import get_checked
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import read_sessions
 from cleancut_coordinator.leader.requests import load_all
-from cleancut_coordinator.sessions import read_sessions
 
 _NEWEST = 3
 

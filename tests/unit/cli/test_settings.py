@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from cleancut.cli.exit_codes import Exit
 from cleancut.cli.main import root, run
+from cleancut.cli.options import backup_argument
 from cleancut.cli.settings import Settings, Verb, parse_duration, settings_of
 from cleancut.core.primitives.errors import Invalid
 
@@ -140,3 +141,30 @@ def test_completion_itself_knows_the_nouns(
     with pytest.raises(SystemExit):
         run([])
     assert "create" in capsys.readouterr().out
+
+
+def test_without_a_home_directory_there_is_no_file_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A container may run with any user id, without HOME and without an entry in passwd."""
+
+    def homeless(_cls: type[Path]) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", classmethod(homeless))
+    assert run(["version", "-o", "name"]) == Exit.OK
+    assert capsys.readouterr().err == ""
+
+
+def test_a_backup_is_named_by_its_number_with_or_without_the_sign() -> None:
+    named = click.Group("named")
+
+    @named.command()
+    @backup_argument
+    def show(backup_id: str) -> None:
+        click.echo(backup_id)
+
+    for text in ("17", "#17"):
+        assert CliRunner().invoke(named, ["show", text]).output == "17\n"
+    assert CliRunner().invoke(named, ["show", "#"]).exit_code == Exit.USAGE

@@ -51,7 +51,9 @@ def test_the_api_takes_a_new_certificate_key_and_ca(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with (
-            serve_api(MemoryOperations(), Listen("127.0.0.1:0", served, grace_s=0.0)) as address,
+            serve_api(
+                MemoryOperations().api, Listen("127.0.0.1:0", served, grace_s=0.0)
+            ) as address,
             Client([address], before) as long_lived,
         ):
             assert (await long_lived.cluster_status()).cluster == "main"
@@ -79,7 +81,7 @@ def test_a_client_that_lives_long_takes_its_new_certificate(tmp_path: Path) -> N
 
             async def ask(tls: Tls) -> str:
                 listen = Listen("127.0.0.1:0", tls, grace_s=0.0)
-                async with serve_api(MemoryOperations(), listen) as address:
+                async with serve_api(MemoryOperations().api, listen) as address:
                     client._link._addresses[:] = [address]
                     return (await client.cluster_status()).cluster
 

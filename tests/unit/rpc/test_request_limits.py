@@ -85,7 +85,7 @@ def test_what_is_too_large_is_refused_and_the_server_goes_on() -> None:
 
     async def scenario() -> None:
         operations = MemoryOperations()
-        async with serve_api(operations, LOOPBACK) as address, Client([address]) as client:
+        async with serve_api(operations.api, LOOPBACK) as address, Client([address]) as client:
             many = tuple(f"c{n}" for n in range(MAX_ITEMS + 1))
             with pytest.raises(Invalid, match="at most"):
                 await client.create_backup(BackupRequest(collections=many), "r-1")
@@ -122,7 +122,10 @@ def test_names_and_page_tokens_that_no_list_has_given_are_invalid(name: str) -> 
     """They look like numbers, or like lines of a log, and are neither."""
 
     async def scenario() -> None:
-        async with serve_api(MemoryOperations(), LOOPBACK) as address, Client([address]) as client:
+        async with (
+            serve_api(MemoryOperations().api, LOOPBACK) as address,
+            Client([address]) as client,
+        ):
             with pytest.raises(Invalid):
                 await client.get_backup(name)
             if name:

@@ -54,7 +54,10 @@ def unused_address() -> str:
 
 def test_a_backup_is_made_watched_and_found_by_id_and_by_epoch() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations(), LOOPBACK) as address, Client([address]) as client:
+        async with (
+            serve_api(MemoryOperations().api, LOOPBACK) as address,
+            Client([address]) as client,
+        ):
             made = await client.create_backup(BackupRequest(collections=("a",)), "r-1")
             states = [seen.state async for seen in client.watch_backup(made.id)]
             assert (states[0], states[-1]) == (State.PREPARING, State.COMMITTED)
@@ -68,7 +71,10 @@ def test_a_backup_is_made_watched_and_found_by_id_and_by_epoch() -> None:
 
 def test_a_seed_ends_as_one_and_a_coordinator_says_how_many_streams() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations(), LOOPBACK) as address, Client([address]) as client:
+        async with (
+            serve_api(MemoryOperations().api, LOOPBACK) as address,
+            Client([address]) as client,
+        ):
             made = await client.seed_backup(SeedRequest(streams=0), "r-1")
             assert made.seed == Seed(streams=SeedRequest().streams)
             last = [seen async for seen in client.watch_backup(made.id)][-1]
@@ -83,7 +89,7 @@ def test_a_seed_ends_as_one_and_a_coordinator_says_how_many_streams() -> None:
 def test_a_repeated_request_starts_nothing_new_and_a_reused_id_is_refused() -> None:
     async def scenario() -> None:
         operations = MemoryOperations()
-        async with serve_api(operations, LOOPBACK) as address, Client([address]) as client:
+        async with serve_api(operations.api, LOOPBACK) as address, Client([address]) as client:
             first = await client.create_backup(BackupRequest(), "r-1")
             assert (await client.create_backup(BackupRequest(), "r-1")).id == first.id
             with pytest.raises(Invalid):
@@ -95,7 +101,10 @@ def test_a_repeated_request_starts_nothing_new_and_a_reused_id_is_refused() -> N
 
 def test_lists_come_in_pages_newest_first() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations(), LOOPBACK) as address, Client([address]) as client:
+        async with (
+            serve_api(MemoryOperations().api, LOOPBACK) as address,
+            Client([address]) as client,
+        ):
             for number in range(5):
                 await client.create_backup(BackupRequest(), f"r-{number}")
             epochs: list[int] = []
@@ -114,9 +123,9 @@ def test_lists_come_in_pages_newest_first() -> None:
 def test_a_write_finds_the_leader_through_a_standby_and_reads_stay_where_they_are() -> None:
     async def scenario() -> None:
         leading = MemoryOperations()
-        async with serve_api(leading, LOOPBACK) as leader:
+        async with serve_api(leading.api, LOOPBACK) as leader:
             standby = MemoryOperations(leader=leader)
-            async with serve_api(standby, LOOPBACK) as other, Client([other]) as client:
+            async with serve_api(standby.api, LOOPBACK) as other, Client([other]) as client:
                 made = await client.create_backup(BackupRequest(), "r-1")
                 assert list(leading.backups) == [made.id]
                 assert not standby.backups
@@ -128,7 +137,7 @@ def test_a_write_finds_the_leader_through_a_standby_and_reads_stay_where_they_ar
 def test_two_standbys_that_name_each_other_do_not_keep_a_client_running() -> None:
     async def scenario() -> None:
         first, second = MemoryOperations(), MemoryOperations()
-        async with serve_api(first, LOOPBACK) as one, serve_api(second, LOOPBACK) as two:
+        async with serve_api(first.api, LOOPBACK) as one, serve_api(second.api, LOOPBACK) as two:
             first.leader, second.leader = two, one
             async with Client([one, two]) as client:
                 client._link.leaderless_s = 0.5
@@ -142,7 +151,7 @@ def test_two_standbys_that_name_each_other_do_not_keep_a_client_running() -> Non
 def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
     async def scenario() -> None:
         async with (
-            serve_api(MemoryOperations(), LOOPBACK) as address,
+            serve_api(MemoryOperations().api, LOOPBACK) as address,
             Client([unused_address(), address]) as client,
         ):
             assert (await client.cluster_status()).cluster == "main"
@@ -167,7 +176,7 @@ def test_a_watch_goes_on_at_another_coordinator() -> None:
 
     async def scenario() -> None:
         operations = MemoryOperations(ending=Ending(hold_at=State.UPLOADING))
-        async with serve_api(operations, LOOPBACK) as stays:
+        async with serve_api(operations.api, LOOPBACK) as stays:
             seen: list[State] = []
             async with asyncio.TaskGroup() as group:
                 watching = asyncio.Event()
@@ -182,7 +191,7 @@ def test_a_watch_goes_on_at_another_coordinator() -> None:
 
                 async with asyncio.timeout(20):  # less than the grace of what leaves
                     listen = Listen("127.0.0.1:0", grace_s=25.0)
-                    async with serve_api(operations, listen) as leaves:
+                    async with serve_api(operations.api, listen) as leaves:
                         group.create_task(watch(leaves))
                         await watching.wait()
                 await operations.cancel_backup("bk-1")
@@ -199,7 +208,7 @@ def test_a_call_whose_deadline_passes_is_told_so() -> None:
 
     async def scenario() -> None:
         async with (
-            serve_api(Slow(), LOOPBACK) as address,
+            serve_api(Slow().api, LOOPBACK) as address,
             Client([address], timeout_s=0.2) as client,
         ):
             with pytest.raises(TimedOut):
@@ -214,7 +223,7 @@ def test_a_bug_is_internal_and_keeps_its_text_to_itself() -> None:
             raise ZeroDivisionError("secret detail")
 
     async def scenario() -> None:
-        async with serve_api(Broken(), LOOPBACK) as address, Client([address]) as client:
+        async with serve_api(Broken().api, LOOPBACK) as address, Client([address]) as client:
             with pytest.raises(CleancutError) as caught:
                 await client.list_backups()
             assert type(caught.value) is CleancutError
@@ -230,7 +239,7 @@ def test_what_the_border_checks_itself() -> None:
 
     async def scenario() -> None:
         async with (
-            serve_api(MemoryOperations(), LOOPBACK) as address,
+            serve_api(MemoryOperations().api, LOOPBACK) as address,
             Client([address]) as client,
             grpc.aio.insecure_channel(address) as channel,
         ):
@@ -256,7 +265,7 @@ def test_what_the_border_checks_itself() -> None:
 def test_zero_attempts_means_the_default() -> None:
     async def scenario() -> None:
         async with (
-            serve_api(MemoryOperations(), LOOPBACK) as address,
+            serve_api(MemoryOperations().api, LOOPBACK) as address,
             grpc.aio.insecure_channel(address) as channel,
         ):
             stub = backup_pb2_grpc.BackupServiceStub(channel)
@@ -269,7 +278,7 @@ def test_zero_attempts_means_the_default() -> None:
 def test_health_and_reflection_answer_for_every_service() -> None:
     async def scenario() -> None:
         async with (
-            serve_api(MemoryOperations(), LOOPBACK) as address,
+            serve_api(MemoryOperations().api, LOOPBACK) as address,
             grpc.aio.insecure_channel(address) as channel,
         ):
             stub = health_pb2_grpc.HealthStub(channel)
@@ -288,9 +297,9 @@ def test_health_and_reflection_answer_for_every_service() -> None:
 
 def test_a_taken_port_is_refused_with_a_hint() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations(), LOOPBACK) as address:
+        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
             with pytest.raises(Unavailable) as caught:
-                async with serve_api(MemoryOperations(), Listen(address)):
+                async with serve_api(MemoryOperations().api, Listen(address)):
                     pass
             assert caught.value.hint
 
@@ -324,7 +333,7 @@ def test_the_end_says_not_serving_and_lets_a_running_call_finish() -> None:
         await operations.create_backup(BackupRequest(), "r-1")
         async with asyncio.TaskGroup() as group:
             listen = Listen("127.0.0.1:0", grace_s=10.0)
-            async with serve_api(operations, listen) as address:
+            async with serve_api(operations.api, listen) as address:
                 channel = grpc.aio.insecure_channel(address)
                 group.create_task(until_not_serving(channel))
                 group.create_task(ask(address))
@@ -364,7 +373,7 @@ def test_addresses_that_cannot_be_read_are_invalid(text: str) -> None:
 def test_a_restore_that_cannot_start_is_refused_with_the_plans_reason() -> None:
     async def scenario() -> None:
         operations = MemoryOperations(blockers=("collection books exists",))
-        async with serve_api(operations, LOOPBACK) as address, Client([address]) as client:
+        async with serve_api(operations.api, LOOPBACK) as address, Client([address]) as client:
             await client.create_backup(BackupRequest(), "r-1")
             assert (await client.plan_restore("1")).blockers
             with pytest.raises(Refused):

@@ -56,7 +56,7 @@ def test_progress_is_live_on_a_terminal_and_stdout_stays_data() -> None:
     async def scenario() -> None:
         operations = MemoryOperations(ending=Ending(hold_at=State.UPLOADING))
         with terminal() as (ours, theirs):
-            async with serve_api(operations, LOOPBACK) as address:
+            async with serve_api(operations.api, LOOPBACK) as address:
                 process = await asyncio.create_subprocess_exec(
                     *(*PROGRAM, "--coordinator", address, "backup", "create", "-o", "json"),
                     stdin=asyncio.subprocess.DEVNULL,
@@ -67,7 +67,7 @@ def test_progress_is_live_on_a_terminal_and_stdout_stays_data() -> None:
                 drawn = await read_until(ours, b"512 B/s")
                 await operations.cancel_backup("bk-1")
                 out, _ = await process.communicate()
-        for part in (b"bk-1 UPLOADING", b"node-0", b"UPLOAD", b"1.0 KiB", b"4.0 KiB"):
+        for part in (b"#1: running (uploading)", b"node-0", b"UPLOAD", b"1.0 KiB", b"4.0 KiB"):
             assert part in drawn
         assert out.startswith(b"{")
         assert b"\x1b" not in out
@@ -81,7 +81,7 @@ def test_a_restore_shows_its_plan_and_asks(answer: str, started: int) -> None:
     async def scenario() -> None:
         operations = MemoryOperations()
         with terminal() as (ours, theirs):
-            async with serve_api(operations, LOOPBACK) as address:
+            async with serve_api(operations.api, LOOPBACK) as address:
                 await cleancut("--coordinator", address, "backup", "create", "--no-wait")
                 os.write(ours, answer.encode())
                 process = await asyncio.create_subprocess_exec(

@@ -70,7 +70,7 @@ def test_the_doctor_tells_findings_and_fails_for_errors() -> None:
 
     async def scenario() -> None:
         operations = MemoryOperations(findings=ILL)
-        async with serve_api(operations, LOOPBACK) as address:
+        async with serve_api(operations.api, LOOPBACK) as address:
             there = ("--coordinator", address)
             ran = await cleancut(*there, "-o", "json", "doctor")
             assert ran.code == 1
@@ -103,7 +103,7 @@ def test_a_peer_is_forgotten_only_by_somebody_who_means_it() -> None:
     """A yes, and force for what holds replicas; what is to be done then is told."""
 
     async def scenario() -> None:
-        async with serve_api(MemoryOperations(findings=ILL[:1]), LOOPBACK) as address:
+        async with serve_api(MemoryOperations(findings=ILL[:1]).api, LOOPBACK) as address:
             forget = ("--coordinator", address, "cluster", "forget-peer")
             assert (await cleancut(*forget, "7", "--force")).code == 2
             ran = await cleancut(*forget, "7", "--yes")

@@ -27,8 +27,8 @@ from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.log import configure_logging
 from cleancut.testing.memory_etcd import MemoryEtcd
 from cleancut.testing.memory_store import MemoryStore
-from cleancut_coordinator.api.backups import CoordinatorOperations
 from cleancut_coordinator.api.leadership import Leadership
+from cleancut_coordinator.api.services import coordinator_api
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.maintenance.scheduler import Scheduler, read_state
@@ -298,7 +298,7 @@ def standby() -> Leadership:
 def test_what_the_api_shows() -> None:
     async def body() -> None:
         cluster = Cluster(replace(HOURLY, jitter_s=600.0))
-        api = CoordinatorOperations(cluster.context, standby, lambda: "")
+        api = coordinator_api(cluster.context, standby, lambda: "").schedules
         (shown,) = (await api.list_schedules()).schedules
         assert (shown.name, shown.last_id, shown.last_state) == ("hourly", "", None)
         assert shown.next_at is not None

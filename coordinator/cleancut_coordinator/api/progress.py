@@ -1,0 +1,65 @@
+"""Progress of operations: read from etcd, watched, and waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+from cleancut.api.backups import Backup
+from cleancut.api.operations import is_over
+from cleancut.api.rebalances import Rebalance
+from cleancut.api.restores import Restore
+from cleancut.api.values import AgentProgress
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.etcd_records import ProgressRecord
+from cleancut.ports.clock import Clock
+from cleancut_coordinator.context import CoordinatorContext
+
+POLL_S = 0.25
+CANCEL_S = 40.0
+"""How long a cancel waits for the end of what it cancels; clients wait a little longer."""
+Shown = TypeVar("Shown", Backup, Restore, Rebalance)
+
+
+async def read_progress(context: CoordinatorContext, epoch: Epoch) -> tuple[AgentProgress, ...]:
+    """How far each agent is in `epoch`, by name."""
+    listing = await context.etcd.list(context.keys.progress(epoch))
+    shown = []
+    for item in listing.items:
+        read = decode(ProgressRecord, item.value, item.key)
+        shown.append(
+            AgentProgress(
+                agent=item.key.rpartition("/")[2],
+                phase=read.phase,
+                bytes_done=read.done_bytes,
+                bytes_total=read.total_bytes,
+                bytes_per_s=read.rate,
+                bytes_stored=read.stored_bytes,
+            )
+        )
+    return tuple(shown)
+
+
+async def watch(clock: Clock, read: Callable[[], Awaitable[Shown]]) -> AsyncIterator[Shown]:
+    """The operation now and after each change; ends after a final state."""
+    last: Shown | None = None
+    while True:
+        now = await read()
+        if now != last:
+            yield now
+        if is_over(now):
+            return
+        last = now
+        await clock.sleep(POLL_S)
+
+
+async def wait_over(seen: AsyncIterator[Shown], last: Shown) -> Shown:
+    """The last state within `CANCEL_S`: final, or still to be watched."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CANCEL_S):
+            async for now in seen:
+                last = now
+    return last

@@ -1,0 +1,50 @@
+"""State of the cluster in etcd, read: the control record, sessions, any records under a prefix."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import Fenced
+from cleancut.core.primitives.ids import AgentName, Epoch
+from cleancut.core.protocol.etcd_records import Ctl, Operation, Session
+from cleancut.core.protocol.states import Phase
+from cleancut_coordinator.context import CoordinatorContext
+
+R = TypeVar("R")
+
+
+async def read_ctl(context: CoordinatorContext) -> Ctl:
+    """The control record; that of an idle cluster, if there is none yet."""
+    return await read_record(context, context.keys.ctl, Ctl) or Ctl()
+
+
+async def check_phase(context: CoordinatorContext, epoch: Epoch, phase: Phase) -> None:
+    """Raises: Fenced, if the attempt has left the phase to which an effect belongs: a leader that
+    was suspended must not change anything after its successor has gone on."""
+    ctl = await read_ctl(context)
+    if (ctl.epoch, ctl.phase) != (epoch, phase):
+        raise Fenced(f"epoch {epoch} is no longer in {phase}")
+
+
+async def read_sessions(context: CoordinatorContext) -> dict[AgentName, Session]:
+    """All live sessions, by agent."""
+    sessions = await read_all(context, context.keys.sessions, Session)
+    return {session.name: session for session in sessions}
+
+
+async def read_operations(context: CoordinatorContext) -> list[Operation]:
+    """All operations that etcd still holds."""
+    return await read_all(context, context.keys.operations, Operation)
+
+
+async def read_record(context: CoordinatorContext, key: str, kind: type[R]) -> R | None:
+    """The record under `key`. Raises: Corrupt."""
+    found = await context.etcd.get(key)
+    return decode(kind, found.value, key) if found else None
+
+
+async def read_all(context: CoordinatorContext, prefix: str, kind: type[R]) -> list[R]:
+    """All records under `prefix`. Raises: Corrupt."""
+    listing = await context.etcd.list(prefix)
+    return [decode(kind, item.value, item.key) for item in listing.items]

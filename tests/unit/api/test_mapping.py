@@ -1,0 +1,32 @@
+"""Mapping of core records to API values."""
+
+from __future__ import annotations
+
+import pytest
+
+from cleancut.api.agent_settings import AgentSettings
+from cleancut.api.cluster import DoctorFinding
+from cleancut.api.mapping import to_value
+from cleancut.core.doctor.facts import Finding
+from cleancut.core.protocol.agent_settings import UploadSettings
+
+
+def test_fields_of_the_same_name_are_copied_and_others_are_not() -> None:
+    stored = UploadSettings(uploads=7, nonce="n")
+    shown = to_value(AgentSettings, stored)
+    assert shown == AgentSettings(
+        upload_bytes_per_s=stored.upload_bytes_per_s,
+        uploads=7,
+        spill_bytes=stored.spill_bytes,
+        spill_floor_bytes=stored.spill_floor_bytes,
+    )
+
+
+def test_what_is_given_wins_over_what_is_copied() -> None:
+    found = Finding(kind="lost_shard", severity="error", what="shard 1 is lost")
+    assert to_value(DoctorFinding, found, what="other").what == "other"
+
+
+def test_a_field_that_nothing_fills_is_an_error() -> None:
+    with pytest.raises(TypeError):
+        to_value(DoctorFinding, UploadSettings())
