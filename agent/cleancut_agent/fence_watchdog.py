@@ -1,9 +1,9 @@
-"""Lifts fences on the own peer, whoever else is alive: a fence outlives neither its budget nor its
-epoch.
+"""Watchdog of fences on the local peer: a fence outlives neither its budget nor its epoch, alone or
+not.
 
 While this agent takes part in an epoch, its own clock ends the fence at the budget. Any other
-fenced alias that its peer shows belongs to an epoch that is over, or to one that nobody here knows:
-etcd tells which, and without etcd it is lifted a bound after it was first seen.
+fenced alias that its peer shows belongs to an epoch that is over, or to an unknown one: etcd
+decides which, and without etcd it is lifted a bound after it was first seen.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class FenceWatchdog:
         self._stuck: set[str] = set()
 
     async def confirm(self, epoch: Epoch) -> Fence:
-        """The epoch's fence, as soon as the own peer shows it raised; its end is armed before.
+        """The epoch's fence, as soon as the local peer shows it raised; its end is armed before.
 
         Raises: Unavailable (etcd names no such fence any more), TimedOut (the budget is over).
         """

@@ -1,4 +1,4 @@
-"""What the own peer says: its view of the cluster and the numbers of its shards."""
+"""Local peer: its view of the cluster and the operation numbers of its shards."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def read_view(qdrant: Qdrant) -> View:
     if cluster.enabled and cluster.peer_id not in cluster.peers:
         raise Refused(
             f"peer {cluster.peer_id} is not among the peers of its own cluster",
-            "it probably lost its disk and started anew: remove the old peer, then bootstrap it",
+            "it probably lost its disk and restarted empty: remove the old peer, then bootstrap it",
         )
     telemetry = await qdrant.telemetry()
     aliases = await qdrant.aliases()
@@ -107,7 +107,7 @@ def free_bytes(context: AgentContext) -> int:
 
 
 def storage_free_bytes(context: AgentContext) -> int:
-    """What is free where the own peer keeps its data; -1: unknown."""
+    """Free bytes where the local peer keeps its data; -1: unknown."""
     if context.qdrant_storage is None:
         return -1
     try:

@@ -1,4 +1,4 @@
-"""Follows `ctl` under one session: events go to the machine, its commands are carried out here."""
+"""Loop of an agent under one session: `ctl` becomes events, commands of the machine become acts."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ class AgentLoop:
                 async for item in self._changes(key, listing.revision + 1):
                     await self._saw(item)
             except (Compacted, Unavailable):
-                continue  # listed again; the lease tells if etcd stays away
+                continue  # listed again; the lease ends if etcd stays away
 
     async def _changes(self, key: str, revision: int) -> AsyncIterator[KeyValue]:
         async for changes in self._context.etcd.watch(key, revision):
@@ -200,7 +200,7 @@ class AgentLoop:
             self._waiting = self._group.create_task(waiting)
 
     async def _wait_assigned(self, ctl: Ctl, revision: int, record: KeyValue) -> None:
-        """Tells the machine of its shards as soon as they are given to it; its looks find them too,
+        """Gives the machine its shards as soon as they are assigned; its looks find them too,
         so that nothing depends on this."""
         with contextlib.suppress(Compacted, Unavailable):
             async for item in self._changes(record.key, record.mod_revision + 1):
@@ -219,11 +219,11 @@ class AgentLoop:
     async def _refresh(self) -> None:
         while True:
             await self._context.clock.sleep(_REFRESH_S)
-            with contextlib.suppress(Unavailable, TimedOut):  # the lease tells if it lasts
+            with contextlib.suppress(Unavailable, TimedOut):  # the lease ends if it lasts
                 await refresh(self._context, self._session)
 
     async def _report(self) -> None:
-        """Tells people how far the epoch is: best effort, never part of the protocol."""
+        """Reports the progress of the epoch: best effort, never part of the protocol."""
         while True:
             await self._context.clock.sleep(_PROGRESS_S)
             before = self._moved

@@ -56,13 +56,13 @@ def _default_name() -> str:
 @click.command(context_settings={"auto_envvar_prefix": ENV_PREFIX})
 @config_option
 @common_options
-@click.option("--qdrant-url", required=True, metavar="URL", help="The own peer, on loopback.")
+@click.option("--qdrant-url", required=True, metavar="URL", help="The local peer, on loopback.")
 @click.option("--spill-dir", type=click.Path(path_type=Path), required=True, help="Local disk.")
 @click.option(
     "--qdrant-storage",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="The own peer's storage, if seen from here: restores then mind its free space.",
+    help="The local peer's storage, if seen from here: restores then mind its free space.",
 )
 @click.option("--name", default=_default_name, help="Unique in the cluster.  [default: hostname]")
 @click.option(

@@ -26,8 +26,8 @@ class AgentMetrics:
         )
         self._disk_free = gauge(
             "cleancut_agent_disk_free_bytes",
-            "Free bytes of the disk that holds the spill directory, or the own peer's storage if it"
-            " is seen.",
+            "Free bytes of the disk that holds the spill directory, or the local peer's storage if"
+            " it is seen.",
             "volume",
         )
         self._floor = gauge(

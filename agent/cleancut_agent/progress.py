@@ -1,4 +1,4 @@
-"""How far an agent is in what is under way."""
+"""Progress of an agent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class BytesProgress(NamedTuple):
-    """Bytes, as `Progress` tells them."""
+    """Bytes, as in `ProgressRecord`."""
 
     done: int
     total: int = 0

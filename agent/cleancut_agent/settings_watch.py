@@ -1,4 +1,4 @@
-"""Follows the settings that etcd holds for agents: uploads under way keep to them at once."""
+"""Settings of agents in etcd, watched: uploads under way follow a change at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def watch_settings(context: AgentContext, log: Logger) -> None:
                     if change.kv.key == key:
                         _take(context, None if change.deleted else change.kv, log)
         except (Compacted, Unavailable):
-            continue  # read again; the lease tells if etcd stays away
+            continue  # read again; the lease ends if etcd stays away
 
 
 def _take(context: AgentContext, found: KeyValue | None, log: Logger) -> None:

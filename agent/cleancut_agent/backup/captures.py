@@ -25,7 +25,7 @@ from cleancut_agent.backup.partial_recipes import PartialRecipes
 from cleancut_agent.context import AgentContext
 
 ORIGINS = 32
-"""So many sessions' packs are reused in one shard."""
+"""The most sessions whose packs one shard reuses."""
 LEFT_S = SEED_KEPT_S
 """So long is remembered what was left of a shard; by then a gc run has taken it."""
 
@@ -46,10 +46,10 @@ class Stream:
 
 
 class Captures:
-    """Runs as one task; `wait_cut` and `wait_stored` tell of it, or raise what ended it.
+    """Runs as one task; `wait_cut` and `wait_stored` wait for it, or raise what ended it.
 
-    `on_stream` is told of each shard when its stream is opened and when it has ended, and how many
-    are open then.
+    `on_stream` is called for each shard when its stream is opened and when it has ended, with
+    the number of open ones.
     """
 
     def __init__(
@@ -85,8 +85,8 @@ class Captures:
 
     async def run(self, streams: Sequence[Stream], at_once: int = 0) -> None:
         """Captures them all, `at_once` of them at a time if that is given. Never raises but when
-        cancelled: the waiting sides are told. However it ends, what has been stored is remembered
-        for the next attempt."""
+        cancelled: the waiting sides get the error. However it ends, the next attempt
+        knows what has been stored."""
         self._uncut = len(streams)
         if all(stream.parent for stream in streams):
             self.expected_bytes = sum(s.parent.tar_bytes for s in streams if s.parent)
@@ -179,7 +179,7 @@ class Captures:
         for future in (self._all_cut, self._stored):
             if not future.done():
                 future.set_exception(error)
-                future.exception()  # looked at: a failure that nobody waits for is no warning
+                future.exception()  # looked at: a failure without a waiter must not be logged
 
     async def wait_cut(self) -> None:
         """Returns when every shard's state is frozen. Raises: what ended a stream before."""

@@ -1,4 +1,4 @@
-"""What the agent's backup machine asks for, done on the own peer, the store and the disk."""
+"""Effects of the agent's backup machine, on the local peer, the store and the disk."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ class AgentBackupEffects:
     async def _count(self, effect: FinishCapture) -> tuple[int | None, ...]:
         """Exact counts of what was read second; None where that is not known.
 
-        They are taken after the votes, so that nobody's writes wait for them, and count only if a
+        They are taken after the votes, so that no write waits for them, and count only if a
         third reading of the number is still the second one.
         """
         counts = await count_shards(self._context.qdrant, effect.tasks, COUNT_S)
@@ -228,7 +228,7 @@ class AgentBackupEffects:
 
 def _taken_over(digest: str, parent: Recipe | None) -> CapturedShard:
     """An unchanged shard: its parent's recipe as it is, with nothing new."""
-    assert parent is not None, "taken over from nobody"
+    assert parent is not None, "a shard without a parent is captured"
     return CapturedShard(
         recipe_digest=Digest(digest),
         tar_sha256=parent.tar_sha256,

@@ -1,4 +1,4 @@
-"""What the agent's backup machine asks for in a seed: to read and store shards, some at a time."""
+"""Effects of the agent's backup machine in a seed: shards are read and stored, some at a time."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from cleancut_agent.local_peer import count_shards, readings_of
 
 
 class UncutReplicas:
-    """The replicas at the own peer that have twins elsewhere and are not cut here."""
+    """Replicas of the local peer that exist elsewhere too and are not cut here."""
 
     def __init__(self, tasks: Sequence[ShardTask], first: Readings) -> None:
         self._tasks, self._first = tuple(tasks), first

@@ -1,4 +1,4 @@
-"""What the agent's restore machine asks for, done on the own peer and the store."""
+"""Effects of the agent's restore machine, on the local peer and the store."""
 
 from __future__ import annotations
 

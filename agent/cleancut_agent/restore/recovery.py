@@ -1,4 +1,4 @@
-"""Has the own peer pull shards, and knows when a try whose outcome is unknown may be repeated."""
+"""Recovery of shards by the local peer; an unclear attempt is repeated only once it has ended."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _POLL_S = 0.5
 
 
 class Recovery:
-    """Recovers shards of the own peer from tars that this process serves."""
+    """Recovers shards of the local peer from tars that this process serves."""
 
     def __init__(self, context: AgentContext, tars: TarServer) -> None:
         self._context, self._tars = context, tars
@@ -48,7 +48,7 @@ class Recovery:
             try:
                 count = await self._context.qdrant.count(task.collection, task.shard_id)
                 break
-            except (NotFound, Unavailable):  # the own peer may lag behind the one that created it
+            except (NotFound, Unavailable):  # the local peer may lag behind the one that created it
                 if task.repair:
                     return
                 if clock.monotonic_s() >= deadline_s:
@@ -108,7 +108,7 @@ class Recovery:
 
     async def _wait_ended(self, offer: Offer, startup: str, bound_s: float) -> None:
         """Returns when a recovery of unknown outcome cannot be running any more: the peer was
-        started anew, or it has long had the whole tar, or lost it.
+        restarted, or it has long had the whole tar, or lost it.
 
         Raises: TimedOut, if it is still pulling after the bound.
         """

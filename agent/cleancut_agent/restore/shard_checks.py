@@ -1,4 +1,4 @@
-"""What a restored shard must show at its own peer: replica states and readiness prove nothing."""
+"""Checks of a restored shard at the local peer: replica states and readiness prove nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def verify_shard(qdrant: Qdrant, task: ShardTask) -> RestoredShard:
 
     Raises: Corrupt, if its points are not as many as the group says, or belong elsewhere, or its
         data cannot be used; Unavailable, if it cannot be read; TimedOut, if it is not Active. Of a
-        repaired shard the group's count is only told, since it may be written to.
+        repaired shard the group's count is only reported, since it may be written to.
     """
     replica = await _wait_active(qdrant, task)
     count = await qdrant.count(task.collection, task.shard_id, timeout_s=COUNT_S)
@@ -112,7 +112,7 @@ async def _status(qdrant: Qdrant, task: ShardTask) -> str:
 
 
 async def _wait_active(qdrant: Qdrant, task: ShardTask) -> Replica:
-    """Qdrant answers a recovery before it has told the cluster that the replica is Active."""
+    """Qdrant answers a recovery before the cluster knows that the replica is Active."""
     state = "absent"
     try:
         async with asyncio.timeout(_ACTIVE_S):

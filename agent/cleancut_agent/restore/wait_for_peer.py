@@ -1,4 +1,4 @@
-"""Waiting for the own peer, which may be started anew at any time."""
+"""The local Qdrant peer may restart at any time: reads of it are repeated until it is back."""
 
 from __future__ import annotations
 

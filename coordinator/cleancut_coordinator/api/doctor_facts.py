@@ -155,7 +155,7 @@ async def _groups(
             groups.append(GroupShards(epoch=epoch, shards=shards))
             lost -= set(shards)
     except CleancutError:
-        pass  # `owner_id` tells that the store does not answer
+        pass  # `owner_id` says that the store does not answer
     return tuple(groups)
 
 

@@ -34,13 +34,15 @@ def read_roles(context: click.Context) -> dict[str, Role]:
     for word, names in table.items():
         role = parse_role(word)
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise Invalid(f"[roles] {word} of the settings file is no list of names")
+            raise Invalid(f"[roles] {word} of the settings file must be a list of names")
         for name in map(parse_san, names):
             if name in roles:
                 raise Invalid(f"{name} has two roles in [roles]", "name it under the greater one")
             roles[name] = role
     if not roles:
-        raise Invalid("[roles] of the settings file names nobody", "name one, or leave it out")
+        raise Invalid(
+            "[roles] of the settings file names no certificate", "name one, or leave it out"
+        )
     return roles
 
 
@@ -49,7 +51,7 @@ def open_api(
 ) -> Listen:
     """Where and how the API listens. Says in the log who may command what.
 
-    Raises: Invalid, for what would let in everybody, or nobody; Denied (files).
+    Raises: Invalid, for what would admit every caller, or none; Denied (files).
     """
     address = flags["grpc"]
     tls = tls_of(flags["grpc_ca"], flags["grpc_cert"], flags["grpc_key"])
@@ -58,7 +60,7 @@ def open_api(
     tokens_file: Path | None = flags["tokens_file"]
     if tls is not None and tls.ca is None and tokens_file is None:
         raise Invalid(
-            "nobody could be told from anybody: neither certificates nor tokens are asked for",
+            "callers cannot be authenticated: neither --grpc-ca nor --tokens-file is set",
             "give --grpc-ca, --tokens-file, or both",
         )
     if roles and (tls is None or tls.ca is None):

@@ -41,8 +41,8 @@ async def read_view_and_sessions(
 
 
 async def read_parents(context: CoordinatorContext, chosen: Sequence[str]) -> Parents:
-    """The newest entry of each shard among the last groups; what cannot be read is no parent,
-    which costs bytes and nothing else."""
+    """The newest entry of each shard among the last groups; an unreadable one is not used as
+    a parent, which costs bytes and nothing else."""
     groups = []
     epochs = await list_epochs(context.store, context.paths)
     for epoch in reversed(epochs[-PARENT_GROUPS:]):

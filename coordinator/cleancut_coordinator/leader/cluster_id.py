@@ -20,7 +20,7 @@ from cleancut_coordinator.leader.state import LeaderState
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """`owner_number` 0: nobody owns the store yet."""
+    """`owner_number` 0: the store has no owner yet."""
 
     cluster_id: str
     owner_id: str
@@ -90,7 +90,7 @@ async def check_store_owner(context: CoordinatorContext) -> Identities:
     now = await read_identities(context)
     if not now.equal:
         raise Refused(
-            f"the store belongs to another cluster ({now.owner_id[:8] or 'nobody'}), "
+            f"the store belongs to another cluster ({now.owner_id[:8] or 'none'}), "
             f"this one is {now.cluster_id[:8]}",
             "check --store and --cluster; `cleancut adopt` takes the store over for good",
             owner=now.owner_id,

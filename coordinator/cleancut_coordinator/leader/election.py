@@ -34,7 +34,7 @@ async def campaign(context: CoordinatorContext, lease: Lease, address: str) -> F
 
 
 async def _wait_vacant(context: CoordinatorContext, own: int) -> None:
-    """Returns when nobody leads, or when an own earlier try has arrived after all."""
+    """Returns when there is no leader, or when an own earlier try has arrived after all."""
     key = context.keys.leader
     listing = await context.etcd.list(key)
     if not any(item.key == key and item.lease != own for item in listing.items):
@@ -44,7 +44,7 @@ async def _wait_vacant(context: CoordinatorContext, own: int) -> None:
             if any(change.deleted or change.kv.lease == own for change in changes):
                 return
     except (Compacted, Unavailable):
-        return  # the next try tells
+        return  # the next attempt decides
 
 
 async def read_leader(context: CoordinatorContext) -> Leader | None:

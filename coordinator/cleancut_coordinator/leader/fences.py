@@ -1,7 +1,7 @@
 """Raising a backup's fence, and lifting it: at once, and again until it is seen lifted.
 
 Lifting is level-triggered: what `fence/` in etcd still names is lifted unless its epoch is open and
-needs it. Every agent does the same for what its own peer shows, so that nothing depends on this.
+needs it. Every agent does the same for what its local peer shows, so that nothing depends on this.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ async def _fence_aliases(context: CoordinatorContext, fence: Fence) -> None:
             renaming = group.create_task(peer.change_aliases(actions, RAISE_S))
             while not renaming.done() and not is_raised(fence, await peer.aliases(RAISE_S)):
                 await context.clock.sleep(_SEEN_POLL_S)
-            # Its answer waits for all other peers, which have agents of their own to tell.
+            # Its answer waits for all other peers, which have agents of their own that report.
             renaming.cancel()
     except BaseExceptionGroup as failures:
         raise first_of(failures) from failures
@@ -184,5 +184,5 @@ class FenceReleaser:
             fences = await read_all(context, context.keys.fences, Fence)
             ctl = await read_ctl(context) if fences else Ctl()
         except (Unavailable, TimedOut):
-            return []  # looked for again soon; the lease tells if etcd stays away
+            return []  # looked for again soon; the lease ends if etcd stays away
         return [fence for fence in fences if ctl.epoch != fence.epoch or ctl.phase not in FENCED]

@@ -45,7 +45,7 @@ async def record(
     """The operation for this request: a new one, or that of an equal earlier one.
 
     `also`: what is written with a new one, or neither is.
-    Raises: Invalid (the id was used with other content, or is no id), Fenced.
+    Raises: Invalid (the id was used with other content, or is malformed), Fenced.
     """
     if not request_id or len(request_id) > MAX_ID or not request_id.isprintable():
         raise Invalid("the request id must have 1-128 printable characters")

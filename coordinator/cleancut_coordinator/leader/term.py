@@ -1,7 +1,7 @@
 """A leader's term: one task owns the machine, carries out its commands, and feeds it events.
 
 Order: a `Persist` is applied before anything after it is started. A refused write means that
-something is not as the machine believes: all is read anew, and the term goes on or ends.
+something is not as the machine believes: all is read again, and the term goes on or ends.
 """
 
 from __future__ import annotations
@@ -262,7 +262,7 @@ class LeaderTerm:
                     for change in changes:
                         await self._feed(event_of(change))
             except (Compacted, Unavailable):
-                continue  # listed again; the lease tells if etcd stays away
+                continue  # listed again; the lease ends if etcd stays away
 
     async def _feed(self, event: Event | None) -> None:
         if event is not None:

@@ -16,14 +16,14 @@ from cleancut_coordinator.leader.state import format_now
 
 
 class Tombstone(Record, frozen=True):
-    """`groups/<epoch>.deleted`: the group is no backup any more; it always wins."""
+    """`groups/<epoch>.deleted`: the group is deleted; the tombstone always wins."""
 
     deleted_at: str
     why: str
 
 
 async def publish_missing(context: CoordinatorContext) -> None:
-    """Groups that etcd has decided on are in the catalog: what they name is no garbage."""
+    """Groups that etcd has decided on are in the catalog: what they name is not garbage."""
     there = {info.path async for info in context.store.list(context.paths.groups)}
     for group in await read_all(context, context.keys.groups, Group):
         path = context.paths.group(group.epoch)
@@ -36,7 +36,7 @@ async def publish_missing(context: CoordinatorContext) -> None:
 async def find_expired_backups(
     context: CoordinatorContext, names: ReferencedNames
 ) -> list[Expired]:
-    """The groups that retention lets go, and that nobody needs or holds."""
+    """The groups that retention expires, and that nothing needs or holds."""
     facts = [group.facts for group in (await names.groups()).values()]
     busy = await epochs_in_restores(context)
     expired = find_expired(facts, context.gc.retention, context.clock.wall_s())

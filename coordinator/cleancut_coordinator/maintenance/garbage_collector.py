@@ -75,7 +75,7 @@ class GarbageCollector:
         self._turn = asyncio.Lock()
 
     async def run(self) -> None:
-        """Collects garbage for ever; one that fails is told and tried again the next time."""
+        """Collects garbage for ever; a failure is logged, and the next one tries again."""
         every_s, clock = self._settings.every_s, self._context.clock
         next_s = clock.monotonic_s() + min(_FIRST_S, every_s)
         while every_s:
@@ -112,7 +112,7 @@ class GarbageCollector:
             return done
 
     async def _tell(self, done: GarbageCollection) -> None:
-        """Keeps when it was, so that whoever leads next knows it too."""
+        """Keeps when it was, so that the next leader knows it too."""
         last = LastGc(
             at=format_now(self._context.clock),
             marked_bytes=done.marked_bytes,
@@ -206,7 +206,10 @@ class GarbageCollector:
         context, nothing = self._context, GarbageList(objects=())
         before = await self._newest_begun()
         if await self._open_epoch() is not None:
-            return nothing, "an operation is under way: its objects are not told from garbage"
+            return (
+                nothing,
+                "an operation is under way: its objects cannot be distinguished from garbage",
+            )
         living = await self._living(gone)
         found = await find_garbage(context.store, context.paths, living)
         if not found.objects or dry_run:

@@ -69,7 +69,7 @@ def _flags(schedule: ScheduleRule) -> list[str]:
 
 
 def _trouble(code: int, out: bytes, err: bytes) -> str:
-    """The first of what was found, or of what was told."""
+    """The first problem found, or the first error printed."""
     try:
         (found,) = (one for key, one in msgspec.json.decode(out).items() if key != "schema")
         wrong: list[Any] = [*found.get("damaged", ()), *found.get("missing", ())]

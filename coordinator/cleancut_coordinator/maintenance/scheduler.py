@@ -1,7 +1,7 @@
 """The leader's schedules: backups that start by themselves.
 
 What is due is decided in `cleancut.core.maintenance.schedule`. A start and how far the schedule is
-are written in one transaction, so that whoever leads next starts nothing twice and forgets nothing.
+are written in one transaction, so that the next leader starts nothing twice and forgets nothing.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Scheduler:
         self._proving: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        """Starts what is due, for ever; what fails is told and tried again."""
+        """Starts what is due, for ever; a failure is logged and tried again."""
         async with asyncio.TaskGroup() as group:
             try:
                 while self._context.schedules:

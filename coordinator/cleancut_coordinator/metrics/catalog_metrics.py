@@ -8,7 +8,7 @@ from cleancut.core.maintenance.inventory import Inventory, Newest, rank_of
 from cleancut.runtime.prometheus import Meter
 
 MAX_COLLECTIONS = 200
-"""So many collections have a series of their own: those that were backed up longest ago."""
+"""The most collections that have a series of their own: those that were backed up longest ago."""
 
 
 class CatalogGauges:
@@ -97,7 +97,7 @@ class _NewestGauges:
         )
         self._skew = gauge(
             "cleancut_backup_skew_seconds",
-            "All cuts of the newest good backup lie within so many seconds.",
+            "All cuts of the newest good backup lie within this many seconds.",
             label,
         )
 

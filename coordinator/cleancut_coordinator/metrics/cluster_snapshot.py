@@ -41,8 +41,8 @@ class ScheduleSeen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ClusterSeen:
-    """`expected`: peers that the agents' peers know of; None while no agent tells. `fence_since_s`:
-    when the oldest fence that is not seen lifted was raised; 0 if that was not written down.
+    """`expected`: peers that the agents' peers know of; None while no agent reports.
+    `fence_since_s`: when the oldest fence that is not seen lifted was raised; 0: unknown.
     `attempt`: changes when an attempt begins or ends."""
 
     connected: int

@@ -28,7 +28,7 @@ class CatalogReader:
     async def take(self) -> tuple[Inventory, dict[str, float]]:
         """The inventory, and by kind when a verification or drill went well last.
 
-        Raises: Unavailable, Denied: then nothing is known anew.
+        Raises: Unavailable, Denied: then nothing new is known.
         """
         epochs = await list_epochs(self._store, self._paths)
         checks = await list_checks(self._store, self._paths)
@@ -41,7 +41,7 @@ class CatalogReader:
         return stock, {kind: entry.at_s for kind, entry in newest_good(checks).items()}
 
     async def _read(self, epoch: Epoch) -> bool:
-        """False for one that nobody can read. One that was deleted meanwhile, or that only a newer
+        """False for an unreadable one. One that was deleted meanwhile, or that only a newer
         cleancut can read, says nothing."""
         try:
             self._known[epoch] = summary_of(await load_group(self._store, self._paths, epoch))

@@ -91,7 +91,7 @@ def newest_ended(operations: Iterable[Operation]) -> list[Ended]:
 
 
 def outcome_of(operation: Operation) -> str:
-    """How an operation that is over has ended; one that was called off is no failure."""
+    """How an operation that is over has ended; a cancelled one has not failed."""
     if operation.state in SUCCEEDED:
         return COMPLETE
     failure = operation.failure

@@ -75,7 +75,7 @@ class MetricsCollector:
                 continue
 
     async def _read_catalog(self) -> None:
-        """What was read once stays true while the store is away; how long ago is told too."""
+        """The last values stay while the store is unreachable; the time of the read is shown."""
         clock, began_s = self._context.clock, self._context.clock.wall_s()
         stock, proven = await self._stock.take()
         self._metrics.show_catalog(stock, proven, began_s)

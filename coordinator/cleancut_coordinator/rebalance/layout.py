@@ -17,7 +17,7 @@ from cleancut_coordinator.etcd_state import read_sessions
 
 
 async def read_layout(context: CoordinatorContext) -> Layout:
-    """What any one peer tells of all, and which peers have an agent.
+    """The answer of any one peer, and which peers have an agent.
 
     Raises: Refused, if there is no cluster; Unavailable.
     """

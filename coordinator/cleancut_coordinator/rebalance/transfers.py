@@ -46,7 +46,7 @@ _BYTES_PER_S = 1e6
 
 @dataclass(slots=True)
 class _StartedStep:
-    """A step that was started: when last, how often, beside how many others, what it told."""
+    """A step that was started: when last, how often, beside how many others, the error."""
 
     began_s: float
     times: int = 1
@@ -133,7 +133,7 @@ class ShardTransfers:
 
 
 async def _begin(peer: Qdrant, step: Step) -> str:
-    """Qdrant has been asked; what it told against it. A lost answer is seen in the cluster."""
+    """Qdrant has been asked; its error, if any. A lost answer is seen in the cluster."""
     name, shard = step.collection, step.shard_id
     try:
         if step.action == "drop":

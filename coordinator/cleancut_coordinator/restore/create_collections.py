@@ -1,7 +1,7 @@
 """Makes the collections of a restore, and drops again what this very attempt made.
 
 A collection is known by its uuid, which Qdrant makes up at the create. So that no crash leaves an
-orphan, the store is told before the request (`asked`) and after it (`made`, with the uuid). What
+orphan, the store records it before the request (`asked`) and after it (`made`, with the uuid). What
 was asked for and never recorded as made counts as ours only if it is empty and configured exactly
 as asked.
 Source: lib/storage/src/dispatcher.rs (the uuid), Qdrant 1.18.3
@@ -113,7 +113,7 @@ class CollectionCreator:
             if await self._ours(peer, wanted):
                 await self._record(wanted.name, "made", there)
                 return there
-            raise _taken(wanted.name)  # nobody can tell whose it is: the rollback asks a person
+            raise _taken(wanted.name)  # its maker is unknown: the rollback asks an operator
         await self._record(wanted.name, "refused")
         raise _taken(wanted.name)
 
@@ -156,13 +156,13 @@ class CollectionCreator:
             raise Refused(
                 f"collection {wanted.name!r} appeared while it was to be created, and holds points"
                 " or another configuration",
-                "look whose it is; if nobody's, delete it",
+                "find its owner; delete it if it has none",
             )
         await self._delete(wanted.name, there)
 
     async def _delete(self, name: str, uuid: str) -> None:
-        """Limits: Qdrant deletes by name: whoever replaces the collection between the last look
-        and the request loses the new one. So the last look is at the peer that is asked."""
+        """Limits: Qdrant deletes by name: a collection that is created between the last
+        look and the request is lost. So the last look is at the peer that is asked."""
         began_s = self._context.clock.monotonic_s()
         await self._still(Phase.ROLLBACK)
         there = await self._anywhere(name)
@@ -175,7 +175,7 @@ class CollectionCreator:
             raise TimedOut(f"collection {name!r} is still there after its deletion")
 
     async def _who_tells(self, name: str, uuid: str) -> Qdrant:
-        """A peer that has just told that this is the collection of that name."""
+        """A peer that has just shown that this is the collection of that name."""
         for peer in self._context.peers:
             with contextlib.suppress(Unavailable, TimedOut):
                 if await self._uuid(peer, name) == uuid:
@@ -206,7 +206,7 @@ class CollectionCreator:
         return (found.uuid or "") if found is not None else None
 
     async def _anywhere(self, name: str) -> str | None:
-        """As any peer tells it: one that lags does not know of a new collection yet."""
+        """As any peer shows it: one that lags does not know of a new collection yet."""
         told: list[str | None] = []
         for peer in self._context.peers:
             with contextlib.suppress(Unavailable, TimedOut):
@@ -253,7 +253,7 @@ class CollectionCreator:
 
 async def known_creations(context: CoordinatorContext, epoch: Epoch) -> dict[str, Creation]:
     """What this attempt recorded of each collection. `made` outweighs `refused`: two leaders may
-    each have told what they saw, and what was made once is this attempt's."""
+    each have recorded what they saw, and what was made once is this attempt's."""
     prefix = context.paths.staged(epoch, "").removesuffix(".json")
     known: dict[str, Creation] = {}
     async for info in context.store.list(prefix):
@@ -274,5 +274,5 @@ def _unlike(name: str) -> Unavailable:
 def _taken(name: str) -> Refused:
     return Refused(
         f"a collection {name!r} was made by somebody else meanwhile",
-        "keep clients from creating it, delete it if it is nobody's, and restore again",
+        "keep clients from creating it, delete it if it is unused, and restore again",
     )

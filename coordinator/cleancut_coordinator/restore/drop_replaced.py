@@ -20,7 +20,7 @@ async def drop_replaced(
     """All of `kept` is gone. Repeatable.
 
     Raises: Refused, before anything is dropped, if an alias points to some of it, or it cannot be
-        told from other data of that name; Unavailable, TimedOut, Fenced.
+        distinguished from other data of that name; Unavailable, TimedOut, Fenced.
     """
     peer = await first_peer(context.peers)
     aliases = await peer.aliases()
@@ -30,7 +30,7 @@ async def drop_replaced(
         if pointing:
             raise Refused(
                 f"alias {pointing[0]!r} points to the old collection {one.collection!r}",
-                "point it elsewhere or delete it, if nobody needs the old data any more",
+                "point it elsewhere or delete it, if the old data is no longer needed",
                 alias=pointing[0],
             )
     for one in garbage:
@@ -54,14 +54,14 @@ async def remaining_replaced(
 
 
 async def _is_there(peer: Qdrant, one: ReplacedCollection) -> bool:
-    """True for the very collection that was replaced. Raises: Refused, if that cannot be told."""
+    """True for the very collection that was replaced. Raises: Refused, if that is unknown."""
     found = (await peer.telemetry()).collections.get(one.collection)
     if found is None or (one.uuid and found.uuid != one.uuid):
         return False
     if not one.uuid:
         raise Refused(
             f"collection {one.collection!r} has no uuid, as on a Qdrant without cluster mode, so"
-            " it may have been made anew since",
+            " it may have been created again since",
             "look at it, and delete it by hand",
         )
     return True

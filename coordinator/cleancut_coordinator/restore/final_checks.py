@@ -21,7 +21,7 @@ from cleancut_coordinator.any_peer import ask_any, first_peer
 from cleancut_coordinator.context import CoordinatorContext
 
 ASK_S = 30.0
-"""For one answer: a search reads all vectors, which nobody has read since they were restored."""
+"""For one answer: a search reads all vectors, which are unread since they were restored."""
 ASK_ALL_S = 600.0
 _TRIES = 3
 _PAUSE_S = 1.0
@@ -32,7 +32,7 @@ _OTHERS = "keep clients away from the collection, then restore again"
 async def observe_created(
     context: CoordinatorContext, known: Mapping[str, Creation], name: str
 ) -> ObservedCollection:
-    """A collection that this attempt made, as any one peer tells it. `known`: what it recorded.
+    """A collection that this attempt made, as any one peer shows it. `known`: what it recorded.
 
     Raises: NotFound, if it has gone; Refused, if it is another one by now; Unavailable, TimedOut.
     """

@@ -56,7 +56,9 @@ async def _placed(site: RestoreTarget, wanted: TargetCollection) -> tuple[Replic
             "look at the cluster's state: a peer may be down",
         )
     if not (await site.peer.cluster()).enabled:
-        found = tuple(replace(one, peer_id=0) for one in found)  # it tells a made-up id here
+        found = tuple(
+            replace(one, peer_id=0) for one in found
+        )  # without cluster mode the id is made up
     for replica in found:
         if PeerId(replica.peer_id) not in site.hosts:
             raise Unavailable(

@@ -41,7 +41,7 @@ async def publish_restore(context: CoordinatorContext, draft: RestoreDraft) -> N
 async def find_replaced(
     context: CoordinatorContext, draft: RestoreDraft
 ) -> tuple[ReplacedCollection, ...]:
-    """What the aliases that are to be replaced point to, told apart by its uuid.
+    """What the aliases that are to be replaced point to, identified by its uuid.
 
     Order: before anything is published. Raises: Refused, if an alias is not as it was planned.
     """
@@ -76,7 +76,7 @@ def _check_aliases(draft: RestoreDraft, there: Mapping[str, str]) -> None:
 
 
 async def _set_aliases(context: CoordinatorContext, peer: Qdrant, draft: RestoreDraft) -> None:
-    """All in one call, so that nobody sees some of them only.
+    """All in one call, so that no client sees some of them only.
 
     Order: targets first, since Qdrant keeps what precedes a failing action.
     """

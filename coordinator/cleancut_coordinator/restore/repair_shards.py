@@ -59,7 +59,7 @@ async def add_live_collections(
 
 
 async def observe_collection(context: CoordinatorContext, name: str) -> ObservedCollection:
-    """As the cluster tells it; the payload indexes are unknown while another shard is lost."""
+    """As the cluster shows it; the payload indexes are unknown while another shard is lost."""
     entry, placement = await _read_live(context, name)
     if entry is None or placement is None:
         raise _gone(name)
@@ -76,7 +76,7 @@ async def observe_collection(context: CoordinatorContext, name: str) -> Observed
 async def _read_live(
     context: CoordinatorContext, name: str
 ) -> tuple[CollectionTelemetry | None, Placement | None]:
-    """What one peer tells of a collection that may have lost shards; None: it does not exist."""
+    """The answer of one peer about a collection with lost shards; None: it does not exist."""
     peer = await first_peer(context.peers)
     entry = (await peer.telemetry()).collections.get(name)
     return entry, await peer.placement(name) if entry is not None else None
@@ -106,7 +106,7 @@ class ShardRepairer:
             if back:
                 raise Refused(
                     f"shard {back[0]} of {planned.created_as!r} is not lost any more",
-                    "`cleancut doctor` tells which shards are",
+                    "`cleancut doctor` shows which shards are",
                 )
             host = hosts.get(planned.repair_peer) if planned.repair_peer is not None else None
             if host is None:

@@ -24,10 +24,10 @@ _NEWEST = 3
 async def read_target(
     context: CoordinatorContext, members: Mapping[AgentName, int] | None = None
 ) -> Target:
-    """The cluster as any one peer tells it, with the agents beside its peers.
+    """The cluster as any one peer shows it, with the agents of its peers.
 
-    `members`: who takes part, with the free bytes that each told; None: all that have a session,
-    with what they say there, and how fast restores were.
+    `members`: who takes part, with the free bytes that each reported; None: all that have a
+    session, with what they say there, and how fast restores were.
     Raises: Unavailable.
     """
     cluster = await ask_any(context.peers, lambda peer: peer.cluster())
@@ -48,7 +48,7 @@ async def read_target(
 
 
 async def _read_rate(context: CoordinatorContext) -> float | None:
-    """What the newest finished restores measured; one whose report cannot be read tells nothing."""
+    """What the newest finished restores measured; one whose report cannot be read is skipped."""
     reports = []
     done = [
         one for one in await load_all(context, OperationKind.RESTORE) if one.state is State.DONE
