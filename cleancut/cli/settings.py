@@ -153,7 +153,7 @@ class Noun(click.Group):
 def load_config(context: click.Context, _option: click.Parameter, path: Path | None) -> None:
     """Makes a file's keys the defaults of the shared flags (the file is optional at its usual
     place, required where named)."""
-    chosen = path if path is not None else _usual_path(os.environ)
+    chosen = path if path is not None else usual_path(os.environ)
     if chosen is None or (path is None and not os.path.isfile(chosen)):
         return  # isfile: a home directory that cannot be read has no file either
     try:
@@ -167,14 +167,11 @@ def load_config(context: click.Context, _option: click.Parameter, path: Path | N
     context.default_map = {**found, **(context.default_map or {})}
 
 
-def _usual_path(environment: Mapping[str, str]) -> Path | None:
+def usual_path(environment: Mapping[str, str]) -> Path | None:
     """None without a home directory, as for an arbitrary user id in a container."""
-    home = environment.get("XDG_CONFIG_HOME")
-    try:
-        base = Path(home) if home else Path.home() / ".config"
-    except RuntimeError:
-        return None
-    return base / "cleancut" / "config.toml"
+    home = environment.get("HOME")
+    base = environment.get("XDG_CONFIG_HOME") or (home and f"{home}/.config")
+    return Path(base) / "cleancut" / "config.toml" if base else None
 
 
 _BYTES = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}

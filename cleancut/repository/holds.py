@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 
-from cleancut.core.format.paths import Paths
+from cleancut.core.format.paths import Paths, parse_path
 from cleancut.core.maintenance.garbage import Hold
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Invalid, NotFound
@@ -60,7 +60,7 @@ async def drop_label(store: Store, paths: Paths, epoch: Epoch, label: str) -> No
 async def labels_of(store: Store, paths: Paths, epoch: Epoch, now_s: float) -> tuple[str, ...]:
     """By which labels a group is held now, sorted."""
     held, _ = await read_holds(store, paths, now_s, epoch)
-    whos = [path.rpartition("/")[2].removesuffix(".json") for path in held]
+    whos = [parse_path(path).name for path in held]
     return tuple(sorted(w.removeprefix(_PREFIX) for w in whos if w.startswith(_PREFIX)))
 
 

@@ -25,7 +25,7 @@ from cleancut.cli.settings import Noun, parse_duration, settings_of
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import NotFound
 from cleancut.core.protocol.fence import check_fence
-from cleancut.core.protocol.requests import BackupRequest
+from cleancut.core.protocol.requests import MAX_ATTEMPTS, BackupRequest
 from cleancut.verification.verify import Drilling, ReadShare, drill_group, verify_group
 
 
@@ -43,7 +43,9 @@ def backup() -> None:
     help="point-in-time: fail rather than keep a backup that is not proven to be of one instant.",
 )
 @click.option(
-    "--attempts", type=click.IntRange(1, 20), help="How many attempts to make. Default: 3."
+    "--attempts",
+    type=click.IntRange(1, MAX_ATTEMPTS),
+    help="How many attempts to make. Default: 3.",
 )
 @click.option(
     "--fence",

@@ -9,7 +9,7 @@ from cleancut.cli.exit_codes import Exit
 from cleancut.cli.options import collections_option, request_id_option, wait_options
 from cleancut.cli.settings import Verb, settings_of
 from cleancut.cli.wait import Job, run_job
-from cleancut.core.protocol.requests import MAX_STREAMS, SeedRequest
+from cleancut.core.protocol.requests import MAX_ATTEMPTS, MAX_STREAMS, SeedRequest
 
 
 @click.command(cls=Verb)
@@ -22,7 +22,9 @@ from cleancut.core.protocol.requests import MAX_STREAMS, SeedRequest
     help="How many shards each agent reads at a time.",
 )
 @click.option(
-    "--attempts", type=click.IntRange(1, 20), help="How many attempts to make. Default: 3."
+    "--attempts",
+    type=click.IntRange(1, MAX_ATTEMPTS),
+    help="How many attempts to make. Default: 3.",
 )
 @wait_options
 @request_id_option

@@ -66,9 +66,9 @@ class ReplicaEntry(Record, frozen=True):
 
 
 class AgentDocument(Record, frozen=True):
-    """What one agent captured in an epoch: votes/<epoch>/<agent>/<sha256>.json.
+    """The shards that one agent captured in an epoch: votes/<epoch>/<agent>/<sha256>.json.
 
-    `drained` of its shards says nothing yet: the coordinator knows which drains answered.
+    `drained` of its shards is not yet valid: the coordinator knows which drains answered.
     """
 
     epoch: Epoch
@@ -78,7 +78,7 @@ class AgentDocument(Record, frozen=True):
 
 
 class CollectionEntry(Record, frozen=True):
-    """What Qdrant keeps of a collection outside its shards, as raw JSON of its answers."""
+    """Everything of a collection outside its shards, as raw JSON of Qdrant's answers."""
 
     name: str
     uuid: str
@@ -89,7 +89,7 @@ class CollectionEntry(Record, frozen=True):
 
 
 class ClusterEntry(Record, frozen=True):
-    """The cluster as it was: for people and for the restore's plan, never to map shards by."""
+    """The cluster at the backup: for people and for the restore's plan, never to map shards."""
 
     qdrant_version: str
     peers: dict[str, str]
@@ -136,8 +136,7 @@ class Manifest(Record, frozen=True):
 
     @property
     def fenced(self) -> bool:
-        """True if it is point-in-time, and a fence held off writes to all of it, seen by all
-        agents."""
+        """True if it is point-in-time, and every agent saw a fence hold off writes to all of it."""
         collections = {entry.name for entry in self.collections}
         agents = {shard.agent for shard in self.shards}
         held = self.fence is not None and self.fence.holds(collections, agents)
@@ -145,7 +144,7 @@ class Manifest(Record, frozen=True):
 
     @property
     def consistency(self) -> Consistency:
-        """Recomputed from the raw numbers each time."""
+        """Recomputed from the raw numbers each time, so no stored verdict is trusted."""
         return consistency_of(shard.quiet for shard in self.shards)
 
     def collection(self, name: str) -> CollectionEntry:
@@ -171,14 +170,14 @@ class _FormatOnly(msgspec.Struct):
 def parse_manifest(data: bytes, where: str) -> Manifest:
     """The manifest in `data`, complete.
 
-    Raises: Refused for another format; Corrupt for bytes that are no manifest, or one in which a
+    Raises: Refused for another format; Corrupt for bytes that are not a manifest, or one in which a
         shard of a collection is missing or doubled.
     """
     try:
         version = decode(_FormatOnly, data, where).format
     except Corrupt as error:
         raise Corrupt(
-            f"{where} is no manifest, or a part of one",
+            f"{where} is not a complete manifest",
             "other backups may be complete: see `cleancut backup list`",
         ) from error
     if version != FORMAT:

@@ -7,7 +7,7 @@ from cleancut.core.primitives.ids import Epoch
 
 
 class Question(Record, frozen=True):
-    """What is to be asked inside the cut: the points nearest to what `query` holds as `vector`.
+    """A question to ask inside the cut: the points nearest to the vector `vector` of point `query`.
     `replicated`: all replicas of a shard have to agree."""
 
     collection: str
@@ -28,7 +28,7 @@ class Canary(Record, frozen=True):
 
 
 class Canaries(Record, frozen=True):
-    """What the coordinator read inside the cut, staged as a document of the epoch."""
+    """The answers that the coordinator read inside the cut, staged as a document of the epoch."""
 
     epoch: Epoch
     canaries: tuple[Canary, ...]

@@ -43,7 +43,7 @@ OBSERVE_EVERY_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Observe:
-    """Look at the own peer, the store and the own member record. Result: `Observed`."""
+    """Observe the local peer, the store and the agent's member record. Result: `Observed`."""
 
     epoch: Epoch
     probe: str
@@ -72,8 +72,8 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """Numbers in the order of the tasks. `view`, and whether the own peer was `fenced` still, only
-    of the second reading."""
+    """Numbers in the order of the tasks. `view` and `fenced` (the local peer still shows the fence)
+    belong to the second reading only."""
 
     numbers: tuple[int | None, ...]
     incarnation: str
@@ -82,7 +82,7 @@ class Readings:
     fenced: bool = False
 
     def at(self, index: int) -> Reading:
-        """One shard's, with what it means something within."""
+        """The reading of one shard."""
         return Reading(
             number=self.numbers[index], incarnation=self.incarnation, arrivals=self.arrivals
         )

@@ -1,4 +1,4 @@
-"""What forbids a restore whatever its names are, and what people should know before it. Pure."""
+"""Blockers and warnings of a restore that do not depend on its names. Pure."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ VISIBLE = (
 
 
 def blockers(manifest: Manifest, target: Target) -> Iterator[str]:
-    """What is wrong with the cluster, with what to do about it."""
+    """Problems of the cluster, each with what to do about it."""
     if not target.peers:
-        yield "no Qdrant peer answers; start the cluster and an agent beside each peer"
+        yield "no Qdrant peer answers; start the cluster and an agent for each peer"
     for peer in target.peers:
         if peer.agent is None:
             yield (
-                f"no agent is connected beside peer {peer.peer_id}, where Qdrant may place shards;"
+                f"peer {peer.peer_id}, where Qdrant may place shards, has no connected agent;"
                 " start one, or, if that peer is gone for good, remove it with"
                 f" `cleancut cluster forget-peer {peer.peer_id}`"
             )
@@ -59,8 +59,8 @@ def is_custom(entry: CollectionEntry) -> bool:
 
 
 def cannot_be_rebuilt(entry: CollectionEntry) -> str:
-    """Why Qdrant cannot make shards with these very ids; "" if it can. The ids decide where points
-    live."""
+    """The reason why Qdrant cannot create shards with these ids; "" if it can. The ids decide where
+    points live."""
     if is_custom(entry):
         try:
             made = {number for step in steps(entry.shard_keys) for number in _own(step)}
@@ -84,7 +84,7 @@ def _own(step: KeyStep) -> tuple[ShardId, ...]:
 
 
 def fillers(entry: CollectionEntry) -> int:
-    """How many shards are made, and dropped again, so that the next key gets its ids."""
+    """The number of shards to create and drop again, so that the next key gets its ids."""
     try:
         return sum(step.shards for step in steps(entry.shard_keys) if step.filler)
     except Refused:
@@ -95,7 +95,7 @@ def fillers(entry: CollectionEntry) -> int:
 
 
 def warnings_of_group(manifest: Manifest, target: Target) -> Iterator[str]:
-    """What holds for every collection of the group."""
+    """Warnings about the whole backup."""
     if manifest.consistency is Consistency.PER_SHARD:
         yield (
             f"the backup is consistent per shard only (skew {manifest.skew_ms} ms): writes came in"
@@ -109,11 +109,11 @@ def warnings_of_group(manifest: Manifest, target: Target) -> Iterator[str]:
         )
     for version in sorted({peer.qdrant_version for peer in target.peers}, key=parse_version):
         if parse_version(version)[:2] > NEWEST_TESTED:
-            yield f"Qdrant {version} is newer than what this version was tested with"
+            yield f"Qdrant {version} is newer than the newest tested version"
 
 
 def warnings_of(entry: CollectionEntry, factor: int, target: Target) -> Iterator[str]:
-    """What holds for one collection that is made anew with this replication factor."""
+    """Warnings about one collection that is created with this replication factor."""
     peers, before = len(target.peers), replication_factor(entry.info)
     if factor < before:
         yield (

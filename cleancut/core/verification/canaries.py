@@ -1,7 +1,7 @@
 """Canaries: exact searches whose answers are read inside the cut, and asked again after a restore.
 
-Counts tell that as many points came back; these tell that a few vectors are the ones that they
-were, under their ids, among all others. Pure.
+Counts show that all points came back; canaries show that some vectors are unchanged, under their
+ids, among all others. Pure.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def askable(info: Mapping[str, Any]) -> tuple[str, ...]:
 def questions(
     info: Mapping[str, Any], collection: str, points: Mapping[str, Sequence[str | int]]
 ) -> tuple[Question, ...]:
-    """What is to be asked about a collection; `points`: vector to ids of points that have it."""
+    """The questions about a collection; `points`: vector to ids of points that have it."""
     several = replication_factor(info) > 1
     return tuple(
         Question(collection=collection, vector=vector, query=point, replicated=several)
@@ -64,10 +64,10 @@ def in_turn(asked: Iterable[Question]) -> tuple[Question, ...]:
 
 
 def canary_of(question: Question, hits: Sequence[Hit]) -> Canary | None:
-    """What is kept of an answer; None, if it may not be that of each replica.
+    """The canary of an answer; None, if replicas may answer differently.
 
-    Where a shard has several replicas, Qdrant was asked for the points that all of them gave: an
-    answer that is not full may lack those that they do not share.
+    Where a shard has several replicas, Qdrant returns only points that all of them found: an
+    answer that is not full may lack others.
     """
     if question.replicated and len(hits) < LIMIT:
         return None
@@ -81,7 +81,7 @@ def canary_of(question: Question, hits: Sequence[Hit]) -> Canary | None:
 
 
 def proven(canaries: Iterable[Canary], shards: Iterable[ShardEntry]) -> tuple[Canary, ...]:
-    """Those of collections whose shards all were quiet: what they say is what was captured."""
+    """The canaries of collections whose shards all were quiet: they match what was captured."""
     moved = {shard.collection for shard in shards if not shard.quiet}
     kept = (canary for canary in canaries if canary.collection not in moved)
     return tuple(sorted(kept, key=lambda c: (c.collection, c.vector, str(c.query))))
@@ -92,7 +92,7 @@ def is_equal(canary: Canary, hits: Sequence[Hit]) -> bool:
 
     Scores are equal, in order, but for what another processor rounds otherwise. Points of equal
     score may change places; at the end of a full answer they may be others of the same score, since
-    points with equal vectors are common and which of them come first is nobody's promise.
+    points with equal vectors are common and their order is undefined.
     """
     if len(hits) != len(canary.ids):
         return False

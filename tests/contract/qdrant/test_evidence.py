@@ -130,6 +130,6 @@ def test_a_restart_of_the_peer(alone: World) -> None:
             await alone.peers[0].start()
             await alone.settled(name, 1)
 
-        assert "started anew" in await doubts_after(alone, name, restart)
+        assert "restarted" in await doubts_after(alone, name, restart)
 
     alone.run(check())
