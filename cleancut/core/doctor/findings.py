@@ -188,9 +188,9 @@ def _lost(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
         what = f"{shards_named(shards)} of {entry.name!r} lost every replica: reads of the whole"
         what += " collection fail"
         if epoch is None:
-            what += "; no group holds it, so restore or refill the collection"
+            what += "; no backup holds it, so restore or refill the collection"
         else:
-            what += f"; put back what group {epoch} holds (other shards stay as they are)"
+            what += f"; put back what backup #{epoch} holds (other shards stay as they are)"
         fix = "" if epoch is None else fixes.repair(epoch, entry.name, shards)
         yield Finding(kind="lost_shard", severity="error", what=what, fix=fix)
 

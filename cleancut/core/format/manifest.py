@@ -156,7 +156,7 @@ class Manifest(Record, frozen=True):
             if entry.name == name:
                 return entry
         raise NotFound(
-            f"group {self.epoch} holds no collection {name!r}",
+            f"backup #{self.epoch} holds no collection {name!r}",
             f"see `cleancut backup show {self.epoch}`",
         )
 
@@ -200,7 +200,7 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
     except Corrupt as error:
         raise Corrupt(
             f"{where} is not a complete manifest",
-            "other groups may be whole: see `cleancut backup list`",
+            "other backups may be complete: see `cleancut backup list`",
         ) from error
     if version != FORMAT:
         raise Refused(
@@ -219,4 +219,4 @@ def check_complete(manifest: Manifest) -> None:
         (entry.name, shard) for entry in manifest.collections for shard in entry.shard_ids
     )
     if have != want:
-        raise Corrupt(f"group {manifest.epoch} does not hold exactly the shards it names")
+        raise Corrupt(f"backup #{manifest.epoch} does not hold exactly the shards it names")

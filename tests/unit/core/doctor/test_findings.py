@@ -80,7 +80,7 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         shards(docs(replica(0, 11), replica(2, 33))),
         "lost_shard",
         "error",
-        ["shard 1 of 'docs'", "group 5"],
+        ["shard 1 of 'docs'", "backup #5"],
         "cleancut restore start 5 --collection docs --shard 1",
     ),
     (
@@ -94,7 +94,7 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         shards(docs(replica(0, 11), replica(1, 22)), groups=(group(9, 0, 1),)),
         "lost_shard",
         "error",
-        ["no group holds"],
+        ["no backup holds"],
         "",
     ),
     (
