@@ -203,7 +203,7 @@ def check_report(report: RestoreReport) -> None:
         unequal = [what for what, equal in compared.items() if equal is False]
         if unequal:
             raise Corrupt(
-                f"the {' and '.join(unequal)} of {entry.created_as!r} are not those of the group",
+                f"the {' and '.join(unequal)} of {entry.created_as!r} are not those of the backup",
                 "keep clients away from the collection, then restore again",
             )
 

@@ -252,7 +252,7 @@ async def _shown_seed(context: CoordinatorContext, operation: Operation) -> Back
 def _hint_for(backup: Backup) -> str:
     """What to do about one that is not committed."""
     if backup.seed is not None:
-        return "a seed makes no group: `cleancut backup create` does"
+        return "a seed makes no backup; run `cleancut backup create`"
     if is_over(backup):
         return "see `cleancut backup list`"
     return "`cleancut backup cancel` ends one that is under way"
