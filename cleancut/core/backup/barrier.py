@@ -255,7 +255,9 @@ class Barrier(Attempt):
             return []
         documents = {name: self.votes[Phase.UPLOAD.value, name].document for name in self.members}
         seen = protocol_votes.fence_seen(self.members, self.votes) if self.ctl.fenced else ()
-        return [self.run(Stage(self.ctl.epoch, self.ctl, tuple(sorted(documents.items())), seen))]
+        required = protocol_votes.backup_request(self.operation).require_point_in_time
+        told = tuple(sorted(documents.items()))
+        return [self.run(Stage(self.ctl.epoch, self.ctl, told, seen, required))]
 
     # Sessions and time
 

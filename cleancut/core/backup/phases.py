@@ -104,13 +104,15 @@ class StoreCanaries:
 class Stage:
     """Build and store the manifest from the draft and the votes' documents. Result: its sha256.
 
-    `seen`: the agents' observations of the fence; empty without one.
+    `seen`: the agents' observations of the fence; empty without one. `require_point_in_time`: no
+    manifest, if replicas disagree.
     """
 
     epoch: Epoch
     ctl: Ctl
     documents: tuple[tuple[AgentName, str], ...]
     seen: tuple[FenceSeen, ...] = ()
+    require_point_in_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,11 +45,13 @@ class CollectionView(Record, frozen=True):
 
 
 class View(Record, frozen=True):
-    """Order: everything is sorted, so that equal views have one canonical encoding."""
+    """`hidden`: collections that the peer lists and does not describe, as when an alias has taken
+    their name. Order: everything sorted, so that the canonical encoding is one per meaning."""
 
     peers: tuple[PeerId, ...]
     collections: tuple[CollectionView, ...]
     aliases: tuple[tuple[str, str], ...]
+    hidden: tuple[str, ...] = ()
 
     def collection(self, name: str) -> CollectionView | None:
         return next((entry for entry in self.collections if entry.name == name), None)

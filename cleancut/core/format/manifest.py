@@ -6,6 +6,7 @@ groups/<epoch>.json. The store alone must suffice when etcd is lost.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -129,6 +130,7 @@ class Manifest(Record, frozen=True):
     shards: tuple[ShardEntry, ...]
     source: ClusterEntry
     view: str
+    replicas: tuple[ReplicaEntry, ...] = ()  # those that were not cut, and could be counted
     canaries: tuple[Canary, ...] = ()
     fence: FenceFacts | None = None
     warnings: tuple[str, ...] = ()  # for people: what a reader should know of this group
@@ -145,7 +147,8 @@ class Manifest(Record, frozen=True):
     @property
     def consistency(self) -> Consistency:
         """Recomputed from the raw numbers each time, so no stored verdict is trusted."""
-        return consistency_of(shard.quiet for shard in self.shards)
+        quiet = [shard.quiet for shard in self.shards]
+        return consistency_of([*quiet, not diverged(self.shards, self.replicas)])
 
     def collection(self, name: str) -> CollectionEntry:
         """Raises: NotFound."""
@@ -161,6 +164,25 @@ class Manifest(Record, frozen=True):
         """The shards of one collection, by id."""
         found = [shard for shard in self.shards if shard.collection == name]
         return tuple(sorted(found, key=lambda shard: shard.shard_id))
+
+
+def diverged(
+    shards: Sequence[ShardEntry], replicas: Sequence[ReplicaEntry]
+) -> list[tuple[ReplicaEntry, ShardEntry]]:
+    """Each replica that holds another number of points than the one that was cut, with that one.
+
+    Both counts were exact, and nothing was written meanwhile: Qdrant let the replicas diverge, so
+    which of them is right is not known.
+    """
+    cut = {(shard.collection, shard.shard_id): shard for shard in shards if shard.quiet}
+    found = []
+    for one in sorted(replicas, key=lambda r: (r.collection, r.shard_id, r.peer_id)):
+        shard = cut.get((one.collection, one.shard_id))
+        if shard is None or shard.count is None or shard.count == one.count:
+            continue
+        if is_quiet(one.first, one.second, drained=True):
+            found.append((one, shard))
+    return found
 
 
 class _FormatOnly(msgspec.Struct):

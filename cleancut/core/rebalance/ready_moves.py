@@ -126,6 +126,17 @@ def startable(
     return chosen
 
 
+def replicas_differ(points: Mapping[PeerId, int | None]) -> str:
+    """Why no replica of a shard with these may be dropped, for people; "" if they are equal.
+    `points`: as each peer says of its own replica, None: it does not."""
+    told = ", ".join(
+        f"peer {peer}: {'unknown' if count is None else count}"
+        for peer, count in sorted(points.items())
+    )
+    equal = len(set(points.values())) == 1 and None not in points.values()
+    return "" if equal else f"its replicas hold different numbers of points ({told})"
+
+
 class TransferConcurrency:
     """Number of concurrent transfers with --bandwidth-aware: one more after each that ended while
     the total rate was at its best, one less after each that shows that it was not."""

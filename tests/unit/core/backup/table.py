@@ -76,6 +76,7 @@ from cleancut.core.protocol.events import (
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import OperationKind, Phase, State
+from tests.support.groups import SOUND
 
 EPOCH, OPERATION = Epoch(1), OperationId("op")
 COORDINATOR = AgentName("")
@@ -260,15 +261,15 @@ class Table:
     def agent_answers(self, name: AgentName, effect: Effect) -> Any:
         match effect:
             case Observe():
-                return Observed("view", f"{name}.view", "nonce", 1, self.members.get(name))
+                return Observed("view", f"{name}.view", "nonce", 1, self.members.get(name), 0)
             case Load():
                 return None
             case Confirm():
                 return self.fence
             case Capture():
-                return Readings((5,), "start", 0)
+                return Readings((5,), "start", 0, states=(SOUND,))
             case ReadNumbers():
-                return Readings((6,), "start", 0, "view", fenced=self.raised)
+                return Readings((6,), "start", 0, "view", fenced=self.raised, states=(SOUND,))
             case FinishCapture():
                 self.journal[name] = f"document-{name}"
                 return self.journal[name]

@@ -43,6 +43,14 @@ def aliased(*aliases: tuple[str, str], **changes: Any) -> Facts:
     return live(peers=peers, **changes)
 
 
+def hiding(name: str) -> Facts:
+    """An alias to docs2 has the name of a collection."""
+    seen = aliased((name, "docs2"))
+    return replace(
+        seen, peers=tuple(replace(one, collections=(name, "docs2")) for one in seen.peers)
+    )
+
+
 def restored(state: State, *kept: tuple[str, str]) -> KnownRestore:
     return KnownRestore(id=OperationId(ID), state=state, kept=kept, message="no alias", hint="look")
 
@@ -239,6 +247,18 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         + shlex.quote('{"actions": [{"delete_alias": {"alias_name": "live@fence-3"}}]}'),
     ),
     (aliased(("docs@fence-3", "docs")), "stray_fence", "error", ["by hand"], ""),
+    (
+        hiding("docs"),
+        "hidden_collection",
+        "error",
+        ["'docs2'", "'docs'", "rename the alias"],
+        REST.format("POST")
+        + "/collections/aliases -H 'content-type: application/json' -d "
+        + shlex.quote(
+            '{"actions": [{"rename_alias": {"old_alias_name": "docs",'
+            ' "new_alias_name": "docs-alias"}}]}'
+        ),
+    ),
     (live(owner_id="other"), "foreign_store", "error", ["other"], "cleancut adopt"),
     (live(owner_id=None), "store_away", "error", ["store"], ""),
     (

@@ -21,6 +21,7 @@ from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, 
 from cleancut.core.protocol.etcd_records import Reading
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.fence import FencedAlias, FenceFacts, FenceSeen
+from tests.support.groups import SOUND
 
 PATH = "prod/groups/000000000004.json"
 FENCE = FenceFacts(
@@ -28,7 +29,7 @@ FENCE = FenceFacts(
     hooked=("b",),
     seen=(FenceSeen(agent=AgentName("a1"), before=True, after=True),),
 )
-FIRST = Reading(number=5, incarnation="start", arrivals=0)
+FIRST = Reading(number=5, incarnation="start", arrivals=0, state=SOUND)
 
 
 def shard(name: str, number: int) -> ShardEntry:
