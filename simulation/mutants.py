@@ -228,6 +228,7 @@ BACKUP_MUTANTS = {
         ("quiet_is_true",),
         (Patch(agent_loop, "BackupParticipant", ReadsOnce),),
         {"restores": False},
+        first=9,
     ),
     "takes_over": Mutant(
         "a parent is taken over only if nothing changed",
@@ -260,6 +261,7 @@ BACKUP_MUTANTS = {
         (Patch(agent_loop, "Modified", of_any_session),),
         {"calm": False},
         rare=True,
+        first=90,
     ),
     "misses_one": Mutant(
         "a commit is guarded by all votes",
@@ -276,6 +278,7 @@ BACKUP_MUTANTS = {
         ("seeded_is_true",),
         (_machine(OperationKind.SEED, EndsEarly),),
         {"seeds": True},
+        first=15,
     ),
     "usurper": Mutant(
         "a leader's writes are guarded by its token",
@@ -285,12 +288,14 @@ BACKUP_MUTANTS = {
             Patch(LeaderState, "_write_ctl", write_over),
         ),
         {"calm": False},
+        first=31,
     ),
     "never_waits": Mutant(
         "quiet needs a drain that was applied",
         ("quiet_is_true", "cut_in_window"),
         (Patch(LeaderBackupEffects, "_drain_one", drain_unawaited),),
         {"restores": False, "calm": False},
+        first=53,
     ),
     "rewrites": Mutant(
         "what is published is what was decided",
@@ -307,5 +312,6 @@ BACKUP_MUTANTS = {
             Patch(FenceReleaser, "_left_over", nothing_left_over),
         ),
         {"fenced": True},
+        first=43,
     ),
 }

@@ -42,6 +42,7 @@ REGRESSION_MUTANTS = {
         (Patch(recovery, "_check_same", check_no_uuid),),
         _HARMED,
         rare=True,
+        first=536,
     ),
     "drops_by_name": Mutant(
         "a rollback looks at the uuid before it drops a collection",

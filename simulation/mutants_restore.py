@@ -152,25 +152,28 @@ RESTORE_MUTANTS = {
         ("told_by_all", "round_of_leader"),
         _machine(AnyRound),
         _HARMED,
-        rare=True,
+        first=52,
     ),
     "many_writers": Mutant(
         "writes between the two readings forbid publishing",
         ("told_by_all", "never_half"),
         _machine(ManyWriters),
         _RESTORES,
+        first=42,
     ),
     "publishes_early": Mutant(
         "all agents seal before anything is published",
         ("told_by_all",),
         _machine(PublishesEarly),
         _RESTORES,
+        first=42,
     ),
     "aborts_late": Mutant(
         "from CREATE on a failure is undone",
         ("undone_leaves_nothing",),
         _machine(AbortsLate),
         _RESTORES,
+        first=22,
     ),
     "drops_any": Mutant(
         "a rollback drops only the uuid that was recorded",
@@ -205,6 +208,7 @@ RESTORE_MUTANTS = {
             Patch(Recovery, "_check_left", check_nothing),
         ),
         _RESTORES,
+        first=88,
     ),
     "counts_once": Mutant(
         "points of a stranger in a shard forbid its recovery by an agent that restarted",
@@ -225,5 +229,6 @@ RESTORE_MUTANTS = {
         ("never_half", "old_data_stays"),
         (Patch(agent_loop, "RestoreParticipant", Hasty),),
         _RESTORES,
+        first=12,
     ),
 }

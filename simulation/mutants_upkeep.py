@@ -94,6 +94,7 @@ UPKEEP_MUTANTS = {
         ("nothing_twice",),
         (Patch(Scheduler, "_start", start_and_forget),),
         {"schedules": True, "calm": False},
+        first=23,
     ),
     "packs_die": Mutant(
         "what a group names stays",
