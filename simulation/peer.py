@@ -28,7 +28,8 @@ from cleancut.qdrant.responses import (
 )
 from cleancut.qdrant.shard_sizes import WeighedCollection, WeighedReplica, WeighedShard, Weights
 from simulation.pulling import Pulls
-from simulation.qdrant import Collection, Peer, SimQdrant
+from simulation.qdrant import Peer, SimQdrant
+from simulation.replica import Collection
 from simulation.streams import cut_shard
 from simulation.world import Process
 
@@ -166,7 +167,11 @@ class SimPeer:
         number = None if local is None or local.dirty else local.number
         peers = self._qdrant.peers.values() if live else ()
         states = {int(p.id): self._state(p, found) for p in peers if place in p.replicas}
-        return ShardTelemetry(place[1], None, number, 0, "green", states)
+        if local is None:
+            return ShardTelemetry(place[1], None, None, 0, None, states)
+        status = "red" if local.failed else "green"
+        segments = (f"segment-{local.life}",)
+        return ShardTelemetry(place[1], None, number, 0, status, states, segments, ())
 
     async def weights(self, timeout_s: float = READ_S) -> Weights:
         return await self._read(self._weights, timeout_s)
@@ -188,7 +193,12 @@ class SimPeer:
                 shard,
                 None,
                 tuple(
-                    WeighedReplica(int(peer.id), ACTIVE, 1000 * (shard + 1) if peer.up else None)
+                    WeighedReplica(
+                        int(peer.id),
+                        ACTIVE,
+                        1000 * (shard + 1) if peer.up else None,
+                        peer.replicas[found.name, shard].content if peer.up else None,
+                    )
                     for peer in self._qdrant.peers.values()
                     if (found.name, shard) in peer.replicas
                 ),

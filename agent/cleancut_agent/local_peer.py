@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from cleancut.core.cluster.view import (
@@ -18,19 +18,36 @@ from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
 from cleancut.core.protocol.effect_requests import Readings
-from cleancut.core.protocol.etcd_records import ProbeObject, ShardTask, UnusableReplica
+from cleancut.core.protocol.etcd_records import (
+    ProbeObject,
+    ShardState,
+    ShardTask,
+    UnusableReplica,
+)
 from cleancut.core.protocol.requests import Selection
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.live_shards import live_shards
-from cleancut.qdrant.responses import ClusterInfo, CollectionTelemetry, Placement, Telemetry
+from cleancut.qdrant.responses import (
+    ClusterInfo,
+    CollectionTelemetry,
+    Placement,
+    ShardTelemetry,
+    Telemetry,
+)
 from cleancut.runtime.concurrency import run_all
 from cleancut_agent.context import AgentContext
 
 _AT_ONCE = 8
+READING_LEVEL = 4
+"""Of telemetry: segments and optimizations are in it. Source: D14"""
 
 
-async def read_view(qdrant: Qdrant, selection: Selection) -> View:
-    """The canonical view of the peer at `qdrant`, of the selected collections.
+async def read_view(
+    qdrant: Qdrant, selection: Selection, telemetry: Telemetry | None = None
+) -> View:
+    """The canonical view of the peer at `qdrant`, of the selected collections. Its `telemetry` may
+    be at hand.
+
 
     Nothing in it is fetched from another peer: one that is dead, or a shard that cannot be read,
     hides no other collection.
@@ -42,22 +59,32 @@ async def read_view(qdrant: Qdrant, selection: Selection) -> View:
             f"peer {cluster.peer_id} is not among the peers of its own cluster",
             "it probably lost its disk and restarted empty: remove the old peer, then bootstrap it",
         )
-    telemetry = await qdrant.telemetry()
+    telemetry = telemetry or await qdrant.telemetry()
+    hidden = set(await qdrant.collections()) - set(telemetry.collections)
+    if hidden:  # one that was just made is described by now
+        telemetry = await qdrant.telemetry()
+        hidden -= set(telemetry.collections)
     aliases = await qdrant.aliases()
-    return view_of(cluster, telemetry, aliases, selection)
+    return view_of(cluster, telemetry, aliases, selection, hidden=hidden)
 
 
 def view_of(
-    cluster: ClusterInfo, telemetry: Telemetry, aliases: Mapping[str, str], selection: Selection
+    cluster: ClusterInfo,
+    telemetry: Telemetry,
+    aliases: Mapping[str, str],
+    selection: Selection,
+    *,
+    hidden: Collection[str] = (),
 ) -> View:
-    """The view from the answers of one peer."""
+    """The view from the answers of one peer. `hidden`: listed, and not described."""
     local = None if cluster.enabled else cluster.peer_id
     chosen = {n: entry for n, entry in telemetry.collections.items() if selection.takes(n)}
     look = _name_of if selection.names_only else partial(_collection_view, local)
     return View(
         peers=tuple(PeerId(peer) for peer in sorted(cluster.peers)) or (PeerId(0),),
         collections=tuple(look(name, entry) for name, entry in sorted(chosen.items())),
-        aliases=tuple(sorted((alias, of) for alias, of in aliases.items() if of in chosen)),
+        aliases=tuple(sorted((a, of) for a, of in aliases.items() if of in chosen or a in hidden)),
+        hidden=tuple(sorted(name for name in hidden if selection.takes(name))),
     )
 
 
@@ -142,20 +169,38 @@ def storage_free_bytes(context: AgentContext) -> int:
         return -1
 
 
-def readings_of(telemetry: Telemetry, tasks: Sequence[ShardTask]) -> Readings:
-    """The numbers of these shards, in the order of the tasks."""
+def readings_of(
+    telemetry: Telemetry, tasks: Sequence[ShardTask], known: Sequence[str] = ()
+) -> Readings:
+    """The numbers and states of these shards, in the order of the tasks. `known`: the segment of
+    each that is named again, if the shard still has it."""
     counters = telemetry.counters
+    shards = [_shard(telemetry, task) for task in tasks]
+    wanted = known or [""] * len(tasks)
     return Readings(
-        numbers=tuple(_number(telemetry, task) for task in tasks),
+        numbers=tuple(shard.op_num if shard else None for shard in shards),
         incarnation=telemetry.startup,
-        arrivals=counters.recover + counters.upload + counters.initiate + counters.shard_recover,
+        arrivals=counters.arrivals,
+        states=tuple(_state(shard, one) for shard, one in zip(shards, wanted, strict=True)),
     )
 
 
-def _number(telemetry: Telemetry, task: ShardTask) -> int | None:
+def _shard(telemetry: Telemetry, task: ShardTask) -> ShardTelemetry | None:
     collection = telemetry.collections.get(task.collection)
-    shard = collection.shards.get(task.shard_id) if collection else None
-    return shard.op_num if shard else None
+    return collection.shards.get(task.shard_id) if collection else None
+
+
+def _state(shard: ShardTelemetry | None, known: str) -> ShardState:
+    if shard is None:
+        return ShardState()
+    log = shard.optimizations
+    segment = known if known in shard.segments else next(iter(shard.segments), "")
+    return ShardState(
+        status=shard.status or "",
+        segment=segment,
+        optimizing=-1 if log is None else sum(running for running, _ in log),
+        optimized_at=max((start for _, start in log or ()), default=""),
+    )
 
 
 async def count_shards(

@@ -76,6 +76,8 @@ class Client:
             attempts=request.attempts,
             fence=request.fence,
             fence_budget_s=request.fence_budget_s,
+            exclude=request.exclude,
+            allow_missing=request.allow_missing,
         )
         answer = await self._link.call(lambda c: BackupServiceStub(c).CreateBackup, message)
         return from_message(answer.backup, Backup)

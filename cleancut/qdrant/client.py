@@ -110,7 +110,8 @@ class Qdrant:
     async def telemetry(self, level: int = 3, timeout_s: float = READ_S) -> Telemetry:
         """Numbers, replica states and recovery counters of this peer.
 
-        Limits: level 3 holds all of it (1-2 ms); lower levels have no numbers.
+        Limits: level 3 holds all but segments and optimizations (1-2 ms); lower levels have no
+            numbers.
         Source: lib/collection/src/shards/local_shard/telemetry.rs, Qdrant 1.18.3
         """
         path, query = "/telemetry", {"details_level": str(level)}

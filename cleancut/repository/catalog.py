@@ -48,11 +48,11 @@ async def load_group(store: Store, paths: Paths, epoch: Epoch) -> Manifest:
     Raises: NotFound (never published, or deleted), Corrupt, Refused (another format).
     """
     if await store.stat(paths.tombstone(epoch)) is not None:
-        raise NotFound(f"backup {epoch} was deleted", "see `cleancut backup list`")
+        raise NotFound(f"backup #{epoch} was deleted", "see `cleancut backup list`")
     try:
         data = await store.get(paths.group(epoch))
     except NotFound as error:
-        raise NotFound(f"there is no backup {epoch}", "see `cleancut backup list`") from error
+        raise NotFound(f"there is no backup #{epoch}", "see `cleancut backup list`") from error
     manifest = parse_manifest(data, paths.group(epoch))
     if manifest.epoch != epoch:
         raise Corrupt(f"{paths.group(epoch)} holds the manifest of epoch {manifest.epoch}")

@@ -44,14 +44,16 @@ async def put_label(
     if gone or await store.stat(paths.group(epoch)) is None:  # a gc run looks in the other order
         with contextlib.suppress(NotFound):
             await store.delete(paths.hold(epoch, who))
-        raise NotFound(f"there is no backup {epoch} any more", "see `cleancut backup list`")
+        raise NotFound(f"backup #{epoch} no longer exists", "see `cleancut backup list`")
 
 
 async def drop_label(store: Store, paths: Paths, epoch: Epoch, label: str) -> None:
     """It is not held by this label any more. Raises: Invalid; NotFound, if it was not."""
     path = paths.hold(epoch, _who(label))
     if await store.stat(path) is None:
-        raise NotFound(f"backup {epoch} is not held as {label!r}", "see `cleancut backup show`")
+        raise NotFound(
+            f"backup #{epoch} is not held as {label!r}", f"see `cleancut backup show {epoch}`"
+        )
     await store.delete(path)
 
 

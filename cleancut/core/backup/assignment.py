@@ -21,7 +21,10 @@ from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 
 Parents = Mapping[tuple[str, int], ShardEntry]
 Homes = Mapping[tuple[str, int], PeerId]
+Fullness = Mapping[tuple[str, int, PeerId], int]
+"""Points in each replica of a shard with several, as its peer says."""
 NOWHERE: Homes = {}
+UNKNOWN: Fullness = {}
 
 
 class Usable:
@@ -46,19 +49,22 @@ class Usable:
 def choose_collections(
     view: View, request: BackupRequest | SeedRequest
 ) -> tuple[list[str], dict[str, str]]:
-    """The collections to back up, sorted, and those that may be missing although they were named,
-    with the reason. Raises: NotFound, Refused (nothing to back up)."""
+    """The collections to back up, sorted, and those that cannot be, with the reason: the hidden
+    ones, and named ones that may be missing. Raises: NotFound, Refused (nothing to back up)."""
     there = {entry.name for entry in view.collections}
     may_miss = isinstance(request, BackupRequest) and request.allow_missing
     allow_empty = isinstance(request, BackupRequest) and request.allow_empty
     asked = sorted(set(request.collections)) or sorted(there)
-    absent = {name: "it does not exist" for name in asked if name not in there}
+    hidden = sorted(set(asked) & set(view.hidden) if request.collections else view.hidden)
+    absent = [name for name in asked if name not in there and name not in hidden]
     if absent and not may_miss:
-        raise NotFound(f"collection {min(absent)!r} does not exist", "see GET /collections")
+        raise NotFound(f"collection {absent[0]!r} does not exist", "see GET /collections")
+    sick = dict.fromkeys(absent, "it does not exist")
+    sick |= {name: _why_hidden(view, name) for name in hidden}
     chosen = [name for name in asked if name in there]
-    if not chosen and not absent and not allow_empty:
+    if not chosen and not sick and not allow_empty:
         raise Refused("there is nothing to back up", "pass --allow-empty if that is meant")
-    return chosen, absent
+    return chosen, sick
 
 
 def sick_collections(view: View, chosen: Iterable[str], usable: Usable) -> dict[str, str]:
@@ -78,6 +84,15 @@ def sick_collections(view: View, chosen: Iterable[str], usable: Usable) -> dict[
     return found
 
 
+def _why_hidden(view: View, name: str) -> str:
+    if name in {alias for alias, _ in view.aliases}:
+        return "an alias hides it: rename the alias (`cleancut doctor` has the calls)"
+    return (
+        "Qdrant lists it and does not describe it; if it stays so, look at Qdrant's log and at what"
+        " its API key may read"
+    )
+
+
 def check_versions(sessions: Mapping[AgentName, Session]) -> None:
     """Raises: Refused, if a peer's Qdrant is too old."""
     for name, session in sorted(sessions.items()):
@@ -95,10 +110,12 @@ def assign(
     parents: Parents,
     *,
     homes: Homes = NOWHERE,
+    points: Fullness = UNKNOWN,
 ) -> dict[AgentName, tuple[ShardTask, ...]]:
     """The tasks of each member, by collection and shard.
 
-    The parent's peer is preferred, then the shard's home, then the peer with the fewest shards so
+    Of replicas only the fullest count: Qdrant may call one Active that lacks points. Among those
+    the parent's peer is preferred, then the shard's home, then the peer with the fewest shards so
     far.
     Raises: Refused, naming the first shard that no member can cut.
     """
@@ -110,7 +127,7 @@ def assign(
         assert collection is not None, "chosen from this very view"
         _check_none_lost(collection)
         for shard_id in shard_ids(collection):
-            able = _able(collection, shard_id, usable)
+            able = _fullest(name, shard_id, _able(collection, shard_id, usable), points)
             parent = parents.get((name, shard_id))
             known = (parent.peer_id if parent else None, homes.get((name, shard_id)))
             home = next((one for one in known if one in able), None)
@@ -173,21 +190,30 @@ def _state(
     return replica.state if usable.has_agent(replica) else f"{replica.state}, without an agent"
 
 
+def _fullest(name: str, shard_id: int, able: list[PeerId], points: Fullness) -> list[PeerId]:
+    held = {peer: points.get((name, shard_id, peer), 0) for peer in able}
+    return [peer for peer in able if held[peer] == max(held.values())]
+
+
 def _task(
     collection: CollectionView, shard_id: ShardId, peer: PeerId, parent: ShardEntry | None
 ) -> ShardTask:
+    shard_key = next(one.shard_key for one in collection.replicas if one.shard_id == shard_id)
     same = (
         parent is not None
         and parent.quiet
         and parent.peer_id == peer
-        and parent.uuid == collection.uuid
+        and (parent.uuid, parent.shard_key) == (collection.uuid, shard_key)
     )
     return ShardTask(
         collection=collection.name,
         shard_id=shard_id,
         peer_id=peer,
         recipe=parent.recipe if parent else "",
-        parent=Parent(second=parent.second, uuid=parent.uuid) if parent and same else None,
+        parent=Parent(second=parent.second, uuid=parent.uuid, shard_key=shard_key)
+        if parent and same
+        else None,
+        shard_key=shard_key,
     )
 
 

@@ -63,6 +63,7 @@ class Barrier(Attempt):
         self._agreed_view = ""
         self._fence: Fence | None = None
         self._fence_until_s = self._fence_began_s = float("inf")
+        self._fence_ms = -1
 
     def request(self) -> BackupRequest | SeedRequest:
         """The request of the operation."""
@@ -117,15 +118,11 @@ class Barrier(Attempt):
                 return self._abort(protocol_votes.LEADER_CHANGED)
             case Phase.UPLOAD:
                 self.start_clocks(now_s)
-                return self._uploading(now_s)
+                return self._uploaded(now_s)
             case Phase.COMMIT:
                 return [self.run(Publish(self.ctl.epoch, self.ctl.manifest))]
             case _:
                 return []
-
-    def _uploading(self, _now_s: float) -> list[Command]:
-        """A new leader goes on: what the last one compared is not written anywhere."""
-        return [self._compare()]
 
     # Votes
 
@@ -245,7 +242,7 @@ class Barrier(Attempt):
 
     def _sealed(self, now_s: float) -> list[Command]:
         votes = protocol_votes.yes_of_all(Phase.SEAL, self.members, self.votes)
-        if votes is None:
+        if votes is None or self.waiting is not None:
             return []
         assert self._draft is not None, "SEAL is aborted by a takeover"
         drained = protocol_votes.drained(self._draft.collections, self.ctl.undrained)
@@ -256,14 +253,12 @@ class Barrier(Attempt):
         found = protocol_votes.consistency(self.members, self.votes, drained)
         if required and found is not Consistency.POINT_IN_TIME:
             return self._abort(protocol_votes.not_point_in_time(self.members, self.votes, drained))
+        compare = self.run(Compare(self.ctl.epoch, self.ctl.draft))
         if not self.ctl.fenced:
-            return [*self.move(Phase.UPLOAD, now_s), self._compare()]
-        fence_ms = max(1, round((now_s - self._fence_began_s) * 1000))
-        moved = self.move(Phase.UPLOAD, now_s, fence_ms=fence_ms)
-        return [*self._lift(), *moved, self._compare()]
-
-    def _compare(self) -> Command:
-        return self.run(Compare(self.ctl.epoch, self.ctl.draft))
+            return [compare]
+        self._fence_ms = max(1, round((now_s - self._fence_began_s) * 1000))
+        self._fence_until_s = float("inf")  # lifted now: its budget has been kept
+        return [*self._lift(), compare]
 
     def _uploaded(self, _now_s: float) -> list[Command]:
         votes = protocol_votes.yes_of_all(Phase.UPLOAD, self.members, self.votes)
@@ -271,7 +266,9 @@ class Barrier(Attempt):
             return []
         documents = {name: self.votes[Phase.UPLOAD.value, name].document for name in self.members}
         seen = protocol_votes.fence_seen(self.members, self.votes) if self.ctl.fenced else ()
-        return [self.run(Stage(self.ctl.epoch, self.ctl, tuple(sorted(documents.items())), seen))]
+        required = protocol_votes.backup_request(self.operation).require_point_in_time
+        told = tuple(sorted(documents.items()))
+        return [self.run(Stage(self.ctl.epoch, self.ctl, told, seen, required))]
 
     # Sessions and time
 
@@ -321,7 +318,8 @@ class Barrier(Attempt):
             case Drain():
                 return self._drained_again(event.result, now_s)
             case Compare():
-                return self._uploaded(now_s)
+                facts = {} if self._fence_ms < 0 else {"fence_ms": self._fence_ms}
+                return self.move(Phase.UPLOAD, now_s, **facts)
             case Stage():
                 self.ctl = self.moved(Phase.COMMIT, manifest=event.result)
                 voters = tuple(sorted(self.members))

@@ -6,6 +6,7 @@ from the journal. No I/O, no clock.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +95,7 @@ class BackupParticipant(Participant):
         super().forget()
         self._tasks: tuple[ShardTask, ...] | None = None
         self._ready = ""
+        self._arrivals: int | None = None
         self._first: Readings | None = None
         self._second: Readings | None = None
         self._fence: Fence | None = None
@@ -163,6 +165,8 @@ class BackupParticipant(Participant):
 
     def observed(self, seen: Observed, vote: Vote) -> list[Command]:
         vote = replace(vote, view_object=seen.view_object, ready=self._ready)
+        if self._ready and self._arrivals is None:
+            self._arrivals = seen.arrivals
         load = self.reassigned(seen.member)
         if load:
             return [*self.vote(replace(vote, ready="")), *load] if self._speaks() else load
@@ -177,8 +181,8 @@ class BackupParticipant(Participant):
                 self._fence = result
                 return self.vote(replace(self.ballot(), fenced=True))
             case Capture():
-                self._first = result
-                return self.vote(self.read(result))
+                self._first = self._with_known_arrivals(result)
+                return self.vote(self.read(self._first))
             case ReadNumbers():
                 self._second = result
                 return self.vote(self.read(result))
@@ -193,6 +197,14 @@ class BackupParticipant(Participant):
             case _:
                 raise AssertionError(f"unexpected effect: {effect}")
 
+    def _with_known_arrivals(self, first: Readings) -> Readings:
+        """What arrived between readiness and the first reading may have done so after the drain:
+        then the next operation does not move the number, and the number proves nothing."""
+        known = first.arrivals == self._arrivals
+        return first if known else dataclasses.replace(first, arrivals=-1)
+
     def read(self, seen: Readings) -> Vote:
-        """The second reading also says what became of the view and of the fence."""
-        return replace(super().read(seen), view=seen.view, fenced=seen.fenced)
+        """The states of all shards too; the second reading also says what became of the view and of
+        the fence."""
+        vote = super().read(seen)
+        return replace(vote, states=seen.states, view=seen.view, fenced=seen.fenced)

@@ -24,7 +24,7 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.PREPARE, Phase.CUT): "views agree, all are ready, drained",
     (Phase.CUT, Phase.SEAL): "all have cut, drained again",
     (Phase.SEAL, Phase.UPLOAD): "all read again, views unchanged",
-    (Phase.UPLOAD, Phase.COMMIT): "all is stored, the group is decided",
+    (Phase.UPLOAD, Phase.COMMIT): "all is stored, the backup is decided",
     (Phase.COMMIT, Phase.IDLE): "the manifest is published",
     (Phase.PREPARE, Phase.ABORT): "a no, a bound, a lost session or leader",
     (Phase.FENCE, Phase.ABORT): "a no, a bound, the budget, a lost session or leader",
@@ -115,13 +115,15 @@ class Compare:
 class Stage:
     """Build and store the manifest from the draft and the votes' documents. Result: its sha256.
 
-    `seen`: the agents' observations of the fence; empty without one.
+    `seen`: the agents' observations of the fence; empty without one. `require_point_in_time`: no
+    manifest, if replicas disagree.
     """
 
     epoch: Epoch
     ctl: Ctl
     documents: tuple[tuple[AgentName, str], ...]
     seen: tuple[FenceSeen, ...] = ()
+    require_point_in_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,9 +46,6 @@ class SeedMachine(Barrier):
     def _ready(self, draft: Assigned, now_s: float) -> list[Command]:
         return self.move(Phase.UPLOAD, now_s, **self._agreed_facts())
 
-    def _uploading(self, now_s: float) -> list[Command]:
-        return self._uploaded(now_s)
-
     def _uploaded(self, now_s: float) -> list[Command]:
         votes = protocol_votes.yes_of_all(Phase.UPLOAD, self.members, self.votes)
         if votes is None or self.operation is None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from cleancut.core.cluster.view import View
-from cleancut.core.format.manifest import ReplicaEntry, ShardEntry
+from cleancut.core.format.manifest import Manifest, ReplicaEntry, ShardEntry, diverged
+from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import PeerId
 from cleancut.core.protocol.etcd_records import SickCollection
-from cleancut.core.protocol.evidence import is_quiet
 
 
 def unseen_peers(view: View, peers: Collection[PeerId | None]) -> tuple[str, ...]:
@@ -33,21 +33,19 @@ def not_drained(names: Collection[str], reasons: Mapping[str, str]) -> tuple[str
 
 
 def divergent(shards: Sequence[ShardEntry], replicas: Sequence[ReplicaEntry]) -> tuple[str, ...]:
-    """A warning for each quiet replica whose number of points differs from that of the cut one.
+    """One for each replica that holds another number of points than the one that was cut."""
+    return tuple(
+        f"{one.collection}/{one.shard_id}: its replica on peer {one.peer_id} holds "
+        f"{one.count} points, the one that was cut on peer {shard.peer_id} {shard.count}"
+        for one, shard in diverged(shards, replicas)
+    )
 
-    Both counts are exact, and nothing was written meanwhile: Qdrant let the replicas diverge.
-    """
-    return tuple(_divergent(shards, replicas))
 
-
-def _divergent(shards: Sequence[ShardEntry], replicas: Sequence[ReplicaEntry]) -> Iterator[str]:
-    cut = {(shard.collection, shard.shard_id): shard for shard in shards if shard.quiet}
-    for one in sorted(replicas, key=lambda r: (r.collection, r.shard_id, r.peer_id)):
-        shard = cut.get((one.collection, one.shard_id))
-        if shard is None or shard.count is None or shard.count == one.count:
-            continue
-        if is_quiet(one.first, one.second, drained=True):
-            yield (
-                f"{one.collection}/{one.shard_id}: its replica on peer {one.peer_id} holds "
-                f"{one.count} points, the one that was cut on peer {shard.peer_id} {shard.count}"
-            )
+def check_replicas_agree(manifest: Manifest) -> None:
+    """Raises: Refused, naming the shards whose replicas disagree."""
+    told = divergent(manifest.shards, manifest.replicas)
+    if told:
+        raise Refused(
+            f"not proven to be point-in-time, since replicas disagree: {'; '.join(told)}",
+            "copy the right replica over the other one (docs/rebalance.md), then back up again",
+        )

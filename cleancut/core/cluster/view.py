@@ -43,7 +43,8 @@ class CollectionView(Record, frozen=True):
 
 
 class View(Record, frozen=True):
-    """The peers, and the collections of a selection with their aliases.
+    """The peers, and the collections of a selection with their aliases. `hidden`: those that the
+    peer lists and does not describe, as when an alias has taken their name.
 
     It holds only what a peer itself has applied: no answer that it has to fetch from another one.
     Order: everything sorted, so that the canonical encoding is one per meaning.
@@ -52,6 +53,7 @@ class View(Record, frozen=True):
     peers: tuple[PeerId, ...]
     collections: tuple[CollectionView, ...]
     aliases: tuple[tuple[str, str], ...]
+    hidden: tuple[str, ...] = ()
 
     def collection(self, name: str) -> CollectionView | None:
         return next((entry for entry in self.collections if entry.name == name), None)

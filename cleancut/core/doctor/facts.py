@@ -27,12 +27,14 @@ class Finding(Record, frozen=True):
 
 class PeerReport(Record, frozen=True):
     """One peer that answers the coordinator. `peers`: every id that it knows, with its address;
-    without cluster mode it is peer 0 and knows itself."""
+    without cluster mode it is peer 0 and knows itself. `collections`: all that it lists, also those
+    that an alias hides."""
 
     peer_id: PeerId
     url: str
     peers: tuple[tuple[PeerId, str], ...]
     aliases: tuple[tuple[str, str], ...] = ()
+    collections: tuple[str, ...] = ()
 
     @property
     def ids(self) -> tuple[PeerId, ...]:

@@ -25,6 +25,7 @@ def diagnose(facts: Facts) -> tuple[Finding, ...]:
         *_peers(facts),
         *_agents(facts),
         *_shards(facts),
+        *_hidden(facts),
         *_aliases(facts),
         *_fences(facts),
         *_restores(facts),
@@ -149,6 +150,23 @@ def _without_qdrant(agent: AgentReport) -> Finding:
     )
 
 
+def _hidden(facts: Facts) -> Iterator[Finding]:
+    """Qdrant lets an alias be renamed to the name of a collection, which nothing can read then.
+
+    Source: lib/storage/src/content_manager/toc/collection_meta_ops.rs (RenameAlias), Qdrant 1.18.3
+    """
+    aliases = facts.aliases
+    for name in sorted({one for told in facts.peers for one in told.collections} & set(aliases)):
+        rename = {"old_alias_name": name, "new_alias_name": f"{name}-alias"}
+        yield Finding(
+            kind="hidden_collection",
+            severity="error",
+            what=f"an alias to {aliases[name]!r} has taken the name of the collection {name!r},"
+            " which can be neither read nor backed up: rename the alias, and in what uses it",
+            fix=fixes.change_aliases(facts.url, {"rename_alias": rename}),
+        )
+
+
 # Shards and their replicas
 
 
@@ -170,9 +188,9 @@ def _lost(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
         what = f"{shards_named(shards)} of {entry.name!r} lost every replica: reads of the whole"
         what += " collection fail"
         if epoch is None:
-            what += "; no group holds it, so restore or refill the collection"
+            what += "; no backup holds it, so restore or refill the collection"
         else:
-            what += f"; put back what group {epoch} holds (other shards stay as they are)"
+            what += f"; put back what backup #{epoch} holds (other shards stay as they are)"
         fix = "" if epoch is None else fixes.repair(epoch, entry.name, shards)
         yield Finding(kind="lost_shard", severity="error", what=what, fix=fix)
 

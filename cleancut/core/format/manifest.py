@@ -6,6 +6,7 @@ groups/<epoch>.json. The store alone must suffice when etcd is lost.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -131,6 +132,7 @@ class Manifest(Record, frozen=True):
     shards: tuple[ShardEntry, ...]
     source: ClusterEntry
     view: str
+    replicas: tuple[ReplicaEntry, ...] = ()  # those that were not cut, and could be counted
     canaries: tuple[Canary, ...] = ()
     fence: FenceFacts | None = None
     warnings: tuple[str, ...] = ()  # for people: what a reader should know of this group
@@ -148,7 +150,8 @@ class Manifest(Record, frozen=True):
     @property
     def consistency(self) -> Consistency:
         """Recomputed from the raw numbers each time, so no stored verdict is trusted."""
-        return consistency_of(shard.quiet for shard in self.shards)
+        quiet = [shard.quiet for shard in self.shards]
+        return consistency_of([*quiet, not diverged(self.shards, self.replicas)])
 
     def collection(self, name: str) -> CollectionEntry:
         """Raises: NotFound."""
@@ -156,7 +159,7 @@ class Manifest(Record, frozen=True):
             if entry.name == name:
                 return entry
         raise NotFound(
-            f"group {self.epoch} holds no collection {name!r}",
+            f"backup #{self.epoch} holds no collection {name!r}",
             f"see `cleancut backup show {self.epoch}`",
         )
 
@@ -164,6 +167,25 @@ class Manifest(Record, frozen=True):
         """The shards of one collection, by id."""
         found = [shard for shard in self.shards if shard.collection == name]
         return tuple(sorted(found, key=lambda shard: shard.shard_id))
+
+
+def diverged(
+    shards: Sequence[ShardEntry], replicas: Sequence[ReplicaEntry]
+) -> list[tuple[ReplicaEntry, ShardEntry]]:
+    """Each replica that holds another number of points than the one that was cut, with that one.
+
+    Both counts were exact, and nothing was written meanwhile: Qdrant let the replicas diverge, so
+    which of them is right is not known.
+    """
+    cut = {(shard.collection, shard.shard_id): shard for shard in shards if shard.quiet}
+    found = []
+    for one in sorted(replicas, key=lambda r: (r.collection, r.shard_id, r.peer_id)):
+        shard = cut.get((one.collection, one.shard_id))
+        if shard is None or shard.count is None or shard.count == one.count:
+            continue
+        if is_quiet(one.first, one.second, drained=True):
+            found.append((one, shard))
+    return found
 
 
 class _FormatOnly(msgspec.Struct):
@@ -181,7 +203,7 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
     except Corrupt as error:
         raise Corrupt(
             f"{where} is not a complete manifest",
-            "other groups may be whole: see `cleancut backup list`",
+            "other backups may be complete: see `cleancut backup list`",
         ) from error
     if version != FORMAT:
         raise Refused(
@@ -200,4 +222,4 @@ def check_complete(manifest: Manifest) -> None:
         (entry.name, shard) for entry in manifest.collections for shard in entry.shard_ids
     )
     if have != want:
-        raise Corrupt(f"group {manifest.epoch} does not hold exactly the shards it names")
+        raise Corrupt(f"backup #{manifest.epoch} does not hold exactly the shards it names")

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.canary import Canaries
-from cleancut.core.protocol.etcd_records import EpochMember, Reading, ShardTask
+from cleancut.core.protocol.etcd_records import (
+    EpochMember,
+    Reading,
+    ShardState,
+    ShardTask,
+)
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.requests import NAMES_ONLY, Selection
 
@@ -64,28 +69,38 @@ class ReadNumbers:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """`view`: sha256 of the canonical view; `view_object`: its name among the probe objects."""
+    """`view`: sha256 of the canonical view; `view_object`: its name among the probe objects.
+    `arrivals`: what was recovered or transferred into the local peer so far; -1: unknown."""
 
     view: str
     view_object: str
     probe: str
     free_bytes: int
     member: EpochMember | None
+    arrivals: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """Numbers in the order of the tasks. `view` and `fenced` (the local peer still shows the fence)
-    belong to the second reading only."""
+    """Numbers, and `states` where they were read, in the order of the tasks. `view`, and whether
+    the local peer was `fenced` still, only of the second reading."""
 
     numbers: tuple[int | None, ...]
     incarnation: str
     arrivals: int
     view: str = ""
     fenced: bool = False
+    states: tuple[ShardState, ...] = ()
 
     def at(self, index: int) -> Reading:
         """The reading of one shard."""
         return Reading(
-            number=self.numbers[index], incarnation=self.incarnation, arrivals=self.arrivals
+            number=self.numbers[index],
+            incarnation=self.incarnation,
+            arrivals=self.arrivals,
+            state=self.states[index] if self.states else None,
         )
+
+    def segments(self) -> tuple[str, ...]:
+        """The segment that each shard's reading names."""
+        return tuple(state.segment for state in self.states)

@@ -95,24 +95,41 @@ class Ctl(Record, frozen=True):
     nonce: str = ""
 
 
+class ShardState(Record, frozen=True):
+    """What a reading says of the shard besides its number.
+
+    `status`: Qdrant's word; "" for a shard that is not loaded, or that a transfer wraps.
+    `segment`: uuid of one of its segments; later readings name the same one while it exists.
+    `optimizing`: optimizations under way; -1 if unknown. `optimized_at`: when the newest one
+    began, by the peer's clock; "" for none.
+    """
+
+    status: str = ""
+    segment: str = ""
+    optimizing: int = -1
+    optimized_at: str = ""
+
+
 class Reading(Record, frozen=True):
     """A shard's number with what it means something within.
 
     `incarnation`: app.startup of the peer. `arrivals`: recoveries, uploads and incoming transfers
-    counted by the peer since then; -1 if unknown.
+    counted by the peer since then; -1 if unknown. `state`: None if unknown.
     """
 
     number: int | None
     incarnation: str
     arrivals: int = -1
+    state: ShardState | None = None
 
 
 class Parent(Record, frozen=True):
-    """A parent's quiet entry of the shard: its second reading and the collection's uuid. Only a
-    quiet entry may be a parent in this sense."""
+    """What a parent's quiet entry says of the shard: its second reading, the collection's uuid and
+    the shard's key. Only a quiet entry may be a parent in this sense."""
 
     second: Reading
     uuid: str
+    shard_key: str | int | None = None
 
 
 class ShardTask(Record, frozen=True):
@@ -136,6 +153,7 @@ class ShardTask(Record, frozen=True):
     source: str = ""
     repair: bool = False
     uuid: str = ""
+    shard_key: str | int | None = None
 
 
 class EpochMember(Record, frozen=True):
@@ -187,6 +205,7 @@ class Vote(Record, frozen=True):
     probe: str = ""  # the nonce read from the coordinator's probe object
     ready: str = ""  # sha256 of the tasks this agent has taken and prepared for
     numbers: tuple[int | None, ...] = ()
+    states: tuple[ShardState, ...] = ()  # backup: with the numbers
     incarnation: str = ""  # app.startup of the peer
     arrivals: int = -1  # recoveries and incoming transfers since then, from telemetry
     fenced: bool = False  # the fence stands on the local peer

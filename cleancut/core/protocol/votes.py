@@ -129,8 +129,8 @@ def _readings(members: Members, votes: Votes) -> Iterator[tuple[ShardTask, Readi
     """Each shard with both readings, from the votes of CUT and SEAL."""
     for name, member in sorted(members.items()):
         cut, seal = votes[Phase.CUT.value, name], votes[Phase.SEAL.value, name]
-        for task, first, second in zip(member.tasks, cut.numbers, seal.numbers, strict=True):
-            yield task, _reading(first, cut), _reading(second, seal)
+        for index, task in enumerate(member.tasks):
+            yield task, _reading(index, cut), _reading(index, seal)
 
 
 def fence_seen(members: Members, votes: Votes) -> tuple[FenceSeen, ...]:
@@ -154,8 +154,13 @@ def objection(ctl: Ctl, votes: Sequence[Vote]) -> Failure | None:
     return None
 
 
-def _reading(number: int | None, vote: Vote) -> Reading:
-    return Reading(number=number, incarnation=vote.incarnation, arrivals=vote.arrivals)
+def _reading(index: int, vote: Vote) -> Reading:
+    return Reading(
+        number=vote.numbers[index],
+        incarnation=vote.incarnation,
+        arrivals=vote.arrivals,
+        state=vote.states[index] if vote.states else None,
+    )
 
 
 def fence_over(phase: Phase, fence: Fence | None) -> Failure:

@@ -53,10 +53,8 @@ def step_state(step: Step, now: ShardNow | None) -> StepState:
     match step.action:
         case "drop":
             return _dropping(step, now)
-        case "replicate" if target == ACTIVE:
-            return StepState.DONE
-        case "move" if target == ACTIVE:
-            return StepState.DONE if source is None else StepState.READY
+        case "replicate" | "move" if target == ACTIVE:
+            return StepState.DONE  # whatever made it: to drop the source might leave one too few
         case _ if target is not None:
             return StepState.BUSY  # the rest of an aborted transfer: Qdrant drops it
         case _:
@@ -124,6 +122,17 @@ def startable(
             busy.append(step)
             chosen.append(step)
     return chosen
+
+
+def replicas_differ(points: Mapping[PeerId, int | None]) -> str:
+    """Why no replica of a shard with these may be dropped, for people; "" if they are equal.
+    `points`: as each peer says of its own replica, None: it does not."""
+    told = ", ".join(
+        f"peer {peer}: {'unknown' if count is None else count}"
+        for peer, count in sorted(points.items())
+    )
+    equal = len(set(points.values())) == 1 and None not in points.values()
+    return "" if equal else f"its replicas hold different numbers of points ({told})"
 
 
 class TransferConcurrency:

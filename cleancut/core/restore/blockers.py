@@ -45,9 +45,9 @@ def _version_refusal(source: str, target: str) -> str:
         return "too old for a restore; upgrade to 1.17.1 or newer"
     before, now = parse_version(source)[:2], parse_version(target)[:2]
     if now < before:
-        return f"older than the group's {source}, whose segments it cannot read; upgrade first"
+        return f"older than the backup's {source}, whose segments it cannot read; upgrade first"
     if before[:1] != now[:1] or now[1] > before[1] + 1:
-        return f"more than one minor version above the group's {source}; restore to one between"
+        return f"more than one minor version above the backup's {source}; restore to one between"
     return ""
 
 
@@ -73,8 +73,8 @@ def cannot_be_rebuilt(entry: CollectionEntry) -> str:
     number = shape_of(entry.info["config"])["shard_number"]
     if number not in {None, len(entry.shard_ids)}:
         return (
-            f"its configuration has {number} shards and the group {len(entry.shard_ids)}, as"
-            " while it was resharded; restore a group from before or after that"
+            f"its configuration has {number} shards and the backup {len(entry.shard_ids)}, as"
+            " while it was resharded; restore a backup from before or after that"
         )
     return ""
 
@@ -104,7 +104,7 @@ def warnings_of_group(manifest: Manifest, target: Target) -> Iterator[str]:
     source = manifest.source.qdrant_version
     if parse_version(source) < _WITHOUT_ROCKSDB:
         yield (
-            f"the group is of Qdrant {source}: segments that it wrote into RocksDB cannot be read"
+            f"the backup is of Qdrant {source}: segments that it wrote into RocksDB cannot be read"
             " by 1.18 and newer; restore to 1.17 first, and let it rewrite them"
         )
     for version in sorted({peer.qdrant_version for peer in target.peers}, key=parse_version):
@@ -117,7 +117,7 @@ def warnings_of(entry: CollectionEntry, factor: int, target: Target) -> Iterator
     peers, before = len(target.peers), replication_factor(entry.info)
     if factor < before:
         yield (
-            f"replication factor {factor} instead of the group's {before}: each shard survives the"
+            f"replication factor {factor} instead of the backup's {before}: each shard survives the"
             f" loss of {factor - 1} peers, no longer of {before - 1}"
         )
     if factor > peers > 0:

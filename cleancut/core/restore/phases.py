@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.effect_requests import Drain, Probe
 from cleancut.core.protocol.etcd_records import Failure, Reading, Vote
-from cleancut.core.protocol.evidence import is_quiet
+from cleancut.core.protocol.evidence import only_drained
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import Phase, State
 from cleancut.core.protocol.votes import Members, Votes, with_tasks
@@ -152,7 +152,7 @@ def no_foreign_writes(members: Members, votes: Votes) -> bool:
         if len(first.numbers) != len(member.tasks) or len(second.numbers) != len(member.tasks):
             return False
         pairs = zip(member.tasks, _readings(first), _readings(second), strict=True)
-        if not all(t.repair or is_quiet(before, after, drained=True) for t, before, after in pairs):
+        if not all(t.repair or only_drained(before, after) for t, before, after in pairs):
             return False
     return True
 

@@ -46,7 +46,7 @@ def _not_live(name: str, target: Target) -> str:
 def _not_lost(entry: CollectionEntry, request: RestoreRequest, live: LiveCollection) -> str:
     for shard in request.shards:
         if shard not in entry.shard_ids:
-            return f"the group holds no shard {shard} of it, only {list(entry.shard_ids)}"
+            return f"the backup holds no shard {shard} of it, only {list(entry.shard_ids)}"
         for replica in live.replicas:
             if replica.shard_id == shard:
                 return (
@@ -63,7 +63,7 @@ def _other_config(entry: CollectionEntry, live: LiveCollection) -> str:
     if not other:
         return ""
     return (
-        f"the collection's {', '.join(other)} are not the group's, so its points would not fit;"
+        f"the collection's {', '.join(other)} are not the backup's, so its points would not fit;"
         " restore it whole under another name"
     )
 

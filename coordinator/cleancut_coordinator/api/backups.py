@@ -23,6 +23,7 @@ from cleancut.repository.garbage import read_holds
 from cleancut.repository.holds import drop_label, labels_of, put_label
 from cleancut_coordinator.api.interface import PageRequest
 from cleancut_coordinator.api.leadership import Leadership
+from cleancut_coordinator.api.named_collections import check_named
 from cleancut_coordinator.api.pages import cut_page
 from cleancut_coordinator.api.progress import read_progress, wait_over, watch
 from cleancut_coordinator.context import CoordinatorContext
@@ -44,6 +45,9 @@ class BackupService:
         leader = self._leading()
         requests.check_request(request.collections, request.attempts)
         check_fence(request)
+        if not await requests.is_recorded(self._context, request_id):
+            names, may_miss = request.collections, request.allow_missing
+            await check_named(self._context, names, may_miss=may_miss)
         await check_store_owner(self._context)
         operation = await requests.record(
             self._context,
@@ -59,6 +63,8 @@ class BackupService:
         leader = self._leading()
         requests.check_request(request.collections, request.attempts)
         check_streams(request.streams)
+        if not await requests.is_recorded(self._context, request_id):
+            await check_named(self._context, request.collections)
         await check_store_owner(self._context)
         operation = await requests.record(
             self._context,
@@ -252,7 +258,7 @@ async def _shown_seed(context: CoordinatorContext, operation: Operation) -> Back
 def _hint_for(backup: Backup) -> str:
     """What to do about one that is not committed."""
     if backup.seed is not None:
-        return "a seed makes no group: `cleancut backup create` does"
+        return "a seed makes no backup; run `cleancut backup create`"
     if is_over(backup):
         return "see `cleancut backup list`"
     return "`cleancut backup cancel` ends one that is under way"

@@ -128,7 +128,7 @@ async def _read_store(context: CoordinatorContext) -> tuple[StoreStatus, Identit
     except CleancutError:
         return StoreStatus(url=context.store_url, reachable=False), None
     identity = Identity(cluster_id=now.cluster_id, store_cluster_id=now.owner_id, equal=now.equal)
-    return StoreStatus(url=context.store_url, reachable=True, groups=groups), identity
+    return StoreStatus(url=context.store_url, reachable=True, backups=groups), identity
 
 
 async def _warnings(

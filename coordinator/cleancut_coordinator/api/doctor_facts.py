@@ -73,6 +73,7 @@ async def _ask(qdrant: Qdrant) -> PeerReport | None:
     try:
         cluster = await qdrant.cluster(ASK_S)
         aliases = await qdrant.aliases(ASK_S)
+        names = await qdrant.collections(ASK_S)
     except CleancutError:
         return None
     peers = cluster.peers if cluster.enabled else {NO_CLUSTER: qdrant.url}
@@ -81,6 +82,7 @@ async def _ask(qdrant: Qdrant) -> PeerReport | None:
         url=qdrant.url,
         peers=tuple(sorted((PeerId(peer), uri) for peer, uri in peers.items())),
         aliases=tuple(sorted(aliases.items())),
+        collections=tuple(names),
     )
 
 

@@ -24,7 +24,13 @@ from cleancut.core.backup.phases import (
     Stage,
     StoreCanaries,
 )
-from cleancut.core.backup.warnings import divergent, left_out, not_drained, unseen_peers
+from cleancut.core.backup.warnings import (
+    check_replicas_agree,
+    divergent,
+    left_out,
+    not_drained,
+    unseen_peers,
+)
 from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import (
     FORMAT,
@@ -51,6 +57,7 @@ from cleancut.repository.catalog import get_checked, put_staged
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.backup.assignment_inputs import (
+    read_fullness,
     read_homes,
     read_parents,
     read_view_and_sessions,
@@ -117,8 +124,9 @@ class LeaderBackupEffects:
         peers = [session.peer_id for session in sessions.values()]
         if fence is not None:
             check_seen_everywhere(view, peers)
+        points = await read_fullness(context, view, chosen)
         usable = Usable(sessions, effect.unusable)
-        tasks = assign(view, chosen, usable, parents, homes=homes)
+        tasks = assign(view, chosen, usable, parents, homes=homes, points=points)
         draft = await self._draft(effect, entries, sessions)
         warnings = (*unseen_peers(view, peers), *left_out(missing))
         draft = replace(
@@ -227,6 +235,9 @@ class LeaderBackupEffects:
             shards=tuple(sorted(shards, key=lambda shard: (shard.collection, shard.shard_id))),
             source=draft.source,
             view=ctl.views,
+            replicas=tuple(
+                sorted(replicas, key=lambda one: (one.collection, one.shard_id, one.peer_id))
+            ),
             canaries=proven(await stored_canaries(context, ctl), shards),
             fence=facts_of(draft.fence, effect.seen, ctl.fence_ms),
             schedule=draft.schedule,
@@ -238,6 +249,8 @@ class LeaderBackupEffects:
             ),
         )
         check_complete(manifest)
+        if effect.require_point_in_time:
+            check_replicas_agree(manifest)
         return await put_staged(context.store, context.paths, effect.epoch, manifest)
 
     async def _read_draft(self, epoch: Epoch, sha256: str) -> Draft:

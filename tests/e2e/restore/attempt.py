@@ -48,6 +48,7 @@ from cleancut_coordinator.backup.canaries import choose_questions
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.restore.effects import RestoreEffects
 from cleancut_devcluster.launch.qdrant import PeerProcess
+from tests.support.groups import SOUND
 
 T = TypeVar("T")
 BACKUP, EPOCH = Epoch(1), Epoch(2)
@@ -214,8 +215,8 @@ class Attempt:
             size_bytes=found.size_bytes,
             new_bytes=0,
             stored_bytes=0,
-            first=Reading(number=1, incarnation="s", arrivals=0),
-            second=Reading(number=2, incarnation="s", arrivals=0),
+            first=Reading(number=1, incarnation="s", arrivals=0, state=SOUND),
+            second=Reading(number=2, incarnation="s", arrivals=0, state=SOUND),
             drained=True,
             count=count,
             shard_key=replica.shard_key,

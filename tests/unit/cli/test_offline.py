@@ -27,6 +27,7 @@ from cleancut.repository.capture import CapturedShard
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.open import open_store
 from tests.support.capturing import PATHS, capture, shard_tar
+from tests.support.groups import SOUND
 
 TAR = shard_tar({"payload": random.Random(1).randbytes(500_000), "empty": b""})
 
@@ -61,8 +62,8 @@ class Shelf:
             size_bytes=self.captured.size_bytes,
             new_bytes=self.captured.new_bytes,
             stored_bytes=self.captured.stored_bytes,
-            first=Reading(number=5, incarnation="s", arrivals=0),
-            second=Reading(number=second, incarnation="s", arrivals=0),
+            first=Reading(number=5, incarnation="s", arrivals=0, state=SOUND),
+            second=Reading(number=second, incarnation="s", arrivals=0, state=SOUND),
             drained=True,
             count=3,
         )

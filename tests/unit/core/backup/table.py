@@ -84,6 +84,7 @@ from cleancut.core.protocol.events import (
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import OperationKind, Phase, State
+from tests.support.groups import SOUND
 
 EPOCH, OPERATION = Epoch(1), OperationId("op")
 COORDINATOR = AgentName("")
@@ -268,15 +269,15 @@ class Table:
     def agent_answers(self, name: AgentName, effect: Effect) -> Any:
         match effect:
             case Observe():
-                return Observed("view", f"{name}.view", "nonce", 1, self.members.get(name))
+                return Observed("view", f"{name}.view", "nonce", 1, self.members.get(name), 0)
             case Load():
                 return None
             case Confirm():
                 return self.fence
             case Capture():
-                return Readings((5,), "start", 0)
+                return Readings((5,), "start", 0, states=(SOUND,))
             case ReadNumbers():
-                return Readings((6,), "start", 0, "view", fenced=self.raised)
+                return Readings((6,), "start", 0, "view", fenced=self.raised, states=(SOUND,))
             case FinishCapture():
                 self.journal[name] = f"document-{name}"
                 return self.journal[name]
@@ -321,7 +322,7 @@ class Table:
         """Equal for positions from which the same can happen."""
         machines = [vars(self.barrier), *(vars(self.cuts[name]) for name in self.agents)]
         clocks = {"deadline_s", "stalled_s", "phase_began_s", "observe_at_s", "_skew_ms"}
-        clocks |= {"_fence_until_s", "_fence_began_s"}
+        clocks |= {"_fence_until_s", "_fence_began_s", "_fence_ms"}
         inside = [{k: v for k, v in each.items() if k not in clocks} for each in machines]
         shown = (self.votes, self.queues, self.journal, self.tokens, self.group, self.published)
         shown += (self.raised, self.fence_key)

@@ -43,6 +43,14 @@ def aliased(*aliases: tuple[str, str], **changes: Any) -> Facts:
     return live(peers=peers, **changes)
 
 
+def hiding(name: str) -> Facts:
+    """An alias to docs2 has the name of a collection."""
+    seen = aliased((name, "docs2"))
+    return replace(
+        seen, peers=tuple(replace(one, collections=(name, "docs2")) for one in seen.peers)
+    )
+
+
 def restored(state: State, *kept: tuple[str, str]) -> KnownRestore:
     return KnownRestore(id=OperationId(ID), state=state, kept=kept, message="no alias", hint="look")
 
@@ -72,7 +80,7 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         shards(docs(replica(0, 11), replica(2, 33))),
         "lost_shard",
         "error",
-        ["shard 1 of 'docs'", "group 5"],
+        ["shard 1 of 'docs'", "backup #5"],
         "cleancut restore start 5 --collection docs --shard 1",
     ),
     (
@@ -86,7 +94,7 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         shards(docs(replica(0, 11), replica(1, 22)), groups=(group(9, 0, 1),)),
         "lost_shard",
         "error",
-        ["no group holds"],
+        ["no backup holds"],
         "",
     ),
     (
@@ -239,6 +247,18 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         + shlex.quote('{"actions": [{"delete_alias": {"alias_name": "live@fence-3"}}]}'),
     ),
     (aliased(("docs@fence-3", "docs")), "stray_fence", "error", ["by hand"], ""),
+    (
+        hiding("docs"),
+        "hidden_collection",
+        "error",
+        ["'docs2'", "'docs'", "rename the alias"],
+        REST.format("POST")
+        + "/collections/aliases -H 'content-type: application/json' -d "
+        + shlex.quote(
+            '{"actions": [{"rename_alias": {"old_alias_name": "docs",'
+            ' "new_alias_name": "docs-alias"}}]}'
+        ),
+    ),
     (live(owner_id="other"), "foreign_store", "error", ["other"], "cleancut adopt"),
     (live(owner_id=None), "store_away", "error", ["store"], ""),
     (

@@ -21,6 +21,7 @@ from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, 
 from cleancut.core.protocol.etcd_records import Reading
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.fence import FencedAlias, FenceFacts, FenceSeen
+from tests.support.groups import SOUND
 
 PATH = "prod/groups/000000000004.json"
 FENCE = FenceFacts(
@@ -28,7 +29,7 @@ FENCE = FenceFacts(
     hooked=("b",),
     seen=(FenceSeen(agent=AgentName("a1"), before=True, after=True),),
 )
-FIRST = Reading(number=5, incarnation="start", arrivals=0)
+FIRST = Reading(number=5, incarnation="start", arrivals=0, state=SOUND)
 
 
 def shard(name: str, number: int) -> ShardEntry:
@@ -89,7 +90,7 @@ def test_read_back_as_written() -> None:
 def test_a_missing_or_doubled_shard_is_corrupt() -> None:
     """Exactly the shards that the collections name: not fewer, not more, none twice."""
     shards = manifest().shards
-    check(manifest(shards=shards[1:]), Corrupt, "group 4")
+    check(manifest(shards=shards[1:]), Corrupt, "backup #4")
     check(manifest(shards=(*shards, shards[0])), Corrupt)
     check(manifest(shards=(*shards, shard("c", 0))), Corrupt)
     check(manifest(shards=(*shards[:2], shard("b", 1))), Corrupt)

@@ -67,7 +67,7 @@ def test_keys_whose_ids_are_blocks_can_be_made_again(entry: CollectionEntry, mad
         (_keyed(("a", (1, 2)), ("b", (2, 3))), "[2, 3] of key 'b'"),
         (_keyed(("a", ())), "[] of key 'a'"),
         (replace(_keyed(("a", (1,))), shard_ids=(ShardId(1), ShardId(2))), "[2] belong to no"),
-        (collection(info=info_of(3)), "3 shards and the group 2"),
+        (collection(info=info_of(3)), "3 shards and the backup 2"),
         (replace(collection(), shard_ids=(ShardId(0), ShardId(2))), "not 0 to n-1"),
     ],
 )
