@@ -76,6 +76,7 @@ class Client:
             attempts=request.attempts,
             fence=request.fence,
             fence_budget_s=request.fence_budget_s,
+            full=request.full,
         )
         answer = await self._link.call(lambda c: BackupServiceStub(c).CreateBackup, message)
         return from_message(answer.backup, Backup)

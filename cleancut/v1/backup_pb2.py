@@ -26,17 +26,17 @@ from cleancut.v1 import common_pb2 as cleancut_dot_v1_dot_common__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63leancut/v1/backup.proto\x12\x0b\x63leancut.v1\x1a\x18\x63leancut/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x01\n\rShardEvidence\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x10\n\x08shard_id\x18\x02 \x01(\r\x12\x0f\n\x07peer_id\x18\x03 \x01(\x04\x12\x15\n\x08number_1\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x15\n\x08number_2\x18\x05 \x01(\x04H\x01\x88\x01\x01\x12\r\n\x05quiet\x18\x06 \x01(\x08\x12\x12\n\x05\x63ount\x18\x07 \x01(\x04H\x02\x88\x01\x01\x12\x0f\n\x07\x64rained\x18\x08 \x01(\x08\x12\r\n\x05\x64oubt\x18\t \x01(\tB\x0b\n\t_number_1B\x0b\n\t_number_2B\x08\n\x06_count\"c\n\rFenceEvidence\x12\x0f\n\x07\x61liases\x18\x01 \x03(\t\x12\x0e\n\x06hooked\x18\x02 \x03(\t\x12\x0f\n\x07seen_by\x18\x03 \x03(\t\x12\x14\n\x07held_ms\x18\x04 \x01(\x04H\x00\x88\x01\x01\x42\n\n\x08_held_ms\"\xb8\x01\n\x08\x45vidence\x12!\n\x05grade\x18\x01 \x01(\x0e\x32\x12.cleancut.v1.Grade\x12\x14\n\x07skew_ms\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12*\n\x06shards\x18\x03 \x03(\x0b\x32\x1a.cleancut.v1.ShardEvidence\x12\x10\n\x08\x63\x61naries\x18\x04 \x01(\r\x12)\n\x05\x66\x65nce\x18\x05 \x01(\x0b\x32\x1a.cleancut.v1.FenceEvidenceB\n\n\x08_skew_ms\"=\n\x0b\x42\x61\x63kupBytes\x12\x11\n\tprotected\x18\x01 \x01(\x04\x12\x0b\n\x03new\x18\x02 \x01(\x04\x12\x0e\n\x06stored\x18\x03 \x01(\x04\"5\n\x04Seed\x12\x0f\n\x07streams\x18\x01 \x01(\r\x12\x0e\n\x06shards\x18\x02 \x01(\r\x12\x0c\n\x04read\x18\x03 \x01(\x04\"\x8e\x04\n\x06\x42\x61\x63kup\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.cleancut.v1.BackupState\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x63ut_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63ollections\x18\x07 \x03(\t\x12\'\n\x08\x65vidence\x18\x08 \x01(\x0b\x32\x15.cleancut.v1.Evidence\x12\'\n\x05\x62ytes\x18\t \x01(\x0b\x32\x18.cleancut.v1.BackupBytes\x12*\n\x05\x65rror\x18\n \x01(\x0b\x32\x1b.cleancut.v1.OperationError\x12\x0f\n\x07\x61ttempt\x18\x0b \x01(\r\x12\x10\n\x08\x61ttempts\x18\x0c \x01(\r\x12,\n\x08progress\x18\r \x03(\x0b\x32\x1a.cleancut.v1.AgentProgress\x12\x10\n\x08warnings\x18\x0e \x03(\t\x12\x10\n\x08schedule\x18\x0f \x01(\t\x12\r\n\x05holds\x18\x10 \x03(\t\x12\x1f\n\x04seed\x18\x11 \x01(\x0b\x32\x11.cleancut.v1.Seed\"\xa4\x01\n\x13\x43reateBackupRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ollections\x18\x02 \x03(\t\x12\x13\n\x0b\x61llow_empty\x18\x03 \x01(\x08\x12\x16\n\x0erequire_proven\x18\x04 \x01(\x08\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\x12\r\n\x05\x66\x65nce\x18\x06 \x03(\t\x12\x16\n\x0e\x66\x65nce_budget_s\x18\x07 \x01(\x01\";\n\x14\x43reateBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"_\n\x11SeedBackupRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ollections\x18\x02 \x03(\t\x12\x0f\n\x07streams\x18\x03 \x01(\r\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\r\"9\n\x12SeedBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"\x1e\n\x10GetBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\"8\n\x11GetBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\";\n\x12ListBackupsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x13ListBackupsResponse\x12$\n\x07\x62\x61\x63kups\x18\x01 \x03(\x0b\x32\x13.cleancut.v1.Backup\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x12WatchBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\":\n\x13WatchBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"!\n\x13\x43\x61ncelBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\";\n\x14\x43\x61ncelBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"4\n\x13\x44\x65leteBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tconfirmed\x18\x02 \x01(\x08\";\n\x14\x44\x65leteBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"=\n\x11HoldBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05\x66or_s\x18\x03 \x01(\x01\"9\n\x12HoldBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"1\n\x14ReleaseBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\"<\n\x15ReleaseBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"&\n\x13SweepBackupsRequest\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\"7\n\rExpiredBackup\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\"\xb2\x01\n\x05Sweep\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\x12+\n\x07\x65xpired\x18\x02 \x03(\x0b\x32\x1a.cleancut.v1.ExpiredBackup\x12\x16\n\x0e\x64oomed_objects\x18\x03 \x01(\x04\x12\x14\n\x0c\x64oomed_bytes\x18\x04 \x01(\x04\x12\x17\n\x0f\x64\x65leted_objects\x18\x05 \x01(\x04\x12\x15\n\rdeleted_bytes\x18\x06 \x01(\x04\x12\r\n\x05waits\x18\x07 \x01(\t\"9\n\x14SweepBackupsResponse\x12!\n\x05sweep\x18\x01 \x01(\x0b\x32\x12.cleancut.v1.Sweep*\xd1\x02\n\x0b\x42\x61\x63kupState\x12\x1c\n\x18\x42\x41\x43KUP_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42\x41\x43KUP_STATE_PENDING\x10\x01\x12\x1a\n\x16\x42\x41\x43KUP_STATE_PREPARING\x10\x02\x12\x18\n\x14\x42\x41\x43KUP_STATE_FENCING\x10\x03\x12\x18\n\x14\x42\x41\x43KUP_STATE_CUTTING\x10\x04\x12\x18\n\x14\x42\x41\x43KUP_STATE_SEALING\x10\x05\x12\x1a\n\x16\x42\x41\x43KUP_STATE_UPLOADING\x10\x06\x12\x1b\n\x17\x42\x41\x43KUP_STATE_COMMITTING\x10\x07\x12\x1a\n\x16\x42\x41\x43KUP_STATE_COMMITTED\x10\x08\x12\x18\n\x14\x42\x41\x43KUP_STATE_ABORTED\x10\t\x12\x18\n\x14\x42\x41\x43KUP_STATE_DELETED\x10\n\x12\x17\n\x13\x42\x41\x43KUP_STATE_SEEDED\x10\x0b*T\n\x05Grade\x12\x15\n\x11GRADE_UNSPECIFIED\x10\x00\x12\x11\n\rGRADE_BOUNDED\x10\x01\x12\x0f\n\x0bGRADE_QUIET\x10\x02\x12\x10\n\x0cGRADE_FENCED\x10\x03\x32\xcb\x06\n\rBackupService\x12S\n\x0c\x43reateBackup\x12 .cleancut.v1.CreateBackupRequest\x1a!.cleancut.v1.CreateBackupResponse\x12J\n\tGetBackup\x12\x1d.cleancut.v1.GetBackupRequest\x1a\x1e.cleancut.v1.GetBackupResponse\x12P\n\x0bListBackups\x12\x1f.cleancut.v1.ListBackupsRequest\x1a .cleancut.v1.ListBackupsResponse\x12R\n\x0bWatchBackup\x12\x1f.cleancut.v1.WatchBackupRequest\x1a .cleancut.v1.WatchBackupResponse0\x01\x12S\n\x0c\x43\x61ncelBackup\x12 .cleancut.v1.CancelBackupRequest\x1a!.cleancut.v1.CancelBackupResponse\x12M\n\nSeedBackup\x12\x1e.cleancut.v1.SeedBackupRequest\x1a\x1f.cleancut.v1.SeedBackupResponse\x12S\n\x0c\x44\x65leteBackup\x12 .cleancut.v1.DeleteBackupRequest\x1a!.cleancut.v1.DeleteBackupResponse\x12M\n\nHoldBackup\x12\x1e.cleancut.v1.HoldBackupRequest\x1a\x1f.cleancut.v1.HoldBackupResponse\x12V\n\rReleaseBackup\x12!.cleancut.v1.ReleaseBackupRequest\x1a\".cleancut.v1.ReleaseBackupResponse\x12S\n\x0cSweepBackups\x12 .cleancut.v1.SweepBackupsRequest\x1a!.cleancut.v1.SweepBackupsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63leancut/v1/backup.proto\x12\x0b\x63leancut.v1\x1a\x18\x63leancut/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x01\n\rShardEvidence\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x10\n\x08shard_id\x18\x02 \x01(\r\x12\x0f\n\x07peer_id\x18\x03 \x01(\x04\x12\x15\n\x08number_1\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x15\n\x08number_2\x18\x05 \x01(\x04H\x01\x88\x01\x01\x12\r\n\x05quiet\x18\x06 \x01(\x08\x12\x12\n\x05\x63ount\x18\x07 \x01(\x04H\x02\x88\x01\x01\x12\x0f\n\x07\x64rained\x18\x08 \x01(\x08\x12\r\n\x05\x64oubt\x18\t \x01(\tB\x0b\n\t_number_1B\x0b\n\t_number_2B\x08\n\x06_count\"c\n\rFenceEvidence\x12\x0f\n\x07\x61liases\x18\x01 \x03(\t\x12\x0e\n\x06hooked\x18\x02 \x03(\t\x12\x0f\n\x07seen_by\x18\x03 \x03(\t\x12\x14\n\x07held_ms\x18\x04 \x01(\x04H\x00\x88\x01\x01\x42\n\n\x08_held_ms\"\xb8\x01\n\x08\x45vidence\x12!\n\x05grade\x18\x01 \x01(\x0e\x32\x12.cleancut.v1.Grade\x12\x14\n\x07skew_ms\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12*\n\x06shards\x18\x03 \x03(\x0b\x32\x1a.cleancut.v1.ShardEvidence\x12\x10\n\x08\x63\x61naries\x18\x04 \x01(\r\x12)\n\x05\x66\x65nce\x18\x05 \x01(\x0b\x32\x1a.cleancut.v1.FenceEvidenceB\n\n\x08_skew_ms\"=\n\x0b\x42\x61\x63kupBytes\x12\x11\n\tprotected\x18\x01 \x01(\x04\x12\x0b\n\x03new\x18\x02 \x01(\x04\x12\x0e\n\x06stored\x18\x03 \x01(\x04\"5\n\x04Seed\x12\x0f\n\x07streams\x18\x01 \x01(\r\x12\x0e\n\x06shards\x18\x02 \x01(\r\x12\x0c\n\x04read\x18\x03 \x01(\x04\"\x9e\x04\n\x06\x42\x61\x63kup\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.cleancut.v1.BackupState\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x63ut_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63ollections\x18\x07 \x03(\t\x12\'\n\x08\x65vidence\x18\x08 \x01(\x0b\x32\x15.cleancut.v1.Evidence\x12\'\n\x05\x62ytes\x18\t \x01(\x0b\x32\x18.cleancut.v1.BackupBytes\x12*\n\x05\x65rror\x18\n \x01(\x0b\x32\x1b.cleancut.v1.OperationError\x12\x0f\n\x07\x61ttempt\x18\x0b \x01(\r\x12\x10\n\x08\x61ttempts\x18\x0c \x01(\r\x12,\n\x08progress\x18\r \x03(\x0b\x32\x1a.cleancut.v1.AgentProgress\x12\x10\n\x08warnings\x18\x0e \x03(\t\x12\x10\n\x08schedule\x18\x0f \x01(\t\x12\r\n\x05holds\x18\x10 \x03(\t\x12\x1f\n\x04seed\x18\x11 \x01(\x0b\x32\x11.cleancut.v1.Seed\x12\x0e\n\x06\x64\x61mage\x18\x12 \x03(\t\"\xb2\x01\n\x13\x43reateBackupRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ollections\x18\x02 \x03(\t\x12\x13\n\x0b\x61llow_empty\x18\x03 \x01(\x08\x12\x16\n\x0erequire_proven\x18\x04 \x01(\x08\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\x12\r\n\x05\x66\x65nce\x18\x06 \x03(\t\x12\x16\n\x0e\x66\x65nce_budget_s\x18\x07 \x01(\x01\x12\x0c\n\x04\x66ull\x18\x08 \x01(\x08\";\n\x14\x43reateBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"_\n\x11SeedBackupRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ollections\x18\x02 \x03(\t\x12\x0f\n\x07streams\x18\x03 \x01(\r\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\r\"9\n\x12SeedBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"\x1e\n\x10GetBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\"8\n\x11GetBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\";\n\x12ListBackupsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x13ListBackupsResponse\x12$\n\x07\x62\x61\x63kups\x18\x01 \x03(\x0b\x32\x13.cleancut.v1.Backup\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x12WatchBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\":\n\x13WatchBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"!\n\x13\x43\x61ncelBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\";\n\x14\x43\x61ncelBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"4\n\x13\x44\x65leteBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tconfirmed\x18\x02 \x01(\x08\";\n\x14\x44\x65leteBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"=\n\x11HoldBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05\x66or_s\x18\x03 \x01(\x01\"9\n\x12HoldBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"1\n\x14ReleaseBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\"<\n\x15ReleaseBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"&\n\x13SweepBackupsRequest\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\"7\n\rExpiredBackup\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\"\xb2\x01\n\x05Sweep\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\x12+\n\x07\x65xpired\x18\x02 \x03(\x0b\x32\x1a.cleancut.v1.ExpiredBackup\x12\x16\n\x0e\x64oomed_objects\x18\x03 \x01(\x04\x12\x14\n\x0c\x64oomed_bytes\x18\x04 \x01(\x04\x12\x17\n\x0f\x64\x65leted_objects\x18\x05 \x01(\x04\x12\x15\n\rdeleted_bytes\x18\x06 \x01(\x04\x12\r\n\x05waits\x18\x07 \x01(\t\"9\n\x14SweepBackupsResponse\x12!\n\x05sweep\x18\x01 \x01(\x0b\x32\x12.cleancut.v1.Sweep*\x85\x03\n\x0b\x42\x61\x63kupState\x12\x1c\n\x18\x42\x41\x43KUP_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42\x41\x43KUP_STATE_PENDING\x10\x01\x12\x1a\n\x16\x42\x41\x43KUP_STATE_PREPARING\x10\x02\x12\x18\n\x14\x42\x41\x43KUP_STATE_FENCING\x10\x03\x12\x18\n\x14\x42\x41\x43KUP_STATE_CUTTING\x10\x04\x12\x18\n\x14\x42\x41\x43KUP_STATE_SEALING\x10\x05\x12\x1a\n\x16\x42\x41\x43KUP_STATE_UPLOADING\x10\x06\x12\x1b\n\x17\x42\x41\x43KUP_STATE_COMMITTING\x10\x07\x12\x1a\n\x16\x42\x41\x43KUP_STATE_COMMITTED\x10\x08\x12\x18\n\x14\x42\x41\x43KUP_STATE_ABORTED\x10\t\x12\x18\n\x14\x42\x41\x43KUP_STATE_DELETED\x10\n\x12\x17\n\x13\x42\x41\x43KUP_STATE_SEEDED\x10\x0b\x12\x18\n\x14\x42\x41\x43KUP_STATE_DAMAGED\x10\x0c\x12\x18\n\x14\x42\x41\x43KUP_STATE_CORRUPT\x10\r*T\n\x05Grade\x12\x15\n\x11GRADE_UNSPECIFIED\x10\x00\x12\x11\n\rGRADE_BOUNDED\x10\x01\x12\x0f\n\x0bGRADE_QUIET\x10\x02\x12\x10\n\x0cGRADE_FENCED\x10\x03\x32\xcb\x06\n\rBackupService\x12S\n\x0c\x43reateBackup\x12 .cleancut.v1.CreateBackupRequest\x1a!.cleancut.v1.CreateBackupResponse\x12J\n\tGetBackup\x12\x1d.cleancut.v1.GetBackupRequest\x1a\x1e.cleancut.v1.GetBackupResponse\x12P\n\x0bListBackups\x12\x1f.cleancut.v1.ListBackupsRequest\x1a .cleancut.v1.ListBackupsResponse\x12R\n\x0bWatchBackup\x12\x1f.cleancut.v1.WatchBackupRequest\x1a .cleancut.v1.WatchBackupResponse0\x01\x12S\n\x0c\x43\x61ncelBackup\x12 .cleancut.v1.CancelBackupRequest\x1a!.cleancut.v1.CancelBackupResponse\x12M\n\nSeedBackup\x12\x1e.cleancut.v1.SeedBackupRequest\x1a\x1f.cleancut.v1.SeedBackupResponse\x12S\n\x0c\x44\x65leteBackup\x12 .cleancut.v1.DeleteBackupRequest\x1a!.cleancut.v1.DeleteBackupResponse\x12M\n\nHoldBackup\x12\x1e.cleancut.v1.HoldBackupRequest\x1a\x1f.cleancut.v1.HoldBackupResponse\x12V\n\rReleaseBackup\x12!.cleancut.v1.ReleaseBackupRequest\x1a\".cleancut.v1.ReleaseBackupResponse\x12S\n\x0cSweepBackups\x12 .cleancut.v1.SweepBackupsRequest\x1a!.cleancut.v1.SweepBackupsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cleancut.v1.backup_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BACKUPSTATE']._serialized_start=2756
-  _globals['_BACKUPSTATE']._serialized_end=3093
-  _globals['_GRADE']._serialized_start=3095
-  _globals['_GRADE']._serialized_end=3179
+  _globals['_BACKUPSTATE']._serialized_start=2786
+  _globals['_BACKUPSTATE']._serialized_end=3175
+  _globals['_GRADE']._serialized_start=3177
+  _globals['_GRADE']._serialized_end=3261
   _globals['_SHARDEVIDENCE']._serialized_start=101
   _globals['_SHARDEVIDENCE']._serialized_end=320
   _globals['_FENCEEVIDENCE']._serialized_start=322
@@ -48,51 +48,51 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEED']._serialized_start=673
   _globals['_SEED']._serialized_end=726
   _globals['_BACKUP']._serialized_start=729
-  _globals['_BACKUP']._serialized_end=1255
-  _globals['_CREATEBACKUPREQUEST']._serialized_start=1258
-  _globals['_CREATEBACKUPREQUEST']._serialized_end=1422
-  _globals['_CREATEBACKUPRESPONSE']._serialized_start=1424
-  _globals['_CREATEBACKUPRESPONSE']._serialized_end=1483
-  _globals['_SEEDBACKUPREQUEST']._serialized_start=1485
-  _globals['_SEEDBACKUPREQUEST']._serialized_end=1580
-  _globals['_SEEDBACKUPRESPONSE']._serialized_start=1582
-  _globals['_SEEDBACKUPRESPONSE']._serialized_end=1639
-  _globals['_GETBACKUPREQUEST']._serialized_start=1641
-  _globals['_GETBACKUPREQUEST']._serialized_end=1671
-  _globals['_GETBACKUPRESPONSE']._serialized_start=1673
-  _globals['_GETBACKUPRESPONSE']._serialized_end=1729
-  _globals['_LISTBACKUPSREQUEST']._serialized_start=1731
-  _globals['_LISTBACKUPSREQUEST']._serialized_end=1790
-  _globals['_LISTBACKUPSRESPONSE']._serialized_start=1792
-  _globals['_LISTBACKUPSRESPONSE']._serialized_end=1876
-  _globals['_WATCHBACKUPREQUEST']._serialized_start=1878
-  _globals['_WATCHBACKUPREQUEST']._serialized_end=1910
-  _globals['_WATCHBACKUPRESPONSE']._serialized_start=1912
-  _globals['_WATCHBACKUPRESPONSE']._serialized_end=1970
-  _globals['_CANCELBACKUPREQUEST']._serialized_start=1972
-  _globals['_CANCELBACKUPREQUEST']._serialized_end=2005
-  _globals['_CANCELBACKUPRESPONSE']._serialized_start=2007
-  _globals['_CANCELBACKUPRESPONSE']._serialized_end=2066
-  _globals['_DELETEBACKUPREQUEST']._serialized_start=2068
-  _globals['_DELETEBACKUPREQUEST']._serialized_end=2120
-  _globals['_DELETEBACKUPRESPONSE']._serialized_start=2122
-  _globals['_DELETEBACKUPRESPONSE']._serialized_end=2181
-  _globals['_HOLDBACKUPREQUEST']._serialized_start=2183
-  _globals['_HOLDBACKUPREQUEST']._serialized_end=2244
-  _globals['_HOLDBACKUPRESPONSE']._serialized_start=2246
-  _globals['_HOLDBACKUPRESPONSE']._serialized_end=2303
-  _globals['_RELEASEBACKUPREQUEST']._serialized_start=2305
-  _globals['_RELEASEBACKUPREQUEST']._serialized_end=2354
-  _globals['_RELEASEBACKUPRESPONSE']._serialized_start=2356
-  _globals['_RELEASEBACKUPRESPONSE']._serialized_end=2416
-  _globals['_SWEEPBACKUPSREQUEST']._serialized_start=2418
-  _globals['_SWEEPBACKUPSREQUEST']._serialized_end=2456
-  _globals['_EXPIREDBACKUP']._serialized_start=2458
-  _globals['_EXPIREDBACKUP']._serialized_end=2513
-  _globals['_SWEEP']._serialized_start=2516
-  _globals['_SWEEP']._serialized_end=2694
-  _globals['_SWEEPBACKUPSRESPONSE']._serialized_start=2696
-  _globals['_SWEEPBACKUPSRESPONSE']._serialized_end=2753
-  _globals['_BACKUPSERVICE']._serialized_start=3182
-  _globals['_BACKUPSERVICE']._serialized_end=4025
+  _globals['_BACKUP']._serialized_end=1271
+  _globals['_CREATEBACKUPREQUEST']._serialized_start=1274
+  _globals['_CREATEBACKUPREQUEST']._serialized_end=1452
+  _globals['_CREATEBACKUPRESPONSE']._serialized_start=1454
+  _globals['_CREATEBACKUPRESPONSE']._serialized_end=1513
+  _globals['_SEEDBACKUPREQUEST']._serialized_start=1515
+  _globals['_SEEDBACKUPREQUEST']._serialized_end=1610
+  _globals['_SEEDBACKUPRESPONSE']._serialized_start=1612
+  _globals['_SEEDBACKUPRESPONSE']._serialized_end=1669
+  _globals['_GETBACKUPREQUEST']._serialized_start=1671
+  _globals['_GETBACKUPREQUEST']._serialized_end=1701
+  _globals['_GETBACKUPRESPONSE']._serialized_start=1703
+  _globals['_GETBACKUPRESPONSE']._serialized_end=1759
+  _globals['_LISTBACKUPSREQUEST']._serialized_start=1761
+  _globals['_LISTBACKUPSREQUEST']._serialized_end=1820
+  _globals['_LISTBACKUPSRESPONSE']._serialized_start=1822
+  _globals['_LISTBACKUPSRESPONSE']._serialized_end=1906
+  _globals['_WATCHBACKUPREQUEST']._serialized_start=1908
+  _globals['_WATCHBACKUPREQUEST']._serialized_end=1940
+  _globals['_WATCHBACKUPRESPONSE']._serialized_start=1942
+  _globals['_WATCHBACKUPRESPONSE']._serialized_end=2000
+  _globals['_CANCELBACKUPREQUEST']._serialized_start=2002
+  _globals['_CANCELBACKUPREQUEST']._serialized_end=2035
+  _globals['_CANCELBACKUPRESPONSE']._serialized_start=2037
+  _globals['_CANCELBACKUPRESPONSE']._serialized_end=2096
+  _globals['_DELETEBACKUPREQUEST']._serialized_start=2098
+  _globals['_DELETEBACKUPREQUEST']._serialized_end=2150
+  _globals['_DELETEBACKUPRESPONSE']._serialized_start=2152
+  _globals['_DELETEBACKUPRESPONSE']._serialized_end=2211
+  _globals['_HOLDBACKUPREQUEST']._serialized_start=2213
+  _globals['_HOLDBACKUPREQUEST']._serialized_end=2274
+  _globals['_HOLDBACKUPRESPONSE']._serialized_start=2276
+  _globals['_HOLDBACKUPRESPONSE']._serialized_end=2333
+  _globals['_RELEASEBACKUPREQUEST']._serialized_start=2335
+  _globals['_RELEASEBACKUPREQUEST']._serialized_end=2384
+  _globals['_RELEASEBACKUPRESPONSE']._serialized_start=2386
+  _globals['_RELEASEBACKUPRESPONSE']._serialized_end=2446
+  _globals['_SWEEPBACKUPSREQUEST']._serialized_start=2448
+  _globals['_SWEEPBACKUPSREQUEST']._serialized_end=2486
+  _globals['_EXPIREDBACKUP']._serialized_start=2488
+  _globals['_EXPIREDBACKUP']._serialized_end=2543
+  _globals['_SWEEP']._serialized_start=2546
+  _globals['_SWEEP']._serialized_end=2724
+  _globals['_SWEEPBACKUPSRESPONSE']._serialized_start=2726
+  _globals['_SWEEPBACKUPSRESPONSE']._serialized_end=2783
+  _globals['_BACKUPSERVICE']._serialized_start=3264
+  _globals['_BACKUPSERVICE']._serialized_end=4107
 # @@protoc_insertion_point(module_scope)

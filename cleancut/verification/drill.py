@@ -30,13 +30,15 @@ SAMPLES = 20
 
 
 class Drilled(NamedTuple):
-    """What was found. `equal`: of the canaries that could be `asked`."""
+    """What was found. `equal`: of the canaries that could be `asked`; `unlike`: the collections in
+    which others were not."""
 
     shards: tuple[DrilledShard, ...]
     damaged: tuple[str, ...]
     asked: int
     equal: int
     other: tuple[str, ...]
+    unlike: frozenset[str] = frozenset()
 
 
 def check_space(shards: Sequence[ShardEntry], scratch: Path) -> None:
@@ -66,6 +68,7 @@ async def drill(
     drilled: list[DrilledShard] = []
     damaged: list[str] = []
     other: list[str] = []
+    unlike: set[str] = set()
     asked = equal = 0
     for name, group in groupby(shards, key=lambda shard: shard.collection):
         chosen = list(group)
@@ -91,8 +94,9 @@ async def drill(
             if canaries and len(open_ones) == len(chosen):
                 wrong = [one for one in canaries if not _given_again(one, open_ones)]
                 asked, equal = asked + len(canaries), equal + len(canaries) - len(wrong)
+                unlike |= {name} if wrong else set()
                 other += [f"{name}: {_named(one)} has other neighbours now" for one in wrong]
-    return Drilled(tuple(drilled), tuple(damaged), asked, equal, tuple(other))
+    return Drilled(tuple(drilled), tuple(damaged), asked, equal, tuple(other), frozenset(unlike))
 
 
 async def _write_tar(store: Store, paths: Paths, shard: ShardEntry, target: Path) -> None:

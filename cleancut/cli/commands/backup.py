@@ -59,6 +59,11 @@ def backup() -> None:
     show_default="2s",
     help="How long writes may be held off; then the attempt ends. 30s at most.",
 )
+@click.option(
+    "--full",
+    is_flag=True,
+    help="Store all data again, whatever earlier backups hold: for a store that is not trusted.",
+)
 @wait_options
 @request_id_option
 @click.pass_context
@@ -71,6 +76,7 @@ def create(
     attempts: int | None,
     fence: tuple[str, ...],
     fence_budget_s: float,
+    full: bool,
     wait: bool,
     timeout_s: float,
     request_id: str,
@@ -83,6 +89,7 @@ def create(
         attempts=attempts or BackupRequest().attempts,
         fence=tuple(sorted(set(fence))),
         fence_budget_s=fence_budget_s,
+        full=full,
     )
     check_fence(request)
     job: Job[Backup] = Job(
@@ -133,13 +140,14 @@ def show(context: click.Context, /, backup_id: str, evidence: bool) -> None:
 
 @backup.command()
 @click.argument("backup_id", metavar="ID|EPOCH")
+@click.option("--quick", is_flag=True, help="Check that all objects are present; read no data.")
 @click.option(
     "--read-data",
     "read_percent",
-    type=click.IntRange(0, 100),
+    type=click.IntRange(1, 100),
     metavar="PCT",
-    default=0,
-    help="Read so many per cent of its bytes again, in whole shards, longest unread first.",
+    help="Read only this percentage of its bytes, in whole shards, longest unread first."
+    " Default: 100.",
 )
 @click.option(
     "--unless-read-within",
@@ -148,18 +156,28 @@ def show(context: click.Context, /, backup_id: str, evidence: bool) -> None:
     metavar="DURATION",
     default=0.0,
     show_default="0s",
-    help="What the ledger says was read in this time counts: who was interrupted goes on.",
+    help="Data that the verification log shows as read within this time counts as read, so that an"
+    " interrupted run resumes.",
 )
 @click.pass_context
-def verify(context: click.Context, /, backup_id: str, read_percent: int, within_s: float) -> Exit:
-    """Recompute a group's grade and look whether all of it is there, from the store alone.
+def verify(
+    context: click.Context,
+    /,
+    backup_id: str,
+    quick: bool,
+    read_percent: int | None,
+    within_s: float,
+) -> Exit:
+    """Recompute a backup's consistency and read all of its data, from the store alone.
 
     Needs --store and --cluster. Exit code 1 if the manifest contradicts itself or what the agents
-    have stored, 9 if something that it names is missing or damaged. The store's ledger keeps what
-    was read and how it went.
+    stored, 9 if something that it names is missing or damaged. The store's verification log keeps
+    what was read and the result: what is damaged stays so until a reading of the same data.
     """
     settings = settings_of(context)
-    reading = ReadShare(read_percent, within_s)
+    if quick and read_percent is not None:
+        raise click.UsageError("--quick reads no data: leave --read-data out")
+    reading = ReadShare(0 if quick else read_percent or 100, within_s)
     verdict = offline.with_store(
         settings, lambda store, paths: verify_group(store, paths, backup_id, reading, notice=say)
     )

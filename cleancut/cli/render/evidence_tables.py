@@ -10,6 +10,7 @@ from cleancut.api.backups import Evidence, FenceEvidence
 from cleancut.api.drills import Drill
 from cleancut.api.verdicts import Verdict
 from cleancut.cli.render.grids import facts, grid, size
+from cleancut.core.verification.damage import Level
 
 
 def shards(value: Evidence) -> RenderableType:
@@ -78,14 +79,22 @@ def verdict(value: Verdict) -> RenderableType:
             *_evidence_facts(value.evidence),
             ("shards", value.shards),
             ("objects", value.objects),
-            ("data read", size(value.read_bytes) if value.read_bytes else None),
+            ("data read", f"{size(value.read_bytes)} of {size(value.size_bytes)}"),
             *(("problem", text) for text in value.problems),
             *(("missing", text) for text in value.missing),
-            ("verdict", "as it was committed" if not value.problems + value.missing else "wrong"),
+            ("verdict", value.word),
+            ("not read", _unread(value)),
         )
     )
     doubts = [shard for shard in value.evidence.shards if shard.doubt]
     return Group(head, "", shards(value.evidence)) if doubts else head
+
+
+def _unread(value: Verdict) -> str | None:
+    left = value.size_bytes - value.read_bytes
+    if left <= 0 or value.level == Level.ALL:
+        return None
+    return f"{size(left)}: verify without --quick or --read-data reads it"
 
 
 def fence(value: FenceEvidence | None) -> str | None:

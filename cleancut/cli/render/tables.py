@@ -65,6 +65,7 @@ def backup(value: Backup) -> RenderableType:
             ("shards read", value.seed.shards or None if value.seed else None),
             ("read", size(value.seed.read) if value.seed and value.seed.read else None),
             ("collections", ", ".join(value.collections) or None),
+            *(("damage", text) for text in value.damage),
             *troubles(value),
         )
     )

@@ -47,11 +47,13 @@ def assign(
     parents: Parents,
     *,
     homes: Homes = NOWHERE,
+    full: bool = False,
 ) -> dict[AgentName, tuple[ShardTask, ...]]:
     """The tasks of each member, by collection and shard.
 
     The parent's peer is preferred, then the shard's home, then the peer with the fewest shards so
     far.
+    `full`: nothing that is stored already is reused.
     Raises: Refused, naming the first shard that no member can cut.
     """
     agents = {session.peer_id: name for name, session in sorted(sessions.items())}
@@ -68,7 +70,7 @@ def assign(
             home = next((one for one in known if one in able), None)
             peer = home if home is not None else min(able, key=lambda p: (load[p], p))
             load[peer] += 1
-            tasks[agents[peer]].append(_task(collection, shard_id, peer, parent))
+            tasks[agents[peer]].append(_task(collection, shard_id, peer, parent, full=full))
     for agent, given in tasks.items():
         if len(given) > MAX_TASKS:
             raise Refused(f"agent {agent} would have to cut {len(given)} shards, over {MAX_TASKS}")
@@ -117,7 +119,12 @@ def _able(
 
 
 def _task(
-    collection: CollectionView, shard_id: ShardId, peer: PeerId, parent: ShardEntry | None
+    collection: CollectionView,
+    shard_id: ShardId,
+    peer: PeerId,
+    parent: ShardEntry | None,
+    *,
+    full: bool,
 ) -> ShardTask:
     same = (
         parent is not None
@@ -131,6 +138,7 @@ def _task(
         peer_id=peer,
         recipe=parent.recipe if parent else "",
         parent=Parent(second=parent.second, uuid=parent.uuid) if parent and same else None,
+        full=full,
     )
 
 

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cleancut.core.primitives.ids import AgentName, ClusterName, Epoch, OperationId, format_epoch
+from cleancut.core.primitives.ids import (
+    AgentName,
+    ClusterName,
+    Epoch,
+    OperationId,
+    encode_segment,
+    format_epoch,
+)
 
 COORDINATOR_PROBE = "_coordinator"
 """Name of the coordinator's probe object: no agent can have it."""
@@ -71,8 +78,11 @@ class Paths:
     def votes_document(self, epoch: Epoch, agent: AgentName, sha256: str) -> str:
         return f"{self.votes_documents(epoch)}{agent}/{sha256}.json"
 
+    def staged_of(self, epoch: Epoch) -> str:
+        return f"{self.cluster}/staged/{format_epoch(epoch)}/"
+
     def staged(self, epoch: Epoch, sha256: str) -> str:
-        return f"{self.cluster}/staged/{format_epoch(epoch)}/{sha256}.json"
+        return f"{self.staged_of(epoch)}{sha256}.json"
 
     @property
     def groups(self) -> str:
@@ -83,6 +93,13 @@ class Paths:
 
     def tombstone(self, epoch: Epoch) -> str:
         return f"{self.groups}{format_epoch(epoch)}.deleted"
+
+    def ids_of(self, operation: str) -> str:
+        return f"{self.cluster}/ids/{encode_segment(operation)}/"
+
+    def id_of(self, operation: OperationId, epoch: Epoch) -> str:
+        """An empty object, so that one listing finds the backups of an operation."""
+        return f"{self.ids_of(operation)}{format_epoch(epoch)}"
 
     @property
     def holds(self) -> str:

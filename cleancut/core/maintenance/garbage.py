@@ -111,8 +111,9 @@ class LiveSet(NamedTuple):
 
     `newest_group` (deleted ones too, so that it never falls), `newest_epoch`: 0 for none. `holds`:
     the paths of those not yet over. `ledger`: of the newest checks that went well, which tell their
-    age whatever has become of the group. `seeds`: epochs whose packs wait for a backup; which pages
-    do, nothing tells, so all stay.
+    age whatever has become of the group, and of those that tell of damage. `seeds`: epochs whose
+    packs wait for a backup; which pages do, nothing tells, so all stay. `unread`: the newest group
+    of which it is not known what it names, 0 for none: what it may name stays.
     """
 
     epochs: frozenset[int]
@@ -123,17 +124,21 @@ class LiveSet(NamedTuple):
     newest_epoch: int
     ledger: frozenset[str] = frozenset()
     seeds: frozenset[int] = frozenset()
+    unread: int = 0
 
     def is_live(self, path: str) -> bool:
         """Whether the object at `path`, under the cluster's folder, has to stay. Whatever is of no
         known kind stays."""
         match path.split("/"):
             case ["packs", epoch, session, number] if epoch.isdigit():
-                return f"{epoch}/{session}/{number}" in self.named or self._reusable(int(epoch))
+                named = f"{epoch}/{session}/{number}" in self.named
+                return named or self._reusable(int(epoch)) or int(epoch) <= self.unread
             case ["pages", _, digest]:
-                return digest in self.named or bool(self.seeds)
+                return digest in self.named or bool(self.seeds) or bool(self.unread)
             case ["recipes", _, digest]:
-                return digest in self.recipes
+                return digest in self.recipes or bool(self.unread)
+            case ["ids", _, epoch] if epoch.isdigit():
+                return int(epoch) in self.epochs
             case ["votes" | "staged", epoch, *_] if epoch.isdigit():
                 return int(epoch) in self.epochs
             case ["ledger", epoch, _] if epoch.isdigit():

@@ -116,6 +116,7 @@ class ShardTask(Record, frozen=True):
     source: str = ""
     repair: bool = False
     uuid: str = ""
+    full: bool = False  # of a backup: nothing that is stored already is reused
 
 
 class EpochMember(Record, frozen=True):

@@ -81,6 +81,7 @@ class BackupServicer:
             attempts=attempts_of(request.attempts),
             fence=fence_of(request.fence),
             fence_budget_s=request.fence_budget_s,
+            full=request.full,
         )
         made = await self._api.backups.create_backup(wanted, request_id_of(request.request_id))
         return _backup(made, backups.CreateBackupResponse)

@@ -9,7 +9,7 @@ from cleancut.core.backup.assignment import Homes, Parents, check_versions, newe
 from cleancut.core.backup.phases import Assign
 from cleancut.core.cluster.view import View
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import Corrupt, Unavailable
+from cleancut.core.primitives.errors import Corrupt, NotFound, Refused, Unavailable
 from cleancut.core.primitives.ids import AgentName
 from cleancut.core.protocol.etcd_records import Session
 from cleancut.repository.catalog import list_epochs, load_group
@@ -48,7 +48,7 @@ async def read_parents(context: CoordinatorContext, chosen: Sequence[str]) -> Pa
     for epoch in reversed(epochs[-PARENT_GROUPS:]):
         try:
             groups.append(await load_group(context.store, context.paths, epoch))
-        except (Corrupt, Unavailable):
+        except (Corrupt, NotFound, Refused, Unavailable):
             continue
         held = {entry.name for entry in groups[-1].collections}
         if held >= set(chosen):
