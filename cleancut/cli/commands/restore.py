@@ -51,6 +51,12 @@ def plan(context: click.Context, /, backup_id: str, **what: Any) -> Exit:
     "--rebalance", is_flag=True, help="Spread the shards evenly afterwards, as `cluster rebalance`."
 )
 @click.option(
+    "--strict",
+    is_flag=True,
+    help="Undo the restore if a sample search answers otherwise than in the backup. Default: a"
+    " warning with both answers, where counts, ids and checksums are right.",
+)
+@click.option(
     "--plan-digest", metavar="DIGEST", default="", help="Refuse, if the plan is another by now."
 )
 @yes_option
