@@ -234,7 +234,7 @@ async def run_coordinator(asked: Asked) -> None:
                     told = {
                         "epoch": done.epoch,
                         "skew_ms": manifest.skew_ms,
-                        "grade": manifest.grade,
+                        "consistency": manifest.consistency,
                         "txns": dict(etcd.txns),
                         "cpu_s": round(time.process_time() - began_s, 3),
                     }
@@ -256,7 +256,7 @@ async def one_backup(
     context: CoordinatorContext, term: LeaderTerm, asked: Asked, number: int
 ) -> Operation:
     """The operation once it is over, and its fence is gone. Raises: AssertionError."""
-    token = term._ledger._token
+    token = term._leader_state._token
     request = BackupRequest(fence=(f"alias={ALIAS}",) if asked.fence else (), fence_budget_s=30.0)
     operation = await requests.record(
         context, token, OperationKind.BACKUP, request=request, request_id=f"request-{number}"

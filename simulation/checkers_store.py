@@ -1,4 +1,4 @@
-"""What must hold of the store, whatever sweeps and deletions there were."""
+"""What must hold of the store, whatever gc runs and deletions there were."""
 
 from __future__ import annotations
 

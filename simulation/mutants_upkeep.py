@@ -55,14 +55,14 @@ async def start_and_forget(
     return operation
 
 
-async def doomed_for_good(self: GarbageCollector, lists: Any) -> GarbageList:
-    """Deletes what was doomed once, without a second look."""
-    objects = [pair for one in lists.values() for pair in one.doomed.objects]
+async def deletes_at_once(self: GarbageCollector, lists: Any) -> GarbageList:
+    """Deletes what was marked for deletion once, without a second look."""
+    objects = [pair for one in lists.values() for pair in one.garbage.objects]
     return GarbageList(objects=tuple(objects))
 
 
 async def nothing_unknown(store: Store, paths: Any) -> frozenset[str]:
-    """A capture may reuse what is doomed."""
+    """A capture may reuse what is garbage."""
     return frozenset()
 
 
@@ -101,11 +101,11 @@ UPKEEP_MUTANTS = {
         (Patch(LiveSet, "is_live", packs_die),),
         _GARBAGE,
     ),
-    "dooms_for_good": Mutant(
-        "what is doomed is looked at again, and counts as unknown meanwhile",
+    "deletes_at_once": Mutant(
+        "what is marked for deletion is looked at again, and counts as unknown meanwhile",
         ("nothing_living_deleted",),
         (
-            Patch(GarbageCollector, "_deletable", doomed_for_good),
+            Patch(GarbageCollector, "_deletable", deletes_at_once),
             Patch(parents, "read_unknown", nothing_unknown),
         ),
         _GARBAGE,

@@ -68,7 +68,7 @@ class Wishes:
 
     def _backup(self, name: str, at_s: float) -> None:
         request = BackupRequest(
-            attempts=self._rng.randint(1, 4), require_proven=self._rng.random() < 0.1
+            attempts=self._rng.randint(1, 4), require_point_in_time=self._rng.random() < 0.1
         )
         self._submit(
             name,
@@ -143,7 +143,7 @@ class Wishes:
         for number in range(self._rng.randint(2, 5)):
             at_s = self._rng.random() * 40.0
             self._users.wish(
-                f"sweep-{number}", at_s, lambda api: api.backups.sweep_backups(dry_run=False)
+                f"gc-{number}", at_s, lambda api: api.backups.collect_garbage(dry_run=False)
             )
         for number in range(self._rng.randint(0, 2)):
             at_s = 3.0 + self._rng.random() * 30.0

@@ -84,7 +84,7 @@ class StoreStatus(ApiValue, frozen=True):
 
 
 class Identity(ApiValue, frozen=True):
-    """Whose store this is; backups, deletes and sweeps need both ids to be equal."""
+    """Whose store this is; backups, deletes and gc runs need both ids to be equal."""
 
     cluster_id: str
     store_cluster_id: str = ""

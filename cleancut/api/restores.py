@@ -18,7 +18,7 @@ class RestoredCollection(ApiValue, frozen=True):
     aliases: tuple[str, ...] = ()
     schema_equal: bool | None = None
     keys_equal: bool | None = None
-    canaries_equal: bool | None = None
+    sample_queries_equal: bool | None = None
     status: str = ""
 
 

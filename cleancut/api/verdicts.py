@@ -1,4 +1,5 @@
-"""What a look at a group found: its grade from raw numbers, and if all of it is there. Pure."""
+"""What a look at a group found: its consistency from raw numbers, and if all of it is there.
+Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a store's objects are named by, and its doomed lists: see
+"""What a store's objects are named by, and its garbage lists: see
 `cleancut.core.maintenance.garbage`."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from cleancut.core.format.manifest import parse_manifest
 from cleancut.core.format.paths import Paths
 from cleancut.core.format.recipe import PackUse, named_by
 from cleancut.core.maintenance.garbage import (
-    MAX_DOOMED,
+    MAX_LISTED,
     Begun,
     GarbageList,
     Hold,
@@ -24,6 +24,7 @@ from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Corrupt, NotFound
 from cleancut.core.primitives.ids import Epoch, Sha256
 from cleancut.core.primitives.timestamps import parse_time
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.ports.store import Store
 from cleancut.repository.catalog import newest_epoch, read_epochs
 from cleancut.repository.recipe_reader import load_recipe
@@ -36,39 +37,40 @@ _AT_ONCE = 8
 _PART = 256
 
 
-class DoomedList(NamedTuple):
+class StoredGarbageList(NamedTuple):
     sha256: Sha256
-    doomed: GarbageList
+    garbage: GarbageList
 
 
-async def read_doomed(store: Store, paths: Paths) -> dict[str, DoomedList]:
-    """The doomed lists by name. Raises: Corrupt, and what the store does."""
+async def read_garbage_lists(store: Store, paths: Paths) -> dict[str, StoredGarbageList]:
+    """The garbage lists by name. Raises: Corrupt, and what the store does."""
     found = {}
-    names = [info.path async for info in store.list(paths.doomed_lists)]
+    names = [info.path async for info in store.list(paths.garbage_lists)]
     for path in names:
         try:
             data = await store.get(path)
         except NotFound:
             continue  # all that was on it has been deleted since
         sha256 = Sha256(hashlib.sha256(data).hexdigest())
-        name = path.removeprefix(paths.doomed_lists).removesuffix(".json")
-        found[name] = DoomedList(sha256, decode(GarbageList, data, path))
+        name = path.removeprefix(paths.garbage_lists).removesuffix(".json")
+        found[name] = StoredGarbageList(sha256, decode(GarbageList, data, path))
     return found
 
 
 async def read_unknown(store: Store, paths: Paths) -> frozenset[str]:
-    """What an epoch that has begun may not name: see `unknown_of`. Raises: as `read_doomed`."""
-    return unknown_of(one.doomed for one in (await read_doomed(store, paths)).values())
+    """What an epoch that has begun may not name: see `unknown_of`. Raises: as
+    `read_garbage_lists`."""
+    return unknown_of(one.garbage for one in (await read_garbage_lists(store, paths)).values())
 
 
-async def put_doomed(store: Store, paths: Paths, name: str, doomed: GarbageList) -> Sha256:
-    data = encode(doomed)
-    await store.put(paths.doomed_list(name), data)
+async def put_garbage_list(store: Store, paths: Paths, name: str, garbage: GarbageList) -> Sha256:
+    data = encode(garbage)
+    await store.put(paths.garbage_list(name), data)
     return Sha256(hashlib.sha256(data).hexdigest())
 
 
 async def find_garbage(
-    store: Store, paths: Paths, living: LiveSet, limit: int = MAX_DOOMED
+    store: Store, paths: Paths, living: LiveSet, limit: int = MAX_LISTED
 ) -> GarbageList:
     """The cluster's objects that nothing names; at most `limit` of them. Raises: what the store
     does."""
@@ -139,7 +141,7 @@ class ReferencedNames:
             holds=holds,
             newest_group=self._newest,
             newest_epoch=await newest_epoch(store, paths),
-            ledger=frozenset(one.path for one in newest_good(checks).values()),
+            verifications=frozenset(one.path for one in newest_good(checks).values()),
             seeds=await self._seeded(gone),
         )
 
@@ -178,7 +180,7 @@ class ReferencedNames:
             manifest.operation,
             parse_time(manifest.cut_at),
             frozenset(entry.name for entry in manifest.collections),
-            manifest.grade != "bounded",
+            manifest.consistency is Consistency.POINT_IN_TIME,
             manifest.schedule,
         )
         return KnownGroup(facts, tuple(sorted({shard.recipe for shard in manifest.shards})))

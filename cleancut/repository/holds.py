@@ -1,7 +1,7 @@
 """Holds with a label: groups that somebody wants kept, whatever retention says.
 
-They are the same objects as those of restores (`holds/<epoch>/<who>.json`), so every sweep, also of
-another version, respects them.
+They are the same objects as those of restores (`holds/<epoch>/<who>.json`), so every gc run, also
+of another version, respects them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ async def put_label(
     )
     await store.put(paths.hold(epoch, who), encode(hold))
     gone = await store.stat(paths.tombstone(epoch)) is not None
-    if gone or await store.stat(paths.group(epoch)) is None:  # a sweep looks in the other order
+    if gone or await store.stat(paths.group(epoch)) is None:  # a gc run looks in the other order
         with contextlib.suppress(NotFound):
             await store.delete(paths.hold(epoch, who))
         raise NotFound(f"there is no backup {epoch} any more", "see `cleancut backup list`")

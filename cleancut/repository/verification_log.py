@@ -1,7 +1,7 @@
 """The verification log of a store: which data was read again or drilled, when, with what result.
 
 One object a record, written once, next to the groups:
-`ledger/<epoch>/<at>-<kind>-<result>-<id>.json`.
+`verifications/<epoch>/<at>-<kind>-<result>-<id>.json`.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ async def put_check(store: Store, paths: Paths, check: VerificationRecord) -> No
     """Raises: what the store does."""
     result = "bad" if check.problems else "good"
     name = f"{check.at}-{check.kind}-{result}-{secrets.token_hex(4)}".replace(":", "")
-    await store.put(f"{paths.ledger(check.epoch)}{name}.json", encode(check))
+    await store.put(f"{paths.verifications_of(check.epoch)}{name}.json", encode(check))
 
 
 async def last_read(store: Store, paths: Paths, epoch: Epoch) -> Mapping[str, float]:
     """When, in seconds since 1970, the bytes of each recipe of a group were last found right."""
     found: dict[str, float] = {}
-    async for info in store.list(paths.ledger(epoch)):
+    async for info in store.list(paths.verifications_of(epoch)):
         try:
             check = decode(VerificationRecord, await store.get(info.path), info.path)
         except (Corrupt, NotFound):
@@ -73,7 +73,7 @@ async def last_read(store: Store, paths: Paths, epoch: Epoch) -> Mapping[str, fl
 async def list_checks(store: Store, paths: Paths) -> list[LogEntry]:
     """All of a cluster, by their names alone; what has another name is left out."""
     found = []
-    async for info in store.list(paths.ledgers):
+    async for info in store.list(paths.verifications):
         entry = _entry_of(info.path.removeprefix(paths.root))
         found += [entry] if entry else []
     return found

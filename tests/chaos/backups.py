@@ -224,9 +224,9 @@ class BackupArena:
         verdict = await setup.catalog("backup", "verify", name)
         if verdict.exit_code:
             wrong.append(f"its group is not as it was committed: {verdict.err[-300:]}")
-        grade = verdict.value("verify")["evidence"]["grade"]
-        if grade != "fenced":
-            wrong.append(f"it is {grade}")
+        evidence = verdict.value("verify")["evidence"]
+        if not evidence["fenced"]:
+            wrong.append(f"it is {evidence['consistency']}, and not fenced")
         holes = find_holes(chains, await read_chains(setup, name, SHAPE.shards), None)
         if holes.holes:
             wrong.append(f"{holes.holes} holes in the chains")

@@ -37,8 +37,8 @@ def backup() -> None:
 @click.option("--allow-empty", is_flag=True, help="A cluster without collections is no error.")
 @click.option(
     "--require",
-    type=click.Choice(["proven"]),
-    help="proven: fail rather than keep a group that is not proven to be of one instant.",
+    type=click.Choice(["point-in-time"]),
+    help="point-in-time: fail rather than keep a backup that is not proven to be of one instant.",
 )
 @click.option(
     "--attempts", type=click.IntRange(1, 20), help="How many epochs may be tried. Default: 3."
@@ -79,7 +79,7 @@ def create(
     request = BackupRequest(
         collections=collections,
         allow_empty=allow_empty,
-        require_proven=require == "proven",
+        require_point_in_time=require == "point-in-time",
         attempts=attempts or BackupRequest().attempts,
         fence=tuple(sorted(set(fence))),
         fence_budget_s=fence_budget_s,
@@ -114,7 +114,7 @@ def list_(context: click.Context, /, limit: int) -> None:
 
 @backup.command()
 @click.argument("backup_id", metavar="ID|EPOCH")
-@click.option("--evidence", is_flag=True, help="Only what proves, or disproves, its grade.")
+@click.option("--evidence", is_flag=True, help="Only what proves, or disproves, its consistency.")
 @click.pass_context
 def show(context: click.Context, /, backup_id: str, evidence: bool) -> None:
     """Show a backup with its evidence."""
@@ -148,15 +148,16 @@ def show(context: click.Context, /, backup_id: str, evidence: bool) -> None:
     metavar="DURATION",
     default=0.0,
     show_default="0s",
-    help="What the ledger says was read in this time counts: who was interrupted goes on.",
+    help="Skip what the verification log records as read in this time, so that an interrupted"
+    " run continues.",
 )
 @click.pass_context
 def verify(context: click.Context, /, backup_id: str, read_percent: int, within_s: float) -> Exit:
-    """Recompute a group's grade and look whether all of it is there, from the store alone.
+    """Recompute a backup's consistency and look whether all of it is there, from the store alone.
 
     Needs --store and --cluster. Exit code 1 if the manifest contradicts itself or what the agents
-    have stored, 9 if something that it names is missing or damaged. The store's ledger keeps what
-    was read and how it went.
+    have stored, 9 if something that it names is missing or damaged. The store's verification log
+    keeps what was read and how it went.
     """
     settings = settings_of(context)
     reading = ReadShare(read_percent, within_s)
@@ -191,7 +192,8 @@ def drill(
 
     Counts, payload indexes and recorded answers are compared, and the recall of its indexes is
     measured. Needs --store and --cluster, and `cleancut[drill]`. Exit code 1 if something is other
-    than it was, 9 if a shard cannot be put together or opened. The store's ledger keeps the result.
+    than it was, 9 if a shard cannot be put together or opened. The store's verification log keeps
+    the result.
     """
     settings = settings_of(context)
     wanted = Drilling(shards or 0, collections, scratch)
@@ -232,7 +234,7 @@ def cancel(context: click.Context, /, backup_id: str) -> Exit:
 @yes_option
 @click.pass_context
 def delete(context: click.Context, /, backup_id: str, yes: bool) -> None:
-    """Take a backup out of the catalog for good; a later sweep deletes what only it needs."""
+    """Take a backup out of the catalog for good; a later gc run deletes what only it needs."""
     settings = settings_of(context)
     confirm(f"delete backup {backup_id} for good", yes=yes)
     emit(settings.output, "backup", ask(settings, lambda c: c.delete_backup(backup_id)))
@@ -274,16 +276,16 @@ def release(context: click.Context, /, backup_id: str, label: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 @yes_option
 @click.pass_context
-def sweep(context: click.Context, /, dry_run: bool, yes: bool) -> None:
+def gc(context: click.Context, /, dry_run: bool, yes: bool) -> None:
     """Delete the backups that retention lets go, and what no backup needs any more.
 
     The coordinator does it by itself as well, as often as it is configured. Objects go in two
-    sweeps: the first one dooms them, a later one deletes what is still not needed.
+    gc runs: the first one marks them for deletion, a later one deletes what is still not needed.
     """
     settings = settings_of(context)
     if not dry_run:
         confirm("delete what retention lets go (see --dry-run)", yes=yes)
-    emit(settings.output, "sweep", ask(settings, lambda c: c.sweep_backups(dry_run=dry_run)))
+    emit(settings.output, "gc", ask(settings, lambda c: c.collect_garbage(dry_run=dry_run)))
 
 
 @backup.command()

@@ -8,16 +8,15 @@ from typing import NamedTuple
 
 import click
 
-from cleancut.api.backups import Backup
+from cleancut.api.backups import Backup, Evidence
 from cleancut.cli import offline
 from cleancut.cli.options import collections_option
 from cleancut.cli.render.output import emit_facts
 from cleancut.cli.settings import Settings, Verb, parse_duration, settings_of
 from cleancut.cli.wait import ask
-from cleancut.core.maintenance.inventory import rank_of
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.timestamps import parse_time
-from cleancut.core.protocol.evidence import GRADES
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import State
 
 OK, WARNING, CRITICAL = range(3)
@@ -26,11 +25,11 @@ _LOOK_BACK = 500
 
 
 class AgeLimits(NamedTuple):
-    """Ages in seconds; `warn_s` 0: none. `grade`: of backups that count; "": any."""
+    """Ages in seconds; `warn_s` 0: none. `require`: of backups that count; "": any."""
 
     max_s: float
     warn_s: float = 0.0
-    grade: str = ""
+    require: str = ""
 
 
 class Age(NamedTuple):
@@ -55,7 +54,9 @@ class Age(NamedTuple):
     "--warn-age", "warn_s", type=parse_duration, default=0.0, metavar="DURATION", help="A warning."
 )
 @click.option(
-    "--grade", type=click.Choice(GRADES), help="Only such backups, or better ones, count."
+    "--require",
+    type=click.Choice(["point-in-time", "fenced"]),
+    help="Only such backups count. fenced: point-in-time, and made under a fence.",
 )
 @collections_option
 @click.pass_context
@@ -64,7 +65,7 @@ def check(
     /,
     max_s: float,
     warn_s: float,
-    grade: str | None,
+    require: str | None,
     collections: tuple[str, ...],
 ) -> int:
     """Tell whether the newest backup is young enough, in one line, for cron and monitoring.
@@ -73,7 +74,7 @@ def check(
     can tell. With --collection, the newest backup of each counts, and the oldest of them decides.
     """
     settings = settings_of(context)
-    limits = AgeLimits(max_s, warn_s, grade or "")
+    limits = AgeLimits(max_s, warn_s, require or "")
 
     def judged(backups: list[Backup]) -> Age:
         return judge(backups, collections, limits, time.time())
@@ -104,7 +105,7 @@ def judge(
 ) -> Age:
     """`backups`: newest first; those that are not committed do not count."""
     known = [one for one in backups if one.state is State.COMMITTED and one.cut_at]
-    good = [one for one in known if _counts(one, limits.grade)]
+    good = [one for one in known if _counts(one, limits.require)]
     if not collections:
         return _judged(good[0], limits, now_s) if good else Age(CRITICAL, "there is no such backup")
     ages = []
@@ -127,6 +128,11 @@ def _judged(backup: Backup, limits: AgeLimits, now_s: float, collection: str = "
     return Age(state, f"the newest backup, {what}, is {hours}", backup.id, age_s)
 
 
-def _counts(backup: Backup, grade: str) -> bool:
-    found = backup.evidence.grade if backup.evidence else GRADES[-1]
-    return not grade or rank_of(found) >= rank_of(grade)
+def _counts(backup: Backup, require: str) -> bool:
+    evidence = backup.evidence or Evidence()
+    match require:
+        case "point-in-time":
+            return evidence.consistency is Consistency.POINT_IN_TIME
+        case "fenced":
+            return evidence.fenced
+    return True

@@ -1,4 +1,4 @@
-"""Tables of evidence: what proves a group's grade, and what a look at a group found."""
+"""Tables of evidence: what proves a backup's consistency, and what a look at a group found."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from cleancut.cli.render.grids import facts, grid, size
 
 def shards(value: Evidence) -> RenderableType:
     return grid(
-        ("COLLECTION", "SHARD", "PEER", "NUMBER 1", "NUMBER 2", "QUIET", "COUNT"),
+        ("COLLECTION", "SHARD", "PEER", "OPS BEFORE", "OPS AFTER", "UNCHANGED", "POINTS"),
         (
             (
                 shard.collection,
                 shard.shard_id,
                 shard.peer_id,
-                shard.number_1,
-                shard.number_2,
+                shard.ops_before,
+                shard.ops_after,
                 shard.doubt or "yes",
-                shard.count,
+                shard.points,
             )
             for shard in value.shards
         ),
@@ -33,12 +33,12 @@ def shards(value: Evidence) -> RenderableType:
 def _evidence_facts(value: Evidence) -> list[tuple[str, Any]]:
     undrained = sorted({shard.collection for shard in value.shards if not shard.drained})
     return [
-        ("grade", value.grade),
+        ("consistency", consistency(value)),
         ("skew", None if value.skew_ms is None else f"{value.skew_ms} ms at most"),
         ("fence", fence(value.fence)),
         ("seen by", value.fence and ", ".join(value.fence.seen_by)),
         ("not drained", ", ".join(undrained) or None),
-        ("canaries", value.canaries),
+        ("sample queries", value.sample_queries),
     ]
 
 
@@ -54,7 +54,7 @@ def drill(value: Drill) -> RenderableType:
             ("epoch", value.epoch),
             ("shards", f"{len(value.shards)} of {value.shards_in_group}"),
             ("data read", size(value.read_bytes)),
-            ("canaries", f"{value.canaries_equal} of {value.canaries} equal"),
+            ("sample queries", f"{value.sample_queries_equal} of {value.sample_queries} equal"),
             ("least recall", value.recall),
             ("took", f"{value.took_s:.1f} s"),
             *(("problem", text) for text in value.problems),
@@ -93,3 +93,7 @@ def fence(value: FenceEvidence | None) -> str | None:
         return None
     held = "" if value.held_ms is None else f", {value.held_ms} ms"
     return f"{', '.join((*value.aliases, *value.hooked))}{held}"
+
+
+def consistency(value: Evidence) -> str:
+    return f"{value.consistency}, fenced" if value.fenced else value.consistency

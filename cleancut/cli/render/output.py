@@ -15,11 +15,11 @@ from rich.console import Console, RenderableType
 from cleancut.api.agent_settings import AgentSettings
 from cleancut.api.backups import Evidence
 from cleancut.api.cluster import ClusterStatus, Identity
+from cleancut.api.garbage import GarbageCollection
 from cleancut.api.operations import Operation
 from cleancut.api.rebalances import RebalancePlan
 from cleancut.api.restores import RestorePlan
 from cleancut.api.schedules import Schedule
-from cleancut.api.sweeps import Sweep
 from cleancut.api.values import SCHEMA, ApiValue
 from cleancut.cli.render import tables
 from cleancut.cli.render.grids import facts as facts_table
@@ -70,14 +70,14 @@ def name_of(value: ApiValue) -> str:
             return value.cluster
         case Identity():
             return value.cluster_id
-        case Sweep():
+        case GarbageCollection():
             return "\n".join(one.id for one in value.expired)
         case AgentSettings():
             return str(value.upload_bytes_per_s)
         case Schedule():
             return value.name
         case Evidence():
-            return value.grade
+            return value.consistency
         case _:
             return str(value.id)  # type: ignore[attr-defined]
 

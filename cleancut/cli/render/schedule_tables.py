@@ -44,7 +44,7 @@ def schedule(value: Schedule) -> RenderableType:
             ("overlap", value.overlap),
             ("collections", ", ".join(value.collections) or "all"),
             ("fence", ", ".join(value.fence) or None),
-            ("must be proven", "yes" if value.require_proven else None),
+            ("must be point-in-time", "yes" if value.require_point_in_time else None),
             ("attempts", value.attempts),
             ("retention", _rules(value.retention) if value.retention else None),
             ("last", value.last_id),

@@ -11,28 +11,38 @@ from cleancut.api.agent_settings import AgentSettings
 from cleancut.api.backups import Backup, Evidence
 from cleancut.api.cluster import ClusterStatus, Identity, OpenFence
 from cleancut.api.drills import Drill
+from cleancut.api.garbage import GarbageCollection
 from cleancut.api.rebalances import Rebalance, RebalancePlan
 from cleancut.api.restores import Restore, RestorePlan
 from cleancut.api.schedules import Schedule
-from cleancut.api.sweeps import Sweep
 from cleancut.api.verdicts import Verdict
-from cleancut.cli.render.evidence_tables import drill, evidence, fence, shards, verdict
+from cleancut.cli.render.evidence_tables import consistency, drill, evidence, fence, shards, verdict
+from cleancut.cli.render.gc_tables import gc
 from cleancut.cli.render.grids import facts, grid, size, span, troubles
 from cleancut.cli.render.rebalance_tables import rebalance, rebalance_list, rebalance_plan
 from cleancut.cli.render.schedule_tables import schedule, schedule_list
-from cleancut.cli.render.sweep_tables import sweep
 
 
 def backup_list(backups: Sequence[Backup]) -> RenderableType:
     return grid(
-        ("ID", "EPOCH", "STATE", "CUT AT", "GRADE", "SKEW", "PROTECTED", "NEW", "COLLECTIONS"),
+        (
+            "ID",
+            "EPOCH",
+            "STATE",
+            "CUT AT",
+            "CONSISTENCY",
+            "SKEW",
+            "PROTECTED",
+            "NEW",
+            "COLLECTIONS",
+        ),
         (
             (
                 b.id,
                 b.epoch or None,
                 b.state,
                 b.cut_at,
-                b.evidence.grade if b.evidence else None,
+                b.evidence.consistency if b.evidence else None,
                 _skew(b),
                 None if b.seed else size(b.bytes.protected),
                 size(b.bytes.new),
@@ -54,10 +64,10 @@ def backup(value: Backup) -> RenderableType:
             ("created at", value.created_at),
             ("cut at", value.cut_at),
             ("ended at", value.ended_at),
-            ("grade", value.evidence.grade if value.evidence else None),
+            ("consistency", consistency(value.evidence) if value.evidence else None),
             ("skew", _skew(value)),
             ("fence", fence(value.evidence.fence) if value.evidence else None),
-            ("canaries", value.evidence.canaries if value.evidence else None),
+            ("sample queries", value.evidence.sample_queries if value.evidence else None),
             ("protected", None if value.seed else size(value.bytes.protected)),
             ("new", size(value.bytes.new)),
             ("stored", size(value.bytes.stored)),
@@ -115,7 +125,7 @@ def restore(value: Restore) -> RenderableType:
 
 def _restored(value: Restore) -> RenderableType:
     """What was not compared is a dash; so is everything before there is a report."""
-    compared = ("COUNTS", "SCHEMA", "KEYS", "CANARIES", "REPLICAS")
+    compared = ("COUNTS", "SCHEMA", "KEYS", "QUERIES", "REPLICAS")
     return grid(
         ("COLLECTION", "PUBLISHED AS", "CREATED AS", "SHARDS", *compared, "STATUS"),
         (
@@ -127,7 +137,7 @@ def _restored(value: Restore) -> RenderableType:
                 _equal(c.counts_equal),
                 _equal(c.schema_equal),
                 _equal(c.keys_equal),
-                _equal(c.canaries_equal),
+                _equal(c.sample_queries_equal),
                 c.status and ("active" if c.replicas_active else "not active"),
                 c.status,
             )
@@ -268,7 +278,7 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     Evidence: evidence,
     Verdict: verdict,
     Drill: drill,
-    Sweep: sweep,
+    GarbageCollection: gc,
     Schedule: schedule,
     AgentSettings: settings,
 }

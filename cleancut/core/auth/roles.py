@@ -46,7 +46,7 @@ NEEDS: dict[str, Need] = {
     "BackupService/DeleteBackup": _ADMIN,
     "BackupService/HoldBackup": _RUN,
     "BackupService/ReleaseBackup": _RUN,
-    "BackupService/SweepBackups": _ADMIN,
+    "BackupService/CollectGarbage": _ADMIN,
     "RestoreService/PlanRestore": Need(Role.READER, ("options.from_cluster",)),
     # A restore makes what is not there yet. With `replace` clients get other data, with `shards`
     # a collection in use does; `from_cluster` reads what another cluster's operators answer for.

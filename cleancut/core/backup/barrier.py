@@ -37,6 +37,7 @@ from cleancut.core.protocol.events import (
     Tick,
     Voted,
 )
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import CLOSED, FENCED, PERMANENT, OperationKind, Phase, State
 
 
@@ -148,9 +149,10 @@ class Barrier(Preparation):
         failure = protocol_votes.objection(self.ctl, votes)
         if failure is not None:
             return self._abort(failure)
-        required = protocol_votes.backup_request(self.operation).require_proven
-        if required and protocol_votes.grade(self.members, self.votes, drained) == "bounded":
-            return self._abort(protocol_votes.not_proven(self.members, self.votes, drained))
+        required = protocol_votes.backup_request(self.operation).require_point_in_time
+        found = protocol_votes.consistency(self.members, self.votes, drained)
+        if required and found is not Consistency.POINT_IN_TIME:
+            return self._abort(protocol_votes.not_point_in_time(self.members, self.votes, drained))
         if not self.ctl.fenced:
             return self.move(Phase.UPLOAD, now_s)
         fence_ms = max(1, round((now_s - self._fence_began_s) * 1000))
@@ -162,9 +164,9 @@ class Barrier(Preparation):
             return []
         documents = {name: self.votes[Phase.UPLOAD.value, name].document for name in self.members}
         seen = protocol_votes.fence_seen(self.members, self.votes) if self.ctl.fenced else ()
-        proven = protocol_votes.backup_request(self.operation).require_proven
+        required = protocol_votes.backup_request(self.operation).require_point_in_time
         told = tuple(sorted(documents.items()))
-        return [self.run(Stage(self.ctl.epoch, self.ctl, told, seen, proven))]
+        return [self.run(Stage(self.ctl.epoch, self.ctl, told, seen, required))]
 
     # Sessions and time
 

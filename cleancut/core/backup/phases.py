@@ -29,7 +29,7 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.PREPARE, Phase.ABORT): "a no, a bound, a lost session or leader",
     (Phase.FENCE, Phase.ABORT): "a no, a bound, the budget, a lost session or leader",
     (Phase.CUT, Phase.ABORT): "a no, a bound, a lost session or leader",
-    (Phase.SEAL, Phase.ABORT): "a no, a bound, a lost session, views moved, not proven",
+    (Phase.SEAL, Phase.ABORT): "a no, a bound, a lost session, views moved, not point-in-time",
     (Phase.UPLOAD, Phase.ABORT): "a no or a bound",
 }
 """Every change of phase of a backup, with its cause; ARCHITECTURE's diagram is made from it."""
@@ -104,15 +104,15 @@ class StoreCanaries:
 class Stage:
     """Build and store the manifest from the draft and the votes' documents. Result: its sha256.
 
-    `seen`: what the agents saw of the fence; empty without one. `require_proven`: no manifest, if
-    replicas disagree.
+    `seen`: what the agents saw of the fence; empty without one. `require_point_in_time`: no
+    manifest, if replicas disagree.
     """
 
     epoch: Epoch
     ctl: Ctl
     documents: tuple[tuple[AgentName, str], ...]
     seen: tuple[FenceSeen, ...] = ()
-    require_proven: bool = False
+    require_point_in_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)

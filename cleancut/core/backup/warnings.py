@@ -40,6 +40,6 @@ def check_replicas_agree(manifest: Manifest) -> None:
     told = divergent(manifest.shards, manifest.replicas)
     if told:
         raise Refused(
-            f"not proven, since replicas disagree: {'; '.join(told)}",
+            f"not proven to be point-in-time, since replicas disagree: {'; '.join(told)}",
             "copy the right replica over the other one (docs/rebalance.md), then back up again",
         )

@@ -16,7 +16,7 @@ from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.canary import Canary, Question
 from cleancut.core.protocol.etcd_records import Reading
-from cleancut.core.protocol.evidence import doubt, grade_of, is_quiet
+from cleancut.core.protocol.evidence import Consistency, consistency_of, doubt, is_quiet
 from cleancut.core.protocol.fence import Fence, FenceFacts
 
 FORMAT = 1
@@ -138,16 +138,18 @@ class Manifest(Record, frozen=True):
 
     @property
     def fenced(self) -> bool:
-        """True if a fence held off writes to all that the group holds, seen by all who cut."""
+        """True if it is point-in-time, and a fence held off writes to all of it, seen by all
+        agents."""
         collections = {entry.name for entry in self.collections}
         agents = {shard.agent for shard in self.shards}
-        return self.fence is not None and self.fence.holds(collections, agents)
+        held = self.fence is not None and self.fence.holds(collections, agents)
+        return held and self.consistency is Consistency.POINT_IN_TIME
 
     @property
-    def grade(self) -> str:
-        """Recomputed from the raw numbers each time: nobody has to be believed."""
+    def consistency(self) -> Consistency:
+        """Recomputed from the raw numbers each time."""
         quiet = [shard.quiet for shard in self.shards]
-        return grade_of([*quiet, not diverged(self.shards, self.replicas)], fenced=self.fenced)
+        return consistency_of([*quiet, not diverged(self.shards, self.replicas)])
 
     def collection(self, name: str) -> CollectionEntry:
         """Raises: NotFound."""

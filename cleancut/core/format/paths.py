@@ -109,15 +109,15 @@ class Paths:
         return f"{self.cluster}/sparse/"
 
     @property
-    def ledgers(self) -> str:
-        return f"{self.cluster}/ledger/"
+    def verifications(self) -> str:
+        return f"{self.cluster}/verifications/"
 
-    def ledger(self, epoch: Epoch) -> str:
-        return f"{self.ledgers}{format_epoch(epoch)}/"
+    def verifications_of(self, epoch: Epoch) -> str:
+        return f"{self.verifications}{format_epoch(epoch)}/"
 
     @property
-    def doomed_lists(self) -> str:
+    def garbage_lists(self) -> str:
         return f"{self.cluster}/gc/"
 
-    def doomed_list(self, name: str) -> str:
-        return f"{self.doomed_lists}{name}.json"
+    def garbage_list(self, name: str) -> str:
+        return f"{self.garbage_lists}{name}.json"

@@ -55,7 +55,7 @@ class PageRef(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PackUse(msgspec.Struct, frozen=True, array_like=True):
-    """Bytes of `pack` that this recipe needs: what a sweep counts as live."""
+    """Bytes of `pack` that this recipe needs: what a gc run counts as live."""
 
     pack: str
     live_bytes: int

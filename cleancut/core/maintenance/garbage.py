@@ -1,10 +1,10 @@
 """What nothing names any more, and when it may be deleted.
 
-Pure: the rules only. An object goes in two sweeps. The first writes what nothing names on a doomed
-list, `gc/<name>.json`; every epoch that begins after that counts what is listed as unknown, so it
-can never come to be named again. The second waits until all epochs from before are over, looks
-again, and deletes what is still not named. So neither a sweeper that wakes up late nor a backup in
-between can hurt: once both conditions hold, what is not named stays so for ever.
+Pure: the rules only. An object goes in two gc runs. The first writes what nothing names on a
+garbage list, `gc/<name>.json`; every epoch that begins after that counts what is listed as unknown,
+so it can never come to be named again. The second waits until all epochs from before are over,
+looks again, and deletes what is still not named. So neither a garbage collector that wakes up late
+nor a backup in between can hurt: once both conditions hold, what is not named stays so for ever.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GRACE_S = 24 * 3600.0
 """For readers of the store that nobody knows of; nothing else needs it."""
 LIVE_SHARE = 0.25
 """A pack of which less is needed is not worth to be kept for it."""
-MAX_DOOMED = 50_000
+MAX_LISTED = 50_000
 """Objects on one list; what is beyond waits for the next."""
 REUSED_EPOCHS = 8
 """So many of the last epochs, if newer than the newest group, may have left packs to be reused."""
@@ -36,7 +36,7 @@ class GarbageList(Record, frozen=True):
 
 
 class GarbageMark(Record, frozen=True):
-    """`gc` in etcd: the doomed lists that every epoch after `epoch` has seen in the store.
+    """`gc` in etcd: the garbage lists that every epoch after `epoch` has seen in the store.
 
     `lists`: sha256 by name. `at`: RFC 3339, when that became so.
     """
@@ -47,14 +47,15 @@ class GarbageMark(Record, frozen=True):
     nonce: str = ""
 
 
-class LastSweep(Record, frozen=True):
-    """`swept` in etcd: when the last sweep ended that did not fail, and what it left to the next.
+class LastGc(Record, frozen=True):
+    """`last-gc` in etcd: when the last gc run ended that did not fail, and what it left to the
+    next.
 
     `at`: RFC 3339.
     """
 
     at: str
-    doomed_bytes: int = 0
+    marked_bytes: int = 0
     nonce: str = ""
 
 
@@ -110,9 +111,9 @@ class LiveSet(NamedTuple):
     `named`: pages, by digest, and packs, by name.
 
     `newest_group` (deleted ones too, so that it never falls), `newest_epoch`: 0 for none. `holds`:
-    the paths of those not yet over. `ledger`: of the newest checks that went well, which tell their
-    age whatever has become of the group. `seeds`: epochs whose packs wait for a backup; which pages
-    do, nothing tells, so all stay.
+    the paths of those not yet over. `verifications`: of the newest checks that went well, which
+    tell their age whatever has become of the group. `seeds`: epochs whose packs wait for a backup;
+    which pages do, nothing tells, so all stay.
     """
 
     epochs: frozenset[int]
@@ -121,7 +122,7 @@ class LiveSet(NamedTuple):
     holds: frozenset[str]
     newest_group: int
     newest_epoch: int
-    ledger: frozenset[str] = frozenset()
+    verifications: frozenset[str] = frozenset()
     seeds: frozenset[int] = frozenset()
 
     def is_live(self, path: str) -> bool:
@@ -136,8 +137,8 @@ class LiveSet(NamedTuple):
                 return digest in self.recipes
             case ["votes" | "staged", epoch, *_] if epoch.isdigit():
                 return int(epoch) in self.epochs
-            case ["ledger", epoch, _] if epoch.isdigit():
-                return int(epoch) in self.epochs or path in self.ledger
+            case ["verifications", epoch, _] if epoch.isdigit():
+                return int(epoch) in self.epochs or path in self.verifications
             case ["probe", epoch, _] if epoch.isdigit():
                 return int(epoch) >= self.newest_epoch
             case ["groups", name] if name.endswith(".json") and name[:-5].isdigit():
@@ -180,8 +181,8 @@ def sparse_of(live: Mapping[str, int], sizes: Mapping[str, int]) -> UnderusedPac
     return UnderusedPacks(packs=tuple(sorted(pack for pack in found if pack in live)))
 
 
-class SweepStep(StrEnum):
-    """What a sweep does with the doomed lists that it finds."""
+class GcStep(StrEnum):
+    """What a gc run does with the garbage lists that it finds."""
 
     FIND = "find"  # there is none: look for what nothing names
     MARK = "mark"  # there are others than those marked
@@ -197,12 +198,12 @@ def next_of(
     open_epoch: Epoch | None,
     waited_s: float,
     grace_s: float,
-) -> SweepStep:
+) -> GcStep:
     """`waited_s`: since they were marked. `open_epoch`: None while no operation is under way."""
     if not lists:
-        return SweepStep.FIND
+        return GcStep.FIND
     if marked is None or marked.lists != lists:
-        return SweepStep.MARK
+        return GcStep.MARK
     if open_epoch is not None and open_epoch <= marked.epoch:
-        return SweepStep.WAIT_EPOCH
-    return SweepStep.DELETE if waited_s >= grace_s else SweepStep.WAIT_GRACE
+        return GcStep.WAIT_EPOCH
+    return GcStep.DELETE if waited_s >= grace_s else GcStep.WAIT_GRACE

@@ -71,14 +71,15 @@ KEEP_EVERYTHING = Policy()
 
 
 class GroupFacts(NamedTuple):
-    """A group as retention sees it. `cut_s`: seconds since 1970. `proven`: quiet or fenced.
+    """A group as retention sees it. `cut_s`: seconds since 1970. `point_in_time`: its
+    consistency.
     `schedule`: the one that made it, or ""."""
 
     epoch: Epoch
     operation: OperationId
     cut_s: float
     collections: frozenset[str]
-    proven: bool
+    point_in_time: bool
     schedule: str = ""
 
 
@@ -123,7 +124,8 @@ def _always_kept(newest_first: Sequence[GroupFacts]) -> set[Epoch]:
     kept = set()
     seen: set[tuple[str, bool]] = set()
     for group in newest_first:
-        marks = {(name, proven) for name in group.collections for proven in {False, group.proven}}
+        kinds = {False, group.point_in_time}
+        marks = {(name, kind) for name in group.collections for kind in kinds}
         if marks - seen:
             kept.add(group.epoch)
             seen |= marks

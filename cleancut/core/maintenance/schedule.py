@@ -65,7 +65,7 @@ class ScheduleRule(Record, frozen=True, forbid_unknown_fields=True):
     overlap: Overlap = Overlap.SKIP
     collections: tuple[str, ...] = ()
     allow_empty: bool = False
-    require_proven: bool = False
+    require_point_in_time: bool = False
     attempts: int = 5
     fence: tuple[str, ...] = ()
     fence_budget_s: float = msgspec.field(default=0.0, name="fence_budget")
@@ -216,7 +216,7 @@ def request_of(name: str, schedule: ScheduleRule) -> BackupRequest:
     return BackupRequest(
         collections=tuple(sorted(set(schedule.collections))),
         allow_empty=schedule.allow_empty,
-        require_proven=schedule.require_proven,
+        require_point_in_time=schedule.require_point_in_time,
         attempts=schedule.attempts,
         fence=tuple(sorted(set(schedule.fence))),
         fence_budget_s=schedule.fence_budget_s,

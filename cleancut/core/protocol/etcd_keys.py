@@ -38,8 +38,8 @@ class Keys:
         return f"{self.root}gc"
 
     @property
-    def swept(self) -> str:
-        return f"{self.root}swept"
+    def last_gc(self) -> str:
+        return f"{self.root}last-gc"
 
     @property
     def settings(self) -> str:

@@ -16,9 +16,18 @@ Source: Qdrant 1.18.3 lib/collection/src/telemetry.rs (update_queue.op_num), D3 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from enum import StrEnum
+
 from cleancut.core.protocol.etcd_records import Parent, Reading, ShardState
 
-GRADES = ("fenced", "quiet", "bounded")
+
+class Consistency(StrEnum):
+    """How consistent a backup is. POINT_IN_TIME: one instant lies in all its shards. PER_SHARD:
+    each shard is consistent, and all were cut within the skew."""
+
+    POINT_IN_TIME = "point-in-time"
+    PER_SHARD = "per-shard"
 
 
 SOUND = frozenset({"green", "yellow", "grey"})
@@ -107,8 +116,6 @@ def is_unchanged(parent: Parent, first: Reading, uuid: str) -> bool:
     return whole and only_drained(parent.second, first) and bool(uuid) and uuid == parent.uuid
 
 
-def grade_of(quiet: list[bool], *, fenced: bool) -> str:
-    """The grade of a group from its shards; an empty group is quiet (nothing can have moved)."""
-    if not all(quiet):
-        return "bounded"
-    return "fenced" if fenced else "quiet"
+def consistency_of(quiet: Iterable[bool]) -> Consistency:
+    """That of a backup from its shards; an empty one is point-in-time (nothing can have moved)."""
+    return Consistency.POINT_IN_TIME if all(quiet) else Consistency.PER_SHARD

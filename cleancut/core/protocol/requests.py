@@ -15,7 +15,7 @@ class BackupRequest(Record, frozen=True):
 
     collections: tuple[str, ...] = ()
     allow_empty: bool = False
-    require_proven: bool = False
+    require_point_in_time: bool = False
     attempts: int = 3
     fence: tuple[str, ...] = ()
     fence_budget_s: float = 0.0

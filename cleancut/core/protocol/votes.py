@@ -18,7 +18,7 @@ from cleancut.core.protocol.etcd_records import (
     Vote,
 )
 from cleancut.core.protocol.events import Voted
-from cleancut.core.protocol.evidence import doubt, grade_of, is_quiet
+from cleancut.core.protocol.evidence import Consistency, consistency_of, doubt, is_quiet
 from cleancut.core.protocol.fence import Fence, FenceSeen
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import Phase
@@ -98,7 +98,7 @@ def drained(collections: Sequence[str], undrained: Sequence[int]) -> dict[str, b
     return {name: index not in undrained for index, name in enumerate(collections)}
 
 
-def not_proven(members: Members, votes: Votes, was_drained: Mapping[str, bool]) -> Failure:
+def not_point_in_time(members: Members, votes: Votes, was_drained: Mapping[str, bool]) -> Failure:
     """Says which shards are in doubt, and why."""
     doubts = [
         f"{task.collection}/{task.shard_id} on peer {task.peer_id}: {why}"
@@ -108,19 +108,19 @@ def not_proven(members: Members, votes: Votes, was_drained: Mapping[str, bool]) 
     told = "; ".join(doubts[:_TOLD]) + (f"; and {len(doubts) - _TOLD} more" * (len(doubts) > _TOLD))
     shards = "1 shard is" if len(doubts) == 1 else f"{len(doubts)} shards are"
     return Failure(
-        reason="NOT_PROVEN",
+        reason="NOT_POINT_IN_TIME",
         message=f"{shards} not proven to be of one instant: {told}",
-        hint="hold writes off with --fence, try a quieter moment, or allow a bounded group",
+        hint="hold writes off with --fence, try a quieter moment, or allow a per-shard backup",
     )
 
 
-def grade(members: Members, votes: Votes, was_drained: Mapping[str, bool]) -> str:
-    """The grade that the group will have, from the votes of CUT and SEAL."""
+def consistency(members: Members, votes: Votes, was_drained: Mapping[str, bool]) -> Consistency:
+    """The consistency that the backup will have, from the votes of CUT and SEAL."""
     quiet = [
         is_quiet(first, second, drained=was_drained[task.collection])
         for task, first, second in _readings(members, votes)
     ]
-    return grade_of(quiet, fenced=False)
+    return consistency_of(quiet)
 
 
 def _readings(members: Members, votes: Votes) -> Iterator[tuple[ShardTask, Reading, Reading]]:
@@ -144,7 +144,7 @@ def fence_seen(members: Members, votes: Votes) -> tuple[FenceSeen, ...]:
 
 
 def objection(ctl: Ctl, votes: Sequence[Vote]) -> Failure | None:
-    """Why what was cut and read again must not become a group of any grade, if it must not."""
+    """Why what was cut and read again must not become a backup at all, if it must not."""
     if {vote.view for vote in votes} != {ctl.views}:
         return VIEW_CHANGED
     if ctl.fenced and not all(vote.fenced for vote in votes):

@@ -9,6 +9,7 @@ from cleancut.core.cluster.versions import NEWEST_TESTED, OLDEST_QDRANT
 from cleancut.core.format.manifest import CollectionEntry, Manifest
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import ShardId, parse_version
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.restore.shard_keys import KeyStep, steps
 from cleancut.core.restore.target import Target
 
@@ -95,10 +96,10 @@ def fillers(entry: CollectionEntry) -> int:
 
 def warnings_of_group(manifest: Manifest, target: Target) -> Iterator[str]:
     """What holds for every collection of the group."""
-    if manifest.grade == "bounded":
+    if manifest.consistency is Consistency.PER_SHARD:
         yield (
-            f"the group is bounded: writes came in while it was cut (skew {manifest.skew_ms} ms);"
-            " counts can be compared only between replicas"
+            f"the backup is consistent per shard only (skew {manifest.skew_ms} ms): writes came in"
+            " while it was cut; counts can be compared only between replicas"
         )
     source = manifest.source.qdrant_version
     if parse_version(source) < _WITHOUT_ROCKSDB:

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from cleancut.api.backups import Backup, BackupBytes, BackupPage, Seed
 from cleancut.api.from_manifest import shown_group
+from cleancut.api.garbage import GarbageCollection
 from cleancut.api.operations import is_over, shown_error
-from cleancut.api.sweeps import Sweep
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
@@ -163,8 +163,8 @@ class BackupService:
             raise Refused(f"backup {name} is {backup.state}, not committed", _hint_for(backup))
         return backup
 
-    async def sweep_backups(self, *, dry_run: bool) -> Sweep:
-        return await self._leading().garbage.sweep(dry_run=dry_run)
+    async def collect_garbage(self, *, dry_run: bool) -> GarbageCollection:
+        return await self._leading().garbage.collect(dry_run=dry_run)
 
     async def _check_unused(self, backup: Backup) -> None:
         """Raises: Refused, while somebody is known to read the group, or holds it."""

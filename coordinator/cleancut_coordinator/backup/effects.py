@@ -228,7 +228,7 @@ class LeaderBackupEffects:
             ),
         )
         check_complete(manifest)
-        if effect.require_proven:
+        if effect.require_point_in_time:
             check_replicas_agree(manifest)
         return await put_staged(context.store, context.paths, effect.epoch, manifest)
 

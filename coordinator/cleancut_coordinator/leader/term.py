@@ -55,7 +55,7 @@ _MACHINES: dict[OperationKind, type[Attempt]] = {
 
 def _wait_before_next(operation: Operation) -> float:
     """Seconds until the next attempt; who only missed a quiet moment may look for another soon."""
-    if operation.failure is not None and operation.failure.reason == "NOT_PROVEN":
+    if operation.failure is not None and operation.failure.reason == "NOT_POINT_IN_TIME":
         return _RETRIES_S[0]
     return _RETRIES_S[min(operation.attempts, len(_RETRIES_S)) - 1]
 

@@ -47,9 +47,9 @@ class CatalogGauges:
             " well, in seconds since 1970.",
             "kind",
         )
-        self.sweep_interval = gauge(
-            "cleancut_sweep_interval_seconds",
-            "How often the leader sweeps by itself, in seconds; absent if it does not.",
+        self.gc_interval = gauge(
+            "cleancut_gc_interval_seconds",
+            "How often the leader collects garbage by itself, in seconds; absent if it does not.",
         )
 
     def show(self, stock: Inventory, proven: Mapping[str, float], now_s: float) -> None:
@@ -89,9 +89,10 @@ class _NewestGauges:
             "What the newest good group added to the store, in bytes.",
             label,
         )
-        self._grade = gauge(
-            "cleancut_backup_grade",
-            "Grade of the newest good group: 1 bounded, 2 quiet, 3 fenced.",
+        self._consistency = gauge(
+            "cleancut_backup_consistency",
+            "Consistency of the newest good backup: 1 per-shard, 2 point-in-time, 3 point-in-time"
+            " under a fence.",
             label,
         )
         self._skew = gauge(
@@ -106,6 +107,11 @@ class _NewestGauges:
         self._size.show([(labels, one.group.size_bytes) for labels, one in newest])
         self._usual.show([(labels, one.usual_size_bytes) for labels, one in newest])
         self._stored.show([(labels, one.group.stored_bytes) for labels, one in newest])
-        self._grade.show([(labels, rank_of(one.group.grade)) for labels, one in newest])
+        self._consistency.show(
+            [
+                (labels, rank_of(one.group.consistency, fenced=one.group.fenced))
+                for labels, one in newest
+            ]
+        )
         skews = [(labels, one.group.skew_s) for labels, one in newest]
         self._skew.show([(labels, skew_s if skew_s >= 0 else None) for labels, skew_s in skews])

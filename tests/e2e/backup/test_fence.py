@@ -89,7 +89,7 @@ def test_a_fenced_backup_has_no_holes(world: World) -> None:
 
     made, chains, found = world.run(body())
     evidence = made["evidence"]
-    assert evidence["grade"] == "fenced"
+    assert (evidence["consistency"], evidence["fenced"]) == ("point-in-time", True)
     assert evidence["fence"]["aliases"] == [ALIAS]
     assert len(evidence["fence"]["seen_by"]) == len(world.setup.agents)
     assert evidence["fence"]["held_ms"] > 0
@@ -120,7 +120,7 @@ def test_a_budget_ends_the_fence(world: World) -> None:
     )
     refused(answer, 1, "budget of 0.01 s")
     wait_aliases(world, {ALIAS: COLLECTION})
-    assert world.back_up(*BY_ALIAS)["evidence"]["grade"] == "fenced"
+    assert world.back_up(*BY_ALIAS)["evidence"]["fenced"]
 
 
 def test_what_nobody_needs_is_lifted(world: World) -> None:
@@ -211,7 +211,7 @@ def test_hooks_pause_and_resume(launch: Launch, tmp_path: Path) -> None:
     world.fill()
     made, failed, open_one = world.run(with_hook())
     evidence = made.value("backup")["evidence"]
-    assert (evidence["grade"], evidence["fence"]["hooked"]) == ("fenced", [COLLECTION])
+    assert (evidence["fenced"], evidence["fence"]["hooked"]) == (True, [COLLECTION])
     assert [call["action"] for call in writer.calls[:3]] == ["pause", "resume", "pause"]
     assert writer.calls[0]["collections"] == [COLLECTION]
     assert {call["token"] for call in writer.calls} == {"Bearer s3cret"}

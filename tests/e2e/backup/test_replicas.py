@@ -102,12 +102,12 @@ def test_of_replicas_that_disagree_the_fullest_is_cut(world: World) -> None:
 
     behind = world.run(diverge())
     made = world.back_up()
-    assert made["evidence"]["grade"] == "bounded"
+    assert made["evidence"]["consistency"] == "per-shard"
     (told,) = made["warnings"]
     assert told.startswith(f"{COLLECTION}/0: its replica on peer {behind} holds ")
     (first,) = [one for one in made["evidence"]["shards"] if one["shard_id"] == 0]
     assert first["peer_id"] != behind
-    refused = world.run(world.setup.cleancut("backup", "create", "--require", "proven"))
+    refused = world.run(world.setup.cleancut("backup", "create", "--require", "point-in-time"))
     assert refused.exit_code == 4
     assert told in refused.stderr
     shown = world.offline("backup", "show", made["id"]).value("backup")

@@ -98,7 +98,7 @@ def test_what_is_quiet_has_canaries(launch: Launch) -> None:
 
     world.run(begin())
     quiet = in_time(lambda: manifest_of(world, world.back_up()), {STILL, BUSY})
-    assert quiet.grade == "quiet"
+    assert quiet.consistency == "point-in-time"
     assert all(len(one.ids) == len(one.scores) == 10 for one in quiet.canaries)
     bounded = in_time(
         lambda: manifest_of(world, world.run(back_up_under_writes(world))), {STILL}, moved={BUSY}
@@ -194,9 +194,9 @@ def test_a_restore_with_another_answer_is_rolled_back(launch: Launch) -> None:
     path.write_bytes(data)
     restored = world.ok("restore", "restore", "start", made["id"], "--yes")
     (told,) = restored["collections"]
-    assert told["canaries_equal"] is True
+    assert told["sample_queries_equal"] is True
     assert told["schema_equal"] is True
     assert told["keys_equal"] is None
     assert told["status"] in {"green", "yellow", "grey"}
     shown = world.offline("backup", "show", made["id"]).value("backup")
-    assert shown["evidence"]["canaries"] == len(true.canaries) > 0
+    assert shown["evidence"]["sample_queries"] == len(true.canaries) > 0

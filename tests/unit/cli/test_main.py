@@ -33,22 +33,23 @@ def test_create_waits_and_prints_one_json_object_of_the_promised_shape() -> None
         assert backup["bytes"] == {"protected": 4096, "new": 1024, "stored": 512}
         assert backup["error"] is None
         assert backup["evidence"] == {
-            "grade": "quiet",
+            "consistency": "point-in-time",
+            "fenced": False,
             "skew_ms": 41,
             "shards": [
                 {
                     "collection": "books",
                     "shard_id": 0,
                     "peer_id": 7,
-                    "number_1": 5,
-                    "number_2": 6,
-                    "quiet": True,
-                    "count": 3,
+                    "ops_before": 5,
+                    "ops_after": 6,
+                    "unchanged": True,
+                    "points": 3,
                     "drained": False,
                     "doubt": "",
                 }
             ],
-            "canaries": 0,
+            "sample_queries": 0,
             "fence": None,
         }
         assert "bk-1 PREPARING" in ran.err
@@ -96,7 +97,7 @@ def test_a_restore_prints_its_collections_and_unknown_counts_as_null() -> None:
                 "aliases": [],
                 "schema_equal": None,
                 "keys_equal": None,
-                "canaries_equal": None,
+                "sample_queries_equal": None,
                 "status": "",
             }
         ]
@@ -116,7 +117,7 @@ def test_the_other_formats_say_the_same() -> None:
             as_yaml = await cleancut("backup", "show", "1", "-o", "yaml", **env)
             assert yaml.safe_load(as_yaml.out) == as_json.json()
             table = await cleancut("backup", "show", "bk-1", **env)
-            assert "quiet" in table.out
+            assert "point-in-time" in table.out
             assert "books" in table.out
             assert "\x1b" not in table.out  # no colours into a pipe
             assert all(line == line.rstrip() for line in table.out.splitlines())

@@ -64,7 +64,7 @@ def test_a_backup_is_made_watched_and_found_by_id_and_by_epoch() -> None:
             done = await client.get_backup(made.id)
             assert await client.get_backup(str(done.epoch)) == done
             assert done.evidence is not None
-            assert done.evidence.shards[0].number_2 == 6
+            assert done.evidence.shards[0].ops_after == 6
 
     run(scenario())
 

@@ -114,7 +114,7 @@ class LocalShard:
         return self.directory / "full"
 
     async def retry(self) -> None:
-        """What failed is applied again, and the number stands still. Order: some time after any operation.
+        """What failed is applied again, and the number stands still. Order: after any operation.
 
         Source: lib/collection/src/update_workers/optimization_worker.rs, Qdrant 1.18.3
         """

@@ -34,7 +34,7 @@ def rows(collection: RestoredCollection, **more: Any) -> list[list[str]]:
 def test_a_restore_without_a_report_claims_nothing() -> None:
     """Nothing was compared and nobody looked: neither no nor unknown."""
     (titles, cells) = rows(RestoredCollection(name="books", shards=2), state=State.CREATING)
-    assert titles[-6:] == ["COUNTS", "SCHEMA", "KEYS", "CANARIES", "REPLICAS", "STATUS"]
+    assert titles[-6:] == ["COUNTS", "SCHEMA", "KEYS", "QUERIES", "REPLICAS", "STATUS"]
     assert cells == ["books", "-", "-", "2", *"------"]
 
 

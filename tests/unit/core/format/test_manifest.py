@@ -1,4 +1,4 @@
-"""Manifests: read back as written, complete or refused, graded from their raw numbers alone."""
+"""Manifests: read back as written, complete or refused, judged from their raw numbers alone."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Reading
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.fence import FencedAlias, FenceFacts, FenceSeen
 from tests.support.groups import SOUND
 
@@ -121,14 +122,15 @@ def test_a_cut_off_manifest_is_corrupt(length: int) -> None:
         parse_manifest(encode(manifest())[:length], PATH)
 
 
-def test_the_grade_comes_from_the_numbers() -> None:
+def test_the_consistency_comes_from_the_numbers() -> None:
     """Nobody has to be believed: one shard that moved makes the group bounded, whatever is said."""
-    assert manifest().grade == "quiet"
-    assert manifest(fence=FENCE).grade == "fenced"
+    assert (manifest().consistency, manifest().fenced) == (Consistency.POINT_IN_TIME, False)
+    assert manifest(fence=FENCE).fenced
     for changes in ({"second": replace(FIRST, number=7)}, {"drained": False}):
         moved = replace(shard("b", 0), **changes)
         shards = (*manifest().shards[:2], moved)
-        assert manifest(shards=shards, fence=FENCE).grade == "bounded"
+        found = manifest(shards=shards, fence=FENCE)
+        assert (found.consistency, found.fenced) == (Consistency.PER_SHARD, False)
 
 
 def test_collections_and_their_shards() -> None:

@@ -12,6 +12,7 @@ from cleancut.core.maintenance.schedule import ScheduleRule
 from cleancut.core.maintenance.schedule_interval import worst_gap_s
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import ClusterName, Epoch
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.repository.verification_log import CheckKind, VerificationRecord, put_check
 from cleancut.testing.memory_store import MemoryStore
 from cleancut_coordinator.monitoring.catalog_reader import CatalogReader
@@ -23,7 +24,15 @@ HOUR_S, DAY_S = 3600.0, 86400.0
 
 def group(epoch: int, size: int = 100, schedule: str = "nightly", *names: str) -> GroupSummary:
     return GroupSummary(
-        Epoch(epoch), schedule, 1000.0 * epoch, "quiet", 0.1, size, 1, frozenset(names or {"docs"})
+        Epoch(epoch),
+        schedule,
+        1000.0 * epoch,
+        Consistency.POINT_IN_TIME,
+        False,
+        0.1,
+        size,
+        1,
+        frozenset(names or {"docs"}),
     )
 
 
@@ -53,8 +62,10 @@ def test_what_is_usual_is_the_median_of_those_before(sizes: list[int], usual: fl
     assert (newest.group.size_bytes, newest.usual_size_bytes) == (sizes[-1], usual)
 
 
-def test_grades_rank_by_what_they_prove() -> None:
-    assert [rank_of(grade) for grade in ("bounded", "quiet", "fenced")] == [1, 2, 3]
+def test_consistency_ranks_by_what_it_proves() -> None:
+    kinds = [(Consistency.PER_SHARD, False), (Consistency.POINT_IN_TIME, False)]
+    kinds.append((Consistency.POINT_IN_TIME, True))
+    assert [rank_of(one, fenced=fenced) for one, fenced in kinds] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from cleancut.core.protocol.etcd_records import Parent, Reading, ShardState
 from cleancut.core.protocol.evidence import (
-    GRADES,
+    Consistency,
+    consistency_of,
     doubt,
-    grade_of,
     is_quiet,
     is_unchanged,
     only_drained,
@@ -117,18 +117,16 @@ def test_quiet_is_exactly_one_more_in_one_life(
             assert state.optimizing == 0
 
 
-@given(st.lists(st.booleans(), max_size=5), st.booleans())
-def test_a_grade_is_that_of_the_worst_shard(quiet: list[bool], fenced: bool) -> None:
-    """One shard that moved makes a group bounded, fence or not; nothing can move in none."""
-    grade = grade_of(quiet, fenced=fenced)
-    assert grade in GRADES
-    assert (grade == "bounded") is (False in quiet)
-    assert (grade == "fenced") is (fenced and False not in quiet)
+@given(st.lists(st.booleans(), max_size=5))
+def test_the_consistency_is_that_of_the_worst_shard(quiet: list[bool]) -> None:
+    """One shard that moved makes a backup consistent per shard only; nothing can move in none."""
+    expected = Consistency.PER_SHARD if False in quiet else Consistency.POINT_IN_TIME
+    assert consistency_of(quiet) is expected
 
 
 @given(readings, readings, st.booleans())
 def test_a_shard_is_quiet_exactly_if_there_is_no_doubt(
     first: Reading, second: Reading, drained: bool
 ) -> None:
-    """The words for people follow the same numbers as the grade."""
+    """The words for people follow the same numbers as the consistency."""
     assert (doubt(first, second, drained=drained) == "") is is_quiet(first, second, drained=drained)

@@ -117,11 +117,11 @@ def test_fewer_peers_than_replicas_is_a_warning() -> None:
     assert any("replication factor 3 on 2 peers" in warning for warning in plan.warnings)
 
 
-def test_a_bounded_group_is_a_warning_and_its_counts_unknown() -> None:
+def test_a_per_shard_backup_is_a_warning_and_its_counts_unknown() -> None:
     shards = (shard("docs", 0), shard("docs", 1, count=None, quiet=False))
     plan = _plan(shards=shards)
     assert plan.collections[0].points is None
-    assert any("bounded" in warning for warning in plan.warnings)
+    assert any("per shard only" in warning for warning in plan.warnings)
 
 
 @settings(deadline=None)

@@ -1,20 +1,20 @@
-"""A sweep as a table for people."""
+"""A gc run as a table for people."""
 
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
 
-from cleancut.api.sweeps import Sweep
+from cleancut.api.garbage import GarbageCollection
 from cleancut.cli.render.grids import facts, grid, size
 
 
-def sweep(value: Sweep) -> RenderableType:
+def gc(value: GarbageCollection) -> RenderableType:
     would = "would be " if value.dry_run else ""
     head = facts(
         (
             (f"backups {would}deleted", len(value.expired)),
             (f"objects {would}deleted", _objects(value.deleted_objects, value.deleted_bytes)),
-            ("objects doomed", _objects(value.doomed_objects, value.doomed_bytes)),
+            ("objects marked for deletion", _objects(value.marked_objects, value.marked_bytes)),
             ("waits", value.waits or None),
         )
     )
