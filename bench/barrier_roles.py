@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.flat import ALIAS, CLUSTER, COLLECTION, Asked, CountingEtcd, FlatQdrant, view_of
-from cleancut.core.backup.participant_requests import Capture, Confirm, FinishCapture, Load
+from cleancut.core.backup.participant import Capture, Confirm, FinishCapture, Load
 from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import AgentDocument, ShardEntry
 from cleancut.core.format.paths import Paths

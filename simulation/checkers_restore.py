@@ -13,7 +13,7 @@ from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.core.restore.plan import CollectionPlan
 from cleancut.core.restore.report import RestoreDraft
 from simulation.outcome import Checker, Outcome
-from simulation.qdrant import USER, Collection
+from simulation.replica import USER, Collection
 from simulation.trace import Copy, Moment
 
 Attempt = list[tuple[Ctl, Moment]]

@@ -12,8 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from cleancut.core.backup.barrier import Barrier
-from cleancut.core.backup.participant import BackupParticipant
-from cleancut.core.backup.participant_requests import Capture
+from cleancut.core.backup.participant import BackupParticipant, Capture
 from cleancut.core.backup.phases import Publish, Stage
 from cleancut.core.backup.seed import SeedMachine
 from cleancut.core.format.manifest import Draft, Manifest
@@ -60,11 +59,11 @@ class VotesEarly(BackupParticipant):
         tasks = self._tasks or ()
         if isinstance(commands[0], CastVote):
             return commands
-        return [*self._vote(self._reading(Readings((0,) * len(tasks), "early", 0))), *commands]
+        return [*self.vote(self.read(Readings((0,) * len(tasks), "early", 0))), *commands]
 
     def _done(self, event: Done, now_s: float) -> list[Command]:
         if isinstance(event.effect, Capture):
-            self._running, self._first = None, event.result
+            self.running, self._first = None, event.result
             return []
         return super()._done(event, now_s)
 

@@ -46,7 +46,7 @@ class ManyWriters(RestoreMachine):
     """Publishes whatever the second readings say."""
 
     def _sealed(self, now_s: float) -> list[Command]:
-        if not self._all_told(Phase.SEAL):
+        if not self._all_voted(Phase.SEAL):
             return []
         documents = documents_of(self.members, self.votes)
         return [self.run(Review(self.ctl.epoch, self.ctl.draft, documents))]
@@ -55,14 +55,14 @@ class ManyWriters(RestoreMachine):
 class PublishesEarly(RestoreMachine):
     """Publishes when one agent has sealed."""
 
-    def _all_told(self, phase: Phase) -> bool:
+    def _all_voted(self, phase: Phase) -> bool:
         if phase is not Phase.SEAL:
-            return super()._all_told(phase)
+            return super()._all_voted(phase)
         told = [vote for (of, _), vote in self.votes.items() if of == phase.value and vote.yes]
         return bool(told) and self.waiting is None
 
     def _sealed(self, now_s: float) -> list[Command]:
-        if not self._all_told(Phase.SEAL):
+        if not self._all_voted(Phase.SEAL):
             return []
         documents = documents_of(self.members, self.votes)
         return [self.run(Review(self.ctl.epoch, self.ctl.draft, documents))]
@@ -133,7 +133,7 @@ class Hasty(RestoreParticipant):
 
     def _seen(self, event: Seen) -> list[Command]:
         commands = super()._seen(event)
-        return [*commands, *self._vote(self._yes())] if self._recovers() else commands
+        return [*commands, *self.vote(self.ballot())] if self._recovers() else commands
 
     def _recovers(self) -> bool:
         return self.ctl.phase is Phase.RECOVER and bool(self._tasks)

@@ -28,7 +28,8 @@ from cleancut.qdrant.responses import (
 )
 from cleancut.qdrant.shard_sizes import WeighedCollection, WeighedReplica, WeighedShard, Weights
 from simulation.pulling import Pulls
-from simulation.qdrant import Collection, Peer, SimQdrant
+from simulation.qdrant import Peer, SimQdrant
+from simulation.replica import Collection
 from simulation.streams import cut_shard
 from simulation.world import Process
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("cleancut", deadline=None)  # timings depend on the machine
+settings.register_profile(
+    "cleancut",
+    deadline=None,  # timings depend on the machine
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("cleancut")

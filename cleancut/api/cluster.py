@@ -76,11 +76,11 @@ class OpenFence(ApiValue, frozen=True):
 
 
 class StoreStatus(ApiValue, frozen=True):
-    """`url` without credentials; `groups` counts the catalog."""
+    """`url` without credentials; `backups`: how many the catalog holds."""
 
     url: str
     reachable: bool = False
-    groups: int = 0
+    backups: int = 0
 
 
 class Identity(ApiValue, frozen=True):

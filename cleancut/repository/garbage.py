@@ -52,7 +52,7 @@ async def read_garbage_lists(store: Store, paths: Paths) -> dict[str, StoredGarb
         except NotFound:
             continue  # all that was on it has been deleted since
         sha256 = Sha256(hashlib.sha256(data).hexdigest())
-        name = path.removeprefix(paths.garbage_lists).removesuffix(".json")
+        name = paths.parse(path).name
         found[name] = StoredGarbageList(sha256, decode(GarbageList, data, path))
     return found
 
@@ -76,7 +76,7 @@ async def find_garbage(
     does."""
     found = []
     async for info in store.list(paths.root):
-        path = info.path.removeprefix(paths.root)
+        path = paths.relative(info.path)
         if not living.is_live(path):
             found.append((path, info.size_bytes))
             if len(found) == limit:
@@ -205,14 +205,14 @@ async def read_seeds(store: Store, paths: Paths) -> dict[Epoch, Begun]:
     """
     found: dict[Epoch, Begun] = {}
     for path in [info.path async for info in store.list(paths.seeds)]:
-        number = path.removeprefix(paths.seeds).partition("/")[0]
-        if not number.isdigit():
+        number = paths.parse(path).number
+        if number is None:
             continue
         try:
             one = decode(Begun, await store.get(path), path)
         except NotFound:
             continue  # over meanwhile
-        epoch = Epoch(int(number))
+        epoch = Epoch(number)
         before = found.get(epoch, one)
         found[epoch] = Begun(
             at=max(one.at, before.at),
@@ -228,14 +228,13 @@ async def read_holds(
     """The paths of those not yet over, and the epochs that they keep; `of`: only of this one."""
     found, held = set(), set()
     async for info in store.list(paths.holds if of is None else paths.holds_of(of)):
-        path = info.path.removeprefix(paths.root)
-        epoch = path.split("/")[1]
+        path, epoch = paths.relative(info.path), paths.parse(info.path).number
         try:
             hold = decode(Hold, await store.get(info.path), info.path)
         except NotFound:
             continue  # dropped meanwhile
         lasts = not hold.expires_at or parse_time(hold.expires_at) + HOLD_MARGIN_S > now_s
-        if epoch.isdigit() and lasts:
+        if epoch is not None and lasts:
             found.add(path)
-            held.add(int(epoch))
+            held.add(epoch)
     return frozenset(found), held

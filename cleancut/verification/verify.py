@@ -166,7 +166,7 @@ async def drill_group(
         id=manifest.operation,
         epoch=manifest.epoch,
         shards=found.shards,
-        shards_in_group=len(manifest.shards),
+        shards_in_backup=len(manifest.shards),
         read_bytes=sum(shard.size_bytes for shard in chosen),
         sample_queries=found.asked,
         sample_queries_equal=found.equal,

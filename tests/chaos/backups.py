@@ -15,7 +15,7 @@ from cleancut.core.primitives.errors import CleancutError, TimedOut
 from cleancut.core.primitives.ids import ClusterName
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Ctl, Operation
-from cleancut.core.protocol.fence import strays
+from cleancut.core.protocol.fence import leftover_fences
 from cleancut.core.protocol.states import Phase, State
 from cleancut.etcd.client import Etcd, open_etcd
 from cleancut_devcluster.demo.chains import read_chains
@@ -95,7 +95,7 @@ class Watcher:
         async with peer.client() as qdrant:
             while True:
                 with suppress(CleancutError):
-                    names = {one.name for one in strays(await qdrant.aliases(ASK_S))}
+                    names = {one.name for one in leftover_fences(await qdrant.aliases(ASK_S))}
                     now_s = time.monotonic()
                     if now_s - answered_s > SILENT_S:
                         since = {}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from cleancut.core.backup.participant_requests import (
+from cleancut.core.backup.participant import (
     Capture,
     Confirm,
     FinishCapture,

@@ -1,4 +1,4 @@
-"""`cleancut backup check`: is the newest backup young enough? As monitoring plugins answer."""
+"""`cleancut backup check`: the age of the newest backup, as monitoring plugins report it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cleancut.cli import offline
 from cleancut.cli.options import collections_option
 from cleancut.cli.render.output import emit_facts
 from cleancut.cli.settings import Settings, Verb, parse_duration, settings_of
+from cleancut.cli.terminal import visible, write_out
 from cleancut.cli.wait import ask
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.timestamps import parse_time
@@ -33,7 +34,7 @@ class AgeLimits(NamedTuple):
 
 
 class Age(NamedTuple):
-    """What was found: a state from 0 to 2, in words, and the backup and its age if there is one."""
+    """A state from 0 to 2, the reason, and the backup with its age if there is one."""
 
     state: int
     why: str
@@ -48,10 +49,15 @@ class Age(NamedTuple):
     type=parse_duration,
     required=True,
     metavar="DURATION",
-    help="Older is critical.",
+    help="An older backup is critical (exit code 2).",
 )
 @click.option(
-    "--warn-age", "warn_s", type=parse_duration, default=0.0, metavar="DURATION", help="A warning."
+    "--warn-age",
+    "warn_s",
+    type=parse_duration,
+    default=0.0,
+    metavar="DURATION",
+    help="An older backup is a warning (exit code 1).",
 )
 @click.option(
     "--require",
@@ -68,10 +74,10 @@ def check(
     require: str | None,
     collections: tuple[str, ...],
 ) -> int:
-    """Tell whether the newest backup is young enough, in one line, for cron and monitoring.
+    """Report in one line whether the newest backup is recent enough, for cron and monitoring.
 
-    Exit code 0: it is. 1: older than --warn-age. 2: older than --max-age, there is none, or nobody
-    can tell. With --collection, the newest backup of each counts, and the oldest of them decides.
+    Exit code 0: it is. 1: older than --warn-age. 2: older than --max-age, missing, or unknown. With
+    --collection, the newest backup of each counts, and the oldest of them decides.
     """
     settings = settings_of(context)
     limits = AgeLimits(max_s, warn_s, require or "")
@@ -82,11 +88,11 @@ def check(
     try:
         found = judged(_newest(settings, lambda backups: bool(judged(backups).backup_id)))
     except CleancutError as error:
-        found = Age(CRITICAL, f"nobody can tell: {error}")
+        found = Age(CRITICAL, f"the age is unknown: {error}")
     line = f"{_WORDS[found.state]}: {found.why}"
     if settings.output == "table":
         measured = f" | age={found.age_s:.0f}s;{warn_s or max_s:.0f};{max_s:.0f};0"
-        click.echo(line + (measured if found.age_s >= 0 else ""))
+        write_out(f"{visible(line)}{measured if found.age_s >= 0 else ''}\n")
     else:
         facts = {"backup_id": found.backup_id, "state": _WORDS[found.state], "why": found.why}
         emit_facts(settings.output, "check", {**facts, "age_s": round(found.age_s, 3)})
@@ -107,12 +113,12 @@ def judge(
     known = [one for one in backups if one.state is State.COMMITTED and one.cut_at]
     good = [one for one in known if _counts(one, limits.require)]
     if not collections:
-        return _judged(good[0], limits, now_s) if good else Age(CRITICAL, "there is no such backup")
+        return _judged(good[0], limits, now_s) if good else Age(CRITICAL, "no backup qualifies")
     ages = []
     for name in sorted(set(collections)):
         newest = next((one for one in good if name in one.collections), None)
         if newest is None:
-            return Age(CRITICAL, f"no such backup holds {name}")
+            return Age(CRITICAL, f"no backup that qualifies holds {name}")
         ages.append(_judged(newest, limits, now_s, name))
     return max(ages, key=lambda one: one.age_s)
 
@@ -123,7 +129,7 @@ def _judged(backup: Backup, limits: AgeLimits, now_s: float, collection: str = "
     state = CRITICAL if age_s > limits.max_s else OK
     if state == OK and limits.warn_s and age_s > limits.warn_s:
         state = WARNING
-    what = f"{backup.id} of {collection}" if collection else backup.id
+    what = f"#{backup.epoch} of {collection}" if collection else f"#{backup.epoch}"
     hours = f"{age_s / 3600:.1f} h old, at most {limits.max_s / 3600:.1f} h"
     return Age(state, f"the newest backup, {what}, is {hours}", backup.id, age_s)
 

@@ -1,4 +1,4 @@
-"""Who cuts what: each shard by one Active replica at a member. Pure."""
+"""Assignment of shards to agents: each shard is cut by one Active replica at a member. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_TASKS = 200
 Parents = Mapping[tuple[str, int], ShardEntry]
 Homes = Mapping[tuple[str, int], PeerId]
 Fullness = Mapping[tuple[str, int, PeerId], int]
-"""Points in each replica of a shard with several, as its own peer says."""
+"""Points in each replica of a shard with several, as its peer says."""
 NOWHERE: Homes = {}
 UNKNOWN: Fullness = {}
 
@@ -31,7 +31,7 @@ def choose_collections(view: View, asked: Iterable[str], *, allow_empty: bool) -
         raise _hidden(view, hidden)
     missing = [name for name in chosen if name not in there]
     if missing:
-        raise NotFound(f"there is no collection {missing[0]!r}", "see GET /collections")
+        raise NotFound(f"collection {missing[0]!r} does not exist", "see GET /collections")
     if not chosen and not allow_empty:
         raise Refused("there is nothing to back up", "pass --allow-empty if that is meant")
     return chosen
@@ -55,7 +55,7 @@ def check_versions(sessions: Mapping[AgentName, Session]) -> None:
     for name, session in sorted(sessions.items()):
         if parse_version(session.qdrant_version) < OLDEST_QDRANT:
             raise Refused(
-                f"Qdrant {session.qdrant_version} beside agent {name} is too old",
+                f"Qdrant {session.qdrant_version} of agent {name} is too old",
                 "upgrade Qdrant to 1.17.1 or newer",
             )
 
@@ -93,7 +93,9 @@ def assign(
             tasks[agents[peer]].append(_task(collection, shard_id, peer, parent))
     for agent, given in tasks.items():
         if len(given) > MAX_TASKS:
-            raise Refused(f"agent {agent} would have to cut {len(given)} shards, over {MAX_TASKS}")
+            raise Refused(
+                f"agent {agent} would have to cut {len(given)} shards, more than {MAX_TASKS}"
+            )
     return {agent: tuple(given) for agent, given in tasks.items()}
 
 
@@ -101,14 +103,14 @@ def _check_none_lost(collection: CollectionView) -> None:
     if collection.lost:
         raise Refused(
             f"shard {collection.lost[0]} of {collection.name!r} lost every replica",
-            "`cleancut doctor` tells how to put it back; --collection backs up the others",
+            "see `cleancut doctor` for the repair; back up the others with --collection",
             collection=collection.name,
             shard=collection.lost[0],
         )
 
 
 def shard_ids(collection: CollectionView) -> list[ShardId]:
-    """All shards that the view knows, in order."""
+    """The ids of all shards in the view, sorted."""
     return sorted({replica.shard_id for replica in collection.replicas})
 
 
@@ -131,7 +133,7 @@ def _able(
         where = ", ".join(f"peer {r.peer_id} ({r.state})" for r in replicas) or "nowhere"
         raise Refused(
             f"no agent can cut shard {shard_id} of {collection.name!r}: it is on {where}",
-            "start an agent beside each peer, or wait until the replica is Active",
+            "start an agent for each peer, or wait until the replica is Active",
             collection=collection.name,
             shard=shard_id,
         )

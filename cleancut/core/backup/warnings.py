@@ -1,4 +1,4 @@
-"""What a reader should know of a group, although nothing is wrong with the group itself. Pure."""
+"""Warnings attached to a group's manifest; the group itself is valid. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cleancut.core.primitives.ids import PeerId
 
 
 def unseen_peers(view: View, peers: Collection[PeerId | None]) -> tuple[str, ...]:
-    """One for each peer that no agent spoke for."""
+    """A warning for each peer without an agent that took part."""
     return tuple(
         f"peer {peer} took no part: it has no agent, or its agent's Qdrant did not answer"
         for peer in sorted(set(view.peers) - set(peers))
@@ -19,7 +19,7 @@ def unseen_peers(view: View, peers: Collection[PeerId | None]) -> tuple[str, ...
 
 
 def not_drained(names: Collection[str], reasons: Mapping[str, str]) -> tuple[str, ...]:
-    """One for each collection that a drain did not go through: it cannot be proven quiet."""
+    """A warning for each collection that was not drained: it cannot be proven quiet."""
     return tuple(
         f"{name} was not drained: {reasons.get(name, 'a drain was refused or did not answer')}"
         for name in sorted(names)

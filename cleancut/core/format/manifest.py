@@ -67,9 +67,9 @@ class ReplicaEntry(Record, frozen=True):
 
 
 class AgentDocument(Record, frozen=True):
-    """What one agent captured in an epoch: votes/<epoch>/<agent>/<sha256>.json.
+    """The shards that one agent captured in an epoch: votes/<epoch>/<agent>/<sha256>.json.
 
-    `drained` of its shards says nothing yet: the coordinator knows which drains answered.
+    `drained` of its shards is not yet valid: the coordinator knows which drains answered.
     """
 
     epoch: Epoch
@@ -79,7 +79,7 @@ class AgentDocument(Record, frozen=True):
 
 
 class CollectionEntry(Record, frozen=True):
-    """What Qdrant keeps of a collection outside its shards, as raw JSON of its answers."""
+    """Everything of a collection outside its shards, as raw JSON of Qdrant's answers."""
 
     name: str
     uuid: str
@@ -90,7 +90,7 @@ class CollectionEntry(Record, frozen=True):
 
 
 class ClusterEntry(Record, frozen=True):
-    """The cluster as it was: for people and for the restore's plan, never to map shards by."""
+    """The cluster at the backup: for people and for the restore's plan, never to map shards."""
 
     qdrant_version: str
     peers: dict[str, str]
@@ -138,8 +138,7 @@ class Manifest(Record, frozen=True):
 
     @property
     def fenced(self) -> bool:
-        """True if it is point-in-time, and a fence held off writes to all of it, seen by all
-        agents."""
+        """True if it is point-in-time, and every agent saw a fence hold off writes to all of it."""
         collections = {entry.name for entry in self.collections}
         agents = {shard.agent for shard in self.shards}
         held = self.fence is not None and self.fence.holds(collections, agents)
@@ -147,7 +146,7 @@ class Manifest(Record, frozen=True):
 
     @property
     def consistency(self) -> Consistency:
-        """Recomputed from the raw numbers each time."""
+        """Recomputed from the raw numbers each time, so no stored verdict is trusted."""
         quiet = [shard.quiet for shard in self.shards]
         return consistency_of([*quiet, not diverged(self.shards, self.replicas)])
 
@@ -157,7 +156,7 @@ class Manifest(Record, frozen=True):
             if entry.name == name:
                 return entry
         raise NotFound(
-            f"group {self.epoch} holds no collection {name!r}",
+            f"backup #{self.epoch} holds no collection {name!r}",
             f"see `cleancut backup show {self.epoch}`",
         )
 
@@ -193,15 +192,15 @@ class _FormatOnly(msgspec.Struct):
 def parse_manifest(data: bytes, where: str) -> Manifest:
     """The manifest in `data`, complete.
 
-    Raises: Refused for another format; Corrupt for bytes that are no manifest, or one in which a
+    Raises: Refused for another format; Corrupt for bytes that are not a manifest, or one in which a
         shard of a collection is missing or doubled.
     """
     try:
         version = decode(_FormatOnly, data, where).format
     except Corrupt as error:
         raise Corrupt(
-            f"{where} is no manifest, or a part of one",
-            "other groups may be whole: see `cleancut backup list`",
+            f"{where} is not a complete manifest",
+            "other backups may be complete: see `cleancut backup list`",
         ) from error
     if version != FORMAT:
         raise Refused(
@@ -220,4 +219,4 @@ def check_complete(manifest: Manifest) -> None:
         (entry.name, shard) for entry in manifest.collections for shard in entry.shard_ids
     )
     if have != want:
-        raise Corrupt(f"group {manifest.epoch} does not hold exactly the shards it names")
+        raise Corrupt(f"backup #{manifest.epoch} does not hold exactly the shards it names")

@@ -1,6 +1,6 @@
-"""What the groups of a catalog come to: how new the newest good ones are, how large, how proven.
+"""Inventory of a catalog: the age, size and proof of its newest good groups.
 
-Pure: whoever reads a store gives the groups, and what its verification log tells of them.
+Pure: the caller reads the backups and their verification log from a store.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.evidence import Consistency
 
 USUAL_OF = 7
-"""So many groups before the newest tell what is usual."""
+"""Number of groups before the newest that define the usual size."""
 
 
 class GroupSummary(NamedTuple):
-    """What is kept in memory of one group. `schedule`: "" for one by hand. `stored_bytes`: what it
-    added to the store. `skew_s` is negative if it was not measured."""
+    """The facts of one group that are kept in memory. `schedule`: "" for a manual one.
+    `stored_bytes`: added to the store. `skew_s` is negative if it was not measured."""
 
     epoch: Epoch
     schedule: str
@@ -51,7 +51,7 @@ class Inventory(NamedTuple):
 
 
 def summary_of(manifest: Manifest) -> GroupSummary:
-    """Raises: Corrupt, for a time that is none."""
+    """Raises: Corrupt, for an invalid time."""
     return GroupSummary(
         epoch=manifest.epoch,
         schedule=manifest.schedule,
@@ -65,7 +65,7 @@ def summary_of(manifest: Manifest) -> GroupSummary:
     )
 
 
-def take_stock(
+def take_inventory(
     groups: Iterable[GroupSummary], unreadable: int, damaged: Collection[Epoch]
 ) -> Inventory:
     """`damaged`: the epochs whose last verification or last drill found something wrong."""

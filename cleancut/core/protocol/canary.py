@@ -38,7 +38,7 @@ class Canary(Record, frozen=True):
 
 
 class Canaries(Record, frozen=True):
-    """What the coordinator read inside the cut, staged as a document of the epoch."""
+    """The answers that the coordinator read inside the cut, staged as a document of the epoch."""
 
     epoch: Epoch
     canaries: tuple[Canary, ...]

@@ -48,7 +48,7 @@ OBSERVE_EVERY_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Observe:
-    """Look at the own peer, the store and the own member record. Result: `Observed`."""
+    """Observe the local peer, the store and the agent's member record. Result: `Observed`."""
 
     epoch: Epoch
     probe: str
@@ -90,7 +90,7 @@ class Readings:
     states: tuple[ShardState, ...] = ()
 
     def at(self, index: int) -> Reading:
-        """One shard's, with what it means something within."""
+        """The reading of one shard."""
         return Reading(
             number=self.numbers[index],
             incarnation=self.incarnation,

@@ -1,4 +1,4 @@
-"""How consistent a group is, judged from raw numbers alone.
+"""Evidence of a group's consistency, judged from raw numbers alone.
 
 A shard is quiet if nothing but our own drain was applied between two readings of its number.
 If all shards of a group are quiet there is one instant at which every captured state was the
@@ -56,13 +56,13 @@ def doubt(first: Reading, second: Reading, *, drained: bool) -> str:
 
 def _moved(first: Reading, second: Reading) -> str:
     if first.number is None or second.number is None:
-        return "its number is unknown"
+        return "reported no number"
     if not first.incarnation or first.incarnation != second.incarnation:
-        return "its peer was restarted between the readings"
+        return "its peer restarted between the readings"
     if first.arrivals < 0 or second.arrivals < 0:
-        return "what was recovered or transferred into its peer is unknown"
+        return "what was recovered or transferred into it is unknown"
     if first.arrivals != second.arrivals:
-        return "something was recovered or transferred into its peer"
+        return "something was recovered or transferred into it"
     moved = second.number - first.number - 1
     if moved < 0:
         return f"its number fell back by {-moved}"
@@ -101,7 +101,7 @@ def is_same(before: Reading, after: Reading) -> bool:
 
 
 def is_unchanged(parent: Parent, first: Reading, uuid: str) -> bool:
-    """True if the parent's recipe still is this shard, in the collection of `uuid`.
+    """True if the parent's recipe still describes this shard, in the collection of `uuid`.
 
     Nothing but our own first drain was applied since the parent's second reading, in the same
     incarnation, with nothing put in its place, and it still has the segment that the parent named:

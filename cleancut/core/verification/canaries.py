@@ -1,7 +1,7 @@
 """Canaries: exact searches whose answers are read inside the cut, and asked again after a restore.
 
-Counts tell that as many points came back; these tell that a few vectors are the ones that they
-were, under their ids, among all others. Pure.
+Counts show that all points came back; canaries show that some vectors are unchanged, under their
+ids, among all others. Pure.
 """
 
 from __future__ import annotations
@@ -111,10 +111,10 @@ def in_turn(asked: Iterable[Question]) -> tuple[Question, ...]:
 
 
 def canary_of(question: Question, hits: Sequence[Hit]) -> Canary | None:
-    """What is kept of an answer; None, if it may not be that of each replica.
+    """The canary of an answer; None, if replicas may answer differently.
 
-    Where a shard has several replicas, Qdrant was asked for the points that all of them gave: an
-    answer that is not full may lack those that they do not share.
+    Where a shard has several replicas, Qdrant returns only points that all of them found: an
+    answer that is not full may lack others.
     """
     if question.replicated and len(hits) < LIMIT:
         return None
@@ -130,7 +130,7 @@ def canary_of(question: Question, hits: Sequence[Hit]) -> Canary | None:
 
 
 def proven(canaries: Iterable[Canary], shards: Iterable[ShardEntry]) -> tuple[Canary, ...]:
-    """Those of collections whose shards all were quiet: what they say is what was captured."""
+    """The canaries of collections whose shards all were quiet: they match what was captured."""
     moved = {shard.collection for shard in shards if not shard.quiet}
     kept = (canary for canary in canaries if canary.collection not in moved)
     return tuple(sorted(kept, key=lambda c: (c.collection, c.vector, str(c.query))))
@@ -151,13 +151,15 @@ def is_equal(canary: Canary, hits: Sequence[Hit], tolerance: float = 1e-5) -> bo
 
     Scores are equal, in order, but for what another processor rounds otherwise. Points of equal
     score may change places; at the end of a full answer they may be others of the same score, since
-    points with equal vectors are common and which of them come first is nobody's promise.
+    points with equal vectors are common and their order is undefined.
     """
     if len(hits) != len(canary.ids):
         return False
     largest = max((abs(score) for score in (*canary.scores, *(s for _, s in hits))), default=0.0)
     noise = _NOISE * tolerance * largest
-    if not all(_near(a, b, tolerance, noise) for a, (_, b) in zip(canary.scores, hits, strict=True)):
+    if not all(
+        _near(a, b, tolerance, noise) for a, (_, b) in zip(canary.scores, hits, strict=True)
+    ):
         return False
     found = [point for point, _ in hits]
     for start, end in _ties(canary.scores, tolerance, noise):

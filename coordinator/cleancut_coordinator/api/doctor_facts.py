@@ -6,11 +6,11 @@ from functools import partial
 
 from cleancut.core.cluster.live_shards import LiveShards
 from cleancut.core.doctor.facts import (
+    AgentReport,
     Facts,
     GroupShards,
     KnownRestore,
     PeerReport,
-    ToldByAgent,
     members_of,
 )
 from cleancut.core.primitives.codec import decode
@@ -61,10 +61,10 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
     )
 
 
-async def _agents(context: CoordinatorContext) -> tuple[ToldByAgent, ...]:
+async def _agents(context: CoordinatorContext) -> tuple[AgentReport, ...]:
     sessions = (await read_sessions(context)).values()
     return tuple(
-        ToldByAgent(name=one.name, url=one.url, peer_id=one.peer_id, peers=one.peers)
+        AgentReport(name=one.name, url=one.url, peer_id=one.peer_id, peers=one.peers)
         for one in sessions
     )
 

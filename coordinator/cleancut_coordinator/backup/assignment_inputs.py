@@ -17,6 +17,7 @@ from cleancut.core.cluster.view import View
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Corrupt, Unavailable
 from cleancut.core.primitives.ids import AgentName, PeerId
+from cleancut.core.protocol.etcd_keys import agent_of
 from cleancut.core.protocol.etcd_records import Session
 from cleancut.repository.catalog import list_epochs, load_group
 from cleancut.repository.garbage import read_seeds
@@ -35,9 +36,8 @@ async def read_view_and_sessions(
     """
     path = context.paths.probe(effect.epoch, effect.view_object)
     view = decode(View, await context.store.get(path), path)
-    prefix = context.keys.sessions
-    listing = await context.etcd.list(prefix)
-    there = {AgentName(item.key.removeprefix(prefix)): item for item in listing.items}
+    listing = await context.etcd.list(context.keys.sessions)
+    there = {agent_of(item.key): item for item in listing.items}
     gone = [name for name in effect.members if name not in there]
     if gone:
         raise Unavailable(f"agent {gone[0]} lost its session")

@@ -55,7 +55,9 @@ async def choose_questions(
             await run_all(looks, _AT_ONCE)
     chosen: list[Question] = []
     for entry in entries:
-        mine = {vector: some for (name, vector), some in sorted(found.items()) if name == entry.name}
+        mine = {
+            vector: some for (name, vector), some in sorted(found.items()) if name == entry.name
+        }
         chosen += questions(entry.info, entry.name, mine)
     return in_turn(chosen)
 

@@ -12,9 +12,9 @@ from cleancut.core.backup.assignment import assign, choose_collections, shard_id
 from cleancut.core.backup.phases import (
     Assign,
     Assigned,
+    DrainWrites,
     Publish,
     Raise,
-    Settle,
     Stage,
     StoreCanaries,
 )
@@ -78,7 +78,7 @@ class LeaderBackupEffects:
                 return await self._assign(effect)
             case Raise():
                 await raise_fence(self._context, effect.fence)
-            case Settle():
+            case DrainWrites():
                 await drain_writes(self._context, effect.fence)
             case Drain():
                 return await self._drain(effect)

@@ -20,8 +20,8 @@ from cleancut.core.maintenance.garbage import (
     GcStep,
     LastGc,
     LiveSet,
+    finished_seeds,
     next_of,
-    seeds_over,
 )
 from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost
 from cleancut.core.primitives.ids import Epoch, FencingToken, Sha256
@@ -138,7 +138,7 @@ class GarbageCollector:
         newest: dict[str, int] = {}
         for epoch, group in (await self._names.groups()).items() if seeds else ():
             newest.update(dict.fromkeys(group.facts.collections, epoch))
-        over = set(seeds_over(seeds, newest, context.clock.wall_s()))
+        over = set(finished_seeds(seeds, newest, context.clock.wall_s()))
         for epoch in () if dry_run else sorted(over):
             prefix = context.paths.seeds_of(epoch)
             for path in [info.path async for info in context.store.list(prefix)]:
@@ -250,7 +250,8 @@ class GarbageCollector:
         """The objects first, then the lists: who dies in between begins again."""
         context = self._context
         await self._delete_all([path for path, _ in deletable.objects])
-        await self._delete_all([f"gc/{name}.json" for name in lists])
+        doomed = [context.paths.garbage_list(name) for name in lists]
+        await self._delete_all([context.paths.relative(path) for path in doomed])
         await self._state.delete(context.keys.gc)
 
     async def _delete_all(self, paths: Sequence[str]) -> None:

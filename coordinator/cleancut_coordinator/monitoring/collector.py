@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 
-from cleancut.core.maintenance.schedule_interval import worst_gap_s
+from cleancut.core.maintenance.schedule import worst_gap_s
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.any_peer import ask_any

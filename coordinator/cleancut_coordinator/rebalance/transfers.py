@@ -29,8 +29,8 @@ from cleancut.core.rebalance.ready_moves import (
     finished,
     next_steps,
     replicas_differ,
-    standing,
     startable,
+    step_state,
 )
 from cleancut.core.rebalance.solver import Shard
 from cleancut.qdrant.client import Qdrant
@@ -232,7 +232,9 @@ async def abort_transfers(context: CoordinatorContext, epoch: Epoch, steps: Sequ
     until_s = quiet_s + _HALT_S
     while clock.monotonic_s() < until_s:
         now = await read_now(context, steps)
-        mine = [step for step in moving if standing(step, now.get(step.shard)) is StepState.RUNNING]
+        mine = [
+            step for step in moving if step_state(step, now.get(step.shard)) is StepState.RUNNING
+        ]
         if mine:
             await check_phase(context, epoch, Phase.ROLLBACK)
             await _abort(await first_peer(context.peers), mine)

@@ -120,9 +120,9 @@ class RestoreEffects:
         lacks = await missing_packs(context.store, context.paths.of(draft.source), recipes)
         if lacks:
             raise Corrupt(
-                f"the group is not whole: {lacks[0].path} {lacks[0].why}"
+                f"the backup is not complete: {lacks[0].path} {lacks[0].why}"
                 f" (needed by {lacks[0].needed_by}; {len(lacks)} such objects)",
-                "restore another group: it may be whole",
+                "restore another backup, which may be complete",
             )
 
     async def _draft(self, epoch: Epoch, sha256: str) -> RestoreDraft:

@@ -17,7 +17,7 @@ MAX_NEW_SHARE = 0.12
 
 STANDIN_NOTES = (
     "The peers were the stand-in: Qdrant's storage engine in process, with a REST face.",
-    "Segments, WAL, HNSW, tars and the hash ring are real; groups restore on a real server.",
+    "Segments, WAL, HNSW, tars and the hash ring are real; backups restore on a real server.",
     "Not real: Raft, background optimizers, proxies while a shard streams, throughput. A cut holds",
     "a shard's writes for some ms instead, so skew, sizes and times of a real server will differ.",
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cleancut.core.primitives.errors import CleancutError, NotFound
+from cleancut.core.primitives.errors import CleancutError
 from tests.contract.qdrant.world import SIZE, World, points
 
 WAIT_S = 10.0
@@ -104,9 +104,7 @@ def test_each_vector_has_its_own_points(world: World) -> None:
         best = max(dot(target, vectors[n]["dense"]) for n in vectors)
         assert hits[0][1] == pytest.approx(best, rel=1e-5)
         with pytest.raises(CleancutError):
-            await world.first.nearest(
-                name, target, vector_name="words", limit=5, timeout_s=WAIT_S
-            )
+            await world.first.nearest(name, target, vector_name="words", limit=5, timeout_s=WAIT_S)
 
     world.run(check())
 

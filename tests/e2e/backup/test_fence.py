@@ -106,7 +106,9 @@ def test_a_fenced_backup_has_no_holes(world: World) -> None:
 
 def test_what_cannot_be_fenced_is_refused(world: World) -> None:
     """Before anything is touched, with a reason."""
-    refused(world.cleancut("backup", "create", "--fence", "alias=nobody"), 4, "no such alias")
+    refused(
+        world.cleancut("backup", "create", "--fence", "alias=nobody"), 4, "alias does not exist"
+    )
     refused(world.cleancut("backup", "create", "--fence", "hook"), 4, "no hook is configured")
     words = world.cleancut("backup", "create", "--fence", "maybe")
     assert words.exit_code == 2

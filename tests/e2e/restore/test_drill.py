@@ -43,7 +43,7 @@ def drilled(world: World, *arguments: str) -> Any:
 
 def test_all_of_a_group_opens_and_answers(world: World) -> None:
     found = drilled(world)
-    assert len(found["shards"]) == found["shards_in_group"] == world.shape.shards
+    assert len(found["shards"]) == found["shards_in_backup"] == world.shape.shards
     assert sum(one["points"] for one in found["shards"]) == world.shape.points
     assert all(one["points"] == one["expected"] for one in found["shards"])
     assert found["sample_queries"] == found["sample_queries_equal"] > 0

@@ -153,7 +153,7 @@ def test_states_of_all_kinds_are_all_the_states_there_are() -> None:
 
 
 @pytest.mark.parametrize(("kind", "message"), PAIRS, ids=lambda p: p.__name__)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_value_survives_the_way_there_and_back(
     kind: type[api_values.ApiValue], message: Any, data: st.DataObject

@@ -102,7 +102,7 @@ def test_a_forged_manifest_is_found(what: str, group: Group, output: Output) -> 
     """Whatever was changed, these are not the bytes that were decided."""
     group.publish(FORGED[what](group.manifest), decided=False)
     found = verified(group, output, Exit.FAILED)
-    assert "not the bytes that were decided" in found["problems"][0]
+    assert "differs from the one that the coordinator committed" in found["problems"][0]
 
 
 def test_numbers_that_no_agent_has_told_are_found(group: Group, output: Output) -> None:

@@ -73,7 +73,7 @@ def test_it_says_so_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[st
     shelf.publish(3)
     long_ago = [*shelf.flags, "backup", "check", "--max-age"]
     assert run([*long_ago, "1h"]) == CRITICAL
-    assert capsys.readouterr().out.startswith("CRITICAL: the newest backup, bk-3, is ")
+    assert capsys.readouterr().out.startswith("CRITICAL: the newest backup, #3, is ")
     assert run([*long_ago, "99999d", "--warn-age", "1d"]) == WARNING
     line = capsys.readouterr().out
     assert line.startswith("WARNING: ")

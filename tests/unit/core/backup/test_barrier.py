@@ -457,5 +457,5 @@ class AnyOrder(RuleBasedStateMachine):
                 assert self.table.votes[Phase.UPLOAD.value, name].yes
 
 
-AnyOrder.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+AnyOrder.TestCase.settings = settings(max_examples=40, stateful_step_count=40)
 TestAnyOrder = AnyOrder.TestCase

@@ -10,8 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
-from cleancut.core.backup.participant import BackupParticipant
-from cleancut.core.backup.participant_requests import Capture, FinishCapture, Load, ReadJournal
+from cleancut.core.backup.participant import (
+    BackupParticipant,
+    Capture,
+    FinishCapture,
+    Load,
+    ReadJournal,
+)
 from cleancut.core.primitives.codec import digest_of
 from cleancut.core.primitives.ids import Epoch, FencingToken
 from cleancut.core.protocol.commands import CastVote, Command, Effect, Run, Stop
@@ -329,10 +334,10 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def ready_means_loaded(self) -> None:
-        cast = self.cut._cast
+        cast = self.cut.cast
         if cast is not None and cast.ready:
             assert cast.ready == digest_of(self.cut._tasks)
 
 
-AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestAnyOrder = AnyOrder.TestCase

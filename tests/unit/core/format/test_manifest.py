@@ -90,7 +90,7 @@ def test_read_back_as_written() -> None:
 def test_a_missing_or_doubled_shard_is_corrupt() -> None:
     """Exactly the shards that the collections name: not fewer, not more, none twice."""
     shards = manifest().shards
-    check(manifest(shards=shards[1:]), Corrupt, "group 4")
+    check(manifest(shards=shards[1:]), Corrupt, "backup #4")
     check(manifest(shards=(*shards, shards[0])), Corrupt)
     check(manifest(shards=(*shards, shard("c", 0))), Corrupt)
     check(manifest(shards=(*shards[:2], shard("b", 1))), Corrupt)

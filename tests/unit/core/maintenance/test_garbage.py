@@ -15,8 +15,8 @@ from cleancut.core.maintenance.garbage import (
     GarbageMark,
     GcStep,
     LiveSet,
+    finished_seeds,
     next_of,
-    seeds_over,
     sparse_of,
     unknown_of,
 )
@@ -135,7 +135,7 @@ def test_a_seed_is_over_once_a_backup_has_it_all_or_nobody_asks(
     groups: dict[str, int], day: int, over: set[int]
 ) -> None:
     seeds = {Epoch(5): begun(1, "a", "b"), Epoch(8): begun(2, "b")}
-    assert seeds_over(seeds, groups, DAY_S * day) == over
+    assert finished_seeds(seeds, groups, DAY_S * day) == over
 
 
 @pytest.mark.parametrize(

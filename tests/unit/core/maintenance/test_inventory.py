@@ -7,9 +7,8 @@ import asyncio
 import pytest
 
 from cleancut.core.format.paths import Paths
-from cleancut.core.maintenance.inventory import GroupSummary, rank_of, take_stock
-from cleancut.core.maintenance.schedule import ScheduleRule
-from cleancut.core.maintenance.schedule_interval import worst_gap_s
+from cleancut.core.maintenance.inventory import GroupSummary, rank_of, take_inventory
+from cleancut.core.maintenance.schedule import ScheduleRule, worst_gap_s
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import ClusterName, Epoch
 from cleancut.core.protocol.evidence import Consistency
@@ -38,14 +37,14 @@ def group(epoch: int, size: int = 100, schedule: str = "nightly", *names: str) -
 
 def test_a_damaged_group_protects_nothing() -> None:
     """The age of a backup is that of the newest one that can be believed."""
-    stock = take_stock([group(1), group(2)], 0, {Epoch(2)})
+    stock = take_inventory([group(1), group(2)], 0, {Epoch(2)})
     assert (stock.good, stock.corrupt) == (1, 1)
     assert stock.schedules["nightly"].group.epoch == 1
     assert stock.collections == {"docs": 1000.0}
 
 
 def test_each_schedule_and_each_collection_has_a_newest_of_its_own() -> None:
-    stock = take_stock([group(3, 1, "", "logs"), group(1, 1, "nightly", "docs", "logs")], 2, ())
+    stock = take_inventory([group(3, 1, "", "logs"), group(1, 1, "nightly", "docs", "logs")], 2, ())
     assert {name: one.group.epoch for name, one in stock.schedules.items()} == {"nightly": 1, "": 3}
     assert stock.collections == {"docs": 1000.0, "logs": 3000.0}
     assert stock.corrupt == 2
@@ -58,7 +57,7 @@ def test_each_schedule_and_each_collection_has_a_newest_of_its_own() -> None:
 def test_what_is_usual_is_the_median_of_those_before(sizes: list[int], usual: float | None) -> None:
     """One odd size, large or small, changes nothing; what became small for good is usual soon."""
     groups = [group(epoch, size) for epoch, size in enumerate(sizes, start=1)]
-    newest = take_stock(groups, 0, ()).schedules["nightly"]
+    newest = take_inventory(groups, 0, ()).schedules["nightly"]
     assert (newest.group.size_bytes, newest.usual_size_bytes) == (sizes[-1], usual)
 
 

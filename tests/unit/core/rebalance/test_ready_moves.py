@@ -13,8 +13,8 @@ from cleancut.core.rebalance.ready_moves import (
     finished,
     next_steps,
     replicas_differ,
-    standing,
     startable,
+    step_state,
 )
 
 A, B, C, D = (PeerId(number) for number in (1, 2, 3, 4))
@@ -59,7 +59,7 @@ MOVE, GROW, DROP = step("move", A, B), step("replicate", A, B), step("drop", A)
 )
 def test_how_far_a_step_is(one: Step, now: ShardNow | None, expected: StepState) -> None:
     """A drop is only ready while another replica is active."""
-    assert standing(one, now) is expected
+    assert step_state(one, now) is expected
 
 
 def test_a_step_is_over_once_a_later_one_of_its_shard_has_begun() -> None:
@@ -110,14 +110,14 @@ def test_the_pace_follows_the_rate() -> None:
     """One more while two together are as fast as the best; one less as soon as they are not."""
     pace = TransferConcurrency()
     assert pace.at_once == 1
-    pace.ended(100, 1.0, beside=0)
+    pace.ended(100, 1.0, others=0)
     assert pace.at_once == 2
-    pace.ended(100, 1.0, beside=1)
+    pace.ended(100, 1.0, others=1)
     assert pace.at_once == 3
-    pace.ended(100, 2.0, beside=0)
+    pace.ended(100, 2.0, others=0)
     assert pace.at_once == 2
     for _ in range(9):
-        pace.ended(100, 100.0, beside=0)
+        pace.ended(100, 100.0, others=0)
     assert pace.at_once == 1
 
 
