@@ -469,6 +469,6 @@ def _encode(text: str) -> str:
     return quote(text, safe="")
 
 
-def _vector_of(point: Mapping[str, Any], vector_name: str) -> Any:
-    vector = point["vector"]
+def _vector_of(point: Mapping[str, Any], vector_name: str) -> object | None:
+    vector: object = point["vector"]
     return vector.get(vector_name) if vector_name and isinstance(vector, dict) else vector

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from cleancut.core.format.manifest import (
     FORMAT,
     ClusterEntry,
