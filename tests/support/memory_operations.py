@@ -268,7 +268,7 @@ class MemoryOperations(MemoryRebalances):
             coordinators=(CoordinatorStatus(name="co-0", leader=True, version="0.1.0"),),
             agents=(AgentStatus(name="node-0", peer_id=7, qdrant_version="1.18.3"),),
             open_operation=OpenOperation(id=running[0].id, kind="backup") if running else None,
-            store=StoreStatus(url="file:///backups", reachable=True, groups=len(self.backups)),
+            store=StoreStatus(url="file:///backups", reachable=True, backups=len(self.backups)),
             identity=self._identity(),
         )
 

@@ -70,7 +70,7 @@ def test_a_seed_is_done_when_it_is_seeded_and_is_no_backup_that_could_be_restore
         assert seed["seed"] == {"streams": 1, "shards": 2, "read": 4096}
         assert seed["bytes"] == {"protected": 0, "new": 1024, "stored": 512}
         assert "#1: ok" in ran.err
-        cells = next(line for line in listed.out.splitlines() if line.startswith("s-1"))
+        cells = next(line for line in listed.out.splitlines() if line.startswith("1 "))
         assert cells.split()[:5] == ["1", "ok", "-", "-", "-"]
 
     run(scenario())
