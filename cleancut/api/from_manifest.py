@@ -15,7 +15,8 @@ from cleancut.core.verification.damage import NO_DAMAGE, Damage
 def shown_group(
     manifest: Manifest, *, with_shards: bool = True, damage: Damage = NO_DAMAGE
 ) -> Backup:
-    """The committed backup that `manifest` describes; its grade is recomputed, not believed."""
+    """The committed backup that `manifest` describes; its consistency is recomputed, not
+    believed."""
     damaged = damage.of(manifest)
     return Backup(
         id=manifest.operation,
@@ -52,20 +53,21 @@ def shown_evidence(manifest: Manifest, *, with_shards: bool) -> Evidence:
             collection=shard.collection,
             shard_id=shard.shard_id,
             peer_id=shard.peer_id,
-            number_1=shard.first.number,
-            number_2=shard.second.number,
-            quiet=shard.quiet,
-            count=shard.count,
+            ops_before=shard.first.number,
+            ops_after=shard.second.number,
+            unchanged=shard.quiet,
+            points=shard.count,
             drained=shard.drained,
             doubt=shard.doubt,
         )
         for shard in (manifest.shards if with_shards else ())
     )
     return Evidence(
-        grade=manifest.grade,
+        consistency=manifest.consistency,
+        fenced=manifest.fenced,
         skew_ms=manifest.skew_ms if manifest.skew_ms >= 0 else None,
         shards=shards,
-        canaries=len(manifest.canaries),
+        sample_queries=len(manifest.canaries),
         fence=_shown_fence(manifest.fence),
     )
 

@@ -1,7 +1,7 @@
 """The verification log of a store: which data was read again or drilled, when, with what result.
 
 One object a record, written once, next to the groups:
-`ledger/<epoch>/<at>-<level>-<result>-<id>.json`.
+`verifications/<epoch>/<at>-<level>-<result>-<id>.json`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from functools import partial
 
-from cleancut.core.format.paths import Paths
+from cleancut.core.format.paths import ObjectKind, Paths, parse_path
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
@@ -34,7 +34,7 @@ async def put_check(store: Store, paths: Paths, check: VerificationRecord) -> No
     """Raises: what the store does."""
     result = "bad" if check.problems else "good"
     name = f"{check.at}-{check.level}-{result}-{secrets.token_hex(4)}".replace(":", "")
-    await store.put(f"{paths.ledger(check.epoch)}{name}.json", encode(check))
+    await store.put(paths.verification(check.epoch, name), encode(check))
 
 
 async def last_read(store: Store, paths: Paths, epoch: Epoch) -> Mapping[str, float]:
@@ -42,7 +42,7 @@ async def last_read(store: Store, paths: Paths, epoch: Epoch) -> Mapping[str, fl
     was found damaged since was never read."""
     found: dict[str, float] = {}
     lost: dict[str, float] = {}
-    async for info in store.list(paths.ledger(epoch)):
+    async for info in store.list(paths.verifications_of(epoch)):
         check = await _load(store, info.path)
         if check is None:
             continue  # costs a second reading and nothing else
@@ -57,8 +57,8 @@ async def last_read(store: Store, paths: Paths, epoch: Epoch) -> Mapping[str, fl
 async def list_checks(store: Store, paths: Paths) -> list[LogEntry]:
     """All of a cluster, by their names alone; what has another name is left out."""
     found = []
-    async for info in store.list(paths.ledgers):
-        entry = _entry_of(info.path.removeprefix(paths.root))
+    async for info in store.list(paths.verifications):
+        entry = _entry_of(paths.relative(info.path))
         found += [entry] if entry else []
     return found
 
@@ -100,13 +100,12 @@ async def _load(store: Store, path: str) -> VerificationRecord | None:
 
 
 def _entry_of(path: str) -> LogEntry | None:
-    _, _, rest = path.partition("/")
-    epoch, _, name = rest.partition("/")
-    parts = name.rsplit("-", 3)
-    if len(parts) != 4 or not epoch.isdigit():
+    parsed = parse_path(path)
+    parts = parsed.name.rsplit("-", 3)
+    if len(parts) != 4 or parsed.kind is not ObjectKind.VERIFICATION or parsed.number is None:
         return None
     at, level, result, _ = parts
     try:
-        return LogEntry(path, Epoch(int(epoch)), parse_time(at), Level(level), result == "good")
+        return LogEntry(path, Epoch(parsed.number), parse_time(at), Level(level), result == "good")
     except (Corrupt, ValueError):
         return None

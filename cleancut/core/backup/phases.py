@@ -1,6 +1,6 @@
 """The backup's phases as data, and the work that its machine asks of the coordinator's shell.
 
-`TRANSITIONS` is all there is: the machine asserts that it only goes these ways, and
+`TRANSITIONS` is complete: the machine asserts that it makes no other change of phase, and
 ARCHITECTURE's diagram is generated from it.
 """
 
@@ -24,12 +24,12 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.PREPARE, Phase.CUT): "views agree, all are ready, drained",
     (Phase.CUT, Phase.SEAL): "all have cut, drained again",
     (Phase.SEAL, Phase.UPLOAD): "all read again, views unchanged",
-    (Phase.UPLOAD, Phase.COMMIT): "all is stored, the group is decided",
+    (Phase.UPLOAD, Phase.COMMIT): "all is stored, the backup is decided",
     (Phase.COMMIT, Phase.IDLE): "the manifest is published",
     (Phase.PREPARE, Phase.ABORT): "a no, a bound, a lost session or leader",
     (Phase.FENCE, Phase.ABORT): "a no, a bound, the budget, a lost session or leader",
     (Phase.CUT, Phase.ABORT): "a no, a bound, a lost session or leader",
-    (Phase.SEAL, Phase.ABORT): "a no, a bound, a lost session, views moved, not proven",
+    (Phase.SEAL, Phase.ABORT): "a no, a bound, a lost session, views moved, not point-in-time",
     (Phase.UPLOAD, Phase.ABORT): "a no or a bound",
 }
 """Every change of phase of a backup, with its cause; ARCHITECTURE's diagram is made from it."""
@@ -42,7 +42,7 @@ SEED_TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.PREPARE, Phase.ABORT): "a no, a bound, a lost session or leader",
     (Phase.UPLOAD, Phase.ABORT): "a no or a bound",
 }
-"""The same of a seed."""
+"""Every change of phase of a seed, with its cause."""
 
 STATE_OF = {
     Phase.PREPARE: State.PREPARING,
@@ -65,7 +65,7 @@ NEEDS_SESSIONS = FENCED | {Phase.PREPARE}
 class Assign:
     """Read the agreed view, configs and parents; stage the draft. Result: `Assigned`.
 
-    Of a seed: note in the store what is begun, and stage nothing.
+    For a seed: record its start in the store, and stage nothing.
     """
 
     epoch: Epoch
@@ -84,9 +84,9 @@ class Raise:
 
 
 @dataclass(frozen=True, slots=True)
-class Settle:
-    """Wait for the writes that were let in before. Order: once every agent has seen the fence on
-    its own peer: while a replica hangs, this blocks all changes of aliases, lifting too."""
+class DrainWrites:
+    """Wait for the writes that began before the fence. Order: after every agent has seen the fence
+    on its local peer: while a replica hangs, this blocks all alias changes, lifting included."""
 
     epoch: Epoch
     fence: Fence
@@ -94,7 +94,7 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class StoreCanaries:
-    """Store what was read inside the cut. Nobody waits for it: the group can do without."""
+    """Store what was read inside the cut. Not waited for: the group is valid without it."""
 
     epoch: Epoch
     canaries: Canaries
@@ -104,13 +104,15 @@ class StoreCanaries:
 class Stage:
     """Build and store the manifest from the draft and the votes' documents. Result: its sha256.
 
-    `seen`: what the agents saw of the fence; empty without one.
+    `seen`: the agents' observations of the fence; empty without one. `require_point_in_time`: no
+    manifest, if replicas disagree.
     """
 
     epoch: Epoch
     ctl: Ctl
     documents: tuple[tuple[AgentName, str], ...]
     seen: tuple[FenceSeen, ...] = ()
+    require_point_in_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +125,8 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The staged draft's sha256 ("" of a seed), its collections in order, each member's shards, and
-    the fence that is to be raised."""
+    """The staged draft's sha256 ("" for a seed), its collections in order, each member's shards,
+    and the fence to raise."""
 
     draft: str
     collections: tuple[str, ...]
@@ -132,4 +134,4 @@ class Assigned:
     fence: Fence | None = None
 
 
-BarrierEffect = Probe | Assign | Raise | Settle | Drain | StoreCanaries | Stage | Publish
+BarrierEffect = Probe | Assign | Raise | DrainWrites | Drain | StoreCanaries | Stage | Publish

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from cleancut.core.format.paths import Paths
-from cleancut.core.maintenance.inventory import GroupSummary, Inventory, summary_of, take_stock
+from cleancut.core.maintenance.inventory import GroupSummary, Inventory, summary_of, take_inventory
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.ports.store import Store
@@ -40,7 +40,7 @@ class CatalogReader:
         damaged = {
             one.epoch for one in self._known.values() if damage.affects(one.epoch, one.recipes)
         }
-        stock = take_stock(self._known.values(), unreadable, damaged)
+        stock = take_inventory(self._known.values(), unreadable, damaged)
         return stock, {kind: entry.at_s for kind, entry in newest_good(checks).items()}
 
     async def _read(self, epoch: Epoch) -> bool:
