@@ -30,15 +30,13 @@ SAMPLES = 20
 
 
 class Drilled(NamedTuple):
-    """What was found. `equal`: of the canaries that could be `asked`; `unlike`: the collections in
-    which others were not."""
+    """What was found. `equal`: of the canaries that could be `asked`."""
 
     shards: tuple[DrilledShard, ...]
     damaged: tuple[str, ...]
     asked: int
     equal: int
     other: tuple[str, ...]
-    unlike: frozenset[str] = frozenset()
 
 
 def check_space(shards: Sequence[ShardEntry], scratch: Path) -> None:
@@ -68,7 +66,6 @@ async def drill(
     drilled: list[DrilledShard] = []
     damaged: list[str] = []
     other: list[str] = []
-    unlike: set[str] = set()
     asked = equal = 0
     for name, group in groupby(shards, key=lambda shard: shard.collection):
         chosen = list(group)
@@ -103,9 +100,8 @@ async def drill(
                     if not _given_again(one, open_ones, tolerance_of(info, one.vector))
                 ]
                 asked, equal = asked + len(canaries), equal + len(canaries) - len(wrong)
-                unlike |= {name} if wrong else set()
                 other += [f"{name}: {_named(one)} has other neighbours now" for one in wrong]
-    return Drilled(tuple(drilled), tuple(damaged), asked, equal, tuple(other), frozenset(unlike))
+    return Drilled(tuple(drilled), tuple(damaged), asked, equal, tuple(other))
 
 
 async def _write_tar(store: Store, paths: Paths, shard: ShardEntry, target: Path) -> None:

@@ -197,11 +197,7 @@ async def drill_group(
     opened = {(one.collection, one.shard_id) for one in found.shards}
     read = [shard for shard in chosen if (shard.collection, shard.shard_id) in opened]
     wrong = {(one.collection, one.shard_id) for one in found.shards if one.problems}
-    doubted = {
-        shard.recipe
-        for shard in read
-        if shard.collection in found.unlike or (shard.collection, shard.shard_id) in wrong
-    }
+    doubted = {one.recipe for one in read if (one.collection, one.shard_id) in wrong}
     damaged = {shard.recipe for shard in chosen if shard not in read}
     objects: set[str] = set()
     for recipe in sorted(damaged):

@@ -146,7 +146,7 @@ class RestoreServicer:
 
     async def PlanRestore(self, request: Any, _context: Any) -> Any:
         plan = await self._api.restores.plan_restore(
-            operation_name(request.backup_id), options_of(request.options)
+            operation_name(request.backup_id), options_of(request.options), deep=request.deep
         )
         message = to_message(plan, restores.RestorePlan)
         return restores.PlanRestoreResponse(plan=message)
