@@ -108,8 +108,9 @@ async def _look(
     try:
         recipe = await load_recipe(store, paths, digest)
     except (NotFound, Corrupt) as error:
-        why = _why(error)
-        return None, {}, [_missing(paths.recipe(digest), digest, why, f"recipe {digest}", digest)]
+        label = f"recipe {digest}"
+        lack = MissingObject(paths.recipe(digest), digest, _why(error), label, (digest,))
+        return None, {}, [lack]
     labels = block_labels(recipe)
     for ref in recipe.pages:
         mine = list(islice(labels, ref.blocks))
@@ -117,7 +118,7 @@ async def _look(
             page = await load_page(store, paths, ref)
         except (NotFound, Corrupt) as error:
             path = paths.page(ref.digest)
-            lacks.append(_missing(path, ref.digest, _why(error), mine[0], digest))
+            lacks.append(MissingObject(path, ref.digest, _why(error), mine[0], (digest,)))
             continue
         for slot, label in enumerate(mine):
             block = page.block(slot)
@@ -125,10 +126,6 @@ async def _look(
             if block.kind in PACKED_KINDS and end > needs.get(block.pack, _NOTHING).size_bytes:
                 needs[block.pack] = _Need(end, label, frozenset({digest}))
     return recipe, needs, lacks
-
-
-def _missing(path: str, name: str, why: str, needed_by: str, recipe: str) -> MissingObject:
-    return MissingObject(path, name, why, needed_by, (recipe,))
 
 
 def _why(error: CleancutError) -> str:
