@@ -18,10 +18,12 @@ from cleancut.core.doctor.facts import (
     Facts,
     Finding,
     KnownRestore,
+    LocalShard,
     PeerReport,
     members_of,
 )
 from cleancut.core.doctor.findings import diagnose
+from cleancut.core.doctor.silence import SeenPeers
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.states import State
 from tests.support.health import HEALTHY, PEERS, agent, docs, group, replica, told, uri, url
@@ -156,19 +158,19 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         "",
     ),
     (shards(replace(docs(), resharding=True)), "resharding", "info", ["'docs'"], ""),
-    (FALLEN, "fallen_out", "error", ["peer 44", "as 11", "--bootstrap"], f"{FORGET} --force"),
+    (FALLEN, "fallen_out", "error", ["peer 44", "unknown"], f"{FORGET} --force"),
     (
         replace(FALLEN, collections=()),
         "fallen_out",
         "error",
-        ["wipe its disk", uri(22)],
+        ["peer 44"],
         FORGET,
     ),
     (
         replace(FALLEN, peers=(told(22), told(33))),
         "fallen_out",
         "error",
-        ["agent-44", "as 11"],
+        ["agent-44"],
         f"{FORGET} --force",
     ),
     (
@@ -179,7 +181,7 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         "fallen_out",
         "error",
         ["peer 22", "knows the peers 22, 33"],
-        "",
+        f'curl -fsS -m 10 -H "api-key: $QDRANT_API_KEY" {url(22)}/cluster',
     ),
     (
         live(peers=(told(22), told(33)), agents=(agent(22), agent(33)), url=url(22)),
@@ -193,8 +195,8 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         live(agents=(*HEALTHY.agents, AgentReport(name=AgentName("a"), url="http://q:1"))),
         "agent_without_qdrant",
         "error",
-        ["agent a", "http://q:1", "already used"],
-        "",
+        ["agent a", "http://q:1"],
+        'curl -fsS -m 10 -H "api-key: $QDRANT_API_KEY" http://q:1/cluster',
     ),
     (live(peers=(), agents=(), url="", collections=()), "no_peer", "error", ["answers"], ""),
     (
@@ -271,6 +273,10 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
 ]
 
 
+def last_command(finding: Finding) -> str:
+    return finding.fixes[-1].command if finding.fixes else ""
+
+
 @pytest.mark.parametrize(("facts", "kind", "severity", "words", "fix"), CASES)
 def test_an_ailment_is_found_with_its_fix(
     facts: Facts, kind: str, severity: str, words: list[str], fix: str
@@ -279,7 +285,8 @@ def test_an_ailment_is_found_with_its_fix(
     found = [one for one in diagnose(facts) if one.kind == kind]
     matching = [one for one in found if all(word in one.what for word in words)]
     assert matching, found
-    assert (matching[0].severity, matching[0].fix) == (severity, fix)
+    assert matching[0].severity == severity
+    assert last_command(matching[0]) == fix
 
 
 ALONE_IN_ITS_KIND = [
@@ -319,7 +326,7 @@ def test_a_fallen_out_peer_hides_no_silent_one() -> None:
     """Its old id is its own finding; another member that is away is told too."""
     facts = replace(FALLEN, peers=(ALONE, told(22)), agents=(agent(44, NEW), agent(22)))
     assert [one.kind for one in diagnose(facts)] == ["fallen_out", "silent_peer"]
-    assert diagnose(facts)[1].fix == "cleancut cluster forget-peer 33 --force"
+    assert last_command(diagnose(facts)[1]) == "cleancut cluster forget-peer 33 --force"
 
 
 def test_errors_come_first() -> None:
@@ -332,7 +339,7 @@ def test_lost_shards_of_one_group_are_repaired_by_one_command() -> None:
     """Each restore ends with everything readable, not with the next shard missing."""
     found = diagnose(shards(docs(replica(0, 11))))
     lost: list[Finding] = [one for one in found if one.kind == "lost_shard"]
-    assert [one.fix for one in lost] == [
+    assert [last_command(one) for one in lost] == [
         "cleancut restore start 5 --collection docs --shard 1 --shard 2"
     ]
 
@@ -343,7 +350,7 @@ def test_a_name_is_quoted_for_the_shell() -> None:
     entry = replace(docs(replica(0, 11), replica(1, 22)), name=name)
     held = replace(group(5), shards=((name, ShardId(2)),))
     found = diagnose(shards(entry, groups=(held,)))
-    assert shlex.split(found[0].fix)[4:] == ["--collection", name, "--shard", "2"]
+    assert shlex.split(found[0].fixes[0].command)[4:] == ["--collection", name, "--shard", "2"]
 
 
 def healthy(seed: int) -> Facts:
@@ -396,3 +403,122 @@ def test_a_shard_that_nobody_holds_is_always_found(half: int, choice: int) -> No
         ill = replace(facts, collections=(replace(entry, replicas=kept),))
         assert ill.collections[0].lost == (gone,)
         assert "lost_shard" in [one.kind for one in diagnose(ill)]
+
+
+@pytest.mark.parametrize("facts", [case[0] for case in CASES])
+def test_what_can_lose_data_is_marked_and_never_the_first_or_only_fix(facts: Facts) -> None:
+    """Something safe stands before it, and it names its condition."""
+    for finding in diagnose(facts):
+        effects = [fix.effect for fix in finding.fixes]
+        assert effects == sorted(effects, reverse=True)
+        for fix in finding.fixes:
+            lossy = ("forget-peer", "restore clean", "-X DELETE", "replicate_shard", "adopt")
+            if any(word in fix.command for word in lossy):
+                assert fix.effect == "loses-data"
+                assert fix.what
+        assert effects[:1] in ([], ["safe"])
+
+
+SILENT = live(
+    peers=(told(22), told(33)),
+    agents=(agent(22), agent(33)),
+    url=url(22),
+    now_s=10_000.0,
+    seen=SeenPeers(
+        at_s=9_990.0,
+        silent=((PEERS[0], 9_000.0),),
+        urls=((PEERS[0], url(11), "agent-11"),),
+    ),
+)
+
+
+def only(facts: Facts, kind: str) -> Finding:
+    return next(one for one in diagnose(facts) if one.kind == kind)
+
+
+def test_a_silent_peer_is_first_looked_at_and_started() -> None:
+    """Where it was reached last; giving it up says what would be lost, and since when."""
+    found = only(SILENT, "silent_peer")
+    assert "silent since 1970-01-01T02:30:00Z, 17 min" in found.what
+    look, gone = found.fixes
+    assert (look.effect, gone.effect) == ("safe", "loses-data")
+    assert f"{url(11)}/cluster" in look.command
+    assert "start it, and its agent agent-11" in look.what
+    assert "only if its disk is gone for good: shard 0 of 'docs' would be lost" in gone.what
+    assert "newest backups: #5; silent since 1970-01-01T02:30:00Z" in gone.what
+
+
+def test_what_no_backup_holds_is_named() -> None:
+    found = only(replace(SILENT, groups=(group(5, 1),)), "silent_peer")
+    assert "no backup holds shard 0 of 'docs'" in found.fixes[-1].what
+
+
+def test_a_peer_that_hangs_is_not_called_gone() -> None:
+    """Its address takes connections, so its process is there."""
+    found = only(replace(SILENT, accepting=(PEERS[0],)), "silent_peer")
+    assert "hangs or is starting" in found.what
+    assert "restart it" in found.fixes[0].what
+
+
+def fallen(*local: LocalShard, **changes: Any) -> Facts:
+    peer = replace(ALONE, local=local)
+    return replace(FALLEN, peers=(peer, told(22), told(33)), **changes)
+
+
+def test_a_fallen_peer_that_holds_the_only_copy_is_copied_first() -> None:
+    """Nothing says wipe before the call that saves it."""
+    kept = LocalShard(collection="docs", shard_id=ShardId(0), points=528, uuid="u1")
+    found = only(fallen(kept), "fallen_out")
+    assert "copy this first" in found.what
+    assert "wipe" not in found.what
+    assert [fix.effect for fix in found.fixes] == ["safe", "safe", "loses-data"]
+    assert found.fixes[1].command == (
+        'curl -fsS -H "api-key: $QDRANT_API_KEY" -o docs-0.snapshot'
+        f" {url(11)}/collections/docs/shards/0/snapshot"
+    )
+    assert found.fixes[-1].what.startswith("only once every shard is copied: stop the peer")
+
+
+@pytest.mark.parametrize(
+    ("local", "others", "words"),
+    [
+        ((), None, "holds no points"),
+        ((LocalShard(collection="docs", shard_id=ShardId(0), points=0),), None, "no points"),
+        (
+            (LocalShard(collection="docs", shard_id=ShardId(1), points=7, uuid="u1"),),
+            None,
+            "on other peers too",
+        ),
+        (
+            (LocalShard(collection="docs", shard_id=ShardId(1), points=7, uuid="u9"),),
+            None,
+            "copy this first",
+        ),
+        (
+            (LocalShard(collection="docs", shard_id=ShardId(1), points=None),),
+            docs(replica(1, 22, "Dead")),
+            "copy this first",
+        ),
+        (
+            (LocalShard(collection="gone", shard_id=ShardId(0), points=1),),
+            None,
+            "copy this first",
+        ),
+    ],
+)
+def test_a_disk_is_called_superfluous_only_if_others_have_all_of_it(
+    local: tuple[LocalShard, ...], others: LiveShards | None, words: str
+) -> None:
+    """Another collection of the name, a replica that is not Active, and a shard that cannot be
+    counted are no copies."""
+    facts = fallen(*local)
+    if others is not None:
+        facts = replace(facts, collections=(others,))
+    assert words in only(facts, "fallen_out").what
+
+
+def test_a_lost_shard_names_the_fallen_peer_that_has_it() -> None:
+    """Its data is newer than any backup."""
+    kept = LocalShard(collection="docs", shard_id=ShardId(0), points=528, uuid="u1")
+    facts = fallen(kept, collections=(docs(replica(1, 22), replica(2, 33)),))
+    assert "peer 44 may still hold it" in only(facts, "lost_shard").what
