@@ -139,6 +139,7 @@ def drill(value: Drill) -> RenderableType:
             ("sample queries", f"{value.sample_queries_equal} of {value.sample_queries} equal"),
             ("least recall", value.recall),
             ("took", f"{value.took_s:.1f} s"),
+            *(("warning", text) for text in value.warnings),
             *(("problem", text) for text in value.problems),
             *(("damaged", text) for text in value.damaged),
             ("verdict", "failed" if wrong else "ok: opens, and answers as it did"),
