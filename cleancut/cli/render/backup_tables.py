@@ -89,7 +89,8 @@ def _evidence_facts(value: Evidence) -> list[tuple[str, Any]]:
     undrained = sorted({shard.collection for shard in value.shards if not shard.drained})
     return [
         *_consistency(value),
-        ("fence seen by", value.fence and ", ".join(value.fence.seen_by)),
+        ("fence seen by", value.fence and (", ".join(value.fence.seen_by) or None)),
+        ("paused by hook", value.fence and (", ".join(value.fence.hooked) or None)),
         ("not drained", ", ".join(undrained) or None),
         ("sample queries", value.sample_queries),
     ]
