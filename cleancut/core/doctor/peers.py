@@ -73,7 +73,7 @@ def _fallen_out(
     else:
         unique = facts.unique_on(report) if report is not None else ()
         words = _disk_of(facts, report, unique)
-        steps = tuple(_rejoin(facts, peer, old, report, unique))
+        steps = tuple(_rejoin(facts, peer, old, report=report, unique=unique))
     return Finding(kind="fallen_out", severity="error", what=head + words, fixes=steps)
 
 
@@ -93,6 +93,7 @@ def _rejoin(
     facts: Facts,
     peer: PeerId,
     old: PeerId | None,
+    *,
     report: PeerReport | None,
     unique: tuple[LocalShard, ...],
 ) -> Iterator[Fix]:

@@ -7,7 +7,6 @@ import os
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +23,6 @@ from cleancut.core.primitives.errors import (
 )
 from cleancut.ports.store import ObjectInfo, Store
 from cleancut.runtime.clock import SystemClock
-from cleancut.runtime.concurrency import run_all
 from cleancut.store.open import open_store
 from cleancut.store.urls import FileUrl, S3Url, parse_store_url
 from cleancut.testing.memory_store import MemoryStore
@@ -354,75 +352,6 @@ def test_credentials_that_come_late_or_are_renewed(
         await store.put("c/x", b"1")
 
     use(lambda: open_store(url, SystemClock()), act)
-
-
-class KeysThatExpire(BaseHTTPRequestHandler):
-    """As much of S3 as calls need: only the newest key id is taken, others get `refusal`, which a
-    HEAD does not name."""
-
-    def _answer(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        server: Any = self.server
-        good = f"Credential={server.key}/" in self.headers["Authorization"]
-        code = "" if good else server.refusal
-        status = 200 if good else 400 if code == "ExpiredToken" else 403
-        server.answers.append(code)
-        body = (
-            b""
-            if good or self.command == "HEAD"
-            else f"<Error><Code>{code}</Code></Error>".encode()
-        )
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_PUT = do_GET = do_HEAD = _answer
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
-
-
-@pytest.mark.parametrize(
-    "code", ["ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch"]
-)
-def test_keys_that_were_rotated_cost_no_call(
-    code: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The credentials are read again and the call is made once more, in whatever call that is; only
-    if the new ones are refused as well is it denied."""
-    for name in S3Server().environment():
-        monkeypatch.delenv(name, raising=False)
-    file = tmp_path / "credentials"
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
-
-    def write(key: str) -> None:
-        lines = [f"aws_access_key_id = {key}", "aws_secret_access_key = s"]
-        file.write_text("\n".join(["[default]", *lines, "aws_session_token = t"]))
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), KeysThatExpire) as served:
-        server: Any = served
-        server.key, server.refusal, server.answers = "first", code, []
-        threading.Thread(target=served.serve_forever, daemon=True).start()
-        url = f"s3://b?endpoint=http://127.0.0.1:{served.server_port}&path_style=1&region=us-east-1"
-
-        async def act(store: Store) -> None:
-            for number, key in enumerate(("first", "second", "third", "fourth")):
-                write(key)
-                server.key = key
-                if number % 2:
-                    await run_all([partial(store.put, f"c/{at}", b"1") for at in range(12)], 12)
-                else:
-                    assert await store.stat("c/1") is not None
-            server.key, server.answers = "unknown here", []
-            with pytest.raises(Denied, match=code) as denied:
-                await store.put("c/1", b"1")
-            assert "expired" in denied.value.hint
-            assert server.answers == [code, code]
-
-        use(lambda: open_store(url, SystemClock()), act)
-        served.shutdown()
 
 
 class CountingClock(SystemClock):
