@@ -150,6 +150,7 @@ class Session(Record, frozen=True):
     """`sess/<agent>`, leased. `peers` are the peer ids that the agent's local peer knows.
 
     `free_bytes`: where that peer keeps its data, in whole steps (`target.FREE_STEP`); -1: unknown.
+    `problem`: why the peer cannot be used while `peer_id` is None.
     """
 
     name: AgentName
@@ -159,6 +160,7 @@ class Session(Record, frozen=True):
     peers: tuple[PeerId, ...] = ()
     url: str = ""
     free_bytes: int = -1
+    problem: str = ""
     nonce: str = ""
 
 
