@@ -247,6 +247,7 @@ BACKUP_MUTANTS = {
         ("quiet_is_true",),
         (Patch(local_peer, "_state", always_green),),
         {"restores": False, "calm": False},
+        rare=True,
     ),
     "any_session": Mutant(
         "votes are guarded by the session",
@@ -289,6 +290,7 @@ BACKUP_MUTANTS = {
         ),
         {"calm": False},
         first=31,
+        rare=True,
     ),
     "never_waits": Mutant(
         "quiet needs a drain that was applied",

@@ -181,6 +181,7 @@ RESTORE_MUTANTS = {
         (Patch(CollectionCreator, "_drop", drop_any),),
         _RESTORES,
         rare=True,
+        first=302,
     ),
     "never_records": Mutant(
         "what is made is recorded first",
@@ -209,6 +210,7 @@ RESTORE_MUTANTS = {
         ),
         _RESTORES,
         first=88,
+        rare=True,
     ),
     "counts_once": Mutant(
         "points of a stranger in a shard forbid its recovery by an agent that restarted",
@@ -222,6 +224,7 @@ RESTORE_MUTANTS = {
         ("never_half",),
         (Patch(Recovery, "_recover", recover_trusting),),
         _HARMED,
+        first=90,
         rare=True,
     ),
     "hasty": Mutant(

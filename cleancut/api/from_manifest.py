@@ -10,18 +10,26 @@ from cleancut.api.backups import (
     MissingCollection,
     ShardEvidence,
 )
+from cleancut.api.values import OperationError
 from cleancut.core.format.manifest import Manifest
+from cleancut.core.primitives.errors import CleancutError
+from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.fence import FenceFacts
 from cleancut.core.protocol.states import State
+from cleancut.core.verification.damage import NO_DAMAGE, Damage
 
 
-def shown_group(manifest: Manifest, *, with_shards: bool = True) -> Backup:
+def shown_group(
+    manifest: Manifest, *, with_shards: bool = True, damage: Damage = NO_DAMAGE
+) -> Backup:
     """The committed backup that `manifest` describes; its consistency is recomputed, not
     believed."""
+    damaged = damage.of(manifest)
     return Backup(
         id=manifest.operation,
         epoch=manifest.epoch,
-        state=State.COMMITTED,
+        state=State.DAMAGED if damaged else State.COMMITTED,
+        damage=damaged,
         cut_at=manifest.cut_at or None,
         collections=tuple(entry.name for entry in manifest.collections),
         warnings=manifest.warnings,
@@ -35,6 +43,16 @@ def shown_group(manifest: Manifest, *, with_shards: bool = True) -> Backup:
             new=sum(shard.new_bytes for shard in manifest.shards),
             stored=sum(shard.stored_bytes for shard in manifest.shards),
         ),
+    )
+
+
+def shown_corrupt(epoch: Epoch, error: CleancutError) -> Backup:
+    """A backup of which no more is known than that its manifest cannot be read."""
+    return Backup(
+        id="",
+        epoch=epoch,
+        state=State.CORRUPT,
+        error=OperationError(reason=error.reason, message=error.message, hint=error.hint),
     )
 
 
@@ -67,9 +85,10 @@ def shown_evidence(manifest: Manifest, *, with_shards: bool) -> Evidence:
 def _shown_fence(fence: FenceFacts | None) -> FenceEvidence | None:
     if fence is None:
         return None
+    seen = fence.seen if fence.aliases else ()  # nothing on a peer shows what a hook did
     return FenceEvidence(
         aliases=tuple(entry.alias for entry in fence.aliases),
         hooked=fence.hooked,
-        seen_by=tuple(one.agent for one in fence.seen if one.before and one.after),
+        seen_by=tuple(one.agent for one in seen if one.before and one.after),
         held_ms=fence.held_ms if fence.held_ms >= 0 else None,
     )

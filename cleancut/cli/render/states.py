@@ -22,6 +22,8 @@ class Word(StrEnum):
     CANCELED = "canceled"
     DELETING = "deleting"
     NEEDS_OPERATOR = "needs operator"
+    DAMAGED = "damaged"
+    CORRUPT = "corrupt"
 
 
 _WORDS = {
@@ -34,6 +36,8 @@ _WORDS = {
     State.ROLLED_BACK: Word.ABORTED,
     State.DELETED: Word.DELETING,
     State.NEEDS_OPERATOR: Word.NEEDS_OPERATOR,
+    State.DAMAGED: Word.DAMAGED,
+    State.CORRUPT: Word.CORRUPT,
 }
 
 

@@ -153,6 +153,7 @@ class ShardTask(Record, frozen=True):
     source: str = ""
     repair: bool = False
     uuid: str = ""
+    full: bool = False  # of a backup: nothing that is stored already is reused
     shard_key: str | int | None = None
 
 
@@ -169,6 +170,7 @@ class Session(Record, frozen=True):
     """`sess/<agent>`, leased. `peers` are the peer ids that the agent's local peer knows.
 
     `free_bytes`: where that peer keeps its data, in whole steps (`target.FREE_STEP`); -1: unknown.
+    `problem`: why the peer cannot be used while `peer_id` is None.
     """
 
     name: AgentName
@@ -178,6 +180,7 @@ class Session(Record, frozen=True):
     peers: tuple[PeerId, ...] = ()
     url: str = ""
     free_bytes: int = -1
+    problem: str = ""
     nonce: str = ""
 
 

@@ -44,7 +44,7 @@ class BackupRequest(Record, frozen=True):
     """`exclude`: left out of all collections. `allow_missing`: collections that cannot be backed up
     are left out and listed, and the backup is partial. `fence`: `alias=NAME`, `hook`, or `none`;
     empty: as configured. `fence_budget_s` 0: the configured one. `schedule`: the one that asks, ""
-    for a user."""
+    for a user. `full`: all data is stored again, whatever earlier backups hold."""
 
     collections: tuple[str, ...] = ()
     allow_empty: bool = False
@@ -53,6 +53,7 @@ class BackupRequest(Record, frozen=True):
     fence: tuple[str, ...] = ()
     fence_budget_s: float = 0.0
     schedule: str = ""
+    full: bool = False
     exclude: tuple[str, ...] = ()
     allow_missing: bool = False
 
@@ -83,6 +84,7 @@ class RestoreRequest(Record, frozen=True):
     `renames`: old and new names. `replicas` 0: as in the group. `plan`: the digest of the plan that
     was agreed to; "" takes any. `shards`: only these lost shards of the one collection, in place,
     at `peer` if given. `rebalance`: shards are spread evenly afterwards, by another operation.
+    `strict`: a sample search that answers otherwise undoes the restore.
     """
 
     backup: Epoch
@@ -96,3 +98,4 @@ class RestoreRequest(Record, frozen=True):
     peer: PeerId | None = None
     plan: str = ""
     rebalance: bool = False
+    strict: bool = False

@@ -82,6 +82,7 @@ class BackupServicer:
             attempts=attempts_of(request.attempts),
             fence=fence_of(request.fence),
             fence_budget_s=request.fence_budget_s,
+            full=request.full,
             exclude=excluded_of(request.exclude),
             allow_missing=request.allow_missing,
         )
@@ -148,7 +149,7 @@ class RestoreServicer:
 
     async def PlanRestore(self, request: Any, _context: Any) -> Any:
         plan = await self._api.restores.plan_restore(
-            operation_name(request.backup_id), options_of(request.options)
+            operation_name(request.backup_id), options_of(request.options), deep=request.deep
         )
         message = to_message(plan, restores.RestorePlan)
         return restores.PlanRestoreResponse(plan=message)
@@ -290,7 +291,10 @@ class ClusterServicer:
     async def ForgetPeer(self, request: Any, _context: Any) -> Any:
         require_leader(self._api)
         peer = await self._api.cluster.forget_peer(
-            request.peer_id, force=request.force, confirmed=request.confirmed
+            request.peer_id,
+            force=request.force,
+            confirmed=request.confirmed,
+            typed_peer_id=request.typed_peer_id,
         )
         return cluster.ForgetPeerResponse(peer=to_message(peer, cluster.ForgottenPeer))
 
