@@ -70,7 +70,8 @@ class Facts(Record, frozen=True):
 
     `peers`: the configured ones that answer. `url`: where `collections` was read, empty if no peer
     answers. `open_fence`: the epoch whose fence may stand now. `groups`:
-    newest first. `owner_id` None: the store does not answer.
+    newest first. `owner_id` None: the store does not answer. `gc_stopped`: why the last gc run
+    deleted nothing.
     """
 
     peers: tuple[PeerReport, ...]
@@ -82,6 +83,7 @@ class Facts(Record, frozen=True):
     open_fence: Epoch | None = None
     cluster_id: str = ""
     owner_id: str | None = None
+    gc_stopped: str = ""
 
     @property
     def aliases(self) -> dict[str, str]:

@@ -31,6 +31,7 @@ def diagnose(facts: Facts) -> tuple[Finding, ...]:
         *_restores(facts),
         *_leftovers(facts),
         *_identity(facts),
+        *_gc(facts),
     ]
     return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
 
@@ -369,6 +370,16 @@ def _leftovers(facts: Facts) -> Iterator[Finding]:
                 " to it: delete it, unless somebody reads it by that name",
                 fix=fixes.delete_collection(facts.url, name),
             )
+
+
+def _gc(facts: Facts) -> Iterator[Finding]:
+    if facts.gc_stopped:
+        yield Finding(
+            kind="gc_stopped",
+            severity="warning",
+            what=f"the last gc run stopped, and no backup expires: {facts.gc_stopped}",
+            fix="cleancut backup gc --dry-run",
+        )
 
 
 def _identity(facts: Facts) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from cleancut.core.doctor.facts import (
     PeerReport,
     members_of,
 )
+from cleancut.core.maintenance.garbage import LastGc
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, NotFound
 from cleancut.core.primitives.ids import PeerId
@@ -25,7 +26,7 @@ from cleancut.qdrant.responses import Placement
 from cleancut.repository.catalog import get_checked, list_epochs, load_group
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import read_ctl, read_sessions
+from cleancut_coordinator.etcd_state import read_ctl, read_record, read_sessions
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.cluster_id import read_identities
 
@@ -48,6 +49,7 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
     collections = await _collections(context, speaker) if speaker is not None else ()
     ctl = await read_ctl(context)
     identity = await _identity(context)
+    last_gc = await read_record(context, context.keys.last_gc, LastGc)
     return Facts(
         peers=peers,
         agents=agents,
@@ -58,6 +60,7 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
         open_fence=ctl.epoch if ctl.phase in FENCED else None,
         cluster_id=identity[0],
         owner_id=identity[1],
+        gc_stopped=last_gc.stopped if last_gc else "",
     )
 
 
