@@ -120,6 +120,8 @@ class Harms:
             self._kill_agent,
             self._freeze_agent,
             self._double_leader,
+            self._double_agent,
+            self._double_agent,
             self._stop_peer,
             self._lose_recoveries,
             self._part,
@@ -139,9 +141,14 @@ class Harms:
 
     def _disturb_recovery(self) -> None:
         """What a restore can only find by looking again."""
-        deeds: tuple[Deed, ...] = (self._strangers.copy, self._rob_agent, self._lose_recoveries)
-        recover = (OperationKind.RESTORE, Phase.RECOVER)
-        self._strikes.setdefault(recover, []).append(self._rng.choice(deeds))
+        deeds: tuple[tuple[Phase, Deed], ...] = (
+            (Phase.RECOVER, self._strangers.copy),
+            (Phase.RECOVER, self._rob_agent),
+            (Phase.RECOVER, self._lose_recoveries),
+            (Phase.VERIFY, lambda: self._strangers.write(30.0)),
+        )
+        phase, deed = self._rng.choice(deeds)
+        self._strikes.setdefault((OperationKind.RESTORE, phase), []).append(deed)
 
     def _rob_agent(self) -> None:
         """An agent dies, and somebody writes before its next life."""

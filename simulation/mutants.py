@@ -34,7 +34,7 @@ from cleancut.core.protocol.events import Done, Event
 from cleancut.core.protocol.evidence import is_unchanged
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.states import OperationKind, Phase
-from cleancut.ports.coordination import Created, Guard, Op, Put
+from cleancut.ports.coordination import Created, Guard, Op, Put, TxnResult
 from cleancut.qdrant.responses import ShardTelemetry
 from cleancut.repository.catalog import get_checked
 from cleancut_agent import local_peer
@@ -166,9 +166,9 @@ async def decide_unguarded(
     return await self._write_ctl(ctl, [put], [])
 
 
-def leads_anyway(self: LeaderState) -> Guard:
-    """A guard that holds whichever coordinator leads."""
-    return Created("/nothing/there", 0)
+async def write_anyway(self: LeaderState, ops: Sequence[Op], *guards: Guard) -> TxnResult:
+    """Writes whichever coordinator leads."""
+    return await self._etcd.txn(guards, list(ops))
 
 
 async def write_over(self: LeaderState, ctl: Ctl, ops: list[Op], guards: Sequence[Guard]) -> bool:
@@ -221,12 +221,14 @@ BACKUP_MUTANTS = {
         ("cut_in_window", "quiet_is_true"),
         (Patch(agent_loop, "BackupParticipant", ForgetsDrains),),
         {"restores": False, "calm": False},
+        rare=True,
     ),
     "reads_once": Mutant(
         "quiet needs a second reading",
         ("quiet_is_true",),
         (Patch(agent_loop, "BackupParticipant", ReadsOnce),),
         {"restores": False},
+        first=9,
     ),
     "takes_over": Mutant(
         "a parent is taken over only if nothing changed",
@@ -245,18 +247,22 @@ BACKUP_MUTANTS = {
         ("quiet_is_true",),
         (Patch(local_peer, "_state", always_green),),
         {"restores": False, "calm": False},
+        rare=True,
     ),
     "any_session": Mutant(
         "votes are guarded by the session",
         ("tokens",),
         (Patch(agent_loop, "Created", of_any_session),),
         {"calm": False},
+        rare=True,
     ),
     "any_ctl": Mutant(
         "votes are guarded by the ctl that they answer",
         ("votes_answer",),
         (Patch(agent_loop, "Modified", of_any_session),),
         {"calm": False},
+        rare=True,
+        first=90,
     ),
     "misses_one": Mutant(
         "a commit is guarded by all votes",
@@ -273,21 +279,25 @@ BACKUP_MUTANTS = {
         ("seeded_is_true",),
         (_machine(OperationKind.SEED, EndsEarly),),
         {"seeds": True},
+        first=15,
     ),
     "usurper": Mutant(
         "a leader's writes are guarded by its token",
         ("tokens",),
         (
-            Patch(LeaderState, "_leads", leads_anyway),
+            Patch(LeaderState, "txn", write_anyway),
             Patch(LeaderState, "_write_ctl", write_over),
         ),
         {"calm": False},
+        first=31,
+        rare=True,
     ),
     "never_waits": Mutant(
         "quiet needs a drain that was applied",
         ("quiet_is_true", "cut_in_window"),
         (Patch(LeaderBackupEffects, "_drain_one", drain_unawaited),),
-        {"restores": False},
+        {"restores": False, "calm": False},
+        first=53,
     ),
     "rewrites": Mutant(
         "what is published is what was decided",
@@ -304,5 +314,6 @@ BACKUP_MUTANTS = {
             Patch(FenceReleaser, "_left_over", nothing_left_over),
         ),
         {"fenced": True},
+        first=43,
     ),
 }

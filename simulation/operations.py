@@ -140,8 +140,8 @@ class Wishes:
             qdrant.copy_shard(self._rng.choice(places), self._rng.choice(list(qdrant.peers)))
 
     def _collect_garbage(self) -> None:
-        for number in range(self._rng.randint(2, 5)):
-            at_s = self._rng.random() * 40.0
+        for number in range(self._rng.randint(2, 6)):
+            at_s = self._rng.choice((0.0, 20.0, 30.0, *self.times_s)) + self._rng.random()
             self._users.wish(
                 f"gc-{number}", at_s, lambda api: api.backups.collect_garbage(dry_run=False)
             )

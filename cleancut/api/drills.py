@@ -23,7 +23,8 @@ class DrilledShard(ApiValue, frozen=True):
 class Drill(ApiValue, frozen=True):
     """A backup opens, and answers as it did, if there are no `problems` and nothing is
     `damaged`. `sample_queries`: answers from inside the cut that could be compared;
-    `sample_queries_equal`: of these, those that were given again."""
+    `sample_queries_equal`: of these, those that were given again.
+    `warnings`: those that were not, which alone prove no damage."""
 
     id: str
     epoch: int
@@ -36,3 +37,4 @@ class Drill(ApiValue, frozen=True):
     took_s: float = 0.0
     problems: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()

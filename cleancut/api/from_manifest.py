@@ -57,9 +57,10 @@ def shown_evidence(manifest: Manifest, *, with_shards: bool) -> Evidence:
 def _shown_fence(fence: FenceFacts | None) -> FenceEvidence | None:
     if fence is None:
         return None
+    seen = fence.seen if fence.aliases else ()  # nothing on a peer shows what a hook did
     return FenceEvidence(
         aliases=tuple(entry.alias for entry in fence.aliases),
         hooked=fence.hooked,
-        seen_by=tuple(one.agent for one in fence.seen if one.before and one.after),
+        seen_by=tuple(one.agent for one in seen if one.before and one.after),
         held_ms=fence.held_ms if fence.held_ms >= 0 else None,
     )

@@ -104,6 +104,7 @@ class RestoreOptions(ApiValue, frozen=True):
     shards: tuple[int, ...] = ()
     peer_id: int | None = None
     rebalance: bool = False
+    strict: bool = False
 
 
 class RestorePage(ApiValue, frozen=True):

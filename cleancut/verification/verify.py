@@ -172,8 +172,9 @@ async def drill_group(
         sample_queries_equal=found.equal,
         recall=min(recalls, default=None),
         took_s=round(time.monotonic() - began_s, 3),
-        problems=(*problems, *found.other),
+        problems=tuple(problems),
         damaged=found.damaged,
+        warnings=found.other,
     )
     opened = {(one.collection, one.shard_id) for one in found.shards}
     read = [shard for shard in chosen if (shard.collection, shard.shard_id) in opened]

@@ -51,6 +51,12 @@ def plan(context: click.Context, /, backup_id: str, **what: Any) -> Exit:
 @what_options
 @click.option("--rebalance", is_flag=True, help="Run `cluster rebalance` afterwards.")
 @click.option(
+    "--strict",
+    is_flag=True,
+    help="Undo the restore if a sample query answers otherwise than in the backup. Default: a"
+    " warning with both answers.",
+)
+@click.option(
     "--plan-digest",
     metavar="DIGEST",
     default="",

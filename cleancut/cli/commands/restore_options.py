@@ -88,4 +88,5 @@ def options_of(what: dict[str, Any]) -> RestoreOptions:
         shards=what["shards"],
         peer_id=what["peer"],
         rebalance=what.get("rebalance", False),
+        strict=what.get("strict", False),
     )

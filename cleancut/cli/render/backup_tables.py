@@ -89,7 +89,8 @@ def _evidence_facts(value: Evidence) -> list[tuple[str, Any]]:
     undrained = sorted({shard.collection for shard in value.shards if not shard.drained})
     return [
         *_consistency(value),
-        ("fence seen by", value.fence and ", ".join(value.fence.seen_by)),
+        ("fence seen by", value.fence and (", ".join(value.fence.seen_by) or None)),
+        ("paused by hook", value.fence and (", ".join(value.fence.hooked) or None)),
         ("not drained", ", ".join(undrained) or None),
         ("sample queries", value.sample_queries),
     ]
@@ -139,6 +140,7 @@ def drill(value: Drill) -> RenderableType:
             ("sample queries", f"{value.sample_queries_equal} of {value.sample_queries} equal"),
             ("least recall", value.recall),
             ("took", f"{value.took_s:.1f} s"),
+            *(("warning", text) for text in value.warnings),
             *(("problem", text) for text in value.problems),
             *(("damaged", text) for text in value.damaged),
             ("verdict", "failed" if wrong else "ok: opens, and answers as it did"),

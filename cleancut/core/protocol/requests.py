@@ -63,6 +63,7 @@ class RestoreRequest(Record, frozen=True):
     `renames`: old and new names. `replicas` 0: as in the group. `plan`: the digest of the plan that
     was agreed to; "" takes any. `shards`: only these lost shards of the one collection, in place,
     at `peer` if given. `rebalance`: shards are spread evenly afterwards, by another operation.
+    `strict`: a sample search that answers otherwise undoes the restore.
     """
 
     backup: Epoch
@@ -76,3 +77,4 @@ class RestoreRequest(Record, frozen=True):
     peer: PeerId | None = None
     plan: str = ""
     rebalance: bool = False
+    strict: bool = False

@@ -53,10 +53,8 @@ def step_state(step: Step, now: ShardNow | None) -> StepState:
     match step.action:
         case "drop":
             return _dropping(step, now)
-        case "replicate" if target == ACTIVE:
-            return StepState.DONE
-        case "move" if target == ACTIVE:
-            return StepState.DONE if source is None else StepState.READY
+        case "replicate" | "move" if target == ACTIVE:
+            return StepState.DONE  # whatever made it: to drop the source might leave one too few
         case _ if target is not None:
             return StepState.BUSY  # the rest of an aborted transfer: Qdrant drops it
         case _:

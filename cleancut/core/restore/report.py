@@ -24,9 +24,10 @@ _STATUSES = ("green", "grey", "yellow", "red")
 
 
 class RestoreDraft(Record, frozen=True):
-    """An attempt that may begin: staged, so that any leader can continue it or roll it back from
-    the store, even if the group is deleted meanwhile. `source`: the cluster whose catalog
-    holds the group, "" for this one. Order: `planned` as `collections`."""
+    """An attempt that may begin: staged, so that any leader can go on, or undo it, from the store
+    even if the group is deleted meanwhile. `source`: the cluster whose catalog holds the group, ""
+    for the own. `strict`: a canary that answers otherwise undoes it. Order: `planned` as
+    `collections`."""
 
     epoch: Epoch
     operation: OperationId
@@ -38,6 +39,7 @@ class RestoreDraft(Record, frozen=True):
     metadata: dict[str, Any]
     source: str = ""
     canaries: tuple[Canary, ...] = ()
+    strict: bool = False
 
     @property
     def repairs(self) -> bool:
@@ -99,6 +101,7 @@ class RestoreReport(Record, frozen=True):
     collections: tuple[ComparedCollection, ...]
     shards: tuple[RestoredShard, ...]
     kept: tuple[ReplacedCollection, ...] = ()
+    warnings: tuple[str, ...] = ()
     recovered_bytes: int = 0
     recover_s: float = 0.0
 
@@ -120,6 +123,7 @@ def draft_of(
     operation: OperationId,
     *,
     source: str = "",
+    strict: bool = False,
 ) -> RestoreDraft:
     """The draft to stage before anything is touched."""
     entries = tuple(manifest.collection(planned.name) for planned in plan.collections)
@@ -140,6 +144,7 @@ def draft_of(
         metadata=dict(manifest.source.metadata),
         source=source,
         canaries=tuple(one for one in manifest.canaries if one.collection in whole),
+        strict=strict,
     )
 
 

@@ -24,17 +24,16 @@ def wrong_indexes(info: Mapping[str, Any], found: Mapping[str, str]) -> list[str
     return wrong
 
 
-def merged(answers: Sequence[Sequence[Hit]], query: str | int) -> list[Hit]:
-    """The answer of a collection from those of its shards, as Qdrant gives it to a search by the
-    point `query`, which is not its own neighbour."""
+def merged(answers: Sequence[Sequence[Hit]]) -> list[Hit]:
+    """The answer of a collection from those of its shards."""
     rising = any(hits[0][1] < hits[-1][1] for hits in answers if hits)
-    everyone = [hit for hits in answers for hit in hits if hit[0] != query]
+    everyone = [hit for hits in answers for hit in hits]
     return sorted(everyone, key=lambda hit: hit[1] if rising else -hit[1])[:LIMIT]
 
 
-def answers_again(canary: Canary, answers: Sequence[Sequence[Hit]]) -> bool:
-    """True if the shards' `answers`, of `LIMIT` + 1 each, make the recorded one."""
-    return is_equal(canary, merged(answers, canary.query))
+def answers_again(canary: Canary, answers: Sequence[Sequence[Hit]], tolerance: float) -> bool:
+    """Whether the shards' `answers`, of `LIMIT` each, make the recorded one."""
+    return is_equal(canary, merged(answers), tolerance)
 
 
 def recall_of(exact: Sequence[Hit], found: Sequence[Hit]) -> float:

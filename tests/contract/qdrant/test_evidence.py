@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
+from cleancut.core.backup.assignment import choose_collections
+from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Parent, Reading, ShardTask
 from cleancut.core.protocol.evidence import doubt, is_quiet, is_unchanged
 from cleancut.qdrant.client import Qdrant
-from cleancut_agent.local_peer import READING_LEVEL, readings_of
+from cleancut_agent.local_peer import READING_LEVEL, read_view, readings_of
 from cleancut_devcluster.launch.qdrant import Kind, launch_peers, wait_until
 from tests.contract.qdrant.world import World, points, read_stream, recover
 
@@ -201,5 +203,26 @@ def test_a_shard_key_that_is_dropped_and_made_again(alone: World) -> None:
         again = await read(host, name, shard, known)
         assert doubt(second, again, drained=True) == "its segments were replaced"
         assert not is_unchanged(Parent(second=second, uuid=uuid), again, uuid)
+
+    alone.run(check())
+
+
+def test_a_collection_whose_name_an_alias_has_taken(alone: World) -> None:
+    """Qdrant lists it, and describes the alias' target in its place: the view names it."""
+
+    async def check() -> None:
+        hidden, other = await filled(alone), await filled(alone)
+        host, alias = alone.first, f"alias-of-{other}"
+        create = {"alias_name": alias, "collection_name": other}
+        await host.change_aliases([{"create_alias": create}])
+        assert (await read_view(host)).hidden == ()
+        rename = {"old_alias_name": alias, "new_alias_name": hidden}
+        await host.change_aliases([{"rename_alias": rename}])
+        view = await read_view(host)
+        assert view.hidden == (hidden,)
+        with pytest.raises(Refused, match=f"aliases hide the collections '{hidden}'"):
+            choose_collections(view, [], allow_empty=False)
+        await host.change_aliases([{"delete_alias": {"alias_name": hidden}}])
+        assert (await read_view(host)).hidden == ()
 
     alone.run(check())

@@ -41,7 +41,7 @@ MOVE, GROW, DROP = step("move", A, B), step("replicate", A, B), step("drop", A)
         (MOVE, ShardNow({A: ON}), StepState.READY),
         (MOVE, ShardNow({A: ON, B: "Partial"}, (A, B)), StepState.RUNNING),
         (MOVE, ShardNow({A: ON, B: ON}, (A, B)), StepState.RUNNING),
-        (MOVE, ShardNow({A: ON, B: ON}), StepState.READY),  # Qdrant then only drops the source
+        (MOVE, ShardNow({A: ON, B: ON}), StepState.DONE),  # by somebody else: the source stays
         (MOVE, ShardNow({B: ON}), StepState.DONE),
         (MOVE, ShardNow({A: ON, B: "Dead"}), StepState.BUSY),
         (MOVE, ShardNow({A: ON, C: "Partial"}, (A, C)), StepState.BUSY),
