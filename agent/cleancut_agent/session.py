@@ -68,17 +68,19 @@ async def open_session(context: AgentContext, ttl_s: float = TTL_S) -> AsyncIter
 
 
 async def describe(context: AgentContext) -> Session:
-    """What the agent says of itself now; `peer_id` is None while its Qdrant does not answer."""
+    """What the agent says of itself now; `peer_id` is None while its Qdrant cannot be used, for the
+    reason in `problem`."""
     nonce, clock = context.token_hex(8), format_time(context.clock.wall_s())
     try:
         cluster = await context.qdrant.cluster(timeout_s=5.0)
         version = await context.qdrant.version(timeout_s=5.0)
-    except CleancutError:
+    except CleancutError as error:
         return Session(
             name=context.name,
             version=__version__,
             url=context.qdrant.url,
             clock=clock,
+            problem=f"{error} [{error.reason}]",
             nonce=nonce,
         )
     free = storage_free_bytes(context)

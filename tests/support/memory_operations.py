@@ -183,7 +183,9 @@ class MemoryOperations(MemoryRebalances):
         error = OperationError(reason="CANCELLED", message="cancelled by request")
         return await self._cancel(self.backups, backup, State.ABORTED, error)
 
-    async def plan_restore(self, backup: str, options: RestoreOptions) -> RestorePlan:
+    async def plan_restore(
+        self, backup: str, options: RestoreOptions, *, deep: bool = False
+    ) -> RestorePlan:
         source = await self.get_backup(backup)
         names = options.collections or source.collections
         return RestorePlan(
@@ -352,7 +354,10 @@ class MemoryOperations(MemoryRebalances):
     async def diagnose(self) -> Diagnosis:
         return Diagnosis(findings=self.findings)
 
-    async def forget_peer(self, peer_id: int, *, force: bool, confirmed: bool) -> ForgottenPeer:
+    async def forget_peer(
+        self, peer_id: int, *, force: bool, confirmed: bool, typed_peer_id: int
+    ) -> ForgottenPeer:
+        self.typed_peer_id = typed_peer_id
         if peer_id != 7:
             raise NotFound(f"there is no peer {peer_id}", "the cluster's peers are 7")
         if not force:

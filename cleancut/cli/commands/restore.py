@@ -37,11 +37,12 @@ def restore() -> None:
 @restore.command()
 @backup_argument
 @what_options
+@click.option("--deep", is_flag=True, help="Also read all data that would be restored.")
 @click.pass_context
-def plan(context: click.Context, /, backup_id: str, **what: Any) -> Exit:
+def plan(context: click.Context, /, backup_id: str, *, deep: bool, **what: Any) -> Exit:
     """Show what a restore would do, without changes. Exit code 4: it would be refused."""
     settings = settings_of(context)
-    made = _plan(settings, backup_id, options_of(what))
+    made = _plan(settings, backup_id, options_of(what), deep=deep)
     emit(settings.output, "plan", made)
     return tell(_refusal(made)) if made.blockers else Exit.OK
 
@@ -159,14 +160,17 @@ def clean(context: click.Context, /, restore_id: str, yes: bool) -> None:
     known = ask(settings, lambda client: client.get_restore(restore_id))
     old = ", ".join(kept.collection for kept in known.kept)
     if old:
+        say(f"clients that use {old} by name lose it; data that only it holds is lost for good")
         confirm(f"drop {old}, which restore {restore_id} replaced", yes=yes)
     cleaned = ask(settings, lambda client: client.clean_restore(restore_id))
     say(f"dropped {old}" if old else f"restore {restore_id} keeps no old data")
     emit(settings.output, "restore", cleaned)
 
 
-def _plan(settings: Settings, backup_id: str, options: RestoreOptions) -> RestorePlan:
-    return ask(settings, lambda client: client.plan_restore(backup_id, options))
+def _plan(
+    settings: Settings, backup_id: str, options: RestoreOptions, *, deep: bool = False
+) -> RestorePlan:
+    return ask(settings, lambda client: client.plan_restore(backup_id, options, deep=deep))
 
 
 def _refusal(made: RestorePlan) -> Refused:

@@ -51,9 +51,11 @@ class RestoreService:
     ) -> None:
         self._context, self._leading, self._backups = context, leading, backups
 
-    async def plan_restore(self, backup: str, options: RestoreOptions) -> RestorePlan:
+    async def plan_restore(
+        self, backup: str, options: RestoreOptions, *, deep: bool = False
+    ) -> RestorePlan:
         request = await self._request(backup, options, "")
-        return _shown_plan(await RestoreEffects(self._context).plan(request))
+        return _shown_plan(await RestoreEffects(self._context).plan(request, deep=deep))
 
     async def start_restore(
         self, backup: str, options: RestoreOptions, *, request_id: str, plan_digest: str
@@ -173,7 +175,10 @@ class RestoreService:
         kept = await remaining_replaced(self._context, report.kept) if published else ()
         return replace(
             shown,
-            collections=tuple(to_value(RestoredCollection, one) for one in report.collections),
+            collections=tuple(
+                to_value(RestoredCollection, one, sample_queries_equal=one.canaries_equal)
+                for one in report.collections
+            ),
             kept=tuple(to_value(KeptCollection, one) for one in kept),
             warnings=(*shown.warnings, *report.warnings),
         )

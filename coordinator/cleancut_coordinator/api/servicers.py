@@ -81,6 +81,7 @@ class BackupServicer:
             attempts=attempts_of(request.attempts),
             fence=fence_of(request.fence),
             fence_budget_s=request.fence_budget_s,
+            full=request.full,
         )
         made = await self._api.backups.create_backup(wanted, request_id_of(request.request_id))
         return _backup(made, backups.CreateBackupResponse)
@@ -147,7 +148,7 @@ class RestoreServicer:
 
     async def PlanRestore(self, request: Any, _context: Any) -> Any:
         plan = await self._api.restores.plan_restore(
-            operation_name(request.backup_id), options_of(request.options)
+            operation_name(request.backup_id), options_of(request.options), deep=request.deep
         )
         message = to_message(plan, restores.RestorePlan)
         return restores.PlanRestoreResponse(plan=message)
@@ -289,7 +290,10 @@ class ClusterServicer:
     async def ForgetPeer(self, request: Any, _context: Any) -> Any:
         require_leader(self._api)
         peer = await self._api.cluster.forget_peer(
-            request.peer_id, force=request.force, confirmed=request.confirmed
+            request.peer_id,
+            force=request.force,
+            confirmed=request.confirmed,
+            typed_peer_id=request.typed_peer_id,
         )
         return cluster.ForgetPeerResponse(peer=to_message(peer, cluster.ForgottenPeer))
 
