@@ -132,7 +132,7 @@ class GarbageCollector:
         await self._state.put(self._context.keys.last_gc, last)
 
     async def _tell_stopped(self, stop: Refused) -> None:
-        """Keeps the reason for whoever looks at the cluster next; the time of the last run that did
+        """Keeps the reason for the next look at the cluster; the time of the last run that did
         not fail stays."""
         key = self._context.keys.last_gc
         last = await read_record(self._context, key, LastGc) or LastGc(at="")
