@@ -116,12 +116,14 @@ class Draft(Record, frozen=True):
     warnings: tuple[str, ...] = ()
     schedule: str = ""
     missing: tuple[SickCollection, ...] = ()
+    selected: tuple[str, ...] = ()
 
 
 class Manifest(Record, frozen=True):
     """A group. `cut_at` is RFC 3339 UTC, of the coordinator's clock at the put of CUT. `schedule`:
-    the one that asked for it, "" for a user. `missing`: collections that were asked for and could
-    not be backed up; with any, the backup is partial."""
+    the one that asked for it, "" for a user. `selected`: the collections that were asked for, none
+    for all of the cluster; with some excluded or missing, those that it holds. `missing`: those
+    that were asked for and could not be backed up; with any, the backup is partial."""
 
     format: int
     cluster: str
@@ -141,6 +143,7 @@ class Manifest(Record, frozen=True):
     warnings: tuple[str, ...] = ()  # for people: what a reader should know of this group
     schedule: str = ""
     missing: tuple[SickCollection, ...] = ()
+    selected: tuple[str, ...] = ()
 
     @property
     def fenced(self) -> bool:

@@ -133,6 +133,9 @@ class LeaderBackupEffects:
         draft = replace(
             draft, fence=fence, warnings=warnings, schedule=request.schedule, missing=missing
         )
+        whole = not request.exclude and not missing
+        selected = tuple(sorted(set(request.collections))) if whole else tuple(chosen)
+        draft = replace(draft, selected=selected)
         sha256 = await put_staged(context.store, context.paths, effect.epoch, draft)
         return Assigned(sha256, tuple(chosen), tasks, fence)
 
@@ -243,6 +246,7 @@ class LeaderBackupEffects:
             fence=facts_of(draft.fence, effect.seen, ctl.fence_ms),
             schedule=draft.schedule,
             missing=draft.missing,
+            selected=draft.selected,
             warnings=(
                 *draft.warnings,
                 *not_drained(undrained, draft.undrainable),
