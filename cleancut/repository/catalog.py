@@ -86,7 +86,7 @@ async def list_groups(store: Store, paths: Paths) -> AsyncIterator[Manifest]:
 async def newest_epoch(store: Store, paths: Paths) -> Epoch:
     """The greatest epoch that the store knows of, deleted and aborted ones included; 0 for none."""
     newest = 0
-    for prefix in (paths.groups, paths.probes):
+    for prefix in (paths.groups, paths.probes, paths.marks):
         async for info in store.list(prefix):
             number = info.path.removeprefix(prefix)[:EPOCH_DIGITS]
             newest = max(newest, int(number) if number.isdigit() else 0)

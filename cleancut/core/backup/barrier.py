@@ -6,9 +6,12 @@ Everything a successor needs is in what `Persist` wrote, so a crash at any line 
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from cleancut.core.backup.barrier_preparation import Preparation
 from cleancut.core.backup.phases import (
     NEEDS_SESSIONS,
+    PUBLISH_S,
     STATE_OF,
     TRANSITIONS,
     Assign,
@@ -19,9 +22,9 @@ from cleancut.core.backup.phases import (
     StoreCanaries,
 )
 from cleancut.core.primitives.codec import digest_of
-from cleancut.core.primitives.errors import Refused
+from cleancut.core.primitives.errors import Corrupt, Refused
 from cleancut.core.protocol import votes as protocol_votes
-from cleancut.core.protocol.commands import Command, Decide, Run, Stop
+from cleancut.core.protocol.commands import Command, Decide, Persist, Run, Stop
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
 from cleancut.core.protocol.etcd_records import Failure
 from cleancut.core.protocol.events import (
@@ -37,6 +40,13 @@ from cleancut.core.protocol.events import (
     Tick,
     Voted,
 )
+from cleancut.core.protocol.high_water import (
+    ReadMarks,
+    StoreMarks,
+    Takeover,
+    gone_back,
+    judge_takeover,
+)
 from cleancut.core.protocol.states import CLOSED, FENCED, PERMANENT, OperationKind, Phase, State
 
 
@@ -49,6 +59,7 @@ class Barrier(Preparation):
         """Forgets what only lived in memory."""
         super().reset(now_s)
         self._skew_ms = -1
+        self._unpublished: Failure | None = None
 
     def step(self, event: Event, now_s: float) -> list[Command]:
         """What to do about `event`, in order."""
@@ -71,7 +82,7 @@ class Barrier(Preparation):
             case Done():
                 return self._done(event, now_s) if event.effect == self.waiting else []
             case Failed():
-                return self._failed(event) if event.effect == self.waiting else []
+                return self._failed(event, now_s) if event.effect == self.waiting else []
             case Tick():
                 return self._tick(now_s)
             case Seen():
@@ -92,13 +103,19 @@ class Barrier(Preparation):
         match self.ctl.phase:
             case Phase.PREPARE | Phase.FENCE | Phase.CUT | Phase.SEAL:
                 return self._abort(protocol_votes.LEADER_CHANGED)
-            case Phase.UPLOAD:
+            case Phase.UPLOAD | Phase.COMMIT:
                 self.start_clocks(now_s)
-                return self._uploaded(now_s)
-            case Phase.COMMIT:
-                return [self.run(Publish(self.ctl.epoch, self.ctl.manifest))]
+                return [self.run(ReadMarks(self.ctl.epoch))]
             case _:
                 return []
+
+    def _marks_read(self, marks: StoreMarks, now_s: float) -> list[Command]:
+        """Goes on, unless etcd shows a past: blocks of an epoch that is over may be gone."""
+        if judge_takeover(self.ctl, marks) is not Takeover.GO_ON:
+            return self.close(State.NEEDS_OPERATOR, gone_back(self.ctl, marks))
+        if self.ctl.phase is Phase.COMMIT:
+            return [self.run(Publish(self.ctl.epoch, self.ctl.manifest))]
+        return self._uploaded(now_s)
 
     # Votes
 
@@ -186,6 +203,9 @@ class Barrier(Preparation):
         return []
 
     def _cancelled(self) -> list[Command]:
+        """Once it is decided, only a publication that fails can be given up."""
+        if self.ctl.phase is Phase.COMMIT and self._unpublished is not None:
+            return self._give_up_publishing(self._unpublished)
         if self.ctl.phase is Phase.COMMIT or (self.ctl.phase in CLOSED and self.opening is None):
             return []
         return self._abort(protocol_votes.CANCELLED)
@@ -197,6 +217,8 @@ class Barrier(Preparation):
         match effect:
             case Probe():
                 return self.opened(now_s)
+            case ReadMarks():
+                return self._marks_read(event.result, now_s)
             case Assign():
                 return self._assigned(event.result, now_s)
             case Raise():
@@ -209,6 +231,7 @@ class Barrier(Preparation):
                 return self._drained_again(event.result, now_s)
             case Stage():
                 self.ctl = self.moved(Phase.COMMIT, manifest=event.result)
+                self.start_clocks(now_s)
                 voters = tuple(sorted(self.members))
                 publish = Publish(self.ctl.epoch, event.result)
                 return [Decide(self.ctl, Phase.UPLOAD.value, voters), self.run(publish)]
@@ -217,12 +240,36 @@ class Barrier(Preparation):
             case _:
                 raise AssertionError("an answer that nobody waits for")
 
-    def _failed(self, event: Failed) -> list[Command]:
+    def _failed(self, event: Failed, now_s: float) -> list[Command]:
         effect, self.waiting = self.waiting, None
-        if isinstance(effect, Publish):
-            self.again = effect  # the group is decided: repeated at every tick until it is done
+        if isinstance(effect, ReadMarks):
+            self.again = effect  # until they are read, nothing may be done
             return []
+        if isinstance(effect, Publish):
+            return self._publish_failed(effect, event.failure, now_s)
         return self._abort(event.failure)
+
+    def _publish_failed(self, effect: Publish, failure: Failure, now_s: float) -> list[Command]:
+        """The backup is decided, so it is repeated at every tick: for as long as the store is away,
+        but only for a bound if the store says that it cannot succeed."""
+        hopeless = failure.reason in PERMANENT or failure.reason == Corrupt.reason
+        if hopeless and now_s - self.phase_began_s >= PUBLISH_S:
+            return self._give_up_publishing(failure)
+        self.again = effect
+        told, self._unpublished = self._unpublished, failure
+        if self.operation is None or (told is not None and told.message == failure.message):
+            return []
+        self.operation = replace(self.operation, state=State.COMMITTING, failure=failure)
+        return [Persist(operation=self.operation)]
+
+    def _give_up_publishing(self, failure: Failure) -> list[Command]:
+        """Frees `ctl`. What is decided stays so: a sweep publishes it once the store takes it."""
+        message = f"the backup is decided, but its manifest is not published: {failure.message}"
+        hint = (
+            "remove what is in the way; the next gc run publishes it. If its staged manifest is "
+            "gone it is lost: back up again"
+        )
+        return self.close(State.NEEDS_OPERATOR, replace(failure, message=message, hint=hint))
 
     def _drained_again(self, result: Drained, now_s: float) -> list[Command]:
         undrained = tuple(sorted({*self.ctl.undrained, *result.undrained}))

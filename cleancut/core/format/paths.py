@@ -52,6 +52,14 @@ class Paths:
     def probe(self, epoch: Epoch, name: str) -> str:
         return f"{self.probes}{format_epoch(epoch)}/{name}"
 
+    @property
+    def marks(self) -> str:
+        return f"{self.cluster}/marks/"
+
+    def mark(self, epoch: Epoch, name: str) -> str:
+        """`name`: opened, published or ended."""
+        return f"{self.marks}{format_epoch(epoch)}/{name}.json"
+
     def session_packs(self, epoch: Epoch, session_id: str) -> str:
         return f"{self.cluster}/packs/{format_epoch(epoch)}/{session_id}/"
 

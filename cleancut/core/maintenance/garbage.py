@@ -138,7 +138,7 @@ class LiveSet(NamedTuple):
                 return int(epoch) in self.epochs
             case ["ledger", epoch, _] if epoch.isdigit():
                 return int(epoch) in self.epochs or path in self.ledger
-            case ["probe", epoch, _] if epoch.isdigit():
+            case ["probe" | "marks", epoch, _] if epoch.isdigit():
                 return int(epoch) >= self.newest_epoch
             case ["groups", name] if name.endswith(".json") and name[:-5].isdigit():
                 return int(name[:-5]) in self.epochs

@@ -28,6 +28,13 @@ from cleancut.core.protocol.events import (
     Tick,
     Voted,
 )
+from cleancut.core.protocol.high_water import (
+    ReadMarks,
+    StoreMarks,
+    Takeover,
+    gone_back,
+    judge_takeover,
+)
 from cleancut.core.protocol.states import CLOSED, Phase, State
 from cleancut.core.protocol.votes import (
     CANCELLED,
@@ -49,6 +56,7 @@ from cleancut.core.restore.phases import (
     UNDOABLE,
     CheckRestore,
     Create,
+    MarkPublished,
     PublishRestore,
     Review,
     RollBack,
@@ -101,9 +109,34 @@ class RestoreMachine(UndoableAttempt):
         self.votes = {key: vote for key, vote in event.votes.items() if self._of_round(*key, vote)}
         self.start_clocks(now_s)
         self.start_stall(now_s)
+        if self.ctl.phase is Phase.PREPARE:
+            return self.abort(LEADER_CHANGED)
+        return [] if self.ctl.phase in CLOSED else [self.run(ReadMarks(self.ctl.epoch))]
+
+    def _marks_read(self, marks: StoreMarks, now_s: float) -> list[Command]:
+        """The store has the last word on what may be done with an attempt that was taken over."""
+        match judge_takeover(self.ctl, marks):
+            case Takeover.STOP:
+                return self.close(State.NEEDS_OPERATOR, gone_back(self.ctl, marks))
+            case Takeover.CLOSE if self.ctl.phase is Phase.PUBLISH:
+                return self.move(Phase.IDLE, now_s)
+            case Takeover.CLOSE:
+                return self.close(State.ROLLED_BACK, self.ctl.failure)
+            case Takeover.PUBLISH:
+                return self._publish(marks.published, now_s)
+            case Takeover.GO_ON:
+                return self._resume(now_s)
+
+    def _resume(self, now_s: float) -> list[Command]:
+        """Goes on where the predecessor ended."""
+        self.start_clocks(now_s)
+        self.start_stall(now_s)
+        if self.cancel_asked:
+            return self._cancelled(now_s)
+        for (phase, agent), vote in sorted(self.votes.items()):
+            if phase == self.ctl.phase.value and not vote.yes:
+                return self.end(told_by(agent, vote.failure), now_s)
         match self.ctl.phase:
-            case Phase.PREPARE:
-                return self.abort(LEADER_CHANGED)
             case Phase.CREATE:
                 return [self._create()]
             case Phase.RECOVER:
@@ -134,6 +167,8 @@ class RestoreMachine(UndoableAttempt):
         if event.phase != self.ctl.phase.value:
             return []
         self.start_stall(now_s)
+        if self.taking_over:
+            return []  # counted once the store's marks are read
         if not event.vote.yes:
             return self.end(told_by(event.agent, event.vote.failure), now_s)
         return self._counted(now_s)
@@ -198,7 +233,7 @@ class RestoreMachine(UndoableAttempt):
             effect, self.again = self.again, None
             return [self.run(effect)]
         timed = self.ctl.phase in UNDOABLE or self.ctl.phase is Phase.PREPARE
-        if not timed or isinstance(self.waiting, Create | Review):
+        if not timed or isinstance(self.waiting, ReadMarks | Create | Review | MarkPublished):
             return []  # its bound grows with the number of collections, so the shell sets it
         stalled = self.ctl.phase is Phase.RECOVER and now_s >= self.stalled_s
         if not stalled and now_s < self.deadline_s:
@@ -209,6 +244,11 @@ class RestoreMachine(UndoableAttempt):
     def _cancelled(self, now_s: float) -> list[Command]:
         if self.ctl.phase is Phase.PREPARE or self.opening is not None:
             return self.abort(CANCELLED)
+        if self.taking_over:
+            self.cancel_asked = True
+            return []
+        if isinstance(self.waiting or self.again, MarkPublished):
+            return []  # it may be marked already
         return self.roll_back(CANCELLED, now_s) if self.ctl.phase in UNDOABLE else []
 
     # Answers of effects
@@ -218,6 +258,8 @@ class RestoreMachine(UndoableAttempt):
         match effect:
             case Probe():
                 return self.opened(now_s)
+            case ReadMarks():
+                return self._marks_read(event.result, now_s)
             case CheckRestore():
                 return self._checked(event.result, now_s)
             case Create():
@@ -227,7 +269,9 @@ class RestoreMachine(UndoableAttempt):
             case Drain():
                 return self.move(Phase.SEAL, now_s)
             case Review():
-                return self._reviewed(event.result, now_s)
+                return [self.run(MarkPublished(self.ctl.epoch, self.ctl.draft, event.result))]
+            case MarkPublished():
+                return self._publish(event.result, now_s)
             case PublishRestore():
                 return self.move(Phase.IDLE, now_s)
             case RollBack():
@@ -265,7 +309,7 @@ class RestoreMachine(UndoableAttempt):
             *self._drained_after(Phase.RECOVER, 1),
         ]
 
-    def _reviewed(self, report: str, now_s: float) -> list[Command]:
+    def _publish(self, report: str, now_s: float) -> list[Command]:
         assert self.operation is not None
         self.operation = replace(self.operation, detail=report)
         moved = self.move(Phase.PUBLISH, now_s)

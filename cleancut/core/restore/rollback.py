@@ -11,6 +11,7 @@ from cleancut.core.protocol.commands import Command, Effect, Stop
 from cleancut.core.protocol.effect_requests import Drain
 from cleancut.core.protocol.etcd_records import Failure
 from cleancut.core.protocol.events import Failed
+from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import PERMANENT, OperationKind, Phase, State
 from cleancut.core.protocol.votes import verify_bound_s
@@ -23,6 +24,7 @@ from cleancut.core.restore.phases import (
     TRIES,
     UNDOABLE,
     Create,
+    MarkPublished,
     PublishRestore,
     RollBack,
     longest_bound_s,
@@ -58,7 +60,7 @@ class UndoableAttempt(Attempt):
         if self._may_repeat(effect, event.failure, now_s):
             self.again, self.again_at_s = effect, now_s + RETRY_S
             return []
-        if isinstance(effect, PublishRestore | RollBack):
+        if isinstance(effect, MarkPublished | PublishRestore | RollBack):
             return self.close(State.NEEDS_OPERATOR, self._unfinished(event.failure))
         return self.end(event.failure, now_s)
 
@@ -66,7 +68,9 @@ class UndoableAttempt(Attempt):
         """True for what is the same when done twice: not the second drain, whose number counts."""
         permanent = failure.reason in PERMANENT
         match effect:
-            case PublishRestore() | RollBack():
+            case ReadMarks():
+                return True  # until they are read, nothing may be done, and nothing undone
+            case MarkPublished() | PublishRestore() | RollBack():
                 bound_s = REFUSED_S if permanent else self.ctl.bounds.stalled_s
                 return now_s - self.phase_began_s < bound_s
             case Create() | Drain(round=1):
@@ -75,7 +79,7 @@ class UndoableAttempt(Attempt):
                 return False
 
     def _unfinished(self, failure: Failure) -> Failure:
-        if self.ctl.phase is Phase.PUBLISH:
+        if self.ctl.phase in {Phase.SEAL, Phase.PUBLISH}:
             message = f"all shards are restored and verified, but not published: {failure.message}"
         else:
             cause = self.ctl.failure.message if self.ctl.failure else "unknown"
