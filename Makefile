@@ -39,7 +39,7 @@ unit: $(STAMP)
 	$(PYTEST) -q -m "not slow" tests/tidy tests/unit
 
 test: deps lint types imports
-	timeout 1440 $(PYTEST) -n 2 --dist loadfile --durations=15 -m "not chaos or sample" $(SUITES)
+	timeout 1440 $(PYTEST) -n 2 --durations=15 -m "not chaos or sample" $(SUITES)
 
 # Parts that no Python package brings; tests that need them say so when they are skipped.
 deps: $(STAMP)

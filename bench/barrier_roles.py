@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.flat import ALIAS, CLUSTER, COLLECTION, Asked, CountingEtcd, FlatQdrant, view_of
-from cleancut.core.backup.participant_requests import Capture, Confirm, FinishCapture, Load
+from cleancut.core.backup.participant import Capture, Confirm, FinishCapture, Load
 from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import AgentDocument, ShardEntry
 from cleancut.core.format.paths import Paths
@@ -234,7 +234,7 @@ async def run_coordinator(asked: Asked) -> None:
                     told = {
                         "epoch": done.epoch,
                         "skew_ms": manifest.skew_ms,
-                        "grade": manifest.grade,
+                        "consistency": manifest.consistency,
                         "txns": dict(etcd.txns),
                         "cpu_s": round(time.process_time() - began_s, 3),
                     }
@@ -256,7 +256,7 @@ async def one_backup(
     context: CoordinatorContext, term: LeaderTerm, asked: Asked, number: int
 ) -> Operation:
     """The operation once it is over, and its fence is gone. Raises: AssertionError."""
-    token = term._ledger._token
+    token = term._leader_state._token
     request = BackupRequest(fence=(f"alias={ALIAS}",) if asked.fence else (), fence_budget_s=30.0)
     operation = await requests.record(
         context, token, OperationKind.BACKUP, request=request, request_id=f"request-{number}"

@@ -1,4 +1,4 @@
-"""How a catalog's size is paid for: listing its groups, and sweeps over all that they name.
+"""How a catalog's size is paid for: listing its groups, and gc runs over all that they name.
 
 A store in a directory with many groups, made of the project's own records; packs are empty files,
 since only their names count here. Each step runs in a process of its own.
@@ -174,11 +174,11 @@ async def list_newest(store: Any) -> dict[str, int]:
     return {"groups": len(epochs)}
 
 
-async def plan_sweep(store: Any) -> dict[str, float]:
-    """The first of two sweeps, but for what it writes, and then what a next one asks for."""
+async def plan_gc(store: Any) -> dict[str, float]:
+    """The first of two gc runs, but for what it writes, and then what a next one asks for."""
     names = ReferencedNames(store, PATHS)
     living: LiveSet = await names.living(used_epochs=(), now_s=time.time())
-    doomed = await find_garbage(store, PATHS, living)
+    garbage = await find_garbage(store, PATHS, living)
     calls, began_s = sum(store.calls.values()), time.monotonic()
     await names.living(used_epochs=(), now_s=time.time())
     return {
@@ -187,11 +187,11 @@ async def plan_sweep(store: Any) -> dict[str, float]:
         "groups": len(living.epochs),
         "recipes": len(living.recipes),
         "packs": sum("/" in name for name in living.named),
-        "doomed": len(doomed.objects),
+        "garbage": len(garbage.objects),
     }
 
 
-STEPS = {"list": list_newest, "sweep": plan_sweep}
+STEPS = {"list": list_newest, "gc": plan_gc}
 
 
 def measure(root: Path, step: str) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 Usage: python -m bench.causal [--backups N] [--only MODE] [--qdrant real|standin|auto] [--json FILE]
 A writer sends a point only after its predecessor was acknowledged, so that a state of one instant
-has no hole in any chain. Modes: `none` takes what comes, `proven` asks for a proof and gets several
-attempts under few writes, `fenced` renames the writers' alias. Each is done with replicas 1 and 2,
-and with and without a peer that is stopped for 0.3 s as soon as the cuts begin.
+has no hole in any chain. Modes: `none` takes what comes, `point-in-time` asks for a proof and gets
+several attempts under few writes, `fenced` renames the writers' alias. Each is done with replicas 1
+and 2, and with and without a peer that is stopped for 0.3 s as soon as the cuts begin.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ WRITERS = 4
 CREATE_S = 300.0
 MODES: dict[str, tuple[str, ...]] = {
     "none": (),
-    "proven": ("--require", "proven", "--attempts", "10"),
+    "point-in-time": ("--require", "point-in-time", "--attempts", "10"),
     "fenced": ("--fence", f"alias={ALIAS}", "--attempts", "3"),
 }
-PAUSE_S = {"none": 0.0, "proven": 3.0, "fenced": 0.0}
+PAUSE_S = {"none": 0.0, "point-in-time": 3.0, "fenced": 0.0}
 """Between two writes of a writer: a proof without a fence needs a moment without a write."""
 
 
@@ -63,7 +63,7 @@ class Row:
     attempts: int = 0
     torn: int = 0
     holes: int = 0
-    grades: Counter[str] = field(default_factory=Counter)
+    consistencies: Counter[str] = field(default_factory=Counter)
     skew_ms: list[int] = field(default_factory=list)
     fence_ms: list[int] = field(default_factory=list)
     stall_ms: list[int] = field(default_factory=list)
@@ -121,7 +121,7 @@ async def judge(setup: Setup, row: Row, made: dict[str, Any], chains: list[Chain
     row.attempts += made["attempt"]
     row.holes += holes.holes
     row.torn += holes.holes > 0
-    row.grades[evidence["grade"]] += 1
+    row.consistencies["fenced" if evidence["fenced"] else evidence["consistency"]] += 1
     row.skew_ms.append(evidence["skew_ms"])
     row.stall_ms.append(stall_ms(chains))
     logs = [one.child.log for one in setup.coordinators]
@@ -160,7 +160,8 @@ async def _freeze(setup: Setup) -> None:
 
 def told(row: Row) -> str:
     where = f"{row.mode} replicas={row.replicas} frozen={row.frozen}"
-    return f"{where}: {row.groups} groups, {row.torn} torn, {row.holes} holes, {dict(row.grades)}"
+    counts = f"{row.groups} groups, {row.torn} torn, {row.holes} holes"
+    return f"{where}: {counts}, {dict(row.consistencies)}"
 
 
 def figures_of(row: Row) -> dict[str, Any]:
@@ -178,7 +179,7 @@ def figures_of(row: Row) -> dict[str, Any]:
         "attempts": row.attempts,
         "torn_groups": row.torn,
         "holes": row.holes,
-        "grades": dict(row.grades),
+        "consistencies": dict(row.consistencies),
         "skew_ms": some(row.skew_ms),
         "fence_ms": some(row.fence_ms),
         "stall_ms": some(row.stall_ms),
@@ -192,7 +193,7 @@ def print_table(found: dict[str, Any], rows: Iterable[dict[str, Any]]) -> None:
         f"{found['backups']} backups a row, 3 peers ({found['qdrant']}), {WRITERS} causal writers"
     )
     table = Table(title=title, title_justify="left")
-    head = ("mode", "replicas", "peer frozen", "groups", "torn", "holes", "grades")
+    head = ("mode", "replicas", "peer frozen", "groups", "torn", "holes", "consistencies")
     for name in (*head, "skew p50/p99", "fence p50/p99", "stall p50/p99"):
         table.add_column(name)
 
@@ -200,7 +201,7 @@ def print_table(found: dict[str, Any], rows: Iterable[dict[str, Any]]) -> None:
         return f"{figures['p50']}/{figures['p99']}" if figures else ""
 
     for row in rows:
-        grades = ", ".join(f"{count} {grade}" for grade, count in row["grades"].items())
+        consistencies = ", ".join(f"{count} {name}" for name, count in row["consistencies"].items())
         failed = f"; {row['failed']} failed" if row["failed"] else ""
         table.add_row(
             row["mode"],
@@ -209,7 +210,7 @@ def print_table(found: dict[str, Any], rows: Iterable[dict[str, Any]]) -> None:
             str(row["groups"]),
             str(row["torn_groups"]),
             str(row["holes"]),
-            grades + failed,
+            consistencies + failed,
             *(pair(row[name]) for name in ("skew_ms", "fence_ms", "stall_ms")),
         )
     Console(width=None if sys.stdout.isatty() else 130).print(table)

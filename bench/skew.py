@@ -43,12 +43,13 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         await data.wait_optimized()
         await one_backup(setup)
         samples: dict[str, list[int]] = {}
-        grades: dict[str, int] = {}
+        consistencies: dict[str, int] = {}
         async with load_of(data, options.writers):
             for number in range(options.backups):
                 await data.change(CHANGED_SHARE)
                 evidence, times = await one_backup(setup)
-                grades[evidence["grade"]] = grades.get(evidence["grade"], 0) + 1
+                found = evidence["consistency"]
+                consistencies[found] = consistencies.get(found, 0) + 1
                 for name, took_ms in {SKEW: evidence["skew_ms"], **times}.items():
                     samples.setdefault(name, []).append(took_ms)
                 print(f"backup {number + 1}: skew {evidence['skew_ms']} ms", file=sys.stderr)
@@ -59,7 +60,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             "points": shape.points,
             "dims": shape.dims,
             "shards": shape.shards,
-            "grades": grades,
+            "consistencies": consistencies,
             "ms": {name: summary(values) for name, values in samples.items()},
         }
 
@@ -107,7 +108,7 @@ def print_table(figures: dict[str, Any]) -> None:
     for name, row in figures["ms"].items():
         table.add_row(name, *(str(row[column]) for column in ("p50", "p99", "max")))
     console = Console(width=None if sys.stdout.isatty() else 110)
-    console.print(table, f"grades: {figures['grades']}")
+    console.print(table, f"consistencies: {figures['consistencies']}")
 
 
 def main() -> int:

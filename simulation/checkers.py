@@ -12,6 +12,7 @@ from cleancut.core.backup.phases import SEED_TRANSITIONS, TRANSITIONS
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Group, Operation, Vote
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import CLOSED, FINAL_STATES, OperationKind, Phase, State
 from cleancut.core.rebalance.phases import TRANSITIONS as REBALANCE_TRANSITIONS
 from cleancut.core.restore.phases import TRANSITIONS as RESTORE_TRANSITIONS
@@ -153,9 +154,9 @@ def _lived(outcome: Outcome, cut: Capture) -> list[tuple[float, float]]:
 
 
 def quiet_is_true(outcome: Outcome) -> Iterator[str]:
-    """A group graded quiet has an instant at which every captured state was the live state."""
+    """A point-in-time backup has an instant at which every captured state was the live state."""
     for epoch, manifest in outcome.manifests().items():
-        if manifest.grade == "bounded":
+        if manifest.consistency is Consistency.PER_SHARD:
             continue
         instants = [(0.0, float("inf"))]
         for shard in manifest.shards:
@@ -170,7 +171,7 @@ def quiet_is_true(outcome: Outcome) -> Iterator[str]:
                 if max(begin_s, from_s) <= min(end_s, to_s)
             ]
         if not instants:
-            yield f"group {epoch} is graded quiet, but no instant was like it"
+            yield f"group {epoch} is called point-in-time, but no instant was like it"
 
 
 def published_as_decided(outcome: Outcome) -> Iterator[str]:

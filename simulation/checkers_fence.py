@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cleancut.core.protocol.fence import strays
+from cleancut.core.protocol.fence import leftover_fences
 from cleancut.core.protocol.states import Phase
 from simulation.outcome import Checker, Outcome
 from simulation.qdrant import SimQdrant
@@ -15,7 +15,7 @@ BUDGET_S = 2.0
 
 def note_fences(qdrant: SimQdrant, trace: Trace) -> None:
     """Keeps when each fence was there, as the cluster agreed on it."""
-    there = sorted(one.name for one in strays(qdrant.aliases))
+    there = sorted(one.name for one in leftover_fences(qdrant.aliases))
     now_s = qdrant.world.now_s
     for name in there:
         if (name, None) not in {(span.name, span.until_s) for span in trace.fences}:
@@ -39,7 +39,7 @@ def fenced_is_true(outcome: Outcome) -> Iterator[str]:
     """While shards of a group that is called fenced were cut, no client's write was let in."""
     puts = [(at_s, ctl.epoch, ctl.phase) for at_s, ctl in outcome.ctls()]
     for epoch, manifest in outcome.manifests().items():
-        if not manifest.fenced or manifest.grade != "fenced":
+        if not manifest.fenced:
             continue
         cut_s = next(at_s for at_s, of, phase in puts if (of, phase) == (epoch, Phase.CUT))
         seal_s = next(at_s for at_s, of, phase in puts if (of, phase) == (epoch, Phase.SEAL))

@@ -8,12 +8,12 @@ from cleancut.core.format.manifest import Manifest, ShardEntry
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.ids import Epoch, ShardId
 from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Operation, Reading, Vote
-from cleancut.core.protocol.evidence import is_quiet
+from cleancut.core.protocol.evidence import only_drained
 from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.core.restore.plan import CollectionPlan
 from cleancut.core.restore.report import RestoreDraft
 from simulation.outcome import Checker, Outcome
-from simulation.qdrant import USER, Collection
+from simulation.replica import USER, Collection
 from simulation.trace import Copy, Moment
 
 Attempt = list[tuple[Ctl, Moment]]
@@ -140,7 +140,7 @@ def told_by_all(outcome: Outcome) -> Iterator[str]:
 
 def _all_quiet(first: Vote, second: Vote) -> bool:
     pairs = zip(_readings(first), _readings(second), strict=True)
-    return all(is_quiet(before, after, drained=True) for before, after in pairs)
+    return all(only_drained(before, after) for before, after in pairs)
 
 
 def _readings(vote: Vote) -> list[Reading]:

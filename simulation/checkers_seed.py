@@ -23,7 +23,7 @@ def seeds_leave_no_group(outcome: Outcome) -> Iterator[str]:
 
 def seeded_is_true(outcome: Outcome) -> Iterator[str]:
     """When a seed is done, every shard was read to its end in that very epoch, and the store said
-    before that it had begun, so that no sweep takes what was stored."""
+    before that it had begun, so that no gc run takes what was stored."""
     ctls = outcome.ctls()
     for record in outcome.last_records().values():
         if record.state is not State.SEEDED:

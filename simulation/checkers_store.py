@@ -1,13 +1,14 @@
-"""What must hold of the store, whatever sweeps and deletions there were."""
+"""What must hold of the store, whatever gc runs and deletions there were."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from cleancut.core.format.manifest import Manifest, parse_manifest
+from cleancut.core.format.manifest import Manifest
 from cleancut.core.format.page import open_page
 from cleancut.core.format.paths import Paths
 from cleancut.core.format.recipe import open_recipe
+from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.ids import Epoch
 from simulation.outcome import Checker, Outcome
 
@@ -21,7 +22,7 @@ def nothing_living_deleted(outcome: Outcome) -> Iterator[str]:
         epoch = Epoch(int(path.removeprefix(paths.groups).removesuffix(".json")))
         if epoch in buried:
             continue
-        manifest = parse_manifest(archive[path], path)
+        manifest = decode(Manifest, archive[path], path)
         for name in sorted(named_by_group(paths, archive, manifest)):
             if name not in outcome.shared.store.objects:
                 when = [f"{at_s:.3f} by {who}" for at_s, who, gone in trace.deleted if gone == name]

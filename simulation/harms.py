@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cleancut.core.protocol.etcd_records import Ctl
@@ -36,6 +38,9 @@ _PHASES = {
 }
 
 
+DECEIVED_SHARE = 0.3
+
+
 class Harms:
     """All that is done to one history, drawn from its generator."""
 
@@ -53,6 +58,19 @@ class Harms:
             able = self._rng.sample(deeds, self._rng.choice((1, 2, 4, len(deeds))))
             for _ in range(self._rng.randint(1, 8)):
                 self._world.after(self._harm_at_s(), self._rng.choice(able))
+            self._deceive()
+
+    def _deceive(self) -> None:
+        """Data that change while numbers stand still; by a choice of its own, so that other
+        histories stay as they were."""
+        choice = random.Random(f"deceit {self._world.seed}")
+        if choice.random() >= DECEIVED_SHARE:
+            return
+        olds = list(self._qdrant.logs)
+        for _ in range(choice.randint(1, 4)):
+            act = choice.choice((self._qdrant.fail_write, self._qdrant.remake))
+            at_s = choice.choice(self._times_s) + choice.random() * 3.0
+            self._world.after(at_s, partial(act, choice.choice(olds)))
 
     def _soon_s(self) -> float:
         return self._rng.choice(self._times_s) + self._rng.random() * 3.0
@@ -102,6 +120,8 @@ class Harms:
             self._kill_agent,
             self._freeze_agent,
             self._double_leader,
+            self._double_agent,
+            self._double_agent,
             self._stop_peer,
             self._lose_recoveries,
             self._part,
@@ -121,9 +141,14 @@ class Harms:
 
     def _disturb_recovery(self) -> None:
         """What a restore can only find by looking again."""
-        deeds: tuple[Deed, ...] = (self._strangers.copy, self._rob_agent, self._lose_recoveries)
-        recover = (OperationKind.RESTORE, Phase.RECOVER)
-        self._strikes.setdefault(recover, []).append(self._rng.choice(deeds))
+        deeds: tuple[tuple[Phase, Deed], ...] = (
+            (Phase.RECOVER, self._strangers.copy),
+            (Phase.RECOVER, self._rob_agent),
+            (Phase.RECOVER, self._lose_recoveries),
+            (Phase.VERIFY, lambda: self._strangers.write(30.0)),
+        )
+        phase, deed = self._rng.choice(deeds)
+        self._strikes.setdefault((OperationKind.RESTORE, phase), []).append(deed)
 
     def _rob_agent(self) -> None:
         """An agent dies, and somebody writes before its next life."""

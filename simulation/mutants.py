@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace as with_changes
 from typing import Any
 
+from msgspec.structs import replace
+
 from cleancut.core.backup.barrier import Barrier
-from cleancut.core.backup.participant import BackupParticipant
-from cleancut.core.backup.participant_requests import Capture
+from cleancut.core.backup.participant import BackupParticipant, Capture
 from cleancut.core.backup.phases import Publish, Stage
 from cleancut.core.backup.seed import SeedMachine
 from cleancut.core.format.manifest import Draft, Manifest
@@ -19,12 +21,23 @@ from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import AgentName, Epoch, Sha256
 from cleancut.core.protocol.commands import CastVote, Command, Decide
 from cleancut.core.protocol.effect_requests import Readings, ReadNumbers
-from cleancut.core.protocol.etcd_records import Bounds, Ctl, Group, Reading, ShardTask, Vote
+from cleancut.core.protocol.etcd_records import (
+    Bounds,
+    Ctl,
+    Group,
+    Reading,
+    ShardState,
+    ShardTask,
+    Vote,
+)
 from cleancut.core.protocol.events import Done, Event
+from cleancut.core.protocol.evidence import is_unchanged
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.states import OperationKind, Phase
-from cleancut.ports.coordination import Created, Guard, Op, Put
+from cleancut.ports.coordination import Created, Guard, Op, Put, TxnResult
+from cleancut.qdrant.responses import ShardTelemetry
 from cleancut.repository.catalog import get_checked
+from cleancut_agent import local_peer
 from cleancut_agent import loop as agent_loop
 from cleancut_agent.backup.effects import AgentBackupEffects
 from cleancut_agent.fence_watchdog import FenceWatchdog
@@ -46,11 +59,11 @@ class VotesEarly(BackupParticipant):
         tasks = self._tasks or ()
         if isinstance(commands[0], CastVote):
             return commands
-        return [*self._vote(self._reading(Readings((0,) * len(tasks), "early", 0))), *commands]
+        return [*self.vote(self.read(Readings((0,) * len(tasks), "early", 0))), *commands]
 
     def _done(self, event: Done, now_s: float) -> list[Command]:
         if isinstance(event.effect, Capture):
-            self._running, self._first = None, event.result
+            self.running, self._first = None, event.result
             return []
         return super()._done(event, now_s)
 
@@ -69,7 +82,8 @@ class ReadsOnce(BackupParticipant):
         if isinstance(event.effect, ReadNumbers) and self._first is not None:
             first = self._first
             again = tuple(None if number is None else number + 1 for number in first.numbers)
-            said = Readings(again, first.incarnation, first.arrivals, event.result.view)
+            told = dataclasses.replace(event.result, numbers=again, states=first.states)
+            said = dataclasses.replace(told, incarnation=first.incarnation, arrivals=first.arrivals)
             event = Done(event.effect, said)
         return super()._done(event, now_s)
 
@@ -84,6 +98,19 @@ def taken_over(self: AgentBackupEffects, task: ShardTask, first: Reading, uuid: 
     return bool(task.recipe) and self._parents.recipe_of(task) is not None
 
 
+def taken_by_number(self: AgentBackupEffects, task: ShardTask, first: Reading, uuid: str) -> bool:
+    """A shard under the same id, with the expected number, counts as the parent's."""
+    if task.parent is None or not self._parents.can_take_over(task):
+        return False
+    return is_unchanged(task.parent, replace(first, state=task.parent.second.state), uuid)
+
+
+def always_green(shard: ShardTelemetry | None, known: str) -> ShardState:
+    """Any shard counts as whole, whatever its status is."""
+    return replace(_real_state(shard, known), status="green")
+
+
+_real_state = local_peer._state
 _real_confirm = FenceWatchdog.confirm
 
 
@@ -139,9 +166,9 @@ async def decide_unguarded(
     return await self._write_ctl(ctl, [put], [])
 
 
-def leads_anyway(self: LeaderState) -> Guard:
-    """A guard that holds whichever coordinator leads."""
-    return Created("/nothing/there", 0)
+async def write_anyway(self: LeaderState, ops: Sequence[Op], *guards: Guard) -> TxnResult:
+    """Writes whichever coordinator leads."""
+    return await self._etcd.txn(guards, list(ops))
 
 
 async def write_over(self: LeaderState, ctl: Ctl, ops: list[Op], guards: Sequence[Guard]) -> bool:
@@ -194,12 +221,14 @@ BACKUP_MUTANTS = {
         ("cut_in_window", "quiet_is_true"),
         (Patch(agent_loop, "BackupParticipant", ForgetsDrains),),
         {"restores": False, "calm": False},
+        rare=True,
     ),
     "reads_once": Mutant(
         "quiet needs a second reading",
         ("quiet_is_true",),
         (Patch(agent_loop, "BackupParticipant", ReadsOnce),),
         {"restores": False},
+        first=9,
     ),
     "takes_over": Mutant(
         "a parent is taken over only if nothing changed",
@@ -207,17 +236,33 @@ BACKUP_MUTANTS = {
         (Patch(AgentBackupEffects, "_is_unchanged", taken_over),),
         {"restores": False},
     ),
+    "trusts_numbers": Mutant(
+        "a shard that was dropped and made again is another one",
+        ("cut_in_window", "quiet_is_true", "complete"),
+        (Patch(AgentBackupEffects, "_is_unchanged", taken_by_number),),
+        {"restores": False, "calm": False},
+    ),
+    "blind": Mutant(
+        "a number proves nothing of a shard with failed operations",
+        ("quiet_is_true",),
+        (Patch(local_peer, "_state", always_green),),
+        {"restores": False, "calm": False},
+        rare=True,
+    ),
     "any_session": Mutant(
         "votes are guarded by the session",
         ("tokens",),
         (Patch(agent_loop, "Created", of_any_session),),
         {"calm": False},
+        rare=True,
     ),
     "any_ctl": Mutant(
         "votes are guarded by the ctl that they answer",
         ("votes_answer",),
         (Patch(agent_loop, "Modified", of_any_session),),
         {"calm": False},
+        rare=True,
+        first=90,
     ),
     "misses_one": Mutant(
         "a commit is guarded by all votes",
@@ -234,21 +279,25 @@ BACKUP_MUTANTS = {
         ("seeded_is_true",),
         (_machine(OperationKind.SEED, EndsEarly),),
         {"seeds": True},
+        first=15,
     ),
     "usurper": Mutant(
         "a leader's writes are guarded by its token",
         ("tokens",),
         (
-            Patch(LeaderState, "_leads", leads_anyway),
+            Patch(LeaderState, "txn", write_anyway),
             Patch(LeaderState, "_write_ctl", write_over),
         ),
         {"calm": False},
+        first=31,
+        rare=True,
     ),
     "never_waits": Mutant(
         "quiet needs a drain that was applied",
         ("quiet_is_true", "cut_in_window"),
         (Patch(LeaderBackupEffects, "_drain_one", drain_unawaited),),
-        {"restores": False},
+        {"restores": False, "calm": False},
+        first=53,
     ),
     "rewrites": Mutant(
         "what is published is what was decided",
@@ -265,5 +314,6 @@ BACKUP_MUTANTS = {
             Patch(FenceReleaser, "_left_over", nothing_left_over),
         ),
         {"fenced": True},
+        first=43,
     ),
 }

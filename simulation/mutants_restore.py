@@ -46,7 +46,7 @@ class ManyWriters(RestoreMachine):
     """Publishes whatever the second readings say."""
 
     def _sealed(self, now_s: float) -> list[Command]:
-        if not self._all_told(Phase.SEAL):
+        if not self._all_voted(Phase.SEAL):
             return []
         documents = documents_of(self.members, self.votes)
         return [self.run(Review(self.ctl.epoch, self.ctl.draft, documents))]
@@ -55,14 +55,14 @@ class ManyWriters(RestoreMachine):
 class PublishesEarly(RestoreMachine):
     """Publishes when one agent has sealed."""
 
-    def _all_told(self, phase: Phase) -> bool:
+    def _all_voted(self, phase: Phase) -> bool:
         if phase is not Phase.SEAL:
-            return super()._all_told(phase)
+            return super()._all_voted(phase)
         told = [vote for (of, _), vote in self.votes.items() if of == phase.value and vote.yes]
         return bool(told) and self.waiting is None
 
     def _sealed(self, now_s: float) -> list[Command]:
-        if not self._all_told(Phase.SEAL):
+        if not self._all_voted(Phase.SEAL):
             return []
         documents = documents_of(self.members, self.votes)
         return [self.run(Review(self.ctl.epoch, self.ctl.draft, documents))]
@@ -133,7 +133,7 @@ class Hasty(RestoreParticipant):
 
     def _seen(self, event: Seen) -> list[Command]:
         commands = super()._seen(event)
-        return [*commands, *self._vote(self._yes())] if self._recovers() else commands
+        return [*commands, *self.vote(self.ballot())] if self._recovers() else commands
 
     def _recovers(self) -> bool:
         return self.ctl.phase is Phase.RECOVER and bool(self._tasks)
@@ -152,30 +152,36 @@ RESTORE_MUTANTS = {
         ("told_by_all", "round_of_leader"),
         _machine(AnyRound),
         _HARMED,
+        first=52,
     ),
     "many_writers": Mutant(
         "writes between the two readings forbid publishing",
         ("told_by_all", "never_half"),
         _machine(ManyWriters),
         _RESTORES,
+        first=42,
     ),
     "publishes_early": Mutant(
         "all agents seal before anything is published",
         ("told_by_all",),
         _machine(PublishesEarly),
         _RESTORES,
+        first=42,
     ),
     "aborts_late": Mutant(
         "from CREATE on a failure is undone",
         ("undone_leaves_nothing",),
         _machine(AbortsLate),
         _RESTORES,
+        first=22,
     ),
     "drops_any": Mutant(
         "a rollback drops only the uuid that was recorded",
         ("drops_own_only",),
         (Patch(CollectionCreator, "_drop", drop_any),),
         _RESTORES,
+        rare=True,
+        first=302,
     ),
     "never_records": Mutant(
         "what is made is recorded first",
@@ -203,23 +209,29 @@ RESTORE_MUTANTS = {
             Patch(Recovery, "_check_left", check_nothing),
         ),
         _RESTORES,
+        first=88,
+        rare=True,
     ),
     "counts_once": Mutant(
         "points of a stranger in a shard forbid its recovery by an agent that restarted",
         ("nothing_lost_silently",),
         (Patch(Recovery, "_check_left", check_nothing),),
         _RESTORES,
+        rare=True,
     ),
     "trusting": Mutant(
         "a recovery of unknown outcome is repeated",
         ("never_half",),
         (Patch(Recovery, "_recover", recover_trusting),),
         _HARMED,
+        first=90,
+        rare=True,
     ),
     "hasty": Mutant(
         "a RECOVER vote comes after the recoveries",
         ("never_half", "old_data_stays"),
         (Patch(agent_loop, "RestoreParticipant", Hasty),),
         _RESTORES,
+        first=12,
     ),
 }

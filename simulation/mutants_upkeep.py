@@ -11,8 +11,6 @@ from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import OperationKind
 from cleancut.core.rebalance.phases import MoveShards
-from cleancut.ports.store import Store
-from cleancut_agent.backup import parents
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 from cleancut_coordinator.maintenance.scheduler import Scheduler
@@ -43,7 +41,7 @@ async def move_and_drop(self: RebalanceEffects, effect: MoveShards) -> dict[Any,
 async def start_and_forget(
     self: Scheduler, name: str, after: ScheduleState, request_id: str
 ) -> Operation:
-    """Starts what is due in one write, and says how far it is in none."""
+    """Starts what is due in one write, and says how far it is in another, some time later."""
     operation = await requests.record(
         self._context,
         self._token,
@@ -52,18 +50,20 @@ async def start_and_forget(
         request_id=f"{request_id}/{self._context.token_hex(2)}".replace("/", "%2F"),
     )
     self._poke()
+    await self._context.clock.sleep(8.0)
+    await self._write(name, after)
     return operation
 
 
-async def doomed_for_good(self: GarbageCollector, lists: Any) -> GarbageList:
-    """Deletes what was doomed once, without a second look."""
-    objects = [pair for one in lists.values() for pair in one.doomed.objects]
+async def deletes_at_once(self: GarbageCollector, lists: Any) -> GarbageList:
+    """Deletes what was marked for deletion once, without a second look."""
+    objects = [pair for one in lists.values() for pair in one.garbage.objects]
     return GarbageList(objects=tuple(objects))
 
 
-async def nothing_unknown(store: Store, paths: Any) -> frozenset[str]:
-    """A capture may reuse what is doomed."""
-    return frozenset()
+def not_reusable(self: LiveSet, epoch: int) -> bool:
+    """What an open epoch stores, and no group names yet, counts as garbage."""
+    return False
 
 
 _real_is_live = LiveSet.is_live
@@ -93,7 +93,8 @@ UPKEEP_MUTANTS = {
         "a start and how far its schedule is are one write",
         ("nothing_twice",),
         (Patch(Scheduler, "_start", start_and_forget),),
-        {"schedules": True},
+        {"schedules": True, "calm": False},
+        first=23,
     ),
     "packs_die": Mutant(
         "what a group names stays",
@@ -101,13 +102,14 @@ UPKEEP_MUTANTS = {
         (Patch(LiveSet, "is_live", packs_die),),
         _GARBAGE,
     ),
-    "dooms_for_good": Mutant(
-        "what is doomed is looked at again, and counts as unknown meanwhile",
+    "deletes_at_once": Mutant(
+        "what an open epoch may name stays, and what is marked for deletion is looked at again",
         ("nothing_living_deleted",),
         (
-            Patch(GarbageCollector, "_deletable", doomed_for_good),
-            Patch(parents, "read_unknown", nothing_unknown),
+            Patch(GarbageCollector, "_deletable", deletes_at_once),
+            Patch(LiveSet, "_reusable", not_reusable),
         ),
         _GARBAGE,
+        rare=True,
     ),
 }

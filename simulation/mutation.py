@@ -9,7 +9,7 @@ from typing import Any
 
 from simulation.scenario import Plan, Result, play
 
-MUTANT_SEEDS = 400
+MUTANT_SEEDS, RARE_SEEDS = 120, 2000
 """How many histories of its kind are looked through before a mutant counts as missed."""
 
 
@@ -42,13 +42,15 @@ class Patch:
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """`rule`: what it breaks. `checkers`: any of these may be the one that finds it. `needs`: which
-    histories can show it, by the fields of their plans. `first`: the seed to begin with."""
+    histories can show it, by the fields of their plans. `first`: the seed to begin with. `rare`: so
+    few histories show it that tests do not look for it."""
 
     rule: str
     checkers: tuple[str, ...]
     patches: tuple[Patch, ...]
     needs: Mapping[str, bool]
     first: int = 1
+    rare: bool = False
 
     def shown_by(self, seed: int) -> bool:
         plan = Plan.of(seed)
@@ -64,7 +66,7 @@ class Mutant:
 
 def find(mutant: Mutant) -> tuple[int | None, str]:
     """The first seed that shows it by a checker that stands for its rule, and what that says."""
-    seed, left = mutant.first, MUTANT_SEEDS
+    seed, left = mutant.first, RARE_SEEDS if mutant.rare else MUTANT_SEEDS
     while left:
         if mutant.shown_by(seed):
             left -= 1

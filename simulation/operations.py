@@ -68,7 +68,7 @@ class Wishes:
 
     def _backup(self, name: str, at_s: float) -> None:
         request = BackupRequest(
-            attempts=self._rng.randint(1, 4), require_proven=self._rng.random() < 0.1
+            attempts=self._rng.randint(1, 4), require_point_in_time=self._rng.random() < 0.1
         )
         self._submit(
             name,
@@ -140,10 +140,10 @@ class Wishes:
             qdrant.copy_shard(self._rng.choice(places), self._rng.choice(list(qdrant.peers)))
 
     def _collect_garbage(self) -> None:
-        for number in range(self._rng.randint(2, 5)):
-            at_s = self._rng.random() * 40.0
+        for number in range(self._rng.randint(2, 6)):
+            at_s = self._rng.choice((0.0, 20.0, 30.0, *self.times_s)) + self._rng.random()
             self._users.wish(
-                f"sweep-{number}", at_s, lambda api: api.backups.sweep_backups(dry_run=False)
+                f"gc-{number}", at_s, lambda api: api.backups.collect_garbage(dry_run=False)
             )
         for number in range(self._rng.randint(0, 2)):
             at_s = 3.0 + self._rng.random() * 30.0

@@ -28,7 +28,8 @@ from cleancut.qdrant.responses import (
 )
 from cleancut.qdrant.shard_sizes import WeighedCollection, WeighedReplica, WeighedShard, Weights
 from simulation.pulling import Pulls
-from simulation.qdrant import Collection, Peer, SimQdrant
+from simulation.qdrant import Peer, SimQdrant
+from simulation.replica import Collection
 from simulation.streams import cut_shard
 from simulation.world import Process
 
@@ -157,7 +158,14 @@ class SimPeer:
         local = self._peer.replicas if self._is_live(found) else {}
         shards = {
             place[1]: ShardTelemetry(
-                place[1], None, None if r.dirty else r.number, 0, "green", self._states(place)
+                place[1],
+                None,
+                None if r.dirty else r.number,
+                0,
+                "red" if r.failed else "green",
+                self._states(place),
+                (f"segment-{r.life}",),
+                (),
             )
             for place, r in local.items()
             if place[0] == found.name
@@ -189,7 +197,12 @@ class SimPeer:
                 shard,
                 None,
                 tuple(
-                    WeighedReplica(int(peer.id), ACTIVE, 1000 * (shard + 1) if peer.up else None)
+                    WeighedReplica(
+                        int(peer.id),
+                        ACTIVE,
+                        1000 * (shard + 1) if peer.up else None,
+                        peer.replicas[found.name, shard].content if peer.up else None,
+                    )
                     for peer in self._qdrant.peers.values()
                     if (found.name, shard) in peer.replicas
                 ),

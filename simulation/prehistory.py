@@ -19,7 +19,7 @@ from cleancut.core.format.manifest import (
 )
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
-from cleancut.core.protocol.etcd_records import Reading
+from cleancut.core.protocol.etcd_records import Reading, ShardState
 from cleancut.repository.capture import CapturedShard, capture_shard
 from cleancut.repository.pack_writer import PackWriter
 from cleancut.testing.memory_store import MemoryStore
@@ -33,6 +33,8 @@ FIRST = Epoch(1)
 CLUSTER_ID = "5b" * 16
 _CUT = 1_000_000
 """The cuts of this time have numbers that no later one has."""
+
+SOUND = ShardState(status="green", segment="segment", optimizing=0)
 
 
 class Earlier(NamedTuple):
@@ -142,8 +144,8 @@ def _entry(
         size_bytes=captured.size_bytes,
         new_bytes=captured.new_bytes,
         stored_bytes=captured.stored_bytes,
-        first=Reading(number=1, incarnation="s", arrivals=0),
-        second=Reading(number=2 if quiet else 9, incarnation="s", arrivals=0),
+        first=Reading(number=1, incarnation="s", arrivals=0, state=SOUND),
+        second=Reading(number=2 if quiet else 9, incarnation="s", arrivals=0, state=SOUND),
         drained=True,
         count=points if quiet else None,
     )

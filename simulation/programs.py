@@ -19,7 +19,7 @@ from cleancut_agent.metrics import AgentMetrics
 from cleancut_agent.process import AgentProcess, serve_agent
 from cleancut_agent.restore.tar_server import TarServer
 from cleancut_coordinator.api.services import coordinator_api
-from cleancut_coordinator.context import CoordinatorContext, SweepSettings
+from cleancut_coordinator.context import CoordinatorContext, GcSettings
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.process import CoordinatorProcess, serve_coordinator
 from simulation.network import Shared, SimEtcd, SimStore
@@ -28,7 +28,7 @@ from simulation.pulling import Pulls
 from simulation.world import Process
 
 DISK_BYTES = 1 << 40
-_NO_SWEEPS = SweepSettings(every_s=0.0)
+_NO_GC = GcSettings(every_s=0.0)
 _AGENT_METRICS = AgentMetrics("sim", "all")
 _COORDINATOR_METRICS = CoordinatorMetrics("sim")
 
@@ -112,7 +112,7 @@ class Config:
     """The settings file of all coordinators."""
 
     fences: FenceSettings = NO_SETTINGS
-    sweeps: SweepSettings = _NO_SWEEPS
+    gc: GcSettings = _NO_GC
     schedules: Mapping[str, ScheduleRule] = field(default_factory=dict)
 
 
@@ -135,7 +135,7 @@ class SimCoordinator:
             peers=peers,
             clock=shared.clock,
             fences=config.fences,
-            sweeps=config.sweeps,
+            gc=config.gc,
             schedules=config.schedules,
             token_hex=shared.world.token_hex,
         )

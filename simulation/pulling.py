@@ -18,7 +18,8 @@ from cleancut.core.primitives.ids import PeerId
 from cleancut_agent.restore.tar_server import TarServer
 from simulation import trace
 from simulation.network import Shared
-from simulation.qdrant import Peer, Place, Replica, SimQdrant
+from simulation.qdrant import Peer, Place, SimQdrant
+from simulation.replica import Replica
 from simulation.tars import read_held
 from simulation.world import Process
 

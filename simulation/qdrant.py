@@ -19,51 +19,14 @@ from cleancut.core.cluster.view import CollectionView, ReplicaView, TransferView
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused, Unavailable
 from cleancut.core.primitives.ids import PeerId, ShardId
-from simulation.world import Process, World
+from simulation.replica import Collection, Replica
+from simulation.world import World
 
 Place = tuple[str, int]
-USER = "user"
+REMADE = 100_000
+"""Contents of shards that were dropped and made again are far from all others."""
 ANSWER_S = 0.003
 """The longest that an answer of a peer is on its way."""
-
-
-@dataclass(slots=True)
-class Replica:
-    """One shard's copy on one peer. `history`: content by time, for the checkers. `tar`: what was
-    recovered into it last. `writes`: when each write since then was applied. `looked_s`: when its
-    points were counted last, and by which process. `dirty`: its peer was killed while it loaded a
-    tar."""
-
-    life: int
-    applied: int
-    content: int
-    number: int
-    history: list[tuple[float, int]]
-    uncounted: int = 0
-    pumping: bool = False
-    tar: str = ""
-    writes: list[float] = field(default_factory=list)
-    looked_s: float = 0.0
-    looked_by: Process | None = None
-    dirty: bool = False
-
-
-@dataclass(slots=True)
-class Collection:
-    """One life of a name. `maker` and `dropper`: USER, or the attempt (`epoch 7`) that did it.
-    `version`: of the cluster's shape that holds it first. `drop_known`: the peer that was asked to
-    drop the name had shown this life, or would have, if it had been asked just before."""
-
-    name: str
-    uuid: str
-    shards: int
-    info: dict[str, Any]
-    maker: str = USER
-    made_s: float = 0.0
-    version: int = 0
-    dropper: str = ""
-    drop_known: bool = False
-    dropped_s: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -237,16 +200,54 @@ class SimQdrant:
             return
         kind, _ = log[replica.applied]
         replica.applied += 1
+        if kind == "f":
+            replica.failed += 1
+            replica.unnumbered += 1  # its number shows with the next operation
+        else:
+            self._applied(peer, place, replica, kind)
+        if replica.applied < len(log):
+            self._pump(peer, place)
+
+    def _applied(self, peer: Peer, place: Place, replica: Replica, kind: str) -> None:
         if replica.uncounted:
             replica.uncounted -= 1  # the first operation after an arrival does not count
         else:
-            replica.number += 1
+            replica.number += 1 + replica.unnumbered
+            replica.unnumbered = 0
         if kind == "w":
-            replica.content += 1
-            replica.writes.append(self.world.now_s)
-            replica.history.append((self.world.now_s, replica.content))
-        if replica.applied < len(log):
-            self._pump(peer, place)
+            self._change(replica, 1)
+        if replica.failed:  # any operation wakes what applies it again
+            delay_s = self.world.rng.random() * 0.3
+            self.world.after(delay_s, partial(self._retry, peer, place, replica))
+
+    def _retry(self, peer: Peer, place: Place, replica: Replica) -> None:
+        if peer.up and peer.replicas.get(place) is replica and replica.failed:
+            count, replica.failed = replica.failed, 0
+            self._change(replica, count)
+
+    def _change(self, replica: Replica, writes: int) -> None:
+        replica.content += writes
+        replica.writes.extend([self.world.now_s] * writes)
+        replica.history.append((self.world.now_s, replica.content))
+
+    def fail_write(self, place: Place) -> None:
+        """Queues one write that no replica can apply for now, for want of disk space."""
+        if place in self.logs:
+            self._queue(place, "f")
+
+    def remake(self, place: Place) -> None:
+        """Drops the shard's key and makes it again, with other data, up to the number it had: in
+        the same place, under the same id, so that no view shows it."""
+        if place not in self.logs or place in self.moves:
+            return
+        self.logs[place] = []
+        for peer in self.peers.values():
+            old = peer.replicas.pop(place, None)
+            if old is None:
+                continue
+            old.history.append((self.world.now_s, -1))
+            made = self._add(place, peer.id, 0, REMADE * (len(self.replicas) + 1))
+            made.number = old.number
 
     # Reading
 
@@ -285,6 +286,8 @@ class SimQdrant:
         self._show(peer, len(self.views) - 1)
         for place, replica in peer.replicas.items():
             replica.number = max(0, replica.number - self.world.rng.randrange(3))
+            replica.unnumbered = 0
+            self._retry(peer, place, replica)
             self._pump(peer, place)
 
     def move_shard(self, place: Place, target: PeerId, seconds: float) -> None:
@@ -341,7 +344,7 @@ class SimQdrant:
             if place not in target.replicas:
                 new = self._add(place, target.id, old.applied, old.content)
                 new.uncounted, new.tar, new.writes = 1, old.tar, list(old.writes)
-                new.dirty = old.dirty
+                new.dirty, new.failed = old.dirty, old.failed
                 self._pump(target, place)
             if not move.keep:
                 source.replicas.pop(place).history.append((self.world.now_s, -1))

@@ -17,10 +17,11 @@ from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.ids import AgentName, ClusterName, PeerId
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Operation, Owner
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.fence import FenceRule, FenceSettings
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.ports.coordination import Put
-from cleancut_coordinator.context import SweepSettings
+from cleancut_coordinator.context import GcSettings
 from simulation.checkers import check
 from simulation.checkers_fence import note_fences
 from simulation.harms import Harms
@@ -128,17 +129,17 @@ class Scenario:
         return SimCoordinator(self.shared, self.pulls, name, self.config)
 
     def _config(self, collections: list[str]) -> Config:
-        sweeps, schedules = SweepSettings(every_s=0.0), dict[str, ScheduleRule]()
+        gc, schedules = GcSettings(every_s=0.0), dict[str, ScheduleRule]()
         if self.plan.garbage:
             keep = Retention(keep_last=self.rng.randint(1, 2))
             grace_s = self.rng.choice((0.0, 5.0))
-            sweeps = SweepSettings(Policy(keep), grace_s, every_s=self.rng.choice((0.0, 15.0)))
+            gc = GcSettings(Policy(keep), grace_s, every_s=self.rng.choice((0.0, 15.0)))
         if self.plan.schedules:
             overlap = self.rng.choice(list(Overlap))
             schedules["often"] = ScheduleRule(cron="* * * * *", overlap=overlap, attempts=2)
         rules = [FenceRule(collection=one, alias=write_alias(one)) for one in collections]
         fences = FenceSettings(rules=tuple(rules) if self.plan.fenced else ())
-        return Config(fences, sweeps, schedules)
+        return Config(fences, gc, schedules)
 
     def _remember(self) -> None:
         """There was a group before this history, of collections that have gone since."""
@@ -171,15 +172,17 @@ class Scenario:
         trace = self.shared.trace
         outcome = Outcome(self.shared, self.qdrant, self.users.asked, self.config)
         wrong = [*(f"crashed: {one}" for one in self.world.failures), *check(outcome)]
-        grades = Counter(manifest.grade for manifest in outcome.manifests().values())
+        manifests = outcome.manifests().values()
+        instants = [one for one in manifests if one.consistency is Consistency.POINT_IN_TIME]
+        fenced = sum(one.fenced for one in instants)
         ends = Counter(f"{one.kind} {one.state}" for one in self._operations())
         return Result(
             seed=self.world.seed,
             wrong=tuple(wrong),
             story=tuple(trace.lines),
-            committed=grades.total(),
-            quiet=grades["quiet"],
-            fenced=grades["fenced"],
+            committed=len(manifests),
+            quiet=len(instants) - fenced,
+            fenced=fenced,
             ended_s=self.world.now_s,
             digest=trace.digest(),
             ends=dict(sorted(ends.items())),

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from simulation.qdrant import USER, info_of
+from simulation.qdrant import info_of
+from simulation.replica import USER
 
 if TYPE_CHECKING:
     from simulation.scenario import Scenario

@@ -19,7 +19,7 @@ from cleancut.testing.etcd_model import EtcdModel
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
 
-LINES = 1000
+LINES = 5000
 
 
 @dataclass(frozen=True, slots=True)

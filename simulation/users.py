@@ -71,7 +71,7 @@ class Users:
         self.world.start(work())
 
     def wish(self, name: str, at_s: float, call: Call) -> None:
-        """Asks for something then, once: a cancel, a deletion, a sweep."""
+        """Asks for something then, once: a cancel, a deletion, a gc run."""
 
         async def work() -> None:
             await asyncio.sleep(at_s)

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 from cleancut.core.primitives.errors import CleancutError
 from simulation.loop import GATE, Gate, JumpingLoop
 
+WALL_S = 1_700_000_030.0
+"""When a history begins: ten seconds before a full minute, at which schedules may be due."""
 T = TypeVar("T")
 Call = Callable[[], object]
 
@@ -182,7 +184,7 @@ class SimClock:
         return self._world.now_s
 
     def wall_s(self) -> float:
-        return 1_700_000_000.0 + self._world.now_s
+        return WALL_S + self._world.now_s
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

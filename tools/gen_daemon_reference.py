@@ -58,7 +58,7 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "overlap": "What happens while the previous backup is still running.",
         "collections": "Collections of a backup or a drill; empty: all.",
         "allow_empty": "Allow a backup of a cluster without collections.",
-        "require_proven": "Fail instead of committing a backup that is not point-in-time.",
+        "require_point_in_time": "Fail instead of committing a backup that is not point-in-time.",
         "attempts": "Attempts, from 1 to 20.",
         "fence": "Fences as of `backup create --fence`; empty: as configured.",
         "fence_budget": "Seconds for which writes may be held off; 0: as configured.",

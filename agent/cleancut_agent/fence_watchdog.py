@@ -12,7 +12,13 @@ from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Refused, TimedOut, Unavailable
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Ctl
-from cleancut.core.protocol.fence import BUDGET_LIMIT_S, Fence, LeftoverFence, is_raised, strays
+from cleancut.core.protocol.fence import (
+    BUDGET_LIMIT_S,
+    Fence,
+    LeftoverFence,
+    is_raised,
+    leftover_fences,
+)
 from cleancut.core.protocol.states import FENCED
 from cleancut.fencing.aliases import give_back
 from cleancut.runtime.log import Logger
@@ -70,7 +76,7 @@ class FenceWatchdog:
         now_s = self._context.clock.monotonic_s()
         for epoch in [e for e, ends_s in self._ends_s.items() if now_s > ends_s + _AFTERMATH_S]:
             del self._ends_s[epoch]
-        there = strays(await self._context.qdrant.aliases(ASK_S))
+        there = leftover_fences(await self._context.qdrant.aliases(ASK_S))
         self._seen_s = {one.name: self._seen_s.get(one.name, now_s) for one in there}
         self._stuck &= set(self._seen_s)
         for stray in there:

@@ -18,18 +18,20 @@ from cleancut.core.format.paths import COORDINATOR_PROBE
 from cleancut.core.primitives.errors import CleancutError, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
 from cleancut.core.protocol.effect_requests import Readings
-from cleancut.core.protocol.etcd_records import ShardTask
+from cleancut.core.protocol.etcd_records import ShardState, ShardTask
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.live_shards import live_shards
-from cleancut.qdrant.responses import CollectionTelemetry, Placement, Telemetry
+from cleancut.qdrant.responses import CollectionTelemetry, Placement, ShardTelemetry, Telemetry
 from cleancut.runtime.concurrency import run_all
 from cleancut_agent.context import AgentContext
 
 _AT_ONCE = 8
+READING_LEVEL = 4
+"""Of telemetry: segments and optimizations are in it. Source: D14"""
 
 
-async def read_view(qdrant: Qdrant) -> View:
-    """The canonical view of the peer at `qdrant`.
+async def read_view(qdrant: Qdrant, telemetry: Telemetry | None = None) -> View:
+    """The canonical view of the peer at `qdrant`, whose `telemetry` may be at hand.
 
     Raises: Refused if the peer is not a member of the cluster it describes; errors of `Qdrant`.
     """
@@ -39,7 +41,11 @@ async def read_view(qdrant: Qdrant) -> View:
             f"peer {cluster.peer_id} is not among the peers of its own cluster",
             "it probably lost its disk and restarted empty: remove the old peer, then bootstrap it",
         )
-    telemetry = await qdrant.telemetry()
+    telemetry = telemetry or await qdrant.telemetry()
+    hidden = set(await qdrant.collections()) - set(telemetry.collections)
+    if hidden:  # one that was just made is described by now
+        telemetry = await qdrant.telemetry()
+        hidden -= set(telemetry.collections)
     aliases = await qdrant.aliases()
     reads = [
         partial(_read_collection, qdrant, cluster.peer_id, name, entry)
@@ -49,6 +55,7 @@ async def read_view(qdrant: Qdrant) -> View:
         peers=tuple(PeerId(peer) for peer in sorted(cluster.peers)) or (PeerId(0),),
         collections=tuple(await run_all(reads, _AT_ONCE)),
         aliases=tuple(sorted(aliases.items())),
+        hidden=tuple(sorted(hidden)),
     )
 
 
@@ -116,20 +123,38 @@ def storage_free_bytes(context: AgentContext) -> int:
         return -1
 
 
-def readings_of(telemetry: Telemetry, tasks: Sequence[ShardTask]) -> Readings:
-    """The numbers of these shards, in the order of the tasks."""
+def readings_of(
+    telemetry: Telemetry, tasks: Sequence[ShardTask], known: Sequence[str] = ()
+) -> Readings:
+    """The numbers and states of these shards, in the order of the tasks. `known`: the segment of
+    each that is named again, if the shard still has it."""
     counters = telemetry.counters
+    shards = [_shard(telemetry, task) for task in tasks]
+    wanted = known or [""] * len(tasks)
     return Readings(
-        numbers=tuple(_number(telemetry, task) for task in tasks),
+        numbers=tuple(shard.op_num if shard else None for shard in shards),
         incarnation=telemetry.startup,
-        arrivals=counters.recover + counters.upload + counters.initiate + counters.shard_recover,
+        arrivals=counters.arrivals,
+        states=tuple(_state(shard, one) for shard, one in zip(shards, wanted, strict=True)),
     )
 
 
-def _number(telemetry: Telemetry, task: ShardTask) -> int | None:
+def _shard(telemetry: Telemetry, task: ShardTask) -> ShardTelemetry | None:
     collection = telemetry.collections.get(task.collection)
-    shard = collection.shards.get(task.shard_id) if collection else None
-    return shard.op_num if shard else None
+    return collection.shards.get(task.shard_id) if collection else None
+
+
+def _state(shard: ShardTelemetry | None, known: str) -> ShardState:
+    if shard is None:
+        return ShardState()
+    log = shard.optimizations
+    segment = known if known in shard.segments else next(iter(shard.segments), "")
+    return ShardState(
+        status=shard.status or "",
+        segment=segment,
+        optimizing=-1 if log is None else sum(running for running, _ in log),
+        optimized_at=max((start for _, start in log or ()), default=""),
+    )
 
 
 async def count_shards(

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import get_args
 
-from cleancut.core.backup.participant_requests import CutEffect
-from cleancut.core.restore.participant import PullEffect
+from cleancut.core.backup.participant import BackupParticipantEffect
+from cleancut.core.restore.participant import RestoreParticipantEffect
 from cleancut.runtime.prometheus import Meter
 from cleancut.store.metered import DONE, FAILED, StoreCounters
 
 SPILL, STORAGE = "spill", "storage"
-EFFECTS = sorted({kind.__name__ for kind in (*get_args(CutEffect), *get_args(PullEffect))})
+EFFECTS = sorted(
+    {
+        kind.__name__
+        for kind in (*get_args(BackupParticipantEffect), *get_args(RestoreParticipantEffect))
+    }
+)
 
 
 class AgentMetrics:

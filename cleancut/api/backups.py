@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from cleancut.api.values import AgentProgress, ApiValue, OperationError
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import State
 
 
 class ShardEvidence(ApiValue, frozen=True):
-    """The raw numbers that prove, or disprove, that one shard was quiet."""
+    """The raw numbers that prove, or disprove, that one shard did not change during the cut."""
 
     collection: str
     shard_id: int
     peer_id: int
-    number_1: int | None = None
-    number_2: int | None = None
-    quiet: bool = False
-    count: int | None = None
+    ops_before: int | None = None
+    ops_after: int | None = None
+    unchanged: bool = False
+    points: int | None = None
     drained: bool = False
     doubt: str = ""
 
@@ -31,13 +32,15 @@ class FenceEvidence(ApiValue, frozen=True):
 
 
 class Evidence(ApiValue, frozen=True):
-    """`grade`: fenced | quiet | bounded. `skew_ms` is an upper bound, on one clock. `canaries`: how
-    many exact searches were answered inside the cut, of collections that were quiet."""
+    """`fenced`: point-in-time, because a fence held off all writes. `skew_ms` is an upper bound, on
+    one clock. `sample_queries`: how many exact searches were answered inside the cut, of
+    collections without a change in it."""
 
-    grade: str = "bounded"
+    consistency: Consistency = Consistency.PER_SHARD
+    fenced: bool = False
     skew_ms: int | None = None
     shards: tuple[ShardEvidence, ...] = ()
-    canaries: int = 0
+    sample_queries: int = 0
     fence: FenceEvidence | None = None
 
 

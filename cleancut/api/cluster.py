@@ -76,15 +76,15 @@ class OpenFence(ApiValue, frozen=True):
 
 
 class StoreStatus(ApiValue, frozen=True):
-    """`url` without credentials; `groups` counts the catalog."""
+    """`url` without credentials; `backups`: how many the catalog holds."""
 
     url: str
     reachable: bool = False
-    groups: int = 0
+    backups: int = 0
 
 
 class Identity(ApiValue, frozen=True):
-    """Whose store this is; backups, deletes and sweeps need both ids to be equal."""
+    """Whose store this is; backups, deletes and gc runs need both ids to be equal."""
 
     cluster_id: str
     store_cluster_id: str = ""

@@ -21,18 +21,20 @@ class DrilledShard(ApiValue, frozen=True):
 
 
 class Drill(ApiValue, frozen=True):
-    """A group is proven to open, and to answer as it did, if there are no `problems` and nothing is
-    `damaged`. `canaries`: answers from inside the cut that could be compared; `canaries_equal`: of
-    these, those that were given again."""
+    """A backup opens, and answers as it did, if there are no `problems` and nothing is
+    `damaged`. `sample_queries`: answers from inside the cut that could be compared;
+    `sample_queries_equal`: of these, those that were given again.
+    `warnings`: those that were not, which alone prove no damage."""
 
     id: str
     epoch: int
     shards: tuple[DrilledShard, ...] = ()
-    shards_in_group: int = 0
+    shards_in_backup: int = 0
     read_bytes: int = 0
-    canaries: int = 0
-    canaries_equal: int = 0
+    sample_queries: int = 0
+    sample_queries_equal: int = 0
     recall: float | None = None
     took_s: float = 0.0
     problems: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()

@@ -9,7 +9,8 @@ from cleancut.core.protocol.states import State
 
 
 def shown_group(manifest: Manifest, *, with_shards: bool = True) -> Backup:
-    """The committed backup that `manifest` describes; its grade is recomputed, not believed."""
+    """The committed backup that `manifest` describes; its consistency is recomputed, not
+    believed."""
     return Backup(
         id=manifest.operation,
         epoch=manifest.epoch,
@@ -34,20 +35,21 @@ def shown_evidence(manifest: Manifest, *, with_shards: bool) -> Evidence:
             collection=shard.collection,
             shard_id=shard.shard_id,
             peer_id=shard.peer_id,
-            number_1=shard.first.number,
-            number_2=shard.second.number,
-            quiet=shard.quiet,
-            count=shard.count,
+            ops_before=shard.first.number,
+            ops_after=shard.second.number,
+            unchanged=shard.quiet,
+            points=shard.count,
             drained=shard.drained,
             doubt=shard.doubt,
         )
         for shard in (manifest.shards if with_shards else ())
     )
     return Evidence(
-        grade=manifest.grade,
+        consistency=manifest.consistency,
+        fenced=manifest.fenced,
         skew_ms=manifest.skew_ms if manifest.skew_ms >= 0 else None,
         shards=shards,
-        canaries=len(manifest.canaries),
+        sample_queries=len(manifest.canaries),
         fence=_shown_fence(manifest.fence),
     )
 
@@ -55,9 +57,10 @@ def shown_evidence(manifest: Manifest, *, with_shards: bool) -> Evidence:
 def _shown_fence(fence: FenceFacts | None) -> FenceEvidence | None:
     if fence is None:
         return None
+    seen = fence.seen if fence.aliases else ()  # nothing on a peer shows what a hook did
     return FenceEvidence(
         aliases=tuple(entry.alias for entry in fence.aliases),
         hooked=fence.hooked,
-        seen_by=tuple(one.agent for one in fence.seen if one.before and one.after),
+        seen_by=tuple(one.agent for one in seen if one.before and one.after),
         held_ms=fence.held_ms if fence.held_ms >= 0 else None,
     )

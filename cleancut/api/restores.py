@@ -18,7 +18,7 @@ class RestoredCollection(ApiValue, frozen=True):
     aliases: tuple[str, ...] = ()
     schema_equal: bool | None = None
     keys_equal: bool | None = None
-    canaries_equal: bool | None = None
+    sample_queries_equal: bool | None = None
     status: str = ""
 
 
@@ -104,6 +104,7 @@ class RestoreOptions(ApiValue, frozen=True):
     shards: tuple[int, ...] = ()
     peer_id: int | None = None
     rebalance: bool = False
+    strict: bool = False
 
 
 class RestorePage(ApiValue, frozen=True):

@@ -1,4 +1,5 @@
-"""What a look at a group found: its grade from raw numbers, and if all of it is there. Pure."""
+"""What a look at a group found: its consistency from raw numbers, and if all of it is there.
+Pure."""
 
 from __future__ import annotations
 
@@ -39,7 +40,9 @@ def find_problems(
     `decided`: whether the very bytes of the manifest lie among the epoch's staged documents, where
     they had to be before the group was decided.
     """
-    problems = [] if decided else ["these are not the bytes that were decided to be the group"]
+    problems = (
+        [] if decided else ["the manifest differs from the one that the coordinator committed"]
+    )
     told = {_claim(entry) for document in documents for entry in document.shards}
     for shard in manifest.shards:
         name = f"{shard.collection}/{shard.shard_id}"

@@ -19,8 +19,8 @@ from cleancut.api.values import ApiValue
 
 S = TypeVar("S", bound=ApiValue)
 _TIMESTAMP = "google.protobuf.Timestamp"
-_LOWER_CASE = {"cleancut.v1.Grade"}
-"""Enums whose text is lower-case in JSON."""
+_LOWER_CASE = {"cleancut.v1.Consistency"}
+"""Enums whose text in JSON is lower-case, with dashes."""
 
 
 def from_message(message: Message, kind: type[S]) -> S:
@@ -63,7 +63,7 @@ def _scalar(field: FieldDescriptor, value: Any) -> Any:
         return _to_plain(value)
     if field.enum_type is not None:
         text = field.enum_type.values_by_number[value].name.removeprefix(prefix_of(field.enum_type))
-        return text.lower() if field.enum_type.full_name in _LOWER_CASE else text
+        return text.lower().replace("_", "-") if field.enum_type.full_name in _LOWER_CASE else text
     return value
 
 
@@ -95,4 +95,6 @@ def _number(field: FieldDescriptor, value: Any) -> Any:
     if field.enum_type is None:
         return value
     text = value.value if isinstance(value, Enum) else value
-    return field.enum_type.values_by_name[prefix_of(field.enum_type) + text.upper()].number
+    return field.enum_type.values_by_name[
+        prefix_of(field.enum_type) + text.upper().replace("-", "_")
+    ].number

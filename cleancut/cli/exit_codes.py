@@ -1,4 +1,4 @@
-"""Exit codes, and how a failure is told: what happened, what to do, and the reason to match."""
+"""Exit codes, and the form of a failure on stderr: message, hint, and reason."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from enum import IntEnum
 import click
 
 from cleancut.api.operations import Operation
+from cleancut.cli.terminal import visible
 from cleancut.core.primitives.errors import (
     CleancutError,
     Corrupt,
@@ -20,7 +21,7 @@ from cleancut.core.protocol.states import SUCCEEDED, State
 
 
 class Exit(IntEnum):
-    """What a script may rely on."""
+    """Codes that scripts may rely on."""
 
     OK = 0
     FAILED = 1
@@ -36,34 +37,34 @@ class Exit(IntEnum):
 
 
 MEANINGS: dict[Exit, str] = {
-    Exit.OK: "It is done, or the answer is on stdout.",
-    Exit.FAILED: "It failed; `error` says why.",
+    Exit.OK: "Success; the result is on stdout.",
+    Exit.FAILED: "Failure; the error is on stderr.",
     Exit.USAGE: "The command line or a name in it is wrong, or `--yes` is missing.",
-    Exit.NOT_FOUND: "What was named does not exist.",
-    Exit.REFUSED: "A precondition does not hold; nothing was touched.",
-    Exit.NEEDS_OPERATOR: "A restore needs a person, or its rollback is not finished.",
-    Exit.TIMED_OUT: "Waiting took too long; the operation goes on.",
-    Exit.NO_LEADER: "No coordinator answers or leads; repeat it.",
-    Exit.AUTH: "Credentials are missing or do not suffice.",
-    Exit.CORRUPT: "Data is not what its digest says.",
-    Exit.INTERRUPTED: "Interrupted; an operation that was started goes on.",
+    Exit.NOT_FOUND: "The named object does not exist.",
+    Exit.REFUSED: "A precondition does not hold; nothing was changed.",
+    Exit.NEEDS_OPERATOR: "A restore needs an operator, or its rollback is unfinished.",
+    Exit.TIMED_OUT: "The wait timed out; the operation continues.",
+    Exit.NO_LEADER: "No coordinator is reachable, or none leads; repeat the command.",
+    Exit.AUTH: "Credentials are missing or insufficient.",
+    Exit.CORRUPT: "Data does not match its digest.",
+    Exit.INTERRUPTED: "Interrupted; a started operation continues.",
 }
 
 _UNFINISHED = {State.NEEDS_OPERATOR, State.ROLLING_BACK}
 _KEPT = (Invalid, NotFound, Refused, Denied, Corrupt)
-"""Reasons of an ended operation that keep their kind's code. The others told why an attempt ended
-(a bound was over, a lease was lost): codes 6 and 7 would say that waiting again could help."""
+"""Reasons of an ended operation that keep their kind's code. Other reasons say why an attempt
+ended (a timeout, a lost lease); codes 6 and 7 would suggest that waiting again could help."""
 
 
 def proof_exit(problems: Collection[str], damage: Collection[str]) -> Exit:
-    """What a look at a group found, for a script. What is gone weighs more than what is said."""
+    """The code of a verification: damage takes precedence over contradictions."""
     if damage:
         return Exit.CORRUPT
     return Exit.FAILED if problems else Exit.OK
 
 
 def exit_of_operation(operation: Operation) -> Exit:
-    """What the end of `operation` is for a script that waited for it."""
+    """The code for a script that waited for `operation`."""
     if operation.state in SUCCEEDED:
         return Exit.OK
     if operation.state in _UNFINISHED:
@@ -74,18 +75,19 @@ def exit_of_operation(operation: Operation) -> Exit:
 
 def say(text: str) -> None:
     """A line for people, on stderr."""
-    click.echo(text, err=True)
+    click.echo(visible(text, lines=True), err=True)
 
 
 def tell(error: CleancutError) -> Exit:
-    """Says `error` on stderr; gives the code to exit with."""
+    """Writes `error` to stderr; returns the exit code."""
     tell_parts(error.reason, error.message, error.hint)
     return Exit(error.exit_code)
 
 
 def tell_parts(reason: str, message: str, hint: str) -> None:
-    """One line what, one line what to do, one line for scripts."""
-    say(click.style("error: ", fg="red", bold=True) + message)
+    """Message, hint, and reason for scripts, a line each."""
+    head = click.style("error: ", fg="red", bold=True)
+    click.echo(head + visible(message, lines=True), err=True)
     if hint:
         say(f"hint: {hint}")
     say(f"reason: {reason}")

@@ -25,6 +25,7 @@ from cleancut.cli.commands.token import token
 from cleancut.cli.commands.version import completion, version
 from cleancut.cli.exit_codes import Exit, say, tell
 from cleancut.cli.settings import load_config, settings_of, shared_options
+from cleancut.cli.terminal import drop_out
 from cleancut.core.primitives.errors import CleancutError
 
 
@@ -78,9 +79,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except CleancutError as error:
         return tell(error)
     except BrokenPipeError:
-        # The reader has gone; nothing may be flushed to it when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.FAILED
+        drop_out()  # such as help text into `| head`
+        return Exit.OK
     return int(result or 0)
 
 

@@ -1,4 +1,4 @@
-"""The catalog in a store, read without coordinator or etcd: the last resort."""
+"""Catalog of a store, read without a coordinator and without etcd."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ShardSelection:
-    """One shard of one group."""
+    """One shard of one backup."""
 
     backup: str
     collection: str
@@ -43,7 +43,7 @@ class ShardSelection:
 def list_backups(
     settings: Settings, limit: int, suffice: Callable[[list[Backup]], bool] = lambda _found: False
 ) -> list[Backup]:
-    """The newest `limit` groups, newest first; fewer, once these `suffice`."""
+    """The newest `limit` backups, newest first; fewer, once these `suffice`."""
 
     async def read(store: Store, paths: Paths) -> list[Backup]:
         found: list[Backup] = []
@@ -57,7 +57,7 @@ def list_backups(
 
 
 def show_backup(settings: Settings, name: str) -> Backup:
-    """The group of that id or epoch. Raises: NotFound."""
+    """The backup of that id or number. Raises: NotFound."""
 
     async def read(store: Store, paths: Paths) -> Backup:
         manifest = await find_group(store, paths, name)
@@ -74,7 +74,7 @@ def extract(settings: Settings, wanted: ShardSelection, target: Path) -> dict[st
         not those that were captured. Nothing is at `target` before all of it was checked.
     """
     if target.exists():
-        raise Refused(f"{target} exists", "choose a new file: nothing is overwritten")
+        raise Refused(f"{target} exists", "choose a new file; files are never overwritten")
 
     async def write(store: Store, paths: Paths) -> dict[str, Any]:
         manifest = await find_group(store, paths, wanted.backup)
@@ -87,7 +87,7 @@ def extract(settings: Settings, wanted: ShardSelection, target: Path) -> dict[st
                 finally:
                     os.unlink(file.name)
         except OSError as error:
-            raise Refused(f"cannot write {target}: {error.strerror}", "see its folder") from error
+            raise Refused(f"cannot write {target}: {error.strerror}", "check its folder") from error
         return {
             "file": str(target),
             "backup": manifest.operation,
@@ -118,8 +118,8 @@ def _shard(manifest: Manifest, wanted: ShardSelection) -> ShardEntry:
         if entry.shard_id == wanted.shard:
             return entry
     raise NotFound(
-        f"group {manifest.epoch} holds no shard {wanted.shard} of {wanted.collection!r}",
-        "see `cleancut backup show`",
+        f"backup #{manifest.epoch} holds no shard {wanted.shard} of {wanted.collection!r}",
+        f"see `cleancut backup show {manifest.epoch}`",
     )
 
 

@@ -1,4 +1,4 @@
-"""Flags and questions that several verbs have in common."""
+"""Arguments, flags and questions shared by several verbs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ from cleancut.cli.wait import WAIT_S
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+def _backup_name(_context: click.Context, _argument: click.Parameter, value: str) -> str:
+    """`17` of `#17`; an id, or `latest`, as it is."""
+    name = value.removeprefix("#")
+    if not name:
+        raise click.BadParameter("give a backup's number, such as 17, or its id")
+    return name
+
+
+backup_argument = click.argument("backup_id", metavar="BACKUP", callback=_backup_name)
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 collections_option = click.option(
     "--collection",
@@ -27,10 +37,10 @@ request_id_option = click.option(
     "--request-id",
     metavar="UUID",
     default=lambda: str(uuid.uuid4()),
-    help="Makes repeats of this call harmless. Default: a new one.",
+    help="A repeat of the call with the same id starts nothing new. Default: a random one.",
 )
 limit_option = click.option(
-    "--limit", type=click.IntRange(1, 500), default=50, help="At most so many, newest first."
+    "--limit", type=click.IntRange(1, 500), default=50, help="How many to show, newest first."
 )
 timeout_option = click.option(
     "--timeout",
@@ -39,7 +49,7 @@ timeout_option = click.option(
     metavar="DURATION",
     default=WAIT_S,
     show_default="24h",
-    help="How long to wait; the operation goes on after that.",
+    help="How long to wait; the operation continues after that.",
 )
 
 
@@ -51,9 +61,9 @@ def wait_options(function: F) -> F:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Returns if the user means it. Raises: UsageError without a terminal, Abort for a no."""
+    """Returns once the user agrees. Raises: UsageError without a terminal, Abort for a no."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError(f"{question}: needs --yes where nobody can be asked")
+        raise click.UsageError(f"{question}: confirm with --yes, since stdin is not a terminal")
     click.confirm(question, abort=True, err=True)

@@ -49,7 +49,7 @@ class Settings:
 
     @property
     def tls(self) -> Tls | None:
-        """Raises: Invalid, for files that say neither who answers nor who asks."""
+        """Raises: Invalid, for files that identify neither server nor client."""
         tls = tls_of(*(Path(file) if file else None for file in (self.ca, self.cert, self.key)))
         if tls is not None and (tls.ca is None or (tls.cert is None and not self.token_file)):
             raise Invalid(
@@ -59,13 +59,13 @@ class Settings:
         return tls
 
     def client(self) -> Client:
-        """The coordinators, asked as whom the settings say. Raises: Invalid."""
+        """A client of the coordinators with these credentials. Raises: Invalid."""
         token = Path(self.token_file) if self.token_file else None
         return Client(self.addresses, self.tls, token_file=token)
 
     @property
     def offline(self) -> bool:
-        """True if the catalog is to be read from a store, without any coordinator."""
+        """True if the catalog is read from a store, without a coordinator."""
         return bool(self.store) and not self.coordinator
 
     @property
@@ -95,7 +95,7 @@ def _remember(context: click.Context, option: click.Parameter, value: Any) -> No
 
 
 def shared_options(*, inner: bool) -> list[click.Parameter]:
-    """The flags of the root; the `inner` ones, of each verb, are hidden but for the usual ones."""
+    """The flags of the root; the `inner` ones, of each verb, are hidden except the usual ones."""
     texts = (
         ("--coordinator", "H:P[,H:P]", f"Coordinators' addresses (default {DEFAULT_COORDINATOR})."),
         ("--ca", "FILE", "CA that signed the coordinators' certificates."),
@@ -105,16 +105,18 @@ def shared_options(*, inner: bool) -> list[click.Parameter]:
         ("--store", "URL", "Read the catalog of this store, without a coordinator."),
         ("--cluster", "NAME", "The cluster whose catalog is read."),
         ("--store-key-file", "FILE", "The key of an encrypted store (or CLEANCUT_STORE_KEY)."),
-        ("--store-key-command", "COMMAND", "Prints that key."),
+        ("--store-key-command", "COMMAND", "Command that prints that key."),
     )
     options: list[click.Parameter] = [
         _option(flag, inner=inner, metavar=metavar, help=text) for flag, metavar, text in texts
     ]
     output = ("-o", "--output")
     kinds = click.Choice(FORMATS)
-    options.append(_option(*output, inner=inner, shown=True, type=kinds, help="What stdout holds."))
+    options.append(_option(*output, inner=inner, shown=True, type=kinds, help="Format of stdout."))
     quiet = ("-q", "--quiet")
-    options.append(_option(*quiet, inner=inner, is_flag=True, default=None, help="No progress."))
+    options.append(
+        _option(*quiet, inner=inner, is_flag=True, default=None, help="Show no progress.")
+    )
     return options
 
 
@@ -151,9 +153,9 @@ class Noun(click.Group):
 def load_config(context: click.Context, _option: click.Parameter, path: Path | None) -> None:
     """Makes a file's keys the defaults of the shared flags (the file is optional at its usual
     place, required where named)."""
-    chosen = path if path is not None else _usual_path(os.environ)
-    if path is None and not os.path.isfile(chosen):  # nor one in a home that is not ours
-        return
+    chosen = path if path is not None else usual_path(os.environ)
+    if chosen is None or (path is None and not os.path.isfile(chosen)):
+        return  # isfile: a home directory that cannot be read has no file either
     try:
         found = tomllib.loads(chosen.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -165,9 +167,11 @@ def load_config(context: click.Context, _option: click.Parameter, path: Path | N
     context.default_map = {**found, **(context.default_map or {})}
 
 
-def _usual_path(environment: Mapping[str, str]) -> Path:
-    home = environment.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(home) / "cleancut" / "config.toml"
+def usual_path(environment: Mapping[str, str]) -> Path | None:
+    """None without a home directory, as for an arbitrary user id in a container."""
+    home = environment.get("HOME")
+    base = environment.get("XDG_CONFIG_HOME") or (home and f"{home}/.config")
+    return Path(base) / "cleancut" / "config.toml" if base else None
 
 
 _BYTES = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}

@@ -1,4 +1,4 @@
-"""Runs a verb: asks a coordinator, waits for an operation's end, and says how it ended.
+"""Verbs that ask a coordinator: one question, or an operation and the wait for its end.
 
 Ctrl-C stops the waiting and nothing else: operations are the coordinator's.
 """
@@ -18,9 +18,10 @@ from cleancut.api.restores import Restore
 from cleancut.cli.exit_codes import Exit, exit_of_operation, say, tell, tell_parts
 from cleancut.cli.render.output import emit
 from cleancut.cli.render.progress import headline, open_progress
+from cleancut.cli.render.states import title_of
 from cleancut.cli.settings import Settings
 from cleancut.client.client import Client
-from cleancut.core.primitives.errors import TimedOut
+from cleancut.core.primitives.errors import TimedOut, Unavailable
 from cleancut.core.protocol.states import State
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ class Job(Generic[Op]):
 
 
 def run_job(settings: Settings, job: Job[Op]) -> Exit:
-    """Starts it, waits for its end if it is to, writes it to stdout; gives the exit code."""
+    """Starts the operation, waits for its end if `job.wait`, writes it to stdout."""
     try:
         asyncio.run(_follow(settings, job))
     except KeyboardInterrupt:
@@ -63,10 +64,16 @@ def run_job(settings: Settings, job: Job[Op]) -> Exit:
         return Exit.INTERRUPTED
     assert job.last is not None
     if job.shown:
-        emit(settings.output, job.noun, job.last)
-    if not job.wait:
-        return Exit.OK
-    return _conclude(job.noun, job.last, job.timeout_s)
+        _show(settings, job.noun, job.last)
+    return _conclude(job.noun, job.last, job.timeout_s) if job.wait else Exit.OK
+
+
+def _show(settings: Settings, noun: str, last: Op) -> None:
+    """Writes it to stdout. Trouble there changes nothing about how the operation ended."""
+    try:
+        emit(settings.output, noun, last)
+    except Unavailable as error:
+        say(f"{headline(noun, last)}; the result was not printed: {error.message}")
 
 
 async def _follow(settings: Settings, job: Job[Op]) -> None:
@@ -92,8 +99,8 @@ def _conclude(noun: str, last: Operation, timeout_s: float) -> Exit:
     if not is_over(last) and last.state is not State.ROLLING_BACK:
         return tell(
             TimedOut(
-                f"{noun} {last.id} is still {last.state} after {timeout_s:.0f} s",
-                f"it goes on: {_again(noun, last.id)}",
+                f"{headline(noun, last)}, still, after {timeout_s:.0f} s",
+                f"it continues; {_again(noun, last.id)} waits again",
             )
         )
     code = exit_of_operation(last)
@@ -108,27 +115,28 @@ def _conclude(noun: str, last: Operation, timeout_s: float) -> Exit:
 
 
 def conclude_cancel(settings: Settings, noun: str, last: Operation, watch: str) -> Exit:
-    """Writes what was cancelled to stdout; gives the exit code. `watch`: the verb that waits."""
+    """Writes the canceled operation to stdout. `watch`: the verb that waits."""
     emit(settings.output, noun, last)
     if not is_over(last):
         hint = f"`cleancut {watch}` waits for its end"
-        return tell(TimedOut(f"{noun} {last.id} is still {last.state}", hint))
+        return tell(TimedOut(f"{headline(noun, last)}, still", hint))
     return Exit.NEEDS_OPERATOR if last.state is State.NEEDS_OPERATOR else Exit.OK
 
 
 def _say_interrupted(job: Job[Any]) -> None:
     if job.last is None:
-        say(f"interrupted while asking; the {job.noun} may have been started")
+        say(f"interrupted during the request; the {job.noun} may have been started")
         say(f"hint: look with {_look(job.noun)}")
         if job.request_id:
             say(f"hint: `--request-id {job.request_id}` asks for the same one again")
         return
     name = job.last.id
-    say(f"stopped waiting; {job.noun} {name} goes on")
-    say(f"hint: {_again(job.noun, name)} waits again, `cancel` instead ends it")
+    say(f"stopped waiting; {job.noun} {title_of(job.last)} continues")
+    say(f"hint: {_again(job.noun, name)} waits again; `cancel` instead of `watch` ends it")
 
 
 def _again(noun: str, name: str) -> str:
+    """By its id: each attempt of a running backup has another number."""
     verb = "cluster rebalance --watch" if noun == "rebalance" else f"{noun} watch"
     return f"`cleancut {verb} {name}`"
 

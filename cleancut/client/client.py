@@ -10,11 +10,11 @@ from typing import Self
 from cleancut.api.agent_settings import AgentSettings
 from cleancut.api.backups import Backup, BackupPage
 from cleancut.api.cluster import ClusterStatus, Diagnosis, ForgottenPeer, Identity
+from cleancut.api.garbage import GarbageCollection
 from cleancut.api.operations import is_over
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
 from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestorePlan
 from cleancut.api.schedules import Schedule, ScheduleList
-from cleancut.api.sweeps import Sweep
 from cleancut.api.wire import from_message, to_message
 from cleancut.client.connection import CALL_S, Link
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
@@ -32,8 +32,8 @@ from cleancut.v1.schedule_pb2_grpc import ScheduleServiceStub
 
 CARE_S = 50.0
 """Bound of calls that look at every peer, some of which hang, or wait for an operation's end."""
-SWEEP_S = 3600.0
-"""Bound of a sweep, which goes over all of a store."""
+GC_S = 3600.0
+"""Bound of a gc run, which goes over all of a store."""
 ALL = RestoreOptions()
 """The whole group, under its own names."""
 EVEN = RebalanceOptions()
@@ -72,7 +72,7 @@ class Client:
             request_id=request_id,
             collections=request.collections,
             allow_empty=request.allow_empty,
-            require_proven=request.require_proven,
+            require_point_in_time=request.require_point_in_time,
             attempts=request.attempts,
             fence=request.fence,
             fence_budget_s=request.fence_budget_s,
@@ -136,13 +136,13 @@ class Client:
         answer = await self._link.call(lambda c: BackupServiceStub(c).ReleaseBackup, message)
         return from_message(answer.backup, Backup)
 
-    async def sweep_backups(self, *, dry_run: bool = False) -> Sweep:
+    async def collect_garbage(self, *, dry_run: bool = False) -> GarbageCollection:
         """What retention and garbage came to, or would with `dry_run`. Limits: an hour."""
-        message = backups.SweepBackupsRequest(dry_run=dry_run)
+        message = backups.CollectGarbageRequest(dry_run=dry_run)
         answer = await self._link.call(
-            lambda c: BackupServiceStub(c).SweepBackups, message, timeout_s=SWEEP_S
+            lambda c: BackupServiceStub(c).CollectGarbage, message, timeout_s=GC_S
         )
-        return from_message(answer.sweep, Sweep)
+        return from_message(answer.gc, GarbageCollection)
 
     async def list_schedules(self) -> ScheduleList:
         """As the coordinator that answers is configured."""

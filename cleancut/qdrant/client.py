@@ -110,7 +110,8 @@ class Qdrant:
     async def telemetry(self, level: int = 3, timeout_s: float = READ_S) -> Telemetry:
         """Numbers, replica states and recovery counters of this peer.
 
-        Limits: level 3 holds all of it (1-2 ms); lower levels have no numbers.
+        Limits: level 3 holds all but segments and optimizations (1-2 ms); lower levels have no
+            numbers.
         Source: lib/collection/src/shards/local_shard/telemetry.rs, Qdrant 1.18.3
         """
         path, query = "/telemetry", {"details_level": str(level)}
@@ -356,50 +357,56 @@ class Qdrant:
         result = await self._http.call("POST", path, body, timeout_s=timeout_s, reads=True)
         if not result["points"]:
             return None
-        vector: object = result["points"][0]["vector"]
-        return vector.get(vector_name) if vector_name and isinstance(vector, dict) else vector
+        return _vector_of(result["points"][0], vector_name)
 
     # Points of a whole collection, for canaries.
 
-    async def ids_with(
+    async def points_with(
         self, name: str, vector_name: str, limit: int, *, timeout_s: float
-    ) -> tuple[str | int, ...]:
-        """Up to `limit` points that have this vector, over all shards and keys. Order: by id."""
+    ) -> tuple[tuple[str | int, ShardKey, Any], ...]:
+        """Up to `limit` points that have this vector, over all shards and keys: id, shard key and
+        vector. Order: by id."""
         body = {
             "limit": limit,
             "filter": {"must": [{"has_vector": vector_name}]},
             "with_payload": False,
-            "with_vector": False,
+            "with_vector": [vector_name] if vector_name else True,
         }
         result = await self._query(name, "scroll", body, timeout_s)
-        return tuple(point["id"] for point in result["points"])
+        return tuple(
+            (point["id"], point.get("shard_key"), _vector_of(point, vector_name))
+            for point in result["points"]
+        )
 
     async def nearest(
         self,
         name: str,
-        point: str | int,
+        target: Any,
         *,
         vector_name: str,
         limit: int,
         timeout_s: float,
+        shard_key: ShardKey = None,
         all_replicas: bool = False,
     ) -> tuple[tuple[str | int, float], ...]:
-        """Ids and scores of the other points nearest to this one's vector, by their original
-        vectors, whatever index or quantization there is. Order: best first.
+        """Ids and scores of the points nearest to the vector `target`, by their original vectors,
+        whatever index or quantization there is; of those under `shard_key`, if one is given.
+        Order: best first.
 
         With `all_replicas`, only what every replica of a shard gives alike.
-        Raises: NotFound, if there is no such point.
         Source: lib/segment/src/index/vector_index_search_common.rs (exact),
             lib/collection/src/shards/resolve.rs (consistency), Qdrant 1.18.3
         """
         body = {
-            "query": point,
+            "query": target,
             "using": vector_name or None,
             "limit": limit,
             "params": {"exact": True, "quantization": {"ignore": True}},
             "with_payload": False,
             "with_vector": False,
         }
+        if shard_key is not None:
+            body["shard_key"] = shard_key
         consistency = {"consistency": "all"} if all_replicas else {}
         result = await self._query(name, "query", body, timeout_s, **consistency)
         return tuple((hit["id"], float(hit["score"])) for hit in result["points"])
@@ -460,3 +467,8 @@ def _collection_path(name: str) -> str:
 
 def _encode(text: str) -> str:
     return quote(text, safe="")
+
+
+def _vector_of(point: Mapping[str, Any], vector_name: str) -> object | None:
+    vector: object = point["vector"]
+    return vector.get(vector_name) if vector_name and isinstance(vector, dict) else vector

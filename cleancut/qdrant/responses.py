@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +91,12 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class ShardTelemetry:
-    """One shard at the peer that answered; `op_num` None: it holds no loaded replica of it."""
+    """One shard at the peer that answered; `op_num` None: it holds no loaded replica of it.
+
+    `status` is None for a replica that is not loaded, or that a transfer wraps. Only at level 4:
+    `segments`, the largest first, and `optimizations`, (running, start) of each, newest first;
+    None if unknown.
+    """
 
     shard_id: int
     shard_key: ShardKey
@@ -99,6 +104,8 @@ class ShardTelemetry:
     queue_length: int
     status: str | None
     replica_states: dict[int, str]
+    segments: tuple[str, ...] = ()
+    optimizations: tuple[tuple[bool, str], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +120,22 @@ class CollectionTelemetry:
 
 @dataclass(frozen=True, slots=True)
 class RecoveryCounters:
-    """How often, since `app.startup`, somebody else's data may have been put in place here.
+    """How often, since `app.startup`, other data may have been put in place here.
 
-    Requests that failed are counted too: only equality of two readings says something.
+    Requests that failed are counted too: only equality of two readings says something. All are -1
+    if the peer does not say: a count that is missing is unknown, not zero.
     """
 
     recover: int
     upload: int
     initiate: int
     shard_recover: int
+
+    @property
+    def arrivals(self) -> int:
+        """All together; -1 if unknown."""
+        counts = (self.recover, self.upload, self.initiate, self.shard_recover)
+        return -1 if min(counts) < 0 else sum(counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +194,7 @@ def parse_telemetry(result: Mapping[str, Any]) -> Telemetry:
             startup=str(app["startup"]),
             peer_id=int(status.get("peer_id") or 0),
             collections={str(entry["id"]): _collection(entry) for entry in entries},
-            counters=_counters(result.get("requests") or {}),
+            counters=_counters(result.get("requests")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as cause:
         raise _unknown_shape("/telemetry") from cause
@@ -226,12 +240,33 @@ def _shard(entry: Mapping[str, Any]) -> ShardTelemetry:
         replica_states={
             int(peer): str(state) for peer, state in (entry.get("replicate_states") or {}).items()
         },
+        segments=_segments(local.get("segments") or ()),
+        optimizations=_optimizations((local.get("optimizations") or {}).get("log")),
     )
 
 
-def _counters(requests: Mapping[str, Any]) -> RecoveryCounters:
-    rest = (requests.get("rest") or {}).get("responses") or {}
-    grpc = (requests.get("grpc") or {}).get("responses") or {}
+def _segments(entries: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Source: lib/segment/src/types.rs (SegmentInfo), Qdrant 1.18.3"""
+    infos = [entry["info"] for entry in entries]
+    infos.sort(key=lambda info: (-int(info["num_points"]), str(info["uuid"])))
+    return tuple(str(info["uuid"]) for info in infos)
+
+
+def _optimizations(
+    log: Iterable[Mapping[str, Any]] | None,
+) -> tuple[tuple[bool, str], ...] | None:
+    """Source: lib/shard/src/tracker.rs (TrackerLog), Qdrant 1.18.3"""
+    if log is None:
+        return None
+    return tuple((entry["status"] == "optimizing", str(entry["start_at"])) for entry in log)
+
+
+def _counters(requests: Mapping[str, Any] | None) -> RecoveryCounters:
+    """Source: src/common/telemetry_ops/requests_telemetry.rs, Qdrant 1.18.3"""
+    rest = ((requests or {}).get("rest") or {}).get("responses")
+    grpc = ((requests or {}).get("grpc") or {}).get("responses")
+    if rest is None or grpc is None:
+        return RecoveryCounters(-1, -1, -1, -1)
     return RecoveryCounters(
         recover=sum(_requests(rest, _RECOVER)),
         upload=sum(_requests(rest, _UPLOAD)),

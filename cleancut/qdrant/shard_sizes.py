@@ -15,11 +15,13 @@ from cleancut.qdrant.responses import ShardKey
 
 @dataclass(frozen=True, slots=True)
 class WeighedReplica:
-    """`size_bytes`: vectors and payloads as estimated by its peer; None: that did not answer."""
+    """`size_bytes`: vectors and payloads as estimated by its peer; `points`: those that it holds,
+    as its peer says. None: that did not answer."""
 
     peer_id: int
     state: str
     size_bytes: int | None
+    points: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +79,10 @@ def _shard(entry: Mapping[str, Any]) -> WeighedShard:
 def _replica(entry: Mapping[str, Any]) -> WeighedReplica:
     parts = [entry.get("vectors_size_bytes"), entry.get("payloads_size_bytes")]
     known = [int(part) for part in parts if part is not None]
-    return WeighedReplica(int(entry["peer_id"]), str(entry["state"]), sum(known) if known else None)
+    points = entry.get("num_points")
+    return WeighedReplica(
+        int(entry["peer_id"]),
+        str(entry["state"]),
+        sum(known) if known else None,
+        None if points is None else int(points),
+    )

@@ -70,7 +70,7 @@ async def capture_shard(
     """Stores what `chunks` bring, the whole tar of one shard, and returns once it is durable.
 
     Order: `on_cut` is called once, on the event loop, when the first byte that proves the cut is
-        there. What `unknown` names (packs by name, pages by digest: doomed or nearly dead ones)
+        there. What `unknown` names (packs by name, pages by digest: marked or nearly dead ones)
         is stored again. `on_left` is called with what the store has, or is about to have, by then:
         after each full page of its own, and when it ends, however that is.
     Limits: one batch is processed while one is read; two pages of the parent, and two of what an

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from cleancut.core.format.manifest import AgentDocument, Manifest, parse_manifest
-from cleancut.core.format.paths import Paths
+from cleancut.core.format.paths import ObjectKind, Paths
 from cleancut.core.primitives.codec import Record, digest_of, encode
 from cleancut.core.primitives.errors import Corrupt, NotFound
-from cleancut.core.primitives.ids import EPOCH_DIGITS, Epoch
+from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.replica_reports import AgentRestoreReport
 from cleancut.ports.store import Store
 
@@ -30,11 +30,9 @@ async def read_epochs(store: Store, paths: Paths) -> Epochs:
     published: set[int] = set()
     deleted: set[int] = set()
     async for info in store.list(paths.groups):
-        name = info.path.removeprefix(paths.groups)
-        number, dot, kind = name.partition(".")
-        if not number.isdigit() or len(number) != EPOCH_DIGITS or not dot:
-            continue
-        (published if kind == "json" else deleted).add(int(number))
+        parsed = paths.parse(info.path)
+        if parsed.number is not None:
+            (published if parsed.kind is ObjectKind.GROUP else deleted).add(parsed.number)
     groups = [Epoch(epoch) for epoch in sorted(published - deleted)]
     return Epochs(groups, Epoch(max(published | deleted, default=0)))
 
@@ -50,11 +48,11 @@ async def load_group(store: Store, paths: Paths, epoch: Epoch) -> Manifest:
     Raises: NotFound (never published, or deleted), Corrupt, Refused (another format).
     """
     if await store.stat(paths.tombstone(epoch)) is not None:
-        raise NotFound(f"backup {epoch} was deleted", "see `cleancut backup list`")
+        raise NotFound(f"backup #{epoch} was deleted", "see `cleancut backup list`")
     try:
         data = await store.get(paths.group(epoch))
     except NotFound as error:
-        raise NotFound(f"there is no backup {epoch}", "see `cleancut backup list`") from error
+        raise NotFound(f"there is no backup #{epoch}", "see `cleancut backup list`") from error
     manifest = parse_manifest(data, paths.group(epoch))
     if manifest.epoch != epoch:
         raise Corrupt(f"{paths.group(epoch)} holds the manifest of epoch {manifest.epoch}")
@@ -88,8 +86,7 @@ async def newest_epoch(store: Store, paths: Paths) -> Epoch:
     newest = 0
     for prefix in (paths.groups, paths.probes, paths.marks):
         async for info in store.list(prefix):
-            number = info.path.removeprefix(prefix)[:EPOCH_DIGITS]
-            newest = max(newest, int(number) if number.isdigit() else 0)
+            newest = max(newest, paths.parse(info.path).number or 0)
     return Epoch(newest)
 
 

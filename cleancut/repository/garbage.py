@@ -1,4 +1,4 @@
-"""What a store's objects are named by, and its doomed lists: see
+"""What a store's objects are named by, and its garbage lists: see
 `cleancut.core.maintenance.garbage`."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from cleancut.core.format.manifest import parse_manifest
 from cleancut.core.format.paths import Paths
 from cleancut.core.format.recipe import PackUse, named_by
 from cleancut.core.maintenance.garbage import (
-    MAX_DOOMED,
+    MAX_LISTED,
     Begun,
     GarbageList,
     Hold,
@@ -24,6 +24,7 @@ from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Corrupt, NotFound
 from cleancut.core.primitives.ids import Epoch, Sha256
 from cleancut.core.primitives.timestamps import parse_time
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.ports.store import Store
 from cleancut.repository.catalog import newest_epoch, read_epochs
 from cleancut.repository.recipe_reader import load_recipe
@@ -36,45 +37,46 @@ _AT_ONCE = 8
 _PART = 256
 
 
-class DoomedList(NamedTuple):
+class StoredGarbageList(NamedTuple):
     sha256: Sha256
-    doomed: GarbageList
+    garbage: GarbageList
 
 
-async def read_doomed(store: Store, paths: Paths) -> dict[str, DoomedList]:
-    """The doomed lists by name. Raises: Corrupt, and what the store does."""
+async def read_garbage_lists(store: Store, paths: Paths) -> dict[str, StoredGarbageList]:
+    """The garbage lists by name. Raises: Corrupt, and what the store does."""
     found = {}
-    names = [info.path async for info in store.list(paths.doomed_lists)]
+    names = [info.path async for info in store.list(paths.garbage_lists)]
     for path in names:
         try:
             data = await store.get(path)
         except NotFound:
             continue  # all that was on it has been deleted since
         sha256 = Sha256(hashlib.sha256(data).hexdigest())
-        name = path.removeprefix(paths.doomed_lists).removesuffix(".json")
-        found[name] = DoomedList(sha256, decode(GarbageList, data, path))
+        name = paths.parse(path).name
+        found[name] = StoredGarbageList(sha256, decode(GarbageList, data, path))
     return found
 
 
 async def read_unknown(store: Store, paths: Paths) -> frozenset[str]:
-    """What an epoch that has begun may not name: see `unknown_of`. Raises: as `read_doomed`."""
-    return unknown_of(one.doomed for one in (await read_doomed(store, paths)).values())
+    """What an epoch that has begun may not name: see `unknown_of`. Raises: as
+    `read_garbage_lists`."""
+    return unknown_of(one.garbage for one in (await read_garbage_lists(store, paths)).values())
 
 
-async def put_doomed(store: Store, paths: Paths, name: str, doomed: GarbageList) -> Sha256:
-    data = encode(doomed)
-    await store.put(paths.doomed_list(name), data)
+async def put_garbage_list(store: Store, paths: Paths, name: str, garbage: GarbageList) -> Sha256:
+    data = encode(garbage)
+    await store.put(paths.garbage_list(name), data)
     return Sha256(hashlib.sha256(data).hexdigest())
 
 
 async def find_garbage(
-    store: Store, paths: Paths, living: LiveSet, limit: int = MAX_DOOMED
+    store: Store, paths: Paths, living: LiveSet, limit: int = MAX_LISTED
 ) -> GarbageList:
     """The cluster's objects that nothing names; at most `limit` of them. Raises: what the store
     does."""
     found = []
     async for info in store.list(paths.root):
-        path = info.path.removeprefix(paths.root)
+        path = paths.relative(info.path)
         if not living.is_live(path):
             found.append((path, info.size_bytes))
             if len(found) == limit:
@@ -139,7 +141,7 @@ class ReferencedNames:
             holds=holds,
             newest_group=self._newest,
             newest_epoch=await newest_epoch(store, paths),
-            ledger=frozenset(one.path for one in newest_good(checks).values()),
+            verifications=frozenset(one.path for one in newest_good(checks).values()),
             seeds=await self._seeded(gone),
         )
 
@@ -178,7 +180,7 @@ class ReferencedNames:
             manifest.operation,
             parse_time(manifest.cut_at),
             frozenset(entry.name for entry in manifest.collections),
-            manifest.grade != "bounded",
+            manifest.consistency is Consistency.POINT_IN_TIME,
             manifest.schedule,
         )
         return KnownGroup(facts, tuple(sorted({shard.recipe for shard in manifest.shards})))
@@ -203,14 +205,14 @@ async def read_seeds(store: Store, paths: Paths) -> dict[Epoch, Begun]:
     """
     found: dict[Epoch, Begun] = {}
     for path in [info.path async for info in store.list(paths.seeds)]:
-        number = path.removeprefix(paths.seeds).partition("/")[0]
-        if not number.isdigit():
+        number = paths.parse(path).number
+        if number is None:
             continue
         try:
             one = decode(Begun, await store.get(path), path)
         except NotFound:
             continue  # over meanwhile
-        epoch = Epoch(int(number))
+        epoch = Epoch(number)
         before = found.get(epoch, one)
         found[epoch] = Begun(
             at=max(one.at, before.at),
@@ -226,14 +228,13 @@ async def read_holds(
     """The paths of those not yet over, and the epochs that they keep; `of`: only of this one."""
     found, held = set(), set()
     async for info in store.list(paths.holds if of is None else paths.holds_of(of)):
-        path = info.path.removeprefix(paths.root)
-        epoch = path.split("/")[1]
+        path, epoch = paths.relative(info.path), paths.parse(info.path).number
         try:
             hold = decode(Hold, await store.get(info.path), info.path)
         except NotFound:
             continue  # dropped meanwhile
         lasts = not hold.expires_at or parse_time(hold.expires_at) + HOLD_MARGIN_S > now_s
-        if epoch.isdigit() and lasts:
+        if epoch is not None and lasts:
             found.add(path)
-            held.add(int(epoch))
+            held.add(epoch)
     return frozenset(found), held

@@ -1,14 +1,14 @@
 """Holds with a label: groups that somebody wants kept, whatever retention says.
 
-They are the same objects as those of restores (`holds/<epoch>/<who>.json`), so every sweep, also of
-another version, respects them.
+They are the same objects as those of restores (`holds/<epoch>/<who>.json`), so every gc run, also
+of another version, respects them.
 """
 
 from __future__ import annotations
 
 import contextlib
 
-from cleancut.core.format.paths import Paths
+from cleancut.core.format.paths import Paths, parse_path
 from cleancut.core.maintenance.garbage import Hold
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Invalid, NotFound
@@ -41,24 +41,26 @@ async def put_label(
     )
     await store.put(paths.hold(epoch, who), encode(hold))
     gone = await store.stat(paths.tombstone(epoch)) is not None
-    if gone or await store.stat(paths.group(epoch)) is None:  # a sweep looks in the other order
+    if gone or await store.stat(paths.group(epoch)) is None:  # a gc run looks in the other order
         with contextlib.suppress(NotFound):
             await store.delete(paths.hold(epoch, who))
-        raise NotFound(f"there is no backup {epoch} any more", "see `cleancut backup list`")
+        raise NotFound(f"backup #{epoch} no longer exists", "see `cleancut backup list`")
 
 
 async def drop_label(store: Store, paths: Paths, epoch: Epoch, label: str) -> None:
     """It is not held by this label any more. Raises: Invalid; NotFound, if it was not."""
     path = paths.hold(epoch, _who(label))
     if await store.stat(path) is None:
-        raise NotFound(f"backup {epoch} is not held as {label!r}", "see `cleancut backup show`")
+        raise NotFound(
+            f"backup #{epoch} is not held as {label!r}", f"see `cleancut backup show {epoch}`"
+        )
     await store.delete(path)
 
 
 async def labels_of(store: Store, paths: Paths, epoch: Epoch, now_s: float) -> tuple[str, ...]:
     """By which labels a group is held now, sorted."""
     held, _ = await read_holds(store, paths, now_s, epoch)
-    whos = [path.rpartition("/")[2].removesuffix(".json") for path in held]
+    whos = [parse_path(path).name for path in held]
     return tuple(sorted(w.removeprefix(_PREFIX) for w in whos if w.startswith(_PREFIX)))
 
 

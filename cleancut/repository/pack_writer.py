@@ -67,7 +67,7 @@ class PackWriter:
         self._unfinished: dict[str, Upload] = {}
         self._open: tuple[str, Upload] | None = None
         self._held: list[Upload] = []
-        self._buffer = bytearray(PACK_BYTES)
+        self._buffer = bytearray()
         self._count = 0
         self.batches = asyncio.Semaphore(BATCHES)
         self._streams = 0

@@ -41,7 +41,7 @@ VIEW_BYTES = 1024 * 1024
 """A smaller range is copied, so that it does not keep the whole pack that it was cut from."""
 _Chunks = list[bytes | memoryview]
 _threads = threading.local()
-_ADVICE = "restore another group: it may be whole"
+_ADVICE = "restore another backup, which may be complete"
 
 
 class _Part(NamedTuple):

@@ -13,7 +13,7 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.garbage import UnderusedPacks, sparse_of
 from cleancut.core.primitives.codec import decode, digest_of, encode
 from cleancut.core.primitives.errors import Corrupt, NotFound
-from cleancut.core.primitives.ids import Epoch, format_epoch
+from cleancut.core.primitives.ids import Epoch
 from cleancut.ports.store import Store
 
 
@@ -38,7 +38,7 @@ async def renew_sparse(
         async for info in store.list(paths.pack(session) + "/"):
             sizes[info.path.removeprefix(paths.pack(""))] = info.size_bytes
     sparse = sparse_of(live, sizes)
-    wanted = f"{paths.sparse_lists}{format_epoch(epoch)}-{digest_of(sparse)[:16]}.json"
+    wanted = paths.sparse_list(epoch, digest_of(sparse))
     there = [info.path async for info in store.list(paths.sparse_lists)]
     if sparse.packs and wanted not in there:
         await store.put(wanted, encode(sparse))

@@ -1,7 +1,7 @@
 """The verification log of a store: which data was read again or drilled, when, with what result.
 
 One object a record, written once, next to the groups:
-`ledger/<epoch>/<at>-<kind>-<result>-<id>.json`.
+`verifications/<epoch>/<at>-<kind>-<result>-<id>.json`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from cleancut import __version__
-from cleancut.core.format.paths import Paths
+from cleancut.core.format.paths import ObjectKind, Paths, parse_path
 from cleancut.core.primitives.codec import Record, decode, encode
 from cleancut.core.primitives.errors import Corrupt, NotFound
 from cleancut.core.primitives.ids import Epoch
@@ -54,13 +54,13 @@ async def put_check(store: Store, paths: Paths, check: VerificationRecord) -> No
     """Raises: what the store does."""
     result = "bad" if check.problems else "good"
     name = f"{check.at}-{check.kind}-{result}-{secrets.token_hex(4)}".replace(":", "")
-    await store.put(f"{paths.ledger(check.epoch)}{name}.json", encode(check))
+    await store.put(paths.verification(check.epoch, name), encode(check))
 
 
 async def last_read(store: Store, paths: Paths, epoch: Epoch) -> Mapping[str, float]:
     """When, in seconds since 1970, the bytes of each recipe of a group were last found right."""
     found: dict[str, float] = {}
-    async for info in store.list(paths.ledger(epoch)):
+    async for info in store.list(paths.verifications_of(epoch)):
         try:
             check = decode(VerificationRecord, await store.get(info.path), info.path)
         except (Corrupt, NotFound):
@@ -73,8 +73,8 @@ async def last_read(store: Store, paths: Paths, epoch: Epoch) -> Mapping[str, fl
 async def list_checks(store: Store, paths: Paths) -> list[LogEntry]:
     """All of a cluster, by their names alone; what has another name is left out."""
     found = []
-    async for info in store.list(paths.ledgers):
-        entry = _entry_of(info.path.removeprefix(paths.root))
+    async for info in store.list(paths.verifications):
+        entry = _entry_of(paths.relative(info.path))
         found += [entry] if entry else []
     return found
 
@@ -86,13 +86,12 @@ def newest_good(entries: Iterable[LogEntry]) -> dict[str, LogEntry]:
 
 
 def _entry_of(path: str) -> LogEntry | None:
-    _, _, rest = path.partition("/")
-    epoch, _, name = rest.partition("/")
-    parts = name.rsplit("-", 3)
-    if len(parts) != 4 or not epoch.isdigit():
+    parsed = parse_path(path)
+    parts = parsed.name.rsplit("-", 3)
+    if len(parts) != 4 or parsed.kind is not ObjectKind.VERIFICATION or parsed.number is None:
         return None
     at, kind, result, _ = parts
     try:
-        return LogEntry(path, Epoch(int(epoch)), parse_time(at), kind, result == "good")
+        return LogEntry(path, Epoch(parsed.number), parse_time(at), kind, result == "good")
     except Corrupt:
         return None

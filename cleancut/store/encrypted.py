@@ -19,6 +19,7 @@ from cleancut.core.format.encryption import (
     parse_header,
     plain_bytes,
 )
+from cleancut.core.format.paths import ObjectKind, kind_of
 from cleancut.core.primitives.errors import CleancutError, Denied, Refused
 from cleancut.core.primitives.ids import ClusterName
 from cleancut.ports.clock import Clock
@@ -146,7 +147,7 @@ class EncryptedStore:
 
 def _is_plain(path: str) -> bool:
     """What is needed before there is a key."""
-    return path.split("/")[1:2] in (["format.json"], ["keys"])
+    return kind_of(path.partition("/")[2]) in {ObjectKind.FORMAT, ObjectKind.DATA_KEY}
 
 
 def _shown(info: ObjectInfo) -> ObjectInfo:

@@ -26,12 +26,11 @@ class BackupState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BACKUP_STATE_DELETED: _ClassVar[BackupState]
     BACKUP_STATE_SEEDED: _ClassVar[BackupState]
 
-class Grade(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+class Consistency(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
-    GRADE_UNSPECIFIED: _ClassVar[Grade]
-    GRADE_BOUNDED: _ClassVar[Grade]
-    GRADE_QUIET: _ClassVar[Grade]
-    GRADE_FENCED: _ClassVar[Grade]
+    CONSISTENCY_UNSPECIFIED: _ClassVar[Consistency]
+    CONSISTENCY_POINT_IN_TIME: _ClassVar[Consistency]
+    CONSISTENCY_PER_SHARD: _ClassVar[Consistency]
 BACKUP_STATE_UNSPECIFIED: BackupState
 BACKUP_STATE_PENDING: BackupState
 BACKUP_STATE_PREPARING: BackupState
@@ -44,32 +43,31 @@ BACKUP_STATE_COMMITTED: BackupState
 BACKUP_STATE_ABORTED: BackupState
 BACKUP_STATE_DELETED: BackupState
 BACKUP_STATE_SEEDED: BackupState
-GRADE_UNSPECIFIED: Grade
-GRADE_BOUNDED: Grade
-GRADE_QUIET: Grade
-GRADE_FENCED: Grade
+CONSISTENCY_UNSPECIFIED: Consistency
+CONSISTENCY_POINT_IN_TIME: Consistency
+CONSISTENCY_PER_SHARD: Consistency
 
 class ShardEvidence(_message.Message):
-    __slots__ = ("collection", "shard_id", "peer_id", "number_1", "number_2", "quiet", "count", "drained", "doubt")
+    __slots__ = ("collection", "shard_id", "peer_id", "ops_before", "ops_after", "unchanged", "points", "drained", "doubt")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     SHARD_ID_FIELD_NUMBER: _ClassVar[int]
     PEER_ID_FIELD_NUMBER: _ClassVar[int]
-    NUMBER_1_FIELD_NUMBER: _ClassVar[int]
-    NUMBER_2_FIELD_NUMBER: _ClassVar[int]
-    QUIET_FIELD_NUMBER: _ClassVar[int]
-    COUNT_FIELD_NUMBER: _ClassVar[int]
+    OPS_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    OPS_AFTER_FIELD_NUMBER: _ClassVar[int]
+    UNCHANGED_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
     DRAINED_FIELD_NUMBER: _ClassVar[int]
     DOUBT_FIELD_NUMBER: _ClassVar[int]
     collection: str
     shard_id: int
     peer_id: int
-    number_1: int
-    number_2: int
-    quiet: bool
-    count: int
+    ops_before: int
+    ops_after: int
+    unchanged: bool
+    points: int
     drained: bool
     doubt: str
-    def __init__(self, collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., peer_id: _Optional[int] = ..., number_1: _Optional[int] = ..., number_2: _Optional[int] = ..., quiet: _Optional[bool] = ..., count: _Optional[int] = ..., drained: _Optional[bool] = ..., doubt: _Optional[str] = ...) -> None: ...
+    def __init__(self, collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., peer_id: _Optional[int] = ..., ops_before: _Optional[int] = ..., ops_after: _Optional[int] = ..., unchanged: _Optional[bool] = ..., points: _Optional[int] = ..., drained: _Optional[bool] = ..., doubt: _Optional[str] = ...) -> None: ...
 
 class FenceEvidence(_message.Message):
     __slots__ = ("aliases", "hooked", "seen_by", "held_ms")
@@ -84,18 +82,20 @@ class FenceEvidence(_message.Message):
     def __init__(self, aliases: _Optional[_Iterable[str]] = ..., hooked: _Optional[_Iterable[str]] = ..., seen_by: _Optional[_Iterable[str]] = ..., held_ms: _Optional[int] = ...) -> None: ...
 
 class Evidence(_message.Message):
-    __slots__ = ("grade", "skew_ms", "shards", "canaries", "fence")
-    GRADE_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("consistency", "fenced", "skew_ms", "shards", "sample_queries", "fence")
+    CONSISTENCY_FIELD_NUMBER: _ClassVar[int]
+    FENCED_FIELD_NUMBER: _ClassVar[int]
     SKEW_MS_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
-    CANARIES_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_QUERIES_FIELD_NUMBER: _ClassVar[int]
     FENCE_FIELD_NUMBER: _ClassVar[int]
-    grade: Grade
+    consistency: Consistency
+    fenced: bool
     skew_ms: int
     shards: _containers.RepeatedCompositeFieldContainer[ShardEvidence]
-    canaries: int
+    sample_queries: int
     fence: FenceEvidence
-    def __init__(self, grade: _Optional[_Union[Grade, str]] = ..., skew_ms: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[ShardEvidence, _Mapping]]] = ..., canaries: _Optional[int] = ..., fence: _Optional[_Union[FenceEvidence, _Mapping]] = ...) -> None: ...
+    def __init__(self, consistency: _Optional[_Union[Consistency, str]] = ..., fenced: _Optional[bool] = ..., skew_ms: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[ShardEvidence, _Mapping]]] = ..., sample_queries: _Optional[int] = ..., fence: _Optional[_Union[FenceEvidence, _Mapping]] = ...) -> None: ...
 
 class BackupBytes(_message.Message):
     __slots__ = ("protected", "new", "stored")
@@ -156,22 +156,22 @@ class Backup(_message.Message):
     def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[BackupState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cut_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[str]] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., bytes: _Optional[_Union[BackupBytes, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., attempt: _Optional[int] = ..., attempts: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., holds: _Optional[_Iterable[str]] = ..., seed: _Optional[_Union[Seed, _Mapping]] = ...) -> None: ...
 
 class CreateBackupRequest(_message.Message):
-    __slots__ = ("request_id", "collections", "allow_empty", "require_proven", "attempts", "fence", "fence_budget_s")
+    __slots__ = ("request_id", "collections", "allow_empty", "require_point_in_time", "attempts", "fence", "fence_budget_s")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
     ALLOW_EMPTY_FIELD_NUMBER: _ClassVar[int]
-    REQUIRE_PROVEN_FIELD_NUMBER: _ClassVar[int]
+    REQUIRE_POINT_IN_TIME_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     FENCE_FIELD_NUMBER: _ClassVar[int]
     FENCE_BUDGET_S_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     collections: _containers.RepeatedScalarFieldContainer[str]
     allow_empty: bool
-    require_proven: bool
+    require_point_in_time: bool
     attempts: int
     fence: _containers.RepeatedScalarFieldContainer[str]
     fence_budget_s: float
-    def __init__(self, request_id: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., allow_empty: _Optional[bool] = ..., require_proven: _Optional[bool] = ..., attempts: _Optional[int] = ..., fence: _Optional[_Iterable[str]] = ..., fence_budget_s: _Optional[float] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., allow_empty: _Optional[bool] = ..., require_point_in_time: _Optional[bool] = ..., attempts: _Optional[int] = ..., fence: _Optional[_Iterable[str]] = ..., fence_budget_s: _Optional[float] = ...) -> None: ...
 
 class CreateBackupResponse(_message.Message):
     __slots__ = ("backup",)
@@ -293,7 +293,7 @@ class ReleaseBackupResponse(_message.Message):
     backup: Backup
     def __init__(self, backup: _Optional[_Union[Backup, _Mapping]] = ...) -> None: ...
 
-class SweepBackupsRequest(_message.Message):
+class CollectGarbageRequest(_message.Message):
     __slots__ = ("dry_run",)
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     dry_run: bool
@@ -309,26 +309,26 @@ class ExpiredBackup(_message.Message):
     why: str
     def __init__(self, epoch: _Optional[int] = ..., id: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
 
-class Sweep(_message.Message):
-    __slots__ = ("dry_run", "expired", "doomed_objects", "doomed_bytes", "deleted_objects", "deleted_bytes", "waits")
+class GarbageCollection(_message.Message):
+    __slots__ = ("dry_run", "expired", "marked_objects", "marked_bytes", "deleted_objects", "deleted_bytes", "waits")
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     EXPIRED_FIELD_NUMBER: _ClassVar[int]
-    DOOMED_OBJECTS_FIELD_NUMBER: _ClassVar[int]
-    DOOMED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MARKED_OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    MARKED_BYTES_FIELD_NUMBER: _ClassVar[int]
     DELETED_OBJECTS_FIELD_NUMBER: _ClassVar[int]
     DELETED_BYTES_FIELD_NUMBER: _ClassVar[int]
     WAITS_FIELD_NUMBER: _ClassVar[int]
     dry_run: bool
     expired: _containers.RepeatedCompositeFieldContainer[ExpiredBackup]
-    doomed_objects: int
-    doomed_bytes: int
+    marked_objects: int
+    marked_bytes: int
     deleted_objects: int
     deleted_bytes: int
     waits: str
-    def __init__(self, dry_run: _Optional[bool] = ..., expired: _Optional[_Iterable[_Union[ExpiredBackup, _Mapping]]] = ..., doomed_objects: _Optional[int] = ..., doomed_bytes: _Optional[int] = ..., deleted_objects: _Optional[int] = ..., deleted_bytes: _Optional[int] = ..., waits: _Optional[str] = ...) -> None: ...
+    def __init__(self, dry_run: _Optional[bool] = ..., expired: _Optional[_Iterable[_Union[ExpiredBackup, _Mapping]]] = ..., marked_objects: _Optional[int] = ..., marked_bytes: _Optional[int] = ..., deleted_objects: _Optional[int] = ..., deleted_bytes: _Optional[int] = ..., waits: _Optional[str] = ...) -> None: ...
 
-class SweepBackupsResponse(_message.Message):
-    __slots__ = ("sweep",)
-    SWEEP_FIELD_NUMBER: _ClassVar[int]
-    sweep: Sweep
-    def __init__(self, sweep: _Optional[_Union[Sweep, _Mapping]] = ...) -> None: ...
+class CollectGarbageResponse(_message.Message):
+    __slots__ = ("gc",)
+    GC_FIELD_NUMBER: _ClassVar[int]
+    gc: GarbageCollection
+    def __init__(self, gc: _Optional[_Union[GarbageCollection, _Mapping]] = ...) -> None: ...

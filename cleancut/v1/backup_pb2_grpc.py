@@ -79,10 +79,10 @@ class BackupServiceStub:
                 request_serializer=cleancut_dot_v1_dot_backup__pb2.ReleaseBackupRequest.SerializeToString,
                 response_deserializer=cleancut_dot_v1_dot_backup__pb2.ReleaseBackupResponse.FromString,
                 _registered_method=True)
-        self.SweepBackups = channel.unary_unary(
-                '/cleancut.v1.BackupService/SweepBackups',
-                request_serializer=cleancut_dot_v1_dot_backup__pb2.SweepBackupsRequest.SerializeToString,
-                response_deserializer=cleancut_dot_v1_dot_backup__pb2.SweepBackupsResponse.FromString,
+        self.CollectGarbage = channel.unary_unary(
+                '/cleancut.v1.BackupService/CollectGarbage',
+                request_serializer=cleancut_dot_v1_dot_backup__pb2.CollectGarbageRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_backup__pb2.CollectGarbageResponse.FromString,
                 _registered_method=True)
 
 
@@ -152,7 +152,7 @@ class BackupServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def SweepBackups(self, request, context):
+    def CollectGarbage(self, request, context):
         """Deletes the groups that retention lets go, and objects that nothing names any more. Takes as long
         as the store needs.
         """
@@ -208,10 +208,10 @@ def add_BackupServiceServicer_to_server(servicer, server):
                     request_deserializer=cleancut_dot_v1_dot_backup__pb2.ReleaseBackupRequest.FromString,
                     response_serializer=cleancut_dot_v1_dot_backup__pb2.ReleaseBackupResponse.SerializeToString,
             ),
-            'SweepBackups': grpc.unary_unary_rpc_method_handler(
-                    servicer.SweepBackups,
-                    request_deserializer=cleancut_dot_v1_dot_backup__pb2.SweepBackupsRequest.FromString,
-                    response_serializer=cleancut_dot_v1_dot_backup__pb2.SweepBackupsResponse.SerializeToString,
+            'CollectGarbage': grpc.unary_unary_rpc_method_handler(
+                    servicer.CollectGarbage,
+                    request_deserializer=cleancut_dot_v1_dot_backup__pb2.CollectGarbageRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_backup__pb2.CollectGarbageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -468,7 +468,7 @@ class BackupService:
             _registered_method=True)
 
     @staticmethod
-    def SweepBackups(request,
+    def CollectGarbage(request,
             target,
             options=(),
             channel_credentials=None,
@@ -481,9 +481,9 @@ class BackupService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/cleancut.v1.BackupService/SweepBackups',
-            cleancut_dot_v1_dot_backup__pb2.SweepBackupsRequest.SerializeToString,
-            cleancut_dot_v1_dot_backup__pb2.SweepBackupsResponse.FromString,
+            '/cleancut.v1.BackupService/CollectGarbage',
+            cleancut_dot_v1_dot_backup__pb2.CollectGarbageRequest.SerializeToString,
+            cleancut_dot_v1_dot_backup__pb2.CollectGarbageResponse.FromString,
             options,
             channel_credentials,
             insecure,

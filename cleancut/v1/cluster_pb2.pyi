@@ -45,14 +45,14 @@ class OpenOperation(_message.Message):
     def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., epoch: _Optional[int] = ..., phase: _Optional[str] = ...) -> None: ...
 
 class StoreStatus(_message.Message):
-    __slots__ = ("url", "reachable", "groups")
+    __slots__ = ("url", "reachable", "backups")
     URL_FIELD_NUMBER: _ClassVar[int]
     REACHABLE_FIELD_NUMBER: _ClassVar[int]
-    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    BACKUPS_FIELD_NUMBER: _ClassVar[int]
     url: str
     reachable: bool
-    groups: int
-    def __init__(self, url: _Optional[str] = ..., reachable: _Optional[bool] = ..., groups: _Optional[int] = ...) -> None: ...
+    backups: int
+    def __init__(self, url: _Optional[str] = ..., reachable: _Optional[bool] = ..., backups: _Optional[int] = ...) -> None: ...
 
 class Identity(_message.Message):
     __slots__ = ("cluster_id", "store_cluster_id", "equal")

@@ -41,7 +41,7 @@ RESTORE_STATE_NEEDS_OPERATOR: RestoreState
 RESTORE_STATE_ABORTED: RestoreState
 
 class RestoredCollection(_message.Message):
-    __slots__ = ("name", "published_as", "shards", "counts_equal", "replicas_active", "created_as", "aliases", "schema_equal", "keys_equal", "canaries_equal", "status")
+    __slots__ = ("name", "published_as", "shards", "counts_equal", "replicas_active", "created_as", "aliases", "schema_equal", "keys_equal", "sample_queries_equal", "status")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PUBLISHED_AS_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
@@ -51,7 +51,7 @@ class RestoredCollection(_message.Message):
     ALIASES_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_EQUAL_FIELD_NUMBER: _ClassVar[int]
     KEYS_EQUAL_FIELD_NUMBER: _ClassVar[int]
-    CANARIES_EQUAL_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_QUERIES_EQUAL_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     name: str
     published_as: str
@@ -62,9 +62,9 @@ class RestoredCollection(_message.Message):
     aliases: _containers.RepeatedScalarFieldContainer[str]
     schema_equal: bool
     keys_equal: bool
-    canaries_equal: bool
+    sample_queries_equal: bool
     status: str
-    def __init__(self, name: _Optional[str] = ..., published_as: _Optional[str] = ..., shards: _Optional[int] = ..., counts_equal: _Optional[bool] = ..., replicas_active: _Optional[bool] = ..., created_as: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., schema_equal: _Optional[bool] = ..., keys_equal: _Optional[bool] = ..., canaries_equal: _Optional[bool] = ..., status: _Optional[str] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., published_as: _Optional[str] = ..., shards: _Optional[int] = ..., counts_equal: _Optional[bool] = ..., replicas_active: _Optional[bool] = ..., created_as: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., schema_equal: _Optional[bool] = ..., keys_equal: _Optional[bool] = ..., sample_queries_equal: _Optional[bool] = ..., status: _Optional[str] = ...) -> None: ...
 
 class KeptCollection(_message.Message):
     __slots__ = ("collection", "aliases")
@@ -175,7 +175,7 @@ class Rename(_message.Message):
     def __init__(self, old_name: _Optional[str] = ..., new_name: _Optional[str] = ...) -> None: ...
 
 class RestoreOptions(_message.Message):
-    __slots__ = ("collections", "from_cluster", "renames", "beside", "replace", "replicas", "shards", "peer_id", "rebalance")
+    __slots__ = ("collections", "from_cluster", "renames", "beside", "replace", "replicas", "shards", "peer_id", "rebalance", "strict")
     COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
     FROM_CLUSTER_FIELD_NUMBER: _ClassVar[int]
     RENAMES_FIELD_NUMBER: _ClassVar[int]
@@ -185,6 +185,7 @@ class RestoreOptions(_message.Message):
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     PEER_ID_FIELD_NUMBER: _ClassVar[int]
     REBALANCE_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
     collections: _containers.RepeatedScalarFieldContainer[str]
     from_cluster: str
     renames: _containers.RepeatedCompositeFieldContainer[Rename]
@@ -194,7 +195,8 @@ class RestoreOptions(_message.Message):
     shards: _containers.RepeatedScalarFieldContainer[int]
     peer_id: int
     rebalance: bool
-    def __init__(self, collections: _Optional[_Iterable[str]] = ..., from_cluster: _Optional[str] = ..., renames: _Optional[_Iterable[_Union[Rename, _Mapping]]] = ..., beside: _Optional[bool] = ..., replace: _Optional[bool] = ..., replicas: _Optional[int] = ..., shards: _Optional[_Iterable[int]] = ..., peer_id: _Optional[int] = ..., rebalance: _Optional[bool] = ...) -> None: ...
+    strict: bool
+    def __init__(self, collections: _Optional[_Iterable[str]] = ..., from_cluster: _Optional[str] = ..., renames: _Optional[_Iterable[_Union[Rename, _Mapping]]] = ..., beside: _Optional[bool] = ..., replace: _Optional[bool] = ..., replicas: _Optional[int] = ..., shards: _Optional[_Iterable[int]] = ..., peer_id: _Optional[int] = ..., rebalance: _Optional[bool] = ..., strict: _Optional[bool] = ...) -> None: ...
 
 class PlanRestoreRequest(_message.Message):
     __slots__ = ("backup_id", "options")

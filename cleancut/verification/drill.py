@@ -19,7 +19,7 @@ from cleancut.core.format.manifest import Manifest, ShardEntry
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import Corrupt, Refused
 from cleancut.core.protocol.canary import Canary
-from cleancut.core.verification.canaries import LIMIT, askable
+from cleancut.core.verification.canaries import LIMIT, askable, tolerance_of
 from cleancut.core.verification.drill import answers_again, recall_of, wrong_indexes
 from cleancut.ports.store import Store
 from cleancut.verification.reread import read_captured
@@ -70,9 +70,13 @@ async def drill(
     for name, group in groupby(shards, key=lambda shard: shard.collection):
         chosen = list(group)
         whole = len(chosen) == len(manifest.shards_of(name))
-        canaries = [one for one in manifest.canaries if one.collection == name and whole]
+        canaries = [
+            one
+            for one in manifest.canaries
+            if one.collection == name and whole and one.target is not None
+        ]
         with ExitStack() as stack:
-            open_ones: list[EngineShard] = []
+            open_ones: list[tuple[ShardEntry, EngineShard]] = []
             for shard in chosen:
                 label = f"{shard.collection}/{shard.shard_id}"
                 directory = scratch / f"{len(drilled) + len(damaged)}"
@@ -85,11 +89,16 @@ async def drill(
                     damaged.append(f"{label}: {error.message}")
                     continue
                 report(drilled[-1])
-                open_ones.append(one)
+                open_ones.append((shard, one))
                 if not canaries:
                     stack.close()
             if canaries and len(open_ones) == len(chosen):
-                wrong = [one for one in canaries if not _given_again(one, open_ones)]
+                info = manifest.collection(name).info
+                wrong = [
+                    one
+                    for one in canaries
+                    if not _given_again(one, open_ones, tolerance_of(info, one.vector))
+                ]
                 asked, equal = asked + len(canaries), equal + len(canaries) - len(wrong)
                 other += [f"{name}: {_named(one)} has other neighbours now" for one in wrong]
     return Drilled(tuple(drilled), tuple(damaged), asked, equal, tuple(other))
@@ -130,13 +139,15 @@ def _examine(opened_shard: EngineShard, shard: ShardEntry, manifest: Manifest) -
     )
 
 
-def _given_again(canary: Canary, shards: Sequence[EngineShard]) -> bool:
-    targets = [one.vector_of(canary.query, canary.vector) for one in shards]
-    target = next((one for one in targets if one is not None), None)
-    if target is None:
-        return False
-    answers = [one.nearest(target, canary.vector, LIMIT + 1, exact=True) for one in shards]
-    return answers_again(canary, answers)
+def _given_again(
+    canary: Canary, shards: Sequence[tuple[ShardEntry, EngineShard]], tolerance: float
+) -> bool:
+    answers = [
+        one.nearest(one.target_of(canary.target), canary.vector, LIMIT, exact=True)
+        for entry, one in shards
+        if canary.shard_key is None or entry.shard_key == canary.shard_key
+    ]
+    return answers_again(canary, answers, tolerance)
 
 
 def _named(canary: Canary) -> str:

@@ -58,7 +58,7 @@ async def read_captured(
     if digest.hexdigest() != shard.tar_sha256:
         raise Corrupt(
             f"shard {shard.shard_id} of {shard.collection!r} is not the tar that was captured",
-            "another group may be whole",
+            "another backup may be complete",
         )
 
 

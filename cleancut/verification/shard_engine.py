@@ -61,11 +61,11 @@ class EngineShard:
             schema = self._shard.info().payload_schema
         return {field: _word(entry.data_type) for field, entry in schema.items()}
 
-    def vector_of(self, point: str | int, vector: str) -> Any:
-        """The vector of a point; None if it is not here, or has none."""
-        with _told("read"):
-            records = self._shard.retrieve([point], False, [vector])
-        return _vector(records[0], vector) if records else None
+    def target_of(self, target: Any) -> Any:
+        """A vector of Qdrant's API as the engine wants it."""
+        if isinstance(target, dict):
+            return self._edge.SparseVector(target["indices"], target["values"])
+        return target
 
     def sample(self, vector: str, number: int) -> list[Any]:
         """The vectors of up to `number` points, at random."""

@@ -166,14 +166,15 @@ async def drill_group(
         id=manifest.operation,
         epoch=manifest.epoch,
         shards=found.shards,
-        shards_in_group=len(manifest.shards),
+        shards_in_backup=len(manifest.shards),
         read_bytes=sum(shard.size_bytes for shard in chosen),
-        canaries=found.asked,
-        canaries_equal=found.equal,
+        sample_queries=found.asked,
+        sample_queries_equal=found.equal,
         recall=min(recalls, default=None),
         took_s=round(time.monotonic() - began_s, 3),
-        problems=(*problems, *found.other),
+        problems=tuple(problems),
         damaged=found.damaged,
+        warnings=found.other,
     )
     opened = {(one.collection, one.shard_id) for one in found.shards}
     read = [shard for shard in chosen if (shard.collection, shard.shard_id) in opened]

@@ -21,8 +21,9 @@ from cleancut.store.key_source import NO_KEYS, KeySource
 
 
 @dataclass(frozen=True, slots=True)
-class SweepSettings:
-    """`every_s` 0: only when it is asked for. `grace_s`: what is doomed stays so long at least."""
+class GcSettings:
+    """`every_s` 0: only when it is asked for. `grace_s`: what is marked for deletion stays so long
+    at least."""
 
     retention: Policy = KEEP_EVERYTHING
     grace_s: float = GRACE_S
@@ -46,7 +47,7 @@ class CoordinatorContext:
     peers: tuple[Qdrant, ...]
     clock: Clock
     fences: FenceSettings = NO_SETTINGS
-    sweeps: SweepSettings = SweepSettings()
+    gc: GcSettings = GcSettings()
     schedules: Schedules = field(default_factory=dict)
     key_source: KeySource = NO_KEYS
     token_hex: Callable[[int], str] = secrets.token_hex

@@ -47,7 +47,7 @@ from cleancut.store.open import open_store
 from cleancut_coordinator.api.listen import open_api, read_roles
 from cleancut_coordinator.api.servicers import serve_api
 from cleancut_coordinator.api.services import coordinator_api
-from cleancut_coordinator.context import CoordinatorContext, SweepSettings
+from cleancut_coordinator.context import CoordinatorContext, GcSettings
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.process import CoordinatorProcess, serve_coordinator
 
@@ -63,7 +63,7 @@ class _Rules:
     """What the settings file says besides flags."""
 
     fences: FenceSettings
-    sweeps: SweepSettings
+    gc: GcSettings
     schedules: Schedules
     roles: Mapping[str, Role]
 
@@ -90,9 +90,9 @@ class _Rules:
     help="How long a backup may hold off writes.",
 )
 @click.option(
-    "--sweep-every",
+    "--gc-every",
     type=click.FloatRange(min=0.0),
-    default=SweepSettings().every_s,
+    default=GcSettings().every_s,
     show_default=True,
     metavar="SECONDS",
     help="How often retention and garbage are looked at; 0: only when asked to.",
@@ -114,12 +114,12 @@ def cli(**flags: Any) -> None:
         fences = read_fences(file, flags["fence_budget"])
         schedules = read_schedules(file)
         own = {name: each.retention for name, each in schedules.items() if each.retention}
-        sweeps = SweepSettings(
+        gc = GcSettings(
             retention=Policy(read_retention(file), own),
             grace_s=flags["garbage_grace"],
-            every_s=flags["sweep_every"],
+            every_s=flags["gc_every"],
         )
-        rules = _Rules(fences, sweeps, schedules, read_roles(file))
+        rules = _Rules(fences, gc, schedules, read_roles(file))
         asyncio.run(_run(shared_of(flags), flags, rules, log))
     except CleancutError as error:
         sys.exit(fail(error))
@@ -148,7 +148,7 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
             peers=tuple(peers),
             clock=clock,
             fences=rules.fences,
-            sweeps=rules.sweeps,
+            gc=rules.gc,
             schedules=rules.schedules,
         )
         health = Health()

@@ -15,7 +15,7 @@ from cleancut.core.primitives.errors import CleancutError, TimedOut
 from cleancut.core.primitives.ids import ClusterName
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Ctl, Operation
-from cleancut.core.protocol.fence import strays
+from cleancut.core.protocol.fence import leftover_fences
 from cleancut.core.protocol.states import Phase, State
 from cleancut.etcd.client import Etcd, open_etcd
 from cleancut_devcluster.demo.chains import read_chains
@@ -95,7 +95,7 @@ class Watcher:
         async with peer.client() as qdrant:
             while True:
                 with suppress(CleancutError):
-                    names = {one.name for one in strays(await qdrant.aliases(ASK_S))}
+                    names = {one.name for one in leftover_fences(await qdrant.aliases(ASK_S))}
                     now_s = time.monotonic()
                     if now_s - answered_s > SILENT_S:
                         since = {}
@@ -224,9 +224,9 @@ class BackupArena:
         verdict = await setup.catalog("backup", "verify", name)
         if verdict.exit_code:
             wrong.append(f"its group is not as it was committed: {verdict.err[-300:]}")
-        grade = verdict.value("verify")["evidence"]["grade"]
-        if grade != "fenced":
-            wrong.append(f"it is {grade}")
+        evidence = verdict.value("verify")["evidence"]
+        if not evidence["fenced"]:
+            wrong.append(f"it is {evidence['consistency']}, and not fenced")
         holes = find_holes(chains, await read_chains(setup, name, SHAPE.shards), None)
         if holes.holes:
             wrong.append(f"{holes.holes} holes in the chains")

@@ -71,7 +71,7 @@ class Case:
         world.shape = Shape(SHAPE.points, dims=SHAPE.dims, shards=SHAPE.shards, replicas=replicas)
         world.run(_fill(world, keyed=keyed))
         made = world.back_up()
-        assert made["evidence"]["grade"] == "quiet", made["evidence"]
+        assert made["evidence"]["consistency"] == "point-in-time", made["evidence"]
         others = [ODD, KEYED] if keyed else [ODD]
         rest = {name: world.run(_contents(world, name)) for name in others}
         names = {name: name for name in (COLLECTION, *others)}
@@ -102,7 +102,10 @@ class Case:
             self.outcome.routing += world.run(_misrouted(world, name))
             self.outcome.routing += world.run(_written_again(world, name))
         again = world.back_up()
-        self.outcome.expect(again["evidence"]["grade"] == "quiet", "the next backup is not quiet")
+        self.outcome.expect(
+            again["evidence"]["consistency"] == "point-in-time",
+            "the next backup is not point-in-time",
+        )
         self.outcome.expect(again["epoch"] > self.made["epoch"], "the next epoch is not greater")
         return self.outcome
 

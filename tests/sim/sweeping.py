@@ -1,7 +1,7 @@
 """One store under everything that writes and deletes in it, in an order that a seed gives.
 
-The real sweeper, with a backup, a restore, a deletion and another cluster's restore as a store and
-etcd see them. Each call waits for its turn. Leaders die, freeze, come back.
+The real garbage collector, with a backup, a restore, a deletion and another cluster's restore as a
+store and etcd see them. Each call waits for its turn. Leaders die, freeze, come back.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from cleancut.testing.etcd_model import EtcdModel
 from cleancut.testing.memory_etcd import MemoryEtcd
 from cleancut.testing.memory_store import MemoryStore
 from cleancut_coordinator.backup.seed_effects import record_seed_start
-from cleancut_coordinator.context import CoordinatorContext, SweepSettings
+from cleancut_coordinator.context import CoordinatorContext, GcSettings
 from cleancut_coordinator.leader.cluster_id import establish
 from cleancut_coordinator.maintenance.expiry import put_tombstone
 from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
@@ -61,12 +61,12 @@ SEEDED_HISTORIES, SEEDED = 0.35, 0.3
 SPANS = 400
 LENGTHS = (1, 3, 10, 60, 200)
 IDLE = (0, 40, 200)
-SWEEPS_AT_END = 4
+GC_RUNS_AT_END = 4
 FAR = "2100-01-01T00:00:00.000Z"
 
 
 class Clock:
-    """Stands still: no rule of a sweep may need time."""
+    """Stands still: no rule of a gc run may need time."""
 
     def monotonic_s(self) -> float:
         return 0.0
@@ -176,10 +176,10 @@ class Archive:
     """The store and etcd, and who works on them."""
 
     def __init__(
-        self, seed: int, sweeper: type[GarbageCollector], unknown: Callable[..., Any]
+        self, seed: int, garbage_collector: type[GarbageCollector], unknown: Callable[..., Any]
     ) -> None:
         self.chance = random.Random(seed)
-        self.sweeper_of, self.read_unknown = sweeper, unknown
+        self.collector_of, self.read_unknown = garbage_collector, unknown
         self.objects: dict[str, bytes] = {}
         self.model = EtcdModel()
         self.actors: dict[str, tuple[Turns, asyncio.Task[None]]] = {}
@@ -200,7 +200,7 @@ class Archive:
             store=TurnStore(self.objects, turns, self.check),
             peers=(),
             clock=Clock(),
-            sweeps=SweepSettings(grace_s=0.0, every_s=0.0),
+            gc=GcSettings(grace_s=0.0, every_s=0.0),
         )
 
     def check(self) -> None:
@@ -248,12 +248,12 @@ class Archive:
         self.actors[name] = (turns, group.create_task(work(self.context(turns))))
 
     async def lead(self, context: CoordinatorContext) -> None:
-        """A leader that sweeps until another one is there, and then some."""
+        """A leader that collects until another one is there, and then some."""
         key = KEYS.leader
         self.model.txn([], [Delete(key)])
         result = self.model.txn([Created(key, 0)], [Put(key, b"{}")])
         log = structlog.get_logger()
-        sweeper = self.sweeper_of(
+        garbage_collector = self.collector_of(
             context,
             Alive(),
             FencingToken(result.revision),
@@ -262,7 +262,7 @@ class Archive:
         )
         while True:
             with suppress(CleancutError):
-                done = await sweeper.sweep()
+                done = await garbage_collector.collect()
                 self.deleted += done.deleted_objects
 
     async def operate(self, context: CoordinatorContext) -> None:
@@ -279,7 +279,7 @@ class Archive:
                 await self._restore(context, epoch)
 
     async def _begin(self, context: CoordinatorContext) -> Epoch:
-        """As the ledger does it: first the number, then ctl."""
+        """As the leader state does it: first the number, then ctl."""
         found = await context.etcd.get(KEYS.epoch)
         epoch = Epoch(int(found.value) + 1 if found else 1)
         await context.etcd.txn([], [Put(KEYS.epoch, str(epoch).encode())])
@@ -424,11 +424,11 @@ class Archive:
 
 async def play(
     seed: int,
-    sweeper: type[GarbageCollector] = GarbageCollector,
+    garbage_collector: type[GarbageCollector] = GarbageCollector,
     unknown: Callable[..., Any] = read_unknown,
 ) -> Archive:
-    """The archive after all operations, and after the sweeps that end it. Raises: Lost."""
-    archive = Archive(seed, sweeper, unknown)
+    """The archive after all operations, and after the gc runs that end it. Raises: Lost."""
+    archive = Archive(seed, garbage_collector, unknown)
     chance = archive.chance
     free = Turns(free=True)
     archive.model.txn([], [Put(KEYS.leader, b"{}")])
@@ -446,7 +446,7 @@ async def play(
                 task.cancel()
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from failures
-    await _sweep_up(archive)
+    await _collect_at_end(archive)
     return archive
 
 
@@ -483,7 +483,7 @@ async def _go_on(
         await asyncio.sleep(0)
 
 
-async def _sweep_up(archive: Archive) -> None:
+async def _collect_at_end(archive: Archive) -> None:
     """Nobody else works any more: what nothing names goes."""
     context = archive.context(Turns(free=True))
     await archive._put_ctl(context, Epoch(OPERATIONS + 1), Phase.IDLE)
@@ -493,6 +493,6 @@ async def _sweep_up(archive: Archive) -> None:
     last = GarbageCollector(
         context, Alive(), FencingToken(result.revision), metrics=CoordinatorMetrics("prod"), log=log
     )
-    for _ in range(SWEEPS_AT_END):
-        archive.deleted += (await last.sweep()).deleted_objects
+    for _ in range(GC_RUNS_AT_END):
+        archive.deleted += (await last.collect()).deleted_objects
     archive.check()

@@ -8,7 +8,8 @@ from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.protocol.etcd_records import ShardTask
 from simulation.prehistory import points_of, stored
-from simulation.qdrant import Replica, info_of
+from simulation.qdrant import info_of
+from simulation.replica import Replica
 from tests.sim.bench import Bench
 
 POINTS = points_of(0, 0)

@@ -17,7 +17,8 @@ from cleancut.repository.catalog import put_staged
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.restore.create_collections import CollectionCreator
 from cleancut_coordinator.restore.destination import AgentHost
-from simulation.qdrant import USER, info_of
+from simulation.qdrant import info_of
+from simulation.replica import USER
 from tests.sim.bench import Bench
 from tests.support.restore_groups import collection, group, target
 

@@ -11,30 +11,31 @@ from collections import Counter
 import pytest
 
 from simulation.all_mutants import MUTANTS
-from simulation.runner import play_lean, run_seeds, shown
+from simulation.mutation import find
+from simulation.runner import play_lean, run_for, shown
 from simulation.scenario import play
 
-KNOWN: dict[int, str] = {}
+KNOWN = {148: "a rebalance moved a shard onto a peer that a client had put it on: one replica less"}
 """Seeds that have shown a bug, and which."""
 SECONDS = 45.0
 """As many histories as fit into this time are played; each of them is whole."""
 
 
 @pytest.mark.slow
-def test_all_checkers_hold_in_every_history() -> None:
+def test_all_checkers_hold_in_every_history(capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever fails and in whichever order: what the checkers say holds, and all comes to an end.
     Histories end in groups, proven and bounded ones, in restores, done and undone, and in
     rebalances, so that this means something."""
     ends: Counter[str] = Counter()
-    until_s, played = time.monotonic() + SECONDS, 0
-    first = int(os.environ.get("SIM_FIRST", "1"))
-    while time.monotonic() < until_s:
-        for result in run_seeds(first + played, 2 * 20, os.cpu_count() or 1):
-            assert not result.wrong, shown(result)
-            ends += Counter(result.ends)
-            ends += Counter(groups=result.committed, quiet=result.quiet, fenced=result.fenced)
-            played += 1
-    sys.stdout.write(f"{played} histories in {SECONDS:.0f} s: {dict(sorted(ends.items()))}\n")
+    began_s, played = time.monotonic(), 0
+    for result in run_for(SECONDS, 1, os.cpu_count() or 1):
+        assert not result.wrong, shown(result)
+        ends += Counter(result.ends)
+        ends += Counter(groups=result.committed, quiet=result.quiet, fenced=result.fenced)
+        played += 1
+    rate = played / (time.monotonic() - began_s)
+    with capsys.disabled():
+        sys.stdout.write(f"\n{played} histories, {rate:.1f} a second\n")
     assert ends["groups"] > ends["quiet"] > 0
     assert {"restore DONE", "rebalance DONE", "seed SEEDED", "fenced"} <= set(ends)
 
@@ -61,10 +62,19 @@ def test_what_was_found_once_stays_away(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", [name for name, mutant in MUTANTS.items() if not mutant.rare])
 def test_checkers_find_broken_rules(name: str) -> None:
-    """Each rule, once broken, is found by a checker that stands for it, in a seed that is known."""
-    mutant = MUTANTS[name]
-    wrong = mutant.play(mutant.first).wrong
-    found = {one.partition(":")[0] for one in wrong}
-    assert found & set(mutant.checkers), f"seed {mutant.first} does not show that {mutant.rule}"
+    """Each rule, once broken, is found by a checker that stands for it. Those that few histories
+    show are looked for by `python -m simulation --mutants` alone."""
+    seed, _ = find(MUTANTS[name])
+    assert seed is not None, f"no seed shows that {MUTANTS[name].rule}"
+
+
+def test_mutants_replace_what_there_is() -> None:
+    """A mutant of a machine overrides methods of that machine, not names of earlier days."""
+    for mutant in MUTANTS.values():
+        for patch in mutant.patches:
+            if isinstance(patch.value, type):
+                mine = {name for name in vars(patch.value) if not name.startswith("__")}
+                (base,) = patch.value.__bases__
+                assert {name for name in mine if not hasattr(base, name)} <= {"_recovers"}

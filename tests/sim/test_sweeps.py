@@ -11,12 +11,12 @@ import pytest
 from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 from tests.sim.sweeping import PATHS, Archive, Lost, play
 
-SEEDS = int(os.environ.get("SWEEP_SEEDS", "150"))
+SEEDS = int(os.environ.get("GC_SEEDS", "150"))
 MUTANT_SEEDS = 400
 
 
 def test_what_a_group_or_a_reader_needs_is_never_deleted() -> None:
-    """Backups, aborts, deletions, sweeps, crashes, takeovers, frozen leaders that come back, and
+    """Backups, aborts, deletions, gc runs, crashes, takeovers, frozen leaders that come back, and
     readers elsewhere with a hold, in any order."""
     archives = [asyncio.run(play(seed)) for seed in range(1, SEEDS + 1)]
     assert sum(archive.committed for archive in archives) > SEEDS
@@ -27,7 +27,7 @@ def test_what_a_group_or_a_reader_needs_is_never_deleted() -> None:
 
 
 def garbage_in(archive: Archive) -> list[str]:
-    """Doomed lists, and recipes and pages that no group names, after the last sweep; and packs of
+    """Garbage lists, and recipes and pages that no group names, after the last gc run; and packs of
     seeds. A reader that was broken off has left its hold; a seed that a backup is awaited for keeps
     pages, and packs that it may reuse."""
     named = set()
@@ -68,11 +68,11 @@ class Impatient(GarbageCollector):
 
 
 class Blind(GarbageCollector):
-    """Deletes all that was doomed, without a second look."""
+    """Deletes all that was marked for deletion, without a second look."""
 
     async def _deletable(self, lists: Any) -> Any:
         found = await super()._deletable(lists)
-        objects = [pair for one in lists.values() for pair in one.doomed.objects]
+        objects = [pair for one in lists.values() for pair in one.garbage.objects]
         return type(found)(objects=tuple(objects))
 
 
@@ -84,11 +84,11 @@ class Careless(GarbageCollector):
 
 
 MUTANTS: dict[str, tuple[int, dict[str, Any]]] = {
-    "names what is doomed": (790, {"unknown": _nothing_unknown}),
-    "does not mind open epochs": (4, {"sweeper": Hasty}),
-    "deletes in one sweep": (75, {"sweeper": Impatient}),
-    "does not look again": (288, {"sweeper": Blind}),
-    "forgets seeds": (1, {"sweeper": Careless}),
+    "names what is marked for deletion": (790, {"unknown": _nothing_unknown}),
+    "does not mind open epochs": (4, {"garbage_collector": Hasty}),
+    "deletes in one gc run": (75, {"garbage_collector": Impatient}),
+    "does not look again": (288, {"garbage_collector": Blind}),
+    "forgets seeds": (1, {"garbage_collector": Careless}),
 }
 """Broken rules, and the first seed that has shown each."""
 

@@ -11,11 +11,14 @@ from cleancut.core.format.manifest import (
     ShardEntry,
 )
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
-from cleancut.core.protocol.etcd_records import Reading
+from cleancut.core.protocol.etcd_records import Reading, ShardState
+
+SOUND = ShardState(status="green", segment="segment", optimizing=0)
+"""Of a shard that is whole, and at rest."""
 
 
 def reading(number: int | None, *, incarnation: str = "start", arrivals: int = 0) -> Reading:
-    return Reading(number=number, incarnation=incarnation, arrivals=arrivals)
+    return Reading(number=number, incarnation=incarnation, arrivals=arrivals, state=SOUND)
 
 
 def shard(collection: str, shard_id: int, *, peer: int = 1, moved: int = 0) -> ShardEntry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cleancut.core.cluster.live_shards import LiveShards
 from cleancut.core.cluster.view import ReplicaView
-from cleancut.core.doctor.facts import Facts, GroupShards, PeerReport, ToldByAgent
+from cleancut.core.doctor.facts import AgentReport, Facts, GroupShards, PeerReport
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
 
 PEERS = (PeerId(11), PeerId(22), PeerId(33))
@@ -25,8 +25,8 @@ def told(
     return PeerReport(peer_id=PeerId(peer), url=url(peer), peers=peers, aliases=aliases)
 
 
-def agent(peer: int, known: tuple[PeerId, ...] = PEERS) -> ToldByAgent:
-    return ToldByAgent(
+def agent(peer: int, known: tuple[PeerId, ...] = PEERS) -> AgentReport:
+    return AgentReport(
         name=AgentName(f"agent-{peer}"), url=url(peer), peer_id=PeerId(peer), peers=known
     )
 

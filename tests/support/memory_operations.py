@@ -27,6 +27,7 @@ from cleancut.api.cluster import (
     PeerLoss,
     StoreStatus,
 )
+from cleancut.api.garbage import ExpiredBackup, GarbageCollection
 from cleancut.api.operations import is_over
 from cleancut.api.restores import (
     PlannedCollection,
@@ -38,9 +39,9 @@ from cleancut.api.restores import (
     RestorePlan,
 )
 from cleancut.api.schedules import RetentionRules, Schedule, ScheduleList
-from cleancut.api.sweeps import ExpiredBackup, Sweep
 from cleancut.api.values import AgentProgress, OperationError
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import State
 from cleancut_coordinator.api.interface import Api, PageRequest
@@ -66,11 +67,17 @@ RESTORE_PATH = (
     State.DONE,
 )
 EVIDENCE = Evidence(
-    grade="quiet",
+    consistency=Consistency.POINT_IN_TIME,
     skew_ms=41,
     shards=(
         ShardEvidence(
-            collection="books", shard_id=0, peer_id=7, number_1=5, number_2=6, quiet=True, count=3
+            collection="books",
+            shard_id=0,
+            peer_id=7,
+            ops_before=5,
+            ops_after=6,
+            unchanged=True,
+            points=3,
         ),
     ),
 )
@@ -261,7 +268,7 @@ class MemoryOperations(MemoryRebalances):
             coordinators=(CoordinatorStatus(name="co-0", leader=True, version="0.1.0"),),
             agents=(AgentStatus(name="node-0", peer_id=7, qdrant_version="1.18.3"),),
             open_operation=OpenOperation(id=running[0].id, kind="backup") if running else None,
-            store=StoreStatus(url="file:///backups", reachable=True, groups=len(self.backups)),
+            store=StoreStatus(url="file:///backups", reachable=True, backups=len(self.backups)),
             identity=self._identity(),
         )
 
@@ -284,7 +291,7 @@ class MemoryOperations(MemoryRebalances):
         self.backups[backup.id] = msgspec.structs.replace(backup, holds=holds)
         return self.backups[backup.id]
 
-    async def sweep_backups(self, *, dry_run: bool) -> Sweep:
+    async def collect_garbage(self, *, dry_run: bool) -> GarbageCollection:
         oldest = [b for b in self.backups.values() if b.state is State.COMMITTED][:-1]
         expired = tuple(
             ExpiredBackup(epoch=b.epoch, id=b.id, why="no rule keeps it") for b in oldest
@@ -292,7 +299,9 @@ class MemoryOperations(MemoryRebalances):
         for one in expired:
             if not dry_run:
                 del self.backups[one.id]
-        return Sweep(dry_run=dry_run, expired=expired, doomed_objects=3, doomed_bytes=4096)
+        return GarbageCollection(
+            dry_run=dry_run, expired=expired, marked_objects=3, marked_bytes=4096
+        )
 
     async def list_schedules(self) -> ScheduleList:
         return ScheduleList(schedules=(self._nightly(),))

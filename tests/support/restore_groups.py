@@ -14,6 +14,7 @@ from cleancut.core.format.manifest import (
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Reading
 from cleancut.core.restore.target import Target, TargetPeer
+from tests.support.groups import SOUND
 
 MB = 1_000_000
 
@@ -62,8 +63,8 @@ def shard(
         size_bytes=size,
         new_bytes=size,
         stored_bytes=size,
-        first=Reading(number=1, incarnation="s", arrivals=0),
-        second=Reading(number=2 if quiet else 9, incarnation="s", arrivals=0),
+        first=Reading(number=1, incarnation="s", arrivals=0, state=SOUND),
+        second=Reading(number=2 if quiet else 9, incarnation="s", arrivals=0, state=SOUND),
         drained=True,
         count=count,
     )

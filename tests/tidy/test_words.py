@@ -15,10 +15,7 @@ BANNED = re.compile(
     r"\b(?:told|tells|anew|nobody|whoever|(?<!there )is no(?! longer)|own peer|so many)\b",
     re.IGNORECASE,
 )
-PENDING = {
-    "cleancut/cli": 17,
-    "cleancut/core": 117,
-}
+PENDING = {}
 """Hits allowed in directories that are still to be rewritten. A number may only fall, and the line
 of a clean directory is deleted."""
 

@@ -27,7 +27,7 @@ from cleancut_agent.context import AgentContext
 ORIGINS = 32
 """The most sessions whose packs one shard reuses."""
 LEFT_S = SEED_KEPT_S
-"""So long is remembered what was left of a shard; by then a sweep has taken it."""
+"""So long is remembered what was left of a shard; by then a gc run has taken it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from cleancut.core.backup.participant_requests import (
+from cleancut.core.backup.participant import (
     Capture,
     Confirm,
     FinishCapture,
@@ -24,7 +24,7 @@ from cleancut.core.primitives.ids import Digest, Epoch
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
 from cleancut.core.protocol.etcd_records import EpochMember, Reading, ShardTask
-from cleancut.core.protocol.evidence import is_unchanged
+from cleancut.core.protocol.evidence import is_same, is_unchanged
 from cleancut.core.protocol.fence import is_raised, without_fence
 from cleancut.repository.capture import CapturedShard
 from cleancut.repository.catalog import put_votes_document
@@ -34,7 +34,14 @@ from cleancut_agent.backup.parents import Parents
 from cleancut_agent.backup.uncut_replicas import UncutReplicas
 from cleancut_agent.context import AgentContext
 from cleancut_agent.fence_watchdog import FenceWatchdog
-from cleancut_agent.local_peer import count_shards, free_bytes, read_probe, read_view, readings_of
+from cleancut_agent.local_peer import (
+    READING_LEVEL,
+    count_shards,
+    free_bytes,
+    read_probe,
+    read_view,
+    readings_of,
+)
 from cleancut_agent.progress import BytesProgress
 
 COUNT_S = 1.0
@@ -48,6 +55,7 @@ class _Running:
     task: asyncio.Task[None]
     captured: tuple[int, ...]
     others: UncutReplicas
+    segments: tuple[str, ...]
 
 
 class AgentBackupEffects:
@@ -110,7 +118,8 @@ class AgentBackupEffects:
 
     async def _observe(self, effect: Observe) -> Observed:
         context = self._context
-        view = await read_view(context.qdrant)
+        telemetry = await context.qdrant.telemetry()
+        view = await read_view(context.qdrant, telemetry)
         data = encode(view)
         digest = hashlib.sha256(data).hexdigest()
         name = f"{context.name}.{digest[:32]}"
@@ -125,14 +134,15 @@ class AgentBackupEffects:
             probe=await read_probe(context, effect.epoch),
             free_bytes=free_bytes(context),
             member=decode(EpochMember, record.value, record.key) if record else None,
+            arrivals=telemetry.counters.arrivals,
         )
 
     # CUT and SEAL
 
     async def _capture(self, effect: Capture) -> Readings:
         context, tasks = self._context, effect.tasks
-        telemetry = await context.qdrant.telemetry()
-        first = readings_of(telemetry, tasks)
+        telemetry = await context.qdrant.telemetry(level=READING_LEVEL)
+        first = readings_of(telemetry, tasks, [_parents_segment(task) for task in tasks])
         uuids = {name: entry.uuid or "" for name, entry in telemetry.collections.items()}
         captured = tuple(
             index
@@ -145,7 +155,9 @@ class AgentBackupEffects:
         streams = [self._parents.stream_of(tasks[index]) for index in captured]
         running = self._group.create_task(captures.run(streams))
         others = UncutReplicas.among(telemetry, tasks)
-        self._running[effect.epoch] = _Running(captures, running, captured, others)
+        self._running[effect.epoch] = _Running(
+            captures, running, captured, others, first.segments()
+        )
         if streams:
             await captures.wait_cut()
         return first
@@ -156,10 +168,11 @@ class AgentBackupEffects:
         return is_unchanged(task.parent, first, uuid)
 
     async def _read(self, effect: ReadNumbers) -> Readings:
-        telemetry = await self._context.qdrant.telemetry()
-        second = readings_of(telemetry, effect.tasks)
-        if effect.epoch in self._running:
-            self._running[effect.epoch].others.read_again(telemetry)
+        telemetry = await self._context.qdrant.telemetry(level=READING_LEVEL)
+        running = self._running.get(effect.epoch)
+        second = readings_of(telemetry, effect.tasks, running.segments if running else ())
+        if running is not None:
+            running.others.read_again(telemetry)
         view, fence = await read_view(self._context.qdrant), effect.fence
         return Readings(
             second.numbers,
@@ -167,6 +180,7 @@ class AgentBackupEffects:
             second.arrivals,
             view=digest_of(without_fence(view, fence)),
             fenced=fence is not None and is_raised(fence, dict(view.aliases)),
+            states=second.states,
         )
 
     # UPLOAD
@@ -198,11 +212,12 @@ class AgentBackupEffects:
         """
         counts = await count_shards(self._context.qdrant, effect.tasks, COUNT_S)
         try:
-            third = readings_of(await self._context.qdrant.telemetry(), effect.tasks)
+            telemetry = await self._context.qdrant.telemetry(level=READING_LEVEL)
         except CleancutError:
             return (None,) * len(counts)
+        third = readings_of(telemetry, effect.tasks, effect.second.segments())
         return tuple(
-            count if third.at(index) == effect.second.at(index) else None
+            count if is_same(effect.second.at(index), third.at(index)) else None
             for index, count in enumerate(counts)
         )
 
@@ -222,8 +237,14 @@ class AgentBackupEffects:
             first=first.at(index),
             second=second.at(index),
             drained=False,
+            shard_key=task.shard_key,
             reused=stored is None,
         )
+
+
+def _parents_segment(task: ShardTask) -> str:
+    state = task.parent.second.state if task.parent else None
+    return state.segment if state else ""
 
 
 def _taken_over(digest: str, parent: Recipe | None) -> CapturedShard:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 
-from cleancut.core.backup.participant_requests import Load, SeedShards
+from cleancut.core.backup.participant import Load, SeedShards
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Observe

@@ -9,10 +9,10 @@ from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.protocol.effect_requests import Readings
 from cleancut.core.protocol.etcd_records import ShardTask
-from cleancut.core.protocol.evidence import is_quiet
+from cleancut.core.protocol.evidence import is_quiet, is_same
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.responses import Telemetry
-from cleancut_agent.local_peer import count_shards, readings_of
+from cleancut_agent.local_peer import READING_LEVEL, count_shards, readings_of
 
 
 class UncutReplicas:
@@ -40,7 +40,7 @@ class UncutReplicas:
 
     def read_again(self, telemetry: Telemetry) -> None:
         """The second reading."""
-        self._second = readings_of(telemetry, self._tasks)
+        self._second = readings_of(telemetry, self._tasks, self._first.segments())
 
     async def count(self, qdrant: Qdrant, timeout_s: float) -> tuple[ReplicaEntry, ...]:
         """Exact counts of those that were quiet, and still are; the others are left out, and so is
@@ -54,9 +54,11 @@ class UncutReplicas:
             return ()
         counts = await count_shards(qdrant, tasks, timeout_s)
         try:
-            third = readings_of(await qdrant.telemetry(), tasks)
+            telemetry = await qdrant.telemetry(level=READING_LEVEL)
         except CleancutError:
             return ()
+        known = [second.segments()[index] for index in quiet]
+        third = readings_of(telemetry, tasks, known)
         return tuple(
             ReplicaEntry(
                 collection=task.collection,
@@ -67,7 +69,7 @@ class UncutReplicas:
                 count=count,
             )
             for place, (index, task, count) in enumerate(zip(quiet, tasks, counts, strict=True))
-            if count is not None and third.at(place) == second.at(index)
+            if count is not None and is_same(second.at(index), third.at(place))
         )
 
     def _is_quiet(self, index: int, second: Readings) -> bool:

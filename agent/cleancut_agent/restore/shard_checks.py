@@ -65,7 +65,7 @@ def _check_counts(task: ShardTask, count: int, routed: int) -> None:
     name = f"shard {task.shard_id} of {task.collection!r}"
     if task.count is not None and count != task.count:
         raise Corrupt(
-            f"{name} holds {count} points after the restore, and {task.count} in the group",
+            f"{name} holds {count} points after the restore, and {task.count} in the backup",
             "keep clients away from the collection, then restore again",
         )
     if routed > count:
@@ -78,7 +78,7 @@ def _check_routed(task: ShardTask, count: int, routed: int) -> None:
         raise Corrupt(
             f"{count - routed} of the {count} points in shard {task.shard_id} of"
             f" {task.collection!r} belong into another shard",
-            "the group was taken of a collection with other shards; verify it",
+            "the backup was made of a collection with other shards; verify the backup",
         )
 
 

@@ -1,4 +1,5 @@
-"""`cleancut agent`: how an agent gets beside a Qdrant peer in Kubernetes. Asks nobody."""
+"""`cleancut agent`: values that run an agent next to each Qdrant peer in Kubernetes. Needs no
+connection."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import yaml
 from cleancut import __version__
 from cleancut.cli.render.output import document
 from cleancut.cli.settings import Noun, settings_of
+from cleancut.cli.terminal import write_out
 from cleancut.core.primitives.errors import Invalid
 from cleancut.store.urls import FileUrl, parse_store_url
 
@@ -68,7 +70,7 @@ def agent() -> None:
     "--qdrant-url",
     default="",
     metavar="URL",
-    help=f"The own peer. Default: {PLAIN_URL}, with --qdrant-secret {TLS_URL}.",
+    help=f"The local peer. Default: {PLAIN_URL}, with --qdrant-secret {TLS_URL}.",
 )
 @click.option(
     "--storage-volume",
@@ -78,18 +80,20 @@ def agent() -> None:
     help="Qdrant's volume, to see what is free there; '' for none.",
 )
 @click.option("--extra-secret", default="", metavar="NAME", help="Mounted to /etc/cleancut/extra.")
-@click.option("--extra-arg", multiple=True, metavar="FLAG", help="A flag more; repeatable.")
+@click.option(
+    "--extra-arg", multiple=True, metavar="FLAG", help="Another flag of the agent; repeatable."
+)
 @click.option("--http-port", type=click.IntRange(1024, 65535), default=7401, show_default=True)
-@click.option("--spill-size", default="8Gi", show_default=True, help="Of the spill volume.")
-@click.option("--memory", default="1Gi", show_default=True, help="The agent's limit.")
+@click.option("--spill-size", default="8Gi", show_default=True, help="Size of the spill volume.")
+@click.option("--memory", default="1Gi", show_default=True, help="The agent's memory limit.")
 @click.option("--restricted", is_flag=True, help="Make the pod fit for `restricted` namespaces.")
 @click.option("--patch", is_flag=True, help="For kustomize: a patch of a plain StatefulSet.")
 @click.pass_context
 def values(context: click.Context, /, patch: bool, **flags: Any) -> None:
     """Print values for the official Qdrant chart that add an agent to each of its pods.
 
-    --store and --cluster (or CLEANCUT_STORE, CLEANCUT_CLUSTER) name the store and the cluster. What
-    the secrets hold is never asked for: they are mounted, and may come later.
+    --store and --cluster (or CLEANCUT_STORE, CLEANCUT_CLUSTER) name the store and the cluster. The
+    contents of secrets are never needed: secrets are mounted, and may be created later.
     """
     settings = settings_of(context)
     store, cluster = settings.catalog()
@@ -110,12 +114,12 @@ def values(context: click.Context, /, patch: bool, **flags: Any) -> None:
     if settings.output == "json":
         document("json", {"values": yaml.safe_load(text)})
     else:
-        click.echo(text, nl=False)
+        write_out(text)
 
 
 def fill(template: str, words: Mapping[str, object]) -> str:
     """`template` with every `${word}` filled in; lines from `#for word` to `#end` once for each of
-    its values, not at all for none. Raises: Invalid, for what YAML would take apart.
+    its values, not at all for none. Raises: Invalid, for text that would break the YAML.
 
     The chart does the same with the same file.
     """
@@ -160,7 +164,7 @@ def _values(value: object) -> list[str]:
     texts = [str(one) for one in several if one not in ("", False)]
     for text in texts:
         if set(text) & set('"\\\n'):
-            raise Invalid(f"{text!r} has quotes, backslashes or line ends", "none are needed here")
+            raise Invalid(f"{text!r} has quotes, backslashes or line ends", "remove them")
     return texts
 
 

@@ -1,4 +1,4 @@
-"""`cleancut backup`: makes groups and looks at them, with a coordinator or in a store alone."""
+"""`cleancut backup`: creates, shows and verifies backups, by a coordinator or in a store alone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from cleancut.api.backups import Backup
 from cleancut.cli import offline
 from cleancut.cli.exit_codes import Exit, proof_exit, say
 from cleancut.cli.options import (
+    backup_argument,
     collections_option,
     confirm,
     limit_option,
@@ -19,36 +20,39 @@ from cleancut.cli.options import (
     yes_option,
 )
 from cleancut.cli.render.output import emit, emit_many
+from cleancut.cli.render.states import step_of, title_of
 from cleancut.cli.settings import Noun, parse_duration, settings_of
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import NotFound
 from cleancut.core.protocol.fence import check_fence
-from cleancut.core.protocol.requests import BackupRequest
+from cleancut.core.protocol.requests import MAX_ATTEMPTS, BackupRequest
 from cleancut.verification.verify import Drilling, ReadShare, drill_group, verify_group
 
 
 @click.group(cls=Noun, name="backup")
 def backup() -> None:
-    """Make backups and look at them."""
+    """Create, show, verify and delete backups."""
 
 
 @backup.command()
 @collections_option
-@click.option("--allow-empty", is_flag=True, help="A cluster without collections is no error.")
+@click.option("--allow-empty", is_flag=True, help="Accept a cluster without collections.")
 @click.option(
     "--require",
-    type=click.Choice(["proven"]),
-    help="proven: fail rather than keep a group that is not proven to be of one instant.",
+    type=click.Choice(["point-in-time"]),
+    help="point-in-time: fail rather than keep a backup that is not proven to be of one instant.",
 )
 @click.option(
-    "--attempts", type=click.IntRange(1, 20), help="How many epochs may be tried. Default: 3."
+    "--attempts",
+    type=click.IntRange(1, MAX_ATTEMPTS),
+    help="How many attempts to make. Default: 3.",
 )
 @click.option(
     "--fence",
     multiple=True,
     metavar="alias=NAME|hook|none",
-    help="Hold writes off while all is cut: rename the alias they go by, or call the configured"
-    " hooks; repeatable. Default: as the coordinator is configured.",
+    help="Hold writes off during the cut: rename the alias that writers use, or call the configured"
+    " hooks; repeatable. Default: the coordinator's settings.",
 )
 @click.option(
     "--fence-budget",
@@ -57,7 +61,7 @@ def backup() -> None:
     metavar="DURATION",
     default=0.0,
     show_default="2s",
-    help="How long writes may be held off; then the attempt ends. 30s at most.",
+    help="How long writes may be held off before the attempt is aborted; at most 30s.",
 )
 @wait_options
 @request_id_option
@@ -75,11 +79,11 @@ def create(
     timeout_s: float,
     request_id: str,
 ) -> Exit:
-    """Back up the whole cluster, or some collections, under one epoch."""
+    """Back up the whole cluster, or some collections, as one backup."""
     request = BackupRequest(
         collections=collections,
         allow_empty=allow_empty,
-        require_proven=require == "proven",
+        require_point_in_time=require == "point-in-time",
         attempts=attempts or BackupRequest().attempts,
         fence=tuple(sorted(set(fence))),
         fence_budget_s=fence_budget_s,
@@ -108,13 +112,13 @@ def list_(context: click.Context, /, limit: int) -> None:
         page = ask(settings, lambda client: client.list_backups(limit))
         found = list(page.backups)
         if page.next_page_token:
-            say(f"only the newest {len(found)} are shown; --limit shows more")
+            say(f"only the newest {len(found)} are shown; use --limit to show more")
     emit_many(settings.output, "backups", found)
 
 
 @backup.command()
-@click.argument("backup_id", metavar="ID|EPOCH")
-@click.option("--evidence", is_flag=True, help="Only what proves, or disproves, its grade.")
+@backup_argument
+@click.option("--evidence", is_flag=True, help="Show only the evidence of its consistency.")
 @click.pass_context
 def show(context: click.Context, /, backup_id: str, evidence: bool) -> None:
     """Show a backup with its evidence."""
@@ -127,19 +131,19 @@ def show(context: click.Context, /, backup_id: str, evidence: bool) -> None:
         emit(settings.output, "backup", found)
         return
     if found.evidence is None:
-        raise NotFound(f"backup {backup_id} is {found.state}: there is no evidence yet")
+        raise NotFound(f"backup {title_of(found)} is {step_of(found)}: it has no evidence yet")
     emit(settings.output, "evidence", found.evidence)
 
 
 @backup.command()
-@click.argument("backup_id", metavar="ID|EPOCH")
+@backup_argument
 @click.option(
     "--read-data",
     "read_percent",
     type=click.IntRange(0, 100),
     metavar="PCT",
     default=0,
-    help="Read so many per cent of its bytes again, in whole shards, longest unread first.",
+    help="Read this share of its bytes again, in whole shards, longest unread first.",
 )
 @click.option(
     "--unless-read-within",
@@ -148,15 +152,16 @@ def show(context: click.Context, /, backup_id: str, evidence: bool) -> None:
     metavar="DURATION",
     default=0.0,
     show_default="0s",
-    help="What the ledger says was read in this time counts: who was interrupted goes on.",
+    help="Skip what the verification log records as read in this time, so that an interrupted"
+    " run continues.",
 )
 @click.pass_context
 def verify(context: click.Context, /, backup_id: str, read_percent: int, within_s: float) -> Exit:
-    """Recompute a group's grade and look whether all of it is there, from the store alone.
+    """Recompute a backup's consistency and check that it is complete, from the store alone.
 
-    Needs --store and --cluster. Exit code 1 if the manifest contradicts itself or what the agents
-    have stored, 9 if something that it names is missing or damaged. The store's ledger keeps what
-    was read and how it went.
+    Needs --store and --cluster. Exit code 1 if the manifest contradicts itself or the documents
+    that the agents stored, 9 if an object is missing or damaged. The result is recorded in the
+    store's verification log.
     """
     settings = settings_of(context)
     reading = ReadShare(read_percent, within_s)
@@ -168,10 +173,10 @@ def verify(context: click.Context, /, backup_id: str, read_percent: int, within_
 
 
 @backup.command()
-@click.argument("backup_id", metavar="ID|EPOCH")
+@backup_argument
 @collections_option
 @click.option(
-    "--shards", type=click.IntRange(1), metavar="N", help="Only so many, at random. Default: all."
+    "--shards", type=click.IntRange(1), metavar="N", help="Only N shards, at random. Default: all."
 )
 @click.option(
     "--scratch",
@@ -187,11 +192,12 @@ def drill(
     shards: int | None,
     scratch: Path | None,
 ) -> Exit:
-    """Open shards in this process, from the store alone, and ask what they hold.
+    """Open shards in this process, from the store alone, and query them.
 
-    Counts, payload indexes and recorded answers are compared, and the recall of its indexes is
-    measured. Needs --store and --cluster, and `cleancut[drill]`. Exit code 1 if something is other
-    than it was, 9 if a shard cannot be put together or opened. The store's ledger keeps the result.
+    Point counts, payload indexes and the answers to sample queries are compared, and the recall of
+    the indexes is measured. Needs --store and --cluster, and `cleancut[drill]`. Exit code 1 if a
+    result differs, 9 if a shard cannot be assembled or opened. The result is recorded in the
+    store's verification log.
     """
     settings = settings_of(context)
     wanted = Drilling(shards or 0, collections, scratch)
@@ -203,11 +209,11 @@ def drill(
 
 
 @backup.command()
-@click.argument("backup_id", metavar="ID|EPOCH")
+@backup_argument
 @timeout_option
 @click.pass_context
 def watch(context: click.Context, /, backup_id: str, timeout_s: float) -> Exit:
-    """Wait for a backup's end."""
+    """Wait until a backup ends."""
     job: Job[Backup] = Job(
         "backup",
         start=lambda client: client.get_backup(backup_id),
@@ -218,31 +224,33 @@ def watch(context: click.Context, /, backup_id: str, timeout_s: float) -> Exit:
 
 
 @backup.command()
-@click.argument("backup_id", metavar="ID|EPOCH")
+@backup_argument
 @click.pass_context
 def cancel(context: click.Context, /, backup_id: str) -> Exit:
-    """End an unfinished backup; nothing of it becomes visible."""
+    """Cancel an unfinished backup; nothing of it becomes visible."""
     settings = settings_of(context)
     asked = ask(settings, lambda client: client.cancel_backup(backup_id))
     return conclude_cancel(settings, "backup", asked, f"backup watch {backup_id}")
 
 
 @backup.command()
-@click.argument("backup_id", metavar="ID|EPOCH")
+@backup_argument
 @yes_option
 @click.pass_context
 def delete(context: click.Context, /, backup_id: str, yes: bool) -> None:
-    """Take a backup out of the catalog for good; a later sweep deletes what only it needs."""
+    """Delete a backup for good; a later gc run deletes the objects that only it needs."""
     settings = settings_of(context)
     confirm(f"delete backup {backup_id} for good", yes=yes)
     emit(settings.output, "backup", ask(settings, lambda c: c.delete_backup(backup_id)))
 
 
-_label = click.option("--label", required=True, metavar="NAME", help="Who wants it kept, or why.")
+_label = click.option(
+    "--label", required=True, metavar="NAME", help="Name of the hold, such as a ticket."
+)
 
 
 @backup.command()
-@click.argument("backup_id", metavar="ID|EPOCH")
+@backup_argument
 @_label
 @click.option(
     "--for",
@@ -255,39 +263,39 @@ _label = click.option("--label", required=True, metavar="NAME", help="Who wants 
 )
 @click.pass_context
 def hold(context: click.Context, /, backup_id: str, label: str, for_s: float) -> None:
-    """Keep a backup, whatever retention says, until it is released."""
+    """Keep a backup, whatever the retention rules, until it is released."""
     settings = settings_of(context)
     emit(settings.output, "backup", ask(settings, lambda c: c.hold_backup(backup_id, label, for_s)))
 
 
 @backup.command()
-@click.argument("backup_id", metavar="ID|EPOCH")
+@backup_argument
 @_label
 @click.pass_context
 def release(context: click.Context, /, backup_id: str, label: str) -> None:
-    """Let retention decide again about a backup that was held."""
+    """Release a hold, so that retention applies again."""
     settings = settings_of(context)
     emit(settings.output, "backup", ask(settings, lambda c: c.release_backup(backup_id, label)))
 
 
 @backup.command()
-@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be deleted.")
 @yes_option
 @click.pass_context
-def sweep(context: click.Context, /, dry_run: bool, yes: bool) -> None:
-    """Delete the backups that retention lets go, and what no backup needs any more.
+def gc(context: click.Context, /, dry_run: bool, yes: bool) -> None:
+    """Delete backups that retention no longer keeps, and objects that no backup needs.
 
-    The coordinator does it by itself as well, as often as it is configured. Objects go in two
-    sweeps: the first one dooms them, a later one deletes what is still not needed.
+    The coordinator also does this on its own, every `gc-every` seconds. An object is deleted in two
+    runs: the first one marks it for deletion, a later one deletes it if nothing needs it still.
     """
     settings = settings_of(context)
     if not dry_run:
-        confirm("delete what retention lets go (see --dry-run)", yes=yes)
-    emit(settings.output, "sweep", ask(settings, lambda c: c.sweep_backups(dry_run=dry_run)))
+        confirm("delete what --dry-run shows", yes=yes)
+    emit(settings.output, "gc", ask(settings, lambda c: c.collect_garbage(dry_run=dry_run)))
 
 
 @backup.command()
-@click.argument("backup_id", metavar="ID|EPOCH")
+@backup_argument
 @click.option("--collection", "-c", required=True, help="The collection.")
 @click.option("--shard", type=click.IntRange(0), required=True, help="The shard's id.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A new file.")

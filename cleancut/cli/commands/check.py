@@ -1,4 +1,4 @@
-"""`cleancut backup check`: is the newest backup young enough? As monitoring plugins answer."""
+"""`cleancut backup check`: the age of the newest backup, as monitoring plugins report it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 import click
 
-from cleancut.api.backups import Backup
+from cleancut.api.backups import Backup, Evidence
 from cleancut.cli import offline
 from cleancut.cli.options import collections_option
 from cleancut.cli.render.output import emit_facts
 from cleancut.cli.settings import Settings, Verb, parse_duration, settings_of
+from cleancut.cli.terminal import visible, write_out
 from cleancut.cli.wait import ask
-from cleancut.core.maintenance.inventory import rank_of
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.timestamps import parse_time
-from cleancut.core.protocol.evidence import GRADES
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import State
 
 OK, WARNING, CRITICAL = range(3)
@@ -26,15 +26,15 @@ _LOOK_BACK = 500
 
 
 class AgeLimits(NamedTuple):
-    """Ages in seconds; `warn_s` 0: none. `grade`: of backups that count; "": any."""
+    """Ages in seconds; `warn_s` 0: none. `require`: of backups that count; "": any."""
 
     max_s: float
     warn_s: float = 0.0
-    grade: str = ""
+    require: str = ""
 
 
 class Age(NamedTuple):
-    """What was found: a state from 0 to 2, in words, and the backup and its age if there is one."""
+    """A state from 0 to 2, the reason, and the backup with its age if there is one."""
 
     state: int
     why: str
@@ -49,13 +49,20 @@ class Age(NamedTuple):
     type=parse_duration,
     required=True,
     metavar="DURATION",
-    help="Older is critical.",
+    help="An older backup is critical (exit code 2).",
 )
 @click.option(
-    "--warn-age", "warn_s", type=parse_duration, default=0.0, metavar="DURATION", help="A warning."
+    "--warn-age",
+    "warn_s",
+    type=parse_duration,
+    default=0.0,
+    metavar="DURATION",
+    help="An older backup is a warning (exit code 1).",
 )
 @click.option(
-    "--grade", type=click.Choice(GRADES), help="Only such backups, or better ones, count."
+    "--require",
+    type=click.Choice(["point-in-time", "fenced"]),
+    help="Only such backups count. fenced: point-in-time, and made under a fence.",
 )
 @collections_option
 @click.pass_context
@@ -64,16 +71,16 @@ def check(
     /,
     max_s: float,
     warn_s: float,
-    grade: str | None,
+    require: str | None,
     collections: tuple[str, ...],
 ) -> int:
-    """Tell whether the newest backup is young enough, in one line, for cron and monitoring.
+    """Report in one line whether the newest backup is recent enough, for cron and monitoring.
 
-    Exit code 0: it is. 1: older than --warn-age. 2: older than --max-age, there is none, or nobody
-    can tell. With --collection, the newest backup of each counts, and the oldest of them decides.
+    Exit code 0: it is. 1: older than --warn-age. 2: older than --max-age, missing, or unknown. With
+    --collection, the newest backup of each counts, and the oldest of them decides.
     """
     settings = settings_of(context)
-    limits = AgeLimits(max_s, warn_s, grade or "")
+    limits = AgeLimits(max_s, warn_s, require or "")
 
     def judged(backups: list[Backup]) -> Age:
         return judge(backups, collections, limits, time.time())
@@ -81,11 +88,11 @@ def check(
     try:
         found = judged(_newest(settings, lambda backups: bool(judged(backups).backup_id)))
     except CleancutError as error:
-        found = Age(CRITICAL, f"nobody can tell: {error}")
+        found = Age(CRITICAL, f"the age is unknown: {error}")
     line = f"{_WORDS[found.state]}: {found.why}"
     if settings.output == "table":
         measured = f" | age={found.age_s:.0f}s;{warn_s or max_s:.0f};{max_s:.0f};0"
-        click.echo(line + (measured if found.age_s >= 0 else ""))
+        write_out(f"{visible(line)}{measured if found.age_s >= 0 else ''}\n")
     else:
         facts = {"backup_id": found.backup_id, "state": _WORDS[found.state], "why": found.why}
         emit_facts(settings.output, "check", {**facts, "age_s": round(found.age_s, 3)})
@@ -104,14 +111,14 @@ def judge(
 ) -> Age:
     """`backups`: newest first; those that are not committed do not count."""
     known = [one for one in backups if one.state is State.COMMITTED and one.cut_at]
-    good = [one for one in known if _counts(one, limits.grade)]
+    good = [one for one in known if _counts(one, limits.require)]
     if not collections:
-        return _judged(good[0], limits, now_s) if good else Age(CRITICAL, "there is no such backup")
+        return _judged(good[0], limits, now_s) if good else Age(CRITICAL, "no backup qualifies")
     ages = []
     for name in sorted(set(collections)):
         newest = next((one for one in good if name in one.collections), None)
         if newest is None:
-            return Age(CRITICAL, f"no such backup holds {name}")
+            return Age(CRITICAL, f"no backup that qualifies holds {name}")
         ages.append(_judged(newest, limits, now_s, name))
     return max(ages, key=lambda one: one.age_s)
 
@@ -122,11 +129,16 @@ def _judged(backup: Backup, limits: AgeLimits, now_s: float, collection: str = "
     state = CRITICAL if age_s > limits.max_s else OK
     if state == OK and limits.warn_s and age_s > limits.warn_s:
         state = WARNING
-    what = f"{backup.id} of {collection}" if collection else backup.id
+    what = f"#{backup.epoch} of {collection}" if collection else f"#{backup.epoch}"
     hours = f"{age_s / 3600:.1f} h old, at most {limits.max_s / 3600:.1f} h"
     return Age(state, f"the newest backup, {what}, is {hours}", backup.id, age_s)
 
 
-def _counts(backup: Backup, grade: str) -> bool:
-    found = backup.evidence.grade if backup.evidence else GRADES[-1]
-    return not grade or rank_of(found) >= rank_of(grade)
+def _counts(backup: Backup, require: str) -> bool:
+    evidence = backup.evidence or Evidence()
+    match require:
+        case "point-in-time":
+            return evidence.consistency is Consistency.POINT_IN_TIME
+        case "fenced":
+            return evidence.fenced
+    return True

@@ -15,7 +15,7 @@ from cleancut.cli.wait import ask
 
 @click.group(cls=Noun, name="cluster")
 def cluster() -> None:
-    """Look at the cluster, after its peers, and spread its shards."""
+    """Show the cluster, rebalance its shards, and remove peers."""
 
 
 cluster.add_command(forget_peer)
@@ -25,7 +25,7 @@ cluster.add_command(rebalance)
 @cluster.command()
 @click.pass_context
 def status(context: click.Context, /) -> None:
-    """Show leader, agents, open operation, store and owner."""
+    """Show the leader, agents, open operation, store and owner."""
     settings = settings_of(context)
     emit(settings.output, "cluster", ask(settings, lambda client: client.cluster_status()))
 
@@ -38,24 +38,24 @@ def status(context: click.Context, /) -> None:
     metavar="SIZE",
     help="Bytes a second that each agent may upload; 0: no limit.",
 )
-@click.option("--uploads", type=int, metavar="N", help="So many uploads of an agent at a time.")
+@click.option("--uploads", type=int, metavar="N", help="Concurrent uploads of each agent.")
 @click.option(
     "--spill-limit",
     "spill_bytes",
     type=parse_size,
     metavar="SIZE",
-    help="What may wait for the store in an agent's --spill-dir.",
+    help="Data that may wait for the store in each agent's --spill-dir.",
 )
 @click.option(
     "--spill-floor",
     "spill_floor_bytes",
     type=parse_size,
     metavar="SIZE",
-    help="What stays free on that disk.",
+    help="Space that stays free on that disk.",
 )
 @click.pass_context
 def settings(context: click.Context, /, **given: int | None) -> None:
-    """Show what agents may take of network and disk, or change it while they run."""
+    """Show or change the limits of agents on network and disk, while they run."""
     chosen, change = settings_of(context), AgentSettings(**given)
     if change == AgentSettings():
         now = ask(chosen, lambda client: client.agent_settings())
@@ -69,7 +69,9 @@ def settings(context: click.Context, /, **given: int | None) -> None:
 @request_id_option
 @click.pass_context
 def adopt(context: click.Context, /, yes: bool, request_id: str) -> None:
-    """Make this cluster the owner of its store, after etcd was lost or the store has moved."""
+    """Make this cluster the owner of its store, after etcd was lost or the store was moved."""
     settings = settings_of(context)
-    confirm("let this cluster own the store: no other may go on using it", yes=yes)
+    confirm(
+        "make this cluster the owner of the store; no other cluster may continue to use it", yes=yes
+    )
     emit(settings.output, "identity", ask(settings, lambda client: client.adopt(request_id)))

@@ -1,4 +1,4 @@
-"""`cleancut demo`: the whole thing on this machine."""
+"""`cleancut demo`: a small cluster on this machine, backed up, lost and restored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODULE = "cleancut_devcluster.demo.main"
 
 @click.command(cls=Verb, context_settings={"ignore_unknown_options": True})
 @click.option(
-    "--qdrant", type=click.Choice(["real", "standin"]), help="Default: a real one if there is one."
+    "--qdrant", type=click.Choice(["real", "standin"]), help="Default: real if one is installed."
 )
 @click.option("--keep", is_flag=True, help="Leave the cluster running until Ctrl-C.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)

@@ -1,6 +1,6 @@
-"""`cleancut doctor` and `cleancut cluster forget-peer`: what is wrong, and the exact fix.
+"""`cleancut doctor` and `cleancut cluster forget-peer`: problems, each with the exact fix.
 
-Fixes are written as whole lines, however long: they are there to be pasted.
+A fix is one whole line, however long, so that it can be pasted.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from cleancut.cli.exit_codes import Exit, say
 from cleancut.cli.options import confirm, yes_option
 from cleancut.cli.render.output import document
 from cleancut.cli.settings import Verb, settings_of
+from cleancut.cli.terminal import visible, write_out
 from cleancut.cli.wait import ask
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
@@ -24,15 +25,15 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
 @click.command(cls=Verb)
 @click.pass_context
 def doctor(context: click.Context, /) -> Exit:
-    """Find what is wrong with the cluster, with the exact fix. Exit 1: there is an error."""
+    """Find problems of the cluster, each with the exact fix. Exit code 1: there is an error."""
     settings = settings_of(context)
     findings = ask(settings, lambda client: client.diagnose()).findings
     if settings.output == "name":
         for finding in findings:
-            click.echo(finding.kind)
+            write_out(f"{finding.kind}\n")
     elif settings.output == "table":
-        for line in lines_of(findings) if findings else ["nothing is wrong"]:
-            click.echo(line)
+        for line in lines_of(findings) if findings else ["no problems found"]:
+            write_out(f"{line}\n")
     else:
         document(settings.output, {"findings": msgspec.to_builtins(findings)})
     return Exit.FAILED if any(one.severity == "error" for one in findings) else Exit.OK
@@ -40,7 +41,7 @@ def doctor(context: click.Context, /) -> Exit:
 
 @click.command("forget-peer", cls=Verb)
 @click.argument("peer_id", metavar="PEER_ID", type=click.IntRange(0))
-@click.option("--force", is_flag=True, help="Although replicas are on it: they are given up.")
+@click.option("--force", is_flag=True, help="Remove it although replicas are on it; they are lost.")
 @yes_option
 @click.pass_context
 def forget_peer(context: click.Context, /, peer_id: int, *, force: bool, yes: bool) -> None:
@@ -55,10 +56,10 @@ def forget_peer(context: click.Context, /, peer_id: int, *, force: bool, yes: bo
     confirm(f"forget peer {peer_id} for good", yes=yes)
     gone = ask(settings, lambda client: client.forget_peer(peer_id, force=force))
     if settings.output == "name":
-        click.echo(gone.peer_id)
+        write_out(f"{gone.peer_id}\n")
     elif settings.output == "table":
         for line in (*losses_of(gone), f"peer {peer_id} is forgotten", *lines_of(gone.findings)):
-            click.echo(line)
+            write_out(f"{line}\n")
     else:
         document(settings.output, {"peer": msgspec.to_builtins(gone)})
 
@@ -71,7 +72,7 @@ def lines_of(findings: Sequence[DoctorFinding]) -> Iterator[str]:
             severity = finding.severity
             yield click.style(f"{severity}s" if severity != "info" else severity, bold=True)
         kind = click.style(finding.kind, fg=_COLOURS.get(severity))
-        yield f"  {kind}: {finding.what}"
+        yield f"  {kind}: {visible(finding.what, lines=True)}"
         if finding.fix:
             yield f"    {finding.fix}"
 

@@ -14,6 +14,7 @@ from cleancut.cli.offline import with_store
 from cleancut.cli.options import confirm, yes_option
 from cleancut.cli.render.output import document, emit_facts
 from cleancut.cli.settings import Noun, Settings, settings_of
+from cleancut.cli.terminal import write_out
 from cleancut.core.format.encryption import WrappedKey
 from cleancut.core.format.paths import Paths
 from cleancut.core.format.store_keys import KEY_BYTES, KEY_WANTED, StoreKey, parse_store_keys
@@ -26,17 +27,17 @@ Change = Callable[[Store, Paths, tuple[StoreKey, ...]], Awaitable[object]]
 
 @click.group(cls=Noun)
 def key() -> None:
-    """Make store keys, and say which of them open an encrypted store."""
+    """Create store keys, and manage which of them open an encrypted store."""
 
 
 @key.command()
 @click.pass_context
 def new(context: click.Context, /) -> None:
-    """Print a new store key. Keep it in two places: without it nothing can be restored."""
+    """Print a new store key. Keep it in two places: nothing can be restored without it."""
     text = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
     (made,) = parse_store_keys(text)
     if settings_of(context).output in {"table", "name"}:
-        click.echo(f"# store key {made.id}\n{text}")
+        write_out(f"# store key {made.id}\n{text}\n")
     else:
         document(settings_of(context).output, {"key": {"id": made.id, "secret": text}})
 
@@ -52,14 +53,14 @@ def list_(context: click.Context, /) -> None:
 @key.command()
 @click.pass_context
 def rotate(context: click.Context, /) -> None:
-    """Encrypt with another data key from now on; all store keys that are given open it."""
+    """Encrypt with another data key from now on; all given store keys open it."""
     _change(context, lambda store, paths, keys: keyring.rotate(store, paths, keys, time.time()))
 
 
 @key.command()
 @click.pass_context
 def share(context: click.Context, /) -> None:
-    """Let each of the store keys that are given open what any of them opens."""
+    """Let each of the given store keys open what any of them opens."""
     _change(context, lambda store, paths, keys: keyring.share(store, paths, keys, time.time()))
 
 
@@ -68,13 +69,13 @@ def share(context: click.Context, /) -> None:
 @yes_option
 @click.pass_context
 def retire(context: click.Context, /, key_id: str, yes: bool) -> None:
-    """Let the store key of that id open the store no more; those that are given must."""
-    confirm(f"let store key {key_id} open this store no more", yes=yes)
+    """Revoke the store key of that id; the given keys must open the store."""
+    confirm(f"revoke store key {key_id} for this store", yes=yes)
     _change(context, lambda store, paths, keys: keyring.retire(store, paths, keys, key_id))
 
 
 def _change(context: click.Context, change: Change) -> None:
-    """Does it with the keys that are given, and shows what opens the store now."""
+    """Makes the change with the given keys, and shows which keys open the store now."""
     settings = settings_of(context)
     keys = settings.key_source.read()
     if not keys:

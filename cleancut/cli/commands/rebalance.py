@@ -1,4 +1,4 @@
-"""`cleancut cluster rebalance`: spreads shards evenly, and lets lost replicas grow anew."""
+"""`cleancut cluster rebalance`: spreads shards evenly, and restores missing replicas."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePlan
 from cleancut.cli.exit_codes import Exit, tell
 from cleancut.cli.options import confirm, request_id_option, wait_options, yes_option
+from cleancut.cli.render.grids import print_table
 from cleancut.cli.render.output import emit, emit_many
 from cleancut.cli.render.rebalance_tables import rebalance_plan
 from cleancut.cli.settings import Settings, Verb, settings_of
@@ -18,29 +19,32 @@ from cleancut.core.primitives.errors import Refused
 
 
 @click.command(cls=Verb)
-@click.option("--plan", is_flag=True, help="Only show the steps. Exit 4: it would be refused.")
+@click.option("--plan", is_flag=True, help="Only show the steps. Exit code 4: it would be refused.")
 @click.option(
     "--max-moves",
     type=click.IntRange(1),
     metavar="N",
-    help="At most so many replicas travel. Default: as many as it takes.",
+    help="Move at most N replicas. Default: no limit.",
 )
 @click.option(
     "--bandwidth-aware",
     is_flag=True,
-    help="One transfer a peer, and more at once only while all stay as fast.",
+    help="Start with one transfer per peer, and add more only while none slows down.",
 )
 @click.option(
     "--drop-surplus",
     is_flag=True,
-    help="Drop replicas over the replication factor. Default: they stay.",
+    help="Drop replicas beyond the replication factor. Default: keep them.",
 )
 @click.option(
-    "--plan-digest", metavar="DIGEST", default="", help="Refuse, if the plan is another by now."
+    "--plan-digest",
+    metavar="DIGEST",
+    default="",
+    help="Refuse the rebalance if its plan has changed since.",
 )
 @click.option("--list", "list_", is_flag=True, help="List rebalances instead, newest first.")
 @click.option("--show", metavar="ID", help="Show a rebalance instead.")
-@click.option("--watch", metavar="ID", help="Wait for a rebalance's end instead.")
+@click.option("--watch", metavar="ID", help="Wait until a rebalance ends instead.")
 @click.option("--cancel", metavar="ID", help="Abort a rebalance's transfers instead.")
 @yes_option
 @wait_options
@@ -84,7 +88,7 @@ def rebalance(
     if not yes and sys.stdin.isatty():
         made = _plan(settings, options)
         plan_digest = plan_digest or made.digest
-        Console(stderr=True).print(rebalance_plan(made))
+        print_table(Console(stderr=True), rebalance_plan(made))
         if made.blockers:
             return tell(_refusal(made))
     confirm("rebalance the cluster", yes=yes)
@@ -104,7 +108,7 @@ def _job(name: str, timeout_s: float) -> Job[Rebalance]:
 
 
 def follow_after(settings: Settings, name: str, timeout_s: float) -> Exit:
-    """Waits for the rebalance that follows a restore, and tells how it ended."""
+    """Waits for the rebalance that follows a restore."""
     job = _job(name, timeout_s)
     job.shown = False
     return run_job(settings, job)

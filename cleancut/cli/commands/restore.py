@@ -1,4 +1,4 @@
-"""`cleancut restore`: brings a group back, whole or not at all."""
+"""`cleancut restore`: plans, starts and follows restores; each is whole or undone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cleancut.cli.commands.rebalance import follow_after
 from cleancut.cli.commands.restore_options import options_of, what_options
 from cleancut.cli.exit_codes import Exit, say, tell
 from cleancut.cli.options import (
+    backup_argument,
     confirm,
     limit_option,
     request_id_option,
@@ -20,8 +21,9 @@ from cleancut.cli.options import (
     wait_options,
     yes_option,
 )
+from cleancut.cli.render.grids import print_table
 from cleancut.cli.render.output import emit, emit_many
-from cleancut.cli.render.tables import plan as plan_table
+from cleancut.cli.render.restore_tables import plan as plan_table
 from cleancut.cli.settings import Noun, Settings, settings_of
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import Refused
@@ -29,15 +31,15 @@ from cleancut.core.primitives.errors import Refused
 
 @click.group(cls=Noun, name="restore")
 def restore() -> None:
-    """Bring backups back."""
+    """Restore backups."""
 
 
 @restore.command()
-@click.argument("backup_id", metavar="BACKUP")
+@backup_argument
 @what_options
 @click.pass_context
 def plan(context: click.Context, /, backup_id: str, **what: Any) -> Exit:
-    """Show what a restore would do; touches nothing. Exit 4: it would be refused."""
+    """Show what a restore would do, without changes. Exit code 4: it would be refused."""
     settings = settings_of(context)
     made = _plan(settings, backup_id, options_of(what))
     emit(settings.output, "plan", made)
@@ -45,13 +47,20 @@ def plan(context: click.Context, /, backup_id: str, **what: Any) -> Exit:
 
 
 @restore.command()
-@click.argument("backup_id", metavar="BACKUP")
+@backup_argument
 @what_options
+@click.option("--rebalance", is_flag=True, help="Run `cluster rebalance` afterwards.")
 @click.option(
-    "--rebalance", is_flag=True, help="Spread the shards evenly afterwards, as `cluster rebalance`."
+    "--strict",
+    is_flag=True,
+    help="Undo the restore if a sample query answers otherwise than in the backup. Default: a"
+    " warning with both answers.",
 )
 @click.option(
-    "--plan-digest", metavar="DIGEST", default="", help="Refuse, if the plan is another by now."
+    "--plan-digest",
+    metavar="DIGEST",
+    default="",
+    help="Refuse the restore if its plan has changed since.",
 )
 @yes_option
 @wait_options
@@ -74,7 +83,7 @@ def start(
     if not yes and sys.stdin.isatty():
         made = _plan(settings, backup_id, options)
         plan_digest = plan_digest or made.digest
-        Console(stderr=True).print(plan_table(made))
+        print_table(Console(stderr=True), plan_table(made))
         if made.blockers:
             return tell(_refusal(made))
     confirm(f"restore backup {backup_id}", yes=yes)
@@ -100,7 +109,7 @@ def list_(context: click.Context, /, limit: int) -> None:
     settings = settings_of(context)
     page = ask(settings, lambda client: client.list_restores(limit))
     if page.next_page_token:
-        say(f"only the newest {len(page.restores)} are shown; --limit shows more")
+        say(f"only the newest {len(page.restores)} are shown; use --limit to show more")
     emit_many(settings.output, "restores", page.restores)
 
 
@@ -118,7 +127,7 @@ def show(context: click.Context, /, restore_id: str) -> None:
 @timeout_option
 @click.pass_context
 def watch(context: click.Context, /, restore_id: str, timeout_s: float) -> Exit:
-    """Wait for a restore's end."""
+    """Wait until a restore ends."""
     job: Job[Restore] = Job(
         "restore",
         start=lambda client: client.get_restore(restore_id),
@@ -133,9 +142,9 @@ def watch(context: click.Context, /, restore_id: str, timeout_s: float) -> Exit:
 @yes_option
 @click.pass_context
 def cancel(context: click.Context, /, restore_id: str, yes: bool) -> Exit:
-    """Roll an unfinished restore back: the collections it has made are dropped."""
+    """Cancel an unfinished restore and drop the collections that it created."""
     settings = settings_of(context)
-    confirm(f"roll restore {restore_id} back and drop what it made", yes=yes)
+    confirm(f"roll restore {restore_id} back and drop what it created", yes=yes)
     asked = ask(settings, lambda client: client.cancel_restore(restore_id))
     return conclude_cancel(settings, "restore", asked, f"restore watch {restore_id}")
 
@@ -145,12 +154,12 @@ def cancel(context: click.Context, /, restore_id: str, yes: bool) -> Exit:
 @yes_option
 @click.pass_context
 def clean(context: click.Context, /, restore_id: str, yes: bool) -> None:
-    """Drop the old data that a restore with --replace has kept."""
+    """Drop the old data that a restore with --replace kept."""
     settings = settings_of(context)
     known = ask(settings, lambda client: client.get_restore(restore_id))
     old = ", ".join(kept.collection for kept in known.kept)
     if old:
-        confirm(f"drop {old}, which restore {restore_id} has replaced", yes=yes)
+        confirm(f"drop {old}, which restore {restore_id} replaced", yes=yes)
     cleaned = ask(settings, lambda client: client.clean_restore(restore_id))
     say(f"dropped {old}" if old else f"restore {restore_id} keeps no old data")
     emit(settings.output, "restore", cleaned)
@@ -164,6 +173,6 @@ def _refusal(made: RestorePlan) -> Refused:
     others = len(made.blockers) - 1
     more = f" (and {others} more)" if others else ""
     return Refused(
-        f"backup {made.backup_id} cannot be restored so: {made.blockers[0]}{more}",
+        f"backup #{made.backup_epoch} cannot be restored this way: {made.blockers[0]}{more}",
         "each blocker in the plan says what to do about it",
     )

@@ -1,4 +1,4 @@
-"""The flags of a restore that say what comes back, under which names, and where."""
+"""The flags of a restore that choose what is restored, under which names, and where."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WHAT = (
     click.option(
         "--beside",
         is_flag=True,
-        help="Restore as NAME@ID; at the very end an alias NAME points to it.",
+        help="Restore as NAME@ID; at the end an alias NAME points to it.",
     ),
     click.option(
         "--replace",
@@ -41,7 +41,7 @@ _WHAT = (
         "--replicas",
         type=click.IntRange(1, 100),
         metavar="N",
-        help="Replicas of each shard. Default: as in the group.",
+        help="Replicas of each shard. Default: as in the backup.",
     ),
     click.option(
         "--shard",
@@ -68,16 +68,16 @@ def options_of(what: dict[str, Any]) -> RestoreOptions:
     for text in what["renames"]:
         old, equals, new = text.partition("=")
         if not (old and equals and new):
-            raise click.UsageError(f"--rename {text!r} is not OLD=NEW")
+            raise click.UsageError(f"--rename {text!r} does not have the form OLD=NEW")
         renames.append(Rename(old_name=old, new_name=new))
     if what["shards"] and len(what["collections"]) != 1:
         raise click.UsageError("--shard needs exactly one --collection")
     if what["shards"] and (renames or what["beside"] or what["replace"] or what["replicas"]):
         raise click.UsageError("--shard repairs a collection in place: no names, no --replicas")
     if what["peer"] is not None and not what["shards"]:
-        raise click.UsageError("--peer says where --shard puts a shard")
+        raise click.UsageError("--peer needs --shard")
     if what["beside"] and what["replace"]:
-        raise click.UsageError("--beside wants free names, --replace existing ones: choose one")
+        raise click.UsageError("--beside and --replace exclude each other")
     return RestoreOptions(
         collections=what["collections"],
         from_cluster=what["from_cluster"],
@@ -88,4 +88,5 @@ def options_of(what: dict[str, Any]) -> RestoreOptions:
         shards=what["shards"],
         peer_id=what["peer"],
         rebalance=what.get("rebalance", False),
+        strict=what.get("strict", False),
     )

@@ -1,4 +1,4 @@
-"""`cleancut schedule`: backups that start by themselves, as the coordinators' file says."""
+"""`cleancut schedule`: scheduled backups, as the coordinators' settings file defines them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _name = click.argument("name", metavar="NAME")
 
 @click.group(cls=Noun, name="schedule")
 def schedule() -> None:
-    """Look at schedules, start one now, or hold it back."""
+    """Show, trigger, pause and resume schedules."""
 
 
 @schedule.command("list")
@@ -52,7 +52,7 @@ def trigger(
 @_name
 @click.pass_context
 def pause(context: click.Context, /, name: str) -> None:
-    """Let a schedule's times pass without a backup, until it is resumed."""
+    """Skip a schedule's times until it is resumed."""
     settings = settings_of(context)
     emit(settings.output, "schedule", ask(settings, lambda client: client.pause_schedule(name)))
 
@@ -61,6 +61,6 @@ def pause(context: click.Context, /, name: str) -> None:
 @_name
 @click.pass_context
 def resume(context: click.Context, /, name: str) -> None:
-    """Let a schedule's times count again, from now on."""
+    """Resume a schedule from now on."""
     settings = settings_of(context)
     emit(settings.output, "schedule", ask(settings, lambda client: client.resume_schedule(name)))

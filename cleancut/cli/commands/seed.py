@@ -1,4 +1,4 @@
-"""`cleancut backup seed`: stores ahead of a backup, a few shards at a time."""
+"""`cleancut backup seed`: stores data ahead of a first backup, a few shards at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cleancut.cli.exit_codes import Exit
 from cleancut.cli.options import collections_option, request_id_option, wait_options
 from cleancut.cli.settings import Verb, settings_of
 from cleancut.cli.wait import Job, run_job
-from cleancut.core.protocol.requests import MAX_STREAMS, SeedRequest
+from cleancut.core.protocol.requests import MAX_ATTEMPTS, MAX_STREAMS, SeedRequest
 
 
 @click.command(cls=Verb)
@@ -22,7 +22,9 @@ from cleancut.core.protocol.requests import MAX_STREAMS, SeedRequest
     help="How many shards each agent reads at a time.",
 )
 @click.option(
-    "--attempts", type=click.IntRange(1, 20), help="How many epochs may be tried. Default: 3."
+    "--attempts",
+    type=click.IntRange(1, MAX_ATTEMPTS),
+    help="How many attempts to make. Default: 3.",
 )
 @wait_options
 @request_id_option
@@ -37,10 +39,10 @@ def seed(
     timeout_s: float,
     request_id: str,
 ) -> Exit:
-    """Store what a first backup would have to, a few shards at a time.
+    """Store the data of a first backup ahead of it, a few shards at a time.
 
-    Makes no backup: the next `backup create` stores what has changed since, and holds Qdrant's
-    shards for that long only. Run it again after an interruption: what is stored counts.
+    Makes no backup: the next `backup create` stores only the changes since, and keeps Qdrant's
+    shards busy only that long. After an interruption, run it again: stored data counts.
     """
     request = SeedRequest(
         collections=collections, streams=streams, attempts=attempts or SeedRequest().attempts

@@ -1,4 +1,4 @@
-"""`cleancut token`: bearer tokens, made where they are used. No coordinator is asked."""
+"""`cleancut token`: creates bearer tokens. Needs no connection."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _RANDOM_BYTES = 32
 
 @click.group(cls=Noun, name="token")
 def token() -> None:
-    """Make bearer tokens for the coordinators' --tokens-file."""
+    """Create bearer tokens for the coordinators' --tokens-file."""
 
 
 @token.command()
-@click.option("--name", required=True, help="Whose it is; the audit log names it so.")
+@click.option("--name", required=True, help="Name of its user, as the audit log shows it.")
 @click.option(
     "--role",
     type=click.Choice([role.value for role in Role]),
     required=True,
-    help="What it may do.",
+    help="Role of the token.",
 )
 @click.option(
     "--expires",
     "expires_s",
     type=parse_duration,
     metavar="DURATION",
-    help="How long it is good, such as 90d. Default: for ever.",
+    help="How long it is valid, such as 90d. Default: without end.",
 )
 @click.pass_context
 def new(context: click.Context, /, name: str, role: str, expires_s: float | None) -> None:
@@ -57,4 +57,4 @@ def new(context: click.Context, /, name: str, role: str, expires_s: float | None
     emit_facts(output, "token", facts)
     if output == "name":
         say(f"add this line to the coordinators' tokens file:\n{line_of(made)}")
-    say("the token is shown this once; coordinators take the line within a second, unrestarted")
+    say("the token is shown only once; coordinators read a changed file within a second")

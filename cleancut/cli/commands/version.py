@@ -1,4 +1,4 @@
-"""`cleancut version` and `cleancut completion`: what needs no cluster at all."""
+"""`cleancut version` and `cleancut completion`: commands that need no cluster."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from cleancut import __version__
 from cleancut.api.values import SCHEMA
 from cleancut.cli.render.output import emit_facts
 from cleancut.cli.settings import Verb, settings_of
+from cleancut.cli.terminal import write_out
 from cleancut.core.format.manifest import FORMAT
 
 
 @click.command(cls=Verb)
 @click.pass_context
 def version(context: click.Context, /) -> None:
-    """Show this program's version, and those of what it writes and reads."""
+    """Show the versions of this program and of the formats that it reads and writes."""
     facts = {
         "version": __version__,
         "json_schema": SCHEMA,
@@ -35,4 +36,4 @@ def completion(context: click.Context, /, shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None
     root = context.find_root().command
-    click.echo(kind(root, {}, "cleancut", "_CLEANCUT_COMPLETE").source())
+    write_out(kind(root, {}, "cleancut", "_CLEANCUT_COMPLETE").source() + "\n")

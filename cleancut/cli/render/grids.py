@@ -1,17 +1,23 @@
-"""What all tables are made of: grids, facts, sizes."""
+"""What all tables are made of: grids, facts, sizes, times."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from cleancut.api.operations import Operation
+from cleancut.cli.terminal import visible
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_FOLDED = 10
+"""The least width of a column whose text may go over several lines."""
 
 
 def size(number: float) -> str:
@@ -24,7 +30,7 @@ def size(number: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """A time as people say it, rounded up."""
+    """A duration, rounded up to a second: `1 h 5 min`, `40 s`."""
     minutes, left = divmod(math.ceil(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -32,21 +38,51 @@ def span(seconds: float) -> str:
     return f"{minutes} min {left} s" if minutes else f"{left} s"
 
 
-def grid(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    """Columns without lines, as ls and kubectl do: greppable."""
-    table = Table(*titles, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*("-" if cell in (None, "") else Text(str(cell)) for cell in row))
+def minute(time: str | None) -> str | None:
+    """An RFC 3339 time as lists show it: `2026-11-29 18:08Z`."""
+    return f"{time[:10]} {time[11:16]}Z" if time else None
+
+
+def some(names: Iterable[str]) -> str:
+    """The first three names, and the number of the others."""
+    known = list(names)
+    return ", ".join(known[:3]) + (f" and {len(known) - 3} more" if len(known) > 3 else "")
+
+
+def grid(
+    titles: Sequence[str], rows: Iterable[Sequence[Any]], *, fold: Collection[str] = ()
+) -> Table:
+    """Columns without lines, as ls and kubectl show them: greppable.
+
+    Cells are never cut: those under a title in `fold` may go over several lines, the others keep
+    their width, and a table that is wider than the terminal stays whole (see `print_table`).
+    """
+    cells = [["-" if cell in (None, "") else visible(str(cell)) for cell in row] for row in rows]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, title in enumerate(titles):
+        width = max(cell_len(text) for text in (title, *(row[index] for row in cells)))
+        least = min(width, max(_FOLDED, cell_len(title))) if title in fold else width
+        table.add_column(title, overflow="fold", no_wrap=title not in fold, min_width=least)
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
     return table
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> Table:
     """Names and values of one thing; what is None is left out."""
     table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in pairs:
         if value is not None:
-            table.add_row(Text(name, style="bold"), Text(str(value)))
+            table.add_row(Text(name, style="bold"), Text(visible(str(value), lines=True)))
     return table
+
+
+def print_table(console: Console, table: RenderableType) -> None:
+    """Prints it as wide as it needs to be: the terminal breaks a longer line, nothing is cut."""
+    least = Measurement.get(console, console.options, table).minimum
+    console.print(table, width=max(console.width, least), crop=False, soft_wrap=False)
 
 
 def troubles(value: Operation) -> list[tuple[str, str]]:

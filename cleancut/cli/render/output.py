@@ -1,4 +1,4 @@
-"""What goes to stdout: one value in the format that was asked for, and nothing else."""
+"""Stdout: one value in the requested format, and nothing else."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import click
 import msgspec
 import yaml
 from rich.console import Console, RenderableType
@@ -15,23 +14,25 @@ from rich.console import Console, RenderableType
 from cleancut.api.agent_settings import AgentSettings
 from cleancut.api.backups import Evidence
 from cleancut.api.cluster import ClusterStatus, Identity
+from cleancut.api.garbage import GarbageCollection
 from cleancut.api.operations import Operation
 from cleancut.api.rebalances import RebalancePlan
 from cleancut.api.restores import RestorePlan
 from cleancut.api.schedules import Schedule
-from cleancut.api.sweeps import Sweep
 from cleancut.api.values import SCHEMA, ApiValue
 from cleancut.cli.render import tables
 from cleancut.cli.render.grids import facts as facts_table
+from cleancut.cli.render.grids import print_table
+from cleancut.cli.terminal import write_out
 
 WIDE = 400
-"""Columns of a table that no terminal bounds: pipes get whole lines."""
+"""Width of a table that goes to a pipe or file: each row is one line."""
 
 
 def emit(output: str, noun: str, value: ApiValue) -> None:
     """One thing as `noun`."""
     if output == "name":
-        click.echo(name_of(value))
+        write_out(f"{name_of(value)}\n")
     elif output == "table":
         _print(tables.ONE[type(value)](value))
     else:
@@ -42,7 +43,7 @@ def emit_many(output: str, noun: str, values: Sequence[Operation | Schedule]) ->
     """A list as `noun`, the plural."""
     if output == "name":
         for value in values:
-            click.echo(name_of(value))
+            write_out(f"{name_of(value)}\n")
     elif output == "table":
         _print(tables.MANY[noun](values))
     else:
@@ -50,9 +51,9 @@ def emit_many(output: str, noun: str, values: Sequence[Operation | Schedule]) ->
 
 
 def emit_facts(output: str, noun: str, facts: dict[str, Any]) -> None:
-    """A handful of facts that are no value of the API; the first one is its name."""
+    """Facts without a type in the API; the first one is the name."""
     if output == "name":
-        click.echo(next(iter(facts.values())))
+        write_out(f"{next(iter(facts.values()))}\n")
     elif output == "table":
         _print(facts_table(facts.items()))
     else:
@@ -60,7 +61,7 @@ def emit_facts(output: str, noun: str, facts: dict[str, Any]) -> None:
 
 
 def name_of(value: ApiValue) -> str:
-    """What a script would pass on."""
+    """The name that a script passes on."""
     match value:
         case RestorePlan():
             return value.backup_id
@@ -70,14 +71,14 @@ def name_of(value: ApiValue) -> str:
             return value.cluster
         case Identity():
             return value.cluster_id
-        case Sweep():
+        case GarbageCollection():
             return "\n".join(one.id for one in value.expired)
         case AgentSettings():
             return str(value.upload_bytes_per_s)
         case Schedule():
             return value.name
         case Evidence():
-            return value.grade
+            return value.consistency
         case _:
             return str(value.id)  # type: ignore[attr-defined]
 
@@ -86,17 +87,19 @@ def document(output: str, content: dict[str, Any]) -> None:
     """One JSON or YAML document, with the version of the shapes in it."""
     whole = {"schema": SCHEMA, **content}
     if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode())
+        write_out(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode() + "\n")
     else:
-        click.echo(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True), nl=False)
+        write_out(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True))
 
 
 def _print(table: RenderableType) -> None:
-    if sys.stdout.isatty():
-        Console(highlight=False).print(table)
-        return
-    console = Console(file=io.StringIO(), width=WIDE, highlight=False, color_system=None)
-    with console.capture() as captured:
-        console.print(table)
-    for line in captured.get().splitlines():
-        click.echo(line.rstrip())
+    """Renders first and writes then, so that whatever fails in writing fails in one place."""
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    console = Console(
+        file=(out := io.StringIO()),
+        width=Console().width if terminal else WIDE,
+        force_terminal=terminal,
+        highlight=False,
+    )
+    print_table(console, table)
+    write_out("".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines()))

@@ -1,4 +1,4 @@
-"""How an operation goes, on stderr: a live table on a terminal, a line a change elsewhere."""
+"""Progress of an operation, on stderr: a live table on a terminal, else a line per change."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from cleancut.api.operations import Operation, is_over
 from cleancut.api.values import AgentProgress
 from cleancut.cli.exit_codes import say
 from cleancut.cli.render.grids import grid, size, span
+from cleancut.cli.render.states import step_of, title_of
 
 LINE_EVERY_S = 10.0
 
@@ -28,7 +29,7 @@ class ProgressView(Protocol):
 
 @contextmanager
 def open_progress(noun: str, *, quiet: bool) -> Iterator[ProgressView]:
-    """What suits stderr."""
+    """The view that suits stderr."""
     if quiet:
         yield Silent()
     elif sys.stderr.isatty():
@@ -46,7 +47,7 @@ class Silent:
 
 
 class LiveTable:
-    """One table that is drawn again: phase, bytes and rate of each agent."""
+    """A table that is redrawn: phase, bytes and rate of each agent."""
 
     def __init__(self, noun: str, live: Live) -> None:
         self._noun = noun
@@ -59,7 +60,7 @@ class LiveTable:
 
 
 class Lines:
-    """A line for each new state, and now and then how far it is."""
+    """A line for each new state, and for progress every 10 s."""
 
     def __init__(self, noun: str) -> None:
         self._noun = noun
@@ -74,16 +75,14 @@ class Lines:
             say(line)
         elif now - self._last >= LINE_EVERY_S and operation.progress:
             self._last = now
-            say(f"{line}: {', '.join(_agent(agent) for agent in operation.progress)}")
+            say(f"{line}; {', '.join(_agent(agent) for agent in operation.progress)}")
 
 
 def headline(noun: str, operation: Operation) -> str:
-    """`backup <id> UPLOADING (epoch 7, attempt 2)`."""
-    epoch = getattr(operation, "epoch", 0)
+    """`backup #7: running (uploading), attempt 2`."""
     attempt = getattr(operation, "attempt", 0)
-    more = [f"epoch {epoch}"] if epoch else []
-    more += [f"attempt {attempt}"] if attempt > 1 else []
-    return f"{noun} {operation.id} {operation.state}" + (f" ({', '.join(more)})" if more else "")
+    more = f", attempt {attempt}" if attempt > 1 else ""
+    return f"{noun} {title_of(operation)}: {step_of(operation)}{more}"
 
 
 def _agents(operation: Operation) -> RenderableType:
@@ -114,7 +113,7 @@ def _agent(progress: AgentProgress) -> str:
 
 
 def _left(progress: AgentProgress) -> str:
-    """The time that the rest takes at this rate; "" if nobody can tell."""
+    """The time that the rest takes at this rate; "" if unknown."""
     rest = progress.bytes_total - progress.bytes_done
     return span(rest / progress.bytes_per_s) if rest > 0 and progress.bytes_per_s > 0 else ""
 

@@ -1,4 +1,4 @@
-"""Rebalances as tables for people; see `cleancut.cli.render.tables`."""
+"""Tables of rebalances and of their plans."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 
 from cleancut.api.rebalances import BalancedPeer, BalanceStep, Rebalance, RebalancePlan
-from cleancut.cli.render.grids import facts, grid, size, troubles
+from cleancut.cli.render.grids import facts, grid, minute, size, troubles
+from cleancut.cli.render.states import state_of, step_of
 
 
 def rebalance_plan(value: RebalancePlan) -> RenderableType:
@@ -26,7 +27,7 @@ def rebalance(value: Rebalance) -> RenderableType:
     head = facts(
         (
             ("id", value.id),
-            ("state", value.state),
+            ("state", step_of(value)),
             ("after restore", value.after or None),
             ("created at", value.created_at),
             ("ended at", value.ended_at),
@@ -40,14 +41,14 @@ def rebalance(value: Rebalance) -> RenderableType:
 
 def rebalance_list(values: Sequence[Rebalance]) -> RenderableType:
     return grid(
-        ("ID", "STATE", "CREATED AT", "ENDED AT", "STEPS", "AFTER"),
-        ((v.id, v.state, v.created_at, v.ended_at, len(v.steps), v.after) for v in values),
+        ("ID", "STATE", "CREATED AT", "STEPS", "AFTER"),
+        ((v.id, state_of(v), minute(v.created_at), len(v.steps), v.after) for v in values),
     )
 
 
 def _steps(steps: Sequence[BalanceStep]) -> RenderableType:
     return grid(
-        ("STEP", "COLLECTION", "SHARD", "FROM", "TO", "SIZE", "COUNT"),
+        ("STEP", "COLLECTION", "SHARD", "FROM", "TO", "SIZE", "POINTS"),
         (
             (
                 s.action,
@@ -60,6 +61,7 @@ def _steps(steps: Sequence[BalanceStep]) -> RenderableType:
             )
             for s in steps
         ),
+        fold=("COLLECTION",),
     )
 
 

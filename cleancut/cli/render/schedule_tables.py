@@ -1,4 +1,4 @@
-"""Schedules as tables for people."""
+"""Tables of schedules."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 
 from cleancut.api.schedules import RetentionRules, Schedule
-from cleancut.cli.render.grids import facts, grid
+from cleancut.cli.render.grids import facts, grid, minute, some
+from cleancut.cli.render.states import word_of
+from cleancut.core.protocol.states import State
 
 
 def schedule_list(schedules: Sequence[Schedule]) -> RenderableType:
@@ -19,14 +21,15 @@ def schedule_list(schedules: Sequence[Schedule]) -> RenderableType:
                 one.do,
                 one.cron,
                 one.time_zone,
-                _next(one),
-                one.last_id or one.last_due_at,
-                one.last_state or one.last_outcome,
-                one.skipped_at,
-                ", ".join(one.collections) or "all",
+                "paused" if one.paused else minute(one.next_at),
+                one.last_id or minute(one.last_due_at),
+                _last(one),
+                minute(one.skipped_at),
+                some(one.collections) or "all",
             )
             for one in schedules
         ),
+        fold=("CRON", "COLLECTIONS"),
     )
 
 
@@ -44,16 +47,20 @@ def schedule(value: Schedule) -> RenderableType:
             ("overlap", value.overlap),
             ("collections", ", ".join(value.collections) or "all"),
             ("fence", ", ".join(value.fence) or None),
-            ("must be proven", "yes" if value.require_proven else None),
+            ("must be point-in-time", "yes" if value.require_point_in_time else None),
             ("attempts", value.attempts),
             ("retention", _rules(value.retention) if value.retention else None),
             ("last", value.last_id),
             ("last due at", value.last_due_at),
-            ("last state", value.last_state or value.last_outcome),
+            ("last state", _last(value)),
             ("skipped at", value.skipped_at),
             ("skipped because", value.skipped_why),
         )
     )
+
+
+def _last(value: Schedule) -> str:
+    return word_of(State(value.last_state)) if value.last_state else value.last_outcome
 
 
 def _next(value: Schedule) -> str | None:

@@ -1,6 +1,6 @@
-"""Who may do what over the API: three roles, and one table that names the least of each method.
+"""Roles of the API: three of them, and one table with the least role that each method needs.
 
-Who somebody is, and which role they have, is found out in `cleancut.rpc.authentication`.
+Callers and their roles are identified in `cleancut.rpc.authentication`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class Role(StrEnum):
     ADMIN = "admin"
 
     def covers(self, needed: Role) -> bool:
-        """Whether it suffices where `needed` is."""
+        """True if this role suffices where `needed` is required."""
         order = list(Role)
         return order.index(self) >= order.index(needed)
 
 
 class Need(NamedTuple):
-    """The least role, and fields of the request any of which makes it an admin's, if set."""
+    """The least role. If any of the request's fields `admin_if` is set, the role is admin."""
 
     role: Role
     admin_if: tuple[str, ...] = ()
@@ -46,10 +46,10 @@ NEEDS: dict[str, Need] = {
     "BackupService/DeleteBackup": _ADMIN,
     "BackupService/HoldBackup": _RUN,
     "BackupService/ReleaseBackup": _RUN,
-    "BackupService/SweepBackups": _ADMIN,
+    "BackupService/CollectGarbage": _ADMIN,
     "RestoreService/PlanRestore": Need(Role.READER, ("options.from_cluster",)),
-    # A restore makes what is not there yet. With `replace` clients get other data, with `shards`
-    # a collection in use does; `from_cluster` reads what another cluster's operators answer for.
+    # A restore only adds collections. `replace` changes the data that clients read, `shards`
+    # changes a collection in use, and `from_cluster` reads data of another cluster.
     "RestoreService/StartRestore": Need(
         Role.OPERATOR, ("options.replace", "options.shards", "options.from_cluster")
     ),
@@ -76,11 +76,11 @@ NEEDS: dict[str, Need] = {
     "ClusterService/Diagnose": _READ,
     "ClusterService/ForgetPeer": _ADMIN,
 }
-"""Every method of the API. One that is missing here is an admin's."""
+"""Every method of the API. A method that is missing here needs the role admin."""
 
 
 def short_name(method: str) -> str:
-    """`BackupService/GetBackup` of gRPC's path of it."""
+    """The method without its package: `BackupService/GetBackup`."""
     return method.removeprefix(_SERVICES)
 
 
@@ -97,23 +97,23 @@ def parse_role(text: str) -> Role:
     try:
         return Role(text)
     except ValueError as error:
-        raise Invalid(f"{text!r} is no role", f"write {', '.join(Role)}") from error
+        raise Invalid(f"invalid role {text!r}", f"use one of {', '.join(Role)}") from error
 
 
 _SANS = ("dns:", "email:", "ip:")
 
 
 def parse_san(text: str) -> str:
-    """A subject alternative name as certificates are compared by: `dns:NAME`, `email:ADDRESS`,
+    """The form in which subject alternative names are compared: `dns:NAME`, `email:ADDRESS`,
     `ip:ADDRESS`, or a URI as it is. Raises: Invalid."""
     kind, colon, rest = text.partition(":")
     if not rest or not text.isprintable() or " " in text:
-        raise Invalid(f"{text!r} is no subject alternative name", _SAN_HINT)
+        raise Invalid(f"invalid subject alternative name {text!r}", _SAN_HINT)
     if f"{kind}{colon}" in _SANS:
         return f"{kind}:{rest.lower()}"
     if not rest.startswith("//"):
-        raise Invalid(f"{text!r} is no subject alternative name", _SAN_HINT)
+        raise Invalid(f"invalid subject alternative name {text!r}", _SAN_HINT)
     return text
 
 
-_SAN_HINT = "write spiffe://domain/path, dns:name, email:address or ip:address"
+_SAN_HINT = "use spiffe://domain/path, dns:name, email:address or ip:address"

@@ -1,32 +1,36 @@
-"""The coordinator's machine of a backup: prepare, fence, cut, seal, upload, commit -- or abort.
+"""Coordinator's machine of a backup: prepare, fence, cut, seal, upload, commit -- or abort.
 
-Everything a successor needs is in what `Persist` wrote, so a crash at any line is just another
+`Persist` writes everything that a successor needs, so a crash at any line is just another
 `TakenOver`. No I/O, no clock: time is an argument.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 from msgspec.structs import replace
 
-from cleancut.core.backup.barrier_preparation import Preparation
 from cleancut.core.backup.phases import (
     NEEDS_SESSIONS,
     PUBLISH_S,
     STATE_OF,
     TRANSITIONS,
     Assign,
+    Assigned,
+    DrainWrites,
     Publish,
     Raise,
-    Settle,
     Stage,
     StoreCanaries,
 )
 from cleancut.core.primitives.codec import digest_of
 from cleancut.core.primitives.errors import Corrupt, Refused
 from cleancut.core.protocol import votes as protocol_votes
-from cleancut.core.protocol.commands import Command, Decide, Persist, Run, Stop
+from cleancut.core.protocol.attempt import Attempt
+from cleancut.core.protocol.commands import Command, Decide, Lift, Persist, Run, Stop
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
-from cleancut.core.protocol.etcd_records import Failure
+from cleancut.core.protocol.etcd_records import Failure, Vote
 from cleancut.core.protocol.events import (
     Cancelled,
     Done,
@@ -40,6 +44,8 @@ from cleancut.core.protocol.events import (
     Tick,
     Voted,
 )
+from cleancut.core.protocol.evidence import Consistency
+from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.high_water import (
     ReadMarks,
     StoreMarks,
@@ -47,22 +53,31 @@ from cleancut.core.protocol.high_water import (
     gone_back,
     judge_takeover,
 )
+from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import CLOSED, FENCED, PERMANENT, OperationKind, Phase, State
 
 
-class Barrier(Preparation):
-    """One machine a leader's term; rebuilt by `TakenOver`, started by `Started`."""
+class Barrier(Attempt):
+    """One machine per leader's term; rebuilt by `TakenOver`, started by `Started`."""
 
     kind, transitions, state_of = OperationKind.BACKUP, TRANSITIONS, STATE_OF
 
     def reset(self, now_s: float) -> None:
-        """Forgets what only lived in memory."""
+        """Drops the state that lives in memory only."""
         super().reset(now_s)
         self._skew_ms = -1
         self._unpublished: Failure | None = None
+        self._draft: Assigned | None = None
+        self._agreed_view = ""
+        self._fence: Fence | None = None
+        self._fence_until_s = self._fence_began_s = float("inf")
+
+    def request(self) -> BackupRequest | SeedRequest:
+        """The request of the operation."""
+        return protocol_votes.backup_request(self.operation)
 
     def step(self, event: Event, now_s: float) -> list[Command]:
-        """What to do about `event`, in order."""
+        """The commands that follow from `event`, in order."""
         match event:
             case TakenOver():
                 return self._took(event, now_s)
@@ -131,7 +146,7 @@ class Barrier(Preparation):
         if event.phase != self.ctl.phase.value:
             return []
         if not event.vote.yes:
-            return self._abort(protocol_votes.told_by(event.agent, event.vote.failure))
+            return self._abort(protocol_votes.reported_by(event.agent, event.vote.failure))
         return self._count(now_s)
 
     def _count(self, now_s: float) -> list[Command]:
@@ -146,6 +161,81 @@ class Barrier(Preparation):
                 return self._sealed(now_s)
             case _:
                 return self._uploaded(now_s)
+
+    # PREPARE and FENCE: agree, assign, be ready, raise the fence
+
+    def _prepared(self, now_s: float) -> list[Command]:
+        if self.waiting is not None:
+            return []
+        if self._draft is None:
+            return self._assign(self.votes.get((Phase.PREPARE.value, min(self.members))))
+        votes = self.agreed()
+        if votes is None:
+            return []
+        if votes[0].view != self._agreed_view:
+            return self._assign(votes[0])
+        if not protocol_votes.all_ready(self._agreed_view, self.members, self.votes):
+            return []
+        return self._ready(self._draft, now_s)
+
+    def _ready(self, draft: Assigned, now_s: float) -> list[Command]:
+        """All members agree and are ready for their shards."""
+        if draft.fence is not None:
+            return self._raise(draft.fence, now_s)
+        return [self.run(Drain(self.ctl.epoch, draft.draft, 1))]
+
+    def _assign(self, vote: Vote | None) -> list[Command]:
+        """Assigns by the view of one vote; that all see the same is checked once all are ready."""
+        if vote is None or not vote.yes:
+            return []
+        self._agreed_view = vote.view
+        names, ctl, request = tuple(sorted(self.members)), self.ctl, self.request()
+        return [self.run(Assign(ctl.epoch, ctl.operation, vote.view_object, names, request))]
+
+    def _raise(self, fence: Fence, now_s: float) -> list[Command]:
+        """The fence is persisted before it is raised, so that the next leader can lift it."""
+        self._fence, self._fence_began_s = fence, now_s
+        self._fence_until_s = now_s + fence.budget_s
+        persist, *_ = self.move(Phase.FENCE, now_s, fenced=True, **self._agreed_facts())
+        assert isinstance(persist, Persist)
+        return [
+            dataclasses.replace(persist, fence=fence),
+            self.run(Raise(self.ctl.epoch, fence)),
+        ]
+
+    def _raised(self) -> list[Command]:
+        seen = protocol_votes.yes_of_all(Phase.FENCE, self.members, self.votes)
+        if seen is None or self.waiting is not None:
+            return []
+        assert self._fence is not None, "FENCE is aborted by a takeover"
+        return [self.run(DrainWrites(self.ctl.epoch, self._fence))]
+
+    def _assigned(self, draft: Assigned, now_s: float) -> list[Command]:
+        self._draft = draft
+        tasks = protocol_votes.indexed(draft.collections, draft.tasks)
+        self.members = {
+            name: replace(member, tasks=tasks[name], assigned=True)
+            for name, member in self.members.items()
+        }
+        return [Persist(members=dict(self.members)), *self._prepared(now_s)]
+
+    def _drained(self, result: Drained, now_s: float) -> list[Command]:
+        facts = {"cut_at": result.at, "undrained": result.undrained}
+        if self.ctl.phase is Phase.FENCE:
+            return self.move(Phase.CUT, now_s, **facts)
+        if not protocol_votes.all_ready(self._agreed_view, self.members, self.votes):
+            return self._prepared(now_s)  # something moved while the drain ran
+        return self.move(Phase.CUT, now_s, **self._agreed_facts(), **facts)
+
+    def _agreed_facts(self) -> dict[str, Any]:
+        assert self._draft is not None, "no agent is ready without tasks"
+        return {
+            "draft": self._draft.draft,
+            "views": self._agreed_view,
+            "assigned": digest_of({str(name): m.tasks for name, m in self.members.items()}),
+        }
+
+    # CUT, SEAL and UPLOAD
 
     def _cut(self, now_s: float) -> list[Command]:
         if (
@@ -165,9 +255,10 @@ class Barrier(Preparation):
         failure = protocol_votes.objection(self.ctl, votes)
         if failure is not None:
             return self._abort(failure)
-        required = protocol_votes.backup_request(self.operation).require_proven
-        if required and protocol_votes.grade(self.members, self.votes, drained) == "bounded":
-            return self._abort(protocol_votes.not_proven(self.members, self.votes, drained))
+        required = protocol_votes.backup_request(self.operation).require_point_in_time
+        found = protocol_votes.consistency(self.members, self.votes, drained)
+        if required and found is not Consistency.POINT_IN_TIME:
+            return self._abort(protocol_votes.not_point_in_time(self.members, self.votes, drained))
         if not self.ctl.fenced:
             return self.move(Phase.UPLOAD, now_s)
         fence_ms = max(1, round((now_s - self._fence_began_s) * 1000))
@@ -179,16 +270,22 @@ class Barrier(Preparation):
             return []
         documents = {name: self.votes[Phase.UPLOAD.value, name].document for name in self.members}
         seen = protocol_votes.fence_seen(self.members, self.votes) if self.ctl.fenced else ()
-        return [self.run(Stage(self.ctl.epoch, self.ctl, tuple(sorted(documents.items())), seen))]
+        required = protocol_votes.backup_request(self.operation).require_point_in_time
+        told = tuple(sorted(documents.items()))
+        return [self.run(Stage(self.ctl.epoch, self.ctl, told, seen, required))]
 
     # Sessions and time
+
+    def fence_is_over(self, now_s: float) -> bool:
+        """True once the fence's budget is used up."""
+        return self.ctl.phase in FENCED and now_s >= self._fence_until_s
 
     def _session_moved(self, event: SessionMoved) -> list[Command]:
         member = self.members.get(event.agent)
         needed = self.ctl.phase in NEEDS_SESSIONS or self.opening is not None
         if member is None or member.session == event.token or not needed:
             return []
-        return self._abort(protocol_votes.told_by(event.agent, protocol_votes.SESSION_LOST))
+        return self._abort(protocol_votes.reported_by(event.agent, protocol_votes.SESSION_LOST))
 
     def _tick(self, now_s: float) -> list[Command]:
         if self.again is not None:
@@ -223,7 +320,7 @@ class Barrier(Preparation):
                 return self._assigned(event.result, now_s)
             case Raise():
                 return self._raised()
-            case Settle():
+            case DrainWrites():
                 return [self.run(Drain(self.ctl.epoch, self.ctl.draft, 1))]
             case Drain(round=1):
                 return self._drained(event.result, now_s)
@@ -238,7 +335,7 @@ class Barrier(Preparation):
             case Publish():
                 return self.move(Phase.IDLE, now_s)
             case _:
-                raise AssertionError("an answer that nobody waits for")
+                raise AssertionError("an answer to no effect")
 
     def _failed(self, event: Failed, now_s: float) -> list[Command]:
         effect, self.waiting = self.waiting, None
@@ -282,8 +379,8 @@ class Barrier(Preparation):
     # Writing
 
     def _abort(self, failure: Failure) -> list[Command]:
-        """Ends the attempt. What can be repeated becomes pending again, as a new epoch. A refusal
-        is final in the first one only: later, an agent may be on its way back."""
+        """Ends the attempt. A failure that can be repeated makes the operation pending again, as a
+        new epoch. A refusal is final in the first attempt only: later, an agent may return."""
         assert self.operation is not None
         attempts = self.operation.attempts
         final = failure.reason in PERMANENT and not (
@@ -292,5 +389,8 @@ class Barrier(Preparation):
         again = not final and attempts < self.request().attempts
         lift = self._lift() if self.ctl.phase in FENCED else []
         commands = self.close(State.PENDING if again else State.ABORTED, failure)
-        # What still raises the fence is ended first; then it is lifted before anything is written.
+        # An effect that still raises the fence is stopped first; then it is lifted, then written.
         return [Stop(self.ctl.epoch), *lift, *commands] if lift else commands
+
+    def _lift(self) -> list[Command]:
+        return [] if self._fence is None else [Lift(self._fence)]

@@ -1,236 +1,210 @@
-"""An agent's machine in a backup: see the same, be ready, be fenced, cut, read again, upload.
+"""Agent's machine of a backup: agree on the view, get ready, see the fence, cut, upload.
 
-It follows `ctl` and its own member record, and answers with votes. What it has cut is worth
-something only under the session that it was cut under; the end of an upload may be told by a later
-one, from the journal. No I/O, no clock.
+A cut counts only under the session that made it; a later session may report the end of an upload,
+from the journal. No I/O, no clock.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
 from msgspec.structs import replace
 
-from cleancut.core.backup.participant_requests import (
-    Capture,
-    Confirm,
-    FinishCapture,
-    Load,
-    ReadJournal,
-    SeedShards,
-)
 from cleancut.core.primitives.codec import digest_of
-from cleancut.core.primitives.ids import FencingToken
-from cleancut.core.protocol.commands import CastVote, Command, Effect, Run, Stop
-from cleancut.core.protocol.effect_requests import (
-    OBSERVE_EVERY_S,
-    Observe,
-    Observed,
-    Readings,
-    ReadNumbers,
-)
-from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Failure, ShardTask, Vote
-from cleancut.core.protocol.events import Done, Event, Failed, Seen, Tick
+from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.commands import Command, Effect
+from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
+from cleancut.core.protocol.etcd_records import EpochMember, Failure, ShardTask, Vote
 from cleancut.core.protocol.fence import Fence
+from cleancut.core.protocol.participant import Participant
 from cleancut.core.protocol.states import OperationKind, Phase
 
-_OPEN = frozenset({Phase.PREPARE, Phase.FENCE, Phase.CUT, Phase.SEAL, Phase.UPLOAD})
+NOT_PREPARED = Failure(reason="UNAVAILABLE", message="has not prepared for the shards to cut")
+NOT_CUT = Failure(reason="UNAVAILABLE", message="has not cut the shards to read again")
+RESTARTED = Failure(reason="UNAVAILABLE", message="restarted before its shards were stored")
 
 
-class BackupParticipant:
-    """One machine a session. `session` is the token that all its votes carry."""
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Fetch the parents' recipes of these tasks."""
 
-    def __init__(self, session: FencingToken) -> None:
-        self.session = session
-        self.ctl = Ctl()
-        self._forget()
+    epoch: Epoch
+    tasks: tuple[ShardTask, ...]
 
-    def _forget(self) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Arm the local end of the epoch's fence, then wait until the local peer shows it raised.
+    Result: the `Fence`."""
+
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Read the numbers, then open all streams at once. Result, when all are cut: `Readings`.
+
+    The streams go on in the background; their end is the answer to `FinishCapture`.
+    """
+
+    epoch: Epoch
+    tasks: tuple[ShardTask, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FinishCapture:
+    """Count the shards, wait until all captures are stored, then store the document of this
+    agent's shards and journal it. Result: the document's sha256."""
+
+    epoch: Epoch
+    tasks: tuple[ShardTask, ...]
+    first: Readings
+    second: Readings
+
+
+@dataclass(frozen=True, slots=True)
+class SeedShards:
+    """Read these shards of a seed to their end, `streams` at a time, and store what the store does
+    not have. Order: repeatable, independent of earlier effects. Result: `Seeded`."""
+
+    epoch: Epoch
+    tasks: tuple[ShardTask, ...]
+    streams: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadJournal:
+    """Look this epoch up in the journal after a restart. Result: a sha256, or "" if absent."""
+
+    epoch: Epoch
+
+
+BackupParticipantEffect = (
+    Observe | Load | Confirm | Capture | ReadNumbers | FinishCapture | SeedShards | ReadJournal
+)
+
+
+class BackupParticipant(Participant):
+    """One machine per session, for backups and for seeds."""
+
+    open_phases = frozenset({Phase.PREPARE, Phase.FENCE, Phase.CUT, Phase.SEAL, Phase.UPLOAD})
+
+    def forget(self) -> None:
+        super().forget()
         self._tasks: tuple[ShardTask, ...] | None = None
         self._ready = ""
-        self._running: Effect | None = None
+        self._arrivals: int | None = None
         self._first: Readings | None = None
         self._second: Readings | None = None
         self._fence: Fence | None = None
-        self._cast: Vote | None = None
-        self._look_at_s = 0.0
 
-    def step(self, event: Event, now_s: float) -> list[Command]:
-        """What to do about `event`, in order."""
-        match event:
-            case Seen():
-                return self._seen(event)
-            case Done():
-                return self._done(event, now_s) if event.effect == self._running else []
-            case Failed():
-                return self._failed(event) if event.effect == self._running else []
-            case Tick():
-                return self._look(now_s)
-            case _:
-                raise AssertionError(f"not an agent's event: {event}")
-
-    def _seen(self, event: Seen) -> list[Command]:
-        before, self.ctl = self.ctl, event.ctl
-        stop: list[Command] = []
-        if before.epoch != event.ctl.epoch or event.ctl.phase not in _OPEN:
-            stop = [Stop(before.epoch)] if before.phase in _OPEN else []
-            self._forget()
-        if (before.epoch, before.phase) == (self.ctl.epoch, self.ctl.phase):
-            return [*stop, *self._given(event.member)]
-        self._running = None  # what still runs was asked for in another phase
-        if event.member is None:
-            return stop
-        sows = self.ctl.kind is OperationKind.SEED and self.ctl.phase is Phase.UPLOAD
-        if event.member.session != self.session and not sows:
-            return [*stop, *self._rejoin()]
-        if self._cast is not None and not self._cast.yes and self._cast.failure is not None:
-            return [*stop, self._no(self._cast.failure)]  # a no stays a no in its epoch
-        if sows:  # it proves nothing, so whoever was restarted meanwhile just goes on
-            return [
-                *stop,
-                self._run(SeedShards(self.ctl.epoch, event.member.tasks, self.ctl.streams)),
-            ]
+    def phase_began(self, member: EpochMember) -> list[Command]:
+        seeds = self.ctl.kind is OperationKind.SEED and self.ctl.phase is Phase.UPLOAD
+        if member.session != self.session and not seeds:
+            return self._rejoin()
+        if self.cast is not None and not self.cast.yes and self.cast.failure is not None:
+            return self.refuse(self.cast.failure)  # a no stays a no in its epoch
+        if seeds:  # a seed proves nothing, so a restarted agent just goes on
+            return [self.run(SeedShards(self.ctl.epoch, member.tasks, self.ctl.streams))]
         match self.ctl.phase:
             case Phase.PREPARE:
-                return [*stop, self._run(Observe(self.ctl.epoch, self.ctl.probe))]
+                return [self.observe()]
             case Phase.FENCE:
-                return [*stop, self._run(Confirm(self.ctl.epoch))]
+                return [self.run(Confirm(self.ctl.epoch))]
             case Phase.CUT:
-                return [*stop, *self._cut()]
+                return self._cut()
             case Phase.SEAL:
-                return [*stop, *self._seal()]
+                return self._seal()
             case Phase.UPLOAD:
-                return [*stop, *self._upload()]
+                return self._upload()
             case _:
-                return stop
+                return []
 
-    def _given(self, member: EpochMember | None) -> list[Command]:
-        """Its shards were given to it in the midst of PREPARE: it gets ready for them at once."""
+    def reassigned(self, member: EpochMember | None) -> list[Command]:
+        """Shards arrive in the middle of PREPARE: the agent gets ready for them at once."""
         if self.ctl.phase is not Phase.PREPARE or member is None or not member.assigned:
             return []
         if member.session != self.session or member.tasks == self._tasks:
             return []
         self._tasks, self._ready = member.tasks, ""
-        return [self._run(Load(self.ctl.epoch, member.tasks))]
-
-    def _rejoin(self) -> list[Command]:
-        """A restarted agent has nothing to say until the uploads: its cuts died with it."""
-        return [self._run(ReadJournal(self.ctl.epoch))] if self.ctl.phase is Phase.UPLOAD else []
-
-    def _look(self, now_s: float) -> list[Command]:
-        due = self.ctl.phase is Phase.PREPARE and now_s >= self._look_at_s
-        if not due or self._running is not None or (self._cast and not self._cast.yes):
-            return []
-        return [self._run(Observe(self.ctl.epoch, self.ctl.probe))]
+        return [self.run(Load(self.ctl.epoch, member.tasks))]
 
     # Phases
 
-    def _observed(self, seen: Observed, now_s: float) -> list[Command]:
-        self._look_at_s = now_s + OBSERVE_EVERY_S
-        vote = Vote(
-            session=self.session,
-            yes=True,
-            view=seen.view,
-            view_object=seen.view_object,
-            probe=seen.probe,
-            free_bytes=seen.free_bytes,
-            ready=self._ready,
-        )
-        if seen.probe != self.ctl.probe:
-            message = "sees another store than the coordinator (its probe object is not there)"
-            hint = "give all agents and coordinators one store; file:// must be a shared mount"
-            return [self._no(Failure(reason="REFUSED", message=message, hint=hint))]
-        given = self._given(seen.member)
-        if given:
-            return [*self._vote(replace(vote, ready="")), *given] if self._speaks() else given
-        return self._vote(vote) if self._speaks() or self._ready else []
+    def _rejoin(self) -> list[Command]:
+        """A restarted agent votes only in UPLOAD: its cuts ended with the previous process."""
+        return [self.run(ReadJournal(self.ctl.epoch))] if self.ctl.phase is Phase.UPLOAD else []
 
     def _speaks(self) -> bool:
-        """Whether its view is waited for before anybody has shards: the others vote once, ready."""
+        """True if its view is needed before shards are assigned; others vote once, when ready."""
         return self.ctl.speaker in (0, self.session)
 
     def _cut(self) -> list[Command]:
         if self._tasks is None or not self._ready:
-            message = "was asked to cut what it has not prepared for"
-            return [self._no(Failure(reason="UNAVAILABLE", message=message))]
-        return [self._run(Capture(self.ctl.epoch, self._tasks_to_cut(self._tasks)))]
+            return self.refuse(NOT_PREPARED)
+        return [self.run(Capture(self.ctl.epoch, self._tasks_to_cut(self._tasks)))]
 
     def _tasks_to_cut(self, tasks: tuple[ShardTask, ...]) -> tuple[ShardTask, ...]:
-        """Without a drain, a number one above the parent's may be a write: cut it anew."""
+        """Without a drain, a number one above the parent's may be a write: no parent then."""
         undrained = self.ctl.undrained
         return tuple(replace(t, parent=None) if t.index in undrained else t for t in tasks)
 
     def _seal(self) -> list[Command]:
         if self._first is None or self._tasks is None:
-            message = "was asked to read again what it has not cut"
-            return [self._no(Failure(reason="UNAVAILABLE", message=message))]
-        return [self._run(ReadNumbers(self.ctl.epoch, self._tasks, self._fence))]
+            return self.refuse(NOT_CUT)
+        return [self.run(ReadNumbers(self.ctl.epoch, self._tasks, self._fence))]
 
     def _upload(self) -> list[Command]:
         if self._tasks is None or self._first is None or self._second is None:
             return self._rejoin()
-        return [self._run(FinishCapture(self.ctl.epoch, self._tasks, self._first, self._second))]
+        return [self.run(FinishCapture(self.ctl.epoch, self._tasks, self._first, self._second))]
 
-    # Answers of effects
+    # Results of effects
 
-    def _done(self, event: Done, now_s: float) -> list[Command]:
-        effect, self._running = self._running, None
+    def observed(self, seen: Observed, vote: Vote) -> list[Command]:
+        vote = replace(vote, view_object=seen.view_object, ready=self._ready)
+        if self._ready and self._arrivals is None:
+            self._arrivals = seen.arrivals
+        load = self.reassigned(seen.member)
+        if load:
+            return [*self.vote(replace(vote, ready="")), *load] if self._speaks() else load
+        return self.vote(vote) if self._speaks() or self._ready else []
+
+    def completed(self, effect: Effect, result: Any) -> list[Command]:
         match effect:
-            case Observe():
-                return self._observed(event.result, now_s)
             case Load():
                 self._ready = digest_of(effect.tasks)
-                return [self._run(Observe(self.ctl.epoch, self.ctl.probe))]
+                return [self.observe()]
             case Confirm():
-                self._fence = event.result
-                return self._vote(Vote(session=self.session, yes=True, fenced=True))
+                self._fence = result
+                return self.vote(replace(self.ballot(), fenced=True))
             case Capture():
-                self._first = event.result
-                return self._vote(self._reading(event.result))
+                self._first = self._with_known_arrivals(result)
+                return self.vote(self.read(self._first))
             case ReadNumbers():
-                self._second = event.result
-                return self._vote(self._reading(event.result))
+                self._second = result
+                return self.vote(self.read(result))
             case FinishCapture():
-                return self._vote(Vote(session=self.session, yes=True, document=event.result))
+                return self.vote(replace(self.ballot(), document=result))
             case SeedShards():
-                return self._vote(Vote(session=self.session, yes=True, seeded=event.result))
+                return self.vote(replace(self.ballot(), seeded=result))
             case ReadJournal():
-                return [self._recalled(event.result)]
+                if not result:
+                    return self.refuse(RESTARTED)
+                return self.vote(replace(self.ballot(), document=result))
             case _:
-                raise AssertionError("an answer that nobody waits for")
+                raise AssertionError(f"unexpected effect: {effect}")
 
-    def _reading(self, seen: Readings) -> Vote:
-        return Vote(
-            session=self.session,
-            yes=True,
-            numbers=seen.numbers,
-            incarnation=seen.incarnation,
-            arrivals=seen.arrivals,
-            view=seen.view,
-            fenced=seen.fenced,
-        )
+    def _with_known_arrivals(self, first: Readings) -> Readings:
+        """What arrived between readiness and the first reading may have done so after the drain:
+        then the next operation does not move the number, and the number proves nothing."""
+        known = first.arrivals == self._arrivals
+        return first if known else dataclasses.replace(first, arrivals=-1)
 
-    def _recalled(self, document: str) -> Command:
-        if document:
-            return CastVote(
-                self.ctl.phase.value, Vote(session=self.session, yes=True, document=document)
-            )
-        message = "was restarted before its shards were stored"
-        return self._no(Failure(reason="UNAVAILABLE", message=message))
-
-    def _failed(self, event: Failed) -> list[Command]:
-        self._running = None
-        return [self._no(event.failure)]
-
-    def _vote(self, vote: Vote) -> list[Command]:
-        """The vote, unless it is what was cast last (free bytes alone are not worth a write)."""
-        if self._cast is not None and replace(vote, free_bytes=self._cast.free_bytes) == self._cast:
-            return []
-        self._cast = vote
-        return [CastVote(self.ctl.phase.value, vote)]
-
-    def _no(self, failure: Failure) -> CastVote:
-        self._cast = Vote(session=self.session, yes=False, failure=failure)
-        return CastVote(self.ctl.phase.value, self._cast)
-
-    def _run(self, effect: Effect) -> Run:
-        self._running = effect
-        return Run(effect)
+    def read(self, seen: Readings) -> Vote:
+        """The states of all shards too; the second reading also says what became of the view and of
+        the fence."""
+        vote = super().read(seen)
+        return replace(vote, states=seen.states, view=seen.view, fenced=seen.fenced)

@@ -1,6 +1,6 @@
 """The backup's phases as data, and the work that its machine asks of the coordinator's shell.
 
-`TRANSITIONS` is all there is: the machine asserts that it only goes these ways, and
+`TRANSITIONS` is complete: the machine asserts that it makes no other change of phase, and
 ARCHITECTURE's diagram is generated from it.
 """
 
@@ -24,12 +24,12 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.PREPARE, Phase.CUT): "views agree, all are ready, drained",
     (Phase.CUT, Phase.SEAL): "all have cut, drained again",
     (Phase.SEAL, Phase.UPLOAD): "all read again, views unchanged",
-    (Phase.UPLOAD, Phase.COMMIT): "all is stored, the group is decided",
+    (Phase.UPLOAD, Phase.COMMIT): "all is stored, the backup is decided",
     (Phase.COMMIT, Phase.IDLE): "the manifest is published",
     (Phase.PREPARE, Phase.ABORT): "a no, a bound, a lost session or leader",
     (Phase.FENCE, Phase.ABORT): "a no, a bound, the budget, a lost session or leader",
     (Phase.CUT, Phase.ABORT): "a no, a bound, a lost session or leader",
-    (Phase.SEAL, Phase.ABORT): "a no, a bound, a lost session, views moved, not proven",
+    (Phase.SEAL, Phase.ABORT): "a no, a bound, a lost session, views moved, not point-in-time",
     (Phase.UPLOAD, Phase.ABORT): "a no or a bound",
     (Phase.COMMIT, Phase.ABORT): "its manifest cannot be published: an operator is needed",
 }
@@ -43,7 +43,7 @@ SEED_TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.PREPARE, Phase.ABORT): "a no, a bound, a lost session or leader",
     (Phase.UPLOAD, Phase.ABORT): "a no or a bound",
 }
-"""The same of a seed."""
+"""Every change of phase of a seed, with its cause."""
 
 PUBLISH_S = 60.0
 """How long a publication is tried again although the store's answer says that it cannot succeed."""
@@ -69,7 +69,7 @@ NEEDS_SESSIONS = FENCED | {Phase.PREPARE}
 class Assign:
     """Read the agreed view, configs and parents; stage the draft. Result: `Assigned`.
 
-    Of a seed: note in the store what is begun, and stage nothing.
+    For a seed: record its start in the store, and stage nothing.
     """
 
     epoch: Epoch
@@ -88,9 +88,9 @@ class Raise:
 
 
 @dataclass(frozen=True, slots=True)
-class Settle:
-    """Wait for the writes that were let in before. Order: once every agent has seen the fence on
-    its own peer: while a replica hangs, this blocks all changes of aliases, lifting too."""
+class DrainWrites:
+    """Wait for the writes that began before the fence. Order: after every agent has seen the fence
+    on its local peer: while a replica hangs, this blocks all alias changes, lifting included."""
 
     epoch: Epoch
     fence: Fence
@@ -98,7 +98,7 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class StoreCanaries:
-    """Store what was read inside the cut. Nobody waits for it: the group can do without."""
+    """Store what was read inside the cut. Not waited for: the group is valid without it."""
 
     epoch: Epoch
     canaries: Canaries
@@ -108,13 +108,15 @@ class StoreCanaries:
 class Stage:
     """Build and store the manifest from the draft and the votes' documents. Result: its sha256.
 
-    `seen`: what the agents saw of the fence; empty without one.
+    `seen`: the agents' observations of the fence; empty without one. `require_point_in_time`: no
+    manifest, if replicas disagree.
     """
 
     epoch: Epoch
     ctl: Ctl
     documents: tuple[tuple[AgentName, str], ...]
     seen: tuple[FenceSeen, ...] = ()
+    require_point_in_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,8 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The staged draft's sha256 ("" of a seed), its collections in order, each member's shards, and
-    the fence that is to be raised."""
+    """The staged draft's sha256 ("" for a seed), its collections in order, each member's shards,
+    and the fence to raise."""
 
     draft: str
     collections: tuple[str, ...]
@@ -136,4 +138,4 @@ class Assigned:
     fence: Fence | None = None
 
 
-BarrierEffect = Probe | Assign | Raise | Settle | Drain | StoreCanaries | Stage | Publish
+BarrierEffect = Probe | Assign | Raise | DrainWrites | Drain | StoreCanaries | Stage | Publish

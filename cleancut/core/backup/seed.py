@@ -1,7 +1,7 @@
-"""The coordinator's machine of a seed: shards are stored ahead of a backup, some at a time.
+"""Coordinator's machine of a seed: it stores shards ahead of a backup, a few at a time.
 
-A barrier without a cut: nothing is drained, nothing is proven, and no group is made. What is left
-is known to the agents alone, as what an aborted epoch leaves is.
+A barrier without a cut: nothing is drained, nothing is proven, and no group is made. Only the
+agents know what was stored, as after an aborted epoch.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class SeedMachine(Barrier):
         return commands
 
     def start_clocks(self, now_s: float) -> None:
-        """Days may pass: that bytes move is what is asked for."""
+        """A seed may take days; only a stall ends it."""
         super().start_clocks(now_s)
         if self.ctl.phase is Phase.UPLOAD:
             self.deadline_s = now_s + self.ctl.bounds.seed_s
@@ -52,10 +52,10 @@ class SeedMachine(Barrier):
 
 
 def _sum_of(votes: list[Vote]) -> Seeded:
-    told = [vote.seeded or Seeded() for vote in votes]
+    given = [vote.seeded or Seeded() for vote in votes]
     return Seeded(
-        shards=sum(one.shards for one in told),
-        read_bytes=sum(one.read_bytes for one in told),
-        new_bytes=sum(one.new_bytes for one in told),
-        stored_bytes=sum(one.stored_bytes for one in told),
+        shards=sum(one.shards for one in given),
+        read_bytes=sum(one.read_bytes for one in given),
+        new_bytes=sum(one.new_bytes for one in given),
+        stored_bytes=sum(one.stored_bytes for one in given),
     )

@@ -1,17 +1,17 @@
-"""What a reader should know of a group, although nothing is wrong with the group itself. Pure."""
+"""Warnings attached to a group's manifest; the group itself is valid. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from cleancut.core.cluster.view import View
-from cleancut.core.format.manifest import ReplicaEntry, ShardEntry
+from cleancut.core.format.manifest import Manifest, ReplicaEntry, ShardEntry, diverged
+from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import PeerId
-from cleancut.core.protocol.evidence import is_quiet
 
 
 def unseen_peers(view: View, peers: Collection[PeerId | None]) -> tuple[str, ...]:
-    """One for each peer that no agent spoke for."""
+    """A warning for each peer without an agent that took part."""
     return tuple(
         f"peer {peer} took no part: it has no agent, or its agent's Qdrant did not answer"
         for peer in sorted(set(view.peers) - set(peers))
@@ -19,7 +19,7 @@ def unseen_peers(view: View, peers: Collection[PeerId | None]) -> tuple[str, ...
 
 
 def not_drained(names: Collection[str], reasons: Mapping[str, str]) -> tuple[str, ...]:
-    """One for each collection that a drain did not go through: it cannot be proven quiet."""
+    """A warning for each collection that was not drained: it cannot be proven quiet."""
     return tuple(
         f"{name} was not drained: {reasons.get(name, 'a drain was refused or did not answer')}"
         for name in sorted(names)
@@ -27,21 +27,19 @@ def not_drained(names: Collection[str], reasons: Mapping[str, str]) -> tuple[str
 
 
 def divergent(shards: Sequence[ShardEntry], replicas: Sequence[ReplicaEntry]) -> tuple[str, ...]:
-    """One for each quiet replica that holds another number of points than the one that was cut.
+    """One for each replica that holds another number of points than the one that was cut."""
+    return tuple(
+        f"{one.collection}/{one.shard_id}: its replica on peer {one.peer_id} holds "
+        f"{one.count} points, the one that was cut on peer {shard.peer_id} {shard.count}"
+        for one, shard in diverged(shards, replicas)
+    )
 
-    Both counts were exact, and nothing was written meanwhile: Qdrant let the replicas diverge.
-    """
-    return tuple(_divergent(shards, replicas))
 
-
-def _divergent(shards: Sequence[ShardEntry], replicas: Sequence[ReplicaEntry]) -> Iterator[str]:
-    cut = {(shard.collection, shard.shard_id): shard for shard in shards if shard.quiet}
-    for one in sorted(replicas, key=lambda r: (r.collection, r.shard_id, r.peer_id)):
-        shard = cut.get((one.collection, one.shard_id))
-        if shard is None or shard.count is None or shard.count == one.count:
-            continue
-        if is_quiet(one.first, one.second, drained=True):
-            yield (
-                f"{one.collection}/{one.shard_id}: its replica on peer {one.peer_id} holds "
-                f"{one.count} points, the one that was cut on peer {shard.peer_id} {shard.count}"
-            )
+def check_replicas_agree(manifest: Manifest) -> None:
+    """Raises: Refused, naming the shards whose replicas disagree."""
+    told = divergent(manifest.shards, manifest.replicas)
+    if told:
+        raise Refused(
+            f"not proven to be point-in-time, since replicas disagree: {'; '.join(told)}",
+            "copy the right replica over the other one (docs/rebalance.md), then back up again",
+        )

@@ -1,4 +1,4 @@
-"""How a collection is made again from what Qdrant said of it: request bodies, in the order of use.
+"""Configuration of a collection: the request bodies that create it again, in the order of use.
 
 Pure: the raw answer of `GET /collections/{name}` in, bodies out. Unknown fields of newer versions
 survive where Qdrant takes them back as they are.
@@ -31,8 +31,8 @@ _WAL_CAPACITY_MB = 32
 
 
 def creation(info: Mapping[str, Any], *, replicas: int = 0) -> dict[str, Any]:
-    """The body of `PUT /collections/{name}`; strict mode is left out, since it may forbid what
-    follows. `replicas`: another replication factor; 0: as it was."""
+    """The body of `PUT /collections/{name}`; without strict mode, which may forbid the next
+    requests. `replicas`: another replication factor; 0: as it was."""
     config = info["config"]
     params = config["params"]
     body = {name: params[name] for name in _PARAMS if params.get(name) is not None}
@@ -45,7 +45,7 @@ def creation(info: Mapping[str, Any], *, replicas: int = 0) -> dict[str, Any]:
 
 
 def indexes(info: Mapping[str, Any]) -> dict[str, object]:
-    """Payload field to what `PUT /collections/{name}/index` takes as its schema."""
+    """The schema of each payload field, for `PUT /collections/{name}/index`."""
     schema: Mapping[str, Mapping[str, Any]] = info.get("payload_schema") or {}
     return {
         field: entry.get("params") or entry["data_type"] for field, entry in sorted(schema.items())
@@ -53,13 +53,13 @@ def indexes(info: Mapping[str, Any]) -> dict[str, object]:
 
 
 def later_params(info: Mapping[str, Any]) -> dict[str, Any]:
-    """What only `PATCH /collections/{name}` can set; {} for nothing."""
+    """The parameters that only `PATCH /collections/{name}` can set; may be empty."""
     params = info["config"]["params"]
     return {name: params[name] for name in _LATER_PARAMS if params.get(name) is not None}
 
 
 def strict_mode(info: Mapping[str, Any]) -> dict[str, Any]:
-    """The strict mode to set at the very end; {} for none."""
+    """The strict mode, to be set last; {} for none."""
     return dict(info["config"].get("strict_mode_config") or {})
 
 
@@ -76,7 +76,7 @@ def replication_factor(info: Mapping[str, Any]) -> int:
 
 
 def wal_bytes(info: Mapping[str, Any]) -> int:
-    """What one empty replica takes up: two log segments are laid out in advance."""
+    """The size of an empty replica: two log segments are allocated in advance."""
     config: Mapping[str, Any] = info["config"].get("wal_config") or {}
     capacity_mb = int(config.get("wal_capacity_mb") or _WAL_CAPACITY_MB)
     return 2 * capacity_mb * 1024 * 1024
@@ -88,7 +88,7 @@ def is_as_created(info: Mapping[str, Any], found: Mapping[str, Any], *, replicas
 
 
 def shape_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the points of a shard must fit into: its vectors, and how points are spread."""
+    """The vectors and the sharding, which the points of a shard have to match."""
     params = config["params"]
     dense: Mapping[str, Any] = params.get("vectors") or {}
     named = {"": dense} if "size" in dense else dense

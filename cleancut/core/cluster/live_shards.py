@@ -10,7 +10,7 @@ INITIALIZING = "Initializing"
 
 
 class LiveShards(Record, frozen=True):
-    """One collection. `known`: all shard ids that a peer has heard of, replicas or none."""
+    """One collection. `known`: all shard ids that a peer knows, with or without replicas."""
 
     name: str
     uuid: str
@@ -27,13 +27,13 @@ class LiveShards(Record, frozen=True):
 
     @property
     def shard_ids(self) -> tuple[ShardId, ...]:
-        """All shards that must be there: 0 to n-1, or every block of a shard key."""
+        """All shards that must exist: 0 to n-1, or every block of a shard key."""
         if not self.custom:
             return tuple(ShardId(number) for number in range(self.shard_number))
         return tuple(sorted({*self.known, *self._blocks()}))
 
     def _blocks(self) -> set[ShardId]:
-        """A key's shards have consecutive ids, so what is missing between two of them is lost."""
+        """A key's shards have consecutive ids, so an id missing between two of them is lost."""
         keys = {(type(r.shard_key).__name__, r.shard_key) for r in self.replicas}
         found: set[ShardId] = set()
         for kind, key in keys:
@@ -47,6 +47,6 @@ class LiveShards(Record, frozen=True):
 
     @property
     def lost(self) -> tuple[ShardId, ...]:
-        """Shards without any replica: nobody can read the collection until they are back."""
+        """Shards without any replica: the collection cannot be read until they are back."""
         placed = {replica.shard_id for replica in self.replicas}
         return tuple(shard for shard in self.shard_ids if shard not in placed)

@@ -8,7 +8,7 @@ _RESTORED = re.compile(r"(?P<base>.+)@(?P<restore>r-[0-9a-f]{16})", re.DOTALL)
 
 
 def base_of(name: str) -> str:
-    """The name without the restore's id that a restore beside has appended."""
+    """The name without the restore id that `restore --beside` appends."""
     found = _RESTORED.fullmatch(name)
     return found["base"] if found else name
 

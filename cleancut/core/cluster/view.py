@@ -1,6 +1,6 @@
-"""What one peer says about the cluster, in a form that equal peers say byte for byte alike.
+"""Views of a cluster: what one peer reports, byte for byte equal for peers that agree.
 
-No counts, commits, comments or times: those differ without meaning anything.
+Without counts, commits, comments or times, which differ between peers that agree.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class TransferView(Record, frozen=True):
 
 class CollectionView(Record, frozen=True):
     """`config` and `schema` are sha256 of the peer's own config and of the payload indexes, which
-    nobody can read while shards are `lost` (without any replica)."""
+    cannot be read while shards are `lost` (without any replica)."""
 
     name: str
     uuid: str
@@ -45,11 +45,13 @@ class CollectionView(Record, frozen=True):
 
 
 class View(Record, frozen=True):
-    """Order: everything sorted, so that the canonical encoding is one per meaning."""
+    """`hidden`: collections that the peer lists and does not describe, as when an alias has taken
+    their name. Order: everything sorted, so that the canonical encoding is one per meaning."""
 
     peers: tuple[PeerId, ...]
     collections: tuple[CollectionView, ...]
     aliases: tuple[tuple[str, str], ...]
+    hidden: tuple[str, ...] = ()
 
     def collection(self, name: str) -> CollectionView | None:
         return next((entry for entry in self.collections if entry.name == name), None)

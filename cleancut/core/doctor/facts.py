@@ -1,6 +1,6 @@
-"""What a doctor looks at: a cluster as its peers, agents, etcd and the store tell of it right now.
+"""Facts for the doctor: a cluster as its peers, agents, etcd and the store report it now.
 
-Records, and what follows from them at once. Findings are in `cleancut.core.doctor.findings`.
+The findings are in `cleancut.core.doctor.findings`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ Severity = Literal["error", "warning", "info"]
 
 
 class Finding(Record, frozen=True):
-    """One thing that is not as it should be. `kind` is stable, for scripts. `fix`: a command or
-    call to paste, "" if there is none."""
+    """One problem. `kind` is stable, for scripts. `fix`: a command or call to paste, or ""."""
 
     kind: str
     severity: Severity
@@ -27,20 +26,22 @@ class Finding(Record, frozen=True):
 
 
 class PeerReport(Record, frozen=True):
-    """One peer that the coordinator could ask. `peers`: every id that it knows, with its address;
-    without cluster mode it is peer 0 and knows itself."""
+    """One peer that answers the coordinator. `peers`: every id that it knows, with its address;
+    without cluster mode it is peer 0 and knows itself. `collections`: all that it lists, also those
+    that an alias hides."""
 
     peer_id: PeerId
     url: str
     peers: tuple[tuple[PeerId, str], ...]
     aliases: tuple[tuple[str, str], ...] = ()
+    collections: tuple[str, ...] = ()
 
     @property
     def ids(self) -> tuple[PeerId, ...]:
         return tuple(sorted(peer for peer, _ in self.peers))
 
 
-class ToldByAgent(Record, frozen=True):
+class AgentReport(Record, frozen=True):
     """One agent with a live session; `peer_id` None: its Qdrant at `url` does not answer."""
 
     name: AgentName
@@ -65,15 +66,15 @@ class GroupShards(Record, frozen=True):
 
 
 class Facts(Record, frozen=True):
-    """Everything there is to see.
+    """All facts of one diagnosis.
 
-    `peers`: those that the coordinator was given and that answer. `url`: where `collections` was
-    read, empty if nobody answers. `open_fence`: the epoch whose fence may stand now. `groups`:
+    `peers`: the configured ones that answer. `url`: where `collections` was read, empty if no peer
+    answers. `open_fence`: the epoch whose fence may stand now. `groups`:
     newest first. `owner_id` None: the store does not answer.
     """
 
     peers: tuple[PeerReport, ...]
-    agents: tuple[ToldByAgent, ...]
+    agents: tuple[AgentReport, ...]
     url: str = ""
     collections: tuple[LiveShards, ...] = ()
     restores: tuple[KnownRestore, ...] = ()
@@ -84,7 +85,7 @@ class Facts(Record, frozen=True):
 
     @property
     def aliases(self) -> dict[str, str]:
-        """As the peer at `url` tells them."""
+        """The aliases at the peer at `url`."""
         return dict(next((one.aliases for one in self.peers if one.url == self.url), ()))
 
     @property
@@ -94,15 +95,15 @@ class Facts(Record, frozen=True):
 
     @property
     def addresses(self) -> dict[PeerId, str]:
-        """Where each member is reached by the others, as far as somebody told."""
+        """The address at which the others reach each member, as far as it is known."""
         members = self.members
-        return {peer: uri for told in self.peers if told.ids == members for peer, uri in told.peers}
+        return {peer: uri for one in self.peers if one.ids == members for peer, uri in one.peers}
 
     @property
     def heard(self) -> set[PeerId]:
-        """Peers that answer somebody."""
-        told = {told.peer_id for told in self.peers}
-        return told | {agent.peer_id for agent in self.agents if agent.peer_id is not None}
+        """Peers that answer the coordinator or their agent."""
+        answering = {one.peer_id for one in self.peers}
+        return answering | {agent.peer_id for agent in self.agents if agent.peer_id is not None}
 
     @property
     def restoring(self) -> OperationId | None:
@@ -117,12 +118,12 @@ class Facts(Record, frozen=True):
 
 
 def members_of(
-    peers: tuple[PeerReport, ...], agents: tuple[ToldByAgent, ...]
+    peers: tuple[PeerReport, ...], agents: tuple[AgentReport, ...]
 ) -> tuple[PeerId, ...]:
-    """The set of peer ids that most peers tell; of two equally good ones the larger."""
+    """The set of peer ids that most peers report; of two equally common ones the larger."""
     sets = {
         agent.peer_id: tuple(sorted(agent.peers)) for agent in agents if agent.peer_id is not None
     }
-    sets |= {told.peer_id: told.ids for told in peers}  # just now; sessions lag
+    sets |= {one.peer_id: one.ids for one in peers}  # read just now; sessions lag
     votes = Counter(sets.values())
     return max(votes, key=lambda ids: (votes[ids], len(ids), ids), default=())

@@ -1,4 +1,4 @@
-"""The exact commands and calls that fix, ready to be pasted into a shell. Text only."""
+"""Fixes: exact commands and calls, ready to be pasted into a shell. Text only."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def change_aliases(url: str, action: dict[str, Any]) -> str:
 
 
 def copy_replica(url: str, collection: str, shard_id: int, *, source: int, target: int) -> str:
-    """A fresh copy of the shard replaces the one at `target`."""
+    """Replaces the replica at `target` by a fresh copy."""
     route = {"shard_id": shard_id, "from_peer_id": source, "to_peer_id": target}
     path = f"{url}/collections/{quote(collection, safe='')}/cluster"
     return _call("POST", path, {"replicate_shard": route})
 
 
 def _call(method: str, url: str, body: object = None) -> str:
-    """Without a key in the environment curl sends no such header."""
+    """Curl sends no api-key header if the environment has no key."""
     call = f"curl -fsS -X {method} {_KEY} {shlex.quote(url)}"
     if body is None:
         return call

@@ -1,7 +1,7 @@
-"""Encrypted objects and the data keys that encrypt them: their one form, and how they are opened.
+"""Encrypted objects and the data keys that encrypt them: their format, and how they are opened.
 
 Pure: bytes in, bytes out. A data key lies in the store once for each store key that may open it, so
-that another store key can take over without an object being written anew.
+that another store key can take over without rewriting any object.
 Shape: an object is a header of 64 bytes, then segments of 64 KiB, each followed by a tag of 16
 bytes (AES-256-GCM). Every object has a key of its own, by HKDF from a data key and the header's
 salt; a segment's nonce is its number and whether it is the last. Header and path are authenticated.
@@ -52,28 +52,28 @@ def parse_header(data: bytes, path: str) -> Header:
     if not data.startswith(ENCRYPTED_MAGIC):
         raise Corrupt(
             f"{path} is not encrypted, though its repository is",
-            "somebody wrote it without the key, or replaced it: nothing of it is believed",
+            "it was written without the key, or replaced: do not trust it",
         )
     if len(data) < HEADER_BYTES:
-        raise Corrupt(f"{path} is cut off", "an upload was torn, or somebody changed it")
+        raise Corrupt(f"{path} is cut off", "an upload was interrupted, or it was changed")
     _, version, flags, number, salt = _START.unpack_from(data)
     if (version, flags) != (VERSION, 0) or any(data[_START.size : HEADER_BYTES]):
-        raise Corrupt(f"{path} is encrypted in a way that is not known", "was it a newer release?")
+        raise Corrupt(f"{path} has an unknown encryption format", "use the release that wrote it")
     return Header(number, salt)
 
 
 def segments_of(size_bytes: int) -> int:
-    """An empty object has one too, or nobody could tell that it is whole."""
+    """The number of segments. An empty object has one, whose tag proves that it is whole."""
     return max(1, -(-size_bytes // SEGMENT_BYTES))
 
 
 def encrypted_bytes(size_bytes: int) -> int:
-    """How long an object of `size_bytes` is in the store."""
+    """The size in the store of an object of `size_bytes`."""
     return HEADER_BYTES + size_bytes + segments_of(size_bytes) * TAG_BYTES
 
 
 def plain_bytes(stored_bytes: int) -> int:
-    """How long the object is that takes `stored_bytes`; 0 for what can be none."""
+    """The size of the object that takes `stored_bytes` in the store; 0 for an impossible size."""
     body = max(0, stored_bytes - HEADER_BYTES)
     return max(0, body - -(-body // _WHOLE) * TAG_BYTES)
 
@@ -101,8 +101,8 @@ def encrypt(data_key: bytes, number: int, path: str, data: bytes) -> bytes:
 
 
 class Span(NamedTuple):
-    """What to read of an encrypted object for a range of its contents: `length` has one byte more
-    than the segments, which tells whether the last of them is the object's last."""
+    """The part of an encrypted object to read for a range of its contents. `length` has one byte
+    more than the segments, which shows whether the last of them is the object's last."""
 
     first: int
     start: int
@@ -110,7 +110,7 @@ class Span(NamedTuple):
 
     @property
     def offset(self) -> int:
-        """Where in the contents it begins."""
+        """The offset in the contents at which it begins."""
         return self.first * SEGMENT_BYTES
 
     @classmethod

@@ -6,6 +6,7 @@ groups/<epoch>.json. The store alone must suffice when etcd is lost.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.canary import Canary, Question
 from cleancut.core.protocol.etcd_records import Reading
-from cleancut.core.protocol.evidence import doubt, grade_of, is_quiet
+from cleancut.core.protocol.evidence import Consistency, consistency_of, doubt, is_quiet
 from cleancut.core.protocol.fence import Fence, FenceFacts
 
 FORMAT = 1
@@ -66,9 +67,9 @@ class ReplicaEntry(Record, frozen=True):
 
 
 class AgentDocument(Record, frozen=True):
-    """What one agent captured in an epoch: votes/<epoch>/<agent>/<sha256>.json.
+    """The shards that one agent captured in an epoch: votes/<epoch>/<agent>/<sha256>.json.
 
-    `drained` of its shards says nothing yet: the coordinator knows which drains answered.
+    `drained` of its shards is not yet valid: the coordinator knows which drains answered.
     """
 
     epoch: Epoch
@@ -78,7 +79,7 @@ class AgentDocument(Record, frozen=True):
 
 
 class CollectionEntry(Record, frozen=True):
-    """What Qdrant keeps of a collection outside its shards, as raw JSON of its answers."""
+    """Everything of a collection outside its shards, as raw JSON of Qdrant's answers."""
 
     name: str
     uuid: str
@@ -89,7 +90,7 @@ class CollectionEntry(Record, frozen=True):
 
 
 class ClusterEntry(Record, frozen=True):
-    """The cluster as it was: for people and for the restore's plan, never to map shards by."""
+    """The cluster at the backup: for people and for the restore's plan, never to map shards."""
 
     qdrant_version: str
     peers: dict[str, str]
@@ -129,6 +130,7 @@ class Manifest(Record, frozen=True):
     shards: tuple[ShardEntry, ...]
     source: ClusterEntry
     view: str
+    replicas: tuple[ReplicaEntry, ...] = ()  # those that were not cut, and could be counted
     canaries: tuple[Canary, ...] = ()
     fence: FenceFacts | None = None
     warnings: tuple[str, ...] = ()  # for people: what a reader should know of this group
@@ -136,15 +138,17 @@ class Manifest(Record, frozen=True):
 
     @property
     def fenced(self) -> bool:
-        """True if a fence held off writes to all that the group holds, seen by all who cut."""
+        """True if it is point-in-time, and every agent saw a fence hold off writes to all of it."""
         collections = {entry.name for entry in self.collections}
         agents = {shard.agent for shard in self.shards}
-        return self.fence is not None and self.fence.holds(collections, agents)
+        held = self.fence is not None and self.fence.holds(collections, agents)
+        return held and self.consistency is Consistency.POINT_IN_TIME
 
     @property
-    def grade(self) -> str:
-        """Recomputed from the raw numbers each time: nobody has to be believed."""
-        return grade_of([shard.quiet for shard in self.shards], fenced=self.fenced)
+    def consistency(self) -> Consistency:
+        """Recomputed from the raw numbers each time, so no stored verdict is trusted."""
+        quiet = [shard.quiet for shard in self.shards]
+        return consistency_of([*quiet, not diverged(self.shards, self.replicas)])
 
     def collection(self, name: str) -> CollectionEntry:
         """Raises: NotFound."""
@@ -152,7 +156,7 @@ class Manifest(Record, frozen=True):
             if entry.name == name:
                 return entry
         raise NotFound(
-            f"group {self.epoch} holds no collection {name!r}",
+            f"backup #{self.epoch} holds no collection {name!r}",
             f"see `cleancut backup show {self.epoch}`",
         )
 
@@ -162,6 +166,25 @@ class Manifest(Record, frozen=True):
         return tuple(sorted(found, key=lambda shard: shard.shard_id))
 
 
+def diverged(
+    shards: Sequence[ShardEntry], replicas: Sequence[ReplicaEntry]
+) -> list[tuple[ReplicaEntry, ShardEntry]]:
+    """Each replica that holds another number of points than the one that was cut, with that one.
+
+    Both counts were exact, and nothing was written meanwhile: Qdrant let the replicas diverge, so
+    which of them is right is not known.
+    """
+    cut = {(shard.collection, shard.shard_id): shard for shard in shards if shard.quiet}
+    found = []
+    for one in sorted(replicas, key=lambda r: (r.collection, r.shard_id, r.peer_id)):
+        shard = cut.get((one.collection, one.shard_id))
+        if shard is None or shard.count is None or shard.count == one.count:
+            continue
+        if is_quiet(one.first, one.second, drained=True):
+            found.append((one, shard))
+    return found
+
+
 class _FormatOnly(msgspec.Struct):
     format: int
 
@@ -169,15 +192,15 @@ class _FormatOnly(msgspec.Struct):
 def parse_manifest(data: bytes, where: str) -> Manifest:
     """The manifest in `data`, complete.
 
-    Raises: Refused for another format; Corrupt for bytes that are no manifest, or one in which a
+    Raises: Refused for another format; Corrupt for bytes that are not a manifest, or one in which a
         shard of a collection is missing or doubled.
     """
     try:
         version = decode(_FormatOnly, data, where).format
     except Corrupt as error:
         raise Corrupt(
-            f"{where} is no manifest, or a part of one",
-            "other groups may be whole: see `cleancut backup list`",
+            f"{where} is not a complete manifest",
+            "other backups may be complete: see `cleancut backup list`",
         ) from error
     if version != FORMAT:
         raise Refused(
@@ -196,4 +219,4 @@ def check_complete(manifest: Manifest) -> None:
         (entry.name, shard) for entry in manifest.collections for shard in entry.shard_ids
     )
     if have != want:
-        raise Corrupt(f"group {manifest.epoch} does not hold exactly the shards it names")
+        raise Corrupt(f"backup #{manifest.epoch} does not hold exactly the shards it names")

@@ -34,7 +34,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class BlockKind(IntEnum):
-    """Where a block's bytes are, and whether they are a zstd frame there."""
+    """The place of a block's bytes, and whether they are a zstd frame there."""
 
     ZERO = 0
     LITERAL = 1
@@ -88,7 +88,7 @@ class Page(msgspec.Struct, frozen=True, array_like=True):
         return self.digests[slot * _DIGEST_BYTES : (slot + 1) * _DIGEST_BYTES]
 
     def same_blocks(self, other: Page) -> bool:
-        """Whether both say the same, whoever wrote them."""
+        """True if both have the same blocks, whatever their origin."""
         return (self.digests, self.kinds, self.places, self.packs, self.literals) == (
             other.digests,
             other.kinds,
@@ -155,7 +155,9 @@ def open_page(digest: str, stored: bytes) -> Page:
     if len(page.digests) != count * _DIGEST_BYTES or len(page.places) != count * _PLACE.size:
         raise Corrupt(f"page {digest} has columns of unequal length")
     if not set(page.kinds) <= set(BlockKind):
-        raise Corrupt(f"page {digest} has a block of an unknown kind", "was it made by a newer one")
+        raise Corrupt(
+            f"page {digest} has a block of an unknown kind", "use the release that wrote it"
+        )
     for slot, (pack, offset, length) in enumerate(_PLACE.iter_unpack(page.places)):
         packed = page.kinds[slot] in PACKED_KINDS
         if (packed and pack >= len(page.packs)) or (

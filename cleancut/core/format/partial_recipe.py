@@ -1,7 +1,7 @@
-"""What a capture that did not become part of a group has left in the store, for the next attempt.
+"""Partial recipe: the remains in the store of a capture without a group, for the next attempt.
 
-Pure: records and their checks. It is a hint and no proof: whoever uses it asks the store first what
-packs are there, and a block counts only by its digest.
+Pure: records and their checks. It is a hint, not a proof: a user of it first asks the store which
+packs exist, and a block counts only by its digest.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cleancut.core.primitives.errors import Corrupt
 
 
 class PartialRecipe(msgspec.Struct, frozen=True, array_like=True):
-    """A shard's capture as far as it came: `members` are paths and how many of their blocks are in
+    """The finished part of a shard's capture: `members` are paths and the number of their blocks in
     `pages`, from the first on; `kept` are the pages that did not reach the store.
 
     `origins`: the sessions (`<epoch>/<session id>`) whose packs count, the newest first.

@@ -1,16 +1,110 @@
-"""Paths of objects in a store. Text only, no I/O.
+"""Paths of objects in a store: `Paths` builds them, `kind_of` and `parse_path` read them.
 
-Source: proto/FORMAT.md restates the layout for readers of other programs.
+Text only, no I/O. Source: proto/FORMAT.md restates the layout for readers of other programs.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
 
 from cleancut.core.primitives.ids import AgentName, ClusterName, Epoch, OperationId, format_epoch
 
 COORDINATOR_PROBE = "_coordinator"
 """Name of the coordinator's probe object: no agent can have it."""
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_JSON = ".json"
+
+
+class ObjectKind(Enum):
+    """The kind of an object of a cluster, by its path. `OTHER`: of no known kind."""
+
+    FORMAT = "format"
+    DATA_KEY = "data key"
+    OWNER = "owner"
+    PROBE = "probe"
+    MARK = "mark"
+    PACK = "pack"
+    RECIPE = "recipe"
+    PAGE = "page"
+    VOTES_DOCUMENT = "votes document"
+    STAGED = "staged document"
+    GROUP = "group"
+    TOMBSTONE = "tombstone"
+    HOLD = "hold"
+    SEED = "seed"
+    SPARSE_LIST = "sparse list"
+    VERIFICATION = "verification"
+    GARBAGE_LIST = "garbage list"
+    OTHER = "other"
+
+
+class ParsedPath(NamedTuple):
+    """The parts of an object's path. `number`: its epoch, or the number of an owner; None if it has
+    none. `name`: of a pack `<epoch>/<session id>/<n>`, of a page or recipe its digest, of any other
+    object its last segment without ".json"."""
+
+    kind: ObjectKind
+    number: int | None = None
+    name: str = ""
+
+
+_OTHER = ParsedPath(ObjectKind.OTHER)
+_BY_EPOCH = {
+    "probe": ObjectKind.PROBE,
+    "marks": ObjectKind.MARK,
+    "staged": ObjectKind.STAGED,
+    "holds": ObjectKind.HOLD,
+    "seeds": ObjectKind.SEED,
+    "verifications": ObjectKind.VERIFICATION,
+}
+_BY_NAME = {
+    "keys": ObjectKind.DATA_KEY,
+    "sparse": ObjectKind.SPARSE_LIST,
+    "gc": ObjectKind.GARBAGE_LIST,
+}
+_BY_DIGEST = {"recipes": ObjectKind.RECIPE, "pages": ObjectKind.PAGE}
+
+
+def kind_of(path: str) -> ObjectKind:
+    """The kind of the object at `path`, under the cluster's folder."""
+    return parse_path(path).kind
+
+
+def parse_path(path: str) -> ParsedPath:
+    """The parts of `path`, under the cluster's folder; `OTHER` if `Paths` never builds it."""
+    match path.split("/"):
+        case ["format.json"]:
+            return ParsedPath(ObjectKind.FORMAT)
+        case ["packs", epoch, session, number] if _NUMBER.fullmatch(epoch):
+            return ParsedPath(ObjectKind.PACK, int(epoch), f"{epoch}/{session}/{number}")
+        case ["votes", epoch, _, name] if _NUMBER.fullmatch(epoch):
+            return ParsedPath(ObjectKind.VOTES_DOCUMENT, int(epoch), name.removesuffix(_JSON))
+        case ["groups" | "owner" as folder, name]:
+            number, _, suffix = name.partition(".")
+            return _numbered(folder, number, suffix) if _NUMBER.fullmatch(number) else _OTHER
+        case [folder, _, digest] if folder in _BY_DIGEST:
+            return ParsedPath(_BY_DIGEST[folder], name=digest)
+        case [folder, epoch, name] if folder in _BY_EPOCH and _NUMBER.fullmatch(epoch):
+            return ParsedPath(_BY_EPOCH[folder], int(epoch), name.removesuffix(_JSON))
+        case [folder, name] if folder in _BY_NAME:
+            return ParsedPath(_BY_NAME[folder], name=name.removesuffix(_JSON))
+        case _:
+            return _OTHER
+
+
+def _numbered(folder: str, number: str, suffix: str) -> ParsedPath:
+    match folder, suffix:
+        case "groups", "json":
+            return ParsedPath(ObjectKind.GROUP, int(number))
+        case "groups", "deleted":
+            return ParsedPath(ObjectKind.TOMBSTONE, int(number))
+        case "owner", "json":
+            return ParsedPath(ObjectKind.OWNER, int(number))
+        case _:
+            return _OTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +112,14 @@ class Paths:
     """The objects of one cluster in a store, all under `<cluster>/`."""
 
     cluster: ClusterName
+
+    def relative(self, path: str) -> str:
+        """`path` under the cluster's folder."""
+        return path.removeprefix(self.root)
+
+    def parse(self, path: str) -> ParsedPath:
+        """As `parse_path`, of a whole path."""
+        return parse_path(self.relative(path))
 
     def of(self, source: str) -> Paths:
         """Those of the cluster `source` in the same store; "" is this very one."""
@@ -79,8 +181,11 @@ class Paths:
     def votes_document(self, epoch: Epoch, agent: AgentName, sha256: str) -> str:
         return f"{self.votes_documents(epoch)}{agent}/{sha256}.json"
 
+    def staged_documents(self, epoch: Epoch) -> str:
+        return f"{self.cluster}/staged/{format_epoch(epoch)}/"
+
     def staged(self, epoch: Epoch, sha256: str) -> str:
-        return f"{self.cluster}/staged/{format_epoch(epoch)}/{sha256}.json"
+        return f"{self.staged_documents(epoch)}{sha256}.json"
 
     @property
     def groups(self) -> str:
@@ -116,16 +221,22 @@ class Paths:
     def sparse_lists(self) -> str:
         return f"{self.cluster}/sparse/"
 
-    @property
-    def ledgers(self) -> str:
-        return f"{self.cluster}/ledger/"
-
-    def ledger(self, epoch: Epoch) -> str:
-        return f"{self.ledgers}{format_epoch(epoch)}/"
+    def sparse_list(self, epoch: Epoch, sha256: str) -> str:
+        return f"{self.sparse_lists}{format_epoch(epoch)}-{sha256[:16]}.json"
 
     @property
-    def doomed_lists(self) -> str:
+    def verifications(self) -> str:
+        return f"{self.cluster}/verifications/"
+
+    def verifications_of(self, epoch: Epoch) -> str:
+        return f"{self.verifications}{format_epoch(epoch)}/"
+
+    def verification(self, epoch: Epoch, name: str) -> str:
+        return f"{self.verifications_of(epoch)}{name}.json"
+
+    @property
+    def garbage_lists(self) -> str:
         return f"{self.cluster}/gc/"
 
-    def doomed_list(self, name: str) -> str:
-        return f"{self.doomed_lists}{name}.json"
+    def garbage_list(self, name: str) -> str:
+        return f"{self.garbage_lists}{name}.json"

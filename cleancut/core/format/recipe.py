@@ -1,4 +1,4 @@
-"""How one shard's tar is put together again: records, their checks, and when a tar is complete.
+"""Recipe of one shard's tar: the records to rebuild it, their checks, and completeness of a tar.
 
 Pure: bytes in, records out. `cleancut.repository` reads and writes the objects.
 Shape: a recipe names its members in order, and pages whose block entries run over all members
@@ -21,7 +21,7 @@ from cleancut.core.primitives.errors import Corrupt, Denied, Refused
 from cleancut.core.primitives.ids import Digest, Sha256
 
 OWN_PAGE_BLOCKS = 256
-"""A member of so many blocks starts a page and ends one, so that changes nearby leave it alone."""
+"""A member of this many blocks starts a page and ends one, so that nearby changes spare it."""
 FORMAT = {"format": 1, "digest": "blake3-256", "block_size_bytes": BLOCK_BYTES}
 ENCRYPTION = "aes-256-gcm"
 MAX_RECIPE_BYTES = 256 * 1024 * 1024
@@ -55,15 +55,15 @@ class PageRef(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PackUse(msgspec.Struct, frozen=True, array_like=True):
-    """Bytes of `pack` that this recipe needs: what a sweep counts as live."""
+    """Bytes of `pack` that this recipe needs: what a gc run counts as live."""
 
     pack: str
     live_bytes: int
 
 
 class Recipe(msgspec.Struct, frozen=True, array_like=True):
-    """All that is needed to give back one tar, byte by byte. `origin`: `<epoch>/<session
-    id>/<random>`, so that nobody can tell from a digest what it is the digest of."""
+    """The complete description of one tar, byte by byte. `origin`: `<epoch>/<session
+    id>/<random>`, so that a digest does not reveal its content."""
 
     origin: str
     members: tuple[TarMember, ...]
@@ -109,7 +109,7 @@ def named_by(recipe: Recipe) -> Iterator[str]:
 
 
 def block_labels(recipe: Recipe) -> Iterator[str]:
-    """What to call each block in a message, in the order of the page entries."""
+    """The name of each block in messages, in the order of the page entries."""
     for member in recipe.members:
         name = member.path or "the end of the archive"
         yield from (f"block {i} of {name}" for i in range(blocks_of(member.stored_bytes)))
@@ -120,7 +120,9 @@ def open_recipe(digest: str, stored: bytes) -> Recipe:
     recipe = open_document(digest, stored, Recipe, MAX_RECIPE_BYTES)
     blocks = sum(blocks_of(m.stored_bytes) for m in recipe.members)
     if blocks != sum(p.blocks for p in recipe.pages):
-        raise Corrupt(f"recipe {digest} has members of {blocks} blocks, but not so many entries")
+        raise Corrupt(
+            f"recipe {digest} has members of {blocks} blocks, but another number of entries"
+        )
     if recipe.tar_bytes != sum(m.tar_bytes() for m in recipe.members):
         raise Corrupt(f"recipe {digest} does not add up to {recipe.tar_bytes} bytes")
     return recipe
@@ -132,10 +134,10 @@ def encode_format(*, encrypted: bool = False) -> bytes:
 
 
 def check_format(data: bytes, *, encrypted: bool = False) -> None:
-    """`encrypted`: whether a key is given.
+    """Checks format.json. `encrypted`: a key is given.
 
-    Raises: Corrupt, if this is no format.json; Refused, if the store was made by another, or is not
-        encrypted though a key is given; Denied, if it is and there is none.
+    Raises: Corrupt, if `data` is invalid; Refused, if the store has another format, or is not
+        encrypted although a key is given; Denied, if it is encrypted and no key is given.
     """
     try:
         found = msgspec.json.decode(data, type=dict[str, str | int])
@@ -159,7 +161,7 @@ def check_format(data: bytes, *, encrypted: bool = False) -> None:
 
 
 def marks_cut(path: str) -> bool:
-    """Whether the first byte of this member proves that the shard's state is frozen.
+    """True if the first byte of this member proves that the shard's state is frozen.
 
     A member of a segment does, since writes go to a new segment by then; so does any that Qdrant
     writes after all segments, for a shard without one. Anything else may precede the freezing.
@@ -170,7 +172,7 @@ def marks_cut(path: str) -> bool:
 
 
 class Completeness:
-    """What a shard's tar has shown so far; a stream that Qdrant cuts short ends as a clean 200."""
+    """Completeness of a shard's tar; a stream that Qdrant cuts short ends as a clean 200."""
 
     def __init__(self) -> None:
         self._paths: set[str] = set()

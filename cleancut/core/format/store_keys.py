@@ -1,6 +1,6 @@
-"""The keys that users keep: what they look like, and how to speak of them.
+"""Store keys, which users keep: their text form, and hints about them.
 
-Pure: text in, keys out. What they open is `encryption`'s.
+Pure: text in, keys out. `encryption` uses them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cleancut.core.primitives.errors import Invalid
 
 KEY_BYTES = 32
 ENCRYPTED_MAGIC = b"CLEANENC"
-"""What every encrypted object begins with."""
+"""The first bytes of every encrypted object."""
 KEY_WANTED = "give the store's key: --store-key-file, --store-key-command or CLEANCUT_STORE_KEY"
 ENCRYPT_ANEW = (
     "leave the key out to go on as before; to encrypt, begin under another prefix or name"
@@ -23,8 +23,8 @@ _HINT = "`cleancut key new` makes one: 32 bytes, written in base64"
 
 
 class StoreKey(NamedTuple):
-    """What the user keeps: it opens the data keys of repositories and nothing else. `id` may be
-    shown."""
+    """The user's key, which opens the data keys of repositories and nothing else. `id` is not
+    secret."""
 
     id: str
     secret: bytes
@@ -36,12 +36,12 @@ class StoreKey(NamedTuple):
 def parse_store_keys(text: str) -> tuple[StoreKey, ...]:
     """One a line, in base64; lines that start with # are comments.
 
-    Raises: Invalid, without what was given: it may be a secret all the same.
+    Raises: Invalid; the message never shows the text, which may be a secret.
     """
     lines = [line.strip() for line in text.splitlines()]
     found = [_store_key(line) for line in lines if line and not line.startswith("#")]
     if not found:
-        raise Invalid("there is no store key in what was given", _HINT)
+        raise Invalid("the given text holds no store key", _HINT)
     return tuple(dict.fromkeys(found))
 
 

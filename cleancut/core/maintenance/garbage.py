@@ -1,10 +1,10 @@
-"""What nothing names any more, and when it may be deleted.
+"""Garbage: objects that nothing references any more, and when they may be deleted.
 
-Pure: the rules only. An object goes in two sweeps. The first writes what nothing names on a doomed
-list, `gc/<name>.json`; every epoch that begins after that counts what is listed as unknown, so it
-can never come to be named again. The second waits until all epochs from before are over, looks
-again, and deletes what is still not named. So neither a sweeper that wakes up late nor a backup in
-between can hurt: once both conditions hold, what is not named stays so for ever.
+Pure: the rules only. An object is deleted by two gc runs. The first writes unreferenced objects to
+a garbage list, `gc/<name>.json`; every later epoch treats listed objects as unknown, so they can
+never be referenced again. The second waits until all earlier epochs are over, checks again, and
+deletes what is still unreferenced. So neither a garbage collector that wakes up late nor a backup
+in between does harm: once both conditions hold, an unreferenced object stays so for ever.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
+from cleancut.core.format.paths import ObjectKind, parse_path
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, Sha256, ShardId
 from cleancut.core.primitives.timestamps import parse_time
 
 GRACE_S = 24 * 3600.0
-"""For readers of the store that nobody knows of; nothing else needs it."""
+"""For unknown readers of the store; nothing else needs it."""
 LIVE_SHARE = 0.25
-"""A pack of which less is needed is not worth to be kept for it."""
-MAX_DOOMED = 50_000
-"""Objects on one list; what is beyond waits for the next."""
+"""A pack of which a smaller share is needed is underused."""
+MAX_LISTED = 50_000
+"""Objects on one list; the rest waits for the next."""
 REUSED_EPOCHS = 8
-"""So many of the last epochs, if newer than the newest group, may have left packs to be reused."""
+"""Number of last epochs, newer than the newest group, whose packs may be reused."""
 SEED_KEPT_S = 14 * 24 * 3600.0
-"""So long the backup that a seed was made for may be waited for, from the newest such seed on."""
+"""How long packs of a seed wait for its backup, counted from the newest such seed."""
 
 
 class GarbageList(Record, frozen=True):
@@ -36,7 +37,7 @@ class GarbageList(Record, frozen=True):
 
 
 class GarbageMark(Record, frozen=True):
-    """`gc` in etcd: the doomed lists that every epoch after `epoch` has seen in the store.
+    """`gc` in etcd: the garbage lists that every epoch after `epoch` has seen in the store.
 
     `lists`: sha256 by name. `at`: RFC 3339, when that became so.
     """
@@ -47,20 +48,21 @@ class GarbageMark(Record, frozen=True):
     nonce: str = ""
 
 
-class LastSweep(Record, frozen=True):
-    """`swept` in etcd: when the last sweep ended that did not fail, and what it left to the next.
+class LastGc(Record, frozen=True):
+    """`last-gc` in etcd: when the last gc run ended that did not fail, and what it left to the
+    next.
 
     `at`: RFC 3339.
     """
 
     at: str
-    doomed_bytes: int = 0
+    marked_bytes: int = 0
     nonce: str = ""
 
 
 class Hold(Record, frozen=True):
-    """`holds/<epoch>/<operation>.json` of a store: who still reads the group, or wants it kept, and
-    until when; "" for ever."""
+    """`holds/<epoch>/<operation>.json` of a store: the operation that reads the group, or the
+    label that keeps it, and until when; "" for ever."""
 
     operation: OperationId
     created_at: str
@@ -86,7 +88,7 @@ def first_reused(newest_group: int, epoch: int) -> int:
     return max(newest_group, epoch - REUSED_EPOCHS) + 1
 
 
-def seeds_over(
+def finished_seeds(
     seeds: Mapping[Epoch, Begun], newest: Mapping[str, int], now_s: float
 ) -> frozenset[Epoch]:
     """Those whose blocks a backup has taken, or that none has asked for in time. `newest`: by
@@ -106,13 +108,13 @@ def seeds_over(
 
 
 class LiveSet(NamedTuple):
-    """What is named. `epochs`: those of groups, and those that an operation's record names.
+    """The referenced objects. `epochs`: those of groups, and those in operations' records.
     `named`: pages, by digest, and packs, by name.
 
     `newest_group` (deleted ones too, so that it never falls), `newest_epoch`: 0 for none. `holds`:
-    the paths of those not yet over. `ledger`: of the newest checks that went well, which tell their
-    age whatever has become of the group. `seeds`: epochs whose packs wait for a backup; which pages
-    do, nothing tells, so all stay.
+    the paths of those not yet over. `verifications`: of the newest successful checks, which keep
+    their age even if the backup is gone. `seeds`: epochs whose packs wait for a backup; the pages
+    that wait are unknown, so all stay.
     """
 
     epochs: frozenset[int]
@@ -121,28 +123,26 @@ class LiveSet(NamedTuple):
     holds: frozenset[str]
     newest_group: int
     newest_epoch: int
-    ledger: frozenset[str] = frozenset()
+    verifications: frozenset[str] = frozenset()
     seeds: frozenset[int] = frozenset()
 
     def is_live(self, path: str) -> bool:
-        """Whether the object at `path`, under the cluster's folder, has to stay. Whatever is of no
-        known kind stays."""
-        match path.split("/"):
-            case ["packs", epoch, session, number] if epoch.isdigit():
-                return f"{epoch}/{session}/{number}" in self.named or self._reusable(int(epoch))
-            case ["pages", _, digest]:
+        """True if the object at `path`, under the cluster's folder, has to stay; so do objects of
+        no known kind."""
+        match parse_path(path):
+            case (ObjectKind.PACK, int(epoch), name):
+                return name in self.named or self._reusable(epoch)
+            case (ObjectKind.PAGE, _, digest):
                 return digest in self.named or bool(self.seeds)
-            case ["recipes", _, digest]:
+            case (ObjectKind.RECIPE, _, digest):
                 return digest in self.recipes
-            case ["votes" | "staged", epoch, *_] if epoch.isdigit():
-                return int(epoch) in self.epochs
-            case ["ledger", epoch, _] if epoch.isdigit():
-                return int(epoch) in self.epochs or path in self.ledger
-            case ["probe" | "marks", epoch, _] if epoch.isdigit():
-                return int(epoch) >= self.newest_epoch
-            case ["groups", name] if name.endswith(".json") and name[:-5].isdigit():
-                return int(name[:-5]) in self.epochs
-            case ["holds", _, _]:
+            case (ObjectKind.VOTES_DOCUMENT | ObjectKind.STAGED | ObjectKind.GROUP, epoch, _):
+                return epoch in self.epochs
+            case (ObjectKind.VERIFICATION, epoch, _):
+                return epoch in self.epochs or path in self.verifications
+            case (ObjectKind.PROBE | ObjectKind.MARK, int(epoch), _):
+                return epoch >= self.newest_epoch
+            case (ObjectKind.HOLD, _, _):
                 return path in self.holds
         return True
 
@@ -152,15 +152,13 @@ class LiveSet(NamedTuple):
 
 
 def unknown_of(lists: Iterable[GarbageList]) -> frozenset[str]:
-    """What no capture may name: packs by name, pages and recipes by digest."""
+    """The objects that no capture may reference: packs by name, pages and recipes by digest."""
     found = set()
     for one in lists:
         for path, _ in one.objects:
-            kind, _, rest = path.partition("/")
-            if kind == "packs":
-                found.add(rest)
-            elif kind in {"pages", "recipes"}:
-                found.add(rest.rpartition("/")[2])
+            parsed = parse_path(path)
+            if parsed.kind in {ObjectKind.PACK, ObjectKind.PAGE, ObjectKind.RECIPE}:
+                found.add(parsed.name)
     return frozenset(found)
 
 
@@ -180,10 +178,10 @@ def sparse_of(live: Mapping[str, int], sizes: Mapping[str, int]) -> UnderusedPac
     return UnderusedPacks(packs=tuple(sorted(pack for pack in found if pack in live)))
 
 
-class SweepStep(StrEnum):
-    """What a sweep does with the doomed lists that it finds."""
+class GcStep(StrEnum):
+    """The next step of a gc run, by the garbage lists that it finds."""
 
-    FIND = "find"  # there is none: look for what nothing names
+    FIND = "find"  # there is none: look for unreferenced objects
     MARK = "mark"  # there are others than those marked
     WAIT_EPOCH = "wait_epoch"  # an epoch is open that may not have seen them
     WAIT_GRACE = "wait_grace"
@@ -197,12 +195,12 @@ def next_of(
     open_epoch: Epoch | None,
     waited_s: float,
     grace_s: float,
-) -> SweepStep:
+) -> GcStep:
     """`waited_s`: since they were marked. `open_epoch`: None while no operation is under way."""
     if not lists:
-        return SweepStep.FIND
+        return GcStep.FIND
     if marked is None or marked.lists != lists:
-        return SweepStep.MARK
+        return GcStep.MARK
     if open_epoch is not None and open_epoch <= marked.epoch:
-        return SweepStep.WAIT_EPOCH
-    return SweepStep.DELETE if waited_s >= grace_s else SweepStep.WAIT_GRACE
+        return GcStep.WAIT_EPOCH
+    return GcStep.DELETE if waited_s >= grace_s else GcStep.WAIT_GRACE

@@ -1,6 +1,6 @@
-"""What the groups of a catalog come to: how new the newest good ones are, how large, how proven.
+"""Inventory of a catalog: the age, size and proof of its newest good groups.
 
-Pure: whoever reads a store gives the groups, and what its ledger tells of them.
+Pure: the caller reads the backups and their verification log from a store.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from typing import NamedTuple
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.primitives.timestamps import parse_time
-from cleancut.core.protocol.evidence import GRADES
+from cleancut.core.protocol.evidence import Consistency
 
 USUAL_OF = 7
-"""So many groups before the newest tell what is usual."""
+"""Number of groups before the newest that define the usual size."""
 
 
 class GroupSummary(NamedTuple):
-    """What is kept in memory of one group. `schedule`: "" for one by hand. `stored_bytes`: what it
-    added to the store. `skew_s` is negative if it was not measured."""
+    """The facts of one group that are kept in memory. `schedule`: "" for a manual one.
+    `stored_bytes`: added to the store. `skew_s` is negative if it was not measured."""
 
     epoch: Epoch
     schedule: str
     cut_at_s: float
-    grade: str
+    consistency: Consistency
+    fenced: bool
     skew_s: float
     size_bytes: int
     stored_bytes: int
@@ -50,12 +51,13 @@ class Inventory(NamedTuple):
 
 
 def summary_of(manifest: Manifest) -> GroupSummary:
-    """Raises: Corrupt, for a time that is none."""
+    """Raises: Corrupt, for an invalid time."""
     return GroupSummary(
         epoch=manifest.epoch,
         schedule=manifest.schedule,
         cut_at_s=parse_time(manifest.cut_at),
-        grade=manifest.grade,
+        consistency=manifest.consistency,
+        fenced=manifest.fenced,
         skew_s=manifest.skew_ms / 1000,
         size_bytes=sum(shard.size_bytes for shard in manifest.shards),
         stored_bytes=sum(shard.stored_bytes for shard in manifest.shards),
@@ -63,7 +65,7 @@ def summary_of(manifest: Manifest) -> GroupSummary:
     )
 
 
-def take_stock(
+def take_inventory(
     groups: Iterable[GroupSummary], unreadable: int, damaged: Collection[Epoch]
 ) -> Inventory:
     """`damaged`: the epochs whose last verification or last drill found something wrong."""
@@ -88,6 +90,8 @@ def _newest(ordered: Sequence[GroupSummary]) -> Newest:
     return Newest(last, median(sizes) if sizes else None)
 
 
-def rank_of(grade: str) -> int:
-    """A grade as a number that grows with what is proven: 1 bounded, 2 quiet, 3 fenced."""
-    return len(GRADES) - GRADES.index(grade)
+def rank_of(consistency: Consistency, *, fenced: bool) -> int:
+    """As the metric shows it: 1 per-shard, 2 point-in-time, 3 point-in-time with a fence."""
+    if consistency is Consistency.PER_SHARD:
+        return 1
+    return 3 if fenced else 2

@@ -1,4 +1,4 @@
-"""Which groups need not be kept any longer. Pure: facts in, epochs and reasons out."""
+"""Retention rules: which groups expire, and why. Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from cleancut.core.primitives.ids import Epoch, OperationId
 
 
 class Retention(Record, frozen=True, forbid_unknown_fields=True):
-    """How many groups are kept: the newest ones, and the newest of each of the last hours, days,
-    weeks, months and years (UTC) that have one. A group stays if one of these counts it; all 0:
-    every group stays.
+    """The groups to keep: the newest ones, and the newest of each of the last hours, days, weeks,
+    months and years (UTC) that have one. A group stays if one of these rules keeps it; all 0: every
+    group stays.
 
-    `max_age_days`: older ones go, whatever counts them; 0 for no such limit. `min_count`: so many
+    `max_age_days`: older ones expire in spite of those rules; 0: no limit. `min_count`: this number
     of the newest stay in any case. Of each collection the newest group, and the newest that is
     proven, always stay.
     """
@@ -33,11 +33,11 @@ class Retention(Record, frozen=True, forbid_unknown_fields=True):
 
     @property
     def counts(self) -> bool:
-        """Whether any rule says what stays."""
+        """True if any rule counts groups."""
         return any((self.keep_last, *(number for number, _ in self.periods())))
 
     def periods(self) -> tuple[tuple[int, Callable[[datetime], object]], ...]:
-        """How many of which periods are kept."""
+        """The number of periods to keep, of each kind of period."""
         return (
             (self.keep_hourly, lambda at: (at.date(), at.hour)),
             (self.keep_daily, lambda at: at.date()),
@@ -51,17 +51,17 @@ KEEP_ALL = Retention()
 
 
 def check_retention(rules: Retention, where: str) -> None:
-    """Raises: Invalid, for rules that cannot be meant; `where`: the table that holds them."""
+    """Checks the rules. Raises: Invalid; `where`: the table that holds them."""
     numbers = (rules.keep_last, rules.min_count, *(number for number, _ in rules.periods()))
     if min(numbers) < 0 or rules.max_age_days < 0:
         raise Invalid(f"{where}: numbers cannot be negative")
     if rules.min_count < 1:
-        raise Invalid(f"{where}: min-count is 1 at least")
+        raise Invalid(f"{where}: min-count must be at least 1")
 
 
 class Policy(NamedTuple):
-    """Who is judged by which rules: groups of a schedule with rules of its own by those, and all
-    others together by the `general` ones."""
+    """The rules for each group: those of its schedule, if it has rules of its own; else the
+    `general` ones, for all other groups together."""
 
     general: Retention = KEEP_ALL
     schedules: Mapping[str, Retention] = MappingProxyType({})
@@ -71,14 +71,15 @@ KEEP_EVERYTHING = Policy()
 
 
 class GroupFacts(NamedTuple):
-    """A group as retention sees it. `cut_s`: seconds since 1970. `proven`: quiet or fenced.
+    """A group as retention sees it. `cut_s`: seconds since 1970. `point_in_time`: its
+    consistency.
     `schedule`: the one that made it, or ""."""
 
     epoch: Epoch
     operation: OperationId
     cut_s: float
     collections: frozenset[str]
-    proven: bool
+    point_in_time: bool
     schedule: str = ""
 
 
@@ -91,7 +92,7 @@ class Expired(NamedTuple):
 
 
 def find_expired(groups: Sequence[GroupFacts], policy: Policy, now_s: float) -> tuple[Expired, ...]:
-    """Those that no rule keeps, oldest first."""
+    """The groups that no rule keeps, oldest first."""
     newest_first = sorted(groups, key=lambda group: group.epoch, reverse=True)
     safe = _always_kept(newest_first)
     pools: dict[str, list[GroupFacts]] = {}
@@ -123,7 +124,8 @@ def _always_kept(newest_first: Sequence[GroupFacts]) -> set[Epoch]:
     kept = set()
     seen: set[tuple[str, bool]] = set()
     for group in newest_first:
-        marks = {(name, proven) for name in group.collections for proven in {False, group.proven}}
+        kinds = {False, group.point_in_time}
+        marks = {(name, kind) for name in group.collections for kind in kinds}
         if marks - seen:
             kept.add(group.epoch)
             seen |= marks

@@ -1,8 +1,8 @@
-"""When backups are due by themselves, and what becomes of a due one. Pure: times in, verdicts out.
+"""Schedules: the times at which backups are due, and the verdict on a due one. Pure.
 
-A schedule's **time** is an instant that its cron expression names. Times that have been dealt with
-are never looked at again, so a leader that comes later starts none of them twice; of those that
-passed while nobody led only the newest counts.
+A schedule's **time** is an instant that its cron expression names. A time that has been handled is
+never handled again, so a later leader starts none of them twice; of those that passed without a
+leader only the newest counts.
 Source: cronsim, which treats the ends of summer time as Debian's cron does.
 """
 
@@ -25,23 +25,26 @@ from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import ClusterName, OperationId, check_collection_name, parse_name
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.fence import check_fence
-from cleancut.core.protocol.requests import MAX_ATTEMPTS, BackupRequest
+from cleancut.core.protocol.requests import BackupRequest, check_attempts
 
 SLACK_S = 3600.0
-"""How far coordinators' clocks may differ: a time dealt with is ahead by no more than this."""
+"""Largest difference of coordinators' clocks: a handled time is ahead by no more than this."""
 _PROBED = 200
+_FROM = datetime(2026, 1, 1, tzinfo=UTC) - timedelta(seconds=1)
+_GAP_TIMES, _GAP_LEAST, _GAP_SPAN_S = 20_000, 3, 400 * 86400.0
+"""A year of hourly times, two weeks of minutely ones; at least three of rare ones."""
 _WORDS = {"cron", "do", "time_zone", "jitter_s", "start_within_s", "overlap"}
 
 
 class Overlap(StrEnum):
-    """What becomes of a due backup while the one before is still under way."""
+    """The treatment of a due backup while the one before is still under way."""
 
     SKIP = "skip"
     QUEUE = "queue"
 
 
 class Do(StrEnum):
-    """What a schedule starts; a verification or a drill is of the newest group."""
+    """The operation that a schedule starts; a verification or a drill is of the newest group."""
 
     BACKUP = "backup"
     VERIFY = "verify"
@@ -49,12 +52,12 @@ class Do(StrEnum):
 
 
 class ScheduleRule(Record, frozen=True, forbid_unknown_fields=True):
-    """`[schedule.NAME]` of a coordinator's file: when, and what is backed up, or verified.
+    """`[schedule.NAME]` of a coordinator's file: the times, and what is backed up or verified.
 
-    `jitter`: each start is put off by up to so many seconds, always the same for one time.
+    `jitter`: each start is delayed by up to this many seconds, always the same for one time.
     `start_within`: seconds after which a backup that could not be started is skipped; 0 for never.
     `retention`: for this schedule's groups, instead of the general one. `percent`: of a group's
-    bytes, that a verification reads again. `shards`: so many a drill opens; 0 for all.
+    bytes, that a verification reads again. `shards`: the number that a drill opens; 0 for all.
     """
 
     cron: str
@@ -65,7 +68,7 @@ class ScheduleRule(Record, frozen=True, forbid_unknown_fields=True):
     overlap: Overlap = Overlap.SKIP
     collections: tuple[str, ...] = ()
     allow_empty: bool = False
-    require_proven: bool = False
+    require_point_in_time: bool = False
     attempts: int = 5
     fence: tuple[str, ...] = ()
     fence_budget_s: float = msgspec.field(default=0.0, name="fence_budget")
@@ -75,7 +78,7 @@ class ScheduleRule(Record, frozen=True, forbid_unknown_fields=True):
 
     @property
     def timing(self) -> str:
-        """What its times depend on."""
+        """The fields that its times depend on."""
         return f"{self.cron} {self.time_zone}"
 
 
@@ -90,7 +93,7 @@ Schedules = Mapping[str, ScheduleRule]
 class ScheduleState(Record, frozen=True):
     """`schedule/<name>`: how far a schedule is.
 
-    `seen`: times up to here have been dealt with. `operation`: the newest that it has started, for
+    `seen`: times up to here have been handled. `operation`: the newest that it has started, for
     the time `due`, or by hand if that is "". `skipped`: the newest time that none was started for,
     and `why`. `outcome`: of the newest verification or drill. `since`: when it got its times.
     """
@@ -107,7 +110,7 @@ class ScheduleState(Record, frozen=True):
 
 
 class Reset(NamedTuple):
-    """Nothing of what was dealt with counts: it is new, or was given other times."""
+    """Handled times do not count: the schedule is new, or its times were changed."""
 
     seen_s: float
 
@@ -148,7 +151,7 @@ class CronTimes:
         self._zone = ZoneInfo(schedule.time_zone)
 
     def start_s(self, due_s: float) -> float:
-        """When the one of `due_s` is to start: its time and its jitter."""
+        """The start of the one of `due_s`: its time and its jitter."""
         seed = f"{self._seed}/{due_s:.0f}".encode()
         fraction = int.from_bytes(hashlib.sha256(seed).digest()[:4]) / 2**32
         return due_s + fraction * self._schedule.jitter_s
@@ -176,7 +179,7 @@ class CronTimes:
         return None
 
     def next_start(self, now_s: float, seen_s: float) -> float:
-        """When the first time starts that is neither due at `now_s` nor dealt with."""
+        """The start of the first time that is neither due at `now_s` nor handled."""
         return self.start_s(self.after(max(seen_s, now_s - self._schedule.jitter_s)))
 
     def _cron(self, seconds: float, *, reverse: bool) -> CronSim:
@@ -192,7 +195,7 @@ def decide(
     now_s: float,
     busy: bool,
 ) -> Verdict:
-    """What is to be done now. `busy`: the newest that it has started is not over."""
+    """The verdict now. `busy`: the newest operation that it started is not over."""
     if state is None or state.timing != schedule.timing:
         return Reset(now_s)
     seen_s = parse_time(state.seen)
@@ -212,11 +215,11 @@ def decide(
 
 
 def request_of(name: str, schedule: ScheduleRule) -> BackupRequest:
-    """What a schedule asks for each time."""
+    """The request that a schedule makes each time."""
     return BackupRequest(
         collections=tuple(sorted(set(schedule.collections))),
         allow_empty=schedule.allow_empty,
-        require_proven=schedule.require_proven,
+        require_point_in_time=schedule.require_point_in_time,
         attempts=schedule.attempts,
         fence=tuple(sorted(set(schedule.fence))),
         fence_budget_s=schedule.fence_budget_s,
@@ -225,7 +228,7 @@ def request_of(name: str, schedule: ScheduleRule) -> BackupRequest:
 
 
 def check_schedule(name: str, schedule: ScheduleRule) -> None:
-    """Raises: Invalid, for one that cannot be meant."""
+    """Checks a schedule. Raises: Invalid."""
     parse_name(name, "schedule")
     try:
         times = list(islice(_times(schedule), _PROBED))
@@ -240,16 +243,17 @@ def check_schedule(name: str, schedule: ScheduleRule) -> None:
             'give a name such as "UTC" or "Europe/Berlin"',
         ) from error
     if not times:
-        raise Invalid(f"[schedule.{name}]: cron {schedule.cron!r} names no time at all")
+        raise Invalid(f"[schedule.{name}]: cron {schedule.cron!r} never matches")
     gap_s = min((later - one for one, later in pairwise(times)), default=float("inf"))
     if not 0 <= schedule.jitter_s < gap_s:
-        raise Invalid(f"[schedule.{name}]: jitter is from 0 to less than {gap_s:.0f} s, its gap")
+        raise Invalid(
+            f"[schedule.{name}]: jitter must be at least 0 and less than {gap_s:.0f} s, its gap"
+        )
     if schedule.start_within_s < 0:
         raise Invalid(f"[schedule.{name}]: start-within cannot be negative")
     _check_words(name, schedule)
-    if not 1 <= schedule.attempts <= MAX_ATTEMPTS:
-        raise Invalid(f"[schedule.{name}]: attempts must be from 1 to {MAX_ATTEMPTS}")
     try:
+        check_attempts(schedule.attempts)
         for collection in schedule.collections:
             check_collection_name(collection)
         check_fence(request_of(name, schedule))
@@ -260,32 +264,45 @@ def check_schedule(name: str, schedule: ScheduleRule) -> None:
 
 
 def _check_words(name: str, schedule: ScheduleRule) -> None:
-    """Each word must be of some use to what the schedule does."""
+    """Every setting must apply to what the schedule does."""
     plain, do = ScheduleRule(cron=schedule.cron), schedule.do
     useful = _WORDS | _USEFUL[do]
     for word in ScheduleRule.__struct_fields__:
         if word not in useful and getattr(schedule, word) != getattr(plain, word):
-            told = word.removesuffix("_s").replace("_", "-")
-            raise Invalid(f"[schedule.{name}]: {told!r} says nothing to a {do}")
+            setting = word.removesuffix("_s").replace("_", "-")
+            raise Invalid(f"[schedule.{name}]: {setting!r} does not apply to a {do}")
     if not 0 <= schedule.percent <= 100 or schedule.shards < 0:
-        raise Invalid(f"[schedule.{name}]: percent is from 0 to 100, shards are 0 or more")
+        raise Invalid(f"[schedule.{name}]: percent must be 0 to 100, shards 0 or more")
 
 
 def _times(schedule: ScheduleRule) -> Iterator[float]:
     if len(schedule.cron.split()) != 5:
         raise CronSimError("Wrong number of fields")
-    start_s = (datetime(2026, 1, 1, tzinfo=UTC) - timedelta(seconds=1)).timestamp()
-    return CronTimes(ClusterName(""), "", schedule).following(start_s)
+    return CronTimes(ClusterName(""), "", schedule).following(_FROM.timestamp())
+
+
+def worst_gap_s(schedule: ScheduleRule) -> float:
+    """The longest gap between two of its times: three days for every weekday's night.
+
+    Limits: looks at 400 days, or 20,000 times. Infinite for one that has a single time.
+    """
+    worst_s, seen = 0.0, 1
+    times = CronTimes(ClusterName(""), "", schedule).following(_FROM.timestamp())
+    for one, later in pairwise(islice(times, _GAP_TIMES)):
+        worst_s, seen = max(worst_s, later - one), seen + 1
+        if seen >= _GAP_LEAST and later > _FROM.timestamp() + _GAP_SPAN_S:
+            break
+    return worst_s or float("inf")
 
 
 def moved(
     state: ScheduleState | None, schedule: ScheduleRule, verdict: Reset | Skip | Start
 ) -> ScheduleState:
-    """The state once `verdict` is carried out; who starts adds its operation."""
+    """The state once `verdict` is carried out; the caller adds the operation that it started."""
     seen_s = verdict.seen_s if isinstance(verdict, Reset) else verdict.due_s
     before = state or ScheduleState(timing=schedule.timing, seen="")
-    seen, anew = format_time(seen_s), isinstance(verdict, Reset)
-    since = seen if anew else before.since or seen
+    seen, fresh = format_time(seen_s), isinstance(verdict, Reset)
+    since = seen if fresh else before.since or seen
     changes: dict[str, str] = {"timing": schedule.timing, "seen": seen, "since": since}
     if isinstance(verdict, Start):
         changes["due"] = format_time(verdict.due_s)

@@ -1,7 +1,7 @@
-"""The one tree of errors: what went wrong, what to do about it, and how each border tells it.
+"""Errors: one tree of kinds, each with a message, a hint, and its status at each border.
 
-Adapters map foreign exceptions to these once; everything above only sees this tree. The table of
-kinds (`KINDS`) is what the gRPC border and the command line translate by.
+Adapters map foreign exceptions to these once; everything above sees only this tree. The gRPC
+border and the command line translate by the table of kinds (`KINDS`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import ClassVar
 
 
 class CleancutError(Exception):
-    """An expected failure, told with what the reader can do about it.
+    """An expected failure, with a hint of what to do about it.
 
     `context` holds facts for logs and for ErrorInfo metadata; never a secret.
     """
@@ -37,7 +37,7 @@ class Invalid(CleancutError):
 
 
 class NotFound(CleancutError):
-    """What was named does not exist."""
+    """The named thing does not exist."""
 
     grpc_status, exit_code, reason = "NOT_FOUND", 3, "NOT_FOUND"
 
@@ -49,33 +49,33 @@ class Refused(CleancutError):
 
 
 class Fenced(CleancutError):
-    """Somebody holds a newer token; the caller has to stop."""
+    """Another process holds a newer token; the caller has to stop."""
 
     grpc_status, exit_code, reason = "ABORTED", 1, "FENCED"
 
 
 class LeaseLost(CleancutError):
-    """The own lease is over or may be; nothing outside etcd may be done any more."""
+    """The process's lease is over or may be; it must act on nothing outside etcd any more."""
 
     grpc_status, exit_code, reason = "ABORTED", 1, "LEASE_LOST"
 
 
 class Unavailable(CleancutError):
-    """Something needed does not answer now; the same call may succeed later."""
+    """A dependency does not answer now; the same call may succeed later."""
 
     retryable = True
     grpc_status, exit_code, reason = "UNAVAILABLE", 7, "UNAVAILABLE"
 
 
 class TimedOut(CleancutError):
-    """A bound in time was reached; the outcome may be unknown."""
+    """A time limit was reached; the outcome may be unknown."""
 
     retryable = True
     grpc_status, exit_code, reason = "DEADLINE_EXCEEDED", 6, "TIMED_OUT"
 
 
 class Corrupt(CleancutError):
-    """Data is not what its digest, length or format says."""
+    """Data does not match its digest, length or format."""
 
     grpc_status, exit_code, reason = "DATA_LOSS", 9, "CORRUPT"
 
@@ -87,7 +87,7 @@ class Denied(CleancutError):
 
 
 class Unauthenticated(Denied):
-    """Nobody knows who asks: no credentials, or none that are valid now."""
+    """The caller is unknown: no credentials, or none that are valid now."""
 
     grpc_status, reason = "UNAUTHENTICATED", "UNAUTHENTICATED"
 

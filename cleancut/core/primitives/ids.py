@@ -14,7 +14,7 @@ from cleancut.core.primitives.errors import Invalid
 Epoch = NewType("Epoch", int)
 """One attempt of an operation; grows over the life of a cluster, across etcd's too."""
 OperationId = NewType("OperationId", str)
-"""What a user asked for; the same over all attempts."""
+"""One request of a user; the same over all attempts."""
 AgentName = NewType("AgentName", str)
 ClusterName = NewType("ClusterName", str)
 FencingToken = NewType("FencingToken", int)

@@ -1,4 +1,4 @@
-"""Times as they stand in records: RFC 3339 in UTC. Pure: whoever has a clock gives the seconds."""
+"""Timestamps of records: RFC 3339 in UTC. Pure: the caller gives the seconds."""
 
 from __future__ import annotations
 

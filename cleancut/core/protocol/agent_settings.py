@@ -1,4 +1,4 @@
-"""What agents may take of the network and the local disk; set while they run. Pure."""
+"""Limits of agents on the network and the local disk, adjustable while they run. Pure."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ LEAST_RATE = 64 * 1024
 class UploadSettings(Record, frozen=True):
     """`settings` in etcd, for each agent alike.
 
-    `upload_bytes_per_s` 0: no limit. `uploads`: so many at a time. `spill_bytes`: what may wait for
-    the store in the spill directory; `spill_floor_bytes`: what stays free on that disk.
+    `upload_bytes_per_s` 0: no limit. `uploads`: at a time. `spill_bytes`: may wait for the
+    store in the spill directory; `spill_floor_bytes`: stay free on that disk.
     """
 
     upload_bytes_per_s: int = 0
@@ -28,22 +28,22 @@ class UploadSettings(Record, frozen=True):
 
 
 def check_settings(settings: UploadSettings) -> UploadSettings:
-    """`settings`, if they can be meant. Raises: Invalid."""
+    """`settings`, if they are valid. Raises: Invalid."""
     rate = settings.upload_bytes_per_s
     if rate < 0 or 0 < rate < LEAST_RATE:
         raise Invalid(
-            f"{rate} bytes a second are too few",
-            f"give {LEAST_RATE // 1024} KiB or more; 0 is no limit",
+            f"upload rate {rate} bytes/s is too low",
+            f"use {LEAST_RATE // 1024} KiB or more, or 0 for unlimited",
         )
     if not 1 <= settings.uploads <= MAX_UPLOADS:
-        raise Invalid(f"{settings.uploads} uploads at a time", f"give 1 to {MAX_UPLOADS}")
+        raise Invalid(f"invalid number of uploads: {settings.uploads}", f"use 1 to {MAX_UPLOADS}")
     if settings.spill_bytes < 0 or settings.spill_floor_bytes < 0:
-        raise Invalid("a spill limit or floor below 0", "0 keeps all of it in memory")
+        raise Invalid("the spill limit or floor is negative", "use 0 to keep everything in memory")
     return settings
 
 
 class RateLimiter(msgspec.Struct):
-    """Lets bytes through at a rate on average: who comes waits until what went before is paid for.
+    """Limits the average rate of bytes: a caller waits until earlier bytes are paid for.
 
     `owed`: bytes not paid for at `seen_s`.
     """
@@ -52,11 +52,11 @@ class RateLimiter(msgspec.Struct):
     seen_s: float = 0.0
 
     def wait_s(self, now_s: float, rate: int) -> float:
-        """Seconds until the next may go; 0 if it may. `rate` 0: always."""
+        """Seconds until the next may be sent; 0: now. `rate` 0: unlimited."""
         self.owed = max(0.0, self.owed - rate * max(0.0, now_s - self.seen_s)) if rate else 0.0
         self.seen_s = now_s
         return self.owed / rate if rate else 0.0
 
     def went(self, size_bytes: int) -> None:
-        """Order: after `wait_s` has let it go."""
+        """Counts bytes as sent. Order: after `wait_s` allowed them."""
         self.owed += size_bytes

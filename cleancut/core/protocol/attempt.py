@@ -1,4 +1,4 @@
-"""What the coordinator's machines share: one attempt that holds ctl, phase by phase."""
+"""Attempt: the common part of the coordinator's machines, which holds ctl phase by phase."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from cleancut.core.protocol.states import CLOSED, OperationKind, Phase, State
 from cleancut.core.protocol.votes import yes_of_all
 
 _SPOKEN = frozenset({OperationKind.BACKUP, OperationKind.SEED})
-"""One agent tells its view first, and shards are given out by it."""
+"""One agent reports its view first, and shards are assigned by it."""
 
 
 class Attempt:
-    """The state of one attempt, and the only ways in which it changes.
+    """The state of one attempt, and its only changes.
 
     At most one effect runs at a time (`waiting`); `again` is repeated at a tick, not before
-    `again_at_s`. `tries`: how often an effect failed in this phase.
+    `again_at_s`. `tries`: failures of effects in this phase.
     """
 
     kind: ClassVar[OperationKind]
@@ -40,7 +40,7 @@ class Attempt:
         self.reset(0.0)
 
     def reset(self, now_s: float) -> None:
-        """Forgets what only lived in memory."""
+        """Drops the state that lives in memory only."""
         self.phase_began_s, self.deadline_s, self.stalled_s = now_s, now_s, now_s
         self.waiting: Effect | None = None
         self.again: Effect | None = None
@@ -51,7 +51,7 @@ class Attempt:
 
     def open(self, event: Started, **fresh: Any) -> list[Command]:
         """The operation's next attempt, with these `fresh` fields of it: PREPARE is `opening`, and
-        begins once the coordinator's probe is in the store. [] if nobody can take part."""
+        begins once the coordinator's probe is in the store. [] if no agent can take part."""
         attempt = event.operation.attempts + 1
         self.operation = replace(event.operation, epoch=event.epoch, attempts=attempt, **fresh)
         self.votes = {}
@@ -89,8 +89,8 @@ class Attempt:
         return votes if votes is not None and len({vote.view for vote in votes}) == 1 else None
 
     def step(self, event: Event, now_s: float) -> list[Command]:
-        """What to do about `event`, in order."""
-        raise AssertionError("each machine has its own")
+        """The commands that follow from `event`, in order."""
+        raise AssertionError("defined by each machine")
 
     @property
     def idle(self) -> bool:
@@ -99,7 +99,7 @@ class Attempt:
 
     @property
     def busy(self) -> bool:
-        """Whether an effect runs, or has to be repeated: no other may begin."""
+        """True if an effect runs or has to be repeated: no other may begin."""
         return self.waiting is not None or self.again is not None
 
     @property

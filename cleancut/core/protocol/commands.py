@@ -11,7 +11,7 @@ from cleancut.core.protocol.fence import Fence
 
 
 class Effect(Protocol):
-    """Work for a shell. Its class says what to do; `epoch` lets a late answer be told apart."""
+    """Work for a shell. Its class names the work; `epoch` identifies a late answer."""
 
     @property
     def epoch(self) -> Epoch: ...
@@ -19,8 +19,8 @@ class Effect(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Persist:
-    """One guarded write: the new `ctl` if given, the operation, members, and the fence that is
-    going to be raised."""
+    """One guarded write: the new `ctl` if given, the operation, members, and the fence to
+    raise."""
 
     ctl: Ctl | None = None
     operation: Operation | None = None
@@ -44,7 +44,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Lift:
-    """Lift this fence now, and again until it is seen lifted. Nobody waits for it."""
+    """Lift this fence now, and again until it is seen lifted. Not waited for."""
 
     fence: Fence
 

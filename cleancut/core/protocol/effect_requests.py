@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.canary import Canaries
-from cleancut.core.protocol.etcd_records import EpochMember, Reading, ShardTask
+from cleancut.core.protocol.etcd_records import (
+    EpochMember,
+    Reading,
+    ShardState,
+    ShardTask,
+)
 from cleancut.core.protocol.fence import Fence
 
 
@@ -43,7 +48,7 @@ OBSERVE_EVERY_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Observe:
-    """Look at the own peer, the store and the own member record. Result: `Observed`."""
+    """Observe the local peer, the store and the agent's member record. Result: `Observed`."""
 
     epoch: Epoch
     probe: str
@@ -61,28 +66,38 @@ class ReadNumbers:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """`view`: sha256 of the canonical view; `view_object`: its name among the probe objects."""
+    """`view`: sha256 of the canonical view; `view_object`: its name among the probe objects.
+    `arrivals`: what was recovered or transferred into the local peer so far; -1: unknown."""
 
     view: str
     view_object: str
     probe: str
     free_bytes: int
     member: EpochMember | None
+    arrivals: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """Numbers in the order of the tasks. `view`, and whether the own peer was `fenced` still, only
-    of the second reading."""
+    """Numbers, and `states` where they were read, in the order of the tasks. `view`, and whether
+    the local peer was `fenced` still, only of the second reading."""
 
     numbers: tuple[int | None, ...]
     incarnation: str
     arrivals: int
     view: str = ""
     fenced: bool = False
+    states: tuple[ShardState, ...] = ()
 
     def at(self, index: int) -> Reading:
-        """One shard's, with what it means something within."""
+        """The reading of one shard."""
         return Reading(
-            number=self.numbers[index], incarnation=self.incarnation, arrivals=self.arrivals
+            number=self.numbers[index],
+            incarnation=self.incarnation,
+            arrivals=self.arrivals,
+            state=self.states[index] if self.states else None,
         )
+
+    def segments(self) -> tuple[str, ...]:
+        """The segment that each shard's reading names."""
+        return tuple(state.segment for state in self.states)

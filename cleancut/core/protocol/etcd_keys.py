@@ -1,10 +1,27 @@
-"""Keys of a cluster in etcd. Text only."""
+"""Keys of a cluster in etcd: `Keys` builds them, `agent_of` and `Keys.parse_vote` read them."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cleancut.core.primitives.ids import AgentName, ClusterName, Epoch, format_epoch
+
+_VOTE = re.compile(r"(?P<epoch>[0-9]{1,18})/(?P<phase>[A-Z]+)/(?P<agent>[^/]+)")
+
+
+class VoteKey(NamedTuple):
+    """The parts of a vote's key."""
+
+    epoch: Epoch
+    phase: str
+    agent: AgentName
+
+
+def agent_of(key: str) -> AgentName:
+    """The agent in the key of a session, a member, a vote or progress."""
+    return AgentName(key.rpartition("/")[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +55,8 @@ class Keys:
         return f"{self.root}gc"
 
     @property
-    def swept(self) -> str:
-        return f"{self.root}swept"
+    def last_gc(self) -> str:
+        return f"{self.root}last-gc"
 
     @property
     def settings(self) -> str:
@@ -52,8 +69,12 @@ class Keys:
     def session(self, agent: AgentName) -> str:
         return f"{self.sessions}{agent}"
 
+    @property
+    def all_members(self) -> str:
+        return f"{self.root}member/"
+
     def members(self, epoch: Epoch) -> str:
-        return f"{self.root}member/{format_epoch(epoch)}/"
+        return f"{self.all_members}{format_epoch(epoch)}/"
 
     def member(self, epoch: Epoch, agent: AgentName) -> str:
         return f"{self.members(epoch)}{agent}"
@@ -68,6 +89,13 @@ class Keys:
     def vote(self, epoch: Epoch, phase: str, agent: AgentName) -> str:
         return f"{self.votes(epoch)}{phase}/{agent}"
 
+    def parse_vote(self, key: str) -> VoteKey | None:
+        """The parts of a key under `all_votes`; None for one that no agent writes."""
+        found = _VOTE.fullmatch(key.removeprefix(self.all_votes))
+        if found is None:
+            return None
+        return VoteKey(Epoch(int(found["epoch"])), found["phase"], AgentName(found["agent"]))
+
     @property
     def fences(self) -> str:
         return f"{self.root}fence/"
@@ -75,15 +103,19 @@ class Keys:
     def fence(self, epoch: Epoch) -> str:
         return f"{self.fences}{format_epoch(epoch)}"
 
-    def progress(self, epoch: Epoch) -> str:
-        return f"{self.root}progress/{format_epoch(epoch)}/"
+    @property
+    def all_progress(self) -> str:
+        return f"{self.root}progress/"
 
-    def group(self, epoch: Epoch) -> str:
-        return f"{self.root}group/{format_epoch(epoch)}"
+    def progress(self, epoch: Epoch) -> str:
+        return f"{self.all_progress}{format_epoch(epoch)}/"
 
     @property
     def groups(self) -> str:
         return f"{self.root}group/"
+
+    def group(self, epoch: Epoch) -> str:
+        return f"{self.groups}{format_epoch(epoch)}"
 
     @property
     def operations(self) -> str:

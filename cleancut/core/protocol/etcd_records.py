@@ -20,7 +20,7 @@ from cleancut.core.protocol.states import OperationKind, Phase, State
 
 
 class Failure(Record, frozen=True):
-    """An error as it is kept and shown. `reason` names the kind (see `errors.KINDS`)."""
+    """An error as it is stored and shown. `reason` names the kind (see `errors.KINDS`)."""
 
     reason: str
     message: str
@@ -28,7 +28,7 @@ class Failure(Record, frozen=True):
 
 
 class Bounds(Record, frozen=True):
-    """How long each step may take, in seconds; every process starts its own clock on the event."""
+    """Time limits of the steps, in seconds; every process starts its own clock on the event."""
 
     prepare_s: float = 30.0
     drain_s: float = 5.0
@@ -45,9 +45,9 @@ class Bounds(Record, frozen=True):
 
 
 class Ctl(Record, frozen=True):
-    """The open attempt, at most 4 KiB; the only key agents follow.
+    """The open attempt, at most 4 KiB; the only key that agents follow.
 
-    `facts` holds what a successor needs and cannot read elsewhere (skew, drains, digests).
+    It holds what a successor needs and cannot read elsewhere (skew, drains, digests).
     """
 
     kind: OperationKind = OperationKind.BACKUP
@@ -60,7 +60,7 @@ class Ctl(Record, frozen=True):
     streams: int = 0  # of a seed: how many shards an agent reads at a time
     speaker: FencingToken = FencingToken(
         0
-    )  # the member whose view is taken to assign by; 0: all tell first
+    )  # the member by whose view shards are assigned; 0: all report first
     assigned: str = ""  # sha256 over all assignments
     views: str = ""  # sha256 of the view that all agents agreed on
     draft: str = ""  # sha256 of the staged document that describes this attempt
@@ -75,24 +75,41 @@ class Ctl(Record, frozen=True):
     nonce: str = ""
 
 
+class ShardState(Record, frozen=True):
+    """What a reading says of the shard besides its number.
+
+    `status`: Qdrant's word; "" for a shard that is not loaded, or that a transfer wraps.
+    `segment`: uuid of one of its segments; later readings name the same one while it exists.
+    `optimizing`: optimizations under way; -1 if unknown. `optimized_at`: when the newest one
+    began, by the peer's clock; "" for none.
+    """
+
+    status: str = ""
+    segment: str = ""
+    optimizing: int = -1
+    optimized_at: str = ""
+
+
 class Reading(Record, frozen=True):
     """A shard's number with what it means something within.
 
     `incarnation`: app.startup of the peer. `arrivals`: recoveries, uploads and incoming transfers
-    counted by the peer since then; -1 if unknown.
+    counted by the peer since then; -1 if unknown. `state`: None if unknown.
     """
 
     number: int | None
     incarnation: str
     arrivals: int = -1
+    state: ShardState | None = None
 
 
 class Parent(Record, frozen=True):
-    """What a parent's quiet entry says of the shard: its second reading and the collection's
-    uuid. Only a quiet entry may be a parent in this sense."""
+    """What a parent's quiet entry says of the shard: its second reading, the collection's uuid and
+    the shard's key. Only a quiet entry may be a parent in this sense."""
 
     second: Reading
     uuid: str
+    shard_key: str | int | None = None
 
 
 class ShardTask(Record, frozen=True):
@@ -116,10 +133,11 @@ class ShardTask(Record, frozen=True):
     source: str = ""
     repair: bool = False
     uuid: str = ""
+    shard_key: str | int | None = None
 
 
 class EpochMember(Record, frozen=True):
-    """`member/<epoch>/<agent>`: who takes part under which token, and with what."""
+    """`member/<epoch>/<agent>`: a participant's session and its tasks."""
 
     session: FencingToken
     tasks: tuple[ShardTask, ...] = ()
@@ -128,7 +146,7 @@ class EpochMember(Record, frozen=True):
 
 
 class Session(Record, frozen=True):
-    """`sess/<agent>`, leased. `peers` are the peer ids that the agent's own peer knows.
+    """`sess/<agent>`, leased. `peers` are the peer ids that the agent's local peer knows.
 
     `free_bytes`: where that peer keeps its data, in whole steps (`target.FREE_STEP`); -1: unknown.
     """
@@ -144,8 +162,8 @@ class Session(Record, frozen=True):
 
 
 class Seeded(Record, frozen=True):
-    """What a seed has done: shards that were read to their end, the bytes of their tars, those of
-    them that the store did not have yet, and what was stored for these."""
+    """The result of a seed: shards that were read to their end, the bytes of their tars, those of
+    them that the store did not have yet, and the bytes stored for these."""
 
     shards: int = 0
     read_bytes: int = 0
@@ -167,9 +185,10 @@ class Vote(Record, frozen=True):
     probe: str = ""  # the nonce read from the coordinator's probe object
     ready: str = ""  # sha256 of the tasks this agent has taken and prepared for
     numbers: tuple[int | None, ...] = ()
+    states: tuple[ShardState, ...] = ()  # backup: with the numbers
     incarnation: str = ""  # app.startup of the peer
     arrivals: int = -1  # recoveries and incoming transfers since then, from telemetry
-    fenced: bool = False  # the fence stands on the own peer
+    fenced: bool = False  # the fence stands on the local peer
     document: str = ""  # sha256 of votes/<epoch>/<agent>/<sha256>.json
     seeded: Seeded | None = None
     free_bytes: int = -1  # backup: of the spill; restore: where the peer keeps its data
@@ -188,7 +207,7 @@ class ProgressRecord(Record, frozen=True):
 
 
 class Operation(Record, frozen=True):
-    """`op/<id>`: what was asked, and how it ended. Kept for 48 h. `after` must be over first."""
+    """`op/<id>`: a request and its outcome. Kept for 48 h. `after` must be over first."""
 
     id: OperationId
     kind: OperationKind
@@ -217,7 +236,7 @@ class Group(Record, frozen=True):
 
 
 class Leader(Record, frozen=True):
-    """`leader`, leased: who leads, and where its API answers."""
+    """`leader`, leased: the leading coordinator and the address of its API."""
 
     name: str
     address: str

@@ -2,7 +2,7 @@
 
 A machine is a class with `step(event, now_s) -> list[Command]`. Commands are carried out in order;
 what follows a `Persist` or `Decide` happens only once it was applied, and a refused one ends the
-machine (somebody newer is in charge). Effects answer later, with `Done` or `Failed`.
+machine (a newer leader is in charge). Effects answer later, with `Done` or `Failed`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Voted:
 
 @dataclass(frozen=True, slots=True)
 class SessionMoved:
-    """An agent's session ended (`token` None) or began anew."""
+    """An agent's session ended (`token` None) or began again."""
 
     agent: AgentName
     token: FencingToken | None

@@ -1,4 +1,4 @@
-"""How consistent a group is, judged from raw numbers alone.
+"""Evidence of a group's consistency, judged from raw numbers alone.
 
 A shard is quiet if nothing but our own drain was applied between two readings of its number.
 If all shards of a group are quiet there is one instant at which every captured state was the
@@ -6,38 +6,62 @@ live state: every first reading happened before every second one (a vote of each
 change of `ctl` lie between), so all intervals share an instant T, and a shard that did not change
 in its interval was at T what was captured. Anything else is bounded by the skew of the cuts.
 
-Source: Qdrant 1.18.3 lib/collection/src/telemetry.rs (update_queue.op_num), and D3.
+A number says this only of a shard that is whole and the same: Qdrant applies a failed operation
+again without a new number, a dropped and remade shard counts from the start, and a snapshot that
+is taken while an optimization runs lacks the deletes made since that began. So the state of the
+shard is part of each reading, and what is not understood is a doubt.
+
+Source: Qdrant 1.18.3 lib/collection/src/telemetry.rs (update_queue.op_num), D3 and D14.
 """
 
 from __future__ import annotations
 
-from cleancut.core.protocol.etcd_records import Parent, Reading
+from collections.abc import Iterable
+from enum import StrEnum
 
-GRADES = ("fenced", "quiet", "bounded")
+from cleancut.core.protocol.etcd_records import Parent, Reading, ShardState
+
+
+class Consistency(StrEnum):
+    """How consistent a backup is. POINT_IN_TIME: one instant lies in all its shards. PER_SHARD:
+    each shard is consistent, and all were cut within the skew."""
+
+    POINT_IN_TIME = "point-in-time"
+    PER_SHARD = "per-shard"
+
+
+SOUND = frozenset({"green", "yellow", "grey"})
+"""Statuses of a shard without failed operations or failed optimizations; Qdrant's words.
+
+Source: lib/collection/src/shards/local_shard/mod.rs (local_shard_status), Qdrant 1.18.3
+"""
+
+
+def only_drained(first: Reading, second: Reading) -> bool:
+    """True if exactly one operation, our drain, was counted between the readings of one shard."""
+    return _moved(first, second) == ""
 
 
 def is_quiet(first: Reading, second: Reading, *, drained: bool) -> bool:
     """True if only the second drain was applied between the readings of one shard."""
-    return (
-        drained
-        and first.number is not None
-        and second.number == first.number + 1
-        and bool(first.incarnation)
-        and first.incarnation == second.incarnation
-        and first.arrivals >= 0
-        and first.arrivals == second.arrivals
-    )
+    return doubt(first, second, drained=drained) == ""
 
 
 def doubt(first: Reading, second: Reading, *, drained: bool) -> str:
     """Why one shard is not proven quiet, for people; "" if it is (see `is_quiet`)."""
     if not drained:
         return "was not drained"
+    return _moved(first, second) or _state_doubt(first.state, second.state)
+
+
+def _moved(first: Reading, second: Reading) -> str:
     if first.number is None or second.number is None:
-        return "told no number"
+        return "reported no number"
     if not first.incarnation or first.incarnation != second.incarnation:
-        return "its peer was started anew between the readings"
-    if first.arrivals < 0 or first.arrivals != second.arrivals:
+        return "its peer restarted between the readings"
+    if first.arrivals < 0 or second.arrivals < 0:
+        return "what was recovered or transferred into it is unknown"
+    if first.arrivals != second.arrivals:
         return "something was recovered or transferred into it"
     moved = second.number - first.number - 1
     if moved < 0:
@@ -45,26 +69,53 @@ def doubt(first: Reading, second: Reading, *, drained: bool) -> str:
     return f"{moved} other operation{'s' if moved > 1 else ''} applied" if moved else ""
 
 
-def is_unchanged(parent: Parent, first: Reading, uuid: str) -> bool:
-    """True if the parent's recipe still is this shard, in the collection of `uuid`.
+def _state_doubt(first: ShardState | None, second: ShardState | None) -> str:
+    """Why the numbers alone prove nothing, or ""."""
+    if first is None or second is None:
+        return "its state is unknown"
+    for state in (first, second):
+        if state.status not in SOUND:
+            return f"its status is {state.status or 'unknown'}"
+        if state.optimizing < 0:
+            return "its optimizations are unknown"
+        if state.optimizing:
+            return "an optimization was under way"
+    if first.optimized_at != second.optimized_at:
+        return "an optimization began between the readings"
+    if not first.segment:
+        return "its segments are unknown"
+    return "" if first.segment == second.segment else "its segments were replaced"
 
-    Nothing but our own first drain was applied since the parent's second reading, in the same
-    incarnation, with nothing put in its place. Order: only for a shard whose drain answered.
-    """
-    second = parent.second
+
+def is_same(before: Reading, after: Reading) -> bool:
+    """True if nothing at all was counted between two readings of one shard."""
     return (
-        second.number is not None
-        and first.number == second.number + 1
-        and bool(first.incarnation)
-        and first.incarnation == second.incarnation
-        and first.arrivals == second.arrivals >= 0
-        and bool(uuid)
-        and uuid == parent.uuid
+        before.number == after.number
+        and before.incarnation == after.incarnation
+        and before.arrivals == after.arrivals
+        and before.state is not None
+        and after.state is not None
+        and before.state.segment == after.state.segment
+        and after.state.status in SOUND
     )
 
 
-def grade_of(quiet: list[bool], *, fenced: bool) -> str:
-    """The grade of a group from its shards; an empty group is quiet (nothing can have moved)."""
-    if not all(quiet):
-        return "bounded"
-    return "fenced" if fenced else "quiet"
+def is_unchanged(parent: Parent, first: Reading, uuid: str) -> bool:
+    """True if the parent's recipe still describes this shard, in the collection of `uuid`.
+
+    Nothing but our own first drain was applied since the parent's second reading, in the same
+    incarnation, with nothing put in its place, and it still has the segment that the parent named:
+    a shard that was dropped and made again has none of it. Optimizations since then are no change,
+    as long as none was under way at either end.
+    Order: only for a shard whose drain answered.
+    """
+    before, now = parent.second.state, first.state
+    if before is None or now is None or not now.segment or before.segment != now.segment:
+        return False
+    whole = all(one.status in SOUND and one.optimizing == 0 for one in (before, now))
+    return whole and only_drained(parent.second, first) and bool(uuid) and uuid == parent.uuid
+
+
+def consistency_of(quiet: Iterable[bool]) -> Consistency:
+    """That of a backup from its shards; an empty one is point-in-time (nothing can have moved)."""
+    return Consistency.POINT_IN_TIME if all(quiet) else Consistency.PER_SHARD

@@ -1,8 +1,8 @@
-"""A fence holds writes off while all shards are cut: what is asked for, raised, seen and lifted.
+"""Fences hold writes off while all shards are cut: how they are requested, raised, seen and lifted.
 
-An alias is fenced by renaming it to `<alias>@fence-<epoch>`: who writes by the old name is refused
+An alias is fenced by renaming it to `<alias>@fence-<epoch>`: writes by the old name are refused
 until it is renamed back. A hook asks the writer itself to pause. The name carries the epoch, so
-that whoever finds it, with or without etcd, knows what it is and can lift it. No I/O, no clock.
+that a leftover fence can be recognised and lifted, with or without etcd. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from cleancut.core.primitives.ids import AgentName, Epoch, PeerId
 from cleancut.core.protocol.requests import BackupRequest
 
 BUDGET_S, BUDGET_LIMIT_S = 2.0, 30.0
-"""How long writes are held off at most: by default, and whatever is asked for."""
+"""Longest time that writes are held off: by default, and at most."""
 ALIAS, HOOK, NONE = "alias=", "hook", "none"
 _FENCED = re.compile(r"(?P<alias>.+)@fence-(?P<epoch>[0-9]{1,18})", re.DOTALL)
 
 
 class FenceRule(Record, frozen=True, forbid_unknown_fields=True):
-    """How a collection is fenced unless a backup says otherwise: by its write alias, or by a hook.
+    """The fence of a collection unless a backup asks otherwise: its write alias, or a hook.
 
     `pause` and `resume` are URLs; `token_file` holds a bearer token for both.
     """
@@ -39,7 +39,7 @@ class FenceRule(Record, frozen=True, forbid_unknown_fields=True):
 
 
 class FenceSettings(Record, frozen=True):
-    """What a coordinator is configured with."""
+    """The coordinator's configuration of fences."""
 
     rules: tuple[FenceRule, ...] = ()
     budget_s: float = BUDGET_S
@@ -83,8 +83,8 @@ class Fence(Record, frozen=True):
 
 
 class FenceSeen(Record, frozen=True):
-    """Whether an agent saw the fence on its own peer before all first readings (`before`) and
-    after its second one (`after`)."""
+    """An agent's observations of the fence on its local peer: before all first readings (`before`)
+    and after its second one (`after`)."""
 
     agent: AgentName
     before: bool
@@ -92,7 +92,7 @@ class FenceSeen(Record, frozen=True):
 
 
 class FenceFacts(Record, frozen=True):
-    """What a manifest tells of the fence. `hooked`: collections whose writer was paused. `held_ms`:
+    """The fence in a manifest. `hooked`: collections whose writer was paused. `held_ms`:
     from its raising to the last second reading, on the coordinator's clock."""
 
     aliases: tuple[FencedAlias, ...]
@@ -108,7 +108,7 @@ class FenceFacts(Record, frozen=True):
 
 
 def facts_of(fence: Fence | None, seen: tuple[FenceSeen, ...], held_ms: int) -> FenceFacts | None:
-    """What a manifest tells of the fence, if there was one."""
+    """The fence as a manifest records it; None for none."""
     if fence is None:
         return None
     hooked = sorted(name for hook in fence.hooks for name in hook.collections)
@@ -124,11 +124,11 @@ class LeftoverFence(NamedTuple):
 
 
 def fenced_name(alias: str, epoch: Epoch) -> str:
-    """What `alias` is called while it is fenced."""
+    """The name of `alias` while it is fenced."""
     return f"{alias}@fence-{epoch}"
 
 
-def strays(aliases: Collection[str]) -> list[LeftoverFence]:
+def leftover_fences(aliases: Collection[str]) -> list[LeftoverFence]:
     """The fenced ones among a peer's aliases, sorted."""
     found = ((name, _FENCED.fullmatch(name)) for name in sorted(aliases))
     return [
@@ -157,15 +157,17 @@ def without_fence(view: View, fence: Fence | None) -> View:
 
 
 def check_fence(request: BackupRequest) -> None:
-    """Raises: Invalid, if `fence` or its budget cannot be understood."""
+    """Checks `fence` and its budget. Raises: Invalid."""
     for word in request.fence:
         alias = word.removeprefix(ALIAS)
         if word not in (HOOK, NONE) and (alias == word or not alias):
-            raise Invalid(f"{word!r} is no fence", "give alias=NAME, hook or none")
+            raise Invalid(f"invalid fence {word!r}", "use alias=NAME, hook or none")
         if alias != word and _FENCED.fullmatch(alias):
-            raise Invalid(f"alias {alias!r} has a name that only fences have")
+            raise Invalid(
+                f"alias {alias!r} has the name of a fence", "use the alias without @fence-"
+            )
     if NONE in request.fence and len(request.fence) > 1:
-        raise Invalid("`none` goes with no other fence")
+        raise Invalid("`none` cannot be combined with another fence")
     if not 0 <= request.fence_budget_s <= BUDGET_LIMIT_S:
         raise Invalid(f"a fence's budget is from 0 to {BUDGET_LIMIT_S:.0f} s; 0 is the default")
 
@@ -179,7 +181,7 @@ def check_rule(rule: FenceRule) -> None:
     if bool(rule.pause) != bool(rule.resume):
         raise Invalid(f"the [[fence]] of {rule.collection!r} needs both `pause` and `resume`")
     if _FENCED.fullmatch(rule.alias):
-        raise Invalid(f"alias {rule.alias!r} has a name that only fences have")
+        raise Invalid(f"alias {rule.alias!r} has the name of a fence")
 
 
 def choose_fence(
@@ -226,7 +228,7 @@ def _target(alias: str, view: View, chosen: Sequence[str]) -> FencedAlias:
     of = dict(view.aliases).get(alias)
     if of is None:
         raise Refused(
-            f"cannot fence {alias!r}: there is no such alias",
+            f"cannot fence {alias!r}: the alias does not exist",
             "a fence renames the alias that clients write by: create one, and write by it",
         )
     if of not in chosen:
@@ -235,7 +237,7 @@ def _target(alias: str, view: View, chosen: Sequence[str]) -> FencedAlias:
 
 
 def _hooks(rules: Sequence[FenceRule]) -> tuple[Hook, ...]:
-    """One call for each writer, however many collections it writes to."""
+    """One hook for each writer, for all collections that it writes to."""
     by_writer: dict[tuple[str, str, str], list[str]] = {}
     for rule in rules:
         key = rule.pause, rule.resume, rule.token_file

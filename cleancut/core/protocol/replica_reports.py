@@ -7,7 +7,7 @@ from cleancut.core.primitives.ids import AgentName, Epoch, PeerId
 
 
 class RestoredShard(Record, frozen=True):
-    """One replica as its own agent found it. `expected` is what the group holds; None: unknown."""
+    """One replica as its own agent found it. `expected`: the number in the group; None: unknown."""
 
     collection: str
     shard_id: int
@@ -20,7 +20,7 @@ class RestoredShard(Record, frozen=True):
 
 
 class AgentRestoreReport(Record, frozen=True):
-    """What one agent verified: votes/<epoch>/<agent>/<sha256>.json.
+    """The replicas that one agent verified: votes/<epoch>/<agent>/<sha256>.json.
 
     `recovered_bytes` in `recover_s` seconds; zeros, if it was another process that recovered.
     """

@@ -1,12 +1,27 @@
-"""What users ask for, as it stands in an operation: canonical JSON of one of these records."""
+"""Requests of users, which an operation stores as canonical JSON, and their bounds."""
 
 from __future__ import annotations
 
 from cleancut.core.primitives.codec import Record
+from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
 
 MAX_ATTEMPTS = 20
 MAX_STREAMS = 32
+
+
+def check_attempts(attempts: int) -> int:
+    """`attempts`, if it is within the bound on epochs of an operation. Raises: Invalid."""
+    if not 1 <= attempts <= MAX_ATTEMPTS:
+        raise Invalid(f"invalid number of attempts: {attempts}", f"use 1 to {MAX_ATTEMPTS}")
+    return attempts
+
+
+def check_streams(streams: int) -> int:
+    """`streams`, if it is within the bound on shards read at a time. Raises: Invalid."""
+    if not 1 <= streams <= MAX_STREAMS:
+        raise Invalid(f"invalid number of streams: {streams}", f"use 1 to {MAX_STREAMS}")
+    return streams
 
 
 class BackupRequest(Record, frozen=True):
@@ -15,7 +30,7 @@ class BackupRequest(Record, frozen=True):
 
     collections: tuple[str, ...] = ()
     allow_empty: bool = False
-    require_proven: bool = False
+    require_point_in_time: bool = False
     attempts: int = 3
     fence: tuple[str, ...] = ()
     fence_budget_s: float = 0.0
@@ -23,7 +38,7 @@ class BackupRequest(Record, frozen=True):
 
 
 class SeedRequest(Record, frozen=True):
-    """`streams`: how many shards each agent reads at a time."""
+    """`streams`: the number of shards that each agent reads at a time."""
 
     collections: tuple[str, ...] = ()
     streams: int = 2
@@ -48,6 +63,7 @@ class RestoreRequest(Record, frozen=True):
     `renames`: old and new names. `replicas` 0: as in the group. `plan`: the digest of the plan that
     was agreed to; "" takes any. `shards`: only these lost shards of the one collection, in place,
     at `peer` if given. `rebalance`: shards are spread evenly afterwards, by another operation.
+    `strict`: a sample search that answers otherwise undoes the restore.
     """
 
     backup: Epoch
@@ -61,3 +77,4 @@ class RestoreRequest(Record, frozen=True):
     peer: PeerId | None = None
     plan: str = ""
     rebalance: bool = False
+    strict: bool = False

@@ -13,7 +13,7 @@ class OperationKind(StrEnum):
 
 
 class Phase(StrEnum):
-    """Where the open operation stands; changes only together with `Ctl`."""
+    """The phase of the open operation; changes only together with `Ctl`."""
 
     IDLE = "IDLE"
     PREPARE = "PREPARE"
@@ -32,7 +32,7 @@ class Phase(StrEnum):
 
 
 class State(StrEnum):
-    """What users see of an operation."""
+    """The state of an operation as users see it."""
 
     PENDING = "PENDING"
     PREPARING = "PREPARING"

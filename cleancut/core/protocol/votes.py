@@ -1,4 +1,4 @@
-"""Counting votes: pure leaves of the machines' decisions."""
+"""Votes: counting them, and the failures that they lead to. Pure."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from cleancut.core.protocol.etcd_records import (
     Vote,
 )
 from cleancut.core.protocol.events import Voted
-from cleancut.core.protocol.evidence import doubt, grade_of, is_quiet
+from cleancut.core.protocol.evidence import Consistency, consistency_of, doubt, is_quiet
 from cleancut.core.protocol.fence import Fence, FenceSeen
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import Phase
 
-_TOLD = 5
+_SHOWN = 5
 Members = Mapping[AgentName, EpochMember]
 Votes = Mapping[tuple[str, AgentName], Vote]
 
@@ -34,13 +34,13 @@ LEADER_CHANGED = Failure(
 NO_AGENT = Failure(
     reason="REFUSED",
     message="no agent is connected",
-    hint="start cleancut-agent beside each Qdrant peer",
+    hint="start cleancut-agent for each Qdrant peer",
 )
-SESSION_LOST = Failure(reason="UNAVAILABLE", message="lost its session before all was read")
+SESSION_LOST = Failure(reason="UNAVAILABLE", message="lost its session before all shards were read")
 FENCE_LOST = Failure(
     reason="UNAVAILABLE",
-    message="the fence was gone before all was read",
-    hint="give it a greater --fence-budget, or look who renames that alias",
+    message="the fence was gone before all shards were read",
+    hint="use a greater --fence-budget, or find out which client renames that alias",
 )
 VIEW_CHANGED = Failure(
     reason="UNAVAILABLE",
@@ -49,20 +49,20 @@ VIEW_CHANGED = Failure(
 
 
 def backup_request(operation: Operation | None) -> BackupRequest:
-    """What the operation asks for."""
+    """The request of a backup."""
     assert operation is not None, "no attempt without an operation"
     return decode(BackupRequest, operation.request.encode(), "the operation's request")
 
 
 def seed_request(operation: Operation | None) -> SeedRequest:
-    """The same of a seed."""
+    """The request of a seed."""
     assert operation is not None, "no attempt without an operation"
     return decode(SeedRequest, operation.request.encode(), "the operation's request")
 
 
 def counts(event: Voted, member: EpochMember) -> bool:
-    """Only a vote under the member's own token counts; but the end of an upload may be told by a
-    restarted agent, whose journal then holds this epoch's finished capture."""
+    """True for a vote under the member's own token. The end of an upload counts from a restarted
+    agent too, whose journal then holds this epoch's finished capture."""
     return event.vote.session == member.session or event.phase == Phase.UPLOAD.value
 
 
@@ -94,45 +94,47 @@ def indexed(
 
 
 def drained(collections: Sequence[str], undrained: Sequence[int]) -> dict[str, bool]:
-    """Whether both drains of each collection answered; `undrained` are indexes."""
+    """True for each collection whose drains both answered; `undrained` are indexes."""
     return {name: index not in undrained for index, name in enumerate(collections)}
 
 
-def not_proven(members: Members, votes: Votes, was_drained: Mapping[str, bool]) -> Failure:
-    """Says which shards are in doubt, and why."""
+def not_point_in_time(members: Members, votes: Votes, was_drained: Mapping[str, bool]) -> Failure:
+    """The failure that names the shards in doubt, with the reasons."""
     doubts = [
         f"{task.collection}/{task.shard_id} on peer {task.peer_id}: {why}"
         for task, first, second in _readings(members, votes)
         if (why := doubt(first, second, drained=was_drained[task.collection]))
     ]
-    told = "; ".join(doubts[:_TOLD]) + (f"; and {len(doubts) - _TOLD} more" * (len(doubts) > _TOLD))
+    shown = "; ".join(doubts[:_SHOWN]) + (
+        f"; and {len(doubts) - _SHOWN} more" * (len(doubts) > _SHOWN)
+    )
     shards = "1 shard is" if len(doubts) == 1 else f"{len(doubts)} shards are"
     return Failure(
-        reason="NOT_PROVEN",
-        message=f"{shards} not proven to be of one instant: {told}",
-        hint="hold writes off with --fence, try a quieter moment, or allow a bounded group",
+        reason="NOT_POINT_IN_TIME",
+        message=f"{shards} not proven to be of one instant: {shown}",
+        hint="hold writes off with --fence, try a quieter moment, or allow a per-shard backup",
     )
 
 
-def grade(members: Members, votes: Votes, was_drained: Mapping[str, bool]) -> str:
-    """The grade that the group will have, from the votes of CUT and SEAL."""
+def consistency(members: Members, votes: Votes, was_drained: Mapping[str, bool]) -> Consistency:
+    """The consistency that the backup will have, from the votes of CUT and SEAL."""
     quiet = [
         is_quiet(first, second, drained=was_drained[task.collection])
         for task, first, second in _readings(members, votes)
     ]
-    return grade_of(quiet, fenced=False)
+    return consistency_of(quiet)
 
 
 def _readings(members: Members, votes: Votes) -> Iterator[tuple[ShardTask, Reading, Reading]]:
     """Each shard with both readings, from the votes of CUT and SEAL."""
     for name, member in sorted(members.items()):
         cut, seal = votes[Phase.CUT.value, name], votes[Phase.SEAL.value, name]
-        for task, first, second in zip(member.tasks, cut.numbers, seal.numbers, strict=True):
-            yield task, _reading(first, cut), _reading(second, seal)
+        for index, task in enumerate(member.tasks):
+            yield task, _reading(index, cut), _reading(index, seal)
 
 
 def fence_seen(members: Members, votes: Votes) -> tuple[FenceSeen, ...]:
-    """What each agent saw of the fence on its own peer, before the cuts and after them."""
+    """Each agent's observations of the fence on its local peer, before the cuts and after them."""
     return tuple(
         FenceSeen(
             agent=name,
@@ -144,7 +146,7 @@ def fence_seen(members: Members, votes: Votes) -> tuple[FenceSeen, ...]:
 
 
 def objection(ctl: Ctl, votes: Sequence[Vote]) -> Failure | None:
-    """Why what was cut and read again must not become a group of any grade, if it must not."""
+    """The reason why the cut must not become a backup at all; None if it may."""
     if {vote.view for vote in votes} != {ctl.views}:
         return VIEW_CHANGED
     if ctl.fenced and not all(vote.fenced for vote in votes):
@@ -152,41 +154,46 @@ def objection(ctl: Ctl, votes: Sequence[Vote]) -> Failure | None:
     return None
 
 
-def _reading(number: int | None, vote: Vote) -> Reading:
-    return Reading(number=number, incarnation=vote.incarnation, arrivals=vote.arrivals)
+def _reading(index: int, vote: Vote) -> Reading:
+    return Reading(
+        number=vote.numbers[index],
+        incarnation=vote.incarnation,
+        arrivals=vote.arrivals,
+        state=vote.states[index] if vote.states else None,
+    )
 
 
 def fence_over(phase: Phase, fence: Fence | None) -> Failure:
-    """What to say when writes were held off for as long as they may be."""
+    """The failure of an attempt whose fence used up its budget."""
     budget_s = fence.budget_s if fence is not None else 0.0
     return Failure(
         reason="TIMED_OUT",
         message=f"the fence's budget of {budget_s:g} s was over in {phase}",
-        hint="give it a greater --fence-budget, or see in the logs what took so long",
+        hint="use a greater --fence-budget, or see the logs for the slow step",
     )
 
 
 def overdue(phase: Phase, members: Members, votes: Votes) -> Failure:
-    """What to say when the bound of `phase` is over."""
+    """The failure of an attempt whose `phase` took too long."""
     missing = [name for name in sorted(members) if (phase.value, name) not in votes]
     if missing:
         message = f"{phase} took too long: no vote of {', '.join(missing[:5])}"
         return Failure(reason="TIMED_OUT", message=message, hint="look at that agent's log")
     views = {vote.view for vote in yes_of_all(phase, members, votes) or []}
     if phase is Phase.PREPARE and len(views) > 1:
-        message = "the peers did not come to see the same cluster"
+        message = "the peers did not agree on one view of the cluster"
         hint = "look for a transfer under way, or a peer that knows other peer ids"
         return Failure(reason="UNAVAILABLE", message=message, hint=hint)
     return Failure(reason="TIMED_OUT", message=f"{phase} took too long")
 
 
 def stalled(bound_s: float) -> Failure:
-    """What to say when no byte moved for too long."""
+    """The failure of an attempt in which no bytes moved for too long."""
     return Failure(reason="TIMED_OUT", message=f"no upload made progress for {bound_s:.0f} s")
 
 
-def told_by(agent: AgentName, failure: Failure | None) -> Failure:
-    """`failure` with the agent that told it."""
+def reported_by(agent: AgentName, failure: Failure | None) -> Failure:
+    """`failure` with the name of the agent that reported it."""
     failure = failure or Failure(reason="FAILED", message="gave no reason")
     return replace(failure, message=f"agent {agent}: {failure.message}")
 
@@ -195,13 +202,13 @@ VERIFY_BYTES_PER_S = 20e6
 
 
 def verify_bound_s(members: Members) -> float:
-    """What the bytes at the fullest peer add to the time that counting them may take."""
+    """Extra time to count the bytes at the fullest peer."""
     loads = [sum(task.size_bytes for task in member.tasks) for member in members.values()]
     return max(loads, default=0) / VERIFY_BYTES_PER_S
 
 
 def with_tasks(members: Members) -> dict[AgentName, EpochMember]:
-    """Those that have something to do: only their votes are waited for."""
+    """The members with tasks: only their votes are waited for."""
     return {name: member for name, member in members.items() if member.tasks}
 
 
@@ -212,6 +219,6 @@ def tasks_of_all(members: Members) -> dict[AgentName, tuple[ShardTask, ...]]:
 def documents_of(
     members: Mapping[AgentName, EpochMember], votes: Votes
 ) -> tuple[tuple[AgentName, str], ...]:
-    """What each agent verified, by agent."""
+    """The digest of each agent's document, by agent."""
     names = sorted(with_tasks(members))
     return tuple((name, votes[Phase.VERIFY.value, name].document) for name in names)

@@ -1,4 +1,4 @@
-"""How a cluster's replicas lie, and what this alone forbids to balance, or keeps out of reach."""
+"""Layout of a cluster's replicas: the blockers of a rebalance and the limits of any plan."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from cleancut.core.cluster.view import ACTIVE, ReplicaView
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import PeerId, ShardId
 
-_DOCTOR = "`cleancut doctor` says how to mend it"
+_DOCTOR = "see `cleancut doctor` for the repair"
 
 
 class BalancePeer(Record, frozen=True):
-    """`free_bytes`: None is unknown, and then nothing is held back. `answers`: it lives.
-    `counted`: an agent is beside it, which can count what it gets."""
+    """`free_bytes`: None is unknown, which sets no limit. `answers`: it is alive.
+    `counted`: it has an agent, which can count its new replicas."""
 
     peer_id: PeerId
     free_bytes: int | None = None
@@ -35,14 +35,14 @@ class BalanceCollection(Record, frozen=True):
 
 
 class Layout(Record, frozen=True):
-    """A cluster as it is: `peers` are all that it knows."""
+    """A cluster as it is, with all `peers` that it knows."""
 
     peers: tuple[BalancePeer, ...]
     collections: tuple[BalanceCollection, ...]
 
 
 def blockers_of(layout: Layout) -> Iterator[str]:
-    """Why nothing may be moved now."""
+    """The reasons why nothing may be moved now."""
     known = {peer.peer_id for peer in layout.peers}
     for peer in layout.peers:
         if not peer.answers:
@@ -73,7 +73,7 @@ def blockers_of(layout: Layout) -> Iterator[str]:
 
 
 def notes_of(layout: Layout, *, drop_surplus: bool) -> Iterator[str]:
-    """What no plan reaches, and what becomes of surplus replicas."""
+    """The goals that no plan reaches, and the fate of surplus replicas."""
     peers = len(layout.peers)
     for entry in layout.collections:
         there = Counter(replica.shard_id for replica in entry.replicas)

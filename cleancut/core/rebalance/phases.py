@@ -1,6 +1,6 @@
 """The rebalance's phases as data, and the work that its machine asks of the coordinator's shell.
 
-`TRANSITIONS` is all there is: the machine asserts that it only goes these ways.
+`TRANSITIONS` is complete: the machine asserts that it makes no other change of phase.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cleancut.core.rebalance.plan import BalancePlan
 TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.IDLE, Phase.PREPARE): "an operation gets its turn",
     (Phase.ABORT, Phase.PREPARE): "an operation gets its turn",
-    (Phase.PREPARE, Phase.ABORT): "a no, a bound, an blocker, a lost session or leader",
+    (Phase.PREPARE, Phase.ABORT): "a no, a bound, a blocker, a lost session or leader",
     (Phase.PREPARE, Phase.MOVE): "views agree, the plan has no blocker and is staged",
     (Phase.MOVE, Phase.VERIFY): "every step is done",
     (Phase.VERIFY, Phase.IDLE): "every new replica is counted",
@@ -40,7 +40,7 @@ STATE_OF = {
 ATTEMPTS = 3
 RETRY_S = 2.0
 TRIES = 10
-"""Of an effect that may be repeated before the rebalance ends."""
+"""Tries of a repeatable effect before the rebalance ends."""
 
 LEADER_CHANGED = Failure(
     reason="UNAVAILABLE", message="the leading coordinator changed before anything was moved"
@@ -49,8 +49,8 @@ SESSION_LOST = Failure(reason="UNAVAILABLE", message="lost its session before an
 
 
 class RebalanceDraft(Record, frozen=True):
-    """What an attempt does, staged before anything moves so that any leader can go on; and, with
-    `shards` as the agents counted them, its report in the end."""
+    """The steps of an attempt, staged before anything moves so that any leader can go on. With
+    `shards`, as the agents counted them, it is the final report."""
 
     epoch: Epoch
     operation: OperationId
@@ -70,8 +70,8 @@ class PlanRebalance:
 
 @dataclass(frozen=True, slots=True)
 class MoveShards:
-    """Every step of the draft is done. Repeatable: what is done, or under way, is seen.
-    Result: what each agent has to count."""
+    """Carry out every step of the draft. Repeatable: steps that are done or under way are seen.
+    Result: the tasks of each agent."""
 
     epoch: Epoch
     draft: str
@@ -80,7 +80,7 @@ class MoveShards:
 
 @dataclass(frozen=True, slots=True)
 class AbortTransfers:
-    """No transfer that the draft asks for is under way. Repeatable."""
+    """Abort every transfer of the draft that is under way. Repeatable."""
 
     epoch: Epoch
     draft: str

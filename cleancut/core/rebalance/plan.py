@@ -1,6 +1,6 @@
-"""How replicas come to lie evenly: a pure function of where they lie and what they weigh.
+"""Plan of a rebalance: a pure function of the places and sizes of replicas.
 
-In this order: every shard has as many replicas as its collection wants, each on a peer of its own;
+Its goals, in this order: every shard has the wanted number of replicas, each on another peer;
 peers hold equally many shards of each collection, and in all; bytes are even, where that is worth
 moving them; as few bytes as possible move. No step takes a shard's last replica.
 """
@@ -46,7 +46,7 @@ class Step(Record, frozen=True):
 
 
 class PeerLoad(Record, frozen=True):
-    """What one peer holds before and after the steps, in replicas and bytes."""
+    """The load of one peer before and after the steps, in replicas and bytes."""
 
     peer_id: PeerId
     shards_before: int
@@ -56,7 +56,7 @@ class PeerLoad(Record, frozen=True):
 
 
 class BalancePlan(Record, frozen=True):
-    """It can start if there are no `blockers`. `notes`: what it cannot, or will not, reach."""
+    """It can start if there are no `blockers`. `notes`: goals that it does not reach."""
 
     steps: tuple[Step, ...] = ()
     peers: tuple[PeerLoad, ...] = ()
@@ -69,12 +69,12 @@ class BalancePlan(Record, frozen=True):
 
     @property
     def digest(self) -> str:
-        """sha256 of what would be done, without the sizes that change by themselves."""
+        """sha256 of the steps and blockers, without the sizes, which change continuously."""
         return digest_of(([replace(step, size_bytes=0) for step in self.steps], self.blockers))
 
 
 def make_balance(layout: Layout, max_moves: int = 0, *, drop_surplus: bool = False) -> BalancePlan:
-    """The plan. `max_moves` bounds the replicas that travel; 0: as many as it takes.
+    """The plan. `max_moves` bounds the replicas that move; 0: unlimited.
     `drop_surplus`: no shard keeps more replicas than its collection wants."""
     blockers = tuple(blockers_of(layout))
     spread = _spread_of(layout, drop_surplus=drop_surplus)
@@ -86,7 +86,7 @@ def make_balance(layout: Layout, max_moves: int = 0, *, drop_surplus: bool = Fal
         if not made:
             break
         steps += made
-        spread.settle()
+        spread.commit()
     chosen = _first(steps, max_moves) if max_moves else tuple(steps)
     after = _after(before, chosen)
     notes = [*notes_of(layout, drop_surplus=drop_surplus)]
@@ -117,7 +117,7 @@ def check_balance(plan: BalancePlan) -> BalancePlan:
         others = f" (and {more} more)" if more else ""
         raise Refused(
             f"cannot rebalance: {plan.blockers[0]}{others}",
-            "`cleancut cluster rebalance --plan` names them all",
+            "see `cleancut cluster rebalance --plan` for all of them",
         )
     return plan
 
@@ -145,7 +145,7 @@ def _spread_of(layout: Layout, *, drop_surplus: bool) -> Spread:
 
 
 def _steps(spread: Spread, wave: int) -> list[Step]:
-    """From how it was to how it was arranged; the most useful steps of each kind first."""
+    """The steps from the committed to the arranged state; the most useful of each kind first."""
     made: list[Step] = []
     given = dict.fromkeys(spread.peers, 0)
     for (name, number), before in spread.before.items():
@@ -212,8 +212,8 @@ def _uncounted(layout: Layout, steps: tuple[Step, ...]) -> Iterator[str]:
     for peer in layout.peers:
         if peer.answers and not peer.counted and peer.peer_id in targets:
             yield (
-                f"peer {peer.peer_id} has no agent that sees it, so the replicas that it would get"
-                " could not be counted: start cleancut-agent beside it"
+                f"peer {peer.peer_id} has no agent, so the replicas that it would get could not be"
+                " counted: start its cleancut-agent"
             )
 
 
@@ -224,4 +224,4 @@ def _lacking(spread: Spread) -> Iterator[str]:
     for name in spread.names:
         loads = [spread.number[name, peer] for peer in spread.peers]
         if max(loads) - min(loads) > 1:
-            yield f"{name}: it cannot be spread evenly, for lack of room"
+            yield f"{name}: it cannot be spread evenly: not enough free space"

@@ -1,6 +1,6 @@
-"""Which steps of a rebalance may be done now, judged from how its shards lie. No I/O, no clock.
+"""Steps of a rebalance that may run now, by the present places of its shards. No I/O, no clock.
 
-Nothing is remembered: whoever leads sees from the cluster what is done and what is under way.
+Stateless: any leader sees from the cluster which steps are done and which are under way.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ _SLOWER = 0.9
 
 
 class StepState(Enum):
-    """`BUSY`: something else has the shard. `INAPPLICABLE`: the step fits the cluster no more."""
+    """`BUSY`: something else has the shard. `INAPPLICABLE`: the step no longer fits the cluster."""
 
     DONE = "done"
     RUNNING = "running"
     READY = "ready"
     BUSY = "busy"
-    INAPPLICABLE = "odd"
+    INAPPLICABLE = "inapplicable"
 
 
 @dataclass(frozen=True, slots=True)
 class ShardNow:
-    """A shard's replicas, and the ends of the transfer that it is in."""
+    """A shard's replicas, and the source and target of its transfer."""
 
     states: Mapping[PeerId, str]
     transfer: tuple[PeerId, PeerId] | None = None
 
 
 Now = Mapping[Shard, ShardNow]
-"""What there is of the shards that steps name; a deleted one is missing."""
+"""The present state of the shards in steps; a deleted one is missing."""
 
 
-def standing(step: Step, now: ShardNow | None) -> StepState:
-    """How far one step is. What was deleted meanwhile needs no step."""
+def step_state(step: Step, now: ShardNow | None) -> StepState:
+    """The state of one step. A shard that was deleted meanwhile needs no step."""
     if now is None:
         return StepState.DONE
     source, target = now.states.get(step.source), None
@@ -53,10 +53,8 @@ def standing(step: Step, now: ShardNow | None) -> StepState:
     match step.action:
         case "drop":
             return _dropping(step, now)
-        case "replicate" if target == ACTIVE:
-            return StepState.DONE
-        case "move" if target == ACTIVE:
-            return StepState.DONE if source is None else StepState.READY
+        case "replicate" | "move" if target == ACTIVE:
+            return StepState.DONE  # whatever made it: to drop the source might leave one too few
         case _ if target is not None:
             return StepState.BUSY  # the rest of an aborted transfer: Qdrant drops it
         case _:
@@ -71,8 +69,8 @@ def _dropping(step: Step, now: ShardNow) -> StepState:
 
 
 def next_steps(steps: Sequence[Step], now: Now) -> list[tuple[Step, StepState]]:
-    """The next step of each shard that is not done, with how far it is; of the first wave that
-    has any. A step is done as well if a later one of the same shard is, or is under way."""
+    """The next step of each shard that is not done, with its state; of the first wave that
+    has any. A step also counts as done if a later one of the same shard is done or under way."""
     by_shard: dict[Shard, list[Step]] = {}
     for step in steps:
         by_shard.setdefault(step.shard, []).append(step)
@@ -88,17 +86,17 @@ def next_steps(steps: Sequence[Step], now: Now) -> list[tuple[Step, StepState]]:
 def _left(steps: list[Step], now: ShardNow | None) -> tuple[Step, StepState] | None:
     following: Step | None = None
     for step in reversed(steps):
-        how = standing(step, now)
+        how = step_state(step, now)
         if how is StepState.RUNNING:
             return step, how
         if how is StepState.DONE:
             break
         following = step
-    return None if following is None else (following, standing(following, now))
+    return None if following is None else (following, step_state(following, now))
 
 
 def finished(ran: Iterable[Step], left: Iterable[tuple[Step, StepState]]) -> list[Step]:
-    """Those that ran, and are done; one whose transfer was aborted is not."""
+    """The steps that ran and are done; one whose transfer was aborted is not."""
     undone = {step for step, _ in left}
     return sorted((step for step in ran if step not in undone), key=lambda step: step.shard)
 
@@ -106,8 +104,9 @@ def finished(ran: Iterable[Step], left: Iterable[tuple[Step, StepState]]) -> lis
 def startable(
     ready: Iterable[Step], running: Sequence[Step], *, at_once: int | None = None
 ) -> list[Step]:
-    """The steps to start beside those that run: a peer is the source of one transfer at most, and
-    the target of one. With `at_once` it is in one transfer at all, and there are so many."""
+    """The steps to start in addition to the running ones: a peer is the source of at most one
+    transfer, and the target of one. With `at_once`, a peer takes part in one transfer, and at most
+    `at_once` run."""
     busy, chosen = [step for step in running if step.target is not None], []
     for step in ready:
         if step.target is None:
@@ -125,17 +124,28 @@ def startable(
     return chosen
 
 
+def replicas_differ(points: Mapping[PeerId, int | None]) -> str:
+    """Why no replica of a shard with these may be dropped, for people; "" if they are equal.
+    `points`: as each peer says of its own replica, None: it does not."""
+    told = ", ".join(
+        f"peer {peer}: {'unknown' if count is None else count}"
+        for peer, count in sorted(points.items())
+    )
+    equal = len(set(points.values())) == 1 and None not in points.values()
+    return "" if equal else f"its replicas hold different numbers of points ({told})"
+
+
 class TransferConcurrency:
-    """How many transfers may run at once with --bandwidth-aware: one more after each that ended
-    while all together were as fast as ever, one less after each that shows they were not."""
+    """Number of concurrent transfers with --bandwidth-aware: one more after each that ended while
+    the total rate was at its best, one less after each that shows that it was not."""
 
     def __init__(self) -> None:
         self.at_once = 1
         self._best = 0.0
 
-    def ended(self, size_bytes: int, took_s: float, beside: int) -> None:
-        """One transfer has ended that ran with `beside` others, on the average of its time."""
-        rate = size_bytes / max(took_s, 0.001) * (1 + beside)
+    def ended(self, size_bytes: int, took_s: float, others: int) -> None:
+        """One transfer has ended that ran with `others` more, on the average of its time."""
+        rate = size_bytes / max(took_s, 0.001) * (1 + others)
         if rate >= self._best * _SLOWER:
             self.at_once += 1
         else:

@@ -1,7 +1,7 @@
-"""The coordinator's machine of a rebalance: prepare, move, verify.
+"""Coordinator's machine of a rebalance: prepare, move, verify.
 
-Each finished step leaves a valid cluster, so nothing is ever undone: whoever leads goes on where
-the cluster stands, and an early end only aborts the transfers that are under way. No I/O, no clock.
+Each finished step leaves a valid cluster, so nothing is ever undone: a new leader goes on from the
+cluster's state, and an early end only aborts the transfers that are under way. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from cleancut.core.protocol.votes import (
     NO_AGENT,
     documents_of,
     overdue,
+    reported_by,
     tasks_of_all,
-    told_by,
     verify_bound_s,
     with_tasks,
     yes_of_all,
@@ -65,14 +65,14 @@ from cleancut.core.rebalance.phases import (
 
 
 class RebalanceMachine(Attempt):
-    """One machine a leader's term; rebuilt by `TakenOver`, started by `Started`."""
+    """One machine per leader's term; rebuilt by `TakenOver`, started by `Started`."""
 
     kind = OperationKind.REBALANCE
     transitions = TRANSITIONS
     state_of = STATE_OF
 
     def step(self, event: Event, now_s: float) -> list[Command]:
-        """What to do about `event`, in order."""
+        """The commands that follow from `event`, in order."""
         match event:
             case TakenOver():
                 return self._took(event, now_s)
@@ -123,7 +123,7 @@ class RebalanceMachine(Attempt):
                 return [self._move()]
             case Phase.VERIFY:
                 no = [
-                    told_by(agent, vote.failure)
+                    reported_by(agent, vote.failure)
                     for (phase, agent), vote in sorted(self.votes.items())
                     if phase == Phase.VERIFY.value and not vote.yes
                 ]
@@ -143,7 +143,7 @@ class RebalanceMachine(Attempt):
         if event.phase != self.ctl.phase.value or self.taking_over:
             return []
         if not event.vote.yes:
-            return self._end(told_by(event.agent, event.vote.failure), now_s)
+            return self._end(reported_by(event.agent, event.vote.failure), now_s)
         return self._prepared(now_s) if self.ctl.phase is Phase.PREPARE else self._verified()
 
     def _prepared(self, now_s: float) -> list[Command]:
@@ -155,8 +155,8 @@ class RebalanceMachine(Attempt):
         return [self.run(PlanRebalance(self.ctl.epoch, self.operation.id, request))]
 
     def _verified(self) -> list[Command]:
-        told = yes_of_all(Phase.VERIFY, with_tasks(self.members), self.votes)
-        if told is None or self.busy:
+        votes = yes_of_all(Phase.VERIFY, with_tasks(self.members), self.votes)
+        if votes is None or self.busy:
             return []
         documents = documents_of(self.members, self.votes)
         return [self.run(Report(self.ctl.epoch, self.ctl.draft, documents))]
@@ -168,8 +168,8 @@ class RebalanceMachine(Attempt):
         if member is None or member.session == event.token:
             return []
         if self.ctl.phase is not Phase.PREPARE and self.opening is None:
-            return []  # Qdrant moves the shards; whoever comes back counts them
-        return self._abort(told_by(event.agent, SESSION_LOST))
+            return []  # Qdrant moves the shards; a restarted agent counts them
+        return self._abort(reported_by(event.agent, SESSION_LOST))
 
     def start_clocks(self, now_s: float) -> None:
         super().start_clocks(now_s)
@@ -215,12 +215,12 @@ class RebalanceMachine(Attempt):
             case AbortTransfers():
                 return self.close(State.ABORTED, self.ctl.failure)
             case _:
-                raise AssertionError("an answer that nobody waits for")
+                raise AssertionError("an answer to no effect")
 
     def _arranged(self, draft: str, now_s: float) -> list[Command]:
         votes = self.agreed()
         if votes is None:
-            return []  # something moved meanwhile: planned anew once all see the same
+            return []  # something moved meanwhile: planned again once all agree
         assert self.operation is not None
         self.operation = replace(self.operation, detail=draft)
         moved = self.move(Phase.MOVE, now_s, draft=draft, views=votes[0].view)
@@ -269,7 +269,7 @@ class RebalanceMachine(Attempt):
                 return self._abort(failure)
 
     def _halt(self, failure: Failure, now_s: float) -> list[Command]:
-        """Aborts what is under way; finished steps stay."""
+        """Aborts running transfers; finished steps stay."""
         assert self.operation is not None
         self.waiting, self.again = None, None
         self.operation = replace(self.operation, failure=failure)
@@ -278,7 +278,7 @@ class RebalanceMachine(Attempt):
         return [*moved, Stop(epoch), self.run(AbortTransfers(epoch, self.ctl.draft))]
 
     def _abort(self, failure: Failure) -> list[Command]:
-        """Ends the attempt before anything was moved; what can be repeated is pending again."""
+        """Ends the attempt before anything was moved; it is pending again if it can be repeated."""
         assert self.operation is not None
         repeat = failure.reason not in PERMANENT and self.operation.attempts < ATTEMPTS
         return self.close(State.PENDING if repeat else State.ABORTED, failure)

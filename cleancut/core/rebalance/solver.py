@@ -1,7 +1,7 @@
-"""Spreads replicas over peers: one arrangement, changed in place until nothing is left to gain.
+"""Solver that spreads replicas over peers: one arrangement, changed in place to a fixed point.
 
 Every change gains something that no later one takes back: the replication factor first, then even
-numbers of shards, then even bytes. So arranging what was arranged changes nothing.
+numbers of shards, then even bytes. So arranging an arranged state changes nothing.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class ShardDemand:
 
 
 class Spread:
-    """`room`: bytes that each peer can still take; what leaves a peer gives no room before
-    `settle`, so the changes up to there may be carried out in any order."""
+    """`room`: bytes that each peer can still take; a replica that leaves a peer frees no room
+    before `commit`, so the changes up to there may be carried out in any order."""
 
     def __init__(self, shards: Mapping[Shard, ShardDemand], room: Mapping[PeerId, float]) -> None:
         self.peers = tuple(sorted(room))
@@ -82,15 +82,15 @@ class Spread:
         return returns or self._taken[peer] + self._size(shard) <= self.room[peer]
 
     def arrange(self) -> None:
-        """Nothing more can be gained by one change."""
+        """Changes the state until no single change gains anything."""
         self._replicate()
         for name in self.names:
             self._level(self._number_of(name), self._of(name))
         self._level(lambda peer: self.total[peer], self._spare)
         self._even_bytes()
 
-    def settle(self) -> None:
-        """What was arranged is how things are now."""
+    def commit(self) -> None:
+        """Makes the arranged state the present one."""
         for peer in self.peers:
             went = sum(
                 self._size(shard)

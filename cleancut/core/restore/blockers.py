@@ -1,4 +1,4 @@
-"""What forbids a restore whatever its names are, and what people should know before it. Pure."""
+"""Blockers and warnings of a restore that do not depend on its names. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from cleancut.core.cluster.versions import NEWEST_TESTED, OLDEST_QDRANT
 from cleancut.core.format.manifest import CollectionEntry, Manifest
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import ShardId, parse_version
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.restore.shard_keys import KeyStep, steps
 from cleancut.core.restore.target import Target
 
@@ -24,13 +25,13 @@ VISIBLE = (
 
 
 def blockers(manifest: Manifest, target: Target) -> Iterator[str]:
-    """What is wrong with the cluster, with what to do about it."""
+    """Problems of the cluster, each with what to do about it."""
     if not target.peers:
-        yield "no Qdrant peer answers; start the cluster and an agent beside each peer"
+        yield "no Qdrant peer answers; start the cluster and an agent for each peer"
     for peer in target.peers:
         if peer.agent is None:
             yield (
-                f"no agent is connected beside peer {peer.peer_id}, where Qdrant may place shards;"
+                f"peer {peer.peer_id}, where Qdrant may place shards, has no connected agent;"
                 " start one, or, if that peer is gone for good, remove it with"
                 f" `cleancut cluster forget-peer {peer.peer_id}`"
             )
@@ -44,9 +45,9 @@ def _version_refusal(source: str, target: str) -> str:
         return "too old for a restore; upgrade to 1.17.1 or newer"
     before, now = parse_version(source)[:2], parse_version(target)[:2]
     if now < before:
-        return f"older than the group's {source}, whose segments it cannot read; upgrade first"
+        return f"older than the backup's {source}, whose segments it cannot read; upgrade first"
     if before[:1] != now[:1] or now[1] > before[1] + 1:
-        return f"more than one minor version above the group's {source}; restore to one between"
+        return f"more than one minor version above the backup's {source}; restore to one between"
     return ""
 
 
@@ -58,8 +59,8 @@ def is_custom(entry: CollectionEntry) -> bool:
 
 
 def cannot_be_rebuilt(entry: CollectionEntry) -> str:
-    """Why Qdrant cannot make shards with these very ids; "" if it can. The ids decide where points
-    live."""
+    """The reason why Qdrant cannot create shards with these ids; "" if it can. The ids decide where
+    points live."""
     if is_custom(entry):
         try:
             made = {number for step in steps(entry.shard_keys) for number in _own(step)}
@@ -72,8 +73,8 @@ def cannot_be_rebuilt(entry: CollectionEntry) -> str:
     number = shape_of(entry.info["config"])["shard_number"]
     if number not in {None, len(entry.shard_ids)}:
         return (
-            f"its configuration has {number} shards and the group {len(entry.shard_ids)}, as"
-            " while it was resharded; restore a group from before or after that"
+            f"its configuration has {number} shards and the backup {len(entry.shard_ids)}, as"
+            " while it was resharded; restore a backup from before or after that"
         )
     return ""
 
@@ -83,7 +84,7 @@ def _own(step: KeyStep) -> tuple[ShardId, ...]:
 
 
 def fillers(entry: CollectionEntry) -> int:
-    """How many shards are made, and dropped again, so that the next key gets its ids."""
+    """The number of shards to create and drop again, so that the next key gets its ids."""
     try:
         return sum(step.shards for step in steps(entry.shard_keys) if step.filler)
     except Refused:
@@ -94,29 +95,29 @@ def fillers(entry: CollectionEntry) -> int:
 
 
 def warnings_of_group(manifest: Manifest, target: Target) -> Iterator[str]:
-    """What holds for every collection of the group."""
-    if manifest.grade == "bounded":
+    """Warnings about the whole backup."""
+    if manifest.consistency is Consistency.PER_SHARD:
         yield (
-            f"the group is bounded: writes came in while it was cut (skew {manifest.skew_ms} ms);"
-            " counts can be compared only between replicas"
+            f"the backup is consistent per shard only (skew {manifest.skew_ms} ms): writes came in"
+            " while it was cut; counts can be compared only between replicas"
         )
     source = manifest.source.qdrant_version
     if parse_version(source) < _WITHOUT_ROCKSDB:
         yield (
-            f"the group is of Qdrant {source}: segments that it wrote into RocksDB cannot be read"
+            f"the backup is of Qdrant {source}: segments that it wrote into RocksDB cannot be read"
             " by 1.18 and newer; restore to 1.17 first, and let it rewrite them"
         )
     for version in sorted({peer.qdrant_version for peer in target.peers}, key=parse_version):
         if parse_version(version)[:2] > NEWEST_TESTED:
-            yield f"Qdrant {version} is newer than what this version was tested with"
+            yield f"Qdrant {version} is newer than the newest tested version"
 
 
 def warnings_of(entry: CollectionEntry, factor: int, target: Target) -> Iterator[str]:
-    """What holds for one collection that is made anew with this replication factor."""
+    """Warnings about one collection that is created with this replication factor."""
     peers, before = len(target.peers), replication_factor(entry.info)
     if factor < before:
         yield (
-            f"replication factor {factor} instead of the group's {before}: each shard survives the"
+            f"replication factor {factor} instead of the backup's {before}: each shard survives the"
             f" loss of {factor - 1} peers, no longer of {before - 1}"
         )
     if factor > peers > 0:

@@ -1,7 +1,7 @@
-"""Under which names the collections of a group come back, and which names forbid it.
+"""Names of restored collections, and the names that block a restore.
 
-A collection never takes a name that something has: only aliases are ever pointed elsewhere, and
-only if that was asked for. Pure.
+A collection never takes a name that is in use: only aliases are ever pointed elsewhere, and only on
+request. Pure.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.restore.target import Target
 
 UNKNOWN_ID = "ID"
-"""Stands for the restore's id in a plan that is only looked at."""
+"""Placeholder for the restore's id in a plan without an operation."""
 _LONGEST_ID = "r-" + 16 * "0"
 
 
@@ -62,8 +62,8 @@ def names_of(
         else:
             found[entry.name] = _as_itself(entry, new, target)
         if new and entry.aliases:
-            told = f"its aliases ({_list(entry.aliases)}) are not restored under another name"
-            found[entry.name] = _warned(found[entry.name], told)
+            warning = f"its aliases ({_list(entry.aliases)}) are not restored under another name"
+            found[entry.name] = _warned(found[entry.name], warning)
     return _apart(found)
 
 
@@ -117,7 +117,7 @@ def _replacing(entry: CollectionEntry, new: str, target: Target, operation: str)
     )
     if is_real and not aliases:
         reason = reason or (
-            f"{base!r} is a real collection, which is never replaced, and no alias is known to"
+            f"{base!r} is a real collection, which is never replaced, and no known alias could"
             " point elsewhere instead; delete or rename it, have clients use an alias, or restore"
             " with --beside and --rename"
         )
@@ -146,8 +146,8 @@ def _united(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*first, *second)))
 
 
-def _warned(names: RestoreNames, told: str) -> RestoreNames:
-    return replace(names, warnings=(*names.warnings, told))
+def _warned(names: RestoreNames, warning: str) -> RestoreNames:
+    return replace(names, warnings=(*names.warnings, warning))
 
 
 def _list(names: Sequence[str]) -> str:
@@ -187,7 +187,7 @@ def _taken(name: str, target: Target) -> str:
 def _made_before(base: str, target: Target, operation: str) -> str:
     name = _suffixed(base, operation)
     if operation and (name in target.collections or name in dict(target.aliases)):
-        return f"{name!r} exists and is never used again; look whose it is, then delete it"
+        return f"{name!r} exists and is never reused; find out what it is, then delete it"
     return ""
 
 
@@ -209,7 +209,7 @@ def _real_alias(alias: str) -> str:
 
 
 def _apart(found: dict[str, RestoreNames]) -> dict[str, RestoreNames]:
-    """Refuses all that would share a name."""
+    """Refuses all collections that would share a name."""
     owners: dict[str, list[str]] = {}
     for name, names in found.items():
         for taken in _claimed(names):

@@ -1,6 +1,6 @@
 """The restore's phases as data, and the work that its machine asks of the coordinator's shell.
 
-`TRANSITIONS` is all there is: the machine asserts that it only goes these ways.
+`TRANSITIONS` is complete: the machine asserts that it makes no other change of phase.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.effect_requests import Drain, Probe
 from cleancut.core.protocol.etcd_records import Failure, Reading, Vote
-from cleancut.core.protocol.evidence import is_quiet
+from cleancut.core.protocol.evidence import only_drained
 from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import Phase, State
@@ -25,14 +25,14 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.RECOVER, Phase.VERIFY): "all shards are recovered, drained",
     (Phase.VERIFY, Phase.VERIFY): "a new leader drains again",
     (Phase.VERIFY, Phase.SEAL): "all are counted and searched, drained again",
-    (Phase.SEAL, Phase.VERIFY): "a peer was started anew, its shards are counted again",
-    (Phase.SEAL, Phase.PUBLISH): "all read again, nobody wrote, replicas are equal",
+    (Phase.SEAL, Phase.VERIFY): "a peer restarted, its shards are counted again",
+    (Phase.SEAL, Phase.PUBLISH): "all read again, no foreign writes, replicas are equal",
     (Phase.PUBLISH, Phase.IDLE): "aliases and settings are as they were",
     (Phase.PUBLISH, Phase.ABORT): "aliases or settings cannot be set: an operator is needed",
     (Phase.CREATE, Phase.ROLLBACK): "a failure, a bound or a cancel",
     (Phase.RECOVER, Phase.ROLLBACK): "a no, a bound or a cancel",
     (Phase.VERIFY, Phase.ROLLBACK): "a no, a bound or a cancel",
-    (Phase.SEAL, Phase.ROLLBACK): "a no, a bound, a cancel, or somebody wrote",
+    (Phase.SEAL, Phase.ROLLBACK): "a no, a bound, a cancel, or a foreign write",
     (Phase.ROLLBACK, Phase.ABORT): "what was made is dropped, or an operator is needed",
     (Phase.CREATE, Phase.ABORT): "etcd has gone back: an operator is needed",
     (Phase.RECOVER, Phase.ABORT): "etcd has gone back: an operator is needed",
@@ -57,11 +57,11 @@ ROUNDS = frozenset({Phase.VERIFY.value, Phase.SEAL.value})
 ATTEMPTS = 3
 RETRY_S = 2.0
 TRIES = 10
-"""Of an effect that may be repeated before the restore is rolled back."""
+"""Tries of a repeatable effect before the restore is rolled back."""
 ROUNDS_MORE = 3
-"""Of verification, when peers are started anew in the midst of it."""
+"""Rounds of verification, in addition to the first, if peers restart during it."""
 REFUSED_S = 30.0
-"""How long publishing, or undoing, is tried again although it was refused."""
+"""How long publishing or rolling back is repeated although it was refused."""
 AT_ONCE = 4
 """Shards that one peer pulls, or counts, at the same time."""
 RECOVER_BYTES_PER_S = 10e6
@@ -73,31 +73,31 @@ LEADER_CHANGED = Failure(
 SESSION_LOST = Failure(reason="UNAVAILABLE", message="lost its session before anything was touched")
 FOREIGN_WRITES = Failure(
     reason="REFUSED",
-    message="somebody wrote to a collection while it was restored",
+    message="a client wrote to a collection while it was restored",
     hint="keep clients away from it until the restore is done, then restore again",
 )
 
 NEVER_STEADY = Failure(
     reason="UNAVAILABLE",
-    message="a peer was started anew each time that what it holds was verified",
-    hint="see why it does not stay up, then restore again",
+    message="a peer restarted during each round of verification",
+    hint="find out why it restarts, then restore again",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class CheckRestore:
-    """Plan against the live cluster, see that every block exists, stage the draft.
+    """Plan against the live cluster, check that every block exists, stage the draft.
     Result: the draft's sha256."""
 
     epoch: Epoch
     request: RestoreRequest
-    members: tuple[tuple[AgentName, int], ...]  # with the free bytes that each told; -1: unknown
+    members: tuple[tuple[AgentName, int], ...]  # with the free bytes of each; -1: unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Make the draft's collections with their payload indexes, where there is room for them.
-    Result: the tasks of each agent. Repeatable: what this attempt made is known by its uuid."""
+    """Create the draft's collections with their payload indexes, where there is room for them.
+    Result: the tasks of each agent. Repeatable: collections of this attempt are known by uuid."""
 
     epoch: Epoch
     draft: str
@@ -106,7 +106,7 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """Compare what the agents verified, and store the report. Result: its sha256."""
+    """Compare the agents' results, and store the report. Result: its sha256."""
 
     epoch: Epoch
     draft: str
@@ -133,7 +133,7 @@ class PublishRestore:
 
 @dataclass(frozen=True, slots=True)
 class RollBack:
-    """Drop what this attempt made, and nothing else. Repeatable."""
+    """Drop the collections of this attempt, and nothing else. Repeatable."""
 
     epoch: Epoch
     draft: str
@@ -153,38 +153,38 @@ RestoreEffect = (
 
 
 def recover_bound_s(size_bytes: int) -> float:
-    """How long Qdrant may take to pull and load one shard, while others share disk and store."""
+    """Time limit to pull and load one shard, while others share disk and store."""
     return RECOVER_S + size_bytes * AT_ONCE / RECOVER_BYTES_PER_S
 
 
 def longest_bound_s(members: Members) -> float:
-    """The bound of the largest task that anybody has."""
+    """The bound of the largest task of all agents."""
     sizes = [task.size_bytes for member in members.values() for task in member.tasks]
     return recover_bound_s(max(sizes, default=0))
 
 
 def free_of(members: Members, votes: Votes) -> tuple[tuple[AgentName, int], ...]:
-    """The free bytes that each member told in PREPARE; -1: unknown."""
-    told = {name: votes.get((Phase.PREPARE.value, name)) for name in sorted(members)}
-    return tuple((name, vote.free_bytes if vote else -1) for name, vote in told.items())
+    """The free bytes of each member, from PREPARE; -1: unknown."""
+    given = {name: votes.get((Phase.PREPARE.value, name)) for name in sorted(members)}
+    return tuple((name, vote.free_bytes if vote else -1) for name, vote in given.items())
 
 
-def nobody_wrote(members: Members, votes: Votes) -> bool:
+def no_foreign_writes(members: Members, votes: Votes) -> bool:
     """True if only our own drain was applied to every replica between the two readings. A repaired
-    shard has its writers again: it is not looked at."""
+    shard has its writers again and is left out."""
     for name, member in with_tasks(members).items():
         first, second = votes[Phase.VERIFY.value, name], votes[Phase.SEAL.value, name]
         if len(first.numbers) != len(member.tasks) or len(second.numbers) != len(member.tasks):
             return False
         pairs = zip(member.tasks, _readings(first), _readings(second), strict=True)
-        if not all(t.repair or is_quiet(before, after, drained=True) for t, before, after in pairs):
+        if not all(t.repair or only_drained(before, after) for t, before, after in pairs):
             return False
     return True
 
 
-def started_anew(members: Members, votes: Votes) -> bool:
-    """True if a peer was started anew between the two readings, so that they say nothing. What was
-    written before it, counts alone can tell."""
+def peer_restarted(members: Members, votes: Votes) -> bool:
+    """True if a peer restarted between the two readings, which makes them void. Only counts can
+    show writes from before the restart."""
     return any(
         votes[Phase.VERIFY.value, name].incarnation != votes[Phase.SEAL.value, name].incarnation
         for name in with_tasks(members)

@@ -1,4 +1,4 @@
-"""Which empty replicas must move so that every peer has room for what it will hold. Pure."""
+"""Placement of empty replicas: the moves that give every peer enough room. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import PeerId, ShardId
 
 _LOOKS = 20_000
-"""Arrangements that are looked at for the fewest moves (about half a second)."""
+"""Arrangements tried for the fewest moves (about half a second)."""
 
 
 class PlacedShard(Record, frozen=True):
-    """A shard, what one replica of it takes up, and the peers that hold one."""
+    """A shard, the size of one replica, and the peers that hold one."""
 
     collection: str
     shard_id: ShardId
@@ -33,7 +33,7 @@ def moves(
 ) -> tuple[ReplicaMove, ...] | None:
     """The fewest moves after which no peer lacks room, and no peer holds a shard twice.
 
-    None: it is impossible; or so entangled that no way was found.
+    None: it is impossible, or the search found no way.
     """
     room = dict(free)
     for shard in placed:

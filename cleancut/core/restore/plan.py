@@ -1,6 +1,6 @@
-"""What a restore would do and what forbids it: a pure function of a group and a live cluster.
+"""Plan of a restore and its blockers: a pure function of a group and a live cluster.
 
-Which peer will hold which shard is not known here: Qdrant decides at the create.
+The peers of each shard are not known yet: Qdrant chooses them when a collection is created.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ Action = Literal["create", "beside", "replace", "repair", "refuse"]
 
 
 class CollectionPlan(Record, frozen=True):
-    """How one collection comes back.
+    """The plan for one collection.
 
-    `name`: in the group. `created_as`: the collection that Qdrant gets. `published_as`: what
-    clients call it in the end. `aliases` point to it in the end, `published_as` among them unless
+    `name`: in the group. `created_as`: the collection that Qdrant gets. `published_as`: the
+    name for clients in the end. `aliases` point to it in the end, `published_as` among them unless
     it is the collection's own name; `replaced` are those that exist, with what they point to now.
-    `shard_ids`: all of them, or the lost ones of a repair. `exists`: what has that name now.
+    `shard_ids`: all of them, or the lost ones of a repair. `exists`: the holder of that name.
     `size_bytes`: one copy of all shards, as stored; `points` is None where not all are known.
-    `replicas`: what there will be of each shard; `factor`: the replication factor to create it
+    `replicas`: of each shard; `factor`: the replication factor to create it
     with, 0: the group's. `repair_peer`: where lost shards of a repair go. `reason` says why
     `action` is to refuse.
     """
@@ -63,7 +63,7 @@ class CollectionPlan(Record, frozen=True):
 
 
 class PeerPlan(Record, frozen=True):
-    """Upper bounds of what the peer may come to hold, write-ahead logs included."""
+    """Upper bounds of the peer's load, write-ahead logs included."""
 
     peer_id: PeerId
     agent: str
@@ -73,9 +73,9 @@ class PeerPlan(Record, frozen=True):
 
 
 class PlacementPlan(Record, frozen=True):
-    """It can start if there are no `blockers`; each of those says what to do about it.
+    """It can start if there are no `blockers`; each blocker says what to do about it.
 
-    `size_bytes`: what is read, all replicas counted. `estimated_s`: of the peer that may have to
+    `size_bytes`: to read, all replicas counted. `estimated_s`: of the peer that may have to
     read most, at the rate of earlier restores; None: not measured yet.
     """
 
@@ -120,7 +120,7 @@ def make_plan(
     """
     _check_request(request)
     chosen = choose(manifest, request)
-    planned, told = (
+    planned, warnings = (
         _repair(manifest, chosen[0], request, target)
         if request.shards
         else _restore(manifest, chosen, request, target, operation=operation)
@@ -141,7 +141,7 @@ def make_plan(
         estimated_s=most / target.rate if target.rate else None,
         warnings=(
             *warnings_of_group(manifest, target),
-            *told,
+            *warnings,
             *space_warnings(shares, target),
         ),
         blockers=(
@@ -158,14 +158,15 @@ def check_plan(plan: PlacementPlan) -> PlacementPlan:
         more = len(plan.blockers) - 1
         others = f" (and {more} more)" if more else ""
         raise Refused(
-            f"cannot restore: {plan.blockers[0]}{others}", "`cleancut restore plan` names them all"
+            f"cannot restore: {plan.blockers[0]}{others}",
+            "see `cleancut restore plan` for all of them",
         )
     return plan
 
 
 def check_agreed(plan: PlacementPlan, digest: str) -> PlacementPlan:
-    """Raises: Refused, if people agreed to the plan of this digest and it is another by now; ""
-    agrees to any."""
+    """Raises: Refused, if the digest that was agreed to is not that of the plan now; "" agrees to
+    any."""
     if digest and digest != plan.digest:
         raise Refused(
             f"the plan that was agreed to ({digest[:12]}) does not hold any more: the cluster or"
@@ -205,7 +206,7 @@ def _restore(
     *,
     operation: str,
 ) -> tuple[tuple[CollectionPlan, ...], tuple[str, ...]]:
-    """All chosen collections as they would be made anew, and the warnings."""
+    """The plans for all chosen collections, and the warnings."""
     names = names_of(chosen, request, target, operation)
     planned, warnings = [], []
     for entry in chosen:
@@ -229,8 +230,8 @@ def _restore(
             reason=reason,
         )
         planned.append(one)
-        told = (*given.warnings, *warnings_of(entry, factor, target))
-        warnings += [f"{entry.name}: {each}" for each in told]
+        own = (*given.warnings, *warnings_of(entry, factor, target))
+        warnings += [f"{entry.name}: {each}" for each in own]
     if any(one.action == "create" for one in planned):
         warnings.insert(0, VISIBLE)
     return tuple(planned), tuple(warnings)
@@ -239,7 +240,7 @@ def _restore(
 def _repair(
     manifest: Manifest, entry: CollectionEntry, request: RestoreRequest, target: Target
 ) -> tuple[tuple[CollectionPlan, ...], tuple[str, ...]]:
-    """The lost shards of one collection as they would be put back, and the warnings."""
+    """The plan to put lost shards of one collection back, and the warnings."""
     repair = repair_of(manifest, entry, request, target)
     wanted = tuple(sorted(set(request.shards)))
     shards = tuple(one for one in manifest.shards_of(entry.name) if one.shard_id in wanted)
@@ -257,7 +258,7 @@ def _repair(
         repair_peer=repair.peer,
         reason=repair.reason,
     )
-    return (planned,), tuple(f"{entry.name}: {told}" for told in repair.warnings)
+    return (planned,), tuple(f"{entry.name}: {warning}" for warning in repair.warnings)
 
 
 def _points(shards: tuple[ShardEntry, ...]) -> int | None:

@@ -1,6 +1,6 @@
-"""What a restore leaves behind on its way: documents in the store, and the report at its end.
+"""Documents of a restore in the store, and its report.
 
-Pure records, and how the report is put together from what the agents found.
+Pure: records, and the report's assembly from the agents' results.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _STATUSES = ("green", "grey", "yellow", "red")
 class RestoreDraft(Record, frozen=True):
     """An attempt that may begin: staged, so that any leader can go on, or undo it, from the store
     even if the group is deleted meanwhile. `source`: the cluster whose catalog holds the group, ""
-    for the own. Order: `planned` as `collections`."""
+    for the own. `strict`: a canary that answers otherwise undoes it. Order: `planned` as
+    `collections`."""
 
     epoch: Epoch
     operation: OperationId
@@ -38,6 +39,7 @@ class RestoreDraft(Record, frozen=True):
     metadata: dict[str, Any]
     source: str = ""
     canaries: tuple[Canary, ...] = ()
+    strict: bool = False
 
     @property
     def repairs(self) -> bool:
@@ -50,8 +52,8 @@ class RestoreDraft(Record, frozen=True):
 
 
 class Creation(Record, frozen=True):
-    """What an attempt knows of a collection that it makes: `asked` before the request is sent, then
-    `made` with its uuid, or `refused` if the name was somebody else's."""
+    """The state of a collection that an attempt creates: `asked` before the request is sent, then
+    `made` with its uuid, or `refused` if the name was taken."""
 
     epoch: Epoch
     collection: str
@@ -60,7 +62,7 @@ class Creation(Record, frozen=True):
 
 
 class ComparedCollection(Record, frozen=True):
-    """What was compared with the group; None: the group does not tell.
+    """The comparison of a collection with the group; None: unknown to the group.
 
     `counts_equal`: on all replicas, and to the group. `canaries_equal`: the exact answers that were
     recorded inside the cut. `status`: of the optimizers.
@@ -88,7 +90,7 @@ class ReplacedCollection(Record, frozen=True):
 
 
 class RestoreReport(Record, frozen=True):
-    """What a restore has proved of itself: staged/<epoch>/<sha256>.json, named by the operation.
+    """The final checks of a restore: staged/<epoch>/<sha256>.json, named by the operation.
 
     `recovered_bytes` in `recover_s` seconds: of the peer that took longest; zeros, if unknown.
     """
@@ -99,13 +101,14 @@ class RestoreReport(Record, frozen=True):
     collections: tuple[ComparedCollection, ...]
     shards: tuple[RestoredShard, ...]
     kept: tuple[ReplacedCollection, ...] = ()
+    warnings: tuple[str, ...] = ()
     recovered_bytes: int = 0
     recover_s: float = 0.0
 
 
 class ObservedCollection(Record, frozen=True):
-    """A restored collection as the cluster tells it after the verification. `schema`: sha256 of the
-    payload indexes. `places`: where its replicas are."""
+    """A restored collection as the cluster reports it after the verification. `schema`: sha256 of
+    the payload indexes. `places`: of its replicas."""
 
     active: bool
     schema: str
@@ -120,8 +123,9 @@ def draft_of(
     operation: OperationId,
     *,
     source: str = "",
+    strict: bool = False,
 ) -> RestoreDraft:
-    """What is staged before anything is touched."""
+    """The draft to stage before anything is touched."""
     entries = tuple(manifest.collection(planned.name) for planned in plan.collections)
     whole = {planned.name for planned in plan.collections if planned.action != "repair"}
     return RestoreDraft(
@@ -140,6 +144,7 @@ def draft_of(
         metadata=dict(manifest.source.metadata),
         source=source,
         canaries=tuple(one for one in manifest.canaries if one.collection in whole),
+        strict=strict,
     )
 
 
@@ -151,8 +156,8 @@ def review(
 ) -> RestoreReport:
     """The report of a restore, under the group's names. `looks`: by the group's name.
 
-    Raises: Refused, if replicas of a shard hold different counts, or there is one that nobody
-        verified; NotFound, if nobody verified a shard.
+    Raises: Refused, if replicas of a shard hold different counts, or one was not
+        verified; NotFound, if a shard was not verified.
     """
     names = {planned.created_as: planned.name for planned in draft.planned}
     found = tuple(replace(shard, collection=names[shard.collection]) for shard in shards)
@@ -183,13 +188,13 @@ def slowest(documents: Iterable[AgentRestoreReport]) -> tuple[int, float]:
 
 
 def rate_of(reports: Iterable[RestoreReport]) -> float | None:
-    """Bytes a second that one peer recovered in these restores; None, if none of them tells.
+    """Bytes a second that one peer recovered in these restores; None, if unknown.
 
     Large ones weigh more: small ones only measure how long a request takes.
     """
-    told = [(one.recovered_bytes, one.recover_s) for one in reports if one.recover_s > 0]
-    total_s = sum(seconds for _, seconds in told)
-    total_bytes = sum(size for size, _ in told)
+    known = [(one.recovered_bytes, one.recover_s) for one in reports if one.recover_s > 0]
+    total_s = sum(seconds for _, seconds in known)
+    total_bytes = sum(size for size, _ in known)
     return total_bytes / total_s if total_bytes and total_s else None
 
 
@@ -203,7 +208,7 @@ def check_report(report: RestoreReport) -> None:
         unequal = [what for what, equal in compared.items() if equal is False]
         if unequal:
             raise Corrupt(
-                f"the {' and '.join(unequal)} of {entry.created_as!r} are not those of the group",
+                f"the {' and '.join(unequal)} of {entry.created_as!r} are not those of the backup",
                 "keep clients away from the collection, then restore again",
             )
 
@@ -212,7 +217,7 @@ def _check_replicas(entry: ShardEntry, shards: tuple[RestoredShard, ...]) -> Non
     key = (entry.collection, entry.shard_id)
     counts = {s.count for s in shards if (s.collection, s.shard_id) == key}
     if not counts:
-        raise NotFound(f"nobody verified shard {entry.shard_id} of {entry.collection!r}")
+        raise NotFound(f"shard {entry.shard_id} of {entry.collection!r} was not verified")
     if len(counts) > 1:
         raise Refused(
             f"replicas of shard {entry.shard_id} of {entry.collection!r} hold different"
@@ -224,14 +229,14 @@ def _check_replicas(entry: ShardEntry, shards: tuple[RestoredShard, ...]) -> Non
 def _check_places(
     planned: CollectionPlan, look: ObservedCollection, shards: tuple[RestoredShard, ...]
 ) -> None:
-    """A replica that was copied or moved meanwhile may be of the time before its shard was
-    recovered: Active, and empty."""
+    """A replica that was copied or moved meanwhile may predate the recovery of its shard: Active,
+    and empty."""
     mine = [shard for shard in shards if shard.collection == planned.name]
     strays = set(look.places) ^ {(shard.shard_id, shard.peer_id) for shard in mine}
     if strays:
-        told = ", ".join(f"shard {shard} at peer {peer}" for shard, peer in sorted(strays))
+        moved = ", ".join(f"shard {shard} at peer {peer}" for shard, peer in sorted(strays))
         raise Refused(
-            f"replicas of {planned.created_as!r} were moved while it was restored: {told}",
+            f"replicas of {planned.created_as!r} were moved while it was restored: {moved}",
             "move and copy no shards of it until the restore is done, then restore again",
         )
 

@@ -1,8 +1,8 @@
-"""The coordinator's machine of a restore: prepare, create, recover, verify, publish -- or undo.
+"""Coordinator's machine of a restore: prepare, create, recover, verify, publish -- or roll back.
 
-Before CREATE nothing is touched; from then on it either comes to its end, or what it made is
-dropped again, by whoever leads. Everything a successor needs is in what `Persist` wrote and in the
-staged draft, so a crash at any line is just another `TakenOver`. No I/O, no clock.
+Before CREATE nothing is touched; from then on the restore either completes, or the current leader
+drops what it created. `Persist` and the staged draft hold everything that a successor needs,
+so a crash at any line is just another `TakenOver`. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from cleancut.core.primitives.codec import digest_of
-from cleancut.core.protocol.commands import Command, Persist
+from cleancut.core.primitives.codec import decode, digest_of
+from cleancut.core.primitives.errors import Corrupt
+from cleancut.core.protocol.attempt import Attempt
+from cleancut.core.protocol.commands import Command, Effect, Persist, Stop
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
-from cleancut.core.protocol.etcd_records import Vote
+from cleancut.core.protocol.etcd_records import Failure, Vote
 from cleancut.core.protocol.events import (
     Cancelled,
     Done,
@@ -35,24 +37,32 @@ from cleancut.core.protocol.high_water import (
     gone_back,
     judge_takeover,
 )
-from cleancut.core.protocol.states import CLOSED, Phase, State
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.protocol.states import CLOSED, PERMANENT, OperationKind, Phase, State
 from cleancut.core.protocol.votes import (
     CANCELLED,
     NO_AGENT,
     documents_of,
     overdue,
+    reported_by,
     tasks_of_all,
-    told_by,
+    verify_bound_s,
     with_tasks,
     yes_of_all,
 )
 from cleancut.core.restore.phases import (
+    ATTEMPTS,
     FOREIGN_WRITES,
     LEADER_CHANGED,
     NEVER_STEADY,
+    REFUSED_S,
+    RETRY_S,
     ROUNDS,
     ROUNDS_MORE,
     SESSION_LOST,
+    STATE_OF,
+    TRANSITIONS,
+    TRIES,
     UNDOABLE,
     CheckRestore,
     Create,
@@ -61,17 +71,32 @@ from cleancut.core.restore.phases import (
     Review,
     RollBack,
     free_of,
-    nobody_wrote,
-    started_anew,
+    longest_bound_s,
+    no_foreign_writes,
+    peer_restarted,
 )
-from cleancut.core.restore.rollback import UndoableAttempt
 
 
-class RestoreMachine(UndoableAttempt):
-    """One machine a leader's term; rebuilt by `TakenOver`, started by `Started`."""
+class RestoreMachine(Attempt):
+    """One machine per leader's term; rebuilt by `TakenOver`, started by `Started`.
+
+    Before CREATE an attempt is aborted and may be repeated; from then on it is rolled back;
+    publishing and rolling back are repeated until they succeed or an operator is needed.
+    """
+
+    kind, transitions, state_of = OperationKind.RESTORE, TRANSITIONS, STATE_OF
+
+    def reset(self, now_s: float) -> None:
+        """Drops the state that lives in memory only."""
+        super().reset(now_s)
+        self.rounds = 0
+
+    def request(self) -> RestoreRequest:
+        assert self.operation is not None
+        return decode(RestoreRequest, self.operation.request.encode(), "the operation's request")
 
     def step(self, event: Event, now_s: float) -> list[Command]:
-        """What to do about `event`, in order."""
+        """The commands that follow from `event`, in order."""
         match event:
             case TakenOver():
                 return self._took(event, now_s)
@@ -135,7 +160,7 @@ class RestoreMachine(UndoableAttempt):
             return self._cancelled(now_s)
         for (phase, agent), vote in sorted(self.votes.items()):
             if phase == self.ctl.phase.value and not vote.yes:
-                return self.end(told_by(agent, vote.failure), now_s)
+                return self.end(reported_by(agent, vote.failure), now_s)
         match self.ctl.phase:
             case Phase.CREATE:
                 return [self._create()]
@@ -162,7 +187,7 @@ class RestoreMachine(UndoableAttempt):
         if stray or self.ctl.phase in CLOSED:
             return []
         if not self._of_round(event.phase, event.agent, event.vote):
-            return []  # any session will do: a restarted agent goes on with its shards
+            return []  # any session counts: a restarted agent goes on with its shards
         self.votes[event.phase, event.agent] = event.vote
         if event.phase != self.ctl.phase.value:
             return []
@@ -170,7 +195,7 @@ class RestoreMachine(UndoableAttempt):
         if self.taking_over:
             return []  # counted once the store's marks are read
         if not event.vote.yes:
-            return self.end(told_by(event.agent, event.vote.failure), now_s)
+            return self.end(reported_by(event.agent, event.vote.failure), now_s)
         return self._counted(now_s)
 
     def _counted(self, now_s: float) -> list[Command]:
@@ -193,38 +218,47 @@ class RestoreMachine(UndoableAttempt):
         self.deadline_s = now_s + self.ctl.bounds.verify_s  # a large group has many pages to read
         return [self.run(CheckRestore(self.ctl.epoch, self.request(), free))]
 
-    def _all_told(self, phase: Phase) -> bool:
-        """True if everybody with tasks has said yes, and no effect runs or has to be repeated."""
-        told = yes_of_all(phase, with_tasks(self.members), self.votes)
-        return told is not None and not self.busy
+    def _all_voted(self, phase: Phase) -> bool:
+        """True if every member with tasks voted yes, and no effect runs or has to be repeated."""
+        votes = yes_of_all(phase, with_tasks(self.members), self.votes)
+        return votes is not None and not self.busy
 
     def _drained_after(self, phase: Phase, round_: int) -> list[Command]:
-        if not self._all_told(phase):
+        if not self._all_voted(phase):
             return []
         return [self.run(Drain(self.ctl.epoch, self.ctl.draft, round_))]
 
     def _sealed(self, now_s: float) -> list[Command]:
-        if not self._all_told(Phase.SEAL):
+        if not self._all_voted(Phase.SEAL):
             return []
-        if started_anew(self.members, self.votes):
+        if peer_restarted(self.members, self.votes):
             if self.rounds == ROUNDS_MORE:
                 return self.roll_back(NEVER_STEADY, now_s)
             self.rounds, self.deadline_s = self.rounds + 1, now_s + self.ctl.bounds.verify_s
             return self._drained_after(Phase.SEAL, 1)
-        if not nobody_wrote(self.members, self.votes):
+        if not no_foreign_writes(self.members, self.votes):
             return self.roll_back(FOREIGN_WRITES, now_s)
         documents = documents_of(self.members, self.votes)
         return [self.run(Review(self.ctl.epoch, self.ctl.draft, documents))]
 
     # Sessions and time
 
+    def start_clocks(self, now_s: float) -> None:
+        super().start_clocks(now_s)
+        if self.ctl.phase is Phase.VERIFY:
+            self.deadline_s += verify_bound_s(self.members)
+
+    def start_stall(self, now_s: float) -> None:
+        """While Qdrant loads a shard no bytes move, for as long as the largest may take."""
+        self.stalled_s = now_s + self.ctl.bounds.stalled_s + longest_bound_s(self.members)
+
     def _session_moved(self, event: SessionMoved) -> list[Command]:
         member = self.members.get(event.agent)
         if member is None or member.session == event.token:
             return []
         if self.ctl.phase is not Phase.PREPARE and self.opening is None:
-            return []  # what is recovered stays; whoever comes back goes on
-        return self.abort(told_by(event.agent, SESSION_LOST))
+            return []  # recovered shards stay; a restarted agent goes on
+        return self.abort(reported_by(event.agent, SESSION_LOST))
 
     def _tick(self, now_s: float) -> list[Command]:
         if self.again is not None:
@@ -277,12 +311,12 @@ class RestoreMachine(UndoableAttempt):
             case RollBack():
                 return self.close(State.ROLLED_BACK, self.ctl.failure)
             case _:
-                raise AssertionError("an answer that nobody waits for")
+                raise AssertionError("an answer to no effect")
 
     def _checked(self, draft: str, now_s: float) -> list[Command]:
         votes = self.agreed()
         if votes is None:
-            return []  # something moved meanwhile: checked anew once all see the same
+            return []  # something moved meanwhile: checked again once all agree
         moved = self.move(Phase.CREATE, now_s, draft=draft, views=votes[0].view)
         return [*moved, self._create()]
 
@@ -314,3 +348,59 @@ class RestoreMachine(UndoableAttempt):
         self.operation = replace(self.operation, detail=report)
         moved = self.move(Phase.PUBLISH, now_s)
         return [*moved, self.run(PublishRestore(self.ctl.epoch, self.ctl.draft))]
+
+    def failed(self, event: Failed, now_s: float) -> list[Command]:
+        """The commands that follow from the failure of the awaited effect."""
+        effect, self.waiting = self.waiting, None
+        assert effect is not None
+        self.tries += 1
+        if self._may_repeat(effect, event.failure, now_s):
+            self.again, self.again_at_s = effect, now_s + RETRY_S
+            return []
+        if isinstance(effect, MarkPublished | PublishRestore | RollBack):
+            return self.close(State.NEEDS_OPERATOR, self._unfinished(event.failure))
+        return self.end(event.failure, now_s)
+
+    def _may_repeat(self, effect: Effect, failure: Failure, now_s: float) -> bool:
+        """True for an effect that is idempotent: not the second drain, whose number counts."""
+        permanent = failure.reason in PERMANENT
+        match effect:
+            case ReadMarks():
+                return True  # until they are read, nothing may be done, and nothing undone
+            case MarkPublished() | PublishRestore() | RollBack():
+                bound_s = REFUSED_S if permanent else self.ctl.bounds.stalled_s
+                return now_s - self.phase_began_s < bound_s
+            case Create() | Drain(round=1):
+                return not permanent and self.tries < TRIES
+            case _:
+                return False
+
+    def _unfinished(self, failure: Failure) -> Failure:
+        if self.ctl.phase in {Phase.SEAL, Phase.PUBLISH}:
+            message = f"all shards are restored and verified, but not published: {failure.message}"
+        else:
+            cause = self.ctl.failure.message if self.ctl.failure else "unknown"
+            message = f"a restore failed ({cause}) and cannot be rolled back: {failure.message}"
+        return replace(failure, message=message)
+
+    # The end of an attempt
+
+    def end(self, failure: Failure, now_s: float) -> list[Command]:
+        undo = self.ctl.phase in UNDOABLE
+        return self.roll_back(failure, now_s) if undo else self.abort(failure)
+
+    def roll_back(self, failure: Failure, now_s: float) -> list[Command]:
+        """Drops what was created, however long it takes; the cause is kept."""
+        assert self.operation is not None
+        self.waiting, self.again = None, None
+        self.operation = replace(self.operation, failure=failure)
+        moved = self.move(Phase.ROLLBACK, now_s, failure=failure)
+        return [*moved, Stop(self.ctl.epoch), self.run(RollBack(self.ctl.epoch, self.ctl.draft))]
+
+    def abort(self, failure: Failure) -> list[Command]:
+        """Ends the attempt before anything was touched. It is pending again, as a new epoch, if it
+        can be repeated."""
+        assert self.operation is not None
+        final = failure.reason in PERMANENT or failure.reason == Corrupt.reason  # it stays broken
+        repeat = not final and self.operation.attempts < ATTEMPTS
+        return self.close(State.PENDING if repeat else State.ABORTED, failure)

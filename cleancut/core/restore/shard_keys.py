@@ -1,4 +1,4 @@
-"""How custom shard keys get the shard ids that they had: a sequence of keys to create. Pure.
+"""Custom shard keys with the shard ids that they had: a sequence of keys to create. Pure.
 
 Qdrant gives a new key the ids after the greatest live one, from 1 on. In a key of several shards
 the ids decide where points live, so gaps that deleted keys have left are filled by keys that are
@@ -22,7 +22,7 @@ _FILLER = "cleancut-filler"
 
 
 class KeyStep(Record, frozen=True):
-    """A key to create with so many shards, the first of which gets the id `first`."""
+    """A key to create with `shards` shards, the first of which gets the id `first`."""
 
     key: Key
     first: ShardId
@@ -46,8 +46,8 @@ def steps(shard_keys: Keys) -> tuple[KeyStep, ...]:
         if not ids or ids != tuple(range(ids[0], ids[0] + len(ids))) or ids[0] < following:
             raise Refused(
                 f"the shards {list(ids)} of key {key!r} are not one block of free ids, so Qdrant"
-                " cannot make them again",
-                "insert the points of this collection anew",
+                " cannot create them again",
+                "insert the points of this collection again",
             )
         if ids[0] > following:
             name = _filler_name(following, names)
@@ -59,7 +59,7 @@ def steps(shard_keys: Keys) -> tuple[KeyStep, ...]:
 
 
 def _filler_name(first: int, names: set[Key]) -> str:
-    """The same for the same group, so that a successor knows it; no real key's."""
+    """A name that is deterministic, so that a successor knows it, and different from real keys."""
     name = f"{_FILLER}-{first}"
     while name in names:
         name += "-"
@@ -67,14 +67,14 @@ def _filler_name(first: int, names: set[Key]) -> str:
 
 
 def still_to_create(plan: Sequence[KeyStep], there: Mapping[Key, Sequence[int]]) -> list[KeyStep]:
-    """The rest of `plan`, where some of its keys may be there already.
+    """The rest of `plan`, where some of its keys may exist already.
 
-    Raises: Refused, if a key has other ids than it should, or is nobody's.
+    Raises: Refused, if a key has wrong ids or is not in the plan.
     """
     known = {step.key: step for step in plan}
     for key, ids in there.items():
         if key not in known:
-            raise Refused(f"shard key {key!r} was created by somebody else", "restore again")
+            raise Refused(f"shard key {key!r} is not part of this restore", "restore again")
         check_ids(known[key], ids)
     if all(step.key in there for step in plan if not step.filler):
         return []
@@ -92,5 +92,5 @@ def check_ids(step: KeyStep, ids: Sequence[int]) -> None:
 
 
 def fillers_there(plan: Sequence[KeyStep], there: Mapping[Key, Sequence[int]]) -> list[Key]:
-    """What is to be deleted at the end."""
+    """The keys to delete at the end."""
     return [step.key for step in plan if step.filler and step.key in there]

@@ -1,4 +1,4 @@
-"""Whether single lost shards can be put back into a collection that lives on, and where. Pure."""
+"""Repair of single lost shards in a live collection: whether it is possible, and where. Pure."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ class ShardRepair(Record, frozen=True):
 def repair_of(
     manifest: Manifest, entry: CollectionEntry, request: RestoreRequest, target: Target
 ) -> ShardRepair:
-    """Only shards of which no replica is left are touched, and only if the collection is what it
-    was."""
+    """Repairs only shards without any replica, and only if the collection is compatible."""
     live = next((one for one in target.live if one.name == entry.name), None)
     if live is None:
         return ShardRepair(reason=_not_live(entry.name, target))
@@ -47,7 +46,7 @@ def _not_live(name: str, target: Target) -> str:
 def _not_lost(entry: CollectionEntry, request: RestoreRequest, live: LiveCollection) -> str:
     for shard in request.shards:
         if shard not in entry.shard_ids:
-            return f"the group holds no shard {shard} of it, only {list(entry.shard_ids)}"
+            return f"the backup holds no shard {shard} of it, only {list(entry.shard_ids)}"
         for replica in live.replicas:
             if replica.shard_id == shard:
                 return (
@@ -64,7 +63,7 @@ def _other_config(entry: CollectionEntry, live: LiveCollection) -> str:
     if not other:
         return ""
     return (
-        f"the collection's {', '.join(other)} are not the group's, so its points would not fit;"
+        f"the collection's {', '.join(other)} are not the backup's, so its points would not fit;"
         " restore it whole under another name"
     )
 
@@ -76,11 +75,11 @@ def _place(
     if request.peer is not None and request.peer not in agents:
         return None, f"the cluster has no peer {request.peer}, only {sorted(agents)}"
     if request.peer is not None and agents[request.peer] is None:
-        return None, f"no agent is connected beside peer {request.peer}; start one"
+        return None, f"peer {request.peer} has no connected agent; start one"
     holds = Counter(replica.peer_id for replica in live.replicas)
     fit = sorted((holds[peer], peer) for peer, agent in agents.items() if agent is not None)
     if not fit:
-        return None, "no agent is connected beside any peer; start one"
+        return None, "no peer has a connected agent; start one"
     return (fit[0][1] if request.peer is None else request.peer), ""
 
 
@@ -93,5 +92,5 @@ def _warnings(
     )
     if live.uuid == entry.uuid:
         return (mixed,)
-    anew = "the collection was made anew since the backup: its other shards may know nothing of it"
-    return (mixed, anew)
+    other = "the collection was recreated since the backup: its other shards may hold other data"
+    return (mixed, other)

@@ -1,6 +1,6 @@
-"""How much of the peers' disks a restore may take, and when that is surely too much. Pure.
+"""Disk space of a restore: upper bounds for each peer, and what certainly does not fit. Pure.
 
-Qdrant places shards when a collection is created, so upper bounds are all that can be told before.
+Qdrant places shards when a collection is created, so only upper bounds are known before.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from cleancut.core.restore.target import FREE_STEP, Target, TargetPeer
 
 
 class Share(Record, frozen=True):
-    """What one collection brings: its shards' sizes, each as often as there are replicas.
+    """The space for one collection: its shards' sizes, each as often as there are replicas.
 
-    `log_bytes`: what a shard takes up beside them. `even`: Qdrant spreads all of it at once;
-    shards of keys come one by one, and any peer may get all, `fillers` too. `at`: where a repair
-    puts them.
+    `log_bytes`: of each shard in addition. `even`: Qdrant spreads all of it at once;
+    shards of keys come one by one, and any peer may get all, `fillers` too. `at`: the
+    peer of a repair.
     """
 
     sizes: tuple[int, ...]
@@ -29,7 +29,7 @@ class Share(Record, frozen=True):
 
 
 class Bound(Record, frozen=True):
-    """At most this will be at one peer. `data_bytes`: of `size_bytes`, what is read."""
+    """The most that one peer will hold. `data_bytes`: the part of `size_bytes` that is read."""
 
     shards: int = 0
     data_bytes: int = 0
@@ -57,7 +57,7 @@ def _most(share: Share, peer: PeerId, peers: int) -> int:
 
 
 def space_warnings(shares: Sequence[Share], target: Target) -> Iterator[str]:
-    """The peers that could not take their bound; nothing is said of unknown disks."""
+    """Warnings for peers with less room than their bound; none for unknown disks."""
     for peer in target.peers:
         need = bound_at(peer.peer_id, shares, target).size_bytes
         if peer.free_bytes is not None and peer.free_bytes < need:
@@ -68,8 +68,8 @@ def space_warnings(shares: Sequence[Share], target: Target) -> Iterator[str]:
 
 
 def space_blockers(shares: Sequence[Share], target: Target) -> Iterator[str]:
-    """What cannot fit wherever Qdrant places it. Free space may be told in steps, and is then more
-    by up to one."""
+    """Collections that fit nowhere, however Qdrant places them. Free space is reported in steps, so
+    the real value may be greater by up to one."""
     spread = [share for share in shares if share.at is None]
     free = [_most_free(peer) for peer in target.peers]
     if spread and free and None not in free:

@@ -1,4 +1,4 @@
-"""The cluster that a group would be restored to, as a plan sees it. Records only."""
+"""Target of a restore: the cluster as a plan sees it. Records only."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import AgentName, PeerId, ShardId
 
 FREE_STEP = 256 * 1024 * 1024
-"""Bytes. Free space is told in steps of this size, rounded down, so that it rarely changes."""
+"""Bytes. Free space is reported in steps of this size, rounded down, so that it rarely changes."""
 
 
 class TargetPeer(Record, frozen=True):
-    """A live peer, and the agent beside it if there is one.
+    """A live peer, and its agent if there is one.
 
-    `free_bytes`: where its Qdrant keeps its data; None: unknown.
+    `free_bytes`: on the disk with its data; None: unknown.
     """
 
     peer_id: PeerId
@@ -24,7 +24,7 @@ class TargetPeer(Record, frozen=True):
 
 
 class LiveReplica(Record, frozen=True):
-    """Where a shard is, in any state."""
+    """One replica of a shard, in any state."""
 
     shard_id: ShardId
     peer_id: PeerId

@@ -1,4 +1,4 @@
-"""What is compared in a drill: counts, payload indexes, recorded answers, recall. Pure."""
+"""Comparisons of a drill: counts, payload indexes, recorded answers, recall. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ _NOISE = 1e-5
 
 
 def wrong_indexes(info: Mapping[str, Any], found: Mapping[str, str]) -> list[str]:
-    """What a shard's payload indexes lack of those that its collection had; `info`: as Qdrant told
-    of the collection. More than it had is no fault: Qdrant drops an index from one shard after the
-    other."""
+    """The payload indexes of the collection that a shard lacks; `info`: of the collection, from
+    Qdrant. Extra indexes are allowed: Qdrant drops an index from one shard after the other."""
     wrong = []
-    for field, told in sorted((info.get("payload_schema") or {}).items()):
-        kind = str(told["data_type"])
+    for field, entry in sorted((info.get("payload_schema") or {}).items()):
+        kind = str(entry["data_type"])
         if field not in found:
             wrong.append(f"it has no index of {field!r}")
         elif found[field] != kind:
@@ -25,22 +24,21 @@ def wrong_indexes(info: Mapping[str, Any], found: Mapping[str, str]) -> list[str
     return wrong
 
 
-def merged(answers: Sequence[Sequence[Hit]], query: str | int) -> list[Hit]:
-    """The answer of a collection from those of its shards, as Qdrant gives it to a search by the
-    point `query`, which is no neighbour of itself."""
+def merged(answers: Sequence[Sequence[Hit]]) -> list[Hit]:
+    """The answer of a collection from those of its shards."""
     rising = any(hits[0][1] < hits[-1][1] for hits in answers if hits)
-    everyone = [hit for hits in answers for hit in hits if hit[0] != query]
+    everyone = [hit for hits in answers for hit in hits]
     return sorted(everyone, key=lambda hit: hit[1] if rising else -hit[1])[:LIMIT]
 
 
-def answers_again(canary: Canary, answers: Sequence[Sequence[Hit]]) -> bool:
-    """Whether the shards' `answers`, of `LIMIT` + 1 each, make the recorded one."""
-    return is_equal(canary, merged(answers, canary.query))
+def answers_again(canary: Canary, answers: Sequence[Sequence[Hit]], tolerance: float) -> bool:
+    """Whether the shards' `answers`, of `LIMIT` each, make the recorded one."""
+    return is_equal(canary, merged(answers), tolerance)
 
 
 def recall_of(exact: Sequence[Hit], found: Sequence[Hit]) -> float:
-    """How many of the nearest are among the found ones, from 0 to 1. One that is as near as the
-    last of the nearest counts as well: which of them comes first is nobody's promise."""
+    """The share of the nearest among the found ones, from 0 to 1. A point as near as the last of
+    the nearest counts too, since the order of equally near points is undefined."""
     if not exact:
         return 1.0
     first, last = exact[0][1], exact[-1][1]

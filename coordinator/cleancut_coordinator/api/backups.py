@@ -8,15 +8,15 @@ from msgspec.structs import replace
 
 from cleancut.api.backups import Backup, BackupBytes, BackupPage, Seed
 from cleancut.api.from_manifest import shown_group
+from cleancut.api.garbage import GarbageCollection
 from cleancut.api.operations import is_over, shown_error
-from cleancut.api.sweeps import Sweep
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import Invalid, NotFound, Refused
+from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Operation, Seeded
 from cleancut.core.protocol.fence import check_fence
-from cleancut.core.protocol.requests import MAX_STREAMS, BackupRequest, SeedRequest
+from cleancut.core.protocol.requests import BackupRequest, SeedRequest, check_streams
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
 from cleancut.repository.catalog import find_group, list_epochs, load_group
 from cleancut.repository.garbage import read_holds
@@ -58,8 +58,7 @@ class BackupService:
     async def seed_backup(self, request: SeedRequest, request_id: str) -> Backup:
         leader = self._leading()
         requests.check_request(request.collections, request.attempts)
-        if not 1 <= request.streams <= MAX_STREAMS:
-            raise Invalid(f"streams must be from 1 to {MAX_STREAMS}")
+        check_streams(request.streams)
         await check_store_owner(self._context)
         operation = await requests.record(
             self._context,
@@ -163,8 +162,8 @@ class BackupService:
             raise Refused(f"backup {name} is {backup.state}, not committed", _hint_for(backup))
         return backup
 
-    async def sweep_backups(self, *, dry_run: bool) -> Sweep:
-        return await self._leading().garbage.sweep(dry_run=dry_run)
+    async def collect_garbage(self, *, dry_run: bool) -> GarbageCollection:
+        return await self._leading().garbage.collect(dry_run=dry_run)
 
     async def _check_unused(self, backup: Backup) -> None:
         """Raises: Refused, while somebody is known to read the group, or holds it."""
@@ -253,7 +252,7 @@ async def _shown_seed(context: CoordinatorContext, operation: Operation) -> Back
 def _hint_for(backup: Backup) -> str:
     """What to do about one that is not committed."""
     if backup.seed is not None:
-        return "a seed makes no group: `cleancut backup create` does"
+        return "a seed makes no backup; run `cleancut backup create`"
     if is_over(backup):
         return "see `cleancut backup list`"
     return "`cleancut backup cancel` ends one that is under way"

@@ -20,8 +20,7 @@ from cleancut.api.mapping import to_value
 from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.doctor.facts import Facts
 from cleancut.core.doctor.facts import Finding as Found
-from cleancut.core.doctor.findings import diagnose
-from cleancut.core.doctor.shard_findings import shards_named
+from cleancut.core.doctor.findings import diagnose, shards_named
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import (
     CleancutError,

@@ -16,8 +16,9 @@ from cleancut.api.cluster import (
 )
 from cleancut.api.mapping import to_value
 from cleancut.core.primitives.errors import CleancutError
+from cleancut.core.protocol.etcd_keys import agent_of
 from cleancut.core.protocol.etcd_records import Ctl
-from cleancut.core.protocol.fence import Fence, strays
+from cleancut.core.protocol.fence import Fence, leftover_fences
 from cleancut.core.protocol.states import CLOSED, FENCED
 from cleancut.repository.catalog import list_epochs
 from cleancut_coordinator.any_peer import ask_any
@@ -76,7 +77,7 @@ async def _read_fences(context: CoordinatorContext, ctl: Ctl) -> _Fences:
         aliases = {}
     warnings += [
         f"alias {stray.alias!r} is still fenced as {stray.name!r}: see `cleancut doctor`"
-        for stray in strays(aliases)
+        for stray in leftover_fences(aliases)
         if stray.epoch != open_epoch
     ]
     shown = [
@@ -106,7 +107,7 @@ def _coordinators(
 
 async def _read_agents(context: CoordinatorContext, ctl: Ctl) -> tuple[AgentStatus, ...]:
     members = await context.etcd.list(context.keys.members(ctl.epoch))
-    taking_part = {item.key.rpartition("/")[2] for item in members.items}
+    taking_part = {agent_of(item.key) for item in members.items}
     shown = []
     for session in (await read_sessions(context)).values():
         open_phase = "" if ctl.phase in CLOSED else ctl.phase.value
@@ -127,7 +128,7 @@ async def _read_store(context: CoordinatorContext) -> tuple[StoreStatus, Identit
     except CleancutError:
         return StoreStatus(url=context.store_url, reachable=False), None
     identity = Identity(cluster_id=now.cluster_id, store_cluster_id=now.owner_id, equal=now.equal)
-    return StoreStatus(url=context.store_url, reachable=True, groups=groups), identity
+    return StoreStatus(url=context.store_url, reachable=True, backups=groups), identity
 
 
 async def _warnings(

@@ -6,11 +6,11 @@ from functools import partial
 
 from cleancut.core.cluster.live_shards import LiveShards
 from cleancut.core.doctor.facts import (
+    AgentReport,
     Facts,
     GroupShards,
     KnownRestore,
     PeerReport,
-    ToldByAgent,
     members_of,
 )
 from cleancut.core.primitives.codec import decode
@@ -61,10 +61,10 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
     )
 
 
-async def _agents(context: CoordinatorContext) -> tuple[ToldByAgent, ...]:
+async def _agents(context: CoordinatorContext) -> tuple[AgentReport, ...]:
     sessions = (await read_sessions(context)).values()
     return tuple(
-        ToldByAgent(name=one.name, url=one.url, peer_id=one.peer_id, peers=one.peers)
+        AgentReport(name=one.name, url=one.url, peer_id=one.peer_id, peers=one.peers)
         for one in sessions
     )
 
@@ -73,6 +73,7 @@ async def _ask(qdrant: Qdrant) -> PeerReport | None:
     try:
         cluster = await qdrant.cluster(ASK_S)
         aliases = await qdrant.aliases(ASK_S)
+        names = await qdrant.collections(ASK_S)
     except CleancutError:
         return None
     peers = cluster.peers if cluster.enabled else {NO_CLUSTER: qdrant.url}
@@ -81,6 +82,7 @@ async def _ask(qdrant: Qdrant) -> PeerReport | None:
         url=qdrant.url,
         peers=tuple(sorted((PeerId(peer), uri) for peer, uri in peers.items())),
         aliases=tuple(sorted(aliases.items())),
+        collections=tuple(names),
     )
 
 

@@ -15,10 +15,10 @@ from typing import Protocol
 from cleancut.api.agent_settings import AgentSettings
 from cleancut.api.backups import Backup, BackupPage
 from cleancut.api.cluster import ClusterStatus, Diagnosis, ForgottenPeer, Identity
+from cleancut.api.garbage import GarbageCollection
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
 from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestorePlan
 from cleancut.api.schedules import Schedule, ScheduleList
-from cleancut.api.sweeps import Sweep
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 
 
@@ -68,7 +68,7 @@ class BackupApi(Protocol):
         """Leader only. NotFound, if it is not held by this label."""
         ...
 
-    async def sweep_backups(self, *, dry_run: bool) -> Sweep:
+    async def collect_garbage(self, *, dry_run: bool) -> GarbageCollection:
         """Leader only. What was done, or would be."""
         ...
 

@@ -14,6 +14,7 @@ from cleancut.api.restores import Restore
 from cleancut.api.values import AgentProgress
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.etcd_keys import agent_of
 from cleancut.core.protocol.etcd_records import ProgressRecord
 from cleancut.ports.clock import Clock
 from cleancut_coordinator.context import CoordinatorContext
@@ -32,7 +33,7 @@ async def read_progress(context: CoordinatorContext, epoch: Epoch) -> tuple[Agen
         read = decode(ProgressRecord, item.value, item.key)
         shown.append(
             AgentProgress(
-                agent=item.key.rpartition("/")[2],
+                agent=agent_of(item.key),
                 phase=read.phase,
                 bytes_done=read.done_bytes,
                 bytes_total=read.total_bytes,

@@ -91,6 +91,7 @@ class RestoreService:
             peer=None if options.peer_id is None else PeerId(options.peer_id),
             plan=plan_digest,
             rebalance=options.rebalance,
+            strict=options.strict,
         )
 
     async def get_restore(self, name: str) -> Restore:
@@ -174,6 +175,7 @@ class RestoreService:
             shown,
             collections=tuple(to_value(RestoredCollection, one) for one in report.collections),
             kept=tuple(to_value(KeptCollection, one) for one in kept),
+            warnings=(*shown.warnings, *report.warnings),
         )
 
 

@@ -77,7 +77,7 @@ class BackupServicer:
         wanted = BackupRequest(
             collections=collections_of(request.collections),
             allow_empty=request.allow_empty,
-            require_proven=request.require_proven,
+            require_point_in_time=request.require_point_in_time,
             attempts=attempts_of(request.attempts),
             fence=fence_of(request.fence),
             fence_budget_s=request.fence_budget_s,
@@ -131,10 +131,10 @@ class BackupServicer:
         released = await self._api.backups.release_backup(name, request.label)
         return _backup(released, backups.ReleaseBackupResponse)
 
-    async def SweepBackups(self, request: Any, _context: Any) -> Any:
+    async def CollectGarbage(self, request: Any, _context: Any) -> Any:
         require_leader(self._api)
-        swept = await self._api.backups.sweep_backups(dry_run=request.dry_run)
-        return backups.SweepBackupsResponse(sweep=to_message(swept, backups.Sweep))
+        done = await self._api.backups.collect_garbage(dry_run=request.dry_run)
+        return backups.CollectGarbageResponse(gc=to_message(done, backups.GarbageCollection))
 
 
 class RestoreServicer:

@@ -8,7 +8,12 @@ from cleancut.api.restores import RestoreOptions
 from cleancut.api.wire import from_message
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import check_collection_name
-from cleancut.core.protocol.requests import MAX_ATTEMPTS, MAX_STREAMS, BackupRequest, SeedRequest
+from cleancut.core.protocol.requests import (
+    BackupRequest,
+    SeedRequest,
+    check_attempts,
+    check_streams,
+)
 from cleancut.rpc.statuses import not_leader
 from cleancut_coordinator.api.interface import Api, PageRequest
 
@@ -58,15 +63,13 @@ def fence_of(words: Any) -> tuple[str, ...]:
 
 
 def attempts_of(number: int) -> int:
-    if number > MAX_ATTEMPTS:
-        raise Invalid(f"{number} attempts asked for, {MAX_ATTEMPTS} at most")
-    return number or BackupRequest().attempts
+    """The attempts that a request asks for, or the default for 0. Raises: Invalid."""
+    return check_attempts(number or BackupRequest().attempts)
 
 
 def streams_of(number: int) -> int:
-    if number > MAX_STREAMS:
-        raise Invalid(f"{number} streams asked for, {MAX_STREAMS} at most")
-    return number or SeedRequest().streams
+    """The streams that a request asks for, or the default for 0. Raises: Invalid."""
+    return check_streams(number or SeedRequest().streams)
 
 
 def page_of(request: Any) -> PageRequest:

@@ -5,15 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cleancut.core.backup.assignment import Homes, Parents, check_versions, newest_entries
+from cleancut.core.backup.assignment import (
+    Fullness,
+    Homes,
+    Parents,
+    check_versions,
+    newest_entries,
+)
 from cleancut.core.backup.phases import Assign
 from cleancut.core.cluster.view import View
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import Corrupt, Unavailable
-from cleancut.core.primitives.ids import AgentName
+from cleancut.core.primitives.errors import CleancutError, Corrupt, Unavailable
+from cleancut.core.primitives.ids import AgentName, PeerId
+from cleancut.core.protocol.etcd_keys import agent_of
 from cleancut.core.protocol.etcd_records import Session
 from cleancut.repository.catalog import list_epochs, load_group
 from cleancut.repository.garbage import read_seeds
+from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
 
 PARENT_GROUPS = 5
@@ -28,9 +36,8 @@ async def read_view_and_sessions(
     """
     path = context.paths.probe(effect.epoch, effect.view_object)
     view = decode(View, await context.store.get(path), path)
-    prefix = context.keys.sessions
-    listing = await context.etcd.list(prefix)
-    there = {AgentName(item.key.removeprefix(prefix)): item for item in listing.items}
+    listing = await context.etcd.list(context.keys.sessions)
+    there = {agent_of(item.key): item for item in listing.items}
     gone = [name for name in effect.members if name not in there]
     if gone:
         raise Unavailable(f"agent {gone[0]} lost its session")
@@ -65,3 +72,27 @@ async def read_homes(context: CoordinatorContext) -> Homes:
         return {}  # as with parents
     read = (shard for _, seed in sorted(seeds.items()) for shard in seed.shards)
     return {(name, shard_id): peer for name, shard_id, peer in read}
+
+
+async def read_fullness(context: CoordinatorContext, view: View, chosen: Sequence[str]) -> Fullness:
+    """The points in each replica of shards with several, from each peer's own answer. What cannot
+    be read is not known: the replicas are counted and compared again after the cut."""
+    replicas = [
+        (name, one.shard_id)
+        for name in chosen
+        if (seen := view.collection(name)) is not None
+        for one in seen.replicas
+    ]
+    if len(replicas) == len(set(replicas)):
+        return {}
+    try:
+        weights = await ask_any(context.peers, lambda peer: peer.weights())
+    except CleancutError:
+        return {}
+    return {
+        (name, shard.shard_id, PeerId(replica.peer_id)): replica.points
+        for name, entry in weights.collections.items()
+        for shard in entry.shards
+        for replica in shard.replicas
+        if replica.points is not None
+    }

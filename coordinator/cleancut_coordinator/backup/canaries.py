@@ -16,6 +16,7 @@ from cleancut.core.protocol.etcd_records import Ctl
 from cleancut.core.verification.canaries import (
     LIMIT,
     POINTS,
+    Sample,
     askable,
     canary_of,
     in_turn,
@@ -39,14 +40,14 @@ async def choose_questions(
 ) -> tuple[Question, ...]:
     """What to ask inside the cut: the first points of each vector, by id, so that one backup asks
     what the next one does. What cannot be read in time is not asked; never a failure."""
-    found: dict[tuple[str, str], tuple[str | int, ...]] = {}
+    found: dict[tuple[str, str], tuple[Sample, ...]] = {}
 
     async def look(entry: CollectionEntry, vector: str) -> None:
-        async def ids(peer: Qdrant) -> tuple[str | int, ...]:
-            return await peer.ids_with(entry.name, vector, POINTS, timeout_s=CHOOSE_S)
+        async def points(peer: Qdrant) -> tuple[Sample, ...]:
+            return await peer.points_with(entry.name, vector, POINTS, timeout_s=CHOOSE_S)
 
         with contextlib.suppress(CleancutError):
-            found[entry.name, vector] = await ask_any(context.peers, ids)
+            found[entry.name, vector] = await ask_any(context.peers, points)
 
     looks = [partial(look, entry, vector) for entry in entries for vector in askable(entry.info)]
     with contextlib.suppress(TimeoutError):
@@ -54,7 +55,9 @@ async def choose_questions(
             await run_all(looks, _AT_ONCE)
     chosen: list[Question] = []
     for entry in entries:
-        mine = {vector: ids for (name, vector), ids in sorted(found.items()) if name == entry.name}
+        mine = {
+            vector: some for (name, vector), some in sorted(found.items()) if name == entry.name
+        }
         chosen += questions(entry.info, entry.name, mine)
     return in_turn(chosen)
 
@@ -69,8 +72,9 @@ async def read_canaries(
         async def nearest(peer: Qdrant) -> tuple[tuple[str | int, float], ...]:
             return await peer.nearest(
                 question.collection,
-                question.query,
+                question.target,
                 vector_name=question.vector,
+                shard_key=question.shard_key,
                 limit=LIMIT,
                 timeout_s=CANARY_S,
                 all_replicas=question.replicated,

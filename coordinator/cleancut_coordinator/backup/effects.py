@@ -12,13 +12,18 @@ from cleancut.core.backup.assignment import assign, choose_collections, shard_id
 from cleancut.core.backup.phases import (
     Assign,
     Assigned,
+    DrainWrites,
     Publish,
     Raise,
-    Settle,
     Stage,
     StoreCanaries,
 )
-from cleancut.core.backup.warnings import divergent, not_drained, unseen_peers
+from cleancut.core.backup.warnings import (
+    check_replicas_agree,
+    divergent,
+    not_drained,
+    unseen_peers,
+)
 from cleancut.core.cluster.view import CollectionView, View
 from cleancut.core.format.manifest import (
     FORMAT,
@@ -45,6 +50,7 @@ from cleancut.repository.catalog import get_checked, put_staged
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.backup.assignment_inputs import (
+    read_fullness,
     read_homes,
     read_parents,
     read_view_and_sessions,
@@ -76,7 +82,7 @@ class LeaderBackupEffects:
                 return await self._assign(effect)
             case Raise():
                 await raise_fence(self._context, effect.fence)
-            case Settle():
+            case DrainWrites():
                 await drain_writes(self._context, effect.fence)
             case Drain():
                 return await self._drain(effect)
@@ -110,7 +116,8 @@ class LeaderBackupEffects:
         peers = [session.peer_id for session in sessions.values()]
         if fence is not None:
             check_seen_everywhere(view, peers)
-        tasks = assign(view, chosen, sessions, parents, homes=homes)
+        points = await read_fullness(context, view, chosen)
+        tasks = assign(view, chosen, sessions, parents, homes=homes, points=points)
         draft = await self._draft(effect, view, chosen, sessions)
         warnings = unseen_peers(view, peers)
         draft = replace(draft, fence=fence, warnings=warnings, schedule=request.schedule)
@@ -213,6 +220,9 @@ class LeaderBackupEffects:
             shards=tuple(sorted(shards, key=lambda shard: (shard.collection, shard.shard_id))),
             source=draft.source,
             view=ctl.views,
+            replicas=tuple(
+                sorted(replicas, key=lambda one: (one.collection, one.shard_id, one.peer_id))
+            ),
             canaries=proven(await stored_canaries(context, ctl), shards),
             fence=facts_of(draft.fence, effect.seen, ctl.fence_ms),
             schedule=draft.schedule,
@@ -223,6 +233,8 @@ class LeaderBackupEffects:
             ),
         )
         check_complete(manifest)
+        if effect.require_point_in_time:
+            check_replicas_agree(manifest)
         return await put_staged(context.store, context.paths, effect.epoch, manifest)
 
     async def _document(self, epoch: Epoch, agent: AgentName, sha256: str) -> AgentDocument:

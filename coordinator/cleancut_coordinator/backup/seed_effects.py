@@ -57,7 +57,7 @@ class LeaderSeedEffects:
 async def record_seed_start(
     context: CoordinatorContext, epoch: Epoch, tasks: Iterable[ShardTask]
 ) -> None:
-    """From here on a sweep keeps what this seed stores, and what it may reuse. Order: before any
+    """From here on a gc run keeps what this seed stores, and what it may reuse. Order: before any
     agent has begun to store; repeatable, with other tasks too."""
     known = await read_epochs(context.store, context.paths)
     begun = Begun(

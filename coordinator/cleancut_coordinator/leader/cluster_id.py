@@ -39,10 +39,9 @@ async def read_identities(context: CoordinatorContext) -> Identities:
 
 
 async def _read_owner(context: CoordinatorContext) -> tuple[int, str]:
-    prefix, newest = context.paths.owners, 0
-    async for info in context.store.list(prefix):
-        text = info.path.removeprefix(prefix).removesuffix(".json")
-        newest = max(newest, int(text) if text.isdigit() else 0)
+    newest = 0
+    async for info in context.store.list(context.paths.owners):
+        newest = max(newest, context.paths.parse(info.path).number or 0)
     if newest == 0:
         return 0, ""
     path = context.paths.owner(newest)

@@ -8,7 +8,7 @@ from cleancut.core.primitives.codec import Record, decode, digest_of, encode
 from cleancut.core.primitives.errors import Fenced, Invalid, NotFound
 from cleancut.core.primitives.ids import FencingToken, OperationId, check_collection_name
 from cleancut.core.protocol.etcd_records import Operation
-from cleancut.core.protocol.requests import MAX_ATTEMPTS, RebalanceRequest
+from cleancut.core.protocol.requests import RebalanceRequest, check_attempts
 from cleancut.core.protocol.states import OperationKind, State
 from cleancut.ports.coordination import Modified, Put
 from cleancut_coordinator.context import CoordinatorContext
@@ -124,8 +124,7 @@ def check_request(collections: Iterable[str], attempts: int) -> None:
     """Raises: Invalid, for what no backup or seed may ask for."""
     for name in collections:
         check_collection_name(name)
-    if not 1 <= attempts <= MAX_ATTEMPTS:
-        raise Invalid(f"attempts must be from 1 to {MAX_ATTEMPTS}")
+    check_attempts(attempts)
 
 
 async def find(context: CoordinatorContext, operation: str) -> Operation | None:

@@ -19,6 +19,7 @@ from cleancut.core.primitives.ids import (
 )
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.core.protocol.commands import Decide, Persist
+from cleancut.core.protocol.etcd_keys import agent_of
 from cleancut.core.protocol.etcd_records import (
     Ctl,
     EpochMember,
@@ -37,7 +38,6 @@ from cleancut.ports.coordination import (
     Delete,
     DeleteRange,
     Guard,
-    KeyValue,
     Modified,
     Op,
     Put,
@@ -99,8 +99,15 @@ class LeaderState:
         return TakenOver(
             ctl,
             await self.operation(ctl.operation) if ctl.operation else None,
-            {_last(item): decode(EpochMember, item.value, item.key) for item in members.items},
-            {_phase_and_agent(item): decode(Vote, item.value, item.key) for item in votes.items},
+            {
+                agent_of(item.key): decode(EpochMember, item.value, item.key)
+                for item in members.items
+            },
+            {
+                key[1:]: decode(Vote, item.value, item.key)
+                for item in votes.items
+                if (key := self._keys.parse_vote(item.key))
+            },
             decode(Fence, fence.value, fence.key) if fence else None,
         )
 
@@ -135,7 +142,7 @@ class LeaderState:
         epoch = command.ctl.epoch
         prefix = f"{self._keys.votes(epoch)}{command.phase}/"
         listing = await self._etcd.list(prefix)
-        found = {_last(item): decode(Vote, item.value, item.key) for item in listing.items}
+        found = {agent_of(item.key): decode(Vote, item.value, item.key) for item in listing.items}
         if found != votes or not all(vote.yes for vote in found.values()):
             return False
         group = Group(
@@ -198,7 +205,10 @@ class LeaderState:
         """The live agents, with their tokens."""
         listing = await self._etcd.list(self._keys.sessions)
         return {
-            _last(item): (FencingToken(item.create_revision), decode(Session, item.value, item.key))
+            agent_of(item.key): (
+                FencingToken(item.create_revision),
+                decode(Session, item.value, item.key),
+            )
             for item in listing.items
         }
 
@@ -226,7 +236,7 @@ class LeaderState:
     async def _outdated(self, epoch: Epoch) -> list[Op]:
         old: list[Op] = [
             DeleteRange(prefix, prefix + format_epoch(epoch))
-            for prefix in (self._keys.all_votes, f"{self._keys.root}member/")
+            for prefix in (self._keys.all_votes, self._keys.all_members)
         ]
         limit = format_time(self._context.clock.wall_s() - _KEEP.total_seconds())
         listing = await self._etcd.list(self._keys.operations)
@@ -246,12 +256,3 @@ def _deposed() -> Fenced:
 def format_now(clock: Clock) -> str:
     """The wall clock as `format_time`."""
     return format_time(clock.wall_s())
-
-
-def _last(item: KeyValue) -> AgentName:
-    return AgentName(item.key.rpartition("/")[2])
-
-
-def _phase_and_agent(item: KeyValue) -> tuple[str, AgentName]:
-    phase, agent = item.key.split("/")[-2:]
-    return phase, AgentName(agent)

@@ -14,9 +14,10 @@ from cleancut.core.backup.barrier import Barrier
 from cleancut.core.backup.seed import SeedMachine
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost, Unavailable
-from cleancut.core.primitives.ids import AgentName, Epoch, FencingToken, OperationId
+from cleancut.core.primitives.ids import Epoch, FencingToken, OperationId
 from cleancut.core.protocol.attempt import Attempt
 from cleancut.core.protocol.commands import Command, Decide, Effect, Lift, Persist, Run, Stop
+from cleancut.core.protocol.etcd_keys import agent_of
 from cleancut.core.protocol.etcd_records import Bounds, Failure, Operation, Session, Vote
 from cleancut.core.protocol.events import (
     Cancelled,
@@ -56,7 +57,7 @@ _MACHINES: dict[OperationKind, type[Attempt]] = {
 
 def _wait_before_next(operation: Operation) -> float:
     """Seconds until the next attempt; who only missed a quiet moment may look for another soon."""
-    if operation.failure is not None and operation.failure.reason == "NOT_PROVEN":
+    if operation.failure is not None and operation.failure.reason == "NOT_POINT_IN_TIME":
         return _RETRIES_S[0]
     return _RETRIES_S[min(operation.attempts, len(_RETRIES_S)) - 1]
 
@@ -116,7 +117,7 @@ class LeaderTerm:
         keys = self._context.keys
         group.create_task(self._watch(keys.all_votes, self._vote_of))
         group.create_task(self._watch(keys.sessions, self._session_of))
-        group.create_task(self._watch(f"{keys.root}progress/", self._progress_of))
+        group.create_task(self._watch(keys.all_progress, self._progress_of))
         group.create_task(self._tick())
         group.create_task(self._releaser.run())
         while True:
@@ -287,18 +288,19 @@ class LeaderTerm:
     def _vote_of(self, change: Change) -> Event | None:
         if change.deleted:
             return None
-        name = change.kv.key.removeprefix(self._context.keys.all_votes)
-        epoch, phase, agent = name.split("/")
+        key = self._context.keys.parse_vote(change.kv.key)
+        if key is None:
+            return None
         vote = decode(Vote, change.kv.value, change.kv.key)
-        return Voted(AgentName(agent), Epoch(int(epoch)), phase, vote)
+        return Voted(key.agent, key.epoch, key.phase, vote)
 
     def _session_of(self, change: Change) -> Event | None:
-        agent = AgentName(change.kv.key.removeprefix(self._context.keys.sessions))
+        agent = agent_of(change.kv.key)
         if change.deleted:
             return SessionMoved(agent, None)
         decode(Session, change.kv.value, change.kv.key)
         return SessionMoved(agent, FencingToken(change.kv.create_revision))
 
     def _progress_of(self, change: Change) -> Event | None:
-        agent = AgentName(change.kv.key.rpartition("/")[2])
+        agent = agent_of(change.kv.key)
         return None if change.deleted else Progressed(agent)

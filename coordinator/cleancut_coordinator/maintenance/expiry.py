@@ -39,7 +39,7 @@ async def find_expired_backups(
     """The groups that retention expires, and that nothing needs or holds."""
     facts = [group.facts for group in (await names.groups()).values()]
     busy = await epochs_in_restores(context)
-    expired = find_expired(facts, context.sweeps.retention, context.clock.wall_s())
+    expired = find_expired(facts, context.gc.retention, context.clock.wall_s())
     _, held = await read_holds(context.store, context.paths, context.clock.wall_s())
     return [one for one in expired if one.epoch not in busy and one.epoch not in held]
 

@@ -1,6 +1,7 @@
-"""The leader's sweeps: groups that retention lets go, and objects that nothing names any more.
+"""The leader's garbage collection: groups that retention lets go, and objects that nothing names
+any more.
 
-A sweep takes no turn: backups and restores go on meanwhile. What makes that safe is in
+A gc run takes no turn: backups and restores go on meanwhile. What makes that safe is in
 `cleancut.core.maintenance.garbage`; here is the order in which it is asked, and nothing else.
 """
 
@@ -12,15 +13,15 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from cleancut.api.sweeps import ExpiredBackup, Sweep
+from cleancut.api.garbage import ExpiredBackup, GarbageCollection
 from cleancut.core.maintenance.garbage import (
     GarbageList,
     GarbageMark,
-    LastSweep,
+    GcStep,
+    LastGc,
     LiveSet,
-    SweepStep,
+    finished_seeds,
     next_of,
-    seeds_over,
 )
 from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost
 from cleancut.core.primitives.ids import Epoch, FencingToken, Sha256
@@ -28,11 +29,11 @@ from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.states import CLOSED
 from cleancut.ports.coordination import Lease
 from cleancut.repository.garbage import (
-    DoomedList,
     ReferencedNames,
+    StoredGarbageList,
     find_garbage,
-    put_doomed,
-    read_doomed,
+    put_garbage_list,
+    read_garbage_lists,
     read_seeds,
 )
 from cleancut.repository.underused_packs import renew_sparse
@@ -56,7 +57,7 @@ _PART = 500
 
 
 class GarbageCollector:
-    """One term's sweeps, one at a time."""
+    """One term's gc runs, one at a time."""
 
     def __init__(
         self,
@@ -69,33 +70,34 @@ class GarbageCollector:
     ) -> None:
         self._context, self._lease = context, lease
         self._state = LeaderState(context, token)
-        self._settings = context.sweeps
+        self._settings = context.gc
         self._metrics, self._log = metrics, log
         self._names = ReferencedNames(context.store, context.paths)
         self._turn = asyncio.Lock()
 
     async def run(self) -> None:
-        """Sweeps for ever; a failure is logged, and the next one tries again."""
+        """Collects garbage for ever; a failure is logged, and the next one tries again."""
         every_s, clock = self._settings.every_s, self._context.clock
         next_s = clock.monotonic_s() + min(_FIRST_S, every_s)
         while every_s:
             await clock.sleep(max(0.0, next_s - clock.monotonic_s()))
             next_s = max(next_s + every_s, clock.monotonic_s())
             try:
-                done = await self.sweep()
+                done = await self.collect()
             except (Fenced, LeaseLost):
                 return
             except CleancutError as error:
-                self._metrics.count_failed_sweep()
-                self._log.warning("sweep failed", cause=error.message, hint=error.hint)
+                self._metrics.count_failed_gc()
+                self._log.warning("gc failed", cause=error.message, hint=error.hint)
             else:
-                self._log.info("swept", **_told(done))
+                self._log.info("gc done", **_told(done))
 
-    async def sweep(self, *, dry_run: bool = False) -> Sweep:
-        """One sweep: see `cleancut.core.maintenance.garbage`. With `dry_run` nothing is written.
+    async def collect(self, *, dry_run: bool = False) -> GarbageCollection:
+        """One gc run: see `cleancut.core.maintenance.garbage`. With `dry_run` nothing is written.
 
         Raises: Refused (the store is another cluster's); Corrupt or NotFound (something that a
-        group names cannot be read: then nothing is doomed or deleted); Fenced, LeaseLost.
+        group names cannot be read: then nothing is marked for deletion or deleted); Fenced,
+        LeaseLost.
         """
         async with self._turn:
             await check_store_owner(self._context)
@@ -106,19 +108,19 @@ class GarbageCollector:
             over = await self._end_seeds(dry_run=dry_run)
             gone = {Epoch(one.epoch) for one in expired} | over if dry_run else set()
             done = await self._collect(dry_run=dry_run, gone=gone)
-            swept = replace(done, dry_run=dry_run, expired=expired)
+            done = replace(done, dry_run=dry_run, expired=expired)
             if not dry_run:
-                await self._tell(swept)
-            return swept
+                await self._tell(done)
+            return done
 
-    async def _tell(self, done: Sweep) -> None:
+    async def _tell(self, done: GarbageCollection) -> None:
         """Keeps when it was, so that the next leader knows it too."""
-        swept = LastSweep(
+        last = LastGc(
             at=format_now(self._context.clock),
-            doomed_bytes=done.doomed_bytes,
+            marked_bytes=done.marked_bytes,
             nonce=self._context.token_hex(8),
         )
-        await self._state.put(self._context.keys.swept, swept)
+        await self._state.put(self._context.keys.last_gc, last)
 
     async def _retire(self, *, dry_run: bool) -> tuple[ExpiredBackup, ...]:
         """Puts a tombstone on each group that retention lets go."""
@@ -131,13 +133,14 @@ class GarbageCollector:
 
     async def _end_seeds(self, *, dry_run: bool) -> set[Epoch]:
         """Nothing awaits a backup any more that has got it, or for too long. That this is written
-        down first keeps it so: what was doomed because of it never counts as known again."""
+        down first keeps it so: what was marked for deletion because of it never counts as known
+        again."""
         context = self._context
         seeds = await read_seeds(context.store, context.paths)
         newest: dict[str, int] = {}
         for epoch, group in (await self._names.groups()).items() if seeds else ():
             newest.update(dict.fromkeys(group.facts.collections, epoch))
-        over = set(seeds_over(seeds, newest, context.clock.wall_s()))
+        over = set(finished_seeds(seeds, newest, context.clock.wall_s()))
         for epoch in () if dry_run else sorted(over):
             prefix = context.paths.seeds_of(epoch)
             for path in [info.path async for info in context.store.list(prefix)]:
@@ -145,43 +148,45 @@ class GarbageCollector:
                 await context.store.delete(path)
         return over
 
-    async def _collect(self, *, dry_run: bool, gone: set[Epoch]) -> Sweep:
+    async def _collect(self, *, dry_run: bool, gone: set[Epoch]) -> GarbageCollection:
         """Deletes what is ripe, then looks for more."""
         context, deleted, waits = self._context, GarbageList(objects=()), ""
-        lists = await read_doomed(context.store, context.paths)
+        lists = await read_garbage_lists(context.store, context.paths)
         step, marked = await self._next(lists)
-        if step is SweepStep.DELETE:
+        if step is GcStep.DELETE:
             deleted = await self._deletable(lists)
             if not dry_run:
                 await self._delete(lists, deleted)
-                lists, step = {}, SweepStep.FIND
+                lists, step = {}, GcStep.FIND
         found = GarbageList(objects=())
-        if step is SweepStep.FIND:
+        if step is GcStep.FIND:
             found, waits = await self._find(dry_run=dry_run, gone=gone)
             if not dry_run and not waits:
                 live = self._names.live_bytes()
                 await renew_sparse(context.store, context.paths, live, await self._newest_begun())
             if found.objects and not dry_run:
-                lists = await read_doomed(context.store, context.paths)
-                step = SweepStep.MARK
-        if step is SweepStep.MARK and not dry_run:
+                lists = await read_garbage_lists(context.store, context.paths)
+                step = GcStep.MARK
+        if step is GcStep.MARK and not dry_run:
             await self._mark(lists)
-        if step is SweepStep.WAIT_EPOCH:
+        if step is GcStep.WAIT_EPOCH:
             waits = "an operation that began before is still under way"
-        if step is SweepStep.WAIT_GRACE and marked is not None:
+        if step is GcStep.WAIT_GRACE and marked is not None:
             ripe_s = parse_time(marked.at) + self._settings.grace_s
-            waits = f"what is doomed may go from {format_time(ripe_s)} on"
-        waiting = [pair for one in lists.values() for pair in one.doomed.objects]
+            waits = f"what is marked for deletion may go from {format_time(ripe_s)} on"
+        waiting = [pair for one in lists.values() for pair in one.garbage.objects]
         waiting = waiting or list(found.objects)
-        return Sweep(
-            doomed_objects=len(waiting),
-            doomed_bytes=_bytes(waiting),
+        return GarbageCollection(
+            marked_objects=len(waiting),
+            marked_bytes=_bytes(waiting),
             deleted_objects=len(deleted.objects),
             deleted_bytes=_bytes(deleted.objects),
             waits=waits,
         )
 
-    async def _next(self, lists: Mapping[str, DoomedList]) -> tuple[SweepStep, GarbageMark | None]:
+    async def _next(
+        self, lists: Mapping[str, StoredGarbageList]
+    ) -> tuple[GcStep, GarbageMark | None]:
         context = self._context
         marked = await read_record(context, context.keys.gc, GarbageMark)
         waited_s = context.clock.wall_s() - parse_time(marked.at) if marked else 0.0
@@ -215,7 +220,7 @@ class GarbageCollector:
             return nothing, "an operation has begun meanwhile"
         self._check_leading()
         name = f"{before:012d}-{self._context.token_hex(8)}"
-        await put_doomed(context.store, context.paths, name, found)
+        await put_garbage_list(context.store, context.paths, name, found)
         return found, ""
 
     async def _newest_begun(self) -> Epoch:
@@ -228,7 +233,7 @@ class GarbageCollector:
         now_s = context.clock.wall_s()
         return await self._names.living(used_epochs=used, now_s=now_s, gone=gone)
 
-    async def _mark(self, lists: Mapping[str, DoomedList]) -> None:
+    async def _mark(self, lists: Mapping[str, StoredGarbageList]) -> None:
         """Whatever epoch begins from here on has seen the lists in the store."""
         marked = GarbageMark(
             lists=_digests(lists),
@@ -238,16 +243,17 @@ class GarbageCollector:
         )
         await self._state.put(self._context.keys.gc, marked)
 
-    async def _deletable(self, lists: Mapping[str, DoomedList]) -> GarbageList:
+    async def _deletable(self, lists: Mapping[str, StoredGarbageList]) -> GarbageList:
         living = await self._living(set())
-        objects = [pair for one in lists.values() for pair in one.doomed.objects]
+        objects = [pair for one in lists.values() for pair in one.garbage.objects]
         return GarbageList(objects=tuple(pair for pair in objects if not living.is_live(pair[0])))
 
-    async def _delete(self, lists: Mapping[str, DoomedList], deletable: GarbageList) -> None:
+    async def _delete(self, lists: Mapping[str, StoredGarbageList], deletable: GarbageList) -> None:
         """The objects first, then the lists: who dies in between begins again."""
         context = self._context
         await self._delete_all([path for path, _ in deletable.objects])
-        await self._delete_all([f"gc/{name}.json" for name in lists])
+        doomed = [context.paths.garbage_list(name) for name in lists]
+        await self._delete_all([context.paths.relative(path) for path in doomed])
         await self._state.delete(context.keys.gc)
 
     async def _delete_all(self, paths: Sequence[str]) -> None:
@@ -262,7 +268,7 @@ class GarbageCollector:
             raise LeaseLost("the coordinator's lease is over")
 
 
-def _digests(lists: Mapping[str, DoomedList]) -> dict[str, Sha256]:
+def _digests(lists: Mapping[str, StoredGarbageList]) -> dict[str, Sha256]:
     return {name: one.sha256 for name, one in lists.items()}
 
 
@@ -270,10 +276,10 @@ def _bytes(objects: Sequence[tuple[str, int]]) -> int:
     return sum(size_bytes for _, size_bytes in objects)
 
 
-def _told(done: Sweep) -> dict[str, int | str]:
+def _told(done: GarbageCollection) -> dict[str, int | str]:
     return {
         "expired": len(done.expired),
-        "doomed_objects": done.doomed_objects,
+        "marked_objects": done.marked_objects,
         "deleted_objects": done.deleted_objects,
         "deleted_bytes": done.deleted_bytes,
         "waits": done.waits,

@@ -24,7 +24,8 @@ _PREFIX = "CLEANCUT_"
 
 
 async def run_check(context: CoordinatorContext, schedule: ScheduleRule) -> str:
-    """`GOOD`, or what is wrong, for people. The store's ledger has the rest. Limits: a day."""
+    """`GOOD`, or what is wrong, for people. The store's verification log has the rest. Limits: a
+    day."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

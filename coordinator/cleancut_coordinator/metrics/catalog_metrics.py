@@ -22,9 +22,9 @@ class CatalogGauges:
             "When the whole catalog was last read from the store, in seconds since 1970.",
         )
         self._groups = gauge(
-            "cleancut_catalog_groups",
-            "Groups in the store. corrupt: unreadable, or found damaged by the last verification or"
-            " drill of it.",
+            "cleancut_catalog_backups",
+            "Backups in the store. corrupt: unreadable, or found damaged by the last verification"
+            " or drill of it.",
             "state",
         )
         self.size = gauge(
@@ -33,23 +33,23 @@ class CatalogGauges:
         )
         self._collections = gauge(
             "cleancut_collection_last_success_timestamp_seconds",
-            "Cut time of the newest good group that holds a collection of the cluster, in seconds"
+            "Cut time of the newest good backup that holds a collection of the cluster, in seconds"
             f" since 1970; of the {MAX_COLLECTIONS} oldest.",
             "collection",
         )
         self._unprotected = gauge(
             "cleancut_unprotected_collections",
-            "Collections of the cluster that no good group holds.",
+            "Collections of the cluster that no good backup holds.",
         )
         self._proven = gauge(
             "cleancut_last_verified_timestamp_seconds",
-            "When a group was last read again (verify) or opened and asked (drill) and all was"
+            "When a backup was last read again (verify) or opened and asked (drill) and all was"
             " well, in seconds since 1970.",
             "kind",
         )
-        self.sweep_interval = gauge(
-            "cleancut_sweep_interval_seconds",
-            "How often the leader sweeps by itself, in seconds; absent if it does not.",
+        self.gc_interval = gauge(
+            "cleancut_gc_interval_seconds",
+            "How often the leader collects garbage by itself, in seconds; absent if it does not.",
         )
 
     def show(self, stock: Inventory, proven: Mapping[str, float], now_s: float) -> None:
@@ -66,37 +66,38 @@ class CatalogGauges:
 
 
 class _NewestGauges:
-    """Gauges of the newest good group of each schedule."""
+    """Gauges of the newest good backup of each schedule."""
 
     def __init__(self, meter: Meter) -> None:
         gauge, label = meter.gauge, "schedule"
         self._success = gauge(
             "cleancut_last_success_timestamp_seconds",
-            "Cut time of a schedule's newest good group in the store, in seconds since 1970;"
+            "Cut time of a schedule's newest good backup in the store, in seconds since 1970;"
             " without schedule: of those made by hand.",
             label,
         )
         self._size = gauge(
-            "cleancut_backup_size_bytes", "Shard tars of the newest good group, in bytes.", label
+            "cleancut_backup_size_bytes", "Shard tars of the newest good backup, in bytes.", label
         )
         self._usual = gauge(
             "cleancut_backup_usual_size_bytes",
-            "Median size in bytes of up to seven good groups before the newest.",
+            "Median size in bytes of up to seven good backups before the newest.",
             label,
         )
         self._stored = gauge(
             "cleancut_backup_stored_bytes",
-            "What the newest good group added to the store, in bytes.",
+            "What the newest good backup added to the store, in bytes.",
             label,
         )
-        self._grade = gauge(
-            "cleancut_backup_grade",
-            "Grade of the newest good group: 1 bounded, 2 quiet, 3 fenced.",
+        self._consistency = gauge(
+            "cleancut_backup_consistency",
+            "Consistency of the newest good backup: 1 per-shard, 2 point-in-time, 3 point-in-time"
+            " under a fence.",
             label,
         )
         self._skew = gauge(
             "cleancut_backup_skew_seconds",
-            "All cuts of the newest good group lie within this many seconds.",
+            "All cuts of the newest good backup lie within this many seconds.",
             label,
         )
 
@@ -106,6 +107,11 @@ class _NewestGauges:
         self._size.show([(labels, one.group.size_bytes) for labels, one in newest])
         self._usual.show([(labels, one.usual_size_bytes) for labels, one in newest])
         self._stored.show([(labels, one.group.stored_bytes) for labels, one in newest])
-        self._grade.show([(labels, rank_of(one.group.grade)) for labels, one in newest])
+        self._consistency.show(
+            [
+                (labels, rank_of(one.group.consistency, fenced=one.group.fenced))
+                for labels, one in newest
+            ]
+        )
         skews = [(labels, one.group.skew_s) for labels, one in newest]
         self._skew.show([(labels, skew_s if skew_s >= 0 else None) for labels, skew_s in skews])

@@ -1,4 +1,4 @@
-"""A coordinator's metrics of what etcd says: agents, operations, fences, sweeps and schedules."""
+"""A coordinator's metrics of what etcd says: agents, operations, fences, gc runs and schedules."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class ClusterGauges:
             "How long the newest complete operation took, in seconds, from its request to its end.",
             *("kind", "schedule"),
         )
-        self._swept = gauge(
-            "cleancut_last_sweep_timestamp_seconds",
-            "When the last sweep ended that did not fail, in seconds since 1970.",
+        self._last_gc = gauge(
+            "cleancut_last_gc_timestamp_seconds",
+            "When the last gc run ended that did not fail, in seconds since 1970.",
         )
         self._garbage = gauge(
-            "cleancut_garbage_bytes", "What nothing names and a later sweep deletes, in bytes."
+            "cleancut_garbage_bytes", "What nothing names and a later gc run deletes, in bytes."
         )
 
     def show(self, seen: ClusterSeen | None) -> None:
@@ -65,7 +65,7 @@ class ClusterGauges:
         told = list(zip(labels, ended, strict=True))
         self._last.show([({**names, "outcome": e.outcome}, e.at_s) for names, e in told])
         self._took.show([(names, e.took_s) for names, e in told if e.outcome == COMPLETE])
-        self._swept.show_one(seen.swept_s if seen else None)
+        self._last_gc.show_one(seen.gc_s if seen else None)
         self._garbage.show_one(seen.garbage_bytes if seen else None)
 
 

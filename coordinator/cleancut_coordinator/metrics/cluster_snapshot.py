@@ -51,6 +51,6 @@ class ClusterSeen:
     waiting: tuple[Waiting, ...]
     ended: tuple[Ended, ...]
     schedules: tuple[ScheduleSeen, ...]
-    swept_s: float | None
+    gc_s: float | None
     garbage_bytes: float | None
     attempt: tuple[int, bool]

@@ -52,8 +52,8 @@ class CoordinatorMetrics:
             "How long writes were held off, in seconds, from the raising until it was seen lifted.",
             _FENCE_BUCKETS,
         )
-        self._failed_sweeps = counter(
-            "cleancut_sweep_failures_total", "Sweeps that failed while this coordinator led."
+        self._failed_gcs = counter(
+            "cleancut_gc_failures_total", "Gc runs that failed while this coordinator led."
         )
         self.count_request = StoreCounters(self._meter).count
         self._phase: tuple[Ctl, float] | None = None
@@ -78,8 +78,8 @@ class CoordinatorMetrics:
     def fence_lifted(self, took_s: float) -> None:
         self._fences.observe(took_s)
 
-    def count_failed_sweep(self) -> None:
-        self._failed_sweeps.count()
+    def count_failed_gc(self) -> None:
+        self._failed_gcs.count()
 
     def show_catalog(self, stock: Inventory, proven: Mapping[str, float], now_s: float) -> None:
         """What the store holds, as it was read at `now_s`; `proven`: by kind, when that went well
@@ -99,9 +99,7 @@ class CoordinatorMetrics:
         self._cluster.show(seen)
         self._schedules.show(seen)
 
-    def set_intervals(
-        self, schedules: Mapping[tuple[str, str], float], sweep_every_s: float
-    ) -> None:
-        """How far apart the times of each (schedule, kind) are at most, and those of sweeps."""
+    def set_intervals(self, schedules: Mapping[tuple[str, str], float], gc_every_s: float) -> None:
+        """How far apart the times of each (schedule, kind) are at most, and those of gc runs."""
         self._schedules.set_intervals(schedules)
-        self._catalog.sweep_interval.show_one(sweep_every_s or None)
+        self._catalog.gc_interval.show_one(gc_every_s or None)

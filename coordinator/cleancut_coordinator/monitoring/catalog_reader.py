@@ -6,7 +6,7 @@ from collections.abc import Collection
 from functools import partial
 
 from cleancut.core.format.paths import Paths
-from cleancut.core.maintenance.inventory import GroupSummary, Inventory, summary_of, take_stock
+from cleancut.core.maintenance.inventory import GroupSummary, Inventory, summary_of, take_inventory
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.ports.store import Store
@@ -37,7 +37,7 @@ class CatalogReader:
         for start in range(0, len(new), _PART):
             reads = [partial(self._read, epoch) for epoch in new[start : start + _PART]]
             unreadable += (await run_all(reads, _AT_ONCE)).count(False)
-        stock = take_stock(self._known.values(), unreadable, damaged(checks))
+        stock = take_inventory(self._known.values(), unreadable, damaged(checks))
         return stock, {kind: entry.at_s for kind, entry in newest_good(checks).items()}
 
     async def _read(self, epoch: Epoch) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cleancut.core.maintenance.garbage import LastSweep
+from cleancut.core.maintenance.garbage import LastGc
 from cleancut.core.maintenance.schedule import ScheduleState
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.timestamps import parse_time
@@ -39,7 +39,7 @@ async def read_cluster(context: CoordinatorContext) -> ClusterSeen:
     operations = await read_operations(context)
     schedules = [await _schedule(context, name) for name in sorted(context.schedules)]
     ctl = await read_ctl(context)
-    last = await read_record(context, keys.swept, LastSweep)
+    last = await read_record(context, keys.last_gc, LastGc)
     peers = {peer for one in sessions for peer in one.peers}
     return ClusterSeen(
         connected=sum(one.peer_id is not None for one in sessions),
@@ -48,8 +48,8 @@ async def read_cluster(context: CoordinatorContext) -> ClusterSeen:
         waiting=tuple(_waiting(operations)),
         ended=tuple(newest_ended(operations)),
         schedules=tuple(schedules),
-        swept_s=_seconds(last.at) if last else None,
-        garbage_bytes=last.doomed_bytes if last else None,
+        gc_s=_seconds(last.at) if last else None,
+        garbage_bytes=last.marked_bytes if last else None,
         attempt=(ctl.epoch, ctl.phase in CLOSED),
     )
 

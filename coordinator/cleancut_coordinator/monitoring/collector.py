@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 
-from cleancut.core.maintenance.schedule_interval import worst_gap_s
+from cleancut.core.maintenance.schedule import worst_gap_s
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.any_peer import ask_any
@@ -37,7 +37,7 @@ class MetricsCollector:
         """Never returns."""
         context = self._context
         gaps = {(name, one.do.value): worst_gap_s(one) for name, one in context.schedules.items()}
-        self._metrics.set_intervals(gaps, context.sweeps.every_s)
+        self._metrics.set_intervals(gaps, context.gc.every_s)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_cluster())
             group.create_task(self._watch_catalog())

@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from cleancut.core.primitives.errors import CleancutError, Fenced, NotFound, TimedOut, Unavailable
+from cleancut.core.cluster.view import ACTIVE
+from cleancut.core.primitives.errors import (
+    CleancutError,
+    Fenced,
+    NotFound,
+    Refused,
+    TimedOut,
+    Unavailable,
+)
 from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
 from cleancut.core.protocol.states import Phase
 from cleancut.core.rebalance.plan import Step
@@ -20,12 +28,14 @@ from cleancut.core.rebalance.ready_moves import (
     TransferConcurrency,
     finished,
     next_steps,
-    standing,
+    replicas_differ,
     startable,
+    step_state,
 )
 from cleancut.core.rebalance.solver import Shard
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.responses import Placement
+from cleancut.qdrant.shard_sizes import Weights
 from cleancut_coordinator.any_peer import ask_any, first_peer
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import check_phase
@@ -41,6 +51,8 @@ _ABORT_S = 10.0
 _QUIET_S = 2.0
 """Without a transfer, until none is to come: a start that was asked for just before shows late."""
 _STEP_S = 600.0
+_UNEQUAL_S = 10.0
+"""Until replicas are not equal: those that writers change differ at some looks."""
 _BYTES_PER_S = 1e6
 
 
@@ -65,6 +77,7 @@ class ShardTransfers:
     pace: TransferConcurrency = field(default_factory=TransferConcurrency)
     _tries: dict[Step, _StartedStep] = field(default_factory=dict)
     _running: set[Step] = field(default_factory=set)
+    _unequal_s: dict[Step, float] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Every step is done.
@@ -110,7 +123,7 @@ class ShardTransfers:
         running = [*self._running, *(step for step in ready if step in fresh)]
         due = [step for step in ready if step not in fresh]
         at_once = self.pace.at_once if self.bandwidth_aware else None
-        chosen = startable(due, running, at_once=at_once)
+        chosen = await self._harmless(startable(due, running, at_once=at_once))
         if not chosen:
             return
         await check_phase(self.context, self.epoch, Phase.MOVE)
@@ -127,9 +140,44 @@ class ShardTransfers:
             made = self._tries[step] = _StartedStep(now_s, times, len(running) + len(chosen) - 1)
             made.told = await _begin(peer, step)
 
+    async def _harmless(self, chosen: list[Step]) -> list[Step]:
+        """Without the drops and moves of shards whose replicas are not equal now.
+
+        A state of Active says nothing of what a replica holds: a drop or a move could take the
+        last whole one. Raises: Refused, for one that stays unequal; Unavailable.
+        """
+        if not chosen:
+            return chosen
+        weights = await ask_any(self.context.peers, lambda peer: peer.weights())
+        now_s, harmless = self.context.clock.monotonic_s(), []
+        for step in chosen:
+            differ = replicas_differ(_points(weights, step))
+            if not differ:
+                self._unequal_s.pop(step, None)
+                harmless.append(step)
+            elif now_s - self._unequal_s.setdefault(step, now_s) > _UNEQUAL_S:
+                raise Refused(
+                    f"shard {step.shard_id} of {step.collection!r}: {differ}; nothing was dropped",
+                    "find the replica that is right and copy it over the others, or hold off"
+                    " writes, then rebalance again",
+                )
+        return harmless
+
     def _is_fresh(self, step: Step, now_s: float) -> bool:
         tried = self._tries.get(step)
         return tried is not None and now_s - tried.began_s < _SEEN_S
+
+
+def _points(weights: Weights, step: Step) -> dict[PeerId, int | None]:
+    """Of the replicas that count: a copy that is under way, or left by one, is none yet."""
+    entry = weights.collections.get(step.collection)
+    return {
+        PeerId(replica.peer_id): replica.points
+        for shard in (entry.shards if entry else ())
+        if shard.shard_id == step.shard_id
+        for replica in shard.replicas
+        if replica.state == ACTIVE
+    }
 
 
 async def _begin(peer: Qdrant, step: Step) -> str:
@@ -184,7 +232,9 @@ async def abort_transfers(context: CoordinatorContext, epoch: Epoch, steps: Sequ
     until_s = quiet_s + _HALT_S
     while clock.monotonic_s() < until_s:
         now = await read_now(context, steps)
-        mine = [step for step in moving if standing(step, now.get(step.shard)) is StepState.RUNNING]
+        mine = [
+            step for step in moving if step_state(step, now.get(step.shard)) is StepState.RUNNING
+        ]
         if mine:
             await check_phase(context, epoch, Phase.ROLLBACK)
             await _abort(await first_peer(context.peers), mine)

@@ -254,9 +254,8 @@ class CollectionCreator:
 async def known_creations(context: CoordinatorContext, epoch: Epoch) -> dict[str, Creation]:
     """What this attempt recorded of each collection. `made` outweighs `refused`: two leaders may
     each have recorded what they saw, and what was made once is this attempt's."""
-    prefix = context.paths.staged(epoch, "").removesuffix(".json")
     known: dict[str, Creation] = {}
-    async for info in context.store.list(prefix):
+    async for info in context.store.list(context.paths.staged_documents(epoch)):
         try:
             record = decode(Creation, await context.store.get(info.path), info.path)
         except (Corrupt, NotFound):

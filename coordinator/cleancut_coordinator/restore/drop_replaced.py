@@ -24,8 +24,8 @@ async def drop_replaced(
     """
     peer = await first_peer(context.peers)
     aliases = await peer.aliases()
-    doomed = [one for one in kept if await _is_there(peer, one)]
-    for one in doomed:
+    garbage = [one for one in kept if await _is_there(peer, one)]
+    for one in garbage:
         pointing = sorted(alias for alias, name in aliases.items() if name == one.collection)
         if pointing:
             raise Refused(
@@ -33,7 +33,7 @@ async def drop_replaced(
                 "point it elsewhere or delete it, if the old data is no longer needed",
                 alias=pointing[0],
             )
-    for one in doomed:
+    for one in garbage:
         await _check_leading(context, token)
         await peer.delete_collection(one.collection)
         if await _is_there(peer, one):

@@ -121,7 +121,14 @@ class RestoreEffects:
         target = await add_live_collections(context, request, target)
         plan = check_plan(make_plan(manifest, request, target, ctl.operation))
         check_agreed(plan, request.plan)
-        draft = draft_of(manifest, plan, effect.epoch, ctl.operation, source=request.from_cluster)
+        draft = draft_of(
+            manifest,
+            plan,
+            effect.epoch,
+            ctl.operation,
+            source=request.from_cluster,
+            strict=request.strict,
+        )
         if draft.source:
             await put_hold(context, draft)
             await load_group(context.store, source, request.backup)  # held before it was deleted
@@ -134,9 +141,9 @@ class RestoreEffects:
         lacks = await missing_packs(context.store, context.paths.of(draft.source), recipes)
         if lacks:
             raise Corrupt(
-                f"the group is not whole: {lacks[0].path} {lacks[0].why}"
+                f"the backup is not complete: {lacks[0].path} {lacks[0].why}"
                 f" (needed by {lacks[0].needed_by}; {len(lacks)} such objects)",
-                "restore another group: it may be whole",
+                "restore another backup, which may be complete",
             )
 
     async def _draft(self, epoch: Epoch, sha256: str) -> RestoreDraft:

@@ -14,7 +14,7 @@ from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Re
 from cleancut.core.primitives.ids import PeerId
 from cleancut.core.protocol.canary import Canary
 from cleancut.core.restore.report import Creation, ObservedCollection, RestoreDraft, RestoreReport
-from cleancut.core.verification.canaries import LIMIT, Hit, is_equal
+from cleancut.core.verification.canaries import LIMIT, Hit, is_equal, tolerance_of
 from cleancut.qdrant.client import Qdrant
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import ask_any, first_peer
@@ -57,49 +57,72 @@ async def observe_created(
 async def check_canaries(
     context: CoordinatorContext, draft: RestoreDraft, report: RestoreReport
 ) -> RestoreReport:
-    """The report, with `canaries_equal` of each collection that the group has some of.
+    """The report, with `canaries_equal` of each collection that the group has some of, and a
+    warning for each that answers otherwise: counts and checksums have proven the data already.
 
-    Raises: Corrupt, naming the first answer that is another one; Unavailable, if one cannot be had.
+    Raises: Corrupt, if the restore is strict, naming the first answer that is another one.
     """
-    if not draft.canaries:
+    asked = [canary for canary in draft.canaries if canary.target is not None]
+    if not asked:
         return report
     created = {planned.name: planned.created_as for planned in draft.planned}
-    asks = [partial(_check, context, created[one.collection], one) for one in draft.canaries]
+    infos = {entry.name: entry.info for entry in draft.collections}
+    differ: dict[int, str] = {}
+
+    async def check(number: int, canary: Canary) -> None:
+        tolerance = tolerance_of(infos[canary.collection], canary.vector)
+        name = created[canary.collection]
+        if difference := await _difference(context, name, canary, tolerance):
+            differ[number] = difference
+
     try:
         async with asyncio.timeout(ASK_ALL_S):
-            await run_all(asks, _AT_ONCE)
-    except TimeoutError as error:
-        raise Unavailable(f"searching took over {ASK_ALL_S:.0f} s", "see Qdrant's logs") from error
-    asked = {canary.collection for canary in draft.canaries}
+            await run_all([partial(check, *one) for one in enumerate(asked)], _AT_ONCE)
+    except TimeoutError:
+        differ.setdefault(0, f"sample searches took over {ASK_ALL_S:.0f} s")
+    found = [what for _, what in sorted(differ.items())]
+    if found and draft.strict:
+        raise Corrupt(found[0], "verify the backup, restore another one, or leave out --strict")
+    names, wrong = {one.collection for one in asked}, {asked[one].collection for one in differ}
     return replace(
         report,
+        warnings=(*report.warnings, *found),
         collections=tuple(
-            replace(entry, canaries_equal=True if entry.name in asked else None)
+            replace(entry, canaries_equal=entry.name not in wrong if entry.name in names else None)
             for entry in report.collections
         ),
     )
 
 
-async def _check(context: CoordinatorContext, name: str, canary: Canary) -> None:
-    found = await _ask(context, name, canary)
-    if found is not None and is_equal(canary, found):
-        return
+async def _difference(
+    context: CoordinatorContext, name: str, canary: Canary, tolerance: float
+) -> str:
+    """What is other than it was, with both answers; "" for nothing."""
     vector = f"vector {canary.vector!r}" if canary.vector else "the vector"
+    try:
+        found = await _ask(context, name, canary)
+    except Unavailable as error:
+        return error.message
+    if is_equal(canary, found, tolerance):
+        return ""
     expected = list(zip(canary.ids, canary.scores, strict=True))
-    told = "no such point" if found is None else _shown(found)
-    raise Corrupt(
+    return (
         f"collection {name!r} answers otherwise than when it was backed up: nearest to"
-        f" {vector} of point {canary.query!r} were {_shown(expected)}, and now are {told}",
-        "verify the backup, or restore another one",
+        f" {vector} of point {canary.query!r} were {_shown(expected)}, and now are {_shown(found)}"
     )
 
 
-async def _ask(context: CoordinatorContext, name: str, canary: Canary) -> tuple[Hit, ...] | None:
-    """The answer of any peer; None, if the point is not there."""
+async def _ask(context: CoordinatorContext, name: str, canary: Canary) -> tuple[Hit, ...]:
+    """The answer of any peer. Raises: Unavailable."""
 
     async def nearest(peer: Qdrant) -> tuple[Hit, ...]:
         return await peer.nearest(
-            name, canary.query, vector_name=canary.vector, limit=LIMIT, timeout_s=ASK_S
+            name,
+            canary.target,
+            vector_name=canary.vector,
+            limit=LIMIT,
+            timeout_s=ASK_S,
+            shard_key=canary.shard_key,
         )
 
     last = ""
@@ -108,8 +131,6 @@ async def _ask(context: CoordinatorContext, name: str, canary: Canary) -> tuple[
             await context.clock.sleep(_PAUSE_S)
         try:
             return await ask_any(context.peers, nearest)
-        except NotFound:
-            return None
         except CleancutError as error:
             last = error.message
     raise Unavailable(f"collection {name!r} cannot be searched: {last}", "see Qdrant's logs")

@@ -1,6 +1,6 @@
-"""Holds keep another cluster's group from being swept while it is restored here.
+"""Holds keep another cluster's group from being deleted while it is restored here.
 
-The own catalog needs none: a sweep deletes nothing while an epoch from before it is open.
+The own catalog needs none: a gc run deletes nothing while an epoch from before it is open.
 """
 
 from __future__ import annotations

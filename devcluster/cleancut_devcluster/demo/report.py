@@ -17,7 +17,7 @@ MAX_NEW_SHARE = 0.12
 
 STANDIN_NOTES = (
     "The peers were the stand-in: Qdrant's storage engine in process, with a REST face.",
-    "Segments, WAL, HNSW, tars and the hash ring are real; groups restore on a real server.",
+    "Segments, WAL, HNSW, tars and the hash ring are real; backups restore on a real server.",
     "Not real: Raft, background optimizers, proxies while a shard streams, throughput. A cut holds",
     "a shard's writes for some ms instead, so skew, sizes and times of a real server will differ.",
 )
@@ -28,9 +28,9 @@ class BackupFigures(msgspec.Struct, kw_only=True):
 
     id: str
     epoch: int
-    grade: str
+    consistency: str
     skew_ms: int | None
-    quiet_shards: int
+    unchanged_shards: int
     shards: int
     bytes_protected: int
     bytes_new: int
@@ -64,8 +64,8 @@ class Figures(msgspec.Struct, kw_only=True):
             self.faults.append("backup 1 holds no point of the writers' chains")
         elif self.chains.lost:
             self.faults.append(f"backup 1 lacks {self.chains.lost} points acknowledged before it")
-        if self.backup_2 is None or self.backup_2.grade != "quiet":
-            self.faults.append("backup 2 is not quiet, although there were no writes")
+        if self.backup_2 is None or self.backup_2.consistency != "point-in-time":
+            self.faults.append("backup 2 is not point-in-time, although there were no writes")
         if not self.comparisons:
             self.faults.append("nothing was compared")
         self.faults += [f"{one.what} differs" for one in self.comparisons if not one.equal]
@@ -77,9 +77,9 @@ def figures_of(backup: dict[str, Any], took_s: float, phases_ms: dict[str, int])
     return BackupFigures(
         id=backup["id"],
         epoch=backup["epoch"],
-        grade=evidence["grade"],
+        consistency=evidence["consistency"],
         skew_ms=evidence["skew_ms"],
-        quiet_shards=sum(1 for shard in evidence["shards"] if shard["quiet"]),
+        unchanged_shards=sum(1 for shard in evidence["shards"] if shard["unchanged"]),
         shards=len(evidence["shards"]),
         bytes_protected=size["protected"],
         bytes_new=size["new"],
@@ -116,8 +116,8 @@ def _backups(backups: list[BackupFigures]) -> Table:
     for column in ("", *(f"backup {number + 1}" for number in range(len(backups)))):
         table.add_column(column, justify="right" if column else "left")
     rows = (
-        ("grade", lambda one: one.grade),
-        ("quiet shards", lambda one: f"{one.quiet_shards} of {one.shards}"),
+        ("consistency", lambda one: one.consistency),
+        ("unchanged shards", lambda one: f"{one.unchanged_shards} of {one.shards}"),
         ("skew, at most", lambda one: f"{one.skew_ms} ms"),
         ("bytes protected", lambda one: mib(one.bytes_protected)),
         ("bytes new", lambda one: mib(one.bytes_new)),

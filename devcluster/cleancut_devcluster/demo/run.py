@@ -109,9 +109,10 @@ class Demo:
         logs = [one.child.log for one in self.setup.coordinators]
         figures = figures_of(told, took_s, read_phases(logs, told["epoch"]))
         self.say(
-            f"  {figures.grade}, {figures.quiet_shards} of {figures.shards} shards quiet, "
-            f"skew at most {figures.skew_ms} ms; {mib(figures.bytes_protected)} protected, "
-            f"{mib(figures.bytes_new)} new, {mib(figures.bytes_stored)} stored"
+            f"  {figures.consistency}: {figures.unchanged_shards} of {figures.shards} shards "
+            f"unchanged, skew at most {figures.skew_ms} ms; "
+            f"{mib(figures.bytes_protected)} protected, {mib(figures.bytes_new)} new, "
+            f"{mib(figures.bytes_stored)} stored"
         )
         return figures, told
 

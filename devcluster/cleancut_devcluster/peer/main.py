@@ -26,6 +26,7 @@ from cleancut_devcluster.peer.engine.shard import LocalShard
 REFUSED_TO_START = 101
 TAIL_S = 0.5
 FLUSH_S = 5.0
+RETRY_S = 0.3
 OPTIMIZE_S = 1.0
 OPTIMIZE_IDLE_S = 2.0
 TRANSFER_S = 0.1
@@ -122,6 +123,7 @@ def _background(node: Node, group: asyncio.TaskGroup) -> list[Coroutine[Any, Any
     return [
         _every(TAIL_S, node.consensus.catch_up),
         _every(FLUSH_S, lambda: _flush(node)),
+        _every(RETRY_S, lambda: _retry(node)),
         _every(OPTIMIZE_S, lambda: _optimize_idle(node)),
         _every(REPAIR_S, lambda: transfers.repair(node)),
         _every(TRANSFER_S, lambda: _start_transfers(node, group, driven)),
@@ -141,6 +143,11 @@ async def _flush(node: Node) -> None:
     for shard in list(node.shards.values()):
         shard.flush()
         await asyncio.sleep(0)
+
+
+async def _retry(node: Node) -> None:
+    for shard in list(node.shards.values()):
+        await shard.retry()
 
 
 async def _start_transfers(

@@ -278,7 +278,7 @@ def test_lease_outlives_its_ttl_and_ends_with_its_block(world: World) -> None:
             assert found is not None
             assert found.lease == lease.id
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(6 / world.speed):
+                async with asyncio.timeout(6):
                     await lease.wait_lost()
             assert lease.alive()
             assert await etcd.get(key) == found
@@ -302,13 +302,14 @@ def test_lease_is_lost_in_silence(world: World) -> None:
             started_s = world.clock.monotonic_s()
             world.silence()
             try:
+                passed_s = 0.0
+                while passed_s < 5.5:
+                    assert passed_s < 5 or not lease.alive()
+                    await world.clock.sleep(0.1)
+                    passed_s = world.clock.monotonic_s() - started_s
                 reason = await lease.wait_lost()
-                assert world.clock.monotonic_s() - started_s < 5
                 assert reason
                 assert not lease.alive()
-                while world.clock.monotonic_s() - started_s < 5.5:
-                    await world.clock.sleep(0.1)
-                    assert not lease.alive()
             finally:
                 world.unsilence()
 
@@ -325,15 +326,14 @@ def test_lease_is_lost_in_silence(world: World) -> None:
 
 
 def test_lease_revoked_by_somebody_else(world: World) -> None:
-    """The next keepalive finds out, before the TTL is over; writes under it are LeaseLost."""
+    """The next keepalive finds out, not the local clock; writes under it are LeaseLost."""
 
     async def body(etcd: Coordination) -> None:
         async with etcd.lease(5) as lease:
             world.revoke(lease.id)
             with pytest.raises(LeaseLost):
                 await etcd.txn([], [Put(f"{world.root}k", b"v", lease.id)])
-            async with asyncio.timeout(3 / world.speed):
-                assert "no longer knows" in await lease.wait_lost()
+            assert "no longer knows" in await lease.wait_lost()
             assert not lease.alive()
 
     run(world, body)
@@ -375,8 +375,9 @@ def test_what_a_body_raises_leaves_its_lease_as_it_is(world: World) -> None:
                 raise ZeroDivisionError
 
         async def run_out_of_time(etcd: Coordination) -> None:
-            async with asyncio.timeout(0.5), etcd.lease(5) as lease:
+            async with asyncio.timeout(None) as limit, etcd.lease(5) as lease:
                 await etcd.txn([], [Put(key, b"v", lease.id)])
+                limit.reschedule(asyncio.get_running_loop().time())
                 await asyncio.Event().wait()
 
         with pytest.raises(ZeroDivisionError):

@@ -86,7 +86,7 @@ class Pair:
         expected = [c for changes in self.model.changes_since(self.root, start) for c in changes]
         seen: list[Change] = []
         async with (
-            asyncio.timeout(10),
+            asyncio.timeout(30),
             watching(self.etcd, self.root, start + self.offset) as watch,
         ):
             while len(seen) < len(expected):
@@ -135,7 +135,7 @@ def test_model_does_what_etcd_does(etcd_trio: EtcdCluster, etcd_root: str, seed:
     that a watch shows afterwards."""
 
     async def main() -> None:
-        async with asyncio.timeout(40), open_etcd(etcd_trio.endpoints) as etcd:
+        async with asyncio.timeout(120), open_etcd(etcd_trio.endpoints) as etcd:
             base = (await etcd.list(etcd_root)).revision
             pair = Pair(etcd, EtcdModel(), etcd_root, base)
             dice = Dice(seed, pair)

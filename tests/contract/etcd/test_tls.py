@@ -89,7 +89,7 @@ def test_all_calls_work_for_a_user_with_rights(secured: Secured) -> None:
 
     async def main() -> None:
         port = secured.endpoint.rpartition(":")[2]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             async with client(secured, "agent") as etcd:
                 await body(etcd, "/cleancut/a")
             async with client(secured, "agent", f"localhost:{port}") as etcd:
@@ -102,7 +102,7 @@ def test_what_a_user_may_not_do_is_denied(secured: Secured) -> None:
     """Outside its prefix, and without a user of that name: Denied at once, watches too."""
 
     async def main() -> None:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(30):
             async with client(secured, "agent") as etcd:
                 with pytest.raises(Denied):
                     await etcd.txn([], [Put("/elsewhere", b"v")])
@@ -131,7 +131,7 @@ def test_a_certificate_that_is_replaced_is_used_without_a_restart(
     async def main() -> None:
         become("agent")
         tls = Tls(secured.authority.ca, cert, key)
-        async with asyncio.timeout(15), open_etcd([secured.endpoint], tls=tls) as etcd:
+        async with asyncio.timeout(30), open_etcd([secured.endpoint], tls=tls) as etcd:
             etcd._link._channels._files._look_s = 0
             result = await etcd.txn([], [Put("/cleancut/a", b"1")])
             async with watching(etcd, "/cleancut/", result.revision + 1) as watch:
@@ -163,7 +163,7 @@ def test_strangers_get_no_connection(secured: Secured, tmp_path: Path) -> None:
             assert secured.endpoint in caught.value.hint
 
     async def main() -> None:
-        async with asyncio.timeout(8), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             tasks = [group.create_task(fail(tls)) for tls in ways]
         assert not any(task.cancelled() for task in tasks)
 

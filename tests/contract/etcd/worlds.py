@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from cleancut.etcd.client import open_etcd
 from cleancut.ports.clock import Clock
@@ -13,28 +13,16 @@ from cleancut.ports.coordination import Change, Coordination
 from cleancut.runtime.clock import SystemClock
 from cleancut.testing.memory_etcd import MemoryEtcd
 from tests.support.etcd_cluster import EtcdCluster
+from tests.support.jumping_loop import LoopClock, run_jumping
 
 Body = Callable[[Coordination], Awaitable[None]]
 BODY_S = 40.0
-
-
-class FastClock(SystemClock):
-    """Time that passes three times as fast, so that leases in memory need less of ours."""
-
-    speed = 3.0
-
-    def monotonic_s(self) -> float:
-        return super().monotonic_s() * self.speed
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds / self.speed)
 
 
 class World(Protocol):
     """`root` is a prefix that no other test uses; the rest acts behind the client's back."""
 
     root: str
-    speed: float
 
     @property
     def clock(self) -> Clock: ...
@@ -49,10 +37,10 @@ class World(Protocol):
 
     def unsilence(self) -> None: ...
 
+    def run(self, main: Coroutine[Any, Any, None]) -> None: ...
+
 
 class RealWorld:
-    speed = 1.0
-
     def __init__(self, cluster: EtcdCluster, root: str) -> None:
         self.cluster = cluster
         self.root = root
@@ -75,13 +63,16 @@ class RealWorld:
         for member in self.cluster.members:
             self.cluster.thaw(member)
 
+    def run(self, main: Coroutine[Any, Any, None]) -> None:
+        asyncio.run(main)
+
 
 class MemoryWorld:
-    speed = FastClock.speed
+    """Its time is the loop's, which jumps."""
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self.clock = FastClock()
+        self.clock = LoopClock()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Coordination]:
@@ -101,15 +92,18 @@ class MemoryWorld:
     def unsilence(self) -> None:
         self.etcd.join()
 
+    def run(self, main: Coroutine[Any, Any, None]) -> None:
+        run_jumping(main)
+
 
 def run(world: World, body: Body) -> None:
-    """Runs `body` with a client of `world`, within 40 s."""
+    """Runs `body` with a client of `world`, within 40 s of its time."""
 
     async def main() -> None:
         async with asyncio.timeout(BODY_S), world.open() as etcd:
             await body(etcd)
 
-    asyncio.run(main())
+    world.run(main())
 
 
 @asynccontextmanager

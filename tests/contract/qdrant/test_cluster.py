@@ -9,9 +9,9 @@ import pytest
 
 from cleancut.core.primitives.errors import Denied, Invalid, NotFound, Refused, Unavailable
 from cleancut.qdrant.client import Qdrant
-from cleancut_devcluster.launch.free_ports import free_ports
 from cleancut_devcluster.launch.qdrant import Kind, launch_peers, wait_until
 from tests.contract.qdrant.world import World, points
+from tests.support.addresses import dead_address
 
 
 def test_every_peer_knows_all_peers_and_itself(world: World) -> None:
@@ -216,9 +216,10 @@ def test_refusals_have_kinds(world: World) -> None:
             await world.first.placement("nowhere")
         with pytest.raises(Invalid):
             await world.first.create_collection(f"{name}x", {"vectors": {"size": "many"}})
-        async with Qdrant(f"http://127.0.0.1:{free_ports(1)[0]}") as nobody:
-            with pytest.raises(Unavailable):
-                await nobody.version()
+        with dead_address() as dead:
+            async with Qdrant(f"http://{dead}") as absent:
+                with pytest.raises(Unavailable):
+                    await absent.version()
 
     world.run(check())
 

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
+from cleancut.core.backup.assignment import choose_collections
+from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import PeerId, ShardId
-from cleancut.core.protocol.effect_requests import Readings
-from cleancut.core.protocol.etcd_records import ShardTask
-from cleancut.core.protocol.evidence import doubt, is_quiet
+from cleancut.core.protocol.etcd_records import Parent, Reading, ShardTask
+from cleancut.core.protocol.evidence import doubt, is_quiet, is_unchanged
 from cleancut.qdrant.client import Qdrant
-from cleancut_agent.local_peer import readings_of
-from cleancut_devcluster.launch.qdrant import Kind, launch_peers
+from cleancut_agent.local_peer import READING_LEVEL, read_view, readings_of
+from cleancut_devcluster.launch.qdrant import Kind, launch_peers, wait_until
 from tests.contract.qdrant.world import World, points, read_stream, recover
 
 HELD = range(200)
@@ -34,19 +35,25 @@ def alone(
         runner.run(peers.__aexit__(None, None, None))
 
 
-async def read(host: Qdrant, name: str) -> Readings:
-    task = ShardTask(collection=name, shard_id=ShardId(0), peer_id=PeerId(0))
-    return readings_of(await host.telemetry(), [task])
+async def read(host: Qdrant, name: str, shard: int = 0, known: str = "") -> Reading:
+    task = ShardTask(collection=name, shard_id=ShardId(shard), peer_id=PeerId(0))
+    return readings_of(await host.telemetry(level=READING_LEVEL), [task], [known]).at(0)
+
+
+def segment_of(reading: Reading) -> str:
+    assert reading.state is not None
+    assert reading.state.segment
+    return reading.state.segment
 
 
 async def doubts_after(world: World, name: str, act: Callable[[], Awaitable[object]]) -> str:
     """What is said of the shard if `act` happens between the first reading and the second drain."""
     host = world.first
     await host.drain(name, [], 5)
-    first = (await read(host, name)).at(0)
+    first = await read(host, name)
     await act()
     await host.drain(name, [], 5)
-    second = (await read(host, name)).at(0)
+    second = await read(host, name, known=segment_of(first))
     told = doubt(first, second, drained=True)
     assert is_quiet(first, second, drained=True) is (told == "")
     return told
@@ -130,6 +137,92 @@ def test_a_restart_of_the_peer(alone: World) -> None:
             await alone.peers[0].start()
             await alone.settled(name, 1)
 
-        assert "started anew" in await doubts_after(alone, name, restart)
+        assert "restarted" in await doubts_after(alone, name, restart)
+
+    alone.run(check())
+
+
+def test_a_failed_operation_that_is_applied_again(alone: World) -> None:
+    """Our own drain wakes what applies it, and the number stands still meanwhile: the status
+    tells, from the failure until it is applied."""
+    if alone.kind == "real":
+        pytest.skip("a full disk is needed; see the end-to-end tests")
+
+    async def check() -> None:
+        name = await filled(alone)
+        host = alone.first
+        uuid = (await host.telemetry()).collections[name].uuid
+        full = alone.peers[0].directory / "collections" / (uuid or "") / "0" / "full"
+        full.touch()
+        with pytest.raises(AssertionError, match="No space"):
+            await alone.upsert(name, points(range(1000, 1010)))
+        full.unlink()
+        await host.drain(name, [], 5)
+        first = await read(host, name)
+        assert doubt(first, first, drained=True) != ""
+
+        async def applied() -> bool:
+            return await host.count(name, 0) == len(HELD) + 10
+
+        await wait_until(applied, 10, "the failed operation is applied")
+        await host.drain(name, [], 5)
+        second = await read(host, name, known=segment_of(first))
+        assert (first.number or 0) + 1 == second.number
+        assert doubt(first, second, drained=True) == "its status is red"
+
+    alone.run(check())
+
+
+def test_a_shard_key_that_is_dropped_and_made_again(alone: World) -> None:
+    """The same id, peer, collection and number: only its segments tell that it is another shard."""
+
+    async def check() -> None:
+        name = await alone.create(shards=1, sharding_method="custom")
+        path, host = f"/collections/{name}/shards", alone.first
+        key = {"shard_key": "a"}
+
+        async def fill(seed: int) -> int:
+            await alone.post(0, path, key, "PUT")
+            await alone.settled(name, 1)
+            await alone.upsert(name, points(HELD, seed=seed), shard_key="a")
+            return (await host.placement(name)).shards[0].shard_id
+
+        shard = await fill(1)
+        await host.drain(name, ["a"], 5)
+        first = await read(host, name, shard)
+        await host.drain(name, ["a"], 5)
+        known = segment_of(first)
+        second = await read(host, name, shard, known)
+        assert is_quiet(first, second, drained=True)
+        uuid = (await host.telemetry()).collections[name].uuid or ""
+        await alone.post(0, f"{path}/delete", key)
+        await alone.settled(name, 0)
+        assert await fill(2) == shard
+        while (await read(host, name, shard)).number != (second.number or 0) + 1:
+            await host.drain(name, ["a"], 5)
+        again = await read(host, name, shard, known)
+        assert doubt(second, again, drained=True) == "its segments were replaced"
+        assert not is_unchanged(Parent(second=second, uuid=uuid), again, uuid)
+
+    alone.run(check())
+
+
+def test_a_collection_whose_name_an_alias_has_taken(alone: World) -> None:
+    """Qdrant lists it, and describes the alias' target in its place: the view names it."""
+
+    async def check() -> None:
+        hidden, other = await filled(alone), await filled(alone)
+        host, alias = alone.first, f"alias-of-{other}"
+        create = {"alias_name": alias, "collection_name": other}
+        await host.change_aliases([{"create_alias": create}])
+        assert (await read_view(host)).hidden == ()
+        rename = {"old_alias_name": alias, "new_alias_name": hidden}
+        await host.change_aliases([{"rename_alias": rename}])
+        view = await read_view(host)
+        assert view.hidden == (hidden,)
+        with pytest.raises(Refused, match=f"aliases hide the collections '{hidden}'"):
+            choose_collections(view, [], allow_empty=False)
+        await host.change_aliases([{"delete_alias": {"alias_name": hidden}}])
+        assert (await read_view(host)).hidden == ()
 
     alone.run(check())

@@ -9,8 +9,8 @@ import pytest
 
 from cleancut.core.primitives.errors import Corrupt, NotFound, Unavailable
 from cleancut.qdrant.client import Qdrant
-from cleancut_devcluster.launch.free_ports import free_ports
 from tests.contract.qdrant.world import World, points, read_stream, recover, served, sha256
+from tests.support.addresses import dead_address
 
 RESTORED = range(400)
 
@@ -111,9 +111,10 @@ def test_a_tar_that_cannot_be_fetched_leaves_the_data(world: World) -> None:
                 await host.recover_shard(
                     name, 0, location=location + "gone", sha256="0" * 64, timeout_s=30
                 )
-        nobody = f"http://127.0.0.1:{free_ports(1)[0]}/tar"
-        with pytest.raises(Unavailable):
-            await host.recover_shard(name, 0, location=nobody, sha256="0" * 64, timeout_s=30)
+        with dead_address() as dead, pytest.raises(Unavailable):
+            await host.recover_shard(
+                name, 0, location=f"http://{dead}/tar", sha256="0" * 64, timeout_s=30
+            )
         assert await host.count(name, 0) == len(RESTORED)
 
     world.run(check())

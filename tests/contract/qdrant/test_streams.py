@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import socket
 import tarfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 
 from cleancut.core.primitives.errors import NotFound
@@ -22,8 +26,36 @@ def members(tar: bytes) -> dict[str, bytes]:
         }
 
 
+WINDOW_BYTES = 1 << 16
+
+
+def _small_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    made = socket.socket(*address[:3])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WINDOW_BYTES)
+    return made
+
+
+@asynccontextmanager
+async def small_stream(url: str, name: str) -> AsyncIterator[aiohttp.StreamReader]:
+    """The stream of shard 0 to a client that takes little ahead of its reader: else the system
+    may let a socket grow until it holds the whole tar, and the server is done with it."""
+    async with (
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(socket_factory=_small_socket), read_bufsize=WINDOW_BYTES
+        ) as session,
+        session.get(f"{url}/collections/{name}/shards/0/snapshot") as response,
+    ):
+        assert response.status == 200
+        yield response.content
+
+
+def host_url(world: World, host: Qdrant) -> str:
+    return world.peers[world.clients.index(host)].url
+
+
 async def big_shard(world: World) -> str:
-    """A collection whose one tar is larger than what sockets and readers buffer."""
+    """A collection whose one tar of 16 MB is larger than what `small_stream` and the server
+    buffer."""
     name = await world.create(shards=1, vectors={"size": 1024, "distance": "Dot"})
     big = [{"id": at, "vector": [at % 7 + 0.5] * 1024} for at in range(4000)]
     await world.upload(name, big, 150)
@@ -100,11 +132,12 @@ def test_the_second_stream_waits_for_the_first(world: World) -> None:
     async def check() -> None:
         name = await big_shard(world)
         host = (await world.hosts(name))[0][0]
-        async with host.stream_shard(name, 0) as held:
-            await anext(held)
+        async with small_stream(host_url(world, host), name) as held:
+            assert await held.readany()
             with pytest.raises(TimeoutError):
                 await _first_chunk(host, name, 0.3)
-        assert await _first_chunk(host, name, 10)
+        assert await _first_chunk(host, name, 30)
+        assert await _first_chunk(host, name, 30), "the stream before was left, and is over"
 
     world.run(check())
 
@@ -158,12 +191,10 @@ def test_deleting_the_collection_ends_a_stream_as_if_it_were_whole(world: World)
     async def check() -> None:
         name = await big_shard(world)
         host = (await world.hosts(name))[0][0]
-        received = bytearray()
-        async with host.stream_shard(name, 0) as chunks:
-            received += await anext(chunks)
+        async with small_stream(host_url(world, host), name) as content:
+            received = bytearray(await content.readany())
             await world.first.delete_collection(name)
-            async for chunk in chunks:
-                received += chunk
+            received += await content.read()
         assert b"shard_config.json" not in received
 
     world.run(check())

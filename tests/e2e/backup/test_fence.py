@@ -89,7 +89,7 @@ def test_a_fenced_backup_has_no_holes(world: World) -> None:
 
     made, chains, found = world.run(body())
     evidence = made["evidence"]
-    assert evidence["grade"] == "fenced"
+    assert (evidence["consistency"], evidence["fenced"]) == ("point-in-time", True)
     assert evidence["fence"]["aliases"] == [ALIAS]
     assert len(evidence["fence"]["seen_by"]) == len(world.setup.agents)
     assert evidence["fence"]["held_ms"] > 0
@@ -106,7 +106,9 @@ def test_a_fenced_backup_has_no_holes(world: World) -> None:
 
 def test_what_cannot_be_fenced_is_refused(world: World) -> None:
     """Before anything is touched, with a reason."""
-    refused(world.cleancut("backup", "create", "--fence", "alias=nobody"), 4, "no such alias")
+    refused(
+        world.cleancut("backup", "create", "--fence", "alias=nobody"), 4, "alias does not exist"
+    )
     refused(world.cleancut("backup", "create", "--fence", "hook"), 4, "no hook is configured")
     words = world.cleancut("backup", "create", "--fence", "maybe")
     assert words.exit_code == 2
@@ -120,7 +122,7 @@ def test_a_budget_ends_the_fence(world: World) -> None:
     )
     refused(answer, 1, "budget of 0.01 s")
     wait_aliases(world, {ALIAS: COLLECTION})
-    assert world.back_up(*BY_ALIAS)["evidence"]["grade"] == "fenced"
+    assert world.back_up(*BY_ALIAS)["evidence"]["fenced"]
 
 
 def test_what_nobody_needs_is_lifted(world: World) -> None:
@@ -211,7 +213,7 @@ def test_hooks_pause_and_resume(launch: Launch, tmp_path: Path) -> None:
     world.fill()
     made, failed, open_one = world.run(with_hook())
     evidence = made.value("backup")["evidence"]
-    assert (evidence["grade"], evidence["fence"]["hooked"]) == ("fenced", [COLLECTION])
+    assert (evidence["fenced"], evidence["fence"]["hooked"]) == (True, [COLLECTION])
     assert [call["action"] for call in writer.calls[:3]] == ["pause", "resume", "pause"]
     assert writer.calls[0]["collections"] == [COLLECTION]
     assert {call["token"] for call in writer.calls} == {"Bearer s3cret"}

@@ -44,6 +44,6 @@ def test_a_rate_holds_an_upload_back_until_it_is_lifted(world: World) -> None:
 
 def test_settings_that_cannot_be_meant_are_refused(world: World) -> None:
     answer = world.cleancut("cluster", "settings", "--upload-rate", "10")
-    refused(answer, 2, "10 bytes a second are too few")
+    refused(answer, 2, "10 bytes/s is too low")
     refused(world.cleancut("cluster", "settings", "--uploads", "0"), 2, "uploads")
     assert world.ok("settings", "cluster", "settings")["uploads"] == 4

@@ -80,9 +80,9 @@ def test_a_replica_that_has_missed_writes_is_never_cut(world: World) -> None:
         assert rewritten(world, copy) == SHAPE.points, one
 
 
-def test_replicas_that_disagree_are_told(world: World) -> None:
-    """One replica of a shard is put back to what it was before some writes, behind Qdrant's back:
-    the group is whole, and its reader is warned."""
+def test_of_replicas_that_disagree_the_fullest_is_cut(world: World) -> None:
+    """One replica of a shard is put back to what it was before some writes, behind Qdrant's back,
+    and stays Active: the other one is cut, nothing is proven, and nothing is dropped."""
 
     async def diverge() -> int:
         async with world.setup.peers[0].client() as qdrant:
@@ -102,9 +102,13 @@ def test_replicas_that_disagree_are_told(world: World) -> None:
 
     behind = world.run(diverge())
     made = world.back_up()
-    assert made["evidence"]["grade"] == "quiet"
+    assert made["evidence"]["consistency"] == "per-shard"
     (told,) = made["warnings"]
-    assert told.startswith(f"{COLLECTION}/0: ")
-    assert str(behind) in told
+    assert told.startswith(f"{COLLECTION}/0: its replica on peer {behind} holds ")
+    (first,) = [one for one in made["evidence"]["shards"] if one["shard_id"] == 0]
+    assert first["peer_id"] != behind
+    refused = world.run(world.setup.cleancut("backup", "create", "--require", "point-in-time"))
+    assert refused.exit_code == 4
+    assert told in refused.stderr
     shown = world.offline("backup", "show", made["id"]).value("backup")
     assert shown["warnings"] == [told]

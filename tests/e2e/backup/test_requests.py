@@ -41,14 +41,14 @@ def test_the_store_alone_tells_what_the_coordinator_tells(world: World) -> None:
 def test_evidence_is_complete_and_quiet_when_nobody_writes(world: World) -> None:
     """Every shard is there with both numbers, its peer and an exact count."""
     evidence = world.back_up()["evidence"]
-    assert evidence["grade"] == "quiet"
+    assert evidence["consistency"] == "point-in-time"
     assert evidence["skew_ms"] > 0
     shards = [shard for shard in evidence["shards"] if shard["collection"] == "articles"]
     assert [shard["shard_id"] for shard in shards] == list(range(world.shape.shards))
     assert sum(shard["count"] for shard in shards) == world.shape.points
     for shard in shards:
-        assert shard["quiet"]
-        assert shard["number_2"] == shard["number_1"] + 1
+        assert shard["unchanged"]
+        assert shard["ops_after"] == shard["ops_before"] + 1
         assert shard["peer_id"] > 0
 
 

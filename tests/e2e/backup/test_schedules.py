@@ -21,7 +21,7 @@ from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 
 FILE = f"""
-sweep-every = 0
+gc-every = 0
 garbage-grace = 0
 
 [schedule.minutely]
@@ -100,7 +100,7 @@ def wait_committed(world: World, number: int) -> list[Any]:
 
 
 def wait_drilled(world: World) -> None:
-    """Returns once a drill went well; it is in the ledger."""
+    """Returns once a drill went well; it is in the verification log."""
 
     async def look() -> bool | None:
         listed = (await world.setup.cleancut("schedule", "list")).value("schedules")
@@ -108,8 +108,8 @@ def wait_drilled(world: World) -> None:
         return True if outcomes == ["good"] else None
 
     world.run(wait_for(look, "a drill", DUE_S, 1.0))
-    ledger = world.store / "demo" / "ledger"
-    assert any("-drill-good-" in path.name for path in ledger.rglob("*.json"))
+    log = world.store / "demo" / "verifications"
+    assert any("-drill-good-" in path.name for path in log.rglob("*.json"))
 
 
 def test_schedules_outlive_leaders_and_are_held_and_let_go_by_hand(world: World) -> None:
@@ -142,6 +142,6 @@ def test_schedules_outlive_leaders_and_are_held_and_let_go_by_hand(world: World)
         last["id"],
         *(one["id"] for one in made),
     }
-    swept = world.ok("sweep", "backup", "sweep", "--yes")
-    assert {one["epoch"] for one in swept["expired"]} == {one["epoch"] for one in made}
+    done = world.ok("gc", "backup", "gc", "--yes")
+    assert {one["epoch"] for one in done["expired"]} == {one["epoch"] for one in made}
     assert set(world.groups()) == {by_hand, yearly["id"], last["id"]}

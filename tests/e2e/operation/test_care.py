@@ -77,7 +77,7 @@ def test_a_peer_that_is_gone_for_good(launch: Launch) -> None:
     repair(world)
     equal(world, kept)
     assert findings(world) == []
-    assert world.back_up()["evidence"]["grade"] == "quiet"
+    assert world.back_up()["evidence"]["consistency"] == "point-in-time"
 
 
 def test_a_first_peer_that_lost_its_disk(launch: Launch) -> None:

@@ -64,8 +64,8 @@ def test_demo_shows_that_all_is_equal(kind: Kind, tmp_path: Path) -> None:
     demo = told["demo"]
     assert told["schema"] == 1
     assert told["equal"] is True
-    assert demo["backup_2"]["grade"] == "quiet"
-    assert demo["backup_2"]["quiet_shards"] == demo["backup_2"]["shards"] == 6
+    assert demo["backup_2"]["consistency"] == "point-in-time"
+    assert demo["backup_2"]["unchanged_shards"] == demo["backup_2"]["shards"] == 6
     assert demo["chains"]["points"] > 0
     assert demo["chains"]["lost"] == 0
     assert demo["takeover_s"] > 0

@@ -63,7 +63,7 @@ def test_all_of_it_verifies_opens_and_dedups(world: World, tmp_path: Path) -> No
     newest, oldest = world.groups()
     world.offline("backup", "verify", newest, "--read-data", "100").check()
     drill = world.offline("backup", "drill", newest).value("drill")
-    assert drill["canaries"] == drill["canaries_equal"] > 0
+    assert drill["sample_queries"] == drill["sample_queries_equal"] > 0
     shard = ("--collection", COLLECTION, "--shard", "0", "--out", str(tmp_path / "0.tar"))
     world.offline("backup", "extract", oldest, *shard).check()
     second = world.back_up()

@@ -47,7 +47,7 @@ LATE_S = 1.5 * HOUR_PLAYED_S
 NOTICE_S = 20.0
 """A scrape and two evaluations, on a machine that is busy."""
 FILE = """
-sweep-every = 2
+gc-every = 2
 
 [schedule.hourly]
 cron = "0 * * * *"
@@ -189,7 +189,7 @@ def gauges(text: str) -> dict[tuple[str, str], float]:
 
 
 def is_fact(series: tuple[str, str]) -> bool:
-    """True for what does not change while nothing is done; sweeps go on."""
+    """True for what does not change while nothing is done; gc runs go on."""
     name = series[0].removeprefix("cleancut_")
     return name.startswith(("last_success", "last_verified", "last_operation", "backup_", "agents"))
 

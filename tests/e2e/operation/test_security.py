@@ -132,7 +132,7 @@ def test_a_backup_and_a_restore_need_no_more_than_the_least_rights(locked: Locke
 
     locked.world.run(fill())
     made = locked.cleancut("backup", "create", token="operator.token").value("backup")
-    assert made["evidence"]["grade"] == "quiet"
+    assert made["evidence"]["consistency"] == "point-in-time"
     rename = ("--rename", "books=again", "--yes")
     done = locked.cleancut("restore", "start", made["id"], *rename, token="operator.token")
     assert done.value("restore")["state"] == "DONE", done.err

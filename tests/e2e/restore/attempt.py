@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from cleancut.core.format.manifest import (
     FORMAT,
     ClusterEntry,
@@ -29,7 +31,7 @@ from cleancut.core.protocol.states import OperationKind, Phase
 from cleancut.core.restore.participant import Recover, Verified, Verify
 from cleancut.core.restore.phases import CheckRestore, Create, PublishRestore, Review, RollBack
 from cleancut.core.restore.plan import CollectionPlan, PlacementPlan
-from cleancut.core.restore.report import RestoreReport, draft_of
+from cleancut.core.restore.report import RestoreDraft, RestoreReport, draft_of
 from cleancut.core.verification.canaries import LIMIT, canary_of
 from cleancut.ports.coordination import Put
 from cleancut.qdrant.client import Qdrant
@@ -48,6 +50,7 @@ from cleancut_coordinator.backup.canaries import choose_questions
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.restore.effects import RestoreEffects
 from cleancut_devcluster.launch.qdrant import PeerProcess
+from tests.support.groups import SOUND
 
 T = TypeVar("T")
 BACKUP, EPOCH = Epoch(1), Epoch(2)
@@ -214,8 +217,8 @@ class Attempt:
             size_bytes=found.size_bytes,
             new_bytes=0,
             stored_bytes=0,
-            first=Reading(number=1, incarnation="s", arrivals=0),
-            second=Reading(number=2, incarnation="s", arrivals=0),
+            first=Reading(number=1, incarnation="s", arrivals=0, state=SOUND),
+            second=Reading(number=2, incarnation="s", arrivals=0, state=SOUND),
             drained=True,
             count=count,
             shard_key=replica.shard_key,
@@ -277,6 +280,14 @@ class Attempt:
         """Each task at the agent beside its peer, one after the other."""
         for task in tasks:
             await self.as_agent(task.peer_id, Recover(EPOCH, (task,), empty=empty))
+
+    async def make_strict(self) -> None:
+        """The attempt, as if it had been asked for with --strict."""
+        paths = Paths(CLUSTER)
+        path = paths.staged(EPOCH, self.draft)
+        draft = decode(RestoreDraft, await self.store.get(path), path)
+        strict = replace(draft, strict=True)
+        self.draft = await put_staged(self.store, paths, EPOCH, strict)
 
     async def review(self, tasks: list[ShardTask]) -> RestoreReport:
         """The report, after each task was verified by the agent beside its peer."""

@@ -43,10 +43,10 @@ def drilled(world: World, *arguments: str) -> Any:
 
 def test_all_of_a_group_opens_and_answers(world: World) -> None:
     found = drilled(world)
-    assert len(found["shards"]) == found["shards_in_group"] == world.shape.shards
+    assert len(found["shards"]) == found["shards_in_backup"] == world.shape.shards
     assert sum(one["points"] for one in found["shards"]) == world.shape.points
     assert all(one["points"] == one["expected"] for one in found["shards"])
-    assert found["canaries"] == found["canaries_equal"] > 0
+    assert found["sample_queries"] == found["sample_queries_equal"] > 0
     assert found["recall"] > 0.9
     assert found["problems"] == found["damaged"] == []
     entries = asyncio.run(list_checks(open_store(world.setup.store_url, SystemClock()), PATHS))
@@ -58,7 +58,7 @@ def test_some_shards(world: World) -> None:
     """Recorded answers are those of whole collections: of a part they say nothing."""
     found = drilled(world, "--shards", "1")
     assert len(found["shards"]) == 1
-    assert found["canaries"] == 0
+    assert found["sample_queries"] == 0
 
 
 def test_what_is_other_than_it_was_is_found(world: World, tmp_path: Path) -> None:

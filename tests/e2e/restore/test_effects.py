@@ -275,7 +275,7 @@ def test_a_shard_with_too_few_points_is_not_verified(attempt: Attempt) -> None:
         tasks = await attempt.create()
         await attempt.recover(tasks)
         more = replace(tasks[0], count=(tasks[0].count or 0) + 1)
-        with pytest.raises(Corrupt, match="in the group"):
+        with pytest.raises(Corrupt, match="in the backup"):
             await attempt.as_agent(more.peer_id, Verify(EPOCH, (more,), "t"))
 
     attempt.run(body())

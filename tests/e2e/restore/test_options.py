@@ -104,7 +104,7 @@ def test_custom_shard_keys(launch: Launch) -> None:
     world.run(write_keyed(world))
     assert counts(world, KEYED) == (len(KEYS) * EACH,)
     assert world.run(read_keyed(world)) == kept
-    assert world.back_up()["evidence"]["grade"] == "quiet"
+    assert world.back_up()["evidence"]["consistency"] == "point-in-time"
 
 
 def test_another_clusters_group_needs_nothing_but_the_store(launch: Launch) -> None:

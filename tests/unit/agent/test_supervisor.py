@@ -15,7 +15,6 @@ from cleancut.core.primitives.errors import Denied, Invalid
 from cleancut.runtime.health import Health, health_app, serve
 from cleancut.runtime.log import configure_logging
 from cleancut_agent.supervisor import keep_running
-from cleancut_devcluster.launch.free_ports import free_ports
 
 SOON = (0.05, 0.1)
 LOG = configure_logging("critical", "test")
@@ -32,7 +31,7 @@ async def answer(port: int, path: str) -> int:
 
 
 def test_it_is_alive_and_not_ready_until_the_work_can_be_done() -> None:
-    port, tries, seen = free_ports(1)[0], 0, []
+    tries, seen = 0, []
 
     async def work() -> None:
         nonlocal tries
@@ -43,7 +42,7 @@ def test_it_is_alive_and_not_ready_until_the_work_can_be_done() -> None:
     @asynccontextmanager
     async def idle() -> AsyncIterator[None]:
         app = health_app(Health(), lambda: (b"", "text/plain"))
-        async with serve(app, "127.0.0.1", port):
+        async with serve(app, "127.0.0.1", 0) as port:
             seen.append((await answer(port, "/livez"), await answer(port, "/readyz")))
             yield
 

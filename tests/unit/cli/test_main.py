@@ -33,26 +33,27 @@ def test_create_waits_and_prints_one_json_object_of_the_promised_shape() -> None
         assert backup["bytes"] == {"protected": 4096, "new": 1024, "stored": 512}
         assert backup["error"] is None
         assert backup["evidence"] == {
-            "grade": "quiet",
+            "consistency": "point-in-time",
+            "fenced": False,
             "skew_ms": 41,
             "shards": [
                 {
                     "collection": "books",
                     "shard_id": 0,
                     "peer_id": 7,
-                    "number_1": 5,
-                    "number_2": 6,
-                    "quiet": True,
-                    "count": 3,
+                    "ops_before": 5,
+                    "ops_after": 6,
+                    "unchanged": True,
+                    "points": 3,
                     "drained": False,
                     "doubt": "",
                 }
             ],
-            "canaries": 0,
+            "sample_queries": 0,
             "fence": None,
         }
-        assert "bk-1 PREPARING" in ran.err
-        assert "bk-1 COMMITTED" in ran.err
+        assert "#1: running (preparing)" in ran.err
+        assert "#1: ok" in ran.err
 
     run(scenario())
 
@@ -68,9 +69,9 @@ def test_a_seed_is_done_when_it_is_seeded_and_is_no_backup_that_could_be_restore
         assert (seed["state"], seed["evidence"]) == ("SEEDED", None)
         assert seed["seed"] == {"streams": 1, "shards": 2, "read": 4096}
         assert seed["bytes"] == {"protected": 0, "new": 1024, "stored": 512}
-        assert "s-1 SEEDED" in ran.err
-        cells = next(line for line in listed.out.splitlines() if line.startswith("s-1"))
-        assert cells.split()[:7] == ["s-1", "1", "SEEDED", "-", "-", "-", "-"]
+        assert "#1: ok" in ran.err
+        cells = next(line for line in listed.out.splitlines() if line.startswith("1 "))
+        assert cells.split()[:5] == ["1", "ok", "-", "-", "-"]
 
     run(scenario())
 
@@ -96,7 +97,7 @@ def test_a_restore_prints_its_collections_and_unknown_counts_as_null() -> None:
                 "aliases": [],
                 "schema_equal": None,
                 "keys_equal": None,
-                "canaries_equal": None,
+                "sample_queries_equal": None,
                 "status": "",
             }
         ]
@@ -116,7 +117,7 @@ def test_the_other_formats_say_the_same() -> None:
             as_yaml = await cleancut("backup", "show", "1", "-o", "yaml", **env)
             assert yaml.safe_load(as_yaml.out) == as_json.json()
             table = await cleancut("backup", "show", "bk-1", **env)
-            assert "quiet" in table.out
+            assert "point-in-time" in table.out
             assert "books" in table.out
             assert "\x1b" not in table.out  # no colours into a pipe
             assert all(line == line.rstrip() for line in table.out.splitlines())
@@ -192,10 +193,10 @@ def test_ctrl_c_stops_waiting_and_says_that_the_backup_goes_on() -> None:
         operations = MemoryOperations(ending=Ending(hold_at=State.UPLOADING))
         async with serve_api(operations.api, LOOPBACK) as address:
             ran = await interrupted(
-                *("--coordinator", address, "backup", "create"), after="UPLOADING"
+                *("--coordinator", address, "backup", "create"), after="uploading"
             )
             assert ran.code == Exit.INTERRUPTED
-            assert "bk-1 goes on" in ran.err
+            assert "#1 continues" in ran.err
             assert "cleancut backup watch bk-1" in ran.err
             assert "Traceback" not in ran.err
             assert operations.backups["bk-1"].state is State.UPLOADING  # not cancelled

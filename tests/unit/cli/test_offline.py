@@ -27,6 +27,7 @@ from cleancut.repository.capture import CapturedShard
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.open import open_store
 from tests.support.capturing import PATHS, capture, shard_tar
+from tests.support.groups import SOUND
 
 TAR = shard_tar({"payload": random.Random(1).randbytes(500_000), "empty": b""})
 
@@ -61,8 +62,8 @@ class Shelf:
             size_bytes=self.captured.size_bytes,
             new_bytes=self.captured.new_bytes,
             stored_bytes=self.captured.stored_bytes,
-            first=Reading(number=5, incarnation="s", arrivals=0),
-            second=Reading(number=second, incarnation="s", arrivals=0),
+            first=Reading(number=5, incarnation="s", arrivals=0, state=SOUND),
+            second=Reading(number=second, incarnation="s", arrivals=0, state=SOUND),
             drained=True,
             count=3,
         )
@@ -124,18 +125,18 @@ def test_a_group_is_shown_with_its_evidence(name: str, shelf: Shelf, output: Out
     assert run([*shelf.flags, "backup", "show", name, "-o", "json"]) == Exit.OK
     backup = output.json()["backup"]
     assert (backup["id"], backup["epoch"], backup["state"]) == ("bk-7", 7, "COMMITTED")
-    assert backup["evidence"]["grade"] == "quiet"
+    assert backup["evidence"]["consistency"] == "point-in-time"
     assert backup["evidence"]["skew_ms"] == 12
-    assert backup["evidence"]["shards"][0]["number_2"] == 6
+    assert backup["evidence"]["shards"][0]["ops_after"] == 6
     assert backup["bytes"]["protected"] == len(TAR)
 
 
-def test_the_grade_is_recomputed_from_the_numbers(shelf: Shelf, output: Output) -> None:
+def test_the_consistency_is_recomputed_from_the_numbers(shelf: Shelf, output: Output) -> None:
     shelf.publish(7, second=9)
     assert run([*shelf.flags, "backup", "show", "7", "-o", "json"]) == Exit.OK
     evidence = output.json()["backup"]["evidence"]
-    assert evidence["grade"] == "bounded"
-    assert evidence["shards"][0]["quiet"] is False
+    assert evidence["consistency"] == "per-shard"
+    assert evidence["shards"][0]["unchanged"] is False
 
 
 def test_a_shard_comes_out_as_it_went_in(shelf: Shelf, output: Output, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from cleancut.cli.exit_codes import Exit
 from cleancut.cli.main import root, run
-from cleancut.cli.settings import Settings, Verb, parse_duration, settings_of
+from cleancut.cli.options import backup_argument
+from cleancut.cli.settings import Settings, Verb, parse_duration, settings_of, usual_path
 from cleancut.core.primitives.errors import Invalid
 
 CONFIG = 'coordinator = "file:1"\noutput = "yaml"\ncluster = "from-file"\n'
@@ -140,3 +141,23 @@ def test_completion_itself_knows_the_nouns(
     with pytest.raises(SystemExit):
         run([])
     assert "create" in capsys.readouterr().out
+
+
+def test_without_a_home_directory_there_is_no_file_and_no_traceback() -> None:
+    """A container may run with any user id, without HOME and without an entry in passwd."""
+    assert usual_path({}) is None
+    assert usual_path({"HOME": "/h"}) == Path("/h/.config/cleancut/config.toml")
+    assert settings("probe", XDG_CONFIG_HOME="", HOME="").cluster is None
+
+
+def test_a_backup_is_named_by_its_number_with_or_without_the_sign() -> None:
+    named = click.Group("named")
+
+    @named.command()
+    @backup_argument
+    def show(backup_id: str) -> None:
+        click.echo(backup_id)
+
+    for text in ("17", "#17"):
+        assert CliRunner().invoke(named, ["show", text]).output == "17\n"
+    assert CliRunner().invoke(named, ["show", "#"]).exit_code == Exit.USAGE

@@ -70,7 +70,7 @@ def verified(group: Group, output: Output, code: Exit, *more: str) -> Any:
 
 def test_a_group_as_it_was_committed(group: Group, output: Output) -> None:
     found = verified(group, output, Exit.OK)
-    assert found["evidence"]["grade"] == "quiet"
+    assert found["evidence"]["consistency"] == "point-in-time"
     assert found["problems"] == found["missing"] == []
     assert found["shards"] == 1
     assert found["objects"] >= 3
@@ -102,14 +102,14 @@ def test_a_forged_manifest_is_found(what: str, group: Group, output: Output) -> 
     """Whatever was changed, these are not the bytes that were decided."""
     group.publish(FORGED[what](group.manifest), decided=False)
     found = verified(group, output, Exit.FAILED)
-    assert "not the bytes that were decided" in found["problems"][0]
+    assert "differs from the one that the coordinator committed" in found["problems"][0]
 
 
 def test_numbers_that_no_agent_has_told_are_found(group: Group, output: Output) -> None:
     """Even if the forger has staged the manifest as well."""
     group.publish(FORGED["both numbers"](group.manifest), decided=True)
     found = verified(group, output, Exit.FAILED)
-    assert found["evidence"]["grade"] == "quiet"
+    assert found["evidence"]["consistency"] == "point-in-time"
     assert "books/0: agent node-0 has stored other numbers" in found["problems"][0]
 
 
@@ -192,7 +192,7 @@ def test_what_was_read_longest_ago_is_read_first(group: Group) -> None:
     assert chosen(50, since_s=50.0) == []
 
 
-def test_the_ledger_remembers_what_was_read(group: Group, output: Output) -> None:
+def test_the_verification_log_remembers_what_was_read(group: Group, output: Output) -> None:
     """So that a reading which was interrupted goes on; a damaged shard is not taken for read."""
     assert verified(group, output, Exit.OK, "--read-data", "100")["read_bytes"] > 0
     again = ("--read-data", "100", "--unless-read-within", "1h")
@@ -202,7 +202,7 @@ def test_the_ledger_remembers_what_was_read(group: Group, output: Output) -> Non
     assert {(one.epoch, one.kind, one.good) for one in entries} == {(7, "verify", True)}
     read = asyncio.run(last_read(store, PATHS, EPOCH))
     assert set(read) == {shard.recipe for shard in group.manifest.shards}
-    for path in group.root.glob("prod/ledger/*/*"):
+    for path in group.root.glob("prod/verifications/*/*"):
         path.unlink()
     pack = group.one("packs")
     pack.write_bytes(bytes([pack.read_bytes()[0]]) + bytes(pack.stat().st_size - 1))
@@ -214,7 +214,7 @@ def test_the_ledger_remembers_what_was_read(group: Group, output: Output) -> Non
 def test_a_store_that_cannot_be_written_to_is_verified_all_the_same(
     group: Group, output: Output
 ) -> None:
-    (group.root / "prod" / "ledger").write_bytes(b"in the way")
+    (group.root / "prod" / "verifications").write_bytes(b"in the way")
     assert verified(group, output, Exit.OK, "--read-data", "100")["problems"] == []
 
 

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleancut.core.format.page import BLOCK_BYTES, PACK_BYTES
@@ -128,21 +128,21 @@ def test_pages_of_large_members_survive_changes_nearby(tmp_path: Path) -> None:
     assert restored(store, second.recipe_digest) == tar
 
 
-def test_doomed_packs_and_pages_are_stored_again(tmp_path: Path) -> None:
-    """What a sweep may delete is not built upon, though the parent names it."""
+def test_marked_packs_and_pages_are_stored_again(tmp_path: Path) -> None:
+    """What a gc run may delete is not built upon, though the parent names it."""
     tar, store = shard_tar({"v": noise(300_000), "small": b"x"}), MemoryStore()
     first = capture(store, tmp_path, tar)
     pages = asyncio.run(load_recipe(store, PATHS, first.recipe_digest)).pages
-    doomed = first.packs | {ref.digest for ref in pages}
-    second = capture(store, tmp_path, tar, first.recipe_digest, unknown=doomed)
+    garbage = first.packs | {ref.digest for ref in pages}
+    second = capture(store, tmp_path, tar, first.recipe_digest, unknown=garbage)
     assert not second.packs & first.packs
     for path in [PATHS.pack(p) for p in first.packs] + [PATHS.page(r.digest) for r in pages]:
         del store.objects[path]
     assert restored(store, second.recipe_digest) == tar
 
 
-def test_a_doomed_page_of_literals_is_written_anew(tmp_path: Path) -> None:
-    """A page without packs would come out the same; a sweep that wakes late must not hit it."""
+def test_a_marked_page_of_literals_is_written_anew(tmp_path: Path) -> None:
+    """A page without packs would come out the same; a gc run that wakes late must not hit it."""
     tar, store = shard_tar({"small": b"x"}), MemoryStore()
 
     async def pages(shard: CapturedShard) -> set[str]:
@@ -150,11 +150,11 @@ def test_a_doomed_page_of_literals_is_written_anew(tmp_path: Path) -> None:
         return {ref.digest for ref in recipe.pages}
 
     first = capture(store, tmp_path, tar)
-    doomed = frozenset(asyncio.run(pages(first)))
+    garbage = frozenset(asyncio.run(pages(first)))
     known = capture(store, tmp_path, tar, first.recipe_digest)
-    anew = capture(store, tmp_path, tar, first.recipe_digest, unknown=doomed)
-    assert asyncio.run(pages(known)) == doomed
-    assert not asyncio.run(pages(anew)) & doomed
+    anew = capture(store, tmp_path, tar, first.recipe_digest, unknown=garbage)
+    assert asyncio.run(pages(known)) == garbage
+    assert not asyncio.run(pages(anew)) & garbage
 
 
 def test_a_parent_that_is_damaged_costs_bytes_only(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ files = st.dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(
     before=files,
     after=files,

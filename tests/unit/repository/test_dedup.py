@@ -136,7 +136,8 @@ def test_blocks_of_the_parent_are_still_found_where_the_attempt_did_not_come(
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     sizes=st.lists(st.integers(0, 6 * BLOCK_BYTES), min_size=1, max_size=4),

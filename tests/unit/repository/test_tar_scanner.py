@@ -67,7 +67,7 @@ members = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(members, max_size=5), st.integers(1, 2000), st.binary(max_size=700))
 def test_no_byte_is_lost(parts: list[bytes], size: int, trailing: bytes) -> None:
     """Headers, data, padding and what ends the archive, put together again, are the tar; and the

@@ -95,7 +95,7 @@ def test_who_shows_no_token_or_a_wrong_one_is_nobody(tmp_path: Path) -> None:
         async with serve_api(MemoryOperations().api, listen) as address:
             for file, word in (
                 (None, "who asks"),
-                (tmp_path / "stolen.token", "not known"),
+                (tmp_path / "stolen.token", "unknown token"),
                 (token_file(tmp_path, "old"), "expired"),
             ):
                 async with Client([address], token_file=file) as client:
@@ -302,7 +302,7 @@ def test_tokens_come_and_go_without_a_restart(tmp_path: Path) -> None:
             with pytest.raises(Unauthenticated, match="tokens file"):
                 await client.cluster_status()
             write_tokens(tmp_path / "tokens", token_line("other", Role.READER))
-            with pytest.raises(Unauthenticated, match="not known"):
+            with pytest.raises(Unauthenticated, match="unknown token"):
                 await client.cluster_status()
 
     run(scenario())

@@ -8,7 +8,7 @@ from typing import Any
 
 from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.cluster.reads import ReplicaRead, read_shard
-from cleancut_devcluster.peer.consensus.state import Collection, Shard
+from cleancut_devcluster.peer.consensus.state import Collection
 from cleancut_devcluster.peer.engine.config import Json
 
 VERSION = "1.18.3"
@@ -49,8 +49,12 @@ def _grouped(counts: Counter[tuple[str, str]]) -> Json:
 
 
 def telemetry(node: Node, requests: Requests, level: int) -> Json:
-    """Limits: shards from level 3 on, configuration from level 2 on."""
-    collections = sorted(node.state.collections.items())
+    """What an alias hides is not described, and its target is twice, as in Qdrant.
+
+    Limits: segments and optimizations from level 4 on, shards from level 3 on, configuration
+        from level 2 on.
+    """
+    collections = [(name, node.collection(name)) for name in sorted(node.state.collections)]
     return {
         "id": str(node.peer_id),
         "app": {"name": "qdrant", "version": VERSION, "startup": requests.startup},
@@ -94,13 +98,13 @@ def _collection(node: Node, collection: Collection, level: int) -> Json:
     }
     if level >= 3:
         shown["shards"] = [
-            _shard(node, collection, number, shard)
-            for number, shard in sorted(collection.shards.items())
+            _shard(node, collection, number, level=level) for number in sorted(collection.shards)
         ]
     return shown
 
 
-def _shard(node: Node, collection: Collection, number: int, shard: Shard) -> Json:
+def _shard(node: Node, collection: Collection, number: int, *, level: int) -> Json:
+    shard = collection.shards[number]
     local = node.shards.get((collection.uuid, number))
     return {
         "id": number,
@@ -108,7 +112,12 @@ def _shard(node: Node, collection: Collection, number: int, shard: Shard) -> Jso
         "local": local
         and {
             "variant_name": "local shard",
-            "status": "yellow" if local.maintenance.locked() else "green",
+            "status": local.status,
+            "segments": [{"info": info} for info in local.segments()] if level >= 4 else None,
+            "optimizations": {
+                "status": "ok",
+                **({"log": local.optimizations[::-1]} if level >= 4 else {}),
+            },
             "update_queue": {"length": 0, "op_num": local.op_num},
         },
         "remote": [

@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ _LAST_MEMBERS = ("segment.json", "version.info")
 _EMPTY_WAL_BYTES = 4 << 20
 _INDEX_KINDS = frozenset({"create_index", "delete_index"})
 _INDEX_STEPS = 2
+_KEPT_OPTIMIZATIONS = 15
 
 
 class LocalShard:
@@ -42,7 +44,9 @@ class LocalShard:
         self.damage = ""
         self.last_write_s = time.monotonic()
         self.unoptimized = True
+        self.optimizations: list[Json] = []
         self._failed = 0
+        self._again: list[Operation] = []
         self._unused = False
         self._unflushed = False
         self._engine: Any = None
@@ -83,6 +87,10 @@ class LocalShard:
         Source: measured on Qdrant 1.18.3
         """
         engine = await self.engine()
+        if self.full.exists() and operation["kind"] == "upsert":
+            self._failed += 1
+            self._again.append(operation)
+            raise service_error("No space left on device")
         try:
             with engine_errors():
                 engine.update(engine_operation(operation))
@@ -99,6 +107,34 @@ class LocalShard:
         self.last_write_s = time.monotonic()
         self._unflushed = True
         self.unoptimized = True
+
+    @property
+    def full(self) -> Path:
+        """While this file exists, upserts fail as on a full disk."""
+        return self.directory / "full"
+
+    async def retry(self) -> None:
+        """What failed is applied again, and the number stands still. Order: after any operation.
+
+        Source: lib/collection/src/update_workers/optimization_worker.rs, Qdrant 1.18.3
+        """
+        if not self._again or self._failed or self.full.exists():
+            return
+        engine = await self.engine()
+        again, self._again = self._again, []
+        for operation in again:
+            engine.update(engine_operation(operation))
+
+    @property
+    def status(self) -> str:
+        if self._again:
+            return "red"
+        return "yellow" if self.maintenance.locked() else "green"
+
+    def segments(self) -> list[Json]:
+        """What telemetry says of each segment; none while the engine is closed."""
+        manifest = self._engine.snapshot_manifest() if self._engine is not None else {}
+        return [{"uuid": uuid, "num_points": 0} for uuid in manifest]
 
     @property
     def threshold_kb(self) -> int:
@@ -184,6 +220,8 @@ class LocalShard:
         self._save_number()
         self._close()
         incarnation = self.incarnation
+        entry = {"name": "indexing", "status": "optimizing", "start_at": _instant()}
+        self.optimizations = [*self.optimizations[-_KEPT_OPTIMIZATIONS:], entry]
         try:
             child = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "cleancut_devcluster.peer.engine.optimize", str(self._data)
@@ -196,6 +234,7 @@ class LocalShard:
                     child.kill()
                     await child.wait()
         finally:
+            entry["status"] = "done"
             self.unoptimized = False
             if self.incarnation == incarnation:
                 self._load()
@@ -258,6 +297,10 @@ def _copy_segment(source: Path, scratch: Path, segment: str) -> list[TarEntry]:
 
 def _rank(inner: str) -> int:
     return _LAST_MEMBERS.index(inner) + 1 if inner in _LAST_MEMBERS else 0
+
+
+def _instant() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
 def _write_empty_wal(path: Path) -> None:

@@ -10,6 +10,7 @@ from cleancut.api.backups import Backup, Evidence
 from cleancut.cli.commands.check import CRITICAL, OK, WARNING, AgeLimits, judge
 from cleancut.cli.main import run
 from cleancut.core.primitives.timestamps import format_time
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import State
 from tests.unit.cli.test_offline import Shelf
 
@@ -21,7 +22,8 @@ def backup(
     hours: float,
     *,
     of: tuple[str, ...] = ("a",),
-    grade: str = "quiet",
+    consistency: Consistency = Consistency.POINT_IN_TIME,
+    fenced: bool = False,
     state: State = State.COMMITTED,
 ) -> Backup:
     return Backup(
@@ -29,12 +31,12 @@ def backup(
         state=state,
         cut_at=format_time(NOW_S - hours * HOUR_S),
         collections=of,
-        evidence=Evidence(grade=grade, skew_ms=1),
+        evidence=Evidence(consistency=consistency, fenced=fenced, skew_ms=1),
     )
 
 
-def judged(*backups: Backup, of: tuple[str, ...] = (), grade: str = "") -> tuple[int, str]:
-    limits = AgeLimits(24 * HOUR_S, 12 * HOUR_S, grade)
+def judged(*backups: Backup, of: tuple[str, ...] = (), require: str = "") -> tuple[int, str]:
+    limits = AgeLimits(24 * HOUR_S, 12 * HOUR_S, require)
     found = judge(backups, of, limits, NOW_S)
     return found.state, found.backup_id
 
@@ -50,11 +52,11 @@ def test_the_newest_committed_one_decides() -> None:
 
 
 def test_only_good_enough_ones_count() -> None:
-    found = (backup(1, grade="bounded"), backup(13), backup(20, grade="fenced"))
+    per_shard = backup(1, consistency=Consistency.PER_SHARD)
+    found = (per_shard, backup(13), backup(20, fenced=True))
     assert judged(*found) == (OK, "b-1")
-    assert judged(*found, grade="bounded") == (OK, "b-1")
-    assert judged(*found, grade="quiet") == (WARNING, "b-13")
-    assert judged(*found, grade="fenced") == (WARNING, "b-20")
+    assert judged(*found, require="point-in-time") == (WARNING, "b-13")
+    assert judged(*found, require="fenced") == (WARNING, "b-20")
 
 
 def test_of_collections_the_oldest_decides() -> None:
@@ -71,7 +73,7 @@ def test_it_says_so_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[st
     shelf.publish(3)
     long_ago = [*shelf.flags, "backup", "check", "--max-age"]
     assert run([*long_ago, "1h"]) == CRITICAL
-    assert capsys.readouterr().out.startswith("CRITICAL: the newest backup, bk-3, is ")
+    assert capsys.readouterr().out.startswith("CRITICAL: the newest backup, #3, is ")
     assert run([*long_ago, "99999d", "--warn-age", "1d"]) == WARNING
     line = capsys.readouterr().out
     assert line.startswith("WARNING: ")

@@ -67,7 +67,7 @@ def test_progress_is_live_on_a_terminal_and_stdout_stays_data() -> None:
                 drawn = await read_until(ours, b"512 B/s")
                 await operations.cancel_backup("bk-1")
                 out, _ = await process.communicate()
-        for part in (b"bk-1 UPLOADING", b"node-0", b"UPLOAD", b"1.0 KiB", b"4.0 KiB"):
+        for part in (b"#1: running (uploading)", b"node-0", b"UPLOAD", b"1.0 KiB", b"4.0 KiB"):
             assert part in drawn
         assert out.startswith(b"{")
         assert b"\x1b" not in out

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cleancut.api.restores import KeptCollection, Restore, RestoredCollection
 from cleancut.cli.exit_codes import Exit
-from cleancut.cli.render import tables
+from cleancut.cli.render import restore_tables
 from cleancut.cli.render.grids import span
 from cleancut.core.protocol.states import State
 from cleancut.rpc.server import Listen
@@ -26,7 +26,7 @@ def rows(collection: RestoredCollection, **more: Any) -> list[list[str]]:
     """The cells of the collections' table, titles first."""
     out = io.StringIO()
     value = Restore(id="rs-1", backup_id="bk-1", collections=(collection,), **more)
-    Console(file=out, width=300).print(tables.restore(value))
+    Console(file=out, width=300).print(restore_tables.restore(value))
     text = out.getvalue().rpartition("\n\n")[2]
     return [line.split() for line in text.splitlines()]
 
@@ -34,7 +34,7 @@ def rows(collection: RestoredCollection, **more: Any) -> list[list[str]]:
 def test_a_restore_without_a_report_claims_nothing() -> None:
     """Nothing was compared and nobody looked: neither no nor unknown."""
     (titles, cells) = rows(RestoredCollection(name="books", shards=2), state=State.CREATING)
-    assert titles[-6:] == ["COUNTS", "SCHEMA", "KEYS", "CANARIES", "REPLICAS", "STATUS"]
+    assert titles[-6:] == ["COUNTS", "SCHEMA", "KEYS", "QUERIES", "REPLICAS", "STATUS"]
     assert cells == ["books", "-", "-", "2", *"------"]
 
 

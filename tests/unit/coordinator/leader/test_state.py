@@ -87,12 +87,12 @@ async def test_a_deposed_leader_writes_nothing() -> None:
 async def test_members_are_written_with_ctl_or_not_at_all() -> None:
     """More members than one transaction takes, and each is found by the next leader."""
     at = context()
-    ledger = LeaderState(at, await lead(at))
-    await ledger.load()
+    leader_state = LeaderState(at, await lead(at))
+    await leader_state.load()
     members = {AgentName(f"a{n:03d}"): EpochMember(session=FencingToken(n + 1)) for n in range(230)}
     ctl = Ctl(phase=Phase.PREPARE, epoch=Epoch(5))
-    assert await ledger.persist(Persist(ctl, None, members), Epoch(5))
-    took = await ledger.load()
+    assert await leader_state.persist(Persist(ctl, None, members), Epoch(5))
+    took = await leader_state.load()
     assert {name: member.session for name, member in took.members.items()} == {
         name: member.session for name, member in members.items()
     }
@@ -102,34 +102,34 @@ async def test_members_are_written_with_ctl_or_not_at_all() -> None:
 async def test_a_group_is_decided_only_on_the_votes_that_were_counted() -> None:
     """A vote that changed, came or went since it was counted stops the commit."""
     at = context()
-    ledger = LeaderState(at, await lead(at))
-    await ledger.load()
+    leader_state = LeaderState(at, await lead(at))
+    await leader_state.load()
     ctl = Ctl(phase=Phase.COMMIT, epoch=Epoch(5), operation=OperationId("b-1"), manifest="f" * 64)
-    await ledger.persist(Persist(Ctl(phase=Phase.UPLOAD, epoch=Epoch(5))), Epoch(5))
+    await leader_state.persist(Persist(Ctl(phase=Phase.UPLOAD, epoch=Epoch(5))), Epoch(5))
     first = await vote(at, "a", "1")
     decide = Decide(ctl, "UPLOAD", (AgentName("a"), AgentName("b")))
     other = await vote(at, "b", "2")
     counted = {AgentName("a"): first, AgentName("b"): other}
     await vote(at, "b", "3")
-    assert not await ledger.decide(decide, counted)
+    assert not await leader_state.decide(decide, counted)
     await at.etcd.txn([], [Delete(at.keys.vote(Epoch(5), "UPLOAD", AgentName("b")))])
-    assert not await ledger.decide(decide, counted)
+    assert not await leader_state.decide(decide, counted)
     assert await at.etcd.get(at.keys.group(Epoch(5))) is None
     counted[AgentName("b")] = await vote(at, "b", "4")
-    assert await ledger.decide(decide, counted)
-    assert not await ledger.decide(decide, counted), "a group is decided once"
+    assert await leader_state.decide(decide, counted)
+    assert not await leader_state.decide(decide, counted), "a group is decided once"
 
 
 @run
 async def test_epochs_grow_over_the_life_of_etcd() -> None:
     """A new etcd goes on where the store ended, aborted epochs included."""
     at = context()
-    ledger = LeaderState(at, await lead(at))
-    assert await ledger.next_epoch() == 1
+    leader_state = LeaderState(at, await lead(at))
+    assert await leader_state.next_epoch() == 1
     await at.store.put(at.paths.group(Epoch(41)), b"{}")
     await at.store.put(at.paths.probe(Epoch(43), "a"), b"x")
-    assert await ledger.next_epoch() == 44
-    assert await ledger.next_epoch() == 45
+    assert await leader_state.next_epoch() == 44
+    assert await leader_state.next_epoch() == 45
 
 
 @run
@@ -148,11 +148,11 @@ async def test_a_request_is_recorded_once() -> None:
         )
     with pytest.raises(NotFound):
         await requests.load(at, first.id, OperationKind.RESTORE)
-    ledger = LeaderState(at, token)
-    pending = await ledger.next_pending()
+    leader_state = LeaderState(at, token)
+    pending = await leader_state.next_pending()
     assert pending is not None
     assert pending.id == first.id
-    await ledger.cancel_pending(first.id)
+    await leader_state.cancel_pending(first.id)
     assert (await requests.load(at, first.id, OperationKind.BACKUP)).state is State.ABORTED
 
 
@@ -221,8 +221,8 @@ async def test_what_follows_an_operation_waits_for_its_end() -> None:
     """Also while that is pending once more, younger or not: a retry must not be overtaken."""
     at = context()
     token = await lead(at)
-    ledger = LeaderState(at, token)
-    await ledger.load()
+    leader_state = LeaderState(at, token)
+    await leader_state.load()
     asked = BackupRequest()
     first = await requests.record(
         at,
@@ -236,11 +236,11 @@ async def test_what_follows_an_operation_waits_for_its_end() -> None:
     after = await requests.load(at, name, OperationKind.REBALANCE)
     for state in (State.PENDING, State.RECOVERING, State.ROLLING_BACK, State.PENDING):
         younger = replace(first, state=state, created_at="9999-01-01T00:00:00.000Z")
-        assert await ledger.persist(Persist(operation=younger), Epoch(1))
-        found = await ledger.next_pending()
+        assert await leader_state.persist(Persist(operation=younger), Epoch(1))
+        found = await leader_state.next_pending()
         assert found is None or found.id == first.id
     ended = replace(first, state=State.DONE)
-    assert await ledger.persist(Persist(operation=ended), Epoch(1))
-    found = await ledger.next_pending()
+    assert await leader_state.persist(Persist(operation=ended), Epoch(1))
+    found = await leader_state.next_pending()
     assert found is not None
     assert found.id == after.id

@@ -52,12 +52,14 @@ async def check(first: Persist) -> None:
         clock=SystemClock(),
     )
     result = await etcd.txn([Created(keys.leader, 0)], [Put(keys.leader, b"{}")])
-    ledger = LeaderState(context, FencingToken(result.revision))
-    await ledger.load()
-    assert await ledger.persist(first, Epoch(1))
+    leader_state = LeaderState(context, FencingToken(result.revision))
+    await leader_state.load()
+    assert await leader_state.persist(first, Epoch(1))
     late = etcd.sent[-1]
     ctl = Ctl(phase=Phase.PREPARE, epoch=Epoch(1), operation=OperationId("op"))
-    assert await ledger.persist(Persist(ctl, replace(OPERATION, state=State.PREPARING)), Epoch(1))
+    assert await leader_state.persist(
+        Persist(ctl, replace(OPERATION, state=State.PREPARING)), Epoch(1)
+    )
     assert not etcd.model.txn(*late).applied, "an old write took effect after a newer one"
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from cleancut.api.sweeps import Sweep
+from cleancut.api.garbage import GarbageCollection
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.ids import ClusterName, FencingToken
 from cleancut.core.protocol.etcd_keys import Keys
@@ -14,7 +14,7 @@ from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.log import configure_logging
 from cleancut.testing.memory_etcd import MemoryEtcd
 from cleancut.testing.memory_store import MemoryStore
-from cleancut_coordinator.context import CoordinatorContext, SweepSettings
+from cleancut_coordinator.context import CoordinatorContext, GcSettings
 from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 
@@ -40,12 +40,12 @@ class LastingCollector(GarbageCollector):
     took_s: float
     started_s: list[float]
 
-    async def sweep(self, *, dry_run: bool = False) -> Sweep:
+    async def collect(self, *, dry_run: bool = False) -> GarbageCollection:
         self.started_s.append(self.clock.now_s)
         if len(self.started_s) == 5:
             raise asyncio.CancelledError
         self.clock.now_s += self.took_s
-        return Sweep(dry_run=dry_run)
+        return GarbageCollection(dry_run=dry_run)
 
 
 class Alive:
@@ -72,7 +72,7 @@ def starts_s(took_s: float) -> list[float]:
         store=MemoryStore(),
         peers=(),
         clock=clock,
-        sweeps=SweepSettings(every_s=EVERY_S),
+        gc=GcSettings(every_s=EVERY_S),
     )
     collector = LastingCollector(
         context,

@@ -278,10 +278,10 @@ def test_a_drill_runs_beside_and_its_outcome_is_kept(tmp_path: Path) -> None:
         with pytest.raises(Refused):
             await leader.trigger("hourly", "r1")
         cluster.clock.real = True
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(90), asyncio.TaskGroup() as group:
             running = group.create_task(leader.run())
             cluster.clock.now_s = NOON_S + HOUR_S + 1
-            seen = [await wait_for(partial(outcome, cluster, ""), "a begin", 10.0, 0.02)]
+            seen = [await wait_for(partial(outcome, cluster, ""), "a begin", 30.0, 0.02)]
             seen += [await wait_for(partial(outcome, cluster, seen[0]), "an end", 30.0, 0.02)]
             running.cancel()
         assert seen[0] == "under way"

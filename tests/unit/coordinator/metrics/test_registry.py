@@ -7,7 +7,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from cleancut.core.maintenance.garbage import LastSweep
+from cleancut.core.maintenance.garbage import LastGc
 from cleancut.core.maintenance.inventory import Inventory
 from cleancut.core.primitives.codec import Record, encode
 from cleancut.core.primitives.errors import NotFound, Unavailable
@@ -48,7 +48,7 @@ def test_what_is_not_known_yet_has_no_series() -> None:
     for name in ("last_success_timestamp_seconds", "catalog_groups", "agents", "fence_open"):
         assert told(metrics, f"cleancut_{name}") == {}
     assert told(metrics, "cleancut_coordinator_leader") == {(): 0}
-    assert told(metrics, "cleancut_sweep_failures_total") == {(): 0}
+    assert told(metrics, "cleancut_gc_failures_total") == {(): 0}
     epochs = told(metrics, "cleancut_epochs_total")
     assert epochs == {(kind, end): 0 for kind in OperationKind for end in ("complete", "aborted")}
 
@@ -161,7 +161,7 @@ def test_gauges_of_the_cluster_come_from_etcd() -> None:
         keys.fence(Epoch(3)): Fence(
             epoch=Epoch(3), budget_s=2.0, raised_at=format_time(NOON_S - 5)
         ),
-        keys.swept: LastSweep(at=format_time(NOON_S - HOUR_S), doomed_bytes=77),
+        keys.last_gc: LastGc(at=format_time(NOON_S - HOUR_S), marked_bytes=77),
         keys.operation("b-1"): ended("b-1", State.COMMITTED, NOON_S - 200, schedule="hourly"),
         keys.operation("b-2"): ended("b-2", State.COMMITTED, NOON_S - 100, schedule="hourly"),
         keys.operation("b-3"): ended(
@@ -185,7 +185,7 @@ def test_gauges_of_the_cluster_come_from_etcd() -> None:
         assert told(metrics, "cleancut_agents") == {("connected",): 1, ("expected",): 2}
         assert told(metrics, "cleancut_fence_open") == {(): 1}
         assert told(metrics, "cleancut_fence_raised_timestamp_seconds") == {(): NOON_S - 5}
-        assert told(metrics, "cleancut_last_sweep_timestamp_seconds") == {(): NOON_S - HOUR_S}
+        assert told(metrics, "cleancut_last_gc_timestamp_seconds") == {(): NOON_S - HOUR_S}
         assert told(metrics, "cleancut_garbage_bytes") == {(): 77}
         assert told(metrics, "cleancut_open_operation_timestamp_seconds") == {
             ("backup", "UPLOADING"): NOON_S - 30

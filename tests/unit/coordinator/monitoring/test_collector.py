@@ -62,7 +62,7 @@ class World:
         async def look() -> bool | None:
             return True if holds() else None
 
-        await wait_for(look, what, 10.0, 0.01)
+        await wait_for(look, what, 30.0, 0.01)
 
 
 def test_what_the_store_told_stays_and_how_long_ago_is_told() -> None:
@@ -113,7 +113,7 @@ def run(body: Callable[[World], Coroutine[Any, Any, None]]) -> None:
         world = World()
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(MetricsCollector(world.context, world.metrics, LOG).run())
-            async with asyncio.timeout(30.0):
+            async with asyncio.timeout(90.0):
                 await body(world)
             watching.cancel()
 

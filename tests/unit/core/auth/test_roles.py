@@ -55,7 +55,10 @@ def test_fields_that_make_a_call_an_admins_are_there_and_do() -> None:
 @pytest.mark.parametrize(
     ("role", "what"),
     [
-        (Role.ADMIN, "DeleteBackup SweepBackups CleanRestore Adopt UpdateAgentSettings ForgetPeer"),
+        (
+            Role.ADMIN,
+            "DeleteBackup CollectGarbage CleanRestore Adopt UpdateAgentSettings ForgetPeer",
+        ),
         (
             Role.OPERATOR,
             "CreateBackup SeedBackup CancelBackup StartRestore HoldBackup TriggerSchedule",

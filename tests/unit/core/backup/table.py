@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cleancut.core.backup.barrier import Barrier
-from cleancut.core.backup.participant import BackupParticipant
-from cleancut.core.backup.participant_requests import (
+from cleancut.core.backup.participant import (
+    BackupParticipant,
     Capture,
     Confirm,
     FinishCapture,
@@ -21,7 +21,7 @@ from cleancut.core.backup.participant_requests import (
     ReadJournal,
     SeedShards,
 )
-from cleancut.core.backup.phases import Assign, Assigned, Publish, Raise, Settle, Stage
+from cleancut.core.backup.phases import Assign, Assigned, DrainWrites, Publish, Raise, Stage
 from cleancut.core.backup.seed import SeedMachine
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import (
@@ -77,6 +77,7 @@ from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.high_water import ReadMarks, StoreMarks
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import OperationKind, Phase, State
+from tests.support.groups import SOUND
 
 EPOCH, OPERATION = Epoch(1), OperationId("op")
 COORDINATOR = AgentName("")
@@ -261,15 +262,15 @@ class Table:
     def agent_answers(self, name: AgentName, effect: Effect) -> Any:
         match effect:
             case Observe():
-                return Observed("view", f"{name}.view", "nonce", 1, self.members.get(name))
+                return Observed("view", f"{name}.view", "nonce", 1, self.members.get(name), 0)
             case Load():
                 return None
             case Confirm():
                 return self.fence
             case Capture():
-                return Readings((5,), "start", 0)
+                return Readings((5,), "start", 0, states=(SOUND,))
             case ReadNumbers():
-                return Readings((6,), "start", 0, "view", fenced=self.raised)
+                return Readings((6,), "start", 0, "view", fenced=self.raised, states=(SOUND,))
             case FinishCapture():
                 self.journal[name] = f"document-{name}"
                 return self.journal[name]
@@ -293,7 +294,7 @@ class Table:
                 assert effect.fence == self.fence_key, "raised before it was written down"
                 self.raised = True
                 return None
-            case Settle():
+            case DrainWrites():
                 assert all(self.votes["FENCE", agent].fenced for agent in self.agents)
                 return None
             case Drain():
@@ -313,7 +314,7 @@ class Table:
     def key(self) -> str:
         """Equal for positions from which the same can happen."""
         machines = [vars(self.barrier), *(vars(self.cuts[name]) for name in self.agents)]
-        clocks = {"deadline_s", "stalled_s", "phase_began_s", "_look_at_s", "_skew_ms"}
+        clocks = {"deadline_s", "stalled_s", "phase_began_s", "observe_at_s", "_skew_ms"}
         clocks |= {"_fence_until_s", "_fence_began_s"}
         inside = [{k: v for k, v in each.items() if k not in clocks} for each in machines]
         shown = (self.votes, self.queues, self.journal, self.tokens, self.group, self.published)

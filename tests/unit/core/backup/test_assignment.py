@@ -41,6 +41,29 @@ def test_every_shard_is_given_once_and_evenly() -> None:
     assert sorted(len(given) for given in tasks.values()) == [3, 3]
 
 
+def test_the_fullest_replica_is_cut() -> None:
+    """Qdrant calls a replica Active that has lost its points: neither its load nor a parent that
+    was cut there makes it the one."""
+    seen = view("docs", {s: {1: "Active", 2: "Active"} for s in range(2)})
+    points = {("docs", 0, PeerId(1)): 10, ("docs", 0, PeerId(2)): 1010}
+    points |= {("docs", 1, PeerId(1)): 7, ("docs", 1, PeerId(2)): 7}
+    parents = newest_entries([manifest(3, (shard("docs", 0, peer=1), shard("docs", 1, peer=1)))])
+    tasks = assign(seen, ["docs"], sessions(1, 2), parents, points=points)
+    assert homes(tasks) == {0: 2, 1: 1}
+
+
+def test_a_hidden_collection_is_never_left_out() -> None:
+    """An alias that has taken a collection's name hides it from Qdrant's own description: a backup
+    of everything is refused with the name, and others can be backed up."""
+    seen = replace(view("docs", {0: {1: "Active"}}), hidden=("old",), aliases=(("old", "docs"),))
+    for asked in ([], ["old"]):
+        with pytest.raises(Refused, match="aliases hide the collections 'old'"):
+            choose_collections(seen, asked, allow_empty=False)
+    assert choose_collections(seen, ["docs"], allow_empty=False) == ["docs"]
+    with pytest.raises(Refused, match="lists 'old' and does not describe"):
+        choose_collections(replace(seen, aliases=()), [], allow_empty=False)
+
+
 def test_only_active_replicas_without_transfer_at_members_count() -> None:
     """A Partial replica, one that moves, and one without an agent are never cut."""
     replicas = {

@@ -332,19 +332,19 @@ def test_views_that_moved_end_the_attempt() -> None:
     assert isinstance(commands[-1], Stop)
 
 
-@pytest.mark.parametrize(("number", "proven"), [(6, True), (7, False)])
-def test_require_proven(number: int, proven: bool) -> None:
-    """Who asks for a proof gets none but proven groups."""
+@pytest.mark.parametrize(("number", "point_in_time"), [(6, True), (7, False)])
+def test_require_point_in_time(number: int, point_in_time: bool) -> None:
+    """Who asks for it gets none but point-in-time backups."""
     barrier, table = barrier_in(Phase.SEAL)
     assert barrier.operation is not None
-    request = encode(BackupRequest(require_proven=True)).decode()
+    request = encode(BackupRequest(require_point_in_time=True)).decode()
     barrier.operation = replace(barrier.operation, request=request)
     for name in (A1, A2):
         vote = replace(table.votes["CUT", name], view="view", numbers=(number,))
         commands = barrier.step(Voted(name, EPOCH, "SEAL", vote), 1.0)
-    assert isinstance(commands[-1], Stop) is not proven
+    assert isinstance(commands[-1], Stop) is not point_in_time
     failure = barrier.ctl.failure
-    if not proven:
+    if not point_in_time:
         assert failure is not None
         for word in ("2 shards are", "c/0 on peer 0: 1 other operation applied", "c/1 on peer 1"):
             assert word in failure.message
@@ -515,5 +515,5 @@ class AnyOrder(RuleBasedStateMachine):
                 assert self.table.votes[Phase.UPLOAD.value, name].yes
 
 
-AnyOrder.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+AnyOrder.TestCase.settings = settings(max_examples=40, stateful_step_count=40)
 TestAnyOrder = AnyOrder.TestCase

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
-from cleancut.core.backup.participant import BackupParticipant
-from cleancut.core.backup.participant_requests import Capture, FinishCapture, Load, ReadJournal
+from cleancut.core.backup.participant import (
+    BackupParticipant,
+    Capture,
+    FinishCapture,
+    Load,
+    ReadJournal,
+)
 from cleancut.core.primitives.codec import digest_of
 from cleancut.core.primitives.ids import Epoch, FencingToken
 from cleancut.core.protocol.commands import CastVote, Command, Effect, Run, Stop
 from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
 from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Failure, ShardTask, Vote
 from cleancut.core.protocol.events import Done, Event, Failed, Seen, TakenOver, Tick
+from cleancut.core.protocol.evidence import is_quiet
 from cleancut.core.protocol.states import Phase
+from tests.support.groups import SOUND
 from tests.unit.core.backup.table import task
 
 ME, EPOCH = FencingToken(7), Epoch(3)
 TASKS = (replace(task(0), index=0), replace(task(1), index=1))
 OPEN = Ctl(phase=Phase.PREPARE, epoch=EPOCH, probe="nonce")
 MEMBER = EpochMember(session=ME, tasks=TASKS, assigned=True)
-FIRST = Readings((5, 8), "start", 0)
-SECOND = Readings((6, 9), "start", 0, "view")
+FIRST = Readings((5, 8), "start", 0, states=(SOUND, SOUND))
+SECOND = Readings((6, 9), "start", 0, "view", states=(SOUND, SOUND))
 BROKEN = Failure(reason="UNAVAILABLE", message="broken")
 
 
@@ -33,9 +42,13 @@ def in_phase(phase: Phase) -> Ctl:
 
 
 def observed(
-    member: EpochMember | None = MEMBER, probe: str = "nonce", view: str = "view"
+    member: EpochMember | None = MEMBER,
+    probe: str = "nonce",
+    view: str = "view",
+    *,
+    arrivals: int = 0,
 ) -> Observed:
-    return Observed(view, f"me.{view}", probe, 10, member)
+    return Observed(view, f"me.{view}", probe, 10, member, arrivals)
 
 
 def check(cut: BackupParticipant, event: Event, *expected: Command, now_s: float = 0.0) -> None:
@@ -63,7 +76,7 @@ def prepared() -> BackupParticipant:
 def has_cut() -> BackupParticipant:
     cut = prepared()
     check(cut, Seen(in_phase(Phase.CUT), MEMBER), Run(Capture(EPOCH, TASKS)))
-    vote = yes(numbers=FIRST.numbers, incarnation="start", arrivals=0)
+    vote = yes(numbers=FIRST.numbers, states=FIRST.states, incarnation="start", arrivals=0)
     check(cut, Done(Capture(EPOCH, TASKS), FIRST), CastVote("CUT", vote))
     return cut
 
@@ -71,7 +84,9 @@ def has_cut() -> BackupParticipant:
 def has_read() -> BackupParticipant:
     cut = has_cut()
     check(cut, Seen(in_phase(Phase.SEAL), MEMBER), Run(ReadNumbers(EPOCH, TASKS)))
-    vote = yes(numbers=SECOND.numbers, incarnation="start", arrivals=0, view="view")
+    vote = yes(
+        numbers=SECOND.numbers, states=SECOND.states, incarnation="start", arrivals=0, view="view"
+    )
     check(cut, Done(ReadNumbers(EPOCH, TASKS), SECOND), CastVote("SEAL", vote))
     return cut
 
@@ -83,6 +98,20 @@ def test_a_whole_backup() -> None:
     check(cut, Seen(in_phase(Phase.UPLOAD), MEMBER), Run(finish))
     check(cut, Done(finish, "document"), CastVote("UPLOAD", yes(document="document")))
     check(cut, Seen(in_phase(Phase.COMMIT), MEMBER), Stop(EPOCH))
+
+
+def test_what_arrived_since_it_was_ready_is_unknown() -> None:
+    """The first operation after a recovery is not counted: where one ended between readiness and
+    the first reading, and so maybe after the drain, the numbers prove nothing."""
+    cut = prepared()
+    check(cut, Seen(in_phase(Phase.CUT), MEMBER), Run(Capture(EPOCH, TASKS)))
+    first = dataclasses.replace(FIRST, arrivals=1)
+    (cast,) = cut.step(Done(Capture(EPOCH, TASKS), first), 0.0)
+    assert isinstance(cast, CastVote)
+    assert cast.vote.arrivals == -1
+    second = dataclasses.replace(SECOND, arrivals=1)
+    readings = dataclasses.replace(first, arrivals=cast.vote.arrivals)
+    assert not is_quiet(readings.at(0), second.at(0), drained=True)
 
 
 def test_it_looks_again_until_all_agree() -> None:
@@ -99,7 +128,7 @@ def test_it_looks_again_until_all_agree() -> None:
 
 
 def replace_free(seen: Observed) -> Observed:
-    return Observed(seen.view, seen.view_object, seen.probe, 99, seen.member)
+    return Observed(seen.view, seen.view_object, seen.probe, 99, seen.member, seen.arrivals)
 
 
 def test_another_store_is_a_no() -> None:
@@ -262,7 +291,7 @@ class AnyOrder(RuleBasedStateMachine):
             case Observe():
                 return observed(self.member)
             case Capture(tasks=tasks):
-                return Readings((5,) * len(tasks), "start", 0)
+                return Readings((5,) * len(tasks), "start", 0, states=(SOUND,) * len(tasks))
             case ReadNumbers(tasks=tasks):
                 return Readings((6,) * len(tasks), "start", 0, "view")
             case FinishCapture() | ReadJournal():
@@ -305,10 +334,10 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def ready_means_loaded(self) -> None:
-        cast = self.cut._cast
+        cast = self.cut.cast
         if cast is not None and cast.ready:
             assert cast.ready == digest_of(self.cut._tasks)
 
 
-AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestAnyOrder = AnyOrder.TestCase

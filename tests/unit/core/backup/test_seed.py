@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from cleancut.core.backup.participant import BackupParticipant
-from cleancut.core.backup.participant_requests import SeedShards
+from cleancut.core.backup.participant import BackupParticipant, SeedShards
 from cleancut.core.backup.seed import SeedMachine
 from cleancut.core.primitives.ids import AgentName, Epoch, FencingToken
 from cleancut.core.protocol.commands import CastVote, Command, Persist, Run, Stop

@@ -14,11 +14,11 @@ from msgspec.structs import replace
 from cleancut.core.cluster.live_shards import LiveShards
 from cleancut.core.cluster.view import TransferView
 from cleancut.core.doctor.facts import (
+    AgentReport,
     Facts,
     Finding,
     KnownRestore,
     PeerReport,
-    ToldByAgent,
     members_of,
 )
 from cleancut.core.doctor.findings import diagnose
@@ -41,6 +41,14 @@ def shards(*collections: LiveShards, **changes: Any) -> Facts:
 def aliased(*aliases: tuple[str, str], **changes: Any) -> Facts:
     peers = tuple(told(peer, aliases=aliases) for peer in PEERS)
     return live(peers=peers, **changes)
+
+
+def hiding(name: str) -> Facts:
+    """An alias to docs2 has the name of a collection."""
+    seen = aliased((name, "docs2"))
+    return replace(
+        seen, peers=tuple(replace(one, collections=(name, "docs2")) for one in seen.peers)
+    )
 
 
 def restored(state: State, *kept: tuple[str, str]) -> KnownRestore:
@@ -72,7 +80,7 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         shards(docs(replica(0, 11), replica(2, 33))),
         "lost_shard",
         "error",
-        ["shard 1 of 'docs'", "group 5"],
+        ["shard 1 of 'docs'", "backup #5"],
         "cleancut restore start 5 --collection docs --shard 1",
     ),
     (
@@ -86,7 +94,7 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         shards(docs(replica(0, 11), replica(1, 22)), groups=(group(9, 0, 1),)),
         "lost_shard",
         "error",
-        ["no group holds"],
+        ["no backup holds"],
         "",
     ),
     (
@@ -182,7 +190,7 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
     ),
     (live(agents=(agent(22), agent(33))), "no_agent", "error", ["peer 11", url(11)], ""),
     (
-        live(agents=(*HEALTHY.agents, ToldByAgent(name=AgentName("a"), url="http://q:1"))),
+        live(agents=(*HEALTHY.agents, AgentReport(name=AgentName("a"), url="http://q:1"))),
         "agent_without_qdrant",
         "error",
         ["agent a", "http://q:1", "already used"],
@@ -233,12 +241,24 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         aliased(("live@fence-3", "docs"), ("live", "docs"), open_fence=Epoch(4)),
         "stray_fence",
         "error",
-        ["can go"],
+        ["delete the fence"],
         REST.format("POST")
         + "/collections/aliases -H 'content-type: application/json' -d "
         + shlex.quote('{"actions": [{"delete_alias": {"alias_name": "live@fence-3"}}]}'),
     ),
     (aliased(("docs@fence-3", "docs")), "stray_fence", "error", ["by hand"], ""),
+    (
+        hiding("docs"),
+        "hidden_collection",
+        "error",
+        ["'docs2'", "'docs'", "rename the alias"],
+        REST.format("POST")
+        + "/collections/aliases -H 'content-type: application/json' -d "
+        + shlex.quote(
+            '{"actions": [{"rename_alias": {"old_alias_name": "docs",'
+            ' "new_alias_name": "docs-alias"}}]}'
+        ),
+    ),
     (live(owner_id="other"), "foreign_store", "error", ["other"], "cleancut adopt"),
     (live(owner_id=None), "store_away", "error", ["store"], ""),
     (
@@ -355,7 +375,7 @@ def healthy(seed: int) -> Facts:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 2**32))
 def test_a_healthy_cluster_has_no_findings(seed: int) -> None:
     """Whatever its size, its replication, its keys, and whomever the coordinator can ask."""
@@ -365,7 +385,7 @@ def test_a_healthy_cluster_has_no_findings(seed: int) -> None:
     assert members_of(facts.peers, facts.agents) == everybody
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 2**31), st.integers(0, 100))
 def test_a_shard_that_nobody_holds_is_always_found(half: int, choice: int) -> None:
     """In automatic sharding, whichever it is; nothing else of the collection is called lost."""

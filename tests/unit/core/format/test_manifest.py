@@ -1,4 +1,4 @@
-"""Manifests: read back as written, complete or refused, graded from their raw numbers alone."""
+"""Manifests: read back as written, complete or refused, judged from their raw numbers alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Reading
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.fence import FencedAlias, FenceFacts, FenceSeen
+from tests.support.groups import SOUND
 
 PATH = "prod/groups/000000000004.json"
 FENCE = FenceFacts(
@@ -27,7 +29,7 @@ FENCE = FenceFacts(
     hooked=("b",),
     seen=(FenceSeen(agent=AgentName("a1"), before=True, after=True),),
 )
-FIRST = Reading(number=5, incarnation="start", arrivals=0)
+FIRST = Reading(number=5, incarnation="start", arrivals=0, state=SOUND)
 
 
 def shard(name: str, number: int) -> ShardEntry:
@@ -88,7 +90,7 @@ def test_read_back_as_written() -> None:
 def test_a_missing_or_doubled_shard_is_corrupt() -> None:
     """Exactly the shards that the collections name: not fewer, not more, none twice."""
     shards = manifest().shards
-    check(manifest(shards=shards[1:]), Corrupt, "group 4")
+    check(manifest(shards=shards[1:]), Corrupt, "backup #4")
     check(manifest(shards=(*shards, shards[0])), Corrupt)
     check(manifest(shards=(*shards, shard("c", 0))), Corrupt)
     check(manifest(shards=(*shards[:2], shard("b", 1))), Corrupt)
@@ -120,14 +122,15 @@ def test_a_cut_off_manifest_is_corrupt(length: int) -> None:
         parse_manifest(encode(manifest())[:length], PATH)
 
 
-def test_the_grade_comes_from_the_numbers() -> None:
+def test_the_consistency_comes_from_the_numbers() -> None:
     """Nobody has to be believed: one shard that moved makes the group bounded, whatever is said."""
-    assert manifest().grade == "quiet"
-    assert manifest(fence=FENCE).grade == "fenced"
+    assert (manifest().consistency, manifest().fenced) == (Consistency.POINT_IN_TIME, False)
+    assert manifest(fence=FENCE).fenced
     for changes in ({"second": replace(FIRST, number=7)}, {"drained": False}):
         moved = replace(shard("b", 0), **changes)
         shards = (*manifest().shards[:2], moved)
-        assert manifest(shards=shards, fence=FENCE).grade == "bounded"
+        found = manifest(shards=shards, fence=FENCE)
+        assert (found.consistency, found.fenced) == (Consistency.PER_SHARD, False)
 
 
 def test_collections_and_their_shards() -> None:

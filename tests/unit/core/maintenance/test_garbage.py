@@ -1,4 +1,4 @@
-"""Which objects have to stay, and what a sweep does with the lists that it finds."""
+"""Which objects have to stay, and what a gc run does with the lists that it finds."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from cleancut.core.maintenance.garbage import (
     Begun,
     GarbageList,
     GarbageMark,
+    GcStep,
     LiveSet,
-    SweepStep,
+    finished_seeds,
     next_of,
-    seeds_over,
     sparse_of,
     unknown_of,
 )
@@ -33,7 +33,7 @@ LIVING = LiveSet(
     recipes=frozenset({"aa1"}),
     named=frozenset({"bb1", "000000000005/s/0"}),
     holds=frozenset({"holds/000000000007/r-1.json"}),
-    ledger=frozenset({"ledger/000000000003/kept.json"}),
+    verifications=frozenset({"verifications/000000000003/kept.json"}),
     newest_group=7,
     newest_epoch=9,
 )
@@ -59,9 +59,9 @@ LIVING = LiveSet(
         ("groups/000000000006.deleted", True),
         ("holds/000000000007/r-1.json", True),
         ("holds/000000000007/r-2.json", False),
-        ("ledger/000000000007/any.json", True),
-        ("ledger/000000000003/kept.json", True),
-        ("ledger/000000000003/other.json", False),
+        ("verifications/000000000007/any.json", True),
+        ("verifications/000000000003/kept.json", True),
+        ("verifications/000000000003/other.json", False),
         ("owner/000000000001.json", True),
         ("gc/000000000001-x.json", True),
         ("format.json", True),
@@ -90,8 +90,8 @@ def test_a_list_has_an_end() -> None:
 
 def test_what_is_unknown() -> None:
     paths = ("packs/000000000005/s/0", "pages/bb/bb2", "recipes/aa/aa2", "votes/000000000006/x")
-    doomed = GarbageList(objects=tuple((path, 1) for path in paths))
-    assert unknown_of([doomed]) == {"000000000005/s/0", "bb2", "aa2"}
+    garbage = GarbageList(objects=tuple((path, 1) for path in paths))
+    assert unknown_of([garbage]) == {"000000000005/s/0", "bb2", "aa2"}
 
 
 LISTS = {"x": Sha256("s")}
@@ -135,21 +135,21 @@ def test_a_seed_is_over_once_a_backup_has_it_all_or_nobody_asks(
     groups: dict[str, int], day: int, over: set[int]
 ) -> None:
     seeds = {Epoch(5): begun(1, "a", "b"), Epoch(8): begun(2, "b")}
-    assert seeds_over(seeds, groups, DAY_S * day) == over
+    assert finished_seeds(seeds, groups, DAY_S * day) == over
 
 
 @pytest.mark.parametrize(
     ("lists", "marked", "open_epoch", "waited_s", "expected"),
     [
-        ({}, None, None, 0.0, SweepStep.FIND),
-        ({}, MARKED, 5, 0.0, SweepStep.FIND),
-        (LISTS, None, None, 99.0, SweepStep.MARK),
-        (LISTS, _replace(MARKED, lists={"x": Sha256("t")}), None, 99.0, SweepStep.MARK),
-        (LISTS | {"y": Sha256("s")}, MARKED, None, 99.0, SweepStep.MARK),
-        (LISTS, MARKED, 5, 99.0, SweepStep.WAIT_EPOCH),
-        (LISTS, MARKED, 6, 99.0, SweepStep.DELETE),
-        (LISTS, MARKED, None, 9.0, SweepStep.WAIT_GRACE),
-        (LISTS, MARKED, None, 10.0, SweepStep.DELETE),
+        ({}, None, None, 0.0, GcStep.FIND),
+        ({}, MARKED, 5, 0.0, GcStep.FIND),
+        (LISTS, None, None, 99.0, GcStep.MARK),
+        (LISTS, _replace(MARKED, lists={"x": Sha256("t")}), None, 99.0, GcStep.MARK),
+        (LISTS | {"y": Sha256("s")}, MARKED, None, 99.0, GcStep.MARK),
+        (LISTS, MARKED, 5, 99.0, GcStep.WAIT_EPOCH),
+        (LISTS, MARKED, 6, 99.0, GcStep.DELETE),
+        (LISTS, MARKED, None, 9.0, GcStep.WAIT_GRACE),
+        (LISTS, MARKED, None, 10.0, GcStep.DELETE),
     ],
 )
 def test_what_is_next(
@@ -158,7 +158,7 @@ def test_what_is_next(
     open_epoch: int | None,
     *,
     waited_s: float,
-    expected: SweepStep,
+    expected: GcStep,
 ) -> None:
     open_one = Epoch(open_epoch) if open_epoch else None
     step = next_of(lists, marked, open_epoch=open_one, waited_s=waited_s, grace_s=10.0)
@@ -196,8 +196,8 @@ def test_the_list_of_such_packs_is_renewed() -> None:
 
 
 def test_the_newest_group_stays_it_when_it_is_deleted() -> None:
-    """What was too old to be reused, and was doomed for it, never becomes young again: whoever
-    found it deletable may delete it late."""
+    """What was too old to be reused, and was marked for deletion for it, never becomes young again:
+    whoever found it deletable may delete it late."""
 
     async def body() -> None:
         store, paths = MemoryStore(), Paths(ClusterName("prod"))

@@ -7,11 +7,11 @@ import asyncio
 import pytest
 
 from cleancut.core.format.paths import Paths
-from cleancut.core.maintenance.inventory import GroupSummary, rank_of, take_stock
-from cleancut.core.maintenance.schedule import ScheduleRule
-from cleancut.core.maintenance.schedule_interval import worst_gap_s
+from cleancut.core.maintenance.inventory import GroupSummary, rank_of, take_inventory
+from cleancut.core.maintenance.schedule import ScheduleRule, worst_gap_s
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import ClusterName, Epoch
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.repository.verification_log import CheckKind, VerificationRecord, put_check
 from cleancut.testing.memory_store import MemoryStore
 from cleancut_coordinator.monitoring.catalog_reader import CatalogReader
@@ -23,20 +23,28 @@ HOUR_S, DAY_S = 3600.0, 86400.0
 
 def group(epoch: int, size: int = 100, schedule: str = "nightly", *names: str) -> GroupSummary:
     return GroupSummary(
-        Epoch(epoch), schedule, 1000.0 * epoch, "quiet", 0.1, size, 1, frozenset(names or {"docs"})
+        Epoch(epoch),
+        schedule,
+        1000.0 * epoch,
+        Consistency.POINT_IN_TIME,
+        False,
+        0.1,
+        size,
+        1,
+        frozenset(names or {"docs"}),
     )
 
 
 def test_a_damaged_group_protects_nothing() -> None:
     """The age of a backup is that of the newest one that can be believed."""
-    stock = take_stock([group(1), group(2)], 0, {Epoch(2)})
+    stock = take_inventory([group(1), group(2)], 0, {Epoch(2)})
     assert (stock.good, stock.corrupt) == (1, 1)
     assert stock.schedules["nightly"].group.epoch == 1
     assert stock.collections == {"docs": 1000.0}
 
 
 def test_each_schedule_and_each_collection_has_a_newest_of_its_own() -> None:
-    stock = take_stock([group(3, 1, "", "logs"), group(1, 1, "nightly", "docs", "logs")], 2, ())
+    stock = take_inventory([group(3, 1, "", "logs"), group(1, 1, "nightly", "docs", "logs")], 2, ())
     assert {name: one.group.epoch for name, one in stock.schedules.items()} == {"nightly": 1, "": 3}
     assert stock.collections == {"docs": 1000.0, "logs": 3000.0}
     assert stock.corrupt == 2
@@ -49,12 +57,14 @@ def test_each_schedule_and_each_collection_has_a_newest_of_its_own() -> None:
 def test_what_is_usual_is_the_median_of_those_before(sizes: list[int], usual: float | None) -> None:
     """One odd size, large or small, changes nothing; what became small for good is usual soon."""
     groups = [group(epoch, size) for epoch, size in enumerate(sizes, start=1)]
-    newest = take_stock(groups, 0, ()).schedules["nightly"]
+    newest = take_inventory(groups, 0, ()).schedules["nightly"]
     assert (newest.group.size_bytes, newest.usual_size_bytes) == (sizes[-1], usual)
 
 
-def test_grades_rank_by_what_they_prove() -> None:
-    assert [rank_of(grade) for grade in ("bounded", "quiet", "fenced")] == [1, 2, 3]
+def test_consistency_ranks_by_what_it_proves() -> None:
+    kinds = [(Consistency.PER_SHARD, False), (Consistency.POINT_IN_TIME, False)]
+    kinds.append((Consistency.POINT_IN_TIME, True))
+    assert [rank_of(one, fenced=fenced) for one, fenced in kinds] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,10 @@ BOOKS = frozenset({"books"})
 
 
 def group(
-    epoch: int, days_ago: float, *, proven: bool = True, collections: frozenset[str] = BOOKS
+    epoch: int, days_ago: float, *, point_in_time: bool = True, collections: frozenset[str] = BOOKS
 ) -> GroupFacts:
     cut_s = NOW_S - days_ago * DAY_S
-    return GroupFacts(Epoch(epoch), OperationId(f"b-{epoch}"), cut_s, collections, proven)
+    return GroupFacts(Epoch(epoch), OperationId(f"b-{epoch}"), cut_s, collections, point_in_time)
 
 
 def kept(groups: Sequence[GroupFacts], rules: Retention, **schedules: Retention) -> list[int]:
@@ -64,15 +64,15 @@ def test_rules(rules: Retention, expected: list[int]) -> None:
 
 
 def test_the_newest_of_each_collection_stays() -> None:
-    """Also the newest that is proven, though newer ones are not."""
+    """Also the newest that is point_in_time, though newer ones are not."""
     shelves = frozenset({"shelves"})
     groups = [
         group(1, 40, collections=shelves),
-        group(2, 30, collections=shelves, proven=False),
+        group(2, 30, collections=shelves, point_in_time=False),
         group(3, 20),
         group(4, 10),
-        group(5, 5, proven=False),
-        group(6, 4, proven=False),
+        group(5, 5, point_in_time=False),
+        group(6, 4, point_in_time=False),
     ]
     assert kept(groups, Retention(keep_last=1)) == [1, 2, 4, 6]
     assert kept(groups, Retention(max_age_days=1)) == [1, 2, 4, 6]
@@ -110,21 +110,23 @@ GROUPS = st.lists(
     max_size=30,
 ).map(
     lambda made: [
-        group(index + 1, days, proven=proven, collections=names)
-        for index, (days, proven, names) in enumerate(sorted(made, key=lambda one: -one[0]))
+        group(index + 1, days, point_in_time=point_in_time, collections=names)
+        for index, (days, point_in_time, names) in enumerate(sorted(made, key=lambda one: -one[0]))
     ]
 )
 
 
 @given(GROUPS, RULES)
 def test_what_never_goes(groups: list[GroupFacts], rules: Retention) -> None:
-    """The newest `min_count`; of each collection the newest, and the newest proven one; and the
-    rules, applied again, change nothing. A rule that keeps more never lets go of more."""
+    """The newest `min_count`; of each collection the newest, and the newest point_in_time one; and
+    the rules, applied again, change nothing. A rule that keeps more never lets go of more."""
     stays = [one for one in groups if one.epoch in kept(groups, rules)]
     assert stays[-rules.min_count :] == groups[-rules.min_count :]
     for name in ("a", "b", "c"):
-        for proven in ({True, False}, {True}):
-            those = [g for g in groups if name in g.collections and g.proven in proven]
+        for point_in_time in ({True, False}, {True}):
+            those = [
+                g for g in groups if name in g.collections and g.point_in_time in point_in_time
+            ]
             assert not those or those[-1] in stays
     assert kept(stays, rules) == [one.epoch for one in stays]
     if rules.counts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import grpc
 import pytest
@@ -10,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cleancut.core.primitives.errors as errors
-from cleancut.core.format.paths import Paths
+from cleancut.core.format.paths import ObjectKind, ParsedPath, Paths, kind_of
 from cleancut.core.primitives.errors import KINDS, CleancutError, Invalid, from_reason
 from cleancut.core.primitives.ids import (
     MAX_COLLECTION_NAME,
     AgentName,
     ClusterName,
     Epoch,
+    OperationId,
     check_collection_name,
     decode_segment,
     encode_segment,
@@ -25,7 +27,13 @@ from cleancut.core.primitives.ids import (
     parse_cluster,
     parse_digest,
 )
-from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_keys import Keys, VoteKey, agent_of
+from cleancut.core.protocol.requests import (
+    MAX_ATTEMPTS,
+    MAX_STREAMS,
+    check_attempts,
+    check_streams,
+)
 
 EXITS = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 130}
 """What the command line's exit codes mean is written in its reference."""
@@ -204,3 +212,90 @@ def test_an_unknown_reason_is_a_plain_error() -> None:
 def test_only_what_may_pass_is_retryable() -> None:
     """Repeating helps if nothing answered in time; it does not make a wrong request right."""
     assert {kind.reason for kind in KINDS if kind.retryable} == {"UNAVAILABLE", "TIMED_OUT"}
+
+
+PARSED = {
+    "format": ParsedPath(ObjectKind.FORMAT),
+    "data_key": ParsedPath(ObjectKind.DATA_KEY, name="000000000002-abc"),
+    "owner": ParsedPath(ObjectKind.OWNER, 2),
+    "probe": ParsedPath(ObjectKind.PROBE, 3, "agent-1"),
+    "pack": ParsedPath(ObjectKind.PACK, 3, "000000000003/s/0"),
+    "recipe": ParsedPath(ObjectKind.RECIPE, name="ab" * 32),
+    "page": ParsedPath(ObjectKind.PAGE, name="cd" * 32),
+    "votes_document": ParsedPath(ObjectKind.VOTES_DOCUMENT, 3, "ef"),
+    "staged": ParsedPath(ObjectKind.STAGED, 3, "ef"),
+    "group": ParsedPath(ObjectKind.GROUP, 3),
+    "tombstone": ParsedPath(ObjectKind.TOMBSTONE, 3),
+    "hold": ParsedPath(ObjectKind.HOLD, 3, "r-1"),
+    "seed": ParsedPath(ObjectKind.SEED, 3, "ef"),
+    "sparse_list": ParsedPath(ObjectKind.SPARSE_LIST, name="000000000003-" + "0" * 16),
+    "verification": ParsedPath(ObjectKind.VERIFICATION, 3, "at-verify-good-1"),
+    "garbage_list": ParsedPath(ObjectKind.GARBAGE_LIST, name="000000000003-x"),
+}
+
+
+def test_paths_are_read_as_they_are_built() -> None:
+    """One of each kind, by the name of the member of `Paths` that builds it."""
+    paths, epoch = Paths(ClusterName("prod")), Epoch(3)
+    built = {
+        "format": paths.format,
+        "data_key": paths.data_key(2, "abc"),
+        "owner": paths.owner(2),
+        "probe": paths.probe(epoch, "agent-1"),
+        "pack": paths.pack("000000000003/s/0"),
+        "recipe": paths.recipe("ab" * 32),
+        "page": paths.page("cd" * 32),
+        "votes_document": paths.votes_document(epoch, AgentName("agent-1"), "ef"),
+        "staged": paths.staged(epoch, "ef"),
+        "group": paths.group(epoch),
+        "tombstone": paths.tombstone(epoch),
+        "hold": paths.hold(epoch, OperationId("r-1")),
+        "seed": paths.seed(epoch, "ef"),
+        "sparse_list": paths.sparse_list(epoch, "0" * 64),
+        "verification": paths.verification(epoch, "at-verify-good-1"),
+        "garbage_list": paths.garbage_list("000000000003-x"),
+    }
+    assert {name: paths.parse(path) for name, path in built.items()} == PARSED
+    assert {one.kind for one in PARSED.values()} == set(ObjectKind) - {ObjectKind.OTHER}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "groups/note",
+        "groups/000000000003.txt",
+        "groups/000000000003",
+        "packs/x/s/0",
+        "packs/000000000003/s",
+        "staged/x/y.json",
+        "owner/x.json",
+        "elsewhere/000000000003/x",
+        "format.json/x",
+        "",
+    ],
+)
+def test_other_paths_are_of_no_known_kind(path: str) -> None:
+    assert kind_of(path) is ObjectKind.OTHER
+
+
+def test_keys_of_votes_are_read_as_they_are_built() -> None:
+    keys = Keys(ClusterName("prod"))
+    vote = VoteKey(Epoch(3), "CUT", AgentName("agent-1"))
+    assert keys.parse_vote(keys.vote(*vote)) == vote
+    assert agent_of(keys.session(AgentName("agent-1"))) == "agent-1"
+
+
+@pytest.mark.parametrize("name", ["note", "x/CUT/agent-1", "3/CUT", "3/CUT/agent-1/more", ""])
+def test_a_foreign_key_among_votes_is_none(name: str) -> None:
+    """It stops no leader: it is skipped."""
+    keys = Keys(ClusterName("prod"))
+    assert keys.parse_vote(keys.all_votes + name) is None
+
+
+@pytest.mark.parametrize("check", [check_attempts, check_streams])
+def test_bounds_of_requests(check: Callable[[int], int]) -> None:
+    limit = MAX_ATTEMPTS if check is check_attempts else MAX_STREAMS
+    assert [check(1), check(limit)] == [1, limit]
+    for number in (-1, 0, limit + 1):
+        with pytest.raises(Invalid, match=str(number)):
+            check(number)

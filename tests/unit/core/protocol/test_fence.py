@@ -29,7 +29,7 @@ from cleancut.core.protocol.fence import (
     choose_fence,
     fenced_name,
     is_raised,
-    strays,
+    leftover_fences,
     without_fence,
 )
 from cleancut.core.protocol.requests import BackupRequest
@@ -83,8 +83,8 @@ def test_one_writer_of_many_collections_is_called_once() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("alias=nobody",), "no such alias"),
-        (("alias=docs",), "no such alias"),
+        (("alias=nobody",), "alias does not exist"),
+        (("alias=docs",), "alias does not exist"),
         (("alias=other-w",), "not backed up"),
     ],
 )
@@ -160,7 +160,7 @@ def test_a_fenced_view_is_the_view_before_it() -> None:
 
 
 def test_strays_are_told_by_their_names() -> None:
-    (one,) = strays(["docs", "docs-w@fence-7", "docs@fence-", "@fence-3", "docs@fence-x"])
+    (one,) = leftover_fences(["docs", "docs-w@fence-7", "docs@fence-", "@fence-3", "docs@fence-x"])
     assert one == ("docs-w@fence-7", "docs-w", EPOCH)
 
 

@@ -95,7 +95,7 @@ def test_a_target_without_an_agent_is_refused() -> None:
     assert [step.target for step in plan.steps] == [3]
     assert len(plan.blockers) == 1
     assert "peer 3 has no agent" in plan.blockers[0]
-    assert "start cleancut-agent" in plan.blockers[0]
+    assert "start its cleancut-agent" in plan.blockers[0]
 
 
 def test_more_peers_than_replicas_are_explained() -> None:
@@ -136,7 +136,7 @@ def test_a_full_peer_gets_nothing_and_that_is_said() -> None:
     entry = collection(*(replica(n, 1) for n in range(4)))
     plan = make_balance(Layout(peers=peers, collections=(entry,)))
     assert plan.steps == ()
-    assert plan.notes == ("docs: it cannot be spread evenly, for lack of room",)
+    assert plan.notes == ("docs: it cannot be spread evenly: not enough free space",)
 
 
 def test_max_moves_takes_the_most_useful_steps_first() -> None:

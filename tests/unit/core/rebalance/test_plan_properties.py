@@ -164,7 +164,7 @@ def check_with_room(cluster: Qdrant) -> None:
     assert cluster.plan().steps == ()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(clusters())
 def test_with_room_everything_is_reached(cluster: Qdrant) -> None:
     check_with_room(cluster)
@@ -193,7 +193,7 @@ def test_thousands(tight: bool) -> None:
             check_with_room(cluster)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(clusters(tight=True), st.booleans())
 def test_with_little_room_nothing_overflows(cluster: Qdrant, reverse: bool) -> None:
     check_plan(cluster, reverse=reverse)
@@ -202,7 +202,7 @@ def test_with_little_room_nothing_overflows(cluster: Qdrant, reverse: bool) -> N
     assert cluster.plan().steps == ()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(clusters(equal=True))
 def test_no_more_moves_than_it_takes(cluster: Qdrant) -> None:
     numbers, peers = cluster.numbers(), len(cluster.free)
@@ -214,7 +214,7 @@ def test_no_more_moves_than_it_takes(cluster: Qdrant) -> None:
     assert len(check_plan(cluster)) == least
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(clusters(tight=True), st.integers(1, 5))
 def test_a_part_of_a_plan_leaves_a_valid_cluster(cluster: Qdrant, moves: int) -> None:
     steps = check_plan(cluster, moves=moves)

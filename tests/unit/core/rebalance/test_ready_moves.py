@@ -12,8 +12,9 @@ from cleancut.core.rebalance.ready_moves import (
     TransferConcurrency,
     finished,
     next_steps,
-    standing,
+    replicas_differ,
     startable,
+    step_state,
 )
 
 A, B, C, D = (PeerId(number) for number in (1, 2, 3, 4))
@@ -40,7 +41,7 @@ MOVE, GROW, DROP = step("move", A, B), step("replicate", A, B), step("drop", A)
         (MOVE, ShardNow({A: ON}), StepState.READY),
         (MOVE, ShardNow({A: ON, B: "Partial"}, (A, B)), StepState.RUNNING),
         (MOVE, ShardNow({A: ON, B: ON}, (A, B)), StepState.RUNNING),
-        (MOVE, ShardNow({A: ON, B: ON}), StepState.READY),  # Qdrant then only drops the source
+        (MOVE, ShardNow({A: ON, B: ON}), StepState.DONE),  # by somebody else: the source stays
         (MOVE, ShardNow({B: ON}), StepState.DONE),
         (MOVE, ShardNow({A: ON, B: "Dead"}), StepState.BUSY),
         (MOVE, ShardNow({A: ON, C: "Partial"}, (A, C)), StepState.BUSY),
@@ -58,7 +59,7 @@ MOVE, GROW, DROP = step("move", A, B), step("replicate", A, B), step("drop", A)
 )
 def test_how_far_a_step_is(one: Step, now: ShardNow | None, expected: StepState) -> None:
     """A drop is only ready while another replica is active."""
-    assert standing(one, now) is expected
+    assert step_state(one, now) is expected
 
 
 def test_a_step_is_over_once_a_later_one_of_its_shard_has_begun() -> None:
@@ -109,12 +110,22 @@ def test_the_pace_follows_the_rate() -> None:
     """One more while two together are as fast as the best; one less as soon as they are not."""
     pace = TransferConcurrency()
     assert pace.at_once == 1
-    pace.ended(100, 1.0, beside=0)
+    pace.ended(100, 1.0, others=0)
     assert pace.at_once == 2
-    pace.ended(100, 1.0, beside=1)
+    pace.ended(100, 1.0, others=1)
     assert pace.at_once == 3
-    pace.ended(100, 2.0, beside=0)
+    pace.ended(100, 2.0, others=0)
     assert pace.at_once == 2
     for _ in range(9):
-        pace.ended(100, 100.0, beside=0)
+        pace.ended(100, 100.0, others=0)
     assert pace.at_once == 1
+
+
+def test_replicas_differ_unless_all_are_known_and_equal() -> None:
+    """A replica that is Active may lack points, or be silent: no other one is dropped then."""
+    assert replicas_differ({A: 5, B: 5}) == ""
+    assert replicas_differ({A: 5}) == ""
+    assert "peer 1: 10, peer 2: 1010" in replicas_differ({A: 10, B: 1010})
+    assert "peer 2: unknown" in replicas_differ({A: 5, B: None})
+    assert replicas_differ({A: None, B: None})
+    assert replicas_differ({})

@@ -13,7 +13,7 @@ from tests.unit.core.rebalance.world import STEPS, MovingWorld
 from tests.unit.core.restore.world import AGENTS, BROKEN, COORDINATOR, A
 
 PHASES = [Phase.PREPARE, Phase.MOVE, Phase.VERIFY, Phase.IDLE]
-REFUSED = Failure(reason="REFUSED", message="an blocker")
+REFUSED = Failure(reason="REFUSED", message="a blocker")
 POINTS = 30
 
 
@@ -231,7 +231,7 @@ def perturb(world: MovingWorld, action: str, which: int) -> None:
             pass
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(CHOICES, st.booleans())
 def test_any_order_of_faults_ends_without_a_transfer_under_way(
     actions: list[tuple[str, int]], newest_first: bool

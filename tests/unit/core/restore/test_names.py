@@ -58,7 +58,7 @@ def test_the_id_of_an_earlier_restore_is_no_part_of_the_name() -> None:
         ({"aliases": (("docs", "x"),)}, "restore with --replace"),
         ({"aliases": (("live", "x"),)}, "'live' points to 'x' here"),
         ({"collections": ("live",)}, "name of a collection here"),
-        ({"collections": (f"docs@{ID}",)}, "never used again"),
+        ({"collections": (f"docs@{ID}",)}, "never reused"),
     ],
 )
 def test_beside_wants_free_names(there: dict[str, Any], words: str) -> None:

@@ -75,7 +75,7 @@ def _fewest(shards: list[PlacedShard], free: Free) -> int | None:
     return best(0, free)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(worlds())
 def test_the_fewest_moves_make_everything_fit(world: World) -> None:
     """None only if no arrangement fits; otherwise all fits, with as few moves as any arrangement
@@ -90,7 +90,7 @@ def test_the_fewest_moves_make_everything_fit(world: World) -> None:
         assert len(made) == fewest
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(worlds(peers_max=12, shards_max=40))
 def test_what_it_says_of_large_clusters_holds(world: World) -> None:
     """However large: the moves that it gives make everything fit; none, if all fits already."""

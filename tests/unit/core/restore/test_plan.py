@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -50,7 +50,7 @@ def test_a_free_name_is_created_under_itself() -> None:
         (collection(), {"aliases": (("docs", "other"),)}, "is an alias of 'other'"),
         (collection(".."), {}, "stop Qdrant's consensus"),
         (collection("x" * 201), {}, "201 characters"),
-        (collection(info=info_of(3)), {}, "3 shards and the group 2"),
+        (collection(info=info_of(3)), {}, "3 shards and the backup 2"),
         (collection(aliases=("live",)), {"collections": ("live",)}, "name of a collection here"),
         (collection(aliases=("live",)), {"aliases": (("live", "o"),)}, "points to 'o' here"),
     ],
@@ -86,7 +86,7 @@ def test_only_what_is_asked_for_is_planned() -> None:
         ("1.17.1", "1.18.0", ""),
         ("1.18.3", "1.18.0", ""),
         ("1.17.5", "1.19.0", "more than one minor"),
-        ("1.18.0", "1.17.9", "older than the group's"),
+        ("1.18.0", "1.17.9", "older than the backup's"),
         ("1.16.0", "1.17.0", "too old"),
         ("1.18.0", "2.18.0", "more than one minor"),
         ("1.18.0", "", "too old"),
@@ -104,9 +104,9 @@ def test_every_peer_needs_an_agent() -> None:
     lonely = replace(there.peers[1], agent=None)
     plan = _plan(on=replace(there, peers=(there.peers[0], lonely)))
     assert len(plan.blockers) == 1
-    assert "no agent is connected beside peer 2" in plan.blockers[0]
+    assert "has no connected agent" in plan.blockers[0]
     assert _plan(on=target(peers=0)).blockers == (
-        "no Qdrant peer answers; start the cluster and an agent beside each peer",
+        "no Qdrant peer answers; start the cluster and an agent for each peer",
     )
 
 
@@ -117,14 +117,13 @@ def test_fewer_peers_than_replicas_is_a_warning() -> None:
     assert any("replication factor 3 on 2 peers" in warning for warning in plan.warnings)
 
 
-def test_a_bounded_group_is_a_warning_and_its_counts_unknown() -> None:
+def test_a_per_shard_backup_is_a_warning_and_its_counts_unknown() -> None:
     shards = (shard("docs", 0), shard("docs", 1, count=None, quiet=False))
     plan = _plan(shards=shards)
     assert plan.collections[0].points is None
-    assert any("bounded" in warning for warning in plan.warnings)
+    assert any("per shard only" in warning for warning in plan.warnings)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 8), st.integers(1, 4), st.integers(1, 5), st.data())
 def test_no_even_placement_exceeds_a_peers_bound(
     shards: int, factor: int, peers: int, data: st.DataObject

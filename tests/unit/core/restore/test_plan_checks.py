@@ -67,7 +67,7 @@ def test_keys_whose_ids_are_blocks_can_be_made_again(entry: CollectionEntry, mad
         (_keyed(("a", (1, 2)), ("b", (2, 3))), "[2, 3] of key 'b'"),
         (_keyed(("a", ())), "[] of key 'a'"),
         (replace(_keyed(("a", (1,))), shard_ids=(ShardId(1), ShardId(2))), "[2] belong to no"),
-        (collection(info=info_of(3)), "3 shards and the group 2"),
+        (collection(info=info_of(3)), "3 shards and the backup 2"),
         (replace(collection(), shard_ids=(ShardId(0), ShardId(2))), "not 0 to n-1"),
     ],
 )
@@ -210,7 +210,7 @@ def test_clients_are_warned_only_of_what_they_can_see() -> None:
     ("version", "there", "words"),
     [
         ("1.16.1", "1.17.1", "RocksDB"),
-        ("1.18.3", "1.19.0", "newer than what this version was tested with"),
+        ("1.18.3", "1.19.0", "newer than the newest tested version"),
     ],
 )
 def test_versions_that_need_care_are_told_once(version: str, there: str, words: str) -> None:

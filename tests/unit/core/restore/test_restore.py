@@ -222,7 +222,7 @@ def test_a_rollback_is_repeated_until_an_operator_is_needed() -> None:
     assert tries > 100
     assert world.operation.state is State.NEEDS_OPERATOR
     assert world.operation.failure is not None
-    assert "cannot be undone: broken" in world.operation.failure.message
+    assert "cannot be rolled back: broken" in world.operation.failure.message
 
 
 @pytest.mark.parametrize("kind", [Create, Drain])
@@ -388,7 +388,7 @@ def _perturb(world: World, action: str, which: int) -> None:
             pass
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(CHOICES, st.booleans())
 def test_any_order_of_faults_ends_whole_or_not_at_all(
     actions: list[tuple[str, int]], newest_first: bool

@@ -12,6 +12,7 @@ from cleancut.core.protocol.canary import Canary, Question
 from cleancut.core.verification.canaries import (
     LIMIT,
     POINTS,
+    TARGET_NUMBERS,
     VECTORS,
     Hit,
     askable,
@@ -20,6 +21,7 @@ from cleancut.core.verification.canaries import (
     is_equal,
     proven,
     questions,
+    tolerance_of,
 )
 from tests.support.restore_groups import info_of, shard
 
@@ -128,8 +130,9 @@ def test_askable(info: dict[str, object], names: tuple[str, ...]) -> None:
 
 def test_questions_are_asked_in_turn() -> None:
     """If time is short, each vector of each collection has been asked for once before any twice."""
-    some = questions(info_of(), "a", {"x": [1, 2, 3, 4], "y": [7]})
-    more = questions(info_of(factor=2), "b", {"": ["u"]})
+    x = [(number, None, [1.0]) for number in (1, 2, 3, 4)]
+    some = questions(info_of(), "a", {"x": x, "y": [(7, None, [1.0])]})
+    more = questions(info_of(factor=2), "b", {"": [("u", "tenant", [1.0])]})
     assert len(some) == POINTS + 1
     turned = in_turn((*some, *more))
     asked = [(q.collection, q.vector, q.query, q.replicated) for q in turned]
@@ -140,6 +143,50 @@ def test_questions_are_asked_in_turn() -> None:
         ("a", "x", 2, False),
         ("a", "x", 3, False),
     ]
+
+
+def test_a_question_carries_the_vector_and_the_key() -> None:
+    """An id may be in several shard keys: who asks by it is answered by chance. Few digits do."""
+    targets = [[0.123456, -2.0], [[0.5555, 1.0]], {"indices": [3, 77], "values": [0.98765]}]
+    samples = [(1, f"t{number}", target) for number, target in enumerate(targets)]
+    asked = questions(info_of(), "docs", {"": samples})
+    assert [(one.query, one.shard_key) for one in asked] == [(1, "t0"), (1, "t1"), (1, "t2")]
+    kept = [canary_of(one, []) for one in asked]
+    assert [(one.shard_key, one.target) for one in kept if one] == [
+        ("t0", [0.123, -2.0]),
+        ("t1", [[0.555, 1.0]]),
+        ("t2", {"indices": [3, 77], "values": [0.988]}),
+    ]
+
+
+def test_questions_have_so_much_room_and_no_more() -> None:
+    """Vectors are part of the manifest: with many large ones, some are not asked for."""
+    large = [(number, None, [0.5] * (TARGET_NUMBERS // 4)) for number in range(POINTS)]
+    asked = [one for name in "abc" for one in questions(info_of(), name, {"": large})]
+    assert [one.collection for one in in_turn(asked)] == ["a", "b", "c", "a"]
+
+
+@pytest.mark.parametrize(
+    ("params", "vector", "relative"),
+    [
+        ({}, "", 1e-5),
+        ({"vectors": DENSE | {"datatype": "float16"}}, "", 1e-3),
+        ({"vectors": {"a": DENSE | {"datatype": "uint8"}}}, "a", 1e-3),
+        ({"vectors": {"a": DENSE | {"datatype": "turbo4"}}}, "a", 5e-3),
+        ({"sparse_vectors": {"s": {"index": {"datatype": "float16"}}}}, "s", 1e-3),
+        ({"sparse_vectors": {"s": None}}, "s", 1e-5),
+    ],
+)
+def test_tolerance_goes_by_the_datatype(
+    params: dict[str, object], vector: str, relative: float
+) -> None:
+    """What another engine rounds otherwise is no difference; points that are as near may swap."""
+    tolerance = tolerance_of(info_of(params=params), vector)
+    asked = canary([(1, 2.42), (2, 2.42 * (1 - relative / 2)), (3, 1.0)])
+    again = [(2, 2.42 * (1 + relative / 2)), (1, 2.42), (3, 1.0 - relative / 2)]
+    assert is_equal(asked, again, tolerance)
+    assert not is_equal(asked, [*again[:2], (4, 1.0)], tolerance)
+    assert not is_equal(asked, [*again[:2], (3, 1.0 - 20 * relative)], tolerance)
 
 
 def test_replicas_have_to_agree() -> None:

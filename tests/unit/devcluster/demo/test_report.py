@@ -105,13 +105,13 @@ def test_phases_are_the_times_between_transitions(tmp_path: Path) -> None:
     assert read_phases([log], 1) == {"PREPARE": 500, "CUT": 250, "SEAL": 250}
 
 
-def figures(grade: str = "quiet", lost: int = 0) -> Figures:
+def figures(consistency: str = "point-in-time", lost: int = 0) -> Figures:
     backup = BackupFigures(
         id="b",
         epoch=1,
-        grade=grade,
+        consistency=consistency,
         skew_ms=1,
-        quiet_shards=1,
+        unchanged_shards=1,
         shards=1,
         bytes_protected=1,
         bytes_new=1,
@@ -131,7 +131,7 @@ def figures(grade: str = "quiet", lost: int = 0) -> Figures:
 @pytest.mark.parametrize(
     ("found", "word"),
     [
-        (figures(grade="bounded"), "not quiet"),
+        (figures(consistency="per-shard"), "not point-in-time"),
         (figures(lost=2), "lacks 2 points"),
         (Figures(qdrant="standin"), "nothing was compared"),
     ],

@@ -10,7 +10,7 @@ from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 
 EAGER = """
-sweep-every = 0
+gc-every = 0
 garbage-grace = 0
 
 [retention]
@@ -56,9 +56,9 @@ def change(world: World) -> None:
     world.fill()
 
 
-def sweep(world: World, *arguments: str) -> dict[str, object]:
-    swept: dict[str, object] = world.ok("sweep", "backup", "sweep", "--yes", *arguments)
-    return swept
+def collect(world: World, *arguments: str) -> dict[str, object]:
+    done: dict[str, object] = world.ok("gc", "backup", "gc", "--yes", *arguments)
+    return done
 
 
 def test_a_deleted_backup_frees_what_only_it_needs(world: World) -> None:
@@ -71,17 +71,17 @@ def test_a_deleted_backup_frees_what_only_it_needs(world: World) -> None:
     assert world.groups() == [second["id"]]
     refused(world.cleancut("backup", "delete", str(first["epoch"]), "--yes"), 3, "deleted")
     packs = sizes(world, "packs")
-    doomed = sweep(world)
-    assert doomed["deleted_objects"] == 0
+    garbage = collect(world)
+    assert garbage["deleted_objects"] == 0
     assert sizes(world, "packs") == packs
-    deleted = sweep(world)
+    deleted = collect(world)
     gone = packs.keys() - sizes(world, "packs").keys()
     assert gone
     assert all(f"/{first['epoch']:012d}/" in f"/{path}" for path in gone)
-    assert deleted["deleted_objects"] == doomed["doomed_objects"]
-    assert deleted["deleted_bytes"] == doomed["doomed_bytes"]
+    assert deleted["deleted_objects"] == garbage["marked_objects"]
+    assert deleted["deleted_bytes"] == garbage["marked_bytes"]
     assert sizes(world, "gc") == {}
-    assert sweep(world)["doomed_objects"] == 0
+    assert collect(world)["marked_objects"] == 0
     world.offline("backup", "verify", second["id"]).check()
     world.lose_all(2)
     world.ok("restore", "restore", "start", second["id"], "--yes")
@@ -89,15 +89,15 @@ def test_a_deleted_backup_frees_what_only_it_needs(world: World) -> None:
 
 
 def test_retention_keeps_what_it_says_and_the_next_backup_is_whole(world: World) -> None:
-    """Blocks that are doomed are stored again, though the shard still holds them."""
+    """Blocks that are marked for deletion are stored again, though the shard still holds them."""
     made = [world.back_up() for _ in range(3)]
-    expected = world.ok("sweep", "backup", "sweep", "--dry-run")
+    expected = world.ok("gc", "backup", "gc", "--dry-run")
     assert [one["id"] for one in expected["expired"]] == [made[0]["id"]]
     assert expected["expired"][0]["why"] == "no rule keeps it"
     assert len(world.groups()) == 3
-    assert [one["epoch"] for one in sweep(world)["expired"]] == [made[0]["epoch"]]
+    assert [one["epoch"] for one in collect(world)["expired"]] == [made[0]["epoch"]]
     assert world.groups() == [made[2]["id"], made[1]["id"]]
-    sweep(world)
+    collect(world)
     fourth = world.back_up()
     for one in (made[1], made[2], fourth):
         world.offline("backup", "verify", one["id"]).check()
@@ -111,22 +111,22 @@ def test_what_is_held_stays_until_it_is_released(world: World) -> None:
     world.ok("backup", "backup", "hold", first["id"], "--label", "audit")
     world.ok("backup", "backup", "hold", first["id"], "--label", "legal", "--for", "90d")
     others = [world.back_up()["id"] for _ in range(2)]
-    assert sweep(world)["expired"] == []
+    assert collect(world)["expired"] == []
     shown = world.offline("backup", "show", first["id"]).value("backup")
     assert shown["holds"] == ["audit", "legal"]
     refused(world.cleancut("backup", "delete", first["id"], "--yes"), 4, "audit, legal")
     refused(world.cleancut("backup", "release", first["id"], "--label", "nobody"), 3, "nobody")
     refused(world.cleancut("backup", "hold", first["id"], "--label", "a/b"), 2, "label")
     world.ok("backup", "backup", "release", first["id"], "--label", "audit")
-    assert sweep(world)["expired"] == []
+    assert collect(world)["expired"] == []
     world.ok("backup", "backup", "release", first["id"], "--label", "legal")
-    assert [one["id"] for one in sweep(world)["expired"]] == [first["id"]]
+    assert [one["id"] for one in collect(world)["expired"]] == [first["id"]]
     assert world.groups() == others[::-1]
     refused(world.cleancut("backup", "hold", first["id"], "--label", "late"), 3, "deleted")
 
 
 def test_packs_that_are_hardly_needed_die_out(world: World) -> None:
-    """Of what a sweep finds so little is needed, the next backup stores the rest anew, unless the
+    """Of what a gc run finds so little is needed, the next backup stores the rest anew, unless the
     shard has not changed; then the old packs go with the groups that need them."""
     first = world.back_up()
     listed = tuple(sorted(path.removeprefix("packs/") for path in sizes(world, "packs")))
@@ -139,22 +139,22 @@ def test_packs_that_are_hardly_needed_die_out(world: World) -> None:
     third = world.back_up()
     world.ok("backup", "backup", "delete", first["id"], "--yes")
     world.ok("backup", "backup", "delete", str(first["epoch"] + 1), "--yes")
-    sweep(world)
-    sweep(world)
+    collect(world)
+    collect(world)
     assert not {f"packs/{pack}" for pack in listed} & sizes(world, "packs").keys()
     assert sizes(world, "sparse") == {}
     world.offline("backup", "verify", third["id"], "--read-data", "100").check()
 
 
-def test_what_is_doomed_is_not_named_again(world: World) -> None:
+def test_what_is_marked_is_not_named_again(world: World) -> None:
     """Nothing has changed, but what the parent's recipes name is on a list: it is stored anew."""
     first = world.back_up()
     listed = [
         (path, size) for kind in ("packs", "pages") for path, size in sizes(world, kind).items()
     ]
     (world.store / "demo" / "gc").mkdir()
-    doomed = world.store / "demo" / "gc" / "000000000001-x.json"
-    doomed.write_bytes(encode(GarbageList(objects=tuple(listed))))
+    garbage = world.store / "demo" / "gc" / "000000000001-x.json"
+    garbage.write_bytes(encode(GarbageList(objects=tuple(listed))))
     second = world.back_up()
     assert second["bytes"]["new"] > 0
     for path, _ in listed:

@@ -1,0 +1,27 @@
+"""Values of the API: gc runs: what retention lets go, and what of the store is garbage."""
+
+from __future__ import annotations
+
+from cleancut.api.values import ApiValue
+
+
+class ExpiredBackup(ApiValue, frozen=True):
+    """A group that retention lets go. `why`: for people."""
+
+    epoch: int
+    id: str
+    why: str = ""
+
+
+class GarbageCollection(ApiValue, frozen=True):
+    """One gc run. `expired`: groups that were deleted, or would be with `dry_run`. `marked`: what
+    nothing names, to be deleted by a later gc run; `deleted`: by this one, or would be. `waits`:
+    why no more was done, "" if all was."""
+
+    dry_run: bool = False
+    expired: tuple[ExpiredBackup, ...] = ()
+    marked_objects: int = 0
+    marked_bytes: int = 0
+    deleted_objects: int = 0
+    deleted_bytes: int = 0
+    waits: str = ""

@@ -1,0 +1,174 @@
+"""Tables of backups: lists, evidence, verification, drills and garbage collection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+
+from cleancut.api.backups import Backup, Evidence, FenceEvidence
+from cleancut.api.drills import Drill
+from cleancut.api.garbage import GarbageCollection
+from cleancut.api.verdicts import Verdict
+from cleancut.cli.render.grids import facts, grid, minute, size, some, troubles
+from cleancut.cli.render.states import state_of, step_of
+
+
+def backup_list(backups: Sequence[Backup]) -> RenderableType:
+    return grid(
+        ("BACKUP", "STATE", "CUT AT", "CONSISTENCY", "SIZE", "COLLECTIONS"),
+        (
+            (
+                one.epoch or one.id,
+                state_of(one),
+                minute(one.cut_at),
+                one.evidence.consistency if one.evidence else None,
+                None if one.seed else size(one.bytes.protected),
+                some(one.collections),
+            )
+            for one in backups
+        ),
+        fold=("COLLECTIONS",),
+    )
+
+
+def backup(value: Backup) -> RenderableType:
+    seed, evidence = value.seed, value.evidence
+    head = facts(
+        (
+            ("backup", value.epoch or None),
+            ("id", value.id),
+            ("state", step_of(value)),
+            ("schedule", value.schedule or None),
+            ("held as", ", ".join(value.holds) or None),
+            ("created at", value.created_at),
+            ("cut at", value.cut_at),
+            ("ended at", value.ended_at),
+            *(_consistency(evidence) if evidence else ()),
+            ("sample queries", evidence.sample_queries if evidence else None),
+            ("size", None if seed else size(value.bytes.protected)),
+            ("new", size(value.bytes.new)),
+            ("stored", size(value.bytes.stored)),
+            ("streams", f"{seed.streams} per agent" if seed else None),
+            ("shards read", seed.shards or None if seed else None),
+            ("read", size(seed.read) if seed and seed.read else None),
+            ("collections", ", ".join(value.collections) or None),
+            *troubles(value),
+        )
+    )
+    if evidence is None or not evidence.shards:
+        return head
+    return Group(head, "", _shards(evidence))
+
+
+def evidence(value: Evidence) -> RenderableType:
+    return Group(facts(_evidence_facts(value)), "", _shards(value))
+
+
+def _shards(value: Evidence) -> RenderableType:
+    return grid(
+        ("COLLECTION", "SHARD", "PEER", "OPS BEFORE", "OPS AFTER", "UNCHANGED", "POINTS"),
+        (
+            (
+                shard.collection,
+                shard.shard_id,
+                shard.peer_id,
+                shard.ops_before,
+                shard.ops_after,
+                shard.doubt or "yes",
+                shard.points,
+            )
+            for shard in value.shards
+        ),
+        fold=("COLLECTION", "UNCHANGED"),
+    )
+
+
+def _evidence_facts(value: Evidence) -> list[tuple[str, Any]]:
+    undrained = sorted({shard.collection for shard in value.shards if not shard.drained})
+    return [
+        *_consistency(value),
+        ("fence seen by", value.fence and (", ".join(value.fence.seen_by) or None)),
+        ("paused by hook", value.fence and (", ".join(value.fence.hooked) or None)),
+        ("not drained", ", ".join(undrained) or None),
+        ("sample queries", value.sample_queries),
+    ]
+
+
+def _consistency(value: Evidence) -> list[tuple[str, Any]]:
+    fenced = ", fenced" if value.fenced else ""
+    return [
+        ("consistency", f"{value.consistency}{fenced}"),
+        ("skew", None if value.skew_ms is None else f"at most {value.skew_ms} ms"),
+        ("fence", value.fence and _fence(value.fence)),
+    ]
+
+
+def _fence(value: FenceEvidence) -> str:
+    held = "" if value.held_ms is None else f", {value.held_ms} ms"
+    return f"{', '.join((*value.aliases, *value.hooked))}{held}"
+
+
+def verdict(value: Verdict) -> RenderableType:
+    wrong = value.problems + value.missing
+    head = facts(
+        (
+            ("backup", value.epoch),
+            ("id", value.id),
+            *_evidence_facts(value.evidence),
+            ("shards", value.shards),
+            ("objects", value.objects),
+            ("data read", size(value.read_bytes) if value.read_bytes else None),
+            *(("problem", text) for text in value.problems),
+            *(("missing", text) for text in value.missing),
+            ("verdict", "failed" if wrong else "ok: complete, and as it was committed"),
+        )
+    )
+    doubts = [shard for shard in value.evidence.shards if shard.doubt]
+    return Group(head, "", _shards(value.evidence)) if doubts else head
+
+
+def drill(value: Drill) -> RenderableType:
+    wrong = value.problems + value.damaged
+    head = facts(
+        (
+            ("backup", value.epoch),
+            ("id", value.id),
+            ("shards", f"{len(value.shards)} of {value.shards_in_backup}"),
+            ("data read", size(value.read_bytes)),
+            ("sample queries", f"{value.sample_queries_equal} of {value.sample_queries} equal"),
+            ("least recall", value.recall),
+            ("took", f"{value.took_s:.1f} s"),
+            *(("warning", text) for text in value.warnings),
+            *(("problem", text) for text in value.problems),
+            *(("damaged", text) for text in value.damaged),
+            ("verdict", "failed" if wrong else "ok: opens, and answers as it did"),
+        )
+    )
+    rows = (
+        (one.collection, one.shard_id, size(one.size_bytes), one.points, one.expected, one.recall)
+        for one in value.shards
+    )
+    titles = ("COLLECTION", "SHARD", "SIZE", "POINTS", "EXPECTED", "RECALL")
+    return Group(head, "", grid(titles, rows, fold=("COLLECTION",)))
+
+
+def gc(value: GarbageCollection) -> RenderableType:
+    would = "would be " if value.dry_run else ""
+    head = facts(
+        (
+            (f"backups {would}deleted", len(value.expired)),
+            (f"objects {would}deleted", _objects(value.deleted_objects, value.deleted_bytes)),
+            ("objects marked for deletion", _objects(value.marked_objects, value.marked_bytes)),
+            ("waits", value.waits or None),
+        )
+    )
+    if not value.expired:
+        return head
+    rows = ((one.epoch, one.why) for one in value.expired)
+    return Group(head, "", grid(("BACKUP", "WHY"), rows, fold=("WHY",)))
+
+
+def _objects(number: int, size_bytes: int) -> str:
+    return f"{number} ({size(size_bytes)})"

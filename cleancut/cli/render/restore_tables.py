@@ -1,0 +1,136 @@
+"""Tables of restores and of their plans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+
+from cleancut.api.restores import Restore, RestorePlan
+from cleancut.cli.render.grids import facts, grid, minute, size, some, span, troubles
+from cleancut.cli.render.states import state_of, step_of
+
+
+def restore_list(restores: Sequence[Restore]) -> RenderableType:
+    return grid(
+        ("ID", "BACKUP", "STATE", "CREATED AT", "COLLECTIONS"),
+        (
+            (
+                one.id,
+                one.backup_epoch or one.backup_id,
+                state_of(one),
+                minute(one.created_at),
+                some(collection.name for collection in one.collections),
+            )
+            for one in restores
+        ),
+        fold=("COLLECTIONS",),
+    )
+
+
+def restore(value: Restore) -> RenderableType:
+    head = facts(
+        (
+            ("id", value.id),
+            ("backup", _backup(value.backup_epoch, value.backup_id)),
+            ("state", step_of(value)),
+            ("created at", value.created_at),
+            ("ended at", value.ended_at),
+            *troubles(value),
+            *(
+                (
+                    "kept",
+                    f"{kept.collection}, the old data of {some(kept.aliases)}: drop it with"
+                    f" `cleancut restore clean {value.id}`",
+                )
+                for kept in value.kept
+            ),
+            ("rebalance", value.rebalance_id or None),
+        )
+    )
+    return Group(head, "", _restored(value)) if value.collections else head
+
+
+def _backup(number: int, backup_id: str) -> str:
+    return f"{number} ({backup_id})" if number else backup_id
+
+
+def _restored(value: Restore) -> RenderableType:
+    """What was not compared is a dash; so is everything before there is a report."""
+    compared = ("COUNTS", "SCHEMA", "KEYS", "QUERIES", "REPLICAS")
+    names = ("COLLECTION", "PUBLISHED AS", "CREATED AS")
+    return grid(
+        (*names, "SHARDS", *compared, "STATUS"),
+        (
+            (
+                one.name,
+                one.published_as,
+                None if one.created_as == one.published_as else one.created_as,
+                one.shards,
+                _equal(one.counts_equal),
+                _equal(one.schema_equal),
+                _equal(one.keys_equal),
+                _equal(one.sample_queries_equal),
+                one.status and ("active" if one.replicas_active else "not active"),
+                one.status,
+            )
+            for one in value.collections
+        ),
+        fold=names,
+    )
+
+
+def plan(value: RestorePlan) -> RenderableType:
+    head = facts(
+        (
+            ("backup", _backup(value.backup_epoch, value.backup_id)),
+            ("Qdrant", f"{value.source_version or '?'} -> {value.target_version or '?'}"),
+            ("to read", size(value.size_bytes)),
+            ("estimated time", None if value.estimated_s is None else span(value.estimated_s)),
+            ("digest", value.digest),
+            *(("warning", text) for text in value.warnings),
+            *(("blocker", text) for text in value.blockers),
+        )
+    )
+    return Group(head, "", _planned(value), "", _peers(value))
+
+
+def _planned(value: RestorePlan) -> RenderableType:
+    names = ("COLLECTION", "PUBLISHED AS", "CREATED AS")
+    return grid(
+        ("COLLECTION", "ACTION", *names[1:], "EXISTS", "SHARDS", "REPLICAS", "SIZE"),
+        (
+            (
+                one.name,
+                one.action,
+                one.published_as,
+                None if one.created_as == one.published_as else one.created_as,
+                one.exists,
+                one.shards,
+                one.replicas,
+                size(one.size_bytes),
+            )
+            for one in value.collections
+        ),
+        fold=names,
+    )
+
+
+def _peers(value: RestorePlan) -> RenderableType:
+    return grid(
+        ("PEER", "AGENT", "SHARDS AT MOST", "DISK AT MOST", "FREE"),
+        (
+            (
+                one.peer_id,
+                one.agent,
+                one.shards_max,
+                size(one.size_bytes_max),
+                None if one.free_bytes is None else size(one.free_bytes),
+            )
+            for one in value.peers
+        ),
+    )
+
+
+def _equal(value: bool | None) -> str | None:
+    return None if value is None else ("equal" if value else "unequal")

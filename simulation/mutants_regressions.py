@@ -1,0 +1,75 @@
+"""Bugs that the simulation has found, put back: each is what production code did before its fix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cleancut.core.protocol.attempt import Attempt
+from cleancut_agent.restore import recovery
+from cleancut_coordinator.any_peer import first_peer
+from cleancut_coordinator.restore.create_collections import CollectionCreator
+from simulation.mutation import Mutant, Patch
+
+
+def check_no_uuid(telemetry: Any, task: Any) -> None:
+    """A shard is recovered whatever has become of its collection."""
+
+
+async def delete_by_name(self: CollectionCreator, name: str, uuid: str) -> None:
+    """A collection is dropped without a last look at what has its name."""
+    await (await first_peer(self._context.peers)).delete_collection(name)
+
+
+async def delete_elsewhere(self: CollectionCreator, name: str, uuid: str) -> None:
+    """The last look is at any peer, and another one is asked to drop the collection."""
+    if await self._anywhere(name) == uuid:
+        await self._context.peers[-1].delete_collection(name)
+
+
+def always_fresh(self: CollectionCreator, began_s: float) -> None:
+    """What was looked at long ago counts."""
+
+
+BEGINS_EARLY = property(lambda self: self.waiting is not None)
+"""An effect that has to be repeated keeps no other from beginning."""
+
+_HARMED = {"restores": True, "calm": False}
+
+REGRESSION_MUTANTS = {
+    "recovers_replaced": Mutant(
+        "a shard is recovered only into the collection that the restore made",
+        ("old_data_stays",),
+        (Patch(recovery, "_check_same", check_no_uuid),),
+        _HARMED,
+        rare=True,
+        first=536,
+    ),
+    "drops_by_name": Mutant(
+        "a rollback looks at the uuid before it drops a collection",
+        ("drops_own_only",),
+        (Patch(CollectionCreator, "_delete", delete_by_name),),
+        _HARMED,
+        rare=True,
+    ),
+    "looks_elsewhere": Mutant(
+        "the last look is at the peer that is asked to drop",
+        ("drops_own_only",),
+        (Patch(CollectionCreator, "_delete", delete_elsewhere),),
+        _HARMED,
+        rare=True,
+    ),
+    "looks_too_early": Mutant(
+        "what was looked at long ago is looked at again",
+        ("undone_leaves_nothing", "drops_own_only"),
+        (Patch(CollectionCreator, "_check_fresh", always_fresh),),
+        _HARMED,
+        rare=True,
+    ),
+    "begins_early": Mutant(
+        "nothing begins while an effect has to be repeated",
+        ("round_of_leader", "told_by_all"),
+        (Patch(Attempt, "busy", BEGINS_EARLY),),
+        _HARMED,
+        rare=True,
+    ),
+}

@@ -1,0 +1,52 @@
+"""Collections and replicas of the simulated cluster, as they truly are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulation.world import Process
+
+USER = "user"
+
+
+@dataclass(slots=True)
+class Replica:
+    """One shard's copy on one peer. `history`: content by time, for the checkers. `tar`: what was
+    recovered into it last. `writes`: when each write since then was applied. `looked_s`: when its
+    points were counted last, and by which process. `dirty`: its peer was killed while it loaded a
+    tar. `failed`: writes that it could not apply and has still to apply again; `unnumbered`: those
+    that its number does not hold yet."""
+
+    life: int
+    applied: int
+    content: int
+    number: int
+    history: list[tuple[float, int]]
+    uncounted: int = 0
+    pumping: bool = False
+    tar: str = ""
+    writes: list[float] = field(default_factory=list)
+    looked_s: float = 0.0
+    looked_by: Process | None = None
+    dirty: bool = False
+    failed: int = 0
+    unnumbered: int = 0
+
+
+@dataclass(slots=True)
+class Collection:
+    """One life of a name. `maker` and `dropper`: USER, or the attempt (`epoch 7`) that did it.
+    `version`: of the cluster's shape that holds it first. `drop_known`: the peer that was asked to
+    drop the name had shown this life, or would have, if it had been asked just before."""
+
+    name: str
+    uuid: str
+    shards: int
+    info: dict[str, Any]
+    maker: str = USER
+    made_s: float = 0.0
+    version: int = 0
+    dropper: str = ""
+    drop_known: bool = False
+    dropped_s: float = float("inf")

@@ -1,0 +1,81 @@
+"""Tables: at 80 columns a number, a state and a time are never cut, and names fold."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from cleancut.api.backups import Backup, BackupBytes, Evidence
+from cleancut.api.restores import Restore, RestoredCollection
+from cleancut.api.values import OperationError
+from cleancut.cli.render.backup_tables import backup_list
+from cleancut.cli.render.grids import print_table
+from cleancut.cli.render.restore_tables import restore_list
+from cleancut.cli.render.states import state_of
+from cleancut.core.protocol.evidence import Consistency
+from cleancut.core.protocol.states import FINAL_STATES, State
+
+NAMES = ("a-collection-with-a-long-name", "another-one", "logs", "users")
+BACKUP = Backup(
+    id="b-cbd44d1e5a7f0123",
+    epoch=123456,
+    state=State.COMMITTED,
+    cut_at="2026-11-29T18:08:51.123Z",
+    collections=NAMES,
+    evidence=Evidence(consistency=Consistency.POINT_IN_TIME, skew_ms=41),
+    bytes=BackupBytes(protected=10**12, new=10**9),
+)
+
+
+def lines(table: object, width: int) -> list[str]:
+    out = io.StringIO()
+    print_table(Console(file=out, width=width), table)  # type: ignore[arg-type]
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_what_a_backup_is_chosen_by_is_never_cut(width: int) -> None:
+    text = "\n".join(lines(backup_list([BACKUP]), width))
+    for part in ("123456", "ok", "2026-11-29 18:08Z", "point-in-time", "931.3 GiB"):
+        assert part in text
+    assert "…" not in text
+
+
+def test_a_list_of_backups_fits_into_80_columns() -> None:
+    assert all(len(line.rstrip()) <= 80 for line in lines(backup_list([BACKUP]), 80))
+
+
+def test_a_backup_without_a_number_is_listed_by_its_id() -> None:
+    waiting = Backup(id="b-cbd44d1e5a7f0123", state=State.PENDING)
+    assert lines(backup_list([waiting]), 80)[1].split()[:2] == ["b-cbd44d1e5a7f0123", "pending"]
+
+
+def test_a_list_of_restores_is_never_cut() -> None:
+    one = Restore(
+        id="r-cbd44d1e5a7f0123",
+        backup_id=BACKUP.id,
+        backup_epoch=123456,
+        state=State.NEEDS_OPERATOR,
+        created_at="2026-11-29T18:08:51.123Z",
+        collections=tuple(RestoredCollection(name=name) for name in NAMES),
+    )
+    text = "\n".join(lines(restore_list([one]), 80))
+    for part in (one.id, "123456", "needs operator", "2026-11-29 18:08Z"):
+        assert part in text
+
+
+def test_each_end_has_a_word_of_its_own_and_the_rest_is_running() -> None:
+    words = {state: state_of(Backup(id="b", state=state)) for state in State}
+    assert {words[state] for state in FINAL_STATES} == {
+        *("ok", "aborted", "deleting", "needs operator")
+    }
+    assert {words[state] for state in set(State) - FINAL_STATES} == {"pending", "running"}
+    asked = OperationError(reason="CANCELLED", message="cancelled on request")
+    assert state_of(Backup(id="b", state=State.ABORTED, error=asked)) == "canceled"
+
+
+def test_a_name_cannot_turn_the_direction_of_a_table() -> None:
+    odd = Backup(id="b", state=State.PENDING, collections=("a\u202eb",))
+    assert "a\\u202eb" in "\n".join(lines(backup_list([odd]), 80))
