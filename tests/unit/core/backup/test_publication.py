@@ -1,4 +1,4 @@
-"""A decided backup's manifest: published, or given up without holding others up; never of a past."""
+"""Publication of a decided backup: done, or given up without holding others up."""
 
 from __future__ import annotations
 
