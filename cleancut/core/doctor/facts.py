@@ -103,6 +103,7 @@ class Facts(Record, frozen=True):
     answers. `open_fence`: the epoch whose fence may stand now. `groups`:
     newest first. `owner_id` None: the store does not answer. `seen`: since when peers are silent.
     `accepting`: silent peers whose address accepts connections. `now_s`: wall clock.
+    `gc_stopped`: why the last gc run deleted nothing.
     """
 
     peers: tuple[PeerReport, ...]
@@ -114,6 +115,7 @@ class Facts(Record, frozen=True):
     open_fence: Epoch | None = None
     cluster_id: str = ""
     owner_id: str | None = None
+    gc_stopped: str = ""
     seen: SeenPeers | None = None
     accepting: tuple[PeerId, ...] = ()
     now_s: float = 0.0

@@ -33,6 +33,7 @@ def diagnose(facts: Facts) -> tuple[Finding, ...]:
         *_restores(facts),
         *_leftovers(facts),
         *_identity(facts),
+        *_gc(facts),
     ]
     found = [replace(one, fixes=tuple(sorted(one.fixes, key=_is_lossy))) for one in found]
     return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
@@ -151,6 +152,16 @@ def _leftovers(facts: Facts) -> Iterator[Finding]:
                     ),
                 ),
             )
+
+
+def _gc(facts: Facts) -> Iterator[Finding]:
+    if facts.gc_stopped:
+        yield Finding(
+            kind="gc_stopped",
+            severity="warning",
+            what=f"the last gc run stopped, and no backup expires: {facts.gc_stopped}",
+            fixes=(Fix("cleancut backup gc --dry-run", what="see what would expire, and why"),),
+        )
 
 
 def _identity(facts: Facts) -> Iterator[Finding]:

@@ -52,11 +52,13 @@ class LastGc(Record, frozen=True):
     """`last-gc` in etcd: when the last gc run ended that did not fail, and what it left to the
     next.
 
-    `at`: RFC 3339.
+    `at`: RFC 3339; "" for none yet. `stopped`: why the last scheduled one deleted nothing, for an
+    operator to look at; "" if it ran.
     """
 
     at: str
     marked_bytes: int = 0
+    stopped: str = ""
     nonce: str = ""
 
 

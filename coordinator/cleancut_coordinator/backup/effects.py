@@ -123,7 +123,9 @@ class LeaderBackupEffects:
         )
         draft = await self._draft(effect, view, chosen, sessions)
         warnings = unseen_peers(view, peers)
-        draft = replace(draft, fence=fence, warnings=warnings, schedule=request.schedule)
+        selected = tuple(sorted(set(request.collections)))
+        draft = replace(draft, fence=fence, warnings=warnings)
+        draft = replace(draft, schedule=request.schedule, selected=selected)
         sha256 = await put_staged(context.store, context.paths, effect.epoch, draft)
         return Assigned(sha256, tuple(chosen), tasks, fence)
 
@@ -229,6 +231,7 @@ class LeaderBackupEffects:
             canaries=proven(await stored_canaries(context, ctl), shards),
             fence=facts_of(draft.fence, effect.seen, ctl.fence_ms),
             schedule=draft.schedule,
+            selected=draft.selected,
             warnings=(
                 *draft.warnings,
                 *not_drained(undrained, draft.undrainable),
