@@ -406,7 +406,7 @@ class Barrier(Attempt):
         return [Stop(self.ctl.epoch), *lift, *commands] if lift else commands
 
     def _may_repeat(self, operation: Operation, failure: Failure) -> bool:
-        """Sick collections end a backup at once: whoever asked can leave them out. Replicas that
+        """Sick collections end a backup at once: the caller can leave them out. Replicas that
         were just found unusable are a reason to repeat, since others may hold the same shards."""
         if failure.sick:
             return False

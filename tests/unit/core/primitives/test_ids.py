@@ -242,6 +242,7 @@ PARSED = {
     "sparse_list": ParsedPath(ObjectKind.SPARSE_LIST, name="000000000003-" + "0" * 16),
     "verification": ParsedPath(ObjectKind.VERIFICATION, 3, "at-verify-good-1"),
     "garbage_list": ParsedPath(ObjectKind.GARBAGE_LIST, name="000000000003-x"),
+    "mark": ParsedPath(ObjectKind.MARK, 3, "ended"),
     "id_of": ParsedPath(ObjectKind.OPERATION_ID, 3, "b-1"),
 }
 
@@ -266,6 +267,7 @@ def test_paths_are_read_as_they_are_built() -> None:
         "sparse_list": paths.sparse_list(epoch, "0" * 64),
         "verification": paths.verification(epoch, "at-verify-good-1"),
         "garbage_list": paths.garbage_list("000000000003-x"),
+        "mark": paths.mark(epoch, "ended"),
         "id_of": paths.id_of(OperationId("b-1"), epoch),
     }
     assert {name: paths.parse(path) for name, path in built.items()} == PARSED
