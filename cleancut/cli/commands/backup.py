@@ -306,11 +306,16 @@ def gc(context: click.Context, /, dry_run: bool, yes: bool) -> None:
 
     The coordinator also does this on its own, every `gc-every` seconds. An object is deleted in two
     runs: the first one marks it for deletion, a later one deletes it if nothing needs it still.
+    A run that would expire more than the coordinator's `max-expire-share` of the backups stops;
+    the confirmation here, or --yes, lets it go on.
     """
     settings = settings_of(context)
     if not dry_run:
         confirm("delete what --dry-run shows", yes=yes)
-    emit(settings.output, "gc", ask(settings, lambda c: c.collect_garbage(dry_run=dry_run)))
+    done = ask(settings, lambda c: c.collect_garbage(dry_run=dry_run, confirmed=not dry_run))
+    for warning in done.warnings:
+        say(f"warning: {warning}")
+    emit(settings.output, "gc", done)
 
 
 @backup.command()

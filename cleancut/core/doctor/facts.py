@@ -113,6 +113,7 @@ class Facts(Record, frozen=True):
     newest first. `owner_id` None: the store does not answer. `seen`: since when peers are silent.
     `damaged`: backups, newest first; `newest_intact`: the newest other one, if any.
     `accepting`: silent peers whose address accepts connections. `now_s`: wall clock.
+    `gc_stopped`: why the last gc run deleted nothing.
     """
 
     peers: tuple[PeerReport, ...]
@@ -124,6 +125,7 @@ class Facts(Record, frozen=True):
     open_fence: Epoch | None = None
     cluster_id: str = ""
     owner_id: str | None = None
+    gc_stopped: str = ""
     seen: SeenPeers | None = None
     accepting: tuple[PeerId, ...] = ()
     now_s: float = 0.0

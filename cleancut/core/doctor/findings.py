@@ -34,6 +34,7 @@ def diagnose(facts: Facts) -> tuple[Finding, ...]:
         *_leftovers(facts),
         *_backups(facts),
         *_identity(facts),
+        *_gc(facts),
     ]
     found = [replace(one, fixes=tuple(sorted(one.fixes, key=_is_lossy))) for one in found]
     return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
@@ -172,6 +173,16 @@ def _backups(facts: Facts) -> Iterator[Finding]:
             f" {rest}. A new backup stores again what is damaged; if the store was repaired, a"
             " verification of all data shows that",
             fixes=(*heal, *verify, delete),
+        )
+
+
+def _gc(facts: Facts) -> Iterator[Finding]:
+    if facts.gc_stopped:
+        yield Finding(
+            kind="gc_stopped",
+            severity="warning",
+            what=f"the last gc run stopped, and no backup expires: {facts.gc_stopped}",
+            fixes=(Fix("cleancut backup gc --dry-run", what="see what would expire, and why"),),
         )
 
 

@@ -21,6 +21,7 @@ from cleancut.core.doctor.facts import (
     members_of,
 )
 from cleancut.core.doctor.silence import SeenPeers
+from cleancut.core.maintenance.garbage import LastGc
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound
 from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
@@ -63,6 +64,7 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
     )
     ctl = await read_ctl(context)
     identity = await _identity(context)
+    last_gc = await read_record(context, context.keys.last_gc, LastGc)
     facts = Facts(
         peers=peers,
         agents=agents,
@@ -72,6 +74,7 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
         open_fence=ctl.epoch if ctl.phase in FENCED else None,
         cluster_id=identity[0],
         owner_id=identity[1],
+        gc_stopped=last_gc.stopped if last_gc else "",
         seen=await _seen(context),
         now_s=context.clock.wall_s(),
     )
