@@ -302,10 +302,12 @@ class ReleaseBackupResponse(_message.Message):
     def __init__(self, backup: _Optional[_Union[Backup, _Mapping]] = ...) -> None: ...
 
 class CollectGarbageRequest(_message.Message):
-    __slots__ = ("dry_run",)
+    __slots__ = ("dry_run", "confirmed")
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMED_FIELD_NUMBER: _ClassVar[int]
     dry_run: bool
-    def __init__(self, dry_run: _Optional[bool] = ...) -> None: ...
+    confirmed: bool
+    def __init__(self, dry_run: _Optional[bool] = ..., confirmed: _Optional[bool] = ...) -> None: ...
 
 class ExpiredBackup(_message.Message):
     __slots__ = ("epoch", "id", "why")
@@ -317,8 +319,18 @@ class ExpiredBackup(_message.Message):
     why: str
     def __init__(self, epoch: _Optional[int] = ..., id: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
 
+class KeptBackup(_message.Message):
+    __slots__ = ("epoch", "id", "why")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    id: str
+    why: str
+    def __init__(self, epoch: _Optional[int] = ..., id: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
 class GarbageCollection(_message.Message):
-    __slots__ = ("dry_run", "expired", "marked_objects", "marked_bytes", "deleted_objects", "deleted_bytes", "waits")
+    __slots__ = ("dry_run", "expired", "marked_objects", "marked_bytes", "deleted_objects", "deleted_bytes", "waits", "kept", "warnings")
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     EXPIRED_FIELD_NUMBER: _ClassVar[int]
     MARKED_OBJECTS_FIELD_NUMBER: _ClassVar[int]
@@ -326,6 +338,8 @@ class GarbageCollection(_message.Message):
     DELETED_OBJECTS_FIELD_NUMBER: _ClassVar[int]
     DELETED_BYTES_FIELD_NUMBER: _ClassVar[int]
     WAITS_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     dry_run: bool
     expired: _containers.RepeatedCompositeFieldContainer[ExpiredBackup]
     marked_objects: int
@@ -333,7 +347,9 @@ class GarbageCollection(_message.Message):
     deleted_objects: int
     deleted_bytes: int
     waits: str
-    def __init__(self, dry_run: _Optional[bool] = ..., expired: _Optional[_Iterable[_Union[ExpiredBackup, _Mapping]]] = ..., marked_objects: _Optional[int] = ..., marked_bytes: _Optional[int] = ..., deleted_objects: _Optional[int] = ..., deleted_bytes: _Optional[int] = ..., waits: _Optional[str] = ...) -> None: ...
+    kept: _containers.RepeatedCompositeFieldContainer[KeptBackup]
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, dry_run: _Optional[bool] = ..., expired: _Optional[_Iterable[_Union[ExpiredBackup, _Mapping]]] = ..., marked_objects: _Optional[int] = ..., marked_bytes: _Optional[int] = ..., deleted_objects: _Optional[int] = ..., deleted_bytes: _Optional[int] = ..., waits: _Optional[str] = ..., kept: _Optional[_Iterable[_Union[KeptBackup, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CollectGarbageResponse(_message.Message):
     __slots__ = ("gc",)

@@ -115,11 +115,13 @@ class Draft(Record, frozen=True):
     fence: Fence | None = None
     warnings: tuple[str, ...] = ()
     schedule: str = ""
+    selected: tuple[str, ...] = ()
 
 
 class Manifest(Record, frozen=True):
     """A group. `cut_at` is RFC 3339 UTC, of the coordinator's clock at the put of CUT. `schedule`:
-    the one that asked for it, "" for a user."""
+    the one that asked for it, "" for a user. `selected`: the collections that were asked for, none
+    for all of the cluster."""
 
     format: int
     cluster: str
@@ -138,6 +140,7 @@ class Manifest(Record, frozen=True):
     fence: FenceFacts | None = None
     warnings: tuple[str, ...] = ()  # for people: what a reader should know of this group
     schedule: str = ""
+    selected: tuple[str, ...] = ()
 
     @property
     def fenced(self) -> bool:
@@ -202,7 +205,7 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         version = decode(_FormatOnly, data, where).format
     except Corrupt as error:
         raise Corrupt(
-            f"{where} is not a whole manifest: {error.message.partition(': ')[2]}", CORRUPT_HINT
+            f"{where} is not a complete manifest: {error.message.partition(': ')[2]}", CORRUPT_HINT
         ) from error
     if version != FORMAT:
         raise Refused(

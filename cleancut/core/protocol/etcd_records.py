@@ -150,6 +150,7 @@ class Session(Record, frozen=True):
     """`sess/<agent>`, leased. `peers` are the peer ids that the agent's local peer knows.
 
     `free_bytes`: where that peer keeps its data, in whole steps (`target.FREE_STEP`); -1: unknown.
+    `clock`: RFC 3339, the agent's clock when it wrote this; written again every few minutes.
     `problem`: why the peer cannot be used while `peer_id` is None.
     """
 
@@ -160,6 +161,7 @@ class Session(Record, frozen=True):
     peers: tuple[PeerId, ...] = ()
     url: str = ""
     free_bytes: int = -1
+    clock: str = ""
     problem: str = ""
     nonce: str = ""
 

@@ -173,8 +173,8 @@ class BackupService:
             raise Refused(f"backup {name} is {backup.state}, not committed", _hint_for(backup))
         return backup
 
-    async def collect_garbage(self, *, dry_run: bool) -> GarbageCollection:
-        return await self._leading().garbage.collect(dry_run=dry_run)
+    async def collect_garbage(self, *, dry_run: bool, confirmed: bool) -> GarbageCollection:
+        return await self._leading().garbage.collect(dry_run=dry_run, confirmed=confirmed)
 
     async def _check_unused(self, backup: Backup) -> None:
         """Raises: Refused, while somebody is known to read the group, or holds it."""

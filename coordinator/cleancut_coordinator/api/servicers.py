@@ -134,7 +134,9 @@ class BackupServicer:
 
     async def CollectGarbage(self, request: Any, _context: Any) -> Any:
         require_leader(self._api)
-        done = await self._api.backups.collect_garbage(dry_run=request.dry_run)
+        done = await self._api.backups.collect_garbage(
+            dry_run=request.dry_run, confirmed=request.confirmed
+        )
         return backups.CollectGarbageResponse(gc=to_message(done, backups.GarbageCollection))
 
 

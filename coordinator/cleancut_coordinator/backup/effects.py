@@ -44,6 +44,7 @@ from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
 from cleancut.core.protocol.etcd_records import Bounds, Session
 from cleancut.core.protocol.fence import check_seen_everywhere, choose_fence, facts_of
+from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut.core.verification.canaries import proven
 from cleancut.repository.catalog import get_checked, publish_group, put_staged
@@ -59,6 +60,7 @@ from cleancut_coordinator.backup.canaries import choose_questions, read_canaries
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.cluster_id import check_store_owner, put_probe
 from cleancut_coordinator.leader.fences import drain_writes, raise_fence
+from cleancut_coordinator.leader.high_water import put_opened, read_marks
 from cleancut_coordinator.leader.state import format_now
 
 _AT_ONCE = 16
@@ -73,6 +75,8 @@ class LeaderBackupEffects:
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
         match effect:
+            case ReadMarks():
+                return await read_marks(self._context, effect.epoch)
             case Probe():
                 await self._probe(effect)
             case Assign():
@@ -97,6 +101,7 @@ class LeaderBackupEffects:
 
     async def _probe(self, effect: Probe) -> None:
         await check_store_owner(self._context)
+        await put_opened(self._context, effect.epoch)
         await put_probe(self._context, effect)
 
     # PREPARE
@@ -118,7 +123,9 @@ class LeaderBackupEffects:
         )
         draft = await self._draft(effect, view, chosen, sessions)
         warnings = unseen_peers(view, peers)
-        draft = replace(draft, fence=fence, warnings=warnings, schedule=request.schedule)
+        selected = tuple(sorted(set(request.collections)))
+        draft = replace(draft, fence=fence, warnings=warnings)
+        draft = replace(draft, schedule=request.schedule, selected=selected)
         sha256 = await put_staged(context.store, context.paths, effect.epoch, draft)
         return Assigned(sha256, tuple(chosen), tasks, fence)
 
@@ -224,6 +231,7 @@ class LeaderBackupEffects:
             canaries=proven(await stored_canaries(context, ctl), shards),
             fence=facts_of(draft.fence, effect.seen, ctl.fence_ms),
             schedule=draft.schedule,
+            selected=draft.selected,
             warnings=(
                 *draft.warnings,
                 *not_drained(undrained, draft.undrainable),
