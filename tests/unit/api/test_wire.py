@@ -37,6 +37,8 @@ PAIRS: list[tuple[type[api_values.ApiValue], Any]] = [
     (backups.ShardEvidence, backup_pb2.ShardEvidence),
     (backups.BackupBytes, backup_pb2.BackupBytes),
     (backups.Seed, backup_pb2.Seed),
+    (backups.MissingCollection, backup_pb2.MissingCollection),
+    (garbage.KeptBackup, backup_pb2.KeptBackup),
     (restores.Restore, restore_pb2.Restore),
     (restores.RestorePage, restore_pb2.ListRestoresResponse),
     (restores.RestoredCollection, restore_pb2.RestoredCollection),
