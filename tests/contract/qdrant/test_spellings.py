@@ -37,7 +37,7 @@ def test_which_names_can_be_streamed(world: World, name: str) -> None:
 
     async def check() -> None:
         path = f"/collections/{quote(name, safe='')}"
-        body = {"vectors": {"size": SIZE, "distance": "Cosine"}}
+        body = {"vectors": {"size": SIZE, "distance": "Cosine"}, "shard_number": 1}
         await world.post(0, path, body, "PUT")
         await world.settled(name, 1)
         ((peer, *_),) = (await world.hosts(name)).values()
