@@ -33,8 +33,6 @@ OPENED, PUBLISHED, ENDED = "opened", "published", "ended"
 READ_S = 30.0
 CLOSED_S = 30.0
 _POLL_S = 0.5
-CLOSED_S = 30.0
-_POLL_S = 0.5
 
 
 async def put_opened(context: CoordinatorContext, epoch: Epoch) -> None:
@@ -118,9 +116,10 @@ async def put_published(context: CoordinatorContext, epoch: Epoch, report: str) 
 
 
 async def put_ended(context: CoordinatorContext, epoch: Epoch, state: State) -> None:
-    """Marks that nothing of the attempt is left to be done. Repeatable."""
-    path = context.paths.mark(epoch, ENDED)
-    await context.store.put(path, encode(EndedMark(epoch=epoch, state=state)))
+    """Marks that nothing of the attempt is left to be done. Repeatable; the first end counts."""
+    if await _read(context, epoch, ENDED) is None:
+        mark = EndedMark(epoch=epoch, state=state)
+        await context.store.put(context.paths.mark(epoch, ENDED), encode(mark))
 
 
 async def check_undoable(context: CoordinatorContext, epoch: Epoch) -> None:

@@ -232,7 +232,10 @@ class Attempt:
     # The attempt
 
     async def begin(self, phase: Phase = Phase.CREATE, request: RestoreRequest = WHOLE) -> None:
-        """Agents are registered, the plan is checked and staged, and ctl stands at `phase`."""
+        """Agents are registered, the plan is checked and staged, and ctl stands at `phase`. All
+        attempts here have one epoch, so the marks of the one before go."""
+        objects = self.store.objects
+        self.store.objects = {path: objects[path] for path in objects if "/marks/" not in path}
         check = CheckRestore(EPOCH, request, await self._register())
         self.draft = str(await self.coordinator.run(check))
         await self.move(phase)
