@@ -338,6 +338,12 @@ class SimPeer:
 
         await self._call(begin, timeout_s / FASTER, mute=mute)
 
+    async def allows_urls(self, timeout_s: float = READ_S) -> bool:
+        return await self._read(lambda: True, timeout_s)
+
+    async def check_upload_rights(self, timeout_s: float = READ_S) -> None:
+        await self._read(lambda: None, timeout_s)
+
     async def drain(self, name: str, shard_keys: Sequence[str | int], timeout_s: float) -> None:
         def begin(tell: Tell) -> None:
             found = self._known(name)

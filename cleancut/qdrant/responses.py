@@ -22,6 +22,7 @@ _UPLOAD = (
     "POST /collections/{collection_name}/shards/{shard}/snapshots/upload",
     "POST /collections/{collection_name}/snapshots/upload",
 )
+_REFUSED_FIRST = frozenset({"403", "404"})
 _INITIATE = ("/qdrant.CollectionsInternal/Initiate",)
 _SHARD_RECOVER = ("/qdrant.ShardSnapshots/Recover",)
 
@@ -39,6 +40,8 @@ class ClusterInfo:
     leader: int | None
     pending_operations: int
     enabled: bool
+    consensus: str = ""
+    """Why its consensus thread no longer works; "" while it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +165,19 @@ def parse_cluster(result: Mapping[str, Any]) -> ClusterInfo:
             leader=raft.get("leader"),
             pending_operations=int(raft["pending_operations"]),
             enabled=True,
+            consensus=_consensus(result.get("consensus_thread_status")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as cause:
         raise _unknown_shape("/cluster") from cause
+
+
+def _consensus(status: Mapping[str, Any] | None) -> str:
+    """Source: lib/storage/src/types.rs (ConsensusThreadStatus), Qdrant 1.18.3"""
+    word = str((status or {}).get("consensus_thread_status") or "working")
+    if word == "working":
+        return ""
+    cause = str((status or {}).get("err") or "")[:300]
+    return f"{word}: {cause}" if cause else word
 
 
 def parse_placement(result: Mapping[str, Any]) -> Placement:
@@ -276,9 +289,11 @@ def _counters(requests: Mapping[str, Any] | None) -> RecoveryCounters:
 
 
 def _requests(responses: Mapping[str, Any], routes: tuple[str, ...]) -> Iterator[int]:
+    """What was refused before it began has put nothing in place: probes do not count."""
     for route in routes:
-        for statistics in (responses.get(route) or {}).values():
-            yield int(statistics["count"])
+        for status, statistics in (responses.get(route) or {}).items():
+            if status not in _REFUSED_FIRST:
+                yield int(statistics["count"])
 
 
 def _unknown_shape(what: str) -> Corrupt:

@@ -23,9 +23,10 @@ from cleancut.cli.render.output import emit, emit_many
 from cleancut.cli.render.states import step_of, title_of
 from cleancut.cli.settings import Noun, parse_duration, settings_of
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
-from cleancut.core.primitives.errors import NotFound
+from cleancut.core.primitives.errors import NotFound, from_reason
 from cleancut.core.protocol.fence import check_fence
 from cleancut.core.protocol.requests import MAX_ATTEMPTS, BackupRequest
+from cleancut.core.protocol.states import State
 from cleancut.verification.verify import Drilling, ReadShare, drill_group, verify_group
 
 
@@ -134,6 +135,8 @@ def show(context: click.Context, /, backup_id: str, evidence: bool) -> None:
         found = offline.show_backup(settings, backup_id)
     else:
         found = ask(settings, lambda client: client.get_backup(backup_id))
+    if found.state is State.CORRUPT and found.error is not None:
+        raise from_reason(found.error.reason)(found.error.message, found.error.hint)
     if not evidence:
         emit(settings.output, "backup", found)
         return

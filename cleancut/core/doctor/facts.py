@@ -42,6 +42,15 @@ class Finding(Record, frozen=True):
     fixes: tuple[Fix, ...] = ()
 
 
+class DamagedBackup(Record, frozen=True):
+    """A backup whose manifest cannot be read (`corrupt`), or of which a check found damage. `why`:
+    the first of it."""
+
+    epoch: Epoch
+    corrupt: bool
+    why: str
+
+
 class LocalShard(Record, frozen=True):
     """One shard as the peer that holds it reports it. `points` None: it could not be counted."""
 
@@ -102,6 +111,7 @@ class Facts(Record, frozen=True):
     `peers`: the configured ones that answer. `url`: where `collections` was read, empty if no peer
     answers. `open_fence`: the epoch whose fence may stand now. `groups`:
     newest first. `owner_id` None: the store does not answer. `seen`: since when peers are silent.
+    `damaged`: backups, newest first; `newest_intact`: the newest other one, if any.
     `accepting`: silent peers whose address accepts connections. `now_s`: wall clock.
     `gc_stopped`: why the last gc run deleted nothing.
     """
@@ -119,6 +129,8 @@ class Facts(Record, frozen=True):
     seen: SeenPeers | None = None
     accepting: tuple[PeerId, ...] = ()
     now_s: float = 0.0
+    damaged: tuple[DamagedBackup, ...] = ()
+    newest_intact: Epoch | None = None
 
     @property
     def aliases(self) -> dict[str, str]:

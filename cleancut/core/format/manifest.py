@@ -205,7 +205,7 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         version = decode(_FormatOnly, data, where).format
     except Corrupt as error:
         raise Corrupt(
-            f"{where} is not a whole manifest: {error.message.partition(': ')[2]}", CORRUPT_HINT
+            f"{where} is not a complete manifest: {error.message.partition(': ')[2]}", CORRUPT_HINT
         ) from error
     if version != FORMAT:
         raise Refused(
