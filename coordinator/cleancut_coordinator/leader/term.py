@@ -249,7 +249,7 @@ class LeaderTerm:
             epoch = await self._state.next_epoch()
         except CleancutError as error:
             self._log.warning("cannot begin", operation=operation.id, cause=error.message)
-            failure = Failure(reason=error.reason, message=error.message, hint=error.hint)
+            failure = failure_of(error)
             await self._state.note_waiting(operation, failure)
             if isinstance(error, Fenced):
                 raise
