@@ -127,4 +127,4 @@ async def _settled(world: World) -> list[str]:
                 states = [one["state"] for one in listed.value("restores")]
                 if states and all(s in {"DONE", "NEEDS_OPERATOR", "ROLLED_BACK"} for s in states):
                     return states
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.1)
