@@ -155,27 +155,23 @@ class SimPeer:
         )
 
     def _collection(self, found: Collection) -> CollectionTelemetry:
-        local = self._peer.replicas if self._is_live(found) else {}
-        shards = {
-            place[1]: ShardTelemetry(
-                place[1],
-                None,
-                None if r.dirty else r.number,
-                0,
-                "red" if r.failed else "green",
-                self._states(place),
-                (f"segment-{r.life}",),
-                (),
-            )
-            for place, r in local.items()
-            if place[0] == found.name
-        }
+        places = [(found.name, shard) for shard in range(found.shards)]
+        shards = {place[1]: self._shard(found, place) for place in places}
         config = {**found.info["config"], "uuid": found.uuid}
-        return CollectionTelemetry(found.uuid, config, shards, 0)
+        transfers = self._placement(found).transfers
+        return CollectionTelemetry(found.uuid, config, shards, transfers)
 
-    def _states(self, place: tuple[str, int]) -> dict[int, str]:
-        peers = self._qdrant.peers.values()
-        return {int(peer.id): ACTIVE for peer in peers if place in peer.replicas}
+    def _shard(self, found: Collection, place: tuple[str, int]) -> ShardTelemetry:
+        live = self._is_live(found)
+        local = self._peer.replicas.get(place) if live else None
+        number = None if local is None or local.dirty else local.number
+        peers = self._qdrant.peers.values() if live else ()
+        states = {int(p.id): self._state(p, found) for p in peers if place in p.replicas}
+        if local is None:
+            return ShardTelemetry(place[1], None, None, 0, None, states)
+        status = "red" if local.failed else "green"
+        segments = (f"segment-{local.life}",)
+        return ShardTelemetry(place[1], None, number, 0, status, states, segments, ())
 
     async def weights(self, timeout_s: float = READ_S) -> Weights:
         return await self._read(self._weights, timeout_s)
@@ -250,6 +246,20 @@ class SimPeer:
     ) -> tuple[tuple[int, None, Any], ...]:
         """No point of the simulation is one to search for."""
         return await self._read(tuple, timeout_s)
+
+    async def count_collection(self, name: str, timeout_s: float = READ_S) -> int:
+        return await self._read(lambda: self._count_all(name), timeout_s)
+
+    def _count_all(self, name: str) -> int:
+        """Each shard at its first peer. Raises: Unavailable, if one has no readable replica."""
+        found, total = self._known(name), 0
+        for shard_id in sorted({r.shard_id for r in self._placement(found).shards}):
+            replicas = [p.replicas.get((name, shard_id)) for p in self._qdrant.peers.values()]
+            readable = [one for one in replicas if one is not None and not one.dirty]
+            if not readable:
+                raise Unavailable(f"shard {shard_id} cannot be read")
+            total += readable[0].content
+        return total
 
     # One shard here
 

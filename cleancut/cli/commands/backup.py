@@ -37,6 +37,18 @@ def backup() -> None:
 
 @backup.command()
 @collections_option
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="NAME",
+    help="Leave this collection out; repeatable.",
+)
+@click.option(
+    "--allow-missing",
+    is_flag=True,
+    help="Leave out the collections that cannot be backed up now: the backup is partial and lists"
+    " them. Default: fail and name them.",
+)
 @click.option("--allow-empty", is_flag=True, help="Accept a cluster without collections.")
 @click.option(
     "--require",
@@ -76,6 +88,8 @@ def create(
     context: click.Context,
     /,
     collections: tuple[str, ...],
+    exclude: tuple[str, ...],
+    allow_missing: bool,
     allow_empty: bool,
     require: str | None,
     attempts: int | None,
@@ -95,6 +109,8 @@ def create(
         fence=tuple(sorted(set(fence))),
         fence_budget_s=fence_budget_s,
         full=full,
+        exclude=tuple(sorted(set(exclude))),
+        allow_missing=allow_missing,
     )
     check_fence(request)
     job: Job[Backup] = Job(

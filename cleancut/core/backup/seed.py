@@ -16,7 +16,7 @@ from cleancut.core.protocol import votes as protocol_votes
 from cleancut.core.protocol.commands import Command
 from cleancut.core.protocol.etcd_records import Seeded, Vote
 from cleancut.core.protocol.events import Started
-from cleancut.core.protocol.requests import SeedRequest
+from cleancut.core.protocol.requests import SeedRequest, Selection
 from cleancut.core.protocol.states import OperationKind, Phase
 
 
@@ -27,6 +27,9 @@ class SeedMachine(Barrier):
 
     def request(self) -> SeedRequest:
         return protocol_votes.seed_request(self.operation)
+
+    def selection(self) -> Selection:
+        return Selection(collections=self.request().collections)
 
     def open(self, event: Started, **fresh: Any) -> list[Command]:
         commands = super().open(event, **fresh)
@@ -45,7 +48,7 @@ class SeedMachine(Barrier):
 
     def _uploaded(self, now_s: float) -> list[Command]:
         votes = protocol_votes.yes_of_all(Phase.UPLOAD, self.members, self.votes)
-        if votes is None or self.operation is None:
+        if votes is None or self.operation is None or self.waiting is not None:
             return []
         self.operation = replace(self.operation, seeded=_sum_of(votes))
         return self.move(Phase.IDLE, now_s)

@@ -13,6 +13,7 @@ from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Bounds, Ctl, EpochMember, Failure, Operation, Vote
 from cleancut.core.protocol.events import Event, Started
 from cleancut.core.protocol.high_water import ReadMarks
+from cleancut.core.protocol.requests import NAMES_ONLY, Selection
 from cleancut.core.protocol.states import CLOSED, OperationKind, Phase, State
 from cleancut.core.protocol.votes import yes_of_all
 
@@ -71,7 +72,11 @@ class Attempt:
             probe=event.nonce,
             speaker=first.session if self.kind in _SPOKEN else FencingToken(0),
         )
-        return [self.run(Probe(event.epoch, event.nonce))]
+        return [self.run(Probe(event.epoch, event.nonce, self.selection()))]
+
+    def selection(self) -> Selection:
+        """The collections that the agents' views are of."""
+        return NAMES_ONLY
 
     def opened(self, now_s: float) -> list[Command]:
         """The probe is there: PREPARE begins."""
@@ -131,10 +136,12 @@ class Attempt:
     def start_clocks(self, now_s: float) -> None:
         """The bounds of the present phase, counted from now."""
         bounds = self.ctl.bounds
+        shards = max((len(member.tasks) for member in self.members.values()), default=0)
+        grown_s = bounds.per_shard_s * shards
         bound_s = {
             Phase.PREPARE: bounds.prepare_s,
-            Phase.CUT: bounds.cut_s + bounds.drain_s,
-            Phase.SEAL: bounds.seal_s,
+            Phase.CUT: bounds.cut_s + bounds.drain_s + grown_s,
+            Phase.SEAL: bounds.seal_s + grown_s,
             Phase.UPLOAD: bounds.upload_s,
             Phase.CREATE: bounds.create_s,
             Phase.RECOVER: bounds.recover_s,
