@@ -153,7 +153,7 @@ class Counting:
         self.calls["get"] += 1
         return await self._store.get(path, offset, length)
 
-    async def folders(self) -> list[str]:
+    async def folders(self) -> tuple[str, ...]:
         return await self._store.folders()
 
     async def clock_s(self) -> float | None:

@@ -287,7 +287,7 @@ class SimStore:
         await self._reach(path)
         return await self._shared.store.get(path, offset, length)
 
-    async def folders(self) -> list[str]:
+    async def folders(self) -> tuple[str, ...]:
         await self._reach()
         return await self._shared.store.folders()
 

@@ -34,7 +34,7 @@ class Store(Protocol):
         """All objects whose path starts with `prefix`, sorted."""
         ...
 
-    async def folders(self) -> list[str]:
+    async def folders(self) -> tuple[str, ...]:
         """The first parts of all paths, sorted, without reading whole listings."""
         ...
 

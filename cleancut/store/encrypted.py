@@ -85,7 +85,7 @@ class EncryptedStore:
     async def delete(self, path: str) -> None:
         await self._store.delete(path)
 
-    async def folders(self) -> list[str]:
+    async def folders(self) -> tuple[str, ...]:
         return await self._store.folders()
 
     async def clock_s(self) -> float | None:

@@ -73,7 +73,7 @@ class FileStore:
         target = self._root / check_path(path)
         await self._run(path, lambda: self._delete(self._links.check(target)))
 
-    async def folders(self) -> list[str]:
+    async def folders(self) -> tuple[str, ...]:
         return await self._run("", self._folders)
 
     async def clock_s(self) -> float | None:
@@ -105,9 +105,9 @@ class FileStore:
             raise
         _sync_directory(target.parent)
 
-    def _folders(self) -> list[str]:
+    def _folders(self) -> tuple[str, ...]:
         with os.scandir(self._root) as entries:
-            return sorted(e.name for e in entries if e.is_dir(follow_symlinks=False))
+            return tuple(sorted(e.name for e in entries if e.is_dir(follow_symlinks=False)))
 
     def _probe(self, probe: Path) -> float:
         try:
