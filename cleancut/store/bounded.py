@@ -43,7 +43,7 @@ class BoundedStore:
         await self._within(self._store.delete(path), f"delete {path}")
 
     async def folders(self) -> tuple[str, ...]:
-        return await self._within(self._store.folders(), "read its clock")
+        return await self._within(self._store.folders(), "list its clusters")
 
     async def clock_s(self) -> float | None:
         return await self._within(self._store.clock_s(), "read its clock")
