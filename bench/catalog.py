@@ -153,6 +153,9 @@ class Counting:
         self.calls["get"] += 1
         return await self._store.get(path, offset, length)
 
+    async def folders(self) -> tuple[str, ...]:
+        return await self._store.folders()
+
     async def clock_s(self) -> float | None:
         return await self._store.clock_s()
 

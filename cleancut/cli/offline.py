@@ -20,8 +20,8 @@ from cleancut.cli.render.output import emit_facts
 from cleancut.cli.settings import Settings
 from cleancut.core.format.manifest import Manifest, ShardEntry
 from cleancut.core.format.paths import Paths
-from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
-from cleancut.core.primitives.ids import Epoch
+from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused
+from cleancut.core.primitives.ids import ClusterName, Epoch, parse_cluster
 from cleancut.core.verification.damage import Damage
 from cleancut.ports.store import Store
 from cleancut.repository.catalog import CatalogRow, find_group, list_epochs, read_rows
@@ -144,14 +144,44 @@ def _shard(manifest: Manifest, wanted: ShardSelection) -> ShardEntry:
     )
 
 
-def with_store(settings: Settings, act: Callable[[Store, Paths], Awaitable[T]]) -> T:
-    url, cluster = settings.catalog()
+def with_store(
+    settings: Settings, act: Callable[[Store, Paths], Awaitable[T]], *, named: bool = False
+) -> T:
+    """Without --cluster, the only cluster of the store is meant; `named`: it must be given, and may
+    have nothing in the store yet.
+
+    Raises: Invalid (no store, or several clusters to choose from); NotFound (no such cluster, with
+        those that there are).
+    """
+    settings.check_one_target()
+    if named or not settings.store:
+        url, cluster = settings.catalog()
+    else:
+        url, cluster = settings.store, ClusterName("")
 
     async def run() -> T:
         store = open_store(url, SystemClock(), settings.key_source)
         try:
-            return await act(store, Paths(cluster))
+            if named:
+                return await act(store, Paths(cluster))
+            return await act(store, Paths(await _cluster_of(settings, store)))
         finally:
             await store.close()
 
     return asyncio.run(run())
+
+
+async def _cluster_of(settings: Settings, store: Store) -> ClusterName:
+    if settings.cluster:
+        cluster = parse_cluster(settings.cluster)
+        async for _ in store.list(Paths(cluster).root):
+            return cluster
+    names = await store.folders()
+    if not settings.cluster and len(names) == 1:
+        return parse_cluster(names[0])
+    there = f"it holds: {', '.join(names)}" if names else "it is empty"
+    if not settings.cluster and names:
+        raise Invalid(f"store {settings.store} holds several clusters", f"give --cluster; {there}")
+    what = f"no cluster {settings.cluster!r}" if settings.cluster else "no cluster"
+    hint = "give one of them with --cluster" if names else "check --store, its prefix or folder"
+    raise NotFound(f"store {settings.store} holds {what}; {there}", hint)

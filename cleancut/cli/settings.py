@@ -10,11 +10,12 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from cleancut.client.client import Client
 from cleancut.core.primitives.errors import Invalid
@@ -41,6 +42,8 @@ class Settings:
     store_key_file: str | None = None
     store_key_command: str | None = None
     quiet: bool = False
+    flags: set[str] = field(default_factory=set)
+    """Those that were given on the command line itself: they beat environment and file."""
 
     @property
     def addresses(self) -> list[str]:
@@ -65,8 +68,40 @@ class Settings:
 
     @property
     def offline(self) -> bool:
-        """True if the catalog is read from a store, without a coordinator."""
-        return bool(self.store) and not self.coordinator
+        """True if the catalog is read from a store, without a coordinator: a flag decides before
+        the environment and the file do.
+
+        Raises: Invalid, if flags name both.
+        """
+        self.check_one_target()
+        if "coordinator" in self.flags:
+            return False
+        return bool(self.store) and ("store" in self.flags or not self.coordinator)
+
+    def check_one_target(self) -> None:
+        """Raises: Invalid, if flags name a store and a coordinator."""
+        if {"store", "coordinator"} <= self.flags:
+            raise Invalid(
+                "--store and --coordinator name two places; nothing was done",
+                "give --coordinator to ask a coordinator, or --store to read the store alone",
+            )
+
+    def check_asks_coordinator(self) -> None:
+        """Raises: Invalid, if a flag names a store, for a command that a coordinator carries
+        out on its own store."""
+        self.check_one_target()
+        if "store" in self.flags:
+            raise Invalid(
+                "--store reads a store alone, this command asks a coordinator; nothing was done",
+                "leave --store out, and name the coordinator with --coordinator",
+            )
+
+    @property
+    def expected_cluster(self) -> str:
+        """The cluster that a coordinator has to be of; "" if any. A coordinator that a flag names
+        is not compared with a cluster in the environment."""
+        by_flag = "cluster" in self.flags or "coordinator" not in self.flags
+        return (self.cluster or "") if by_flag else ""
 
     @property
     def key_source(self) -> KeySource:
@@ -91,7 +126,10 @@ def settings_of(context: click.Context) -> Settings:
 def _remember(context: click.Context, option: click.Parameter, value: Any) -> None:
     assert option.name is not None
     if value is not None and not context.resilient_parsing:
-        setattr(settings_of(context), option.name, value)
+        settings = settings_of(context)
+        setattr(settings, option.name, value)
+        if context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+            settings.flags.add(option.name)
 
 
 def shared_options(*, inner: bool) -> list[click.Parameter]:

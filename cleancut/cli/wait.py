@@ -21,7 +21,7 @@ from cleancut.cli.render.progress import headline, open_progress
 from cleancut.cli.render.states import title_of
 from cleancut.cli.settings import Settings
 from cleancut.client.client import Client
-from cleancut.core.primitives.errors import TimedOut, Unavailable
+from cleancut.core.primitives.errors import Invalid, TimedOut, Unavailable
 from cleancut.core.protocol.states import State
 
 T = TypeVar("T")
@@ -35,9 +35,26 @@ def ask(settings: Settings, question: Callable[[Client], Awaitable[T]]) -> T:
 
     async def run() -> T:
         async with settings.client() as client:
+            await check_target(settings, client)
             return await question(client)
 
     return asyncio.run(run())
+
+
+async def check_target(settings: Settings, client: Client) -> None:
+    """Raises: Invalid, if flags or settings name another cluster than the coordinator's, before
+    anything is asked of it; Unavailable, if it does not answer."""
+    settings.check_asks_coordinator()
+    expected = settings.expected_cluster
+    if not expected:
+        return
+    found = (await client.cluster_status()).cluster
+    if found != expected:
+        raise Invalid(
+            f"the coordinator at {settings.addresses[0]} is of cluster {found!r}, not of"
+            f" {expected!r}; nothing was done",
+            "correct --cluster (CLEANCUT_CLUSTER) or --coordinator (CLEANCUT_COORDINATOR)",
+        )
 
 
 @dataclass(slots=True)
@@ -79,6 +96,7 @@ def _show(settings: Settings, noun: str, last: Op) -> None:
 async def _follow(settings: Settings, job: Job[Op]) -> None:
     """Fills `job.last` until the operation is over or the time is."""
     async with settings.client() as client:
+        await check_target(settings, client)
         job.last = await job.start(client)
         if not job.wait:
             return

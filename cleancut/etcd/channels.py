@@ -38,6 +38,7 @@ OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_retries", 0),
+    ("grpc.enable_http_proxy", 0),  # http_proxy in the environment is for the store
     ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
 )
 

@@ -34,6 +34,10 @@ class Store(Protocol):
         """All objects whose path starts with `prefix`, sorted."""
         ...
 
+    async def folders(self) -> tuple[str, ...]:
+        """The first parts of all paths, sorted, without reading whole listings."""
+        ...
+
     async def delete(self, path: str) -> None:
         """Removing nothing is not an error."""
         ...

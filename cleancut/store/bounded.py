@@ -42,6 +42,9 @@ class BoundedStore:
     async def delete(self, path: str) -> None:
         await self._within(self._store.delete(path), f"delete {path}")
 
+    async def folders(self) -> tuple[str, ...]:
+        return await self._within(self._store.folders(), "list its clusters")
+
     async def clock_s(self) -> float | None:
         return await self._within(self._store.clock_s(), "read its clock")
 

@@ -85,6 +85,9 @@ class EncryptedStore:
     async def delete(self, path: str) -> None:
         await self._store.delete(path)
 
+    async def folders(self) -> tuple[str, ...]:
+        return await self._store.folders()
+
     async def clock_s(self) -> float | None:
         return await self._store.clock_s()
 

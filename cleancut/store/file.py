@@ -73,6 +73,9 @@ class FileStore:
         target = self._root / check_path(path)
         await self._run(path, lambda: self._delete(self._links.check(target)))
 
+    async def folders(self) -> tuple[str, ...]:
+        return await self._run("", self._folders)
+
     async def clock_s(self) -> float | None:
         """By the mtime of a file that is written for it: on a network mount, the server's clock."""
         probe = self._root / f".tmp-{secrets.token_hex(8)}"
@@ -101,6 +104,10 @@ class FileStore:
             temporary.unlink(missing_ok=True)
             raise
         _sync_directory(target.parent)
+
+    def _folders(self) -> tuple[str, ...]:
+        with os.scandir(self._root) as entries:
+            return tuple(sorted(e.name for e in entries if e.is_dir(follow_symlinks=False)))
 
     def _probe(self, probe: Path) -> float:
         try:

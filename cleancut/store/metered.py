@@ -79,6 +79,9 @@ class InstrumentedStore:
         with self._counted("delete"):
             await self._store.delete(path)
 
+    async def folders(self) -> tuple[str, ...]:
+        return await self._store.folders()
+
     async def clock_s(self) -> float | None:
         return await self._store.clock_s()
 

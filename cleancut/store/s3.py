@@ -165,6 +165,16 @@ class S3Store:
         key = self._base + check_path(path)
         await self._run(path, lambda: self._client.delete_object(Bucket=self._url.bucket, Key=key))
 
+    async def folders(self) -> tuple[str, ...]:
+        query = {"Bucket": self._url.bucket, "Prefix": self._base, "Delimiter": "/"}
+        found: set[str] = set()
+        while True:
+            page = await self._run("", partial(self._list_part, query.copy()))
+            found |= {one["Prefix"] for one in page.get("CommonPrefixes", ())}
+            if not page.get("IsTruncated"):
+                return tuple(sorted(one.removeprefix(self._base).rstrip("/") for one in found))
+            query["ContinuationToken"] = page["NextContinuationToken"]
+
     async def clock_s(self) -> float | None:
         """By the Date header of an answer."""
         query = {"Bucket": self._url.bucket, "Prefix": self._base, "MaxKeys": 1}

@@ -50,6 +50,9 @@ class MemoryStore:
             if path.startswith(prefix) and data is not None:
                 yield ObjectInfo(path, len(data))
 
+    async def folders(self) -> tuple[str, ...]:
+        return tuple(sorted({path.partition("/")[0] for path in self.objects}))
+
     async def delete(self, path: str) -> None:
         self.objects.pop(check_path(path), None)
 

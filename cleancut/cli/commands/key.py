@@ -47,7 +47,7 @@ def new(context: click.Context, /) -> None:
 def list_(context: click.Context, /) -> None:
     """List the data keys of a store, and the ids of the store keys that open them."""
     settings = settings_of(context)
-    _emit(settings, with_store(settings, keyring.read_wrapped))
+    _emit(settings, with_store(settings, keyring.read_wrapped, named=True))
 
 
 @key.command()
@@ -85,7 +85,7 @@ def _change(context: click.Context, change: Change) -> None:
         await change(store, paths, keys)
         return await keyring.read_wrapped(store, paths)
 
-    _emit(settings, with_store(settings, act))
+    _emit(settings, with_store(settings, act, named=True))
 
 
 def _emit(settings: Settings, wrapped: list[WrappedKey]) -> None:

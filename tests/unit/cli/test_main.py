@@ -17,6 +17,25 @@ pytestmark = pytest.mark.slow  # a process for each command line
 LOOPBACK = Listen("127.0.0.1:0", grace_s=0.0)
 
 
+@pytest.mark.parametrize(
+    "verb", [["backup", "delete", "bk-1", "--yes"], ["backup", "create"], ["backup", "list"]]
+)
+def test_a_coordinator_of_another_cluster_is_refused(verb: list[str]) -> None:
+    """Before anything is asked of it."""
+
+    async def scenario() -> None:
+        operations = MemoryOperations()
+        async with serve_api(operations.api, LOOPBACK) as address:
+            await cleancut("--coordinator", address, "backup", "create")
+            known = dict(operations.backups)
+            ran = await cleancut("--coordinator", address, "--cluster", "other", *verb)
+        assert ran.code == Exit.USAGE
+        assert "nothing was done" in ran.err
+        assert operations.backups == known
+
+    run(scenario())
+
+
 def test_create_waits_and_prints_one_json_object_of_the_promised_shape() -> None:
     async def scenario() -> None:
         async with serve_api(MemoryOperations().api, LOOPBACK) as address:

@@ -183,6 +183,35 @@ def test_what_is_not_there(words: list[str], code: Exit, shelf: Shelf, output: O
     assert "error: " in output.err()
 
 
-def test_a_cluster_must_be_named(shelf: Shelf, output: Output) -> None:
+def test_the_only_cluster_of_a_store_need_not_be_named(shelf: Shelf, output: Output) -> None:
+    shelf.publish(7)
+    assert run(["--store", shelf.url, "backup", "list", "-o", "json"]) == Exit.OK
+    assert [one["epoch"] for one in output.json()["backups"]] == [7]
+
+
+def test_of_several_clusters_one_must_be_named(
+    shelf: Shelf, output: Output, tmp_path: Path
+) -> None:
+    shelf.publish(7)
+    (Path(shelf.url.removeprefix("file://")) / "staging").mkdir()
     assert run(["--store", shelf.url, "backup", "list"]) == Exit.USAGE
-    assert "--cluster" in output.err()
+    error = output.err()
+    assert "--cluster" in error
+    assert "prod, staging" in error
+
+
+@pytest.mark.parametrize("verb", [["list"], ["show", "latest"], ["verify", "latest"]])
+def test_a_wrong_cluster_is_no_empty_table(shelf: Shelf, output: Output, verb: list[str]) -> None:
+    """The answer names the clusters that there are."""
+    shelf.publish(7)
+    assert run(["--store", shelf.url, "--cluster", "prd", "backup", *verb]) == Exit.NOT_FOUND
+    error = output.err()
+    assert "'prd'" in error
+    assert "it holds: prod" in error
+
+
+def test_a_wrong_folder_is_no_empty_table(shelf: Shelf, output: Output) -> None:
+    shelf.publish(7)
+    flags = ["--cluster", "prod", "backup", "list"]
+    assert run(["--store", f"{shelf.url}/typo", *flags]) == Exit.NOT_FOUND
+    assert run(["--store", f"{shelf.url}/typo", "backup", "list"]) == Exit.NOT_FOUND

@@ -72,11 +72,33 @@ def test_a_file_that_says_nonsense_is_a_usage_error(
     assert capsys.readouterr().out == ""
 
 
+def test_a_flag_beats_the_environment() -> None:
+    """A store that a flag names is read, whatever coordinator the environment names."""
+    environment = {"CLEANCUT_COORDINATOR": "a:1", "CLEANCUT_CLUSTER": "main"}
+    assert settings("--store", "file:///b", "probe", **environment).offline
+    assert settings("probe", "--store", "file:///b", **environment).offline
+    both = {**environment, "CLEANCUT_STORE": "file:///b"}
+    assert not settings("probe", **both).offline
+    assert not settings("--coordinator", "b:1", "probe", **both).offline
+    assert settings("--coordinator", "b:1", "probe", **both).expected_cluster == ""
+    assert settings("--cluster", "x", "probe", **both).expected_cluster == "x"
+    assert settings("probe", **both).expected_cluster == "main"
+
+
+def test_a_store_for_a_command_of_coordinators_is_refused() -> None:
+    with pytest.raises(Invalid, match="nothing was done"):
+        settings(
+            "--store", "file:///b", "probe", CLEANCUT_COORDINATOR="a:1"
+        ).check_asks_coordinator()
+    settings("probe", CLEANCUT_STORE="file:///b").check_asks_coordinator()
+
+
 def test_a_store_is_read_alone_only_if_no_coordinator_is_named() -> None:
     store = ("--store", "file:///b", "--cluster", "main")
     assert settings(*store, "probe").offline
     assert settings(*store, "probe").catalog() == ("file:///b", "main")
-    assert not settings(*store, "--coordinator", "a:1", "probe").offline
+    with pytest.raises(Invalid, match="two places"):
+        settings(*store, "--coordinator", "a:1", "probe").offline
     assert not settings("probe").offline
     with pytest.raises(Invalid):
         settings("--store", "file:///b", "probe").catalog()
