@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from cleancut import __version__
+from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Denied, Fenced, LeaseLost, TimedOut, Unavailable
+from cleancut.core.protocol.etcd_records import Coordinator
 from cleancut.core.protocol.states import OperationKind
+from cleancut.ports.coordination import Lease, Put
 from cleancut.runtime.concurrency import first_of
 from cleancut.runtime.health import Health
 from cleancut.runtime.log import Logger
@@ -72,6 +76,7 @@ async def serve_coordinator(process: CoordinatorProcess) -> None:
 async def _serve_term(process: CoordinatorProcess) -> None:
     context = process.context
     async with context.etcd.lease(TTL_S) as lease:
+        await _register(process, lease)
         process.health.ready = True
         try:
             async with asyncio.TaskGroup() as group:
@@ -99,6 +104,14 @@ async def _serve_term(process: CoordinatorProcess) -> None:
             process.leadership = None
             process.metrics.set_leading(leading=False)
             process.health.ready = False
+
+
+async def _register(process: CoordinatorProcess, lease: Lease) -> None:
+    """Others see that this coordinator leads or stands by, as long as its lease lives."""
+    context = process.context
+    record = Coordinator(name=context.name, address=process.address, version=__version__)
+    key = context.keys.coordinator(context.name)
+    await context.etcd.txn([], [Put(key, encode(record), lease=lease.id)])
 
 
 def leader_effects(context: CoordinatorContext) -> dict[OperationKind, LeaderEffects]:

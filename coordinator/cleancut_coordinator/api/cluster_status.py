@@ -17,7 +17,7 @@ from cleancut.api.cluster import (
 from cleancut.api.mapping import to_value
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.protocol.etcd_keys import agent_of
-from cleancut.core.protocol.etcd_records import Ctl
+from cleancut.core.protocol.etcd_records import Coordinator, Ctl
 from cleancut.core.protocol.fence import Fence, leftover_fences
 from cleancut.core.protocol.states import CLOSED, FENCED
 from cleancut.repository.catalog import list_epochs
@@ -40,7 +40,7 @@ async def read_status(context: CoordinatorContext) -> ClusterStatus:
     return ClusterStatus(
         cluster=context.keys.cluster,
         leader=leader.name if leader else "",
-        coordinators=_coordinators(
+        coordinators=await _coordinators(
             context, leader.name if leader else "", leader.address if leader else ""
         ),
         agents=agents,
@@ -92,17 +92,20 @@ async def _read_fences(context: CoordinatorContext, ctl: Ctl) -> _Fences:
     return _Fences(shown[-1] if shown else None, tuple(warnings))
 
 
-def _coordinators(
+async def _coordinators(
     context: CoordinatorContext, leader: str, address: str
 ) -> tuple[CoordinatorStatus, ...]:
-    """The leader, and this process if it stands by (standbys register nowhere)."""
-    known = []
+    """The leader first, then those that stand by, and this process in any case."""
+    known = {
+        one.name: one for one in await read_all(context, context.keys.coordinators, Coordinator)
+    }
+    known.setdefault(context.name, Coordinator(name=context.name, address="", version=__version__))
     if leader:
-        version = __version__ if leader == context.name else ""
-        known.append(CoordinatorStatus(name=leader, address=address, leader=True, version=version))
-    if leader != context.name:
-        known.append(CoordinatorStatus(name=context.name, version=__version__))
-    return tuple(known)
+        known.setdefault(leader, Coordinator(name=leader, address=address, version=""))
+    return tuple(
+        to_value(CoordinatorStatus, one, leader=one.name == leader)
+        for one in sorted(known.values(), key=lambda one: (one.name != leader, one.name))
+    )
 
 
 async def _read_agents(context: CoordinatorContext, ctl: Ctl) -> tuple[AgentStatus, ...]:
@@ -140,6 +143,9 @@ async def _warnings(
         f"agent {one.name} cannot use its Qdrant at {one.url}: {one.problem or 'no answer'}"
         for one in sessions
         if one.peer_id is None
+    ]
+    warnings += [
+        f"agent {one.name}: {concern.what}" for one in sessions for concern in one.concerns
     ]
     peers = {peer for session in sessions for peer in session.peers}
     covered = {agent.peer_id for agent in agents}

@@ -20,6 +20,7 @@ from cleancut.core.backup.phases import (
 )
 from cleancut.core.backup.warnings import (
     check_replicas_agree,
+    concerned,
     divergent,
     not_drained,
     unseen_peers,
@@ -114,7 +115,7 @@ class LeaderBackupEffects:
         points = await read_fullness(context, view, chosen)
         tasks = assign(view, chosen, sessions, parents, homes=homes, points=points)
         draft = await self._draft(effect, view, chosen, sessions)
-        warnings = unseen_peers(view, peers)
+        warnings = (*unseen_peers(view, peers), *concerned(sessions.values()))
         draft = replace(draft, fence=fence, warnings=warnings, schedule=request.schedule)
         sha256 = await put_staged(context.store, context.paths, effect.epoch, draft)
         return Assigned(sha256, tuple(chosen), tasks, fence)
