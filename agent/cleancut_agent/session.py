@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from cleancut import __version__
+from cleancut.core.maintenance.clocks import REPORT_EVERY_S
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError, LeaseLost, Refused
 from cleancut.core.primitives.ids import FencingToken, PeerId
+from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.etcd_records import Concern, Session
 from cleancut.core.restore.target import FREE_STEP
 from cleancut.ports.coordination import Created, Lease, Put
@@ -70,7 +72,7 @@ async def open_session(context: AgentContext, ttl_s: float = TTL_S) -> AsyncIter
 async def describe(context: AgentContext, concerns: tuple[Concern, ...] | None = None) -> Session:
     """What the agent says of itself now; `peer_id` is None while its Qdrant cannot be used, for the
     reason in `problem`. `concerns`: those that are known; None: they are looked for."""
-    nonce = context.token_hex(8)
+    nonce, clock = context.token_hex(8), format_time(context.clock.wall_s())
     try:
         cluster = await context.qdrant.cluster(timeout_s=5.0)
         version = await context.qdrant.version(timeout_s=5.0)
@@ -79,6 +81,7 @@ async def describe(context: AgentContext, concerns: tuple[Concern, ...] | None =
             name=context.name,
             version=__version__,
             url=context.qdrant.url,
+            clock=clock,
             problem=f"{error} [{error.reason}]",
             nonce=nonce,
         )
@@ -94,17 +97,23 @@ async def describe(context: AgentContext, concerns: tuple[Concern, ...] | None =
         url=context.qdrant.url,
         free_bytes=free if free < 0 else free - free % FREE_STEP,
         concerns=concerns,
+        clock=clock,
         nonce=nonce,
     )
 
 
 async def refresh(context: AgentContext, session: OpenSession) -> None:
-    """Says it again if it has changed. Raises: LeaseLost, if the session is no longer ours."""
-    clock_s, known = context.clock.monotonic_s(), session.said
-    due = clock_s >= session.tried_s + EVERY_S or known.peer_id is None
-    now = await describe(context, None if due else known.concerns)
+    """Says it again if it has changed, or if the clock in it is some minutes old.
+
+    Raises: LeaseLost, if the session is no longer ours.
+    """
+    clock_s, said = context.clock.monotonic_s(), session.said
+    due = clock_s >= session.tried_s + EVERY_S or said.peer_id is None
+    now = await describe(context, None if due else said.concerns)
     session.tried_s = clock_s if due else session.tried_s
-    if replace(now, nonce="") == replace(session.said, nonce=""):
+    passed_s = parse_time(now.clock) - parse_time(said.clock)
+    changed = replace(now, clock="", nonce="") != replace(said, clock="", nonce="")
+    if not changed and abs(passed_s) < REPORT_EVERY_S:
         return
     key = context.keys.session(context.name)
     put = Put(key, encode(now), lease=session.lease.id)

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
@@ -42,6 +43,7 @@ _DENIED = frozenset(
         "403",
     }
 )
+_ARCHIVED = frozenset({"InvalidObjectState", "ObjectNotInActiveTierError"})
 _REPLACED = frozenset(
     {
         "ExpiredToken",
@@ -163,6 +165,12 @@ class S3Store:
         key = self._base + check_path(path)
         await self._run(path, lambda: self._client.delete_object(Bucket=self._url.bucket, Key=key))
 
+    async def clock_s(self) -> float | None:
+        """By the Date header of an answer."""
+        query = {"Bucket": self._url.bucket, "Prefix": self._base, "MaxKeys": 1}
+        page = await self._run("", lambda: self._client.list_objects_v2(**query))
+        return _date_s(page.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", ""))
+
     async def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
         if "_client" in self.__dict__:
@@ -226,6 +234,14 @@ class S3Store:
             self.__dict__.pop("_client", None)
 
 
+def _date_s(header: str) -> float | None:
+    """Seconds since 1970 of an HTTP date; None for anything else."""
+    try:
+        return parsedate_to_datetime(header).timestamp()
+    except (TypeError, ValueError):
+        return None
+
+
 def _code_of(error: boto.ClientError) -> str:
     """S3's own name of the error; for HEAD, which has no body, the HTTP status."""
     return str(error.response.get("Error", {}).get("Code", ""))
@@ -270,6 +286,14 @@ def _response_error(error: boto.ClientError, path: str, where: str) -> CleancutE
         return NotFound(f"the store has no {path}", path=path)
     if code == "NoSuchBucket":
         return Refused(f"{where} does not exist", "create it, or correct the store URL")
+    if code in _ARCHIVED:
+        return Refused(
+            f"{path} in {where} is in an archive storage class and cannot be read: {code}",
+            "restore the objects under this prefix from the archive first (`aws s3api"
+            " restore-object`), wait until that is done, then repeat; for later backups, exclude"
+            " the prefix from life-cycle rules that archive",
+            path=path,
+        )
     if code in _REPLACED:
         return Denied(
             f"{where} refuses our credentials for {path}: {code}",

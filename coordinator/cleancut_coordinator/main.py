@@ -17,7 +17,7 @@ import click
 from cleancut.core.auth.roles import Role
 from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.garbage import GRACE_S
-from cleancut.core.maintenance.retention import Policy
+from cleancut.core.maintenance.retention import MAX_EXPIRE_SHARE, Policy
 from cleancut.core.maintenance.schedule import Schedules
 from cleancut.core.primitives.errors import (
     CleancutError,
@@ -44,7 +44,7 @@ from cleancut.runtime.health import Health, health_app, serve
 from cleancut.runtime.log import Logger, configure_logging
 from cleancut.store.metered import InstrumentedStore
 from cleancut.store.open import open_store
-from cleancut_coordinator.api.listen import open_api, read_roles
+from cleancut_coordinator.api.listen import is_open_to_all, open_api, read_roles
 from cleancut_coordinator.api.servicers import serve_api
 from cleancut_coordinator.api.services import coordinator_api
 from cleancut_coordinator.context import CoordinatorContext, GcSettings
@@ -105,6 +105,14 @@ class _Rules:
     metavar="SECONDS",
     help="How long what nothing names stays in the store at least.",
 )
+@click.option(
+    "--max-expire-share",
+    type=click.FloatRange(0.0, 1.0),
+    default=MAX_EXPIRE_SHARE,
+    show_default="1/3",
+    metavar="SHARE",
+    help="Share of the backups that one gc run may expire unless it is confirmed.",
+)
 @click.option("--name", default=_default_name, help="Unique.  [default: hostname and pid]")
 def cli(**flags: Any) -> None:
     """Leads the agents through backups and restores, and serves the API."""
@@ -115,7 +123,9 @@ def cli(**flags: Any) -> None:
         schedules = read_schedules(file)
         own = {name: each.retention for name, each in schedules.items() if each.retention}
         gc = GcSettings(
-            retention=Policy(read_retention(file), own),
+            retention=Policy(
+                read_retention(file), own, frozenset(schedules), flags["max_expire_share"]
+            ),
             grace_s=flags["garbage_grace"],
             every_s=flags["gc_every"],
         )
@@ -137,6 +147,7 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
         stack.push_async_callback(store.close)
         urls = [url.strip() for url in flags["qdrant_url"].split(",") if url.strip()]
         peers = [await stack.enter_async_context(shared.open_qdrant(url)) for url in urls]
+        listen = open_api(shared, flags, rules.roles, log)
         context = CoordinatorContext(
             name=name,
             store_url=shared.store,
@@ -150,11 +161,11 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
             fences=rules.fences,
             gc=rules.gc,
             schedules=rules.schedules,
+            api_open=is_open_to_all(listen),
         )
         health = Health()
         process = CoordinatorProcess(context, health, metrics, log)
         api = coordinator_api(context, process.leading, process.leader_address)
-        listen = open_api(shared, flags, rules.roles, log)
         address = await stack.enter_async_context(serve_api(api, listen))
         app = health_app(health, metrics.render)
         http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))

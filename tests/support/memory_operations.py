@@ -183,7 +183,9 @@ class MemoryOperations(MemoryRebalances):
         error = OperationError(reason="CANCELLED", message="cancelled by request")
         return await self._cancel(self.backups, backup, State.ABORTED, error)
 
-    async def plan_restore(self, backup: str, options: RestoreOptions) -> RestorePlan:
+    async def plan_restore(
+        self, backup: str, options: RestoreOptions, *, deep: bool = False
+    ) -> RestorePlan:
         source = await self.get_backup(backup)
         names = options.collections or source.collections
         return RestorePlan(
@@ -291,7 +293,7 @@ class MemoryOperations(MemoryRebalances):
         self.backups[backup.id] = msgspec.structs.replace(backup, holds=holds)
         return self.backups[backup.id]
 
-    async def collect_garbage(self, *, dry_run: bool) -> GarbageCollection:
+    async def collect_garbage(self, *, dry_run: bool, confirmed: bool) -> GarbageCollection:
         oldest = [b for b in self.backups.values() if b.state is State.COMMITTED][:-1]
         expired = tuple(
             ExpiredBackup(epoch=b.epoch, id=b.id, why="no rule keeps it") for b in oldest

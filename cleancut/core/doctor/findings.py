@@ -8,8 +8,10 @@ from msgspec.structs import replace
 
 from cleancut.core.cluster.restored_names import restore_of
 from cleancut.core.doctor import fixes
+from cleancut.core.doctor.backup_health import find_backup_problems
 from cleancut.core.doctor.facts import Facts, Finding, Fix, Severity
 from cleancut.core.doctor.peers import find_agents, find_peers
+from cleancut.core.doctor.programs import find_programs
 from cleancut.core.doctor.shards import find_shards
 from cleancut.core.protocol.fence import leftover_fences
 from cleancut.core.protocol.states import FINAL_STATES, State
@@ -33,6 +35,9 @@ def diagnose(facts: Facts) -> tuple[Finding, ...]:
         *_restores(facts),
         *_leftovers(facts),
         *_identity(facts),
+        *_gc(facts),
+        *find_programs(facts),
+        *find_backup_problems(facts),
     ]
     found = [replace(one, fixes=tuple(sorted(one.fixes, key=_is_lossy))) for one in found]
     return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
@@ -153,12 +158,24 @@ def _leftovers(facts: Facts) -> Iterator[Finding]:
             )
 
 
+def _gc(facts: Facts) -> Iterator[Finding]:
+    if facts.gc_stopped:
+        yield Finding(
+            kind="gc_stopped",
+            severity="warning",
+            what=f"the last gc run stopped, and no backup expires: {facts.gc_stopped}",
+            fixes=(Fix("cleancut backup gc --dry-run", what="see what would expire, and why"),),
+        )
+
+
 def _identity(facts: Facts) -> Iterator[Finding]:
     if facts.owner_id is None:
         yield Finding(
             kind="store_away",
             severity="error",
-            what="the store does not answer; look at --store and its credentials",
+            what="the coordinator cannot use the store:"
+            f" {facts.store_problem or 'it does not answer'}",
+            fixes=(Fix("cleancut cluster status", what="look at --store and its credentials"),),
         )
     elif facts.cluster_id and facts.owner_id != facts.cluster_id:
         yield Finding(

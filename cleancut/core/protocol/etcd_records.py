@@ -133,6 +133,7 @@ class ShardTask(Record, frozen=True):
     source: str = ""
     repair: bool = False
     uuid: str = ""
+    full: bool = False  # of a backup: nothing that is stored already is reused
     shard_key: str | int | None = None
 
 
@@ -164,6 +165,7 @@ class Session(Record, frozen=True):
     """`sess/<agent>`, leased. `peers` are the peer ids that the agent's local peer knows.
 
     `free_bytes`: where that peer keeps its data, in whole steps (`target.FREE_STEP`); -1: unknown.
+    `clock`: RFC 3339, the agent's clock when it wrote this; written again every few minutes.
     `problem`: why the peer cannot be used while `peer_id` is None. `concerns`: what was found when
     its capabilities and its health were tried last.
     """
@@ -175,6 +177,7 @@ class Session(Record, frozen=True):
     peers: tuple[PeerId, ...] = ()
     url: str = ""
     free_bytes: int = -1
+    clock: str = ""
     problem: str = ""
     concerns: tuple[Concern, ...] = ()
     nonce: str = ""

@@ -68,7 +68,7 @@ class BackupApi(Protocol):
         """Leader only. NotFound, if it is not held by this label."""
         ...
 
-    async def collect_garbage(self, *, dry_run: bool) -> GarbageCollection:
+    async def collect_garbage(self, *, dry_run: bool, confirmed: bool) -> GarbageCollection:
         """Leader only. What was done, or would be."""
         ...
 
@@ -90,7 +90,9 @@ class ScheduleApi(Protocol):
 class RestoreApi(Protocol):
     """Restores."""
 
-    async def plan_restore(self, backup: str, options: RestoreOptions) -> RestorePlan: ...
+    async def plan_restore(
+        self, backup: str, options: RestoreOptions, *, deep: bool = False
+    ) -> RestorePlan: ...
 
     async def start_restore(
         self, backup: str, options: RestoreOptions, *, request_id: str, plan_digest: str

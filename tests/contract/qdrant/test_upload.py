@@ -23,7 +23,7 @@ async def in_parts(data: bytes) -> AsyncIterator[bytes]:
         yield data[at : at + (1 << 16)]
 
 
-async def upload(client: Qdrant, name: str, shard: int, tar: bytes, digest: str = "") -> None:
+async def upload(client: Qdrant, name: str, shard: int, tar: bytes, *, digest: str = "") -> None:
     await client.upload_shard(
         name,
         shard,
@@ -48,7 +48,7 @@ def test_an_uploaded_tar_is_as_good_as_one_that_was_fetched(world: World) -> Non
         tar = await read_stream(host, name, 0)
         await world.upsert(name, points(range(1000, 1010)))
         with pytest.raises(Corrupt):
-            await upload(host, name, 0, tar, "0" * 64)
+            await upload(host, name, 0, tar, digest="0" * 64)
         with pytest.raises(Corrupt):
             await upload(host, name, 0, tar[: len(tar) // 3])
         with pytest.raises(NotFound):

@@ -259,6 +259,13 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
             ' "new_alias_name": "docs-alias"}}]}'
         ),
     ),
+    (
+        live(gc_stopped="clock says 2027"),
+        "gc_stopped",
+        "warning",
+        ["2027"],
+        "cleancut backup gc --dry-run",
+    ),
     (live(owner_id="other"), "foreign_store", "error", ["other"], "cleancut adopt"),
     (live(owner_id=None), "store_away", "error", ["store"], ""),
     (
