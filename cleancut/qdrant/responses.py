@@ -289,7 +289,7 @@ def _counters(requests: Mapping[str, Any] | None) -> RecoveryCounters:
 
 
 def _requests(responses: Mapping[str, Any], routes: tuple[str, ...]) -> Iterator[int]:
-    """What was refused before it began has put nothing in place: a probe is no arrival."""
+    """What was refused before it began has put nothing in place: probes do not count."""
     for route in routes:
         for status, statistics in (responses.get(route) or {}).items():
             if status not in _REFUSED_FIRST:

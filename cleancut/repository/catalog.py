@@ -185,7 +185,7 @@ async def publish_group(store: Store, paths: Paths, manifest: Manifest, data: by
 async def newest_epoch(store: Store, paths: Paths) -> Epoch:
     """The greatest epoch that the store knows of, deleted and aborted ones included; 0 for none."""
     newest = 0
-    for prefix in (paths.groups, paths.probes):
+    for prefix in (paths.groups, paths.probes, paths.marks):
         async for info in store.list(prefix):
             newest = max(newest, paths.parse(info.path).number or 0)
     return Epoch(newest)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from cleancut.core.backup.phases import (
     NEEDS_SESSIONS,
+    PUBLISH_S,
     STATE_OF,
     TRANSITIONS,
     Assign,
@@ -24,7 +25,7 @@ from cleancut.core.backup.phases import (
     StoreCanaries,
 )
 from cleancut.core.primitives.codec import digest_of
-from cleancut.core.primitives.errors import Refused
+from cleancut.core.primitives.errors import Corrupt, Refused
 from cleancut.core.protocol import votes as protocol_votes
 from cleancut.core.protocol.attempt import Attempt
 from cleancut.core.protocol.commands import Command, Decide, Lift, Persist, Run, Stop
@@ -45,6 +46,13 @@ from cleancut.core.protocol.events import (
 )
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.fence import Fence
+from cleancut.core.protocol.high_water import (
+    ReadMarks,
+    StoreMarks,
+    Takeover,
+    gone_back,
+    judge_takeover,
+)
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import CLOSED, FENCED, PERMANENT, OperationKind, Phase, State
 
@@ -58,6 +66,7 @@ class Barrier(Attempt):
         """Drops the state that lives in memory only."""
         super().reset(now_s)
         self._skew_ms = -1
+        self._unpublished: Failure | None = None
         self._draft: Assigned | None = None
         self._agreed_view = ""
         self._fence: Fence | None = None
@@ -88,7 +97,7 @@ class Barrier(Attempt):
             case Done():
                 return self._done(event, now_s) if event.effect == self.waiting else []
             case Failed():
-                return self._failed(event) if event.effect == self.waiting else []
+                return self._failed(event, now_s) if event.effect == self.waiting else []
             case Tick():
                 return self._tick(now_s)
             case Seen():
@@ -109,13 +118,19 @@ class Barrier(Attempt):
         match self.ctl.phase:
             case Phase.PREPARE | Phase.FENCE | Phase.CUT | Phase.SEAL:
                 return self._abort(protocol_votes.LEADER_CHANGED)
-            case Phase.UPLOAD:
+            case Phase.UPLOAD | Phase.COMMIT:
                 self.start_clocks(now_s)
-                return self._uploaded(now_s)
-            case Phase.COMMIT:
-                return [self.run(Publish(self.ctl.epoch, self.ctl.manifest))]
+                return [self.run(ReadMarks(self.ctl.epoch))]
             case _:
                 return []
+
+    def _marks_read(self, marks: StoreMarks, now_s: float) -> list[Command]:
+        """Goes on, unless etcd shows a past: blocks of an epoch that is over may be gone."""
+        if judge_takeover(self.ctl, marks) is not Takeover.GO_ON:
+            return self.close(State.NEEDS_OPERATOR, gone_back(self.ctl, marks))
+        if self.ctl.phase is Phase.COMMIT:
+            return [self.run(Publish(self.ctl.epoch, self.ctl.manifest))]
+        return self._uploaded(now_s)
 
     # Votes
 
@@ -285,6 +300,9 @@ class Barrier(Attempt):
         return []
 
     def _cancelled(self) -> list[Command]:
+        """Once it is decided, only a publication that fails can be given up."""
+        if self.ctl.phase is Phase.COMMIT and self._unpublished is not None:
+            return self._give_up_publishing(self._unpublished)
         if self.ctl.phase is Phase.COMMIT or (self.ctl.phase in CLOSED and self.opening is None):
             return []
         return self._abort(protocol_votes.CANCELLED)
@@ -296,6 +314,8 @@ class Barrier(Attempt):
         match effect:
             case Probe():
                 return self.opened(now_s)
+            case ReadMarks():
+                return self._marks_read(event.result, now_s)
             case Assign():
                 return self._assigned(event.result, now_s)
             case Raise():
@@ -308,6 +328,7 @@ class Barrier(Attempt):
                 return self._drained_again(event.result, now_s)
             case Stage():
                 self.ctl = self.moved(Phase.COMMIT, manifest=event.result)
+                self.start_clocks(now_s)
                 voters = tuple(sorted(self.members))
                 publish = Publish(self.ctl.epoch, event.result)
                 return [Decide(self.ctl, Phase.UPLOAD.value, voters), self.run(publish)]
@@ -316,12 +337,36 @@ class Barrier(Attempt):
             case _:
                 raise AssertionError("an answer to no effect")
 
-    def _failed(self, event: Failed) -> list[Command]:
+    def _failed(self, event: Failed, now_s: float) -> list[Command]:
         effect, self.waiting = self.waiting, None
-        if isinstance(effect, Publish):
-            self.again = effect  # the group is decided: repeated at every tick until it succeeds
+        if isinstance(effect, ReadMarks):
+            self.again = effect  # until they are read, nothing may be done
             return []
+        if isinstance(effect, Publish):
+            return self._publish_failed(effect, event.failure, now_s)
         return self._abort(event.failure)
+
+    def _publish_failed(self, effect: Publish, failure: Failure, now_s: float) -> list[Command]:
+        """The backup is decided, so it is repeated at every tick: for as long as the store is away,
+        but only for a bound if the store says that it cannot succeed."""
+        hopeless = failure.reason in PERMANENT or failure.reason == Corrupt.reason
+        if hopeless and now_s - self.phase_began_s >= PUBLISH_S:
+            return self._give_up_publishing(failure)
+        self.again = effect
+        told, self._unpublished = self._unpublished, failure
+        if self.operation is None or (told is not None and told.message == failure.message):
+            return []
+        self.operation = replace(self.operation, state=State.COMMITTING, failure=failure)
+        return [Persist(operation=self.operation)]
+
+    def _give_up_publishing(self, failure: Failure) -> list[Command]:
+        """Frees `ctl`. What is decided stays so: a sweep publishes it once the store takes it."""
+        message = f"the backup is decided, but its manifest is not published: {failure.message}"
+        hint = (
+            "remove what is in the way; the next gc run publishes it. If its staged manifest is "
+            "gone it is lost: back up again"
+        )
+        return self.close(State.NEEDS_OPERATOR, replace(failure, message=message, hint=hint))
 
     def _drained_again(self, result: Drained, now_s: float) -> list[Command]:
         undrained = tuple(sorted({*self.ctl.undrained, *result.undrained}))

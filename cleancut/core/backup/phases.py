@@ -31,6 +31,7 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.CUT, Phase.ABORT): "a no, a bound, a lost session or leader",
     (Phase.SEAL, Phase.ABORT): "a no, a bound, a lost session, views moved, not point-in-time",
     (Phase.UPLOAD, Phase.ABORT): "a no or a bound",
+    (Phase.COMMIT, Phase.ABORT): "its manifest cannot be published: an operator is needed",
 }
 """Every change of phase of a backup, with its cause; ARCHITECTURE's diagram is made from it."""
 
@@ -43,6 +44,9 @@ SEED_TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.UPLOAD, Phase.ABORT): "a no or a bound",
 }
 """Every change of phase of a seed, with its cause."""
+
+PUBLISH_S = 60.0
+"""How long a publication is tried again although the store's answer says that it cannot succeed."""
 
 STATE_OF = {
     Phase.PREPARE: State.PREPARING,

@@ -151,7 +151,7 @@ class LiveSet(NamedTuple):
                 return epoch in self.epochs
             case (ObjectKind.VERIFICATION, epoch, _):
                 return epoch in self.epochs or path in self.verifications
-            case (ObjectKind.PROBE, int(epoch), _):
+            case (ObjectKind.PROBE | ObjectKind.MARK, int(epoch), _):
                 return epoch >= self.newest_epoch
             case (ObjectKind.HOLD, _, _):
                 return path in self.holds

@@ -12,6 +12,7 @@ from cleancut.core.protocol.commands import Command, Effect, Persist, Run, Stop
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Bounds, Ctl, EpochMember, Failure, Operation, Vote
 from cleancut.core.protocol.events import Event, Started
+from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.states import CLOSED, OperationKind, Phase, State
 from cleancut.core.protocol.votes import yes_of_all
 
@@ -46,6 +47,7 @@ class Attempt:
         self.again_at_s = 0.0
         self.tries = 0
         self.opening: Ctl | None = None
+        self.cancel_asked = False
 
     def open(self, event: Started, **fresh: Any) -> list[Command]:
         """The operation's next attempt, with these `fresh` fields of it: PREPARE is `opening`, and
@@ -99,6 +101,12 @@ class Attempt:
     def busy(self) -> bool:
         """True if an effect runs or has to be repeated: no other may begin."""
         return self.waiting is not None or self.again is not None
+
+    @property
+    def taking_over(self) -> bool:
+        """True until the store has been asked what it knows of an attempt that was taken over:
+        until then votes are kept, and nothing follows from them."""
+        return isinstance(self.waiting or self.again, ReadMarks)
 
     def run(self, effect: Effect) -> Run:
         """Starts `effect`; its answer is the next `Done` or `Failed` that counts."""

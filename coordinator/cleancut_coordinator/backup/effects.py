@@ -45,6 +45,7 @@ from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
 from cleancut.core.protocol.etcd_records import Bounds, Session
 from cleancut.core.protocol.fence import check_seen_everywhere, choose_fence, facts_of
+from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut.core.verification.canaries import proven
 from cleancut.repository.catalog import get_checked, publish_group, put_staged
@@ -60,6 +61,7 @@ from cleancut_coordinator.backup.canaries import choose_questions, read_canaries
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.cluster_id import check_store_owner, put_probe
 from cleancut_coordinator.leader.fences import drain_writes, raise_fence
+from cleancut_coordinator.leader.high_water import put_opened, read_marks
 from cleancut_coordinator.leader.state import format_now
 
 _AT_ONCE = 16
@@ -74,6 +76,8 @@ class LeaderBackupEffects:
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
         match effect:
+            case ReadMarks():
+                return await read_marks(self._context, effect.epoch)
             case Probe():
                 await self._probe(effect)
             case Assign():
@@ -98,6 +102,7 @@ class LeaderBackupEffects:
 
     async def _probe(self, effect: Probe) -> None:
         await check_store_owner(self._context)
+        await put_opened(self._context, effect.epoch)
         await put_probe(self._context, effect)
 
     # PREPARE

@@ -37,6 +37,7 @@ from cleancut.ports.coordination import Change, Compacted, Lease
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.fences import FenceReleaser
+from cleancut_coordinator.leader.high_water import end_behind
 from cleancut_coordinator.leader.state import LeaderState
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 
@@ -92,6 +93,12 @@ class LeaderTerm:
         self._cancels: set[OperationId] = set()
         self._not_before_s = 0.0
         self._look_at_s = 0.0
+        self._reread = False
+
+    def reread(self) -> None:
+        """Reads all from etcd again, as a new leader does."""
+        self._reread = True
+        self.poke()
 
     def poke(self) -> None:
         """Looks for a new operation now, not at the next tick."""
@@ -211,6 +218,9 @@ class LeaderTerm:
 
     async def _between(self, group: asyncio.TaskGroup) -> None:
         """Cancels what was asked for, and gives the next operation its turn."""
+        if self._reread:
+            self._reread = False
+            await self._reload(group)
         open_one = self.machine.operation
         for asked in list(self._cancels):
             self._cancels.discard(asked)
@@ -223,12 +233,18 @@ class LeaderTerm:
             operation = await self._state.next_pending()
             if operation is None:
                 self._look_at_s = now_s + _LOOK_S
+                self._reread = await self._state.ctl_moved()
             else:
                 await self._begin(operation, group)
 
     async def _begin(self, operation: Operation, group: asyncio.TaskGroup) -> None:
         self._not_before_s = self._context.clock.monotonic_s() + _RETRY_S
         try:
+            stopped = await end_behind(self._context, self._state, operation)
+            if stopped is not None:
+                self._log.error("etcd is behind the store", cause=stopped.message)
+                self._reread = True
+                return
             epoch = await self._state.next_epoch()
         except CleancutError as error:
             self._log.warning("cannot begin", operation=operation.id, cause=error.message)

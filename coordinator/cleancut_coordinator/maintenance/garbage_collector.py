@@ -43,6 +43,7 @@ from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_ctl, read_operations, read_record
 from cleancut_coordinator.leader.cluster_id import check_store_owner
+from cleancut_coordinator.leader.high_water import check_not_behind
 from cleancut_coordinator.leader.state import LeaderState, format_now
 from cleancut_coordinator.maintenance.expiry import (
     doubt_of_clock,
@@ -106,6 +107,7 @@ class GarbageCollector:
         """
         async with self._turn:
             await check_store_owner(self._context)
+            await check_not_behind(self._context)
             if not dry_run:
                 await publish_missing(self._context)
             plan, stop = await self._plan(confirmed=confirmed)

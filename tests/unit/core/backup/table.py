@@ -74,6 +74,7 @@ from cleancut.core.protocol.events import (
     Voted,
 )
 from cleancut.core.protocol.fence import Fence
+from cleancut.core.protocol.high_water import ReadMarks, StoreMarks
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import OperationKind, Phase, State
 from tests.support.groups import SOUND
@@ -300,6 +301,8 @@ class Table:
                 return Drained((), "2026-01-01T00:00:00Z")
             case Stage():
                 return "manifest"
+            case ReadMarks():
+                return StoreMarks(effect.epoch)
             case Publish():
                 assert self.group == effect.manifest, "published before it was decided"
                 self.published = True
