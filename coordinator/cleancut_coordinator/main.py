@@ -165,7 +165,9 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
         )
         health = Health()
         process = CoordinatorProcess(context, health, metrics, log)
-        api = coordinator_api(context, process.leading, process.leader_address)
+        api = coordinator_api(
+            context, process.leading, process.leader_address, lambda: process.trouble
+        )
         address = await stack.enter_async_context(serve_api(api, listen))
         app = health_app(health, metrics.render)
         http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))

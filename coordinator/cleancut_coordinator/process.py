@@ -37,7 +37,7 @@ _LEADER_POLL_S = 2.0
 class CoordinatorProcess:
     """Everything that outlives a term. `address`: the API as other processes reach it.
     `leadership`: None on a standby. `leader_elsewhere`: the API of the leader, as a standby last
-    read it."""
+    read it. `trouble`: why its last term ended, until the next one is under way."""
 
     context: CoordinatorContext
     health: Health
@@ -46,6 +46,7 @@ class CoordinatorProcess:
     address: str = ""
     leadership: Leadership | None = None
     leader_elsewhere: str = ""
+    trouble: str = ""
 
     def leading(self) -> Leadership:
         """Raises: Unavailable on a standby."""
@@ -69,7 +70,10 @@ async def serve_coordinator(process: CoordinatorProcess) -> None:
             except (LeaseLost, Fenced, Unavailable, TimedOut, Denied) as error:
                 if isinstance(error, Denied) and not process.health.was_ready:
                     raise
-                process.log.warning("term ended", reason=error.reason, cause=error.message)
+                trouble = f"{error} [{error.reason}]"
+                told = process.log.debug if trouble == process.trouble else process.log.warning
+                told("term ended", reason=error.reason, cause=error.message)
+                process.trouble = trouble
             await process.context.clock.sleep(_RETRY_S)
 
 
@@ -91,6 +95,7 @@ async def _serve_term(process: CoordinatorProcess) -> None:
                 garbage = GarbageCollector(context, lease, token, metrics=metrics, log=log)
                 scheduler = Scheduler(context, token, poke=term.poke, log=log)
                 observer = PeerObserver(context, token, log)
+                process.trouble = ""
                 process.leadership = Leadership(token, term, garbage, scheduler)
                 metrics.set_leading(leading=True)
                 log.info("leading", token=token)

@@ -12,11 +12,10 @@ from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.etcd_records import Failure
 from cleancut.core.protocol.states import FINAL_STATES, SUCCEEDED, OperationKind
-from cleancut.repository.verification_log import list_checks
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_operations
+from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
 from cleancut_coordinator.maintenance.scheduler import read_state
-from cleancut_coordinator.monitoring.catalog_reader import CatalogReader, damaged
 
 _BOUND_S = 10.0
 
@@ -31,7 +30,6 @@ async def read_backup_health(
     try:
         async with asyncio.timeout(_BOUND_S):
             stock, proven = await catalog.take()
-            bad = damaged(await list_checks(context.store, context.paths))
     except (CleancutError, TimeoutError):
         return None
     schedules = [
@@ -39,12 +37,12 @@ async def read_backup_health(
         for name, rule in sorted(context.schedules.items())
         if rule.do is Do.BACKUP
     ]
-    known_bad = tuple(sorted(bad & catalog.epochs))
+    damaged = tuple(sorted(catalog.damaged))
     return BackupHealth(
         good=stock.good,
         collections=tuple(sorted(stock.collections)),
-        damaged=known_bad,
-        unreadable=max(0, stock.corrupt - len(known_bad)),
+        damaged=damaged,
+        unreadable=max(0, stock.corrupt - len(damaged)),
         last_failed=await _last_failed(context),
         schedules=tuple(schedules),
         verified="verify" in proven,

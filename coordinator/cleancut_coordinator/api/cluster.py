@@ -49,7 +49,7 @@ from cleancut_coordinator.etcd_state import read_ctl
 from cleancut_coordinator.leader.cluster_id import read_identities, write_owner
 from cleancut_coordinator.leader.high_water import accept_etcd
 from cleancut_coordinator.leader.state import LeaderState
-from cleancut_coordinator.monitoring.catalog_reader import CatalogReader
+from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
 
 REMOVE_S = 15.0
 _FORGOTTEN_S = 15.0

@@ -35,7 +35,7 @@ async def read_status(context: CoordinatorContext) -> ClusterStatus:
     leader = await read_leader(context)
     ctl = await read_ctl(context)
     agents = await _read_agents(context, ctl)
-    store, identity = await _read_store(context)
+    store, identity, problems = await _read_store(context)
     fences = await _read_fences(context, ctl)
     return ClusterStatus(
         cluster=context.keys.cluster,
@@ -51,7 +51,7 @@ async def read_status(context: CoordinatorContext) -> ClusterStatus:
         ),
         store=store,
         identity=identity,
-        warnings=(*await _warnings(context, agents), *fences.warnings),
+        warnings=(*problems, *await _warnings(context, agents), *fences.warnings),
         open_fence=fences.open,
     )
 
@@ -124,14 +124,18 @@ async def _read_agents(context: CoordinatorContext, ctl: Ctl) -> tuple[AgentStat
     return tuple(shown)
 
 
-async def _read_store(context: CoordinatorContext) -> tuple[StoreStatus, Identity | None]:
+async def _read_store(
+    context: CoordinatorContext,
+) -> tuple[StoreStatus, Identity | None, tuple[str, ...]]:
+    """The store, whose it is, and why it cannot be used."""
     try:
         now = await read_identities(context)
         groups = len(await list_epochs(context.store, context.paths))
-    except CleancutError:
-        return StoreStatus(url=context.store_url, reachable=False), None
+    except CleancutError as error:
+        away = StoreStatus(url=context.store_url, reachable=False)
+        return away, None, (f"the coordinator cannot use the store: {error}",)
     identity = Identity(cluster_id=now.cluster_id, store_cluster_id=now.owner_id, equal=now.equal)
-    return StoreStatus(url=context.store_url, reachable=True, backups=groups), identity
+    return StoreStatus(url=context.store_url, reachable=True, backups=groups), identity, ()
 
 
 async def _warnings(

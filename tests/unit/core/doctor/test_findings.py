@@ -267,7 +267,7 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         "cleancut backup gc --dry-run",
     ),
     (live(owner_id="other"), "foreign_store", "error", ["other"], "cleancut adopt"),
-    (live(owner_id=None), "store_away", "error", ["store"], ""),
+    (live(owner_id=None), "store_away", "error", ["store"], "cleancut cluster status"),
     (
         live(restores=(restored(State.NEEDS_OPERATOR),)),
         "needs_operator",
