@@ -78,6 +78,8 @@ class Client:
             fence=request.fence,
             fence_budget_s=request.fence_budget_s,
             full=request.full,
+            exclude=request.exclude,
+            allow_missing=request.allow_missing,
         )
         answer = await self._link.call(lambda c: BackupServiceStub(c).CreateBackup, message)
         return from_message(answer.backup, Backup)

@@ -96,9 +96,9 @@ class Placement:
 class ShardTelemetry:
     """One shard at the peer that answered; `op_num` None: it holds no loaded replica of it.
 
-    `status` is None for a replica that is not loaded, or that a transfer wraps. Only at level 4:
-    `segments`, the largest first, and `optimizations`, (running, start) of each, newest first;
-    None if unknown.
+    `status` is None for a replica that is not loaded, or that a transfer wraps. `is_dummy`: its
+    replica could not be loaded, or the peer is in recovery mode. Only at level 4: `segments`, the
+    largest first, and `optimizations`, (running, start) of each, newest first; None if unknown.
     """
 
     shard_id: int
@@ -109,6 +109,7 @@ class ShardTelemetry:
     replica_states: dict[int, str]
     segments: tuple[str, ...] = ()
     optimizations: tuple[tuple[bool, str], ...] | None = None
+    is_dummy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,19 @@ class CollectionTelemetry:
     uuid: str | None
     config: dict[str, Any]
     shards: dict[int, ShardTelemetry]
-    transfers: int
+    transfers: tuple[Transfer, ...] = ()
+    resharding: bool = False
+
+    def placement(self, peer_id: int) -> Placement:
+        """Where its replicas are, as this peer has applied it: `GET /collections/<name>/cluster`
+        without a request of its own."""
+        replicas = [
+            Replica(shard.shard_id, shard.shard_key, peer, state, peer == peer_id)
+            for shard in self.shards.values()
+            for peer, state in shard.replica_states.items()
+        ]
+        replicas.sort(key=lambda replica: (replica.shard_id, replica.peer_id))
+        return Placement(peer_id, tuple(replicas), self.transfers, self.resharding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +249,8 @@ def _collection(entry: Mapping[str, Any]) -> CollectionTelemetry:
         uuid=config.get("uuid"),
         config=config,
         shards={int(shard["id"]): _shard(shard) for shard in entry.get("shards") or ()},
-        transfers=len(entry.get("transfers") or ()),
+        transfers=tuple(_transfer(transfer) for transfer in entry.get("transfers") or ()),
+        resharding=bool(entry.get("resharding")),
     )
 
 
@@ -255,6 +269,7 @@ def _shard(entry: Mapping[str, Any]) -> ShardTelemetry:
         },
         segments=_segments(local.get("segments") or ()),
         optimizations=_optimizations((local.get("optimizations") or {}).get("log")),
+        is_dummy=local.get("variant_name") == "dummy shard",
     )
 
 

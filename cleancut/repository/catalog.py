@@ -157,7 +157,9 @@ async def _latest(
             elif set(collections) <= {entry.name for entry in group.collections}:
                 return group
     raise NotFound(
-        f"cluster {paths.cluster} has no whole backup" + _unread(passed),
+        f"cluster {paths.cluster} has no backup"
+        + (" that is intact" if passed else "")
+        + _unread(passed),
         "see `cleancut backup list`",
     )
 

@@ -14,6 +14,7 @@ from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, 
 from cleancut.core.protocol.etcd_records import ShardTask, Vote
 from cleancut.core.protocol.high_water import BEHIND_HINT
 from cleancut.core.protocol.replica_reports import AgentRestoreReport, RestoredShard
+from cleancut.core.protocol.requests import NAMES_ONLY
 from cleancut.core.protocol.states import Phase
 from cleancut.core.restore.participant import HasRecovered, Recover, Verified, Verify
 from cleancut.core.restore.phases import AT_ONCE
@@ -73,9 +74,9 @@ class AgentRestoreEffects:
 
     async def _observe(self, effect: Observe) -> Observed:
         context = self._context
-        view = digest_of(await read_view(context.qdrant))
         probe = await read_probe(context, effect.epoch)
-        return Observed(view, "", probe, storage_free_bytes(context), None)
+        view = digest_of(await read_view(context.qdrant, NAMES_ONLY))
+        return Observed(view, "", probe.nonce, storage_free_bytes(context), None)
 
     async def _has_recovered(self, epoch: Epoch) -> bool:
         context = self._context

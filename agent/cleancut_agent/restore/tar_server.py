@@ -72,7 +72,7 @@ class TarServer:
     def app(self) -> web.Application:
         """Serves `GET /tar/<random>/<collection>/<shard>`."""
         app = web.Application()
-        app.router.add_get("/tar/{id}/{collection}/{shard}", self._serve, allow_head=False)
+        app.router.add_get("/tar/{id}/{collection:[^/]+}/{shard}", self._serve, allow_head=False)
         return app
 
     @asynccontextmanager

@@ -18,6 +18,7 @@ from cleancut.core.backup.phases import (
     TRANSITIONS,
     Assign,
     Assigned,
+    Compare,
     DrainWrites,
     Publish,
     Raise,
@@ -30,7 +31,7 @@ from cleancut.core.protocol import votes as protocol_votes
 from cleancut.core.protocol.attempt import Attempt
 from cleancut.core.protocol.commands import Command, Decide, Lift, Persist, Run, Stop
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
-from cleancut.core.protocol.etcd_records import Failure, Vote
+from cleancut.core.protocol.etcd_records import Failure, Operation, Vote
 from cleancut.core.protocol.events import (
     Cancelled,
     Done,
@@ -53,7 +54,7 @@ from cleancut.core.protocol.high_water import (
     gone_back,
     judge_takeover,
 )
-from cleancut.core.protocol.requests import BackupRequest, SeedRequest
+from cleancut.core.protocol.requests import BackupRequest, SeedRequest, Selection
 from cleancut.core.protocol.states import CLOSED, FENCED, PERMANENT, OperationKind, Phase, State
 
 
@@ -71,10 +72,16 @@ class Barrier(Attempt):
         self._agreed_view = ""
         self._fence: Fence | None = None
         self._fence_until_s = self._fence_began_s = float("inf")
+        self._fence_ms = -1
 
     def request(self) -> BackupRequest | SeedRequest:
         """The request of the operation."""
         return protocol_votes.backup_request(self.operation)
+
+    def selection(self) -> Selection:
+        assert self.operation is not None, "no attempt without an operation"
+        request = protocol_votes.backup_request(self.operation)
+        return Selection(collections=request.collections, exclude=request.exclude)
 
     def step(self, event: Event, now_s: float) -> list[Command]:
         """The commands that follow from `event`, in order."""
@@ -189,8 +196,10 @@ class Barrier(Attempt):
         if vote is None or not vote.yes:
             return []
         self._agreed_view = vote.view
+        assert self.operation is not None, "no vote counts without an operation"
         names, ctl, request = tuple(sorted(self.members)), self.ctl, self.request()
-        return [self.run(Assign(ctl.epoch, ctl.operation, vote.view_object, names, request))]
+        found_in, unusable = vote.view_object, self.operation.unusable
+        return [self.run(Assign(ctl.epoch, ctl.operation, found_in, names, request, unusable))]
 
     def _raise(self, fence: Fence, now_s: float) -> list[Command]:
         """The fence is persisted before it is raised, so that the next leader can lift it."""
@@ -248,7 +257,7 @@ class Barrier(Attempt):
 
     def _sealed(self, now_s: float) -> list[Command]:
         votes = protocol_votes.yes_of_all(Phase.SEAL, self.members, self.votes)
-        if votes is None:
+        if votes is None or self.waiting is not None:
             return []
         assert self._draft is not None, "SEAL is aborted by a takeover"
         drained = protocol_votes.drained(self._draft.collections, self.ctl.undrained)
@@ -259,10 +268,12 @@ class Barrier(Attempt):
         found = protocol_votes.consistency(self.members, self.votes, drained)
         if required and found is not Consistency.POINT_IN_TIME:
             return self._abort(protocol_votes.not_point_in_time(self.members, self.votes, drained))
+        compare = self.run(Compare(self.ctl.epoch, self.ctl.draft))
         if not self.ctl.fenced:
-            return self.move(Phase.UPLOAD, now_s)
-        fence_ms = max(1, round((now_s - self._fence_began_s) * 1000))
-        return [*self._lift(), *self.move(Phase.UPLOAD, now_s, fence_ms=fence_ms)]
+            return [compare]
+        self._fence_ms = max(1, round((now_s - self._fence_began_s) * 1000))
+        self._fence_until_s = float("inf")  # lifted now: its budget has been kept
+        return [*self._lift(), compare]
 
     def _uploaded(self, _now_s: float) -> list[Command]:
         votes = protocol_votes.yes_of_all(Phase.UPLOAD, self.members, self.votes)
@@ -326,6 +337,9 @@ class Barrier(Attempt):
                 return self._drained(event.result, now_s)
             case Drain():
                 return self._drained_again(event.result, now_s)
+            case Compare():
+                facts = {} if self._fence_ms < 0 else {"fence_ms": self._fence_ms}
+                return self.move(Phase.UPLOAD, now_s, **facts)
             case Stage():
                 self.ctl = self.moved(Phase.COMMIT, manifest=event.result)
                 self.start_clocks(now_s)
@@ -382,15 +396,25 @@ class Barrier(Attempt):
         """Ends the attempt. A failure that can be repeated makes the operation pending again, as a
         new epoch. A refusal is final in the first attempt only: later, an agent may return."""
         assert self.operation is not None
-        attempts = self.operation.attempts
-        final = failure.reason in PERMANENT and not (
-            failure.reason == Refused.reason and attempts > 1
-        )
-        again = not final and attempts < self.request().attempts
+        again = self._may_repeat(self.operation, failure)
+        known = self.operation.unusable
+        found = tuple(one for one in failure.unusable if one not in known)
+        self.operation = replace(self.operation, unusable=(*known, *found))
         lift = self._lift() if self.ctl.phase in FENCED else []
         commands = self.close(State.PENDING if again else State.ABORTED, failure)
         # An effect that still raises the fence is stopped first; then it is lifted, then written.
         return [Stop(self.ctl.epoch), *lift, *commands] if lift else commands
+
+    def _may_repeat(self, operation: Operation, failure: Failure) -> bool:
+        """Sick collections end a backup at once: the caller can leave them out. Replicas that
+        were just found unusable are a reason to repeat, since others may hold the same shards."""
+        if failure.sick:
+            return False
+        if set(failure.unusable) - set(operation.unusable):
+            return True
+        if failure.reason == Refused.reason and operation.attempts > 1:
+            return operation.attempts < self.request().attempts
+        return failure.reason not in PERMANENT and operation.attempts < self.request().attempts
 
     def _lift(self) -> list[Command]:
         return [] if self._fence is None else [Lift(self._fence)]

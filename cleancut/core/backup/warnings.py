@@ -8,7 +8,7 @@ from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import Manifest, ReplicaEntry, ShardEntry, diverged
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import PeerId
-from cleancut.core.protocol.etcd_records import Session
+from cleancut.core.protocol.etcd_records import Session, SickCollection
 
 _WARNED = {"consensus_stopped", "no_restore_rights", "restore_by_upload", "red_shard", "disk_low"}
 """Kinds of concerns that are warnings of a backup."""
@@ -30,6 +30,11 @@ def concerned(sessions: Collection[Session]) -> tuple[str, ...]:
         for concern in one.concerns
         if concern.kind in _WARNED
     )
+
+
+def left_out(missing: Sequence[SickCollection]) -> tuple[str, ...]:
+    """One for each collection that a partial backup does not hold."""
+    return tuple(f"{one.name} is missing: {one.reason}" for one in missing)
 
 
 def not_drained(names: Collection[str], reasons: Mapping[str, str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Health of the backups: late, failed, damaged or missing ones, and what guards them. Pure."""
+"""Health of the backups: late, failed or missing ones, and what guards them. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ def find_backup_problems(facts: Facts) -> Iterator[Finding]:
     if health is None:
         return
     yield from _failed(health)
-    yield from _damaged(health)
     for one in health.schedules:
         yield from _late(one, facts.now_s)
     yield from _unprotected(facts, health)
@@ -37,26 +36,6 @@ def _failed(health: BackupHealth) -> Iterator[Finding]:
             severity="error",
             what=f"the newest backup failed: {one.message}{hint} [{one.reason}]",
             fixes=(Fix("cleancut backup list", what="once the cause is gone, back up again"),),
-        )
-
-
-def _damaged(health: BackupHealth) -> Iterator[Finding]:
-    for epoch in health.damaged:
-        yield Finding(
-            kind="damaged_backup",
-            severity="error",
-            what=f"backup #{epoch} was found damaged when it was verified last",
-            fixes=(
-                Fix(f"cleancut backup verify {epoch}", what="see which shards are damaged"),
-                Fix("cleancut backup create", what="make one that does not need the damaged parts"),
-            ),
-        )
-    if health.unreadable:
-        yield Finding(
-            kind="unreadable_backup",
-            severity="error",
-            what=f"the manifests of {health.unreadable} backups cannot be read",
-            fixes=(Fix("cleancut backup list", what="see which"),),
         )
 
 

@@ -43,6 +43,15 @@ class Finding(Record, frozen=True):
     fixes: tuple[Fix, ...] = ()
 
 
+class DamagedBackup(Record, frozen=True):
+    """A backup whose manifest cannot be read (`corrupt`), or of which a check found damage. `why`:
+    the first of it."""
+
+    epoch: Epoch
+    corrupt: bool
+    why: str
+
+
 class LocalShard(Record, frozen=True):
     """One shard as the peer that holds it reports it. `points` None: it could not be counted."""
 
@@ -108,8 +117,6 @@ class BackupHealth(Record, frozen=True):
 
     good: int = 0
     collections: tuple[str, ...] = ()
-    damaged: tuple[Epoch, ...] = ()
-    unreadable: int = 0
     last_failed: Failure | None = None
     schedules: tuple[ScheduleHealth, ...] = ()
     verified: bool = False
@@ -138,6 +145,7 @@ class Facts(Record, frozen=True):
     `peers`: the configured ones that answer. `url`: where `collections` was read, empty if no peer
     answers. `open_fence`: the epoch whose fence may stand now. `groups`:
     newest first. `owner_id` None: the store does not answer. `seen`: since when peers are silent.
+    `damaged`: backups, newest first; `newest_intact`: the newest other one, if any.
     `accepting`: silent peers whose address accepts connections. `now_s`: wall clock.
     `store_problem`: why the store cannot be used. `coordinators`: names and versions. `backups`:
     None, if the catalog was not read. `api_open`: everyone may do everything.
@@ -162,6 +170,8 @@ class Facts(Record, frozen=True):
     coordinators: tuple[tuple[str, str], ...] = ()
     backups: BackupHealth | None = None
     api_open: bool = False
+    damaged: tuple[DamagedBackup, ...] = ()
+    newest_intact: Epoch | None = None
 
     @property
     def aliases(self) -> dict[str, str]:

@@ -34,6 +34,7 @@ def diagnose(facts: Facts) -> tuple[Finding, ...]:
         *_fences(facts),
         *_restores(facts),
         *_leftovers(facts),
+        *_backups(facts),
         *_identity(facts),
         *_gc(facts),
         *find_programs(facts),
@@ -156,6 +157,30 @@ def _leftovers(facts: Facts) -> Iterator[Finding]:
                     ),
                 ),
             )
+
+
+def _backups(facts: Facts) -> Iterator[Finding]:
+    """An error only while no newer backup is intact."""
+    newest = facts.newest_intact
+    rest = (
+        "no backup is known to be intact" if newest is None else f"#{newest} is the newest intact"
+    )
+    for one in facts.damaged:
+        newer = newest is not None and newest > one.epoch
+        heal = () if newer else (Fix("cleancut backup create"),)
+        look = f"cleancut backup {'show' if one.corrupt else 'verify'} {one.epoch}"
+        verify = (Fix(look),)
+        delete = Fix(
+            fixes.delete_backup(one.epoch), "loses-data", "if nothing of it is needed: delete it"
+        )
+        yield Finding(
+            kind="corrupt_backup" if one.corrupt else "damaged_backup",
+            severity="warning" if newer else "error",
+            what=f"backup #{one.epoch} is {'corrupt' if one.corrupt else 'damaged'}: {one.why};"
+            f" {rest}. A new backup stores again what is damaged; if the store was repaired, a"
+            " verification of all data shows that",
+            fixes=(*heal, *verify, delete),
+        )
 
 
 def _gc(facts: Facts) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Bounds, Ctl, EpochMember, Failure, Operation, Vote
 from cleancut.core.protocol.events import Event, Started
 from cleancut.core.protocol.high_water import ReadMarks
+from cleancut.core.protocol.requests import NAMES_ONLY, Selection
 from cleancut.core.protocol.states import CLOSED, OperationKind, Phase, State
 from cleancut.core.protocol.votes import yes_of_all
 
@@ -71,7 +72,11 @@ class Attempt:
             probe=event.nonce,
             speaker=first.session if self.kind in _SPOKEN else FencingToken(0),
         )
-        return [self.run(Probe(event.epoch, event.nonce))]
+        return [self.run(Probe(event.epoch, event.nonce, self.selection()))]
+
+    def selection(self) -> Selection:
+        """The collections that the agents' views are of."""
+        return NAMES_ONLY
 
     def opened(self, now_s: float) -> list[Command]:
         """The probe is there: PREPARE begins."""

@@ -37,12 +37,9 @@ async def read_backup_health(
         for name, rule in sorted(context.schedules.items())
         if rule.do is Do.BACKUP
     ]
-    damaged = tuple(sorted(catalog.damaged))
     return BackupHealth(
         good=stock.good,
         collections=tuple(sorted(stock.collections)),
-        damaged=damaged,
-        unreadable=max(0, stock.corrupt - len(damaged)),
         last_failed=await _last_failed(context),
         schedules=tuple(schedules),
         verified="verify" in proven,

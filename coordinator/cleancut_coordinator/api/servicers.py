@@ -35,6 +35,7 @@ from cleancut_coordinator.api.interface import Api
 from cleancut_coordinator.api.validation import (
     attempts_of,
     collections_of,
+    excluded_of,
     fence_of,
     operation_name,
     options_of,
@@ -82,6 +83,8 @@ class BackupServicer:
             fence=fence_of(request.fence),
             fence_budget_s=request.fence_budget_s,
             full=request.full,
+            exclude=excluded_of(request.exclude),
+            allow_missing=request.allow_missing,
         )
         made = await self._api.backups.create_backup(wanted, request_id_of(request.request_id))
         return _backup(made, backups.CreateBackupResponse)

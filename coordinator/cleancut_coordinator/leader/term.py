@@ -18,7 +18,7 @@ from cleancut.core.primitives.ids import Epoch, FencingToken, OperationId
 from cleancut.core.protocol.attempt import Attempt
 from cleancut.core.protocol.commands import Command, Decide, Effect, Lift, Persist, Run, Stop
 from cleancut.core.protocol.etcd_keys import agent_of
-from cleancut.core.protocol.etcd_records import Bounds, Failure, Operation, Session, Vote
+from cleancut.core.protocol.etcd_records import Bounds, Operation, Session, Vote
 from cleancut.core.protocol.events import (
     Cancelled,
     Done,
@@ -30,6 +30,7 @@ from cleancut.core.protocol.events import (
     Tick,
     Voted,
 )
+from cleancut.core.protocol.failures import failure_of
 from cleancut.core.protocol.states import OperationKind, State
 from cleancut.core.rebalance.rebalance import RebalanceMachine
 from cleancut.core.restore.restore import RestoreMachine
@@ -189,7 +190,7 @@ class LeaderTerm:
             event: Event = Done(effect, await self._effects[kind].run(effect))
         except CleancutError as error:
             cause = error.message
-            failure = Failure(reason=error.reason, message=error.message, hint=error.hint)
+            failure = failure_of(error)
             event = Failed(effect, failure)
         took_s = round(self._context.clock.monotonic_s() - began_s, 4)
         self._log.info("effect", effect=name, epoch=effect.epoch, took_s=took_s, cause=cause)

@@ -18,13 +18,11 @@ _PART = 256
 
 
 class CatalogReader:
-    """What a store holds, as it was when `take` was called last. `damaged`: backups of which a part
-    is known to be damaged."""
+    """What a store holds, as it was when `take` was called last."""
 
     def __init__(self, store: Store, paths: Paths) -> None:
         self._store, self._paths = store, paths
         self._known: dict[Epoch, GroupSummary] = {}
-        self.damaged: frozenset[Epoch] = frozenset()
 
     async def take(self) -> tuple[Inventory, dict[str, float]]:
         """The inventory, and by kind when a verification or drill went well last.
@@ -39,10 +37,10 @@ class CatalogReader:
             reads = [partial(self._read, epoch) for epoch in new[start : start + _PART]]
             unreadable += (await run_all(reads, _AT_ONCE)).count(False)
         damage = await read_damage(self._store, self._paths, checks)
-        self.damaged = frozenset(
+        damaged = {
             one.epoch for one in self._known.values() if damage.affects(one.epoch, one.recipes)
-        )
-        stock = take_inventory(self._known.values(), unreadable, self.damaged)
+        }
+        stock = take_inventory(self._known.values(), unreadable, damaged)
         return stock, {kind: entry.at_s for kind, entry in newest_good(checks).items()}
 
     async def _read(self, epoch: Epoch) -> bool:

@@ -89,7 +89,9 @@ def test_a_missing_pack_is_found_before_anything_is_touched(
         pack.unlink()
     failed = first_failure(full, broken, tmp_path)
     refused(failed, 9, "pack")
-    refused(full.cleancut("restore", "start", broken["id"], "--yes"), 9, "not whole", "pack")
+    refused(
+        full.cleancut("restore", "start", broken["id"], "--yes"), 9, "is damaged", "pack", "missing"
+    )
     assert full.collections() == []
 
 

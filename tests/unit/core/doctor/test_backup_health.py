@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from cleancut.core.doctor.facts import BackupHealth, Facts, Refusal, ScheduleHealth
 from cleancut.core.doctor.findings import diagnose
-from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Concern, Failure
 from tests.support.health import HEALTHY, agent, told
 
@@ -73,8 +72,6 @@ def test_good_backups_have_no_findings() -> None:
     ("facts", "kind", "severity"),
     [
         (failed("DENIED"), "backup_failed", "error"),
-        (health(damaged=(Epoch(7),)), "damaged_backup", "error"),
-        (health(unreadable=1), "unreadable_backup", "error"),
         (nightly(last_good_s=NOW - 2 * DAY), "backup_late", "error"),
         (nightly(last_good_s=None), "backup_late", "error"),
         (nightly(last_good_s=NOW - 9 * DAY, paused=True), "schedule_paused", "info"),

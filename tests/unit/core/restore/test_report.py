@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cleancut.core.cluster.view import schema_digest
 from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, FencingToken, OperationId, PeerId, ShardId
 from cleancut.core.protocol.commands import Run
@@ -24,7 +23,7 @@ from cleancut.core.restore.restore import RestoreMachine
 from tests.support.restore_groups import collection, group, info_of, target
 from tests.unit.core.restore.world import A, B, World
 
-LOOK = ObservedCollection(active=True, schema=schema_digest({}), places=())
+LOOK = ObservedCollection(active=True, schema={}, places=())
 
 
 def _found(
@@ -76,7 +75,7 @@ def test_it_compares_payload_indexes_and_shard_keys() -> None:
     keys = (("a", (ShardId(0),)), ("b", (ShardId(1),)))
     (told,) = _report(*WHOLE, info=indexed, shard_keys=keys).collections
     assert (told.schema_equal, told.keys_equal) == (False, False)
-    there = schema_digest({"n": {"data_type": "integer", "points": 0}})
+    there = {"n": {"data_type": "integer", "points": 0}}
     look = replace(LOOK, schema=there, shard_keys=keys)
     (told,) = _report(*WHOLE, look=look, info=indexed, shard_keys=keys).collections
     assert (told.schema_equal, told.keys_equal) == (True, True)
