@@ -452,4 +452,7 @@ def test_corrupt_backups_are_named() -> None:
     broken = DamagedBackup(epoch=Epoch(5), corrupt=True, why="not JSON")
     (found,) = diagnose(live(damaged=(broken,), newest_intact=Epoch(6)))
     assert found.kind == "corrupt_backup"
-    assert [fix.command for fix in found.fixes] == ["cleancut backup delete 5"]
+    assert [fix.command for fix in found.fixes] == [
+        "cleancut backup show 5",
+        "cleancut backup delete 5",
+    ]
