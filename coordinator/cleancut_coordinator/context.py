@@ -18,6 +18,7 @@ from cleancut.ports.coordination import Coordination
 from cleancut.ports.store import Store
 from cleancut.qdrant.client import Qdrant
 from cleancut.store.key_source import NO_KEYS, KeySource
+from cleancut_coordinator.skipped_records import SkippedRecords
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +55,4 @@ class CoordinatorContext:
     token_hex: Callable[[int], str] = secrets.token_hex
     call_hook: CallHook = call_hook
     api_open: bool = False
+    skipped: SkippedRecords = field(default_factory=SkippedRecords)

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from cleancut import __version__
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.errors import Denied, Fenced, LeaseLost, TimedOut, Unavailable
+from cleancut.core.primitives.errors import (
+    CleancutError,
+    Denied,
+    Fenced,
+    LeaseLost,
+    TimedOut,
+    Unavailable,
+)
 from cleancut.core.protocol.etcd_records import Coordinator
 from cleancut.core.protocol.states import OperationKind
 from cleancut.ports.coordination import Lease, Put
@@ -37,7 +44,8 @@ _LEADER_POLL_S = 2.0
 class CoordinatorProcess:
     """Everything that outlives a term. `address`: the API as other processes reach it.
     `leadership`: None on a standby. `leader_elsewhere`: the API of the leader, as a standby last
-    read it. `trouble`: why its last term ended, until the next one is under way."""
+    read it. `has_led`: settings and store were right once, so that no error of a term ends the
+    process. `trouble`: why its last term ended, until the next one is under way."""
 
     context: CoordinatorContext
     health: Health
@@ -46,6 +54,7 @@ class CoordinatorProcess:
     address: str = ""
     leadership: Leadership | None = None
     leader_elsewhere: str = ""
+    has_led: bool = False
     trouble: str = ""
 
     def leading(self) -> Leadership:
@@ -53,6 +62,11 @@ class CoordinatorProcess:
         if self.leadership is None:
             raise Unavailable("this coordinator does not lead", "ask the leader")
         return self.leadership
+
+    def report_skipped(self, key: str, cause: str) -> None:
+        """Once for each key of etcd that cannot be decoded."""
+        self.metrics.count_skipped()
+        self.log.warning("record in etcd skipped", key=key, cause=cause)
 
     def leader_address(self) -> str | None:
         """None: this process leads. Otherwise the address of the leader's API, "" if unknown."""
@@ -62,17 +76,20 @@ class CoordinatorProcess:
 async def serve_coordinator(process: CoordinatorProcess) -> None:
     """One term after the other. Denied is final only before the first one: later it may be a
     rotation of credentials that is under way."""
+    process.context.skipped.report = process.report_skipped
     async with asyncio.TaskGroup() as group:
         group.create_task(MetricsCollector(process.context, process.metrics, process.log).run())
         while True:
             try:
                 await _serve_term(process)
-            except (LeaseLost, Fenced, Unavailable, TimedOut, Denied) as error:
-                if isinstance(error, Denied) and not process.health.was_ready:
+            except CleancutError as error:
+                passing = isinstance(error, LeaseLost | Fenced | Unavailable | TimedOut)
+                denied_later = isinstance(error, Denied) and process.health.was_ready
+                if not passing and not denied_later and not process.has_led:
                     raise
                 trouble = f"{error} [{error.reason}]"
                 told = process.log.debug if trouble == process.trouble else process.log.warning
-                told("term ended", reason=error.reason, cause=error.message)
+                told("term ended", reason=error.reason, cause=error.message, hint=error.hint)
                 process.trouble = trouble
             await process.context.clock.sleep(_RETRY_S)
 
@@ -88,6 +105,7 @@ async def _serve_term(process: CoordinatorProcess) -> None:
                 token = await campaign(context, lease, process.address)
                 following.cancel()
                 await establish(context, token)
+                process.has_led = True
                 metrics, log = process.metrics, process.log
                 term = LeaderTerm(
                     context, lease, token, effects=leader_effects(context), metrics=metrics, log=log

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import Manifest, ReplicaEntry, ShardEntry, diverged
 from cleancut.core.primitives.errors import Refused
-from cleancut.core.primitives.ids import PeerId
-from cleancut.core.protocol.etcd_records import Session, SickCollection
+from cleancut.core.primitives.ids import AgentName, PeerId
+from cleancut.core.protocol.etcd_records import Session, ShardTask, SickCollection
 
 _WARNED = {"consensus_stopped", "no_restore_rights", "restore_by_upload", "red_shard", "disk_low"}
 """Kinds of concerns that are warnings of a backup."""
@@ -29,6 +29,16 @@ def concerned(sessions: Collection[Session]) -> tuple[str, ...]:
         for one in sorted(sessions, key=lambda one: one.name)
         for concern in one.concerns
         if concern.kind in _WARNED
+    )
+
+
+def cut_in_waves(tasks: Mapping[AgentName, Sequence[ShardTask]], at_once: int) -> tuple[str, ...]:
+    """One for each agent with more shards than it opens streams `at_once`."""
+    return tuple(
+        f"agent {agent} cut its {len(given)} shards in waves of {at_once}: their cuts lie further"
+        " apart (see the skew)"
+        for agent, given in sorted(tasks.items())
+        if len(given) > at_once
     )
 
 

@@ -64,6 +64,7 @@ PAIRS: list[tuple[type[api_values.ApiValue], Any]] = [
     (cluster.OpenFence, cluster_pb2.OpenFence),
     (agents.AgentSettings, cluster_pb2.AgentSettings),
     (garbage.ExpiredBackup, backup_pb2.ExpiredBackup),
+    (garbage.KeptBackup, backup_pb2.KeptBackup),
     (garbage.GarbageCollection, backup_pb2.GarbageCollection),
     (schedules.RetentionRules, schedule_pb2.RetentionRules),
     (schedules.Schedule, schedule_pb2.Schedule),
