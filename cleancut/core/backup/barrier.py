@@ -57,6 +57,9 @@ from cleancut.core.protocol.high_water import (
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest, Selection
 from cleancut.core.protocol.states import CLOSED, FENCED, PERMANENT, OperationKind, Phase, State
 
+_OWN_WORK_S = 120.0
+"""What PREPARE may take longer while the coordinator itself reads or drains many collections."""
+
 
 class Barrier(Attempt):
     """One machine per leader's term; rebuilt by `TakenOver`, started by `Started`."""
@@ -221,6 +224,9 @@ class Barrier(Attempt):
 
     def _assigned(self, draft: Assigned, now_s: float) -> list[Command]:
         self._draft = draft
+        shards = max((len(given) for given in draft.tasks.values()), default=0)
+        bounds = self.ctl.bounds
+        self.deadline_s = now_s + bounds.prepare_s + bounds.per_shard_s * shards
         tasks = protocol_votes.indexed(draft.collections, draft.tasks)
         self.members = {
             name: replace(member, tasks=tasks[name], assigned=True)
@@ -304,7 +310,8 @@ class Barrier(Attempt):
             return [self.run(effect)]
         if self.ctl.phase in CLOSED or self.ctl.phase is Phase.COMMIT:
             return []
-        if now_s >= self.deadline_s:
+        works = self.ctl.phase is Phase.PREPARE and self.waiting is not None
+        if now_s >= self.deadline_s + (_OWN_WORK_S if works else 0.0):
             return self._abort(protocol_votes.overdue(self.ctl.phase, self.members, self.votes))
         if self.ctl.phase is Phase.UPLOAD and now_s >= self.stalled_s:
             return self._abort(protocol_votes.stalled(self.ctl.bounds.stalled_s))
