@@ -22,7 +22,7 @@ from cleancut.etcd.login import login_of
 from cleancut.fencing.hooks import check_hook
 from cleancut.ports.clock import Clock
 from cleancut.qdrant.client import Qdrant
-from cleancut.qdrant.http import check_key_line
+from cleancut.qdrant.http import check_key_line, check_url
 from cleancut.runtime.addresses import is_loopback, parse_addresses
 from cleancut.runtime.log import Logger
 from cleancut.runtime.tls import tls_of
@@ -202,7 +202,9 @@ class Shared:
         )
 
     def open_qdrant(self, url: str) -> Qdrant:
-        """One peer. Raises: Denied (unreadable files), Invalid (the key would go in the clear)."""
+        """One peer. Raises: Denied (unreadable files), Invalid (no URL, or the key would go in the
+        clear)."""
+        check_url(url)
         file = self.qdrant_api_key_file
         if file is not None and "qdrant" not in self.insecure:
             check_key_line(url)

@@ -14,7 +14,7 @@ from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import CleancutError, LeaseLost, TimedOut, Unavailable
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.commands import CastVote, Command, Effect, Run, Stop
-from cleancut.core.protocol.etcd_records import Ctl, EpochMember, ProgressRecord
+from cleancut.core.protocol.etcd_records import Concern, Ctl, EpochMember, ProgressRecord
 from cleancut.core.protocol.events import Done, Event, Failed, Seen, Tick
 from cleancut.core.protocol.failures import failure_of
 from cleancut.core.protocol.states import OperationKind, Phase
@@ -219,9 +219,13 @@ class AgentLoop:
 
     async def _refresh(self) -> None:
         """Keeps the session record true; each new problem with the local peer is logged once."""
-        logged = ""
+        logged, concerns = "", tuple[Concern, ...]()
         while True:
             problem = self._session.said.problem
+            for concern in self._session.said.concerns:
+                if concern not in concerns:
+                    self._log.warning("concern", kind=concern.kind, cause=concern.what)
+            concerns = self._session.said.concerns
             if problem != logged:
                 logged = problem
                 if problem:

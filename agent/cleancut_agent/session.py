@@ -14,9 +14,10 @@ from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError, LeaseLost, Refused
 from cleancut.core.primitives.ids import FencingToken, PeerId
 from cleancut.core.primitives.timestamps import format_time, parse_time
-from cleancut.core.protocol.etcd_records import Session
+from cleancut.core.protocol.etcd_records import Concern, Session
 from cleancut.core.restore.target import FREE_STEP
 from cleancut.ports.coordination import Created, Lease, Put
+from cleancut_agent.concerns import EVERY_S, find_concerns
 from cleancut_agent.context import AgentContext
 from cleancut_agent.local_peer import storage_free_bytes
 
@@ -32,6 +33,7 @@ class OpenSession:
     token: FencingToken
     lease: Lease
     said: Session
+    tried_s: float
 
 
 @asynccontextmanager
@@ -44,7 +46,7 @@ async def open_session(context: AgentContext, ttl_s: float = TTL_S) -> AsyncIter
     """
     key = context.keys.session(context.name)
     async with context.etcd.lease(ttl_s) as lease:
-        said = await describe(context)
+        said, tried_s = await describe(context), context.clock.monotonic_s()
         deadline_s = context.clock.monotonic_s() + _WAIT_S
         while True:
             put = Put(key, encode(said), lease=lease.id)
@@ -64,12 +66,12 @@ async def open_session(context: AgentContext, ttl_s: float = TTL_S) -> AsyncIter
                     "give each agent its own --name",
                 )
             await context.clock.sleep(_RETRY_S)
-        yield OpenSession(token, lease, said)
+        yield OpenSession(token, lease, said, tried_s)
 
 
-async def describe(context: AgentContext) -> Session:
+async def describe(context: AgentContext, concerns: tuple[Concern, ...] | None = None) -> Session:
     """What the agent says of itself now; `peer_id` is None while its Qdrant cannot be used, for the
-    reason in `problem`."""
+    reason in `problem`. `concerns`: those that are known; None: they are looked for."""
     nonce, clock = context.token_hex(8), format_time(context.clock.wall_s())
     try:
         cluster = await context.qdrant.cluster(timeout_s=5.0)
@@ -84,6 +86,8 @@ async def describe(context: AgentContext) -> Session:
             nonce=nonce,
         )
     free = storage_free_bytes(context)
+    if concerns is None:
+        concerns = await find_concerns(context, cluster)
     return Session(
         name=context.name,
         version=__version__,
@@ -92,6 +96,7 @@ async def describe(context: AgentContext) -> Session:
         peers=tuple(PeerId(peer) for peer in sorted(cluster.peers)) or (PeerId(0),),
         url=context.qdrant.url,
         free_bytes=free if free < 0 else free - free % FREE_STEP,
+        concerns=concerns,
         clock=clock,
         nonce=nonce,
     )
@@ -102,7 +107,10 @@ async def refresh(context: AgentContext, session: OpenSession) -> None:
 
     Raises: LeaseLost, if the session is no longer ours.
     """
-    now, said = await describe(context), session.said
+    clock_s, said = context.clock.monotonic_s(), session.said
+    due = clock_s >= session.tried_s + EVERY_S or said.peer_id is None
+    now = await describe(context, None if due else said.concerns)
+    session.tried_s = clock_s if due else session.tried_s
     passed_s = parse_time(now.clock) - parse_time(said.clock)
     changed = replace(now, clock="", nonce="") != replace(said, clock="", nonce="")
     if not changed and abs(passed_s) < REPORT_EVERY_S:

@@ -96,6 +96,19 @@ class _Trust:
         return self._context
 
 
+def check_url(url: str) -> str:
+    """The URL of a Qdrant peer. Raises: Invalid, unless it has a scheme and a host."""
+    try:
+        target = URL(url)
+        good = target.scheme in {"http", "https"} and bool(target.host)
+    except ValueError:
+        good = False
+    if not good:
+        guess = url.partition("://")[2] or url
+        raise Invalid(f"{url!r} is not a URL of Qdrant", f"write --qdrant-url http://{guess}")
+    return url
+
+
 def check_key_line(url: str) -> None:
     """Raises: Invalid, if an API key would go over a network in the clear."""
     target = URL(url)

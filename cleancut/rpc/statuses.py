@@ -39,9 +39,15 @@ _OTHER_CODES: dict[str, type[CleancutError]] = {
 }
 
 
-def not_leader(leader_address: str) -> Unavailable:
-    """What a standby answers to a write; an empty address means that there is no leader."""
+def not_leader(leader_address: str, trouble: str = "") -> Unavailable:
+    """What a standby answers to a write; an empty address means that there is no leader.
+    `trouble`: why this coordinator cannot lead."""
     if not leader_address:
+        if trouble:
+            return Unavailable(
+                f"no coordinator leads this cluster now: {trouble}",
+                "correct that at the coordinators, which try again all the time",
+            )
         return Unavailable(
             "no coordinator leads this cluster now",
             "one takes over within seconds if it can reach etcd: repeat, else look at its log",

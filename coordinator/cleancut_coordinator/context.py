@@ -37,6 +37,7 @@ class CoordinatorContext:
 
     `peers`: the configured Qdrant peers, tried in order; any one of them will do. `token_hex`: a
     random string of N bytes. `call_hook`: pauses or resumes a writer.
+    `api_open`: everyone who reaches the API over a network may do everything.
     """
 
     name: str
@@ -53,4 +54,5 @@ class CoordinatorContext:
     key_source: KeySource = NO_KEYS
     token_hex: Callable[[int], str] = secrets.token_hex
     call_hook: CallHook = call_hook
+    api_open: bool = False
     skipped: SkippedRecords = field(default_factory=SkippedRecords)

@@ -46,7 +46,7 @@ from cleancut.runtime.log import Logger, configure_logging
 from cleancut.store.bounded import BoundedStore
 from cleancut.store.metered import InstrumentedStore
 from cleancut.store.open import open_store
-from cleancut_coordinator.api.listen import open_api, read_roles
+from cleancut_coordinator.api.listen import is_open_to_all, open_api, read_roles
 from cleancut_coordinator.api.servicers import serve_api
 from cleancut_coordinator.api.services import coordinator_api
 from cleancut_coordinator.context import CoordinatorContext, GcSettings
@@ -153,6 +153,7 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
         store = BoundedStore(counted, clock, url=shared.store, bound_s=_STORE_S)
         urls = [url.strip() for url in flags["qdrant_url"].split(",") if url.strip()]
         peers = [await stack.enter_async_context(shared.open_qdrant(url)) for url in urls]
+        listen = open_api(shared, flags, rules.roles, log)
         context = CoordinatorContext(
             name=name,
             store_url=shared.store,
@@ -166,14 +167,17 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
             fences=rules.fences,
             gc=rules.gc,
             schedules=rules.schedules,
+            api_open=is_open_to_all(listen),
         )
         health = Health()
         process = CoordinatorProcess(context, health, metrics, log)
         asked = BoundedStore(counted, clock, url=shared.store, bound_s=_API_STORE_S)
         api = coordinator_api(
-            dataclasses.replace(context, store=asked), process.leading, process.leader_address
+            dataclasses.replace(context, store=asked),
+            process.leading,
+            process.leader_address,
+            lambda: process.trouble,
         )
-        listen = open_api(shared, flags, rules.roles, log)
         address = await stack.enter_async_context(serve_api(api, listen))
         app = health_app(health, metrics.render)
         http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))

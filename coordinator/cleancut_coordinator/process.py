@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from cleancut import __version__
+from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import (
     CleancutError,
     Denied,
@@ -13,7 +15,9 @@ from cleancut.core.primitives.errors import (
     TimedOut,
     Unavailable,
 )
+from cleancut.core.protocol.etcd_records import Coordinator
 from cleancut.core.protocol.states import OperationKind
+from cleancut.ports.coordination import Lease, Put
 from cleancut.runtime.concurrency import first_of
 from cleancut.runtime.health import Health
 from cleancut.runtime.log import Logger
@@ -41,7 +45,7 @@ class CoordinatorProcess:
     """Everything that outlives a term. `address`: the API as other processes reach it.
     `leadership`: None on a standby. `leader_elsewhere`: the API of the leader, as a standby last
     read it. `has_led`: settings and store were right once, so that no error of a term ends the
-    process."""
+    process. `trouble`: why its last term ended, until the next one is under way."""
 
     context: CoordinatorContext
     health: Health
@@ -51,6 +55,7 @@ class CoordinatorProcess:
     leadership: Leadership | None = None
     leader_elsewhere: str = ""
     has_led: bool = False
+    trouble: str = ""
 
     def leading(self) -> Leadership:
         """Raises: Unavailable on a standby."""
@@ -82,15 +87,17 @@ async def serve_coordinator(process: CoordinatorProcess) -> None:
                 denied_later = isinstance(error, Denied) and process.health.was_ready
                 if not passing and not denied_later and not process.has_led:
                     raise
-                process.log.warning(
-                    "term ended", reason=error.reason, cause=error.message, hint=error.hint
-                )
+                trouble = f"{error} [{error.reason}]"
+                told = process.log.debug if trouble == process.trouble else process.log.warning
+                told("term ended", reason=error.reason, cause=error.message, hint=error.hint)
+                process.trouble = trouble
             await process.context.clock.sleep(_RETRY_S)
 
 
 async def _serve_term(process: CoordinatorProcess) -> None:
     context = process.context
     async with context.etcd.lease(TTL_S) as lease:
+        await _register(process, lease)
         process.health.ready = True
         try:
             async with asyncio.TaskGroup() as group:
@@ -106,6 +113,7 @@ async def _serve_term(process: CoordinatorProcess) -> None:
                 garbage = GarbageCollector(context, lease, token, metrics=metrics, log=log)
                 scheduler = Scheduler(context, token, poke=term.poke, log=log)
                 observer = PeerObserver(context, token, log)
+                process.trouble = ""
                 process.leadership = Leadership(token, term, garbage, scheduler)
                 metrics.set_leading(leading=True)
                 log.info("leading", token=token)
@@ -119,6 +127,14 @@ async def _serve_term(process: CoordinatorProcess) -> None:
             process.leadership = None
             process.metrics.set_leading(leading=False)
             process.health.ready = False
+
+
+async def _register(process: CoordinatorProcess, lease: Lease) -> None:
+    """Others see that this coordinator leads or stands by, as long as its lease lives."""
+    context = process.context
+    record = Coordinator(name=context.name, address=process.address, version=__version__)
+    key = context.keys.coordinator(context.name)
+    await context.etcd.txn([], [Put(key, encode(record), lease=lease.id)])
 
 
 def leader_effects(context: CoordinatorContext) -> dict[OperationKind, LeaderEffects]:

@@ -118,7 +118,7 @@ class Barrier(Attempt):
     def _began(self, event: Started, now_s: float) -> list[Command]:
         assert self.idle, "an operation began while another holds ctl"
         self.reset(now_s)
-        return self.open(event) or self._abort(protocol_votes.NO_AGENT)
+        return self.open(event) or self._abort(protocol_votes.no_agent(event.problems))
 
     def _took(self, event: TakenOver, now_s: float) -> list[Command]:
         self.reset(now_s)

@@ -8,7 +8,10 @@ from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import Manifest, ReplicaEntry, ShardEntry, diverged
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import AgentName, PeerId
-from cleancut.core.protocol.etcd_records import ShardTask, SickCollection
+from cleancut.core.protocol.etcd_records import Session, ShardTask, SickCollection
+
+_WARNED = {"consensus_stopped", "no_restore_rights", "restore_by_upload", "red_shard", "disk_low"}
+"""Kinds of concerns that are warnings of a backup."""
 
 
 def unseen_peers(view: View, peers: Collection[PeerId | None]) -> tuple[str, ...]:
@@ -16,6 +19,16 @@ def unseen_peers(view: View, peers: Collection[PeerId | None]) -> tuple[str, ...
     return tuple(
         f"peer {peer} took no part: it has no agent, or its agent's Qdrant did not answer"
         for peer in sorted(set(view.peers) - set(peers))
+    )
+
+
+def concerned(sessions: Collection[Session]) -> tuple[str, ...]:
+    """What agents found of the capabilities that a restore needs, and of their peers' health."""
+    return tuple(
+        f"agent {one.name}: {concern.what}"
+        for one in sorted(sessions, key=lambda one: one.name)
+        for concern in one.concerns
+        if concern.kind in _WARNED
     )
 
 

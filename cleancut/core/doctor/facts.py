@@ -13,6 +13,7 @@ from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.doctor.silence import SeenPeers
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
+from cleancut.core.protocol.etcd_records import Concern, Failure
 from cleancut.core.protocol.states import FINAL_STATES, State
 
 Severity = Literal["error", "warning", "info"]
@@ -64,7 +65,7 @@ class PeerReport(Record, frozen=True):
     """One peer that answers the coordinator. `peers`: every id that it knows, with its address;
     without cluster mode it is peer 0 and knows itself. `collections`: all that it lists, also those
     that an alias hides. `local`: the shards on its own disk, asked only of a peer that differs from
-    the others; None: unknown."""
+    the others; None: unknown. `consensus`: why its consensus thread has stopped, or ""."""
 
     peer_id: PeerId
     url: str
@@ -72,6 +73,7 @@ class PeerReport(Record, frozen=True):
     aliases: tuple[tuple[str, str], ...] = ()
     collections: tuple[str, ...] = ()
     local: tuple[LocalShard, ...] | None = None
+    consensus: str = ""
 
     @property
     def ids(self) -> tuple[PeerId, ...]:
@@ -88,6 +90,38 @@ class AgentReport(Record, frozen=True):
     peers: tuple[PeerId, ...] = ()
     problem: str = ""
     version: str = ""
+    concerns: tuple[Concern, ...] = ()
+
+
+class Refusal(Record, frozen=True):
+    """A peer that answers the coordinator with a refusal."""
+
+    url: str
+    message: str
+
+
+class ScheduleHealth(Record, frozen=True):
+    """A schedule of backups. `last_good_s`: when its newest good backup was cut. `gap_s`: the
+    longest time between two of its backups. `since_s`: when it got its times."""
+
+    name: str
+    gap_s: float
+    last_good_s: float | None = None
+    since_s: float | None = None
+    paused: bool = False
+
+
+class BackupHealth(Record, frozen=True):
+    """What the catalog and the last operations say of the backups. `collections`: those that a good
+    backup holds. `last_failed`: the failure of the newest backup that ended, if it failed."""
+
+    good: int = 0
+    collections: tuple[str, ...] = ()
+    last_failed: Failure | None = None
+    schedules: tuple[ScheduleHealth, ...] = ()
+    verified: bool = False
+    drilled: bool = False
+    retention: bool = False
 
 
 class KnownRestore(Record, frozen=True):
@@ -113,6 +147,8 @@ class Facts(Record, frozen=True):
     newest first. `owner_id` None: the store does not answer. `seen`: since when peers are silent.
     `damaged`: backups, newest first; `newest_intact`: the newest other one, if any.
     `accepting`: silent peers whose address accepts connections. `now_s`: wall clock.
+    `store_problem`: why the store cannot be used. `coordinators`: names and versions. `backups`:
+    None, if the catalog was not read. `api_open`: everyone may do everything.
     `gc_stopped`: why the last gc run deleted nothing.
     """
 
@@ -129,6 +165,11 @@ class Facts(Record, frozen=True):
     seen: SeenPeers | None = None
     accepting: tuple[PeerId, ...] = ()
     now_s: float = 0.0
+    store_problem: str = ""
+    refusals: tuple[Refusal, ...] = ()
+    coordinators: tuple[tuple[str, str], ...] = ()
+    backups: BackupHealth | None = None
+    api_open: bool = False
     damaged: tuple[DamagedBackup, ...] = ()
     newest_intact: Epoch | None = None
 

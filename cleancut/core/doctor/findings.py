@@ -8,8 +8,10 @@ from msgspec.structs import replace
 
 from cleancut.core.cluster.restored_names import restore_of
 from cleancut.core.doctor import fixes
+from cleancut.core.doctor.backup_health import find_backup_problems
 from cleancut.core.doctor.facts import Facts, Finding, Fix, Severity
 from cleancut.core.doctor.peers import find_agents, find_peers
+from cleancut.core.doctor.programs import find_programs
 from cleancut.core.doctor.shards import find_shards
 from cleancut.core.protocol.fence import leftover_fences
 from cleancut.core.protocol.states import FINAL_STATES, State
@@ -35,6 +37,8 @@ def diagnose(facts: Facts) -> tuple[Finding, ...]:
         *_backups(facts),
         *_identity(facts),
         *_gc(facts),
+        *find_programs(facts),
+        *find_backup_problems(facts),
     ]
     found = [replace(one, fixes=tuple(sorted(one.fixes, key=_is_lossy))) for one in found]
     return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
@@ -164,8 +168,11 @@ def _backups(facts: Facts) -> Iterator[Finding]:
     for one in facts.damaged:
         newer = newest is not None and newest > one.epoch
         heal = () if newer else (Fix("cleancut backup create"),)
-        verify = () if one.corrupt else (Fix(f"cleancut backup verify {one.epoch}"),)
-        delete = Fix(fixes.delete_backup(one.epoch), effect="loses-data")
+        look = f"cleancut backup {'show' if one.corrupt else 'verify'} {one.epoch}"
+        verify = (Fix(look),)
+        delete = Fix(
+            fixes.delete_backup(one.epoch), "loses-data", "if nothing of it is needed: delete it"
+        )
         yield Finding(
             kind="corrupt_backup" if one.corrupt else "damaged_backup",
             severity="warning" if newer else "error",
@@ -191,7 +198,9 @@ def _identity(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             kind="store_away",
             severity="error",
-            what="the store does not answer; look at --store and its credentials",
+            what="the coordinator cannot use the store:"
+            f" {facts.store_problem or 'it does not answer'}",
+            fixes=(Fix("cleancut cluster status", what="look at --store and its credentials"),),
         )
     elif facts.cluster_id and facts.owner_id != facts.cluster_id:
         yield Finding(

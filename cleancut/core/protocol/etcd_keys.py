@@ -59,6 +59,13 @@ class Keys:
         return f"{self.root}last-gc"
 
     @property
+    def coordinators(self) -> str:
+        return f"{self.root}coordinator/"
+
+    def coordinator(self, name: str) -> str:
+        return f"{self.coordinators}{name}"
+
+    @property
     def seen_peers(self) -> str:
         return f"{self.root}seen-peers"
 

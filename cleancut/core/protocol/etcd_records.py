@@ -167,12 +167,28 @@ class EpochMember(Record, frozen=True):
     nonce: str = ""
 
 
+class Concern(Record, frozen=True):
+    """Something about its peer or the store that an agent found. `kind` is stable."""
+
+    kind: str
+    what: str
+
+
+class Coordinator(Record, frozen=True):
+    """`coordinator/<name>`, leased: a coordinator that leads or stands by."""
+
+    name: str
+    address: str
+    version: str
+
+
 class Session(Record, frozen=True):
     """`sess/<agent>`, leased. `peers` are the peer ids that the agent's local peer knows.
 
     `free_bytes`: where that peer keeps its data, in whole steps (`target.FREE_STEP`); -1: unknown.
     `clock`: RFC 3339, the agent's clock when it wrote this; written again every few minutes.
-    `problem`: why the peer cannot be used while `peer_id` is None.
+    `problem`: why the peer cannot be used while `peer_id` is None. `concerns`: what was found when
+    its capabilities and its health were tried last.
     """
 
     name: AgentName
@@ -184,6 +200,7 @@ class Session(Record, frozen=True):
     free_bytes: int = -1
     clock: str = ""
     problem: str = ""
+    concerns: tuple[Concern, ...] = ()
     nonce: str = ""
 
 

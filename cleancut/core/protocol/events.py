@@ -20,12 +20,14 @@ from cleancut.core.protocol.fence import Fence
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """An operation gets its turn as attempt `epoch`. `sessions` are the live agents."""
+    """An operation gets its turn as attempt `epoch`. `sessions` are the live agents that can use
+    their Qdrant, `problems` say why others cannot."""
 
     operation: Operation
     epoch: Epoch
     nonce: str
     sessions: dict[AgentName, tuple[FencingToken, Session]]
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,19 @@ NO_AGENT = Failure(
     message="no agent is connected",
     hint="start cleancut-agent for each Qdrant peer",
 )
+
+
+def no_agent(problems: Sequence[str]) -> Failure:
+    """Why none takes part: `problems` of the agents that are connected."""
+    if not problems:
+        return NO_AGENT
+    return Failure(
+        reason="REFUSED",
+        message=f"no connected agent can use its Qdrant: {'; '.join(problems[:_SHOWN])}",
+        hint="correct the URL or the API key of the agents, or start their Qdrant",
+    )
+
+
 SESSION_LOST = Failure(reason="UNAVAILABLE", message="lost its session before all shards were read")
 FENCE_LOST = Failure(
     reason="UNAVAILABLE",

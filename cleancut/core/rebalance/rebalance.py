@@ -40,8 +40,8 @@ from cleancut.core.protocol.requests import RebalanceRequest
 from cleancut.core.protocol.states import CLOSED, PERMANENT, OperationKind, Phase, State
 from cleancut.core.protocol.votes import (
     CANCELLED,
-    NO_AGENT,
     documents_of,
+    no_agent,
     overdue,
     reported_by,
     tasks_of_all,
@@ -100,7 +100,7 @@ class RebalanceMachine(Attempt):
     def _began(self, event: Started, now_s: float) -> list[Command]:
         assert self.idle, "an operation began while another holds ctl"
         self.reset(now_s)
-        return self.open(event, failure=None, detail="") or self._abort(NO_AGENT)
+        return self.open(event, failure=None, detail="") or self._abort(no_agent(event.problems))
 
     def _took(self, event: TakenOver, now_s: float) -> list[Command]:
         self.reset(now_s)

@@ -40,6 +40,7 @@ from cleancut.core.protocol.states import CLOSED
 from cleancut.ports.coordination import Modified, Put
 from cleancut.qdrant.client import Qdrant
 from cleancut.runtime.concurrency import run_all
+from cleancut_coordinator.api.backup_health import read_backup_health
 from cleancut_coordinator.api.cluster_status import read_status
 from cleancut_coordinator.api.doctor_facts import ASK_S, gather_facts
 from cleancut_coordinator.api.leadership import Leadership
@@ -48,6 +49,7 @@ from cleancut_coordinator.etcd_state import read_ctl
 from cleancut_coordinator.leader.cluster_id import read_identities, write_owner
 from cleancut_coordinator.leader.high_water import accept_etcd
 from cleancut_coordinator.leader.state import LeaderState
+from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
 
 REMOVE_S = 15.0
 _FORGOTTEN_S = 15.0
@@ -62,6 +64,7 @@ class ClusterService:
 
     def __init__(self, context: CoordinatorContext, leading: Callable[[], Leadership]) -> None:
         self._context, self._leading = context, leading
+        self._catalog = CatalogReader(context.store, context.paths)
 
     async def cluster_status(self) -> ClusterStatus:
         return await read_status(self._context)
@@ -73,7 +76,9 @@ class ClusterService:
         return Identity(cluster_id=now.cluster_id, store_cluster_id=now.owner_id, equal=now.equal)
 
     async def diagnose(self) -> Diagnosis:
-        return Diagnosis(findings=_shown(diagnose(await gather_facts(self._context))))
+        facts = await gather_facts(self._context)
+        health = await read_backup_health(self._context, self._catalog)
+        return Diagnosis(findings=_shown(diagnose(replace(facts, backups=health))))
 
     async def forget_peer(
         self, peer_id: int, *, force: bool, confirmed: bool, typed_peer_id: int

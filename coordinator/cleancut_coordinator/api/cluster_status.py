@@ -17,7 +17,7 @@ from cleancut.api.cluster import (
 from cleancut.api.mapping import to_value
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.protocol.etcd_keys import agent_of
-from cleancut.core.protocol.etcd_records import Ctl
+from cleancut.core.protocol.etcd_records import Coordinator, Ctl
 from cleancut.core.protocol.fence import Fence, leftover_fences
 from cleancut.core.protocol.states import CLOSED, FENCED
 from cleancut.repository.catalog import list_epochs
@@ -35,12 +35,12 @@ async def read_status(context: CoordinatorContext) -> ClusterStatus:
     leader = await read_leader(context)
     ctl = await read_ctl(context)
     agents = await _read_agents(context, ctl)
-    store, identity = await _read_store(context)
+    store, identity, problems = await _read_store(context)
     fences = await _read_fences(context, ctl)
     return ClusterStatus(
         cluster=context.keys.cluster,
         leader=leader.name if leader else "",
-        coordinators=_coordinators(
+        coordinators=await _coordinators(
             context, leader.name if leader else "", leader.address if leader else ""
         ),
         agents=agents,
@@ -51,7 +51,7 @@ async def read_status(context: CoordinatorContext) -> ClusterStatus:
         ),
         store=store,
         identity=identity,
-        warnings=(*await _warnings(context, agents), *fences.warnings),
+        warnings=(*problems, *await _warnings(context, agents), *fences.warnings),
         open_fence=fences.open,
     )
 
@@ -92,17 +92,20 @@ async def _read_fences(context: CoordinatorContext, ctl: Ctl) -> _Fences:
     return _Fences(shown[-1] if shown else None, tuple(warnings))
 
 
-def _coordinators(
+async def _coordinators(
     context: CoordinatorContext, leader: str, address: str
 ) -> tuple[CoordinatorStatus, ...]:
-    """The leader, and this process if it stands by (standbys register nowhere)."""
-    known = []
+    """The leader first, then those that stand by, and this process in any case."""
+    known = {
+        one.name: one for one in await read_all(context, context.keys.coordinators, Coordinator)
+    }
+    known.setdefault(context.name, Coordinator(name=context.name, address="", version=__version__))
     if leader:
-        version = __version__ if leader == context.name else ""
-        known.append(CoordinatorStatus(name=leader, address=address, leader=True, version=version))
-    if leader != context.name:
-        known.append(CoordinatorStatus(name=context.name, version=__version__))
-    return tuple(known)
+        known.setdefault(leader, Coordinator(name=leader, address=address, version=""))
+    return tuple(
+        to_value(CoordinatorStatus, one, leader=one.name == leader)
+        for one in sorted(known.values(), key=lambda one: (one.name != leader, one.name))
+    )
 
 
 async def _read_agents(context: CoordinatorContext, ctl: Ctl) -> tuple[AgentStatus, ...]:
@@ -121,14 +124,18 @@ async def _read_agents(context: CoordinatorContext, ctl: Ctl) -> tuple[AgentStat
     return tuple(shown)
 
 
-async def _read_store(context: CoordinatorContext) -> tuple[StoreStatus, Identity | None]:
+async def _read_store(
+    context: CoordinatorContext,
+) -> tuple[StoreStatus, Identity | None, tuple[str, ...]]:
+    """The store, whose it is, and why it cannot be used."""
     try:
         now = await read_identities(context)
         groups = len(await list_epochs(context.store, context.paths))
-    except CleancutError:
-        return StoreStatus(url=context.store_url, reachable=False), None
+    except CleancutError as error:
+        away = StoreStatus(url=context.store_url, reachable=False)
+        return away, None, (f"the coordinator cannot use the store: {error}",)
     identity = Identity(cluster_id=now.cluster_id, store_cluster_id=now.owner_id, equal=now.equal)
-    return StoreStatus(url=context.store_url, reachable=True, backups=groups), identity
+    return StoreStatus(url=context.store_url, reachable=True, backups=groups), identity, ()
 
 
 async def _warnings(
@@ -140,6 +147,9 @@ async def _warnings(
         f"agent {one.name} cannot use its Qdrant at {one.url}: {one.problem or 'no answer'}"
         for one in sessions
         if one.peer_id is None
+    ]
+    warnings += [
+        f"agent {one.name}: {concern.what}" for one in sessions for concern in one.concerns
     ]
     peers = {peer for session in sessions for peer in session.peers}
     covered = {agent.peer_id for agent in agents}

@@ -18,14 +18,15 @@ from cleancut.core.doctor.facts import (
     KnownRestore,
     LocalShard,
     PeerReport,
+    Refusal,
     members_of,
 )
 from cleancut.core.doctor.silence import SeenPeers
 from cleancut.core.maintenance.garbage import LastGc
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound
+from cleancut.core.primitives.errors import CleancutError, Corrupt, Denied, NotFound
 from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
-from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.etcd_records import Coordinator, Operation
 from cleancut.core.protocol.states import FENCED, OperationKind
 from cleancut.core.restore.report import RestoreReport
 from cleancut.core.verification.damage import NO_DAMAGE, Damage
@@ -36,7 +37,7 @@ from cleancut.repository.catalog import CatalogRow, get_checked, list_epochs, re
 from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import read_ctl, read_record, read_sessions
+from cleancut_coordinator.etcd_state import read_all, read_ctl, read_record, read_sessions
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.cluster_id import read_identities
 
@@ -54,8 +55,8 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
     Raises: Unavailable, TimedOut, if etcd does not answer; without it nothing else is known.
     """
     agents = await _agents(context)
-    told = await run_all([partial(_ask, peer) for peer in context.peers], _AT_ONCE)
-    peers = tuple(one for one in told if one is not None)
+    asked = await run_all([partial(_ask, peer) for peer in context.peers], _AT_ONCE)
+    peers = tuple(one for one in asked if isinstance(one, PeerReport))
     members = members_of(peers, agents)
     speaker = next((one for one in peers if one.ids == members), None)
     collections = await _collections(context, speaker) if speaker is not None else ()
@@ -63,7 +64,7 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
         await run_all([partial(_local, context, one, members) for one in peers], _AT_ONCE)
     )
     ctl = await read_ctl(context)
-    identity = await _identity(context)
+    cluster_id, owner_id, store_problem = await _identity(context)
     last_gc = await read_record(context, context.keys.last_gc, LastGc)
     facts = Facts(
         peers=peers,
@@ -72,8 +73,12 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
         collections=collections,
         restores=await _restores(context),
         open_fence=ctl.epoch if ctl.phase in FENCED else None,
-        cluster_id=identity[0],
-        owner_id=identity[1],
+        cluster_id=cluster_id,
+        owner_id=owner_id,
+        store_problem=store_problem,
+        refusals=tuple(one for one in asked if isinstance(one, Refusal)),
+        coordinators=await _coordinators(context),
+        api_open=context.api_open,
         gc_stopped=last_gc.stopped if last_gc else "",
         seen=await _seen(context),
         now_s=context.clock.wall_s(),
@@ -165,17 +170,25 @@ async def _agents(context: CoordinatorContext) -> tuple[AgentReport, ...]:
             peers=one.peers,
             problem=one.problem,
             version=one.version,
+            concerns=one.concerns,
         )
         for one in sessions
     )
 
 
-async def _ask(qdrant: Qdrant) -> PeerReport | None:
+async def _coordinators(context: CoordinatorContext) -> tuple[tuple[str, str], ...]:
+    known = await read_all(context, context.keys.coordinators, Coordinator)
+    return tuple((one.name, one.version) for one in known)
+
+
+async def _ask(qdrant: Qdrant) -> PeerReport | Refusal | None:
     try:
         cluster = await qdrant.cluster(ASK_S)
         aliases = await qdrant.aliases(ASK_S)
         names = await qdrant.collections(ASK_S)
-    except CleancutError:
+    except CleancutError as error:
+        if isinstance(error, Denied | Corrupt):
+            return Refusal(url=qdrant.url, message=str(error))
         return None
     peers = cluster.peers if cluster.enabled else {NO_CLUSTER: qdrant.url}
     return PeerReport(
@@ -184,6 +197,7 @@ async def _ask(qdrant: Qdrant) -> PeerReport | None:
         peers=tuple(sorted((PeerId(peer), uri) for peer, uri in peers.items())),
         aliases=tuple(sorted(aliases.items())),
         collections=tuple(names),
+        consensus=cluster.consensus,
     )
 
 
@@ -296,11 +310,11 @@ async def _catalog(context: CoordinatorContext) -> _Catalog:
         return _Catalog()
 
 
-async def _identity(context: CoordinatorContext) -> tuple[str, str | None]:
-    """This cluster's id, and the owner of the store; None: it does not answer."""
+async def _identity(context: CoordinatorContext) -> tuple[str, str | None, str]:
+    """This cluster's id, and the owner of the store; None: it cannot be used, and why."""
     found = await context.etcd.get(context.keys.id)
     cluster_id = found.value.decode() if found else ""
     try:
-        return cluster_id, (await read_identities(context)).owner_id
-    except CleancutError:
-        return cluster_id, None
+        return cluster_id, (await read_identities(context)).owner_id, ""
+    except CleancutError as error:
+        return cluster_id, None, str(error)

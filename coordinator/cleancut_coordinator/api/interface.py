@@ -170,7 +170,7 @@ class ClusterApi(Protocol):
 @dataclass(frozen=True, slots=True)
 class Api:
     """The whole API. `leader_address`: None if this process leads; otherwise where the leader's API
-    answers, "" if there is no leader."""
+    answers, "" if there is no leader. `trouble`: why this process cannot lead, "" if it can."""
 
     leader_address: Callable[[], str | None]
     backups: BackupApi
@@ -178,3 +178,4 @@ class Api:
     rebalances: RebalanceApi
     schedules: ScheduleApi
     cluster: ClusterApi
+    trouble: Callable[[], str] = lambda: ""

@@ -80,6 +80,11 @@ def open_api(
     )
 
 
+def is_open_to_all(listen: Listen) -> bool:
+    """Whether everyone who reaches it over a network may do everything."""
+    return listen.access is not None and listen.access.open and not is_loopback(listen.address)
+
+
 def _audit(path: Path | None) -> Audit | None:
     if path is None:
         return None

@@ -18,6 +18,7 @@ def coordinator_api(
     context: CoordinatorContext,
     leading: Callable[[], Leadership],
     leader_address: Callable[[], str | None],
+    trouble: Callable[[], str] = lambda: "",
 ) -> Api:
     """The API of this process. `leading` raises Unavailable on a standby."""
     backups = BackupService(context, leading)
@@ -28,4 +29,5 @@ def coordinator_api(
         rebalances=RebalanceService(context, leading),
         schedules=ScheduleService(context, leading, backups),
         cluster=ClusterService(context, leading),
+        trouble=trouble,
     )

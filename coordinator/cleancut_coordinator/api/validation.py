@@ -28,7 +28,7 @@ def require_leader(api: Api) -> None:
     """Raises: on a standby, an error that names the address of the leader."""
     address = api.leader_address()
     if address is not None:
-        raise not_leader(address)
+        raise not_leader(address, api.trouble())
 
 
 def operation_name(name: str) -> str:

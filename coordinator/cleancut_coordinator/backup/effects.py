@@ -26,6 +26,7 @@ from cleancut.core.backup.phases import (
 )
 from cleancut.core.backup.warnings import (
     check_replicas_agree,
+    concerned,
     cut_in_waves,
     divergent,
     left_out,
@@ -139,6 +140,7 @@ class LeaderBackupEffects:
             *unseen_peers(view, peers),
             *left_out(missing),
             *cut_in_waves(tasks, STREAMS_TO_OPEN),
+            *concerned(sessions.values()),
         )
         draft = replace(
             draft, fence=fence, warnings=warnings, schedule=request.schedule, missing=missing

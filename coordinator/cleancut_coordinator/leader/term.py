@@ -256,10 +256,15 @@ class LeaderTerm:
             return
         sessions = await self._state.sessions()
         able = {name: seen for name, seen in sessions.items() if seen[1].peer_id is not None}
-        for name in sorted(set(sessions) - set(able)):
-            self._log.warning("left out: its Qdrant does not answer", agent=name, epoch=epoch)
+        problems = tuple(
+            f"agent {name}: {sessions[name][1].problem or 'its Qdrant does not answer'}"
+            for name in sorted(set(sessions) - set(able))
+        )
+        for problem in problems:
+            self._log.warning("left out", cause=problem, epoch=epoch)
         self.machine = self._machine_for(operation.kind)
-        await self._step(Started(operation, epoch, self._context.token_hex(16), able), group)
+        nonce = self._context.token_hex(16)
+        await self._step(Started(operation, epoch, nonce, able, problems), group)
 
     # What becomes an event
 

@@ -10,8 +10,8 @@ from cleancut.core.primitives.errors import CleancutError
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
-from cleancut_coordinator.monitoring.catalog_reader import CatalogReader
 from cleancut_coordinator.monitoring.cluster_reader import read_cluster
 
 CLUSTER_S = 5.0

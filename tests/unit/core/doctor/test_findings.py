@@ -268,7 +268,7 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         "cleancut backup gc --dry-run",
     ),
     (live(owner_id="other"), "foreign_store", "error", ["other"], "cleancut adopt"),
-    (live(owner_id=None), "store_away", "error", ["store"], ""),
+    (live(owner_id=None), "store_away", "error", ["store"], "cleancut cluster status"),
     (
         live(restores=(restored(State.NEEDS_OPERATOR),)),
         "needs_operator",
@@ -418,7 +418,14 @@ def test_what_can_lose_data_is_marked_and_never_the_first_or_only_fix(facts: Fac
         effects = [fix.effect for fix in finding.fixes]
         assert effects == sorted(effects, reverse=True)
         for fix in finding.fixes:
-            lossy = ("forget-peer", "restore clean", "-X DELETE", "replicate_shard", "adopt")
+            lossy = (
+                "forget-peer",
+                "restore clean",
+                "-X DELETE",
+                "backup delete",
+                "replicate_shard",
+                "adopt",
+            )
             if any(word in fix.command for word in lossy):
                 assert fix.effect == "loses-data"
                 assert fix.what
@@ -445,4 +452,7 @@ def test_corrupt_backups_are_named() -> None:
     broken = DamagedBackup(epoch=Epoch(5), corrupt=True, why="not JSON")
     (found,) = diagnose(live(damaged=(broken,), newest_intact=Epoch(6)))
     assert found.kind == "corrupt_backup"
-    assert [fix.command for fix in found.fixes] == ["cleancut backup delete 5"]
+    assert [fix.command for fix in found.fixes] == [
+        "cleancut backup show 5",
+        "cleancut backup delete 5",
+    ]

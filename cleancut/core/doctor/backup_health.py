@@ -1,0 +1,120 @@
+"""Health of the backups: late, failed or missing ones, and what guards them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cleancut.core.cluster.restored_names import restore_of
+from cleancut.core.doctor.facts import BackupHealth, Facts, Finding, Fix, ScheduleHealth
+
+LATE_S = 3600.0
+"""How much later than the longest gap of its schedule a backup may be."""
+_HARMLESS = frozenset({"CANCELLED", "INVALID", "NOT_FOUND"})
+"""Ends of a backup that a request asked for, or that it had to have."""
+_SHOWN = 20
+
+
+def find_backup_problems(facts: Facts) -> Iterator[Finding]:
+    """Nothing, if the catalog could not be read: the store's own finding says so."""
+    health = facts.backups
+    if health is None:
+        return
+    yield from _failed(health)
+    for one in health.schedules:
+        yield from _late(one, facts.now_s)
+    yield from _unprotected(facts, health)
+    yield from _unproven(health)
+    yield from _unwatched(health)
+
+
+def _failed(health: BackupHealth) -> Iterator[Finding]:
+    one = health.last_failed
+    if one is not None and one.reason not in _HARMLESS:
+        hint = f" ({one.hint})" if one.hint else ""
+        yield Finding(
+            kind="backup_failed",
+            severity="error",
+            what=f"the newest backup failed: {one.message}{hint} [{one.reason}]",
+            fixes=(Fix("cleancut backup list", what="once the cause is gone, back up again"),),
+        )
+
+
+def _late(one: ScheduleHealth, now_s: float) -> Iterator[Finding]:
+    if one.paused:
+        yield Finding(
+            kind="schedule_paused",
+            severity="info",
+            what=f"schedule {one.name!r} is paused",
+            fixes=(Fix(f"cleancut schedule resume {one.name}"),),
+        )
+        return
+    last_s = max(one.last_good_s or 0.0, one.since_s or now_s)
+    late_s = now_s - last_s - one.gap_s
+    if late_s > LATE_S:
+        made = "made no good backup yet" if one.last_good_s is None else "is late: its newest good"
+        if one.last_good_s is not None:
+            made += f" backup is {(now_s - one.last_good_s) / 3600:.1f} h old"
+        yield Finding(
+            kind="backup_late",
+            severity="error",
+            what=f"schedule {one.name!r} {made}; its longest gap is {one.gap_s / 3600:.1f} h",
+            fixes=(Fix("cleancut schedule list", what="see why its last time was skipped"),),
+        )
+
+
+def _unprotected(facts: Facts, health: BackupHealth) -> Iterator[Finding]:
+    if not health.good:
+        if facts.collections:
+            yield Finding(
+                kind="no_backup",
+                severity="info",
+                what="there is no good backup yet",
+                fixes=(Fix("cleancut backup create"),),
+            )
+        return
+    held = set(health.collections)
+    names = [
+        entry.name
+        for entry in facts.collections
+        if entry.name not in held and not restore_of(entry.name)
+    ]
+    if names:
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        yield Finding(
+            kind="unprotected",
+            severity="warning",
+            what=f"no good backup holds {', '.join(repr(name) for name in names[:_SHOWN])}{more}",
+            fixes=(Fix("cleancut backup create"),),
+        )
+
+
+def _unproven(health: BackupHealth) -> Iterator[Finding]:
+    if health.good and not health.verified:
+        yield Finding(
+            kind="never_verified",
+            severity="info",
+            what="no backup was ever verified",
+            fixes=(Fix("cleancut backup verify latest"),),
+        )
+    if health.good and not health.drilled:
+        yield Finding(
+            kind="never_drilled",
+            severity="info",
+            what="no backup was ever opened by a drill",
+            fixes=(Fix("cleancut backup drill latest"),),
+        )
+
+
+def _unwatched(health: BackupHealth) -> Iterator[Finding]:
+    if not health.schedules:
+        yield Finding(
+            kind="no_schedule",
+            severity="info",
+            what="no schedule makes backups: add [schedule.NAME] to the coordinators' settings",
+        )
+    if health.schedules and not health.retention:
+        yield Finding(
+            kind="no_retention",
+            severity="info",
+            what="nothing deletes old backups: add [retention] to the coordinators' settings",
+        )

@@ -1,0 +1,71 @@
+"""Health of the backups, read from the catalog and from etcd."""
+
+from __future__ import annotations
+
+import asyncio
+
+from cleancut.core.doctor.facts import BackupHealth, ScheduleHealth
+from cleancut.core.maintenance.inventory import Inventory
+from cleancut.core.maintenance.retention import KEEP_EVERYTHING
+from cleancut.core.maintenance.schedule import Do, worst_gap_s
+from cleancut.core.primitives.errors import CleancutError
+from cleancut.core.primitives.timestamps import parse_time
+from cleancut.core.protocol.etcd_records import Failure
+from cleancut.core.protocol.states import FINAL_STATES, SUCCEEDED, OperationKind
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import read_operations
+from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
+from cleancut_coordinator.maintenance.scheduler import read_state
+
+_BOUND_S = 10.0
+
+
+async def read_backup_health(
+    context: CoordinatorContext, catalog: CatalogReader
+) -> BackupHealth | None:
+    """None, if the store does not answer within the bound. `catalog` keeps what it has read.
+
+    Raises: errors of etcd.
+    """
+    try:
+        async with asyncio.timeout(_BOUND_S):
+            stock, proven = await catalog.take()
+    except (CleancutError, TimeoutError):
+        return None
+    schedules = [
+        await _schedule(context, name, stock)
+        for name, rule in sorted(context.schedules.items())
+        if rule.do is Do.BACKUP
+    ]
+    return BackupHealth(
+        good=stock.good,
+        collections=tuple(sorted(stock.collections)),
+        last_failed=await _last_failed(context),
+        schedules=tuple(schedules),
+        verified="verify" in proven,
+        drilled="drill" in proven,
+        retention=context.gc.retention != KEEP_EVERYTHING,
+    )
+
+
+async def _schedule(context: CoordinatorContext, name: str, stock: Inventory) -> ScheduleHealth:
+    state = await read_state(context, name)
+    newest = stock.schedules.get(name)
+    return ScheduleHealth(
+        name=name,
+        gap_s=worst_gap_s(context.schedules[name]),
+        last_good_s=newest.group.cut_at_s if newest else None,
+        since_s=parse_time(state.since) if state and state.since else None,
+        paused=state is not None and state.paused,
+    )
+
+
+async def _last_failed(context: CoordinatorContext) -> Failure | None:
+    """Why the newest backup that has ended failed; None, if it did not."""
+    ended = [
+        one
+        for one in await read_operations(context)
+        if one.kind is OperationKind.BACKUP and one.state in FINAL_STATES and one.ended_at
+    ]
+    newest = max(ended, key=lambda one: one.ended_at, default=None)
+    return newest.failure if newest is not None and newest.state not in SUCCEEDED else None
