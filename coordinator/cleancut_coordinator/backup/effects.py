@@ -22,6 +22,7 @@ from cleancut.core.backup.warnings import (
     check_replicas_agree,
     divergent,
     not_drained,
+    optimized,
     unseen_peers,
 )
 from cleancut.core.cluster.view import CollectionView, View
@@ -227,6 +228,7 @@ class LeaderBackupEffects:
             warnings=(
                 *draft.warnings,
                 *not_drained(undrained, draft.undrainable),
+                *optimized(shards),
                 *divergent(shards, replicas),
             ),
         )

@@ -116,7 +116,7 @@ def _shard(node: Node, collection: Collection, number: int, *, level: int) -> Js
             "segments": [{"info": info} for info in local.segments()] if level >= 4 else None,
             "optimizations": {
                 "status": "ok",
-                **({"log": local.optimizations[::-1]} if level >= 4 else {}),
+                **({"log": local.optimization_log()} if level >= 4 else {}),
             },
             "update_queue": {"length": 0, "op_num": local.op_num},
         },
