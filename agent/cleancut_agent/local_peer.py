@@ -203,6 +203,16 @@ def _state(shard: ShardTelemetry | None, known: str) -> ShardState:
     )
 
 
+async def count_optimizing(qdrant: Qdrant, seen: Telemetry, tasks: Sequence[ShardTask]) -> int:
+    """How many of these local shards are under optimization. `seen`: a reading of level 3, which
+    holds the status alone; only where one is not green are the optimizations read."""
+    shards = [_shard(seen, task) for task in tasks]
+    if all(shard is None or shard.status == "green" for shard in shards):
+        return 0
+    states = readings_of(await qdrant.telemetry(level=READING_LEVEL), tasks).states
+    return sum(state.optimizing > 0 for state in states)
+
+
 async def count_shards(
     qdrant: Qdrant, tasks: Sequence[ShardTask], timeout_s: float
 ) -> tuple[int | None, ...]:

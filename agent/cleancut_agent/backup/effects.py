@@ -38,6 +38,7 @@ from cleancut_agent.context import AgentContext
 from cleancut_agent.fence_watchdog import FenceWatchdog
 from cleancut_agent.local_peer import (
     READING_LEVEL,
+    count_optimizing,
     count_shards,
     free_bytes,
     read_probe,
@@ -135,13 +136,16 @@ class AgentBackupEffects:
             await context.store.put(path, data)
             self._view_at = path
         record = await context.etcd.get(context.keys.member(effect.epoch, context.name))
+        member = decode(EpochMember, record.value, record.key) if record else None
+        tasks = member.tasks if member else ()
         return Observed(
             view=digest,
             view_object=name,
             probe=probe.nonce,
             free_bytes=free_bytes(context),
-            member=decode(EpochMember, record.value, record.key) if record else None,
+            member=member,
             arrivals=telemetry.counters.arrivals,
+            optimizing=await count_optimizing(context.qdrant, telemetry, tasks),
         )
 
     async def check_loaded(self, effect: Load) -> None:

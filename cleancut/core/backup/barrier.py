@@ -76,6 +76,7 @@ class Barrier(Attempt):
         self._fence: Fence | None = None
         self._fence_until_s = self._fence_began_s = float("inf")
         self._fence_ms = -1
+        self._optimizing_until_s = 0.0
 
     def request(self) -> BackupRequest | SeedRequest:
         """The request of the operation."""
@@ -189,10 +190,29 @@ class Barrier(Attempt):
         return self._ready(self._draft, now_s)
 
     def _ready(self, draft: Assigned, now_s: float) -> list[Command]:
-        """All members agree and are ready for their shards."""
+        """All members agree and are ready for their shards; the cut waits for optimizations."""
+        waits = self._await_optimizations(now_s)
+        if waits is not None:
+            return waits
         if draft.fence is not None:
             return self._raise(draft.fence, now_s)
         return [self.run(Drain(self.ctl.epoch, draft.draft, 1))]
+
+    def _await_optimizations(self, now_s: float) -> list[Command] | None:
+        """None once no chosen shard is under optimization, or the bound is over. A snapshot taken
+        meanwhile lacks deletes, so such a shard is never proven to be point-in-time."""
+        votes = protocol_votes.yes_of_all(Phase.PREPARE, self.members, self.votes) or []
+        running, bound_s = sum(vote.optimizing for vote in votes), self.ctl.bounds.optimizing_s
+        if not running:
+            return None
+        if not self._optimizing_until_s:
+            self._optimizing_until_s = now_s + bound_s
+            self.deadline_s += bound_s
+        if now_s < self._optimizing_until_s:
+            return []
+        if protocol_votes.backup_request(self.operation).require_point_in_time:
+            return self._abort(protocol_votes.optimizing(running, bound_s))
+        return None
 
     def _assign(self, vote: Vote | None) -> list[Command]:
         """Assigns by the view of one vote; that all see the same is checked once all are ready."""
@@ -240,6 +260,9 @@ class Barrier(Attempt):
             return self.move(Phase.CUT, now_s, **facts)
         if not protocol_votes.all_ready(self._agreed_view, self.members, self.votes):
             return self._prepared(now_s)  # something moved while the drain ran
+        waits = self._await_optimizations(now_s)
+        if waits is not None:
+            return waits
         return self.move(Phase.CUT, now_s, **self._agreed_facts(), **facts)
 
     def _agreed_facts(self) -> dict[str, Any]:
@@ -315,6 +338,8 @@ class Barrier(Attempt):
             return self._abort(protocol_votes.overdue(self.ctl.phase, self.members, self.votes))
         if self.ctl.phase is Phase.UPLOAD and now_s >= self.stalled_s:
             return self._abort(protocol_votes.stalled(self.ctl.bounds.stalled_s))
+        if self.ctl.phase is Phase.PREPARE and 0 < self._optimizing_until_s <= now_s:
+            return self._prepared(now_s)
         return []
 
     def _cancelled(self) -> list[Command]:

@@ -164,7 +164,9 @@ class BackupParticipant(Participant):
     # Results of effects
 
     def observed(self, seen: Observed, vote: Vote) -> list[Command]:
-        vote = replace(vote, view_object=seen.view_object, ready=self._ready)
+        vote = replace(
+            vote, view_object=seen.view_object, ready=self._ready, optimizing=seen.optimizing
+        )
         if self._ready and self._arrivals is None:
             self._arrivals = seen.arrivals
         load = self.reassigned(seen.member)

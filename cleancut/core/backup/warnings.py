@@ -8,10 +8,11 @@ from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import Manifest, ReplicaEntry, ShardEntry, diverged
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import AgentName, PeerId
-from cleancut.core.protocol.etcd_records import Session, ShardTask, SickCollection
+from cleancut.core.protocol.etcd_records import Reading, Session, ShardTask, SickCollection
 
 _WARNED = {"consensus_stopped", "no_restore_rights", "restore_by_upload", "red_shard", "disk_low"}
 """Kinds of concerns that are warnings of a backup."""
+_SHOWN = 5
 
 
 def unseen_peers(view: View, peers: Collection[PeerId | None]) -> tuple[str, ...]:
@@ -53,6 +54,26 @@ def not_drained(names: Collection[str], reasons: Mapping[str, str]) -> tuple[str
         f"{name} was not drained: {reasons.get(name, 'a drain was refused or did not answer')}"
         for name in sorted(names)
     )
+
+
+def optimized(shards: Sequence[ShardEntry]) -> tuple[str, ...]:
+    """One for all shards that Qdrant optimized at the cut: deletes of that time may be missing."""
+    names = sorted(
+        f"{one.collection}/{one.shard_id}"
+        for one in shards
+        if not one.reused and any(_is_optimizing(seen) for seen in (one.first, one.second))
+    )
+    if not names:
+        return ()
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return (
+        f"optimizing: {', '.join(names[:_SHOWN])}{more} cut while Qdrant optimized them; points"
+        " deleted since that began may come back in a restore",
+    )
+
+
+def _is_optimizing(seen: Reading) -> bool:
+    return seen.state is not None and seen.state.optimizing > 0
 
 
 def divergent(shards: Sequence[ShardEntry], replicas: Sequence[ReplicaEntry]) -> tuple[str, ...]:

@@ -70,7 +70,8 @@ class ReadNumbers:
 @dataclass(frozen=True, slots=True)
 class Observed:
     """`view`: sha256 of the canonical view; `view_object`: its name among the probe objects.
-    `arrivals`: what was recovered or transferred into the local peer so far; -1: unknown."""
+    `arrivals`: what was recovered or transferred into the local peer so far; -1: unknown.
+    `optimizing`: of the member's shards, those under optimization."""
 
     view: str
     view_object: str
@@ -78,6 +79,7 @@ class Observed:
     free_bytes: int
     member: EpochMember | None
     arrivals: int = -1
+    optimizing: int = 0
 
 
 @dataclass(frozen=True, slots=True)

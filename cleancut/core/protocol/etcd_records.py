@@ -51,6 +51,7 @@ class Bounds(Record, frozen=True):
     """Time limits of the steps, in seconds; every process starts its own clock on the event."""
 
     prepare_s: float = 30.0
+    optimizing_s: float = 60.0  # on top of that, for running optimizations
     drain_s: float = 5.0
     cut_s: float = 10.0
     seal_s: float = 10.0
@@ -234,6 +235,7 @@ class Vote(Record, frozen=True):
     fenced: bool = False  # the fence stands on the local peer
     document: str = ""  # sha256 of votes/<epoch>/<agent>/<sha256>.json
     seeded: Seeded | None = None
+    optimizing: int = 0  # backup, PREPARE: of its shards, those that Qdrant optimizes now
     free_bytes: int = -1  # backup: of the spill; restore: where the peer keeps its data
     nonce: str = ""
 

@@ -129,6 +129,16 @@ def not_point_in_time(members: Members, votes: Votes, was_drained: Mapping[str, 
     )
 
 
+def optimizing(shards: int, bound_s: float) -> Failure:
+    """The failure of an attempt for which optimizations did not end in time."""
+    told = "1 shard is" if shards == 1 else f"{shards} shards are"
+    return Failure(
+        reason="NOT_POINT_IN_TIME",
+        message=f"{told} still under optimization (optimizing) after a wait of {bound_s:g} s",
+        hint="try again when Qdrant has optimized them, or allow a per-shard backup",
+    )
+
+
 def consistency(members: Members, votes: Votes, was_drained: Mapping[str, bool]) -> Consistency:
     """The consistency that the backup will have, from the votes of CUT and SEAL."""
     quiet = [

@@ -15,7 +15,8 @@ from cleancut.api.values import AgentProgress
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_keys import agent_of
-from cleancut.core.protocol.etcd_records import ProgressRecord
+from cleancut.core.protocol.etcd_records import ProgressRecord, Vote
+from cleancut.core.protocol.states import Phase
 from cleancut.ports.clock import Clock
 from cleancut_coordinator.context import CoordinatorContext
 
@@ -42,6 +43,17 @@ async def read_progress(context: CoordinatorContext, epoch: Epoch) -> tuple[Agen
             )
         )
     return tuple(shown)
+
+
+async def read_optimizing(context: CoordinatorContext, epoch: Epoch) -> tuple[AgentProgress, ...]:
+    """The agents for whose shards the cut of `epoch` waits, since Qdrant optimizes them."""
+    listing = await context.etcd.list(f"{context.keys.votes(epoch)}{Phase.PREPARE.value}/")
+    votes = {agent_of(item.key): decode(Vote, item.value, item.key) for item in listing.items}
+    return tuple(
+        AgentProgress(agent=agent, phase=f"{Phase.PREPARE.value} (optimizing: {vote.optimizing})")
+        for agent, vote in sorted(votes.items())
+        if vote.optimizing
+    )
 
 
 async def watch(clock: Clock, read: Callable[[], Awaitable[Shown]]) -> AsyncIterator[Shown]:

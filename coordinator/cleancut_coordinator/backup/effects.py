@@ -31,6 +31,7 @@ from cleancut.core.backup.warnings import (
     divergent,
     left_out,
     not_drained,
+    optimized,
     unseen_peers,
 )
 from cleancut.core.cluster.view import View
@@ -262,6 +263,7 @@ class LeaderBackupEffects:
             warnings=(
                 *draft.warnings,
                 *not_drained(undrained, draft.undrainable),
+                *optimized(shards),
                 *divergent(shards, replicas),
             ),
         )

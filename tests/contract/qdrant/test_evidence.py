@@ -14,7 +14,7 @@ from cleancut.core.protocol.etcd_records import Parent, Reading, ShardTask
 from cleancut.core.protocol.evidence import doubt, is_quiet, is_unchanged
 from cleancut.core.protocol.requests import BackupRequest, Selection
 from cleancut.qdrant.client import Qdrant
-from cleancut_agent.local_peer import READING_LEVEL, read_view, readings_of
+from cleancut_agent.local_peer import READING_LEVEL, count_optimizing, read_view, readings_of
 from cleancut_devcluster.launch.qdrant import Kind, launch_peers, wait_until
 from tests.contract.qdrant.world import World, points, read_stream, recover
 
@@ -169,6 +169,41 @@ def test_a_failed_operation_that_is_applied_again(alone: World) -> None:
         second = await read(host, name, known=segment_of(first))
         assert (first.number or 0) + 1 == second.number
         assert doubt(first, second, drained=True) == "its status is red"
+
+    alone.run(check())
+
+
+def test_an_optimization_under_way_is_counted(alone: World) -> None:
+    """The status of a shallow reading is enough to know that there is none."""
+
+    async def check() -> None:
+        host = alone.first
+        slow = {"ef_construct": 2000, "m": 128}
+        name = await alone.create(
+            shards=1, hnsw_config=slow, optimizers_config={"indexing_threshold": 20}
+        )
+        task = ShardTask(collection=name, shard_id=ShardId(0), peer_id=PeerId(0))
+
+        async def running() -> int:
+            return await count_optimizing(host, await host.telemetry(), [task])
+
+        async def runs() -> bool:
+            return await running() == 1
+
+        async def ended() -> bool:
+            return await running() == 0
+
+        assert await ended()
+        uuid = (await host.telemetry()).collections[name].uuid
+        mark = alone.peers[0].directory / "collections" / (uuid or "") / "0" / "optimizing"
+        if alone.kind == "real":
+            path = f"/collections/{name}/points?wait=false"
+            await alone.post(0, path, {"points": points(range(20_000))}, "PUT")
+        else:
+            mark.touch()
+        await wait_until(runs, 30, "an optimization is under way")
+        mark.unlink(missing_ok=True)
+        await wait_until(ended, 120, "the optimization is over")
 
     alone.run(check())
 

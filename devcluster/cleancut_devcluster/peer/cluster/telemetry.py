@@ -128,7 +128,7 @@ def _local(local: LocalShard, level: int) -> Json:
         "segments": [{"info": info} for info in local.segments()] if level >= 4 else None,
         "optimizations": {
             "status": "ok",
-            **({"log": local.optimizations[::-1]} if level >= 4 else {}),
+            **({"log": local.optimization_log()} if level >= 4 else {}),
         },
         "update_queue": {"length": 0, "op_num": local.op_num},
     }

@@ -129,7 +129,18 @@ class LocalShard:
     def status(self) -> str:
         if self._again:
             return "red"
-        return "yellow" if self.maintenance.locked() else "green"
+        optimizes = self.maintenance.locked() or self.slow.exists()
+        return "yellow" if optimizes else "green"
+
+    @property
+    def slow(self) -> Path:
+        """While this file exists, telemetry shows an optimization that does not end."""
+        return self.directory / "optimizing"
+
+    def optimization_log(self) -> list[Json]:
+        """Optimizations as telemetry lists them, the newest first."""
+        entry = {"name": "indexing", "status": "optimizing", "start_at": "2026-01-01T00:00:00Z"}
+        return [*([entry] if self.slow.exists() else []), *self.optimizations[::-1]]
 
     def segments(self) -> list[Json]:
         """What telemetry says of each segment; none while the engine is closed."""

@@ -113,6 +113,7 @@ class Table:
     fence_key: Fence | None = None
     raised: bool = False
     seed: bool = False
+    optimizing: int = 0
     now_s: float = 0.0
     said: list[str] = field(default_factory=list)
 
@@ -270,7 +271,9 @@ class Table:
     def agent_answers(self, name: AgentName, effect: Effect) -> Any:
         match effect:
             case Observe():
-                return Observed("view", f"{name}.view", "nonce", 1, self.members.get(name), 0)
+                return Observed(
+                    "view", f"{name}.view", "nonce", 1, self.members.get(name), 0, self.optimizing
+                )
             case Load():
                 return None
             case Confirm():
@@ -325,7 +328,7 @@ class Table:
         """Equal for positions from which the same can happen."""
         machines = [vars(self.barrier), *(vars(self.cuts[name]) for name in self.agents)]
         clocks = {"deadline_s", "stalled_s", "phase_began_s", "observe_at_s", "_skew_ms"}
-        clocks |= {"_fence_until_s", "_fence_began_s", "_fence_ms"}
+        clocks |= {"_fence_until_s", "_fence_began_s", "_fence_ms", "_optimizing_until_s"}
         inside = [{k: v for k, v in each.items() if k not in clocks} for each in machines]
         shown = (self.votes, self.queues, self.journal, self.tokens, self.group, self.published)
         shown += (self.raised, self.fence_key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from cleancut.core.backup.warnings import divergent, not_drained, unseen_peers
+from cleancut.core.backup.warnings import divergent, not_drained, optimized, unseen_peers
 from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import ReplicaEntry, ShardEntry
 from cleancut.core.primitives.ids import PeerId, ShardId
@@ -54,3 +54,14 @@ def test_nothing_is_said_of_what_was_not_quiet() -> None:
     assert divergent([replace(cut, count=None)], [twin(cut, 9)]) == ()
     assert divergent([replace(shard("docs", 0, moved=1), count=10)], [twin(cut, 9)]) == ()
     assert divergent([cut], [twin(cut, 9, shard_id=ShardId(1))]) == ()
+
+
+def test_shards_that_were_cut_under_optimization_are_told() -> None:
+    """Not those that were taken over from an earlier backup: they were not cut."""
+    cut = shard("docs", 0)
+    assert cut.second.state is not None
+    busy = replace(cut.second, state=replace(cut.second.state, optimizing=1))
+    assert optimized([cut]) == ()
+    assert optimized([replace(cut, second=busy, reused=True)]) == ()
+    (told,) = optimized([cut, replace(cut, second=busy, shard_id=ShardId(7))])
+    assert "optimizing: docs/7 cut" in told
