@@ -245,9 +245,9 @@ class SimPeer:
     def _state(peer: Peer, found: Collection) -> str:
         return ACTIVE if peer.view >= found.version else "Initializing"
 
-    async def ids_with(
+    async def points_with(
         self, name: str, vector_name: str, limit: int, *, timeout_s: float
-    ) -> tuple[int, ...]:
+    ) -> tuple[tuple[int, None, Any], ...]:
         """No point of the simulation is one to search for."""
         return await self._read(tuple, timeout_s)
 

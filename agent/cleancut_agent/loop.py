@@ -217,7 +217,16 @@ class AgentLoop:
         raise LeaseLost(await self._session.lease.wait_lost())
 
     async def _refresh(self) -> None:
+        """Keeps the session record true; each new problem with the local peer is logged once."""
+        logged = ""
         while True:
+            problem = self._session.said.problem
+            if problem != logged:
+                logged = problem
+                if problem:
+                    self._log.warning("Qdrant cannot be used", cause=problem)
+                else:
+                    self._log.info("Qdrant can be used again")
             await self._context.clock.sleep(_REFRESH_S)
             with contextlib.suppress(Unavailable, TimedOut):  # the lease ends if it lasts
                 await refresh(self._context, self._session)

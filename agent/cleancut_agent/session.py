@@ -66,13 +66,20 @@ async def open_session(context: AgentContext, ttl_s: float = TTL_S) -> AsyncIter
 
 
 async def describe(context: AgentContext) -> Session:
-    """What the agent says of itself now; `peer_id` is None while its Qdrant does not answer."""
+    """What the agent says of itself now; `peer_id` is None while its Qdrant cannot be used, for the
+    reason in `problem`."""
     nonce = context.token_hex(8)
     try:
         cluster = await context.qdrant.cluster(timeout_s=5.0)
         version = await context.qdrant.version(timeout_s=5.0)
-    except CleancutError:
-        return Session(name=context.name, version=__version__, url=context.qdrant.url, nonce=nonce)
+    except CleancutError as error:
+        return Session(
+            name=context.name,
+            version=__version__,
+            url=context.qdrant.url,
+            problem=f"{error} [{error.reason}]",
+            nonce=nonce,
+        )
     free = storage_free_bytes(context)
     return Session(
         name=context.name,

@@ -5,14 +5,22 @@ from __future__ import annotations
 from cleancut.api.values import ApiValue
 
 
+class DoctorFix(ApiValue, frozen=True):
+    """One step. `command`: a command or call to paste, or "". `effect`: safe | loses-data."""
+
+    command: str = ""
+    effect: str = "safe"
+    what: str = ""
+
+
 class DoctorFinding(ApiValue, frozen=True):
-    """One thing that is not as it should be. `severity`: error | warning | info. `fix`: a command
-    or call to paste, "" if there is none."""
+    """One thing that is not as it should be. `severity`: error | warning | info. `fixes`: in the
+    order in which to try them, safe ones first."""
 
     kind: str
     severity: str
     what: str
-    fix: str = ""
+    fixes: tuple[DoctorFix, ...] = ()
 
 
 class Diagnosis(ApiValue, frozen=True):

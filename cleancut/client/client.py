@@ -307,10 +307,18 @@ class Client:
         return from_message(answer, Diagnosis)
 
     async def forget_peer(
-        self, peer_id: int, *, force: bool = False, confirmed: bool = True
+        self,
+        peer_id: int,
+        *,
+        force: bool = False,
+        confirmed: bool = True,
+        typed_peer_id: int = 0,
     ) -> ForgottenPeer:
-        """The peer is gone from the cluster; without `confirmed` only what that would lose."""
-        message = cluster.ForgetPeerRequest(peer_id=peer_id, force=force, confirmed=confirmed)
+        """The peer is gone from the cluster; without `confirmed` only what that would lose. `force`
+        needs `typed_peer_id`, the id again, for a peer heard within 10 minutes."""
+        message = cluster.ForgetPeerRequest(
+            peer_id=peer_id, force=force, confirmed=confirmed, typed_peer_id=typed_peer_id
+        )
         answer = await self._link.call(
             lambda c: ClusterServiceStub(c).ForgetPeer, message, timeout_s=CARE_S
         )

@@ -35,17 +35,28 @@ _DENIED = frozenset(
         "AccessDenied",
         "AccountProblem",
         "AllAccessDisabled",
-        "ExpiredToken",
         "Forbidden",
-        "InvalidAccessKeyId",
         "InvalidSecurity",
-        "InvalidToken",
         "NotSignedUp",
-        "SignatureDoesNotMatch",
         "401",
         "403",
     }
 )
+_REPLACED = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidToken",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+    }
+)
+"""What S3 says of credentials that were replaced."""
+_NO_BODY = frozenset({"400", "401", "403"})
+"""All that a HEAD says, whatever the reason."""
 _FULL = frozenset(
     {
         "EntityTooLarge",
@@ -188,23 +199,40 @@ class S3Store:
             return bytes(body.read())
 
     async def _run(self, path: str, act: Callable[[], T]) -> T:
+        """What `act` gives. Credentials that were refused are read once more before they count as
+        denied: they may have been replaced since the client was made."""
+        renewed = False
         for attempt in range(1, ATTEMPTS + 1):
+            used = self.__dict__.get("_client")
             try:
                 return await asyncio.get_running_loop().run_in_executor(self._pool, act)
             except (boto.ClientError, boto.BotoCoreError) as error:
                 failure, asked_s = _to_error(error, path, self._url), _retry_after_s(error)
-                if isinstance(failure, Denied):
-                    self.__dict__.pop("_client", None)  # the next call reads credentials again
+                again = _may_be_replaced(error) and not renewed
+                if isinstance(failure, Denied) or again:
+                    self._forget(used)
+                if again:
+                    renewed = True
+                    continue
                 if not failure.retryable or attempt == ATTEMPTS:
                     raise failure from error
             backoff = min(MAX_BACKOFF_S, 0.2 * 2**attempt) * random.uniform(0.5, 1)
             await self._clock.sleep(max(backoff, min(asked_s, MAX_ASKED_S)))
         raise AssertionError("the last attempt returns or raises")
 
+    def _forget(self, used: Any) -> None:
+        """The next call reads the credentials again, unless another call has done so already."""
+        if used is None or self.__dict__.get("_client") is used:
+            self.__dict__.pop("_client", None)
+
 
 def _code_of(error: boto.ClientError) -> str:
     """S3's own name of the error; for HEAD, which has no body, the HTTP status."""
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _may_be_replaced(error: Exception) -> bool:
+    return isinstance(error, boto.ClientError) and _code_of(error) in _REPLACED | _NO_BODY
 
 
 def _retry_after_s(error: Exception) -> float:
@@ -242,6 +270,12 @@ def _response_error(error: boto.ClientError, path: str, where: str) -> CleancutE
         return NotFound(f"the store has no {path}", path=path)
     if code == "NoSuchBucket":
         return Refused(f"{where} does not exist", "create it, or correct the store URL")
+    if code in _REPLACED:
+        return Denied(
+            f"{where} refuses our credentials for {path}: {code}",
+            "they have expired, were replaced or are wrong: renew them where this process reads"
+            " them",
+        )
     if code in _DENIED:
         return Denied(
             f"{where} refuses our credentials for {path}: {code}",

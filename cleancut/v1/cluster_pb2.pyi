@@ -154,17 +154,27 @@ class UpdateAgentSettingsResponse(_message.Message):
     settings: AgentSettings
     def __init__(self, settings: _Optional[_Union[AgentSettings, _Mapping]] = ...) -> None: ...
 
+class Fix(_message.Message):
+    __slots__ = ("command", "effect", "what")
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    EFFECT_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    command: str
+    effect: str
+    what: str
+    def __init__(self, command: _Optional[str] = ..., effect: _Optional[str] = ..., what: _Optional[str] = ...) -> None: ...
+
 class Finding(_message.Message):
-    __slots__ = ("kind", "severity", "what", "fix")
+    __slots__ = ("kind", "severity", "what", "fixes")
     KIND_FIELD_NUMBER: _ClassVar[int]
     SEVERITY_FIELD_NUMBER: _ClassVar[int]
     WHAT_FIELD_NUMBER: _ClassVar[int]
-    FIX_FIELD_NUMBER: _ClassVar[int]
+    FIXES_FIELD_NUMBER: _ClassVar[int]
     kind: str
     severity: str
     what: str
-    fix: str
-    def __init__(self, kind: _Optional[str] = ..., severity: _Optional[str] = ..., what: _Optional[str] = ..., fix: _Optional[str] = ...) -> None: ...
+    fixes: _containers.RepeatedCompositeFieldContainer[Fix]
+    def __init__(self, kind: _Optional[str] = ..., severity: _Optional[str] = ..., what: _Optional[str] = ..., fixes: _Optional[_Iterable[_Union[Fix, _Mapping]]] = ...) -> None: ...
 
 class DiagnoseRequest(_message.Message):
     __slots__ = ()
@@ -201,14 +211,16 @@ class ForgottenPeer(_message.Message):
     def __init__(self, peer_id: _Optional[int] = ..., uri: _Optional[str] = ..., losses: _Optional[_Iterable[_Union[PeerLoss, _Mapping]]] = ..., forgotten: _Optional[bool] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ...) -> None: ...
 
 class ForgetPeerRequest(_message.Message):
-    __slots__ = ("peer_id", "force", "confirmed")
+    __slots__ = ("peer_id", "force", "confirmed", "typed_peer_id")
     PEER_ID_FIELD_NUMBER: _ClassVar[int]
     FORCE_FIELD_NUMBER: _ClassVar[int]
     CONFIRMED_FIELD_NUMBER: _ClassVar[int]
+    TYPED_PEER_ID_FIELD_NUMBER: _ClassVar[int]
     peer_id: int
     force: bool
     confirmed: bool
-    def __init__(self, peer_id: _Optional[int] = ..., force: _Optional[bool] = ..., confirmed: _Optional[bool] = ...) -> None: ...
+    typed_peer_id: int
+    def __init__(self, peer_id: _Optional[int] = ..., force: _Optional[bool] = ..., confirmed: _Optional[bool] = ..., typed_peer_id: _Optional[int] = ...) -> None: ...
 
 class ForgetPeerResponse(_message.Message):
     __slots__ = ("peer",)

@@ -21,6 +21,7 @@ from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 from cleancut_coordinator.maintenance.scheduler import Scheduler
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.monitoring.collector import MetricsCollector
+from cleancut_coordinator.monitoring.peer_observer import PeerObserver
 from cleancut_coordinator.rebalance.effects import RebalanceEffects
 from cleancut_coordinator.restore.effects import RestoreEffects
 
@@ -84,11 +85,13 @@ async def _serve_term(process: CoordinatorProcess) -> None:
                 )
                 garbage = GarbageCollector(context, lease, token, metrics=metrics, log=log)
                 scheduler = Scheduler(context, token, poke=term.poke, log=log)
+                observer = PeerObserver(context, token, log)
                 process.leadership = Leadership(token, term, garbage, scheduler)
                 metrics.set_leading(leading=True)
                 log.info("leading", token=token)
                 group.create_task(garbage.run())
                 group.create_task(scheduler.run())
+                group.create_task(observer.run())
                 await term.run(group)
         except BaseExceptionGroup as failures:
             raise first_of(failures) from failures

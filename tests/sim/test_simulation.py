@@ -10,8 +10,10 @@ from collections import Counter
 
 import pytest
 
+from cleancut.qdrant.client import Qdrant
 from simulation.all_mutants import MUTANTS
 from simulation.mutation import find
+from simulation.peer import SimPeer
 from simulation.runner import play_lean, run_for, shown
 from simulation.scenario import play
 
@@ -78,3 +80,9 @@ def test_mutants_replace_what_there_is() -> None:
                 mine = {name for name in vars(patch.value) if not name.startswith("__")}
                 (base,) = patch.value.__bases__
                 assert {name for name in mine if not hasattr(base, name)} <= {"_recovers"}
+
+
+def test_a_simulated_peer_has_the_calls_of_the_client() -> None:
+    """Every call that it answers is one of the real client, by name."""
+    calls = {name for name in vars(SimPeer) if not name.startswith("_")}
+    assert calls <= {name for name in dir(Qdrant) if not name.startswith("_")}

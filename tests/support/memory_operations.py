@@ -352,7 +352,10 @@ class MemoryOperations(MemoryRebalances):
     async def diagnose(self) -> Diagnosis:
         return Diagnosis(findings=self.findings)
 
-    async def forget_peer(self, peer_id: int, *, force: bool, confirmed: bool) -> ForgottenPeer:
+    async def forget_peer(
+        self, peer_id: int, *, force: bool, confirmed: bool, typed_peer_id: int
+    ) -> ForgottenPeer:
+        self.typed_peer_id = typed_peer_id
         if peer_id != 7:
             raise NotFound(f"there is no peer {peer_id}", "the cluster's peers are 7")
         if not force:

@@ -1,6 +1,6 @@
-"""`cleancut doctor` and `cleancut cluster forget-peer`: problems, each with the exact fix.
+"""`cleancut doctor` and `cleancut cluster forget-peer`: problems, each with its fixes.
 
-A fix is one whole line, however long, so that it can be pasted.
+A command is one whole line, however long, so that it can be pasted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import click
 import msgspec
 
-from cleancut.api.cluster import DoctorFinding, ForgottenPeer
+from cleancut.api.cluster import DoctorFinding, DoctorFix, ForgottenPeer
 from cleancut.cli.exit_codes import Exit, say
 from cleancut.cli.options import confirm, yes_option
 from cleancut.cli.render.output import document
@@ -25,7 +25,8 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
 @click.command(cls=Verb)
 @click.pass_context
 def doctor(context: click.Context, /) -> Exit:
-    """Find problems of the cluster, each with the exact fix. Exit code 1: there is an error."""
+    """Find problems of the cluster and of its backups, each with its fixes. Exit code 1: there is
+    an error."""
     settings = settings_of(context)
     findings = ask(settings, lambda client: client.diagnose()).findings
     if settings.output == "name":
@@ -42,19 +43,35 @@ def doctor(context: click.Context, /) -> Exit:
 @click.command("forget-peer", cls=Verb)
 @click.argument("peer_id", metavar="PEER_ID", type=click.IntRange(0))
 @click.option("--force", is_flag=True, help="Remove it although replicas are on it; they are lost.")
+@click.option(
+    "--confirm",
+    "typed",
+    metavar="PEER_ID",
+    type=click.IntRange(0),
+    default=0,
+    help="The id again: with --force, for a peer that was heard within the last 10 minutes.",
+)
 @yes_option
 @click.pass_context
-def forget_peer(context: click.Context, /, peer_id: int, *, force: bool, yes: bool) -> None:
+def forget_peer(
+    context: click.Context, /, peer_id: int, *, force: bool, typed: int, yes: bool
+) -> None:
     """Remove a peer that is gone for good, with the replicas that it held."""
     settings = settings_of(context)
     if not yes and sys.stdin.isatty():
         shown = ask(
-            settings, lambda client: client.forget_peer(peer_id, force=force, confirmed=False)
+            settings,
+            lambda client: client.forget_peer(
+                peer_id, force=force, confirmed=False, typed_peer_id=typed
+            ),
         )
         for line in losses_of(shown):
             say(line)
     confirm(f"forget peer {peer_id} for good", yes=yes)
-    gone = ask(settings, lambda client: client.forget_peer(peer_id, force=force))
+    gone = ask(
+        settings,
+        lambda client: client.forget_peer(peer_id, force=force, typed_peer_id=typed),
+    )
     if settings.output == "name":
         write_out(f"{gone.peer_id}\n")
     elif settings.output == "table":
@@ -65,7 +82,7 @@ def forget_peer(context: click.Context, /, peer_id: int, *, force: bool, yes: bo
 
 
 def lines_of(findings: Sequence[DoctorFinding]) -> Iterator[str]:
-    """Each finding with its fix on a line of its own, grouped by severity."""
+    """Each finding with its fixes, safe ones first, grouped by severity."""
     severity = ""
     for finding in findings:
         if finding.severity != severity:
@@ -73,8 +90,18 @@ def lines_of(findings: Sequence[DoctorFinding]) -> Iterator[str]:
             yield click.style(f"{severity}s" if severity != "info" else severity, bold=True)
         kind = click.style(finding.kind, fg=_COLOURS.get(severity))
         yield f"  {kind}: {visible(finding.what, lines=True)}"
-        if finding.fix:
-            yield f"    {finding.fix}"
+        for step in finding.fixes:
+            yield from _step(step)
+
+
+def _step(step: DoctorFix) -> Iterator[str]:
+    """What the step is for and whether it loses data, then its command on a line of its own."""
+    lossy = step.effect != "safe"
+    mark = click.style(step.effect, fg="red" if lossy else "green")
+    what = visible(step.what, lines=True)
+    yield f"    {mark}: {what}" if what else f"    {mark}:"
+    if step.command:
+        yield f"      {step.command}"
 
 
 def losses_of(peer: ForgottenPeer) -> Iterator[str]:

@@ -159,6 +159,7 @@ def clean(context: click.Context, /, restore_id: str, yes: bool) -> None:
     known = ask(settings, lambda client: client.get_restore(restore_id))
     old = ", ".join(kept.collection for kept in known.kept)
     if old:
+        say(f"clients that use {old} by name lose it; data that only it holds is lost for good")
         confirm(f"drop {old}, which restore {restore_id} replaced", yes=yes)
     cleaned = ask(settings, lambda client: client.clean_restore(restore_id))
     say(f"dropped {old}" if old else f"restore {restore_id} keeps no old data")

@@ -9,6 +9,8 @@ from collections import Counter
 from typing import Literal
 
 from cleancut.core.cluster.live_shards import LiveShards
+from cleancut.core.cluster.view import ACTIVE
+from cleancut.core.doctor.silence import SeenPeers
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.states import FINAL_STATES, State
@@ -16,25 +18,51 @@ from cleancut.core.protocol.states import FINAL_STATES, State
 Severity = Literal["error", "warning", "info"]
 
 
+Effect = Literal["safe", "loses-data"]
+
+
+class Fix(Record, frozen=True):
+    """One step against a problem: what to do, and the command or call to paste, or "".
+
+    `effect`: `loses-data`, if data can be lost for good by it, on whatever condition `what` names.
+    """
+
+    command: str = ""
+    effect: Effect = "safe"
+    what: str = ""
+
+
 class Finding(Record, frozen=True):
-    """One problem. `kind` is stable, for scripts. `fix`: a command or call to paste, or ""."""
+    """One problem. `kind` is stable, for scripts. `fixes`: in the order in which to try them; the
+    safe ones come first."""
 
     kind: str
     severity: Severity
     what: str
-    fix: str = ""
+    fixes: tuple[Fix, ...] = ()
+
+
+class LocalShard(Record, frozen=True):
+    """One shard as the peer that holds it reports it. `points` None: it could not be counted."""
+
+    collection: str
+    shard_id: ShardId
+    points: int | None = None
+    uuid: str = ""
 
 
 class PeerReport(Record, frozen=True):
     """One peer that answers the coordinator. `peers`: every id that it knows, with its address;
     without cluster mode it is peer 0 and knows itself. `collections`: all that it lists, also those
-    that an alias hides."""
+    that an alias hides. `local`: the shards on its own disk, asked only of a peer that differs from
+    the others; None: unknown."""
 
     peer_id: PeerId
     url: str
     peers: tuple[tuple[PeerId, str], ...]
     aliases: tuple[tuple[str, str], ...] = ()
     collections: tuple[str, ...] = ()
+    local: tuple[LocalShard, ...] | None = None
 
     @property
     def ids(self) -> tuple[PeerId, ...]:
@@ -42,12 +70,15 @@ class PeerReport(Record, frozen=True):
 
 
 class AgentReport(Record, frozen=True):
-    """One agent with a live session; `peer_id` None: its Qdrant at `url` does not answer."""
+    """One agent with a live session; `peer_id` None: it cannot use its Qdrant at `url`, for the
+    reason in `problem`."""
 
     name: AgentName
     url: str
     peer_id: PeerId | None = None
     peers: tuple[PeerId, ...] = ()
+    problem: str = ""
+    version: str = ""
 
 
 class KnownRestore(Record, frozen=True):
@@ -70,7 +101,8 @@ class Facts(Record, frozen=True):
 
     `peers`: the configured ones that answer. `url`: where `collections` was read, empty if no peer
     answers. `open_fence`: the epoch whose fence may stand now. `groups`:
-    newest first. `owner_id` None: the store does not answer.
+    newest first. `owner_id` None: the store does not answer. `seen`: since when peers are silent.
+    `accepting`: silent peers whose address accepts connections. `now_s`: wall clock.
     """
 
     peers: tuple[PeerReport, ...]
@@ -82,6 +114,9 @@ class Facts(Record, frozen=True):
     open_fence: Epoch | None = None
     cluster_id: str = ""
     owner_id: str | None = None
+    seen: SeenPeers | None = None
+    accepting: tuple[PeerId, ...] = ()
+    now_s: float = 0.0
 
     @property
     def aliases(self) -> dict[str, str]:
@@ -110,6 +145,39 @@ class Facts(Record, frozen=True):
         """The restore that is under way."""
         over = {*FINAL_STATES, State.PENDING}
         return next((one.id for one in self.restores if one.state not in over), None)
+
+    def holds(self, peer: PeerId) -> bool:
+        """Whether the cluster lists replicas at this peer."""
+        return any(r.peer_id == peer for entry in self.collections for r in entry.replicas)
+
+    def only_at(self, peer: PeerId) -> tuple[tuple[str, ShardId], ...]:
+        """The shards without an Active replica at another peer that is heard."""
+        found = []
+        for entry in self.collections:
+            for shard in sorted({r.shard_id for r in entry.replicas if r.peer_id == peer}):
+                if not self._elsewhere(entry, shard, peer):
+                    found.append((entry.name, shard))
+        return tuple(found)
+
+    def unique_on(self, report: PeerReport) -> tuple[LocalShard, ...]:
+        """The shards on the disk of this peer that no other peer has, as far as is known."""
+        entries = {entry.name: entry for entry in self.collections}
+        return tuple(
+            one
+            for one in report.local or ()
+            if one.points != 0 and not self._has(entries.get(one.collection), one, report.peer_id)
+        )
+
+    def _has(self, entry: LiveShards | None, one: LocalShard, peer: PeerId) -> bool:
+        if entry is None or (one.uuid and entry.uuid and one.uuid != entry.uuid):
+            return False
+        return self._elsewhere(entry, one.shard_id, peer)
+
+    def _elsewhere(self, entry: LiveShards, shard: ShardId, peer: PeerId) -> bool:
+        heard = self.heard
+        return any(
+            r.state == ACTIVE and r.peer_id != peer and r.peer_id in heard for r in entry.of(shard)
+        )
 
     def holder(self, collection: str, shard_id: ShardId) -> Epoch | None:
         """The newest group that holds this shard."""

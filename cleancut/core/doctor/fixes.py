@@ -45,3 +45,31 @@ def _call(method: str, url: str, body: object = None) -> str:
     if body is None:
         return call
     return f"{call} -H 'content-type: application/json' -d {shlex.quote(json.dumps(body))}"
+
+
+def look(url: str) -> str:
+    """What the peer at `url` says of its cluster, within a few seconds."""
+    return f"curl -fsS -m 10 {_KEY} {shlex.quote(url + '/cluster')}"
+
+
+def list_collections(url: str) -> str:
+    return f"curl -fsS -m 10 {_KEY} {shlex.quote(url + '/collections')}"
+
+
+def count(url: str, collection: str) -> str:
+    path = f"{url}/collections/{quote(collection, safe='')}/points/count"
+    return _call("POST", path, {"exact": True})
+
+
+def shards_of(url: str, collection: str) -> str:
+    """Where the replicas of a collection are."""
+    path = f"{url}/collections/{quote(collection, safe='')}/cluster"
+    return f"curl -fsS {_KEY} {shlex.quote(path)}"
+
+
+def copy_shard(url: str, collection: str, shard_id: int) -> str:
+    """Saves a shard as a snapshot file in the current directory."""
+    encoded = quote(collection, safe="")
+    path = f"{url}/collections/{encoded}/shards/{shard_id}/snapshot"
+    file = shlex.quote(f"{encoded}-{shard_id}.snapshot")
+    return f"curl -fsS {_KEY} -o {file} {shlex.quote(path)}"

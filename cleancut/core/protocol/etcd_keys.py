@@ -59,6 +59,10 @@ class Keys:
         return f"{self.root}last-gc"
 
     @property
+    def seen_peers(self) -> str:
+        return f"{self.root}seen-peers"
+
+    @property
     def settings(self) -> str:
         return f"{self.root}settings"
 

@@ -149,6 +149,7 @@ class Session(Record, frozen=True):
     """`sess/<agent>`, leased. `peers` are the peer ids that the agent's local peer knows.
 
     `free_bytes`: where that peer keeps its data, in whole steps (`target.FREE_STEP`); -1: unknown.
+    `problem`: why the peer cannot be used while `peer_id` is None.
     """
 
     name: AgentName
@@ -158,6 +159,7 @@ class Session(Record, frozen=True):
     peers: tuple[PeerId, ...] = ()
     url: str = ""
     free_bytes: int = -1
+    problem: str = ""
     nonce: str = ""
 
 

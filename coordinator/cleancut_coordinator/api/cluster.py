@@ -12,6 +12,7 @@ from cleancut.api.cluster import (
     ClusterStatus,
     Diagnosis,
     DoctorFinding,
+    DoctorFix,
     ForgottenPeer,
     Identity,
     PeerLoss,
@@ -20,7 +21,9 @@ from cleancut.api.mapping import to_value
 from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.doctor.facts import Facts
 from cleancut.core.doctor.facts import Finding as Found
-from cleancut.core.doctor.findings import diagnose, shards_named
+from cleancut.core.doctor.findings import diagnose
+from cleancut.core.doctor.shards import shards_named
+from cleancut.core.doctor.silence import RECENT_S, silent_s
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import (
     CleancutError,
@@ -70,11 +73,15 @@ class ClusterService:
     async def diagnose(self) -> Diagnosis:
         return Diagnosis(findings=_shown(diagnose(await gather_facts(self._context))))
 
-    async def forget_peer(self, peer_id: int, *, force: bool, confirmed: bool) -> ForgottenPeer:
+    async def forget_peer(
+        self, peer_id: int, *, force: bool, confirmed: bool, typed_peer_id: int
+    ) -> ForgottenPeer:
         self._leading()
         peer = PeerId(peer_id)
         facts = await gather_facts(self._context)
         check_gone(facts, peer)
+        if force:
+            check_silent(facts, peer, PeerId(typed_peer_id))
         losses = losses_of(facts, peer)
         if losses and not force:
             raise Refused(
@@ -179,6 +186,27 @@ def check_gone(facts: Facts, peer: PeerId) -> None:
         )
 
 
+def check_silent(facts: Facts, peer: PeerId, typed: PeerId) -> None:
+    """Raises: Refused, if the peer may be alive and its id was not typed again."""
+    if typed == peer:
+        return
+    if typed:
+        raise Refused(f"--confirm names peer {typed}, not {peer}", "name the same peer twice")
+    hint = f"look at it and start it; if its disk is gone for good, add --confirm {peer}"
+    if peer in facts.accepting:
+        at = facts.addresses[peer]
+        raise Refused(f"peer {peer} accepts connections at {at}: its process exists", hint)
+    silence_s = silent_s(facts.seen, peer, facts.now_s)
+    if not silence_s:
+        raise Refused(f"since when peer {peer} is silent is not known", hint)
+    if silence_s < RECENT_S:
+        raise Refused(
+            f"peer {peer} was heard {silence_s:.0f} s ago; --force alone waits for"
+            f" {RECENT_S / 60:.0f} min of silence",
+            hint,
+        )
+
+
 def losses_of(facts: Facts, peer: PeerId) -> list[PeerLoss]:
     """What each collection loses with the peer, by name."""
     found = []
@@ -202,4 +230,7 @@ def _told(loss: PeerLoss) -> str:
 
 
 def _shown(findings: tuple[Found, ...]) -> tuple[DoctorFinding, ...]:
-    return tuple(to_value(DoctorFinding, one) for one in findings)
+    return tuple(
+        to_value(DoctorFinding, one, fixes=tuple(to_value(DoctorFix, step) for step in one.fixes))
+        for one in findings
+    )

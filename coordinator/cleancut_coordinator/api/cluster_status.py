@@ -135,12 +135,12 @@ async def _warnings(
     context: CoordinatorContext, agents: tuple[AgentStatus, ...]
 ) -> tuple[str, ...]:
     """What an operator should know: peers without an agent, agents without a peer."""
-    warnings = [
-        f"agent {agent.name}: its Qdrant does not answer"
-        for agent in agents
-        if agent.peer_id is None
-    ]
     sessions = (await read_sessions(context)).values()
+    warnings = [
+        f"agent {one.name} cannot use its Qdrant at {one.url}: {one.problem or 'no answer'}"
+        for one in sessions
+        if one.peer_id is None
+    ]
     peers = {peer for session in sessions for peer in session.peers}
     covered = {agent.peer_id for agent in agents}
     warnings += [f"peer {peer} has no agent" for peer in sorted(peers - covered)]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
+
+from msgspec.structs import replace
+from yarl import URL
 
 from cleancut.core.cluster.live_shards import LiveShards
 from cleancut.core.doctor.facts import (
@@ -10,12 +14,14 @@ from cleancut.core.doctor.facts import (
     Facts,
     GroupShards,
     KnownRestore,
+    LocalShard,
     PeerReport,
     members_of,
 )
+from cleancut.core.doctor.silence import SeenPeers
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import CleancutError, NotFound
-from cleancut.core.primitives.ids import PeerId
+from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound
+from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import FENCED, OperationKind
 from cleancut.core.restore.report import RestoreReport
@@ -25,12 +31,13 @@ from cleancut.qdrant.responses import Placement
 from cleancut.repository.catalog import get_checked, list_epochs, load_group
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import read_ctl, read_sessions
+from cleancut_coordinator.etcd_state import read_ctl, read_record, read_sessions
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.cluster_id import read_identities
 
 ASK_S = 4.0
 _AT_ONCE = 8
+_CONNECT_S = 2.0
 _MAX_REPORTS = 50
 _MAX_GROUPS = 100
 
@@ -46,25 +53,108 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
     members = members_of(peers, agents)
     speaker = next((one for one in peers if one.ids == members), None)
     collections = await _collections(context, speaker) if speaker is not None else ()
+    peers = tuple(
+        await run_all([partial(_local, context, one, members) for one in peers], _AT_ONCE)
+    )
     ctl = await read_ctl(context)
     identity = await _identity(context)
-    return Facts(
+    facts = Facts(
         peers=peers,
         agents=agents,
         url=speaker.url if speaker else "",
         collections=collections,
         restores=await _restores(context),
-        groups=await _groups(context, collections),
         open_fence=ctl.epoch if ctl.phase in FENCED else None,
         cluster_id=identity[0],
         owner_id=identity[1],
+        seen=await _seen(context),
+        now_s=context.clock.wall_s(),
     )
+    silent = [peer for peer in members if peer not in facts.heard]
+    accepting = await run_all([partial(_accepts, facts.addresses.get(p, "")) for p in silent], 8)
+    at_risk = {shard for peer in silent for shard in facts.only_at(peer)}
+    return replace(
+        facts,
+        groups=await _groups(context, collections, at_risk),
+        accepting=tuple(peer for peer, takes in zip(silent, accepting, strict=True) if takes),
+    )
+
+
+async def _seen(context: CoordinatorContext) -> SeenPeers | None:
+    try:
+        return await read_record(context, context.keys.seen_peers, SeenPeers)
+    except Corrupt:
+        return None
+
+
+async def _accepts(uri: str) -> bool:
+    """Whether the address accepts a connection: a process that hangs does so, too."""
+    target = URL(uri)
+    if not target.host or not target.port:
+        return False
+    try:
+        async with asyncio.timeout(_CONNECT_S):
+            _, writer = await asyncio.open_connection(target.host, target.port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+async def _local(
+    context: CoordinatorContext, report: PeerReport, members: tuple[PeerId, ...]
+) -> PeerReport:
+    """The report with the shards on the peer's own disk, if it differs from the others."""
+    if report.ids == members and report.peer_id in members:
+        return report
+    qdrant = next(one for one in context.peers if one.url == report.url)
+    try:
+        shards = await _shards_of(qdrant)
+    except CleancutError:
+        return report
+    return replace(report, local=shards)
+
+
+async def _shards_of(qdrant: Qdrant) -> tuple[LocalShard, ...]:
+    """Raises: errors of `Qdrant`."""
+    telemetry = await qdrant.telemetry(timeout_s=ASK_S)
+    names = {*telemetry.collections, *await qdrant.collections(ASK_S)}
+    found: list[LocalShard] = []
+    for name in sorted(names):
+        entry = telemetry.collections.get(name)
+        placement = await qdrant.placement(name, ASK_S)
+        counts = [partial(_count, qdrant, name, one.shard_id) for one in placement.local()]
+        points = await run_all(counts, _AT_ONCE)
+        found += [
+            LocalShard(
+                collection=name,
+                shard_id=ShardId(one.shard_id),
+                points=count,
+                uuid=(entry.uuid if entry else None) or "",
+            )
+            for one, count in zip(placement.local(), points, strict=True)
+        ]
+    return tuple(found)
+
+
+async def _count(qdrant: Qdrant, name: str, shard_id: int) -> int | None:
+    try:
+        return await qdrant.count(name, shard_id, timeout_s=ASK_S)
+    except CleancutError:
+        return None
 
 
 async def _agents(context: CoordinatorContext) -> tuple[AgentReport, ...]:
     sessions = (await read_sessions(context)).values()
     return tuple(
-        AgentReport(name=one.name, url=one.url, peer_id=one.peer_id, peers=one.peers)
+        AgentReport(
+            name=one.name,
+            url=one.url,
+            peer_id=one.peer_id,
+            peers=one.peers,
+            problem=one.problem,
+            version=one.version,
+        )
         for one in sessions
     )
 
@@ -142,10 +232,13 @@ async def _kept(context: CoordinatorContext, operation: Operation) -> tuple[tupl
 
 
 async def _groups(
-    context: CoordinatorContext, collections: tuple[LiveShards, ...]
+    context: CoordinatorContext,
+    collections: tuple[LiveShards, ...],
+    at_risk: set[tuple[str, ShardId]],
 ) -> tuple[GroupShards, ...]:
-    """Newest first, back to the one that holds the last of the lost shards, 100 at most."""
-    lost = {(entry.name, shard) for entry in collections for shard in entry.lost}
+    """Newest first, back to the one that holds the last shard that is lost or at risk, 100 at
+    most."""
+    lost = {(entry.name, shard) for entry in collections for shard in entry.lost} | at_risk
     groups: list[GroupShards] = []
     try:
         epochs = await list_epochs(context.store, context.paths) if lost else []

@@ -156,9 +156,12 @@ class ClusterApi(Protocol):
 
     async def diagnose(self) -> Diagnosis: ...
 
-    async def forget_peer(self, peer_id: int, *, force: bool, confirmed: bool) -> ForgottenPeer:
+    async def forget_peer(
+        self, peer_id: int, *, force: bool, confirmed: bool, typed_peer_id: int
+    ) -> ForgottenPeer:
         """Leader only. Without `confirmed` nothing is done. Refused while the peer lives, or an
-        operation is open, or, without `force`, while replicas are on it."""
+        operation is open, or, without `force`, while replicas are on it; with `force`, while it
+        was heard within 10 minutes, unless `typed_peer_id` is its id again."""
         ...
 
 

@@ -173,7 +173,10 @@ class RestoreService:
         kept = await remaining_replaced(self._context, report.kept) if published else ()
         return replace(
             shown,
-            collections=tuple(to_value(RestoredCollection, one) for one in report.collections),
+            collections=tuple(
+                to_value(RestoredCollection, one, sample_queries_equal=one.canaries_equal)
+                for one in report.collections
+            ),
             kept=tuple(to_value(KeptCollection, one) for one in kept),
             warnings=(*shown.warnings, *report.warnings),
         )

@@ -287,7 +287,10 @@ class ClusterServicer:
     async def ForgetPeer(self, request: Any, _context: Any) -> Any:
         require_leader(self._api)
         peer = await self._api.cluster.forget_peer(
-            request.peer_id, force=request.force, confirmed=request.confirmed
+            request.peer_id,
+            force=request.force,
+            confirmed=request.confirmed,
+            typed_peer_id=request.typed_peer_id,
         )
         return cluster.ForgetPeerResponse(peer=to_message(peer, cluster.ForgottenPeer))
 

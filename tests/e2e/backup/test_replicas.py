@@ -12,7 +12,7 @@ from cleancut_devcluster.demo.data import COLLECTION, Data, Shape, make_payload,
 from tests.contract.qdrant.world import read_stream, recover
 from tests.e2e.case import inactive
 from tests.e2e.conftest import Launch
-from tests.e2e.world import World
+from tests.e2e.world import World, refused
 
 SHAPE = Shape(points=1200, dims=16, shards=4, replicas=2)
 REPAIRED_S = 60.0
@@ -107,8 +107,7 @@ def test_of_replicas_that_disagree_the_fullest_is_cut(world: World) -> None:
     assert told.startswith(f"{COLLECTION}/0: its replica on peer {behind} holds ")
     (first,) = [one for one in made["evidence"]["shards"] if one["shard_id"] == 0]
     assert first["peer_id"] != behind
-    refused = world.run(world.setup.cleancut("backup", "create", "--require", "point-in-time"))
-    assert refused.exit_code == 4
-    assert told in refused.stderr
+    strict = world.cleancut("backup", "create", "--require", "point-in-time")
+    refused(strict, 4, f"peer {behind}")
     shown = world.offline("backup", "show", made["id"]).value("backup")
     assert shown["warnings"] == [told]

@@ -32,17 +32,19 @@ def paste(world: World, fix: str) -> Any:
     return world.cleancut(*arguments, "--yes")
 
 
-def fix_of(world: World, kind: str) -> str:
-    """The first fix of this kind that is told."""
-    fixes: list[str] = [one["fix"] for one in findings(world) if one["kind"] == kind]
+def forget_of(world: World, kind: str) -> str:
+    """The command that gives a peer up: the last resort of a finding of this kind."""
+    fixes = [one["fixes"] for one in findings(world) if one["kind"] == kind]
     assert fixes, f"no {kind} was found"
-    return fixes[0]
+    assert (fixes[0][0]["effect"], fixes[0][-1]["effect"]) == ("safe", "loses-data")
+    return str(fixes[0][-1]["command"])
 
 
 def repair(world: World) -> None:
     """Every lost shard is put back by the command that the doctor prints for it."""
     refused(world.cleancut("backup", "create"), 4, "lost every replica", "cleancut doctor")
-    fixes = [one["fix"] for one in findings(world) if one["kind"] == "lost_shard"]
+    lost = [one["fixes"] for one in findings(world) if one["kind"] == "lost_shard"]
+    fixes = [one[0]["command"] for one in lost]
     assert fixes
     for fix in fixes:
         restored = paste(world, fix).value("restore")
@@ -66,10 +68,11 @@ def test_a_peer_that_is_gone_for_good(launch: Launch) -> None:
     refused(world.cleancut("cluster", "forget-peer", "1", "--yes"), 3, "no peer 1")
     world.run(lose(world, 1))
     assert "silent_peer" in kinds(world)
-    fix = fix_of(world, "silent_peer")
+    fix = forget_of(world, "silent_peer")
     assert fix == f"cleancut cluster forget-peer {peer} --force"
     refused(paste(world, fix.removesuffix(" --force")), 4, "for good", "--force")
-    gone = paste(world, fix).value("peer")
+    refused(paste(world, fix), 4, f"--confirm {peer}")
+    gone = paste(world, f"{fix} --confirm {peer}").value("peer")
     assert gone["forgotten"]
     assert gone["losses"][0]["lost_shards"]
     assert [one["kind"] for one in gone["findings"]] == ["lost_shard"]
@@ -89,11 +92,11 @@ def test_a_first_peer_that_lost_its_disk(launch: Launch) -> None:
     kept = world.answers()
     old = world.run(peer_id(world, 0))
     world.run(restart_empty(world, bootstrap=None))
-    fix = fix_of(world, "fallen_out")
+    fix = forget_of(world, "fallen_out")
     assert fix == f"cleancut cluster forget-peer {old} --force"
     assert world.cleancut("backup", "create").exit_code != 0
     world.run(stop(world, 0))
-    assert paste(world, fix).value("peer")["forgotten"]
+    assert paste(world, f"{fix} --confirm {old}").value("peer")["forgotten"]
     world.run(restart_empty(world, bootstrap=world.setup.peers[1].uri))
     assert kinds(world) == ["lost_shard"]
     repair(world)

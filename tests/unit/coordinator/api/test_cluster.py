@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from cleancut.api.cluster import DoctorFinding, ForgottenPeer, PeerLoss
+from cleancut.api.cluster import DoctorFinding, DoctorFix, ForgottenPeer, PeerLoss
 from cleancut.cli.commands.doctor import lines_of, losses_of
+from cleancut.core.doctor.facts import Facts
+from cleancut.core.doctor.silence import SeenPeers
 from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.primitives.ids import PeerId
 from cleancut.rpc.server import Listen
-from cleancut_coordinator.api.cluster import check_gone
+from cleancut_coordinator.api.cluster import check_gone, check_silent
 from cleancut_coordinator.api.cluster import losses_of as losses
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.cli_runner import cleancut, run
@@ -19,7 +21,13 @@ from tests.support.memory_operations import MemoryOperations
 
 ILL = (
     DoctorFinding(
-        kind="lost_shard", severity="error", what="shard 1 is lost", fix="cleancut repair"
+        kind="lost_shard",
+        severity="error",
+        what="shard 1 is lost",
+        fixes=(
+            DoctorFix(command="cleancut repair"),
+            DoctorFix(command="drop it", effect="loses-data", what="only if unused"),
+        ),
     ),
     DoctorFinding(kind="transfer", severity="info", what="it moves"),
 )
@@ -36,6 +44,23 @@ def test_a_living_peer_is_not_forgotten() -> None:
     with pytest.raises(NotFound, match="there is no peer 99"):
         check_gone(HEALTHY, PeerId(99))
     check_gone(AWAY, PeerId(11))
+
+
+def test_force_needs_ten_minutes_of_silence_or_the_id() -> None:
+    """What is unknown counts as heard just now; a process that takes connections lives."""
+    eleven, now_s = PeerId(11), 10_000.0
+
+    def silent(for_s: float) -> Facts:
+        seen = SeenPeers(at_s=now_s - 5, silent=((eleven, now_s - for_s),))
+        return replace(AWAY, now_s=now_s, seen=seen)
+
+    check_silent(silent(601), eleven, PeerId(0))
+    for facts in (AWAY, silent(20), silent(599), replace(silent(900), accepting=(eleven,))):
+        with pytest.raises(Refused, match="--confirm 11"):
+            check_silent(facts, eleven, PeerId(0))
+        check_silent(facts, eleven, eleven)
+        with pytest.raises(Refused, match="names peer 22"):
+            check_silent(facts, eleven, PeerId(22))
 
 
 def test_losses_tell_what_is_gone_from_what_gets_thinner() -> None:
@@ -56,7 +81,10 @@ def test_findings_are_grouped_with_the_fix_on_its_own_line() -> None:
     assert list(lines_of(ILL)) == [
         "\x1b[1merrors\x1b[0m",
         "  \x1b[31mlost_shard\x1b[0m: shard 1 is lost",
-        "    cleancut repair",
+        "    \x1b[32msafe\x1b[0m:",
+        "      cleancut repair",
+        "    \x1b[31mloses-data\x1b[0m: only if unused",
+        "      drop it",
         "\x1b[1minfo\x1b[0m",
         "  \x1b[34mtransfer\x1b[0m: it moves",
     ]
@@ -81,19 +109,26 @@ def test_the_doctor_tells_findings_and_fails_for_errors() -> None:
                         "kind": "lost_shard",
                         "severity": "error",
                         "what": "shard 1 is lost",
-                        "fix": "cleancut repair",
+                        "fixes": [
+                            {"command": "cleancut repair", "effect": "safe", "what": ""},
+                            {
+                                "command": "drop it",
+                                "effect": "loses-data",
+                                "what": "only if unused",
+                            },
+                        ],
                     },
-                    {"kind": "transfer", "severity": "info", "what": "it moves", "fix": ""},
+                    {"kind": "transfer", "severity": "info", "what": "it moves", "fixes": []},
                 ],
             }
             ran = await cleancut(*there, "doctor")
-            assert "\n    cleancut repair\n" in ran.out
+            assert "\n      cleancut repair\n" in ran.out
             operations.findings = ILL[1:]
             ran = await cleancut(*there, "-o", "name", "doctor")
             assert (ran.code, ran.out) == (0, "transfer\n")
             operations.findings = ()
             ran = await cleancut(*there, "doctor")
-            assert (ran.code, ran.out) == (0, "nothing is wrong\n")
+            assert (ran.code, ran.out) == (0, "no problems found\n")
 
     run(scenario())
 
@@ -103,15 +138,16 @@ def test_a_peer_is_forgotten_only_by_somebody_who_means_it() -> None:
     """A yes, and force for what holds replicas; what is to be done then is told."""
 
     async def scenario() -> None:
-        async with serve_api(MemoryOperations(findings=ILL[:1]).api, LOOPBACK) as address:
+        operations = MemoryOperations(findings=ILL[:1])
+        async with serve_api(operations.api, LOOPBACK) as address:
             forget = ("--coordinator", address, "cluster", "forget-peer")
             assert (await cleancut(*forget, "7", "--force")).code == 2
             ran = await cleancut(*forget, "7", "--yes")
             assert (ran.code, ran.out) == (4, "")
             assert "--force" in ran.err
             assert (await cleancut(*forget, "8", "--yes")).code == 3
-            ran = await cleancut(*forget, "7", "--yes", "--force", "-o", "json")
-            assert ran.code == 0
+            ran = await cleancut(*forget, "7", "--yes", "--force", "--confirm", "7", "-o", "json")
+            assert (ran.code, operations.typed_peer_id) == (0, 7)
             assert ran.json()["peer"]["forgotten"] is True
             ran = await cleancut(*forget, "7", "--yes", "--force")
             assert ran.out.splitlines()[:3] == [

@@ -1,0 +1,60 @@
+"""Silence of peers: since when each member of the cluster has not answered. Pure.
+
+The leader observes all peers all the time and keeps the result in etcd. A gap in the observations
+starts the silence again: nothing is known of a peer that was not observed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from cleancut.core.primitives.codec import Record
+from cleancut.core.primitives.ids import PeerId
+
+GAP_S = 150.0
+"""Observations that are further apart than this say nothing of the time between them."""
+RECENT_S = 600.0
+"""A peer that was heard within this time is not given up without its id."""
+
+
+class SeenPeers(Record, frozen=True):
+    """The newest observation. `silent`: since when, by the leader's wall clock. `urls`: where each
+    peer was reached last, and by which agent."""
+
+    at_s: float
+    silent: tuple[tuple[PeerId, float], ...] = ()
+    urls: tuple[tuple[PeerId, str, str], ...] = ()
+    nonce: str = ""
+
+
+def observe(
+    before: SeenPeers | None,
+    *,
+    now_s: float,
+    members: Collection[PeerId],
+    heard: Collection[PeerId],
+    urls: Collection[tuple[PeerId, str, str]] = (),
+) -> SeenPeers:
+    """What is known after one more look at the members."""
+    old = dict(before.silent) if before is not None and _follows(before, now_s) else {}
+    places = {entry[0]: entry for entry in (*(before.urls if before else ()), *urls)}
+    return SeenPeers(
+        at_s=now_s,
+        silent=tuple(
+            (peer, min(now_s, old.get(peer, now_s)))
+            for peer in sorted(members)
+            if peer not in heard
+        ),
+        urls=tuple(places[peer] for peer in sorted(places) if peer in members),
+    )
+
+
+def silent_s(seen: SeenPeers | None, peer: PeerId, now_s: float) -> float:
+    """How long the peer is known to be silent; 0 if that is unknown."""
+    if seen is None or not _follows(seen, now_s):
+        return 0.0
+    return max(0.0, now_s - dict(seen.silent).get(peer, now_s))
+
+
+def _follows(seen: SeenPeers, now_s: float) -> bool:
+    return 0 <= now_s - seen.at_s <= GAP_S
