@@ -65,7 +65,7 @@ class Backup(ApiValue, frozen=True):
     """One backup operation, and its group once it is COMMITTED. Times are RFC 3339, UTC.
     `seed`: it is one, and makes no group.
     `schedule`: the one that asked for it, "" for a user. `holds`: labels that keep it from being
-    deleted; not in lists."""
+    deleted; not in lists. `damage`: what the store's verification log knows to be damaged."""
 
     id: str
     epoch: int = 0
@@ -84,6 +84,7 @@ class Backup(ApiValue, frozen=True):
     schedule: str = ""
     holds: tuple[str, ...] = ()
     seed: Seed | None = None
+    damage: tuple[str, ...] = ()
 
 
 class BackupPage(ApiValue, frozen=True):

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from cleancut.api.backups import Backup, BackupBytes, Evidence, FenceEvidence, ShardEvidence
+from cleancut.api.values import OperationError
 from cleancut.core.format.manifest import Manifest
+from cleancut.core.primitives.errors import CleancutError
+from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.fence import FenceFacts
 from cleancut.core.protocol.states import State
+from cleancut.core.verification.damage import NO_DAMAGE, Damage
 
 
-def shown_group(manifest: Manifest, *, with_shards: bool = True) -> Backup:
+def shown_group(
+    manifest: Manifest, *, with_shards: bool = True, damage: Damage = NO_DAMAGE
+) -> Backup:
     """The committed backup that `manifest` describes; its consistency is recomputed, not
     believed."""
+    damaged = damage.of(manifest)
     return Backup(
         id=manifest.operation,
         epoch=manifest.epoch,
-        state=State.COMMITTED,
+        state=State.DAMAGED if damaged else State.COMMITTED,
+        damage=damaged,
         cut_at=manifest.cut_at or None,
         collections=tuple(entry.name for entry in manifest.collections),
         warnings=manifest.warnings,
@@ -25,6 +33,16 @@ def shown_group(manifest: Manifest, *, with_shards: bool = True) -> Backup:
             new=sum(shard.new_bytes for shard in manifest.shards),
             stored=sum(shard.stored_bytes for shard in manifest.shards),
         ),
+    )
+
+
+def shown_corrupt(epoch: Epoch, error: CleancutError) -> Backup:
+    """A backup of which no more is known than that its manifest cannot be read."""
+    return Backup(
+        id="",
+        epoch=epoch,
+        state=State.CORRUPT,
+        error=OperationError(reason=error.reason, message=error.message, hint=error.hint),
     )
 
 

@@ -15,15 +15,18 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from cleancut.api.backups import Backup
-from cleancut.api.from_manifest import shown_group
+from cleancut.api.from_manifest import shown_corrupt, shown_group
 from cleancut.cli.render.output import emit_facts
 from cleancut.cli.settings import Settings
 from cleancut.core.format.manifest import Manifest, ShardEntry
 from cleancut.core.format.paths import Paths
-from cleancut.core.primitives.errors import NotFound, Refused
+from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
+from cleancut.core.primitives.ids import Epoch
+from cleancut.core.verification.damage import Damage
 from cleancut.ports.store import Store
-from cleancut.repository.catalog import find_group, list_epochs, load_group
+from cleancut.repository.catalog import CatalogRow, find_group, list_epochs, read_rows
 from cleancut.repository.holds import labels_of
+from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.open import open_store
 from cleancut.verification.reread import read_captured
@@ -47,22 +50,40 @@ def list_backups(
 
     async def read(store: Store, paths: Paths) -> list[Backup]:
         found: list[Backup] = []
-        for epoch in list(reversed(await list_epochs(store, paths)))[:limit]:
-            found.append(shown_group(await load_group(store, paths, epoch), with_shards=False))
-            if suffice(found):
-                break
+        epochs = list(reversed(await list_epochs(store, paths)))[:limit]
+        damage = await read_damage(store, paths)
+        async with aclosing(read_rows(store, paths, epochs)) as rows:  # type: ignore[type-var]
+            async for row in rows:
+                found.append(_shown(row, damage))
+                if suffice(found):
+                    break
         return found
 
     return with_store(settings, read)
+
+
+def _shown(row: CatalogRow, damage: Damage) -> Backup:
+    if row.manifest is None:
+        assert row.error is not None, "a row without a manifest says why"
+        return shown_corrupt(row.epoch, row.error)
+    return shown_group(row.manifest, with_shards=False, damage=damage)
 
 
 def show_backup(settings: Settings, name: str) -> Backup:
     """The backup of that id or number. Raises: NotFound."""
 
     async def read(store: Store, paths: Paths) -> Backup:
-        manifest = await find_group(store, paths, name)
-        holds = await labels_of(store, paths, manifest.epoch, time.time())
-        return replace(shown_group(manifest), holds=holds)
+        damage = await read_damage(store, paths)
+        epoch = Epoch(int(name)) if name.isdigit() else None
+        try:
+            manifest = await find_group(store, paths, name)
+            epoch = manifest.epoch
+            shown = shown_group(manifest, damage=damage)
+        except (Corrupt, Refused) as error:
+            if epoch is None:
+                raise
+            shown = shown_corrupt(epoch, error)
+        return replace(shown, holds=await labels_of(store, paths, epoch, time.time()))
 
     return with_store(settings, read)
 

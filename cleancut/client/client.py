@@ -33,6 +33,7 @@ from cleancut.v1.schedule_pb2_grpc import ScheduleServiceStub
 CARE_S = 50.0
 """Bound of calls that look at every peer, some of which hang, or wait for an operation's end."""
 GC_S = 3600.0
+DEEP_S = 24 * 3600.0
 """Bound of a gc run, which goes over all of a store."""
 ALL = RestoreOptions()
 """The whole group, under its own names."""
@@ -76,6 +77,7 @@ class Client:
             attempts=request.attempts,
             fence=request.fence,
             fence_budget_s=request.fence_budget_s,
+            full=request.full,
         )
         answer = await self._link.call(lambda c: BackupServiceStub(c).CreateBackup, message)
         return from_message(answer.backup, Backup)
@@ -167,11 +169,18 @@ class Client:
         answer = await self._link.call(lambda c: ScheduleServiceStub(c).ResumeSchedule, message)
         return from_message(answer.schedule, Schedule)
 
-    async def plan_restore(self, backup: str, options: RestoreOptions = ALL) -> RestorePlan:
+    async def plan_restore(
+        self, backup: str, options: RestoreOptions = ALL, *, deep: bool = False
+    ) -> RestorePlan:
+        """What a restore would do. `deep`: all data that it would restore is read."""
         message = restores.PlanRestoreRequest(
-            backup_id=backup, options=to_message(options, restores.RestoreOptions)
+            backup_id=backup, options=to_message(options, restores.RestoreOptions), deep=deep
         )
-        answer = await self._link.call(lambda c: RestoreServiceStub(c).PlanRestore, message)
+        answer = await self._link.call(
+            lambda c: RestoreServiceStub(c).PlanRestore,
+            message,
+            timeout_s=DEEP_S if deep else CARE_S,
+        )
         return from_message(answer.plan, RestorePlan)
 
     async def start_restore(

@@ -125,6 +125,7 @@ class _Capture:
         self._same_as: ParentSlot | None = None
         self._pages: list[PageRef] = []
         self._uses: dict[str, int] = {}
+        self._ends: dict[str, int] = {}
         self._documents: list[str] = []
         self._not_durable: dict[str, Page] = {}
         self._new_bytes = 0
@@ -194,6 +195,8 @@ class _Capture:
     def _count(self, block: Block, found: ClassifiedBlock) -> None:
         if block.kind in PACKED_KINDS:
             self._uses[block.pack] = self._uses.get(block.pack, 0) + block.length
+            end = block.offset + block.length
+            self._ends[block.pack] = max(self._ends.get(block.pack, 0), end)
         self._new_bytes += 0 if found.known else found.raw_bytes
         self._stored_bytes += len(found.data)
 
@@ -225,7 +228,9 @@ class _Capture:
             self._packs.document_origin,
             tuple(self._cutter.members),
             tuple(self._pages),
-            tuple(PackUse(pack, live) for pack, live in sorted(self._uses.items())),
+            tuple(
+                PackUse(pack, live, self._ends[pack]) for pack, live in sorted(self._uses.items())
+            ),
             Sha256(self._tar.hexdigest()),
             size_bytes,
         )

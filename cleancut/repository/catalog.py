@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import aclosing
+from functools import partial
 from typing import NamedTuple
 
-from cleancut.core.format.manifest import AgentDocument, Manifest, parse_manifest
+from cleancut.core.format.manifest import (
+    CORRUPT_HINT,
+    AgentDocument,
+    Manifest,
+    parse_manifest,
+    recipes_of,
+)
 from cleancut.core.format.paths import ObjectKind, Paths
 from cleancut.core.primitives.codec import Record, digest_of, encode
-from cleancut.core.primitives.errors import Corrupt, NotFound
+from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.replica_reports import AgentRestoreReport
+from cleancut.core.verification.damage import NO_DAMAGE
 from cleancut.ports.store import Store
+from cleancut.repository.bounded import read_document
+from cleancut.repository.verification_log import read_damage
+from cleancut.runtime.concurrency import run_all
 
 LATEST = "latest"
+_AT_ONCE = 8
 
 
 class Epochs(NamedTuple):
@@ -49,36 +62,124 @@ async def load_group(store: Store, paths: Paths, epoch: Epoch) -> Manifest:
     """
     if await store.stat(paths.tombstone(epoch)) is not None:
         raise NotFound(f"backup #{epoch} was deleted", "see `cleancut backup list`")
+    return await _load_published(store, paths, epoch)
+
+
+async def _load_published(store: Store, paths: Paths, epoch: Epoch) -> Manifest:
+    """As `load_group`, of an epoch that is known to have no tombstone."""
+    path = paths.group(epoch)
     try:
-        data = await store.get(paths.group(epoch))
+        data = await read_document(store, path)
     except NotFound as error:
         raise NotFound(f"there is no backup #{epoch}", "see `cleancut backup list`") from error
-    manifest = parse_manifest(data, paths.group(epoch))
+    manifest = parse_manifest(data, path)
     if manifest.epoch != epoch:
-        raise Corrupt(f"{paths.group(epoch)} holds the manifest of epoch {manifest.epoch}")
+        raise Corrupt(f"{path} holds the manifest of epoch {manifest.epoch}", CORRUPT_HINT)
     return manifest
 
 
+class CatalogRow(NamedTuple):
+    """A published group. `manifest` None: it cannot be read, because of `error`."""
+
+    epoch: Epoch
+    manifest: Manifest | None
+    error: CleancutError | None = None
+
+
+async def read_row(store: Store, paths: Paths, epoch: Epoch) -> CatalogRow | None:
+    """None for one that was deleted meanwhile. Raises: Unavailable, Denied and the like, which
+    concern the store and not this group."""
+    try:
+        return CatalogRow(epoch, await _load_published(store, paths, epoch))
+    except NotFound:
+        return None
+    except (Corrupt, Refused) as error:
+        return CatalogRow(epoch, None, error)
+
+
+async def read_rows(
+    store: Store, paths: Paths, epochs: Sequence[Epoch]
+) -> AsyncIterator[CatalogRow]:
+    """The groups of `epochs`, in this order. Limits: a few manifests are read ahead."""
+    for start in range(0, len(epochs), _AT_ONCE):
+        reads = [partial(read_row, store, paths, one) for one in epochs[start : start + _AT_ONCE]]
+        for row in await run_all(reads, _AT_ONCE):
+            if row is not None:
+                yield row
+
+
 async def find_group(store: Store, paths: Paths, backup: str) -> Manifest:
-    """The group that `backup` names, by its epoch or its operation's id, the newest of those; or
-    the newest of all, by "latest".
+    """The group that `backup` names, by its epoch or its operation's id, the newest of those; or,
+    by "latest", the newest of all that can be read and is not known to be damaged.
 
     Raises: as `load_group`.
     """
     if backup.isdigit():
         return await load_group(store, paths, Epoch(int(backup)))
-    async for group in list_groups(store, paths):
-        if backup in {group.operation, LATEST}:
-            return group
+    epochs = await list_epochs(store, paths)
+    if backup == LATEST:
+        return await _latest(store, paths, epochs)
+    named = await _epochs_of(store, paths, backup)
+    found = [epoch for epoch in epochs if epoch in named]
+    if found:
+        return await _load_published(store, paths, found[-1])
+    broken: list[Epoch] = []
+    async with aclosing(read_rows(store, paths, epochs[::-1])) as rows:  # type: ignore[type-var]
+        async for row in rows:
+            if row.manifest is None:
+                broken.append(row.epoch)
+            elif row.manifest.operation == backup:
+                return row.manifest
     raise NotFound(
-        f"cluster {paths.cluster} has no backup {backup!r}", "see `cleancut backup list`"
+        f"cluster {paths.cluster} has no backup {backup!r}" + _unread(broken),
+        "see `cleancut backup list`",
     )
 
 
-async def list_groups(store: Store, paths: Paths) -> AsyncIterator[Manifest]:
-    """All groups, newest first; a broken one raises, as in `load_group`."""
-    for epoch in reversed(await list_epochs(store, paths)):
-        yield await load_group(store, paths, epoch)
+async def find_latest(store: Store, paths: Paths, collections: Collection[str] = ()) -> Manifest:
+    """The newest group that can be read, is not known to be damaged and holds `collections`.
+
+    Raises: NotFound.
+    """
+    return await _latest(store, paths, await list_epochs(store, paths), collections)
+
+
+async def _latest(
+    store: Store, paths: Paths, epochs: Sequence[Epoch], collections: Collection[str] = ()
+) -> Manifest:
+    damage = await read_damage(store, paths) if epochs else NO_DAMAGE
+    passed: list[Epoch] = []
+    async with aclosing(read_rows(store, paths, epochs[::-1])) as rows:  # type: ignore[type-var]
+        async for row in rows:
+            group = row.manifest
+            if group is None or damage.affects(row.epoch, recipes_of(group)):
+                passed.append(row.epoch)
+            elif set(collections) <= {entry.name for entry in group.collections}:
+                return group
+    raise NotFound(
+        f"cluster {paths.cluster} has no whole backup" + _unread(passed),
+        "see `cleancut backup list`",
+    )
+
+
+async def _epochs_of(store: Store, paths: Paths, operation: str) -> set[int]:
+    prefix = paths.ids_of(operation)
+    numbers = [info.path.removeprefix(prefix) async for info in store.list(prefix)]
+    return {int(number) for number in numbers if number.isdigit()}
+
+
+def _unread(epochs: Sequence[Epoch]) -> str:
+    """What to say of groups that were passed over."""
+    if not epochs:
+        return ""
+    shown = ", ".join(map(str, epochs[:5])) + (" and others" if len(epochs) > 5 else "")
+    return f"; corrupt or damaged: {shown}"
+
+
+async def publish_group(store: Store, paths: Paths, manifest: Manifest, data: bytes) -> None:
+    """Puts `data`, the bytes of `manifest`, into the catalog; its id finds it from then on."""
+    await store.put(paths.id_of(manifest.operation, manifest.epoch), b"")
+    await store.put(paths.group(manifest.epoch), data)
 
 
 async def newest_epoch(store: Store, paths: Paths) -> Epoch:
@@ -108,7 +209,7 @@ async def put_votes_document(
 
 async def get_checked(store: Store, path: str, sha256: str) -> bytes:
     """The object at `path`, if its sha256 is the expected one. Raises: NotFound, Corrupt."""
-    data = await store.get(path)
+    data = await read_document(store, path)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise Corrupt(f"{path} does not have the sha256 that was recorded for it")
     return data

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from cleancut.core.format.page import PACKED_KINDS, BlockKind, Page
 from cleancut.core.format.partial_recipe import PartialRecipe
@@ -14,26 +15,45 @@ from cleancut.core.primitives.errors import Corrupt, NotFound
 from cleancut.ports.store import Store
 from cleancut.repository.chunker import ParentSlot, PendingBlock
 from cleancut.repository.recipe_reader import load_page
+from cleancut.runtime.concurrency import run_all
 
 HELD_PAGES = 2
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierCapture:
-    """A partial recipe, and the packs that the store has of its sessions."""
+    """A partial recipe, and the packs that the store has of its sessions, with their sizes."""
 
     partial: PartialRecipe
-    packs: frozenset[str]
+    packs: Mapping[str, int]
 
 
-async def list_packs(store: Store, paths: Paths, origins: Iterable[str]) -> frozenset[str]:
-    """The packs that these sessions have stored. Raises: what the store does."""
-    packs = set()
-    for origin in origins:
+async def list_packs(store: Store, paths: Paths, origins: Iterable[str]) -> dict[str, int]:
+    """The packs that these sessions have stored, and their sizes in bytes. Raises: what the store
+    does."""
+
+    async def of_origin(origin: str) -> list[tuple[str, int]]:
         prefix = f"{paths.pack(origin)}/"
-        async for info in store.list(prefix):
-            packs.add(f"{origin}/{info.path.removeprefix(prefix)}")
-    return frozenset(packs)
+        return [
+            (f"{origin}/{info.path.removeprefix(prefix)}", info.size_bytes)
+            async for info in store.list(prefix)
+        ]
+
+    found = await run_all([partial(of_origin, origin) for origin in origins], _AT_ONCE)
+    return {pack: size for one in found for pack, size in one}
+
+
+async def lost_packs(store: Store, paths: Paths, recipes: Iterable[Recipe]) -> frozenset[str]:
+    """Packs that these recipes need and the store has not, or not all of. Limits: one listing for
+    each session that has stored them. Raises: what the store does."""
+    ends: dict[str, int] = {}
+    for recipe in recipes:
+        for use in recipe.packs:
+            ends[use.pack] = max(ends.get(use.pack, 0), use.end_bytes, use.live_bytes)
+    origins = sorted({pack.rpartition("/")[0] for pack in ends})
+    there = await list_packs(store, paths, origins)
+    return frozenset(pack for pack, end in ends.items() if there.get(pack, -1) < end)
 
 
 class Deduplicator:
@@ -65,7 +85,8 @@ class Deduplicator:
         """Whether an earlier attempt's block can be had from the store."""
         block = found.page.block(found.slot)
         if block.kind in PACKED_KINDS:
-            return self._earlier is not None and block.pack in self._earlier.packs
+            end = block.offset + block.length
+            return self._earlier is not None and self._earlier.packs.get(block.pack, -1) >= end
         return block.kind is not BlockKind.ZERO
 
 

@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence, Set
 from functools import partial
 from typing import NamedTuple
 
-from cleancut.core.format.manifest import parse_manifest
+from cleancut.core.format.manifest import parse_manifest, recipes_of
 from cleancut.core.format.paths import Paths
-from cleancut.core.format.recipe import PackUse, named_by
+from cleancut.core.format.recipe import PackUse, Recipe, named_by
 from cleancut.core.maintenance.garbage import (
     MAX_LISTED,
     Begun,
@@ -21,14 +21,15 @@ from cleancut.core.maintenance.garbage import (
 )
 from cleancut.core.maintenance.retention import GroupFacts
 from cleancut.core.primitives.codec import decode, encode
-from cleancut.core.primitives.errors import Corrupt, NotFound
+from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, Sha256
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.ports.store import Store
+from cleancut.repository.bounded import read_document
 from cleancut.repository.catalog import newest_epoch, read_epochs
 from cleancut.repository.recipe_reader import load_recipe
-from cleancut.repository.verification_log import list_checks, newest_good
+from cleancut.repository.verification_log import list_checks, newest_good, read_damage
 from cleancut.runtime.concurrency import run_all
 
 HOLD_MARGIN_S = 3600.0
@@ -48,7 +49,7 @@ async def read_garbage_lists(store: Store, paths: Paths) -> dict[str, StoredGarb
     names = [info.path async for info in store.list(paths.garbage_lists)]
     for path in names:
         try:
-            data = await store.get(path)
+            data = await read_document(store, path)
         except NotFound:
             continue  # all that was on it has been deleted since
         sha256 = Sha256(hashlib.sha256(data).hexdigest())
@@ -89,6 +90,14 @@ class KnownGroup(NamedTuple):
     recipes: tuple[str, ...]
 
 
+class _Known(NamedTuple):
+    """The groups that can be read, and what takes the place of the others: the recipes that their
+    staged manifests name; None if there is none."""
+
+    groups: dict[Epoch, KnownGroup]
+    unreadable: dict[Epoch, frozenset[str] | None]
+
+
 class ReferencedNames:
     """What the groups of a store name. Groups and recipes never change, so each is read once."""
 
@@ -98,17 +107,26 @@ class ReferencedNames:
         self._newest = Epoch(0)
         self._named: dict[str, tuple[str, ...]] = {}
         self._uses: dict[str, tuple[PackUse, ...]] = {}
+        self._unreadable: dict[Epoch, frozenset[str] | None] = {}
 
     async def groups(self) -> dict[Epoch, KnownGroup]:
-        """Every group without a tombstone, oldest first.
-
-        Raises: Corrupt or Refused, for one that cannot be read: a deletion must know all.
-        """
+        """Every group without a tombstone that can be read, oldest first, with what is known of its
+        damage: of its shards, and of packs that it names as far as `living` has read that."""
         epochs = await read_epochs(self._store, self._paths)
         self._newest = epochs.newest
-        found = await self._known(epochs.groups)
-        self._groups = found
+        self._groups, self._unreadable = await self._known(epochs.groups)
+        damage = await read_damage(self._store, self._paths)
+        found = {}
+        for epoch, one in self._groups.items():
+            named = {name for digest in one.recipes for name in self._named.get(digest, ())}
+            hurt = damage.affects(epoch, one.recipes) or not damage.objects.isdisjoint(named)
+            found[epoch] = one._replace(facts=one.facts._replace(damaged=hurt))
         return found
+
+    @property
+    def unreadable(self) -> tuple[Epoch, ...]:
+        """The groups whose manifests cannot be read. Order: after `groups`."""
+        return tuple(self._unreadable)
 
     async def living(
         self, *, used_epochs: Collection[int], now_s: float, gone: Collection[int] = ()
@@ -118,8 +136,9 @@ class ReferencedNames:
         `used_epochs`: their documents stay besides. `gone`: groups that count as if they had one,
         and seeds that no backup is awaited for.
         Order: tombstones are read before holds, so that who puts a hold and then finds no tombstone
-        is safe.
-        Raises: NotFound or Corrupt, if anything that is needed cannot be read.
+        is safe. What a manifest or recipe names that cannot be read is not known: whatever it may
+        name stays.
+        Raises: what the store does.
         """
         store, paths = self._store, self._paths
         groups = {epoch: one for epoch, one in (await self.groups()).items() if epoch not in gone}
@@ -129,20 +148,32 @@ class ReferencedNames:
             for epoch in sorted(held - groups.keys())
             if await store.stat(paths.group(Epoch(epoch))) is not None
         ]
-        alive = {**groups, **await self._known(there)}
-        recipes = frozenset(digest for one in alive.values() for digest in one.recipes)
-        await self._read_recipes(recipes)
+        others = await self._known(there)
+        alive = {**groups, **others.groups}
+        unreadable = {
+            epoch: staged
+            for epoch, staged in {**self._unreadable, **others.unreadable}.items()
+            if epoch not in gone
+        }
+        recipes = {digest for one in alive.values() for digest in one.recipes}
+        recipes |= {digest for staged in unreadable.values() for digest in staged or ()}
+        lost = await self._read_recipes(recipes)
+        unread = [epoch for epoch, staged in unreadable.items() if staged is None]
+        unread += [epoch for epoch, one in alive.items() if not lost.isdisjoint(one.recipes)]
+        unread += [epoch for epoch, one in unreadable.items() if one and not lost.isdisjoint(one)]
         checks = await list_checks(store, paths)
+        damage = await read_damage(store, paths, checks)
         named = frozenset(name for names in self._named.values() for name in names)
         return LiveSet(
-            epochs=frozenset({*groups, *used_epochs, *held}),
-            recipes=recipes,
+            epochs=frozenset({*groups, *unreadable, *used_epochs, *held}),
+            recipes=frozenset(recipes),
             named=named,
             holds=holds,
             newest_group=self._newest,
             newest_epoch=await newest_epoch(store, paths),
-            verifications=frozenset(one.path for one in newest_good(checks).values()),
+            verifications=damage.entries | {one.path for one in newest_good(checks).values()},
             seeds=await self._seeded(gone),
+            unread=max(unread, default=0),
         )
 
     async def _seeded(self, gone: Collection[int]) -> frozenset[int]:
@@ -162,40 +193,72 @@ class ReferencedNames:
                 live[use.pack] = live.get(use.pack, 0) + use.live_bytes
         return live
 
-    async def _known(self, epochs: Sequence[Epoch]) -> dict[Epoch, KnownGroup]:
+    async def _known(self, epochs: Sequence[Epoch]) -> _Known:
         new = [epoch for epoch in epochs if epoch not in self._groups]
         found = dict(self._groups)
+        unreadable: dict[Epoch, frozenset[str] | None] = {}
         for start in range(0, len(new), _PART):
-            reads = [partial(self._read_group, epoch) for epoch in new[start : start + _PART]]
-            found.update({one.facts.epoch: one for one in await run_all(reads, _AT_ONCE)})
-        return {epoch: found[epoch] for epoch in epochs}
+            part = new[start : start + _PART]
+            reads = [partial(self._read_group, epoch) for epoch in part]
+            for epoch, one in zip(part, await run_all(reads, _AT_ONCE), strict=True):
+                if isinstance(one, KnownGroup):
+                    found[epoch] = one
+                else:
+                    unreadable[epoch] = one
+        return _Known({epoch: found[epoch] for epoch in epochs if epoch in found}, unreadable)
 
-    async def _read_group(self, epoch: Epoch) -> KnownGroup:
+    async def _read_group(self, epoch: Epoch) -> KnownGroup | frozenset[str] | None:
+        """Else the recipes that the epoch's staged manifests name; None if there are none."""
         path = self._paths.group(epoch)
-        manifest = parse_manifest(await self._store.get(path), path)
-        if manifest.epoch != epoch:
-            raise Corrupt(f"{path} holds the manifest of epoch {manifest.epoch}")
+        try:
+            manifest = parse_manifest(await read_document(self._store, path), path)
+            if manifest.epoch != epoch:
+                raise Corrupt(f"{path} holds the manifest of epoch {manifest.epoch}")
+            cut_s = parse_time(manifest.cut_at)
+        except (Corrupt, NotFound, Refused):
+            return await self._staged_recipes(epoch)
         facts = GroupFacts(
             epoch,
             manifest.operation,
-            parse_time(manifest.cut_at),
+            cut_s,
             frozenset(entry.name for entry in manifest.collections),
             manifest.consistency is Consistency.POINT_IN_TIME,
             manifest.schedule,
         )
         return KnownGroup(facts, tuple(sorted({shard.recipe for shard in manifest.shards})))
 
-    async def _read_recipes(self, digests: Set[str]) -> None:
-        """What these name is known, and of no others."""
+    async def _staged_recipes(self, epoch: Epoch) -> frozenset[str] | None:
+        found: list[str] = []
+        prefix = self._paths.staged_documents(epoch)
+        for path in [info.path async for info in self._store.list(prefix)]:
+            try:
+                manifest = parse_manifest(await read_document(self._store, path), path)
+            except (Corrupt, NotFound, Refused):
+                continue  # another kind of document, or damaged too
+            found += recipes_of(manifest) if manifest.epoch == epoch else ()
+        return frozenset(found) or None
+
+    async def _read_recipes(self, digests: Set[str]) -> set[str]:
+        """What these name is known, and of no others; gives those that cannot be read."""
         self._named = {digest: self._named[digest] for digest in digests if digest in self._named}
         self._uses = {digest: self._uses[digest] for digest in self._named}
-        new = sorted(digests - self._named.keys())
+        new, lost = sorted(digests - self._named.keys()), set()
         for start in range(0, len(new), _PART):
             part = new[start : start + _PART]
-            reads = [partial(load_recipe, self._store, self._paths, digest) for digest in part]
+            reads = [partial(self._read_recipe, digest) for digest in part]
             for digest, recipe in zip(part, await run_all(reads, _AT_ONCE), strict=True):
+                if recipe is None:
+                    lost.add(digest)
+                    continue
                 self._named[digest] = tuple(named_by(recipe))
                 self._uses[digest] = recipe.packs
+        return lost
+
+    async def _read_recipe(self, digest: str) -> Recipe | None:
+        try:
+            return await load_recipe(self._store, self._paths, digest)
+        except (Corrupt, NotFound):
+            return None
 
 
 async def read_seeds(store: Store, paths: Paths) -> dict[Epoch, Begun]:
@@ -209,7 +272,7 @@ async def read_seeds(store: Store, paths: Paths) -> dict[Epoch, Begun]:
         if number is None:
             continue
         try:
-            one = decode(Begun, await store.get(path), path)
+            one = decode(Begun, await read_document(store, path), path)
         except NotFound:
             continue  # over meanwhile
         epoch = Epoch(number)
@@ -230,7 +293,7 @@ async def read_holds(
     async for info in store.list(paths.holds if of is None else paths.holds_of(of)):
         path, epoch = paths.relative(info.path), paths.parse(info.path).number
         try:
-            hold = decode(Hold, await store.get(info.path), info.path)
+            hold = decode(Hold, await read_document(store, info.path), info.path)
         except NotFound:
             continue  # dropped meanwhile
         lasts = not hold.expires_at or parse_time(hold.expires_at) + HOLD_MARGIN_S > now_s

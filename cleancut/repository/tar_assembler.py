@@ -257,6 +257,15 @@ def _check(part: _Part, stored: bytes | memoryview) -> bytes | memoryview:
     return raw
 
 
+def is_intact(block: Block, stored: bytes | memoryview, raw_bytes: int) -> bool:
+    """Whether `stored` is what the block's digest says."""
+    try:
+        _check(_Part(block, raw_bytes, "", 0), stored)
+    except Corrupt:
+        return False
+    return True
+
+
 def _decompressor() -> zstandard.ZstdDecompressor:
     """One for each thread: they cannot be shared."""
     found: zstandard.ZstdDecompressor | None = getattr(_threads, "decompressor", None)

@@ -1,73 +1,57 @@
 """The verification log of a store: which data was read again or drilled, when, with what result.
 
 One object a record, written once, next to the groups:
-`verifications/<epoch>/<at>-<kind>-<result>-<id>.json`.
+`verifications/<epoch>/<at>-<level>-<result>-<id>.json`.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
-from typing import NamedTuple
+from functools import partial
 
-from cleancut import __version__
 from cleancut.core.format.paths import ObjectKind, Paths, parse_path
-from cleancut.core.primitives.codec import Record, decode, encode
-from cleancut.core.primitives.errors import Corrupt, NotFound
+from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.primitives.timestamps import parse_time
+from cleancut.core.verification.damage import (
+    NO_DAMAGE,
+    Damage,
+    Level,
+    LogEntry,
+    VerificationRecord,
+    outstanding,
+)
 from cleancut.ports.store import Store
+from cleancut.repository.bounded import read_document
+from cleancut.runtime.concurrency import run_all
 
-
-class CheckKind(StrEnum):
-    VERIFY = "verify"
-    DRILL = "drill"
-
-
-class VerificationRecord(Record, frozen=True):
-    """One of them, or, where it takes long, a part of it. `recipes`: of the shards whose bytes were
-    read and were right. `problems`: for people; none: all was well. `recall`: of a drill, -1 if
-    none was measured."""
-
-    kind: CheckKind
-    epoch: Epoch
-    at: str
-    by: str = f"cleancut {__version__}"
-    recipes: tuple[str, ...] = ()
-    read_bytes: int = 0
-    problems: tuple[str, ...] = ()
-    recall: float = -1.0
-
-
-class LogEntry(NamedTuple):
-    """The contents of a log object's name. `path`: under the cluster's folder."""
-
-    path: str
-    epoch: Epoch
-    at_s: float
-    kind: str
-    good: bool
+_AT_ONCE = 8
 
 
 async def put_check(store: Store, paths: Paths, check: VerificationRecord) -> None:
     """Raises: what the store does."""
     result = "bad" if check.problems else "good"
-    name = f"{check.at}-{check.kind}-{result}-{secrets.token_hex(4)}".replace(":", "")
+    name = f"{check.at}-{check.level}-{result}-{secrets.token_hex(4)}".replace(":", "")
     await store.put(paths.verification(check.epoch, name), encode(check))
 
 
 async def last_read(store: Store, paths: Paths, epoch: Epoch) -> Mapping[str, float]:
-    """When, in seconds since 1970, the bytes of each recipe of a group were last found right."""
+    """When, in seconds since 1970, the bytes of each recipe of a group were last found right; what
+    was found damaged since was never read."""
     found: dict[str, float] = {}
+    lost: dict[str, float] = {}
     async for info in store.list(paths.verifications_of(epoch)):
-        try:
-            check = decode(VerificationRecord, await store.get(info.path), info.path)
-        except (Corrupt, NotFound):
+        check = await _load(store, info.path)
+        if check is None:
             continue  # costs a second reading and nothing else
+        at_s = parse_time(check.at)
         for recipe in check.recipes:
-            found[recipe] = max(found.get(recipe, 0.0), parse_time(check.at))
-    return found
+            found[recipe] = max(found.get(recipe, 0.0), at_s)
+        for recipe in check.damaged:
+            lost[recipe] = max(lost.get(recipe, 0.0), at_s)
+    return {recipe: at_s for recipe, at_s in found.items() if at_s > lost.get(recipe, 0.0)}
 
 
 async def list_checks(store: Store, paths: Paths) -> list[LogEntry]:
@@ -79,10 +63,40 @@ async def list_checks(store: Store, paths: Paths) -> list[LogEntry]:
     return found
 
 
+async def read_damage(
+    store: Store, paths: Paths, entries: Iterable[LogEntry] | None = None
+) -> Damage:
+    """What is known to be damaged. `entries`: of `list_checks`, if they are at hand.
+
+    Limits: one listing, and if anything was ever found, one request for each check since.
+    Raises: what the store does.
+    """
+    known = sorted(
+        await list_checks(store, paths) if entries is None else entries, key=lambda one: one.at_s
+    )
+    first = next((number for number, one in enumerate(known) if not one.good), None)
+    if first is None:
+        return NO_DAMAGE
+    since_s = known[first].at_s
+    chosen = [one for one in known if one.at_s >= since_s]
+    reads = [partial(_load, store, paths.root + one.path) for one in chosen]
+    return outstanding(zip(chosen, await run_all(reads, _AT_ONCE), strict=True))
+
+
 def newest_good(entries: Iterable[LogEntry]) -> dict[str, LogEntry]:
-    """By kind, the one that went well last."""
-    good = sorted((one for one in entries if one.good), key=lambda one: one.at_s)
+    """By kind, the one that went well last; that objects are present proves no data."""
+    good = sorted(
+        (one for one in entries if one.good and one.level.reads), key=lambda one: one.at_s
+    )
     return {one.kind: one for one in good}
+
+
+async def _load(store: Store, path: str) -> VerificationRecord | None:
+    """None for one that cannot be read, or has gone meanwhile."""
+    try:
+        return decode(VerificationRecord, await read_document(store, path), path)
+    except (Corrupt, NotFound, Refused):
+        return None
 
 
 def _entry_of(path: str) -> LogEntry | None:
@@ -90,8 +104,8 @@ def _entry_of(path: str) -> LogEntry | None:
     parts = parsed.name.rsplit("-", 3)
     if len(parts) != 4 or parsed.kind is not ObjectKind.VERIFICATION or parsed.number is None:
         return None
-    at, kind, result, _ = parts
+    at, level, result, _ = parts
     try:
-        return LogEntry(path, Epoch(parsed.number), parse_time(at), kind, result == "good")
-    except Corrupt:
+        return LogEntry(path, Epoch(parsed.number), parse_time(at), Level(level), result == "good")
+    except (Corrupt, ValueError):
         return None

@@ -42,6 +42,7 @@ _DENIED = frozenset(
         "403",
     }
 )
+_ARCHIVED = frozenset({"InvalidObjectState", "ObjectNotInActiveTierError"})
 _REPLACED = frozenset(
     {
         "ExpiredToken",
@@ -270,6 +271,14 @@ def _response_error(error: boto.ClientError, path: str, where: str) -> CleancutE
         return NotFound(f"the store has no {path}", path=path)
     if code == "NoSuchBucket":
         return Refused(f"{where} does not exist", "create it, or correct the store URL")
+    if code in _ARCHIVED:
+        return Refused(
+            f"{path} in {where} is in an archive storage class and cannot be read: {code}",
+            "restore the objects under this prefix from the archive first (`aws s3api"
+            " restore-object`), wait until that is done, then repeat; for later backups, exclude"
+            " the prefix from life-cycle rules that archive",
+            path=path,
+        )
     if code in _REPLACED:
         return Denied(
             f"{where} refuses our credentials for {path}: {code}",

@@ -25,6 +25,8 @@ class BackupState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BACKUP_STATE_ABORTED: _ClassVar[BackupState]
     BACKUP_STATE_DELETED: _ClassVar[BackupState]
     BACKUP_STATE_SEEDED: _ClassVar[BackupState]
+    BACKUP_STATE_DAMAGED: _ClassVar[BackupState]
+    BACKUP_STATE_CORRUPT: _ClassVar[BackupState]
 
 class Consistency(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -43,6 +45,8 @@ BACKUP_STATE_COMMITTED: BackupState
 BACKUP_STATE_ABORTED: BackupState
 BACKUP_STATE_DELETED: BackupState
 BACKUP_STATE_SEEDED: BackupState
+BACKUP_STATE_DAMAGED: BackupState
+BACKUP_STATE_CORRUPT: BackupState
 CONSISTENCY_UNSPECIFIED: Consistency
 CONSISTENCY_POINT_IN_TIME: Consistency
 CONSISTENCY_PER_SHARD: Consistency
@@ -118,7 +122,7 @@ class Seed(_message.Message):
     def __init__(self, streams: _Optional[int] = ..., shards: _Optional[int] = ..., read: _Optional[int] = ...) -> None: ...
 
 class Backup(_message.Message):
-    __slots__ = ("id", "epoch", "state", "created_at", "cut_at", "ended_at", "collections", "evidence", "bytes", "error", "attempt", "attempts", "progress", "warnings", "schedule", "holds", "seed")
+    __slots__ = ("id", "epoch", "state", "created_at", "cut_at", "ended_at", "collections", "evidence", "bytes", "error", "attempt", "attempts", "progress", "warnings", "schedule", "holds", "seed", "damage")
     ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -136,6 +140,7 @@ class Backup(_message.Message):
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     HOLDS_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    DAMAGE_FIELD_NUMBER: _ClassVar[int]
     id: str
     epoch: int
     state: BackupState
@@ -153,10 +158,11 @@ class Backup(_message.Message):
     schedule: str
     holds: _containers.RepeatedScalarFieldContainer[str]
     seed: Seed
-    def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[BackupState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cut_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[str]] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., bytes: _Optional[_Union[BackupBytes, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., attempt: _Optional[int] = ..., attempts: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., holds: _Optional[_Iterable[str]] = ..., seed: _Optional[_Union[Seed, _Mapping]] = ...) -> None: ...
+    damage: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[BackupState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cut_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[str]] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., bytes: _Optional[_Union[BackupBytes, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., attempt: _Optional[int] = ..., attempts: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., holds: _Optional[_Iterable[str]] = ..., seed: _Optional[_Union[Seed, _Mapping]] = ..., damage: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CreateBackupRequest(_message.Message):
-    __slots__ = ("request_id", "collections", "allow_empty", "require_point_in_time", "attempts", "fence", "fence_budget_s")
+    __slots__ = ("request_id", "collections", "allow_empty", "require_point_in_time", "attempts", "fence", "fence_budget_s", "full")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
     ALLOW_EMPTY_FIELD_NUMBER: _ClassVar[int]
@@ -164,6 +170,7 @@ class CreateBackupRequest(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     FENCE_FIELD_NUMBER: _ClassVar[int]
     FENCE_BUDGET_S_FIELD_NUMBER: _ClassVar[int]
+    FULL_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     collections: _containers.RepeatedScalarFieldContainer[str]
     allow_empty: bool
@@ -171,7 +178,8 @@ class CreateBackupRequest(_message.Message):
     attempts: int
     fence: _containers.RepeatedScalarFieldContainer[str]
     fence_budget_s: float
-    def __init__(self, request_id: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., allow_empty: _Optional[bool] = ..., require_point_in_time: _Optional[bool] = ..., attempts: _Optional[int] = ..., fence: _Optional[_Iterable[str]] = ..., fence_budget_s: _Optional[float] = ...) -> None: ...
+    full: bool
+    def __init__(self, request_id: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., allow_empty: _Optional[bool] = ..., require_point_in_time: _Optional[bool] = ..., attempts: _Optional[int] = ..., fence: _Optional[_Iterable[str]] = ..., fence_budget_s: _Optional[float] = ..., full: _Optional[bool] = ...) -> None: ...
 
 class CreateBackupResponse(_message.Message):
     __slots__ = ("backup",)

@@ -199,12 +199,14 @@ class RestoreOptions(_message.Message):
     def __init__(self, collections: _Optional[_Iterable[str]] = ..., from_cluster: _Optional[str] = ..., renames: _Optional[_Iterable[_Union[Rename, _Mapping]]] = ..., beside: _Optional[bool] = ..., replace: _Optional[bool] = ..., replicas: _Optional[int] = ..., shards: _Optional[_Iterable[int]] = ..., peer_id: _Optional[int] = ..., rebalance: _Optional[bool] = ..., strict: _Optional[bool] = ...) -> None: ...
 
 class PlanRestoreRequest(_message.Message):
-    __slots__ = ("backup_id", "options")
+    __slots__ = ("backup_id", "options", "deep")
     BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    DEEP_FIELD_NUMBER: _ClassVar[int]
     backup_id: str
     options: RestoreOptions
-    def __init__(self, backup_id: _Optional[str] = ..., options: _Optional[_Union[RestoreOptions, _Mapping]] = ...) -> None: ...
+    deep: bool
+    def __init__(self, backup_id: _Optional[str] = ..., options: _Optional[_Union[RestoreOptions, _Mapping]] = ..., deep: _Optional[bool] = ...) -> None: ...
 
 class PlanRestoreResponse(_message.Message):
     __slots__ = ("plan",)

@@ -10,7 +10,7 @@ import hashlib
 import random
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +20,19 @@ from msgspec.structs import replace
 
 from cleancut.api.drills import Drill, DrilledShard
 from cleancut.api.verdicts import Verdict, find_problems, shown_verdict
-from cleancut.core.format.manifest import AgentDocument, Manifest, ShardEntry
+from cleancut.core.format.manifest import AgentDocument, Manifest, ShardEntry, recipes_of
 from cleancut.core.format.paths import Paths
-from cleancut.core.format.recipe import Recipe
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused
+from cleancut.core.primitives.errors import CleancutError, Corrupt, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.primitives.timestamps import format_time
+from cleancut.core.verification.damage import Level, VerificationRecord
 from cleancut.ports.store import Store
+from cleancut.repository.bounded import read_document
 from cleancut.repository.catalog import find_group
-from cleancut.repository.recipe_reader import load_recipe, missing_packs
-from cleancut.repository.verification_log import CheckKind, VerificationRecord, last_read, put_check
+from cleancut.repository.damaged_objects import damaged_objects
+from cleancut.repository.recipe_reader import read_structure
+from cleancut.repository.verification_log import last_read, put_check
 from cleancut.verification.drill import check_space, drill
 from cleancut.verification.reread import choose_shards, read_again
 from cleancut.verification.shard_engine import check_engine
@@ -47,7 +49,7 @@ class ReadShare:
     """Share of a group's data to read: `percent` of its bytes. Bytes that were read within the last
     `within_s` count as read; 0: only this run's."""
 
-    percent: int = 0
+    percent: int = 100
     within_s: float = 0.0
 
 
@@ -56,68 +58,84 @@ async def verify_group(
 ) -> Verdict:
     """Verifies the group of that id or epoch, and reads a share of its data.
 
-    Raises: NotFound; Corrupt for an invalid manifest, recipe or page.
+    Raises: NotFound; Corrupt for an invalid manifest; Refused, if it lies in an archive.
     """
     manifest = await find_group(store, paths, name)
-    published = hashlib.sha256(await store.get(paths.group(manifest.epoch))).hexdigest()
+    published = hashlib.sha256(await read_document(store, paths.group(manifest.epoch))).hexdigest()
     decided = await store.stat(paths.staged(manifest.epoch, published)) is not None
-    digests = sorted({shard.recipe for shard in manifest.shards})
-    lacks = await missing_packs(store, paths, digests)
-    recipes = await _recipes(store, paths, digests)
+    digests = sorted(recipes_of(manifest))
+    structure = await read_structure(store, paths, digests)
+    recipes = structure.recipes
     documents = await _documents(store, paths, manifest.epoch)
     problems = find_problems(manifest, documents, recipes, decided=decided)
     named = {paths.pack(use.pack) for one in recipes.values() for use in one.packs}
     named |= {paths.page(ref.digest) for one in recipes.values() for ref in one.pages}
-    missing = tuple(f"{lack.path}: {lack.why}, needed by {lack.needed_by}" for lack in lacks)
-    found = _Read(0, (), ())
-    if reading.percent and not missing:
-        found = await _read(_Log(store, paths, manifest, notice), reading)
-        missing = found.damage
-    wrong = problems + missing
-    await _Log(store, paths, manifest, notice).record(
-        CheckKind.VERIFY, read=found.unrecorded, problems=wrong
+    lacking = {recipe for lack in structure.lacks for recipe in lack.recipes}
+    missing = tuple(
+        f"{lack.path}: {lack.why}, needed by {lack.needed_by}" for lack in structure.lacks
     )
-    verdict = shown_verdict(manifest, problems, missing, len(named) + len(digests))
-    return replace(verdict, read_bytes=found.read_bytes)
+    log = _Log(store, paths, manifest, notice)
+    whole = [shard for shard in manifest.shards if shard.recipe not in lacking]
+    found = await _read(log, whole, reading) if reading.percent else _Read(0, (), (), (), ())
+    level = _level_of(reading)
+    objects = {lack.name for lack in structure.lacks} | set(found.objects)
+    await log.record(
+        level,
+        read=found.unrecorded,
+        problems=problems + missing + found.damage,
+        damaged=lacking | {shard.recipe for shard in found.damaged},
+        objects=objects,
+    )
+    verdict = shown_verdict(manifest, problems, missing + found.damage, len(named) + len(digests))
+    return replace(
+        verdict,
+        read_bytes=found.read_bytes,
+        level=level,
+        size_bytes=sum(shard.size_bytes for shard in manifest.shards),
+    )
+
+
+def _level_of(reading: ReadShare) -> Level:
+    if not reading.percent:
+        return Level.PRESENCE
+    return Level.ALL if reading.percent == 100 else Level.PART
 
 
 class _Read(NamedTuple):
-    """`unrecorded`: intact shards that the log does not hold yet."""
+    """`unrecorded`: intact shards that the log does not hold yet. `damaged` shards, `damage` in
+    words, and the `objects` that it lies in."""
 
     read_bytes: int
     damage: tuple[str, ...]
+    damaged: tuple[ShardEntry, ...]
+    objects: tuple[str, ...]
     unrecorded: tuple[ShardEntry, ...]
 
 
-async def _read(log: _Log, reading: ReadShare) -> _Read:
+async def _read(log: _Log, shards: Sequence[ShardEntry], reading: ReadShare) -> _Read:
     """Reads the share, and records intact shards on the way, except for the last ones."""
     store, paths, manifest = log.store, log.paths, log.manifest
     since_s = time.time() - reading.within_s if reading.within_s else float("inf")
     known = await last_read(store, paths, manifest.epoch)
-    chosen = choose_shards(
-        manifest.shards, reading.percent, random.SystemRandom(), known, since_s=since_s
-    )
+    chosen = choose_shards(shards, reading.percent, random.SystemRandom(), known, since_s=since_s)
     damage: list[str] = []
+    damaged: list[ShardEntry] = []
+    objects: set[str] = set()
     right: list[ShardEntry] = []
     read_bytes, recorded_s = 0, time.monotonic()
-    async with aclosing(read_again(store, paths, chosen)) as shards:  # type: ignore[type-var]
-        async for shard, wrong in shards:
+    async with aclosing(read_again(store, paths, chosen)) as found:  # type: ignore[type-var]
+        async for shard, wrong in found:
             read_bytes += shard.size_bytes
-            damage += [wrong] if wrong else []
-            right += [] if wrong else [shard]
+            if wrong:
+                damage.append(wrong)
+                damaged.append(shard)
+                objects |= await damaged_objects(store, paths, shard.recipe)
+            else:
+                right.append(shard)
             if time.monotonic() - recorded_s > _RECORD_S:
-                await log.record(CheckKind.VERIFY, read=right)
+                await log.record(Level.PART, read=right)
                 right, recorded_s = [], time.monotonic()
-    return _Read(read_bytes, tuple(damage), tuple(right))
-
-
-async def _recipes(store: Store, paths: Paths, digests: Sequence[str]) -> dict[str, Recipe]:
-    """The existing ones, by digest."""
-    found: dict[str, Recipe] = {}
-    for digest in digests:
-        with suppress(NotFound):
-            found[digest] = await load_recipe(store, paths, digest)
-    return found
+    return _Read(read_bytes, tuple(damage), tuple(damaged), tuple(sorted(objects)), tuple(right))
 
 
 async def _documents(store: Store, paths: Paths, epoch: Epoch) -> list[AgentDocument]:
@@ -125,7 +143,7 @@ async def _documents(store: Store, paths: Paths, epoch: Epoch) -> list[AgentDocu
     found = []
     async for info in store.list(paths.votes_documents(epoch)):
         with suppress(Corrupt):
-            found.append(decode(AgentDocument, await store.get(info.path), info.path))
+            found.append(decode(AgentDocument, await read_document(store, info.path), info.path))
     return found
 
 
@@ -178,9 +196,21 @@ async def drill_group(
     )
     opened = {(one.collection, one.shard_id) for one in found.shards}
     read = [shard for shard in chosen if (shard.collection, shard.shard_id) in opened]
-    wrong = result.problems + result.damaged
-    log = _Log(store, paths, manifest, notice)
-    await log.record(CheckKind.DRILL, read=read, problems=wrong, recall=result.recall)
+    wrong = {(one.collection, one.shard_id) for one in found.shards if one.problems}
+    doubted = {one.recipe for one in read if (one.collection, one.shard_id) in wrong}
+    damaged = {shard.recipe for shard in chosen if shard not in read}
+    objects: set[str] = set()
+    for recipe in sorted(damaged):
+        objects |= await damaged_objects(store, paths, recipe)
+    await _Log(store, paths, manifest, notice).record(
+        Level.DRILL,
+        read=read,
+        problems=result.problems + result.damaged,
+        damaged=damaged,
+        doubted=doubted,
+        objects=objects,
+        recall=result.recall,
+    )
     return result
 
 
@@ -220,20 +250,26 @@ class _Log:
 
     async def record(
         self,
-        kind: CheckKind,
+        level: Level,
         *,
         read: Sequence[ShardEntry] = (),
         problems: tuple[str, ...] = (),
+        damaged: Set[str] = frozenset(),
+        doubted: Set[str] = frozenset(),
+        objects: Set[str] = frozenset(),
         recall: float | None = None,
     ) -> None:
         """Adds a record. A store that refuses the write causes a notice, not a failure."""
         check = VerificationRecord(
-            kind=kind,
+            level=level,
             epoch=self.manifest.epoch,
             at=format_time(time.time()),
             recipes=tuple(sorted({shard.recipe for shard in read})),
             read_bytes=sum(shard.size_bytes for shard in read),
             problems=problems,
+            damaged=tuple(sorted(damaged)),
+            doubted=tuple(sorted(doubted)),
+            objects=tuple(sorted(objects)),
             recall=-1.0 if recall is None else recall,
         )
         try:

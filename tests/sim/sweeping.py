@@ -300,7 +300,7 @@ class Archive:
                 parents = {int(entry.shard_id): entry.recipe for entry in group.shards}
         unknown: frozenset[str] = await self.read_unknown(context.store, PATHS)
         origin = f"{epoch:012d}/{self.chance.getrandbits(64):032x}"
-        earlier = sorted(await list_packs(context.store, PATHS, self.left[-4:]) - unknown)
+        earlier = sorted(set(await list_packs(context.store, PATHS, self.left[-4:])) - unknown)
         entries = []
         for index in range(2):
             parent = None
@@ -337,7 +337,7 @@ class Archive:
         await record_seed_start(context, epoch, tasks)
         unknown: frozenset[str] = await self.read_unknown(context.store, PATHS)
         origin = f"{epoch:012d}/{self.seeds.getrandbits(64):032x}"
-        earlier = sorted(await list_packs(context.store, PATHS, self.left[-4:]) - unknown)
+        earlier = sorted(set(await list_packs(context.store, PATHS, self.left[-4:])) - unknown)
         self.left.append(origin)
         mark = [path for path in self.objects if path.startswith(PATHS.seeds_of(epoch))]
         left = self.sown[epoch] = mark

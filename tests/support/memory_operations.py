@@ -183,7 +183,9 @@ class MemoryOperations(MemoryRebalances):
         error = OperationError(reason="CANCELLED", message="cancelled by request")
         return await self._cancel(self.backups, backup, State.ABORTED, error)
 
-    async def plan_restore(self, backup: str, options: RestoreOptions) -> RestorePlan:
+    async def plan_restore(
+        self, backup: str, options: RestoreOptions, *, deep: bool = False
+    ) -> RestorePlan:
         source = await self.get_backup(backup)
         names = options.collections or source.collections
         return RestorePlan(

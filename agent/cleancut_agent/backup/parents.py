@@ -1,20 +1,22 @@
 """What is known of the shards of an epoch before they are read: their parents in the newest groups,
-what earlier epochs have left, and what of both may not be named, or had better not be."""
+what earlier epochs have left, and what of both may not be named (doomed, missing or damaged), or
+had better not be."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from cleancut.core.format.recipe import Recipe, named_by
-from cleancut.core.primitives.errors import CleancutError, NotFound
+from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound
 from cleancut.core.primitives.ids import Digest
 from cleancut.core.protocol.etcd_records import ShardTask
-from cleancut.repository.dedup import EarlierCapture, list_packs
+from cleancut.repository.dedup import EarlierCapture, list_packs, lost_packs
 from cleancut.repository.garbage import read_unknown
 from cleancut.repository.recipe_reader import load_recipe
 from cleancut.repository.underused_packs import read_sparse
+from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.concurrency import run_all
 from cleancut_agent.backup.captures import Stream
 from cleancut_agent.backup.partial_recipes import PartialRecipes
@@ -47,24 +49,42 @@ class Parents:
         """Reads what the store and the own directory have. Raises: what the store does."""
         store, paths = self._context.store, self._context.paths
         reads = [partial(read, store, paths) for read in (read_unknown, read_sparse)]
-        self._unknown, self._sparse = await run_all(reads, len(reads))
+        doomed, self._sparse = await run_all(reads, len(reads))
+        damage = await read_damage(store, paths)
 
         async def load(digest: str) -> None:
             try:
                 recipe = await load_recipe(store, paths, Digest(digest))
-            except NotFound:
-                return  # the parent has gone: the shard is captured whole
+            except (NotFound, Corrupt):
+                return  # the parent cannot be read: the shard is captured whole
             self._recipes[digest] = recipe
 
         wanted = {task.recipe for task in tasks if task.recipe} - set(self._recipes)
         await run_all([partial(load, digest) for digest in sorted(wanted)], _LOADS)
+        lost = await lost_packs(store, paths, self._recipes.values())
+        quiet = {task.recipe for task in tasks if task.parent is not None}
+        self._unknown = doomed | damage.objects | damage.recipes | lost
+        self._unknown |= await self._lost_pages(quiet)
         with contextlib.suppress(CleancutError):
             await self._load_earlier(tasks)
+
+    async def _lost_pages(self, digests: Iterable[str]) -> set[str]:
+        """Pages that the store has not, of recipes that may be taken over without a look at them;
+        of other recipes, pages are read during the capture."""
+        store, paths = self._context.store, self._context.paths
+        recipes = [self._recipes[digest] for digest in digests if digest in self._recipes]
+        pages = sorted({ref.digest for recipe in recipes for ref in recipe.pages})
+
+        async def is_lost(digest: str) -> bool:
+            return await store.stat(paths.page(digest)) is None
+
+        lost = await run_all([partial(is_lost, digest) for digest in pages], _LOADS)
+        return {digest for digest, gone in zip(pages, lost, strict=True) if gone}
 
     async def _load_earlier(self, tasks: Sequence[ShardTask]) -> None:
         """What epochs after the parents' have left; it saves bytes, and no more."""
         found = []
-        for task in tasks:
+        for task in (one for one in tasks if not one.full):
             left, parent = self._partials.read(task), self.recipe_of(task)
             if left is not None and (parent is None or left.origins[0] > parent.origin):
                 found.append(left)

@@ -63,6 +63,11 @@ def backup() -> None:
     show_default="2s",
     help="How long writes may be held off before the attempt is aborted; at most 30s.",
 )
+@click.option(
+    "--full",
+    is_flag=True,
+    help="Store all data again, whatever earlier backups hold: for a store that is not trusted.",
+)
 @wait_options
 @request_id_option
 @click.pass_context
@@ -75,6 +80,7 @@ def create(
     attempts: int | None,
     fence: tuple[str, ...],
     fence_budget_s: float,
+    full: bool,
     wait: bool,
     timeout_s: float,
     request_id: str,
@@ -87,6 +93,7 @@ def create(
         attempts=attempts or BackupRequest().attempts,
         fence=tuple(sorted(set(fence))),
         fence_budget_s=fence_budget_s,
+        full=full,
     )
     check_fence(request)
     job: Job[Backup] = Job(
@@ -137,13 +144,13 @@ def show(context: click.Context, /, backup_id: str, evidence: bool) -> None:
 
 @backup.command()
 @backup_argument
+@click.option("--quick", is_flag=True, help="Check that all objects are present; read no data.")
 @click.option(
     "--read-data",
     "read_percent",
-    type=click.IntRange(0, 100),
+    type=click.IntRange(1, 100),
     metavar="PCT",
-    default=0,
-    help="Read this share of its bytes again, in whole shards, longest unread first.",
+    help="Read only this share of its bytes, in whole shards, longest unread first. Default: 100.",
 )
 @click.option(
     "--unless-read-within",
@@ -156,15 +163,24 @@ def show(context: click.Context, /, backup_id: str, evidence: bool) -> None:
     " run continues.",
 )
 @click.pass_context
-def verify(context: click.Context, /, backup_id: str, read_percent: int, within_s: float) -> Exit:
-    """Recompute a backup's consistency and check that it is complete, from the store alone.
+def verify(
+    context: click.Context,
+    /,
+    backup_id: str,
+    quick: bool,
+    read_percent: int | None,
+    within_s: float,
+) -> Exit:
+    """Recompute a backup's consistency and read all of its data, from the store alone.
 
     Needs --store and --cluster. Exit code 1 if the manifest contradicts itself or the documents
     that the agents stored, 9 if an object is missing or damaged. The result is recorded in the
-    store's verification log.
+    store's verification log: known damage ends only with a reading of the same data.
     """
     settings = settings_of(context)
-    reading = ReadShare(read_percent, within_s)
+    if quick and read_percent is not None:
+        raise click.UsageError("--quick reads no data: leave --read-data out")
+    reading = ReadShare(0 if quick else read_percent or 100, within_s)
     verdict = offline.with_store(
         settings, lambda store, paths: verify_group(store, paths, backup_id, reading, notice=say)
     )

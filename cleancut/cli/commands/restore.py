@@ -37,11 +37,12 @@ def restore() -> None:
 @restore.command()
 @backup_argument
 @what_options
+@click.option("--deep", is_flag=True, help="Also read all data that would be restored.")
 @click.pass_context
-def plan(context: click.Context, /, backup_id: str, **what: Any) -> Exit:
+def plan(context: click.Context, /, backup_id: str, *, deep: bool, **what: Any) -> Exit:
     """Show what a restore would do, without changes. Exit code 4: it would be refused."""
     settings = settings_of(context)
-    made = _plan(settings, backup_id, options_of(what))
+    made = _plan(settings, backup_id, options_of(what), deep=deep)
     emit(settings.output, "plan", made)
     return tell(_refusal(made)) if made.blockers else Exit.OK
 
@@ -166,8 +167,10 @@ def clean(context: click.Context, /, restore_id: str, yes: bool) -> None:
     emit(settings.output, "restore", cleaned)
 
 
-def _plan(settings: Settings, backup_id: str, options: RestoreOptions) -> RestorePlan:
-    return ask(settings, lambda client: client.plan_restore(backup_id, options))
+def _plan(
+    settings: Settings, backup_id: str, options: RestoreOptions, *, deep: bool = False
+) -> RestorePlan:
+    return ask(settings, lambda client: client.plan_restore(backup_id, options, deep=deep))
 
 
 def _refusal(made: RestorePlan) -> Refused:

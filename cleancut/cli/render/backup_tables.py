@@ -13,6 +13,7 @@ from cleancut.api.garbage import GarbageCollection
 from cleancut.api.verdicts import Verdict
 from cleancut.cli.render.grids import facts, grid, minute, size, some, troubles
 from cleancut.cli.render.states import state_of, step_of
+from cleancut.core.verification.damage import Level
 
 
 def backup_list(backups: Sequence[Backup]) -> RenderableType:
@@ -54,6 +55,7 @@ def backup(value: Backup) -> RenderableType:
             ("shards read", seed.shards or None if seed else None),
             ("read", size(seed.read) if seed and seed.read else None),
             ("collections", ", ".join(value.collections) or None),
+            *(("damage", text) for text in value.damage),
             *troubles(value),
         )
     )
@@ -111,7 +113,6 @@ def _fence(value: FenceEvidence) -> str:
 
 
 def verdict(value: Verdict) -> RenderableType:
-    wrong = value.problems + value.missing
     head = facts(
         (
             ("backup", value.epoch),
@@ -119,14 +120,22 @@ def verdict(value: Verdict) -> RenderableType:
             *_evidence_facts(value.evidence),
             ("shards", value.shards),
             ("objects", value.objects),
-            ("data read", size(value.read_bytes) if value.read_bytes else None),
+            ("data read", f"{size(value.read_bytes)} of {size(value.size_bytes)}"),
             *(("problem", text) for text in value.problems),
-            *(("missing", text) for text in value.missing),
-            ("verdict", "failed" if wrong else "ok: complete, and as it was committed"),
+            *(("damaged", text) for text in value.missing),
+            ("verdict", value.word),
+            ("not read", _unread(value)),
         )
     )
     doubts = [shard for shard in value.evidence.shards if shard.doubt]
     return Group(head, "", _shards(value.evidence)) if doubts else head
+
+
+def _unread(value: Verdict) -> str | None:
+    left = value.size_bytes - value.read_bytes
+    if left <= 0 or value.level == Level.ALL:
+        return None
+    return f"{size(left)}: `backup verify` without --quick and --read-data reads all"
 
 
 def drill(value: Drill) -> RenderableType:

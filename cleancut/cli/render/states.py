@@ -21,6 +21,8 @@ class Word(StrEnum):
     CANCELED = "canceled"
     DELETING = "deleting"
     NEEDS_OPERATOR = "needs operator"
+    DAMAGED = "damaged"
+    CORRUPT = "corrupt"
 
 
 _WORDS = {
@@ -33,6 +35,8 @@ _WORDS = {
     State.ROLLED_BACK: Word.ABORTED,
     State.DELETED: Word.DELETING,
     State.NEEDS_OPERATOR: Word.NEEDS_OPERATOR,
+    State.DAMAGED: Word.DAMAGED,
+    State.CORRUPT: Word.CORRUPT,
 }
 
 

@@ -67,6 +67,7 @@ def assign(
     parents: Parents,
     *,
     homes: Homes = NOWHERE,
+    full: bool = False,
     points: Fullness = UNKNOWN,
 ) -> dict[AgentName, tuple[ShardTask, ...]]:
     """The tasks of each member, by collection and shard.
@@ -74,6 +75,7 @@ def assign(
     Of replicas only the fullest count: Qdrant may call one Active that lacks points. Among those
     the parent's peer is preferred, then the shard's home, then the peer with the fewest shards so
     far.
+    `full`: nothing that is stored already is reused.
     Raises: Refused, naming the first shard that no member can cut.
     """
     agents = {session.peer_id: name for name, session in sorted(sessions.items())}
@@ -90,7 +92,7 @@ def assign(
             home = next((one for one in known if one in able), None)
             peer = home if home is not None else min(able, key=lambda p: (load[p], p))
             load[peer] += 1
-            tasks[agents[peer]].append(_task(collection, shard_id, peer, parent))
+            tasks[agents[peer]].append(_task(collection, shard_id, peer, parent, full=full))
     for agent, given in tasks.items():
         if len(given) > MAX_TASKS:
             raise Refused(
@@ -146,7 +148,12 @@ def _fullest(name: str, shard_id: int, able: list[PeerId], points: Fullness) -> 
 
 
 def _task(
-    collection: CollectionView, shard_id: ShardId, peer: PeerId, parent: ShardEntry | None
+    collection: CollectionView,
+    shard_id: ShardId,
+    peer: PeerId,
+    parent: ShardEntry | None,
+    *,
+    full: bool,
 ) -> ShardTask:
     shard_key = next(one.shard_key for one in collection.replicas if one.shard_id == shard_id)
     same = (
@@ -164,6 +171,7 @@ def _task(
         if parent and same
         else None,
         shard_key=shard_key,
+        full=full,
     )
 
 

@@ -20,6 +20,9 @@ from cleancut.core.protocol.evidence import Consistency, consistency_of, doubt, 
 from cleancut.core.protocol.fence import Fence, FenceFacts
 
 FORMAT = 1
+CORRUPT_HINT = (
+    "others may be whole: see `cleancut backup list`; `cleancut backup delete` removes it"
+)
 
 
 class ShardEntry(Record, frozen=True):
@@ -199,17 +202,23 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         version = decode(_FormatOnly, data, where).format
     except Corrupt as error:
         raise Corrupt(
-            f"{where} is not a complete manifest",
-            "other backups may be complete: see `cleancut backup list`",
+            f"{where} is not a whole manifest: {error.message.partition(': ')[2]}", CORRUPT_HINT
         ) from error
     if version != FORMAT:
         raise Refused(
             f"{where} has format {version}, this cleancut reads format {FORMAT}",
             "use the cleancut version that wrote it, or a newer one",
         )
-    manifest = decode(Manifest, data, where)
+    try:
+        manifest = decode(Manifest, data, where)
+    except Corrupt as error:
+        raise Corrupt(error.message, CORRUPT_HINT) from error
     check_complete(manifest)
     return manifest
+
+
+def recipes_of(manifest: Manifest) -> set[str]:
+    return {shard.recipe for shard in manifest.shards}
 
 
 def check_complete(manifest: Manifest) -> None:

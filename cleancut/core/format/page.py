@@ -164,6 +164,8 @@ def open_page(digest: str, stored: bytes) -> Page:
             not packed and offset + length > len(page.literals)
         ):
             raise Corrupt(f"page {digest} points outside of itself at block {slot}")
+        if length > BLOCK_BYTES:
+            raise Corrupt(f"page {digest} claims {length} stored bytes for block {slot}")
     return page
 
 

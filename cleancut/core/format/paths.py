@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from cleancut.core.primitives.ids import AgentName, ClusterName, Epoch, OperationId, format_epoch
+from cleancut.core.primitives.ids import (
+    AgentName,
+    ClusterName,
+    Epoch,
+    OperationId,
+    encode_segment,
+    format_epoch,
+)
 
 COORDINATOR_PROBE = "_coordinator"
 """Name of the coordinator's probe object: no agent can have it."""
@@ -37,6 +44,7 @@ class ObjectKind(Enum):
     SPARSE_LIST = "sparse list"
     VERIFICATION = "verification"
     GARBAGE_LIST = "garbage list"
+    OPERATION_ID = "operation id"
     OTHER = "other"
 
 
@@ -85,6 +93,8 @@ def parse_path(path: str) -> ParsedPath:
             return _numbered(folder, number, suffix) if _NUMBER.fullmatch(number) else _OTHER
         case [folder, _, digest] if folder in _BY_DIGEST:
             return ParsedPath(_BY_DIGEST[folder], name=digest)
+        case ["ids", operation, epoch] if _NUMBER.fullmatch(epoch):
+            return ParsedPath(ObjectKind.OPERATION_ID, int(epoch), operation)
         case [folder, epoch, name] if folder in _BY_EPOCH and _NUMBER.fullmatch(epoch):
             return ParsedPath(_BY_EPOCH[folder], int(epoch), name.removesuffix(_JSON))
         case [folder, name] if folder in _BY_NAME:
@@ -186,6 +196,13 @@ class Paths:
 
     def tombstone(self, epoch: Epoch) -> str:
         return f"{self.groups}{format_epoch(epoch)}.deleted"
+
+    def ids_of(self, operation: str) -> str:
+        return f"{self.cluster}/ids/{encode_segment(operation)}/"
+
+    def id_of(self, operation: OperationId, epoch: Epoch) -> str:
+        """An empty object, so that one listing finds the backups of an operation."""
+        return f"{self.ids_of(operation)}{format_epoch(epoch)}"
 
     @property
     def holds(self) -> str:

@@ -15,7 +15,7 @@ from typing import Self
 
 import msgspec
 
-from cleancut.core.format.page import BLOCK_BYTES, blocks_of, open_document
+from cleancut.core.format.page import BLOCK_BYTES, PAGE_BLOCKS, blocks_of, open_document
 from cleancut.core.format.store_keys import ENCRYPT_ANEW, KEY_WANTED
 from cleancut.core.primitives.errors import Corrupt, Denied, Refused
 from cleancut.core.primitives.ids import Digest, Sha256
@@ -24,7 +24,7 @@ OWN_PAGE_BLOCKS = 256
 """A member of this many blocks starts a page and ends one, so that nearby changes spare it."""
 FORMAT = {"format": 1, "digest": "blake3-256", "block_size_bytes": BLOCK_BYTES}
 ENCRYPTION = "aes-256-gcm"
-MAX_RECIPE_BYTES = 256 * 1024 * 1024
+MAX_RECIPE_BYTES = 64 * 1024 * 1024
 END_BYTES = 1024
 _MUST_HAVE = ("replica_state.json", "shard_config.json")
 _AFTER_SEGMENTS = (*_MUST_HAVE, "newest_clocks.json", "oldest_clocks.json", "wal")
@@ -55,10 +55,12 @@ class PageRef(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PackUse(msgspec.Struct, frozen=True, array_like=True):
-    """Bytes of `pack` that this recipe needs: what a gc run counts as live."""
+    """Bytes of `pack` that this recipe needs: what a gc run counts as live. `end_bytes`: how long
+    the pack has to be at least, so that all of them are in it."""
 
     pack: str
     live_bytes: int
+    end_bytes: int = 0
 
 
 class Recipe(msgspec.Struct, frozen=True, array_like=True):
@@ -115,9 +117,20 @@ def block_labels(recipe: Recipe) -> Iterator[str]:
         yield from (f"block {i} of {name}" for i in range(blocks_of(member.stored_bytes)))
 
 
+def block_sizes(recipe: Recipe) -> Iterator[int]:
+    """How many bytes of the tar each block is, in the order of the page entries."""
+    for member in recipe.members:
+        for index in range(blocks_of(member.stored_bytes)):
+            yield min(BLOCK_BYTES, member.stored_bytes - index * BLOCK_BYTES)
+
+
 def open_recipe(digest: str, stored: bytes) -> Recipe:
     """Raises: Corrupt, unless `stored` holds exactly what `digest` names and it adds up."""
     recipe = open_document(digest, stored, Recipe, MAX_RECIPE_BYTES)
+    if any(not 0 < ref.blocks <= PAGE_BLOCKS for ref in recipe.pages):
+        raise Corrupt(f"recipe {digest} has a page of more than {PAGE_BLOCKS} blocks, or of none")
+    if any(member.stored_bytes < 0 for member in recipe.members):
+        raise Corrupt(f"recipe {digest} has a member of negative size")
     blocks = sum(blocks_of(m.stored_bytes) for m in recipe.members)
     if blocks != sum(p.blocks for p in recipe.pages):
         raise Corrupt(

@@ -113,8 +113,9 @@ class LiveSet(NamedTuple):
 
     `newest_group` (deleted ones too, so that it never falls), `newest_epoch`: 0 for none. `holds`:
     the paths of those not yet over. `verifications`: of the newest successful checks, which keep
-    their age even if the backup is gone. `seeds`: epochs whose packs wait for a backup; the pages
-    that wait are unknown, so all stay.
+    their age even if the backup is gone, and of those that tell of damage. `seeds`: epochs whose
+    packs wait for a backup; the pages that wait are unknown, so all stay. `unread`: the newest
+    group of which it is not known what it names, 0 for none: what it may name stays.
     """
 
     epochs: frozenset[int]
@@ -125,18 +126,26 @@ class LiveSet(NamedTuple):
     newest_epoch: int
     verifications: frozenset[str] = frozenset()
     seeds: frozenset[int] = frozenset()
+    unread: int = 0
 
     def is_live(self, path: str) -> bool:
         """True if the object at `path`, under the cluster's folder, has to stay; so do objects of
         no known kind."""
         match parse_path(path):
             case (ObjectKind.PACK, int(epoch), name):
-                return name in self.named or self._reusable(epoch)
+                return name in self.named or self._reusable(epoch) or epoch <= self.unread
             case (ObjectKind.PAGE, _, digest):
-                return digest in self.named or bool(self.seeds)
+                return digest in self.named or bool(self.seeds) or bool(self.unread)
             case (ObjectKind.RECIPE, _, digest):
-                return digest in self.recipes
-            case (ObjectKind.VOTES_DOCUMENT | ObjectKind.STAGED | ObjectKind.GROUP, epoch, _):
+                return digest in self.recipes or bool(self.unread)
+            case (
+                ObjectKind.VOTES_DOCUMENT
+                | ObjectKind.STAGED
+                | ObjectKind.GROUP
+                | ObjectKind.OPERATION_ID,
+                epoch,
+                _,
+            ):
                 return epoch in self.epochs
             case (ObjectKind.VERIFICATION, epoch, _):
                 return epoch in self.epochs or path in self.verifications

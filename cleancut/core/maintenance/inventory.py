@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import median
+from sys import intern
 from typing import NamedTuple
 
-from cleancut.core.format.manifest import Manifest
+from cleancut.core.format.manifest import Manifest, recipes_of
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.evidence import Consistency
@@ -31,6 +32,7 @@ class GroupSummary(NamedTuple):
     size_bytes: int
     stored_bytes: int
     collections: frozenset[str]
+    recipes: tuple[str, ...] = ()
 
 
 class Newest(NamedTuple):
@@ -62,13 +64,14 @@ def summary_of(manifest: Manifest) -> GroupSummary:
         size_bytes=sum(shard.size_bytes for shard in manifest.shards),
         stored_bytes=sum(shard.stored_bytes for shard in manifest.shards),
         collections=frozenset(entry.name for entry in manifest.collections),
+        recipes=tuple(map(intern, recipes_of(manifest))),
     )
 
 
 def take_inventory(
     groups: Iterable[GroupSummary], unreadable: int, damaged: Collection[Epoch]
 ) -> Inventory:
-    """`damaged`: the epochs whose last verification or last drill found something wrong."""
+    """`damaged`: the epochs that are known to be damaged."""
     known = sorted(groups, key=lambda one: one.epoch)
     good = [one for one in known if one.epoch not in damaged]
     by_schedule: dict[str, list[GroupSummary]] = {}

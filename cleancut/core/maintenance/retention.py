@@ -19,7 +19,7 @@ class Retention(Record, frozen=True, forbid_unknown_fields=True):
 
     `max_age_days`: older ones expire in spite of those rules; 0: no limit. `min_count`: this number
     of the newest stay in any case. Of each collection the newest group, and the newest that is
-    proven, always stay.
+    proven, always stay. Damaged groups take no whole one's place in any of this.
     """
 
     keep_last: int = 0
@@ -73,7 +73,7 @@ KEEP_EVERYTHING = Policy()
 class GroupFacts(NamedTuple):
     """A group as retention sees it. `cut_s`: seconds since 1970. `point_in_time`: its
     consistency.
-    `schedule`: the one that made it, or ""."""
+    `schedule`: the one that made it, or "". `damaged`: it is known to be."""
 
     epoch: Epoch
     operation: OperationId
@@ -81,6 +81,7 @@ class GroupFacts(NamedTuple):
     collections: frozenset[str]
     point_in_time: bool
     schedule: str = ""
+    damaged: bool = False
 
 
 class Expired(NamedTuple):
@@ -109,10 +110,18 @@ def find_expired(groups: Sequence[GroupFacts], policy: Policy, now_s: float) -> 
 def _expired_of(
     newest_first: Sequence[GroupFacts], rules: Retention, now_s: float
 ) -> list[Expired]:
-    counted = _counted(newest_first, rules) if rules.counts else {g.epoch for g in newest_first}
+    """Damaged groups stay where they would if they were whole, and take no whole one's place."""
+    whole = [group for group in newest_first if not group.damaged]
+    if rules.counts:
+        counted = _counted(newest_first, rules) | _counted(whole, rules)
+    else:
+        counted = {group.epoch for group in newest_first}
+    least = {group.epoch for group in (*newest_first[: rules.min_count], *whole[: rules.min_count])}
     oldest_s = now_s - rules.max_age_days * 86400.0 if rules.max_age_days else float("-inf")
     found = []
-    for group in newest_first[rules.min_count :]:
+    for group in newest_first:
+        if group.epoch in least:
+            continue
         if group.cut_s < oldest_s:
             found.append(Expired(group.epoch, group.operation, "older than max-age"))
         elif group.epoch not in counted:
@@ -121,6 +130,12 @@ def _expired_of(
 
 
 def _always_kept(newest_first: Sequence[GroupFacts]) -> set[Epoch]:
+    """The newest of each collection, the newest proven one, and the same among whole ones."""
+    whole = [group for group in newest_first if not group.damaged]
+    return _newest_of_each(newest_first) | _newest_of_each(whole)
+
+
+def _newest_of_each(newest_first: Sequence[GroupFacts]) -> set[Epoch]:
     kept = set()
     seen: set[tuple[str, bool]] = set()
     for group in newest_first:

@@ -133,6 +133,7 @@ class ShardTask(Record, frozen=True):
     source: str = ""
     repair: bool = False
     uuid: str = ""
+    full: bool = False  # of a backup: nothing that is stored already is reused
     shard_key: str | int | None = None
 
 

@@ -26,7 +26,8 @@ def check_streams(streams: int) -> int:
 
 class BackupRequest(Record, frozen=True):
     """`fence`: `alias=NAME`, `hook`, or `none`; empty: as configured. `fence_budget_s` 0: the
-    configured one. `schedule`: the one that asks, "" for a user."""
+    configured one. `schedule`: the one that asks, "" for a user. `full`: all data is stored again,
+    whatever earlier backups hold."""
 
     collections: tuple[str, ...] = ()
     allow_empty: bool = False
@@ -35,6 +36,7 @@ class BackupRequest(Record, frozen=True):
     fence: tuple[str, ...] = ()
     fence_budget_s: float = 0.0
     schedule: str = ""
+    full: bool = False
 
 
 class SeedRequest(Record, frozen=True):

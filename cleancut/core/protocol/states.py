@@ -55,12 +55,22 @@ class State(StrEnum):
     NEEDS_OPERATOR = "NEEDS_OPERATOR"
     MOVING = "MOVING"
     DELETED = "DELETED"  # only shown: of a group that was committed
+    DAMAGED = "DAMAGED"  # only shown: it was committed, and a check found it damaged
+    CORRUPT = "CORRUPT"  # only shown: it was committed, and its manifest cannot be read
 
 
 SUCCEEDED = frozenset({State.COMMITTED, State.SEEDED, State.DELETED, State.DONE})
-FINAL_STATES = SUCCEEDED | {State.ABORTED, State.ROLLED_BACK, State.NEEDS_OPERATOR}
+FINAL_STATES = SUCCEEDED | {
+    State.ABORTED,
+    State.ROLLED_BACK,
+    State.NEEDS_OPERATOR,
+    State.DAMAGED,
+    State.CORRUPT,
+}
 
 
+IN_CATALOG = frozenset({State.COMMITTED, State.DAMAGED, State.CORRUPT})
+"""Of a backup that is in the catalog, whatever has become of it."""
 FENCED = frozenset({Phase.FENCE, Phase.CUT, Phase.SEAL})
 """While the open epoch is in one of these, its fence may stand; in any other it is lifted."""
 PERMANENT = frozenset({"INVALID", "NOT_FOUND", "REFUSED", "DENIED", "CANCELLED"})

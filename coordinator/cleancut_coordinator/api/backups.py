@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from msgspec.structs import replace
 
 from cleancut.api.backups import Backup, BackupBytes, BackupPage, Seed
-from cleancut.api.from_manifest import shown_group
+from cleancut.api.from_manifest import shown_corrupt, shown_group
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.operations import is_over, shown_error
-from cleancut.core.format.manifest import Manifest
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import NotFound, Refused
+from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Operation, Seeded
 from cleancut.core.protocol.fence import check_fence
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest, check_streams
-from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
+from cleancut.core.protocol.states import FINAL_STATES, IN_CATALOG, OperationKind, State
+from cleancut.core.verification.damage import Damage
 from cleancut.repository.catalog import find_group, list_epochs, load_group
 from cleancut.repository.garbage import read_holds
 from cleancut.repository.holds import drop_label, labels_of, put_label
+from cleancut.repository.verification_log import read_damage
+from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.api.interface import PageRequest
 from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.api.pages import cut_page
@@ -30,6 +33,7 @@ from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.cluster_id import check_store_owner
 from cleancut_coordinator.maintenance.expiry import epochs_in_restores, put_tombstone
 
+_AT_ONCE = 8
 _KINDS = (OperationKind.BACKUP, OperationKind.SEED)
 """Kinds of operations that users see as backups."""
 
@@ -72,7 +76,7 @@ class BackupService:
 
     async def get_backup(self, name: str) -> Backup:
         found, context = await self._found(name), self._context
-        if found.state is not State.COMMITTED:
+        if found.state not in IN_CATALOG:
             return found
         epoch, now_s = Epoch(found.epoch), context.clock.wall_s()
         return replace(found, holds=await labels_of(context.store, context.paths, epoch, now_s))
@@ -82,12 +86,13 @@ class BackupService:
             try:
                 return await self._shown(await requests.load(self._context, name, *_KINDS))
             except NotFound:
-                return shown_group(await find_group(self._context.store, self._context.paths, name))
+                found = await find_group(self._context.store, self._context.paths, name)
+                return shown_group(found, damage=await self._damage())
         epoch = Epoch(int(name))
         for operation in await requests.load_all(self._context, *_KINDS):
             if operation.epoch == epoch:
                 return await self._shown(operation)
-        return shown_group(await self._load(epoch))
+        return await self._of_epoch(epoch, await self._damage())
 
     async def list_backups(self, page: PageRequest) -> BackupPage:
         operations = await requests.load_all(self._context, *_KINDS)
@@ -96,12 +101,18 @@ class BackupService:
         entries: list[Operation | Epoch] = list(operations)
         entries += [epoch for epoch in reversed(epochs) if epoch not in committed]
         chosen, token = cut_page(entries, page)
-        backups = [
-            await self._shown(entry, with_shards=False)
-            if isinstance(entry, Operation)
-            else shown_group(await self._load(entry), with_shards=False)
-            for entry in chosen
-        ]
+        damage = await self._damage()
+
+        async def shown(entry: Operation | Epoch) -> Backup | None:
+            if isinstance(entry, Operation):
+                return await self._shown(entry, damage, with_shards=False)
+            try:
+                return await self._of_epoch(entry, damage, with_shards=False)
+            except NotFound:
+                return None  # deleted meanwhile
+
+        found = await run_all([partial(shown, entry) for entry in chosen], _AT_ONCE)
+        backups = [one for one in found if one is not None]
         return BackupPage(backups=tuple(backups), next_page_token=token)
 
     def watch_backup(self, name: str) -> AsyncIterator[Backup]:
@@ -110,7 +121,7 @@ class BackupService:
     async def cancel_backup(self, name: str) -> Backup:
         term = self._leading().term
         backup = await self.get_backup(name)
-        if backup.state in {State.COMMITTED, State.SEEDED}:
+        if backup.state in {*IN_CATALOG, State.SEEDED}:
             already = f"backup {name} is already {backup.state.lower()}"
             raise Refused(already, "nothing is left to cancel")
         if not is_over(backup):
@@ -126,7 +137,7 @@ class BackupService:
             paths = self._context.paths.of(source)
             return (await find_group(self._context.store, paths, backup)).epoch
         found = await self.get_backup(backup)
-        if found.state is not State.COMMITTED:
+        if found.state not in IN_CATALOG:
             raise Refused(f"backup {backup} is {found.state}, not committed", _hint_for(found))
         return Epoch(found.epoch)
 
@@ -158,7 +169,7 @@ class BackupService:
         backup = await self.get_backup(name)
         if backup.state is State.DELETED:
             raise NotFound(f"backup {name} was deleted", "see `cleancut backup list`")
-        if backup.state is not State.COMMITTED:
+        if backup.state not in IN_CATALOG:
             raise Refused(f"backup {name} is {backup.state}, not committed", _hint_for(backup))
         return backup
 
@@ -189,10 +200,21 @@ class BackupService:
 
     # What is shown
 
-    async def _load(self, epoch: Epoch) -> Manifest:
-        return await load_group(self._context.store, self._context.paths, epoch)
+    async def _damage(self) -> Damage:
+        return await read_damage(self._context.store, self._context.paths)
 
-    async def _shown(self, operation: Operation, *, with_shards: bool = True) -> Backup:
+    async def _of_epoch(self, epoch: Epoch, damage: Damage, *, with_shards: bool = True) -> Backup:
+        """A group of the catalog. Raises: NotFound."""
+        try:
+            manifest = await load_group(self._context.store, self._context.paths, epoch)
+        except (Corrupt, Refused) as error:
+            return shown_corrupt(epoch, error)
+        return shown_group(manifest, with_shards=with_shards, damage=damage)
+
+    async def _shown(
+        self, operation: Operation, damage: Damage | None = None, *, with_shards: bool = True
+    ) -> Backup:
+        """`damage`: read if it is not given and is needed."""
         if operation.kind is OperationKind.SEED:
             return await _shown_seed(self._context, operation)
         request = decode(BackupRequest, operation.request.encode(), "the request")
@@ -209,17 +231,19 @@ class BackupService:
             error=shown_error(operation.failure),
         )
         if operation.state is State.COMMITTED:
-            return await self._with_group(shown, with_shards=with_shards)
+            known = await self._damage() if damage is None else damage
+            return await self._with_group(shown, known, with_shards=with_shards)
         if operation.state in FINAL_STATES:
             return shown
         return replace(shown, progress=await read_progress(self._context, operation.epoch))
 
-    async def _with_group(self, shown: Backup, *, with_shards: bool) -> Backup:
+    async def _with_group(self, shown: Backup, damage: Damage, *, with_shards: bool) -> Backup:
         try:
-            manifest = await self._load(Epoch(shown.epoch))
+            group = await self._of_epoch(Epoch(shown.epoch), damage, with_shards=with_shards)
         except NotFound:
             return replace(shown, state=State.DELETED)
-        group = shown_group(manifest, with_shards=with_shards)
+        if group.state is State.CORRUPT:
+            return replace(shown, state=group.state, error=group.error)
         return replace(
             group,
             created_at=shown.created_at,

@@ -90,7 +90,9 @@ class ScheduleApi(Protocol):
 class RestoreApi(Protocol):
     """Restores."""
 
-    async def plan_restore(self, backup: str, options: RestoreOptions) -> RestorePlan: ...
+    async def plan_restore(
+        self, backup: str, options: RestoreOptions, *, deep: bool = False
+    ) -> RestorePlan: ...
 
     async def start_restore(
         self, backup: str, options: RestoreOptions, *, request_id: str, plan_digest: str

@@ -51,9 +51,11 @@ class RestoreService:
     ) -> None:
         self._context, self._leading, self._backups = context, leading, backups
 
-    async def plan_restore(self, backup: str, options: RestoreOptions) -> RestorePlan:
+    async def plan_restore(
+        self, backup: str, options: RestoreOptions, *, deep: bool = False
+    ) -> RestorePlan:
         request = await self._request(backup, options, "")
-        return _shown_plan(await RestoreEffects(self._context).plan(request))
+        return _shown_plan(await RestoreEffects(self._context).plan(request, deep=deep))
 
     async def start_restore(
         self, backup: str, options: RestoreOptions, *, request_id: str, plan_digest: str

@@ -81,6 +81,7 @@ class BackupServicer:
             attempts=attempts_of(request.attempts),
             fence=fence_of(request.fence),
             fence_budget_s=request.fence_budget_s,
+            full=request.full,
         )
         made = await self._api.backups.create_backup(wanted, request_id_of(request.request_id))
         return _backup(made, backups.CreateBackupResponse)
@@ -145,7 +146,7 @@ class RestoreServicer:
 
     async def PlanRestore(self, request: Any, _context: Any) -> Any:
         plan = await self._api.restores.plan_restore(
-            operation_name(request.backup_id), options_of(request.options)
+            operation_name(request.backup_id), options_of(request.options), deep=request.deep
         )
         message = to_message(plan, restores.RestorePlan)
         return restores.PlanRestoreResponse(plan=message)

@@ -15,7 +15,13 @@ from cleancut.core.backup.assignment import (
 from cleancut.core.backup.phases import Assign
 from cleancut.core.cluster.view import View
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import CleancutError, Corrupt, Unavailable
+from cleancut.core.primitives.errors import (
+    CleancutError,
+    Corrupt,
+    NotFound,
+    Refused,
+    Unavailable,
+)
 from cleancut.core.primitives.ids import AgentName, PeerId
 from cleancut.core.protocol.etcd_keys import agent_of
 from cleancut.core.protocol.etcd_records import Session
@@ -55,7 +61,7 @@ async def read_parents(context: CoordinatorContext, chosen: Sequence[str]) -> Pa
     for epoch in reversed(epochs[-PARENT_GROUPS:]):
         try:
             groups.append(await load_group(context.store, context.paths, epoch))
-        except (Corrupt, Unavailable):
+        except (Corrupt, NotFound, Refused, Unavailable):
             continue
         held = {entry.name for entry in groups[-1].collections}
         if held >= set(chosen):

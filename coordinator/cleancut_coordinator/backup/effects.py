@@ -35,6 +35,7 @@ from cleancut.core.format.manifest import (
     ReplicaEntry,
     ShardEntry,
     check_complete,
+    parse_manifest,
 )
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Corrupt, Unavailable
@@ -45,7 +46,7 @@ from cleancut.core.protocol.etcd_records import Bounds, Session
 from cleancut.core.protocol.fence import check_seen_everywhere, choose_fence, facts_of
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut.core.verification.canaries import proven
-from cleancut.repository.catalog import get_checked, put_staged
+from cleancut.repository.catalog import get_checked, publish_group, put_staged
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.backup.assignment_inputs import (
@@ -105,14 +106,16 @@ class LeaderBackupEffects:
         assert isinstance(request, BackupRequest), "a backup's attempt"
         view, sessions = await read_view_and_sessions(context, effect)
         chosen = choose_collections(view, request.collections, allow_empty=request.allow_empty)
-        parents = await read_parents(context, chosen)
+        parents = {} if request.full else await read_parents(context, chosen)
         homes = await read_homes(context)
         fence = choose_fence(effect.epoch, request, context.fences, view=view, chosen=chosen)
         peers = [session.peer_id for session in sessions.values()]
         if fence is not None:
             check_seen_everywhere(view, peers)
         points = await read_fullness(context, view, chosen)
-        tasks = assign(view, chosen, sessions, parents, homes=homes, points=points)
+        tasks = assign(
+            view, chosen, sessions, parents, homes=homes, points=points, full=request.full
+        )
         draft = await self._draft(effect, view, chosen, sessions)
         warnings = unseen_peers(view, peers)
         draft = replace(draft, fence=fence, warnings=warnings, schedule=request.schedule)
@@ -245,7 +248,7 @@ class LeaderBackupEffects:
         store, paths = self._context.store, self._context.paths
         staged = paths.staged(effect.epoch, effect.manifest)
         data = await get_checked(store, staged, effect.manifest)
-        await store.put(paths.group(effect.epoch), data)
+        await publish_group(store, paths, parse_manifest(data, staged), data)
         await get_checked(store, paths.group(effect.epoch), effect.manifest)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from cleancut.core.format.manifest import parse_manifest
 from cleancut.core.maintenance.retention import Expired, find_expired
 from cleancut.core.primitives.codec import Record, decode, encode
 from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.protocol.etcd_records import Group
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
-from cleancut.repository.catalog import get_checked
+from cleancut.repository.catalog import get_checked, publish_group
 from cleancut.repository.garbage import ReferencedNames, read_holds
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_all, read_operations
@@ -30,7 +31,7 @@ async def publish_missing(context: CoordinatorContext) -> None:
         if not {path, context.paths.tombstone(group.epoch)} & there:
             staged = context.paths.staged(group.epoch, group.manifest)
             data = await get_checked(context.store, staged, group.manifest)
-            await context.store.put(path, data)
+            await publish_group(context.store, context.paths, parse_manifest(data, staged), data)
 
 
 async def find_expired_backups(

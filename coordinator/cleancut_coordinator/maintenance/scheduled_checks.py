@@ -61,6 +61,8 @@ def _flags(schedule: ScheduleRule) -> list[str]:
     flags: list[str] = []
     if schedule.percent:
         flags += ["--read-data", str(schedule.percent)]
+    elif schedule.do is Do.VERIFY:
+        flags.append("--quick")
     if schedule.shards:
         flags += ["--shards", str(schedule.shards)]
     if schedule.do is Do.DRILL:

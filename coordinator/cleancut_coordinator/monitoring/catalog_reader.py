@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import partial
 
 from cleancut.core.format.paths import Paths
@@ -11,7 +10,7 @@ from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.ports.store import Store
 from cleancut.repository.catalog import list_epochs, load_group
-from cleancut.repository.verification_log import LogEntry, list_checks, newest_good
+from cleancut.repository.verification_log import list_checks, newest_good, read_damage
 from cleancut.runtime.concurrency import run_all
 
 _AT_ONCE = 8
@@ -37,7 +36,11 @@ class CatalogReader:
         for start in range(0, len(new), _PART):
             reads = [partial(self._read, epoch) for epoch in new[start : start + _PART]]
             unreadable += (await run_all(reads, _AT_ONCE)).count(False)
-        stock = take_inventory(self._known.values(), unreadable, damaged(checks))
+        damage = await read_damage(self._store, self._paths, checks)
+        damaged = {
+            one.epoch for one in self._known.values() if damage.affects(one.epoch, one.recipes)
+        }
+        stock = take_inventory(self._known.values(), unreadable, damaged)
         return stock, {kind: entry.at_s for kind, entry in newest_good(checks).items()}
 
     async def _read(self, epoch: Epoch) -> bool:
@@ -57,11 +60,3 @@ class CatalogReader:
         async for info in self._store.list(self._paths.root):
             total += info.size_bytes
         return total
-
-
-def damaged(checks: Collection[LogEntry]) -> frozenset[Epoch]:
-    """The groups whose last verification, or last drill, found something wrong."""
-    last: dict[tuple[Epoch, str], LogEntry] = {}
-    for one in sorted(checks, key=lambda one: one.at_s):
-        last[one.epoch, one.kind] = one
-    return frozenset(one.epoch for one in last.values() if not one.good)

@@ -28,7 +28,6 @@ from cleancut.core.restore.report import (
     slowest,
 )
 from cleancut.repository.catalog import get_checked, load_group, put_staged
-from cleancut.repository.recipe_reader import missing_packs
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import first_peer
 from cleancut_coordinator.context import CoordinatorContext
@@ -46,6 +45,12 @@ from cleancut_coordinator.restore.repair_shards import (
 )
 from cleancut_coordinator.restore.source_hold import drop_hold, put_hold
 from cleancut_coordinator.restore.target import read_target
+from cleancut_coordinator.restore.whole import (
+    advice,
+    find_damage,
+    newest_whole,
+    planned_shards,
+)
 
 T = TypeVar("T")
 DRAIN_S = 60.0
@@ -79,16 +84,25 @@ class RestoreEffects:
             case _:
                 raise AssertionError(f"not a restore's effect: {effect}")
 
-    async def plan(self, request: RestoreRequest) -> PlacementPlan:
-        """What this restore would do now; whether every block exists is only checked at its start.
+    async def plan(self, request: RestoreRequest, *, deep: bool = False) -> PlacementPlan:
+        """What this restore would do now. Damage of what it would read is a blocker: objects that
+        are missing, known damage, and with `deep` what reading all of it finds.
 
-        Raises: NotFound, Corrupt for the group; Unavailable.
+        Raises: NotFound, Corrupt for the group; Refused, if it lies in an archive; Unavailable.
         """
         context = self._context
         source = context.paths.of(request.from_cluster)
         manifest = await load_group(context.store, source, request.backup)
         target = await add_live_collections(context, request, await read_target(context))
-        return make_plan(manifest, request, target)
+        plan = make_plan(manifest, request, target)
+        shards = planned_shards(manifest, plan)
+        damage = await find_damage(context.store, source, shards, deep=deep)
+        if not damage:
+            return plan
+        names = {shard.collection for shard in shards}
+        other = await newest_whole(context.store, source, names, but=request.backup)
+        first = f"the backup is damaged: {damage[0]}; {advice(other)}"
+        return replace(plan, blockers=(*plan.blockers, first, *damage[1:]))
 
     # PREPARE
 
@@ -111,18 +125,19 @@ class RestoreEffects:
         if draft.source:
             await put_hold(context, draft)
             await load_group(context.store, source, request.backup)  # held before it was deleted
-        await self._check_whole(draft)
+        await self._check_whole(draft, request.backup)
         return await put_staged(context.store, context.paths, effect.epoch, draft)
 
-    async def _check_whole(self, draft: RestoreDraft) -> None:
-        context = self._context
-        recipes = sorted({shard.recipe for shard in draft.shards})
-        lacks = await missing_packs(context.store, context.paths.of(draft.source), recipes)
-        if lacks:
+    async def _check_whole(self, draft: RestoreDraft, epoch: Epoch) -> None:
+        """Raises: Corrupt, before anything is created."""
+        store, source = self._context.store, self._context.paths.of(draft.source)
+        damage = await find_damage(store, source, draft.shards)
+        if damage:
+            names = {shard.collection for shard in draft.shards}
+            others = f" and {len(damage) - 1} more" if len(damage) > 1 else ""
             raise Corrupt(
-                f"the backup is not complete: {lacks[0].path} {lacks[0].why}"
-                f" (needed by {lacks[0].needed_by}; {len(lacks)} such objects)",
-                "restore another backup, which may be complete",
+                f"the backup is damaged: {damage[0]}{others}",
+                advice(await newest_whole(store, source, names, but=epoch)),
             )
 
     async def _draft(self, epoch: Epoch, sha256: str) -> RestoreDraft:

@@ -12,7 +12,8 @@ from cleancut.core.maintenance.schedule import ScheduleRule, worst_gap_s
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import ClusterName, Epoch
 from cleancut.core.protocol.evidence import Consistency
-from cleancut.repository.verification_log import CheckKind, VerificationRecord, put_check
+from cleancut.core.verification.damage import Level, VerificationRecord
+from cleancut.repository.verification_log import put_check
 from cleancut.testing.memory_store import MemoryStore
 from cleancut_coordinator.monitoring.catalog_reader import CatalogReader
 from tests.support.groups import manifest, shard
@@ -103,9 +104,7 @@ def test_stock_is_taken_of_what_can_be_read_and_proven() -> None:
         assert await stock.size_bytes() == sum(map(len, store.objects.values()))
 
         for at, problems in (("2026-01-02T00:00:00.000Z", ("gone",)), ("2026-01-03T00:00:00Z", ())):
-            check = VerificationRecord(
-                kind=CheckKind.DRILL, epoch=Epoch(3), at=at, problems=problems
-            )
+            check = VerificationRecord(level=Level.DRILL, epoch=Epoch(3), at=at, problems=problems)
             await put_check(store, PATHS, check)
             found, proven = await stock.take()
             assert found.schedules[""].group.epoch == (2 if problems else 3)

@@ -138,3 +138,14 @@ def test_what_never_goes(groups: list[GroupFacts], rules: Retention) -> None:
 def test_rules_that_cannot_be_meant(rules: Retention) -> None:
     with pytest.raises(Invalid):
         check_retention(rules, "[retention]")
+
+
+def test_damaged_groups_take_no_whole_ones_place() -> None:
+    """They stay where they would anyway; the newest whole one is never deleted."""
+    groups = [
+        group(epoch, 10.0 - epoch, point_in_time=True)._replace(damaged=epoch > 2)
+        for epoch in range(1, 8)
+    ]
+    assert kept(groups, Retention(keep_last=3)) == [1, 2, 5, 6, 7]
+    assert kept(groups, Retention(keep_last=1)) == [2, 7]
+    assert 2 in kept(groups, Retention(max_age_days=1.0))

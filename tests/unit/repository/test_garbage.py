@@ -1,0 +1,124 @@
+"""What a store's objects are named by, where some of them cannot be read."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from cleancut.core.format.manifest import Manifest
+from cleancut.core.format.recipe import named_by
+from cleancut.core.maintenance.garbage import LiveSet
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.ids import Epoch, OperationId
+from cleancut.core.verification.damage import Level, VerificationRecord
+from cleancut.repository.catalog import find_group, publish_group, put_staged
+from cleancut.repository.garbage import ReferencedNames
+from cleancut.repository.recipe_reader import load_recipe
+from cleancut.repository.verification_log import put_check, read_damage
+from cleancut.testing.memory_store import MemoryStore
+from tests.support.capturing import PATHS, capture, shard_tar
+from tests.support.groups import manifest, shard
+
+
+class Shelf:
+    """Groups 20 and 30 of one captured shard each, with their staged manifests."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = MemoryStore()
+        self.groups = [self._made(folder, epoch) for epoch in (20, 30)]
+
+    def _made(self, folder: Path, epoch: int) -> Manifest:
+        tar = shard_tar({"payload": bytes([epoch]) * 300_000 + b"end"})
+        recipe = capture(self.store, folder, tar).recipe_digest
+        made = manifest(epoch, (replace(shard("docs", 0), recipe=recipe),))
+        made = replace(made, operation=OperationId(f"b-{epoch}"))
+        asyncio.run(put_staged(self.store, PATHS, Epoch(epoch), made))
+        asyncio.run(publish_group(self.store, PATHS, made, encode(made)))
+        return made
+
+    def drop(self, prefix: str) -> None:
+        for path in [one for one in self.store.objects if one.startswith(prefix)]:
+            del self.store.objects[path]
+
+    def named(self, number: int) -> list[str]:
+        """All objects that the data of a group needs, under the cluster's folder."""
+        digest = self.groups[number].shards[0].recipe
+        recipe = asyncio.run(load_recipe(self.store, PATHS, digest))
+        packs = [PATHS.pack(name) for name in named_by(recipe) if "/" in name]
+        pages = [PATHS.page(name) for name in named_by(recipe) if "/" not in name]
+        return [PATHS.relative(path) for path in (*packs, *pages, PATHS.recipe(digest))]
+
+    def living(self) -> LiveSet:
+        names = ReferencedNames(self.store, PATHS)
+        return asyncio.run(names.living(used_epochs=(), now_s=0.0))
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b'{"format": 1}'])
+@pytest.mark.parametrize("staged", [True, False])
+def test_an_unreadable_manifest_stops_no_collection(
+    data: bytes, staged: bool, shelf: Shelf
+) -> None:
+    """What it names stays: known from its staged copy, or else all that it may name."""
+    mine = shelf.named(1)
+    shelf.store.objects[PATHS.group(Epoch(30))] = data
+    if not staged:
+        shelf.drop(PATHS.staged_documents(Epoch(30)))
+    living = shelf.living()
+    assert all(living.is_live(path) for path in (*mine, *shelf.named(0)))
+    assert living.is_live(PATHS.relative(PATHS.group(Epoch(30))))
+    assert living.is_live("recipes/aa/" + "a" * 64) is not staged
+    assert not living.is_live("votes/000000000007/node/x.json")
+    names = ReferencedNames(shelf.store, PATHS)
+    assert list(asyncio.run(names.groups())) == [20]
+    assert names.unreadable == (30,)
+
+
+def test_an_unreadable_recipe_stops_no_collection(shelf: Shelf) -> None:
+    mine = [path for path in shelf.named(0) if not path.startswith("recipes/")]
+    shelf.store.objects[PATHS.recipe(shelf.groups[0].shards[0].recipe)] = b"damaged"
+    living = shelf.living()
+    assert all(living.is_live(path) for path in (*mine, *shelf.named(1)))
+
+
+def test_retention_hears_of_damage(shelf: Shelf) -> None:
+    """Of a group's own shards, and of packs that it shares with another."""
+    found = VerificationRecord(
+        level=Level.ALL,
+        epoch=Epoch(30),
+        at="2026-01-02T00:00:00.000Z",
+        problems=("wrong",),
+        damaged=(shelf.groups[1].shards[0].recipe,),
+    )
+    asyncio.run(put_check(shelf.store, PATHS, found))
+    names = ReferencedNames(shelf.store, PATHS)
+    groups = asyncio.run(names.groups())
+    assert {epoch: one.facts.damaged for epoch, one in groups.items()} == {20: False, 30: True}
+
+
+def test_what_tells_of_damage_outlives_its_backup(shelf: Shelf) -> None:
+    """Others may use the same packs."""
+    found = VerificationRecord(
+        level=Level.ALL,
+        epoch=Epoch(10),
+        at="2026-01-02T00:00:00.000Z",
+        problems=("wrong",),
+        damaged=("r",),
+    )
+    asyncio.run(put_check(shelf.store, PATHS, found))
+    (entry,) = asyncio.run(read_damage(shelf.store, PATHS)).entries
+    assert shelf.living().is_live(entry)
+
+
+def test_an_id_is_found_by_its_own_object(shelf: Shelf) -> None:
+    shelf.store.objects[PATHS.group(Epoch(30))] = b"never read"
+    assert asyncio.run(find_group(shelf.store, PATHS, "b-20")).epoch == 20
+    assert shelf.living().is_live(PATHS.relative(PATHS.id_of(OperationId("b-20"), Epoch(20))))
+    assert not shelf.living().is_live(PATHS.relative(PATHS.id_of(OperationId("b-9"), Epoch(9))))
