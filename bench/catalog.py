@@ -153,6 +153,9 @@ class Counting:
         self.calls["get"] += 1
         return await self._store.get(path, offset, length)
 
+    async def clock_s(self) -> float | None:
+        return await self._store.clock_s()
+
     async def stat(self, path: str) -> ObjectInfo | None:
         self.calls["stat"] += 1
         return await self._store.stat(path)

@@ -123,7 +123,7 @@ async def check_nothing(self: Recovery, task: ShardTask) -> None:
 async def recover_trusting(self: Recovery, task: ShardTask) -> None:
     """Takes a recovery whose outcome is unknown for done."""
     try:
-        await self._pull(task, (await self._telemetry()).startup)
+        await self._put(task, (await self._telemetry()).startup)
     except TimedOut:
         return
 

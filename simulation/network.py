@@ -287,6 +287,10 @@ class SimStore:
         await self._reach(path)
         return await self._shared.store.get(path, offset, length)
 
+    async def clock_s(self) -> float | None:
+        await self._reach()
+        return await self._shared.store.clock_s()
+
     async def stat(self, path: str) -> ObjectInfo | None:
         await self._reach()
         return await self._shared.store.stat(path)

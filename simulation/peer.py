@@ -155,27 +155,23 @@ class SimPeer:
         )
 
     def _collection(self, found: Collection) -> CollectionTelemetry:
-        local = self._peer.replicas if self._is_live(found) else {}
-        shards = {
-            place[1]: ShardTelemetry(
-                place[1],
-                None,
-                None if r.dirty else r.number,
-                0,
-                "red" if r.failed else "green",
-                self._states(place),
-                (f"segment-{r.life}",),
-                (),
-            )
-            for place, r in local.items()
-            if place[0] == found.name
-        }
+        places = [(found.name, shard) for shard in range(found.shards)]
+        shards = {place[1]: self._shard(found, place) for place in places}
         config = {**found.info["config"], "uuid": found.uuid}
-        return CollectionTelemetry(found.uuid, config, shards, 0)
+        transfers = self._placement(found).transfers
+        return CollectionTelemetry(found.uuid, config, shards, transfers)
 
-    def _states(self, place: tuple[str, int]) -> dict[int, str]:
-        peers = self._qdrant.peers.values()
-        return {int(peer.id): ACTIVE for peer in peers if place in peer.replicas}
+    def _shard(self, found: Collection, place: tuple[str, int]) -> ShardTelemetry:
+        live = self._is_live(found)
+        local = self._peer.replicas.get(place) if live else None
+        number = None if local is None or local.dirty else local.number
+        peers = self._qdrant.peers.values() if live else ()
+        states = {int(p.id): self._state(p, found) for p in peers if place in p.replicas}
+        if local is None:
+            return ShardTelemetry(place[1], None, None, 0, None, states)
+        status = "red" if local.failed else "green"
+        segments = (f"segment-{local.life}",)
+        return ShardTelemetry(place[1], None, number, 0, status, states, segments, ())
 
     async def weights(self, timeout_s: float = READ_S) -> Weights:
         return await self._read(self._weights, timeout_s)
@@ -323,6 +319,12 @@ class SimPeer:
                 self._pulls.begin(self._id, place, location, sha256, answer=tell_end)
 
         await self._call(begin, timeout_s / FASTER, mute=mute)
+
+    async def allows_urls(self, timeout_s: float = READ_S) -> bool:
+        return await self._read(lambda: True, timeout_s)
+
+    async def check_upload_rights(self, timeout_s: float = READ_S) -> None:
+        await self._read(lambda: None, timeout_s)
 
     async def drain(self, name: str, shard_keys: Sequence[str | int], timeout_s: float) -> None:
         def begin(tell: Tell) -> None:

@@ -466,7 +466,6 @@ class SimQdrant:
                 name=name,
                 uuid=found.uuid,
                 config="c",
-                schema="s",
                 replicas=tuple(
                     ReplicaView(shard_id=ShardId(shard), peer_id=peer.id, state="Active")
                     for shard in range(found.shards)

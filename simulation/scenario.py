@@ -133,7 +133,8 @@ class Scenario:
         if self.plan.garbage:
             keep = Retention(keep_last=self.rng.randint(1, 2))
             grace_s = self.rng.choice((0.0, 5.0))
-            gc = GcSettings(Policy(keep), grace_s, every_s=self.rng.choice((0.0, 15.0)))
+            policy = Policy(keep, max_expire_share=1.0)
+            gc = GcSettings(policy, grace_s, every_s=self.rng.choice((0.0, 15.0)))
         if self.plan.schedules:
             overlap = self.rng.choice(list(Overlap))
             schedules["often"] = ScheduleRule(cron="* * * * *", overlap=overlap, attempts=2)

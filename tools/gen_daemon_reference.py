@@ -57,6 +57,8 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "start_within": "Seconds after which a start that was not possible is skipped; 0: never.",
         "overlap": "What happens while the previous backup is still running.",
         "collections": "Collections of a backup or a drill; empty: all.",
+        "exclude": "Collections to leave out of a backup.",
+        "allow_missing": "Leave out collections that cannot be backed up: the backup is partial.",
         "allow_empty": "Allow a backup of a cluster without collections.",
         "require_point_in_time": "Fail instead of committing a backup that is not point-in-time.",
         "attempts": "Attempts, from 1 to 20.",

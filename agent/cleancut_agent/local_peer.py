@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from cleancut.core.cluster.view import (
@@ -12,16 +12,28 @@ from cleancut.core.cluster.view import (
     TransferView,
     View,
     config_digest,
-    schema_digest,
 )
 from cleancut.core.format.paths import COORDINATOR_PROBE
-from cleancut.core.primitives.errors import CleancutError, NotFound, Refused
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
 from cleancut.core.protocol.effect_requests import Readings
-from cleancut.core.protocol.etcd_records import ShardState, ShardTask
+from cleancut.core.protocol.etcd_records import (
+    ProbeObject,
+    ShardState,
+    ShardTask,
+    UnusableReplica,
+)
+from cleancut.core.protocol.requests import Selection
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.live_shards import live_shards
-from cleancut.qdrant.responses import CollectionTelemetry, Placement, ShardTelemetry, Telemetry
+from cleancut.qdrant.responses import (
+    ClusterInfo,
+    CollectionTelemetry,
+    Placement,
+    ShardTelemetry,
+    Telemetry,
+)
 from cleancut.runtime.concurrency import run_all
 from cleancut_agent.context import AgentContext
 
@@ -30,9 +42,15 @@ READING_LEVEL = 4
 """Of telemetry: segments and optimizations are in it. Source: D14"""
 
 
-async def read_view(qdrant: Qdrant, telemetry: Telemetry | None = None) -> View:
-    """The canonical view of the peer at `qdrant`, whose `telemetry` may be at hand.
+async def read_view(
+    qdrant: Qdrant, selection: Selection, telemetry: Telemetry | None = None
+) -> View:
+    """The canonical view of the peer at `qdrant`, of the selected collections. Its `telemetry` may
+    be at hand.
 
+
+    Nothing in it is fetched from another peer: one that is dead, or a shard that cannot be read,
+    hides no other collection.
     Raises: Refused if the peer is not a member of the cluster it describes; errors of `Qdrant`.
     """
     cluster = await qdrant.cluster()
@@ -47,30 +65,42 @@ async def read_view(qdrant: Qdrant, telemetry: Telemetry | None = None) -> View:
         telemetry = await qdrant.telemetry()
         hidden -= set(telemetry.collections)
     aliases = await qdrant.aliases()
-    reads = [
-        partial(_read_collection, qdrant, cluster.peer_id, name, entry)
-        for name, entry in sorted(telemetry.collections.items())
-    ]
+    return view_of(cluster, telemetry, aliases, selection, hidden=hidden)
+
+
+def view_of(
+    cluster: ClusterInfo,
+    telemetry: Telemetry,
+    aliases: Mapping[str, str],
+    selection: Selection,
+    *,
+    hidden: Collection[str] = (),
+) -> View:
+    """The view from the answers of one peer. `hidden`: listed, and not described."""
+    local = None if cluster.enabled else cluster.peer_id
+    chosen = {n: entry for n, entry in telemetry.collections.items() if selection.takes(n)}
+    look = _name_of if selection.names_only else partial(_collection_view, local)
     return View(
         peers=tuple(PeerId(peer) for peer in sorted(cluster.peers)) or (PeerId(0),),
-        collections=tuple(await run_all(reads, _AT_ONCE)),
-        aliases=tuple(sorted(aliases.items())),
-        hidden=tuple(sorted(hidden)),
+        collections=tuple(look(name, entry) for name, entry in sorted(chosen.items())),
+        aliases=tuple(sorted((a, of) for a, of in aliases.items() if of in chosen or a in hidden)),
+        hidden=tuple(sorted(name for name in hidden if selection.takes(name))),
     )
 
 
-async def _read_collection(
-    qdrant: Qdrant, own: int, name: str, entry: CollectionTelemetry
-) -> CollectionView:
-    placement = await qdrant.placement(name)
-    lost = live_shards(name, entry, placement).lost  # Qdrant answers no more then
-    info = {} if lost else await qdrant.collection(name)
+def _name_of(name: str, entry: CollectionTelemetry) -> CollectionView:
+    return CollectionView(
+        name=name, uuid=entry.uuid or "", config=config_digest(entry.config), replicas=()
+    )
+
+
+def _collection_view(local: int | None, name: str, entry: CollectionTelemetry) -> CollectionView:
+    placement = entry.placement(0)
     return CollectionView(
         name=name,
         uuid=entry.uuid or "",
         config=config_digest(entry.config),
-        schema=schema_digest(info.get("payload_schema") or {}),
-        replicas=_replicas(placement, own),
+        replicas=_replicas(placement, local),
         transfers=tuple(
             TransferView(
                 shard_id=ShardId(transfer.shard_id),
@@ -82,16 +112,16 @@ async def _read_collection(
             )
         ),
         resharding=placement.resharding,
-        lost=lost,
+        lost=live_shards(name, entry, placement).lost,
     )
 
 
-def _replicas(placement: Placement, own: int) -> tuple[ReplicaView, ...]:
-    """A single Qdrant gives its replicas a peer id of chance; to us it is peer 0 (`own`)."""
+def _replicas(placement: Placement, local: int | None) -> tuple[ReplicaView, ...]:
+    """A single Qdrant gives its replicas a peer id of chance; here it is peer 0 (`local`)."""
     return tuple(
         ReplicaView(
             shard_id=ShardId(replica.shard_id),
-            peer_id=PeerId(own if replica.local else replica.peer_id),
+            peer_id=PeerId(replica.peer_id if local is None else local),
             state=replica.state,
             shard_key=replica.shard_key,
         )
@@ -99,13 +129,29 @@ def _replicas(placement: Placement, own: int) -> tuple[ReplicaView, ...]:
     )
 
 
-async def read_probe(context: AgentContext, epoch: Epoch) -> str:
-    """The nonce in the coordinator's probe object; "" if this store has none."""
+def unusable_replicas(
+    telemetry: Telemetry, peer_id: PeerId, selection: Selection
+) -> tuple[UnusableReplica, ...]:
+    """Local replicas that consensus calls Active but that this peer has not loaded.
+
+    Source: lib/collection/src/shards/dummy_shard.rs, Qdrant 1.18.3 (also in recovery mode)
+    """
+    return tuple(
+        UnusableReplica(collection=name, shard_id=ShardId(shard_id), peer_id=peer_id)
+        for name, entry in sorted(telemetry.collections.items())
+        if selection.takes(name)
+        for shard_id, shard in sorted(entry.shards.items())
+        if shard.is_dummy
+    )
+
+
+async def read_probe(context: AgentContext, epoch: Epoch) -> ProbeObject:
+    """The coordinator's probe object; an empty nonce if this store has none."""
     path = context.paths.probe(epoch, COORDINATOR_PROBE)
     try:
-        return (await context.store.get(path)).decode("ascii", "replace")
-    except NotFound:
-        return ""
+        return decode(ProbeObject, await context.store.get(path), path)
+    except (NotFound, Corrupt):
+        return ProbeObject(nonce="")
 
 
 def free_bytes(context: AgentContext) -> int:

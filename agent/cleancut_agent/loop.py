@@ -14,8 +14,9 @@ from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import CleancutError, LeaseLost, TimedOut, Unavailable
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.commands import CastVote, Command, Effect, Run, Stop
-from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Failure, ProgressRecord
+from cleancut.core.protocol.etcd_records import Ctl, EpochMember, ProgressRecord
 from cleancut.core.protocol.events import Done, Event, Failed, Seen, Tick
+from cleancut.core.protocol.failures import failure_of
 from cleancut.core.protocol.states import OperationKind, Phase
 from cleancut.core.restore.participant import RestoreParticipant
 from cleancut.ports.coordination import Compacted, Created, Guard, KeyValue, Modified, Put
@@ -138,7 +139,7 @@ class AgentLoop:
             cause = None
         except CleancutError as error:
             cause = error.message
-            failure = Failure(reason=error.reason, message=error.message, hint=error.hint)
+            failure = failure_of(error)
             event = Failed(effect, failure)
         self._metrics.count_effect(name, "done" if cause is None else "failed")
         took_s = round(self._context.clock.monotonic_s() - began_s, 4)

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from cleancut import __version__
+from cleancut.core.maintenance.clocks import REPORT_EVERY_S
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError, LeaseLost, Refused
 from cleancut.core.primitives.ids import FencingToken, PeerId
+from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.etcd_records import Session
 from cleancut.core.restore.target import FREE_STEP
 from cleancut.ports.coordination import Created, Lease, Put
@@ -68,7 +70,7 @@ async def open_session(context: AgentContext, ttl_s: float = TTL_S) -> AsyncIter
 async def describe(context: AgentContext) -> Session:
     """What the agent says of itself now; `peer_id` is None while its Qdrant cannot be used, for the
     reason in `problem`."""
-    nonce = context.token_hex(8)
+    nonce, clock = context.token_hex(8), format_time(context.clock.wall_s())
     try:
         cluster = await context.qdrant.cluster(timeout_s=5.0)
         version = await context.qdrant.version(timeout_s=5.0)
@@ -77,6 +79,7 @@ async def describe(context: AgentContext) -> Session:
             name=context.name,
             version=__version__,
             url=context.qdrant.url,
+            clock=clock,
             problem=f"{error} [{error.reason}]",
             nonce=nonce,
         )
@@ -89,14 +92,20 @@ async def describe(context: AgentContext) -> Session:
         peers=tuple(PeerId(peer) for peer in sorted(cluster.peers)) or (PeerId(0),),
         url=context.qdrant.url,
         free_bytes=free if free < 0 else free - free % FREE_STEP,
+        clock=clock,
         nonce=nonce,
     )
 
 
 async def refresh(context: AgentContext, session: OpenSession) -> None:
-    """Says it again if it has changed. Raises: LeaseLost, if the session is no longer ours."""
-    now = await describe(context)
-    if replace(now, nonce="") == replace(session.said, nonce=""):
+    """Says it again if it has changed, or if the clock in it is some minutes old.
+
+    Raises: LeaseLost, if the session is no longer ours.
+    """
+    now, said = await describe(context), session.said
+    passed_s = parse_time(now.clock) - parse_time(said.clock)
+    changed = replace(now, clock="", nonce="") != replace(said, clock="", nonce="")
+    if not changed and abs(passed_s) < REPORT_EVERY_S:
         return
     key = context.keys.session(context.name)
     put = Put(key, encode(now), lease=session.lease.id)

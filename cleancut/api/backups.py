@@ -61,11 +61,19 @@ class Seed(ApiValue, frozen=True):
     read: int = 0
 
 
+class MissingCollection(ApiValue, frozen=True):
+    """A collection that a partial backup does not hold, and why."""
+
+    name: str
+    reason: str = ""
+
+
 class Backup(ApiValue, frozen=True):
     """One backup operation, and its group once it is COMMITTED. Times are RFC 3339, UTC.
     `seed`: it is one, and makes no group.
     `schedule`: the one that asked for it, "" for a user. `holds`: labels that keep it from being
-    deleted; not in lists. `damage`: what the store's verification log knows to be damaged."""
+    deleted; not in lists. `damage`: what the store's verification log knows to be damaged.
+    `missing`: collections that could not be backed up; with any, the backup is partial."""
 
     id: str
     epoch: int = 0
@@ -85,6 +93,7 @@ class Backup(ApiValue, frozen=True):
     holds: tuple[str, ...] = ()
     seed: Seed | None = None
     damage: tuple[str, ...] = ()
+    missing: tuple[MissingCollection, ...] = ()
 
 
 class BackupPage(ApiValue, frozen=True):

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from cleancut.api.backups import Backup, BackupBytes, Evidence, FenceEvidence, ShardEvidence
+from cleancut.api.backups import (
+    Backup,
+    BackupBytes,
+    Evidence,
+    FenceEvidence,
+    MissingCollection,
+    ShardEvidence,
+)
 from cleancut.api.values import OperationError
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.primitives.errors import CleancutError
@@ -27,6 +34,9 @@ def shown_group(
         collections=tuple(entry.name for entry in manifest.collections),
         warnings=manifest.warnings,
         schedule=manifest.schedule,
+        missing=tuple(
+            MissingCollection(name=one.name, reason=one.reason) for one in manifest.missing
+        ),
         evidence=shown_evidence(manifest, with_shards=with_shards),
         bytes=BackupBytes(
             protected=sum(shard.size_bytes for shard in manifest.shards),

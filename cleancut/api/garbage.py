@@ -13,10 +13,18 @@ class ExpiredBackup(ApiValue, frozen=True):
     why: str = ""
 
 
+class KeptBackup(ApiValue, frozen=True):
+    """A group that stays. `why`: the rule that keeps it."""
+
+    epoch: int
+    id: str
+    why: str = ""
+
+
 class GarbageCollection(ApiValue, frozen=True):
     """One gc run. `expired`: groups that were deleted, or would be with `dry_run`. `marked`: what
     nothing names, to be deleted by a later gc run; `deleted`: by this one, or would be. `waits`:
-    why no more was done, "" if all was."""
+    why no more was done, "" if all was. `kept`: groups that stay. `warnings`: for an operator."""
 
     dry_run: bool = False
     expired: tuple[ExpiredBackup, ...] = ()
@@ -25,3 +33,5 @@ class GarbageCollection(ApiValue, frozen=True):
     deleted_objects: int = 0
     deleted_bytes: int = 0
     waits: str = ""
+    kept: tuple[KeptBackup, ...] = ()
+    warnings: tuple[str, ...] = ()

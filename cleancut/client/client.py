@@ -78,6 +78,8 @@ class Client:
             fence=request.fence,
             fence_budget_s=request.fence_budget_s,
             full=request.full,
+            exclude=request.exclude,
+            allow_missing=request.allow_missing,
         )
         answer = await self._link.call(lambda c: BackupServiceStub(c).CreateBackup, message)
         return from_message(answer.backup, Backup)
@@ -138,9 +140,12 @@ class Client:
         answer = await self._link.call(lambda c: BackupServiceStub(c).ReleaseBackup, message)
         return from_message(answer.backup, Backup)
 
-    async def collect_garbage(self, *, dry_run: bool = False) -> GarbageCollection:
-        """What retention and garbage came to, or would with `dry_run`. Limits: an hour."""
-        message = backups.CollectGarbageRequest(dry_run=dry_run)
+    async def collect_garbage(
+        self, *, dry_run: bool = False, confirmed: bool = False
+    ) -> GarbageCollection:
+        """What retention and garbage came to, or would with `dry_run`. `confirmed`: also if it
+        expires a larger share of the backups than usual. Limits: an hour."""
+        message = backups.CollectGarbageRequest(dry_run=dry_run, confirmed=confirmed)
         answer = await self._link.call(
             lambda c: BackupServiceStub(c).CollectGarbage, message, timeout_s=GC_S
         )

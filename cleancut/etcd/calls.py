@@ -24,6 +24,7 @@ from cleancut.core.primitives.errors import (
 from cleancut.etcd.channels import METADATA, Channels, Endpoint, Metadata
 from cleancut.etcd.login import Login
 from cleancut.etcd.pb import etcd_pb2 as pb
+from cleancut.etcd.revisions import SeenRevisions
 from cleancut.ports.clock import Clock
 
 TRY_S = 2.0
@@ -40,6 +41,7 @@ REVOKE = ("/etcdserverpb.Lease/LeaseRevoke", pb.LeaseRevokeResponse)
 # A stream in etcd's API; one request and one answer of it look like a unary call on the wire.
 KEEP_ALIVE = ("/etcdserverpb.Lease/LeaseKeepAlive", pb.LeaseKeepAliveResponse)
 STATUS = ("/etcdserverpb.Maintenance/Status", pb.StatusResponse)
+_LINEARIZABLE = (RANGE, TXN)
 WATCH = "/etcdserverpb.Watch/Watch"
 
 _OLD = "etcdserver: revision of auth store is old"
@@ -69,6 +71,8 @@ class EtcdLink:
         self._channels = channels
         self._login = login
         self._closed = False
+        self.seen = SeenRevisions()
+        self._read_before: Any = None
 
     @property
     def hint(self) -> str:
@@ -127,6 +131,7 @@ class EtcdLink:
         path, answer = method
         endpoint = await self.current()
         end_s = self.clock.monotonic_s() + timeout_s
+        floor = self.seen.highest
         with self.mapped(endpoint):
             metadata = await self.metadata(endpoint, timeout_s)
             left_s = max(0.05, end_s - self.clock.monotonic_s())
@@ -135,7 +140,21 @@ class EtcdLink:
                 request_serializer=type(request).SerializeToString,
                 response_deserializer=answer.FromString,
             )
-            return await call(request, timeout=left_s, metadata=metadata)
+            found = await call(request, timeout=left_s, metadata=metadata)
+        if method == RANGE and not (self._read_before and request.range_end):
+            self._read_before = request  # one that is allowed, and small if possible
+        if method in _LINEARIZABLE:
+            self.seen.saw(floor, found.header.cluster_id, found.header.revision)
+        return found
+
+    async def check_revision(self, revision: int) -> None:
+        """Asks etcd where it is, if an answer shows less than was seen: a member that lags behind
+        shows less as well, and only a linearizable answer proves anything.
+
+        Raises: Unavailable, TimedOut, Denied.
+        """
+        if revision < self.seen.highest and self._read_before is not None:
+            await self.once(RANGE, self._read_before, TRY_S)
 
     async def repeat(self, method: tuple[str, Any], request: Any) -> Any:
         """The answer to a call that may be repeated at will.

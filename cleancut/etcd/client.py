@@ -121,15 +121,21 @@ class _LeaseApi:
 
     def __init__(self, link: EtcdLink) -> None:
         self._link = link
+        self._turns = link.seen.turns
 
     async def grant(self, ttl_s: int) -> tuple[int, float]:
         """A grant whose answer was lost leaves a lease without keep-alives: it expires."""
+        self._turns = self._link.seen.turns
         answer: Any = await self._link.repeat(GRANT, pb.LeaseGrantRequest(ttl=ttl_s))
         return answer.id, float(answer.ttl)
 
     async def keep_alive(self, lease: int, timeout_s: float) -> float:
+        """Raises also: LeaseLost, if etcd went back meanwhile, even if it knows the lease again."""
         request = pb.LeaseKeepAliveRequest(id=lease)
-        return float((await self._link.once(KEEP_ALIVE, request, timeout_s)).ttl)
+        answer: Any = await self._link.once(KEEP_ALIVE, request, timeout_s)
+        await self._link.check_revision(answer.header.revision)
+        self._link.seen.check_lease(self._turns)
+        return float(answer.ttl)
 
     async def revoke(self, lease: int) -> None:
         await self._link.once(REVOKE, pb.LeaseRevokeRequest(id=lease), REVOKE_S)

@@ -31,6 +31,7 @@ class Watching:
         self._prefix = prefix
         self.next_revision = start_revision
         self._fresh = False
+        self._turns = link.seen.turns
 
     async def changes(self) -> AsyncGenerator[tuple[Change, ...], None]:
         """Raises: Compacted, Denied; Unavailable once no endpoint has served it for `call_s`, or
@@ -42,6 +43,7 @@ class Watching:
             opened_s = self._link.clock.monotonic_s()
             try:
                 while (answer := await self._next(endpoint, call)) is not None:
+                    self._link.seen.check_watch(self._turns)
                     if changes := self._advance(answer):
                         short = 0
                         yield changes
@@ -102,6 +104,8 @@ class Watching:
             self._link.leave(endpoint)
             raise Unavailable(f"{endpoint.address} ended a watch at once")
         self._check(answer, endpoint)
+        await self._link.check_revision(answer.header.revision)
+        self._link.seen.check_watch(self._turns)
         if self.next_revision == 0:
             self.next_revision = answer.header.revision + 1
 

@@ -57,7 +57,8 @@ def decode_kv(kv: Any) -> KeyValue:
 
 
 def decode_listing(answer: Any) -> Listing:
-    return Listing(answer.header.revision, tuple(decode_kv(kv) for kv in answer.kvs))
+    header = answer.header
+    return Listing(header.revision, tuple(decode_kv(kv) for kv in answer.kvs), header.cluster_id)
 
 
 def decode_changes(events: Iterable[Any], from_revision: int) -> tuple[Change, ...]:

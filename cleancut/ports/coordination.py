@@ -23,10 +23,12 @@ class KeyValue:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All keys under a prefix, read at one `revision` (watch from `revision + 1`)."""
+    """All keys under a prefix, read at one `revision` (watch from `revision + 1`). `cluster_id`:
+    etcd's own; an etcd that is restored from a snapshot usually has another one."""
 
     revision: int
     items: tuple[KeyValue, ...]
+    cluster_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

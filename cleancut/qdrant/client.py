@@ -11,10 +11,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote
 
 from cleancut.core.primitives.errors import (
-    CleancutError,
     Corrupt,
     Denied,
     Invalid,
@@ -24,6 +22,7 @@ from cleancut.core.primitives.errors import (
 )
 from cleancut.core.primitives.ids import check_collection_name
 from cleancut.qdrant.http import CHUNK_BYTES, ApiKey, QdrantHttp
+from cleancut.qdrant.recovery import ShardRecovery, collection_path, encode
 from cleancut.qdrant.responses import (
     ClusterInfo,
     Placement,
@@ -42,7 +41,7 @@ COUNT_S = 30.0
 _ANSWER_MARGIN_S = 1.0
 
 
-class Qdrant:
+class Qdrant(ShardRecovery):
     """One peer. Every call is bounded by its `timeout_s` and raises only `CleancutError` kinds.
 
     Raises: Unavailable (not reached, or it cannot now), TimedOut (no answer; a change may have
@@ -98,12 +97,12 @@ class Qdrant:
             if "standalone" in refusal.message:
                 return {}
             raise
-        return {key: await self._get(f"{path}/{_encode(key)}", timeout_s) for key in keys}
+        return {key: await self._get(f"{path}/{encode(key)}", timeout_s) for key in keys}
 
     async def put_cluster_metadata(
         self, key: str, value: object, timeout_s: float = CHANGE_S
     ) -> None:
-        path = f"/cluster/metadata/keys/{_encode(key)}"
+        path = f"/cluster/metadata/keys/{encode(key)}"
         query = {"wait": "true"}
         await self._http.call("PUT", path, value, timeout_s=timeout_s, query=query)
 
@@ -143,11 +142,11 @@ class Qdrant:
 
     async def collection(self, name: str, timeout_s: float = READ_S) -> dict[str, Any]:
         """The raw answer, so that fields we do not know survive. May come from another peer."""
-        result: dict[str, Any] = await self._get(_collection_path(name), timeout_s)
+        result: dict[str, Any] = await self._get(collection_path(name), timeout_s)
         return result
 
     async def placement(self, name: str, timeout_s: float = READ_S) -> Placement:
-        return parse_placement(await self._get(_collection_path(name) + "/cluster", timeout_s))
+        return parse_placement(await self._get(collection_path(name) + "/cluster", timeout_s))
 
     async def aliases(self, timeout_s: float = READ_S) -> dict[str, str]:
         """Alias to collection, as this peer has applied it."""
@@ -170,35 +169,35 @@ class Qdrant:
     ) -> None:
         """Raises: Refused, if it exists; Invalid, for names that must never reach Qdrant."""
         check_collection_name(name)
-        await self._change("PUT", _collection_path(name), body, timeout_s)
+        await self._change("PUT", collection_path(name), body, timeout_s)
 
     async def delete_collection(self, name: str, timeout_s: float = CHANGE_S) -> bool:
         """Whether there was one; an alias' name deletes nothing and is false too."""
-        return bool(await self._change("DELETE", _collection_path(name), None, timeout_s))
+        return bool(await self._change("DELETE", collection_path(name), None, timeout_s))
 
     async def patch_collection(
         self, name: str, body: Mapping[str, Any], timeout_s: float = CHANGE_S
     ) -> None:
         """`{"strict_mode_config": {}}` waits for the writes that entered by this peer."""
-        await self._change("PATCH", _collection_path(name), body, timeout_s)
+        await self._change("PATCH", collection_path(name), body, timeout_s)
 
     async def create_index(
         self, name: str, field: str, schema: object, timeout_s: float = CHANGE_S
     ) -> None:
         body = {"field_name": field, "field_schema": schema}
-        await self._change("PUT", _collection_path(name) + "/index", body, timeout_s, wait="true")
+        await self._change("PUT", collection_path(name) + "/index", body, timeout_s, wait="true")
 
     async def create_shard_key(
         self, name: str, body: Mapping[str, Any], timeout_s: float = CHANGE_S
     ) -> None:
         """Shape: shard_key, shards_number, replication_factor, placement (peer ids)."""
-        await self._change("PUT", _collection_path(name) + "/shards", body, timeout_s)
+        await self._change("PUT", collection_path(name) + "/shards", body, timeout_s)
 
     async def delete_shard_key(
         self, name: str, key: str | int, timeout_s: float = CHANGE_S
     ) -> None:
         body = {"shard_key": key}
-        await self._change("POST", _collection_path(name) + "/shards/delete", body, timeout_s)
+        await self._change("POST", collection_path(name) + "/shards/delete", body, timeout_s)
 
     # Replicas: where shards live.
 
@@ -263,7 +262,7 @@ class Qdrant:
         body: dict[str, Any] = {"filter": {"must": [{"has_id": [str(uuid.uuid4())]}]}}
         if shard_keys:
             body["shard_key"] = list(shard_keys)
-        path = _collection_path(name) + "/points/delete"
+        path = collection_path(name) + "/points/delete"
         try:
             result = await self._http.call(
                 "POST", path, body, timeout_s=timeout_s, query={"wait": "true"}
@@ -284,25 +283,8 @@ class Qdrant:
             a whole one: the reader must check its members.
         Source: lib/collection/src/shards/shard_holder/mod.rs (stream), Qdrant 1.18.3
         """
-        path = f"{_collection_path(name)}/shards/{shard_id}/snapshot"
+        path = f"{collection_path(name)}/shards/{shard_id}/snapshot"
         return self._http.stream(path, chunk_bytes)
-
-    async def recover_shard(
-        self, name: str, shard_id: int, *, location: str, sha256: str, timeout_s: float
-    ) -> None:
-        """This peer's replica holds the tar at `location` and is Active; others are untouched.
-
-        Raises: Corrupt (checksum, no whole tar; the old data is still there), Unavailable (the
-            tar could not be fetched, or could not be loaded), TimedOut (it may still be running:
-            never repeat blindly), NotFound (no such shard).
-        Source: src/common/snapshots.rs, Qdrant 1.18.3
-        """
-        path = f"{_collection_path(name)}/shards/{shard_id}/snapshots/recover"
-        body = {"location": location, "priority": "no_sync", "checksum": sha256}
-        try:
-            await self._http.call("PUT", path, body, timeout_s=timeout_s, query={"wait": "true"})
-        except (Invalid, Unavailable) as refusal:
-            raise _recover_error(refusal) from refusal
 
     async def count(
         self, name: str, shard_id: int, *, ring_filter: bool = False, timeout_s: float = COUNT_S
@@ -315,7 +297,7 @@ class Qdrant:
         body: dict[str, Any] = {"exact": True}
         if ring_filter:
             body["hash_ring_filter"] = {"expected_shard_id": shard_id}
-        path = f"{_collection_path(name)}/shards/{shard_id}/points/count"
+        path = f"{collection_path(name)}/shards/{shard_id}/points/count"
         result = await self._http.call("POST", path, body, timeout_s=timeout_s, reads=True)
         return int(result["count"])
 
@@ -340,7 +322,7 @@ class Qdrant:
         body: dict[str, Any] = {"query": sample, "limit": 10, "using": vector_name or None}
         if shard_key is not None:
             body["shard_key"] = shard_key
-        path = _collection_path(name) + "/points/query"
+        path = collection_path(name) + "/points/query"
         result = await self._http.call("POST", path, body, timeout_s=timeout_s, reads=True)
         return len(result["points"])
 
@@ -353,7 +335,7 @@ class Qdrant:
             "with_payload": False,
             "with_vector": [vector_name] if vector_name else True,
         }
-        path = f"{_collection_path(name)}/shards/{shard_id}/points/scroll"
+        path = f"{collection_path(name)}/shards/{shard_id}/points/scroll"
         result = await self._http.call("POST", path, body, timeout_s=timeout_s, reads=True)
         if not result["points"]:
             return None
@@ -414,7 +396,7 @@ class Qdrant:
     async def _query(
         self, name: str, kind: str, body: dict[str, Any], timeout_s: float, **query: str
     ) -> Any:
-        path = f"{_collection_path(name)}/points/{kind}"
+        path = f"{collection_path(name)}/points/{kind}"
         query |= _server_bound(timeout_s)
         return await self._http.call(
             "POST", path, body, timeout_s=timeout_s, query=query, reads=True
@@ -437,7 +419,7 @@ class Qdrant:
         return await self._http.call(method, path, body, timeout_s=bound_s, query=query)
 
     async def _reshape(self, name: str, body: Mapping[str, Any], timeout_s: float) -> None:
-        await self._change("POST", _collection_path(name) + "/cluster", body, timeout_s)
+        await self._change("POST", collection_path(name) + "/cluster", body, timeout_s)
 
 
 def _route(shard_id: int, source: int, target: int) -> dict[str, Any]:
@@ -446,27 +428,6 @@ def _route(shard_id: int, source: int, target: int) -> dict[str, Any]:
 
 def _server_bound(timeout_s: float) -> dict[str, str]:
     return {"timeout": str(max(1, math.ceil(timeout_s)))}
-
-
-def _recover_error(refusal: CleancutError) -> CleancutError:
-    words = refusal.message.lower()
-    context = refusal.context
-    if any(text in words for text in ("checksum", "invalid snapshot", "unpack")):
-        hint = "the tar that Qdrant got is not the one that was captured; verify the backup"
-        return Corrupt(refusal.message, hint, **context)
-    if any(text in words for text in ("download", "http request")):
-        return Unavailable(refusal.message, "see the agent that serves the tar", **context)
-    return refusal
-
-
-def _collection_path(name: str) -> str:
-    if name in {"", ".", ".."}:
-        raise Invalid(f"invalid collection name {name!r}", "choose another")
-    return f"/collections/{_encode(name)}"
-
-
-def _encode(text: str) -> str:
-    return quote(text, safe="")
 
 
 def _vector_of(point: Mapping[str, Any], vector_name: str) -> object | None:

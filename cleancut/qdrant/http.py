@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -166,6 +167,50 @@ class QdrantHttp:
             response.release()
             key = newer
 
+    async def upload(
+        self,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        size_bytes: int,
+        *,
+        timeout_s: float,
+        query: dict[str, str],
+    ) -> None:
+        """A file of `size_bytes` in the field `snapshot` of a form, streamed. It is sent once: with
+        the key of now, and without a retry.
+
+        Raises: as `call`; what `chunks` raises.
+        """
+        boundary = uuid.uuid4().hex
+        head = (
+            f'--{boundary}\r\ncontent-disposition: form-data; name="snapshot";'
+            ' filename="shard.snapshot"\r\ncontent-type: application/octet-stream\r\n\r\n'
+        ).encode()
+        tail = f"\r\n--{boundary}--\r\n".encode()
+
+        async def body() -> AsyncIterator[bytes]:
+            yield head
+            async for chunk in chunks:
+                yield chunk
+            yield tail
+
+        headers = {
+            "content-type": f"multipart/form-data; boundary={boundary}",
+            "content-length": str(len(head) + size_bytes + len(tail)),
+        }
+        if key := self._key.get(now=True) if self._key is not None else "":
+            headers["api-key"] = key
+        secured: dict[str, Any] = {} if self._trust is None else {"ssl": self._trust.context()}
+        what, target = f"POST {path}", self._target(path, query)
+        with _mapped(what, self.url, sent_change=True):
+            async with (
+                asyncio.timeout(timeout_s),
+                self._open().post(target, data=body(), headers=headers, **secured) as response,
+            ):
+                answer = await _read_bounded(response)
+                if response.status >= 300:
+                    raise refusal(what, response.status, answer)
+
     async def probe(self, path: str, timeout_s: float) -> bool:
         """Whether a GET answers 200, whatever its body. Raises: Unavailable, TimedOut."""
         with _mapped(f"GET {path}", self.url, sent_change=False):
@@ -274,6 +319,17 @@ def _mapped(what: str, url: str, *, sent_change: bool) -> Iterator[None]:
         raise Unavailable(f"cannot reach Qdrant at {url}: {cause}", _HINTS[Unavailable]) from cause
     except TimeoutError as cause:
         raise TimedOut(f"{what} at {url} got no answer in time", _HINTS[TimedOut]) from cause
+    except aiohttp.InvalidURL as cause:
+        raise Invalid(f"{url!r} is not a URL of Qdrant", "use http://HOST:PORT") from cause
     except (aiohttp.ClientError, OSError) as cause:
         kind = TimedOut if sent_change else Unavailable
-        raise kind(f"{what} at {url} broke off: {cause!r}", _HINTS[kind]) from cause
+        words = _short(cause)
+        raise kind(f"{what} at {url} broke off: {words}", _HINTS[kind]) from cause
+
+
+def _short(cause: Exception) -> str:
+    """One line of a foreign exception, without the objects that some of them print."""
+    if isinstance(cause, aiohttp.ClientResponseError):
+        return f"{cause.status} {cause.message}".strip()
+    words = " ".join(str(cause).split())[:200]
+    return words or type(cause).__name__

@@ -22,6 +22,7 @@ _UPLOAD = (
     "POST /collections/{collection_name}/shards/{shard}/snapshots/upload",
     "POST /collections/{collection_name}/snapshots/upload",
 )
+_REFUSED_FIRST = frozenset({"403", "404"})
 _INITIATE = ("/qdrant.CollectionsInternal/Initiate",)
 _SHARD_RECOVER = ("/qdrant.ShardSnapshots/Recover",)
 
@@ -39,6 +40,8 @@ class ClusterInfo:
     leader: int | None
     pending_operations: int
     enabled: bool
+    consensus: str = ""
+    """Why its consensus thread no longer works; "" while it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +96,9 @@ class Placement:
 class ShardTelemetry:
     """One shard at the peer that answered; `op_num` None: it holds no loaded replica of it.
 
-    `status` is None for a replica that is not loaded, or that a transfer wraps. Only at level 4:
-    `segments`, the largest first, and `optimizations`, (running, start) of each, newest first;
-    None if unknown.
+    `status` is None for a replica that is not loaded, or that a transfer wraps. `is_dummy`: its
+    replica could not be loaded, or the peer is in recovery mode. Only at level 4: `segments`, the
+    largest first, and `optimizations`, (running, start) of each, newest first; None if unknown.
     """
 
     shard_id: int
@@ -106,6 +109,7 @@ class ShardTelemetry:
     replica_states: dict[int, str]
     segments: tuple[str, ...] = ()
     optimizations: tuple[tuple[bool, str], ...] | None = None
+    is_dummy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,19 @@ class CollectionTelemetry:
     uuid: str | None
     config: dict[str, Any]
     shards: dict[int, ShardTelemetry]
-    transfers: int
+    transfers: tuple[Transfer, ...] = ()
+    resharding: bool = False
+
+    def placement(self, peer_id: int) -> Placement:
+        """Where its replicas are, as this peer has applied it: `GET /collections/<name>/cluster`
+        without a request of its own."""
+        replicas = [
+            Replica(shard.shard_id, shard.shard_key, peer, state, peer == peer_id)
+            for shard in self.shards.values()
+            for peer, state in shard.replica_states.items()
+        ]
+        replicas.sort(key=lambda replica: (replica.shard_id, replica.peer_id))
+        return Placement(peer_id, tuple(replicas), self.transfers, self.resharding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +178,19 @@ def parse_cluster(result: Mapping[str, Any]) -> ClusterInfo:
             leader=raft.get("leader"),
             pending_operations=int(raft["pending_operations"]),
             enabled=True,
+            consensus=_consensus(result.get("consensus_thread_status")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as cause:
         raise _unknown_shape("/cluster") from cause
+
+
+def _consensus(status: Mapping[str, Any] | None) -> str:
+    """Source: lib/storage/src/types.rs (ConsensusThreadStatus), Qdrant 1.18.3"""
+    word = str((status or {}).get("consensus_thread_status") or "working")
+    if word == "working":
+        return ""
+    cause = str((status or {}).get("err") or "")[:300]
+    return f"{word}: {cause}" if cause else word
 
 
 def parse_placement(result: Mapping[str, Any]) -> Placement:
@@ -223,7 +249,8 @@ def _collection(entry: Mapping[str, Any]) -> CollectionTelemetry:
         uuid=config.get("uuid"),
         config=config,
         shards={int(shard["id"]): _shard(shard) for shard in entry.get("shards") or ()},
-        transfers=len(entry.get("transfers") or ()),
+        transfers=tuple(_transfer(transfer) for transfer in entry.get("transfers") or ()),
+        resharding=bool(entry.get("resharding")),
     )
 
 
@@ -242,6 +269,7 @@ def _shard(entry: Mapping[str, Any]) -> ShardTelemetry:
         },
         segments=_segments(local.get("segments") or ()),
         optimizations=_optimizations((local.get("optimizations") or {}).get("log")),
+        is_dummy=local.get("variant_name") == "dummy shard",
     )
 
 
@@ -276,9 +304,11 @@ def _counters(requests: Mapping[str, Any] | None) -> RecoveryCounters:
 
 
 def _requests(responses: Mapping[str, Any], routes: tuple[str, ...]) -> Iterator[int]:
+    """What was refused before it began has put nothing in place: probes do not count."""
     for route in routes:
-        for statistics in (responses.get(route) or {}).values():
-            yield int(statistics["count"])
+        for status, statistics in (responses.get(route) or {}).items():
+            if status not in _REFUSED_FIRST:
+                yield int(statistics["count"])
 
 
 def _unknown_shape(what: str) -> Corrupt:

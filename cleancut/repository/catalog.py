@@ -157,7 +157,9 @@ async def _latest(
             elif set(collections) <= {entry.name for entry in group.collections}:
                 return group
     raise NotFound(
-        f"cluster {paths.cluster} has no whole backup" + _unread(passed),
+        f"cluster {paths.cluster} has no backup"
+        + (" that is intact" if passed else "")
+        + _unread(passed),
         "see `cleancut backup list`",
     )
 
@@ -185,7 +187,7 @@ async def publish_group(store: Store, paths: Paths, manifest: Manifest, data: by
 async def newest_epoch(store: Store, paths: Paths) -> Epoch:
     """The greatest epoch that the store knows of, deleted and aborted ones included; 0 for none."""
     newest = 0
-    for prefix in (paths.groups, paths.probes):
+    for prefix in (paths.groups, paths.probes, paths.marks):
         async for info in store.list(prefix):
             newest = max(newest, paths.parse(info.path).number or 0)
     return Epoch(newest)

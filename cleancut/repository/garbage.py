@@ -224,6 +224,7 @@ class ReferencedNames:
             frozenset(entry.name for entry in manifest.collections),
             manifest.consistency is Consistency.POINT_IN_TIME,
             manifest.schedule,
+            frozenset(manifest.selected),
         )
         return KnownGroup(facts, tuple(sorted({shard.recipe for shard in manifest.shards})))
 

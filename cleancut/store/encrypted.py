@@ -85,6 +85,9 @@ class EncryptedStore:
     async def delete(self, path: str) -> None:
         await self._store.delete(path)
 
+    async def clock_s(self) -> float | None:
+        return await self._store.clock_s()
+
     async def close(self) -> None:
         await self._store.close()
 

@@ -1,5 +1,8 @@
 """A store in a directory, which may be a mount that all nodes share.
 
+Symbolic links below the root are never followed: reading, writing or deleting through one is
+refused, and a listing leaves it out, so nothing outside the store is touched.
+
 Written to `.tmp-<random>` beside the target, fsynced, renamed, and the directory fsynced: an object
 is whole or absent, also after a power cut. Foreign errors (OSError) are mapped here.
 """
@@ -10,6 +13,7 @@ import asyncio
 import errno
 import os
 import secrets
+import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -38,33 +42,41 @@ class FileStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._links = _Links(root)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="store-file")
 
     async def put(self, path: str, data: bytes) -> None:
         target = self._root / check_path(path)
         try:
-            await self._run(path, lambda: self._put(path, target, data))
+            await self._run(path, lambda: self._put(path, self._links.check(target), data))
         except NotFound as error:
             hint = "look for a file where a directory is needed"
             raise Refused(f"store {self._root} cannot take {path}", hint) from error
 
     async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         target = self._root / check_path(path)
-        return await self._run(path, lambda: _read(target, offset, length))
+        return await self._run(path, lambda: _read(self._links.check(target), offset, length))
 
     async def stat(self, path: str) -> ObjectInfo | None:
         target = self._root / check_path(path)
-        return await self._run(path, lambda: _stat(path, target))
+        return await self._run(path, lambda: _stat(path, self._links.check(target)))
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        found = _walk(self._root, "", check_prefix(prefix))
+        directory, _, _ = check_prefix(prefix).rpartition("/")
+        await self._run(prefix, lambda: self._links.check(self._root / directory))
+        found = _walk(self._root, "", prefix)
         while part := await self._run(prefix, lambda: tuple(islice(found, LIST_PART))):
             for info in part:
                 yield info
 
     async def delete(self, path: str) -> None:
         target = self._root / check_path(path)
-        await self._run(path, lambda: self._delete(target))
+        await self._run(path, lambda: self._delete(self._links.check(target)))
+
+    async def clock_s(self) -> float | None:
+        """By the mtime of a file that is written for it: on a network mount, the server's clock."""
+        probe = self._root / f".tmp-{secrets.token_hex(8)}"
+        return await self._run(probe.name, lambda: self._probe(probe))
 
     async def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -89,6 +101,13 @@ class FileStore:
             temporary.unlink(missing_ok=True)
             raise
         _sync_directory(target.parent)
+
+    def _probe(self, probe: Path) -> float:
+        try:
+            with self._open_new(probe) as file:
+                return os.fstat(file.fileno()).st_mtime
+        finally:
+            probe.unlink(missing_ok=True)
 
     def _open_new(self, file: Path) -> BinaryIO:
         """`file`, made with its directories, which a deletion may remove again meanwhile."""
@@ -123,10 +142,33 @@ class FileStore:
         _sync_directory(directory.parent)
 
 
+class _Links:
+    """Guard against symbolic links below `root`, which may be one itself."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def check(self, target: Path) -> Path:
+        """`target`. Raises: Refused, if it is a link or lies behind one."""
+        place = self._root
+        for part in target.relative_to(self._root).parts:
+            place = place / part
+            try:
+                if stat.S_ISLNK(place.lstat().st_mode):
+                    raise Refused(
+                        f"{place} is a symbolic link, and store {self._root} follows none",
+                        "move what it points to into the store, or remove the link",
+                    )
+            except (FileNotFoundError, NotADirectoryError):
+                break  # nothing is there, so nothing is behind it
+        return target
+
+
 def _equal(path: str, target: Path, data: bytes) -> bool:
     """Whether the object is there already. Raises: Refused, if with other bytes."""
     try:
-        known = target.read_bytes() if target.stat().st_size == len(data) else None
+        same = target.lstat().st_size == len(data)
+        known = _read(target, 0, None) if same else None
     except FileNotFoundError:
         return False
     if known != data:
@@ -135,7 +177,7 @@ def _equal(path: str, target: Path, data: bytes) -> bool:
 
 
 def _read(target: Path, offset: int, length: int | None) -> bytes:
-    with target.open("rb") as file:
+    with os.fdopen(os.open(target, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
         there = max(0, os.fstat(file.fileno()).st_size - offset)
         file.seek(offset)
         return file.read(there if length is None else min(length, there))  # no room to give back
@@ -143,7 +185,8 @@ def _read(target: Path, offset: int, length: int | None) -> bytes:
 
 def _stat(path: str, target: Path) -> ObjectInfo | None:
     try:
-        return ObjectInfo(path, target.stat().st_size) if target.is_file() else None
+        found = target.lstat()
+        return ObjectInfo(path, found.st_size) if stat.S_ISREG(found.st_mode) else None
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -153,7 +196,11 @@ def _walk(directory: Path, base: str, prefix: str) -> Iterator[ObjectInfo]:
     that of their directories (`a-b` comes before `a/b`)."""
     try:
         with os.scandir(directory) as entries:
-            found = [(base + e.name + ("/" if e.is_dir() else ""), e) for e in entries]
+            found = [
+                (base + e.name + ("/" if e.is_dir(follow_symlinks=False) else ""), e)
+                for e in entries
+                if not e.is_symlink()
+            ]
     except FileNotFoundError:
         return
     for path, entry in sorted(found, key=lambda item: item[0]):
@@ -164,7 +211,7 @@ def _walk(directory: Path, base: str, prefix: str) -> Iterator[ObjectInfo]:
                 yield from _walk(directory / entry.name, path, prefix)
         elif path.startswith(prefix):
             try:
-                yield ObjectInfo(path, entry.stat().st_size)
+                yield ObjectInfo(path, entry.stat(follow_symlinks=False).st_size)
             except FileNotFoundError:
                 continue
 
@@ -185,6 +232,8 @@ def _mapped(error: OSError, path: str, root: Path) -> CleancutError:
             return NotFound(f"the store has no {path}: {root} does not exist yet", path=path)
         case errno.ENOENT | errno.ENOTDIR:
             return Refused(f"store {root} is not a directory", "is the disk mounted there?")
+        case errno.ELOOP:
+            return Refused(f"{path} in store {root} is a symbolic link", "remove the link")
         case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
             return Refused(f"no space left in store {root}", "free some, or use another store")
         case errno.EROFS:

@@ -79,5 +79,8 @@ class InstrumentedStore:
         with self._counted("delete"):
             await self._store.delete(path)
 
+    async def clock_s(self) -> float | None:
+        return await self._store.clock_s()
+
     async def close(self) -> None:
         await self._store.close()

@@ -40,7 +40,7 @@ class PlainStore:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.put, self.stat, self.delete = store.put, store.stat, store.delete
-        self.list, self.close = store.list, store.close
+        self.list, self.close, self.clock_s = store.list, store.close, store.clock_s
 
     async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         data = await self._store.get(path, offset, length)

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
@@ -164,6 +165,12 @@ class S3Store:
         key = self._base + check_path(path)
         await self._run(path, lambda: self._client.delete_object(Bucket=self._url.bucket, Key=key))
 
+    async def clock_s(self) -> float | None:
+        """By the Date header of an answer."""
+        query = {"Bucket": self._url.bucket, "Prefix": self._base, "MaxKeys": 1}
+        page = await self._run("", lambda: self._client.list_objects_v2(**query))
+        return _date_s(page.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", ""))
+
     async def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
         if "_client" in self.__dict__:
@@ -225,6 +232,14 @@ class S3Store:
         """The next call reads the credentials again, unless another call has done so already."""
         if used is None or self.__dict__.get("_client") is used:
             self.__dict__.pop("_client", None)
+
+
+def _date_s(header: str) -> float | None:
+    """Seconds since 1970 of an HTTP date; None for anything else."""
+    try:
+        return parsedate_to_datetime(header).timestamp()
+    except (TypeError, ValueError):
+        return None
 
 
 def _code_of(error: boto.ClientError) -> str:

@@ -32,6 +32,15 @@ from cleancut.ports.coordination import (
 FIRST_LEASE = 0x1000
 
 
+@dataclass(frozen=True, slots=True)
+class EtcdSnapshot:
+    """What `etcdctl snapshot save` keeps: the keys, and the leases with all that they hold."""
+
+    revision: int
+    keys: dict[str, KeyValue]
+    leases: dict[int, tuple[float, frozenset[str]]]
+
+
 @dataclass(slots=True)
 class ModelLease:
     ttl_s: float
@@ -48,6 +57,7 @@ class EtcdModel:
 
     def __init__(self) -> None:
         self.revision = 1
+        self.cluster_id = 0xC1
         self.compacted_revision = 0
         self.leases: dict[int, ModelLease] = {}
         self._keys: dict[str, KeyValue] = {}
@@ -69,7 +79,8 @@ class EtcdModel:
     def list(self, prefix: str) -> Listing:
         """Sorted as etcd sorts: by the bytes of the key."""
         found = sorted((k for k in self._keys if k.startswith(prefix)), key=encode_key)
-        return Listing(self.revision, tuple(self._keys[key] for key in found))
+        items = tuple(self._keys[key] for key in found)
+        return Listing(self.revision, items, self.cluster_id)
 
     def changes_since(self, prefix: str, revision: int) -> tuple[tuple[Change, ...], ...]:
         """The changes under `prefix` from `revision` on, one tuple a revision.
@@ -106,6 +117,25 @@ class EtcdModel:
         self.compacted_revision = revision
         first = bisect.bisect_left(self._history, revision, key=lambda entry: entry[0])
         del self._history[:first]
+
+    # Snapshots
+
+    def snapshot(self) -> EtcdSnapshot:
+        leases = {lease: (held.ttl_s, frozenset(held.keys)) for lease, held in self.leases.items()}
+        return EtcdSnapshot(self.revision, dict(self._keys), leases)
+
+    def go_back(self, snapshot: EtcdSnapshot, now_s: float, *, cluster_id: int = 0) -> None:
+        """What `etcdutl snapshot restore` does: keys, leases and the revision are as they were, and
+        nothing of the history is left. `cluster_id`: 0 keeps it."""
+        self.revision = self.compacted_revision = snapshot.revision
+        self.cluster_id = cluster_id or self.cluster_id
+        self._keys = dict(snapshot.keys)
+        self._history = []
+        self.leases = {
+            lease: ModelLease(ttl_s, now_s + ttl_s, set(keys))
+            for lease, (ttl_s, keys) in snapshot.leases.items()
+        }
+        self._tell()
 
     # Leases
 

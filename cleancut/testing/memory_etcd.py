@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 
 from cleancut.core.primitives.errors import Unavailable
 from cleancut.etcd.lease import LeaseBlock
+from cleancut.etcd.revisions import SeenRevisions
 from cleancut.ports.clock import Clock
 from cleancut.ports.coordination import Change, Guard, KeyValue, Lease, Listing, Op, TxnResult
 from cleancut.testing.etcd_model import EtcdModel
@@ -27,6 +28,7 @@ class MemoryEtcd:
         self.model = model or EtcdModel()
         self._clock = clock
         self._trouble = ""
+        self.seen = SeenRevisions()
         self._changed = asyncio.Event()
         self._forget = self.model.on_change(self._wake)
 
@@ -42,10 +44,11 @@ class MemoryEtcd:
     async def watch(
         self, prefix: str, start_revision: int
     ) -> AsyncGenerator[tuple[Change, ...], None]:
-        next_revision = start_revision
+        next_revision, turns = start_revision, self.seen.turns
         while True:
             changed = self._changed
             model = await self._reach()
+            self.seen.check_watch(turns)
             next_revision = next_revision or model.revision + 1
             known = model.revision
             for changes in model.changes_since(prefix, next_revision):
@@ -56,7 +59,8 @@ class MemoryEtcd:
                     await changed.wait()
 
     def lease(self, ttl_s: float) -> AbstractAsyncContextManager[Lease]:
-        return LeaseBlock(_Leases(self._reach, self._clock), self._clock, ttl_s)
+        leases = _Leases(self._reach, self._clock, self.seen)
+        return LeaseBlock(leases, self._clock, ttl_s)
 
     def cut_off(self) -> None:
         """Until `join`, calls and watches raise Unavailable; leases go on running out."""
@@ -82,6 +86,7 @@ class MemoryEtcd:
         await asyncio.sleep(0)
         if self._trouble:
             raise Unavailable(self._trouble, "this etcd lives in memory; see who cut it off")
+        self.seen.saw(self.seen.highest, self.model.cluster_id, self.model.revision)
         self.model.expire(self._clock.monotonic_s())
         return self.model
 
@@ -89,16 +94,22 @@ class MemoryEtcd:
 class _Leases:
     """The lease calls, on the model."""
 
-    def __init__(self, reach: Callable[[], Awaitable[EtcdModel]], clock: Clock) -> None:
+    def __init__(
+        self, reach: Callable[[], Awaitable[EtcdModel]], clock: Clock, seen: SeenRevisions
+    ) -> None:
         self._reach = reach
         self._clock = clock
+        self._seen, self._turns = seen, seen.turns
 
     async def grant(self, ttl_s: int) -> tuple[int, float]:
         model = await self._reach()
+        self._turns = self._seen.turns
         return model.grant(ttl_s, self._clock.monotonic_s()), float(ttl_s)
 
     async def keep_alive(self, lease: int, timeout_s: float) -> float:
-        return (await self._reach()).keep_alive(lease, self._clock.monotonic_s())
+        model = await self._reach()
+        self._seen.check_lease(self._turns)
+        return model.keep_alive(lease, self._clock.monotonic_s())
 
     async def revoke(self, lease: int) -> None:
         (await self._reach()).revoke(lease)

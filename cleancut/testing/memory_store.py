@@ -12,12 +12,14 @@ from cleancut.store.object_paths import check_path, check_prefix, other_bytes
 class MemoryStore:
     """Keeps objects in `objects`, where tests may look and do damage.
 
+    `time_s`: what its clock says; None: it has none.
     Limits: `limit_bytes` in all, beyond which it is full as a disk is.
     """
 
     def __init__(self, limit_bytes: int | None = None) -> None:
         self.objects: dict[str, bytes] = {}
         self.puts: list[str] = []
+        self.time_s: float | None = None
         self._limit = limit_bytes
 
     async def put(self, path: str, data: bytes) -> None:
@@ -50,6 +52,9 @@ class MemoryStore:
 
     async def delete(self, path: str) -> None:
         self.objects.pop(check_path(path), None)
+
+    async def clock_s(self) -> float | None:
+        return self.time_s
 
     async def close(self) -> None:
         """Keeps what it holds: a store outlives those who open it."""

@@ -26,17 +26,17 @@ from cleancut.v1 import common_pb2 as cleancut_dot_v1_dot_common__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63leancut/v1/backup.proto\x12\x0b\x63leancut.v1\x1a\x18\x63leancut/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe7\x01\n\rShardEvidence\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x10\n\x08shard_id\x18\x02 \x01(\r\x12\x0f\n\x07peer_id\x18\x03 \x01(\x04\x12\x17\n\nops_before\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x16\n\tops_after\x18\x05 \x01(\x04H\x01\x88\x01\x01\x12\x11\n\tunchanged\x18\x06 \x01(\x08\x12\x13\n\x06points\x18\x07 \x01(\x04H\x02\x88\x01\x01\x12\x0f\n\x07\x64rained\x18\x08 \x01(\x08\x12\r\n\x05\x64oubt\x18\t \x01(\tB\r\n\x0b_ops_beforeB\x0c\n\n_ops_afterB\t\n\x07_points\"c\n\rFenceEvidence\x12\x0f\n\x07\x61liases\x18\x01 \x03(\t\x12\x0e\n\x06hooked\x18\x02 \x03(\t\x12\x0f\n\x07seen_by\x18\x03 \x03(\t\x12\x14\n\x07held_ms\x18\x04 \x01(\x04H\x00\x88\x01\x01\x42\n\n\x08_held_ms\"\xda\x01\n\x08\x45vidence\x12-\n\x0b\x63onsistency\x18\x01 \x01(\x0e\x32\x18.cleancut.v1.Consistency\x12\x0e\n\x06\x66\x65nced\x18\x02 \x01(\x08\x12\x14\n\x07skew_ms\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12*\n\x06shards\x18\x04 \x03(\x0b\x32\x1a.cleancut.v1.ShardEvidence\x12\x16\n\x0esample_queries\x18\x05 \x01(\r\x12)\n\x05\x66\x65nce\x18\x06 \x01(\x0b\x32\x1a.cleancut.v1.FenceEvidenceB\n\n\x08_skew_ms\"=\n\x0b\x42\x61\x63kupBytes\x12\x11\n\tprotected\x18\x01 \x01(\x04\x12\x0b\n\x03new\x18\x02 \x01(\x04\x12\x0e\n\x06stored\x18\x03 \x01(\x04\"5\n\x04Seed\x12\x0f\n\x07streams\x18\x01 \x01(\r\x12\x0e\n\x06shards\x18\x02 \x01(\r\x12\x0c\n\x04read\x18\x03 \x01(\x04\"\x9e\x04\n\x06\x42\x61\x63kup\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.cleancut.v1.BackupState\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x63ut_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63ollections\x18\x07 \x03(\t\x12\'\n\x08\x65vidence\x18\x08 \x01(\x0b\x32\x15.cleancut.v1.Evidence\x12\'\n\x05\x62ytes\x18\t \x01(\x0b\x32\x18.cleancut.v1.BackupBytes\x12*\n\x05\x65rror\x18\n \x01(\x0b\x32\x1b.cleancut.v1.OperationError\x12\x0f\n\x07\x61ttempt\x18\x0b \x01(\r\x12\x10\n\x08\x61ttempts\x18\x0c \x01(\r\x12,\n\x08progress\x18\r \x03(\x0b\x32\x1a.cleancut.v1.AgentProgress\x12\x10\n\x08warnings\x18\x0e \x03(\t\x12\x10\n\x08schedule\x18\x0f \x01(\t\x12\r\n\x05holds\x18\x10 \x03(\t\x12\x1f\n\x04seed\x18\x11 \x01(\x0b\x32\x11.cleancut.v1.Seed\x12\x0e\n\x06\x64\x61mage\x18\x12 \x03(\t\"\xb9\x01\n\x13\x43reateBackupRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ollections\x18\x02 \x03(\t\x12\x13\n\x0b\x61llow_empty\x18\x03 \x01(\x08\x12\x1d\n\x15require_point_in_time\x18\x04 \x01(\x08\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\x12\r\n\x05\x66\x65nce\x18\x06 \x03(\t\x12\x16\n\x0e\x66\x65nce_budget_s\x18\x07 \x01(\x01\x12\x0c\n\x04\x66ull\x18\x08 \x01(\x08\";\n\x14\x43reateBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"_\n\x11SeedBackupRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ollections\x18\x02 \x03(\t\x12\x0f\n\x07streams\x18\x03 \x01(\r\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\r\"9\n\x12SeedBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"\x1e\n\x10GetBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\"8\n\x11GetBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\";\n\x12ListBackupsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x13ListBackupsResponse\x12$\n\x07\x62\x61\x63kups\x18\x01 \x03(\x0b\x32\x13.cleancut.v1.Backup\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x12WatchBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\":\n\x13WatchBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"!\n\x13\x43\x61ncelBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\";\n\x14\x43\x61ncelBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"4\n\x13\x44\x65leteBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tconfirmed\x18\x02 \x01(\x08\";\n\x14\x44\x65leteBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"=\n\x11HoldBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05\x66or_s\x18\x03 \x01(\x01\"9\n\x12HoldBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"1\n\x14ReleaseBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\"<\n\x15ReleaseBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"(\n\x15\x43ollectGarbageRequest\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\"7\n\rExpiredBackup\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\"\xbe\x01\n\x11GarbageCollection\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\x12+\n\x07\x65xpired\x18\x02 \x03(\x0b\x32\x1a.cleancut.v1.ExpiredBackup\x12\x16\n\x0emarked_objects\x18\x03 \x01(\x04\x12\x14\n\x0cmarked_bytes\x18\x04 \x01(\x04\x12\x17\n\x0f\x64\x65leted_objects\x18\x05 \x01(\x04\x12\x15\n\rdeleted_bytes\x18\x06 \x01(\x04\x12\r\n\x05waits\x18\x07 \x01(\t\"D\n\x16\x43ollectGarbageResponse\x12*\n\x02gc\x18\x01 \x01(\x0b\x32\x1e.cleancut.v1.GarbageCollection*\x85\x03\n\x0b\x42\x61\x63kupState\x12\x1c\n\x18\x42\x41\x43KUP_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42\x41\x43KUP_STATE_PENDING\x10\x01\x12\x1a\n\x16\x42\x41\x43KUP_STATE_PREPARING\x10\x02\x12\x18\n\x14\x42\x41\x43KUP_STATE_FENCING\x10\x03\x12\x18\n\x14\x42\x41\x43KUP_STATE_CUTTING\x10\x04\x12\x18\n\x14\x42\x41\x43KUP_STATE_SEALING\x10\x05\x12\x1a\n\x16\x42\x41\x43KUP_STATE_UPLOADING\x10\x06\x12\x1b\n\x17\x42\x41\x43KUP_STATE_COMMITTING\x10\x07\x12\x1a\n\x16\x42\x41\x43KUP_STATE_COMMITTED\x10\x08\x12\x18\n\x14\x42\x41\x43KUP_STATE_ABORTED\x10\t\x12\x18\n\x14\x42\x41\x43KUP_STATE_DELETED\x10\n\x12\x17\n\x13\x42\x41\x43KUP_STATE_SEEDED\x10\x0b\x12\x18\n\x14\x42\x41\x43KUP_STATE_DAMAGED\x10\x0c\x12\x18\n\x14\x42\x41\x43KUP_STATE_CORRUPT\x10\r*d\n\x0b\x43onsistency\x12\x1b\n\x17\x43ONSISTENCY_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43ONSISTENCY_POINT_IN_TIME\x10\x01\x12\x19\n\x15\x43ONSISTENCY_PER_SHARD\x10\x02\x32\xd1\x06\n\rBackupService\x12S\n\x0c\x43reateBackup\x12 .cleancut.v1.CreateBackupRequest\x1a!.cleancut.v1.CreateBackupResponse\x12J\n\tGetBackup\x12\x1d.cleancut.v1.GetBackupRequest\x1a\x1e.cleancut.v1.GetBackupResponse\x12P\n\x0bListBackups\x12\x1f.cleancut.v1.ListBackupsRequest\x1a .cleancut.v1.ListBackupsResponse\x12R\n\x0bWatchBackup\x12\x1f.cleancut.v1.WatchBackupRequest\x1a .cleancut.v1.WatchBackupResponse0\x01\x12S\n\x0c\x43\x61ncelBackup\x12 .cleancut.v1.CancelBackupRequest\x1a!.cleancut.v1.CancelBackupResponse\x12M\n\nSeedBackup\x12\x1e.cleancut.v1.SeedBackupRequest\x1a\x1f.cleancut.v1.SeedBackupResponse\x12S\n\x0c\x44\x65leteBackup\x12 .cleancut.v1.DeleteBackupRequest\x1a!.cleancut.v1.DeleteBackupResponse\x12M\n\nHoldBackup\x12\x1e.cleancut.v1.HoldBackupRequest\x1a\x1f.cleancut.v1.HoldBackupResponse\x12V\n\rReleaseBackup\x12!.cleancut.v1.ReleaseBackupRequest\x1a\".cleancut.v1.ReleaseBackupResponse\x12Y\n\x0e\x43ollectGarbage\x12\".cleancut.v1.CollectGarbageRequest\x1a#.cleancut.v1.CollectGarbageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63leancut/v1/backup.proto\x12\x0b\x63leancut.v1\x1a\x18\x63leancut/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe7\x01\n\rShardEvidence\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x10\n\x08shard_id\x18\x02 \x01(\r\x12\x0f\n\x07peer_id\x18\x03 \x01(\x04\x12\x17\n\nops_before\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x16\n\tops_after\x18\x05 \x01(\x04H\x01\x88\x01\x01\x12\x11\n\tunchanged\x18\x06 \x01(\x08\x12\x13\n\x06points\x18\x07 \x01(\x04H\x02\x88\x01\x01\x12\x0f\n\x07\x64rained\x18\x08 \x01(\x08\x12\r\n\x05\x64oubt\x18\t \x01(\tB\r\n\x0b_ops_beforeB\x0c\n\n_ops_afterB\t\n\x07_points\"c\n\rFenceEvidence\x12\x0f\n\x07\x61liases\x18\x01 \x03(\t\x12\x0e\n\x06hooked\x18\x02 \x03(\t\x12\x0f\n\x07seen_by\x18\x03 \x03(\t\x12\x14\n\x07held_ms\x18\x04 \x01(\x04H\x00\x88\x01\x01\x42\n\n\x08_held_ms\"\xda\x01\n\x08\x45vidence\x12-\n\x0b\x63onsistency\x18\x01 \x01(\x0e\x32\x18.cleancut.v1.Consistency\x12\x0e\n\x06\x66\x65nced\x18\x02 \x01(\x08\x12\x14\n\x07skew_ms\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12*\n\x06shards\x18\x04 \x03(\x0b\x32\x1a.cleancut.v1.ShardEvidence\x12\x16\n\x0esample_queries\x18\x05 \x01(\r\x12)\n\x05\x66\x65nce\x18\x06 \x01(\x0b\x32\x1a.cleancut.v1.FenceEvidenceB\n\n\x08_skew_ms\"=\n\x0b\x42\x61\x63kupBytes\x12\x11\n\tprotected\x18\x01 \x01(\x04\x12\x0b\n\x03new\x18\x02 \x01(\x04\x12\x0e\n\x06stored\x18\x03 \x01(\x04\"5\n\x04Seed\x12\x0f\n\x07streams\x18\x01 \x01(\r\x12\x0e\n\x06shards\x18\x02 \x01(\r\x12\x0c\n\x04read\x18\x03 \x01(\x04\"\xcf\x04\n\x06\x42\x61\x63kup\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.cleancut.v1.BackupState\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x63ut_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63ollections\x18\x07 \x03(\t\x12\'\n\x08\x65vidence\x18\x08 \x01(\x0b\x32\x15.cleancut.v1.Evidence\x12\'\n\x05\x62ytes\x18\t \x01(\x0b\x32\x18.cleancut.v1.BackupBytes\x12*\n\x05\x65rror\x18\n \x01(\x0b\x32\x1b.cleancut.v1.OperationError\x12\x0f\n\x07\x61ttempt\x18\x0b \x01(\r\x12\x10\n\x08\x61ttempts\x18\x0c \x01(\r\x12,\n\x08progress\x18\r \x03(\x0b\x32\x1a.cleancut.v1.AgentProgress\x12\x10\n\x08warnings\x18\x0e \x03(\t\x12\x10\n\x08schedule\x18\x0f \x01(\t\x12\r\n\x05holds\x18\x10 \x03(\t\x12\x1f\n\x04seed\x18\x11 \x01(\x0b\x32\x11.cleancut.v1.Seed\x12\x0e\n\x06\x64\x61mage\x18\x12 \x03(\t\x12/\n\x07missing\x18\x13 \x03(\x0b\x32\x1e.cleancut.v1.MissingCollection\"1\n\x11MissingCollection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xe1\x01\n\x13\x43reateBackupRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ollections\x18\x02 \x03(\t\x12\x13\n\x0b\x61llow_empty\x18\x03 \x01(\x08\x12\x1d\n\x15require_point_in_time\x18\x04 \x01(\x08\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\x12\r\n\x05\x66\x65nce\x18\x06 \x03(\t\x12\x16\n\x0e\x66\x65nce_budget_s\x18\x07 \x01(\x01\x12\x0c\n\x04\x66ull\x18\x08 \x01(\x08\x12\x0f\n\x07\x65xclude\x18\t \x03(\t\x12\x15\n\rallow_missing\x18\n \x01(\x08\";\n\x14\x43reateBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"_\n\x11SeedBackupRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ollections\x18\x02 \x03(\t\x12\x0f\n\x07streams\x18\x03 \x01(\r\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\r\"9\n\x12SeedBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"\x1e\n\x10GetBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\"8\n\x11GetBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\";\n\x12ListBackupsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x13ListBackupsResponse\x12$\n\x07\x62\x61\x63kups\x18\x01 \x03(\x0b\x32\x13.cleancut.v1.Backup\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x12WatchBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\":\n\x13WatchBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"!\n\x13\x43\x61ncelBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\";\n\x14\x43\x61ncelBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"4\n\x13\x44\x65leteBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tconfirmed\x18\x02 \x01(\x08\";\n\x14\x44\x65leteBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"=\n\x11HoldBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05\x66or_s\x18\x03 \x01(\x01\"9\n\x12HoldBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"1\n\x14ReleaseBackupRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\"<\n\x15ReleaseBackupResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\";\n\x15\x43ollectGarbageRequest\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\x12\x11\n\tconfirmed\x18\x02 \x01(\x08\"7\n\rExpiredBackup\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\"4\n\nKeptBackup\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\"\xf7\x01\n\x11GarbageCollection\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\x12+\n\x07\x65xpired\x18\x02 \x03(\x0b\x32\x1a.cleancut.v1.ExpiredBackup\x12\x16\n\x0emarked_objects\x18\x03 \x01(\x04\x12\x14\n\x0cmarked_bytes\x18\x04 \x01(\x04\x12\x17\n\x0f\x64\x65leted_objects\x18\x05 \x01(\x04\x12\x15\n\rdeleted_bytes\x18\x06 \x01(\x04\x12\r\n\x05waits\x18\x07 \x01(\t\x12%\n\x04kept\x18\x08 \x03(\x0b\x32\x17.cleancut.v1.KeptBackup\x12\x10\n\x08warnings\x18\t \x03(\t\"D\n\x16\x43ollectGarbageResponse\x12*\n\x02gc\x18\x01 \x01(\x0b\x32\x1e.cleancut.v1.GarbageCollection*\x85\x03\n\x0b\x42\x61\x63kupState\x12\x1c\n\x18\x42\x41\x43KUP_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42\x41\x43KUP_STATE_PENDING\x10\x01\x12\x1a\n\x16\x42\x41\x43KUP_STATE_PREPARING\x10\x02\x12\x18\n\x14\x42\x41\x43KUP_STATE_FENCING\x10\x03\x12\x18\n\x14\x42\x41\x43KUP_STATE_CUTTING\x10\x04\x12\x18\n\x14\x42\x41\x43KUP_STATE_SEALING\x10\x05\x12\x1a\n\x16\x42\x41\x43KUP_STATE_UPLOADING\x10\x06\x12\x1b\n\x17\x42\x41\x43KUP_STATE_COMMITTING\x10\x07\x12\x1a\n\x16\x42\x41\x43KUP_STATE_COMMITTED\x10\x08\x12\x18\n\x14\x42\x41\x43KUP_STATE_ABORTED\x10\t\x12\x18\n\x14\x42\x41\x43KUP_STATE_DELETED\x10\n\x12\x17\n\x13\x42\x41\x43KUP_STATE_SEEDED\x10\x0b\x12\x18\n\x14\x42\x41\x43KUP_STATE_DAMAGED\x10\x0c\x12\x18\n\x14\x42\x41\x43KUP_STATE_CORRUPT\x10\r*d\n\x0b\x43onsistency\x12\x1b\n\x17\x43ONSISTENCY_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43ONSISTENCY_POINT_IN_TIME\x10\x01\x12\x19\n\x15\x43ONSISTENCY_PER_SHARD\x10\x02\x32\xd1\x06\n\rBackupService\x12S\n\x0c\x43reateBackup\x12 .cleancut.v1.CreateBackupRequest\x1a!.cleancut.v1.CreateBackupResponse\x12J\n\tGetBackup\x12\x1d.cleancut.v1.GetBackupRequest\x1a\x1e.cleancut.v1.GetBackupResponse\x12P\n\x0bListBackups\x12\x1f.cleancut.v1.ListBackupsRequest\x1a .cleancut.v1.ListBackupsResponse\x12R\n\x0bWatchBackup\x12\x1f.cleancut.v1.WatchBackupRequest\x1a .cleancut.v1.WatchBackupResponse0\x01\x12S\n\x0c\x43\x61ncelBackup\x12 .cleancut.v1.CancelBackupRequest\x1a!.cleancut.v1.CancelBackupResponse\x12M\n\nSeedBackup\x12\x1e.cleancut.v1.SeedBackupRequest\x1a\x1f.cleancut.v1.SeedBackupResponse\x12S\n\x0c\x44\x65leteBackup\x12 .cleancut.v1.DeleteBackupRequest\x1a!.cleancut.v1.DeleteBackupResponse\x12M\n\nHoldBackup\x12\x1e.cleancut.v1.HoldBackupRequest\x1a\x1f.cleancut.v1.HoldBackupResponse\x12V\n\rReleaseBackup\x12!.cleancut.v1.ReleaseBackupRequest\x1a\".cleancut.v1.ReleaseBackupResponse\x12Y\n\x0e\x43ollectGarbage\x12\".cleancut.v1.CollectGarbageRequest\x1a#.cleancut.v1.CollectGarbageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cleancut.v1.backup_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BACKUPSTATE']._serialized_start=2864
-  _globals['_BACKUPSTATE']._serialized_end=3253
-  _globals['_CONSISTENCY']._serialized_start=3255
-  _globals['_CONSISTENCY']._serialized_end=3355
+  _globals['_BACKUPSTATE']._serialized_start=3134
+  _globals['_BACKUPSTATE']._serialized_end=3523
+  _globals['_CONSISTENCY']._serialized_start=3525
+  _globals['_CONSISTENCY']._serialized_end=3625
   _globals['_SHARDEVIDENCE']._serialized_start=101
   _globals['_SHARDEVIDENCE']._serialized_end=332
   _globals['_FENCEEVIDENCE']._serialized_start=334
@@ -48,51 +48,55 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEED']._serialized_start=719
   _globals['_SEED']._serialized_end=772
   _globals['_BACKUP']._serialized_start=775
-  _globals['_BACKUP']._serialized_end=1317
-  _globals['_CREATEBACKUPREQUEST']._serialized_start=1320
-  _globals['_CREATEBACKUPREQUEST']._serialized_end=1505
-  _globals['_CREATEBACKUPRESPONSE']._serialized_start=1507
-  _globals['_CREATEBACKUPRESPONSE']._serialized_end=1566
-  _globals['_SEEDBACKUPREQUEST']._serialized_start=1568
-  _globals['_SEEDBACKUPREQUEST']._serialized_end=1663
-  _globals['_SEEDBACKUPRESPONSE']._serialized_start=1665
-  _globals['_SEEDBACKUPRESPONSE']._serialized_end=1722
-  _globals['_GETBACKUPREQUEST']._serialized_start=1724
-  _globals['_GETBACKUPREQUEST']._serialized_end=1754
-  _globals['_GETBACKUPRESPONSE']._serialized_start=1756
-  _globals['_GETBACKUPRESPONSE']._serialized_end=1812
-  _globals['_LISTBACKUPSREQUEST']._serialized_start=1814
-  _globals['_LISTBACKUPSREQUEST']._serialized_end=1873
-  _globals['_LISTBACKUPSRESPONSE']._serialized_start=1875
-  _globals['_LISTBACKUPSRESPONSE']._serialized_end=1959
-  _globals['_WATCHBACKUPREQUEST']._serialized_start=1961
-  _globals['_WATCHBACKUPREQUEST']._serialized_end=1993
-  _globals['_WATCHBACKUPRESPONSE']._serialized_start=1995
-  _globals['_WATCHBACKUPRESPONSE']._serialized_end=2053
-  _globals['_CANCELBACKUPREQUEST']._serialized_start=2055
-  _globals['_CANCELBACKUPREQUEST']._serialized_end=2088
-  _globals['_CANCELBACKUPRESPONSE']._serialized_start=2090
-  _globals['_CANCELBACKUPRESPONSE']._serialized_end=2149
-  _globals['_DELETEBACKUPREQUEST']._serialized_start=2151
-  _globals['_DELETEBACKUPREQUEST']._serialized_end=2203
-  _globals['_DELETEBACKUPRESPONSE']._serialized_start=2205
-  _globals['_DELETEBACKUPRESPONSE']._serialized_end=2264
-  _globals['_HOLDBACKUPREQUEST']._serialized_start=2266
-  _globals['_HOLDBACKUPREQUEST']._serialized_end=2327
-  _globals['_HOLDBACKUPRESPONSE']._serialized_start=2329
-  _globals['_HOLDBACKUPRESPONSE']._serialized_end=2386
-  _globals['_RELEASEBACKUPREQUEST']._serialized_start=2388
-  _globals['_RELEASEBACKUPREQUEST']._serialized_end=2437
-  _globals['_RELEASEBACKUPRESPONSE']._serialized_start=2439
-  _globals['_RELEASEBACKUPRESPONSE']._serialized_end=2499
-  _globals['_COLLECTGARBAGEREQUEST']._serialized_start=2501
-  _globals['_COLLECTGARBAGEREQUEST']._serialized_end=2541
-  _globals['_EXPIREDBACKUP']._serialized_start=2543
-  _globals['_EXPIREDBACKUP']._serialized_end=2598
-  _globals['_GARBAGECOLLECTION']._serialized_start=2601
-  _globals['_GARBAGECOLLECTION']._serialized_end=2791
-  _globals['_COLLECTGARBAGERESPONSE']._serialized_start=2793
-  _globals['_COLLECTGARBAGERESPONSE']._serialized_end=2861
-  _globals['_BACKUPSERVICE']._serialized_start=3358
-  _globals['_BACKUPSERVICE']._serialized_end=4207
+  _globals['_BACKUP']._serialized_end=1366
+  _globals['_MISSINGCOLLECTION']._serialized_start=1368
+  _globals['_MISSINGCOLLECTION']._serialized_end=1417
+  _globals['_CREATEBACKUPREQUEST']._serialized_start=1420
+  _globals['_CREATEBACKUPREQUEST']._serialized_end=1645
+  _globals['_CREATEBACKUPRESPONSE']._serialized_start=1647
+  _globals['_CREATEBACKUPRESPONSE']._serialized_end=1706
+  _globals['_SEEDBACKUPREQUEST']._serialized_start=1708
+  _globals['_SEEDBACKUPREQUEST']._serialized_end=1803
+  _globals['_SEEDBACKUPRESPONSE']._serialized_start=1805
+  _globals['_SEEDBACKUPRESPONSE']._serialized_end=1862
+  _globals['_GETBACKUPREQUEST']._serialized_start=1864
+  _globals['_GETBACKUPREQUEST']._serialized_end=1894
+  _globals['_GETBACKUPRESPONSE']._serialized_start=1896
+  _globals['_GETBACKUPRESPONSE']._serialized_end=1952
+  _globals['_LISTBACKUPSREQUEST']._serialized_start=1954
+  _globals['_LISTBACKUPSREQUEST']._serialized_end=2013
+  _globals['_LISTBACKUPSRESPONSE']._serialized_start=2015
+  _globals['_LISTBACKUPSRESPONSE']._serialized_end=2099
+  _globals['_WATCHBACKUPREQUEST']._serialized_start=2101
+  _globals['_WATCHBACKUPREQUEST']._serialized_end=2133
+  _globals['_WATCHBACKUPRESPONSE']._serialized_start=2135
+  _globals['_WATCHBACKUPRESPONSE']._serialized_end=2193
+  _globals['_CANCELBACKUPREQUEST']._serialized_start=2195
+  _globals['_CANCELBACKUPREQUEST']._serialized_end=2228
+  _globals['_CANCELBACKUPRESPONSE']._serialized_start=2230
+  _globals['_CANCELBACKUPRESPONSE']._serialized_end=2289
+  _globals['_DELETEBACKUPREQUEST']._serialized_start=2291
+  _globals['_DELETEBACKUPREQUEST']._serialized_end=2343
+  _globals['_DELETEBACKUPRESPONSE']._serialized_start=2345
+  _globals['_DELETEBACKUPRESPONSE']._serialized_end=2404
+  _globals['_HOLDBACKUPREQUEST']._serialized_start=2406
+  _globals['_HOLDBACKUPREQUEST']._serialized_end=2467
+  _globals['_HOLDBACKUPRESPONSE']._serialized_start=2469
+  _globals['_HOLDBACKUPRESPONSE']._serialized_end=2526
+  _globals['_RELEASEBACKUPREQUEST']._serialized_start=2528
+  _globals['_RELEASEBACKUPREQUEST']._serialized_end=2577
+  _globals['_RELEASEBACKUPRESPONSE']._serialized_start=2579
+  _globals['_RELEASEBACKUPRESPONSE']._serialized_end=2639
+  _globals['_COLLECTGARBAGEREQUEST']._serialized_start=2641
+  _globals['_COLLECTGARBAGEREQUEST']._serialized_end=2700
+  _globals['_EXPIREDBACKUP']._serialized_start=2702
+  _globals['_EXPIREDBACKUP']._serialized_end=2757
+  _globals['_KEPTBACKUP']._serialized_start=2759
+  _globals['_KEPTBACKUP']._serialized_end=2811
+  _globals['_GARBAGECOLLECTION']._serialized_start=2814
+  _globals['_GARBAGECOLLECTION']._serialized_end=3061
+  _globals['_COLLECTGARBAGERESPONSE']._serialized_start=3063
+  _globals['_COLLECTGARBAGERESPONSE']._serialized_end=3131
+  _globals['_BACKUPSERVICE']._serialized_start=3628
+  _globals['_BACKUPSERVICE']._serialized_end=4477
 # @@protoc_insertion_point(module_scope)

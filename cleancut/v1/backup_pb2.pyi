@@ -122,7 +122,7 @@ class Seed(_message.Message):
     def __init__(self, streams: _Optional[int] = ..., shards: _Optional[int] = ..., read: _Optional[int] = ...) -> None: ...
 
 class Backup(_message.Message):
-    __slots__ = ("id", "epoch", "state", "created_at", "cut_at", "ended_at", "collections", "evidence", "bytes", "error", "attempt", "attempts", "progress", "warnings", "schedule", "holds", "seed", "damage")
+    __slots__ = ("id", "epoch", "state", "created_at", "cut_at", "ended_at", "collections", "evidence", "bytes", "error", "attempt", "attempts", "progress", "warnings", "schedule", "holds", "seed", "damage", "missing")
     ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -141,6 +141,7 @@ class Backup(_message.Message):
     HOLDS_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     DAMAGE_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
     id: str
     epoch: int
     state: BackupState
@@ -159,10 +160,19 @@ class Backup(_message.Message):
     holds: _containers.RepeatedScalarFieldContainer[str]
     seed: Seed
     damage: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[BackupState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cut_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[str]] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., bytes: _Optional[_Union[BackupBytes, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., attempt: _Optional[int] = ..., attempts: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., holds: _Optional[_Iterable[str]] = ..., seed: _Optional[_Union[Seed, _Mapping]] = ..., damage: _Optional[_Iterable[str]] = ...) -> None: ...
+    missing: _containers.RepeatedCompositeFieldContainer[MissingCollection]
+    def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[BackupState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cut_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[str]] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., bytes: _Optional[_Union[BackupBytes, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., attempt: _Optional[int] = ..., attempts: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., holds: _Optional[_Iterable[str]] = ..., seed: _Optional[_Union[Seed, _Mapping]] = ..., damage: _Optional[_Iterable[str]] = ..., missing: _Optional[_Iterable[_Union[MissingCollection, _Mapping]]] = ...) -> None: ...
+
+class MissingCollection(_message.Message):
+    __slots__ = ("name", "reason")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    reason: str
+    def __init__(self, name: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class CreateBackupRequest(_message.Message):
-    __slots__ = ("request_id", "collections", "allow_empty", "require_point_in_time", "attempts", "fence", "fence_budget_s", "full")
+    __slots__ = ("request_id", "collections", "allow_empty", "require_point_in_time", "attempts", "fence", "fence_budget_s", "full", "exclude", "allow_missing")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
     ALLOW_EMPTY_FIELD_NUMBER: _ClassVar[int]
@@ -171,6 +181,8 @@ class CreateBackupRequest(_message.Message):
     FENCE_FIELD_NUMBER: _ClassVar[int]
     FENCE_BUDGET_S_FIELD_NUMBER: _ClassVar[int]
     FULL_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDE_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_MISSING_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     collections: _containers.RepeatedScalarFieldContainer[str]
     allow_empty: bool
@@ -179,7 +191,9 @@ class CreateBackupRequest(_message.Message):
     fence: _containers.RepeatedScalarFieldContainer[str]
     fence_budget_s: float
     full: bool
-    def __init__(self, request_id: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., allow_empty: _Optional[bool] = ..., require_point_in_time: _Optional[bool] = ..., attempts: _Optional[int] = ..., fence: _Optional[_Iterable[str]] = ..., fence_budget_s: _Optional[float] = ..., full: _Optional[bool] = ...) -> None: ...
+    exclude: _containers.RepeatedScalarFieldContainer[str]
+    allow_missing: bool
+    def __init__(self, request_id: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., allow_empty: _Optional[bool] = ..., require_point_in_time: _Optional[bool] = ..., attempts: _Optional[int] = ..., fence: _Optional[_Iterable[str]] = ..., fence_budget_s: _Optional[float] = ..., full: _Optional[bool] = ..., exclude: _Optional[_Iterable[str]] = ..., allow_missing: _Optional[bool] = ...) -> None: ...
 
 class CreateBackupResponse(_message.Message):
     __slots__ = ("backup",)
@@ -302,10 +316,12 @@ class ReleaseBackupResponse(_message.Message):
     def __init__(self, backup: _Optional[_Union[Backup, _Mapping]] = ...) -> None: ...
 
 class CollectGarbageRequest(_message.Message):
-    __slots__ = ("dry_run",)
+    __slots__ = ("dry_run", "confirmed")
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMED_FIELD_NUMBER: _ClassVar[int]
     dry_run: bool
-    def __init__(self, dry_run: _Optional[bool] = ...) -> None: ...
+    confirmed: bool
+    def __init__(self, dry_run: _Optional[bool] = ..., confirmed: _Optional[bool] = ...) -> None: ...
 
 class ExpiredBackup(_message.Message):
     __slots__ = ("epoch", "id", "why")
@@ -317,8 +333,18 @@ class ExpiredBackup(_message.Message):
     why: str
     def __init__(self, epoch: _Optional[int] = ..., id: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
 
+class KeptBackup(_message.Message):
+    __slots__ = ("epoch", "id", "why")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    id: str
+    why: str
+    def __init__(self, epoch: _Optional[int] = ..., id: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
 class GarbageCollection(_message.Message):
-    __slots__ = ("dry_run", "expired", "marked_objects", "marked_bytes", "deleted_objects", "deleted_bytes", "waits")
+    __slots__ = ("dry_run", "expired", "marked_objects", "marked_bytes", "deleted_objects", "deleted_bytes", "waits", "kept", "warnings")
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     EXPIRED_FIELD_NUMBER: _ClassVar[int]
     MARKED_OBJECTS_FIELD_NUMBER: _ClassVar[int]
@@ -326,6 +352,8 @@ class GarbageCollection(_message.Message):
     DELETED_OBJECTS_FIELD_NUMBER: _ClassVar[int]
     DELETED_BYTES_FIELD_NUMBER: _ClassVar[int]
     WAITS_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     dry_run: bool
     expired: _containers.RepeatedCompositeFieldContainer[ExpiredBackup]
     marked_objects: int
@@ -333,7 +361,9 @@ class GarbageCollection(_message.Message):
     deleted_objects: int
     deleted_bytes: int
     waits: str
-    def __init__(self, dry_run: _Optional[bool] = ..., expired: _Optional[_Iterable[_Union[ExpiredBackup, _Mapping]]] = ..., marked_objects: _Optional[int] = ..., marked_bytes: _Optional[int] = ..., deleted_objects: _Optional[int] = ..., deleted_bytes: _Optional[int] = ..., waits: _Optional[str] = ...) -> None: ...
+    kept: _containers.RepeatedCompositeFieldContainer[KeptBackup]
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, dry_run: _Optional[bool] = ..., expired: _Optional[_Iterable[_Union[ExpiredBackup, _Mapping]]] = ..., marked_objects: _Optional[int] = ..., marked_bytes: _Optional[int] = ..., deleted_objects: _Optional[int] = ..., deleted_bytes: _Optional[int] = ..., waits: _Optional[str] = ..., kept: _Optional[_Iterable[_Union[KeptBackup, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CollectGarbageResponse(_message.Message):
     __slots__ = ("gc",)

@@ -17,7 +17,7 @@ import click
 from cleancut.core.auth.roles import Role
 from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.garbage import GRACE_S
-from cleancut.core.maintenance.retention import Policy
+from cleancut.core.maintenance.retention import MAX_EXPIRE_SHARE, Policy
 from cleancut.core.maintenance.schedule import Schedules
 from cleancut.core.primitives.errors import (
     CleancutError,
@@ -105,6 +105,14 @@ class _Rules:
     metavar="SECONDS",
     help="How long what nothing names stays in the store at least.",
 )
+@click.option(
+    "--max-expire-share",
+    type=click.FloatRange(0.0, 1.0),
+    default=MAX_EXPIRE_SHARE,
+    show_default="1/3",
+    metavar="SHARE",
+    help="Share of the backups that one gc run may expire unless it is confirmed.",
+)
 @click.option("--name", default=_default_name, help="Unique.  [default: hostname and pid]")
 def cli(**flags: Any) -> None:
     """Leads the agents through backups and restores, and serves the API."""
@@ -115,7 +123,9 @@ def cli(**flags: Any) -> None:
         schedules = read_schedules(file)
         own = {name: each.retention for name, each in schedules.items() if each.retention}
         gc = GcSettings(
-            retention=Policy(read_retention(file), own),
+            retention=Policy(
+                read_retention(file), own, frozenset(schedules), flags["max_expire_share"]
+            ),
             grace_s=flags["garbage_grace"],
             every_s=flags["gc_every"],
         )

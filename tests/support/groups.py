@@ -81,7 +81,6 @@ def view(
                 name=name,
                 uuid="u-1",
                 config="c",
-                schema="s",
                 replicas=tuple(
                     ReplicaView(shard_id=ShardId(s), peer_id=PeerId(p), state=state)
                     for s, states in sorted(replicas.items())

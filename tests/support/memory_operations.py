@@ -293,7 +293,7 @@ class MemoryOperations(MemoryRebalances):
         self.backups[backup.id] = msgspec.structs.replace(backup, holds=holds)
         return self.backups[backup.id]
 
-    async def collect_garbage(self, *, dry_run: bool) -> GarbageCollection:
+    async def collect_garbage(self, *, dry_run: bool, confirmed: bool) -> GarbageCollection:
         oldest = [b for b in self.backups.values() if b.state is State.COMMITTED][:-1]
         expired = tuple(
             ExpiredBackup(epoch=b.epoch, id=b.id, why="no rule keeps it") for b in oldest

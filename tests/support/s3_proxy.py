@@ -37,6 +37,7 @@ class Fault(StrEnum):
     FLIPPED = "wrong bytes"
     TRUNCATED = "truncated manifest"
     MISSING = "missing pack"
+    ARCHIVED = "packs in an archive"
     FULL = "full"
     DENIED = "wrong key"
     SKEWED = "clock skewed"
@@ -83,6 +84,10 @@ class FaultyS3:
                 return self._hit(_refused(501, "NotImplemented"))
             case Fault.MISSING if "/packs/" in path and method in {"GET", "HEAD"}:
                 return self._hit(_refused(404, "NoSuchKey"))
+            case Fault.ARCHIVED if (
+                "/packs/" in path and method == "GET" and "list-type" not in (request.query_string)
+            ):
+                return self._hit(_refused(403, "InvalidObjectState"))
         return None
 
     async def _answer(self, request: web.Request, body: bytes) -> web.StreamResponse:

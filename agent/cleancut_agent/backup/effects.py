@@ -20,12 +20,14 @@ from cleancut.core.format.manifest import AgentDocument, ShardEntry
 from cleancut.core.format.recipe import Recipe
 from cleancut.core.primitives.codec import decode, digest_of, encode
 from cleancut.core.primitives.errors import CleancutError, TimedOut
-from cleancut.core.primitives.ids import Digest, Epoch
+from cleancut.core.primitives.ids import Digest, Epoch, PeerId
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
 from cleancut.core.protocol.etcd_records import EpochMember, Reading, ShardTask
 from cleancut.core.protocol.evidence import is_same, is_unchanged
+from cleancut.core.protocol.failures import UnusableReplicas
 from cleancut.core.protocol.fence import is_raised, without_fence
+from cleancut.core.protocol.requests import Selection
 from cleancut.repository.capture import CapturedShard
 from cleancut.repository.catalog import put_votes_document
 from cleancut_agent.backup.captures import Captures, cancel
@@ -41,6 +43,7 @@ from cleancut_agent.local_peer import (
     read_probe,
     read_view,
     readings_of,
+    unusable_replicas,
 )
 from cleancut_agent.progress import BytesProgress
 
@@ -75,6 +78,7 @@ class AgentBackupEffects:
         self._parents = Parents(context)
         self._running: dict[Epoch, _Running] = {}
         self._view_at = ""
+        self._selections: dict[Epoch, Selection] = {}
 
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
@@ -82,6 +86,7 @@ class AgentBackupEffects:
             case Observe():
                 return await self._observe(effect)
             case Load():
+                await self.check_loaded(effect)
                 await self._parents.load(effect.tasks)
                 return None
             case Confirm():
@@ -118,8 +123,10 @@ class AgentBackupEffects:
 
     async def _observe(self, effect: Observe) -> Observed:
         context = self._context
+        probe = await read_probe(context, effect.epoch)
+        self._selections = {effect.epoch: probe.selection}
         telemetry = await context.qdrant.telemetry()
-        view = await read_view(context.qdrant, telemetry)
+        view = await read_view(context.qdrant, probe.selection, telemetry)
         data = encode(view)
         digest = hashlib.sha256(data).hexdigest()
         name = f"{context.name}.{digest[:32]}"
@@ -131,11 +138,22 @@ class AgentBackupEffects:
         return Observed(
             view=digest,
             view_object=name,
-            probe=await read_probe(context, effect.epoch),
+            probe=probe.nonce,
             free_bytes=free_bytes(context),
             member=decode(EpochMember, record.value, record.key) if record else None,
             arrivals=telemetry.counters.arrivals,
         )
+
+    async def check_loaded(self, effect: Load) -> None:
+        """Raises: UnusableReplicas, if one of the tasks is of a replica that this peer has not
+        loaded; it names all such replicas of the selection."""
+        telemetry = await self._context.qdrant.telemetry()
+        selection = self._selections.get(effect.epoch, Selection())
+        peer_id = next((task.peer_id for task in effect.tasks), PeerId(0))
+        unusable = unusable_replicas(telemetry, peer_id, selection)
+        places = {(one.collection, one.shard_id) for one in unusable}
+        if any((task.collection, task.shard_id) in places for task in effect.tasks):
+            raise UnusableReplicas(unusable)
 
     # CUT and SEAL
 
@@ -173,7 +191,8 @@ class AgentBackupEffects:
         second = readings_of(telemetry, effect.tasks, running.segments if running else ())
         if running is not None:
             running.others.read_again(telemetry)
-        view, fence = await read_view(self._context.qdrant), effect.fence
+        selection = self._selections.get(effect.epoch, Selection())
+        view, fence = await read_view(self._context.qdrant, selection), effect.fence
         return Readings(
             second.numbers,
             second.incarnation,

@@ -33,6 +33,7 @@ class AgentSeedEffects:
             case Observe():
                 return await self._backups.run(effect)
             case Load():
+                await self._backups.check_loaded(effect)
                 return None
             case SeedShards():
                 return await self._sow(effect)

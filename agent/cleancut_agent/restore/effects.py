@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 
 from cleancut.core.primitives.codec import decode, digest_of
-from cleancut.core.primitives.ids import Epoch
+from cleancut.core.primitives.errors import Refused, TimedOut
+from cleancut.core.primitives.ids import Epoch, format_epoch
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
 from cleancut.core.protocol.etcd_records import ShardTask, Vote
+from cleancut.core.protocol.high_water import BEHIND_HINT
 from cleancut.core.protocol.replica_reports import AgentRestoreReport, RestoredShard
+from cleancut.core.protocol.requests import NAMES_ONLY
 from cleancut.core.protocol.states import Phase
 from cleancut.core.restore.participant import HasRecovered, Recover, Verified, Verify
 from cleancut.core.restore.phases import AT_ONCE
@@ -25,6 +29,7 @@ from cleancut_agent.restore.shard_checks import verify_shard
 from cleancut_agent.restore.tar_server import TarServer
 from cleancut_agent.restore.wait_for_peer import retry_until_reachable
 
+MARKS_S = 30.0
 VerifyOne = Callable[[Qdrant, ShardTask], Awaitable[RestoredShard]]
 
 
@@ -69,9 +74,9 @@ class AgentRestoreEffects:
 
     async def _observe(self, effect: Observe) -> Observed:
         context = self._context
-        view = digest_of(await read_view(context.qdrant))
         probe = await read_probe(context, effect.epoch)
-        return Observed(view, "", probe, storage_free_bytes(context), None)
+        view = digest_of(await read_view(context.qdrant, NAMES_ONLY))
+        return Observed(view, "", probe.nonce, storage_free_bytes(context), None)
 
     async def _has_recovered(self, epoch: Epoch) -> bool:
         context = self._context
@@ -80,6 +85,7 @@ class AgentRestoreEffects:
         return found is not None and decode(Vote, found.value, key).yes
 
     async def _recover(self, effect: Recover) -> None:
+        await check_open(self._context, effect.epoch)
         clock = self._context.clock
         self._sent_before, began_s = self._tars.sent_bytes, clock.monotonic_s()
         self._total_bytes = size_bytes = sum(task.size_bytes for task in effect.tasks)
@@ -105,3 +111,23 @@ class AgentRestoreEffects:
         )
         sha256 = await put_votes_document(context.store, context.paths, document)
         return Verified(readings, sha256)
+
+
+async def check_open(context: AgentContext, epoch: Epoch) -> None:
+    """Raises: Refused, if the store knows that this restore was published or is over, so that etcd
+    shows a past: what is live now would be overwritten."""
+    try:
+        async with asyncio.timeout(MARKS_S):
+            marks = [info.path async for info in context.store.list(context.paths.marks)]
+    except TimeoutError as error:
+        raise TimedOut(
+            f"the store does not list its marks within {MARKS_S:.0f} s",
+            "check the mount or the endpoint of the store",
+        ) from error
+    names = [path.removeprefix(context.paths.marks) for path in marks]
+    over = {f"{format_epoch(epoch)}/{name}.json" for name in ("published", "ended")}
+    if over & set(names) or max(names, default="") >= format_epoch(Epoch(epoch + 1)):
+        raise Refused(
+            f"the store knows that the restore of epoch {epoch} is over: etcd has gone back",
+            BEHIND_HINT,
+        )

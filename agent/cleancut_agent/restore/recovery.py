@@ -9,12 +9,14 @@ from functools import partial
 from cleancut.core.primitives.errors import CleancutError, NotFound, Refused, TimedOut, Unavailable
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.restore.phases import AT_ONCE, recover_bound_s
+from cleancut.qdrant.recovery import needs_upload
 from cleancut.qdrant.responses import Telemetry
 from cleancut.runtime.concurrency import run_all
 from cleancut_agent.context import AgentContext
 from cleancut_agent.restore.tar_server import Offer, TarServer
 from cleancut_agent.restore.wait_for_peer import PEER_BACK_S
 
+_Way = Callable[[ShardTask, Offer, float], Awaitable[None]]
 TRIES = 4
 _APPLY_S = 30.0
 _LEFT_S = 10.0
@@ -24,10 +26,11 @@ _POLL_S = 0.5
 
 
 class Recovery:
-    """Recovers shards of the local peer from tars that this process serves."""
+    """Recovers shards of the local peer from tars that this process serves or uploads."""
 
     def __init__(self, context: AgentContext, tars: TarServer) -> None:
         self._context, self._tars = context, tars
+        self._uploads = False
 
     async def recover_all(self, tasks: Sequence[ShardTask], *, empty: bool) -> None:
         """Every shard holds its tar. Raises: what made one of them impossible."""
@@ -81,24 +84,55 @@ class Recovery:
             telemetry = await self._telemetry()
             _check_same(telemetry, task)
             try:
-                return await self._pull(task, telemetry.startup)
+                return await self._put(task, telemetry.startup)
             except CleancutError as error:
                 if not error.retryable or left == 0:
                     raise
             await self._context.clock.sleep(_POLL_S)
 
-    async def _pull(self, task: ShardTask, startup: str) -> None:
+    async def _put(self, task: ShardTask, startup: str) -> None:
+        """By URL; by upload, once the peer has forbidden URLs or cannot reach this process."""
+        if not self._uploads:
+            try:
+                return await self._send(task, startup, self._pull)
+            except CleancutError as error:
+                if not needs_upload(error):
+                    raise
+            self._uploads = True
+        return await self._send(task, startup, self._upload)
+
+    async def _pull(self, task: ShardTask, offer: Offer, bound_s: float) -> None:
+        try:
+            await self._context.qdrant.recover_shard(
+                task.collection,
+                task.shard_id,
+                location=self._context.loopback + offer.path,
+                sha256=task.tar_sha256,
+                timeout_s=bound_s,
+            )
+        except Unavailable as error:
+            if offer.pulled:  # it does reach this process
+                raise Unavailable(error.message, error.hint) from error
+            raise
+
+    async def _upload(self, task: ShardTask, offer: Offer, bound_s: float) -> None:
+        await self._context.qdrant.upload_shard(
+            task.collection,
+            task.shard_id,
+            chunks=self._tars.chunks(offer),
+            size_bytes=task.size_bytes,
+            sha256=task.tar_sha256,
+            timeout_s=bound_s,
+        )
+
+    async def _send(self, task: ShardTask, startup: str, way: _Way) -> None:
         bound_s = recover_bound_s(task.size_bytes)
         async with self._tars.offer(task) as offer:
             try:
-                await self._context.qdrant.recover_shard(
-                    task.collection,
-                    task.shard_id,
-                    location=self._context.loopback + offer.path,
-                    sha256=task.tar_sha256,
-                    timeout_s=bound_s,
-                )
-            except TimedOut:
+                await way(task, offer, bound_s)
+            except TimedOut as error:
+                if offer.failure is not None and way == self._upload:
+                    raise offer.failure from error
                 await self._wait_ended(offer, startup, bound_s)
                 raise
             except CleancutError as error:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import ipaddress
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -29,13 +29,15 @@ _END_S = 10.0
 
 @dataclass(slots=True)
 class Offer:
-    """One tar that may be pulled. `failure`: why the store could not give it, if it could not."""
+    """One tar that may be pulled. `failure`: why the store could not give it, if it could not.
+    `pulled`: it was asked for at least once."""
 
     path: str
     task: ShardTask
     requests: set[asyncio.Task[None]] = field(default_factory=set)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     failure: CleancutError | None = None
+    pulled: bool = False
 
     def names(self, request: web.Request) -> bool:
         """Whether the URL names this shard; decoded, since clients encode as they like."""
@@ -70,7 +72,7 @@ class TarServer:
     def app(self) -> web.Application:
         """Serves `GET /tar/<random>/<collection>/<shard>`."""
         app = web.Application()
-        app.router.add_get("/tar/{id}/{collection}/{shard}", self._serve, allow_head=False)
+        app.router.add_get("/tar/{id}/{collection:[^/]+}/{shard}", self._serve, allow_head=False)
         return app
 
     @asynccontextmanager
@@ -127,6 +129,7 @@ class TarServer:
         sending = asyncio.current_task()
         assert sending is not None
         offer.requests.add(sending)
+        offer.pulled = True
         offer.idle.clear()
         try:
             yield
@@ -138,15 +141,28 @@ class TarServer:
             if not offer.requests:
                 offer.idle.set()
 
+    async def chunks(self, offer: Offer) -> AsyncIterator[bytes]:
+        """The tar of the offer, for an upload. Raises: errors of the store."""
+        try:
+            async with aclosing(self._tar(offer)) as chunks:
+                async for chunk in chunks:
+                    yield bytes(chunk)
+                    self.sent_bytes += len(chunk)
+        except CleancutError as error:
+            offer.failure = error
+            raise
+
     async def _write(
         self, offer: Offer, write: Callable[[bytes | memoryview], Awaitable[None]]
     ) -> None:
-        paths = self._paths.of(offer.task.source)
-        tar = read_tar(self._store, paths, offer.task.recipe, cache=self._cache)
-        async with aclosing(tar) as chunks:
+        async with aclosing(self._tar(offer)) as chunks:
             async for chunk in chunks:
                 await write(chunk)
                 self.sent_bytes += len(chunk)
+
+    def _tar(self, offer: Offer) -> AsyncGenerator[bytes | memoryview, None]:
+        paths = self._paths.of(offer.task.source)
+        return read_tar(self._store, paths, offer.task.recipe, cache=self._cache)
 
     def _cut_off(self, request: web.Request) -> None:
         """A short body that ends in an error: Qdrant must not take it for the whole tar."""

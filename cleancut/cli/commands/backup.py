@@ -23,9 +23,10 @@ from cleancut.cli.render.output import emit, emit_many
 from cleancut.cli.render.states import step_of, title_of
 from cleancut.cli.settings import Noun, parse_duration, settings_of
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
-from cleancut.core.primitives.errors import NotFound
+from cleancut.core.primitives.errors import NotFound, from_reason
 from cleancut.core.protocol.fence import check_fence
 from cleancut.core.protocol.requests import MAX_ATTEMPTS, BackupRequest
+from cleancut.core.protocol.states import State
 from cleancut.verification.verify import Drilling, ReadShare, drill_group, verify_group
 
 
@@ -36,6 +37,18 @@ def backup() -> None:
 
 @backup.command()
 @collections_option
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="NAME",
+    help="Leave this collection out; repeatable.",
+)
+@click.option(
+    "--allow-missing",
+    is_flag=True,
+    help="Leave out the collections that cannot be backed up now: the backup is partial and lists"
+    " them. Default: fail and name them.",
+)
 @click.option("--allow-empty", is_flag=True, help="Accept a cluster without collections.")
 @click.option(
     "--require",
@@ -75,6 +88,8 @@ def create(
     context: click.Context,
     /,
     collections: tuple[str, ...],
+    exclude: tuple[str, ...],
+    allow_missing: bool,
     allow_empty: bool,
     require: str | None,
     attempts: int | None,
@@ -94,6 +109,8 @@ def create(
         fence=tuple(sorted(set(fence))),
         fence_budget_s=fence_budget_s,
         full=full,
+        exclude=tuple(sorted(set(exclude))),
+        allow_missing=allow_missing,
     )
     check_fence(request)
     job: Job[Backup] = Job(
@@ -134,6 +151,8 @@ def show(context: click.Context, /, backup_id: str, evidence: bool) -> None:
         found = offline.show_backup(settings, backup_id)
     else:
         found = ask(settings, lambda client: client.get_backup(backup_id))
+    if found.state is State.CORRUPT and found.error is not None:
+        raise from_reason(found.error.reason)(found.error.message, found.error.hint)
     if not evidence:
         emit(settings.output, "backup", found)
         return
@@ -303,11 +322,16 @@ def gc(context: click.Context, /, dry_run: bool, yes: bool) -> None:
 
     The coordinator also does this on its own, every `gc-every` seconds. An object is deleted in two
     runs: the first one marks it for deletion, a later one deletes it if nothing needs it still.
+    A run that would expire more than the coordinator's `max-expire-share` of the backups stops;
+    the confirmation here, or --yes, lets it go on.
     """
     settings = settings_of(context)
     if not dry_run:
         confirm("delete what --dry-run shows", yes=yes)
-    emit(settings.output, "gc", ask(settings, lambda c: c.collect_garbage(dry_run=dry_run)))
+    done = ask(settings, lambda c: c.collect_garbage(dry_run=dry_run, confirmed=not dry_run))
+    for warning in done.warnings:
+        say(f"warning: {warning}")
+    emit(settings.output, "gc", done)
 
 
 @backup.command()

@@ -173,10 +173,12 @@ def gc(value: GarbageCollection) -> RenderableType:
             ("waits", value.waits or None),
         )
     )
-    if not value.expired:
+    action = "would expire" if value.dry_run else "expired"
+    rows = [(one.epoch, action, one.why) for one in value.expired]
+    rows += [(one.epoch, "kept", one.why) for one in value.kept]
+    if not rows:
         return head
-    rows = ((one.epoch, one.why) for one in value.expired)
-    return Group(head, "", grid(("BACKUP", "WHY"), rows, fold=("WHY",)))
+    return Group(head, "", grid(("BACKUP", "ACTION", "WHY"), sorted(rows), fold=("WHY",)))
 
 
 def _objects(number: int, size_bytes: int) -> str:

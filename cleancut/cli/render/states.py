@@ -15,6 +15,7 @@ from cleancut.core.protocol.votes import CANCELLED
 
 class Word(StrEnum):
     OK = "ok"
+    PARTIAL = "partial"
     PENDING = "pending"
     RUNNING = "running"
     ABORTED = "aborted"
@@ -51,6 +52,8 @@ def state_of(operation: Operation) -> Word:
     error = operation.error
     if word is Word.ABORTED and error is not None and error.reason == CANCELLED.reason:
         return Word.CANCELED
+    if word is Word.OK and isinstance(operation, Backup) and operation.missing:
+        return Word.PARTIAL
     return word
 
 

@@ -6,13 +6,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from cleancut.core.cluster.versions import OLDEST_QDRANT
-from cleancut.core.cluster.view import ACTIVE, CollectionView, View
+from cleancut.core.cluster.view import ACTIVE, CollectionView, ReplicaView, View
 from cleancut.core.format.manifest import Manifest, ShardEntry
-from cleancut.core.primitives.errors import NotFound, Refused
-from cleancut.core.primitives.ids import AgentName, PeerId, ShardId, parse_version
-from cleancut.core.protocol.etcd_records import Parent, Session, ShardTask
+from cleancut.core.primitives.errors import Invalid, NotFound, Refused
+from cleancut.core.primitives.ids import (
+    AgentName,
+    PeerId,
+    ShardId,
+    check_streamable,
+    parse_version,
+)
+from cleancut.core.protocol.etcd_records import Parent, Session, ShardTask, UnusableReplica
+from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 
-MAX_TASKS = 200
 Parents = Mapping[tuple[str, int], ShardEntry]
 Homes = Mapping[tuple[str, int], PeerId]
 Fullness = Mapping[tuple[str, int, PeerId], int]
@@ -21,32 +27,69 @@ NOWHERE: Homes = {}
 UNKNOWN: Fullness = {}
 
 
-def choose_collections(view: View, asked: Iterable[str], *, allow_empty: bool) -> list[str]:
-    """The collections to back up, sorted. Raises: NotFound, Refused (nothing to
-    back up, or some of it is hidden)."""
+class Usable:
+    """The replicas that agents can cut: those at the peers of `sessions`, but for the unusable."""
+
+    def __init__(
+        self, sessions: Mapping[AgentName, Session], unusable: Iterable[UnusableReplica] = ()
+    ) -> None:
+        self.names = tuple(sessions)
+        self.agents = {session.peer_id: name for name, session in sorted(sessions.items())}
+        self._unusable = {(one.collection, one.shard_id, one.peer_id) for one in unusable}
+
+    def has_agent(self, replica: ReplicaView) -> bool:
+        """True if an agent runs at its peer."""
+        return replica.peer_id in self.agents
+
+    def is_loaded(self, collection: str, replica: ReplicaView) -> bool:
+        """False if its agent found that the peer has not loaded it."""
+        return (collection, replica.shard_id, replica.peer_id) not in self._unusable
+
+
+def choose_collections(
+    view: View, request: BackupRequest | SeedRequest
+) -> tuple[list[str], dict[str, str]]:
+    """The collections to back up, sorted, and those that cannot be, with the reason: the hidden
+    ones, and named ones that may be missing. Raises: NotFound, Refused (nothing to back up)."""
     there = {entry.name for entry in view.collections}
-    chosen = sorted(set(asked)) or sorted(there)
-    hidden = sorted(set(asked) & set(view.hidden) if asked else view.hidden)
-    if hidden:
-        raise _hidden(view, hidden)
-    missing = [name for name in chosen if name not in there]
-    if missing:
-        raise NotFound(f"collection {missing[0]!r} does not exist", "see GET /collections")
-    if not chosen and not allow_empty:
+    may_miss = isinstance(request, BackupRequest) and request.allow_missing
+    allow_empty = isinstance(request, BackupRequest) and request.allow_empty
+    asked = sorted(set(request.collections)) or sorted(there)
+    hidden = sorted(set(asked) & set(view.hidden) if request.collections else view.hidden)
+    absent = [name for name in asked if name not in there and name not in hidden]
+    if absent and not may_miss:
+        raise NotFound(f"collection {absent[0]!r} does not exist", "see GET /collections")
+    sick = dict.fromkeys(absent, "it does not exist")
+    sick |= {name: _why_hidden(view, name) for name in hidden}
+    chosen = [name for name in asked if name in there]
+    if not chosen and not sick and not allow_empty:
         raise Refused("there is nothing to back up", "pass --allow-empty if that is meant")
-    return chosen
+    return chosen, sick
 
 
-def _hidden(view: View, names: list[str]) -> Refused:
-    shadowed = sorted(set(names) & {alias for alias, _ in view.aliases})
-    if not shadowed:
-        return Refused(
-            f"Qdrant lists {', '.join(map(repr, names))} and does not describe them",
-            "try again; if it stays so, look at Qdrant's log and at what its API key may read",
-        )
-    return Refused(
-        f"aliases hide the collections {', '.join(map(repr, shadowed))}: nothing can read these",
-        "rename the aliases (`cleancut doctor` has the calls); --collection backs up the others",
+def sick_collections(view: View, chosen: Iterable[str], usable: Usable) -> dict[str, str]:
+    """Those among `chosen` of which some shard cannot be cut, or that no restore could bring back,
+    with the reason."""
+    found = {}
+    for name in chosen:
+        collection = view.collection(name)
+        assert collection is not None, "chosen from this very view"
+        try:
+            check_streamable(name, max(shard_ids(collection), default=0))
+            _check_none_lost(collection)
+            for shard_id in shard_ids(collection):
+                _able(collection, shard_id, usable)
+        except (Invalid, Refused) as error:
+            found[name] = f"{error.message} ({error.hint})" if error.hint else error.message
+    return found
+
+
+def _why_hidden(view: View, name: str) -> str:
+    if name in {alias for alias, _ in view.aliases}:
+        return "an alias hides it: rename the alias (`cleancut doctor` has the calls)"
+    return (
+        "Qdrant lists it and does not describe it; if it stays so, look at Qdrant's log and at what"
+        " its API key may read"
     )
 
 
@@ -62,8 +105,8 @@ def check_versions(sessions: Mapping[AgentName, Session]) -> None:
 
 def assign(
     view: View,
-    chosen: list[str],
-    sessions: Mapping[AgentName, Session],
+    chosen: Iterable[str],
+    usable: Usable,
     parents: Parents,
     *,
     homes: Homes = NOWHERE,
@@ -78,26 +121,21 @@ def assign(
     `full`: nothing that is stored already is reused.
     Raises: Refused, naming the first shard that no member can cut.
     """
-    agents = {session.peer_id: name for name, session in sorted(sessions.items())}
-    tasks: dict[AgentName, list[ShardTask]] = {name: [] for name in sessions}
+    agents = usable.agents
+    tasks: dict[AgentName, list[ShardTask]] = {name: [] for name in usable.names}
     load: Counter[PeerId | None] = Counter()
     for name in chosen:
         collection = view.collection(name)
         assert collection is not None, "chosen from this very view"
         _check_none_lost(collection)
         for shard_id in shard_ids(collection):
-            able = _fullest(name, shard_id, _able(collection, shard_id, agents), points)
+            able = _fullest(name, shard_id, _able(collection, shard_id, usable), points)
             parent = parents.get((name, shard_id))
             known = (parent.peer_id if parent else None, homes.get((name, shard_id)))
             home = next((one for one in known if one in able), None)
             peer = home if home is not None else min(able, key=lambda p: (load[p], p))
             load[peer] += 1
             tasks[agents[peer]].append(_task(collection, shard_id, peer, parent, full=full))
-    for agent, given in tasks.items():
-        if len(given) > MAX_TASKS:
-            raise Refused(
-                f"agent {agent} would have to cut {len(given)} shards, more than {MAX_TASKS}"
-            )
     return {agent: tuple(given) for agent, given in tasks.items()}
 
 
@@ -116,9 +154,7 @@ def shard_ids(collection: CollectionView) -> list[ShardId]:
     return sorted({replica.shard_id for replica in collection.replicas})
 
 
-def _able(
-    collection: CollectionView, shard_id: int, agents: Mapping[PeerId | None, AgentName]
-) -> list[PeerId]:
+def _able(collection: CollectionView, shard_id: int, usable: Usable) -> list[PeerId]:
     replicas = [r for r in collection.replicas if r.shard_id == shard_id]
     moving = {
         peer
@@ -126,20 +162,34 @@ def _able(
         if transfer.shard_id == shard_id
         for peer in (transfer.source, transfer.target)
     }
+    loaded = [r for r in replicas if usable.is_loaded(collection.name, r)]
     able = [
         r.peer_id
-        for r in replicas
-        if r.state == ACTIVE and r.peer_id in agents and r.peer_id not in moving
+        for r in loaded
+        if r.state == ACTIVE and usable.has_agent(r) and r.peer_id not in moving
     ]
     if not able:
-        where = ", ".join(f"peer {r.peer_id} ({r.state})" for r in replicas) or "nowhere"
+        where = ", ".join(
+            f"peer {r.peer_id} ({_state(r, usable, moving, loaded)})" for r in replicas
+        )
         raise Refused(
-            f"no agent can cut shard {shard_id} of {collection.name!r}: it is on {where}",
+            f"no agent can cut shard {shard_id} of {collection.name!r}: it is on "
+            f"{where or 'no peer'}",
             "start an agent for each peer, or wait until the replica is Active",
             collection=collection.name,
             shard=shard_id,
         )
     return able
+
+
+def _state(
+    replica: ReplicaView, usable: Usable, moving: set[PeerId], loaded: Iterable[ReplicaView]
+) -> str:
+    if replica not in loaded:
+        return "not loaded: see that peer's log"
+    if replica.peer_id in moving:
+        return "in a transfer"
+    return replica.state if usable.has_agent(replica) else f"{replica.state}, without an agent"
 
 
 def _fullest(name: str, shard_id: int, able: list[PeerId], points: Fullness) -> list[PeerId]:
@@ -173,6 +223,16 @@ def _task(
         shard_key=shard_key,
         full=full,
     )
+
+
+def shard_keys(collection: CollectionView) -> tuple[tuple[str | int, tuple[ShardId, ...]], ...]:
+    """The ids of each custom sharding key, by the first of them; none without such keys."""
+    by_key: dict[str | int, set[int]] = {}
+    for replica in collection.replicas:
+        if replica.shard_key is not None:
+            by_key.setdefault(replica.shard_key, set()).add(replica.shard_id)
+    ordered = sorted(by_key.items(), key=lambda item: min(item[1]))
+    return tuple((key, tuple(ShardId(i) for i in sorted(ids))) for key, ids in ordered)
 
 
 def newest_entries(groups: Iterable[Manifest]) -> dict[tuple[str, int], ShardEntry]:

@@ -13,10 +13,12 @@ from msgspec.structs import replace
 
 from cleancut.core.backup.phases import (
     NEEDS_SESSIONS,
+    PUBLISH_S,
     STATE_OF,
     TRANSITIONS,
     Assign,
     Assigned,
+    Compare,
     DrainWrites,
     Publish,
     Raise,
@@ -24,12 +26,12 @@ from cleancut.core.backup.phases import (
     StoreCanaries,
 )
 from cleancut.core.primitives.codec import digest_of
-from cleancut.core.primitives.errors import Refused
+from cleancut.core.primitives.errors import Corrupt, Refused
 from cleancut.core.protocol import votes as protocol_votes
 from cleancut.core.protocol.attempt import Attempt
 from cleancut.core.protocol.commands import Command, Decide, Lift, Persist, Run, Stop
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
-from cleancut.core.protocol.etcd_records import Failure, Vote
+from cleancut.core.protocol.etcd_records import Failure, Operation, Vote
 from cleancut.core.protocol.events import (
     Cancelled,
     Done,
@@ -45,7 +47,14 @@ from cleancut.core.protocol.events import (
 )
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.fence import Fence
-from cleancut.core.protocol.requests import BackupRequest, SeedRequest
+from cleancut.core.protocol.high_water import (
+    ReadMarks,
+    StoreMarks,
+    Takeover,
+    gone_back,
+    judge_takeover,
+)
+from cleancut.core.protocol.requests import BackupRequest, SeedRequest, Selection
 from cleancut.core.protocol.states import CLOSED, FENCED, PERMANENT, OperationKind, Phase, State
 
 
@@ -58,14 +67,21 @@ class Barrier(Attempt):
         """Drops the state that lives in memory only."""
         super().reset(now_s)
         self._skew_ms = -1
+        self._unpublished: Failure | None = None
         self._draft: Assigned | None = None
         self._agreed_view = ""
         self._fence: Fence | None = None
         self._fence_until_s = self._fence_began_s = float("inf")
+        self._fence_ms = -1
 
     def request(self) -> BackupRequest | SeedRequest:
         """The request of the operation."""
         return protocol_votes.backup_request(self.operation)
+
+    def selection(self) -> Selection:
+        assert self.operation is not None, "no attempt without an operation"
+        request = protocol_votes.backup_request(self.operation)
+        return Selection(collections=request.collections, exclude=request.exclude)
 
     def step(self, event: Event, now_s: float) -> list[Command]:
         """The commands that follow from `event`, in order."""
@@ -88,7 +104,7 @@ class Barrier(Attempt):
             case Done():
                 return self._done(event, now_s) if event.effect == self.waiting else []
             case Failed():
-                return self._failed(event) if event.effect == self.waiting else []
+                return self._failed(event, now_s) if event.effect == self.waiting else []
             case Tick():
                 return self._tick(now_s)
             case Seen():
@@ -109,13 +125,19 @@ class Barrier(Attempt):
         match self.ctl.phase:
             case Phase.PREPARE | Phase.FENCE | Phase.CUT | Phase.SEAL:
                 return self._abort(protocol_votes.LEADER_CHANGED)
-            case Phase.UPLOAD:
+            case Phase.UPLOAD | Phase.COMMIT:
                 self.start_clocks(now_s)
-                return self._uploaded(now_s)
-            case Phase.COMMIT:
-                return [self.run(Publish(self.ctl.epoch, self.ctl.manifest))]
+                return [self.run(ReadMarks(self.ctl.epoch))]
             case _:
                 return []
+
+    def _marks_read(self, marks: StoreMarks, now_s: float) -> list[Command]:
+        """Goes on, unless etcd shows a past: blocks of an epoch that is over may be gone."""
+        if judge_takeover(self.ctl, marks) is not Takeover.GO_ON:
+            return self.close(State.NEEDS_OPERATOR, gone_back(self.ctl, marks))
+        if self.ctl.phase is Phase.COMMIT:
+            return [self.run(Publish(self.ctl.epoch, self.ctl.manifest))]
+        return self._uploaded(now_s)
 
     # Votes
 
@@ -174,8 +196,10 @@ class Barrier(Attempt):
         if vote is None or not vote.yes:
             return []
         self._agreed_view = vote.view
+        assert self.operation is not None, "no vote counts without an operation"
         names, ctl, request = tuple(sorted(self.members)), self.ctl, self.request()
-        return [self.run(Assign(ctl.epoch, ctl.operation, vote.view_object, names, request))]
+        found_in, unusable = vote.view_object, self.operation.unusable
+        return [self.run(Assign(ctl.epoch, ctl.operation, found_in, names, request, unusable))]
 
     def _raise(self, fence: Fence, now_s: float) -> list[Command]:
         """The fence is persisted before it is raised, so that the next leader can lift it."""
@@ -233,7 +257,7 @@ class Barrier(Attempt):
 
     def _sealed(self, now_s: float) -> list[Command]:
         votes = protocol_votes.yes_of_all(Phase.SEAL, self.members, self.votes)
-        if votes is None:
+        if votes is None or self.waiting is not None:
             return []
         assert self._draft is not None, "SEAL is aborted by a takeover"
         drained = protocol_votes.drained(self._draft.collections, self.ctl.undrained)
@@ -244,10 +268,12 @@ class Barrier(Attempt):
         found = protocol_votes.consistency(self.members, self.votes, drained)
         if required and found is not Consistency.POINT_IN_TIME:
             return self._abort(protocol_votes.not_point_in_time(self.members, self.votes, drained))
+        compare = self.run(Compare(self.ctl.epoch, self.ctl.draft))
         if not self.ctl.fenced:
-            return self.move(Phase.UPLOAD, now_s)
-        fence_ms = max(1, round((now_s - self._fence_began_s) * 1000))
-        return [*self._lift(), *self.move(Phase.UPLOAD, now_s, fence_ms=fence_ms)]
+            return [compare]
+        self._fence_ms = max(1, round((now_s - self._fence_began_s) * 1000))
+        self._fence_until_s = float("inf")  # lifted now: its budget has been kept
+        return [*self._lift(), compare]
 
     def _uploaded(self, _now_s: float) -> list[Command]:
         votes = protocol_votes.yes_of_all(Phase.UPLOAD, self.members, self.votes)
@@ -285,6 +311,9 @@ class Barrier(Attempt):
         return []
 
     def _cancelled(self) -> list[Command]:
+        """Once it is decided, only a publication that fails can be given up."""
+        if self.ctl.phase is Phase.COMMIT and self._unpublished is not None:
+            return self._give_up_publishing(self._unpublished)
         if self.ctl.phase is Phase.COMMIT or (self.ctl.phase in CLOSED and self.opening is None):
             return []
         return self._abort(protocol_votes.CANCELLED)
@@ -296,6 +325,8 @@ class Barrier(Attempt):
         match effect:
             case Probe():
                 return self.opened(now_s)
+            case ReadMarks():
+                return self._marks_read(event.result, now_s)
             case Assign():
                 return self._assigned(event.result, now_s)
             case Raise():
@@ -306,8 +337,12 @@ class Barrier(Attempt):
                 return self._drained(event.result, now_s)
             case Drain():
                 return self._drained_again(event.result, now_s)
+            case Compare():
+                facts = {} if self._fence_ms < 0 else {"fence_ms": self._fence_ms}
+                return self.move(Phase.UPLOAD, now_s, **facts)
             case Stage():
                 self.ctl = self.moved(Phase.COMMIT, manifest=event.result)
+                self.start_clocks(now_s)
                 voters = tuple(sorted(self.members))
                 publish = Publish(self.ctl.epoch, event.result)
                 return [Decide(self.ctl, Phase.UPLOAD.value, voters), self.run(publish)]
@@ -316,12 +351,36 @@ class Barrier(Attempt):
             case _:
                 raise AssertionError("an answer to no effect")
 
-    def _failed(self, event: Failed) -> list[Command]:
+    def _failed(self, event: Failed, now_s: float) -> list[Command]:
         effect, self.waiting = self.waiting, None
-        if isinstance(effect, Publish):
-            self.again = effect  # the group is decided: repeated at every tick until it succeeds
+        if isinstance(effect, ReadMarks):
+            self.again = effect  # until they are read, nothing may be done
             return []
+        if isinstance(effect, Publish):
+            return self._publish_failed(effect, event.failure, now_s)
         return self._abort(event.failure)
+
+    def _publish_failed(self, effect: Publish, failure: Failure, now_s: float) -> list[Command]:
+        """The backup is decided, so it is repeated at every tick: for as long as the store is away,
+        but only for a bound if the store says that it cannot succeed."""
+        hopeless = failure.reason in PERMANENT or failure.reason == Corrupt.reason
+        if hopeless and now_s - self.phase_began_s >= PUBLISH_S:
+            return self._give_up_publishing(failure)
+        self.again = effect
+        told, self._unpublished = self._unpublished, failure
+        if self.operation is None or (told is not None and told.message == failure.message):
+            return []
+        self.operation = replace(self.operation, state=State.COMMITTING, failure=failure)
+        return [Persist(operation=self.operation)]
+
+    def _give_up_publishing(self, failure: Failure) -> list[Command]:
+        """Frees `ctl`. What is decided stays so: a sweep publishes it once the store takes it."""
+        message = f"the backup is decided, but its manifest is not published: {failure.message}"
+        hint = (
+            "remove what is in the way; the next gc run publishes it. If its staged manifest is "
+            "gone it is lost: back up again"
+        )
+        return self.close(State.NEEDS_OPERATOR, replace(failure, message=message, hint=hint))
 
     def _drained_again(self, result: Drained, now_s: float) -> list[Command]:
         undrained = tuple(sorted({*self.ctl.undrained, *result.undrained}))
@@ -337,15 +396,25 @@ class Barrier(Attempt):
         """Ends the attempt. A failure that can be repeated makes the operation pending again, as a
         new epoch. A refusal is final in the first attempt only: later, an agent may return."""
         assert self.operation is not None
-        attempts = self.operation.attempts
-        final = failure.reason in PERMANENT and not (
-            failure.reason == Refused.reason and attempts > 1
-        )
-        again = not final and attempts < self.request().attempts
+        again = self._may_repeat(self.operation, failure)
+        known = self.operation.unusable
+        found = tuple(one for one in failure.unusable if one not in known)
+        self.operation = replace(self.operation, unusable=(*known, *found))
         lift = self._lift() if self.ctl.phase in FENCED else []
         commands = self.close(State.PENDING if again else State.ABORTED, failure)
         # An effect that still raises the fence is stopped first; then it is lifted, then written.
         return [Stop(self.ctl.epoch), *lift, *commands] if lift else commands
+
+    def _may_repeat(self, operation: Operation, failure: Failure) -> bool:
+        """Sick collections end a backup at once: the caller can leave them out. Replicas that
+        were just found unusable are a reason to repeat, since others may hold the same shards."""
+        if failure.sick:
+            return False
+        if set(failure.unusable) - set(operation.unusable):
+            return True
+        if failure.reason == Refused.reason and operation.attempts > 1:
+            return operation.attempts < self.request().attempts
+        return failure.reason not in PERMANENT and operation.attempts < self.request().attempts
 
     def _lift(self) -> list[Command]:
         return [] if self._fence is None else [Lift(self._fence)]

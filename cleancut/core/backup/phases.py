@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId
 from cleancut.core.protocol.canary import Canaries
 from cleancut.core.protocol.effect_requests import Drain, Probe
-from cleancut.core.protocol.etcd_records import Ctl, ShardTask
+from cleancut.core.protocol.etcd_records import Ctl, ShardTask, UnusableReplica
 from cleancut.core.protocol.fence import Fence, FenceSeen
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import FENCED, Phase, State
@@ -31,6 +31,7 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.CUT, Phase.ABORT): "a no, a bound, a lost session or leader",
     (Phase.SEAL, Phase.ABORT): "a no, a bound, a lost session, views moved, not point-in-time",
     (Phase.UPLOAD, Phase.ABORT): "a no or a bound",
+    (Phase.COMMIT, Phase.ABORT): "its manifest cannot be published: an operator is needed",
 }
 """Every change of phase of a backup, with its cause; ARCHITECTURE's diagram is made from it."""
 
@@ -43,6 +44,9 @@ SEED_TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.UPLOAD, Phase.ABORT): "a no or a bound",
 }
 """Every change of phase of a seed, with its cause."""
+
+PUBLISH_S = 60.0
+"""How long a publication is tried again although the store's answer says that it cannot succeed."""
 
 STATE_OF = {
     Phase.PREPARE: State.PREPARING,
@@ -63,7 +67,8 @@ NEEDS_SESSIONS = FENCED | {Phase.PREPARE}
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """Read the agreed view, configs and parents; stage the draft. Result: `Assigned`.
+    """Read the agreed view, configs and parents; stage the draft. Result: `Assigned`. `unusable`:
+    replicas that earlier attempts could not read.
 
     For a seed: record its start in the store, and stage nothing.
     """
@@ -73,6 +78,7 @@ class Assign:
     view_object: str
     members: tuple[AgentName, ...]
     request: BackupRequest | SeedRequest
+    unusable: tuple[UnusableReplica, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,15 @@ class StoreCanaries:
 
     epoch: Epoch
     canaries: Canaries
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Compare the collections' payload indexes with the draft's: the agents' views lack them.
+    Result: None; fails, if one was changed meanwhile."""
+
+    epoch: Epoch
+    draft: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,4 +149,6 @@ class Assigned:
     fence: Fence | None = None
 
 
-BarrierEffect = Probe | Assign | Raise | DrainWrites | Drain | StoreCanaries | Stage | Publish
+BarrierEffect = (
+    Probe | Assign | Raise | DrainWrites | Drain | StoreCanaries | Compare | Stage | Publish
+)

@@ -16,7 +16,7 @@ from cleancut.core.protocol import votes as protocol_votes
 from cleancut.core.protocol.commands import Command
 from cleancut.core.protocol.etcd_records import Seeded, Vote
 from cleancut.core.protocol.events import Started
-from cleancut.core.protocol.requests import SeedRequest
+from cleancut.core.protocol.requests import SeedRequest, Selection
 from cleancut.core.protocol.states import OperationKind, Phase
 
 
@@ -27,6 +27,9 @@ class SeedMachine(Barrier):
 
     def request(self) -> SeedRequest:
         return protocol_votes.seed_request(self.operation)
+
+    def selection(self) -> Selection:
+        return Selection(collections=self.request().collections)
 
     def open(self, event: Started, **fresh: Any) -> list[Command]:
         commands = super().open(event, **fresh)

@@ -8,6 +8,7 @@ from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import Manifest, ReplicaEntry, ShardEntry, diverged
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import PeerId
+from cleancut.core.protocol.etcd_records import SickCollection
 
 
 def unseen_peers(view: View, peers: Collection[PeerId | None]) -> tuple[str, ...]:
@@ -16,6 +17,11 @@ def unseen_peers(view: View, peers: Collection[PeerId | None]) -> tuple[str, ...
         f"peer {peer} took no part: it has no agent, or its agent's Qdrant did not answer"
         for peer in sorted(set(view.peers) - set(peers))
     )
+
+
+def left_out(missing: Sequence[SickCollection]) -> tuple[str, ...]:
+    """One for each collection that a partial backup does not hold."""
+    return tuple(f"{one.name} is missing: {one.reason}" for one in missing)
 
 
 def not_drained(names: Collection[str], reasons: Mapping[str, str]) -> tuple[str, ...]:

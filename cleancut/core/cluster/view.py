@@ -31,13 +31,11 @@ class TransferView(Record, frozen=True):
 
 
 class CollectionView(Record, frozen=True):
-    """`config` and `schema` are sha256 of the peer's own config and of the payload indexes, which
-    cannot be read while shards are `lost` (without any replica)."""
+    """`config`: sha256 of the peer's own config. `lost`: shards without any replica."""
 
     name: str
     uuid: str
     config: str
-    schema: str
     replicas: tuple[ReplicaView, ...]
     transfers: tuple[TransferView, ...] = ()
     resharding: bool = False
@@ -45,8 +43,12 @@ class CollectionView(Record, frozen=True):
 
 
 class View(Record, frozen=True):
-    """`hidden`: collections that the peer lists and does not describe, as when an alias has taken
-    their name. Order: everything sorted, so that the canonical encoding is one per meaning."""
+    """The peers, and the collections of a selection with their aliases. `hidden`: those that the
+    peer lists and does not describe, as when an alias has taken their name.
+
+    It holds only what a peer itself has applied: no answer that it has to fetch from another one.
+    Order: everything sorted, so that the canonical encoding is one per meaning.
+    """
 
     peers: tuple[PeerId, ...]
     collections: tuple[CollectionView, ...]
@@ -64,12 +66,3 @@ def config_digest(config: Mapping[str, Any]) -> str:
     """
     said = {key: value for key, value in config.items() if value or key != "strict_mode_config"}
     return digest_of(said)
-
-
-def schema_digest(payload_schema: dict[str, Any]) -> str:
-    """sha256 of the payload indexes alone; Qdrant mixes counts of points into them."""
-    bare = {
-        field: {key: value for key, value in sorted(entry.items()) if key != "points"}
-        for field, entry in payload_schema.items()
-    }
-    return digest_of(bare)

@@ -42,6 +42,15 @@ class Finding(Record, frozen=True):
     fixes: tuple[Fix, ...] = ()
 
 
+class DamagedBackup(Record, frozen=True):
+    """A backup whose manifest cannot be read (`corrupt`), or of which a check found damage. `why`:
+    the first of it."""
+
+    epoch: Epoch
+    corrupt: bool
+    why: str
+
+
 class LocalShard(Record, frozen=True):
     """One shard as the peer that holds it reports it. `points` None: it could not be counted."""
 
@@ -102,7 +111,9 @@ class Facts(Record, frozen=True):
     `peers`: the configured ones that answer. `url`: where `collections` was read, empty if no peer
     answers. `open_fence`: the epoch whose fence may stand now. `groups`:
     newest first. `owner_id` None: the store does not answer. `seen`: since when peers are silent.
+    `damaged`: backups, newest first; `newest_intact`: the newest other one, if any.
     `accepting`: silent peers whose address accepts connections. `now_s`: wall clock.
+    `gc_stopped`: why the last gc run deleted nothing.
     """
 
     peers: tuple[PeerReport, ...]
@@ -114,9 +125,12 @@ class Facts(Record, frozen=True):
     open_fence: Epoch | None = None
     cluster_id: str = ""
     owner_id: str | None = None
+    gc_stopped: str = ""
     seen: SeenPeers | None = None
     accepting: tuple[PeerId, ...] = ()
     now_s: float = 0.0
+    damaged: tuple[DamagedBackup, ...] = ()
+    newest_intact: Epoch | None = None
 
     @property
     def aliases(self) -> dict[str, str]:

@@ -32,7 +32,9 @@ def diagnose(facts: Facts) -> tuple[Finding, ...]:
         *_fences(facts),
         *_restores(facts),
         *_leftovers(facts),
+        *_backups(facts),
         *_identity(facts),
+        *_gc(facts),
     ]
     found = [replace(one, fixes=tuple(sorted(one.fixes, key=_is_lossy))) for one in found]
     return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
@@ -151,6 +153,37 @@ def _leftovers(facts: Facts) -> Iterator[Finding]:
                     ),
                 ),
             )
+
+
+def _backups(facts: Facts) -> Iterator[Finding]:
+    """An error only while no newer backup is intact."""
+    newest = facts.newest_intact
+    rest = (
+        "no backup is known to be intact" if newest is None else f"#{newest} is the newest intact"
+    )
+    for one in facts.damaged:
+        newer = newest is not None and newest > one.epoch
+        heal = () if newer else (Fix("cleancut backup create"),)
+        verify = () if one.corrupt else (Fix(f"cleancut backup verify {one.epoch}"),)
+        delete = Fix(fixes.delete_backup(one.epoch), effect="loses-data")
+        yield Finding(
+            kind="corrupt_backup" if one.corrupt else "damaged_backup",
+            severity="warning" if newer else "error",
+            what=f"backup #{one.epoch} is {'corrupt' if one.corrupt else 'damaged'}: {one.why};"
+            f" {rest}. A new backup stores again what is damaged; if the store was repaired, a"
+            " verification of all data shows that",
+            fixes=(*heal, *verify, delete),
+        )
+
+
+def _gc(facts: Facts) -> Iterator[Finding]:
+    if facts.gc_stopped:
+        yield Finding(
+            kind="gc_stopped",
+            severity="warning",
+            what=f"the last gc run stopped, and no backup expires: {facts.gc_stopped}",
+            fixes=(Fix("cleancut backup gc --dry-run", what="see what would expire, and why"),),
+        )
 
 
 def _identity(facts: Facts) -> Iterator[Finding]:

@@ -24,6 +24,10 @@ def clean(restore: str) -> str:
     return f"cleancut restore clean {restore}"
 
 
+def delete_backup(epoch: int) -> str:
+    return f"cleancut backup delete {epoch}"
+
+
 def delete_collection(url: str, collection: str) -> str:
     return _call("DELETE", f"{url}/collections/{quote(collection, safe='')}")
 

@@ -15,7 +15,7 @@ from cleancut.core.primitives.codec import Record, decode
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.canary import Canary, Question
-from cleancut.core.protocol.etcd_records import Reading
+from cleancut.core.protocol.etcd_records import Reading, SickCollection
 from cleancut.core.protocol.evidence import Consistency, consistency_of, doubt, is_quiet
 from cleancut.core.protocol.fence import Fence, FenceFacts
 
@@ -115,11 +115,15 @@ class Draft(Record, frozen=True):
     fence: Fence | None = None
     warnings: tuple[str, ...] = ()
     schedule: str = ""
+    missing: tuple[SickCollection, ...] = ()
+    selected: tuple[str, ...] = ()
 
 
 class Manifest(Record, frozen=True):
     """A group. `cut_at` is RFC 3339 UTC, of the coordinator's clock at the put of CUT. `schedule`:
-    the one that asked for it, "" for a user."""
+    the one that asked for it, "" for a user. `selected`: the collections that were asked for, none
+    for all of the cluster; with some excluded or missing, those that it holds. `missing`: those
+    that were asked for and could not be backed up; with any, the backup is partial."""
 
     format: int
     cluster: str
@@ -138,6 +142,8 @@ class Manifest(Record, frozen=True):
     fence: FenceFacts | None = None
     warnings: tuple[str, ...] = ()  # for people: what a reader should know of this group
     schedule: str = ""
+    missing: tuple[SickCollection, ...] = ()
+    selected: tuple[str, ...] = ()
 
     @property
     def fenced(self) -> bool:
@@ -202,7 +208,7 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         version = decode(_FormatOnly, data, where).format
     except Corrupt as error:
         raise Corrupt(
-            f"{where} is not a whole manifest: {error.message.partition(': ')[2]}", CORRUPT_HINT
+            f"{where} is not a complete manifest: {error.message.partition(': ')[2]}", CORRUPT_HINT
         ) from error
     if version != FORMAT:
         raise Refused(

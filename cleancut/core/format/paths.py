@@ -32,6 +32,7 @@ class ObjectKind(Enum):
     DATA_KEY = "data key"
     OWNER = "owner"
     PROBE = "probe"
+    MARK = "mark"
     PACK = "pack"
     RECIPE = "recipe"
     PAGE = "page"
@@ -61,6 +62,7 @@ class ParsedPath(NamedTuple):
 _OTHER = ParsedPath(ObjectKind.OTHER)
 _BY_EPOCH = {
     "probe": ObjectKind.PROBE,
+    "marks": ObjectKind.MARK,
     "staged": ObjectKind.STAGED,
     "holds": ObjectKind.HOLD,
     "seeds": ObjectKind.SEED,
@@ -161,6 +163,14 @@ class Paths:
 
     def probe(self, epoch: Epoch, name: str) -> str:
         return f"{self.probes}{format_epoch(epoch)}/{name}"
+
+    @property
+    def marks(self) -> str:
+        return f"{self.cluster}/marks/"
+
+    def mark(self, epoch: Epoch, name: str) -> str:
+        """`name`: opened, published or ended."""
+        return f"{self.marks}{format_epoch(epoch)}/{name}.json"
 
     def session_packs(self, epoch: Epoch, session_id: str) -> str:
         return f"{self.cluster}/packs/{format_epoch(epoch)}/{session_id}/"

@@ -52,11 +52,13 @@ class LastGc(Record, frozen=True):
     """`last-gc` in etcd: when the last gc run ended that did not fail, and what it left to the
     next.
 
-    `at`: RFC 3339.
+    `at`: RFC 3339; "" for none yet. `stopped`: why the last scheduled one deleted nothing, for an
+    operator to look at; "" if it ran.
     """
 
     at: str
     marked_bytes: int = 0
+    stopped: str = ""
     nonce: str = ""
 
 
@@ -149,7 +151,7 @@ class LiveSet(NamedTuple):
                 return epoch in self.epochs
             case (ObjectKind.VERIFICATION, epoch, _):
                 return epoch in self.epochs or path in self.verifications
-            case (ObjectKind.PROBE, int(epoch), _):
+            case (ObjectKind.PROBE | ObjectKind.MARK, int(epoch), _):
                 return epoch >= self.newest_epoch
             case (ObjectKind.HOLD, _, _):
                 return path in self.holds

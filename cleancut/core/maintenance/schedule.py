@@ -67,6 +67,8 @@ class ScheduleRule(Record, frozen=True, forbid_unknown_fields=True):
     start_within_s: float = msgspec.field(default=0.0, name="start_within")
     overlap: Overlap = Overlap.SKIP
     collections: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    allow_missing: bool = False
     allow_empty: bool = False
     require_point_in_time: bool = False
     attempts: int = 5
@@ -224,6 +226,8 @@ def request_of(name: str, schedule: ScheduleRule) -> BackupRequest:
         fence=tuple(sorted(set(schedule.fence))),
         fence_budget_s=schedule.fence_budget_s,
         schedule=name,
+        exclude=tuple(sorted(set(schedule.exclude))),
+        allow_missing=schedule.allow_missing,
     )
 
 

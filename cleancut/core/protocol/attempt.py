@@ -12,6 +12,8 @@ from cleancut.core.protocol.commands import Command, Effect, Persist, Run, Stop
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Bounds, Ctl, EpochMember, Failure, Operation, Vote
 from cleancut.core.protocol.events import Event, Started
+from cleancut.core.protocol.high_water import ReadMarks
+from cleancut.core.protocol.requests import NAMES_ONLY, Selection
 from cleancut.core.protocol.states import CLOSED, OperationKind, Phase, State
 from cleancut.core.protocol.votes import yes_of_all
 
@@ -46,6 +48,7 @@ class Attempt:
         self.again_at_s = 0.0
         self.tries = 0
         self.opening: Ctl | None = None
+        self.cancel_asked = False
 
     def open(self, event: Started, **fresh: Any) -> list[Command]:
         """The operation's next attempt, with these `fresh` fields of it: PREPARE is `opening`, and
@@ -69,7 +72,11 @@ class Attempt:
             probe=event.nonce,
             speaker=first.session if self.kind in _SPOKEN else FencingToken(0),
         )
-        return [self.run(Probe(event.epoch, event.nonce))]
+        return [self.run(Probe(event.epoch, event.nonce, self.selection()))]
+
+    def selection(self) -> Selection:
+        """The collections that the agents' views are of."""
+        return NAMES_ONLY
 
     def opened(self, now_s: float) -> list[Command]:
         """The probe is there: PREPARE begins."""
@@ -99,6 +106,12 @@ class Attempt:
     def busy(self) -> bool:
         """True if an effect runs or has to be repeated: no other may begin."""
         return self.waiting is not None or self.again is not None
+
+    @property
+    def taking_over(self) -> bool:
+        """True until the store has been asked what it knows of an attempt that was taken over:
+        until then votes are kept, and nothing follows from them."""
+        return isinstance(self.waiting or self.again, ReadMarks)
 
     def run(self, effect: Effect) -> Run:
         """Starts `effect`; its answer is the next `Done` or `Failed` that counts."""

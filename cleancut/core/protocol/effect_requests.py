@@ -13,14 +13,17 @@ from cleancut.core.protocol.etcd_records import (
     ShardTask,
 )
 from cleancut.core.protocol.fence import Fence
+from cleancut.core.protocol.requests import NAMES_ONLY, Selection
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Write the coordinator's probe object, so that agents prove to use the same store."""
+    """Write the coordinator's probe object, so that agents prove to use the same store and look at
+    the same collections."""
 
     epoch: Epoch
     nonce: str
+    selection: Selection = NAMES_ONLY
 
 
 @dataclass(frozen=True, slots=True)

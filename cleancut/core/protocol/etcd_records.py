@@ -16,15 +16,35 @@ from cleancut.core.primitives.ids import (
     Sha256,
     ShardId,
 )
+from cleancut.core.protocol.requests import Selection
 from cleancut.core.protocol.states import OperationKind, Phase, State
 
 
+class SickCollection(Record, frozen=True):
+    """A collection that cannot be backed up now, and why."""
+
+    name: str
+    reason: str
+
+
+class UnusableReplica(Record, frozen=True):
+    """A replica that is Active to consensus and cannot be read at its peer."""
+
+    collection: str
+    shard_id: ShardId
+    peer_id: PeerId
+
+
 class Failure(Record, frozen=True):
-    """An error as it is stored and shown. `reason` names the kind (see `errors.KINDS`)."""
+    """An error as it is stored and shown. `reason` names the kind (see `errors.KINDS`). `sick`: the
+    collections that cause it, if the others are not concerned. `unusable`: replicas that another
+    attempt has to do without."""
 
     reason: str
     message: str
     hint: str = ""
+    sick: tuple[SickCollection, ...] = ()
+    unusable: tuple[UnusableReplica, ...] = ()
 
 
 class Bounds(Record, frozen=True):
@@ -150,6 +170,7 @@ class Session(Record, frozen=True):
     """`sess/<agent>`, leased. `peers` are the peer ids that the agent's local peer knows.
 
     `free_bytes`: where that peer keeps its data, in whole steps (`target.FREE_STEP`); -1: unknown.
+    `clock`: RFC 3339, the agent's clock when it wrote this; written again every few minutes.
     `problem`: why the peer cannot be used while `peer_id` is None.
     """
 
@@ -160,6 +181,7 @@ class Session(Record, frozen=True):
     peers: tuple[PeerId, ...] = ()
     url: str = ""
     free_bytes: int = -1
+    clock: str = ""
     problem: str = ""
     nonce: str = ""
 
@@ -226,6 +248,7 @@ class Operation(Record, frozen=True):
     detail: str = ""  # sha256 of a store document with more (restore: its report)
     after: OperationId = OperationId("")
     seeded: Seeded | None = None  # of a seed that is done
+    unusable: tuple[UnusableReplica, ...] = ()  # found by earlier attempts of a backup
     nonce: str = ""
 
 
@@ -244,6 +267,14 @@ class Leader(Record, frozen=True):
     name: str
     address: str
     nonce: str = ""
+
+
+class ProbeObject(Record, frozen=True):
+    """The coordinator's probe object of an epoch: `nonce` proves that an agent sees the same store,
+    `selection` says which collections its view is of."""
+
+    nonce: str
+    selection: Selection = Selection()
 
 
 class Owner(Record, frozen=True):

@@ -24,10 +24,27 @@ def check_streams(streams: int) -> int:
     return streams
 
 
+class Selection(Record, frozen=True):
+    """Collections that an operation takes: the named ones, or all; never the excluded ones.
+    `names_only`: of each, nothing but its name, uuid and configuration is looked at."""
+
+    collections: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    names_only: bool = False
+
+    def takes(self, name: str) -> bool:
+        """Whether the collection is among them."""
+        return name not in self.exclude and (not self.collections or name in self.collections)
+
+
+NAMES_ONLY = Selection(names_only=True)
+
+
 class BackupRequest(Record, frozen=True):
-    """`fence`: `alias=NAME`, `hook`, or `none`; empty: as configured. `fence_budget_s` 0: the
-    configured one. `schedule`: the one that asks, "" for a user. `full`: all data is stored again,
-    whatever earlier backups hold."""
+    """`exclude`: left out of all collections. `allow_missing`: collections that cannot be backed up
+    are left out and listed, and the backup is partial. `fence`: `alias=NAME`, `hook`, or `none`;
+    empty: as configured. `fence_budget_s` 0: the configured one. `schedule`: the one that asks, ""
+    for a user. `full`: all data is stored again, whatever earlier backups hold."""
 
     collections: tuple[str, ...] = ()
     allow_empty: bool = False
@@ -37,6 +54,8 @@ class BackupRequest(Record, frozen=True):
     fence_budget_s: float = 0.0
     schedule: str = ""
     full: bool = False
+    exclude: tuple[str, ...] = ()
+    allow_missing: bool = False
 
 
 class SeedRequest(Record, frozen=True):

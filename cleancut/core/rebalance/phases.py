@@ -25,6 +25,7 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.VERIFY, Phase.IDLE): "every new replica is counted",
     (Phase.MOVE, Phase.ROLLBACK): "a step failed too often, a bound or a cancel",
     (Phase.ROLLBACK, Phase.ABORT): "no transfer of ours is under way, finished steps stay",
+    (Phase.MOVE, Phase.ABORT): "etcd has gone back: an operator is needed",
     (Phase.VERIFY, Phase.ABORT): "a replica cannot be counted, a bound or a cancel",
 }
 """Every change of phase of a rebalance, with its cause; ARCHITECTURE's diagram is made from it."""

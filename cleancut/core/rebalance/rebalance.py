@@ -29,6 +29,13 @@ from cleancut.core.protocol.events import (
     Tick,
     Voted,
 )
+from cleancut.core.protocol.high_water import (
+    ReadMarks,
+    StoreMarks,
+    Takeover,
+    gone_back,
+    judge_takeover,
+)
 from cleancut.core.protocol.requests import RebalanceRequest
 from cleancut.core.protocol.states import CLOSED, PERMANENT, OperationKind, Phase, State
 from cleancut.core.protocol.votes import (
@@ -100,13 +107,27 @@ class RebalanceMachine(Attempt):
         self.ctl, self.operation = event.ctl, event.operation
         self.members, self.votes = dict(event.members), dict(event.votes)
         self.start_clocks(now_s)
+        if self.ctl.phase is Phase.PREPARE:
+            return self._abort(LEADER_CHANGED)
+        return [] if self.ctl.phase in CLOSED else [self.run(ReadMarks(self.ctl.epoch))]
+
+    def _marks_read(self, marks: StoreMarks, now_s: float) -> list[Command]:
+        """Goes on where the cluster stands, unless etcd shows a past."""
+        if judge_takeover(self.ctl, marks) is not Takeover.GO_ON:
+            return self.close(State.NEEDS_OPERATOR, gone_back(self.ctl, marks))
+        self.start_clocks(now_s)
+        if self.cancel_asked:
+            return self._end(CANCELLED, now_s)
         match self.ctl.phase:
-            case Phase.PREPARE:
-                return self._abort(LEADER_CHANGED)
             case Phase.MOVE:
                 return [self._move()]
             case Phase.VERIFY:
-                return self._verified()
+                no = [
+                    reported_by(agent, vote.failure)
+                    for (phase, agent), vote in sorted(self.votes.items())
+                    if phase == Phase.VERIFY.value and not vote.yes
+                ]
+                return self._end(no[0], now_s) if no else self._verified()
             case Phase.ROLLBACK:
                 return [self.run(AbortTransfers(self.ctl.epoch, self.ctl.draft))]
             case _:
@@ -119,7 +140,7 @@ class RebalanceMachine(Attempt):
         if stray or self.ctl.phase in CLOSED:
             return []
         self.votes[event.phase, event.agent] = event.vote  # of any session: replicas outlive them
-        if event.phase != self.ctl.phase.value:
+        if event.phase != self.ctl.phase.value or self.taking_over:
             return []
         if not event.vote.yes:
             return self._end(reported_by(event.agent, event.vote.failure), now_s)
@@ -161,7 +182,7 @@ class RebalanceMachine(Attempt):
                 return []
             effect, self.again = self.again, None
             return [self.run(effect)]
-        if self.ctl.phase in CLOSED or now_s < self.deadline_s:
+        if self.ctl.phase in CLOSED or now_s < self.deadline_s or self.taking_over:
             return []
         waited_for = self.members if self.ctl.phase is Phase.PREPARE else with_tasks(self.members)
         return self._end(overdue(self.ctl.phase, waited_for, self.votes), now_s)
@@ -169,6 +190,9 @@ class RebalanceMachine(Attempt):
     def _cancelled(self, now_s: float) -> list[Command]:
         if self.opening is not None:
             return self._abort(CANCELLED)
+        if self.taking_over:
+            self.cancel_asked = True
+            return []
         return self._end(CANCELLED, now_s)
 
     # Answers of effects
@@ -178,6 +202,8 @@ class RebalanceMachine(Attempt):
         match effect:
             case Probe():
                 return self.opened(now_s)
+            case ReadMarks():
+                return self._marks_read(event.result, now_s)
             case PlanRebalance():
                 return self._arranged(event.result, now_s)
             case MoveShards():
@@ -215,6 +241,9 @@ class RebalanceMachine(Attempt):
     def _failed(self, event: Failed, now_s: float) -> list[Command]:
         effect, self.waiting = self.waiting, None
         assert effect is not None
+        if isinstance(effect, ReadMarks):  # until they are read, nothing may be done
+            self.again, self.again_at_s = effect, now_s + RETRY_S
+            return []
         self.tries += 1
         final = event.failure.reason in PERMANENT or event.failure.reason == TimedOut.reason
         once = isinstance(effect, Probe | PlanRebalance)  # the whole attempt is repeated instead

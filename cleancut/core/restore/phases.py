@@ -11,6 +11,7 @@ from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.effect_requests import Drain, Probe
 from cleancut.core.protocol.etcd_records import Failure, Reading, Vote
 from cleancut.core.protocol.evidence import only_drained
+from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import Phase, State
 from cleancut.core.protocol.votes import Members, Votes, with_tasks
@@ -33,6 +34,10 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.VERIFY, Phase.ROLLBACK): "a no, a bound or a cancel",
     (Phase.SEAL, Phase.ROLLBACK): "a no, a bound, a cancel, or a foreign write",
     (Phase.ROLLBACK, Phase.ABORT): "what was made is dropped, or an operator is needed",
+    (Phase.CREATE, Phase.ABORT): "etcd has gone back: an operator is needed",
+    (Phase.RECOVER, Phase.ABORT): "etcd has gone back: an operator is needed",
+    (Phase.VERIFY, Phase.ABORT): "etcd has gone back: an operator is needed",
+    (Phase.SEAL, Phase.ABORT): "etcd has gone back, or it cannot be marked as published",
 }
 """Every change of phase of a restore, with its cause; ARCHITECTURE's diagram is made from it."""
 
@@ -109,6 +114,16 @@ class Review:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkPublished:
+    """Write into the store that this restore is published, before anybody can see it: from here on
+    it is never undone. Result: the sha256 of the report that counts. Repeatable."""
+
+    epoch: Epoch
+    draft: str
+    report: str
+
+
+@dataclass(frozen=True, slots=True)
 class PublishRestore:
     """Aliases, fan-out, cluster metadata, and strict mode last. Repeatable."""
 
@@ -124,7 +139,17 @@ class RollBack:
     draft: str
 
 
-RestoreEffect = Probe | CheckRestore | Create | Drain | Review | PublishRestore | RollBack
+RestoreEffect = (
+    Probe
+    | ReadMarks
+    | CheckRestore
+    | Create
+    | Drain
+    | Review
+    | MarkPublished
+    | PublishRestore
+    | RollBack
+)
 
 
 def recover_bound_s(size_bytes: int) -> float:

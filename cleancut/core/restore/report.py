@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from cleancut.core.cluster.view import schema_digest
+from cleancut.core.cluster.payload_indexes import unequal_indexes
 from cleancut.core.format.manifest import CollectionEntry, Manifest, ShardEntry
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
@@ -20,6 +20,7 @@ from cleancut.core.protocol.replica_reports import AgentRestoreReport, RestoredS
 from cleancut.core.restore.plan import CollectionPlan, PlacementPlan
 
 Outcome = Literal["asked", "made", "refused"]
+_SHOWN = 5
 _STATUSES = ("green", "grey", "yellow", "red")
 
 
@@ -65,7 +66,8 @@ class ComparedCollection(Record, frozen=True):
     """The comparison of a collection with the group; None: unknown to the group.
 
     `counts_equal`: on all replicas, and to the group. `canaries_equal`: the exact answers that were
-    recorded inside the cut. `status`: of the optimizers.
+    recorded inside the cut. `status`: of the optimizers. `other_indexes`: fields whose payload
+    index is missing or means something else.
     """
 
     name: str
@@ -79,6 +81,7 @@ class ComparedCollection(Record, frozen=True):
     keys_equal: bool | None = None
     canaries_equal: bool | None = None
     status: str = ""
+    other_indexes: tuple[str, ...] = ()
 
 
 class ReplacedCollection(Record, frozen=True):
@@ -107,11 +110,11 @@ class RestoreReport(Record, frozen=True):
 
 
 class ObservedCollection(Record, frozen=True):
-    """A restored collection as the cluster reports it after the verification. `schema`: sha256 of
-    the payload indexes. `places`: of its replicas."""
+    """A restored collection as the cluster reports it after the verification. `schema`: its payload
+    indexes, as Qdrant spells them. `places`: of its replicas."""
 
     active: bool
-    schema: str
+    schema: dict[str, Any]
     places: tuple[tuple[ShardId, PeerId], ...]
     shard_keys: tuple[tuple[str | int, tuple[ShardId, ...]], ...] = ()
 
@@ -207,8 +210,11 @@ def check_report(report: RestoreReport) -> None:
         }
         unequal = [what for what, equal in compared.items() if equal is False]
         if unequal:
+            fields = ", ".join(repr(field) for field in entry.other_indexes[:_SHOWN])
+            named = f" (field {fields})" if fields else ""
             raise Corrupt(
-                f"the {' and '.join(unequal)} of {entry.created_as!r} are not those of the backup",
+                f"the {' and '.join(unequal)} of {entry.created_as!r} are not those of the"
+                f" backup{named}",
                 "keep clients away from the collection, then restore again",
             )
 
@@ -249,7 +255,7 @@ def _restored(
 ) -> ComparedCollection:
     mine = [shard for shard in shards if shard.collection == entry.name]
     whole = planned.action != "repair"  # else most of it is live, and may have moved on
-    schema = schema_digest(entry.info.get("payload_schema") or {})
+    others = unequal_indexes(look.schema, entry.info.get("payload_schema")) if whole else ()
     return ComparedCollection(
         name=entry.name,
         published_as=planned.published_as,
@@ -258,7 +264,8 @@ def _restored(
         shards=len(planned.shard_ids),
         counts_equal=_counts_equal(mine),
         replicas_active=look.active,
-        schema_equal=look.schema == schema if whole else None,
+        schema_equal=not others if whole else None,
+        other_indexes=others,
         keys_equal=look.shard_keys == entry.shard_keys if whole and entry.shard_keys else None,
         status=_worst(shard.status for shard in mine),
     )

@@ -30,6 +30,13 @@ from cleancut.core.protocol.events import (
     Tick,
     Voted,
 )
+from cleancut.core.protocol.high_water import (
+    ReadMarks,
+    StoreMarks,
+    Takeover,
+    gone_back,
+    judge_takeover,
+)
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import CLOSED, PERMANENT, OperationKind, Phase, State
 from cleancut.core.protocol.votes import (
@@ -59,6 +66,7 @@ from cleancut.core.restore.phases import (
     UNDOABLE,
     CheckRestore,
     Create,
+    MarkPublished,
     PublishRestore,
     Review,
     RollBack,
@@ -126,9 +134,34 @@ class RestoreMachine(Attempt):
         self.votes = {key: vote for key, vote in event.votes.items() if self._of_round(*key, vote)}
         self.start_clocks(now_s)
         self.start_stall(now_s)
+        if self.ctl.phase is Phase.PREPARE:
+            return self.abort(LEADER_CHANGED)
+        return [] if self.ctl.phase in CLOSED else [self.run(ReadMarks(self.ctl.epoch))]
+
+    def _marks_read(self, marks: StoreMarks, now_s: float) -> list[Command]:
+        """The store has the last word on what may be done with an attempt that was taken over."""
+        match judge_takeover(self.ctl, marks):
+            case Takeover.STOP:
+                return self.close(State.NEEDS_OPERATOR, gone_back(self.ctl, marks))
+            case Takeover.CLOSE if self.ctl.phase is Phase.PUBLISH:
+                return self.move(Phase.IDLE, now_s)
+            case Takeover.CLOSE:
+                return self.close(State.ROLLED_BACK, self.ctl.failure)
+            case Takeover.PUBLISH:
+                return self._publish(marks.published, now_s)
+            case Takeover.GO_ON:
+                return self._resume(now_s)
+
+    def _resume(self, now_s: float) -> list[Command]:
+        """Goes on where the predecessor ended."""
+        self.start_clocks(now_s)
+        self.start_stall(now_s)
+        if self.cancel_asked:
+            return self._cancelled(now_s)
+        for (phase, agent), vote in sorted(self.votes.items()):
+            if phase == self.ctl.phase.value and not vote.yes:
+                return self.end(reported_by(agent, vote.failure), now_s)
         match self.ctl.phase:
-            case Phase.PREPARE:
-                return self.abort(LEADER_CHANGED)
             case Phase.CREATE:
                 return [self._create()]
             case Phase.RECOVER:
@@ -159,6 +192,8 @@ class RestoreMachine(Attempt):
         if event.phase != self.ctl.phase.value:
             return []
         self.start_stall(now_s)
+        if self.taking_over:
+            return []  # counted once the store's marks are read
         if not event.vote.yes:
             return self.end(reported_by(event.agent, event.vote.failure), now_s)
         return self._counted(now_s)
@@ -232,7 +267,7 @@ class RestoreMachine(Attempt):
             effect, self.again = self.again, None
             return [self.run(effect)]
         timed = self.ctl.phase in UNDOABLE or self.ctl.phase is Phase.PREPARE
-        if not timed or isinstance(self.waiting, Create | Review):
+        if not timed or isinstance(self.waiting, ReadMarks | Create | Review | MarkPublished):
             return []  # its bound grows with the number of collections, so the shell sets it
         stalled = self.ctl.phase is Phase.RECOVER and now_s >= self.stalled_s
         if not stalled and now_s < self.deadline_s:
@@ -243,6 +278,11 @@ class RestoreMachine(Attempt):
     def _cancelled(self, now_s: float) -> list[Command]:
         if self.ctl.phase is Phase.PREPARE or self.opening is not None:
             return self.abort(CANCELLED)
+        if self.taking_over:
+            self.cancel_asked = True
+            return []
+        if isinstance(self.waiting or self.again, MarkPublished):
+            return []  # it may be marked already
         return self.roll_back(CANCELLED, now_s) if self.ctl.phase in UNDOABLE else []
 
     # Answers of effects
@@ -252,6 +292,8 @@ class RestoreMachine(Attempt):
         match effect:
             case Probe():
                 return self.opened(now_s)
+            case ReadMarks():
+                return self._marks_read(event.result, now_s)
             case CheckRestore():
                 return self._checked(event.result, now_s)
             case Create():
@@ -261,7 +303,9 @@ class RestoreMachine(Attempt):
             case Drain():
                 return self.move(Phase.SEAL, now_s)
             case Review():
-                return self._reviewed(event.result, now_s)
+                return [self.run(MarkPublished(self.ctl.epoch, self.ctl.draft, event.result))]
+            case MarkPublished():
+                return self._publish(event.result, now_s)
             case PublishRestore():
                 return self.move(Phase.IDLE, now_s)
             case RollBack():
@@ -299,7 +343,7 @@ class RestoreMachine(Attempt):
             *self._drained_after(Phase.RECOVER, 1),
         ]
 
-    def _reviewed(self, report: str, now_s: float) -> list[Command]:
+    def _publish(self, report: str, now_s: float) -> list[Command]:
         assert self.operation is not None
         self.operation = replace(self.operation, detail=report)
         moved = self.move(Phase.PUBLISH, now_s)
@@ -313,7 +357,7 @@ class RestoreMachine(Attempt):
         if self._may_repeat(effect, event.failure, now_s):
             self.again, self.again_at_s = effect, now_s + RETRY_S
             return []
-        if isinstance(effect, PublishRestore | RollBack):
+        if isinstance(effect, MarkPublished | PublishRestore | RollBack):
             return self.close(State.NEEDS_OPERATOR, self._unfinished(event.failure))
         return self.end(event.failure, now_s)
 
@@ -321,7 +365,9 @@ class RestoreMachine(Attempt):
         """True for an effect that is idempotent: not the second drain, whose number counts."""
         permanent = failure.reason in PERMANENT
         match effect:
-            case PublishRestore() | RollBack():
+            case ReadMarks():
+                return True  # until they are read, nothing may be done, and nothing undone
+            case MarkPublished() | PublishRestore() | RollBack():
                 bound_s = REFUSED_S if permanent else self.ctl.bounds.stalled_s
                 return now_s - self.phase_began_s < bound_s
             case Create() | Drain(round=1):
@@ -330,7 +376,7 @@ class RestoreMachine(Attempt):
                 return False
 
     def _unfinished(self, failure: Failure) -> Failure:
-        if self.ctl.phase is Phase.PUBLISH:
+        if self.ctl.phase in {Phase.SEAL, Phase.PUBLISH}:
             message = f"all shards are restored and verified, but not published: {failure.message}"
         else:
             cause = self.ctl.failure.message if self.ctl.failure else "unknown"

@@ -26,6 +26,7 @@ from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.api.interface import PageRequest
 from cleancut_coordinator.api.leadership import Leadership
+from cleancut_coordinator.api.named_collections import check_named
 from cleancut_coordinator.api.pages import cut_page
 from cleancut_coordinator.api.progress import read_progress, wait_over, watch
 from cleancut_coordinator.context import CoordinatorContext
@@ -48,6 +49,9 @@ class BackupService:
         leader = self._leading()
         requests.check_request(request.collections, request.attempts)
         check_fence(request)
+        if not await requests.is_recorded(self._context, request_id):
+            names, may_miss = request.collections, request.allow_missing
+            await check_named(self._context, names, may_miss=may_miss)
         await check_store_owner(self._context)
         operation = await requests.record(
             self._context,
@@ -63,6 +67,8 @@ class BackupService:
         leader = self._leading()
         requests.check_request(request.collections, request.attempts)
         check_streams(request.streams)
+        if not await requests.is_recorded(self._context, request_id):
+            await check_named(self._context, request.collections)
         await check_store_owner(self._context)
         operation = await requests.record(
             self._context,
@@ -173,8 +179,8 @@ class BackupService:
             raise Refused(f"backup {name} is {backup.state}, not committed", _hint_for(backup))
         return backup
 
-    async def collect_garbage(self, *, dry_run: bool) -> GarbageCollection:
-        return await self._leading().garbage.collect(dry_run=dry_run)
+    async def collect_garbage(self, *, dry_run: bool, confirmed: bool) -> GarbageCollection:
+        return await self._leading().garbage.collect(dry_run=dry_run, confirmed=confirmed)
 
     async def _check_unused(self, backup: Backup) -> None:
         """Raises: Refused, while somebody is known to read the group, or holds it."""

@@ -46,6 +46,7 @@ from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_ctl
 from cleancut_coordinator.leader.cluster_id import read_identities, write_owner
+from cleancut_coordinator.leader.high_water import accept_etcd
 from cleancut_coordinator.leader.state import LeaderState
 
 REMOVE_S = 15.0
@@ -66,8 +67,9 @@ class ClusterService:
         return await read_status(self._context)
 
     async def adopt(self, request_id: str) -> Identity:
-        self._leading()
+        leading = self._leading()
         now = await write_owner(self._context, await read_identities(self._context))
+        await accept_etcd(self._context, leading.token, leading.term.reread)
         return Identity(cluster_id=now.cluster_id, store_cluster_id=now.owner_id, equal=now.equal)
 
     async def diagnose(self) -> Diagnosis:

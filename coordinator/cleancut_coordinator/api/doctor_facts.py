@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import NamedTuple
 
 from msgspec.structs import replace
 from yarl import URL
@@ -11,6 +12,7 @@ from yarl import URL
 from cleancut.core.cluster.live_shards import LiveShards
 from cleancut.core.doctor.facts import (
     AgentReport,
+    DamagedBackup,
     Facts,
     GroupShards,
     KnownRestore,
@@ -19,16 +21,19 @@ from cleancut.core.doctor.facts import (
     members_of,
 )
 from cleancut.core.doctor.silence import SeenPeers
+from cleancut.core.maintenance.garbage import LastGc
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound
-from cleancut.core.primitives.ids import PeerId, ShardId
+from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import FENCED, OperationKind
 from cleancut.core.restore.report import RestoreReport
+from cleancut.core.verification.damage import NO_DAMAGE, Damage
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.live_shards import NO_CLUSTER, live_shards
 from cleancut.qdrant.responses import Placement
-from cleancut.repository.catalog import get_checked, list_epochs, load_group
+from cleancut.repository.catalog import CatalogRow, get_checked, list_epochs, read_rows
+from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_ctl, read_record, read_sessions
@@ -40,6 +45,7 @@ _AT_ONCE = 8
 _CONNECT_S = 2.0
 _MAX_REPORTS = 50
 _MAX_GROUPS = 100
+_CATALOG_S = 20.0
 
 
 async def gather_facts(context: CoordinatorContext) -> Facts:
@@ -58,6 +64,7 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
     )
     ctl = await read_ctl(context)
     identity = await _identity(context)
+    last_gc = await read_record(context, context.keys.last_gc, LastGc)
     facts = Facts(
         peers=peers,
         agents=agents,
@@ -67,15 +74,19 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
         open_fence=ctl.epoch if ctl.phase in FENCED else None,
         cluster_id=identity[0],
         owner_id=identity[1],
+        gc_stopped=last_gc.stopped if last_gc else "",
         seen=await _seen(context),
         now_s=context.clock.wall_s(),
     )
     silent = [peer for peer in members if peer not in facts.heard]
     accepting = await run_all([partial(_accepts, facts.addresses.get(p, "")) for p in silent], 8)
+    catalog = await _catalog(context)
     at_risk = {shard for peer in silent for shard in facts.only_at(peer)}
     return replace(
         facts,
-        groups=await _groups(context, collections, at_risk),
+        groups=catalog.holders(collections, at_risk),
+        damaged=catalog.damaged(),
+        newest_intact=catalog.newest_intact(),
         accepting=tuple(peer for peer, takes in zip(silent, accepting, strict=True) if takes),
     )
 
@@ -231,27 +242,58 @@ async def _kept(context: CoordinatorContext, operation: Operation) -> tuple[tupl
     return tuple((old.collection, old.uuid) for old in report.kept)
 
 
-async def _groups(
-    context: CoordinatorContext,
-    collections: tuple[LiveShards, ...],
-    at_risk: set[tuple[str, ShardId]],
-) -> tuple[GroupShards, ...]:
-    """Newest first, back to the one that holds the last shard that is lost or at risk, 100 at
-    most."""
-    lost = {(entry.name, shard) for entry in collections for shard in entry.lost} | at_risk
-    groups: list[GroupShards] = []
-    try:
-        epochs = await list_epochs(context.store, context.paths) if lost else []
-        for epoch in reversed(epochs[-_MAX_GROUPS:]):
+class _Catalog(NamedTuple):
+    """The newest groups, newest first, and what is known of their damage."""
+
+    rows: tuple[CatalogRow, ...] = ()
+    damage: Damage = NO_DAMAGE
+
+    def damaged(self) -> tuple[DamagedBackup, ...]:
+        found = []
+        for row in self.rows:
+            if row.manifest is None:
+                why = row.error.message if row.error else "unreadable"
+                found.append(DamagedBackup(epoch=row.epoch, corrupt=True, why=why))
+            elif self.damage.of(row.manifest):
+                why = self.damage.of(row.manifest)[0]
+                found.append(DamagedBackup(epoch=row.epoch, corrupt=False, why=why))
+        return tuple(found)
+
+    def newest_intact(self) -> Epoch | None:
+        whole = (row for row in self.rows if row.manifest and not self.damage.of(row.manifest))
+        return next((row.epoch for row in whole), None)
+
+    def holders(
+        self, collections: tuple[LiveShards, ...], at_risk: set[tuple[str, ShardId]]
+    ) -> tuple[GroupShards, ...]:
+        """Newest first, back to the one that holds the last shard that is lost or at risk;
+        damaged shards do not count."""
+        lost = {(entry.name, shard) for entry in collections for shard in entry.lost} | at_risk
+        groups: list[GroupShards] = []
+        for row in self.rows:
             if not lost:
                 break
-            group = await load_group(context.store, context.paths, epoch)
-            shards = tuple((shard.collection, shard.shard_id) for shard in group.shards)
-            groups.append(GroupShards(epoch=epoch, shards=shards))
+            shards = tuple(
+                (shard.collection, shard.shard_id)
+                for shard in (row.manifest.shards if row.manifest else ())
+                if shard.recipe not in self.damage.recipes
+            )
+            groups.append(GroupShards(epoch=row.epoch, shards=shards))
             lost -= set(shards)
-    except CleancutError:
-        pass  # `owner_id` says that the store does not answer
-    return tuple(groups)
+        return tuple(groups)
+
+
+async def _catalog(context: CoordinatorContext) -> _Catalog:
+    """The newest 100; none, if the store does not answer in time: `owner_id` says that."""
+    store, paths = context.store, context.paths
+    try:
+        async with asyncio.timeout(_CATALOG_S):
+            epochs = await list_epochs(store, paths)
+            chosen = epochs[::-1][:_MAX_GROUPS]
+            rows = [row async for row in read_rows(store, paths, chosen)]
+            return _Catalog(tuple(rows), await read_damage(store, paths))
+    except (CleancutError, TimeoutError):
+        return _Catalog()
 
 
 async def _identity(context: CoordinatorContext) -> tuple[str, str | None]:

@@ -68,7 +68,7 @@ class BackupApi(Protocol):
         """Leader only. NotFound, if it is not held by this label."""
         ...
 
-    async def collect_garbage(self, *, dry_run: bool) -> GarbageCollection:
+    async def collect_garbage(self, *, dry_run: bool, confirmed: bool) -> GarbageCollection:
         """Leader only. What was done, or would be."""
         ...
 

@@ -35,6 +35,7 @@ from cleancut_coordinator.api.interface import Api
 from cleancut_coordinator.api.validation import (
     attempts_of,
     collections_of,
+    excluded_of,
     fence_of,
     operation_name,
     options_of,
@@ -82,6 +83,8 @@ class BackupServicer:
             fence=fence_of(request.fence),
             fence_budget_s=request.fence_budget_s,
             full=request.full,
+            exclude=excluded_of(request.exclude),
+            allow_missing=request.allow_missing,
         )
         made = await self._api.backups.create_backup(wanted, request_id_of(request.request_id))
         return _backup(made, backups.CreateBackupResponse)
@@ -134,7 +137,9 @@ class BackupServicer:
 
     async def CollectGarbage(self, request: Any, _context: Any) -> Any:
         require_leader(self._api)
-        done = await self._api.backups.collect_garbage(dry_run=request.dry_run)
+        done = await self._api.backups.collect_garbage(
+            dry_run=request.dry_run, confirmed=request.confirmed
+        )
         return backups.CollectGarbageResponse(gc=to_message(done, backups.GarbageCollection))
 
 

@@ -49,6 +49,13 @@ def collections_of(names: Any) -> tuple[str, ...]:
     return tuple(sorted({check_collection_name(name) for name in names}))
 
 
+def excluded_of(names: Any) -> tuple[str, ...]:
+    """Any name may be excluded, also one that could not be backed up."""
+    if len(names) > _MAX_COLLECTIONS:
+        raise Invalid(f"{len(names)} collections excluded, {_MAX_COLLECTIONS} at most")
+    return tuple(sorted(set(names)))
+
+
 def options_of(message: Any) -> RestoreOptions:
     collections_of(message.collections)
     if len(message.renames) > _MAX_COLLECTIONS or len(message.shards) > _MAX_SHARDS:

@@ -8,10 +8,16 @@ from typing import Any
 from msgspec.structs import replace
 
 from cleancut import __version__
-from cleancut.core.backup.assignment import assign, choose_collections, shard_ids
+from cleancut.core.backup.assignment import (
+    Usable,
+    assign,
+    choose_collections,
+    sick_collections,
+)
 from cleancut.core.backup.phases import (
     Assign,
     Assigned,
+    Compare,
     DrainWrites,
     Publish,
     Raise,
@@ -21,10 +27,11 @@ from cleancut.core.backup.phases import (
 from cleancut.core.backup.warnings import (
     check_replicas_agree,
     divergent,
+    left_out,
     not_drained,
     unseen_peers,
 )
-from cleancut.core.cluster.view import CollectionView, View
+from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import (
     FORMAT,
     AgentDocument,
@@ -39,11 +46,13 @@ from cleancut.core.format.manifest import (
 )
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Corrupt, Unavailable
-from cleancut.core.primitives.ids import AgentName, Epoch, ShardId
+from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
-from cleancut.core.protocol.etcd_records import Bounds, Session
+from cleancut.core.protocol.etcd_records import Bounds, Session, SickCollection
+from cleancut.core.protocol.failures import SickCollections
 from cleancut.core.protocol.fence import check_seen_everywhere, choose_fence, facts_of
+from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut.core.verification.canaries import proven
 from cleancut.repository.catalog import get_checked, publish_group, put_staged
@@ -56,9 +65,11 @@ from cleancut_coordinator.backup.assignment_inputs import (
     read_view_and_sessions,
 )
 from cleancut_coordinator.backup.canaries import choose_questions, read_canaries, stored_canaries
+from cleancut_coordinator.backup.collection_entries import check_indexes, read_entries
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.cluster_id import check_store_owner, put_probe
 from cleancut_coordinator.leader.fences import drain_writes, raise_fence
+from cleancut_coordinator.leader.high_water import put_opened, read_marks
 from cleancut_coordinator.leader.state import format_now
 
 _AT_ONCE = 16
@@ -73,6 +84,8 @@ class LeaderBackupEffects:
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
         match effect:
+            case ReadMarks():
+                return await read_marks(self._context, effect.epoch)
             case Probe():
                 await self._probe(effect)
             case Assign():
@@ -87,6 +100,10 @@ class LeaderBackupEffects:
                 await put_staged(
                     self._context.store, self._context.paths, effect.epoch, effect.canaries
                 )
+            case Compare():
+                await check_indexes(
+                    self._context, await self._read_draft(effect.epoch, effect.draft)
+                )
             case Stage():
                 return await self._stage(effect)
             case Publish():
@@ -97,6 +114,7 @@ class LeaderBackupEffects:
 
     async def _probe(self, effect: Probe) -> None:
         await check_store_owner(self._context)
+        await put_opened(self._context, effect.epoch)
         await put_probe(self._context, effect)
 
     # PREPARE
@@ -105,7 +123,7 @@ class LeaderBackupEffects:
         context, request = self._context, effect.request
         assert isinstance(request, BackupRequest), "a backup's attempt"
         view, sessions = await read_view_and_sessions(context, effect)
-        chosen = choose_collections(view, request.collections, allow_empty=request.allow_empty)
+        chosen, entries, missing = await self._choose(effect, view, sessions, request)
         parents = {} if request.full else await read_parents(context, chosen)
         homes = await read_homes(context)
         fence = choose_fence(effect.epoch, request, context.fences, view=view, chosen=chosen)
@@ -113,21 +131,44 @@ class LeaderBackupEffects:
         if fence is not None:
             check_seen_everywhere(view, peers)
         points = await read_fullness(context, view, chosen)
-        tasks = assign(
-            view, chosen, sessions, parents, homes=homes, points=points, full=request.full
+        usable = Usable(sessions, effect.unusable)
+        tasks = assign(view, chosen, usable, parents, homes=homes, points=points, full=request.full)
+        draft = await self._draft(effect, entries, sessions)
+        warnings = (*unseen_peers(view, peers), *left_out(missing))
+        draft = replace(
+            draft, fence=fence, warnings=warnings, schedule=request.schedule, missing=missing
         )
-        draft = await self._draft(effect, view, chosen, sessions)
-        warnings = unseen_peers(view, peers)
-        draft = replace(draft, fence=fence, warnings=warnings, schedule=request.schedule)
+        whole = not request.exclude and not missing
+        selected = tuple(sorted(set(request.collections))) if whole else tuple(chosen)
+        draft = replace(draft, selected=selected)
         sha256 = await put_staged(context.store, context.paths, effect.epoch, draft)
         return Assigned(sha256, tuple(chosen), tasks, fence)
 
+    async def _choose(
+        self,
+        effect: Assign,
+        view: View,
+        sessions: dict[AgentName, Session],
+        request: BackupRequest,
+    ) -> tuple[list[str], list[CollectionEntry], tuple[SickCollection, ...]]:
+        """The collections to back up with their entries, and those that are left out.
+
+        Raises: SickCollections, unless what cannot be backed up may be missing.
+        """
+        chosen, absent = choose_collections(view, request)
+        sick = absent | sick_collections(view, chosen, Usable(sessions, effect.unusable))
+        healthy = [name for name in chosen if name not in sick]
+        entries, unread = await read_entries(self._context, view, healthy)
+        sick |= unread
+        found = tuple(SickCollection(name=name, reason=sick[name]) for name in sorted(sick))
+        if found and (not request.allow_missing or not entries):
+            raise SickCollections(found, named=bool(request.collections))
+        return [entry.name for entry in entries], entries, found
+
     async def _draft(
-        self, effect: Assign, view: View, chosen: list[str], sessions: dict[AgentName, Session]
+        self, effect: Assign, entries: list[CollectionEntry], sessions: dict[AgentName, Session]
     ) -> Draft:
         context = self._context
-        reads = [partial(self._read_collection, view, name) for name in chosen]
-        entries = await run_all(reads, _AT_ONCE)
         metadata = await ask_any(context.peers, lambda peer: peer.cluster_metadata())
         cluster = await ask_any(context.peers, lambda peer: peer.cluster())
         owned = await check_store_owner(context)
@@ -152,25 +193,11 @@ class LeaderBackupEffects:
             questions=await choose_questions(context, provable),
         )
 
-    async def _read_collection(self, view: View, name: str) -> CollectionEntry:
-        info = await ask_any(self._context.peers, lambda peer: peer.collection(name))
-        seen = view.collection(name)
-        assert seen is not None, "chosen from this very view"
-        return CollectionEntry(
-            name=name,
-            uuid=seen.uuid,
-            info=info,
-            shard_ids=tuple(ShardId(shard) for shard in shard_ids(seen)),
-            shard_keys=_shard_keys(seen),
-            aliases=tuple(alias for alias, of in view.aliases if of == name),
-        )
-
     # Drains
 
     async def _drain(self, effect: Drain) -> Drained:
         """Drains all collections at once. One that cannot be drained is not quiet, no failure."""
-        path = self._context.paths.staged(effect.epoch, effect.draft)
-        draft = decode(Draft, await get_checked(self._context.store, path, effect.draft), path)
+        draft = await self._read_draft(effect.epoch, effect.draft)
         asked = draft.questions if effect.round == 2 else ()
         canaries = await read_canaries(self._context, effect.epoch, asked)
         drains = [partial(self._drain_one, draft, entry.name) for entry in draft.collections]
@@ -195,8 +222,7 @@ class LeaderBackupEffects:
 
     async def _stage(self, effect: Stage) -> str:
         context, ctl = self._context, effect.ctl
-        path = context.paths.staged(effect.epoch, ctl.draft)
-        draft = decode(Draft, await get_checked(context.store, path, ctl.draft), path)
+        draft = await self._read_draft(effect.epoch, ctl.draft)
         undrained = {draft.collections[index].name for index in ctl.undrained}
         uuids = {entry.name: entry.uuid for entry in draft.collections}
         shards: list[ShardEntry] = []
@@ -224,6 +250,8 @@ class LeaderBackupEffects:
             canaries=proven(await stored_canaries(context, ctl), shards),
             fence=facts_of(draft.fence, effect.seen, ctl.fence_ms),
             schedule=draft.schedule,
+            missing=draft.missing,
+            selected=draft.selected,
             warnings=(
                 *draft.warnings,
                 *not_drained(undrained, draft.undrainable),
@@ -234,6 +262,10 @@ class LeaderBackupEffects:
         if effect.require_point_in_time:
             check_replicas_agree(manifest)
         return await put_staged(context.store, context.paths, effect.epoch, manifest)
+
+    async def _read_draft(self, epoch: Epoch, sha256: str) -> Draft:
+        path = self._context.paths.staged(epoch, sha256)
+        return decode(Draft, await get_checked(self._context.store, path, sha256), path)
 
     async def _document(self, epoch: Epoch, agent: AgentName, sha256: str) -> AgentDocument:
         path = self._context.paths.votes_document(epoch, agent, sha256)
@@ -257,15 +289,6 @@ def _judged(shard: ShardEntry, undrained: set[str], uuids: dict[str, str]) -> Sh
     name = shard.collection
     judged = replace(shard, drained=name not in undrained, uuid=uuids[name])
     return judged if judged.quiet else replace(judged, count=None)
-
-
-def _shard_keys(seen: CollectionView) -> tuple[tuple[str | int, tuple[ShardId, ...]], ...]:
-    by_key: dict[str | int, set[int]] = {}
-    for replica in seen.replicas:
-        if replica.shard_key is not None:
-            by_key.setdefault(replica.shard_key, set()).add(replica.shard_id)
-    ordered = sorted(by_key.items(), key=lambda item: min(item[1]))
-    return tuple((key, tuple(ShardId(i) for i in sorted(ids))) for key, ids in ordered)
 
 
 def _undrainable(info: dict[str, Any]) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cleancut.core.backup.assignment import assign, choose_collections
+from cleancut.core.backup.assignment import Usable, assign, choose_collections, sick_collections
 from cleancut.core.backup.phases import Assign, Assigned
+from cleancut.core.cluster.view import View
 from cleancut.core.maintenance.garbage import Begun, first_reused
 from cleancut.core.primitives.codec import digest_of, encode
-from cleancut.core.primitives.ids import Epoch
+from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Probe
-from cleancut.core.protocol.etcd_records import ShardTask
+from cleancut.core.protocol.etcd_records import Session, ShardTask, SickCollection
+from cleancut.core.protocol.failures import SickCollections
+from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.requests import SeedRequest
 from cleancut.repository.catalog import read_epochs
 from cleancut_coordinator.backup.assignment_inputs import (
@@ -33,7 +36,7 @@ class LeaderSeedEffects:
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
         match effect:
-            case Probe():
+            case Probe() | ReadMarks():
                 return await self._backups.run(effect)
             case Assign():
                 return await self._assign(effect)
@@ -44,13 +47,26 @@ class LeaderSeedEffects:
         context, request = self._context, effect.request
         assert isinstance(request, SeedRequest), "a seed's attempt"
         view, sessions = await read_view_and_sessions(context, effect)
-        chosen = choose_collections(view, request.collections, allow_empty=False)
+        chosen = self._choose(effect, view, sessions, request)
         parents, homes = await read_parents(context, chosen), await read_homes(context)
-        tasks = assign(view, chosen, sessions, parents, homes=homes)
+        tasks = assign(view, chosen, Usable(sessions, effect.unusable), parents, homes=homes)
         await record_seed_start(
             context, effect.epoch, (one for given in tasks.values() for one in given)
         )
         return Assigned("", tuple(chosen), tasks)
+
+    @staticmethod
+    def _choose(
+        effect: Assign, view: View, sessions: dict[AgentName, Session], request: SeedRequest
+    ) -> list[str]:
+        """A seed is a help: without names, it passes over what cannot be read. Raises:
+        SickCollections."""
+        chosen, _ = choose_collections(view, request)
+        sick = sick_collections(view, chosen, Usable(sessions, effect.unusable))
+        if sick and (request.collections or len(sick) == len(chosen)):
+            found = [SickCollection(name=name, reason=why) for name, why in sorted(sick.items())]
+            raise SickCollections(found, named=bool(request.collections))
+        return [name for name in chosen if name not in sick]
 
 
 async def record_seed_start(

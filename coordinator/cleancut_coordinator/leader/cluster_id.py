@@ -11,7 +11,7 @@ from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Fenced, NotFound, Refused
 from cleancut.core.primitives.ids import FencingToken
 from cleancut.core.protocol.effect_requests import Probe
-from cleancut.core.protocol.etcd_records import Owner
+from cleancut.core.protocol.etcd_records import Owner, ProbeObject
 from cleancut.ports.coordination import Created, Put
 from cleancut.store.keyring import ensure_data_key
 from cleancut_coordinator.context import CoordinatorContext
@@ -103,4 +103,5 @@ async def put_probe(context: CoordinatorContext, probe: Probe) -> None:
     Raises: Unavailable, Denied, Refused, if the store rejects it.
     """
     path = context.paths.probe(probe.epoch, COORDINATOR_PROBE)
-    await context.store.put(path, probe.nonce.encode())
+    found = ProbeObject(nonce=probe.nonce, selection=probe.selection)
+    await context.store.put(path, encode(found))

@@ -111,6 +111,11 @@ class LeaderState:
             decode(Fence, fence.value, fence.key) if fence else None,
         )
 
+    async def ctl_moved(self) -> bool:
+        """True if `ctl` is not as this term wrote or read it: etcd went back."""
+        found = await self._etcd.get(self._keys.ctl)
+        return (found.mod_revision if found else 0) != self._ctl_revision
+
     async def persist(self, command: Persist, epoch: Epoch) -> bool:
         """Writes it, members under `epoch`. False, if a guard refused."""
         puts: list[Op] = [
@@ -189,6 +194,12 @@ class LeaderState:
             failure = Failure(reason="CANCELLED", message="cancelled on request")
             ended = replace(record, state=State.ABORTED, failure=failure)
             await self.txn([self._put_operation(ended)])
+
+    async def end_operation(self, operation: Operation, state: State, failure: Failure) -> None:
+        """Ends an operation that has not begun. Raises: Fenced, if another coordinator leads."""
+        ended = replace(operation, state=state, failure=failure)
+        if not (await self.txn([self._put_operation(ended)])).applied:
+            raise _deposed()
 
     async def sessions(self) -> dict[AgentName, tuple[FencingToken, Session]]:
         """The live agents, with their tokens."""

@@ -18,7 +18,7 @@ from cleancut.core.primitives.ids import Epoch, FencingToken, OperationId
 from cleancut.core.protocol.attempt import Attempt
 from cleancut.core.protocol.commands import Command, Decide, Effect, Lift, Persist, Run, Stop
 from cleancut.core.protocol.etcd_keys import agent_of
-from cleancut.core.protocol.etcd_records import Bounds, Failure, Operation, Session, Vote
+from cleancut.core.protocol.etcd_records import Bounds, Operation, Session, Vote
 from cleancut.core.protocol.events import (
     Cancelled,
     Done,
@@ -30,6 +30,7 @@ from cleancut.core.protocol.events import (
     Tick,
     Voted,
 )
+from cleancut.core.protocol.failures import failure_of
 from cleancut.core.protocol.states import OperationKind, State
 from cleancut.core.rebalance.rebalance import RebalanceMachine
 from cleancut.core.restore.restore import RestoreMachine
@@ -37,6 +38,7 @@ from cleancut.ports.coordination import Change, Compacted, Lease
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.fences import FenceReleaser
+from cleancut_coordinator.leader.high_water import end_behind
 from cleancut_coordinator.leader.state import LeaderState
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 
@@ -92,6 +94,12 @@ class LeaderTerm:
         self._cancels: set[OperationId] = set()
         self._not_before_s = 0.0
         self._look_at_s = 0.0
+        self._reread = False
+
+    def reread(self) -> None:
+        """Reads all from etcd again, as a new leader does."""
+        self._reread = True
+        self.poke()
 
     def poke(self) -> None:
         """Looks for a new operation now, not at the next tick."""
@@ -182,7 +190,7 @@ class LeaderTerm:
             event: Event = Done(effect, await self._effects[kind].run(effect))
         except CleancutError as error:
             cause = error.message
-            failure = Failure(reason=error.reason, message=error.message, hint=error.hint)
+            failure = failure_of(error)
             event = Failed(effect, failure)
         took_s = round(self._context.clock.monotonic_s() - began_s, 4)
         self._log.info("effect", effect=name, epoch=effect.epoch, took_s=took_s, cause=cause)
@@ -211,6 +219,9 @@ class LeaderTerm:
 
     async def _between(self, group: asyncio.TaskGroup) -> None:
         """Cancels what was asked for, and gives the next operation its turn."""
+        if self._reread:
+            self._reread = False
+            await self._reload(group)
         open_one = self.machine.operation
         for asked in list(self._cancels):
             self._cancels.discard(asked)
@@ -223,12 +234,18 @@ class LeaderTerm:
             operation = await self._state.next_pending()
             if operation is None:
                 self._look_at_s = now_s + _LOOK_S
+                self._reread = await self._state.ctl_moved()
             else:
                 await self._begin(operation, group)
 
     async def _begin(self, operation: Operation, group: asyncio.TaskGroup) -> None:
         self._not_before_s = self._context.clock.monotonic_s() + _RETRY_S
         try:
+            stopped = await end_behind(self._context, self._state, operation)
+            if stopped is not None:
+                self._log.error("etcd is behind the store", cause=stopped.message)
+                self._reread = True
+                return
             epoch = await self._state.next_epoch()
         except CleancutError as error:
             self._log.warning("cannot begin", operation=operation.id, cause=error.message)

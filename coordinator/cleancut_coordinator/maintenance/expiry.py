@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cleancut.core.format.manifest import parse_manifest
-from cleancut.core.maintenance.retention import Expired, find_expired
+from cleancut.core.maintenance.clocks import find_clock_doubt
+from cleancut.core.maintenance.retention import RetentionPlan, plan_retention
 from cleancut.core.primitives.codec import Record, decode, encode
 from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.protocol.etcd_records import Group
@@ -12,7 +13,7 @@ from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.repository.catalog import get_checked, publish_group
 from cleancut.repository.garbage import ReferencedNames, read_holds
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import read_all, read_operations
+from cleancut_coordinator.etcd_state import read_all, read_operations, read_sessions
 from cleancut_coordinator.leader.state import format_now
 
 
@@ -34,15 +35,25 @@ async def publish_missing(context: CoordinatorContext) -> None:
             await publish_group(context.store, context.paths, parse_manifest(data, staged), data)
 
 
-async def find_expired_backups(
-    context: CoordinatorContext, names: ReferencedNames
-) -> list[Expired]:
-    """The groups that retention expires, and that nothing needs or holds."""
+async def plan_expiry(context: CoordinatorContext, names: ReferencedNames) -> RetentionPlan:
+    """The groups that retention expires, and that nothing needs or holds; and all others."""
     facts = [group.facts for group in (await names.groups()).values()]
-    busy = await epochs_in_restores(context)
-    expired = find_expired(facts, context.gc.retention, context.clock.wall_s())
-    _, held = await read_holds(context.store, context.paths, context.clock.wall_s())
-    return [one for one in expired if one.epoch not in busy and one.epoch not in held]
+    busy, now_s = await epochs_in_restores(context), context.clock.wall_s()
+    _, held = await read_holds(context.store, context.paths, now_s)
+    needed = {Epoch(epoch): "held" for epoch in held}
+    needed |= {epoch: f"restore {operation} needs it" for epoch, operation in busy.items()}
+    return plan_retention(facts, context.gc.retention, now_s, needed)
+
+
+async def doubt_of_clock(context: CoordinatorContext) -> str:
+    """Why nothing may be deleted by this clock, "" if it agrees with the store's and the agents'.
+
+    Raises: what etcd and the store do.
+    """
+    sessions = (await read_sessions(context)).values()
+    agents = {str(session.name): session.clock for session in sessions}
+    store_s = await context.store.clock_s()
+    return find_clock_doubt(context.clock.wall_s(), store_s, agents)
 
 
 async def put_tombstone(context: CoordinatorContext, epoch: Epoch, why: str) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from cleancut.api.garbage import ExpiredBackup, GarbageCollection
+from cleancut.api.garbage import ExpiredBackup, GarbageCollection, KeptBackup
 from cleancut.core.maintenance.garbage import (
     GarbageList,
     GarbageMark,
@@ -23,7 +23,8 @@ from cleancut.core.maintenance.garbage import (
     finished_seeds,
     next_of,
 )
-from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost
+from cleancut.core.maintenance.retention import RetentionPlan, needs_confirmation
+from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost, Refused
 from cleancut.core.primitives.ids import Epoch, FencingToken, Sha256
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.states import CLOSED
@@ -42,9 +43,11 @@ from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_ctl, read_operations, read_record
 from cleancut_coordinator.leader.cluster_id import check_store_owner
+from cleancut_coordinator.leader.high_water import check_not_behind
 from cleancut_coordinator.leader.state import LeaderState, format_now
 from cleancut_coordinator.maintenance.expiry import (
-    find_expired_backups,
+    doubt_of_clock,
+    plan_expiry,
     publish_missing,
     put_tombstone,
 )
@@ -90,23 +93,33 @@ class GarbageCollector:
                 self._log.warning("gc failed", cause=error.message, hint=error.hint)
             else:
                 self._log.info("gc done", **_told(done))
+                for warning in done.warnings:
+                    self._log.warning("gc keeps backups", cause=warning)
 
-    async def collect(self, *, dry_run: bool = False) -> GarbageCollection:
+    async def collect(self, *, dry_run: bool = False, confirmed: bool = False) -> GarbageCollection:
         """One gc run: see `cleancut.core.maintenance.garbage`. With `dry_run` nothing is written.
+        `confirmed`: whatever share of the groups expires.
 
-        Raises: Refused (the store is another cluster's); Corrupt or NotFound (something that a
+        Raises: Refused (the store is another cluster's, the clock is in doubt, or too large a share
+        of the groups would expire: then nothing is deleted); Corrupt or NotFound (something that a
         group names cannot be read: then nothing is marked for deletion or deleted); Fenced,
         LeaseLost.
         """
         async with self._turn:
             await check_store_owner(self._context)
+            await check_not_behind(self._context)
             if not dry_run:
                 await publish_missing(self._context)
-            expired = await self._retire(dry_run=dry_run)
+            plan, stop = await self._plan(confirmed=confirmed)
+            if stop is not None and not dry_run:
+                await self._tell_stopped(stop)
+                raise stop
+            expired = await self._retire(plan, dry_run=dry_run)
             over = await self._end_seeds(dry_run=dry_run)
             gone = {Epoch(one.epoch) for one in expired} | over if dry_run else set()
             done = await self._collect(dry_run=dry_run, gone=gone)
             done = replace(done, dry_run=dry_run, expired=expired)
+            done = replace(done, kept=_kept(plan), warnings=_warnings(plan, stop))
             if not dry_run:
                 await self._tell(done)
             return done
@@ -120,14 +133,37 @@ class GarbageCollector:
         )
         await self._state.put(self._context.keys.last_gc, last)
 
-    async def _retire(self, *, dry_run: bool) -> tuple[ExpiredBackup, ...]:
+    async def _tell_stopped(self, stop: Refused) -> None:
+        """Keeps the reason for the next look at the cluster; the time of the last run that did
+        not fail stays."""
+        key = self._context.keys.last_gc
+        last = await read_record(self._context, key, LastGc) or LastGc(at="")
+        nonce = self._context.token_hex(8)
+        await self._state.put(key, replace(last, stopped=stop.message, nonce=nonce))
+
+    async def _plan(self, *, confirmed: bool) -> tuple[RetentionPlan, Refused | None]:
+        """What expires, and why nothing may be deleted now; None if it may."""
+        doubt = await doubt_of_clock(self._context)
+        policy = self._settings.retention
+        plan = await plan_expiry(self._context, self._names)
+        if doubt:
+            hint = "correct the clock that is wrong; until then nothing expires or is deleted"
+            return plan, Refused(doubt, hint)
+        if needs_confirmation(plan, policy) and not confirmed:
+            total = len(plan.expired) + len(plan.kept)
+            return plan, Refused(
+                f"retention would expire {len(plan.expired)} of {total} backups, more than"
+                f" max-expire-share = {policy.max_expire_share:.2g} allows; nothing was deleted",
+                "see `cleancut backup gc --dry-run`; `cleancut backup gc --yes` confirms it",
+            )
+        return plan, None
+
+    async def _retire(self, plan: RetentionPlan, *, dry_run: bool) -> tuple[ExpiredBackup, ...]:
         """Puts a tombstone on each group that retention lets go."""
-        expired = await find_expired_backups(self._context, self._names)
-        for one in expired:
-            if not dry_run:
-                self._check_leading()
-                await put_tombstone(self._context, one.epoch, one.why)
-        return tuple(ExpiredBackup(epoch=e, id=operation, why=why) for e, operation, why in expired)
+        for one in () if dry_run else plan.expired:
+            self._check_leading()
+            await put_tombstone(self._context, one.epoch, one.why)
+        return tuple(ExpiredBackup(epoch=e, id=op, why=why) for e, op, why in plan.expired)
 
     async def _end_seeds(self, *, dry_run: bool) -> set[Epoch]:
         """Nothing awaits a backup any more that has got it, or for too long. That this is written
@@ -264,6 +300,19 @@ class GarbageCollector:
     def _check_leading(self) -> None:
         if not self._lease.alive():
             raise LeaseLost("the coordinator's lease is over")
+
+
+def _kept(plan: RetentionPlan) -> tuple[KeptBackup, ...]:
+    return tuple(KeptBackup(epoch=e, id=operation, why=why) for e, operation, why in plan.kept)
+
+
+def _warnings(plan: RetentionPlan, stop: Refused | None) -> tuple[str, ...]:
+    unknown = tuple(
+        f"backups of schedule {name!r}, which is not configured, are kept; configure it, or delete"
+        " them with `cleancut backup delete`"
+        for name in plan.unknown
+    )
+    return (*((stop.message,) if stop else ()), *unknown)
 
 
 def _digests(lists: Mapping[str, StoredGarbageList]) -> dict[str, Sha256]:

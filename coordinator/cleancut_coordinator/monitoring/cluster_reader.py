@@ -48,8 +48,8 @@ async def read_cluster(context: CoordinatorContext) -> ClusterSeen:
         waiting=tuple(_waiting(operations)),
         ended=tuple(newest_ended(operations)),
         schedules=tuple(schedules),
-        gc_s=_seconds(last.at) if last else None,
-        garbage_bytes=last.marked_bytes if last else None,
+        gc_s=(_seconds(last.at) or None) if last else None,
+        garbage_bytes=last.marked_bytes if last and last.at else None,
         attempt=(ctl.epoch, ctl.phase in CLOSED),
     )
 

@@ -10,6 +10,7 @@ from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Operation, ShardTask
+from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.replica_reports import AgentRestoreReport, RestoredShard
 from cleancut.core.protocol.requests import RebalanceRequest
 from cleancut.core.protocol.states import State
@@ -25,6 +26,7 @@ from cleancut.repository.catalog import get_checked, put_staged
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_record, read_sessions
 from cleancut_coordinator.leader.cluster_id import put_probe
+from cleancut_coordinator.leader.high_water import put_opened, read_marks
 from cleancut_coordinator.rebalance.layout import read_layout
 from cleancut_coordinator.rebalance.transfers import ShardTransfers, abort_transfers, read_now
 
@@ -38,7 +40,10 @@ class RebalanceEffects:
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
         match effect:
+            case ReadMarks():
+                return await read_marks(self._context, effect.epoch)
             case Probe():
+                await put_opened(self._context, effect.epoch)
                 await put_probe(self._context, effect)
                 return None
             case PlanRebalance():

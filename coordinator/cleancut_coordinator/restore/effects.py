@@ -15,9 +15,18 @@ from cleancut.core.primitives.ids import AgentName, Epoch, PeerId
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
 from cleancut.core.protocol.etcd_records import Session, ShardTask
+from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.replica_reports import AgentRestoreReport
 from cleancut.core.protocol.requests import RestoreRequest
-from cleancut.core.restore.phases import CheckRestore, Create, PublishRestore, Review, RollBack
+from cleancut.core.protocol.states import State
+from cleancut.core.restore.phases import (
+    CheckRestore,
+    Create,
+    MarkPublished,
+    PublishRestore,
+    Review,
+    RollBack,
+)
 from cleancut.core.restore.plan import PlacementPlan, check_agreed, check_plan, make_plan
 from cleancut.core.restore.report import (
     RestoreDraft,
@@ -33,6 +42,13 @@ from cleancut_coordinator.any_peer import first_peer
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_ctl, read_sessions
 from cleancut_coordinator.leader.cluster_id import put_probe
+from cleancut_coordinator.leader.high_water import (
+    check_undoable,
+    put_ended,
+    put_opened,
+    put_published,
+    read_marks,
+)
 from cleancut_coordinator.leader.state import format_now
 from cleancut_coordinator.restore.create_collections import CollectionCreator, known_creations
 from cleancut_coordinator.restore.destination import AgentHost
@@ -70,7 +86,10 @@ class RestoreEffects:
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
         match effect:
+            case ReadMarks():
+                return await read_marks(self._context, effect.epoch)
             case Probe():
+                await put_opened(self._context, effect.epoch)
                 await put_probe(self._context, effect)
                 return None
             case CheckRestore():
@@ -79,6 +98,8 @@ class RestoreEffects:
                 return await self._drain(effect)
             case Review():
                 return await self._review(effect)
+            case MarkPublished():
+                return await put_published(self._context, effect.epoch, effect.report)
             case Create() | PublishRestore() | RollBack():
                 return await self._change(effect)
             case _:
@@ -168,9 +189,13 @@ class RestoreEffects:
                 return await self._recreation(draft).create(_hosts(effect.members, sessions))
             case PublishRestore():
                 await self._reveal(draft)
+                state = State.DONE
             case RollBack():
+                await check_undoable(self._context, effect.epoch)
                 await self._recreation(draft).undo()
+                state = State.ROLLED_BACK
         await drop_hold(self._context, draft)
+        await put_ended(self._context, effect.epoch, state)
         return None
 
     def _recreation(self, draft: RestoreDraft) -> CollectionCreator | ShardRepairer:

@@ -9,7 +9,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from cleancut.core.cluster.view import ACTIVE, schema_digest
+from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused, Unavailable
 from cleancut.core.primitives.ids import PeerId
 from cleancut.core.protocol.canary import Canary
@@ -48,7 +48,7 @@ async def observe_created(
     info = await peer.collection(name)
     return ObservedCollection(
         active=all(replica.state == ACTIVE for replica in placement.shards),
-        schema=schema_digest(info.get("payload_schema") or {}),
+        schema=dict(info.get("payload_schema") or {}),
         places=tuple((shard, at if enabled else PeerId(0)) for shard, at in placement.places()),
         shard_keys=placement.shard_keys(),
     )

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from cleancut.core.cluster.live_shards import LiveShards
-from cleancut.core.cluster.view import ACTIVE, schema_digest
+from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.primitives.errors import NotFound, Refused, Unavailable
 from cleancut.core.primitives.ids import AgentName, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import ShardTask
@@ -67,7 +67,7 @@ async def observe_collection(context: CoordinatorContext, name: str) -> Observed
     info = {} if lost else await ask_any(context.peers, lambda peer: peer.collection(name))
     return ObservedCollection(
         active=not lost and all(replica.state == ACTIVE for replica in placement.shards),
-        schema=schema_digest(info.get("payload_schema") or {}),
+        schema=dict(info.get("payload_schema") or {}),
         places=placement.places(),
         shard_keys=placement.shard_keys(),
     )

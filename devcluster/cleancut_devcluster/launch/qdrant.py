@@ -43,6 +43,7 @@ class _Plan:
     read_only_api_key: str | None
     standalone: bool
     binary: Path | None
+    url_recovery: bool = True
 
 
 @dataclass(slots=True)
@@ -148,6 +149,8 @@ class PeerProcess:
         address = self.url.removeprefix("http://")
         command = [sys.executable, "-m", "cleancut_devcluster.peer.main"]
         command += ["--dir", str(self.directory), "--http", address]
+        if not self.plan.url_recovery:
+            command.append("--no-url-recovery")
         if self.plan.standalone:
             command.append("--standalone")
         else:
@@ -194,6 +197,8 @@ class PeerProcess:
             "STORAGE__STORAGE_PATH": str(self.directory / "storage"),
             "STORAGE__SNAPSHOTS_PATH": str(self.directory / "snapshots"),
         }
+        if not self.plan.url_recovery:
+            settings["SERVICE__ENABLE_SNAPSHOT_URL_RECOVERY"] = "false"
         if self.plan.api_key:
             settings["SERVICE__API_KEY"] = self.plan.api_key
         if self.plan.read_only_api_key:
@@ -211,6 +216,7 @@ async def launch_peers(
     api_key: str | None = None,
     read_only_api_key: str | None = None,
     standalone: bool = False,
+    url_recovery: bool = True,
     start_s: float = START_S,
 ) -> AsyncIterator[list[PeerProcess]]:
     """`count` running peers that form one cluster; all of them are ended with the block.
@@ -221,7 +227,9 @@ async def launch_peers(
     if kind == "real" and binary is None:
         raise NotFound("there is no Qdrant server", "set QDRANT_BIN, or put qdrant on PATH")
     directory = _made(base_dir)
-    plan = _Plan(kind, directory, api_key, read_only_api_key, standalone, binary)
+    plan = _Plan(
+        kind, directory, api_key, read_only_api_key, standalone, binary, url_recovery=url_recovery
+    )
     peers: list[PeerProcess] = []
     try:
         for _ in range(count):

@@ -36,9 +36,11 @@ STATUS_POLL_S = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Secured:
-    """Further options of a set-up: the key of its Qdrant, and more flags for each program."""
+    """Further options of a set-up: the key of its Qdrant, whether that may fetch snapshots from
+    URLs, and more flags for each program."""
 
     api_key: str | None = None
+    url_recovery: bool = True
     agent: Sequence[str] = ()
     coordinator: Sequence[str] = ()
     client: Sequence[str] = ()
@@ -239,7 +241,12 @@ async def launch_setup(
             member, etcd = await start_etcd(base_dir)
             stack.push_async_callback(member.stop)
         launched = launch_peers(
-            peers, base_dir / "peers", kind, api_key=secured.api_key, standalone=standalone
+            peers,
+            base_dir / "peers",
+            kind,
+            api_key=secured.api_key,
+            standalone=standalone,
+            url_recovery=secured.url_recovery,
         )
         running = await stack.enter_async_context(launched)
         url = store

@@ -47,6 +47,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--http", required=True, help="HOST:PORT to listen on")
     parser.add_argument("--root", type=Path, help="directory that all peers of a cluster share")
     parser.add_argument("--standalone", action="store_true", help="without cluster mode")
+    parser.add_argument(
+        "--no-url-recovery", action="store_true", help="snapshots are not fetched from URLs"
+    )
     parser.add_argument("--api-key-file", type=Path)
     parser.add_argument("--read-only-api-key-file", type=Path)
     options = parser.parse_args()
@@ -89,6 +92,7 @@ async def _run(
         group.create_task,
         _secret(options.api_key_file),
         _secret(options.read_only_api_key_file),
+        url_recovery=not options.no_url_recovery,
     )
     runner = web.AppRunner(_application(server), access_log=None, shutdown_timeout=10)
     await runner.setup()

@@ -29,9 +29,9 @@ def dot(one: list[float], other: list[float]) -> float:
 def expected(
     given: list[dict[str, Any]], point: int | str, limit: int
 ) -> list[tuple[int | str, float]]:
-    """The true neighbours by cosine."""
+    """The true neighbours by cosine, the point itself first."""
     units = {one["id"]: [x / math.hypot(*one["vector"]) for x in one["vector"]] for one in given}
-    query = units.pop(point)
+    query = units[point]
     ranked = sorted(((dot(query, unit), one) for one, unit in units.items()), reverse=True)
     return [(one, score) for score, one in ranked[:limit]]
 
@@ -122,7 +122,7 @@ def test_a_shard_key_is_searched_alone(world: World) -> None:
         for key, some in given.items():
             await world.upsert(name, some, shard_key=key)
         found = await world.first.points_with(name, "", 4, timeout_s=WAIT_S)
-        assert {(one, key) for one, key, _ in found} == {(n, k) for n in (1, 2) for k in given}
+        assert [one for one, _, _ in found] == [1, 2, 3, 4]  # equal ids are merged, whatever key
         for one, key, vector in found:
             assert key is not None
             hits = await world.first.nearest(
@@ -133,7 +133,7 @@ def test_a_shard_key_is_searched_alone(world: World) -> None:
         everywhere = await world.first.nearest(
             name, found[0][2], vector_name="", limit=20, timeout_s=WAIT_S
         )
-        assert len(everywhere) in {10, 20}  # Qdrant may merge equal ids
+        assert len(everywhere) == 20  # a search keeps equal ids apart
 
     world.run(check())
 

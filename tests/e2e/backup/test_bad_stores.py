@@ -77,7 +77,7 @@ def test_a_corrupt_block_is_never_given_back(full: World, broken: Any, tmp_path:
         pack.write_bytes(data)
     refused(first_failure(full, broken, tmp_path), 9, "block")
     answer = full.cleancut("restore", "start", broken["id"], "--yes")
-    refused(answer, 9, "block", "ROLLED_BACK")
+    refused(answer, 9, "block", "rolling back")
     assert full.collections() == []
 
 
@@ -89,7 +89,9 @@ def test_a_missing_pack_is_found_before_anything_is_touched(
         pack.unlink()
     failed = first_failure(full, broken, tmp_path)
     refused(failed, 9, "pack")
-    refused(full.cleancut("restore", "start", broken["id"], "--yes"), 9, "not whole", "pack")
+    refused(
+        full.cleancut("restore", "start", broken["id"], "--yes"), 9, "is damaged", "pack", "missing"
+    )
     assert full.collections() == []
 
 

@@ -49,6 +49,9 @@ CASES = (
     Case(Fault.FLIPPED, "restore start", 9, ("block",)),
     Case(Fault.TRUNCATED, "restore start", 9, ("groups/",)),
     Case(Fault.DENIED, "restore start", 8, ("refuses our credentials",)),
+    Case(Fault.ARCHIVED, "restore start", 4, ("archive", "restore-object")),
+    Case(Fault.ARCHIVED, "restore plan", 4, ("archive", "restore-object")),
+    Case(Fault.ARCHIVED, "backup verify", 4, ("archive", "restore-object")),
 )
 
 
@@ -90,6 +93,10 @@ def arguments(case: Case, backup: str, out: Path) -> list[str]:
             return ["backup", "extract", backup, *shard]
         case "backup show":
             return ["backup", "show", backup]
+        case "backup verify":
+            return ["backup", "verify", backup, "--quick"]
+        case "restore plan":
+            return ["restore", "plan", backup, "--collection", COLLECTION]
         case _:
             rename = ("--rename", f"{COLLECTION}=copy", "--collection", COLLECTION)
             return ["restore", "start", backup, "--yes", *rename]
@@ -122,7 +129,7 @@ def test_nothing_is_lost(world: World, store: FaultyS3, case: Case, tmp_path: Pa
     world.change(0.1)
     before, out = world.groups(), tmp_path / "0.tar"
     asked = arguments(case, before[0], out)
-    offline = case.command in {"backup extract", "backup show"}
+    offline = case.command in {"backup extract", "backup show", "backup verify"}
     store.set(case.fault)
     answer = world.offline(*asked) if offline else world.cleancut(*asked)
     hits, _ = store.hits, store.set(Fault.NONE)

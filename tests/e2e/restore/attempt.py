@@ -160,7 +160,12 @@ class Attempt:
         found = []
         for one in await choose_questions(self.context, (entry,)):
             hits = await self.clients[0].nearest(
-                one.collection, one.query, vector_name=one.vector, limit=LIMIT, timeout_s=BOUND_S
+                one.collection,
+                one.target,
+                vector_name=one.vector,
+                shard_key=one.shard_key,
+                limit=LIMIT,
+                timeout_s=BOUND_S,
             )
             found.append(canary_of(one, hits))
         return tuple(canary for canary in found if canary is not None)

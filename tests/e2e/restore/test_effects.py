@@ -216,7 +216,7 @@ def test_a_plan_with_an_blocker_touches_nothing(attempt: Attempt) -> None:
 def test_a_missing_pack_is_found_before_anything_is_touched(attempt: Attempt) -> None:
     pack = next(path for path in attempt.store.objects if "/packs/" in path)
     del attempt.store.objects[pack]
-    with pytest.raises(Corrupt, match="not whole"):
+    with pytest.raises(Corrupt, match=r"is damaged: .*missing"):
         attempt.run(attempt.begin())
     assert _uuid(attempt) is None
 

@@ -144,10 +144,8 @@ def test_one_unreadable_manifest_is_a_row_and_stops_nothing_else(
     else:
         path.write_bytes(BROKEN[what])
     assert shelves.states(output) == {9: "CORRUPT", 7: "COMMITTED", 3: "COMMITTED"}
-    assert shelves.backup("show", "9", "-o", "json") == Exit.OK
-    shown = output.json()["backup"]
-    assert shown["state"] == "CORRUPT"
-    assert PATHS.group(Epoch(9)) in shown["error"]["message"]
+    assert shelves.backup("show", "9") == Exit.CORRUPT
+    assert PATHS.group(Epoch(9)) in output.err()
     assert shelves.backup("show", "latest", "-o", "json") == Exit.OK
     assert output.json()["backup"]["epoch"] == 7
     assert shelves.backup("show", "bk-3", "-o", "json") == Exit.OK

@@ -31,6 +31,7 @@ class Server:
     spawn: Callable[[Coroutine[Any, Any, Any]], object]
     api_key: str | None = None
     read_only_api_key: str | None = None
+    url_recovery: bool = True
     requests: Requests = field(default_factory=Requests)
 
 

@@ -30,6 +30,7 @@ from cleancut_devcluster.peer.engine.queries import run
 
 SHARD = "/collections/{collection_name}/shards/{shard}"
 STREAM_IDLE_S = 300.0
+_NO_URLS = "Forbidden: Snapshot recovery from remote URLs is disabled in the configuration"
 
 
 def routes() -> list[web.RouteDef]:
@@ -111,6 +112,8 @@ async def _stream(request: web.Request) -> web.StreamResponse:
 
 async def _recover(request: web.Request) -> Any:
     body, node, shard = await body_of(request), node_of(request), shard_of(request)
+    if not server_of(request).url_recovery and "://" in str(body["location"]):
+        raise Problem(403, _NO_URLS)
     collection = node.collection(name_of(request))
     if shard not in collection.shards:
         raise Problem(404, f"Not found: shard {shard} not found")

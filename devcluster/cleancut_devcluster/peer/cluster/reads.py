@@ -88,9 +88,18 @@ async def query(node: Node, name: str, body: Json) -> list[Json]:
         asked["filter"] = {**condition, "must": [given]} if given else condition
     shards = chosen_shards(collection, body.get("shard_key"))
     answers = await read(node, collection, shards, ReplicaRead("query", asked))
-    points = [point for answer in answers.values() for point in answer]
+    points = _with_shard_keys(collection, answers)
     _sort(points, scoring, _ascending(collection, body.get("using")))
     return points[offset : offset + limit]
+
+
+def _merged(points: list[Json]) -> list[Json]:
+    """The first of the points with one id: shards of several keys may hold the same ids, and a
+    scroll keeps one of them.
+
+    Source: lib/collection/src/collection/point_ops.rs, Qdrant 1.18.3
+    """
+    return list({point["id"]: point for point in reversed(points)}.values())[::-1]
 
 
 def _sort(points: list[Json], scoring: Json | None, ascending: bool) -> None:
@@ -184,7 +193,16 @@ class _Vectors:
 async def scroll(node: Node, collection: Collection, shards: list[int], body: Json) -> Json:
     """A page of points by id (or by a payload value), and where the next one starts."""
     answers = await read(node, collection, shards, ReplicaRead("scroll", one_more(body)))
-    return page([point for answer in answers.values() for point in answer], body)
+    return page(_with_shard_keys(collection, answers), body)
+
+
+def _with_shard_keys(collection: Collection, answers: dict[int, list[Json]]) -> list[Json]:
+    """All points of all shards. Those of a shard with a key carry it, as in Qdrant's responses."""
+    return [
+        point if (key := collection.shards[shard].key) is None else {**point, "shard_key": key}
+        for shard, answer in answers.items()
+        for point in answer
+    ]
 
 
 def one_more(body: Json) -> Json:
@@ -199,7 +217,7 @@ def page(points: list[Json], body: Json) -> Json:
     if order:
         _sort(points, {"order_by": order}, ascending=True)
         return {"points": points[:limit], "next_page_offset": None}
-    points.sort(key=lambda point: _id_order(point["id"]))
+    points = sorted(_merged(points), key=lambda point: _id_order(point["id"]))
     rest = points[limit:]
     return {"points": points[:limit], "next_page_offset": rest[0]["id"] if rest else None}
 
@@ -213,7 +231,7 @@ async def retrieve(node: Node, name: str, body: Json) -> list[Json]:
     collection = node.collection(name)
     shards = chosen_shards(collection, body.get("shard_key"))
     answers = await read(node, collection, shards, ReplicaRead("retrieve", body))
-    found = {record["id"]: record for answer in answers.values() for record in answer}
+    found = {record["id"]: record for record in _with_shard_keys(collection, answers)}
     return [found[one] for one in dict.fromkeys(body["ids"]) if one in found]
 
 

@@ -40,7 +40,7 @@ class LastingCollector(GarbageCollector):
     took_s: float
     started_s: list[float]
 
-    async def collect(self, *, dry_run: bool = False) -> GarbageCollection:
+    async def collect(self, *, dry_run: bool = False, confirmed: bool = False) -> GarbageCollection:
         self.started_s.append(self.clock.now_s)
         if len(self.started_s) == 5:
             raise asyncio.CancelledError

@@ -71,14 +71,14 @@ def test_what_the_store_told_stays_and_how_long_ago_is_told() -> None:
 
     async def body(world: World) -> None:
         await world.until(lambda: world.store.asked, "a first look")
-        assert world.shows(READ) == world.shows(SUCCESS) == world.shows("catalog_groups") == {}
+        assert world.shows(READ) == world.shows(SUCCESS) == world.shows("catalog_backups") == {}
 
         made = manifest(1, (shard("docs", 0), shard("docs", 1)))
         await world.store.put(world.context.paths.group(Epoch(1)), encode(made))
         world.store.away = False
         await world.attempt(1)
         await world.until(lambda: world.shows(SUCCESS), "a group")
-        assert world.shows("catalog_groups") == {("corrupt",): 0, ("good",): 1}
+        assert world.shows("catalog_backups") == {("corrupt",): 0, ("good",): 1}
         assert world.shows("unprotected_collections") == {}, "no peer answers: it is not known"
         read_at, success = world.shows(READ), world.shows(SUCCESS)
 

@@ -21,7 +21,15 @@ from cleancut.core.backup.participant import (
     ReadJournal,
     SeedShards,
 )
-from cleancut.core.backup.phases import Assign, Assigned, DrainWrites, Publish, Raise, Stage
+from cleancut.core.backup.phases import (
+    Assign,
+    Assigned,
+    Compare,
+    DrainWrites,
+    Publish,
+    Raise,
+    Stage,
+)
 from cleancut.core.backup.seed import SeedMachine
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import (
@@ -74,6 +82,7 @@ from cleancut.core.protocol.events import (
     Voted,
 )
 from cleancut.core.protocol.fence import Fence
+from cleancut.core.protocol.high_water import ReadMarks, StoreMarks
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import OperationKind, Phase, State
 from tests.support.groups import SOUND
@@ -298,8 +307,12 @@ class Table:
                 return None
             case Drain():
                 return Drained((), "2026-01-01T00:00:00Z")
+            case Compare():
+                return None
             case Stage():
                 return "manifest"
+            case ReadMarks():
+                return StoreMarks(effect.epoch)
             case Publish():
                 assert self.group == effect.manifest, "published before it was decided"
                 self.published = True
@@ -312,7 +325,7 @@ class Table:
         """Equal for positions from which the same can happen."""
         machines = [vars(self.barrier), *(vars(self.cuts[name]) for name in self.agents)]
         clocks = {"deadline_s", "stalled_s", "phase_began_s", "observe_at_s", "_skew_ms"}
-        clocks |= {"_fence_until_s", "_fence_began_s"}
+        clocks |= {"_fence_until_s", "_fence_began_s", "_fence_ms"}
         inside = [{k: v for k, v in each.items() if k not in clocks} for each in machines]
         shown = (self.votes, self.queues, self.journal, self.tokens, self.group, self.published)
         shown += (self.raised, self.fence_key)

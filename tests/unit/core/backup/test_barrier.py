@@ -32,6 +32,7 @@ from cleancut.core.protocol.events import (
     Voted,
 )
 from cleancut.core.protocol.fence import Fence, FencedAlias
+from cleancut.core.protocol.high_water import ReadMarks, StoreMarks
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut.core.protocol.states import CLOSED, FENCED, Phase, State
 from tests.unit.core.backup.table import COORDINATOR, EPOCH, Table, every_history
@@ -201,21 +202,25 @@ def test_takeover_by_phase() -> None:
     for phase in (Phase.PREPARE, Phase.CUT, Phase.SEAL, Phase.UPLOAD, Phase.COMMIT):
         _, table = barrier_in(phase)
         took = TakenOver(table.ctl, table.operation, table.members, table.votes)
-        commands = Barrier(Bounds()).step(took, 1.0)
+        barrier = Barrier(Bounds())
+        commands = barrier.step(took, 1.0)
         match phase:
             case Phase.COMMIT:
+                assert commands == [Run(ReadMarks(EPOCH))]
+                commands = barrier.step(Done(ReadMarks(EPOCH), StoreMarks(EPOCH)), 1.0)
                 assert commands == [Run(Publish(EPOCH, table.group))]
             case Phase.UPLOAD:
-                assert commands == []
+                assert commands == [Run(ReadMarks(EPOCH))]
+                assert barrier.step(Done(ReadMarks(EPOCH), StoreMarks(EPOCH)), 1.0) == []
             case _:
                 assert isinstance(commands[-1], Stop)
 
 
 def test_publishing_is_repeated_until_it_is_done() -> None:
-    """What is decided is never given up: a failed publication is run again at the next tick."""
+    """While the store is away it is not given up: it is run again at the next tick."""
     barrier, table = barrier_in(Phase.COMMIT)
     publish = Publish(EPOCH, table.group)
-    assert barrier.step(Failed(publish, BROKEN), 1.0) == []
+    assert [type(c) for c in barrier.step(Failed(publish, BROKEN), 1.0)] == [Persist]
     assert not barrier.idle
     assert barrier.step(Tick(), 2.0) == [Run(publish)]
     commands = barrier.step(Done(publish), 3.0)
@@ -348,6 +353,10 @@ def test_every_edge_is_taken() -> None:
         barrier, _ = barrier_in(phase, FENCE if phase is Phase.FENCE else None)
         barrier.step(Cancelled(), 1.0)
         taken.add((phase, barrier.ctl.phase))
+    barrier, table = barrier_in(Phase.COMMIT)
+    barrier.step(Failed(Publish(EPOCH, table.group), BROKEN), 1.0)
+    barrier.step(Cancelled(), 2.0)
+    taken.add((Phase.COMMIT, barrier.ctl.phase))
     barrier, _ = barrier_in(Phase.PREPARE)
     barrier.step(SessionMoved(A1, None), 1.0)
     again = new_table()

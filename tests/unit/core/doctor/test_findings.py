@@ -15,6 +15,7 @@ from cleancut.core.cluster.live_shards import LiveShards
 from cleancut.core.cluster.view import TransferView
 from cleancut.core.doctor.facts import (
     AgentReport,
+    DamagedBackup,
     Facts,
     Finding,
     KnownRestore,
@@ -259,6 +260,13 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
             ' "new_alias_name": "docs-alias"}}]}'
         ),
     ),
+    (
+        live(gc_stopped="clock says 2027"),
+        "gc_stopped",
+        "warning",
+        ["2027"],
+        "cleancut backup gc --dry-run",
+    ),
     (live(owner_id="other"), "foreign_store", "error", ["other"], "cleancut adopt"),
     (live(owner_id=None), "store_away", "error", ["store"], ""),
     (
@@ -415,3 +423,26 @@ def test_what_can_lose_data_is_marked_and_never_the_first_or_only_fix(facts: Fac
                 assert fix.effect == "loses-data"
                 assert fix.what
         assert effects[:1] in ([], ["safe"])
+
+
+@pytest.mark.parametrize("newest", [None, 4, 6])
+def test_damaged_backups_are_named(newest: int | None) -> None:
+    """They are less urgent once a newer one is intact; nothing is deleted first."""
+    broken = DamagedBackup(epoch=Epoch(5), corrupt=False, why="docs/0 is damaged")
+    facts = live(damaged=(broken,), newest_intact=None if newest is None else Epoch(newest))
+    (found,) = diagnose(facts)
+    assert found.kind == "damaged_backup"
+    assert "docs/0 is damaged" in found.what
+    assert (found.severity == "warning") is (newest == 6)
+    commands = [fix.command for fix in found.fixes]
+    assert ("cleancut backup create" in commands) is (newest != 6)
+    assert "cleancut backup verify 5" in commands
+    assert commands[-1] == "cleancut backup delete 5"
+    assert found.fixes[-1].effect == "loses-data"
+
+
+def test_corrupt_backups_are_named() -> None:
+    broken = DamagedBackup(epoch=Epoch(5), corrupt=True, why="not JSON")
+    (found,) = diagnose(live(damaged=(broken,), newest_intact=Epoch(6)))
+    assert found.kind == "corrupt_backup"
+    assert [fix.command for fix in found.fixes] == ["cleancut backup delete 5"]

@@ -146,6 +146,22 @@ def test_a_recipe_has_to_add_up(change: dict[str, object]) -> None:
         open_recipe(*seal(msgspec.structs.replace(make_recipe([9]), **change)))
 
 
+def test_a_recipe_that_claims_blocks_without_end_is_refused_at_once() -> None:
+    """By its numbers alone: nothing is made for each claimed block."""
+    blocks = 10**10
+    hostile = make_recipe([blocks * BLOCK_BYTES], [blocks + 1])
+    with pytest.raises(Corrupt, match="page of more than"):
+        open_recipe(*seal(hostile))
+    with pytest.raises(Corrupt):
+        open_recipe(*seal(make_recipe([9], [0, 2])))
+
+
+def test_a_block_of_more_bytes_than_a_block_is_refused() -> None:
+    huge = Block(BlockKind.PACKED, b"1" * 32, "1/a/0", 64, BLOCK_BYTES + 1)
+    with pytest.raises(Corrupt, match="claims"):
+        open_page(*seal(build([huge])))
+
+
 def test_blocks_are_found_by_member_and_index() -> None:
     """As counting through all members and pages finds them, and never past a member's end."""
     recipe = make_recipe([5, 0, 3 * BLOCK_BYTES, 4 * BLOCK_BYTES + 1], [2, 4, 1, 3])

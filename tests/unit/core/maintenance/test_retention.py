@@ -15,7 +15,8 @@ from cleancut.core.maintenance.retention import (
     Policy,
     Retention,
     check_retention,
-    find_expired,
+    needs_confirmation,
+    plan_retention,
 )
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import Epoch, OperationId
@@ -33,9 +34,12 @@ def group(
 
 
 def kept(groups: Sequence[GroupFacts], rules: Retention, **schedules: Retention) -> list[int]:
-    policy = Policy(rules, schedules)
-    expired = {one.epoch for one in find_expired(groups, policy, NOW_S)}
-    return [one.epoch for one in groups if one.epoch not in expired]
+    names = frozenset({"hourly", "nightly"})
+    plan = plan_retention(groups, Policy(rules, schedules, known=names), NOW_S, {})
+    expired = {one.epoch for one in plan.expired}
+    stays = [one.epoch for one in groups if one.epoch not in expired]
+    assert sorted(stays) == [one.epoch for one in plan.kept]
+    return stays
 
 
 HOURLY = [group(100 - hours, hours / 24) for hours in range(99, -1, -1)]
@@ -78,16 +82,89 @@ def test_the_newest_of_each_collection_stays() -> None:
     assert kept(groups, Retention(max_age_days=1)) == [1, 2, 4, 6]
 
 
-def test_a_schedule_with_rules_of_its_own_is_judged_by_those_alone() -> None:
-    """Groups of a schedule without any, or of one that is gone, share the general rules."""
-    made = ["", "hourly", "nightly", "hourly", "gone", "hourly", "nightly", "hourly", ""]
+def test_each_schedule_is_judged_alone() -> None:
+    """By its own rules, or by the general ones; so are backups by hand."""
+    made = ["", "hourly", "nightly", "hourly", "", "hourly", "nightly", "hourly", ""]
     groups = [group(n + 1, 9.0 - n)._replace(schedule=name) for n, name in enumerate(made)]
-    general = Retention(keep_last=3)
+    general = Retention(keep_last=1)
     assert kept(groups, general) == [7, 8, 9]
-    assert kept(groups, general, hourly=Retention(keep_last=1)) == [5, 7, 8, 9]
+    assert kept(groups, general, hourly=Retention(keep_last=3)) == [4, 6, 7, 8, 9]
     assert kept(groups, Retention(), hourly=Retention(keep_last=1)) == [1, 3, 5, 7, 8, 9]
     two = {"hourly": Retention(max_age_days=5.5, min_count=3), "nightly": Retention(keep_last=9)}
-    assert kept(groups, general, **two) == [1, 3, 4, 5, 6, 7, 8, 9]
+    assert kept(groups, general, **two) == [3, 4, 6, 7, 8, 9]
+
+
+def test_backups_of_one_collection_displace_none_of_the_cluster() -> None:
+    """What was asked for separates them, not what the cluster held at the time: a new collection
+    starts no new count."""
+    books, both = frozenset({"books"}), frozenset({"books", "shelves"})
+    whole = [group(n, 60.0 - n, collections=both) for n in range(1, 4)]
+    grown = [group(4, 56.0, collections=both | {"new"})]
+    minutely = [group(n, 50.0 - n)._replace(selected=books) for n in range(5, 40)]
+    groups = [*whole, *grown, *minutely]
+    assert kept(groups, Retention(keep_last=3)) == [2, 3, 4, 37, 38, 39]
+
+
+def test_backups_of_unknown_schedules_stay() -> None:
+    """A schedule that was renamed or removed: its rules are not known any more."""
+    groups = [group(n, 20.0 - n)._replace(schedule="monthly") for n in range(1, 6)]
+    groups += [group(n, 20.0 - n) for n in range(6, 10)]
+    plan = plan_retention(groups, Policy(Retention(keep_last=1, max_age_days=3)), NOW_S, {})
+    assert [one.epoch for one in plan.expired] == [6, 7, 8]
+    assert plan.unknown == ("monthly",)
+    assert plan.kept[0].why == "schedule 'monthly' is not configured"
+
+
+def test_a_backup_of_the_future_stays_and_takes_no_place() -> None:
+    """It was made under a wrong clock, so it is not the newest one for any rule."""
+    groups = [group(1, 3), group(2, 2), group(3, -400), group(4, 1)]
+    assert kept(groups, Retention(keep_last=1)) == [3, 4]
+    assert kept(groups[:3], Retention(keep_last=1)) == [2, 3]
+    assert kept(groups[:3], Retention(max_age_days=1)) == [2, 3]
+
+
+def test_a_backup_made_under_a_clock_that_was_behind_is_not_old() -> None:
+    groups = [group(1, 3), group(2, 4000), group(3, 1), group(4, 0.5)]
+    assert kept(groups, Retention(max_age_days=10)) == [1, 2, 3, 4]
+
+
+def test_damaged_backups_take_no_place_of_whole_ones() -> None:
+    groups = [group(n, 9.0 - n)._replace(damaged=n > 2) for n in range(1, 7)]
+    assert kept(groups, Retention(keep_last=1)) == [2, 6]
+    assert kept(groups, Retention(keep_last=2)) == [1, 2, 5, 6]
+    assert kept(groups, Retention(max_age_days=1)) == [2, 6]
+
+
+@pytest.mark.parametrize(
+    ("total", "keep_last", "share", "asks"),
+    [
+        (12, 8, 1 / 3, False),
+        (12, 7, 1 / 3, True),
+        (2, 1, 1 / 3, False),
+        (3, 1, 1 / 3, True),
+        (10, 1, 1.0, False),
+        (10, 8, 0.0, True),
+        (10, 9, 0.0, False),
+    ],
+)
+def test_a_large_share_needs_a_confirmation(
+    total: int, keep_last: int, share: float, asks: bool
+) -> None:
+    policy = Policy(Retention(keep_last=keep_last), max_expire_share=share)
+    groups = [group(n, 100.0 - n) for n in range(total)]
+    assert needs_confirmation(plan_retention(groups, policy, NOW_S, {}), policy) is asks
+
+
+def test_a_plan_names_the_rule_of_each() -> None:
+    groups = [group(1, 40), group(2, 3), group(3, 2), group(4, 1, point_in_time=False)]
+    policy = Policy(Retention(keep_last=1, keep_monthly=2))
+    plan = plan_retention(groups, policy, NOW_S, {Epoch(2): "held as 'audit'"})
+    assert [(one.epoch, one.why) for one in plan.kept] == [
+        (1, "keep-monthly"),
+        (2, "held as 'audit'"),
+        (3, "newest point-in-time backup of 'books'"),
+        (4, "keep-last"),
+    ]
 
 
 RULES = st.builds(

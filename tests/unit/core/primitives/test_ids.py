@@ -14,12 +14,13 @@ import cleancut.core.primitives.errors as errors
 from cleancut.core.format.paths import ObjectKind, ParsedPath, Paths, kind_of
 from cleancut.core.primitives.errors import KINDS, CleancutError, Invalid, from_reason
 from cleancut.core.primitives.ids import (
-    MAX_COLLECTION_NAME,
+    MAX_STREAMED_NAME_BYTES,
     AgentName,
     ClusterName,
     Epoch,
     OperationId,
     check_collection_name,
+    check_streamable,
     decode_segment,
     encode_segment,
     format_epoch,
@@ -83,15 +84,25 @@ def test_segments_come_back(name: str) -> None:
     assert decode_segment(segment) == name
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\0", "a\x7f", "a:b", "a\\b", "a" * 201])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "a\0", "a\x7f", "a:b", "a\\b", "a" * 206, "語" * 69, "a\n"]
+)
 def test_collection_names_that_do_harm(name: str) -> None:
     with pytest.raises(Invalid):
         check_collection_name(name)
 
 
-@pytest.mark.parametrize("name", ["a", "...", "a b", "Ä", "a.b", "a@b", "a" * MAX_COLLECTION_NAME])
+@pytest.mark.parametrize("name", ["a", "...", "a b", "Ä", "a.b", "a@b", "{x}", "a\tb", "a" * 205])
 def test_collection_names_that_do_not(name: str) -> None:
     assert check_collection_name(name) == name
+
+
+def test_the_greatest_shard_id_takes_room_in_a_streams_name() -> None:
+    """Source: measured, Qdrant 1.18.3."""
+    name = "a" * (MAX_STREAMED_NAME_BYTES - 1)
+    assert check_streamable(name, 9) == name
+    with pytest.raises(Invalid, match="205 bytes"):
+        check_streamable(name, 10)
 
 
 @given(st.integers(0, 10**12 - 1), st.integers(0, 10**12 - 1))
@@ -231,6 +242,8 @@ PARSED = {
     "sparse_list": ParsedPath(ObjectKind.SPARSE_LIST, name="000000000003-" + "0" * 16),
     "verification": ParsedPath(ObjectKind.VERIFICATION, 3, "at-verify-good-1"),
     "garbage_list": ParsedPath(ObjectKind.GARBAGE_LIST, name="000000000003-x"),
+    "mark": ParsedPath(ObjectKind.MARK, 3, "ended"),
+    "id_of": ParsedPath(ObjectKind.OPERATION_ID, 3, "b-1"),
 }
 
 
@@ -254,6 +267,8 @@ def test_paths_are_read_as_they_are_built() -> None:
         "sparse_list": paths.sparse_list(epoch, "0" * 64),
         "verification": paths.verification(epoch, "at-verify-good-1"),
         "garbage_list": paths.garbage_list("000000000003-x"),
+        "mark": paths.mark(epoch, "ended"),
+        "id_of": paths.id_of(OperationId("b-1"), epoch),
     }
     assert {name: paths.parse(path) for name, path in built.items()} == PARSED
     assert {one.kind for one in PARSED.values()} == set(ObjectKind) - {ObjectKind.OTHER}

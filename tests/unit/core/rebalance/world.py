@@ -11,6 +11,7 @@ from cleancut.core.protocol.attempt import Attempt
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Observe, Observed, Probe, Readings
 from cleancut.core.protocol.etcd_records import Bounds, Operation
+from cleancut.core.protocol.high_water import ReadMarks, StoreMarks
 from cleancut.core.protocol.requests import RebalanceRequest
 from cleancut.core.protocol.states import OperationKind, State
 from cleancut.core.rebalance.phases import AbortTransfers, MoveShards, PlanRebalance, Report
@@ -57,6 +58,8 @@ class MovingWorld(World):
         match effect:
             case Probe():
                 return None
+            case ReadMarks(epoch=epoch):
+                return StoreMarks(epoch)
             case PlanRebalance() | Report():
                 return "draft" if isinstance(effect, PlanRebalance) else "report"
             case MoveShards():

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cleancut.core.cluster.view import schema_digest
 from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, FencingToken, OperationId, PeerId, ShardId
 from cleancut.core.protocol.commands import Run
 from cleancut.core.protocol.etcd_records import Bounds, Ctl, EpochMember, Vote
-from cleancut.core.protocol.events import TakenOver
+from cleancut.core.protocol.events import Done, TakenOver
+from cleancut.core.protocol.high_water import ReadMarks, StoreMarks
 from cleancut.core.protocol.replica_reports import RestoredShard
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import OperationKind, Phase
@@ -23,7 +23,7 @@ from cleancut.core.restore.restore import RestoreMachine
 from tests.support.restore_groups import collection, group, info_of, target
 from tests.unit.core.restore.world import A, B, World
 
-LOOK = ObservedCollection(active=True, schema=schema_digest({}), places=())
+LOOK = ObservedCollection(active=True, schema={}, places=())
 
 
 def _found(
@@ -75,7 +75,7 @@ def test_it_compares_payload_indexes_and_shard_keys() -> None:
     keys = (("a", (ShardId(0),)), ("b", (ShardId(1),)))
     (told,) = _report(*WHOLE, info=indexed, shard_keys=keys).collections
     assert (told.schema_equal, told.keys_equal) == (False, False)
-    there = schema_digest({"n": {"data_type": "integer", "points": 0}})
+    there = {"n": {"data_type": "integer", "points": 0}}
     look = replace(LOOK, schema=there, shard_keys=keys)
     (told,) = _report(*WHOLE, look=look, info=indexed, shard_keys=keys).collections
     assert (told.schema_equal, told.keys_equal) == (True, True)
@@ -112,5 +112,7 @@ def test_a_successor_knows_the_free_bytes_that_were_told() -> None:
     members = {name: EpochMember(session=FencingToken(1)) for name in (A, B)}
     vote = Vote(session=FencingToken(1), yes=True, view="v", free_bytes=77)
     votes = {("PREPARE", A): vote, ("PREPARE", B): replace(vote, free_bytes=-1)}
-    taken = RestoreMachine(Bounds()).step(TakenOver(ctl, World().operation, members, votes), 0.0)
+    machine = RestoreMachine(Bounds())
+    machine.step(TakenOver(ctl, World().operation, members, votes), 0.0)
+    taken = machine.step(Done(ReadMarks(Epoch(1)), StoreMarks(Epoch(1))), 0.0)
     assert taken == [Run(Create(Epoch(1), "d", ((A, 77), (B, -1))))]

@@ -49,6 +49,7 @@ from cleancut.core.protocol.events import (
     Tick,
     Voted,
 )
+from cleancut.core.protocol.high_water import ReadMarks, StoreMarks
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, Phase, State
 from cleancut.core.restore.participant import (
@@ -58,7 +59,14 @@ from cleancut.core.restore.participant import (
     Verified,
     Verify,
 )
-from cleancut.core.restore.phases import CheckRestore, Create, PublishRestore, Review, RollBack
+from cleancut.core.restore.phases import (
+    CheckRestore,
+    Create,
+    MarkPublished,
+    PublishRestore,
+    Review,
+    RollBack,
+)
 from cleancut.core.restore.restore import RestoreMachine
 
 A, B = AgentName("a"), AgentName("b")
@@ -102,6 +110,8 @@ class World:
     drains: int = 0
     commands: int = 0
     crashes: int = 0
+    marked: str = ""
+    ended: State | None = None
     epochs: int = 0
 
     def __post_init__(self) -> None:
@@ -237,10 +247,18 @@ class World:
     def _act_as_leader(self, effect: Effect) -> object:
         match effect:
             case Probe() | PublishRestore():
+                if isinstance(effect, PublishRestore):
+                    assert self.marked, "published without a mark"
+                    self.ended = State.DONE
                 self.published = self.published or isinstance(effect, PublishRestore)
                 return None
             case CheckRestore() | Review():
                 return "draft" if isinstance(effect, CheckRestore) else "report"
+            case ReadMarks(epoch=epoch):
+                return StoreMarks(epoch, published=self.marked, ended=self.ended)
+            case MarkPublished(report=report):
+                self.marked = self.marked or report
+                return self.marked
             case Create():
                 self.made = True
                 return {name: (task_of(name),) for name in AGENTS}
@@ -251,6 +269,8 @@ class World:
             case RollBack():
                 self.made = False
                 self.recovered.clear()
+                assert not self.marked, "undoes what is marked as published"
+                self.ended = State.ROLLED_BACK
                 return None
             case _:
                 raise AssertionError(effect)

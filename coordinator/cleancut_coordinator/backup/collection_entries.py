@@ -1,0 +1,85 @@
+"""Entries of collections in a draft: read from any peer, one failure never hiding the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from cleancut.core.backup.assignment import shard_ids, shard_keys
+from cleancut.core.cluster.payload_indexes import unequal_indexes
+from cleancut.core.cluster.view import View
+from cleancut.core.format.manifest import CollectionEntry, Draft
+from cleancut.core.primitives.errors import CleancutError, NotFound, TimedOut, Unavailable
+from cleancut.core.primitives.ids import ShardId
+from cleancut.runtime.concurrency import run_all
+from cleancut_coordinator.any_peer import ask_any
+from cleancut_coordinator.context import CoordinatorContext
+
+READ_S = 4.0
+"""For one answer of one peer: a shard at a frozen peer makes it hang."""
+_AT_ONCE = 32
+
+
+async def read_entries(
+    context: CoordinatorContext, view: View, names: Sequence[str]
+) -> tuple[list[CollectionEntry], dict[str, str]]:
+    """The entries of those that can be read, and of the others the reasons.
+
+    Raises: Unavailable, if no peer can be reached, or a collection was dropped meanwhile; Denied.
+    """
+    found: dict[str, CollectionEntry] = {}
+    sick: dict[str, str] = {}
+
+    async def read(name: str) -> None:
+        try:
+            found[name] = _entry(view, name, await _info(context, name))
+        except NotFound as error:
+            raise Unavailable(f"collection {name!r} was dropped during the backup") from error
+        except (Unavailable, TimedOut) as error:
+            if isinstance(error, Unavailable) and "status" not in error.context:
+                raise  # no peer was reached at all
+            sick[name] = error.message
+
+    await run_all([partial(read, name) for name in names], _AT_ONCE)
+    return [found[name] for name in names if name in found], sick
+
+
+async def check_indexes(context: CoordinatorContext, draft: Draft) -> None:
+    """Returns if the payload indexes of all collections are what the draft says; one that cannot be
+    read now is not compared.
+
+    Raises: Unavailable, naming the collection and the field.
+    """
+
+    async def check(entry: CollectionEntry) -> None:
+        try:
+            info = await _info(context, entry.name)
+        except CleancutError:
+            return
+        changed = unequal_indexes(entry.info.get("payload_schema"), info.get("payload_schema"))
+        if changed:
+            raise Unavailable(
+                f"the payload index of field {changed[0]!r} of {entry.name!r} changed during the"
+                " backup",
+                "create and drop payload indexes at another time than backups run",
+            )
+
+    await run_all([partial(check, entry) for entry in draft.collections], _AT_ONCE)
+
+
+async def _info(context: CoordinatorContext, name: str) -> dict[str, Any]:
+    return await ask_any(context.peers, lambda peer: peer.collection(name, READ_S))
+
+
+def _entry(view: View, name: str, info: dict[str, Any]) -> CollectionEntry:
+    seen = view.collection(name)
+    assert seen is not None, "chosen from this very view"
+    return CollectionEntry(
+        name=name,
+        uuid=seen.uuid,
+        info=info,
+        shard_ids=tuple(ShardId(shard) for shard in shard_ids(seen)),
+        shard_keys=shard_keys(seen),
+        aliases=tuple(alias for alias, of in view.aliases if of == name),
+    )

@@ -1,0 +1,31 @@
+"""Names in a request for a backup: an alias and a typo are refused before anything begins."""
+
+from __future__ import annotations
+
+import pytest
+
+from cleancut.core.primitives.errors import NotFound, Refused
+from cleancut_coordinator.api.named_collections import check_names
+
+THERE, ALIASES = ["documents", "users"], {"live": "documents", "users": "documents"}
+
+
+def test_what_exists_passes() -> None:
+    """Also a collection whose name an alias has taken."""
+    check_names(["documents", "users"], THERE, ALIASES, may_miss=False)
+
+
+@pytest.mark.parametrize("may_miss", [True, False])
+def test_an_alias_is_refused_with_its_collection(may_miss: bool) -> None:
+    with pytest.raises(Refused, match="alias of collection 'documents'"):
+        check_names(["live"], THERE, ALIASES, may_miss=may_miss)
+
+
+def test_a_typo_is_refused_with_the_name_that_was_meant() -> None:
+    with pytest.raises(NotFound, match="'document' does not exist") as raised:
+        check_names(["document"], THERE, ALIASES, may_miss=False)
+    assert raised.value.hint == "did you mean 'documents'?"
+    with pytest.raises(NotFound) as raised:
+        check_names(["x"], THERE, ALIASES, may_miss=False)
+    assert "documents, users" in raised.value.hint
+    check_names(["document"], THERE, ALIASES, may_miss=True)
