@@ -33,7 +33,7 @@ from cleancut.runtime.watched_files import WatchedFiles
 CHUNK_BYTES = 1 << 20
 STREAM_IDLE_S = 60.0
 CONNECT_S = 5.0
-MAX_CONNECTIONS = 512
+MAX_CONNECTIONS = 8192
 MAX_ANSWER_BYTES = 256 << 20
 _KINDS: dict[int, type[CleancutError]] = {
     400: Invalid,

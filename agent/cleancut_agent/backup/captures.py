@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from cleancut.core.maintenance.garbage import SEED_KEPT_S
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import ShardTask
+from cleancut.core.protocol.requests import STREAMS_TO_OPEN
 from cleancut.repository.capture import CapturedShard, CaptureState, capture_shard
 from cleancut.repository.dedup import EarlierCapture
 from cleancut.repository.pack_writer import PackWriter, share_bytes
@@ -66,6 +68,7 @@ class Captures:
         self._on_stream, self._reading = on_stream, 0
         self._session_id, self._pool = session_id, pool
         self._partials = PartialRecipes(context.spill_dir)
+        self._opening = asyncio.Semaphore(STREAMS_TO_OPEN)
         self._uncut = 0
         self._all_cut: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stored: asyncio.Future[list[CapturedShard]] = (
@@ -128,17 +131,21 @@ class Captures:
     async def _capture(self, packs: PackWriter, stream: Stream) -> CapturedShard:
         task = stream.task
         qdrant, size = self._context.qdrant, self._chunk_bytes
-        with self._open(task):
-            async with qdrant.stream_shard(task.collection, task.shard_id, size) as chunks:
-                return await capture_shard(
-                    self._counted(chunks),
-                    parent=stream.parent,
-                    packs=packs,
-                    on_cut=self._cut,
-                    unknown=self._unknown,
-                    earlier=stream.earlier,
-                    on_left=partial(self._leave, packs.origin, stream),
-                )
+        async with AsyncExitStack() as stack:
+            turn = await stack.enter_async_context(self._turn_to_open())
+            stack.enter_context(self._open(task))
+            chunks = await stack.enter_async_context(
+                qdrant.stream_shard(task.collection, task.shard_id, size)
+            )
+            return await capture_shard(
+                self._counted(chunks),
+                parent=stream.parent,
+                packs=packs,
+                on_cut=partial(self._cut, turn),
+                unknown=self._unknown,
+                earlier=stream.earlier,
+                on_left=partial(self._leave, packs.origin, stream),
+            )
 
     @contextlib.contextmanager
     def _open(self, task: ShardTask) -> Iterator[None]:
@@ -170,7 +177,23 @@ class Captures:
             self.read_bytes += len(chunk)
             yield chunk
 
-    def _cut(self) -> None:
+    @asynccontextmanager
+    async def _turn_to_open(self) -> AsyncIterator[Callable[[], None]]:
+        """Waits until another stream may be opened; what is given lets the next one in."""
+        await self._opening.acquire()
+        waiting = [self._opening.release]
+
+        def done() -> None:
+            if waiting:
+                waiting.pop()()
+
+        try:
+            yield done
+        finally:
+            done()
+
+    def _cut(self, done: Callable[[], None]) -> None:
+        done()
         self._uncut -= 1
         if self._uncut == 0 and not self._all_cut.done():
             self._all_cut.set_result(None)

@@ -48,7 +48,7 @@ class SeedMachine(Barrier):
 
     def _uploaded(self, now_s: float) -> list[Command]:
         votes = protocol_votes.yes_of_all(Phase.UPLOAD, self.members, self.votes)
-        if votes is None or self.operation is None:
+        if votes is None or self.operation is None or self.waiting is not None:
             return []
         self.operation = replace(self.operation, seeded=_sum_of(votes))
         return self.move(Phase.IDLE, now_s)

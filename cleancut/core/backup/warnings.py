@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import Manifest, ReplicaEntry, ShardEntry, diverged
 from cleancut.core.primitives.errors import Refused
-from cleancut.core.primitives.ids import PeerId
-from cleancut.core.protocol.etcd_records import SickCollection
+from cleancut.core.primitives.ids import AgentName, PeerId
+from cleancut.core.protocol.etcd_records import ShardTask, SickCollection
 
 
 def unseen_peers(view: View, peers: Collection[PeerId | None]) -> tuple[str, ...]:
@@ -16,6 +16,16 @@ def unseen_peers(view: View, peers: Collection[PeerId | None]) -> tuple[str, ...
     return tuple(
         f"peer {peer} took no part: it has no agent, or its agent's Qdrant did not answer"
         for peer in sorted(set(view.peers) - set(peers))
+    )
+
+
+def cut_in_waves(tasks: Mapping[AgentName, Sequence[ShardTask]], at_once: int) -> tuple[str, ...]:
+    """One for each agent with more shards than it opens streams `at_once`."""
+    return tuple(
+        f"agent {agent} cut its {len(given)} shards in waves of {at_once}: their cuts lie further"
+        " apart (see the skew)"
+        for agent, given in sorted(tasks.items())
+        if len(given) > at_once
     )
 
 

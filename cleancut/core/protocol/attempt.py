@@ -136,10 +136,12 @@ class Attempt:
     def start_clocks(self, now_s: float) -> None:
         """The bounds of the present phase, counted from now."""
         bounds = self.ctl.bounds
+        shards = max((len(member.tasks) for member in self.members.values()), default=0)
+        grown_s = bounds.per_shard_s * shards
         bound_s = {
             Phase.PREPARE: bounds.prepare_s,
-            Phase.CUT: bounds.cut_s + bounds.drain_s,
-            Phase.SEAL: bounds.seal_s,
+            Phase.CUT: bounds.cut_s + bounds.drain_s + grown_s,
+            Phase.SEAL: bounds.seal_s + grown_s,
             Phase.UPLOAD: bounds.upload_s,
             Phase.CREATE: bounds.create_s,
             Phase.RECOVER: bounds.recover_s,

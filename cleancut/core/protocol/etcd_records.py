@@ -54,6 +54,7 @@ class Bounds(Record, frozen=True):
     drain_s: float = 5.0
     cut_s: float = 10.0
     seal_s: float = 10.0
+    per_shard_s: float = 0.05  # more for CUT and SEAL, for each shard of the fullest member
     upload_s: float = 86400.0
     stalled_s: float = 600.0
     create_s: float = 120.0

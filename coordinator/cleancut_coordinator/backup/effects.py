@@ -26,6 +26,7 @@ from cleancut.core.backup.phases import (
 )
 from cleancut.core.backup.warnings import (
     check_replicas_agree,
+    cut_in_waves,
     divergent,
     left_out,
     not_drained,
@@ -53,7 +54,7 @@ from cleancut.core.protocol.etcd_records import Bounds, Session, SickCollection
 from cleancut.core.protocol.failures import SickCollections
 from cleancut.core.protocol.fence import check_seen_everywhere, choose_fence, facts_of
 from cleancut.core.protocol.high_water import ReadMarks
-from cleancut.core.protocol.requests import BackupRequest
+from cleancut.core.protocol.requests import STREAMS_TO_OPEN, BackupRequest
 from cleancut.core.verification.canaries import proven
 from cleancut.repository.catalog import get_checked, publish_group, put_staged
 from cleancut.runtime.concurrency import run_all
@@ -134,7 +135,11 @@ class LeaderBackupEffects:
         usable = Usable(sessions, effect.unusable)
         tasks = assign(view, chosen, usable, parents, homes=homes, points=points, full=request.full)
         draft = await self._draft(effect, entries, sessions)
-        warnings = (*unseen_peers(view, peers), *left_out(missing))
+        warnings = (
+            *unseen_peers(view, peers),
+            *left_out(missing),
+            *cut_in_waves(tasks, STREAMS_TO_OPEN),
+        )
         draft = replace(
             draft, fence=fence, warnings=warnings, schedule=request.schedule, missing=missing
         )

@@ -30,7 +30,7 @@ from cleancut_devcluster.peer.cluster.telemetry import (
 from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import Problem, bad_request, service_error
 
-COLLECTION = "/collections/{collection_name}"
+COLLECTION = "/collections/{collection_name:[^/]+}"
 
 
 def routes() -> list[web.RouteDef]:

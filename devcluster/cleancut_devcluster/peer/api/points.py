@@ -14,7 +14,7 @@ from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import bad_request, not_found
 from cleancut_devcluster.peer.engine.updates import Operation, from_batch, parse_id
 
-POINTS = "/collections/{collection_name}/points"
+POINTS = "/collections/{collection_name:[^/]+}/points"
 
 
 def routes() -> list[web.RouteDef]:
@@ -35,7 +35,7 @@ def routes() -> list[web.RouteDef]:
         web.post(POINTS + "/query", json_route(_query)),
         web.post(POINTS + "/query/batch", json_route(_query_batch)),
         web.post(POINTS + "/search", json_route(_search)),
-        web.post("/collections/{collection_name}/facet", json_route(_facet)),
+        web.post("/collections/{collection_name:[^/]+}/facet", json_route(_facet)),
     ]
 
 

@@ -28,7 +28,9 @@ from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import Problem, bad_request, service_error
 from cleancut_devcluster.peer.engine.queries import run
 
-SHARD = "/collections/{collection_name}/shards/{shard}"
+SHARD = "/collections/{collection_name:[^/]+}/shards/{shard}"
+LONGEST_NAME = 206
+"""Bytes of a collection's name and of its shard's number."""
 STREAM_IDLE_S = 300.0
 _NO_URLS = "Forbidden: Snapshot recovery from remote URLs is disabled in the configuration"
 
@@ -92,6 +94,8 @@ async def _stream(request: web.Request) -> web.StreamResponse:
     try:
         collection = node.collection(name_of(request))
         shard = node.local(collection, number)
+        _check_file_name(collection.name, number)
+        await shard.engine()
     except Problem as problem:
         return web.Response(text=problem.text, status=problem.status)
     response = web.StreamResponse()
@@ -108,6 +112,17 @@ async def _stream(request: web.Request) -> web.StreamResponse:
                     await asyncio.sleep(0)  # other shards' cuts are not to wait for this stream
         await response.write_eof()
     return response
+
+
+def _check_file_name(name: str, number: int) -> None:
+    """A stream goes by a temporary file, and its name by a header. Raises: Problem 500.
+
+    Source: measured, Qdrant 1.18.3
+    """
+    if len(name.encode()) + len(str(number)) > LONGEST_NAME:
+        raise Problem(500, "Service internal error: File name too long (os error 36)")
+    if any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in name):
+        raise Problem(500, "failed to parse header value")
 
 
 async def _recover(request: web.Request) -> Any:

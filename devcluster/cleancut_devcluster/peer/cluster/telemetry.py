@@ -10,6 +10,7 @@ from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.cluster.reads import ReplicaRead, read_shard
 from cleancut_devcluster.peer.consensus.state import Collection
 from cleancut_devcluster.peer.engine.config import Json
+from cleancut_devcluster.peer.engine.shard import LocalShard
 
 VERSION = "1.18.3"
 COMMIT = "0" * 40
@@ -109,21 +110,27 @@ def _shard(node: Node, collection: Collection, number: int, *, level: int) -> Js
     return {
         "id": number,
         "key": shard.key,
-        "local": local
-        and {
-            "variant_name": "local shard",
-            "status": local.status,
-            "segments": [{"info": info} for info in local.segments()] if level >= 4 else None,
-            "optimizations": {
-                "status": "ok",
-                **({"log": local.optimizations[::-1]} if level >= 4 else {}),
-            },
-            "update_queue": {"length": 0, "op_num": local.op_num},
-        },
+        "local": local and _local(local, level),
         "remote": [
             {"shard_id": number, "peer_id": peer} for peer in shard.replicas if peer != node.peer_id
         ],
         "replicate_states": {str(peer): state for peer, state in shard.replicas.items()},
+    }
+
+
+def _local(local: LocalShard, level: int) -> Json:
+    """A shard that could not be loaded is a dummy, and green."""
+    if local.damage:
+        return {"variant_name": "dummy shard", "status": "green", "optimizations": None}
+    return {
+        "variant_name": "local shard",
+        "status": local.status,
+        "segments": [{"info": info} for info in local.segments()] if level >= 4 else None,
+        "optimizations": {
+            "status": "ok",
+            **({"log": local.optimizations[::-1]} if level >= 4 else {}),
+        },
+        "update_queue": {"length": 0, "op_num": local.op_num},
     }
 
 
@@ -185,6 +192,8 @@ async def collection_info(node: Node, name: str) -> Json:
     infos: list[Any] = []
     for number in sorted(collection.shards):
         infos.append(await read_shard(node, collection, number, ReplicaRead("info", {})))
+    first = min(collection.shards, default=0)
+    remote = first in collection.shards and not node.holds_active(collection, first)
     return {
         "status": "green",
         "optimizer_status": "ok",
@@ -193,16 +202,23 @@ async def collection_info(node: Node, name: str) -> Json:
         "segments_count": sum(info["segments"] for info in infos),
         "config": collection.config,
         "payload_schema": {
-            field: {**_schema(schema), "points": _indexed(infos, field)}
+            field: {**_schema(schema, remote=remote), "points": _indexed(infos, field)}
             for field, schema in collection.schema.items()
         },
         "update_queue": {"length": 0},
     }
 
 
-def _schema(schema: Any) -> Json:
+def _schema(schema: Any, *, remote: bool) -> Json:
+    """`remote`: as it comes over gRPC from another peer, in which one language is a list and empty
+    lists are gone. Source: measured, Qdrant 1.18.3"""
     if isinstance(schema, str):
         return {"data_type": schema}
+    words = schema.get("stopwords")
+    if remote and isinstance(words, str):
+        schema = {**schema, "stopwords": {"languages": [words]}}
+    elif remote and isinstance(words, dict):
+        schema = {**schema, "stopwords": {key: some for key, some in words.items() if some}}
     return {"data_type": schema["type"], "params": schema}
 
 
