@@ -247,6 +247,20 @@ class SimPeer:
         """No point of the simulation is one to search for."""
         return await self._read(tuple, timeout_s)
 
+    async def count_collection(self, name: str, timeout_s: float = READ_S) -> int:
+        return await self._read(lambda: self._count_all(name), timeout_s)
+
+    def _count_all(self, name: str) -> int:
+        """Each shard at its first peer. Raises: Unavailable, if one has no readable replica."""
+        found, total = self._known(name), 0
+        for shard_id in sorted({r.shard_id for r in self._placement(found).shards}):
+            replicas = [p.replicas.get((name, shard_id)) for p in self._qdrant.peers.values()]
+            readable = [one for one in replicas if one is not None and not one.dirty]
+            if not readable:
+                raise Unavailable(f"shard {shard_id} cannot be read")
+            total += readable[0].content
+        return total
+
     # One shard here
 
     async def count(

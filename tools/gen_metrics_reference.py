@@ -17,7 +17,9 @@ from cleancut_agent.metrics import AgentMetrics
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 
 FILES = Path(__file__).resolve().parents[1] / "charts" / "cleancut" / "files"
-DEBUGGING: Mapping[str, str] = {}
+DEBUGGING: Mapping[str, str] = {
+    "cleancut_etcd_records_skipped_total": "which keys, the log of the coordinator says",
+}
 """Metrics that neither an alert nor the dashboard uses, and what they are for."""
 _SUFFIX = re.compile(r"_(?:bucket|sum|count)$")
 _NAME = re.compile(r"\bcleancut_[a-z_]+")

@@ -9,7 +9,7 @@ decides which, and without etcd it is lifted a bound after it was first seen.
 from __future__ import annotations
 
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import CleancutError, Refused, TimedOut, Unavailable
+from cleancut.core.primitives.errors import CleancutError, TimedOut, Unavailable
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Ctl
 from cleancut.core.protocol.fence import (
@@ -100,7 +100,7 @@ class FenceWatchdog:
     async def _lift(self, stray: LeftoverFence) -> None:
         try:
             lifted = await give_back(self._context.qdrant, stray.name, stray.alias, LIFT_S)
-        except Refused as error:
+        except CleancutError as error:  # one that cannot be lifted keeps no other from being lifted
             if stray.name not in self._stuck:
                 self._log.error("fence stays", cause=error.message, hint=error.hint)
             self._stuck.add(stray.name)

@@ -286,6 +286,13 @@ class Qdrant(ShardRecovery):
         path = f"{collection_path(name)}/shards/{shard_id}/snapshot"
         return self._http.stream(path, chunk_bytes)
 
+    async def count_collection(self, name: str, timeout_s: float = COUNT_S) -> int:
+        """Exact number of points in all shards. Raises: Unavailable, if a shard cannot be read."""
+        path = f"{collection_path(name)}/points/count"
+        body = {"exact": True}
+        result = await self._http.call("POST", path, body, timeout_s=timeout_s, reads=True)
+        return int(result["count"])
+
     async def count(
         self, name: str, shard_id: int, *, ring_filter: bool = False, timeout_s: float = COUNT_S
     ) -> int:

@@ -18,6 +18,7 @@ from cleancut.ports.coordination import Coordination
 from cleancut.ports.store import Store
 from cleancut.qdrant.client import Qdrant
 from cleancut.store.key_source import NO_KEYS, KeySource
+from cleancut_coordinator.skipped_records import SkippedRecords
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +53,4 @@ class CoordinatorContext:
     key_source: KeySource = NO_KEYS
     token_hex: Callable[[int], str] = secrets.token_hex
     call_hook: CallHook = call_hook
+    skipped: SkippedRecords = field(default_factory=SkippedRecords)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TypeVar
 
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import Fenced
+from cleancut.core.primitives.errors import Corrupt, Fenced
 from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.etcd_records import Ctl, Operation, Session
 from cleancut.core.protocol.states import Phase
+from cleancut.ports.coordination import KeyValue
 from cleancut_coordinator.context import CoordinatorContext
 
 R = TypeVar("R")
@@ -45,6 +46,16 @@ async def read_record(context: CoordinatorContext, key: str, kind: type[R]) -> R
 
 
 async def read_all(context: CoordinatorContext, prefix: str, kind: type[R]) -> list[R]:
-    """All records under `prefix`. Raises: Corrupt."""
+    """All records under `prefix`; one that cannot be decoded is skipped and reported."""
     listing = await context.etcd.list(prefix)
-    return [decode(kind, item.value, item.key) for item in listing.items]
+    found = (decode_or_skip(context, kind, item) for item in listing.items)
+    return [record for record in found if record is not None]
+
+
+def decode_or_skip(context: CoordinatorContext, kind: type[R], item: KeyValue) -> R | None:
+    """The record; None for one that cannot be decoded: one bad record must not stop the rest."""
+    try:
+        return decode(kind, item.value, item.key)
+    except Corrupt as error:
+        context.skipped.add(item.key, error.message)
+        return None

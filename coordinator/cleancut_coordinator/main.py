@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import socket
 import sys
@@ -42,6 +43,7 @@ from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.concurrency import until_signal
 from cleancut.runtime.health import Health, health_app, serve
 from cleancut.runtime.log import Logger, configure_logging
+from cleancut.store.bounded import BoundedStore
 from cleancut.store.metered import InstrumentedStore
 from cleancut.store.open import open_store
 from cleancut_coordinator.api.listen import open_api, read_roles
@@ -51,6 +53,9 @@ from cleancut_coordinator.context import CoordinatorContext, GcSettings
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.process import CoordinatorProcess, serve_coordinator
 
+_STORE_S = 30.0
+_API_STORE_S = 5.0
+"""One call to the store: of the leader, and of a request, whose caller waits."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -143,8 +148,9 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
         await warn_of_etcd(shared, etcd, log)
         metrics = CoordinatorMetrics(cluster)
         opened = open_store(shared.store, clock, shared.key_source)
-        store = InstrumentedStore(opened, metrics.count_request)
-        stack.push_async_callback(store.close)
+        counted = InstrumentedStore(opened, metrics.count_request)
+        stack.push_async_callback(counted.close)
+        store = BoundedStore(counted, clock, url=shared.store, bound_s=_STORE_S)
         urls = [url.strip() for url in flags["qdrant_url"].split(",") if url.strip()]
         peers = [await stack.enter_async_context(shared.open_qdrant(url)) for url in urls]
         context = CoordinatorContext(
@@ -163,7 +169,10 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
         )
         health = Health()
         process = CoordinatorProcess(context, health, metrics, log)
-        api = coordinator_api(context, process.leading, process.leader_address)
+        asked = BoundedStore(counted, clock, url=shared.store, bound_s=_API_STORE_S)
+        api = coordinator_api(
+            dataclasses.replace(context, store=asked), process.leading, process.leader_address
+        )
         listen = open_api(shared, flags, rules.roles, log)
         address = await stack.enter_async_context(serve_api(api, listen))
         app = health_app(health, metrics.render)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from cleancut.core.primitives.errors import Denied, Fenced, LeaseLost, TimedOut, Unavailable
+from cleancut.core.primitives.errors import (
+    CleancutError,
+    Denied,
+    Fenced,
+    LeaseLost,
+    TimedOut,
+    Unavailable,
+)
 from cleancut.core.protocol.states import OperationKind
 from cleancut.runtime.concurrency import first_of
 from cleancut.runtime.health import Health
@@ -33,7 +40,8 @@ _LEADER_POLL_S = 2.0
 class CoordinatorProcess:
     """Everything that outlives a term. `address`: the API as other processes reach it.
     `leadership`: None on a standby. `leader_elsewhere`: the API of the leader, as a standby last
-    read it."""
+    read it. `has_led`: settings and store were right once, so that no error of a term ends the
+    process."""
 
     context: CoordinatorContext
     health: Health
@@ -42,12 +50,18 @@ class CoordinatorProcess:
     address: str = ""
     leadership: Leadership | None = None
     leader_elsewhere: str = ""
+    has_led: bool = False
 
     def leading(self) -> Leadership:
         """Raises: Unavailable on a standby."""
         if self.leadership is None:
             raise Unavailable("this coordinator does not lead", "ask the leader")
         return self.leadership
+
+    def report_skipped(self, key: str, cause: str) -> None:
+        """Once for each key of etcd that cannot be decoded."""
+        self.metrics.count_skipped()
+        self.log.warning("record in etcd skipped", key=key, cause=cause)
 
     def leader_address(self) -> str | None:
         """None: this process leads. Otherwise the address of the leader's API, "" if unknown."""
@@ -57,15 +71,20 @@ class CoordinatorProcess:
 async def serve_coordinator(process: CoordinatorProcess) -> None:
     """One term after the other. Denied is final only before the first one: later it may be a
     rotation of credentials that is under way."""
+    process.context.skipped.report = process.report_skipped
     async with asyncio.TaskGroup() as group:
         group.create_task(MetricsCollector(process.context, process.metrics, process.log).run())
         while True:
             try:
                 await _serve_term(process)
-            except (LeaseLost, Fenced, Unavailable, TimedOut, Denied) as error:
-                if isinstance(error, Denied) and not process.health.was_ready:
+            except CleancutError as error:
+                passing = isinstance(error, LeaseLost | Fenced | Unavailable | TimedOut)
+                denied_later = isinstance(error, Denied) and process.health.was_ready
+                if not passing and not denied_later and not process.has_led:
                     raise
-                process.log.warning("term ended", reason=error.reason, cause=error.message)
+                process.log.warning(
+                    "term ended", reason=error.reason, cause=error.message, hint=error.hint
+                )
             await process.context.clock.sleep(_RETRY_S)
 
 
@@ -79,6 +98,7 @@ async def _serve_term(process: CoordinatorProcess) -> None:
                 token = await campaign(context, lease, process.address)
                 following.cancel()
                 await establish(context, token)
+                process.has_led = True
                 metrics, log = process.metrics, process.log
                 term = LeaderTerm(
                     context, lease, token, effects=leader_effects(context), metrics=metrics, log=log

@@ -14,7 +14,7 @@ from typing import Any
 from cleancut.core.primitives.errors import CleancutError, TimedOut, Unavailable
 from cleancut.core.primitives.ids import Epoch, FencingToken
 from cleancut.core.protocol.etcd_records import Ctl
-from cleancut.core.protocol.fence import Fence, FencedAlias, fenced_name, is_raised
+from cleancut.core.protocol.fence import BUDGET_LIMIT_S, Fence, FencedAlias, fenced_name, is_raised
 from cleancut.core.protocol.states import FENCED
 from cleancut.fencing.aliases import give_back, rename
 from cleancut.ports.coordination import Delete
@@ -30,6 +30,7 @@ RAISE_S = 2.0
 LIFT_S = 5.0
 _LOOK_S = 2.0
 _AGAIN_S = 0.5
+_AGAIN_LIMIT_S = 60.0
 _AT_ONCE = 16
 _SEEN_POLL_S = 0.005
 Call = Callable[[], Coroutine[Any, Any, Any]]
@@ -156,6 +157,7 @@ class FenceReleaser:
                         group.create_task(self._until_lifted(fence))
 
     async def _until_lifted(self, fence: Fence) -> None:
+        pause_s, began_s = _AGAIN_S, self._context.clock.monotonic_s()
         while True:
             try:
                 await lift_fence(self._context, fence)
@@ -165,7 +167,9 @@ class FenceReleaser:
                 self._log.error(
                     "fence stays", epoch=fence.epoch, cause=error.message, hint=error.hint
                 )
-            await self._context.clock.sleep(_AGAIN_S)
+            await self._context.clock.sleep(pause_s)
+            if self._context.clock.monotonic_s() - began_s > BUDGET_LIMIT_S:
+                pause_s = min(pause_s * 2, _AGAIN_LIMIT_S)  # a hook that is gone, most likely
         self._lifting.discard(fence.epoch)
         raised_s = self._raised_s.pop(fence.epoch, None)
         took_s = None

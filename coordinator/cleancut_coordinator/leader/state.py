@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -38,6 +39,7 @@ from cleancut.ports.coordination import (
     Delete,
     DeleteRange,
     Guard,
+    KeyValue,
     Modified,
     Op,
     Put,
@@ -46,8 +48,14 @@ from cleancut.ports.coordination import (
 )
 from cleancut.repository.catalog import newest_epoch
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import decode_or_skip
 
 _AT_ONCE = 100
+_PART_BYTES = 400_000
+"""Of members in one request: etcd takes 1.5 MiB by default."""
+_LAST_ATTEMPT = 1_000_000
+R = TypeVar("R", bound=Record)
+N = TypeVar("N")
 _KEEP = timedelta(hours=48)
 
 
@@ -98,18 +106,37 @@ class LeaderState:
         fence = await self._etcd.get(self._keys.fence(ctl.epoch))
         return TakenOver(
             ctl,
-            await self.operation(ctl.operation) if ctl.operation else None,
+            await self._operation_of(ctl),
+            self._decoded(EpochMember, members.items, agent_of),
             {
-                agent_of(item.key): decode(EpochMember, item.value, item.key)
-                for item in members.items
-            },
-            {
-                key[1:]: decode(Vote, item.value, item.key)
+                key[1:]: vote
                 for item in votes.items
                 if (key := self._keys.parse_vote(item.key))
+                if (vote := decode_or_skip(self._context, Vote, item)) is not None
             },
-            decode(Fence, fence.value, fence.key) if fence else None,
+            decode_or_skip(self._context, Fence, fence) if fence else None,
         )
+
+    def _decoded(
+        self, kind: type[R], items: Sequence[KeyValue], name: Callable[[str], N]
+    ) -> dict[N, R]:
+        """By name; what cannot be decoded is skipped and reported."""
+        records = {name(item.key): decode_or_skip(self._context, kind, item) for item in items}
+        return {key: record for key, record in records.items() if record is not None}
+
+    async def _operation_of(self, ctl: Ctl) -> Operation | None:
+        """The record of the open operation; one that never repeats, if it is lost or broken."""
+        if not ctl.operation:
+            return None
+        lost = Operation(
+            id=ctl.operation,
+            kind=ctl.kind,
+            state=State.PENDING,
+            request="{}",
+            epoch=ctl.epoch,
+            attempts=_LAST_ATTEMPT,
+        )
+        return await self.operation(ctl.operation) or lost
 
     async def ctl_moved(self) -> bool:
         """True if `ctl` is not as this term wrote or read it: etcd went back."""
@@ -122,10 +149,10 @@ class LeaderState:
             Put(self._keys.member(epoch, name), encode(replace(member, nonce=self._nonce())))
             for name, member in sorted(command.members.items())
         ]
-        while len(puts) > _AT_ONCE:
-            if not (await self.txn(puts[:_AT_ONCE])).applied:
+        *before, puts = _parts(puts)
+        for part in before:
+            if not (await self.txn(part)).applied:
                 return False
-            puts = puts[_AT_ONCE:]
         if command.operation is not None:
             puts.append(self._put_operation(command.operation))
         if command.fence is not None:
@@ -142,7 +169,8 @@ class LeaderState:
         epoch = command.ctl.epoch
         prefix = f"{self._keys.votes(epoch)}{command.phase}/"
         listing = await self._etcd.list(prefix)
-        found = {agent_of(item.key): decode(Vote, item.value, item.key) for item in listing.items}
+        decoded = self._decoded(Vote, listing.items, agent_of)
+        found = {name: vote for name, vote in decoded.items() if name in command.voters}
         if found != votes or not all(vote.yes for vote in found.values()):
             return False
         group = Group(
@@ -173,12 +201,13 @@ class LeaderState:
 
     async def operation(self, operation: OperationId) -> Operation | None:
         found = await self._etcd.get(self._keys.operation(operation))
-        return decode(Operation, found.value, found.key) if found else None
+        return decode_or_skip(self._context, Operation, found) if found else None
 
     async def next_pending(self) -> Operation | None:
         """The oldest operation that waits for its turn, and for nothing else."""
         listing = await self._etcd.list(self._keys.operations)
-        records = [decode(Operation, item.value, item.key) for item in listing.items]
+        found = (decode_or_skip(self._context, Operation, item) for item in listing.items)
+        records = [record for record in found if record is not None]
         open_ones = {record.id for record in records if record.state not in FINAL_STATES}
         waiting = [
             record
@@ -195,6 +224,11 @@ class LeaderState:
             ended = replace(record, state=State.ABORTED, failure=failure)
             await self.txn([self._put_operation(ended)])
 
+    async def note_waiting(self, operation: Operation, failure: Failure) -> None:
+        """Shows why a pending operation does not begin. Without effect for another leader."""
+        if operation.failure != failure:
+            await self.txn([self._put_operation(replace(operation, failure=failure))])
+
     async def end_operation(self, operation: Operation, state: State, failure: Failure) -> None:
         """Ends an operation that has not begun. Raises: Fenced, if another coordinator leads."""
         ended = replace(operation, state=state, failure=failure)
@@ -204,13 +238,9 @@ class LeaderState:
     async def sessions(self) -> dict[AgentName, tuple[FencingToken, Session]]:
         """The live agents, with their tokens."""
         listing = await self._etcd.list(self._keys.sessions)
-        return {
-            agent_of(item.key): (
-                FencingToken(item.create_revision),
-                decode(Session, item.value, item.key),
-            )
-            for item in listing.items
-        }
+        sessions = self._decoded(Session, listing.items, agent_of)
+        tokens = {agent_of(item.key): FencingToken(item.create_revision) for item in listing.items}
+        return {name: (tokens[name], session) for name, session in sessions.items()}
 
     # Epochs
 
@@ -241,12 +271,26 @@ class LeaderState:
         limit = format_time(self._context.clock.wall_s() - _KEEP.total_seconds())
         listing = await self._etcd.list(self._keys.operations)
         for item in listing.items:
-            record = decode(Operation, item.value, item.key)
-            if record.ended_at and record.ended_at < limit:
+            record = decode_or_skip(self._context, Operation, item)
+            if record is not None and record.ended_at and record.ended_at < limit:
                 old.append(Delete(item.key))
                 if record.request_id:
                     old.append(Delete(self._keys.request(record.request_id)))
         return old
+
+
+def _parts(puts: Sequence[Op]) -> list[list[Op]]:
+    """What fits into one request to etcd each, in number and in bytes; at least one part."""
+    parts: list[list[Op]] = [[]]
+    size_bytes = 0
+    for put in puts:
+        put_bytes = len(put.key) + len(put.value) if isinstance(put, Put) else 0
+        if len(parts[-1]) == _AT_ONCE or (parts[-1] and size_bytes + put_bytes > _PART_BYTES):
+            parts.append([])
+            size_bytes = 0
+        parts[-1].append(put)
+        size_bytes += put_bytes
+    return parts
 
 
 def _deposed() -> Fenced:

@@ -12,7 +12,6 @@ from typing import Protocol
 
 from cleancut.core.backup.barrier import Barrier
 from cleancut.core.backup.seed import SeedMachine
-from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost, Unavailable
 from cleancut.core.primitives.ids import Epoch, FencingToken, OperationId
 from cleancut.core.protocol.attempt import Attempt
@@ -37,6 +36,7 @@ from cleancut.core.restore.restore import RestoreMachine
 from cleancut.ports.coordination import Change, Compacted, Lease
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import decode_or_skip
 from cleancut_coordinator.leader.fences import FenceReleaser
 from cleancut_coordinator.leader.high_water import end_behind
 from cleancut_coordinator.leader.state import LeaderState
@@ -249,6 +249,8 @@ class LeaderTerm:
             epoch = await self._state.next_epoch()
         except CleancutError as error:
             self._log.warning("cannot begin", operation=operation.id, cause=error.message)
+            failure = failure_of(error)
+            await self._state.note_waiting(operation, failure)
             if isinstance(error, Fenced):
                 raise
             return
@@ -292,14 +294,17 @@ class LeaderTerm:
         key = self._context.keys.parse_vote(change.kv.key)
         if key is None:
             return None
-        vote = decode(Vote, change.kv.value, change.kv.key)
+        vote = decode_or_skip(self._context, Vote, change.kv)
+        if vote is None:
+            return None
         return Voted(key.agent, key.epoch, key.phase, vote)
 
     def _session_of(self, change: Change) -> Event | None:
         agent = agent_of(change.kv.key)
         if change.deleted:
             return SessionMoved(agent, None)
-        decode(Session, change.kv.value, change.kv.key)
+        if decode_or_skip(self._context, Session, change.kv) is None:
+            return None
         return SessionMoved(agent, FencingToken(change.kv.create_revision))
 
     def _progress_of(self, change: Change) -> Event | None:

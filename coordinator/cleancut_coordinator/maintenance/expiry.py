@@ -6,6 +6,7 @@ from cleancut.core.format.manifest import parse_manifest
 from cleancut.core.maintenance.clocks import find_clock_doubt
 from cleancut.core.maintenance.retention import RetentionPlan, plan_retention
 from cleancut.core.primitives.codec import Record, decode, encode
+from cleancut.core.primitives.errors import Corrupt, NotFound
 from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.protocol.etcd_records import Group
 from cleancut.core.protocol.requests import RestoreRequest
@@ -31,7 +32,12 @@ async def publish_missing(context: CoordinatorContext) -> None:
         path = context.paths.group(group.epoch)
         if not {path, context.paths.tombstone(group.epoch)} & there:
             staged = context.paths.staged(group.epoch, group.manifest)
-            data = await get_checked(context.store, staged, group.manifest)
+            try:
+                data = await get_checked(context.store, staged, group.manifest)
+            except (NotFound, Corrupt) as error:  # a store that was replaced, or damaged
+                cause = f"backup {group.epoch} cannot be published: {error.message}"
+                context.skipped.add(context.keys.group(group.epoch), cause)
+                continue
             await publish_group(context.store, context.paths, parse_manifest(data, staged), data)
 
 

@@ -55,6 +55,10 @@ class CoordinatorMetrics:
         self._failed_gcs = counter(
             "cleancut_gc_failures_total", "Gc runs that failed while this coordinator led."
         )
+        self._skipped = counter(
+            "cleancut_etcd_records_skipped_total",
+            "Keys in etcd that could not be decoded, each counted once by each coordinator.",
+        )
         self.count_request = StoreCounters(self._meter).count
         self._phase: tuple[Ctl, float] | None = None
 
@@ -77,6 +81,9 @@ class CoordinatorMetrics:
 
     def fence_lifted(self, took_s: float) -> None:
         self._fences.observe(took_s)
+
+    def count_skipped(self) -> None:
+        self._skipped.count()
 
     def count_failed_gc(self) -> None:
         self._failed_gcs.count()

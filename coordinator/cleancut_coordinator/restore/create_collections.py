@@ -189,13 +189,19 @@ class CollectionCreator:
             raise TimedOut(f"looking took over {_FRESH_S:.0f} s, so it is done again")
 
     async def _ours(self, peer: Qdrant, wanted: TargetCollection) -> bool:
-        """True if it is empty and as asked for: dropping it could lose nothing."""
+        """True if it is as asked for and empty, in all shards on all peers: dropping it could lose
+        nothing. Raises: Unavailable, TimedOut, if a shard or a peer cannot be asked."""
         found = await peer.collection(wanted.name)
         if not is_as_created(wanted.entry.info, found, replicas=wanted.planned.factor):
             return False
-        placement = await peer.placement(wanted.name)
-        counts = [await peer.count(wanted.name, r.shard_id) for r in placement.local()]
-        return not any(counts)
+        if await peer.count_collection(wanted.name):
+            return False
+        for one in self._context.peers:  # replicas that are not Active are not in that count
+            placement = await one.placement(wanted.name)
+            for replica in placement.local():
+                if await one.count(wanted.name, replica.shard_id):
+                    return False
+        return True
 
     async def _wait(self, read: Callable[[], Awaitable[T | None]]) -> T | None:
         return await first_value(self._context.clock, read, _APPEAR_S)

@@ -183,6 +183,30 @@ def test_points_of_others_are_never_dropped(attempt: Attempt) -> None:
     assert _uuid(attempt) == uuid
 
 
+def test_points_at_another_peer_are_never_dropped(attempt: Attempt) -> None:
+    """The peer that is asked holds none of the stranger's points: all shards and peers count."""
+
+    async def local() -> int:
+        client = attempt.clients[0]
+        shards = (await client.placement(NAME)).local()
+        return sum([await client.count(NAME, replica.shard_id) for replica in shards])
+
+    attempt.run(attempt.begin())
+    attempt.run(_ask(attempt))
+    attempt.run(_create_as_the_group_has_it(attempt))
+    attempt.run(attempt.upsert(NAME, range(1)))
+    if attempt.run(local()):
+        attempt.clients.reverse()
+    assert attempt.run(local()) == 0
+    uuid = _uuid(attempt)
+    with pytest.raises(Refused, match="holds points"):
+        attempt.run(attempt.undo())
+    attempt.run(attempt.move(Phase.CREATE))
+    with pytest.raises(Refused, match="somebody else"):
+        attempt.run(attempt.create())
+    assert _uuid(attempt) == uuid
+
+
 def test_a_collection_that_was_not_asked_for_is_not_touched(attempt: Attempt) -> None:
     """Even an empty one with the very same configuration."""
     attempt.run(attempt.begin())
