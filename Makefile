@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
-# In this order: a plain mistake is told within a minute.
+# In this order, so that a simple mistake fails within a minute.
 SUITES := $(wildcard tests/tidy tests/unit tests/sim tests/contract tests/chart tests/e2e tests/chaos)
 
 .PHONY: check format lint types imports unit test deps demo bench bench-growth bench-barrier bench-causal bench-restore proto docs sim \

@@ -1,4 +1,4 @@
-"""Looks for torn groups: causal writers, many backups, every shard opened and its chains read.
+"""Search for torn backups: causal writers, many backups, every shard opened and its chains read.
 
 Usage: python -m bench.causal [--backups N] [--only MODE] [--qdrant real|standin|auto] [--json FILE]
 A writer sends a point only after its predecessor was acknowledged, so that a state of one instant

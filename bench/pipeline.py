@@ -1,7 +1,7 @@
 """Measures the pipeline alone: captures of tars from memory, into a store that takes anything.
 
 Usage: python -m bench.pipeline [--tars DIRECTORY] [--rounds N]
-`new`: nothing is known. `known`: the same tars again, against the recipes of the first. Beside them
+`new`: nothing is known. `known`: the same tars again, against the recipes of the first. Also
 what bounds it, on two threads and without anything else: sha256 of the tars, which restores need,
 and blake3 with zstd of their blocks. Medians; two threads hash, as in an agent.
 """

@@ -151,7 +151,7 @@ class Harms:
         self._strikes.setdefault((OperationKind.RESTORE, phase), []).append(deed)
 
     def _rob_agent(self) -> None:
-        """An agent dies, and somebody writes before its next life."""
+        """An agent dies, and a client writes before it restarts."""
         self._kill_agent()
         self._world.after(self._rng.random(), lambda: self._strangers.write(30.0))
 

@@ -105,7 +105,7 @@ class Wishes:
         self._submit(name, OperationKind.RESTORE, at_s, call)
 
     def _disaster(self) -> None:
-        """A backup, then somebody deletes a collection of it by mistake, and has it restored."""
+        """A backup, then a client deletes a collection of it by mistake, and has it restored."""
         lost = self._rng.choice(sorted(self._scenario.qdrant.collections))
         self._backup("backup-before", 0.5)
         at_s = 5.0 + self._rng.random()

@@ -115,7 +115,7 @@ class Pulls:
                 world.after(0.0, partial(self._end, pull, cut_off))
 
     def _look(self, pull: Pull) -> None:
-        """From time to time: is there still somebody who sends?"""
+        """From time to time: does the sender still exist?"""
         if pull not in self.running or pull.loading:
             return
         if not pull.server.alive:

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests can use beyond Python packages. Only root can; others are told what is
-# missing and go on: those tests skip, and say why.
+# Installs what the tests can use beyond Python packages. Requires root; otherwise it prints what is
+# missing and continues: those tests are skipped, with the reason.
 set -eu
 missing=""
 command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"

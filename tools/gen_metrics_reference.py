@@ -28,11 +28,11 @@ _HEAD = """# Metrics
 Written by `make docs` from the programs themselves; change it there. Their use is described in
 [Monitoring](../how-to/monitoring.md).
 
-Every series has the label `cluster`, an agent's also `agent`. What is not known has no series: it
-is never 0. All counters are there from the start, with each value of their labels. Times are in
-seconds since 1970, so that a query makes the age. Values of a coordinator come from the store or
-from etcd, by leader and standby alike, but for counters and histograms: they count what it did
-itself since it was started. Bring coordinators together by `max` for gauges, `sum` for counters.
+Every series has the label `cluster`, an agent's also `agent`. Unknown values are absent, never 0.
+Counters exist from the start, with each value of their labels. Times are in seconds since 1970; a
+query computes the age. Gauges of a coordinator come from the store or from etcd, on leader and
+standby alike; counters and histograms count what the process did since it started. Aggregate
+coordinators by `max` for gauges and by `sum` for counters.
 """
 
 

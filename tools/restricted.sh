@@ -1,6 +1,6 @@
 #!/bin/sh
 # Inside namespaces of its own: ROOT is made read-only, gets a /tmp of its own, and ENTRY runs in it as
-# IDS without any capability or new privilege. Then its health is asked for, and it is told to end.
+# IDS without any capability or new privilege. Then its health is checked, and it gets SIGTERM.
 # Usage: restricted.sh ROOT UID:GID ENTRY ARGUMENT...
 set -eu
 root=$1 ids=$2

@@ -37,7 +37,7 @@ class AgentMetrics:
         )
         self._floor = gauge(
             "cleancut_agent_spill_floor_bytes",
-            "What must stay free of the spill directory's disk, in bytes, as it is set.",
+            "Configured free space on the spill directory's disk that agents leave, in bytes.",
         )
         self._moved = counter("cleancut_agent_moved_bytes_total", "Bytes of shard tars moved.")
         self._lifted = counter(

@@ -90,7 +90,7 @@ class BackupServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def CreateBackup(self, request, context):
-        """Starts a backup and returns at once; the backup is the operation. A repeat with the same
+        """Starts a backup and returns immediately; the backup is the operation. A repeat with the same
         request_id and body returns the same backup; with another body it is INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -111,36 +111,37 @@ class BackupServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchBackup(self, request, context):
-        """The backup as it is now, then after each change; ends after the state that ends it.
+        """The current state of the backup, then every change; the stream ends with the final state.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelBackup(self, request, context):
-        """Asks for the end of an unfinished backup; a finished one is FAILED_PRECONDITION.
+        """Requests cancellation of an unfinished backup; a finished one is FAILED_PRECONDITION.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SeedBackup(self, request, context):
-        """Starts a seed and returns at once: shards are read and stored ahead of a backup, few at a time. It
-        makes no group. Get, List, Watch and CancelBackup know it as well; repeats as of CreateBackup.
+        """Starts a seed and returns immediately: shards are read and stored ahead of a backup, a few at a
+        time. It makes no backup. Get, List, Watch and CancelBackup accept it too; repeats behave as those
+        of CreateBackup.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteBackup(self, request, context):
-        """Takes a group out of the catalog for good. While a restore needs it: FAILED_PRECONDITION.
+        """Removes a backup from the catalog permanently. While a restore needs it: FAILED_PRECONDITION.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def HoldBackup(self, request, context):
-        """Keeps a group from retention and DeleteBackup, until it is released. Repeatable.
+        """Protects a backup from retention and DeleteBackup until it is released. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,8 +154,8 @@ class BackupServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CollectGarbage(self, request, context):
-        """Deletes the groups that retention lets go, and objects that nothing names any more. Takes as long
-        as the store needs.
+        """Deletes backups that retention expires, and objects that no backup references. Takes as long as
+        the store needs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

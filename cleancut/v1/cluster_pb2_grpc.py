@@ -76,36 +76,36 @@ class ClusterServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Adopt(self, request, context):
-        """Makes the store's owner this cluster: needed once after etcd was lost or the store was moved.
+        """Makes this cluster the owner of the store; needed once after etcd was lost or the store was moved.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetAgentSettings(self, request, context):
-        """What agents may take of the network and the local disk.
+        """Limits on the agents' use of network and local disk.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateAgentSettings(self, request, context):
-        """The leader only: what is set is changed, the rest stays. Agents keep to it at once, also in what is
-        under way.
+        """Leader only. Changes the fields that are set. Agents apply them immediately, also to operations in
+        progress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Diagnose(self, request, context):
-        """What is wrong, and the exact fix. Any coordinator answers.
+        """Problems, each with its fix. Any coordinator answers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ForgetPeer(self, request, context):
-        """The leader only: a peer that is gone for good is removed, with the replicas that it held.
+        """Leader only. Removes a peer that is lost permanently, with the replicas that it held.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

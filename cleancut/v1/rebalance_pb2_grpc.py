@@ -70,14 +70,14 @@ class RebalanceServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def PlanRebalance(self, request, context):
-        """What a rebalance would do, and what forbids it; touches nothing.
+        """What a rebalance would do, and what prevents it; changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StartRebalance(self, request, context):
-        """Starts a rebalance and returns at once; idempotent by request_id as CreateBackup is.
+        """Starts a rebalance and returns immediately; idempotent by request_id, like CreateBackup.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,15 +97,15 @@ class RebalanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchRebalance(self, request, context):
-        """The rebalance as it is now, then after each change; ends after the state that ends it.
+        """The current state of the rebalance, then every change; the stream ends with the final state.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelRebalance(self, request, context):
-        """Aborts the transfers that are under way; finished steps stay. Answers once it has ended, and
-        after 40 s with the state that it has come to.
+        """Aborts running transfers; finished steps stay. Returns once it has ended, or after 40 s with the
+        state that it has reached.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -75,14 +75,14 @@ class RestoreServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def PlanRestore(self, request, context):
-        """What a restore would do, and what forbids it; touches nothing.
+        """What a restore would do, and what prevents it; changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StartRestore(self, request, context):
-        """Starts a restore and returns at once; idempotent by request_id as CreateBackup is.
+        """Starts a restore and returns immediately; idempotent by request_id, like CreateBackup.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,21 +102,21 @@ class RestoreServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchRestore(self, request, context):
-        """The restore as it is now, then after each change; ends after the state that ends it.
+        """The current state of the restore, then every change; the stream ends with the final state.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelRestore(self, request, context):
-        """Asks for a rollback; what is already published is FAILED_PRECONDITION.
+        """Requests a rollback; FAILED_PRECONDITION once the restore is published.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CleanRestore(self, request, context):
-        """Drops the old data that a finished restore has replaced, and that nothing points to any more.
+        """Drops the old data that a finished restore has replaced, if no alias points to it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

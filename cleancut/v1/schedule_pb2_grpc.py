@@ -60,22 +60,22 @@ class ScheduleServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def ListSchedules(self, request, context):
-        """By name, as the coordinator that answers is configured.
+        """By name, as configured at the coordinator that answers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TriggerSchedule(self, request, context):
-        """Starts one now, paused or not. While its last one is under way: FAILED_PRECONDITION. A repeat with
-        the same request_id returns the same backup.
+        """Starts a backup now, even if the schedule is paused. FAILED_PRECONDITION while its last one is
+        running. A repeat with the same request_id returns the same backup.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PauseSchedule(self, request, context):
-        """Its times pass without a backup until it is resumed; none is caught up with then.
+        """No backup starts until it is resumed; missed times are not made up for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -119,7 +119,7 @@ def test_each_panel_explains_itself_and_chooses_source_and_cluster() -> None:
     assert [one["name"] for one in board["templating"]["list"]] == ["datasource", "cluster"]
     shown = [panel for panel in board["panels"] if panel["type"] != "row"]
     assert [row["title"] for row in board["panels"] if row["type"] == "row"] == [
-        *("Are we safe?", "What is happening now?", "Cost and trend", "Machinery")
+        *("Are we safe?", "What is happening now?", "Cost and trend", "Components")
     ]
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
     for panel in shown:

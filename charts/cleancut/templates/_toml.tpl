@@ -1,6 +1,6 @@
 {{/*
-A map as TOML: `dict "path" "" "table" $map`. Helm's own toToml writes whole numbers as 7.0, which is
-no count. Strings, numbers and lists of them are written as in JSON.
+A map as TOML: `dict "path" "" "table" $map`. Helm's toToml writes whole numbers as 7.0, which
+counts do not accept. Strings, numbers and lists of them are written as in JSON.
 */}}
 {{- define "cleancut.toml" -}}
 {{- $path := .path -}}

@@ -49,7 +49,7 @@ class CatalogGauges:
         )
         self.gc_interval = gauge(
             "cleancut_gc_interval_seconds",
-            "How often the leader collects garbage by itself, in seconds; absent if it does not.",
+            "Interval of automatic garbage collection, in seconds; absent if it is disabled.",
         )
 
     def show(self, stock: Inventory, proven: Mapping[str, float], now_s: float) -> None:

@@ -27,7 +27,7 @@ class ClusterGauges:
         )
         self._open = gauge(
             "cleancut_open_operation_timestamp_seconds",
-            "When the oldest operation that is not over was asked for, in seconds since 1970;"
+            "When the oldest unfinished operation was requested, in seconds since 1970;"
             " absent without one.",
             "kind",
             "state",
@@ -48,7 +48,7 @@ class ClusterGauges:
             "When the last gc run ended that did not fail, in seconds since 1970.",
         )
         self._garbage = gauge(
-            "cleancut_garbage_bytes", "What nothing names and a later gc run deletes, in bytes."
+            "cleancut_garbage_bytes", "Unreferenced objects that a later gc run deletes, in bytes."
         )
 
     def show(self, seen: ClusterSeen | None) -> None:

@@ -60,7 +60,7 @@ def _arguments(data_dir: Path, client: int, peer: int) -> list[str]:
 
 
 async def _wait_healthy(child: Child, port: int) -> bool:
-    """False if it ended: somebody else took its port in between."""
+    """False if it ended, because another process took its port in between."""
     try:
         async with asyncio.timeout(READY_S):
             while child.running:

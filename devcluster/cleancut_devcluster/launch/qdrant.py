@@ -1,6 +1,6 @@
 """Starts Qdrant peers on this machine, the stand-in's or a real server's, and ends them in order.
 
-Every wait is bounded; output goes to a file beside each peer's directory.
+Every wait is bounded; output goes to a file next to each peer's directory.
 """
 
 from __future__ import annotations

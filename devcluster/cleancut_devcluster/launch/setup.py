@@ -109,7 +109,7 @@ class Setup:
     async def start_agent(
         self, url: str, store_url: str | None = None, module: str = "cleancut_agent.main"
     ) -> Child:
-        """An agent beside the peer at `url`, under a name that was never used before. `module`:
+        """An agent next to the peer at `url`, under a name that was never used before. `module`:
         what runs it."""
         self._agents_started += 1
         name = f"agent-{self._agents_started}"
@@ -174,7 +174,7 @@ class Setup:
         return await wait_for(found, f"the agents {sorted(wanted)}", limit_s, STATUS_POLL_S)
 
     async def start_agents(self) -> None:
-        """An agent beside each peer."""
+        """An agent next to each peer."""
         for peer in self.peers:
             await self.start_agent(peer.url)
 

@@ -61,7 +61,7 @@ QUIET_WHEN_WELL = {
     "Firing alerts": "nothing fires",
     "Under way": "no operation is under way",
     "Fence for": "no fence stands",
-    "Writes held off, 95 % less than": "no fence was raised",
+    "Writes held off (p95)": "no fence was raised",
 }
 """Panels that show nothing while all is well, and why."""
 

@@ -112,7 +112,7 @@ def _inspect(tar: Path) -> tuple[int, bool]:
 
 
 def shard_file(node: Node, collection: Collection, shard_id: int, name: str) -> Path:
-    """A tar that lies beside the data. Raises: Problem 404."""
+    """A tar next to the data. Raises: Problem 404."""
     path = node.directory / "snapshots" / collection.name / "shards" / str(shard_id) / name
     if "/" in name or not path.is_file():
         raise Problem(404, f"Not found: Snapshot {name} not found")
