@@ -285,7 +285,7 @@ def test_a_drill_runs_beside_and_its_outcome_is_kept(tmp_path: Path) -> None:
             seen += [await wait_for(partial(outcome, cluster, seen[0]), "an end", 30.0, 0.02)]
             running.cancel()
         assert seen[0] == "under way"
-        assert "no backup" in seen[1]
+        assert "it is empty" in seen[1]
         assert await cluster.started() == []
 
     run(body())

@@ -21,6 +21,7 @@ from cleancut.core.protocol.events import (
     Tick,
     Voted,
 )
+from cleancut.core.protocol.high_water import StoreMarks
 from cleancut.core.protocol.states import CLOSED, OperationKind, Phase, State
 from tests.unit.core.backup.table import EPOCH, Table, every_history, task
 
@@ -166,7 +167,9 @@ def test_a_new_leader_goes_on_with_the_reading() -> None:
     votes = {("UPLOAD", A1): voted(table, A1, Seeded(shards=1)).vote}
     later = SeedMachine(Bounds())
     took = TakenOver(table.ctl, table.operation, dict(table.members), votes)
-    assert later.step(took, 0.0) == []
+    (look,) = later.step(took, 0.0)
+    assert isinstance(look, Run)
+    assert later.step(Done(look.effect, StoreMarks(newest=table.ctl.epoch)), 0.0) == []
     (persist,) = later.step(voted(table, A2, Seeded(shards=1)), 1.0)
     assert isinstance(persist, Persist)
     assert persist.operation is not None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cleancut.core.backup.phases import Raise
+from cleancut.core.backup.phases import Compare, Raise
 from cleancut.core.cluster.view import View
 from cleancut.core.primitives.errors import Invalid, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId
@@ -225,6 +225,8 @@ def test_a_fence_must_stand_until_all_is_read(stands: bool) -> None:
     assert Lift(FENCE) in commands
     if stands:
         assert commands[0] == Lift(FENCE)
+        assert isinstance(barrier.waiting, Compare)
+        barrier.step(Done(barrier.waiting), barrier.phase_began_s)
         assert barrier.ctl.phase is Phase.UPLOAD
         assert barrier.ctl.fence_ms > 0
     else:

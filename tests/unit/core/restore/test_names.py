@@ -82,18 +82,18 @@ def test_a_rename_must_be_of_what_is_restored_and_only_once() -> None:
         _plan(renames=(("docs", "a"), ("docs", "b")))
 
 
-@pytest.mark.parametrize("name", [".", "..", "a/b", "x" * 201])
+@pytest.mark.parametrize("name", [".", "..", "a/b", "x" * 207])
 def test_no_new_name_may_harm_qdrant(name: str) -> None:
     assert _reason(_plan(renames=(("docs", name),)))
     assert _reason(_plan(renames=(("docs", name),), beside=True))
 
 
 def test_the_id_must_fit_behind_the_name() -> None:
-    """Qdrant streams no name of more than 200 characters."""
-    longest = "x" * (200 - len(ID) - 1)
+    """Qdrant streams a name and its shard's number in 206 bytes."""
+    longest = "x" * (206 - len("1") - len(ID) - 1)
     assert _only(_plan(collection(longest), beside=True))
     for operation in (ID, ""):
-        assert "characters" in _reason(
+        assert "bytes" in _reason(
             _plan(collection(longest + "x"), beside=True, operation=operation)
         )
 

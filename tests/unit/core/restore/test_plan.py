@@ -49,7 +49,7 @@ def test_a_free_name_is_created_under_itself() -> None:
         (collection(), {"collections": ("docs",)}, "exists; delete it first"),
         (collection(), {"aliases": (("docs", "other"),)}, "is an alias of 'other'"),
         (collection(".."), {}, "stop Qdrant's consensus"),
-        (collection("x" * 201), {}, "201 characters"),
+        (collection("x" * 207), {}, "bytes"),
         (collection(info=info_of(3)), {}, "3 shards and the backup 2"),
         (collection(aliases=("live",)), {"collections": ("live",)}, "name of a collection here"),
         (collection(aliases=("live",)), {"aliases": (("live", "o"),)}, "points to 'o' here"),
