@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import click
 import msgspec
+from click.core import ParameterSource
 
+from cleancut import __version__
 from cleancut.core.maintenance.retention import Retention, check_retention
 from cleancut.core.maintenance.schedule import ScheduleRule, check_schedule
+from cleancut.core.primitives.durations import parse_duration
 from cleancut.core.primitives.errors import CleancutError, Invalid
 from cleancut.core.primitives.ids import parse_version
+from cleancut.core.primitives.spelling import check_keys, meant, suggestion
 from cleancut.core.protocol.fence import FenceRule, FenceSettings, check_rule
 from cleancut.etcd.client import Etcd, open_etcd
 from cleancut.etcd.login import login_of
@@ -30,8 +36,13 @@ from cleancut.runtime.watched_files import WatchedFiles, WatchedSecret
 from cleancut.store.key_source import KeySource
 
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R", bound=msgspec.Struct)
+Shapes = Mapping[str, str]
+"""Names of tables, and how each is written, such as `[schedule.NAME]`."""
 ENV_PREFIX = "CLEANCUT"
-_TABLES = "cleancut.tables"
+_TABLES, _PATH, _SETTINGS = "cleancut.tables", "cleancut.path", "cleancut.settings"
+_NOT_IN_FILES = {"config", "check-config", "help", "version"}
+_PLACE = re.compile(r" - at `\$\.([^`]*)`")
 OLDEST_ETCD = (3, 5, 13)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 """Existence is checked where the file is read: a secret may be mounted late."""
@@ -73,20 +84,59 @@ def load_file(context: click.Context, _: click.Parameter, path: Path | None) -> 
     """Makes a TOML file's keys the defaults of the flags of the same name."""
     if path is not None:
         try:
-            settings = tomllib.loads(path.read_text())
-        except (OSError, tomllib.TOMLDecodeError) as error:
+            settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise click.BadParameter(f"{path}: {error}") from error
-        named = {key.replace("-", "_"): value for key, value in settings.items()}
-        tables = {key: value for key, value in named.items() if _is_table(value)}
-        flat = {key: value for key, value in named.items() if key not in tables}
+        tables = {key: value for key, value in settings.items() if _is_table(value)}
+        flat = {key.replace("-", "_"): settings[key] for key in settings.keys() - tables.keys()}
         context.default_map = {**flat, **(context.default_map or {})}
-        context.meta[_TABLES] = tables
+        context.meta[_TABLES], context.meta[_PATH] = tables, path
+        context.meta[_SETTINGS] = settings
     return path
 
 
 def _is_table(value: Any) -> bool:
     entries = value if isinstance(value, list) else [value]
     return any(isinstance(entry, dict) for entry in entries)
+
+
+def check_top_level(settings: Mapping[str, Any], keys: Collection[str], tables: Shapes) -> None:
+    """Checks the names of a file's tables and top-level keys. Raises: Invalid.
+
+    `keys`: names of the flags that may be in the file. `tables`: the tables, as they are written.
+    """
+    faults, seen = [], set()
+    for key, value in settings.items():
+        name = key.replace("_", "-")
+        if name in seen:
+            faults.append(f"`{key}` is given twice, with a dash and with an underscore")
+        seen.add(name)
+        if name in keys and _is_table(value):
+            faults.append(f"`{_written(key, value)}` is a key, not a table: write `{name} = ...`")
+        elif key in tables and value != [] and not _is_table(value):
+            faults.append(f"`{key}` is a table: it is written `{tables[key]}`")
+        elif name not in keys and key not in tables and _is_table(value):
+            likely = meant(key, tables)
+            hint = f": did you mean `{_like(tables[likely], value)}`?" if likely else ""
+            faults.append(f"unknown table `{_written(key, value)}`{hint}")
+        elif name not in keys and key not in tables:
+            faults.append(f"unknown key `{key}`{suggestion(key, [*keys, *tables])}")
+    if faults:
+        raise Invalid("; ".join(faults))
+
+
+def _written(key: str, value: Any) -> str:
+    """The head of a table as it stands in the file."""
+    if isinstance(value, list):
+        return f"[[{key}]]"
+    inner = [name for name, each in value.items() if isinstance(each, dict)]
+    return f"[{key}.{inner[0]}]" if inner and len(inner) == len(value) else f"[{key}]"
+
+
+def _like(shape: str, value: Any) -> str:
+    """The head that was probably meant: `[schedule.nightly]` for `[schedul.nightly]`."""
+    name = _written("", value).strip("[].")
+    return shape.replace("NAME", name) if name else shape
 
 
 def table_of(context: click.Context, name: str, default: Any = None) -> Any:
@@ -97,10 +147,9 @@ def table_of(context: click.Context, name: str, default: Any = None) -> Any:
 def read_fences(context: click.Context, budget_s: float) -> FenceSettings:
     """The file's `[[fence]]` tables. Raises: Invalid, for what they may not hold."""
     tables = table_of(context, "fence", [])
-    try:
-        rules = msgspec.convert(_underscored(tables), tuple[FenceRule, ...])
-    except msgspec.ValidationError as error:
-        raise Invalid(f"[[fence]] of the settings file: {error}") from error
+    if not isinstance(tables, list):
+        raise Invalid("[fence] of the settings file: it is written [[fence]]")
+    rules = tuple(_record(FenceRule, table, "[[fence]]") for table in tables)
     for rule in rules:
         check_rule(rule)
         if rule.pause:
@@ -111,12 +160,9 @@ def read_fences(context: click.Context, budget_s: float) -> FenceSettings:
 def read_retention(context: click.Context) -> Retention:
     """The file's `[retention]` table. Raises: Invalid, for what it may not hold."""
     table = table_of(context, "retention", {})
-    try:
-        if not isinstance(table, dict):
-            raise msgspec.ValidationError("it is written [retention], not [[retention]]")
-        rules = msgspec.convert(_underscored(table), Retention)
-    except msgspec.ValidationError as error:
-        raise Invalid(f"[retention] of the settings file: {error}") from error
+    if not isinstance(table, dict):
+        raise Invalid("[[retention]] of the settings file: it is written [retention]")
+    rules = _record(Retention, table, "[retention]")
     check_retention(rules, "[retention]")
     return rules
 
@@ -128,33 +174,98 @@ def read_schedules(context: click.Context) -> dict[str, ScheduleRule]:
         raise Invalid("[[schedule]] of the settings file: it is written [schedule.NAME]")
     schedules = {}
     for name, table in tables.items():
-        try:
-            schedules[name] = msgspec.convert(_underscored(table), ScheduleRule)
-        except msgspec.ValidationError as error:
-            raise Invalid(f"[schedule.{name}] of the settings file: {error}") from error
+        if not isinstance(table, dict):
+            raise Invalid(f"`{name}` in `[schedule]`: a schedule is written [schedule.NAME]")
+        schedules[name] = _record(ScheduleRule, table, f"[schedule.{name}]")
         check_schedule(name, schedules[name])
     return schedules
 
 
-def _underscored(value: Any) -> Any:
-    """TOML's keys may have dashes, as flags do."""
-    match value:
-        case dict():
-            return {key.replace("-", "_"): _underscored(inner) for key, inner in value.items()}
-        case list():
-            return [_underscored(inner) for inner in value]
-        case _:
-            return value
+def _record(kind: type[R], table: Any, where: str) -> R:
+    """The table as a record. Raises: Invalid; `where`: the table's head."""
+    if not isinstance(table, dict):
+        raise Invalid(f"{where} of the settings file: {table!r} is not a table")
+    values = _values(kind, table, where)
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        text = _PLACE.sub(lambda at: f" - at `{at[1].replace('_', '-')}`", str(error))
+        raise Invalid(f"{where} of the settings file: {text}") from error
 
 
-config_option = click.option(
-    "--config",
-    type=_FILE,
-    is_eager=True,
-    expose_value=False,
-    callback=load_file,
-    help="TOML file of settings.",
-)
+def _values(kind: type[msgspec.Struct], table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The table's values by the record's names, durations in seconds. Raises: Invalid."""
+    known = {each.encode_name: each for each in msgspec.structs.fields(kind)}
+    check_keys(where, table, known)
+    values = {}
+    for key, value in table.items():
+        each = known[key.replace("-", "_")]
+        if each.name == "retention" and isinstance(value, dict):
+            value = _values(Retention, value, f"[{where.strip('[]')}.{key}]")
+        if each.name.endswith("_s") and isinstance(value, str):
+            try:
+                value = parse_duration(value)
+            except Invalid as error:
+                raise Invalid(f"`{key}` in `{where}`: {error.message}") from error
+        values[each.encode_name] = value
+    return values
+
+
+class Duration(click.FloatRange):
+    """A flag's duration, in seconds or as 90s, 10m, 24h or 7d."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            seconds = parse_duration(value) if isinstance(value, str) else value
+        except Invalid as error:
+            self.fail(error.message, param, ctx)
+        if isinstance(seconds, bool):
+            self.fail(f"{value!r} is not a duration: write 90s, 10m or 24h", param, ctx)
+        return super().convert(seconds, param, ctx)
+
+
+def config_option(tables: Shapes = MappingProxyType({})) -> Callable[[F], F]:
+    """`--config` of a program whose file may hold `tables`; and `--version`."""
+
+    def load(context: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+        load_file(context, param, path)
+        flags = {str(each.name).replace("_", "-") for each in context.command.params}
+        try:
+            check_top_level(context.meta.get(_SETTINGS, {}), flags - _NOT_IN_FILES, tables)
+        except Invalid as error:
+            raise click.BadParameter(f"{path}: {error.message}") from error
+        return path
+
+    config = click.option(
+        "--config",
+        type=_FILE,
+        is_eager=True,
+        expose_value=False,
+        callback=load,
+        help="TOML file of settings.",
+    )
+    version = click.version_option(
+        __version__, message="%(prog)s %(version)s", allow_from_autoenv=False
+    )
+    return lambda function: config(version(function))
+
+
+def loaded(context: click.Context) -> dict[str, Any]:
+    """Where the settings come from, for the log: the file, and the names of those that are set in
+    it, in the environment and by flags."""
+    names: dict[ParameterSource, list[str]] = {}
+    for name in context.params:
+        source = context.get_parameter_source(name) or ParameterSource.DEFAULT
+        names.setdefault(source, []).append(name.replace("_", "-"))
+    return {
+        "file": str(context.meta.get(_PATH, "")),
+        "tables": sorted(context.meta.get(_TABLES, {})),
+        "from_file": sorted(names.get(ParameterSource.DEFAULT_MAP, [])),
+        "from_environment": sorted(names.get(ParameterSource.ENVIRONMENT, [])),
+        "from_flags": sorted(names.get(ParameterSource.COMMANDLINE, [])),
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,9 @@ class Wishes:
         for number in range(self._rng.randint(2, 6)):
             at_s = self._rng.choice((0.0, 20.0, 30.0, *self.times_s)) + self._rng.random()
             self._users.wish(
-                f"gc-{number}", at_s, lambda api: api.backups.collect_garbage(dry_run=False)
+                f"gc-{number}",
+                at_s,
+                lambda api: api.backups.collect_garbage(dry_run=False, confirmed=True),
             )
         for number in range(self._rng.randint(0, 2)):
             at_s = 3.0 + self._rng.random() * 30.0

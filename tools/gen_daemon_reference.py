@@ -28,8 +28,10 @@ A setting is taken from its flag, else from its environment variable, else from 
 _SETTINGS = """
 `cleancut-coordinator --config FILE` reads this TOML file; give the same file to all coordinators.
 Top-level keys are the flags of the [coordinator](coordinator.md) without their leading dashes, such
-as `fence-budget = 2.0`; the agent's file has the keys of the [agent](agent.md) and no tables. A
-change takes effect when the coordinators are restarted.
+as `fence-budget = 2.0`; the agent's file has the keys of the [agent](agent.md) and no tables.
+Durations are seconds, or texts such as `"90s"`, `"10m"`, `"2h"` and `"7d"`. Unknown tables and keys
+are refused; `cleancut-coordinator --config FILE --check-config` checks a file. A change takes
+effect when the coordinators are restarted.
 """
 _MEANINGS: Mapping[str, Mapping[str, str]] = {
     "[[fence]]": {
@@ -50,11 +52,11 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "min_count": "Newest backups that stay in any case.",
     },
     "[schedule.NAME]": {
-        "cron": "Times: minute, hour, day of month, month, day of week.",
+        "cron": "Times: minute, hour, day of month, month, day of week; or `@daily` and the like.",
         "do": "What is started.",
         "time_zone": "Time zone of `cron`.",
-        "jitter": "Seconds by which a start may be delayed, the same for one time.",
-        "start_within": "Seconds after which a start that was not possible is skipped; 0: never.",
+        "jitter": "Duration by which a start may be delayed, the same for one time.",
+        "start_within": "Duration after which a start that was not possible is skipped; 0: never.",
         "overlap": "What happens while the previous backup is still running.",
         "collections": "Collections of a backup or a drill; empty: all.",
         "exclude": "Collections to leave out of a backup.",
@@ -63,7 +65,7 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "require_point_in_time": "Fail instead of committing a backup that is not point-in-time.",
         "attempts": "Attempts, from 1 to 20.",
         "fence": "Fences as of `backup create --fence`; empty: as configured.",
-        "fence_budget": "Seconds for which writes may be held off; 0: as configured.",
+        "fence_budget": "Duration for which writes may be held off; 0: as configured.",
         "retention": "Rules of this schedule's backups, with the keys of `[retention]`.",
         "percent": "Per cent of the data that a verification reads.",
         "shards": "Shards that a drill opens; 0: all.",
@@ -88,9 +90,9 @@ def _flag(option: click.Option) -> str:
     value = "" if option.is_flag else f" {option.make_metavar(click.Context(click.Command('x')))}"
     text, _, computed = (option.help or "").partition("  [default: ")
     default = computed.rstrip("]") or _default(option)
-    variable = f"{ENV_PREFIX}_{(option.name or '').upper()}"
+    variable = f"`{ENV_PREFIX}_{(option.name or '').upper()}`" if option.allow_from_autoenv else ""
     written = f"{option.opts[0]}{value}".replace("|", "\\|")
-    return f"| `{written}` | `{variable}` | {default} | {text} |"
+    return f"| `{written}` | {variable} | {default} | {text} |"
 
 
 def _default(option: click.Option) -> str:

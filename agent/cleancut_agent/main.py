@@ -23,6 +23,7 @@ from cleancut.daemon_settings import (
     common_options,
     config_option,
     fail,
+    loaded,
     shared_of,
     warn_of_etcd,
 )
@@ -54,7 +55,7 @@ def _default_name() -> str:
 
 
 @click.command(context_settings={"auto_envvar_prefix": ENV_PREFIX})
-@config_option
+@config_option()
 @common_options
 @click.option("--qdrant-url", required=True, metavar="URL", help="The local peer, on loopback.")
 @click.option("--spill-dir", type=click.Path(path_type=Path), required=True, help="Local disk.")
@@ -73,6 +74,7 @@ def _default_name() -> str:
 def cli(**flags: Any) -> None:
     """Runs beside one Qdrant peer: cuts its shards and stores them, or pulls them back."""
     log = configure_logging(flags["log_level"], "agent")
+    log.info("settings loaded", **loaded(click.get_current_context()))
     try:
         asyncio.run(until_signal(_run_or_stay(shared_of(flags), flags, log), _END_S))
     except CleancutError as error:

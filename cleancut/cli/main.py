@@ -11,6 +11,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before grpc is loaded: stderr
 
 import click
 
+from cleancut import __version__
 from cleancut.cli.commands.agent import agent
 from cleancut.cli.commands.backup import backup
 from cleancut.cli.commands.check import check
@@ -40,6 +41,7 @@ from cleancut.core.primitives.errors import CleancutError
     callback=load_config,
     help="TOML file of these settings. Default: ~/.config/cleancut/config.toml.",
 )
+@click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def root(context: click.Context) -> None:
     """Consistent backup and restore of a distributed Qdrant."""

@@ -18,6 +18,7 @@ import click
 from click.core import ParameterSource
 
 from cleancut.client.client import Client
+from cleancut.core.primitives import durations
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import ClusterName, parse_cluster
 from cleancut.runtime.tls import Tls, tls_of
@@ -223,12 +224,9 @@ def parse_size(text: str) -> int:
     return int(float(found[1]) * 1024 ** _BYTES[found[2]])
 
 
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
 def parse_duration(text: str) -> float:
     """Seconds of 90, 90s, 10m, 24h or 7d. Raises: BadParameter."""
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)([smhd]?)", str(text))
-    if found is None:
-        raise click.BadParameter(f"{text!r} is not a duration: write 90s, 10m or 24h")
-    return float(found[1]) * _SECONDS[found[2]]
+    try:
+        return durations.parse_duration(str(text))
+    except Invalid as error:
+        raise click.BadParameter(error.message) from error

@@ -28,17 +28,19 @@ from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.fence import BUDGET_LIMIT_S, BUDGET_S, FenceSettings
 from cleancut.daemon_settings import (
     ENV_PREFIX,
+    Duration,
     Shared,
     common_options,
     config_option,
     fail,
+    loaded,
     read_fences,
     read_retention,
     read_schedules,
     shared_of,
     warn_of_etcd,
 )
-from cleancut.runtime.addresses import parse_address
+from cleancut.runtime.addresses import parse_address, parse_addresses
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.concurrency import until_signal
 from cleancut.runtime.health import Health, health_app, serve
@@ -46,6 +48,7 @@ from cleancut.runtime.log import Logger, configure_logging
 from cleancut.store.bounded import BoundedStore
 from cleancut.store.metered import InstrumentedStore
 from cleancut.store.open import open_store
+from cleancut.store.urls import parse_store_url
 from cleancut_coordinator.api.listen import is_open_to_all, open_api, read_roles
 from cleancut_coordinator.api.servicers import serve_api
 from cleancut_coordinator.api.services import coordinator_api
@@ -57,6 +60,13 @@ _STORE_S = 30.0
 _API_STORE_S = 5.0
 """One call to the store: of the leader, and of a request, whose caller waits."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
+TABLES = {
+    "fence": "[[fence]]",
+    "retention": "[retention]",
+    "roles": "[roles]",
+    "schedule": "[schedule.NAME]",
+}
+"""Tables of the settings file."""
 
 
 def _default_name() -> str:
@@ -74,7 +84,7 @@ class _Rules:
 
 
 @click.command(context_settings={"auto_envvar_prefix": ENV_PREFIX})
-@config_option
+@config_option(TABLES)
 @common_options
 @click.option("--qdrant-url", required=True, metavar="URL[,URL]", help="Any peers, in order.")
 @click.option("--grpc", default="127.0.0.1:7400", metavar="H:P", help="Where the API listens.")
@@ -88,26 +98,26 @@ class _Rules:
 @click.option("--advertise", default="", metavar="H:P", help="The API as clients reach it.")
 @click.option(
     "--fence-budget",
-    type=click.FloatRange(0.1, BUDGET_LIMIT_S),
+    type=Duration(0.1, BUDGET_LIMIT_S),
     default=BUDGET_S,
     show_default=True,
-    metavar="SECONDS",
+    metavar="DURATION",
     help="How long a backup may hold off writes.",
 )
 @click.option(
     "--gc-every",
-    type=click.FloatRange(min=0.0),
+    type=Duration(min=0.0),
     default=GcSettings().every_s,
     show_default=True,
-    metavar="SECONDS",
+    metavar="DURATION",
     help="How often retention and garbage are looked at; 0: only when asked to.",
 )
 @click.option(
     "--garbage-grace",
-    type=click.FloatRange(min=0.0),
+    type=Duration(min=0.0),
     default=GRACE_S,
     show_default=True,
-    metavar="SECONDS",
+    metavar="DURATION",
     help="How long what nothing names stays in the store at least.",
 )
 @click.option(
@@ -119,25 +129,62 @@ class _Rules:
     help="Share of the backups that one gc run may expire unless it is confirmed.",
 )
 @click.option("--name", default=_default_name, help="Unique.  [default: hostname and pid]")
+@click.option(
+    "--check-config",
+    is_flag=True,
+    allow_from_autoenv=False,
+    help="Check the settings, print OK or what is wrong, and end.",
+)
 def cli(**flags: Any) -> None:
     """Leads the agents through backups and restores, and serves the API."""
     log = configure_logging(flags["log_level"], "coordinator")
     try:
         file = click.get_current_context()
-        fences = read_fences(file, flags["fence_budget"])
-        schedules = read_schedules(file)
-        own = {name: each.retention for name, each in schedules.items() if each.retention}
-        gc = GcSettings(
-            retention=Policy(
-                read_retention(file), own, frozenset(schedules), flags["max_expire_share"]
-            ),
-            grace_s=flags["garbage_grace"],
-            every_s=flags["gc_every"],
-        )
-        rules = _Rules(fences, gc, schedules, read_roles(file))
-        asyncio.run(_run(shared_of(flags), flags, rules, log))
+        shared, rules = shared_of(flags), _rules_of(file, flags)
+        if flags["check_config"]:
+            _check(shared, flags, rules, log)
+            click.echo(f"OK: {_summary(rules)}")
+            return
+        log.info("settings loaded", **loaded(file), rules=_summary(rules))
+        asyncio.run(_run(shared, flags, rules, log))
     except CleancutError as error:
         sys.exit(fail(error))
+
+
+def _rules_of(file: click.Context, flags: dict[str, Any]) -> _Rules:
+    """Raises: Invalid, for what the file's tables may not hold."""
+    fences = read_fences(file, flags["fence_budget"])
+    schedules = read_schedules(file)
+    own = {name: each.retention for name, each in schedules.items() if each.retention}
+    share: float = flags["max_expire_share"]
+    gc = GcSettings(
+        retention=Policy(read_retention(file), own, frozenset(schedules), share),
+        grace_s=flags["garbage_grace"],
+        every_s=flags["gc_every"],
+    )
+    return _Rules(fences, gc, schedules, read_roles(file))
+
+
+def _check(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger) -> None:
+    """Checks what a start would refuse; nothing is contacted or written. Raises: CleancutError."""
+    parse_cluster(shared.cluster)
+    parse_agent(flags["name"])
+    parse_store_url(shared.store)
+    parse_addresses(shared.etcd)
+    parse_address(shared.http)
+    parse_address(flags["grpc"])
+    open_api(shared, {**flags, "audit_log": None}, rules.roles, log)
+
+
+def _summary(rules: _Rules) -> str:
+    """What the file's tables hold, without secrets."""
+    times = [f"{name} ({rule.do} at {rule.cron!r})" for name, rule in rules.schedules.items()]
+    fenced = [rule.collection for rule in rules.fences.rules]
+    keeps = "all backups are kept" if rules.gc.retention.keeps_all else "backups expire"
+    return (
+        f"schedules: {', '.join(times) or 'none'}; fences: {', '.join(fenced) or 'none'}; "
+        f"retention: {keeps}; certificates with roles: {len(rules.roles)}"
+    )
 
 
 async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger) -> None:

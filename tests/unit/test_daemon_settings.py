@@ -162,7 +162,7 @@ def test_what_may_be_insecure_is_named_one_by_one(tmp_path: Path) -> None:
     """By flags, by a list in the environment, or in the file; and nothing else is taken."""
 
     @click.command(context_settings={"auto_envvar_prefix": "CLEANCUT"})
-    @config_option
+    @config_option()
     @common_options
     def program(**given: Any) -> None:
         click.echo(",".join(shared_of(given).insecure))

@@ -33,6 +33,16 @@ _PROBED = 200
 _FROM = datetime(2026, 1, 1, tzinfo=UTC) - timedelta(seconds=1)
 _GAP_TIMES, _GAP_LEAST, _GAP_SPAN_S = 20_000, 3, 400 * 86400.0
 """A year of hourly times, two weeks of minutely ones; at least three of rare ones."""
+_MACROS = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+"""Names of times, as in crontab(5)."""
 _WORDS = {"cron", "do", "time_zone", "jitter_s", "start_within_s", "overlap"}
 
 
@@ -186,7 +196,7 @@ class CronTimes:
 
     def _cron(self, seconds: float, *, reverse: bool) -> CronSim:
         at = datetime.fromtimestamp(seconds, self._zone)
-        return CronSim(self._schedule.cron, at, reverse)
+        return CronSim(_fields_of(self._schedule.cron), at, reverse)
 
 
 def decide(
@@ -239,7 +249,7 @@ def check_schedule(name: str, schedule: ScheduleRule) -> None:
     except CronSimError as error:
         raise Invalid(
             f"[schedule.{name}]: cron {schedule.cron!r}: {error}",
-            'five fields: minute, hour, day, month, weekday, as in "30 2 * * *"',
+            'five fields: minute, hour, day, month, weekday, as in "30 2 * * *", or "@daily"',
         ) from error
     except (KeyError, ValueError, OSError) as error:
         raise Invalid(
@@ -279,9 +289,19 @@ def _check_words(name: str, schedule: ScheduleRule) -> None:
         raise Invalid(f"[schedule.{name}]: percent must be 0 to 100, shards 0 or more")
 
 
+def _fields_of(cron: str) -> str:
+    """The five fields of a name such as `@daily`; others as they are."""
+    return _MACROS.get(cron.strip().lower(), cron)
+
+
 def _times(schedule: ScheduleRule) -> Iterator[float]:
-    if len(schedule.cron.split()) != 5:
-        raise CronSimError("Wrong number of fields")
+    number = len(_fields_of(schedule.cron).split())
+    if schedule.cron.strip().startswith("@") and number != 5:
+        raise CronSimError(f"unknown name, use one of {', '.join(_MACROS)}")
+    if number == 6:
+        raise CronSimError("it has six fields; times have no seconds, and no year")
+    if number != 5:
+        raise CronSimError(f"it has {number} fields instead of five")
     return CronTimes(ClusterName(""), "", schedule).following(_FROM.timestamp())
 
 

@@ -10,6 +10,7 @@ import click
 
 from cleancut.core.auth.roles import Role, parse_role, parse_san
 from cleancut.core.primitives.errors import Invalid
+from cleancut.core.primitives.spelling import check_keys
 from cleancut.daemon_settings import Shared, table_of
 from cleancut.rpc.audit import Audit, FileAudit
 from cleancut.rpc.authentication import Access, TokensFile
@@ -30,6 +31,7 @@ def read_roles(context: click.Context) -> dict[str, Role]:
         return {}
     if not isinstance(table, dict):
         raise Invalid("[[roles]] of the settings file: it is written [roles]")
+    check_keys("[roles]", table, [role.value for role in Role if role.value])
     roles: dict[str, Role] = {}
     for word, names in table.items():
         role = parse_role(word)

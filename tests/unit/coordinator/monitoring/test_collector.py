@@ -99,10 +99,10 @@ def test_what_etcd_tells_is_unknown_as_soon_as_it_cannot_be_read() -> None:
         session = Session(name=AgentName("a0"), version="1", peer_id=PeerId(1), peers=(PeerId(1),))
         await etcd.txn([], [Put(key, encode(session))])
         await world.until(lambda: world.shows("agents").get(("connected",)) == 1, "the agent")
-        await etcd.txn([], [Put(key, b"not a session")])
+        await etcd.txn([], [Put(keys.ctl, b"not a record")])
         await world.until(lambda: not world.shows("agents"), "nothing to be known")
         assert world.shows("fence_open") == {}
-        await etcd.txn([], [Put(key, encode(session))])
+        await etcd.txn([], [Put(keys.ctl, encode(Ctl()))])
         await world.until(lambda: world.shows("agents").get(("connected",)) == 1, "the agent again")
 
     run(body)

@@ -1,0 +1,184 @@
+"""What a settings file may hold: misspelt names are refused, with the name that was meant."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+
+import cleancut_agent.main
+import cleancut_coordinator.main
+from cleancut import __version__
+from cleancut.cli.main import root
+
+NEEDED = """
+cluster = "c"
+etcd = "127.0.0.1:1"
+store = "file:///nowhere"
+qdrant-url = "http://127.0.0.1:1"
+"""
+
+
+@pytest.fixture(autouse=True)
+def logging_of_the_process() -> Iterator[None]:
+    """The programs configure it; other tests need it as it was."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+def check(folder: Path, text: str) -> Result:
+    """`--check-config` of a coordinator's file."""
+    file = folder / "settings.toml"
+    file.write_text(NEEDED + text)
+    arguments = ["--config", str(file), "--check-config"]
+    return CliRunner().invoke(cleancut_coordinator.main.cli, arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[retentoin]\nkeep-last = 3", "`[retentoin]`: did you mean `[retention]`?"),
+        ("[role]", "`[role]`: did you mean `[roles]`?"),
+        ("[role]\nadmin = ['dns:a']", "`[role]`: did you mean `[roles]`?"),
+        ("[[fense]]\ncollection = 'a'", "`[[fense]]`: did you mean `[[fence]]`?"),
+        ("[fense]\ncollection = 'a'", "`[fense]`: did you mean `[[fence]]`?"),
+        (
+            "[schedul.nightly]\ncron = '@daily'",
+            "`[schedul.nightly]`: did you mean `[schedule.nightly]`?",
+        ),
+        ("[schedul]\ncron = '@daily'", "`[schedul]`: did you mean `[schedule.NAME]`?"),
+        ("sweep-evry = 10", "`sweep-evry`: did you mean `gc-every`?"),
+        ("gc_evry = 10", "`gc_evry`: did you mean `gc-every`?"),
+        ("fence-budgett = 3", "`fence-budgett`: did you mean `fence-budget`?"),
+        ("stay = true", "unknown key `stay`"),
+        ("config = 'x'", "unknown key `config`"),
+        ("check-config = true", "unknown key `check-config`"),
+        ("[zebra]", "unknown table `[zebra]`"),
+        ("retention = 3", "`retention` is a table: it is written `[retention]`"),
+        ("[gc-every]\nhours = 1", "`[gc-every]` is a key, not a table"),
+        ("gc-every = 1\ngc_every = 2", "`gc_every` is given twice"),
+        (
+            "[retention]\nkeep-dayly = 3",
+            "`keep-dayly` in `[retention]`: did you mean `keep-daily`?",
+        ),
+        (
+            "[retention]\nkeep_dayly = 3",
+            "`keep_dayly` in `[retention]`: did you mean `keep-daily`?",
+        ),
+        ("[retention]\nkeep-last = 3\nkeep_last = 4", "are the same key"),
+        ("[retention]\nkeep-last = 'x'", "at `keep-last`"),
+        (
+            "[schedule.n]\ncron = '@daily'\nstart-witin = 3",
+            "`start-witin` in `[schedule.n]`: did you mean `start-within`?",
+        ),
+        (
+            "[schedule.n]\ncron = '@daily'\n[schedule.n.retentoin]\nkeep-last = 3",
+            "`[schedule.n.retentoin]`: did you mean `[schedule.n.retention]`?",
+        ),
+        (
+            "[schedule.n]\ncron = '@daily'\n[schedule.n.retention]\nkeep-lst = 3",
+            "`keep-lst` in `[schedule.n.retention]`: did you mean `keep-last`?",
+        ),
+        ("[schedule]\ncron = '@daily'", "a schedule is written [schedule.NAME]"),
+        (
+            "[[fence]]\ncolection = 'a'\nalias = 'w'",
+            "`colection` in `[[fence]]`: did you mean `collection`?",
+        ),
+        ("[fence]\ncollection = 'a'\nalias = 'w'", "it is written [[fence]]"),
+        ("[roles]\nreadr = ['dns:a']", "`readr` in `[roles]`: did you mean `reader`?"),
+        (
+            "[schedule.n]\ncron = '@daily'\nstart-within = '2 hours'",
+            "`start-within` in `[schedule.n]`: '2 hours' is not a duration",
+        ),
+        ("gc-every = '2x'", "'2x' is not a duration"),
+        ("gc-every = true", "True is not a duration"),
+        ("fence-budget = '2h'", "is not in the range"),
+        ("[schedule.n]\ncron = '0 30 2 * * *'", "it has six fields"),
+        ("[schedule.n]\ncron = '@dayly'", "unknown name, use one of @hourly"),
+    ],
+)
+def test_what_is_not_known_is_refused_by_its_name(text: str, expected: str, tmp_path: Path) -> None:
+    ran = check(tmp_path, text)
+    assert expected in ran.output
+    assert ran.exit_code == 2
+    assert "OK" not in ran.output
+
+
+def test_all_unknown_names_are_reported_at_once(tmp_path: Path) -> None:
+    ran = check(tmp_path, "gc-evry = 1\n[retentoin]\n[role]\n")
+    assert all(name in ran.output for name in ("`gc-evry`", "`[retentoin]`", "`[role]`"))
+
+
+def test_a_correct_file_is_ok_with_durations_in_words(tmp_path: Path) -> None:
+    text = """
+gc-every = "10m"
+garbage_grace = 3600
+fence-budget = "3s"
+fence = []
+[retention]
+keep-last = 3
+[schedule.nightly]
+cron = "@daily"
+jitter = "90s"
+start-within = "2h"
+"""
+    ran = check(tmp_path, text)
+    assert ran.exit_code == 0, ran.output
+    assert ran.stdout.startswith("OK: schedules: nightly (backup at '@daily')")
+
+
+def test_a_wrong_address_or_store_is_found_by_the_check(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    for old, new in (("file:///nowhere", "ftp://x"), ("127.0.0.1:1", "etcd"), ('"c"', '"a/b"')):
+        file.write_text(NEEDED.replace(old, new, 1))
+        arguments = ["--config", str(file), "--check-config"]
+        ran = CliRunner().invoke(cleancut_coordinator.main.cli, arguments)
+        assert ran.exit_code == 2, (new, ran.output)
+
+
+def test_an_agents_file_has_no_tables(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    for text in ("[retention]\nkeep-last = 3\n", 'spil-dir = "/x"\n', "[[fence]]\n"):
+        file.write_text(text)
+        ran = CliRunner().invoke(cleancut_agent.main.cli, ["--config", str(file)])
+        assert ran.exit_code == 2
+        assert "unknown" in ran.output
+    assert (
+        "did you mean `spill-dir`?"
+        in CliRunner()
+        .invoke(cleancut_agent.main.cli, ["--config", str(written(file, 'spil-dir = "/x"\n'))])
+        .output
+    )
+
+
+def written(file: Path, text: str) -> Path:
+    file.write_text(text)
+    return file
+
+
+def test_a_start_logs_what_was_loaded(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Once, before anything is contacted: this start fails at the password's file."""
+    text = 'etcd-user = "u"\netcd-password-file = "/nowhere/file"\n[retention]\nkeep-last = 3\n'
+    file = written(tmp_path / "settings.toml", NEEDED + text)
+    arguments = ["--config", str(file), "--gc-every", "1h"]
+    with pytest.raises(SystemExit):
+        cleancut_coordinator.main.cli(arguments)
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if line[0] == "{"]
+    (found,) = [line for line in lines if line["event"] == "settings loaded"]
+    assert found["file"] == str(file)
+    assert found["tables"] == ["retention"]
+    assert found["from_flags"] == ["gc-every"]
+    assert "etcd-user" in found["from_file"]
+    assert "backups expire" in found["rules"]
+
+
+@pytest.mark.parametrize("program", [root, cleancut_agent.main.cli, cleancut_coordinator.main.cli])
+def test_every_program_says_its_version(program: object) -> None:
+    ran = CliRunner().invoke(program, ["--version"])  # type: ignore[arg-type]
+    assert ran.exit_code == 0
+    assert ran.output.strip().endswith(f" {__version__}")
