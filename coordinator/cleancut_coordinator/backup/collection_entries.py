@@ -18,6 +18,8 @@ from cleancut_coordinator.context import CoordinatorContext
 
 READ_S = 4.0
 """For one answer of one peer: a shard at a frozen peer makes it hang."""
+PATIENT_S = 25.0
+"""For the answer that decides whether a collection is sick: a peer that optimizes answers late."""
 _AT_ONCE = 32
 
 
@@ -33,7 +35,7 @@ async def read_entries(
 
     async def read(name: str) -> None:
         try:
-            found[name] = _entry(view, name, await _info(context, name))
+            found[name] = _entry(view, name, await _patient_info(context, name))
         except NotFound as error:
             raise Unavailable(f"collection {name!r} was dropped during the backup") from error
         except (Unavailable, TimedOut) as error:
@@ -68,8 +70,18 @@ async def check_indexes(context: CoordinatorContext, draft: Draft) -> None:
     await run_all([partial(check, entry) for entry in draft.collections], _AT_ONCE)
 
 
-async def _info(context: CoordinatorContext, name: str) -> dict[str, Any]:
-    return await ask_any(context.peers, lambda peer: peer.collection(name, READ_S))
+async def _patient_info(context: CoordinatorContext, name: str) -> dict[str, Any]:
+    """Asked once more, with time, where no peer answered in time."""
+    try:
+        return await _info(context, name)
+    except TimedOut:
+        return await _info(context, name, PATIENT_S)
+
+
+async def _info(
+    context: CoordinatorContext, name: str, timeout_s: float = READ_S
+) -> dict[str, Any]:
+    return await ask_any(context.peers, lambda peer: peer.collection(name, timeout_s))
 
 
 def _entry(view: View, name: str, info: dict[str, Any]) -> CollectionEntry:
