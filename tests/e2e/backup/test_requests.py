@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 
+import pytest
+
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 
@@ -38,6 +40,7 @@ def test_the_store_alone_tells_what_the_coordinator_tells(world: World) -> None:
     assert world.ok("backup", "backup", "show", made["id"])["evidence"] == made["evidence"]
 
 
+@pytest.mark.unsettled
 def test_evidence_is_complete_and_quiet_when_nobody_writes(world: World) -> None:
     """Every shard is there with both numbers, its peer and an exact count."""
     evidence = world.back_up()["evidence"]

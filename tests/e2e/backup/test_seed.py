@@ -90,6 +90,7 @@ async def lose_collection(world: World) -> None:
         await qdrant.delete_collection(COLLECTION)
 
 
+@pytest.mark.unsettled
 def test_a_seed_stores_ahead_and_a_backup_needs_little(world: World) -> None:
     """One stream an agent at a time; killed and cancelled, then run again; then a backup, which is
     right; no group before that."""
