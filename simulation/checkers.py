@@ -40,7 +40,8 @@ def tokens(outcome: Outcome) -> Iterator[str]:
     keys = outcome.shared.keys
     for write in outcome.shared.trace.writes:
         registers = any(
-            isinstance(op, Put) and (op.key == keys.leader or op.key.startswith(keys.sessions))
+            isinstance(op, Put)
+            and (op.key == keys.leader or op.key.startswith((keys.sessions, keys.coordinators)))
             for op in write.ops
         )
         if not registers and write.token != write.holder:
