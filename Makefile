@@ -92,7 +92,7 @@ sim: $(STAMP)
 
 # Tests that failed in a last run under load, not proven or mended since.
 unsettled: $(STAMP)
-	$(PYTEST) -m unsettled tests/e2e
+	$(PYTEST) -m unsettled tests/e2e tests/sim
 
 test-real: $(STAMP)
 	$(PYTEST) -m real_qdrant tests

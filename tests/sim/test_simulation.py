@@ -63,6 +63,7 @@ def test_what_was_found_once_stays_away(seed: int) -> None:
     assert play_lean(seed).wrong == ()
 
 
+@pytest.mark.unsettled
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, mutant in MUTANTS.items() if not mutant.rare])
 def test_checkers_find_broken_rules(name: str) -> None:

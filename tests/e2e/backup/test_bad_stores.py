@@ -77,7 +77,7 @@ def test_a_corrupt_block_is_never_given_back(full: World, broken: Any, tmp_path:
         pack.write_bytes(data)
     refused(first_failure(full, broken, tmp_path), 9, "block")
     answer = full.cleancut("restore", "start", broken["id"], "--yes")
-    refused(answer, 9, "block", "rolling back")
+    refused(answer, 9, "block")
     assert full.collections() == []
 
 
