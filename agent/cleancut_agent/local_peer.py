@@ -48,7 +48,6 @@ async def read_view(
     """The canonical view of the peer at `qdrant`, of the selected collections. Its `telemetry` may
     be at hand.
 
-
     Nothing in it is fetched from another peer: one that is dead, or a shard that cannot be read,
     hides no other collection.
     Raises: Refused if the peer is not a member of the cluster it describes; errors of `Qdrant`.

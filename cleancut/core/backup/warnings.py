@@ -91,5 +91,6 @@ def check_replicas_agree(manifest: Manifest) -> None:
     if told:
         raise Refused(
             f"not proven to be point-in-time, since replicas disagree: {'; '.join(told)}",
-            "copy the right replica over the other one (docs/rebalance.md), then back up again",
+            "copy the right replica over the other one (docs/how-to/rebalance.md), then back up"
+            " again",
         )
