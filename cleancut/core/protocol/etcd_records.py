@@ -90,7 +90,9 @@ class Ctl(Record, frozen=True):
     skew_ms: int = -1
     fenced: bool = False  # a fence stands from FENCE to SEAL
     fence_ms: int = -1  # from its raising to the last vote of SEAL
-    cut_at: str = ""  # RFC 3339, UTC, of the coordinator's clock at the put of CUT
+    cut_at: str = (
+        ""  # RFC 3339, UTC, of the coordinator's clock at the put of CUT; the round of COUNT
+    )
     canaries: str = ""  # sha256 of the staged answers that were read inside the cut
     manifest: str = ""  # sha256 of the staged manifest that COMMIT decided on
     failure: Failure | None = None
