@@ -30,13 +30,13 @@ from cleancut.core.backup.warnings import (
     cut_in_waves,
     divergent,
     left_out,
+    never_still,
     not_drained,
     optimized,
     unseen_peers,
 )
 from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import (
-    FORMAT,
     AgentDocument,
     ClusterEntry,
     CollectionEntry,
@@ -45,6 +45,7 @@ from cleancut.core.format.manifest import (
     ReplicaEntry,
     ShardEntry,
     check_complete,
+    format_of,
     parse_manifest,
 )
 from cleancut.core.primitives.codec import decode
@@ -240,7 +241,7 @@ class LeaderBackupEffects:
             shards += [_judged(shard, undrained, uuids) for shard in document.shards]
             replicas += [one for one in document.replicas if one.collection not in undrained]
         manifest = Manifest(
-            format=FORMAT,
+            format=format_of(shards),
             cluster=draft.cluster,
             cluster_id=draft.cluster_id,
             epoch=effect.epoch,
@@ -264,6 +265,7 @@ class LeaderBackupEffects:
                 *draft.warnings,
                 *not_drained(undrained, draft.undrainable),
                 *optimized(shards),
+                *never_still(ctl),
                 *divergent(shards, replicas),
             ),
         )
