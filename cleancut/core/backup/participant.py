@@ -232,7 +232,7 @@ class BackupParticipant(Participant):
     def completed(self, effect: Effect, result: Any) -> list[Command]:
         match effect:
             case Load():
-                self._ready, self._follows = digest_of(effect.tasks), result
+                self._ready, self._follows = digest_of(effect.tasks), bool(result)
                 return [self.observe()]
             case Confirm():
                 self._fence = result
