@@ -29,9 +29,10 @@ class AgentContext:
     """Everything an agent takes from outside; a simulation replaces each of them.
 
     `loopback`: the base URL at which the local Qdrant reaches this agent, without a trailing slash.
-    `qdrant_storage`: the data directory of the local peer, if this agent can see it. `open_wal`: the log of a collection's
-    shard, if the local peer's can be read. `limits`: the current upload limits. `token_hex`: a random string of N bytes. `free_disk_bytes`: free bytes of
-    the disk that holds a directory.
+    `qdrant_storage`: the data directory of the local peer, if this agent can see it. `open_wal`:
+    the log of a collection's shard, if it can be read. `limits`: the current upload limits.
+    `token_hex`: a random string of N bytes. `free_disk_bytes`: free bytes of the disk that holds a
+    directory.
     """
 
     name: AgentName

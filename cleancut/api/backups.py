@@ -8,8 +8,8 @@ from cleancut.core.protocol.states import State
 
 
 class ShardEvidence(ApiValue, frozen=True):
-    """The raw numbers that prove, or disprove, that one shard is of the backup's instant. `rolled_to`:
-    the operation up to which its log is stored, which a restore replays."""
+    """The raw numbers that prove, or disprove, that one shard is of the backup's instant.
+    `rolled_to`: the operation up to which its log is stored, which a restore replays."""
 
     collection: str
     shard_id: int

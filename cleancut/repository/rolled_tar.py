@@ -66,7 +66,7 @@ async def with_log(
 
 
 def _is_log(path: str) -> bool:
-    """A file of the log. Its directory goes through: it proves the cut of a shard without segments."""
+    """A file of the log. Its directory goes through: it proves the cut of an empty shard."""
     return path.startswith(f"{LOG}/") and path != f"{LOG}/"
 
 

@@ -6,8 +6,10 @@ import asyncio
 import resource
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import IO
 
 from msgspec.structs import replace
@@ -17,6 +19,7 @@ from cleancut.core.primitives.errors import CleancutError, Refused
 from cleancut.core.protocol.etcd_records import Reading, ShardTask, Standstill, WalEnd
 from cleancut.core.protocol.evidence import doubt, first_needed
 from cleancut.core.wal.segments import SegmentPlan, build_segments, plan_segments
+from cleancut.ports.wal_dir import WalDir
 from cleancut.repository.rolled_tar import Log, LogFile
 from cleancut_agent.context import AgentContext
 from cleancut_agent.wal.shard_tail import ShardTail, read_acknowledged
@@ -33,6 +36,7 @@ _FILES = 8
 class _ShardLog:
     """What was read of one log since it was opened. `first`: the index of the first kept entry."""
 
+    directory: WalDir
     tail: ShardTail
     kept: IO[bytes]
     ack: int
@@ -41,7 +45,7 @@ class _ShardLog:
 
     @property
     def end(self) -> WalEnd:
-        found, last = self.tail.directory.identity, self.tail.last
+        found, last = self.directory.identity, self.tail.last
         return WalEnd(f"{found.device:x}:{found.inode:x}", -1 if last is None else last)
 
     def read_on(self) -> int:
@@ -62,10 +66,6 @@ class _ShardLog:
         for length in self.lengths[at : at + count]:
             yield self.kept.read(length)
 
-    def close(self) -> None:
-        self.tail.close()
-        self.kept.close()
-
 
 class ShardLogs:
     """All logs of an epoch, in the order of its tasks. Every log is followed, or none.
@@ -78,6 +78,7 @@ class ShardLogs:
         self._context, self._tasks = context, tasks
         self._logs: list[_ShardLog] = []
         self._lock = asyncio.Lock()
+        self._files = ExitStack()
         self._kept_bytes = 0
         self._lost = ""
         self._still: asyncio.Future[tuple[Standstill, ...] | None] = (
@@ -139,8 +140,9 @@ class ShardLogs:
     async def close(self) -> None:
         """Order: repeatable."""
         async with self._lock:
+            self._files.close()
             for log in self._logs:
-                log.close()
+                log.tail.close()
             self._lost = self._lost or "closed"
         if not self._still.done():
             self._still.set_result(None)
@@ -172,9 +174,9 @@ class ShardLogs:
         ack = read_acknowledged(directory)
         tail = ShardTail.open(directory, first=ack)
         oldest = tail.position.start if tail.position else 0
-        kept = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, dir=self._context.spill_dir)
+        kept = self._files.enter_context(_file_in(self._context.spill_dir))
         start = oldest if ack is None else ack
-        return _ShardLog(tail, kept, ack=start, first=start)
+        return _ShardLog(directory, tail, kept, ack=start, first=start)
 
     def _read_on(self) -> None:
         for log in self._logs:
@@ -184,7 +186,7 @@ class ShardLogs:
 
     def _read_acks(self) -> None:
         for log in self._logs:
-            ack = read_acknowledged(log.tail.directory)
+            ack = read_acknowledged(log.directory)
             log.ack = log.ack if ack is None else ack
 
     # What is stored
@@ -208,3 +210,8 @@ class ShardLogs:
 def _segment(log: _ShardLog, plan: SegmentPlan) -> Iterator[bytes]:
     for segment in build_segments([plan], log.entries(plan.first, plan.count)):
         yield from segment.chunks
+
+
+def _file_in(directory: Path) -> IO[bytes]:
+    """A file without a name, on disk once it is large."""
+    return tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, mode="w+b", dir=str(directory))

@@ -12,11 +12,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from cleancut.core.backup.phases import NEEDS_SESSIONS
 from cleancut.core.primitives.codec import digest_of
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.commands import Command, Effect
 from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
-from cleancut.core.backup.phases import NEEDS_SESSIONS
 from cleancut.core.protocol.etcd_records import EpochMember, Failure, ShardTask, Vote, WalEnd
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.participant import Participant

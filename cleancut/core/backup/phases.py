@@ -25,7 +25,10 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.CUT, Phase.SEAL): "all have cut, drained again",
     (Phase.SEAL, Phase.UPLOAD): "all read again, views unchanged",
     (Phase.SEAL, Phase.STANDSTILL): "all read again, something moved, all logs are followed",
-    (Phase.STANDSTILL, Phase.STANDSTILL): "all read their logs, something has moved since the last round",
+    (
+        Phase.STANDSTILL,
+        Phase.STANDSTILL,
+    ): "all read again, something moved since the last round",
     (Phase.STANDSTILL, Phase.UPLOAD): "no log grew between two rounds, or none was found in time",
     (Phase.UPLOAD, Phase.COMMIT): "all is stored, the backup is decided",
     (Phase.COMMIT, Phase.IDLE): "the manifest is published",

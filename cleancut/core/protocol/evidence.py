@@ -69,9 +69,7 @@ def first_needed(ack: int, first: Reading) -> int:
     return ack if first.number is None else min(ack, first.number + 1)
 
 
-def standstill_doubt(
-    first: Reading, second: Reading, still: Standstill, *, drained: bool
-) -> str:
+def standstill_doubt(first: Reading, second: Reading, still: Standstill, *, drained: bool) -> str:
     """Why what is stored of one shard is not proven to be its state at the standstill, for people;
     "" if it is. Order: every `before` was read before every `after`, and after both readings."""
     if still.before != still.after:

@@ -147,7 +147,7 @@ def no_standstill(rounds: int, bound_s: float) -> Failure:
     """The failure of an attempt whose shards never stood still together."""
     return Failure(
         reason="NOT_POINT_IN_TIME",
-        message=f"no moment without writes to any shard was found in {rounds} rounds ({bound_s:g} s)",
+        message=f"no moment without writes was found in {rounds} rounds ({bound_s:g} s)",
         hint="hold writes off with --fence, try a quieter moment, or allow a per-shard backup",
     )
 

@@ -290,9 +290,7 @@ class Table:
                 return Readings((5,), "start", 0, states=(SOUND,))
             case ReadNumbers():
                 number = 6 if self.writes < 0 else 9
-                return Readings(
-                    (number,), "start", 0, "view", fenced=self.raised, states=(SOUND,)
-                )
+                return Readings((number,), "start", 0, "view", fenced=self.raised, states=(SOUND,))
             case FinishCapture():
                 self.rolled[name] = effect.still
                 self.journal[name] = f"document-{name}"
