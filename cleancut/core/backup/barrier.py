@@ -332,7 +332,9 @@ class Barrier(Attempt):
         if ends == before and not lost:
             self.ctl = replace(self.ctl, standstill=number)
         elif not lost and now_s < self._standstill_until_s:
-            return self.move(Phase.STANDSTILL, now_s, round=number + 1)
+            self.ctl = self.moved(Phase.STANDSTILL, round=number + 1)
+            self.start_clocks(now_s)
+            return [Persist(self.ctl)]
         elif protocol_votes.backup_request(self.operation).require_point_in_time:
             return self._abort(protocol_votes.no_standstill(number, bounds.standstill_s))
         return [self.run(Compare(self.ctl.epoch, self.ctl.draft))]
