@@ -28,9 +28,13 @@ from cleancut.cli.exit_codes import Exit, say, tell
 from cleancut.cli.settings import load_config, settings_of, shared_options
 from cleancut.cli.terminal import drop_out
 from cleancut.core.primitives.errors import CleancutError
+from cleancut.runtime.commands import Group
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option(
     "--config",
     type=click.Path(path_type=Path),

@@ -21,6 +21,7 @@ from cleancut.client.client import Client
 from cleancut.core.primitives import durations
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import ClusterName, parse_cluster
+from cleancut.runtime.commands import Command, Group
 from cleancut.runtime.tls import Tls, tls_of
 from cleancut.store.key_source import KeySource
 
@@ -173,7 +174,7 @@ def _option(*flags: str, inner: bool, shown: bool = False, **rest: Any) -> click
     )
 
 
-class Verb(click.Command):
+class Verb(Command):
     """A command that accepts the shared flags too."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -183,7 +184,7 @@ class Verb(click.Command):
         self.params.extend(p for p in shared if not own.intersection(p.opts))
 
 
-class Noun(click.Group):
+class Noun(Group):
     """A group whose commands are `Verb`s."""
 
     command_class = Verb

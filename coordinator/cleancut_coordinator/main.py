@@ -42,6 +42,7 @@ from cleancut.daemon_settings import (
 )
 from cleancut.runtime.addresses import parse_address, parse_addresses
 from cleancut.runtime.clock import SystemClock
+from cleancut.runtime.commands import Command
 from cleancut.runtime.concurrency import until_signal
 from cleancut.runtime.health import Health, health_app, serve
 from cleancut.runtime.log import Logger, configure_logging
@@ -83,7 +84,7 @@ class _Rules:
     roles: Mapping[str, Role]
 
 
-@click.command(context_settings={"auto_envvar_prefix": ENV_PREFIX})
+@click.command(cls=Command, context_settings={"auto_envvar_prefix": ENV_PREFIX})
 @config_option(TABLES)
 @common_options
 @click.option("--qdrant-url", required=True, metavar="URL[,URL]", help="Any peers, in order.")
