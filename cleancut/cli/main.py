@@ -75,6 +75,7 @@ for command in (
 def run(arguments: Sequence[str] | None = None) -> int:
     """Runs one command line; gives its exit code."""
     try:
+        _check_text(sys.argv[1:] if arguments is None else arguments)
         result = root.main(args=arguments, prog_name="cleancut", standalone_mode=False)
     except click.ClickException as error:
         error.show()
@@ -88,6 +89,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         drop_out()  # such as help text into `| head`
         return Exit.OK
     return int(result or 0)
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Raises: UsageError, for bytes that are not text, which no name may hold."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(f"argument {argument!r} is not valid UTF-8") from None
 
 
 def main() -> None:
