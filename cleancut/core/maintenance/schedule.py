@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from itertools import islice, pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -309,10 +310,17 @@ def _times(schedule: ScheduleRule) -> Iterator[float]:
 def worst_gap_s(schedule: ScheduleRule) -> float:
     """The longest gap between two of its times: three days for every weekday's night.
 
-    Limits: looks at 400 days, or 20,000 times. Infinite for one that has a single time.
+    Limits: looks at 400 days, or 20,000 times, once for each rule. Infinite for one that has a
+        single time.
     """
+    return _worst_gap_s(schedule.cron, schedule.time_zone)
+
+
+@lru_cache(maxsize=1000)
+def _worst_gap_s(cron: str, time_zone: str) -> float:
     worst_s, seen = 0.0, 1
-    times = CronTimes(ClusterName(""), "", schedule).following(_FROM.timestamp())
+    rule = ScheduleRule(cron=cron, time_zone=time_zone)
+    times = CronTimes(ClusterName(""), "", rule).following(_FROM.timestamp())
     for one, later in pairwise(islice(times, _GAP_TIMES)):
         worst_s, seen = max(worst_s, later - one), seen + 1
         if seen >= _GAP_LEAST and later > _FROM.timestamp() + _GAP_SPAN_S:
