@@ -112,25 +112,24 @@ class MemoryWalDir:
 
     def list(self) -> Mapping[str, FileId]:
         found: dict[str, FileId] = {}
-        for name in self._names():
+        for name in tuple(self._names()):
             self._disk.on_read()
             inode = self._directory.names.get(name)
             if inode is not None:
                 found[name] = FileId(_DEVICE, inode.number)
         return found
 
-    def _names(self) -> list[str]:
+    def _names(self) -> Iterator[str]:
         """Reads place after place: what moves meanwhile may be missed, or met twice."""
-        names: list[str] = []
         at = -1.0
         while True:
             self._disk.on_read()
             here = self._directory
             later = [(here.places[name], name) for name in here.names if here.places[name] > at]
             if not later:
-                return names
+                return
             at, name = min(later)
-            names.append(name)
+            yield name
 
     def open(self, name: str) -> MemoryWalFile | None:
         self._disk.on_read()
