@@ -39,7 +39,7 @@ async def with_log(
 
     Order: `log` is awaited once all chunks are there. A tar that ends early is given back as it is.
     Limits: what follows the segments is held compressed: Qdrant writes an empty log, of zeros.
-    Raises: Corrupt, Refused, for what is no tar.
+    Raises: Corrupt, Refused, for anything but a tar.
     """
     scan, held, rest = TarScan(), b"", _Rest()
     async for chunk in chunks:

@@ -109,6 +109,22 @@ async def _write(data: Data, chain: Chain, stop: asyncio.Event, pace: WriteRate)
             await asyncio.sleep(pace.pause_s)
 
 
+@asynccontextmanager
+async def changing(data: Data, pause_s: float, share: float = 0.2) -> AsyncIterator[None]:
+    """Inside the block a share of the shape's points is written again and again, so that Qdrant
+    has segments to optimize."""
+
+    async def change() -> None:
+        while True:
+            await data.change(share)
+            await asyncio.sleep(pause_s)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(change())
+        yield
+        task.cancel()
+
+
 async def wait_written(chains: Iterable[Chain], count: int, limit_s: float = 30.0) -> None:
     """Returns once every chain has `count` points. Raises: TimeoutError."""
     async with asyncio.timeout(limit_s):
