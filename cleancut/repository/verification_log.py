@@ -95,7 +95,7 @@ def newest_good(entries: Iterable[LogEntry]) -> dict[str, LogEntry]:
 
 def superseded(entries: Iterable[LogEntry]) -> list[LogEntry]:
     """Checks that went well and say nothing that newer ones of the same backup do not. Where any
-    tells of damage, all since then stay, as they may tell of its end."""
+    found damage, all since then stay, as they may show its end."""
     known = sorted(entries, key=lambda one: one.at_s, reverse=True)
     since_s = min((one.at_s for one in known if not one.good), default=float("inf"))
     newer: Counter[Epoch] = Counter()

@@ -31,7 +31,7 @@ SEED_KEPT_S = 14 * 24 * 3600.0
 TOMBSTONE_KEPT_S = 30 * 24 * 3600.0
 """How long a tombstone outlives its backup: it stops a process that was frozen since."""
 CHECKS_KEPT = 100
-"""Entries of the verification log that stay of one backup, if none tells of damage."""
+"""Entries of the verification log that stay of one backup, if none found damage."""
 
 
 class GarbageList(Record, frozen=True):

@@ -36,8 +36,8 @@ async def check_content(
     """Raises: Refused, if an alias points to this collection, or it holds points that its restore
     has not put there; Unavailable, TimedOut, if a shard cannot be looked at.
 
-    Limits: of a shard that the backup holds no count of, only that. A replica that its own peer
-    cannot read holds what was being recovered.
+    Limits: of a shard that the backup holds no count of, only that. A replica that
+    cannot be read at its peer holds what was being recovered.
     """
     pointing = sorted(a for a, name in (await peer.aliases()).items() if name == wanted.name)
     if pointing:
