@@ -63,6 +63,11 @@ class PeerProcess:
         return f"http://127.0.0.1:{self.ports[0]}"
 
     @property
+    def storage(self) -> Path:
+        """Its data directory, as an agent next to it is given it."""
+        return self.directory / "storage"
+
+    @property
     def uri(self) -> str:
         """Where other peers reach this one."""
         return f"http://127.0.0.1:{self.ports[2]}" if self.plan.kind == "real" else self.url

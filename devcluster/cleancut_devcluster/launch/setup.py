@@ -114,7 +114,8 @@ class Setup:
         self._agents_started += 1
         name = f"agent-{self._agents_started}"
         own = ("--qdrant-url", url, "--spill-dir", str(self.base_dir / "spill" / name))
-        seen = ("--qdrant-storage", str(self.base_dir / "peers"))
+        local = next((peer.storage for peer in self.peers if peer.url == url), None)
+        seen = ("--qdrant-storage", str(local or self.base_dir / "peers"))
         more = (*seen, *self.secured.agent, "--name", name)
         argv = [*_program(module), *self._common(store_url), *own, *more]
         child = await start_child(name, argv, self.logs / f"{name}.log")
