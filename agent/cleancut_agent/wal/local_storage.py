@@ -31,14 +31,14 @@ class LocalWalStorage:
     def facts(self) -> WalFacts:
         try:
             shards = list(itertools.islice(self._shards(), _LOOKED_AT))
-            lacking = next((one for one in shards if not (one / "wal").is_dir()), None)
-            heads = [head for one in shards if one != lacking for head in _heads(one / "wal")]
+            logs = [one / "wal" for one in shards if (one / "wal").is_dir()]
+            heads = [head for wal in logs for head in _heads(wal)]
             return WalFacts(
                 storage=str(self._path),
                 file_system=file_system_of(self._path),
                 peer_id=self._peer(),
                 shards=len(shards),
-                without_log=str(lacking or ""),
+                without_log=str(shards[0]) if shards and not logs else "",
                 heads=tuple(heads),
             )
         except OSError as error:
@@ -62,7 +62,7 @@ class LocalWalStorage:
 
 def _heads(wal: Path) -> Iterator[bytes]:
     """The first bytes of each segment; of one removed meanwhile, nothing."""
-    for name in os.listdir(wal):
+    for name in _names(wal):
         if closed_at(name) is None and open_as(name) is None:
             continue
         try:
@@ -70,6 +70,13 @@ def _heads(wal: Path) -> Iterator[bytes]:
                 yield file.read(HEADER_BYTES)
         except FileNotFoundError:
             continue
+
+
+def _names(wal: Path) -> list[str]:
+    try:
+        return os.listdir(wal)
+    except FileNotFoundError:
+        return []
 
 
 def file_system_of(path: Path) -> str:

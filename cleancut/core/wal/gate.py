@@ -24,7 +24,8 @@ class WalFacts:
     """What an agent finds in `storage`, its peer's data directory as it sees it.
 
     `problem`: why it cannot be read. `file_system`: its type. `peer_id`: whose data it is, if that
-    can be read. `shards`: replicas that were looked at; `without_log`: one that has no log.
+    can be read. `shards`: replicas that were looked at; `without_log`: one of them, if none has a
+    log.
     `heads`: the first bytes of their segments.
     """
 
