@@ -219,7 +219,8 @@ class Session(Record, frozen=True):
     `free_bytes`: where that peer keeps its data, in whole steps (`target.FREE_STEP`); -1: unknown.
     `clock`: RFC 3339, the agent's clock when it wrote this; written again every few minutes.
     `problem`: why the peer cannot be used while `peer_id` is None. `concerns`: what was found when
-    its capabilities and its health were tried last.
+    its capabilities and its health were tried last. `wal`: why the logs of its shards cannot be
+    followed, so that snapshots are all there is; empty: they can; None: not known.
     """
 
     name: AgentName
@@ -232,6 +233,7 @@ class Session(Record, frozen=True):
     clock: str = ""
     problem: str = ""
     concerns: tuple[Concern, ...] = ()
+    wal: str | None = None
     nonce: str = ""
 
 
