@@ -55,12 +55,21 @@ class WriteGate:
 
 
 class Node:
-    """`root` holds the journal that the peers share, `directory` what is this peer's alone."""
+    """`root` holds the journal that the peers share, `directory` what is this peer's alone;
+    `storage` in it is what an agent is given to see. `segment_bytes`: of logs; 0: as configured."""
 
     def __init__(
-        self, directory: Path, root: Path, *, api_key: str | None, standalone: bool
+        self,
+        directory: Path,
+        root: Path,
+        *,
+        api_key: str | None,
+        standalone: bool,
+        segment_bytes: int = 0,
     ) -> None:
         self.directory = directory
+        self.storage = directory / "storage"
+        self._segment_bytes = segment_bytes
         self.standalone = standalone
         self.peer_id = _peer_id(directory)
         self.shards: dict[tuple[str, int], LocalShard] = {}
@@ -71,6 +80,9 @@ class Node:
         self.scratch = directory / "scratch"
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir(parents=True)
+        (self.storage / "collections").mkdir(parents=True, exist_ok=True)
+        state = msgspec.json.encode({"this_peer_id": self.peer_id})
+        (self.storage / "raft_state.json").write_bytes(state)
 
     @property
     def state(self) -> ClusterState:
@@ -142,10 +154,14 @@ class Node:
         for directory in (self.directory / "collections").glob("*"):
             if directory.name not in uuids:
                 shutil.rmtree(directory, ignore_errors=True)
+        for directory in (self.storage / "collections").glob("*"):
+            if directory.name not in self.state.collections:
+                shutil.rmtree(directory, ignore_errors=True)
 
     def _open_shard(self, key: tuple[str, int], collection: Collection) -> LocalShard:
         directory = self.directory / "collections" / key[0] / str(key[1])
-        return LocalShard(directory, collection.config)
+        log = self.storage / "collections" / collection.name / str(key[1]) / "wal"
+        return LocalShard(directory, collection.config, log, self._segment_bytes)
 
     async def _settle(self, entries: list[Json]) -> None:
         for entry in entries:
