@@ -67,7 +67,7 @@ class SimPeer:
         world, weather, reply = self._shared.world, self._shared.weather, self._shared.world.reply()
         mute, lost = mute or world.chance(weather.lost_answer), world.chance(weather.lost_request)
         late = TimedOut("no answer in time")
-        world.after(bound_s, lambda: reply.answer(error=late), self._process)
+        bound = world.after(bound_s, lambda: reply.answer(error=late), self._process)
         slow = world.chance(weather.slow)
         to_s = world.rng.random() * (weather.slow_s if slow else 0.003)
 
@@ -87,7 +87,10 @@ class SimPeer:
 
         if not lost:
             world.after(to_s, arrive)
-        return await reply
+        try:
+            return await reply
+        finally:
+            bound.cancel()
 
     async def _read(self, look: Callable[[], T], bound_s: float = READ_S) -> T:
         value: T = await self._call(lambda tell: tell(look(), None), min(bound_s, READ_S))

@@ -37,7 +37,8 @@ from simulation.trace import Copy, Looked
 from simulation.users import Users
 from simulation.world import World
 
-FAULTS_END_S = 30.0
+UPKEEP_S = 30.0
+"""A history with schedules or garbage collection lasts as long as this at least."""
 REPAIRED_WITHIN_S = 4000.0
 LINGER_S = 15.0
 """After the end: what was frozen or late may still come."""
@@ -120,7 +121,11 @@ class Scenario:
         self.shared.trace.calm = self.plan.calm
         self.harms = Harms(self)
         self.shared.trace.struck = self.harms.came_to
-        self.world.after(FAULTS_END_S, self.shared.weather.clear)
+        self.world.planned_s = max(self.world.planned_s, UPKEEP_S if self._has_upkeep else 0.0)
+
+    @property
+    def _has_upkeep(self) -> bool:
+        return self.plan.schedules or self.plan.garbage
 
     def start_agent(self, home: Home) -> SimAgent:
         return SimAgent(self.shared, self.pulls, home)
@@ -158,10 +163,10 @@ class Scenario:
     # To the end
 
     def play(self) -> Result:
-        """Runs until all operations have ended after the faults, or time is over."""
+        """Runs until all operations have ended after all that was planned, or time is over."""
         try:
             for linger_s in (LINGER_S, 0.0):  # a schedule may start one meanwhile
-                self.world.run(FAULTS_END_S + REPAIRED_WITHIN_S, self._all_ended)
+                self.world.run(REPAIRED_WITHIN_S, self._all_ended)
                 self.world.run(self.world.now_s + linger_s, lambda: False)
             return self._result()
         finally:
@@ -196,7 +201,8 @@ class Scenario:
     def _all_ended(self) -> bool:
         if self.world.failures:
             return True
-        if self.world.now_s < FAULTS_END_S or not all(one.over for one in self.users.asked):
+        planned = self.world.now_s < self.world.planned_s
+        if planned or not all(one.over for one in self.users.asked):
             return False
         return all(one.state in FINAL_STATES for one in self._operations())
 
