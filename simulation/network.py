@@ -23,6 +23,8 @@ T = TypeVar("T")
 TRY_S = 1.0
 TRIES = 3
 EXPIRY_S = 0.25
+LATE_S = 9.0
+"""Half of the longest that a write is under way."""
 
 
 @dataclass(slots=True)
@@ -189,6 +191,8 @@ class SimEtcd:
         await self.process.boundary()
         world, weather, reply = self.shared.world, self.shared.weather, self.shared.world.reply()
         to_s, back_s = self._delay_s(), self._delay_s()
+        if write and self.process.writes_late:
+            to_s += LATE_S * (1.0 + world.rng.random())
         apart = self.process.name in weather.apart
         answered = not world.chance(weather.lost_answer) and to_s + back_s < bound_s
 

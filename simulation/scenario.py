@@ -16,7 +16,7 @@ from cleancut.core.maintenance.schedule import Overlap, ScheduleRule
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.ids import AgentName, ClusterName, PeerId
 from cleancut.core.protocol.etcd_keys import Keys
-from cleancut.core.protocol.etcd_records import Operation, Owner
+from cleancut.core.protocol.etcd_records import Ctl, Operation, Owner
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.fence import FenceRule, FenceSettings
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
@@ -32,6 +32,7 @@ from simulation.prehistory import CLUSTER_ID, FIRST, first_group
 from simulation.programs import Config, Home, SimAgent, SimCoordinator
 from simulation.pulling import Pulls
 from simulation.qdrant import SimQdrant
+from simulation.situations import Situations
 from simulation.strangers import Strangers
 from simulation.trace import Copy, Looked
 from simulation.users import Users
@@ -120,8 +121,13 @@ class Scenario:
         self.shared.trace.look = self._look
         self.shared.trace.calm = self.plan.calm
         self.harms = Harms(self)
-        self.shared.trace.struck = self.harms.came_to
+        self.situations = Situations(self)
+        self.shared.trace.struck = self._came_to
         self.world.planned_s = max(self.world.planned_s, UPKEEP_S if self._has_upkeep else 0.0)
+
+    def _came_to(self, ctl: Ctl) -> None:
+        self.harms.came_to(ctl)
+        self.situations.came_to(ctl)
 
     @property
     def _has_upkeep(self) -> bool:

@@ -109,6 +109,8 @@ class Process(Gate):
         """What it holds in etcd now (a leader's or a session's create_revision): for checkers."""
         self.epoch = 0
         """The attempt whose documents it has read or staged last: for checkers."""
+        self.writes_late = False
+        """Its writes to etcd stay in the network for longer than a session lives."""
         self.context = contextvars.Context()
         self.context.run(GATE.set, self)
         self.on_end: list[Call] = []
