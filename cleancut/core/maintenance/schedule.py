@@ -26,7 +26,7 @@ from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import ClusterName, OperationId, check_collection_name, parse_name
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.fence import check_fence
-from cleancut.core.protocol.requests import BackupRequest, check_attempts
+from cleancut.core.protocol.requests import BackupRequest, check_attempts, check_selection
 
 SLACK_S = 3600.0
 """Largest difference of coordinators' clocks: a handled time is ahead by no more than this."""
@@ -269,6 +269,7 @@ def check_schedule(name: str, schedule: ScheduleRule) -> None:
     _check_words(name, schedule)
     try:
         check_attempts(schedule.attempts)
+        check_selection(schedule.collections, schedule.exclude)
         for collection in schedule.collections:
             check_collection_name(collection)
         check_fence(request_of(name, schedule))
