@@ -38,9 +38,6 @@ _PHASES = {
 }
 
 
-DECEIVED_SHARE = 0.3
-
-
 class Harms:
     """All that is done to one history, drawn from its generator."""
 
@@ -58,14 +55,13 @@ class Harms:
             able = self._rng.sample(deeds, self._rng.choice((1, 2, 4, len(deeds))))
             for _ in range(self._rng.randint(1, 8)):
                 self._world.after(self._harm_at_s(), self._rng.choice(able))
-            self._deceive()
+            if scenario.plan.deceived:
+                self._deceive()
 
     def _deceive(self) -> None:
         """Data that change while numbers stand still; by a choice of its own, so that other
         histories stay as they were."""
         choice = random.Random(f"deceit {self._world.seed}")
-        if choice.random() >= DECEIVED_SHARE:
-            return
         olds = list(self._qdrant.logs)
         for _ in range(choice.randint(1, 4)):
             act = choice.choice((self._qdrant.fail_write, self._qdrant.remake))

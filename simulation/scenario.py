@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cleancut.core.format.paths import Paths
@@ -32,7 +32,7 @@ from simulation.prehistory import CLUSTER_ID, FIRST, first_group
 from simulation.programs import Config, Home, SimAgent, SimCoordinator
 from simulation.pulling import Pulls
 from simulation.qdrant import SimQdrant
-from simulation.situations import Situations
+from simulation.situations import Situations, choose
 from simulation.strangers import Strangers
 from simulation.trace import Copy, Looked
 from simulation.users import Users
@@ -43,14 +43,16 @@ UPKEEP_S = 30.0
 REPAIRED_WITHIN_S = 4000.0
 LINGER_S = 15.0
 """After the end: what was frozen or late may still come."""
-CALM = 0.2
-"""How many of the histories are without any fault."""
+CALM, BURST_SHARE, DECEIVED_SHARE = 0.2, 0.4, 0.3
+"""How many of the histories are without any fault, and how many have what else is in a `Plan`."""
 _RAM = Path("/dev/shm")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What happens in a history, drawn first: `fenced` backups, and which other operations."""
+    """What happens in a history, drawn first: `fenced` backups, which other operations, writes in a
+    `burst` while shards are cut, data that change while numbers stand still (`deceived`), and which
+    of `situations`."""
 
     fenced: bool
     restores: bool
@@ -59,12 +61,15 @@ class Plan:
     schedules: bool
     garbage: bool
     calm: bool
+    burst: bool
+    deceived: bool
+    situation: str
 
     @classmethod
     def of(cls, seed: int) -> Plan:
         """Odd seeds have backups without restores, even ones have both."""
         chance = random.Random(f"plan {seed}")
-        return cls(
+        plan = cls(
             fenced=chance.random() < 0.5,
             restores=seed % 2 == 0,
             seeds=chance.random() < 0.15,
@@ -72,7 +77,14 @@ class Plan:
             schedules=chance.random() < 0.15,
             garbage=chance.random() < 0.3,
             calm=chance.random() < CALM,
+            burst=chance.random() < BURST_SHARE,
+            deceived=chance.random() < DECEIVED_SHARE,
+            situation="",
         )
+        situation = choose(chance, restores=plan.restores, garbage=plan.garbage)
+        if plan.calm:
+            return replace(plan, deceived=False)
+        return replace(plan, situation=situation)
 
 
 @dataclass(frozen=True, slots=True)

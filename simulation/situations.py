@@ -17,10 +17,22 @@ from cleancut.core.protocol.states import OperationKind, Phase
 if TYPE_CHECKING:
     from simulation.scenario import Scenario
 
-BURST_SHARE, SHARE = 0.4, 0.5
+SHARE = 0.7
 AGAIN_S = 12.0
 """From when on a backup finds groups of a time in which clients wrote no more."""
 BACKUP, RESTORE = OperationKind.BACKUP, OperationKind.RESTORE
+
+
+def choose(chance: random.Random, *, restores: bool, garbage: bool) -> str:
+    """Which situation a history has; "" for none."""
+    able = ["lost_drains", "late_vote", "failed_writes"]
+    if restores:
+        able += ["late_vote", "robbed", "replaced", "taken_over"]
+        able += ["replaced_early", "lost_recoveries"]
+    if garbage:
+        able += ["marked"] * len(able)
+    chosen = chance.choice(able)
+    return chosen if chance.random() < SHARE else ""
 
 
 class Situations:
@@ -30,27 +42,27 @@ class Situations:
         self._scenario, self._world = scenario, scenario.world
         self._qdrant, self._weather = scenario.qdrant, scenario.shared.weather
         self._chance = random.Random(f"situation {scenario.world.seed}")
-        plan = scenario.plan
         self._reactions: list[Callable[[Ctl], None]] = []
-        if self._chance.random() < BURST_SHARE:
+        self._marked_s = 0.0
+        if scenario.plan.burst:
             self._reactions.append(self._burst)
-        able = [self._lost_drains, self._late_vote]
-        if plan.restores:
-            able += [
-                self._late_vote,
-                self._robbed,
-                self._replaced,
-                self._replaced,
-                self._taken_over,
-            ]
-        if plan.garbage:
-            able += [self._marked] * 3
-        if not plan.calm and self._chance.random() < SHARE:
-            chosen = self._chance.choice(able)
-            self._reactions.append(chosen)
-            if chosen == self._lost_drains:
-                for number, at_s in enumerate((AGAIN_S - 4.0, AGAIN_S + 1.0)):
-                    scenario.wishes.back_up(f"backup-again-{number}", at_s)
+        if scenario.plan.situation:
+            self._reactions.append(
+                {
+                    "lost_drains": self._lost_drains,
+                    "late_vote": self._late_vote,
+                    "failed_writes": self._failed_writes,
+                    "marked": self._marked,
+                    "robbed": self._robbed,
+                    "replaced": self._replaced,
+                    "replaced_early": self._replaced_early,
+                    "lost_recoveries": self._lost_recoveries,
+                    "taken_over": self._taken_over,
+                }[scenario.plan.situation]
+            )
+        if scenario.plan.situation == "lost_drains":
+            for number, at_s in enumerate((AGAIN_S - 4.0, AGAIN_S + 1.0)):
+                scenario.wishes.back_up(f"backup-again-{number}", at_s)
 
     def came_to(self, ctl: Ctl) -> None:
         for react in self._reactions:
@@ -79,6 +91,15 @@ class Situations:
             self._weather.lost_drain = self._chance.choice((0.5, 1.0))
             self._world.after(4.0, self._weather.clear)
 
+    def _failed_writes(self, ctl: Ctl) -> None:
+        """Every shard applies an operation again that has failed, while some are cut and others
+        are not yet; no number shows it."""
+        if (ctl.kind, ctl.phase) == (BACKUP, Phase.PREPARE):
+            for place in list(self._qdrant.logs):
+                self._qdrant.fail_write(place)
+            self._weather.late_cut_s = 0.4
+            self._world.after(3.0, self._weather.clear)
+
     def _late_vote(self, ctl: Ctl) -> None:
         """An agent's vote is on its way for longer than its session lives."""
         if (ctl.kind, ctl.phase) not in {(BACKUP, Phase.UPLOAD), (RESTORE, Phase.RECOVER)}:
@@ -91,9 +112,17 @@ class Situations:
         self._world.after(end_s + 20.0, partial(self._scenario.harms.revive_agent, index))
 
     def _marked(self, ctl: Ctl) -> None:
-        """Garbage is looked for while an epoch stores what nothing names yet, and then again."""
-        if (ctl.kind, ctl.phase) == (BACKUP, Phase.UPLOAD):
-            for at_s in (0.0, 3.0, 7.0, 12.0):
+        """A backup fails once it has stored something, and is tried again just as that is put on a
+        list of garbage."""
+        if ctl.kind is not BACKUP:
+            return
+        if ctl.phase is Phase.UPLOAD and not self._marked_s:
+            self._marked_s = self._world.now_s
+            self._weather.store_fails = 0.5
+            self._world.after(0.6, self._weather.clear)
+        if ctl.phase is Phase.ABORT and self._marked_s:
+            self._scenario.shared.lists_late = True
+            for at_s in (1.6, 1.8, 1.9, 2.0, 7.0, 9.0, 14.0, 20.0):
                 self._scenario.users.wish(
                     f"gc at {self._world.now_s + at_s:.0f} s",
                     at_s,
@@ -136,27 +165,48 @@ class Situations:
 
             self._scenario.users.wish(f"the end of {ctl.operation}", 0.0, cancel)
         if ctl.phase is Phase.ROLLBACK:
-            self._qdrant.lag_s = self._chance.choice((0.002, 0.002, 0.02, 0.1))
-            slow_s = self._chance.choice((0.05, 0.05, 0.2, 3.0))
-            if slow_s > 1.0:
-                calls = self._chance.randint(1, 20)
-                self._scenario.harms.leading().freeze_after(
-                    calls, 3.0 + self._chance.random() * 3.0
-                )
+            self._qdrant.lag_s = self._chance.choice((0.002, 0.02, 0.1))
+            self._weather.late_answer = self._chance.choice((0.0, 0.2, 0.5))
+            self._weather.lost_answer = self._chance.choice((0.0, 0.3))
+            soon_s = self._chance.choice((0.05, 0.2, 3.0))
             for name in self._scenario.strangers.names:
-                self._after(slow_s, partial(self._scenario.strangers.replace, name))
-            self._world.after(slow_s + 1.0, self._catch_up)
+                self._after(soon_s, partial(self._scenario.strangers.replace, name))
+            self._world.after(soon_s + 1.0, self._catch_up)
 
     def _catch_up(self) -> None:
         self._qdrant.lag_s = 0.1
+        self._weather.late_answer = self._weather.lost_answer = 0.0
+
+    def _replaced_early(self, ctl: Ctl) -> None:
+        """A client replaces a collection while its shards are recovered."""
+        if (ctl.kind, ctl.phase) == (RESTORE, Phase.RECOVER):
+            self._qdrant.lag_s = 0.002
+            self._weather.slow_tar = self._chance.choice((0.0, 0.5))
+            for name in self._scenario.strangers.names:
+                self._after(0.5, partial(self._scenario.strangers.replace, name))
+            self._world.after(1.0, self._catch_up)
+            self._world.after(4.0, self._weather.clear)
+
+    def _lost_recoveries(self, ctl: Ctl) -> None:
+        """Peers that are asked to recover a shard do not, or do not say so."""
+        if (ctl.kind, ctl.phase) == (RESTORE, Phase.RECOVER):
+            self._weather.lost_recover = self._chance.choice((0.5, 1.0))
+            self._world.after(1.0, self._weather.clear)
 
     def _taken_over(self, ctl: Ctl) -> None:
-        """A leader dies while replicas are verified; the drains of the next one get lost."""
-        if (ctl.kind, ctl.phase) == (RESTORE, Phase.VERIFY):
-            self._reactions.remove(self._taken_over)
-            self._after(0.3, self._scenario.harms.kill_leader)
+        """A leader dies while replicas are verified, and so does an agent, which votes again once
+        its session is over; the next leader's drains get lost."""
+        if (ctl.kind, ctl.phase) != (RESTORE, Phase.VERIFY):
+            return
+        self._reactions.remove(self._taken_over)
+        self._after(0.04, self._scenario.harms.kill_leader)
+        if self._chance.random() < 0.7:
+            index = self._chance.randrange(len(self._scenario.agents))
+            self._after(2.0, self._scenario.agents[index].process.kill)
+            self._world.after(3.0, partial(self._scenario.harms.revive_agent, index))
+        if self._chance.random() < 0.7:
             self._world.after(1.0, self._lose_drains)
 
     def _lose_drains(self) -> None:
         self._weather.lost_drain = 1.0
-        self._world.after(self._chance.choice((11.0, 15.0, 20.0)), self._weather.clear)
+        self._world.after(9.0 + self._chance.random() * 8.0, self._weather.clear)
