@@ -4,7 +4,6 @@ no backup that lacks it, or holds a part of it, is called point-in-time."""
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from tests.adversity.points import count, create, path_of, request
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 
-NAME, DIMS, BATCH = "docs", 65536, 16
+NAME, DIMS, BATCH = "docs", 65536, 5
 CHUNK = 128
 """Vectors of `DIMS` numbers that fill one chunk of 32 MiB; the next one needs another file.
 Source: lib/segment/src/vector_storage/chunked_vectors, Qdrant 1.18.3"""
@@ -28,8 +27,7 @@ async def _upsert(url: str, ids: Sequence[int]) -> None:
     for start in range(0, len(ids), BATCH):
         batch = ids[start : start + BATCH]
         points = [{"id": one, "vector": [one + 1] + [0] * (DIMS - 1)} for one in batch]
-        text = json.dumps({"points": points}, separators=(",", ":"))
-        await request(url, "PUT", f"{path_of(NAME)}/points?wait=true", json.loads(text))
+        await request(url, "PUT", f"{path_of(NAME)}/points?wait=true", {"points": points})
 
 
 async def _shard(world: World) -> Path:
