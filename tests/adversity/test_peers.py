@@ -12,6 +12,7 @@ from tests.adversity.points import create, upsert
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 
+HELD = 200
 FOUND_S = 90.0
 
 
@@ -22,10 +23,10 @@ async def _finding(world: World, kind: str) -> Any:
     return next((one for one in found if one["kind"] == kind), None)
 
 
-async def _fill(world: World, name: str, shards: int, replicas: int, points: int) -> None:
+async def _fill(world: World, name: str, *, shards: int, replicas: int) -> None:
     url = world.setup.peers[0].url
     await create(url, name, shards, replicas)
-    await upsert(url, name, range(points))
+    await upsert(url, name, range(HELD))
 
 
 @pytest.mark.adversity("doctor with a frozen peer")
@@ -63,8 +64,8 @@ def test_a_frozen_peer_is_not_given_up(launch: Launch) -> None:
 def test_a_dead_node_stops_no_healthy_collection(launch: Launch) -> None:
     """What lost its only replica is named with the way out; the rest is backed up."""
     world = launch(peers=3, coordinators=1)
-    world.run(_fill(world, "logs", 3, 1, 300))
-    world.run(_fill(world, "orders", 2, 3, 200))
+    world.run(_fill(world, "logs", shards=3, replicas=1))
+    world.run(_fill(world, "orders", shards=2, replicas=3))
 
     async def kill() -> None:
         await world.setup.agents[2].kill()
