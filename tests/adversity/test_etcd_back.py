@@ -3,15 +3,16 @@ reported falsely, no fence comes back, and an operator is asked."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
+from cleancut.core.primitives.errors import TimedOut
 from cleancut.core.protocol.states import Phase
 from cleancut_devcluster.demo.comparison import Answers
 from cleancut_devcluster.demo.data import ALIAS, COLLECTION
+from cleancut_devcluster.launch.process import wait_for
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World
 from tests.support.etcd_cluster import EtcdCluster
@@ -19,7 +20,7 @@ from tests.support.etcd_snapshots import Snapshots
 
 PHASES = (Phase.PREPARE, Phase.FENCE, Phase.CUT, Phase.SEAL, Phase.UPLOAD, Phase.COMMIT)
 FENCED = ("backup", "create", "--fence", f"alias={ALIAS}", "--fence-budget", "10s")
-TRIES = 6
+TRIES, SETTLED_S = 6, 60.0
 RUNNING = {"PENDING", "PREPARING", "FENCING", "CUTTING", "SEALING", "UPLOADING", "COMMITTING"}
 
 
@@ -51,15 +52,19 @@ def past(launch_module: Launch, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 async def _settled(world: World) -> list[str]:
-    """The backups' states once none is under way."""
-    async with asyncio.timeout(60):
-        while True:
-            listed = await world.setup.cleancut("backup", "list")
-            if listed.exit_code == 0:
-                states = [str(one["state"]) for one in listed.value("backups")]
-                if not RUNNING.intersection(states):
-                    return states
-            await asyncio.sleep(0.1)
+    """The backups' states once none is under way. Raises: TimedOut, with those it saw last."""
+    seen: list[str] = []
+
+    async def settled() -> list[str] | None:
+        listed = (await world.setup.cleancut("backup", "list")).value("backups")
+        seen[:] = [f"{one['epoch']} {one['state']}" for one in listed]
+        states = [str(one["state"]) for one in listed]
+        return None if RUNNING.intersection(states) else states
+
+    try:
+        return await wait_for(settled, "backups to end", SETTLED_S)
+    except TimedOut as error:
+        raise TimedOut(f"{error}: {seen}") from error
 
 
 @pytest.mark.adversity("etcd turned back to a backup")
