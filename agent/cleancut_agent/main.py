@@ -30,6 +30,7 @@ from cleancut.daemon_settings import (
 from cleancut.repository.uploads import clear_spill
 from cleancut.runtime.addresses import parse_address
 from cleancut.runtime.clock import SystemClock
+from cleancut.runtime.commands import Command
 from cleancut.runtime.concurrency import until_signal
 from cleancut.runtime.health import Health, health_app, serve
 from cleancut.runtime.log import Logger, configure_logging
@@ -54,7 +55,7 @@ def _default_name() -> str:
     return os.environ.get("POD_NAME") or socket.gethostname().lower()
 
 
-@click.command(context_settings={"auto_envvar_prefix": ENV_PREFIX})
+@click.command(cls=Command, context_settings={"auto_envvar_prefix": ENV_PREFIX})
 @config_option()
 @common_options
 @click.option("--qdrant-url", required=True, metavar="URL", help="The local peer, on loopback.")

@@ -8,6 +8,7 @@ from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import Manifest, ReplicaEntry, ShardEntry, diverged
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import AgentName, PeerId
+from cleancut.core.primitives.spelling import suggestion
 from cleancut.core.protocol.etcd_records import Reading, Session, ShardTask, SickCollection
 
 _WARNED = {"consensus_stopped", "no_restore_rights", "restore_by_upload", "red_shard", "disk_low"}
@@ -46,6 +47,14 @@ def cut_in_waves(tasks: Mapping[AgentName, Sequence[ShardTask]], at_once: int) -
 def left_out(missing: Sequence[SickCollection]) -> tuple[str, ...]:
     """One for each collection that a partial backup does not hold."""
     return tuple(f"{one.name} is missing: {one.reason}" for one in missing)
+
+
+def excluded_unknown(exclude: Collection[str], there: Collection[str]) -> tuple[str, ...]:
+    """One for each excluded name that no collection has: probably a typo."""
+    return tuple(
+        f"excluded collection {name!r} does not exist{suggestion(name, there)}"
+        for name in sorted(set(exclude) - set(there))
+    )
 
 
 def not_drained(names: Collection[str], reasons: Mapping[str, str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ groups/<epoch>.json. The store alone must suffice when etcd is lost.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -164,9 +165,11 @@ class Manifest(Record, frozen=True):
         for entry in self.collections:
             if entry.name == name:
                 return entry
+        likely = get_close_matches(name, [entry.name for entry in self.collections], n=1)
+        meant = f"did you mean {likely[0]!r}? " if likely else ""
         raise NotFound(
             f"backup #{self.epoch} holds no collection {name!r}",
-            f"see `cleancut backup show {self.epoch}`",
+            f"{meant}see `cleancut backup show {self.epoch}`",
         )
 
     def shards_of(self, name: str) -> tuple[ShardEntry, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,7 @@ from cleancut.core.backup.warnings import (
     concerned,
     cut_in_waves,
     divergent,
+    excluded_unknown,
     left_out,
     not_drained,
     optimized,
@@ -76,6 +78,7 @@ from cleancut_coordinator.leader.high_water import put_opened, read_marks
 from cleancut_coordinator.leader.state import format_now
 
 _AT_ONCE = 16
+_READ_S = 3.0
 
 
 class LeaderBackupEffects:
@@ -140,6 +143,7 @@ class LeaderBackupEffects:
         warnings = (
             *unseen_peers(view, peers),
             *left_out(missing),
+            *await self._unknown(request.exclude),
             *cut_in_waves(tasks, STREAMS_TO_OPEN),
             *concerned(sessions.values()),
         )
@@ -151,6 +155,16 @@ class LeaderBackupEffects:
         draft = replace(draft, selected=selected)
         sha256 = await put_staged(context.store, context.paths, effect.epoch, draft)
         return Assigned(sha256, tuple(chosen), tasks, fence)
+
+    async def _unknown(self, exclude: Collection[str]) -> tuple[str, ...]:
+        """Warnings of excluded names that no collection has; none unless a peer answers."""
+        if not exclude:
+            return ()
+        try:
+            there = await ask_any(self._context.peers, lambda peer: peer.collections(_READ_S))
+        except CleancutError:
+            return ()
+        return excluded_unknown(exclude, there)
 
     async def _choose(
         self,
