@@ -50,8 +50,9 @@ class _Handle(asyncio.TimerHandle):
         when: float,
         callback: Callable[..., object],
         args: Sequence[Any],
-        loop: JumpingLoop,
         context: Context | None,
+        *,
+        loop: JumpingLoop,
     ) -> None:
         self._context = copy_context() if context is None else context
         self._loop, self._callback, self._args = loop, callback, args
@@ -108,7 +109,7 @@ class JumpingLoop(asyncio.BaseEventLoop):
         *args: Any,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        handle = _Handle(when, callback, args, self, context)
+        handle = _Handle(when, callback, args, context, loop=self)
         self._timers_set += 1
         heapq.heappush(self._timers, (when, self._timers_set, handle))
         return handle
@@ -125,7 +126,7 @@ class JumpingLoop(asyncio.BaseEventLoop):
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
-        handle = _Handle(self._now_s, callback, args, self, context)
+        handle = _Handle(self._now_s, callback, args, context, loop=self)
         self._ready.append(handle)
         return handle
 
