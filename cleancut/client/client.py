@@ -128,7 +128,7 @@ class Client:
         return from_message(answer.backup, Backup)
 
     async def delete_backup(self, name: str) -> Backup:
-        """The group is gone from the catalog: the caller means it. As it was."""
+        """The backup, which is deleted now: the caller means it."""
         message = new_message(backups.DeleteBackupRequest, id=name, confirmed=True)
         answer = await self._link.call(lambda c: BackupServiceStub(c).DeleteBackup, message)
         return from_message(answer.backup, Backup)
