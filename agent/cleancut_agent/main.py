@@ -45,6 +45,7 @@ from cleancut_agent.metrics import SPILL, STORAGE, AgentMetrics
 from cleancut_agent.process import AgentProcess, serve_agent
 from cleancut_agent.restore.tar_server import TarServer
 from cleancut_agent.supervisor import keep_running
+from cleancut_agent.wal.local_storage import LocalWalStorage
 
 _HASHERS = 2
 _END_S = 9.0
@@ -64,7 +65,8 @@ def _default_name() -> str:
     "--qdrant-storage",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="The local peer's storage, if seen from here: restores then mind its free space.",
+    help="The local peer's storage, if seen from here: the logs of its shards are then read, and"
+    " restores mind its free space.",
 )
 @click.option("--name", default=_default_name, help="Unique in the cluster.  [default: hostname]")
 @click.option(
@@ -125,6 +127,7 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
             spill_dir=flags["spill_dir"],
             loopback=f"http://127.0.0.1:{loopback}",
             qdrant_storage=flags["qdrant_storage"],
+            wal=LocalWalStorage(flags["qdrant_storage"]) if flags["qdrant_storage"] else None,
         )
         metrics.ask(
             lambda: free_by_volume(context),

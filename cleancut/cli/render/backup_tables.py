@@ -87,13 +87,19 @@ def _shards(shards: Sequence[ShardEvidence]) -> RenderableType:
                 shard.peer_id,
                 shard.ops_before,
                 shard.ops_after,
-                shard.doubt or "yes",
+                _proven(shard),
                 shard.points,
             )
             for shard in shards
         ),
         fold=("COLLECTION", "UNCHANGED"),
     )
+
+
+def _proven(shard: ShardEvidence) -> str:
+    if shard.doubt:
+        return shard.doubt
+    return "yes" if shard.rolled_to is None else f"rolled forward to {shard.rolled_to}"
 
 
 def _evidence_facts(value: Evidence) -> list[tuple[str, Any]]:

@@ -142,12 +142,14 @@ class Attempt:
             Phase.PREPARE: bounds.prepare_s,
             Phase.CUT: bounds.cut_s + bounds.drain_s + grown_s,
             Phase.SEAL: bounds.seal_s + grown_s,
+            Phase.STANDSTILL: bounds.seal_s + grown_s,
             Phase.UPLOAD: bounds.upload_s,
             Phase.CREATE: bounds.create_s,
             Phase.RECOVER: bounds.recover_s,
             Phase.VERIFY: bounds.verify_s,
             Phase.PUBLISH: bounds.publish_s,
             Phase.MOVE: bounds.move_s,
+            Phase.COUNT: bounds.verify_s,
         }
         self.phase_began_s = now_s
         self.deadline_s = now_s + bound_s.get(self.ctl.phase, float("inf"))

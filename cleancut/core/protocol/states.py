@@ -20,6 +20,7 @@ class Phase(StrEnum):
     FENCE = "FENCE"
     CUT = "CUT"
     SEAL = "SEAL"
+    STANDSTILL = "STANDSTILL"
     UPLOAD = "UPLOAD"
     COMMIT = "COMMIT"
     ABORT = "ABORT"
@@ -29,6 +30,7 @@ class Phase(StrEnum):
     PUBLISH = "PUBLISH"
     ROLLBACK = "ROLLBACK"
     MOVE = "MOVE"
+    COUNT = "COUNT"
 
 
 class State(StrEnum):

@@ -30,7 +30,13 @@ from cleancut_coordinator.api.interface import PageRequest
 from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.api.named_collections import check_named
 from cleancut_coordinator.api.pages import cut_page
-from cleancut_coordinator.api.progress import read_optimizing, read_progress, wait_over, watch
+from cleancut_coordinator.api.progress import (
+    read_optimizing,
+    read_progress,
+    read_rounds,
+    wait_over,
+    watch,
+)
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.cluster_id import check_store_owner
@@ -39,6 +45,8 @@ from cleancut_coordinator.maintenance.expiry import epochs_in_restores, put_tomb
 _AT_ONCE = 8
 _KINDS = (OperationKind.BACKUP, OperationKind.SEED)
 """Kinds of operations that users see as backups."""
+_PROGRESS = {State.PREPARING: read_optimizing, State.SEALING: read_rounds}
+"""What is shown of states in which no bytes move."""
 
 
 class BackupService:
@@ -243,7 +251,7 @@ class BackupService:
             return await self._with_group(shown, known, with_shards=with_shards)
         if operation.state in FINAL_STATES:
             return shown
-        read = read_optimizing if operation.state is State.PREPARING else read_progress
+        read = _PROGRESS.get(operation.state, read_progress)
         return replace(shown, progress=await read(self._context, operation.epoch))
 
     async def _with_group(self, shown: Backup, damage: Damage, *, with_shards: bool) -> Backup:

@@ -32,13 +32,13 @@ from cleancut.core.backup.warnings import (
     divergent,
     excluded_unknown,
     left_out,
+    never_still,
     not_drained,
     optimized,
     unseen_peers,
 )
 from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import (
-    FORMAT,
     AgentDocument,
     ClusterEntry,
     CollectionEntry,
@@ -47,6 +47,7 @@ from cleancut.core.format.manifest import (
     ReplicaEntry,
     ShardEntry,
     check_complete,
+    format_of,
     parse_manifest,
 )
 from cleancut.core.primitives.codec import decode
@@ -254,7 +255,7 @@ class LeaderBackupEffects:
             shards += [_judged(shard, undrained, uuids) for shard in document.shards]
             replicas += [one for one in document.replicas if one.collection not in undrained]
         manifest = Manifest(
-            format=FORMAT,
+            format=format_of(shards),
             cluster=draft.cluster,
             cluster_id=draft.cluster_id,
             epoch=effect.epoch,
@@ -278,6 +279,7 @@ class LeaderBackupEffects:
                 *draft.warnings,
                 *not_drained(undrained, draft.undrainable),
                 *optimized(shards),
+                *never_still(ctl),
                 *divergent(shards, replicas),
             ),
         )

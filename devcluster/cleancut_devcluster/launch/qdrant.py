@@ -66,6 +66,11 @@ class PeerProcess:
         return f"http://127.0.0.1:{self.ports[0]}"
 
     @property
+    def storage(self) -> Path:
+        """Its data directory, as an agent next to it is given it."""
+        return self.directory / "storage"
+
+    @property
     def uri(self) -> str:
         """Where other peers reach this one."""
         return f"http://127.0.0.1:{self.ports[2]}" if self.plan.kind == "real" else self.url
@@ -199,7 +204,7 @@ class PeerProcess:
             "SERVICE__ENABLE_STATIC_CONTENT": "false",
             "CLUSTER__ENABLED": "false" if self.plan.standalone else "true",
             "CLUSTER__P2P__PORT": str(p2p),
-            "STORAGE__STORAGE_PATH": str(self.directory / "storage"),
+            "STORAGE__STORAGE_PATH": str(self.storage),
             "STORAGE__SNAPSHOTS_PATH": str(self.directory / "snapshots"),
         }
         if not self.plan.url_recovery:

@@ -106,6 +106,14 @@ class Setup:
         value: dict[str, Any] = answer.value("cluster")
         return value
 
+    def _storage_of(self, url: str) -> Path:
+        """Where the peer at `url` keeps its data; of one behind a proxy, only the disk is known."""
+        found = next((peer for peer in self.peers if peer.url == url), None)
+        if found is None:
+            return self.base_dir / "peers"
+        found.storage.mkdir(parents=True, exist_ok=True)
+        return found.storage
+
     async def start_agent(
         self, url: str, store_url: str | None = None, module: str = "cleancut_agent.main"
     ) -> Child:
@@ -114,7 +122,7 @@ class Setup:
         self._agents_started += 1
         name = f"agent-{self._agents_started}"
         own = ("--qdrant-url", url, "--spill-dir", str(self.base_dir / "spill" / name))
-        seen = ("--qdrant-storage", str(self.base_dir / "peers"))
+        seen = ("--qdrant-storage", str(self._storage_of(url)))
         more = (*seen, *self.secured.agent, "--name", name)
         argv = [*_program(module), *self._common(store_url), *own, *more]
         child = await start_child(name, argv, self.logs / f"{name}.log")
@@ -122,15 +130,18 @@ class Setup:
         return child
 
     async def start_coordinator(
-        self, store_url: str | None = None, config: Path | None = None
+        self,
+        store_url: str | None = None,
+        config: Path | None = None,
+        module: str = "cleancut_coordinator.main",
     ) -> Coordinator:
-        """One more coordinator, once its API answers. Raises: Unavailable."""
+        """One more coordinator, once its API answers; `module` runs it. Raises: Unavailable."""
         name = f"coordinator-{len(self.coordinators) + 1}"
         urls = ",".join(peer.url for peer in self.peers)
         own = ("--qdrant-url", urls, "--grpc", "127.0.0.1:0", "--name", name)
         file = ("--config", str(config)) if config is not None else ()
         more = (*file, *self._common(store_url), *self.secured.coordinator)
-        argv = [*_program("cleancut_coordinator.main"), *more, *own]
+        argv = [*_program(module), *more, *own]
         child = await start_child(name, argv, self.logs / f"{name}.log")
         try:
             address = await wait_logged(child, "listening", "grpc")

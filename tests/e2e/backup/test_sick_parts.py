@@ -1,5 +1,5 @@
-"""One dead peer, one shard that is not loaded, or a peer in recovery mode: the collections that
-need it are named, all others are backed up."""
+"""A shard that is not loaded, or a peer in recovery mode: the collection that needs it is named, all
+others are backed up."""
 
 from __future__ import annotations
 
@@ -93,12 +93,7 @@ def local_shard(world: World, peer: PeerProcess) -> tuple[str, int]:
     return world.run(body())
 
 
-def test_a_dead_peer_stops_only_what_it_alone_held(world: World) -> None:
-    lost = world.setup.peers[2]
-    world.run(lost.kill())
-    others_are_backed_up(world)
-
-
+@pytest.mark.adversity("a peer in recovery mode")
 def test_a_peer_in_recovery_mode_stops_only_what_it_alone_holds(world: World) -> None:
     peer = world.setup.peers[2]
     restart(world, peer, "out of memory")
@@ -108,6 +103,7 @@ def test_a_peer_in_recovery_mode_stops_only_what_it_alone_holds(world: World) ->
     assert world.back_up("--attempts", "5")["collections"] == [WHOLE, SINGLE]
 
 
+@pytest.mark.adversity("a shard that its peer could not load")
 def test_a_shard_that_is_not_loaded_stops_only_its_collection(world: World) -> None:
     peer = world.setup.peers[2]
     uuid, shard = local_shard(world, peer)

@@ -18,12 +18,14 @@ NO_PROXY_THERE = 9
 """The port `discard`: nothing listens."""
 
 
+@pytest.mark.adversity("recovery from URLs is forbidden")
 def test_a_restore_goes_by_upload_where_urls_are_forbidden(launch: Launch) -> None:
     """service.enable_snapshot_url_recovery is false: all peers are lost, everything comes back."""
     world = launch(peers=2, coordinators=1, secured=Secured(url_recovery=False))
     lose_all_and_restore(world)
 
 
+@pytest.mark.adversity("a proxy in the environment of Qdrant")
 @pytest.mark.parametrize("answer", ["refuses", "a page"])
 def test_a_proxy_in_the_environment_of_qdrant_stops_no_restore(launch: Launch, answer: str) -> None:
     """It diverts what Qdrant fetches from loopback, and refuses or answers in its own name."""
