@@ -1,5 +1,5 @@
-"""A shard that is not loaded, or a peer in recovery mode: the collection that needs it is named, all
-others are backed up."""
+"""A shard that is not loaded, or a peer in recovery mode: the collection that needs it is named,
+all others are backed up."""
 
 from __future__ import annotations
 
