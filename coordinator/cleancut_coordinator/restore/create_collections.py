@@ -36,6 +36,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import check_phase
 from cleancut_coordinator.restore.create_shard_keys import create_keys
 from cleancut_coordinator.restore.destination import AgentHost, RestoreTarget, TargetCollection
+from cleancut_coordinator.restore.foreign_points import find_foreign_points
 from cleancut_coordinator.restore.place_replicas import place_replicas
 
 T = TypeVar("T")
@@ -83,18 +84,24 @@ class CollectionCreator:
         return {agent: tuple(given) for agent, given in tasks.items()}
 
     async def undo(self) -> None:
-        """Nothing that this attempt made is left. Repeatable.
+        """Nothing that this attempt made is left, but what clients wrote to. Repeatable.
 
-        Raises: Refused, for a collection of which it is not known whose it is; Unavailable,
-            TimedOut, Fenced.
+        Raises: Refused, for collections that may be, or hold, what is not ours, after all others
+            are dropped; Unavailable, TimedOut, Fenced.
         """
         peer = await first_peer(self._context.peers)
         known = await known_creations(self._context, self._draft.epoch)
+        kept: list[Refused] = []
         for wanted in self._wanted:
             record = known.get(wanted.name)
             if record is None or record.outcome == "refused":
                 continue
-            await self._drop(peer, wanted, record)
+            try:
+                await self._drop(peer, wanted, record)
+            except Refused as refused:
+                kept.append(refused)
+        if kept:
+            raise Refused("; ".join(one.message for one in kept), kept[0].hint)
 
     # One collection
 
@@ -158,15 +165,24 @@ class CollectionCreator:
                 " or another configuration",
                 "find its owner; delete it if it has none",
             )
-        await self._delete(wanted.name, there)
+        await self._delete(wanted, there)
 
-    async def _delete(self, name: str, uuid: str) -> None:
-        """Limits: Qdrant deletes by name: a collection that is created between the last
+    async def _delete(self, wanted: TargetCollection, uuid: str) -> None:
+        """Raises: Refused, if it holds points of others.
+
+        Limits: Qdrant deletes by name: a collection that is created between the last
         look and the request is lost. So the last look is at the peer that is asked."""
         began_s = self._context.clock.monotonic_s()
         await self._still(Phase.ROLLBACK)
+        name = wanted.name
         there = await self._anywhere(name)
         if there == uuid:
+            foreign = await find_foreign_points(self._context.peers, wanted)
+            if foreign:
+                raise Refused(
+                    f"collection {name!r} is kept: a client wrote to it ({foreign})",
+                    "save what was written there, then drop the collection by hand",
+                )
             peer = await self._who_tells(name, uuid)
             self._check_fresh(began_s)
             await peer.delete_collection(name)
