@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,6 +27,7 @@ from tests.support.etcd_cluster import EtcdCluster
 
 PHASES = ("PREPARE", "FENCE", "CUT", "SEAL", "UPLOAD", "COMMIT")
 STOP_S = 60.0
+POLL_S = 0.05
 
 
 def measure(agents: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -52,8 +54,11 @@ def run_roles(root: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     crew = start(root, "agents")
     try:
         leader = start(root, "coordinator")
-        if leader.wait() != 0:
-            raise SystemExit((root / "coordinator.log").read_text()[-2000:])
+        try:
+            wait_done(root, leader, crew)
+        finally:
+            leader.kill()
+            leader.wait()
     finally:
         crew.send_signal(signal.SIGTERM)
         crew.wait(STOP_S)
@@ -63,6 +68,15 @@ def run_roles(root: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         one["phases"] = read_phases([log], one["epoch"])
         one["fence_ms"] = read_lifted_ms([log], one["epoch"])
     return told[1:], json.loads((root / "agents.json").read_text())
+
+
+def wait_done(root: Path, leader: subprocess.Popen[bytes], crew: subprocess.Popen[bytes]) -> None:
+    """Returns once all backups are made. Raises: SystemExit with its log, if a role fails."""
+    while leader.poll() is None and crew.poll() is None:
+        time.sleep(POLL_S)
+    if leader.poll() != 0:
+        failed = "agents" if leader.poll() is None else "coordinator"
+        raise SystemExit((root / f"{failed}.log").read_text()[-2000:])
 
 
 def start(root: Path, role: str) -> subprocess.Popen[bytes]:

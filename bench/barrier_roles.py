@@ -21,7 +21,7 @@ from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import AgentDocument, ShardEntry
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import decode, digest_of, encode
-from cleancut.core.primitives.ids import AgentName, Digest, Epoch
+from cleancut.core.primitives.ids import AgentName, Digest, Epoch, FencingToken
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
 from cleancut.core.protocol.etcd_keys import Keys
@@ -37,7 +37,7 @@ from cleancut.store.open import open_store
 from cleancut_agent.context import AgentContext
 from cleancut_agent.fence_watchdog import FenceWatchdog
 from cleancut_agent.local_peer import read_probe
-from cleancut_agent.loop import AgentLoop
+from cleancut_agent.loop import AgentEffects, AgentLoop
 from cleancut_agent.metrics import AgentMetrics
 from cleancut_agent.progress import BytesProgress
 from cleancut_agent.session import open_session
@@ -113,7 +113,8 @@ class FlatEffects:
             self._told = path
         record = await context.etcd.get(context.keys.member(effect.epoch, context.name))
         member = decode(EpochMember, record.value, record.key) if record else None
-        return Observed(digest, name, await read_probe(context, effect.epoch), 1 << 40, member)
+        probe = await read_probe(context, effect.epoch)
+        return Observed(digest, name, probe.nonce, 1 << 40, member)
 
     async def _read(self, effect: ReadNumbers) -> Readings:
         view, _, digest = self._crew.view(await self._context.qdrant.aliases())
@@ -164,7 +165,7 @@ async def run_agents(asked: Asked) -> None:
                 paths=Paths(CLUSTER),
                 etcd=etcd,
                 store=store,
-                qdrant=FlatQdrant(asked, peer),  # type: ignore[arg-type]
+                qdrant=FlatQdrant(asked, peer),
                 clock=clock,
                 spill_dir=Path(asked.root),
                 loopback="",
@@ -172,7 +173,7 @@ async def run_agents(asked: Asked) -> None:
             metrics = AgentMetrics(CLUSTER, name)
             lifter = FenceWatchdog(context, metrics=metrics, log=log)
             effects = FlatEffects(context, crew, lifter)
-            kinds = {
+            kinds: dict[OperationKind, AgentEffects] = {
                 OperationKind.BACKUP: effects,
                 OperationKind.RESTORE: effects,
                 OperationKind.REBALANCE: effects,
@@ -208,7 +209,7 @@ async def run_coordinator(asked: Asked) -> None:
             paths=Paths(CLUSTER),
             etcd=etcd,
             store=open_store(asked.store, clock),
-            peers=(FlatQdrant(asked, 1),),  # type: ignore[arg-type]
+            peers=(FlatQdrant(asked, 1),),
             clock=clock,
         )
         async with context.etcd.lease(TTL_S) as lease, asyncio.TaskGroup() as group:
@@ -229,7 +230,7 @@ async def run_coordinator(asked: Asked) -> None:
             with (Path(asked.root) / "epochs.jsonl").open("w") as file:
                 for number in range(asked.epochs):
                     began_s = time.process_time()
-                    done = await one_backup(context, term, asked, number)
+                    done = await one_backup(context, term, token, fence=asked.fence, number=number)
                     manifest = await load_group(context.store, context.paths, done.epoch)
                     told = {
                         "epoch": done.epoch,
@@ -253,11 +254,10 @@ async def wait_agents(context: CoordinatorContext, count: int) -> None:
 
 
 async def one_backup(
-    context: CoordinatorContext, term: LeaderTerm, asked: Asked, number: int
+    context: CoordinatorContext, term: LeaderTerm, token: FencingToken, *, fence: bool, number: int
 ) -> Operation:
     """The operation once it is over, and its fence is gone. Raises: AssertionError."""
-    token = term._leader_state._token
-    request = BackupRequest(fence=(f"alias={ALIAS}",) if asked.fence else (), fence_budget_s=30.0)
+    request = BackupRequest(fence=(f"alias={ALIAS}",) if fence else (), fence_budget_s=30.0)
     operation = await requests.record(
         context, token, OperationKind.BACKUP, request=request, request_id=f"request-{number}"
     )

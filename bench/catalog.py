@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +94,9 @@ def _capture(root: Path, epoch: int, shard: int) -> str:
         Sha256("0" * 64),
         sum(member.tar_bytes() for member in members),
     )
-    digest, stored = seal(recipe)
-    _put(root, PATHS.recipe(digest), stored)
-    return digest
+    name, sealed = seal(recipe)
+    _put(root, PATHS.recipe(name), sealed)
+    return name
 
 
 def _put(root: Path, path: str, data: bytes) -> None:
@@ -197,7 +197,10 @@ async def plan_gc(store: Any) -> dict[str, float]:
     }
 
 
-STEPS = {"list": list_newest, "gc": plan_gc}
+STEPS: dict[str, Callable[[Any], Coroutine[Any, Any, Mapping[str, float]]]] = {
+    "list": list_newest,
+    "gc": plan_gc,
+}
 
 
 def measure(root: Path, step: str) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from cleancut.core.primitives.ids import ClusterName, PeerId, ShardId
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.etcd.client import Etcd
 from cleancut.ports.coordination import Guard, Op, Put, TxnResult
-from cleancut.qdrant.responses import ClusterInfo
+from cleancut.qdrant.client import Qdrant
+from cleancut.qdrant.responses import ClusterInfo, RecoveryCounters, ShardKey, Telemetry
+from cleancut.qdrant.shard_sizes import Weights
 
 CLUSTER, COLLECTION, ALIAS = ClusterName("bench"), "docs", "docs-write"
 
@@ -57,8 +59,9 @@ class CountingEtcd:
         return await self._etcd.txn(guards, ops)
 
 
-class FlatQdrant:
-    """A peer of a cluster in which nothing happens; aliases are in a file, so all peers agree."""
+class FlatQdrant(Qdrant):
+    """A peer of a cluster in which nothing happens; aliases are in a file, so all peers agree.
+    It has no connection: a call that is not overridden here fails at once."""
 
     def __init__(self, asked: Asked, peer: int) -> None:
         self._asked, self._peer = asked, peer
@@ -72,20 +75,34 @@ class FlatQdrant:
     async def version(self, timeout_s: float = 0.0) -> str:
         return "1.18.3"
 
-    async def cluster_metadata(self) -> dict[str, Any]:
+    async def telemetry(self, level: int = 3, timeout_s: float = 0.0) -> Telemetry:
+        return Telemetry("1.18.3", "start", self._peer, {}, RecoveryCounters(0, 0, 0, 0))
+
+    async def allows_urls(self, timeout_s: float = 0.0) -> bool:
+        return True
+
+    async def check_upload_rights(self, timeout_s: float = 0.0) -> None:
+        await asyncio.sleep(0)
+
+    async def weights(self, timeout_s: float = 0.0) -> Weights:
+        return Weights(dict.fromkeys(self._asked.peers, True), {})
+
+    async def cluster_metadata(self, timeout_s: float = 0.0) -> dict[str, Any]:
         return {}
 
-    async def collection(self, name: str) -> dict[str, Any]:
+    async def collection(self, name: str, timeout_s: float = 0.0) -> dict[str, Any]:
         params = {"shard_number": self._asked.agents, "replication_factor": 1}
         return {"config": {"params": params}, "payload_schema": {}}
 
     async def collections(self, timeout_s: float = 0.0) -> list[str]:
         return [COLLECTION]
 
-    async def drain(self, name: str, shard_keys: Sequence[Any], timeout_s: float) -> None:
+    async def drain(self, name: str, shard_keys: Sequence[ShardKey], timeout_s: float) -> None:
         await asyncio.sleep(0)
 
-    async def patch_collection(self, name: str, body: object, timeout_s: float = 0.0) -> None:
+    async def patch_collection(
+        self, name: str, body: Mapping[str, Any], timeout_s: float = 0.0
+    ) -> None:
         await asyncio.sleep(0)
 
     async def aliases(self, timeout_s: float = 0.0) -> dict[str, str]:
@@ -112,8 +129,6 @@ def view_of(asked: Asked, aliases: Mapping[str, str]) -> View:
     )
     return View(
         peers=tuple(PeerId(peer) for peer in asked.peers),
-        collections=(
-            CollectionView(name=COLLECTION, uuid="u", config="c", schema="s", replicas=replicas),
-        ),
+        collections=(CollectionView(name=COLLECTION, uuid="u", config="c", replicas=replicas),),
         aliases=tuple(sorted(aliases.items())),
     )

@@ -89,9 +89,10 @@ def sha256_all(tars: Sequence[Chunks]) -> float:
 def digest_all(tars: Sequence[Chunks]) -> float:
     def one(tar: Chunks) -> None:
         compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
-        for chunk in map(memoryview, tar):
-            for start in range(0, len(chunk), BLOCK_BYTES):
-                block = chunk[start : start + BLOCK_BYTES]
+        for chunk in tar:
+            view = memoryview(chunk)
+            for start in range(0, len(view), BLOCK_BYTES):
+                block = view[start : start + BLOCK_BYTES]
                 blake3(block).digest()
                 compressor.compress(block)
 
@@ -126,8 +127,8 @@ def main() -> None:
         for name, seconds in runs.items():
             took.setdefault(name, []).append(seconds)
     print(f"{len(tars)} tars, {megabytes:.0f} MB, {THREADS} threads, {arguments.rounds} rounds")
-    for name, seconds in took.items():
-        print(f"{name:22} {median(seconds):6.3f} s  {megabytes / median(seconds):6.0f} MB/s")
+    for name, times_s in took.items():
+        print(f"{name:22} {median(times_s):6.3f} s  {megabytes / median(times_s):6.0f} MB/s")
 
 
 if __name__ == "__main__":

@@ -72,7 +72,8 @@ def _task(number: int, found: dict[str, Any]) -> ShardTask:
 
 
 async def main(kind: str, *where: str) -> None:
-    async with {"files": files, "store": stored}[kind](*where) as urls:
+    serving = files(*where) if kind == "files" else stored(*where)
+    async with serving as urls:
         print(json.dumps(urls), flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 

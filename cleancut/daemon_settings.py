@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields
+from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -30,6 +32,7 @@ from cleancut.ports.clock import Clock
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.http import check_key_line, check_url
 from cleancut.runtime.addresses import is_loopback, parse_addresses
+from cleancut.runtime.commands import wrong_types
 from cleancut.runtime.log import Logger
 from cleancut.runtime.tls import tls_of
 from cleancut.runtime.watched_files import WatchedFiles, WatchedSecret
@@ -42,6 +45,15 @@ Shapes = Mapping[str, str]
 ENV_PREFIX = "CLEANCUT"
 _TABLES, _PATH, _SETTINGS = "cleancut.tables", "cleancut.path", "cleancut.settings"
 _NOT_IN_FILES = {"config", "check-config", "help", "version"}
+_TYPE_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "array": "a list",
+    "bool": "true or false",
+    "object": "a table",
+    "null": "nothing",
+}
 _PLACE = re.compile(r" - at `\$\.([^`]*)`")
 OLDEST_ETCD = (3, 5, 13)
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -69,7 +81,13 @@ _COMMON = (
         type=click.Choice(["api", "etcd", "qdrant"]),
         help="Where commands and secrets may cross a network in the clear; repeatable.",
     ),
-    click.option("--log-level", default="info", help="debug, info, warning or error."),
+    click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+        default="info",
+        show_default=True,
+        help="Least level that is logged.",
+    ),
 )
 
 
@@ -189,8 +207,21 @@ def _record(kind: type[R], table: Any, where: str) -> R:
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        text = _PLACE.sub(lambda at: f" - at `{at[1].replace('_', '-')}`", str(error))
-        raise Invalid(f"{where} of the settings file: {text}") from error
+        raise Invalid(f"{where} of the settings file: {_fault(kind, error)}") from error
+
+
+def _fault(kind: type[msgspec.Struct], error: msgspec.ValidationError) -> str:
+    """What is wrong in a table, in the file's words."""
+    text, key = str(error), ""
+    if at := _PLACE.search(text):
+        key = at[1]
+        text = f"`{key.replace('_', '-')}`: {text[: at.start()]}"
+    for name, word in _TYPE_WORDS.items():
+        text = text.replace(f"`{name}`", word)
+    types = {each.encode_name: each.type for each in msgspec.structs.fields(kind)}
+    if isinstance(allowed := types.get(key), type) and issubclass(allowed, Enum):
+        text += f", use one of {', '.join(str(one.value) for one in allowed)}"
+    return text
 
 
 def _values(kind: type[msgspec.Struct], table: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -200,6 +231,8 @@ def _values(kind: type[msgspec.Struct], table: Mapping[str, Any], where: str) ->
     values = {}
     for key, value in table.items():
         each = known[key.replace("-", "_")]
+        if isinstance(value, float) and not math.isfinite(value):
+            raise Invalid(f"`{key}` in `{where}` is not a finite number: {value}")
         if each.name == "retention" and isinstance(value, dict):
             value = _values(Retention, value, f"[{where.strip('[]')}.{key}]")
         if each.name.endswith("_s") and isinstance(value, str):
@@ -222,7 +255,7 @@ class Duration(click.FloatRange):
         except Invalid as error:
             self.fail(error.message, param, ctx)
         if isinstance(seconds, bool):
-            self.fail(f"{value!r} is not a duration: write 90s, 10m or 24h", param, ctx)
+            self.fail(f"{value!r} is not a duration: write 90s, 10m, 24h, 7d or 1h30m", param, ctx)
         return super().convert(seconds, param, ctx)
 
 
@@ -233,9 +266,13 @@ def config_option(tables: Shapes = MappingProxyType({})) -> Callable[[F], F]:
         load_file(context, param, path)
         flags = {str(each.name).replace("_", "-") for each in context.command.params}
         try:
-            check_top_level(context.meta.get(_SETTINGS, {}), flags - _NOT_IN_FILES, tables)
+            settings = context.meta.get(_SETTINGS, {})
+            check_top_level(settings, flags - _NOT_IN_FILES, tables)
         except Invalid as error:
             raise click.BadParameter(f"{path}: {error.message}") from error
+        faults = wrong_types(settings, context.command.params)
+        if faults:
+            raise click.BadParameter(f"{path}: {'; '.join(faults)}")
         return path
 
     config = click.option(

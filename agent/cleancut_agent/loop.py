@@ -9,7 +9,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from cleancut.core.backup.participant import BackupParticipant
+from cleancut.core.backup.participant import BackupParticipant, ReadLogs
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import CleancutError, LeaseLost, TimedOut, Unavailable
 from cleancut.core.primitives.ids import Epoch
@@ -67,6 +67,7 @@ class AgentLoop:
         self._revision = 0
         self._newest = 0
         self._voted: dict[str, int] = {}
+        self._member: tuple[Epoch, EpochMember | None] = (Epoch(0), None)
         self._events: asyncio.Queue[tuple[OperationKind, Event, int]] = asyncio.Queue(_QUEUE)
         self._tasks: dict[asyncio.Task[None], Epoch] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -121,7 +122,7 @@ class AgentLoop:
         result = await context.etcd.txn(guards, [Put(key, encode(vote))])
         if result.applied:
             self._voted[key] = result.revision
-        self._log.info(
+        (self._log.debug if vote.round > 1 else self._log.info)(
             "vote",
             epoch=self._ctl.epoch,
             phase=command.phase,
@@ -143,7 +144,10 @@ class AgentLoop:
             event = Failed(effect, failure)
         self._metrics.count_effect(name, "done" if cause is None else "failed")
         took_s = round(self._context.clock.monotonic_s() - began_s, 4)
-        self._log.info("effect", effect=name, epoch=effect.epoch, took_s=took_s, cause=cause)
+        again = isinstance(effect, ReadLogs) and effect.round > 1 and cause is None
+        (self._log.debug if again else self._log.info)(
+            "effect", effect=name, epoch=effect.epoch, took_s=took_s, cause=cause
+        )
         await self._events.put((kind, event, 0))
 
     async def _stop(self, kind: OperationKind, epoch: Epoch) -> None:
@@ -182,12 +186,17 @@ class AgentLoop:
             return
         self._newest = item.mod_revision
         ctl = decode(Ctl, item.value, item.key)
+        epoch, known = self._member
+        if ctl.phase is Phase.STANDSTILL and ctl.round > 1 and ctl.epoch == epoch:
+            await self._events.put((ctl.kind, Seen(ctl, known), item.mod_revision))
+            return  # each round takes as long as this; nothing but the round has changed
         record = None
         if ctl.epoch:
             record = await self._context.etcd.get(
                 self._context.keys.member(ctl.epoch, self._context.name)
             )
         member = decode(EpochMember, record.value, record.key) if record else None
+        self._member = ctl.epoch, member
         self._log.info("ctl", epoch=ctl.epoch, phase=ctl.phase, member=member is not None)
         for kind in set(OperationKind) - {ctl.kind}:
             await self._events.put((kind, Seen(Ctl(kind=kind), None), 0))

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
@@ -27,9 +28,11 @@ from cleancut.daemon_settings import (
     shared_of,
     warn_of_etcd,
 )
+from cleancut.ports.wal_dir import WalDir
 from cleancut.repository.uploads import clear_spill
 from cleancut.runtime.addresses import parse_address
 from cleancut.runtime.clock import SystemClock
+from cleancut.runtime.commands import Command
 from cleancut.runtime.concurrency import until_signal
 from cleancut.runtime.health import Health, health_app, serve
 from cleancut.runtime.log import Logger, configure_logging
@@ -44,6 +47,7 @@ from cleancut_agent.metrics import SPILL, STORAGE, AgentMetrics
 from cleancut_agent.process import AgentProcess, serve_agent
 from cleancut_agent.restore.tar_server import TarServer
 from cleancut_agent.supervisor import keep_running
+from cleancut_agent.wal.local_dir import LocalWalDir, wal_path
 
 _HASHERS = 2
 _END_S = 9.0
@@ -54,7 +58,7 @@ def _default_name() -> str:
     return os.environ.get("POD_NAME") or socket.gethostname().lower()
 
 
-@click.command(context_settings={"auto_envvar_prefix": ENV_PREFIX})
+@click.command(cls=Command, context_settings={"auto_envvar_prefix": ENV_PREFIX})
 @config_option()
 @common_options
 @click.option("--qdrant-url", required=True, metavar="URL", help="The local peer, on loopback.")
@@ -124,6 +128,7 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
             spill_dir=flags["spill_dir"],
             loopback=f"http://127.0.0.1:{loopback}",
             qdrant_storage=flags["qdrant_storage"],
+            open_wal=open_wal(flags["qdrant_storage"]),
         )
         metrics.ask(
             lambda: free_by_volume(context),
@@ -142,6 +147,13 @@ def free_by_volume(context: AgentContext) -> dict[str, int]:
     except OSError:
         return {}
     return {volume: size_bytes for volume, size_bytes in free.items() if size_bytes >= 0}
+
+
+def open_wal(storage: Path | None) -> Callable[[str, int], WalDir] | None:
+    """Opens the log of a collection's shard, if the local peer's directory can be seen."""
+    if storage is None:
+        return None
+    return lambda collection, shard_id: LocalWalDir(wal_path(storage, collection, shard_id))
 
 
 def main() -> None:

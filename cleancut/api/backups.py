@@ -8,7 +8,8 @@ from cleancut.core.protocol.states import State
 
 
 class ShardEvidence(ApiValue, frozen=True):
-    """The raw numbers that prove, or disprove, that one shard did not change during the cut."""
+    """The raw numbers that prove, or disprove, that one shard is of the backup's instant.
+    `rolled_to`: the operation up to which its log is stored, which a restore replays."""
 
     collection: str
     shard_id: int
@@ -19,6 +20,7 @@ class ShardEvidence(ApiValue, frozen=True):
     points: int | None = None
     drained: bool = False
     doubt: str = ""
+    rolled_to: int | None = None
 
 
 class FenceEvidence(ApiValue, frozen=True):

@@ -69,6 +69,7 @@ def shown_evidence(manifest: Manifest, *, with_shards: bool) -> Evidence:
             points=shard.count,
             drained=shard.drained,
             doubt=shard.doubt,
+            rolled_to=shard.last_entry if shard.last_entry >= 0 else None,
         )
         for shard in (manifest.shards if with_shards else ())
     )

@@ -16,8 +16,10 @@ from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from cleancut.api.values import ApiValue
+from cleancut.core.primitives.errors import Invalid
 
 S = TypeVar("S", bound=ApiValue)
+M = TypeVar("M", bound=Message)
 _TIMESTAMP = "google.protobuf.Timestamp"
 _LOWER_CASE = {"cleancut.v1.Consistency"}
 """Enums whose text in JSON is lower-case, with dashes."""
@@ -28,8 +30,22 @@ def from_message(message: Message, kind: type[S]) -> S:
     return msgspec.convert(_to_plain(message), kind)
 
 
+def new_message(kind: type[M], **fields: Any) -> M:
+    """A message of class `kind` with these fields. Raises: Invalid, for a value that its field
+    cannot hold, such as a number out of range or text that is not UTF-8."""
+    try:
+        return kind(**fields)
+    except (ValueError, TypeError):
+        for name, value in fields.items():
+            try:
+                kind(**{name: value})
+            except (ValueError, TypeError) as error:
+                raise _unfit(name, value, error) from error
+        raise
+
+
 def to_message(value: ApiValue, kind: type[Any]) -> Any:
-    """A message of class `kind` that carries `value`."""
+    """A message of class `kind` that carries `value`. Raises: as `new_message`."""
     message = kind()
     _fill(message, value)
     return message
@@ -88,7 +104,18 @@ def _set(message: Any, field: FieldDescriptor, value: Any) -> None:
 
 def _fill(target: Any, value: ApiValue) -> None:
     for name in value.__struct_fields__:
-        _set(target, target.DESCRIPTOR.fields_by_name[name], getattr(value, name))
+        given = getattr(value, name)
+        try:
+            _set(target, target.DESCRIPTOR.fields_by_name[name], given)
+        except (ValueError, TypeError) as error:
+            raise _unfit(name, given, error) from error
+
+
+def _unfit(name: str, value: Any, error: Exception) -> Invalid:
+    reason = str(error) if isinstance(value, int | float) else "it is not of the field's type"
+    if isinstance(error, UnicodeError):
+        reason = "it is not valid UTF-8"
+    return Invalid(f"invalid {name.replace('_', ' ')} {value!r}: {reason}", "give another value")
 
 
 def _number(field: FieldDescriptor, value: Any) -> Any:

@@ -28,9 +28,13 @@ from cleancut.cli.exit_codes import Exit, say, tell
 from cleancut.cli.settings import load_config, settings_of, shared_options
 from cleancut.cli.terminal import drop_out
 from cleancut.core.primitives.errors import CleancutError
+from cleancut.runtime.commands import Group
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
@@ -71,6 +75,7 @@ for command in (
 def run(arguments: Sequence[str] | None = None) -> int:
     """Runs one command line; gives its exit code."""
     try:
+        _check_text(sys.argv[1:] if arguments is None else arguments)
         result = root.main(args=arguments, prog_name="cleancut", standalone_mode=False)
     except click.ClickException as error:
         error.show()
@@ -84,6 +89,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         drop_out()  # such as help text into `| head`
         return Exit.OK
     return int(result or 0)
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Raises: UsageError, for bytes that are not text, which no name may hold."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(f"argument {argument!r} is not valid UTF-8") from None
 
 
 def main() -> None:

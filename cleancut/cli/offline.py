@@ -20,11 +20,12 @@ from cleancut.cli.render.output import emit_facts
 from cleancut.cli.settings import Settings
 from cleancut.core.format.manifest import Manifest, ShardEntry
 from cleancut.core.format.paths import Paths
-from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused
-from cleancut.core.primitives.ids import ClusterName, Epoch, parse_cluster
+from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
+from cleancut.core.primitives.ids import ClusterName, Epoch
 from cleancut.core.verification.damage import Damage
 from cleancut.ports.store import Store
 from cleancut.repository.catalog import CatalogRow, find_group, list_epochs, read_rows
+from cleancut.repository.clusters import find_cluster
 from cleancut.repository.holds import labels_of
 from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.clock import SystemClock
@@ -164,24 +165,9 @@ def with_store(
         try:
             if named:
                 return await act(store, Paths(cluster))
-            return await act(store, Paths(await _cluster_of(settings, store)))
+            found = await find_cluster(store, settings.cluster or "", url)
+            return await act(store, Paths(found))
         finally:
             await store.close()
 
     return asyncio.run(run())
-
-
-async def _cluster_of(settings: Settings, store: Store) -> ClusterName:
-    if settings.cluster:
-        cluster = parse_cluster(settings.cluster)
-        async for _ in store.list(Paths(cluster).root):
-            return cluster
-    names = await store.folders()
-    if not settings.cluster and len(names) == 1:
-        return parse_cluster(names[0])
-    there = f"it holds: {', '.join(names)}" if names else "it is empty"
-    if not settings.cluster and names:
-        raise Invalid(f"store {settings.store} holds several clusters", f"give --cluster; {there}")
-    what = f"no cluster {settings.cluster!r}" if settings.cluster else "no cluster"
-    hint = "give one of them with --cluster" if names else "check --store, its prefix or folder"
-    raise NotFound(f"store {settings.store} holds {what}; {there}", hint)

@@ -21,6 +21,8 @@ from cleancut.client.client import Client
 from cleancut.core.primitives import durations
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import ClusterName, parse_cluster
+from cleancut.core.primitives.spelling import suggestion
+from cleancut.runtime.commands import Command, Group, wrong_types
 from cleancut.runtime.tls import Tls, tls_of
 from cleancut.store.key_source import KeySource
 
@@ -111,10 +113,16 @@ class Settings:
 
     def catalog(self) -> tuple[str, ClusterName]:
         """The store and the cluster's name in it. Raises: Invalid if one is missing."""
+        missing = [
+            each
+            for each, given in (("--store URL", self.store), ("--cluster NAME", self.cluster))
+            if not given
+        ]
         if not self.store or not self.cluster:
             raise Invalid(
-                "a store and a cluster are needed to read a catalog",
-                "give --store URL and --cluster NAME, or CLEANCUT_STORE and CLEANCUT_CLUSTER",
+                f"this command needs {' and '.join(missing)}",
+                "give them as flags, or as CLEANCUT_STORE and CLEANCUT_CLUSTER; `cleancut cluster"
+                " status` shows both",
             )
         return self.store, parse_cluster(self.cluster)
 
@@ -173,7 +181,7 @@ def _option(*flags: str, inner: bool, shown: bool = False, **rest: Any) -> click
     )
 
 
-class Verb(click.Command):
+class Verb(Command):
     """A command that accepts the shared flags too."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -183,7 +191,7 @@ class Verb(click.Command):
         self.params.extend(p for p in shared if not own.intersection(p.opts))
 
 
-class Noun(click.Group):
+class Noun(Group):
     """A group whose commands are `Verb`s."""
 
     command_class = Verb
@@ -202,7 +210,11 @@ def load_config(context: click.Context, _option: click.Parameter, path: Path | N
     known = {param.name for param in shared_options(inner=False)}
     unknown = sorted(found.keys() - known)
     if unknown:
-        raise click.UsageError(f"{chosen} has unknown settings: {', '.join(unknown)}")
+        hints = [f"{name}{suggestion(name, filter(None, known))}" for name in unknown]
+        raise click.UsageError(f"{chosen} has unknown settings: {', '.join(hints)}")
+    faults = wrong_types(found, context.command.params)
+    if faults:
+        raise click.UsageError(f"{chosen}: {'; '.join(faults)}")
     context.default_map = {**found, **(context.default_map or {})}
 
 
@@ -225,8 +237,16 @@ def parse_size(text: str) -> int:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of 90, 90s, 10m, 24h or 7d. Raises: BadParameter."""
+    """Seconds of 90, 90s, 10m, 24h, 7d or 1h30m. Raises: BadParameter."""
     try:
         return durations.parse_duration(str(text))
     except Invalid as error:
         raise click.BadParameter(error.message) from error
+
+
+def parse_term(text: str) -> float:
+    """As `parse_duration`, but not 0: how long something is kept or valid. Raises: BadParameter."""
+    seconds = parse_duration(text)
+    if seconds <= 0:
+        raise click.BadParameter(f"{text!r} is too short: give more than 0, or leave the flag out")
+    return seconds

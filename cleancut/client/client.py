@@ -15,7 +15,7 @@ from cleancut.api.operations import is_over
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
 from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestorePlan
 from cleancut.api.schedules import Schedule, ScheduleList
-from cleancut.api.wire import from_message, to_message
+from cleancut.api.wire import from_message, new_message, to_message
 from cleancut.client.connection import CALL_S, Link
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.runtime.tls import Tls
@@ -69,7 +69,8 @@ class Client:
 
     async def create_backup(self, request: BackupRequest, request_id: str) -> Backup:
         """The backup that was started. Order: repeatable with the same `request_id`."""
-        message = backups.CreateBackupRequest(
+        message = new_message(
+            backups.CreateBackupRequest,
             request_id=request_id,
             collections=request.collections,
             allow_empty=request.allow_empty,
@@ -86,7 +87,8 @@ class Client:
 
     async def seed_backup(self, request: SeedRequest, request_id: str) -> Backup:
         """The seed that was started. Order: as `create_backup`."""
-        message = backups.SeedBackupRequest(
+        message = new_message(
+            backups.SeedBackupRequest,
             request_id=request_id,
             collections=request.collections,
             streams=request.streams,
@@ -96,18 +98,20 @@ class Client:
         return from_message(answer.backup, Backup)
 
     async def get_backup(self, name: str) -> Backup:
-        message = backups.GetBackupRequest(id=name)
+        message = new_message(backups.GetBackupRequest, id=name)
         answer = await self._link.call(lambda c: BackupServiceStub(c).GetBackup, message)
         return from_message(answer.backup, Backup)
 
     async def list_backups(self, page_size: int = 0, page_token: str = "") -> BackupPage:
-        message = backups.ListBackupsRequest(page_size=page_size, page_token=page_token)
+        message = new_message(
+            backups.ListBackupsRequest, page_size=page_size, page_token=page_token
+        )
         answer = await self._link.call(lambda c: BackupServiceStub(c).ListBackups, message)
         return from_message(answer, BackupPage)
 
     async def watch_backup(self, name: str) -> AsyncGenerator[Backup, None]:
         """The backup now, then after each change; ends after a final state."""
-        message = backups.WatchBackupRequest(id=name)
+        message = new_message(backups.WatchBackupRequest, id=name)
         stream = self._link.watch(lambda c: BackupServiceStub(c).WatchBackup, message)
         async with aclosing(stream):
             async for answer in stream:
@@ -117,7 +121,7 @@ class Client:
                     return
 
     async def cancel_backup(self, name: str) -> Backup:
-        message = backups.CancelBackupRequest(id=name)
+        message = new_message(backups.CancelBackupRequest, id=name)
         answer = await self._link.call(
             lambda c: BackupServiceStub(c).CancelBackup, message, timeout_s=CARE_S
         )
@@ -125,18 +129,18 @@ class Client:
 
     async def delete_backup(self, name: str) -> Backup:
         """The group is gone from the catalog: the caller means it. As it was."""
-        message = backups.DeleteBackupRequest(id=name, confirmed=True)
+        message = new_message(backups.DeleteBackupRequest, id=name, confirmed=True)
         answer = await self._link.call(lambda c: BackupServiceStub(c).DeleteBackup, message)
         return from_message(answer.backup, Backup)
 
     async def hold_backup(self, name: str, label: str, for_s: float = 0.0) -> Backup:
         """Kept from retention and deletion; for ever, if `for_s` is 0. Order: repeatable."""
-        message = backups.HoldBackupRequest(id=name, label=label, for_s=for_s)
+        message = new_message(backups.HoldBackupRequest, id=name, label=label, for_s=for_s)
         answer = await self._link.call(lambda c: BackupServiceStub(c).HoldBackup, message)
         return from_message(answer.backup, Backup)
 
     async def release_backup(self, name: str, label: str) -> Backup:
-        message = backups.ReleaseBackupRequest(id=name, label=label)
+        message = new_message(backups.ReleaseBackupRequest, id=name, label=label)
         answer = await self._link.call(lambda c: BackupServiceStub(c).ReleaseBackup, message)
         return from_message(answer.backup, Backup)
 
@@ -145,7 +149,7 @@ class Client:
     ) -> GarbageCollection:
         """What retention and garbage came to, or would with `dry_run`. `confirmed`: also if it
         expires a larger share of the backups than usual. Limits: an hour."""
-        message = backups.CollectGarbageRequest(dry_run=dry_run, confirmed=confirmed)
+        message = new_message(backups.CollectGarbageRequest, dry_run=dry_run, confirmed=confirmed)
         answer = await self._link.call(
             lambda c: BackupServiceStub(c).CollectGarbage, message, timeout_s=GC_S
         )
@@ -159,18 +163,18 @@ class Client:
 
     async def trigger_schedule(self, name: str, request_id: str) -> Backup:
         """The backup that was started. Order: repeatable with the same `request_id`."""
-        message = schedules.TriggerScheduleRequest(name=name, request_id=request_id)
+        message = new_message(schedules.TriggerScheduleRequest, name=name, request_id=request_id)
         answer = await self._link.call(lambda c: ScheduleServiceStub(c).TriggerSchedule, message)
         return from_message(answer.backup, Backup)
 
     async def pause_schedule(self, name: str) -> Schedule:
-        message = schedules.PauseScheduleRequest(name=name)
+        message = new_message(schedules.PauseScheduleRequest, name=name)
         answer = await self._link.call(lambda c: ScheduleServiceStub(c).PauseSchedule, message)
         return from_message(answer.schedule, Schedule)
 
     async def resume_schedule(self, name: str) -> Schedule:
         """Its times count from now on; what has passed meanwhile is not caught up with."""
-        message = schedules.ResumeScheduleRequest(name=name)
+        message = new_message(schedules.ResumeScheduleRequest, name=name)
         answer = await self._link.call(lambda c: ScheduleServiceStub(c).ResumeSchedule, message)
         return from_message(answer.schedule, Schedule)
 
@@ -178,8 +182,11 @@ class Client:
         self, backup: str, options: RestoreOptions = ALL, *, deep: bool = False
     ) -> RestorePlan:
         """What a restore would do. `deep`: all data that it would restore is read."""
-        message = restores.PlanRestoreRequest(
-            backup_id=backup, options=to_message(options, restores.RestoreOptions), deep=deep
+        message = new_message(
+            restores.PlanRestoreRequest,
+            backup_id=backup,
+            options=to_message(options, restores.RestoreOptions),
+            deep=deep,
         )
         answer = await self._link.call(
             lambda c: RestoreServiceStub(c).PlanRestore,
@@ -196,7 +203,8 @@ class Client:
         plan_digest: str = "",
     ) -> Restore:
         """The restore that was started: the caller has read the plan and means it."""
-        message = restores.StartRestoreRequest(
+        message = new_message(
+            restores.StartRestoreRequest,
             request_id=request_id,
             backup_id=backup,
             options=to_message(options, restores.RestoreOptions),
@@ -207,18 +215,20 @@ class Client:
         return from_message(answer.restore, Restore)
 
     async def get_restore(self, name: str) -> Restore:
-        message = restores.GetRestoreRequest(id=name)
+        message = new_message(restores.GetRestoreRequest, id=name)
         answer = await self._link.call(lambda c: RestoreServiceStub(c).GetRestore, message)
         return from_message(answer.restore, Restore)
 
     async def list_restores(self, page_size: int = 0, page_token: str = "") -> RestorePage:
-        message = restores.ListRestoresRequest(page_size=page_size, page_token=page_token)
+        message = new_message(
+            restores.ListRestoresRequest, page_size=page_size, page_token=page_token
+        )
         answer = await self._link.call(lambda c: RestoreServiceStub(c).ListRestores, message)
         return from_message(answer, RestorePage)
 
     async def watch_restore(self, name: str) -> AsyncGenerator[Restore, None]:
         """As `watch_backup`."""
-        message = restores.WatchRestoreRequest(id=name)
+        message = new_message(restores.WatchRestoreRequest, id=name)
         stream = self._link.watch(lambda c: RestoreServiceStub(c).WatchRestore, message)
         async with aclosing(stream):
             async for answer in stream:
@@ -229,7 +239,7 @@ class Client:
 
     async def cancel_restore(self, name: str) -> Restore:
         """As it ended; still open, if what it made could not be dropped within 40 s."""
-        message = restores.CancelRestoreRequest(id=name)
+        message = new_message(restores.CancelRestoreRequest, id=name)
         answer = await self._link.call(
             lambda c: RestoreServiceStub(c).CancelRestore, message, timeout_s=CARE_S
         )
@@ -237,13 +247,14 @@ class Client:
 
     async def clean_restore(self, name: str) -> Restore:
         """The old data that the restore has replaced is dropped, once nothing points to it."""
-        message = restores.CleanRestoreRequest(id=name, confirmed=True)
+        message = new_message(restores.CleanRestoreRequest, id=name, confirmed=True)
         answer = await self._link.call(lambda c: RestoreServiceStub(c).CleanRestore, message)
         return from_message(answer.restore, Restore)
 
     async def plan_rebalance(self, options: RebalanceOptions = EVEN) -> RebalancePlan:
-        message = rebalances.PlanRebalanceRequest(
-            options=to_message(options, rebalances.RebalanceOptions)
+        message = new_message(
+            rebalances.PlanRebalanceRequest,
+            options=to_message(options, rebalances.RebalanceOptions),
         )
         answer = await self._link.call(lambda c: RebalanceServiceStub(c).PlanRebalance, message)
         return from_message(answer.plan, RebalancePlan)
@@ -252,7 +263,8 @@ class Client:
         self, request_id: str, options: RebalanceOptions = EVEN, plan_digest: str = ""
     ) -> Rebalance:
         """The rebalance that was started: the caller has read the plan and means it."""
-        message = rebalances.StartRebalanceRequest(
+        message = new_message(
+            rebalances.StartRebalanceRequest,
             request_id=request_id,
             options=to_message(options, rebalances.RebalanceOptions),
             confirmed=True,
@@ -262,18 +274,20 @@ class Client:
         return from_message(answer.rebalance, Rebalance)
 
     async def get_rebalance(self, name: str) -> Rebalance:
-        message = rebalances.GetRebalanceRequest(id=name)
+        message = new_message(rebalances.GetRebalanceRequest, id=name)
         answer = await self._link.call(lambda c: RebalanceServiceStub(c).GetRebalance, message)
         return from_message(answer.rebalance, Rebalance)
 
     async def list_rebalances(self, page_size: int = 0, page_token: str = "") -> RebalancePage:
-        message = rebalances.ListRebalancesRequest(page_size=page_size, page_token=page_token)
+        message = new_message(
+            rebalances.ListRebalancesRequest, page_size=page_size, page_token=page_token
+        )
         answer = await self._link.call(lambda c: RebalanceServiceStub(c).ListRebalances, message)
         return from_message(answer, RebalancePage)
 
     async def watch_rebalance(self, name: str) -> AsyncGenerator[Rebalance, None]:
         """As `watch_backup`."""
-        message = rebalances.WatchRebalanceRequest(id=name)
+        message = new_message(rebalances.WatchRebalanceRequest, id=name)
         stream = self._link.watch(lambda c: RebalanceServiceStub(c).WatchRebalance, message)
         async with aclosing(stream):
             async for answer in stream:
@@ -284,7 +298,7 @@ class Client:
 
     async def cancel_rebalance(self, name: str) -> Rebalance:
         """As it ended; still open, if its transfers could not be aborted within 40 s."""
-        message = rebalances.CancelRebalanceRequest(id=name)
+        message = new_message(rebalances.CancelRebalanceRequest, id=name)
         answer = await self._link.call(
             lambda c: RebalanceServiceStub(c).CancelRebalance, message, timeout_s=CARE_S
         )
@@ -303,12 +317,12 @@ class Client:
     async def update_agent_settings(self, change: AgentSettings) -> AgentSettings:
         """As they are now; what is None in `change` stays as it was."""
         settings = to_message(change, cluster.AgentSettings)
-        message = cluster.UpdateAgentSettingsRequest(settings=settings)
+        message = new_message(cluster.UpdateAgentSettingsRequest, settings=settings)
         answer = await self._link.call(lambda c: ClusterServiceStub(c).UpdateAgentSettings, message)
         return from_message(answer.settings, AgentSettings)
 
     async def adopt(self, request_id: str) -> Identity:
-        message = cluster.AdoptRequest(request_id=request_id)
+        message = new_message(cluster.AdoptRequest, request_id=request_id)
         answer = await self._link.call(lambda c: ClusterServiceStub(c).Adopt, message)
         return from_message(answer.identity, Identity)
 
@@ -330,8 +344,12 @@ class Client:
     ) -> ForgottenPeer:
         """The peer is gone from the cluster; without `confirmed` only what that would lose. `force`
         needs `typed_peer_id`, the id again, for a peer heard within 10 minutes."""
-        message = cluster.ForgetPeerRequest(
-            peer_id=peer_id, force=force, confirmed=confirmed, typed_peer_id=typed_peer_id
+        message = new_message(
+            cluster.ForgetPeerRequest,
+            peer_id=peer_id,
+            force=force,
+            confirmed=confirmed,
+            typed_peer_id=typed_peer_id,
         )
         answer = await self._link.call(
             lambda c: ClusterServiceStub(c).ForgetPeer, message, timeout_s=CARE_S

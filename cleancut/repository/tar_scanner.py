@@ -21,11 +21,13 @@ _KNOWN_TYPES = b"0\x005S7"
 
 @dataclass(frozen=True, slots=True)
 class MemberStart:
-    """`stored_bytes` is None for what ends the archive: its length shows at the end only."""
+    """`stored_bytes` is None for what ends the archive: its length shows at the end only.
+    `offset`: of the header's first byte in the archive."""
 
     path: str
     header: bytes
     stored_bytes: int | None
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,13 @@ class TarScan:
         self._size = 0
         self._left = 0
         self._long_name: bytes | None = None
+        self._began = 0
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """How many of the last bytes belong to a header that is not complete yet."""
+        data = self._phase in {_Phase.DATA, _Phase.PADDING, _Phase.TRAILER}
+        return 0 if data else self.offset - self._began
 
     @property
     def ended(self) -> bool:
@@ -84,27 +93,34 @@ class TarScan:
         view = memoryview(chunk)
         at, end = 0, len(view)
         while at < end:
+            piece = view[at : at + self._wanted(end - at)]
+            at += len(piece)
+            self.offset += len(piece)
             if self._phase is _Phase.TRAILER:
-                events.append(MemberData(view[at:]))
-                taken = end - at
+                events.append(MemberData(piece))
             elif self._phase is _Phase.DATA:
-                taken = self._take_data(view[at : at + self._left], events)
+                self._take_data(piece, events)
             else:
-                piece = view[at : at + self._want - len(self._held)]
-                taken = len(piece)
                 self._held += piece
                 if len(self._held) == self._want:
                     self._held_complete(events)
-            at += taken
-            self.offset += taken
         return events
 
-    def _take_data(self, piece: memoryview, events: list[Event]) -> int:
+    def _wanted(self, there: int) -> int:
+        """How many of the bytes that are `there` belong to what is being read."""
+        match self._phase:
+            case _Phase.TRAILER:
+                return there
+            case _Phase.DATA:
+                return self._left
+            case _:
+                return self._want - len(self._held)
+
+    def _take_data(self, piece: memoryview, events: list[Event]) -> None:
         events.append(MemberData(piece))
         self._left -= len(piece)
         if not self._left:
             self._end_data(events)
-        return len(piece)
 
     def _end_data(self, events: list[Event]) -> None:
         padding = -self._size % UNIT
@@ -116,6 +132,7 @@ class TarScan:
     def _next_member(self, padding: bytes, events: list[Event]) -> None:
         events.append(MemberEnd(padding))
         self._phase, self._want, self._mark = _Phase.HEADER, UNIT, 0
+        self._began = self.offset
         self._held.clear()
 
     def _held_complete(self, events: list[Event]) -> None:
@@ -137,22 +154,22 @@ class TarScan:
     def _grow(self, size: int, phase: _Phase) -> None:
         self._want = len(self._held) + size
         if self._want > MAX_HEADER_BYTES:
-            raise Corrupt(f"tar member at byte {self.offset} has over {MAX_HEADER_BYTES} of header")
+            raise Corrupt(f"tar member at byte {self._began} has over {MAX_HEADER_BYTES} of header")
         self._phase = phase
 
     def _read_header(self, header: bytes, events: list[Event]) -> None:
         if header == _ZERO_UNIT:
             if self._mark:
-                raise Corrupt(f"tar ends after a long name at byte {self.offset}")
+                raise Corrupt(f"tar ends after a long name at byte {self._began}")
             self._phase = _Phase.TRAILER
-            events += (MemberStart("", b"", None), MemberData(memoryview(header)))
+            events += (MemberStart("", b"", None, self._began), MemberData(memoryview(header)))
             return
         self._check_sum(header)
         self._size = self._number(header[124:136])
         kind = header[156:157]
         if kind in (b"L", b"K"):
             if not 0 < self._size <= MAX_NAME_BYTES:
-                raise Corrupt(f"tar has a name of {self._size} bytes at byte {self.offset}")
+                raise Corrupt(f"tar has a name of {self._size} bytes at byte {self._began}")
             self._mark += UNIT
             self._grow(self._size + -self._size % UNIT, _Phase.NAME)
         elif kind == b"S":
@@ -161,7 +178,7 @@ class TarScan:
             self._start_member(events)
         else:
             raise Refused(
-                f"tar member of type {kind!r} at byte {self.offset}",
+                f"tar member of type {kind!r} at byte {self._began}",
                 "Qdrant could not restore it; is this a shard snapshot?",
             )
 
@@ -177,8 +194,8 @@ class TarScan:
             name = _short_name(self._held[self._mark : self._mark + UNIT])
         path = name.decode("utf-8", "backslashreplace")
         if not path:
-            raise Corrupt(f"tar member without a name at byte {self.offset}")
-        events.append(MemberStart(path, bytes(self._held), self._size))
+            raise Corrupt(f"tar member without a name at byte {self._began}")
+        events.append(MemberStart(path, bytes(self._held), self._size, self._began))
         self._long_name = None
         self._held.clear()
         self._phase, self._left = _Phase.DATA, self._size
@@ -189,7 +206,7 @@ class TarScan:
         stated = self._number(header[148:156])
         if stated != sum(header) - sum(header[148:156]) + 8 * ord(" "):
             raise Corrupt(
-                f"tar header at byte {self.offset} has a wrong checksum",
+                f"tar header at byte {self._began} has a wrong checksum",
                 "the stream was damaged on its way; run the backup again",
             )
 
@@ -199,7 +216,7 @@ class TarScan:
         try:
             return int(field.strip(b" \0") or b"0", 8)
         except ValueError as error:
-            raise Corrupt(f"tar header before byte {self.offset} has no number") from error
+            raise Corrupt(f"tar header at byte {self._began} has no number") from error
 
 
 def _short_name(header: bytes | bytearray) -> bytes:

@@ -87,6 +87,8 @@ def from_call_error(error: grpc.aio.AioRpcError, address: str) -> CleancutError:
     if info is None:
         if code == "RESOURCE_EXHAUSTED" and "larger than max" in message:
             return Invalid(f"coordinator at {address}: {message}", "ask for less in one call")
+        if "Trying to connect an http1" in message:
+            message = "what answers there speaks HTTP/1, such as Qdrant or a port of metrics"
         return kind(f"coordinator at {address}: {message}", _hint_for(code), status=code)
     context = {key: value for key, value in info.metadata.items() if key != "hint"}
     return kind(message, info.metadata.get("hint", ""), **context)
@@ -99,7 +101,10 @@ def _kind_of(code: str) -> type[CleancutError]:
 
 def _hint_for(code: str) -> str:
     if code == "UNIMPLEMENTED":
-        return "this client is newer than the coordinator: use its version, or update it"
+        return (
+            "either another program answers at this address, such as etcd, or the coordinator is"
+            " older than this client: check --coordinator, or use its version"
+        )
     if code in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:
         return "check --coordinator, that it runs, and that both sides use TLS or both do not"
     return ""

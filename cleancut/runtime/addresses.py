@@ -35,6 +35,10 @@ def parse_addresses(text: str) -> tuple[str, ...]:
 
 def _invalid(text: str) -> Invalid:
     hint = "write HOST:PORT, [HOST]:PORT for IPv6, 0.0.0.0:PORT for all interfaces of a server"
+    if "://" in text:
+        return Invalid(f"invalid address {text!r}: it is a URL", f"{hint}; without a scheme")
+    if text and ":" not in text:
+        return Invalid(f"invalid address {text!r}: the port is missing", hint)
     return Invalid(f"invalid address {text!r}", hint)
 
 

@@ -77,7 +77,7 @@ class WatchedSecret:
 
     def get(self, *, now: bool = False) -> str:
         """As it is now; as it was, while the file cannot be read. Raises: Denied, if it never
-        could be, or is empty."""
+        could be, or does not hold one line of text."""
         version = self._file.look(now=now)
         if version == self._version:
             return self._text
@@ -87,8 +87,10 @@ class WatchedSecret:
             if self._text:
                 return self._text
             raise Denied(f"cannot read {self._path}", "check the path and its rights") from None
-        if not text and not self._text:
-            raise Denied(f"{self._path} is empty", "it has to hold the secret, and only that")
+        wrong = "is empty" if not text else "" if text.isprintable() else "has several lines"
+        if wrong and not self._text:
+            raise Denied(f"{self._path} {wrong}", "it has to hold the secret, and only that")
+        text = "" if wrong else text
         self._text, self._version = text or self._text, version
         return self._text
 

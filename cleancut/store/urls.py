@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from cleancut.core.primitives.errors import Invalid
+from cleancut.core.primitives.spelling import suggestion
 
 _HINT = "use file:///path or s3://bucket/prefix?endpoint=https://host&region=name&path_style=1"
 _SSE = ("", "AES256", "aws:kms", "aws:kms:dsse")
@@ -58,15 +59,21 @@ def parse_store_url(url: str) -> FileUrl | S3Url:
         return FileUrl(Path(path))
     if parts.scheme == "s3":
         return _parse_s3(url, parts.netloc, unquote(parts.path).strip("/"), parts.query)
-    raise Invalid(f"store URL {url!r} is of no known kind", _HINT)
+    raise Invalid(f"store URL {url!r} is neither file:// nor s3://", _HINT)
 
 
 def _parse_s3(url: str, bucket: str, prefix: str, query: str) -> S3Url:
     options = dict(parse_qsl(query, keep_blank_values=True))
     unknown = sorted(options.keys() - _S3_OPTIONS)
     endpoint = options.get("endpoint", "")
-    if not bucket or unknown:
-        raise Invalid(f"store URL {url!r} has no bucket, or options {unknown}", _HINT)
+    if not bucket:
+        raise Invalid(f"store URL {url!r} names no bucket", _HINT)
+    if unknown:
+        likely = suggestion(unknown[0], _S3_OPTIONS)
+        raise Invalid(
+            f"store URL {url!r} has an unknown option `{unknown[0]}`{likely}",
+            f"the options are {', '.join(sorted(_S3_OPTIONS))}",
+        )
     if endpoint and urlsplit(endpoint).scheme not in {"http", "https"}:
         raise Invalid(f"endpoint {endpoint!r} is not an http(s) URL", _HINT)
     if options.get("path_style", "1") not in {"0", "1"}:

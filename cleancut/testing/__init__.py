@@ -1,1 +1,1 @@
-"""Testing: fakes that behave, held to the ports' contract suites: etcd and a store in memory."""
+"""Testing: fakes that behave, held to the ports' contract suites: etcd, store and log in memory."""

@@ -52,7 +52,7 @@ CONSISTENCY_POINT_IN_TIME: Consistency
 CONSISTENCY_PER_SHARD: Consistency
 
 class ShardEvidence(_message.Message):
-    __slots__ = ("collection", "shard_id", "peer_id", "ops_before", "ops_after", "unchanged", "points", "drained", "doubt")
+    __slots__ = ("collection", "shard_id", "peer_id", "ops_before", "ops_after", "unchanged", "points", "drained", "doubt", "rolled_to")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     SHARD_ID_FIELD_NUMBER: _ClassVar[int]
     PEER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +62,7 @@ class ShardEvidence(_message.Message):
     POINTS_FIELD_NUMBER: _ClassVar[int]
     DRAINED_FIELD_NUMBER: _ClassVar[int]
     DOUBT_FIELD_NUMBER: _ClassVar[int]
+    ROLLED_TO_FIELD_NUMBER: _ClassVar[int]
     collection: str
     shard_id: int
     peer_id: int
@@ -71,7 +72,8 @@ class ShardEvidence(_message.Message):
     points: int
     drained: bool
     doubt: str
-    def __init__(self, collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., peer_id: _Optional[int] = ..., ops_before: _Optional[int] = ..., ops_after: _Optional[int] = ..., unchanged: _Optional[bool] = ..., points: _Optional[int] = ..., drained: _Optional[bool] = ..., doubt: _Optional[str] = ...) -> None: ...
+    rolled_to: int
+    def __init__(self, collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., peer_id: _Optional[int] = ..., ops_before: _Optional[int] = ..., ops_after: _Optional[int] = ..., unchanged: _Optional[bool] = ..., points: _Optional[int] = ..., drained: _Optional[bool] = ..., doubt: _Optional[str] = ..., rolled_to: _Optional[int] = ...) -> None: ...
 
 class FenceEvidence(_message.Message):
     __slots__ = ("aliases", "hooked", "seen_by", "held_ms")

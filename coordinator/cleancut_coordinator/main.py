@@ -20,9 +20,7 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.garbage import GRACE_S
 from cleancut.core.maintenance.retention import MAX_EXPIRE_SHARE, Policy
 from cleancut.core.maintenance.schedule import Schedules
-from cleancut.core.primitives.errors import (
-    CleancutError,
-)
+from cleancut.core.primitives.errors import CleancutError, Invalid
 from cleancut.core.primitives.ids import parse_agent, parse_cluster
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.fence import BUDGET_LIMIT_S, BUDGET_S, FenceSettings
@@ -40,8 +38,10 @@ from cleancut.daemon_settings import (
     shared_of,
     warn_of_etcd,
 )
+from cleancut.qdrant.http import check_url
 from cleancut.runtime.addresses import parse_address, parse_addresses
 from cleancut.runtime.clock import SystemClock
+from cleancut.runtime.commands import Command
 from cleancut.runtime.concurrency import until_signal
 from cleancut.runtime.health import Health, health_app, serve
 from cleancut.runtime.log import Logger, configure_logging
@@ -83,7 +83,7 @@ class _Rules:
     roles: Mapping[str, Role]
 
 
-@click.command(context_settings={"auto_envvar_prefix": ENV_PREFIX})
+@click.command(cls=Command, context_settings={"auto_envvar_prefix": ENV_PREFIX})
 @config_option(TABLES)
 @common_options
 @click.option("--qdrant-url", required=True, metavar="URL[,URL]", help="Any peers, in order.")
@@ -173,7 +173,19 @@ def _check(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger) ->
     parse_addresses(shared.etcd)
     parse_address(shared.http)
     parse_address(flags["grpc"])
+    if flags["advertise"]:
+        parse_address(flags["advertise"])
+    for url in urls_of(flags["qdrant_url"]):
+        check_url(url)
     open_api(shared, {**flags, "audit_log": None}, rules.roles, log)
+
+
+def urls_of(text: str) -> list[str]:
+    """The URLs of a comma-separated list. Raises: Invalid, for an empty one."""
+    urls = [url.strip() for url in text.split(",") if url.strip()]
+    if not urls:
+        raise Invalid("--qdrant-url names no peer", "give the URL of at least one")
+    return urls
 
 
 def _summary(rules: _Rules) -> str:
@@ -198,7 +210,7 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
         counted = InstrumentedStore(opened, metrics.count_request)
         stack.push_async_callback(counted.close)
         store = BoundedStore(counted, clock, url=shared.store, bound_s=_STORE_S)
-        urls = [url.strip() for url in flags["qdrant_url"].split(",") if url.strip()]
+        urls = urls_of(flags["qdrant_url"])
         peers = [await stack.enter_async_context(shared.open_qdrant(url)) for url in urls]
         listen = open_api(shared, flags, rules.roles, log)
         context = CoordinatorContext(

@@ -71,7 +71,7 @@ def check(folder: Path, text: str) -> Result:
             "`keep_dayly` in `[retention]`: did you mean `keep-daily`?",
         ),
         ("[retention]\nkeep-last = 3\nkeep_last = 4", "are the same key"),
-        ("[retention]\nkeep-last = 'x'", "at `keep-last`"),
+        ("[retention]\nkeep-last = 'x'", "`keep-last`: Expected a whole number"),
         (
             "[schedule.n]\ncron = '@daily'\nstart-witin = 3",
             "`start-witin` in `[schedule.n]`: did you mean `start-within`?",
@@ -96,7 +96,7 @@ def check(folder: Path, text: str) -> Result:
             "`start-within` in `[schedule.n]`: '2 hours' is not a duration",
         ),
         ("gc-every = '2x'", "'2x' is not a duration"),
-        ("gc-every = true", "True is not a duration"),
+        ("gc-every = true", "write a number"),
         ("fence-budget = '2h'", "is not in the range"),
         ("[schedule.n]\ncron = '0 30 2 * * *'", "it has six fields"),
         ("[schedule.n]\ncron = '@dayly'", "unknown name, use one of @hourly"),
@@ -182,3 +182,52 @@ def test_every_program_says_its_version(program: object) -> None:
     ran = CliRunner().invoke(program, ["--version"])  # type: ignore[arg-type]
     assert ran.exit_code == 0
     assert ran.output.strip().endswith(f" {__version__}")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("gc-every = [1]", "`gc-every` is [1]: write a number"),
+        ("gc-every = true", "`gc-every` is True: write a number"),
+        ("gc-every = nan", "`gc-every` is nan: write a number"),
+        ("http = 7401", "`http` is 7401: write text in quotes"),
+        ('insecure = "api"', "`insecure` is 'api': write a list of texts"),
+        ("tokens-file = 5", "`tokens-file` is 5: write text in quotes"),
+        ('log-level = "loud"', "'loud' is not one of 'debug', 'info', 'warning', 'error'"),
+        ('advertise = "nope"', "invalid address 'nope': the port is missing"),
+        ('gc-every = "1h30"', "'1h30' is not a duration: write 90s, 10m, 24h, 7d or 1h30m"),
+        ('[retention]\nkeep-last = "3"', "`keep-last`: Expected a whole number, got text"),
+        ("[retention]\nkeep-daily = -1", "keep-daily cannot be negative: -1"),
+        ("[retention]\nmax-age-days = inf", "`max-age-days` in `[retention]` is not a finite"),
+        (
+            '[schedule.n]\ncron = "@daily"\ndo = "backups"',
+            "`do`: Invalid enum value 'backups', use one of backup, verify, drill",
+        ),
+        (
+            '[schedule.n]\ncron = "@daily"\ncollections = ["a"]\nexclude = ["a"]',
+            "collection 'a' is named and excluded",
+        ),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_refused_with_what_to_write(
+    text: str, expected: str, tmp_path: Path
+) -> None:
+    result = check(tmp_path, text)
+    assert result.exit_code == 2, result.output
+    assert expected in " ".join(result.output.split())
+
+
+def test_values_of_wrong_types_are_refused_by_agent_and_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(NEEDED + 'spill-dir = 5\nstay = "yes"')
+    result = CliRunner().invoke(cleancut_agent.main.cli, ["--config", str(file)])
+    assert result.exit_code == 2
+    shown = " ".join(result.output.split())
+    assert "`spill-dir` is 5: write text in quotes" in shown
+    assert "`stay` is 'yes': write true or false" in shown
+    file.write_text("coordinater = 5\n")
+    result = CliRunner().invoke(root, ["--config", str(file), "version"])
+    assert "coordinater: did you mean `coordinator`?" in " ".join(result.output.split())
+    file.write_text("coordinator = 5\n")
+    result = CliRunner().invoke(root, ["--config", str(file), "version"])
+    assert "`coordinator` is 5: write text in quotes" in " ".join(result.output.split())

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,8 @@ from cleancut.core.protocol.requests import STREAMS_TO_OPEN
 from cleancut.repository.capture import CapturedShard, CaptureState, capture_shard
 from cleancut.repository.dedup import EarlierCapture
 from cleancut.repository.pack_writer import PackWriter, share_bytes
+from cleancut.repository.rolled_tar import Log, with_log
+from cleancut.repository.tar_assembler import read_tar
 from cleancut.runtime.concurrency import run_all
 from cleancut_agent.backup.partial_recipes import PartialRecipes
 from cleancut_agent.context import AgentContext
@@ -35,11 +37,14 @@ LEFT_S = SEED_KEPT_S
 @dataclass(frozen=True, slots=True)
 class Stream:
     """One shard to capture, and what is known of it: its `parent` in the newest group, and what an
-    `earlier` attempt has left."""
+    `earlier` attempt has left. `log`: what replaces the log in its tar, once that is known.
+    `stored`: the tar is the parent's, read from the store."""
 
     task: ShardTask
     parent: Recipe | None
     earlier: EarlierCapture | None
+    log: Callable[[], Awaitable[Log]] | None = None
+    stored: bool = False
 
     @property
     def known_blocks(self) -> int:
@@ -134,11 +139,16 @@ class Captures:
         async with AsyncExitStack() as stack:
             turn = await stack.enter_async_context(self._turn_to_open())
             stack.enter_context(self._open(task))
-            chunks = await stack.enter_async_context(
-                qdrant.stream_shard(task.collection, task.shard_id, size)
-            )
+            chunks: AsyncIterator[bytes]
+            if stream.stored:
+                chunks = self._parents_tar(task)
+            else:
+                chunks = await stack.enter_async_context(
+                    qdrant.stream_shard(task.collection, task.shard_id, size)
+                )
+            chunks = self._counted(chunks)
             return await capture_shard(
-                self._counted(chunks),
+                with_log(chunks, stream.log) if stream.log else chunks,
                 parent=stream.parent,
                 packs=packs,
                 on_cut=partial(self._cut, turn),
@@ -146,6 +156,12 @@ class Captures:
                 earlier=stream.earlier,
                 on_left=partial(self._leave, packs.origin, stream),
             )
+
+    async def _parents_tar(self, task: ShardTask) -> AsyncIterator[bytes]:
+        tar = read_tar(self._context.store, self._context.paths, task.recipe)
+        async with aclosing(tar) as chunks:
+            async for chunk in chunks:
+                yield bytes(chunk)
 
     @contextlib.contextmanager
     def _open(self, task: ShardTask) -> Iterator[None]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -15,6 +18,7 @@ from cleancut.core.backup.participant import (
     FinishCapture,
     Load,
     ReadJournal,
+    ReadLogs,
 )
 from cleancut.core.format.manifest import AgentDocument, ShardEntry
 from cleancut.core.format.recipe import Recipe
@@ -23,16 +27,17 @@ from cleancut.core.primitives.errors import CleancutError, TimedOut
 from cleancut.core.primitives.ids import Digest, Epoch, PeerId
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
-from cleancut.core.protocol.etcd_records import EpochMember, Reading, ShardTask
+from cleancut.core.protocol.etcd_records import EpochMember, Reading, ShardTask, Standstill
 from cleancut.core.protocol.evidence import is_same, is_unchanged
 from cleancut.core.protocol.failures import UnusableReplicas
 from cleancut.core.protocol.fence import is_raised, without_fence
 from cleancut.core.protocol.requests import Selection
 from cleancut.repository.capture import CapturedShard
 from cleancut.repository.catalog import put_votes_document
-from cleancut_agent.backup.captures import Captures, cancel
+from cleancut_agent.backup.captures import Captures, Stream, cancel
 from cleancut_agent.backup.journal import CaptureJournal
 from cleancut_agent.backup.parents import Parents
+from cleancut_agent.backup.shard_logs import ShardLogs
 from cleancut_agent.backup.uncut_replicas import UncutReplicas
 from cleancut_agent.context import AgentContext
 from cleancut_agent.fence_watchdog import FenceWatchdog
@@ -60,6 +65,7 @@ class _Running:
     captured: tuple[int, ...]
     others: UncutReplicas
     segments: tuple[str, ...]
+    logs: ShardLogs | None
 
 
 class AgentBackupEffects:
@@ -80,6 +86,7 @@ class AgentBackupEffects:
         self._running: dict[Epoch, _Running] = {}
         self._view_at = ""
         self._selections: dict[Epoch, Selection] = {}
+        self._logs: tuple[ShardLogs, asyncio.Task[None]] | None = None
 
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
@@ -89,13 +96,15 @@ class AgentBackupEffects:
             case Load():
                 await self.check_loaded(effect)
                 await self._parents.load(effect.tasks)
-                return None
+                return await self._open_logs(effect)
             case Confirm():
                 return await self._watchdog.confirm(effect.epoch)
             case Capture():
                 return await self._capture(effect)
             case ReadNumbers():
                 return await self._read(effect)
+            case ReadLogs():
+                return await self._logs[0].ends() if self._logs else None
             case FinishCapture():
                 return await self._finish(effect)
             case ReadJournal():
@@ -108,6 +117,7 @@ class AgentBackupEffects:
         running = self._running.pop(epoch, None)
         if running is not None:
             await cancel(running.task)
+        await self._close_logs()
         self._parents.forget()
 
     def moved(self) -> BytesProgress:
@@ -159,10 +169,29 @@ class AgentBackupEffects:
         if any((task.collection, task.shard_id) in places for task in effect.tasks):
             raise UnusableReplicas(unusable)
 
+    async def _open_logs(self, effect: Load) -> bool:
+        """True if the logs of all shards are followed: then the backup can be rolled forward."""
+        await self._close_logs()
+        logs = ShardLogs(self._context, effect.tasks)
+        if not await logs.open():
+            await logs.close()
+            return False
+        self._logs = logs, self._group.create_task(logs.follow())
+        return True
+
+    async def _close_logs(self) -> None:
+        logs, self._logs = self._logs, None
+        if logs is not None:
+            await cancel(logs[1])
+            await logs[0].close()
+
     # CUT and SEAL
 
     async def _capture(self, effect: Capture) -> Readings:
         context, tasks = self._context, effect.tasks
+        logs = self._logs[0] if self._logs else None
+        if logs is not None:
+            await logs.note_acks()
         telemetry = await context.qdrant.telemetry(level=READING_LEVEL)
         first = readings_of(telemetry, tasks, [_parents_segment(task) for task in tasks])
         uuids = {name: entry.uuid or "" for name, entry in telemetry.collections.items()}
@@ -174,15 +203,20 @@ class AgentBackupEffects:
         captures = Captures(
             context, effect.epoch, context.token_hex(16), self._pool, unknown=self._parents.avoided
         )
-        streams = [self._parents.stream_of(tasks[index]) for index in captured]
+        streams = [self._stream(tasks, index, logs) for index in captured]
         running = self._group.create_task(captures.run(streams))
         others = UncutReplicas.among(telemetry, tasks)
         self._running[effect.epoch] = _Running(
-            captures, running, captured, others, first.segments()
+            captures, running, captured, others, first.segments(), logs
         )
         if streams:
             await captures.wait_cut()
         return first
+
+    def _stream(self, tasks: Sequence[ShardTask], index: int, logs: ShardLogs | None) -> Stream:
+        stream = self._parents.stream_of(tasks[index])
+        log = None if logs is None else partial(logs.log_of, index)
+        return dataclasses.replace(stream, log=log)
 
     def _is_unchanged(self, task: ShardTask, first: Reading, uuid: str) -> bool:
         if task.parent is None or not self._parents.can_take_over(task):
@@ -212,12 +246,18 @@ class AgentBackupEffects:
         running = self._running.get(effect.epoch)
         if running is None:
             raise TimedOut("the captures of this epoch are gone", "the backup is tried again")
+        still = await self._decide(effect, running.logs)
         counts = await self._count(effect)
         replicas = await running.others.count(self._context.qdrant, COUNT_S)
         stored = await running.captures.wait_stored()
         by_index = dict(zip(running.captured, stored, strict=True))
+        by_index |= await self._roll_parents(effect, still, running)
         shards = tuple(
-            replace(self._entry(effect, index, by_index.get(index)), count=count)
+            replace(
+                self._entry(effect, index, by_index.get(index)),
+                count=count,
+                standstill=still[index] if still else None,
+            )
             for index, count in enumerate(counts)
         )
         document = AgentDocument(
@@ -226,6 +266,33 @@ class AgentBackupEffects:
         sha256 = await put_votes_document(self._context.store, self._context.paths, document)
         self._journal.write(effect.epoch, sha256)
         return sha256
+
+    async def _decide(
+        self, effect: FinishCapture, logs: ShardLogs | None
+    ) -> tuple[Standstill, ...] | None:
+        if logs is None:
+            return None
+        indexes = range(len(effect.tasks))
+        readings = [(effect.first.at(index), effect.second.at(index)) for index in indexes]
+        return await logs.decide(readings, effect.still)
+
+    async def _roll_parents(
+        self, effect: FinishCapture, still: Sequence[Standstill] | None, running: _Running
+    ) -> dict[int, CapturedShard]:
+        """Shards that were unchanged at the cut, and were written to before the standstill: what
+        their parents hold is read from the store, and stored again with the log."""
+        rolled = [index for index, one in enumerate(still or ()) if one.first >= 0]
+        needed = [index for index in rolled if index not in running.captured]
+        if not needed:
+            return {}
+        streams = [
+            dataclasses.replace(self._stream(effect.tasks, index, running.logs), stored=True)
+            for index in needed
+        ]
+        context = self._context
+        captures = Captures(context, effect.epoch, context.token_hex(16), self._pool)
+        await captures.run(streams)
+        return dict(zip(needed, await captures.wait_stored(), strict=True))
 
     async def _count(self, effect: FinishCapture) -> tuple[int | None, ...]:
         """Exact counts of what was read second; None where that is not known.

@@ -6,7 +6,14 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from cleancut.core.primitives.errors import CleancutError, NotFound, Refused, TimedOut, Unavailable
+from cleancut.core.primitives.errors import (
+    CleancutError,
+    Corrupt,
+    NotFound,
+    Refused,
+    TimedOut,
+    Unavailable,
+)
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.restore.phases import AT_ONCE, recover_bound_s
 from cleancut.qdrant.recovery import needs_upload
@@ -84,11 +91,28 @@ class Recovery:
             telemetry = await self._telemetry()
             _check_same(telemetry, task)
             try:
-                return await self._put(task, telemetry.startup)
+                await self._put(task, telemetry.startup)
+                return await self._check_replayed(task)
             except CleancutError as error:
                 if not error.retryable or left == 0:
                     raise
             await self._context.clock.sleep(_POLL_S)
+
+    async def _check_replayed(self, task: ShardTask) -> None:
+        """Raises: Corrupt, unless the stored log was replayed to its end. Qdrant stops at the first
+        entry that does not fit, and answers 200."""
+        if task.last_entry < 0:
+            return
+        collection = (await self._telemetry()).collections.get(task.collection)
+        shard = collection.shards.get(task.shard_id) if collection else None
+        number = shard.op_num if shard else None
+        written_to = task.repair and number is not None and number > task.last_entry
+        if number != task.last_entry and not written_to:
+            raise Corrupt(
+                f"{_name(task)} was replayed to operation {number}, and its log in the backup ends"
+                f" with {task.last_entry}",
+                "verify the backup; see the peer's log",
+            )
 
     async def _put(self, task: ShardTask, startup: str) -> None:
         """By URL; by upload, once the peer has forbidden URLs or cannot reach this process."""

@@ -3,6 +3,7 @@ connection."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from cleancut.cli.render.output import document
 from cleancut.cli.settings import Noun, settings_of
 from cleancut.cli.terminal import write_out
 from cleancut.core.primitives.errors import Invalid
+from cleancut.runtime.addresses import parse_addresses
 from cleancut.store.urls import FileUrl, parse_store_url
 
 TEMPLATE = Path(__file__).with_name("agent_values.yaml")
 PLAIN_URL = "http://127.0.0.1:6333"
 TLS_URL = "https://$(POD_NAME).qdrant-headless:6333"
+_QUANTITY = re.compile(r"[1-9][0-9]*(\.[0-9]+)?([kMGTP]|[KMGTP]i)?")
 NOTHING: Mapping[str, str] = dict.fromkeys(
     (
         *("etcd_secret", "store_secret", "store_tls_secret", "store_claim", "qdrant_secret"),
@@ -97,6 +100,8 @@ def values(context: click.Context, /, patch: bool, **flags: Any) -> None:
     """
     settings = settings_of(context)
     store, cluster = settings.catalog()
+    parse_addresses(flags["etcd"])
+    _check_kube(flags)
     where = parse_store_url(store)
     path = str(where.root) if isinstance(where, FileUrl) else ""
     if flags["store_claim"] and not path:
@@ -156,6 +161,16 @@ def as_patch(text: str) -> str:
         "spec": {"template": pod},
     }
     return str(yaml.safe_dump(whole, sort_keys=False, width=1000))
+
+
+def _check_kube(flags: Mapping[str, Any]) -> None:
+    """Raises: Invalid, for what Kubernetes would refuse only in the pod."""
+    for flag in ("spill_size", "memory"):
+        if not _QUANTITY.fullmatch(flags[flag]):
+            written = f"--{flag.replace('_', '-')}"
+            raise Invalid(f"{written} {flags[flag]!r} is not a quantity", "write 512Mi, 8Gi or 1G")
+    if not flags["image"] or any(sign.isspace() for sign in flags["image"]):
+        raise Invalid(f"--image {flags['image']!r} is not an image", "write NAME:TAG")
 
 
 def _values(value: object) -> list[str]:

@@ -21,7 +21,7 @@ from cleancut.cli.options import (
 )
 from cleancut.cli.render.output import emit, emit_many
 from cleancut.cli.render.states import step_of, title_of
-from cleancut.cli.settings import Noun, parse_duration, settings_of
+from cleancut.cli.settings import Noun, parse_duration, parse_term, settings_of
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import NotFound, from_reason
 from cleancut.core.protocol.fence import check_fence
@@ -290,17 +290,17 @@ _label = click.option(
 @click.option(
     "--for",
     "for_s",
-    type=parse_duration,
+    type=parse_term,
     metavar="DURATION",
-    default=0.0,
     show_default="until it is released",
     help="How long.",
 )
 @click.pass_context
-def hold(context: click.Context, /, backup_id: str, label: str, for_s: float) -> None:
+def hold(context: click.Context, /, backup_id: str, label: str, for_s: float | None) -> None:
     """Keep a backup, whatever the retention rules, until it is released."""
     settings = settings_of(context)
-    emit(settings.output, "backup", ask(settings, lambda c: c.hold_backup(backup_id, label, for_s)))
+    held = ask(settings, lambda c: c.hold_backup(backup_id, label, for_s or 0.0))
+    emit(settings.output, "backup", held)
 
 
 @backup.command()

@@ -15,6 +15,7 @@ from cleancut.cli.render.output import emit_facts
 from cleancut.cli.settings import Settings, Verb, parse_duration, settings_of
 from cleancut.cli.terminal import visible, write_out
 from cleancut.cli.wait import ask
+from cleancut.core.primitives.durations import format_duration
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.evidence import Consistency
@@ -80,6 +81,8 @@ def check(
     --collection, the newest backup of each counts, and the oldest of them decides.
     """
     settings = settings_of(context)
+    if warn_s >= max_s:
+        raise click.UsageError("--warn-age has to be less than --max-age")
     limits = AgeLimits(max_s, warn_s, require or "")
 
     def judged(backups: list[Backup]) -> Age:
@@ -113,7 +116,7 @@ def judge(
     known = [one for one in backups if one.state is State.COMMITTED and one.cut_at]
     good = [one for one in known if _counts(one, limits.require)]
     if not collections:
-        return _judged(good[0], limits, now_s) if good else Age(CRITICAL, "no backup qualifies")
+        return _whole(good[0], limits, now_s) if good else Age(CRITICAL, "no backup qualifies")
     ages = []
     for name in sorted(set(collections)):
         newest = next((one for one in good if name in one.collections), None)
@@ -123,6 +126,15 @@ def judge(
     return max(ages, key=lambda one: one.age_s)
 
 
+def _whole(backup: Backup, limits: AgeLimits, now_s: float) -> Age:
+    """A partial backup is a warning at least: some collections are not in it."""
+    age = _judged(backup, limits, now_s)
+    if not backup.missing:
+        return age
+    names = ", ".join(one.name for one in backup.missing)
+    return age._replace(state=max(age.state, WARNING), why=f"{age.why}; without {names}")
+
+
 def _judged(backup: Backup, limits: AgeLimits, now_s: float, collection: str = "") -> Age:
     assert backup.cut_at
     age_s = max(0.0, now_s - parse_time(backup.cut_at))
@@ -130,8 +142,8 @@ def _judged(backup: Backup, limits: AgeLimits, now_s: float, collection: str = "
     if state == OK and limits.warn_s and age_s > limits.warn_s:
         state = WARNING
     what = f"#{backup.epoch} of {collection}" if collection else f"#{backup.epoch}"
-    hours = f"{age_s / 3600:.1f} h old, at most {limits.max_s / 3600:.1f} h"
-    return Age(state, f"the newest backup, {what}, is {hours}", backup.id, age_s)
+    ages = f"{format_duration(age_s)} old, at most {format_duration(limits.max_s)}"
+    return Age(state, f"the newest backup, {what}, is {ages}", backup.id, age_s)
 
 
 def _counts(backup: Backup, require: str) -> bool:

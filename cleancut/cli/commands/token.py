@@ -9,7 +9,7 @@ import click
 
 from cleancut.cli.exit_codes import say
 from cleancut.cli.render.output import emit_facts
-from cleancut.cli.settings import Noun, parse_duration, settings_of
+from cleancut.cli.settings import Noun, parse_term, settings_of
 from cleancut.core.auth.roles import Role
 from cleancut.core.auth.tokens import PREFIX, BearerToken, check_name, digest_of, line_of
 from cleancut.core.primitives.timestamps import format_time
@@ -33,7 +33,7 @@ def token() -> None:
 @click.option(
     "--expires",
     "expires_s",
-    type=parse_duration,
+    type=parse_term,
     metavar="DURATION",
     help="How long it is valid, such as 90d. Default: without end.",
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 
-from cleancut.api.backups import Backup, Evidence, FenceEvidence
+from cleancut.api.backups import Backup, Evidence, FenceEvidence, ShardEvidence
 from cleancut.api.drills import Drill
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.verdicts import Verdict
@@ -78,13 +78,19 @@ def _shards(value: Evidence) -> RenderableType:
                 shard.peer_id,
                 shard.ops_before,
                 shard.ops_after,
-                shard.doubt or "yes",
+                _proven(shard),
                 shard.points,
             )
             for shard in value.shards
         ),
         fold=("COLLECTION", "UNCHANGED"),
     )
+
+
+def _proven(shard: ShardEvidence) -> str:
+    if shard.doubt:
+        return shard.doubt
+    return "yes" if shard.rolled_to is None else f"rolled forward to {shard.rolled_to}"
 
 
 def _evidence_facts(value: Evidence) -> list[tuple[str, Any]]:

@@ -27,6 +27,7 @@ from cleancut.core.backup.phases import (
 )
 from cleancut.core.primitives.codec import digest_of
 from cleancut.core.primitives.errors import Corrupt, Refused
+from cleancut.core.primitives.ids import AgentName
 from cleancut.core.protocol import votes as protocol_votes
 from cleancut.core.protocol.attempt import Attempt
 from cleancut.core.protocol.commands import Command, Decide, Lift, Persist, Run, Stop
@@ -77,6 +78,8 @@ class Barrier(Attempt):
         self._fence_until_s = self._fence_began_s = float("inf")
         self._fence_ms = -1
         self._optimizing_until_s = 0.0
+        self._standstill_until_s = 0.0
+        self._ends: dict[AgentName, str] | None = None
 
     def request(self) -> BackupRequest | SeedRequest:
         """The request of the operation."""
@@ -172,6 +175,8 @@ class Barrier(Attempt):
                 return self._cut(now_s)
             case Phase.SEAL:
                 return self._sealed(now_s)
+            case Phase.STANDSTILL:
+                return self._looked(now_s)
             case _:
                 return self._uploaded(now_s)
 
@@ -205,7 +210,7 @@ class Barrier(Attempt):
         meanwhile lacks deletes, so such a shard is never proven to be point-in-time."""
         votes = protocol_votes.yes_of_all(Phase.PREPARE, self.members, self.votes) or []
         running, bound_s = sum(vote.optimizing for vote in votes), self.ctl.bounds.optimizing_s
-        if not running:
+        if not running or self._can_roll():
             return None
         if not self._optimizing_until_s:
             self._optimizing_until_s = now_s + bound_s
@@ -297,14 +302,44 @@ class Barrier(Attempt):
             return self._abort(failure)
         required = protocol_votes.backup_request(self.operation).require_point_in_time
         found = protocol_votes.consistency(self.members, self.votes, drained)
-        if required and found is not Consistency.POINT_IN_TIME:
-            return self._abort(protocol_votes.not_point_in_time(self.members, self.votes, drained))
+        if found is not Consistency.POINT_IN_TIME:
+            if self._can_roll():
+                self._standstill_until_s = now_s + self.ctl.bounds.standstill_s
+                return self.move(Phase.STANDSTILL, now_s, round=1)
+            if required:
+                failure = protocol_votes.not_point_in_time(self.members, self.votes, drained)
+                return self._abort(failure)
         compare = self.run(Compare(self.ctl.epoch, self.ctl.draft))
         if not self.ctl.fenced:
             return [compare]
         self._fence_ms = max(1, round((now_s - self._fence_began_s) * 1000))
         self._fence_until_s = float("inf")  # lifted now: its budget has been kept
         return [*self._lift(), compare]
+
+    # STANDSTILL: read all logs in rounds until none has grown between two of them
+
+    def _can_roll(self) -> bool:
+        """True if the backup can be rolled forward. One with a fence is proven by its fence."""
+        assert self._draft is not None, "no agent is ready without tasks"
+        wanted = self.ctl.bounds.standstill_s > 0 and self._draft.fence is None
+        return wanted and protocol_votes.all_follow(self.members, self.votes)
+
+    def _looked(self, now_s: float) -> list[Command]:
+        bounds, number = self.ctl.bounds, self.ctl.round
+        ends = protocol_votes.log_ends(number, self.members, self.votes)
+        if ends is None or self.waiting is not None:
+            return []
+        before, self._ends = self._ends, ends
+        lost = not all(ends.values())
+        if ends == before and not lost:
+            self.ctl = replace(self.ctl, standstill=number)
+        elif not lost and now_s < self._standstill_until_s:
+            self.ctl = self.moved(Phase.STANDSTILL, round=number + 1)
+            self.start_clocks(now_s)
+            return [Persist(self.ctl)]
+        elif protocol_votes.backup_request(self.operation).require_point_in_time:
+            return self._abort(protocol_votes.no_standstill(number, bounds.standstill_s))
+        return [self.run(Compare(self.ctl.epoch, self.ctl.draft))]
 
     def _uploaded(self, _now_s: float) -> list[Command]:
         votes = protocol_votes.yes_of_all(Phase.UPLOAD, self.members, self.votes)

@@ -12,11 +12,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from cleancut.core.backup.phases import NEEDS_SESSIONS
 from cleancut.core.primitives.codec import digest_of
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.commands import Command, Effect
 from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
-from cleancut.core.protocol.etcd_records import EpochMember, Failure, ShardTask, Vote
+from cleancut.core.protocol.etcd_records import EpochMember, Failure, ShardTask, Vote, WalEnd
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.participant import Participant
 from cleancut.core.protocol.states import OperationKind, Phase
@@ -28,7 +29,8 @@ RESTARTED = Failure(reason="UNAVAILABLE", message="restarted before its shards w
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Fetch the parents' recipes of these tasks."""
+    """Fetch the parents' recipes of these tasks, and open the logs of their shards. Result: True if
+    all logs are followed."""
 
     epoch: Epoch
     tasks: tuple[ShardTask, ...]
@@ -54,14 +56,37 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadLogs:
+    """Read where the log of each shard ends. Result: a `WalEnd` for each, in the order of the
+    tasks; None, if one cannot be followed any more."""
+
+    epoch: Epoch
+    tasks: tuple[ShardTask, ...]
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class StandstillEnds:
+    """The ends of all logs in the `round` of the standstill, and in the one before. `undrained`:
+    indexes of collections."""
+
+    round: int
+    before: tuple[WalEnd, ...]
+    after: tuple[WalEnd, ...]
+    undrained: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class FinishCapture:
-    """Count the shards, wait until all captures are stored, then store the document of this
-    agent's shards and journal it. Result: the document's sha256."""
+    """Store with each shard its log up to the standstill, if one was found. Count the shards, wait
+    until all captures are stored, then store the document of this agent's shards and journal it.
+    Result: the document's sha256."""
 
     epoch: Epoch
     tasks: tuple[ShardTask, ...]
     first: Readings
     second: Readings
+    still: StandstillEnds | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +107,22 @@ class ReadJournal:
 
 
 BackupParticipantEffect = (
-    Observe | Load | Confirm | Capture | ReadNumbers | FinishCapture | SeedShards | ReadJournal
+    Observe
+    | Load
+    | Confirm
+    | Capture
+    | ReadNumbers
+    | ReadLogs
+    | FinishCapture
+    | SeedShards
+    | ReadJournal
 )
 
 
 class BackupParticipant(Participant):
     """One machine per session, for backups and for seeds."""
 
-    open_phases = frozenset({Phase.PREPARE, Phase.FENCE, Phase.CUT, Phase.SEAL, Phase.UPLOAD})
+    open_phases = NEEDS_SESSIONS | {Phase.UPLOAD}
 
     def forget(self) -> None:
         super().forget()
@@ -99,6 +132,8 @@ class BackupParticipant(Participant):
         self._first: Readings | None = None
         self._second: Readings | None = None
         self._fence: Fence | None = None
+        self._follows = False
+        self._ends: dict[int, tuple[WalEnd, ...]] = {}
 
     def phase_began(self, member: EpochMember) -> list[Command]:
         seeds = self.ctl.kind is OperationKind.SEED and self.ctl.phase is Phase.UPLOAD
@@ -117,6 +152,8 @@ class BackupParticipant(Participant):
                 return self._cut()
             case Phase.SEAL:
                 return self._seal()
+            case Phase.STANDSTILL:
+                return self._look()
             case Phase.UPLOAD:
                 return self._upload()
             case _:
@@ -156,16 +193,34 @@ class BackupParticipant(Participant):
             return self.refuse(NOT_CUT)
         return [self.run(ReadNumbers(self.ctl.epoch, self._tasks, self._fence))]
 
+    def _look(self) -> list[Command]:
+        if self._second is None or self._tasks is None:
+            return self.refuse(NOT_CUT)
+        return [self.run(ReadLogs(self.ctl.epoch, self._tasks, self.ctl.round))]
+
     def _upload(self) -> list[Command]:
         if self._tasks is None or self._first is None or self._second is None:
             return self._rejoin()
-        return [self.run(FinishCapture(self.ctl.epoch, self._tasks, self._first, self._second))]
+        epoch, tasks, first, second = self.ctl.epoch, self._tasks, self._first, self._second
+        return [self.run(FinishCapture(epoch, tasks, first, second, self._still()))]
+
+    def _still(self) -> StandstillEnds | None:
+        """What was read in the standstill that the leader found."""
+        found = self.ctl.standstill
+        if not found:
+            return None
+        before, after = self._ends[found - 1], self._ends[found]
+        return StandstillEnds(found, before, after, self.ctl.undrained)
 
     # Results of effects
 
     def observed(self, seen: Observed, vote: Vote) -> list[Command]:
         vote = replace(
-            vote, view_object=seen.view_object, ready=self._ready, optimizing=seen.optimizing
+            vote,
+            view_object=seen.view_object,
+            ready=self._ready,
+            follows=self._follows,
+            optimizing=seen.optimizing,
         )
         if self._ready and self._arrivals is None:
             self._arrivals = seen.arrivals
@@ -177,7 +232,7 @@ class BackupParticipant(Participant):
     def completed(self, effect: Effect, result: Any) -> list[Command]:
         match effect:
             case Load():
-                self._ready = digest_of(effect.tasks)
+                self._ready, self._follows = digest_of(effect.tasks), bool(result)
                 return [self.observe()]
             case Confirm():
                 self._fence = result
@@ -188,6 +243,11 @@ class BackupParticipant(Participant):
             case ReadNumbers():
                 self._second = result
                 return self.vote(self.read(result))
+            case ReadLogs():
+                earlier = self._ends.get(effect.round - 1, ())
+                self._ends = {effect.round - 1: earlier, effect.round: result or ()}
+                ends = "" if result is None else digest_of(result)
+                return self.vote(replace(self.ballot(), round=effect.round, ends=ends))
             case FinishCapture():
                 return self.vote(replace(self.ballot(), document=result))
             case SeedShards():

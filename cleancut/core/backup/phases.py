@@ -24,12 +24,19 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.PREPARE, Phase.CUT): "views agree, all are ready, drained",
     (Phase.CUT, Phase.SEAL): "all have cut, drained again",
     (Phase.SEAL, Phase.UPLOAD): "all read again, views unchanged",
+    (Phase.SEAL, Phase.STANDSTILL): "all read again, something moved, all logs are followed",
+    (
+        Phase.STANDSTILL,
+        Phase.STANDSTILL,
+    ): "all read again, something moved since the last round",
+    (Phase.STANDSTILL, Phase.UPLOAD): "no log grew between two rounds, or none was found in time",
     (Phase.UPLOAD, Phase.COMMIT): "all is stored, the backup is decided",
     (Phase.COMMIT, Phase.IDLE): "the manifest is published",
     (Phase.PREPARE, Phase.ABORT): "a no, a bound, a lost session or leader",
     (Phase.FENCE, Phase.ABORT): "a no, a bound, the budget, a lost session or leader",
     (Phase.CUT, Phase.ABORT): "a no, a bound, a lost session or leader",
     (Phase.SEAL, Phase.ABORT): "a no, a bound, a lost session, views moved, not point-in-time",
+    (Phase.STANDSTILL, Phase.ABORT): "a no, a bound, a lost session or leader, not point-in-time",
     (Phase.UPLOAD, Phase.ABORT): "a no or a bound",
     (Phase.COMMIT, Phase.ABORT): "its manifest cannot be published: an operator is needed",
 }
@@ -53,6 +60,7 @@ STATE_OF = {
     Phase.FENCE: State.FENCING,
     Phase.CUT: State.CUTTING,
     Phase.SEAL: State.SEALING,
+    Phase.STANDSTILL: State.SEALING,
     Phase.UPLOAD: State.UPLOADING,
     Phase.COMMIT: State.COMMITTING,
     Phase.IDLE: State.COMMITTED,
@@ -62,7 +70,7 @@ SEED_STATE_OF = {
     Phase.UPLOAD: State.UPLOADING,
     Phase.IDLE: State.SEEDED,
 }
-NEEDS_SESSIONS = FENCED | {Phase.PREPARE}
+NEEDS_SESSIONS = FENCED | {Phase.PREPARE, Phase.STANDSTILL}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,14 @@ from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import Manifest, ReplicaEntry, ShardEntry, diverged
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import AgentName, PeerId
-from cleancut.core.protocol.etcd_records import Reading, Session, ShardTask, SickCollection
+from cleancut.core.primitives.spelling import suggestion
+from cleancut.core.protocol.etcd_records import (
+    Ctl,
+    Reading,
+    Session,
+    ShardTask,
+    SickCollection,
+)
 
 _WARNED = {"consensus_stopped", "no_restore_rights", "restore_by_upload", "red_shard", "disk_low"}
 """Kinds of concerns that are warnings of a backup."""
@@ -48,6 +55,14 @@ def left_out(missing: Sequence[SickCollection]) -> tuple[str, ...]:
     return tuple(f"{one.name} is missing: {one.reason}" for one in missing)
 
 
+def excluded_unknown(exclude: Collection[str], there: Collection[str]) -> tuple[str, ...]:
+    """One for each excluded name that no collection has: probably a typo."""
+    return tuple(
+        f"excluded collection {name!r} does not exist{suggestion(name, there)}"
+        for name in sorted(set(exclude) - set(there))
+    )
+
+
 def not_drained(names: Collection[str], reasons: Mapping[str, str]) -> tuple[str, ...]:
     """A warning for each collection that was not drained: it cannot be proven quiet."""
     return tuple(
@@ -61,7 +76,9 @@ def optimized(shards: Sequence[ShardEntry]) -> tuple[str, ...]:
     names = sorted(
         f"{one.collection}/{one.shard_id}"
         for one in shards
-        if not one.reused and any(_is_optimizing(seen) for seen in (one.first, one.second))
+        if not one.reused
+        and one.last_entry < 0
+        and any(_is_optimizing(seen) for seen in (one.first, one.second))
     )
     if not names:
         return ()
@@ -70,6 +87,14 @@ def optimized(shards: Sequence[ShardEntry]) -> tuple[str, ...]:
         f"optimizing: {', '.join(names[:_SHOWN])}{more} cut while Qdrant optimized them; points"
         " deleted since that began may come back in a restore",
     )
+
+
+def never_still(ctl: Ctl) -> tuple[str, ...]:
+    """A warning, if a moment without writes was looked for in vain."""
+    if not ctl.round or ctl.standstill:
+        return ()
+    rounds = f"{ctl.round} rounds" if ctl.round > 1 else "1 round"
+    return (f"no moment without writes to any shard was found in {rounds}",)
 
 
 def _is_optimizing(seen: Reading) -> bool:

@@ -22,6 +22,7 @@ def find_backup_problems(facts: Facts) -> Iterator[Finding]:
     yield from _failed(health)
     for one in health.schedules:
         yield from _late(one, facts.now_s)
+    yield from _partial(health)
     yield from _unprotected(facts, health)
     yield from _unproven(health)
     yield from _unwatched(health)
@@ -59,6 +60,18 @@ def _late(one: ScheduleHealth, now_s: float) -> Iterator[Finding]:
             severity="error",
             what=f"schedule {one.name!r} {made}; its longest gap is {one.gap_s / 3600:.1f} h",
             fixes=(Fix("cleancut schedule list", what="see why its last time was skipped"),),
+        )
+
+
+def _partial(health: BackupHealth) -> Iterator[Finding]:
+    for epoch, names in health.partial:
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        yield Finding(
+            kind="backup_partial",
+            severity="warning",
+            what=f"backup #{epoch} is partial: it could not hold "
+            f"{', '.join(repr(name) for name in names[:_SHOWN])}{more}, and no later one does",
+            fixes=(Fix(f"cleancut backup show {epoch}", what="see the reason, and mend it"),),
         )
 
 

@@ -113,7 +113,8 @@ class ScheduleHealth(Record, frozen=True):
 
 class BackupHealth(Record, frozen=True):
     """What the catalog and the last operations say of the backups. `collections`: those that a good
-    backup holds. `last_failed`: the failure of the newest backup that ended, if it failed."""
+    backup holds. `last_failed`: the failure of the newest backup that ended, if it failed.
+    `partial`: numbers of newest backups with what they lack and no later one holds."""
 
     good: int = 0
     collections: tuple[str, ...] = ()
@@ -122,6 +123,7 @@ class BackupHealth(Record, frozen=True):
     verified: bool = False
     drilled: bool = False
     retention: bool = False
+    partial: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
 
 class KnownRestore(Record, frozen=True):

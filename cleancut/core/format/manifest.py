@@ -7,6 +7,7 @@ groups/<epoch>.json. The store alone must suffice when etcd is lost.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -15,11 +16,19 @@ from cleancut.core.primitives.codec import Record, decode
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.canary import Canary, Question
-from cleancut.core.protocol.etcd_records import Reading, SickCollection
-from cleancut.core.protocol.evidence import Consistency, consistency_of, doubt, is_quiet
+from cleancut.core.protocol.etcd_records import Reading, SickCollection, Standstill
+from cleancut.core.protocol.evidence import (
+    Consistency,
+    consistency_of,
+    doubt,
+    is_quiet,
+    standstill_doubt,
+)
 from cleancut.core.protocol.fence import Fence, FenceFacts
 
 FORMAT = 1
+ROLLED_FORMAT = 2
+"""Of a backup that a reader of format 1 would misjudge: some shard is stored with its log."""
 CORRUPT_HINT = (
     "others may be whole: see `cleancut backup list`; `cleancut backup delete` removes it"
 )
@@ -47,15 +56,25 @@ class ShardEntry(Record, frozen=True):
     count: int | None = None
     shard_key: str | int | None = None
     reused: bool = False
+    standstill: Standstill | None = None
+
+    @property
+    def last_entry(self) -> int:
+        """The entry with which its stored log ends; -1 if none is stored."""
+        rolled = self.standstill is not None and self.standstill.first >= 0
+        return self.standstill.after.index if self.standstill and rolled else -1
 
     @property
     def quiet(self) -> bool:
-        return is_quiet(self.first, self.second, drained=self.drained)
+        """True if what was cut is all that is stored, and nothing else was applied meanwhile."""
+        return self.last_entry < 0 and is_quiet(self.first, self.second, drained=self.drained)
 
     @property
     def doubt(self) -> str:
-        """Why it is not quiet; "" if it is."""
-        return doubt(self.first, self.second, drained=self.drained)
+        """Why it is not proven to be of the backup's instant; "" if it is."""
+        if self.standstill is None:
+            return doubt(self.first, self.second, drained=self.drained)
+        return standstill_doubt(self.first, self.second, self.standstill, drained=self.drained)
 
 
 class ReplicaEntry(Record, frozen=True):
@@ -156,23 +175,37 @@ class Manifest(Record, frozen=True):
     @property
     def consistency(self) -> Consistency:
         """Recomputed from the raw numbers each time, so no stored verdict is trusted."""
-        quiet = [shard.quiet for shard in self.shards]
-        return consistency_of([*quiet, not diverged(self.shards, self.replicas)])
+        proven = [not shard.doubt for shard in self.shards]
+        agree = not diverged(self.shards, self.replicas)
+        return consistency_of([*proven, agree, one_instant(self.shards)])
 
     def collection(self, name: str) -> CollectionEntry:
         """Raises: NotFound."""
         for entry in self.collections:
             if entry.name == name:
                 return entry
+        likely = get_close_matches(name, [entry.name for entry in self.collections], n=1)
+        meant = f"did you mean {likely[0]!r}? " if likely else ""
         raise NotFound(
             f"backup #{self.epoch} holds no collection {name!r}",
-            f"see `cleancut backup show {self.epoch}`",
+            f"{meant}see `cleancut backup show {self.epoch}`",
         )
 
     def shards_of(self, name: str) -> tuple[ShardEntry, ...]:
         """The shards of one collection, by id."""
         found = [shard for shard in self.shards if shard.collection == name]
         return tuple(sorted(found, key=lambda shard: shard.shard_id))
+
+
+def one_instant(shards: Sequence[ShardEntry]) -> bool:
+    """True if the shards' evidence is all of one kind, and of one pair of rounds: the instant of a
+    standstill is a later one than that of the readings."""
+    return len({shard.standstill.round if shard.standstill else 0 for shard in shards}) <= 1
+
+
+def format_of(shards: Sequence[ShardEntry]) -> int:
+    """The format of a manifest of these shards."""
+    return ROLLED_FORMAT if any(shard.standstill for shard in shards) else FORMAT
 
 
 def diverged(
@@ -210,9 +243,9 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         raise Corrupt(
             f"{where} is not a complete manifest: {error.message.partition(': ')[2]}", CORRUPT_HINT
         ) from error
-    if version != FORMAT:
+    if version not in {FORMAT, ROLLED_FORMAT}:
         raise Refused(
-            f"{where} has format {version}, this cleancut reads format {FORMAT}",
+            f"{where} has format {version}, this cleancut reads up to {ROLLED_FORMAT}",
             "use the cleancut version that wrote it, or a newer one",
         )
     try:

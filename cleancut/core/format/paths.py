@@ -73,6 +73,8 @@ _BY_NAME = {
     "sparse": ObjectKind.SPARSE_LIST,
     "gc": ObjectKind.GARBAGE_LIST,
 }
+CLUSTER_FOLDERS = frozenset({*_BY_EPOCH, *_BY_NAME, "groups", "ids", "owner", "packs", "votes"})
+"""Folders of one cluster: a folder that holds several of these is not a store."""
 _BY_DIGEST = {"recipes": ObjectKind.RECIPE, "pages": ObjectKind.PAGE}
 
 

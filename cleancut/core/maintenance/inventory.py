@@ -21,7 +21,8 @@ USUAL_OF = 7
 
 class GroupSummary(NamedTuple):
     """The facts of one group that are kept in memory. `schedule`: "" for a manual one.
-    `stored_bytes`: added to the store. `skew_s` is negative if it was not measured."""
+    `stored_bytes`: added to the store. `skew_s` is negative if it was not measured. `missing`:
+    collections of a partial backup that it does not hold."""
 
     epoch: Epoch
     schedule: str
@@ -33,6 +34,7 @@ class GroupSummary(NamedTuple):
     stored_bytes: int
     collections: frozenset[str]
     recipes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 class Newest(NamedTuple):
@@ -65,6 +67,7 @@ def summary_of(manifest: Manifest) -> GroupSummary:
         stored_bytes=sum(shard.stored_bytes for shard in manifest.shards),
         collections=frozenset(entry.name for entry in manifest.collections),
         recipes=tuple(map(intern, recipes_of(manifest))),
+        missing=tuple(sorted(entry.name for entry in manifest.missing)),
     )
 
 
@@ -85,6 +88,18 @@ def take_inventory(
         schedules={name: _newest(ordered) for name, ordered in by_schedule.items()},
         collections=collections,
     )
+
+
+def partial_backups(stock: Inventory) -> tuple[tuple[Epoch, tuple[str, ...]], ...]:
+    """Of the newest good backup of each schedule, the collections that it could not hold and that
+    no later one holds; oldest first, without those that lack nothing."""
+    found = []
+    for newest in stock.schedules.values():
+        one, held = newest.group, stock.collections
+        left = tuple(name for name in one.missing if held.get(name, 0.0) <= one.cut_at_s)
+        if left:
+            found.append((one.epoch, left))
+    return tuple(sorted(found))
 
 
 def _newest(ordered: Sequence[GroupSummary]) -> Newest:

@@ -63,9 +63,10 @@ KEEP_ALL = Retention()
 
 def check_retention(rules: Retention, where: str) -> None:
     """Checks the rules. Raises: Invalid; `where`: the table that holds them."""
-    numbers = (rules.keep_last, rules.min_count, *(number for _, number, _ in rules.periods()))
-    if min(numbers) < 0 or rules.max_age_days < 0:
-        raise Invalid(f"{where}: numbers cannot be negative")
+    for name in rules.__struct_fields__:
+        number = getattr(rules, name)
+        if number < 0:
+            raise Invalid(f"{where}: {name.replace('_', '-')} cannot be negative: {number}")
     if rules.min_count < 1:
         raise Invalid(f"{where}: min-count must be at least 1")
 

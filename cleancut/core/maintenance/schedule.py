@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from itertools import islice, pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -25,7 +26,7 @@ from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import ClusterName, OperationId, check_collection_name, parse_name
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.fence import check_fence
-from cleancut.core.protocol.requests import BackupRequest, check_attempts
+from cleancut.core.protocol.requests import BackupRequest, check_attempts, check_selection
 
 SLACK_S = 3600.0
 """Largest difference of coordinators' clocks: a handled time is ahead by no more than this."""
@@ -268,6 +269,7 @@ def check_schedule(name: str, schedule: ScheduleRule) -> None:
     _check_words(name, schedule)
     try:
         check_attempts(schedule.attempts)
+        check_selection(schedule.collections, schedule.exclude)
         for collection in schedule.collections:
             check_collection_name(collection)
         check_fence(request_of(name, schedule))
@@ -308,10 +310,17 @@ def _times(schedule: ScheduleRule) -> Iterator[float]:
 def worst_gap_s(schedule: ScheduleRule) -> float:
     """The longest gap between two of its times: three days for every weekday's night.
 
-    Limits: looks at 400 days, or 20,000 times. Infinite for one that has a single time.
+    Limits: looks at 400 days, or 20,000 times, once for each rule. Infinite for one that has a
+        single time.
     """
+    return _worst_gap_s(schedule.cron, schedule.time_zone)
+
+
+@lru_cache(maxsize=1000)
+def _worst_gap_s(cron: str, time_zone: str) -> float:
     worst_s, seen = 0.0, 1
-    times = CronTimes(ClusterName(""), "", schedule).following(_FROM.timestamp())
+    rule = ScheduleRule(cron=cron, time_zone=time_zone)
+    times = CronTimes(ClusterName(""), "", rule).following(_FROM.timestamp())
     for one, later in pairwise(islice(times, _GAP_TIMES)):
         worst_s, seen = max(worst_s, later - one), seen + 1
         if seen >= _GAP_LEAST and later > _FROM.timestamp() + _GAP_SPAN_S:

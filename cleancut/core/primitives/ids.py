@@ -70,7 +70,9 @@ def check_collection_name(name: str) -> str:
         shard stream cannot carry (see `check_streamable`).
     Source: measured on Qdrant 1.18.3; lib/storage/src/content_manager/collection_meta_ops.rs
     """
-    if name in {"", ".", ".."}:
+    if not name:
+        raise Invalid("a collection's name is empty", "name a collection")
+    if name in {".", ".."}:
         raise Invalid(f"collection name {name!r} would stop Qdrant's consensus", "choose another")
     if any(c in '<>:"/\\|?*' for c in name):
         raise Invalid(f"collection name {name!r} has characters that Qdrant refuses")

@@ -142,6 +142,7 @@ class Attempt:
             Phase.PREPARE: bounds.prepare_s,
             Phase.CUT: bounds.cut_s + bounds.drain_s + grown_s,
             Phase.SEAL: bounds.seal_s + grown_s,
+            Phase.STANDSTILL: bounds.seal_s + grown_s,
             Phase.UPLOAD: bounds.upload_s,
             Phase.CREATE: bounds.create_s,
             Phase.RECOVER: bounds.recover_s,

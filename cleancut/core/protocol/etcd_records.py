@@ -55,6 +55,7 @@ class Bounds(Record, frozen=True):
     drain_s: float = 5.0
     cut_s: float = 10.0
     seal_s: float = 10.0
+    standstill_s: float = 5.0  # how long a moment without writes is looked for
     per_shard_s: float = 0.05  # more for CUT and SEAL, for each shard of the fullest member
     upload_s: float = 86400.0
     stalled_s: float = 600.0
@@ -88,6 +89,8 @@ class Ctl(Record, frozen=True):
     draft: str = ""  # sha256 of the staged document that describes this attempt
     undrained: tuple[int, ...] = ()  # indexes into the draft's collections
     skew_ms: int = -1
+    round: int = 0  # of STANDSTILL: each one is a reading of every shard's log
+    standstill: int = 0  # the round in which no shard had moved since the one before; 0: none
     fenced: bool = False  # a fence stands from FENCE to SEAL
     fence_ms: int = -1  # from its raising to the last vote of SEAL
     cut_at: str = ""  # RFC 3339, UTC, of the coordinator's clock at the put of CUT
@@ -125,6 +128,30 @@ class Reading(Record, frozen=True):
     state: ShardState | None = None
 
 
+class WalEnd(Record, frozen=True):
+    """Where the log of a shard (its WAL) ends. `log`: which log it is, by the identity of its
+    directory; `index`: of its last entry, -1 if it has none."""
+
+    log: str
+    index: int
+
+
+class Standstill(Record, frozen=True):
+    """The ends of a shard's log in two rounds: all shards were read in the one before any was read
+    in the other. `first`: of the entries that are stored with the shard, up to the end; -1: none,
+    it is stored as it was cut. `ack`: the first entry that was not flushed before the cut.
+
+    Unit: `wal_bytes` of the entries' data.
+    """
+
+    round: int
+    before: WalEnd
+    after: WalEnd
+    ack: int = -1
+    first: int = -1
+    wal_bytes: int = 0
+
+
 class Parent(Record, frozen=True):
     """What a parent's quiet entry says of the shard: its second reading, the collection's uuid and
     the shard's key. Only a quiet entry may be a parent in this sense."""
@@ -157,6 +184,7 @@ class ShardTask(Record, frozen=True):
     uuid: str = ""
     full: bool = False  # of a backup: nothing that is stored already is reused
     shard_key: str | int | None = None
+    last_entry: int = -1  # of a restore: the number that its replayed log ends with; -1: no log
 
 
 class EpochMember(Record, frozen=True):
@@ -235,6 +263,9 @@ class Vote(Record, frozen=True):
     fenced: bool = False  # the fence stands on the local peer
     document: str = ""  # sha256 of votes/<epoch>/<agent>/<sha256>.json
     seeded: Seeded | None = None
+    follows: bool = False  # backup, PREPARE: it follows the log of each of its shards
+    round: int = 0  # backup, STANDSTILL: the round that this is of
+    ends: str = ""  # sha256 over where each shard's log ends; "" if one cannot be followed
     optimizing: int = 0  # backup, PREPARE: of its shards, those that Qdrant optimizes now
     free_bytes: int = -1  # backup: of the spill; restore: where the peer keeps its data
     nonce: str = ""

@@ -11,7 +11,12 @@ again without a new number, a dropped and remade shard counts from the start, an
 is taken while an optimization runs lacks the deletes made since that began. So the state of the
 shard is part of each reading, and what is not understood is a doubt.
 
-Source: Qdrant 1.18.3 lib/collection/src/telemetry.rs (update_queue.op_num), D3 and D14.
+Under writes no shard stays quiet for as long as that. Where agents can read the log of each shard
+(its WAL), the backup is rolled forward instead: the logs are read in rounds, and two rounds between
+which none has grown hold one instant T as well. A shard is then stored as it was cut, with the
+entries up to T, which Qdrant replays at a restore (D16).
+
+Source: Qdrant 1.18.3 lib/collection/src/telemetry.rs (update_queue.op_num), D3, D14 and D16.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from cleancut.core.protocol.etcd_records import Parent, Reading, ShardState
+from cleancut.core.protocol.etcd_records import Parent, Reading, ShardState, Standstill
 
 
 class Consistency(StrEnum):
@@ -52,6 +57,44 @@ def doubt(first: Reading, second: Reading, *, drained: bool) -> str:
     if not drained:
         return "was not drained"
     return _moved(first, second) or _state_doubt(first.state, second.state)
+
+
+def first_needed(ack: int, first: Reading) -> int:
+    """The first entry of its log that has to be replayed on a shard that was cut after both.
+
+    All before `ack` is in the files; from there on entries may be, or be only in part, which their
+    versions make harmless. None may be missing: a snapshot that is taken during an optimization
+    lacks deletes made since that began, and these are not acknowledged before it ends.
+    """
+    return ack if first.number is None else min(ack, first.number + 1)
+
+
+def standstill_doubt(first: Reading, second: Reading, still: Standstill, *, drained: bool) -> str:
+    """Why what is stored of one shard is not proven to be its state at the standstill, for people;
+    "" if it is. Order: every `before` was read before every `after`, and after both readings."""
+    if still.before != still.after:
+        return "its log grew or was replaced between the rounds"
+    if second.number is None or still.after.index < second.number:
+        return "its log ends before what was applied"
+    if still.first < 0:
+        moved = still.after.index - second.number
+        was_applied = f"{moved} operation{'s' if moved > 1 else ''} applied after it was cut"
+        return doubt(first, second, drained=drained) or (was_applied if moved else "")
+    return _log_doubt(first, second, still)
+
+
+def _log_doubt(first: Reading, second: Reading, still: Standstill) -> str:
+    """Why a base with the stored entries is not proven to be the state at their end, or ""."""
+    if first.number is None or not 0 <= still.first <= first_needed(still.ack, first):
+        return "its log is stored from too late an entry on"
+    if not first.incarnation or first.incarnation != second.incarnation:
+        return "its peer restarted between the readings"
+    if first.arrivals < 0 or first.arrivals != second.arrivals:
+        return "something was recovered or transferred into it"
+    for state in (first.state, second.state):
+        if state is None or state.status not in SOUND:
+            return f"its status is {(state.status if state else '') or 'unknown'}"
+    return ""
 
 
 def _moved(first: Reading, second: Reading) -> str:

@@ -153,6 +153,6 @@ class Participant(ABC):
         return [CastVote(self.ctl.phase.value, self.cast)]
 
 
-def _stage(ctl: Ctl) -> tuple[Epoch, Phase, str]:
+def _stage(ctl: Ctl) -> tuple[Epoch, Phase, str, int]:
     """The key of one reaction: a phase of an attempt, and its round."""
-    return ctl.epoch, ctl.phase, ctl.cut_at
+    return ctl.epoch, ctl.phase, ctl.cut_at, ctl.round

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
@@ -25,6 +27,13 @@ def check_streams(streams: int) -> int:
     if not 1 <= streams <= MAX_STREAMS:
         raise Invalid(f"invalid number of streams: {streams}", f"use 1 to {MAX_STREAMS}")
     return streams
+
+
+def check_selection(collections: Collection[str], exclude: Collection[str]) -> None:
+    """Raises: Invalid, if a collection is named and excluded."""
+    both = sorted(set(collections).intersection(exclude))
+    if both:
+        raise Invalid(f"collection {both[0]!r} is named and excluded", "leave one of the two out")
 
 
 class Selection(Record, frozen=True):

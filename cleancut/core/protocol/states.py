@@ -20,6 +20,7 @@ class Phase(StrEnum):
     FENCE = "FENCE"
     CUT = "CUT"
     SEAL = "SEAL"
+    STANDSTILL = "STANDSTILL"
     UPLOAD = "UPLOAD"
     COMMIT = "COMMIT"
     ABORT = "ABORT"

@@ -129,6 +129,29 @@ def not_point_in_time(members: Members, votes: Votes, was_drained: Mapping[str, 
     )
 
 
+def all_follow(members: Members, votes: Votes) -> bool:
+    """True if the log of every shard is followed by its agent."""
+    ready = yes_of_all(Phase.PREPARE, members, votes)
+    return ready is not None and all(vote.follows for vote in ready)
+
+
+def log_ends(round_: int, members: Members, votes: Votes) -> dict[AgentName, str] | None:
+    """Where the logs of each member's shards end in this round; None while a vote is missing."""
+    given = yes_of_all(Phase.STANDSTILL, members, votes)
+    if given is None or any(vote.round != round_ for vote in given):
+        return None
+    return {name: vote.ends for name, vote in zip(sorted(members), given, strict=True)}
+
+
+def no_standstill(rounds: int, bound_s: float) -> Failure:
+    """The failure of an attempt whose shards never stood still together."""
+    return Failure(
+        reason="NOT_POINT_IN_TIME",
+        message=f"no moment without writes was found in {rounds} rounds ({bound_s:g} s)",
+        hint="hold writes off with --fence, try a quieter moment, or allow a per-shard backup",
+    )
+
+
 def optimizing(shards: int, bound_s: float) -> Failure:
     """The failure of an attempt for which optimizations did not end in time."""
     told = "1 shard is" if shards == 1 else f"{shards} shards are"

@@ -73,7 +73,7 @@ def _renames(entries: Sequence[CollectionEntry], request: RestoreRequest) -> dic
         raise Invalid("a collection is renamed twice", "give each --rename another OLD")
     for old in sorted(renames.keys() - {entry.name for entry in entries}):
         raise Invalid(f"{old!r} is renamed but not restored", "name it with --collection too")
-    return renames
+    return {old: new for old, new in renames.items() if new != old}
 
 
 def _as_itself(entry: CollectionEntry, new: str, target: Target) -> RestoreNames:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from cleancut.core.doctor.facts import BackupHealth, ScheduleHealth
-from cleancut.core.maintenance.inventory import Inventory
+from cleancut.core.maintenance.inventory import Inventory, partial_backups
 from cleancut.core.maintenance.retention import KEEP_EVERYTHING
 from cleancut.core.maintenance.schedule import Do, worst_gap_s
 from cleancut.core.primitives.errors import CleancutError
@@ -45,6 +45,7 @@ async def read_backup_health(
         verified="verify" in proven,
         drilled="drill" in proven,
         retention=context.gc.retention != KEEP_EVERYTHING,
+        partial=partial_backups(stock),
     )
 
 

@@ -11,6 +11,7 @@ from cleancut.api.backups import Backup, BackupBytes, BackupPage, Seed
 from cleancut.api.from_manifest import shown_corrupt, shown_group
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.operations import is_over, shown_error
+from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
@@ -20,6 +21,7 @@ from cleancut.core.protocol.requests import BackupRequest, SeedRequest, check_st
 from cleancut.core.protocol.states import FINAL_STATES, IN_CATALOG, OperationKind, State
 from cleancut.core.verification.damage import Damage
 from cleancut.repository.catalog import find_group, list_epochs, load_group
+from cleancut.repository.clusters import find_cluster
 from cleancut.repository.garbage import read_holds
 from cleancut.repository.holds import drop_label, labels_of, put_label
 from cleancut.repository.verification_log import read_damage
@@ -28,7 +30,13 @@ from cleancut_coordinator.api.interface import PageRequest
 from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.api.named_collections import check_named
 from cleancut_coordinator.api.pages import cut_page
-from cleancut_coordinator.api.progress import read_optimizing, read_progress, wait_over, watch
+from cleancut_coordinator.api.progress import (
+    read_optimizing,
+    read_progress,
+    read_rounds,
+    wait_over,
+    watch,
+)
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.cluster_id import check_store_owner
@@ -37,6 +45,8 @@ from cleancut_coordinator.maintenance.expiry import epochs_in_restores, put_tomb
 _AT_ONCE = 8
 _KINDS = (OperationKind.BACKUP, OperationKind.SEED)
 """Kinds of operations that users see as backups."""
+_PROGRESS = {State.PREPARING: read_optimizing, State.SEALING: read_rounds}
+"""What is shown of states in which no bytes move."""
 
 
 class BackupService:
@@ -50,8 +60,7 @@ class BackupService:
         requests.check_request(request.collections, request.attempts)
         check_fence(request)
         if not await requests.is_recorded(self._context, request_id):
-            names, may_miss = request.collections, request.allow_missing
-            await check_named(self._context, names, may_miss=may_miss)
+            await check_named(self._context, request)
         await check_store_owner(self._context)
         operation = await requests.record(
             self._context,
@@ -68,7 +77,7 @@ class BackupService:
         requests.check_request(request.collections, request.attempts)
         check_streams(request.streams)
         if not await requests.is_recorded(self._context, request_id):
-            await check_named(self._context, request.collections)
+            await check_named(self._context, BackupRequest(collections=request.collections))
         await check_store_owner(self._context)
         operation = await requests.record(
             self._context,
@@ -140,8 +149,9 @@ class BackupService:
         """The epoch of the group that `backup` names, in the catalog of the cluster `source`; "":
         this one. Raises: NotFound; Refused, unless it is committed."""
         if source:
-            paths = self._context.paths.of(source)
-            return (await find_group(self._context.store, paths, backup)).epoch
+            store = self._context.store
+            paths = Paths(await find_cluster(store, source, self._context.store_url))
+            return (await find_group(store, paths, backup)).epoch
         found = await self.get_backup(backup)
         if found.state not in IN_CATALOG:
             raise Refused(f"backup {backup} is {found.state}, not committed", _hint_for(found))
@@ -241,7 +251,7 @@ class BackupService:
             return await self._with_group(shown, known, with_shards=with_shards)
         if operation.state in FINAL_STATES:
             return shown
-        read = read_optimizing if operation.state is State.PREPARING else read_progress
+        read = _PROGRESS.get(operation.state, read_progress)
         return replace(shown, progress=await read(self._context, operation.epoch))
 
     async def _with_group(self, shown: Backup, damage: Damage, *, with_shards: bool) -> Backup:

@@ -13,7 +13,7 @@ from cleancut.api.rebalances import Rebalance
 from cleancut.api.restores import Restore
 from cleancut.api.values import AgentProgress
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.ids import Epoch
+from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.etcd_keys import agent_of
 from cleancut.core.protocol.etcd_records import ProgressRecord, Vote
 from cleancut.core.protocol.states import Phase
@@ -47,13 +47,27 @@ async def read_progress(context: CoordinatorContext, epoch: Epoch) -> tuple[Agen
 
 async def read_optimizing(context: CoordinatorContext, epoch: Epoch) -> tuple[AgentProgress, ...]:
     """The agents for whose shards the cut of `epoch` waits, since Qdrant optimizes them."""
-    listing = await context.etcd.list(f"{context.keys.votes(epoch)}{Phase.PREPARE.value}/")
-    votes = {agent_of(item.key): decode(Vote, item.value, item.key) for item in listing.items}
     return tuple(
         AgentProgress(agent=agent, phase=f"{Phase.PREPARE.value} (optimizing: {vote.optimizing})")
-        for agent, vote in sorted(votes.items())
+        for agent, vote in await _votes(context, epoch, Phase.PREPARE)
         if vote.optimizing
     )
+
+
+async def read_rounds(context: CoordinatorContext, epoch: Epoch) -> tuple[AgentProgress, ...]:
+    """How often each agent has looked for a standstill in `epoch`."""
+    return tuple(
+        AgentProgress(agent=agent, phase=f"{Phase.STANDSTILL.value} (round {vote.round})")
+        for agent, vote in await _votes(context, epoch, Phase.STANDSTILL)
+    )
+
+
+async def _votes(
+    context: CoordinatorContext, epoch: Epoch, phase: Phase
+) -> list[tuple[AgentName, Vote]]:
+    listing = await context.etcd.list(f"{context.keys.votes(epoch)}{phase.value}/")
+    votes = {agent_of(item.key): decode(Vote, item.value, item.key) for item in listing.items}
+    return sorted(votes.items())
 
 
 async def watch(clock: Clock, read: Callable[[], Awaitable[Shown]]) -> AsyncIterator[Shown]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -29,14 +30,15 @@ from cleancut.core.backup.warnings import (
     concerned,
     cut_in_waves,
     divergent,
+    excluded_unknown,
     left_out,
+    never_still,
     not_drained,
     optimized,
     unseen_peers,
 )
 from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import (
-    FORMAT,
     AgentDocument,
     ClusterEntry,
     CollectionEntry,
@@ -45,6 +47,7 @@ from cleancut.core.format.manifest import (
     ReplicaEntry,
     ShardEntry,
     check_complete,
+    format_of,
     parse_manifest,
 )
 from cleancut.core.primitives.codec import decode
@@ -76,6 +79,7 @@ from cleancut_coordinator.leader.high_water import put_opened, read_marks
 from cleancut_coordinator.leader.state import format_now
 
 _AT_ONCE = 16
+_READ_S = 3.0
 
 
 class LeaderBackupEffects:
@@ -140,6 +144,7 @@ class LeaderBackupEffects:
         warnings = (
             *unseen_peers(view, peers),
             *left_out(missing),
+            *await self._unknown(request.exclude),
             *cut_in_waves(tasks, STREAMS_TO_OPEN),
             *concerned(sessions.values()),
         )
@@ -151,6 +156,16 @@ class LeaderBackupEffects:
         draft = replace(draft, selected=selected)
         sha256 = await put_staged(context.store, context.paths, effect.epoch, draft)
         return Assigned(sha256, tuple(chosen), tasks, fence)
+
+    async def _unknown(self, exclude: Collection[str]) -> tuple[str, ...]:
+        """Warnings of excluded names that no collection has; none unless a peer answers."""
+        if not exclude:
+            return ()
+        try:
+            there = await ask_any(self._context.peers, lambda peer: peer.collections(_READ_S))
+        except CleancutError:
+            return ()
+        return excluded_unknown(exclude, there)
 
     async def _choose(
         self,
@@ -240,7 +255,7 @@ class LeaderBackupEffects:
             shards += [_judged(shard, undrained, uuids) for shard in document.shards]
             replicas += [one for one in document.replicas if one.collection not in undrained]
         manifest = Manifest(
-            format=FORMAT,
+            format=format_of(shards),
             cluster=draft.cluster,
             cluster_id=draft.cluster_id,
             epoch=effect.epoch,
@@ -264,6 +279,7 @@ class LeaderBackupEffects:
                 *draft.warnings,
                 *not_drained(undrained, draft.undrainable),
                 *optimized(shards),
+                *never_still(ctl),
                 *divergent(shards, replicas),
             ),
         )

@@ -30,7 +30,7 @@ from cleancut.core.protocol.events import (
     Voted,
 )
 from cleancut.core.protocol.failures import failure_of
-from cleancut.core.protocol.states import OperationKind, State
+from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.core.rebalance.rebalance import RebalanceMachine
 from cleancut.core.restore.restore import RestoreMachine
 from cleancut.ports.coordination import Change, Compacted, Lease
@@ -171,7 +171,8 @@ class LeaderTerm:
         if applied and ctl is not None:
             self._metrics.moved(ctl, self._context.clock.monotonic_s())
         failure = operation.failure if operation else None
-        self._log.info(
+        again = ctl is not None and ctl.phase is Phase.STANDSTILL and ctl.round > 1
+        (self._log.debug if again else self._log.info)(
             "persist",
             epoch=ctl.epoch if ctl else self.machine.ctl.epoch,
             phase=ctl.phase if ctl else None,

@@ -89,6 +89,11 @@ class _NewestGauges:
             "What the newest good backup added to the store, in bytes.",
             label,
         )
+        self._missing = gauge(
+            "cleancut_backup_missing_collections",
+            "Collections that the newest good backup could not hold; above 0 it is partial.",
+            label,
+        )
         self._consistency = gauge(
             "cleancut_backup_consistency",
             "Consistency of the newest good backup: 1 per-shard, 2 point-in-time, 3 point-in-time"
@@ -107,6 +112,7 @@ class _NewestGauges:
         self._size.show([(labels, one.group.size_bytes) for labels, one in newest])
         self._usual.show([(labels, one.usual_size_bytes) for labels, one in newest])
         self._stored.show([(labels, one.group.stored_bytes) for labels, one in newest])
+        self._missing.show([(labels, len(one.group.missing)) for labels, one in newest])
         self._consistency.show(
             [
                 (labels, rank_of(one.group.consistency, fenced=one.group.fenced))

@@ -70,6 +70,8 @@ class CoordinatorMetrics:
     def moved(self, ctl: Ctl, now_s: float) -> None:
         """`ctl` has been written, by this leader. Unit: of a clock that only goes on."""
         before = self._phase
+        if ctl.round > 1 and ctl.phase is Phase.STANDSTILL:
+            return  # another round of the same phase
         self._phase = (ctl, now_s)
         if before is not None and before[0].epoch == ctl.epoch:
             was = before[0]

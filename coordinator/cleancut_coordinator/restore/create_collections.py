@@ -258,6 +258,7 @@ class CollectionCreator:
             tar_sha256=shard.tar_sha256,
             size_bytes=shard.size_bytes,
             count=shard.count if shard.quiet else None,
+            last_entry=shard.last_entry,
             source=self._draft.source,
             uuid=uuid,
         )

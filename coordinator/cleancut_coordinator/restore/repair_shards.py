@@ -163,6 +163,7 @@ class ShardRepairer:
                 tar_sha256=shard.tar_sha256,
                 size_bytes=shard.size_bytes,
                 count=shard.count if shard.quiet else None,
+                last_entry=shard.last_entry,
                 source=self._draft.source,
                 repair=True,
                 uuid=uuid,

@@ -28,6 +28,7 @@ COLLECTION = "articles"
 ALIAS = "articles-live"
 CATEGORIES = ("politics", "science", "sport", "music", "film", "travel", "health", "money")
 BATCH = 500
+PAGE = 1000
 OPTIMIZED_S = 300.0
 SETTLED_S = 6.0
 CALL_S = 60
@@ -157,6 +158,32 @@ class Data:
         batch = models.Batch(ids=list(ids), vectors=vectors.tolist(), payloads=payloads)
         with client_errors():
             await self.client.upsert(self.collection, batch, wait=True)
+
+    async def delete(self, ids: Sequence[int]) -> None:
+        """The points are gone. Raises: Refused, Unavailable, TimedOut."""
+        with client_errors():
+            await self.client.delete(
+                self.collection, models.PointIdsList(points=list(ids)), wait=True
+            )
+
+    async def steps(self) -> dict[int, set[int]]:
+        """The steps of each chain that the collection holds. Raises: as `delete`."""
+        found: dict[int, set[int]] = {}
+        match = models.FieldCondition(key="category", match=models.MatchValue(value="chain"))
+        offset: Any = None
+        while True:
+            with client_errors():
+                points, offset = await self.client.scroll(
+                    self.collection,
+                    scroll_filter=models.Filter(must=[match]),
+                    limit=PAGE,
+                    offset=offset,
+                )
+            for point in points:
+                payload = point.payload or {}
+                found.setdefault(int(payload["chain"]), set()).add(int(payload["step"]))
+            if offset is None:
+                return found
 
     async def change(self, share: float) -> int:
         """Writes `share` of the points again, spread over all; returns how many."""

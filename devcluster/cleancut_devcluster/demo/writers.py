@@ -51,15 +51,23 @@ class Holes:
 
 @dataclass(frozen=True, slots=True)
 class WriteRate:
-    """How writers go about it."""
+    """How writers go about it. `keep`: how many points of its chain a writer leaves, deleting the
+    oldest; 0: all."""
 
     patient: bool
     pause_s: float
+    keep: int = 0
 
 
 @asynccontextmanager
 async def writing(
-    data: Data, writers: int, *, patient: bool = False, pause_s: float = 0.0, first: int = 0
+    data: Data,
+    writers: int,
+    *,
+    patient: bool = False,
+    pause_s: float = 0.0,
+    keep: int = 0,
+    first: int = 0,
 ) -> AsyncIterator[list[Chain]]:
     """The chains from number `first` on, while writers extend them, with a pause between points; at
     the block's end the last writes have ended.
@@ -67,7 +75,7 @@ async def writing(
     Raises: what a refused write raises, out of the block; `patient` writers try it again.
     """
     chains = [Chain(number) for number in range(first, first + writers)]
-    stop, pace = asyncio.Event(), WriteRate(patient=patient, pause_s=pause_s)
+    stop, pace = asyncio.Event(), WriteRate(patient, pause_s, keep)
     try:
         async with asyncio.TaskGroup() as group:
             for chain in chains:
@@ -95,8 +103,26 @@ async def _write(data: Data, chain: Chain, stop: asyncio.Event, pace: WriteRate)
             await asyncio.sleep(_AGAIN_S)
             continue
         chain.acknowledged_s.append(time.time())
+        if 0 < pace.keep <= step:
+            await data.delete([chain.point(step - pace.keep)])
         if pace.pause_s:
             await asyncio.sleep(pace.pause_s)
+
+
+@asynccontextmanager
+async def changing(data: Data, pause_s: float, share: float = 0.2) -> AsyncIterator[None]:
+    """Inside the block a share of the shape's points is written again and again, so that Qdrant
+    has segments to optimize."""
+
+    async def change() -> None:
+        while True:
+            await data.change(share)
+            await asyncio.sleep(pause_s)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(change())
+        yield
+        task.cancel()
 
 
 async def wait_written(chains: Iterable[Chain], count: int, limit_s: float = 30.0) -> None:
@@ -112,6 +138,19 @@ def stall_ms(chains: Iterable[Chain]) -> int:
     """The longest time between two acknowledged points of any chain."""
     gaps = (b - a for chain in chains for a, b in pairwise(chain.acknowledged_s))
     return round(max(gaps, default=0.0) * 1000)
+
+
+def broken_windows(chains: Iterable[Chain], found: Mapping[int, set[int]], keep: int) -> list[str]:
+    """What is wrong with the steps `found` of writers that each leave `keep` points: at any instant
+    they are consecutive, and at most one more, which is just being deleted."""
+    wrong = []
+    for chain in chains:
+        steps = found.get(chain.number, set())
+        if not steps:
+            wrong.append(f"chain {chain.number} has no point")
+        elif max(steps) - min(steps) + 1 != len(steps) or len(steps) > keep + 1:
+            wrong.append(f"chain {chain.number}: {len(steps)} in {min(steps)}..{max(steps)}")
+    return wrong
 
 
 def find_holes(

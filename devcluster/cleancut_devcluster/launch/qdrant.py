@@ -77,6 +77,11 @@ class PeerProcess:
         return self.child is not None and self.child.running
 
     @property
+    def storage(self) -> Path:
+        """Its data directory."""
+        return self.directory / "storage"
+
+    @property
     def log(self) -> Path:
         return self.directory.with_suffix(".log")
 
@@ -194,7 +199,7 @@ class PeerProcess:
             "SERVICE__ENABLE_STATIC_CONTENT": "false",
             "CLUSTER__ENABLED": "false" if self.plan.standalone else "true",
             "CLUSTER__P2P__PORT": str(p2p),
-            "STORAGE__STORAGE_PATH": str(self.directory / "storage"),
+            "STORAGE__STORAGE_PATH": str(self.storage),
             "STORAGE__SNAPSHOTS_PATH": str(self.directory / "snapshots"),
         }
         if not self.plan.url_recovery:

@@ -106,6 +106,14 @@ class Setup:
         value: dict[str, Any] = answer.value("cluster")
         return value
 
+    def _storage_of(self, url: str) -> Path:
+        """Where the peer at `url` keeps its data; of one behind a proxy, only the disk is known."""
+        found = next((peer for peer in self.peers if peer.url == url), None)
+        if found is None:
+            return self.base_dir / "peers"
+        found.storage.mkdir(parents=True, exist_ok=True)
+        return found.storage
+
     async def start_agent(
         self, url: str, store_url: str | None = None, module: str = "cleancut_agent.main"
     ) -> Child:
@@ -114,7 +122,7 @@ class Setup:
         self._agents_started += 1
         name = f"agent-{self._agents_started}"
         own = ("--qdrant-url", url, "--spill-dir", str(self.base_dir / "spill" / name))
-        seen = ("--qdrant-storage", str(self.base_dir / "peers"))
+        seen = ("--qdrant-storage", str(self._storage_of(url)))
         more = (*seen, *self.secured.agent, "--name", name)
         argv = [*_program(module), *self._common(store_url), *own, *more]
         child = await start_child(name, argv, self.logs / f"{name}.log")

@@ -72,7 +72,7 @@ async def start_again(world: World) -> None:
     await agent.start_again()
 
     async def one() -> bool | None:
-        return agent.log.read_text().count('"event": "session"') == 2 or None
+        return agent.log.read_text().count('"event": "session opened"') == 2 or None
 
     await wait_for(one, "a session of agent-2", 30.0)
 
@@ -90,7 +90,6 @@ async def lose_collection(world: World) -> None:
         await qdrant.delete_collection(COLLECTION)
 
 
-@pytest.mark.unsettled
 def test_a_seed_stores_ahead_and_a_backup_needs_little(world: World) -> None:
     """One stream an agent at a time; killed and cancelled, then run again; then a backup, which is
     right; no group before that."""

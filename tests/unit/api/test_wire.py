@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from cleancut.api import agent_settings as agents
 from cleancut.api import backups, cluster, garbage, operations, rebalances, restores, schedules
 from cleancut.api import values as api_values
-from cleancut.api.wire import from_message, prefix_of, to_message
+from cleancut.api.wire import from_message, new_message, prefix_of, to_message
+from cleancut.core.primitives.errors import Invalid
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import State
 from cleancut.v1 import (
@@ -176,3 +177,19 @@ def test_a_state_that_a_newer_coordinator_sends_does_not_break_an_older_client()
     assert got.state is State.PENDING
     assert got.evidence is not None
     assert got.evidence.consistency is Consistency.PER_SHARD
+
+
+@pytest.mark.parametrize("number", [-1, 1 << 70])
+def test_a_number_that_its_field_cannot_hold_is_invalid(number: int) -> None:
+    with pytest.raises(Invalid, match="invalid uploads"):
+        to_message(agents.AgentSettings(uploads=number), cluster_pb2.AgentSettings)
+    with pytest.raises(Invalid, match="invalid peer id"):
+        new_message(cluster_pb2.ForgetPeerRequest, force=True, peer_id=number)
+
+
+def test_text_that_is_not_utf_8_is_invalid() -> None:
+    with pytest.raises(Invalid, match=r"invalid id .*UTF-8"):
+        new_message(backup_pb2.GetBackupRequest, id="\udcff")
+    options = restores.RestoreOptions(from_cluster="\udcff")
+    with pytest.raises(Invalid, match=r"invalid from cluster .*UTF-8"):
+        to_message(options, restore_pb2.RestoreOptions)

@@ -215,3 +215,21 @@ def test_a_wrong_folder_is_no_empty_table(shelf: Shelf, output: Output) -> None:
     flags = ["--cluster", "prod", "backup", "list"]
     assert run(["--store", f"{shelf.url}/typo", *flags]) == Exit.NOT_FOUND
     assert run(["--store", f"{shelf.url}/typo", "backup", "list"]) == Exit.NOT_FOUND
+
+
+@pytest.mark.parametrize("named", [[], ["--cluster", "prod"]])
+def test_a_url_that_ends_in_a_cluster_is_corrected(
+    shelf: Shelf, output: Output, named: list[str]
+) -> None:
+    """The cluster's own folders are no clusters."""
+    shelf.publish(7)
+    code, err = run(["--store", f"{shelf.url}/prod", *named, "backup", "list"]), output.err()
+    assert code == Exit.NOT_FOUND
+    assert f"give --store {shelf.url} --cluster prod" in err
+
+
+def test_a_misspelt_cluster_is_guessed(shelf: Shelf, output: Output) -> None:
+    shelf.publish(7)
+    code, err = run(["--store", shelf.url, "--cluster", "prd", "backup", "list"]), output.err()
+    assert code == Exit.NOT_FOUND
+    assert "did you mean 'prod'?" in err

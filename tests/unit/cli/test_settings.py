@@ -107,13 +107,22 @@ def test_a_store_is_read_alone_only_if_no_coordinator_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("24h", 86400), ("7d", 604800)]
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("1.5m", 90),
+        ("1h30m", 5400),
+        ("1d12h", 129600),
+        ("24h", 86400),
+        ("7d", 604800),
+    ],
 )
 def test_durations(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "-1", "10 m", "1w", "inf"])
+@pytest.mark.parametrize("text", ["", "-1", "10 m", "1w", "inf", "1h30", "30m1h", "h"])
 def test_durations_that_cannot_be_read(text: str) -> None:
     with pytest.raises(click.BadParameter):
         parse_duration(text)
@@ -183,3 +192,39 @@ def test_a_backup_is_named_by_its_number_with_or_without_the_sign() -> None:
     for text in ("17", "#17"):
         assert CliRunner().invoke(named, ["show", text]).output == "17\n"
     assert CliRunner().invoke(named, ["show", "#"]).exit_code == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["backup", "hold", "1", "--label", "x", "--for", "0s"], "'0s' is too short"),
+        (["token", "new", "--name", "a", "--role", "reader", "--expires", "0"], "too short"),
+        (["backup", "show", "\udcff"], "not valid UTF-8"),
+        (["--store", "s3://b?regon=x", "--cluster", "c", "key", "list"], "did you mean `region`?"),
+        (["--store", "s3://", "--cluster", "c", "key", "list"], "names no bucket"),
+        (["--store", "gs://b", "--cluster", "c", "key", "list"], "neither file:// nor s3://"),
+        (["--store", "file:///x", "key", "list"], "needs --cluster NAME"),
+        (["key", "list"], "needs --store URL and --cluster NAME"),
+    ],
+)
+def test_an_odd_value_is_refused_with_the_reason(
+    words: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words) == Exit.USAGE
+    assert text in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--etcd", "x"], "the port is missing"),
+        (["--etcd", "x:1", "--spill-size", "8Gx"], "--spill-size '8Gx' is not a quantity"),
+        (["--etcd", "x:1", "--memory", "lots"], "--memory 'lots' is not a quantity"),
+        (["--etcd", "x:1", "--image", "a b"], "--image 'a b' is not an image"),
+    ],
+)
+def test_agent_values_that_a_pod_would_refuse_are_refused_here(
+    flags: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["--store", "s3://b/p", "--cluster", "c", "agent", "values", *flags]) == Exit.USAGE
+    assert text in capsys.readouterr().err

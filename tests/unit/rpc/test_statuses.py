@@ -96,3 +96,12 @@ def test_details_that_contradict_the_status_are_not_believed() -> None:
 def test_a_standby_names_the_leader_only_if_there_is_one() -> None:
     assert not_leader("h:7").context[LEADER_ADDRESS] == "h:7"
     assert LEADER_ADDRESS not in not_leader("").context
+
+
+def test_another_server_at_the_address_is_named_as_such() -> None:
+    """Qdrant's REST port, or a port of metrics, instead of a coordinator's."""
+    text = "Failed parsing HTTP/2 (Trying to connect an http1.x server (HTTP status 400))"
+    error = from_call_error(_call_error(grpc.StatusCode.UNAVAILABLE, text), "h:6333")
+    assert "speaks HTTP/1, such as Qdrant" in error.message
+    error = from_call_error(_call_error(grpc.StatusCode.UNIMPLEMENTED, "unknown service"), "h:2379")
+    assert "such as etcd" in error.hint

@@ -48,3 +48,12 @@ def test_loopback_differs_from_the_network_and_numbers_from_names() -> None:
     assert not is_loopback("0.0.0.0:1")
     assert is_ip("[::1]:1")
     assert not is_ip("localhost:1")
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [("localhost", "the port is missing"), ("http://localhost:7400", "it is a URL")],
+)
+def test_an_error_says_what_is_wrong_with_an_address(text: str, cause: str) -> None:
+    with pytest.raises(Invalid, match=cause):
+        parse_address(text)

@@ -98,3 +98,16 @@ def test_a_pair_changes_when_either_file_does(tmp_path: Path) -> None:
     os.utime(paths[1])
     assert files.look() == first + 1, "it holds what it held"
     assert files.read() == (b"one", b"two")
+
+
+def test_a_secret_is_one_line(tmp_path: Path) -> None:
+    """A file of several lines is another file: a header with it would end the process."""
+    path = tmp_path / "passwd"
+    path.write_text("root:x:0\nbin:x:1\n")
+    with pytest.raises(Denied, match="has several lines"):
+        WatchedSecret(path).get()
+    path.write_text("right\n")
+    secret = WatchedSecret(path, look_s=0)
+    assert secret.get() == "right"
+    path.write_text("wrong\nfile\n")
+    assert secret.get() == "right"

@@ -72,7 +72,7 @@ class Consensus:
                 await self._settle(entries)
 
     async def _check_works(self, timeout_s: float) -> None:
-        """The first proposal waits in vain, the later ones are refused at once, as of a real server.
+        """The first proposal waits in vain, later ones are refused at once, as by a real server.
 
         Raises: Problem 500. Source: measured, Qdrant 1.18.3
         """

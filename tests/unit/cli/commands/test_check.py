@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from cleancut.api.backups import Backup, Evidence
+from cleancut.api.backups import Backup, Evidence, MissingCollection
 from cleancut.cli.commands.check import CRITICAL, OK, WARNING, AgeLimits, judge
 from cleancut.cli.main import run
 from cleancut.core.primitives.timestamps import format_time
@@ -81,3 +82,18 @@ def test_it_says_so_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert run([*long_ago, "99999d"]) == OK
     nowhere = ["--store", "file:///no/such/dir", "--cluster", "x"]
     assert run([*nowhere, "backup", "check", "--max-age", "1h"]) == CRITICAL
+
+
+def test_a_partial_backup_is_a_warning_that_names_what_is_missing() -> None:
+    part = replace(backup(1), missing=(MissingCollection(name="rf1", reason="a dead node"),))
+    found = judge([part, backup(2)], (), AgeLimits(24 * HOUR_S), NOW_S)
+    assert found.state == WARNING
+    assert found.why.endswith("; without rf1")
+    assert judge([part], ("a",), AgeLimits(24 * HOUR_S), NOW_S).state == OK
+
+
+def test_a_warning_age_beyond_the_critical_one_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["backup", "check", "--max-age", "1h", "--warn-age", "2h"]) == 2
+    assert "--warn-age has to be less than --max-age" in capsys.readouterr().err

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cleancut.core.primitives.errors import NotFound, Refused
-from cleancut_coordinator.api.named_collections import check_names
+from cleancut.core.primitives.errors import Invalid, NotFound, Refused
+from cleancut.core.protocol.requests import check_selection
+from cleancut_coordinator.api.named_collections import check_fenced, check_names
 
 THERE, ALIASES = ["documents", "users"], {"live": "documents", "users": "documents"}
 
@@ -29,3 +30,21 @@ def test_a_typo_is_refused_with_the_name_that_was_meant() -> None:
         check_names(["x"], THERE, ALIASES, may_miss=False)
     assert "documents, users" in raised.value.hint
     check_names(["document"], THERE, ALIASES, may_miss=True)
+
+
+def test_only_an_alias_can_be_fenced() -> None:
+    """One that a running backup has fenced counts as well."""
+    check_fenced(["live"], THERE, ALIASES)
+    check_fenced(["live"], THERE, {"live@fence-7": "documents"})
+    with pytest.raises(Refused, match="the alias does not exist") as raised:
+        check_fenced(["life"], THERE, ALIASES)
+    assert raised.value.hint == "did you mean 'live'?"
+    with pytest.raises(Refused, match="it is a collection, not an alias") as raised:
+        check_fenced(["documents"], THERE, ALIASES)
+    assert "live" in raised.value.hint
+
+
+def test_what_is_named_and_excluded_is_refused() -> None:
+    with pytest.raises(Invalid, match="'a' is named and excluded"):
+        check_selection(["b", "a"], ["a", "c"])
+    check_selection([], ["a"])

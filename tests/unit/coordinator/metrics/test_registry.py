@@ -8,12 +8,13 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from cleancut.core.maintenance.garbage import LastGc
-from cleancut.core.maintenance.inventory import Inventory
+from cleancut.core.maintenance.inventory import GroupSummary, Inventory, Newest
 from cleancut.core.primitives.codec import Record, encode
 from cleancut.core.primitives.errors import NotFound, Unavailable
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.core.protocol.etcd_records import Ctl, Failure, Operation, Session
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut.core.protocol.states import OperationKind, Phase, State
@@ -203,3 +204,29 @@ def test_gauges_of_the_cluster_come_from_etcd() -> None:
         assert told(metrics, "cleancut_schedule_paused") == {own: 0}
 
     asyncio.run(body())
+
+
+def test_a_partial_backup_is_seen_by_its_schedule() -> None:
+    metrics = CoordinatorMetrics("prod")
+    newest = {name: Newest(summary(name, lacks), None) for name, lacks in LACKING.items()}
+    metrics.show_catalog(NOTHING._replace(schedules=newest), {}, 9.0)
+    shown = told(metrics, "cleancut_backup_missing_collections")
+    assert shown == {("",): 0, ("nightly",): 2}
+
+
+LACKING: dict[str, tuple[str, ...]] = {"": (), "nightly": ("logs", "users")}
+
+
+def summary(schedule: str, missing: tuple[str, ...]) -> GroupSummary:
+    return GroupSummary(
+        epoch=Epoch(1),
+        schedule=schedule,
+        cut_at_s=1.0,
+        consistency=Consistency.PER_SHARD,
+        fenced=False,
+        skew_s=0.0,
+        size_bytes=1,
+        stored_bytes=1,
+        collections=frozenset({"docs"}),
+        missing=missing,
+    )

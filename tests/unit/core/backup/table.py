@@ -19,7 +19,9 @@ from cleancut.core.backup.participant import (
     FinishCapture,
     Load,
     ReadJournal,
+    ReadLogs,
     SeedShards,
+    StandstillEnds,
 )
 from cleancut.core.backup.phases import (
     Assign,
@@ -69,6 +71,7 @@ from cleancut.core.protocol.etcd_records import (
     Session,
     ShardTask,
     Vote,
+    WalEnd,
 )
 from cleancut.core.protocol.events import (
     Done,
@@ -114,6 +117,9 @@ class Table:
     raised: bool = False
     seed: bool = False
     optimizing: int = 0
+    writes: int = -1
+    """Rounds in which every log grows; -1: logs are not followed, and nothing is written."""
+    rolled: dict[AgentName, StandstillEnds | None] = field(default_factory=dict)
     now_s: float = 0.0
     said: list[str] = field(default_factory=list)
 
@@ -158,7 +164,7 @@ class Table:
     def fork(self) -> Table:
         """A copy that goes its own way; records are immutable, so only holders are copied."""
         twin = copy.copy(self)
-        for holder in ("members", "votes", "journal", "tokens", "seen_ctl", "said"):
+        for holder in ("members", "votes", "journal", "tokens", "seen_ctl", "said", "rolled"):
             setattr(twin, holder, copy.copy(getattr(self, holder)))
         twin.queues = {name: list(queue) for name, queue in self.queues.items()}
         twin.cuts = {name: copy.copy(cut) for name, cut in self.cuts.items()}
@@ -275,14 +281,18 @@ class Table:
                     "view", f"{name}.view", "nonce", 1, self.members.get(name), 0, self.optimizing
                 )
             case Load():
-                return None
+                return self.writes >= 0
+            case ReadLogs():
+                return (WalEnd("log", 9 + min(effect.round, self.writes)),)
             case Confirm():
                 return self.fence
             case Capture():
                 return Readings((5,), "start", 0, states=(SOUND,))
             case ReadNumbers():
-                return Readings((6,), "start", 0, "view", fenced=self.raised, states=(SOUND,))
+                number = 6 if self.writes < 0 else 9
+                return Readings((number,), "start", 0, "view", fenced=self.raised, states=(SOUND,))
             case FinishCapture():
+                self.rolled[name] = effect.still
                 self.journal[name] = f"document-{name}"
                 return self.journal[name]
             case SeedShards():
@@ -329,6 +339,7 @@ class Table:
         machines = [vars(self.barrier), *(vars(self.cuts[name]) for name in self.agents)]
         clocks = {"deadline_s", "stalled_s", "phase_began_s", "observe_at_s", "_skew_ms"}
         clocks |= {"_fence_until_s", "_fence_began_s", "_fence_ms", "_optimizing_until_s"}
+        clocks |= {"_standstill_until_s"}
         inside = [{k: v for k, v in each.items() if k not in clocks} for each in machines]
         shown = (self.votes, self.queues, self.journal, self.tokens, self.group, self.published)
         shown += (self.raised, self.fence_key)

@@ -46,9 +46,12 @@ FENCE = Fence(epoch=EPOCH, budget_s=2.0, aliases=(FencedAlias(alias="w", collect
 
 
 def new_table(
-    agents: Iterable[AgentName] = (A1, A2), crashes: int = 0, fence: Fence | None = None
+    agents: Iterable[AgentName] = (A1, A2),
+    crashes: int = 0,
+    fence: Fence | None = None,
+    writes: int = -1,
 ) -> Table:
-    table = Table(tuple(agents), crashes_left=crashes, fence=fence)
+    table = Table(tuple(agents), crashes_left=crashes, fence=fence, writes=writes)
     table.start()
     return table
 
@@ -103,12 +106,12 @@ def check_position(table: Table) -> None:
 
 @cache
 def explored(
-    agents: tuple[AgentName, ...], crashes: int, fence: Fence | None = None
+    agents: tuple[AgentName, ...], crashes: int, fence: Fence | None = None, writes: int = -1
 ) -> tuple[set[Phase], set[str]]:
     """The phases in which histories end, and the changes of phase on the way. Checks positions."""
     ends: set[Phase] = set()
     said: set[str] = set()
-    for position, is_end in every_history(new_table(agents, crashes, fence)):
+    for position, is_end in every_history(new_table(agents, crashes, fence, writes)):
         check_position(position)
         said.update(position.said)
         if is_end:
@@ -367,9 +370,17 @@ def test_canaries_are_kept_while_shards_are_read_again() -> None:
     assert barrier.ctl == persist.ctl
 
 
+@pytest.mark.parametrize(("agents", "crashes"), [((A1,), 1), ((A1, A2), 0)])
+def test_every_history_under_writes(agents: tuple[AgentName, ...], crashes: int) -> None:
+    """As above, with rounds; what is stored is of the last two, of every agent."""
+    ends, _ = explored(agents, crashes, writes=1)
+    assert Phase.IDLE in ends
+
+
 def test_every_edge_is_taken() -> None:
     """No way in the table is dead: histories with a crash, and a second attempt, take them all."""
     changes = explored((A1, A2), 1)[1] | explored((A1, A2), 1, FENCE)[1]
+    changes |= explored((A1,), 1, writes=1)[1]
     taken = {_edge(change) for change in changes}
     for phase in (*VOTED, Phase.FENCE):
         barrier, _ = barrier_in(phase, FENCE if phase is Phase.FENCE else None)

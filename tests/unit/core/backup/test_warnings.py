@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from cleancut.core.backup.warnings import divergent, not_drained, optimized, unseen_peers
+from cleancut.core.backup.warnings import (
+    divergent,
+    excluded_unknown,
+    not_drained,
+    optimized,
+    unseen_peers,
+)
 from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import ReplicaEntry, ShardEntry
 from cleancut.core.primitives.ids import PeerId, ShardId
@@ -65,3 +71,9 @@ def test_shards_that_were_cut_under_optimization_are_told() -> None:
     assert optimized([replace(cut, second=busy, reused=True)]) == ()
     (told,) = optimized([cut, replace(cut, second=busy, shard_id=ShardId(7))])
     assert "optimizing: docs/7 cut" in told
+
+
+def test_an_excluded_name_that_no_collection_has_is_a_warning() -> None:
+    assert excluded_unknown(["docs"], ["docs", "logs"]) == ()
+    (typo,) = excluded_unknown(["doc"], ["docs", "logs"])
+    assert typo == "excluded collection 'doc' does not exist: did you mean `docs`?"

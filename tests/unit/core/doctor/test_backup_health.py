@@ -76,6 +76,7 @@ def test_good_backups_have_no_findings() -> None:
         (nightly(last_good_s=None), "backup_late", "error"),
         (nightly(last_good_s=NOW - 9 * DAY, paused=True), "schedule_paused", "info"),
         (health(collections=("other",)), "unprotected", "warning"),
+        (health(partial=((7, ("logs",)),)), "backup_partial", "warning"),
         (health(verified=False), "never_verified", "info"),
         (health(drilled=False), "never_drilled", "info"),
         (health(schedules=()), "no_schedule", "info"),

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from cleancut.core.format.manifest import (
     FORMAT,
+    ROLLED_FORMAT,
     ClusterEntry,
     CollectionEntry,
     Manifest,
@@ -98,7 +99,7 @@ def test_a_missing_or_doubled_shard_is_corrupt() -> None:
 
 def test_another_format_is_refused_with_a_hint() -> None:
     """A newer manifest is not misread, and not called broken."""
-    check(manifest(format=FORMAT + 1), Refused, f"format {FORMAT + 1}", "newer")
+    check(manifest(format=ROLLED_FORMAT + 1), Refused, f"format {ROLLED_FORMAT + 1}", "newer")
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"format":1}', b'{"format":"1"}', b"\xff"])

@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from cleancut.core.format.paths import Paths
-from cleancut.core.maintenance.inventory import GroupSummary, rank_of, take_inventory
+from cleancut.core.maintenance.inventory import (
+    GroupSummary,
+    partial_backups,
+    rank_of,
+    summary_of,
+    take_inventory,
+)
 from cleancut.core.maintenance.schedule import ScheduleRule, worst_gap_s
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import ClusterName, Epoch
+from cleancut.core.protocol.etcd_records import SickCollection
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.verification.damage import Level, VerificationRecord
 from cleancut.repository.verification_log import put_check
@@ -116,3 +124,17 @@ def test_stock_is_taken_of_what_can_be_read_and_proven() -> None:
         assert (found.good, found.corrupt) == (2, 0)
 
     asyncio.run(body())
+
+
+def test_what_a_partial_backup_lacks_is_known_until_a_later_one_holds_it() -> None:
+    nightly = group(3)._replace(missing=("logs", "users"))
+    stock = take_inventory([group(1, 100, "", "logs", "users"), nightly], 0, ())
+    assert partial_backups(stock) == ((3, ("logs", "users")),)
+    later = group(4, 100, "", "users")
+    assert partial_backups(take_inventory([nightly, later], 0, ())) == ((3, ("logs",)),)
+    assert partial_backups(take_inventory([nightly, group(4)], 0, ())) == (), "not the newest"
+
+
+def test_a_manifest_says_what_is_missing_in_it() -> None:
+    sick = (SickCollection(name="rf1", reason="no replica can be read"),)
+    assert summary_of(replace(manifest(1, (shard("docs", 0),)), missing=sick)).missing == ("rf1",)

@@ -1,0 +1,217 @@
+"""Logs of the shards of one epoch, followed from before the cut until a standstill is found."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from msgspec.structs import replace
+
+from cleancut.core.backup.participant import StandstillEnds
+from cleancut.core.primitives.errors import CleancutError, Refused
+from cleancut.core.protocol.etcd_records import Reading, ShardTask, Standstill, WalEnd
+from cleancut.core.protocol.evidence import doubt, first_needed
+from cleancut.core.wal.segments import SegmentPlan, build_segments, plan_segments
+from cleancut.ports.wal_dir import WalDir
+from cleancut.repository.rolled_tar import Log, LogFile
+from cleancut_agent.context import AgentContext
+from cleancut_agent.wal.shard_tail import ShardTail, read_acknowledged
+
+POLL_S = 0.2
+KEPT_BYTES = 1 << 30
+"""The most that is kept of all logs of an epoch, on the agent's disk."""
+_IN_MEMORY_BYTES = 256 * 1024
+_FILES = 8
+"""Files that one log needs open, at most times."""
+
+
+@dataclass(slots=True)
+class _ShardLog:
+    """What was read of one log since it was opened. `first`: the index of the first kept entry."""
+
+    directory: WalDir
+    tail: ShardTail
+    kept: IO[bytes]
+    ack: int
+    first: int
+    lengths: list[int] = field(default_factory=list)
+
+    @property
+    def end(self) -> WalEnd:
+        found, last = self.directory.identity, self.tail.last
+        return WalEnd(f"{found.device:x}:{found.inode:x}", -1 if last is None else last)
+
+    def read_on(self) -> int:
+        """Keeps what is new; how many bytes that are."""
+        size = 0
+        while True:
+            for entry in self.tail.poll():
+                if not self.lengths:
+                    self.first = entry.index
+                self.lengths.append(len(entry.data))
+                size += self.kept.write(entry.data)
+            if not self.tail.behind:
+                return size
+
+    def entries(self, first: int, count: int) -> Iterator[bytes]:
+        at = first - self.first
+        self.kept.seek(sum(self.lengths[:at]))
+        for length in self.lengths[at : at + count]:
+            yield self.kept.read(length)
+
+
+class ShardLogs:
+    """All logs of an epoch, in the order of its tasks. Every log is followed, or none.
+
+    Order: `open`, `follow` as a task of its own, `note_acks` before the cut, `ends` in each round,
+    `decide` once; `log_of` waits for that.
+    """
+
+    def __init__(self, context: AgentContext, tasks: Sequence[ShardTask]) -> None:
+        self._context, self._tasks = context, tasks
+        self._logs: list[_ShardLog] = []
+        self._lock = asyncio.Lock()
+        self._files = ExitStack()
+        self._kept_bytes = 0
+        self._lost = ""
+        self._still: asyncio.Future[tuple[Standstill, ...] | None] = (
+            asyncio.get_running_loop().create_future()
+        )
+
+    @property
+    def lost(self) -> str:
+        """Why the logs are not followed; "" while they are."""
+        return self._lost
+
+    async def open(self) -> bool:
+        """True if all logs are followed from now on."""
+        await self._do(self._open_all)
+        return not self._lost
+
+    async def follow(self) -> None:
+        """Reads what is written, until it is cancelled or the logs are lost."""
+        while not self._lost and not self._still.done():
+            await self._context.clock.sleep(POLL_S)
+            await self._do(self._read_on)
+
+    async def note_acks(self) -> None:
+        """Order: before the first readings, and before the streams are opened."""
+        await self._do(self._read_acks)
+
+    async def ends(self) -> tuple[WalEnd, ...] | None:
+        """Where each log ends now; None, if they are not followed any more."""
+        await self._do(self._read_on)
+        return None if self._lost else tuple(log.end for log in self._logs)
+
+    async def decide(
+        self, readings: Sequence[tuple[Reading, Reading]], still: StandstillEnds | None
+    ) -> tuple[Standstill, ...] | None:
+        """What is stored of each log, by the shards' first and second `readings`; None: nothing of
+        any. No log is read after it."""
+        async with self._lock:
+            found = None
+            if still is not None and not self._lost:
+                found = tuple(
+                    self._standstill(index, *pair, still) for index, pair in enumerate(readings)
+                )
+            if not self._still.done():
+                self._still.set_result(found)
+            return found
+
+    async def log_of(self, index: int) -> Log:
+        """What replaces the log in the tar of a shard, once it is decided."""
+        found = await asyncio.shield(self._still)
+        if found is None or found[index].first < 0:
+            return None
+        still, log = found[index], self._logs[index]
+        lengths = log.lengths[still.first - log.first : still.after.index + 1 - log.first]
+        return [
+            LogFile(plan.name, plan.size_bytes, partial(_segment, log, plan))
+            for plan in plan_segments(lengths, still.first)
+        ]
+
+    async def close(self) -> None:
+        """Order: repeatable."""
+        async with self._lock:
+            self._files.close()
+            for log in self._logs:
+                log.tail.close()
+            self._lost = self._lost or "closed"
+        if not self._still.done():
+            self._still.set_result(None)
+
+    # In a thread
+
+    async def _do(self, step: Callable[[], None]) -> None:
+        async with self._lock:
+            if self._lost or self._still.done():
+                return
+            try:
+                await asyncio.to_thread(step)
+            except CleancutError as error:
+                self._lost = error.message
+
+    def _open_all(self) -> None:
+        if self._context.open_wal is None:
+            raise Refused("the logs of the local peer cannot be read")
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if len(self._tasks) * _FILES > files // 2:
+            raise Refused(f"{files} open files are too few for {len(self._tasks)} logs")
+        for task in self._tasks:
+            self._logs.append(self._open(task))
+        self._read_on()
+
+    def _open(self, task: ShardTask) -> _ShardLog:
+        assert self._context.open_wal is not None
+        directory = self._context.open_wal(task.collection, task.shard_id)
+        ack = read_acknowledged(directory)
+        tail = ShardTail.open(directory, first=ack)
+        oldest = tail.position.start if tail.position else 0
+        kept = self._files.enter_context(_file_in(self._context.spill_dir))
+        start = oldest if ack is None else ack
+        return _ShardLog(directory, tail, kept, ack=start, first=start)
+
+    def _read_on(self) -> None:
+        for log in self._logs:
+            self._kept_bytes += log.read_on()
+            if self._kept_bytes > KEPT_BYTES:
+                raise Refused(f"over {KEPT_BYTES} bytes were written since the backup began")
+
+    def _read_acks(self) -> None:
+        for log in self._logs:
+            ack = read_acknowledged(log.directory)
+            log.ack = log.ack if ack is None else ack
+
+    # What is stored
+
+    def _standstill(
+        self, index: int, first: Reading, second: Reading, still: StandstillEnds
+    ) -> Standstill:
+        log, task = self._logs[index], self._tasks[index]
+        before, after = still.before[index], still.after[index]
+        found = Standstill(round=still.round, before=before, after=after, ack=log.ack)
+        drained = task.index not in still.undrained
+        if not doubt(first, second, drained=drained) and after.index == second.number:
+            return found  # what was cut is what it was at the standstill
+        start = min(first_needed(log.ack, first), after.index)
+        if start < log.first or after.index >= log.first + len(log.lengths):
+            return found  # not kept: the evidence will say so
+        size = sum(log.lengths[start - log.first : after.index + 1 - log.first])
+        return replace(found, first=start, wal_bytes=size)
+
+
+def _segment(log: _ShardLog, plan: SegmentPlan) -> Iterator[bytes]:
+    for segment in build_segments([plan], log.entries(plan.first, plan.count)):
+        yield from segment.chunks
+
+
+def _file_in(directory: Path) -> IO[bytes]:
+    """A file without a name, on disk once it is large."""
+    return tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, mode="w+b", dir=str(directory))

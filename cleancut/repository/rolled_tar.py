@@ -1,0 +1,124 @@
+"""A shard's tar with its log exchanged: the stored entries in place of the empty log that Qdrant
+writes into a snapshot, so that a recovery replays them.
+
+The log stands behind all segments, so what precedes it goes through as it comes, and the rest is
+held until it is known what is to be stored.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import zstandard
+
+from cleancut.repository.tar_scanner import UNIT, MemberData, MemberEnd, MemberStart, TarScan
+
+LOG = "wal"
+_PIECE_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """One segment of a log: its name in the log's directory, its length, and its bytes in order."""
+
+    name: str
+    size_bytes: int
+    read: Callable[[], Iterator[bytes]]
+
+
+Log = Sequence[LogFile] | None
+"""What replaces the log of a tar; None: nothing does."""
+
+
+async def with_log(
+    chunks: AsyncIterator[bytes], log: Callable[[], Awaitable[Log]]
+) -> AsyncGenerator[bytes, None]:
+    """The tar of `chunks`, with the files of `log` in the place of those of its own log.
+
+    Order: `log` is awaited once all chunks are there. A tar that ends early is given back as it is.
+    Limits: what follows the segments is held compressed: Qdrant writes an empty log, of zeros.
+    Raises: Corrupt, Refused, for anything but a tar.
+    """
+    scan, held, rest = TarScan(), b"", _Rest()
+    async for chunk in chunks:
+        starts = [one for one in scan.feed(chunk) if isinstance(one, MemberStart)]
+        if rest:
+            rest.add(chunk)
+            continue
+        whole = held + chunk
+        at = next((one.offset for one in starts if _is_log(one.path)), None)
+        end = len(whole) - scan.unfinished_bytes if at is None else at + len(whole) - scan.offset
+        if end:
+            yield whole[:end]
+        held = whole[end:]
+        if at is not None:
+            rest.add(held)
+            held = b""
+    if held:
+        yield held
+    if not rest:
+        return
+    found = await log() if scan.ended else None
+    for piece in rest.pieces() if found is None else _exchanged(rest.pieces(), found):
+        yield piece
+
+
+def _is_log(path: str) -> bool:
+    """A file of the log. Its directory goes through: it proves the cut of an empty shard."""
+    return path.startswith(f"{LOG}/") and path != f"{LOG}/"
+
+
+class _Rest:
+    """Bytes that are held compressed, as they were added."""
+
+    def __init__(self) -> None:
+        self._packer = zstandard.ZstdCompressor(level=1).compressobj()
+        self._held: list[bytes] = []
+        self._any = False
+
+    def __bool__(self) -> bool:
+        return self._any
+
+    def add(self, data: bytes) -> None:
+        self._any = True
+        self._held.append(self._packer.compress(data))
+
+    def pieces(self) -> Iterator[bytes]:
+        """Once only."""
+        self._held.append(self._packer.flush())
+        unpacker = zstandard.ZstdDecompressor().decompressobj()
+        for packed in self._held:
+            if packed and (piece := unpacker.decompress(packed)):
+                yield piece
+
+
+def _exchanged(pieces: Iterator[bytes], log: Sequence[LogFile]) -> Iterator[bytes]:
+    """What starts with a log and runs to the end of a tar, with that log's files exchanged."""
+    scan, size, drop, written = TarScan(), 0, False, False
+    for piece in pieces:
+        for event in scan.feed(piece):
+            match event:
+                case MemberStart():
+                    drop, size = _is_log(event.path), event.stored_bytes or 0
+                    if not drop and not written:
+                        written = True
+                        yield from _files(log)
+                    if not drop:
+                        yield event.header
+                case MemberData():
+                    if not drop:
+                        yield bytes(event.piece)
+                case MemberEnd():
+                    if not drop:
+                        yield event.padding or bytes(-size % UNIT)
+
+
+def _files(log: Sequence[LogFile]) -> Iterator[bytes]:
+    for one in log:
+        info = tarfile.TarInfo(f"{LOG}/{one.name}")
+        info.size, info.mode = one.size_bytes, 0o644
+        yield info.tobuf(tarfile.GNU_FORMAT)
+        yield from one.read()
+        yield bytes(-one.size_bytes % UNIT)
