@@ -8,7 +8,6 @@ from cleancut.core.protocol.attempt import Attempt
 from cleancut_agent.restore import recovery
 from cleancut_coordinator.any_peer import first_peer
 from cleancut_coordinator.restore.create_collections import CollectionCreator
-from cleancut_coordinator.restore.destination import TargetCollection
 from simulation.mutation import Mutant, Patch
 
 
@@ -16,15 +15,15 @@ def check_no_uuid(telemetry: Any, task: Any) -> None:
     """A shard is recovered whatever has become of its collection."""
 
 
-async def delete_by_name(self: CollectionCreator, wanted: TargetCollection, uuid: str) -> None:
+async def delete_by_name(self: CollectionCreator, name: str, uuid: str) -> None:
     """A collection is dropped without a last look at what has its name."""
-    await (await first_peer(self._context.peers)).delete_collection(wanted.name)
+    await (await first_peer(self._context.peers)).delete_collection(name)
 
 
-async def delete_elsewhere(self: CollectionCreator, wanted: TargetCollection, uuid: str) -> None:
+async def delete_elsewhere(self: CollectionCreator, name: str, uuid: str) -> None:
     """The last look is at any peer, and another one is asked to drop the collection."""
-    if await self._anywhere(wanted.name) == uuid:
-        await self._context.peers[-1].delete_collection(wanted.name)
+    if await self._anywhere(name) == uuid:
+        await self._context.peers[-1].delete_collection(name)
 
 
 def always_fresh(self: CollectionCreator, began_s: float) -> None:
