@@ -18,7 +18,7 @@ NAME, DIMS, BATCH = "docs", 65536, 5
 CHUNK = 128
 """Vectors of `DIMS` numbers that fill one chunk of 32 MiB; the next one needs another file.
 Source: lib/segment/src/vector_storage/chunked_vectors, Qdrant 1.18.3"""
-LATER = range(CHUNK, CHUNK + 8)
+LATER = range(CHUNK, CHUNK + BATCH)
 PROVEN_S = 90.0
 
 
