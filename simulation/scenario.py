@@ -35,6 +35,7 @@ from simulation.qdrant import SimQdrant
 from simulation.situations import Situations, choose
 from simulation.strangers import Strangers
 from simulation.trace import Copy, Looked
+from simulation.turning import Turning
 from simulation.users import Users
 from simulation.world import World
 
@@ -43,7 +44,7 @@ UPKEEP_S = 30.0
 REPAIRED_WITHIN_S = 4000.0
 LINGER_S = 15.0
 """After the end: what was frozen or late may still come."""
-CALM, BURST_SHARE, DECEIVED_SHARE = 0.2, 0.4, 0.3
+CALM, BURST_SHARE, DECEIVED_SHARE, TURNED_SHARE = 0.2, 0.4, 0.3, 0.12
 """How many of the histories are without any fault, and how many have what else is in a `Plan`."""
 _RAM = Path("/dev/shm")
 
@@ -63,6 +64,7 @@ class Plan:
     calm: bool
     burst: bool
     deceived: bool
+    turned: bool
     situation: str
 
     @classmethod
@@ -79,6 +81,7 @@ class Plan:
             calm=chance.random() < CALM,
             burst=chance.random() < BURST_SHARE,
             deceived=chance.random() < DECEIVED_SHARE,
+            turned=random.Random(f"turned {seed}").random() < TURNED_SHARE,
             situation="",
         )
         situation = choose(chance, restores=plan.restores, garbage=plan.garbage)
@@ -133,6 +136,7 @@ class Scenario:
         self.shared.trace.look = self._look
         self.shared.trace.calm = self.plan.calm
         self.harms = Harms(self)
+        self.turning = Turning(self) if self.plan.turned else None
         self.situations = Situations(self)
         self.shared.trace.struck = self._came_to
         self.world.planned_s = max(self.world.planned_s, UPKEEP_S if self._has_upkeep else 0.0)
@@ -140,6 +144,8 @@ class Scenario:
     def _came_to(self, ctl: Ctl) -> None:
         self.harms.came_to(ctl)
         self.situations.came_to(ctl)
+        if self.turning is not None:
+            self.turning.came_to(ctl)
 
     @property
     def _has_upkeep(self) -> bool:
@@ -199,7 +205,7 @@ class Scenario:
         manifests = outcome.manifests().values()
         instants = [one for one in manifests if one.consistency is Consistency.POINT_IN_TIME]
         fenced = sum(one.fenced for one in instants)
-        ends = Counter(f"{one.kind} {one.state}" for one in self._operations())
+        ends = Counter(f"{one.kind} {one.state}" for one in self.operations())
         return Result(
             seed=self.world.seed,
             wrong=tuple(wrong),
@@ -212,7 +218,7 @@ class Scenario:
             ends=dict(sorted(ends.items())),
         )
 
-    def _operations(self) -> list[Operation]:
+    def operations(self) -> list[Operation]:
         listing = self.shared.model.list(self.shared.keys.operations)
         return [decode(Operation, kv.value, kv.key) for kv in listing.items]
 
@@ -222,12 +228,12 @@ class Scenario:
         planned = self.world.now_s < self.world.planned_s
         if planned or not all(one.over for one in self.users.asked):
             return False
-        return all(one.state in FINAL_STATES for one in self._operations())
+        return all(one.state in FINAL_STATES for one in self.operations())
 
     def restores_are_over(self) -> bool:
         return all(
             one.state in FINAL_STATES
-            for one in self._operations()
+            for one in self.operations()
             if one.kind is OperationKind.RESTORE
         )
 

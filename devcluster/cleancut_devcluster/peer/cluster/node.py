@@ -17,7 +17,7 @@ from cleancut_devcluster.peer.consensus.journal import ProposalJournal
 from cleancut_devcluster.peer.consensus.proposals import Build, Consensus
 from cleancut_devcluster.peer.consensus.state import ACTIVE, ClusterState, Collection
 from cleancut_devcluster.peer.engine.config import Json
-from cleancut_devcluster.peer.engine.errors import Problem, not_found
+from cleancut_devcluster.peer.engine.errors import Problem, not_found, service_error
 from cleancut_devcluster.peer.engine.shard import LocalShard
 
 _ENGINE_SETTINGS = {"params", "hnsw_config", "optimizers_config", "optimizer_config", "vectors"}
@@ -55,12 +55,20 @@ class WriteGate:
 
 
 class Node:
-    """`root` holds the journal that the peers share, `directory` what is this peer's alone."""
+    """`root` holds the journal that the peers share, `directory` what is this peer's alone.
+    `recovery_mode`: why no shard is loaded."""
 
     def __init__(
-        self, directory: Path, root: Path, *, api_key: str | None, standalone: bool
+        self,
+        directory: Path,
+        root: Path,
+        *,
+        api_key: str | None,
+        standalone: bool,
+        recovery_mode: str = "",
     ) -> None:
         self.directory = directory
+        self.recovery_mode = recovery_mode
         self.standalone = standalone
         self.peer_id = _peer_id(directory)
         self.shards: dict[tuple[str, int], LocalShard] = {}
@@ -88,7 +96,8 @@ class Node:
     async def join(self, uri: str) -> None:
         """This peer is in the cluster under `uri`, with the state up to now applied.
 
-        Raises: Problem 400, if a lost peer still holds shards under the same address.
+        Raises: Problem 400, if a lost peer still holds shards under the same address; 500, if
+            consensus stops while it reads what was agreed on.
         """
 
         def build(state: ClusterState) -> Json | None:
@@ -103,6 +112,9 @@ class Node:
                 return None
             return {"op": "add_peer", "peer": self.peer_id, "uri": uri}
 
+        await self.consensus.catch_up()
+        if self.consensus.stopped:
+            raise service_error(self.consensus.stopped)
         await self.propose(build)
         await self.consensus.catch_up()
         self.reconcile()
@@ -145,7 +157,7 @@ class Node:
 
     def _open_shard(self, key: tuple[str, int], collection: Collection) -> LocalShard:
         directory = self.directory / "collections" / key[0] / str(key[1])
-        return LocalShard(directory, collection.config)
+        return LocalShard(directory, collection.config, self.recovery_mode)
 
     async def _settle(self, entries: list[Json]) -> None:
         for entry in entries:
