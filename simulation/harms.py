@@ -33,7 +33,13 @@ _PHASES = {
         Phase.PUBLISH,
         Phase.ROLLBACK,
     ),
-    OperationKind.REBALANCE: (Phase.PREPARE, Phase.MOVE, Phase.VERIFY, Phase.ROLLBACK),
+    OperationKind.REBALANCE: (
+        Phase.PREPARE,
+        Phase.COUNT,
+        Phase.MOVE,
+        Phase.VERIFY,
+        Phase.ROLLBACK,
+    ),
     OperationKind.SEED: (Phase.PREPARE, Phase.UPLOAD),
 }
 

@@ -10,7 +10,7 @@ from cleancut.core.maintenance.schedule import ScheduleState, request_of
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import OperationKind
-from cleancut.core.rebalance.phases import MoveShards
+from cleancut.core.rebalance.phases import MoveShards, ReplicasToCount
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 from cleancut_coordinator.maintenance.scheduler import Scheduler
@@ -20,15 +20,17 @@ from simulation.mutation import Mutant, Patch
 _real_move = RebalanceEffects._move
 
 
-async def move_uncounted(self: RebalanceEffects, effect: MoveShards) -> dict[Any, Any]:
+async def move_uncounted(self: RebalanceEffects, effect: MoveShards) -> Any:
     """Every step is done, and no agent is asked for a count."""
-    await _real_move(self, effect)
-    return {}
+    moved = await _real_move(self, effect)
+    return moved if isinstance(moved, ReplicasToCount) else {}
 
 
-async def move_and_drop(self: RebalanceEffects, effect: MoveShards) -> dict[Any, Any]:
+async def move_and_drop(self: RebalanceEffects, effect: MoveShards) -> Any:
     """Drops another replica of each shard that it has moved."""
     tasks = await _real_move(self, effect)
+    if isinstance(tasks, ReplicasToCount):
+        return tasks
     draft = await self.draft(effect.epoch, effect.draft)
     for step in draft.plan.steps:
         for peer in range(1, 5):

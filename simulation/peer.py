@@ -272,7 +272,7 @@ class SimPeer:
         found = self._known(name)
         replica = self._peer.replicas.get((name, shard_id)) if self._is_live(found) else None
         if replica is None or replica.dirty:
-            raise Unavailable("this replica cannot be read")
+            raise Unavailable("this replica cannot be read", status=503)
         replica.looked_s, replica.looked_by = self._shared.world.now_s, self._process
         return replica.content
 

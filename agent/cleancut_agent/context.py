@@ -14,7 +14,7 @@ from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.ports.clock import Clock
 from cleancut.ports.coordination import Coordination
 from cleancut.ports.store import Store
-from cleancut.ports.wal_dir import WalDir
+from cleancut.ports.wal_dir import WalStorage
 from cleancut.qdrant.client import Qdrant
 from cleancut.repository.uploads import UploadLimits
 
@@ -29,10 +29,9 @@ class AgentContext:
     """Everything an agent takes from outside; a simulation replaces each of them.
 
     `loopback`: the base URL at which the local Qdrant reaches this agent, without a trailing slash.
-    `qdrant_storage`: the data directory of the local peer, if this agent can see it. `open_wal`:
-    the log of a collection's shard, if it can be read. `limits`: the current upload limits.
-    `token_hex`: a random string of N bytes. `free_disk_bytes`: free bytes of the disk that holds a
-    directory.
+    `qdrant_storage`: the data directory of the local peer, if this agent can see it; `wal`: the
+    logs of its shards in there. `limits`: the current upload limits. `token_hex`: a random string
+    of N bytes. `free_disk_bytes`: free bytes of the disk that holds a directory.
     """
 
     name: AgentName
@@ -45,7 +44,7 @@ class AgentContext:
     spill_dir: Path
     loopback: str
     qdrant_storage: Path | None = None
-    open_wal: Callable[[str, int], WalDir] | None = None
+    wal: WalStorage | None = None
     limits: UploadLimits = field(default_factory=UploadLimits)
     token_hex: Callable[[int], str] = secrets.token_hex
     free_disk_bytes: Callable[[Path], int] = free_disk_bytes

@@ -228,8 +228,11 @@ class AgentLoop:
 
     async def _refresh(self) -> None:
         """Keeps the session record true; each new problem with the local peer is logged once."""
-        logged, concerns = "", tuple[Concern, ...]()
+        logged, concerns, wal = "", tuple[Concern, ...](), ""
         while True:
+            if wal != (wal := self._session.said.wal or ""):
+                self._log.info("logs of shards are read" if not wal else "no logs read", cause=wal)
+            self._metrics.set_wal(readable=None if self._session.said.wal is None else not wal)
             problem = self._session.said.problem
             for concern in self._session.said.concerns:
                 if concern not in concerns:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
@@ -28,7 +27,6 @@ from cleancut.daemon_settings import (
     shared_of,
     warn_of_etcd,
 )
-from cleancut.ports.wal_dir import WalDir
 from cleancut.repository.uploads import clear_spill
 from cleancut.runtime.addresses import parse_address
 from cleancut.runtime.clock import SystemClock
@@ -47,7 +45,7 @@ from cleancut_agent.metrics import SPILL, STORAGE, AgentMetrics
 from cleancut_agent.process import AgentProcess, serve_agent
 from cleancut_agent.restore.tar_server import TarServer
 from cleancut_agent.supervisor import keep_running
-from cleancut_agent.wal.local_dir import LocalWalDir, wal_path
+from cleancut_agent.wal.local_storage import LocalWalStorage
 
 _HASHERS = 2
 _END_S = 9.0
@@ -67,7 +65,8 @@ def _default_name() -> str:
     "--qdrant-storage",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="The local peer's storage, if seen from here: restores then mind its free space.",
+    help="The local peer's storage, if seen from here: the logs of its shards are then read, and"
+    " restores mind its free space.",
 )
 @click.option("--name", default=_default_name, help="Unique in the cluster.  [default: hostname]")
 @click.option(
@@ -128,7 +127,7 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
             spill_dir=flags["spill_dir"],
             loopback=f"http://127.0.0.1:{loopback}",
             qdrant_storage=flags["qdrant_storage"],
-            open_wal=open_wal(flags["qdrant_storage"]),
+            wal=LocalWalStorage(flags["qdrant_storage"]) if flags["qdrant_storage"] else None,
         )
         metrics.ask(
             lambda: free_by_volume(context),
@@ -147,13 +146,6 @@ def free_by_volume(context: AgentContext) -> dict[str, int]:
     except OSError:
         return {}
     return {volume: size_bytes for volume, size_bytes in free.items() if size_bytes >= 0}
-
-
-def open_wal(storage: Path | None) -> Callable[[str, int], WalDir] | None:
-    """Opens the log of a collection's shard, if the local peer's directory can be seen."""
-    if storage is None:
-        return None
-    return lambda collection, shard_id: LocalWalDir(wal_path(storage, collection, shard_id))
 
 
 def main() -> None:

@@ -29,6 +29,11 @@ class AgentMetrics:
         self._session_open = gauge(
             "cleancut_agent_session_open", "1 while registered in etcd, else 0."
         )
+        self._wal = gauge(
+            "cleancut_agent_wal_readable",
+            "1 if the logs of the local peer's shards can be followed, 0 if snapshots are all there"
+            " is.",
+        )
         self._disk_free = gauge(
             "cleancut_agent_disk_free_bytes",
             "Free bytes of the disk that holds the spill directory, or the local peer's storage if"
@@ -62,6 +67,10 @@ class AgentMetrics:
     def ask(self, disks: Callable[[], dict[str, int]], floor: Callable[[], int]) -> None:
         """Where free bytes by volume, and the floor that is set, are read at each scrape."""
         self._read_disks, self._read_floor = disks, floor
+
+    def set_wal(self, *, readable: bool | None) -> None:
+        """None: not known."""
+        self._wal.show_one(None if readable is None else int(readable))
 
     def set_session(self, *, open_: bool) -> None:
         self._session_open.set(1 if open_ else 0)

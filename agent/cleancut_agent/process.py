@@ -86,7 +86,14 @@ def session_loop(
     """The loop of one session, with the effects of every kind of operation."""
     context, log = process.context, process.log
     journal = CaptureJournal(context.spill_dir)
-    backups = AgentBackupEffects(context, group, process.pool, journal, watchdog=process.watchdog)
+    backups = AgentBackupEffects(
+        context,
+        group,
+        process.pool,
+        journal,
+        watchdog=process.watchdog,
+        reads_logs=lambda: session.said.wal == "",
+    )
     effects: dict[OperationKind, AgentEffects] = {
         OperationKind.BACKUP: backups,
         OperationKind.SEED: AgentSeedEffects(context, process.pool, backups, log=log),

@@ -14,8 +14,9 @@ from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError, LeaseLost, Refused
 from cleancut.core.primitives.ids import FencingToken, PeerId
 from cleancut.core.primitives.timestamps import format_time, parse_time
-from cleancut.core.protocol.etcd_records import Concern, Session
+from cleancut.core.protocol.etcd_records import Session
 from cleancut.core.restore.target import FREE_STEP
+from cleancut.core.wal.gate import WalFacts, wal_gate
 from cleancut.ports.coordination import Created, Lease, Put
 from cleancut_agent.concerns import EVERY_S, find_concerns
 from cleancut_agent.context import AgentContext
@@ -69,9 +70,10 @@ async def open_session(context: AgentContext, ttl_s: float = TTL_S) -> AsyncIter
         yield OpenSession(token, lease, said, tried_s)
 
 
-async def describe(context: AgentContext, concerns: tuple[Concern, ...] | None = None) -> Session:
+async def describe(context: AgentContext, known: Session | None = None) -> Session:
     """What the agent says of itself now; `peer_id` is None while its Qdrant cannot be used, for the
-    reason in `problem`. `concerns`: those that are known; None: they are looked for."""
+    reason in `problem`. `known`: where concerns and the gate of its logs stand; None: they are
+    looked for."""
     nonce, clock = context.token_hex(8), format_time(context.clock.wall_s())
     try:
         cluster = await context.qdrant.cluster(timeout_s=5.0)
@@ -86,8 +88,12 @@ async def describe(context: AgentContext, concerns: tuple[Concern, ...] | None =
             nonce=nonce,
         )
     free = storage_free_bytes(context)
-    if concerns is None:
+    if known is None:
+        facts = context.wal.facts() if context.wal is not None else WalFacts()
         concerns = await find_concerns(context, cluster)
+        wal: str | None = wal_gate(facts, version, PeerId(cluster.peer_id))
+    else:
+        concerns, wal = known.concerns, known.wal
     return Session(
         name=context.name,
         version=__version__,
@@ -97,6 +103,7 @@ async def describe(context: AgentContext, concerns: tuple[Concern, ...] | None =
         url=context.qdrant.url,
         free_bytes=free if free < 0 else free - free % FREE_STEP,
         concerns=concerns,
+        wal=wal,
         clock=clock,
         nonce=nonce,
     )
@@ -109,7 +116,7 @@ async def refresh(context: AgentContext, session: OpenSession) -> None:
     """
     clock_s, said = context.clock.monotonic_s(), session.said
     due = clock_s >= session.tried_s + EVERY_S or said.peer_id is None
-    now = await describe(context, None if due else said.concerns)
+    now = await describe(context, None if due else said)
     session.tried_s = clock_s if due else session.tried_s
     passed_s = parse_time(now.clock) - parse_time(said.clock)
     changed = replace(now, clock="", nonce="") != replace(said, clock="", nonce="")

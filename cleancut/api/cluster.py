@@ -56,13 +56,15 @@ class CoordinatorStatus(ApiValue, frozen=True):
 
 
 class AgentStatus(ApiValue, frozen=True):
-    """`peer_id` is None while its Qdrant does not answer, or runs without cluster mode."""
+    """`peer_id` is None while its Qdrant does not answer, or runs without cluster mode.
+    `snapshots_only`: why it does not read its shards' logs; empty: it does; None: not known."""
 
     name: str
     version: str = ""
     peer_id: int | None = None
     qdrant_version: str = ""
     phase: str = ""
+    snapshots_only: str | None = None
 
 
 class OpenOperation(ApiValue, frozen=True):

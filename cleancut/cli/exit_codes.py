@@ -42,7 +42,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.USAGE: "The command line or a name in it is wrong, or `--yes` is missing.",
     Exit.NOT_FOUND: "The named object does not exist.",
     Exit.REFUSED: "A precondition does not hold; nothing was changed.",
-    Exit.NEEDS_OPERATOR: "A restore needs an operator, or its rollback is unfinished.",
+    Exit.NEEDS_OPERATOR: "An operator is needed, or a rollback is unfinished.",
     Exit.TIMED_OUT: "The wait timed out; the operation continues.",
     Exit.NO_LEADER: "No coordinator is reachable, or none leads; repeat the command.",
     Exit.AUTH: "Credentials are missing or insufficient.",

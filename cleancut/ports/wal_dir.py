@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from cleancut.core.wal.gate import WalFacts
 from cleancut.core.wal.tail import FileId
 
 
@@ -54,4 +55,16 @@ class WalDir(Protocol):
 
     def close(self) -> None:
         """Order: repeatable; files opened from it stay open."""
+        ...
+
+
+class WalStorage(Protocol):
+    """The data directory of the local peer, with the logs of its shards."""
+
+    def facts(self) -> WalFacts:
+        """What stands for or against reading it; never an error."""
+        ...
+
+    def open(self, collection: str, shard_id: int) -> WalDir:
+        """Raises: NotFound, if this peer has no log of that shard; Unavailable."""
         ...

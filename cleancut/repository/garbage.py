@@ -13,10 +13,12 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.format.recipe import PackUse, Recipe, named_by
 from cleancut.core.maintenance.garbage import (
     MAX_LISTED,
+    TOMBSTONE_KEPT_S,
     Begun,
     GarbageList,
     Hold,
     LiveSet,
+    Tombstone,
     unknown_of,
 )
 from cleancut.core.maintenance.retention import GroupFacts
@@ -29,7 +31,7 @@ from cleancut.ports.store import Store
 from cleancut.repository.bounded import read_document
 from cleancut.repository.catalog import newest_epoch, read_epochs
 from cleancut.repository.recipe_reader import load_recipe
-from cleancut.repository.verification_log import list_checks, newest_good, read_damage
+from cleancut.repository.verification_log import list_checks, newest_good, read_damage, superseded
 from cleancut.runtime.concurrency import run_all
 
 HOLD_MARGIN_S = 3600.0
@@ -105,6 +107,7 @@ class ReferencedNames:
         self._store, self._paths = store, paths
         self._groups: dict[Epoch, KnownGroup] = {}
         self._newest = Epoch(0)
+        self._gone: dict[Epoch, float] = {}
         self._named: dict[str, tuple[str, ...]] = {}
         self._uses: dict[str, tuple[PackUse, ...]] = {}
         self._unreadable: dict[Epoch, frozenset[str] | None] = {}
@@ -114,6 +117,9 @@ class ReferencedNames:
         damage: of its shards, and of packs that it names as far as `living` has read that."""
         epochs = await read_epochs(self._store, self._paths)
         self._newest = epochs.newest
+        self._gone = {e: self._gone[e] for e in epochs.gone if e in self._gone}
+        for epoch in sorted(epochs.gone - self._gone.keys()):
+            self._gone[epoch] = await self._deleted_s(epoch)
         self._groups, self._unreadable = await self._known(epochs.groups)
         damage = await read_damage(self._store, self._paths)
         found = {}
@@ -174,7 +180,23 @@ class ReferencedNames:
             verifications=damage.entries | {one.path for one in newest_good(checks).values()},
             seeds=await self._seeded(gone),
             unread=max(unread, default=0),
+            buried=frozenset(
+                epoch
+                for epoch, deleted_s in self._gone.items()
+                if epoch < self._newest and epoch not in {*used_epochs, *held}
+                if now_s > deleted_s + TOMBSTONE_KEPT_S
+            ),
+            superseded=frozenset(one.path for one in superseded(checks)),
         )
+
+    async def _deleted_s(self, epoch: Epoch) -> float:
+        """When a group was deleted; one whose tombstone cannot be read is kept as if just now."""
+        path = self._paths.tombstone(epoch)
+        try:
+            stone = decode(Tombstone, await read_document(self._store, path), path)
+            return parse_time(stone.deleted_at)
+        except (Corrupt, NotFound):
+            return float("inf")
 
     async def _seeded(self, gone: Collection[int]) -> frozenset[int]:
         seeds = await read_seeds(self._store, self._paths)

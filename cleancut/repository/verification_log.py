@@ -7,10 +7,12 @@ One object a record, written once, next to the groups:
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import partial
 
 from cleancut.core.format.paths import ObjectKind, Paths, parse_path
+from cleancut.core.maintenance.garbage import CHECKS_KEPT
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
@@ -89,6 +91,20 @@ def newest_good(entries: Iterable[LogEntry]) -> dict[str, LogEntry]:
         (one for one in entries if one.good and one.level.reads), key=lambda one: one.at_s
     )
     return {one.kind: one for one in good}
+
+
+def superseded(entries: Iterable[LogEntry]) -> list[LogEntry]:
+    """Checks that went well and say nothing that newer ones of the same backup do not. Where any
+    found damage, all since then stay, as they may show its end."""
+    known = sorted(entries, key=lambda one: one.at_s, reverse=True)
+    since_s = min((one.at_s for one in known if not one.good), default=float("inf"))
+    newer: Counter[Epoch] = Counter()
+    found = []
+    for one in known:
+        newer[one.epoch] += 1
+        if newer[one.epoch] > CHECKS_KEPT and one.at_s < since_s:
+            found.append(one)
+    return found
 
 
 async def _load(store: Store, path: str) -> VerificationRecord | None:

@@ -19,18 +19,20 @@ class CoordinatorStatus(_message.Message):
     def __init__(self, name: _Optional[str] = ..., address: _Optional[str] = ..., leader: _Optional[bool] = ..., version: _Optional[str] = ...) -> None: ...
 
 class AgentStatus(_message.Message):
-    __slots__ = ("name", "version", "peer_id", "qdrant_version", "phase")
+    __slots__ = ("name", "version", "peer_id", "qdrant_version", "phase", "snapshots_only")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     PEER_ID_FIELD_NUMBER: _ClassVar[int]
     QDRANT_VERSION_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOTS_ONLY_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     peer_id: int
     qdrant_version: str
     phase: str
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., peer_id: _Optional[int] = ..., qdrant_version: _Optional[str] = ..., phase: _Optional[str] = ...) -> None: ...
+    snapshots_only: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., peer_id: _Optional[int] = ..., qdrant_version: _Optional[str] = ..., phase: _Optional[str] = ..., snapshots_only: _Optional[str] = ...) -> None: ...
 
 class OpenOperation(_message.Message):
     __slots__ = ("id", "kind", "epoch", "phase")

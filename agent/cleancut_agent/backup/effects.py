@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -69,7 +69,10 @@ class _Running:
 
 
 class AgentBackupEffects:
-    """Runs one effect at a time; captures go on between them, as tasks of `group`."""
+    """Runs one effect at a time; captures go on between them, as tasks of `group`.
+
+    `reads_logs`: whether the logs of the local peer's shards can be followed now.
+    """
 
     def __init__(
         self,
@@ -79,9 +82,10 @@ class AgentBackupEffects:
         journal: CaptureJournal,
         *,
         watchdog: FenceWatchdog,
+        reads_logs: Callable[[], bool],
     ) -> None:
         self._context, self._group, self._pool, self._journal = context, group, pool, journal
-        self._watchdog = watchdog
+        self._watchdog, self._reads_logs = watchdog, reads_logs
         self._parents = Parents(context)
         self._running: dict[Epoch, _Running] = {}
         self._view_at = ""
@@ -172,6 +176,8 @@ class AgentBackupEffects:
     async def _open_logs(self, effect: Load) -> bool:
         """True if the logs of all shards are followed: then the backup can be rolled forward."""
         await self._close_logs()
+        if not self._reads_logs():
+            return False
         logs = ShardLogs(self._context, effect.tasks)
         if not await logs.open():
             await logs.close()

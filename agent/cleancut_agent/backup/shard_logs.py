@@ -159,7 +159,7 @@ class ShardLogs:
                 self._lost = error.message
 
     def _open_all(self) -> None:
-        if self._context.open_wal is None:
+        if self._context.wal is None:
             raise Refused("the logs of the local peer cannot be read")
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if len(self._tasks) * _FILES > files // 2:
@@ -169,8 +169,8 @@ class ShardLogs:
         self._read_on()
 
     def _open(self, task: ShardTask) -> _ShardLog:
-        assert self._context.open_wal is not None
-        directory = self._context.open_wal(task.collection, task.shard_id)
+        assert self._context.wal is not None
+        directory = self._context.wal.open(task.collection, task.shard_id)
         ack = read_acknowledged(directory)
         tail = ShardTail.open(directory, first=ack)
         oldest = tail.position.start if tail.position else 0

@@ -49,15 +49,20 @@ async def verify_shard(qdrant: Qdrant, task: ShardTask) -> RestoredShard:
 
 
 async def count_replica(qdrant: Qdrant, task: ShardTask) -> RestoredShard:
-    """What a replica holds that has come to this peer by a transfer. Clients may be writing, so
-    nothing is compared: a replica that answers with its exact count can be read.
+    """What a replica holds that has come to this peer by a transfer, or that is to be compared with
+    others. Clients may be writing, so it is counted twice, and nothing is compared here: a replica
+    that answers with its exact count can be read.
 
     Raises: TimedOut, if it is not Active; Unavailable, if it cannot be read.
     """
     await _wait_active(qdrant, task)
     count = await qdrant.count(task.collection, task.shard_id, timeout_s=COUNT_S)
     return RestoredShard(
-        collection=task.collection, shard_id=task.shard_id, peer_id=task.peer_id, count=count
+        collection=task.collection,
+        shard_id=task.shard_id,
+        peer_id=task.peer_id,
+        count=count,
+        again=await qdrant.count(task.collection, task.shard_id, timeout_s=COUNT_S),
     )
 
 

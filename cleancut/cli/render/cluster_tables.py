@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 
 from cleancut.api.agent_settings import AgentSettings
-from cleancut.api.cluster import ClusterStatus, Identity, OpenFence
+from cleancut.api.cluster import AgentStatus, ClusterStatus, Identity, OpenFence
 from cleancut.cli.render.grids import facts, grid, size
 
 
@@ -28,9 +28,9 @@ def cluster(value: ClusterStatus) -> RenderableType:
         ((one.name, one.address, _yes(one.leader), one.version) for one in value.coordinators),
     )
     agents = grid(
-        ("AGENT", "PEER", "QDRANT", "PHASE", "VERSION"),
+        ("AGENT", "PEER", "QDRANT", "READS", "PHASE", "VERSION"),
         (
-            (one.name, one.peer_id, one.qdrant_version, one.phase, one.version)
+            (one.name, one.peer_id, one.qdrant_version, _reads(one), one.phase, one.version)
             for one in value.agents
         ),
     )
@@ -66,6 +66,12 @@ def _open_fence(value: OpenFence) -> str:
 
 def _reachable(value: bool) -> str:
     return "reachable" if value else "unreachable"
+
+
+def _reads(agent: AgentStatus) -> str:
+    if agent.snapshots_only is None:
+        return "unknown"
+    return "snapshots" if agent.snapshots_only else "snapshots, logs"
 
 
 def _yes(value: bool | None) -> str:

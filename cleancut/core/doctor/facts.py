@@ -82,7 +82,7 @@ class PeerReport(Record, frozen=True):
 
 class AgentReport(Record, frozen=True):
     """One agent with a live session; `peer_id` None: it cannot use its Qdrant at `url`, for the
-    reason in `problem`."""
+    reason in `problem`. `wal`: why it reads no logs, as in its session."""
 
     name: AgentName
     url: str
@@ -91,6 +91,7 @@ class AgentReport(Record, frozen=True):
     problem: str = ""
     version: str = ""
     concerns: tuple[Concern, ...] = ()
+    wal: str | None = None
 
 
 class Refusal(Record, frozen=True):

@@ -33,6 +33,7 @@ _STEPS = {
 def find_programs(facts: Facts) -> Iterator[Finding]:
     yield from _coordinators(facts)
     yield from _concerns(facts)
+    yield from _logs(facts)
     yield from _versions(facts)
 
 
@@ -83,6 +84,24 @@ def _concerns(facts: Facts) -> Iterator[Finding]:
         for one in agent.concerns:
             if one.kind != "consensus_stopped" or agent.peer_id not in stopped:
                 yield _finding(one.kind, f"agent {agent.name}: {one.what}", agent.url)
+
+
+def _logs(facts: Facts) -> Iterator[Finding]:
+    """Agents that take shards from snapshots only, one finding for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for agent in facts.agents:
+        if agent.wal:
+            reasons.setdefault(agent.wal, []).append(agent.name)
+    for reason, names in sorted(reasons.items()):
+        yield Finding(
+            kind="snapshots_only",
+            severity="info",
+            what=f"snapshots only, no logs of shards, are read by {', '.join(sorted(names))}:"
+            f" {reason}",
+            fixes=(
+                Fix(what="give the agent its peer's data directory, on a local disk, read-only"),
+            ),
+        )
 
 
 def _finding(kind: str, what: str, url: str) -> Finding:

@@ -28,6 +28,10 @@ REUSED_EPOCHS = 8
 """Number of last epochs, newer than the newest group, whose packs may be reused."""
 SEED_KEPT_S = 14 * 24 * 3600.0
 """How long packs of a seed wait for its backup, counted from the newest such seed."""
+TOMBSTONE_KEPT_S = 30 * 24 * 3600.0
+"""How long a tombstone outlives its backup: it stops a process that was frozen since."""
+CHECKS_KEPT = 100
+"""Entries of the verification log that stay of one backup, if none found damage."""
 
 
 class GarbageList(Record, frozen=True):
@@ -69,6 +73,13 @@ class Hold(Record, frozen=True):
     operation: OperationId
     created_at: str
     expires_at: str
+
+
+class Tombstone(Record, frozen=True):
+    """`groups/<epoch>.deleted`: the group is deleted; the tombstone always wins."""
+
+    deleted_at: str
+    why: str
 
 
 class Begun(Record, frozen=True):
@@ -117,7 +128,9 @@ class LiveSet(NamedTuple):
     the paths of those not yet over. `verifications`: of the newest successful checks, which keep
     their age even if the backup is gone, and of those that tell of damage. `seeds`: epochs whose
     packs wait for a backup; the pages that wait are unknown, so all stay. `unread`: the newest
-    group of which it is not known what it names, 0 for none: what it may name stays.
+    group of which it is not known what it names, 0 for none: what it may name stays. `buried`:
+    epochs whose tombstones nothing needs any more. `superseded`: paths of checks of living backups
+    that newer ones have made superfluous.
     """
 
     epochs: frozenset[int]
@@ -129,6 +142,8 @@ class LiveSet(NamedTuple):
     verifications: frozenset[str] = frozenset()
     seeds: frozenset[int] = frozenset()
     unread: int = 0
+    buried: frozenset[int] = frozenset()
+    superseded: frozenset[str] = frozenset()
 
     def is_live(self, path: str) -> bool:
         """True if the object at `path`, under the cluster's folder, has to stay; so do objects of
@@ -150,7 +165,10 @@ class LiveSet(NamedTuple):
             ):
                 return epoch in self.epochs
             case (ObjectKind.VERIFICATION, epoch, _):
-                return epoch in self.epochs or path in self.verifications
+                old = path in self.superseded
+                return path in self.verifications or (epoch in self.epochs and not old)
+            case (ObjectKind.TOMBSTONE, epoch, _):
+                return epoch not in self.buried
             case (ObjectKind.PROBE | ObjectKind.MARK, int(epoch), _):
                 return epoch >= self.newest_epoch
             case (ObjectKind.HOLD, _, _):

@@ -93,7 +93,9 @@ class Ctl(Record, frozen=True):
     standstill: int = 0  # the round in which no shard had moved since the one before; 0: none
     fenced: bool = False  # a fence stands from FENCE to SEAL
     fence_ms: int = -1  # from its raising to the last vote of SEAL
-    cut_at: str = ""  # RFC 3339, UTC, of the coordinator's clock at the put of CUT
+    cut_at: str = (
+        ""  # RFC 3339, UTC, of the coordinator's clock at the put of CUT; the round of COUNT
+    )
     canaries: str = ""  # sha256 of the staged answers that were read inside the cut
     manifest: str = ""  # sha256 of the staged manifest that COMMIT decided on
     failure: Failure | None = None
@@ -217,7 +219,8 @@ class Session(Record, frozen=True):
     `free_bytes`: where that peer keeps its data, in whole steps (`target.FREE_STEP`); -1: unknown.
     `clock`: RFC 3339, the agent's clock when it wrote this; written again every few minutes.
     `problem`: why the peer cannot be used while `peer_id` is None. `concerns`: what was found when
-    its capabilities and its health were tried last.
+    its capabilities and its health were tried last. `wal`: why the logs of its shards cannot be
+    followed, so that snapshots are all there is; empty: they can; None: not known.
     """
 
     name: AgentName
@@ -230,6 +233,7 @@ class Session(Record, frozen=True):
     clock: str = ""
     problem: str = ""
     concerns: tuple[Concern, ...] = ()
+    wal: str | None = None
     nonce: str = ""
 
 

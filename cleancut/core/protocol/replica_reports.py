@@ -7,7 +7,8 @@ from cleancut.core.primitives.ids import AgentName, Epoch, PeerId
 
 
 class RestoredShard(Record, frozen=True):
-    """One replica as its own agent found it. `expected`: the number in the group; None: unknown."""
+    """One replica as its own agent found it. `expected`: the number in the group; None: unknown.
+    `again`: a second count of a replica that clients may be writing to; -1: there was none."""
 
     collection: str
     shard_id: int
@@ -17,6 +18,7 @@ class RestoredShard(Record, frozen=True):
     routed: int = 0  # of `count`, how many belong into this very shard
     searched: tuple[str, ...] = ()  # vectors that a search answered for
     status: str = ""
+    again: int = -1
 
 
 class AgentRestoreReport(Record, frozen=True):

@@ -30,6 +30,7 @@ class Phase(StrEnum):
     PUBLISH = "PUBLISH"
     ROLLBACK = "ROLLBACK"
     MOVE = "MOVE"
+    COUNT = "COUNT"
 
 
 class State(StrEnum):

@@ -263,8 +263,8 @@ def tasks_of_all(members: Members) -> dict[AgentName, tuple[ShardTask, ...]]:
 
 
 def documents_of(
-    members: Mapping[AgentName, EpochMember], votes: Votes
+    members: Mapping[AgentName, EpochMember], votes: Votes, phase: Phase = Phase.VERIFY
 ) -> tuple[tuple[AgentName, str], ...]:
-    """The digest of each agent's document, by agent."""
+    """The digest of each agent's document of that phase, by agent."""
     names = sorted(with_tasks(members))
-    return tuple((name, votes[Phase.VERIFY.value, name].document) for name in names)
+    return tuple((name, votes[phase.value, name].document) for name in names)

@@ -5,22 +5,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId
 from cleancut.core.protocol.effect_requests import Probe
-from cleancut.core.protocol.etcd_records import Failure
+from cleancut.core.protocol.etcd_records import Failure, ShardTask
 from cleancut.core.protocol.replica_reports import RestoredShard
 from cleancut.core.protocol.requests import RebalanceRequest
 from cleancut.core.protocol.states import Phase, State
 from cleancut.core.rebalance.plan import BalancePlan
+from cleancut.core.rebalance.solver import Shard
 
 TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.IDLE, Phase.PREPARE): "an operation gets its turn",
     (Phase.ABORT, Phase.PREPARE): "an operation gets its turn",
     (Phase.PREPARE, Phase.ABORT): "a no, a bound, a blocker, a lost session or leader",
     (Phase.PREPARE, Phase.MOVE): "views agree, the plan has no blocker and is staged",
+    (Phase.MOVE, Phase.COUNT): "replicas are to be counted before one of them is dropped",
+    (Phase.COUNT, Phase.MOVE): "they are counted by their own agents",
+    (Phase.COUNT, Phase.ROLLBACK): "a no, a bound or a cancel",
+    (Phase.COUNT, Phase.ABORT): "etcd has gone back: an operator is needed",
     (Phase.MOVE, Phase.VERIFY): "every step is done",
     (Phase.VERIFY, Phase.IDLE): "every new replica is counted",
     (Phase.MOVE, Phase.ROLLBACK): "a step failed too often, a bound or a cancel",
@@ -33,6 +39,7 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
 STATE_OF = {
     Phase.PREPARE: State.PREPARING,
     Phase.MOVE: State.MOVING,
+    Phase.COUNT: State.MOVING,
     Phase.VERIFY: State.VERIFYING,
     Phase.ROLLBACK: State.ROLLING_BACK,
     Phase.IDLE: State.DONE,
@@ -70,12 +77,40 @@ class PlanRebalance:
 
 @dataclass(frozen=True, slots=True)
 class MoveShards:
-    """Carry out every step of the draft. Repeatable: steps that are done or under way are seen.
-    Result: the tasks of each agent."""
+    """Carry out the steps of the draft. Repeatable: steps that are done or under way are seen.
+    `counted`: shards whose replicas have just been counted, and agree; `differ`: why others do not.
+    Result: the tasks of each agent once every step is done; or `ReplicasToCount`."""
 
     epoch: Epoch
     draft: str
     members: tuple[AgentName, ...]
+    counted: tuple[Shard, ...] = ()
+    differ: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicasToCount:
+    """All replicas of the shards that are next, by the agents of their peers: no step of theirs
+    starts before these are counted."""
+
+    tasks: Mapping[AgentName, tuple[ShardTask, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class CompareCounts:
+    """Compare what the agents counted, replica by replica. Result: `ComparedCounts`."""
+
+    epoch: Epoch
+    draft: str
+    documents: tuple[tuple[AgentName, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedCounts:
+    """`agreed`: the shards all of whose replicas agree; `differ`: why others do not, or ""."""
+
+    agreed: tuple[Shard, ...]
+    differ: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +130,4 @@ class Report:
     documents: tuple[tuple[AgentName, str], ...]
 
 
-RebalanceEffect = Probe | PlanRebalance | MoveShards | AbortTransfers | Report
+RebalanceEffect = Probe | PlanRebalance | MoveShards | CompareCounts | AbortTransfers | Report

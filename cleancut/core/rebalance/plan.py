@@ -13,10 +13,11 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from cleancut.core.cluster.view import ReplicaView
 from cleancut.core.primitives.codec import Record, digest_of
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import PeerId, ShardId
-from cleancut.core.rebalance.layout import Layout, blockers_of, notes_of
+from cleancut.core.rebalance.layout import BalanceCollection, Layout, blockers_of, notes_of
 from cleancut.core.rebalance.solver import Shard, ShardDemand, Spread
 
 _WAVES = 100
@@ -208,13 +209,37 @@ def _after(
 
 
 def _uncounted(layout: Layout, steps: tuple[Step, ...]) -> Iterator[str]:
+    """Peers without an agent whose replicas are to be counted: new ones, and all of a shard of
+    which one is moved or dropped."""
     targets = {step.target for step in steps}
+    touched = {step.shard for step in steps}
+    holders = {
+        replica.peer_id
+        for entry in layout.collections
+        for number, several in _by_shard(entry).items()
+        if (entry.name, number) in touched and len(several) > 1
+        for replica in several
+    }
     for peer in layout.peers:
-        if peer.answers and not peer.counted and peer.peer_id in targets:
+        if not peer.answers or peer.counted:
+            continue
+        if peer.peer_id in targets:
             yield (
                 f"peer {peer.peer_id} has no agent, so the replicas that it would get could not be"
                 " counted: start its cleancut-agent"
             )
+        elif peer.peer_id in holders:
+            yield (
+                f"peer {peer.peer_id} has no agent, so its replicas cannot be counted before"
+                " others of their shards are moved or dropped: start its cleancut-agent"
+            )
+
+
+def _by_shard(entry: BalanceCollection) -> dict[ShardId, list[ReplicaView]]:
+    found: dict[ShardId, list[ReplicaView]] = {}
+    for replica in entry.replicas:
+        found.setdefault(replica.shard_id, []).append(replica)
+    return found
 
 
 def _lacking(spread: Spread) -> Iterator[str]:

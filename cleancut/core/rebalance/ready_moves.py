@@ -124,15 +124,23 @@ def startable(
     return chosen
 
 
-def replicas_differ(points: Mapping[PeerId, int | None]) -> str:
-    """Why no replica of a shard with these may be dropped, for people; "" if they are equal.
-    `points`: as each peer says of its own replica, None: it does not."""
-    told = ", ".join(
-        f"peer {peer}: {'unknown' if count is None else count}"
-        for peer, count in sorted(points.items())
+def replicas_differ(counts: Mapping[PeerId, tuple[int, int]], *, exact: bool) -> str:
+    """Why the replicas of a shard cannot be taken for equal, for people; "" if they can.
+
+    `counts`: two of each replica, by its own agent. Writers change them in between, so the ranges
+    of two replicas that agree have a number in common; `exact`: all counts are one number, as they
+    must be before a replica is dropped that no other is copied from.
+    """
+    numbers = {count for both in counts.values() for count in both}
+    low = max((min(both) for both in counts.values()), default=0)
+    high = min((max(both) for both in counts.values()), default=0)
+    if counts and (len(numbers) == 1 if exact else low <= high):
+        return ""
+    found = ", ".join(
+        f"peer {peer}: {first if first == last else f'{first} to {last}'}"
+        for peer, (first, last) in sorted(counts.items())
     )
-    equal = len(set(points.values())) == 1 and None not in points.values()
-    return "" if equal else f"its replicas hold different numbers of points ({told})"
+    return f"its replicas hold different numbers of points ({found or 'none was counted'})"
 
 
 class TransferConcurrency:

@@ -1,4 +1,4 @@
-"""Coordinator's machine of a rebalance: prepare, move, verify.
+"""Coordinator's machine of a rebalance: prepare, count and move, verify.
 
 Each finished step leaves a valid cluster, so nothing is ever undone: a new leader goes on from the
 cluster's state, and an early end only aborts the transfers that are under way. No I/O, no clock.
@@ -6,6 +6,7 @@ cluster's state, and an early end only aborts the transfers that are under way. 
 
 from __future__ import annotations
 
+from dataclasses import replace as with_fields
 from typing import Any
 
 from msgspec.structs import replace
@@ -15,7 +16,7 @@ from cleancut.core.primitives.errors import TimedOut
 from cleancut.core.protocol.attempt import Attempt
 from cleancut.core.protocol.commands import Command, Persist, Stop
 from cleancut.core.protocol.effect_requests import Probe
-from cleancut.core.protocol.etcd_records import Failure
+from cleancut.core.protocol.etcd_records import Failure, Vote
 from cleancut.core.protocol.events import (
     Cancelled,
     Done,
@@ -58,8 +59,11 @@ from cleancut.core.rebalance.phases import (
     TRANSITIONS,
     TRIES,
     AbortTransfers,
+    CompareCounts,
+    ComparedCounts,
     MoveShards,
     PlanRebalance,
+    ReplicasToCount,
     Report,
 )
 
@@ -121,13 +125,13 @@ class RebalanceMachine(Attempt):
         match self.ctl.phase:
             case Phase.MOVE:
                 return [self._move()]
-            case Phase.VERIFY:
+            case Phase.COUNT | Phase.VERIFY:
                 no = [
                     reported_by(agent, vote.failure)
                     for (phase, agent), vote in sorted(self.votes.items())
-                    if phase == Phase.VERIFY.value and not vote.yes
+                    if phase == self.ctl.phase.value and not vote.yes and self._of_round(vote)
                 ]
-                return self._end(no[0], now_s) if no else self._verified()
+                return self._end(no[0], now_s) if no else self._counted()
             case Phase.ROLLBACK:
                 return [self.run(AbortTransfers(self.ctl.epoch, self.ctl.draft))]
             case _:
@@ -142,9 +146,15 @@ class RebalanceMachine(Attempt):
         self.votes[event.phase, event.agent] = event.vote  # of any session: replicas outlive them
         if event.phase != self.ctl.phase.value or self.taking_over:
             return []
+        if not self._of_round(event.vote):
+            return []
         if not event.vote.yes:
             return self._end(reported_by(event.agent, event.vote.failure), now_s)
-        return self._prepared(now_s) if self.ctl.phase is Phase.PREPARE else self._verified()
+        return self._prepared(now_s) if self.ctl.phase is Phase.PREPARE else self._counted()
+
+    def _of_round(self, vote: Vote) -> bool:
+        """Each round of COUNT has its own votes: what was counted before says nothing of now."""
+        return self.ctl.phase is not Phase.COUNT or vote.ready == self.ctl.cut_at
 
     def _prepared(self, now_s: float) -> list[Command]:
         if self.agreed() is None or self.busy:
@@ -154,12 +164,17 @@ class RebalanceMachine(Attempt):
         request = decode(RebalanceRequest, self.operation.request.encode(), "the request")
         return [self.run(PlanRebalance(self.ctl.epoch, self.operation.id, request))]
 
-    def _verified(self) -> list[Command]:
-        votes = yes_of_all(Phase.VERIFY, with_tasks(self.members), self.votes)
-        if votes is None or self.busy:
+    def _counted(self) -> list[Command]:
+        """All agents have counted what they were given, before a step or after all of them."""
+        phase = self.ctl.phase
+        if phase not in {Phase.COUNT, Phase.VERIFY} or self.busy:
             return []
-        documents = documents_of(self.members, self.votes)
-        return [self.run(Report(self.ctl.epoch, self.ctl.draft, documents))]
+        votes = yes_of_all(phase, with_tasks(self.members), self.votes)
+        if votes is None or not all(map(self._of_round, votes)):
+            return []
+        documents = documents_of(self.members, self.votes, phase)
+        compare = CompareCounts if phase is Phase.COUNT else Report
+        return [self.run(compare(self.ctl.epoch, self.ctl.draft, documents))]
 
     # Sessions and time
 
@@ -173,7 +188,7 @@ class RebalanceMachine(Attempt):
 
     def start_clocks(self, now_s: float) -> None:
         super().start_clocks(now_s)
-        if self.ctl.phase is Phase.VERIFY:
+        if self.ctl.phase in {Phase.COUNT, Phase.VERIFY}:
             self.deadline_s += verify_bound_s(self.members)
 
     def _tick(self, now_s: float) -> list[Command]:
@@ -206,8 +221,13 @@ class RebalanceMachine(Attempt):
                 return self._marks_read(event.result, now_s)
             case PlanRebalance():
                 return self._arranged(event.result, now_s)
+            case MoveShards() if isinstance(event.result, ReplicasToCount):
+                following = str(int(self.ctl.cut_at or 0) + 1)
+                return self._give_out(Phase.COUNT, event.result.tasks, now_s, cut_at=following)
             case MoveShards():
-                return self._moved(event.result, now_s)
+                return self._give_out(Phase.VERIFY, event.result, now_s)
+            case CompareCounts():
+                return [*self.move(Phase.MOVE, now_s), self._move(event.result)]
             case Report():
                 assert self.operation is not None
                 self.operation = replace(self.operation, detail=event.result)
@@ -226,17 +246,22 @@ class RebalanceMachine(Attempt):
         moved = self.move(Phase.MOVE, now_s, draft=draft, views=votes[0].view)
         return [*moved, self._move()]
 
-    def _move(self) -> Command:
-        return self.run(MoveShards(self.ctl.epoch, self.ctl.draft, tuple(sorted(self.members))))
+    def _move(self, compared: ComparedCounts | None = None) -> Command:
+        found = compared or ComparedCounts(())
+        members = tuple(sorted(self.members))
+        return self.run(
+            MoveShards(self.ctl.epoch, self.ctl.draft, members, found.agreed, found.differ)
+        )
 
-    def _moved(self, tasks: Any, now_s: float) -> list[Command]:
+    def _give_out(self, phase: Phase, tasks: Any, now_s: float, **facts: Any) -> list[Command]:
+        """`phase` begins, in which the agents count what `tasks` gives them."""
         self.members = {
             name: replace(member, tasks=tasks.get(name, ()), assigned=True)
             for name, member in self.members.items()
         }
         given = {str(name): mine for name, mine in tasks_of_all(self.members).items()}
-        self.move(Phase.VERIFY, now_s, assigned=digest_of(given))
-        return [Persist(self.ctl, self.operation, dict(self.members)), *self._verified()]
+        self.move(phase, now_s, assigned=digest_of(given), **facts)
+        return [Persist(self.ctl, self.operation, dict(self.members)), *self._counted()]
 
     def _failed(self, event: Failed, now_s: float) -> list[Command]:
         effect, self.waiting = self.waiting, None
@@ -247,6 +272,8 @@ class RebalanceMachine(Attempt):
         self.tries += 1
         final = event.failure.reason in PERMANENT or event.failure.reason == TimedOut.reason
         once = isinstance(effect, Probe | PlanRebalance)  # the whole attempt is repeated instead
+        if isinstance(effect, MoveShards):  # what was counted is old by the next try
+            effect = with_fields(effect, counted=())
         if not final and not once and self.tries < TRIES:
             self.again, self.again_at_s = effect, now_s + RETRY_S
             return []
@@ -259,7 +286,7 @@ class RebalanceMachine(Attempt):
 
     def _end(self, failure: Failure, now_s: float) -> list[Command]:
         match self.ctl.phase:
-            case Phase.MOVE:
+            case Phase.MOVE | Phase.COUNT:
                 return self._halt(failure, now_s)
             case Phase.VERIFY:
                 return self.close(State.ABORTED, failure)

@@ -62,7 +62,9 @@ RestoreParticipantEffect = Observe | HasRecovered | Recover | Verify | ReadNumbe
 class RestoreParticipant(Participant):
     """One machine per session."""
 
-    open_phases = frozenset({Phase.PREPARE, Phase.CREATE, Phase.RECOVER, Phase.VERIFY, Phase.SEAL})
+    open_phases = frozenset(
+        {Phase.PREPARE, Phase.CREATE, Phase.RECOVER, Phase.COUNT, Phase.VERIFY, Phase.SEAL}
+    )
 
     def forget(self) -> None:
         super().forget()
@@ -84,7 +86,7 @@ class RestoreParticipant(Participant):
                 return [self.run(Recover(epoch, self._tasks, empty=True))]
             case Phase.RECOVER:
                 return [self.run(HasRecovered(epoch))]
-            case Phase.VERIFY:
+            case Phase.COUNT | Phase.VERIFY:
                 return [self.run(Verify(epoch, self._tasks, self.ctl.cut_at))]
             case Phase.SEAL:
                 return [self.run(ReadNumbers(epoch, self._tasks))]
@@ -110,5 +112,5 @@ class RestoreParticipant(Participant):
                 raise AssertionError(f"unexpected effect: {effect}")
 
     def ballot(self, failure: Failure | None = None) -> Vote:
-        """In VERIFY and SEAL a vote names its round, so that votes of an earlier round are void."""
+        """In COUNT, VERIFY and SEAL a vote names its round: those of an earlier round are void."""
         return replace(super().ballot(failure), ready=self.ctl.cut_at)

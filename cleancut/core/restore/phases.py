@@ -32,12 +32,12 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.CREATE, Phase.ROLLBACK): "a failure, a bound or a cancel",
     (Phase.RECOVER, Phase.ROLLBACK): "a no, a bound or a cancel",
     (Phase.VERIFY, Phase.ROLLBACK): "a no, a bound or a cancel",
-    (Phase.SEAL, Phase.ROLLBACK): "a no, a bound, a cancel, or a foreign write",
+    (Phase.SEAL, Phase.ROLLBACK): "a no, a bound or a cancel",
     (Phase.ROLLBACK, Phase.ABORT): "what was made is dropped, or an operator is needed",
     (Phase.CREATE, Phase.ABORT): "etcd has gone back: an operator is needed",
     (Phase.RECOVER, Phase.ABORT): "etcd has gone back: an operator is needed",
     (Phase.VERIFY, Phase.ABORT): "etcd has gone back: an operator is needed",
-    (Phase.SEAL, Phase.ABORT): "etcd has gone back, or it cannot be marked as published",
+    (Phase.SEAL, Phase.ABORT): "a foreign write, etcd has gone back, or it cannot be marked",
 }
 """Every change of phase of a restore, with its cause; ARCHITECTURE's diagram is made from it."""
 
@@ -73,8 +73,10 @@ LEADER_CHANGED = Failure(
 SESSION_LOST = Failure(reason="UNAVAILABLE", message="lost its session before anything was touched")
 FOREIGN_WRITES = Failure(
     reason="REFUSED",
-    message="a client wrote to a collection while it was restored",
-    hint="keep clients away from it until the restore is done, then restore again",
+    message="a client wrote to a collection while it was restored; nothing was dropped, since what"
+    " it wrote is nowhere else",
+    hint="see what was written, and delete what was restored; then keep clients away from it until"
+    " the restore is done, and restore again",
 )
 
 NEVER_STEADY = Failure(

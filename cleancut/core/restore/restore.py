@@ -237,7 +237,7 @@ class RestoreMachine(Attempt):
             self.rounds, self.deadline_s = self.rounds + 1, now_s + self.ctl.bounds.verify_s
             return self._drained_after(Phase.SEAL, 1)
         if not no_foreign_writes(self.members, self.votes):
-            return self.roll_back(FOREIGN_WRITES, now_s)
+            return self.close(State.NEEDS_OPERATOR, FOREIGN_WRITES)
         documents = documents_of(self.members, self.votes)
         return [self.run(Review(self.ctl.epoch, self.ctl.draft, documents))]
 

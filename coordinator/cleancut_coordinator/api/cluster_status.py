@@ -119,6 +119,7 @@ async def _read_agents(context: CoordinatorContext, ctl: Ctl) -> tuple[AgentStat
                 AgentStatus,
                 session,
                 phase=open_phase if session.name in taking_part else "",
+                snapshots_only=session.wal,
             )
         )
     return tuple(shown)

@@ -171,6 +171,7 @@ async def _agents(context: CoordinatorContext) -> tuple[AgentReport, ...]:
             problem=one.problem,
             version=one.version,
             concerns=one.concerns,
+            wal=one.wal,
         )
         for one in sessions
     )

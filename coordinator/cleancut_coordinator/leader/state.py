@@ -84,6 +84,12 @@ class LeaderState:
         """Raises: Fenced, if another coordinator leads."""
         await self._write(Delete(key))
 
+    async def delete_all(self, keys: Sequence[str]) -> None:
+        """Order: not at once, if there are many. Raises: Fenced, if another coordinator leads."""
+        for part in _parts([Delete(key) for key in keys]) if keys else ():
+            if not (await self.txn(part)).applied:
+                raise _deposed()
+
     async def _write(self, op: Op) -> None:
         if not (await self.txn([op])).applied:
             raise _deposed()
@@ -246,7 +252,8 @@ class LeaderState:
 
     async def next_epoch(self) -> Epoch:
         """A number greater than any that etcd or the store has seen. What etcd holds of the epochs
-        before it goes with the same write: members, votes, operations that ended 48 h ago.
+        before it goes with the same write: members, votes, operations that ended 48 h ago, with
+        what it says of their groups.
 
         Raises: Fenced, if another coordinator leads.
         """
@@ -274,6 +281,8 @@ class LeaderState:
             record = decode_or_skip(self._context, Operation, item)
             if record is not None and record.ended_at and record.ended_at < limit:
                 old.append(Delete(item.key))
+                if record.state is State.COMMITTED:  # the catalog has it
+                    old.append(Delete(self._keys.group(record.epoch)))
                 if record.request_id:
                     old.append(Delete(self._keys.request(record.request_id)))
         return old

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from cleancut.core.format.manifest import parse_manifest
 from cleancut.core.maintenance.clocks import find_clock_doubt
+from cleancut.core.maintenance.garbage import Tombstone
 from cleancut.core.maintenance.retention import RetentionPlan, plan_retention
-from cleancut.core.primitives.codec import Record, decode, encode
+from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Corrupt, NotFound
 from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.protocol.etcd_records import Group
@@ -15,19 +16,18 @@ from cleancut.repository.catalog import get_checked, publish_group
 from cleancut.repository.garbage import ReferencedNames, read_holds
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_all, read_operations, read_sessions
-from cleancut_coordinator.leader.state import format_now
+from cleancut_coordinator.leader.state import LeaderState, format_now
 
 
-class Tombstone(Record, frozen=True):
-    """`groups/<epoch>.deleted`: the group is deleted; the tombstone always wins."""
+async def publish_missing(context: CoordinatorContext, state: LeaderState) -> None:
+    """Groups that etcd has decided on are in the catalog: what they name is not garbage.
 
-    deleted_at: str
-    why: str
-
-
-async def publish_missing(context: CoordinatorContext) -> None:
-    """Groups that etcd has decided on are in the catalog: what they name is not garbage."""
+    What etcd says of a group goes once its operation's record has: the catalog has it by then, or
+    it cannot be published any more. Raises: Fenced.
+    """
     there = {info.path async for info in context.store.list(context.paths.groups)}
+    known = {operation.epoch for operation in await read_operations(context)}
+    over = []
     for group in await read_all(context, context.keys.groups, Group):
         path = context.paths.group(group.epoch)
         if not {path, context.paths.tombstone(group.epoch)} & there:
@@ -37,8 +37,12 @@ async def publish_missing(context: CoordinatorContext) -> None:
             except (NotFound, Corrupt) as error:  # a store that was replaced, or damaged
                 cause = f"backup {group.epoch} cannot be published: {error.message}"
                 context.skipped.add(context.keys.group(group.epoch), cause)
-                continue
-            await publish_group(context.store, context.paths, parse_manifest(data, staged), data)
+            else:
+                manifest = parse_manifest(data, staged)
+                await publish_group(context.store, context.paths, manifest, data)
+        if group.epoch not in known:
+            over.append(context.keys.group(group.epoch))
+    await state.delete_all(over)
 
 
 async def plan_expiry(context: CoordinatorContext, names: ReferencedNames) -> RetentionPlan:

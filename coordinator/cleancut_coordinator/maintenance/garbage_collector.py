@@ -109,7 +109,7 @@ class GarbageCollector:
             await check_store_owner(self._context)
             await check_not_behind(self._context)
             if not dry_run:
-                await publish_missing(self._context)
+                await publish_missing(self._context, self._state)
             plan, stop = await self._plan(confirmed=confirmed)
             if stop is not None and not dry_run:
                 await self._tell_stopped(stop)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from msgspec.structs import replace
 
+from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import Refused, Unavailable
-from cleancut.core.primitives.ids import AgentName, Epoch
+from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Operation, ShardTask
@@ -16,12 +19,17 @@ from cleancut.core.protocol.requests import RebalanceRequest
 from cleancut.core.protocol.states import State
 from cleancut.core.rebalance.phases import (
     AbortTransfers,
+    CompareCounts,
+    ComparedCounts,
     MoveShards,
     PlanRebalance,
     RebalanceDraft,
+    ReplicasToCount,
     Report,
 )
 from cleancut.core.rebalance.plan import BalancePlan, check_balance, make_balance
+from cleancut.core.rebalance.ready_moves import replicas_differ
+from cleancut.core.rebalance.solver import Shard
 from cleancut.repository.catalog import get_checked, put_staged
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_record, read_sessions
@@ -30,12 +38,15 @@ from cleancut_coordinator.leader.high_water import put_opened, read_marks
 from cleancut_coordinator.rebalance.layout import read_layout
 from cleancut_coordinator.rebalance.transfers import ShardTransfers, abort_transfers, read_now
 
+Tasks = Mapping[AgentName, tuple[ShardTask, ...]]
+
 
 class RebalanceEffects:
     """One term's effects of rebalances."""
 
     def __init__(self, context: CoordinatorContext) -> None:
         self._context = context
+        self._moves: ShardTransfers | None = None
 
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
@@ -50,6 +61,8 @@ class RebalanceEffects:
                 return await self._arrange(effect)
             case MoveShards():
                 return await self._move(effect)
+            case CompareCounts():
+                return await self._compare(effect)
             case AbortTransfers():
                 draft = await self.draft(effect.epoch, effect.draft)
                 await abort_transfers(self._context, effect.epoch, draft.plan.steps)
@@ -95,46 +108,103 @@ class RebalanceEffects:
                 "restore again, with --rebalance",
             )
 
-    async def _move(self, effect: MoveShards) -> dict[AgentName, tuple[ShardTask, ...]]:
+    async def _move(self, effect: MoveShards) -> Tasks | ReplicasToCount:
         draft = await self.draft(effect.epoch, effect.draft)
         steps = draft.plan.steps
-        moves = ShardTransfers(
-            self._context, effect.epoch, steps, bandwidth_aware=draft.bandwidth_aware
-        )
-        await moves.run()
-        sessions = (await read_sessions(self._context)).values()
-        agents = {s.peer_id: s.name for s in sessions if s.name in effect.members}
-        now = await read_now(self._context, steps)
-        tasks: dict[AgentName, dict[tuple[str, int], ShardTask]] = {}
-        for step in steps:
-            seen = now.get(step.shard)
-            if step.target is None or seen is None or step.target not in seen.states:
-                continue  # a later step, or somebody, took it from there
-            agent = agents.get(step.target)
-            if agent is None:
-                raise Unavailable(
-                    f"no agent is beside peer {step.target}, so its replica of shard"
-                    f" {step.shard_id} of {step.collection!r} cannot be counted",
-                    "start cleancut-agent beside it",
-                )
-            tasks.setdefault(agent, {})[step.shard] = ShardTask(
-                collection=step.collection,
-                shard_id=step.shard_id,
-                peer_id=step.target,
-                size_bytes=step.size_bytes,
+        if self._moves is None or self._moves.epoch != effect.epoch:
+            self._moves = ShardTransfers(
+                self._context, effect.epoch, steps, bandwidth_aware=draft.bandwidth_aware
             )
-        return {agent: tuple(mine.values()) for agent, mine in tasks.items()}
+        uncounted = await self._moves.run(effect.counted, effect.differ)
+        agents = await self._agents(effect.members)
+        now = await read_now(self._context, steps)
+        sizes = {step.shard: step.size_bytes for step in steps}
+        if uncounted:
+            replicas = [
+                (shard, peer)
+                for shard in uncounted
+                if shard in now
+                for peer, state in sorted(now[shard].states.items())
+                if state == ACTIVE
+            ]
+            return ReplicasToCount(_tasks(replicas, agents, sizes))
+        # a later step, or somebody, may have taken a replica on from its target
+        made = {
+            (step.shard, step.target): None
+            for step in steps
+            if step.target is not None
+            and step.shard in now
+            and step.target in now[step.shard].states
+        }
+        return _tasks(list(made), agents, sizes)
+
+    async def _agents(self, members: Sequence[AgentName]) -> dict[PeerId | None, AgentName]:
+        sessions = (await read_sessions(self._context)).values()
+        return {one.peer_id: one.name for one in sessions if one.name in members}
+
+    async def _compare(self, effect: CompareCounts) -> ComparedCounts:
+        """Order: the replicas are read after they were counted: one that has come since is not."""
+        draft = await self.draft(effect.epoch, effect.draft)
+        counts: dict[Shard, dict[PeerId, tuple[int, int]]] = {}
+        for one in await self._counted(effect.epoch, effect.documents):
+            shard = one.collection, ShardId(one.shard_id)
+            counts.setdefault(shard, {})[one.peer_id] = (one.count, one.again)
+        now = await read_now(self._context, draft.plan.steps)
+        agreed, differ = [], ""
+        for shard, found in sorted(counts.items()):
+            left = [step for step in draft.plan.steps if step.shard == shard]
+            exact = any(step.action == "drop" for step in left)
+            states = now[shard].states if shard in now else {}
+            there = {peer for peer, state in states.items() if state == ACTIVE}
+            why = replicas_differ(found, exact=exact)
+            if not why and there == found.keys():
+                agreed.append(shard)
+                continue
+            differ = f"shard {shard[1]} of {shard[0]!r}: {why or 'its replicas change'}"
+        return ComparedCounts(tuple(agreed), differ)
+
+    async def _counted(
+        self, epoch: Epoch, documents: Sequence[tuple[AgentName, str]]
+    ) -> list[RestoredShard]:
+        found: list[RestoredShard] = []
+        for agent, sha256 in documents:
+            path = self._context.paths.votes_document(epoch, agent, sha256)
+            data = await get_checked(self._context.store, path, sha256)
+            found += decode(AgentRestoreReport, data, path).shards
+        return found
 
     async def _report(self, effect: Report) -> str:
         draft = await self.draft(effect.epoch, effect.draft)
-        found: list[RestoredShard] = []
-        for agent, sha256 in effect.documents:
-            path = self._context.paths.votes_document(effect.epoch, agent, sha256)
-            data = await get_checked(self._context.store, path, sha256)
-            found += decode(AgentRestoreReport, data, path).shards
+        found = await self._counted(effect.epoch, effect.documents)
         found.sort(key=lambda shard: (shard.collection, shard.shard_id, shard.peer_id))
         report = replace(draft, shards=tuple(found))
         return await put_staged(self._context.store, self._context.paths, effect.epoch, report)
+
+
+def _tasks(
+    replicas: Sequence[tuple[Shard, PeerId]],
+    agents: Mapping[PeerId | None, AgentName],
+    sizes: Mapping[Shard, int],
+) -> Tasks:
+    """These replicas, to be counted each by the agent of its peer. Raises: Unavailable, if there is
+    none."""
+    tasks: dict[AgentName, list[ShardTask]] = {}
+    for (name, shard_id), peer in replicas:
+        agent = agents.get(peer)
+        if agent is None:
+            raise Unavailable(
+                f"peer {peer} has no agent, so its replica of shard {shard_id} of {name!r} cannot"
+                " be counted",
+                "start cleancut-agent for that peer",
+            )
+        task = ShardTask(
+            collection=name,
+            shard_id=shard_id,
+            peer_id=peer,
+            size_bytes=sizes.get((name, shard_id), 0),
+        )
+        tasks.setdefault(agent, []).append(task)
+    return {agent: tuple(mine) for agent, mine in tasks.items()}
 
 
 def check_agreed(plan: BalancePlan, digest: str) -> None:

@@ -6,7 +6,7 @@ Nothing is remembered over a leader's end: what is done, or under way, is read f
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -28,14 +28,12 @@ from cleancut.core.rebalance.ready_moves import (
     TransferConcurrency,
     finished,
     next_steps,
-    replicas_differ,
     startable,
     step_state,
 )
 from cleancut.core.rebalance.solver import Shard
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.responses import Placement
-from cleancut.qdrant.shard_sizes import Weights
 from cleancut_coordinator.any_peer import ask_any, first_peer
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import check_phase
@@ -51,7 +49,9 @@ _ABORT_S = 10.0
 _QUIET_S = 2.0
 """Without a transfer, until none is to come: a start that was asked for just before shows late."""
 _STEP_S = 600.0
-_UNEQUAL_S = 10.0
+_COUNTED_S = 10.0
+"""How long a count says something of the present."""
+_UNEQUAL_S, _UNEQUAL_TIMES = 10.0, 5
 """Until replicas are not equal: those that writers change differ at some looks."""
 _BYTES_PER_S = 1e6
 
@@ -67,6 +67,14 @@ class _StartedStep:
 
 
 @dataclass(slots=True)
+class _CountedShard:
+    """A shard that was to be counted, and no step of it has started: since when, how often."""
+
+    since_s: float
+    times: int = 0
+
+
+@dataclass(slots=True)
 class ShardTransfers:
     """The steps of one attempt. `bandwidth_aware`: see docs/how-to/rebalance.md."""
 
@@ -77,21 +85,26 @@ class ShardTransfers:
     pace: TransferConcurrency = field(default_factory=TransferConcurrency)
     _tries: dict[Step, _StartedStep] = field(default_factory=dict)
     _running: set[Step] = field(default_factory=set)
-    _unequal_s: dict[Step, float] = field(default_factory=dict)
+    _counts: dict[Shard, _CountedShard] = field(default_factory=dict)
 
-    async def run(self) -> None:
-        """Every step is done.
+    async def run(self, counted: Collection[Shard] = (), differ: str = "") -> tuple[Shard, ...]:
+        """() once every step is done; else the shards whose replicas are to be counted before a
+        step of theirs starts. `counted`: those that have just been, and agree; `differ`: why others
+        do not.
 
         Raises: TimedOut, for a step that failed too often, takes too long or fits no more;
-            Unavailable, Fenced.
+            Refused, for a shard whose replicas stay unequal; Unavailable, Fenced.
         """
         clock = self.context.clock
-        changed_s, before = clock.monotonic_s(), None
+        began_s = changed_s = clock.monotonic_s()
+        before = None
+        if differ:
+            await clock.sleep(_POLL_S)
         while True:
             now = await read_now(self.context, self.steps)
             left = next_steps(self.steps, now)
             if not left:
-                return
+                return ()
             if left != before or any(how is StepState.RUNNING for _, how in left):
                 changed_s, before = clock.monotonic_s(), left
             if clock.monotonic_s() - changed_s > _IDLE_S:
@@ -100,8 +113,33 @@ class ShardTransfers:
                     "see what else changes the cluster, then rebalance again",
                 )
             self._see(left)
-            await self._start([step for step, how in left if how is StepState.READY])
+            if clock.monotonic_s() - began_s > _COUNTED_S:
+                counted = ()
+            chosen = self._choose([step for step, how in left if how is StepState.READY])
+            several = {shard for shard, one in now.items() if _is_replicated(one)}
+            uncounted = {step.shard for step in chosen} & several - set(counted)
+            await self._start([step for step in chosen if step.shard not in uncounted])
+            if uncounted:
+                return self._to_count(uncounted, differ)
             await clock.sleep(_POLL_S)
+
+    def _to_count(self, shards: set[Shard], differ: str) -> tuple[Shard, ...]:
+        """Raises: Refused, if they have been counted for long enough and still differ.
+
+        A state of Active says nothing of what a replica holds: a drop or a move could take the last
+        whole one."""
+        now_s = self.context.clock.monotonic_s()
+        for shard in shards:
+            asked = self._counts.setdefault(shard, _CountedShard(now_s))
+            asked.times += 1
+            if asked.times > _UNEQUAL_TIMES and now_s - asked.since_s > _UNEQUAL_S:
+                why = differ or "its replicas could not be compared"
+                raise Refused(
+                    f"{why}; nothing of it was dropped",
+                    "find the replica that is right and copy it over the others, or hold off"
+                    " writes, then rebalance again",
+                )
+        return tuple(sorted(shards))
 
     def _see(self, left: list[tuple[Step, StepState]]) -> None:
         """Notes what is done, and how fast it was; bounds what is under way."""
@@ -117,18 +155,24 @@ class ShardTransfers:
             if now_s - self._tries[step].began_s > _STEP_S + step.size_bytes / _BYTES_PER_S:
                 raise TimedOut(f"{step} takes too long", "see the logs of both peers")
 
-    async def _start(self, ready: list[Step]) -> None:
+    def _choose(self, ready: list[Step]) -> list[Step]:
+        """The steps that may start now, next to those that run."""
         now_s = self.context.clock.monotonic_s()
         fresh = {step for step in ready if self._is_fresh(step, now_s)}
         running = [*self._running, *(step for step in ready if step in fresh)]
         due = [step for step in ready if step not in fresh]
         at_once = self.pace.at_once if self.bandwidth_aware else None
-        chosen = await self._harmless(startable(due, running, at_once=at_once))
+        return startable(due, running, at_once=at_once)
+
+    async def _start(self, chosen: list[Step]) -> None:
         if not chosen:
             return
         await check_phase(self.context, self.epoch, Phase.MOVE)
         peer = await first_peer(self.context.peers)
+        now_s = self.context.clock.monotonic_s()
+        beside = len(self._running) + len(chosen) - 1
         for step in chosen:
+            self._counts.pop(step.shard, None)
             tried = self._tries.get(step)
             if tried is not None and tried.times >= TRIES:
                 told = f": {tried.told}" if tried.told else ""
@@ -137,47 +181,16 @@ class ShardTransfers:
                     "see the logs of both peers, then rebalance again",
                 )
             times = tried.times + 1 if tried else 1
-            made = self._tries[step] = _StartedStep(now_s, times, len(running) + len(chosen) - 1)
+            made = self._tries[step] = _StartedStep(now_s, times, beside)
             made.told = await _begin(peer, step)
-
-    async def _harmless(self, chosen: list[Step]) -> list[Step]:
-        """Without the drops and moves of shards whose replicas are not equal now.
-
-        A state of Active says nothing of what a replica holds: a drop or a move could take the
-        last whole one. Raises: Refused, for one that stays unequal; Unavailable.
-        """
-        if not chosen:
-            return chosen
-        weights = await ask_any(self.context.peers, lambda peer: peer.weights())
-        now_s, harmless = self.context.clock.monotonic_s(), []
-        for step in chosen:
-            differ = replicas_differ(_points(weights, step))
-            if not differ:
-                self._unequal_s.pop(step, None)
-                harmless.append(step)
-            elif now_s - self._unequal_s.setdefault(step, now_s) > _UNEQUAL_S:
-                raise Refused(
-                    f"shard {step.shard_id} of {step.collection!r}: {differ}; nothing was dropped",
-                    "find the replica that is right and copy it over the others, or hold off"
-                    " writes, then rebalance again",
-                )
-        return harmless
 
     def _is_fresh(self, step: Step, now_s: float) -> bool:
         tried = self._tries.get(step)
         return tried is not None and now_s - tried.began_s < _SEEN_S
 
 
-def _points(weights: Weights, step: Step) -> dict[PeerId, int | None]:
-    """Of the replicas that count: a copy that is under way, or left by one, is none yet."""
-    entry = weights.collections.get(step.collection)
-    return {
-        PeerId(replica.peer_id): replica.points
-        for shard in (entry.shards if entry else ())
-        if shard.shard_id == step.shard_id
-        for replica in shard.replicas
-        if replica.state == ACTIVE
-    }
+def _is_replicated(now: ShardNow) -> bool:
+    return list(now.states.values()).count(ACTIVE) > 1
 
 
 async def _begin(peer: Qdrant, step: Step) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
-from cleancut.core.cluster.collection_config import creation, indexes, is_as_created
+from cleancut.core.cluster.collection_config import creation, indexes
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import (
     CleancutError,
@@ -34,6 +34,7 @@ from cleancut.repository.catalog import put_staged
 from cleancut_coordinator.any_peer import first_peer, first_value
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import check_phase
+from cleancut_coordinator.restore.check_content import check_content, is_ours
 from cleancut_coordinator.restore.create_shard_keys import create_keys
 from cleancut_coordinator.restore.destination import AgentHost, RestoreTarget, TargetCollection
 from cleancut_coordinator.restore.place_replicas import place_replicas
@@ -85,8 +86,8 @@ class CollectionCreator:
     async def undo(self) -> None:
         """Nothing that this attempt made is left. Repeatable.
 
-        Raises: Refused, for a collection of which it is not known whose it is; Unavailable,
-            TimedOut, Fenced.
+        Raises: Refused, for a collection of which it is not known whose it is, or that holds
+            anything that this attempt has not put there; Unavailable, TimedOut, Fenced.
         """
         peer = await first_peer(self._context.peers)
         known = await known_creations(self._context, self._draft.epoch)
@@ -110,7 +111,7 @@ class CollectionCreator:
             await self._record(wanted.name, "asked")
             return await self._put(peer, wanted, again=record is not None)
         if record is not None and record.outcome == "asked":
-            if await self._ours(peer, wanted):
+            if await is_ours(self._context, peer, wanted):
                 await self._record(wanted.name, "made", there)
                 return there
             raise _taken(wanted.name)  # its maker is unknown: the rollback asks an operator
@@ -133,11 +134,11 @@ class CollectionCreator:
             )
         except (TimedOut, Unavailable):
             found = await self._wait(partial(self._uuid, peer, wanted.name))
-            if found is None or not await self._ours(peer, wanted):
+            if found is None or not await is_ours(self._context, peer, wanted):
                 raise
         except CleancutError:
             there = await self._uuid(peer, wanted.name)
-            if not again or there is None or not await self._ours(peer, wanted):
+            if not again or there is None or not await is_ours(self._context, peer, wanted):
                 if there is not None or not again:
                     await self._record(wanted.name, "refused")
                 raise
@@ -152,12 +153,15 @@ class CollectionCreator:
         there = await self._wait(partial(self._anywhere, wanted.name))
         if there is None or (record.outcome == "made" and there != record.uuid):
             return
-        if asked_only and not await self._ours(peer, wanted):
+        if asked_only and not await is_ours(self._context, peer, wanted):
             raise Refused(
                 f"collection {wanted.name!r} appeared while it was to be created, and holds points"
                 " or another configuration",
                 "find its owner; delete it if it has none",
             )
+        if not asked_only:
+            knowing = await self._who_tells(wanted.name, there)
+            await check_content(self._context, knowing, wanted)
         await self._delete(wanted.name, there)
 
     async def _delete(self, name: str, uuid: str) -> None:
@@ -187,21 +191,6 @@ class CollectionCreator:
         process was stopped meanwhile, or the answers were slow."""
         if self._context.clock.monotonic_s() - began_s > _FRESH_S:
             raise TimedOut(f"looking took over {_FRESH_S:.0f} s, so it is done again")
-
-    async def _ours(self, peer: Qdrant, wanted: TargetCollection) -> bool:
-        """True if it is as asked for and empty, in all shards on all peers: dropping it could lose
-        nothing. Raises: Unavailable, TimedOut, if a shard or a peer cannot be asked."""
-        found = await peer.collection(wanted.name)
-        if not is_as_created(wanted.entry.info, found, replicas=wanted.planned.factor):
-            return False
-        if await peer.count_collection(wanted.name):
-            return False
-        for one in self._context.peers:  # replicas that are not Active are not in that count
-            placement = await one.placement(wanted.name)
-            for replica in placement.local():
-                if await one.count(wanted.name, replica.shard_id):
-                    return False
-        return True
 
     async def _wait(self, read: Callable[[], Awaitable[T | None]]) -> T | None:
         return await first_value(self._context.clock, read, _APPEAR_S)

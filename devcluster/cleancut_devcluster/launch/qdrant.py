@@ -63,6 +63,11 @@ class PeerProcess:
         return f"http://127.0.0.1:{self.ports[0]}"
 
     @property
+    def storage(self) -> Path:
+        """Its data directory, as an agent next to it is given it."""
+        return self.directory / "storage"
+
+    @property
     def uri(self) -> str:
         """Where other peers reach this one."""
         return f"http://127.0.0.1:{self.ports[2]}" if self.plan.kind == "real" else self.url
@@ -75,11 +80,6 @@ class PeerProcess:
     @property
     def running(self) -> bool:
         return self.child is not None and self.child.running
-
-    @property
-    def storage(self) -> Path:
-        """Its data directory."""
-        return self.directory / "storage"
 
     @property
     def log(self) -> Path:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from cleancut_devcluster.demo.data import COLLECTION
+from cleancut_devcluster.demo.data import COLLECTION, Data, make_payload, make_vectors
 from cleancut_devcluster.launch.qdrant import add_peer, wait_until
+from tests.contract.qdrant.world import read_stream, recover
 from tests.e2e.conftest import Launch
 from tests.e2e.rebalance.moves import (
     add_agent,
@@ -135,6 +136,50 @@ def test_replicas_grown_by_hand_stay(launch: Launch) -> None:
     assert [(step["action"], step["shard_id"]) for step in done["steps"]] == [("drop", 0)]
     assert numbers(world) == [1, 1]
     assert verdict(world, kept) == []
+
+
+async def diverge(world: World) -> dict[int, int]:
+    """One replica of shard 0 is put back to what it was before some writes, behind Qdrant's back,
+    and stays Active. Gives the exact count of each replica of the shard, by peer."""
+    shape = world.shape
+    for peer in world.setup.peers[:1]:
+        async with peer.client() as qdrant:
+            before = await read_stream(qdrant, COLLECTION, 0)
+            async with Data(peer.url, shape) as data:
+                ids = range(shape.points, shape.points + 400)
+                payloads = [make_payload(point) for point in ids]
+                await data.upsert(ids, make_vectors(shape, ids.start, len(ids)), payloads)
+            await recover(qdrant, COLLECTION, 0, before)
+    return await counts(world)
+
+
+async def counts(world: World) -> dict[int, int]:
+    found = {}
+    for peer in world.setup.peers:
+        async with peer.client() as qdrant:
+            found[(await qdrant.cluster()).peer_id] = await qdrant.count(COLLECTION, 0)
+    return found
+
+
+def test_no_replica_is_dropped_while_those_of_its_shard_disagree(launch: Launch) -> None:
+    """All of them are Active, so Qdrant would drop the good one as gladly as the stale one."""
+    world = launch(peers=2, coordinators=1)
+    world.shape = replace(world.shape, shards=2, replicas=2)
+    world.fill()
+    before = world.run(diverge(world))
+    assert len(set(before.values())) == 2
+
+    async def want_one() -> None:
+        async with world.setup.peers[0].client() as qdrant:
+            await qdrant.patch_collection(COLLECTION, {"params": {"replication_factor": 1}})
+
+    world.run(want_one())
+    answer = world.cleancut("cluster", "rebalance", "--yes", "--drop-surplus")
+    assert answer.exit_code != 0
+    assert "shard 0" in answer.err
+    assert "different numbers of points" in answer.err
+    assert all(str(count) in answer.err for count in before.values())
+    assert world.run(counts(world)) == before
 
 
 def test_a_restore_is_spread_afterwards(launch: Launch) -> None:

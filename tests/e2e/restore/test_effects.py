@@ -89,6 +89,53 @@ def test_a_rollback_drops_what_was_made(attempt: Attempt) -> None:
     attempt.run(attempt.undo())
 
 
+@pytest.mark.adversity("rollback of a collection that a stranger has written to")
+@pytest.mark.parametrize("peers", [1, 2])
+def test_a_rollback_keeps_what_a_stranger_wrote_into_what_was_made(
+    attempt: Attempt, peers: int
+) -> None:
+    """The uuid is ours, and the points in it are nowhere else: also at a peer that the coordinator
+    has no URL of."""
+    attempt.run(attempt.begin())
+    attempt.run(attempt.create())
+    uuid = _uuid(attempt)
+    attempt.run(attempt.upsert(NAME, range(7)))
+    clients = list(attempt.clients)
+    del attempt.clients[peers:]
+    with pytest.raises(Refused, match="has not put there"):
+        attempt.run(attempt.undo())
+    attempt.clients[:] = clients
+    assert _uuid(attempt) == uuid
+    assert attempt.run(attempt.count(NAME)) == 7
+
+
+def test_a_rollback_drops_what_was_recovered(attempt: Attempt) -> None:
+    """All points are ours: as many in each shard as the backup holds."""
+    attempt.run(attempt.begin())
+    tasks = attempt.run(attempt.create())
+    attempt.run(attempt.recover(tasks))
+    attempt.run(attempt.move(Phase.ROLLBACK))
+    attempt.run(attempt.undo())
+    assert _uuid(attempt) is None
+
+
+def test_a_rollback_keeps_what_an_alias_points_to(attempt: Attempt) -> None:
+    """Somebody has put it to use already."""
+
+    async def point() -> None:
+        create = {"create_alias": {"alias_name": "mine", "collection_name": NAME}}
+        await attempt.clients[0].change_aliases([create])
+
+    attempt.run(attempt.begin())
+    attempt.run(attempt.create())
+    uuid = _uuid(attempt)
+    attempt.run(point())
+    with pytest.raises(Refused, match="alias 'mine' points to"):
+        attempt.run(attempt.undo())
+    assert _uuid(attempt) == uuid
+
+
+@pytest.mark.adversity("rollback after a stranger made the collection again")
 def test_a_rollback_leaves_what_took_the_place_of_what_was_made(attempt: Attempt) -> None:
     """Deleted and made anew by somebody: another uuid, so not ours."""
 
@@ -168,6 +215,7 @@ def test_an_orphan_is_dropped_by_a_rollback_alone(attempt: Attempt) -> None:
     assert _uuid(attempt) is None
 
 
+@pytest.mark.adversity("rollback next to a stranger's points")
 def test_points_of_others_are_never_dropped(attempt: Attempt) -> None:
     """What was asked for, is there, and holds points: neither taken over nor dropped."""
     attempt.run(attempt.begin())
@@ -183,6 +231,7 @@ def test_points_of_others_are_never_dropped(attempt: Attempt) -> None:
     assert _uuid(attempt) == uuid
 
 
+@pytest.mark.adversity("rollback next to a stranger's points on another peer")
 def test_points_at_another_peer_are_never_dropped(attempt: Attempt) -> None:
     """The peer that is asked holds none of the stranger's points: all shards and peers count."""
 

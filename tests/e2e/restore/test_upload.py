@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cleancut_devcluster.demo.comparison import compare
 from cleancut_devcluster.launch.setup import Secured
 from tests.e2e.conftest import Launch
 
 
+@pytest.mark.adversity("recovery from URLs is forbidden")
 def test_a_restore_goes_by_upload_where_urls_are_forbidden(launch: Launch) -> None:
     """service.enable_snapshot_url_recovery is false: all peers are lost, everything comes back."""
     world = launch(peers=2, coordinators=1, secured=Secured(url_recovery=False))

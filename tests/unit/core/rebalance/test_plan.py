@@ -98,6 +98,19 @@ def test_a_target_without_an_agent_is_refused() -> None:
     assert "start its cleancut-agent" in plan.blockers[0]
 
 
+@pytest.mark.parametrize("silent", [1, 2, 3])
+def test_a_drop_beside_a_replica_without_an_agent_is_refused(silent: int) -> None:
+    """Each replica of the shard is counted by its own agent before any of them goes."""
+    entry = collection(*(replica(0, peer) for peer in (1, 2, 3)), factor=2)
+    peers = [BalancePeer(peer_id=PeerId(n), counted=n != silent) for n in (1, 2, 3)]
+    layout = Layout(peers=tuple(peers), collections=(entry,))
+    plan = make_balance(layout, drop_surplus=True)
+    assert [step.action for step in plan.steps] == ["drop"]
+    assert f"peer {silent} has no agent" in plan.blockers[0]
+    assert "start its cleancut-agent" in plan.blockers[0]
+    assert make_balance(layout).blockers == ()  # nothing is dropped
+
+
 def test_more_peers_than_replicas_are_explained() -> None:
     plan = make_balance(layout(4, collection(replica(0, 1), replica(1, 2))))
     assert plan.steps == ()

@@ -121,11 +121,19 @@ def test_the_pace_follows_the_rate() -> None:
     assert pace.at_once == 1
 
 
-def test_replicas_differ_unless_all_are_known_and_equal() -> None:
-    """A replica that is Active may lack points, or be silent: no other one is dropped then."""
-    assert replicas_differ({A: 5, B: 5}) == ""
-    assert replicas_differ({A: 5}) == ""
-    assert "peer 1: 10, peer 2: 1010" in replicas_differ({A: 10, B: 1010})
-    assert "peer 2: unknown" in replicas_differ({A: 5, B: None})
-    assert replicas_differ({A: None, B: None})
-    assert replicas_differ({})
+def test_replicas_differ_unless_all_were_counted_alike() -> None:
+    """A replica that is Active may lack points: no other one is dropped then."""
+    assert replicas_differ({A: (5, 5), B: (5, 5)}, exact=True) == ""
+    assert replicas_differ({A: (5, 5)}, exact=True) == ""
+    assert "peer 1: 10, peer 2: 1010" in replicas_differ({A: (10, 10), B: (1010, 1010)}, exact=True)
+    assert replicas_differ({A: (10, 10), B: (1010, 1010)}, exact=False)
+    assert replicas_differ({}, exact=True)
+    assert replicas_differ({}, exact=False)
+
+
+def test_writers_may_move_the_counts_of_a_move_but_not_of_a_drop() -> None:
+    """A moved replica is copied whole; what is dropped is copied nowhere."""
+    written = {A: (100, 105), B: (103, 108)}
+    assert replicas_differ(written, exact=False) == ""
+    assert "peer 1: 100 to 105, peer 2: 103 to 108" in replicas_differ(written, exact=True)
+    assert replicas_differ({A: (100, 105), B: (106, 108)}, exact=False)

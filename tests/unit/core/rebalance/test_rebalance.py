@@ -8,11 +8,18 @@ from hypothesis import strategies as st
 
 from cleancut.core.protocol.etcd_records import Failure
 from cleancut.core.protocol.states import Phase, State
-from cleancut.core.rebalance.phases import TRIES, AbortTransfers, MoveShards, PlanRebalance, Report
+from cleancut.core.rebalance.phases import (
+    TRIES,
+    AbortTransfers,
+    CompareCounts,
+    MoveShards,
+    PlanRebalance,
+    Report,
+)
 from tests.unit.core.rebalance.world import STEPS, MovingWorld
 from tests.unit.core.restore.world import AGENTS, BROKEN, COORDINATOR, A
 
-PHASES = [Phase.PREPARE, Phase.MOVE, Phase.VERIFY, Phase.IDLE]
+PHASES = [Phase.PREPARE, Phase.MOVE, Phase.COUNT, Phase.MOVE, Phase.VERIFY, Phase.IDLE]
 REFUSED = Failure(reason="REFUSED", message="a blocker")
 POINTS = 30
 
@@ -245,3 +252,49 @@ def test_any_order_of_faults_ends_without_a_transfer_under_way(
     world.run_on(newest_first=newest_first)
     world.check()
     assert world.moved <= STEPS
+
+
+def test_nothing_moves_before_every_replica_was_counted() -> None:
+    world = begun()
+    run_until(world, Phase.COUNT)
+    assert world.moved == 0
+    round_ = world.ctl.cut_at
+    world.deliver(A)
+    world.answer(next(i for i, (owner, _) in enumerate(world.running) if owner == A))
+    assert world.ctl.phase is Phase.COUNT
+    world.run_on()
+    world.check()
+    assert world.operation.state is State.DONE
+    assert round_ == "1"
+
+
+def test_replicas_that_differ_are_counted_again_and_what_the_shell_says_of_it_ends_it() -> None:
+    world = begun()
+    world.differ = "shard 0 of 'docs': its replicas hold different numbers of points"
+    for round_ in ("1", "2", "3"):
+        run_until(world, Phase.COUNT)
+        assert world.ctl.cut_at == round_
+        run_until(world, Phase.MOVE)
+        asked = next(e for o, e in world.running if isinstance(e, MoveShards))
+        assert asked.counted == ()
+        assert asked.differ == world.differ
+    answer_kind(world, MoveShards, Failure(reason="REFUSED", message=world.differ))
+    world.run_on()
+    world.check()
+    assert world.operation.state is State.ABORTED
+    assert world.moved == 0
+
+
+def test_a_count_of_an_earlier_round_says_nothing() -> None:
+    """An agent's late vote of round 1 does not stand for round 2."""
+    world = begun()
+    world.differ = "they differ"
+    run_until(world, Phase.COUNT)
+    run_until(world, Phase.MOVE)
+    old = {key: vote for key, vote in world.votes.items() if key[0] == Phase.COUNT.value}
+    run_until(world, Phase.COUNT)
+    assert world.ctl.cut_at == "2"
+    assert {vote.ready for vote in old.values()} == {"1"}
+    assert CompareCounts not in effects(world)
+    world.crash()
+    assert CompareCounts not in effects(world)

@@ -6,15 +6,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.ids import AgentName, OperationId
+from cleancut.core.primitives.ids import AgentName, OperationId, ShardId
 from cleancut.core.protocol.attempt import Attempt
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Observe, Observed, Probe, Readings
 from cleancut.core.protocol.etcd_records import Bounds, Operation
 from cleancut.core.protocol.high_water import ReadMarks, StoreMarks
 from cleancut.core.protocol.requests import RebalanceRequest
-from cleancut.core.protocol.states import OperationKind, State
-from cleancut.core.rebalance.phases import AbortTransfers, MoveShards, PlanRebalance, Report
+from cleancut.core.protocol.states import OperationKind, Phase, State
+from cleancut.core.rebalance.phases import (
+    AbortTransfers,
+    CompareCounts,
+    ComparedCounts,
+    MoveShards,
+    PlanRebalance,
+    ReplicasToCount,
+    Report,
+)
 from cleancut.core.rebalance.rebalance import RebalanceMachine
 from cleancut.core.restore.participant import Verified, Verify
 from tests.unit.core.restore.world import AGENTS, COORDINATOR, World, task_of
@@ -24,11 +32,13 @@ STEPS = 3
 
 @dataclass
 class MovingWorld(World):
-    """`moved`: steps that are done; `under_way`: a transfer that nobody has ended."""
+    """`moved`: steps that are done; `under_way`: a transfer that nobody has ended. `differ`: what
+    the counts of replicas show."""
 
     moved: int = 0
     under_way: bool = False
     counted: set[AgentName] = field(default_factory=set)
+    differ: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,9 +72,15 @@ class MovingWorld(World):
                 return StoreMarks(epoch)
             case PlanRebalance() | Report():
                 return "draft" if isinstance(effect, PlanRebalance) else "report"
-            case MoveShards():
+            case MoveShards(counted=counted):
+                if self.moved < STEPS and not counted:
+                    return ReplicasToCount({name: (task_of(name),) for name in AGENTS})
                 self.moved, self.under_way = STEPS, False
                 return {name: (task_of(name),) for name in AGENTS}
+            case CompareCounts():
+                if self.differ:
+                    return ComparedCounts((), self.differ)
+                return ComparedCounts((("docs", ShardId(0)),))
             case AbortTransfers():
                 self.under_way = False
                 return None
@@ -76,8 +92,9 @@ class MovingWorld(World):
             case Observe(probe=probe):
                 return Observed("view", "", probe, 0, None)
             case Verify():
-                assert self.moved == STEPS, "counts what has not come"
-                self.counted.add(name)
+                if self.ctl.phase is Phase.VERIFY:
+                    assert self.moved == STEPS, "counts what has not come"
+                    self.counted.add(name)
                 return Verified(Readings((1,), "start", 0), "document")
             case _:
                 raise AssertionError(effect)
