@@ -176,14 +176,14 @@ class Harms:
     def kill_agent_soon(self) -> None:
         index = self._agent()
         self._scenario.agents[index].process.die_after(self._rng.randint(1, 30))
-        self._world.after(2.0 + self._rng.random() * 2.0, lambda: self._revive_agent(index))
+        self._world.after(2.0 + self._rng.random() * 2.0, lambda: self.revive_agent(index))
 
     def _kill_agent(self) -> None:
         index = self._agent()
         self._scenario.agents[index].process.kill()
-        self._world.after(1.0 + self._rng.random() * 3.0, lambda: self._revive_agent(index))
+        self._world.after(1.0 + self._rng.random() * 3.0, lambda: self.revive_agent(index))
 
-    def _revive_agent(self, index: int) -> None:
+    def revive_agent(self, index: int) -> None:
         old = self._scenario.agents[index]
         old.process.kill()
         self._say(old.home.name, "starts again")
@@ -192,14 +192,14 @@ class Harms:
     def _kill_leader_soon(self) -> None:
         index = self._leader()
         self._scenario.coordinators[index].process.die_after(self._rng.randint(1, 40))
-        self._world.after(2.0 + self._rng.random() * 2.0, lambda: self._revive_coordinator(index))
+        self._world.after(2.0 + self._rng.random() * 2.0, lambda: self.revive_coordinator(index))
 
     def _kill_leader(self) -> None:
         index = self._leader()
         self._scenario.coordinators[index].process.kill()
-        self._world.after(1.0 + self._rng.random() * 3.0, lambda: self._revive_coordinator(index))
+        self._world.after(1.0 + self._rng.random() * 3.0, lambda: self.revive_coordinator(index))
 
-    def _revive_coordinator(self, index: int) -> None:
+    def revive_coordinator(self, index: int) -> None:
         old = self._scenario.coordinators[index].process
         old.kill()
         self._say(old.name, "starts again")

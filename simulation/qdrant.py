@@ -388,6 +388,7 @@ class SimQdrant:
             for peer in self.peers.values():
                 if (replica := peer.replicas.pop(place, None)) is not None:
                     replica.history.append((self.world.now_s, -1))
+                    gone.lost_s += tuple(replica.writes)
         for alias in [alias for alias, of in self.aliases.items() if of == name]:
             del self.aliases[alias]
         self._reshaped()

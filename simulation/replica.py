@@ -38,7 +38,8 @@ class Replica:
 class Collection:
     """One life of a name. `maker` and `dropper`: USER, or the attempt (`epoch 7`) that did it.
     `version`: of the cluster's shape that holds it first. `drop_known`: the peer that was asked to
-    drop the name had shown this life, or would have, if it had been asked just before."""
+    drop the name had shown this life, or would have, if it had been asked just before. `lost_s`:
+    when the writes came that went with it."""
 
     name: str
     uuid: str
@@ -50,3 +51,4 @@ class Collection:
     dropper: str = ""
     drop_known: bool = False
     dropped_s: float = float("inf")
+    lost_s: tuple[float, ...] = ()

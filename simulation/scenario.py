@@ -16,7 +16,7 @@ from cleancut.core.maintenance.schedule import Overlap, ScheduleRule
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.ids import AgentName, ClusterName, PeerId
 from cleancut.core.protocol.etcd_keys import Keys
-from cleancut.core.protocol.etcd_records import Operation, Owner
+from cleancut.core.protocol.etcd_records import Ctl, Operation, Owner
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.fence import FenceRule, FenceSettings
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
@@ -34,6 +34,7 @@ from simulation.pulling import Pulls
 from simulation.qdrant import SimQdrant
 from simulation.strangers import Strangers
 from simulation.trace import Copy, Looked
+from simulation.turning import Turning
 from simulation.users import Users
 from simulation.world import World
 
@@ -43,6 +44,8 @@ LINGER_S = 15.0
 """After the end: what was frozen or late may still come."""
 CALM = 0.2
 """How many of the histories are without any fault."""
+TURNED = 0.12
+"""In how many of them etcd is restored from a snapshot."""
 _RAM = Path("/dev/shm")
 
 
@@ -57,6 +60,7 @@ class Plan:
     schedules: bool
     garbage: bool
     calm: bool
+    turned: bool
 
     @classmethod
     def of(cls, seed: int) -> Plan:
@@ -70,6 +74,7 @@ class Plan:
             schedules=chance.random() < 0.15,
             garbage=chance.random() < 0.3,
             calm=chance.random() < CALM,
+            turned=chance.random() < TURNED,
         )
 
 
@@ -119,8 +124,14 @@ class Scenario:
         self.shared.trace.look = self._look
         self.shared.trace.calm = self.plan.calm
         self.harms = Harms(self)
-        self.shared.trace.struck = self.harms.came_to
+        self.turning = Turning(self) if self.plan.turned else None
+        self.shared.trace.struck = self._came_to
         self.world.after(FAULTS_END_S, self.shared.weather.clear)
+
+    def _came_to(self, ctl: Ctl) -> None:
+        self.harms.came_to(ctl)
+        if self.turning is not None:
+            self.turning.came_to(ctl)
 
     def start_agent(self, home: Home) -> SimAgent:
         return SimAgent(self.shared, self.pulls, home)
@@ -176,7 +187,7 @@ class Scenario:
         manifests = outcome.manifests().values()
         instants = [one for one in manifests if one.consistency is Consistency.POINT_IN_TIME]
         fenced = sum(one.fenced for one in instants)
-        ends = Counter(f"{one.kind} {one.state}" for one in self._operations())
+        ends = Counter(f"{one.kind} {one.state}" for one in self.operations())
         return Result(
             seed=self.world.seed,
             wrong=tuple(wrong),
@@ -189,7 +200,7 @@ class Scenario:
             ends=dict(sorted(ends.items())),
         )
 
-    def _operations(self) -> list[Operation]:
+    def operations(self) -> list[Operation]:
         listing = self.shared.model.list(self.shared.keys.operations)
         return [decode(Operation, kv.value, kv.key) for kv in listing.items]
 
@@ -198,12 +209,12 @@ class Scenario:
             return True
         if self.world.now_s < FAULTS_END_S or not all(one.over for one in self.users.asked):
             return False
-        return all(one.state in FINAL_STATES for one in self._operations())
+        return all(one.state in FINAL_STATES for one in self.operations())
 
     def restores_are_over(self) -> bool:
         return all(
             one.state in FINAL_STATES
-            for one in self._operations()
+            for one in self.operations()
             if one.kind is OperationKind.RESTORE
         )
 

@@ -17,7 +17,7 @@ from cleancut_devcluster.peer.consensus.journal import ProposalJournal
 from cleancut_devcluster.peer.consensus.proposals import Build, Consensus
 from cleancut_devcluster.peer.consensus.state import ACTIVE, ClusterState, Collection
 from cleancut_devcluster.peer.engine.config import Json
-from cleancut_devcluster.peer.engine.errors import Problem, not_found
+from cleancut_devcluster.peer.engine.errors import Problem, not_found, service_error
 from cleancut_devcluster.peer.engine.shard import LocalShard
 
 _ENGINE_SETTINGS = {"params", "hnsw_config", "optimizers_config", "optimizer_config", "vectors"}
@@ -88,7 +88,8 @@ class Node:
     async def join(self, uri: str) -> None:
         """This peer is in the cluster under `uri`, with the state up to now applied.
 
-        Raises: Problem 400, if a lost peer still holds shards under the same address.
+        Raises: Problem 400, if a lost peer still holds shards under the same address; 500, if
+            consensus stops while it reads what was agreed on.
         """
 
         def build(state: ClusterState) -> Json | None:
@@ -103,6 +104,9 @@ class Node:
                 return None
             return {"op": "add_peer", "peer": self.peer_id, "uri": uri}
 
+        await self.consensus.catch_up()
+        if self.consensus.stopped:
+            raise service_error(self.consensus.stopped)
         await self.propose(build)
         await self.consensus.catch_up()
         self.reconcile()
