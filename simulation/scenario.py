@@ -36,6 +36,7 @@ from simulation.strangers import Strangers
 from simulation.trace import Copy, Looked
 from simulation.turning import Turning
 from simulation.users import Users
+from simulation.wal import note_rolled
 from simulation.world import World
 
 FAULTS_END_S = 30.0
@@ -44,6 +45,8 @@ LINGER_S = 15.0
 """After the end: what was frozen or late may still come."""
 CALM = 0.2
 """How many of the histories are without any fault."""
+LOGS = 0.6
+"""In how many of them agents read the logs of their peers."""
 TURNED = 0.12
 """In how many of them etcd is restored from a snapshot."""
 _RAM = Path("/dev/shm")
@@ -61,6 +64,7 @@ class Plan:
     garbage: bool
     calm: bool
     turned: bool
+    logs: bool
 
     @classmethod
     def of(cls, seed: int) -> Plan:
@@ -75,6 +79,7 @@ class Plan:
             garbage=chance.random() < 0.3,
             calm=chance.random() < CALM,
             turned=chance.random() < TURNED,
+            logs=chance.random() < LOGS,
         )
 
 
@@ -87,6 +92,7 @@ class Result:
     story: tuple[str, ...]
     committed: int
     quiet: int
+    rolled: int
     fenced: int
     ended_s: float
     digest: str
@@ -114,8 +120,7 @@ class Scenario:
         if self.plan.restores:
             self._remember()
         self.agents = [
-            self.start_agent(Home(AgentName(f"a{i}"), PeerId(i), self._directory / f"a{i}"))
-            for i in range(1, nodes + 1)
+            self.start_agent(self._home(f"a{i}", PeerId(i))) for i in range(1, nodes + 1)
         ]
         self.coordinators = [self.start_coordinator(f"coord{i}") for i in range(rng.randint(2, 3))]
         self.users = Users(self.shared, self.coordinators)
@@ -132,6 +137,9 @@ class Scenario:
         self.harms.came_to(ctl)
         if self.turning is not None:
             self.turning.came_to(ctl)
+
+    def _home(self, name: str, peer: PeerId) -> Home:
+        return Home(AgentName(name), peer, self._directory / name, self.plan.logs)
 
     def start_agent(self, home: Home) -> SimAgent:
         return SimAgent(self.shared, self.pulls, home)
@@ -183,17 +191,20 @@ class Scenario:
     def _result(self) -> Result:
         trace = self.shared.trace
         outcome = Outcome(self.shared, self.qdrant, self.users.asked, self.config)
-        wrong = [*(f"crashed: {one}" for one in self.world.failures), *check(outcome)]
         manifests = outcome.manifests().values()
+        note_rolled(self.shared, [shard for one in manifests for shard in one.shards])
+        wrong = [*(f"crashed: {one}" for one in self.world.failures), *check(outcome)]
         instants = [one for one in manifests if one.consistency is Consistency.POINT_IN_TIME]
         fenced = sum(one.fenced for one in instants)
+        rolled = sum(any(shard.standstill for shard in one.shards) for one in instants)
         ends = Counter(f"{one.kind} {one.state}" for one in self.operations())
         return Result(
             seed=self.world.seed,
             wrong=tuple(wrong),
             story=tuple(trace.lines),
             committed=len(manifests),
-            quiet=len(instants) - fenced,
+            quiet=len(instants) - fenced - rolled,
+            rolled=rolled,
             fenced=fenced,
             ended_s=self.world.now_s,
             digest=trace.digest(),
