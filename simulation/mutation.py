@@ -42,19 +42,18 @@ class Patch:
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """`rule`: what it breaks. `checkers`: any of these may be the one that finds it. `needs`: which
-    histories can show it, by the fields of their plans. `first`: the seed to begin with. `rare`: so
-    few histories show it that tests do not look for it."""
+    histories can show it, by the fields of their plans. `rare`: so few histories show it that tests
+    do not look for it."""
 
     rule: str
     checkers: tuple[str, ...]
     patches: tuple[Patch, ...]
-    needs: Mapping[str, bool]
-    first: int = 1
+    needs: Mapping[str, bool | str]
     rare: bool = False
 
     def shown_by(self, seed: int) -> bool:
         plan = Plan.of(seed)
-        return all(getattr(plan, name) is value for name, value in self.needs.items())
+        return all(getattr(plan, name) == value for name, value in self.needs.items())
 
     def play(self, seed: int) -> Result:
         """The history of `seed` with this rule broken."""
@@ -66,7 +65,7 @@ class Mutant:
 
 def find(mutant: Mutant) -> tuple[int | None, str]:
     """The first seed that shows it by a checker that stands for its rule, and what that says."""
-    seed, left = mutant.first, RARE_SEEDS if mutant.rare else MUTANT_SEEDS
+    seed, left = 1, RARE_SEEDS if mutant.rare else MUTANT_SEEDS
     while left:
         if mutant.shown_by(seed):
             left -= 1

@@ -34,6 +34,8 @@ T = TypeVar("T")
 TRY_S = 1.0
 TRIES = 3
 EXPIRY_S = 0.25
+LATE_S = 9.0
+"""Half of the longest that a write is under way."""
 
 
 @dataclass(slots=True)
@@ -50,6 +52,9 @@ class Weather:
     lost_drain: float = 0.0
     lost_recover: float = 0.0
     slow_tar: float = 0.0
+    late_answer: float = 0.0
+    late_cut_s: float = 0.0
+    """The longest that a stream takes to begin, besides what it always takes."""
     store_fails: float = 0.0
     apart: frozenset[str] = frozenset()
     """Processes that etcd is cut off from."""
@@ -74,12 +79,14 @@ class Watch:
 
 class Shared:
     """What all processes reach: etcd, the store, and the weather between. `archive`: every object
-    that ever was in the store."""
+    that ever was in the store. `lists_late`: lists of garbage come to the store seconds after they
+    were made."""
 
     def __init__(self, world: World, keys: Keys, paths: Paths) -> None:
         self.world, self.keys, self.paths = world, keys, paths
         self.model, self.store = EtcdModel(), MemoryStore()
         self.archive: dict[str, bytes] = {}
+        self.lists_late = False
         self.weather, self.trace = Weather(), Trace(keys)
         self.clock = SimClock(world)
         self._watches: list[Watch] = []
@@ -219,6 +226,8 @@ class SimEtcd:
         await self.process.boundary()
         world, weather, reply = self.shared.world, self.shared.weather, self.shared.world.reply()
         to_s, back_s = self._delay_s(), self._delay_s()
+        if write and self.process.writes_late:
+            to_s += LATE_S * (1.0 + world.rng.random())
         apart = self.process.name in weather.apart
         turns, floor, position = self.shared.turns, self.seen.highest, [0, 0]
         answered = not world.chance(weather.lost_answer) and to_s + back_s < bound_s
@@ -337,6 +346,8 @@ class SimStore:
     async def put(self, path: str, data: bytes) -> None:
         await self._reach(path)
         shared = self._shared
+        if shared.lists_late and path.startswith(shared.paths.garbage_lists):
+            await asyncio.sleep(LATE_S * shared.world.rng.random())
         await shared.store.put(path, data)
         shared.archive[path] = bytes(data)
         shared.trace.stored(shared.world.now_s, shared.paths, path, data)

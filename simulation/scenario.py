@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cleancut.core.format.paths import Paths
@@ -32,6 +32,7 @@ from simulation.prehistory import CLUSTER_ID, FIRST, first_group
 from simulation.programs import Config, Home, SimAgent, SimCoordinator
 from simulation.pulling import Pulls
 from simulation.qdrant import SimQdrant
+from simulation.situations import Situations, choose
 from simulation.strangers import Strangers
 from simulation.trace import Copy, Looked
 from simulation.turning import Turning
@@ -39,22 +40,22 @@ from simulation.users import Users
 from simulation.wal import note_rolled
 from simulation.world import World
 
-FAULTS_END_S = 30.0
+UPKEEP_S = 30.0
+"""A history with schedules or garbage collection lasts as long as this at least."""
 REPAIRED_WITHIN_S = 4000.0
 LINGER_S = 15.0
 """After the end: what was frozen or late may still come."""
-CALM = 0.2
-"""How many of the histories are without any fault."""
-LOGS = 0.6
-"""In how many of them agents read the logs of their peers."""
-TURNED = 0.12
-"""In how many of them etcd is restored from a snapshot."""
+CALM, BURST_SHARE, DECEIVED_SHARE, TURNED_SHARE = 0.2, 0.4, 0.3, 0.12
+LOGS_SHARE = 0.6
+"""How many of the histories are without any fault, and how many have what else is in a `Plan`."""
 _RAM = Path("/dev/shm")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What happens in a history, drawn first: `fenced` backups, and which other operations."""
+    """What happens in a history, drawn first: `fenced` backups, which other operations, writes in a
+    `burst` while shards are cut, data that change while numbers stand still (`deceived`), and which
+    of `situations`."""
 
     fenced: bool
     restores: bool
@@ -63,14 +64,17 @@ class Plan:
     schedules: bool
     garbage: bool
     calm: bool
+    burst: bool
+    deceived: bool
     turned: bool
     logs: bool
+    situation: str
 
     @classmethod
     def of(cls, seed: int) -> Plan:
         """Odd seeds have backups without restores, even ones have both."""
         chance = random.Random(f"plan {seed}")
-        return cls(
+        plan = cls(
             fenced=chance.random() < 0.5,
             restores=seed % 2 == 0,
             seeds=chance.random() < 0.15,
@@ -78,9 +82,14 @@ class Plan:
             schedules=chance.random() < 0.15,
             garbage=chance.random() < 0.3,
             calm=chance.random() < CALM,
-            turned=chance.random() < TURNED,
-            logs=chance.random() < LOGS,
+            turned=random.Random(f"turned {seed}").random() < TURNED_SHARE,
+            logs=random.Random(f"logs {seed}").random() < LOGS_SHARE,
+            situation="",
         )
+        situation = choose(chance, restores=plan.restores, garbage=plan.garbage)
+        if plan.calm:
+            return replace(plan, deceived=False)
+        return replace(plan, situation=situation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +139,22 @@ class Scenario:
         self.shared.trace.calm = self.plan.calm
         self.harms = Harms(self)
         self.turning = Turning(self) if self.plan.turned else None
+        self.situations = Situations(self)
         self.shared.trace.struck = self._came_to
-        self.world.after(FAULTS_END_S, self.shared.weather.clear)
+        self.world.planned_s = max(self.world.planned_s, UPKEEP_S if self._has_upkeep else 0.0)
 
     def _came_to(self, ctl: Ctl) -> None:
         self.harms.came_to(ctl)
+        self.situations.came_to(ctl)
         if self.turning is not None:
             self.turning.came_to(ctl)
 
     def _home(self, name: str, peer: PeerId) -> Home:
         return Home(AgentName(name), peer, self._directory / name, self.plan.logs)
+
+    @property
+    def _has_upkeep(self) -> bool:
+        return self.plan.schedules or self.plan.garbage
 
     def start_agent(self, home: Home) -> SimAgent:
         return SimAgent(self.shared, self.pulls, home)
@@ -177,10 +192,10 @@ class Scenario:
     # To the end
 
     def play(self) -> Result:
-        """Runs until all operations have ended after the faults, or time is over."""
+        """Runs until all operations have ended after all that was planned, or time is over."""
         try:
             for linger_s in (LINGER_S, 0.0):  # a schedule may start one meanwhile
-                self.world.run(FAULTS_END_S + REPAIRED_WITHIN_S, self._all_ended)
+                self.world.run(REPAIRED_WITHIN_S, self._all_ended)
                 self.world.run(self.world.now_s + linger_s, lambda: False)
             return self._result()
         finally:
@@ -218,7 +233,8 @@ class Scenario:
     def _all_ended(self) -> bool:
         if self.world.failures:
             return True
-        if self.world.now_s < FAULTS_END_S or not all(one.over for one in self.users.asked):
+        planned = self.world.now_s < self.world.planned_s
+        if planned or not all(one.over for one in self.users.asked):
             return False
         return all(one.state in FINAL_STATES for one in self.operations())
 

@@ -17,8 +17,8 @@ from cleancut.ports.clock import Clock
 from cleancut.ports.coordination import Coordination
 from cleancut.ports.store import Store
 from cleancut.qdrant.client import Qdrant
+from cleancut.runtime.skipped_records import SkippedRecords
 from cleancut.store.key_source import NO_KEYS, KeySource
-from cleancut_coordinator.skipped_records import SkippedRecords
 
 
 @dataclass(frozen=True, slots=True)

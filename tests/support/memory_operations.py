@@ -279,7 +279,7 @@ class MemoryOperations(MemoryRebalances):
         if backup.state is not State.COMMITTED:
             raise Refused(f"backup {name} is {backup.state}", "`cleancut backup cancel` ends it")
         del self.backups[backup.id]
-        return backup
+        return msgspec.structs.replace(backup, state=State.DELETED, evidence=None)
 
     async def hold_backup(self, name: str, label: str, for_s: float) -> Backup:
         del for_s

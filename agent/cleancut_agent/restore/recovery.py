@@ -16,7 +16,7 @@ from cleancut.core.primitives.errors import (
 )
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.restore.phases import AT_ONCE, recover_bound_s
-from cleancut.qdrant.recovery import needs_upload
+from cleancut.qdrant.recovery import needs_upload, unreached
 from cleancut.qdrant.responses import Telemetry
 from cleancut.runtime.concurrency import run_all
 from cleancut_agent.context import AgentContext
@@ -141,6 +141,10 @@ class Recovery:
             if offer.pulled:  # it does reach this process
                 raise Unavailable(error.message, error.hint) from error
             raise
+        except (Corrupt, TimedOut) as error:
+            if offer.pulled:
+                raise
+            raise unreached(error) from error  # another server answered, such as a proxy, or none
 
     async def _upload(self, task: ShardTask, offer: Offer, bound_s: float) -> None:
         await self._context.qdrant.upload_shard(

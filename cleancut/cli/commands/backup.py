@@ -277,6 +277,7 @@ def delete(context: click.Context, /, backup_id: str, yes: bool) -> None:
     settings = settings_of(context)
     confirm(f"delete backup {backup_id} for good", yes=yes)
     emit(settings.output, "backup", ask(settings, lambda c: c.delete_backup(backup_id)))
+    say("objects that only this backup needs are deleted by a later gc run")
 
 
 _label = click.option(

@@ -165,7 +165,7 @@ class BackupService:
         backup = await self._committed(name)
         await self._check_unused(backup)
         await put_tombstone(self._context, Epoch(backup.epoch), "asked for")
-        return backup
+        return replace(backup, state=State.DELETED, evidence=None)
 
     async def hold_backup(self, name: str, label: str, for_s: float) -> Backup:
         self._leading()

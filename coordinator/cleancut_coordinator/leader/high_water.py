@@ -58,9 +58,9 @@ async def read_position(context: CoordinatorContext) -> EtcdPosition:
     counter = next((item for item in listing.items if item.key == context.keys.epoch), None)
     found = await context.etcd.get(context.keys.id)
     return EtcdPosition(
-        cluster_id=found.value.decode() if found else "",
+        cluster_id=found.value.decode(errors="replace") if found else "",
         etcd_id=f"{listing.cluster_id:x}",
-        epoch=Epoch(int(counter.value) if counter else 0),
+        epoch=Epoch(context.skipped.read_number(counter.key, counter.value) if counter else 0),
         revision=listing.revision,
     )
 

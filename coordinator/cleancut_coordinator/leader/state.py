@@ -259,7 +259,8 @@ class LeaderState:
         """
         found = await self._etcd.get(self._keys.epoch)
         seen = await newest_epoch(self._context.store, self._context.paths)
-        epoch = Epoch(max(int(found.value) if found else 0, seen) + 1)
+        counter = self._context.skipped.read_number(self._keys.epoch, found.value) if found else 0
+        epoch = Epoch(max(counter, seen) + 1)
         old = await self._outdated(epoch)
         while len(old) > _AT_ONCE:
             await self.txn(old[-_AT_ONCE:])

@@ -259,7 +259,9 @@ class GarbageCollector:
 
     async def _newest_begun(self) -> Epoch:
         found = await self._context.etcd.get(self._context.keys.epoch)
-        return Epoch(int(found.value) if found else 0)
+        if found is None:
+            return Epoch(0)
+        return Epoch(self._context.skipped.read_number(found.key, found.value))
 
     async def _living(self, gone: set[Epoch]) -> LiveSet:
         context = self._context

@@ -379,3 +379,16 @@ def test_settings_of_agents_are_shown_and_changed_one_by_one() -> None:
         assert wrong.code == Exit.USAGE
 
     run(scenario())
+
+
+def test_a_deleted_backup_is_not_called_ok() -> None:
+    async def scenario() -> None:
+        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
+            await cleancut("--coordinator", address, "backup", "create")
+            ran = await cleancut("--coordinator", address, "backup", "delete", "bk-1", "--yes")
+        assert ran.code == Exit.OK
+        assert ["state", "deleting"] in [line.split() for line in ran.out.splitlines()]
+        assert "OPS BEFORE" not in ran.out, "a table of shards that are gone"
+        assert "later gc run" in ran.err
+
+    run(scenario())

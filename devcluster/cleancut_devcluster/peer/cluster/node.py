@@ -55,12 +55,20 @@ class WriteGate:
 
 
 class Node:
-    """`root` holds the journal that the peers share, `directory` what is this peer's alone."""
+    """`root` holds the journal that the peers share, `directory` what is this peer's alone.
+    `recovery_mode`: why no shard is loaded."""
 
     def __init__(
-        self, directory: Path, root: Path, *, api_key: str | None, standalone: bool
+        self,
+        directory: Path,
+        root: Path,
+        *,
+        api_key: str | None,
+        standalone: bool,
+        recovery_mode: str = "",
     ) -> None:
         self.directory = directory
+        self.recovery_mode = recovery_mode
         self.standalone = standalone
         self.peer_id = _peer_id(directory)
         self.shards: dict[tuple[str, int], LocalShard] = {}
@@ -149,7 +157,7 @@ class Node:
 
     def _open_shard(self, key: tuple[str, int], collection: Collection) -> LocalShard:
         directory = self.directory / "collections" / key[0] / str(key[1])
-        return LocalShard(directory, collection.config)
+        return LocalShard(directory, collection.config, self.recovery_mode)
 
     async def _settle(self, entries: list[Json]) -> None:
         for entry in entries:

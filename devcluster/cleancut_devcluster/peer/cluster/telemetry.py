@@ -58,7 +58,12 @@ def telemetry(node: Node, requests: Requests, level: int) -> Json:
     collections = [(name, node.collection(name)) for name in sorted(node.state.collections)]
     return {
         "id": str(node.peer_id),
-        "app": {"name": "qdrant", "version": VERSION, "startup": requests.startup},
+        "app": {
+            "name": "qdrant",
+            "version": VERSION,
+            "features": {"recovery_mode": bool(node.recovery_mode)} if level >= 1 else None,
+            "startup": requests.startup,
+        },
         "collections": {
             "number_of_collections": len(collections),
             "collections": [_collection(node, one, level) for _, one in collections]

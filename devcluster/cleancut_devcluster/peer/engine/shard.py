@@ -32,16 +32,16 @@ _KEPT_OPTIMIZATIONS = 15
 
 class LocalShard:
     """`op_num` counts applied operations as Qdrant's telemetry does; saved at a flush, so that a
-    killed peer may come back with a smaller one."""
+    killed peer may come back with a smaller one. `damage`: why its data is not to be loaded."""
 
-    def __init__(self, directory: Path, config: Json) -> None:
+    def __init__(self, directory: Path, config: Json, damage: str = "") -> None:
         self.directory = directory
         self.op_num = 0
         self.order = asyncio.Lock()
         self.streaming = asyncio.Lock()
         self.maintenance = asyncio.Lock()
         self.incarnation = 0
-        self.damage = ""
+        self.damage = damage
         self.last_write_s = time.monotonic()
         self.unoptimized = True
         self.optimizations: list[Json] = []
@@ -54,6 +54,7 @@ class LocalShard:
         self._config = config
         if self._dirty.exists():
             self.damage = "Dirty shard - shard is not fully initialized"
+        if self.damage:
             self._open.set()
         elif self._data.exists():
             self._load()

@@ -232,15 +232,6 @@ def test_a_backup_that_the_store_holds_is_not_shown_as_aborted() -> None:
         assert barrier.operation.state is State.NEEDS_OPERATOR
 
 
-def test_a_takeover_before_upload_ends_without_the_store() -> None:
-    _, table = barrier_in(Phase.CUT)
-    took = TakenOver(table.ctl, table.operation, table.members, table.votes)
-    barrier = Barrier(Bounds())
-    barrier.step(took, 1.0)
-    barrier.step(Failed(ReadMarks(EPOCH), Failure("UNAVAILABLE", "no store", "")), 1.0)
-    assert barrier.ctl.phase is Phase.ABORT
-
-
 def test_publishing_is_repeated_until_it_is_done() -> None:
     """While the store is away it is not given up: it is run again at the next tick."""
     barrier, table = barrier_in(Phase.COMMIT)
