@@ -82,6 +82,8 @@ class Plan:
             schedules=chance.random() < 0.15,
             garbage=chance.random() < 0.3,
             calm=chance.random() < CALM,
+            burst=chance.random() < BURST_SHARE,
+            deceived=chance.random() < DECEIVED_SHARE,
             turned=random.Random(f"turned {seed}").random() < TURNED_SHARE,
             logs=random.Random(f"logs {seed}").random() < LOGS_SHARE,
             situation="",
