@@ -60,7 +60,6 @@ STANDSTILL_MUTANTS = {
             Patch(BackupParticipant, "_still", as_before),
         ),
         _UNDER_WRITES,
-        first=480,
     ),
     "ends_behind": Mutant(
         "a shard is stored with its log to the end of the standstill",
