@@ -20,7 +20,7 @@ from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused, Unavailable
 from cleancut.core.primitives.ids import PeerId, ShardId
 from simulation.logs import SimLog
-from simulation.replica import Collection, Replica
+from simulation.replica import Collection, Replica, Seen
 from simulation.world import World
 
 Place = tuple[str, int]
@@ -52,16 +52,6 @@ class Peer:
     @property
     def startup(self) -> str:
         return f"peer-{self.id}-start-{self.start}"
-
-
-@dataclass(slots=True)
-class Seen:
-    """One version of the cluster's shape, as a peer shows it."""
-
-    data: bytes
-    digest: str
-    collections: dict[str, Collection]
-    aliases: dict[str, str]
 
 
 class SimQdrant:

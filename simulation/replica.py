@@ -61,3 +61,13 @@ class Collection:
     drop_known: bool = False
     dropped_s: float = float("inf")
     lost_s: tuple[float, ...] = ()
+
+
+@dataclass(slots=True)
+class Seen:
+    """One version of the cluster's shape, as a peer shows it."""
+
+    data: bytes
+    digest: str
+    collections: dict[str, Collection]
+    aliases: dict[str, str]
