@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -57,6 +57,8 @@ _LAST_ATTEMPT = 1_000_000
 R = TypeVar("R", bound=Record)
 N = TypeVar("N")
 _KEEP = timedelta(hours=48)
+_PENDING = frozenset({State.PENDING})
+_UNENDED = frozenset(State) - FINAL_STATES
 
 
 class LeaderState:
@@ -224,22 +226,30 @@ class LeaderState:
 
     async def cancel_pending(self, operation: OperationId) -> None:
         """Ends an operation that has not begun, or waits for another attempt."""
-        record = await self.operation(operation)
-        if record is not None and record.state is State.PENDING:
-            failure = Failure(reason="CANCELLED", message="cancelled on request")
-            ended = replace(record, state=State.ABORTED, failure=failure)
-            await self.txn([self._put_operation(ended)])
+        failure = Failure(reason="CANCELLED", message="cancelled on request")
+        await self._change(operation, _PENDING, state=State.ABORTED, failure=failure)
 
     async def note_waiting(self, operation: Operation, failure: Failure) -> None:
         """Shows why a pending operation does not begin. Without effect for another leader."""
         if operation.failure != failure:
-            await self.txn([self._put_operation(replace(operation, failure=failure))])
+            await self._change(operation.id, _PENDING, failure=failure)
 
     async def end_operation(self, operation: Operation, state: State, failure: Failure) -> None:
         """Ends an operation that has not begun. Raises: Fenced, if another coordinator leads."""
-        ended = replace(operation, state=state, failure=failure)
-        if not (await self.txn([self._put_operation(ended)])).applied:
+        if not await self._change(operation.id, _UNENDED, state=state, failure=failure):
             raise _deposed()
+
+    async def _change(
+        self, operation: OperationId, states: Collection[State], **changes: Any
+    ) -> bool:
+        """False, if a guard refused. An operation in none of `states` stays as it is: also if this
+        very write arrives again, late."""
+        found = await self._etcd.get(self._keys.operation(operation))
+        record = decode_or_skip(self._context, Operation, found) if found else None
+        if found is None or record is None or record.state not in states:
+            return True
+        put = self._put_operation(replace(record, **changes))
+        return (await self.txn([put], Modified(found.key, found.mod_revision))).applied
 
     async def sessions(self) -> dict[AgentName, tuple[FencingToken, Session]]:
         """The live agents, with their tokens."""
