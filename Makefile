@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 SUITES := $(wildcard tests/tidy tests/unit tests/sim tests/contract tests/chart tests/e2e tests/chaos)
 
 .PHONY: check format lint types imports unit test deps demo bench bench-growth bench-barrier bench-causal bench-restore proto docs sim \
-	test-real unsettled chaos e2e-restore chart images clean
+	test-real unsettled adversity silence chaos e2e-restore chart images clean
 
 check: lint types imports unit
 
@@ -96,6 +96,15 @@ unsettled: $(STAMP)
 
 test-real: $(STAMP)
 	$(PYTEST) -m real_qdrant tests
+
+# Hostile cases in one table, minutes of them: on a real Qdrant if there is one, else on the stand-in.
+# ARGS='-k "etcd and backup"' runs some.
+adversity: $(STAMP)
+	$(BIN)/python -m tests.adversity $(ARGS)
+
+# Watches of backups that are silent for ten minutes.
+silence: $(STAMP)
+	$(PYTEST) -m silence tests/adversity
 
 # Both matrices, hours of them; `make test` runs samples. Writes the table in docs/reference/guarantees.md.
 chaos: $(STAMP)

@@ -22,6 +22,7 @@ from simulation.checkers_rebalance import REBALANCE_CHECKERS
 from simulation.checkers_restore import RESTORE_CHECKERS
 from simulation.checkers_seed import SEED_CHECKERS
 from simulation.checkers_store import STORE_CHECKERS
+from simulation.checkers_turning import TURNING_CHECKERS
 from simulation.checkers_users import USER_CHECKERS
 from simulation.outcome import Checker, Outcome
 from simulation.trace import Capture, Decision
@@ -50,9 +51,13 @@ def tokens(outcome: Outcome) -> Iterator[str]:
 
 
 def one_holder(outcome: Outcome) -> Iterator[str]:
-    """ctl belongs to one operation until that closes it, and goes only the ways of the table."""
-    before = Ctl()
-    for at_s, ctl in outcome.ctls():
+    """ctl belongs to one operation until that closes it, and goes only the ways of the table; an
+    epoch is of one operation, also when etcd forgets it."""
+    before, owners = Ctl(), dict[Epoch, str]()
+    for at, (at_s, ctl) in enumerate(outcome.ctls()):
+        before = next((turn.ctl for turn in outcome.shared.trace.turns if turn.ctls == at), before)
+        if owners.setdefault(ctl.epoch, ctl.operation) != ctl.operation:
+            yield f"{at_s:.3f}: epoch {ctl.epoch} is of {ctl.operation} and {owners[ctl.epoch]}"
         if (before.phase, ctl.phase) not in _TABLES[ctl.kind]:
             yield f"{at_s:.3f}: ctl went from {before.phase} to {ctl.phase}"
         same = (ctl.epoch, ctl.operation) == (before.epoch, before.operation)
@@ -106,13 +111,13 @@ def complete(outcome: Outcome) -> Iterator[str]:
                 yield f"{where} has {shard.count} points, and {cut.content} were cut"
 
 
-def _window(outcome: Outcome, epoch: Epoch) -> tuple[float, float]:
-    """From the put of CUT to the last counted CUT vote."""
+def _window(outcome: Outcome, epoch: Epoch, phase: Phase = Phase.CUT) -> tuple[float, float]:
+    """From the put of CUT to the last vote of `phase`."""
     begin_s = next(
         at_s for at_s, ctl in outcome.ctls() if ctl.epoch == epoch and ctl.phase is Phase.CUT
     )
-    prefix = f"{outcome.shared.keys.votes(epoch)}{Phase.CUT.value}/"
-    ends = [at_s for at_s, kv in outcome.shared.trace.votes if kv.key.startswith(prefix)]
+    prefix = f"{outcome.shared.keys.votes(epoch)}{phase.value}/"
+    ends = [at_s for at_s, kv, _ in outcome.shared.trace.votes if kv.key.startswith(prefix)]
     return begin_s, max(ends)
 
 
@@ -128,9 +133,11 @@ def cut_in_window(outcome: Outcome) -> Iterator[str]:
             where = f"group {epoch}: {shard.collection}/{shard.shard_id}"
             if cut is None:
                 continue
-            if not shard.reused and not begin_s <= cut.at_s <= end_s:
+            if shard.last_entry >= 0:  # it may be a parent's, with its log
+                begin_s, end_s = _window(outcome, epoch, Phase.STANDSTILL)
+            elif not shard.reused and not begin_s <= cut.at_s <= end_s:
                 yield f"{where} cut at {cut.at_s:.3f}, not in {begin_s:.3f}-{end_s:.3f}"
-            if not shard.reused and sessions.get(cut.agent) != cut.token:
+            elif not shard.reused and sessions.get(cut.agent) != cut.token:
                 yield f"{where} cut by {cut.agent} under another session"
             if not any(low <= end_s and high >= begin_s for low, high in _lived(outcome, cut)):
                 yield f"{where} holds a state that was not live in the window"
@@ -195,24 +202,32 @@ def published_as_decided(outcome: Outcome) -> Iterator[str]:
 
 
 def aborted_leave_nothing(outcome: Outcome) -> Iterator[str]:
-    """An epoch whose ctl went to ABORT has no group, in etcd or in the store."""
+    """An epoch whose ctl went to ABORT has no group, in etcd or in the store, unless etcd forgot
+    that in between."""
     decided = set(outcome.manifests())
     published = {Epoch(epoch) for _, epoch, _ in outcome.shared.trace.published}
-    for _, ctl in outcome.ctls():
-        if ctl.phase is Phase.ABORT and ctl.epoch in decided | published:
+    for at, (_, ctl) in enumerate(outcome.ctls()):
+        if ctl.phase is not Phase.ABORT or ctl.epoch not in decided | published:
+            continue
+        forgotten = any(turn.ctls <= at for turn in outcome.shared.trace.turns)
+        if not forgotten or outcome.last_records()[ctl.operation].state is State.ABORTED:
             yield f"epoch {ctl.epoch} was aborted and is a group"
 
 
 def operations_end(outcome: Outcome) -> Iterator[str]:
     """Every operation reaches a final state, stays there, and its state is true."""
     last: dict[str, Operation] = {}
-    for at_s, record in outcome.operations():
+    turns = outcome.shared.trace.turns
+    for at, (at_s, record) in enumerate(outcome.operations()):
+        for turn in turns:
+            if turn.recorded == at:
+                last = {}
         before = last.get(record.id)
         if before is not None and before.state in FINAL_STATES and record.state != before.state:
             yield f"{at_s:.3f}: {record.id} left {before.state} for {record.state}"
         last[record.id] = record
     published = {epoch for _, epoch, _ in outcome.shared.trace.published}
-    for name, record in last.items():
+    for name, record in outcome.known_records().items():
         if record.state not in FINAL_STATES:
             yield f"{name} has not ended: {record.state}"
         if record.state is State.COMMITTED and record.epoch not in published:
@@ -237,6 +252,7 @@ ALL: tuple[Checker, ...] = (
     *REBALANCE_CHECKERS,
     *STORE_CHECKERS,
     *USER_CHECKERS,
+    *TURNING_CHECKERS,
 )
 
 

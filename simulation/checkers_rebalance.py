@@ -17,8 +17,7 @@ Attempt = list[tuple[Ctl, Moment]]
 def attempts(outcome: Outcome) -> dict[int, Attempt]:
     """The rebalances' moments, by epoch."""
     found: dict[int, Attempt] = {}
-    for moment in outcome.shared.trace.moments:
-        ctl = decode(Ctl, moment.ctl.value, moment.ctl.key)
+    for ctl, moment in outcome.remembered():
         if ctl.kind is OperationKind.REBALANCE:
             found.setdefault(ctl.epoch, []).append((ctl, moment))
     return found
@@ -61,11 +60,13 @@ def _copies(moment: Moment, name: str) -> dict[int, set[int]]:
 def done_is_true(outcome: Outcome) -> Iterator[str]:
     """Of a rebalance that is done, each replica that its plan made was counted by the agent of its
     peer."""
-    records = outcome.last_records()
+    records = outcome.known_records()
     for epoch, attempt in attempts(outcome).items():
         if attempt[-1][0].phase is not Phase.IDLE:
             continue
         verify = next((pair for pair in reversed(attempt) if pair[0].phase is Phase.VERIFY), None)
+        if attempt[-1][0].operation not in records:
+            continue  # etcd forgot it
         if verify is None:
             yield f"epoch {epoch} is done and never came to VERIFY"
             continue

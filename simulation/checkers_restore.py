@@ -22,10 +22,9 @@ LAG_S = 1.0
 
 
 def attempts(outcome: Outcome) -> dict[Epoch, Attempt]:
-    """The restores' moments, by epoch."""
+    """The restores' moments that etcd knows of in the end, by epoch."""
     found: dict[Epoch, Attempt] = {}
-    for moment in outcome.shared.trace.moments:
-        ctl = decode(Ctl, moment.ctl.value, moment.ctl.key)
+    for ctl, moment in outcome.remembered():
         if ctl.kind is OperationKind.RESTORE:
             found.setdefault(ctl.epoch, []).append((ctl, moment))
     return found
@@ -42,12 +41,8 @@ def _moment(attempt: Attempt, phase: Phase) -> Moment | None:
 
 def _operations(outcome: Outcome) -> dict[str, Operation]:
     """The last record of each restore."""
-    found: dict[str, Operation] = {}
-    for _, kv in outcome.shared.trace.operations:
-        record = decode(Operation, kv.value, kv.key)
-        if record.kind is OperationKind.RESTORE:
-            found[record.id] = record
-    return found
+    records = outcome.known_records()
+    return {name: one for name, one in records.items() if one.kind is OperationKind.RESTORE}
 
 
 def _wanted(outcome: Outcome, attempt: Attempt) -> tuple[Manifest, tuple[CollectionPlan, ...]]:
@@ -152,9 +147,7 @@ def _readings(vote: Vote) -> list[Reading]:
 
 def votes_answer(outcome: Outcome) -> Iterator[str]:
     """A vote that counts answers the phase and the round at which ctl stands."""
-    ctls = [(kv.mod_revision, decode(Ctl, kv.value, kv.key)) for _, kv in outcome.shared.trace.ctls]
-    for at_s, kv in outcome.shared.trace.votes:
-        ctl = max((c for c in ctls if c[0] < kv.mod_revision), default=(0, Ctl()))[1]
+    for at_s, kv, ctl in outcome.shared.trace.votes:
         epoch, phase, agent = kv.key.split("/")[-3:]
         vote = decode(Vote, kv.value, kv.key)
         if ctl.kind is not OperationKind.RESTORE:
@@ -180,7 +173,7 @@ def undone_leaves_nothing(outcome: Outcome) -> Iterator[str]:
     """A restore that was rolled back, or aborted, has left no collection."""
     states = {record.id: record.state for record in _operations(outcome).values()}
     for epoch, attempt in attempts(outcome).items():
-        state = states[attempt[0][0].operation]
+        state = states.get(attempt[0][0].operation)
         left = [
             name
             for name, found in outcome.qdrant.collections.items()
@@ -272,6 +265,9 @@ def told_truly(outcome: Outcome) -> Iterator[str]:
     ways: dict[str, list[list[Phase]]] = {}
     for attempt in attempts(outcome).values():
         ways.setdefault(attempt[0][0].operation, []).append([ctl.phase for ctl, _ in attempt])
+    stopped: list[list[Phase]] = [[Phase.ABORT]]
+    if outcome.shared.trace.turns:
+        stopped.append([])  # it waited, and may not begin
     for name, record in _operations(outcome).items():
         went = ways.get(name, [])
         published = sum(Phase.PUBLISH in way for way in went)
@@ -282,7 +278,7 @@ def told_truly(outcome: Outcome) -> Iterator[str]:
         wrong = {
             State.DONE: last[-2:] != [Phase.PUBLISH, Phase.IDLE],
             State.ROLLED_BACK: last[-2:] != [Phase.ROLLBACK, Phase.ABORT],
-            State.NEEDS_OPERATOR: last[-1:] != [Phase.ABORT] or record.failure is None,
+            State.NEEDS_OPERATOR: last[-1:] not in stopped or record.failure is None,
             State.ABORTED: touched > 0 or record.failure is None,
         }
         if wrong.get(record.state, False):

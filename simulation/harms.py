@@ -21,6 +21,7 @@ _PHASES = {
         Phase.FENCE,
         Phase.CUT,
         Phase.SEAL,
+        Phase.STANDSTILL,
         Phase.UPLOAD,
         Phase.COMMIT,
         Phase.ABORT,
@@ -44,7 +45,8 @@ _PHASES = {
 }
 
 
-DECEIVED_SHARE = 0.3
+ROUNDS_S = 0.08
+"""For how long writes disturb the rounds."""
 
 
 class Harms:
@@ -64,14 +66,24 @@ class Harms:
             able = self._rng.sample(deeds, self._rng.choice((1, 2, 4, len(deeds))))
             for _ in range(self._rng.randint(1, 8)):
                 self._world.after(self._harm_at_s(), self._rng.choice(able))
-            self._deceive()
+            if scenario.plan.deceived:
+                self._deceive()
+            if scenario.plan.logs:
+                rounds = (OperationKind.BACKUP, Phase.STANDSTILL)
+                self._strikes.setdefault(rounds, []).append(self._write_in_rounds)
+
+    def _write_in_rounds(self) -> None:
+        """Some writes while logs are read, by a choice of its own: a round is short."""
+        choice = random.Random(f"rounds {self._world.seed}")
+        places = list(self._qdrant.logs)
+        for _ in range(choice.randint(1, 6) if places else 0):
+            write = partial(self._scenario.wishes.write_one, choice.choice(places))
+            self._world.after(choice.random() * ROUNDS_S, write)
 
     def _deceive(self) -> None:
         """Data that change while numbers stand still; by a choice of its own, so that other
         histories stay as they were."""
         choice = random.Random(f"deceit {self._world.seed}")
-        if choice.random() >= DECEIVED_SHARE:
-            return
         olds = list(self._qdrant.logs)
         for _ in range(choice.randint(1, 4)):
             act = choice.choice((self._qdrant.fail_write, self._qdrant.remake))
@@ -121,7 +133,7 @@ class Harms:
         asked = sorted({one.kind for one in self._scenario.users.asked})
         kind = self._rng.choice(asked)
         strikes = [
-            self._kill_leader,
+            self.kill_leader,
             self._freeze_leader,
             self._kill_agent,
             self._freeze_agent,
@@ -170,20 +182,20 @@ class Harms:
         coordinators = self._scenario.coordinators
         return next((i for i, one in enumerate(coordinators) if one.leads), 0)
 
-    def _leading(self) -> Process:
+    def leading(self) -> Process:
         return self._scenario.coordinators[self._leader()].process
 
     def kill_agent_soon(self) -> None:
         index = self._agent()
         self._scenario.agents[index].process.die_after(self._rng.randint(1, 30))
-        self._world.after(2.0 + self._rng.random() * 2.0, lambda: self._revive_agent(index))
+        self._world.after(2.0 + self._rng.random() * 2.0, lambda: self.revive_agent(index))
 
     def _kill_agent(self) -> None:
         index = self._agent()
         self._scenario.agents[index].process.kill()
-        self._world.after(1.0 + self._rng.random() * 3.0, lambda: self._revive_agent(index))
+        self._world.after(1.0 + self._rng.random() * 3.0, lambda: self.revive_agent(index))
 
-    def _revive_agent(self, index: int) -> None:
+    def revive_agent(self, index: int) -> None:
         old = self._scenario.agents[index]
         old.process.kill()
         self._say(old.home.name, "starts again")
@@ -192,14 +204,14 @@ class Harms:
     def _kill_leader_soon(self) -> None:
         index = self._leader()
         self._scenario.coordinators[index].process.die_after(self._rng.randint(1, 40))
-        self._world.after(2.0 + self._rng.random() * 2.0, lambda: self._revive_coordinator(index))
+        self._world.after(2.0 + self._rng.random() * 2.0, lambda: self.revive_coordinator(index))
 
-    def _kill_leader(self) -> None:
+    def kill_leader(self) -> None:
         index = self._leader()
         self._scenario.coordinators[index].process.kill()
-        self._world.after(1.0 + self._rng.random() * 3.0, lambda: self._revive_coordinator(index))
+        self._world.after(1.0 + self._rng.random() * 3.0, lambda: self.revive_coordinator(index))
 
-    def _revive_coordinator(self, index: int) -> None:
+    def revive_coordinator(self, index: int) -> None:
         old = self._scenario.coordinators[index].process
         old.kill()
         self._say(old.name, "starts again")
@@ -213,13 +225,13 @@ class Harms:
         process.freeze_after(self._rng.randint(1, 30), 1.0 + self._rng.random() * 19.0)
 
     def _freeze_leader_soon(self) -> None:
-        self._leading().freeze_after(self._rng.randint(1, 30), 1.0 + self._rng.random() * 14.0)
+        self.leading().freeze_after(self._rng.randint(1, 30), 1.0 + self._rng.random() * 14.0)
 
     def _freeze_agent(self) -> None:
         self._scenario.agents[self._agent()].process.freeze(1.0 + self._rng.random() * 19.0)
 
     def _freeze_leader(self) -> None:
-        self._leading().freeze(1.0 + self._rng.random() * 20.0)
+        self.leading().freeze(1.0 + self._rng.random() * 20.0)
 
     def _double_agent(self) -> None:
         """The process freezes, another is started in its place, and then the old one wakes up."""
@@ -271,7 +283,7 @@ class Harms:
         """Some process does not reach etcd, perhaps for longer than its lease."""
         scenario, rng = self._scenario, self._rng
         agent = scenario.agents[self._agent()].process
-        self._weather.apart = frozenset({rng.choice((agent, self._leading())).name})
+        self._weather.apart = frozenset({rng.choice((agent, self.leading())).name})
         self._world.after(1.0 + rng.random() * 14.0, self._weather.clear)
 
     def _lose_drains(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
 
@@ -38,6 +38,26 @@ class Gate:
 
 
 GATE: ContextVar[Gate | None] = ContextVar("gate", default=None)
+
+
+class _Handle(asyncio.TimerHandle):
+    """A callback of this loop; made at far less cost than asyncio's own."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: Sequence[Any],
+        context: Context | None,
+        *,
+        loop: JumpingLoop,
+    ) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop, self._callback, self._args = loop, callback, args
+        self._cancelled, self._scheduled, self._when = False, False, when
+        self._repr = self._source_traceback = None
 
 
 class _Task(asyncio.Task[Any]):
@@ -89,9 +109,25 @@ class JumpingLoop(asyncio.BaseEventLoop):
         *args: Any,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        handle = _Handle(when, callback, args, context, loop=self)
         self._timers_set += 1
         heapq.heappush(self._timers, (when, self._timers_set, handle))
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._now_s + delay, callback, *args, context=context)
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        handle = _Handle(self._now_s, callback, args, context, loop=self)
+        self._ready.append(handle)
         return handle
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
@@ -105,9 +141,10 @@ class JumpingLoop(asyncio.BaseEventLoop):
             if not timers:
                 raise Standstill("nothing is ready and no timer is set")
             self._now_s = max(self._now_s, timers[0][0])
-        while timers and timers[0][0] <= self._now_s:
+        now_s = self._now_s
+        while timers and timers[0][0] <= now_s:
             ready.append(heapq.heappop(timers)[2])
-        batch = list(ready)
+        batch = [handle for handle in ready if not handle._cancelled]
         ready.clear()
         if len(batch) > 1:
             self._rng.shuffle(batch)

@@ -33,43 +33,36 @@ def always_fresh(self: CollectionCreator, began_s: float) -> None:
 BEGINS_EARLY = property(lambda self: self.waiting is not None)
 """An effect that has to be repeated keeps no other from beginning."""
 
-_HARMED = {"restores": True, "calm": False}
 
 REGRESSION_MUTANTS = {
     "recovers_replaced": Mutant(
         "a shard is recovered only into the collection that the restore made",
         ("old_data_stays",),
         (Patch(recovery, "_check_same", check_no_uuid),),
-        _HARMED,
-        rare=True,
-        first=536,
+        {"situation": "replaced_early"},
     ),
     "drops_by_name": Mutant(
         "a rollback looks at the uuid before it drops a collection",
         ("drops_own_only",),
         (Patch(CollectionCreator, "_delete", delete_by_name),),
-        _HARMED,
-        rare=True,
+        {"situation": "replaced"},
     ),
     "looks_elsewhere": Mutant(
         "the last look is at the peer that is asked to drop",
         ("drops_own_only",),
         (Patch(CollectionCreator, "_delete", delete_elsewhere),),
-        _HARMED,
-        rare=True,
+        {"situation": "replaced"},
     ),
     "looks_too_early": Mutant(
         "what was looked at long ago is looked at again",
         ("undone_leaves_nothing", "drops_own_only"),
         (Patch(CollectionCreator, "_check_fresh", always_fresh),),
-        _HARMED,
-        rare=True,
+        {"situation": "replaced"},
     ),
     "begins_early": Mutant(
         "nothing begins while an effect has to be repeated",
         ("round_of_leader", "told_by_all"),
         (Patch(Attempt, "busy", BEGINS_EARLY),),
-        _HARMED,
-        rare=True,
+        {"situation": "taken_over"},
     ),
 }

@@ -144,44 +144,37 @@ def _machine(machine: type[RestoreMachine]) -> tuple[Patch, ...]:
 
 
 _RESTORES = {"restores": True}
-_HARMED = {"restores": True, "calm": False}
 
 RESTORE_MUTANTS = {
     "any_round": Mutant(
         "votes count in their round alone, and a new leader begins one",
         ("told_by_all", "round_of_leader"),
         _machine(AnyRound),
-        _HARMED,
-        first=52,
+        {"situation": "taken_over"},
     ),
     "many_writers": Mutant(
         "writes between the two readings forbid publishing",
         ("told_by_all", "never_half"),
         _machine(ManyWriters),
         _RESTORES,
-        first=42,
     ),
     "publishes_early": Mutant(
         "all agents seal before anything is published",
         ("told_by_all",),
         _machine(PublishesEarly),
         _RESTORES,
-        first=42,
     ),
     "aborts_late": Mutant(
         "from CREATE on a failure is undone",
         ("undone_leaves_nothing",),
         _machine(AbortsLate),
         _RESTORES,
-        first=22,
     ),
     "drops_any": Mutant(
         "a rollback drops only the uuid that was recorded",
         ("drops_own_only",),
         (Patch(CollectionCreator, "_drop", drop_any),),
         _RESTORES,
-        rare=True,
-        first=302,
     ),
     "never_records": Mutant(
         "what is made is recorded first",
@@ -193,7 +186,7 @@ RESTORE_MUTANTS = {
         "what is published is what was made, and every replica of it was verified",
         ("never_half",),
         (Patch(RestoreEffects, "_review", review_nothing),),
-        _RESTORES,
+        {"situation": "moved"},
     ),
     "no_aliases": Mutant(
         "aliases point to what was restored",
@@ -209,29 +202,23 @@ RESTORE_MUTANTS = {
             Patch(Recovery, "_check_left", check_nothing),
         ),
         _RESTORES,
-        first=88,
-        rare=True,
     ),
     "counts_once": Mutant(
         "points of a stranger in a shard forbid its recovery by an agent that restarted",
         ("nothing_lost_silently",),
         (Patch(Recovery, "_check_left", check_nothing),),
-        _RESTORES,
-        rare=True,
+        {"situation": "robbed"},
     ),
     "trusting": Mutant(
         "a recovery of unknown outcome is repeated",
         ("never_half",),
         (Patch(Recovery, "_recover", recover_trusting),),
-        _HARMED,
-        first=90,
-        rare=True,
+        {"situation": "lost_recoveries"},
     ),
     "hasty": Mutant(
         "a RECOVER vote comes after the recoveries",
         ("never_half", "old_data_stays"),
         (Patch(agent_loop, "RestoreParticipant", Hasty),),
         _RESTORES,
-        first=12,
     ),
 }

@@ -96,7 +96,6 @@ UPKEEP_MUTANTS = {
         ("nothing_twice",),
         (Patch(Scheduler, "_start", start_and_forget),),
         {"schedules": True, "calm": False},
-        first=23,
     ),
     "packs_die": Mutant(
         "what a group names stays",
@@ -111,7 +110,6 @@ UPKEEP_MUTANTS = {
             Patch(GarbageCollector, "_deletable", deletes_at_once),
             Patch(LiveSet, "_reusable", not_reusable),
         ),
-        _GARBAGE,
-        rare=True,
+        {"situation": "marked"},
     ),
 }

@@ -12,9 +12,20 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import CleancutError, LeaseLost, TimedOut, Unavailable
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.etcd.lease import LeaseBlock
-from cleancut.ports.coordination import Change, Guard, KeyValue, Lease, Listing, Op, Put, TxnResult
+from cleancut.etcd.revisions import SeenRevisions
+from cleancut.ports.coordination import (
+    Change,
+    Compacted,
+    Guard,
+    KeyValue,
+    Lease,
+    Listing,
+    Op,
+    Put,
+    TxnResult,
+)
 from cleancut.ports.store import ObjectInfo
-from cleancut.testing.etcd_model import EtcdModel
+from cleancut.testing.etcd_model import EtcdModel, EtcdSnapshot
 from cleancut.testing.memory_store import MemoryStore
 from simulation.trace import Trace
 from simulation.world import Process, SimClock, World
@@ -23,6 +34,8 @@ T = TypeVar("T")
 TRY_S = 1.0
 TRIES = 3
 EXPIRY_S = 0.25
+LATE_S = 9.0
+"""Half of the longest that a write is under way."""
 
 
 @dataclass(slots=True)
@@ -39,6 +52,9 @@ class Weather:
     lost_drain: float = 0.0
     lost_recover: float = 0.0
     slow_tar: float = 0.0
+    late_answer: float = 0.0
+    late_cut_s: float = 0.0
+    """The longest that a stream takes to begin, besides what it always takes."""
     store_fails: float = 0.0
     apart: frozenset[str] = frozenset()
     """Processes that etcd is cut off from."""
@@ -56,21 +72,25 @@ class Watch:
     process: Process
     deliver: Callable[[tuple[Change, ...]], None]
     broken: Callable[[], None]
+    gone_back: Callable[[], None]
     waiting: list[tuple[Change, ...]] = field(default_factory=list)
     scheduled: bool = False
 
 
 class Shared:
     """What all processes reach: etcd, the store, and the weather between. `archive`: every object
-    that ever was in the store."""
+    that ever was in the store. `lists_late`: lists of garbage come to the store seconds after they
+    were made."""
 
     def __init__(self, world: World, keys: Keys, paths: Paths) -> None:
         self.world, self.keys, self.paths = world, keys, paths
         self.model, self.store = EtcdModel(), MemoryStore()
         self.archive: dict[str, bytes] = {}
+        self.lists_late = False
         self.weather, self.trace = Weather(), Trace(keys)
         self.clock = SimClock(world)
         self._watches: list[Watch] = []
+        self.turns = 0
         self.model.on_change(self._changed)
         self._told = self.model.revision
         self._expire()
@@ -84,6 +104,22 @@ class Shared:
         """As lazy as etcd: a lease lives up to this long after its end."""
         self.model.expire(self.world.now_s)
         self.world.after(EXPIRY_S, self._expire)
+
+    def turn_back(self, snapshot: EtcdSnapshot, bump: int) -> None:
+        """etcd is restored from `snapshot`: what was on its way to it is lost, and every watch is
+        opened again. `bump`: by how much its revision is raised (`--bump-revision`)."""
+        model = self.model
+        self._told = snapshot.revision
+        model.go_back(snapshot, self.world.now_s)
+        if bump:
+            model.revision = model.compacted_revision = snapshot.revision + bump
+        self._told = model.revision
+        self.turns += 1
+        self.trace.turned(self.world.now_s, snapshot.revision, model)
+        watches, self._watches = self._watches, []
+        for watch in watches:
+            late_s = self.world.rng.random()
+            self.world.after(late_s, watch.gone_back, watch.process)
 
     def _changed(self) -> None:
         if self.model.revision == self._told:
@@ -134,6 +170,7 @@ class SimEtcd:
     def __init__(self, shared: Shared, process: Process, holds: str) -> None:
         """`holds`: the leased key whose create_revision is this process's token."""
         self.shared, self.process, self._holds = shared, process, holds
+        self.seen = SeenRevisions()
 
     async def get(self, key: str) -> KeyValue | None:
         return await self._repeat(lambda: self.shared.model.get(key))
@@ -189,22 +226,31 @@ class SimEtcd:
         await self.process.boundary()
         world, weather, reply = self.shared.world, self.shared.weather, self.shared.world.reply()
         to_s, back_s = self._delay_s(), self._delay_s()
+        if write and self.process.writes_late:
+            to_s += LATE_S * (1.0 + world.rng.random())
         apart = self.process.name in weather.apart
+        turns, floor, position = self.shared.turns, self.seen.highest, [0, 0]
         answered = not world.chance(weather.lost_answer) and to_s + back_s < bound_s
 
         def arrive() -> None:
             error: CleancutError | None = None
             value: Any = None
+            if self.shared.turns != turns:
+                broken = TimedOut("the connection to etcd broke")
+                world.after(0.01, lambda: reply.answer(error=broken), self.process)
+                return
             try:
                 value = call()
             except CleancutError as raised:
                 error = raised
+            position[:] = self.shared.model.cluster_id, self.shared.model.revision
             if answered:
                 world.after(back_s, lambda: reply.answer(value, error), self.process)
 
         def arrive_again() -> None:
             try:
-                call()
+                if self.shared.turns == turns:
+                    call()
             except LeaseLost:
                 return
 
@@ -218,6 +264,7 @@ class SimEtcd:
             late = TimedOut("etcd did not answer in time")
             world.after(bound_s, lambda: reply.answer(error=late), self.process)
         answer: T = await reply
+        self.seen.saw(floor, *position)
         return answer
 
     def _delay_s(self) -> float:
@@ -229,14 +276,31 @@ class SimEtcd:
         """As the port has it."""
         await self.process.boundary()
         changes: asyncio.Queue[tuple[Change, ...] | None] = asyncio.Queue()
-        watch = Watch(prefix, self.process, changes.put_nowait, lambda: changes.put_nowait(None))
+        watch = Watch(
+            prefix,
+            self.process,
+            changes.put_nowait,
+            lambda: changes.put_nowait(None),
+            gone_back=lambda: changes.put_nowait(()),
+        )
+        turns = self.seen.turns
+        self._look_back(turns)
         self.shared.add_watch(watch, start_revision or self.shared.model.revision + 1)
         try:
             while (one := await changes.get()) is not None:
+                if not one:
+                    self._look_back(turns)
+                    raise Compacted(self.shared.model.compacted_revision)
                 yield one
         finally:
             self.shared.drop_watch(watch)
         raise Unavailable("the watch of etcd was broken off")
+
+    def _look_back(self, turns: int) -> None:
+        """As the real client does for each stream. Raises: Compacted, if etcd has gone back."""
+        model = self.shared.model
+        self.seen.saw(self.seen.highest, model.cluster_id, model.revision)
+        self.seen.check_watch(turns)
 
     def lease(self, ttl_s: float) -> AbstractAsyncContextManager[Lease]:
         return LeaseBlock(_Leases(self), self.shared.clock, ttl_s)
@@ -250,20 +314,24 @@ class _Leases:
 
     def __init__(self, etcd: SimEtcd) -> None:
         self._etcd, self._model = etcd, etcd.shared.model
+        self._turns = etcd.seen.turns
 
     def _now_s(self) -> float:
         return self._etcd.shared.world.now_s
 
     async def grant(self, ttl_s: int) -> tuple[int, float]:
+        self._turns = self._etcd.seen.turns
         grant = await self._etcd.once(
             lambda: self._model.grant(ttl_s, self._now_s()), write=False, bound_s=2 * TRY_S
         )
         return grant, float(ttl_s)
 
     async def keep_alive(self, lease: int, timeout_s: float) -> float:
-        return await self._etcd.once(
+        left_s = await self._etcd.once(
             lambda: self._model.keep_alive(lease, self._now_s()), write=False, bound_s=timeout_s
         )
+        self._etcd.seen.check_lease(self._turns)
+        return left_s
 
     async def revoke(self, lease: int) -> None:
         await self._etcd.once(lambda: self._model.revoke(lease), write=False)
@@ -278,6 +346,8 @@ class SimStore:
     async def put(self, path: str, data: bytes) -> None:
         await self._reach(path)
         shared = self._shared
+        if shared.lists_late and path.startswith(shared.paths.garbage_lists):
+            await asyncio.sleep(LATE_S * shared.world.rng.random())
         await shared.store.put(path, data)
         shared.archive[path] = bytes(data)
         shared.trace.stored(shared.world.now_s, shared.paths, path, data)

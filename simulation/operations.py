@@ -32,7 +32,7 @@ class Wishes:
             if restore:
                 self._restore(f"restore-{number}", at_s)
             else:
-                self._backup(f"backup-{number}", at_s)
+                self.back_up(f"backup-{number}", at_s)
         if plan.restores and self._rng.random() < 0.3:
             self._disaster()
         if plan.seeds:
@@ -66,7 +66,7 @@ class Wishes:
                 lambda api: cancel(api, asked),
             )
 
-    def _backup(self, name: str, at_s: float) -> None:
+    def back_up(self, name: str, at_s: float) -> None:
         request = BackupRequest(
             attempts=self._rng.randint(1, 4), require_point_in_time=self._rng.random() < 0.1
         )
@@ -107,7 +107,7 @@ class Wishes:
     def _disaster(self) -> None:
         """A backup, then a client deletes a collection of it by mistake, and has it restored."""
         lost = self._rng.choice(sorted(self._scenario.qdrant.collections))
-        self._backup("backup-before", 0.5)
+        self.back_up("backup-before", 0.5)
         at_s = 5.0 + self._rng.random()
         self._scenario.world.after(at_s, lambda: self._scenario.strangers.delete(lost))
         self._restore("restore-after", 7.0, (lost,))

@@ -12,6 +12,7 @@ from cleancut.core.protocol.etcd_records import Ctl, Group, Operation
 from simulation.network import Shared
 from simulation.programs import Config
 from simulation.qdrant import SimQdrant
+from simulation.trace import Moment
 from simulation.users import Asked
 
 
@@ -27,11 +28,34 @@ class Outcome:
     def ctls(self) -> list[tuple[float, Ctl]]:
         return [(at_s, decode(Ctl, kv.value, kv.key)) for at_s, kv in self.shared.trace.ctls]
 
+    def moments(self) -> list[tuple[Ctl, Moment]]:
+        """Whenever ctl was put."""
+        found = self.shared.trace.moments
+        return [(decode(Ctl, one.ctl.value, one.ctl.key), one) for one in found]
+
+    def remembered(self) -> list[tuple[Ctl, Moment]]:
+        """As `moments`, without those that etcd forgot when it went back."""
+        found = self.moments()
+        for turn in self.shared.trace.turns:
+            before, after = found[: turn.ctls], found[turn.ctls :]
+            found = [pair for pair in before if pair[1].ctl.mod_revision <= turn.revision] + after
+        return found
+
     def operations(self) -> list[tuple[float, Operation]]:
         """Every record of an operation that was ever written, in their order."""
         return [
             (at_s, decode(Operation, kv.value, kv.key)) for at_s, kv in self.shared.trace.operations
         ]
+
+    def known_records(self) -> dict[str, Operation]:
+        """The newest record of each operation that etcd knows of in the end."""
+        found, at = dict[str, Operation](), 0
+        records = self.operations()
+        for turn in self.shared.trace.turns:
+            at = turn.recorded
+            known = (decode(Operation, kv.value, kv.key) for kv in turn.operations)
+            found = {one.id: one for one in known}
+        return found | {record.id: record for _, record in records[at:]}
 
     def last_records(self) -> dict[str, Operation]:
         """The newest record of each operation."""

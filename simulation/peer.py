@@ -66,14 +66,15 @@ class SimPeer:
         await self._process.boundary()
         world, weather, reply = self._shared.world, self._shared.weather, self._shared.world.reply()
         mute, lost = mute or world.chance(weather.lost_answer), world.chance(weather.lost_request)
-        late = TimedOut("no answer in time")
-        world.after(bound_s, lambda: reply.answer(error=late), self._process)
+        silence = TimedOut("no answer in time")
+        bound = world.after(bound_s, lambda: reply.answer(error=silence), self._process)
         slow = world.chance(weather.slow)
         to_s = world.rng.random() * (weather.slow_s if slow else 0.003)
 
         def tell(value: Any, error: CleancutError | None) -> None:
             if not mute:
-                back_s = world.rng.random() * 0.003
+                late = world.chance(weather.late_answer)
+                back_s = world.rng.random() * (bound_s if late else 0.003)
                 world.after(back_s, lambda: reply.answer(value, error), self._process)
 
         def arrive() -> None:
@@ -87,7 +88,10 @@ class SimPeer:
 
         if not lost:
             world.after(to_s, arrive)
-        return await reply
+        try:
+            return await reply
+        finally:
+            bound.cancel()
 
     async def _read(self, look: Callable[[], T], bound_s: float = READ_S) -> T:
         value: T = await self._call(lambda tell: tell(look(), None), min(bound_s, READ_S))
@@ -295,7 +299,8 @@ class SimPeer:
     async def _chunks(self, place: tuple[str, int], startup: str) -> AsyncIterator[bytes]:
         """A stream whose peer has gone ends as cleanly as a whole one."""
         world = self._shared.world
-        await asyncio.sleep(world.rng.random() * 0.02)
+        late_s = self._shared.weather.late_cut_s
+        await asyncio.sleep(world.rng.random() * (0.02 + late_s))
         await self._process.boundary()
         if not self._streams(startup):
             return

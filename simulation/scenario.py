@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cleancut.core.format.paths import Paths
@@ -16,7 +16,7 @@ from cleancut.core.maintenance.schedule import Overlap, ScheduleRule
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.ids import AgentName, ClusterName, PeerId
 from cleancut.core.protocol.etcd_keys import Keys
-from cleancut.core.protocol.etcd_records import Operation, Owner
+from cleancut.core.protocol.etcd_records import Ctl, Operation, Owner
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.fence import FenceRule, FenceSettings
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
@@ -32,23 +32,30 @@ from simulation.prehistory import CLUSTER_ID, FIRST, first_group
 from simulation.programs import Config, Home, SimAgent, SimCoordinator
 from simulation.pulling import Pulls
 from simulation.qdrant import SimQdrant
+from simulation.situations import Situations, choose
 from simulation.strangers import Strangers
 from simulation.trace import Copy, Looked
+from simulation.turning import Turning
 from simulation.users import Users
+from simulation.wal import note_rolled
 from simulation.world import World
 
-FAULTS_END_S = 30.0
+UPKEEP_S = 30.0
+"""A history with schedules or garbage collection lasts as long as this at least."""
 REPAIRED_WITHIN_S = 4000.0
 LINGER_S = 15.0
 """After the end: what was frozen or late may still come."""
-CALM = 0.2
-"""How many of the histories are without any fault."""
+CALM, BURST_SHARE, DECEIVED_SHARE, TURNED_SHARE = 0.2, 0.4, 0.3, 0.12
+LOGS_SHARE = 0.6
+"""How many of the histories are without any fault, and how many have what else is in a `Plan`."""
 _RAM = Path("/dev/shm")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What happens in a history, drawn first: `fenced` backups, and which other operations."""
+    """What happens in a history, drawn first: `fenced` backups, which other operations, writes in a
+    `burst` while shards are cut, data that change while numbers stand still (`deceived`), and which
+    of `situations`."""
 
     fenced: bool
     restores: bool
@@ -57,12 +64,17 @@ class Plan:
     schedules: bool
     garbage: bool
     calm: bool
+    burst: bool
+    deceived: bool
+    turned: bool
+    logs: bool
+    situation: str
 
     @classmethod
     def of(cls, seed: int) -> Plan:
         """Odd seeds have backups without restores, even ones have both."""
         chance = random.Random(f"plan {seed}")
-        return cls(
+        plan = cls(
             fenced=chance.random() < 0.5,
             restores=seed % 2 == 0,
             seeds=chance.random() < 0.15,
@@ -70,7 +82,16 @@ class Plan:
             schedules=chance.random() < 0.15,
             garbage=chance.random() < 0.3,
             calm=chance.random() < CALM,
+            burst=chance.random() < BURST_SHARE,
+            deceived=chance.random() < DECEIVED_SHARE,
+            turned=random.Random(f"turned {seed}").random() < TURNED_SHARE,
+            logs=random.Random(f"logs {seed}").random() < LOGS_SHARE,
+            situation="",
         )
+        situation = choose(chance, restores=plan.restores, garbage=plan.garbage)
+        if plan.calm:
+            return replace(plan, deceived=False)
+        return replace(plan, situation=situation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +103,7 @@ class Result:
     story: tuple[str, ...]
     committed: int
     quiet: int
+    rolled: int
     fenced: int
     ended_s: float
     digest: str
@@ -109,8 +131,7 @@ class Scenario:
         if self.plan.restores:
             self._remember()
         self.agents = [
-            self.start_agent(Home(AgentName(f"a{i}"), PeerId(i), self._directory / f"a{i}"))
-            for i in range(1, nodes + 1)
+            self.start_agent(self._home(f"a{i}", PeerId(i))) for i in range(1, nodes + 1)
         ]
         self.coordinators = [self.start_coordinator(f"coord{i}") for i in range(rng.randint(2, 3))]
         self.users = Users(self.shared, self.coordinators)
@@ -119,8 +140,23 @@ class Scenario:
         self.shared.trace.look = self._look
         self.shared.trace.calm = self.plan.calm
         self.harms = Harms(self)
-        self.shared.trace.struck = self.harms.came_to
-        self.world.after(FAULTS_END_S, self.shared.weather.clear)
+        self.turning = Turning(self) if self.plan.turned else None
+        self.situations = Situations(self)
+        self.shared.trace.struck = self._came_to
+        self.world.planned_s = max(self.world.planned_s, UPKEEP_S if self._has_upkeep else 0.0)
+
+    def _came_to(self, ctl: Ctl) -> None:
+        self.harms.came_to(ctl)
+        self.situations.came_to(ctl)
+        if self.turning is not None:
+            self.turning.came_to(ctl)
+
+    def _home(self, name: str, peer: PeerId) -> Home:
+        return Home(AgentName(name), peer, self._directory / name, self.plan.logs)
+
+    @property
+    def _has_upkeep(self) -> bool:
+        return self.plan.schedules or self.plan.garbage
 
     def start_agent(self, home: Home) -> SimAgent:
         return SimAgent(self.shared, self.pulls, home)
@@ -158,10 +194,10 @@ class Scenario:
     # To the end
 
     def play(self) -> Result:
-        """Runs until all operations have ended after the faults, or time is over."""
+        """Runs until all operations have ended after all that was planned, or time is over."""
         try:
             for linger_s in (LINGER_S, 0.0):  # a schedule may start one meanwhile
-                self.world.run(FAULTS_END_S + REPAIRED_WITHIN_S, self._all_ended)
+                self.world.run(REPAIRED_WITHIN_S, self._all_ended)
                 self.world.run(self.world.now_s + linger_s, lambda: False)
             return self._result()
         finally:
@@ -172,38 +208,42 @@ class Scenario:
     def _result(self) -> Result:
         trace = self.shared.trace
         outcome = Outcome(self.shared, self.qdrant, self.users.asked, self.config)
-        wrong = [*(f"crashed: {one}" for one in self.world.failures), *check(outcome)]
         manifests = outcome.manifests().values()
+        note_rolled(self.shared, [shard for one in manifests for shard in one.shards])
+        wrong = [*(f"crashed: {one}" for one in self.world.failures), *check(outcome)]
         instants = [one for one in manifests if one.consistency is Consistency.POINT_IN_TIME]
         fenced = sum(one.fenced for one in instants)
-        ends = Counter(f"{one.kind} {one.state}" for one in self._operations())
+        rolled = sum(any(shard.standstill for shard in one.shards) for one in instants)
+        ends = Counter(f"{one.kind} {one.state}" for one in self.operations())
         return Result(
             seed=self.world.seed,
             wrong=tuple(wrong),
             story=tuple(trace.lines),
             committed=len(manifests),
-            quiet=len(instants) - fenced,
+            quiet=len(instants) - fenced - rolled,
+            rolled=rolled,
             fenced=fenced,
             ended_s=self.world.now_s,
             digest=trace.digest(),
             ends=dict(sorted(ends.items())),
         )
 
-    def _operations(self) -> list[Operation]:
+    def operations(self) -> list[Operation]:
         listing = self.shared.model.list(self.shared.keys.operations)
         return [decode(Operation, kv.value, kv.key) for kv in listing.items]
 
     def _all_ended(self) -> bool:
         if self.world.failures:
             return True
-        if self.world.now_s < FAULTS_END_S or not all(one.over for one in self.users.asked):
+        planned = self.world.now_s < self.world.planned_s
+        if planned or not all(one.over for one in self.users.asked):
             return False
-        return all(one.state in FINAL_STATES for one in self._operations())
+        return all(one.state in FINAL_STATES for one in self.operations())
 
     def restores_are_over(self) -> bool:
         return all(
             one.state in FINAL_STATES
-            for one in self._operations()
+            for one in self.operations()
             if one.kind is OperationKind.RESTORE
         )
 

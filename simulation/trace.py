@@ -108,6 +108,19 @@ class Span:
     until_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """etcd went back to `revision`: to this ctl, and these operations. `ctls`, `recorded`: how many
+    puts of ctl and of operations there were before."""
+
+    at_s: float
+    revision: int
+    ctl: Ctl
+    operations: tuple[KeyValue, ...]
+    ctls: int
+    recorded: int
+
+
 Looked = tuple[dict[str, str], dict[str, tuple[Copy, ...]], dict[str, str]]
 
 
@@ -127,7 +140,12 @@ class Trace:
     two_tars: list[str] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
     ctls: list[tuple[float, KeyValue]] = field(default_factory=list)
-    votes: list[tuple[float, KeyValue]] = field(default_factory=list)
+    votes: list[tuple[float, KeyValue, Ctl]] = field(default_factory=list)
+    """Each with ctl as it was then."""
+    turns: list[Turn] = field(default_factory=list)
+    unadopted: str = ""
+    """Why what the operator does after etcd went back did not help."""
+    _ctl: Ctl = field(default_factory=Ctl)
     operations: list[tuple[float, KeyValue]] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     captures: dict[str, Capture] = field(default_factory=dict)
@@ -154,10 +172,11 @@ class Trace:
     def _note(self, at_s: float, writer: str, kv: KeyValue, model: EtcdModel) -> None:
         keys, key = self.keys, kv.key
         if key == keys.ctl:
+            self._ctl = decode(Ctl, kv.value, kv.key)
             self.ctls.append((at_s, kv))
             self.moments.append(self._moment(at_s, writer, kv, model))
         elif key.startswith(keys.all_votes):
-            self.votes.append((at_s, kv))
+            self.votes.append((at_s, kv, self._ctl))
         elif key.startswith(keys.operations):
             self.operations.append((at_s, kv))
         elif key.startswith(keys.groups):
@@ -174,6 +193,15 @@ class Trace:
         members = model.list(self.keys.members(ctl.epoch)).items
         votes = model.list(self.keys.votes(ctl.epoch)).items
         return Moment(at_s, kv, writer, *self.look(), members, votes)
+
+    def turned(self, at_s: float, revision: int, model: EtcdModel) -> None:
+        """Notes that etcd went back."""
+        found = model.get(self.keys.ctl)
+        self._ctl = decode(Ctl, found.value, found.key) if found else Ctl()
+        operations = model.list(self.keys.operations).items
+        recorded = len(self.operations)
+        self.turns.append(Turn(at_s, revision, self._ctl, operations, len(self.ctls), recorded))
+        self.say(at_s, "etcd", f"goes back to {revision}: {self._ctl.kind} {self._ctl.phase}")
 
     def stored(self, at_s: float, paths: Paths, path: str, data: bytes) -> None:
         """Notes an object that was put."""

@@ -80,6 +80,7 @@ class Users:
             except CleancutError as error:
                 self.say(f"{name} refused: {error.message}")
 
+        self.world.planned_s = max(self.world.planned_s, self.world.now_s + at_s)
         self.world.start(work())
 
     async def ask(self, name: str, call: Call, tries: int = 1000) -> Any:

@@ -21,14 +21,19 @@ T = TypeVar("T")
 Call = Callable[[], object]
 
 
+_PLANNED_S = 0.5
+"""What comes sooner is a part of something that goes on."""
+
+
 class World:
-    """Time and chance. `failures`: errors that ended a program, or that nothing has dealt with."""
+    """Time and chance. `failures`: errors that ended a program, or that nothing has dealt with.
+    `planned_s`: when the last thing happens that was planned outside of all processes so far."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
         self.failures: list[str] = []
-        self.over = False
+        self.over, self.planned_s = False, 0.0
         self.loop = JumpingLoop(self.rng, self._failed)
         self._outside = contextvars.Context()
 
@@ -36,10 +41,19 @@ class World:
     def now_s(self) -> float:
         return self.loop.time()
 
-    def after(self, delay_s: float, call: Call, owner: Process | None = None) -> None:
-        """`call` happens then; if it has an owner, only while that lives, and not while frozen."""
-        context = self._outside if owner is None else owner.context
-        self.loop.call_later(delay_s, call, context=context)
+    def after(
+        self, delay_s: float, call: Call, owner: Process | None = None
+    ) -> asyncio.TimerHandle:
+        """`call` happens then; if it has an owner, only while that lives, and not while frozen.
+
+        Limits: what repeats itself for ever does so more often than every half second, or has an
+            owner: a history ends after all that was planned.
+        """
+        if owner is not None:
+            return self.loop.call_later(delay_s, call, context=owner.context)
+        if delay_s >= _PLANNED_S:
+            self.planned_s = max(self.planned_s, self.now_s + delay_s)
+        return self.loop.call_later(delay_s, call, context=self._outside)
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs `work` outside of all processes."""
@@ -55,7 +69,8 @@ class World:
             if self.now_s >= until_s or stop():
                 self.loop.stop()
             else:
-                self.after(min(1.0, until_s - self.now_s), look)
+                wait_s = min(1.0, until_s - self.now_s)
+                self.loop.call_later(wait_s, look, context=self._outside)
 
         self.after(0.0, look)
         self.loop.run_forever()
@@ -94,6 +109,8 @@ class Process(Gate):
         """What it holds in etcd now (a leader's or a session's create_revision): for checkers."""
         self.epoch = 0
         """The attempt whose documents it has read or staged last: for checkers."""
+        self.writes_late = False
+        """Its writes to etcd stay in the network for longer than a session lives."""
         self.context = contextvars.Context()
         self.context.run(GATE.set, self)
         self.on_end: list[Call] = []

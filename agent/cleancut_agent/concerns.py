@@ -69,16 +69,24 @@ async def _store(context: AgentContext) -> Concern | None:
 
 
 def _shards(telemetry: Telemetry) -> Iterator[Concern]:
-    """Shards that failed, and those whose optimizations wait."""
+    """Shards that are not loaded or have failed, and those whose optimizations wait."""
+    if telemetry.recovery_mode:
+        yield Concern(
+            kind="recovery_mode",
+            what="its Qdrant runs in recovery mode: its shards can be neither read nor backed up",
+        )
     by_status: dict[str, list[str]] = {}
     for name, entry in sorted(telemetry.collections.items()):
         for shard in sorted(entry.shards.values(), key=lambda one: one.shard_id):
             text = f"shard {shard.shard_id} of {name!r}"
-            by_status.setdefault((shard.status or "").lower(), []).append(text)
+            status = "unloaded" if shard.is_dummy else (shard.status or "").lower()
+            by_status.setdefault(status, []).append(text)
     words = {
         "red": "has failed operations, or its optimizer failed: it is never proven",
         "grey": "has optimizations that wait for an update",
     }
+    if not telemetry.recovery_mode:
+        words["unloaded"] = "could not be loaded: it can be neither read nor backed up"
     for status, meaning in words.items():
         if shards := by_status.get(status):
             more = len(shards) - _SHOWN

@@ -17,6 +17,7 @@ from cleancut.ports.store import Store
 from cleancut.ports.wal_dir import WalStorage
 from cleancut.qdrant.client import Qdrant
 from cleancut.repository.uploads import UploadLimits
+from cleancut.runtime.skipped_records import SkippedRecords
 
 
 def free_disk_bytes(directory: Path) -> int:
@@ -48,3 +49,4 @@ class AgentContext:
     limits: UploadLimits = field(default_factory=UploadLimits)
     token_hex: Callable[[int], str] = secrets.token_hex
     free_disk_bytes: Callable[[Path], int] = free_disk_bytes
+    skipped: SkippedRecords = field(default_factory=SkippedRecords)

@@ -92,9 +92,9 @@ class FenceWatchdog:
             return True
         try:
             found = await self._context.etcd.get(self._context.keys.ctl)
+            ctl = decode(Ctl, found.value, found.key) if found else Ctl()
         except CleancutError:
             return False
-        ctl = decode(Ctl, found.value, found.key) if found else Ctl()
         return ctl.epoch != stray.epoch or ctl.phase not in FENCED
 
     async def _lift(self, stray: LeftoverFence) -> None:

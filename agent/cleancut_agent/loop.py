@@ -10,7 +10,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from cleancut.core.backup.participant import BackupParticipant, ReadLogs
-from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.codec import encode, pack
 from cleancut.core.primitives.errors import CleancutError, LeaseLost, TimedOut, Unavailable
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.commands import CastVote, Command, Effect, Run, Stop
@@ -119,7 +119,7 @@ class AgentLoop:
             Modified(context.keys.ctl, self._revision),
             Modified(key, self._voted[key]),  # a repeat that arrives late takes nothing back
         ]
-        result = await context.etcd.txn(guards, [Put(key, encode(vote))])
+        result = await context.etcd.txn(guards, [Put(key, pack(vote))])
         if result.applied:
             self._voted[key] = result.revision
         (self._log.debug if vote.round > 1 else self._log.info)(
@@ -185,7 +185,10 @@ class AgentLoop:
         if item.mod_revision <= self._newest:
             return
         self._newest = item.mod_revision
-        ctl = decode(Ctl, item.value, item.key)
+        skipped = self._context.skipped
+        ctl = skipped.read(Ctl, item.key, item.value)
+        if ctl is None:
+            return
         epoch, known = self._member
         if ctl.phase is Phase.STANDSTILL and ctl.round > 1 and ctl.epoch == epoch:
             await self._events.put((ctl.kind, Seen(ctl, known), item.mod_revision))
@@ -195,7 +198,7 @@ class AgentLoop:
             record = await self._context.etcd.get(
                 self._context.keys.member(ctl.epoch, self._context.name)
             )
-        member = decode(EpochMember, record.value, record.key) if record else None
+        member = skipped.read(EpochMember, record.key, record.value) if record else None
         self._member = ctl.epoch, member
         self._log.info("ctl", epoch=ctl.epoch, phase=ctl.phase, member=member is not None)
         for kind in set(OperationKind) - {ctl.kind}:
@@ -214,8 +217,8 @@ class AgentLoop:
         so that nothing depends on this."""
         with contextlib.suppress(Compacted, Unavailable):
             async for item in self._changes(record.key, record.mod_revision + 1):
-                member = decode(EpochMember, item.value, item.key)
-                if self._newest == revision:
+                member = self._context.skipped.read(EpochMember, item.key, item.value)
+                if member is not None and self._newest == revision:
                     await self._events.put((ctl.kind, Seen(ctl, member), revision))
 
     async def _tick(self) -> None:

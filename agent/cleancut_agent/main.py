@@ -8,6 +8,7 @@ import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,10 +134,16 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
             lambda: free_by_volume(context),
             lambda: context.limits.settings.spill_floor_bytes,
         )
+        context.skipped.report = partial(_report_skipped, metrics, log)
         pool = stack.enter_context(ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash"))
         watchdog = FenceWatchdog(context, metrics=metrics, log=log)
         process = AgentProcess(context, tars, watchdog, pool, health, metrics, log)
         await serve_agent(process)
+
+
+def _report_skipped(metrics: AgentMetrics, log: Logger, key: str, cause: str) -> None:
+    metrics.count_skipped()
+    log.warning("record in etcd skipped", key=key, cause=cause)
 
 
 def free_by_volume(context: AgentContext) -> dict[str, int]:

@@ -58,6 +58,10 @@ class AgentMetrics:
             effect=EFFECTS,
             result=[DONE, FAILED],
         )
+        self._skipped = counter(
+            "cleancut_agent_etcd_records_skipped_total",
+            "Keys in etcd that could not be decoded, each counted once by each agent.",
+        )
         self.count_request = StoreCounters(self._meter).count
         self._read_disks: Callable[[], dict[str, int]] = dict
         self._read_floor: Callable[[], int | None] = lambda: None
@@ -77,6 +81,9 @@ class AgentMetrics:
 
     def set_stuck(self, fences: int) -> None:
         self._stuck.set(fences)
+
+    def count_skipped(self) -> None:
+        self._skipped.count()
 
     def count_lifted(self) -> None:
         self._lifted.count()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import asdict
 
-from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import Corrupt, Unavailable
+from cleancut.core.primitives.errors import Unavailable
 from cleancut.core.protocol.agent_settings import UploadSettings
 from cleancut.ports.coordination import Compacted, KeyValue
 from cleancut.runtime.log import Logger
@@ -29,10 +28,10 @@ async def watch_settings(context: AgentContext, log: Logger) -> None:
 
 
 def _take(context: AgentContext, found: KeyValue | None, log: Logger) -> None:
-    try:
-        settings = decode(UploadSettings, found.value, found.key) if found else UploadSettings()
-    except Corrupt as error:
-        log.warning("settings unread", cause=error.message)
+    settings: UploadSettings | None = UploadSettings()
+    if found is not None:
+        settings = context.skipped.read(UploadSettings, found.key, found.value)
+    if settings is None:
         return
     if settings != context.limits.settings:
         context.limits.settings = settings

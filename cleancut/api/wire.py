@@ -30,6 +30,12 @@ def from_message(message: Message, kind: type[S]) -> S:
     return msgspec.convert(_to_plain(message), kind)
 
 
+def from_response(response: Message, kind: type[S]) -> S:
+    """The value of `kind` in the only field of `response`."""
+    (field,) = response.DESCRIPTOR.fields
+    return from_message(getattr(response, field.name), kind)
+
+
 def new_message(kind: type[M], **fields: Any) -> M:
     """A message of class `kind` with these fields. Raises: Invalid, for a value that its field
     cannot hold, such as a number out of range or text that is not UTF-8."""

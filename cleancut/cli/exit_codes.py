@@ -42,7 +42,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.USAGE: "The command line or a name in it is wrong, or `--yes` is missing.",
     Exit.NOT_FOUND: "The named object does not exist.",
     Exit.REFUSED: "A precondition does not hold; nothing was changed.",
-    Exit.NEEDS_OPERATOR: "A restore needs an operator, or its rollback is unfinished.",
+    Exit.NEEDS_OPERATOR: "An operator is needed, or a rollback is unfinished.",
     Exit.TIMED_OUT: "The wait timed out; the operation continues.",
     Exit.NO_LEADER: "No coordinator is reachable, or none leads; repeat the command.",
     Exit.AUTH: "Credentials are missing or insufficient.",
@@ -78,13 +78,13 @@ def say(text: str) -> None:
     click.echo(visible(text, lines=True), err=True)
 
 
-def tell(error: CleancutError) -> Exit:
+def report_error(error: CleancutError) -> Exit:
     """Writes `error` to stderr; returns the exit code."""
-    tell_parts(error.reason, error.message, error.hint)
+    report_parts(error.reason, error.message, error.hint)
     return Exit(error.exit_code)
 
 
-def tell_parts(reason: str, message: str, hint: str) -> None:
+def report_parts(reason: str, message: str, hint: str) -> None:
     """Message, hint, and reason for scripts, a line each."""
     head = click.style("error: ", fg="red", bold=True)
     click.echo(head + visible(message, lines=True), err=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
+
+from google.protobuf.message import Message
 
 from cleancut.api.agent_settings import AgentSettings
 from cleancut.api.backups import Backup, BackupPage
@@ -15,8 +17,9 @@ from cleancut.api.operations import is_over
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
 from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestorePlan
 from cleancut.api.schedules import Schedule, ScheduleList
-from cleancut.api.wire import from_message, new_message, to_message
-from cleancut.client.connection import CALL_S, Link
+from cleancut.api.values import ApiValue
+from cleancut.api.wire import from_message, from_response, new_message, to_message
+from cleancut.client.connection import CALL_S, Link, Method
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.runtime.tls import Tls
 from cleancut.v1 import backup_pb2 as backups
@@ -30,6 +33,8 @@ from cleancut.v1.rebalance_pb2_grpc import RebalanceServiceStub
 from cleancut.v1.restore_pb2_grpc import RestoreServiceStub
 from cleancut.v1.schedule_pb2_grpc import ScheduleServiceStub
 
+S = TypeVar("S", bound=ApiValue)
+Op = TypeVar("Op", Backup, Restore, Rebalance)
 CARE_S = 50.0
 """Bound of calls that look at every peer, some of which hang, or wait for an operation's end."""
 GC_S = 3600.0
@@ -82,8 +87,7 @@ class Client:
             exclude=request.exclude,
             allow_missing=request.allow_missing,
         )
-        answer = await self._link.call(lambda c: BackupServiceStub(c).CreateBackup, message)
-        return from_message(answer.backup, Backup)
+        return await self._one(lambda c: BackupServiceStub(c).CreateBackup, message, Backup)
 
     async def seed_backup(self, request: SeedRequest, request_id: str) -> Backup:
         """The seed that was started. Order: as `create_backup`."""
@@ -94,13 +98,11 @@ class Client:
             streams=request.streams,
             attempts=request.attempts,
         )
-        answer = await self._link.call(lambda c: BackupServiceStub(c).SeedBackup, message)
-        return from_message(answer.backup, Backup)
+        return await self._one(lambda c: BackupServiceStub(c).SeedBackup, message, Backup)
 
     async def get_backup(self, name: str) -> Backup:
         message = new_message(backups.GetBackupRequest, id=name)
-        answer = await self._link.call(lambda c: BackupServiceStub(c).GetBackup, message)
-        return from_message(answer.backup, Backup)
+        return await self._one(lambda c: BackupServiceStub(c).GetBackup, message, Backup)
 
     async def list_backups(self, page_size: int = 0, page_token: str = "") -> BackupPage:
         message = new_message(
@@ -109,40 +111,30 @@ class Client:
         answer = await self._link.call(lambda c: BackupServiceStub(c).ListBackups, message)
         return from_message(answer, BackupPage)
 
-    async def watch_backup(self, name: str) -> AsyncGenerator[Backup, None]:
+    def watch_backup(self, name: str) -> AsyncGenerator[Backup, None]:
         """The backup now, then after each change; ends after a final state."""
         message = new_message(backups.WatchBackupRequest, id=name)
-        stream = self._link.watch(lambda c: BackupServiceStub(c).WatchBackup, message)
-        async with aclosing(stream):
-            async for answer in stream:
-                backup = from_message(answer.backup, Backup)
-                yield backup
-                if is_over(backup):
-                    return
+        return self._until_over(lambda c: BackupServiceStub(c).WatchBackup, message, Backup)
 
     async def cancel_backup(self, name: str) -> Backup:
         message = new_message(backups.CancelBackupRequest, id=name)
-        answer = await self._link.call(
-            lambda c: BackupServiceStub(c).CancelBackup, message, timeout_s=CARE_S
+        return await self._one(
+            lambda c: BackupServiceStub(c).CancelBackup, message, Backup, timeout_s=CARE_S
         )
-        return from_message(answer.backup, Backup)
 
     async def delete_backup(self, name: str) -> Backup:
-        """The group is gone from the catalog: the caller means it. As it was."""
+        """The backup, which is deleted now: the caller means it."""
         message = new_message(backups.DeleteBackupRequest, id=name, confirmed=True)
-        answer = await self._link.call(lambda c: BackupServiceStub(c).DeleteBackup, message)
-        return from_message(answer.backup, Backup)
+        return await self._one(lambda c: BackupServiceStub(c).DeleteBackup, message, Backup)
 
     async def hold_backup(self, name: str, label: str, for_s: float = 0.0) -> Backup:
         """Kept from retention and deletion; for ever, if `for_s` is 0. Order: repeatable."""
         message = new_message(backups.HoldBackupRequest, id=name, label=label, for_s=for_s)
-        answer = await self._link.call(lambda c: BackupServiceStub(c).HoldBackup, message)
-        return from_message(answer.backup, Backup)
+        return await self._one(lambda c: BackupServiceStub(c).HoldBackup, message, Backup)
 
     async def release_backup(self, name: str, label: str) -> Backup:
         message = new_message(backups.ReleaseBackupRequest, id=name, label=label)
-        answer = await self._link.call(lambda c: BackupServiceStub(c).ReleaseBackup, message)
-        return from_message(answer.backup, Backup)
+        return await self._one(lambda c: BackupServiceStub(c).ReleaseBackup, message, Backup)
 
     async def collect_garbage(
         self, *, dry_run: bool = False, confirmed: bool = False
@@ -150,10 +142,12 @@ class Client:
         """What retention and garbage came to, or would with `dry_run`. `confirmed`: also if it
         expires a larger share of the backups than usual. Limits: an hour."""
         message = new_message(backups.CollectGarbageRequest, dry_run=dry_run, confirmed=confirmed)
-        answer = await self._link.call(
-            lambda c: BackupServiceStub(c).CollectGarbage, message, timeout_s=GC_S
+        return await self._one(
+            lambda c: BackupServiceStub(c).CollectGarbage,
+            message,
+            GarbageCollection,
+            timeout_s=GC_S,
         )
-        return from_message(answer.gc, GarbageCollection)
 
     async def list_schedules(self) -> ScheduleList:
         """As the coordinator that answers is configured."""
@@ -164,19 +158,16 @@ class Client:
     async def trigger_schedule(self, name: str, request_id: str) -> Backup:
         """The backup that was started. Order: repeatable with the same `request_id`."""
         message = new_message(schedules.TriggerScheduleRequest, name=name, request_id=request_id)
-        answer = await self._link.call(lambda c: ScheduleServiceStub(c).TriggerSchedule, message)
-        return from_message(answer.backup, Backup)
+        return await self._one(lambda c: ScheduleServiceStub(c).TriggerSchedule, message, Backup)
 
     async def pause_schedule(self, name: str) -> Schedule:
         message = new_message(schedules.PauseScheduleRequest, name=name)
-        answer = await self._link.call(lambda c: ScheduleServiceStub(c).PauseSchedule, message)
-        return from_message(answer.schedule, Schedule)
+        return await self._one(lambda c: ScheduleServiceStub(c).PauseSchedule, message, Schedule)
 
     async def resume_schedule(self, name: str) -> Schedule:
         """Its times count from now on; what has passed meanwhile is not caught up with."""
         message = new_message(schedules.ResumeScheduleRequest, name=name)
-        answer = await self._link.call(lambda c: ScheduleServiceStub(c).ResumeSchedule, message)
-        return from_message(answer.schedule, Schedule)
+        return await self._one(lambda c: ScheduleServiceStub(c).ResumeSchedule, message, Schedule)
 
     async def plan_restore(
         self, backup: str, options: RestoreOptions = ALL, *, deep: bool = False
@@ -188,12 +179,12 @@ class Client:
             options=to_message(options, restores.RestoreOptions),
             deep=deep,
         )
-        answer = await self._link.call(
+        return await self._one(
             lambda c: RestoreServiceStub(c).PlanRestore,
             message,
+            RestorePlan,
             timeout_s=DEEP_S if deep else CARE_S,
         )
-        return from_message(answer.plan, RestorePlan)
 
     async def start_restore(
         self,
@@ -211,13 +202,11 @@ class Client:
             confirmed=True,
             plan_digest=plan_digest,
         )
-        answer = await self._link.call(lambda c: RestoreServiceStub(c).StartRestore, message)
-        return from_message(answer.restore, Restore)
+        return await self._one(lambda c: RestoreServiceStub(c).StartRestore, message, Restore)
 
     async def get_restore(self, name: str) -> Restore:
         message = new_message(restores.GetRestoreRequest, id=name)
-        answer = await self._link.call(lambda c: RestoreServiceStub(c).GetRestore, message)
-        return from_message(answer.restore, Restore)
+        return await self._one(lambda c: RestoreServiceStub(c).GetRestore, message, Restore)
 
     async def list_restores(self, page_size: int = 0, page_token: str = "") -> RestorePage:
         message = new_message(
@@ -226,38 +215,31 @@ class Client:
         answer = await self._link.call(lambda c: RestoreServiceStub(c).ListRestores, message)
         return from_message(answer, RestorePage)
 
-    async def watch_restore(self, name: str) -> AsyncGenerator[Restore, None]:
+    def watch_restore(self, name: str) -> AsyncGenerator[Restore, None]:
         """As `watch_backup`."""
         message = new_message(restores.WatchRestoreRequest, id=name)
-        stream = self._link.watch(lambda c: RestoreServiceStub(c).WatchRestore, message)
-        async with aclosing(stream):
-            async for answer in stream:
-                restore = from_message(answer.restore, Restore)
-                yield restore
-                if is_over(restore):
-                    return
+        return self._until_over(lambda c: RestoreServiceStub(c).WatchRestore, message, Restore)
 
     async def cancel_restore(self, name: str) -> Restore:
         """As it ended; still open, if what it made could not be dropped within 40 s."""
         message = new_message(restores.CancelRestoreRequest, id=name)
-        answer = await self._link.call(
-            lambda c: RestoreServiceStub(c).CancelRestore, message, timeout_s=CARE_S
+        return await self._one(
+            lambda c: RestoreServiceStub(c).CancelRestore, message, Restore, timeout_s=CARE_S
         )
-        return from_message(answer.restore, Restore)
 
     async def clean_restore(self, name: str) -> Restore:
         """The old data that the restore has replaced is dropped, once nothing points to it."""
         message = new_message(restores.CleanRestoreRequest, id=name, confirmed=True)
-        answer = await self._link.call(lambda c: RestoreServiceStub(c).CleanRestore, message)
-        return from_message(answer.restore, Restore)
+        return await self._one(lambda c: RestoreServiceStub(c).CleanRestore, message, Restore)
 
     async def plan_rebalance(self, options: RebalanceOptions = EVEN) -> RebalancePlan:
         message = new_message(
             rebalances.PlanRebalanceRequest,
             options=to_message(options, rebalances.RebalanceOptions),
         )
-        answer = await self._link.call(lambda c: RebalanceServiceStub(c).PlanRebalance, message)
-        return from_message(answer.plan, RebalancePlan)
+        return await self._one(
+            lambda c: RebalanceServiceStub(c).PlanRebalance, message, RebalancePlan
+        )
 
     async def start_rebalance(
         self, request_id: str, options: RebalanceOptions = EVEN, plan_digest: str = ""
@@ -270,13 +252,11 @@ class Client:
             confirmed=True,
             plan_digest=plan_digest,
         )
-        answer = await self._link.call(lambda c: RebalanceServiceStub(c).StartRebalance, message)
-        return from_message(answer.rebalance, Rebalance)
+        return await self._one(lambda c: RebalanceServiceStub(c).StartRebalance, message, Rebalance)
 
     async def get_rebalance(self, name: str) -> Rebalance:
         message = new_message(rebalances.GetRebalanceRequest, id=name)
-        answer = await self._link.call(lambda c: RebalanceServiceStub(c).GetRebalance, message)
-        return from_message(answer.rebalance, Rebalance)
+        return await self._one(lambda c: RebalanceServiceStub(c).GetRebalance, message, Rebalance)
 
     async def list_rebalances(self, page_size: int = 0, page_token: str = "") -> RebalancePage:
         message = new_message(
@@ -285,46 +265,41 @@ class Client:
         answer = await self._link.call(lambda c: RebalanceServiceStub(c).ListRebalances, message)
         return from_message(answer, RebalancePage)
 
-    async def watch_rebalance(self, name: str) -> AsyncGenerator[Rebalance, None]:
+    def watch_rebalance(self, name: str) -> AsyncGenerator[Rebalance, None]:
         """As `watch_backup`."""
         message = new_message(rebalances.WatchRebalanceRequest, id=name)
-        stream = self._link.watch(lambda c: RebalanceServiceStub(c).WatchRebalance, message)
-        async with aclosing(stream):
-            async for answer in stream:
-                rebalance = from_message(answer.rebalance, Rebalance)
-                yield rebalance
-                if is_over(rebalance):
-                    return
+        return self._until_over(
+            lambda c: RebalanceServiceStub(c).WatchRebalance, message, Rebalance
+        )
 
     async def cancel_rebalance(self, name: str) -> Rebalance:
         """As it ended; still open, if its transfers could not be aborted within 40 s."""
         message = new_message(rebalances.CancelRebalanceRequest, id=name)
-        answer = await self._link.call(
-            lambda c: RebalanceServiceStub(c).CancelRebalance, message, timeout_s=CARE_S
+        return await self._one(
+            lambda c: RebalanceServiceStub(c).CancelRebalance, message, Rebalance, timeout_s=CARE_S
         )
-        return from_message(answer.rebalance, Rebalance)
 
     async def cluster_status(self) -> ClusterStatus:
         message = cluster.GetStatusRequest()
-        answer = await self._link.call(lambda c: ClusterServiceStub(c).GetStatus, message)
-        return from_message(answer.status, ClusterStatus)
+        return await self._one(lambda c: ClusterServiceStub(c).GetStatus, message, ClusterStatus)
 
     async def agent_settings(self) -> AgentSettings:
         message = cluster.GetAgentSettingsRequest()
-        answer = await self._link.call(lambda c: ClusterServiceStub(c).GetAgentSettings, message)
-        return from_message(answer.settings, AgentSettings)
+        return await self._one(
+            lambda c: ClusterServiceStub(c).GetAgentSettings, message, AgentSettings
+        )
 
     async def update_agent_settings(self, change: AgentSettings) -> AgentSettings:
         """As they are now; what is None in `change` stays as it was."""
         settings = to_message(change, cluster.AgentSettings)
         message = new_message(cluster.UpdateAgentSettingsRequest, settings=settings)
-        answer = await self._link.call(lambda c: ClusterServiceStub(c).UpdateAgentSettings, message)
-        return from_message(answer.settings, AgentSettings)
+        return await self._one(
+            lambda c: ClusterServiceStub(c).UpdateAgentSettings, message, AgentSettings
+        )
 
     async def adopt(self, request_id: str) -> Identity:
         message = new_message(cluster.AdoptRequest, request_id=request_id)
-        answer = await self._link.call(lambda c: ClusterServiceStub(c).Adopt, message)
-        return from_message(answer.identity, Identity)
+        return await self._one(lambda c: ClusterServiceStub(c).Adopt, message, Identity)
 
     async def diagnose(self) -> Diagnosis:
         """What is wrong with the cluster, and the exact fix."""
@@ -351,7 +326,25 @@ class Client:
             confirmed=confirmed,
             typed_peer_id=typed_peer_id,
         )
-        answer = await self._link.call(
-            lambda c: ClusterServiceStub(c).ForgetPeer, message, timeout_s=CARE_S
+        return await self._one(
+            lambda c: ClusterServiceStub(c).ForgetPeer, message, ForgottenPeer, timeout_s=CARE_S
         )
-        return from_message(answer.peer, ForgottenPeer)
+
+    async def _one(
+        self, method: Method, message: Message, kind: type[S], *, timeout_s: float | None = None
+    ) -> S:
+        """The value in the only field of the response."""
+        answer = await self._link.call(method, message, timeout_s=timeout_s)
+        return from_response(answer, kind)
+
+    async def _until_over(
+        self, method: Method, message: Message, kind: type[Op]
+    ) -> AsyncGenerator[Op, None]:
+        """What a watch sees, up to its final state."""
+        stream = self._link.watch(method, message)
+        async with aclosing(stream):
+            async for answer in stream:
+                seen = from_response(answer, kind)
+                yield seen
+                if is_over(seen):
+                    return

@@ -99,6 +99,12 @@ def needs_upload(error: CleancutError) -> bool:
     return "fetch" in error.context
 
 
+def unreached(error: CleancutError) -> CleancutError:
+    """`error` of a peer that never asked for the tar at its URL: an upload can help."""
+    hint = "see the proxy settings in the environment of this Qdrant: they divert loopback too"
+    return Unavailable(error.message, hint, **error.context, fetch="failed")
+
+
 def _forbids_urls(refusal: CleancutError) -> bool:
     words = refusal.message.lower()
     return "recovery from remote urls" in words

@@ -156,13 +156,15 @@ class RecoveryCounters:
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """One reading of a peer's telemetry; numbers compare only within one `startup`."""
+    """One reading of a peer's telemetry; numbers compare only within one `startup`.
+    `recovery_mode`: the peer was started so, and loads no shard."""
 
     app_version: str
     startup: str
     peer_id: int
     collections: dict[str, CollectionTelemetry]
     counters: RecoveryCounters
+    recovery_mode: bool = False
 
 
 def parse_cluster(result: Mapping[str, Any]) -> ClusterInfo:
@@ -221,6 +223,7 @@ def parse_telemetry(result: Mapping[str, Any]) -> Telemetry:
             peer_id=int(status.get("peer_id") or 0),
             collections={str(entry["id"]): _collection(entry) for entry in entries},
             counters=_counters(result.get("requests")),
+            recovery_mode=bool((app.get("features") or {}).get("recovery_mode")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as cause:
         raise _unknown_shape("/telemetry") from cause

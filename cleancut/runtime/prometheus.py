@@ -27,18 +27,29 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 class Gauges:
     """One gauge with all its label values. What is not known has no series: never 0."""
 
-    def __init__(self, gauge: Gauge, fixed: Labels) -> None:
-        self._gauge, self._fixed = gauge, fixed
+    def __init__(self, gauge: Gauge, fixed: Labels, names: Sequence[str]) -> None:
+        self._gauge, self._fixed, self._names = gauge, tuple(fixed.values()), names
+        self._series: dict[tuple[str, ...], Gauge] = {}
 
     def set(self, value: float, **labels: str) -> None:
-        self._gauge.labels(**self._fixed, **labels).set(value)
+        key = self._key(labels)
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = self._gauge.labels(*self._fixed, *key)
+        series.set(value)
+
+    def _key(self, labels: Labels) -> tuple[str, ...]:
+        assert len(labels) == len(self._names), f"{sorted(labels)} for {self._names}"
+        return tuple(labels[name] for name in self._names)
 
     def show(self, rows: Iterable[tuple[Labels, float | None]]) -> None:
         """These are all there are; None is unknown."""
-        self._gauge.clear()
-        for labels, value in rows:
-            if value is not None:
-                self.set(value, **labels)
+        known = [(labels, value) for labels, value in rows if value is not None]
+        for key in self._series.keys() - {self._key(labels) for labels, _ in known}:
+            del self._series[key]
+            self._gauge.remove(*self._fixed, *key)
+        for labels, value in known:
+            self.set(value, **labels)
 
     def show_one(self, value: float | None) -> None:
         """The only one, of a gauge without labels of its own."""
@@ -82,7 +93,7 @@ class Meter:
 
     def gauge(self, name: str, text: str, *labels: str) -> Gauges:
         made = Gauge(name, text, [*self._fixed, *labels], registry=self.registry)
-        return Gauges(made, self._fixed)
+        return Gauges(made, self._fixed, labels)
 
     def counter(self, name: str, text: str, **values: Sequence[str]) -> Counters:
         made = Counter(name, text, [*self._fixed, *values], registry=self.registry)

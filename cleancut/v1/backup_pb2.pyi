@@ -27,6 +27,7 @@ class BackupState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BACKUP_STATE_SEEDED: _ClassVar[BackupState]
     BACKUP_STATE_DAMAGED: _ClassVar[BackupState]
     BACKUP_STATE_CORRUPT: _ClassVar[BackupState]
+    BACKUP_STATE_NEEDS_OPERATOR: _ClassVar[BackupState]
 
 class Consistency(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -47,6 +48,7 @@ BACKUP_STATE_DELETED: BackupState
 BACKUP_STATE_SEEDED: BackupState
 BACKUP_STATE_DAMAGED: BackupState
 BACKUP_STATE_CORRUPT: BackupState
+BACKUP_STATE_NEEDS_OPERATOR: BackupState
 CONSISTENCY_UNSPECIFIED: Consistency
 CONSISTENCY_POINT_IN_TIME: Consistency
 CONSISTENCY_PER_SHARD: Consistency

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import Corrupt, Fenced
+from cleancut.core.primitives.errors import Fenced
 from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.etcd_records import Ctl, Operation, Session
 from cleancut.core.protocol.states import Phase
@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 async def read_ctl(context: CoordinatorContext) -> Ctl:
     """The control record; that of an idle cluster, if there is none yet."""
-    return await read_record(context, context.keys.ctl, Ctl) or Ctl()
+    return await read_fatal(context, context.keys.ctl, Ctl) or Ctl()
 
 
 async def check_phase(context: CoordinatorContext, epoch: Epoch, phase: Phase) -> None:
@@ -39,10 +39,16 @@ async def read_operations(context: CoordinatorContext) -> list[Operation]:
     return await read_all(context, context.keys.operations, Operation)
 
 
-async def read_record(context: CoordinatorContext, key: str, kind: type[R]) -> R | None:
-    """The record under `key`. Raises: Corrupt."""
+async def read_fatal(context: CoordinatorContext, key: str, kind: type[R]) -> R | None:
+    """The record under `key`, without which nothing can go on. Raises: Corrupt."""
     found = await context.etcd.get(key)
     return decode(kind, found.value, key) if found else None
+
+
+async def read_record(context: CoordinatorContext, key: str, kind: type[R]) -> R | None:
+    """The record under `key`; None also for one that cannot be decoded, which is reported."""
+    found = await context.etcd.get(key)
+    return decode_or_skip(context, kind, found) if found else None
 
 
 async def read_all(context: CoordinatorContext, prefix: str, kind: type[R]) -> list[R]:
@@ -54,8 +60,4 @@ async def read_all(context: CoordinatorContext, prefix: str, kind: type[R]) -> l
 
 def decode_or_skip(context: CoordinatorContext, kind: type[R], item: KeyValue) -> R | None:
     """The record; None for one that cannot be decoded: one bad record must not stop the rest."""
-    try:
-        return decode(kind, item.value, item.key)
-    except Corrupt as error:
-        context.skipped.add(item.key, error.message)
-        return None
+    return context.skipped.read(kind, item.key, item.value)

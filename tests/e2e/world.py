@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from qdrant_client import models
+
 from cleancut_devcluster.demo.comparison import Answers, read_answers
 from cleancut_devcluster.demo.data import Data, Shape
 from cleancut_devcluster.launch.cli import Answer, run_cleancut
@@ -63,12 +65,16 @@ class World:
         """The operations whose groups the catalog shows, read from the store alone."""
         return [one["id"] for one in self.offline("backup", "list").value("backups")]
 
-    def fill(self) -> None:
-        """A small collection with indexes and an alias."""
+    def fill(self, *, vector_index: bool = True) -> None:
+        """A small collection with indexes and an alias. Without a `vector_index` Qdrant leaves its
+        segments alone; the stand-in reads nothing while it builds one."""
 
         async def body() -> None:
             async with Data(self.setup.peers[0].url, self.shape) as data:
                 await data.create()
+                if not vector_index:
+                    never = models.OptimizersConfigDiff(indexing_threshold=0)
+                    await data.client.update_collection(data.collection, optimizers_config=never)
                 await data.load()
 
         self.run(body())

@@ -22,7 +22,7 @@ from cleancut.core.backup.participant import (
 )
 from cleancut.core.format.manifest import AgentDocument, ShardEntry
 from cleancut.core.format.recipe import Recipe
-from cleancut.core.primitives.codec import decode, digest_of, encode
+from cleancut.core.primitives.codec import digest_of, encode
 from cleancut.core.primitives.errors import CleancutError, TimedOut
 from cleancut.core.primitives.ids import Digest, Epoch, PeerId
 from cleancut.core.protocol.commands import Effect
@@ -150,7 +150,8 @@ class AgentBackupEffects:
             await context.store.put(path, data)
             self._view_at = path
         record = await context.etcd.get(context.keys.member(effect.epoch, context.name))
-        member = decode(EpochMember, record.value, record.key) if record else None
+        read = context.skipped.read
+        member = read(EpochMember, record.key, record.value) if record else None
         tasks = member.tasks if member else ()
         return Observed(
             view=digest,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from cleancut.core.primitives.codec import decode, digest_of
+from cleancut.core.primitives.codec import digest_of
 from cleancut.core.primitives.errors import Refused, TimedOut
 from cleancut.core.primitives.ids import Epoch, format_epoch
 from cleancut.core.protocol.commands import Effect
@@ -82,7 +82,8 @@ class AgentRestoreEffects:
         context = self._context
         key = context.keys.vote(epoch, Phase.RECOVER.value, context.name)
         found = await context.etcd.get(key)
-        return found is not None and decode(Vote, found.value, key).yes
+        vote = context.skipped.read(Vote, key, found.value) if found is not None else None
+        return vote is not None and vote.yes
 
     async def _recover(self, effect: Recover) -> None:
         await check_open(self._context, effect.epoch)

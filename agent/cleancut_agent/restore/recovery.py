@@ -16,7 +16,7 @@ from cleancut.core.primitives.errors import (
 )
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.restore.phases import AT_ONCE, recover_bound_s
-from cleancut.qdrant.recovery import needs_upload
+from cleancut.qdrant.recovery import needs_upload, unreached
 from cleancut.qdrant.responses import Telemetry
 from cleancut.runtime.concurrency import run_all
 from cleancut_agent.context import AgentContext
@@ -92,18 +92,21 @@ class Recovery:
             _check_same(telemetry, task)
             try:
                 await self._put(task, telemetry.startup)
-                return await self._check_replayed(task)
+                return await self._check_replayed(task, telemetry.startup)
             except CleancutError as error:
                 if not error.retryable or left == 0:
                     raise
             await self._context.clock.sleep(_POLL_S)
 
-    async def _check_replayed(self, task: ShardTask) -> None:
-        """Raises: Corrupt, unless the stored log was replayed to its end. Qdrant stops at the first
-        entry that does not fit, and answers 200."""
+    async def _check_replayed(self, task: ShardTask, startup: str) -> None:
+        """Raises: Corrupt, unless the stored log was replayed to its end: Qdrant stops at the first
+        entry that does not fit, and answers 200. Unavailable, if the peer has restarted since."""
         if task.last_entry < 0:
             return
-        collection = (await self._telemetry()).collections.get(task.collection)
+        telemetry = await self._telemetry()
+        if telemetry.startup != startup:
+            raise Unavailable(f"the peer was restarted while {_name(task)} was recovered")
+        collection = telemetry.collections.get(task.collection)
         shard = collection.shards.get(task.shard_id) if collection else None
         number = shard.op_num if shard else None
         written_to = task.repair and number is not None and number > task.last_entry
@@ -138,6 +141,10 @@ class Recovery:
             if offer.pulled:  # it does reach this process
                 raise Unavailable(error.message, error.hint) from error
             raise
+        except (Corrupt, TimedOut) as error:
+            if offer.pulled:
+                raise
+            raise unreached(error) from error  # another server answered, such as a proxy, or none
 
     async def _upload(self, task: ShardTask, offer: Offer, bound_s: float) -> None:
         await self._context.qdrant.upload_shard(

@@ -15,6 +15,9 @@ from cleancut.cli.render.grids import facts, grid, minute, size, some, troubles
 from cleancut.cli.render.states import state_of, step_of
 from cleancut.core.verification.damage import Level
 
+MOST_SHARDS = 24
+"""More are shown by `--evidence` only: the verdict on top stays in sight."""
+
 
 def backup_list(backups: Sequence[Backup]) -> RenderableType:
     return grid(
@@ -61,14 +64,20 @@ def backup(value: Backup) -> RenderableType:
     )
     if evidence is None or not evidence.shards:
         return head
-    return Group(head, "", _shards(evidence))
+    rest = len(evidence.shards) - MOST_SHARDS
+    if rest <= 0:
+        return Group(head, "", _shards(evidence.shards))
+    doubtful = sorted(evidence.shards, key=lambda one: not one.doubt)
+    name = value.epoch or value.id
+    more = f"and {rest} more shards: `cleancut backup show {name} --evidence` lists all"
+    return Group(head, "", _shards(doubtful[:MOST_SHARDS]), more)
 
 
 def evidence(value: Evidence) -> RenderableType:
-    return Group(facts(_evidence_facts(value)), "", _shards(value))
+    return Group(facts(_evidence_facts(value)), "", _shards(value.shards))
 
 
-def _shards(value: Evidence) -> RenderableType:
+def _shards(shards: Sequence[ShardEvidence]) -> RenderableType:
     return grid(
         ("COLLECTION", "SHARD", "PEER", "OPS BEFORE", "OPS AFTER", "UNCHANGED", "POINTS"),
         (
@@ -81,7 +90,7 @@ def _shards(value: Evidence) -> RenderableType:
                 _proven(shard),
                 shard.points,
             )
-            for shard in value.shards
+            for shard in shards
         ),
         fold=("COLLECTION", "UNCHANGED"),
     )
@@ -134,7 +143,7 @@ def verdict(value: Verdict) -> RenderableType:
         )
     )
     doubts = [shard for shard in value.evidence.shards if shard.doubt]
-    return Group(head, "", _shards(value.evidence)) if doubts else head
+    return Group(head, "", _shards(doubts)) if doubts else head
 
 
 def _unread(value: Verdict) -> str | None:
@@ -161,12 +170,17 @@ def drill(value: Drill) -> RenderableType:
             ("verdict", "failed" if wrong else "ok: opens, and answers as it did"),
         )
     )
+    differing = sorted(value.shards, key=lambda one: not one.problems)
+    shown = differing[:MOST_SHARDS]
     rows = (
         (one.collection, one.shard_id, size(one.size_bytes), one.points, one.expected, one.recall)
-        for one in value.shards
+        for one in shown
     )
     titles = ("COLLECTION", "SHARD", "SIZE", "POINTS", "EXPECTED", "RECALL")
-    return Group(head, "", grid(titles, rows, fold=("COLLECTION",)))
+    table = grid(titles, rows, fold=("COLLECTION",))
+    rest = len(value.shards) - len(shown)
+    more = [f"and {rest} more shards without a problem: -o json lists all"] if rest else []
+    return Group(head, "", table, *more)
 
 
 def gc(value: GarbageCollection) -> RenderableType:

@@ -129,19 +129,19 @@ class Barrier(Attempt):
         self.ctl, self.operation = event.ctl, event.operation
         self.members, self.votes = dict(event.members), dict(event.votes)
         self._fence = event.fence
-        match self.ctl.phase:
-            case Phase.PREPARE | Phase.FENCE | Phase.CUT | Phase.SEAL | Phase.STANDSTILL:
-                return self._abort(protocol_votes.LEADER_CHANGED)
-            case Phase.UPLOAD | Phase.COMMIT:
-                self.start_clocks(now_s)
-                return [self.run(ReadMarks(self.ctl.epoch))]
-            case _:
-                return []
+        if self.ctl.phase in CLOSED:
+            return []
+        self.start_clocks(now_s)
+        lift = self._lift() if self.ctl.phase in FENCED else []
+        return [*lift, self.run(ReadMarks(self.ctl.epoch))]
 
     def _marks_read(self, marks: StoreMarks, now_s: float) -> list[Command]:
-        """Goes on, unless etcd shows a past: blocks of an epoch that is over may be gone."""
+        """Goes on, unless etcd shows a past: blocks of an epoch that is over may be gone, and a
+        backup that the store holds is not shown as aborted."""
         if judge_takeover(self.ctl, marks) is not Takeover.GO_ON:
             return self.close(State.NEEDS_OPERATOR, gone_back(self.ctl, marks))
+        if self.ctl.phase not in {Phase.UPLOAD, Phase.COMMIT}:
+            return self._abort(protocol_votes.LEADER_CHANGED)
         if self.ctl.phase is Phase.COMMIT:
             return [self.run(Publish(self.ctl.epoch, self.ctl.manifest))]
         return self._uploaded(now_s)
@@ -157,6 +157,8 @@ class Barrier(Attempt):
         ):
             return []
         self.votes[event.phase, event.agent] = event.vote
+        if self.taking_over:
+            return []
         if event.phase != self.ctl.phase.value:
             return []
         if not event.vote.yes:
@@ -358,6 +360,7 @@ class Barrier(Attempt):
     def _session_moved(self, event: SessionMoved) -> list[Command]:
         member = self.members.get(event.agent)
         needed = self.ctl.phase in NEEDS_SESSIONS or self.opening is not None
+        needed = needed and not self.taking_over
         if member is None or member.session == event.token or not needed:
             return []
         return self._abort(protocol_votes.reported_by(event.agent, protocol_votes.SESSION_LOST))
@@ -421,6 +424,8 @@ class Barrier(Attempt):
     def _failed(self, event: Failed, now_s: float) -> list[Command]:
         effect, self.waiting = self.waiting, None
         if isinstance(effect, ReadMarks):
+            if self.ctl.phase not in {Phase.UPLOAD, Phase.COMMIT}:
+                return self._abort(protocol_votes.LEADER_CHANGED)
             self.again = effect  # until they are read, nothing may be done
             return []
         if isinstance(effect, Publish):

@@ -14,7 +14,7 @@ from cleancut.core.doctor.silence import SeenPeers
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Concern, Failure
-from cleancut.core.protocol.states import FINAL_STATES, State
+from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
 
 Severity = Literal["error", "warning", "info"]
 
@@ -127,6 +127,26 @@ class BackupHealth(Record, frozen=True):
     partial: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
 
+class StuckOperation(Record, frozen=True):
+    """A backup, seed or rebalance of the last days that needs an operator."""
+
+    id: OperationId
+    kind: OperationKind
+    message: str
+    hint: str = ""
+
+
+class PendingFence(Record, frozen=True):
+    """A fence that etcd names although its backup is over. `hooked`: collections of which a hook
+    paused the writer, for `budget_s`."""
+
+    epoch: Epoch
+    raised_at: str
+    budget_s: float
+    aliases: tuple[str, ...] = ()
+    hooked: tuple[str, ...] = ()
+
+
 class KnownRestore(Record, frozen=True):
     """A restore of the last days. `kept`: old data that it replaced, as collection and uuid."""
 
@@ -160,6 +180,8 @@ class Facts(Record, frozen=True):
     url: str = ""
     collections: tuple[LiveShards, ...] = ()
     restores: tuple[KnownRestore, ...] = ()
+    stuck: tuple[StuckOperation, ...] = ()
+    fences: tuple[PendingFence, ...] = ()
     groups: tuple[GroupShards, ...] = ()
     open_fence: Epoch | None = None
     cluster_id: str = ""

@@ -14,7 +14,7 @@ from cleancut.core.doctor.peers import find_agents, find_peers
 from cleancut.core.doctor.programs import find_programs
 from cleancut.core.doctor.shards import find_shards
 from cleancut.core.protocol.fence import leftover_fences
-from cleancut.core.protocol.states import FINAL_STATES, State
+from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
 
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
 
@@ -32,6 +32,8 @@ def diagnose(facts: Facts) -> tuple[Finding, ...]:
         *_hidden(facts),
         *_aliases(facts),
         *_fences(facts),
+        *_pending_fences(facts),
+        *_stuck(facts),
         *_restores(facts),
         *_leftovers(facts),
         *_backups(facts),
@@ -100,6 +102,41 @@ def _fences(facts: Facts) -> Iterator[Finding]:
             rename = {"old_alias_name": alias, "new_alias_name": base}
             fix = (Fix(fixes.change_aliases(facts.url, {"rename_alias": rename})),)
         yield Finding(kind="stray_fence", severity="error", what=what, fixes=fix)
+
+
+def _pending_fences(facts: Facts) -> Iterator[Finding]:
+    """Seen in etcd: of a fence by hook, no peer shows anything."""
+    for one in facts.fences:
+        if one.epoch == facts.open_fence:
+            continue
+        what = f"the fence of epoch {one.epoch} is not lifted since {one.raised_at or 'long'}"
+        if one.hooked:
+            what += (
+                f"; the hook of {', '.join(map(repr, one.hooked))} does not resume its writer,"
+                f" which resumes by itself after {one.budget_s:g} s: see the writer's log"
+            )
+        yield Finding(
+            kind="fence_not_lifted",
+            severity="warning",
+            what=f"{what}; it is given up after an hour, and blocks no backup meanwhile",
+            fixes=(),
+        )
+
+
+def _stuck(facts: Facts) -> Iterator[Finding]:
+    shows = {
+        OperationKind.BACKUP: "cleancut backup show",
+        OperationKind.REBALANCE: "cleancut cluster rebalance --show",
+    }
+    for one in facts.stuck:
+        hint = f"; {one.hint}" if one.hint else ""
+        show = shows.get(one.kind)
+        yield Finding(
+            kind="needs_operator",
+            severity="warning",
+            what=f"{one.kind} {one.id} needs an operator: {one.message}{hint}",
+            fixes=(Fix(f"{show} {one.id}"),) if show else (),
+        )
 
 
 def _restores(facts: Facts) -> Iterator[Finding]:

@@ -14,6 +14,8 @@ _SEVERITIES: dict[str, Severity] = {
     "no_read_rights": "error",
     "store_refused": "error",
     "red_shard": "error",
+    "recovery_mode": "error",
+    "unloaded_shard": "error",
     "disk_low": "warning",
     "grey_shard": "info",
     "restore_by_upload": "info",
@@ -25,6 +27,10 @@ _STEPS = {
     "no_read_rights": "give the agent an API key that may read everything",
     "store_refused": "correct --store and its credentials at this agent",
     "red_shard": "see the log of this Qdrant: the failed operation is in it",
+    "recovery_mode": "remove the cause, often a lack of memory or disk, then restart the peer"
+    " without QDRANT__STORAGE__RECOVERY_MODE",
+    "unloaded_shard": "see the log of this Qdrant for the cause; a shard without another replica is"
+    " repaired with `restore start --shard`",
     "disk_low": "free some space, or grow the disk",
     "restore_by_upload": "keep room for the largest shard in its snapshots directory",
 }

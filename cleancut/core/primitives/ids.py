@@ -27,8 +27,9 @@ Sha256 = NewType("Sha256", str)
 """Lower-case hex of sha256 (documents named by a commit, whole tars)."""
 
 EPOCH_DIGITS = 12
-MAX_STREAMED_NAME_BYTES = 206
-"""Of a collection's name together with the digits of its greatest shard id."""
+MAX_STREAMED_NAME_BYTES = 207
+"""Of a collection's name together with the digits of its greatest shard id: a file name of 255
+bytes, less `-shard-`, `-`, a time of 19, `.snapshot` and `-temp-` with 6 characters."""
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -84,7 +85,8 @@ def check_streamable(name: str, last_shard: int = 0) -> str:
 
     Raises: Invalid, if the name of the stream's temporary file gets too long, or the name cannot
         stand in a header (control characters but for the tab).
-    Unit: bytes of UTF-8. Source: measured on Qdrant 1.18.3 (`<name>-shard-<id>-<time>.snapshot`)
+    Unit: bytes of UTF-8. Source: measured on Qdrant 1.18.3
+        (`<name>-shard-<id>-<time>.snapshot-temp-<6>`)
     """
     size, limit = len(name.encode()), MAX_STREAMED_NAME_BYTES - len(str(last_shard))
     if size > limit:

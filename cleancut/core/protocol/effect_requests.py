@@ -47,6 +47,8 @@ class Drained:
 
 
 OBSERVE_EVERY_S = 0.25
+OPTIMIZING_EVERY_S = 1.0
+"""While shards are optimized: each observation then reads all segments of the peer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,13 @@ class HighWaterMark(Record, frozen=True):
     revision: int
 
 
+class BegunMark(Record, frozen=True):
+    """`marks/<epoch>/begun.json`: from here on a restore or a rebalance may have changed the
+    cluster."""
+
+    epoch: Epoch
+
+
 class PublishedMark(Record, frozen=True):
     """`marks/<epoch>/published.json`: from here on this restore is never undone."""
 
@@ -69,12 +76,14 @@ class ReadMarks:
 @dataclass(frozen=True, slots=True)
 class StoreMarks:
     """`newest`: the newest epoch that this cluster has marked; 0 for none. `behind`: why etcd is
-    behind the store, or "". `published`: the report's sha256, or ""."""
+    behind the store, or "". `published`: the report's sha256, or "". `ended`: COMMITTED also for a
+    backup that is in the catalog, or was deleted from it. `begun`: the cluster may be changed."""
 
     newest: Epoch
     behind: str = ""
     published: str = ""
     ended: State | None = None
+    begun: bool = False
 
 
 class Takeover(Enum):
@@ -106,9 +115,13 @@ def judge_takeover(ctl: Ctl, marks: StoreMarks) -> Takeover:
     is the end, and a publication that was marked is never undone."""
     if marks.behind or marks.newest > ctl.epoch:
         return Takeover.STOP
+    if (ctl.phase, marks.ended) == (Phase.COMMIT, State.COMMITTED):
+        return Takeover.GO_ON  # what is published again has the same bytes
     if marks.ended is not None:
         ends = (Phase.PUBLISH, State.DONE), (Phase.ROLLBACK, State.ROLLED_BACK)
         return Takeover.CLOSE if (ctl.phase, marks.ended) in ends else Takeover.STOP
+    if marks.begun and ctl.phase is Phase.PREPARE:
+        return Takeover.STOP
     if marks.published and ctl.phase is Phase.SEAL:
         return Takeover.PUBLISH
     if marks.published and ctl.phase is not Phase.PUBLISH:
@@ -123,7 +136,8 @@ def gone_back(ctl: Ctl, marks: StoreMarks) -> Failure:
     elif marks.newest > ctl.epoch:
         why = f"the store knows of epoch {marks.newest}"
     else:
-        over = f"ended as {marks.ended}" if marks.ended else "was published"
+        over = "was published" if marks.published else "has changed the cluster"
+        over = f"ended as {marks.ended}" if marks.ended else over
         why = f"the store knows that this attempt {over}"
     message = f"etcd has gone back ({ctl.kind} in {ctl.phase} at epoch {ctl.epoch}): {why}"
     return Failure(reason="REFUSED", message=message, hint=BEHIND_HINT)

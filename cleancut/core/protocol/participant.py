@@ -12,7 +12,13 @@ from msgspec.structs import replace
 
 from cleancut.core.primitives.ids import Epoch, FencingToken
 from cleancut.core.protocol.commands import CastVote, Command, Effect, Run, Stop
-from cleancut.core.protocol.effect_requests import OBSERVE_EVERY_S, Observe, Observed, Readings
+from cleancut.core.protocol.effect_requests import (
+    OBSERVE_EVERY_S,
+    OPTIMIZING_EVERY_S,
+    Observe,
+    Observed,
+    Readings,
+)
 from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Failure, Vote
 from cleancut.core.protocol.events import Done, Event, Failed, Seen, Tick
 from cleancut.core.protocol.states import Phase
@@ -107,7 +113,7 @@ class Participant(ABC):
         return self.completed(effect, event.result)
 
     def _observed(self, seen: Observed, now_s: float) -> list[Command]:
-        self.observe_at_s = now_s + OBSERVE_EVERY_S
+        self.observe_at_s = now_s + (OPTIMIZING_EVERY_S if seen.optimizing else OBSERVE_EVERY_S)
         if seen.probe != self.ctl.probe:
             return self.refuse(OTHER_STORE)
         vote = replace(self.ballot(), view=seen.view, probe=seen.probe, free_bytes=seen.free_bytes)

@@ -111,8 +111,6 @@ class RebalanceMachine(Attempt):
         self.ctl, self.operation = event.ctl, event.operation
         self.members, self.votes = dict(event.members), dict(event.votes)
         self.start_clocks(now_s)
-        if self.ctl.phase is Phase.PREPARE:
-            return self._abort(LEADER_CHANGED)
         return [] if self.ctl.phase in CLOSED else [self.run(ReadMarks(self.ctl.epoch))]
 
     def _marks_read(self, marks: StoreMarks, now_s: float) -> list[Command]:
@@ -123,6 +121,8 @@ class RebalanceMachine(Attempt):
         if self.cancel_asked:
             return self._end(CANCELLED, now_s)
         match self.ctl.phase:
+            case Phase.PREPARE:
+                return self._abort(LEADER_CHANGED)
             case Phase.MOVE:
                 return [self._move()]
             case Phase.COUNT | Phase.VERIFY:
@@ -180,7 +180,7 @@ class RebalanceMachine(Attempt):
 
     def _session_moved(self, event: SessionMoved) -> list[Command]:
         member = self.members.get(event.agent)
-        if member is None or member.session == event.token:
+        if member is None or member.session == event.token or self.taking_over:
             return []
         if self.ctl.phase is not Phase.PREPARE and self.opening is None:
             return []  # Qdrant moves the shards; a restarted agent counts them

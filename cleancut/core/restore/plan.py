@@ -5,6 +5,7 @@ The peers of each shard are not known yet: Qdrant chooses them when a collection
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec.structs import replace
@@ -29,6 +30,7 @@ from cleancut.core.restore.shard_repair import repair_of
 from cleancut.core.restore.space import Share, bound_at, space_blockers, space_warnings
 from cleancut.core.restore.target import Target, TargetPeer
 
+_SHOWN = 5
 Action = Literal["create", "beside", "replace", "repair", "refuse"]
 
 
@@ -208,7 +210,7 @@ def _restore(
 ) -> tuple[tuple[CollectionPlan, ...], tuple[str, ...]]:
     """The plans for all chosen collections, and the warnings."""
     names = names_of(chosen, request, target, operation)
-    planned, warnings = [], []
+    planned, warned = list[CollectionPlan](), list[tuple[str, str]]()
     for entry in chosen:
         given = names[entry.name]
         factor = request.replicas or replication_factor(entry.info)
@@ -231,10 +233,25 @@ def _restore(
         )
         planned.append(one)
         own = (*given.warnings, *warnings_of(entry, factor, target))
-        warnings += [f"{entry.name}: {each}" for each in own]
+        warned += [(entry.name, each) for each in own]
+    warnings = _by_text(warned)
     if any(one.action == "create" for one in planned):
         warnings.insert(0, VISIBLE)
     return tuple(planned), tuple(warnings)
+
+
+def _by_text(warned: Sequence[tuple[str, str]]) -> list[str]:
+    """Each text once, with the collections that it is of."""
+    names: dict[str, list[str]] = {}
+    for name, text in warned:
+        names.setdefault(text, []).append(name)
+    return [f"{_listed(of)}: {text}" for text, of in names.items()]
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) <= _SHOWN:
+        return ", ".join(names)
+    return f"{', '.join(names[:_SHOWN])} and {len(names) - _SHOWN} more"
 
 
 def _repair(

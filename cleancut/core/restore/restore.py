@@ -134,8 +134,6 @@ class RestoreMachine(Attempt):
         self.votes = {key: vote for key, vote in event.votes.items() if self._of_round(*key, vote)}
         self.start_clocks(now_s)
         self.start_stall(now_s)
-        if self.ctl.phase is Phase.PREPARE:
-            return self.abort(LEADER_CHANGED)
         return [] if self.ctl.phase in CLOSED else [self.run(ReadMarks(self.ctl.epoch))]
 
     def _marks_read(self, marks: StoreMarks, now_s: float) -> list[Command]:
@@ -162,6 +160,8 @@ class RestoreMachine(Attempt):
             if phase == self.ctl.phase.value and not vote.yes:
                 return self.end(reported_by(agent, vote.failure), now_s)
         match self.ctl.phase:
+            case Phase.PREPARE:
+                return self.abort(LEADER_CHANGED)
             case Phase.CREATE:
                 return [self._create()]
             case Phase.RECOVER:
@@ -254,7 +254,7 @@ class RestoreMachine(Attempt):
 
     def _session_moved(self, event: SessionMoved) -> list[Command]:
         member = self.members.get(event.agent)
-        if member is None or member.session == event.token:
+        if member is None or member.session == event.token or self.taking_over:
             return []
         if self.ctl.phase is not Phase.PREPARE and self.opening is None:
             return []  # recovered shards stay; a restarted agent goes on

@@ -24,7 +24,7 @@ from cleancut.core.doctor.facts import Finding as Found
 from cleancut.core.doctor.findings import diagnose
 from cleancut.core.doctor.shards import shards_named
 from cleancut.core.doctor.silence import RECENT_S, silent_s
-from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import (
     CleancutError,
     Fenced,
@@ -45,7 +45,7 @@ from cleancut_coordinator.api.cluster_status import read_status
 from cleancut_coordinator.api.doctor_facts import ASK_S, gather_facts
 from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import read_ctl
+from cleancut_coordinator.etcd_state import decode_or_skip, read_ctl
 from cleancut_coordinator.leader.cluster_id import read_identities, write_owner
 from cleancut_coordinator.leader.high_water import accept_etcd
 from cleancut_coordinator.leader.state import LeaderState
@@ -170,7 +170,8 @@ class ClusterService:
         found = await self._context.etcd.get(key)
         if found is None:
             return Stored(), 0
-        return decode(Stored, found.value, key), found.mod_revision
+        stored = decode_or_skip(self._context, Stored, found)
+        return stored or Stored(), found.mod_revision
 
 
 async def _lists(qdrant: Qdrant, peer: PeerId) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from functools import partial
 from typing import NamedTuple
 
@@ -18,7 +19,9 @@ from cleancut.core.doctor.facts import (
     KnownRestore,
     LocalShard,
     PeerReport,
+    PendingFence,
     Refusal,
+    StuckOperation,
     members_of,
 )
 from cleancut.core.doctor.silence import SeenPeers
@@ -27,7 +30,8 @@ from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Corrupt, Denied, NotFound
 from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Coordinator, Operation
-from cleancut.core.protocol.states import FENCED, OperationKind
+from cleancut.core.protocol.fence import Fence
+from cleancut.core.protocol.states import FENCED, OperationKind, State
 from cleancut.core.restore.report import RestoreReport
 from cleancut.core.verification.damage import NO_DAMAGE, Damage
 from cleancut.qdrant.client import Qdrant
@@ -72,6 +76,7 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
         url=speaker.url if speaker else "",
         collections=collections,
         restores=await _restores(context),
+        fences=tuple(map(_pending, await read_all(context, context.keys.fences, Fence))),
         open_fence=ctl.epoch if ctl.phase in FENCED else None,
         cluster_id=cluster_id,
         owner_id=owner_id,
@@ -89,6 +94,7 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
     at_risk = {shard for peer in silent for shard in facts.only_at(peer)}
     return replace(
         facts,
+        stuck=await _stuck(context, {row.epoch for row in catalog.rows}),
         groups=catalog.holders(collections, at_risk),
         damaged=catalog.damaged(),
         newest_intact=catalog.newest_intact(),
@@ -97,10 +103,7 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
 
 
 async def _seen(context: CoordinatorContext) -> SeenPeers | None:
-    try:
-        return await read_record(context, context.keys.seen_peers, SeenPeers)
-    except Corrupt:
-        return None
+    return await read_record(context, context.keys.seen_peers, SeenPeers)
 
 
 async def _accepts(uri: str) -> bool:
@@ -244,6 +247,33 @@ async def _restores(context: CoordinatorContext) -> tuple[KnownRestore, ...]:
     )
 
 
+async def _stuck(
+    context: CoordinatorContext, published: Collection[Epoch]
+) -> tuple[StuckOperation, ...]:
+    """But for backups that a gc run has published since."""
+    kinds = OperationKind.BACKUP, OperationKind.SEED, OperationKind.REBALANCE
+    return tuple(
+        StuckOperation(
+            id=one.id,
+            kind=one.kind,
+            message=one.failure.message if one.failure else "no reason is known",
+            hint=one.failure.hint if one.failure else "",
+        )
+        for one in await requests.load_all(context, *kinds)
+        if one.state is State.NEEDS_OPERATOR and one.epoch not in published
+    )
+
+
+def _pending(fence: Fence) -> PendingFence:
+    return PendingFence(
+        epoch=fence.epoch,
+        raised_at=fence.raised_at,
+        budget_s=fence.budget_s,
+        aliases=tuple(entry.alias for entry in fence.aliases),
+        hooked=tuple(sorted(name for hook in fence.hooks for name in hook.collections)),
+    )
+
+
 async def _kept(context: CoordinatorContext, operation: Operation) -> tuple[tuple[str, str], ...]:
     """What its report says it has kept; nothing, if that cannot be read."""
     if not operation.detail:
@@ -314,7 +344,7 @@ async def _catalog(context: CoordinatorContext) -> _Catalog:
 async def _identity(context: CoordinatorContext) -> tuple[str, str | None, str]:
     """This cluster's id, and the owner of the store; None: it cannot be used, and why."""
     found = await context.etcd.get(context.keys.id)
-    cluster_id = found.value.decode() if found else ""
+    cluster_id = found.value.decode(errors="replace") if found else ""
     try:
         return cluster_id, (await read_identities(context)).owner_id, ""
     except CleancutError as error:

@@ -12,13 +12,13 @@ from cleancut.api.operations import is_over
 from cleancut.api.rebalances import Rebalance
 from cleancut.api.restores import Restore
 from cleancut.api.values import AgentProgress
-from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.etcd_keys import agent_of
 from cleancut.core.protocol.etcd_records import ProgressRecord, Vote
 from cleancut.core.protocol.states import Phase
 from cleancut.ports.clock import Clock
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import decode_or_skip
 
 POLL_S = 0.25
 CANCEL_S = 40.0
@@ -31,7 +31,9 @@ async def read_progress(context: CoordinatorContext, epoch: Epoch) -> tuple[Agen
     listing = await context.etcd.list(context.keys.progress(epoch))
     shown = []
     for item in listing.items:
-        read = decode(ProgressRecord, item.value, item.key)
+        read = decode_or_skip(context, ProgressRecord, item)
+        if read is None:
+            continue
         shown.append(
             AgentProgress(
                 agent=agent_of(item.key),
@@ -66,8 +68,8 @@ async def _votes(
     context: CoordinatorContext, epoch: Epoch, phase: Phase
 ) -> list[tuple[AgentName, Vote]]:
     listing = await context.etcd.list(f"{context.keys.votes(epoch)}{phase.value}/")
-    votes = {agent_of(item.key): decode(Vote, item.value, item.key) for item in listing.items}
-    return sorted(votes.items())
+    votes = {agent_of(item.key): decode_or_skip(context, Vote, item) for item in listing.items}
+    return sorted((agent, vote) for agent, vote in votes.items() if vote is not None)
 
 
 async def watch(clock: Clock, read: Callable[[], Awaitable[Shown]]) -> AsyncIterator[Shown]:

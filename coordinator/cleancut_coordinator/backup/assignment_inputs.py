@@ -29,6 +29,7 @@ from cleancut.repository.catalog import list_epochs, load_group
 from cleancut.repository.garbage import read_seeds
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import decode_or_skip
 
 PARENT_GROUPS = 5
 
@@ -44,11 +45,12 @@ async def read_view_and_sessions(
     view = decode(View, await context.store.get(path), path)
     listing = await context.etcd.list(context.keys.sessions)
     there = {agent_of(item.key): item for item in listing.items}
-    gone = [name for name in effect.members if name not in there]
+    read = {name: decode_or_skip(context, Session, item) for name, item in there.items()}
+    sessions = {name: one for name, one in read.items() if one is not None}
+    gone = [name for name in effect.members if name not in sessions]
     if gone:
         raise Unavailable(f"agent {gone[0]} lost its session")
-    items = {name: there[name] for name in effect.members}
-    sessions = {name: decode(Session, item.value, item.key) for name, item in items.items()}
+    sessions = {name: sessions[name] for name in effect.members}
     check_versions(sessions)
     return view, sessions
 

@@ -35,7 +35,7 @@ async def read_identities(context: CoordinatorContext) -> Identities:
     """What etcd and the store say now."""
     found = await context.etcd.get(context.keys.id)
     number, owner = await _read_owner(context)
-    return Identities(found.value.decode() if found else "", owner, number)
+    return Identities(found.value.decode(errors="replace") if found else "", owner, number)
 
 
 async def _read_owner(context: CoordinatorContext) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from cleancut.core.primitives.ids import FencingToken
 from cleancut.core.protocol.etcd_records import Leader
 from cleancut.ports.coordination import Compacted, Created, Lease, Put
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import read_record
+from cleancut_coordinator.etcd_state import read_fatal
 
 TTL_S = 10.0
 
@@ -49,4 +49,4 @@ async def _wait_vacant(context: CoordinatorContext, own: int) -> None:
 
 async def read_leader(context: CoordinatorContext) -> Leader | None:
     """Who leads now, as etcd has it."""
-    return await read_record(context, context.keys.leader, Leader)
+    return await read_fatal(context, context.keys.leader, Leader)

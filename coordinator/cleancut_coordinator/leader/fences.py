@@ -7,12 +7,14 @@ needs it. Every agent does the same for what its local peer shows, so that nothi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from cleancut.core.primitives.errors import CleancutError, TimedOut, Unavailable
+from cleancut.core.primitives.errors import CleancutError, Corrupt, TimedOut, Unavailable
 from cleancut.core.primitives.ids import Epoch, FencingToken
+from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.etcd_records import Ctl
 from cleancut.core.protocol.fence import BUDGET_LIMIT_S, Fence, FencedAlias, fenced_name, is_raised
 from cleancut.core.protocol.states import FENCED
@@ -31,6 +33,10 @@ LIFT_S = 5.0
 _LOOK_S = 2.0
 _AGAIN_S = 0.5
 _AGAIN_LIMIT_S = 60.0
+GIVE_UP_S = 3600.0
+"""After which a fence that cannot be lifted is not tried any more: a hook that is gone for good."""
+_TRIES = 5
+"""Of one leader, before it gives up what is old."""
 _AT_ONCE = 16
 _SEEN_POLL_S = 0.005
 Call = Callable[[], Coroutine[Any, Any, Any]]
@@ -139,7 +145,7 @@ class FenceReleaser:
         self._raised_s[fence.epoch] = self._context.clock.monotonic_s()
 
     def lift(self, fence: Fence) -> None:
-        """Lifts it, and does not give up; returns at once."""
+        """Lifts it, for an hour if need be; returns at once."""
         self._asked.put_nowait(fence)
 
     async def run(self) -> None:
@@ -158,15 +164,20 @@ class FenceReleaser:
 
     async def _until_lifted(self, fence: Fence) -> None:
         pause_s, began_s = _AGAIN_S, self._context.clock.monotonic_s()
+        tries = 0
         while True:
             try:
                 await lift_fence(self._context, fence)
                 await self._forget(fence)
                 break
             except CleancutError as error:
+                tries += 1
                 self._log.error(
                     "fence stays", epoch=fence.epoch, cause=error.message, hint=error.hint
                 )
+            if tries >= _TRIES and self._is_old(fence):
+                await self._give_up(fence)
+                return
             await self._context.clock.sleep(pause_s)
             if self._context.clock.monotonic_s() - began_s > BUDGET_LIMIT_S:
                 pause_s = min(pause_s * 2, _AGAIN_LIMIT_S)  # a hook that is gone, most likely
@@ -177,6 +188,21 @@ class FenceReleaser:
             took_s = round(self._context.clock.monotonic_s() - raised_s, 4)
             self._metrics.fence_lifted(took_s)
         self._log.info("fence lifted", epoch=fence.epoch, took_s=took_s)
+
+    def _is_old(self, fence: Fence) -> bool:
+        try:
+            raised_s = parse_time(fence.raised_at)
+        except Corrupt:
+            return True  # of another program: nothing says when
+        return self._context.clock.wall_s() - raised_s > GIVE_UP_S
+
+    async def _give_up(self, fence: Fence) -> None:
+        """Its writer resumes by itself after the budget, and agents go on with its aliases."""
+        self._log.error("fence given up", epoch=fence.epoch, after_s=GIVE_UP_S)
+        with contextlib.suppress(CleancutError):  # found again at the next look
+            await self._forget(fence)
+        self._lifting.discard(fence.epoch)
+        self._raised_s.pop(fence.epoch, None)
 
     async def _forget(self, fence: Fence) -> None:
         await self._state.txn([Delete(self._context.keys.fence(fence.epoch))])

@@ -12,6 +12,7 @@ from cleancut.core.primitives.ids import EPOCH_DIGITS, Epoch, FencingToken
 from cleancut.core.protocol.etcd_records import Failure, Operation
 from cleancut.core.protocol.high_water import (
     BEHIND_HINT,
+    BegunMark,
     EndedMark,
     EtcdPosition,
     HighWaterMark,
@@ -29,7 +30,7 @@ from cleancut_coordinator.etcd_state import read_ctl, read_operations
 from cleancut_coordinator.leader.cluster_id import check_store_owner, read_identities
 from cleancut_coordinator.leader.state import LeaderState
 
-OPENED, PUBLISHED, ENDED = "opened", "published", "ended"
+OPENED, BEGUN, PUBLISHED, ENDED = "opened", "begun", "published", "ended"
 READ_S = 30.0
 CLOSED_S = 30.0
 _POLL_S = 0.5
@@ -57,9 +58,9 @@ async def read_position(context: CoordinatorContext) -> EtcdPosition:
     counter = next((item for item in listing.items if item.key == context.keys.epoch), None)
     found = await context.etcd.get(context.keys.id)
     return EtcdPosition(
-        cluster_id=found.value.decode() if found else "",
+        cluster_id=found.value.decode(errors="replace") if found else "",
         etcd_id=f"{listing.cluster_id:x}",
-        epoch=Epoch(int(counter.value) if counter else 0),
+        epoch=Epoch(context.skipped.read_number(counter.key, counter.value) if counter else 0),
         revision=listing.revision,
     )
 
@@ -89,9 +90,12 @@ async def read_marks(context: CoordinatorContext, epoch: Epoch) -> StoreMarks:
             mark = await _newest_mark(context.store, context.paths)
             published = await _read(context, epoch, PUBLISHED)
             ended = await _read(context, epoch, ENDED)
+            committed = await _is_committed(context, epoch)
+            begun = await _read(context, epoch, BEGUN)
     except TimeoutError as error:
         raise _hangs(context) from error
     path = context.paths.mark
+    state = decode(EndedMark, ended, path(epoch, ENDED)).state if ended else None
     position = await read_position(context)
     own = mark is not None and mark.cluster_id == position.cluster_id
     return StoreMarks(
@@ -100,8 +104,14 @@ async def read_marks(context: CoordinatorContext, epoch: Epoch) -> StoreMarks:
         published=decode(PublishedMark, published, path(epoch, PUBLISHED)).report
         if published
         else "",
-        ended=decode(EndedMark, ended, path(epoch, ENDED)).state if ended else None,
+        ended=State.COMMITTED if committed else state,
+        begun=begun is not None,
     )
+
+
+async def put_begun(context: CoordinatorContext, epoch: Epoch) -> None:
+    """Marks that the cluster may be changed from now on. Repeatable."""
+    await context.store.put(context.paths.mark(epoch, BEGUN), encode(BegunMark(epoch=epoch)))
 
 
 async def put_published(context: CoordinatorContext, epoch: Epoch, report: str) -> str:
@@ -188,6 +198,14 @@ async def _newest_mark(store: Store, paths: Paths) -> HighWaterMark | None:
         if name[:EPOCH_DIGITS].isdigit() and name[EPOCH_DIGITS:] == f"/{OPENED}.json":
             newest = max(newest, info.path)
     return decode(HighWaterMark, await store.get(newest), newest) if newest else None
+
+
+async def _is_committed(context: CoordinatorContext, epoch: Epoch) -> bool:
+    """True if the catalog has, or had, a backup of this epoch."""
+    for path in (context.paths.group(epoch), context.paths.tombstone(epoch)):
+        if await context.store.stat(path) is not None:
+            return True
+    return False
 
 
 async def _read(context: CoordinatorContext, epoch: Epoch, name: str) -> bytes | None:

@@ -34,7 +34,7 @@ from cleancut.repository.catalog import get_checked, put_staged
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_record, read_sessions
 from cleancut_coordinator.leader.cluster_id import put_probe
-from cleancut_coordinator.leader.high_water import put_opened, read_marks
+from cleancut_coordinator.leader.high_water import put_begun, put_opened, read_marks
 from cleancut_coordinator.rebalance.layout import read_layout
 from cleancut_coordinator.rebalance.transfers import ShardTransfers, abort_transfers, read_now
 
@@ -111,6 +111,7 @@ class RebalanceEffects:
     async def _move(self, effect: MoveShards) -> Tasks | ReplicasToCount:
         draft = await self.draft(effect.epoch, effect.draft)
         steps = draft.plan.steps
+        await put_begun(self._context, effect.epoch)
         if self._moves is None or self._moves.epoch != effect.epoch:
             self._moves = ShardTransfers(
                 self._context, effect.epoch, steps, bandwidth_aware=draft.bandwidth_aware

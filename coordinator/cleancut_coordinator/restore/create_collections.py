@@ -86,16 +86,23 @@ class CollectionCreator:
     async def undo(self) -> None:
         """Nothing that this attempt made is left. Repeatable.
 
-        Raises: Refused, for a collection of which it is not known whose it is, or that holds
-            anything that this attempt has not put there; Unavailable, TimedOut, Fenced.
+        Raises: Refused, for collections of which it is not known whose they are, or that hold
+            anything that this attempt has not put there, after all others are dropped;
+            Unavailable, TimedOut, Fenced.
         """
         peer = await first_peer(self._context.peers)
         known = await known_creations(self._context, self._draft.epoch)
+        kept: list[Refused] = []
         for wanted in self._wanted:
             record = known.get(wanted.name)
             if record is None or record.outcome == "refused":
                 continue
-            await self._drop(peer, wanted, record)
+            try:
+                await self._drop(peer, wanted, record)
+            except Refused as refused:
+                kept.append(refused)
+        if kept:
+            raise Refused("; ".join(one.message for one in kept), kept[0].hint)
 
     # One collection
 

@@ -44,6 +44,7 @@ from cleancut_coordinator.etcd_state import read_ctl, read_sessions
 from cleancut_coordinator.leader.cluster_id import put_probe
 from cleancut_coordinator.leader.high_water import (
     check_undoable,
+    put_begun,
     put_ended,
     put_opened,
     put_published,
@@ -185,6 +186,7 @@ class RestoreEffects:
     ) -> Mapping[AgentName, tuple[ShardTask, ...]] | None:
         match effect:
             case Create():
+                await put_begun(self._context, effect.epoch)
                 sessions = await read_sessions(self._context)
                 return await self._recreation(draft).create(_hosts(effect.members, sessions))
             case PublishRestore():

@@ -49,7 +49,8 @@ class _Plan:
 @dataclass(slots=True)
 class PeerProcess:
     """One peer; it keeps its directory and its ports over restarts. `bootstrap`: the address of
-    the peer that it joins; None for the first one."""
+    the peer that it joins; None for the first one. `recovery_mode`: from its next start on it
+    loads no shard, for this reason. `more_env`: more of its environment."""
 
     name: str
     directory: Path
@@ -57,6 +58,8 @@ class PeerProcess:
     bootstrap: str | None = None
     ports: list[int] = field(default_factory=list)
     child: Child | None = None
+    recovery_mode: str = ""
+    more_env: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -156,6 +159,8 @@ class PeerProcess:
         command += ["--dir", str(self.directory), "--http", address]
         if not self.plan.url_recovery:
             command.append("--no-url-recovery")
+        if self.recovery_mode:
+            command += ["--recovery-mode", self.recovery_mode]
         if self.plan.standalone:
             command.append("--standalone")
         else:
@@ -187,7 +192,7 @@ class PeerProcess:
 
     def _env(self) -> dict[str, str]:
         if self.plan.kind == "standin":
-            return {}
+            return self.more_env
         self.directory.mkdir(parents=True, exist_ok=True)
         http, grpc, p2p = self.ports
         settings = {
@@ -204,11 +209,13 @@ class PeerProcess:
         }
         if not self.plan.url_recovery:
             settings["SERVICE__ENABLE_SNAPSHOT_URL_RECOVERY"] = "false"
+        if self.recovery_mode:
+            settings["STORAGE__RECOVERY_MODE"] = self.recovery_mode
         if self.plan.api_key:
             settings["SERVICE__API_KEY"] = self.plan.api_key
         if self.plan.read_only_api_key:
             settings["SERVICE__READ_ONLY_API_KEY"] = self.plan.read_only_api_key
-        env = {f"QDRANT__{name}": value for name, value in settings.items()}
+        env = {f"QDRANT__{name}": value for name, value in settings.items()} | self.more_env
         return {**env, "QDRANT_INIT_FILE_PATH": str(self.directory / "initialized")}
 
 

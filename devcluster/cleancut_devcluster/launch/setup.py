@@ -130,15 +130,18 @@ class Setup:
         return child
 
     async def start_coordinator(
-        self, store_url: str | None = None, config: Path | None = None
+        self,
+        store_url: str | None = None,
+        config: Path | None = None,
+        module: str = "cleancut_coordinator.main",
     ) -> Coordinator:
-        """One more coordinator, once its API answers. Raises: Unavailable."""
+        """One more coordinator, once its API answers; `module` runs it. Raises: Unavailable."""
         name = f"coordinator-{len(self.coordinators) + 1}"
         urls = ",".join(peer.url for peer in self.peers)
         own = ("--qdrant-url", urls, "--grpc", "127.0.0.1:0", "--name", name)
         file = ("--config", str(config)) if config is not None else ()
         more = (*file, *self._common(store_url), *self.secured.coordinator)
-        argv = [*_program("cleancut_coordinator.main"), *more, *own]
+        argv = [*_program(module), *more, *own]
         child = await start_child(name, argv, self.logs / f"{name}.log")
         try:
             address = await wait_logged(child, "listening", "grpc")

@@ -50,6 +50,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--no-url-recovery", action="store_true", help="snapshots are not fetched from URLs"
     )
+    parser.add_argument("--recovery-mode", default="", help="load no shard, for this reason")
     parser.add_argument("--api-key-file", type=Path)
     parser.add_argument("--read-only-api-key-file", type=Path)
     parser.add_argument(
@@ -72,6 +73,7 @@ async def _serve(options: argparse.Namespace) -> int:
         api_key=_secret(options.api_key_file),
         standalone=options.standalone,
         segment_bytes=options.wal_segment_bytes,
+        recovery_mode=options.recovery_mode,
     )
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -142,6 +142,7 @@ def test_a_restart_of_the_peer(alone: World) -> None:
     alone.run(check())
 
 
+@pytest.mark.adversity("false evidence: a failed operation is applied again")
 def test_a_failed_operation_that_is_applied_again(alone: World) -> None:
     """Our own drain wakes what applies it, and the number stands still meanwhile: the status
     tells, from the failure until it is applied."""
@@ -173,12 +174,13 @@ def test_a_failed_operation_that_is_applied_again(alone: World) -> None:
     alone.run(check())
 
 
+@pytest.mark.adversity("false evidence: a shard is optimized during the cut")
 def test_an_optimization_under_way_is_counted(alone: World) -> None:
     """The status of a shallow reading is enough to know that there is none."""
 
     async def check() -> None:
         host = alone.first
-        slow = {"ef_construct": 2000, "m": 128}
+        slow = {"ef_construct": 300, "m": 32}
         name = await alone.create(
             shards=1, hnsw_config=slow, optimizers_config={"indexing_threshold": 20}
         )
@@ -197,8 +199,9 @@ def test_an_optimization_under_way_is_counted(alone: World) -> None:
         uuid = (await host.telemetry()).collections[name].uuid
         mark = alone.peers[0].directory / "collections" / (uuid or "") / "0" / "optimizing"
         if alone.kind == "real":
-            path = f"/collections/{name}/points?wait=false"
-            await alone.post(0, path, {"points": points(range(20_000))}, "PUT")
+            path, all_ = f"/collections/{name}/points?wait=false", points(range(6_000))
+            for start in range(0, len(all_), 1000):
+                await alone.post(0, path, {"points": all_[start : start + 1000]}, "PUT")
         else:
             mark.touch()
         await wait_until(runs, 30, "an optimization is under way")
@@ -208,6 +211,7 @@ def test_an_optimization_under_way_is_counted(alone: World) -> None:
     alone.run(check())
 
 
+@pytest.mark.adversity("false evidence: a shard key is dropped and made again")
 def test_a_shard_key_that_is_dropped_and_made_again(alone: World) -> None:
     """The same id, peer, collection and number: only its segments tell that it is another shard."""
 
@@ -242,6 +246,7 @@ def test_a_shard_key_that_is_dropped_and_made_again(alone: World) -> None:
     alone.run(check())
 
 
+@pytest.mark.adversity("false evidence: an alias takes the name of a collection")
 def test_a_collection_whose_name_an_alias_has_taken(alone: World) -> None:
     """Qdrant lists it, and describes the alias' target in its place: the view names it."""
 

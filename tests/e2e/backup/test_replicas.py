@@ -54,6 +54,7 @@ def rewritten(world: World, collection: str) -> int:
     return world.run(body())
 
 
+@pytest.mark.adversity("a stale replica that calls itself Active")
 def test_a_replica_that_has_missed_writes_is_never_cut(world: World) -> None:
     """A peer that comes back calls its own replicas Active, until it hears that they are not. All
     points were written again meanwhile, so a group with one of them would lack some of that."""
@@ -80,6 +81,7 @@ def test_a_replica_that_has_missed_writes_is_never_cut(world: World) -> None:
         assert rewritten(world, copy) == SHAPE.points, one
 
 
+@pytest.mark.adversity("replicas that disagree")
 def test_of_replicas_that_disagree_the_fullest_is_cut(world: World) -> None:
     """One replica of a shard is put back to what it was before some writes, behind Qdrant's back,
     and stays Active: the other one is cut, nothing is proven, and nothing is dropped."""

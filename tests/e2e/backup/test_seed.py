@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from qdrant_client import models
 
 from cleancut.core.primitives.ids import AgentName, ClusterName
 from cleancut.core.protocol.etcd_keys import Keys
@@ -29,15 +28,7 @@ def world(launch: Launch) -> World:
     segments alone."""
     one = launch(peers=2, coordinators=1)
     one.shape = SHAPE
-
-    async def fill() -> None:
-        async with Data(one.setup.peers[0].url, SHAPE) as data:
-            await data.create()
-            never = models.OptimizersConfigDiff(indexing_threshold=0)
-            await data.client.update_collection(data.collection, optimizers_config=never)
-            await data.load()
-
-    one.run(fill())
+    one.fill(vector_index=False)
     return one
 
 

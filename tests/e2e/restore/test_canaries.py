@@ -223,6 +223,7 @@ def test_another_answer_does_not_undo_a_good_restore(launch: Launch) -> None:
     assert shown["evidence"]["sample_queries"] == len(true.canaries) > 0
 
 
+@pytest.mark.adversity("equal ids under several shard keys")
 def test_equal_ids_under_several_shard_keys_come_back(launch: Launch) -> None:
     """Tenants that number their points from 1: a search by a bare id is answered by chance."""
     world = launch(peers=2, coordinators=1)

@@ -89,6 +89,7 @@ def test_a_rollback_drops_what_was_made(attempt: Attempt) -> None:
     attempt.run(attempt.undo())
 
 
+@pytest.mark.adversity("rollback of a collection that a stranger has written to")
 @pytest.mark.parametrize("peers", [1, 2])
 def test_a_rollback_keeps_what_a_stranger_wrote_into_what_was_made(
     attempt: Attempt, peers: int
@@ -134,6 +135,7 @@ def test_a_rollback_keeps_what_an_alias_points_to(attempt: Attempt) -> None:
     assert _uuid(attempt) == uuid
 
 
+@pytest.mark.adversity("rollback after a stranger made the collection again")
 def test_a_rollback_leaves_what_took_the_place_of_what_was_made(attempt: Attempt) -> None:
     """Deleted and made anew by somebody: another uuid, so not ours."""
 
@@ -213,6 +215,7 @@ def test_an_orphan_is_dropped_by_a_rollback_alone(attempt: Attempt) -> None:
     assert _uuid(attempt) is None
 
 
+@pytest.mark.adversity("rollback next to a stranger's points")
 def test_points_of_others_are_never_dropped(attempt: Attempt) -> None:
     """What was asked for, is there, and holds points: neither taken over nor dropped."""
     attempt.run(attempt.begin())
@@ -228,6 +231,7 @@ def test_points_of_others_are_never_dropped(attempt: Attempt) -> None:
     assert _uuid(attempt) == uuid
 
 
+@pytest.mark.adversity("rollback next to a stranger's points on another peer")
 def test_points_at_another_peer_are_never_dropped(attempt: Attempt) -> None:
     """The peer that is asked holds none of the stranger's points: all shards and peers count."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import cleancut.core
 from cleancut.api import agent_settings as agents
 from cleancut.api import backups, cluster, garbage, operations, rebalances, restores, schedules
 from cleancut.api import values as api_values
@@ -29,6 +32,7 @@ from cleancut.v1 import (
     schedule_pb2,
 )
 
+CORE = Path(cleancut.core.__path__[0])
 PAIRS: list[tuple[type[api_values.ApiValue], Any]] = [
     (api_values.OperationError, common_pb2.OperationError),
     (api_values.AgentProgress, common_pb2.AgentProgress),
@@ -91,6 +95,32 @@ STATES = {
     schedules.Schedule: BACKUP_STATES,
     rebalances.Rebalance: REBALANCE_STATES,
 }
+
+
+def _named_by(package: str) -> list[State]:
+    """Every state that the machines of a package give to an operation."""
+    text = "".join(path.read_text() for path in sorted((CORE / package).glob("*.py")))
+    return sorted({State[name] for name in re.findall(r"\bState\.([A-Z_]+)", text)})
+
+
+@pytest.mark.parametrize(
+    ("package", "kind", "message"),
+    [
+        ("backup", backups.Backup, backup_pb2.Backup),
+        ("restore", restores.Restore, restore_pb2.Restore),
+        ("rebalance", rebalances.Rebalance, rebalance_pb2.Rebalance),
+    ],
+)
+def test_every_state_that_a_machine_gives_can_be_sent(
+    package: str, kind: Any, message: Any
+) -> None:
+    """A list with such an operation can be read: an etcd that went back ends backups too as
+    NEEDS_OPERATOR."""
+    states = _named_by(package)
+    assert State.NEEDS_OPERATOR in states
+    for state in states:
+        sent = to_message(kind(id="one", state=state), message)
+        assert from_message(sent, kind).state is state
 
 
 @st.composite

@@ -29,7 +29,7 @@ from cleancut_devcluster.peer.engine.errors import Problem, bad_request, service
 from cleancut_devcluster.peer.engine.queries import run
 
 SHARD = "/collections/{collection_name:[^/]+}/shards/{shard}"
-LONGEST_NAME = 206
+LONGEST_NAME = 207
 """Bytes of a collection's name and of its shard's number."""
 STREAM_IDLE_S = 300.0
 _NO_URLS = "Forbidden: Snapshot recovery from remote URLs is disabled in the configuration"

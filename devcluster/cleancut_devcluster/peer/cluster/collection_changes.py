@@ -8,6 +8,7 @@ from typing import Any
 
 from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.cluster.writes import update
+from cleancut_devcluster.peer.consensus.proposals import STOPS
 from cleancut_devcluster.peer.consensus.state import ClusterState, Collection
 from cleancut_devcluster.peer.engine.config import Json, engine_config, index_schema, new_config
 from cleancut_devcluster.peer.engine.errors import (
@@ -15,6 +16,7 @@ from cleancut_devcluster.peer.engine.errors import (
     bad_request,
     engine_errors,
     not_found,
+    service_error,
     wrong_input,
 )
 
@@ -25,6 +27,9 @@ _FORBIDDEN = '<>:"/\\|?*\0'
 async def create_collection(node: Node, name: str, body: Json, timeout_s: float) -> bool:
     """Raises: Problem 409, if it exists; 422, for a name that cannot be."""
     _check_name(name)
+    if _stops_consensus(body):
+        await node.propose(lambda _: {"op": STOPS}, wait=False)
+        raise service_error("Segment DB create panicked with: turbo4 is not implemented")
     with engine_errors():
         engine_config(new_config(body, 1))
 
@@ -49,6 +54,13 @@ async def create_collection(node: Node, name: str, body: Json, timeout_s: float)
 
     await node.propose(build, timeout_s)
     return True
+
+
+def _stops_consensus(body: Json) -> bool:
+    """True for what every peer agrees on, and none can apply. Source: measured, Qdrant 1.18.3"""
+    vectors = body.get("vectors") or {}
+    params = [vectors, *vectors.values()] if isinstance(vectors, dict) else []
+    return any(isinstance(one, dict) and one.get("datatype") == "turbo4" for one in params)
 
 
 def _check_name(name: str) -> None:

@@ -17,8 +17,9 @@ from cleancut_devcluster.peer.consensus.journal import ProposalJournal
 from cleancut_devcluster.peer.consensus.proposals import Build, Consensus
 from cleancut_devcluster.peer.consensus.state import ACTIVE, ClusterState, Collection
 from cleancut_devcluster.peer.engine.config import Json
-from cleancut_devcluster.peer.engine.errors import Problem, not_found
+from cleancut_devcluster.peer.engine.errors import Problem, not_found, service_error
 from cleancut_devcluster.peer.engine.shard import LocalShard
+from cleancut_devcluster.peer.engine.shard_log import LogPlace
 
 _ENGINE_SETTINGS = {"params", "hnsw_config", "optimizers_config", "optimizer_config", "vectors"}
 
@@ -56,7 +57,8 @@ class WriteGate:
 
 class Node:
     """`root` holds the journal that the peers share, `directory` what is this peer's alone;
-    `storage` in it is what an agent is given to see. `segment_bytes`: of logs; 0: as configured."""
+    `storage` in it is what an agent is given to see. `recovery_mode`: why no shard is loaded.
+    `segment_bytes`: of logs; 0: as configured."""
 
     def __init__(
         self,
@@ -65,9 +67,11 @@ class Node:
         *,
         api_key: str | None,
         standalone: bool,
+        recovery_mode: str = "",
         segment_bytes: int = 0,
     ) -> None:
         self.directory = directory
+        self.recovery_mode = recovery_mode
         self.storage = directory / "storage"
         self._segment_bytes = segment_bytes
         self.standalone = standalone
@@ -100,7 +104,8 @@ class Node:
     async def join(self, uri: str) -> None:
         """This peer is in the cluster under `uri`, with the state up to now applied.
 
-        Raises: Problem 400, if a lost peer still holds shards under the same address.
+        Raises: Problem 400, if a lost peer still holds shards under the same address; 500, if
+            consensus stops while it reads what was agreed on.
         """
 
         def build(state: ClusterState) -> Json | None:
@@ -115,6 +120,9 @@ class Node:
                 return None
             return {"op": "add_peer", "peer": self.peer_id, "uri": uri}
 
+        await self.consensus.catch_up()
+        if self.consensus.stopped:
+            raise service_error(self.consensus.stopped)
         await self.propose(build)
         await self.consensus.catch_up()
         self.reconcile()
@@ -160,8 +168,9 @@ class Node:
 
     def _open_shard(self, key: tuple[str, int], collection: Collection) -> LocalShard:
         directory = self.directory / "collections" / key[0] / str(key[1])
-        log = self.storage / "collections" / collection.name / str(key[1]) / "wal"
-        return LocalShard(directory, collection.config, log, self._segment_bytes)
+        name = self.storage / "collections" / collection.name
+        log = LogPlace(name / str(key[1]) / "wal", self._segment_bytes)
+        return LocalShard(directory, collection.config, log, self.recovery_mode)
 
     async def _settle(self, entries: list[Json]) -> None:
         for entry in entries:

@@ -81,7 +81,11 @@ async def _download(location: str, tar: Path, api_key: str | None) -> None:
     headers = {"api-key": api_key} if api_key else {}
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
+            aiohttp.ClientSession(
+                timeout=timeout,
+                headers=headers,
+                trust_env=True,  # http_proxy, as the server does
+            ) as session,
             session.get(location) as response,
         ):
             if response.status != 200:

@@ -58,7 +58,12 @@ def telemetry(node: Node, requests: Requests, level: int) -> Json:
     collections = [(name, node.collection(name)) for name in sorted(node.state.collections)]
     return {
         "id": str(node.peer_id),
-        "app": {"name": "qdrant", "version": VERSION, "startup": requests.startup},
+        "app": {
+            "name": "qdrant",
+            "version": VERSION,
+            "features": {"recovery_mode": bool(node.recovery_mode)} if level >= 1 else None,
+            "startup": requests.startup,
+        },
         "collections": {
             "number_of_collections": len(collections),
             "collections": [_collection(node, one, level) for _, one in collections]
@@ -79,10 +84,11 @@ def _status(node: Node) -> Json:
         "number_of_peers": len(node.state.peers),
         "term": 1,
         "commit": node.state.index,
-        "pending_operations": 0,
+        "pending_operations": int(bool(node.consensus.stopped)),
         "role": "Leader" if _leader(node) == node.peer_id else "Follower",
         "is_voter": True,
         "peer_id": node.peer_id,
+        "consensus_thread_status": _thread_status(node),
     }
 
 
@@ -145,17 +151,20 @@ def cluster(node: Node) -> Json:
         "raft_info": {
             "term": 1,
             "commit": node.state.index,
-            "pending_operations": 0,
+            "pending_operations": int(bool(node.consensus.stopped)),
             "leader": _leader(node),
             "role": _status(node)["role"],
             "is_voter": True,
         },
-        "consensus_thread_status": {
-            "consensus_thread_status": "working",
-            "last_update": _instant(),
-        },
+        "consensus_thread_status": _thread_status(node),
         "message_send_failures": {},
     }
+
+
+def _thread_status(node: Node) -> Json:
+    if node.consensus.stopped:
+        return {"consensus_thread_status": "stopped_with_err", "err": node.consensus.stopped}
+    return {"consensus_thread_status": "working", "last_update": _instant()}
 
 
 async def placement(node: Node, name: str) -> Json:

@@ -12,9 +12,11 @@ from typing import Any
 from cleancut_devcluster.peer.consensus.journal import ProposalJournal
 from cleancut_devcluster.peer.consensus.state import ClusterState
 from cleancut_devcluster.peer.engine.config import Json
-from cleancut_devcluster.peer.engine.errors import Unreachable
+from cleancut_devcluster.peer.engine.errors import Unreachable, service_error
 
 LOCK_S = 10.0
+STOPS = "stop"
+"""The entry that no peer can apply: its consensus stops there, also after a restart."""
 POKE_S = 2.0
 Build = Callable[[ClusterState], Json | None]
 Settle = Callable[[list[Json]], Awaitable[None]]
@@ -33,6 +35,9 @@ class Consensus:
         self._proposing = asyncio.Lock()
         self._settling = asyncio.Lock()
         self._unsettled: list[Json] = []
+        self.stopped = ""
+        """Why this peer applies nothing any more, or ""."""
+        self._closed = False
 
     async def propose(
         self, build: Build, timeout_s: float = LOCK_S, *, wait: bool = True
@@ -40,8 +45,9 @@ class Consensus:
         """The entry that `build` makes of the newest state, once it is written; None stays None.
 
         With `wait` also applied here, and by every peer that answers within `timeout_s`.
-        Raises: what `build` raises; then nothing was written.
+        Raises: what `build` raises; then nothing was written; Problem 500, if consensus stopped.
         """
+        await self._check_works(timeout_s)
         async with self._proposing, self._journal.exclusive(LOCK_S):
             self._apply_new()
             entry = build(self.state)
@@ -65,8 +71,29 @@ class Consensus:
             if entries:
                 await self._settle(entries)
 
+    async def _check_works(self, timeout_s: float) -> None:
+        """The first proposal waits in vain, later ones are refused at once, as by a real server.
+
+        Raises: Problem 500. Source: measured, Qdrant 1.18.3
+        """
+        self._apply_new()
+        if self.stopped and self._closed:
+            raise service_error("Channel closed: sending on a closed channel")
+        if self.stopped:
+            self._closed = True
+            await asyncio.sleep(timeout_s)
+            raise service_error(
+                "Waiting for consensus operation commit failed. "
+                f"Timeout set at: {timeout_s:g} seconds"
+            )
+
     def _apply_new(self) -> None:
         for entry in self._journal.read_new():
+            if self.stopped:
+                return
+            if entry["op"] == STOPS:
+                self.stopped = "Failed to handle committed entries"
+                return
             self.state.apply(entry)
             self._unsettled.append(entry)
 

@@ -10,7 +10,6 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,13 @@ from cleancut_devcluster.peer.engine.errors import Problem, engine_errors, servi
 from cleancut_devcluster.peer.engine.log_entries import EMPTY, encode_operation
 from cleancut_devcluster.peer.engine.shard_log import (
     CAPACITY_BYTES,
+    LogPlace,
     ShardLog,
     empty_log,
     end_of,
     write_empty_segment,
 )
+from cleancut_devcluster.peer.engine.slow_optimization import SlowOptimization, instant
 from cleancut_devcluster.peer.engine.tar_format import TarEntry, copy_sparse
 from cleancut_devcluster.peer.engine.updates import Operation, engine_operation
 
@@ -40,26 +41,26 @@ _KEPT_OPTIMIZATIONS = 15
 
 class LocalShard:
     """`op_num` is the number of the newest applied operation, its index in the log; saved at a
-    flush, so that a killed peer may come back with a smaller one.
+    flush, so that a killed peer may come back with a smaller one. `damage`: why its data is not to
+    be loaded.
 
-    `log_directory`: its log, written as Qdrant's. The engine has one of its own, which numbers
-    alike: it replays that when it is opened. `segment_bytes`: of its files; 0: as configured.
+    `place`: of its log, written as Qdrant's. The engine has one of its own, which numbers alike: it
+    replays that when it is opened.
     """
 
-    def __init__(
-        self, directory: Path, config: Json, log_directory: Path, segment_bytes: int = 0
-    ) -> None:
+    def __init__(self, directory: Path, config: Json, place: LogPlace, damage: str = "") -> None:
         self.directory = directory
-        self._log_directory, self._segment_bytes = log_directory, segment_bytes
+        self._place = place
         self.op_num = 0
         self.order = asyncio.Lock()
         self.streaming = asyncio.Lock()
         self.maintenance = asyncio.Lock()
         self.incarnation = 0
-        self.damage = ""
+        self.damage = damage
         self.last_write_s = time.monotonic()
         self.unoptimized = True
         self.optimizations: list[Json] = []
+        self._slow = SlowOptimization(directory / "optimizing", self.optimizations)
         self._again: list[Operation] = []
         self._ticks = 0
         self._unflushed = False
@@ -69,6 +70,7 @@ class LocalShard:
         self._log: ShardLog | None = None
         if self._dirty.exists():
             self.damage = "Dirty shard - shard is not fully initialized"
+        if self.damage:
             self._open.set()
         elif self._data.exists():
             self._log = self._open_log()
@@ -120,6 +122,7 @@ class LocalShard:
         for step in range(_INDEX_STEPS if operation["kind"] in _INDEX_KINDS else 1):
             try:
                 with engine_errors():
+                    self._slow.keep(engine, operation)
                     engine.update(engine_operation(operation))
             except Problem as problem:
                 if problem.status == 404:
@@ -173,18 +176,13 @@ class LocalShard:
     def status(self) -> str:
         if self._again:
             return "red"
-        optimizes = self.maintenance.locked() or self.slow.exists()
+        optimizes = self._slow.runs() or self.maintenance.locked()
         return "yellow" if optimizes else "green"
-
-    @property
-    def slow(self) -> Path:
-        """While this file exists, telemetry shows an optimization that does not end."""
-        return self.directory / "optimizing"
 
     def optimization_log(self) -> list[Json]:
         """Optimizations as telemetry lists them, the newest first."""
-        entry = {"name": "indexing", "status": "optimizing", "start_at": "2026-01-01T00:00:00Z"}
-        return [*([entry] if self.slow.exists() else []), *self.optimizations[::-1]]
+        self._slow.runs()
+        return self.optimizations[::-1][:_KEPT_OPTIMIZATIONS]
 
     def segments(self) -> list[Json]:
         """What telemetry says of each segment; none while the engine is closed."""
@@ -204,12 +202,14 @@ class LocalShard:
     def flush(self) -> None:
         """Order: every few seconds; the engine replays what came after it. The log is acknowledged,
         unless an optimization or a failed operation holds that back."""
-        if self._unflushed and self._engine is not None:
+        if self._engine is None:
+            return
+        if self._unflushed:
             self._engine.flush()
             self._save_number()
             self._unflushed = False
-            if self.status == "green":
-                self.log.acknowledge(self.op_num)
+        if self.status == "green":
+            self.log.acknowledge(self.op_num)
 
     def cut(self, scratch: Path) -> Iterator[TarEntry]:
         """The shard's members at this instant, copied to `scratch` before this returns.
@@ -217,15 +217,31 @@ class LocalShard:
         Order: under `maintenance`, with the engine open.
         """
         self._engine.flush()
-        manifest = self._engine.snapshot_manifest()
+        data, manifest = self._data, self._engine.snapshot_manifest()
         number = self.log.last_index + 1
+        if deleted := self._slow.deleted(self._engine):
+            data, manifest = self._with_deleted(scratch, deleted)
         members: list[TarEntry] = []
         for segment in manifest:
-            members += _copy_segment(self._data / "segments" / segment, scratch, segment)
+            members += _copy_segment(data / "segments" / segment, scratch, segment)
         wal = scratch / "wal"
         write_empty_segment(wal, _EMPTY_WAL_BYTES)
         members += [TarEntry("wal/"), TarEntry(f"wal/closed-{number}", path=wal)]
         return iter(members)
+
+    def _with_deleted(self, scratch: Path, deleted: list[Json]) -> tuple[Path, Json]:
+        """A copy of the data with these points in it again, and its manifest. They have old
+        versions, as in a real one, so that a log can delete them again."""
+        copy = scratch / "optimizing"
+        shutil.copytree(self._data, copy)
+        empty_log(copy / "wal", 1)
+        engine = edge.EdgeShard.load(str(copy), engine_config(self._config))
+        try:
+            engine.update(engine_operation({"kind": "upsert", "points": deleted}))
+            engine.flush()
+            return copy, engine.snapshot_manifest()
+        finally:
+            engine.close()
 
     def replace(self, unpacked: Path, schema: dict[str, Any]) -> None:
         """The replica holds what lies in `unpacked`, its log replayed as far as it can be read; the
@@ -258,18 +274,18 @@ class LocalShard:
 
     def _put_log(self, source: Path) -> None:
         """A new directory, made before the old one is removed."""
-        new = self._log_directory.with_name("wal.new")
+        new = self._place.directory.with_name("wal.new")
         shutil.rmtree(new, ignore_errors=True)
         new.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, new)
-        shutil.rmtree(self._log_directory, ignore_errors=True)
-        new.rename(self._log_directory)
+        shutil.rmtree(self._place.directory, ignore_errors=True)
+        new.rename(self._place.directory)
 
     def _open_log(self) -> ShardLog:
         config = self._config.get("wal_config") or {}
-        capacity = self._segment_bytes or int(config.get("wal_capacity_mb") or 0) << 20
+        capacity = self._place.segment_bytes or int(config.get("wal_capacity_mb") or 0) << 20
         retain = int(config.get("wal_retain_closed") or 1)
-        return ShardLog(self._log_directory, capacity or CAPACITY_BYTES, retain)
+        return ShardLog(self._place.directory, capacity or CAPACITY_BYTES, retain)
 
     def _align(self) -> None:
         """The engine numbers its next operation as the log does, whatever it was asked in vain."""
@@ -304,8 +320,9 @@ class LocalShard:
         self._save_number()
         self._close()
         incarnation = self.incarnation
-        entry = {"name": "indexing", "status": "optimizing", "start_at": _instant()}
-        self.optimizations = [*self.optimizations[-_KEPT_OPTIMIZATIONS:], entry]
+        entry = {"name": "indexing", "status": "optimizing", "start_at": instant()}
+        del self.optimizations[:-_KEPT_OPTIMIZATIONS]
+        self.optimizations.append(entry)
         try:
             child = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "cleancut_devcluster.peer.engine.optimize", str(self._data)
@@ -334,7 +351,7 @@ class LocalShard:
         """Closed, and its data is gone."""
         self.close()
         shutil.rmtree(self.directory, ignore_errors=True)
-        shutil.rmtree(self._log_directory.parent, ignore_errors=True)
+        shutil.rmtree(self._place.directory.parent, ignore_errors=True)
 
     def _create(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -384,7 +401,3 @@ def _copy_segment(source: Path, scratch: Path, segment: str) -> list[TarEntry]:
 
 def _rank(inner: str) -> int:
     return _LAST_MEMBERS.index(inner) + 1 if inner in _LAST_MEMBERS else 0
-
-
-def _instant() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"

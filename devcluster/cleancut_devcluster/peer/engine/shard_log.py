@@ -30,6 +30,14 @@ from cleancut_devcluster.peer.engine.tar_format import extents
 CAPACITY_BYTES = 32 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class LogPlace:
+    """`segment_bytes`: of its files; 0: as the collection's configuration says."""
+
+    directory: Path
+    segment_bytes: int = 0
+
+
 @dataclass(slots=True)
 class _Segment:
     """`ends`: the offset and crc after each entry, the header first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cleancut.core.maintenance.garbage import LastGc
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.primitives.ids import (
@@ -18,7 +19,16 @@ from cleancut.core.protocol.commands import Decide, Persist
 from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Group, Operation, ShardTask
 from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.ports.coordination import Put
-from cleancut_coordinator.etcd_state import read_all, read_operations, read_sessions
+from cleancut_coordinator.api.progress import read_progress
+from cleancut_coordinator.etcd_state import (
+    read_all,
+    read_operations,
+    read_record,
+    read_sessions,
+)
+from cleancut_coordinator.leader.cluster_id import read_identities
+from cleancut_coordinator.leader.election import read_leader
+from cleancut_coordinator.leader.high_water import read_position
 from cleancut_coordinator.leader.state import LeaderState
 from tests.unit.coordinator.leader.test_state import context, lead, run, vote
 
@@ -111,3 +121,33 @@ async def test_members_are_written_in_parts_that_etcd_takes() -> None:
     assert await state.persist(Persist(ctl, operation, members), Epoch(5))
     assert max(sizes) < 500_000
     assert len((await at.etcd.list(at.keys.members(Epoch(5)))).items) == len(members)
+
+
+@run
+async def test_no_other_key_ends_a_leader() -> None:
+    """The counter of epochs, the id, settings, schedules, the gc's own records, progress."""
+    at = context()
+    reported: list[str] = []
+    at.skipped.report = lambda key, _cause: reported.append(key)
+    state = LeaderState(at, await lead(at))
+    keys = at.keys
+    single = [keys.last_gc, keys.gc, keys.seen_peers, keys.settings, keys.schedule("nightly")]
+    progress = keys.progress(Epoch(5)) + "a"
+    for key in [*single, keys.epoch, keys.id, progress]:
+        await at.etcd.txn([], [Put(key, BAD)])
+    for key in single:
+        assert await read_record(at, key, LastGc) is None
+    assert (await read_position(at)).epoch == 0
+    assert (await read_identities(at)).cluster_id
+    assert await read_progress(at, Epoch(5)) == ()
+    assert await state.next_epoch() == 1  # the store's word counts
+    assert await state.next_epoch() == 2
+    assert {*single, keys.epoch, progress} <= set(reported)
+
+
+@run
+async def test_the_leader_s_own_record_is_fatal() -> None:
+    at = context()
+    await at.etcd.txn([], [Put(at.keys.leader, BAD)])
+    with pytest.raises(Corrupt, match="leader"):
+        await read_leader(at)

@@ -151,14 +151,14 @@ def test_what_to_back_up() -> None:
 
 def test_a_sick_collection_is_named_and_hides_no_other() -> None:
     """Lost shards, replicas elsewhere, names that Qdrant cannot stream: each with its reason."""
-    names = {"docs": 1, "alone": 9, "n" * 206: 1, "line\nbreak": 1, "{x}": 1, "tab\there": 1}
+    names = {"docs": 1, "alone": 9, "n" * 207: 1, "line\nbreak": 1, "{x}": 1, "tab\there": 1}
     parts = [view(name, {0: {peer: "Active"}}).collections[0] for name, peer in names.items()]
     lost = replace(parts[0], name="lost", lost=(ShardId(1),))
     seen = replace(view("docs", {}), collections=(*parts, lost))
     sick = sick_collections(seen, [*names, "lost"], Usable(sessions(1)))
-    assert sorted(sick) == sorted(["alone", "line\nbreak", "lost", "n" * 206])
+    assert sorted(sick) == sorted(["alone", "line\nbreak", "lost", "n" * 207])
     assert "peer 9" in sick["alone"]
-    assert "206 bytes" in sick["n" * 206]
+    assert "206 bytes" in sick["n" * 207]
     assert "lost every replica" in sick["lost"]
 
 

@@ -127,6 +127,17 @@ def test_it_looks_again_until_all_agree() -> None:
     assert cast.vote.view == "other"
 
 
+def test_it_looks_less_often_while_shards_are_optimized() -> None:
+    """Each look reads all segments of the peer then."""
+    cut = prepared()
+    check(cut, Tick(), Run(Observe(EPOCH, "nonce")), now_s=0.3)
+    cut.step(Done(Observe(EPOCH, "nonce"), dataclasses.replace(observed(), optimizing=1)), 0.4)
+    check(cut, Tick(), now_s=1.3)
+    check(cut, Tick(), Run(Observe(EPOCH, "nonce")), now_s=1.4)
+    cut.step(Done(Observe(EPOCH, "nonce"), observed()), 1.5)
+    check(cut, Tick(), Run(Observe(EPOCH, "nonce")), now_s=1.8)
+
+
 def replace_free(seen: Observed) -> Observed:
     return Observed(seen.view, seen.view_object, seen.probe, 99, seen.member, seen.arrivals)
 

@@ -67,3 +67,12 @@ def test_a_failing_publication_can_be_given_up() -> None:
     assert barrier.operation is not None
     assert barrier.operation.state is State.NEEDS_OPERATOR
     assert barrier.idle
+
+
+def test_a_takeover_before_upload_ends_without_the_store() -> None:
+    """Nothing would follow from what the store knows but the words of its end."""
+    _, table = barrier_in(Phase.CUT)
+    barrier = Barrier(Bounds())
+    barrier.step(TakenOver(table.ctl, table.operation, table.members, table.votes), 1.0)
+    barrier.step(Failed(ReadMarks(EPOCH), Failure("UNAVAILABLE", "no store", "")), 1.0)
+    assert barrier.ctl.phase is Phase.ABORT

@@ -176,4 +176,7 @@ def test_a_new_leader_goes_on_with_the_reading() -> None:
     assert persist.operation.seeded == Seeded(shards=2)
     early = replace(table.ctl, phase=Phase.PREPARE)
     before = TakenOver(early, table.operation, dict(table.members), {})
-    ends(SeedMachine(Bounds()).step(before, 0.0), State.PENDING)
+    again = SeedMachine(Bounds())
+    (look,) = again.step(before, 0.0)
+    assert isinstance(look, Run)
+    ends(again.step(Done(look.effect, StoreMarks(table.ctl.epoch)), 0.0), State.PENDING)

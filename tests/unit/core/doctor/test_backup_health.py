@@ -82,6 +82,8 @@ def test_good_backups_have_no_findings() -> None:
         (health(schedules=()), "no_schedule", "info"),
         (health(retention=False), "no_retention", "info"),
         (concern("consensus_stopped"), "consensus_stopped", "error"),
+        (concern("recovery_mode"), "recovery_mode", "error"),
+        (concern("unloaded_shard"), "unloaded_shard", "error"),
         (concern("no_restore_rights"), "no_restore_rights", "error"),
         (concern("store_refused"), "store_refused", "error"),
         (concern("red_shard"), "red_shard", "error"),

@@ -20,11 +20,13 @@ from cleancut.core.doctor.facts import (
     Finding,
     KnownRestore,
     PeerReport,
+    PendingFence,
+    StuckOperation,
     members_of,
 )
 from cleancut.core.doctor.findings import diagnose
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
-from cleancut.core.protocol.states import State
+from cleancut.core.protocol.states import OperationKind, State
 from tests.support.health import HEALTHY, PEERS, agent, docs, group, replica, told, uri, url
 
 ID = "r-0123456789abcdef"
@@ -282,6 +284,38 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         "warning",
         [ID, "no alias", "look"],
         f"cleancut restore show {ID}",
+    ),
+    (
+        live(
+            stuck=(
+                StuckOperation(
+                    id=OperationId("b-7"),
+                    kind=OperationKind.BACKUP,
+                    message="its manifest cannot be published: groups/7 holds other bytes",
+                    hint="see the store",
+                ),
+            )
+        ),
+        "needs_operator",
+        "warning",
+        ["backup b-7", "cannot be published", "see the store"],
+        "cleancut backup show b-7",
+    ),
+    (
+        live(
+            fences=(
+                PendingFence(
+                    epoch=Epoch(7),
+                    raised_at="2026-01-01T00:00:00.000Z",
+                    budget_s=30.0,
+                    hooked=("docs",),
+                ),
+            )
+        ),
+        "fence_not_lifted",
+        "warning",
+        ["epoch 7", "hook of 'docs'", "after 30 s", "2026-01-01", "blocks no backup"],
+        "",
     ),
 ]
 

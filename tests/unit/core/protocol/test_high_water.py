@@ -90,6 +90,17 @@ def test_what_was_published_or_ended_is_neither_undone_nor_done_again(
     assert judge_takeover(Ctl(phase=phase, epoch=EPOCH), marks) is verdict
 
 
+@pytest.mark.parametrize("kind", [OperationKind.RESTORE, OperationKind.REBALANCE])
+def test_what_has_changed_the_cluster_is_not_shown_as_aborted_before_anything(
+    kind: OperationKind,
+) -> None:
+    ctl = Ctl(kind=kind, phase=Phase.PREPARE, epoch=EPOCH)
+    assert judge_takeover(ctl, StoreMarks(EPOCH)) is Takeover.GO_ON
+    begun = StoreMarks(EPOCH, begun=True)
+    assert judge_takeover(ctl, begun) is Takeover.STOP
+    assert "has changed the cluster" in gone_back(ctl, begun).message
+
+
 def _taken_over(phase: Phase, votes: dict[tuple[str, AgentName], Vote]) -> RestoreMachine:
     ctl = Ctl(kind=OperationKind.RESTORE, phase=phase, epoch=EPOCH, draft="d")
     members = {name: EpochMember(session=FencingToken(1)) for name in AGENTS}

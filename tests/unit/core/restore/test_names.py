@@ -89,8 +89,8 @@ def test_no_new_name_may_harm_qdrant(name: str) -> None:
 
 
 def test_the_id_must_fit_behind_the_name() -> None:
-    """Qdrant streams a name and its shard's number in 206 bytes."""
-    longest = "x" * (206 - len("1") - len(ID) - 1)
+    """Qdrant streams a name and its shard's number in 207 bytes."""
+    longest = "x" * (207 - len("1") - len(ID) - 1)
     assert _only(_plan(collection(longest), beside=True))
     for operation in (ID, ""):
         assert "bytes" in _reason(

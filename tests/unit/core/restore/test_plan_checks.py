@@ -234,3 +234,10 @@ def test_versions_that_need_care_are_told_once(version: str, there: str, words: 
 def test_a_request_that_contradicts_itself_is_invalid(request_: dict[str, Any]) -> None:
     with pytest.raises(Invalid):
         _plan(**request_)
+
+
+def test_a_warning_of_many_collections_is_one_line() -> None:
+    entries = [collection(f"c{number:02}", shards=1) for number in range(50)]
+    found = [one for one in _plan(*entries).warnings if "peers empty" in one]
+    assert len(found) == 1
+    assert found[0].startswith("c00, c01, c02, c03, c04 and 45 more: 1 shards leave")

@@ -23,7 +23,7 @@ from cleancut_agent.wal.shard_tail import ShardTail, TailBroken, read_acknowledg
 from cleancut_devcluster.peer.engine.config import new_config
 from cleancut_devcluster.peer.engine.errors import Problem
 from cleancut_devcluster.peer.engine.shard import LocalShard
-from cleancut_devcluster.peer.engine.shard_log import ShardLog
+from cleancut_devcluster.peer.engine.shard_log import LogPlace, ShardLog
 from cleancut_devcluster.peer.engine.tar_format import tar_chunks
 
 CONFIG = new_config({"vectors": {"size": 2, "distance": "Cosine"}}, 1)
@@ -44,7 +44,7 @@ def shard(tmp_path: Path) -> Iterator[LocalShard]:
 
 
 def opened(base: Path) -> LocalShard:
-    return LocalShard(base / "data", CONFIG, base / "logs" / "wal", segment_bytes=512)
+    return LocalShard(base / "data", CONFIG, LogPlace(base / "logs" / "wal", 512))
 
 
 def tail_of(base: Path) -> ShardTail:
@@ -261,3 +261,28 @@ def test_a_shard_that_is_opened_again_goes_on_with_its_numbers(tmp_path: Path) -
     assert apply(again, upsert(50)) == [20]
     assert [one.index for one in tail_of(tmp_path).poll()] == list(range(21))
     again.close()
+
+
+def test_a_log_repairs_the_deletes_that_a_tar_of_an_optimization_lacks(
+    shard: LocalShard, tmp_path: Path
+) -> None:
+    """It is not acknowledged beyond the optimization's begin, so its entries are all there."""
+    apply(shard, *(upsert(one) for one in range(1, 6)))
+    shard.flush()
+    (shard.directory / "optimizing").touch()
+    apply(shard, {"kind": "delete", "ids": [1, 2]}, upsert(50))
+    shard.flush()
+    first = read_acknowledged(LocalWalDir(tmp_path / "logs" / "wal"))
+    assert first == 5
+    entries = [one.data for one in tail_of(tmp_path).poll() if one.index >= first]
+    unpacked = rolled(tmp_path, shard, entries, first)
+    without = tmp_path / "without"
+    shutil.copytree(unpacked, without)
+    shutil.rmtree(without / "wal")
+    (without / "wal").mkdir()
+    (segment,) = build_segments(plan_segments([], 8), iter(()))
+    (without / "wal" / segment.name).write_bytes(b"".join(segment.chunks))
+    shard.replace(without, {})
+    assert points_of(shard) == 6
+    shard.replace(unpacked, {})
+    assert (points_of(shard), shard.op_num) == (4, 7)
