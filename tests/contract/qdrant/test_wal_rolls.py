@@ -12,7 +12,7 @@ import aiohttp
 from cleancut.core.wal.operations import decode_operation
 from cleancut_agent.wal.local_storage import LocalWalStorage
 from cleancut_agent.wal.shard_tail import ShardTail
-from cleancut_devcluster.launch.qdrant import Kind, PeerProcess, launch_peers
+from cleancut_devcluster.launch.qdrant import Kind, PeerProcess, launch_peers, wait_until
 
 WRITERS = 4
 OPERATIONS = 120
@@ -41,7 +41,7 @@ class Run:
 async def _follow(run: Run, tail: ShardTail, stop: asyncio.Event) -> None:
     while not stop.is_set():
         run.poll(tail)
-        await asyncio.sleep(run.random.choice((0.0, 0.005, 0.05)))
+        await asyncio.sleep(0.01)
 
 
 async def _write(run: Run, peer: PeerProcess, session: aiohttp.ClientSession, count: int) -> None:
@@ -91,6 +91,13 @@ def test_every_acknowledged_operation_is_read_under_its_number(kind: Kind, tmp_p
     asyncio.run(check())
 
 
+async def _wait_acknowledged(run: Run, count: int) -> None:
+    async def there() -> bool:
+        return len(run.acknowledged) >= count
+
+    await wait_until(there, 60, f"{count} operations are acknowledged")
+
+
 async def _one_life(run: Run, peer: PeerProcess, tail: ShardTail, ending: str) -> None:
     """Writes until they are done, or until the server ends amid them; it runs again then."""
     stop = asyncio.Event()
@@ -100,9 +107,7 @@ async def _one_life(run: Run, peer: PeerProcess, tail: ShardTail, ending: str) -
             for _ in range(WRITERS):
                 writers.create_task(_write(run, peer, session, OPERATIONS))
             if ending:
-                target = len(run.acknowledged) + WRITERS * OPERATIONS // 2
-                while len(run.acknowledged) < target:  # noqa: ASYNC110 -- writers set no event
-                    await asyncio.sleep(0.01)
+                await _wait_acknowledged(run, len(run.acknowledged) + WRITERS * OPERATIONS // 2)
                 await getattr(peer, ending)()
         if ending:
             await peer.start()
