@@ -238,7 +238,7 @@ BACKUP_MUTANTS = {
         "a shard that was dropped and made again is another one",
         ("cut_in_window", "quiet_is_true", "complete"),
         (Patch(AgentBackupEffects, "_is_unchanged", taken_by_number),),
-        {"deceived": True},
+        {"situation": "remade"},
     ),
     "blind": Mutant(
         "a number proves nothing of a shard with failed operations",

@@ -186,7 +186,7 @@ RESTORE_MUTANTS = {
         "what is published is what was made, and every replica of it was verified",
         ("never_half",),
         (Patch(RestoreEffects, "_review", review_nothing),),
-        _RESTORES,
+        {"situation": "moved"},
     ),
     "no_aliases": Mutant(
         "aliases point to what was restored",

@@ -25,6 +25,7 @@ from cleancut_coordinator.process import CoordinatorProcess, serve_coordinator
 from simulation.network import Shared, SimEtcd, SimStore
 from simulation.peer import SimPeer
 from simulation.pulling import Pulls
+from simulation.wal import SimWalStorage
 from simulation.world import Process
 
 DISK_BYTES = 1 << 40
@@ -55,11 +56,13 @@ class NoPool(Executor):
 
 @dataclass(slots=True)
 class Home:
-    """What outlives an agent's process: its name, its peer, its directory."""
+    """What outlives an agent's process: its name, its peer, its directory, and whether the peer's
+    data directory can be seen."""
 
     name: AgentName
     peer: PeerId
     directory: Path
+    sees_storage: bool = False
     lives: int = 0
 
     def next_life(self) -> Path:
@@ -95,6 +98,7 @@ class SimAgent:
             loopback=loopback,
             token_hex=shared.world.token_hex,
             free_disk_bytes=_free,
+            wal=SimWalStorage(pulls.qdrant, home.peer) if home.sees_storage else None,
         )
         tars = TarServer(store, shared.paths)
         pulls.servers[loopback] = (self.process, tars)

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from cleancut.core.primitives.ids import PeerId
 from cleancut.core.protocol.etcd_records import Ctl
 from cleancut.core.protocol.states import OperationKind, Phase
+from simulation.qdrant import Place
 
 if TYPE_CHECKING:
     from simulation.scenario import Scenario
@@ -25,10 +27,10 @@ BACKUP, RESTORE = OperationKind.BACKUP, OperationKind.RESTORE
 
 def choose(chance: random.Random, *, restores: bool, garbage: bool) -> str:
     """Which situation a history has; "" for none."""
-    able = ["lost_drains", "late_vote", "failed_writes"]
+    able = ["lost_drains", "remade", "late_vote", "failed_writes"]
     if restores:
         able += ["late_vote", "robbed", "replaced", "taken_over"]
-        able += ["replaced_early", "lost_recoveries"]
+        able += ["replaced_early", "lost_recoveries", "moved"]
     if garbage:
         able += ["marked"] * len(able)
     chosen = chance.choice(able)
@@ -50,6 +52,7 @@ class Situations:
             self._reactions.append(
                 {
                     "lost_drains": self._lost_drains,
+                    "remade": self._remade,
                     "late_vote": self._late_vote,
                     "failed_writes": self._failed_writes,
                     "marked": self._marked,
@@ -57,10 +60,11 @@ class Situations:
                     "replaced": self._replaced,
                     "replaced_early": self._replaced_early,
                     "lost_recoveries": self._lost_recoveries,
+                    "moved": self._moved,
                     "taken_over": self._taken_over,
                 }[scenario.plan.situation]
             )
-        if scenario.plan.situation == "lost_drains":
+        if scenario.plan.situation in {"lost_drains", "remade"}:
             for number, at_s in enumerate((AGAIN_S - 4.0, AGAIN_S + 1.0)):
                 scenario.wishes.back_up(f"backup-again-{number}", at_s)
 
@@ -84,12 +88,21 @@ class Situations:
 
     def _lost_drains(self, ctl: Ctl) -> None:
         """Nothing has changed since the last backup but for one write, which looks like a drain."""
-        late = self._world.now_s > AGAIN_S and self._scenario.shared.trace.published
-        if (ctl.kind, ctl.phase) == (BACKUP, Phase.PREPARE) and late:
+        if self._begins_again(ctl):
             for place in list(self._qdrant.logs):
                 self._scenario.wishes.write_one(place)
             self._weather.lost_drain = self._chance.choice((0.5, 1.0))
             self._world.after(4.0, self._weather.clear)
+
+    def _remade(self, ctl: Ctl) -> None:
+        """Nothing has changed since the last backup but that shards were dropped and made again."""
+        if self._begins_again(ctl):
+            for place in list(self._qdrant.logs):
+                self._qdrant.remake(place)
+
+    def _begins_again(self, ctl: Ctl) -> bool:
+        late = self._world.now_s > AGAIN_S and bool(self._scenario.shared.trace.published)
+        return late and (ctl.kind, ctl.phase) == (BACKUP, Phase.PREPARE)
 
     def _failed_writes(self, ctl: Ctl) -> None:
         """Every shard applies an operation again that has failed, while some are cut and others
@@ -186,6 +199,18 @@ class Situations:
                 self._after(0.5, partial(self._scenario.strangers.replace, name))
             self._world.after(1.0, self._catch_up)
             self._world.after(4.0, self._weather.clear)
+
+    def _moved(self, ctl: Ctl) -> None:
+        """Replicas move, or become more, while they are recovered."""
+        if (ctl.kind, ctl.phase) == (RESTORE, Phase.RECOVER):
+            peers = list(self._qdrant.peers)
+            for place in list(self._qdrant.logs):
+                if place[0] in self._scenario.strangers.names:
+                    move = self._chance.choice((self._move, self._qdrant.copy_shard))
+                    self._after(0.2, partial(move, place, self._chance.choice(peers)))
+
+    def _move(self, place: Place, target: PeerId) -> None:
+        self._qdrant.move_shard(place, target, self._chance.random() * 0.3)
 
     def _lost_recoveries(self, ctl: Ctl) -> None:
         """Peers that are asked to recover a shard do not, or do not say so."""

@@ -23,6 +23,7 @@ from cleancut.core.maintenance.schedule import Schedules
 from cleancut.core.primitives.errors import CleancutError, Invalid
 from cleancut.core.primitives.ids import parse_agent, parse_cluster
 from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import Bounds
 from cleancut.core.protocol.fence import BUDGET_LIMIT_S, BUDGET_S, FenceSettings
 from cleancut.daemon_settings import (
     ENV_PREFIX,
@@ -81,6 +82,7 @@ class _Rules:
     gc: GcSettings
     schedules: Schedules
     roles: Mapping[str, Role]
+    bounds: Bounds
 
 
 @click.command(cls=Command, context_settings={"auto_envvar_prefix": ENV_PREFIX})
@@ -103,6 +105,22 @@ class _Rules:
     show_default=True,
     metavar="DURATION",
     help="How long a backup may hold off writes.",
+)
+@click.option(
+    "--cut-bound",
+    type=Duration(1.0, 3600.0),
+    default=Bounds().cut_s,
+    show_default=True,
+    metavar="DURATION",
+    help="How long agents may take to cut their shards, besides --shard-bound.",
+)
+@click.option(
+    "--shard-bound",
+    type=Duration(0.0, 10.0),
+    default=Bounds().per_shard_s,
+    show_default=True,
+    metavar="DURATION",
+    help="How much longer for each shard of the agent that has most.",
 )
 @click.option(
     "--gc-every",
@@ -162,7 +180,9 @@ def _rules_of(file: click.Context, flags: dict[str, Any]) -> _Rules:
         grace_s=flags["garbage_grace"],
         every_s=flags["gc_every"],
     )
-    return _Rules(fences, gc, schedules, read_roles(file))
+    cut_s: float = flags["cut_bound"]
+    bounds = Bounds(cut_s=cut_s, seal_s=cut_s, per_shard_s=flags["shard_bound"])
+    return _Rules(fences, gc, schedules, read_roles(file), bounds)
 
 
 def _check(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger) -> None:
@@ -226,6 +246,7 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
             fences=rules.fences,
             gc=rules.gc,
             schedules=rules.schedules,
+            bounds=rules.bounds,
             api_open=is_open_to_all(listen),
         )
         health = Health()

@@ -35,6 +35,7 @@ from cleancut_coordinator.monitoring.collector import MetricsCollector
 from cleancut_coordinator.monitoring.peer_observer import PeerObserver
 from cleancut_coordinator.rebalance.effects import RebalanceEffects
 from cleancut_coordinator.restore.effects import RestoreEffects
+from cleancut_coordinator.restore.source_hold import renew_holds
 
 _RETRY_S = 1.0
 _LEADER_POLL_S = 2.0
@@ -108,7 +109,13 @@ async def _serve_term(process: CoordinatorProcess) -> None:
                 process.has_led = True
                 metrics, log = process.metrics, process.log
                 term = LeaderTerm(
-                    context, lease, token, effects=leader_effects(context), metrics=metrics, log=log
+                    context,
+                    lease,
+                    token,
+                    effects=leader_effects(context),
+                    metrics=metrics,
+                    log=log,
+                    bounds=context.bounds,
                 )
                 garbage = GarbageCollector(context, lease, token, metrics=metrics, log=log)
                 scheduler = Scheduler(context, token, poke=term.poke, log=log)
@@ -120,6 +127,7 @@ async def _serve_term(process: CoordinatorProcess) -> None:
                 group.create_task(garbage.run())
                 group.create_task(scheduler.run())
                 group.create_task(observer.run())
+                group.create_task(renew_holds(context, log))
                 await term.run(group)
         except BaseExceptionGroup as failures:
             raise first_of(failures) from failures

@@ -63,12 +63,10 @@ def test_what_was_found_once_stays_away(seed: int) -> None:
     assert play_lean(seed).wrong == ()
 
 
-@pytest.mark.unsettled
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name, mutant in MUTANTS.items() if not mutant.rare])
+@pytest.mark.parametrize("name", MUTANTS)
 def test_checkers_find_broken_rules(name: str) -> None:
-    """Each rule, once broken, is found by a checker that stands for it. Those that few histories
-    show are looked for by `python -m simulation --mutants` alone."""
+    """Each rule, once broken, is found by a checker that stands for it."""
     seed, _ = find(MUTANTS[name])
     assert seed is not None, f"no seed shows that {MUTANTS[name].rule}"
 

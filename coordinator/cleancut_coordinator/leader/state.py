@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from cleancut.core.primitives.codec import Record, decode, encode
+from cleancut.core.primitives.codec import Record, decode, encode, pack
 from cleancut.core.primitives.errors import Fenced
 from cleancut.core.primitives.ids import (
     AgentName,
@@ -57,6 +57,8 @@ _LAST_ATTEMPT = 1_000_000
 R = TypeVar("R", bound=Record)
 N = TypeVar("N")
 _KEEP = timedelta(hours=48)
+_PENDING = frozenset({State.PENDING})
+_UNENDED = frozenset(State) - FINAL_STATES
 
 
 class LeaderState:
@@ -152,22 +154,27 @@ class LeaderState:
     async def persist(self, command: Persist, epoch: Epoch) -> bool:
         """Writes it, members under `epoch`. False, if a guard refused."""
         puts: list[Op] = [
-            Put(self._keys.member(epoch, name), encode(replace(member, nonce=self._nonce())))
+            Put(self._keys.member(epoch, name), pack(replace(member, nonce=self._nonce())))
             for name, member in sorted(command.members.items())
         ]
-        *before, puts = _parts(puts)
-        for part in before:
-            if not (await self.txn(part)).applied:
-                return False
+        last: list[Op] = []
         if command.operation is not None:
-            puts.append(self._put_operation(command.operation))
+            last.append(self._put_operation(command.operation))
         if command.fence is not None:
             at = format_now(self._context.clock)
-            value = encode(replace(command.fence, raised_at=at, nonce=self._nonce()))
-            puts.append(Put(self._keys.fence(command.fence.epoch), value))
+            value = pack(replace(command.fence, raised_at=at, nonce=self._nonce()))
+            last.append(Put(self._keys.fence(command.fence.epoch), value))
+        *before, puts = _parts(puts)
+        if puts and _size_bytes([*puts, *last]) > _PART_BYTES:
+            before, puts = [*before, puts], []
+        # A twin of these writes that arrives late, after the next ctl, must not take it back.
+        unchanged = Modified(self._keys.ctl, self._ctl_revision)
+        for part in before:
+            if not (await self.txn(part, unchanged)).applied:
+                return False
+        puts = [*puts, *last]
         if command.ctl is None:
-            # A twin of this write that arrives late, after the next ctl, must not take it back.
-            return (await self.txn(puts, Modified(self._keys.ctl, self._ctl_revision))).applied
+            return (await self.txn(puts, unchanged)).applied
         return await self._write_ctl(command.ctl, puts, [])
 
     async def decide(self, command: Decide, votes: Mapping[AgentName, Vote]) -> bool:
@@ -190,7 +197,7 @@ class LeaderState:
         return await self._write_ctl(command.ctl, [Put(key, encode(group))], guards)
 
     async def _write_ctl(self, ctl: Ctl, ops: list[Op], guards: Sequence[Guard]) -> bool:
-        put = Put(self._keys.ctl, encode(replace(ctl, nonce=self._nonce())))
+        put = Put(self._keys.ctl, pack(replace(ctl, nonce=self._nonce())))
         unchanged = Modified(self._keys.ctl, self._ctl_revision)
         result = await self.txn([put, *ops], unchanged, *guards)
         if result.applied:
@@ -200,7 +207,7 @@ class LeaderState:
     def _put_operation(self, operation: Operation) -> Put:
         if operation.state in FINAL_STATES and not operation.ended_at:
             operation = replace(operation, ended_at=format_now(self._context.clock))
-        value = encode(replace(operation, nonce=self._nonce()))
+        value = pack(replace(operation, nonce=self._nonce()))
         return Put(self._keys.operation(operation.id), value)
 
     # Operations
@@ -224,22 +231,30 @@ class LeaderState:
 
     async def cancel_pending(self, operation: OperationId) -> None:
         """Ends an operation that has not begun, or waits for another attempt."""
-        record = await self.operation(operation)
-        if record is not None and record.state is State.PENDING:
-            failure = Failure(reason="CANCELLED", message="cancelled on request")
-            ended = replace(record, state=State.ABORTED, failure=failure)
-            await self.txn([self._put_operation(ended)])
+        failure = Failure(reason="CANCELLED", message="cancelled on request")
+        await self._change(operation, _PENDING, state=State.ABORTED, failure=failure)
 
     async def note_waiting(self, operation: Operation, failure: Failure) -> None:
         """Shows why a pending operation does not begin. Without effect for another leader."""
         if operation.failure != failure:
-            await self.txn([self._put_operation(replace(operation, failure=failure))])
+            await self._change(operation.id, _PENDING, failure=failure)
 
     async def end_operation(self, operation: Operation, state: State, failure: Failure) -> None:
         """Ends an operation that has not begun. Raises: Fenced, if another coordinator leads."""
-        ended = replace(operation, state=state, failure=failure)
-        if not (await self.txn([self._put_operation(ended)])).applied:
+        if not await self._change(operation.id, _UNENDED, state=state, failure=failure):
             raise _deposed()
+
+    async def _change(
+        self, operation: OperationId, states: Collection[State], **changes: Any
+    ) -> bool:
+        """False, if a guard refused. An operation in none of `states` stays as it is: also if this
+        very write arrives again, late."""
+        found = await self._etcd.get(self._keys.operation(operation))
+        record = decode_or_skip(self._context, Operation, found) if found else None
+        if found is None or record is None or record.state not in states:
+            return True
+        put = self._put_operation(replace(record, **changes))
+        return (await self.txn([put], Modified(found.key, found.mod_revision))).applied
 
     async def sessions(self) -> dict[AgentName, tuple[FencingToken, Session]]:
         """The live agents, with their tokens."""
@@ -289,12 +304,16 @@ class LeaderState:
         return old
 
 
+def _size_bytes(puts: Sequence[Op]) -> int:
+    return sum(len(put.key) + len(put.value) for put in puts if isinstance(put, Put))
+
+
 def _parts(puts: Sequence[Op]) -> list[list[Op]]:
     """What fits into one request to etcd each, in number and in bytes; at least one part."""
     parts: list[list[Op]] = [[]]
     size_bytes = 0
     for put in puts:
-        put_bytes = len(put.key) + len(put.value) if isinstance(put, Put) else 0
+        put_bytes = _size_bytes([put])
         if len(parts[-1]) == _AT_ONCE or (parts[-1] and size_bytes + put_bytes > _PART_BYTES):
             parts.append([])
             size_bytes = 0

@@ -37,6 +37,55 @@ def test_one_index_has_two_spellings(world: World, stopwords: object) -> None:
     world.run(check())
 
 
+FORMS: dict[str, object] = {
+    **{kind: kind for kind in ("keyword", "integer", "float", "geo", "text", "bool", "datetime")},
+    "uuid": "uuid",
+    "tenant": {"type": "keyword", "is_tenant": True},
+    "keyword_on_disk": {"type": "keyword", "on_disk": True},
+    "keyword_plain": {"type": "keyword", "is_tenant": False, "on_disk": False},
+    "integer_lookup": {"type": "integer", "lookup": True, "range": False},
+    "integer_range": {"type": "integer", "lookup": False, "range": True},
+    "integer_main": {"type": "integer", "lookup": True, "range": True, "is_principal": True},
+    "float_main": {"type": "float", "is_principal": True, "on_disk": True},
+    "geo_on_disk": {"type": "geo", "on_disk": True},
+    "bool_params": {"type": "bool"},
+    "datetime_main": {"type": "datetime", "is_principal": True},
+    "uuid_tenant": {"type": "uuid", "is_tenant": True, "on_disk": False},
+    "word": {"type": "text", "tokenizer": "word", "lowercase": True},
+    "whitespace": {"type": "text", "tokenizer": "whitespace", "lowercase": False},
+    "prefix": {"type": "text", "tokenizer": "prefix", "min_token_len": 2, "max_token_len": 9},
+    "multilingual": {"type": "text", "tokenizer": "multilingual"},
+    "text_on_disk": {"type": "text", "on_disk": True},
+    "phrase": {"type": "text", "phrase_matching": True},
+    "folding": {"type": "text", "ascii_folding": True},
+    "stemmer": {"type": "text", "stemmer": {"type": "snowball", "language": "english"}},
+    "one_language": {"type": "text", "stopwords": "english"},
+    "languages": {"type": "text", "stopwords": {"languages": ["english", "german"]}},
+    "custom": {"type": "text", "stopwords": {"custom": ["the", "a"]}},
+    "empty": {"type": "text", "stopwords": {"languages": [], "custom": []}},
+}
+"""All forms of indexes that Qdrant accepts, one of each kind."""
+
+
+def test_every_form_of_index_means_one_thing_at_every_peer(world: World) -> None:
+    """Whether the peer has the shard or not, and however it spells the parameters."""
+
+    async def check() -> None:
+        name = await world.create(shards=1)
+        for field, schema in FORMS.items():
+            await world.first.create_index(name, field, schema)
+        told = [(await one.collection(name))["payload_schema"] for one in world.clients]
+        for field in FORMS:
+            assert len({schema_digest({field: one[field]}) for one in told}) == 1, field
+        other = await world.create(shards=1)
+        for field, entry in told[0].items():  # what a restore sends
+            await world.first.create_index(other, field, entry.get("params") or entry["data_type"])
+        again = [(await one.collection(other))["payload_schema"] for one in world.clients]
+        assert {schema_digest(one) for one in (*told, *again)} == {schema_digest(told[0])}
+
+    world.run(check())
+
+
 @pytest.mark.parametrize(
     "name", ["{x}", "tab\there", "a" * 206, "語" * 68, "a" * 207, "a\nb", "a\x7fb", "é" * 104]
 )

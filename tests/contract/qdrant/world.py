@@ -100,6 +100,12 @@ class World:
         for start in range(0, len(points), batch):
             await self.upsert(name, points[start : start + batch])
 
+    async def queue(self, name: str, points: list[dict[str, Any]], batch: int = 2000) -> None:
+        """As `upload`, without waiting until they are applied."""
+        for start in range(0, len(points), batch):
+            body = {"points": points[start : start + batch]}
+            await self.post(0, f"/collections/{name}/points?wait=false", body, "PUT")
+
     async def delete(self, name: str, ids: Sequence[int | str]) -> None:
         await self.post(0, f"/collections/{name}/points/delete?wait=true", {"points": list(ids)})
 

@@ -112,7 +112,6 @@ def wait_drilled(world: World) -> None:
     assert any("-drill-good-" in path.name for path in log.rglob("*.json"))
 
 
-@pytest.mark.unsettled
 def test_schedules_outlive_leaders_and_are_held_and_let_go_by_hand(world: World) -> None:
     """One backup and one drill for all that was missed; a pause that the next leader keeps to; one
     by hand; and retention that judges a schedule's backups by its own rules."""

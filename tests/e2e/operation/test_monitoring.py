@@ -92,7 +92,6 @@ async def hour_passed(world: World) -> None:
         await etcd.txn([], [Put(key, encode(replace(state, seen=seen)))])
 
 
-@pytest.mark.unsettled
 def test_a_missed_backup_fires_and_the_next_good_one_clears_it(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -36,7 +36,6 @@ def begin(launch: Launch, coordinators: int) -> tuple[World, PeerProcess, Any]:
     return world, join(world), kept
 
 
-@pytest.mark.unsettled
 @pytest.mark.sample
 def test_the_next_leader_finishes(launch: Launch) -> None:
     """The leader is killed amid a transfer, with others to come; the same operation ends in DONE,

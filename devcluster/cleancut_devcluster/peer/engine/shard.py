@@ -10,7 +10,6 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import qdrant_edge as edge
 
 from cleancut_devcluster.peer.engine.config import Json, engine_config, index_schema, vector_params
 from cleancut_devcluster.peer.engine.errors import Problem, engine_errors, service_error
+from cleancut_devcluster.peer.engine.slow_optimization import SlowOptimization, instant
 from cleancut_devcluster.peer.engine.tar_format import TarEntry, copy_sparse
 from cleancut_devcluster.peer.engine.updates import Operation, engine_operation
 
@@ -45,6 +45,7 @@ class LocalShard:
         self.last_write_s = time.monotonic()
         self.unoptimized = True
         self.optimizations: list[Json] = []
+        self._slow = SlowOptimization(directory / "optimizing", self.optimizations)
         self._failed = 0
         self._again: list[Operation] = []
         self._unused = False
@@ -94,6 +95,7 @@ class LocalShard:
             raise service_error("No space left on device")
         try:
             with engine_errors():
+                self._slow.keep(engine, operation)
                 engine.update(engine_operation(operation))
         except Problem as problem:
             if problem.status == 404:
@@ -130,18 +132,13 @@ class LocalShard:
     def status(self) -> str:
         if self._again:
             return "red"
-        optimizes = self.maintenance.locked() or self.slow.exists()
+        optimizes = self._slow.runs() or self.maintenance.locked()
         return "yellow" if optimizes else "green"
-
-    @property
-    def slow(self) -> Path:
-        """While this file exists, telemetry shows an optimization that does not end."""
-        return self.directory / "optimizing"
 
     def optimization_log(self) -> list[Json]:
         """Optimizations as telemetry lists them, the newest first."""
-        entry = {"name": "indexing", "status": "optimizing", "start_at": "2026-01-01T00:00:00Z"}
-        return [*([entry] if self.slow.exists() else []), *self.optimizations[::-1]]
+        self._slow.runs()
+        return self.optimizations[::-1][:_KEPT_OPTIMIZATIONS]
 
     def segments(self) -> list[Json]:
         """What telemetry says of each segment; none while the engine is closed."""
@@ -171,10 +168,12 @@ class LocalShard:
         Order: under `maintenance`, with the engine open.
         """
         self._engine.flush()
-        manifest = self._engine.snapshot_manifest()
+        data, manifest = self._data, self._engine.snapshot_manifest()
+        if deleted := self._slow.deleted(self._engine):
+            data, manifest = self._with_deleted(scratch, deleted)
         members: list[TarEntry] = []
         for segment in manifest:
-            members += _copy_segment(self._data / "segments" / segment, scratch, segment)
+            members += _copy_segment(data / "segments" / segment, scratch, segment)
         versions = (entry["segment_version"] or 0 for entry in manifest.values())
         wal = scratch / "wal"
         _write_empty_wal(wal)
@@ -183,6 +182,18 @@ class LocalShard:
             TarEntry(f"wal/closed-{max(self.op_num, *versions, 0) + 1}", path=wal),
         ]
         return iter(members)
+
+    def _with_deleted(self, scratch: Path, deleted: list[Json]) -> tuple[Path, Json]:
+        """A copy of the data with these points in it again, and its manifest."""
+        copy = scratch / "optimizing"
+        shutil.copytree(self._data, copy)
+        engine = edge.EdgeShard.load(str(copy), engine_config(self._config))
+        try:
+            engine.update(engine_operation({"kind": "upsert", "points": deleted}))
+            engine.flush()
+            return copy, engine.snapshot_manifest()
+        finally:
+            engine.close()
 
     def replace(self, unpacked: Path, number: int, schema: dict[str, Any]) -> None:
         """The replica holds what lies in `unpacked`; the old data is gone, whatever follows.
@@ -232,8 +243,9 @@ class LocalShard:
         self._save_number()
         self._close()
         incarnation = self.incarnation
-        entry = {"name": "indexing", "status": "optimizing", "start_at": _instant()}
-        self.optimizations = [*self.optimizations[-_KEPT_OPTIMIZATIONS:], entry]
+        entry = {"name": "indexing", "status": "optimizing", "start_at": instant()}
+        del self.optimizations[:-_KEPT_OPTIMIZATIONS]
+        self.optimizations.append(entry)
         try:
             child = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "cleancut_devcluster.peer.engine.optimize", str(self._data)
@@ -309,10 +321,6 @@ def _copy_segment(source: Path, scratch: Path, segment: str) -> list[TarEntry]:
 
 def _rank(inner: str) -> int:
     return _LAST_MEMBERS.index(inner) + 1 if inner in _LAST_MEMBERS else 0
-
-
-def _instant() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
 def _write_empty_wal(path: Path) -> None:

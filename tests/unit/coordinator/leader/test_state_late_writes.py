@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
 from msgspec.structs import replace
 
 from cleancut.core.format.paths import Paths
@@ -13,7 +14,7 @@ from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import AgentName, ClusterName, Epoch, FencingToken, OperationId
 from cleancut.core.protocol.commands import Persist
 from cleancut.core.protocol.etcd_keys import Keys
-from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Operation
+from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Failure, Operation
 from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.ports.coordination import Created, Guard, Op, Put, TxnResult
 from cleancut.runtime.clock import SystemClock
@@ -37,9 +38,8 @@ class Recorder(MemoryEtcd):
         return await super().txn(guards, ops)
 
 
-async def check(first: Persist) -> None:
-    """After a later change of ctl, `first` arriving again is refused."""
-    etcd = Recorder()
+async def leading(etcd: Recorder) -> LeaderState:
+    """The state of a leader of this etcd."""
     keys = Keys(ClusterName("prod"))
     context = CoordinatorContext(
         name="c0",
@@ -54,6 +54,13 @@ async def check(first: Persist) -> None:
     result = await etcd.txn([Created(keys.leader, 0)], [Put(keys.leader, b"{}")])
     leader_state = LeaderState(context, FencingToken(result.revision))
     await leader_state.load()
+    return leader_state
+
+
+async def check(first: Persist) -> None:
+    """After a later change of ctl, `first` arriving again is refused."""
+    etcd = Recorder()
+    leader_state = await leading(etcd)
     assert await leader_state.persist(first, Epoch(1))
     late = etcd.sent[-1]
     ctl = Ctl(phase=Phase.PREPARE, epoch=Epoch(1), operation=OperationId("op"))
@@ -80,3 +87,52 @@ def test_an_operation_alone() -> None:
 def test_members_alone() -> None:
     """Assignments that were replaced do not come back."""
     asyncio.run(check(Persist(members={AgentName("a1"): EpochMember(session=FencingToken(1))})))
+
+
+@pytest.mark.parametrize("what", ["waiting", "cancel", "end"])
+def test_what_is_said_of_a_pending_operation(what: str) -> None:
+    """Why it waits, or that it was ended: arriving again once it is committed, it would be pending
+    again, and carried out a second time."""
+    failure = Failure(reason="UNAVAILABLE", message="the store fails now")
+
+    async def body() -> None:
+        etcd = Recorder()
+        state = await leading(etcd)
+        assert await state.persist(Persist(operation=OPERATION), Epoch(1))
+        if what == "waiting":
+            await state.note_waiting(OPERATION, failure)
+        elif what == "cancel":
+            await state.cancel_pending(OPERATION.id)
+        else:
+            await state.end_operation(OPERATION, State.NEEDS_OPERATOR, failure)
+        late = etcd.sent[-1]
+        done = replace(OPERATION, state=State.COMMITTED)
+        assert await state.persist(Persist(operation=done), Epoch(1))
+        assert not etcd.model.txn(*late).applied, "an old write took effect after a newer one"
+        for again in (state.note_waiting(OPERATION, failure), state.cancel_pending(OPERATION.id)):
+            await again
+            found = await state.operation(OPERATION.id)
+            assert found is not None
+            assert found.state is State.COMMITTED
+
+    asyncio.run(body())
+
+
+def test_members_in_parts() -> None:
+    """Those that did not fit into one request do not come back either."""
+
+    async def body() -> None:
+        etcd = Recorder()
+        state = await leading(etcd)
+        members = {
+            AgentName(f"a{index}"): EpochMember(session=FencingToken(1)) for index in range(250)
+        }
+        ctl = Ctl(phase=Phase.PREPARE, epoch=Epoch(1), operation=OperationId("op"))
+        assert await state.persist(Persist(ctl, OPERATION, members), Epoch(1))
+        parts = etcd.sent[-3:]
+        assert len(parts) == 3
+        assert await state.persist(Persist(replace(ctl, phase=Phase.CUT)), Epoch(1))
+        for late in parts:
+            assert not etcd.model.txn(*late).applied, "an old member took a newer one's place"
+
+    asyncio.run(body())
