@@ -1,4 +1,4 @@
-"""Many streams at once: asked for a few at a time, and again if one was given up before it began."""
+"""Many streams: asked for a few at a time, and again if one was given up before it began."""
 
 from __future__ import annotations
 
