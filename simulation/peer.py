@@ -65,7 +65,8 @@ class SimPeer:
         answer did, ends at its bound; one whose peer died breaks off."""
         await self._process.boundary()
         world, weather, reply = self._shared.world, self._shared.weather, self._shared.world.reply()
-        mute, lost = mute or world.chance(weather.lost_answer), world.chance(weather.lost_request)
+        mute = mute or world.chance(weather.lost_answer) or world.chance(weather.no_answer)
+        lost = world.chance(weather.lost_request)
         silence = TimedOut("no answer in time")
         bound = world.after(bound_s, lambda: reply.answer(error=silence), self._process)
         slow = world.chance(weather.slow)
@@ -149,6 +150,7 @@ class SimPeer:
         return await self._read(self._telemetry, timeout_s)
 
     def _telemetry(self) -> Telemetry:
+        self._shared.looked(self._process)
         seen = self._qdrant.seen_by(self._id)
         return Telemetry(
             app_version="1.18.3",
