@@ -20,7 +20,7 @@ from simulation import trace
 from simulation.network import Shared
 from simulation.qdrant import Peer, Place, SimQdrant
 from simulation.replica import Replica
-from simulation.tars import read_held
+from simulation.wal import replay
 from simulation.world import Process
 
 IDLE_S = 6.0
@@ -166,11 +166,12 @@ class Pulls:
         )
         unseen = [at_s for at_s in wiped if not looked or at_s < replica.looked_s]
         self.shared.trace.wiped += [(pull.uuid, at_s) for at_s in unseen]
-        points = read_held(bytes(pull.tar)).points
+        points, last = replay(bytes(pull.tar))
         replica.tar, replica.content = pull.sha256, points
         replica.writes, replica.dirty = [], False
         replica.applied = len(self.qdrant.logs[pull.place])
-        replica.number, replica.uncounted = points % 97, 1
+        replica.number, replica.uncounted = points % 97 if last is None else last, 1
+        replica.begin_log()
         if replica.history[-1][1] != replica.content:
             replica.history.append((world.now_s, replica.content))
         self._end(pull, None)

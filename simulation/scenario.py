@@ -37,6 +37,7 @@ from simulation.strangers import Strangers
 from simulation.trace import Copy, Looked
 from simulation.turning import Turning
 from simulation.users import Users
+from simulation.wal import note_rolled
 from simulation.world import World
 
 UPKEEP_S = 30.0
@@ -45,6 +46,7 @@ REPAIRED_WITHIN_S = 4000.0
 LINGER_S = 15.0
 """After the end: what was frozen or late may still come."""
 CALM, BURST_SHARE, DECEIVED_SHARE, TURNED_SHARE = 0.2, 0.4, 0.3, 0.12
+LOGS_SHARE = 0.6
 """How many of the histories are without any fault, and how many have what else is in a `Plan`."""
 _RAM = Path("/dev/shm")
 
@@ -65,6 +67,7 @@ class Plan:
     burst: bool
     deceived: bool
     turned: bool
+    logs: bool
     situation: str
 
     @classmethod
@@ -82,6 +85,7 @@ class Plan:
             burst=chance.random() < BURST_SHARE,
             deceived=chance.random() < DECEIVED_SHARE,
             turned=random.Random(f"turned {seed}").random() < TURNED_SHARE,
+            logs=random.Random(f"logs {seed}").random() < LOGS_SHARE,
             situation="",
         )
         situation = choose(chance, restores=plan.restores, garbage=plan.garbage)
@@ -99,6 +103,7 @@ class Result:
     story: tuple[str, ...]
     committed: int
     quiet: int
+    rolled: int
     fenced: int
     ended_s: float
     digest: str
@@ -126,8 +131,7 @@ class Scenario:
         if self.plan.restores:
             self._remember()
         self.agents = [
-            self.start_agent(Home(AgentName(f"a{i}"), PeerId(i), self._directory / f"a{i}"))
-            for i in range(1, nodes + 1)
+            self.start_agent(self._home(f"a{i}", PeerId(i))) for i in range(1, nodes + 1)
         ]
         self.coordinators = [self.start_coordinator(f"coord{i}") for i in range(rng.randint(2, 3))]
         self.users = Users(self.shared, self.coordinators)
@@ -146,6 +150,9 @@ class Scenario:
         self.situations.came_to(ctl)
         if self.turning is not None:
             self.turning.came_to(ctl)
+
+    def _home(self, name: str, peer: PeerId) -> Home:
+        return Home(AgentName(name), peer, self._directory / name, self.plan.logs)
 
     @property
     def _has_upkeep(self) -> bool:
@@ -201,17 +208,20 @@ class Scenario:
     def _result(self) -> Result:
         trace = self.shared.trace
         outcome = Outcome(self.shared, self.qdrant, self.users.asked, self.config)
-        wrong = [*(f"crashed: {one}" for one in self.world.failures), *check(outcome)]
         manifests = outcome.manifests().values()
+        note_rolled(self.shared, [shard for one in manifests for shard in one.shards])
+        wrong = [*(f"crashed: {one}" for one in self.world.failures), *check(outcome)]
         instants = [one for one in manifests if one.consistency is Consistency.POINT_IN_TIME]
         fenced = sum(one.fenced for one in instants)
+        rolled = sum(any(shard.standstill for shard in one.shards) for one in instants)
         ends = Counter(f"{one.kind} {one.state}" for one in self.operations())
         return Result(
             seed=self.world.seed,
             wrong=tuple(wrong),
             story=tuple(trace.lines),
             committed=len(manifests),
-            quiet=len(instants) - fenced,
+            quiet=len(instants) - fenced - rolled,
+            rolled=rolled,
             fenced=fenced,
             ended_s=self.world.now_s,
             digest=trace.digest(),

@@ -16,7 +16,7 @@ def cut_shard(
 ) -> tuple[bytes, Capture]:
     """The tar of the shard as it is now, for `process`. Raises: Unavailable, NotFound."""
     replica = qdrant.freeze_shard(peer, place)
-    tar = make_tar(*place, Held(replica.content, len(trace.captures)))
+    tar = make_tar(*place, Held(replica.content, len(trace.captures), replica.logged))
     cut = Capture(
         at_s=qdrant.world.now_s,
         agent=process.name,
