@@ -40,7 +40,7 @@ from cleancut.daemon_settings import (
     warn_of_etcd,
 )
 from cleancut.qdrant.http import check_url
-from cleancut.runtime.addresses import parse_address, parse_addresses
+from cleancut.runtime.addresses import parse_address
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.commands import Command
 from cleancut.runtime.concurrency import until_signal
@@ -49,7 +49,6 @@ from cleancut.runtime.log import Logger, configure_logging
 from cleancut.store.bounded import BoundedStore
 from cleancut.store.metered import InstrumentedStore
 from cleancut.store.open import open_store
-from cleancut.store.urls import parse_store_url
 from cleancut_coordinator.api.listen import is_open_to_all, open_api, read_roles
 from cleancut_coordinator.api.servicers import serve_api
 from cleancut_coordinator.api.services import coordinator_api
@@ -113,6 +112,14 @@ class _Rules:
     show_default=True,
     metavar="DURATION",
     help="How long agents may take to cut their shards, besides --shard-bound.",
+)
+@click.option(
+    "--standstill-bound",
+    type=Duration(0.0, 600.0),
+    default=Bounds().standstill_s,
+    show_default=True,
+    metavar="DURATION",
+    help="How long a backup under writes looks for a moment without one; 0: not at all.",
 )
 @click.option(
     "--shard-bound",
@@ -181,17 +188,19 @@ def _rules_of(file: click.Context, flags: dict[str, Any]) -> _Rules:
         every_s=flags["gc_every"],
     )
     cut_s: float = flags["cut_bound"]
-    bounds = Bounds(cut_s=cut_s, seal_s=cut_s, per_shard_s=flags["shard_bound"])
+    bounds = Bounds(
+        cut_s=cut_s,
+        seal_s=cut_s,
+        per_shard_s=flags["shard_bound"],
+        standstill_s=flags["standstill_bound"],
+    )
     return _Rules(fences, gc, schedules, read_roles(file), bounds)
 
 
 def _check(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger) -> None:
     """Checks what a start would refuse; nothing is contacted or written. Raises: CleancutError."""
-    parse_cluster(shared.cluster)
+    shared.check()
     parse_agent(flags["name"])
-    parse_store_url(shared.store)
-    parse_addresses(shared.etcd)
-    parse_address(shared.http)
     parse_address(flags["grpc"])
     if flags["advertise"]:
         parse_address(flags["advertise"])
@@ -220,6 +229,7 @@ def _summary(rules: _Rules) -> str:
 
 
 async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger) -> None:
+    shared.check()  # before anything is waited for
     clock = SystemClock()
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
     async with AsyncExitStack() as stack:
