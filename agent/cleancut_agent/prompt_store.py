@@ -16,8 +16,10 @@ PROMPT_S = 15.0
 
 @asynccontextmanager
 async def prompt_store(what: str, bound_s: float = 0.0) -> AsyncIterator[None]:
-    """Raises: TimedOut, if the block takes longer; 0: than `PROMPT_S`. Limits: a call in a thread goes on there, its
-    result is dropped."""
+    """Raises: TimedOut, if the block takes longer; 0: than `PROMPT_S`.
+
+    Limits: a call in a thread goes on there, and its result is dropped.
+    """
     bound_s = bound_s or PROMPT_S
     try:
         async with asyncio.timeout(bound_s):
