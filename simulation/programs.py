@@ -11,6 +11,7 @@ from typing import Any
 
 from cleancut.core.maintenance.schedule import ScheduleRule
 from cleancut.core.primitives.ids import AgentName, PeerId
+from cleancut.core.protocol.etcd_records import Bounds
 from cleancut.core.protocol.fence import NO_SETTINGS, FenceSettings
 from cleancut.runtime.health import Health
 from cleancut_agent.context import AgentContext
@@ -29,6 +30,8 @@ from simulation.wal import SimWalStorage
 from simulation.world import Process
 
 DISK_BYTES = 1 << 40
+_BOUNDS = Bounds(standstill_s=0.5)
+"""Rounds are the same at any time; many of them show nothing more."""
 _NO_GC = GcSettings(every_s=0.0)
 _AGENT_METRICS = AgentMetrics("sim", "all")
 _COORDINATOR_METRICS = CoordinatorMetrics("sim")
@@ -138,6 +141,7 @@ class SimCoordinator:
             store=SimStore(shared, self.process),
             peers=peers,
             clock=shared.clock,
+            bounds=_BOUNDS,
             fences=config.fences,
             gc=config.gc,
             schedules=config.schedules,

@@ -115,6 +115,14 @@ class _Rules:
     help="How long agents may take to cut their shards, besides --shard-bound.",
 )
 @click.option(
+    "--standstill-bound",
+    type=Duration(0.0, 600.0),
+    default=Bounds().standstill_s,
+    show_default=True,
+    metavar="DURATION",
+    help="How long a backup under writes looks for a moment without one; 0: not at all.",
+)
+@click.option(
     "--shard-bound",
     type=Duration(0.0, 10.0),
     default=Bounds().per_shard_s,
@@ -181,7 +189,12 @@ def _rules_of(file: click.Context, flags: dict[str, Any]) -> _Rules:
         every_s=flags["gc_every"],
     )
     cut_s: float = flags["cut_bound"]
-    bounds = Bounds(cut_s=cut_s, seal_s=cut_s, per_shard_s=flags["shard_bound"])
+    bounds = Bounds(
+        cut_s=cut_s,
+        seal_s=cut_s,
+        per_shard_s=flags["shard_bound"],
+        standstill_s=flags["standstill_bound"],
+    )
     return _Rules(fences, gc, schedules, read_roles(file), bounds)
 
 
