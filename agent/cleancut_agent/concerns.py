@@ -16,7 +16,7 @@ from cleancut_agent.prompt_store import prompt_store
 
 EVERY_S = 60.0
 LOW_BYTES = 2 << 30
-_ASK_S = STORE_S = 5.0
+_ASK_S = 5.0
 _SHOWN = 20
 
 
@@ -61,7 +61,7 @@ async def _restores(context: AgentContext) -> Concern | None:
 
 async def _store(context: AgentContext) -> Concern | None:
     try:
-        async with prompt_store("look for an object", STORE_S):
+        async with prompt_store("look for an object", min(_ASK_S, context.store_bound_s)):
             await context.store.stat(context.paths.probe(Epoch(0), COORDINATOR_PROBE))
     except (Denied, Refused, TimedOut) as error:
         return Concern(kind="store_refused", what=f"it cannot use the store: {error}")

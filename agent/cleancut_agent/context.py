@@ -49,4 +49,5 @@ class AgentContext:
     limits: UploadLimits = field(default_factory=UploadLimits)
     token_hex: Callable[[int], str] = secrets.token_hex
     free_disk_bytes: Callable[[Path], int] = free_disk_bytes
+    store_bound_s: float = 15.0
     skipped: SkippedRecords = field(default_factory=SkippedRecords)

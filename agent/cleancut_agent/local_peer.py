@@ -150,7 +150,7 @@ async def read_probe(context: AgentContext, epoch: Epoch) -> ProbeObject:
     what the store does."""
     path = context.paths.probe(epoch, COORDINATOR_PROBE)
     try:
-        async with prompt_store("read the coordinator's probe object"):
+        async with prompt_store("read the coordinator's probe object", context.store_bound_s):
             return decode(ProbeObject, await context.store.get(path), path)
     except (NotFound, Corrupt):
         return ProbeObject(nonce="")

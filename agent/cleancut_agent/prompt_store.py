@@ -11,16 +11,13 @@ from contextlib import asynccontextmanager
 
 from cleancut.core.primitives.errors import TimedOut
 
-PROMPT_S = 15.0
-
 
 @asynccontextmanager
-async def prompt_store(what: str, bound_s: float = 0.0) -> AsyncIterator[None]:
-    """Raises: TimedOut, if the block takes longer; 0: than `PROMPT_S`.
+async def prompt_store(what: str, bound_s: float) -> AsyncIterator[None]:
+    """Raises: TimedOut, if the block takes longer.
 
     Limits: a call in a thread goes on there, and its result is dropped.
     """
-    bound_s = bound_s or PROMPT_S
     try:
         async with asyncio.timeout(bound_s):
             yield

@@ -148,7 +148,7 @@ class AgentBackupEffects:
         name = f"{context.name}.{digest[:32]}"
         path = context.paths.probe(effect.epoch, name)
         if self._view_at != path:
-            async with prompt_store("write the view"):
+            async with prompt_store("write the view", context.store_bound_s):
                 await context.store.put(path, data)
             self._view_at = path
         record = await context.etcd.get(context.keys.member(effect.epoch, context.name))
