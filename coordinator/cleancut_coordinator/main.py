@@ -40,7 +40,7 @@ from cleancut.daemon_settings import (
     warn_of_etcd,
 )
 from cleancut.qdrant.http import check_url
-from cleancut.runtime.addresses import parse_address, parse_addresses
+from cleancut.runtime.addresses import parse_address
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.commands import Command
 from cleancut.runtime.concurrency import until_signal
@@ -49,7 +49,6 @@ from cleancut.runtime.log import Logger, configure_logging
 from cleancut.store.bounded import BoundedStore
 from cleancut.store.metered import InstrumentedStore
 from cleancut.store.open import open_store
-from cleancut.store.urls import parse_store_url
 from cleancut_coordinator.api.listen import is_open_to_all, open_api, read_roles
 from cleancut_coordinator.api.servicers import serve_api
 from cleancut_coordinator.api.services import coordinator_api
@@ -200,11 +199,8 @@ def _rules_of(file: click.Context, flags: dict[str, Any]) -> _Rules:
 
 def _check(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger) -> None:
     """Checks what a start would refuse; nothing is contacted or written. Raises: CleancutError."""
-    parse_cluster(shared.cluster)
+    shared.check()
     parse_agent(flags["name"])
-    parse_store_url(shared.store)
-    parse_addresses(shared.etcd)
-    parse_address(shared.http)
     parse_address(flags["grpc"])
     if flags["advertise"]:
         parse_address(flags["advertise"])
@@ -233,6 +229,7 @@ def _summary(rules: _Rules) -> str:
 
 
 async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger) -> None:
+    shared.check()  # before anything is waited for
     clock = SystemClock()
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
     async with AsyncExitStack() as stack:
