@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import cleancut_agent.concerns
-import cleancut_agent.prompt_store
 from cleancut.core.primitives.errors import TimedOut
 from cleancut.core.primitives.ids import Epoch
 from cleancut.ports.store import ObjectInfo
@@ -35,10 +33,9 @@ class HungStore(MemoryStore):
 
 
 @pytest.fixture
-def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AgentContext:
-    monkeypatch.setattr(cleancut_agent.concerns, "STORE_S", BOUND_S)
-    monkeypatch.setattr(cleancut_agent.prompt_store, "PROMPT_S", BOUND_S)
-    return dataclasses.replace(Rig(tmp_path).context, store=HungStore())
+def context(tmp_path: Path) -> AgentContext:
+    agent = Rig(tmp_path).context
+    return dataclasses.replace(agent, store=HungStore(), store_bound_s=BOUND_S)
 
 
 def test_the_session_says_that_the_store_hangs(context: AgentContext) -> None:
