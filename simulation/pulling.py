@@ -65,16 +65,32 @@ class Pulls:
     ) -> None:
         """`answer` is called with how it ended, unless the peer dies. A peer that has no replica
         of the shard gets one. Raises: NotFound, Unavailable."""
+        base, slash, path = location.partition("/tar/")
+        process, server = self.servers[base]
+        if not process.alive:
+            raise Unavailable("Failed to download snapshot: connection refused")
+        pull = self._open(peer_id, place, process, sha256=sha256, answer=answer)
+        pull.sending = process.spawn(self._send(pull, server, slash + path))
+        self._look(pull)
+
+    def upload(
+        self, peer_id: PeerId, place: Place, process: Process, tar: bytes, *, answer: Answer
+    ) -> None:
+        """As `begin`, with a tar that `process` has sent whole. Raises: NotFound."""
+        sha256 = hashlib.sha256(tar).hexdigest()
+        pull = self._open(peer_id, place, process, sha256=sha256, answer=answer)
+        pull.tar += tar
+        self.shared.world.after(0.0, partial(self._got, pull))
+
+    def _open(
+        self, peer_id: PeerId, place: Place, process: Process, *, sha256: str, answer: Answer
+    ) -> Pull:
         qdrant, world = self.qdrant, self.shared.world
         peer = qdrant.peers[peer_id]
         uuid = qdrant.uuid_at(peer_id, place[0])
         found = qdrant.collections.get(place[0])
         if found is None or found.uuid != uuid or place not in qdrant.logs:
             raise NotFound(f"no shard {place} at peer {peer_id}")
-        base, slash, path = location.partition("/tar/")
-        process, server = self.servers[base]
-        if not process.alive:
-            raise Unavailable("Failed to download snapshot: connection refused")
         replica = peer.replicas.get(place) or qdrant.add_replica(place, peer_id)
         pull = Pull(peer, place, replica, uuid, process, sha256, answer)
         pull.byte_s = world.now_s
@@ -83,8 +99,7 @@ class Pulls:
                 wrong = f"{place} at {peer_id}: {other.sha256}, {sha256}"
                 self.shared.trace.two_tars.append(wrong)
         self.running.append(pull)
-        pull.sending = process.spawn(self._send(pull, server, slash + path))
-        self._look(pull)
+        return pull
 
     async def _send(self, pull: Pull, server: TarServer, path: str) -> None:
         """In the agent's process: what its server does for one request."""
