@@ -50,7 +50,7 @@ async def _settled(world: World) -> list[str]:
 
 
 @pytest.mark.adversity("etcd turned back to a restore, each phase of it")
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(900)
 def test_a_restore_that_ended_is_not_touched_by_its_past(
     launch: Launch, etcd: EtcdCluster, tmp_path: Path
 ) -> None:
