@@ -9,10 +9,17 @@ from concurrent.futures import ProcessPoolExecutor
 from simulation.mutants import BACKUP_MUTANTS
 from simulation.mutants_regressions import REGRESSION_MUTANTS
 from simulation.mutants_restore import RESTORE_MUTANTS
+from simulation.mutants_unkind import UNKIND_MUTANTS
 from simulation.mutants_upkeep import UPKEEP_MUTANTS
 from simulation.mutation import find
 
-MUTANTS = {**BACKUP_MUTANTS, **RESTORE_MUTANTS, **UPKEEP_MUTANTS, **REGRESSION_MUTANTS}
+MUTANTS = {
+    **BACKUP_MUTANTS,
+    **RESTORE_MUTANTS,
+    **UPKEEP_MUTANTS,
+    **REGRESSION_MUTANTS,
+    **UNKIND_MUTANTS,
+}
 
 
 def find_all(processes: int) -> Iterator[tuple[str, tuple[int | None, str]]]:

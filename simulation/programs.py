@@ -133,7 +133,7 @@ class SimCoordinator:
             etcd=etcd,
             store=SimStore(shared, self.process),
             peers=peers,
-            clock=shared.clock,
+            clock=shared.clock_of(name),
             fences=config.fences,
             gc=config.gc,
             schedules=config.schedules,

@@ -65,14 +65,29 @@ class Pulls:
     ) -> None:
         """`answer` is called with how it ended, unless the peer dies. A peer that has no replica
         of the shard gets one. Raises: NotFound, Unavailable."""
+        base, slash, path = location.partition("/tar/")
+        process, server = self.servers[base]
+        pull = self._open(peer_id, place, process, sha256, answer)
+        pull.sending = process.spawn(self._send(pull, server, slash + path))
+        self._look(pull)
+
+    def upload(
+        self, peer_id: PeerId, place: Place, tar: bytes, sha256: str, *, by: Process, answer: Answer
+    ) -> None:
+        """As `begin`, with the whole tar in the request. Raises: NotFound, Unavailable."""
+        pull = self._open(peer_id, place, by, sha256, answer)
+        pull.tar += tar
+        self._got(pull)
+
+    def _open(
+        self, peer_id: PeerId, place: Place, process: Process, sha256: str, answer: Answer
+    ) -> Pull:
         qdrant, world = self.qdrant, self.shared.world
         peer = qdrant.peers[peer_id]
         uuid = qdrant.uuid_at(peer_id, place[0])
         found = qdrant.collections.get(place[0])
         if found is None or found.uuid != uuid or place not in qdrant.logs:
             raise NotFound(f"no shard {place} at peer {peer_id}")
-        base, slash, path = location.partition("/tar/")
-        process, server = self.servers[base]
         if not process.alive:
             raise Unavailable("Failed to download snapshot: connection refused")
         replica = peer.replicas.get(place) or qdrant.add_replica(place, peer_id)
@@ -83,8 +98,7 @@ class Pulls:
                 wrong = f"{place} at {peer_id}: {other.sha256}, {sha256}"
                 self.shared.trace.two_tars.append(wrong)
         self.running.append(pull)
-        pull.sending = process.spawn(self._send(pull, server, slash + path))
-        self._look(pull)
+        return pull
 
     async def _send(self, pull: Pull, server: TarServer, path: str) -> None:
         """In the agent's process: what its server does for one request."""
@@ -154,6 +168,7 @@ class Pulls:
         points = read_held(bytes(pull.tar)).points
         replica.tar, replica.content = pull.sha256, points
         replica.writes, replica.dirty = [], False
+        replica.missing, replica.lost = 0, 0
         replica.applied = len(self.qdrant.logs[pull.place])
         replica.number, replica.uncounted = points % 97, 1
         if replica.history[-1][1] != replica.content:

@@ -16,7 +16,9 @@ class Replica:
     recovered into it last. `writes`: when each write since then was applied. `looked_s`: when its
     points were counted last, and by which process. `dirty`: its peer was killed while it loaded a
     tar. `failed`: writes that it could not apply and has still to apply again; `unnumbered`: those
-    that its number does not hold yet."""
+    that its number does not hold yet. `optimizing`: since when an optimization is under way, ""
+    without one; `optimized`: when earlier ones began; `lost`: deletes since then, which a tar
+    lacks. `missing`: writes that others have and this one never got."""
 
     life: int
     applied: int
@@ -32,6 +34,10 @@ class Replica:
     dirty: bool = False
     failed: int = 0
     unnumbered: int = 0
+    optimizing: str = ""
+    optimized: list[str] = field(default_factory=list)
+    lost: int = 0
+    missing: int = 0
 
 
 @dataclass(slots=True)
