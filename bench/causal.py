@@ -2,9 +2,9 @@
 
 Usage: python -m bench.causal [--backups N] [--only MODE] [--qdrant real|standin|auto] [--json FILE]
 A writer sends a point only after its predecessor was acknowledged, so that a state of one instant
-has no hole in any chain. Modes: `none` takes what comes, `point-in-time` asks for a proof and gets
-several attempts under few writes, `fenced` renames the writers' alias. Each is done with replicas 1
-and 2, and with and without a peer that is stopped for 0.3 s as soon as the cuts begin.
+has no hole in any chain. Modes: `slow`, `fast` and `full` take what comes while writers pause for
+40 ms, 8 ms or not at all between two points; `fenced` renames the writers' alias. Each with
+replicas 1 and 2, and with and without a peer that is stopped for 0.3 s as soon as the cuts begin.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -42,13 +43,15 @@ from cleancut_devcluster.launch.setup import Setup, launch_setup
 FROZEN_S = 0.3
 WRITERS = 4
 CREATE_S = 300.0
+PAIRS = ("writes/s", "standstill", "skew", "fence", "stall")
 MODES: dict[str, tuple[str, ...]] = {
-    "none": (),
-    "point-in-time": ("--require", "point-in-time", "--attempts", "10"),
+    "slow": (),
+    "fast": (),
+    "full": (),
     "fenced": ("--fence", f"alias={ALIAS}", "--attempts", "3"),
 }
-PAUSE_S = {"none": 0.0, "point-in-time": 3.0, "fenced": 0.0}
-"""Between two writes of a writer: a proof without a fence needs a moment without a write."""
+PAUSE_S = {"slow": 0.04, "fast": 0.008, "full": 0.0, "fenced": 0.0}
+"""Between two writes of a writer."""
 
 
 @dataclass(slots=True)
@@ -67,6 +70,7 @@ class Row:
     skew_ms: list[int] = field(default_factory=list)
     fence_ms: list[int] = field(default_factory=list)
     stall_ms: list[int] = field(default_factory=list)
+    writes_s: list[int] = field(default_factory=list)
     phases: dict[str, list[int]] = field(default_factory=dict)
 
 
@@ -83,7 +87,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             await data.create()
             await data.load()
             for mode in MODES:
-                for frozen in (False, True):
+                for frozen in (False,) if options.still else (False, True):
                     if options.only in (None, mode):
                         row = Row(mode, replicas, frozen)
                         await measure_row(setup, shape, row, options.backups)
@@ -101,15 +105,22 @@ async def measure_row(setup: Setup, shape: Shape, row: Row, backups: int) -> Non
                 data, WRITERS, patient=True, pause_s=PAUSE_S[row.mode], first=first * WRITERS
             ) as chains:
                 await wait_written(chains, 2)
+                before, began_s = written(chains), time.monotonic()
                 async with freezing(setup, row.frozen):
                     words = ("backup", "create", *MODES[row.mode])
                     answer = await setup.cleancut(*words, timeout_s=CREATE_S)
+                took_s = time.monotonic() - began_s
+                row.writes_s.append(round((written(chains) - before) / took_s))
                 await wait_written(chains, 1 + max(len(one.acknowledged_s) for one in chains))
             if answer.exit_code:
                 row.failed += 1
                 print(answer.err.splitlines()[-3:], file=sys.stderr)
                 continue
             await judge(setup, row, answer.value("backup"), chains)
+
+
+def written(chains: Iterable[Chain]) -> int:
+    return sum(len(chain.acknowledged_s) for chain in chains)
 
 
 async def judge(setup: Setup, row: Row, made: dict[str, Any], chains: list[Chain]) -> None:
@@ -180,6 +191,7 @@ def figures_of(row: Row) -> dict[str, Any]:
         "torn_groups": row.torn,
         "holes": row.holes,
         "consistencies": dict(row.consistencies),
+        "writes_s": some(row.writes_s),
         "skew_ms": some(row.skew_ms),
         "fence_ms": some(row.fence_ms),
         "stall_ms": some(row.stall_ms),
@@ -194,7 +206,14 @@ def print_table(found: dict[str, Any], rows: Iterable[dict[str, Any]]) -> None:
     )
     table = Table(title=title, title_justify="left")
     head = ("mode", "replicas", "peer frozen", "groups", "torn", "holes", "consistencies")
-    for name in (*head, "skew p50/p99", "fence p50/p99", "stall p50/p99"):
+    for name in (
+        *head,
+        "writes/s p50/p99",
+        "standstill p50/p99",
+        "skew p50/p99",
+        "fence p50/p99",
+        "stall p50/p99",
+    ):
         table.add_column(name)
 
     def pair(figures: dict[str, Any] | None) -> str:
@@ -211,6 +230,8 @@ def print_table(found: dict[str, Any], rows: Iterable[dict[str, Any]]) -> None:
             str(row["torn_groups"]),
             str(row["holes"]),
             consistencies + failed,
+            pair(row["writes_s"]),
+            pair(row["phases_ms"].get("STANDSTILL")),
             *(pair(row[name]) for name in ("skew_ms", "fence_ms", "stall_ms")),
         )
     Console(width=None if sys.stdout.isatty() else 130).print(table)
@@ -221,6 +242,7 @@ def main() -> int:
     parser.add_argument("--backups", type=int, default=20)
     parser.add_argument("--points", type=int, default=3000)
     parser.add_argument("--only", choices=tuple(MODES))
+    parser.add_argument("--still", action="store_true", help="never stop a peer")
     parser.add_argument("--qdrant", choices=("real", "standin", "auto"), default="auto")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()

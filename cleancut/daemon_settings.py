@@ -22,7 +22,7 @@ from cleancut.core.maintenance.retention import Retention, check_retention
 from cleancut.core.maintenance.schedule import ScheduleRule, check_schedule
 from cleancut.core.primitives.durations import parse_duration
 from cleancut.core.primitives.errors import CleancutError, Invalid
-from cleancut.core.primitives.ids import parse_version
+from cleancut.core.primitives.ids import parse_cluster, parse_version
 from cleancut.core.primitives.spelling import check_keys, meant, suggestion
 from cleancut.core.protocol.fence import FenceRule, FenceSettings, check_rule
 from cleancut.etcd.client import Etcd, open_etcd
@@ -31,12 +31,13 @@ from cleancut.fencing.hooks import check_hook
 from cleancut.ports.clock import Clock
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.http import check_key_line, check_url
-from cleancut.runtime.addresses import is_loopback, parse_addresses
+from cleancut.runtime.addresses import is_loopback, parse_address, parse_addresses
 from cleancut.runtime.commands import wrong_types
 from cleancut.runtime.log import Logger
 from cleancut.runtime.tls import tls_of
 from cleancut.runtime.watched_files import WatchedFiles, WatchedSecret
 from cleancut.store.key_source import KeySource
+from cleancut.store.urls import parse_store_url
 
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R", bound=msgspec.Struct)
@@ -328,6 +329,13 @@ class Shared:
     @property
     def key_source(self) -> KeySource:
         return KeySource(self.store_key_file, self.store_key_command)
+
+    def check(self) -> None:
+        """Checks names, addresses and the store's URL; nothing is contacted. Raises: Invalid."""
+        parse_cluster(self.cluster)
+        parse_store_url(self.store)
+        parse_addresses(self.etcd)
+        parse_address(self.http)
 
     def etcd_is_open(self) -> bool:
         """Whether traffic to etcd crosses a network in plaintext. Raises: Invalid."""

@@ -24,6 +24,7 @@ def run_many(first: int, count: int, processes: int) -> int:
     failed: list[Result] = []
     for result in run_seeds(first, count, processes):
         groups += Counter(groups=result.committed, quiet=result.quiet, fenced=result.fenced)
+        groups["rolled"] += result.rolled
         ends += Counter(result.ends)
         if result.wrong:
             failed.append(result)
@@ -34,7 +35,8 @@ def run_many(first: int, count: int, processes: int) -> int:
     shown_ends = ", ".join(f"{count} {what}" for what, count in sorted(ends.items()))
     sys.stdout.write(
         f"{count} histories in {took_s:.1f} s, {count / took_s:.1f} a second; "
-        f"{groups['groups']} groups, {groups['quiet']} of them quiet, {groups['fenced']} fenced; "
+        f"{groups['groups']} groups, {groups['quiet']} of them quiet, {groups['fenced']} fenced, "
+        f"{groups['rolled']} rolled forward; "
         f"{shown_ends}; {len(failed)} failed: {[result.seed for result in failed[:20]]}\n"
     )
     return 1 if failed else 0

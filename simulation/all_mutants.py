@@ -9,12 +9,14 @@ from concurrent.futures import ProcessPoolExecutor
 from simulation.mutants import BACKUP_MUTANTS
 from simulation.mutants_regressions import REGRESSION_MUTANTS
 from simulation.mutants_restore import RESTORE_MUTANTS
+from simulation.mutants_standstill import STANDSTILL_MUTANTS
 from simulation.mutants_unkind import UNKIND_MUTANTS
 from simulation.mutants_upkeep import UPKEEP_MUTANTS
 from simulation.mutation import find
 
 MUTANTS = {
     **BACKUP_MUTANTS,
+    **STANDSTILL_MUTANTS,
     **RESTORE_MUTANTS,
     **UPKEEP_MUTANTS,
     **REGRESSION_MUTANTS,

@@ -112,12 +112,12 @@ def complete(outcome: Outcome) -> Iterator[str]:
                 yield f"{where} has {shard.count} points, and {cut.content} were cut"
 
 
-def _window(outcome: Outcome, epoch: Epoch) -> tuple[float, float]:
-    """From the put of CUT to the last counted CUT vote."""
+def _window(outcome: Outcome, epoch: Epoch, phase: Phase = Phase.CUT) -> tuple[float, float]:
+    """From the put of CUT to the last vote of `phase`."""
     begin_s = next(
         at_s for at_s, ctl in outcome.ctls() if ctl.epoch == epoch and ctl.phase is Phase.CUT
     )
-    prefix = f"{outcome.shared.keys.votes(epoch)}{Phase.CUT.value}/"
+    prefix = f"{outcome.shared.keys.votes(epoch)}{phase.value}/"
     ends = [at_s for at_s, kv, _ in outcome.shared.trace.votes if kv.key.startswith(prefix)]
     return begin_s, max(ends)
 
@@ -134,9 +134,11 @@ def cut_in_window(outcome: Outcome) -> Iterator[str]:
             where = f"group {epoch}: {shard.collection}/{shard.shard_id}"
             if cut is None:
                 continue
-            if not shard.reused and not begin_s <= cut.at_s <= end_s:
+            if shard.last_entry >= 0:  # it may be a parent's, with its log
+                begin_s, end_s = _window(outcome, epoch, Phase.STANDSTILL)
+            elif not shard.reused and not begin_s <= cut.at_s <= end_s:
                 yield f"{where} cut at {cut.at_s:.3f}, not in {begin_s:.3f}-{end_s:.3f}"
-            if not shard.reused and sessions.get(cut.agent) != cut.token:
+            elif not shard.reused and sessions.get(cut.agent) != cut.token:
                 yield f"{where} cut by {cut.agent} under another session"
             lived = any(low <= end_s and high >= begin_s for low, high in _lived(outcome, cut))
             if not lived and not cut.lost:

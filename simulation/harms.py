@@ -21,6 +21,7 @@ _PHASES = {
         Phase.FENCE,
         Phase.CUT,
         Phase.SEAL,
+        Phase.STANDSTILL,
         Phase.UPLOAD,
         Phase.COMMIT,
         Phase.ABORT,
@@ -44,6 +45,10 @@ _PHASES = {
 }
 
 
+ROUNDS_S = 0.08
+"""For how long writes disturb the rounds."""
+
+
 class Harms:
     """All that is done to one history, drawn from its generator."""
 
@@ -63,6 +68,17 @@ class Harms:
                 self._world.after(self._harm_at_s(), self._rng.choice(able))
             if scenario.plan.deceived:
                 self._deceive()
+            if scenario.plan.logs:
+                rounds = (OperationKind.BACKUP, Phase.STANDSTILL)
+                self._strikes.setdefault(rounds, []).append(self._write_in_rounds)
+
+    def _write_in_rounds(self) -> None:
+        """Some writes while logs are read, by a choice of its own: a round is short."""
+        choice = random.Random(f"rounds {self._world.seed}")
+        places = list(self._qdrant.logs)
+        for _ in range(choice.randint(1, 6) if places else 0):
+            write = partial(self._scenario.wishes.write_one, choice.choice(places))
+            self._world.after(choice.random() * ROUNDS_S, write)
 
     def _deceive(self) -> None:
         """Data that change while numbers stand still; by a choice of its own, so that other

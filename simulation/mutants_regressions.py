@@ -52,12 +52,14 @@ REGRESSION_MUTANTS = {
         ("drops_own_only",),
         (Patch(CollectionCreator, "_delete", delete_elsewhere),),
         {"situation": "replaced"},
+        rare="the last peer must stay silent in the last look, and know better when it is to drop",
     ),
     "looks_too_early": Mutant(
         "what was looked at long ago is looked at again",
         ("undone_leaves_nothing", "drops_own_only"),
         (Patch(CollectionCreator, "_check_fresh", always_fresh),),
         {"situation": "replaced"},
+        rare="a look must take seconds, and a client come in while the next one is answered",
     ),
     "begins_early": Mutant(
         "nothing begins while an effect has to be repeated",

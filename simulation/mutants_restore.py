@@ -201,7 +201,7 @@ RESTORE_MUTANTS = {
             Patch(Recovery, "_check_empty", check_nothing),
             Patch(Recovery, "_check_left", check_nothing),
         ),
-        _RESTORES,
+        {"situation": "robbed"},
     ),
     "counts_once": Mutant(
         "points of a stranger in a shard forbid its recovery by an agent that restarted",

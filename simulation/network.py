@@ -59,6 +59,7 @@ class Weather:
     lost_recover: float = 0.0
     slow_tar: float = 0.0
     late_answer: float = 0.0
+    no_answer: float = 0.0
     late_cut_s: float = 0.0
     """The longest that a stream takes to begin, besides what it always takes."""
     store_fails: float = 0.0
@@ -86,13 +87,14 @@ class Watch:
 class Shared:
     """What all processes reach: etcd, the store, and the weather between. `archive`: every object
     that ever was in the store. `lists_late`: lists of garbage come to the store seconds after they
-    were made."""
+    were made. `looked` is called when a process is answered what a peer is like."""
 
     def __init__(self, world: World, keys: Keys, paths: Paths) -> None:
         self.world, self.keys, self.paths = world, keys, paths
         self.model, self.store = EtcdModel(), MemoryStore()
         self.archive: dict[str, bytes] = {}
         self.lists_late = False
+        self.looked: Callable[[Process], None] = lambda _: None
         self.weather, self.trace = Weather(), Trace(keys)
         self.clock = SimClock(world)
         self._watches: list[Watch] = []

@@ -8,13 +8,21 @@ asked has applied them when it answers.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
 
 from cleancut.core.cluster.view import ACTIVE
-from cleancut.core.primitives.errors import CleancutError, NotFound, Refused, TimedOut, Unavailable
+from cleancut.core.primitives.errors import (
+    CleancutError,
+    Corrupt,
+    NotFound,
+    Refused,
+    TimedOut,
+    Unavailable,
+)
 from cleancut.core.primitives.ids import PeerId, check_collection_name
 from cleancut.qdrant.responses import (
     ClusterInfo,
@@ -65,7 +73,8 @@ class SimPeer:
         answer did, ends at its bound; one whose peer died breaks off."""
         await self._process.boundary()
         world, weather, reply = self._shared.world, self._shared.weather, self._shared.world.reply()
-        mute, lost = mute or world.chance(weather.lost_answer), world.chance(weather.lost_request)
+        mute = mute or world.chance(weather.lost_answer) or world.chance(weather.no_answer)
+        lost = world.chance(weather.lost_request)
         silence = TimedOut("no answer in time")
         bound = world.after(bound_s, lambda: reply.answer(error=silence), self._process)
         slow = world.chance(weather.slow)
@@ -159,6 +168,7 @@ class SimPeer:
         return await self._read(self._telemetry, timeout_s)
 
     def _telemetry(self) -> Telemetry:
+        self._shared.looked(self._process)
         seen = self._qdrant.seen_by(self._id)
         return Telemetry(
             app_version="1.18.3",
@@ -363,11 +373,13 @@ class SimPeer:
         sha256: str,
         timeout_s: float,
     ) -> None:
-        tar = b"".join([bytes(chunk) async for chunk in chunks])
+        tar = b"".join([chunk async for chunk in chunks])
 
         def begin(tell: Tell) -> None:
-            place, answer = (name, shard_id), partial(tell, None)
-            self._pulls.upload(self._id, place, tar, sha256, by=self._process, answer=answer)
+            if hashlib.sha256(tar).hexdigest() != sha256:
+                raise Corrupt("Snapshot checksum mismatch")
+            place, tell_end = (name, shard_id), partial(tell, None)
+            self._pulls.upload(self._id, place, self._process, tar, answer=tell_end)
 
         await self._call(begin, timeout_s / FASTER)
 

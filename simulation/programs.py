@@ -11,6 +11,7 @@ from typing import Any
 
 from cleancut.core.maintenance.schedule import ScheduleRule
 from cleancut.core.primitives.ids import AgentName, PeerId
+from cleancut.core.protocol.etcd_records import Bounds
 from cleancut.core.protocol.fence import NO_SETTINGS, FenceSettings
 from cleancut.runtime.health import Health
 from cleancut_agent.context import AgentContext
@@ -25,9 +26,12 @@ from cleancut_coordinator.process import CoordinatorProcess, serve_coordinator
 from simulation.network import Shared, SimEtcd, SimStore
 from simulation.peer import SimPeer
 from simulation.pulling import Pulls
+from simulation.wal import SimWalStorage
 from simulation.world import Process
 
 DISK_BYTES = 1 << 40
+_BOUNDS = Bounds(standstill_s=0.5)
+"""Rounds are the same at any time; many of them show nothing more."""
 _NO_GC = GcSettings(every_s=0.0)
 _AGENT_METRICS = AgentMetrics("sim", "all")
 _COORDINATOR_METRICS = CoordinatorMetrics("sim")
@@ -55,11 +59,13 @@ class NoPool(Executor):
 
 @dataclass(slots=True)
 class Home:
-    """What outlives an agent's process: its name, its peer, its directory."""
+    """What outlives an agent's process: its name, its peer, its directory, and whether the peer's
+    data directory can be seen."""
 
     name: AgentName
     peer: PeerId
     directory: Path
+    sees_storage: bool = False
     lives: int = 0
 
     def next_life(self) -> Path:
@@ -95,6 +101,7 @@ class SimAgent:
             loopback=loopback,
             token_hex=shared.world.token_hex,
             free_disk_bytes=_free,
+            wal=SimWalStorage(pulls.qdrant, home.peer) if home.sees_storage else None,
         )
         tars = TarServer(store, shared.paths)
         pulls.servers[loopback] = (self.process, tars)
@@ -134,6 +141,7 @@ class SimCoordinator:
             store=SimStore(shared, self.process),
             peers=peers,
             clock=shared.clock_of(name),
+            bounds=_BOUNDS,
             fences=config.fences,
             gc=config.gc,
             schedules=config.schedules,

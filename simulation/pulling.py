@@ -20,7 +20,7 @@ from simulation import trace
 from simulation.network import Shared
 from simulation.qdrant import Peer, Place, SimQdrant
 from simulation.replica import Replica
-from simulation.tars import read_held
+from simulation.wal import replay
 from simulation.world import Process
 
 IDLE_S = 6.0
@@ -67,20 +67,23 @@ class Pulls:
         of the shard gets one. Raises: NotFound, Unavailable."""
         base, slash, path = location.partition("/tar/")
         process, server = self.servers[base]
-        pull = self._open(peer_id, place, process, sha256, answer)
+        if not process.alive:
+            raise Unavailable("Failed to download snapshot: connection refused")
+        pull = self._open(peer_id, place, process, sha256=sha256, answer=answer)
         pull.sending = process.spawn(self._send(pull, server, slash + path))
         self._look(pull)
 
     def upload(
-        self, peer_id: PeerId, place: Place, tar: bytes, sha256: str, *, by: Process, answer: Answer
+        self, peer_id: PeerId, place: Place, process: Process, tar: bytes, *, answer: Answer
     ) -> None:
-        """As `begin`, with the whole tar in the request. Raises: NotFound, Unavailable."""
-        pull = self._open(peer_id, place, by, sha256, answer)
+        """As `begin`, with a tar that `process` has sent whole. Raises: NotFound."""
+        sha256 = hashlib.sha256(tar).hexdigest()
+        pull = self._open(peer_id, place, process, sha256=sha256, answer=answer)
         pull.tar += tar
-        self._got(pull)
+        self.shared.world.after(0.0, partial(self._got, pull))
 
     def _open(
-        self, peer_id: PeerId, place: Place, process: Process, sha256: str, answer: Answer
+        self, peer_id: PeerId, place: Place, process: Process, *, sha256: str, answer: Answer
     ) -> Pull:
         qdrant, world = self.qdrant, self.shared.world
         peer = qdrant.peers[peer_id]
@@ -88,8 +91,6 @@ class Pulls:
         found = qdrant.collections.get(place[0])
         if found is None or found.uuid != uuid or place not in qdrant.logs:
             raise NotFound(f"no shard {place} at peer {peer_id}")
-        if not process.alive:
-            raise Unavailable("Failed to download snapshot: connection refused")
         replica = peer.replicas.get(place) or qdrant.add_replica(place, peer_id)
         pull = Pull(peer, place, replica, uuid, process, sha256, answer)
         pull.byte_s = world.now_s
@@ -165,12 +166,13 @@ class Pulls:
         )
         unseen = [at_s for at_s in wiped if not looked or at_s < replica.looked_s]
         self.shared.trace.wiped += [(pull.uuid, at_s) for at_s in unseen]
-        points = read_held(bytes(pull.tar)).points
+        points, last = replay(bytes(pull.tar))
         replica.tar, replica.content = pull.sha256, points
         replica.writes, replica.dirty = [], False
         replica.missing, replica.lost = 0, 0
         replica.applied = len(self.qdrant.logs[pull.place])
-        replica.number, replica.uncounted = points % 97, 1
+        replica.number, replica.uncounted = points % 97 if last is None else last, 1
+        replica.begin_log()
         if replica.history[-1][1] != replica.content:
             replica.history.append((world.now_s, replica.content))
         self._end(pull, None)

@@ -16,7 +16,8 @@ from typing import Any
 
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused, Unavailable
 from cleancut.core.primitives.ids import PeerId
-from simulation.replica import Collection, Replica
+from simulation.logs import SimLog
+from simulation.replica import Collection, Replica, Seen
 from simulation.world import World
 
 Place = tuple[str, int]
@@ -48,14 +49,6 @@ class Peer:
     @property
     def startup(self) -> str:
         return f"peer-{self.id}-start-{self.start}"
-
-
-@dataclass(slots=True)
-class Seen:
-    """One version of the cluster's shape, as a peer shows it."""
-
-    collections: dict[str, Collection]
-    aliases: dict[str, str]
 
 
 class SimQdrant:
@@ -95,7 +88,9 @@ class SimQdrant:
     def _add(self, place: Place, peer: PeerId, applied: int, content: int) -> Replica:
         number = self.world.rng.randrange(50)
         history = [(self.world.now_s, content)]
-        replica = Replica(len(self.replicas), applied, content, number, history)
+        replica = Replica(
+            len(self.replicas), applied, content, number, history, SimLog(number + 1), number
+        )
         self.peers[peer].replicas[place] = replica
         self.replicas.append((place, peer, replica))
         return replica
@@ -177,6 +172,7 @@ class SimQdrant:
             replica.applied, replica.content, replica.tar = whole.applied, whole.content, whole.tar
             replica.writes, replica.dirty, replica.uncounted = list(whole.writes), False, 1
             replica.missing = whole.missing
+            replica.begin_log()
             replica.history.append((self.world.now_s, whole.content))
             peer.arrivals += 1
             self._pump(peer, place)
@@ -197,6 +193,8 @@ class SimQdrant:
             return
         kind, _ = log[replica.applied]
         replica.applied += 1
+        replica.log.append(kind)
+        replica.logged = replica.log.last
         if kind == "f":
             replica.failed += 1
             replica.unnumbered += 1  # its number shows with the next operation
@@ -268,8 +266,10 @@ class SimQdrant:
             if old is None:
                 continue
             old.history.append((self.world.now_s, -1))
+            old.log.remove()
             made = self._add(place, peer.id, 0, REMADE * (len(self.replicas) + 1))
             made.number = old.number
+            made.begin_log()
 
     # Reading
 
@@ -349,7 +349,7 @@ class SimQdrant:
             raise NotFound(f"no shard {place} at peer {peer_id}")
         if not others:
             raise Invalid(f"shard {place} has no other replica")
-        self.peers[peer_id].replicas.pop(place).history.append((self.world.now_s, -1))
+        self._forget(self.peers[peer_id].replicas.pop(place))
         self._reshaped()
 
     def _moved(self, place: Place, move: Move) -> None:
@@ -365,8 +365,13 @@ class SimQdrant:
                 new.dirty, new.failed, new.missing = old.dirty, old.failed, old.missing
                 self._pump(target, place)
             if not move.keep:
-                source.replicas.pop(place).history.append((self.world.now_s, -1))
+                self._forget(source.replicas.pop(place))
         self._reshaped()
+
+    def _forget(self, replica: Replica) -> None:
+        """It is on its peer's disk no more."""
+        replica.history.append((self.world.now_s, -1))
+        replica.log.remove()
 
     def change_alias(self) -> None:
         self._rename()
@@ -405,7 +410,7 @@ class SimQdrant:
             del self.logs[place]
             for peer in self.peers.values():
                 if (replica := peer.replicas.pop(place, None)) is not None:
-                    replica.history.append((self.world.now_s, -1))
+                    self._forget(replica)
                     gone.lost_s += tuple(replica.writes)
         for alias in [alias for alias, of in self.aliases.items() if of == name]:
             del self.aliases[alias]

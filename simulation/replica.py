@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulation.logs import SimLog
 from simulation.world import Process
 
 USER = "user"
@@ -15,16 +16,19 @@ class Replica:
     """One shard's copy on one peer. `history`: content by time, for the checkers. `tar`: what was
     recovered into it last. `writes`: when each write since then was applied. `looked_s`: when its
     points were counted last, and by which process. `dirty`: its peer was killed while it loaded a
-    tar. `failed`: writes that it could not apply and has still to apply again; `unnumbered`: those
-    that its number does not hold yet. `optimizing`: since when an optimization is under way, ""
-    without one; `optimized`: when earlier ones began; `lost`: deletes since then, which a tar
-    lacks. `missing`: writes that others have and this one never got."""
+    tar. `logged`: the newest entry of its `log` that it has taken. `failed`: writes that it could
+    not apply and has still to apply again; `unnumbered`: those that its number does not hold yet.
+    `optimizing`: since when an optimization is under way, "" without one; `optimized`: when earlier
+    ones began; `lost`: deletes since then, which a tar lacks. `missing`: writes that others have
+    and this one never got."""
 
     life: int
     applied: int
     content: int
     number: int
     history: list[tuple[float, int]]
+    log: SimLog
+    logged: int
     uncounted: int = 0
     pumping: bool = False
     tar: str = ""
@@ -38,6 +42,11 @@ class Replica:
     optimized: list[str] = field(default_factory=list)
     lost: int = 0
     missing: int = 0
+
+    def begin_log(self) -> None:
+        """Another log is in the place of this replica's, which goes on with its number."""
+        self.log.begin(self.number + 1)
+        self.logged = self.number
 
 
 @dataclass(slots=True)
@@ -58,3 +67,11 @@ class Collection:
     drop_known: bool = False
     dropped_s: float = float("inf")
     lost_s: tuple[float, ...] = ()
+
+
+@dataclass(slots=True)
+class Seen:
+    """One version of the cluster's shape, as a peer shows it."""
+
+    collections: dict[str, Collection]
+    aliases: dict[str, str]

@@ -36,8 +36,9 @@ from simulation.situations import Situations, choose
 from simulation.strangers import Strangers
 from simulation.trace import Copy, Looked
 from simulation.turning import Turning
-from simulation.unkindness import Unkindness, choose_kind, wrong_clocks
+from simulation.unkindness import ALTERS_SHARDS, Unkindness, choose_kind, wrong_clocks
 from simulation.users import Users
+from simulation.wal import note_rolled
 from simulation.world import World
 
 UPKEEP_S = 30.0
@@ -46,6 +47,7 @@ REPAIRED_WITHIN_S = 4000.0
 LINGER_S = 15.0
 """After the end: what was frozen or late may still come."""
 CALM, BURST_SHARE, DECEIVED_SHARE, TURNED_SHARE = 0.2, 0.4, 0.3, 0.12
+LOGS_SHARE = 0.6
 """How many of the histories are without any fault, and how many have what else is in a `Plan`."""
 _RAM = Path("/dev/shm")
 
@@ -67,6 +69,7 @@ class Plan:
     deceived: bool
     turned: bool
     unkind: str
+    logs: bool
     situation: str
 
     @classmethod
@@ -85,10 +88,11 @@ class Plan:
             deceived=chance.random() < DECEIVED_SHARE,
             turned=random.Random(f"turned {seed}").random() < TURNED_SHARE,
             unkind=choose_kind(seed),
+            logs=random.Random(f"logs {seed}").random() < LOGS_SHARE,
             situation="",
         )
         situation = choose(chance, restores=plan.restores, garbage=plan.garbage)
-        if plan.turned:
+        if plan.turned or (plan.logs and plan.unkind in ALTERS_SHARDS):
             plan = replace(plan, unkind="")
         if plan.unkind in {"stopped", "sick"}:
             plan = replace(plan, calm=True)
@@ -106,6 +110,7 @@ class Result:
     story: tuple[str, ...]
     committed: int
     quiet: int
+    rolled: int
     fenced: int
     ended_s: float
     digest: str
@@ -135,8 +140,7 @@ class Scenario:
         if self.plan.unkind == "wrong_clock":
             self.shared.clocks, self.shared.has_clock = wrong_clocks(seed), True
         self.agents = [
-            self.start_agent(Home(AgentName(f"a{i}"), PeerId(i), self._directory / f"a{i}"))
-            for i in range(1, nodes + 1)
+            self.start_agent(self._home(f"a{i}", PeerId(i))) for i in range(1, nodes + 1)
         ]
         self.coordinators = [self.start_coordinator(f"coord{i}") for i in range(rng.randint(2, 3))]
         self.users = Users(self.shared, self.coordinators)
@@ -156,6 +160,9 @@ class Scenario:
         self.unkindness.came_to(ctl)
         if self.turning is not None:
             self.turning.came_to(ctl)
+
+    def _home(self, name: str, peer: PeerId) -> Home:
+        return Home(AgentName(name), peer, self._directory / name, self.plan.logs)
 
     @property
     def _has_upkeep(self) -> bool:
@@ -211,17 +218,20 @@ class Scenario:
     def _result(self) -> Result:
         trace = self.shared.trace
         outcome = Outcome(self.shared, self.qdrant, self.users.asked, self.config)
-        wrong = [*(f"crashed: {one}" for one in self.world.failures), *check(outcome)]
         manifests = outcome.manifests().values()
+        note_rolled(self.shared, [shard for one in manifests for shard in one.shards])
+        wrong = [*(f"crashed: {one}" for one in self.world.failures), *check(outcome)]
         instants = [one for one in manifests if one.consistency is Consistency.POINT_IN_TIME]
         fenced = sum(one.fenced for one in instants)
+        rolled = sum(any(shard.standstill for shard in one.shards) for one in instants)
         ends = Counter(f"{one.kind} {one.state}" for one in self.operations())
         return Result(
             seed=self.world.seed,
             wrong=tuple(wrong),
             story=tuple(trace.lines),
             committed=len(manifests),
-            quiet=len(instants) - fenced,
+            quiet=len(instants) - fenced - rolled,
+            rolled=rolled,
             fenced=fenced,
             ended_s=self.world.now_s,
             digest=trace.digest(),

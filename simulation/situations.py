@@ -18,6 +18,7 @@ from simulation.qdrant import Place
 
 if TYPE_CHECKING:
     from simulation.scenario import Scenario
+    from simulation.world import Process
 
 SHARE = 0.7
 AGAIN_S = 12.0
@@ -45,7 +46,7 @@ class Situations:
         self._qdrant, self._weather = scenario.qdrant, scenario.shared.weather
         self._chance = random.Random(f"situation {scenario.world.seed}")
         self._reactions: list[Callable[[Ctl], None]] = []
-        self._marked_s = 0.0
+        self._marked_s, self._looks = 0.0, 0
         if scenario.plan.burst:
             self._reactions.append(self._burst)
         if scenario.plan.situation:
@@ -178,17 +179,28 @@ class Situations:
 
             self._scenario.users.wish(f"the end of {ctl.operation}", 0.0, cancel)
         if ctl.phase is Phase.ROLLBACK:
-            self._qdrant.lag_s = self._chance.choice((0.002, 0.02, 0.1))
-            self._weather.late_answer = self._chance.choice((0.0, 0.2, 0.5))
-            self._weather.lost_answer = self._chance.choice((0.0, 0.3))
-            soon_s = self._chance.choice((0.05, 0.2, 3.0))
+            late, lost = self._chance.choice(((0.0, 0.0), (1.0, 0.0), (0.0, 0.5)))
+            self._weather.late_answer, self._weather.no_answer = late, lost
+            self._qdrant.lag_s = 0.002
+            soon_s = 2.0 if late or lost else 0.01
+            self._looks = 0
+            self._scenario.shared.looked = partial(self._looked, soon_s)
+            self._world.after(8.0, self._catch_up)
+
+    def _looked(self, soon_s: float, process: Process) -> None:
+        """The leader asks every peer what there is, and then again, before it drops anything."""
+        if process is not self._scenario.harms.leading():
+            return
+        self._looks += 1
+        if self._looks > len(self._qdrant.peers) and self._chance.random() < 0.4:
+            self._scenario.shared.looked = lambda _: None
             for name in self._scenario.strangers.names:
                 self._after(soon_s, partial(self._scenario.strangers.replace, name))
-            self._world.after(soon_s + 1.0, self._catch_up)
 
     def _catch_up(self) -> None:
+        self._scenario.shared.looked = lambda _: None
         self._qdrant.lag_s = 0.1
-        self._weather.late_answer = self._weather.lost_answer = 0.0
+        self._weather.late_answer = self._weather.no_answer = 0.0
 
     def _replaced_early(self, ctl: Ctl) -> None:
         """A client replaces a collection while its shards are recovered."""

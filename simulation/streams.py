@@ -22,7 +22,7 @@ def cut_shard(
     content = replica.content + LOST * replica.lost
     others = [peer.replicas.get(place) for peer in qdrant.peers.values() if peer.up]
     fullest = min(one.missing for one in others if one is not None)
-    tar = make_tar(*place, Held(content, len(trace.captures)))
+    tar = make_tar(*place, Held(content, len(trace.captures), replica.logged))
     cut = Capture(
         at_s=qdrant.world.now_s,
         agent=process.name,

@@ -12,22 +12,25 @@ import random
 import re
 from typing import NamedTuple
 
+from cleancut.core.wal.framing import header
+
 UNIT = 512
 SEGMENT = "segments/11111111-2222-4333-8444-555555555555"
 _BULK_BYTES = 6000
-_HELD = re.compile(rb"points=(\d+) cut=(\d+)\n")
+_HELD = re.compile(rb"points=(\d+) cut=(\d+) last=(-?\d+)\n")
 
 
 class Held(NamedTuple):
-    """What a tar says of itself."""
+    """What a tar says of itself. `last`: the newest entry of the log that its points hold."""
 
     points: int
     cut: int
+    last: int = -1
 
 
 def make_tar(collection: str, shard_id: int, held: Held) -> bytes:
     """The whole tar of one cut."""
-    said = b"points=%d cut=%d\n" % held
+    said = b"points=%d cut=%d last=%d\n" % held
     return b"".join(
         (
             _member(f"{SEGMENT}/files/data", said.ljust(200, b".")),
@@ -43,7 +46,7 @@ def read_held(tar: bytes) -> Held:
     found = _HELD.search(tar)
     if found is None:
         raise ValueError("not a tar of the simulation")
-    return Held(int(found[1]), int(found[2]))
+    return Held(int(found[1]), int(found[2]), int(found[3]))
 
 
 @functools.lru_cache(maxsize=256)
@@ -56,8 +59,8 @@ def _bulk(collection: str, shard_id: int) -> bytes:
 def _tail() -> bytes:
     return b"".join(
         (
-            _member("wal", kind=b"5"),
-            _member("wal/open-1", b"w" * 100),
+            _member("wal/", kind=b"5"),
+            _member("wal/closed-0", header(7) + bytes(92)),
             _member("replica_state.json", b"{}"),
             _member("shard_config.json", b"{}"),
             bytes(2 * UNIT),

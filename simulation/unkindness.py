@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SHARE = 0.35
 KINDS = ("optimizing", "stopped", "sick", "lost_pack", "refused", "wrong_clock", "diverged")
+ALTERS_SHARDS = frozenset({"optimizing", "diverged"})
+"""What a simulated log knows nothing of."""
 SICK = "sick"
 DAY_S = 86400.0
 BACKUP = OperationKind.BACKUP

@@ -10,7 +10,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from cleancut.core.backup.participant import BackupParticipant, ReadLogs
-from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.codec import encode, pack
 from cleancut.core.primitives.errors import CleancutError, LeaseLost, TimedOut, Unavailable
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.commands import CastVote, Command, Effect, Run, Stop
@@ -119,7 +119,7 @@ class AgentLoop:
             Modified(context.keys.ctl, self._revision),
             Modified(key, self._voted[key]),  # a repeat that arrives late takes nothing back
         ]
-        result = await context.etcd.txn(guards, [Put(key, encode(vote))])
+        result = await context.etcd.txn(guards, [Put(key, pack(vote))])
         if result.applied:
             self._voted[key] = result.revision
         (self._log.debug if vote.round > 1 else self._log.info)(

@@ -28,6 +28,7 @@ from cleancut.daemon_settings import (
     shared_of,
     warn_of_etcd,
 )
+from cleancut.qdrant.http import check_url
 from cleancut.repository.uploads import clear_spill
 from cleancut.runtime.addresses import parse_address
 from cleancut.runtime.clock import SystemClock
@@ -99,6 +100,8 @@ async def _run_or_stay(shared: Shared, flags: dict[str, Any], log: Logger) -> No
 
 
 async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
+    shared.check()  # before anything is waited for
+    check_url(flags["qdrant_url"])
     clock = SystemClock()
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
     async with AsyncExitStack() as stack:

@@ -78,13 +78,13 @@ def say(text: str) -> None:
     click.echo(visible(text, lines=True), err=True)
 
 
-def tell(error: CleancutError) -> Exit:
+def report_error(error: CleancutError) -> Exit:
     """Writes `error` to stderr; returns the exit code."""
-    tell_parts(error.reason, error.message, error.hint)
+    report_parts(error.reason, error.message, error.hint)
     return Exit(error.exit_code)
 
 
-def tell_parts(reason: str, message: str, hint: str) -> None:
+def report_parts(reason: str, message: str, hint: str) -> None:
     """Message, hint, and reason for scripts, a line each."""
     head = click.style("error: ", fg="red", bold=True)
     click.echo(head + visible(message, lines=True), err=True)

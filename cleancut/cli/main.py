@@ -24,7 +24,7 @@ from cleancut.cli.commands.schedule import schedule
 from cleancut.cli.commands.seed import seed
 from cleancut.cli.commands.token import token
 from cleancut.cli.commands.version import completion, version
-from cleancut.cli.exit_codes import Exit, say, tell
+from cleancut.cli.exit_codes import Exit, report_error, say
 from cleancut.cli.settings import load_config, settings_of, shared_options
 from cleancut.cli.terminal import drop_out
 from cleancut.core.primitives.errors import CleancutError
@@ -84,7 +84,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         say("interrupted")
         return Exit.INTERRUPTED
     except CleancutError as error:
-        return tell(error)
+        return report_error(error)
     except BrokenPipeError:
         drop_out()  # such as help text into `| head`
         return Exit.OK

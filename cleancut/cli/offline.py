@@ -89,7 +89,7 @@ def show_backup(settings: Settings, name: str) -> Backup:
     return with_store(settings, read)
 
 
-def extract(settings: Settings, wanted: ShardSelection, target: Path) -> dict[str, Any]:
+def extract(settings: Settings, selection: ShardSelection, target: Path) -> dict[str, Any]:
     """Writes one shard's tar to `target`, which must not exist; gives what was written.
 
     Raises: NotFound; Refused if the file exists or cannot be written; Corrupt if the bytes are
@@ -99,8 +99,8 @@ def extract(settings: Settings, wanted: ShardSelection, target: Path) -> dict[st
         raise Refused(f"{target} exists", "choose a new file; files are never overwritten")
 
     async def write(store: Store, paths: Paths) -> dict[str, Any]:
-        manifest = await find_group(store, paths, wanted.backup)
-        entry = _shard(manifest, wanted)
+        manifest = await find_group(store, paths, selection.backup)
+        entry = _shard(manifest, selection)
         try:
             with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
                 try:
@@ -135,12 +135,12 @@ async def _copy(store: Store, paths: Paths, entry: ShardEntry, file: Any) -> Non
     os.fsync(file.fileno())
 
 
-def _shard(manifest: Manifest, wanted: ShardSelection) -> ShardEntry:
-    for entry in manifest.shards_of(manifest.collection(wanted.collection).name):
-        if entry.shard_id == wanted.shard:
+def _shard(manifest: Manifest, selection: ShardSelection) -> ShardEntry:
+    for entry in manifest.shards_of(manifest.collection(selection.collection).name):
+        if entry.shard_id == selection.shard:
             return entry
     raise NotFound(
-        f"backup #{manifest.epoch} holds no shard {wanted.shard} of {wanted.collection!r}",
+        f"backup #{manifest.epoch} holds no shard {selection.shard} of {selection.collection!r}",
         f"see `cleancut backup show {manifest.epoch}`",
     )
 

@@ -15,7 +15,7 @@ from cleancut.api.backups import Backup
 from cleancut.api.operations import Operation, is_over
 from cleancut.api.rebalances import Rebalance
 from cleancut.api.restores import Restore
-from cleancut.cli.exit_codes import Exit, exit_of_operation, say, tell, tell_parts
+from cleancut.cli.exit_codes import Exit, exit_of_operation, report_error, report_parts, say
 from cleancut.cli.render.output import emit
 from cleancut.cli.render.progress import headline, open_progress
 from cleancut.cli.render.states import title_of
@@ -115,7 +115,7 @@ async def _follow(settings: Settings, job: Job[Op]) -> None:
 def _conclude(noun: str, last: Operation, timeout_s: float) -> Exit:
     """Says on stderr what went wrong, if anything did."""
     if not is_over(last) and last.state is not State.ROLLING_BACK:
-        return tell(
+        return report_error(
             TimedOut(
                 f"{headline(noun, last)}, still, after {timeout_s:.0f} s",
                 f"it continues; {_again(noun, last.id)} waits again",
@@ -124,7 +124,7 @@ def _conclude(noun: str, last: Operation, timeout_s: float) -> Exit:
     code = exit_of_operation(last)
     if code is not Exit.OK:
         error = last.error
-        tell_parts(
+        report_parts(
             error.reason if error else "FAILED",
             f"{headline(noun, last)}: {error.message if error else 'no reason is recorded'}",
             error.hint if error else "",
@@ -137,7 +137,7 @@ def conclude_cancel(settings: Settings, noun: str, last: Operation, watch: str) 
     emit(settings.output, noun, last)
     if not is_over(last):
         hint = f"`cleancut {watch}` waits for its end"
-        return tell(TimedOut(f"{headline(noun, last)}, still", hint))
+        return report_error(TimedOut(f"{headline(noun, last)}, still", hint))
     return Exit.NEEDS_OPERATOR if last.state is State.NEEDS_OPERATOR else Exit.OK
 
 

@@ -177,13 +177,13 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                 async with asyncio.timeout(_time_left_s(context)):
                     return await inner(request, context)
             except TimeoutError:
-                await self._tell(context, TimedOut("the call took too long", "look at its state"))
+                await self._fail(context, TimedOut("the call took too long", "look at its state"))
             except CleancutError as error:
-                await self._tell(context, error)
+                await self._fail(context, error)
             except grpc.aio.AbortError:
                 raise
             except Exception:  # noqa: BLE001 -- the RPC border: a bug is logged, once
-                await self._tell_bug(method, context)
+                await self._fail_as_bug(method, context)
 
         return call
 
@@ -195,11 +195,11 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                 while (item := await self._next(items)) is not _END:
                     yield item
             except CleancutError as error:
-                await self._tell(context, error)
+                await self._fail(context, error)
             except grpc.aio.AbortError:
                 raise
             except Exception:  # noqa: BLE001 -- as above
-                await self._tell_bug(method, context)
+                await self._fail_as_bug(method, context)
 
         return call
 
@@ -221,12 +221,12 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                 raise
             raise Unavailable("this coordinator is ending", "watch at another one") from error
 
-    async def _tell_bug(self, method: str, context: Any) -> NoReturn:
+    async def _fail_as_bug(self, method: str, context: Any) -> NoReturn:
         self._log.exception("rpc_bug", method=method)
         bug = CleancutError("the coordinator failed on its own", "report its log, please")
-        await self._tell(context, bug)
+        await self._fail(context, bug)
 
-    async def _tell(self, context: Any, error: CleancutError) -> NoReturn:
+    async def _fail(self, context: Any, error: CleancutError) -> NoReturn:
         status = rpc_status.to_status(to_status(error))
         await context.abort(status.code, status.details, status.trailing_metadata)
         raise AssertionError("abort always raises")

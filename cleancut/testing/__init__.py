@@ -1,1 +1,1 @@
-"""Testing: fakes that behave, held to the ports' contract suites: etcd, store and log in memory."""
+"""Testing: fakes that behave. etcd, store and log pass the ports' contract suites; and an API."""

@@ -135,7 +135,7 @@ class EtcdModel:
             lease: ModelLease(ttl_s, now_s + ttl_s, set(keys))
             for lease, (ttl_s, keys) in snapshot.leases.items()
         }
-        self._tell()
+        self._notify()
 
     # Leases
 
@@ -143,7 +143,7 @@ class EtcdModel:
         lease = self._next_lease
         self._next_lease += 1
         self.leases[lease] = ModelLease(ttl_s, now_s + ttl_s)
-        self._tell()
+        self._notify()
         return lease
 
     def keep_alive(self, lease: int, now_s: float) -> float:
@@ -200,9 +200,9 @@ class EtcdModel:
         if changes:
             self.revision = revision
             self._history.append((revision, changes))
-            self._tell()
+            self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for listener in tuple(self._listeners):
             listener()
 

@@ -158,7 +158,7 @@ class Drilling:
 
 
 async def drill_group(
-    store: Store, paths: Paths, name: str, wanted: Drilling, *, notice: Notice
+    store: Store, paths: Paths, name: str, drilling: Drilling, *, notice: Notice
 ) -> Drill:
     """Opens shards of the group of that id or epoch in this process, and queries them.
 
@@ -167,12 +167,12 @@ async def drill_group(
     check_engine()
     began_s = time.monotonic()
     manifest = await find_group(store, paths, name)
-    chosen = _chosen(manifest, wanted)
+    chosen = _chosen(manifest, drilling)
 
     def report(shard: DrilledShard) -> None:
         notice(_line_of(shard))
 
-    with _scratch(wanted.scratch) as made:
+    with _scratch(drilling.scratch) as made:
         scratch = Path(made)
         await asyncio.to_thread(check_space, chosen, scratch)
         found = await drill(store, paths, manifest, chosen, scratch=scratch, report=report)
@@ -214,16 +214,16 @@ async def drill_group(
     return result
 
 
-def _chosen(manifest: Manifest, wanted: Drilling) -> list[ShardEntry]:
-    for collection in wanted.collections:
+def _chosen(manifest: Manifest, drilling: Drilling) -> list[ShardEntry]:
+    for collection in drilling.collections:
         manifest.collection(collection)
     shards = [
         shard
         for shard in manifest.shards
-        if not wanted.collections or shard.collection in wanted.collections
+        if not drilling.collections or shard.collection in drilling.collections
     ]
-    if wanted.shards and wanted.shards < len(shards):
-        shards = random.SystemRandom().sample(shards, wanted.shards)
+    if drilling.shards and drilling.shards < len(shards):
+        shards = random.SystemRandom().sample(shards, drilling.shards)
     return sorted(shards, key=lambda shard: (shard.collection, shard.shard_id))
 
 

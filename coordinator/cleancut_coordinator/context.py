@@ -11,6 +11,7 @@ from cleancut.core.maintenance.garbage import GRACE_S
 from cleancut.core.maintenance.retention import KEEP_EVERYTHING, Policy
 from cleancut.core.maintenance.schedule import Schedules
 from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import Bounds
 from cleancut.core.protocol.fence import NO_SETTINGS, FenceSettings
 from cleancut.fencing.hooks import CallHook, call_hook
 from cleancut.ports.clock import Clock
@@ -50,6 +51,7 @@ class CoordinatorContext:
     clock: Clock
     fences: FenceSettings = NO_SETTINGS
     gc: GcSettings = GcSettings()
+    bounds: Bounds = field(default_factory=Bounds)
     schedules: Schedules = field(default_factory=dict)
     key_source: KeySource = NO_KEYS
     token_hex: Callable[[int], str] = secrets.token_hex

@@ -23,6 +23,7 @@ from cleancut.core.maintenance.schedule import Schedules
 from cleancut.core.primitives.errors import CleancutError, Invalid
 from cleancut.core.primitives.ids import parse_agent, parse_cluster
 from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import Bounds
 from cleancut.core.protocol.fence import BUDGET_LIMIT_S, BUDGET_S, FenceSettings
 from cleancut.daemon_settings import (
     ENV_PREFIX,
@@ -39,7 +40,7 @@ from cleancut.daemon_settings import (
     warn_of_etcd,
 )
 from cleancut.qdrant.http import check_url
-from cleancut.runtime.addresses import parse_address, parse_addresses
+from cleancut.runtime.addresses import parse_address
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.commands import Command
 from cleancut.runtime.concurrency import until_signal
@@ -48,7 +49,6 @@ from cleancut.runtime.log import Logger, configure_logging
 from cleancut.store.bounded import BoundedStore
 from cleancut.store.metered import InstrumentedStore
 from cleancut.store.open import open_store
-from cleancut.store.urls import parse_store_url
 from cleancut_coordinator.api.listen import is_open_to_all, open_api, read_roles
 from cleancut_coordinator.api.servicers import serve_api
 from cleancut_coordinator.api.services import coordinator_api
@@ -81,6 +81,7 @@ class _Rules:
     gc: GcSettings
     schedules: Schedules
     roles: Mapping[str, Role]
+    bounds: Bounds
 
 
 @click.command(cls=Command, context_settings={"auto_envvar_prefix": ENV_PREFIX})
@@ -103,6 +104,30 @@ class _Rules:
     show_default=True,
     metavar="DURATION",
     help="How long a backup may hold off writes.",
+)
+@click.option(
+    "--cut-bound",
+    type=Duration(1.0, 3600.0),
+    default=Bounds().cut_s,
+    show_default=True,
+    metavar="DURATION",
+    help="How long agents may take to cut their shards, besides --shard-bound.",
+)
+@click.option(
+    "--standstill-bound",
+    type=Duration(0.0, 600.0),
+    default=Bounds().standstill_s,
+    show_default=True,
+    metavar="DURATION",
+    help="How long a backup under writes looks for a moment without one; 0: not at all.",
+)
+@click.option(
+    "--shard-bound",
+    type=Duration(0.0, 10.0),
+    default=Bounds().per_shard_s,
+    show_default=True,
+    metavar="DURATION",
+    help="How much longer for each shard of the agent that has most.",
 )
 @click.option(
     "--gc-every",
@@ -162,16 +187,20 @@ def _rules_of(file: click.Context, flags: dict[str, Any]) -> _Rules:
         grace_s=flags["garbage_grace"],
         every_s=flags["gc_every"],
     )
-    return _Rules(fences, gc, schedules, read_roles(file))
+    cut_s: float = flags["cut_bound"]
+    bounds = Bounds(
+        cut_s=cut_s,
+        seal_s=cut_s,
+        per_shard_s=flags["shard_bound"],
+        standstill_s=flags["standstill_bound"],
+    )
+    return _Rules(fences, gc, schedules, read_roles(file), bounds)
 
 
 def _check(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger) -> None:
     """Checks what a start would refuse; nothing is contacted or written. Raises: CleancutError."""
-    parse_cluster(shared.cluster)
+    shared.check()
     parse_agent(flags["name"])
-    parse_store_url(shared.store)
-    parse_addresses(shared.etcd)
-    parse_address(shared.http)
     parse_address(flags["grpc"])
     if flags["advertise"]:
         parse_address(flags["advertise"])
@@ -200,6 +229,7 @@ def _summary(rules: _Rules) -> str:
 
 
 async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger) -> None:
+    shared.check()  # before anything is waited for
     clock = SystemClock()
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
     async with AsyncExitStack() as stack:
@@ -226,6 +256,7 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
             fences=rules.fences,
             gc=rules.gc,
             schedules=rules.schedules,
+            bounds=rules.bounds,
             api_open=is_open_to_all(listen),
         )
         health = Health()

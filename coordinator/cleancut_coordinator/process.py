@@ -109,7 +109,13 @@ async def _serve_term(process: CoordinatorProcess) -> None:
                 process.has_led = True
                 metrics, log = process.metrics, process.log
                 term = LeaderTerm(
-                    context, lease, token, effects=leader_effects(context), metrics=metrics, log=log
+                    context,
+                    lease,
+                    token,
+                    effects=leader_effects(context),
+                    metrics=metrics,
+                    log=log,
+                    bounds=context.bounds,
                 )
                 garbage = GarbageCollector(context, lease, token, metrics=metrics, log=log)
                 scheduler = Scheduler(context, token, poke=term.poke, log=log)

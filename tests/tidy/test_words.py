@@ -83,7 +83,7 @@ def published() -> list[str]:
     folders = ("docs/", "charts/", "proto/")
     kinds = (".md", ".proto", ".yaml", ".json", ".txt", ".tpl")
     found = [path for path in files() if path.startswith(folders) and path.endswith(kinds)]
-    return ["README.md", *found]
+    return ["CHANGELOG.md", "README.md", *found]
 
 
 def prose(path: str) -> str:

@@ -179,3 +179,21 @@ def test_what_may_be_insecure_is_named_one_by_one(tmp_path: Path) -> None:
         ran = runner.invoke(program, [*arguments, *needed], env=env)
         assert ran.output.strip() == expected, ran.output
     assert runner.invoke(program, ["--insecure", "all", *needed]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"store": "gs://b"}, "neither file:// nor s3://"),
+        ({"cluster": "No Name"}, "not a valid name"),
+        ({"etcd": "h"}, "the port is missing"),
+        ({"http": "7401"}, "the port is missing"),
+    ],
+)
+def test_wrong_settings_are_found_before_anything_is_contacted(
+    given: dict[str, str], words: str
+) -> None:
+    right = {"store": "file:///s", "http": "127.0.0.1:0"}
+    shared(**right).check()
+    with pytest.raises(Invalid, match=words):
+        shared(**{**right, **given}).check()

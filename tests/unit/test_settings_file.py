@@ -119,6 +119,8 @@ def test_a_correct_file_is_ok_with_durations_in_words(tmp_path: Path) -> None:
 gc-every = "10m"
 garbage_grace = 3600
 fence-budget = "3s"
+cut-bound = "1m"
+shard-bound = 0.2
 fence = []
 [retention]
 keep-last = 3

@@ -36,7 +36,7 @@ class AgentSeedEffects:
                 await self._backups.check_loaded(effect)
                 return None
             case SeedShards():
-                return await self._sow(effect)
+                return await self._store_shards(effect)
             case _:
                 raise AssertionError(f"not a seed's effect: {effect}")
 
@@ -50,7 +50,7 @@ class AgentSeedEffects:
             return BytesProgress(0)
         return BytesProgress(running.read_bytes, running.expected_bytes, running.stored_bytes)
 
-    async def _sow(self, effect: SeedShards) -> Seeded:
+    async def _store_shards(self, effect: SeedShards) -> Seeded:
         """Of what was left by earlier epochs the least known comes first: if this one is broken off
         as well, the next goes on from there."""
         parents = Parents(self._context)
@@ -61,7 +61,7 @@ class AgentSeedEffects:
             self._context.token_hex(16),
             self._pool,
             unknown=parents.avoided,
-            on_stream=lambda task, reading: self._tell(effect.epoch, task, reading),
+            on_stream=lambda task, reading: self._report_stream(effect.epoch, task, reading),
         )
         streams = sorted(
             (parents.stream_of(task) for task in effect.tasks), key=lambda one: one.known_blocks
@@ -79,7 +79,7 @@ class AgentSeedEffects:
             stored_bytes=sum(one.stored_bytes for one in stored),
         )
 
-    def _tell(self, epoch: Epoch, task: ShardTask, reading: int) -> None:
+    def _report_stream(self, epoch: Epoch, task: ShardTask, reading: int) -> None:
         """A seed may take days: which shards it has read is in the log."""
         name, shard = task.collection, task.shard_id
         self._log.info("stream", epoch=epoch, collection=name, shard=shard, reading=reading)

@@ -92,18 +92,21 @@ class Recovery:
             _check_same(telemetry, task)
             try:
                 await self._put(task, telemetry.startup)
-                return await self._check_replayed(task)
+                return await self._check_replayed(task, telemetry.startup)
             except CleancutError as error:
                 if not error.retryable or left == 0:
                     raise
             await self._context.clock.sleep(_POLL_S)
 
-    async def _check_replayed(self, task: ShardTask) -> None:
-        """Raises: Corrupt, unless the stored log was replayed to its end. Qdrant stops at the first
-        entry that does not fit, and answers 200."""
+    async def _check_replayed(self, task: ShardTask, startup: str) -> None:
+        """Raises: Corrupt, unless the stored log was replayed to its end: Qdrant stops at the first
+        entry that does not fit, and answers 200. Unavailable, if the peer has restarted since."""
         if task.last_entry < 0:
             return
-        collection = (await self._telemetry()).collections.get(task.collection)
+        telemetry = await self._telemetry()
+        if telemetry.startup != startup:
+            raise Unavailable(f"the peer was restarted while {_name(task)} was recovered")
+        collection = telemetry.collections.get(task.collection)
         shard = collection.shards.get(task.shard_id) if collection else None
         number = shard.op_num if shard else None
         written_to = task.repair and number is not None and number > task.last_entry

@@ -235,9 +235,9 @@ def drill(
     store's verification log.
     """
     settings = settings_of(context)
-    wanted = Drilling(shards or 0, collections, scratch)
+    drilling = Drilling(shards or 0, collections, scratch)
     found = offline.with_store(
-        settings, lambda store, paths: drill_group(store, paths, backup_id, wanted, notice=say)
+        settings, lambda store, paths: drill_group(store, paths, backup_id, drilling, notice=say)
     )
     emit(settings.output, "drill", found)
     return proof_exit(found.problems, found.damaged)
@@ -346,6 +346,6 @@ def extract(
 ) -> None:
     """Write one shard's tar to a file, from the store alone (--store, --cluster)."""
     settings = settings_of(context)
-    wanted = offline.ShardSelection(backup_id, collection, shard)
-    facts = offline.extract(settings, wanted, out)
+    selection = offline.ShardSelection(backup_id, collection, shard)
+    facts = offline.extract(settings, selection, out)
     offline.emit_extracted(settings, facts)

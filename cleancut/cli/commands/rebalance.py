@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePlan
-from cleancut.cli.exit_codes import Exit, tell
+from cleancut.cli.exit_codes import Exit, report_error
 from cleancut.cli.options import confirm, request_id_option, wait_options, yes_option
 from cleancut.cli.render.grids import print_table
 from cleancut.cli.render.output import emit, emit_many
@@ -90,7 +90,7 @@ def rebalance(
         plan_digest = plan_digest or made.digest
         print_table(Console(stderr=True), rebalance_plan(made))
         if made.blockers:
-            return tell(_refusal(made))
+            return report_error(_refusal(made))
     confirm("rebalance the cluster", yes=yes)
     job = _job("", timeout_s)
     job.start = lambda client: client.start_rebalance(request_id, options, plan_digest)
@@ -128,7 +128,7 @@ def _show(settings: Settings, name: str) -> Exit:
 def _show_plan(settings: Settings, options: RebalanceOptions) -> Exit:
     made = _plan(settings, options)
     emit(settings.output, "plan", made)
-    return tell(_refusal(made)) if made.blockers else Exit.OK
+    return report_error(_refusal(made)) if made.blockers else Exit.OK
 
 
 def _cancel(settings: Settings, name: str, *, yes: bool) -> Exit:

@@ -11,7 +11,7 @@ from rich.console import Console
 from cleancut.api.restores import Restore, RestoreOptions, RestorePlan
 from cleancut.cli.commands.rebalance import follow_after
 from cleancut.cli.commands.restore_options import options_of, what_options
-from cleancut.cli.exit_codes import Exit, say, tell
+from cleancut.cli.exit_codes import Exit, report_error, say
 from cleancut.cli.options import (
     backup_argument,
     confirm,
@@ -44,7 +44,7 @@ def plan(context: click.Context, /, backup_id: str, *, deep: bool, **what: Any) 
     settings = settings_of(context)
     made = _plan(settings, backup_id, options_of(what), deep=deep)
     emit(settings.output, "plan", made)
-    return tell(_refusal(made)) if made.blockers else Exit.OK
+    return report_error(_refusal(made)) if made.blockers else Exit.OK
 
 
 @restore.command()
@@ -86,7 +86,7 @@ def start(
         plan_digest = plan_digest or made.digest
         print_table(Console(stderr=True), plan_table(made))
         if made.blockers:
-            return tell(_refusal(made))
+            return report_error(_refusal(made))
     confirm(f"restore backup {backup_id}", yes=yes)
     job: Job[Restore] = Job(
         "restore",

@@ -28,11 +28,13 @@ _SECTIONS = {
     "metadata": "metadata",
 }
 _WAL_CAPACITY_MB = 32
+_HIDES_UNOPTIMIZED = "prevent_unoptimized"
 
 
 def creation(info: Mapping[str, Any], *, replicas: int = 0) -> dict[str, Any]:
     """The body of `PUT /collections/{name}`; without strict mode, which may forbid the next
-    requests. `replicas`: another replication factor; 0: as it was."""
+    requests, and without `prevent_unoptimized`, which hides what is recovered. `replicas`: another
+    replication factor; 0: as it was."""
     config = info["config"]
     params = config["params"]
     body = {name: params[name] for name in _PARAMS if params.get(name) is not None}
@@ -41,6 +43,12 @@ def creation(info: Mapping[str, Any], *, replicas: int = 0) -> dict[str, Any]:
         for source, target in _SECTIONS.items()
         if config.get(source) is not None
     }
+    if hides_unoptimized(info):
+        body["optimizers_config"] = {
+            name: value
+            for name, value in body["optimizers_config"].items()
+            if name != _HIDES_UNOPTIMIZED
+        }
     return body | ({"replication_factor": replicas} if replicas else {})
 
 
@@ -56,6 +64,16 @@ def later_params(info: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that only `PATCH /collections/{name}` can set; may be empty."""
     params = info["config"]["params"]
     return {name: params[name] for name in _LATER_PARAMS if params.get(name) is not None}
+
+
+def hides_unoptimized(info: Mapping[str, Any]) -> bool:
+    """True if points stay hidden, and uncounted, until they are optimized."""
+    return bool((info["config"].get("optimizer_config") or {}).get(_HIDES_UNOPTIMIZED))
+
+
+def later_optimizers(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to be set of the optimizers once all is recovered and counted; may be empty."""
+    return {_HIDES_UNOPTIMIZED: True} if hides_unoptimized(info) else {}
 
 
 def strict_mode(info: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,24 +12,24 @@ Counts = Mapping[tuple[ShardId, PeerId], int]
 
 
 def foreign_points(
-    wanted: Mapping[ShardId, int | None], counts: Counts, total: int | None = None
+    captured: Mapping[ShardId, int | None], counts: Counts, total: int | None = None
 ) -> str:
     """What a collection holds that its restore cannot have put there, for people; "" for nothing.
 
-    A shard is empty until it is recovered, and then holds what the backup counted (`wanted`; None:
-    not known, as its backup is not point-in-time). `counts`: of each replica that was counted;
-    `total`: of the collection, if there are replicas that were not.
+    A shard is empty until it is recovered, and then holds what the backup counted (`captured`;
+    None: not known, as its backup is not point-in-time). `counts`: of each replica that was
+    counted; `total`: of the collection, if there are replicas that were not.
     """
     known: dict[ShardId, int] = {}
     for (shard, peer), count in sorted(counts.items()):
-        expected = wanted.get(shard, 0)
+        expected = captured.get(shard, 0)
         if count not in {0, expected} and expected is not None:
             return f"shard {shard} at peer {peer} holds {count} points, the backup {expected}"
         known[shard] = max(count, known.get(shard, 0))
     if total is None:
         return ""
     rest = total - sum(known.values())
-    others = [count for shard, count in wanted.items() if shard not in known]
+    others = [count for shard, count in captured.items() if shard not in known]
     if None in others or rest in _sums([count for count in others if count]):
         return ""
     return f"its shards at other peers hold {rest} points, which the backup does not explain"

@@ -10,7 +10,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cleancut.core.cluster.collection_config import replication_factor, vector_names
+from cleancut.core.cluster.collection_config import (
+    hides_unoptimized,
+    replication_factor,
+    vector_names,
+)
 from cleancut.core.format.manifest import ShardEntry
 from cleancut.core.protocol.canary import Canary, Question
 
@@ -44,7 +48,7 @@ def askable(info: Mapping[str, Any]) -> tuple[str, ...]:
         (fill_idf_statistics), lib/collection/src/tests/deferred_points_tests.rs, Qdrant 1.18.3
     """
     config = info["config"]
-    if (config.get("optimizer_config") or {}).get("prevent_unoptimized"):
+    if hides_unoptimized(info):
         return ()
     sparse: Mapping[str, Mapping[str, Any]] = config["params"].get("sparse_vectors") or {}
     names = [n for n in vector_names(info) if (sparse.get(n) or {}).get("modifier") != "idf"]

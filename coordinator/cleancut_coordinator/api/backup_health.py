@@ -29,7 +29,7 @@ async def read_backup_health(
     """
     try:
         async with asyncio.timeout(_BOUND_S):
-            stock, proven = await catalog.take()
+            stock, proven = await catalog.read()
     except (CleancutError, TimeoutError):
         return None
     schedules = [

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from cleancut.api.backups import Backup, BackupBytes, BackupPage, Seed
 from cleancut.api.from_manifest import shown_corrupt, shown_group
 from cleancut.api.garbage import GarbageCollection
+from cleancut.api.interface import PageRequest
 from cleancut.api.operations import is_over, shown_error
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import decode
@@ -26,7 +27,6 @@ from cleancut.repository.garbage import read_holds
 from cleancut.repository.holds import drop_label, labels_of, put_label
 from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.concurrency import run_all
-from cleancut_coordinator.api.interface import PageRequest
 from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.api.named_collections import check_named
 from cleancut_coordinator.api.pages import cut_page

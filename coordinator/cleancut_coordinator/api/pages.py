@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+from cleancut.api.interface import PageRequest
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Operation
-from cleancut_coordinator.api.interface import PageRequest
 
 T = TypeVar("T", Operation, Epoch, Operation | Epoch)
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 from msgspec.structs import replace
 
+from cleancut.api.interface import PageRequest
 from cleancut.api.mapping import to_value
 from cleancut.api.operations import is_over, shown_error
 from cleancut.api.rebalances import (
@@ -24,7 +25,6 @@ from cleancut.core.protocol.replica_reports import RestoredShard
 from cleancut.core.protocol.requests import RebalanceRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.core.rebalance.plan import BalancePlan, check_balance
-from cleancut_coordinator.api.interface import PageRequest
 from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.api.pages import cut_page
 from cleancut_coordinator.api.progress import read_progress, wait_over, watch

@@ -8,6 +8,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from cleancut.api.interface import PageRequest
 from cleancut.api.mapping import to_value
 from cleancut.api.operations import is_over, shown_error
 from cleancut.api.restores import (
@@ -30,7 +31,6 @@ from cleancut.core.restore import plan as plans
 from cleancut.core.restore.report import RestoreReport
 from cleancut.repository.catalog import get_checked, load_group
 from cleancut_coordinator.api.backups import BackupService
-from cleancut_coordinator.api.interface import PageRequest
 from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.api.pages import cut_page
 from cleancut_coordinator.api.progress import read_progress, wait_over, watch

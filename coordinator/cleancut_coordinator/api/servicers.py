@@ -13,6 +13,7 @@ from typing import Any
 import grpc.aio
 
 from cleancut.api.agent_settings import AgentSettings
+from cleancut.api.interface import Api
 from cleancut.api.rebalances import RebalanceOptions
 from cleancut.api.values import ApiValue
 from cleancut.api.wire import from_message, to_message
@@ -31,7 +32,6 @@ from cleancut.v1 import cluster_pb2 as cluster
 from cleancut.v1 import rebalance_pb2 as rebalances
 from cleancut.v1 import restore_pb2 as restores
 from cleancut.v1 import schedule_pb2 as schedules
-from cleancut_coordinator.api.interface import Api
 from cleancut_coordinator.api.validation import (
     attempts_of,
     collections_of,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cleancut.api.interface import Api
 from cleancut_coordinator.api.backups import BackupService
 from cleancut_coordinator.api.cluster import ClusterService
-from cleancut_coordinator.api.interface import Api
 from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.api.rebalances import RebalanceService
 from cleancut_coordinator.api.restores import RestoreService

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cleancut.api.interface import Api, PageRequest
 from cleancut.api.restores import RestoreOptions
 from cleancut.api.wire import from_message
 from cleancut.core.primitives.errors import Invalid
@@ -15,7 +16,6 @@ from cleancut.core.protocol.requests import (
     check_streams,
 )
 from cleancut.rpc.statuses import not_leader
-from cleancut_coordinator.api.interface import Api, PageRequest
 
 _PAGE_SIZE, _PAGE_LIMIT = 50, 500
 _PAGE_TOKEN_LIMIT = 80

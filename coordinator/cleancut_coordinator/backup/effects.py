@@ -37,6 +37,7 @@ from cleancut.core.backup.warnings import (
     optimized,
     unseen_peers,
 )
+from cleancut.core.cluster.collection_config import hides_unoptimized
 from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import (
     AgentDocument,
@@ -248,11 +249,13 @@ class LeaderBackupEffects:
         draft = await self._read_draft(effect.epoch, ctl.draft)
         undrained = {draft.collections[index].name for index in ctl.undrained}
         uuids = {entry.name: entry.uuid for entry in draft.collections}
+        hiding = {entry.name for entry in draft.collections if hides_unoptimized(entry.info)}
         shards: list[ShardEntry] = []
         replicas: list[ReplicaEntry] = []
         reads = [partial(self._document, effect.epoch, *one) for one in effect.documents]
         for document in await run_all(reads, _AT_ONCE):
-            shards += [_judged(shard, undrained, uuids) for shard in document.shards]
+            judged = (_judged(shard, undrained, uuids) for shard in document.shards)
+            shards += [without_count(one) if one.collection in hiding else one for one in judged]
             replicas += [one for one in document.replicas if one.collection not in undrained]
         manifest = Manifest(
             format=format_of(shards),
@@ -313,7 +316,11 @@ def _judged(shard: ShardEntry, undrained: set[str], uuids: dict[str, str]) -> Sh
     """The entry with what only the coordinator knows; a count is kept only if it is proven."""
     name = shard.collection
     judged = replace(shard, drained=name not in undrained, uuid=uuids[name])
-    return judged if judged.quiet else replace(judged, count=None)
+    return judged if judged.quiet else without_count(judged)
+
+
+def without_count(shard: ShardEntry) -> ShardEntry:
+    return replace(shard, count=None)
 
 
 def _undrainable(info: dict[str, Any]) -> str:

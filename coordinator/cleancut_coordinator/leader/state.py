@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from cleancut.core.primitives.codec import Record, decode, encode
+from cleancut.core.primitives.codec import Record, decode, encode, pack
 from cleancut.core.primitives.errors import Fenced
 from cleancut.core.primitives.ids import (
     AgentName,
@@ -154,22 +154,27 @@ class LeaderState:
     async def persist(self, command: Persist, epoch: Epoch) -> bool:
         """Writes it, members under `epoch`. False, if a guard refused."""
         puts: list[Op] = [
-            Put(self._keys.member(epoch, name), encode(replace(member, nonce=self._nonce())))
+            Put(self._keys.member(epoch, name), pack(replace(member, nonce=self._nonce())))
             for name, member in sorted(command.members.items())
         ]
-        *before, puts = _parts(puts)
-        for part in before:
-            if not (await self.txn(part)).applied:
-                return False
+        last: list[Op] = []
         if command.operation is not None:
-            puts.append(self._put_operation(command.operation))
+            last.append(self._put_operation(command.operation))
         if command.fence is not None:
             at = format_now(self._context.clock)
-            value = encode(replace(command.fence, raised_at=at, nonce=self._nonce()))
-            puts.append(Put(self._keys.fence(command.fence.epoch), value))
+            value = pack(replace(command.fence, raised_at=at, nonce=self._nonce()))
+            last.append(Put(self._keys.fence(command.fence.epoch), value))
+        *before, puts = _parts(puts)
+        if puts and _size_bytes([*puts, *last]) > _PART_BYTES:
+            before, puts = [*before, puts], []
+        # A twin of these writes that arrives late, after the next ctl, must not take it back.
+        unchanged = Modified(self._keys.ctl, self._ctl_revision)
+        for part in before:
+            if not (await self.txn(part, unchanged)).applied:
+                return False
+        puts = [*puts, *last]
         if command.ctl is None:
-            # A twin of this write that arrives late, after the next ctl, must not take it back.
-            return (await self.txn(puts, Modified(self._keys.ctl, self._ctl_revision))).applied
+            return (await self.txn(puts, unchanged)).applied
         return await self._write_ctl(command.ctl, puts, [])
 
     async def decide(self, command: Decide, votes: Mapping[AgentName, Vote]) -> bool:
@@ -192,7 +197,7 @@ class LeaderState:
         return await self._write_ctl(command.ctl, [Put(key, encode(group))], guards)
 
     async def _write_ctl(self, ctl: Ctl, ops: list[Op], guards: Sequence[Guard]) -> bool:
-        put = Put(self._keys.ctl, encode(replace(ctl, nonce=self._nonce())))
+        put = Put(self._keys.ctl, pack(replace(ctl, nonce=self._nonce())))
         unchanged = Modified(self._keys.ctl, self._ctl_revision)
         result = await self.txn([put, *ops], unchanged, *guards)
         if result.applied:
@@ -202,7 +207,7 @@ class LeaderState:
     def _put_operation(self, operation: Operation) -> Put:
         if operation.state in FINAL_STATES and not operation.ended_at:
             operation = replace(operation, ended_at=format_now(self._context.clock))
-        value = encode(replace(operation, nonce=self._nonce()))
+        value = pack(replace(operation, nonce=self._nonce()))
         return Put(self._keys.operation(operation.id), value)
 
     # Operations
@@ -299,12 +304,16 @@ class LeaderState:
         return old
 
 
+def _size_bytes(puts: Sequence[Op]) -> int:
+    return sum(len(put.key) + len(put.value) for put in puts if isinstance(put, Put))
+
+
 def _parts(puts: Sequence[Op]) -> list[list[Op]]:
     """What fits into one request to etcd each, in number and in bytes; at least one part."""
     parts: list[list[Op]] = [[]]
     size_bytes = 0
     for put in puts:
-        put_bytes = len(put.key) + len(put.value) if isinstance(put, Put) else 0
+        put_bytes = _size_bytes([put])
         if len(parts[-1]) == _AT_ONCE or (parts[-1] and size_bytes + put_bytes > _PART_BYTES):
             parts.append([])
             size_bytes = 0

@@ -24,7 +24,7 @@ class CatalogReader:
         self._store, self._paths = store, paths
         self._known: dict[Epoch, GroupSummary] = {}
 
-    async def take(self) -> tuple[Inventory, dict[str, float]]:
+    async def read(self) -> tuple[Inventory, dict[str, float]]:
         """The inventory, and by kind when a verification or drill went well last.
 
         Raises: Unavailable, Denied: then nothing new is known.

@@ -7,7 +7,7 @@ from cleancut.core.maintenance.clocks import find_clock_doubt
 from cleancut.core.maintenance.garbage import Tombstone
 from cleancut.core.maintenance.retention import RetentionPlan, plan_retention
 from cleancut.core.primitives.codec import decode, encode
-from cleancut.core.primitives.errors import Corrupt, NotFound
+from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.protocol.etcd_records import Group
 from cleancut.core.protocol.requests import RestoreRequest
@@ -34,11 +34,11 @@ async def publish_missing(context: CoordinatorContext, state: LeaderState) -> No
             staged = context.paths.staged(group.epoch, group.manifest)
             try:
                 data = await get_checked(context.store, staged, group.manifest)
-            except (NotFound, Corrupt) as error:  # a store that was replaced, or damaged
+                manifest = parse_manifest(data, staged)
+            except (NotFound, Corrupt, Refused) as error:  # a store that was replaced, or damaged
                 cause = f"backup {group.epoch} cannot be published: {error.message}"
                 context.skipped.add(context.keys.group(group.epoch), cause)
             else:
-                manifest = parse_manifest(data, staged)
                 await publish_group(context.store, context.paths, manifest, data)
         if group.epoch not in known:
             over.append(context.keys.group(group.epoch))

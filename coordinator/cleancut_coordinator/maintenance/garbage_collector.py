@@ -112,19 +112,19 @@ class GarbageCollector:
                 await publish_missing(self._context, self._state)
             plan, stop = await self._plan(confirmed=confirmed)
             if stop is not None and not dry_run:
-                await self._tell_stopped(stop)
+                await self._record_stop(stop)
                 raise stop
-            expired = await self._retire(plan, dry_run=dry_run)
+            expired = await self._expire(plan, dry_run=dry_run)
             over = await self._end_seeds(dry_run=dry_run)
             gone = {Epoch(one.epoch) for one in expired} | over if dry_run else set()
             done = await self._collect(dry_run=dry_run, gone=gone)
             done = replace(done, dry_run=dry_run, expired=expired)
             done = replace(done, kept=_kept(plan), warnings=_warnings(plan, stop))
             if not dry_run:
-                await self._tell(done)
+                await self._record(done)
             return done
 
-    async def _tell(self, done: GarbageCollection) -> None:
+    async def _record(self, done: GarbageCollection) -> None:
         """Keeps when it was, so that the next leader knows it too."""
         last = LastGc(
             at=format_now(self._context.clock),
@@ -133,7 +133,7 @@ class GarbageCollector:
         )
         await self._state.put(self._context.keys.last_gc, last)
 
-    async def _tell_stopped(self, stop: Refused) -> None:
+    async def _record_stop(self, stop: Refused) -> None:
         """Keeps the reason for the next look at the cluster; the time of the last run that did
         not fail stays."""
         key = self._context.keys.last_gc
@@ -158,7 +158,7 @@ class GarbageCollector:
             )
         return plan, None
 
-    async def _retire(self, plan: RetentionPlan, *, dry_run: bool) -> tuple[ExpiredBackup, ...]:
+    async def _expire(self, plan: RetentionPlan, *, dry_run: bool) -> tuple[ExpiredBackup, ...]:
         """Puts a tombstone on each group that retention lets go."""
         for one in () if dry_run else plan.expired:
             self._check_leading()

@@ -77,7 +77,7 @@ class MetricsCollector:
     async def _read_catalog(self) -> None:
         """The last values stay while the store is unreachable; the time of the read is shown."""
         clock, began_s = self._context.clock, self._context.clock.wall_s()
-        stock, proven = await self._stock.take()
+        stock, proven = await self._stock.read()
         self._metrics.show_catalog(stock, proven, began_s)
         try:
             names = await ask_any(self._context.peers, lambda peer: peer.collections(_ASK_S))

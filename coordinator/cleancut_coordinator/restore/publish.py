@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cleancut.core.cluster.collection_config import later_params, strict_mode
+from cleancut.core.cluster.collection_config import later_optimizers, later_params, strict_mode
 from cleancut.core.format.manifest import CollectionEntry
 from cleancut.core.primitives.errors import CleancutError, Refused, TimedOut
 from cleancut.core.protocol.states import Phase
@@ -140,3 +140,6 @@ async def _patch(peer: Qdrant, name: str, entry: CollectionEntry) -> None:
     params = later_params(entry.info)
     if params:
         await peer.patch_collection(name, {"params": params})
+    optimizers = later_optimizers(entry.info)
+    if optimizers:
+        await peer.patch_collection(name, {"optimizers_config": optimizers})

@@ -53,6 +53,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--recovery-mode", default="", help="load no shard, for this reason")
     parser.add_argument("--api-key-file", type=Path)
     parser.add_argument("--read-only-api-key-file", type=Path)
+    parser.add_argument(
+        "--wal-segment-bytes", type=int, default=0, help="of shards' logs; 0: as configured"
+    )
     options = parser.parse_args()
     if options.root is None and not options.standalone:
         parser.error("--root is needed, unless --standalone is given")
@@ -69,6 +72,7 @@ async def _serve(options: argparse.Namespace) -> int:
         options.dir if options.standalone else options.root,
         api_key=_secret(options.api_key_file),
         standalone=options.standalone,
+        segment_bytes=options.wal_segment_bytes,
         recovery_mode=options.recovery_mode,
     )
     stopping = asyncio.Event()

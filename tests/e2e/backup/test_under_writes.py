@@ -25,8 +25,6 @@ WRITERS, PAUSE_S, KEEP = 2, 0.1, 5
 @pytest.fixture(params=[1, 2], ids=["one replica", "two replicas"])
 def world(launch: Launch, request: pytest.FixtureRequest) -> World:
     one = launch(peers=3, coordinators=1)
-    if one.setup.qdrant == "standin":
-        pytest.skip("the stand-in writes no log")
     one.shape = Shape(points=600, dims=16, shards=3, replicas=request.param)
     one.fill()
     return one

@@ -9,9 +9,9 @@ from cleancut.api.values import OperationError
 from cleancut.cli.exit_codes import Exit
 from cleancut.core.protocol.states import State
 from cleancut.rpc.server import Listen
+from cleancut.testing.memory_api import Ending, MemoryApi
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.cli_runner import cleancut, interrupted, run
-from tests.support.memory_operations import Ending, MemoryOperations
 
 pytestmark = pytest.mark.slow  # a process for each command line
 LOOPBACK = Listen("127.0.0.1:0", grace_s=0.0)
@@ -24,7 +24,7 @@ def test_a_coordinator_of_another_cluster_is_refused(verb: list[str]) -> None:
     """Before anything is asked of it."""
 
     async def scenario() -> None:
-        operations = MemoryOperations()
+        operations = MemoryApi()
         async with serve_api(operations.api, LOOPBACK) as address:
             await cleancut("--coordinator", address, "backup", "create")
             known = dict(operations.backups)
@@ -38,7 +38,7 @@ def test_a_coordinator_of_another_cluster_is_refused(verb: list[str]) -> None:
 
 def test_create_waits_and_prints_one_json_object_of_the_promised_shape() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
+        async with serve_api(MemoryApi().api, LOOPBACK) as address:
             ran = await cleancut("--coordinator", address, "backup", "create", "-o", "json")
         assert ran.code == Exit.OK
         document = ran.json()
@@ -79,7 +79,7 @@ def test_create_waits_and_prints_one_json_object_of_the_promised_shape() -> None
 
 def test_a_seed_is_done_when_it_is_seeded_and_is_no_backup_that_could_be_restored() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
+        async with serve_api(MemoryApi().api, LOOPBACK) as address:
             server = ("--coordinator", address)
             ran = await cleancut(*server, "-o", "json", "backup", "seed", "--streams", "1")
             listed = await cleancut(*server, "backup", "list")
@@ -97,7 +97,7 @@ def test_a_seed_is_done_when_it_is_seeded_and_is_no_backup_that_could_be_restore
 
 def test_a_restore_prints_its_collections_and_unknown_counts_as_null() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
+        async with serve_api(MemoryApi().api, LOOPBACK) as address:
             await cleancut("--coordinator", address, "backup", "create", "-q")
             ran = await cleancut(
                 *("--coordinator", address, "-o", "json", "restore", "start", "1", "--yes")
@@ -127,7 +127,7 @@ def test_a_restore_prints_its_collections_and_unknown_counts_as_null() -> None:
 
 def test_the_other_formats_say_the_same() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
+        async with serve_api(MemoryApi().api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             name = await cleancut("backup", "create", "-q", "-o", "name", **env)
             assert name.out == "bk-1\n"
@@ -148,7 +148,7 @@ def test_the_other_formats_say_the_same() -> None:
 
 def test_lists_are_newest_first_and_say_when_they_are_cut_short() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
+        async with serve_api(MemoryApi().api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             for _ in range(3):
                 await cleancut("backup", "create", "--no-wait", **env)
@@ -161,7 +161,7 @@ def test_lists_are_newest_first_and_say_when_they_are_cut_short() -> None:
 
 def test_a_request_id_makes_a_repeat_harmless() -> None:
     async def scenario() -> None:
-        operations = MemoryOperations()
+        operations = MemoryApi()
         async with serve_api(operations.api, LOOPBACK) as address:
             words = ("--coordinator", address, "backup", "create", "--no-wait", "-o", "name")
             first = await cleancut(*words, "--request-id", "same")
@@ -180,7 +180,7 @@ def test_a_failed_backup_is_printed_whole_and_exits_by_its_reason(reason: str, c
     error = OperationError(reason=reason, message="it failed so", hint="do that")
 
     async def scenario() -> None:
-        operations = MemoryOperations(ending=Ending(State.ABORTED, error))
+        operations = MemoryApi(ending=Ending(State.ABORTED, error))
         async with serve_api(operations.api, LOOPBACK) as address:
             ran = await cleancut("--coordinator", address, "backup", "create", "-o", "json")
         assert ran.code == code
@@ -196,7 +196,7 @@ def test_a_restore_that_needs_a_person_exits_5() -> None:
     error = OperationError(reason="FAILED", message="a peer is gone for good")
 
     async def scenario() -> None:
-        operations = MemoryOperations(ending=Ending(State.NEEDS_OPERATOR, error))
+        operations = MemoryApi(ending=Ending(State.NEEDS_OPERATOR, error))
         async with serve_api(operations.api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             await cleancut("backup", "create", "--no-wait", **env)
@@ -209,7 +209,7 @@ def test_a_restore_that_needs_a_person_exits_5() -> None:
 
 def test_ctrl_c_stops_waiting_and_says_that_the_backup_goes_on() -> None:
     async def scenario() -> None:
-        operations = MemoryOperations(ending=Ending(hold_at=State.UPLOADING))
+        operations = MemoryApi(ending=Ending(hold_at=State.UPLOADING))
         async with serve_api(operations.api, LOOPBACK) as address:
             ran = await interrupted(
                 *("--coordinator", address, "backup", "create"), after="uploading"
@@ -225,7 +225,7 @@ def test_ctrl_c_stops_waiting_and_says_that_the_backup_goes_on() -> None:
 
 def test_a_wait_that_is_over_exits_6_and_the_operation_goes_on() -> None:
     async def scenario() -> None:
-        operations = MemoryOperations(ending=Ending(hold_at=State.UPLOADING))
+        operations = MemoryApi(ending=Ending(hold_at=State.UPLOADING))
         async with serve_api(operations.api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             ran = await cleancut("backup", "create", "--timeout", "0.3", "-o", "json", **env)
@@ -242,7 +242,7 @@ def test_a_wait_that_is_over_exits_6_and_the_operation_goes_on() -> None:
 
 def test_what_restores_or_hands_over_needs_yes_where_nobody_can_be_asked() -> None:
     async def scenario() -> None:
-        operations = MemoryOperations()
+        operations = MemoryApi()
         async with serve_api(operations.api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             await cleancut("backup", "create", "--no-wait", **env)
@@ -260,7 +260,7 @@ def test_what_restores_or_hands_over_needs_yes_where_nobody_can_be_asked() -> No
 
 def test_a_plan_with_blockers_is_printed_and_exits_4() -> None:
     async def scenario() -> None:
-        operations = MemoryOperations(blockers=("collection books exists",))
+        operations = MemoryApi(blockers=("collection books exists",))
         async with serve_api(operations.api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             await cleancut("backup", "create", "--no-wait", **env)
@@ -278,7 +278,7 @@ def test_a_plan_tells_names_size_time_and_digest() -> None:
     """A new name is shown only where it is another than what clients use."""
 
     async def scenario() -> None:
-        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
+        async with serve_api(MemoryApi().api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             await cleancut("backup", "create", "--no-wait", **env)
             plain = await cleancut("restore", "plan", "1", **env)
@@ -297,7 +297,7 @@ def test_a_plan_tells_names_size_time_and_digest() -> None:
 
 def test_the_cluster_is_shown() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
+        async with serve_api(MemoryApi().api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             ran = await cleancut("cluster", "status", "-o", "json", **env)
             cluster = ran.json()["cluster"]
@@ -311,7 +311,7 @@ def test_the_cluster_is_shown() -> None:
 
 def test_several_addresses_are_tried_and_none_exits_7() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
+        async with serve_api(MemoryApi().api, LOOPBACK) as address:
             ran = await cleancut(f"--coordinator=127.0.0.1:1,{address}", "cluster", "status")
             assert ran.code == Exit.OK
         lost = await cleancut("--coordinator", "127.0.0.1:1", "cluster", "status")
@@ -325,7 +325,7 @@ def test_several_addresses_are_tried_and_none_exits_7() -> None:
 
 def test_what_does_not_exist_exits_3() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
+        async with serve_api(MemoryApi().api, LOOPBACK) as address:
             ran = await cleancut("--coordinator", address, "backup", "show", "nope")
         assert ran.code == Exit.NOT_FOUND
         assert "reason: NOT_FOUND" in ran.err
@@ -335,7 +335,7 @@ def test_what_does_not_exist_exits_3() -> None:
 
 def test_schedules_are_listed_triggered_and_paused() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
+        async with serve_api(MemoryApi().api, LOOPBACK) as address:
             at = ("--coordinator", address, "schedule")
             listed = await cleancut(*at, "list", "-o", "json")
             triggered = await cleancut(*at, "trigger", "nightly", "-o", "json")
@@ -361,7 +361,7 @@ def test_schedules_are_listed_triggered_and_paused() -> None:
 
 def test_settings_of_agents_are_shown_and_changed_one_by_one() -> None:
     async def scenario() -> None:
-        operations = MemoryOperations()
+        operations = MemoryApi()
         async with serve_api(operations.api, LOOPBACK) as address:
             at = ("--coordinator", address, "cluster", "settings")
             shown = await cleancut(*at)
@@ -383,7 +383,7 @@ def test_settings_of_agents_are_shown_and_changed_one_by_one() -> None:
 
 def test_a_deleted_backup_is_not_called_ok() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
+        async with serve_api(MemoryApi().api, LOOPBACK) as address:
             await cleancut("--coordinator", address, "backup", "create")
             ran = await cleancut("--coordinator", address, "backup", "delete", "bk-1", "--yes")
         assert ran.code == Exit.OK

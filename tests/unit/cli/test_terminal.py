@@ -11,9 +11,9 @@ import pytest
 from cleancut.cli.exit_codes import Exit
 from cleancut.cli.terminal import visible
 from cleancut.rpc.server import Listen
+from cleancut.testing.memory_api import MemoryApi
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.cli_runner import environment, run
-from tests.support.memory_operations import MemoryOperations
 
 LOOPBACK = Listen("127.0.0.1:0", grace_s=0.0)
 MAIN = "from cleancut.cli.main import main; main()"
@@ -51,7 +51,7 @@ def test_a_good_backup_stays_good_without_a_usable_stdout(redirected: str, compl
     """The backup is committed, so the exit code is 0 and nothing looks like a crash."""
 
     async def scenario() -> None:
-        operations = MemoryOperations()
+        operations = MemoryApi()
         async with serve_api(operations.api, LOOPBACK) as address:
             command = f"set -o pipefail; {sys.executable} -c '{MAIN}' backup create {redirected}"
             process = await asyncio.create_subprocess_exec(
@@ -71,7 +71,7 @@ def test_a_good_backup_stays_good_without_a_usable_stdout(redirected: str, compl
 @pytest.mark.slow
 def test_a_name_that_stdout_cannot_encode_is_escaped() -> None:
     async def scenario() -> None:
-        operations = MemoryOperations()
+        operations = MemoryApi()
         async with serve_api(operations.api, LOOPBACK) as address:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-c", MAIN, "backup", "create", "-c", "文", "-o", "yaml"),

@@ -21,6 +21,7 @@ from cleancut.core.protocol.states import State
 from cleancut.rpc.authentication import Access, TokensFile
 from cleancut.rpc.server import Listen
 from cleancut.runtime.tls import Tls
+from cleancut.testing.memory_api import Ending, MemoryApi
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.api_callers import (
     Lines,
@@ -32,7 +33,6 @@ from tests.support.api_callers import (
     token_line,
     write_tokens,
 )
-from tests.support.memory_operations import Ending, MemoryOperations
 
 ROLES = {
     "spiffe://prod/ns/ops/sa/backup": Role.OPERATOR,
@@ -51,7 +51,7 @@ def plain(folder: Path, audit: Lines | None = None) -> Listen:
 
 def test_each_role_gets_as_far_as_the_table_says(tmp_path: Path) -> None:
     """A reader who deletes is denied before anything is looked at; so is an operator."""
-    operations = MemoryOperations()
+    operations = MemoryApi()
 
     async def scenario() -> None:
         async with serve_api(operations.api, plain(tmp_path)) as address:
@@ -92,7 +92,7 @@ def test_who_shows_no_token_or_a_wrong_one_is_nobody(tmp_path: Path) -> None:
     async def scenario() -> None:
         access = Access(tokens=tokens_of(tmp_path, expired))
         listen = Listen("127.0.0.1:0", grace_s=0.0, access=access)
-        async with serve_api(MemoryOperations().api, listen) as address:
+        async with serve_api(MemoryApi().api, listen) as address:
             for file, word in (
                 (None, "who asks"),
                 (tmp_path / "stolen.token", "unknown token"),
@@ -114,7 +114,7 @@ def test_a_coordinator_without_tokens_takes_none(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         listen = Listen("127.0.0.1:0", grace_s=0.0)
-        async with serve_api(MemoryOperations().api, listen) as address:
+        async with serve_api(MemoryApi().api, listen) as address:
             async with Client([address], token_file=token_file(tmp_path, "a")) as client:
                 with pytest.raises(Unauthenticated, match="takes no tokens"):
                     await client.cluster_status()
@@ -169,7 +169,7 @@ def test_certificates_have_the_role_of_their_name(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         listen = Listen("127.0.0.1:0", server, grace_s=0.0, access=Access(ROLES), audit=lines)
-        async with serve_api(MemoryOperations().api, listen) as address:
+        async with serve_api(MemoryApi().api, listen) as address:
             async with Client([address], operator) as client:
                 made = await client.create_backup(BackupRequest(), "r-1")
                 with pytest.raises(Denied, match="needs admin"):
@@ -203,7 +203,7 @@ def test_tokens_over_tls_need_no_client_certificate(tmp_path: Path) -> None:
     async def scenario() -> None:
         access = Access(tokens=tokens_of(tmp_path))
         listen = Listen("127.0.0.1:0", server, grace_s=0.0, access=access)
-        async with serve_api(MemoryOperations().api, listen) as address:
+        async with serve_api(MemoryApi().api, listen) as address:
             async with Client([address], Tls(ours.ca), token_file=token) as client:
                 assert (await client.cluster_status()).cluster == "main"
             async with Client([address], Tls(ours.ca)) as client:
@@ -214,7 +214,7 @@ def test_tokens_over_tls_need_no_client_certificate(tmp_path: Path) -> None:
                     await client.cluster_status()
         listen = Listen("127.0.0.1:0", elsewhere, grace_s=0.0, access=access)
         async with (
-            serve_api(MemoryOperations().api, listen) as address,
+            serve_api(MemoryApi().api, listen) as address,
             Client([address], Tls(ours.ca), token_file=token) as client,
         ):
             with pytest.raises(Unavailable):
@@ -228,7 +228,7 @@ def test_health_is_for_everybody_and_reflection_is_not(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with (
-            serve_api(MemoryOperations().api, plain(tmp_path, lines)) as address,
+            serve_api(MemoryApi().api, plain(tmp_path, lines)) as address,
             grpc.aio.insecure_channel(address) as channel,
         ):
             check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
@@ -250,7 +250,7 @@ def test_the_audit_tells_of_changes_and_refusals_and_of_no_secret(tmp_path: Path
     lines = Lines()
 
     async def scenario() -> None:
-        operations = MemoryOperations(blockers=("collection books exists",))
+        operations = MemoryApi(blockers=("collection books exists",))
         async with serve_api(operations.api, plain(tmp_path, lines)) as address:
             async with Client([address], token_file=token_file(tmp_path, "operator")) as client:
                 names = tuple(f"c{n:03}" for n in range(30))
@@ -286,7 +286,7 @@ def test_tokens_come_and_go_without_a_restart(tmp_path: Path) -> None:
     async def scenario() -> None:
         file = token_file(tmp_path, "late")
         async with (
-            serve_api(MemoryOperations().api, plain(tmp_path)) as address,
+            serve_api(MemoryApi().api, plain(tmp_path)) as address,
             Client([address], token_file=file) as client,
         ):
             with pytest.raises(Unauthenticated):
@@ -310,7 +310,7 @@ def test_tokens_come_and_go_without_a_restart(tmp_path: Path) -> None:
 
 def test_a_watch_ends_with_the_token_that_it_was_begun_with(tmp_path: Path) -> None:
     async def scenario() -> None:
-        operations = MemoryOperations(ending=Ending(hold_at=State.UPLOADING))
+        operations = MemoryApi(ending=Ending(hold_at=State.UPLOADING))
         file = token_file(tmp_path, "operator")
         async with (
             serve_api(operations.api, plain(tmp_path)) as address,
@@ -330,7 +330,7 @@ def test_a_watch_ends_with_the_token_that_it_was_begun_with(tmp_path: Path) -> N
 
 def test_a_client_reads_its_token_anew(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations().api, plain(tmp_path)) as address:
+        async with serve_api(MemoryApi().api, plain(tmp_path)) as address:
             file = tmp_path / "mine.token"
             file.write_text("cct_old")
             async with Client([address], token_file=file) as client:

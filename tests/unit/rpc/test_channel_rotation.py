@@ -16,10 +16,10 @@ from cleancut.qdrant.client import Qdrant
 from cleancut.rpc.server import Listen
 from cleancut.runtime.tls import Tls
 from cleancut.runtime.watched_files import WatchedSecret
+from cleancut.testing.memory_api import MemoryApi
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.api_callers import authority, run, tls_with
 from tests.support.certificates import Authority
-from tests.support.memory_operations import MemoryOperations
 
 
 async def answers(address: str, tls: Tls) -> bool:
@@ -51,9 +51,7 @@ def test_the_api_takes_a_new_certificate_key_and_ca(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with (
-            serve_api(
-                MemoryOperations().api, Listen("127.0.0.1:0", served, grace_s=0.0)
-            ) as address,
+            serve_api(MemoryApi().api, Listen("127.0.0.1:0", served, grace_s=0.0)) as address,
             Client([address], before) as long_lived,
         ):
             assert (await long_lived.cluster_status()).cluster == "main"
@@ -81,7 +79,7 @@ def test_a_client_that_lives_long_takes_its_new_certificate(tmp_path: Path) -> N
 
             async def ask(tls: Tls) -> str:
                 listen = Listen("127.0.0.1:0", tls, grace_s=0.0)
-                async with serve_api(MemoryOperations().api, listen) as address:
+                async with serve_api(MemoryApi().api, listen) as address:
                     client._link._addresses[:] = [address]
                     return (await client.cluster_status()).cluster
 

@@ -20,10 +20,10 @@ from cleancut.rpc.request_limits import (
     check_sizes,
 )
 from cleancut.rpc.server import Listen
+from cleancut.testing.memory_api import MemoryApi
 from cleancut.v1 import backup_pb2, backup_pb2_grpc, cluster_pb2, cluster_pb2_grpc
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.api_callers import run
-from tests.support.memory_operations import MemoryOperations
 from tests.unit.core.auth.test_roles import methods
 
 LOOPBACK = Listen("127.0.0.1:0", grace_s=0.0)
@@ -84,7 +84,7 @@ def test_what_is_too_large_is_refused_and_the_server_goes_on() -> None:
     """By list, by text, and by bytes, which are not even read; a header may not be large either."""
 
     async def scenario() -> None:
-        operations = MemoryOperations()
+        operations = MemoryApi()
         async with serve_api(operations.api, LOOPBACK) as address, Client([address]) as client:
             many = tuple(f"c{n}" for n in range(MAX_ITEMS + 1))
             with pytest.raises(Invalid, match="at most"):
@@ -123,7 +123,7 @@ def test_names_and_page_tokens_that_no_list_has_given_are_invalid(name: str) -> 
 
     async def scenario() -> None:
         async with (
-            serve_api(MemoryOperations().api, LOOPBACK) as address,
+            serve_api(MemoryApi().api, LOOPBACK) as address,
             Client([address]) as client,
         ):
             with pytest.raises(Invalid):

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 
 from cleancut.api.backups import Backup, Seed
+from cleancut.api.interface import PageRequest
 from cleancut.client.client import Client
 from cleancut.core.primitives.errors import (
     CleancutError,
@@ -29,11 +30,10 @@ from cleancut.core.protocol.states import State
 from cleancut.rpc.channel import check_plaintext
 from cleancut.rpc.server import Listen
 from cleancut.runtime.addresses import is_loopback
+from cleancut.testing.memory_api import Ending, MemoryApi
 from cleancut.v1 import backup_pb2, backup_pb2_grpc, restore_pb2, restore_pb2_grpc
-from cleancut_coordinator.api.interface import PageRequest
 from cleancut_coordinator.api.servicers import SERVICES, serve_api
 from tests.support.addresses import dead_address
-from tests.support.memory_operations import Ending, MemoryOperations
 
 LOOPBACK = Listen("127.0.0.1:0", grace_s=1.0)
 
@@ -49,7 +49,7 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
 def test_a_backup_is_made_watched_and_found_by_id_and_by_epoch() -> None:
     async def scenario() -> None:
         async with (
-            serve_api(MemoryOperations().api, LOOPBACK) as address,
+            serve_api(MemoryApi().api, LOOPBACK) as address,
             Client([address]) as client,
         ):
             made = await client.create_backup(BackupRequest(collections=("a",)), "r-1")
@@ -66,7 +66,7 @@ def test_a_backup_is_made_watched_and_found_by_id_and_by_epoch() -> None:
 def test_a_seed_ends_as_one_and_a_coordinator_says_how_many_streams() -> None:
     async def scenario() -> None:
         async with (
-            serve_api(MemoryOperations().api, LOOPBACK) as address,
+            serve_api(MemoryApi().api, LOOPBACK) as address,
             Client([address]) as client,
         ):
             made = await client.seed_backup(SeedRequest(streams=0), "r-1")
@@ -82,7 +82,7 @@ def test_a_seed_ends_as_one_and_a_coordinator_says_how_many_streams() -> None:
 
 def test_a_repeated_request_starts_nothing_new_and_a_reused_id_is_refused() -> None:
     async def scenario() -> None:
-        operations = MemoryOperations()
+        operations = MemoryApi()
         async with serve_api(operations.api, LOOPBACK) as address, Client([address]) as client:
             first = await client.create_backup(BackupRequest(), "r-1")
             assert (await client.create_backup(BackupRequest(), "r-1")).id == first.id
@@ -96,7 +96,7 @@ def test_a_repeated_request_starts_nothing_new_and_a_reused_id_is_refused() -> N
 def test_lists_come_in_pages_newest_first() -> None:
     async def scenario() -> None:
         async with (
-            serve_api(MemoryOperations().api, LOOPBACK) as address,
+            serve_api(MemoryApi().api, LOOPBACK) as address,
             Client([address]) as client,
         ):
             for number in range(5):
@@ -116,9 +116,9 @@ def test_lists_come_in_pages_newest_first() -> None:
 
 def test_a_write_finds_the_leader_through_a_standby_and_reads_stay_where_they_are() -> None:
     async def scenario() -> None:
-        leading = MemoryOperations()
+        leading = MemoryApi()
         async with serve_api(leading.api, LOOPBACK) as leader:
-            standby = MemoryOperations(leader=leader)
+            standby = MemoryApi(leader=leader)
             async with serve_api(standby.api, LOOPBACK) as other, Client([other]) as client:
                 made = await client.create_backup(BackupRequest(), "r-1")
                 assert list(leading.backups) == [made.id]
@@ -130,7 +130,7 @@ def test_a_write_finds_the_leader_through_a_standby_and_reads_stay_where_they_ar
 
 def test_two_standbys_that_name_each_other_do_not_keep_a_client_running() -> None:
     async def scenario() -> None:
-        first, second = MemoryOperations(), MemoryOperations()
+        first, second = MemoryApi(), MemoryApi()
         async with serve_api(first.api, LOOPBACK) as one, serve_api(second.api, LOOPBACK) as two:
             first.leader, second.leader = two, one
             async with Client([one, two]) as client:
@@ -146,7 +146,7 @@ def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
     async def scenario() -> None:
         with dead_address() as dead:
             async with (
-                serve_api(MemoryOperations().api, LOOPBACK) as address,
+                serve_api(MemoryApi().api, LOOPBACK) as address,
                 Client([dead, address]) as client,
             ):
                 assert (await client.cluster_status()).cluster == "main"
@@ -171,7 +171,7 @@ def test_a_watch_goes_on_at_another_coordinator() -> None:
     """The one that is watched goes away, and no watcher keeps it from that."""
 
     async def scenario() -> None:
-        operations = MemoryOperations(ending=Ending(hold_at=State.UPLOADING))
+        operations = MemoryApi(ending=Ending(hold_at=State.UPLOADING))
         async with serve_api(operations.api, LOOPBACK) as stays:
             seen: list[State] = []
             async with asyncio.TaskGroup() as group:
@@ -197,7 +197,7 @@ def test_a_watch_goes_on_at_another_coordinator() -> None:
 
 
 def test_a_call_whose_deadline_passes_is_told_so() -> None:
-    class Slow(MemoryOperations):
+    class Slow(MemoryApi):
         async def get_backup(self, name: str) -> Backup:
             await asyncio.Event().wait()
             return await super().get_backup(name)
@@ -214,7 +214,7 @@ def test_a_call_whose_deadline_passes_is_told_so() -> None:
 
 
 def test_a_bug_is_internal_and_keeps_its_text_to_itself() -> None:
-    class Broken(MemoryOperations):
+    class Broken(MemoryApi):
         async def list_backups(self, page: PageRequest) -> Any:
             raise ZeroDivisionError("secret detail")
 
@@ -235,7 +235,7 @@ def test_what_the_border_checks_itself() -> None:
 
     async def scenario() -> None:
         async with (
-            serve_api(MemoryOperations().api, LOOPBACK) as address,
+            serve_api(MemoryApi().api, LOOPBACK) as address,
             Client([address]) as client,
             grpc.aio.insecure_channel(address) as channel,
         ):
@@ -261,7 +261,7 @@ def test_what_the_border_checks_itself() -> None:
 def test_zero_attempts_means_the_default() -> None:
     async def scenario() -> None:
         async with (
-            serve_api(MemoryOperations().api, LOOPBACK) as address,
+            serve_api(MemoryApi().api, LOOPBACK) as address,
             grpc.aio.insecure_channel(address) as channel,
         ):
             stub = backup_pb2_grpc.BackupServiceStub(channel)
@@ -274,7 +274,7 @@ def test_zero_attempts_means_the_default() -> None:
 def test_health_and_reflection_answer_for_every_service() -> None:
     async def scenario() -> None:
         async with (
-            serve_api(MemoryOperations().api, LOOPBACK) as address,
+            serve_api(MemoryApi().api, LOOPBACK) as address,
             grpc.aio.insecure_channel(address) as channel,
         ):
             stub = health_pb2_grpc.HealthStub(channel)
@@ -293,9 +293,9 @@ def test_health_and_reflection_answer_for_every_service() -> None:
 
 def test_a_taken_port_is_refused_with_a_hint() -> None:
     async def scenario() -> None:
-        async with serve_api(MemoryOperations().api, LOOPBACK) as address:
+        async with serve_api(MemoryApi().api, LOOPBACK) as address:
             with pytest.raises(Unavailable) as caught:
-                async with serve_api(MemoryOperations().api, Listen(address)):
+                async with serve_api(MemoryApi().api, Listen(address)):
                     pass
             assert caught.value.hint
 
@@ -306,7 +306,7 @@ def test_the_end_says_not_serving_and_lets_a_running_call_finish() -> None:
     """The call ends only after the server has begun to stop, and is answered all the same."""
     begun, stopping = asyncio.Event(), asyncio.Event()
 
-    class Gated(MemoryOperations):
+    class Gated(MemoryApi):
         async def get_backup(self, name: str) -> Backup:
             begun.set()
             await stopping.wait()
@@ -368,7 +368,7 @@ def test_addresses_that_cannot_be_read_are_invalid(text: str) -> None:
 
 def test_a_restore_that_cannot_start_is_refused_with_the_plans_reason() -> None:
     async def scenario() -> None:
-        operations = MemoryOperations(blockers=("collection books exists",))
+        operations = MemoryApi(blockers=("collection books exists",))
         async with serve_api(operations.api, LOOPBACK) as address, Client([address]) as client:
             await client.create_backup(BackupRequest(), "r-1")
             assert (await client.plan_restore("1")).blockers

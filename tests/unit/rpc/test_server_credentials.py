@@ -14,9 +14,9 @@ from cleancut.client.client import Client
 from cleancut.core.primitives.errors import Denied, Invalid, Unavailable
 from cleancut.rpc.server import Listen
 from cleancut.runtime.tls import Tls, tls_of
+from cleancut.testing.memory_api import MemoryApi
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.certificates import Authority
-from tests.support.memory_operations import MemoryOperations
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
@@ -44,7 +44,7 @@ def test_a_client_of_the_same_ca_is_let_in_and_others_are_not(tmp_path: Path) ->
 
     async def scenario() -> None:
         listen = Listen("127.0.0.1:0", _tls(ours, "coordinator"), grace_s=0.0)
-        async with serve_api(MemoryOperations().api, listen) as address:
+        async with serve_api(MemoryApi().api, listen) as address:
             async with Client([address], good) as client:
                 assert (await client.cluster_status()).cluster == "main"
             for tls in (stranger, foreign, None):
@@ -61,10 +61,10 @@ def test_a_network_address_needs_tls(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         with pytest.raises(Invalid):
-            async with serve_api(MemoryOperations().api, Listen("0.0.0.0:0")):
+            async with serve_api(MemoryApi().api, Listen("0.0.0.0:0")):
                 pass
         listen = Listen("0.0.0.0:0", _tls(ours, "coordinator"), grace_s=0.0)
-        async with serve_api(MemoryOperations().api, listen) as address:
+        async with serve_api(MemoryApi().api, listen) as address:
             port = address.rpartition(":")[2]
             async with Client([f"127.0.0.1:{port}"], _tls(ours, "operator")) as client:
                 assert (await client.cluster_status()).leader == "co-0"
@@ -77,7 +77,7 @@ def test_files_that_cannot_be_read_are_denied(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         with pytest.raises(Denied):
-            async with serve_api(MemoryOperations().api, Listen("127.0.0.1:0", missing)):
+            async with serve_api(MemoryApi().api, Listen("127.0.0.1:0", missing)):
                 pass
 
     run(scenario())
@@ -99,9 +99,9 @@ def test_a_leader_named_by_its_number_has_to_have_the_name_that_was_asked_for(
 
     async def adopt(leader_tls: Tls, standby: str) -> str:
         there = Listen("127.0.0.2:0", leader_tls, grace_s=0.0)
-        async with serve_api(MemoryOperations().api, there) as leader:
+        async with serve_api(MemoryApi().api, there) as leader:
             here = Listen("127.0.0.1:0", _tls(ours, "coordinator"), grace_s=0.0)
-            async with serve_api(MemoryOperations(leader=leader).api, here) as address:
+            async with serve_api(MemoryApi(leader=leader).api, here) as address:
                 port = address.rpartition(":")[2]
                 async with Client([f"{standby}:{port}"], mine, timeout_s=3.0) as client:
                     client._link.leaderless_s = 0.0

@@ -83,21 +83,20 @@ def _delete_vectors(body: Json) -> Operation:
 def _updating(parse: Callable[[Json], Operation]) -> Any:
     async def call(request: web.Request) -> Json:
         body = await body_of(request)
-        await _apply(request, parse(body), body.get("shard_key"))
-        return _updated(request)
+        return _updated(request, await _apply(request, parse(body), body.get("shard_key")))
 
     return json_route(call)
 
 
-async def _apply(request: web.Request, operation: Operation, keys: Any) -> None:
+async def _apply(request: web.Request, operation: Operation, keys: Any) -> int:
     for point in operation.get("points") or operation.get("ids") or ():
         parse_id(point["id"] if isinstance(point, dict) else point)
-    await update(node_of(request), name_of(request), operation, keys)
+    return await update(node_of(request), name_of(request), operation, keys)
 
 
-def _updated(request: web.Request) -> Json:
+def _updated(request: web.Request, number: int) -> Json:
     done = flag(request, "wait", default=False)
-    return {"operation_id": 0, "status": "completed" if done else "acknowledged"}
+    return {"operation_id": number, "status": "completed" if done else "acknowledged"}
 
 
 _BATCH: dict[str, Callable[[Json], Operation]] = {
@@ -119,8 +118,8 @@ async def _batch(request: web.Request) -> list[Json]:
         kind, body = next(iter(entry.items()))
         if kind not in _BATCH:
             raise bad_request(f"unknown operation {kind!r}")
-        await _apply(request, _BATCH[kind](body), body.get("shard_key"))
-        results.append(_updated(request))
+        number = await _apply(request, _BATCH[kind](body), body.get("shard_key"))
+        results.append(_updated(request, number))
     return results
 
 

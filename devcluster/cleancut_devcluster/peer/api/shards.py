@@ -166,9 +166,8 @@ async def _weigh(request: web.Request) -> Json:
     return await weigh_here(node_of(request))
 
 
-async def _lead(request: web.Request) -> bool:
-    await writes.lead(node_of(request), await body_of(request))
-    return True
+async def _lead(request: web.Request) -> int:
+    return await writes.lead(node_of(request), await body_of(request))
 
 
 async def _apply(request: web.Request) -> bool:

@@ -19,6 +19,7 @@ from cleancut_devcluster.peer.consensus.state import ACTIVE, ClusterState, Colle
 from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import Problem, not_found, service_error
 from cleancut_devcluster.peer.engine.shard import LocalShard
+from cleancut_devcluster.peer.engine.shard_log import LogPlace
 
 _ENGINE_SETTINGS = {"params", "hnsw_config", "optimizers_config", "optimizer_config", "vectors"}
 
@@ -55,8 +56,9 @@ class WriteGate:
 
 
 class Node:
-    """`root` holds the journal that the peers share, `directory` what is this peer's alone.
-    `recovery_mode`: why no shard is loaded."""
+    """`root` holds the journal that the peers share, `directory` what is this peer's alone;
+    `storage` in it is what an agent is given to see. `recovery_mode`: why no shard is loaded.
+    `segment_bytes`: of logs; 0: as configured."""
 
     def __init__(
         self,
@@ -66,9 +68,12 @@ class Node:
         api_key: str | None,
         standalone: bool,
         recovery_mode: str = "",
+        segment_bytes: int = 0,
     ) -> None:
         self.directory = directory
         self.recovery_mode = recovery_mode
+        self.storage = directory / "storage"
+        self._segment_bytes = segment_bytes
         self.standalone = standalone
         self.peer_id = _peer_id(directory)
         self.shards: dict[tuple[str, int], LocalShard] = {}
@@ -79,6 +84,9 @@ class Node:
         self.scratch = directory / "scratch"
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir(parents=True)
+        (self.storage / "collections").mkdir(parents=True, exist_ok=True)
+        state = msgspec.json.encode({"this_peer_id": self.peer_id})
+        (self.storage / "raft_state.json").write_bytes(state)
 
     @property
     def state(self) -> ClusterState:
@@ -154,10 +162,15 @@ class Node:
         for directory in (self.directory / "collections").glob("*"):
             if directory.name not in uuids:
                 shutil.rmtree(directory, ignore_errors=True)
+        for directory in (self.storage / "collections").glob("*"):
+            if directory.name not in self.state.collections:
+                shutil.rmtree(directory, ignore_errors=True)
 
     def _open_shard(self, key: tuple[str, int], collection: Collection) -> LocalShard:
         directory = self.directory / "collections" / key[0] / str(key[1])
-        return LocalShard(directory, collection.config, self.recovery_mode)
+        name = self.storage / "collections" / collection.name
+        log = LogPlace(name / str(key[1]) / "wal", self._segment_bytes)
+        return LocalShard(directory, collection.config, log, self.recovery_mode)
 
     async def _settle(self, entries: list[Json]) -> None:
         for entry in entries:

@@ -75,7 +75,7 @@ async def install(node: Node, collection: Collection, shard: LocalShard, tar: Pa
 
     Raises: Problem, as Qdrant for a broken tar; only the last step can cost the old data.
     """
-    number, whole = _inspect(tar)
+    whole = _is_whole(tar)
     unpacked = node.scratch / uuid.uuid4().hex
     try:
         with engine_errors():
@@ -84,7 +84,7 @@ async def install(node: Node, collection: Collection, shard: LocalShard, tar: Pa
             shutil.rmtree(unpacked / "segments", ignore_errors=True)
         _drop_unversioned(unpacked)
         async with shard.maintenance:
-            shard.replace(unpacked, number, collection.schema)
+            shard.replace(unpacked, collection.schema)
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
 
@@ -96,8 +96,8 @@ def _drop_unversioned(unpacked: Path) -> None:
             shutil.rmtree(segment, ignore_errors=True)
 
 
-def _inspect(tar: Path) -> tuple[int, bool]:
-    """The number of the first operation to come, and whether the tar says that it has data."""
+def _is_whole(tar: Path) -> bool:
+    """Whether the tar says that it has data. Raises: Problem."""
     if tar.stat().st_size == 0:
         raise bad_request("Invalid snapshot: the archive is empty")
     try:
@@ -105,10 +105,9 @@ def _inspect(tar: Path) -> tuple[int, bool]:
             names = [member.name for member in archive]
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise service_error(f"Failed to unpack tar archive: {error}") from error
-    numbers = [int(found.group(1)) for name in names if (found := _WAL.match(name))]
-    if not numbers:
+    if not any(_WAL.match(name) for name in names):
         raise bad_request("Invalid snapshot: no wal in the archive")
-    return max(numbers), "replica_state.json" in names
+    return "replica_state.json" in names
 
 
 def shard_file(node: Node, collection: Collection, shard_id: int, name: str) -> Path:

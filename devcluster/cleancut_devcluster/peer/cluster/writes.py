@@ -26,15 +26,16 @@ _MOVED = 421
 _ATTEMPTS = 20
 
 
-async def update(node: Node, name: str, operation: Operation, shard_keys: Any = None) -> None:
-    """Every replica that takes updates has applied it.
+async def update(node: Node, name: str, operation: Operation, shard_keys: Any = None) -> int:
+    """Every replica that takes updates has applied it; its number, the largest of all shards.
 
     Raises: Problem, if it was refused, or a shard has no replica that could apply it.
     """
     collection = node.collection(name)
     async with node.gate(collection).writing():
         parts = _route(collection, operation, shard_keys)
-        await all_of([_write(node, collection.uuid, shard, part) for shard, part in parts.items()])
+        writes = [_write(node, collection.uuid, shard, part) for shard, part in parts.items()]
+        return max(await all_of(writes), default=0)
 
 
 def _route(collection: Collection, operation: Operation, keys: Any) -> dict[int, Operation]:
@@ -65,7 +66,7 @@ def rings(collection: Collection, keys: Any, *, required: bool) -> list[list[int
     return found
 
 
-async def _write(node: Node, uuid: str, shard_id: int, operation: Operation) -> None:
+async def _write(node: Node, uuid: str, shard_id: int, operation: Operation) -> int:
     body = {"uuid": uuid, "shard": shard_id, "operation": operation}
     for _ in range(_ATTEMPTS):
         collection = node.state.by_uuid(uuid)
@@ -76,9 +77,8 @@ async def _write(node: Node, uuid: str, shard_id: int, operation: Operation) -> 
             raise service_error(f"The replica set for shard {shard_id} has no active replica")
         try:
             if active[0] == node.peer_id:
-                await lead(node, body)
-            else:
-                await node.peers.call(active[0], "lead", body)
+                return await lead(node, body)
+            return int(await node.peers.call(active[0], "lead", body))
         except Unreachable as error:
             if len(active) == 1:
                 raise service_error(f"1 of 1 write operations failed: {error}") from error
@@ -87,13 +87,12 @@ async def _write(node: Node, uuid: str, shard_id: int, operation: Operation) -> 
             if problem.status != _MOVED:
                 raise
             await node.consensus.catch_up()
-        else:
-            return
     raise service_error(f"shard {shard_id} has no stable leader")
 
 
-async def lead(node: Node, body: Json) -> None:
-    """Applied here, the shard's first active replica, and by all others that take updates.
+async def lead(node: Node, body: Json) -> int:
+    """Applied here, the shard's first active replica, and by all others that take updates; its
+    number here.
 
     Raises: Problem 421, if this is not the first active replica any more.
     """
@@ -106,19 +105,21 @@ async def lead(node: Node, body: Json) -> None:
         active = collection.shards[shard_id].active() if shard_id in collection.shards else []
         if active[:1] != [node.peer_id]:
             raise Problem(_MOVED, "this peer does not lead the shard")
-        await _apply_first(node, body, shard, spare=len(active) > 1)
+        body = {**body, "operation": {**body["operation"], "clock": shard.tick(node.peer_id)}}
+        number = await _apply_first(node, body, shard, spare=len(active) > 1)
         others = [
             peer
             for peer, state in collection.shards[shard_id].replicas.items()
             if peer != node.peer_id and state in TAKES_UPDATES
         ]
         await all_of([_forward(node, peer, body) for peer in others])
+        return number
 
 
-async def _apply_first(node: Node, body: Json, shard: LocalShard, *, spare: bool) -> None:
+async def _apply_first(node: Node, body: Json, shard: LocalShard, *, spare: bool) -> int:
     """Raises: Problem 421 for damaged data, if another active replica can take over."""
     try:
-        await shard.apply(body["operation"])
+        return await shard.apply(body["operation"])
     except Problem as problem:
         if problem.status < 500 or not spare:
             raise

@@ -18,6 +18,15 @@ import qdrant_edge as edge
 
 from cleancut_devcluster.peer.engine.config import Json, engine_config, index_schema, vector_params
 from cleancut_devcluster.peer.engine.errors import Problem, engine_errors, service_error
+from cleancut_devcluster.peer.engine.log_entries import EMPTY, encode_operation
+from cleancut_devcluster.peer.engine.shard_log import (
+    CAPACITY_BYTES,
+    LogPlace,
+    ShardLog,
+    empty_log,
+    end_of,
+    write_empty_segment,
+)
 from cleancut_devcluster.peer.engine.slow_optimization import SlowOptimization, instant
 from cleancut_devcluster.peer.engine.tar_format import TarEntry, copy_sparse
 from cleancut_devcluster.peer.engine.updates import Operation, engine_operation
@@ -31,11 +40,17 @@ _KEPT_OPTIMIZATIONS = 15
 
 
 class LocalShard:
-    """`op_num` counts applied operations as Qdrant's telemetry does; saved at a flush, so that a
-    killed peer may come back with a smaller one. `damage`: why its data is not to be loaded."""
+    """`op_num` is the number of the newest applied operation, its index in the log; saved at a
+    flush, so that a killed peer may come back with a smaller one. `damage`: why its data is not to
+    be loaded.
 
-    def __init__(self, directory: Path, config: Json, damage: str = "") -> None:
+    `place`: of its log, written as Qdrant's. The engine has one of its own, which numbers alike: it
+    replays that when it is opened.
+    """
+
+    def __init__(self, directory: Path, config: Json, place: LogPlace, damage: str = "") -> None:
         self.directory = directory
+        self._place = place
         self.op_num = 0
         self.order = asyncio.Lock()
         self.streaming = asyncio.Lock()
@@ -46,18 +61,19 @@ class LocalShard:
         self.unoptimized = True
         self.optimizations: list[Json] = []
         self._slow = SlowOptimization(directory / "optimizing", self.optimizations)
-        self._failed = 0
         self._again: list[Operation] = []
-        self._unused = False
+        self._ticks = 0
         self._unflushed = False
         self._engine: Any = None
         self._open = asyncio.Event()
         self._config = config
+        self._log: ShardLog | None = None
         if self._dirty.exists():
             self.damage = "Dirty shard - shard is not fully initialized"
         if self.damage:
             self._open.set()
         elif self._data.exists():
+            self._log = self._open_log()
             self._load()
         else:
             self._create()
@@ -82,34 +98,60 @@ class LocalShard:
             raise service_error(self.damage)
         return self._engine
 
-    async def apply(self, operation: Operation) -> None:
-        """Raises: Problem; what is refused before it is queued uses up no number.
+    @property
+    def log(self) -> ShardLog:
+        assert self._log is not None
+        return self._log
+
+    def tick(self, peer_id: int) -> tuple[int, int]:
+        """The clock of an operation that is led here."""
+        self._ticks += 1
+        return peer_id, self._ticks
+
+    async def apply(self, operation: Operation) -> int:
+        """The operation's number. Raises: Problem; what is refused before it is queued uses up
+        none, and is not in the log.
 
         A point that is not there is found out later: that number shows with the next operation.
         Source: measured on Qdrant 1.18.3
         """
         engine = await self.engine()
         if self.full.exists() and operation["kind"] == "upsert":
-            self._failed += 1
-            self._again.append(operation)
+            self._skip(operation)
             raise service_error("No space left on device")
-        try:
-            with engine_errors():
-                self._slow.keep(engine, operation)
-                engine.update(engine_operation(operation))
-        except Problem as problem:
-            if problem.status == 404:
-                self._failed += 1
-            raise
-        self._count(_INDEX_STEPS if operation["kind"] in _INDEX_KINDS else 1)
-
-    def _count(self, steps: int) -> None:
-        steps += self._failed - (1 if self._unused else 0)
-        self.op_num += steps
-        self._failed, self._unused = 0, False
+        for step in range(_INDEX_STEPS if operation["kind"] in _INDEX_KINDS else 1):
+            try:
+                with engine_errors():
+                    self._slow.keep(engine, operation)
+                    engine.update(engine_operation(operation))
+            except Problem as problem:
+                if problem.status == 404:
+                    self.log.append(encode_operation(operation))
+                else:
+                    self._align()
+                raise
+            # The first of two comes from consensus, without a clock.
+            tagged = operation["kind"] not in _INDEX_KINDS or step > 0
+            self.op_num = self.log.append(encode_operation(operation, tagged=tagged))
         self.last_write_s = time.monotonic()
         self._unflushed = True
         self.unoptimized = True
+        return self.op_num
+
+    def _skip(self, operation: Operation) -> None:
+        """It is in the log, and not applied: the engine counts it all the same."""
+        self.log.append(encode_operation(operation))
+        self._engine.update(edge.UpdateOperation.upsert_points([]))
+        self._again.append(operation)
+
+    def truncate_log(self) -> int:
+        """Entries that were not applied are dropped; how many those were."""
+        dropped = self.log.next_index - (self.op_num + 1)
+        if dropped > 0:
+            self.log.truncate(self.op_num + 1)
+            self._again.clear()
+            self._align()
+        return max(0, dropped)
 
     @property
     def full(self) -> Path:
@@ -121,12 +163,14 @@ class LocalShard:
 
         Source: lib/collection/src/update_workers/optimization_worker.rs, Qdrant 1.18.3
         """
-        if not self._again or self._failed or self.full.exists():
+        pending = self.log.last_index > self.op_num if self._again else True
+        if pending or self.full.exists():
             return
         engine = await self.engine()
         again, self._again = self._again, []
         for operation in again:
             engine.update(engine_operation(operation))
+        self._align()
 
     @property
     def status(self) -> str:
@@ -156,11 +200,16 @@ class LocalShard:
         return float(points * sum(sizes) * 4 / 1024)
 
     def flush(self) -> None:
-        """Order: every few seconds; the engine replays what came after it."""
-        if self._unflushed and self._engine is not None:
+        """Order: every few seconds; the engine replays what came after it. The log is acknowledged,
+        unless an optimization or a failed operation holds that back."""
+        if self._engine is None:
+            return
+        if self._unflushed:
             self._engine.flush()
             self._save_number()
             self._unflushed = False
+        if self.status == "green":
+            self.log.acknowledge(self.op_num)
 
     def cut(self, scratch: Path) -> Iterator[TarEntry]:
         """The shard's members at this instant, copied to `scratch` before this returns.
@@ -169,24 +218,23 @@ class LocalShard:
         """
         self._engine.flush()
         data, manifest = self._data, self._engine.snapshot_manifest()
+        number = self.log.last_index + 1
         if deleted := self._slow.deleted(self._engine):
             data, manifest = self._with_deleted(scratch, deleted)
         members: list[TarEntry] = []
         for segment in manifest:
             members += _copy_segment(data / "segments" / segment, scratch, segment)
-        versions = (entry["segment_version"] or 0 for entry in manifest.values())
         wal = scratch / "wal"
-        _write_empty_wal(wal)
-        members += [
-            TarEntry("wal/"),
-            TarEntry(f"wal/closed-{max(self.op_num, *versions, 0) + 1}", path=wal),
-        ]
+        write_empty_segment(wal, _EMPTY_WAL_BYTES)
+        members += [TarEntry("wal/"), TarEntry(f"wal/closed-{number}", path=wal)]
         return iter(members)
 
     def _with_deleted(self, scratch: Path, deleted: list[Json]) -> tuple[Path, Json]:
-        """A copy of the data with these points in it again, and its manifest."""
+        """A copy of the data with these points in it again, and its manifest. They have old
+        versions, as in a real one, so that a log can delete them again."""
         copy = scratch / "optimizing"
         shutil.copytree(self._data, copy)
+        empty_log(copy / "wal", 1)
         engine = edge.EdgeShard.load(str(copy), engine_config(self._config))
         try:
             engine.update(engine_operation({"kind": "upsert", "points": deleted}))
@@ -195,8 +243,9 @@ class LocalShard:
         finally:
             engine.close()
 
-    def replace(self, unpacked: Path, number: int, schema: dict[str, Any]) -> None:
-        """The replica holds what lies in `unpacked`; the old data is gone, whatever follows.
+    def replace(self, unpacked: Path, schema: dict[str, Any]) -> None:
+        """The replica holds what lies in `unpacked`, its log replayed as far as it can be read; the
+        old data is gone, whatever follows. Its log is another directory from now on.
 
         Order: under `maintenance`.
         Raises: Problem 500, if the engine cannot load it; the replica is damaged then.
@@ -204,20 +253,48 @@ class LocalShard:
         self._close()
         self.incarnation += 1
         self._dirty.touch()
+        self._put_log(unpacked / "wal")
         shutil.rmtree(self._data, ignore_errors=True)
         unpacked.rename(self._data)
+        self._again.clear()
         try:
             with engine_errors():
+                self._log = self._open_log()
                 self._load()
                 self._add_missing_indexes(schema)
         except Problem as problem:
             self.damage = f"Failed to restore local replica: {problem.text}"
             self._open.set()
             raise service_error(self.damage) from problem
-        # The number is that of the operation to come: the first one does not move it.
-        self.op_num, self._failed, self._unused = number, 0, True
+        # Of an empty log it is that of the operation to come: the first one does not move it.
+        self.op_num = self.log.last_index
+        self._align()
         self._dirty.unlink()
         self._save_number()
+
+    def _put_log(self, source: Path) -> None:
+        """A new directory, made before the old one is removed."""
+        new = self._place.directory.with_name("wal.new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, new)
+        shutil.rmtree(self._place.directory, ignore_errors=True)
+        new.rename(self._place.directory)
+
+    def _open_log(self) -> ShardLog:
+        config = self._config.get("wal_config") or {}
+        capacity = self._place.segment_bytes or int(config.get("wal_capacity_mb") or 0) << 20
+        retain = int(config.get("wal_retain_closed") or 1)
+        return ShardLog(self._place.directory, capacity or CAPACITY_BYTES, retain)
+
+    def _align(self) -> None:
+        """The engine numbers its next operation as the log does, whatever it was asked in vain."""
+        if end_of(self._data / "wal") != self.log.next_index:
+            self._engine.flush()
+            self._close()
+            empty_log(self._data / "wal", self.log.next_index)
+            self._engine = edge.EdgeShard.load(str(self._data), engine_config(self._config))
+            self._open.set()
 
     def _add_missing_indexes(self, schema: dict[str, Any]) -> None:
         present = self._engine.info().payload_schema
@@ -274,12 +351,14 @@ class LocalShard:
         """Closed, and its data is gone."""
         self.close()
         shutil.rmtree(self.directory, ignore_errors=True)
+        shutil.rmtree(self._place.directory.parent, ignore_errors=True)
 
     def _create(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._engine = edge.EdgeShard.create(str(self._data), engine_config(self._config))
-        # The engine numbers from 0, Qdrant from 1: this uses up the engine's 0.
-        self._engine.update(edge.UpdateOperation.delete_points([0]))
+        self._engine.update(edge.UpdateOperation.upsert_points([]))
+        self._log = self._open_log()
+        self.log.append(EMPTY)
         self._save_number()
         self._open.set()
 
@@ -291,7 +370,8 @@ class LocalShard:
         saved = 0
         if self._number_file.exists():
             saved = int(msgspec.json.decode(self._number_file.read_bytes()))
-        self.op_num = max(saved, *versions, 0)
+        self.op_num = min(max(saved, *versions, 0), self.log.last_index)
+        self._align()
         self._open.set()
 
     def _close(self) -> None:
@@ -321,10 +401,3 @@ def _copy_segment(source: Path, scratch: Path, segment: str) -> list[TarEntry]:
 
 def _rank(inner: str) -> int:
     return _LAST_MEMBERS.index(inner) + 1 if inner in _LAST_MEMBERS else 0
-
-
-def _write_empty_wal(path: Path) -> None:
-    """Source: the wal crate's segment header: magic, version, a random seed."""
-    with path.open("wb") as file:
-        file.write(b"wal\0" + time.time_ns().to_bytes(8, "little")[:4])
-        file.truncate(_EMPTY_WAL_BYTES)

@@ -8,9 +8,9 @@ from cleancut.api.rebalances import RebalanceOptions
 from cleancut.cli.exit_codes import Exit
 from cleancut.core.protocol.states import State
 from cleancut.rpc.server import Listen
+from cleancut.testing.memory_api import MemoryApi
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.cli_runner import cleancut, run
-from tests.support.memory_operations import MemoryOperations
 
 pytestmark = pytest.mark.slow  # a process for each command line
 LOOPBACK = Listen("127.0.0.1:0", grace_s=0.0)
@@ -18,16 +18,16 @@ LOOPBACK = Listen("127.0.0.1:0", grace_s=0.0)
 
 def test_flags_reach_the_coordinator_and_surplus_replicas_stay_without_one() -> None:
     async def scenario() -> None:
-        operations = MemoryOperations()
+        operations = MemoryApi()
         async with serve_api(operations.api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             flags = ("--plan", "--max-moves", "2", "--bandwidth-aware", "--drop-surplus")
             assert (await cleancut("cluster", "rebalance", *flags, **env)).code == Exit.OK
-            assert operations.asked == RebalanceOptions(
+            assert operations.rebalances.asked == RebalanceOptions(
                 max_moves=2, bandwidth_aware=True, drop_surplus=True
             )
             assert (await cleancut("cluster", "rebalance", "--plan", **env)).code == Exit.OK
-            assert operations.asked == RebalanceOptions()
+            assert operations.rebalances.asked == RebalanceOptions()
 
     run(scenario())
 
@@ -43,8 +43,8 @@ def test_a_cancel_that_has_not_ended_says_so(left: State, word: str, code: Exit)
     """It goes on, so the command names what waits for its end."""
 
     async def scenario() -> None:
-        operations = MemoryOperations()
-        operations.cancelled = left
+        operations = MemoryApi()
+        operations.rebalances.cancelled = left
         async with serve_api(operations.api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
             begun = await cleancut(

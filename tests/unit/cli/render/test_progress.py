@@ -14,9 +14,9 @@ import pytest
 from cleancut.cli.exit_codes import Exit
 from cleancut.core.protocol.states import State
 from cleancut.rpc.server import Listen
+from cleancut.testing.memory_api import Ending, MemoryApi
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.cli_runner import cleancut, environment, run
-from tests.support.memory_operations import Ending, MemoryOperations
 
 pytestmark = pytest.mark.slow  # a process for each command line
 PROGRAM = (sys.executable, "-c", "from cleancut.cli.main import main; main()")
@@ -54,7 +54,7 @@ def test_progress_is_live_on_a_terminal_and_stdout_stays_data() -> None:
     """Agent, phase, bytes and rate are drawn while the backup is held in its upload."""
 
     async def scenario() -> None:
-        operations = MemoryOperations(ending=Ending(hold_at=State.UPLOADING))
+        operations = MemoryApi(ending=Ending(hold_at=State.UPLOADING))
         with terminal() as (ours, theirs):
             async with serve_api(operations.api, LOOPBACK) as address:
                 process = await asyncio.create_subprocess_exec(
@@ -79,7 +79,7 @@ def test_progress_is_live_on_a_terminal_and_stdout_stays_data() -> None:
 @pytest.mark.parametrize(("answer", "started"), [("n\n", 0), ("y\n", 1)])
 def test_a_restore_shows_its_plan_and_asks(answer: str, started: int) -> None:
     async def scenario() -> None:
-        operations = MemoryOperations()
+        operations = MemoryApi()
         with terminal() as (ours, theirs):
             async with serve_api(operations.api, LOOPBACK) as address:
                 await cleancut("--coordinator", address, "backup", "create", "--no-wait")

@@ -14,9 +14,9 @@ from cleancut.cli.render import restore_tables
 from cleancut.cli.render.grids import span
 from cleancut.core.protocol.states import State
 from cleancut.rpc.server import Listen
+from cleancut.testing.memory_api import MemoryApi
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.cli_runner import cleancut, run
-from tests.support.memory_operations import MemoryOperations
 
 LOOPBACK = Listen("127.0.0.1:0", grace_s=0.0)
 KEPT = KeptCollection(collection="books", aliases=("live",))
@@ -68,7 +68,7 @@ def test_clean_names_what_it_drops() -> None:
     """Before it asks, and once it is done; a second time there is nothing."""
 
     async def scenario() -> None:
-        operations = MemoryOperations()
+        operations = MemoryApi()
         operations.restores["rs-1"] = Restore(id="rs-1", state=State.DONE, kept=(KEPT,))
         async with serve_api(operations.api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}

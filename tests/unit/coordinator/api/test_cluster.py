@@ -12,12 +12,12 @@ from cleancut.core.doctor.silence import SeenPeers
 from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.primitives.ids import PeerId
 from cleancut.rpc.server import Listen
+from cleancut.testing.memory_api import MemoryApi
 from cleancut_coordinator.api.cluster import check_gone, check_silent
 from cleancut_coordinator.api.cluster import losses_of as losses
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.cli_runner import cleancut, run
 from tests.support.health import HEALTHY, agent, docs, replica, told, url
-from tests.support.memory_operations import MemoryOperations
 
 ILL = (
     DoctorFinding(
@@ -97,7 +97,7 @@ def test_the_doctor_tells_findings_and_fails_for_errors() -> None:
     """JSON for scripts, a table for people; exit 1 only for an error."""
 
     async def scenario() -> None:
-        operations = MemoryOperations(findings=ILL)
+        operations = MemoryApi(findings=ILL)
         async with serve_api(operations.api, LOOPBACK) as address:
             there = ("--coordinator", address)
             ran = await cleancut(*there, "-o", "json", "doctor")
@@ -138,7 +138,7 @@ def test_a_peer_is_forgotten_only_by_somebody_who_means_it() -> None:
     """A yes, and force for what holds replicas; what is to be done then is told."""
 
     async def scenario() -> None:
-        operations = MemoryOperations(findings=ILL[:1])
+        operations = MemoryApi(findings=ILL[:1])
         async with serve_api(operations.api, LOOPBACK) as address:
             forget = ("--coordinator", address, "cluster", "forget-peer")
             assert (await cleancut(*forget, "7", "--force")).code == 2

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cleancut.api.interface import PageRequest
 from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import OperationKind, State
-from cleancut_coordinator.api.interface import PageRequest
 from cleancut_coordinator.api.pages import cut_page
 
 Entry = Operation | Epoch

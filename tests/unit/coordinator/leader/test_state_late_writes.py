@@ -116,3 +116,23 @@ def test_what_is_said_of_a_pending_operation(what: str) -> None:
             assert found.state is State.COMMITTED
 
     asyncio.run(body())
+
+
+def test_members_in_parts() -> None:
+    """Those that did not fit into one request do not come back either."""
+
+    async def body() -> None:
+        etcd = Recorder()
+        state = await leading(etcd)
+        members = {
+            AgentName(f"a{index}"): EpochMember(session=FencingToken(1)) for index in range(250)
+        }
+        ctl = Ctl(phase=Phase.PREPARE, epoch=Epoch(1), operation=OperationId("op"))
+        assert await state.persist(Persist(ctl, OPERATION, members), Epoch(1))
+        parts = etcd.sent[-3:]
+        assert len(parts) == 3
+        assert await state.persist(Persist(replace(ctl, phase=Phase.CUT)), Epoch(1))
+        for late in parts:
+            assert not etcd.model.txn(*late).applied, "an old member took a newer one's place"
+
+    asyncio.run(body())

@@ -106,7 +106,7 @@ def test_stock_is_taken_of_what_can_be_read_and_proven() -> None:
         await store.put(PATHS.group(Epoch(4)), b'{"format": 1}')
         await store.put(PATHS.tombstone(Epoch(1)), b"{}")
         stock = CatalogReader(store, PATHS)
-        found, proven = await stock.take()
+        found, proven = await stock.read()
         assert (found.good, found.corrupt, proven) == (2, 1, {})
         assert found.schedules[""].group.size_bytes == 2000
         assert await stock.size_bytes() == sum(map(len, store.objects.values()))
@@ -114,13 +114,13 @@ def test_stock_is_taken_of_what_can_be_read_and_proven() -> None:
         for at, problems in (("2026-01-02T00:00:00.000Z", ("gone",)), ("2026-01-03T00:00:00Z", ())):
             check = VerificationRecord(level=Level.DRILL, epoch=Epoch(3), at=at, problems=problems)
             await put_check(store, PATHS, check)
-            found, proven = await stock.take()
+            found, proven = await stock.read()
             assert found.schedules[""].group.epoch == (2 if problems else 3)
             assert bool(proven) is not bool(problems)
 
         del store.objects[PATHS.group(Epoch(4))]
         store.objects[PATHS.group(Epoch(3))] = b"never read again"
-        found, _ = await stock.take()
+        found, _ = await stock.read()
         assert (found.good, found.corrupt) == (2, 0)
 
     asyncio.run(body())

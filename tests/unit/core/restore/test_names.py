@@ -140,3 +140,10 @@ def test_the_digest_does_not_know_the_restores_id() -> None:
         known, unknown = _plan(operation=ID, **how), _plan(operation="", **how)
         assert unknown.collections[0].created_as == "docs@ID"
         assert known.digest == unknown.digest
+
+
+def test_a_rename_to_the_same_name_is_none() -> None:
+    """Its aliases come back with it."""
+    plan = _plan(collection(aliases=("live",)), renames=(("docs", "docs"),))
+    assert (_only(plan).created_as, _only(plan).aliases) == ("docs", ("live",))
+    assert not any("another name" in one for one in plan.warnings)

@@ -13,6 +13,7 @@ from cleancut.core.cluster.collection_config import (
     creation,
     indexes,
     is_as_created,
+    later_optimizers,
     later_params,
     strict_mode,
     vector_names,
@@ -177,6 +178,15 @@ def test_bodies_carry_everything_and_strict_mode_comes_last() -> None:
     assert strict_mode(info) == {"enabled": True, "write_rate_limit": 5}
     assert "quantization_config" not in creation(info_of())
     assert strict_mode(info_of()) == {}
+
+
+def test_what_hides_points_is_set_once_they_are_counted() -> None:
+    """A collection that is created with it does not show what is recovered into it."""
+    info = info_of(optimizer_config={"deleted_threshold": 0.2, "prevent_unoptimized": True})
+    assert creation(info)["optimizers_config"] == {"deleted_threshold": 0.2}
+    assert later_optimizers(info) == {"prevent_unoptimized": True}
+    assert later_optimizers(info_of()) == {}
+    assert is_as_created(info, info_of(optimizer_config={"deleted_threshold": 0.2}))
 
 
 def test_indexes_take_the_params_if_there_are_any() -> None:

@@ -1,6 +1,6 @@
-"""The coordinator in memory: operations that go through their states while somebody watches.
+"""API of a coordinator in memory: operations go through their states while a client watches.
 
-A fake of all protocols of `cleancut_coordinator.api.interface`: it keeps their promises (ids and
+A fake of all protocols of `cleancut.api.interface`: it keeps their promises (ids and
 epochs, idempotent starts, pages, cancelling), and knows no cluster.
 """
 
@@ -28,6 +28,7 @@ from cleancut.api.cluster import (
     StoreStatus,
 )
 from cleancut.api.garbage import ExpiredBackup, GarbageCollection
+from cleancut.api.interface import Api, PageRequest
 from cleancut.api.operations import is_over
 from cleancut.api.restores import (
     PlannedCollection,
@@ -44,8 +45,7 @@ from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import State
-from cleancut_coordinator.api.interface import Api, PageRequest
-from tests.support.memory_rebalances import MemoryRebalances
+from cleancut.testing.memory_rebalances import MemoryRebalances
 
 Op = TypeVar("Op", Backup, Restore)
 
@@ -90,7 +90,7 @@ SETTINGS = AgentSettings(
 
 @dataclass
 class Ending:
-    """What becomes of operations: they stop at `hold_at` until cancelled, or end as told."""
+    """What becomes of operations: they stop at `hold_at` until cancelled, or end in `error`."""
 
     state: State | None = None
     error: OperationError | None = None
@@ -98,7 +98,7 @@ class Ending:
 
 
 @dataclass
-class MemoryOperations(MemoryRebalances):
+class MemoryApi:
     """`leader`: None leads, else where the leader is. `ending` applies to what is started."""
 
     leader: str | None = None
@@ -107,6 +107,7 @@ class MemoryOperations(MemoryRebalances):
     backups: dict[str, Backup] = field(default_factory=dict)
     restores: dict[str, Restore] = field(default_factory=dict)
     requests: dict[str, tuple[object, str]] = field(default_factory=dict)
+    rebalances: MemoryRebalances = field(default_factory=MemoryRebalances)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     owned: bool = False
     findings: tuple[DoctorFinding, ...] = ()
@@ -116,7 +117,7 @@ class MemoryOperations(MemoryRebalances):
     @property
     def api(self) -> Api:
         """Itself, as `serve_api` takes it."""
-        return Api(self.leader_address, self, self, self, self, self)
+        return Api(self.leader_address, self, self, self.rebalances, self, self)
 
     def leader_address(self) -> str | None:
         return self.leader

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from cleancut.api.interface import PageRequest
 from cleancut.api.rebalances import (
     BalancedPeer,
     BalanceStep,
@@ -14,7 +15,6 @@ from cleancut.api.rebalances import (
 )
 from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.protocol.states import State
-from cleancut_coordinator.api.interface import PageRequest
 
 STEP = BalanceStep(
     action="move",
@@ -34,13 +34,11 @@ class MemoryRebalances:
     """`blockers` refuse it; what is started is done when it is asked for again. `cancelled`: how a
     cancel leaves it. `asked`: the options of the last plan."""
 
-    blockers: tuple[str, ...] = ()
-    cancelled = State.ABORTED
-    asked = RebalanceOptions()
-
-    @property
-    def _rebalances(self) -> dict[str, Rebalance]:
-        return self.__dict__.setdefault("rebalances", {})
+    def __init__(self) -> None:
+        self.blockers: tuple[str, ...] = ()
+        self.cancelled = State.ABORTED
+        self.asked = RebalanceOptions()
+        self._rebalances: dict[str, Rebalance] = {}
 
     async def plan_rebalance(self, options: RebalanceOptions) -> RebalancePlan:
         self.asked = options

@@ -1,0 +1,82 @@
+"""Logs of a simulated peer as its agent finds them, and what a recovery makes of one in a tar."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import tarfile
+from dataclasses import replace
+from typing import NamedTuple
+
+from cleancut.core.format.manifest import ShardEntry
+from cleancut.core.primitives.errors import NotFound
+from cleancut.core.primitives.ids import PeerId
+from cleancut.core.wal.framing import HEADER_BYTES, parse_entries, seed_of
+from cleancut.core.wal.gate import WalFacts
+from cleancut.core.wal.segments import closed_at
+from cleancut.repository.tar_assembler import read_tar
+from cleancut.testing.memory_store import MemoryStore
+from cleancut.testing.memory_wal import MemoryWalDir
+from simulation.network import Shared
+from simulation.qdrant import SimQdrant
+from simulation.tars import read_held
+
+
+class SimWalStorage:
+    """A `WalStorage`: the data directory of one peer."""
+
+    def __init__(self, qdrant: SimQdrant, peer: PeerId) -> None:
+        self._qdrant, self._peer = qdrant, peer
+
+    def open(self, collection: str, shard_id: int) -> MemoryWalDir:
+        replica = self._qdrant.peers[self._peer].replicas.get((collection, shard_id))
+        if replica is None:
+            raise NotFound(f"no log of {collection}/{shard_id}", "is the shard on this peer?")
+        return replica.log.disk.open()
+
+    def facts(self) -> WalFacts:
+        return WalFacts(storage="simulated", file_system="tmpfs", peer_id=self._peer)
+
+
+class Replayed(NamedTuple):
+    """What a recovery of a tar makes of a shard. `last`: the number that it has applied, None for a
+    tar without entries."""
+
+    points: int
+    last: int | None
+
+
+def replay(tar: bytes) -> Replayed:
+    """The tar's points, and its log's writes that are not among them. Stops at the first entry that
+    does not fit, as Qdrant does."""
+    held = read_held(tar)
+    points, last = held.points, None
+    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+        for member in archive:
+            first = closed_at(member.name.rpartition("/")[2])
+            file = archive.extractfile(member) if first is not None else None
+            if first is None or file is None:
+                continue
+            data = file.read()
+            room = len(data) - HEADER_BYTES
+            for entry in parse_entries(data[HEADER_BYTES:], seed_of(data), room).frames:
+                last = first if last is None else last + 1
+                points += last > held.last and entry.data in {b"w", b"f"}
+    return Replayed(points, last)
+
+
+def note_rolled(shared: Shared, shards: list[ShardEntry]) -> None:
+    """Notes what those shards hold that are stored with their log, as if it had been cut so."""
+    cuts = list(shared.trace.captures.values())
+    store = MemoryStore()
+    store.objects = shared.archive
+    for shard in shards:
+        if shard.last_entry < 0 or shard.tar_sha256 in shared.trace.captures:
+            continue
+        tar = asyncio.run(_tar(store, shared, shard.recipe))
+        cut = cuts[read_held(tar).cut]
+        shared.trace.captures[shard.tar_sha256] = replace(cut, content=replay(tar).points)
+
+
+async def _tar(store: MemoryStore, shared: Shared, recipe: str) -> bytes:
+    return b"".join([bytes(chunk) async for chunk in read_tar(store, shared.paths, recipe)])
