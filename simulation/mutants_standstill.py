@@ -7,10 +7,10 @@ import dataclasses
 from msgspec.structs import replace
 
 from cleancut.core.backup.barrier import Barrier
-from cleancut.core.backup.participant import BackupParticipant, StandstillEnds
+from cleancut.core.backup.participant import BackupParticipant, LogEnds, StandstillEnds
 from cleancut.core.protocol import evidence
 from cleancut.core.protocol.commands import Command
-from cleancut.core.protocol.etcd_records import Reading, WalEnd
+from cleancut.core.protocol.etcd_records import Reading
 from cleancut.core.protocol.states import OperationKind
 from cleancut.core.protocol.votes import log_ends
 from cleancut_agent.backup import shard_logs
@@ -38,10 +38,13 @@ def as_before(self: BackupParticipant) -> StandstillEnds | None:
     return None if found is None else dataclasses.replace(found, before=found.after)
 
 
-async def ends_behind(self: ShardLogs) -> tuple[WalEnd, ...] | None:
+async def ends_behind(self: ShardLogs) -> LogEnds:
     """The log of the first shard ends one entry earlier than it does."""
     found = await _real_ends(self)
-    return found and (replace(found[0], index=found[0].index - 1), *found[1:])
+    if not found.ends:
+        return found
+    first, *others = found.ends
+    return LogEnds((replace(first, index=first.index - 1), *others))
 
 
 def first_needed_late(ack: int, first: Reading) -> int:

@@ -75,7 +75,7 @@ def show_backup(settings: Settings, name: str) -> Backup:
 
     async def read(store: Store, paths: Paths) -> Backup:
         damage = await read_damage(store, paths)
-        epoch = Epoch(int(name)) if name.isdigit() else None
+        epoch = Epoch(int(name)) if name.isdecimal() else None
         try:
             manifest = await find_group(store, paths, name)
             epoch = manifest.epoch

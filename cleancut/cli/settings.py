@@ -244,9 +244,16 @@ def parse_duration(text: str) -> float:
         raise click.BadParameter(error.message) from error
 
 
+_LONGEST_TERM_S = 36500 * 86400.0
+
+
 def parse_term(text: str) -> float:
     """As `parse_duration`, but not 0: how long something is kept or valid. Raises: BadParameter."""
     seconds = parse_duration(text)
     if seconds <= 0:
         raise click.BadParameter(f"{text!r} is too short: give more than 0, or leave the flag out")
+    if seconds > _LONGEST_TERM_S:
+        raise click.BadParameter(
+            f"{text!r} is too long: give at most 36500d, or leave the flag out"
+        )
     return seconds

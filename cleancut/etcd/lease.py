@@ -26,6 +26,9 @@ REVOKE_S = 2.0
 POLL_S = 0.25
 """How late `wait_lost` may be."""
 RETRY_S = 0.1
+TRY_S = 2.0
+"""How long a first try waits for its answer, so that another member is asked soon; each try that
+is not answered doubles it, so that a process with much to do gets its answer as well."""
 
 
 class LeaseCalls(Protocol):
@@ -61,16 +64,20 @@ class HeldLease:
         self._ttl_s = 0.0
         self._deadline_s = sent_s
         self._lost = ""
+        self._tries = 0
 
     @property
     def id(self) -> int:
         return self._id
 
     def remaining_s(self) -> float:
-        left_s = self._deadline_s - self._clock.monotonic_s()
+        left_s = self._left_s()
         if left_s <= 0 and not self._lost:
             self._lost = f"no keepalive was answered within {self._ttl_s:g} s"
         return min(left_s, 0.0) if self._lost else left_s
+
+    def _left_s(self) -> float:
+        return self._deadline_s - self._clock.monotonic_s()
 
     def alive(self) -> bool:
         return self.remaining_s() > 0
@@ -94,9 +101,13 @@ class HeldLease:
             due_s = sent_s + (self._ttl_s / 3 if await self._renew(sent_s) else RETRY_S)
 
     async def _renew(self, sent_s: float) -> bool:
+        wait_s = min(TRY_S, self._ttl_s / 5) * 2**self._tries
         try:
-            ttl_s = await self._calls.keep_alive(self._id, min(2.0, self._ttl_s / 5))
-        except (Unavailable, TimedOut):
+            ttl_s = await self._calls.keep_alive(self._id, min(wait_s, max(TRY_S, self._left_s())))
+        except TimedOut:
+            self._tries += 1
+            return False
+        except Unavailable:
             return False
         except (LeaseLost, Denied) as error:
             self._lost = self._lost or error.message
@@ -104,6 +115,7 @@ class HeldLease:
         if ttl_s <= 0:
             self._lost = self._lost or "etcd no longer knows the lease"
         elif self.alive():
+            self._tries = 0
             self.renewed(sent_s, ttl_s)
         return True
 

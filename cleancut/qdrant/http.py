@@ -9,7 +9,7 @@ import asyncio
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,6 +34,11 @@ CHUNK_BYTES = 1 << 20
 STREAM_IDLE_S = 60.0
 CONNECT_S = 5.0
 MAX_CONNECTIONS = 8192
+STREAMS_TO_ASK_FOR = 32
+"""The most streams that are asked for and not yet answered. Qdrant gives up a connection whose
+request does not follow within 5 s, and a process that opens hundreds at once sends late."""
+STREAM_TRIES = 3
+"""Of a stream that was given up before its first byte: 408, or a closed connection."""
 MAX_ANSWER_BYTES = 256 << 20
 _KINDS: dict[int, type[CleancutError]] = {
     400: Invalid,
@@ -128,6 +133,7 @@ class QdrantHttp:
         self.url = url.rstrip("/")
         self._key = FixedKey(api_key) if isinstance(api_key, str) else api_key
         self._trust = None if ca_file is None else _Trust(ca_file)
+        self._asking = asyncio.Semaphore(STREAMS_TO_ASK_FOR)
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -245,9 +251,7 @@ class QdrantHttp:
         what, chunk_bytes = f"GET {path}", min(chunk_bytes, CHUNK_BYTES)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=STREAM_IDLE_S)
         with _mapped(what, self.url, sent_change=False):
-            response = await self._ask(
-                "GET", self._target(path), timeout=timeout, read_bufsize=chunk_bytes
-            )
+            response = await self._ask_for_stream(path, timeout=timeout, read_bufsize=chunk_bytes)
         try:
             with _mapped(what, self.url, sent_change=False):
                 if response.status != 200:
@@ -257,6 +261,17 @@ class QdrantHttp:
             yield self._chunks(what, response, chunk_bytes)
         finally:
             response.close()
+
+    async def _ask_for_stream(self, path: str, **more: Any) -> aiohttp.ClientResponse:
+        for _ in range(STREAM_TRIES - 1):
+            with suppress(aiohttp.ServerDisconnectedError, ConnectionResetError):
+                async with self._asking:
+                    response = await self._ask("GET", self._target(path), **more)
+                if response.status != 408:
+                    return response
+                response.close()
+        async with self._asking:
+            return await self._ask("GET", self._target(path), **more)
 
     async def _chunks(
         self, what: str, response: aiohttp.ClientResponse, chunk_bytes: int

@@ -116,7 +116,7 @@ async def find_group(store: Store, paths: Paths, backup: str) -> Manifest:
 
     Raises: as `load_group`.
     """
-    if backup.isdigit():
+    if backup.isdecimal():
         return await load_group(store, paths, Epoch(int(backup)))
     epochs = await list_epochs(store, paths)
     if backup == LATEST:

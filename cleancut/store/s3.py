@@ -267,7 +267,7 @@ def _retry_after_s(error: Exception) -> float:
         return 0.0
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     asked = headers.get("retry-after", "")
-    return float(asked) if asked.isdigit() else 0.0
+    return float(asked) if asked.isdecimal() else 0.0
 
 
 def _to_error(error: Exception, path: str, url: S3Url) -> CleancutError:

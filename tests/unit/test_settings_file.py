@@ -199,6 +199,7 @@ def test_every_program_says_its_version(program: object) -> None:
         ('advertise = "nope"', "invalid address 'nope': the port is missing"),
         ('gc-every = "1h30"', "'1h30' is not a duration: write 90s, 10m, 24h, 7d or 1h30m"),
         ('[retention]\nkeep-last = "3"', "`keep-last`: Expected a whole number, got text"),
+        ("[retention]\nkeep-last = 5000000000", "at most 1000000 is possible"),
         ("[retention]\nkeep-daily = -1", "keep-daily cannot be negative: -1"),
         ("[retention]\nmax-age-days = inf", "`max-age-days` in `[retention]` is not a finite"),
         (

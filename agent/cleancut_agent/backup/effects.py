@@ -17,6 +17,7 @@ from cleancut.core.backup.participant import (
     Confirm,
     FinishCapture,
     Load,
+    LogEnds,
     ReadJournal,
     ReadLogs,
 )
@@ -108,7 +109,7 @@ class AgentBackupEffects:
             case ReadNumbers():
                 return await self._read(effect)
             case ReadLogs():
-                return await self._logs[0].ends() if self._logs else None
+                return await self._logs[0].ends() if self._logs else LogEnds(lost="it has ended")
             case FinishCapture():
                 return await self._finish(effect)
             case ReadJournal():

@@ -14,7 +14,7 @@ from typing import IO
 
 from msgspec.structs import replace
 
-from cleancut.core.backup.participant import StandstillEnds
+from cleancut.core.backup.participant import LogEnds, StandstillEnds
 from cleancut.core.primitives.errors import CleancutError, Refused
 from cleancut.core.protocol.etcd_records import Reading, ShardTask, Standstill, WalEnd
 from cleancut.core.protocol.evidence import doubt, first_needed
@@ -70,12 +70,15 @@ class _ShardLog:
 class ShardLogs:
     """All logs of an epoch, in the order of its tasks. Every log is followed, or none.
 
+    `kept_bytes`: the most that is kept of all of them.
     Order: `open`, `follow` as a task of its own, `note_acks` before the cut, `ends` in each round,
     `decide` once; `log_of` waits for that.
     """
 
-    def __init__(self, context: AgentContext, tasks: Sequence[ShardTask]) -> None:
-        self._context, self._tasks = context, tasks
+    def __init__(
+        self, context: AgentContext, tasks: Sequence[ShardTask], kept_bytes: int = KEPT_BYTES
+    ) -> None:
+        self._context, self._tasks, self._limit_bytes = context, tasks, kept_bytes
         self._logs: list[_ShardLog] = []
         self._lock = asyncio.Lock()
         self._files = ExitStack()
@@ -85,30 +88,32 @@ class ShardLogs:
             asyncio.get_running_loop().create_future()
         )
 
-    @property
-    def lost(self) -> str:
-        """Why the logs are not followed; "" while they are."""
-        return self._lost
-
     async def open(self) -> bool:
         """True if all logs are followed from now on."""
         await self._do(self._open_all)
         return not self._lost
 
     async def follow(self) -> None:
-        """Reads what is written, until it is cancelled or the logs are lost."""
-        while not self._lost and not self._still.done():
-            await self._context.clock.sleep(POLL_S)
-            await self._do(self._read_on)
+        """Reads what is written, until it is decided what is stored, or the logs are lost. However
+        it ends, no file of Qdrant's is held open any more."""
+        try:
+            while not self._lost and not self._still.done():
+                await self._context.clock.sleep(POLL_S)
+                await self._do(self._read_on)
+        finally:
+            async with self._lock:
+                self._release()
 
     async def note_acks(self) -> None:
         """Order: before the first readings, and before the streams are opened."""
         await self._do(self._read_acks)
 
-    async def ends(self) -> tuple[WalEnd, ...] | None:
-        """Where each log ends now; None, if they are not followed any more."""
+    async def ends(self) -> LogEnds:
+        """Where each log ends now, or why they are not followed any more."""
         await self._do(self._read_on)
-        return None if self._lost else tuple(log.end for log in self._logs)
+        if self._lost:
+            return LogEnds(lost=self._lost)
+        return LogEnds(tuple(log.end for log in self._logs))
 
     async def decide(
         self, readings: Sequence[tuple[Reading, Reading]], still: StandstillEnds | None
@@ -123,6 +128,7 @@ class ShardLogs:
                 )
             if not self._still.done():
                 self._still.set_result(found)
+            self._release()
             return found
 
     async def log_of(self, index: int) -> Log:
@@ -140,12 +146,16 @@ class ShardLogs:
     async def close(self) -> None:
         """Order: repeatable."""
         async with self._lock:
+            self._release()
             self._files.close()
-            for log in self._logs:
-                log.tail.close()
             self._lost = self._lost or "closed"
         if not self._still.done():
             self._still.set_result(None)
+
+    def _release(self) -> None:
+        """Segments that Qdrant has removed take space for as long as they are held open."""
+        for log in self._logs:
+            log.tail.close()
 
     # In a thread
 
@@ -153,10 +163,14 @@ class ShardLogs:
         async with self._lock:
             if self._lost or self._still.done():
                 return
+            running = asyncio.get_running_loop().run_in_executor(None, step)
             try:
-                await asyncio.to_thread(step)
+                await asyncio.shield(running)
             except CleancutError as error:
                 self._lost = error.message
+            except asyncio.CancelledError:
+                await asyncio.wait([running])  # a thread cannot be cancelled, and reads these files
+                raise
 
     def _open_all(self) -> None:
         if self._context.wal is None:
@@ -181,8 +195,8 @@ class ShardLogs:
     def _read_on(self) -> None:
         for log in self._logs:
             self._kept_bytes += log.read_on()
-            if self._kept_bytes > KEPT_BYTES:
-                raise Refused(f"over {KEPT_BYTES} bytes were written since the backup began")
+            if self._kept_bytes > self._limit_bytes:
+                raise Refused(f"over {self._limit_bytes} bytes were written since the backup began")
 
     def _read_acks(self) -> None:
         for log in self._logs:

@@ -79,7 +79,7 @@ class Barrier(Attempt):
         self._fence_ms = -1
         self._optimizing_until_s = 0.0
         self._standstill_until_s = 0.0
-        self._ends: dict[AgentName, str] | None = None
+        self._ends: dict[AgentName, Vote] | None = None
 
     def request(self) -> BackupRequest | SeedRequest:
         """The request of the operation."""
@@ -330,15 +330,15 @@ class Barrier(Attempt):
         if ends is None or self.waiting is not None:
             return []
         before, self._ends = self._ends, ends
-        lost = not all(ends.values())
-        if ends == before and not lost:
+        lost = protocol_votes.logs_lost(ends)
+        if not lost and protocol_votes.same_ends(before, ends):
             self.ctl = replace(self.ctl, standstill=number)
         elif not lost and now_s < self._standstill_until_s:
             self.ctl = self.moved(Phase.STANDSTILL, round=number + 1)
             self.start_clocks(now_s)
             return [Persist(self.ctl)]
         elif protocol_votes.backup_request(self.operation).require_point_in_time:
-            return self._abort(protocol_votes.no_standstill(number, bounds.standstill_s))
+            return self._abort(lost or protocol_votes.no_standstill(number, bounds.standstill_s))
         return [self.run(Compare(self.ctl.epoch, self.ctl.draft))]
 
     def _uploaded(self, _now_s: float) -> list[Command]:

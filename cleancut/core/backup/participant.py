@@ -57,12 +57,20 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class ReadLogs:
-    """Read where the log of each shard ends. Result: a `WalEnd` for each, in the order of the
-    tasks; None, if one cannot be followed any more."""
+    """Read where the log of each shard ends. Result: `LogEnds`."""
 
     epoch: Epoch
     tasks: tuple[ShardTask, ...]
     round: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogEnds:
+    """Where each log ends, in the order of the tasks. `lost`: why one cannot be followed any more,
+    and then no end of any is known."""
+
+    ends: tuple[WalEnd, ...] = ()
+    lost: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,10 +252,7 @@ class BackupParticipant(Participant):
                 self._second = result
                 return self.vote(self.read(result))
             case ReadLogs():
-                earlier = self._ends.get(effect.round - 1, ())
-                self._ends = {effect.round - 1: earlier, effect.round: result or ()}
-                ends = "" if result is None else digest_of(result)
-                return self.vote(replace(self.ballot(), round=effect.round, ends=ends))
+                return self._looked(effect.round, result)
             case FinishCapture():
                 return self.vote(replace(self.ballot(), document=result))
             case SeedShards():
@@ -258,6 +263,11 @@ class BackupParticipant(Participant):
                 return self.vote(replace(self.ballot(), document=result))
             case _:
                 raise AssertionError(f"unexpected effect: {effect}")
+
+    def _looked(self, number: int, found: LogEnds) -> list[Command]:
+        self._ends = {number - 1: self._ends.get(number - 1, ()), number: found.ends}
+        ends = "" if found.lost else digest_of(found.ends)
+        return self.vote(replace(self.ballot(), round=number, ends=ends, lost=found.lost))
 
     def _with_known_arrivals(self, first: Readings) -> Readings:
         """What arrived between readiness and the first reading may have done so after the drain:

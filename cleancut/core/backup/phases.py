@@ -116,8 +116,8 @@ class StoreCanaries:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """Compare the collections' payload indexes with the draft's: the agents' views lack them.
-    Result: None; fails, if one was changed meanwhile."""
+    """Compare payload indexes and vectors with the draft's: the agents' views lack the former, and
+    are older than a standstill. Result: None; fails, if one was changed meanwhile."""
 
     epoch: Epoch
     draft: str

@@ -10,15 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_PARAMS = (
-    "vectors",
-    "sparse_vectors",
-    "shard_number",
-    "sharding_method",
-    "replication_factor",
-    "write_consistency_factor",
-    "on_disk_payload",
-)
 _LATER_PARAMS = ("read_fan_out_factor", "read_fan_out_delay_ms")
 _SECTIONS = {
     "hnsw_config": "hnsw_config",
@@ -37,7 +28,11 @@ def creation(info: Mapping[str, Any], *, replicas: int = 0) -> dict[str, Any]:
     replication factor; 0: as it was."""
     config = info["config"]
     params = config["params"]
-    body = {name: params[name] for name in _PARAMS if params.get(name) is not None}
+    body = {
+        name: value
+        for name, value in params.items()
+        if value is not None and name not in _LATER_PARAMS
+    }
     body |= {
         target: config[source]
         for source, target in _SECTIONS.items()

@@ -58,6 +58,7 @@ class Retention(Record, frozen=True, forbid_unknown_fields=True):
         )
 
 
+_MOST = 1_000_000
 KEEP_ALL = Retention()
 
 
@@ -67,6 +68,10 @@ def check_retention(rules: Retention, where: str) -> None:
         number = getattr(rules, name)
         if number < 0:
             raise Invalid(f"{where}: {name.replace('_', '-')} cannot be negative: {number}")
+        if number > _MOST:
+            raise Invalid(
+                f"{where}: {name.replace('_', '-')} is {number}, at most {_MOST} is possible"
+            )
     if rules.min_count < 1:
         raise Invalid(f"{where}: min-count must be at least 1")
 

@@ -135,12 +135,31 @@ def all_follow(members: Members, votes: Votes) -> bool:
     return ready is not None and all(vote.follows for vote in ready)
 
 
-def log_ends(round_: int, members: Members, votes: Votes) -> dict[AgentName, str] | None:
+def log_ends(round_: int, members: Members, votes: Votes) -> dict[AgentName, Vote] | None:
     """Where the logs of each member's shards end in this round; None while a vote is missing."""
     given = yes_of_all(Phase.STANDSTILL, members, votes)
     if given is None or any(vote.round != round_ for vote in given):
         return None
-    return {name: vote.ends for name, vote in zip(sorted(members), given, strict=True)}
+    return dict(zip(sorted(members), given, strict=True))
+
+
+def same_ends(before: Mapping[AgentName, Vote] | None, now: Mapping[AgentName, Vote]) -> bool:
+    """True if no log has grown or was replaced between the votes of two rounds."""
+    return before is not None and all(
+        name in before and before[name].ends == vote.ends for name, vote in now.items()
+    )
+
+
+def logs_lost(ends: Mapping[AgentName, Vote]) -> Failure | None:
+    """The failure of an attempt in which an agent cannot follow its logs; None if all do."""
+    lost = [f"agent {name}: {vote.lost}" for name, vote in sorted(ends.items()) if vote.lost]
+    if not lost:
+        return None
+    return Failure(
+        reason="NOT_POINT_IN_TIME",
+        message=f"the logs of shards cannot be followed any more: {'; '.join(lost[:_SHOWN])}",
+        hint="try again, hold writes off with --fence, or allow a per-shard backup",
+    )
 
 
 def no_standstill(rounds: int, bound_s: float) -> Failure:

@@ -31,6 +31,9 @@ from cleancut.core.restore.space import Share, bound_at, space_blockers, space_w
 from cleancut.core.restore.target import Target, TargetPeer
 
 _SHOWN = 5
+_CREATE_S, _CREATE_KEY_S = 0.2, 0.8
+"""To create a collection, and a shard key. Source: measured: 240 collections in 47 s, 100 keys in
+78 s (Qdrant 1.18.3)"""
 Action = Literal["create", "beside", "replace", "repair", "refuse"]
 
 
@@ -77,8 +80,8 @@ class PeerPlan(Record, frozen=True):
 class PlacementPlan(Record, frozen=True):
     """It can start if there are no `blockers`; each blocker says what to do about it.
 
-    `size_bytes`: to read, all replicas counted. `estimated_s`: of the peer that may have to
-    read most, at the rate of earlier restores; None: not measured yet.
+    `size_bytes`: to read, all replicas counted. `estimated_s`: to create all, and for the peer
+    that may have to read most, at the rate of earlier restores; None: not measured yet.
     """
 
     backup_id: OperationId
@@ -140,7 +143,7 @@ def make_plan(
         source_version=manifest.source.qdrant_version,
         target_version=versions[0] if versions else "",
         size_bytes=sum(one.size_bytes * one.replicas for one in planned),
-        estimated_s=most / target.rate if target.rate else None,
+        estimated_s=most / target.rate + _creation_s(chosen, planned) if target.rate else None,
         warnings=(
             *warnings_of_group(manifest, target),
             *warnings,
@@ -152,6 +155,16 @@ def make_plan(
             *space_blockers(shares, target),
         ),
     )
+
+
+def _creation_s(chosen: Sequence[CollectionEntry], planned: Sequence[CollectionPlan]) -> float:
+    """The time to create the collections and their shard keys."""
+    made = [
+        entry
+        for entry, plan in zip(chosen, planned, strict=True)
+        if plan.action not in {"repair", "refuse"}
+    ]
+    return _CREATE_S * len(made) + _CREATE_KEY_S * sum(len(entry.shard_keys) for entry in made)
 
 
 def check_plan(plan: PlacementPlan) -> PlacementPlan:

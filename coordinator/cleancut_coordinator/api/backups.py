@@ -97,7 +97,7 @@ class BackupService:
         return replace(found, holds=await labels_of(context.store, context.paths, epoch, now_s))
 
     async def _found(self, name: str) -> Backup:
-        if not name.isdigit():
+        if not name.isdecimal():
             try:
                 return await self._shown(await requests.load(self._context, name, *_KINDS))
             except NotFound:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from cleancut.core.backup.assignment import shard_ids, shard_keys
+from cleancut.core.cluster.collection_config import vector_names
 from cleancut.core.cluster.payload_indexes import unequal_indexes
 from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import CollectionEntry, Draft
@@ -47,11 +48,11 @@ async def read_entries(
     return [found[name] for name in names if name in found], sick
 
 
-async def check_indexes(context: CoordinatorContext, draft: Draft) -> None:
-    """Returns if the payload indexes of all collections are what the draft says; one that cannot be
-    read now is not compared.
+async def check_schemas(context: CoordinatorContext, draft: Draft) -> None:
+    """Returns if payload indexes and vectors of all collections are what the draft says; one that
+    cannot be read now is not compared.
 
-    Raises: Unavailable, naming the collection and the field.
+    Raises: Unavailable, naming the collection and what has changed.
     """
 
     async def check(entry: CollectionEntry) -> None:
@@ -65,6 +66,11 @@ async def check_indexes(context: CoordinatorContext, draft: Draft) -> None:
                 f"the payload index of field {changed[0]!r} of {entry.name!r} changed during the"
                 " backup",
                 "create and drop payload indexes at another time than backups run",
+            )
+        if vector_names(entry.info) != vector_names(info):
+            raise Unavailable(
+                f"the vectors of {entry.name!r} changed during the backup",
+                "add and drop vectors at another time than backups run",
             )
 
     await run_all([partial(check, entry) for entry in draft.collections], _AT_ONCE)

@@ -72,7 +72,7 @@ from cleancut_coordinator.backup.assignment_inputs import (
     read_view_and_sessions,
 )
 from cleancut_coordinator.backup.canaries import choose_questions, read_canaries, stored_canaries
-from cleancut_coordinator.backup.collection_entries import check_indexes, read_entries
+from cleancut_coordinator.backup.collection_entries import check_schemas, read_entries
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.cluster_id import check_store_owner, put_probe
 from cleancut_coordinator.leader.fences import drain_writes, raise_fence
@@ -109,7 +109,7 @@ class LeaderBackupEffects:
                     self._context.store, self._context.paths, effect.epoch, effect.canaries
                 )
             case Compare():
-                await check_indexes(
+                await check_schemas(
                     self._context, await self._read_draft(effect.epoch, effect.draft)
                 )
             case Stage():

@@ -172,6 +172,8 @@ def test_a_damaged_pack_is_found_and_leaves_no_file(
     [
         (["show", "8"], Exit.NOT_FOUND),
         (["show", "bk-8"], Exit.NOT_FOUND),
+        (["show", "²"], Exit.NOT_FOUND),
+        (["show", "9" * 30], Exit.NOT_FOUND),
         (["extract", "7", "-c", "films", "--shard", "0", "--out", "x"], Exit.NOT_FOUND),
         (["extract", "7", "-c", "books", "--shard", "1", "--out", "x"], Exit.NOT_FOUND),
         (["extract", "7", "-c", "books", "--shard", "0", "--out", "/no/such/x"], Exit.REFUSED),

@@ -199,6 +199,7 @@ def test_a_backup_is_named_by_its_number_with_or_without_the_sign() -> None:
     [
         (["backup", "hold", "1", "--label", "x", "--for", "0s"], "'0s' is too short"),
         (["token", "new", "--name", "a", "--role", "reader", "--expires", "0"], "too short"),
+        (["token", "new", "--name", "a", "--role", "reader", "--expires", "99999d"], "too long"),
         (["backup", "show", "\udcff"], "not valid UTF-8"),
         (["--store", "s3://b?regon=x", "--cluster", "c", "key", "list"], "did you mean `region`?"),
         (["--store", "s3://", "--cluster", "c", "key", "list"], "names no bucket"),

@@ -18,6 +18,7 @@ from cleancut.core.backup.participant import (
     Confirm,
     FinishCapture,
     Load,
+    LogEnds,
     ReadJournal,
     ReadLogs,
     SeedShards,
@@ -283,7 +284,7 @@ class Table:
             case Load():
                 return self.writes >= 0
             case ReadLogs():
-                return (WalEnd("log", 9 + min(effect.round, self.writes)),)
+                return LogEnds((WalEnd("log", 9 + min(effect.round, self.writes)),))
             case Confirm():
                 return self.fence
             case Capture():

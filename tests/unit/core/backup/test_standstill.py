@@ -71,7 +71,7 @@ def test_a_log_that_is_lost_ends_the_rounds() -> None:
     table = play_until(written_table(10**6), Phase.STANDSTILL)
     barrier = table.barrier
     for name in (A1, A2):
-        lost = Vote(session=table.tokens[name], yes=True, round=1)
+        lost = Vote(session=table.tokens[name], yes=True, round=1, lost="gone")
         barrier.step(Voted(name, EPOCH, "STANDSTILL", lost), table.now_s)
     assert barrier.waiting is not None
     assert (barrier.ctl.round, barrier.ctl.standstill) == (1, 0)

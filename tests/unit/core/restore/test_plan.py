@@ -157,6 +157,8 @@ def test_bodies_carry_everything_and_strict_mode_comes_last() -> None:
             "sparse_vectors": {"s": {}},
             "read_fan_out_factor": 2,
             "read_fan_out_delay_ms": 100,
+            "payload": {"memory": "on_disk"},
+            "nothing": None,
         },
         hnsw_config={"m": 8, "new_field": 1},
         quantization_config={"scalar": {"type": "int8"}},
@@ -168,6 +170,8 @@ def test_bodies_carry_everything_and_strict_mode_comes_last() -> None:
     assert body["replication_factor"] == 2
     assert body["vectors"] == {"size": 4, "distance": "Cosine"}
     assert body["sparse_vectors"] == {"s": {}}
+    assert body["payload"] == {"memory": "on_disk"}
+    assert "nothing" not in body
     assert body["hnsw_config"] == {"m": 8, "new_field": 1}
     assert body["optimizers_config"] == {"deleted_threshold": 0.2}
     assert body["wal_config"] == {"wal_capacity_mb": 1}

@@ -138,7 +138,17 @@ def test_the_time_is_that_of_the_fullest_peer_at_the_measured_rate() -> None:
     """Two of the four shards may meet there; write-ahead logs are not read."""
     entry = collection(shards=4)
     assert _plan(entry).estimated_s is None
-    assert _plan(entry, on=target(rate=0.5 * MB)).estimated_s == 4.0
+    assert _plan(entry, on=target(rate=0.5 * MB)).estimated_s == 4.2
+
+
+def test_the_time_to_create_collections_and_keys_counts() -> None:
+    """Many small collections take their time, and none to read."""
+    slow = target(rate=1e15)
+    assert _plan(*(collection(f"c{n}") for n in range(240)), on=slow).estimated_s == pytest.approx(
+        48
+    )
+    keys = tuple((f"k{n}", (n + 1,)) for n in range(100))
+    assert _plan(_keyed(*keys), on=slow).estimated_s == pytest.approx(80.2)
 
 
 def test_the_rate_is_that_of_the_slowest_agents_of_earlier_restores() -> None:

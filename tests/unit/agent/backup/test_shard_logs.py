@@ -1,0 +1,182 @@
+"""Logs of an epoch's shards: what is kept of them, and that no file of Qdrant's stays open."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cleancut.core.backup.participant import StandstillEnds
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.ids import AgentName, ClusterName, PeerId, ShardId
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import ShardTask, Standstill
+from cleancut.core.wal.framing import HEADER_BYTES, parse_entries, seed_of
+from cleancut.core.wal.gate import WalFacts
+from cleancut.runtime.clock import SystemClock
+from cleancut.testing.memory_store import MemoryStore
+from cleancut.testing.memory_wal import MemoryDisk, MemoryLog, MemoryWalDir
+from cleancut_agent.backup.shard_logs import ShardLogs
+from cleancut_agent.context import AgentContext
+from tests.support.groups import reading
+
+TASK = ShardTask(collection="c", shard_id=ShardId(0), peer_id=PeerId(1), index=0)
+
+
+@dataclass
+class OneLog:
+    """A `WalStorage` of one shard, and its writer."""
+
+    disk: MemoryDisk = field(default_factory=MemoryDisk)
+
+    def __post_init__(self) -> None:
+        self.log = MemoryLog(self.disk, random.Random(1))
+
+    def open(self, collection: str, shard_id: int) -> MemoryWalDir:
+        return self.disk.open()
+
+    def facts(self) -> WalFacts:
+        return WalFacts()
+
+    def write(self, *data: bytes) -> None:
+        for one in data:
+            for _ in self.log.append(one):
+                pass
+
+
+@asynccontextmanager
+async def logs_of(
+    storage: OneLog | None, directory: Path, kept_bytes: int = 1 << 20
+) -> AsyncIterator[ShardLogs]:
+    context = AgentContext(
+        name=AgentName("a"),
+        keys=Keys(ClusterName("c")),
+        paths=Paths(ClusterName("c")),
+        etcd=_unused(),
+        store=MemoryStore(),
+        qdrant=_unused(),
+        clock=SystemClock(),
+        spill_dir=directory,
+        loopback="",
+        wal=storage,
+    )
+    logs = ShardLogs(context, [TASK], kept_bytes)
+    assert await logs.open() is (storage is not None)
+    yield logs
+    await logs.close()
+
+
+def _unused() -> Any:
+    return None
+
+
+async def rounds(logs: ShardLogs, first: int, second: int) -> tuple[Standstill, ...] | None:
+    """What is stored after two rounds, by readings of these numbers."""
+    before, after = await logs.ends(), await logs.ends()
+    still = StandstillEnds(2, before.ends, after.ends)
+    return await logs.decide([(reading(first), reading(second))], still)
+
+
+def run(body: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(body)
+
+
+def test_entries_from_the_cut_to_the_standstill_are_stored(tmp_path: Path) -> None:
+    """Over segments that roll and go meanwhile."""
+
+    async def body() -> None:
+        storage = OneLog()
+        storage.write(b"before", *(b"%d" % n * 40 for n in range(1, 5)))
+        async with logs_of(storage, tmp_path) as logs:
+            await logs.note_acks()
+            for number in range(5, 30):
+                storage.write(b"%d" % number * 40)
+                for _ in storage.log.acknowledge(number):
+                    pass
+                await logs.ends()
+            found = await rounds(logs, first=4, second=20)
+            assert found is not None
+            (still,) = found
+            assert (still.first, still.after.index, still.before) == (0, 29, still.after)
+            assert await stored(logs) == [b"before", *(b"%d" % n * 40 for n in range(1, 30))]
+            assert storage.disk.open_handles == 0
+
+    run(body())
+
+
+async def stored(logs: ShardLogs) -> list[bytes]:
+    """The entries that the tar of the only shard gets."""
+    found = []
+    for one in await logs.log_of(0) or ():
+        data = b"".join(one.read())
+        entries = parse_entries(data[HEADER_BYTES:], seed_of(data), len(data) - HEADER_BYTES)
+        found += [entry.data for entry in entries.frames]
+    return found
+
+
+def test_a_shard_that_stood_still_needs_no_log(tmp_path: Path) -> None:
+    async def body() -> None:
+        storage = OneLog()
+        storage.write(b"a", b"b", b"drain")
+        async with logs_of(storage, tmp_path) as logs:
+            found = await rounds(logs, first=1, second=2)
+            assert found is not None
+            assert found[0].first == -1
+            assert await logs.log_of(0) is None
+
+    run(body())
+
+
+def test_a_log_that_is_replaced_is_lost(tmp_path: Path) -> None:
+    """A recovery in place, for one: what was cut is not what the new log is of."""
+
+    async def body() -> None:
+        storage = OneLog()
+        storage.write(b"a")
+        async with logs_of(storage, tmp_path) as logs:
+            storage.disk.replace()
+            ends = await logs.ends()
+            assert ends.ends == ()
+            assert "another directory" in ends.lost
+            assert await logs.decide([(reading(1), reading(2))], None) is None
+            assert storage.disk.open_handles == 0
+
+    run(body())
+
+
+def test_what_is_kept_is_bounded(tmp_path: Path) -> None:
+    async def body() -> None:
+        storage = OneLog()
+        async with logs_of(storage, tmp_path, kept_bytes=1000) as logs:
+            storage.write(*(b"x" * 100 for _ in range(20)))
+            assert "over 1000 bytes" in (await logs.ends()).lost
+
+    run(body())
+
+
+def test_however_following_ends_no_file_stays_open(tmp_path: Path) -> None:
+    async def body() -> None:
+        storage = OneLog()
+        storage.write(b"a")
+        async with logs_of(storage, tmp_path) as logs:
+            assert storage.disk.open_handles > 0
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.001):
+                    await logs.follow()
+            assert storage.disk.open_handles == 0
+
+    run(body())
+
+
+def test_an_agent_without_a_view_of_the_storage_follows_none(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with logs_of(None, tmp_path) as logs:
+            assert (await logs.ends()).lost
+
+    run(body())
