@@ -98,7 +98,7 @@ class Plan:
             plan = replace(plan, calm=True)
         if plan.calm:
             return replace(plan, deceived=False)
-        return replace(plan, situation=situation)
+        return replace(plan, situation="" if plan.turned else situation)
 
 
 @dataclass(frozen=True, slots=True)
