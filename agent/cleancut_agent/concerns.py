@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cleancut.core.format.paths import COORDINATOR_PROBE
-from cleancut.core.primitives.errors import CleancutError, Denied, Refused
+from cleancut.core.primitives.errors import CleancutError, Denied, Refused, TimedOut
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Concern
 from cleancut.qdrant.responses import ClusterInfo, Telemetry
 from cleancut_agent.context import AgentContext
 from cleancut_agent.local_peer import free_bytes, storage_free_bytes
+from cleancut_agent.prompt_store import prompt_store
 
 EVERY_S = 60.0
 LOW_BYTES = 2 << 30
@@ -60,8 +61,9 @@ async def _restores(context: AgentContext) -> Concern | None:
 
 async def _store(context: AgentContext) -> Concern | None:
     try:
-        await context.store.stat(context.paths.probe(Epoch(0), COORDINATOR_PROBE))
-    except (Denied, Refused) as error:
+        async with prompt_store("look for an object", min(_ASK_S, context.store_bound_s)):
+            await context.store.stat(context.paths.probe(Epoch(0), COORDINATOR_PROBE))
+    except (Denied, Refused, TimedOut) as error:
         return Concern(kind="store_refused", what=f"it cannot use the store: {error}")
     except CleancutError:
         return None

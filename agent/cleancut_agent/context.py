@@ -32,7 +32,8 @@ class AgentContext:
     `loopback`: the base URL at which the local Qdrant reaches this agent, without a trailing slash.
     `qdrant_storage`: the data directory of the local peer, if this agent can see it; `wal`: the
     logs of its shards in there. `limits`: the current upload limits. `token_hex`: a random string
-    of N bytes. `free_disk_bytes`: free bytes of the disk that holds a directory.
+    of N bytes. `free_disk_bytes`: free bytes of the disk that holds a directory. `store_bound_s`:
+    of a small call to the store.
     """
 
     name: AgentName
@@ -49,4 +50,5 @@ class AgentContext:
     limits: UploadLimits = field(default_factory=UploadLimits)
     token_hex: Callable[[int], str] = secrets.token_hex
     free_disk_bytes: Callable[[Path], int] = free_disk_bytes
+    store_bound_s: float = 15.0
     skipped: SkippedRecords = field(default_factory=SkippedRecords)

@@ -36,6 +36,7 @@ from cleancut.qdrant.responses import (
 )
 from cleancut.runtime.concurrency import run_all
 from cleancut_agent.context import AgentContext
+from cleancut_agent.prompt_store import prompt_store
 
 _AT_ONCE = 8
 READING_LEVEL = 4
@@ -145,10 +146,12 @@ def unusable_replicas(
 
 
 async def read_probe(context: AgentContext, epoch: Epoch) -> ProbeObject:
-    """The coordinator's probe object; an empty nonce if this store has none."""
+    """The coordinator's probe object; an empty nonce if this store has none. Raises: TimedOut, and
+    what the store does."""
     path = context.paths.probe(epoch, COORDINATOR_PROBE)
     try:
-        return decode(ProbeObject, await context.store.get(path), path)
+        async with prompt_store("read the coordinator's probe object", context.store_bound_s):
+            return decode(ProbeObject, await context.store.get(path), path)
     except (NotFound, Corrupt):
         return ProbeObject(nonce="")
 

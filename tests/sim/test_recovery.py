@@ -63,3 +63,39 @@ def test_what_an_earlier_life_recovered_is_recovered_again(count: int | None) ->
 def test_what_an_earlier_life_left_half_done_is_recovered() -> None:
     """It cannot be counted, and recovering it again is what repairs it."""
     assert not _recover(POINTS, 0, empty=False, dirty=True).dirty
+
+
+def test_points_that_come_while_other_shards_are_recovered_are_not_wiped() -> None:
+    """All shards were empty at first; the turn of the last one comes later, and it is looked at
+    again then."""
+    bench, shards = Bench(), 12
+    bench.shared.store.objects.update(OBJECTS)
+    bench.qdrant.create("docs", info_of(shards, 1), "epoch 7")
+    bench.qdrant.learn_all(PeerId(1))
+    tasks = tuple(
+        ShardTask(
+            collection="docs",
+            shard_id=ShardId(number),
+            peer_id=PeerId(1),
+            recipe=TAR.recipe_digest,
+            tar_sha256=TAR.tar_sha256,
+            size_bytes=TAR.size_bytes,
+        )
+        for number in range(shards)
+    )
+    last = bench.qdrant.peers[PeerId(1)].replicas["docs", shards - 1]
+    looked: list[float] = []
+
+    def write() -> None:
+        if not last.looked_s:  # not before the first look
+            bench.world.after(0.005, write)
+            return
+        looked.append(last.looked_s)
+        bench.qdrant.write(("docs", shards - 1))
+
+    bench.world.after(0.001, write)
+    with pytest.raises(Refused, match="points before it is restored"):
+        bench.run(bench.recovery().recover_all(tasks, empty=True))
+    assert looked
+    assert last.content == 1
+    assert last.tar != TAR.tar_sha256

@@ -53,6 +53,7 @@ from cleancut_agent.local_peer import (
     unusable_replicas,
 )
 from cleancut_agent.progress import BytesProgress
+from cleancut_agent.prompt_store import prompt_store
 
 COUNT_S = 1.0
 
@@ -148,7 +149,8 @@ class AgentBackupEffects:
         name = f"{context.name}.{digest[:32]}"
         path = context.paths.probe(effect.epoch, name)
         if self._view_at != path:
-            await context.store.put(path, data)
+            async with prompt_store("write the view", context.store_bound_s):
+                await context.store.put(path, data)
             self._view_at = path
         record = await context.etcd.get(context.keys.member(effect.epoch, context.name))
         read = context.skipped.read

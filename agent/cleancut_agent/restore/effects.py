@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 
 from cleancut.core.primitives.codec import digest_of
-from cleancut.core.primitives.errors import Refused, TimedOut
+from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import Epoch, format_epoch
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
@@ -24,6 +23,7 @@ from cleancut.runtime.concurrency import run_all
 from cleancut_agent.context import AgentContext
 from cleancut_agent.local_peer import read_probe, read_view, readings_of, storage_free_bytes
 from cleancut_agent.progress import BytesProgress
+from cleancut_agent.prompt_store import prompt_store
 from cleancut_agent.restore.recovery import Recovery
 from cleancut_agent.restore.shard_checks import verify_shard
 from cleancut_agent.restore.tar_server import TarServer
@@ -117,14 +117,8 @@ class AgentRestoreEffects:
 async def check_open(context: AgentContext, epoch: Epoch) -> None:
     """Raises: Refused, if the store knows that this restore was published or is over, so that etcd
     shows a past: what is live now would be overwritten."""
-    try:
-        async with asyncio.timeout(MARKS_S):
-            marks = [info.path async for info in context.store.list(context.paths.marks)]
-    except TimeoutError as error:
-        raise TimedOut(
-            f"the store does not list its marks within {MARKS_S:.0f} s",
-            "check the mount or the endpoint of the store",
-        ) from error
+    async with prompt_store("list its marks", MARKS_S):
+        marks = [info.path async for info in context.store.list(context.paths.marks)]
     names = [path.removeprefix(context.paths.marks) for path in marks]
     over = {f"{format_epoch(epoch)}/{name}.json" for name in ("published", "ended")}
     if over & set(names) or max(names, default="") >= format_epoch(Epoch(epoch + 1)):

@@ -16,6 +16,7 @@ from cleancut.core.primitives.errors import (
 )
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.restore.phases import AT_ONCE, recover_bound_s
+from cleancut.qdrant.live_shards import live_shards
 from cleancut.qdrant.recovery import needs_upload, unreached
 from cleancut.qdrant.responses import Telemetry
 from cleancut.runtime.concurrency import run_all
@@ -43,7 +44,7 @@ class Recovery:
         """Every shard holds its tar. Raises: what made one of them impossible."""
         check = self._check_empty if empty else self._check_left
         await self._at_once([partial(check, task) for task in tasks])
-        await self._at_once([partial(self._recover, task) for task in tasks])
+        await self._at_once([partial(self._recover, task, empty=empty) for task in tasks])
 
     async def _at_once(self, calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
         """Needs an event loop: a simulation has none, and does it in its own way."""
@@ -67,6 +68,21 @@ class Recovery:
         if count:
             raise _written(task, count)
 
+    async def _check_lost(self, task: ShardTask) -> None:
+        """Raises: Refused, if a shard that is to be repaired is not lost any more: a peer that is
+        back would have another replica, of another time, next to its own."""
+        if not task.repair:
+            return
+        entry = (await self._telemetry()).collections.get(task.collection)
+        if entry is None:
+            return
+        placement = await self._context.qdrant.placement(task.collection)
+        if task.shard_id not in live_shards(task.collection, entry, placement).lost:
+            raise Refused(
+                f"{_name(task)} is not lost any more: nothing was put into it",
+                "`cleancut doctor` shows which shards are",
+            )
+
     async def _check_left(self, task: ShardTask) -> None:
         """Raises: Refused, if the shard holds what no earlier life of this agent can have left.
 
@@ -85,8 +101,14 @@ class Recovery:
         if count and task.count not in {None, count}:
             raise _written(task, count)
 
-    async def _recover(self, task: ShardTask) -> None:
-        """Raises: the last error, once it cannot be fixed or has come `TRIES` times."""
+    async def _recover(self, task: ShardTask, *, empty: bool) -> None:
+        """Order: looked at again, since its turn may come hours after the first look.
+
+        Raises: the last error, once it cannot be fixed or has come `TRIES` times.
+        """
+        if empty:
+            await self._check_empty(task)
+            await self._check_lost(task)
         for left in reversed(range(TRIES)):
             telemetry = await self._telemetry()
             _check_same(telemetry, task)

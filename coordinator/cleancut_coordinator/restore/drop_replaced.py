@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cleancut.core.primitives.errors import CleancutError, Fenced, Refused, TimedOut
+from cleancut.core.primitives.errors import CleancutError, Fenced, Refused, TimedOut, Unavailable
 from cleancut.core.primitives.ids import FencingToken
 from cleancut.core.restore.report import ReplacedCollection
 from cleancut.qdrant.client import Qdrant
@@ -23,21 +23,42 @@ async def drop_replaced(
         distinguished from other data of that name; Unavailable, TimedOut, Fenced.
     """
     peer = await first_peer(context.peers)
-    aliases = await peer.aliases()
     garbage = [one for one in kept if await _is_there(peer, one)]
     for one in garbage:
-        pointing = sorted(alias for alias, name in aliases.items() if name == one.collection)
-        if pointing:
-            raise Refused(
-                f"alias {pointing[0]!r} points to the old collection {one.collection!r}",
-                "point it elsewhere or delete it, if the old data is no longer needed",
-                alias=pointing[0],
-            )
+        await _check_unused(context, one)
     for one in garbage:
         await _check_leading(context, token)
+        await _check_unused(context, one)  # dropping the ones before may have taken long
+        if not await _is_there(peer, one):
+            continue
         await peer.delete_collection(one.collection)
         if await _is_there(peer, one):
             raise TimedOut(f"collection {one.collection!r} is still there after its deletion")
+
+
+async def _check_unused(context: CoordinatorContext, one: ReplacedCollection) -> None:
+    """Raises: Refused, if any peer that answers shows an alias of it; Unavailable, TimedOut, if
+    none answers."""
+    pointing: set[str] = set()
+    failure: CleancutError | None = None
+    answered = False
+    for peer in context.peers:
+        try:
+            aliases = await peer.aliases()
+        except (Unavailable, TimedOut) as error:
+            failure = error
+            continue
+        answered = True
+        pointing |= {alias for alias, name in aliases.items() if name == one.collection}
+    if not answered:
+        raise failure or Unavailable("no Qdrant URL was given", "set --qdrant-url")
+    if pointing:
+        alias = min(pointing)
+        raise Refused(
+            f"alias {alias!r} points to the old collection {one.collection!r}",
+            "point it elsewhere or delete it, if the old data is no longer needed",
+            alias=alias,
+        )
 
 
 async def remaining_replaced(

@@ -115,14 +115,19 @@ class Setup:
         return found.storage
 
     async def start_agent(
-        self, url: str, store_url: str | None = None, module: str = "cleancut_agent.main"
+        self,
+        url: str,
+        store_url: str | None = None,
+        module: str = "cleancut_agent.main",
+        *,
+        sees_storage: bool = True,
     ) -> Child:
         """An agent next to the peer at `url`, under a name that was never used before. `module`:
-        what runs it."""
+        what runs it. `sees_storage`: it is given the peer's data directory, with its logs."""
         self._agents_started += 1
         name = f"agent-{self._agents_started}"
         own = ("--qdrant-url", url, "--spill-dir", str(self.base_dir / "spill" / name))
-        seen = ("--qdrant-storage", str(self._storage_of(url)))
+        seen = ("--qdrant-storage", str(self._storage_of(url))) if sees_storage else ()
         more = (*seen, *self.secured.agent, "--name", name)
         argv = [*_program(module), *self._common(store_url), *own, *more]
         child = await start_child(name, argv, self.logs / f"{name}.log")

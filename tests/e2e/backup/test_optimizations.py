@@ -1,13 +1,16 @@
-"""A backup while Qdrant optimizes a shard: the cut waits for the end of it."""
+"""A backup while Qdrant optimizes a shard: the cut waits for the end of it, or the log of the shard
+holds what the snapshot lacks."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cleancut_devcluster.demo.data import COLLECTION, Shape
 from cleancut_devcluster.launch.process import wait_for
+from cleancut_devcluster.launch.setup import Setup
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World
 
@@ -20,8 +23,8 @@ def world(launch: Launch) -> World:
     return one
 
 
-def test_the_cut_waits_for_an_optimization(world: World) -> None:
-    """Its progress says so; then the backup is proven."""
+def optimizing(world: World) -> Path:
+    """While this file is there, shard 0 is optimized."""
     if world.setup.peers[0].plan.kind == "real":
         pytest.skip("only the stand-in's optimizations last as long as a test wants")
     peer = world.setup.peers[0]
@@ -32,6 +35,22 @@ def test_the_cut_waits_for_an_optimization(world: World) -> None:
 
     mark = peer.directory / "collections" / world.run(uuid()) / "0" / "optimizing"
     mark.touch()
+    return mark
+
+
+def test_with_logs_nothing_is_waited_for(world: World) -> None:
+    mark = optimizing(world)
+    made = world.ok("backup", "backup", "create", "--require", "point-in-time", "--attempts", "1")
+    assert mark.exists()
+    assert made["evidence"]["consistency"] == "point-in-time"
+    reads = world.run(world.setup.status())["agents"]
+    assert [one["snapshots_only"] for one in reads] == [""]
+
+
+def test_without_logs_the_cut_waits_for_an_optimization(world: World) -> None:
+    """Its progress says so; then the backup is proven."""
+    mark = optimizing(world)
+    world.run(_without_logs(world.setup))
     required = ("--require", "point-in-time", "--attempts", "1")
     started = world.ok("backup", "backup", "create", "--no-wait", *required)
 
@@ -46,3 +65,17 @@ def test_the_cut_waits_for_an_optimization(world: World) -> None:
     done = world.ok("backup", "backup", "watch", started["id"])
     assert done["state"] == "COMMITTED"
     assert done["evidence"]["consistency"] == "point-in-time"
+
+
+async def _without_logs(setup: Setup) -> None:
+    """The agent ends, and another one that does not see its peer's storage takes its place."""
+    await setup.agents[0].stop()
+    setup.agents[0] = await setup.start_agent(setup.peers[0].url, sees_storage=False)
+    setup.agents.pop()
+
+    async def there() -> bool | None:
+        agents = (await setup.status())["agents"]
+        closed = ["--qdrant-storage" in (one["snapshots_only"] or "") for one in agents]
+        return True if closed == [True] else None
+
+    await wait_for(there, "an agent without logs is there", 60.0, 0.2)
