@@ -57,6 +57,7 @@ class Wishes:
         kind: OperationKind,
         at_s: float,
         call: Callable[[Any, str], Awaitable[HasId]],
+        *,
         cancelled: float = CANCELLED,
     ) -> None:
         asked = Asked(name, kind)
