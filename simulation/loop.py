@@ -20,7 +20,7 @@ POOL_S = 0.004
 _END_ROUNDS = 200
 
 
-class Standstill(AssertionError):
+class NothingScheduled(AssertionError):
     """Nothing is ready, and no timer is set: everything waits for something that never comes."""
 
 
@@ -139,7 +139,7 @@ class JumpingLoop(asyncio.BaseEventLoop):
             while timers and timers[0][2]._cancelled:
                 heapq.heappop(timers)
             if not timers:
-                raise Standstill("nothing is ready and no timer is set")
+                raise NothingScheduled("nothing is ready and no timer is set")
             self._now_s = max(self._now_s, timers[0][0])
         now_s = self._now_s
         while timers and timers[0][0] <= now_s:

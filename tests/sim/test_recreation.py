@@ -147,3 +147,23 @@ def test_a_leader_that_was_stopped_looks_again() -> None:
     with pytest.raises(TimedOut, match="it is done again"):
         leader.run(stopped.undo())
     assert leader.qdrant.collections
+
+
+def test_points_that_a_stranger_wrote_into_what_was_made_are_not_dropped() -> None:
+    """The uuid is ours, but no shard was recovered to as many points."""
+    leader = Leader()
+    leader.record("made", leader.made(points=5))
+    with pytest.raises(Refused, match="has not put there: shard 0 at peer"):
+        leader.run(leader.at(Phase.ROLLBACK).undo())
+    assert "docs" in leader.qdrant.collections
+
+
+def test_a_replica_that_was_being_recovered_hinders_no_rollback() -> None:
+    """Its peer answers that it cannot be read: what it held is gone, and what it holds is ours."""
+    leader = Leader()
+    leader.record("made", leader.made())
+    for peer in leader.qdrant.peers.values():
+        for replica in peer.replicas.values():
+            replica.dirty = True
+    leader.run(leader.at(Phase.ROLLBACK).undo())
+    assert not leader.qdrant.collections
