@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CANCELLED = 0.15
 HEALTHY = "healthy"
-"""The backup of what is healthy, while something else is sick: nobody cancels it."""
+"""The backup of what is healthy, while something else is sick. It is never cancelled."""
 
 
 class Wishes:
