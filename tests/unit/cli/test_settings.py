@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 from pathlib import Path
 
 import click
@@ -229,3 +231,18 @@ def test_agent_values_that_a_pod_would_refuse_are_refused_here(
 ) -> None:
     assert run(["--store", "s3://b/p", "--cluster", "c", "agent", "values", *flags]) == Exit.USAGE
     assert text in capsys.readouterr().err
+
+
+def test_a_no_is_not_an_interrupt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said that nothing was done, and the exit code is that of a refusal."""
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, b"n\n")
+        with os.fdopen(theirs, "r") as terminal:
+            monkeypatch.setattr("sys.stdin", terminal)
+            assert run(["backup", "delete", "7"]) == Exit.REFUSED
+    finally:
+        os.close(ours)
+    assert "not confirmed; nothing was done" in capsys.readouterr().err
