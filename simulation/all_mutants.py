@@ -10,6 +10,7 @@ from simulation.mutants import BACKUP_MUTANTS
 from simulation.mutants_regressions import REGRESSION_MUTANTS
 from simulation.mutants_restore import RESTORE_MUTANTS
 from simulation.mutants_standstill import STANDSTILL_MUTANTS
+from simulation.mutants_unkind import UNKIND_MUTANTS
 from simulation.mutants_upkeep import UPKEEP_MUTANTS
 from simulation.mutation import find
 
@@ -19,6 +20,7 @@ MUTANTS = {
     **RESTORE_MUTANTS,
     **UPKEEP_MUTANTS,
     **REGRESSION_MUTANTS,
+    **UNKIND_MUTANTS,
 }
 
 

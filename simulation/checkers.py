@@ -23,6 +23,7 @@ from simulation.checkers_restore import RESTORE_CHECKERS
 from simulation.checkers_seed import SEED_CHECKERS
 from simulation.checkers_store import STORE_CHECKERS
 from simulation.checkers_turning import TURNING_CHECKERS
+from simulation.checkers_unkind import UNKIND_CHECKERS
 from simulation.checkers_users import USER_CHECKERS
 from simulation.outcome import Checker, Outcome
 from simulation.trace import Capture, Decision
@@ -107,7 +108,7 @@ def complete(outcome: Outcome) -> Iterator[str]:
                 yield f"{where} is the tar of no cut"
             elif (cut.collection, cut.shard_id) != (shard.collection, shard.shard_id):
                 yield f"{where} is the tar of {cut.collection}/{cut.shard_id}"
-            elif shard.count is not None and shard.count != cut.content:
+            elif shard.count is not None and shard.count != cut.content and not cut.lost:
                 yield f"{where} has {shard.count} points, and {cut.content} were cut"
 
 
@@ -139,7 +140,8 @@ def cut_in_window(outcome: Outcome) -> Iterator[str]:
                 yield f"{where} cut at {cut.at_s:.3f}, not in {begin_s:.3f}-{end_s:.3f}"
             elif not shard.reused and sessions.get(cut.agent) != cut.token:
                 yield f"{where} cut by {cut.agent} under another session"
-            if not any(low <= end_s and high >= begin_s for low, high in _lived(outcome, cut)):
+            lived = any(low <= end_s and high >= begin_s for low, high in _lived(outcome, cut))
+            if not lived and not cut.lost:
                 yield f"{where} holds a state that was not live in the window"
 
 
@@ -203,14 +205,16 @@ def published_as_decided(outcome: Outcome) -> Iterator[str]:
 
 def aborted_leave_nothing(outcome: Outcome) -> Iterator[str]:
     """An epoch whose ctl went to ABORT has no group, in etcd or in the store, unless etcd forgot
-    that in between."""
+    that in between, or the store refuses to publish it."""
     decided = set(outcome.manifests())
     published = {Epoch(epoch) for _, epoch, _ in outcome.shared.trace.published}
     for at, (_, ctl) in enumerate(outcome.ctls()):
         if ctl.phase is not Phase.ABORT or ctl.epoch not in decided | published:
             continue
         forgotten = any(turn.ctls <= at for turn in outcome.shared.trace.turns)
-        if not forgotten or outcome.last_records()[ctl.operation].state is State.ABORTED:
+        state = outcome.last_records()[ctl.operation].state
+        unpublished = state is State.NEEDS_OPERATOR and ctl.epoch not in published
+        if not unpublished and (not forgotten or state is State.ABORTED):
             yield f"epoch {ctl.epoch} was aborted and is a group"
 
 
@@ -253,6 +257,7 @@ ALL: tuple[Checker, ...] = (
     *STORE_CHECKERS,
     *USER_CHECKERS,
     *TURNING_CHECKERS,
+    *UNKIND_CHECKERS,
 )
 
 

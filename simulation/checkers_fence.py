@@ -28,6 +28,8 @@ def note_fences(qdrant: SimQdrant, trace: Trace) -> None:
 def fence_lifted(outcome: Outcome) -> Iterator[str]:
     """Every fence has gone in the end; where nothing else fails, within its budget and a second."""
     trace = outcome.shared.trace
+    if outcome.qdrant.stopped:
+        return  # no alias can be changed any more
     for span in trace.fences:
         if span.until_s is None:
             yield f"{span.name} stands since {span.from_s:.3f}"

@@ -16,7 +16,7 @@ from simulation.outcome import Checker, Outcome
 def nothing_living_deleted(outcome: Outcome) -> Iterator[str]:
     """No object was deleted that a group needs which was in the catalog then and is not deleted."""
     paths, archive, trace = outcome.shared.paths, outcome.shared.archive, outcome.shared.trace
-    buried = _tombstones(paths, archive)
+    buried, lost = _tombstones(paths, archive), {path for _, path in trace.lost}
     living = {path for path in archive if path.startswith(paths.groups) and path.endswith(".json")}
     for path in sorted(living):
         epoch = Epoch(int(path.removeprefix(paths.groups).removesuffix(".json")))
@@ -24,7 +24,7 @@ def nothing_living_deleted(outcome: Outcome) -> Iterator[str]:
             continue
         manifest = decode(Manifest, archive[path], path)
         for name in sorted(named_by_group(paths, archive, manifest)):
-            if name not in outcome.shared.store.objects:
+            if name not in outcome.shared.store.objects and name not in lost:
                 when = [f"{at_s:.3f} by {who}" for at_s, who, gone in trace.deleted if gone == name]
                 yield f"group {epoch} needs {name}, deleted at {', '.join(when) or 'no time'}"
 

@@ -9,7 +9,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from cleancut.core.format.paths import Paths
-from cleancut.core.primitives.errors import CleancutError, LeaseLost, TimedOut, Unavailable
+from cleancut.core.primitives.errors import (
+    CleancutError,
+    LeaseLost,
+    Refused,
+    TimedOut,
+    Unavailable,
+)
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.etcd.lease import LeaseBlock
 from cleancut.etcd.revisions import SeenRevisions
@@ -28,7 +34,7 @@ from cleancut.ports.store import ObjectInfo
 from cleancut.testing.etcd_model import EtcdModel, EtcdSnapshot
 from cleancut.testing.memory_store import MemoryStore
 from simulation.trace import Trace
-from simulation.world import Process, SimClock, World
+from simulation.world import WALL_S, Process, SimClock, World
 
 T = TypeVar("T")
 TRY_S = 1.0
@@ -93,9 +99,20 @@ class Shared:
         self.clock = SimClock(world)
         self._watches: list[Watch] = []
         self.turns = 0
+        self.refused: tuple[str, ...] = ()
+        self.has_clock = False
+        self.clocks: dict[str, float] = {}
+        self.on_published: Callable[[int], None] = lambda _: None
         self.model.on_change(self._changed)
         self._told = self.model.revision
         self._expire()
+
+    def clock_of(self, name: str) -> SimClock:
+        """That of the process, as it was set."""
+        off_s = self.clocks.get(name.partition(".")[0], 0.0)
+        if off_s:
+            self.trace.wrong_clocks.add(name)
+        return SimClock(self.world, off_s)
 
     def add_watch(self, watch: Watch, revision: int) -> None:
         watch.waiting.extend(self.model.changes_since(watch.prefix, revision))
@@ -348,11 +365,16 @@ class SimStore:
     async def put(self, path: str, data: bytes) -> None:
         await self._reach(path)
         shared = self._shared
+        if path.startswith(shared.refused):
+            raise Refused("the store refuses this object")
         if shared.lists_late and path.startswith(shared.paths.garbage_lists):
             await asyncio.sleep(LATE_S * shared.world.rng.random())
         await shared.store.put(path, data)
         shared.archive[path] = bytes(data)
+        published = len(shared.trace.published)
         shared.trace.stored(shared.world.now_s, shared.paths, path, data)
+        for _, epoch, _ in shared.trace.published[published:]:
+            shared.on_published(epoch)
         await self._answer()
 
     async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -365,7 +387,8 @@ class SimStore:
 
     async def clock_s(self) -> float | None:
         await self._reach()
-        return await self._shared.store.clock_s()
+        shared = self._shared
+        return WALL_S + shared.world.now_s if shared.has_clock else None
 
     async def stat(self, path: str) -> ObjectInfo | None:
         await self._reach()

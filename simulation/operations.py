@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from simulation.scenario import Scenario
 
 CANCELLED = 0.15
+HEALTHY = "healthy"
+"""The backup of what is healthy, while something else is sick. It is never cancelled."""
 
 
 class Wishes:
@@ -55,11 +57,13 @@ class Wishes:
         kind: OperationKind,
         at_s: float,
         call: Callable[[Any, str], Awaitable[HasId]],
+        *,
+        cancelled: float = CANCELLED,
     ) -> None:
         asked = Asked(name, kind)
         self.times_s.append(at_s)
         self._users.submit(asked, at_s, call)
-        if self._rng.random() < CANCELLED:
+        if self._rng.random() < cancelled:
             self._users.wish(
                 f"the end of {name}",
                 at_s + self._rng.random() * 4.0,
@@ -70,11 +74,15 @@ class Wishes:
         request = BackupRequest(
             attempts=self._rng.randint(1, 4), require_point_in_time=self._rng.random() < 0.1
         )
+        self.ask_for(name, at_s, request)
+
+    def ask_for(self, name: str, at_s: float, request: BackupRequest) -> None:
         self._submit(
             name,
             OperationKind.BACKUP,
             at_s,
             lambda api, asked: api.backups.create_backup(request, asked),
+            cancelled=CANCELLED if name != HEALTHY else 0.0,
         )
 
     def _restore(self, name: str, at_s: float, lost: tuple[str, ...] = ()) -> None:

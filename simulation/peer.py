@@ -145,8 +145,18 @@ class SimPeer:
 
     async def cluster(self, timeout_s: float = READ_S) -> ClusterInfo:
         peers = {int(peer): f"uri-{peer}" for peer in self._qdrant.peers}
-        info = ClusterInfo(int(self._id), peers, 1, 1, 0, enabled=True)
-        return await self._read(lambda: info, timeout_s)
+        return await self._read(
+            lambda: ClusterInfo(
+                int(self._id),
+                peers,
+                1,
+                1,
+                int(self._qdrant.stopped),
+                enabled=True,
+                consensus="stopped_with_err" if self._qdrant.stopped else "",
+            ),
+            timeout_s,
+        )
 
     async def cluster_metadata(self, timeout_s: float = READ_S) -> dict[str, Any]:
         return await self._read(dict, timeout_s)
@@ -183,9 +193,13 @@ class SimPeer:
         states = {int(p.id): self._state(p, found) for p in peers if place in p.replicas}
         if local is None:
             return ShardTelemetry(place[1], None, None, 0, None, states)
-        status = "red" if local.failed else "green"
-        segments = (f"segment-{local.life}",)
-        return ShardTelemetry(place[1], None, number, 0, status, states, segments, ())
+        if local.dirty and not local.tar:  # it could not be loaded at a start
+            return ShardTelemetry(place[1], None, None, 0, "green", states, is_dummy=True)
+        status = "red" if local.failed else "yellow" if local.optimizing else "green"
+        segments = (f"segment-{local.life}-{len(local.optimized)}",)
+        log = [(False, at) for at in local.optimized]
+        log[:0] = [(True, local.optimizing)] if local.optimizing else []
+        return ShardTelemetry(place[1], None, number, 0, status, states, segments, tuple(log))
 
     async def weights(self, timeout_s: float = READ_S) -> Weights:
         return await self._read(self._weights, timeout_s)

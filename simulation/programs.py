@@ -140,7 +140,7 @@ class SimCoordinator:
             etcd=etcd,
             store=SimStore(shared, self.process),
             peers=peers,
-            clock=shared.clock,
+            clock=shared.clock_of(name),
             bounds=_BOUNDS,
             fences=config.fences,
             gc=config.gc,

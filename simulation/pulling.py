@@ -169,6 +169,7 @@ class Pulls:
         points, last = replay(bytes(pull.tar))
         replica.tar, replica.content = pull.sha256, points
         replica.writes, replica.dirty = [], False
+        replica.missing, replica.lost = 0, 0
         replica.applied = len(self.qdrant.logs[pull.place])
         replica.number, replica.uncounted = points % 97 if last is None else last, 1
         replica.begin_log()

@@ -9,16 +9,13 @@ order, and tars hold numbers that no writes reach, so equal counts are equal con
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from cleancut.core.cluster.view import CollectionView, ReplicaView, TransferView, View
-from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused, Unavailable
-from cleancut.core.primitives.ids import PeerId, ShardId
+from cleancut.core.primitives.ids import PeerId
 from simulation.logs import SimLog
 from simulation.replica import Collection, Replica, Seen
 from simulation.world import World
@@ -66,6 +63,7 @@ class SimQdrant:
         self.collections: dict[str, Collection] = {}
         self.every: list[Collection] = []
         self.aliases: dict[str, str] = {}
+        self.stopped = False
         self.lag_s = 0.1
         self.on_stop: list[Callable[[Peer], None]] = []
         self.on_change: Callable[[], None] = lambda: None
@@ -74,7 +72,7 @@ class SimQdrant:
             self._lay_out(name, count, copies, 0)
             self._enter(Collection(name, f"uuid-{name}", count, info_of(count, copies)))
         self._rename()
-        self.views: list[Seen] = [self._describe()]
+        self.views: list[Seen] = [Seen(dict(self.collections), dict(self.aliases))]
 
     def _enter(self, collection: Collection) -> None:
         self.collections[collection.name] = collection
@@ -109,7 +107,7 @@ class SimQdrant:
         if sources and place not in self.peers[target].replicas:
             made = self._add(place, target, sources[0].applied, sources[0].content)
             made.tar, made.writes = sources[0].tar, list(sources[0].writes)
-            made.dirty = sources[0].dirty
+            made.dirty, made.missing = sources[0].dirty, sources[0].missing
             self._pump(self.peers[target], place)
             self._reshaped()
 
@@ -173,6 +171,7 @@ class SimQdrant:
         if peer.replicas.get(place) is replica and replica.dirty and whole and peer.up:
             replica.applied, replica.content, replica.tar = whole.applied, whole.content, whole.tar
             replica.writes, replica.dirty, replica.uncounted = list(whole.writes), False, 1
+            replica.missing = whole.missing
             replica.begin_log()
             replica.history.append((self.world.now_s, whole.content))
             peer.arrivals += 1
@@ -223,8 +222,33 @@ class SimQdrant:
 
     def _change(self, replica: Replica, writes: int) -> None:
         replica.content += writes
+        if replica.optimizing and self.world.chance(0.5):
+            replica.lost += writes  # deletes
         replica.writes.extend([self.world.now_s] * writes)
         replica.history.append((self.world.now_s, replica.content))
+
+    def optimize(self, place: Place, seconds: float) -> None:
+        """Every replica is optimized for so long, unless one is already."""
+        for peer in self.peers.values():
+            replica = peer.replicas.get(place)
+            if replica is not None and not replica.optimizing:
+                replica.optimizing = f"{self.world.now_s:012.6f}"
+                self.world.after(seconds, partial(self._optimized, replica))
+
+    @staticmethod
+    def _optimized(replica: Replica) -> None:
+        """Its segments are others from now on."""
+        replica.optimized.insert(0, replica.optimizing)
+        replica.optimizing, replica.lost = "", 0
+
+    def diverge(self, place: Place, writes: int) -> None:
+        """One of several replicas has older data put in place, and stays Active."""
+        peers = [peer for peer in self.peers.values() if place in peer.replicas]
+        if len(peers) > 1:
+            replica = self.world.rng.choice(peers).replicas[place]
+            replica.content -= writes
+            replica.missing += writes
+            replica.history.append((self.world.now_s, replica.content))
 
     def fail_write(self, place: Place) -> None:
         """Queues one write that no replica can apply for now, for want of disk space."""
@@ -249,10 +273,6 @@ class SimQdrant:
 
     # Reading
 
-    def view_of(self, peer_id: PeerId) -> Seen:
-        """Raises: Unavailable."""
-        return self.views[self._up(peer_id).view]
-
     def freeze_shard(self, peer_id: PeerId, place: Place) -> Replica:
         """The replica as it is now. Raises: Unavailable, NotFound."""
         peer, live = self._up(peer_id), self.collections.get(place[0])
@@ -273,7 +293,7 @@ class SimQdrant:
     def stop_peer(self, peer_id: PeerId, seconds: float) -> None:
         """The peer is down for so long; what it has not applied it applies afterwards."""
         peer = self.peers[peer_id]
-        if peer.up:
+        if peer.up and not self.stopped:  # it would not come back
             peer.up = False
             for stopped in tuple(self.on_stop):
                 stopped(peer)
@@ -342,7 +362,7 @@ class SimQdrant:
             if place not in target.replicas:
                 new = self._add(place, target.id, old.applied, old.content)
                 new.uncounted, new.tar, new.writes = 1, old.tar, list(old.writes)
-                new.dirty, new.failed = old.dirty, old.failed
+                new.dirty, new.failed, new.missing = old.dirty, old.failed, old.missing
                 self._pump(target, place)
             if not move.keep:
                 self._forget(source.replicas.pop(place))
@@ -452,42 +472,18 @@ class SimQdrant:
             peer.known_s.setdefault(found.uuid, self.world.now_s)
 
     def quorum(self) -> bool:
-        return 2 * sum(peer.up for peer in self.peers.values()) > len(self.peers)
+        up = sum(peer.up for peer in self.peers.values())
+        return not self.stopped and 2 * up > len(self.peers)
 
     def _reshaped(self) -> None:
         """A new version of the cluster's shape, which each peer comes to know in its own time."""
-        self.views.append(self._describe())
+        self.views.append(Seen(dict(self.collections), dict(self.aliases)))
         self.on_change()
         newest = len(self.views) - 1
         for peer in self.peers.values():
             self.world.after(
                 self.world.rng.random() * self.lag_s, partial(self._learn, peer, newest)
             )
-
-    def _describe(self) -> Seen:
-        collections = tuple(
-            CollectionView(
-                name=name,
-                uuid=found.uuid,
-                config="c",
-                replicas=tuple(
-                    ReplicaView(shard_id=ShardId(shard), peer_id=peer.id, state="Active")
-                    for shard in range(found.shards)
-                    for peer in self.peers.values()
-                    if (name, shard) in peer.replicas
-                ),
-                transfers=tuple(
-                    TransferView(shard_id=ShardId(place[1]), source=move.source, target=move.target)
-                    for place, move in sorted(self.moves.items(), key=lambda item: item[0])
-                    if place[0] == name
-                ),
-            )
-            for name, found in sorted(self.collections.items())
-        )
-        aliases = tuple(sorted(self.aliases.items()))
-        data = encode(View(peers=tuple(self.peers), collections=collections, aliases=aliases))
-        digest = hashlib.sha256(data).hexdigest()
-        return Seen(data, digest, dict(self.collections), dict(self.aliases))
 
 
 def info_of(shards: int, copies: int, size: int = 4) -> dict[str, Any]:

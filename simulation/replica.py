@@ -18,7 +18,9 @@ class Replica:
     points were counted last, and by which process. `dirty`: its peer was killed while it loaded a
     tar. `logged`: the newest entry of its `log` that it has taken. `failed`: writes that it could
     not apply and has still to apply again; `unnumbered`: those that its number does not hold yet.
-    """
+    `optimizing`: since when an optimization is under way, "" without one; `optimized`: when earlier
+    ones began; `lost`: deletes since then, which a tar lacks. `missing`: writes that others have
+    and this one never got."""
 
     life: int
     applied: int
@@ -36,6 +38,10 @@ class Replica:
     dirty: bool = False
     failed: int = 0
     unnumbered: int = 0
+    optimizing: str = ""
+    optimized: list[str] = field(default_factory=list)
+    lost: int = 0
+    missing: int = 0
 
     def begin_log(self) -> None:
         """Another log is in the place of this replica's, which goes on with its number."""
@@ -67,7 +73,5 @@ class Collection:
 class Seen:
     """One version of the cluster's shape, as a peer shows it."""
 
-    data: bytes
-    digest: str
     collections: dict[str, Collection]
     aliases: dict[str, str]

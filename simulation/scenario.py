@@ -36,6 +36,7 @@ from simulation.situations import Situations, choose
 from simulation.strangers import Strangers
 from simulation.trace import Copy, Looked
 from simulation.turning import Turning
+from simulation.unkindness import ALTERS_SHARDS, Unkindness, choose_kind, wrong_clocks
 from simulation.users import Users
 from simulation.wal import note_rolled
 from simulation.world import World
@@ -67,6 +68,7 @@ class Plan:
     burst: bool
     deceived: bool
     turned: bool
+    unkind: str
     logs: bool
     situation: str
 
@@ -85,13 +87,18 @@ class Plan:
             burst=chance.random() < BURST_SHARE,
             deceived=chance.random() < DECEIVED_SHARE,
             turned=random.Random(f"turned {seed}").random() < TURNED_SHARE,
+            unkind=choose_kind(seed),
             logs=random.Random(f"logs {seed}").random() < LOGS_SHARE,
             situation="",
         )
         situation = choose(chance, restores=plan.restores, garbage=plan.garbage)
+        if plan.turned or (plan.logs and plan.unkind in ALTERS_SHARDS):
+            plan = replace(plan, unkind="")
+        if plan.unkind in {"stopped", "sick"}:
+            plan = replace(plan, calm=True)
         if plan.calm:
             return replace(plan, deceived=False)
-        return replace(plan, situation=situation)
+        return replace(plan, situation="" if plan.turned else situation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,8 @@ class Scenario:
         self.config = self._config(list(shards))
         if self.plan.restores:
             self._remember()
+        if self.plan.unkind == "wrong_clock":
+            self.shared.clocks, self.shared.has_clock = wrong_clocks(seed), True
         self.agents = [
             self.start_agent(self._home(f"a{i}", PeerId(i))) for i in range(1, nodes + 1)
         ]
@@ -141,13 +150,14 @@ class Scenario:
         self.shared.trace.calm = self.plan.calm
         self.harms = Harms(self)
         self.turning = Turning(self) if self.plan.turned else None
-        self.situations = Situations(self)
+        self.situations, self.unkindness = Situations(self), Unkindness(self)
         self.shared.trace.struck = self._came_to
         self.world.planned_s = max(self.world.planned_s, UPKEEP_S if self._has_upkeep else 0.0)
 
     def _came_to(self, ctl: Ctl) -> None:
         self.harms.came_to(ctl)
         self.situations.came_to(ctl)
+        self.unkindness.came_to(ctl)
         if self.turning is not None:
             self.turning.came_to(ctl)
 

@@ -10,13 +10,19 @@ from simulation.tars import Held, make_tar
 from simulation.trace import Capture, Trace
 from simulation.world import Process
 
+LOST = 10_000_000
+"""What comes back with a deletion that a tar lacks: no state that was ever live."""
+
 
 def cut_shard(
     qdrant: SimQdrant, trace: Trace, process: Process, *, peer: PeerId, place: Place
 ) -> tuple[bytes, Capture]:
     """The tar of the shard as it is now, for `process`. Raises: Unavailable, NotFound."""
     replica = qdrant.freeze_shard(peer, place)
-    tar = make_tar(*place, Held(replica.content, len(trace.captures), replica.logged))
+    content = replica.content + LOST * replica.lost
+    others = [peer.replicas.get(place) for peer in qdrant.peers.values() if peer.up]
+    fullest = min(one.missing for one in others if one is not None)
+    tar = make_tar(*place, Held(content, len(trace.captures), replica.logged))
     cut = Capture(
         at_s=qdrant.world.now_s,
         agent=process.name,
@@ -24,7 +30,9 @@ def cut_shard(
         collection=place[0],
         shard_id=place[1],
         peer_id=peer,
-        content=replica.content,
+        content=content,
+        lost=replica.lost,
+        stale=replica.missing > fullest,
         life=replica.life,
         sha256=hashlib.sha256(tar).hexdigest(),
     )

@@ -37,7 +37,8 @@ class Write:
 @dataclass(slots=True)
 class Capture:
     """A shard's state was frozen for `agent`: `content` is how many writes it holds, of `replica`;
-    `sha256` of the tar that no other cut has. `whole_s`: when the agent had all of the tar."""
+    `sha256` of the tar that no other cut has. `whole_s`: when the agent had all of the tar. `lost`:
+    deletes that the tar lacks; `stale`: another replica had more."""
 
     at_s: float
     agent: str
@@ -49,6 +50,8 @@ class Capture:
     life: int
     sha256: str
     whole_s: float = float("inf")
+    lost: int = 0
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,10 @@ class Trace:
     deleted: list[tuple[float, str, str]] = field(default_factory=list)
     """Objects that were in the store: when, by which process, which path."""
     published: list[tuple[float, int, bytes]] = field(default_factory=list)
+    lost: list[tuple[float, str]] = field(default_factory=list)
+    """Objects that the store has lost by itself."""
+    wrong_clocks: set[str] = field(default_factory=set)
+    """Processes whose clocks are wrong."""
     fences: list[Span] = field(default_factory=list)
     calm: bool = False
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=LINES))

@@ -192,16 +192,16 @@ class Reply:
 
 
 class SimClock:
-    """The clock of a process: the world's, as the wall shows it."""
+    """The clock of a process: the world's, as the wall shows it; its wall time may be `off_s`."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, world: World, off_s: float = 0.0) -> None:
+        self._world, self._off_s = world, off_s
 
     def monotonic_s(self) -> float:
         return self._world.now_s
 
     def wall_s(self) -> float:
-        return WALL_S + self._world.now_s
+        return WALL_S + self._world.now_s + self._off_s
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

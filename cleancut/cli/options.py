@@ -11,6 +11,7 @@ import click
 
 from cleancut.cli.settings import parse_duration
 from cleancut.cli.wait import WAIT_S
+from cleancut.core.primitives.errors import Refused
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -61,9 +62,10 @@ def wait_options(function: F) -> F:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Returns once the user agrees. Raises: UsageError without a terminal, Abort for a no."""
+    """Returns once the user agrees. Raises: UsageError without a terminal; Refused, for a no."""
     if yes:
         return
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question}: confirm with --yes, since stdin is not a terminal")
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        raise Refused("not confirmed; nothing was done", "answer y to go on, or give --yes")

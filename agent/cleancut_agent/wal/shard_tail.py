@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self, assert_never
 
-from cleancut.core.primitives.errors import Refused
+from cleancut.core.primitives.errors import CleancutError, Refused, Unavailable
 from cleancut.core.wal.framing import CRC_BYTES, HEADER_BYTES, parse_entries
 from cleancut.core.wal.segments import FIRST_INDEX, acknowledged_in
 from cleancut.core.wal.tail import (
@@ -32,7 +32,7 @@ from cleancut.ports.wal_dir import WalDir, WalFile
 POLL_BYTES = 16 << 20
 """Entries beyond this wait for the next poll."""
 _LOOKS = 50
-"""A directory renamed under this many looks in a row is left to the next poll."""
+"""Looks in a row without a result end a poll."""
 _HELD = 128
 _CHUNK_BYTES = 1 << 20
 _STATE_BYTES = 4096
@@ -58,6 +58,7 @@ class ShardTail:
 
     def __init__(self, directory: WalDir, tail: Tail) -> None:
         self.behind = False
+        self._broken: TailBroken | None = None
         self._directory = directory
         self._tail = tail
         self._held: dict[FileId, _Held] = {}
@@ -93,10 +94,29 @@ class ShardTail:
         return self._tail.position
 
     def poll(self, limit_bytes: int = POLL_BYTES) -> list[WalEntry]:
-        """New entries in order: about `limit_bytes` of them, then `behind` is set."""
+        """New entries in order: about `limit_bytes` of them, then `behind` is set. All that were
+        written before it began are among them, unless it is.
+
+        Raises: TailBroken; Unavailable, also if no segment is found: a later poll goes on. What was
+        read before either is given out first, and the next poll raises.
+        """
         found: list[WalEntry] = []
-        size, looks, self.behind = 0, 0, False
+        self.behind = False
+        try:
+            self._read(found, limit_bytes)
+        except CleancutError:
+            if not found:
+                if self._broken is not None:
+                    self.close()
+                raise
+            self.behind = True
+        return found
+
+    def _read(self, found: list[WalEntry], limit_bytes: int) -> None:
+        size = looks = 0
         while looks < _LOOKS:
+            if self._broken is not None:
+                raise self._broken
             looks += 1
             passed = self._tail.before
             match self._tail.step(self._look()):
@@ -105,7 +125,7 @@ class ShardTail:
                     size, looks = size + size_bytes, 0
                     if size >= limit_bytes:
                         self.behind = True
-                        return found
+                        return
                 case Roll():
                     self._drop(passed)
                     self._measured.clear()
@@ -114,16 +134,18 @@ class ShardTail:
                     self._measured |= {file: count_entries(self._held[file].file) for file in files}
                 case Idle():
                     self._release()
-                    return found
+                    return
                 case Again():
                     continue
                 case Broken(cause, reason):
-                    self.close()
-                    raise TailBroken(cause, reason)
+                    self._broken = TailBroken(cause, reason)
                 case other:
                     assert_never(other)
-        self.behind = True
-        return found
+        index = 0 if self.last is None else self.last + 1
+        raise Unavailable(
+            f"in {_LOOKS} looks no segment was found for entry {index}",
+            "if it lasts, the log of the shard is damaged: see the log of this Qdrant",
+        )
 
     def moved(self) -> bool:
         """Whether a poll may find anything, by a few small reads: for looks in quick succession.

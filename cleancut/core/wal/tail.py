@@ -212,6 +212,8 @@ class Tail:
         """
         if not self._idle or self._spare is None or self._spare.head is None:
             return ()
+        if self.before and self._at and not self._at.count:
+            return ()
         (at, *others), empty = self.anchors, bytes(SHORTEST_BYTES)
         spare = Anchor(self._spare.file, 0, self._spare.head + empty)
         return (Anchor(at.file, at.offset, at.expected + empty), *others, spare)
@@ -250,15 +252,29 @@ class Tail:
             return self._attach(look)
         if any(a.expected != found for a, found in zip(self.anchors, look.ends, strict=True)):
             return Broken(Cause.REWOUND, f"entry {self.last} is no longer what was read")
+        name = next((seen.name for seen in look.listing if seen.file == self.current), "")
+        start = closed_at(name)
+        if start is not None and start != self._at.start:
+            return Broken(Cause.NUMBERING, f"{name} was taken for closed-{self._at.start}")
+        self._named = self._named or start is not None
+        if self._lacks_predecessor(look):
+            if not self._agreed(("before", self.before)):
+                return Again()
+            gone = f"the segment before entry {self._at.start} was removed while it was the last"
+            return Broken(Cause.REWOUND, gone)
         parsed = parse_entries(look.buffer, self._at.crc, look.room_bytes)
         if parsed.frames:
+            # Its first entry counts once a later listing shows that the segment still begins there.
+            first = ("first", parsed.frames[0].crc)
+            if self.before and not self._at.count and not self._agreed(first):
+                return Again()
             self.want_bytes = max(_LONG_BYTES, parsed.need_bytes)
             return self._advance(self._at, parsed.frames, parsed.size_bytes)
         if parsed.need_bytes > len(look.buffer):
             self.want_bytes = parsed.need_bytes
             return Again()
         self.want_bytes = _SHORT_BYTES
-        return self._at_end(look, self._at)
+        return self._at_end(look, self._at, name)
 
     def _advance(self, at: Position, frames: tuple[Frame, ...], size_bytes: int) -> Entries:
         index, first = at.next_index, self._first or 0
@@ -301,23 +317,19 @@ class Tail:
         self.current, self._at, self._named = seen.file, at, start is not None
         return Roll(seen.file)
 
-    def _at_end(self, look: Look, at: Position) -> Outcome:
+    def _at_end(self, look: Look, at: Position, name: str) -> Outcome:
         """Order: the listing was made before the bytes, so a segment closed in it is complete."""
-        name = next((seen.name for seen in look.listing if seen.file == self.current), "")
         place = open_as(name)
         if place is None:
-            start = closed_at(name)
-            if start is not None and start != at.start:
-                return Broken(Cause.NUMBERING, f"{name} was taken for closed-{at.start}")
-            self._named = self._named or start is not None
             return self._next(look, at)
-        if self.before and all(seen.file != self.before for seen in look.listing):
-            if not self._agreed(("before", self.before)):
-                return Again()
-            gone = f"the segment before entry {at.start} was removed while it was the last one"
-            return Broken(Cause.REWOUND, gone)
         self._spare = next((seen for n, seen in _opened(look) if n == place + 1), None)
         return Idle(provisional=not self._named)
+
+    def _lacks_predecessor(self, look: Look) -> bool:
+        """The last closed segment stays while the open one is in use, unless entries are dropped:
+        nothing in the open one shows that, as long as none of its entries was read."""
+        is_open = any(s.file == self.current and open_as(s.name) is not None for s in look.listing)
+        return bool(self.before) and is_open and all(s.file != self.before for s in look.listing)
 
     def _next(self, look: Look, at: Position) -> Outcome:
         """The segment that begins where the current one ends."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import sys
 from pathlib import Path
 
 import click
@@ -229,3 +232,17 @@ def test_agent_values_that_a_pod_would_refuse_are_refused_here(
 ) -> None:
     assert run(["--store", "s3://b/p", "--cluster", "c", "agent", "values", *flags]) == Exit.USAGE
     assert text in capsys.readouterr().err
+
+
+def test_a_no_is_not_an_interrupt(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said that nothing was done, and the exit code is that of a refusal."""
+    ours, theirs = pty.openpty()
+    before = sys.stdin
+    try:
+        os.write(ours, b"n\n")
+        with os.fdopen(theirs, "r") as sys.stdin:
+            assert run(["backup", "delete", "7"]) == Exit.REFUSED
+    finally:
+        sys.stdin = before
+        os.close(ours)
+    assert "not confirmed; nothing was done" in capsys.readouterr().err
