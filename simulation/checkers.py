@@ -70,7 +70,9 @@ def one_holder(outcome: Outcome) -> Iterator[str]:
 
 
 def all_voted(outcome: Outcome) -> Iterator[str]:
-    """A group is decided only if every member's yes of every phase is in, under its session."""
+    """A group is decided only if every member's yes of every phase is in, under its session. An
+    etcd that goes back may forget a vote that the leader has seen."""
+    forgets = bool(outcome.shared.trace.turns)
     for decision in outcome.shared.trace.decisions:
         members = {kv.key.rpartition("/")[2]: kv for kv in decision.members}
         votes = {tuple(kv.key.split("/")[-2:]): kv for kv in decision.votes}
@@ -81,6 +83,8 @@ def all_voted(outcome: Outcome) -> Iterator[str]:
             for phase in VOTED:
                 found = votes.get((phase.value, name))
                 vote = decode(Vote, found.value, found.key) if found else None
+                if vote is None and forgets and phase is not Phase.UPLOAD:
+                    continue
                 if vote is None or not vote.yes:
                     yield f"{decision.group.key} was decided without the {phase} of {name}"
                 elif phase is not Phase.UPLOAD and vote.session != member.session:
@@ -134,6 +138,8 @@ def cut_in_window(outcome: Outcome) -> Iterator[str]:
             where = f"group {epoch}: {shard.collection}/{shard.shard_id}"
             if cut is None:
                 continue
+            if shard.last_entry >= 0 and shard.doubt:
+                continue  # its log holds what the shard has failed to apply
             if shard.last_entry >= 0:  # it may be a parent's, with its log
                 begin_s, end_s = _window(outcome, epoch, Phase.STANDSTILL)
             elif not shard.reused and not begin_s <= cut.at_s <= end_s:

@@ -60,13 +60,6 @@ class Hasty(GarbageCollector):
         return None
 
 
-class Impatient(GarbageCollector):
-    """Deletes at once what it has listed."""
-
-    async def _mark(self, lists: Any) -> None:
-        await self._delete(lists, await self._deletable(lists))
-
-
 class Blind(GarbageCollector):
     """Deletes all that was marked for deletion, without a second look."""
 
@@ -86,11 +79,11 @@ class Careless(GarbageCollector):
 MUTANTS: dict[str, tuple[int, dict[str, Any]]] = {
     "names what is marked for deletion": (790, {"unknown": _nothing_unknown}),
     "does not mind open epochs": (4, {"garbage_collector": Hasty}),
-    "deletes in one gc run": (75, {"garbage_collector": Impatient}),
     "does not look again": (288, {"garbage_collector": Blind}),
     "forgets seeds": (1, {"garbage_collector": Careless}),
 }
-"""Broken rules, and the first seed that has shown each."""
+"""Broken rules, and the first seed that has shown each; that nothing is deleted in the run that
+marks it is shown by the simulation of whole programs (`deletes_at_once`)."""
 
 
 @pytest.mark.parametrize("name", MUTANTS)
