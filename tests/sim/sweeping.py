@@ -34,8 +34,8 @@ from cleancut.core.primitives.ids import (
     ShardId,
 )
 from cleancut.core.protocol.etcd_keys import Keys
-from cleancut.core.protocol.etcd_records import Ctl, Group, Operation, ShardTask
-from cleancut.core.protocol.states import OperationKind, Phase, State
+from cleancut.core.protocol.etcd_records import Ctl, Group, ShardTask
+from cleancut.core.protocol.states import Phase
 from cleancut.ports import coordination
 from cleancut.ports.coordination import Created, Delete, Guard, KeyValue, Listing, Op, Put
 from cleancut.ports.store import ObjectInfo
@@ -323,15 +323,7 @@ class Archive:
         sha256 = await put_staged(context.store, PATHS, epoch, made)
         decision = Group(epoch=epoch, operation=OperationId("b"), manifest=Sha256(sha256))
         decided = Put(KEYS.group(epoch), encode(decision))
-        record = Operation(
-            id=OperationId(f"b-{number}"),
-            kind=OperationKind.BACKUP,
-            state=State.COMMITTED,
-            request="{}",
-            epoch=epoch,
-        )
-        recorded = Put(KEYS.operation(record.id), encode(record))
-        await self._put_ctl(context, epoch, Phase.COMMIT, decided, recorded)
+        await self._put_ctl(context, epoch, Phase.COMMIT, decided)
         data = await get_checked(context.store, PATHS.staged(epoch, sha256), sha256)
         await context.store.put(PATHS.group(epoch), data)
         self.committed += 1
