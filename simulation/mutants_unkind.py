@@ -85,6 +85,7 @@ UNKIND_MUTANTS = {
             Patch(rebalance, "judge_takeover", always_go_on),
         ),
         {"turned": True, "restores": True},
+        rare="not seen in 150 histories: no search has found it yet",
     ),
     "reports_falsely": Mutant(
         "what has changed the cluster, or is in the catalog, is not shown as aborted",
@@ -94,6 +95,7 @@ UNKIND_MUTANTS = {
             Patch(restore, "judge_takeover", forget_the_begin),
         ),
         _TURNED,
+        rare="not seen in 150 histories: no search has found it yet",
     ),
     "blind_to_optimizations": Mutant(
         "a shard that is optimized is never proven",

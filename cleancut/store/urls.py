@@ -72,7 +72,7 @@ def _parse_s3(url: str, bucket: str, prefix: str, query: str) -> S3Url:
         likely = suggestion(unknown[0], _S3_OPTIONS)
         raise Invalid(
             f"store URL {url!r} has an unknown option `{unknown[0]}`{likely}",
-            f"the options are {', '.join(sorted(_S3_OPTIONS))}",
+            f"use only the options {', '.join(sorted(_S3_OPTIONS))}",
         )
     if endpoint and urlsplit(endpoint).scheme not in {"http", "https"}:
         raise Invalid(f"endpoint {endpoint!r} is not an http(s) URL", _HINT)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import resource
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -38,7 +39,7 @@ class _ShardLog:
 
     directory: WalDir
     tail: ShardTail
-    kept: IO[bytes]
+    kept: _Kept
     ack: int
     first: int
     lengths: list[int] = field(default_factory=list)
@@ -56,7 +57,7 @@ class _ShardLog:
                 if not self.lengths:
                     self.first = entry.index
                 self.lengths.append(len(entry.data))
-                size += self.kept.write(entry.data)
+                size += self.kept.append(entry.data)
             if not self.tail.behind:
                 return size
 
@@ -81,7 +82,6 @@ class ShardLogs:
         self._context, self._tasks, self._limit_bytes = context, tasks, kept_bytes
         self._logs: list[_ShardLog] = []
         self._lock = asyncio.Lock()
-        self._files = ExitStack()
         self._kept_bytes = 0
         self._lost = ""
         self._still: asyncio.Future[tuple[Standstill, ...] | None] = (
@@ -147,7 +147,8 @@ class ShardLogs:
         """Order: repeatable."""
         async with self._lock:
             self._release()
-            self._files.close()
+            for log in self._logs:
+                log.kept.close()
             self._lost = self._lost or "closed"
         if not self._still.done():
             self._still.set_result(None)
@@ -188,7 +189,7 @@ class ShardLogs:
         ack = read_acknowledged(directory)
         tail = ShardTail.open(directory, first=ack)
         oldest = tail.position.start if tail.position else 0
-        kept = self._files.enter_context(_file_in(self._context.spill_dir))
+        kept = _Kept(self._context.spill_dir)
         start = oldest if ack is None else ack
         return _ShardLog(directory, tail, kept, ack=start, first=start)
 
@@ -226,6 +227,29 @@ def _segment(log: _ShardLog, plan: SegmentPlan) -> Iterator[bytes]:
         yield from segment.chunks
 
 
-def _file_in(directory: Path) -> IO[bytes]:
-    """A file without a name, on disk once it is large."""
-    return tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, mode="w+b", dir=str(directory))
+class _Kept:
+    """Bytes that are appended and read again: in memory while they are few, then in a file without
+    a name."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory, self._size = directory, 0
+        self._file: IO[bytes] = io.BytesIO()
+
+    def append(self, data: bytes) -> int:
+        """How many bytes were appended: all."""
+        before, self._size = self._size, self._size + len(data)
+        if before <= _IN_MEMORY_BYTES < self._size:
+            held = self._file
+            self._file = tempfile.TemporaryFile(dir=self._directory)  # noqa: SIM115
+            held.seek(0)
+            shutil.copyfileobj(held, self._file)
+        return self._file.write(data)
+
+    def seek(self, offset: int) -> None:
+        self._file.seek(offset)
+
+    def read(self, length: int) -> bytes:
+        return self._file.read(length)
+
+    def close(self) -> None:
+        self._file.close()

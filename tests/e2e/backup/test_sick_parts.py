@@ -11,6 +11,7 @@ import pytest
 from qdrant_client import models
 
 from cleancut_devcluster.demo.data import Data, make_payload, make_vectors
+from cleancut_devcluster.launch.process import wait_for
 from cleancut_devcluster.launch.qdrant import PeerProcess
 from tests.e2e.conftest import Launch
 from tests.e2e.world import SMALL, World, refused
@@ -62,9 +63,16 @@ def found_by_doctor(world: World) -> dict[str, str]:
 
 
 def restart(world: World, peer: PeerProcess, mode: str = "") -> None:
+    """So slowly that its agent looks again at what is wrong with it."""
+
+    async def unreachable() -> bool:
+        status = await world.setup.status()
+        return any(one["peer_id"] is None for one in status["agents"])
+
     async def body() -> None:
         peer.recovery_mode = mode
         await peer.stop()
+        await wait_for(unreachable, "the agent finds that its peer is down", 30.0, 0.2)
         await peer.start()
         await world.setup.wait_agents()
 

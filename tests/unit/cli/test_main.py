@@ -66,6 +66,7 @@ def test_create_waits_and_prints_one_json_object_of_the_promised_shape() -> None
                     "points": 3,
                     "drained": False,
                     "doubt": "",
+                    "rolled_to": None,
                 }
             ],
             "sample_queries": 0,

@@ -95,7 +95,7 @@ def test_a_restore_shows_its_plan_and_asks(answer: str, started: int) -> None:
         assert b"PUBLISHED AS" in err
         assert b"restore backup 1" in err
         assert len(operations.restores) == started
-        assert process.returncode == (Exit.OK if started else Exit.INTERRUPTED)
+        assert process.returncode == (Exit.OK if started else Exit.REFUSED)
 
     run(scenario())
 
