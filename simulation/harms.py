@@ -45,7 +45,7 @@ _PHASES = {
 }
 
 
-ROUNDS_S = 0.08
+ROUNDS_S = 0.06
 """For how long writes disturb the rounds."""
 
 
@@ -54,6 +54,7 @@ class Harms:
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario, self._rng = scenario, scenario.rng
+        self._rounds = random.Random(f"rounds {scenario.world.seed}")
         self._world, self._weather = scenario.world, scenario.shared.weather
         self._qdrant, self._strangers = scenario.qdrant, scenario.strangers
         self._strikes: dict[tuple[OperationKind, Phase], list[Deed]] = {}
@@ -68,15 +69,12 @@ class Harms:
                 self._world.after(self._harm_at_s(), self._rng.choice(able))
             if scenario.plan.deceived:
                 self._deceive()
-            if scenario.plan.logs:
-                rounds = (OperationKind.BACKUP, Phase.STANDSTILL)
-                self._strikes.setdefault(rounds, []).append(self._write_in_rounds)
 
     def _write_in_rounds(self) -> None:
         """Some writes while logs are read, by a choice of its own: a round is short."""
-        choice = random.Random(f"rounds {self._world.seed}")
+        choice = self._rounds
         places = list(self._qdrant.logs)
-        for _ in range(choice.randint(1, 6) if places else 0):
+        for _ in range(choice.choice((0, 3, 40)) if places else 0):
             write = partial(self._scenario.wishes.write_one, choice.choice(places))
             self._world.after(choice.random() * ROUNDS_S, write)
 
@@ -125,6 +123,8 @@ class Harms:
     # Strikes: just after ctl comes to some phase
 
     def came_to(self, ctl: Ctl) -> None:
+        if (ctl.phase, ctl.round) == (Phase.STANDSTILL, 1) and not self._scenario.plan.calm:
+            self._write_in_rounds()
         for strike in self._strikes.pop((ctl.kind, ctl.phase), []):
             late_s = self._rng.random() * self._rng.choice((0.02, 0.05, 0.5))
             self._world.after(late_s, strike)

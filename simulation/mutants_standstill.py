@@ -52,7 +52,7 @@ def first_needed_late(ack: int, first: Reading) -> int:
     return ack if first.number is None else first.number + 2
 
 
-_UNDER_WRITES = {"restores": False, "logs": True, "fenced": False}
+_UNDER_WRITES = {"restores": False, "logs": True, "fenced": False, "calm": False}
 
 STANDSTILL_MUTANTS = {
     "one_round": Mutant(
