@@ -123,7 +123,8 @@ class Harms:
     # Strikes: just after ctl comes to some phase
 
     def came_to(self, ctl: Ctl) -> None:
-        if (ctl.phase, ctl.round) == (Phase.STANDSTILL, 1) and not self._scenario.plan.calm:
+        plan = self._scenario.plan
+        if (ctl.phase, ctl.round) == (Phase.STANDSTILL, 1) and not (plan.calm or plan.restores):
             self._write_in_rounds()
         for strike in self._strikes.pop((ctl.kind, ctl.phase), []):
             late_s = self._rng.random() * self._rng.choice((0.02, 0.05, 0.5))
