@@ -65,17 +65,24 @@ def found_by_doctor(world: World) -> dict[str, str]:
 def wait_found(world: World, kind: str) -> str:
     """What doctor says of it, once the agent has looked: it does so each minute."""
 
-    async def look() -> str:
+    async def look() -> str | None:
         findings = json.loads((await world.setup.cleancut("doctor")).out)["findings"]
-        return next((str(one["what"]) for one in findings if one["kind"] == kind), "")
+        return next((str(one["what"]) for one in findings if one["kind"] == kind), None)
 
     return world.run(wait_for(look, f"doctor finds {kind}", 100.0, 1.0))
 
 
 def restart(world: World, peer: PeerProcess, mode: str = "") -> None:
+    """So slowly that the agent finds its peer down, and then looks again at all of it."""
+
+    async def unreachable() -> bool | None:
+        status = await world.setup.status()
+        return any(one["peer_id"] is None for one in status["agents"]) or None
+
     async def body() -> None:
         peer.recovery_mode = mode
         await peer.stop()
+        await wait_for(unreachable, "the agent finds that its peer is down", 30.0, 0.2)
         await peer.start()
         await world.setup.wait_agents()
 
