@@ -210,9 +210,7 @@ class AgentBackupEffects:
             for index, task in enumerate(tasks)
             if not self._is_unchanged(task, first.at(index), uuids.get(task.collection, ""))
         )
-        captures = Captures(
-            context, effect.epoch, context.token_hex(16), self._pool, unknown=self._parents.avoided
-        )
+        captures = self._captures(effect.epoch)
         streams = [self._stream(tasks, index, logs) for index in captured]
         running = self._group.create_task(captures.run(streams))
         others = UncutReplicas.among(telemetry, tasks)
@@ -222,6 +220,11 @@ class AgentBackupEffects:
         if streams:
             await captures.wait_cut()
         return first
+
+    def _captures(self, epoch: Epoch) -> Captures:
+        """They name nothing of parents or of earlier attempts that may be gone."""
+        token = self._context.token_hex(16)
+        return Captures(self._context, epoch, token, self._pool, unknown=self._parents.avoided)
 
     def _stream(self, tasks: Sequence[ShardTask], index: int, logs: ShardLogs | None) -> Stream:
         stream = self._parents.stream_of(tasks[index])
@@ -299,8 +302,7 @@ class AgentBackupEffects:
             dataclasses.replace(self._stream(effect.tasks, index, running.logs), stored=True)
             for index in needed
         ]
-        context = self._context
-        captures = Captures(context, effect.epoch, context.token_hex(16), self._pool)
+        captures = self._captures(effect.epoch)
         await captures.run(streams)
         return dict(zip(needed, await captures.wait_stored(), strict=True))
 
