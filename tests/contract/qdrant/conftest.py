@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -37,7 +38,17 @@ def world(
     kind: Kind, runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
     """Three peers; tests share them, and leave them running and whole."""
-    peers = launch_peers(PEERS, tmp_path_factory.mktemp(kind), kind)
+    yield from _started(kind, runner, tmp_path_factory.mktemp(kind))
+
+
+@pytest.fixture
+def fresh(kind: Kind, runner: asyncio.Runner, tmp_path: Path) -> Iterator[World]:
+    """Three peers of its own, for a test that kills some: two of them still are a majority."""
+    yield from _started(kind, runner, tmp_path)
+
+
+def _started(kind: Kind, runner: asyncio.Runner, directory: Path) -> Iterator[World]:
+    peers = launch_peers(PEERS, directory, kind)
     started = World(runner, runner.run(peers.__aenter__()))
     try:
         yield started

@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from cleancut.core.primitives.errors import TimedOut, Unavailable
-from cleancut_devcluster.launch.qdrant import Kind, launch_peers
 from tests.contract.qdrant.world import SIZE, World, points, read_stream, recover
-
-
-@pytest.fixture
-def fresh(kind: Kind, runner: asyncio.Runner, tmp_path: Path) -> Iterator[World]:
-    """Three peers of its own."""
-    peers = launch_peers(3, tmp_path, kind)
-    started = World(runner, runner.run(peers.__aenter__()))
-    try:
-        yield started
-    finally:
-        runner.run(started.close())
-        runner.run(peers.__aexit__(None, None, None))
 
 
 def test_only_what_lies_on_a_dead_peer_cannot_be_described(fresh: World) -> None:

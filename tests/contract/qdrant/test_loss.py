@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
-from pathlib import Path
-
 import aiohttp
 import pytest
 
 from cleancut.core.primitives.errors import CleancutError, Invalid, Unavailable
 from cleancut.qdrant.live_shards import live_shards
-from cleancut_devcluster.launch.qdrant import Kind, add_peer, launch_peers, wait_until, wipe_all
+from cleancut_devcluster.launch.qdrant import add_peer, wait_until, wipe_all
 from tests.contract.qdrant.world import World, points, read_stream, recover
-
-
-@pytest.fixture
-def fresh(kind: Kind, runner: asyncio.Runner, tmp_path: Path) -> Iterator[World]:
-    """Three peers of its own: two of them still are a majority."""
-    peers = launch_peers(3, tmp_path, kind)
-    started = World(runner, runner.run(peers.__aenter__()))
-    try:
-        yield started
-    finally:
-        runner.run(started.close())
-        runner.run(peers.__aexit__(None, None, None))
 
 
 def test_a_shard_without_any_replica_is_repaired_by_a_recover(fresh: World) -> None:

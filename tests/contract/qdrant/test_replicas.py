@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused, TimedOut, Unavailable
-from cleancut_devcluster.launch.qdrant import Kind, launch_peers, wait_until
+from cleancut_devcluster.launch.qdrant import wait_until
 from tests.contract.qdrant.world import World, points, read_stream
-
-
-@pytest.fixture
-def fresh(kind: Kind, runner: asyncio.Runner, tmp_path: Path) -> Iterator[World]:
-    """Three peers of its own, for tests that kill them."""
-    peers = launch_peers(3, tmp_path, kind)
-    started = World(runner, runner.run(peers.__aenter__()))
-    try:
-        yield started
-    finally:
-        runner.run(started.close())
-        runner.run(peers.__aexit__(None, None, None))
 
 
 def test_replicas_hold_the_same_points(world: World) -> None:
