@@ -155,10 +155,10 @@ class ArchiveIndex:
         bad = set()
         for before, chunk in pairwise(ordered):
             follows = (before.head.stream, before.head.number + 1)
-            if follows == (chunk.head.stream, chunk.head.number):
-                if chunk.head.previous != before.digest:
-                    bad.add(chunk.path)
-                    self.damaged[chunk.path] = f"{chunk.path} does not follow {before.path}"
+            adjacent = follows == (chunk.head.stream, chunk.head.number)
+            if adjacent and chunk.head.previous != before.digest:
+                bad.add(chunk.path)
+                self.damaged[chunk.path] = f"{chunk.path} does not follow {before.path}"
         return [chunk for chunk in ordered if chunk.path not in bad]
 
     def ranges(self, chain: str) -> list[tuple[int, int]]:
