@@ -11,8 +11,8 @@ from typing import Any
 import click
 import msgspec
 
-from cleancut.core.auth.roles import Role
 from cleancut.core.archive.plan import ArchiveSettings
+from cleancut.core.auth.roles import Role
 from cleancut.core.maintenance.retention import Retention
 from cleancut.core.maintenance.schedule import ScheduleRule
 from cleancut.core.protocol.fence import FenceRule
