@@ -64,30 +64,34 @@ class Writer:
         async with aiohttp.ClientSession() as http, http.delete(url) as answer:
             assert answer.status == 200, await answer.text()
 
-    async def write(self, http: aiohttp.ClientSession) -> None:
+    async def write(self, http: aiohttp.ClientSession) -> bool | None:
+        """None: it was not acknowledged."""
         point: dict[str, Any] = {"id": self.next_id, "vector": [1, 2, 3, 4]}
         self.next_id += 1
         url = f"{self.url}/collections/{COLLECTION}/points?wait=true"
         async with http.put(url, json={"points": [point]}) as answer:
-            if answer.status == 200:
-                number = (await answer.json())["result"]["operation_id"]
-                self.acknowledged[number] = int(point["id"])
+            if answer.status != 200:
+                return None
+            number = (await answer.json())["result"]["operation_id"]
+            self.acknowledged[number] = int(point["id"])
+            return True
 
     @asynccontextmanager
-    async def running(self, pause_s: float = 0.005) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[None]:
         """Writes for the length of the block, also while the peer is down."""
 
-        async def body() -> None:
-            async with aiohttp.ClientSession() as http:
-                while True:
-                    try:
-                        await self.write(http)
-                    except (aiohttp.ClientError, TimeoutError):
-                        await asyncio.sleep(0.1)
-                    await asyncio.sleep(pause_s)
+        async def body(http: aiohttp.ClientSession) -> None:
+            async def written() -> bool | None:
+                try:
+                    return await self.write(http)
+                except (aiohttp.ClientError, TimeoutError):
+                    return None
 
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(body())
+            while True:
+                await wait_for(written, "a write", WAIT_S, 0.05)
+
+        async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
+            task = group.create_task(body(http))
             yield
             task.cancel()
 
