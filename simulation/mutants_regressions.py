@@ -40,6 +40,7 @@ REGRESSION_MUTANTS = {
         ("old_data_stays",),
         (Patch(recovery, "_check_same", check_no_uuid),),
         {"situation": "replaced_early"},
+        first=804,
     ),
     "drops_by_name": Mutant(
         "a rollback looks at the uuid before it drops a collection",
@@ -66,5 +67,6 @@ REGRESSION_MUTANTS = {
         ("round_of_leader", "told_by_all"),
         (Patch(Attempt, "busy", BEGINS_EARLY),),
         {"situation": "taken_over"},
+        first=530,
     ),
 }
