@@ -218,7 +218,6 @@ RESTORE_MUTANTS = {
         ("never_half",),
         (Patch(Recovery, "_recover", recover_trusting),),
         {"situation": "lost_recoveries"},
-        rare="what was not recovered must come to hold as many points as the group says",
     ),
     "hasty": Mutant(
         "a RECOVER vote comes after the recoveries",

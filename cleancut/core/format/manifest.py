@@ -37,7 +37,8 @@ CORRUPT_HINT = (
 class ShardEntry(Record, frozen=True):
     """One shard of the group. `recipe` names its tar; sizes in bytes.
 
-    `count` is exact, and kept for quiet shards only (None: unknown).
+    `count` is exact, and kept for quiet shards only (None: unknown). `chain`: of the archive, that
+    held this very log all the while; "": none did.
     """
 
     collection: str
@@ -57,6 +58,7 @@ class ShardEntry(Record, frozen=True):
     shard_key: str | int | None = None
     reused: bool = False
     standstill: Standstill | None = None
+    chain: str = ""
 
     @property
     def last_entry(self) -> int:

@@ -22,6 +22,7 @@ from cleancut.core.primitives.ids import (
 COORDINATOR_PROBE = "_coordinator"
 """Name of the coordinator's probe object: no agent can have it."""
 _NUMBER = re.compile(r"[0-9]{1,18}")
+_CHUNK = re.compile(r"([^/]+)/([0-9]{1,18})-([0-9]{1,18})")
 _JSON = ".json"
 
 
@@ -46,13 +47,17 @@ class ObjectKind(Enum):
     VERIFICATION = "verification"
     GARBAGE_LIST = "garbage list"
     OPERATION_ID = "operation id"
+    ARCHIVE_CHUNK = "archive chunk"
+    ARCHIVE_CHAIN = "archive chain"
+    ARCHIVE_END = "archive end"
+    ARCHIVE_MARK = "archive mark"
     OTHER = "other"
 
 
 class ParsedPath(NamedTuple):
     """The parts of an object's path. `number`: its epoch, or the number of an owner; None if it has
-    none. `name`: of a pack `<epoch>/<session id>/<n>`, of a page or recipe its digest, of any other
-    object its last segment without ".json"."""
+    none. `name`: of a pack `<epoch>/<session id>/<n>`, of a page or recipe its digest, of a chunk
+    `<stream>/<number>-<ms>`, of any other object its last segment without ".json"."""
 
     kind: ObjectKind
     number: int | None = None
@@ -73,7 +78,14 @@ _BY_NAME = {
     "sparse": ObjectKind.SPARSE_LIST,
     "gc": ObjectKind.GARBAGE_LIST,
 }
-CLUSTER_FOLDERS = frozenset({*_BY_EPOCH, *_BY_NAME, "groups", "ids", "owner", "packs", "votes"})
+_OF_ARCHIVE = {
+    "chains": ObjectKind.ARCHIVE_CHAIN,
+    "ends": ObjectKind.ARCHIVE_END,
+    "marks": ObjectKind.ARCHIVE_MARK,
+}
+CLUSTER_FOLDERS = frozenset(
+    {*_BY_EPOCH, *_BY_NAME, "archive", "groups", "ids", "owner", "packs", "votes"}
+)
 """Folders of one cluster: a folder that holds several of these is not a store."""
 _BY_DIGEST = {"recipes": ObjectKind.RECIPE, "pages": ObjectKind.PAGE}
 
@@ -99,6 +111,10 @@ def parse_path(path: str) -> ParsedPath:
             return ParsedPath(_BY_DIGEST[folder], name=digest)
         case ["ids", operation, epoch] if _NUMBER.fullmatch(epoch):
             return ParsedPath(ObjectKind.OPERATION_ID, int(epoch), operation)
+        case ["archive", "chunks", stream, name]:
+            return ParsedPath(ObjectKind.ARCHIVE_CHUNK, name=f"{stream}/{name}")
+        case ["archive", folder, name] if folder in _OF_ARCHIVE:
+            return ParsedPath(_OF_ARCHIVE[folder], name=name)
         case [folder, epoch, name] if folder in _BY_EPOCH and _NUMBER.fullmatch(epoch):
             return ParsedPath(_BY_EPOCH[folder], int(epoch), name.removesuffix(_JSON))
         case [folder, name] if folder in _BY_NAME:
@@ -117,6 +133,26 @@ def _numbered(folder: str, number: str, suffix: str) -> ParsedPath:
             return ParsedPath(ObjectKind.OWNER, int(number))
         case _:
             return _OTHER
+
+
+class ChunkPath(NamedTuple):
+    """The parts of a chunk's path."""
+
+    stream: str
+    number: int
+    made_at_ms: int
+
+
+def parse_chunk_name(name: str) -> ChunkPath | None:
+    """The parts of a chunk's name, as in `ParsedPath`; None: it is not one."""
+    found = _CHUNK.fullmatch(name)
+    return ChunkPath(found[1], int(found[2]), int(found[3])) if found else None
+
+
+def parse_mark_ms(name: str) -> int | None:
+    """When the mark of this name was taken; None: it is not one."""
+    at, dash, _ = name.partition("-")
+    return int(at) if dash and _NUMBER.fullmatch(at) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,3 +295,39 @@ class Paths:
 
     def garbage_list(self, name: str) -> str:
         return f"{self.garbage_lists}{name}.json"
+
+    @property
+    def archive(self) -> str:
+        return f"{self.cluster}/archive/"
+
+    @property
+    def archive_chunks(self) -> str:
+        return f"{self.archive}chunks/"
+
+    def archive_stream(self, stream: str) -> str:
+        return f"{self.archive_chunks}{stream}/"
+
+    def archive_chunk(self, stream: str, number: int, made_at_ms: int) -> str:
+        return f"{self.archive_stream(stream)}{number:012d}-{made_at_ms:013d}"
+
+    @property
+    def archive_chains(self) -> str:
+        return f"{self.archive}chains/"
+
+    def archive_chain(self, chain: str) -> str:
+        return f"{self.archive_chains}{chain}"
+
+    @property
+    def archive_ends(self) -> str:
+        return f"{self.archive}ends/"
+
+    def archive_end(self, chain: str) -> str:
+        return f"{self.archive_ends}{chain}"
+
+    @property
+    def archive_marks(self) -> str:
+        return f"{self.archive}marks/"
+
+    def archive_mark(self, at_ms: int, name: str) -> str:
+        """`name`: of the mark as a segment, or a random one."""
+        return f"{self.archive_marks}{at_ms:013d}-{encode_segment(name)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator, Callable
 
 from msgspec.structs import replace
@@ -19,7 +18,7 @@ from cleancut.api.rebalances import (
     RebalancePlan,
 )
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import NotFound
+from cleancut.core.primitives.errors import CleancutError, NotFound
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.replica_reports import RestoredShard
 from cleancut.core.protocol.requests import RebalanceRequest
@@ -101,8 +100,14 @@ class RebalanceService:
         )
         if operation.detail:
             effects = RebalanceEffects(self._context)
-            with contextlib.suppress(NotFound):  # it was garbage collected meanwhile
+            try:
                 draft = await effects.draft(operation.epoch, operation.detail)
+            except NotFound:
+                pass  # it was garbage collected meanwhile
+            except CleancutError as error:  # the rebalance goes on all the same
+                unread = f"the plan cannot be shown: {error.message}"
+                shown = replace(shown, warnings=(unread,))
+            else:
                 shown = replace(
                     shown,
                     steps=_steps(draft.plan, draft.shards),

@@ -22,7 +22,7 @@ from cleancut.api.restores import (
     RestorePlan,
 )
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import NotFound, Refused
+from cleancut.core.primitives.errors import CleancutError, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, PeerId, ShardId, parse_cluster
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import RestoreRequest
@@ -78,11 +78,14 @@ class RestoreService:
     async def _request(
         self, backup: str, options: RestoreOptions, plan_digest: str
     ) -> RestoreRequest:
+        """Raises: NotFound, Refused, Corrupt, and what the store does; nothing is recorded then."""
         source = parse_cluster(options.from_cluster) if options.from_cluster else ""
         if source == self._context.paths.cluster:
             source = ""
+        epoch = await self._backups.find_epoch(backup, source)
+        await load_group(self._context.store, self._context.paths.of(source), epoch)
         return RestoreRequest(
-            backup=await self._backups.find_epoch(backup, source),
+            backup=epoch,
             collections=tuple(sorted(set(options.collections))),
             from_cluster=source,
             renames=tuple(sorted((one.old_name, one.new_name) for one in options.renames)),
@@ -144,13 +147,23 @@ class RestoreService:
             error=shown_error(operation.failure),
             rebalance_id=requests.rebalance_after(operation.id) if request.rebalance else "",
         )
-        with contextlib.suppress(NotFound):  # the backup was deleted meanwhile
-            shown = await self._of_group(shown, request.from_cluster)
-        if operation.detail:
-            shown = await self._with_report(shown, await self._report(operation))
+        shown = await self._of_store(shown, operation, request.from_cluster)
         if operation.state in FINAL_STATES:
             return shown
         return replace(shown, progress=await read_progress(self._context, operation.epoch))
+
+    async def _of_store(self, shown: Restore, operation: Operation, source: str) -> Restore:
+        """`shown`, with what the store holds of it. The restore goes on whether or not the store
+        can be read now, so that is a warning."""
+        try:
+            with contextlib.suppress(NotFound):  # the backup was deleted meanwhile
+                shown = await self._of_group(shown, source)
+            if operation.detail:
+                shown = await self._with_report(shown, await self._report(operation))
+        except CleancutError as error:
+            unread = f"not all of this restore can be shown: {error.message}"
+            return replace(shown, warnings=(*shown.warnings, unread))
+        return shown
 
     async def _of_group(self, shown: Restore, source: str) -> Restore:
         epoch, paths = Epoch(shown.backup_epoch), self._context.paths.of(source)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from cleancut.api.interface import PageRequest
+from cleancut.api.restores import Restore, RestoreOptions
 from cleancut.core.maintenance.retention import Policy, Retention
-from cleancut.core.primitives.errors import NotFound
+from cleancut.core.primitives.errors import Corrupt, NotFound
 from cleancut.core.primitives.ids import Epoch
-from cleancut.core.protocol.states import State
+from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.states import OperationKind, State
 from cleancut_coordinator.api.backups import BackupService
 from cleancut_coordinator.api.leadership import Leadership
+from cleancut_coordinator.api.restores import RestoreService
 from cleancut_coordinator.leader.cluster_id import establish
+from cleancut_coordinator.leader.requests import load_all
 from tests.unit.coordinator.maintenance.test_gc_stops import PATHS, World
 
 BROKEN = Epoch(2)
@@ -67,3 +72,51 @@ def test_it_does_not_stop_retention() -> None:
     """The newest stays, the oldest expires; of the broken one nobody knows what it is."""
     world = Broken()
     assert [one.epoch for one in world.gc().expired] == [1]
+
+
+class Poked:
+    """A leader's term of which only `poke` is used."""
+
+    def poke(self) -> None:
+        pass
+
+
+class Restoring(Broken):
+    """The service of restores above the three backups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        token = asyncio.run(self.etcd_token())
+        leading = cast("Leadership", SimpleNamespace(token=token, term=Poked()))
+        self.restores = RestoreService(self.context, lambda: leading, self.service)
+
+    def start(self, backup: str) -> Restore:
+        started = self.restores.start_restore(
+            backup, RestoreOptions(), request_id="one", plan_digest=""
+        )
+        shown: Restore = self.run(started)
+        return shown
+
+    def recorded(self) -> list[Operation]:
+        return asyncio.run(load_all(self.context, OperationKind.RESTORE))
+
+
+def test_a_restore_of_it_is_refused_before_anything_is_recorded() -> None:
+    world = Restoring()
+    with pytest.raises(Corrupt, match="not a complete manifest"):
+        world.start(str(BROKEN))
+    assert world.recorded() == []
+
+
+def test_a_restore_is_shown_though_its_backup_can_not_be_read_any_more() -> None:
+    """It was accepted and goes on; so no answer says that it was refused."""
+    world = Restoring()
+    started = world.start("3")
+    assert not started.warnings
+    path = PATHS.group(Epoch(3))
+    world.store.objects[path] = world.store.objects[path][:200]
+    again = world.run(world.restores.get_restore(started.id))
+    assert (again.id, again.state) == (started.id, State.PENDING)
+    assert any("not a complete manifest" in warning for warning in again.warnings)
+    listed = world.run(world.restores.list_restores(ALL))
+    assert [one.id for one in listed.restores] == [started.id]

@@ -244,6 +244,10 @@ PARSED = {
     "garbage_list": ParsedPath(ObjectKind.GARBAGE_LIST, name="000000000003-x"),
     "mark": ParsedPath(ObjectKind.MARK, 3, "ended"),
     "id_of": ParsedPath(ObjectKind.OPERATION_ID, 3, "b-1"),
+    "archive_chunk": ParsedPath(ObjectKind.ARCHIVE_CHUNK, name="s/000000000007-1764461449000"),
+    "archive_chain": ParsedPath(ObjectKind.ARCHIVE_CHAIN, name="c1"),
+    "archive_end": ParsedPath(ObjectKind.ARCHIVE_END, name="c1"),
+    "archive_mark": ParsedPath(ObjectKind.ARCHIVE_MARK, name="1764461449000-a%2Fb"),
 }
 
 
@@ -269,6 +273,10 @@ def test_paths_are_read_as_they_are_built() -> None:
         "garbage_list": paths.garbage_list("000000000003-x"),
         "mark": paths.mark(epoch, "ended"),
         "id_of": paths.id_of(OperationId("b-1"), epoch),
+        "archive_chunk": paths.archive_chunk("s", 7, 1764461449000),
+        "archive_chain": paths.archive_chain("c1"),
+        "archive_end": paths.archive_end("c1"),
+        "archive_mark": paths.archive_mark(1764461449000, "a/b"),
     }
     assert {name: paths.parse(path) for name, path in built.items()} == PARSED
     assert {one.kind for one in PARSED.values()} == set(ObjectKind) - {ObjectKind.OTHER}
