@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from cleancut.core.protocol.attempt import Attempt
-from cleancut_agent.restore import recovery
+from cleancut_agent.restore import identity, recovery
 from cleancut_coordinator.any_peer import first_peer
 from cleancut_coordinator.restore.create_collections import CollectionCreator
 from simulation.mutation import Mutant, Patch
@@ -13,6 +15,17 @@ from simulation.mutation import Mutant, Patch
 
 def check_no_uuid(telemetry: Any, task: Any) -> None:
     """A shard is recovered whatever has become of its collection."""
+
+
+async def check_nothing(context: Any, task: Any) -> None:
+    """What Qdrant asks for it gets."""
+
+
+@asynccontextmanager
+async def named_as_all(context: Any, task: Any) -> AsyncIterator[str]:
+    """Tars are uploaded by the name that another collection may have by then."""
+    identity.check_same(await context.qdrant.telemetry(), task)
+    yield task.collection
 
 
 async def delete_by_name(self: CollectionCreator, name: str, uuid: str) -> None:
@@ -38,8 +51,24 @@ REGRESSION_MUTANTS = {
     "recovers_replaced": Mutant(
         "a shard is recovered only into the collection that the restore made",
         ("old_data_stays",),
-        (Patch(recovery, "_check_same", check_no_uuid),),
+        (
+            Patch(recovery, "check_same", check_no_uuid),
+            Patch(identity, "check_same", check_no_uuid),
+        ),
         {"situation": "replaced_early"},
+        first=804,
+    ),
+    "sends_unseen": Mutant(
+        "a tar is sent only once the collection that Qdrant has chosen is seen to be ours",
+        ("old_data_stays",),
+        (Patch(recovery, "check_chosen", check_nothing),),
+        {"situation": "replaced_early"},
+    ),
+    "uploads_by_name": Mutant(
+        "a tar is uploaded by a name that goes with its collection",
+        ("old_data_stays",),
+        (Patch(recovery, "named", named_as_all),),
+        {"situation": "replaced_uploads"},
     ),
     "drops_by_name": Mutant(
         "a rollback looks at the uuid before it drops a collection",
@@ -51,20 +80,19 @@ REGRESSION_MUTANTS = {
         "the last look is at the peer that is asked to drop",
         ("drops_own_only",),
         (Patch(CollectionCreator, "_delete", delete_elsewhere),),
-        {"situation": "replaced"},
-        rare="the last peer must stay silent in the last look, and know better when it is to drop",
+        {"situation": "replaced_unseen"},
     ),
     "looks_too_early": Mutant(
         "what was looked at long ago is looked at again",
         ("undone_leaves_nothing", "drops_own_only"),
         (Patch(CollectionCreator, "_check_fresh", always_fresh),),
-        {"situation": "replaced"},
-        rare="a look must take seconds, and a client come in while the next one is answered",
+        {"situation": "replaced_frozen"},
     ),
     "begins_early": Mutant(
         "nothing begins while an effect has to be repeated",
         ("round_of_leader", "told_by_all"),
         (Patch(Attempt, "busy", BEGINS_EARLY),),
         {"situation": "taken_over"},
+        first=530,
     ),
 }

@@ -17,6 +17,7 @@ from cleancut.core.restore import restore
 from cleancut.qdrant.responses import ShardTelemetry
 from cleancut_agent import local_peer
 from cleancut_agent.backup import parents
+from cleancut_agent.restore import effects as restore_effects
 from cleancut_coordinator.backup import effects as backup_effects
 from cleancut_coordinator.leader import high_water
 from cleancut_coordinator.maintenance import garbage_collector
@@ -39,6 +40,10 @@ def forget_the_begin(ctl: Ctl, found: StoreMarks) -> Takeover:
     """What has changed the cluster is not asked for, and neither is what is in the catalog."""
     known = StoreMarks(found.newest, found.behind, published=found.published)
     return _real_judge(ctl, known)
+
+
+async def opens_all(context: Any, epoch: Any) -> None:
+    """A restore is open for as long as etcd shows it."""
 
 
 def never_optimizing(shard: ShardTelemetry | None, known: str) -> ShardState:
@@ -66,8 +71,6 @@ async def trusts_clock(context: Any) -> str:
     return ""
 
 
-_TURNED = {"turned": True}
-
 UNKIND_MUTANTS = {
     "undoes_the_past": Mutant(
         "an attempt that the store knows to be over is left alone",
@@ -85,7 +88,16 @@ UNKIND_MUTANTS = {
             Patch(rebalance, "judge_takeover", always_go_on),
         ),
         {"turned": True, "restores": True},
-        rare="not seen in 150 histories: no search has found it yet",
+    ),
+    "overwrites_the_past": Mutant(
+        "agents ask the store whether a restore is over before they recover a shard",
+        ("nothing_alive_overwritten",),
+        (
+            Patch(high_water, "why_behind", never_behind),
+            Patch(restore, "judge_takeover", always_go_on),
+            Patch(restore_effects, "check_open", opens_all),
+        ),
+        {"turned": True, "restores": True},
     ),
     "reports_falsely": Mutant(
         "what has changed the cluster, or is in the catalog, is not shown as aborted",
@@ -94,8 +106,7 @@ UNKIND_MUTANTS = {
             Patch(barrier, "judge_takeover", forget_the_begin),
             Patch(restore, "judge_takeover", forget_the_begin),
         ),
-        _TURNED,
-        rare="not seen in 150 histories: no search has found it yet",
+        {"turned": True, "restores": True},
     ),
     "blind_to_optimizations": Mutant(
         "a shard that is optimized is never proven",
@@ -120,12 +131,14 @@ UNKIND_MUTANTS = {
         ("fullest_is_cut",),
         (Patch(backup_effects, "read_fullness", any_replica),),
         {"unkind": "diverged"},
+        first=428,
     ),
     "publishes_for_ever": Mutant(
         "a publication that cannot succeed is given up",
         ("operations_end",),
         (Patch(barrier, "PUBLISH_S", float("inf")),),
         {"unkind": "refused"},
+        first=43,
     ),
     "trusts_clock": Mutant(
         "a coordinator with a wrong clock deletes nothing",

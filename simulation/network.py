@@ -58,6 +58,7 @@ class Weather:
     lost_drain: float = 0.0
     lost_recover: float = 0.0
     slow_tar: float = 0.0
+    forbidden_urls: float = 0.0
     late_answer: float = 0.0
     no_answer: float = 0.0
     late_cut_s: float = 0.0
@@ -65,6 +66,8 @@ class Weather:
     store_fails: float = 0.0
     apart: frozenset[str] = frozenset()
     """Processes that etcd is cut off from."""
+    mute: frozenset[int] = frozenset()
+    """Peers whose answers get lost."""
 
     def clear(self) -> None:
         for one in fields(self):

@@ -18,6 +18,7 @@ from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.primitives.errors import (
     CleancutError,
     Corrupt,
+    Denied,
     NotFound,
     Refused,
     TimedOut,
@@ -74,6 +75,7 @@ class SimPeer:
         await self._process.boundary()
         world, weather, reply = self._shared.world, self._shared.weather, self._shared.world.reply()
         mute = mute or world.chance(weather.lost_answer) or world.chance(weather.no_answer)
+        mute = mute or self._id in weather.mute
         lost = world.chance(weather.lost_request)
         silence = TimedOut("no answer in time")
         bound = world.after(bound_s, lambda: reply.answer(error=silence), self._process)
@@ -357,6 +359,8 @@ class SimPeer:
 
         def begin(tell: Tell) -> None:
             place = name, shard_id
+            if world.chance(self._shared.weather.forbidden_urls):
+                raise Denied("recovery from remote URLs is disabled", fetch="forbidden")
             if not never:
                 tell_end = partial(tell, None)
                 self._pulls.begin(self._id, place, location, sha256, answer=tell_end)
@@ -374,14 +378,22 @@ class SimPeer:
         timeout_s: float,
     ) -> None:
         tar = b"".join([chunk async for chunk in chunks])
+        world = self._shared.world
+        if world.chance(self._shared.weather.slow_tar):
+            await asyncio.sleep(world.rng.random() * 3.0)
+        mute = world.chance(self._shared.weather.lost_recover)
+        never = mute and world.chance(0.5)
 
         def begin(tell: Tell) -> None:
             if hashlib.sha256(tar).hexdigest() != sha256:
                 raise Corrupt("Snapshot checksum mismatch")
-            place, tell_end = (name, shard_id), partial(tell, None)
+            if never:
+                return
+            named = self._qdrant.seen_by(self._id).aliases.get(name, name)
+            place, tell_end = (named, shard_id), partial(tell, None)
             self._pulls.upload(self._id, place, self._process, tar, answer=tell_end)
 
-        await self._call(begin, timeout_s / FASTER)
+        await self._call(begin, timeout_s / FASTER, mute=mute)
 
     async def allows_urls(self, timeout_s: float = READ_S) -> bool:
         return await self._read(lambda: True, timeout_s)
@@ -437,6 +449,8 @@ class SimPeer:
                 if "rename_alias" in action:
                     names = action["rename_alias"]
                     self._qdrant.rename(names["old_alias_name"], names["new_alias_name"])
+                elif "delete_alias" in action:
+                    self._qdrant.unpoint(action["delete_alias"]["alias_name"])
                 else:
                     made = action["create_alias"]
                     self._qdrant.point(made["alias_name"], made["collection_name"])

@@ -426,6 +426,10 @@ class SimQdrant:
         self.aliases[alias] = name
         self._reshaped()
 
+    def unpoint(self, alias: str) -> None:
+        if self.aliases.pop(alias, ""):
+            self._reshaped()
+
     def rename(self, old: str, new: str) -> None:
         """Raises: NotFound, Refused."""
         if old not in self.aliases:

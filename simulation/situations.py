@@ -31,7 +31,8 @@ def choose(chance: random.Random, *, restores: bool, garbage: bool) -> str:
     able = ["lost_drains", "remade", "late_vote", "failed_writes"]
     if restores:
         able += ["late_vote", "robbed", "replaced", "taken_over"]
-        able += ["replaced_early", "lost_recoveries", "moved"]
+        able += ["replaced_early", "replaced_uploads", "lost_recoveries", "moved"]
+        able += ["replaced_unseen", "replaced_frozen"]
     if garbage:
         able += ["marked"] * len(able)
     chosen = chance.choice(able)
@@ -60,6 +61,9 @@ class Situations:
                     "robbed": self._robbed,
                     "replaced": self._replaced,
                     "replaced_early": self._replaced_early,
+                    "replaced_uploads": self._replaced_uploads,
+                    "replaced_unseen": self._replaced_unseen,
+                    "replaced_frozen": self._replaced_frozen,
                     "lost_recoveries": self._lost_recoveries,
                     "moved": self._moved,
                     "taken_over": self._taken_over,
@@ -170,15 +174,7 @@ class Situations:
 
     def _replaced(self, ctl: Ctl) -> None:
         """A restore is cancelled, and a client replaces what it has made while it is undone."""
-        if ctl.kind is not RESTORE:
-            return
-        if ctl.phase in {Phase.RECOVER, Phase.VERIFY}:
-
-            async def cancel(api: Any) -> object:
-                return await api.restores.cancel_restore(ctl.operation)
-
-            self._scenario.users.wish(f"the end of {ctl.operation}", 0.0, cancel)
-        if ctl.phase is Phase.ROLLBACK:
+        if self._cancelled(ctl):
             late, lost = self._chance.choice(((0.0, 0.0), (1.0, 0.0), (0.0, 0.5)))
             self._weather.late_answer, self._weather.no_answer = late, lost
             self._qdrant.lag_s = 0.002
@@ -187,30 +183,82 @@ class Situations:
             self._scenario.shared.looked = partial(self._looked, soon_s)
             self._world.after(8.0, self._catch_up)
 
+    def _cancelled(self, ctl: Ctl) -> bool:
+        """A restore is cancelled; true once it is undone."""
+        if ctl.kind is RESTORE and ctl.phase in {Phase.RECOVER, Phase.VERIFY}:
+
+            async def cancel(api: Any) -> object:
+                return await api.restores.cancel_restore(ctl.operation)
+
+            self._scenario.users.wish(f"the end of {ctl.operation}", 0.0, cancel)
+        return (ctl.kind, ctl.phase) == (RESTORE, Phase.ROLLBACK)
+
     def _looked(self, soon_s: float, process: Process) -> None:
-        """The leader asks every peer what there is, and then again, before it drops anything."""
+        if self._looks_again(process):
+            self._replace_all(soon_s)
+
+    def _looks_again(self, process: Process) -> bool:
+        """The leader asks every peer what there is, and then again, before it drops anything; true
+        once, at any of these later looks."""
         if process is not self._scenario.harms.leading():
-            return
+            return False
         self._looks += 1
-        if self._looks > len(self._qdrant.peers) and self._chance.random() < 0.4:
-            self._scenario.shared.looked = lambda _: None
-            for name in self._scenario.strangers.names:
-                self._after(soon_s, partial(self._scenario.strangers.replace, name))
+        if self._looks <= len(self._qdrant.peers) or self._chance.random() >= 0.4:
+            return False
+        self._scenario.shared.looked = lambda _: None
+        return True
+
+    def _replace_all(self, soon_s: float) -> None:
+        for name in self._scenario.strangers.names:
+            self._after(soon_s, partial(self._scenario.strangers.replace, name))
 
     def _catch_up(self) -> None:
         self._scenario.shared.looked = lambda _: None
-        self._qdrant.lag_s = 0.1
+        self._qdrant.lag_s, self._weather.mute = 0.1, frozenset()
         self._weather.late_answer = self._weather.no_answer = 0.0
+
+    def _replaced_unseen(self, ctl: Ctl) -> None:
+        """As `_replaced`, and only the last peer knows of it, which does not answer."""
+        if self._cancelled(ctl):
+            last = max(self._qdrant.peers)
+
+            def looked(process: Process) -> None:
+                if self._looks_again(process):
+                    self._replace_all(0.0)
+                    self._world.after(0.0, partial(self._qdrant.learn_all, last))
+
+            self._qdrant.lag_s, self._weather.mute = 8.0, frozenset({int(last)})
+            self._looks, self._scenario.shared.looked = 0, looked
+            self._world.after(8.0, self._catch_up)
+
+    def _replaced_frozen(self, ctl: Ctl) -> None:
+        """As `_replaced`, and the leader stands still since its last look."""
+        if self._cancelled(ctl):
+
+            def looked(process: Process) -> None:
+                if self._looks_again(process):
+                    process.freeze(4.0 + self._chance.random() * 4.0)
+                    self._replace_all(2.0)
+
+            self._looks, self._scenario.shared.looked = 0, looked
+            self._world.after(8.0, self._catch_up)
 
     def _replaced_early(self, ctl: Ctl) -> None:
         """A client replaces a collection while its shards are recovered."""
         if (ctl.kind, ctl.phase) == (RESTORE, Phase.RECOVER):
             self._qdrant.lag_s = 0.002
             self._weather.slow_tar = self._chance.choice((0.0, 0.5))
+            self._weather.slow, self._weather.slow_s = self._chance.choice((0.0, 0.3)), 1.0
             for name in self._scenario.strangers.names:
                 self._after(0.5, partial(self._scenario.strangers.replace, name))
             self._world.after(1.0, self._catch_up)
             self._world.after(4.0, self._weather.clear)
+
+    def _replaced_uploads(self, ctl: Ctl) -> None:
+        """As `_replaced_early`, while tars are uploaded."""
+        if (ctl.kind, ctl.phase) == (RESTORE, Phase.RECOVER):
+            self._weather.forbidden_urls = 1.0
+            self._replaced_early(ctl)
 
     def _moved(self, ctl: Ctl) -> None:
         """Replicas move, or become more, while they are recovered."""

@@ -36,15 +36,26 @@ class Turning:
         self._choice = choice = random.Random(f"turning {self._world.seed}")
         kinds = sorted({one.kind for one in scenario.users.asked})
         self._kind = choice.choice(kinds)
-        self._phase = choice.choice([one for one in Phase if one is not Phase.IDLE])
+        self._phase: Phase = choice.choice([one for one in Phase if one is not Phase.IDLE])
         self._late_s = choice.choice((0.0, 0.01, 0.3))
         self._back_s = choice.choice((0.2, 1.0, 5.0, 15.0, 25.0)) * (0.5 + choice.random())
         self._bump = choice.choice((0, BUMP))
         self._restarts = choice.choice((0.0, 0.5, 1.0))
         self._waiting = True
+        if OperationKind.RESTORE in kinds:
+            self._aim_at_restore()
         self.backup = Asked(ADOPTED, OperationKind.BACKUP)
         scenario.users.asked.append(self.backup)
         self._world.after(LATEST_S, self._save)
+
+    def _aim_at_restore(self) -> None:
+        """Often at one that has changed the cluster since, and is over or not."""
+        choice = random.Random(f"turning a restore {self._world.seed}")
+        phases = (Phase.PREPARE, Phase.RECOVER, Phase.VERIFY)
+        if choice.random() < 0.5:
+            self._kind, self._phase = OperationKind.RESTORE, choice.choice(phases)
+            self._late_s = choice.choice((0.0, 0.01))
+            self._back_s = choice.choice((0.5, 2.0, 8.0, 20.0)) * (0.5 + choice.random())
 
     def came_to(self, ctl: Ctl) -> None:
         if (ctl.kind, ctl.phase) == (self._kind, self._phase) and self._waiting:

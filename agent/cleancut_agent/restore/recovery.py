@@ -21,6 +21,7 @@ from cleancut.qdrant.recovery import needs_upload, unreached
 from cleancut.qdrant.responses import Telemetry
 from cleancut.runtime.concurrency import run_all
 from cleancut_agent.context import AgentContext
+from cleancut_agent.restore.identity import check_chosen, check_same, named
 from cleancut_agent.restore.tar_server import Offer, TarServer
 from cleancut_agent.restore.wait_for_peer import PEER_BACK_S
 
@@ -111,7 +112,7 @@ class Recovery:
             await self._check_lost(task)
         for left in reversed(range(TRIES)):
             telemetry = await self._telemetry()
-            _check_same(telemetry, task)
+            check_same(telemetry, task)
             try:
                 await self._put(task, telemetry.startup)
                 return await self._check_replayed(task, telemetry.startup)
@@ -169,18 +170,22 @@ class Recovery:
             raise unreached(error) from error  # another server answered, such as a proxy, or none
 
     async def _upload(self, task: ShardTask, offer: Offer, bound_s: float) -> None:
-        await self._context.qdrant.upload_shard(
-            task.collection,
-            task.shard_id,
-            chunks=self._tars.chunks(offer),
-            size_bytes=task.size_bytes,
-            sha256=task.tar_sha256,
-            timeout_s=bound_s,
-        )
+        """By a name that no other collection ever has: by its own, one that has taken its place
+        meanwhile would be overwritten."""
+        async with named(self._context, task) as name:
+            await self._context.qdrant.upload_shard(
+                name,
+                task.shard_id,
+                chunks=self._tars.chunks(offer),
+                size_bytes=task.size_bytes,
+                sha256=task.tar_sha256,
+                timeout_s=bound_s,
+            )
 
     async def _send(self, task: ShardTask, startup: str, way: _Way) -> None:
         bound_s = recover_bound_s(task.size_bytes)
-        async with self._tars.offer(task) as offer:
+        check = partial(check_chosen, self._context, task)
+        async with self._tars.offer(task, check) as offer:
             try:
                 await way(task, offer, bound_s)
             except TimedOut as error:
@@ -223,17 +228,6 @@ class Recovery:
                 if clock.monotonic_s() >= deadline_s:
                     raise
                 await clock.sleep(_POLL_S)
-
-
-def _check_same(telemetry: Telemetry, task: ShardTask) -> None:
-    """Raises: Refused, if the collection is another one by now. Limits: Qdrant recovers by name:
-    one that is replaced right after this look is overwritten."""
-    found = telemetry.collections.get(task.collection)
-    if found is not None and task.uuid not in {"", found.uuid}:
-        raise Refused(
-            f"collection {task.collection!r} was replaced while it was restored",
-            "keep clients away from the collection until the restore is done",
-        )
 
 
 def _written(task: ShardTask, count: int) -> Refused:

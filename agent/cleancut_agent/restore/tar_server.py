@@ -25,12 +25,13 @@ from cleancut.repository.pack_cache import PackCache
 from cleancut.repository.tar_assembler import read_tar
 
 _END_S = 10.0
+Check = Callable[[], Awaitable[None]]
 
 
 @dataclass(slots=True)
 class Offer:
     """One tar that may be pulled. `failure`: why the store could not give it, if it could not.
-    `pulled`: it was asked for at least once."""
+    `pulled`: it was asked for at least once. `check`: raises, if it must not be put in place."""
 
     path: str
     task: ShardTask
@@ -38,6 +39,7 @@ class Offer:
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     failure: CleancutError | None = None
     pulled: bool = False
+    check: Check | None = None
 
     def names(self, request: web.Request) -> bool:
         """Whether the URL names this shard; decoded, since clients encode as they like."""
@@ -76,14 +78,15 @@ class TarServer:
         return app
 
     @asynccontextmanager
-    async def offer(self, task: ShardTask) -> AsyncIterator[Offer]:
+    async def offer(self, task: ShardTask, check: Check | None = None) -> AsyncIterator[Offer]:
         """The tar of `task` can be pulled inside the block, from the offer's `path`.
 
-        Order: leaving the block ends what is being sent, and waits until it has ended.
+        Order: `check` is awaited once a pull has begun, when Qdrant has chosen where the tar goes.
+        Leaving the block ends what is being sent, and waits until it has ended.
         """
         key = secrets.token_hex(16)
         path = f"/tar/{key}/{encode_segment(task.collection)}/{task.shard_id}"
-        offer = self._offers[key] = Offer(path, task)
+        offer = self._offers[key] = Offer(path, task, check=check)
         offer.idle.set()
         try:
             yield offer
@@ -155,6 +158,8 @@ class TarServer:
     async def _write(
         self, offer: Offer, write: Callable[[bytes | memoryview], Awaitable[None]]
     ) -> None:
+        if offer.check is not None:
+            await offer.check()
         async with aclosing(self._tar(offer)) as chunks:
             async for chunk in chunks:
                 await write(chunk)

@@ -7,6 +7,7 @@ from cleancut.core.cluster.collection_config import is_as_created
 from cleancut.core.primitives.errors import NotFound, Refused, TimedOut, Unavailable
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.restore.foreign_points import foreign_points
+from cleancut.core.restore.upload_names import left_names
 from cleancut.qdrant.client import Qdrant
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.restore.destination import TargetCollection
@@ -39,7 +40,9 @@ async def check_content(
     Limits: of a shard that the backup holds no count of, only that. A replica that
     cannot be read at its peer holds what was being recovered.
     """
-    pointing = sorted(a for a, name in (await peer.aliases()).items() if name == wanted.name)
+    aliases = await peer.aliases()
+    ours = left_names(aliases, wanted.name)
+    pointing = sorted(a for a, name in aliases.items() if name == wanted.name and a not in ours)
     if pointing:
         raise Refused(
             f"alias {pointing[0]!r} points to collection {wanted.name!r}, so it may be in use",

@@ -10,6 +10,7 @@ from cleancut.core.format.manifest import CollectionEntry
 from cleancut.core.primitives.errors import CleancutError, Refused, TimedOut
 from cleancut.core.protocol.states import Phase
 from cleancut.core.restore.report import ReplacedCollection, RestoreDraft
+from cleancut.core.restore.upload_names import left_names
 from cleancut.qdrant.client import Qdrant
 from cleancut_coordinator.any_peer import ask_any, first_peer
 from cleancut_coordinator.context import CoordinatorContext
@@ -93,13 +94,15 @@ async def _set_aliases(context: CoordinatorContext, peer: Qdrant, draft: Restore
                 "rename or delete that collection",
             )
     missing = {alias: name for alias, name in wanted.items() if there.get(alias) != name}
-    if missing:
+    left = [alias for one in draft.planned for alias in left_names(there, one.created_as)]
+    if missing or left:
         await check_phase(context, draft.epoch, Phase.PUBLISH)
         await peer.change_aliases(
             [
                 {"create_alias": {"alias_name": alias, "collection_name": name}}
                 for alias, name in sorted(missing.items())
             ]
+            + [{"delete_alias": {"alias_name": alias}} for alias in left]
         )
     await _wait_seen(context, wanted)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ import pytest
 from cleancut.core.primitives.errors import CleancutError, Corrupt, Denied, NotFound, Unavailable
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.recovery import needs_upload
-from cleancut_devcluster.launch.qdrant import Kind, launch_peers
-from tests.contract.qdrant.world import World, points, read_stream, sha256
+from cleancut_devcluster.launch.qdrant import Kind, PeerProcess, launch_peers
+from tests.contract.qdrant.world import SIZE, World, points, read_stream, sha256
 from tests.support.addresses import dead_address
 
 KEY, READER = "master-key", "reader-key"
@@ -113,5 +114,61 @@ def test_where_urls_are_forbidden_only_an_upload_works(
             async with Qdrant(peers[0].url, READER) as reader:
                 with pytest.raises(CleancutError, match="403"):
                     await reader.check_upload_rights()
+
+    runner.run(check())
+
+
+CONFIG = {"vectors": {"size": SIZE, "distance": "Cosine"}, "shard_number": 1}
+
+
+@asynccontextmanager
+async def open_world(runner: asyncio.Runner, peers: list[PeerProcess]) -> AsyncIterator[World]:
+    world = World(runner, peers)
+    try:
+        yield world
+    finally:
+        await world.close()
+
+
+async def fill(alone: World, name: str, count: int) -> None:
+    await alone.first.create_collection(name, CONFIG)
+    await alone.upsert(name, points(range(count)))
+
+
+def test_an_upload_goes_to_what_has_its_name_once_it_is_whole(
+    kind: Kind, runner: asyncio.Runner, tmp_path: Path
+) -> None:
+    """A collection that took the place of another one meanwhile is overwritten. An alias goes with
+    its collection, so that an upload by an alias never reaches another one."""
+
+    async def check() -> None:
+        async with launch_peers(1, tmp_path, kind) as peers, open_world(runner, peers) as one:
+            qdrant = one.first
+            await fill(one, "c", 40)
+            tar = await read_stream(qdrant, "c", 0)
+
+            async def replaced_meanwhile() -> AsyncIterator[bytes]:
+                yield tar[:100]
+                await qdrant.delete_collection("c")
+                await fill(one, "c", 7)
+                yield tar[100:]
+
+            async def send(by: str) -> None:
+                await qdrant.upload_shard(
+                    by,
+                    0,
+                    chunks=replaced_meanwhile(),
+                    size_bytes=len(tar),
+                    sha256=sha256(tar),
+                    timeout_s=30,
+                )
+
+            await send("c")
+            assert await qdrant.count("c", 0) == 40
+            alias = {"alias_name": "only of this one", "collection_name": "c"}
+            await qdrant.change_aliases([{"create_alias": alias}])
+            with pytest.raises(NotFound):
+                await send("only of this one")
+            assert await qdrant.count("c", 0) == 7
 
     runner.run(check())

@@ -140,15 +140,11 @@ async def _recover(request: web.Request) -> Any:
 
 async def _upload(request: web.Request) -> bool:
     node, shard = node_of(request), shard_of(request)
-    collection = node.collection(name_of(request))
-    if shard not in collection.shards:
-        raise Problem(404, f"Not found: shard {shard} not found")
     reader = await request.multipart()
     async for part in reader:
         if getattr(part, "name", None) == "snapshot":
-            return await recovery.upload(
-                node, (collection.uuid, shard), _part_chunks(part), dict(request.query)
-            )
+            place = name_of(request), shard
+            return await recovery.upload(node, place, _part_chunks(part), dict(request.query))
     raise bad_request("Field `snapshot` is missing")
 
 

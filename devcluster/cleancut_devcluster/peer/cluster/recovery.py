@@ -45,11 +45,16 @@ async def recover(node: Node, collection: Collection, shard_id: int, body: Json)
 async def upload(
     node: Node, place: tuple[str, int], chunks: AsyncIterator[bytes], body: Json
 ) -> bool:
-    """As `recover`, with the tar in the request. Shape: `place` is a collection's uuid, a shard."""
-    checksum = _checked(body)
+    """As `recover`, with the tar in the request. Shape: `place` is a name, which is looked up once
+    the tar is whole, and a shard."""
+    checksum, (name, shard_id) = _checked(body), place
     async with _scratch_file(node) as tar:
         await write_chunks(tar, chunks)
-        return await _put_in_place(node, place, tar, checksum)
+        _check_sum(tar, checksum)
+        collection = node.collection(name)
+        if shard_id not in collection.shards:
+            raise not_found(f"shard {shard_id} not found")
+        return await _put_in_place(node, (collection.uuid, shard_id), tar, None)
 
 
 @asynccontextmanager
@@ -102,8 +107,7 @@ async def _download(location: str, tar: Path, api_key: str | None) -> None:
 async def _put_in_place(
     node: Node, place: tuple[str, int], tar: Path, checksum: str | None
 ) -> bool:
-    if checksum is not None and _sha256(tar) != checksum:
-        raise bad_request(f"Snapshot checksum mismatch: expected {checksum}")
+    _check_sum(tar, checksum)
     if place not in node.shards:
         await set_replica(node, place, peer=node.peer_id, state=ACTIVE)
         await node.consensus.settled()
@@ -113,6 +117,11 @@ async def _put_in_place(
     await install(node, collection, node.local(collection, place[1]), tar)
     await set_replica(node, place, peer=node.peer_id, state=ACTIVE)
     return True
+
+
+def _check_sum(tar: Path, checksum: str | None) -> None:
+    if checksum is not None and _sha256(tar) != checksum:
+        raise bad_request(f"Snapshot checksum mismatch: expected {checksum}")
 
 
 def _sha256(path: Path) -> str:

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from cleancut.core.primitives.errors import Corrupt
+from cleancut.core.primitives.errors import Corrupt, Refused
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.repository.capture import CapturedShard
@@ -155,5 +155,25 @@ def test_the_end_of_an_offer_cuts_off_what_is_being_sent(
             assert not seen[0].requests
             assert seen[0].idle.is_set()
             await pulling
+
+    _run(store, body)
+
+
+def test_what_must_not_be_put_in_place_is_not_sent(
+    stored: tuple[MemoryStore, CapturedShard],
+) -> None:
+    """Qdrant has chosen where a tar goes once it asks for it."""
+    store, shard = stored
+
+    async def replaced() -> None:
+        raise Refused("another collection is there")
+
+    async def body(tars: TarServer, base: str, client: aiohttp.ClientSession) -> None:
+        async with tars.offer(_task(shard), replaced) as offer:
+            with pytest.raises(aiohttp.ClientError):
+                async with client.get(base + offer.path) as response:
+                    await response.read()
+            assert isinstance(offer.failure, Refused)
+            assert tars.sent_bytes == 0
 
     _run(store, body)
