@@ -34,7 +34,8 @@ class Archive(ApiValue, frozen=True):
 
 
 class ArchiveMark(ApiValue, frozen=True):
-    """A moment at which so many archived shards stood still. `at`: RFC 3339, by the leader."""
+    """A moment at which this number of archived shards stood still. `at`: RFC 3339, by the
+    leader."""
 
     name: str
     at: str

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from cleancut.api.archive import Archive, ArchivedShard, ArchiveMark
-from cleancut.core.archive.plan import ArchivePlan, ArchiveState, ArchiveTask
+from cleancut.core.archive.plan import ArchiveState, ArchiveTask, RoundRequest
 from cleancut.core.archive.records import Mark
-from cleancut.core.format.paths import parse_mark_ms
+from cleancut.core.archive.status import behind_ms
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.repository.archive_bases import BaseReader
 from cleancut_coordinator.archive.planner import read_plan, read_states
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import read_sessions
+from cleancut_coordinator.etcd_state import read_record, read_sessions
 
 MOST_TIMEOUT_S = 600.0
 MAX_NAME = 100
@@ -28,7 +28,7 @@ async def read_archive(context: CoordinatorContext, bases: BaseReader) -> Archiv
         shards=tuple(
             _shard(task, states, known, now_ms, lives=task.agent in living) for task in plan.tasks
         ),
-        last_mark=await _last_mark(context, plan),
+        last_mark=await _last_mark(context),
         raw_bytes=sum(state.raw_bytes for state in states),
         stored_bytes=sum(state.stored_bytes for state in states),
     )
@@ -53,11 +53,10 @@ def _shard(
         return ArchivedShard(
             collection=task.collection, shard=task.shard, agent=task.agent, problem=why
         )
-    behind_ms = found.behind_ms
-    if not lives and state is not None:
-        behind_ms = behind_ms or state.at_ms
+    assert state is not None
+    since_ms = behind_ms(found, state, lives=lives)
     base = bases.get(found.chain, 0)
-    why = why or (state.problem if state and behind_ms else "")
+    why = why or (state.problem if since_ms else "")
     return ArchivedShard(
         collection=task.collection,
         shard=task.shard,
@@ -65,7 +64,7 @@ def _shard(
         chain=found.chain,
         stored_entry=found.last if found.last >= 0 else None,
         read_entry=found.seen if found.seen >= 0 else None,
-        lag_s=max(0.0, now_ms - behind_ms) / 1000 if behind_ms else 0.0,
+        lag_s=max(0.0, now_ms - since_ms) / 1000 if since_ms else 0.0,
         base=base,
         problem=why or ("" if base else "no backup is its base yet"),
     )
@@ -75,14 +74,10 @@ def _is(one: object, task: ArchiveTask) -> bool:
     return (getattr(one, "collection", ""), getattr(one, "shard", -1)) == task.place
 
 
-async def _last_mark(context: CoordinatorContext, plan: ArchivePlan) -> str:
-    """When the newest mark was taken; "" for none. Limits: lists all marks."""
-    if not plan.tasks:
-        return ""
-    newest = 0
-    async for info in context.store.list(context.paths.archive_marks):
-        newest = max(newest, parse_mark_ms(context.paths.parse(info.path).name) or 0)
-    return format_time(newest / 1000) if newest else ""
+async def _last_mark(context: CoordinatorContext) -> str:
+    """When the newest mark was taken; "" for none."""
+    found = await read_record(context, context.keys.archive_round, RoundRequest)
+    return format_time(found.marked_ms / 1000) if found and found.marked_ms else ""
 
 
 def check_mark(name: str, timeout_s: float) -> None:
