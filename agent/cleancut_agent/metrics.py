@@ -20,6 +20,47 @@ EFFECTS = sorted(
 )
 
 
+class ArchiveMeters:
+    """What this agent does for the continuous archive."""
+
+    def __init__(self, meter: Meter) -> None:
+        gauge, counter = meter.gauge, meter.counter
+        self._archived_shards = gauge(
+            "cleancut_agent_archive_shards", "Shards whose logs are archived by this agent."
+        )
+        self._archive_lag = gauge(
+            "cleancut_agent_archive_lag_seconds",
+            "Age in seconds of the oldest operation that was read and is not stored yet; 0: all"
+            " are.",
+        )
+        self._archived = counter(
+            "cleancut_agent_archive_entries_total", "Operations of shards stored in the archive."
+        )
+        self._archive_bytes = counter(
+            "cleancut_agent_archive_bytes_total",
+            "Bytes of these operations, and those stored for them.",
+            kind=["raw", "stored"],
+        )
+        self._breaks = counter(
+            "cleancut_agent_archive_breaks_total",
+            "Chains of the archive that ended, each with a gap in what can be restored.",
+            reason=REASONS,
+        )
+        self.show(shards=0, lag_s=0.0)
+
+    def show(self, *, shards: int, lag_s: float) -> None:
+        self._archived_shards.set(shards)
+        self._archive_lag.set(lag_s)
+
+    def count_archived(self, *, entries: int, raw: int, stored: int) -> None:
+        self._archived.count(entries)
+        self._archive_bytes.count(raw, kind="raw")
+        self._archive_bytes.count(stored, kind="stored")
+
+    def count_break(self, reason: str) -> None:
+        self._breaks.count(reason=reason)
+
+
 class AgentMetrics:
     """One registry a process."""
 
@@ -63,26 +104,7 @@ class AgentMetrics:
             "cleancut_agent_etcd_records_skipped_total",
             "Keys in etcd that could not be decoded, each counted once by each agent.",
         )
-        self._archived_shards = gauge(
-            "cleancut_agent_archive_shards", "Shards whose logs are archived by this agent."
-        )
-        self._archive_lag = gauge(
-            "cleancut_agent_archive_lag_seconds",
-            "Age of the oldest operation that was read and is not in the store yet; 0: all are.",
-        )
-        self._archived = counter(
-            "cleancut_agent_archive_entries_total", "Operations of shards stored in the archive."
-        )
-        self._archive_bytes = counter(
-            "cleancut_agent_archive_bytes_total",
-            "Bytes of these operations, and those stored for them.",
-            kind=["raw", "stored"],
-        )
-        self._breaks = counter(
-            "cleancut_agent_archive_breaks_total",
-            "Chains of the archive that ended, each with a gap in what can be restored.",
-            reason=REASONS,
-        )
+        self.archive = ArchiveMeters(self._meter)
         self.count_request = StoreCounters(self._meter).count
         self._read_disks: Callable[[], dict[str, int]] = dict
         self._read_floor: Callable[[], int | None] = lambda: None
@@ -96,18 +118,6 @@ class AgentMetrics:
     def set_wal(self, *, readable: bool | None) -> None:
         """None: not known."""
         self._wal.show_one(None if readable is None else int(readable))
-
-    def set_archive(self, *, shards: int, lag_s: float) -> None:
-        self._archived_shards.set(shards)
-        self._archive_lag.set(lag_s)
-
-    def count_archived(self, *, entries: int, raw: int, stored: int) -> None:
-        self._archived.count(entries)
-        self._archive_bytes.count(raw, kind="raw")
-        self._archive_bytes.count(stored, kind="stored")
-
-    def count_break(self, reason: str) -> None:
-        self._breaks.count(reason=reason)
 
     def set_session(self, *, open_: bool) -> None:
         self._session_open.set(1 if open_ else 0)

@@ -87,7 +87,7 @@ def session_loop(
     """The loop of one session, with the effects of every kind of operation."""
     context, log = process.context, process.log
     journal = CaptureJournal(context.spill_dir)
-    archive = ArchiveFollower(context, session, metrics=process.metrics, log=log)
+    archive = ArchiveFollower(context, session, metrics=process.metrics.archive, log=log)
     group.create_task(archive.run())
     backups = AgentBackupEffects(
         context,

@@ -47,7 +47,7 @@ from cleancut.runtime.concurrency import run_all
 from cleancut.runtime.log import Logger
 from cleancut_agent.archive.followed_log import Before, FollowedLog, check_in_place, open_log
 from cleancut_agent.context import AgentContext
-from cleancut_agent.metrics import AgentMetrics
+from cleancut_agent.metrics import ArchiveMeters
 from cleancut_agent.prompt_store import prompt_store
 from cleancut_agent.session import OpenSession
 from cleancut_agent.wal.shard_tail import TailBroken
@@ -76,7 +76,7 @@ class ArchiveFollower:
     """One session's following. `run` ends with the session."""
 
     def __init__(
-        self, context: AgentContext, session: OpenSession, *, metrics: AgentMetrics, log: Logger
+        self, context: AgentContext, session: OpenSession, *, metrics: ArchiveMeters, log: Logger
     ) -> None:
         self._context, self._session = context, session
         self._metrics, self._log = metrics, log
@@ -395,7 +395,7 @@ class ArchiveFollower:
         context, now_s = self._context, self._context.clock.monotonic_s()
         shards = tuple(log.state() for _, log in sorted(self._logs.items()))
         lags = [self._now_ms() - one.behind_ms for one in shards if one.behind_ms]
-        self._metrics.set_archive(shards=len(shards), lag_s=max(lags, default=0) / 1000)
+        self._metrics.show(shards=len(shards), lag_s=max(lags, default=0) / 1000)
         gone = tuple(
             UnfollowedShard(collection=place[0], shard=place[1], reason=why)
             for place, why in sorted(self._unfollowed.items())

@@ -10,7 +10,7 @@ from cleancut.core.archive.records import ChunkPart, Look
 from cleancut.core.wal.tail import Cause, Position, WalEntry
 
 CHUNK_BYTES = 4 << 20
-"""Entries of so many bytes are stored at once."""
+"""As soon as this much waits, it is stored."""
 MOST_CHUNK_BYTES = 16 << 20
 """More wait for the next chunk, but for one log alone that has more."""
 HELD_BYTES = 64 << 20

@@ -87,9 +87,10 @@ class ArchivePlan(Record, frozen=True):
 
 class RoundRequest(Record, frozen=True):
     """`archive/round`: each agent of the plan answers where its logs end. The round's number is the
-    revision at which this was written."""
+    revision at which this was written. `marked_ms`: when the newest mark was taken; 0: none was."""
 
     nonce: str
+    marked_ms: int = 0
 
 
 class RoundEnds(Record, frozen=True):

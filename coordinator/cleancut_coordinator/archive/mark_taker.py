@@ -16,7 +16,7 @@ from cleancut.repository.archive_writer import put_mark
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.archive.planner import read_plan, read_states
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import decode_or_skip, read_sessions
+from cleancut_coordinator.etcd_state import decode_or_skip, read_record, read_sessions
 from cleancut_coordinator.leader.state import LeaderState
 
 NAMED_S = 30.0
@@ -28,7 +28,7 @@ _DURABLE_LOOK_S = 0.5
 
 class MarkTaker:
     """One term's marks; one is taken at a time. `last_ms`: when the newest one was taken; 0: none
-    in this term. `longest_s`: how long none was found at the last attempt."""
+    in this term."""
 
     def __init__(self, context: CoordinatorContext, token: FencingToken, log: Logger) -> None:
         self._context, self._log = context, log
@@ -108,8 +108,11 @@ class MarkTaker:
 
     async def _begin_round(self) -> int:
         """Its number. Raises: Fenced."""
-        request = RoundRequest(nonce=self._context.token_hex(8))
-        result = await self._state.txn([Put(self._context.keys.archive_round, encode(request))])
+        key = self._context.keys.archive_round
+        before = await read_record(self._context, key, RoundRequest)
+        marked_ms = max(self.last_ms, before.marked_ms if before else 0)
+        request = RoundRequest(nonce=self._context.token_hex(8), marked_ms=marked_ms)
+        result = await self._state.txn([Put(key, encode(request))])
         if not result.applied:
             raise Fenced("another coordinator leads", "")
         return result.revision
