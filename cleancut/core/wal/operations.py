@@ -34,6 +34,8 @@ KINDS = SCHEMA_KINDS | {
     "clear_payload",
     "clear_payload_by_filter",
 }
+NOTHING = cbor2.dumps({"upsert_points": {"points": []}})
+"""An entry that changes nothing: the first one of every log."""
 _CLOCK = "clock_tag"
 _UUID_BYTES = 16
 
