@@ -8,6 +8,7 @@ import click
 
 from cleancut.api.backups import Backup
 from cleancut.cli import offline
+from cleancut.cli.commands.backup_log import log
 from cleancut.cli.exit_codes import Exit, proof_exit, say
 from cleancut.cli.options import (
     backup_argument,
@@ -333,6 +334,9 @@ def gc(context: click.Context, /, dry_run: bool, yes: bool) -> None:
     for warning in done.warnings:
         say(f"warning: {warning}")
     emit(settings.output, "gc", done)
+
+
+backup.add_command(log)
 
 
 @backup.command()

@@ -15,6 +15,7 @@ from cleancut.api.agent_settings import AgentSettings
 from cleancut.api.backups import Evidence
 from cleancut.api.cluster import ClusterStatus, Identity
 from cleancut.api.garbage import GarbageCollection
+from cleancut.api.logs import LogPage
 from cleancut.api.operations import Operation
 from cleancut.api.rebalances import RebalancePlan
 from cleancut.api.restores import RestorePlan
@@ -77,6 +78,8 @@ def name_of(value: ApiValue) -> str:
             return str(value.upload_bytes_per_s)
         case Schedule():
             return value.name
+        case LogPage():
+            return "\n".join(f"{one.shard_id}:{one.index}" for one in value.operations)
         case Evidence():
             return value.consistency
         case _:

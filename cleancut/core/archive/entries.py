@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cleancut.core.archive.bases import Archive
+from cleancut.core.archive.views import Archive
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import ShardId
 from cleancut.core.protocol.moment import LogEntry
@@ -42,10 +42,12 @@ def entries_within(archive: Archive, chain: str, window: Window) -> tuple[int, i
     times = [look.at_ms for look in looks]
     low = bisect_right(times, window.start_ms - SLACK_MS) - 1
     high = bisect_left(times, window.end_ms + SLACK_MS)
-    view = archive.chains[chain]
-    first = looks[low].last + 1 if low >= 0 else view.first
-    last = looks[high].last if high < len(looks) else view.last
-    return max(first, view.first), min(last, view.last)
+    first = looks[low].last + 1 if low >= 0 else 0
+    for start, end in archive.chains[chain].ranges:
+        if end >= first:
+            last = looks[high].last if high < len(looks) else end
+            return max(first, start), min(last, end)
+    return 0, -1
 
 
 def nearest(archive: Archive, chain: str, window: Window, indexes: Sequence[int]) -> int | None:

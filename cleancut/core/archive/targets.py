@@ -10,17 +10,25 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cleancut.core.archive.bases import Archive, Base, ChainView, Key
 from cleancut.core.archive.entries import window_of
 from cleancut.core.archive.records import Look, Mark
+from cleancut.core.archive.views import Archive, Base, ChainView, Key
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.primitives.timestamps import format_time
-from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.moment import Moment, MomentRequest, ShardMoment
 
 NEAR_MS = 300_000
 """A mark further away than this from the time that was asked for is not taken for it."""
 _SETTINGS = "archive it: `[archive] collections` in the coordinator's settings, then back it up"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """The base, its shards that are restored, and what is archived of them."""
+
+    base: Base
+    archive: Archive
+    keys: Sequence[Key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +132,16 @@ def resolve(
     if entry is not None:
         belongs[chosen[0], entry.shard_id] = entry.index
         _check_entries(base, archive, belongs)
-    cut = _cut(asked, base, archive, keys, belongs)
+    ground = _Ground(base, archive, keys)
+    cut = _cut(asked, ground, belongs)
     left_out = belongs if asked.without is not None else {}
-    shards = tuple(_shard(base, archive, key, cut.ends[key], left_out) for key in keys)
+    shards = tuple(_shard(ground, key, cut.ends[key], left_out.get(key)) for key in keys)
     reached = asked.at_ms or cut.at_ms
     return Moment(
         asked=asked,
         at_ms=cut.at_ms,
-        consistency=Consistency.PER_SHARD if cut.mark is None else Consistency.POINT_IN_TIME,
+        instant=cut.mark is not None,
         shards=shards,
-        since_ms=base.cut_ms,
-        until_ms=archive.until_ms,
         mark=cut.mark.name if cut.mark is not None else "",
         skew_ms=0 if cut.mark is not None else cut.high_ms - cut.low_ms,
         distance_ms=abs(reached - cut.at_ms),
@@ -149,38 +156,39 @@ def _check_base(base: Base, keys: Sequence[Key]) -> None:
             "name an older backup instead: `cleancut backup list`",
         )
     for key in keys:
-        if base.shards[key].doubt:
+        doubt = base.shards[key].doubt
+        if doubt:
             raise Refused(
-                f"backup #{base.epoch} is no base for logs: {_name(key)} {base.shards[key].doubt}",
+                f"backup #{base.epoch} cannot be a base for logs: {_name(key)} {doubt}",
                 "name another backup: `cleancut backup list`",
             )
 
 
-def _cut(
-    asked: MomentRequest, base: Base, archive: Archive, keys: Sequence[Key], belongs: dict[Key, int]
-) -> _Cut:
+def _cut(asked: MomentRequest, ground: _Ground, belongs: Mapping[Key, int]) -> _Cut:
+    marks = ground.archive.marks
     if asked.mark:
-        named = [mark for mark in archive.marks if mark.name == asked.mark]
+        named = [mark for mark in marks if mark.name == asked.mark]
         if not named:
-            raise NotFound(f"no mark is named {asked.mark!r}", _named_marks(archive.marks))
-        return _at_mark(max(named, key=lambda mark: mark.at_ms), base, archive, keys)
+            raise NotFound(f"no mark is named {asked.mark!r}", _named_marks(marks))
+        return _at_mark(max(named, key=lambda mark: mark.at_ms), ground)
     if asked.before is not None:
-        return _before(base, archive, keys, belongs)
+        return _before(ground, belongs)
     if asked.at_ms and asked.exact:
-        return _at_clock(asked.at_ms, base, archive, keys)
+        return _at_clock(asked.at_ms, ground)
     if asked.at_ms:
-        return _near(asked.at_ms, base, archive, keys)
-    return _newest(base, archive, keys, belongs)
+        return _near(asked.at_ms, ground)
+    return _newest(ground, belongs)
 
 
-def _at_mark(mark: Mark, base: Base, archive: Archive, keys: Sequence[Key]) -> _Cut:
+def _at_mark(mark: Mark, ground: _Ground) -> _Cut:
     """The cut of a mark. Raises: Refused, if this base cannot be rolled forward to it."""
+    base = ground.base
     what = f"mark {mark.name!r}" if mark.name else f"the mark of {_time(mark.at_ms)}"
     if mark.doubt:
         raise Refused(f"{what} is not proven to be one instant: {mark.doubt}", "name another mark")
     ends = {(end.collection, end.shard): end for end in mark.ends}
     found: dict[Key, int] = {}
-    for key in keys:
+    for key in ground.keys:
         shard, end = base.shards[key], ends.get(key)
         if end is None:
             raise Refused(
@@ -188,7 +196,7 @@ def _at_mark(mark: Mark, base: Base, archive: Archive, keys: Sequence[Key]) -> _
                 "restore the others by name, with --collection",
             )
         if end.chain != shard.chain:
-            raise _break(base, archive, key, end.chain)
+            raise _break(ground, key, end.chain)
         if end.last < shard.end:
             raise Refused(
                 f"{what} is older than backup #{base.epoch}", "name an older backup, or `latest`"
@@ -197,14 +205,15 @@ def _at_mark(mark: Mark, base: Base, archive: Archive, keys: Sequence[Key]) -> _
     return _Cut(found, mark.at_ms, mark.at_ms, mark.at_ms, mark)
 
 
-def _near(at_ms: int, base: Base, archive: Archive, keys: Sequence[Key]) -> _Cut:
+def _near(at_ms: int, ground: _Ground) -> _Cut:
     """The newest mark at or before a time that this base can be rolled forward to."""
+    archive = ground.archive
     first: Refused | None = None
     for mark in _newest_first(archive.marks, at_ms):
         if at_ms - mark.at_ms > NEAR_MS:
             break
         try:
-            return _at_mark(mark, base, archive, keys)
+            return _at_mark(mark, ground)
         except Refused as error:
             first = first or error
     if first is not None:
@@ -220,27 +229,29 @@ def _near(at_ms: int, base: Base, archive: Archive, keys: Sequence[Key]) -> _Cut
     )
 
 
-def _newest(base: Base, archive: Archive, keys: Sequence[Key], belongs: Mapping[Key, int]) -> _Cut:
+def _newest(ground: _Ground, belongs: Mapping[Key, int]) -> _Cut:
     """The newest mark that has these entries; without one, all that is archived."""
+    base, archive = ground.base, ground.archive
     for mark in _newest_first(archive.marks):
         try:
-            cut = _at_mark(mark, base, archive, keys)
+            cut = _at_mark(mark, ground)
         except Refused:
             continue
         if all(cut.ends.get(key, -1) >= index for key, index in belongs.items()):
             return cut
         break
     ends, seen = dict[Key, int](), list[int]()
-    for key in keys:
+    for key in ground.keys:
         shard, view = base.shards[key], archive.chains.get(base.shards[key].chain)
-        ends[key] = max(shard.end, view.last if view is not None else -1)
+        ends[key] = max(shard.end, view.reach(shard.first) if view is not None else -1)
         seen += [look.at_ms for look in archive.looks(shard.chain)[-1:]]
     low_ms, high_ms = min(seen, default=base.cut_ms), max(seen, default=base.cut_ms)
     return _Cut(ends, high_ms, low_ms, high_ms)
 
 
-def _at_clock(at_ms: int, base: Base, archive: Archive, keys: Sequence[Key]) -> _Cut:
+def _at_clock(at_ms: int, ground: _Ground) -> _Cut:
     """Each log where its agent saw it last by a time."""
+    base, archive, keys = ground.base, ground.archive, ground.keys
     if at_ms < base.cut_ms:
         raise Refused(
             f"{_time(at_ms)} is before backup #{base.epoch}, of {_time(base.cut_ms)}",
@@ -253,18 +264,19 @@ def _at_clock(at_ms: int, base: Base, archive: Archive, keys: Sequence[Key]) -> 
         raise Refused(f"the archive {until}", "give a time up to then; later ones come in time")
     ends, times = dict[Key, int](), [at_ms]
     for key in keys:
-        end, low_ms = _seen_by(at_ms, key, base, archive)
+        end, low_ms = _seen_by(at_ms, key, ground)
         ends[key] = end
         times.append(low_ms)
     return _Cut(ends, at_ms, min(times), max(times))
 
 
-def _seen_by(at_ms: int, key: Key, base: Base, archive: Archive) -> tuple[int, int]:
+def _seen_by(at_ms: int, key: Key, ground: _Ground) -> tuple[int, int]:
     """The last entry of a log at a time, and when it was known to be that."""
+    base, archive = ground.base, ground.archive
     shard = base.shards[key]
     looks, view = archive.looks(shard.chain), archive.chains.get(shard.chain)
     if view is not None and view.end is not None and view.end.at_ms < at_ms:
-        raise _break(base, archive, key, "")
+        raise _break(ground, key, "")
     at = bisect_right([look.at_ms for look in looks], at_ms)
     seen = looks[at - 1] if at else Look(at_ms=0, last=-1)
     if seen.last < shard.end:
@@ -278,9 +290,10 @@ def _seen_by(at_ms: int, key: Key, base: Base, archive: Archive) -> tuple[int, i
     return seen.last, at_ms if still else seen.at_ms
 
 
-def _before(base: Base, archive: Archive, keys: Sequence[Key], belongs: Mapping[Key, int]) -> _Cut:
+def _before(ground: _Ground, belongs: Mapping[Key, int]) -> _Cut:
     """Each log before the entry of it that is named or belongs to that; the others as they were
     when the first of these was written."""
+    base, archive = ground.base, ground.archive
     for mark in _newest_first(archive.marks):
         ends = {(end.collection, end.shard): end for end in mark.ends}
         just = [
@@ -290,16 +303,16 @@ def _before(base: Base, archive: Archive, keys: Sequence[Key], belongs: Mapping[
         ]
         if len(just) == len(belongs) and all(ends[key].last == index - 1 for key, index in just):
             try:
-                return _at_mark(mark, base, archive, keys)
+                return _at_mark(mark, ground)
             except Refused:
                 break
     windows = [window_of(archive, base.shards[key].chain, i) for key, i in belongs.items()]
     start_ms = min(window.start_ms for window in windows)
     times = [start_ms, *(window.end_ms for window in windows)]
     found = {key: index - 1 for key, index in belongs.items()}
-    for key in keys:
+    for key in ground.keys:
         if key not in found:
-            found[key], low_ms = _seen_by(start_ms, key, base, archive)
+            found[key], low_ms = _seen_by(start_ms, key, ground)
             times.append(low_ms)
     return _Cut(found, start_ms, min(times), max(times))
 
@@ -317,18 +330,16 @@ def _check_entries(base: Base, archive: Archive, belongs: Mapping[Key, int]) -> 
                 "name an older backup, or `latest`",
             )
         view = archive.chains.get(shard.chain)
-        if view is None or not view.first <= index <= view.last:
-            held = f"it holds {view.first} to {view.last}" if view and view.last >= 0 else ""
+        if view is None or view.reach(index) < index:
             raise NotFound(
                 f"the archive has no entry {index} of {_name(key)} behind backup #{base.epoch}",
-                held or "see `cleancut backup log`",
+                f"it holds {_held(view)}: see `cleancut backup log`",
             )
 
 
-def _shard(
-    base: Base, archive: Archive, key: Key, last: int, left_out: Mapping[Key, int]
-) -> ShardMoment:
+def _shard(ground: _Ground, key: Key, last: int, left_out: int | None) -> ShardMoment:
     """The replay of one shard. Raises: Refused, if the archive lacks an entry of it."""
+    base, archive = ground.base, ground.archive
     shard, size = base.shards[key], 0
     view = archive.chains.get(shard.chain)
     if last >= shard.first:
@@ -336,10 +347,10 @@ def _shard(
             raise Refused(f"the chain {shard.chain} of {_name(key)} is not in the archive", _OLDER)
         _check_covered(base, key, view, last)
         size = view.size_bytes(shard.first, last)
-    gone = (left_out[key],) if left_out.get(key, last + 1) <= last else ()
-    if key in left_out and not gone:
+    gone = () if left_out is None else (left_out,)
+    if left_out is not None and left_out > last:
         raise Refused(
-            f"entry {left_out[key]} of {_name(key)} comes after that moment, so it is not replayed",
+            f"entry {left_out} of {_name(key)} comes after that moment, so it is not replayed",
             "leave out --without",
         )
     return ShardMoment(
@@ -350,6 +361,8 @@ def _shard(
         last=last,
         log_bytes=size,
         left_out=gone,
+        since_ms=archive.since_ms,
+        until_ms=archive.until_ms,
     )
 
 
@@ -364,19 +377,25 @@ def _check_covered(base: Base, key: Key, view: ChainView, last: int) -> None:
             f" #{base.epoch} needs it from {first} on",
             "name another backup: `cleancut backup list`",
         )
-    if view.first <= first and view.last >= last:
+    reached = view.reach(first)
+    if reached >= last:
         return
-    if view.hole:
-        raise Refused(f"the archive has a hole in the log of {_name(key)}: {view.hole}", _OLDER)
-    has = f"{view.first} to {view.last}" if view.last >= view.first else "none"
+    damage = f" ({view.damage})" if view.damage else ""
     raise Refused(
-        f"the archive lacks entries of {_name(key)}: {first} to {last} are needed, it has {has}",
+        f"the archive lacks entries of {_name(key)}: {first} to {last} are needed, it holds"
+        f" {_held(view)}{damage}",
         _OLDER,
     )
 
 
-def _break(base: Base, archive: Archive, key: Key, later: str) -> Refused:
+def _held(view: ChainView | None) -> str:
+    ranges = view.ranges if view is not None else ()
+    return ", ".join(f"{start} to {end}" for start, end in ranges[:3]) or "none"
+
+
+def _break(ground: _Ground, key: Key, later: str) -> Refused:
     """The log was broken between a base and the moment."""
+    base, archive = ground.base, ground.archive
     view = archive.chains.get(base.shards[key].chain)
     then, reason = "", ""
     if view is not None and view.end is not None:

@@ -16,6 +16,7 @@ from cleancut.core.primitives.ids import (
     Sha256,
     ShardId,
 )
+from cleancut.core.protocol.moment import ShardMoment
 from cleancut.core.protocol.requests import Selection
 from cleancut.core.protocol.states import OperationKind, Phase, State
 
@@ -168,6 +169,7 @@ class ShardTask(Record, frozen=True):
 
     Backup: `recipe` is the parent's digest. Restore: `recipe` is what to recover, `collection` the
     name that it is recovered under, and `source` the cluster whose catalog holds it ("": the own).
+    `tar_sha256` is "" if its log is exchanged, and `size_bytes` is then about its length.
     `repair`: a lost shard of a live collection, so others may write to it. `uuid`: of the
     collection that it is recovered into; "", if Qdrant makes none up.
     """
@@ -187,6 +189,7 @@ class ShardTask(Record, frozen=True):
     full: bool = False  # of a backup: nothing that is stored already is reused
     shard_key: str | int | None = None
     last_entry: int = -1  # of a restore: the number that its replayed log ends with; -1: no log
+    replay: ShardMoment | None = None  # of a restore: entries of the archive, as its log
 
 
 class EpochMember(Record, frozen=True):

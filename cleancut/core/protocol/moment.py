@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import ShardId
-from cleancut.core.protocol.evidence import Consistency
 
 REPLAY_BYTES_PER_S = 10e6
 """Source: measured: 20 MB/s on two loaded cores (Qdrant 1.18.3); half of it is relied on."""
@@ -41,7 +40,8 @@ class MomentRequest(Record, frozen=True):
 
 class ShardMoment(Record, frozen=True):
     """The entries of one shard that are replayed: `first` to `last` of `chain`, but for `left_out`;
-    none if `last` precedes `first`. `log_bytes`: of their data."""
+    none if `last` precedes `first`. `log_bytes`: of their data. `since_ms`, `until_ms`: they are in
+    chunks that were made between these times."""
 
     collection: str
     shard_id: ShardId
@@ -50,6 +50,8 @@ class ShardMoment(Record, frozen=True):
     last: int
     log_bytes: int = 0
     left_out: tuple[int, ...] = ()
+    since_ms: int = 0
+    until_ms: int = 0
 
     @property
     def entries(self) -> int:
@@ -59,18 +61,15 @@ class ShardMoment(Record, frozen=True):
 class Moment(Record, frozen=True):
     """A resolved moment.
 
-    `at_ms`: when it was. `mark`: the name of the mark that it is, if that has one.
-    `distance_ms`: from the time that was asked for. `skew_ms`: the most by which shards are apart;
-    0 if it is point-in-time. `since_ms`, `until_ms`: the chunks with its entries were made between
-    these times.
+    `at_ms`: when it was. `instant`: it is a mark, one instant of all shards; else they are apart by
+    `skew_ms` at most. `mark`: its name, if it has one. `distance_ms`: from the time that was asked
+    for.
     """
 
     asked: MomentRequest
     at_ms: int
-    consistency: Consistency
+    instant: bool
     shards: tuple[ShardMoment, ...]
-    since_ms: int
-    until_ms: int
     mark: str = ""
     skew_ms: int = 0
     distance_ms: int = 0
@@ -88,6 +87,13 @@ class Moment(Record, frozen=True):
     def replay_s(self) -> float:
         """An upper bound, as if one peer replayed all of it."""
         return self.log_bytes / REPLAY_BYTES_PER_S
+
+    def shards_of(self, collection: str) -> tuple[ShardMoment, ...]:
+        return tuple(shard for shard in self.shards if shard.collection == collection)
+
+    def bytes_of(self, collection: str) -> int:
+        """The bytes that are replayed in a collection."""
+        return sum(shard.log_bytes for shard in self.shards_of(collection))
 
     def of(self, collection: str, shard_id: ShardId) -> ShardMoment | None:
         for shard in self.shards:

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleancut.core.archive.bases import Archive, Base, BaseShard, ChainView, Key
 from cleancut.core.archive.entries import entries_within, nearest, parse_entry, window_of
 from cleancut.core.archive.records import Chain, ChainEnd, Look, Mark, MarkEnd, MarkRound
 from cleancut.core.archive.targets import check_asked, resolve
+from cleancut.core.archive.views import Archive, Base, BaseShard, ChainView, Key
 from cleancut.core.primitives.errors import CleancutError, Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
-from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.moment import LogEntry, Moment, MomentRequest
 
 START_MS = 1_800_000_000_000
@@ -62,7 +61,7 @@ class History:
         ]
         last = self.last(shard, self.length_ms)
         return ChainView(
-            chain, None, 0, last, "", tuple(looks), lambda first, last: 100 * (last - first + 1)
+            chain, None, ((0, last),), tuple(looks), lambda first, last: 100 * (last - first + 1)
         )
 
     def mark(self, at: int, name: str = "") -> Mark:
@@ -92,6 +91,7 @@ class History:
         return Archive(
             {view.chain.id: view for view in views},
             self.marks(),
+            START_MS,
             START_MS + self.length_ms,
         )
 
@@ -136,7 +136,7 @@ def test_the_newest_mark_before_a_time_is_one_instant_of_all_shards(
         assert not usable
         return
     then = moment.at_ms - START_MS
-    assert moment.consistency is Consistency.POINT_IN_TIME
+    assert moment.instant
     assert moment.skew_ms == 0
     assert restored(moment, base) == {shard: history.last(shard, then) for shard in range(3)}
     assert then <= at
@@ -150,7 +150,7 @@ def test_the_newest_mark_before_a_time_is_one_instant_of_all_shards(
 def test_an_exact_time_cuts_each_shard_within_the_skew(history: History, cut: int, at: int) -> None:
     base = history.base(cut)
     moment = resolve(MomentRequest(at_ms=START_MS + at, exact=True), base, history.archive())
-    assert moment.consistency is Consistency.PER_SHARD
+    assert not moment.instant
     assert moment.at_ms == START_MS + at
     for shard, last in restored(moment, base).items():
         assert history.last(shard, at - moment.skew_ms) <= last <= history.last(shard, at)
@@ -173,7 +173,7 @@ def test_before_an_entry_nothing_of_it_and_all_that_precedes_it_is_there(
     assert found[shard] == index - 1
     for other, last in found.items():
         assert last <= history.last(other, when + LOOK_MS)
-        if moment.consistency is Consistency.POINT_IN_TIME:
+        if moment.instant:
             assert last == history.last(other, moment.at_ms - START_MS)
         elif other != shard:
             assert last >= history.last(other, when - 2 * LOOK_MS - moment.skew_ms)
@@ -198,7 +198,7 @@ def test_left_out_entries_keep_their_numbers_and_the_rest_goes_to_the_newest_mar
     asked = MomentRequest(without=LogEntry(shard_id=ShardId(1), index=7))
     moment = resolve(asked, base, archive)
     assert moment.at_ms == archive.marks[-1].at_ms
-    assert moment.consistency is Consistency.POINT_IN_TIME
+    assert moment.instant
     assert {s.shard_id: s.left_out for s in moment.shards} == {0: (), 1: (7,), 2: ()}
     assert moment.entries == sum(shard.entries for shard in moment.shards) - 1
     both = replace_request(asked, at_ms=START_MS + 6_000)
@@ -282,12 +282,12 @@ def test_a_base_that_does_not_serve_says_why(
 def test_holes_breaks_and_late_chains_are_named() -> None:
     base, archive = QUIET.base(1_000), QUIET.archive()
     views = dict(archive.chains)
-    holed = replace(views["chain-1"], last=6, hole="chunk 7 is missing")
-    assert "a hole in the log of shard 1 of 'docs': chunk 7 is missing" in refusal(
+    holed = replace(views["chain-1"], ranges=((0, 6), (8, 13)), damage="chunk 7 is damaged")
+    assert "it holds 0 to 6, 8 to 13 (chunk 7 is damaged)" in refusal(
         at(9_000), base, replace(archive, chains={**views, "chain-1": holed})
     )
-    short = replace(views["chain-1"], last=6)
-    assert "it has 0 to 6" in refusal(
+    short = replace(views["chain-1"], ranges=((0, 6),))
+    assert "it holds 0 to 6" in refusal(
         at(9_000), base, replace(archive, chains={**views, "chain-1": short})
     )
     view = views["chain-1"]
@@ -330,12 +330,12 @@ def test_collections_are_those_that_are_archived() -> None:
         resolve(MomentRequest(before=entry), two, archive)
 
 
-def test_a_shard_in_doubt_is_no_base() -> None:
+def test_a_shard_in_doubt_makes_no_base() -> None:
     base = QUIET.base(0)
     doubted = replace(base.shards[QUIET.key(2)], doubt="was not drained")
     shards = {**base.shards, QUIET.key(2): doubted}
     text = refusal(at(5_000), Base(base.epoch, base.cut_ms, shards), QUIET.archive())
-    assert "no base for logs: shard 2 of 'docs' was not drained" in text
+    assert "cannot be a base for logs: shard 2 of 'docs' was not drained" in text
 
 
 def test_an_entry_in_the_base_or_behind_the_archive_is_not_to_be_had() -> None:

@@ -1,4 +1,4 @@
-"""Bases: backups on which logs can be replayed, and what is archived of these logs."""
+"""Views of the archive for a restore: backups on which logs can be replayed, and the logs there."""
 
 from __future__ import annotations
 
@@ -48,26 +48,33 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class ChainView:
-    """A chain and what the archive holds of it: the entries `first` to `last` without a gap.
-
-    `hole`: what is missing behind `last`, if something is. `size_bytes`: of a range of entries.
+    """A chain and what the archive holds of it. `ranges`: the first and last entry of each part
+    without a gap, in order. `size_bytes`: of a range of entries. `damage`: of a chunk, if some
+    cannot be used.
     """
 
     chain: Chain
     end: ChainEnd | None = None
-    first: int = 0
-    last: int = -1
-    hole: str = ""
+    ranges: tuple[tuple[int, int], ...] = ()
     looks: tuple[Look, ...] = ()
     size_bytes: Callable[[int, int], int] = lambda first, last: 0
+    damage: str = ""
+
+    def reach(self, first: int) -> int:
+        """The last entry that is there without a gap from `first` on; `first` - 1: not even it."""
+        for start, end in self.ranges:
+            if start <= first <= end:
+                return end
+        return first - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """What is known of logs. Shape: chains by their id."""
+    """What is known of logs: of chunks that were made in some time. Shape: chains by their id."""
 
     chains: Mapping[str, ChainView]
     marks: tuple[Mark, ...] = ()
+    since_ms: int = 0
     until_ms: int = 0
 
     def looks(self, chain: str) -> list[Look]:
