@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cleancut.core.archive.views import Archive
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
@@ -76,7 +77,15 @@ def depends_on_state(operation: Operation) -> bool:
     """True if its effect depends on the points that are there: without an earlier entry it may do
     something else."""
     conditional = operation.kind in {"upsert_points_conditional", "sync_points", UNKNOWN}
-    return conditional or operation.filter is not None
+    return conditional or (operation.filter is not None and not _by_id(operation.filter))
+
+
+def _by_id(condition: Mapping[str, Any]) -> bool:
+    """True for a filter that only names ids, such as that of a drain: it does what ids would."""
+    clauses = [condition[name] for name in condition if condition[name]]
+    must = condition.get("must")
+    only = must[0] if isinstance(must, list) and len(must) == 1 else must
+    return len(clauses) == 1 and isinstance(only, Mapping) and set(only) == {"has_id"}
 
 
 def check_later(

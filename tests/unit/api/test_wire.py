@@ -160,7 +160,7 @@ def strategy(kind: Any, owner: type[Any], name: str) -> st.SearchStrategy[Any]:
     if kind is Consistency:
         return st.sampled_from(Consistency)
     if kind is str:
-        if name.endswith("_at"):
+        if name.endswith("_at") or name in {"at", "since", "until"}:
             return rfc3339()
         return st.text()
     if issubclass(kind, msgspec.Struct):

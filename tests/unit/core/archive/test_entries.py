@@ -31,6 +31,9 @@ def test_operations_by_the_same_filter_are_of_one_request() -> None:
         (Operation("upsert_points_conditional", 1, (1,), filter={}), True),
         (Operation("update_vectors", 1, (1,), filter=RED), True),
         (DELETE_RED, True),
+        (Operation("delete_points_by_filter", filter={"must": [{"has_id": ["u"]}]}), False),
+        (Operation("delete_points_by_filter", filter={"must": [{"has_id": [1]}, RED]}), True),
+        (Operation("delete_points_by_filter", filter={"must_not": [{"has_id": [1]}]}), True),
         (Operation(UNKNOWN), True),
     ],
 )
