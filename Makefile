@@ -6,8 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
-# In this order, so that a simple mistake fails within a minute.
-SUITES := $(wildcard tests/tidy tests/unit tests/sim tests/contract tests/chart tests/e2e tests/chaos)
+# In this order: a simple mistake fails within a minute; of the others long files come first, so that
+# both workers end together.
+SUITES := $(wildcard tests/tidy tests/unit tests/chaos tests/sim tests/e2e tests/contract tests/chart)
 
 .PHONY: check format lint types imports unit test deps demo bench bench-growth bench-barrier bench-causal bench-restore proto docs sim \
 	test-real adversity silence chaos e2e-restore chart images clean
@@ -102,11 +103,12 @@ adversity: $(STAMP)
 silence: $(STAMP)
 	$(PYTEST) -m silence tests/adversity
 
-# Both matrices, hours of them; `make test` runs samples. Writes the table in docs/reference/guarantees.md.
+# Both matrices and what else takes minutes, hours in all; `make test` runs samples.
+# Writes the table in docs/reference/guarantees.md.
 chaos: $(STAMP)
 	rm -f chaos-results.jsonl
 	status=0; CHAOS_RESULTS=$(CURDIR)/chaos-results.jsonl \
-		$(PYTEST) --durations=15 -m chaos tests/chaos tests/e2e || status=$$?; \
+		$(PYTEST) --durations=15 -m chaos tests/unit tests/chaos tests/e2e || status=$$?; \
 		$(BIN)/python -m tests.chaos.matrix chaos-results.jsonl; exit $$status
 
 # Every topology in one table; a real Qdrant if there is one. ARGS='"3 -> 1"' runs single rows.

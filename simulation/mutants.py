@@ -245,6 +245,7 @@ BACKUP_MUTANTS = {
         ("quiet_is_true",),
         (Patch(local_peer, "_state", always_green),),
         {"situation": "failed_writes"},
+        first=139,
     ),
     "any_session": Mutant(
         "votes are guarded by the session",
@@ -257,6 +258,7 @@ BACKUP_MUTANTS = {
         ("votes_answer",),
         (Patch(agent_loop, "Modified", of_any_session),),
         {"calm": False},
+        first=68,
     ),
     "misses_one": Mutant(
         "a commit is guarded by all votes",
@@ -282,6 +284,7 @@ BACKUP_MUTANTS = {
             Patch(LeaderState, "_write_ctl", write_over),
         ),
         {"calm": False},
+        first=14,
     ),
     "never_waits": Mutant(
         "quiet needs a drain that was applied",
@@ -304,5 +307,6 @@ BACKUP_MUTANTS = {
             Patch(FenceReleaser, "_left_over", nothing_left_over),
         ),
         {"fenced": True},
+        first=43,
     ),
 }

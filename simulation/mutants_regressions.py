@@ -56,6 +56,7 @@ REGRESSION_MUTANTS = {
             Patch(identity, "check_same", check_no_uuid),
         ),
         {"situation": "replaced_early"},
+        first=804,
     ),
     "sends_unseen": Mutant(
         "a tar is sent only once the collection that Qdrant has chosen is seen to be ours",
@@ -92,5 +93,6 @@ REGRESSION_MUTANTS = {
         ("round_of_leader", "told_by_all"),
         (Patch(Attempt, "busy", BEGINS_EARLY),),
         {"situation": "taken_over"},
+        first=530,
     ),
 }

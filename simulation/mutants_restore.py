@@ -157,12 +157,14 @@ RESTORE_MUTANTS = {
         ("told_by_all", "never_half"),
         _machine(ManyWriters),
         _RESTORES,
+        first=68,
     ),
     "publishes_early": Mutant(
         "all agents seal before anything is published",
         ("told_by_all",),
         _machine(PublishesEarly),
         _RESTORES,
+        first=68,
     ),
     "aborts_late": Mutant(
         "from CREATE on a failure is undone",
@@ -175,6 +177,7 @@ RESTORE_MUTANTS = {
         ("drops_own_only",),
         (Patch(CollectionCreator, "_drop", drop_any),),
         _RESTORES,
+        first=216,
     ),
     "never_records": Mutant(
         "what is made is recorded first",
@@ -187,6 +190,7 @@ RESTORE_MUTANTS = {
         ("never_half",),
         (Patch(RestoreEffects, "_review", review_nothing),),
         {"situation": "moved"},
+        first=836,
     ),
     "no_aliases": Mutant(
         "aliases point to what was restored",

@@ -131,12 +131,14 @@ UNKIND_MUTANTS = {
         ("fullest_is_cut",),
         (Patch(backup_effects, "read_fullness", any_replica),),
         {"unkind": "diverged"},
+        first=428,
     ),
     "publishes_for_ever": Mutant(
         "a publication that cannot succeed is given up",
         ("operations_end",),
         (Patch(barrier, "PUBLISH_S", float("inf")),),
         {"unkind": "refused"},
+        first=43,
     ),
     "trusts_clock": Mutant(
         "a coordinator with a wrong clock deletes nothing",

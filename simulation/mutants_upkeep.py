@@ -90,12 +90,14 @@ UPKEEP_MUTANTS = {
         ("no_factor_undercut",),
         (Patch(RebalanceEffects, "_move", move_and_drop),),
         {"rebalances": True},
+        first=119,
     ),
     "starts_twice": Mutant(
         "a start and how far its schedule is are one write",
         ("nothing_twice",),
         (Patch(Scheduler, "_start", start_and_forget),),
         {"schedules": True, "calm": False},
+        first=53,
     ),
     "packs_die": Mutant(
         "what a group names stays",
@@ -111,5 +113,6 @@ UPKEEP_MUTANTS = {
             Patch(LiveSet, "_reusable", not_reusable),
         ),
         {"situation": "marked"},
+        first=551,
     ),
 }

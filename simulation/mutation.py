@@ -44,13 +44,14 @@ class Patch:
 class Mutant:
     """`rule`: what it breaks. `checkers`: any of these may be the one that finds it. `needs`: which
     histories can show it, by the fields of their plans. `rare`: why so few show it that tests do
-    not look for it."""
+    not look for it. `first`: the seed that showed it once, from which on it is looked for."""
 
     rule: str
     checkers: tuple[str, ...]
     patches: tuple[Patch, ...]
     needs: Mapping[str, bool | str]
     rare: str = ""
+    first: int = 1
 
     def shown_by(self, seed: int) -> bool:
         plan = Plan.of(seed)
@@ -65,8 +66,8 @@ class Mutant:
 
 
 def find(mutant: Mutant) -> tuple[int | None, str]:
-    """The first seed that shows it by a checker that stands for its rule, and what that says."""
-    seed, left = 1, RARE_SEEDS if mutant.rare else MUTANT_SEEDS
+    """The seed that shows it by a checker that stands for its rule, and what that says."""
+    seed, left = mutant.first, RARE_SEEDS if mutant.rare else MUTANT_SEEDS
     while left:
         if mutant.shown_by(seed):
             left -= 1

@@ -11,7 +11,7 @@ import pytest
 from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 from tests.sim.sweeping import PATHS, Archive, Lost, play
 
-SEEDS = int(os.environ.get("GC_SEEDS", "150"))
+SEEDS = int(os.environ.get("GC_SEEDS", "50"))
 MUTANT_SEEDS = 400
 
 

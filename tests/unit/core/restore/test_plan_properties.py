@@ -263,13 +263,14 @@ def _taken(there: Target, planned: CollectionPlan) -> Target:
     return replace(there, collections=(*there.collections, planned.published_as))
 
 
-@settings(max_examples=150)
+@settings(max_examples=300)
 @given(worlds(), st.data())
 def test_plans_of_some_worlds(world: World, data: st.DataObject) -> None:
     _check(world, data)
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
 @settings(max_examples=5000)
 @given(worlds(), st.data())
 def test_plans_of_many_worlds(world: World, data: st.DataObject) -> None:
