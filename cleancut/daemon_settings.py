@@ -18,6 +18,7 @@ import msgspec
 from click.core import ParameterSource
 
 from cleancut import __version__
+from cleancut.core.archive.plan import ArchiveSettings, check_archive
 from cleancut.core.maintenance.retention import Retention, check_retention
 from cleancut.core.maintenance.schedule import ScheduleRule, check_schedule
 from cleancut.core.primitives.durations import parse_duration
@@ -198,6 +199,14 @@ def read_schedules(context: click.Context) -> dict[str, ScheduleRule]:
         schedules[name] = _record(ScheduleRule, table, f"[schedule.{name}]")
         check_schedule(name, schedules[name])
     return schedules
+
+
+def read_archive(context: click.Context) -> ArchiveSettings:
+    """The file's `[archive]` table. Raises: Invalid, for what it may not hold."""
+    table = table_of(context, "archive", {})
+    if not isinstance(table, dict):
+        raise Invalid("[[archive]] of the settings file: it is written [archive]")
+    return check_archive(_record(ArchiveSettings, table, "[archive]"))
 
 
 def _record(kind: type[R], table: Any, where: str) -> R:

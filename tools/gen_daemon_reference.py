@@ -11,6 +11,7 @@ from typing import Any
 import click
 import msgspec
 
+from cleancut.core.archive.plan import ArchiveSettings
 from cleancut.core.auth.roles import Role
 from cleancut.core.maintenance.retention import Retention
 from cleancut.core.maintenance.schedule import ScheduleRule
@@ -34,6 +35,12 @@ are refused; `cleancut-coordinator --config FILE --check-config` checks a file. 
 effect when the coordinators are restarted.
 """
 _MEANINGS: Mapping[str, Mapping[str, str]] = {
+    "[archive]": {
+        "collections": "Collections whose logs are archived, `*` for any characters; empty: none.",
+        "chunk": "Duration that operations wait at most to be stored, from 1 s to 1 h.",
+        "keep": "Duration for which they stay in the store.",
+        "mark_every": "Duration between two looks for a moment at which all shards stand still.",
+    },
     "[[fence]]": {
         "collection": "Collection that this fence protects.",
         "alias": "Alias that writers use; it is renamed while shards are cut.",
@@ -72,6 +79,7 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
     },
 }
 _TABLES: Mapping[str, type[msgspec.Struct]] = {
+    "[archive]": ArchiveSettings,
     "[[fence]]": FenceRule,
     "[retention]": Retention,
     "[schedule.NAME]": ScheduleRule,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import get_args
 
+from cleancut.core.archive.following import REASONS
 from cleancut.core.backup.participant import BackupParticipantEffect
 from cleancut.core.restore.participant import RestoreParticipantEffect
 from cleancut.runtime.prometheus import Meter
@@ -17,6 +18,47 @@ EFFECTS = sorted(
         for kind in (*get_args(BackupParticipantEffect), *get_args(RestoreParticipantEffect))
     }
 )
+
+
+class ArchiveMeters:
+    """What this agent does for the continuous archive."""
+
+    def __init__(self, meter: Meter) -> None:
+        gauge, counter = meter.gauge, meter.counter
+        self._archived_shards = gauge(
+            "cleancut_agent_archive_shards", "Shards whose logs are archived by this agent."
+        )
+        self._archive_lag = gauge(
+            "cleancut_agent_archive_lag_seconds",
+            "Age in seconds of the oldest operation that was read and is not stored yet; 0: all"
+            " are.",
+        )
+        self._archived = counter(
+            "cleancut_agent_archive_entries_total", "Operations of shards stored in the archive."
+        )
+        self._archive_bytes = counter(
+            "cleancut_agent_archive_bytes_total",
+            "Bytes of these operations, and those stored for them.",
+            kind=["raw", "stored"],
+        )
+        self._breaks = counter(
+            "cleancut_agent_archive_breaks_total",
+            "Chains of the archive that ended, each with a gap in what can be restored.",
+            reason=REASONS,
+        )
+        self.show(shards=0, lag_s=0.0)
+
+    def show(self, *, shards: int, lag_s: float) -> None:
+        self._archived_shards.set(shards)
+        self._archive_lag.set(lag_s)
+
+    def count_archived(self, *, entries: int, raw: int, stored: int) -> None:
+        self._archived.count(entries)
+        self._archive_bytes.count(raw, kind="raw")
+        self._archive_bytes.count(stored, kind="stored")
+
+    def count_break(self, reason: str) -> None:
+        self._breaks.count(reason=reason)
 
 
 class AgentMetrics:
@@ -62,6 +104,7 @@ class AgentMetrics:
             "cleancut_agent_etcd_records_skipped_total",
             "Keys in etcd that could not be decoded, each counted once by each agent.",
         )
+        self.archive = ArchiveMeters(self._meter)
         self.count_request = StoreCounters(self._meter).count
         self._read_disks: Callable[[], dict[str, int]] = dict
         self._read_floor: Callable[[], int | None] = lambda: None

@@ -11,6 +11,7 @@ from cleancut.core.protocol.states import OperationKind
 from cleancut.runtime.concurrency import first_of
 from cleancut.runtime.health import Health
 from cleancut.runtime.log import Logger
+from cleancut_agent.archive.follower import ArchiveFollower
 from cleancut_agent.backup.effects import AgentBackupEffects
 from cleancut_agent.backup.journal import CaptureJournal
 from cleancut_agent.backup.seed_effects import AgentSeedEffects
@@ -86,6 +87,8 @@ def session_loop(
     """The loop of one session, with the effects of every kind of operation."""
     context, log = process.context, process.log
     journal = CaptureJournal(context.spill_dir)
+    archive = ArchiveFollower(context, session, metrics=process.metrics.archive, log=log)
+    group.create_task(archive.run())
     backups = AgentBackupEffects(
         context,
         group,
@@ -93,6 +96,7 @@ def session_loop(
         journal,
         watchdog=process.watchdog,
         reads_logs=lambda: session.said.wal == "",
+        chain_of=archive.chain_of,
     )
     effects: dict[OperationKind, AgentEffects] = {
         OperationKind.BACKUP: backups,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cleancut.api.agent_settings import AgentSettings
+from cleancut.api.archive import Archive, ArchiveMark
 from cleancut.api.backups import Backup, BackupPage
 from cleancut.api.cluster import ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
@@ -157,6 +158,12 @@ class ClusterApi(Protocol):
         ...
 
     async def diagnose(self) -> Diagnosis: ...
+
+    async def archive(self) -> Archive: ...
+
+    async def take_mark(self, name: str, timeout_s: float) -> ArchiveMark:
+        """Leader only. Waits until all that was written before it is stored."""
+        ...
 
     async def forget_peer(
         self, peer_id: int, *, force: bool, confirmed: bool, typed_peer_id: int

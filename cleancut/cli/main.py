@@ -13,6 +13,7 @@ import click
 
 from cleancut import __version__
 from cleancut.cli.commands.agent import agent
+from cleancut.cli.commands.archive import archive, mark
 from cleancut.cli.commands.backup import backup
 from cleancut.cli.commands.check import check
 from cleancut.cli.commands.cluster import adopt, cluster
@@ -60,6 +61,8 @@ for command in (
     restore,
     schedule,
     cluster,
+    archive,
+    mark,
     agent,
     key,
     adopt,

@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 from google.protobuf.message import Message
 
 from cleancut.api.agent_settings import AgentSettings
+from cleancut.api.archive import Archive, ArchiveMark
 from cleancut.api.backups import Backup, BackupPage
 from cleancut.api.cluster import ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
@@ -36,6 +37,7 @@ from cleancut.v1.schedule_pb2_grpc import ScheduleServiceStub
 S = TypeVar("S", bound=ApiValue)
 Op = TypeVar("Op", Backup, Restore, Rebalance)
 CARE_S = 50.0
+MARK_S = 30.0
 """Bound of calls that look at every peer, some of which hang, or wait for an operation's end."""
 GC_S = 3600.0
 DEEP_S = 24 * 3600.0
@@ -308,6 +310,24 @@ class Client:
             lambda c: ClusterServiceStub(c).Diagnose, message, timeout_s=CARE_S
         )
         return from_message(answer, Diagnosis)
+
+    async def archive(self) -> Archive:
+        """What of each shard's log is archived, and what may be lost now."""
+        message = cluster.GetArchiveRequest()
+        return await self._one(
+            lambda c: ClusterServiceStub(c).GetArchive, message, Archive, timeout_s=CARE_S
+        )
+
+    async def take_mark(self, name: str, *, timeout_s: float = MARK_S) -> ArchiveMark:
+        """A moment, under this name, at which all archived shards stood still; all that was written
+        before it is stored. `timeout_s`: how long such a moment is looked for."""
+        message = new_message(cluster.TakeMarkRequest, name=name, timeout_s=timeout_s)
+        return await self._one(
+            lambda c: ClusterServiceStub(c).TakeMark,
+            message,
+            ArchiveMark,
+            timeout_s=timeout_s + CARE_S,
+        )
 
     async def forget_peer(
         self,

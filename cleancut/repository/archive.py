@@ -25,20 +25,20 @@ R = TypeVar("R", bound=Record)
 
 
 async def read_chains(store: Store, paths: Paths) -> dict[str, Chain]:
-    """All chains by id. Raises: Corrupt, and what the store does."""
+    """All chains by id, but for records that are damaged. Raises: what the store does."""
     found = await _read_all(store, paths.archive_chains, Chain)
     return {chain.id: chain for chain in found}
 
 
 async def read_ends(store: Store, paths: Paths) -> dict[str, ChainEnd]:
-    """How chains ended, by their ids. Raises: Corrupt, and what the store does."""
+    """How chains ended, by their ids. Raises: as `read_chains`."""
     found = await _read_all(store, paths.archive_ends, ChainEnd)
     return {end.chain: end for end in found}
 
 
 async def read_marks(store: Store, paths: Paths, since_ms: int, until_ms: int) -> list[Mark]:
-    """The marks taken from `since_ms` to `until_ms`, oldest first. Raises: Corrupt, and what the
-    store does."""
+    """The marks taken from `since_ms` to `until_ms`, oldest first. Raises: as
+    `read_chains`."""
     names = [info.path async for info in store.list(paths.archive_marks)]
     wanted = []
     for path in names:
@@ -56,8 +56,8 @@ async def _read(store: Store, paths: Iterable[str], kind: type[R]) -> list[R]:
     async def read(path: str) -> R | None:
         try:
             return decode(kind, await read_document(store, path), path)
-        except NotFound:
-            return None  # deleted meanwhile
+        except (NotFound, Corrupt):
+            return None  # deleted meanwhile, or damaged: what it says is not known
 
     found = await run_all([partial(read, path) for path in paths], _AT_ONCE)
     return [one for one in found if one is not None]

@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from cleancut.api.agent_settings import AgentSettings
+from cleancut.api.archive import Archive, ArchivedShard, ArchiveMark
 from cleancut.api.backups import Backup, BackupBytes, BackupPage, Evidence, Seed, ShardEvidence
 from cleancut.api.cluster import (
     AgentStatus,
@@ -354,6 +355,33 @@ class MemoryApi:
 
     async def diagnose(self) -> Diagnosis:
         return Diagnosis(findings=self.findings)
+
+    async def archive(self) -> Archive:
+        shards = (
+            ArchivedShard(
+                collection="books",
+                shard=0,
+                agent="agent-1",
+                chain="c1",
+                stored_entry=41,
+                read_entry=44,
+                lag_s=3.5,
+                base=3,
+            ),
+            ArchivedShard(collection="books", shard=1, problem="the agent sees no storage"),
+        )
+        return Archive(
+            collections=("books",),
+            shards=shards,
+            last_mark="2026-01-02T03:04:05.000Z",
+            raw_bytes=5000,
+            stored_bytes=4000,
+        )
+
+    async def take_mark(self, name: str, timeout_s: float) -> ArchiveMark:
+        if not timeout_s:
+            raise Refused("there was no moment at which all shards stood still", "wait longer")
+        return ArchiveMark(name=name, at="2026-01-02T03:04:05.000Z", shards=2)
 
     async def forget_peer(
         self, peer_id: int, *, force: bool, confirmed: bool, typed_peer_id: int

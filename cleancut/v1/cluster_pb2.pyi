@@ -18,6 +18,76 @@ class CoordinatorStatus(_message.Message):
     version: str
     def __init__(self, name: _Optional[str] = ..., address: _Optional[str] = ..., leader: _Optional[bool] = ..., version: _Optional[str] = ...) -> None: ...
 
+class ArchivedShard(_message.Message):
+    __slots__ = ("collection", "shard", "agent", "chain", "stored_entry", "read_entry", "lag_s", "base", "problem")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
+    STORED_ENTRY_FIELD_NUMBER: _ClassVar[int]
+    READ_ENTRY_FIELD_NUMBER: _ClassVar[int]
+    LAG_S_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    shard: int
+    agent: str
+    chain: str
+    stored_entry: int
+    read_entry: int
+    lag_s: float
+    base: int
+    problem: str
+    def __init__(self, collection: _Optional[str] = ..., shard: _Optional[int] = ..., agent: _Optional[str] = ..., chain: _Optional[str] = ..., stored_entry: _Optional[int] = ..., read_entry: _Optional[int] = ..., lag_s: _Optional[float] = ..., base: _Optional[int] = ..., problem: _Optional[str] = ...) -> None: ...
+
+class Archive(_message.Message):
+    __slots__ = ("collections", "shards", "last_mark", "raw_bytes", "stored_bytes")
+    COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    LAST_MARK_FIELD_NUMBER: _ClassVar[int]
+    RAW_BYTES_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    collections: _containers.RepeatedScalarFieldContainer[str]
+    shards: _containers.RepeatedCompositeFieldContainer[ArchivedShard]
+    last_mark: str
+    raw_bytes: int
+    stored_bytes: int
+    def __init__(self, collections: _Optional[_Iterable[str]] = ..., shards: _Optional[_Iterable[_Union[ArchivedShard, _Mapping]]] = ..., last_mark: _Optional[str] = ..., raw_bytes: _Optional[int] = ..., stored_bytes: _Optional[int] = ...) -> None: ...
+
+class ArchiveMark(_message.Message):
+    __slots__ = ("name", "at", "shards")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    at: str
+    shards: int
+    def __init__(self, name: _Optional[str] = ..., at: _Optional[str] = ..., shards: _Optional[int] = ...) -> None: ...
+
+class GetArchiveRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetArchiveResponse(_message.Message):
+    __slots__ = ("archive",)
+    ARCHIVE_FIELD_NUMBER: _ClassVar[int]
+    archive: Archive
+    def __init__(self, archive: _Optional[_Union[Archive, _Mapping]] = ...) -> None: ...
+
+class TakeMarkRequest(_message.Message):
+    __slots__ = ("name", "timeout_s")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    timeout_s: float
+    def __init__(self, name: _Optional[str] = ..., timeout_s: _Optional[float] = ...) -> None: ...
+
+class TakeMarkResponse(_message.Message):
+    __slots__ = ("mark",)
+    MARK_FIELD_NUMBER: _ClassVar[int]
+    mark: ArchiveMark
+    def __init__(self, mark: _Optional[_Union[ArchiveMark, _Mapping]] = ...) -> None: ...
+
 class AgentStatus(_message.Message):
     __slots__ = ("name", "version", "peer_id", "qdrant_version", "phase", "snapshots_only")
     NAME_FIELD_NUMBER: _ClassVar[int]

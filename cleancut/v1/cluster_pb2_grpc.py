@@ -59,6 +59,16 @@ class ClusterServiceStub:
                 request_serializer=cleancut_dot_v1_dot_cluster__pb2.DiagnoseRequest.SerializeToString,
                 response_deserializer=cleancut_dot_v1_dot_cluster__pb2.DiagnoseResponse.FromString,
                 _registered_method=True)
+        self.GetArchive = channel.unary_unary(
+                '/cleancut.v1.ClusterService/GetArchive',
+                request_serializer=cleancut_dot_v1_dot_cluster__pb2.GetArchiveRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_cluster__pb2.GetArchiveResponse.FromString,
+                _registered_method=True)
+        self.TakeMark = channel.unary_unary(
+                '/cleancut.v1.ClusterService/TakeMark',
+                request_serializer=cleancut_dot_v1_dot_cluster__pb2.TakeMarkRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_cluster__pb2.TakeMarkResponse.FromString,
+                _registered_method=True)
         self.ForgetPeer = channel.unary_unary(
                 '/cleancut.v1.ClusterService/ForgetPeer',
                 request_serializer=cleancut_dot_v1_dot_cluster__pb2.ForgetPeerRequest.SerializeToString,
@@ -104,6 +114,20 @@ class ClusterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetArchive(self, request, context):
+        """What of each shard's log is archived, and what may be lost now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TakeMark(self, request, context):
+        """Leader only. Waits for a moment at which all archived shards stand still, and until all before it is stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ForgetPeer(self, request, context):
         """Leader only. Removes a peer that is lost permanently, with the replicas that it held.
         """
@@ -138,6 +162,16 @@ def add_ClusterServiceServicer_to_server(servicer, server):
                     servicer.Diagnose,
                     request_deserializer=cleancut_dot_v1_dot_cluster__pb2.DiagnoseRequest.FromString,
                     response_serializer=cleancut_dot_v1_dot_cluster__pb2.DiagnoseResponse.SerializeToString,
+            ),
+            'GetArchive': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetArchive,
+                    request_deserializer=cleancut_dot_v1_dot_cluster__pb2.GetArchiveRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_cluster__pb2.GetArchiveResponse.SerializeToString,
+            ),
+            'TakeMark': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeMark,
+                    request_deserializer=cleancut_dot_v1_dot_cluster__pb2.TakeMarkRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_cluster__pb2.TakeMarkResponse.SerializeToString,
             ),
             'ForgetPeer': grpc.unary_unary_rpc_method_handler(
                     servicer.ForgetPeer,
@@ -280,6 +314,60 @@ class ClusterService:
             '/cleancut.v1.ClusterService/Diagnose',
             cleancut_dot_v1_dot_cluster__pb2.DiagnoseRequest.SerializeToString,
             cleancut_dot_v1_dot_cluster__pb2.DiagnoseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetArchive(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.ClusterService/GetArchive',
+            cleancut_dot_v1_dot_cluster__pb2.GetArchiveRequest.SerializeToString,
+            cleancut_dot_v1_dot_cluster__pb2.GetArchiveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeMark(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.ClusterService/TakeMark',
+            cleancut_dot_v1_dot_cluster__pb2.TakeMarkRequest.SerializeToString,
+            cleancut_dot_v1_dot_cluster__pb2.TakeMarkResponse.FromString,
             options,
             channel_credentials,
             insecure,

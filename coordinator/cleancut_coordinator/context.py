@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from cleancut.core.archive.plan import ArchiveSettings
 from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.garbage import GRACE_S
 from cleancut.core.maintenance.retention import KEEP_EVERYTHING, Policy
@@ -53,6 +54,7 @@ class CoordinatorContext:
     gc: GcSettings = GcSettings()
     bounds: Bounds = field(default_factory=Bounds)
     schedules: Schedules = field(default_factory=dict)
+    archive: ArchiveSettings = field(default_factory=ArchiveSettings)
     key_source: KeySource = NO_KEYS
     token_hex: Callable[[int], str] = secrets.token_hex
     call_hook: CallHook = call_hook

@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from cleancut.core.archive.plan import ArchiveSettings
 from cleancut.core.auth.roles import Role
 from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.garbage import GRACE_S
@@ -33,6 +34,7 @@ from cleancut.daemon_settings import (
     config_option,
     fail,
     loaded,
+    read_archive,
     read_fences,
     read_retention,
     read_schedules,
@@ -61,6 +63,7 @@ _API_STORE_S = 5.0
 """One call to the store: of the leader, and of a request, whose caller waits."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
 TABLES = {
+    "archive": "[archive]",
     "fence": "[[fence]]",
     "retention": "[retention]",
     "roles": "[roles]",
@@ -82,6 +85,7 @@ class _Rules:
     schedules: Schedules
     roles: Mapping[str, Role]
     bounds: Bounds
+    archive: ArchiveSettings
 
 
 @click.command(cls=Command, context_settings={"auto_envvar_prefix": ENV_PREFIX})
@@ -194,7 +198,7 @@ def _rules_of(file: click.Context, flags: dict[str, Any]) -> _Rules:
         per_shard_s=flags["shard_bound"],
         standstill_s=flags["standstill_bound"],
     )
-    return _Rules(fences, gc, schedules, read_roles(file), bounds)
+    return _Rules(fences, gc, schedules, read_roles(file), bounds, read_archive(file))
 
 
 def _check(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger) -> None:
@@ -220,11 +224,12 @@ def urls_of(text: str) -> list[str]:
 def _summary(rules: _Rules) -> str:
     """What the file's tables hold, without secrets."""
     times = [f"{name} ({rule.do} at {rule.cron!r})" for name, rule in rules.schedules.items()]
+    archived = ", ".join(rules.archive.collections) or "nothing"
     fenced = [rule.collection for rule in rules.fences.rules]
     keeps = "all backups are kept" if rules.gc.retention.keeps_all else "backups expire"
     return (
         f"schedules: {', '.join(times) or 'none'}; fences: {', '.join(fenced) or 'none'}; "
-        f"retention: {keeps}; certificates with roles: {len(rules.roles)}"
+        f"archived: {archived}; retention: {keeps}; certificates with roles: {len(rules.roles)}"
     )
 
 
@@ -257,6 +262,7 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
             gc=rules.gc,
             schedules=rules.schedules,
             bounds=rules.bounds,
+            archive=rules.archive,
             api_open=is_open_to_all(listen),
         )
         health = Health()

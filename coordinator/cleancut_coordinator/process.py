@@ -22,6 +22,8 @@ from cleancut.runtime.concurrency import first_of
 from cleancut.runtime.health import Health
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.api.leadership import Leadership
+from cleancut_coordinator.archive.mark_taker import MarkTaker
+from cleancut_coordinator.archive.planner import ArchivePlanner
 from cleancut_coordinator.backup.effects import LeaderBackupEffects
 from cleancut_coordinator.backup.seed_effects import LeaderSeedEffects
 from cleancut_coordinator.context import CoordinatorContext
@@ -120,13 +122,18 @@ async def _serve_term(process: CoordinatorProcess) -> None:
                 garbage = GarbageCollector(context, lease, token, metrics=metrics, log=log)
                 scheduler = Scheduler(context, token, poke=term.poke, log=log)
                 observer = PeerObserver(context, token, log)
+                ask = scheduler.back_up
+                planner = ArchivePlanner(context, token, ask_for_base=ask, log=log)
+                marks = MarkTaker(context, token, log)
                 process.trouble = ""
-                process.leadership = Leadership(token, term, garbage, scheduler)
+                process.leadership = Leadership(token, term, garbage, scheduler, marks)
                 metrics.set_leading(leading=True)
                 log.info("leading", token=token)
                 group.create_task(garbage.run())
                 group.create_task(scheduler.run())
                 group.create_task(observer.run())
+                group.create_task(planner.run())
+                group.create_task(marks.run())
                 group.create_task(renew_holds(context, log))
                 await term.run(group)
         except BaseExceptionGroup as failures:

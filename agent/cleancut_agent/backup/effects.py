@@ -25,7 +25,7 @@ from cleancut.core.format.manifest import AgentDocument, ShardEntry
 from cleancut.core.format.recipe import Recipe
 from cleancut.core.primitives.codec import digest_of, encode
 from cleancut.core.primitives.errors import CleancutError, TimedOut
-from cleancut.core.primitives.ids import Digest, Epoch, PeerId
+from cleancut.core.primitives.ids import Digest, Epoch, PeerId, ShardId
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
 from cleancut.core.protocol.etcd_records import EpochMember, Reading, ShardTask, Standstill
@@ -56,6 +56,8 @@ from cleancut_agent.progress import BytesProgress
 from cleancut_agent.prompt_store import prompt_store
 
 COUNT_S = 1.0
+Chain = tuple[str, str]
+"""A chain of the archive, and the identity of the log that it follows; empty: none."""
 
 
 @dataclass(slots=True)
@@ -68,12 +70,14 @@ class _Running:
     others: UncutReplicas
     segments: tuple[str, ...]
     logs: ShardLogs | None
+    chains: tuple[Chain, ...]
 
 
 class AgentBackupEffects:
     """Runs one effect at a time; captures go on between them, as tasks of `group`.
 
-    `reads_logs`: whether the logs of the local peer's shards can be followed now.
+    `reads_logs`: whether the logs of the local peer's shards can be followed now. `chain_of`: the
+    chain of the archive that follows a shard now.
     """
 
     def __init__(
@@ -85,9 +89,10 @@ class AgentBackupEffects:
         *,
         watchdog: FenceWatchdog,
         reads_logs: Callable[[], bool],
+        chain_of: Callable[[str, ShardId], Chain],
     ) -> None:
         self._context, self._group, self._pool, self._journal = context, group, pool, journal
-        self._watchdog, self._reads_logs = watchdog, reads_logs
+        self._watchdog, self._reads_logs, self._chain_of = watchdog, reads_logs, chain_of
         self._parents = Parents(context)
         self._running: dict[Epoch, _Running] = {}
         self._view_at = ""
@@ -199,6 +204,7 @@ class AgentBackupEffects:
 
     async def _capture(self, effect: Capture) -> Readings:
         context, tasks = self._context, effect.tasks
+        chains = self._chains(tasks)
         logs = self._logs[0] if self._logs else None
         if logs is not None:
             await logs.note_acks()
@@ -215,7 +221,7 @@ class AgentBackupEffects:
         running = self._group.create_task(captures.run(streams))
         others = UncutReplicas.among(telemetry, tasks)
         self._running[effect.epoch] = _Running(
-            captures, running, captured, others, first.segments(), logs
+            captures, running, captured, others, first.segments(), logs, chains
         )
         if streams:
             await captures.wait_cut()
@@ -268,6 +274,7 @@ class AgentBackupEffects:
         if running is None:
             raise TimedOut("the captures of this epoch are gone", "the backup is tried again")
         still = await self._decide(effect, running.logs)
+        chains = kept_chains(running.chains, self._chains(effect.tasks), still)
         counts = await self._count(effect)
         replicas = await running.others.count(self._context.qdrant, COUNT_S)
         stored = await running.captures.wait_stored()
@@ -278,6 +285,7 @@ class AgentBackupEffects:
                 self._entry(effect, index, by_index.get(index)),
                 count=count,
                 standstill=still[index] if still else None,
+                chain=chains[index],
             )
             for index, count in enumerate(counts)
         )
@@ -287,6 +295,9 @@ class AgentBackupEffects:
         sha256 = await put_votes_document(self._context.store, self._context.paths, document)
         self._journal.write(effect.epoch, sha256)
         return sha256
+
+    def _chains(self, tasks: Sequence[ShardTask]) -> tuple[Chain, ...]:
+        return tuple(self._chain_of(task.collection, task.shard_id) for task in tasks)
 
     async def _decide(
         self, effect: FinishCapture, logs: ShardLogs | None
@@ -350,6 +361,17 @@ class AgentBackupEffects:
             shard_key=task.shard_key,
             reused=stored is None,
         )
+
+
+def kept_chains(
+    before: Sequence[Chain], after: Sequence[Chain], still: Sequence[Standstill] | None
+) -> list[str]:
+    """The chains that followed the very logs of the shards from `before` to `after`; "": none."""
+    found = []
+    for index, (chain, log) in enumerate(before):
+        other = still is not None and log != still[index].after.log
+        found.append("" if other or after[index] != (chain, log) else chain)
+    return found
 
 
 def _parents_segment(task: ShardTask) -> str:

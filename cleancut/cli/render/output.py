@@ -12,6 +12,7 @@ import yaml
 from rich.console import Console, RenderableType
 
 from cleancut.api.agent_settings import AgentSettings
+from cleancut.api.archive import Archive, ArchiveMark
 from cleancut.api.backups import Evidence
 from cleancut.api.cluster import ClusterStatus, Identity
 from cleancut.api.garbage import GarbageCollection
@@ -75,8 +76,10 @@ def name_of(value: ApiValue) -> str:
             return "\n".join(one.id for one in value.expired)
         case AgentSettings():
             return str(value.upload_bytes_per_s)
-        case Schedule():
+        case Schedule() | ArchiveMark():
             return value.name
+        case Archive():
+            return "\n".join(f"{one.collection}/{one.shard}" for one in value.shards)
         case Evidence():
             return value.consistency
         case _:

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from cleancut.api.agent_settings import AgentSettings
+from cleancut.api.archive import Archive, ArchiveMark
 from cleancut.api.backups import Backup, Evidence
 from cleancut.api.cluster import ClusterStatus, Identity
 from cleancut.api.drills import Drill
@@ -17,6 +18,7 @@ from cleancut.api.restores import Restore, RestorePlan
 from cleancut.api.schedules import Schedule
 from cleancut.api.verdicts import Verdict
 from cleancut.cli.render import (
+    archive_tables,
     backup_tables,
     cluster_tables,
     rebalance_tables,
@@ -38,6 +40,8 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     ClusterStatus: cluster_tables.cluster,
     Identity: cluster_tables.identity,
     AgentSettings: cluster_tables.settings,
+    Archive: archive_tables.archive,
+    ArchiveMark: archive_tables.mark,
 }
 MANY: dict[str, Callable[[Any], RenderableType]] = {
     "backups": backup_tables.backup_list,

@@ -74,6 +74,8 @@ NEEDS: dict[str, Need] = {
     "ClusterService/GetAgentSettings": _READ,
     "ClusterService/UpdateAgentSettings": _ADMIN,
     "ClusterService/Diagnose": _READ,
+    "ClusterService/GetArchive": _READ,
+    "ClusterService/TakeMark": _RUN,
     "ClusterService/ForgetPeer": _ADMIN,
 }
 """Every method of the API. A method that is missing here needs the role admin."""

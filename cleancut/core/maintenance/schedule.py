@@ -242,6 +242,12 @@ def request_of(name: str, schedule: ScheduleRule) -> BackupRequest:
     )
 
 
+def covers(schedule: ScheduleRule, collection: str) -> bool:
+    """Whether its backups hold the collection."""
+    named = not schedule.collections or collection in schedule.collections
+    return named and collection not in schedule.exclude
+
+
 def check_schedule(name: str, schedule: ScheduleRule) -> None:
     """Checks a schedule. Raises: Invalid."""
     parse_name(name, "schedule")

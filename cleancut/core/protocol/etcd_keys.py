@@ -144,3 +144,25 @@ class Keys:
 
     def request(self, request_id: str) -> str:
         return f"{self.root}request/{request_id}"
+
+    @property
+    def archive_plan(self) -> str:
+        return f"{self.root}archive/plan"
+
+    @property
+    def archive_round(self) -> str:
+        return f"{self.root}archive/round"
+
+    @property
+    def archive_ends(self) -> str:
+        return f"{self.root}archive/ends/"
+
+    def archive_ends_of(self, agent: AgentName) -> str:
+        return f"{self.archive_ends}{agent}"
+
+    @property
+    def archive_states(self) -> str:
+        return f"{self.root}archive/state/"
+
+    def archive_state(self, agent: AgentName) -> str:
+        return f"{self.archive_states}{agent}"

@@ -8,6 +8,7 @@ from functools import partial
 from msgspec.structs import asdict, replace
 
 from cleancut.api.agent_settings import AgentSettings
+from cleancut.api.archive import Archive, ArchiveMark
 from cleancut.api.cluster import (
     ClusterStatus,
     Diagnosis,
@@ -39,11 +40,14 @@ from cleancut.core.protocol.agent_settings import check_settings
 from cleancut.core.protocol.states import CLOSED
 from cleancut.ports.coordination import Modified, Put
 from cleancut.qdrant.client import Qdrant
+from cleancut.repository.archive_bases import BaseReader
 from cleancut.runtime.concurrency import run_all
+from cleancut_coordinator.api.archive import check_mark, read_archive, shown_mark
 from cleancut_coordinator.api.backup_health import read_backup_health
 from cleancut_coordinator.api.cluster_status import read_status
 from cleancut_coordinator.api.doctor_facts import ASK_S, gather_facts
 from cleancut_coordinator.api.leadership import Leadership
+from cleancut_coordinator.archive.mark_taker import NAMED_S
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import decode_or_skip, read_ctl
 from cleancut_coordinator.leader.cluster_id import read_identities, write_owner
@@ -65,6 +69,7 @@ class ClusterService:
     def __init__(self, context: CoordinatorContext, leading: Callable[[], Leadership]) -> None:
         self._context, self._leading = context, leading
         self._catalog = CatalogReader(context.store, context.paths)
+        self._bases = BaseReader(context.store, context.paths)
 
     async def cluster_status(self) -> ClusterStatus:
         return await read_status(self._context)
@@ -79,6 +84,13 @@ class ClusterService:
         facts = await gather_facts(self._context)
         health = await read_backup_health(self._context, self._catalog)
         return Diagnosis(findings=_shown(diagnose(replace(facts, backups=health))))
+
+    async def archive(self) -> Archive:
+        return await read_archive(self._context, self._bases)
+
+    async def take_mark(self, name: str, timeout_s: float) -> ArchiveMark:
+        check_mark(name, timeout_s)
+        return shown_mark(await self._leading().marks.take(name, timeout_s or NAMED_S))
 
     async def forget_peer(
         self, peer_id: int, *, force: bool, confirmed: bool, typed_peer_id: int

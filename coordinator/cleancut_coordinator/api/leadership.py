@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cleancut.core.primitives.ids import FencingToken
+from cleancut_coordinator.archive.mark_taker import MarkTaker
 from cleancut_coordinator.leader.term import LeaderTerm
 from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 from cleancut_coordinator.maintenance.scheduler import Scheduler
@@ -18,3 +19,4 @@ class Leadership:
     term: LeaderTerm
     garbage: GarbageCollector
     scheduler: Scheduler
+    marks: MarkTaker

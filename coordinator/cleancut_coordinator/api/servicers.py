@@ -290,6 +290,15 @@ class ClusterServicer:
     async def Diagnose(self, _request: Any, _context: Any) -> Any:
         return to_message(await self._api.cluster.diagnose(), cluster.DiagnoseResponse)
 
+    async def GetArchive(self, _request: Any, _context: Any) -> Any:
+        archive = to_message(await self._api.cluster.archive(), cluster.Archive)
+        return cluster.GetArchiveResponse(archive=archive)
+
+    async def TakeMark(self, request: Any, _context: Any) -> Any:
+        require_leader(self._api)
+        mark = await self._api.cluster.take_mark(request.name, request.timeout_s)
+        return cluster.TakeMarkResponse(mark=to_message(mark, cluster.ArchiveMark))
+
     async def ForgetPeer(self, request: Any, _context: Any) -> Any:
         require_leader(self._api)
         peer = await self._api.cluster.forget_peer(

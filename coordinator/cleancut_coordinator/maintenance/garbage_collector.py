@@ -14,6 +14,8 @@ from functools import partial
 from msgspec.structs import replace
 
 from cleancut.api.garbage import ExpiredBackup, GarbageCollection, KeptBackup
+from cleancut.core.archive.plan import ArchiveState
+from cleancut.core.archive.retention import LEAST_GRACE_S
 from cleancut.core.maintenance.garbage import (
     GarbageList,
     GarbageMark,
@@ -29,24 +31,27 @@ from cleancut.core.primitives.ids import Epoch, FencingToken, Sha256
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.states import CLOSED
 from cleancut.ports.coordination import Lease
+from cleancut.repository.archive_garbage import ArchiveCollector, ArchiveRules, Sizes
 from cleancut.repository.garbage import (
     ReferencedNames,
     StoredGarbageList,
     find_garbage,
     put_garbage_list,
     read_garbage_lists,
+    read_holds,
     read_seeds,
 )
 from cleancut.repository.underused_packs import renew_sparse
 from cleancut.runtime.concurrency import run_all
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import read_ctl, read_operations, read_record
+from cleancut_coordinator.etcd_state import read_all, read_ctl, read_operations, read_record
 from cleancut_coordinator.leader.cluster_id import check_store_owner
 from cleancut_coordinator.leader.high_water import check_not_behind
 from cleancut_coordinator.leader.state import LeaderState, format_now
 from cleancut_coordinator.maintenance.expiry import (
     doubt_of_clock,
+    epochs_in_restores,
     plan_expiry,
     publish_missing,
     put_tombstone,
@@ -75,6 +80,7 @@ class GarbageCollector:
         self._settings = context.gc
         self._metrics, self._log = metrics, log
         self._names = ReferencedNames(context.store, context.paths)
+        self._archive = ArchiveCollector(context.store, context.paths)
         self._turn = asyncio.Lock()
 
     async def run(self) -> None:
@@ -118,6 +124,12 @@ class GarbageCollector:
             over = await self._end_seeds(dry_run=dry_run)
             gone = {Epoch(one.epoch) for one in expired} | over if dry_run else set()
             done = await self._collect(dry_run=dry_run, gone=gone)
+            archived = await self._collect_archive(dry_run=dry_run)
+            done = replace(
+                done,
+                deleted_objects=done.deleted_objects + archived.objects,
+                deleted_bytes=done.deleted_bytes + archived.size_bytes,
+            )
             done = replace(done, dry_run=dry_run, expired=expired)
             done = replace(done, kept=_kept(plan), warnings=_warnings(plan, stop))
             if not dry_run:
@@ -181,6 +193,20 @@ class GarbageCollector:
                 self._check_leading()
                 await context.store.delete(path)
         return over
+
+    async def _collect_archive(self, *, dry_run: bool) -> Sizes:
+        """What is deleted of the archive needs no list: no backup can name it."""
+        context, now_s = self._context, self._context.clock.wall_s()
+        _, held = await read_holds(context.store, context.paths, now_s)
+        states = await read_all(context, context.keys.archive_states, ArchiveState)
+        rules = ArchiveRules(
+            now_ms=int(now_s * 1000),
+            keep_ms=int(context.archive.keep_s * 1000),
+            grace_ms=int(max(self._settings.grace_s, LEAST_GRACE_S) * 1000),
+            held={*map(Epoch, held), *await epochs_in_restores(context)},
+            following={shard.chain for state in states for shard in state.shards},
+        )
+        return await self._archive.collect(rules, dry_run=dry_run, check=self._check_leading)
 
     async def _collect(self, *, dry_run: bool, gone: set[Epoch]) -> GarbageCollection:
         """Deletes what is ripe, then looks for more."""

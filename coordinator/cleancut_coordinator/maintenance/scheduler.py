@@ -21,6 +21,7 @@ from cleancut.core.maintenance.schedule import (
     Skip,
     Start,
     Wait,
+    covers,
     decide,
     moved,
     request_of,
@@ -146,6 +147,19 @@ class Scheduler:
                     f"wait for its end: `cleancut backup watch {state.operation}`",
                 )
             return await self._start(name, replace(state, due=""), request_id)
+
+    async def back_up(self, collection: str) -> str:
+        """Starts the backup of a schedule that covers the collection, for the archive; what was
+        started, or why nothing was."""
+        for name, schedule in sorted(self._context.schedules.items()):
+            if schedule.do is Do.BACKUP and covers(schedule, collection):
+                try:
+                    request_id = f"archive/{name}/{self._context.token_hex(8)}"
+                    operation = await self.trigger(name, request_id)
+                except CleancutError as error:
+                    return error.message
+                return f"schedule {name}: {operation.id}"
+        return "no schedule covers it: take a backup"
 
     async def pause(self, name: str, *, paused: bool) -> None:
         """Holds its times back, or lets them count from now on. Repeatable. Raises: NotFound."""

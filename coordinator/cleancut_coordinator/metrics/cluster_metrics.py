@@ -69,6 +69,43 @@ class ClusterGauges:
         self._garbage.show_one(seen.garbage_bytes if seen else None)
 
 
+class ArchiveGauges:
+    """Gauges of the continuous archive; absent while nothing is archived."""
+
+    def __init__(self, meter: Meter) -> None:
+        gauge = meter.gauge
+        self._shards = gauge(
+            "cleancut_archive_shards",
+            "planned: shards to be archived; followed: those that an agent follows; based: those"
+            " whose chain a backup is the base of.",
+            "state",
+        )
+        self._lag = gauge(
+            "cleancut_archive_lag_seconds",
+            "What would be lost with a shard's disk now, at most: the age in seconds of the oldest"
+            " operation that is not in the store, or since its agent is away.",
+        )
+        self._marked = gauge(
+            "cleancut_archive_last_mark_timestamp_seconds",
+            "When all archived shards stood still last, in seconds since 1970; absent if they never"
+            " did.",
+        )
+        self._based: frozenset[str] | None = None
+
+    def set_bases(self, chains: frozenset[str] | None) -> None:
+        """The chains of which a backup is a base; None: not known."""
+        self._based = chains
+
+    def show(self, seen: ClusterSeen | None) -> None:
+        one = seen.archive if seen else None
+        based = None if self._based is None or one is None else len(one.chains & self._based)
+        states = [] if one is None else [("planned", one.planned), ("followed", one.followed)]
+        rows: list[tuple[str, float | None]] = [*states, ("based", based)]
+        self._shards.show([({"state": state}, number) for state, number in rows])
+        self._lag.show_one(one.lag_s if one else None)
+        self._marked.show_one(one.last_mark_s if one else None)
+
+
 class ScheduleGauges:
     """Gauges of the schedules in the coordinators' file."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cleancut.core.archive.status import ArchiveSeen
 from cleancut.core.protocol.states import OperationKind, State
 
 COMPLETE = "complete"
@@ -43,7 +44,8 @@ class ScheduleSeen(NamedTuple):
 class ClusterSeen:
     """`expected`: peers that the agents' peers know of; None while no agent reports.
     `fence_since_s`: when the oldest fence that is not seen lifted was raised; 0: unknown.
-    `attempt`: changes when an attempt begins or ends."""
+    `attempt`: changes when an attempt begins or ends. `archive`: None, while nothing is archived.
+    """
 
     connected: int
     expected: int | None
@@ -54,3 +56,4 @@ class ClusterSeen:
     gc_s: float | None
     garbage_bytes: float | None
     attempt: tuple[int, bool]
+    archive: ArchiveSeen | None = None

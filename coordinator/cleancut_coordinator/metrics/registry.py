@@ -11,7 +11,11 @@ from cleancut.core.protocol.states import CLOSED, OperationKind, Phase
 from cleancut.runtime.prometheus import Meter
 from cleancut.store.metered import StoreCounters
 from cleancut_coordinator.metrics.catalog_metrics import CatalogGauges
-from cleancut_coordinator.metrics.cluster_metrics import ClusterGauges, ScheduleGauges
+from cleancut_coordinator.metrics.cluster_metrics import (
+    ArchiveGauges,
+    ClusterGauges,
+    ScheduleGauges,
+)
 from cleancut_coordinator.metrics.cluster_snapshot import COMPLETE, ClusterSeen
 
 ABORTED = "aborted"
@@ -28,6 +32,7 @@ class CoordinatorMetrics:
         self._catalog = CatalogGauges(self._meter)
         self._cluster = ClusterGauges(self._meter)
         self._schedules = ScheduleGauges(self._meter)
+        self._archive = ArchiveGauges(self._meter)
         counter, histogram = self._meter.counter, self._meter.histogram
         self.leader = self._meter.gauge(
             "cleancut_coordinator_leader", "1 on the leader, 0 on a standby; the sum must be 1."
@@ -103,10 +108,15 @@ class CoordinatorMetrics:
     def show_store_size(self, size_bytes: int) -> None:
         self._catalog.size.show_one(size_bytes)
 
+    def set_archive_bases(self, chains: frozenset[str] | None) -> None:
+        """Chains of the archive of which a backup is a base; None: not known."""
+        self._archive.set_bases(chains)
+
     def show_cluster(self, seen: ClusterSeen | None) -> None:
         """What etcd says; None: nothing that can be understood, so nothing is known."""
         self._cluster.show(seen)
         self._schedules.show(seen)
+        self._archive.show(seen)
 
     def set_intervals(self, schedules: Mapping[tuple[str, str], float], gc_every_s: float) -> None:
         """How far apart the times of each (schedule, kind) are at most, and those of gc runs."""

@@ -3,11 +3,14 @@ that neither a restart nor a change of leaders makes any of it unknown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
+from cleancut.core.archive.plan import ArchivePlan, ArchiveState, RoundRequest
+from cleancut.core.archive.status import ArchiveSeen, archive_seen
 from cleancut.core.maintenance.garbage import LastGc
 from cleancut.core.maintenance.schedule import ScheduleState
 from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.ids import AgentName
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.fence import Fence
@@ -51,6 +54,24 @@ async def read_cluster(context: CoordinatorContext) -> ClusterSeen:
         gc_s=(_seconds(last.at) or None) if last else None,
         garbage_bytes=last.marked_bytes if last and last.at else None,
         attempt=(ctl.epoch, ctl.phase in CLOSED),
+        archive=await _archive(context, {one.name for one in sessions}),
+    )
+
+
+async def _archive(
+    context: CoordinatorContext, living: Collection[AgentName]
+) -> ArchiveSeen | None:
+    keys = context.keys
+    plan = await read_record(context, keys.archive_plan, ArchivePlan)
+    if plan is None or not plan.tasks:
+        return None
+    newest = await read_record(context, keys.archive_round, RoundRequest)
+    return archive_seen(
+        plan,
+        await read_all(context, keys.archive_states, ArchiveState),
+        living,
+        now_ms=context.clock.wall_s() * 1000,
+        marked_ms=newest.marked_ms if newest else 0,
     )
 
 

@@ -23,6 +23,7 @@ from cleancut.core.primitives.ids import AgentName, ClusterName, PeerId, ShardId
 from cleancut.core.wal.tail import WalEntry
 from cleancut.ports.store import Store
 from cleancut.repository.archive import ArchiveIndex, read_chains, read_ends, read_marks
+from cleancut.repository.archive_garbage import ArchiveCollector, ArchiveRules
 from cleancut.repository.archive_writer import ChunkStream, put_chain, put_end, put_mark
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.encrypted import EncryptedStore
@@ -239,5 +240,35 @@ def test_chains_ends_and_marks_are_found() -> None:
         assert await read_chains(store, PATHS) == {"c1": chain}
         assert await read_ends(store, PATHS) == {"c1": end}
         assert await read_marks(store, PATHS, 150, 300) == marks[1:]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_only_what_nothing_needs_is_deleted(dry_run: bool) -> None:
+    """Of two streams' chunks those that no base needs; a chain that ended long ago with its end."""
+
+    async def scenario() -> None:
+        store, hour = MemoryStore(), 3_600_000
+        stream = ChunkStream(store, PATHS, "s1")
+        await add(stream, 1 * hour, ("a", 0, 9), ("b", 0, 9))
+        await add(stream, 2 * hour, ("a", 10, 19))
+        await add(stream, 50 * hour, ("a", 20, 29))
+        await add(stream, 99 * hour, ("c", 0, 3))
+        await put_end(store, PATHS, ChainEnd(chain="b", last=9, at_ms=hour, reason="replaced"))
+        chunks = [p for p in store.objects if "/chunks/" in p]
+        collector = ArchiveCollector(store, PATHS)
+        rules = ArchiveRules(
+            now_ms=100 * hour, keep_ms=60 * hour, grace_ms=5 * hour, held=(), following={"c", "a"}
+        )
+        before = dict(store.objects)
+        found = await collector.collect(rules, dry_run=dry_run, check=lambda: None)
+        assert found.objects == 2
+        assert found.size_bytes == sum(len(before[path]) for path in chunks[:2])
+        gone = set(before) - set(store.objects)
+        assert gone == (set() if dry_run else set(chunks[:2]))
+        assert (await collector.collect(rules, dry_run=True, check=lambda: None)).objects == (
+            2 if dry_run else 0
+        )
 
     asyncio.run(scenario())

@@ -1,0 +1,471 @@
+"""Follower of all shards that the plan gives to this agent: reads their logs and stores entries.
+
+Two loops: one reads, one stores. Nothing here waits for Qdrant or keeps it waiting. What waits to
+be stored is bounded: beyond that no log is read, and if the store stays away the chains end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from cleancut.core.archive.chunk import compress_body
+from cleancut.core.archive.following import (
+    AWAY_S,
+    HELD_BYTES,
+    MOST_CHUNK_BYTES,
+    REPLANNED,
+    RESTARTED,
+    STORE_AWAY,
+    Buffer,
+    cut_due,
+    end_of,
+)
+from cleancut.core.archive.plan import (
+    ArchivePlan,
+    ArchiveState,
+    ArchiveTask,
+    FollowedShard,
+    Place,
+    RoundEnds,
+    UnfollowedShard,
+)
+from cleancut.core.archive.records import ChainEnd, ChunkPart
+from cleancut.core.primitives.codec import pack
+from cleancut.core.primitives.errors import CleancutError, Refused, TimedOut, Unavailable
+from cleancut.core.primitives.ids import ShardId
+from cleancut.ports.coordination import Compacted, Created, KeyValue, Put
+from cleancut.repository.archive_writer import ChunkStream, put_chain, put_end
+from cleancut.runtime.concurrency import run_all
+from cleancut.runtime.log import Logger
+from cleancut_agent.archive.followed_log import Before, FollowedLog, check_in_place, open_log
+from cleancut_agent.context import AgentContext
+from cleancut_agent.metrics import ArchiveMeters
+from cleancut_agent.prompt_store import prompt_store
+from cleancut_agent.session import OpenSession
+from cleancut_agent.wal.shard_tail import TailBroken
+
+POLL_S = 0.5
+_PUT_S = 60.0
+_RETRY_S = 1.0
+_FILES = 8
+"""Files that one log needs open, at most times."""
+_AT_ONCE = 8
+_SAY_S = 5.0
+_NOT_PLANNED = "the plan gives the shard to another agent, or its collection is not archived"
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Taken:
+    """What goes into a chunk, of which logs."""
+
+    parts: list[ChunkPart] = field(default_factory=list)
+    logs: list[FollowedLog] = field(default_factory=list)
+    data: list[bytes] = field(default_factory=list)
+
+
+class ArchiveFollower:
+    """One session's following. `run` ends with the session."""
+
+    def __init__(
+        self, context: AgentContext, session: OpenSession, *, metrics: ArchiveMeters, log: Logger
+    ) -> None:
+        self._context, self._session = context, session
+        self._metrics, self._log = metrics, log
+        self._stream = ChunkStream(context.store, context.paths, context.token_hex(8))
+        self._plan: ArchivePlan | None = None
+        self._before: dict[Place, Before] = {}
+        self._logs: dict[Place, FollowedLog] = {}
+        self._leaving: list[FollowedLog] = []
+        self._unfollowed: dict[Place, str] = {}
+        self._ends: list[ChainEnd] = []
+        self._reading = asyncio.Lock()
+        self._pending_bytes = self._raw_bytes = self._stored_bytes = 0
+        self._full_since_s = context.clock.monotonic_s()
+        self._given_up = False
+        self._problem = ""
+        self._said: tuple[object, object] = (None, None)
+        self._said_s = 0.0
+
+    def chain_of(self, collection: str, shard: ShardId) -> tuple[str, str]:
+        """The chain that follows this shard's log now, and which log that is; empty: none."""
+        found = self._logs.get((collection, shard))
+        return (found.said.chain, found.said.log) if found else ("", "")
+
+    async def run(self) -> None:
+        """Never returns. Raises: LeaseLost."""
+        try:
+            await self._load()
+            async with asyncio.TaskGroup() as group:
+                keys = self._context.keys
+                group.create_task(self._watch(keys.archive_plan, self._planned))
+                group.create_task(self._watch(keys.archive_round, self._answer))
+                group.create_task(self._read_for_ever())
+                group.create_task(self._store_for_ever())
+        finally:
+            async with self._reading:
+                for log in self._logs.values():
+                    log.tail.close()
+
+    # The plan
+
+    async def _load(self) -> None:
+        """What this agent followed before it was away."""
+        context = self._context
+        key = context.keys.archive_state(context.name)
+        while True:
+            try:
+                found = await context.etcd.get(key)
+            except Unavailable:
+                await context.clock.sleep(_RETRY_S)
+                continue
+            state = context.skipped.read(ArchiveState, key, found.value) if found else None
+            self._before = {one.place: Before(one) for one in state.shards} if state else {}
+            return
+
+    async def _planned(self, item: KeyValue | None) -> None:
+        plan = ArchivePlan(chunk_s=10.0)
+        if item is not None:
+            read = self._context.skipped.read(ArchivePlan, item.key, item.value)
+            if read is None:
+                return
+            plan = read
+        self._plan = plan
+
+    def _mine(self) -> dict[Place, ArchiveTask]:
+        """The tasks of this agent."""
+        peer, name = self._session.said.peer_id, self._context.name
+        tasks = self._plan.tasks if self._plan else ()
+        return {one.place: one for one in tasks if one.agent == name and one.peer == peer}
+
+    async def _follow_plan(self) -> None:
+        """Opens what is new, and lets go of what is not asked for any more."""
+        if self._plan is None or self._session.said.peer_id is None:
+            return
+        mine = self._mine()
+        async with self._reading:
+            for place, log in list(self._logs.items()):
+                task = mine.get(place)
+                if task is None or task.uuid != log.task.uuid:
+                    self._end(log, REPLANNED, _NOT_PLANNED)
+        for place in [place for place in self._before if place not in mine]:
+            gone = self._before.pop(place)
+            if not gone.reason:
+                why = f"{REPLANNED}: {_NOT_PLANNED}"
+                self._ends.append(self._end_record(gone.said.chain, gone.said.last, why))
+        self._unfollowed = {p: why for p, why in self._unfollowed.items() if p in mine}
+        gate = self._session.said.wal
+        missing = [task for place, task in mine.items() if place not in self._logs]
+        if gate != "":
+            self._unfollowed |= {one.place: gate or "not known yet" for one in missing}
+            return
+        if missing and not self._given_up:
+            await self._open_all(missing)
+
+    async def _open_all(self, tasks: Sequence[ArchiveTask]) -> None:
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        room = max(0, files // 2 // _FILES - len(self._logs))
+        self._unfollowed |= {one.place: f"{files} open files are too few" for one in tasks[room:]}
+        opened: list[FollowedLog] = []
+        for task in tasks[:room]:
+            log = await self._thread(partial(self._open, task))
+            if log is not None:
+                opened.append(log)
+        if not opened:
+            return
+        try:
+            telemetry = await self._context.qdrant.telemetry()
+        except CleancutError as error:
+            self._drop(opened, f"its peer does not answer: {error.message}")
+            return
+        uuids = {name: one.uuid or "" for name, one in telemetry.collections.items()}
+        await run_all([partial(self._begin, log, uuids) for log in opened], _AT_ONCE)
+
+    def _open(self, task: ArchiveTask) -> FollowedLog | None:
+        try:
+            return open_log(self._context, task, self._before.get(task.place))
+        except CleancutError as error:
+            self._unfollowed[task.place] = error.message
+            return None
+
+    def _drop(self, logs: Sequence[FollowedLog], why: str) -> None:
+        for log in logs:
+            log.tail.close()
+            self._unfollowed[log.task.place] = why
+
+    async def _begin(self, log: FollowedLog, uuids: Mapping[str, str]) -> None:
+        """Follows it from now on. Order: the record of its chain is stored before anything of it,
+        after the collection's uuid was read with the log in its place."""
+        try:
+            if uuids.get(log.task.collection, "") != log.task.uuid:
+                raise Unavailable("its collection was made again", "the plan will follow")
+            await self._thread(partial(check_in_place, log))
+            if log.new is not None:
+                async with prompt_store("write a chain", self._context.store_bound_s):
+                    await put_chain(self._context.store, self._context.paths, log.new)
+        except CleancutError as error:
+            self._drop([log], error.message)
+            return
+        except BaseException:
+            log.tail.close()
+            raise
+        if log.ended is not None:
+            self._ends.append(log.ended)
+            self._metrics.count_break(RESTARTED)
+        self._before.pop(log.task.place, None)
+        self._unfollowed.pop(log.task.place, None)
+        self._logs[log.task.place] = log
+        self._log.info(
+            "archiving",
+            collection=log.task.collection,
+            shard=log.task.shard,
+            chain=log.said.chain,
+            first=log.said.first if log.new else log.said.last + 1,
+            after=log.new.after if log.new else None,
+            cause=log.new.reason if log.new else None,
+        )
+
+    # Reading
+
+    async def _read_for_ever(self) -> None:
+        while True:
+            try:
+                await self._follow_plan()
+            except CleancutError as error:
+                self._log.warning("archive plan not followed", cause=error.message)
+            async with self._reading:
+                if self._logs:
+                    await self._thread(self._read_on)
+                self._give_up_if_stuck()
+            await self._context.clock.sleep(POLL_S)
+
+    def _held_bytes(self) -> int:
+        logs = (*self._logs.values(), *self._leaving)
+        return self._pending_bytes + sum(log.buffer.size_bytes for log in logs)
+
+    def _read_on(self) -> None:
+        """In a thread. Order: under the lock."""
+        for log in list(self._logs.values()):
+            self._read_one(log)
+
+    def _read_one(self, log: FollowedLog) -> bool:
+        """True if all is read that was written before it began."""
+        try:
+            while self._held_bytes() < HELD_BYTES:
+                entries = log.tail.poll()
+                log.add(entries, self._now_ms())
+                if not log.tail.behind:
+                    return True
+        except TailBroken as broken:
+            last = end_of(broken.cause, log.next - 1, log.tail.confirmed)
+            self._end(log, broken.cause.value, broken.message, last)
+        except CleancutError as error:
+            self._problem = error.message
+        return False
+
+    def _end(self, log: FollowedLog, why: str, detail: str, last: int | None = None) -> None:
+        """Follows it no more; what was read is stored, and then the end of the chain."""
+        place = log.task.place
+        del self._logs[place]
+        log.tail.close()
+        end, reason = log.next - 1 if last is None else last, f"{why}: {detail}"
+        log.end = self._end_record(log.said.chain, end, reason)
+        self._leaving.append(log)
+        self._before[place] = Before(log.said, reason)
+        self._metrics.count_break(why)
+        self._log.warning(
+            "chain ended",
+            collection=log.task.collection,
+            shard=log.task.shard,
+            chain=log.said.chain,
+            last=end,
+            reason=why,
+            cause=detail,
+        )
+
+    def _end_record(self, chain: str, last: int, reason: str) -> ChainEnd:
+        return ChainEnd(chain=chain, last=last, at_ms=self._now_ms(), reason=reason)
+
+    def _give_up_if_stuck(self) -> None:
+        """The store has taken nothing for long: what waits is dropped, and files are let go of."""
+        now_s = self._context.clock.monotonic_s()
+        if self._held_bytes() < HELD_BYTES:
+            self._full_since_s = now_s
+        if now_s - self._full_since_s <= AWAY_S:
+            return
+        self._given_up = True
+        for log in list(self._logs.values()):
+            dropped = log.buffer.entries[0].index if log.buffer.entries else log.next
+            log.buffer = Buffer()
+            self._end(log, STORE_AWAY, f"{self._problem}; {HELD_BYTES} bytes waited", dropped - 1)
+
+    # Storing
+
+    async def _store_for_ever(self) -> None:
+        while True:
+            try:
+                await self._store_once()
+                await self._say()
+            except (Unavailable, TimedOut) as error:
+                self._problem = error.message
+            await self._context.clock.sleep(POLL_S)
+
+    async def _store_once(self) -> None:
+        chunk_s = self._plan.chunk_s if self._plan else 0.0
+        logs = [*self._logs.values(), *self._leaving]
+        if cut_due([log.buffer for log in logs], self._now_ms(), chunk_s) or self._leaving:
+            await self._store_chunk()
+        for log in [log for log in self._leaving if not log.waits]:
+            self._leaving.remove(log)
+            assert log.end is not None
+            self._ends.append(log.end)
+        while self._ends:
+            await self._put_end(self._ends[0])
+            self._ends.pop(0)
+
+    async def _put_end(self, end: ChainEnd) -> None:
+        context = self._context
+        with contextlib.suppress(Refused):  # it has ended already, as an earlier run saw it
+            async with prompt_store("write the end of a chain", context.store_bound_s):
+                await put_end(context.store, context.paths, end)
+
+    async def _store_chunk(self) -> None:
+        """Everything that waits, up to a bound. It is tried until the store has it."""
+        async with self._reading:
+            taken = self._take()
+        if not taken.parts:
+            return
+        body = await asyncio.to_thread(compress_body, b"".join(taken.data))
+        self._stream.make(body, taken.parts, self._now_ms())
+        entries = sum(len(part.lengths) for part in taken.parts)
+        raw = sum(map(len, taken.data))
+        taken.data.clear()
+        stored = await self._put_until_stored()
+        for log, part in zip(taken.logs, taken.parts, strict=True):
+            log.said = replace(log.said, last=part.last, position=part.position)
+            log.pending_ms = 0
+        self._pending_bytes, self._given_up, self._problem = 0, False, ""
+        self._raw_bytes, self._stored_bytes = self._raw_bytes + raw, self._stored_bytes + stored
+        self._metrics.count_archived(entries=entries, raw=raw, stored=stored)
+
+    def _take(self) -> Taken:
+        """Order: under the lock, so that tails stand where the buffers end."""
+        taken = Taken()
+        for log in sorted(
+            (*self._leaving, *self._logs.values()), key=lambda log: log.buffer.since_ms
+        ):
+            buffer = log.buffer
+            if not buffer.entries:
+                continue
+            if taken.parts and self._pending_bytes + buffer.size_bytes > MOST_CHUNK_BYTES:
+                continue
+            self._pending_bytes += buffer.size_bytes
+            log.pending_ms = buffer.since_ms
+            taken.data += [entry.data for entry in buffer.entries]
+            taken.parts.append(buffer.take(log.said, log.tail.position))
+            taken.logs.append(log)
+        return taken
+
+    async def _put_until_stored(self) -> int:
+        context = self._context
+        while True:
+            try:
+                async with prompt_store("write a chunk", _PUT_S):
+                    _, size = await self._stream.put()
+                return size
+            except CleancutError as error:
+                self._problem = f"{error.message} [{error.reason}]"
+                self._log.warning("chunk not stored", cause=self._problem)
+            with contextlib.suppress(Unavailable, TimedOut):
+                await self._say()
+            await context.clock.sleep(_RETRY_S)
+
+    # What is said in etcd
+
+    async def _say(self) -> None:
+        """The state, if it has changed. Raises: Unavailable, TimedOut."""
+        context, now_s = self._context, self._context.clock.monotonic_s()
+        shards = tuple(log.state() for _, log in sorted(self._logs.items()))
+        lags = [self._now_ms() - one.behind_ms for one in shards if one.behind_ms]
+        self._metrics.show(shards=len(shards), lag_s=max(lags, default=0) / 1000)
+        gone = tuple(
+            UnfollowedShard(collection=place[0], shard=place[1], reason=why)
+            for place, why in sorted(self._unfollowed.items())
+        )
+        lasting = tuple((one.chain, one.last) for one in shards), gone, self._problem
+        moving = tuple((one.seen, one.behind_ms) for one in shards)
+        due = lasting != self._said[0] or (
+            moving != self._said[1] and now_s - self._said_s >= _SAY_S
+        )
+        if not due or self._plan is None:
+            return
+        state = ArchiveState(
+            agent=context.name,
+            session=self._session.token,
+            stream=self._stream.stream,
+            at_ms=self._now_ms(),
+            shards=(*shards, *self._kept(shards)),
+            unfollowed=gone,
+            raw_bytes=self._raw_bytes,
+            stored_bytes=self._stored_bytes,
+            problem=self._problem,
+            nonce=context.token_hex(8),
+        )
+        guard = Created(context.keys.session(context.name), self._session.token)
+        put = Put(context.keys.archive_state(context.name), pack(state))
+        await context.etcd.txn([guard], [put])
+        self._said, self._said_s = (lasting, moving), now_s
+
+    def _kept(self, shards: Sequence[FollowedShard]) -> list[FollowedShard]:
+        """What may still be continued, although it is not followed now."""
+        there = {one.place for one in shards}
+        return [b.said for p, b in sorted(self._before.items()) if not b.reason and p not in there]
+
+    async def _answer(self, item: KeyValue | None) -> None:
+        """A round: where each log ends now."""
+        if item is None or self._plan is None or not self._mine():
+            return
+        async with self._reading:
+            logs = list(self._logs.values())
+            read = await self._thread(lambda: [log for log in logs if self._read_one(log)])
+            ends = tuple(log.mark_end() for log in read)
+        context = self._context
+        answer = RoundEnds(round=item.mod_revision, ends=ends)
+        guard = Created(context.keys.session(context.name), self._session.token)
+        key = context.keys.archive_ends_of(context.name)
+        put = Put(key, pack(answer), lease=self._session.lease.id)
+        with contextlib.suppress(Unavailable, TimedOut):
+            await context.etcd.txn([guard], [put])
+
+    async def _watch(self, key: str, take: Callable[[KeyValue | None], Awaitable[None]]) -> None:
+        etcd = self._context.etcd
+        while True:
+            try:
+                listing = await etcd.list(key)
+                await take(next((item for item in listing.items if item.key == key), None))
+                async for changes in etcd.watch(key, listing.revision + 1):
+                    for change in changes:
+                        if change.kv.key == key:
+                            await take(None if change.deleted else change.kv)
+            except (Compacted, Unavailable, TimedOut):
+                await self._context.clock.sleep(_RETRY_S)  # the lease ends if it lasts
+
+    def _now_ms(self) -> int:
+        return int(self._context.clock.wall_s() * 1000)
+
+    async def _thread(self, act: Callable[[], T]) -> T:
+        """A thread cannot be cancelled, and reads files that are closed afterwards."""
+        running = asyncio.get_running_loop().run_in_executor(None, act)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            raise

@@ -1,0 +1,59 @@
+"""Bases of the archive: backups that a chain's entries continue. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from cleancut.core.archive.plan import ArchiveState, FollowedShard, Place
+from cleancut.core.format.manifest import Manifest, ShardEntry
+from cleancut.core.primitives.ids import Epoch, PeerId
+from cleancut.core.primitives.timestamps import parse_time
+
+
+class Base(NamedTuple):
+    """A shard of a backup, and the chain whose entries from `first` on continue it."""
+
+    epoch: Epoch
+    cut_s: float
+    place: Place
+    peer: PeerId
+    chain: str
+    first: int
+
+
+def first_entry(entry: ShardEntry) -> int | None:
+    """The first entry of its chain that a restore of this shard to a later moment needs; None: it
+    is not the base of any chain."""
+    if not entry.chain:
+        return None
+    if entry.standstill is not None and entry.last_entry >= 0:
+        return entry.standstill.first
+    if entry.quiet and entry.second.number is not None:
+        return entry.second.number + 1
+    return None
+
+
+def bases_of(manifest: Manifest) -> tuple[Base, ...]:
+    """Raises: Corrupt, for an invalid time."""
+    cut_s = parse_time(manifest.cut_at)
+    found = []
+    for entry in manifest.shards:
+        first = first_entry(entry)
+        if first is not None:
+            place = entry.collection, entry.shard_id
+            found.append(Base(manifest.epoch, cut_s, place, entry.peer_id, entry.chain, first))
+    return tuple(found)
+
+
+def newest_peers(bases: Iterable[Base]) -> dict[Place, PeerId]:
+    """By shard, the peer of its newest base."""
+    return {base.place: base.peer for base in sorted(bases, key=lambda base: base.epoch)}
+
+
+def without_base(states: Iterable[ArchiveState], bases: Iterable[Base]) -> list[FollowedShard]:
+    """The shards that are followed, and of whose chain there is no base: nothing of it can be
+    restored until there is one."""
+    known = {(base.place, base.chain) for base in bases}
+    found = [shard for state in states for shard in state.shards]
+    return [shard for shard in found if (shard.place, shard.chain) not in known]

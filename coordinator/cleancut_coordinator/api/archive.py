@@ -1,0 +1,95 @@
+"""Archive as the API shows it: what agents say in etcd, next to the plan and the backups."""
+
+from __future__ import annotations
+
+from cleancut.api.archive import Archive, ArchivedShard, ArchiveMark
+from cleancut.core.archive.plan import ArchiveState, ArchiveTask, RoundRequest
+from cleancut.core.archive.records import Mark
+from cleancut.core.archive.status import behind_ms
+from cleancut.core.primitives.errors import Invalid
+from cleancut.core.primitives.timestamps import format_time
+from cleancut.repository.archive_bases import BaseReader
+from cleancut_coordinator.archive.planner import read_plan, read_states
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import read_record, read_sessions
+
+MOST_TIMEOUT_S = 600.0
+MAX_NAME = 100
+
+
+async def read_archive(context: CoordinatorContext, bases: BaseReader) -> Archive:
+    """Raises: what etcd and the store do."""
+    plan, states = await read_plan(context), await read_states(context)
+    living = set(await read_sessions(context))
+    known: dict[str, int] = {base.chain: base.epoch for base in await bases.read()}
+    now_ms = context.clock.wall_s() * 1000
+    return Archive(
+        collections=context.archive.collections,
+        shards=tuple(
+            _shard(task, states, known, now_ms, lives=task.agent in living) for task in plan.tasks
+        ),
+        last_mark=await _last_mark(context),
+        raw_bytes=sum(state.raw_bytes for state in states),
+        stored_bytes=sum(state.stored_bytes for state in states),
+    )
+
+
+def _shard(
+    task: ArchiveTask,
+    states: list[ArchiveState],
+    bases: dict[str, int],
+    now_ms: float,
+    *,
+    lives: bool,
+) -> ArchivedShard:
+    state = next((one for one in states if one.agent == task.agent), None)
+    found = next((one for one in state.shards if one.place == task.place), None) if state else None
+    why = next((o.reason for o in state.unfollowed if _is(o, task)), "") if state else ""
+    if not lives:
+        why = f"agent {task.agent} is away"
+    elif found is None and not why:
+        why = f"agent {task.agent} has not begun"
+    if found is None or found.uuid != task.uuid:
+        return ArchivedShard(
+            collection=task.collection, shard=task.shard, agent=task.agent, problem=why
+        )
+    assert state is not None
+    since_ms = behind_ms(found, state, lives=lives)
+    base = bases.get(found.chain, 0)
+    why = why or (state.problem if since_ms else "")
+    return ArchivedShard(
+        collection=task.collection,
+        shard=task.shard,
+        agent=task.agent,
+        chain=found.chain,
+        stored_entry=found.last if found.last >= 0 else None,
+        read_entry=found.seen if found.seen >= 0 else None,
+        lag_s=max(0.0, now_ms - since_ms) / 1000 if since_ms else 0.0,
+        base=base,
+        problem=why or ("" if base else "no backup is its base yet"),
+    )
+
+
+def _is(one: object, task: ArchiveTask) -> bool:
+    return (getattr(one, "collection", ""), getattr(one, "shard", -1)) == task.place
+
+
+async def _last_mark(context: CoordinatorContext) -> str:
+    """When the newest mark was taken; "" for none."""
+    found = await read_record(context, context.keys.archive_round, RoundRequest)
+    return format_time(found.marked_ms / 1000) if found and found.marked_ms else ""
+
+
+def check_mark(name: str, timeout_s: float) -> None:
+    """Raises: Invalid."""
+    if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
+        raise Invalid(
+            f"{name[:MAX_NAME]!r} cannot be the name of a mark",
+            f"use 1 to {MAX_NAME} printable characters, such as before-deploy-7",
+        )
+    if not 0.0 <= timeout_s <= MOST_TIMEOUT_S:
+        raise Invalid(f"a timeout of {timeout_s:g} s for a mark", f"use up to {MOST_TIMEOUT_S:g} s")
+
+
+def shown_mark(mark: Mark) -> ArchiveMark:
+    return ArchiveMark(name=mark.name, at=format_time(mark.at_ms / 1000), shards=len(mark.ends))

@@ -1,0 +1,1 @@
+"""Archive of logs on the cluster: which agent follows which shard, and marks, by the leader."""
