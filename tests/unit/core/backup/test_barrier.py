@@ -367,24 +367,6 @@ def test_canaries_are_kept_while_shards_are_read_again() -> None:
     assert barrier.ctl == persist.ctl
 
 
-@pytest.mark.parametrize(("agents", "crashes"), [((A1,), 1), ((A1, A2), 0)])
-def test_every_history_under_writes(agents: tuple[AgentName, ...], crashes: int) -> None:
-    """As above, with rounds; what is stored is of the last two, of every agent."""
-    ends, _ = explored(agents, crashes, writes=1)
-    assert Phase.IDLE in ends
-
-
-@pytest.mark.parametrize(("agents", "crashes"), [((A1,), 1), ((A1, A2), 0)])
-def test_every_history_of_a_fence_in_the_rounds(
-    agents: tuple[AgentName, ...], crashes: int
-) -> None:
-    """As above; the fence is raised after the rounds have found nothing, and ends with them."""
-    ends, changes = explored(agents, crashes, LONG_FENCE, 99)
-    assert Phase.IDLE in ends
-    assert {"STANDSTILL to FENCE", "FENCE to STANDSTILL"} <= changes
-    assert "PREPARE to FENCE" not in changes
-
-
 def test_every_edge_is_taken() -> None:
     """No way in the table is dead: histories with a crash, and a second attempt, take them all."""
     changes = explored((A1, A2), 1)[1] | explored((A1, A2), 1, FENCE)[1]

@@ -17,7 +17,7 @@ from cleancut.core.protocol.fence import Fence, FencedAlias
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut.core.protocol.states import CLOSED, Phase, State
 from tests.unit.core.backup.table import COORDINATOR, EPOCH, Table
-from tests.unit.core.backup.test_barrier import new_table, play_until
+from tests.unit.core.backup.test_barrier import LONG_FENCE, explored, new_table, play_until
 
 A1, A2 = AgentName("a1"), AgentName("a2")
 
@@ -240,3 +240,21 @@ def test_logs_that_are_lost_are_followed_again_where_a_fence_is_asked_for(
     pending = table.operation.state is State.PENDING
     assert pending is (phase is Phase.ABORT)
     assert bool(never_still(table.ctl)) is not pending
+
+
+@pytest.mark.parametrize(("agents", "crashes"), [((A1,), 1), ((A1, A2), 0)])
+def test_every_history_under_writes(agents: tuple[AgentName, ...], crashes: int) -> None:
+    """As above, with rounds; what is stored is of the last two, of every agent."""
+    ends, _ = explored(agents, crashes, writes=1)
+    assert Phase.IDLE in ends
+
+
+@pytest.mark.parametrize(("agents", "crashes"), [((A1,), 1), ((A1, A2), 0)])
+def test_every_history_of_a_fence_in_the_rounds(
+    agents: tuple[AgentName, ...], crashes: int
+) -> None:
+    """As above; the fence is raised after the rounds have found nothing, and ends with them."""
+    ends, changes = explored(agents, crashes, LONG_FENCE, 99)
+    assert Phase.IDLE in ends
+    assert {"STANDSTILL to FENCE", "FENCE to STANDSTILL"} <= changes
+    assert "PREPARE to FENCE" not in changes
