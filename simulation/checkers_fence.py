@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cleancut.core.format.manifest import Manifest
-from cleancut.core.protocol.fence import fenced_name, leftover_fences
+from cleancut.core.protocol.fence import leftover_fences
 from cleancut.core.protocol.states import Phase
 from simulation.outcome import Checker, Outcome
 from simulation.qdrant import SimQdrant
@@ -71,15 +71,17 @@ def _unfenced_round(outcome: Outcome, manifest: Manifest, number: int) -> Iterat
         if (ctl.epoch, ctl.phase, ctl.round) == (epoch, Phase.STANDSTILL, number)
     ]
     assert manifest.fence is not None
+    stood = {
+        leftover.alias
+        for span in outcome.shared.trace.fences
+        for leftover in leftover_fences([span.name])
+        if leftover.epoch == epoch
+        and span.from_s <= asked[0]
+        and (span.until_s is None or span.until_s >= min(answered))
+    }
     for entry in manifest.fence.aliases:
-        name = fenced_name(entry.alias, epoch)
-        stood = any(
-            span.from_s <= asked[0] and (span.until_s is None or span.until_s >= min(answered))
-            for span in outcome.shared.trace.fences
-            if span.name == name
-        )
-        if not stood:
-            yield f"group {epoch}: {name} did not stand in round {number}"
+        if entry.alias not in stood:
+            yield f"group {epoch}: the fence of {entry.alias} did not stand in round {number}"
 
 
 FENCE_CHECKERS: tuple[Checker, ...] = (fence_lifted, fenced_is_true)
