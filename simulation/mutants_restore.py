@@ -120,7 +120,7 @@ async def check_nothing(self: Recovery, task: ShardTask) -> None:
     """Recovers without looking whether a shard holds points."""
 
 
-async def recover_trusting(self: Recovery, task: ShardTask) -> None:
+async def recover_trusting(self: Recovery, task: ShardTask, *, empty: bool) -> None:
     """Takes a recovery whose outcome is unknown for done."""
     try:
         await self._put(task, (await self._telemetry()).startup)

@@ -89,13 +89,15 @@ class Watch:
 
 class Shared:
     """What all processes reach: etcd, the store, and the weather between. `archive`: every object
-    that ever was in the store. `lists_late`: lists of garbage come to the store seconds after they
-    were made. `looked` is called when a process is answered what a peer is like."""
+    that ever was in the store. `metadata`: of the Qdrant cluster. `lists_late`: lists of garbage
+    come to the store seconds after they were made. `looked` is called when a process is answered
+    what a peer is like."""
 
     def __init__(self, world: World, keys: Keys, paths: Paths) -> None:
         self.world, self.keys, self.paths = world, keys, paths
         self.model, self.store = EtcdModel(), MemoryStore()
         self.archive: dict[str, bytes] = {}
+        self.metadata: dict[str, object] = {}
         self.lists_late = False
         self.looked: Callable[[Process], None] = lambda _: None
         self.weather, self.trace = Weather(), Trace(keys)

@@ -163,8 +163,13 @@ class SimPeer:
     async def cluster_metadata(self, timeout_s: float = READ_S) -> dict[str, Any]:
         return await self._read(dict, timeout_s)
 
-    async def put_cluster_metadata(self, key: str, value: object) -> None:
-        raise AssertionError("no group of the simulation has metadata")
+    async def cluster_metadata_value(self, key: str, timeout_s: float = READ_S) -> Any:
+        return await self._read(lambda: self._shared.metadata.get(key), timeout_s)
+
+    async def put_cluster_metadata(
+        self, key: str, value: object, timeout_s: float = CHANGE_S
+    ) -> None:
+        await self._change(partial(self._shared.metadata.__setitem__, key, value), timeout_s)
 
     async def telemetry(self, level: int = 3, timeout_s: float = READ_S) -> Telemetry:
         return await self._read(self._telemetry, timeout_s)

@@ -3,7 +3,8 @@ not.
 
 While this agent takes part in an epoch, its own clock ends the fence at the budget. Any other
 fenced alias that its peer shows belongs to an epoch that is over, or to an unknown one: etcd
-decides which, and without etcd it is lifted a bound after it was first seen.
+decides which. Without etcd, and if another installation raised it, it is lifted once it has been
+seen for longer than any budget.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from cleancut.core.protocol.fence import (
     LeftoverFence,
     is_raised,
     leftover_fences,
+    tag_of,
 )
 from cleancut.core.protocol.states import FENCED
 from cleancut.fencing.aliases import give_back
@@ -40,7 +42,8 @@ class FenceWatchdog:
 
     def __init__(self, context: AgentContext, *, metrics: AgentMetrics, log: Logger) -> None:
         self._context, self._metrics, self._log = context, metrics, log
-        self._ends_s: dict[Epoch, float] = {}
+        self._ends_s: dict[tuple[str, Epoch], float] = {}
+        self._installation = ""
         self._seen_s: dict[str, float] = {}
         self._stuck: set[str] = set()
 
@@ -56,7 +59,7 @@ class FenceWatchdog:
             raise Unavailable(f"the fence of epoch {epoch} was lifted already")
         fence = decode(Fence, found.value, key)
         ends_s = context.clock.monotonic_s() + fence.budget_s
-        self._ends_s[epoch] = ends_s
+        self._ends_s[fence.installation, epoch] = ends_s
         while not is_raised(fence, await context.qdrant.aliases(fence.budget_s)):
             if context.clock.monotonic_s() >= ends_s:
                 raise TimedOut(f"its peer did not see the fence within {fence.budget_s:g} s")
@@ -74,8 +77,8 @@ class FenceWatchdog:
 
     async def _look(self) -> None:
         now_s = self._context.clock.monotonic_s()
-        for epoch in [e for e, ends_s in self._ends_s.items() if now_s > ends_s + _AFTERMATH_S]:
-            del self._ends_s[epoch]
+        for one in [one for one, ends_s in self._ends_s.items() if now_s > ends_s + _AFTERMATH_S]:
+            del self._ends_s[one]
         there = leftover_fences(await self._context.qdrant.aliases(ASK_S))
         self._seen_s = {one.name: self._seen_s.get(one.name, now_s) for one in there}
         self._stuck &= set(self._seen_s)
@@ -86,16 +89,26 @@ class FenceWatchdog:
 
     async def _is_over(self, stray: LeftoverFence, now_s: float) -> bool:
         """Order: the own clock first, so that neither etcd nor a leader can prolong a fence."""
-        if stray.epoch in self._ends_s:
-            return now_s >= self._ends_s[stray.epoch]
+        armed_s = self._ends_s.get((stray.installation, stray.epoch))
+        if armed_s is not None:
+            return now_s >= armed_s
         if now_s >= self._seen_s[stray.name] + BUDGET_LIMIT_S:
             return True
         try:
+            if stray.installation != await self._own():
+                return False
             found = await self._context.etcd.get(self._context.keys.ctl)
             ctl = decode(Ctl, found.value, found.key) if found else Ctl()
         except CleancutError:
             return False
         return ctl.epoch != stray.epoch or ctl.phase not in FENCED
+
+    async def _own(self) -> str:
+        """This installation's, read once."""
+        if not self._installation:
+            found = await self._context.etcd.get(self._context.keys.id)
+            self._installation = tag_of(found.value.decode(errors="replace")) if found else ""
+        return self._installation
 
     async def _lift(self, stray: LeftoverFence) -> None:
         try:

@@ -99,6 +99,15 @@ class Qdrant(ShardRecovery):
             raise
         return {key: await self._get(f"{path}/{encode(key)}", timeout_s) for key in keys}
 
+    async def cluster_metadata_value(self, key: str, timeout_s: float = READ_S) -> Any:
+        """The value of one key; None for none, and without cluster mode."""
+        try:
+            return await self._get(f"/cluster/metadata/keys/{encode(key)}", timeout_s)
+        except Unavailable as refusal:
+            if "standalone" in refusal.message:
+                return None
+            raise
+
     async def put_cluster_metadata(
         self, key: str, value: object, timeout_s: float = CHANGE_S
     ) -> None:

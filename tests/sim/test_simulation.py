@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
@@ -89,6 +91,21 @@ def test_mutants_replace_what_there_is() -> None:
                 mine = {name for name in vars(patch.value) if not name.startswith("__")}
                 (base,) = patch.value.__bases__
                 assert {name for name in mine if not hasattr(base, name)} <= {"_recovers"}
+
+
+def test_functions_of_mutants_are_called_as_those_that_they_replace() -> None:
+    """Else a mutant fails on its own, and no checker ever sees what it breaks."""
+    for name, mutant in MUTANTS.items():
+        for patch in mutant.patches:
+            if isinstance(patch.owner, dict) or not inspect.isfunction(patch.value):
+                continue
+            real, mine = vars(patch.owner)[patch.name], patch.value
+            if inspect.getfullargspec(mine).varkw is None:
+                assert by_name_alone(mine) == by_name_alone(real), (name, patch.name)
+
+
+def by_name_alone(function: Callable[..., object]) -> list[str]:
+    return sorted(inspect.getfullargspec(function).kwonlyargs)
 
 
 def test_a_simulated_peer_has_the_calls_of_the_client() -> None:

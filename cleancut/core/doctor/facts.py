@@ -191,7 +191,8 @@ class Facts(Record, frozen=True):
     `accepting`: silent peers whose address accepts connections. `now_s`: wall clock.
     `store_problem`: why the store cannot be used. `coordinators`: names and versions. `backups`:
     None, if the catalog was not read. `api_open`: everyone may do everything.
-    `gc_stopped`: why the last gc run deleted nothing. `archive`: None, if it was not read.
+    `gc_stopped`: why the last gc run deleted nothing. `archive`: None, if it was not read. `other`:
+    another installation of cleancut that uses this Qdrant cluster.
     """
 
     peers: tuple[PeerReport, ...]
@@ -206,6 +207,7 @@ class Facts(Record, frozen=True):
     cluster_id: str = ""
     owner_id: str | None = None
     gc_stopped: str = ""
+    other: str = ""
     seen: SeenPeers | None = None
     accepting: tuple[PeerId, ...] = ()
     now_s: float = 0.0

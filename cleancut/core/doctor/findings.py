@@ -14,7 +14,7 @@ from cleancut.core.doctor.facts import Facts, Finding, Fix, Severity
 from cleancut.core.doctor.peers import find_agents, find_peers
 from cleancut.core.doctor.programs import find_programs
 from cleancut.core.doctor.shards import find_shards
-from cleancut.core.protocol.fence import leftover_fences
+from cleancut.core.protocol.fence import leftover_fences, tag_of
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
 
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
@@ -89,12 +89,15 @@ def _aliases(facts: Facts) -> Iterator[Finding]:
 
 def _fences(facts: Facts) -> Iterator[Finding]:
     aliases, names = facts.aliases, {entry.name for entry in facts.collections}
-    for alias, base, epoch in leftover_fences(aliases):
-        if epoch == facts.open_fence:
+    for alias, base, epoch, installation in leftover_fences(aliases):
+        ours = installation in {"", tag_of(facts.cluster_id)}
+        if epoch == facts.open_fence and ours:
             continue
         fix: tuple[Fix, ...] = ()
         what = f"alias {base!r} is still fenced as {alias!r}, so writes by it fail"
-        if base in names:
+        if not ours:
+            what += f"; another installation ({installation}) raised it, agents lift it after 30 s"
+        elif base in names:
             what += "; a collection has taken the name: rename the alias by hand"
         elif base in aliases:
             what += f"; it exists again and points to {aliases[base]!r}: delete the fence"
@@ -233,6 +236,22 @@ def _gc(facts: Facts) -> Iterator[Finding]:
 
 
 def _identity(facts: Facts) -> Iterator[Finding]:
+    if facts.other:
+        yield Finding(
+            kind="other_installation",
+            severity="error",
+            what=f"another installation of cleancut uses this Qdrant cluster: {facts.other};"
+            " backups, restores and rebalances are refused",
+            fixes=(
+                Fix("cleancut cluster status", what="see which cluster this is"),
+                Fix(
+                    "cleancut adopt",
+                    "loses-data",
+                    "only once the other one is removed, since each could drop what the other one"
+                    " restores: make the Qdrant cluster this one's",
+                ),
+            ),
+        )
     if facts.owner_id is None:
         yield Finding(
             kind="store_away",

@@ -1,8 +1,9 @@
 """Fences hold writes off while all shards are cut: how they are requested, raised, seen and lifted.
 
-An alias is fenced by renaming it to `<alias>@fence-<epoch>`: writes by the old name are refused
-until it is renamed back. A hook asks the writer itself to pause. The name carries the epoch, so
-that a leftover fence can be recognised and lifted, with or without etcd. No I/O, no clock.
+An alias is fenced by renaming it to `<alias>@fence-<installation>-<epoch>`: writes by the old name
+are refused until it is renamed back. A hook asks the writer itself to pause. The name carries the
+installation and its epoch, so that a leftover fence can be recognised and lifted, with or without
+etcd, and only by the installation that raised it. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from cleancut.core.protocol.requests import BackupRequest
 BUDGET_S, BUDGET_LIMIT_S = 2.0, 30.0
 """Longest time that writes are held off: by default, and at most."""
 ALIAS, HOOK, NONE = "alias=", "hook", "none"
-_FENCED = re.compile(r"(?P<alias>.+)@fence-(?P<epoch>[0-9]{1,18})", re.DOTALL)
+_FENCED = re.compile(
+    r"(?P<alias>.+)@fence-(?:(?P<installation>[0-9a-f]{8})-)?(?P<epoch>[0-9]{1,18})", re.DOTALL
+)
+_TAG = 8
 
 
 class FenceRule(Record, frozen=True, forbid_unknown_fields=True):
@@ -66,7 +70,7 @@ class Hook(Record, frozen=True):
 
 class Fence(Record, frozen=True):
     """`fence/<epoch>`: written before the fence is raised, removed once it is seen lifted.
-    `raised_at`: RFC 3339, when it was written."""
+    `raised_at`: RFC 3339, when it was written. `installation`: see `tag_of`."""
 
     epoch: Epoch
     budget_s: float
@@ -74,6 +78,11 @@ class Fence(Record, frozen=True):
     hooks: tuple[Hook, ...] = ()
     raised_at: str = ""
     nonce: str = ""
+    installation: str = ""
+
+    def name_of(self, alias: str) -> str:
+        """The name of `alias` while it is fenced."""
+        return fenced_name(alias, self.epoch, self.installation)
 
     @property
     def collections(self) -> frozenset[str]:
@@ -116,23 +125,30 @@ def facts_of(fence: Fence | None, seen: tuple[FenceSeen, ...], held_ms: int) -> 
 
 
 class LeftoverFence(NamedTuple):
-    """A fenced alias as a peer shows it."""
+    """A fenced alias as a peer shows it. `installation`: whose it is, "" if that is unknown."""
 
     name: str
     alias: str
     epoch: Epoch
+    installation: str
 
 
-def fenced_name(alias: str, epoch: Epoch) -> str:
+def tag_of(cluster_id: str) -> str:
+    """By what the names of fences say whose they are: the begin of the cluster's id."""
+    return cluster_id[:_TAG]
+
+
+def fenced_name(alias: str, epoch: Epoch, installation: str = "") -> str:
     """The name of `alias` while it is fenced."""
-    return f"{alias}@fence-{epoch}"
+    whose = f"{installation}-" if installation else ""
+    return f"{alias}@fence-{whose}{epoch}"
 
 
 def leftover_fences(aliases: Collection[str]) -> list[LeftoverFence]:
     """The fenced ones among a peer's aliases, sorted."""
     found = ((name, _FENCED.fullmatch(name)) for name in sorted(aliases))
     return [
-        LeftoverFence(name, m["alias"], Epoch(int(m["epoch"])))
+        LeftoverFence(name, m["alias"], Epoch(int(m["epoch"])), m["installation"] or "")
         for name, m in found
         if m is not None
     ]
@@ -141,8 +157,7 @@ def leftover_fences(aliases: Collection[str]) -> list[LeftoverFence]:
 def is_raised(fence: Fence, aliases: Mapping[str, str]) -> bool:
     """True if a peer with these aliases takes no writes by any of the fence's."""
     return all(
-        aliases.get(fenced_name(entry.alias, fence.epoch)) == entry.collection
-        and entry.alias not in aliases
+        aliases.get(fence.name_of(entry.alias)) == entry.collection and entry.alias not in aliases
         for entry in fence.aliases
     )
 
@@ -151,7 +166,7 @@ def without_fence(view: View, fence: Fence | None) -> View:
     """`view` as it is when the fence's aliases have their names back."""
     if fence is None:
         return view
-    back = {fenced_name(entry.alias, fence.epoch): entry.alias for entry in fence.aliases}
+    back = {fence.name_of(entry.alias): entry.alias for entry in fence.aliases}
     mapped = sorted((back.get(alias, alias), of) for alias, of in view.aliases)
     return replace(view, aliases=tuple(mapped))
 

@@ -57,6 +57,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import decode_or_skip, read_ctl
 from cleancut_coordinator.leader.cluster_id import read_identities, write_owner
 from cleancut_coordinator.leader.high_water import accept_etcd
+from cleancut_coordinator.leader.installation import take_over
 from cleancut_coordinator.leader.state import LeaderState
 from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
 
@@ -83,6 +84,7 @@ class ClusterService:
         leading = self._leading()
         now = await write_owner(self._context, await read_identities(self._context))
         await accept_etcd(self._context, leading.token, leading.term.reread)
+        await take_over(self._context)
         return Identity(cluster_id=now.cluster_id, store_cluster_id=now.owner_id, equal=now.equal)
 
     async def diagnose(self) -> Diagnosis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from cleancut import __version__
@@ -26,6 +27,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_all, read_ctl, read_sessions
 from cleancut_coordinator.leader.cluster_id import read_identities
 from cleancut_coordinator.leader.election import read_leader
+from cleancut_coordinator.leader.installation import read_other
 
 _ASK_S = 2.0
 
@@ -75,6 +77,9 @@ async def _read_fences(context: CoordinatorContext, ctl: Ctl) -> _Fences:
         aliases = await ask_any(context.peers, lambda peer: peer.aliases(_ASK_S))
     except CleancutError:
         aliases = {}
+    with contextlib.suppress(CleancutError):  # said by what else asks the peers
+        if other := await read_other(context):
+            warnings.append(f"another installation uses this Qdrant cluster: {other}")
     warnings += [
         f"alias {stray.alias!r} is still fenced as {stray.name!r}: see `cleancut doctor`"
         for stray in leftover_fences(aliases)

@@ -44,6 +44,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_all, read_ctl, read_record, read_sessions
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.cluster_id import read_identities
+from cleancut_coordinator.leader.installation import read_other
 
 ASK_S = 4.0
 _AT_ONCE = 8
@@ -85,6 +86,7 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
         coordinators=await _coordinators(context),
         api_open=context.api_open,
         gc_stopped=last_gc.stopped if last_gc else "",
+        other=await _other(context),
         seen=await _seen(context),
         now_s=context.clock.wall_s(),
     )
@@ -100,6 +102,13 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
         newest_intact=catalog.newest_intact(),
         accepting=tuple(peer for peer, takes in zip(silent, accepting, strict=True) if takes),
     )
+
+
+async def _other(context: CoordinatorContext) -> str:
+    try:
+        return await read_other(context)
+    except CleancutError:
+        return ""  # no peer answers, which is a finding of its own
 
 
 async def _seen(context: CoordinatorContext) -> SeenPeers | None:

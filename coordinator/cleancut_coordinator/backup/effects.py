@@ -58,7 +58,7 @@ from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
 from cleancut.core.protocol.etcd_records import Bounds, Session, SickCollection
 from cleancut.core.protocol.failures import SickCollections
-from cleancut.core.protocol.fence import check_seen_everywhere, choose_fence, facts_of
+from cleancut.core.protocol.fence import check_seen_everywhere, choose_fence, facts_of, tag_of
 from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.requests import STREAMS_TO_OPEN, BackupRequest
 from cleancut.core.verification.canaries import proven
@@ -77,6 +77,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.cluster_id import check_store_owner, put_probe
 from cleancut_coordinator.leader.fences import drain_writes, raise_fence
 from cleancut_coordinator.leader.high_water import put_opened, read_marks
+from cleancut_coordinator.leader.installation import MARK, check_installation, own_id
 from cleancut_coordinator.leader.state import format_now
 
 _AT_ONCE = 16
@@ -122,6 +123,7 @@ class LeaderBackupEffects:
 
     async def _probe(self, effect: Probe) -> None:
         await check_store_owner(self._context)
+        await check_installation(self._context)
         await put_opened(self._context, effect.epoch)
         await put_probe(self._context, effect)
 
@@ -138,6 +140,7 @@ class LeaderBackupEffects:
         peers = [session.peer_id for session in sessions.values()]
         if fence is not None:
             check_seen_everywhere(view, peers)
+            fence = replace(fence, installation=tag_of(await own_id(context)))
         points = await read_fullness(context, view, chosen)
         usable = Usable(sessions, effect.unusable)
         tasks = assign(view, chosen, usable, parents, homes=homes, points=points, full=request.full)
@@ -194,6 +197,7 @@ class LeaderBackupEffects:
     ) -> Draft:
         context = self._context
         metadata = await ask_any(context.peers, lambda peer: peer.cluster_metadata())
+        metadata.pop(MARK, None)
         cluster = await ask_any(context.peers, lambda peer: peer.cluster())
         owned = await check_store_owner(context)
         undrainable = {

@@ -16,7 +16,7 @@ from cleancut.core.primitives.errors import CleancutError, Corrupt, TimedOut, Un
 from cleancut.core.primitives.ids import Epoch, FencingToken
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.etcd_records import Ctl
-from cleancut.core.protocol.fence import BUDGET_LIMIT_S, Fence, FencedAlias, fenced_name, is_raised
+from cleancut.core.protocol.fence import BUDGET_LIMIT_S, Fence, FencedAlias, is_raised
 from cleancut.core.protocol.states import FENCED
 from cleancut.fencing.aliases import give_back, rename
 from cleancut.ports.coordination import Delete
@@ -57,9 +57,7 @@ async def raise_fence(context: CoordinatorContext, fence: Fence) -> None:
 
 async def _fence_aliases(context: CoordinatorContext, fence: Fence) -> None:
     peer = await first_peer(context.peers)
-    actions = [
-        rename(entry.alias, fenced_name(entry.alias, fence.epoch)) for entry in fence.aliases
-    ]
+    actions = [rename(entry.alias, fence.name_of(entry.alias)) for entry in fence.aliases]
     try:
         async with asyncio.TaskGroup() as group:
             renaming = group.create_task(peer.change_aliases(actions, RAISE_S))
@@ -115,7 +113,7 @@ async def _free(context: CoordinatorContext, fence: Fence, entry: FencedAlias) -
     last: CleancutError = Unavailable("no Qdrant URL was given", "set --qdrant-url")
     for peer in context.peers:
         try:
-            await give_back(peer, fenced_name(entry.alias, fence.epoch), entry.alias, LIFT_S)
+            await give_back(peer, fence.name_of(entry.alias), entry.alias, LIFT_S)
         except (Unavailable, TimedOut) as error:
             last = error
         else:

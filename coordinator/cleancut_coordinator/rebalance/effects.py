@@ -35,6 +35,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_record, read_sessions
 from cleancut_coordinator.leader.cluster_id import put_probe
 from cleancut_coordinator.leader.high_water import put_begun, put_opened, read_marks
+from cleancut_coordinator.leader.installation import check_installation
 from cleancut_coordinator.rebalance.layout import read_layout
 from cleancut_coordinator.rebalance.transfers import ShardTransfers, abort_transfers, read_now
 
@@ -54,6 +55,7 @@ class RebalanceEffects:
             case ReadMarks():
                 return await read_marks(self._context, effect.epoch)
             case Probe():
+                await check_installation(self._context)
                 await put_opened(self._context, effect.epoch)
                 await put_probe(self._context, effect)
                 return None

@@ -50,6 +50,7 @@ from cleancut_coordinator.leader.high_water import (
     put_published,
     read_marks,
 )
+from cleancut_coordinator.leader.installation import check_installation
 from cleancut_coordinator.leader.state import format_now
 from cleancut_coordinator.restore.create_collections import CollectionCreator, known_creations
 from cleancut_coordinator.restore.destination import AgentHost
@@ -90,6 +91,7 @@ class RestoreEffects:
             case ReadMarks():
                 return await read_marks(self._context, effect.epoch)
             case Probe():
+                await check_installation(self._context)
                 await put_opened(self._context, effect.epoch)
                 await put_probe(self._context, effect)
                 return None

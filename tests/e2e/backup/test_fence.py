@@ -14,7 +14,7 @@ from cleancut.core.format.manifest import AgentDocument
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.ids import ClusterName, Epoch
 from cleancut.core.protocol.etcd_keys import Keys
-from cleancut.core.protocol.fence import fenced_name
+from cleancut.core.protocol.fence import fenced_name, tag_of
 from cleancut.etcd.client import open_etcd
 from cleancut.fencing.aliases import rename
 from cleancut.runtime.clock import SystemClock
@@ -128,7 +128,9 @@ def test_a_budget_ends_the_fence(world: World) -> None:
 def test_what_nobody_needs_is_lifted(world: World) -> None:
     """A fenced alias of an epoch that is over is renamed back by the agents; one whose name was
     taken meanwhile is left alone, and told."""
-    stray, taken = fenced_name(ALIAS, Epoch(99999)), fenced_name(COLLECTION, Epoch(99998))
+    ours = tag_of(world.ok("cluster", "cluster", "status")["identity"]["cluster_id"])
+    stray = fenced_name(ALIAS, Epoch(99999), ours)
+    taken = fenced_name(COLLECTION, Epoch(99998), ours)
 
     async def change(*actions: dict[str, Any]) -> None:
         async with world.setup.peers[0].client() as qdrant:

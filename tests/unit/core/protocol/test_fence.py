@@ -30,6 +30,7 @@ from cleancut.core.protocol.fence import (
     fenced_name,
     is_raised,
     leftover_fences,
+    tag_of,
     without_fence,
 )
 from cleancut.core.protocol.requests import BackupRequest
@@ -144,6 +145,7 @@ def test_a_peer_shows_a_fence_only_without_the_old_name() -> None:
     assert not is_raised(DOCS, {fenced: "wiki"})
     assert not is_raised(DOCS, {"docs-w": "docs"})
     assert not is_raised(DOCS, {fenced_name("docs-w", Epoch(6)): "docs"})
+    assert not is_raised(DOCS, {fenced_name("docs-w", EPOCH, "5b5b5b5b"): "docs"})
 
 
 def test_a_fenced_view_is_the_view_before_it() -> None:
@@ -161,7 +163,9 @@ def test_a_fenced_view_is_the_view_before_it() -> None:
 
 def test_strays_are_told_by_their_names() -> None:
     (one,) = leftover_fences(["docs", "docs-w@fence-7", "docs@fence-", "@fence-3", "docs@fence-x"])
-    assert one == ("docs-w@fence-7", "docs-w", EPOCH)
+    assert one == ("docs-w@fence-7", "docs-w", EPOCH, "")
+    (one,) = leftover_fences([fenced_name("docs-w", EPOCH, tag_of("5b" * 16))])
+    assert one == ("docs-w@fence-5b5b5b5b-7", "docs-w", EPOCH, "5b5b5b5b")
 
 
 def test_a_group_is_fenced_only_if_all_of_it_was() -> None:

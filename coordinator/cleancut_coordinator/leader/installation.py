@@ -1,0 +1,82 @@
+"""Installation mark: one Qdrant cluster has one installation of cleancut, named in its metadata.
+
+Two of them would back up and restore side by side, each without a look at what the other has under
+way: one would drop or move what the other one restores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import Refused, TimedOut, Unavailable
+from cleancut.core.protocol.etcd_records import Owner
+from cleancut_coordinator.any_peer import ask_any
+from cleancut_coordinator.context import CoordinatorContext
+
+MARK = "cleancut"
+"""The key in a Qdrant cluster's metadata. Shape: {"id": the cluster's id, "name": its name}."""
+_READ_S = 10.0
+
+
+async def own_id(context: CoordinatorContext) -> str:
+    """The id of this installation's cluster, as etcd has it; "" for none yet."""
+    found = await context.etcd.get(context.keys.id)
+    return found.value.decode(errors="replace") if found else ""
+
+
+async def read_other(context: CoordinatorContext) -> str:
+    """The other installation that uses this Qdrant cluster, for people; "" for none.
+
+    Limits: without cluster mode Qdrant keeps no mark. Raises: Unavailable, TimedOut; errors of the
+        store.
+    """
+    mark = await ask_any(context.peers, lambda peer: peer.cluster_metadata_value(MARK, _READ_S))
+    known = mark if isinstance(mark, dict) else {}
+    whose = known.get("id")
+    if whose in {None, await own_id(context)} or whose in await _owners(context):
+        return ""
+    return f"{known.get('name')!r} ({str(whose)[:8]})"
+
+
+async def _owners(context: CoordinatorContext) -> set[str]:
+    """All ids that this store's cluster ever had: another one each time its etcd was lost."""
+    paths = [info.path async for info in context.store.list(context.paths.owners)]
+    return {decode(Owner, await context.store.get(path), path).cluster_id for path in paths}
+
+
+async def check_installation(context: CoordinatorContext) -> None:
+    """Marks a Qdrant cluster that has no mark. Order: before anything is done to it.
+
+    Raises: Refused, if it is marked as another installation's; Unavailable, TimedOut.
+    """
+    other = await read_other(context)
+    if not other and await put_mark(context):
+        other = await read_other(context)  # two that put theirs at once
+    if other:
+        raise Refused(
+            f"another installation of cleancut uses this Qdrant cluster: {other}",
+            "remove that one, or back up with it; `cleancut adopt` makes the cluster this one's",
+            installation=other,
+        )
+
+
+async def put_mark(context: CoordinatorContext, *, over: bool = False) -> bool:
+    """Whether it was put. `over`: in place of another's."""
+    mark = {"id": await own_id(context), "name": context.keys.cluster}
+    there = await ask_any(context.peers, lambda peer: peer.cluster_metadata_value(MARK, _READ_S))
+    if there == mark or (there is not None and not over):
+        return False
+    try:
+        await ask_any(context.peers, lambda peer: peer.put_cluster_metadata(MARK, mark, _READ_S))
+    except Unavailable as refusal:
+        if "standalone" in refusal.message:
+            return False
+        raise
+    return True
+
+
+async def take_over(context: CoordinatorContext) -> None:
+    """Makes the Qdrant cluster this installation's, if it can be reached."""
+    with contextlib.suppress(Unavailable, TimedOut):
+        await put_mark(context, over=True)
