@@ -80,10 +80,14 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     for replicas in (1, 2):
         shape = Shape(points=options.points, dims=32, replicas=replicas, segments=2)
         async with (
-            launch_setup(peers=3, coordinators=1, qdrant=options.qdrant) as setup,
+            launch_setup(peers=3, coordinators=0, qdrant=options.qdrant) as setup,
             Data(setup.peers[0].url, shape) as data,
         ):
             kind = setup.qdrant
+            config = setup.base_dir / "coordinator.toml"
+            config.write_text(f"standstill-bound = {options.standstill_bound}\n")
+            await setup.start_coordinator(config=config)
+            await setup.wait_agents()
             await data.create()
             await data.load()
             for mode in MODES:
@@ -243,6 +247,7 @@ def main() -> int:
     parser.add_argument("--points", type=int, default=3000)
     parser.add_argument("--only", choices=tuple(MODES))
     parser.add_argument("--still", action="store_true", help="never stop a peer")
+    parser.add_argument("--standstill-bound", type=float, default=5.0, help="of the coordinator")
     parser.add_argument("--qdrant", choices=("real", "standin", "auto"), default="auto")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()

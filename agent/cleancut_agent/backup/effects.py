@@ -115,7 +115,7 @@ class AgentBackupEffects:
             case ReadNumbers():
                 return await self._read(effect)
             case ReadLogs():
-                return await self._logs[0].ends() if self._logs else LogEnds(lost="it has ended")
+                return await self._read_logs(effect)
             case FinishCapture():
                 return await self._finish(effect)
             case ReadJournal():
@@ -258,6 +258,14 @@ class AgentBackupEffects:
             fenced=fence is not None and is_raised(fence, dict(view.aliases)),
             states=second.states,
         )
+
+    async def _read_logs(self, effect: ReadLogs) -> LogEnds:
+        """Order: the fence last, so that it stood while the logs were read."""
+        found = await self._logs[0].ends() if self._logs else LogEnds(lost="it has ended")
+        if effect.fence is None or found.lost:
+            return found
+        aliases = await self._context.qdrant.aliases()
+        return dataclasses.replace(found, fenced=is_raised(effect.fence, aliases))
 
     # UPLOAD
 

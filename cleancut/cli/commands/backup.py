@@ -65,8 +65,8 @@ def backup() -> None:
     "--fence",
     multiple=True,
     metavar="alias=NAME|hook|none",
-    help="Hold writes off during the cut: rename the alias that writers use, or call the configured"
-    " hooks; repeatable. Default: the coordinator's settings.",
+    help="Hold writes off for as long as the backup needs it: rename the alias that writers use, or"
+    " call the configured hooks; repeatable. Default: the coordinator's settings.",
 )
 @click.option(
     "--fence-budget",

@@ -90,11 +90,8 @@ def optimized(shards: Sequence[ShardEntry]) -> tuple[str, ...]:
 
 
 def never_still(ctl: Ctl) -> tuple[str, ...]:
-    """A warning, if a moment without writes was looked for in vain."""
-    if not ctl.round or ctl.standstill:
-        return ()
-    rounds = f"{ctl.round} rounds" if ctl.round > 1 else "1 round"
-    return (f"no moment without writes to any shard was found in {rounds}",)
+    """A warning with the reason, if a moment without writes was looked for in vain."""
+    return (ctl.unstill,) if ctl.unstill else ()
 
 
 def _is_optimizing(seen: Reading) -> bool:

@@ -92,8 +92,12 @@ class Ctl(Record, frozen=True):
     skew_ms: int = -1
     round: int = 0  # of STANDSTILL: each one is a reading of every shard's log
     standstill: int = 0  # the round in which no shard had moved since the one before; 0: none
-    fenced: bool = False  # a fence stands from FENCE to SEAL
-    fence_ms: int = -1  # from its raising to the last vote of SEAL
+    moved: int = -1  # of two rounds, the fewest shards that were written to in between; -1: none
+    window_ms: int = -1  # how long it took between these two
+    waited_ms: int = -1  # from the first round on
+    unstill: str = ""  # why no standstill was found
+    fenced: bool = False  # a fence was raised: before the cuts, or before a round of STANDSTILL
+    fence_ms: int = -1  # from its raising to the last vote of SEAL, or of the last round
     cut_at: str = (
         ""  # RFC 3339, UTC, of the coordinator's clock at the put of CUT; the round of COUNT
     )
@@ -273,6 +277,7 @@ class Vote(Record, frozen=True):
     follows: bool = False  # backup, PREPARE: it follows the log of each of its shards
     round: int = 0  # backup, STANDSTILL: the round that this is of
     ends: str = ""  # sha256 over where each shard's log ends
+    moved: int = -1  # of them, those that have grown since the round before; -1: none before
     lost: str = ""  # why they cannot be followed any more, instead
     optimizing: int = 0  # backup, PREPARE: of its shards, those that Qdrant optimizes now
     free_bytes: int = -1  # backup: of the spill; restore: where the peer keeps its data

@@ -278,7 +278,7 @@ class LeaderBackupEffects:
                 sorted(replicas, key=lambda one: (one.collection, one.shard_id, one.peer_id))
             ),
             canaries=proven(await stored_canaries(context, ctl), shards),
-            fence=facts_of(draft.fence, effect.seen, ctl.fence_ms),
+            fence=facts_of(draft.fence if ctl.fenced else None, effect.seen, ctl.fence_ms),
             schedule=draft.schedule,
             missing=draft.missing,
             selected=draft.selected,
