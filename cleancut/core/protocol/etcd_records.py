@@ -147,6 +147,8 @@ class Standstill(Record, frozen=True):
     """The ends of a shard's log in two rounds: all shards were read in the one before any was read
     in the other. `first`: of the entries that are stored with the shard, up to the end; -1: none,
     it is stored as it was cut. `ack`: the first entry that was not flushed before the cut.
+    `by_state`: some of those that the cut may hold already choose points by a filter or a
+    condition, and the Qdrant that logged them may replay such ones with another result.
 
     Unit: `wal_bytes` of the entries' data.
     """
@@ -157,6 +159,7 @@ class Standstill(Record, frozen=True):
     ack: int = -1
     first: int = -1
     wal_bytes: int = 0
+    by_state: bool = False
 
 
 class Parent(Record, frozen=True):

@@ -35,6 +35,7 @@ from cleancut.core.backup.warnings import (
     never_still,
     not_drained,
     optimized,
+    replayed_by_state,
     unseen_peers,
 )
 from cleancut.core.cluster.collection_config import hides_unoptimized
@@ -286,6 +287,7 @@ class LeaderBackupEffects:
                 *draft.warnings,
                 *not_drained(undrained, draft.undrainable),
                 *optimized(shards),
+                *replayed_by_state(shards),
                 *never_still(ctl),
                 *divergent(shards, replicas),
             ),
