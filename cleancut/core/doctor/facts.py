@@ -127,6 +127,25 @@ class BackupHealth(Record, frozen=True):
     partial: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
 
+class ArchiveShard(Record, frozen=True):
+    """A shard to be archived. `problem`: why no agent follows it; "": one does. `chain`: what it is
+    archived as, `base`: the newest backup that this continues, 0 for none."""
+
+    collection: str
+    shard: ShardId
+    problem: str = ""
+    lag_s: float = 0.0
+    chain: str = ""
+    base: int = 0
+
+
+class ArchiveHealth(Record, frozen=True):
+    """The archive of logs. `last_mark_s`: since 1970; None: there is no mark."""
+
+    shards: tuple[ArchiveShard, ...] = ()
+    last_mark_s: float | None = None
+
+
 class StuckOperation(Record, frozen=True):
     """A backup, seed or rebalance of the last days that needs an operator."""
 
@@ -172,8 +191,8 @@ class Facts(Record, frozen=True):
     `accepting`: silent peers whose address accepts connections. `now_s`: wall clock.
     `store_problem`: why the store cannot be used. `coordinators`: names and versions. `backups`:
     None, if the catalog was not read. `api_open`: everyone may do everything.
-    `gc_stopped`: why the last gc run deleted nothing. `other`: another installation of cleancut
-    that uses this Qdrant cluster.
+    `gc_stopped`: why the last gc run deleted nothing. `archive`: None, if it was not read. `other`:
+    another installation of cleancut that uses this Qdrant cluster.
     """
 
     peers: tuple[PeerReport, ...]
@@ -199,6 +218,7 @@ class Facts(Record, frozen=True):
     api_open: bool = False
     damaged: tuple[DamagedBackup, ...] = ()
     newest_intact: Epoch | None = None
+    archive: ArchiveHealth | None = None
 
     @property
     def aliases(self) -> dict[str, str]:

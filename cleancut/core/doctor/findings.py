@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from cleancut.core.cluster.restored_names import restore_of
 from cleancut.core.doctor import fixes
+from cleancut.core.doctor.archive import find_archive_problems
 from cleancut.core.doctor.backup_health import find_backup_problems
 from cleancut.core.doctor.facts import Facts, Finding, Fix, Severity
 from cleancut.core.doctor.peers import find_agents, find_peers
@@ -41,6 +42,7 @@ def diagnose(facts: Facts) -> tuple[Finding, ...]:
         *_gc(facts),
         *find_programs(facts),
         *find_backup_problems(facts),
+        *find_archive_problems(facts),
     ]
     found = [replace(one, fixes=tuple(sorted(one.fixes, key=_is_lossy))) for one in found]
     return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))

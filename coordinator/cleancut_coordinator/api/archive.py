@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from cleancut.api.archive import Archive, ArchivedShard, ArchiveMark
 from cleancut.core.archive.plan import ArchiveState, ArchiveTask, RoundRequest
 from cleancut.core.archive.records import Mark
 from cleancut.core.archive.status import behind_ms
-from cleancut.core.primitives.errors import Invalid
-from cleancut.core.primitives.timestamps import format_time
+from cleancut.core.doctor.facts import ArchiveHealth, ArchiveShard
+from cleancut.core.primitives.errors import CleancutError, Invalid
+from cleancut.core.primitives.ids import ShardId
+from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.repository.archive_bases import BaseReader
 from cleancut_coordinator.archive.planner import read_plan, read_states
 from cleancut_coordinator.context import CoordinatorContext
@@ -15,6 +19,7 @@ from cleancut_coordinator.etcd_state import read_record, read_sessions
 
 MOST_TIMEOUT_S = 600.0
 MAX_NAME = 100
+_BOUND_S = 10.0
 
 
 async def read_archive(context: CoordinatorContext, bases: BaseReader) -> Archive:
@@ -31,6 +36,31 @@ async def read_archive(context: CoordinatorContext, bases: BaseReader) -> Archiv
         last_mark=await _last_mark(context),
         raw_bytes=sum(state.raw_bytes for state in states),
         stored_bytes=sum(state.stored_bytes for state in states),
+    )
+
+
+async def read_archive_health(
+    context: CoordinatorContext, bases: BaseReader
+) -> ArchiveHealth | None:
+    """For the doctor; None, if the store does not answer. Raises: what etcd does."""
+    try:
+        async with asyncio.timeout(_BOUND_S):
+            found = await read_archive(context, bases)
+    except (CleancutError, TimeoutError):
+        return None
+    return ArchiveHealth(
+        shards=tuple(
+            ArchiveShard(
+                collection=one.collection,
+                shard=ShardId(one.shard),
+                problem="" if one.chain else one.problem,
+                lag_s=one.lag_s,
+                chain=one.chain,
+                base=one.base,
+            )
+            for one in found.shards
+        ),
+        last_mark_s=parse_time(found.last_mark) if found.last_mark else None,
     )
 
 

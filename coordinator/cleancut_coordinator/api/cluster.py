@@ -42,7 +42,12 @@ from cleancut.ports.coordination import Modified, Put
 from cleancut.qdrant.client import Qdrant
 from cleancut.repository.archive_bases import BaseReader
 from cleancut.runtime.concurrency import run_all
-from cleancut_coordinator.api.archive import check_mark, read_archive, shown_mark
+from cleancut_coordinator.api.archive import (
+    check_mark,
+    read_archive,
+    read_archive_health,
+    shown_mark,
+)
 from cleancut_coordinator.api.backup_health import read_backup_health
 from cleancut_coordinator.api.cluster_status import read_status
 from cleancut_coordinator.api.doctor_facts import ASK_S, gather_facts
@@ -85,7 +90,8 @@ class ClusterService:
     async def diagnose(self) -> Diagnosis:
         facts = await gather_facts(self._context)
         health = await read_backup_health(self._context, self._catalog)
-        return Diagnosis(findings=_shown(diagnose(replace(facts, backups=health))))
+        archive = await read_archive_health(self._context, self._bases)
+        return Diagnosis(findings=_shown(diagnose(replace(facts, backups=health, archive=archive))))
 
     async def archive(self) -> Archive:
         return await read_archive(self._context, self._bases)
