@@ -246,6 +246,6 @@ def test_a_fence_that_a_write_slipped_through_is_raised_again(left: int, again: 
     barrier.operation = replace(barrier.operation, attempts=attempts)
     for name in (A1, A2):
         vote = replace(table.votes["CUT", name], view="view", numbers=(7,))
-        barrier.step(Voted(name, EPOCH, "SEAL", vote), 1.0)
+        barrier.step(Voted(name, barrier.ctl.epoch, "SEAL", vote), 1.0)
     state = barrier.operation.state if barrier.operation else State.PENDING
     assert (state is State.PENDING) is again
