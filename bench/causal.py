@@ -36,14 +36,13 @@ from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.concurrency import until_signal
 from cleancut_devcluster.demo.chains import read_chains
 from cleancut_devcluster.demo.data import ALIAS, Data, Shape
-from cleancut_devcluster.demo.phase_times import read_lifted_ms, read_phases
+from cleancut_devcluster.demo.phase_times import read_lifted_ms, read_phases, read_search
 from cleancut_devcluster.demo.writers import Chain, find_holes, stall_ms, wait_written, writing
 from cleancut_devcluster.launch.setup import Setup, launch_setup
 
 FROZEN_S = 0.3
 WRITERS = 4
 CREATE_S = 300.0
-PAIRS = ("writes/s", "standstill", "skew", "fence", "stall")
 MODES: dict[str, tuple[str, ...]] = {
     "slow": (),
     "fast": (),
@@ -71,6 +70,8 @@ class Row:
     fence_ms: list[int] = field(default_factory=list)
     stall_ms: list[int] = field(default_factory=list)
     writes_s: list[int] = field(default_factory=list)
+    rounds: list[int] = field(default_factory=list)
+    waited_ms: list[int] = field(default_factory=list)
     phases: dict[str, list[int]] = field(default_factory=dict)
 
 
@@ -80,10 +81,14 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     for replicas in (1, 2):
         shape = Shape(points=options.points, dims=32, replicas=replicas, segments=2)
         async with (
-            launch_setup(peers=3, coordinators=1, qdrant=options.qdrant) as setup,
+            launch_setup(peers=3, coordinators=0, qdrant=options.qdrant) as setup,
             Data(setup.peers[0].url, shape) as data,
         ):
             kind = setup.qdrant
+            config = setup.base_dir / "coordinator.toml"
+            config.write_text(f"standstill-bound = {options.standstill_bound}\n")
+            await setup.start_coordinator(config=config)
+            await setup.wait_agents()
             await data.create()
             await data.load()
             for mode in MODES:
@@ -138,6 +143,10 @@ async def judge(setup: Setup, row: Row, made: dict[str, Any], chains: list[Chain
     logs = [one.child.log for one in setup.coordinators]
     for phase, took_ms in read_phases(logs, epoch).items():
         row.phases.setdefault(phase, []).append(took_ms)
+    search = read_search(logs, epoch)
+    if search:
+        row.rounds.append(search["rounds"])
+        row.waited_ms.append(search["waited_ms"])
     lifted_ms = read_lifted_ms(logs, epoch)
     if lifted_ms is not None:
         row.fence_ms.append(lifted_ms)
@@ -195,6 +204,8 @@ def figures_of(row: Row) -> dict[str, Any]:
         "skew_ms": some(row.skew_ms),
         "fence_ms": some(row.fence_ms),
         "stall_ms": some(row.stall_ms),
+        "rounds": some(row.rounds),
+        "standstill_ms": some(row.waited_ms),
         "phases_ms": {phase: some(values) for phase, values in row.phases.items()},
     }
 
@@ -209,6 +220,7 @@ def print_table(found: dict[str, Any], rows: Iterable[dict[str, Any]]) -> None:
     for name in (
         *head,
         "writes/s p50/p99",
+        "rounds p50/p99",
         "standstill p50/p99",
         "skew p50/p99",
         "fence p50/p99",
@@ -231,7 +243,8 @@ def print_table(found: dict[str, Any], rows: Iterable[dict[str, Any]]) -> None:
             str(row["holes"]),
             consistencies + failed,
             pair(row["writes_s"]),
-            pair(row["phases_ms"].get("STANDSTILL")),
+            pair(row["rounds"]),
+            pair(row["standstill_ms"]),
             *(pair(row[name]) for name in ("skew_ms", "fence_ms", "stall_ms")),
         )
     Console(width=None if sys.stdout.isatty() else 130).print(table)
@@ -243,6 +256,7 @@ def main() -> int:
     parser.add_argument("--points", type=int, default=3000)
     parser.add_argument("--only", choices=tuple(MODES))
     parser.add_argument("--still", action="store_true", help="never stop a peer")
+    parser.add_argument("--standstill-bound", type=float, default=5.0, help="of the coordinator")
     parser.add_argument("--qdrant", choices=("real", "standin", "auto"), default="auto")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cleancut.core.format.manifest import Manifest
 from cleancut.core.protocol.fence import leftover_fences
 from cleancut.core.protocol.states import Phase
 from simulation.outcome import Checker, Outcome
@@ -38,10 +39,14 @@ def fence_lifted(outcome: Outcome) -> Iterator[str]:
 
 
 def fenced_is_true(outcome: Outcome) -> Iterator[str]:
-    """While shards of a group that is called fenced were cut, no client's write was let in."""
+    """While shards of a group that is called fenced were cut, no client's write was let in; and in
+    the round that found the standstill of one that is rolled forward, its fence stood."""
     puts = [(at_s, ctl.epoch, ctl.phase) for at_s, ctl in outcome.ctls()]
     for epoch, manifest in outcome.manifests().items():
         if not manifest.fenced:
+            continue
+        if manifest.shards[0].standstill is not None:
+            yield from _unfenced_round(outcome, manifest, manifest.shards[0].standstill.round)
             continue
         cut_s = next(at_s for at_s, of, phase in puts if (of, phase) == (epoch, Phase.CUT))
         seal_s = next(at_s for at_s, of, phase in puts if (of, phase) == (epoch, Phase.SEAL))
@@ -50,6 +55,33 @@ def fenced_is_true(outcome: Outcome) -> Iterator[str]:
                 for kind, at_s in outcome.qdrant.logs[place]:
                     if kind == "w" and cut_s < at_s < seal_s:
                         yield f"group {epoch}: {place} took a write at {at_s:.3f}"
+
+
+def _unfenced_round(outcome: Outcome, manifest: Manifest, number: int) -> Iterator[str]:
+    """From the beginning of the round until an agent has answered in it."""
+    epoch = manifest.epoch
+    asked = [
+        at_s
+        for at_s, ctl in outcome.ctls()
+        if (ctl.epoch, ctl.phase, ctl.round) == (epoch, Phase.STANDSTILL, number)
+    ]
+    answered = [
+        at_s
+        for at_s, _, ctl in outcome.shared.trace.votes
+        if (ctl.epoch, ctl.phase, ctl.round) == (epoch, Phase.STANDSTILL, number)
+    ]
+    assert manifest.fence is not None
+    stood = {
+        leftover.alias
+        for span in outcome.shared.trace.fences
+        for leftover in leftover_fences([span.name])
+        if leftover.epoch == epoch
+        and span.from_s <= asked[0]
+        and (span.until_s is None or span.until_s >= min(answered))
+    }
+    for entry in manifest.fence.aliases:
+        if entry.alias not in stood:
+            yield f"group {epoch}: the fence of {entry.alias} did not stand in round {number}"
 
 
 FENCE_CHECKERS: tuple[Checker, ...] = (fence_lifted, fenced_is_true)

@@ -47,6 +47,8 @@ _PHASES = {
 
 ROUNDS_S = 0.06
 """For how long writes disturb the rounds."""
+ENDLESS = 0.7
+"""In how many histories with fences they disturb all of them."""
 
 
 class Harms:
@@ -55,6 +57,7 @@ class Harms:
     def __init__(self, scenario: Scenario) -> None:
         self._scenario, self._rng = scenario, scenario.rng
         self._rounds = random.Random(f"rounds {scenario.world.seed}")
+        self._endless = False
         self._world, self._weather = scenario.world, scenario.shared.weather
         self._qdrant, self._strangers = scenario.qdrant, scenario.strangers
         self._strikes: dict[tuple[OperationKind, Phase], list[Deed]] = {}
@@ -70,13 +73,20 @@ class Harms:
             if scenario.plan.deceived:
                 self._deceive()
 
-    def _write_in_rounds(self) -> None:
-        """Some writes while logs are read, by a choice of its own: a round is short."""
+    def _write_in_rounds(self, number: int) -> None:
+        """Some writes while logs are read, by a choice of its own: a round is short. Where writers
+        can be fenced there may be one in each round, so that only the fence ends them."""
         choice = self._rounds
         places = list(self._qdrant.logs)
-        for _ in range(choice.choice((0, 3, 40)) if places else 0):
-            write = partial(self._scenario.wishes.write_one, choice.choice(places))
-            self._world.after(choice.random() * ROUNDS_S, write)
+        if not places:
+            return
+        if number == 1:
+            self._endless = self._scenario.plan.fenced and choice.random() < ENDLESS
+            for _ in range(choice.choice((0, 3, 40))):
+                write = partial(self._scenario.wishes.write_one, choice.choice(places))
+                self._world.after(choice.random() * ROUNDS_S, write)
+        for place in places if self._endless else ():
+            self._scenario.wishes.write_one(place)
 
     def _deceive(self) -> None:
         """Data that change while numbers stand still; by a choice of its own, so that other
@@ -124,8 +134,8 @@ class Harms:
 
     def came_to(self, ctl: Ctl) -> None:
         plan = self._scenario.plan
-        if (ctl.phase, ctl.round) == (Phase.STANDSTILL, 1) and not (plan.calm or plan.restores):
-            self._write_in_rounds()
+        if ctl.phase is Phase.STANDSTILL and not (plan.calm or plan.restores):
+            self._write_in_rounds(ctl.round)
         for strike in self._strikes.pop((ctl.kind, ctl.phase), []):
             late_s = self._rng.random() * self._rng.choice((0.02, 0.05, 0.5))
             self._world.after(late_s, strike)

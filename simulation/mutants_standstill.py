@@ -8,14 +8,17 @@ from msgspec.structs import replace
 
 from cleancut.core.backup.barrier import Barrier
 from cleancut.core.backup.participant import BackupParticipant, LogEnds, StandstillEnds
+from cleancut.core.backup.standstill import read_ends
 from cleancut.core.protocol import evidence
 from cleancut.core.protocol.commands import Command
 from cleancut.core.protocol.etcd_records import Reading
 from cleancut.core.protocol.states import OperationKind
-from cleancut.core.protocol.votes import log_ends
 from cleancut_agent.backup import shard_logs
 from cleancut_agent.backup.shard_logs import ShardLogs
+from cleancut_agent.fence_watchdog import FenceWatchdog
 from cleancut_coordinator.leader import term
+from cleancut_coordinator.leader.fences import FenceReleaser
+from simulation.mutants import confirm_without_end, nothing_left_over
 from simulation.mutation import Mutant, Patch
 
 _real_ends = ShardLogs.ends
@@ -26,7 +29,8 @@ class OneRound(Barrier):
     """Takes the ends of one round for a standstill."""
 
     def _looked(self, now_s: float) -> list[Command]:
-        self._ends = log_ends(self.ctl.round, self.members, self.votes)
+        ends = read_ends(self.ctl.round, self.members, self.votes)
+        self._search = dataclasses.replace(self._search, ends=ends or {})
         return super()._looked(now_s)
 
 
@@ -50,6 +54,13 @@ async def ends_behind(self: ShardLogs) -> LogEnds:
 def first_needed_late(ack: int, first: Reading) -> int:
     """One entry too late."""
     return ack if first.number is None else first.number + 2
+
+
+class StaysRaised(Barrier):
+    """Keeps the fence after its rounds."""
+
+    def _lift(self) -> list[Command]:
+        return []
 
 
 _UNDER_WRITES = {"restores": False, "logs": True, "fenced": False, "calm": False}
@@ -79,5 +90,15 @@ STANDSTILL_MUTANTS = {
             Patch(evidence, "first_needed", first_needed_late),
         ),
         _UNDER_WRITES,
+    ),
+    "fence_outlives_rounds": Mutant(
+        "a fence ends with the rounds that it was raised for, or at its budget",
+        ("fence_lifted",),
+        (
+            Patch(term._MACHINES, OperationKind.BACKUP, StaysRaised),
+            Patch(FenceWatchdog, "confirm", confirm_without_end),
+            Patch(FenceReleaser, "_left_over", nothing_left_over),
+        ),
+        _UNDER_WRITES | {"fenced": True},
     ),
 }

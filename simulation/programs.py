@@ -30,7 +30,7 @@ from simulation.wal import SimWalStorage
 from simulation.world import Process
 
 DISK_BYTES = 1 << 40
-_BOUNDS = Bounds(standstill_s=0.5)
+_BOUNDS = Bounds(standstill_s=0.15)
 """Rounds are the same at any time; many of them show nothing more."""
 _NO_GC = GcSettings(every_s=0.0)
 _AGENT_METRICS = AgentMetrics("sim", "all")

@@ -223,14 +223,16 @@ class Scenario:
         wrong = [*(f"crashed: {one}" for one in self.world.failures), *check(outcome)]
         instants = [one for one in manifests if one.consistency is Consistency.POINT_IN_TIME]
         fenced = sum(one.fenced for one in instants)
-        rolled = sum(any(shard.standstill for shard in one.shards) for one in instants)
+        moved = [any(shard.standstill for shard in one.shards) for one in instants]
+        rolled = sum(moved)
+        quiet = sum(not (a or one.fenced) for a, one in zip(moved, instants, strict=True))
         ends = Counter(f"{one.kind} {one.state}" for one in self.operations())
         return Result(
             seed=self.world.seed,
             wrong=tuple(wrong),
             story=tuple(trace.lines),
             committed=len(manifests),
-            quiet=len(instants) - fenced - rolled,
+            quiet=quiet,
             rolled=rolled,
             fenced=fenced,
             ended_s=self.world.now_s,

@@ -17,6 +17,7 @@ from cleancut.api.archive import Archive, ArchiveMark
 from cleancut.api.backups import Backup, BackupPage
 from cleancut.api.cluster import ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
+from cleancut.api.logs import LogPage, LogQuery
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
 from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestorePlan
 from cleancut.api.schedules import Schedule, ScheduleList
@@ -67,6 +68,10 @@ class BackupApi(Protocol):
 
     async def release_backup(self, name: str, label: str) -> Backup:
         """Leader only. NotFound, if it is not held by this label."""
+        ...
+
+    async def read_log(self, query: LogQuery) -> LogPage:
+        """Of what is archived. NotFound, if no log of that collection is."""
         ...
 
     async def collect_garbage(self, *, dry_run: bool, confirmed: bool) -> GarbageCollection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cleancut.api.values import AgentProgress, ApiValue, OperationError
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import State
 
 
@@ -29,6 +30,31 @@ class KeptCollection(ApiValue, frozen=True):
     aliases: tuple[str, ...] = ()
 
 
+class RestoredLog(ApiValue, frozen=True):
+    """The entries of one shard's log that are replayed: from `first` to `last`, but `left_out`."""
+
+    collection: str
+    shard_id: int
+    chain: str
+    first: int = 0
+    last: int = 0
+    left_out: tuple[int, ...] = ()
+
+
+class RestoredMoment(ApiValue, frozen=True):
+    """The moment that a restore goes to; see RestoredMoment in restore.proto."""
+
+    at: str | None = None
+    mark: str = ""
+    consistency: Consistency = Consistency.PER_SHARD
+    skew_ms: int = 0
+    distance_ms: int = 0
+    operations: int = 0
+    log_bytes: int = 0
+    replay_s: float = 0.0
+    logs: tuple[RestoredLog, ...] = ()
+
+
 class Restore(ApiValue, frozen=True):
     """One restore operation."""
 
@@ -44,6 +70,7 @@ class Restore(ApiValue, frozen=True):
     warnings: tuple[str, ...] = ()
     kept: tuple[KeptCollection, ...] = ()
     rebalance_id: str = ""
+    moment: RestoredMoment | None = None
 
 
 class PlannedCollection(ApiValue, frozen=True):
@@ -85,11 +112,23 @@ class RestorePlan(ApiValue, frozen=True):
     digest: str = ""
     size_bytes: int = 0
     estimated_s: float | None = None
+    moment: RestoredMoment | None = None
 
 
 class Rename(ApiValue, frozen=True):
     old_name: str
     new_name: str
+
+
+class MomentOptions(ApiValue, frozen=True):
+    """A moment to roll a backup forward to; see MomentOptions in restore.proto."""
+
+    at: str | None = None
+    mark: str = ""
+    before: str = ""
+    without: str = ""
+    exact: bool = False
+    force: bool = False
 
 
 class RestoreOptions(ApiValue, frozen=True):
@@ -105,6 +144,7 @@ class RestoreOptions(ApiValue, frozen=True):
     peer_id: int | None = None
     rebalance: bool = False
     strict: bool = False
+    target: MomentOptions | None = None
 
 
 class RestorePage(ApiValue, frozen=True):

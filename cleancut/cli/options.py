@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
@@ -12,6 +13,7 @@ import click
 from cleancut.cli.settings import parse_duration
 from cleancut.cli.wait import WAIT_S
 from cleancut.core.primitives.errors import Refused
+from cleancut.core.primitives.timestamps import format_time
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,6 +26,34 @@ def _backup_name(_context: click.Context, _argument: click.Parameter, value: str
     return name
 
 
+class _Time(click.ParamType[str]):
+    """RFC 3339, or a duration: so long ago. Its value is RFC 3339 in UTC."""
+
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            found = datetime.fromisoformat(value)
+        except ValueError:
+            return self._ago(value, param, ctx)
+        if found.tzinfo is None:
+            self.fail(f"{value!r} names no time zone; end it with Z for UTC, or +02:00", param, ctx)
+        return format_time(found.timestamp())
+
+    def _ago(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            ago_s = parse_duration(value.removesuffix("ago").strip())
+        except (click.BadParameter, ValueError):
+            self.fail(
+                f"{value!r} is neither a time, such as 2026-01-31T14:03:00Z, nor a duration, such"
+                " as 5m",
+                param,
+                ctx,
+            )
+        return format_time(datetime.now(UTC).timestamp() - ago_s)
+
+
+TIME = _Time()
 backup_argument = click.argument("backup_id", metavar="BACKUP", callback=_backup_name)
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 collections_option = click.option(

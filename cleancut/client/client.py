@@ -14,6 +14,7 @@ from cleancut.api.archive import Archive, ArchiveMark
 from cleancut.api.backups import Backup, BackupPage
 from cleancut.api.cluster import ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
+from cleancut.api.logs import LogPage, LogQuery
 from cleancut.api.operations import is_over
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
 from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestorePlan
@@ -113,6 +114,14 @@ class Client:
         answer = await self._link.call(lambda c: BackupServiceStub(c).ListBackups, message)
         return from_message(answer, BackupPage)
 
+    async def read_log(self, query: LogQuery) -> LogPage:
+        """What was written when, from the archived log of a collection."""
+        message = to_message(query, backups.ReadLogRequest)
+        answer = await self._link.call(
+            lambda c: BackupServiceStub(c).ReadLog, message, timeout_s=DEEP_S
+        )
+        return from_message(answer, LogPage)
+
     def watch_backup(self, name: str) -> AsyncGenerator[Backup, None]:
         """The backup now, then after each change; ends after a final state."""
         message = new_message(backups.WatchBackupRequest, id=name)
@@ -185,7 +194,7 @@ class Client:
             lambda c: RestoreServiceStub(c).PlanRestore,
             message,
             RestorePlan,
-            timeout_s=DEEP_S if deep else CARE_S,
+            timeout_s=DEEP_S if deep or options.target is not None else CARE_S,
         )
 
     async def start_restore(

@@ -29,6 +29,7 @@ class ShardRecovery:
         self, name: str, shard_id: int, *, location: str, sha256: str, timeout_s: float
     ) -> None:
         """This peer's replica holds the tar at `location` and is Active; others are untouched.
+        `sha256` "": of a tar that is made as it is read.
 
         Raises: Corrupt (checksum, no whole tar; the old data is still there), Unavailable (the
             tar could not be fetched, or could not be loaded), TimedOut (it may still be running:
@@ -37,7 +38,7 @@ class ShardRecovery:
         Source: src/common/snapshots.rs, Qdrant 1.18.3
         """
         path = f"{collection_path(name)}/shards/{shard_id}/snapshots/recover"
-        body = {"location": location, "priority": "no_sync", "checksum": sha256}
+        body = {"location": location, "priority": "no_sync", **_checksum(sha256)}
         try:
             await self._http.call("PUT", path, body, timeout_s=timeout_s, query={"wait": "true"})
         except (Invalid, Unavailable, Denied) as refusal:
@@ -56,7 +57,7 @@ class ShardRecovery:
         """As `recover_shard`, with the tar in the request. Qdrant keeps it in its snapshots
         directory until it is in place."""
         path = f"{collection_path(name)}/shards/{shard_id}/snapshots/upload"
-        query = {"wait": "true", "priority": "no_sync", "checksum": sha256}
+        query = {"wait": "true", "priority": "no_sync", **_checksum(sha256)}
         try:
             await self._http.upload(path, chunks, size_bytes, timeout_s=timeout_s, query=query)
         except (Invalid, Unavailable) as refusal:
@@ -87,6 +88,10 @@ class ShardRecovery:
             await self._http.upload(path, _nothing(), 0, timeout_s=timeout_s, query=query)
         except NotFound:
             return
+
+
+def _checksum(sha256: str) -> dict[str, str]:
+    return {"checksum": sha256} if sha256 else {}
 
 
 async def _nothing() -> AsyncIterator[bytes]:

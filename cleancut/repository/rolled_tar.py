@@ -48,7 +48,7 @@ async def with_log(
             rest.add(chunk)
             continue
         whole = held + chunk
-        at = next((one.offset for one in starts if _is_log(one.path)), None)
+        at = next((one.offset for one in starts if is_log(one.path)), None)
         end = len(whole) - scan.unfinished_bytes if at is None else at + len(whole) - scan.offset
         if end:
             yield whole[:end]
@@ -65,7 +65,7 @@ async def with_log(
         yield piece
 
 
-def _is_log(path: str) -> bool:
+def is_log(path: str) -> bool:
     """A file of the log. Its directory goes through: it proves the cut of an empty shard."""
     return path.startswith(f"{LOG}/") and path != f"{LOG}/"
 
@@ -101,7 +101,7 @@ def _exchanged(pieces: Iterator[bytes], log: Sequence[LogFile]) -> Iterator[byte
         for event in scan.feed(piece):
             match event:
                 case MemberStart():
-                    drop, size = _is_log(event.path), event.stored_bytes or 0
+                    drop, size = is_log(event.path), event.stored_bytes or 0
                     if not drop and not written:
                         written = True
                         yield from _files(log)

@@ -30,6 +30,7 @@ from cleancut.api.cluster import (
 )
 from cleancut.api.garbage import ExpiredBackup, GarbageCollection
 from cleancut.api.interface import Api, PageRequest
+from cleancut.api.logs import LoggedOperation, LogPage, LogQuery
 from cleancut.api.operations import is_over
 from cleancut.api.restores import (
     PlannedCollection,
@@ -114,6 +115,7 @@ class MemoryApi:
     findings: tuple[DoctorFinding, ...] = ()
     paused: bool = False
     settings: AgentSettings = SETTINGS
+    logged: tuple[LoggedOperation, ...] = ()
 
     @property
     def api(self) -> Api:
@@ -294,6 +296,14 @@ class MemoryApi:
         holds = tuple(sorted((set(backup.holds) | more) - less))
         self.backups[backup.id] = msgspec.structs.replace(backup, holds=holds)
         return self.backups[backup.id]
+
+    async def read_log(self, query: LogQuery) -> LogPage:
+        fits = [
+            one
+            for one in self.logged
+            if (not query.kinds or one.kind in query.kinds) and query.grep in one.filter
+        ]
+        return LogPage(operations=tuple(fits[-query.limit :]), truncated=len(fits) > query.limit)
 
     async def collect_garbage(self, *, dry_run: bool, confirmed: bool) -> GarbageCollection:
         oldest = [b for b in self.backups.values() if b.state is State.COMMITTED][:-1]

@@ -374,3 +374,51 @@ class CollectGarbageResponse(_message.Message):
     GC_FIELD_NUMBER: _ClassVar[int]
     gc: GarbageCollection
     def __init__(self, gc: _Optional[_Union[GarbageCollection, _Mapping]] = ...) -> None: ...
+
+class ReadLogRequest(_message.Message):
+    __slots__ = ("collection", "since", "until", "kinds", "grep", "limit")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    GREP_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    since: _timestamp_pb2.Timestamp
+    until: _timestamp_pb2.Timestamp
+    kinds: _containers.RepeatedScalarFieldContainer[str]
+    grep: str
+    limit: int
+    def __init__(self, collection: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kinds: _Optional[_Iterable[str]] = ..., grep: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class LoggedOperation(_message.Message):
+    __slots__ = ("at", "shard_id", "index", "kind", "points", "ids", "filter", "keys", "detail", "chain")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    SHARD_ID_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
+    at: _timestamp_pb2.Timestamp
+    shard_id: int
+    index: int
+    kind: str
+    points: int
+    ids: _containers.RepeatedScalarFieldContainer[str]
+    filter: str
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    detail: str
+    chain: str
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., shard_id: _Optional[int] = ..., index: _Optional[int] = ..., kind: _Optional[str] = ..., points: _Optional[int] = ..., ids: _Optional[_Iterable[str]] = ..., filter: _Optional[str] = ..., keys: _Optional[_Iterable[str]] = ..., detail: _Optional[str] = ..., chain: _Optional[str] = ...) -> None: ...
+
+class ReadLogResponse(_message.Message):
+    __slots__ = ("operations", "truncated")
+    OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    operations: _containers.RepeatedCompositeFieldContainer[LoggedOperation]
+    truncated: bool
+    def __init__(self, operations: _Optional[_Iterable[_Union[LoggedOperation, _Mapping]]] = ..., truncated: _Optional[bool] = ...) -> None: ...

@@ -79,6 +79,11 @@ class BackupServiceStub:
                 request_serializer=cleancut_dot_v1_dot_backup__pb2.ReleaseBackupRequest.SerializeToString,
                 response_deserializer=cleancut_dot_v1_dot_backup__pb2.ReleaseBackupResponse.FromString,
                 _registered_method=True)
+        self.ReadLog = channel.unary_unary(
+                '/cleancut.v1.BackupService/ReadLog',
+                request_serializer=cleancut_dot_v1_dot_backup__pb2.ReadLogRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_backup__pb2.ReadLogResponse.FromString,
+                _registered_method=True)
         self.CollectGarbage = channel.unary_unary(
                 '/cleancut.v1.BackupService/CollectGarbage',
                 request_serializer=cleancut_dot_v1_dot_backup__pb2.CollectGarbageRequest.SerializeToString,
@@ -153,6 +158,13 @@ class BackupServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadLog(self, request, context):
+        """Operations in the archived log of one collection, in the order of time: what was written when.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CollectGarbage(self, request, context):
         """Deletes backups that retention expires, and objects that no backup references. Takes as long as
         the store needs.
@@ -208,6 +220,11 @@ def add_BackupServiceServicer_to_server(servicer, server):
                     servicer.ReleaseBackup,
                     request_deserializer=cleancut_dot_v1_dot_backup__pb2.ReleaseBackupRequest.FromString,
                     response_serializer=cleancut_dot_v1_dot_backup__pb2.ReleaseBackupResponse.SerializeToString,
+            ),
+            'ReadLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadLog,
+                    request_deserializer=cleancut_dot_v1_dot_backup__pb2.ReadLogRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_backup__pb2.ReadLogResponse.SerializeToString,
             ),
             'CollectGarbage': grpc.unary_unary_rpc_method_handler(
                     servicer.CollectGarbage,
@@ -458,6 +475,33 @@ class BackupService:
             '/cleancut.v1.BackupService/ReleaseBackup',
             cleancut_dot_v1_dot_backup__pb2.ReleaseBackupRequest.SerializeToString,
             cleancut_dot_v1_dot_backup__pb2.ReleaseBackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.BackupService/ReadLog',
+            cleancut_dot_v1_dot_backup__pb2.ReadLogRequest.SerializeToString,
+            cleancut_dot_v1_dot_backup__pb2.ReadLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

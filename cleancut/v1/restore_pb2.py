@@ -22,63 +22,70 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from cleancut.v1 import backup_pb2 as cleancut_dot_v1_dot_backup__pb2
 from cleancut.v1 import common_pb2 as cleancut_dot_v1_dot_common__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63leancut/v1/restore.proto\x12\x0b\x63leancut.v1\x1a\x18\x63leancut/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x02\n\x12RestoredCollection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cpublished_as\x18\x02 \x01(\t\x12\x0e\n\x06shards\x18\x03 \x01(\r\x12\x19\n\x0c\x63ounts_equal\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x17\n\x0freplicas_active\x18\x05 \x01(\x08\x12\x12\n\ncreated_as\x18\x06 \x01(\t\x12\x0f\n\x07\x61liases\x18\x07 \x03(\t\x12\x19\n\x0cschema_equal\x18\x08 \x01(\x08H\x01\x88\x01\x01\x12\x17\n\nkeys_equal\x18\t \x01(\x08H\x02\x88\x01\x01\x12!\n\x14sample_queries_equal\x18\n \x01(\x08H\x03\x88\x01\x01\x12\x0e\n\x06status\x18\x0b \x01(\tB\x0f\n\r_counts_equalB\x0f\n\r_schema_equalB\r\n\x0b_keys_equalB\x17\n\x15_sample_queries_equal\"5\n\x0eKeptCollection\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\"\xa9\x03\n\x07Restore\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tbackup_id\x18\x02 \x01(\t\x12\x14\n\x0c\x62\x61\x63kup_epoch\x18\x03 \x01(\x04\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.cleancut.v1.RestoreState\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x0b\x63ollections\x18\x07 \x03(\x0b\x32\x1f.cleancut.v1.RestoredCollection\x12*\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x1b.cleancut.v1.OperationError\x12,\n\x08progress\x18\t \x03(\x0b\x32\x1a.cleancut.v1.AgentProgress\x12\x10\n\x08warnings\x18\n \x03(\t\x12)\n\x04kept\x18\x0b \x03(\x0b\x32\x1b.cleancut.v1.KeptCollection\x12\x14\n\x0crebalance_id\x18\x0c \x01(\t\"\xc2\x01\n\x11PlannedCollection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cpublished_as\x18\x02 \x01(\t\x12\x0e\n\x06shards\x18\x03 \x01(\r\x12\x10\n\x08replicas\x18\x04 \x01(\r\x12\x12\n\nsize_bytes\x18\x05 \x01(\x04\x12\x0e\n\x06\x61\x63tion\x18\x06 \x01(\t\x12\x12\n\ncreated_as\x18\x07 \x01(\t\x12\x0f\n\x07\x61liases\x18\x08 \x03(\t\x12\x0e\n\x06\x65xists\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\"\x81\x01\n\x0bPlannedPeer\x12\x0f\n\x07peer_id\x18\x01 \x01(\x04\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x12\n\nshards_max\x18\x03 \x01(\r\x12\x16\n\x0esize_bytes_max\x18\x04 \x01(\x04\x12\x17\n\nfree_bytes\x18\x05 \x01(\x04H\x00\x88\x01\x01\x42\r\n\x0b_free_bytes\"\xb6\x02\n\x0bRestorePlan\x12\x11\n\tbackup_id\x18\x01 \x01(\t\x12\x14\n\x0c\x62\x61\x63kup_epoch\x18\x02 \x01(\x04\x12\x33\n\x0b\x63ollections\x18\x03 \x03(\x0b\x32\x1e.cleancut.v1.PlannedCollection\x12\'\n\x05peers\x18\x04 \x03(\x0b\x32\x18.cleancut.v1.PlannedPeer\x12\x16\n\x0esource_version\x18\x05 \x01(\t\x12\x16\n\x0etarget_version\x18\x06 \x01(\t\x12\x10\n\x08warnings\x18\x07 \x03(\t\x12\x10\n\x08\x62lockers\x18\x08 \x03(\t\x12\x0e\n\x06\x64igest\x18\t \x01(\t\x12\x12\n\nsize_bytes\x18\n \x01(\x04\x12\x18\n\x0b\x65stimated_s\x18\x0b \x01(\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_estimated_s\",\n\x06Rename\x12\x10\n\x08old_name\x18\x01 \x01(\t\x12\x10\n\x08new_name\x18\x02 \x01(\t\"\xe9\x01\n\x0eRestoreOptions\x12\x13\n\x0b\x63ollections\x18\x01 \x03(\t\x12\x14\n\x0c\x66rom_cluster\x18\x02 \x01(\t\x12$\n\x07renames\x18\x03 \x03(\x0b\x32\x13.cleancut.v1.Rename\x12\x0e\n\x06\x62\x65side\x18\x04 \x01(\x08\x12\x0f\n\x07replace\x18\x05 \x01(\x08\x12\x10\n\x08replicas\x18\x06 \x01(\r\x12\x0e\n\x06shards\x18\x07 \x03(\r\x12\x14\n\x07peer_id\x18\x08 \x01(\x04H\x00\x88\x01\x01\x12\x11\n\trebalance\x18\t \x01(\x08\x12\x0e\n\x06strict\x18\n \x01(\x08\x42\n\n\x08_peer_id\"c\n\x12PlanRestoreRequest\x12\x11\n\tbackup_id\x18\x01 \x01(\t\x12,\n\x07options\x18\x02 \x01(\x0b\x32\x1b.cleancut.v1.RestoreOptions\x12\x0c\n\x04\x64\x65\x65p\x18\x03 \x01(\x08\"=\n\x13PlanRestoreResponse\x12&\n\x04plan\x18\x01 \x01(\x0b\x32\x18.cleancut.v1.RestorePlan\"\x92\x01\n\x13StartRestoreRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tbackup_id\x18\x02 \x01(\t\x12,\n\x07options\x18\x03 \x01(\x0b\x32\x1b.cleancut.v1.RestoreOptions\x12\x11\n\tconfirmed\x18\x04 \x01(\x08\x12\x13\n\x0bplan_digest\x18\x05 \x01(\t\"=\n\x14StartRestoreResponse\x12%\n\x07restore\x18\x01 \x01(\x0b\x32\x14.cleancut.v1.Restore\"\x1f\n\x11GetRestoreRequest\x12\n\n\x02id\x18\x01 \x01(\t\";\n\x12GetRestoreResponse\x12%\n\x07restore\x18\x01 \x01(\x0b\x32\x14.cleancut.v1.Restore\"<\n\x13ListRestoresRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x14ListRestoresResponse\x12&\n\x08restores\x18\x01 \x03(\x0b\x32\x14.cleancut.v1.Restore\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x13WatchRestoreRequest\x12\n\n\x02id\x18\x01 \x01(\t\"=\n\x14WatchRestoreResponse\x12%\n\x07restore\x18\x01 \x01(\x0b\x32\x14.cleancut.v1.Restore\"\"\n\x14\x43\x61ncelRestoreRequest\x12\n\n\x02id\x18\x01 \x01(\t\">\n\x15\x43\x61ncelRestoreResponse\x12%\n\x07restore\x18\x01 \x01(\x0b\x32\x14.cleancut.v1.Restore\"4\n\x13\x43leanRestoreRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tconfirmed\x18\x02 \x01(\x08\"=\n\x14\x43leanRestoreResponse\x12%\n\x07restore\x18\x01 \x01(\x0b\x32\x14.cleancut.v1.Restore*\x89\x03\n\x0cRestoreState\x12\x1d\n\x19RESTORE_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15RESTORE_STATE_PENDING\x10\x01\x12\x19\n\x15RESTORE_STATE_PLANNED\x10\x02\x12\x1b\n\x17RESTORE_STATE_PREPARING\x10\x03\x12\x1a\n\x16RESTORE_STATE_CREATING\x10\x04\x12\x1c\n\x18RESTORE_STATE_RECOVERING\x10\x05\x12\x1b\n\x17RESTORE_STATE_VERIFYING\x10\x06\x12\x1c\n\x18RESTORE_STATE_PUBLISHING\x10\x07\x12\x16\n\x12RESTORE_STATE_DONE\x10\x08\x12\x1e\n\x1aRESTORE_STATE_ROLLING_BACK\x10\t\x12\x1d\n\x19RESTORE_STATE_ROLLED_BACK\x10\n\x12 \n\x1cRESTORE_STATE_NEEDS_OPERATOR\x10\x0b\x12\x19\n\x15RESTORE_STATE_ABORTED\x10\x0c\x32\xdf\x04\n\x0eRestoreService\x12P\n\x0bPlanRestore\x12\x1f.cleancut.v1.PlanRestoreRequest\x1a .cleancut.v1.PlanRestoreResponse\x12S\n\x0cStartRestore\x12 .cleancut.v1.StartRestoreRequest\x1a!.cleancut.v1.StartRestoreResponse\x12M\n\nGetRestore\x12\x1e.cleancut.v1.GetRestoreRequest\x1a\x1f.cleancut.v1.GetRestoreResponse\x12S\n\x0cListRestores\x12 .cleancut.v1.ListRestoresRequest\x1a!.cleancut.v1.ListRestoresResponse\x12U\n\x0cWatchRestore\x12 .cleancut.v1.WatchRestoreRequest\x1a!.cleancut.v1.WatchRestoreResponse0\x01\x12V\n\rCancelRestore\x12!.cleancut.v1.CancelRestoreRequest\x1a\".cleancut.v1.CancelRestoreResponse\x12S\n\x0c\x43leanRestore\x12 .cleancut.v1.CleanRestoreRequest\x1a!.cleancut.v1.CleanRestoreResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63leancut/v1/restore.proto\x12\x0b\x63leancut.v1\x1a\x18\x63leancut/v1/backup.proto\x1a\x18\x63leancut/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x02\n\x12RestoredCollection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cpublished_as\x18\x02 \x01(\t\x12\x0e\n\x06shards\x18\x03 \x01(\r\x12\x19\n\x0c\x63ounts_equal\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x17\n\x0freplicas_active\x18\x05 \x01(\x08\x12\x12\n\ncreated_as\x18\x06 \x01(\t\x12\x0f\n\x07\x61liases\x18\x07 \x03(\t\x12\x19\n\x0cschema_equal\x18\x08 \x01(\x08H\x01\x88\x01\x01\x12\x17\n\nkeys_equal\x18\t \x01(\x08H\x02\x88\x01\x01\x12!\n\x14sample_queries_equal\x18\n \x01(\x08H\x03\x88\x01\x01\x12\x0e\n\x06status\x18\x0b \x01(\tB\x0f\n\r_counts_equalB\x0f\n\r_schema_equalB\r\n\x0b_keys_equalB\x17\n\x15_sample_queries_equal\"5\n\x0eKeptCollection\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\"\xd6\x03\n\x07Restore\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tbackup_id\x18\x02 \x01(\t\x12\x14\n\x0c\x62\x61\x63kup_epoch\x18\x03 \x01(\x04\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.cleancut.v1.RestoreState\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x0b\x63ollections\x18\x07 \x03(\x0b\x32\x1f.cleancut.v1.RestoredCollection\x12*\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x1b.cleancut.v1.OperationError\x12,\n\x08progress\x18\t \x03(\x0b\x32\x1a.cleancut.v1.AgentProgress\x12\x10\n\x08warnings\x18\n \x03(\t\x12)\n\x04kept\x18\x0b \x03(\x0b\x32\x1b.cleancut.v1.KeptCollection\x12\x14\n\x0crebalance_id\x18\x0c \x01(\t\x12+\n\x06moment\x18\r \x01(\x0b\x32\x1b.cleancut.v1.RestoredMoment\"\x84\x01\n\rMomentOptions\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04mark\x18\x02 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\t\x12\x0f\n\x07without\x18\x04 \x01(\t\x12\r\n\x05\x65xact\x18\x05 \x01(\x08\x12\r\n\x05\x66orce\x18\x06 \x01(\x08\"q\n\x0bRestoredLog\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x10\n\x08shard_id\x18\x02 \x01(\r\x12\r\n\x05\x63hain\x18\x03 \x01(\t\x12\r\n\x05\x66irst\x18\x04 \x01(\x03\x12\x0c\n\x04last\x18\x05 \x01(\x03\x12\x10\n\x08left_out\x18\x06 \x03(\x03\"\xfc\x01\n\x0eRestoredMoment\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04mark\x18\x02 \x01(\t\x12-\n\x0b\x63onsistency\x18\x03 \x01(\x0e\x32\x18.cleancut.v1.Consistency\x12\x0f\n\x07skew_ms\x18\x04 \x01(\x04\x12\x13\n\x0b\x64istance_ms\x18\x05 \x01(\x04\x12\x12\n\noperations\x18\x06 \x01(\x04\x12\x11\n\tlog_bytes\x18\x07 \x01(\x04\x12\x10\n\x08replay_s\x18\x08 \x01(\x01\x12&\n\x04logs\x18\t \x03(\x0b\x32\x18.cleancut.v1.RestoredLog\"\xc2\x01\n\x11PlannedCollection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cpublished_as\x18\x02 \x01(\t\x12\x0e\n\x06shards\x18\x03 \x01(\r\x12\x10\n\x08replicas\x18\x04 \x01(\r\x12\x12\n\nsize_bytes\x18\x05 \x01(\x04\x12\x0e\n\x06\x61\x63tion\x18\x06 \x01(\t\x12\x12\n\ncreated_as\x18\x07 \x01(\t\x12\x0f\n\x07\x61liases\x18\x08 \x03(\t\x12\x0e\n\x06\x65xists\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\"\x81\x01\n\x0bPlannedPeer\x12\x0f\n\x07peer_id\x18\x01 \x01(\x04\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x12\n\nshards_max\x18\x03 \x01(\r\x12\x16\n\x0esize_bytes_max\x18\x04 \x01(\x04\x12\x17\n\nfree_bytes\x18\x05 \x01(\x04H\x00\x88\x01\x01\x42\r\n\x0b_free_bytes\"\xe3\x02\n\x0bRestorePlan\x12\x11\n\tbackup_id\x18\x01 \x01(\t\x12\x14\n\x0c\x62\x61\x63kup_epoch\x18\x02 \x01(\x04\x12\x33\n\x0b\x63ollections\x18\x03 \x03(\x0b\x32\x1e.cleancut.v1.PlannedCollection\x12\'\n\x05peers\x18\x04 \x03(\x0b\x32\x18.cleancut.v1.PlannedPeer\x12\x16\n\x0esource_version\x18\x05 \x01(\t\x12\x16\n\x0etarget_version\x18\x06 \x01(\t\x12\x10\n\x08warnings\x18\x07 \x03(\t\x12\x10\n\x08\x62lockers\x18\x08 \x03(\t\x12\x0e\n\x06\x64igest\x18\t \x01(\t\x12\x12\n\nsize_bytes\x18\n \x01(\x04\x12\x18\n\x0b\x65stimated_s\x18\x0b \x01(\x01H\x00\x88\x01\x01\x12+\n\x06moment\x18\x0c \x01(\x0b\x32\x1b.cleancut.v1.RestoredMomentB\x0e\n\x0c_estimated_s\",\n\x06Rename\x12\x10\n\x08old_name\x18\x01 \x01(\t\x12\x10\n\x08new_name\x18\x02 \x01(\t\"\x95\x02\n\x0eRestoreOptions\x12\x13\n\x0b\x63ollections\x18\x01 \x03(\t\x12\x14\n\x0c\x66rom_cluster\x18\x02 \x01(\t\x12$\n\x07renames\x18\x03 \x03(\x0b\x32\x13.cleancut.v1.Rename\x12\x0e\n\x06\x62\x65side\x18\x04 \x01(\x08\x12\x0f\n\x07replace\x18\x05 \x01(\x08\x12\x10\n\x08replicas\x18\x06 \x01(\r\x12\x0e\n\x06shards\x18\x07 \x03(\r\x12\x14\n\x07peer_id\x18\x08 \x01(\x04H\x00\x88\x01\x01\x12\x11\n\trebalance\x18\t \x01(\x08\x12\x0e\n\x06strict\x18\n \x01(\x08\x12*\n\x06target\x18\x0b \x01(\x0b\x32\x1a.cleancut.v1.MomentOptionsB\n\n\x08_peer_id\"c\n\x12PlanRestoreRequest\x12\x11\n\tbackup_id\x18\x01 \x01(\t\x12,\n\x07options\x18\x02 \x01(\x0b\x32\x1b.cleancut.v1.RestoreOptions\x12\x0c\n\x04\x64\x65\x65p\x18\x03 \x01(\x08\"=\n\x13PlanRestoreResponse\x12&\n\x04plan\x18\x01 \x01(\x0b\x32\x18.cleancut.v1.RestorePlan\"\x92\x01\n\x13StartRestoreRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tbackup_id\x18\x02 \x01(\t\x12,\n\x07options\x18\x03 \x01(\x0b\x32\x1b.cleancut.v1.RestoreOptions\x12\x11\n\tconfirmed\x18\x04 \x01(\x08\x12\x13\n\x0bplan_digest\x18\x05 \x01(\t\"=\n\x14StartRestoreResponse\x12%\n\x07restore\x18\x01 \x01(\x0b\x32\x14.cleancut.v1.Restore\"\x1f\n\x11GetRestoreRequest\x12\n\n\x02id\x18\x01 \x01(\t\";\n\x12GetRestoreResponse\x12%\n\x07restore\x18\x01 \x01(\x0b\x32\x14.cleancut.v1.Restore\"<\n\x13ListRestoresRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x14ListRestoresResponse\x12&\n\x08restores\x18\x01 \x03(\x0b\x32\x14.cleancut.v1.Restore\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x13WatchRestoreRequest\x12\n\n\x02id\x18\x01 \x01(\t\"=\n\x14WatchRestoreResponse\x12%\n\x07restore\x18\x01 \x01(\x0b\x32\x14.cleancut.v1.Restore\"\"\n\x14\x43\x61ncelRestoreRequest\x12\n\n\x02id\x18\x01 \x01(\t\">\n\x15\x43\x61ncelRestoreResponse\x12%\n\x07restore\x18\x01 \x01(\x0b\x32\x14.cleancut.v1.Restore\"4\n\x13\x43leanRestoreRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tconfirmed\x18\x02 \x01(\x08\"=\n\x14\x43leanRestoreResponse\x12%\n\x07restore\x18\x01 \x01(\x0b\x32\x14.cleancut.v1.Restore*\x89\x03\n\x0cRestoreState\x12\x1d\n\x19RESTORE_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15RESTORE_STATE_PENDING\x10\x01\x12\x19\n\x15RESTORE_STATE_PLANNED\x10\x02\x12\x1b\n\x17RESTORE_STATE_PREPARING\x10\x03\x12\x1a\n\x16RESTORE_STATE_CREATING\x10\x04\x12\x1c\n\x18RESTORE_STATE_RECOVERING\x10\x05\x12\x1b\n\x17RESTORE_STATE_VERIFYING\x10\x06\x12\x1c\n\x18RESTORE_STATE_PUBLISHING\x10\x07\x12\x16\n\x12RESTORE_STATE_DONE\x10\x08\x12\x1e\n\x1aRESTORE_STATE_ROLLING_BACK\x10\t\x12\x1d\n\x19RESTORE_STATE_ROLLED_BACK\x10\n\x12 \n\x1cRESTORE_STATE_NEEDS_OPERATOR\x10\x0b\x12\x19\n\x15RESTORE_STATE_ABORTED\x10\x0c\x32\xdf\x04\n\x0eRestoreService\x12P\n\x0bPlanRestore\x12\x1f.cleancut.v1.PlanRestoreRequest\x1a .cleancut.v1.PlanRestoreResponse\x12S\n\x0cStartRestore\x12 .cleancut.v1.StartRestoreRequest\x1a!.cleancut.v1.StartRestoreResponse\x12M\n\nGetRestore\x12\x1e.cleancut.v1.GetRestoreRequest\x1a\x1f.cleancut.v1.GetRestoreResponse\x12S\n\x0cListRestores\x12 .cleancut.v1.ListRestoresRequest\x1a!.cleancut.v1.ListRestoresResponse\x12U\n\x0cWatchRestore\x12 .cleancut.v1.WatchRestoreRequest\x1a!.cleancut.v1.WatchRestoreResponse0\x01\x12V\n\rCancelRestore\x12!.cleancut.v1.CancelRestoreRequest\x1a\".cleancut.v1.CancelRestoreResponse\x12S\n\x0c\x43leanRestore\x12 .cleancut.v1.CleanRestoreRequest\x1a!.cleancut.v1.CleanRestoreResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cleancut.v1.restore_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RESTORESTATE']._serialized_start=2786
-  _globals['_RESTORESTATE']._serialized_end=3179
-  _globals['_RESTOREDCOLLECTION']._serialized_start=102
-  _globals['_RESTOREDCOLLECTION']._serialized_end=440
-  _globals['_KEPTCOLLECTION']._serialized_start=442
-  _globals['_KEPTCOLLECTION']._serialized_end=495
-  _globals['_RESTORE']._serialized_start=498
-  _globals['_RESTORE']._serialized_end=923
-  _globals['_PLANNEDCOLLECTION']._serialized_start=926
-  _globals['_PLANNEDCOLLECTION']._serialized_end=1120
-  _globals['_PLANNEDPEER']._serialized_start=1123
-  _globals['_PLANNEDPEER']._serialized_end=1252
-  _globals['_RESTOREPLAN']._serialized_start=1255
-  _globals['_RESTOREPLAN']._serialized_end=1565
-  _globals['_RENAME']._serialized_start=1567
-  _globals['_RENAME']._serialized_end=1611
-  _globals['_RESTOREOPTIONS']._serialized_start=1614
-  _globals['_RESTOREOPTIONS']._serialized_end=1847
-  _globals['_PLANRESTOREREQUEST']._serialized_start=1849
-  _globals['_PLANRESTOREREQUEST']._serialized_end=1948
-  _globals['_PLANRESTORERESPONSE']._serialized_start=1950
-  _globals['_PLANRESTORERESPONSE']._serialized_end=2011
-  _globals['_STARTRESTOREREQUEST']._serialized_start=2014
-  _globals['_STARTRESTOREREQUEST']._serialized_end=2160
-  _globals['_STARTRESTORERESPONSE']._serialized_start=2162
-  _globals['_STARTRESTORERESPONSE']._serialized_end=2223
-  _globals['_GETRESTOREREQUEST']._serialized_start=2225
-  _globals['_GETRESTOREREQUEST']._serialized_end=2256
-  _globals['_GETRESTORERESPONSE']._serialized_start=2258
-  _globals['_GETRESTORERESPONSE']._serialized_end=2317
-  _globals['_LISTRESTORESREQUEST']._serialized_start=2319
-  _globals['_LISTRESTORESREQUEST']._serialized_end=2379
-  _globals['_LISTRESTORESRESPONSE']._serialized_start=2381
-  _globals['_LISTRESTORESRESPONSE']._serialized_end=2468
-  _globals['_WATCHRESTOREREQUEST']._serialized_start=2470
-  _globals['_WATCHRESTOREREQUEST']._serialized_end=2503
-  _globals['_WATCHRESTORERESPONSE']._serialized_start=2505
-  _globals['_WATCHRESTORERESPONSE']._serialized_end=2566
-  _globals['_CANCELRESTOREREQUEST']._serialized_start=2568
-  _globals['_CANCELRESTOREREQUEST']._serialized_end=2602
-  _globals['_CANCELRESTORERESPONSE']._serialized_start=2604
-  _globals['_CANCELRESTORERESPONSE']._serialized_end=2666
-  _globals['_CLEANRESTOREREQUEST']._serialized_start=2668
-  _globals['_CLEANRESTOREREQUEST']._serialized_end=2720
-  _globals['_CLEANRESTORERESPONSE']._serialized_start=2722
-  _globals['_CLEANRESTORERESPONSE']._serialized_end=2783
-  _globals['_RESTORESERVICE']._serialized_start=3182
-  _globals['_RESTORESERVICE']._serialized_end=3789
+  _globals['_RESTORESTATE']._serialized_start=3451
+  _globals['_RESTORESTATE']._serialized_end=3844
+  _globals['_RESTOREDCOLLECTION']._serialized_start=128
+  _globals['_RESTOREDCOLLECTION']._serialized_end=466
+  _globals['_KEPTCOLLECTION']._serialized_start=468
+  _globals['_KEPTCOLLECTION']._serialized_end=521
+  _globals['_RESTORE']._serialized_start=524
+  _globals['_RESTORE']._serialized_end=994
+  _globals['_MOMENTOPTIONS']._serialized_start=997
+  _globals['_MOMENTOPTIONS']._serialized_end=1129
+  _globals['_RESTOREDLOG']._serialized_start=1131
+  _globals['_RESTOREDLOG']._serialized_end=1244
+  _globals['_RESTOREDMOMENT']._serialized_start=1247
+  _globals['_RESTOREDMOMENT']._serialized_end=1499
+  _globals['_PLANNEDCOLLECTION']._serialized_start=1502
+  _globals['_PLANNEDCOLLECTION']._serialized_end=1696
+  _globals['_PLANNEDPEER']._serialized_start=1699
+  _globals['_PLANNEDPEER']._serialized_end=1828
+  _globals['_RESTOREPLAN']._serialized_start=1831
+  _globals['_RESTOREPLAN']._serialized_end=2186
+  _globals['_RENAME']._serialized_start=2188
+  _globals['_RENAME']._serialized_end=2232
+  _globals['_RESTOREOPTIONS']._serialized_start=2235
+  _globals['_RESTOREOPTIONS']._serialized_end=2512
+  _globals['_PLANRESTOREREQUEST']._serialized_start=2514
+  _globals['_PLANRESTOREREQUEST']._serialized_end=2613
+  _globals['_PLANRESTORERESPONSE']._serialized_start=2615
+  _globals['_PLANRESTORERESPONSE']._serialized_end=2676
+  _globals['_STARTRESTOREREQUEST']._serialized_start=2679
+  _globals['_STARTRESTOREREQUEST']._serialized_end=2825
+  _globals['_STARTRESTORERESPONSE']._serialized_start=2827
+  _globals['_STARTRESTORERESPONSE']._serialized_end=2888
+  _globals['_GETRESTOREREQUEST']._serialized_start=2890
+  _globals['_GETRESTOREREQUEST']._serialized_end=2921
+  _globals['_GETRESTORERESPONSE']._serialized_start=2923
+  _globals['_GETRESTORERESPONSE']._serialized_end=2982
+  _globals['_LISTRESTORESREQUEST']._serialized_start=2984
+  _globals['_LISTRESTORESREQUEST']._serialized_end=3044
+  _globals['_LISTRESTORESRESPONSE']._serialized_start=3046
+  _globals['_LISTRESTORESRESPONSE']._serialized_end=3133
+  _globals['_WATCHRESTOREREQUEST']._serialized_start=3135
+  _globals['_WATCHRESTOREREQUEST']._serialized_end=3168
+  _globals['_WATCHRESTORERESPONSE']._serialized_start=3170
+  _globals['_WATCHRESTORERESPONSE']._serialized_end=3231
+  _globals['_CANCELRESTOREREQUEST']._serialized_start=3233
+  _globals['_CANCELRESTOREREQUEST']._serialized_end=3267
+  _globals['_CANCELRESTORERESPONSE']._serialized_start=3269
+  _globals['_CANCELRESTORERESPONSE']._serialized_end=3331
+  _globals['_CLEANRESTOREREQUEST']._serialized_start=3333
+  _globals['_CLEANRESTOREREQUEST']._serialized_end=3385
+  _globals['_CLEANRESTORERESPONSE']._serialized_start=3387
+  _globals['_CLEANRESTORERESPONSE']._serialized_end=3448
+  _globals['_RESTORESERVICE']._serialized_start=3847
+  _globals['_RESTORESERVICE']._serialized_end=4454
 # @@protoc_insertion_point(module_scope)

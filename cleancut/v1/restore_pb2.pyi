@@ -1,5 +1,6 @@
 import datetime
 
+from cleancut.v1 import backup_pb2 as _backup_pb2
 from cleancut.v1 import common_pb2 as _common_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -75,7 +76,7 @@ class KeptCollection(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Restore(_message.Message):
-    __slots__ = ("id", "backup_id", "backup_epoch", "state", "created_at", "ended_at", "collections", "error", "progress", "warnings", "kept", "rebalance_id")
+    __slots__ = ("id", "backup_id", "backup_epoch", "state", "created_at", "ended_at", "collections", "error", "progress", "warnings", "kept", "rebalance_id", "moment")
     ID_FIELD_NUMBER: _ClassVar[int]
     BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
     BACKUP_EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -88,6 +89,7 @@ class Restore(_message.Message):
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     KEPT_FIELD_NUMBER: _ClassVar[int]
     REBALANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    MOMENT_FIELD_NUMBER: _ClassVar[int]
     id: str
     backup_id: str
     backup_epoch: int
@@ -100,7 +102,62 @@ class Restore(_message.Message):
     warnings: _containers.RepeatedScalarFieldContainer[str]
     kept: _containers.RepeatedCompositeFieldContainer[KeptCollection]
     rebalance_id: str
-    def __init__(self, id: _Optional[str] = ..., backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., state: _Optional[_Union[RestoreState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[_Union[RestoredCollection, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., kept: _Optional[_Iterable[_Union[KeptCollection, _Mapping]]] = ..., rebalance_id: _Optional[str] = ...) -> None: ...
+    moment: RestoredMoment
+    def __init__(self, id: _Optional[str] = ..., backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., state: _Optional[_Union[RestoreState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[_Union[RestoredCollection, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., kept: _Optional[_Iterable[_Union[KeptCollection, _Mapping]]] = ..., rebalance_id: _Optional[str] = ..., moment: _Optional[_Union[RestoredMoment, _Mapping]] = ...) -> None: ...
+
+class MomentOptions(_message.Message):
+    __slots__ = ("at", "mark", "before", "without", "exact", "force")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    MARK_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_FIELD_NUMBER: _ClassVar[int]
+    EXACT_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    at: _timestamp_pb2.Timestamp
+    mark: str
+    before: str
+    without: str
+    exact: bool
+    force: bool
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., mark: _Optional[str] = ..., before: _Optional[str] = ..., without: _Optional[str] = ..., exact: _Optional[bool] = ..., force: _Optional[bool] = ...) -> None: ...
+
+class RestoredLog(_message.Message):
+    __slots__ = ("collection", "shard_id", "chain", "first", "last", "left_out")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    SHARD_ID_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    shard_id: int
+    chain: str
+    first: int
+    last: int
+    left_out: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., chain: _Optional[str] = ..., first: _Optional[int] = ..., last: _Optional[int] = ..., left_out: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class RestoredMoment(_message.Message):
+    __slots__ = ("at", "mark", "consistency", "skew_ms", "distance_ms", "operations", "log_bytes", "replay_s", "logs")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    MARK_FIELD_NUMBER: _ClassVar[int]
+    CONSISTENCY_FIELD_NUMBER: _ClassVar[int]
+    SKEW_MS_FIELD_NUMBER: _ClassVar[int]
+    DISTANCE_MS_FIELD_NUMBER: _ClassVar[int]
+    OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+    LOG_BYTES_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_S_FIELD_NUMBER: _ClassVar[int]
+    LOGS_FIELD_NUMBER: _ClassVar[int]
+    at: _timestamp_pb2.Timestamp
+    mark: str
+    consistency: _backup_pb2.Consistency
+    skew_ms: int
+    distance_ms: int
+    operations: int
+    log_bytes: int
+    replay_s: float
+    logs: _containers.RepeatedCompositeFieldContainer[RestoredLog]
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., mark: _Optional[str] = ..., consistency: _Optional[_Union[_backup_pb2.Consistency, str]] = ..., skew_ms: _Optional[int] = ..., distance_ms: _Optional[int] = ..., operations: _Optional[int] = ..., log_bytes: _Optional[int] = ..., replay_s: _Optional[float] = ..., logs: _Optional[_Iterable[_Union[RestoredLog, _Mapping]]] = ...) -> None: ...
 
 class PlannedCollection(_message.Message):
     __slots__ = ("name", "published_as", "shards", "replicas", "size_bytes", "action", "created_as", "aliases", "exists", "reason")
@@ -141,7 +198,7 @@ class PlannedPeer(_message.Message):
     def __init__(self, peer_id: _Optional[int] = ..., agent: _Optional[str] = ..., shards_max: _Optional[int] = ..., size_bytes_max: _Optional[int] = ..., free_bytes: _Optional[int] = ...) -> None: ...
 
 class RestorePlan(_message.Message):
-    __slots__ = ("backup_id", "backup_epoch", "collections", "peers", "source_version", "target_version", "warnings", "blockers", "digest", "size_bytes", "estimated_s")
+    __slots__ = ("backup_id", "backup_epoch", "collections", "peers", "source_version", "target_version", "warnings", "blockers", "digest", "size_bytes", "estimated_s", "moment")
     BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
     BACKUP_EPOCH_FIELD_NUMBER: _ClassVar[int]
     COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
@@ -153,6 +210,7 @@ class RestorePlan(_message.Message):
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_S_FIELD_NUMBER: _ClassVar[int]
+    MOMENT_FIELD_NUMBER: _ClassVar[int]
     backup_id: str
     backup_epoch: int
     collections: _containers.RepeatedCompositeFieldContainer[PlannedCollection]
@@ -164,7 +222,8 @@ class RestorePlan(_message.Message):
     digest: str
     size_bytes: int
     estimated_s: float
-    def __init__(self, backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., collections: _Optional[_Iterable[_Union[PlannedCollection, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PlannedPeer, _Mapping]]] = ..., source_version: _Optional[str] = ..., target_version: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., blockers: _Optional[_Iterable[str]] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., estimated_s: _Optional[float] = ...) -> None: ...
+    moment: RestoredMoment
+    def __init__(self, backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., collections: _Optional[_Iterable[_Union[PlannedCollection, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PlannedPeer, _Mapping]]] = ..., source_version: _Optional[str] = ..., target_version: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., blockers: _Optional[_Iterable[str]] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., estimated_s: _Optional[float] = ..., moment: _Optional[_Union[RestoredMoment, _Mapping]] = ...) -> None: ...
 
 class Rename(_message.Message):
     __slots__ = ("old_name", "new_name")
@@ -175,7 +234,7 @@ class Rename(_message.Message):
     def __init__(self, old_name: _Optional[str] = ..., new_name: _Optional[str] = ...) -> None: ...
 
 class RestoreOptions(_message.Message):
-    __slots__ = ("collections", "from_cluster", "renames", "beside", "replace", "replicas", "shards", "peer_id", "rebalance", "strict")
+    __slots__ = ("collections", "from_cluster", "renames", "beside", "replace", "replicas", "shards", "peer_id", "rebalance", "strict", "target")
     COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
     FROM_CLUSTER_FIELD_NUMBER: _ClassVar[int]
     RENAMES_FIELD_NUMBER: _ClassVar[int]
@@ -186,6 +245,7 @@ class RestoreOptions(_message.Message):
     PEER_ID_FIELD_NUMBER: _ClassVar[int]
     REBALANCE_FIELD_NUMBER: _ClassVar[int]
     STRICT_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
     collections: _containers.RepeatedScalarFieldContainer[str]
     from_cluster: str
     renames: _containers.RepeatedCompositeFieldContainer[Rename]
@@ -196,7 +256,8 @@ class RestoreOptions(_message.Message):
     peer_id: int
     rebalance: bool
     strict: bool
-    def __init__(self, collections: _Optional[_Iterable[str]] = ..., from_cluster: _Optional[str] = ..., renames: _Optional[_Iterable[_Union[Rename, _Mapping]]] = ..., beside: _Optional[bool] = ..., replace: _Optional[bool] = ..., replicas: _Optional[int] = ..., shards: _Optional[_Iterable[int]] = ..., peer_id: _Optional[int] = ..., rebalance: _Optional[bool] = ..., strict: _Optional[bool] = ...) -> None: ...
+    target: MomentOptions
+    def __init__(self, collections: _Optional[_Iterable[str]] = ..., from_cluster: _Optional[str] = ..., renames: _Optional[_Iterable[_Union[Rename, _Mapping]]] = ..., beside: _Optional[bool] = ..., replace: _Optional[bool] = ..., replicas: _Optional[int] = ..., shards: _Optional[_Iterable[int]] = ..., peer_id: _Optional[int] = ..., rebalance: _Optional[bool] = ..., strict: _Optional[bool] = ..., target: _Optional[_Union[MomentOptions, _Mapping]] = ...) -> None: ...
 
 class PlanRestoreRequest(_message.Message):
     __slots__ = ("backup_id", "options", "deep")

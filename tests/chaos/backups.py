@@ -303,6 +303,8 @@ async def set_stage(world: World, outside: Outside, jump: Path) -> AsyncIterator
         store = outside.store.endpoint.removeprefix("http://")
         members = outside.members.endpoints
         shared = Wires(store=await links([store]))
+        config = setup.base_dir / "coordinator.toml"
+        config.write_text("standstill-bound = 0.001\n")  # so that each backup needs its fence
         by_name: dict[str, Wires] = {}
 
         def url(wires: Wires) -> str:
@@ -311,7 +313,7 @@ async def set_stage(world: World, outside: Outside, jump: Path) -> AsyncIterator
         async def start_coordinator() -> Coordinator:
             wires = Wires(etcd=await links(members), store=await links([store]))
             with connected(setup, wires):
-                made = await setup.start_coordinator(url(wires))
+                made = await setup.start_coordinator(url(wires), config)
             by_name[made.name] = wires
             return made
 

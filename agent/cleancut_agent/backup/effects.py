@@ -62,7 +62,8 @@ Chain = tuple[str, str]
 
 @dataclass(slots=True)
 class _Running:
-    """The captures of one epoch; `captured` are the indexes of the tasks that needed a stream."""
+    """The captures of one epoch; `captured` are the indexes of the tasks that needed a stream.
+    `version`: of the local peer."""
 
     captures: Captures
     task: asyncio.Task[None]
@@ -71,6 +72,7 @@ class _Running:
     segments: tuple[str, ...]
     logs: ShardLogs | None
     chains: tuple[Chain, ...]
+    version: str
 
 
 class AgentBackupEffects:
@@ -115,7 +117,7 @@ class AgentBackupEffects:
             case ReadNumbers():
                 return await self._read(effect)
             case ReadLogs():
-                return await self._logs[0].ends() if self._logs else LogEnds(lost="it has ended")
+                return await self._read_logs(effect)
             case FinishCapture():
                 return await self._finish(effect)
             case ReadJournal():
@@ -221,7 +223,14 @@ class AgentBackupEffects:
         running = self._group.create_task(captures.run(streams))
         others = UncutReplicas.among(telemetry, tasks)
         self._running[effect.epoch] = _Running(
-            captures, running, captured, others, first.segments(), logs, chains
+            captures=captures,
+            task=running,
+            captured=captured,
+            others=others,
+            segments=first.segments(),
+            logs=logs,
+            chains=chains,
+            version=telemetry.app_version,
         )
         if streams:
             await captures.wait_cut()
@@ -259,13 +268,21 @@ class AgentBackupEffects:
             states=second.states,
         )
 
+    async def _read_logs(self, effect: ReadLogs) -> LogEnds:
+        """Order: the fence last, so that it stood while the logs were read."""
+        found = await self._logs[0].ends() if self._logs else LogEnds(lost="it has ended")
+        if effect.fence is None or found.lost:
+            return found
+        aliases = await self._context.qdrant.aliases()
+        return dataclasses.replace(found, fenced=is_raised(effect.fence, aliases))
+
     # UPLOAD
 
     async def _finish(self, effect: FinishCapture) -> str:
         running = self._running.get(effect.epoch)
         if running is None:
             raise TimedOut("the captures of this epoch are gone", "the backup is tried again")
-        still = await self._decide(effect, running.logs)
+        still = await self._decide(effect, running)
         chains = kept_chains(running.chains, self._chains(effect.tasks), still)
         counts = await self._count(effect)
         replicas = await running.others.count(self._context.qdrant, COUNT_S)
@@ -292,13 +309,14 @@ class AgentBackupEffects:
         return tuple(self._chain_of(task.collection, task.shard_id) for task in tasks)
 
     async def _decide(
-        self, effect: FinishCapture, logs: ShardLogs | None
+        self, effect: FinishCapture, running: _Running
     ) -> tuple[Standstill, ...] | None:
+        logs = running.logs
         if logs is None:
             return None
         indexes = range(len(effect.tasks))
         readings = [(effect.first.at(index), effect.second.at(index)) for index in indexes]
-        return await logs.decide(readings, effect.still)
+        return await logs.decide(readings, effect.still, qdrant_version=running.version)
 
     async def _roll_parents(
         self, effect: FinishCapture, still: Sequence[Standstill] | None, running: _Running

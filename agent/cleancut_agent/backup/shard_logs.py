@@ -17,8 +17,10 @@ from msgspec.structs import replace
 
 from cleancut.core.backup.participant import LogEnds, StandstillEnds
 from cleancut.core.primitives.errors import CleancutError, Refused
+from cleancut.core.primitives.ids import parse_version
 from cleancut.core.protocol.etcd_records import Reading, ShardTask, Standstill, WalEnd
-from cleancut.core.protocol.evidence import doubt, first_needed
+from cleancut.core.protocol.evidence import doubt, first_needed, writes_between
+from cleancut.core.wal.operations import WRITES_IDS, reads_state
 from cleancut.core.wal.segments import SegmentPlan, build_segments, plan_segments
 from cleancut.ports.wal_dir import WalDir
 from cleancut.repository.rolled_tar import Log, LogFile
@@ -52,6 +54,8 @@ class _ShardLog:
     def read_on(self) -> int:
         """Keeps what is new; how many bytes that are."""
         size = 0
+        if not self.tail.moved():
+            return size
         while True:
             for entry in self.tail.poll():
                 if not self.lengths:
@@ -116,20 +120,24 @@ class ShardLogs:
         return LogEnds(tuple(log.end for log in self._logs))
 
     async def decide(
-        self, readings: Sequence[tuple[Reading, Reading]], still: StandstillEnds | None
+        self,
+        readings: Sequence[tuple[Reading, Reading]],
+        still: StandstillEnds | None,
+        *,
+        qdrant_version: str,
     ) -> tuple[Standstill, ...] | None:
         """What is stored of each log, by the shards' first and second `readings`; None: nothing of
         any. No log is read after it."""
+        found: list[Standstill] = []
+        if still is not None:
+            again = parse_version(qdrant_version)[:2] < WRITES_IDS
+            await self._do(partial(self._judge, readings, still, found, again=again))
         async with self._lock:
-            found = None
-            if still is not None and not self._lost:
-                found = tuple(
-                    self._standstill(index, *pair, still) for index, pair in enumerate(readings)
-                )
+            kept = tuple(found) if still is not None and not self._lost else None
             if not self._still.done():
-                self._still.set_result(found)
+                self._still.set_result(kept)
             self._release()
-            return found
+            return kept
 
     async def log_of(self, index: int) -> Log:
         """What replaces the log in the tar of a shard, once it is decided."""
@@ -205,6 +213,24 @@ class ShardLogs:
             log.ack = log.ack if ack is None else ack
 
     # What is stored
+
+    def _judge(
+        self,
+        readings: Sequence[tuple[Reading, Reading]],
+        still: StandstillEnds,
+        found: list[Standstill],
+        *,
+        again: bool,
+    ) -> None:
+        """`again`: Qdrant may replay with another result what reads the state of points."""
+        for index, (first, second) in enumerate(readings):
+            one = self._standstill(index, first, second, still)
+            drained = self._tasks[index].index not in still.undrained
+            if again and one.first >= 0 and writes_between(first, second, drained=drained):
+                last = min(second.number or 0, one.after.index)
+                entries = self._logs[index].entries(one.first, last + 1 - one.first)
+                one = replace(one, by_state=any(map(reads_state, entries)))
+            found.append(one)
 
     def _standstill(
         self, index: int, first: Reading, second: Reading, still: StandstillEnds

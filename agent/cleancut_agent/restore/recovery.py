@@ -135,8 +135,8 @@ class Recovery:
         written_to = task.repair and number is not None and number > task.last_entry
         if number != task.last_entry and not written_to:
             raise Corrupt(
-                f"{_name(task)} was replayed to operation {number}, and its log in the backup ends"
-                f" with {task.last_entry}",
+                f"{_name(task)} was replayed to operation {number}, and its stored log ends with"
+                f" {task.last_entry}",
                 "verify the backup; see the peer's log",
             )
 
@@ -177,15 +177,15 @@ class Recovery:
                 name,
                 task.shard_id,
                 chunks=self._tars.chunks(offer),
-                size_bytes=task.size_bytes,
+                size_bytes=offer.size_bytes,
                 sha256=task.tar_sha256,
                 timeout_s=bound_s,
             )
 
     async def _send(self, task: ShardTask, startup: str, way: _Way) -> None:
-        bound_s = recover_bound_s(task.size_bytes)
         check = partial(check_chosen, self._context, task)
         async with self._tars.offer(task, check) as offer:
+            bound_s = recover_bound_s(offer.size_bytes, task.replay)
             try:
                 await way(task, offer, bound_s)
             except TimedOut as error:

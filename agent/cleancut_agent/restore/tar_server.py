@@ -22,6 +22,7 @@ from cleancut.core.primitives.ids import encode_segment
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.ports.store import Store
 from cleancut.repository.pack_cache import PackCache
+from cleancut.repository.replay import Replay, open_replay
 from cleancut.repository.tar_assembler import read_tar
 
 _END_S = 10.0
@@ -31,7 +32,9 @@ Check = Callable[[], Awaitable[None]]
 @dataclass(slots=True)
 class Offer:
     """One tar that may be pulled. `failure`: why the store could not give it, if it could not.
-    `pulled`: it was asked for at least once. `check`: raises, if it must not be put in place."""
+    `pulled`: it was asked for at least once. `check`: raises, if it must not be put in place.
+    `replay`: what it is made of, if its log is exchanged.
+    """
 
     path: str
     task: ShardTask
@@ -40,6 +43,11 @@ class Offer:
     failure: CleancutError | None = None
     pulled: bool = False
     check: Check | None = None
+    replay: Replay | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        return self.task.size_bytes if self.replay is None else self.replay.tar_bytes
 
     def names(self, request: web.Request) -> bool:
         """Whether the URL names this shard; decoded, since clients encode as they like."""
@@ -83,10 +91,15 @@ class TarServer:
 
         Order: `check` is awaited once a pull has begun, when Qdrant has chosen where the tar goes.
         Leaving the block ends what is being sent, and waits until it has ended.
+        Raises: Corrupt, if entries that are to be replayed are missing; errors of the store.
         """
+        replay = None
+        if task.replay is not None:
+            paths = self._paths.of(task.source)
+            replay = await open_replay(self._store, paths, task.recipe, task.replay)
         key = secrets.token_hex(16)
         path = f"/tar/{key}/{encode_segment(task.collection)}/{task.shard_id}"
-        offer = self._offers[key] = Offer(path, task, check=check)
+        offer = self._offers[key] = Offer(path, task, replay=replay, check=check)
         offer.idle.set()
         try:
             yield offer
@@ -102,7 +115,7 @@ class TarServer:
         if offer is None or not _is_loopback(request.remote) or not offer.names(request):
             raise web.HTTPNotFound(text="no such tar\n")
         response = web.StreamResponse(headers={"Content-Type": "application/x-tar"})
-        response.content_length = offer.task.size_bytes
+        response.content_length = offer.size_bytes
         await response.prepare(request)
         try:
             async with self._sending(offer):
@@ -167,6 +180,8 @@ class TarServer:
 
     def _tar(self, offer: Offer) -> AsyncGenerator[bytes | memoryview, None]:
         paths = self._paths.of(offer.task.source)
+        if offer.replay is not None:
+            return offer.replay.tar(self._store, paths, self._cache)
         return read_tar(self._store, paths, offer.task.recipe, cache=self._cache)
 
     def _cut_off(self, request: web.Request) -> None:

@@ -8,6 +8,7 @@ import click
 
 from cleancut.api.backups import Backup
 from cleancut.cli import offline
+from cleancut.cli.commands.backup_log import log
 from cleancut.cli.exit_codes import Exit, proof_exit, say
 from cleancut.cli.options import (
     backup_argument,
@@ -64,8 +65,8 @@ def backup() -> None:
     "--fence",
     multiple=True,
     metavar="alias=NAME|hook|none",
-    help="Hold writes off during the cut: rename the alias that writers use, or call the configured"
-    " hooks; repeatable. Default: the coordinator's settings.",
+    help="Hold writes off for as long as the backup needs it: rename the alias that writers use, or"
+    " call the configured hooks; repeatable. Default: the coordinator's settings.",
 )
 @click.option(
     "--fence-budget",
@@ -333,6 +334,9 @@ def gc(context: click.Context, /, dry_run: bool, yes: bool) -> None:
     for warning in done.warnings:
         say(f"warning: {warning}")
     emit(settings.output, "gc", done)
+
+
+backup.add_command(log)
 
 
 @backup.command()

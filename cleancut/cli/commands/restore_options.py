@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
-from cleancut.api.restores import Rename, RestoreOptions
-from cleancut.cli.options import collections_option
+from cleancut.api.restores import MomentOptions, Rename, RestoreOptions
+from cleancut.cli.options import TIME, collections_option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,6 +52,38 @@ _WHAT = (
         help="Put only this lost shard of one existing collection back in place; repeatable.",
     ),
     click.option("--peer", type=click.IntRange(0), metavar="ID", help="Where --shard puts it."),
+    click.option(
+        "--at",
+        type=TIME,
+        metavar="TIME",
+        help="Roll the backup forward to the newest mark at or before this time.",
+    ),
+    click.option(
+        "--to", "mark", metavar="MARK", default="", help="Roll it forward to the mark of this name."
+    ),
+    click.option(
+        "--before",
+        metavar="SHARD:INDEX",
+        default="",
+        help="Roll it forward to just before this operation; see `backup log`.",
+    ),
+    click.option(
+        "--without",
+        metavar="SHARD:INDEX",
+        default="",
+        help="Roll it forward without this operation, to the newest mark, or to that of --at or"
+        " --to.",
+    ),
+    click.option(
+        "--exact",
+        is_flag=True,
+        help="With --at: the time itself, where each shard is cut by its agent's clock.",
+    ),
+    click.option(
+        "--force",
+        is_flag=True,
+        help="With --without: also if later operations depend on what was there.",
+    ),
 )
 
 
@@ -89,4 +121,30 @@ def options_of(what: dict[str, Any]) -> RestoreOptions:
         peer_id=what["peer"],
         rebalance=what.get("rebalance", False),
         strict=what.get("strict", False),
+        target=_moment_of(what),
+    )
+
+
+def _moment_of(what: dict[str, Any]) -> MomentOptions | None:
+    """Raises: UsageError."""
+    ends = [flag for flag in ("at", "mark", "before") if what[flag]]
+    if len(ends) > 1:
+        raise click.UsageError("--at, --to and --before exclude each other")
+    if what["before"] and what["without"]:
+        raise click.UsageError("--before and --without exclude each other")
+    if what["exact"] and not what["at"]:
+        raise click.UsageError("--exact needs --at")
+    if what["force"] and not what["without"]:
+        raise click.UsageError("--force needs --without")
+    if not ends and not what["without"]:
+        return None
+    if what["shards"]:
+        raise click.UsageError("--shard puts back what the backup holds, of no other moment")
+    return MomentOptions(
+        at=what["at"],
+        mark=what["mark"],
+        before=what["before"],
+        without=what["without"],
+        exact=what["exact"],
+        force=what["force"],
     )

@@ -16,6 +16,7 @@ from cleancut.api.archive import Archive, ArchiveMark
 from cleancut.api.backups import Evidence
 from cleancut.api.cluster import ClusterStatus, Identity
 from cleancut.api.garbage import GarbageCollection
+from cleancut.api.logs import LogPage
 from cleancut.api.operations import Operation
 from cleancut.api.rebalances import RebalancePlan
 from cleancut.api.restores import RestorePlan
@@ -78,6 +79,8 @@ def name_of(value: ApiValue) -> str:
             return str(value.upload_bytes_per_s)
         case Schedule() | ArchiveMark():
             return value.name
+        case LogPage():
+            return "\n".join(f"{one.shard_id}:{one.index}" for one in value.operations)
         case Archive():
             return "\n".join(f"{one.collection}/{one.shard}" for one in value.shards)
         case Evidence():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 
-from cleancut.api.restores import Restore, RestorePlan
+from cleancut.api.restores import Restore, RestoredMoment, RestorePlan
 from cleancut.cli.render.grids import facts, grid, minute, size, some, span, troubles
 from cleancut.cli.render.states import state_of, step_of
 
@@ -36,6 +36,7 @@ def restore(value: Restore) -> RenderableType:
             ("state", step_of(value)),
             ("created at", value.created_at),
             ("ended at", value.ended_at),
+            *_moment(value.moment),
             *troubles(value),
             *(
                 (
@@ -49,6 +50,23 @@ def restore(value: Restore) -> RenderableType:
         )
     )
     return Group(head, "", _restored(value)) if value.collections else head
+
+
+def _moment(value: RestoredMoment | None) -> list[tuple[str, str | None]]:
+    if value is None:
+        return []
+    skew = f", skew {value.skew_ms} ms" if value.skew_ms else ""
+    left_out = [f"{one.shard_id}:{index}" for one in value.logs for index in one.left_out]
+    return [
+        ("moment", f"{value.at}{f' (mark {value.mark})' if value.mark else ''}"),
+        ("consistency", f"{value.consistency}{skew}"),
+        ("before the time asked", span(value.distance_ms / 1000) if value.distance_ms else None),
+        (
+            "to replay",
+            f"{value.operations} operations, {size(value.log_bytes)}, about {span(value.replay_s)}",
+        ),
+        ("left out", some(left_out) if left_out else None),
+    ]
 
 
 def _backup(number: int, backup_id: str) -> str:
@@ -84,6 +102,7 @@ def plan(value: RestorePlan) -> RenderableType:
     head = facts(
         (
             ("backup", _backup(value.backup_epoch, value.backup_id)),
+            *_moment(value.moment),
             ("Qdrant", f"{value.source_version or '?'} -> {value.target_version or '?'}"),
             ("to read", size(value.size_bytes)),
             ("estimated time", None if value.estimated_s is None else span(value.estimated_s)),

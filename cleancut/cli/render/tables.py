@@ -13,6 +13,7 @@ from cleancut.api.backups import Backup, Evidence
 from cleancut.api.cluster import ClusterStatus, Identity
 from cleancut.api.drills import Drill
 from cleancut.api.garbage import GarbageCollection
+from cleancut.api.logs import LogPage
 from cleancut.api.rebalances import Rebalance, RebalancePlan
 from cleancut.api.restores import Restore, RestorePlan
 from cleancut.api.schedules import Schedule
@@ -21,6 +22,7 @@ from cleancut.cli.render import (
     archive_tables,
     backup_tables,
     cluster_tables,
+    log_tables,
     rebalance_tables,
     restore_tables,
     schedule_tables,
@@ -40,6 +42,7 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     ClusterStatus: cluster_tables.cluster,
     Identity: cluster_tables.identity,
     AgentSettings: cluster_tables.settings,
+    LogPage: log_tables.log,
     Archive: archive_tables.archive,
     ArchiveMark: archive_tables.mark,
 }

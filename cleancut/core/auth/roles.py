@@ -47,6 +47,8 @@ NEEDS: dict[str, Need] = {
     "BackupService/HoldBackup": _RUN,
     "BackupService/ReleaseBackup": _RUN,
     "BackupService/CollectGarbage": _ADMIN,
+    # It shows ids, filters and payload keys of what clients wrote.
+    "BackupService/ReadLog": _RUN,
     "RestoreService/PlanRestore": Need(Role.READER, ("options.from_cluster",)),
     # A restore only adds collections. `replace` changes the data that clients read, `shards`
     # changes a collection in use, and `from_cluster` reads data of another cluster.

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from cleancut.core.backup.endings import may_repeat, not_published
 from cleancut.core.backup.phases import (
     NEEDS_SESSIONS,
     PUBLISH_S,
@@ -25,14 +26,14 @@ from cleancut.core.backup.phases import (
     Stage,
     StoreCanaries,
 )
+from cleancut.core.backup.standstill import Search, no_standstill, read_ends
 from cleancut.core.primitives.codec import digest_of
-from cleancut.core.primitives.errors import Corrupt, Refused
-from cleancut.core.primitives.ids import AgentName
+from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.protocol import votes as protocol_votes
 from cleancut.core.protocol.attempt import Attempt
 from cleancut.core.protocol.commands import Command, Decide, Lift, Persist, Run, Stop
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
-from cleancut.core.protocol.etcd_records import Failure, Operation, Vote
+from cleancut.core.protocol.etcd_records import Failure, Vote
 from cleancut.core.protocol.events import (
     Cancelled,
     Done,
@@ -78,8 +79,7 @@ class Barrier(Attempt):
         self._fence_until_s = self._fence_began_s = float("inf")
         self._fence_ms = -1
         self._optimizing_until_s = 0.0
-        self._standstill_until_s = 0.0
-        self._ends: dict[AgentName, Vote] | None = None
+        self._search = Search()
 
     def request(self) -> BackupRequest | SeedRequest:
         """The request of the operation."""
@@ -170,7 +170,7 @@ class Barrier(Attempt):
             case Phase.PREPARE:
                 return self._prepared(now_s)
             case Phase.FENCE:
-                return self._raised()
+                return self._raised(now_s)
             case Phase.CUT:
                 return self._cut(now_s)
             case Phase.SEAL:
@@ -201,7 +201,7 @@ class Barrier(Attempt):
         waits = self._await_optimizations(now_s)
         if waits is not None:
             return waits
-        if draft.fence is not None:
+        if draft.fence is not None and not self._can_roll():
             return self._raise(draft.fence, now_s)
         return [self.run(Drain(self.ctl.epoch, draft.draft, 1))]
 
@@ -242,11 +242,16 @@ class Barrier(Attempt):
             self.run(Raise(self.ctl.epoch, fence)),
         ]
 
-    def _raised(self) -> list[Command]:
+    def _raised(self, now_s: float) -> list[Command]:
+        """Before the cuts, writes that began earlier are waited for; rounds find them anyway."""
         seen = protocol_votes.yes_of_all(Phase.FENCE, self.members, self.votes)
         if seen is None or self.waiting is not None:
             return []
         assert self._fence is not None, "FENCE is aborted by a takeover"
+        if self.ctl.round:
+            until_s = (now_s + self._fence_until_s) / 2  # the rest of the budget is for its end
+            self._search = dataclasses.replace(self._search, until_s=until_s)
+            return self.move(Phase.STANDSTILL, now_s, round=self.ctl.round + 1)
         return [self.run(DrainWrites(self.ctl.epoch, self._fence))]
 
     def _assigned(self, draft: Assigned, now_s: float) -> list[Command]:
@@ -304,11 +309,15 @@ class Barrier(Attempt):
         found = protocol_votes.consistency(self.members, self.votes, drained)
         if found is not Consistency.POINT_IN_TIME:
             if self._can_roll():
-                self._standstill_until_s = now_s + self.ctl.bounds.standstill_s
+                self._search = Search(now_s, now_s + self.ctl.bounds.standstill_s)
                 return self.move(Phase.STANDSTILL, now_s, round=1)
             if required:
                 failure = protocol_votes.not_point_in_time(self.members, self.votes, drained)
                 return self._abort(failure)
+        return self._all_read(now_s)
+
+    def _all_read(self, now_s: float) -> list[Command]:
+        """Writes are held off no longer; what was read is compared with what was planned."""
         compare = self.run(Compare(self.ctl.epoch, self.ctl.draft))
         if not self.ctl.fenced:
             return [compare]
@@ -319,34 +328,48 @@ class Barrier(Attempt):
     # STANDSTILL: read all logs in rounds until none has grown between two of them
 
     def _can_roll(self) -> bool:
-        """True if the backup can be rolled forward. One with a fence is proven by its fence."""
-        assert self._draft is not None, "no agent is ready without tasks"
-        wanted = self.ctl.bounds.standstill_s > 0 and self._draft.fence is None
-        return wanted and protocol_votes.all_follow(self.members, self.votes)
+        """True if the backup can be rolled forward: then a fence is needed for a moment at most."""
+        follow = protocol_votes.all_follow(self.members, self.votes)
+        return self.ctl.bounds.standstill_s > 0 and follow
 
     def _looked(self, now_s: float) -> list[Command]:
-        bounds, number = self.ctl.bounds, self.ctl.round
-        ends = protocol_votes.log_ends(number, self.members, self.votes)
-        if ends is None or self.waiting is not None:
+        votes = read_ends(self.ctl.round, self.members, self.votes)
+        if votes is None or self.waiting is not None:
             return []
-        before, self._ends = self._ends, ends
-        lost = protocol_votes.logs_lost(ends)
-        if not lost and protocol_votes.same_ends(before, ends):
-            self.ctl = replace(self.ctl, standstill=number)
-        elif not lost and now_s < self._standstill_until_s:
-            self.ctl = self.moved(Phase.STANDSTILL, round=number + 1)
+        search = self._search = self._search.after(votes, now_s)
+        self.ctl = replace(self.ctl, **search.facts)
+        if search.still:
+            self.ctl = replace(self.ctl, standstill=self.ctl.round)
+            return self._all_read(now_s)
+        if search.lost is None and now_s < search.until_s:
+            self.ctl = self.moved(Phase.STANDSTILL, round=self.ctl.round + 1)
             self.start_clocks(now_s)
             return [Persist(self.ctl)]
-        elif protocol_votes.backup_request(self.operation).require_point_in_time:
-            return self._abort(lost or protocol_votes.no_standstill(number, bounds.standstill_s))
-        return [self.run(Compare(self.ctl.epoch, self.ctl.draft))]
+        fence = self._draft.fence if self._draft is not None else None
+        if search.lost is None and fence is not None and not self.ctl.fenced:
+            return self._raise(fence, now_s)
+        return self._never_still(fence, now_s)
+
+    def _never_still(self, fence: Fence | None, now_s: float) -> list[Command]:
+        """The backup is per shard, unless it must not be, or an attempt that loses no log will be
+        fenced."""
+        assert self.operation is not None, "no vote counts without an operation"
+        request, lost = protocol_votes.backup_request(self.operation), self._search.lost
+        if self.ctl.fenced and not lost and not self._search.fenced:
+            return self._abort(protocol_votes.FENCE_LOST)
+        failure = lost or no_standstill(self.ctl, self.members)
+        again = bool(lost and fence) and may_repeat(self.operation, request.attempts, failure)
+        if again or request.require_point_in_time:
+            return self._abort(failure)
+        self.ctl = replace(self.ctl, unstill=failure.message)
+        return self._all_read(now_s)
 
     def _uploaded(self, _now_s: float) -> list[Command]:
         votes = protocol_votes.yes_of_all(Phase.UPLOAD, self.members, self.votes)
         if votes is None or self.waiting is not None:
             return []
         documents = {name: self.votes[Phase.UPLOAD.value, name].document for name in self.members}
-        seen = protocol_votes.fence_seen(self.members, self.votes) if self.ctl.fenced else ()
+        seen = protocol_votes.fence_seen(self.ctl, self.members, self.votes)
         required = protocol_votes.backup_request(self.operation).require_point_in_time
         told = tuple(sorted(documents.items()))
         return [self.run(Stage(self.ctl.epoch, self.ctl, told, seen, required))]
@@ -400,7 +423,7 @@ class Barrier(Attempt):
             case Assign():
                 return self._assigned(event.result, now_s)
             case Raise():
-                return self._raised()
+                return self._raised(now_s)
             case DrainWrites():
                 return [self.run(Drain(self.ctl.epoch, self.ctl.draft, 1))]
             case Drain(round=1):
@@ -447,12 +470,7 @@ class Barrier(Attempt):
 
     def _give_up_publishing(self, failure: Failure) -> list[Command]:
         """Frees `ctl`. What is decided stays so: a sweep publishes it once the store takes it."""
-        message = f"the backup is decided, but its manifest is not published: {failure.message}"
-        hint = (
-            "remove what is in the way; the next gc run publishes it. If its staged manifest is "
-            "gone it is lost: back up again"
-        )
-        return self.close(State.NEEDS_OPERATOR, replace(failure, message=message, hint=hint))
+        return self.close(State.NEEDS_OPERATOR, not_published(failure))
 
     def _drained_again(self, result: Drained, now_s: float) -> list[Command]:
         undrained = tuple(sorted({*self.ctl.undrained, *result.undrained}))
@@ -466,9 +484,9 @@ class Barrier(Attempt):
 
     def _abort(self, failure: Failure) -> list[Command]:
         """Ends the attempt. A failure that can be repeated makes the operation pending again, as a
-        new epoch. A refusal is final in the first attempt only: later, an agent may return."""
+        new epoch."""
         assert self.operation is not None
-        again = self._may_repeat(self.operation, failure)
+        again = may_repeat(self.operation, self.request().attempts, failure)
         known = self.operation.unusable
         found = tuple(one for one in failure.unusable if one not in known)
         self.operation = replace(self.operation, unusable=(*known, *found))
@@ -476,17 +494,6 @@ class Barrier(Attempt):
         commands = self.close(State.PENDING if again else State.ABORTED, failure)
         # An effect that still raises the fence is stopped first; then it is lifted, then written.
         return [Stop(self.ctl.epoch), *lift, *commands] if lift else commands
-
-    def _may_repeat(self, operation: Operation, failure: Failure) -> bool:
-        """Sick collections end a backup at once: the caller can leave them out. Replicas that
-        were just found unusable are a reason to repeat, since others may hold the same shards."""
-        if failure.sick:
-            return False
-        if set(failure.unusable) - set(operation.unusable):
-            return True
-        if failure.reason == Refused.reason and operation.attempts > 1:
-            return operation.attempts < self.request().attempts
-        return failure.reason not in PERMANENT and operation.attempts < self.request().attempts
 
     def _lift(self) -> list[Command]:
         return [] if self._fence is None else [Lift(self._fence)]

@@ -57,20 +57,23 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class ReadLogs:
-    """Read where the log of each shard ends. Result: `LogEnds`."""
+    """Read where the log of each shard ends, then whether the `fence` stands on the local peer.
+    Result: `LogEnds`."""
 
     epoch: Epoch
     tasks: tuple[ShardTask, ...]
     round: int
+    fence: Fence | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LogEnds:
     """Where each log ends, in the order of the tasks. `lost`: why one cannot be followed any more,
-    and then no end of any is known."""
+    and then no end of any is known. `fenced`: the fence stood after all were read."""
 
     ends: tuple[WalEnd, ...] = ()
     lost: str = ""
+    fenced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +207,8 @@ class BackupParticipant(Participant):
     def _look(self) -> list[Command]:
         if self._second is None or self._tasks is None:
             return self.refuse(NOT_CUT)
-        return [self.run(ReadLogs(self.ctl.epoch, self._tasks, self.ctl.round))]
+        epoch, tasks = self.ctl.epoch, self._tasks
+        return [self.run(ReadLogs(epoch, tasks, self.ctl.round, self._fence))]
 
     def _upload(self) -> list[Command]:
         if self._tasks is None or self._first is None or self._second is None:
@@ -265,9 +269,14 @@ class BackupParticipant(Participant):
                 raise AssertionError(f"unexpected effect: {effect}")
 
     def _looked(self, number: int, found: LogEnds) -> list[Command]:
-        self._ends = {number - 1: self._ends.get(number - 1, ()), number: found.ends}
-        ends = "" if found.lost else digest_of(found.ends)
-        return self.vote(replace(self.ballot(), round=number, ends=ends, lost=found.lost))
+        before = self._ends.get(number - 1)
+        self._ends = {number - 1: before or (), number: found.ends}
+        if found.lost:
+            return self.vote(replace(self.ballot(), round=number, lost=found.lost))
+        grown = zip(before, found.ends, strict=True) if before else ()
+        vote = replace(self.ballot(), round=number, ends=digest_of(found.ends), fenced=found.fenced)
+        moved = -1 if before is None else sum(old != new for old, new in grown)
+        return self.vote(replace(vote, moved=moved))
 
     def _with_known_arrivals(self, first: Readings) -> Readings:
         """What arrived between readiness and the first reading may have done so after the drain:

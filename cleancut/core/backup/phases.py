@@ -19,7 +19,7 @@ from cleancut.core.protocol.states import FENCED, Phase, State
 TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.IDLE, Phase.PREPARE): "an operation gets its turn",
     (Phase.ABORT, Phase.PREPARE): "an operation gets its turn",
-    (Phase.PREPARE, Phase.FENCE): "views agree, all are ready, a fence is asked for",
+    (Phase.PREPARE, Phase.FENCE): "views agree, all are ready, a fence is needed for the cuts",
     (Phase.FENCE, Phase.CUT): "all see the fence raised, drained",
     (Phase.PREPARE, Phase.CUT): "views agree, all are ready, drained",
     (Phase.CUT, Phase.SEAL): "all have cut, drained again",
@@ -29,6 +29,8 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
         Phase.STANDSTILL,
         Phase.STANDSTILL,
     ): "all read again, something moved since the last round",
+    (Phase.STANDSTILL, Phase.FENCE): "something moved in all rounds, a fence is asked for",
+    (Phase.FENCE, Phase.STANDSTILL): "all see the fence raised, after the cuts",
     (Phase.STANDSTILL, Phase.UPLOAD): "no log grew between two rounds, or none was found in time",
     (Phase.UPLOAD, Phase.COMMIT): "all is stored, the backup is decided",
     (Phase.COMMIT, Phase.IDLE): "the manifest is published",
@@ -36,7 +38,10 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.FENCE, Phase.ABORT): "a no, a bound, the budget, a lost session or leader",
     (Phase.CUT, Phase.ABORT): "a no, a bound, a lost session or leader",
     (Phase.SEAL, Phase.ABORT): "a no, a bound, a lost session, views moved, not point-in-time",
-    (Phase.STANDSTILL, Phase.ABORT): "a no, a bound, a lost session or leader, not point-in-time",
+    (
+        Phase.STANDSTILL,
+        Phase.ABORT,
+    ): "a no, a bound, the budget, a lost session or leader, not point-in-time",
     (Phase.UPLOAD, Phase.ABORT): "a no or a bound",
     (Phase.COMMIT, Phase.ABORT): "its manifest cannot be published: an operator is needed",
 }
@@ -70,7 +75,7 @@ SEED_STATE_OF = {
     Phase.UPLOAD: State.UPLOADING,
     Phase.IDLE: State.SEEDED,
 }
-NEEDS_SESSIONS = FENCED | {Phase.PREPARE, Phase.STANDSTILL}
+NEEDS_SESSIONS = FENCED | {Phase.PREPARE}
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,11 +90,25 @@ def optimized(shards: Sequence[ShardEntry]) -> tuple[str, ...]:
 
 
 def never_still(ctl: Ctl) -> tuple[str, ...]:
-    """A warning, if a moment without writes was looked for in vain."""
-    if not ctl.round or ctl.standstill:
+    """A warning with the reason, if a moment without writes was looked for in vain."""
+    return (ctl.unstill,) if ctl.unstill else ()
+
+
+def replayed_by_state(shards: Sequence[ShardEntry]) -> tuple[str, ...]:
+    """One for all shards with operations that a restore may replay with another result."""
+    names = sorted(
+        f"{one.collection}/{one.shard_id}"
+        for one in shards
+        if one.standstill is not None and one.standstill.by_state
+    )
+    if not names:
         return ()
-    rounds = f"{ctl.round} rounds" if ctl.round > 1 else "1 round"
-    return (f"no moment without writes to any shard was found in {rounds}",)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return (
+        f"replayed: {', '.join(names[:_SHOWN])}{more} took operations with a filter or a condition"
+        " while they were cut; a restore applies these once more, and those of Qdrant before 1.19"
+        " may then choose other points (upstream #9575)",
+    )
 
 
 def _is_optimizing(seen: Reading) -> bool:

@@ -16,6 +16,7 @@ from cleancut.core.primitives.ids import (
     Sha256,
     ShardId,
 )
+from cleancut.core.protocol.moment import ShardMoment
 from cleancut.core.protocol.requests import Selection
 from cleancut.core.protocol.states import OperationKind, Phase, State
 
@@ -91,8 +92,12 @@ class Ctl(Record, frozen=True):
     skew_ms: int = -1
     round: int = 0  # of STANDSTILL: each one is a reading of every shard's log
     standstill: int = 0  # the round in which no shard had moved since the one before; 0: none
-    fenced: bool = False  # a fence stands from FENCE to SEAL
-    fence_ms: int = -1  # from its raising to the last vote of SEAL
+    moved: int = -1  # of two rounds, the fewest shards that were written to in between; -1: none
+    window_ms: int = -1  # how long it took between these two
+    waited_ms: int = -1  # from the first round on
+    unstill: str = ""  # why no standstill was found
+    fenced: bool = False  # a fence was raised: before the cuts, or before a round of STANDSTILL
+    fence_ms: int = -1  # from its raising to the last vote of SEAL, or of the last round
     cut_at: str = (
         ""  # RFC 3339, UTC, of the coordinator's clock at the put of CUT; the round of COUNT
     )
@@ -142,6 +147,8 @@ class Standstill(Record, frozen=True):
     """The ends of a shard's log in two rounds: all shards were read in the one before any was read
     in the other. `first`: of the entries that are stored with the shard, up to the end; -1: none,
     it is stored as it was cut. `ack`: the first entry that was not flushed before the cut.
+    `by_state`: some of those that the cut may hold already choose points by a filter or a
+    condition, and the Qdrant that logged them may replay such ones with another result.
 
     Unit: `wal_bytes` of the entries' data.
     """
@@ -152,6 +159,7 @@ class Standstill(Record, frozen=True):
     ack: int = -1
     first: int = -1
     wal_bytes: int = 0
+    by_state: bool = False
 
 
 class Parent(Record, frozen=True):
@@ -168,6 +176,7 @@ class ShardTask(Record, frozen=True):
 
     Backup: `recipe` is the parent's digest. Restore: `recipe` is what to recover, `collection` the
     name that it is recovered under, and `source` the cluster whose catalog holds it ("": the own).
+    `tar_sha256` is "" if its log is exchanged, and `size_bytes` is then about its length.
     `repair`: a lost shard of a live collection, so others may write to it. `uuid`: of the
     collection that it is recovered into; "", if Qdrant makes none up.
     """
@@ -187,6 +196,7 @@ class ShardTask(Record, frozen=True):
     full: bool = False  # of a backup: nothing that is stored already is reused
     shard_key: str | int | None = None
     last_entry: int = -1  # of a restore: the number that its replayed log ends with; -1: no log
+    replay: ShardMoment | None = None  # of a restore: entries of the archive, as its log
 
 
 class EpochMember(Record, frozen=True):
@@ -270,6 +280,7 @@ class Vote(Record, frozen=True):
     follows: bool = False  # backup, PREPARE: it follows the log of each of its shards
     round: int = 0  # backup, STANDSTILL: the round that this is of
     ends: str = ""  # sha256 over where each shard's log ends
+    moved: int = -1  # of them, those that have grown since the round before; -1: none before
     lost: str = ""  # why they cannot be followed any more, instead
     optimizing: int = 0  # backup, PREPARE: of its shards, those that Qdrant optimizes now
     free_bytes: int = -1  # backup: of the spill; restore: where the peer keeps its data

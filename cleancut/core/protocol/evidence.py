@@ -69,6 +69,14 @@ def first_needed(ack: int, first: Reading) -> int:
     return ack if first.number is None else min(ack, first.number + 1)
 
 
+def writes_between(first: Reading, second: Reading, *, drained: bool) -> bool:
+    """True if other operations than our drain were applied between the readings, so that what was
+    cut may hold some of them already, and a replay applies these once more."""
+    if first.number is None or second.number is None:
+        return False
+    return second.number - first.number > (1 if drained else 0)
+
+
 def standstill_doubt(first: Reading, second: Reading, still: Standstill, *, drained: bool) -> str:
     """Why what is stored of one shard is not proven to be its state at the standstill, for people;
     "" if it is. Order: every `before` was read before every `after`, and after both readings."""

@@ -93,7 +93,7 @@ class Fence(Record, frozen=True):
 
 class FenceSeen(Record, frozen=True):
     """An agent's observations of the fence on its local peer: before all first readings (`before`)
-    and after its second one (`after`)."""
+    and after its second one (`after`). In rounds: before all logs were read, and after its own."""
 
     agent: AgentName
     before: bool
@@ -102,7 +102,7 @@ class FenceSeen(Record, frozen=True):
 
 class FenceFacts(Record, frozen=True):
     """The fence in a manifest. `hooked`: collections whose writer was paused. `held_ms`:
-    from its raising to the last second reading, on the coordinator's clock."""
+    from its raising to the last reading, on the coordinator's clock."""
 
     aliases: tuple[FencedAlias, ...]
     hooked: tuple[str, ...]

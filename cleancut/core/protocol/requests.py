@@ -7,6 +7,7 @@ from collections.abc import Collection
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
+from cleancut.core.protocol.moment import Moment
 
 MAX_ATTEMPTS = 20
 MAX_STREAMS = 32
@@ -96,7 +97,8 @@ class RestoreRequest(Record, frozen=True):
     `renames`: old and new names. `replicas` 0: as in the group. `plan`: the digest of the plan that
     was agreed to; "" takes any. `shards`: only these lost shards of the one collection, in place,
     at `peer` if given. `rebalance`: shards are spread evenly afterwards, by another operation.
-    `strict`: a sample search that answers otherwise undoes the restore.
+    `strict`: a sample search that answers otherwise undoes the restore. `target`: the moment to
+    which the backup is rolled forward; None: it is restored as it is.
     """
 
     backup: Epoch
@@ -111,3 +113,4 @@ class RestoreRequest(Record, frozen=True):
     plan: str = ""
     rebalance: bool = False
     strict: bool = False
+    target: Moment | None = None

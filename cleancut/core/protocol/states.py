@@ -73,7 +73,7 @@ FINAL_STATES = SUCCEEDED | {
 
 IN_CATALOG = frozenset({State.COMMITTED, State.DAMAGED, State.CORRUPT})
 """Of a backup that is in the catalog, whatever has become of it."""
-FENCED = frozenset({Phase.FENCE, Phase.CUT, Phase.SEAL})
+FENCED = frozenset({Phase.FENCE, Phase.CUT, Phase.SEAL, Phase.STANDSTILL})
 """While the open epoch is in one of these, its fence may stand; in any other it is lifted."""
 PERMANENT = frozenset({"INVALID", "NOT_FOUND", "REFUSED", "DENIED", "CANCELLED"})
 CLOSED = frozenset({Phase.IDLE, Phase.ABORT})

@@ -135,42 +135,6 @@ def all_follow(members: Members, votes: Votes) -> bool:
     return ready is not None and all(vote.follows for vote in ready)
 
 
-def log_ends(round_: int, members: Members, votes: Votes) -> dict[AgentName, Vote] | None:
-    """Where the logs of each member's shards end in this round; None while a vote is missing."""
-    given = yes_of_all(Phase.STANDSTILL, members, votes)
-    if given is None or any(vote.round != round_ for vote in given):
-        return None
-    return dict(zip(sorted(members), given, strict=True))
-
-
-def same_ends(before: Mapping[AgentName, Vote] | None, now: Mapping[AgentName, Vote]) -> bool:
-    """True if no log has grown or was replaced between the votes of two rounds."""
-    return before is not None and all(
-        name in before and before[name].ends == vote.ends for name, vote in now.items()
-    )
-
-
-def logs_lost(ends: Mapping[AgentName, Vote]) -> Failure | None:
-    """The failure of an attempt in which an agent cannot follow its logs; None if all do."""
-    lost = [f"agent {name}: {vote.lost}" for name, vote in sorted(ends.items()) if vote.lost]
-    if not lost:
-        return None
-    return Failure(
-        reason="NOT_POINT_IN_TIME",
-        message=f"the logs of shards cannot be followed any more: {'; '.join(lost[:_SHOWN])}",
-        hint="try again, hold writes off with --fence, or allow a per-shard backup",
-    )
-
-
-def no_standstill(rounds: int, bound_s: float) -> Failure:
-    """The failure of an attempt whose shards never stood still together."""
-    return Failure(
-        reason="NOT_POINT_IN_TIME",
-        message=f"no moment without writes was found in {rounds} rounds ({bound_s:g} s)",
-        hint="hold writes off with --fence, try a quieter moment, or allow a per-shard backup",
-    )
-
-
 def optimizing(shards: int, bound_s: float) -> Failure:
     """The failure of an attempt for which optimizations did not end in time."""
     told = "1 shard is" if shards == 1 else f"{shards} shards are"
@@ -198,13 +162,17 @@ def _readings(members: Members, votes: Votes) -> Iterator[tuple[ShardTask, Readi
             yield task, _reading(index, cut), _reading(index, seal)
 
 
-def fence_seen(members: Members, votes: Votes) -> tuple[FenceSeen, ...]:
-    """Each agent's observations of the fence on its local peer, before the cuts and after them."""
+def fence_seen(ctl: Ctl, members: Members, votes: Votes) -> tuple[FenceSeen, ...]:
+    """Each agent's observations of the fence on its local peer: when it was raised, and after the
+    last readings. None without one."""
+    if not ctl.fenced:
+        return ()
+    last = Phase.STANDSTILL if ctl.round else Phase.SEAL
     return tuple(
         FenceSeen(
             agent=name,
             before=votes[Phase.FENCE.value, name].fenced,
-            after=votes[Phase.SEAL.value, name].fenced,
+            after=votes[last.value, name].fenced,
         )
         for name in sorted(members)
     )

@@ -10,6 +10,7 @@ from cleancut.core.format.manifest import CollectionEntry, Manifest
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import ShardId, parse_version
 from cleancut.core.protocol.evidence import Consistency
+from cleancut.core.protocol.moment import Moment
 from cleancut.core.restore.shard_keys import KeyStep, steps
 from cleancut.core.restore.target import Target
 
@@ -94,9 +95,18 @@ def fillers(entry: CollectionEntry) -> int:
 # Warnings
 
 
-def warnings_of_group(manifest: Manifest, target: Target) -> Iterator[str]:
-    """Warnings about the whole backup."""
-    if manifest.consistency is Consistency.PER_SHARD:
+def warnings_of_group(
+    manifest: Manifest, target: Target, moment: Moment | None = None
+) -> Iterator[str]:
+    """Warnings about the whole backup, and the moment that it is rolled forward to."""
+    if moment is not None:
+        yield from moment.warnings
+        if not moment.instant:
+            yield (
+                f"the restored moment is consistent per shard only (skew {moment.skew_ms} ms, and"
+                " by how much the clocks of agents differ): no mark is of that moment"
+            )
+    elif manifest.consistency is Consistency.PER_SHARD:
         yield (
             f"the backup is consistent per shard only (skew {manifest.skew_ms} ms): writes came in"
             " while it was cut; counts can be compared only between replicas"

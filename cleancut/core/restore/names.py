@@ -59,6 +59,8 @@ def names_of(
             found[entry.name] = _replacing(entry, new, target, operation)
         elif request.beside:
             found[entry.name] = _beside(entry, new, target, operation)
+        elif request.target is not None and entry.name not in dict(request.renames):
+            found[entry.name] = _as_new(entry, target, operation)
         else:
             found[entry.name] = _as_itself(entry, new, target)
         if new and entry.aliases:
@@ -83,6 +85,14 @@ def _as_itself(entry: CollectionEntry, new: str, target: Target) -> RestoreNames
     return RestoreNames(
         action="create", created_as=name, published_as=name, aliases=aliases, reason=reason
     )
+
+
+def _as_new(entry: CollectionEntry, target: Target, operation: str) -> RestoreNames:
+    """Under a name that nothing uses: what is there now is compared with it, and stays."""
+    base = base_of(entry.name)
+    name = _suffixed(base, operation)
+    reason = _unusable(base, suffixed=True) or _made_before(base, target, operation)
+    return RestoreNames(action="beside", created_as=name, published_as=name, reason=reason)
 
 
 def _beside(entry: CollectionEntry, new: str, target: Target, operation: str) -> RestoreNames:

@@ -12,6 +12,7 @@ from cleancut.core.protocol.effect_requests import Drain, Probe
 from cleancut.core.protocol.etcd_records import Failure, Reading, Vote
 from cleancut.core.protocol.evidence import only_drained
 from cleancut.core.protocol.high_water import ReadMarks
+from cleancut.core.protocol.moment import REPLAY_BYTES_PER_S, ShardMoment
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import Phase, State
 from cleancut.core.protocol.votes import Members, Votes, with_tasks
@@ -154,15 +155,17 @@ RestoreEffect = (
 )
 
 
-def recover_bound_s(size_bytes: int) -> float:
-    """Time limit to pull and load one shard, while others share disk and store."""
-    return RECOVER_S + size_bytes * AT_ONCE / RECOVER_BYTES_PER_S
+def recover_bound_s(size_bytes: int, replay: ShardMoment | None = None) -> float:
+    """Time limit to pull and load one shard, and to replay its log, while others share disk, store
+    and processors."""
+    log_s = replay.log_bytes / REPLAY_BYTES_PER_S if replay is not None else 0.0
+    return RECOVER_S + (size_bytes / RECOVER_BYTES_PER_S + log_s) * AT_ONCE
 
 
 def longest_bound_s(members: Members) -> float:
     """The bound of the largest task of all agents."""
-    sizes = [task.size_bytes for member in members.values() for task in member.tasks]
-    return recover_bound_s(max(sizes, default=0))
+    tasks = [task for member in members.values() for task in member.tasks]
+    return max((recover_bound_s(one.size_bytes, one.replay) for one in tasks), default=RECOVER_S)
 
 
 def free_of(members: Members, votes: Votes) -> tuple[tuple[AgentName, int], ...]:

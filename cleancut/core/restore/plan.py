@@ -15,6 +15,7 @@ from cleancut.core.format.manifest import CollectionEntry, Manifest, ShardEntry
 from cleancut.core.primitives.codec import Record, digest_of
 from cleancut.core.primitives.errors import Invalid, Refused
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId, parse_version
+from cleancut.core.protocol.moment import Moment
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.restore.blockers import (
     VISIBLE,
@@ -81,7 +82,8 @@ class PlacementPlan(Record, frozen=True):
     """It can start if there are no `blockers`; each blocker says what to do about it.
 
     `size_bytes`: to read, all replicas counted. `estimated_s`: to create all, and for the peer
-    that may have to read most, at the rate of earlier restores; None: not measured yet.
+    that may have to read most, at the rate of earlier restores; None: not measured yet. `moment`:
+    the one to which logs are replayed, if they are.
     """
 
     backup_id: OperationId
@@ -94,6 +96,7 @@ class PlacementPlan(Record, frozen=True):
     estimated_s: float | None = None
     warnings: tuple[str, ...] = ()
     blockers: tuple[str, ...] = ()
+    moment: Moment | None = None
 
     @property
     def digest(self) -> str:
@@ -106,13 +109,22 @@ class PlacementPlan(Record, frozen=True):
                 [(peer.peer_id, peer.agent) for peer in self.peers],
                 self.source_version,
                 self.target_version,
+                *((_without_span(self.moment),) if self.moment is not None else ()),
             )
         )
 
 
 def _without_id(planned: CollectionPlan) -> CollectionPlan:
-    own = planned.action in {"create", "repair"}
-    return planned if own else replace(planned, created_as="")
+    if planned.action in {"create", "repair"}:
+        return planned
+    named = "" if planned.published_as == planned.created_as else planned.published_as
+    return replace(planned, created_as="", published_as=named)
+
+
+def _without_span(moment: Moment) -> Moment:
+    """Where its chunks are looked for does not change what the restore does."""
+    shards = tuple(replace(shard, since_ms=0, until_ms=0) for shard in moment.shards)
+    return replace(moment, shards=shards)
 
 
 def make_plan(
@@ -130,7 +142,11 @@ def make_plan(
         if request.shards
         else _restore(manifest, chosen, request, target, operation=operation)
     )
-    shares = [_share(manifest, entry, one) for entry, one in zip(chosen, planned, strict=True)]
+    moment = request.target
+    replay_s = moment.replay_s if moment is not None else 0.0
+    shares = [
+        _share(manifest, entry, one, moment) for entry, one in zip(chosen, planned, strict=True)
+    ]
     versions = sorted(
         {p.qdrant_version for p in target.peers if p.qdrant_version}, key=parse_version
     )
@@ -143,9 +159,12 @@ def make_plan(
         source_version=manifest.source.qdrant_version,
         target_version=versions[0] if versions else "",
         size_bytes=sum(one.size_bytes * one.replicas for one in planned),
-        estimated_s=most / target.rate + _creation_s(chosen, planned) if target.rate else None,
+        estimated_s=most / target.rate + _creation_s(chosen, planned) + replay_s
+        if target.rate
+        else None,
+        moment=moment,
         warnings=(
-            *warnings_of_group(manifest, target),
+            *warnings_of_group(manifest, target, moment),
             *warnings,
             *space_warnings(shares, target),
         ),
@@ -204,6 +223,11 @@ def _check_request(request: RestoreRequest) -> None:
             "single shards are repaired in place, in one collection",
             "name it, and no other names and no number of replicas",
         )
+    if request.shards and request.target is not None:
+        raise Invalid(
+            "single shards are repaired as they are in the backup",
+            "restore the whole collection to a moment, under another name",
+        )
     if request.peer is not None and not request.shards:
         raise Invalid("a peer is named only for shards that are repaired", "leave it out")
     if request.beside and request.replace:
@@ -228,6 +252,7 @@ def _restore(
         given = names[entry.name]
         factor = request.replicas or replication_factor(entry.info)
         reason = given.reason or cannot_be_rebuilt(entry)
+        log_bytes = request.target.bytes_of(entry.name) if request.target is not None else 0
         one = CollectionPlan(
             name=entry.name,
             published_as=given.published_as,
@@ -237,8 +262,9 @@ def _restore(
             shards=len(entry.shard_ids),
             replicas=min(factor, max(1, len(target.peers))),
             factor=request.replicas,
-            size_bytes=sum(shard.size_bytes for shard in manifest.shards_of(entry.name)),
-            points=_points(manifest.shards_of(entry.name)),
+            size_bytes=sum(shard.size_bytes for shard in manifest.shards_of(entry.name))
+            + log_bytes,
+            points=None if log_bytes else _points(manifest.shards_of(entry.name)),
             aliases=given.aliases,
             replaced=given.replaced,
             exists=what_has(given.published_as, target),
@@ -299,10 +325,21 @@ def _points(shards: tuple[ShardEntry, ...]) -> int | None:
 # Peers
 
 
-def _share(manifest: Manifest, entry: CollectionEntry, planned: CollectionPlan) -> Share:
+def _share(
+    manifest: Manifest, entry: CollectionEntry, planned: CollectionPlan, moment: Moment | None
+) -> Share:
     shards = manifest.shards_of(entry.name)
+    logs = (
+        {shard.shard_id: shard.log_bytes for shard in moment.shards_of(entry.name)}
+        if moment
+        else {}
+    )
     return Share(
-        sizes=tuple(one.size_bytes for one in shards if one.shard_id in planned.shard_ids),
+        sizes=tuple(
+            one.size_bytes + logs.get(one.shard_id, 0)
+            for one in shards
+            if one.shard_id in planned.shard_ids
+        ),
         replicas=planned.replicas,
         log_bytes=wal_bytes(entry.info),
         even=not is_custom(entry),

@@ -16,6 +16,7 @@ from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.canary import Canary
+from cleancut.core.protocol.moment import Moment
 from cleancut.core.protocol.replica_reports import AgentRestoreReport, RestoredShard
 from cleancut.core.restore.plan import CollectionPlan, PlacementPlan
 
@@ -27,8 +28,9 @@ _STATUSES = ("green", "grey", "yellow", "red")
 class RestoreDraft(Record, frozen=True):
     """An attempt that may begin: staged, so that any leader can go on, or undo it, from the store
     even if the group is deleted meanwhile. `source`: the cluster whose catalog holds the group, ""
-    for the own. `strict`: a canary that answers otherwise undoes it. Order: `planned` as
-    `collections`."""
+    for the own. `strict`: a canary that answers otherwise undoes it. `moment`: to which logs are
+    replayed; then `collections` are as they were at it, and nothing was counted. Order: `planned`
+    as `collections`."""
 
     epoch: Epoch
     operation: OperationId
@@ -41,6 +43,7 @@ class RestoreDraft(Record, frozen=True):
     source: str = ""
     canaries: tuple[Canary, ...] = ()
     strict: bool = False
+    moment: Moment | None = None
 
     @property
     def repairs(self) -> bool:
@@ -96,6 +99,7 @@ class RestoreReport(Record, frozen=True):
     """The final checks of a restore: staged/<epoch>/<sha256>.json, named by the operation.
 
     `recovered_bytes` in `recover_s` seconds: of the peer that took longest; zeros, if unknown.
+    `moment`: the one that its shards are of, if logs were replayed.
     """
 
     epoch: Epoch
@@ -107,6 +111,7 @@ class RestoreReport(Record, frozen=True):
     warnings: tuple[str, ...] = ()
     recovered_bytes: int = 0
     recover_s: float = 0.0
+    moment: Moment | None = None
 
 
 class ObservedCollection(Record, frozen=True):
@@ -139,15 +144,18 @@ def draft_of(
         collections=entries,
         planned=plan.collections,
         shards=tuple(
-            shard
+            shard if plan.moment is None else replace(shard, count=None)
             for planned in plan.collections
             for shard in manifest.shards_of(planned.name)
             if shard.shard_id in planned.shard_ids
         ),
         metadata=dict(manifest.source.metadata),
         source=source,
-        canaries=tuple(one for one in manifest.canaries if one.collection in whole),
+        canaries=tuple(
+            one for one in manifest.canaries if one.collection in whole and plan.moment is None
+        ),
         strict=strict,
+        moment=plan.moment,
     )
 
 
@@ -179,6 +187,7 @@ def review(
         ),
         shards=tuple(sorted(found, key=lambda s: (s.collection, s.shard_id, s.peer_id))),
         kept=kept,
+        moment=draft.moment,
     )
 
 

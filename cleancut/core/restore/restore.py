@@ -269,6 +269,8 @@ class RestoreMachine(Attempt):
         timed = self.ctl.phase in UNDOABLE or self.ctl.phase is Phase.PREPARE
         if not timed or isinstance(self.waiting, ReadMarks | Create | Review | MarkPublished):
             return []  # its bound grows with the number of collections, so the shell sets it
+        if isinstance(self.waiting, CheckRestore) and self.waiting.request.target is not None:
+            return []  # it reads all entries that are to be replayed
         stalled = self.ctl.phase is Phase.RECOVER and now_s >= self.stalled_s
         if not stalled and now_s < self.deadline_s:
             return []

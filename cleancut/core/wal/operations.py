@@ -34,6 +34,21 @@ KINDS = SCHEMA_KINDS | {
     "clear_payload",
     "clear_payload_by_filter",
 }
+NOTHING = cbor2.dumps({"upsert_points": {"points": []}})
+"""An entry that changes nothing: the first one of every log."""
+_BY_STATE = frozenset(
+    {
+        "upsert_points_conditional",
+        "delete_points_by_filter",
+        "delete_vectors_by_filter",
+        "clear_payload_by_filter",
+    }
+)
+_PERHAPS_BY_STATE = frozenset(
+    {"set_payload", "overwrite_payload", "delete_payload", "update_vectors"}
+)
+WRITES_IDS = (1, 19)
+"""From this version on filters are resolved to ids before they are logged (upstream #9678)."""
 _CLOCK = "clock_tag"
 _UUID_BYTES = 16
 
@@ -86,6 +101,32 @@ def decode_operation(data: bytes) -> Operation:
         return _described(kind, found[kind], _clock(found))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         return Operation(UNKNOWN, clock=_clock(found), detail=f"{kind} of another form: {error!r}")
+
+
+def reads_state(data: bytes) -> bool:
+    """True if the points that the operation changes depend on their state, by a filter or a
+    condition; also if it is unknown. Vectors are decoded only where its kind leaves that open."""
+    kind = _first_key(data)
+    if kind in _BY_STATE:
+        return True
+    if kind in KINDS - _PERHAPS_BY_STATE:
+        return False
+    found = decode_operation(data)
+    return found.kind in _BY_STATE | {UNKNOWN} or found.filter is not None
+
+
+def _first_key(data: bytes) -> str:
+    """The first key of a map in CBOR, if it is text of at most 23 bytes or has one length byte."""
+    head, key, size = data[:1], data[1:2], data[2:3]
+    if not (b"\xa1" <= head <= b"\xb7" or head == b"\xbf"):
+        return ""
+    if b"\x60" <= key <= b"\x77":
+        start, length = 2, key[0] - 0x60
+    elif key == b"\x78" and size:
+        start, length = 3, size[0]
+    else:
+        return ""
+    return data[start : start + length].decode(errors="replace")
 
 
 def _clock(found: Mapping[Any, Any]) -> ClockTag | None:

@@ -90,21 +90,58 @@ def build_segments(plans: Iterable[SegmentPlan], entries: Iterator[bytes]) -> It
 
 
 def _chunks(plan: SegmentPlan, entries: Iterator[bytes]) -> Iterator[bytes]:
-    yield header(_SEED)
-    crc, size = _SEED, HEADER_BYTES
+    writer = SegmentWriter(plan)
+    yield writer.begin()
     for index in range(plan.first, plan.first + plan.count):
         data = next(entries, None)
         if data is None:
-            raise Corrupt(f"entry {index} of {plan.name} is missing", "the log is incomplete")
-        entry = frame(crc, data)
-        crc, size = entry.crc, size + entry.size_bytes
-        if size > plan.size_bytes:
-            raise Corrupt(f"entry {index} of {plan.name} is longer than recorded", "")
-        yield stored(entry)
-    if not plan.count:
-        yield bytes(_EMPTY_BYTES)
-    elif size != plan.size_bytes:
-        raise Corrupt(f"{plan.name} has {size} bytes, recorded were {plan.size_bytes}", "")
+            raise _missing(plan, index)
+        yield writer.add(data)
+    yield writer.end()
+
+
+class SegmentWriter:
+    """The bytes of one planned file, entry by entry.
+
+    Order: `begin`, `add` for each entry, `end`.
+    """
+
+    def __init__(self, plan: SegmentPlan) -> None:
+        self._plan, self._crc, self._size, self._next = plan, _SEED, HEADER_BYTES, plan.first
+
+    @property
+    def full(self) -> bool:
+        """True once all of its entries are there."""
+        return self._next == self._plan.first + self._plan.count
+
+    def begin(self) -> bytes:
+        return header(_SEED)
+
+    def add(self, data: bytes) -> bytes:
+        """Raises: Corrupt, if the entry is longer than planned."""
+        entry = frame(self._crc, data)
+        self._crc, self._size = entry.crc, self._size + entry.size_bytes
+        if self._size > self._plan.size_bytes:
+            raise Corrupt(f"entry {self._next} of {self._plan.name} is longer than recorded", "")
+        self._next += 1
+        return stored(entry)
+
+    def end(self) -> bytes:
+        """Raises: Corrupt, if entries are not as planned."""
+        if not self.full:
+            raise _missing(self._plan, self._next)
+        if not self._plan.count:
+            return bytes(_EMPTY_BYTES)
+        if self._size != self._plan.size_bytes:
+            raise Corrupt(
+                f"{self._plan.name} has {self._size} bytes, recorded were {self._plan.size_bytes}",
+                "",
+            )
+        return b""
+
+
+def _missing(plan: SegmentPlan, index: int) -> Corrupt:
+    return Corrupt(f"entry {index} of {plan.name} is missing", "the log is incomplete")
 
 
 def acknowledged_in(data: bytes | None) -> int | None:

@@ -11,11 +11,13 @@ from cleancut.api.backups import Backup, BackupBytes, BackupPage, Seed
 from cleancut.api.from_manifest import shown_corrupt, shown_group
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.interface import PageRequest
+from cleancut.api.logs import LoggedOperation, LogPage, LogQuery
 from cleancut.api.operations import is_over, shown_error
 from cleancut.core.format.paths import Paths
-from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
+from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
+from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.etcd_records import Operation, Seeded
 from cleancut.core.protocol.fence import check_fence
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest, check_streams
@@ -25,6 +27,7 @@ from cleancut.repository.catalog import find_group, list_epochs, load_group
 from cleancut.repository.clusters import find_cluster
 from cleancut.repository.garbage import read_holds
 from cleancut.repository.holds import drop_label, labels_of, put_label
+from cleancut.repository.log_reader import LogFilter, LoggedEntry, read_log
 from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.api.leadership import Leadership
@@ -43,6 +46,8 @@ from cleancut_coordinator.leader.cluster_id import check_store_owner
 from cleancut_coordinator.maintenance.expiry import epochs_in_restores, put_tombstone
 
 _AT_ONCE = 8
+_LOG_S = 3600.0
+_LOGGED_IDS = 100
 _KINDS = (OperationKind.BACKUP, OperationKind.SEED)
 """Kinds of operations that users see as backups."""
 _PROGRESS = {State.PREPARING: read_optimizing, State.SEALING: read_rounds}
@@ -156,6 +161,25 @@ class BackupService:
         if found.state not in IN_CATALOG:
             raise Refused(f"backup {backup} is {found.state}, not committed", _hint_for(found))
         return Epoch(found.epoch)
+
+    # Logs
+
+    async def read_log(self, query: LogQuery) -> LogPage:
+        context, now_s = self._context, self._context.clock.wall_s()
+        since_s = parse_time(query.since) if query.since else now_s - _LOG_S
+        until_s = parse_time(query.until) if query.until else now_s
+        if until_s < since_s:
+            raise Invalid(f"{query.until} is before {query.since}", "give a later --until")
+        wanted = LogFilter(
+            collection=query.collection,
+            since_ms=round(since_s * 1000),
+            until_ms=round(until_s * 1000),
+            kinds=query.kinds,
+            grep=query.grep,
+            limit=query.limit,
+        )
+        entries, truncated = await read_log(context.store, context.paths, wanted)
+        return LogPage(operations=tuple(map(_logged, entries)), truncated=truncated)
 
     # Deletion and holds
 
@@ -297,3 +321,19 @@ def _hint_for(backup: Backup) -> str:
     if is_over(backup):
         return "see `cleancut backup list`"
     return "`cleancut backup cancel` ends one that is under way"
+
+
+def _logged(entry: LoggedEntry) -> LoggedOperation:
+    one = entry.operation
+    return LoggedOperation(
+        at=format_time(entry.at_ms / 1000),
+        shard_id=entry.chain.shard,
+        index=entry.index,
+        kind=one.kind,
+        points=one.points,
+        keys=one.keys,
+        detail=one.detail,
+        ids=tuple(map(str, one.ids[:_LOGGED_IDS])),
+        filter="" if one.filter is None else encode(one.filter).decode(),
+        chain=entry.chain.id,
+    )

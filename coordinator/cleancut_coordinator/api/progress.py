@@ -14,11 +14,11 @@ from cleancut.api.restores import Restore
 from cleancut.api.values import AgentProgress
 from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.etcd_keys import agent_of
-from cleancut.core.protocol.etcd_records import ProgressRecord, Vote
+from cleancut.core.protocol.etcd_records import Ctl, ProgressRecord, Vote
 from cleancut.core.protocol.states import Phase
 from cleancut.ports.clock import Clock
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import decode_or_skip
+from cleancut_coordinator.etcd_state import decode_or_skip, read_ctl
 
 POLL_S = 0.25
 CANCEL_S = 40.0
@@ -57,11 +57,24 @@ async def read_optimizing(context: CoordinatorContext, epoch: Epoch) -> tuple[Ag
 
 
 async def read_rounds(context: CoordinatorContext, epoch: Epoch) -> tuple[AgentProgress, ...]:
-    """How often each agent has looked for a standstill in `epoch`."""
+    """How often each agent has looked for a standstill in `epoch`, what it saw last, and how near
+    the rounds of all agents came to one."""
+    votes = await _votes(context, epoch, Phase.STANDSTILL)
+    ctl = await read_ctl(context) if votes else Ctl()
+    near = ""
+    if ctl.epoch == epoch and ctl.moved > 0:
+        near = f"; nearest in {ctl.waited_ms / 1000:.1f} s: {ctl.moved} in {ctl.window_ms} ms"
     return tuple(
-        AgentProgress(agent=agent, phase=f"{Phase.STANDSTILL.value} (round {vote.round})")
-        for agent, vote in await _votes(context, epoch, Phase.STANDSTILL)
+        AgentProgress(agent=agent, phase=f"{Phase.STANDSTILL.value} ({_seen(vote)}{near})")
+        for agent, vote in votes
     )
+
+
+def _seen(vote: Vote) -> str:
+    if vote.moved < 0:
+        return f"round {vote.round}"
+    shards = "1 shard" if vote.moved == 1 else f"{vote.moved} shards"
+    return f"round {vote.round}, {shards} written to"
 
 
 async def _votes(

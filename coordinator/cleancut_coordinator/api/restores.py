@@ -13,23 +13,31 @@ from cleancut.api.mapping import to_value
 from cleancut.api.operations import is_over, shown_error
 from cleancut.api.restores import (
     KeptCollection,
+    MomentOptions,
     PlannedCollection,
     PlannedPeer,
     Restore,
     RestoredCollection,
+    RestoredLog,
+    RestoredMoment,
     RestoreOptions,
     RestorePage,
     RestorePlan,
 )
+from cleancut.core.archive.entries import parse_entry
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, PeerId, ShardId, parse_cluster
+from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.evidence import Consistency
+from cleancut.core.protocol.moment import Moment, MomentRequest
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
 from cleancut.core.restore import plan as plans
 from cleancut.core.restore.report import RestoreReport
-from cleancut.repository.catalog import get_checked, load_group
+from cleancut.repository.catalog import LATEST, get_checked, load_group
+from cleancut.repository.moments import find_moment
 from cleancut_coordinator.api.backups import BackupService
 from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.api.pages import cut_page
@@ -82,11 +90,16 @@ class RestoreService:
         source = parse_cluster(options.from_cluster) if options.from_cluster else ""
         if source == self._context.paths.cluster:
             source = ""
-        epoch = await self._backups.find_epoch(backup, source)
-        await load_group(self._context.store, self._context.paths.of(source), epoch)
+        named, target = tuple(sorted(set(options.collections))), None
+        if options.target is None:
+            epoch = await self._backups.find_epoch(backup, source)
+            await load_group(self._context.store, self._context.paths.of(source), epoch)
+        else:
+            epoch, target = await self._moment(backup, options.target, source, named)
+            named = tuple(sorted({shard.collection for shard in target.shards}))
         return RestoreRequest(
             backup=epoch,
-            collections=tuple(sorted(set(options.collections))),
+            collections=named,
             from_cluster=source,
             renames=tuple(sorted((one.old_name, one.new_name) for one in options.renames)),
             beside=options.beside,
@@ -97,7 +110,25 @@ class RestoreService:
             plan=plan_digest,
             rebalance=options.rebalance,
             strict=options.strict,
+            target=target,
         )
+
+    async def _moment(
+        self, backup: str, options: MomentOptions, source: str, named: tuple[str, ...]
+    ) -> tuple[Epoch, Moment]:
+        """The backup, and the moment that it can be rolled forward to. Raises: as `find_moment`."""
+        context = self._context
+        latest = backup == LATEST
+        epoch = None if latest else await self._backups.find_epoch(backup, source)
+        manifest, moment = await find_moment(
+            context.store,
+            context.paths.of(source),
+            asked_of(options),
+            now_ms=round(context.clock.wall_s() * 1000),
+            backup=epoch,
+            named=named,
+        )
+        return manifest.epoch, moment
 
     async def get_restore(self, name: str) -> Restore:
         return await self._shown_restore(
@@ -137,6 +168,7 @@ class RestoreService:
 
     async def _shown_restore(self, operation: Operation) -> Restore:
         request = decode(RestoreRequest, operation.request.encode(), "the request")
+        target = request.target
         shown = Restore(
             id=operation.id,
             backup_epoch=request.backup,
@@ -146,6 +178,7 @@ class RestoreService:
             collections=tuple(RestoredCollection(name=name) for name in request.collections),
             error=shown_error(operation.failure),
             rebalance_id=requests.rebalance_after(operation.id) if request.rebalance else "",
+            moment=shown_moment(target) if target is not None else None,
         )
         shown = await self._of_store(shown, operation, request.from_cluster)
         if operation.state in FINAL_STATES:
@@ -204,4 +237,31 @@ def _shown_plan(plan: plans.PlacementPlan) -> RestorePlan:
         collections=tuple(to_value(PlannedCollection, one) for one in plan.collections),
         peers=tuple(to_value(PlannedPeer, one) for one in plan.peers),
         digest=plan.digest,
+        moment=shown_moment(plan.moment) if plan.moment is not None else None,
+    )
+
+
+def shown_moment(moment: Moment) -> RestoredMoment:
+    return RestoredMoment(
+        at=format_time(moment.at_ms / 1000),
+        mark=moment.mark,
+        consistency=Consistency.POINT_IN_TIME if moment.instant else Consistency.PER_SHARD,
+        skew_ms=moment.skew_ms,
+        distance_ms=moment.distance_ms,
+        operations=moment.entries,
+        log_bytes=moment.log_bytes,
+        replay_s=moment.replay_s,
+        logs=tuple(to_value(RestoredLog, shard) for shard in moment.shards),
+    )
+
+
+def asked_of(options: MomentOptions) -> MomentRequest:
+    """Raises: Invalid, for an entry of another form."""
+    return MomentRequest(
+        at_ms=round(parse_time(options.at) * 1000) if options.at else 0,
+        mark=options.mark,
+        before=parse_entry(options.before) if options.before else None,
+        without=parse_entry(options.without) if options.without else None,
+        exact=options.exact,
+        force=options.force,
     )

@@ -37,6 +37,7 @@ from cleancut_coordinator.api.validation import (
     collections_of,
     excluded_of,
     fence_of,
+    log_query_of,
     operation_name,
     options_of,
     page_of,
@@ -106,6 +107,10 @@ class BackupServicer:
     async def ListBackups(self, request: Any, _context: Any) -> Any:
         page = await self._api.backups.list_backups(page_of(request))
         return to_message(page, backups.ListBackupsResponse)
+
+    async def ReadLog(self, request: Any, _context: Any) -> Any:
+        page = await self._api.backups.read_log(log_query_of(request))
+        return to_message(page, backups.ReadLogResponse)
 
     async def WatchBackup(self, request: Any, _context: Any) -> AsyncIterator[Any]:
         async for seen in self._api.backups.watch_backup(operation_name(request.id)):

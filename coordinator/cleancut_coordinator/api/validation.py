@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import structs
+
 from cleancut.api.interface import Api, PageRequest
+from cleancut.api.logs import LogQuery
 from cleancut.api.restores import RestoreOptions
 from cleancut.api.wire import from_message
 from cleancut.core.primitives.errors import Invalid
@@ -15,6 +18,7 @@ from cleancut.core.protocol.requests import (
     check_attempts,
     check_streams,
 )
+from cleancut.core.wal.operations import KINDS, UNKNOWN
 from cleancut.rpc.statuses import not_leader
 
 _PAGE_SIZE, _PAGE_LIMIT = 50, 500
@@ -22,6 +26,7 @@ _PAGE_TOKEN_LIMIT = 80
 _MAX_COLLECTIONS = 1000
 _MAX_SHARDS = 1000
 _MAX_FENCES = 100
+_LOG_SIZE, _LOG_LIMIT, _GREP_LIMIT = 100, 10_000, 1_000
 
 
 def require_leader(api: Api) -> None:
@@ -61,6 +66,21 @@ def options_of(message: Any) -> RestoreOptions:
     if len(message.renames) > _MAX_COLLECTIONS or len(message.shards) > _MAX_SHARDS:
         raise Invalid("too many renames or shards named", "restore in parts")
     return from_message(message, RestoreOptions)
+
+
+def log_query_of(message: Any) -> LogQuery:
+    check_collection_name(message.collection)
+    unknown = sorted(set(message.kinds) - KINDS - {UNKNOWN})
+    if unknown:
+        raise Invalid(
+            f"unknown kind of operation {unknown[0]!r}", f"use {', '.join(sorted(KINDS))}"
+        )
+    if message.limit > _LOG_LIMIT:
+        raise Invalid(f"{message.limit} operations asked for", f"at most {_LOG_LIMIT}")
+    if len(message.grep) > _GREP_LIMIT:
+        raise Invalid("the text to look for is too long", f"use {_GREP_LIMIT} characters at most")
+    query = from_message(message, LogQuery)
+    return query if query.limit else structs.replace(query, limit=_LOG_SIZE)
 
 
 def fence_of(words: Any) -> tuple[str, ...]:

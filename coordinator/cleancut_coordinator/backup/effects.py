@@ -35,6 +35,7 @@ from cleancut.core.backup.warnings import (
     never_still,
     not_drained,
     optimized,
+    replayed_by_state,
     unseen_peers,
 )
 from cleancut.core.cluster.collection_config import hides_unoptimized
@@ -278,7 +279,7 @@ class LeaderBackupEffects:
                 sorted(replicas, key=lambda one: (one.collection, one.shard_id, one.peer_id))
             ),
             canaries=proven(await stored_canaries(context, ctl), shards),
-            fence=facts_of(draft.fence, effect.seen, ctl.fence_ms),
+            fence=facts_of(draft.fence if ctl.fenced else None, effect.seen, ctl.fence_ms),
             schedule=draft.schedule,
             missing=draft.missing,
             selected=draft.selected,
@@ -286,6 +287,7 @@ class LeaderBackupEffects:
                 *draft.warnings,
                 *not_drained(undrained, draft.undrainable),
                 *optimized(shards),
+                *replayed_by_state(shards),
                 *never_still(ctl),
                 *divergent(shards, replicas),
             ),

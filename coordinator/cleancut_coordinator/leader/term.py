@@ -17,7 +17,7 @@ from cleancut.core.primitives.ids import Epoch, FencingToken, OperationId
 from cleancut.core.protocol.attempt import Attempt
 from cleancut.core.protocol.commands import Command, Decide, Effect, Lift, Persist, Run, Stop
 from cleancut.core.protocol.etcd_keys import agent_of
-from cleancut.core.protocol.etcd_records import Bounds, Operation, Session, Vote
+from cleancut.core.protocol.etcd_records import Bounds, Ctl, Operation, Session, Vote
 from cleancut.core.protocol.events import (
     Cancelled,
     Done,
@@ -179,6 +179,7 @@ class LeaderTerm:
             state=operation.state if operation else None,
             applied=applied,
             cause=failure.message if failure and ctl and ctl.failure else None,
+            **(_rounds(ctl) if ctl is not None and ctl.phase is Phase.UPLOAD else {}),
         )
 
     async def _run_effect(self, effect: Effect) -> None:
@@ -316,3 +317,16 @@ class LeaderTerm:
     def _progress_of(self, change: Change) -> Event | None:
         agent = agent_of(change.kv.key)
         return None if change.deleted else Progressed(agent)
+
+
+def _rounds(ctl: Ctl) -> dict[str, int]:
+    """How the search for a standstill went, for logs; nothing, if there was none."""
+    if not ctl.round:
+        return {}
+    return {
+        "rounds": ctl.round,
+        "standstill": ctl.standstill,
+        "waited_ms": ctl.waited_ms,
+        "moved": ctl.moved,
+        "window_ms": ctl.window_ms,
+    }

@@ -230,15 +230,20 @@ class CollectionCreator:
 
     def _task(self, wanted: TargetCollection, replica: Replica, uuid: str) -> ShardTask:
         shard = next(one for one in wanted.shards if one.shard_id == replica.shard_id)
+        moment = self._draft.moment
+        replay = moment.of(shard.collection, shard.shard_id) if moment is not None else None
+        if replay is not None and not replay.entries:
+            replay = None  # nothing was written since: it is restored as it was stored
         return ShardTask(
             collection=wanted.name,
             shard_id=shard.shard_id,
             peer_id=PeerId(replica.peer_id),
             recipe=shard.recipe,
-            tar_sha256=shard.tar_sha256,
-            size_bytes=shard.size_bytes,
+            tar_sha256=shard.tar_sha256 if replay is None else "",
+            size_bytes=shard.size_bytes + (replay.log_bytes if replay is not None else 0),
             count=shard.count if shard.quiet else None,
-            last_entry=shard.last_entry,
+            last_entry=shard.last_entry if replay is None else replay.last,
+            replay=replay,
             source=self._draft.source,
             uuid=uuid,
         )

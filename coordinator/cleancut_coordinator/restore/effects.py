@@ -61,6 +61,11 @@ from cleancut_coordinator.restore.repair_shards import (
     add_live_collections,
     observe_collection,
 )
+from cleancut_coordinator.restore.replay_checks import (
+    check_bound_s,
+    check_entries,
+    find_lost_entries,
+)
 from cleancut_coordinator.restore.source_hold import drop_hold, put_hold
 from cleancut_coordinator.restore.target import read_target
 from cleancut_coordinator.restore.whole import (
@@ -121,6 +126,8 @@ class RestoreEffects:
         plan = make_plan(manifest, request, target)
         shards = planned_shards(manifest, plan)
         damage = await find_damage(context.store, source, shards, deep=deep)
+        if deep and request.target is not None:
+            damage += await find_lost_entries(context.store, source, request.target)
         if not damage:
             return plan
         names = {shard.collection for shard in shards}
@@ -150,6 +157,9 @@ class RestoreEffects:
             await put_hold(context, draft)
             await load_group(context.store, source, request.backup)  # held before it was deleted
         await self._check_whole(draft, request.backup)
+        if draft.moment is not None:
+            checked = check_entries(context.store, source, draft)
+            draft = await self._bounded("CheckRestore", check_bound_s(draft.moment), checked)
         return await put_staged(context.store, context.paths, effect.epoch, draft)
 
     async def _check_whole(self, draft: RestoreDraft, epoch: Epoch) -> None:
@@ -175,12 +185,16 @@ class RestoreEffects:
         draft = await self._draft(effect.epoch, effect.draft)
         shards = sum(max(entry.shard_ids, default=0) + 1 for entry in draft.collections)
         bound_s = _EFFECT_S + _COLLECTION_S * len(draft.collections) + _SHARD_S * shards
+        name = type(effect).__name__
+        return await self._bounded(name, bound_s, self._change_unbounded(effect, draft))
+
+    async def _bounded(self, name: str, bound_s: float, work: Coroutine[Any, Any, T]) -> T:
+        """Raises: TimedOut."""
         try:
-            return await self._within(bound_s, self._change_unbounded(effect, draft))
+            return await self._within(bound_s, work)
         except TimeoutError as error:
-            name = type(effect).__name__
             raise TimedOut(
-                f"{name} took over {bound_s:.0f} s", "see the logs of Qdrant's peers"
+                f"{name} took over {bound_s:.0f} s", "see the logs of Qdrant's peers and the store"
             ) from error
 
     async def _change_unbounded(

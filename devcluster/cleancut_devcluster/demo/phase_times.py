@@ -41,6 +41,17 @@ def read_lifted_ms(logs: Iterable[Path], epoch: int) -> int | None:
     return None
 
 
+def read_search(logs: Iterable[Path], epoch: int) -> dict[str, int]:
+    """How the search for a standstill of `epoch` went; {} if there was none."""
+    for log in logs:
+        for line in log.read_text(errors="replace").splitlines():
+            entry = _entry(line)
+            if entry.get("epoch") == epoch and entry.get("rounds") and entry.get("applied"):
+                names = ("rounds", "standstill", "waited_ms", "moved", "window_ms")
+                return {name: int(entry[name]) for name in names}
+    return {}
+
+
 def _entry(line: str) -> dict[str, Any]:
     try:
         entry = json.loads(line)

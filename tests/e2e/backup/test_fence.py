@@ -21,6 +21,7 @@ from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.health import serve
 from cleancut_devcluster.demo.chains import read_chains
 from cleancut_devcluster.demo.data import ALIAS, COLLECTION, Data
+from cleancut_devcluster.demo.phase_times import read_phases
 from cleancut_devcluster.demo.writers import Chain, find_holes, wait_written, writing
 from cleancut_devcluster.launch.process import wait_for
 from cleancut_devcluster.launch.qdrant import PeerProcess
@@ -29,15 +30,27 @@ from tests.e2e.world import World, refused
 
 WRITERS = 4
 LIFTED_S = 15.0
+FOR_ALL_CUTS, FOR_ROUNDS = "standstill-bound = 0", "standstill-bound = 0.001"
+"""Logs are not followed, as where agents do not see Qdrant's storage; or one round finds nothing,
+so that the next ones are fenced."""
 BY_ALIAS = ("--fence", f"alias={ALIAS}", "--fence-budget", "30s")
 
 
 @pytest.fixture(scope="module")
 def world(launch_module: Launch) -> World:
-    """Three peers with small data, for all tests but the last."""
-    one = launch_module(coordinators=1)
+    """Three peers with small data, for most tests: a fence is held for all cuts."""
+    one = launch_module(coordinators=0)
+    _start_coordinator(one, FOR_ALL_CUTS)
     one.fill()
     return one
+
+
+def _start_coordinator(world: World, *settings: str) -> None:
+    """One with these settings, and what it waits for."""
+    config = world.setup.base_dir / "coordinator.toml"
+    config.write_text("\n".join(settings) + "\n")
+    world.run(world.setup.start_coordinator(config=config))
+    world.run(world.setup.wait_agents())
 
 
 def aliases_everywhere(world: World) -> list[dict[str, str]]:
@@ -71,9 +84,14 @@ def fences_in_etcd(world: World) -> list[str]:
     return world.run(body())
 
 
-def test_a_fenced_backup_has_no_holes(world: World) -> None:
+@pytest.mark.parametrize("held", [FOR_ALL_CUTS, FOR_ROUNDS])
+def test_a_fenced_backup_has_no_holes(held: str, launch: Launch, world: World) -> None:
     """Under writers by the alias: proven, seen by every agent, nothing missing from a chain, and
-    by the old name everything goes on."""
+    by the old name everything goes on. With logs, shards are cut before the fence is raised."""
+    if held == FOR_ROUNDS:
+        world = launch(coordinators=0)
+        _start_coordinator(world, held)
+        world.fill()
 
     async def body() -> tuple[dict[str, Any], list[Chain], dict[int, set[int]]]:
         url = world.setup.peers[0].url
@@ -93,6 +111,10 @@ def test_a_fenced_backup_has_no_holes(world: World) -> None:
     assert evidence["fence"]["aliases"] == [ALIAS]
     assert len(evidence["fence"]["seen_by"]) == len(world.setup.agents)
     assert evidence["fence"]["held_ms"] > 0
+    rolled = [shard for shard in evidence["shards"] if shard.get("rolled_to") is not None]
+    assert bool(rolled) is (held == FOR_ROUNDS)
+    phases = list(read_phases([one.child.log for one in world.setup.coordinators], made["epoch"]))
+    assert (phases.index("FENCE") > phases.index("CUT")) is (held == FOR_ROUNDS)
     holes = find_holes(chains, found, None)
     assert holes.points > 0
     assert holes.holes == 0
@@ -194,7 +216,7 @@ def test_hooks_pause_and_resume(launch: Launch, tmp_path: Path) -> None:
             url = f"http://127.0.0.1:{port}/fence"
             if not world.setup.coordinators:
                 config.write_text(
-                    f'[[fence]]\ncollection = "{COLLECTION}"\npause = "{url}"\n'
+                    f'{FOR_ALL_CUTS}\n[[fence]]\ncollection = "{COLLECTION}"\npause = "{url}"\n'
                     f'resume = "{url}"\ntoken-file = "{token}"\n'
                 )
                 await world.setup.start_coordinator(config=config)

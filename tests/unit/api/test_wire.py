@@ -17,7 +17,16 @@ from hypothesis import strategies as st
 
 import cleancut.core
 from cleancut.api import agent_settings as agents
-from cleancut.api import backups, cluster, garbage, operations, rebalances, restores, schedules
+from cleancut.api import (
+    backups,
+    cluster,
+    garbage,
+    logs,
+    operations,
+    rebalances,
+    restores,
+    schedules,
+)
 from cleancut.api import values as api_values
 from cleancut.api.wire import from_message, new_message, prefix_of, to_message
 from cleancut.core.primitives.errors import Invalid
@@ -53,6 +62,12 @@ PAIRS: list[tuple[type[api_values.ApiValue], Any]] = [
     (restores.KeptCollection, restore_pb2.KeptCollection),
     (restores.PlannedCollection, restore_pb2.PlannedCollection),
     (restores.PlannedPeer, restore_pb2.PlannedPeer),
+    (restores.MomentOptions, restore_pb2.MomentOptions),
+    (restores.RestoredMoment, restore_pb2.RestoredMoment),
+    (restores.RestoredLog, restore_pb2.RestoredLog),
+    (logs.LogQuery, backup_pb2.ReadLogRequest),
+    (logs.LoggedOperation, backup_pb2.LoggedOperation),
+    (logs.LogPage, backup_pb2.ReadLogResponse),
     (rebalances.BalanceStep, rebalance_pb2.BalanceStep),
     (rebalances.BalancedPeer, rebalance_pb2.BalancedPeer),
     (rebalances.Rebalance, rebalance_pb2.Rebalance),
@@ -145,7 +160,7 @@ def strategy(kind: Any, owner: type[Any], name: str) -> st.SearchStrategy[Any]:
     if kind is Consistency:
         return st.sampled_from(Consistency)
     if kind is str:
-        if name.endswith("_at"):
+        if name.endswith("_at") or name in {"at", "since", "until"}:
             return rfc3339()
         return st.text()
     if issubclass(kind, msgspec.Struct):
@@ -165,6 +180,7 @@ def test_every_value_of_the_model_is_paired_with_a_message() -> None:
         backups,
         restores,
         rebalances,
+        logs,
         operations,
         cluster,
         schedules,

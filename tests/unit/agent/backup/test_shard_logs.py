@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cbor2
 import pytest
 
 from cleancut.core.backup.participant import StandstillEnds
@@ -76,11 +77,13 @@ def _unused() -> Any:
     return None
 
 
-async def rounds(logs: ShardLogs, first: int, second: int) -> tuple[Standstill, ...] | None:
+async def rounds(
+    logs: ShardLogs, first: int, second: int, version: str = "1.18.3"
+) -> tuple[Standstill, ...] | None:
     """What is stored after two rounds, by readings of these numbers."""
     before, after = await logs.ends(), await logs.ends()
     still = StandstillEnds(2, before.ends, after.ends)
-    return await logs.decide([(reading(first), reading(second))], still)
+    return await logs.decide([(reading(first), reading(second))], still, qdrant_version=version)
 
 
 def run(body: Coroutine[Any, Any, None]) -> None:
@@ -133,6 +136,66 @@ def test_a_shard_that_stood_still_needs_no_log(tmp_path: Path) -> None:
     run(body())
 
 
+BY_FILTER = cbor2.dumps({"delete_points_by_filter": {"must": []}})
+BY_ID = cbor2.dumps({"delete_points": {"ids": [1]}})
+
+
+@pytest.mark.parametrize(
+    ("entries", "second", "version", "by_state"),
+    [
+        ((BY_ID, BY_FILTER, BY_ID), 4, "1.18.3", True),
+        ((BY_ID, BY_FILTER, BY_ID), 4, "1.17.1", True),
+        ((BY_ID, BY_FILTER, BY_ID), 4, "1.19.0", False),
+        ((BY_ID, BY_FILTER, BY_ID), 2, "1.18.3", False),
+        ((BY_ID, BY_ID, BY_ID), 4, "1.18.3", False),
+        ((BY_ID, BY_ID, BY_ID, BY_FILTER), 4, "1.18.3", False),
+    ],
+    ids=["1.18", "1.17", "resolved to ids", "only the drain", "by id", "after the cut"],
+)
+def test_operations_that_a_replay_may_apply_to_other_points_are_noted(
+    entries: tuple[bytes, ...], second: int, version: str, by_state: bool, tmp_path: Path
+) -> None:
+    """Those up to the second reading, which the snapshot may hold already."""
+
+    async def body() -> None:
+        storage = OneLog()
+        storage.write(BY_ID, BY_ID)
+        async with logs_of(storage, tmp_path) as logs:
+            storage.write(*entries)
+            found = await rounds(logs, first=1, second=second, version=version)
+            assert found is not None
+            assert found[0].by_state is by_state
+
+    run(body())
+
+
+def test_a_log_that_does_not_grow_is_not_read_again(tmp_path: Path) -> None:
+    """Rounds follow each other quickly, and most of many shards take no writes meanwhile."""
+
+    async def body() -> None:
+        storage = OneLog()
+        storage.write(b"a")
+        for _ in storage.log.creating:
+            pass
+        async with logs_of(storage, tmp_path) as logs:
+            await logs.ends()
+            reads = _count_reads(storage)
+            before = await logs.ends()
+            still = len(reads)
+            storage.write(b"new")
+            assert (await logs.ends()).ends[0].index == before.ends[0].index + 1
+            assert 0 < still <= (len(reads) - still) / 4
+
+    run(body())
+
+
+def _count_reads(storage: OneLog) -> list[None]:
+    """One for each thing that is read from now on."""
+    reads: list[None] = []
+    storage.disk.on_read = lambda: reads.append(None)
+    return reads
+
+
 def test_a_log_that_is_replaced_is_lost(tmp_path: Path) -> None:
     """A recovery in place, for one: what was cut is not what the new log is of."""
 
@@ -144,7 +207,9 @@ def test_a_log_that_is_replaced_is_lost(tmp_path: Path) -> None:
             ends = await logs.ends()
             assert ends.ends == ()
             assert "another directory" in ends.lost
-            assert await logs.decide([(reading(1), reading(2))], None) is None
+            assert (
+                await logs.decide([(reading(1), reading(2))], None, qdrant_version="1.18.3") is None
+            )
             assert storage.disk.open_handles == 0
 
     run(body())
@@ -153,6 +218,7 @@ def test_a_log_that_is_replaced_is_lost(tmp_path: Path) -> None:
 def test_what_is_kept_is_bounded(tmp_path: Path) -> None:
     async def body() -> None:
         storage = OneLog()
+        storage.write(b"a")
         async with logs_of(storage, tmp_path, kept_bytes=1000) as logs:
             storage.write(*(b"x" * 100 for _ in range(20)))
             assert "over 1000 bytes" in (await logs.ends()).lost

@@ -120,7 +120,16 @@ class Table:
     optimizing: int = 0
     writes: int = -1
     """Rounds in which every log grows; -1: logs are not followed, and nothing is written."""
+    written: int = 10**9
+    """The last round in which logs grow, once a fence is raised."""
+    late: int = 1
+    """In how many rounds writes arrive that a fence has let in."""
+    round_s: float = 0.0
+    """How long it takes to read the logs of one agent."""
     rolled: dict[AgentName, StandstillEnds | None] = field(default_factory=dict)
+    applied: int = 0
+    """The second number of each shard; 0: such as shows writes, if there are any."""
+    staged: Stage | None = None
     now_s: float = 0.0
     said: list[str] = field(default_factory=list)
 
@@ -284,13 +293,16 @@ class Table:
             case Load():
                 return self.writes >= 0
             case ReadLogs():
-                return LogEnds((WalEnd("log", 9 + min(effect.round, self.writes)),))
+                self.now_s += self.round_s
+                end = 9 + min(effect.round, self.writes, self.written)
+                fenced = effect.fence is not None and self.raised
+                return LogEnds((WalEnd("log", end),), fenced=fenced)
             case Confirm():
                 return self.fence
             case Capture():
                 return Readings((5,), "start", 0, states=(SOUND,))
             case ReadNumbers():
-                number = 6 if self.writes < 0 else 9
+                number = self.applied or (6 if self.writes < 0 else 9)
                 return Readings((number,), "start", 0, "view", fenced=self.raised, states=(SOUND,))
             case FinishCapture():
                 self.rolled[name] = effect.still
@@ -314,7 +326,7 @@ class Table:
                 return Assigned("" if self.seed else "draft", ("c",), tasks, self.fence)
             case Raise():
                 assert effect.fence == self.fence_key, "raised before it was written down"
-                self.raised = True
+                self.raised, self.written = True, self.ctl.round + self.late
                 return None
             case DrainWrites():
                 assert all(self.votes["FENCE", agent].fenced for agent in self.agents)
@@ -324,6 +336,7 @@ class Table:
             case Compare():
                 return None
             case Stage():
+                self.staged = effect
                 return "manifest"
             case ReadMarks():
                 return StoreMarks(effect.epoch)
@@ -340,7 +353,8 @@ class Table:
         machines = [vars(self.barrier), *(vars(self.cuts[name]) for name in self.agents)]
         clocks = {"deadline_s", "stalled_s", "phase_began_s", "observe_at_s", "_skew_ms"}
         clocks |= {"_fence_until_s", "_fence_began_s", "_fence_ms", "_optimizing_until_s"}
-        clocks |= {"_standstill_until_s"}
+        search = machines[0]["_search"]
+        machines[0] = machines[0] | {"_search": (search.ends, search.still, search.moved)}
         inside = [{k: v for k, v in each.items() if k not in clocks} for each in machines]
         shown = (self.votes, self.queues, self.journal, self.tokens, self.group, self.published)
         shown += (self.raised, self.fence_key)

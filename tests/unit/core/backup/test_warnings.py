@@ -9,11 +9,13 @@ from cleancut.core.backup.warnings import (
     excluded_unknown,
     not_drained,
     optimized,
+    replayed_by_state,
     unseen_peers,
 )
 from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import ReplicaEntry, ShardEntry
 from cleancut.core.primitives.ids import PeerId, ShardId
+from cleancut.core.protocol.etcd_records import Standstill, WalEnd
 from tests.support.groups import reading, shard
 
 
@@ -77,3 +79,15 @@ def test_an_excluded_name_that_no_collection_has_is_a_warning() -> None:
     assert excluded_unknown(["docs"], ["docs", "logs"]) == ()
     (typo,) = excluded_unknown(["doc"], ["docs", "logs"])
     assert typo == "excluded collection 'doc' does not exist: did you mean `docs`?"
+
+
+def test_what_a_replay_may_apply_to_other_points_is_a_warning() -> None:
+    end = WalEnd("1:7", 12)
+    still = Standstill(round=2, before=end, after=end, ack=6, first=6, by_state=True)
+    shards = [
+        replace(shard("c", number), standstill=replace(still, by_state=number != 1))
+        for number in range(8)
+    ]
+    assert replayed_by_state([shard("c", 0), shards[1]]) == ()
+    (warning,) = replayed_by_state(shards)
+    assert "c/0, c/2, c/3, c/4, c/5 and 2 more" in warning

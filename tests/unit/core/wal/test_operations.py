@@ -10,7 +10,14 @@ import cbor2
 import pytest
 
 from cleancut.core.primitives.ids import PeerId
-from cleancut.core.wal.operations import KINDS, UNKNOWN, ClockTag, Operation, decode_operation
+from cleancut.core.wal.operations import (
+    KINDS,
+    UNKNOWN,
+    ClockTag,
+    Operation,
+    decode_operation,
+    reads_state,
+)
 
 UUID = uuid.UUID("6f9619ff-8b86-d011-b42d-00cf4fc964ff")
 FILTER = {"must": [{"key": "a", "match": {"value": 1}}]}
@@ -94,3 +101,27 @@ def test_an_entry_cut_or_changed_is_read_or_unknown() -> None:
             harmed[rng.randrange(len(data))] = rng.randrange(256)
             assert decode_operation(bytes(harmed)).kind in {*KINDS, UNKNOWN}
             assert decode_operation(bytes(data[: rng.randrange(len(data))])).kind == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        ({"upsert_points": {"points": [{"id": 1, "vector": [0.5] * 8}]}}, False),
+        ({"delete_points": {"ids": [1]}}, False),
+        ({"create_index": {"field_name": "a", "field_schema": "keyword"}}, False),
+        ({"delete_points_by_filter": {"must": []}}, True),
+        ({"upsert_points_conditional": {"points_op": {"points": []}, "condition": {}}}, True),
+        ({"set_payload": {"payload": {"a": 1}, "points": [1], "filter": None}}, False),
+        ({"set_payload": {"payload": {"a": 1}, "points": None, "filter": {"must": []}}}, True),
+        ({"update_vectors": {"points": [{"id": 1}], "update_filter": {"must": []}}}, True),
+        ({"update_vectors": {"points": [{"id": 1}]}}, False),
+        ({"something_new": {}}, True),
+    ],
+)
+def test_what_reads_the_state_of_points_is_known(operation: Any, expected: bool) -> None:
+    """Whatever the order and the form of the map; and what is unknown may do so."""
+    assert reads_state(cbor2.dumps(operation | {"clock_tag": TAG})) is expected
+    assert reads_state(cbor2.dumps({"clock_tag": TAG} | operation)) is expected
+    endless = b"\xbf" + cbor2.dumps(operation)[1:] + b"\xff"
+    assert reads_state(endless) is expected
+    assert reads_state(b"") is reads_state(b"\xa1") is reads_state(b"\xa1\x78") is True

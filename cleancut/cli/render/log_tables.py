@@ -1,0 +1,33 @@
+"""Table of what was written when."""
+
+from __future__ import annotations
+
+from rich.console import RenderableType
+
+from cleancut.api.logs import LoggedOperation, LogPage
+from cleancut.cli.render.grids import grid, some
+
+
+def log(value: LogPage) -> RenderableType:
+    return grid(
+        ("TIME", "ENTRY", "KIND", "POINTS", "OF"),
+        (
+            (
+                one.at,
+                f"{one.shard_id}:{one.index}",
+                one.kind,
+                None if one.points is None else one.points,
+                _of(one),
+            )
+            for one in value.operations
+        ),
+        fold=("OF",),
+    )
+
+
+def _of(one: LoggedOperation) -> str:
+    """What it chose, and what it touched."""
+    parts = [some(one.ids)] if one.ids else []
+    parts += [f"filter {one.filter}"] if one.filter else []
+    parts += [f"keys {some(one.keys)}"] if one.keys else []
+    return "; ".join([*parts, *([one.detail] if one.detail else [])])

@@ -1,0 +1,113 @@
+"""Views of the archive for a restore: backups on which logs can be replayed, and the logs there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+
+from cleancut.core.archive.records import Chain, ChainEnd, Look, Mark
+from cleancut.core.format.manifest import Manifest, ShardEntry
+from cleancut.core.primitives.ids import Epoch, ShardId
+from cleancut.core.primitives.timestamps import parse_time
+
+Key = tuple[str, ShardId]
+"""A shard, by its collection and number."""
+
+
+@dataclass(frozen=True, slots=True)
+class BaseShard:
+    """One shard of a base: with its log from `first` on, and all up to `end`, it is what it was.
+    `doubt`: why that is not proven; "" if it is."""
+
+    chain: str
+    first: int
+    end: int
+    doubt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A backup on which logs can be replayed. `damage`: what is known to be wrong with it."""
+
+    epoch: Epoch
+    cut_ms: int
+    shards: Mapping[Key, BaseShard]
+    damage: str = ""
+
+    @property
+    def collections(self) -> tuple[str, ...]:
+        return tuple(sorted({collection for collection, _ in self.shards}))
+
+    @property
+    def archived(self) -> tuple[str, ...]:
+        """The collections all of whose shards were followed by a chain when it was made."""
+        lacking = {name for (name, _), shard in self.shards.items() if not shard.chain}
+        return tuple(name for name in self.collections if name not in lacking)
+
+
+@dataclass(frozen=True, slots=True)
+class ChainView:
+    """A chain and what the archive holds of it. `ranges`: the first and last entry of each part
+    without a gap, in order. `size_bytes`: of a range of entries. `damage`: of a chunk, if some
+    cannot be used.
+    """
+
+    chain: Chain
+    end: ChainEnd | None = None
+    ranges: tuple[tuple[int, int], ...] = ()
+    looks: tuple[Look, ...] = ()
+    size_bytes: Callable[[int, int], int] = lambda first, last: 0
+    damage: str = ""
+
+    def reach(self, first: int) -> int:
+        """The last entry that is there without a gap from `first` on; `first` - 1: not even it."""
+        for start, end in self.ranges:
+            if start <= first <= end:
+                return end
+        return first - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """What is known of logs: of chunks that were made in some time. Shape: chains by their id."""
+
+    chains: Mapping[str, ChainView]
+    marks: tuple[Mark, ...] = ()
+    since_ms: int = 0
+    until_ms: int = 0
+
+    def looks(self, chain: str) -> list[Look]:
+        """All looks at a chain's log in the order of time: those of its agent, and the marks'.
+
+        Clocks may differ by little, and a log only grows: none shows less than one before it.
+        """
+        found = list(self.chains[chain].looks) if chain in self.chains else []
+        found += [
+            Look(at_ms=mark.at_ms, last=end.last)
+            for mark in self.marks
+            for end in mark.ends
+            if end.chain == chain
+        ]
+        found.sort(key=lambda look: (look.at_ms, look.last))
+        lasts = accumulate((look.last for look in found), max)
+        return [Look(at_ms=look.at_ms, last=last) for look, last in zip(found, lasts, strict=True)]
+
+
+def base_of(manifest: Manifest, damage: str = "") -> Base:
+    """The base that a backup is."""
+    return Base(
+        epoch=manifest.epoch,
+        cut_ms=round(parse_time(manifest.cut_at) * 1000),
+        shards={(s.collection, s.shard_id): _base_shard(s) for s in manifest.shards},
+        damage=damage,
+    )
+
+
+def _base_shard(shard: ShardEntry) -> BaseShard:
+    if shard.last_entry >= 0 and shard.standstill is not None:
+        return BaseShard(shard.chain, shard.standstill.first, shard.last_entry, shard.doubt)
+    number = shard.second.number
+    if number is None:
+        return BaseShard(shard.chain, 0, -1, shard.doubt or "its number is unknown")
+    return BaseShard(shard.chain, number + 1, number, shard.doubt)
