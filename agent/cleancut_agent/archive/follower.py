@@ -1,7 +1,8 @@
 """Follower of all shards that the plan gives to this agent: reads their logs and stores entries.
 
-Two loops: one reads, one stores. Nothing here waits for Qdrant or keeps it waiting. What waits to
-be stored is bounded: beyond that no log is read, and if the store stays away the chains end.
+Loops of their own follow the plan, read, and store. Nothing here waits for Qdrant or keeps it
+waiting. What waits to be stored is bounded: beyond that no log is read, and if the store stays away
+the chains end.
 """
 
 from __future__ import annotations
@@ -73,12 +74,18 @@ class Taken:
 
 
 class ArchiveFollower:
-    """One session's following. `run` ends with the session."""
+    """One session's following. `run` ends with the session. `held_bytes`: the most that waits."""
 
     def __init__(
-        self, context: AgentContext, session: OpenSession, *, metrics: ArchiveMeters, log: Logger
+        self,
+        context: AgentContext,
+        session: OpenSession,
+        *,
+        metrics: ArchiveMeters,
+        log: Logger,
+        held_bytes: int = HELD_BYTES,
     ) -> None:
-        self._context, self._session = context, session
+        self._context, self._session, self._limit_bytes = context, session, held_bytes
         self._metrics, self._log = metrics, log
         self._stream = ChunkStream(context.store, context.paths, context.token_hex(8))
         self._plan: ArchivePlan | None = None
@@ -108,6 +115,7 @@ class ArchiveFollower:
                 keys = self._context.keys
                 group.create_task(self._watch(keys.archive_plan, self._planned))
                 group.create_task(self._watch(keys.archive_round, self._answer))
+                group.create_task(self._plan_for_ever())
                 group.create_task(self._read_for_ever())
                 group.create_task(self._store_for_ever())
         finally:
@@ -139,6 +147,15 @@ class ArchiveFollower:
                 return
             plan = read
         self._plan = plan
+
+    async def _plan_for_ever(self) -> None:
+        """Apart from the reading: it waits for the store and the peer."""
+        while True:
+            try:
+                await self._follow_plan()
+            except CleancutError as error:
+                self._log.warning("archive plan not followed", cause=error.message)
+            await self._context.clock.sleep(POLL_S)
 
     def _mine(self) -> dict[Place, ArchiveTask]:
         """The tasks of this agent."""
@@ -237,10 +254,6 @@ class ArchiveFollower:
 
     async def _read_for_ever(self) -> None:
         while True:
-            try:
-                await self._follow_plan()
-            except CleancutError as error:
-                self._log.warning("archive plan not followed", cause=error.message)
             async with self._reading:
                 if self._logs:
                     await self._thread(self._read_on)
@@ -259,7 +272,7 @@ class ArchiveFollower:
     def _read_one(self, log: FollowedLog) -> bool:
         """True if all is read that was written before it began."""
         try:
-            while self._held_bytes() < HELD_BYTES:
+            while self._held_bytes() < self._limit_bytes:
                 entries = log.tail.poll()
                 log.add(entries, self._now_ms())
                 if not log.tail.behind:
@@ -297,7 +310,7 @@ class ArchiveFollower:
     def _give_up_if_stuck(self) -> None:
         """The store has taken nothing for long: what waits is dropped, and files are let go of."""
         now_s = self._context.clock.monotonic_s()
-        if self._held_bytes() < HELD_BYTES:
+        if self._held_bytes() < self._limit_bytes:
             self._full_since_s = now_s
         if now_s - self._full_since_s <= AWAY_S:
             return
@@ -305,7 +318,8 @@ class ArchiveFollower:
         for log in list(self._logs.values()):
             dropped = log.buffer.entries[0].index if log.buffer.entries else log.next
             log.buffer = Buffer()
-            self._end(log, STORE_AWAY, f"{self._problem}; {HELD_BYTES} bytes waited", dropped - 1)
+            why = f"{self._problem}; {self._limit_bytes} bytes waited"
+            self._end(log, STORE_AWAY, why, dropped - 1)
 
     # Storing
 
@@ -330,6 +344,8 @@ class ArchiveFollower:
         while self._ends:
             await self._put_end(self._ends[0])
             self._ends.pop(0)
+        if self._given_up:  # the store has taken all that is left of those chains
+            self._full_since_s, self._given_up = self._context.clock.monotonic_s(), False
 
     async def _put_end(self, end: ChainEnd) -> None:
         context = self._context
@@ -352,7 +368,8 @@ class ArchiveFollower:
         for log, part in zip(taken.logs, taken.parts, strict=True):
             log.said = replace(log.said, last=part.last, position=part.position)
             log.pending_ms = 0
-        self._pending_bytes, self._given_up, self._problem = 0, False, ""
+        self._pending_bytes, self._problem = 0, ""
+        self._full_since_s = self._context.clock.monotonic_s()
         self._raw_bytes, self._stored_bytes = self._raw_bytes + raw, self._stored_bytes + stored
         self._metrics.count_archived(entries=entries, raw=raw, stored=stored)
 

@@ -69,8 +69,9 @@ class RestoreService:
         self, backup: str, options: RestoreOptions, *, request_id: str, plan_digest: str
     ) -> Restore:
         leader = self._leading()
-        request = await self._request(backup, options, plan_digest)
-        if plan_digest and not await requests.is_recorded(self._context, request_id):
+        known = await requests.recorded(self._context, request_id, OperationKind.RESTORE)
+        request = await self._request(backup, options, plan_digest, known)
+        if plan_digest and known is None:
             plans.check_agreed(await RestoreEffects(self._context).plan(request), plan_digest)
         operation = await requests.record(
             self._context,
@@ -84,9 +85,16 @@ class RestoreService:
         return await self._shown_restore(operation)
 
     async def _request(
-        self, backup: str, options: RestoreOptions, plan_digest: str
+        self,
+        backup: str,
+        options: RestoreOptions,
+        plan_digest: str,
+        known: Operation | None = None,
     ) -> RestoreRequest:
-        """Raises: NotFound, Refused, Corrupt, and what the store does; nothing is recorded then."""
+        """`known`: the operation of an earlier call, whose moment counts: there may be newer marks.
+
+        Raises: NotFound, Refused, Corrupt, and what the store does; nothing is recorded then.
+        """
         source = parse_cluster(options.from_cluster) if options.from_cluster else ""
         if source == self._context.paths.cluster:
             source = ""
@@ -95,7 +103,9 @@ class RestoreService:
             epoch = await self._backups.find_epoch(backup, source)
             await load_group(self._context.store, self._context.paths.of(source), epoch)
         else:
-            epoch, target = await self._moment(backup, options.target, source, named)
+            asked = asked_of(options.target)
+            before = _recorded_moment(known, asked)
+            epoch, target = before or await self._moment(backup, asked, source, named)
             named = tuple(sorted({shard.collection for shard in target.shards}))
         return RestoreRequest(
             backup=epoch,
@@ -114,7 +124,7 @@ class RestoreService:
         )
 
     async def _moment(
-        self, backup: str, options: MomentOptions, source: str, named: tuple[str, ...]
+        self, backup: str, asked: MomentRequest, source: str, named: tuple[str, ...]
     ) -> tuple[Epoch, Moment]:
         """The backup, and the moment that it can be rolled forward to. Raises: as `find_moment`."""
         context = self._context
@@ -123,7 +133,7 @@ class RestoreService:
         manifest, moment = await find_moment(
             context.store,
             context.paths.of(source),
-            asked_of(options),
+            asked,
             now_ms=round(context.clock.wall_s() * 1000),
             backup=epoch,
             named=named,
@@ -239,6 +249,15 @@ def _shown_plan(plan: plans.PlacementPlan) -> RestorePlan:
         digest=plan.digest,
         moment=shown_moment(plan.moment) if plan.moment is not None else None,
     )
+
+
+def _recorded_moment(known: Operation | None, asked: MomentRequest) -> tuple[Epoch, Moment] | None:
+    """What an earlier call resolved this to, if it asked for the same."""
+    if known is None:
+        return None
+    request = decode(RestoreRequest, known.request.encode(), "the request")
+    same = request.target is not None and request.target.asked == asked
+    return (request.backup, request.target) if request.target is not None and same else None
 
 
 def shown_moment(moment: Moment) -> RestoredMoment:

@@ -102,6 +102,19 @@ async def is_recorded(context: CoordinatorContext, request_id: str) -> bool:
     return await _find(context, request_id) is not None
 
 
+async def recorded(
+    context: CoordinatorContext, request_id: str, kind: OperationKind
+) -> Operation | None:
+    """The operation of this kind that was recorded for this request id."""
+    found = await _find(context, request_id)
+    if found is None:
+        return None
+    try:
+        return await load(context, found.operation, kind)
+    except NotFound:
+        return None
+
+
 async def _find(context: CoordinatorContext, request_id: str) -> RequestRecord | None:
     """What a request id stands for, if it was used."""
     key = context.keys.request(request_id.replace("/", "%2F"))
