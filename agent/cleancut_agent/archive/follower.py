@@ -1,7 +1,8 @@
 """Follower of all shards that the plan gives to this agent: reads their logs and stores entries.
 
-Two loops: one reads, one stores. Nothing here waits for Qdrant or keeps it waiting. What waits to
-be stored is bounded: beyond that no log is read, and if the store stays away the chains end.
+Loops of their own follow the plan, read, and store. Nothing here waits for Qdrant or keeps it
+waiting. What waits to be stored is bounded: beyond that no log is read, and if the store stays away
+the chains end.
 """
 
 from __future__ import annotations
@@ -114,6 +115,7 @@ class ArchiveFollower:
                 keys = self._context.keys
                 group.create_task(self._watch(keys.archive_plan, self._planned))
                 group.create_task(self._watch(keys.archive_round, self._answer))
+                group.create_task(self._plan_for_ever())
                 group.create_task(self._read_for_ever())
                 group.create_task(self._store_for_ever())
         finally:
@@ -145,6 +147,15 @@ class ArchiveFollower:
                 return
             plan = read
         self._plan = plan
+
+    async def _plan_for_ever(self) -> None:
+        """Apart from the reading: it waits for the store and the peer."""
+        while True:
+            try:
+                await self._follow_plan()
+            except CleancutError as error:
+                self._log.warning("archive plan not followed", cause=error.message)
+            await self._context.clock.sleep(POLL_S)
 
     def _mine(self) -> dict[Place, ArchiveTask]:
         """The tasks of this agent."""
@@ -243,10 +254,6 @@ class ArchiveFollower:
 
     async def _read_for_ever(self) -> None:
         while True:
-            try:
-                await self._follow_plan()
-            except CleancutError as error:
-                self._log.warning("archive plan not followed", cause=error.message)
             async with self._reading:
                 if self._logs:
                     await self._thread(self._read_on)

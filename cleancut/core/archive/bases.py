@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from cleancut.core.archive.plan import ArchiveState, FollowedShard, Place
+from cleancut.core.archive.plan import ArchivePlan, ArchiveState, FollowedShard, Place
 from cleancut.core.format.manifest import Manifest, ShardEntry
 from cleancut.core.primitives.ids import Epoch, PeerId
 from cleancut.core.primitives.timestamps import parse_time
@@ -51,9 +51,14 @@ def newest_peers(bases: Iterable[Base]) -> dict[Place, PeerId]:
     return {base.place: base.peer for base in sorted(bases, key=lambda base: base.epoch)}
 
 
-def without_base(states: Iterable[ArchiveState], bases: Iterable[Base]) -> list[FollowedShard]:
-    """The shards that are followed, and of whose chain there is no base: nothing of it can be
-    restored until there is one."""
+def without_base(
+    plan: ArchivePlan, states: Iterable[ArchiveState], bases: Iterable[Base]
+) -> list[FollowedShard]:
+    """The shards that are followed as planned, and of whose chain there is no base: nothing of it
+    can be restored until there is one. What an agent followed that was replaced does not count."""
     known = {(base.place, base.chain) for base in bases}
-    found = [shard for state in states for shard in state.shards]
+    planned = {(task.agent, task.place) for task in plan.tasks}
+    found = [
+        shard for state in states for shard in state.shards if (state.agent, shard.place) in planned
+    ]
     return [shard for shard in found if (shard.place, shard.chain) not in known]

@@ -110,14 +110,15 @@ def assign(
     parents: Parents,
     *,
     homes: Homes = NOWHERE,
+    archived: Homes = NOWHERE,
     full: bool = False,
     points: Fullness = UNKNOWN,
 ) -> dict[AgentName, tuple[ShardTask, ...]]:
     """The tasks of each member, by collection and shard.
 
     Of replicas only the fullest count: Qdrant may call one Active that lacks points. Among those
-    the parent's peer is preferred, then the shard's home, then the peer with the fewest shards so
-    far.
+    that is preferred whose log is archived, so that the backup is a base of it; then the parent's
+    peer, then the shard's home, then the peer with the fewest shards so far.
     `full`: nothing that is stored already is reused.
     Raises: Refused, naming the first shard that no member can cut.
     """
@@ -131,7 +132,8 @@ def assign(
         for shard_id in shard_ids(collection):
             able = _fullest(name, shard_id, _able(collection, shard_id, usable), points)
             parent = parents.get((name, shard_id))
-            known = (parent.peer_id if parent else None, homes.get((name, shard_id)))
+            place = name, shard_id
+            known = (archived.get(place), parent and parent.peer_id, homes.get(place))
             home = next((one for one in known if one in able), None)
             peer = home if home is not None else min(able, key=lambda p: (load[p], p))
             load[peer] += 1

@@ -149,10 +149,10 @@ class ArchivePlanner:
 
     async def _ask_for_bases(self, plan: ArchivePlan) -> None:
         """A backup of each collection that has a chain without a base; not again for a while."""
-        now_s, planned = self._context.clock.monotonic_s(), {task.place for task in plan.tasks}
+        now_s = self._context.clock.monotonic_s()
         states = await read_states(self._context)
-        lacking = without_base(states, self._read_bases)
-        names = sorted({one.collection for one in lacking if one.place in planned})
+        lacking = without_base(plan, states, self._read_bases)
+        names = sorted({one.collection for one in lacking})
         for name in names:
             if now_s - self._asked_s.get(name, float("-inf")) < _ASK_AGAIN_S:
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cleancut.core.archive.plan import ArchivePlan
 from cleancut.core.backup.assignment import (
     Fullness,
     Homes,
@@ -29,7 +30,7 @@ from cleancut.repository.catalog import list_epochs, load_group
 from cleancut.repository.garbage import read_seeds
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import decode_or_skip
+from cleancut_coordinator.etcd_state import decode_or_skip, read_record
 
 PARENT_GROUPS = 5
 
@@ -80,6 +81,12 @@ async def read_homes(context: CoordinatorContext) -> Homes:
         return {}  # as with parents
     read = (shard for _, seed in sorted(seeds.items()) for shard in seed.shards)
     return {(name, shard_id): peer for name, shard_id, peer in read}
+
+
+async def read_archived(context: CoordinatorContext) -> Homes:
+    """The peers at which the logs of shards are archived."""
+    plan = await read_record(context, context.keys.archive_plan, ArchivePlan)
+    return {task.place: task.peer for task in plan.tasks} if plan else {}
 
 
 async def read_fullness(context: CoordinatorContext, view: View, chosen: Sequence[str]) -> Fullness:

@@ -67,6 +67,7 @@ from cleancut.repository.catalog import get_checked, publish_group, put_staged
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.backup.assignment_inputs import (
+    read_archived,
     read_fullness,
     read_homes,
     read_parents,
@@ -144,7 +145,16 @@ class LeaderBackupEffects:
             fence = replace(fence, installation=tag_of(await own_id(context)))
         points = await read_fullness(context, view, chosen)
         usable = Usable(sessions, effect.unusable)
-        tasks = assign(view, chosen, usable, parents, homes=homes, points=points, full=request.full)
+        tasks = assign(
+            view,
+            chosen,
+            usable,
+            parents,
+            homes=homes,
+            archived=await read_archived(context),
+            points=points,
+            full=request.full,
+        )
         draft = await self._draft(effect, entries, sessions)
         warnings = (
             *unseen_peers(view, peers),

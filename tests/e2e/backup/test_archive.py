@@ -52,10 +52,15 @@ class Writer:
     url: str
     acknowledged: dict[int, int] = field(default_factory=dict)
     next_id: int = 0
+    replicas: int = 1
 
     async def create(self) -> None:
         async with aiohttp.ClientSession() as http:
-            body = {"vectors": {"size": 4, "distance": "Dot"}, "shard_number": 1}
+            body = {
+                "vectors": {"size": 4, "distance": "Dot"},
+                "shard_number": 1,
+                "replication_factor": self.replicas,
+            }
             async with http.put(f"{self.url}/collections/{COLLECTION}", json=body) as answer:
                 assert answer.status == 200, await answer.text()
 
@@ -138,9 +143,14 @@ class Stored:
         """The ids of the points of each entry, by index, of all chains of the writer's shard."""
         found: dict[int, tuple[Any, ...]] = {}
         for chain in self.mine():
-            for first, last in self.index.ranges(chain.id):
-                async for entry in self.index.entries(chain.id, first, last):
-                    found[entry.index] = decode_operation(entry.data).ids
+            found |= await self.points_of(chain)
+        return found
+
+    async def points_of(self, chain: Chain) -> dict[int, tuple[Any, ...]]:
+        found: dict[int, tuple[Any, ...]] = {}
+        for first, last in self.index.ranges(chain.id):
+            async for entry in self.index.entries(chain.id, first, last):
+                found[entry.index] = decode_operation(entry.data).ids
         return found
 
 
@@ -224,6 +234,60 @@ def test_acknowledged_operations_are_archived_under_their_numbers(
     assert new.collection_uuid != chain.collection_uuid
     assert new.after == chain.id
     assert chain.id in stored.ends
+
+
+@pytest.mark.chaos
+def test_a_lost_source_is_replaced_by_another_replica(launch: Launch, config: Path) -> None:
+    """Its peer and its agent are gone for good; a mark and a backup of the new chain follow."""
+    secured = Secured(coordinator=("--config", str(config)))
+    world = launch(peers=3, coordinators=1, secured=secured)
+    setup = world.setup
+
+    async def body() -> tuple[Chain, Chain]:
+        first = Writer(setup.peers[0].url, replicas=2)
+        await first.create()
+        (lost,) = (await wait_chains(world, 1)).mine()
+        gone = next(n for n, agent in enumerate(setup.agents) if agent.name == lost.agent)
+        writer = Writer(setup.peers[(gone + 1) % 3].url)
+        async with writer.running():
+            await writer.wait(50)
+            await setup.agents[gone].kill()
+            await setup.peers[gone].kill()
+            await writer.wait(50)
+            stored = await wait_chains(world, 2)
+            (new,) = (one for one in stored.mine() if one.id != lost.id)
+            await writer.wait(50)
+        points = await (await wait_taken(world, new, writer)).points_of(new)
+        newest = sorted(writer.acknowledged.values())[-40:]
+        assert set(newest) <= {point for ids in points.values() for point in ids}
+        return lost, new
+
+    lost, new = world.run(body())
+    assert new.peer != lost.peer
+    mark = world.ok("mark", "mark", "before-deploy")
+    assert mark["shards"] == 1
+    (taken,) = [one for one in world.run(Stored.read(world)).marks if one.name == "before-deploy"]
+    assert not taken.doubt
+    assert taken.ends[0].chain == new.id
+    shard = world.ok("archive", "archive", "status")["shards"][0]
+    assert (shard["chain"], shard["agent"], shard["lag_s"]) == (new.id, new.agent, 0.0)
+    assert shard["stored_entry"] == taken.ends[0].last
+    made = world.back_up("--collection", COLLECTION)
+    manifest = world.run(manifest_of(world, made["epoch"]))
+    based = {base.chain for base in bases_of(manifest)}
+    assert based <= {new.id}
+
+
+async def wait_taken(world: World, chain: Chain, writer: Writer) -> Stored:
+    """The archive, once it has the newest acknowledged operation of the chain."""
+    newest = max(writer.acknowledged.values())
+
+    async def found() -> Stored | None:
+        stored = await Stored.read(world)
+        points = await stored.points_of(chain)
+        return stored if any(newest in ids for ids in points.values()) else None
+
+    return await wait_for(found, "the archive", WAIT_S, 0.5)
 
 
 async def manifest_of(world: World, epoch: int) -> Manifest:

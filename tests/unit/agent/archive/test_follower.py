@@ -10,6 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from msgspec.structs import replace
+
 from cleancut.core.archive.plan import ArchivePlan, ArchiveState, ArchiveTask, RoundEnds
 from cleancut.core.archive.records import Chain, ChainEnd
 from cleancut.core.format.paths import Paths
@@ -56,11 +58,13 @@ class QuickClock(SystemClock):
 
 
 class ShakyStore(MemoryStore):
-    """Takes no chunk while it is `away`."""
+    """Takes no chunk while it is `away`; while it `hangs`, no chain, and says nothing."""
 
-    away = False
+    away = hangs = False
 
     async def put(self, path: str, data: bytes) -> None:
+        if self.hangs and "/chains/" in path:
+            await asyncio.Event().wait()
         if self.away and "/chunks/" in path:
             raise Unavailable("the store is away")
         await super().put(path, data)
@@ -70,7 +74,7 @@ class Place:
     """One shard's log with its writer, the peer as far as it is asked, etcd and a store."""
 
     def __init__(self, directory: Path) -> None:
-        self.disk = MemoryDisk()
+        self.disk, self.other = MemoryDisk(), MemoryDisk()
         self.clock, self.model, self.store = QuickClock(), EtcdModel(), ShakyStore()
         self.etcd = MemoryEtcd(self.clock, self.model)
         self.uuid, self.directory = "u", directory
@@ -82,7 +86,7 @@ class Place:
         self.written.clear()
 
     def open(self, collection: str, shard_id: int) -> MemoryWalDir:
-        return self.disk.open()
+        return self.other.open() if shard_id else self.disk.open()
 
     def facts(self) -> WalFacts:
         return WalFacts()
@@ -114,6 +118,7 @@ class Place:
             spill_dir=self.directory,
             loopback="",
             wal=self,
+            store_bound_s=600.0,
         )
 
     @asynccontextmanager
@@ -340,5 +345,22 @@ def test_a_collection_of_another_uuid_is_not_taken_for_the_planned_one(tmp_path:
 
             assert "made again" in await until(said)
         assert await place.chains() == []
+
+    asyncio.run(body())
+
+
+def test_a_store_that_hangs_for_one_shard_keeps_no_other_from_being_read(tmp_path: Path) -> None:
+    async def body() -> None:
+        place = Place(tmp_path)
+        await place.plan(TASK)
+        async with place.following():
+            place.write(10)
+            chain = await place.until_stored()
+            place.store.hangs = True
+            await place.plan(TASK, replace(TASK, shard=ShardId(1)))
+            for _ in range(3):
+                place.write(10)
+                assert await place.until_stored() == chain
+        assert await place.stored(chain) == place.written
 
     asyncio.run(body())

@@ -238,4 +238,7 @@ def test_the_newest_base_of_each_shard_counts_and_chains_without_one_are_found()
         at_ms=0,
         shards=(followed(), replace(followed(), chain="new")),
     )
-    assert [one.chain for one in without_base([state], bases)] == ["new"]
+    plan = ArchivePlan(chunk_s=1.0, tasks=(task(A),))
+    assert [one.chain for one in without_base(plan, [state], bases)] == ["new"]
+    replaced = ArchivePlan(chunk_s=1.0, tasks=(task(B),))
+    assert without_base(replaced, [state], bases) == []

@@ -201,3 +201,12 @@ def test_a_collection_with_a_lost_shard_is_refused() -> None:
     with pytest.raises(Refused, match="shard 1 of 'docs' lost every replica") as told:
         assign(replace(seen, collections=(ill,)), ["docs"], Usable(sessions(1)), {})
     assert "cleancut doctor" in told.value.hint
+
+
+def test_the_replica_whose_log_is_archived_comes_first() -> None:
+    """Only its backup is a base of the archive; one that cannot be cut is none."""
+    seen = view("docs", {s: {1: "Active", 2: "Active"} for s in range(3)})
+    parents = newest_entries([manifest(1, (replace(shard("docs", 1), peer_id=PeerId(1)),))])
+    archived = {("docs", s): PeerId(p) for s, p in ((0, 2), (1, 2), (2, 9))}
+    tasks = assign(seen, ["docs"], Usable(sessions(1, 2)), parents, archived=archived)
+    assert homes(tasks) == {0: 2, 1: 2, 2: 1}
