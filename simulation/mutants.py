@@ -258,7 +258,7 @@ BACKUP_MUTANTS = {
         ("votes_answer",),
         (Patch(agent_loop, "Modified", of_any_session),),
         {"calm": False},
-        first=68,
+        first=80,
     ),
     "misses_one": Mutant(
         "a commit is guarded by all votes",
@@ -284,7 +284,7 @@ BACKUP_MUTANTS = {
             Patch(LeaderState, "_write_ctl", write_over),
         ),
         {"calm": False},
-        first=14,
+        first=28,
     ),
     "never_waits": Mutant(
         "quiet needs a drain that was applied",
@@ -307,6 +307,6 @@ BACKUP_MUTANTS = {
             Patch(FenceReleaser, "_left_over", nothing_left_over),
         ),
         {"fenced": True},
-        first=43,
+        first=73,
     ),
 }

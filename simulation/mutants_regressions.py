@@ -56,7 +56,7 @@ REGRESSION_MUTANTS = {
             Patch(identity, "check_same", check_no_uuid),
         ),
         {"situation": "replaced_early"},
-        first=804,
+        first=948,
     ),
     "sends_unseen": Mutant(
         "a tar is sent only once the collection that Qdrant has chosen is seen to be ours",
