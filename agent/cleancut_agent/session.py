@@ -29,12 +29,14 @@ _RETRY_S = 0.5
 
 @dataclass(slots=True)
 class OpenSession:
-    """The session key and the lease under it. `token` guards every write of the agent."""
+    """The session key and the lease under it. `token` guards every write of the agent. `startup`:
+    when the local peer was started, as it said last."""
 
     token: FencingToken
     lease: Lease
     said: Session
     tried_s: float
+    startup: str = ""
 
 
 @asynccontextmanager
@@ -110,14 +112,17 @@ async def describe(context: AgentContext, known: Session | None = None) -> Sessi
 
 
 async def refresh(context: AgentContext, session: OpenSession) -> None:
-    """Says it again if it has changed, or if the clock in it is some minutes old.
+    """Says it again if it has changed, or if the clock in it is some minutes old. What is looked at
+    each minute is looked at once more in a peer that was restarted.
 
     Raises: LeaseLost, if the session is no longer ours.
     """
     clock_s, said = context.clock.monotonic_s(), session.said
-    due = clock_s >= session.tried_s + EVERY_S or said.peer_id is None
+    startup = await _startup(context) or session.startup
+    restarted = session.startup not in {"", startup}
+    due = clock_s >= session.tried_s + EVERY_S or said.peer_id is None or restarted
     now = await describe(context, None if due else said)
-    session.tried_s = clock_s if due else session.tried_s
+    session.tried_s, session.startup = clock_s if due else session.tried_s, startup
     passed_s = parse_time(now.clock) - parse_time(said.clock)
     changed = replace(now, clock="", nonce="") != replace(said, clock="", nonce="")
     if not changed and abs(passed_s) < REPORT_EVERY_S:
@@ -128,3 +133,11 @@ async def refresh(context: AgentContext, session: OpenSession) -> None:
     if not result.applied:
         raise LeaseLost("the agent's session was taken away")
     session.said = now
+
+
+async def _startup(context: AgentContext) -> str:
+    """When the local peer was started; "" while it does not say."""
+    try:
+        return (await context.qdrant.telemetry(level=0, timeout_s=5.0)).startup
+    except CleancutError:
+        return ""

@@ -357,7 +357,12 @@ def _mapped(what: str, url: str, *, sent_change: bool) -> Iterator[None]:
 
 def _short(cause: Exception) -> str:
     """One line of a foreign exception, without the objects that some of them print."""
+    if isinstance(cause, aiohttp.ClientPayloadError):
+        return "the answer ends before it is whole, or cannot be decoded"
     if isinstance(cause, aiohttp.ClientResponseError):
-        return f"{cause.status} {cause.message}".strip()
-    words = " ".join(str(cause).split())[:200]
-    return words or type(cause).__name__
+        return f"the answer is not HTTP: {_one_line(cause.message.partition(':')[0])}"
+    return _one_line(str(cause)) or type(cause).__name__
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:200]

@@ -305,7 +305,7 @@ class Barrier(Attempt):
         failure = protocol_votes.objection(self.ctl, votes)
         if failure is not None:
             return self._abort(failure)
-        required = protocol_votes.backup_request(self.operation).require_point_in_time
+        required = protocol_votes.requires_instant(self.operation, fenced=self.ctl.fenced)
         found = protocol_votes.consistency(self.members, self.votes, drained)
         if found is not Consistency.POINT_IN_TIME:
             if self._can_roll():

@@ -129,6 +129,14 @@ def not_point_in_time(members: Members, votes: Votes, was_drained: Mapping[str, 
     )
 
 
+def requires_instant(operation: Operation | None, *, fenced: bool) -> bool:
+    """True if the backup must be of one instant: as asked for, and with a fence for as long as
+    there are attempts, since a write that slipped through may not do so again."""
+    request = backup_request(operation)
+    again = fenced and operation is not None and operation.attempts < request.attempts
+    return again or request.require_point_in_time
+
+
 def all_follow(members: Members, votes: Votes) -> bool:
     """True if the log of every shard is followed by its agent."""
     ready = yes_of_all(Phase.PREPARE, members, votes)

@@ -27,7 +27,8 @@ Shown = TypeVar("Shown", Backup, Restore, Rebalance)
 
 
 async def read_progress(context: CoordinatorContext, epoch: Epoch) -> tuple[AgentProgress, ...]:
-    """How far each agent is in `epoch`, by name."""
+    """How far each agent is in `epoch`, by name. The total is an estimate: a shard may have grown,
+    or be sent again; what is done already is never more than all."""
     listing = await context.etcd.list(context.keys.progress(epoch))
     shown = []
     for item in listing.items:
@@ -39,7 +40,7 @@ async def read_progress(context: CoordinatorContext, epoch: Epoch) -> tuple[Agen
                 agent=agent_of(item.key),
                 phase=read.phase,
                 bytes_done=read.done_bytes,
-                bytes_total=read.total_bytes,
+                bytes_total=max(read.total_bytes, read.done_bytes) if read.total_bytes else 0,
                 bytes_per_s=read.rate,
                 bytes_stored=read.stored_bytes,
             )

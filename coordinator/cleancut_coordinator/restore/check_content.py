@@ -56,9 +56,11 @@ async def check_content(
     expected = {one.shard_id: one.count if one.quiet else None for one in wanted.shards}
     found = foreign_points(expected, counts, total)
     if found:
+        uncounted = sorted(shard for shard, count in expected.items() if count is None)
+        more = f"; the backup holds no count of shards {uncounted}: look at them too"
         raise Refused(
             f"collection {wanted.name!r} holds points that this restore has not put there: {found};"
-            " it was not dropped",
+            f" it was not dropped{more if uncounted else ''}",
             _KEEP,
         )
 

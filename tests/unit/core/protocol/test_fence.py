@@ -36,7 +36,7 @@ from cleancut.core.protocol.fence import (
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut.core.protocol.states import Phase, State
 from tests.support.groups import manifest, shard
-from tests.unit.core.backup.test_barrier import A1, A2, FENCE, barrier_in
+from tests.unit.core.backup.test_barrier import A1, A2, FENCE, LONG_FENCE, barrier_in
 
 EPOCH = Epoch(7)
 VIEW = View(
@@ -235,3 +235,17 @@ def test_a_fence_must_stand_until_all_is_read(stands: bool) -> None:
         assert barrier.ctl.fence_ms > 0
     else:
         assert barrier.ctl.failure == votes.FENCE_LOST
+
+
+@pytest.mark.parametrize(("left", "again"), [(1, True), (0, False)])
+def test_a_fence_that_a_write_slipped_through_is_raised_again(left: int, again: bool) -> None:
+    """While there are attempts: the last one ends as what it is."""
+    barrier, table = barrier_in(Phase.SEAL, LONG_FENCE)
+    assert barrier.operation is not None
+    attempts = barrier.request().attempts - left
+    barrier.operation = replace(barrier.operation, attempts=attempts)
+    for name in (A1, A2):
+        vote = replace(table.votes["CUT", name], view="view", numbers=(7,))
+        barrier.step(Voted(name, barrier.ctl.epoch, "SEAL", vote), 1.0)
+    state = barrier.operation.state if barrier.operation else State.PENDING
+    assert (state is State.PENDING) is again
