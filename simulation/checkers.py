@@ -26,7 +26,7 @@ from simulation.checkers_turning import TURNING_CHECKERS
 from simulation.checkers_unkind import UNKIND_CHECKERS
 from simulation.checkers_users import USER_CHECKERS
 from simulation.outcome import Checker, Outcome
-from simulation.trace import Capture, Decision
+from simulation.trace import Decision, FrozenShard
 
 _TABLES = {
     OperationKind.BACKUP: TRANSITIONS,
@@ -158,7 +158,7 @@ def _sessions(decision: Decision) -> dict[str, int]:
     }
 
 
-def _lived(outcome: Outcome, cut: Capture) -> list[tuple[float, float]]:
+def _lived(outcome: Outcome, cut: FrozenShard) -> list[tuple[float, float]]:
     """When the replica's live state was what was captured."""
     _, _, replica = outcome.qdrant.replicas[cut.life]
     ends = [at_s for at_s, _ in replica.history[1:]] + [float("inf")]

@@ -9,7 +9,7 @@ from cleancut.core.protocol.fence import leftover_fences
 from cleancut.core.protocol.states import Phase
 from simulation.outcome import Checker, Outcome
 from simulation.qdrant import SimQdrant
-from simulation.trace import Span, Trace
+from simulation.trace import FenceSpan, Trace
 
 BUDGET_S = 2.0
 
@@ -20,7 +20,7 @@ def note_fences(qdrant: SimQdrant, trace: Trace) -> None:
     now_s = qdrant.world.now_s
     for name in there:
         if (name, None) not in {(span.name, span.until_s) for span in trace.fences}:
-            trace.fences.append(Span(name, now_s))
+            trace.fences.append(FenceSpan(name, now_s))
     for span in trace.fences:
         if span.until_s is None and span.name not in there:
             span.until_s = now_s

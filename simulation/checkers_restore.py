@@ -13,7 +13,7 @@ from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.core.restore.plan import CollectionPlan
 from cleancut.core.restore.report import RestoreDraft
 from simulation.outcome import Checker, Outcome
-from simulation.replica import USER, Collection
+from simulation.replica import USER, SimCollection
 from simulation.trace import Copy, Moment
 
 Attempt = list[tuple[Ctl, Moment]]
@@ -54,11 +54,11 @@ def _wanted(outcome: Outcome, attempt: Attempt) -> tuple[Manifest, tuple[Collect
     return decode(Manifest, store[path], path), draft.planned
 
 
-def _life(outcome: Outcome, uuid: str) -> Collection | None:
+def _life(outcome: Outcome, uuid: str) -> SimCollection | None:
     return next((found for found in outcome.qdrant.every if found.uuid == uuid), None)
 
 
-def _own(outcome: Outcome, epoch: Epoch, name: str) -> Collection | None:
+def _own(outcome: Outcome, epoch: Epoch, name: str) -> SimCollection | None:
     """The newest collection that the attempt made under this name."""
     mine = [c for c in outcome.qdrant.every if (c.maker, c.name) == (maker_of(epoch), name)]
     return mine[-1] if mine else None

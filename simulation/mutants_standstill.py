@@ -15,10 +15,7 @@ from cleancut.core.protocol.etcd_records import Reading
 from cleancut.core.protocol.states import OperationKind
 from cleancut_agent.backup import shard_logs
 from cleancut_agent.backup.shard_logs import ShardLogs
-from cleancut_agent.fence_watchdog import FenceWatchdog
 from cleancut_coordinator.leader import term
-from cleancut_coordinator.leader.fences import FenceReleaser
-from simulation.mutants import confirm_without_end, nothing_left_over
 from simulation.mutation import Mutant, Patch
 
 _real_ends = ShardLogs.ends
@@ -56,13 +53,6 @@ def first_needed_late(ack: int, first: Reading) -> int:
     return ack if first.number is None else first.number + 2
 
 
-class StaysRaised(Barrier):
-    """Keeps the fence after its rounds."""
-
-    def _lift(self) -> list[Command]:
-        return []
-
-
 _UNDER_WRITES = {"restores": False, "logs": True, "fenced": False, "calm": False}
 
 STANDSTILL_MUTANTS = {
@@ -90,15 +80,5 @@ STANDSTILL_MUTANTS = {
             Patch(evidence, "first_needed", first_needed_late),
         ),
         _UNDER_WRITES,
-    ),
-    "fence_outlives_rounds": Mutant(
-        "a fence ends with the rounds that it was raised for, or at its budget",
-        ("fence_lifted",),
-        (
-            Patch(term._MACHINES, OperationKind.BACKUP, StaysRaised),
-            Patch(FenceWatchdog, "confirm", confirm_without_end),
-            Patch(FenceReleaser, "_left_over", nothing_left_over),
-        ),
-        _UNDER_WRITES | {"fenced": True},
     ),
 }

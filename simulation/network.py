@@ -87,7 +87,7 @@ class Watch:
     scheduled: bool = False
 
 
-class Shared:
+class Surroundings:
     """What all processes reach: etcd, the store, and the weather between. `archive`: every object
     that ever was in the store. `metadata`: of the Qdrant cluster. `lists_late`: lists of garbage
     come to the store seconds after they were made. `looked` is called when a process is answered
@@ -191,7 +191,7 @@ class SimEtcd:
     """The `Coordination` of one process, with the promises of the real client: a lost answer is
     resolved by sending the same txn again and reading back; what stays open is TimedOut."""
 
-    def __init__(self, shared: Shared, process: Process, holds: str) -> None:
+    def __init__(self, shared: Surroundings, process: Process, holds: str) -> None:
         """`holds`: the leased key whose create_revision is this process's token."""
         self.shared, self.process, self._holds = shared, process, holds
         self.seen = SeenRevisions()
@@ -327,13 +327,13 @@ class SimEtcd:
         self.seen.check_watch(turns)
 
     def lease(self, ttl_s: float) -> AbstractAsyncContextManager[Lease]:
-        return LeaseBlock(_Leases(self), self.shared.clock, ttl_s)
+        return LeaseBlock(_SimLeases(self), self.shared.clock, ttl_s)
 
     async def close(self) -> None:
         return None
 
 
-class _Leases:
+class _SimLeases:
     """The lease calls of one process."""
 
     def __init__(self, etcd: SimEtcd) -> None:
@@ -364,7 +364,7 @@ class _Leases:
 class SimStore:
     """The store of one process: slow, failing now and then, written once."""
 
-    def __init__(self, shared: Shared, process: Process) -> None:
+    def __init__(self, shared: Surroundings, process: Process) -> None:
         self._shared, self._process = shared, process
 
     async def put(self, path: str, data: bytes) -> None:

@@ -9,7 +9,7 @@ from cleancut.core.format.manifest import Manifest
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Ctl, Group, Operation
-from simulation.network import Shared
+from simulation.network import Surroundings
 from simulation.programs import Config
 from simulation.qdrant import SimQdrant
 from simulation.trace import Moment
@@ -20,7 +20,7 @@ from simulation.users import Asked
 class Outcome:
     """`asked`: what users asked for; `config`: what the coordinators were configured with."""
 
-    shared: Shared
+    shared: Surroundings
     qdrant: SimQdrant
     asked: Sequence[Asked]
     config: Config

@@ -38,7 +38,7 @@ from cleancut.qdrant.responses import (
 from cleancut.qdrant.shard_sizes import WeighedCollection, WeighedReplica, WeighedShard, Weights
 from simulation.pulling import Pulls
 from simulation.qdrant import Peer, SimQdrant
-from simulation.replica import Collection
+from simulation.replica import SimCollection
 from simulation.streams import cut_shard
 from simulation.world import Process
 
@@ -130,14 +130,14 @@ class SimPeer:
         value: T = await self._call(agree, min(bound_s, CHANGE_S))
         return value
 
-    def _known(self, name: str) -> Collection:
+    def _known(self, name: str) -> SimCollection:
         """Raises: NotFound, if this peer knows no such collection."""
         found = self._qdrant.seen_by(self._id).collections.get(name)
         if found is None:
             raise NotFound(f"collection {name!r} doesn't exist")
         return found
 
-    def _is_live(self, found: Collection) -> bool:
+    def _is_live(self, found: SimCollection) -> bool:
         return self._qdrant.collections.get(found.name) is found
 
     # What it says
@@ -185,14 +185,14 @@ class SimPeer:
             counters=RecoveryCounters(self._peer.arrivals, 0, 0, 0),
         )
 
-    def _collection(self, found: Collection) -> CollectionTelemetry:
+    def _collection(self, found: SimCollection) -> CollectionTelemetry:
         places = [(found.name, shard) for shard in range(found.shards)]
         shards = {place[1]: self._shard(found, place) for place in places}
         config = {**found.info["config"], "uuid": found.uuid}
         transfers = self._placement(found).transfers
         return CollectionTelemetry(found.uuid, config, shards, transfers)
 
-    def _shard(self, found: Collection, place: tuple[str, int]) -> ShardTelemetry:
+    def _shard(self, found: SimCollection, place: tuple[str, int]) -> ShardTelemetry:
         live = self._is_live(found)
         local = self._peer.replicas.get(place) if live else None
         number = None if local is None or local.dirty else local.number
@@ -222,7 +222,7 @@ class SimPeer:
             },
         )
 
-    def _weighed(self, found: Collection) -> WeighedCollection:
+    def _weighed(self, found: SimCollection) -> WeighedCollection:
         shards = tuple(
             WeighedShard(
                 shard,
@@ -256,7 +256,7 @@ class SimPeer:
     async def placement(self, name: str, timeout_s: float = READ_S) -> Placement:
         return await self._read(lambda: self._placement(self._known(name)), timeout_s)
 
-    def _placement(self, found: Collection) -> Placement:
+    def _placement(self, found: SimCollection) -> Placement:
         live = self._is_live(found)
         shards = [
             Replica(place[1], None, int(peer.id), self._state(peer, found), peer.id == self._id)
@@ -273,7 +273,7 @@ class SimPeer:
         return Placement(int(self._id), tuple(shards), transfers)
 
     @staticmethod
-    def _state(peer: Peer, found: Collection) -> str:
+    def _state(peer: Peer, found: SimCollection) -> str:
         return ACTIVE if peer.view >= found.version else "Initializing"
 
     async def points_with(

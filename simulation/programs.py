@@ -23,7 +23,7 @@ from cleancut_coordinator.api.services import coordinator_api
 from cleancut_coordinator.context import CoordinatorContext, GcSettings
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.process import CoordinatorProcess, serve_coordinator
-from simulation.network import Shared, SimEtcd, SimStore
+from simulation.network import SimEtcd, SimStore, Surroundings
 from simulation.peer import SimPeer
 from simulation.pulling import Pulls
 from simulation.wal import SimWalStorage
@@ -40,7 +40,7 @@ _COORDINATOR_METRICS = CoordinatorMetrics("sim")
 class Story:
     """The log of a process: lines of the story."""
 
-    def __init__(self, shared: Shared, name: str) -> None:
+    def __init__(self, shared: Surroundings, name: str) -> None:
         self._shared, self._name = shared, name
 
     def say(self, event: str, **facts: object) -> None:
@@ -83,7 +83,7 @@ class Home:
 class SimAgent:
     """One life of an agent process, until it is killed."""
 
-    def __init__(self, shared: Shared, pulls: Pulls, home: Home) -> None:
+    def __init__(self, shared: Surroundings, pulls: Pulls, home: Home) -> None:
         self.home, self.world = home, shared.world
         self.process = Process(shared.world, home.name)
         directory = home.next_life()
@@ -126,7 +126,7 @@ class Config:
 class SimCoordinator:
     """One life of a coordinator process, until it is killed."""
 
-    def __init__(self, shared: Shared, pulls: Pulls, name: str, config: Config) -> None:
+    def __init__(self, shared: Surroundings, pulls: Pulls, name: str, config: Config) -> None:
         self.process = Process(shared.world, name)
         etcd = SimEtcd(shared, self.process, shared.keys.leader)
         peers = tuple(

@@ -17,9 +17,9 @@ from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Ti
 from cleancut.core.primitives.ids import PeerId
 from cleancut_agent.restore.tar_server import TarServer
 from simulation import trace
-from simulation.network import Shared
+from simulation.network import Surroundings
 from simulation.qdrant import Peer, Place, SimQdrant
-from simulation.replica import Replica
+from simulation.replica import SimReplica
 from simulation.wal import replay
 from simulation.world import Process
 
@@ -37,7 +37,7 @@ class Pull:
 
     peer: Peer
     place: Place
-    replica: Replica
+    replica: SimReplica
     uuid: str
     server: Process
     sha256: str
@@ -52,7 +52,7 @@ class Pull:
 class Pulls:
     """All recoveries of the cluster, and the servers of tars by their URLs."""
 
-    shared: Shared
+    shared: Surroundings
     qdrant: SimQdrant
     servers: dict[str, tuple[Process, TarServer]] = field(default_factory=dict)
     running: list[Pull] = field(default_factory=list)

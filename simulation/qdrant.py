@@ -17,7 +17,7 @@ from typing import Any
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused, Unavailable
 from cleancut.core.primitives.ids import PeerId
 from simulation.logs import SimLog
-from simulation.replica import Collection, Replica, Seen
+from simulation.replica import PeerView, SimCollection, SimReplica
 from simulation.world import World
 
 Place = tuple[str, int]
@@ -44,7 +44,7 @@ class Peer:
     arrivals: int = 0
     view: int = 0
     known_s: dict[str, float] = field(default_factory=dict)
-    replicas: dict[Place, Replica] = field(default_factory=dict)
+    replicas: dict[Place, SimReplica] = field(default_factory=dict)
 
     @property
     def startup(self) -> str:
@@ -58,10 +58,10 @@ class SimQdrant:
         self.world = world
         self.peers = {PeerId(i): Peer(PeerId(i)) for i in range(1, peers + 1)}
         self.logs: dict[Place, list[tuple[str, float]]] = {}
-        self.replicas: list[tuple[Place, PeerId, Replica]] = []
+        self.replicas: list[tuple[Place, PeerId, SimReplica]] = []
         self.moves: dict[Place, Move] = {}
-        self.collections: dict[str, Collection] = {}
-        self.every: list[Collection] = []
+        self.collections: dict[str, SimCollection] = {}
+        self.every: list[SimCollection] = []
         self.aliases: dict[str, str] = {}
         self.stopped = False
         self.lag_s = 0.1
@@ -70,11 +70,11 @@ class SimQdrant:
         self._aliases_made = 0
         for name, count in shards.items():
             self._lay_out(name, count, copies, 0)
-            self._enter(Collection(name, f"uuid-{name}", count, info_of(count, copies)))
+            self._enter(SimCollection(name, f"uuid-{name}", count, info_of(count, copies)))
         self._rename()
-        self.views: list[Seen] = [Seen(dict(self.collections), dict(self.aliases))]
+        self.views: list[PeerView] = [PeerView(dict(self.collections), dict(self.aliases))]
 
-    def _enter(self, collection: Collection) -> None:
+    def _enter(self, collection: SimCollection) -> None:
         self.collections[collection.name] = collection
         self.every.append(collection)
 
@@ -85,17 +85,17 @@ class SimQdrant:
             for copy in range(min(copies, len(ids))):
                 self._add((name, shard), ids[(shard + copy) % len(ids)], 0, points)
 
-    def _add(self, place: Place, peer: PeerId, applied: int, content: int) -> Replica:
+    def _add(self, place: Place, peer: PeerId, applied: int, content: int) -> SimReplica:
         number = self.world.rng.randrange(50)
         history = [(self.world.now_s, content)]
-        replica = Replica(
+        replica = SimReplica(
             len(self.replicas), applied, content, number, history, SimLog(number + 1), number
         )
         self.peers[peer].replicas[place] = replica
         self.replicas.append((place, peer, replica))
         return replica
 
-    def add_replica(self, place: Place, peer: PeerId) -> Replica:
+    def add_replica(self, place: Place, peer: PeerId) -> SimReplica:
         """One more copy, empty: what a recovery makes of a peer that held none."""
         made = self._add(place, peer, len(self.logs[place]), 0)
         self._reshaped()
@@ -165,7 +165,7 @@ class SimQdrant:
             if replica is not None and replica.dirty and whole:
                 self.world.after(2.0, partial(self._fill, peer, place, replica))
 
-    def _fill(self, peer: Peer, place: Place, replica: Replica) -> None:
+    def _fill(self, peer: Peer, place: Place, replica: SimReplica) -> None:
         sources = [p for p in self.peers.values() if p is not peer and place in p.replicas]
         whole = next((p.replicas[place] for p in sources if not p.replicas[place].dirty), None)
         if peer.replicas.get(place) is replica and replica.dirty and whole and peer.up:
@@ -184,7 +184,7 @@ class SimQdrant:
             delay_s = self.world.rng.random() * 0.02
             self.world.after(delay_s, lambda: self._apply(peer, place, replica))
 
-    def _apply(self, peer: Peer, place: Place, replica: Replica) -> None:
+    def _apply(self, peer: Peer, place: Place, replica: SimReplica) -> None:
         replica.pumping = False
         if not peer.up or replica.dirty or peer.replicas.get(place) is not replica:
             return
@@ -203,7 +203,7 @@ class SimQdrant:
         if replica.applied < len(log):
             self._pump(peer, place)
 
-    def _applied(self, peer: Peer, place: Place, replica: Replica, kind: str) -> None:
+    def _applied(self, peer: Peer, place: Place, replica: SimReplica, kind: str) -> None:
         if replica.uncounted:
             replica.uncounted -= 1  # the first operation after an arrival does not count
         else:
@@ -215,12 +215,12 @@ class SimQdrant:
             delay_s = self.world.rng.random() * 0.3
             self.world.after(delay_s, partial(self._retry, peer, place, replica))
 
-    def _retry(self, peer: Peer, place: Place, replica: Replica) -> None:
+    def _retry(self, peer: Peer, place: Place, replica: SimReplica) -> None:
         if peer.up and peer.replicas.get(place) is replica and replica.failed:
             count, replica.failed = replica.failed, 0
             self._change(replica, count)
 
-    def _change(self, replica: Replica, writes: int) -> None:
+    def _change(self, replica: SimReplica, writes: int) -> None:
         replica.content += writes
         if replica.optimizing and self.world.chance(0.5):
             replica.lost += writes  # deletes
@@ -236,7 +236,7 @@ class SimQdrant:
                 self.world.after(seconds, partial(self._optimized, replica))
 
     @staticmethod
-    def _optimized(replica: Replica) -> None:
+    def _optimized(replica: SimReplica) -> None:
         """Its segments are others from now on."""
         replica.optimized.insert(0, replica.optimizing)
         replica.optimizing, replica.lost = "", 0
@@ -273,7 +273,7 @@ class SimQdrant:
 
     # Reading
 
-    def freeze_shard(self, peer_id: PeerId, place: Place) -> Replica:
+    def freeze_shard(self, peer_id: PeerId, place: Place) -> SimReplica:
         """The replica as it is now. Raises: Unavailable, NotFound."""
         peer, live = self._up(peer_id), self.collections.get(place[0])
         known = live is not None and self.uuid_at(peer_id, place[0]) == live.uuid
@@ -368,7 +368,7 @@ class SimQdrant:
                 self._forget(source.replicas.pop(place))
         self._reshaped()
 
-    def _forget(self, replica: Replica) -> None:
+    def _forget(self, replica: SimReplica) -> None:
         """It is on its peer's disk no more."""
         replica.history.append((self.world.now_s, -1))
         replica.log.remove()
@@ -392,7 +392,7 @@ class SimQdrant:
             raise Refused(f"collection {name!r} already exists")
         params = info["config"]["params"]
         shards, copies = int(params["shard_number"]), int(params["replication_factor"])
-        made = Collection(name, f"uuid-{name}-{len(self.every)}", shards, info, maker)
+        made = SimCollection(name, f"uuid-{name}-{len(self.every)}", shards, info, maker)
         made.made_s, made.version = self.world.now_s, len(self.views)
         self._lay_out(name, shards, copies, points)
         self._enter(made)
@@ -445,7 +445,7 @@ class SimQdrant:
             raise NotFound(f"collection {name!r} does not exist")
         return self.collections[name].info
 
-    def seen_by(self, peer_id: PeerId) -> Seen:
+    def seen_by(self, peer_id: PeerId) -> PeerView:
         """What the peer has applied of what the cluster agreed on."""
         return self.views[self.peers[peer_id].view]
 
@@ -481,7 +481,7 @@ class SimQdrant:
 
     def _reshaped(self) -> None:
         """A new version of the cluster's shape, which each peer comes to know in its own time."""
-        self.views.append(Seen(dict(self.collections), dict(self.aliases)))
+        self.views.append(PeerView(dict(self.collections), dict(self.aliases)))
         self.on_change()
         newest = len(self.views) - 1
         for peer in self.peers.values():

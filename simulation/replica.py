@@ -12,7 +12,7 @@ USER = "user"
 
 
 @dataclass(slots=True)
-class Replica:
+class SimReplica:
     """One shard's copy on one peer. `history`: content by time, for the checkers. `tar`: what was
     recovered into it last. `writes`: when each write since then was applied. `looked_s`: when its
     points were counted last, and by which process. `dirty`: its peer was killed while it loaded a
@@ -50,7 +50,7 @@ class Replica:
 
 
 @dataclass(slots=True)
-class Collection:
+class SimCollection:
     """One life of a name. `maker` and `dropper`: USER, or the attempt (`epoch 7`) that did it.
     `version`: of the cluster's shape that holds it first. `drop_known`: the peer that was asked to
     drop the name had shown this life, or would have, if it had been asked just before. `lost_s`:
@@ -70,8 +70,8 @@ class Collection:
 
 
 @dataclass(slots=True)
-class Seen:
+class PeerView:
     """One version of the cluster's shape, as a peer shows it."""
 
-    collections: dict[str, Collection]
+    collections: dict[str, SimCollection]
     aliases: dict[str, str]

@@ -25,7 +25,7 @@ from cleancut_coordinator.context import GcSettings
 from simulation.checkers import check
 from simulation.checkers_fence import note_fences
 from simulation.harms import Harms
-from simulation.network import Shared
+from simulation.network import Surroundings
 from simulation.operations import Wishes
 from simulation.outcome import Outcome
 from simulation.prehistory import CLUSTER_ID, FIRST, first_group
@@ -125,7 +125,7 @@ class Scenario:
         self.plan, self.world = Plan.of(seed), World(seed)
         self.rng = rng = self.world.rng
         name = ClusterName("sim")
-        self.shared = Shared(self.world, Keys(name), Paths(name))
+        self.shared = Surroundings(self.world, Keys(name), Paths(name))
         self._directory = Path(tempfile.mkdtemp(dir=_RAM if _RAM.is_dir() else None))
         nodes = rng.randint(1, 4)
         shards = {f"c{i}": rng.randint(1, 3) for i in range(rng.randint(1, 2))}

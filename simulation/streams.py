@@ -7,7 +7,7 @@ import hashlib
 from cleancut.core.primitives.ids import PeerId
 from simulation.qdrant import Place, SimQdrant
 from simulation.tars import Held, make_tar
-from simulation.trace import Capture, Trace
+from simulation.trace import FrozenShard, Trace
 from simulation.world import Process
 
 LOST = 10_000_000
@@ -16,14 +16,14 @@ LOST = 10_000_000
 
 def cut_shard(
     qdrant: SimQdrant, trace: Trace, process: Process, *, peer: PeerId, place: Place
-) -> tuple[bytes, Capture]:
+) -> tuple[bytes, FrozenShard]:
     """The tar of the shard as it is now, for `process`. Raises: Unavailable, NotFound."""
     replica = qdrant.freeze_shard(peer, place)
     content = replica.content + LOST * replica.lost
     others = [peer.replicas.get(place) for peer in qdrant.peers.values() if peer.up]
     fullest = min(one.missing for one in others if one is not None)
     tar = make_tar(*place, Held(content, len(trace.captures), replica.logged))
-    cut = Capture(
+    cut = FrozenShard(
         at_s=qdrant.world.now_s,
         agent=process.name,
         token=process.token,

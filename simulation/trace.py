@@ -35,7 +35,7 @@ class Write:
 
 
 @dataclass(slots=True)
-class Capture:
+class FrozenShard:
     """A shard's state was frozen for `agent`: `content` is how many writes it holds, of `replica`;
     `sha256` of the tar that no other cut has. `whole_s`: when the agent had all of the tar. `lost`:
     deletes that the tar lacks; `stale`: another replica had more."""
@@ -103,7 +103,7 @@ class Moment:
 
 
 @dataclass(slots=True)
-class Span:
+class FenceSpan:
     """A fence was there, from then on; `until_s` None: it still is."""
 
     name: str
@@ -151,7 +151,7 @@ class Trace:
     _ctl: Ctl = field(default_factory=Ctl)
     operations: list[tuple[float, KeyValue]] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
-    captures: dict[str, Capture] = field(default_factory=dict)
+    captures: dict[str, FrozenShard] = field(default_factory=dict)
     """By the sha256 of its tar."""
     deleted: list[tuple[float, str, str]] = field(default_factory=list)
     """Objects that were in the store: when, by which process, which path."""
@@ -160,7 +160,7 @@ class Trace:
     """Objects that the store has lost by itself."""
     wrong_clocks: set[str] = field(default_factory=set)
     """Processes whose clocks are wrong."""
-    fences: list[Span] = field(default_factory=list)
+    fences: list[FenceSpan] = field(default_factory=list)
     calm: bool = False
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=LINES))
     _digest: Hash = field(default_factory=hashlib.sha256)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost, TimedOut, Unavailable
 from cleancut.core.protocol.states import OperationKind
-from simulation.network import Shared
+from simulation.network import Surroundings
 from simulation.programs import SimCoordinator
 from simulation.world import World
 
@@ -45,7 +45,7 @@ class Asked:
 class Users:
     """All users together, and what they have asked for."""
 
-    shared: Shared
+    shared: Surroundings
     coordinators: Sequence[SimCoordinator]
     asked: list[Asked] = field(default_factory=list)
 

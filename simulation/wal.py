@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import tarfile
 from dataclasses import replace
@@ -17,7 +16,8 @@ from cleancut.core.wal.segments import closed_at
 from cleancut.repository.tar_assembler import read_tar
 from cleancut.testing.memory_store import MemoryStore
 from cleancut.testing.memory_wal import MemoryWalDir
-from simulation.network import Shared
+from simulation.loop import run_apart
+from simulation.network import Surroundings
 from simulation.qdrant import SimQdrant
 from simulation.tars import read_held
 
@@ -65,7 +65,7 @@ def replay(tar: bytes) -> Replayed:
     return Replayed(points, last)
 
 
-def note_rolled(shared: Shared, shards: list[ShardEntry]) -> None:
+def note_rolled(shared: Surroundings, shards: list[ShardEntry]) -> None:
     """Notes what those shards hold that are stored with their log, as if it had been cut so."""
     cuts = list(shared.trace.captures.values())
     store = MemoryStore()
@@ -73,10 +73,10 @@ def note_rolled(shared: Shared, shards: list[ShardEntry]) -> None:
     for shard in shards:
         if shard.last_entry < 0 or shard.tar_sha256 in shared.trace.captures:
             continue
-        tar = asyncio.run(_tar(store, shared, shard.recipe))
+        tar = run_apart(_tar(store, shared, shard.recipe))
         cut = cuts[read_held(tar).cut]
         shared.trace.captures[shard.tar_sha256] = replace(cut, content=replay(tar).points)
 
 
-async def _tar(store: MemoryStore, shared: Shared, recipe: str) -> bytes:
+async def _tar(store: MemoryStore, shared: Surroundings, recipe: str) -> bytes:
     return b"".join([bytes(chunk) async for chunk in read_tar(store, shared.paths, recipe)])

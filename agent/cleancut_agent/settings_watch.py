@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import asdict
 
+from cleancut.core.cluster.agent_settings import UploadSettings
 from cleancut.core.primitives.errors import Unavailable
-from cleancut.core.protocol.agent_settings import UploadSettings
 from cleancut.ports.coordination import Compacted, KeyValue
 from cleancut.runtime.log import Logger
 from cleancut_agent.context import AgentContext

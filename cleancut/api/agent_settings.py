@@ -6,7 +6,7 @@ from cleancut.api.values import ApiValue
 
 
 class AgentSettings(ApiValue, frozen=True):
-    """See `cleancut.core.protocol.agent_settings.AgentSettings`. In a change, what is None stays as
+    """See `cleancut.core.cluster.agent_settings.AgentSettings`. In a change, what is None stays as
     it is."""
 
     upload_bytes_per_s: int | None = None

@@ -19,7 +19,7 @@ from cleancut.core.format.paths import ObjectKind, Paths
 from cleancut.core.primitives.codec import Record, digest_of, encode
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
-from cleancut.core.protocol.replica_reports import AgentRestoreReport
+from cleancut.core.protocol.documents import AgentRestoreReport
 from cleancut.core.verification.damage import NO_DAMAGE
 from cleancut.ports.store import Store
 from cleancut.repository.bounded import read_document

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+from cleancut.core.cluster.agent_settings import MAX_UPLOADS, MIB, RateLimiter, UploadSettings
 from cleancut.core.primitives.errors import CleancutError, Refused
-from cleancut.core.protocol.agent_settings import MAX_UPLOADS, MIB, RateLimiter, UploadSettings
 from cleancut.ports.store import Store
 
 T = TypeVar("T")

@@ -32,7 +32,9 @@ class Gauges:
         self._series: dict[tuple[str, ...], Gauge] = {}
 
     def set(self, value: float, **labels: str) -> None:
-        key = self._key(labels)
+        self._set(self._key(labels), value)
+
+    def _set(self, key: tuple[str, ...], value: float) -> None:
         series = self._series.get(key)
         if series is None:
             series = self._series[key] = self._gauge.labels(*self._fixed, *key)
@@ -44,12 +46,12 @@ class Gauges:
 
     def show(self, rows: Iterable[tuple[Labels, float | None]]) -> None:
         """These are all there are; None is unknown."""
-        known = [(labels, value) for labels, value in rows if value is not None]
-        for key in self._series.keys() - {self._key(labels) for labels, _ in known}:
+        known = {self._key(labels): value for labels, value in rows if value is not None}
+        for key in self._series.keys() - known.keys():
             del self._series[key]
             self._gauge.remove(*self._fixed, *key)
-        for labels, value in known:
-            self.set(value, **labels)
+        for key, value in known.items():
+            self._set(key, value)
 
     def show_one(self, value: float | None) -> None:
         """The only one, of a gauge without labels of its own."""

@@ -77,8 +77,8 @@ class EtcdModel:
         return self._keys.get(key)
 
     def list(self, prefix: str) -> Listing:
-        """Sorted as etcd sorts: by the bytes of the key."""
-        found = sorted((k for k in self._keys if k.startswith(prefix)), key=encode_key)
+        """Sorted as etcd sorts: by the bytes of the key, which is the order of its characters."""
+        found = sorted(key for key in self._keys if key.startswith(prefix))
         items = tuple(self._keys[key] for key in found)
         return Listing(self.revision, items, self.cluster_id)
 

@@ -45,9 +45,9 @@ class MemoryStore:
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         check_prefix(prefix)
-        for path in sorted(self.objects):
+        for path in sorted(path for path in self.objects if path.startswith(prefix)):
             data = self.objects.get(path)
-            if path.startswith(prefix) and data is not None:
+            if data is not None:
                 yield ObjectInfo(path, len(data))
 
     async def folders(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from cleancut.api.drills import DrilledShard
 from cleancut.core.format.manifest import Manifest, ShardEntry
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import Corrupt, Refused
-from cleancut.core.protocol.canary import Canary
+from cleancut.core.protocol.documents import Canary
 from cleancut.core.verification.canaries import LIMIT, askable, tolerance_of
 from cleancut.core.verification.drill import answers_again, recall_of, wrong_indexes
 from cleancut.ports.store import Store

@@ -21,7 +21,6 @@ from cleancut.ports.coordination import Lease, Put
 from cleancut.runtime.concurrency import first_of
 from cleancut.runtime.health import Health
 from cleancut.runtime.log import Logger
-from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.archive.mark_taker import MarkTaker
 from cleancut_coordinator.archive.planner import ArchivePlanner
 from cleancut_coordinator.backup.effects import LeaderBackupEffects
@@ -30,6 +29,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.cluster_id import establish
 from cleancut_coordinator.leader.election import TTL_S, campaign, read_leader
 from cleancut_coordinator.leader.term import LeaderEffects, LeaderTerm
+from cleancut_coordinator.leadership import Leadership
 from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 from cleancut_coordinator.maintenance.scheduler import Scheduler
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics

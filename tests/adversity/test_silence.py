@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cleancut.core.protocol.agent_settings import LEAST_RATE
+from cleancut.core.cluster.agent_settings import LEAST_RATE
 from cleancut_devcluster.demo.data import Shape
 from cleancut_devcluster.launch.cli import Answer
 from cleancut_devcluster.launch.process import wait_for

@@ -13,8 +13,8 @@ import click
 import cleancut_agent.main
 import cleancut_coordinator.main
 from cleancut.cli.settings import parse_size
+from cleancut.core.cluster.agent_settings import UploadSettings
 from cleancut.core.primitives.errors import CleancutError
-from cleancut.core.protocol.agent_settings import UploadSettings
 from cleancut.daemon_settings import read_fences, read_retention, read_schedules
 from cleancut.runtime.addresses import parse_address
 from cleancut.store.urls import parse_store_url

@@ -13,7 +13,7 @@ from cleancut_agent.context import AgentContext
 from cleancut_agent.restore.recovery import Recovery
 from cleancut_agent.restore.tar_server import TarServer
 from cleancut_coordinator.context import CoordinatorContext
-from simulation.network import Shared, SimEtcd, SimStore
+from simulation.network import SimEtcd, SimStore, Surroundings
 from simulation.peer import SimPeer
 from simulation.pulling import Pulls
 from simulation.qdrant import SimQdrant
@@ -30,7 +30,7 @@ class Bench:
     def __init__(self, peers: int = 1) -> None:
         self.world = World(1)
         name = ClusterName("sim")
-        self.shared = Shared(self.world, Keys(name), Paths(name))
+        self.shared = Surroundings(self.world, Keys(name), Paths(name))
         self.qdrant = SimQdrant(self.world, peers, {}, copies=1)
         self.pulls = Pulls(self.shared, self.qdrant)
         self.process = Process(self.world, "it")

@@ -9,14 +9,14 @@ from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.protocol.etcd_records import ShardTask
 from simulation.prehistory import points_of, stored
 from simulation.qdrant import info_of
-from simulation.replica import Replica
+from simulation.replica import SimReplica
 from tests.sim.bench import Bench
 
 POINTS = points_of(0, 0)
 (TAR,), OBJECTS = stored("sim", 0, 1)
 
 
-def _recover(count: int | None, there: int, *, empty: bool, dirty: bool = False) -> Replica:
+def _recover(count: int | None, there: int, *, empty: bool, dirty: bool = False) -> SimReplica:
     """The only shard of a collection, of which the group says that it holds `count` points."""
     bench = Bench()
     bench.shared.store.objects.update(OBJECTS)

@@ -129,10 +129,10 @@ class ShardLogs:
         """What is stored of each log, by the shards' first and second `readings`; None: nothing of
         any. No log is read after it."""
         found: list[Standstill] = []
-        if still is not None:
-            again = parse_version(qdrant_version)[:2] < WRITES_IDS
-            await self._do(partial(self._judge, readings, still, found, again=again))
         async with self._lock:
+            if still is not None:
+                again = parse_version(qdrant_version)[:2] < WRITES_IDS
+                await self._run(partial(self._judge, readings, still, found, again=again))
             kept = tuple(found) if still is not None and not self._lost else None
             if not self._still.done():
                 self._still.set_result(kept)
@@ -170,16 +170,20 @@ class ShardLogs:
 
     async def _do(self, step: Callable[[], None]) -> None:
         async with self._lock:
-            if self._lost or self._still.done():
-                return
-            running = asyncio.get_running_loop().run_in_executor(None, step)
-            try:
-                await asyncio.shield(running)
-            except CleancutError as error:
-                self._lost = error.message
-            except asyncio.CancelledError:
-                await asyncio.wait([running])  # a thread cannot be cancelled, and reads these files
-                raise
+            await self._run(step)
+
+    async def _run(self, step: Callable[[], None]) -> None:
+        """Order: under the lock."""
+        if self._lost or self._still.done():
+            return
+        running = asyncio.get_running_loop().run_in_executor(None, step)
+        try:
+            await asyncio.shield(running)
+        except CleancutError as error:
+            self._lost = error.message
+        except asyncio.CancelledError:
+            await asyncio.wait([running])  # a thread cannot be cancelled, and reads these files
+            raise
 
     def _open_all(self) -> None:
         if self._context.wal is None:
@@ -269,6 +273,7 @@ class _Kept:
             self._file = tempfile.TemporaryFile(dir=self._directory)  # noqa: SIM115
             held.seek(0)
             shutil.copyfileobj(held, self._file)
+        self._file.seek(before)  # what was read meanwhile has moved it
         return self._file.write(data)
 
     def seek(self, offset: int) -> None:

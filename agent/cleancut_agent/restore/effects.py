@@ -9,10 +9,10 @@ from cleancut.core.primitives.codec import digest_of
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import Epoch, format_epoch
 from cleancut.core.protocol.commands import Effect
+from cleancut.core.protocol.documents import AgentRestoreReport, RestoredShard
 from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
 from cleancut.core.protocol.etcd_records import ShardTask, Vote
 from cleancut.core.protocol.high_water import BEHIND_HINT
-from cleancut.core.protocol.replica_reports import AgentRestoreReport, RestoredShard
 from cleancut.core.protocol.requests import NAMES_ONLY
 from cleancut.core.protocol.states import Phase
 from cleancut.core.restore.participant import HasRecovered, Recover, Verified, Verify

@@ -9,8 +9,8 @@ from functools import partial
 from cleancut.core.cluster.collection_config import vector_names
 from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.primitives.errors import Corrupt, NotFound, TimedOut
+from cleancut.core.protocol.documents import RestoredShard
 from cleancut.core.protocol.etcd_records import ShardTask
-from cleancut.core.protocol.replica_reports import RestoredShard
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.live_shards import live_shards
 from cleancut.qdrant.responses import Replica

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId
-from cleancut.core.protocol.canary import Canaries
+from cleancut.core.protocol.documents import Canaries
 from cleancut.core.protocol.effect_requests import Drain, Probe
 from cleancut.core.protocol.etcd_records import Ctl, ShardTask, UnusableReplica
 from cleancut.core.protocol.fence import Fence, FenceSeen

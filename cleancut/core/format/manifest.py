@@ -15,7 +15,7 @@ import msgspec
 from cleancut.core.primitives.codec import Record, decode
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
-from cleancut.core.protocol.canary import Canary, Question
+from cleancut.core.protocol.documents import Canary, Question
 from cleancut.core.protocol.etcd_records import Reading, SickCollection, Standstill
 from cleancut.core.protocol.evidence import (
     Consistency,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cleancut.core.primitives.ids import Epoch
-from cleancut.core.protocol.canary import Canaries
+from cleancut.core.protocol.documents import Canaries
 from cleancut.core.protocol.etcd_records import (
     EpochMember,
     Reading,

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId
+from cleancut.core.protocol.documents import RestoredShard
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Failure, ShardTask
-from cleancut.core.protocol.replica_reports import RestoredShard
 from cleancut.core.protocol.requests import RebalanceRequest
 from cleancut.core.protocol.states import Phase, State
 from cleancut.core.rebalance.plan import BalancePlan

@@ -15,9 +15,8 @@ from cleancut.core.format.manifest import CollectionEntry, Manifest, ShardEntry
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
-from cleancut.core.protocol.canary import Canary
+from cleancut.core.protocol.documents import AgentRestoreReport, Canary, RestoredShard
 from cleancut.core.protocol.moment import Moment
-from cleancut.core.protocol.replica_reports import AgentRestoreReport, RestoredShard
 from cleancut.core.restore.plan import CollectionPlan, PlacementPlan
 
 Outcome = Literal["asked", "made", "refused"]

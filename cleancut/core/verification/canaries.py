@@ -16,7 +16,7 @@ from cleancut.core.cluster.collection_config import (
     vector_names,
 )
 from cleancut.core.format.manifest import ShardEntry
-from cleancut.core.protocol.canary import Canary, Question
+from cleancut.core.protocol.documents import Canary, Question
 
 LIMIT = 10
 POINTS = 3

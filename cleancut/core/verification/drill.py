@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cleancut.core.protocol.canary import Canary
+from cleancut.core.protocol.documents import Canary
 from cleancut.core.verification.canaries import LIMIT, Hit, is_equal
 
 _NOISE = 1e-5

@@ -30,8 +30,6 @@ from cleancut.repository.holds import drop_label, labels_of, put_label
 from cleancut.repository.log_reader import LogFilter, LoggedEntry, read_log
 from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.concurrency import run_all
-from cleancut_coordinator.api.leadership import Leadership
-from cleancut_coordinator.api.named_collections import check_named
 from cleancut_coordinator.api.pages import cut_page
 from cleancut_coordinator.api.progress import (
     read_optimizing,
@@ -40,9 +38,11 @@ from cleancut_coordinator.api.progress import (
     wait_over,
     watch,
 )
+from cleancut_coordinator.api.validation import check_named
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.cluster_id import check_store_owner
+from cleancut_coordinator.leadership import Leadership
 from cleancut_coordinator.maintenance.expiry import epochs_in_restores, put_tombstone
 
 _AT_ONCE = 8

@@ -19,6 +19,8 @@ from cleancut.api.cluster import (
     PeerLoss,
 )
 from cleancut.api.mapping import to_value
+from cleancut.core.cluster.agent_settings import UploadSettings as Stored
+from cleancut.core.cluster.agent_settings import check_settings
 from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.doctor.facts import Facts
 from cleancut.core.doctor.facts import Finding as Found
@@ -35,8 +37,6 @@ from cleancut.core.primitives.errors import (
     Unavailable,
 )
 from cleancut.core.primitives.ids import PeerId
-from cleancut.core.protocol.agent_settings import UploadSettings as Stored
-from cleancut.core.protocol.agent_settings import check_settings
 from cleancut.core.protocol.states import CLOSED
 from cleancut.ports.coordination import Modified, Put
 from cleancut.qdrant.client import Qdrant
@@ -51,7 +51,6 @@ from cleancut_coordinator.api.archive import (
 from cleancut_coordinator.api.backup_health import read_backup_health
 from cleancut_coordinator.api.cluster_status import read_status
 from cleancut_coordinator.api.doctor_facts import ASK_S, gather_facts
-from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.archive.mark_taker import NAMED_S
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import decode_or_skip, read_ctl
@@ -59,6 +58,7 @@ from cleancut_coordinator.leader.cluster_id import read_identities, write_owner
 from cleancut_coordinator.leader.high_water import accept_etcd
 from cleancut_coordinator.leader.installation import take_over
 from cleancut_coordinator.leader.state import LeaderState
+from cleancut_coordinator.leadership import Leadership
 from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
 
 REMOVE_S = 15.0

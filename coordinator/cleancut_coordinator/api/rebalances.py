@@ -19,16 +19,16 @@ from cleancut.api.rebalances import (
 )
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, NotFound
+from cleancut.core.protocol.documents import RestoredShard
 from cleancut.core.protocol.etcd_records import Operation
-from cleancut.core.protocol.replica_reports import RestoredShard
 from cleancut.core.protocol.requests import RebalanceRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.core.rebalance.plan import BalancePlan, check_balance
-from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.api.pages import cut_page
 from cleancut_coordinator.api.progress import read_progress, wait_over, watch
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
+from cleancut_coordinator.leadership import Leadership
 from cleancut_coordinator.rebalance.effects import RebalanceEffects, check_agreed
 
 

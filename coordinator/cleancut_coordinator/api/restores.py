@@ -39,11 +39,11 @@ from cleancut.core.restore.report import RestoreReport
 from cleancut.repository.catalog import LATEST, get_checked, load_group
 from cleancut.repository.moments import find_moment
 from cleancut_coordinator.api.backups import BackupService
-from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.api.pages import cut_page
 from cleancut_coordinator.api.progress import read_progress, wait_over, watch
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
+from cleancut_coordinator.leadership import Leadership
 from cleancut_coordinator.restore.drop_replaced import drop_replaced, remaining_replaced
 from cleancut_coordinator.restore.effects import RestoreEffects
 

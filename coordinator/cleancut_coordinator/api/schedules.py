@@ -11,9 +11,9 @@ from cleancut.api.schedules import RetentionRules, Schedule, ScheduleList
 from cleancut.core.maintenance.schedule import ScheduleState
 from cleancut.core.primitives.timestamps import format_time
 from cleancut_coordinator.api.backups import BackupService
-from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
+from cleancut_coordinator.leadership import Leadership
 from cleancut_coordinator.maintenance.scheduler import next_start_s, read_state
 
 

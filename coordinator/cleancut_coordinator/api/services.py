@@ -7,11 +7,11 @@ from collections.abc import Callable
 from cleancut.api.interface import Api
 from cleancut_coordinator.api.backups import BackupService
 from cleancut_coordinator.api.cluster import ClusterService
-from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.api.rebalances import RebalanceService
 from cleancut_coordinator.api.restores import RestoreService
 from cleancut_coordinator.api.schedules import ScheduleService
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.leadership import Leadership
 
 
 def coordinator_api(

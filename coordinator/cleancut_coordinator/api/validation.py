@@ -1,7 +1,10 @@
-"""Validation of API requests, before they reach a service."""
+"""Validation of API requests, before they reach a service; a name that is wrong costs no epoch and
+no alert."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from msgspec import structs
@@ -10,22 +13,27 @@ from cleancut.api.interface import Api, PageRequest
 from cleancut.api.logs import LogQuery
 from cleancut.api.restores import RestoreOptions
 from cleancut.api.wire import from_message
-from cleancut.core.primitives.errors import Invalid
+from cleancut.core.primitives.errors import Invalid, NotFound, Refused, TimedOut, Unavailable
 from cleancut.core.primitives.ids import check_collection_name
+from cleancut.core.protocol.fence import ALIAS, leftover_fences
 from cleancut.core.protocol.requests import (
     BackupRequest,
     SeedRequest,
     check_attempts,
+    check_selection,
     check_streams,
 )
 from cleancut.core.wal.operations import KINDS, UNKNOWN
 from cleancut.rpc.statuses import not_leader
+from cleancut_coordinator.any_peer import ask_any
+from cleancut_coordinator.context import CoordinatorContext
 
 _PAGE_SIZE, _PAGE_LIMIT = 50, 500
 _PAGE_TOKEN_LIMIT = 80
 _MAX_COLLECTIONS = 1000
 _MAX_SHARDS = 1000
 _MAX_FENCES = 100
+_READ_S = 3.0
 _LOG_SIZE, _LOG_LIMIT, _GREP_LIMIT = 100, 10_000, 1_000
 
 
@@ -105,3 +113,60 @@ def page_of(request: Any) -> PageRequest:
     if not known or len(token) > _PAGE_TOKEN_LIMIT:
         raise Invalid("invalid page_token: no list returned it", "list again without page_token")
     return PageRequest(min(request.page_size or _PAGE_SIZE, _PAGE_LIMIT), request.page_token)
+
+
+async def check_named(context: CoordinatorContext, request: BackupRequest) -> None:
+    """Returns if a backup of the named collections may begin; unless Qdrant answers, it may.
+
+    Raises: Refused (an alias), NotFound, Invalid (named and excluded).
+    """
+    check_selection(request.collections, request.exclude)
+    fenced = [word.removeprefix(ALIAS) for word in request.fence if word.startswith(ALIAS)]
+    if not request.collections and not fenced:
+        return
+    try:
+        there = await ask_any(context.peers, lambda peer: peer.collections(_READ_S))
+        aliases = await ask_any(context.peers, lambda peer: peer.aliases(_READ_S))
+    except (Unavailable, TimedOut):
+        return
+    check_names(request.collections, there, aliases, may_miss=request.allow_missing)
+    check_fenced(fenced, there, aliases)
+
+
+def check_fenced(fenced: Sequence[str], there: Sequence[str], aliases: Mapping[str, str]) -> None:
+    """Raises: Refused, unless all to be fenced are aliases, also while a backup fences them."""
+    known = {*aliases, *(each.alias for each in leftover_fences(aliases))}
+    for name in fenced:
+        if name in known:
+            continue
+        own = sorted(alias for alias, of in aliases.items() if of == name and alias in known)
+        if name in there:
+            raise Refused(
+                f"cannot fence {name!r}: it is a collection, not an alias",
+                f"fence an alias that clients write by: {', '.join(own) or 'it has none'}",
+            )
+        close = get_close_matches(name, known, n=1)
+        shown = ", ".join(sorted(known)[:5]) or "none"
+        raise Refused(
+            f"cannot fence {name!r}: the alias does not exist",
+            f"did you mean {close[0]!r}?" if close else f"the aliases are: {shown}",
+        )
+
+
+def check_names(
+    names: Sequence[str], there: Sequence[str], aliases: Mapping[str, str], *, may_miss: bool
+) -> None:
+    """Raises: Refused, for an alias; NotFound, unless absent ones `may_miss`."""
+    for name in names:
+        if name in there:
+            continue
+        if name in aliases:
+            raise Refused(
+                f"{name!r} is an alias of collection {aliases[name]!r}",
+                f"name the collection: --collection {aliases[name]}",
+            )
+        if not may_miss:
+            close = get_close_matches(name, there, n=1)
+            shown = ", ".join(sorted(there)[:5]) or "none"
+            hint = f"did you mean {close[0]!r}?" if close else f"there are: {shown}"
+            raise NotFound(f"collection {name!r} does not exist", hint)

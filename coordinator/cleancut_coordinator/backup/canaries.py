@@ -11,7 +11,7 @@ from cleancut.core.format.manifest import CollectionEntry
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, TimedOut, Unavailable
 from cleancut.core.primitives.ids import Epoch
-from cleancut.core.protocol.canary import Canaries, Canary, Question
+from cleancut.core.protocol.documents import Canaries, Canary, Question
 from cleancut.core.protocol.etcd_records import Ctl
 from cleancut.core.verification.canaries import (
     LIMIT,

@@ -11,10 +11,10 @@ from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import Refused, Unavailable
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
 from cleancut.core.protocol.commands import Effect
+from cleancut.core.protocol.documents import AgentRestoreReport, RestoredShard
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Operation, ShardTask
 from cleancut.core.protocol.high_water import ReadMarks
-from cleancut.core.protocol.replica_reports import AgentRestoreReport, RestoredShard
 from cleancut.core.protocol.requests import RebalanceRequest
 from cleancut.core.protocol.states import State
 from cleancut.core.rebalance.phases import (

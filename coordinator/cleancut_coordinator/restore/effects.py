@@ -13,10 +13,10 @@ from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import Corrupt, TimedOut
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId
 from cleancut.core.protocol.commands import Effect
+from cleancut.core.protocol.documents import AgentRestoreReport
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
 from cleancut.core.protocol.etcd_records import Session, ShardTask
 from cleancut.core.protocol.high_water import ReadMarks
-from cleancut.core.protocol.replica_reports import AgentRestoreReport
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import State
 from cleancut.core.restore.phases import (

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused, Unavailable
 from cleancut.core.primitives.ids import PeerId
-from cleancut.core.protocol.canary import Canary
+from cleancut.core.protocol.documents import Canary
 from cleancut.core.restore.report import Creation, ObservedCollection, RestoreDraft, RestoreReport
 from cleancut.core.verification.canaries import LIMIT, Hit, is_equal, tolerance_of
 from cleancut.qdrant.client import Qdrant

@@ -23,7 +23,7 @@ from cleancut.core.format.manifest import (
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.ids import AgentName, ClusterName, Epoch, OperationId, PeerId, ShardId
-from cleancut.core.protocol.canary import Canary
+from cleancut.core.protocol.documents import Canary
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Ctl, Reading, Session, ShardTask
 from cleancut.core.protocol.requests import RestoreRequest

@@ -16,7 +16,7 @@ from cleancut.core.format.manifest import Manifest, parse_manifest
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import CleancutError, Corrupt
-from cleancut.core.protocol.canary import Canary
+from cleancut.core.protocol.documents import Canary
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.protocol.states import Phase
 from cleancut.core.restore.report import RestoreDraft

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.ids import ClusterName
-from cleancut.core.protocol.canary import Canary
+from cleancut.core.protocol.documents import Canary
 from cleancut.repository.catalog import find_group
 from cleancut.repository.verification_log import list_checks, newest_good
 from cleancut.runtime.clock import SystemClock

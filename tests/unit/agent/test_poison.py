@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from cleancut.core.cluster.agent_settings import UploadSettings
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import AgentName, ClusterName, Epoch, FencingToken
-from cleancut.core.protocol.agent_settings import UploadSettings
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Session
 from cleancut.core.protocol.events import Seen

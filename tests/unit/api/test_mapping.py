@@ -7,8 +7,8 @@ import pytest
 from cleancut.api.agent_settings import AgentSettings
 from cleancut.api.cluster import DoctorFinding
 from cleancut.api.mapping import to_value
+from cleancut.core.cluster.agent_settings import UploadSettings
 from cleancut.core.doctor.facts import Finding
-from cleancut.core.protocol.agent_settings import UploadSettings
 
 
 def test_fields_of_the_same_name_are_copied_and_others_are_not() -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from cleancut.core.cluster.agent_settings import UploadSettings
 from cleancut.core.format.page import PACK_BYTES, open_page
 from cleancut.core.format.recipe import open_recipe
 from cleancut.core.primitives.errors import CleancutError, Corrupt, Refused, Unavailable
-from cleancut.core.protocol.agent_settings import UploadSettings
 from cleancut.repository.capture import CapturedShard, capture_shard
 from cleancut.repository.pack_writer import PackWriter
 from cleancut.repository.uploads import UploadLimits, clear_spill

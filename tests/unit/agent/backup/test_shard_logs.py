@@ -169,6 +169,26 @@ def test_operations_that_a_replay_may_apply_to_other_points_are_noted(
     run(body())
 
 
+def test_what_is_written_while_it_is_judged_damages_nothing(tmp_path: Path) -> None:
+    """What the follower keeps would land where entries were looked at: it waits for the lock."""
+
+    async def body() -> None:
+        storage = OneLog()
+        storage.write(BY_ID, BY_ID)
+        async with logs_of(storage, tmp_path) as logs:
+            storage.write(BY_ID, BY_ID, BY_ID, BY_FILTER, BY_ID)
+            before, after = await logs.ends(), await logs.ends()
+            still = StandstillEnds(2, before.ends, after.ends)
+            storage.write(b"later")
+            readings = [(reading(1), reading(4))]
+            async with asyncio.TaskGroup() as group:
+                group.create_task(logs.decide(readings, still, qdrant_version="1.18.3"))
+                group.create_task(logs.ends())
+            assert (await stored(logs))[-5:] == [BY_ID, BY_ID, BY_ID, BY_FILTER, BY_ID]
+
+    run(body())
+
+
 def test_a_log_that_does_not_grow_is_not_read_again(tmp_path: Path) -> None:
     """Rounds follow each other quickly, and most of many shards take no writes meanwhile."""
 

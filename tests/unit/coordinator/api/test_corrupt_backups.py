@@ -17,10 +17,10 @@ from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import OperationKind, State
 from cleancut_coordinator.api.backups import BackupService
-from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.api.restores import RestoreService
 from cleancut_coordinator.leader.cluster_id import establish
 from cleancut_coordinator.leader.requests import load_all
+from cleancut_coordinator.leadership import Leadership
 from tests.unit.coordinator.maintenance.test_gc_stops import PATHS, World
 
 BROKEN = Epoch(2)

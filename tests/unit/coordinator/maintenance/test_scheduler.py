@@ -27,10 +27,10 @@ from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.log import configure_logging
 from cleancut.testing.memory_etcd import MemoryEtcd
 from cleancut.testing.memory_store import MemoryStore
-from cleancut_coordinator.api.leadership import Leadership
 from cleancut_coordinator.api.services import coordinator_api
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
+from cleancut_coordinator.leadership import Leadership
 from cleancut_coordinator.maintenance.scheduler import Scheduler, read_state
 from cleancut_devcluster.launch.process import wait_for
 

@@ -15,8 +15,8 @@ from cleancut.core.backup.barrier import Barrier
 from cleancut.core.backup.phases import TRANSITIONS, Publish, StoreCanaries
 from cleancut.core.primitives.codec import digest_of, encode
 from cleancut.core.primitives.ids import AgentName, Epoch, FencingToken
-from cleancut.core.protocol.canary import Canaries, Canary
 from cleancut.core.protocol.commands import Command, Persist, Run, Stop
+from cleancut.core.protocol.documents import Canaries, Canary
 from cleancut.core.protocol.effect_requests import Drain, Drained
 from cleancut.core.protocol.etcd_records import Bounds, Ctl, Failure, Vote
 from cleancut.core.protocol.events import (

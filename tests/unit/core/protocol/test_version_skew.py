@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from cleancut.core.cluster.agent_settings import UploadSettings
 from cleancut.core.format.manifest import AgentDocument, Manifest
 from cleancut.core.maintenance.garbage import Hold
 from cleancut.core.primitives.codec import Record, decode, encode
-from cleancut.core.protocol.agent_settings import UploadSettings
 from cleancut.core.protocol.etcd_records import (
     Ctl,
     EpochMember,

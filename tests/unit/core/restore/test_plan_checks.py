@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from cleancut.core.format.manifest import CollectionEntry
 from cleancut.core.primitives.errors import Invalid, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
-from cleancut.core.protocol.replica_reports import AgentRestoreReport
+from cleancut.core.protocol.documents import AgentRestoreReport
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.restore.blockers import cannot_be_rebuilt, fillers
 from cleancut.core.restore.plan import PlacementPlan, check_agreed, check_plan, make_plan

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, FencingToken, OperationId, PeerId, ShardId
 from cleancut.core.protocol.commands import Run
+from cleancut.core.protocol.documents import RestoredShard
 from cleancut.core.protocol.etcd_records import Bounds, Ctl, EpochMember, Vote
 from cleancut.core.protocol.events import Done, TakenOver
 from cleancut.core.protocol.high_water import ReadMarks, StoreMarks
-from cleancut.core.protocol.replica_reports import RestoredShard
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import OperationKind, Phase
 from cleancut.core.restore.phases import Create

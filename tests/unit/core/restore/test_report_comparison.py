@@ -9,8 +9,7 @@ from msgspec.structs import replace
 
 from cleancut.core.primitives.errors import Corrupt, Refused
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
-from cleancut.core.protocol.canary import Canary
-from cleancut.core.protocol.replica_reports import RestoredShard
+from cleancut.core.protocol.documents import Canary, RestoredShard
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.restore.plan import make_plan
 from cleancut.core.restore.report import (

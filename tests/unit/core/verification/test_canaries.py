@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleancut.core.protocol.canary import Canary, Question
+from cleancut.core.protocol.documents import Canary, Question
 from cleancut.core.verification.canaries import (
     LIMIT,
     POINTS,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cleancut.core.protocol.canary import Canary
+from cleancut.core.protocol.documents import Canary
 from cleancut.core.verification.drill import answers_again, merged, recall_of, wrong_indexes
 
 NEAR = [(n, 1.0 - n / 100) for n in range(12)]

@@ -6,7 +6,7 @@ import pytest
 
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.protocol.requests import check_selection
-from cleancut_coordinator.api.named_collections import check_fenced, check_names
+from cleancut_coordinator.api.validation import check_fenced, check_names
 
 THERE, ALIASES = ["documents", "users"], {"live": "documents", "users": "documents"}
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleancut.core.primitives.errors import Invalid
-from cleancut.core.protocol.agent_settings import (
+from cleancut.core.cluster.agent_settings import (
     LEAST_RATE,
     RateLimiter,
     UploadSettings,
     check_settings,
 )
+from cleancut.core.primitives.errors import Invalid
 
 
 def test_settings_that_can_be_meant() -> None:
