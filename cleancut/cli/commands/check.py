@@ -63,7 +63,7 @@ class Age(NamedTuple):
 @click.option(
     "--require",
     type=click.Choice(["point-in-time", "fenced"]),
-    help="Only such backups count. fenced: point-in-time, and made under a fence.",
+    help="Only such backups count. fenced: point-in-time, and a fence was needed for it and held.",
 )
 @collections_option
 @click.pass_context

@@ -25,7 +25,7 @@ from cleancut_devcluster.launch.setup import Secured
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
 
-NAME, SHARDS = "docs", 3
+NAME, SHARDS, REPLICAS = "docs", 3, 2
 COLOURS = ("red", "green", "blue")
 FILE = """
 [archive]
@@ -84,8 +84,12 @@ class Model:
             assert answer.status == 200, await answer.text()
 
     async def create(self) -> None:
-        vectors = {"size": 2, "distance": "Dot"}
-        await self.call("PUT", "", {"vectors": vectors, "shard_number": SHARDS})
+        body = {
+            "vectors": {"size": 2, "distance": "Dot"},
+            "shard_number": SHARDS,
+            "replication_factor": REPLICAS,
+        }
+        await self.call("PUT", "", body)
         await self.index("colour", "keyword")
 
     async def index(self, name: str, schema: str) -> None:
@@ -211,6 +215,7 @@ class Site:
         (made,) = done["collections"]
         assert made["created_as"] != NAME
         assert made["schema_equal"]
+        assert made["replicas_active"]
         state = self.world.run(self.read(made["created_as"]))
         return done, state
 
@@ -244,6 +249,7 @@ async def _begin(site: Site) -> None:
     await site.model.upsert(*range(40))
 
 
+@pytest.mark.timeout(600)  # a restore for each moment
 def test_any_moment_is_what_it_was(site: Site) -> None:
     """Random times, a mark by its name, before a delete by filter, and without it; then a damaged
     chunk."""
