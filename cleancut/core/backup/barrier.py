@@ -140,10 +140,11 @@ class Barrier(Attempt):
         backup that the store holds is not shown as aborted."""
         if judge_takeover(self.ctl, marks) is not Takeover.GO_ON:
             return self.close(State.NEEDS_OPERATOR, gone_back(self.ctl, marks))
-        if self.ctl.phase not in {Phase.UPLOAD, Phase.COMMIT}:
-            return self._abort(protocol_votes.LEADER_CHANGED)
         if self.ctl.phase is Phase.COMMIT:
             return [self.run(Publish(self.ctl.epoch, self.ctl.manifest))]
+        if self.cancel_asked or self.ctl.phase is not Phase.UPLOAD:
+            return self._abort(protocol_votes.taken_over(cancelled=self.cancel_asked))
+        self.start_clocks(now_s)
         return self._uploaded(now_s)
 
     # Votes
@@ -157,9 +158,7 @@ class Barrier(Attempt):
         ):
             return []
         self.votes[event.phase, event.agent] = event.vote
-        if self.taking_over:
-            return []
-        if event.phase != self.ctl.phase.value:
+        if self.taking_over or event.phase != self.ctl.phase.value:
             return []
         if not event.vote.yes:
             return self._abort(protocol_votes.reported_by(event.agent, event.vote.failure))
@@ -368,10 +367,9 @@ class Barrier(Attempt):
         votes = protocol_votes.yes_of_all(Phase.UPLOAD, self.members, self.votes)
         if votes is None or self.waiting is not None:
             return []
-        documents = {name: self.votes[Phase.UPLOAD.value, name].document for name in self.members}
+        told = tuple((n, self.votes[Phase.UPLOAD.value, n].document) for n in sorted(self.members))
         seen = protocol_votes.fence_seen(self.ctl, self.members, self.votes)
         required = protocol_votes.backup_request(self.operation).require_point_in_time
-        told = tuple(sorted(documents.items()))
         return [self.run(Stage(self.ctl.epoch, self.ctl, told, seen, required))]
 
     # Sessions and time
@@ -383,8 +381,7 @@ class Barrier(Attempt):
     def _session_moved(self, event: SessionMoved) -> list[Command]:
         member = self.members.get(event.agent)
         needed = self.ctl.phase in NEEDS_SESSIONS or self.opening is not None
-        needed = needed and not self.taking_over
-        if member is None or member.session == event.token or not needed:
+        if member is None or member.session == event.token or self.taking_over or not needed:
             return []
         return self._abort(protocol_votes.reported_by(event.agent, protocol_votes.SESSION_LOST))
 
@@ -392,7 +389,7 @@ class Barrier(Attempt):
         if self.again is not None:
             effect, self.again = self.again, None
             return [self.run(effect)]
-        if self.ctl.phase in CLOSED or self.ctl.phase is Phase.COMMIT:
+        if self.ctl.phase in CLOSED or self.ctl.phase is Phase.COMMIT or self.taking_over:
             return []
         works = self.ctl.phase is Phase.PREPARE and self.waiting is not None
         if now_s >= self.deadline_s + (_OWN_WORK_S if works else 0.0):
@@ -404,7 +401,11 @@ class Barrier(Attempt):
         return []
 
     def _cancelled(self) -> list[Command]:
-        """Once it is decided, only a publication that fails can be given up."""
+        """Once it is decided, only a publication that fails can be given up; and nothing until the
+        store was asked about an attempt that was taken over."""
+        if self.taking_over:
+            self.cancel_asked = True
+            return []
         if self.ctl.phase is Phase.COMMIT and self._unpublished is not None:
             return self._give_up_publishing(self._unpublished)
         if self.ctl.phase is Phase.COMMIT or (self.ctl.phase in CLOSED and self.opening is None):
@@ -447,10 +448,10 @@ class Barrier(Attempt):
     def _failed(self, event: Failed, now_s: float) -> list[Command]:
         effect, self.waiting = self.waiting, None
         if isinstance(effect, ReadMarks):
-            if self.ctl.phase not in {Phase.UPLOAD, Phase.COMMIT}:
-                return self._abort(protocol_votes.LEADER_CHANGED)
-            self.again = effect  # until they are read, nothing may be done
-            return []
+            if self.ctl.phase in {Phase.UPLOAD, Phase.COMMIT}:
+                self.again = effect  # until they are read, nothing may be done
+                return []
+            return self._abort(protocol_votes.taken_over(cancelled=self.cancel_asked))
         if isinstance(effect, Publish):
             return self._publish_failed(effect, event.failure, now_s)
         return self._abort(event.failure)

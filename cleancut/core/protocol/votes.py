@@ -38,6 +38,11 @@ NO_AGENT = Failure(
 )
 
 
+def taken_over(*, cancelled: bool) -> Failure:
+    """Why an attempt of a predecessor ends."""
+    return CANCELLED if cancelled else LEADER_CHANGED
+
+
 def no_agent(problems: Sequence[str]) -> Failure:
     """Why none takes part: `problems` of the agents that are connected."""
     if not problems:

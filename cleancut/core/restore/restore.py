@@ -278,11 +278,11 @@ class RestoreMachine(Attempt):
         return self.end(overdue(self.ctl.phase, waited_for, self.votes), now_s)
 
     def _cancelled(self, now_s: float) -> list[Command]:
-        if self.ctl.phase is Phase.PREPARE or self.opening is not None:
-            return self.abort(CANCELLED)
         if self.taking_over:
             self.cancel_asked = True
             return []
+        if self.ctl.phase is Phase.PREPARE or self.opening is not None:
+            return self.abort(CANCELLED)
         if isinstance(self.waiting or self.again, MarkPublished):
             return []  # it may be marked already
         return self.roll_back(CANCELLED, now_s) if self.ctl.phase in UNDOABLE else []

@@ -30,6 +30,24 @@ def test_an_epoch_that_is_long_over_is_neither_decided_nor_published(phase: Phas
     assert barrier.idle
 
 
+@pytest.mark.parametrize("phase", [Phase.PREPARE, Phase.CUT, Phase.SEAL, Phase.UPLOAD])
+def test_a_cancel_while_it_is_taken_over_waits_for_what_the_store_knows(phase: Phase) -> None:
+    """etcd went back to before the backup was published: it is not shown as cancelled."""
+    for committed in (True, False):
+        _, table = barrier_in(phase)
+        barrier = Barrier(Bounds())
+        barrier.step(TakenOver(table.ctl, table.operation, table.members, table.votes), 1.0)
+        assert barrier.step(Cancelled(), 1.0) == []
+        assert barrier.step(Tick(), 1e6) == []
+        marks = StoreMarks(EPOCH, ended=State.COMMITTED if committed else None)
+        barrier.step(Done(ReadMarks(EPOCH), marks), 1e6)
+        assert barrier.operation is not None
+        ended = State.NEEDS_OPERATOR if committed else State.ABORTED
+        assert barrier.operation.state is ended
+        assert barrier.operation.failure is not None
+        assert (barrier.operation.failure.reason == "CANCELLED") is not committed
+
+
 def test_marks_that_cannot_be_read_are_asked_for_again() -> None:
     """Nothing is published before the store has said what it knows."""
     _, table = barrier_in(Phase.COMMIT)

@@ -12,10 +12,10 @@ from cleancut.core.primitives.ids import Epoch, FencingToken, OperationId, PeerI
 from cleancut.core.protocol.commands import Run
 from cleancut.core.protocol.documents import RestoredShard
 from cleancut.core.protocol.etcd_records import Bounds, Ctl, EpochMember, Vote
-from cleancut.core.protocol.events import Done, TakenOver
+from cleancut.core.protocol.events import Cancelled, Done, TakenOver
 from cleancut.core.protocol.high_water import ReadMarks, StoreMarks
 from cleancut.core.protocol.requests import RestoreRequest
-from cleancut.core.protocol.states import OperationKind, Phase
+from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.core.restore.phases import Create
 from cleancut.core.restore.plan import make_plan
 from cleancut.core.restore.report import ObservedCollection, draft_of, review
@@ -116,3 +116,15 @@ def test_a_successor_knows_the_free_bytes_that_were_told() -> None:
     machine.step(TakenOver(ctl, World().operation, members, votes), 0.0)
     taken = machine.step(Done(ReadMarks(Epoch(1)), StoreMarks(Epoch(1))), 0.0)
     assert taken == [Run(Create(Epoch(1), "d", ((A, 77), (B, -1))))]
+
+
+def test_a_cancel_while_it_is_taken_over_waits_for_what_the_store_knows() -> None:
+    """etcd went back to before the restore was published: it is not shown as cancelled."""
+    ctl = Ctl(kind=OperationKind.RESTORE, phase=Phase.PREPARE, epoch=Epoch(1))
+    members = {A: EpochMember(session=FencingToken(1))}
+    machine = RestoreMachine(Bounds())
+    machine.step(TakenOver(ctl, World().operation, members, {}), 0.0)
+    assert machine.step(Cancelled(), 0.0) == []
+    machine.step(Done(ReadMarks(Epoch(1)), StoreMarks(Epoch(1), published="digest")), 0.0)
+    assert machine.operation is not None
+    assert machine.operation.state is State.NEEDS_OPERATOR
