@@ -19,7 +19,10 @@ from simulation.peer import SimPeer
 from simulation.runner import play_lean, run_for, shown
 from simulation.scenario import play
 
-KNOWN = {148: "a rebalance moved a shard onto a peer that a client had put it on: one replica less"}
+KNOWN = {
+    148: "a rebalance moved a shard onto a peer that a client had put it on: one replica less",
+    7018: "a backup was shown as cancelled, though it was published before etcd went back",
+}
 """Seeds that have shown a bug, and which."""
 NEVER_ASKED = {
     "close",
