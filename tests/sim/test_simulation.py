@@ -21,6 +21,7 @@ from simulation.scenario import play
 
 KNOWN = {
     148: "a rebalance moved a shard onto a peer that a client had put it on: one replica less",
+    5136: "no backup was made while consensus had stopped: the installation could not be marked",
     7018: "a backup was shown as cancelled, though it was published before etcd went back",
 }
 """Seeds that have shown a bug, and which."""

@@ -79,7 +79,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.cluster_id import check_store_owner, put_probe
 from cleancut_coordinator.leader.fences import drain_writes, raise_fence
 from cleancut_coordinator.leader.high_water import put_opened, read_marks
-from cleancut_coordinator.leader.installation import MARK, check_installation, own_id
+from cleancut_coordinator.leader.installation import MARK, check_before_backup, own_id
 from cleancut_coordinator.leader.state import format_now
 
 _AT_ONCE = 16
@@ -125,7 +125,7 @@ class LeaderBackupEffects:
 
     async def _probe(self, effect: Probe) -> None:
         await check_store_owner(self._context)
-        await check_installation(self._context)
+        await check_before_backup(self._context)
         await put_opened(self._context, effect.epoch)
         await put_probe(self._context, effect)
 

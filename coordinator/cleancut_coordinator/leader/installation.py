@@ -6,6 +6,7 @@ way: one would drop or move what the other one restores.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 
 from cleancut.core.primitives.codec import decode
@@ -17,6 +18,8 @@ from cleancut_coordinator.context import CoordinatorContext
 MARK = "cleancut"
 """The key in a Qdrant cluster's metadata. Shape: {"id": the cluster's id, "name": its name}."""
 _READ_S = 10.0
+_BACKUP_S = 3.0
+"""How long a backup waits for the mark at most."""
 
 
 async def own_id(context: CoordinatorContext) -> str:
@@ -43,6 +46,17 @@ async def _owners(context: CoordinatorContext) -> set[str]:
     """All ids that this store's cluster ever had: another one each time its etcd was lost."""
     paths = [info.path async for info in context.store.list(context.paths.owners)]
     return {decode(Owner, await context.store.get(path), path).cluster_id for path in paths}
+
+
+async def check_before_backup(context: CoordinatorContext) -> None:
+    """As `check_installation`, for what changes nothing in the cluster: goes on if the mark can be
+    neither read nor put, since Qdrant's consensus may have stopped. Limits: `_BACKUP_S`.
+
+    Raises: Refused, if it is marked as another installation's.
+    """
+    with contextlib.suppress(Unavailable, TimedOut, TimeoutError):
+        async with asyncio.timeout(_BACKUP_S):
+            await check_installation(context)
 
 
 async def check_installation(context: CoordinatorContext) -> None:

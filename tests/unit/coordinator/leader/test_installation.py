@@ -8,13 +8,14 @@ from typing import Any, cast
 import pytest
 
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.errors import Refused, Unavailable
+from cleancut.core.primitives.errors import Refused, TimedOut, Unavailable
 from cleancut.core.protocol.etcd_records import Owner
 from cleancut.ports.coordination import Put
 from cleancut.qdrant.client import Qdrant
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.installation import (
     MARK,
+    check_before_backup,
     check_installation,
     read_other,
     take_over,
@@ -87,6 +88,26 @@ async def test_an_earlier_life_of_the_same_installation_is_not_another_one() -> 
 async def test_of_two_that_begin_at_once_only_one_goes_on() -> None:
     with pytest.raises(Refused, match="staging"):
         await check_installation(await at(Peer(puts=OTHER)))
+
+
+class StoppedPeer(Peer):
+    """Its consensus has stopped: it answers from what it knows, and takes no change."""
+
+    async def put_cluster_metadata(self, key: str, value: object, _timeout_s: float) -> None:
+        raise TimedOut("no answer in time")
+
+
+@run
+async def test_a_backup_needs_no_consensus() -> None:
+    """Neither does it go on where another installation is."""
+    peer = StoppedPeer()
+    here = await at(peer)
+    await check_before_backup(here)
+    with pytest.raises(TimedOut):
+        await check_installation(here)
+    peer.known[MARK] = OTHER
+    with pytest.raises(Refused, match="staging"):
+        await check_before_backup(here)
 
 
 @run
