@@ -25,7 +25,7 @@ from cleancut.core.primitives.ids import AgentName, Digest, Epoch, FencingToken
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
 from cleancut.core.protocol.etcd_keys import Keys
-from cleancut.core.protocol.etcd_records import EpochMember, Operation
+from cleancut.core.protocol.etcd_records import EpochMember, Operation, ShardState
 from cleancut.core.protocol.fence import is_raised, without_fence
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
@@ -72,6 +72,9 @@ class Crew:
         return self.views[key]
 
 
+QUIET = ShardState(status="green", segment="s", optimizing=0)
+
+
 class FlatEffects:
     """What `Cut` asks for, as the agent does it, without what only Qdrant and bytes take."""
 
@@ -95,7 +98,8 @@ class FlatEffects:
                 return await self._lifter.confirm(effect.epoch)
             case Capture():
                 self._crew.cuts.setdefault(str(effect.epoch), []).append(time.monotonic())
-                return Readings((1,) * len(effect.tasks), "start", 0)
+                count = len(effect.tasks)
+                return Readings((1,) * count, "start", 0, states=(QUIET,) * count)
             case ReadNumbers():
                 return await self._read(effect)
             case FinishCapture():
@@ -114,16 +118,16 @@ class FlatEffects:
         record = await context.etcd.get(context.keys.member(effect.epoch, context.name))
         member = decode(EpochMember, record.value, record.key) if record else None
         probe = await read_probe(context, effect.epoch)
-        return Observed(digest, name, probe.nonce, 1 << 40, member)
+        return Observed(digest, name, probe.nonce, 1 << 40, member, arrivals=0)
 
     async def _read(self, effect: ReadNumbers) -> Readings:
         view, _, digest = self._crew.view(await self._context.qdrant.aliases())
-        numbers = (2,) * len(effect.tasks)
+        numbers, states = (2,) * len(effect.tasks), (QUIET,) * len(effect.tasks)
         if effect.fence is None:
-            return Readings(numbers, "start", 0, view=digest)
+            return Readings(numbers, "start", 0, view=digest, states=states)
         plain = digest_of(without_fence(view, effect.fence))
         raised = is_raised(effect.fence, dict(view.aliases))
-        return Readings(numbers, "start", 0, view=plain, fenced=raised)
+        return Readings(numbers, "start", 0, view=plain, fenced=raised, states=states)
 
     async def _finish(self, effect: FinishCapture) -> str:
         shards = tuple(

@@ -67,6 +67,7 @@ class FlatQdrant(Qdrant):
         self._asked, self._peer = asked, peer
         self._aliases = Path(asked.root) / "aliases.json"
         self.url = f"flat-{peer}"
+        self._mark: object = None
 
     async def cluster(self, timeout_s: float = 0.0) -> ClusterInfo:
         peers = {peer: f"flat-{peer}" for peer in self._asked.peers}
@@ -89,6 +90,12 @@ class FlatQdrant(Qdrant):
 
     async def cluster_metadata(self, timeout_s: float = 0.0) -> dict[str, Any]:
         return {}
+
+    async def cluster_metadata_value(self, key: str, timeout_s: float = 0.0) -> Any:
+        return self._mark
+
+    async def put_cluster_metadata(self, key: str, value: object, timeout_s: float = 0.0) -> None:
+        self._mark = value
 
     async def collection(self, name: str, timeout_s: float = 0.0) -> dict[str, Any]:
         params = {"shard_number": self._asked.agents, "replication_factor": 1}

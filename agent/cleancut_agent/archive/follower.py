@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -39,8 +39,8 @@ from cleancut.core.archive.plan import (
     UnfollowedShard,
 )
 from cleancut.core.archive.records import ChainEnd, ChunkPart
-from cleancut.core.primitives.codec import pack
-from cleancut.core.primitives.errors import CleancutError, Refused, TimedOut, Unavailable
+from cleancut.core.primitives.codec import Record, pack
+from cleancut.core.primitives.errors import CleancutError, Denied, Refused, TimedOut, Unavailable
 from cleancut.core.primitives.ids import ShardId
 from cleancut.ports.coordination import Compacted, Created, KeyValue, Put
 from cleancut.repository.archive_writer import ChunkStream, put_chain, put_end
@@ -140,13 +140,8 @@ class ArchiveFollower:
             return
 
     async def _planned(self, item: KeyValue | None) -> None:
-        plan = ArchivePlan(chunk_s=10.0)
-        if item is not None:
-            read = self._context.skipped.read(ArchivePlan, item.key, item.value)
-            if read is None:
-                return
-            plan = read
-        self._plan = plan
+        read, none = self._context.skipped.read, ArchivePlan(chunk_s=10.0)
+        self._plan = (read(ArchivePlan, item.key, item.value) if item else none) or self._plan
 
     async def _plan_for_ever(self) -> None:
         """Apart from the reading: it waits for the store and the peer."""
@@ -205,6 +200,7 @@ class ArchiveFollower:
             return
         uuids = {name: one.uuid or "" for name, one in telemetry.collections.items()}
         await run_all([partial(self._begin, log, uuids) for log in opened], _AT_ONCE)
+        await self._try_to_say()  # an agent that ends now goes on with these chains
 
     def _open(self, task: ArchiveTask) -> FollowedLog | None:
         try:
@@ -325,11 +321,9 @@ class ArchiveFollower:
 
     async def _store_for_ever(self) -> None:
         while True:
-            try:
+            with self._problems():
                 await self._store_once()
-                await self._say()
-            except (Unavailable, TimedOut) as error:
-                self._problem = error.message
+            await self._try_to_say()
             await self._context.clock.sleep(POLL_S)
 
     async def _store_once(self) -> None:
@@ -401,14 +395,32 @@ class ArchiveFollower:
             except CleancutError as error:
                 self._problem = f"{error.message} [{error.reason}]"
                 self._log.warning("chunk not stored", cause=self._problem)
-            with contextlib.suppress(Unavailable, TimedOut):
-                await self._say()
+            await self._try_to_say()
             await context.clock.sleep(_RETRY_S)
 
     # What is said in etcd
 
+    async def _try_to_say(self) -> None:
+        """As `_say`. What etcd does not take now is said later."""
+        with self._problems():
+            await self._say()
+
+    @contextlib.contextmanager
+    def _problems(self) -> Iterator[None]:
+        """Notes why etcd or the store takes nothing now: backups do not depend on it."""
+        try:
+            yield
+        except (Unavailable, TimedOut, Denied) as error:
+            if error.message != self._problem:
+                self._log.warning("archive not written", cause=error.message)
+            self._problem = error.message
+
+    async def _write(self, key: str, record: Record, lease: int = 0) -> None:
+        guard = Created(self._context.keys.session(self._context.name), self._session.token)
+        await self._context.etcd.txn([guard], [Put(key, pack(record), lease=lease)])
+
     async def _say(self) -> None:
-        """The state, if it has changed. Raises: Unavailable, TimedOut."""
+        """The state, if it has changed. Raises: Unavailable, TimedOut, Denied."""
         context, now_s = self._context, self._context.clock.monotonic_s()
         shards = tuple(log.state() for _, log in sorted(self._logs.items()))
         lags = [self._now_ms() - one.behind_ms for one in shards if one.behind_ms]
@@ -422,23 +434,23 @@ class ArchiveFollower:
         due = lasting != self._said[0] or (
             moving != self._said[1] and now_s - self._said_s >= _SAY_S
         )
-        if not due or self._plan is None:
+        kept = self._kept(shards)
+        nothing = self._said[0] is None and not (shards or gone or kept)
+        if not due or nothing or self._plan is None:
             return
         state = ArchiveState(
             agent=context.name,
             session=self._session.token,
             stream=self._stream.stream,
             at_ms=self._now_ms(),
-            shards=(*shards, *self._kept(shards)),
+            shards=(*shards, *kept),
             unfollowed=gone,
             raw_bytes=self._raw_bytes,
             stored_bytes=self._stored_bytes,
             problem=self._problem,
             nonce=context.token_hex(8),
         )
-        guard = Created(context.keys.session(context.name), self._session.token)
-        put = Put(context.keys.archive_state(context.name), pack(state))
-        await context.etcd.txn([guard], [put])
+        await self._write(context.keys.archive_state(context.name), state)
         self._said, self._said_s = (lasting, moving), now_s
 
     def _kept(self, shards: Sequence[FollowedShard]) -> list[FollowedShard]:
@@ -454,13 +466,10 @@ class ArchiveFollower:
             logs = list(self._logs.values())
             read = await self._thread(lambda: [log for log in logs if self._read_one(log)])
             ends = tuple(log.mark_end() for log in read)
-        context = self._context
         answer = RoundEnds(round=item.mod_revision, ends=ends)
-        guard = Created(context.keys.session(context.name), self._session.token)
-        key = context.keys.archive_ends_of(context.name)
-        put = Put(key, pack(answer), lease=self._session.lease.id)
-        with contextlib.suppress(Unavailable, TimedOut):
-            await context.etcd.txn([guard], [put])
+        key = self._context.keys.archive_ends_of(self._context.name)
+        with self._problems():
+            await self._write(key, answer, self._session.lease.id)
 
     async def _watch(self, key: str, take: Callable[[KeyValue | None], Awaitable[None]]) -> None:
         etcd = self._context.etcd

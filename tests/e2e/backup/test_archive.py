@@ -155,11 +155,11 @@ class Stored:
 
 
 async def wait_stored(world: World, writer: Writer) -> Stored:
-    """The archive, once it has all that was acknowledged."""
+    """The archive, once it has all that was acknowledged, and a mark."""
 
     async def found() -> Stored | None:
         stored = await Stored.read(world)
-        return stored if stored.last() >= max(writer.acknowledged) else None
+        return stored if stored.last() >= max(writer.acknowledged) and stored.marks else None
 
     return await wait_for(found, "the archive", WAIT_S, 0.5)
 
@@ -172,6 +172,17 @@ async def wait_chains(world: World, count: int) -> Stored:
         return stored if len(stored.mine()) >= count else None
 
     return await wait_for(found, f"{count} chains", WAIT_S, 0.5)
+
+
+async def wait_followed(world: World) -> None:
+    """Until the coordinator shows the collection as archived: an agent that ends from then on goes
+    on with its chain."""
+
+    async def found() -> bool | None:
+        shown = (await world.setup.cleancut("archive", "status")).value("archive")["shards"]
+        return any(one["collection"] == COLLECTION and one["chain"] for one in shown) or None
+
+    await wait_for(found, f"the archive of {COLLECTION}", WAIT_S, 0.5)
 
 
 async def compare(stored: Stored, writer: Writer) -> tuple[list[int], list[int]]:
@@ -197,7 +208,7 @@ def test_acknowledged_operations_are_archived_under_their_numbers(
 
     async def body() -> Stored:
         await writer.create()
-        await wait_chains(world, 1)
+        await wait_followed(world)
         async with writer.running():
             await writer.wait(50)
             await setup.agents[0].stop()

@@ -62,6 +62,8 @@ QUIET_WHEN_WELL = {
     "Under way": "no operation is under way",
     "Fence for": "no fence stands",
     "Writes held off (p95)": "no fence was raised",
+    "Archive: what may be lost": "no collection is archived",
+    "Archive: shards and breaks": "no collection is archived",
 }
 """Panels that show nothing while all is well, and why."""
 
