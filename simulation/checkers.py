@@ -159,13 +159,13 @@ def _sessions(decision: Decision) -> dict[str, int]:
 
 
 def _lived(outcome: Outcome, cut: FrozenShard) -> list[tuple[float, float]]:
-    """When the replica's live state was what was captured."""
+    """When the replica's live state was what was captured, but for writes that had failed then."""
     _, _, replica = outcome.qdrant.replicas[cut.life]
     ends = [at_s for at_s, _ in replica.history[1:]] + [float("inf")]
     return [
         (at_s, end_s)
         for (at_s, content), end_s in zip(replica.history, ends, strict=True)
-        if content == cut.content
+        if cut.content - cut.failed <= content <= cut.content
     ]
 
 

@@ -166,7 +166,7 @@ class Pulls:
         )
         unseen = [at_s for at_s in wiped if not looked or at_s < replica.looked_s]
         self.shared.trace.wiped += [(pull.uuid, at_s) for at_s in unseen]
-        points, last = replay(bytes(pull.tar))
+        points, last, _ = replay(bytes(pull.tar))
         replica.tar, replica.content = pull.sha256, points
         replica.writes, replica.dirty = [], False
         replica.missing, replica.lost = 0, 0

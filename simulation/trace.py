@@ -38,7 +38,8 @@ class Write:
 class FrozenShard:
     """A shard's state was frozen for `agent`: `content` is how many writes it holds, of `replica`;
     `sha256` of the tar that no other cut has. `whole_s`: when the agent had all of the tar. `lost`:
-    deletes that the tar lacks; `stale`: another replica had more."""
+    deletes that the tar lacks; `stale`: another replica had more; `failed`: how many writes of its
+    log may have been applied later only, having failed."""
 
     at_s: float
     agent: str
@@ -52,6 +53,7 @@ class FrozenShard:
     whole_s: float = float("inf")
     lost: int = 0
     stale: bool = False
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

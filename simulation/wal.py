@@ -40,17 +40,18 @@ class SimWalStorage:
 
 class Replayed(NamedTuple):
     """What a recovery of a tar makes of a shard. `last`: the number that it has applied, None for a
-    tar without entries."""
+    tar without entries. `failed`: writes that had failed when they were logged."""
 
     points: int
     last: int | None
+    failed: int
 
 
 def replay(tar: bytes) -> Replayed:
     """The tar's points, and its log's writes that are not among them. Stops at the first entry that
     does not fit, as Qdrant does."""
     held = read_held(tar)
-    points, last = held.points, None
+    points, failed, last = held.points, 0, None
     with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
         for member in archive:
             first = closed_at(member.name.rpartition("/")[2])
@@ -62,7 +63,8 @@ def replay(tar: bytes) -> Replayed:
             for entry in parse_entries(data[HEADER_BYTES:], seed_of(data), room).frames:
                 last = first if last is None else last + 1
                 points += last > held.last and entry.data in {b"w", b"f"}
-    return Replayed(points, last)
+                failed += last > held.last and entry.data == b"f"
+    return Replayed(points, last, failed)
 
 
 def note_rolled(shared: Surroundings, shards: list[ShardEntry]) -> None:
@@ -75,7 +77,9 @@ def note_rolled(shared: Surroundings, shards: list[ShardEntry]) -> None:
             continue
         tar = run_apart(_tar(store, shared, shard.recipe))
         cut = cuts[read_held(tar).cut]
-        shared.trace.captures[shard.tar_sha256] = replace(cut, content=replay(tar).points)
+        found = replay(tar)
+        noted = replace(cut, content=found.points, failed=found.failed)
+        shared.trace.captures[shard.tar_sha256] = noted
 
 
 async def _tar(store: MemoryStore, shared: Surroundings, recipe: str) -> bytes:
