@@ -22,6 +22,8 @@ from cleancut_agent.backup.captures import Stream
 from cleancut_agent.backup.partial_recipes import PartialRecipes
 from cleancut_agent.context import AgentContext
 
+_TRIES = 2
+"""How often what earlier attempts have left is asked for: it saves bytes, and no more."""
 _LOADS = 8
 
 
@@ -65,8 +67,10 @@ class Parents:
         quiet = {task.recipe for task in tasks if task.parent is not None}
         self._unknown = doomed | damage.objects | damage.recipes | lost
         self._unknown |= await self._lost_pages(quiet)
-        with contextlib.suppress(CleancutError):
-            await self._load_earlier(tasks)
+        for _ in range(_TRIES):
+            with contextlib.suppress(CleancutError):
+                await self._load_earlier(tasks)
+                break
 
     async def _lost_pages(self, digests: Iterable[str]) -> set[str]:
         """Pages that the store has not, of recipes that may be taken over without a look at them;
