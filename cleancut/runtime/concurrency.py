@@ -31,6 +31,17 @@ async def run_all(calls: Sequence[Callable[[], Awaitable[T]]], at_once: int) -> 
     return [task.result() for task in tasks]
 
 
+async def run_in_thread(act: Callable[[], T]) -> T:
+    """The result of `act`. It is waited for also by a caller that is cancelled: a thread cannot be,
+    and may use what the caller closes afterwards."""
+    running = asyncio.get_running_loop().run_in_executor(None, act)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
+
+
 async def until_signal(work: Coroutine[None, None, None], end_s: float = 0.0) -> None:
     """Runs `work` to its end; SIGTERM or SIGINT cancel it, and it is waited for.
 

@@ -15,7 +15,7 @@ from cleancut.core.primitives.errors import Unavailable
 from cleancut.core.wal.tail import Cause, WalEntry
 from cleancut.ports.wal_dir import WalDir
 from cleancut_agent.context import AgentContext
-from cleancut_agent.wal.shard_tail import ShardTail, TailBroken, read_acknowledged
+from cleancut_agent.wal.shard_tail import ShardTail, TailBroken, open_acknowledged
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -78,11 +78,6 @@ class FollowedLog:
         return replace(self.said, seen=self.seen, behind_ms=min(waiting, default=0))
 
 
-def log_identity(directory: WalDir) -> str:
-    """As in `WalEnd`."""
-    return f"{directory.identity.device:x}:{directory.identity.inode:x}"
-
-
 def open_log(context: AgentContext, task: ArchiveTask, before: Before | None) -> FollowedLog:
     """The log of the task's shard: the chain of `before` if it is proven to be the same log, else a
     new one, from the first entry on that may not be flushed yet.
@@ -94,7 +89,7 @@ def open_log(context: AgentContext, task: ArchiveTask, before: Before | None) ->
     reason = before.reason if before else ""
     if before is not None and not reason:
         known = before.said
-        reason = why_not_continued(known, task, log_identity(directory))
+        reason = why_not_continued(known, task, str(directory.identity))
         if not reason:
             try:
                 tail = ShardTail.open(directory, first=known.first, resume=known.position)
@@ -103,10 +98,8 @@ def open_log(context: AgentContext, task: ArchiveTask, before: Before | None) ->
             except TailBroken as broken:
                 reason = broken.message
             directory = context.wal.open(task.collection, task.shard)
-    ack = read_acknowledged(directory)
-    tail = ShardTail.open(directory, first=ack)
-    oldest = tail.position.start if tail.position else 0
-    chain = _new_chain(context, task, log_identity(directory), oldest if ack is None else ack)
+    tail, first = open_acknowledged(directory)
+    chain = _new_chain(context, task, str(directory.identity), first)
     ended = None
     if before is not None:
         chain = replace(chain, after=before.said.chain, reason=reason)

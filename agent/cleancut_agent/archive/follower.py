@@ -11,9 +11,9 @@ import asyncio
 import contextlib
 import resource
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -42,26 +42,24 @@ from cleancut.core.archive.records import ChainEnd, ChunkPart
 from cleancut.core.primitives.codec import Record, pack
 from cleancut.core.primitives.errors import CleancutError, Denied, Refused, TimedOut, Unavailable
 from cleancut.core.primitives.ids import ShardId
-from cleancut.ports.coordination import Compacted, Created, KeyValue, Put
+from cleancut.etcd.key_watch import watch_key
+from cleancut.ports.coordination import Created, KeyValue, Put
 from cleancut.repository.archive_writer import ChunkStream, put_chain, put_end
-from cleancut.runtime.concurrency import run_all
+from cleancut.runtime.concurrency import run_all, run_in_thread
 from cleancut.runtime.log import Logger
 from cleancut_agent.archive.followed_log import Before, FollowedLog, check_in_place, open_log
 from cleancut_agent.context import AgentContext
 from cleancut_agent.metrics import ArchiveMeters
 from cleancut_agent.prompt_store import prompt_store
 from cleancut_agent.session import OpenSession
-from cleancut_agent.wal.shard_tail import TailBroken
+from cleancut_agent.wal.shard_tail import TailBroken, tails_at_most
 
 POLL_S = 0.5
 _PUT_S = 60.0
 _RETRY_S = 1.0
-_FILES = 8
-"""Files that one log needs open, at most times."""
 _AT_ONCE = 8
 _SAY_S = 5.0
 _NOT_PLANNED = "the plan gives the shard to another agent, or its collection is not archived"
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -184,11 +182,11 @@ class ArchiveFollower:
 
     async def _open_all(self, tasks: Sequence[ArchiveTask]) -> None:
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        room = max(0, files // 2 // _FILES - len(self._logs))
+        room = max(0, tails_at_most(files) - len(self._logs))
         self._unfollowed |= {one.place: f"{files} open files are too few" for one in tasks[room:]}
         opened: list[FollowedLog] = []
         for task in tasks[:room]:
-            log = await self._thread(partial(self._open, task))
+            log = await run_in_thread(partial(self._open, task))
             if log is not None:
                 opened.append(log)
         if not opened:
@@ -220,7 +218,7 @@ class ArchiveFollower:
         try:
             if uuids.get(log.task.collection, "") != log.task.uuid:
                 raise Unavailable("its collection was made again", "the plan will follow")
-            await self._thread(partial(check_in_place, log))
+            await run_in_thread(partial(check_in_place, log))
             if log.new is not None:
                 async with prompt_store("write a chain", self._context.store_bound_s):
                     await put_chain(self._context.store, self._context.paths, log.new)
@@ -252,7 +250,7 @@ class ArchiveFollower:
         while True:
             async with self._reading:
                 if self._logs:
-                    await self._thread(self._read_on)
+                    await run_in_thread(self._read_on)
                 self._give_up_if_stuck()
             await self._context.clock.sleep(POLL_S)
 
@@ -464,7 +462,7 @@ class ArchiveFollower:
             return
         async with self._reading:
             logs = list(self._logs.values())
-            read = await self._thread(lambda: [log for log in logs if self._read_one(log)])
+            read = await run_in_thread(lambda: [log for log in logs if self._read_one(log)])
             ends = tuple(log.mark_end() for log in read)
         answer = RoundEnds(round=item.mod_revision, ends=ends)
         key = self._context.keys.archive_ends_of(self._context.name)
@@ -472,26 +470,12 @@ class ArchiveFollower:
             await self._write(key, answer, self._session.lease.id)
 
     async def _watch(self, key: str, take: Callable[[KeyValue | None], Awaitable[None]]) -> None:
-        etcd = self._context.etcd
         while True:
-            try:
-                listing = await etcd.list(key)
-                await take(next((item for item in listing.items if item.key == key), None))
-                async for changes in etcd.watch(key, listing.revision + 1):
-                    for change in changes:
-                        if change.kv.key == key:
-                            await take(None if change.deleted else change.kv)
-            except (Compacted, Unavailable, TimedOut):
-                await self._context.clock.sleep(_RETRY_S)  # the lease ends if it lasts
+            with contextlib.suppress(Unavailable, TimedOut):
+                async with aclosing(watch_key(self._context.etcd, key)) as found:
+                    async for item in found:
+                        await take(item)
+            await self._context.clock.sleep(_RETRY_S)  # the lease ends if it lasts
 
     def _now_ms(self) -> int:
         return int(self._context.clock.wall_s() * 1000)
-
-    async def _thread(self, act: Callable[[], T]) -> T:
-        """A thread cannot be cancelled, and reads files that are closed afterwards."""
-        running = asyncio.get_running_loop().run_in_executor(None, act)
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            await asyncio.wait([running])
-            raise

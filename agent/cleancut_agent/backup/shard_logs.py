@@ -24,15 +24,19 @@ from cleancut.core.wal.operations import WRITES_IDS, reads_state
 from cleancut.core.wal.segments import SegmentPlan, build_segments, plan_segments
 from cleancut.ports.wal_dir import WalDir
 from cleancut.repository.rolled_tar import Log, LogFile
+from cleancut.runtime.concurrency import run_in_thread
 from cleancut_agent.context import AgentContext
-from cleancut_agent.wal.shard_tail import ShardTail, read_acknowledged
+from cleancut_agent.wal.shard_tail import (
+    ShardTail,
+    open_acknowledged,
+    read_acknowledged,
+    tails_at_most,
+)
 
 POLL_S = 0.2
 KEPT_BYTES = 1 << 30
 """The most that is kept of all logs of an epoch, on the agent's disk."""
 _IN_MEMORY_BYTES = 256 * 1024
-_FILES = 8
-"""Files that one log needs open, at most times."""
 
 
 @dataclass(slots=True)
@@ -48,14 +52,12 @@ class _ShardLog:
 
     @property
     def end(self) -> WalEnd:
-        found, last = self.directory.identity, self.tail.last
-        return WalEnd(f"{found.device:x}:{found.inode:x}", -1 if last is None else last)
+        last = self.tail.last
+        return WalEnd(str(self.directory.identity), -1 if last is None else last)
 
     def read_on(self) -> int:
         """Keeps what is new; how many bytes that are."""
         size = 0
-        if not self.tail.moved():
-            return size
         while True:
             for entry in self.tail.poll():
                 if not self.lengths:
@@ -176,20 +178,16 @@ class ShardLogs:
         """Order: under the lock."""
         if self._lost or self._still.done():
             return
-        running = asyncio.get_running_loop().run_in_executor(None, step)
         try:
-            await asyncio.shield(running)
+            await run_in_thread(step)
         except CleancutError as error:
             self._lost = error.message
-        except asyncio.CancelledError:
-            await asyncio.wait([running])  # a thread cannot be cancelled, and reads these files
-            raise
 
     def _open_all(self) -> None:
         if self._context.wal is None:
             raise Refused("the logs of the local peer cannot be read")
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if len(self._tasks) * _FILES > files // 2:
+        if len(self._tasks) > tails_at_most(files):
             raise Refused(f"{files} open files are too few for {len(self._tasks)} logs")
         for task in self._tasks:
             self._logs.append(self._open(task))
@@ -198,11 +196,8 @@ class ShardLogs:
     def _open(self, task: ShardTask) -> _ShardLog:
         assert self._context.wal is not None
         directory = self._context.wal.open(task.collection, task.shard_id)
-        ack = read_acknowledged(directory)
-        tail = ShardTail.open(directory, first=ack)
-        oldest = tail.position.start if tail.position else 0
+        tail, start = open_acknowledged(directory)
         kept = _Kept(self._context.spill_dir)
-        start = oldest if ack is None else ack
         return _ShardLog(directory, tail, kept, ack=start, first=start)
 
     def _read_on(self) -> None:

@@ -36,6 +36,8 @@ _LOOKS = 50
 _HELD = 128
 _CHUNK_BYTES = 1 << 20
 _STATE_BYTES = 4096
+_FILES = 8
+"""Files that one tail needs open, at most times."""
 
 
 class TailBroken(Refused):
@@ -102,6 +104,8 @@ class ShardTail:
         """
         found: list[WalEntry] = []
         self.behind = False
+        if self._broken is None and not self.moved():
+            return found
         try:
             self._read(found, limit_bytes)
         except CleancutError:
@@ -235,6 +239,20 @@ class ShardTail:
         held = self._held.pop(file, None) if file else None
         if held is not None:
             held.file.close()
+
+
+def open_acknowledged(directory: WalDir) -> tuple[ShardTail, int]:
+    """A tail that gives out all that may not be flushed yet, and the index of the first entry of
+    that. Raises: TailBroken, Unavailable."""
+    ack = read_acknowledged(directory)
+    tail = ShardTail.open(directory, first=ack)
+    oldest = tail.position.start if tail.position else 0
+    return tail, oldest if ack is None else ack
+
+
+def tails_at_most(files: int) -> int:
+    """How many tails may be open in a process that may open `files` files; half are for others."""
+    return files // 2 // _FILES
 
 
 def count_entries(file: WalFile) -> int:

@@ -46,6 +46,10 @@ class FileId:
     device: int
     inode: int
 
+    def __str__(self) -> str:
+        """As records name it."""
+        return f"{self.device:x}:{self.inode:x}"
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
