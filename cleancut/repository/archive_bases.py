@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from cleancut.core.archive.bases import Base, bases_of
+from cleancut.core.archive.bases import ShardBase, bases_of
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
@@ -20,9 +20,9 @@ class BaseReader:
 
     def __init__(self, store: Store, paths: Paths) -> None:
         self._store, self._paths = store, paths
-        self._known: dict[Epoch, tuple[Base, ...]] = {}
+        self._known: dict[Epoch, tuple[ShardBase, ...]] = {}
 
-    async def read(self) -> tuple[Base, ...]:
+    async def read(self) -> tuple[ShardBase, ...]:
         """Of all groups without a tombstone that can be read, oldest first. Raises: what the store
         does."""
         epochs = await list_epochs(self._store, self._paths)

@@ -16,9 +16,10 @@ from cleancut.core.archive.entries import (
     nearest,
     window_of,
 )
+from cleancut.core.archive.plan import Place
 from cleancut.core.archive.records import Chain, ChainEnd, Mark
 from cleancut.core.archive.targets import NEAR_MS, check_asked, chosen_collections, resolve
-from cleancut.core.archive.views import Archive, Base, ChainView, Key, base_of
+from cleancut.core.archive.views import Archive, Base, ChainView, base_of
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.format.paths import Paths, parse_mark_ms
 from cleancut.core.primitives.codec import decode
@@ -160,7 +161,7 @@ class _Finder:
                 "name an older backup: `cleancut backup list`",
             )
 
-    async def _within(self, base: Base, keys: Sequence[Key], next_ms: int) -> Moment:
+    async def _within(self, base: Base, keys: Sequence[Place], next_ms: int) -> Moment:
         """Looks at the chunks of the time that matters, and, if that is not enough, at all since
         the logs are followed."""
         asked = self._asked
@@ -178,7 +179,7 @@ class _Finder:
                 raise
         return await self._in_span(base, keys, far)
 
-    async def _in_span(self, base: Base, keys: Sequence[Key], span: tuple[int, int]) -> Moment:
+    async def _in_span(self, base: Base, keys: Sequence[Place], span: tuple[int, int]) -> Moment:
         self.loads += 1
         chains = sorted({base.shards[key].chain for key in keys})
         index = await ArchiveIndex.load(
@@ -215,7 +216,7 @@ class _Finder:
         return [path for path, ms in self._marks.items() if path == mark(ms, name)]
 
     async def _near_marks(
-        self, base: Base, keys: Sequence[Key], archive: Archive
+        self, base: Base, keys: Sequence[Place], archive: Archive
     ) -> tuple[Mark, ...]:
         """The marks that matter for what is asked."""
         if self._asked.mark:
@@ -251,8 +252,8 @@ class _Finder:
     # Entries that are named
 
     async def _belonging(
-        self, index: ArchiveIndex, base: Base, keys: Sequence[Key], archive: Archive
-    ) -> dict[Key, int]:
+        self, index: ArchiveIndex, base: Base, keys: Sequence[Place], archive: Archive
+    ) -> dict[Place, int]:
         """Of an operation by filter, the entries of the other shards that are of its request."""
         entry = self._asked.before or self._asked.without
         if entry is None:
@@ -265,7 +266,7 @@ class _Finder:
         (named,) = [one async for _, one in _operations(index, chain, entry.index, entry.index)]
         if not is_shared(named):
             return {}
-        window, found = window_of(archive, chain, entry.index), dict[Key, int]()
+        window, found = window_of(archive, chain, entry.index), dict[Place, int]()
         for other in keys:
             own = base.shards[other]
             if other == key or own.chain not in archive.chains:

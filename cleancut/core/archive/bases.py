@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from cleancut.core.archive.plan import ArchivePlan, ArchiveState, FollowedShard, Place
@@ -11,7 +12,18 @@ from cleancut.core.primitives.ids import Epoch, PeerId
 from cleancut.core.primitives.timestamps import parse_time
 
 
-class Base(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class BaseShard:
+    """One shard of a backup: with its log from `first` on, and all up to `end`, it is what it was.
+    `doubt`: why that is not proven; "" if it is."""
+
+    chain: str
+    first: int
+    end: int
+    doubt: str = ""
+
+
+class ShardBase(NamedTuple):
     """A shard of a backup, and the chain whose entries from `first` on continue it."""
 
     epoch: Epoch
@@ -22,19 +34,23 @@ class Base(NamedTuple):
     first: int
 
 
+def base_shard(entry: ShardEntry) -> BaseShard:
+    if entry.last_entry >= 0 and entry.standstill is not None:
+        return BaseShard(entry.chain, entry.standstill.first, entry.last_entry, entry.doubt)
+    number = entry.second.number
+    if number is None:
+        return BaseShard(entry.chain, 0, -1, entry.doubt or "its number is unknown")
+    return BaseShard(entry.chain, number + 1, number, entry.doubt)
+
+
 def first_entry(entry: ShardEntry) -> int | None:
     """The first entry of its chain that a restore of this shard to a later moment needs; None: it
     is not the base of any chain."""
-    if not entry.chain:
-        return None
-    if entry.standstill is not None and entry.last_entry >= 0:
-        return entry.standstill.first
-    if entry.quiet and entry.second.number is not None:
-        return entry.second.number + 1
-    return None
+    shard = base_shard(entry)
+    return shard.first if shard.chain and not shard.doubt else None
 
 
-def bases_of(manifest: Manifest) -> tuple[Base, ...]:
+def bases_of(manifest: Manifest) -> tuple[ShardBase, ...]:
     """Raises: Corrupt, for an invalid time."""
     cut_s = parse_time(manifest.cut_at)
     found = []
@@ -42,17 +58,17 @@ def bases_of(manifest: Manifest) -> tuple[Base, ...]:
         first = first_entry(entry)
         if first is not None:
             place = entry.collection, entry.shard_id
-            found.append(Base(manifest.epoch, cut_s, place, entry.peer_id, entry.chain, first))
+            found.append(ShardBase(manifest.epoch, cut_s, place, entry.peer_id, entry.chain, first))
     return tuple(found)
 
 
-def newest_peers(bases: Iterable[Base]) -> dict[Place, PeerId]:
+def newest_peers(bases: Iterable[ShardBase]) -> dict[Place, PeerId]:
     """By shard, the peer of its newest base."""
     return {base.place: base.peer for base in sorted(bases, key=lambda base: base.epoch)}
 
 
 def without_base(
-    plan: ArchivePlan, states: Iterable[ArchiveState], bases: Iterable[Base]
+    plan: ArchivePlan, states: Iterable[ArchiveState], bases: Iterable[ShardBase]
 ) -> list[FollowedShard]:
     """The shards that are followed as planned, and of whose chain there is no base: nothing of it
     can be restored until there is one. What an agent followed that was replaced does not count."""

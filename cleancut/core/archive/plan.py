@@ -27,6 +27,7 @@ MOST_CHUNK_S = 3600.0
 LEAST_MARK_S = 1.0
 
 Place = tuple[str, ShardId]
+"""A shard, by its collection and number."""
 
 
 class ArchiveSettings(Record, frozen=True, forbid_unknown_fields=True):

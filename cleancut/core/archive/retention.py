@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cleancut.core.archive.bases import Base
+from cleancut.core.archive.bases import ShardBase
 from cleancut.core.archive.records import Chain, ChainEnd
 from cleancut.core.primitives.ids import Epoch
 
@@ -39,7 +39,7 @@ class ArchiveFacts:
     chains: Mapping[str, Chain] = field(default_factory=dict)
     ends: Mapping[str, ChainEnd] = field(default_factory=dict)
     marks: Mapping[str, int] = field(default_factory=dict)
-    bases: Iterable[Base] = ()
+    bases: Iterable[ShardBase] = ()
     held: Collection[Epoch] = ()
     following: Collection[str] = ()
 

@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cleancut.core.archive.entries import window_of
+from cleancut.core.archive.plan import Place
 from cleancut.core.archive.records import Look, Mark
-from cleancut.core.archive.views import Archive, Base, ChainView, Key
+from cleancut.core.archive.views import Archive, Base, ChainView
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.core.protocol.moment import Moment, MomentRequest, ShardMoment
@@ -28,14 +29,14 @@ class _Ground:
 
     base: Base
     archive: Archive
-    keys: Sequence[Key]
+    keys: Sequence[Place]
 
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
     """Where each log is cut. `low_ms`, `high_ms`: each shard was in that state within these."""
 
-    ends: Mapping[Key, int]
+    ends: Mapping[Place, int]
     at_ms: int
     low_ms: int
     high_ms: int
@@ -117,7 +118,7 @@ def resolve(
     archive: Archive,
     named: Collection[str] = (),
     *,
-    belonging: Mapping[Key, int] | None = None,
+    belonging: Mapping[Place, int] | None = None,
 ) -> Moment:
     """The moment that is asked for, as a replay on this base. `belonging`: entries of other shards
     that belong to the one that is named (see `belonging_to`).
@@ -149,7 +150,7 @@ def resolve(
     )
 
 
-def _check_base(base: Base, keys: Sequence[Key]) -> None:
+def _check_base(base: Base, keys: Sequence[Place]) -> None:
     if base.damage:
         raise Refused(
             f"backup #{base.epoch}, on which logs would be replayed, is damaged: {base.damage}",
@@ -164,7 +165,7 @@ def _check_base(base: Base, keys: Sequence[Key]) -> None:
             )
 
 
-def _cut(asked: MomentRequest, ground: _Ground, belongs: Mapping[Key, int]) -> _Cut:
+def _cut(asked: MomentRequest, ground: _Ground, belongs: Mapping[Place, int]) -> _Cut:
     marks = ground.archive.marks
     if asked.mark:
         named = [mark for mark in marks if mark.name == asked.mark]
@@ -187,7 +188,7 @@ def _at_mark(mark: Mark, ground: _Ground) -> _Cut:
     if mark.doubt:
         raise Refused(f"{what} is not proven to be one instant: {mark.doubt}", "name another mark")
     ends = {(end.collection, end.shard): end for end in mark.ends}
-    found: dict[Key, int] = {}
+    found: dict[Place, int] = {}
     for key in ground.keys:
         shard, end = base.shards[key], ends.get(key)
         if end is None:
@@ -229,7 +230,7 @@ def _near(at_ms: int, ground: _Ground) -> _Cut:
     )
 
 
-def _newest(ground: _Ground, belongs: Mapping[Key, int]) -> _Cut:
+def _newest(ground: _Ground, belongs: Mapping[Place, int]) -> _Cut:
     """The newest mark that has these entries; without one, all that is archived."""
     base, archive = ground.base, ground.archive
     for mark in _newest_first(archive.marks):
@@ -240,7 +241,7 @@ def _newest(ground: _Ground, belongs: Mapping[Key, int]) -> _Cut:
         if all(cut.ends.get(key, -1) >= index for key, index in belongs.items()):
             return cut
         break
-    ends, seen = dict[Key, int](), list[int]()
+    ends, seen = dict[Place, int](), list[int]()
     for key in ground.keys:
         shard, view = base.shards[key], archive.chains.get(base.shards[key].chain)
         ends[key] = max(shard.end, view.reach(shard.first) if view is not None else -1)
@@ -262,7 +263,7 @@ def _at_clock(at_ms: int, ground: _Ground) -> _Cut:
     if reached_ms < at_ms:
         until = f"reaches to {_time(reached_ms)}" if reached_ms else "holds nothing of these logs"
         raise Refused(f"the archive {until}", "give a time up to then; later ones come in time")
-    ends, times = dict[Key, int](), [at_ms]
+    ends, times = dict[Place, int](), [at_ms]
     for key in keys:
         end, low_ms = _seen_by(at_ms, key, ground)
         ends[key] = end
@@ -270,7 +271,7 @@ def _at_clock(at_ms: int, ground: _Ground) -> _Cut:
     return _Cut(ends, at_ms, min(times), max(times))
 
 
-def _seen_by(at_ms: int, key: Key, ground: _Ground) -> tuple[int, int]:
+def _seen_by(at_ms: int, key: Place, ground: _Ground) -> tuple[int, int]:
     """The last entry of a log at a time, and when it was known to be that."""
     base, archive = ground.base, ground.archive
     shard = base.shards[key]
@@ -290,7 +291,7 @@ def _seen_by(at_ms: int, key: Key, ground: _Ground) -> tuple[int, int]:
     return seen.last, at_ms if still else seen.at_ms
 
 
-def _before(ground: _Ground, belongs: Mapping[Key, int]) -> _Cut:
+def _before(ground: _Ground, belongs: Mapping[Place, int]) -> _Cut:
     """Each log before the entry of it that is named or belongs to that; the others as they were
     when the first of these was written."""
     base, archive = ground.base, ground.archive
@@ -317,7 +318,7 @@ def _before(ground: _Ground, belongs: Mapping[Key, int]) -> _Cut:
     return _Cut(found, start_ms, min(times), max(times))
 
 
-def _check_entries(base: Base, archive: Archive, belongs: Mapping[Key, int]) -> None:
+def _check_entries(base: Base, archive: Archive, belongs: Mapping[Place, int]) -> None:
     """Raises: Refused, NotFound, unless all these entries are archived, and behind the base."""
     for key, index in sorted(belongs.items()):
         shard = base.shards.get(key)
@@ -337,7 +338,7 @@ def _check_entries(base: Base, archive: Archive, belongs: Mapping[Key, int]) -> 
             )
 
 
-def _shard(ground: _Ground, key: Key, last: int, left_out: int | None) -> ShardMoment:
+def _shard(ground: _Ground, key: Place, last: int, left_out: int | None) -> ShardMoment:
     """The replay of one shard. Raises: Refused, if the archive lacks an entry of it."""
     base, archive = ground.base, ground.archive
     shard, size = base.shards[key], 0
@@ -369,7 +370,7 @@ def _shard(ground: _Ground, key: Key, last: int, left_out: int | None) -> ShardM
 _OLDER = "ask for an earlier moment, or name another backup: `cleancut backup list`"
 
 
-def _check_covered(base: Base, key: Key, view: ChainView, last: int) -> None:
+def _check_covered(base: Base, key: Place, view: ChainView, last: int) -> None:
     first = base.shards[key].first
     if view.chain.first > first:
         raise Refused(
@@ -393,7 +394,7 @@ def _held(view: ChainView | None) -> str:
     return ", ".join(f"{start} to {end}" for start, end in ranges[:3]) or "none"
 
 
-def _break(ground: _Ground, key: Key, later: str) -> Refused:
+def _break(ground: _Ground, key: Place, later: str) -> Refused:
     """The log was broken between a base and the moment."""
     base, archive = ground.base, ground.archive
     view = archive.chains.get(base.shards[key].chain)
@@ -423,7 +424,7 @@ def _newest_first(marks: Sequence[Mark], until_ms: int | None = None) -> Iterato
 # Words
 
 
-def _name(key: Key) -> str:
+def _name(key: Place) -> str:
     return f"shard {key[1]} of {key[0]!r}"
 
 

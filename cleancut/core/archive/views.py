@@ -6,24 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
+from cleancut.core.archive.bases import BaseShard, base_shard
+from cleancut.core.archive.plan import Place
 from cleancut.core.archive.records import Chain, ChainEnd, Look, Mark
-from cleancut.core.format.manifest import Manifest, ShardEntry
-from cleancut.core.primitives.ids import Epoch, ShardId
+from cleancut.core.format.manifest import Manifest
+from cleancut.core.primitives.ids import Epoch
 from cleancut.core.primitives.timestamps import parse_time
-
-Key = tuple[str, ShardId]
-"""A shard, by its collection and number."""
-
-
-@dataclass(frozen=True, slots=True)
-class BaseShard:
-    """One shard of a base: with its log from `first` on, and all up to `end`, it is what it was.
-    `doubt`: why that is not proven; "" if it is."""
-
-    chain: str
-    first: int
-    end: int
-    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +20,7 @@ class Base:
 
     epoch: Epoch
     cut_ms: int
-    shards: Mapping[Key, BaseShard]
+    shards: Mapping[Place, BaseShard]
     damage: str = ""
 
     @property
@@ -99,15 +87,6 @@ def base_of(manifest: Manifest, damage: str = "") -> Base:
     return Base(
         epoch=manifest.epoch,
         cut_ms=round(parse_time(manifest.cut_at) * 1000),
-        shards={(s.collection, s.shard_id): _base_shard(s) for s in manifest.shards},
+        shards={(s.collection, s.shard_id): base_shard(s) for s in manifest.shards},
         damage=damage,
     )
-
-
-def _base_shard(shard: ShardEntry) -> BaseShard:
-    if shard.last_entry >= 0 and shard.standstill is not None:
-        return BaseShard(shard.chain, shard.standstill.first, shard.last_entry, shard.doubt)
-    number = shard.second.number
-    if number is None:
-        return BaseShard(shard.chain, 0, -1, shard.doubt or "its number is unknown")
-    return BaseShard(shard.chain, number + 1, number, shard.doubt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from cleancut.core.archive.bases import Base, newest_peers, without_base
+from cleancut.core.archive.bases import ShardBase, newest_peers, without_base
 from cleancut.core.archive.plan import (
     ArchivePlan,
     ArchiveSettings,
@@ -63,7 +63,7 @@ class ArchivePlanner:
         self._state = LeaderState(context, token)
         self._ask_for_base = ask_for_base
         self._bases = BaseReader(context.store, context.paths)
-        self._read_bases: tuple[Base, ...] = ()
+        self._read_bases: tuple[ShardBase, ...] = ()
         self._bases_at_s = float("-inf")
         self._asked_s: dict[str, float] = {}
         self._seen: dict[AgentName, tuple[PeerId, float]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from cleancut.core.archive.bases import Base, first_entry, newest_peers, without_base
+from cleancut.core.archive.bases import ShardBase, first_entry, newest_peers, without_base
 from cleancut.core.archive.following import (
     CHUNK_BYTES,
     Buffer,
@@ -217,17 +217,17 @@ def test_a_base_begins_where_its_stored_entries_do() -> None:
     assert first_entry(replace(quiet, chain="")) is None
     moved = replace(quiet, second=replace(quiet.second, number=quiet.second.number + 5))
     assert first_entry(moved) is None
-    end = WalEnd(log="1:2", index=12)
-    rolled = replace(
-        moved, standstill=Standstill(round=2, before=end, after=end, ack=4, first=4, wal_bytes=1)
-    )
-    assert first_entry(rolled) == 4
+    end = WalEnd(log="1:2", index=13)
+    still = Standstill(round=2, before=end, after=end, ack=4, first=4, wal_bytes=1)
+    assert first_entry(replace(moved, standstill=still)) == 4
+    early = WalEnd(log="1:2", index=12)  # before what was applied: no restore is made on it
+    assert first_entry(replace(moved, standstill=replace(still, before=early, after=early))) is None
 
 
 def test_the_newest_base_of_each_shard_counts_and_chains_without_one_are_found() -> None:
     place = "docs", S0
     bases = [
-        Base(Epoch(epoch), 0.0, place, peer, chain, 0)
+        ShardBase(Epoch(epoch), 0.0, place, peer, chain, 0)
         for epoch, peer, chain in ((1, A, "old"), (2, B, "c"))
     ]
     assert newest_peers(reversed(bases)) == {place: B}

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from cleancut.core.archive.bases import Base
+from cleancut.core.archive.bases import ShardBase
 from cleancut.core.archive.records import Chain, ChainEnd
 from cleancut.core.archive.retention import ArchiveFacts, ChunkFacts, find_archive_garbage
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
@@ -39,8 +39,8 @@ def chunk(path: str, age_h: int, *parts: tuple[str, int]) -> ChunkFacts:
     return ChunkFacts(path, NOW - age_h * HOUR, parts or None)
 
 
-def base(epoch: int, name: str, first: int, age_h: int = 40) -> Base:
-    return Base(Epoch(epoch), (NOW - age_h * HOUR) / 1000, PLACE, PeerId(1), name, first)
+def base(epoch: int, name: str, first: int, age_h: int = 40) -> ShardBase:
+    return ShardBase(Epoch(epoch), (NOW - age_h * HOUR) / 1000, PLACE, PeerId(1), name, first)
 
 
 FACTS = ArchiveFacts(now_ms=NOW, keep_ms=100 * HOUR, grace_ms=24 * HOUR, chains={"a": chain("a")})

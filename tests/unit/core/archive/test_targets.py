@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cleancut.core.archive.bases import BaseShard
 from cleancut.core.archive.entries import entries_within, nearest, parse_entry, window_of
+from cleancut.core.archive.plan import Place
 from cleancut.core.archive.records import Chain, ChainEnd, Look, Mark, MarkEnd, MarkRound
 from cleancut.core.archive.targets import check_asked, resolve
-from cleancut.core.archive.views import Archive, Base, BaseShard, ChainView, Key
+from cleancut.core.archive.views import Archive, Base, ChainView
 from cleancut.core.primitives.errors import CleancutError, Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
 from cleancut.core.protocol.moment import LogEntry, Moment, MomentRequest
@@ -30,9 +32,9 @@ class History:
     shards: int = 3
     length_ms: int = 10_000
     skip_marks: bool = False
-    chains: dict[Key, str] = field(default_factory=dict)
+    chains: dict[Place, str] = field(default_factory=dict)
 
-    def key(self, shard: int) -> Key:
+    def key(self, shard: int) -> Place:
         return "docs", ShardId(shard)
 
     def last(self, shard: int, at_ms: int) -> int:
