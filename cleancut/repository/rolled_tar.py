@@ -96,29 +96,63 @@ class _Rest:
 
 def _exchanged(pieces: Iterator[bytes], log: Sequence[LogFile]) -> Iterator[bytes]:
     """What starts with a log and runs to the end of a tar, with that log's files exchanged."""
-    scan, size, drop, written = TarScan(), 0, False, False
+    exchange = LogExchange()
     for piece in pieces:
-        for event in scan.feed(piece):
-            match event:
-                case MemberStart():
-                    drop, size = is_log(event.path), event.stored_bytes or 0
-                    if not drop and not written:
-                        written = True
-                        yield from _files(log)
-                    if not drop:
-                        yield event.header
-                case MemberData():
-                    if not drop:
-                        yield bytes(event.piece)
-                case MemberEnd():
-                    if not drop:
-                        yield event.padding or bytes(-size % UNIT)
+        before, after = exchange.feed(piece)
+        if before:
+            yield before
+        if after is not None:
+            yield from _files(log)
+            if after:
+                yield after
+
+
+class LogExchange:
+    """Drops the log's files from a tar, and finds the place where others go: behind the log."""
+
+    def __init__(self) -> None:
+        self._scan = TarScan()
+        self._drop = self._in_log = self.written = False
+        self._size = 0
+
+    def feed(self, chunk: bytes | memoryview) -> tuple[bytes, bytes | None]:
+        """What goes through of this chunk: before that place, and behind it; None: not here."""
+        before, after = list[bytes](), list[bytes]()
+        here = False
+        for event in self._scan.feed(bytes(chunk)):
+            here = self._is_here(event) or here
+            (after if here else before).extend(self._kept(event))
+        return b"".join(before), b"".join(after) if here else None
+
+    def _is_here(self, event: object) -> bool:
+        if not isinstance(event, MemberStart) or self.written:
+            return False
+        inside = event.path.rstrip("/") == LOG or is_log(event.path)
+        self.written = not inside and (self._in_log or event.stored_bytes is None)
+        self._in_log = self._in_log or inside
+        return self.written
+
+    def _kept(self, event: object) -> Iterator[bytes]:
+        match event:
+            case MemberStart():
+                self._drop, self._size = is_log(event.path), event.stored_bytes or 0
+                if not self._drop:
+                    yield event.header
+            case MemberData() if not self._drop:
+                yield bytes(event.piece)
+            case MemberEnd() if not self._drop:
+                yield event.padding or bytes(-self._size % UNIT)
 
 
 def _files(log: Sequence[LogFile]) -> Iterator[bytes]:
     for one in log:
-        info = tarfile.TarInfo(f"{LOG}/{one.name}")
-        info.size, info.mode = one.size_bytes, 0o644
-        yield info.tobuf(tarfile.GNU_FORMAT)
+        yield log_header(one.name, one.size_bytes)
         yield from one.read()
         yield bytes(-one.size_bytes % UNIT)
+
+
+def log_header(name: str, size_bytes: int) -> bytes:
+    """What precedes a file of the log in a tar."""
+    info = tarfile.TarInfo(f"{LOG}/{name}")
+    info.size, info.mode = size_bytes, 0o644
+    return info.tobuf(tarfile.GNU_FORMAT)
