@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from cleancut.core.archive.plan import ArchivePlan, ArchiveSettings, ArchiveState, RoundRequest
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import Fenced
 from cleancut.core.primitives.ids import AgentName, Epoch
@@ -37,6 +38,23 @@ async def read_sessions(context: CoordinatorContext) -> dict[AgentName, Session]
 async def read_operations(context: CoordinatorContext) -> list[Operation]:
     """All operations that etcd still holds."""
     return await read_all(context, context.keys.operations, Operation)
+
+
+async def read_archive_plan(context: CoordinatorContext) -> ArchivePlan:
+    """Which agent follows which shard; an empty plan, if there is none yet."""
+    found = await read_record(context, context.keys.archive_plan, ArchivePlan)
+    return found or ArchivePlan(chunk_s=ArchiveSettings().chunk_s)
+
+
+async def read_archive_states(context: CoordinatorContext) -> list[ArchiveState]:
+    """What agents said of the archive last, also those that are away."""
+    return await read_all(context, context.keys.archive_states, ArchiveState)
+
+
+async def read_marked_ms(context: CoordinatorContext) -> int:
+    """When the newest mark of the archive was taken; 0: none was."""
+    found = await read_record(context, context.keys.archive_round, RoundRequest)
+    return found.marked_ms if found else 0
 
 
 async def read_fatal(context: CoordinatorContext, key: str, kind: type[R]) -> R | None:

@@ -47,10 +47,9 @@ def missing_from(mark: Mark, plan: ArchivePlan) -> list[str]:
 
 def is_durable(mark: Mark, states: Iterable[ArchiveState]) -> bool:
     """Whether all entries up to the mark are stored, as the agents say."""
-    stored = {shard.chain: shard.last for state in states for shard in state.shards}
     known = {shard.chain: shard for state in states for shard in state.shards}
+    found = [(end, known.get(end.chain)) for end in mark.ends]
     return all(
-        stored.get(end.chain, -1) >= end.last
-        or (end.chain in known and end.last < known[end.chain].first)
-        for end in mark.ends
+        (shard.last if shard else -1) >= end.last or (shard is not None and end.last < shard.first)
+        for end, shard in found
     )

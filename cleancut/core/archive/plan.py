@@ -129,6 +129,10 @@ class UnfollowedShard(Record, frozen=True):
     shard: ShardId
     reason: str
 
+    @property
+    def place(self) -> Place:
+        return self.collection, self.shard
+
 
 class ArchiveState(Record, frozen=True):
     """`archive/state/<agent>`: what an agent follows and has stored; kept when it is away, so that

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from cleancut.core.archive.plan import ArchivePlan, ArchiveState, FollowedShard
+from cleancut.core.archive.plan import ArchivePlan, ArchiveState, ArchiveTask, FollowedShard
 from cleancut.core.primitives.ids import AgentName
 
 
@@ -21,6 +21,17 @@ class ArchiveSeen(NamedTuple):
     chains: frozenset[str]
 
 
+def find_followed(
+    task: ArchiveTask, states: Iterable[ArchiveState]
+) -> tuple[ArchiveState | None, FollowedShard | None]:
+    """What the task's agent says last, and of the task's shard; None: nothing, or only of a
+    collection that had its name before."""
+    state = next((one for one in states if one.agent == task.agent), None)
+    shards = state.shards if state else ()
+    same = (one for one in shards if (one.place, one.uuid) == (task.place, task.uuid))
+    return state, next(same, None)
+
+
 def behind_ms(shard: FollowedShard, state: ArchiveState, *, lives: bool) -> int:
     """Since when something of this shard is not stored; 0: all is, as far as is known."""
     return shard.behind_ms or (0 if lives else state.at_ms)
@@ -34,12 +45,10 @@ def archive_seen(
     now_ms: float,
     marked_ms: int,
 ) -> ArchiveSeen:
-    by_agent = {state.agent: state for state in states}
     followed, lag_ms, chains = 0, 0.0, set()
     for task in plan.tasks:
-        state = by_agent.get(task.agent)
-        shard = next((s for s in state.shards if s.place == task.place), None) if state else None
-        if state is None or shard is None or shard.uuid != task.uuid:
+        state, shard = find_followed(task, states)
+        if state is None or shard is None:
             continue
         lives = task.agent in living
         followed += lives

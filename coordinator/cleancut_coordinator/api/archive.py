@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 
 from cleancut.api.archive import Archive, ArchivedShard, ArchiveMark
-from cleancut.core.archive.plan import ArchiveState, ArchiveTask, RoundRequest
+from cleancut.core.archive.plan import ArchiveState, ArchiveTask
 from cleancut.core.archive.records import Mark
-from cleancut.core.archive.status import behind_ms
+from cleancut.core.archive.status import behind_ms, find_followed
 from cleancut.core.doctor.facts import ArchiveHealth, ArchiveShard
 from cleancut.core.primitives.errors import CleancutError, Invalid
 from cleancut.core.primitives.ids import ShardId
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.repository.archive_bases import BaseReader
-from cleancut_coordinator.archive.planner import read_plan, read_states
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import read_record, read_sessions
+from cleancut_coordinator.etcd_state import (
+    read_archive_plan,
+    read_archive_states,
+    read_marked_ms,
+    read_sessions,
+)
 
 MOST_TIMEOUT_S = 600.0
 MAX_NAME = 100
@@ -24,16 +28,17 @@ _BOUND_S = 10.0
 
 async def read_archive(context: CoordinatorContext, bases: BaseReader) -> Archive:
     """Raises: what etcd and the store do."""
-    plan, states = await read_plan(context), await read_states(context)
+    plan, states = await read_archive_plan(context), await read_archive_states(context)
     living = set(await read_sessions(context))
-    known: dict[str, int] = {base.chain: base.epoch for base in await bases.read()}
-    now_ms = context.clock.wall_s() * 1000
+    read = await bases.read() if plan.tasks else ()
+    known: dict[str, int] = {base.chain: base.epoch for base in read}
+    now_ms, marked_ms = context.clock.wall_s() * 1000, await read_marked_ms(context)
     return Archive(
         collections=context.archive.collections,
         shards=tuple(
             _shard(task, states, known, now_ms, lives=task.agent in living) for task in plan.tasks
         ),
-        last_mark=await _last_mark(context),
+        last_mark=format_time(marked_ms / 1000) if marked_ms else "",
         raw_bytes=sum(state.raw_bytes for state in states),
         stored_bytes=sum(state.stored_bytes for state in states),
     )
@@ -72,18 +77,17 @@ def _shard(
     *,
     lives: bool,
 ) -> ArchivedShard:
-    state = next((one for one in states if one.agent == task.agent), None)
-    found = next((one for one in state.shards if one.place == task.place), None) if state else None
-    why = next((o.reason for o in state.unfollowed if _is(o, task)), "") if state else ""
+    state, found = find_followed(task, states)
+    unfollowed = state.unfollowed if state else ()
+    why = next((one.reason for one in unfollowed if one.place == task.place), "")
     if not lives:
         why = f"agent {task.agent} is away"
     elif found is None and not why:
         why = f"agent {task.agent} has not begun"
-    if found is None or found.uuid != task.uuid:
+    if state is None or found is None:
         return ArchivedShard(
             collection=task.collection, shard=task.shard, agent=task.agent, problem=why
         )
-    assert state is not None
     since_ms = behind_ms(found, state, lives=lives)
     base = bases.get(found.chain, 0)
     why = why or (state.problem if since_ms else "")
@@ -98,16 +102,6 @@ def _shard(
         base=base,
         problem=why or ("" if base else "no backup is its base yet"),
     )
-
-
-def _is(one: object, task: ArchiveTask) -> bool:
-    return (getattr(one, "collection", ""), getattr(one, "shard", -1)) == task.place
-
-
-async def _last_mark(context: CoordinatorContext) -> str:
-    """When the newest mark was taken; "" for none."""
-    found = await read_record(context, context.keys.archive_round, RoundRequest)
-    return format_time(found.marked_ms / 1000) if found and found.marked_ms else ""
 
 
 def check_mark(name: str, timeout_s: float) -> None:

@@ -7,16 +7,19 @@ import asyncio
 from cleancut.core.archive.marks import MARK_S, asked, is_durable, mark_of, missing_from, round_of
 from cleancut.core.archive.plan import ArchivePlan, RoundEnds, RoundRequest
 from cleancut.core.archive.records import Mark, MarkRound
-from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError, Fenced, Refused, TimedOut
 from cleancut.core.primitives.ids import AgentName, FencingToken
 from cleancut.core.protocol.etcd_keys import agent_of
-from cleancut.ports.coordination import Put
 from cleancut.repository.archive_writer import put_mark
 from cleancut.runtime.log import Logger
-from cleancut_coordinator.archive.planner import read_plan, read_states
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import decode_or_skip, read_record, read_sessions
+from cleancut_coordinator.etcd_state import (
+    decode_or_skip,
+    read_archive_plan,
+    read_archive_states,
+    read_marked_ms,
+    read_sessions,
+)
 from cleancut_coordinator.leader.state import LeaderState
 
 NAMED_S = 30.0
@@ -41,7 +44,7 @@ class MarkTaker:
         settings = self._context.archive
         while settings.collections:
             try:
-                plan = await read_plan(self._context)
+                plan = await read_archive_plan(self._context)
                 if plan.tasks:
                     await self._take(plan, "", MARK_S)
             except Fenced:
@@ -58,7 +61,7 @@ class MarkTaker:
         """
         clock = self._context.clock
         deadline_s = clock.monotonic_s() + bound_s
-        plan = await read_plan(self._context)
+        plan = await read_archive_plan(self._context)
         if not plan.tasks:
             raise Refused("nothing is archived", "name collections in [archive] of the settings")
         mark = await self._take(plan, name, bound_s)
@@ -67,7 +70,7 @@ class MarkTaker:
                 f"within {bound_s:g} s there was no moment at which all shards stood still",
                 "pause the writers for a moment, or give it more time with --timeout",
             )
-        while not is_durable(mark, await read_states(self._context)):
+        while not is_durable(mark, await read_archive_states(self._context)):
             if clock.monotonic_s() > deadline_s + plan.chunk_s:
                 raise TimedOut(
                     f"mark {name!r} is taken, but not all before it is stored yet",
@@ -108,14 +111,9 @@ class MarkTaker:
 
     async def _begin_round(self) -> int:
         """Its number. Raises: Fenced."""
-        key = self._context.keys.archive_round
-        before = await read_record(self._context, key, RoundRequest)
-        marked_ms = max(self.last_ms, before.marked_ms if before else 0)
+        marked_ms = max(self.last_ms, await read_marked_ms(self._context))
         request = RoundRequest(nonce=self._context.token_hex(8), marked_ms=marked_ms)
-        result = await self._state.txn([Put(key, encode(request))])
-        if not result.applied:
-            raise Fenced("another coordinator leads", "")
-        return result.revision
+        return await self._state.put(self._context.keys.archive_round, request)
 
     async def _answers(self, number: int, agents: frozenset[AgentName]) -> MarkRound | None:
         """What all agents answer; None, if one does not in time."""

@@ -8,16 +8,12 @@ from functools import partial
 from cleancut.core.archive.bases import ShardBase, newest_peers, without_base
 from cleancut.core.archive.plan import (
     ArchivePlan,
-    ArchiveSettings,
-    ArchiveState,
     Follower,
     plan_tasks,
 )
 from cleancut.core.cluster.live_shards import LiveShards
-from cleancut.core.primitives.codec import pack
 from cleancut.core.primitives.errors import CleancutError, Fenced, NotFound
 from cleancut.core.primitives.ids import AgentName, FencingToken, PeerId
-from cleancut.ports.coordination import Put
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.live_shards import live_shards
 from cleancut.qdrant.responses import Placement
@@ -26,7 +22,11 @@ from cleancut.runtime.concurrency import run_all
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import read_all, read_record, read_sessions
+from cleancut_coordinator.etcd_state import (
+    read_archive_plan,
+    read_archive_states,
+    read_sessions,
+)
 from cleancut_coordinator.leader.state import LeaderState
 
 PLAN_S = 5.0
@@ -35,17 +35,6 @@ _ASK_AGAIN_S = 600.0
 _AT_ONCE = 8
 AskForBase = Callable[[str], Awaitable[str]]
 """Asks for a backup of a collection; what was started, or why nothing was."""
-
-
-async def read_plan(context: CoordinatorContext) -> ArchivePlan:
-    """What is in etcd; an empty one, if nothing is."""
-    found = await read_record(context, context.keys.archive_plan, ArchivePlan)
-    return found or ArchivePlan(chunk_s=ArchiveSettings().chunk_s)
-
-
-async def read_states(context: CoordinatorContext) -> list[ArchiveState]:
-    """What agents said of the archive last, also those that are away."""
-    return await read_all(context, context.keys.archive_states, ArchiveState)
 
 
 class ArchivePlanner:
@@ -82,7 +71,7 @@ class ArchivePlanner:
     async def look(self) -> ArchivePlan:
         """One plan, written if it has changed. Raises: Fenced, and what could not be read."""
         context = self._context
-        before = await read_plan(context)
+        before = await read_archive_plan(context)
         settings = context.archive
         if not settings.collections and not before.tasks:
             return before
@@ -101,9 +90,7 @@ class ArchivePlanner:
         return plan
 
     async def _write(self, plan: ArchivePlan) -> None:
-        put = Put(self._context.keys.archive_plan, pack(plan))
-        if not (await self._state.txn([put])).applied:
-            raise Fenced("another coordinator leads", "")
+        await self._state.put(self._context.keys.archive_plan, plan)
         agents = sorted({task.agent for task in plan.tasks})
         self._log.info("archive planned", shards=len(plan.tasks), agents=agents)
 
@@ -150,7 +137,7 @@ class ArchivePlanner:
     async def _ask_for_bases(self, plan: ArchivePlan) -> None:
         """A backup of each collection that has a chain without a base; not again for a while."""
         now_s = self._context.clock.monotonic_s()
-        states = await read_states(self._context)
+        states = await read_archive_states(self._context)
         lacking = without_base(plan, states, self._read_bases)
         names = sorted({one.collection for one in lacking})
         for name in names:

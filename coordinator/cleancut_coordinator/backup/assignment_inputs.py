@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cleancut.core.archive.plan import ArchivePlan
 from cleancut.core.backup.assignment import (
     Fullness,
     Homes,
@@ -30,7 +29,7 @@ from cleancut.repository.catalog import list_epochs, load_group
 from cleancut.repository.garbage import read_seeds
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import decode_or_skip, read_record
+from cleancut_coordinator.etcd_state import decode_or_skip, read_archive_plan
 
 PARENT_GROUPS = 5
 
@@ -85,8 +84,7 @@ async def read_homes(context: CoordinatorContext) -> Homes:
 
 async def read_archived(context: CoordinatorContext) -> Homes:
     """The peers at which the logs of shards are archived."""
-    plan = await read_record(context, context.keys.archive_plan, ArchivePlan)
-    return {task.place: task.peer for task in plan.tasks} if plan else {}
+    return {task.place: task.peer for task in (await read_archive_plan(context)).tasks}
 
 
 async def read_fullness(context: CoordinatorContext, view: View, chosen: Sequence[str]) -> Fullness:

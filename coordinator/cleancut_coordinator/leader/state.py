@@ -78,9 +78,9 @@ class LeaderState:
         """Applies `ops` if this term still leads and `guards` hold."""
         return await self._etcd.txn([Created(self._keys.leader, self._token), *guards], list(ops))
 
-    async def put(self, key: str, record: Record) -> None:
-        """Raises: Fenced, if another coordinator leads."""
-        await self._write(Put(key, encode(record)))
+    async def put(self, key: str, record: Record) -> int:
+        """The revision at which it was written. Raises: Fenced, if another coordinator leads."""
+        return await self._write(Put(key, pack(record)))
 
     async def delete(self, key: str) -> None:
         """Raises: Fenced, if another coordinator leads."""
@@ -92,9 +92,11 @@ class LeaderState:
             if not (await self.txn(part)).applied:
                 raise _deposed()
 
-    async def _write(self, op: Op) -> None:
-        if not (await self.txn([op])).applied:
+    async def _write(self, op: Op) -> int:
+        result = await self.txn([op])
+        if not result.applied:
             raise _deposed()
+        return result.revision
 
     # The attempt
 

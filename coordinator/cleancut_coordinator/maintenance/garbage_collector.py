@@ -14,7 +14,6 @@ from functools import partial
 from msgspec.structs import replace
 
 from cleancut.api.garbage import ExpiredBackup, GarbageCollection, KeptBackup
-from cleancut.core.archive.plan import ArchiveState
 from cleancut.core.archive.retention import LEAST_GRACE_S
 from cleancut.core.maintenance.garbage import (
     GarbageList,
@@ -45,7 +44,12 @@ from cleancut.repository.underused_packs import renew_sparse
 from cleancut.runtime.concurrency import run_all
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import read_all, read_ctl, read_operations, read_record
+from cleancut_coordinator.etcd_state import (
+    read_archive_states,
+    read_ctl,
+    read_operations,
+    read_record,
+)
 from cleancut_coordinator.leader.cluster_id import check_store_owner
 from cleancut_coordinator.leader.high_water import check_not_behind
 from cleancut_coordinator.leader.state import LeaderState, format_now
@@ -198,7 +202,7 @@ class GarbageCollector:
         """What is deleted of the archive needs no list: no backup can name it."""
         context, now_s = self._context, self._context.clock.wall_s()
         _, held = await read_holds(context.store, context.paths, now_s)
-        states = await read_all(context, context.keys.archive_states, ArchiveState)
+        states = await read_archive_states(context)
         rules = ArchiveRules(
             now_ms=int(now_s * 1000),
             keep_ms=int(context.archive.keep_s * 1000),

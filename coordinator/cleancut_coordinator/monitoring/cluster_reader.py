@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from cleancut.core.archive.plan import ArchivePlan, ArchiveState, RoundRequest
 from cleancut.core.archive.status import ArchiveSeen, archive_seen
 from cleancut.core.maintenance.garbage import LastGc
 from cleancut.core.maintenance.schedule import ScheduleState
@@ -19,7 +18,10 @@ from cleancut.core.protocol.states import CLOSED, FINAL_STATES, SUCCEEDED, Opera
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import (
     read_all,
+    read_archive_plan,
+    read_archive_states,
     read_ctl,
+    read_marked_ms,
     read_operations,
     read_record,
     read_sessions,
@@ -61,17 +63,15 @@ async def read_cluster(context: CoordinatorContext) -> ClusterSeen:
 async def _archive(
     context: CoordinatorContext, living: Collection[AgentName]
 ) -> ArchiveSeen | None:
-    keys = context.keys
-    plan = await read_record(context, keys.archive_plan, ArchivePlan)
-    if plan is None or not plan.tasks:
+    plan = await read_archive_plan(context)
+    if not plan.tasks:
         return None
-    newest = await read_record(context, keys.archive_round, RoundRequest)
     return archive_seen(
         plan,
-        await read_all(context, keys.archive_states, ArchiveState),
+        await read_archive_states(context),
         living,
         now_ms=context.clock.wall_s() * 1000,
-        marked_ms=newest.marked_ms if newest else 0,
+        marked_ms=await read_marked_ms(context),
     )
 
 
