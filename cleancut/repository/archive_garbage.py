@@ -45,9 +45,8 @@ class ArchiveRules:
 class ArchiveCollector:
     """Chunks never change, so each head is read once."""
 
-    def __init__(self, store: Store, paths: Paths) -> None:
-        self._store, self._paths = store, paths
-        self._bases = BaseReader(store, paths)
+    def __init__(self, store: Store, paths: Paths, bases: BaseReader) -> None:
+        self._store, self._paths, self._bases = store, paths, bases
         self._parts: dict[str, tuple[tuple[str, int], ...]] = {}
 
     async def collect(

@@ -19,6 +19,7 @@ from cleancut.ports.clock import Clock
 from cleancut.ports.coordination import Coordination
 from cleancut.ports.store import Store
 from cleancut.qdrant.client import Qdrant
+from cleancut.repository.archive_bases import BaseReader
 from cleancut.runtime.skipped_records import SkippedRecords
 from cleancut.store.key_source import NO_KEYS, KeySource
 
@@ -39,7 +40,8 @@ class CoordinatorContext:
 
     `peers`: the configured Qdrant peers, tried in order; any one of them will do. `token_hex`: a
     random string of N bytes. `call_hook`: pauses or resumes a writer.
-    `api_open`: everyone who reaches the API over a network may do everything.
+    `api_open`: everyone who reaches the API over a network may do everything. `bases`: read once
+    for all who need them.
     """
 
     name: str
@@ -60,3 +62,7 @@ class CoordinatorContext:
     call_hook: CallHook = call_hook
     api_open: bool = False
     skipped: SkippedRecords = field(default_factory=SkippedRecords)
+    bases: BaseReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bases", BaseReader(self.store, self.paths))

@@ -12,7 +12,6 @@ from cleancut.core.doctor.facts import ArchiveHealth, ArchiveShard
 from cleancut.core.primitives.errors import CleancutError, Invalid
 from cleancut.core.primitives.ids import ShardId
 from cleancut.core.primitives.timestamps import format_time, parse_time
-from cleancut.repository.archive_bases import BaseReader
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import (
     read_archive_plan,
@@ -26,11 +25,11 @@ MAX_NAME = 100
 _BOUND_S = 10.0
 
 
-async def read_archive(context: CoordinatorContext, bases: BaseReader) -> Archive:
+async def read_archive(context: CoordinatorContext) -> Archive:
     """Raises: what etcd and the store do."""
     plan, states = await read_archive_plan(context), await read_archive_states(context)
     living = set(await read_sessions(context))
-    read = await bases.read() if plan.tasks else ()
+    read = await context.bases.read() if plan.tasks else ()
     known: dict[str, int] = {base.chain: base.epoch for base in read}
     now_ms, marked_ms = context.clock.wall_s() * 1000, await read_marked_ms(context)
     return Archive(
@@ -44,13 +43,11 @@ async def read_archive(context: CoordinatorContext, bases: BaseReader) -> Archiv
     )
 
 
-async def read_archive_health(
-    context: CoordinatorContext, bases: BaseReader
-) -> ArchiveHealth | None:
+async def read_archive_health(context: CoordinatorContext) -> ArchiveHealth | None:
     """For the doctor; None, if the store does not answer. Raises: what etcd does."""
     try:
         async with asyncio.timeout(_BOUND_S):
-            found = await read_archive(context, bases)
+            found = await read_archive(context)
     except (CleancutError, TimeoutError):
         return None
     return ArchiveHealth(

@@ -15,7 +15,7 @@ from cleancut.api.logs import LoggedOperation, LogPage, LogQuery
 from cleancut.api.operations import is_over, shown_error
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import decode, encode
-from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused
+from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused, from_reason
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.etcd_records import Operation, Seeded
@@ -152,7 +152,8 @@ class BackupService:
 
     async def find_epoch(self, backup: str, source: str) -> Epoch:
         """The epoch of the group that `backup` names, in the catalog of the cluster `source`; "":
-        this one. Raises: NotFound; Refused, unless it is committed."""
+        this one. Raises: NotFound; Refused, unless it is committed; what its manifest cannot be
+        read for."""
         if source:
             store = self._context.store
             paths = Paths(await find_cluster(store, source, self._context.store_url))
@@ -160,6 +161,8 @@ class BackupService:
         found = await self.get_backup(backup)
         if found.state not in IN_CATALOG:
             raise Refused(f"backup {backup} is {found.state}, not committed", _hint_for(found))
+        if found.state is State.CORRUPT and found.error is not None:
+            raise from_reason(found.error.reason)(found.error.message, found.error.hint)
         return Epoch(found.epoch)
 
     # Logs

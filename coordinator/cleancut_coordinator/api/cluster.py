@@ -40,7 +40,6 @@ from cleancut.core.primitives.ids import PeerId
 from cleancut.core.protocol.states import CLOSED
 from cleancut.ports.coordination import Modified, Put
 from cleancut.qdrant.client import Qdrant
-from cleancut.repository.archive_bases import BaseReader
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.api.archive import (
     check_mark,
@@ -75,7 +74,6 @@ class ClusterService:
     def __init__(self, context: CoordinatorContext, leading: Callable[[], Leadership]) -> None:
         self._context, self._leading = context, leading
         self._catalog = CatalogReader(context.store, context.paths)
-        self._bases = BaseReader(context.store, context.paths)
 
     async def cluster_status(self) -> ClusterStatus:
         return await read_status(self._context)
@@ -90,11 +88,11 @@ class ClusterService:
     async def diagnose(self) -> Diagnosis:
         facts = await gather_facts(self._context)
         health = await read_backup_health(self._context, self._catalog)
-        archive = await read_archive_health(self._context, self._bases)
+        archive = await read_archive_health(self._context)
         return Diagnosis(findings=_shown(diagnose(replace(facts, backups=health, archive=archive))))
 
     async def archive(self) -> Archive:
-        return await read_archive(self._context, self._bases)
+        return await read_archive(self._context)
 
     async def take_mark(self, name: str, timeout_s: float) -> ArchiveMark:
         check_mark(name, timeout_s)

@@ -101,7 +101,6 @@ class RestoreService:
         named, target = tuple(sorted(set(options.collections))), None
         if options.target is None:
             epoch = await self._backups.find_epoch(backup, source)
-            await load_group(self._context.store, self._context.paths.of(source), epoch)
         else:
             asked = asked_of(options.target)
             before = _recorded_moment(known, asked)

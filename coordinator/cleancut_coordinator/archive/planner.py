@@ -17,7 +17,6 @@ from cleancut.core.primitives.ids import AgentName, FencingToken, PeerId
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.live_shards import live_shards
 from cleancut.qdrant.responses import Placement
-from cleancut.repository.archive_bases import BaseReader
 from cleancut.runtime.concurrency import run_all
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.any_peer import ask_any
@@ -51,7 +50,6 @@ class ArchivePlanner:
         self._context, self._log = context, log
         self._state = LeaderState(context, token)
         self._ask_for_base = ask_for_base
-        self._bases = BaseReader(context.store, context.paths)
         self._read_bases: tuple[ShardBase, ...] = ()
         self._bases_at_s = float("-inf")
         self._asked_s: dict[str, float] = {}
@@ -131,7 +129,7 @@ class ArchivePlanner:
     async def _look_at_bases(self) -> None:
         now_s = self._context.clock.monotonic_s()
         if now_s - self._bases_at_s >= _BASES_S:
-            self._read_bases = await self._bases.read()
+            self._read_bases = await self._context.bases.read()
             self._bases_at_s = now_s
 
     async def _ask_for_bases(self, plan: ArchivePlan) -> None:

@@ -84,7 +84,7 @@ class GarbageCollector:
         self._settings = context.gc
         self._metrics, self._log = metrics, log
         self._names = ReferencedNames(context.store, context.paths)
-        self._archive = ArchiveCollector(context.store, context.paths)
+        self._archive = ArchiveCollector(context.store, context.paths, context.bases)
         self._turn = asyncio.Lock()
 
     async def run(self) -> None:

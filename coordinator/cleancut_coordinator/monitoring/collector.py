@@ -7,7 +7,6 @@ import asyncio
 
 from cleancut.core.maintenance.schedule import worst_gap_s
 from cleancut.core.primitives.errors import CleancutError
-from cleancut.repository.archive_bases import BaseReader
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
@@ -30,7 +29,6 @@ class MetricsCollector:
     ) -> None:
         self._context, self._metrics, self._log = context, metrics, log
         self._stock = CatalogReader(context.store, context.paths)
-        self._bases = BaseReader(context.store, context.paths)
         self._attempt: tuple[int, bool] | None = None
         self._stale = asyncio.Event()
         self._size_at_s = 0.0
@@ -82,7 +80,7 @@ class MetricsCollector:
         stock, proven = await self._stock.read()
         self._metrics.show_catalog(stock, proven, began_s)
         if self._context.archive.collections:
-            bases = await self._bases.read()
+            bases = await self._context.bases.read()
             self._metrics.set_archive_bases(frozenset(base.chain for base in bases))
         try:
             names = await ask_any(self._context.peers, lambda peer: peer.collections(_ASK_S))

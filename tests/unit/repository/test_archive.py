@@ -23,6 +23,7 @@ from cleancut.core.primitives.ids import AgentName, ClusterName, PeerId, ShardId
 from cleancut.core.wal.tail import WalEntry
 from cleancut.ports.store import Store
 from cleancut.repository.archive import ArchiveIndex, read_chains, read_ends, read_marks
+from cleancut.repository.archive_bases import BaseReader
 from cleancut.repository.archive_garbage import ArchiveCollector, ArchiveRules
 from cleancut.repository.archive_writer import ChunkStream, put_chain, put_end, put_mark
 from cleancut.runtime.clock import SystemClock
@@ -257,7 +258,7 @@ def test_only_what_nothing_needs_is_deleted(dry_run: bool) -> None:
         await add(stream, 99 * hour, ("c", 0, 3))
         await put_end(store, PATHS, ChainEnd(chain="b", last=9, at_ms=hour, reason="replaced"))
         chunks = [p for p in store.objects if "/chunks/" in p]
-        collector = ArchiveCollector(store, PATHS)
+        collector = ArchiveCollector(store, PATHS, BaseReader(store, PATHS))
         rules = ArchiveRules(
             now_ms=100 * hour, keep_ms=60 * hour, grace_ms=5 * hour, held=(), following={"c", "a"}
         )
