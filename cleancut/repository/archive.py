@@ -17,6 +17,8 @@ from cleancut.ports.store import Store
 from cleancut.repository.bounded import read_document
 from cleancut.runtime.concurrency import run_all
 
+AROUND_MS = 120_000
+"""A chunk is made at most so long after its entries, if all goes well."""
 _AT_ONCE = 16
 _FIRST_READ = 64 << 10
 """Read of a chunk at first: nearly always its whole head."""
@@ -36,16 +38,26 @@ async def read_ends(store: Store, paths: Paths) -> dict[str, ChainEnd]:
     return {end.chain: end for end in found}
 
 
+async def list_marks(store: Store, paths: Paths) -> dict[str, int]:
+    """When each mark was taken, by path. Raises: what the store does."""
+    times = {
+        info.path: parse_mark_ms(paths.parse(info.path).name)
+        async for info in store.list(paths.archive_marks)
+    }
+    return {path: at_ms for path, at_ms in times.items() if at_ms is not None}
+
+
+async def read_listed_marks(store: Store, listed: Iterable[str]) -> list[Mark]:
+    """The marks at these paths, in their order. Raises: as `read_chains`."""
+    return await _read(store, listed, Mark)
+
+
 async def read_marks(store: Store, paths: Paths, since_ms: int, until_ms: int) -> list[Mark]:
     """The marks taken from `since_ms` to `until_ms`, oldest first. Raises: as
     `read_chains`."""
-    names = [info.path async for info in store.list(paths.archive_marks)]
-    wanted = []
-    for path in names:
-        at_ms = parse_mark_ms(paths.parse(path).name)
-        if at_ms is not None and since_ms <= at_ms <= until_ms:
-            wanted.append(path)
-    return sorted(await _read(store, wanted, Mark), key=lambda mark: mark.at_ms)
+    times = await list_marks(store, paths)
+    wanted = [path for path, at_ms in times.items() if since_ms <= at_ms <= until_ms]
+    return sorted(await read_listed_marks(store, wanted), key=lambda mark: mark.at_ms)
 
 
 async def _read_all(store: Store, prefix: str, kind: type[R]) -> list[R]:

@@ -14,10 +14,7 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import NotFound
 from cleancut.core.wal.operations import Operation, decode_operation
 from cleancut.ports.store import Store
-from cleancut.repository.archive import ArchiveIndex, read_chains, read_ends
-
-_AROUND_MS = 120_000
-"""A chunk is made at most so long after its entries, if all goes well."""
+from cleancut.repository.archive import AROUND_MS, ArchiveIndex, read_chains, read_ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +63,8 @@ async def read_log(
         store,
         paths,
         chains=[one.id for one in live],
-        since_ms=wanted.since_ms - _AROUND_MS,
-        until_ms=wanted.until_ms + _AROUND_MS,
+        since_ms=wanted.since_ms - AROUND_MS,
+        until_ms=wanted.until_ms + AROUND_MS,
     )
     newest = _Newest(wanted.limit)
     for chain in sorted(live, key=lambda one: (one.shard, one.created_at_ms)):
@@ -79,7 +76,7 @@ async def read_log(
 
 def _lived(chain: Chain, end: ChainEnd | None, wanted: LogFilter) -> bool:
     begun = chain.created_at_ms <= wanted.until_ms
-    return begun and (end is None or end.at_ms >= wanted.since_ms - _AROUND_MS)
+    return begun and (end is None or end.at_ms >= wanted.since_ms - AROUND_MS)
 
 
 class _Newest:

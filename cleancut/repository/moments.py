@@ -18,32 +18,41 @@ from cleancut.core.archive.entries import (
 )
 from cleancut.core.archive.plan import Place
 from cleancut.core.archive.records import Chain, ChainEnd, Mark
-from cleancut.core.archive.targets import NEAR_MS, check_asked, chosen_collections, resolve
+from cleancut.core.archive.targets import (
+    NEAR_MS,
+    NewerBase,
+    check_asked,
+    check_behind,
+    chosen_collections,
+    resolve,
+)
 from cleancut.core.archive.views import Archive, Base, ChainView, base_of
 from cleancut.core.format.manifest import Manifest
-from cleancut.core.format.paths import Paths, parse_mark_ms
-from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.errors import CleancutError, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.moment import Moment, MomentRequest
 from cleancut.core.wal.operations import Operation, decode_operation
 from cleancut.ports.store import Store
-from cleancut.repository.archive import ArchiveIndex, read_chains, read_ends
+from cleancut.repository.archive import (
+    AROUND_MS,
+    ArchiveIndex,
+    list_marks,
+    read_chains,
+    read_ends,
+    read_listed_marks,
+)
 from cleancut.repository.catalog import list_epochs, load_group, read_rows
 from cleancut.repository.recipe_reader import missing_packs
 from cleancut.repository.verification_log import read_damage
-from cleancut.runtime.concurrency import run_all
 
-_AROUND_MS = 120_000
-"""Entries of a moment are in chunks that were made at most so long after it, if all goes well."""
 _NEWEST_MS = 3_600_000
 _TRIED = 50
 """Backups that are looked at, at most."""
 _LOADED = 10
 """Looks at the archive, at most."""
 _SHOWN = 50
-_AT_ONCE = 16
 
 
 async def find_moment(
@@ -63,12 +72,12 @@ async def find_moment(
     check_asked(asked, now_ms)
     finder = await _Finder.load(store, paths, asked, now_ms)
     first: CleancutError | None = None
-    newer: _NewerError | None = None
+    newer: NewerBase | None = None
     async with aclosing(finder.candidates(backup)) as candidates:  # type: ignore[type-var]
         async for manifest, next_ms in candidates:
             try:
                 return manifest, await finder.moment(manifest, next_ms, named)
-            except _NewerError as error:
+            except NewerBase as error:
                 newer = error
             except (Refused, NotFound) as error:
                 first = first or error
@@ -82,10 +91,6 @@ async def find_moment(
         f"no backup was made before {format_time(finder.limit_ms / 1000)}",
         "see `cleancut backup list`; a moment needs a backup before it",
     )
-
-
-class _NewerError(Refused):
-    """The backup is newer than what is asked for; an older one may serve."""
 
 
 class _Finder:
@@ -103,10 +108,7 @@ class _Finder:
         finder = cls(store, paths, asked, now_ms)
         finder._chains = await read_chains(store, paths)
         finder._ends = await read_ends(store, paths)
-        async for info in store.list(paths.archive_marks):
-            at_ms = parse_mark_ms(paths.parse(info.path).name)
-            if at_ms is not None:
-                finder._marks[info.path] = at_ms
+        finder._marks = await list_marks(store, paths)
         named = [finder._marks[path] for path in finder._named()]
         finder.limit_ms = asked.at_ms or max(named, default=now_ms)
         return finder
@@ -137,15 +139,10 @@ class _Finder:
         return await self._within(base, keys, next_ms)
 
     def _check_entry(self, base: Base, collection: str) -> None:
-        """Raises: Refused, before anything is read for an entry that the backup has already."""
+        """Raises: Refused, NotFound, before anything is read for an entry that the backup has."""
         entry = self._asked.before or self._asked.without
-        shard = base.shards.get((collection, entry.shard_id)) if entry is not None else None
-        if entry is not None and shard is not None and entry.index <= shard.end:
-            raise _NewerError(
-                f"entry {entry} is in backup #{base.epoch} already, which holds all up to"
-                f" {shard.end}",
-                "name an older backup, or `latest`",
-            )
+        if entry is not None:
+            check_behind(base, (collection, entry.shard_id), entry.index)
 
     async def _check_whole(self, manifest: Manifest, collections: Collection[str]) -> None:
         """Raises: Refused, if the backup is damaged."""
@@ -170,7 +167,7 @@ class _Finder:
             until_ms = next_ms
         chains = {base.shards[key].chain for key in keys}
         began_ms = [self._chains[one].created_at_ms for one in chains if one in self._chains]
-        near = base.cut_ms - _AROUND_MS, min(until_ms + _AROUND_MS, self._now_ms)
+        near = base.cut_ms - AROUND_MS, min(until_ms + AROUND_MS, self._now_ms)
         far = min([*began_ms, near[0]]), self._now_ms
         try:
             return await self._in_span(base, keys, near)
@@ -240,14 +237,7 @@ class _Finder:
         return near + sides
 
     async def _read(self, names: Sequence[str]) -> tuple[Mark, ...]:
-        found = await run_all([partial(self._read_mark, path) for path in names], _AT_ONCE)
-        return tuple(mark for mark in found if mark is not None)
-
-    async def _read_mark(self, path: str) -> Mark | None:
-        try:
-            return decode(Mark, await self._store.get(path), path)
-        except (NotFound, Corrupt):
-            return None
+        return tuple(await read_listed_marks(self._store, names))
 
     # Entries that are named
 

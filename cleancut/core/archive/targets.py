@@ -318,18 +318,28 @@ def _before(ground: _Ground, belongs: Mapping[Place, int]) -> _Cut:
     return _Cut(found, start_ms, min(times), max(times))
 
 
+class NewerBase(Refused):
+    """The backup holds already what is asked for; an older one may serve."""
+
+
+def check_behind(base: Base, key: Place, index: int) -> None:
+    """Raises: NewerBase, if the entry is in the backup; NotFound, if that has no such shard."""
+    shard = base.shards.get(key)
+    if shard is None:
+        raise NotFound(f"backup #{base.epoch} has no {_name(key)}", "see `cleancut backup log`")
+    if index <= shard.end:
+        raise NewerBase(
+            f"entry {index} of {_name(key)} is in backup #{base.epoch} already, which holds"
+            f" all up to {shard.end}",
+            "name an older backup, or `latest`",
+        )
+
+
 def _check_entries(base: Base, archive: Archive, belongs: Mapping[Place, int]) -> None:
     """Raises: Refused, NotFound, unless all these entries are archived, and behind the base."""
     for key, index in sorted(belongs.items()):
-        shard = base.shards.get(key)
-        if shard is None:
-            raise NotFound(f"backup #{base.epoch} has no {_name(key)}", "see `cleancut backup log`")
-        if index <= shard.end:
-            raise Refused(
-                f"entry {index} of {_name(key)} is in backup #{base.epoch} already, which holds"
-                f" all up to {shard.end}",
-                "name an older backup, or `latest`",
-            )
+        check_behind(base, key, index)
+        shard = base.shards[key]
         view = archive.chains.get(shard.chain)
         if view is None or view.reach(index) < index:
             raise NotFound(

@@ -7,7 +7,7 @@ import asyncio
 from cleancut.core.archive.marks import MARK_S, asked, is_durable, mark_of, missing_from, round_of
 from cleancut.core.archive.plan import ArchivePlan, RoundEnds, RoundRequest
 from cleancut.core.archive.records import Mark, MarkRound
-from cleancut.core.primitives.errors import CleancutError, Fenced, Refused, TimedOut
+from cleancut.core.primitives.errors import CleancutError, Refused, TimedOut
 from cleancut.core.primitives.ids import AgentName, FencingToken
 from cleancut.core.protocol.etcd_keys import agent_of
 from cleancut.repository.archive_writer import put_mark
@@ -20,6 +20,7 @@ from cleancut_coordinator.etcd_state import (
     read_marked_ms,
     read_sessions,
 )
+from cleancut_coordinator.leader.looks import look_for_ever
 from cleancut_coordinator.leader.state import LeaderState
 
 NAMED_S = 30.0
@@ -41,17 +42,18 @@ class MarkTaker:
 
     async def run(self) -> None:
         """Takes one from time to time, for ever. Raises: Fenced, if another coordinator leads."""
+
+        def note(error: CleancutError) -> None:
+            self._log.debug("no mark", cause=error.message)
+
         settings = self._context.archive
-        while settings.collections:
-            try:
-                plan = await read_archive_plan(self._context)
-                if plan.tasks:
-                    await self._take(plan, "", MARK_S)
-            except Fenced:
-                raise
-            except CleancutError as error:
-                self._log.debug("no mark", cause=error.message)
-            await self._context.clock.sleep(settings.mark_every_s)
+        if settings.collections:
+            await look_for_ever(self._look, self._context.clock, settings.mark_every_s, note)
+
+    async def _look(self) -> None:
+        plan = await read_archive_plan(self._context)
+        if plan.tasks:
+            await self._take(plan, "", MARK_S)
 
     async def take(self, name: str, bound_s: float) -> Mark:
         """A mark under this name, with all that it needs in the store.

@@ -12,7 +12,7 @@ from cleancut.core.archive.plan import (
     plan_tasks,
 )
 from cleancut.core.cluster.live_shards import LiveShards
-from cleancut.core.primitives.errors import CleancutError, Fenced, NotFound
+from cleancut.core.primitives.errors import CleancutError, NotFound
 from cleancut.core.primitives.ids import AgentName, FencingToken, PeerId
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.live_shards import live_shards
@@ -26,6 +26,7 @@ from cleancut_coordinator.etcd_state import (
     read_archive_states,
     read_sessions,
 )
+from cleancut_coordinator.leader.looks import look_for_ever
 from cleancut_coordinator.leader.state import LeaderState
 
 PLAN_S = 5.0
@@ -57,14 +58,11 @@ class ArchivePlanner:
 
     async def run(self) -> None:
         """Never returns. Raises: Fenced, if another coordinator leads."""
-        while True:
-            try:
-                await self.look()
-            except Fenced:
-                raise
-            except CleancutError as error:
-                self._log.warning("archive not planned", cause=error.message)
-            await self._context.clock.sleep(PLAN_S)
+
+        def note(error: CleancutError) -> None:
+            self._log.warning("archive not planned", cause=error.message)
+
+        await look_for_ever(self.look, self._context.clock, PLAN_S, note)
 
     async def look(self) -> ArchivePlan:
         """One plan, written if it has changed. Raises: Fenced, and what could not be read."""

@@ -6,13 +6,14 @@ from functools import partial
 
 from cleancut.core.doctor.facts import AgentReport, PeerReport, members_of
 from cleancut.core.doctor.silence import SeenPeers, observe
-from cleancut.core.primitives.errors import CleancutError, Corrupt, Fenced
+from cleancut.core.primitives.errors import CleancutError, Corrupt
 from cleancut.core.primitives.ids import FencingToken, PeerId
 from cleancut.qdrant.client import Qdrant
 from cleancut.runtime.concurrency import run_all
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_record, read_sessions
+from cleancut_coordinator.leader.looks import look_for_ever
 from cleancut_coordinator.leader.state import LeaderState
 
 EVERY_S = 20.0
@@ -29,14 +30,11 @@ class PeerObserver:
 
     async def run(self) -> None:
         """Never returns. Raises: Fenced, if another coordinator leads."""
-        while True:
-            try:
-                await self.look()
-            except Fenced:
-                raise
-            except CleancutError as error:
-                self._log.debug("peers not observed", cause=error.message)
-            await self._context.clock.sleep(EVERY_S)
+
+        def note(error: CleancutError) -> None:
+            self._log.debug("peers not observed", cause=error.message)
+
+        await look_for_ever(self.look, self._context.clock, EVERY_S, note)
 
     async def look(self) -> SeenPeers:
         """One observation, written. Raises: Fenced, Unavailable, TimedOut."""
