@@ -175,6 +175,12 @@ class Place:
 
         return await until(all_there)
 
+    async def until_ended(self, chain: str) -> None:
+        async def ended() -> bool:
+            return chain in await self.ends()
+
+        await until(ended)
+
 
 async def until(look: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     """What `look` gives, once it is something."""
@@ -216,11 +222,7 @@ def test_a_log_that_was_replaced_ends_its_chain_and_begins_another(tmp_path: Pat
             place.disk.replace()
             place.restart_log()
             place.write(5)
-
-            async def ended() -> bool:
-                return old in await place.ends()
-
-            await until(ended)
+            await place.until_ended(old)
             new = await place.until_stored()
         assert await place.stored(old) == before
         assert await place.stored(new) == place.written
@@ -244,11 +246,7 @@ def test_a_log_that_was_replaced_while_the_agent_was_away_is_noticed(tmp_path: P
         place.write(25)
         async with place.following():
             new = await place.until_stored()
-
-            async def ended() -> bool:
-                return old in await place.ends()
-
-            await until(ended)
+            await place.until_ended(old)
         assert new != old
         assert (await place.ends())[old].reason.startswith("restarted: another log")
         assert await place.stored(new) == place.written
@@ -275,11 +273,7 @@ def test_a_store_that_stays_away_ends_the_chain_and_bounds_what_waits(tmp_path: 
 
             await until(given_up)
             place.store.away = False
-
-            async def ended() -> bool:
-                return old in await place.ends()
-
-            await until(ended)
+            await place.until_ended(old)
             new = await place.until_stored()
         assert new != old
         end = (await place.ends())[old]
@@ -300,11 +294,7 @@ def test_a_shard_that_the_plan_no_longer_names_is_let_go_of(tmp_path: Path) -> N
             place.write(10)
             old = await place.until_stored()
             await place.plan()
-
-            async def ended() -> bool:
-                return old in await place.ends()
-
-            await until(ended)
+            await place.until_ended(old)
         assert (await place.ends())[old].reason.startswith("replanned")
 
     asyncio.run(body())
