@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import Refused, TimedOut, Unavailable
@@ -34,7 +35,10 @@ async def read_other(context: CoordinatorContext) -> str:
     Limits: without cluster mode Qdrant keeps no mark. Raises: Unavailable, TimedOut; errors of the
         store.
     """
-    mark = await ask_any(context.peers, lambda peer: peer.cluster_metadata_value(MARK, _READ_S))
+    return await _other_of(context, await _read_mark(context))
+
+
+async def _other_of(context: CoordinatorContext, mark: Any) -> str:
     known = mark if isinstance(mark, dict) else {}
     whose = known.get("id")
     if whose in {None, await own_id(context)} or whose in await _owners(context):
@@ -64,9 +68,10 @@ async def check_installation(context: CoordinatorContext) -> None:
 
     Raises: Refused, if it is marked as another installation's; Unavailable, TimedOut.
     """
-    other = await read_other(context)
-    if not other and await put_mark(context):
-        other = await read_other(context)  # two that put theirs at once
+    mark = await _read_mark(context)
+    if mark is None and await _put_mark(context):
+        mark = await _read_mark(context)  # of two that put theirs at once, one is there
+    other = await _other_of(context, mark)
     if other:
         raise Refused(
             f"another installation of cleancut uses this Qdrant cluster: {other}",
@@ -75,12 +80,18 @@ async def check_installation(context: CoordinatorContext) -> None:
         )
 
 
-async def put_mark(context: CoordinatorContext, *, over: bool = False) -> bool:
-    """Whether it was put. `over`: in place of another's."""
-    mark = {"id": await own_id(context), "name": context.keys.cluster}
-    there = await ask_any(context.peers, lambda peer: peer.cluster_metadata_value(MARK, _READ_S))
-    if there == mark or (there is not None and not over):
-        return False
+async def _read_mark(context: CoordinatorContext) -> Any:
+    """None, if there is none."""
+    return await ask_any(context.peers, lambda peer: peer.cluster_metadata_value(MARK, _READ_S))
+
+
+async def _own_mark(context: CoordinatorContext) -> dict[str, str]:
+    return {"id": await own_id(context), "name": context.keys.cluster}
+
+
+async def _put_mark(context: CoordinatorContext) -> bool:
+    """Whether it was put. Raises: Unavailable, TimedOut."""
+    mark = await _own_mark(context)
     try:
         await ask_any(context.peers, lambda peer: peer.put_cluster_metadata(MARK, mark, _READ_S))
     except Unavailable as refusal:
@@ -93,4 +104,5 @@ async def put_mark(context: CoordinatorContext, *, over: bool = False) -> bool:
 async def take_over(context: CoordinatorContext) -> None:
     """Makes the Qdrant cluster this installation's, if it can be reached."""
     with contextlib.suppress(Unavailable, TimedOut):
-        await put_mark(context, over=True)
+        if await _read_mark(context) != await _own_mark(context):
+            await _put_mark(context)
