@@ -16,7 +16,7 @@ def log(value: LogPage) -> RenderableType:
                 one.at,
                 f"{one.shard_id}:{one.index}",
                 one.kind,
-                None if one.points is None else one.points,
+                one.points,
                 _of(one),
             )
             for one in value.operations
