@@ -21,9 +21,9 @@ from typing import Any
 
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.ids import ClusterName, Epoch
-from cleancut.repository.capture import CapturedShard, capture_shard
-from cleancut.repository.pack_writer import PackWriter, share_bytes
-from cleancut.repository.recipe_reader import load_recipe
+from cleancut.repository.packs.pack_writer import PackWriter, share_bytes
+from cleancut.repository.shards.capture import CapturedShard, capture_shard
+from cleancut.repository.shards.recipe_reader import load_recipe
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.key_source import KeySource
 from cleancut.store.keyring import ensure_data_key

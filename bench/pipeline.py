@@ -27,10 +27,10 @@ from bench.capture_once import PATHS
 from cleancut.core.format.page import BLOCK_BYTES
 from cleancut.core.format.recipe import Recipe
 from cleancut.core.primitives.ids import Epoch
-from cleancut.repository.capture import capture_shard
-from cleancut.repository.chunker import ZSTD_LEVEL
-from cleancut.repository.pack_writer import PackWriter
-from cleancut.repository.recipe_reader import load_recipe
+from cleancut.repository.packs.pack_writer import PackWriter
+from cleancut.repository.shards.capture import capture_shard
+from cleancut.repository.shards.chunker import ZSTD_LEVEL
+from cleancut.repository.shards.recipe_reader import load_recipe
 from cleancut.testing.memory_store import MemoryStore
 
 CHUNK_BYTES = 1024 * 1024

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from bench.capture_once import PATHS
 from cleancut.ports.store import Store
-from cleancut.repository.pack_cache import PackCache
-from cleancut.repository.tar_assembler import read_tar
+from cleancut.repository.packs.pack_cache import PackCache
+from cleancut.repository.shards.tar_assembler import read_tar
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.concurrency import run_all
 from cleancut.store.key_source import KeySource

@@ -20,8 +20,8 @@ from cleancut.core.format.manifest import (
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Reading, ShardState
-from cleancut.repository.capture import CapturedShard, capture_shard
-from cleancut.repository.pack_writer import PackWriter
+from cleancut.repository.packs.pack_writer import PackWriter
+from cleancut.repository.shards.capture import CapturedShard, capture_shard
 from cleancut.testing.memory_store import MemoryStore
 from simulation.loop import JumpingLoop
 from simulation.programs import NoPool

@@ -13,7 +13,7 @@ from cleancut.core.primitives.ids import PeerId
 from cleancut.core.wal.framing import HEADER_BYTES, parse_entries, seed_of
 from cleancut.core.wal.gate import WalFacts
 from cleancut.core.wal.segments import closed_at
-from cleancut.repository.tar_assembler import read_tar
+from cleancut.repository.shards.tar_assembler import read_tar
 from cleancut.testing.memory_store import MemoryStore
 from cleancut.testing.memory_wal import MemoryWalDir
 from simulation.loop import run_apart

@@ -16,7 +16,7 @@ from cleancut.ports.coordination import Coordination
 from cleancut.ports.store import Store
 from cleancut.ports.wal_dir import WalStorage
 from cleancut.qdrant.client import Qdrant
-from cleancut.repository.uploads import UploadLimits
+from cleancut.repository.packs.uploads import UploadLimits
 from cleancut.runtime.skipped_records import SkippedRecords
 
 

@@ -29,7 +29,7 @@ from cleancut.daemon_settings import (
     warn_of_etcd,
 )
 from cleancut.qdrant.http import check_url
-from cleancut.repository.uploads import clear_spill
+from cleancut.repository.packs.uploads import clear_spill
 from cleancut.runtime.addresses import parse_address
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.commands import Command

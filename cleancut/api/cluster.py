@@ -113,3 +113,13 @@ class ClusterStatus(ApiValue, frozen=True):
     identity: Identity | None = None
     warnings: tuple[str, ...] = ()
     open_fence: OpenFence | None = None
+
+
+class AgentSettings(ApiValue, frozen=True):
+    """See `cleancut.core.cluster.agent_settings.AgentSettings`. In a change, what is None stays as
+    it is."""
+
+    upload_bytes_per_s: int | None = None
+    uploads: int | None = None
+    spill_bytes: int | None = None
+    spill_floor_bytes: int | None = None

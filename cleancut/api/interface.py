@@ -12,12 +12,10 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from cleancut.api.agent_settings import AgentSettings
-from cleancut.api.archive import Archive, ArchiveMark
+from cleancut.api.archive import Archive, ArchiveMark, LogPage, LogQuery
 from cleancut.api.backups import Backup, BackupPage
-from cleancut.api.cluster import ClusterStatus, Diagnosis, ForgottenPeer, Identity
+from cleancut.api.cluster import AgentSettings, ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
-from cleancut.api.logs import LogPage, LogQuery
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
 from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestorePlan
 from cleancut.api.schedules import Schedule, ScheduleList

@@ -1,4 +1,4 @@
-"""Values of the API: what all of them have in common.
+"""Values of the API: what all of them have in common, and how core records become them.
 
 They are the shapes of `-o json` as well as of the Python client. Field names equal those of
 proto/cleancut/v1 (a test proves it), so `wire` translates both ways without a list of fields.
@@ -6,6 +6,8 @@ What is unknown is None, and always present. Nothing here does I/O.
 """
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 import msgspec
 
@@ -15,6 +17,18 @@ SCHEMA = 1
 
 class ApiValue(msgspec.Struct, frozen=True, kw_only=True):
     """Base: immutable, keyword-only; every field is written out, defaults too."""
+
+
+V = TypeVar("V", bound=ApiValue)
+
+
+def to_value(kind: type[V], record: msgspec.Struct, **other: object) -> V:
+    """The value of `kind` with the fields that `record` has too, and with `other`, which wins.
+
+    Raises: TypeError, if a field without a default is in neither.
+    """
+    same = set(kind.__struct_fields__) & set(record.__struct_fields__)
+    return kind(**{name: getattr(record, name) for name in same} | other)
 
 
 class OperationError(ApiValue, frozen=True):

@@ -9,12 +9,10 @@ from typing import Self, TypeVar
 
 from google.protobuf.message import Message
 
-from cleancut.api.agent_settings import AgentSettings
-from cleancut.api.archive import Archive, ArchiveMark
+from cleancut.api.archive import Archive, ArchiveMark, LogPage, LogQuery
 from cleancut.api.backups import Backup, BackupPage
-from cleancut.api.cluster import ClusterStatus, Diagnosis, ForgottenPeer, Identity
+from cleancut.api.cluster import AgentSettings, ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
-from cleancut.api.logs import LogPage, LogQuery
 from cleancut.api.operations import is_over
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
 from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestorePlan

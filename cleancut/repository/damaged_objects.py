@@ -10,8 +10,8 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.format.recipe import block_sizes
 from cleancut.core.primitives.errors import Corrupt, NotFound
 from cleancut.ports.store import Store
-from cleancut.repository.recipe_reader import load_page, load_recipe
-from cleancut.repository.tar_assembler import is_intact
+from cleancut.repository.shards.recipe_reader import load_page, load_recipe
+from cleancut.repository.shards.tar_assembler import is_intact
 
 _MAX_SPAN_BYTES = 4 * PACK_BYTES
 

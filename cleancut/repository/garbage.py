@@ -30,7 +30,7 @@ from cleancut.core.protocol.evidence import Consistency
 from cleancut.ports.store import Store
 from cleancut.repository.bounded import read_document
 from cleancut.repository.catalog import newest_epoch, read_epochs
-from cleancut.repository.recipe_reader import load_recipe
+from cleancut.repository.shards.recipe_reader import load_recipe
 from cleancut.repository.verification_log import list_checks, newest_good, read_damage, superseded
 from cleancut.runtime.concurrency import run_all
 

@@ -13,10 +13,17 @@ from typing import TypeVar
 
 import msgspec
 
-from cleancut.api.agent_settings import AgentSettings
-from cleancut.api.archive import Archive, ArchivedShard, ArchiveMark
+from cleancut.api.archive import (
+    Archive,
+    ArchivedShard,
+    ArchiveMark,
+    LoggedOperation,
+    LogPage,
+    LogQuery,
+)
 from cleancut.api.backups import Backup, BackupBytes, BackupPage, Evidence, Seed, ShardEvidence
 from cleancut.api.cluster import (
+    AgentSettings,
     AgentStatus,
     ClusterStatus,
     CoordinatorStatus,
@@ -30,7 +37,6 @@ from cleancut.api.cluster import (
 )
 from cleancut.api.garbage import ExpiredBackup, GarbageCollection
 from cleancut.api.interface import Api, PageRequest
-from cleancut.api.logs import LoggedOperation, LogPage, LogQuery
 from cleancut.api.operations import is_over
 from cleancut.api.restores import (
     PlannedCollection,

@@ -11,7 +11,7 @@ from cleancut.core.format.manifest import ShardEntry
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import Corrupt
 from cleancut.ports.store import Store
-from cleancut.repository.tar_assembler import read_tar
+from cleancut.repository.shards.tar_assembler import read_tar
 
 
 def choose_shards(

@@ -31,7 +31,7 @@ from cleancut.ports.store import Store
 from cleancut.repository.bounded import read_document
 from cleancut.repository.catalog import find_group
 from cleancut.repository.damaged_objects import damaged_objects
-from cleancut.repository.recipe_reader import read_structure
+from cleancut.repository.shards.recipe_reader import read_structure
 from cleancut.repository.verification_log import last_read, put_check
 from cleancut.verification.drill import check_space, drill
 from cleancut.verification.reread import choose_shards, read_again

@@ -19,7 +19,7 @@ from cleancut.ports.clock import Clock
 from cleancut.ports.coordination import Coordination
 from cleancut.ports.store import Store
 from cleancut.qdrant.client import Qdrant
-from cleancut.repository.archive_bases import BaseReader
+from cleancut.repository.archive.bases import BaseReader
 from cleancut.runtime.skipped_records import SkippedRecords
 from cleancut.store.key_source import NO_KEYS, KeySource
 

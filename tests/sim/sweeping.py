@@ -42,9 +42,9 @@ from cleancut.ports import coordination
 from cleancut.ports.coordination import Created, Delete, Guard, KeyValue, Listing, Op, Put
 from cleancut.ports.store import ObjectInfo
 from cleancut.repository.catalog import get_checked, list_epochs, load_group, put_staged
-from cleancut.repository.dedup import list_packs
 from cleancut.repository.garbage import read_unknown
-from cleancut.repository.recipe_reader import load_recipe
+from cleancut.repository.shards.dedup import list_packs
+from cleancut.repository.shards.recipe_reader import load_recipe
 from cleancut.testing.etcd_model import EtcdModel
 from cleancut.testing.memory_etcd import MemoryEtcd
 from cleancut.testing.memory_store import MemoryStore

@@ -12,7 +12,7 @@ from cleancut.core.archive.records import Chain, ChunkPart, Look, Mark, MarkEnd,
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.ids import AgentName, PeerId, ShardId
 from cleancut.ports.store import Store
-from cleancut.repository.archive_writer import ChunkStream, put_chain, put_mark
+from cleancut.repository.archive.writer import ChunkStream, put_chain, put_mark
 
 
 def entry(kind: str, body: Any) -> bytes:

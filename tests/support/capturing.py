@@ -17,11 +17,11 @@ import pytest
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.ids import ClusterName, Epoch
 from cleancut.ports.store import Store
-from cleancut.repository.capture import CapturedShard, capture_shard
-from cleancut.repository.pack_writer import PackWriter
-from cleancut.repository.recipe_reader import load_recipe
-from cleancut.repository.tar_assembler import read_tar
-from cleancut.repository.uploads import UploadLimits
+from cleancut.repository.packs.pack_writer import PackWriter
+from cleancut.repository.packs.uploads import UploadLimits
+from cleancut.repository.shards.capture import CapturedShard, capture_shard
+from cleancut.repository.shards.recipe_reader import load_recipe
+from cleancut.repository.shards.tar_assembler import read_tar
 
 RECORDED = Path(__file__).parent.parent / "data" / "qdrant-1.18.3"
 PATHS = Paths(ClusterName("prod"))

@@ -44,7 +44,7 @@ from cleancut.core.primitives.errors import CleancutError, Denied, Refused, Time
 from cleancut.core.primitives.ids import ShardId
 from cleancut.etcd.key_watch import watch_key
 from cleancut.ports.coordination import Created, KeyValue, Put
-from cleancut.repository.archive_writer import ChunkStream, put_chain, put_end
+from cleancut.repository.archive.writer import ChunkStream, put_chain, put_end
 from cleancut.runtime.concurrency import run_all, run_in_thread
 from cleancut.runtime.log import Logger
 from cleancut_agent.archive.followed_log import Before, FollowedLog, check_in_place, open_log

@@ -19,11 +19,11 @@ from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.protocol.requests import STREAMS_TO_OPEN
-from cleancut.repository.capture import CapturedShard, CaptureState, capture_shard
-from cleancut.repository.dedup import EarlierCapture
-from cleancut.repository.pack_writer import PackWriter, share_bytes
-from cleancut.repository.rolled_tar import Log, with_log
-from cleancut.repository.tar_assembler import read_tar
+from cleancut.repository.packs.pack_writer import PackWriter, share_bytes
+from cleancut.repository.shards.capture import CapturedShard, CaptureState, capture_shard
+from cleancut.repository.shards.dedup import EarlierCapture
+from cleancut.repository.shards.rolled_tar import Log, with_log
+from cleancut.repository.shards.tar_assembler import read_tar
 from cleancut.runtime.concurrency import run_all
 from cleancut_agent.backup.partial_recipes import PartialRecipes
 from cleancut_agent.context import AgentContext

@@ -33,8 +33,8 @@ from cleancut.core.protocol.evidence import is_same, is_unchanged
 from cleancut.core.protocol.failures import UnusableReplicas
 from cleancut.core.protocol.fence import is_raised, without_fence
 from cleancut.core.protocol.requests import Selection
-from cleancut.repository.capture import CapturedShard
 from cleancut.repository.catalog import put_votes_document
+from cleancut.repository.shards.capture import CapturedShard
 from cleancut_agent.backup.captures import Captures, Stream, cancel
 from cleancut_agent.backup.journal import CaptureJournal
 from cleancut_agent.backup.parents import Parents

@@ -12,10 +12,10 @@ from cleancut.core.format.recipe import Recipe, named_by
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound
 from cleancut.core.primitives.ids import Digest
 from cleancut.core.protocol.etcd_records import ShardTask
-from cleancut.repository.dedup import EarlierCapture, list_packs, lost_packs
 from cleancut.repository.garbage import read_unknown
-from cleancut.repository.recipe_reader import load_recipe
-from cleancut.repository.underused_packs import read_sparse
+from cleancut.repository.packs.underused_packs import read_sparse
+from cleancut.repository.shards.dedup import EarlierCapture, list_packs, lost_packs
+from cleancut.repository.shards.recipe_reader import load_recipe
 from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.concurrency import run_all
 from cleancut_agent.backup.captures import Stream

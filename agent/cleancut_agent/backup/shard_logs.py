@@ -23,7 +23,7 @@ from cleancut.core.protocol.evidence import doubt, first_needed, writes_between
 from cleancut.core.wal.operations import WRITES_IDS, reads_state
 from cleancut.core.wal.segments import SegmentPlan, build_segments, plan_segments
 from cleancut.ports.wal_dir import WalDir
-from cleancut.repository.rolled_tar import Log, LogFile
+from cleancut.repository.shards.rolled_tar import Log, LogFile
 from cleancut.runtime.concurrency import run_in_thread
 from cleancut_agent.context import AgentContext
 from cleancut_agent.wal.shard_tail import (

@@ -21,9 +21,9 @@ from cleancut.core.primitives.errors import CleancutError, NotFound, TimedOut
 from cleancut.core.primitives.ids import encode_segment
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.ports.store import Store
-from cleancut.repository.pack_cache import PackCache
-from cleancut.repository.replay import Replay, open_replay
-from cleancut.repository.tar_assembler import read_tar
+from cleancut.repository.packs.pack_cache import PackCache
+from cleancut.repository.shards.replay import Replay, open_replay
+from cleancut.repository.shards.tar_assembler import read_tar
 
 _END_S = 10.0
 Check = Callable[[], Awaitable[None]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cleancut.api.logs import LogQuery
+from cleancut.api.archive import LogQuery
 from cleancut.cli.exit_codes import say
 from cleancut.cli.options import TIME
 from cleancut.cli.render.output import emit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cleancut.api.agent_settings import AgentSettings
+from cleancut.api.cluster import AgentSettings
 from cleancut.cli.commands.doctor import forget_peer
 from cleancut.cli.commands.rebalance import rebalance
 from cleancut.cli.options import confirm, request_id_option, yes_option

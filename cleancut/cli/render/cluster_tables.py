@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from rich.console import Group, RenderableType
 
-from cleancut.api.agent_settings import AgentSettings
-from cleancut.api.cluster import AgentStatus, ClusterStatus, Identity, OpenFence
+from cleancut.api.cluster import AgentSettings, AgentStatus, ClusterStatus, Identity, OpenFence
 from cleancut.cli.render.grids import facts, grid, size
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import RenderableType
 
-from cleancut.api.logs import LoggedOperation, LogPage
+from cleancut.api.archive import LoggedOperation, LogPage
 from cleancut.cli.render.grids import grid, some
 
 

@@ -11,12 +11,10 @@ import msgspec
 import yaml
 from rich.console import Console, RenderableType
 
-from cleancut.api.agent_settings import AgentSettings
-from cleancut.api.archive import Archive, ArchiveMark
+from cleancut.api.archive import Archive, ArchiveMark, LogPage
 from cleancut.api.backups import Evidence
-from cleancut.api.cluster import ClusterStatus, Identity
+from cleancut.api.cluster import AgentSettings, ClusterStatus, Identity
 from cleancut.api.garbage import GarbageCollection
-from cleancut.api.logs import LogPage
 from cleancut.api.operations import Operation
 from cleancut.api.rebalances import RebalancePlan
 from cleancut.api.restores import RestorePlan

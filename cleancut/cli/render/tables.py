@@ -7,13 +7,11 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from cleancut.api.agent_settings import AgentSettings
-from cleancut.api.archive import Archive, ArchiveMark
+from cleancut.api.archive import Archive, ArchiveMark, LogPage
 from cleancut.api.backups import Backup, Evidence
-from cleancut.api.cluster import ClusterStatus, Identity
+from cleancut.api.cluster import AgentSettings, ClusterStatus, Identity
 from cleancut.api.drills import Drill
 from cleancut.api.garbage import GarbageCollection
-from cleancut.api.logs import LogPage
 from cleancut.api.rebalances import Rebalance, RebalancePlan
 from cleancut.api.restores import Restore, RestorePlan
 from cleancut.api.schedules import Schedule

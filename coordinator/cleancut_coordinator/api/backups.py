@@ -7,11 +7,11 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from cleancut.api.archive import LoggedOperation, LogPage, LogQuery
 from cleancut.api.backups import Backup, BackupBytes, BackupPage, Seed
 from cleancut.api.from_manifest import shown_corrupt, shown_group
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.interface import PageRequest
-from cleancut.api.logs import LoggedOperation, LogPage, LogQuery
 from cleancut.api.operations import is_over, shown_error
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import decode, encode
@@ -23,11 +23,11 @@ from cleancut.core.protocol.fence import check_fence
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest, check_streams
 from cleancut.core.protocol.states import FINAL_STATES, IN_CATALOG, OperationKind, State
 from cleancut.core.verification.damage import Damage
+from cleancut.repository.archive.log_reader import LogFilter, LoggedEntry, read_log
 from cleancut.repository.catalog import find_group, list_epochs, load_group
 from cleancut.repository.clusters import find_cluster
 from cleancut.repository.garbage import read_holds
 from cleancut.repository.holds import drop_label, labels_of, put_label
-from cleancut.repository.log_reader import LogFilter, LoggedEntry, read_log
 from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.api.pages import cut_page

@@ -7,9 +7,9 @@ from functools import partial
 
 from msgspec.structs import asdict, replace
 
-from cleancut.api.agent_settings import AgentSettings
 from cleancut.api.archive import Archive, ArchiveMark
 from cleancut.api.cluster import (
+    AgentSettings,
     ClusterStatus,
     Diagnosis,
     DoctorFinding,
@@ -18,7 +18,7 @@ from cleancut.api.cluster import (
     Identity,
     PeerLoss,
 )
-from cleancut.api.mapping import to_value
+from cleancut.api.values import to_value
 from cleancut.core.cluster.agent_settings import UploadSettings as Stored
 from cleancut.core.cluster.agent_settings import check_settings
 from cleancut.core.cluster.view import ACTIVE

@@ -15,7 +15,7 @@ from cleancut.api.cluster import (
     OpenOperation,
     StoreStatus,
 )
-from cleancut.api.mapping import to_value
+from cleancut.api.values import to_value
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.protocol.etcd_keys import agent_of
 from cleancut.core.protocol.etcd_records import Coordinator, Ctl

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from msgspec.structs import replace
 
 from cleancut.api.interface import PageRequest
-from cleancut.api.mapping import to_value
 from cleancut.api.operations import is_over, shown_error
 from cleancut.api.rebalances import (
     BalancedPeer,
@@ -17,6 +16,7 @@ from cleancut.api.rebalances import (
     RebalancePage,
     RebalancePlan,
 )
+from cleancut.api.values import to_value
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, NotFound
 from cleancut.core.protocol.documents import RestoredShard

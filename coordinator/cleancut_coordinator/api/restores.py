@@ -9,7 +9,6 @@ from functools import partial
 from msgspec.structs import replace
 
 from cleancut.api.interface import PageRequest
-from cleancut.api.mapping import to_value
 from cleancut.api.operations import is_over, shown_error
 from cleancut.api.restores import (
     KeptCollection,
@@ -24,6 +23,7 @@ from cleancut.api.restores import (
     RestorePage,
     RestorePlan,
 )
+from cleancut.api.values import to_value
 from cleancut.core.archive.entries import parse_entry
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, NotFound, Refused
@@ -36,8 +36,8 @@ from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
 from cleancut.core.restore import plan as plans
 from cleancut.core.restore.report import RestoreReport
+from cleancut.repository.archive.moments import find_moment
 from cleancut.repository.catalog import LATEST, get_checked, load_group
-from cleancut.repository.moments import find_moment
 from cleancut_coordinator.api.backups import BackupService
 from cleancut_coordinator.api.pages import cut_page
 from cleancut_coordinator.api.progress import read_progress, wait_over, watch

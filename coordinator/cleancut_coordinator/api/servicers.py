@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc.aio
 
-from cleancut.api.agent_settings import AgentSettings
+from cleancut.api.cluster import AgentSettings
 from cleancut.api.interface import Api
 from cleancut.api.rebalances import RebalanceOptions
 from cleancut.api.values import ApiValue

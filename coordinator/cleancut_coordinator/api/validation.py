@@ -9,8 +9,8 @@ from typing import Any
 
 from msgspec import structs
 
+from cleancut.api.archive import LogQuery
 from cleancut.api.interface import Api, PageRequest
-from cleancut.api.logs import LogQuery
 from cleancut.api.restores import RestoreOptions
 from cleancut.api.wire import from_message
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused, TimedOut, Unavailable

@@ -10,7 +10,7 @@ from cleancut.core.archive.records import Mark, MarkRound
 from cleancut.core.primitives.errors import CleancutError, Refused, TimedOut
 from cleancut.core.primitives.ids import AgentName, FencingToken
 from cleancut.core.protocol.etcd_keys import agent_of
-from cleancut.repository.archive_writer import put_mark
+from cleancut.repository.archive.writer import put_mark
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import (

@@ -30,7 +30,7 @@ from cleancut.core.primitives.ids import Epoch, FencingToken, Sha256
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.states import CLOSED
 from cleancut.ports.coordination import Lease
-from cleancut.repository.archive_garbage import ArchiveCollector, ArchiveRules, Sizes
+from cleancut.repository.archive.garbage import ArchiveCollector, ArchiveRules, Sizes
 from cleancut.repository.garbage import (
     ReferencedNames,
     StoredGarbageList,
@@ -40,7 +40,7 @@ from cleancut.repository.garbage import (
     read_holds,
     read_seeds,
 )
-from cleancut.repository.underused_packs import renew_sparse
+from cleancut.repository.packs.underused_packs import renew_sparse
 from cleancut.runtime.concurrency import run_all
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext

@@ -14,7 +14,7 @@ from cleancut.core.protocol.moment import Moment, ShardMoment
 from cleancut.core.restore.report import RestoreDraft
 from cleancut.core.wal.operations import SCHEMA_KINDS, Operation, decode_operation
 from cleancut.ports.store import Store
-from cleancut.repository.replay import check_replay
+from cleancut.repository.shards.replay import check_replay
 from cleancut.runtime.concurrency import run_all
 
 _AT_ONCE = 4

@@ -11,7 +11,7 @@ from cleancut.core.primitives.ids import Epoch
 from cleancut.core.restore.plan import PlacementPlan
 from cleancut.ports.store import Store
 from cleancut.repository.catalog import list_epochs, read_rows
-from cleancut.repository.recipe_reader import missing_packs
+from cleancut.repository.shards.recipe_reader import missing_packs
 from cleancut.repository.verification_log import read_damage
 from cleancut.verification.reread import read_again
 

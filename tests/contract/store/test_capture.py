@@ -10,10 +10,10 @@ from pathlib import Path
 from cleancut.core.format.recipe import Recipe
 from cleancut.core.primitives.ids import Epoch
 from cleancut.ports.store import Store
-from cleancut.repository.capture import CapturedShard, capture_shard
-from cleancut.repository.pack_writer import PackWriter
-from cleancut.repository.recipe_reader import load_recipe, missing_packs
-from cleancut.repository.tar_assembler import read_tar
+from cleancut.repository.packs.pack_writer import PackWriter
+from cleancut.repository.shards.capture import CapturedShard, capture_shard
+from cleancut.repository.shards.recipe_reader import load_recipe, missing_packs
+from cleancut.repository.shards.tar_assembler import read_tar
 from tests.support.capturing import PATHS, recorded, stream
 
 SHARDS = ("shard0", "shard1")

@@ -19,7 +19,7 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.ids import ClusterName, Epoch
 from cleancut.core.wal.operations import decode_operation
 from cleancut.ports.store import Store
-from cleancut.repository.archive import ArchiveIndex, read_chains, read_ends, read_marks
+from cleancut.repository.archive.reader import ArchiveIndex, read_chains, read_ends, read_marks
 from cleancut.repository.catalog import load_group
 from cleancut.store.file import FileStore
 from cleancut_devcluster.launch.process import wait_for

@@ -36,9 +36,9 @@ from cleancut.core.verification.canaries import LIMIT, canary_of
 from cleancut.ports.coordination import Put
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.responses import Replica
-from cleancut.repository.capture import capture_shard
 from cleancut.repository.catalog import get_checked, load_group, put_staged
-from cleancut.repository.pack_writer import PackWriter
+from cleancut.repository.packs.pack_writer import PackWriter
+from cleancut.repository.shards.capture import capture_shard
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.health import serve
 from cleancut.testing.memory_etcd import MemoryEtcd

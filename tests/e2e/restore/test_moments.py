@@ -18,7 +18,7 @@ import pytest
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.ids import ClusterName
 from cleancut.core.primitives.timestamps import format_time, parse_time
-from cleancut.repository.archive import ArchiveIndex, read_chains, read_marks
+from cleancut.repository.archive.reader import ArchiveIndex, read_chains, read_marks
 from cleancut.store.file import FileStore
 from cleancut_devcluster.launch.process import wait_for
 from cleancut_devcluster.launch.setup import Secured

@@ -10,7 +10,7 @@ import click
 import pytest
 from rich.console import Console, RenderableType
 
-from cleancut.api.logs import LoggedOperation, LogPage
+from cleancut.api.archive import LoggedOperation, LogPage
 from cleancut.api.restores import MomentOptions, RestoredLog, RestoredMoment, RestorePlan
 from cleancut.cli.commands.restore_options import options_of
 from cleancut.cli.options import TIME

@@ -23,7 +23,7 @@ from cleancut.core.format.manifest import (
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Reading
-from cleancut.repository.capture import CapturedShard
+from cleancut.repository.shards.capture import CapturedShard
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.open import open_store
 from tests.support.capturing import PATHS, capture, shard_tar

@@ -16,7 +16,7 @@ from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.verification.damage import Level, VerificationRecord
 from cleancut.repository.catalog import find_group, publish_group, put_staged
 from cleancut.repository.garbage import ReferencedNames
-from cleancut.repository.recipe_reader import load_recipe
+from cleancut.repository.shards.recipe_reader import load_recipe
 from cleancut.repository.verification_log import put_check, read_damage
 from cleancut.testing.memory_store import MemoryStore
 from tests.support.capturing import PATHS, capture, shard_tar

@@ -22,7 +22,7 @@ from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Session
 from cleancut.core.wal.gate import WalFacts
 from cleancut.ports.coordination import Created, Delete, Put
-from cleancut.repository.archive import ArchiveIndex, read_chains, read_ends
+from cleancut.repository.archive.reader import ArchiveIndex, read_chains, read_ends
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.log import Logger, configure_logging
 from cleancut.testing.etcd_model import EtcdModel

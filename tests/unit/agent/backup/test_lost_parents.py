@@ -16,8 +16,8 @@ from cleancut.core.format.recipe import PageRef
 from cleancut.core.primitives.ids import Digest, Epoch, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Parent, ShardTask
 from cleancut.core.verification.damage import Level, VerificationRecord
-from cleancut.repository.capture import CapturedShard
 from cleancut.repository.damaged_objects import damaged_objects
+from cleancut.repository.shards.capture import CapturedShard
 from cleancut.repository.verification_log import put_check
 from cleancut.testing.memory_store import MemoryStore
 from cleancut_agent.backup.parents import Parents

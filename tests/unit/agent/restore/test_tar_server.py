@@ -14,7 +14,7 @@ from yarl import URL
 from cleancut.core.primitives.errors import Corrupt, Refused
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.protocol.etcd_records import ShardTask
-from cleancut.repository.capture import CapturedShard
+from cleancut.repository.shards.capture import CapturedShard
 from cleancut.runtime.health import serve
 from cleancut.testing.memory_store import MemoryStore
 from cleancut_agent.restore.tar_server import Offer, TarServer

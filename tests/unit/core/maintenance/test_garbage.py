@@ -25,7 +25,7 @@ from cleancut.core.primitives.ids import ClusterName, Epoch, PeerId, Sha256, Sha
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.repository.catalog import read_epochs
 from cleancut.repository.garbage import find_garbage, read_seeds
-from cleancut.repository.underused_packs import read_sparse, renew_sparse
+from cleancut.repository.packs.underused_packs import read_sparse, renew_sparse
 from cleancut.testing.memory_store import MemoryStore
 
 LIVING = LiveSet(

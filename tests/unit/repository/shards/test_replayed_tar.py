@@ -16,9 +16,9 @@ from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.primitives.ids import Sha256
 from cleancut.core.wal.framing import HEADER_BYTES, parse_entries, seed_of
 from cleancut.core.wal.segments import SegmentPlan, plan_segments
-from cleancut.repository.replayed_tar import replayed_bytes, replayed_tar
-from cleancut.repository.rolled_tar import LogFile, with_log
-from cleancut.repository.tar_scanner import MemberData, MemberEnd, MemberStart, TarScan
+from cleancut.repository.shards.replayed_tar import replayed_bytes, replayed_tar
+from cleancut.repository.shards.rolled_tar import LogFile, with_log
+from cleancut.repository.shards.tar_scanner import MemberData, MemberEnd, MemberStart, TarScan
 
 TAR = gzip.decompress(
     (Path(__file__).parents[2] / "data/qdrant-1.18.3/t1-shard0.tar.gz").read_bytes()

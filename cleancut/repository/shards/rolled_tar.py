@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import zstandard
 
-from cleancut.repository.tar_scanner import UNIT, MemberData, MemberEnd, MemberStart, TarScan
+from cleancut.repository.shards.tar_scanner import UNIT, MemberData, MemberEnd, MemberStart, TarScan
 
 LOG = "wal"
 _PIECE_BYTES = 256 * 1024

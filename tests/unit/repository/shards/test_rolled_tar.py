@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cleancut.core.primitives.errors import Corrupt
-from cleancut.repository.rolled_tar import Log, LogFile, with_log
+from cleancut.repository.shards.rolled_tar import Log, LogFile, with_log
 
 TAR = gzip.decompress(
     (Path(__file__).parents[2] / "data/qdrant-1.18.3/t1-shard0.tar.gz").read_bytes()

@@ -15,7 +15,7 @@ from blake3 import blake3
 
 from cleancut.core.format.page import BLOCK_BYTES, LITERAL_BYTES, Block, BlockKind, Page, blocks_of
 from cleancut.core.format.recipe import END_BYTES, OWN_PAGE_BLOCKS, Completeness, PageRef, TarMember
-from cleancut.repository.tar_scanner import Event, MemberData, MemberEnd, MemberStart
+from cleancut.repository.shards.tar_scanner import Event, MemberData, MemberEnd, MemberStart
 
 ZSTD_LEVEL = -1
 WORTH_PERCENT = 95

@@ -20,7 +20,7 @@ from cleancut.core.format.page import PACK_BYTES, pack_header
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.ids import Epoch, format_epoch
 from cleancut.ports.store import Store
-from cleancut.repository.uploads import Upload, UploadLimits, Uploads
+from cleancut.repository.packs.uploads import Upload, UploadLimits, Uploads
 
 BATCH_BYTES = 2 * 1024 * 1024
 ALL_BATCHES_BYTES = 6 * 1024 * 1024

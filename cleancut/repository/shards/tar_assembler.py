@@ -28,8 +28,8 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.format.recipe import Recipe
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound
 from cleancut.ports.store import Store
-from cleancut.repository.pack_cache import PackCache, TarPacks
-from cleancut.repository.recipe_reader import load_page, load_recipe
+from cleancut.repository.packs.pack_cache import PackCache, TarPacks
+from cleancut.repository.shards.recipe_reader import load_page, load_recipe
 
 WINDOW_BYTES = 4 * 1024 * 1024
 FIRST_BYTES = 256 * 1024

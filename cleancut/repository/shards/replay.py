@@ -12,11 +12,11 @@ from cleancut.core.protocol.moment import ShardMoment
 from cleancut.core.wal.operations import NOTHING
 from cleancut.core.wal.segments import SegmentPlan, plan_segments
 from cleancut.ports.store import Store
-from cleancut.repository.archive import ArchiveIndex
-from cleancut.repository.pack_cache import PackCache
-from cleancut.repository.recipe_reader import load_recipe
-from cleancut.repository.replayed_tar import replayed_bytes, replayed_tar
-from cleancut.repository.tar_assembler import read_tar
+from cleancut.repository.archive.reader import ArchiveIndex
+from cleancut.repository.packs.pack_cache import PackCache
+from cleancut.repository.shards.recipe_reader import load_recipe
+from cleancut.repository.shards.replayed_tar import replayed_bytes, replayed_tar
+from cleancut.repository.shards.tar_assembler import read_tar
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,11 @@
-"""Mapping of core records to API values."""
+"""Values of the API: copied from core records."""
 
 from __future__ import annotations
 
 import pytest
 
-from cleancut.api.agent_settings import AgentSettings
-from cleancut.api.cluster import DoctorFinding
-from cleancut.api.mapping import to_value
+from cleancut.api.cluster import AgentSettings, DoctorFinding
+from cleancut.api.values import to_value
 from cleancut.core.cluster.agent_settings import UploadSettings
 from cleancut.core.doctor.facts import Finding
 

@@ -13,8 +13,8 @@ import pytest
 from cleancut.core.format.page import PACK_BYTES
 from cleancut.core.format.recipe import PackUse
 from cleancut.core.primitives.errors import Corrupt, NotFound
-from cleancut.repository.pack_cache import KEPT_PACKS, PackCache
-from cleancut.repository.tar_assembler import read_tar
+from cleancut.repository.packs.pack_cache import KEPT_PACKS, PackCache
+from cleancut.repository.shards.tar_assembler import read_tar
 from cleancut.testing.memory_store import MemoryStore
 from tests.support.capturing import PATHS, capture, shard_tar
 

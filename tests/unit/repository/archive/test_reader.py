@@ -22,10 +22,10 @@ from cleancut.core.primitives.errors import Corrupt, Unavailable
 from cleancut.core.primitives.ids import AgentName, ClusterName, PeerId, ShardId
 from cleancut.core.wal.tail import WalEntry
 from cleancut.ports.store import Store
-from cleancut.repository.archive import ArchiveIndex, read_chains, read_ends, read_marks
-from cleancut.repository.archive_bases import BaseReader
-from cleancut.repository.archive_garbage import ArchiveCollector, ArchiveRules
-from cleancut.repository.archive_writer import ChunkStream, put_chain, put_end, put_mark
+from cleancut.repository.archive.bases import BaseReader
+from cleancut.repository.archive.garbage import ArchiveCollector, ArchiveRules
+from cleancut.repository.archive.reader import ArchiveIndex, read_chains, read_ends, read_marks
+from cleancut.repository.archive.writer import ChunkStream, put_chain, put_end, put_mark
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.encrypted import EncryptedStore
 from cleancut.testing.memory_store import MemoryStore

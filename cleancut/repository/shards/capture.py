@@ -17,16 +17,16 @@ from cleancut.core.format.page import PACKED_KINDS, Block, Page, PageBuilder, se
 from cleancut.core.format.partial_recipe import first_blocks
 from cleancut.core.format.recipe import PackUse, PageRef, Recipe, marks_cut
 from cleancut.core.primitives.ids import Digest, Sha256
-from cleancut.repository.chunker import (
+from cleancut.repository.packs.pack_writer import PackWriter
+from cleancut.repository.shards.chunker import (
     ClassifiedBlock,
     Cutter,
     ParentSlot,
     PendingBlock,
     digest_batch,
 )
-from cleancut.repository.dedup import Deduplicator, EarlierCapture
-from cleancut.repository.pack_writer import PackWriter
-from cleancut.repository.tar_scanner import MemberStart, TarScan
+from cleancut.repository.shards.dedup import Deduplicator, EarlierCapture
+from cleancut.repository.shards.tar_scanner import MemberStart, TarScan
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleancut.core.primitives.errors import Corrupt, Refused
-from cleancut.repository.tar_scanner import Event, MemberData, MemberEnd, MemberStart, TarScan
+from cleancut.repository.shards.tar_scanner import (
+    Event,
+    MemberData,
+    MemberEnd,
+    MemberStart,
+    TarScan,
+)
 from tests.support.capturing import END, UNIT, member, recorded
 
 

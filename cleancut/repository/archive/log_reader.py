@@ -14,7 +14,7 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import NotFound
 from cleancut.core.wal.operations import Operation, decode_operation
 from cleancut.ports.store import Store
-from cleancut.repository.archive import AROUND_MS, ArchiveIndex, read_chains, read_ends
+from cleancut.repository.archive.reader import AROUND_MS, ArchiveIndex, read_chains, read_ends
 
 
 @dataclass(frozen=True, slots=True)

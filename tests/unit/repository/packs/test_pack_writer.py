@@ -14,9 +14,9 @@ from cleancut.core.cluster.agent_settings import UploadSettings
 from cleancut.core.format.page import PACK_BYTES, open_page
 from cleancut.core.format.recipe import open_recipe
 from cleancut.core.primitives.errors import CleancutError, Corrupt, Refused, Unavailable
-from cleancut.repository.capture import CapturedShard, capture_shard
-from cleancut.repository.pack_writer import PackWriter
-from cleancut.repository.uploads import UploadLimits, clear_spill
+from cleancut.repository.packs.pack_writer import PackWriter
+from cleancut.repository.packs.uploads import UploadLimits, clear_spill
+from cleancut.repository.shards.capture import CapturedShard, capture_shard
 from cleancut.testing.memory_store import MemoryStore
 from tests.support.capturing import PATHS, capture, mounted, restored, shard_tar, stream, writing
 

@@ -13,8 +13,8 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.format.recipe import PageRef, Recipe, RecipeIndex
 from cleancut.core.primitives.errors import Corrupt, NotFound
 from cleancut.ports.store import Store
-from cleancut.repository.chunker import ParentSlot, PendingBlock
-from cleancut.repository.recipe_reader import load_page
+from cleancut.repository.shards.chunker import ParentSlot, PendingBlock
+from cleancut.repository.shards.recipe_reader import load_page
 from cleancut.runtime.concurrency import run_all
 
 HELD_PAGES = 2

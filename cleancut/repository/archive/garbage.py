@@ -12,8 +12,8 @@ from cleancut.core.format.paths import Paths, parse_chunk_name, parse_mark_ms
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.ports.store import Store
-from cleancut.repository.archive import read_chains, read_chunk_head, read_ends
-from cleancut.repository.archive_bases import BaseReader
+from cleancut.repository.archive.bases import BaseReader
+from cleancut.repository.archive.reader import read_chains, read_chunk_head, read_ends
 from cleancut.runtime.concurrency import run_all
 
 READ_AT_MOST = 2000

@@ -16,10 +16,10 @@ from cleancut.core.format.partial_recipe import PartialRecipe, decode_partial, e
 from cleancut.core.primitives.errors import Corrupt, Unavailable
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.protocol.etcd_records import ShardTask
-from cleancut.repository.capture import CapturedShard, CaptureState, capture_shard
-from cleancut.repository.dedup import EarlierCapture, list_packs
-from cleancut.repository.pack_writer import PackWriter
-from cleancut.repository.recipe_reader import load_recipe
+from cleancut.repository.packs.pack_writer import PackWriter
+from cleancut.repository.shards.capture import CapturedShard, CaptureState, capture_shard
+from cleancut.repository.shards.dedup import EarlierCapture, list_packs
+from cleancut.repository.shards.recipe_reader import load_recipe
 from cleancut.testing.memory_store import MemoryStore
 from cleancut_agent.backup.partial_recipes import PartialRecipes
 from tests.support.capturing import PATHS, capture, restored, shard_tar, stream, writing

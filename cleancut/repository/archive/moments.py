@@ -35,7 +35,7 @@ from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.moment import Moment, MomentRequest
 from cleancut.core.wal.operations import Operation, decode_operation
 from cleancut.ports.store import Store
-from cleancut.repository.archive import (
+from cleancut.repository.archive.reader import (
     AROUND_MS,
     ArchiveIndex,
     list_marks,
@@ -44,7 +44,7 @@ from cleancut.repository.archive import (
     read_listed_marks,
 )
 from cleancut.repository.catalog import list_epochs, load_group, read_rows
-from cleancut.repository.recipe_reader import missing_packs
+from cleancut.repository.shards.recipe_reader import missing_packs
 from cleancut.repository.verification_log import read_damage
 
 _NEWEST_MS = 3_600_000

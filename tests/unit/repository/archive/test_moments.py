@@ -19,11 +19,11 @@ from cleancut.core.primitives.timestamps import format_time
 from cleancut.core.protocol.moment import Moment, MomentRequest, ShardMoment
 from cleancut.core.wal.operations import NOTHING, decode_operation
 from cleancut.core.wal.segments import plan_segments
+from cleancut.repository.archive.log_reader import LogFilter, read_log
+from cleancut.repository.archive.moments import find_moment
 from cleancut.repository.catalog import publish_group
-from cleancut.repository.log_reader import LogFilter, read_log
-from cleancut.repository.moments import find_moment
-from cleancut.repository.pack_cache import PackCache
-from cleancut.repository.replay import check_replay, open_replay
+from cleancut.repository.packs.pack_cache import PackCache
+from cleancut.repository.shards.replay import check_replay, open_replay
 from cleancut.testing.memory_store import MemoryStore
 from tests.support.archived import Archived, delete_by, entry, upsert
 from tests.support.capturing import PATHS, capture, shard_tar

@@ -11,8 +11,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from cleancut.core.format.recipe import Recipe
 from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.wal.segments import SegmentPlan, SegmentWriter
-from cleancut.repository.rolled_tar import LogExchange, is_log, log_header
-from cleancut.repository.tar_scanner import UNIT
+from cleancut.repository.shards.rolled_tar import LogExchange, is_log, log_header
+from cleancut.repository.shards.tar_scanner import UNIT
 
 
 def replayed_bytes(recipe: Recipe, plans: Iterable[SegmentPlan]) -> int:

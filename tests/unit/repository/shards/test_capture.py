@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from cleancut.core.format.page import BLOCK_BYTES, PACK_BYTES
 from cleancut.core.primitives.errors import Corrupt
-from cleancut.repository.capture import CapturedShard, capture_shard
-from cleancut.repository.pack_writer import PackWriter
-from cleancut.repository.recipe_reader import load_recipe, missing_packs
-from cleancut.repository.tar_assembler import read_tar
+from cleancut.repository.packs.pack_writer import PackWriter
+from cleancut.repository.shards.capture import CapturedShard, capture_shard
+from cleancut.repository.shards.recipe_reader import load_recipe, missing_packs
+from cleancut.repository.shards.tar_assembler import read_tar
 from cleancut.testing.memory_store import MemoryStore
 from tests.support.capturing import (
     END,
