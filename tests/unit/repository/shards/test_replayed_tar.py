@@ -21,7 +21,7 @@ from cleancut.repository.shards.rolled_tar import LogFile, with_log
 from cleancut.repository.shards.tar_scanner import MemberData, MemberEnd, MemberStart, TarScan
 
 TAR = gzip.decompress(
-    (Path(__file__).parents[2] / "data/qdrant-1.18.3/t1-shard0.tar.gz").read_bytes()
+    (Path(__file__).parents[3] / "data/qdrant-1.18.3/t1-shard0.tar.gz").read_bytes()
 )
 ENTRIES = [bytes([n]) * (n * 7 % 300) for n in range(60)]
 

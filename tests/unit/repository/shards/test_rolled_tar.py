@@ -15,7 +15,7 @@ from cleancut.core.primitives.errors import Corrupt
 from cleancut.repository.shards.rolled_tar import Log, LogFile, with_log
 
 TAR = gzip.decompress(
-    (Path(__file__).parents[2] / "data/qdrant-1.18.3/t1-shard0.tar.gz").read_bytes()
+    (Path(__file__).parents[3] / "data/qdrant-1.18.3/t1-shard0.tar.gz").read_bytes()
 )
 
 
