@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cleancut.core
-from cleancut.api import agent_settings as agents
 from cleancut.api import (
+    archive,
     backups,
     cluster,
     garbage,
@@ -64,6 +64,9 @@ PAIRS: list[tuple[type[api_values.ApiValue], Any]] = [
     (restores.MomentOptions, restore_pb2.MomentOptions),
     (restores.RestoredMoment, restore_pb2.RestoredMoment),
     (restores.RestoredLog, restore_pb2.RestoredLog),
+    (archive.ArchivedShard, cluster_pb2.ArchivedShard),
+    (archive.Archive, cluster_pb2.Archive),
+    (archive.ArchiveMark, cluster_pb2.ArchiveMark),
     (archive.LogQuery, backup_pb2.ReadLogRequest),
     (archive.LoggedOperation, backup_pb2.LoggedOperation),
     (archive.LogPage, backup_pb2.ReadLogResponse),
@@ -81,7 +84,7 @@ PAIRS: list[tuple[type[api_values.ApiValue], Any]] = [
     (cluster.Identity, cluster_pb2.Identity),
     (backups.FenceEvidence, backup_pb2.FenceEvidence),
     (cluster.OpenFence, cluster_pb2.OpenFence),
-    (agents.AgentSettings, cluster_pb2.AgentSettings),
+    (cluster.AgentSettings, cluster_pb2.AgentSettings),
     (garbage.ExpiredBackup, backup_pb2.ExpiredBackup),
     (garbage.KeptBackup, backup_pb2.KeptBackup),
     (garbage.GarbageCollection, backup_pb2.GarbageCollection),
@@ -176,13 +179,13 @@ def strategy(kind: Any, owner: type[Any], name: str) -> st.SearchStrategy[Any]:
 def test_every_value_of_the_model_is_paired_with_a_message() -> None:
     """A struct that is added without a message is found here."""
     modules = (
+        archive,
         backups,
         restores,
         rebalances,
         operations,
         cluster,
         schedules,
-        agents,
         garbage,
         api_values,
     )
@@ -226,7 +229,7 @@ def test_a_state_that_a_newer_coordinator_sends_does_not_break_an_older_client()
 @pytest.mark.parametrize("number", [-1, 1 << 70])
 def test_a_number_that_its_field_cannot_hold_is_invalid(number: int) -> None:
     with pytest.raises(Invalid, match="invalid uploads"):
-        to_message(agents.AgentSettings(uploads=number), cluster_pb2.AgentSettings)
+        to_message(cluster.AgentSettings(uploads=number), cluster_pb2.AgentSettings)
     with pytest.raises(Invalid, match="invalid peer id"):
         new_message(cluster_pb2.ForgetPeerRequest, force=True, peer_id=number)
 
