@@ -1,1 +1,1 @@
-"""Repository of groups in a store: shards in as deduplicated blocks, tars out, garbage found."""
+"""Repository of groups in a store: the catalog, garbage, packs, shards and the archive of logs."""
