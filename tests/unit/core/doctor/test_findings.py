@@ -206,6 +206,13 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         [HEALTHY.agents[2].name, "on 'nfs4'"],
         "",
     ),
+    (
+        live(agents=(*HEALTHY.agents[:2], replace(HEALTHY.agents[2], capture="on 'overlay'"))),
+        "streams_only",
+        "info",
+        [HEALTHY.agents[2].name, "on 'overlay'"],
+        "",
+    ),
     (live(peers=(), agents=(), url="", collections=()), "no_peer", "error", ["answers"], ""),
     (
         live(peers=(told(11), told(22, aliases=(("a", "docs"),)), told(33))),
