@@ -284,16 +284,23 @@ class Qdrant(ShardRecovery):
             raise TimedOut(f"drain of {name!r} was not applied: {result.get('status')}")
 
     def stream_shard(
-        self, name: str, shard_id: int, chunk_bytes: int = CHUNK_BYTES
+        self,
+        name: str,
+        shard_id: int,
+        chunk_bytes: int = CHUNK_BYTES,
+        known: bytes | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """The shard's tar in chunks of up to `chunk_bytes` and 1 MiB; leaving the block frees it.
 
-        Limits: no bound in total, 60 s without a byte. A tar that was cut off ends as cleanly as
-            a whole one: the reader must check its members.
-        Source: lib/collection/src/shards/shard_holder/mod.rs (stream), Qdrant 1.18.3
+        `known`: a manifest of segments. Files whose version in there is not below their own are
+            left out, and each segment begins with `segment_manifest.json`, which lists all.
+        Limits: no bound in total, 60 s without a byte; 2 MiB for `known`. A tar that was cut off
+            ends as cleanly as a whole one: the reader must check its members.
+        Source: lib/collection/src/shards/shard_holder/mod.rs (stream), Qdrant 1.18.3; partial
+            ones are not in its OpenAPI.
         """
         path = f"{collection_path(name)}/shards/{shard_id}/snapshot"
-        return self._http.stream(path, chunk_bytes)
+        return self._http.stream(path + ("/partial/create" if known else ""), chunk_bytes, known)
 
     async def count_collection(self, name: str, timeout_s: float = COUNT_S) -> int:
         """Exact number of points in all shards. Raises: Unavailable, if a shard cannot be read."""

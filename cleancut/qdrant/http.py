@@ -6,6 +6,7 @@ Knows Qdrant's envelope and its status codes, no endpoint.
 from __future__ import annotations
 
 import asyncio
+import io
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -241,17 +242,23 @@ class QdrantHttp:
                 return response.status == 200
 
     @asynccontextmanager
-    async def stream(self, path: str, chunk_bytes: int) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The body of a GET in chunks of up to `chunk_bytes`, or 1 MiB, as they come.
+    async def stream(
+        self, path: str, chunk_bytes: int, body: bytes | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The answer to a GET, or to a POST of the JSON in `body`, in chunks of up to
+        `chunk_bytes`, or 1 MiB, as they come.
 
         Limits: no bound in total, 60 s without a byte (headers and body). Order: leaving the
             block closes the connection, so that Qdrant frees the shard.
         Raises: as `call`; while reading: Unavailable (broken off), TimedOut (idle).
         """
-        what, chunk_bytes = f"GET {path}", min(chunk_bytes, CHUNK_BYTES)
+        method = "GET" if body is None else "POST"
+        what, chunk_bytes = f"{method} {path}", min(chunk_bytes, CHUNK_BYTES)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=STREAM_IDLE_S)
         with _mapped(what, self.url, sent_change=False):
-            response = await self._ask_for_stream(path, timeout=timeout, read_bufsize=chunk_bytes)
+            response = await self._ask_for_stream(
+                method, path, body, timeout=timeout, read_bufsize=chunk_bytes
+            )
         try:
             with _mapped(what, self.url, sent_change=False):
                 if response.status != 200:
@@ -262,16 +269,23 @@ class QdrantHttp:
         finally:
             response.close()
 
-    async def _ask_for_stream(self, path: str, **more: Any) -> aiohttp.ClientResponse:
+    async def _ask_for_stream(
+        self, method: str, path: str, body: bytes | None, **more: Any
+    ) -> aiohttp.ClientResponse:
+        async def ask() -> aiohttp.ClientResponse:
+            if body is not None:
+                more["data"] = io.BytesIO(body)
+                more["headers"] = {"content-type": "application/json"}
+            async with self._asking:
+                return await self._ask(method, self._target(path), **more)
+
         for _ in range(STREAM_TRIES - 1):
             with suppress(aiohttp.ServerDisconnectedError, ConnectionResetError):
-                async with self._asking:
-                    response = await self._ask("GET", self._target(path), **more)
+                response = await ask()
                 if response.status != 408:
                     return response
                 response.close()
-        async with self._asking:
-            return await self._ask("GET", self._target(path), **more)
+        return await ask()
 
     async def _chunks(
         self, what: str, response: aiohttp.ClientResponse, chunk_bytes: int

@@ -15,6 +15,7 @@ import qdrant_edge as edge
 
 from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.consensus.state import Collection
+from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import (
     Problem,
     bad_request,
@@ -30,9 +31,15 @@ _SEGMENT = re.compile(r"segments/([^/]+?)(?:\.tar)?(?:/|\Z)")
 
 @asynccontextmanager
 async def cut_tar(
-    node: Node, collection: Collection, shard_id: int, shard: LocalShard
+    node: Node,
+    collection: Collection,
+    shard_id: int,
+    shard: LocalShard,
+    *,
+    known: Json | None = None,
 ) -> AsyncIterator[Iterator[bytes]]:
     """The tar of the shard as it is at this instant: the cut is made before the block begins.
+    `known`: see `LocalShard.cut`.
 
     It ends early, without an error, once the replica is dropped or replaced: as Qdrant's does.
     """
@@ -41,7 +48,7 @@ async def cut_tar(
     try:
         async with shard.maintenance:
             await shard.engine()
-            members = [*shard.cut(scratch), *_state_members(node, collection, shard_id)]
+            members = [*shard.cut(scratch, known), *_state_members(node, collection, shard_id)]
             incarnation = shard.incarnation
         yield _until_replaced(tar_chunks(iter(members)), shard, incarnation)
     finally:

@@ -33,6 +33,7 @@ from cleancut_devcluster.peer.engine.updates import Operation, engine_operation
 
 OPTIMIZE_S = 600.0
 _LAST_MEMBERS = ("segment.json", "version.info")
+_MANIFEST = "segment_manifest.json"
 _EMPTY_WAL_BYTES = 4 << 20
 _INDEX_KINDS = frozenset({"create_index", "delete_index"})
 _INDEX_STEPS = 2
@@ -81,6 +82,13 @@ class LocalShard:
     @property
     def _data(self) -> Path:
         return self.directory / "data"
+
+    def _show_segments(self) -> None:
+        """They are seen next to the log, where Qdrant has them."""
+        link = self._place.directory.with_name("segments")
+        if not link.is_symlink():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to((self._data / "segments").absolute())
 
     @property
     def _number_file(self) -> Path:
@@ -211,10 +219,13 @@ class LocalShard:
         if self.status == "green":
             self.log.acknowledge(self.op_num)
 
-    def cut(self, scratch: Path) -> Iterator[TarEntry]:
-        """The shard's members at this instant, copied to `scratch` before this returns.
+    def cut(self, scratch: Path, known: Json | None = None) -> Iterator[TarEntry]:
+        """The shard's members at this instant, copied to `scratch` before this returns; with
+        `known`, a manifest, without the files whose version in there is not below theirs, and
+        each segment begins with its own manifest.
 
         Order: under `maintenance`, with the engine open.
+        Source: lib/segment/src/segment/snapshot.rs, Qdrant 1.18.3
         """
         self._engine.flush()
         data, manifest = self._data, self._engine.snapshot_manifest()
@@ -222,8 +233,13 @@ class LocalShard:
         if deleted := self._slow.deleted(self._engine):
             data, manifest = self._with_deleted(scratch, deleted)
         members: list[TarEntry] = []
-        for segment in manifest:
-            members += _copy_segment(data / "segments" / segment, scratch, segment)
+        for segment, files in manifest.items():
+            wanted = frozenset(files["file_versions"])
+            if known is not None:
+                inner = f"segments/{segment}/files/{_MANIFEST}"
+                members.append(TarEntry(inner, data=msgspec.json.encode(files)))
+                wanted = _newer_files(known.get(segment), files)
+            members += _copy_segment(data / "segments" / segment, scratch, segment, wanted)
         wal = scratch / "wal"
         write_empty_segment(wal, _EMPTY_WAL_BYTES)
         members += [TarEntry("wal/"), TarEntry(f"wal/closed-{number}", path=wal)]
@@ -357,6 +373,7 @@ class LocalShard:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._engine = edge.EdgeShard.create(str(self._data), engine_config(self._config))
         self._engine.update(edge.UpdateOperation.upsert_points([]))
+        self._show_segments()
         self._log = self._open_log()
         self.log.append(EMPTY)
         self._save_number()
@@ -386,12 +403,35 @@ class LocalShard:
         new.replace(self._number_file)
 
 
-def _copy_segment(source: Path, scratch: Path, segment: str) -> list[TarEntry]:
+def _newer_files(known: Json | None, current: Json) -> frozenset[str]:
+    """The files of a segment that a server with the segment `known` lacks."""
+    if known is None:
+        return frozenset(current["file_versions"])
+
+    def version(manifest: Json, path: str) -> int:
+        found = manifest["file_versions"][path]
+        return int(manifest["segment_version"] if found is None else found)
+
+    return frozenset(
+        path
+        for path in current["file_versions"]
+        if path not in known["file_versions"]
+        or version(known, path) < version(current, path)
+        or version(known, path) == version(current, path) == 0
+    )
+
+
+def _copy_segment(
+    source: Path, scratch: Path, segment: str, wanted: frozenset[str]
+) -> list[TarEntry]:
+    """`wanted`: of its files. What ends a segment is always there."""
     files = sorted(path for path in source.rglob("*") if path.is_file())
     files.sort(key=lambda path: _rank(str(path.relative_to(source))))
     members = []
     for path in files:
         inner = path.relative_to(source)
+        if str(inner) not in wanted.union(_LAST_MEMBERS):
+            continue
         target = scratch / segment / inner
         target.parent.mkdir(parents=True, exist_ok=True)
         copy_sparse(path, target)
