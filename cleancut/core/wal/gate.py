@@ -40,24 +40,42 @@ class WalFacts:
 
 def wal_gate(facts: WalFacts, qdrant_version: str, peer_id: PeerId) -> str:
     """Why the logs of this peer cannot be followed; empty: they can."""
+    unseen = unseen_storage(facts, peer_id)
+    if unseen:
+        return unseen
+    if facts.file_system not in LOCAL_FILE_SYSTEMS:
+        return (
+            f"Qdrant's storage {facts.storage} lies on file system"
+            f" {facts.file_system or 'unknown'!r}; logs are read on local ones only"
+        )
+    untested = untested_version("logs", qdrant_version, OLDEST_LOGS, NEWEST_LOGS)
+    if untested:
+        return untested
+    if facts.without_log:
+        return f"{facts.without_log} holds no log: is {facts.storage} its peer's data directory?"
+    return _framing(facts.heads)
+
+
+def unseen_storage(facts: WalFacts, peer_id: PeerId) -> str:
+    """Why the agent does not see this peer's data directory; empty: it does."""
     if not facts.storage:
         return "the agent does not see Qdrant's storage: set --qdrant-storage"
     if facts.problem:
         return f"Qdrant's storage {facts.storage} cannot be read: {facts.problem}"
     if facts.peer_id not in {None, peer_id} and peer_id:
         return f"{facts.storage} is the storage of peer {facts.peer_id}, not of peer {peer_id}"
-    if facts.file_system not in LOCAL_FILE_SYSTEMS:
-        return (
-            f"Qdrant's storage {facts.storage} lies on file system"
-            f" {facts.file_system or 'unknown'!r}; logs are read on local ones only"
-        )
+    return ""
+
+
+def untested_version(
+    what: str, qdrant_version: str, oldest: tuple[int, ...], newest: tuple[int, ...]
+) -> str:
+    """Why `what` of this Qdrant is not relied upon; empty: its minor version is tested."""
     version = parse_version(qdrant_version)
-    if version < OLDEST_LOGS or version[:2] > NEWEST_LOGS:
-        oldest, newest = (".".join(map(str, one)) for one in (OLDEST_LOGS, NEWEST_LOGS))
-        return f"logs of Qdrant {qdrant_version} are not tested: {oldest} to {newest} are"
-    if facts.without_log:
-        return f"{facts.without_log} holds no log: is {facts.storage} its peer's data directory?"
-    return _framing(facts.heads)
+    if version < oldest or version[:2] > newest:
+        first, last = (".".join(map(str, one)) for one in (oldest, newest))
+        return f"{what} of Qdrant {qdrant_version} are not tested: {first} to {last} are"
+    return ""
 
 
 def _framing(heads: tuple[bytes, ...]) -> str:

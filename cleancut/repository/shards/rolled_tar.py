@@ -13,7 +13,15 @@ from dataclasses import dataclass
 
 import zstandard
 
-from cleancut.repository.shards.tar_scanner import UNIT, MemberData, MemberEnd, MemberStart, TarScan
+from cleancut.core.primitives.errors import Invalid
+from cleancut.repository.shards.tar_scanner import (
+    UNIT,
+    KeptMember,
+    MemberData,
+    MemberEnd,
+    MemberStart,
+    TarScan,
+)
 
 LOG = "wal"
 _PIECE_BYTES = 256 * 1024
@@ -33,16 +41,22 @@ Log = Sequence[LogFile] | None
 
 
 async def with_log(
-    chunks: AsyncIterator[bytes], log: Callable[[], Awaitable[Log]]
-) -> AsyncGenerator[bytes, None]:
+    chunks: AsyncIterator[bytes | KeptMember], log: Callable[[], Awaitable[Log]]
+) -> AsyncGenerator[bytes | KeptMember, None]:
     """The tar of `chunks`, with the files of `log` in the place of those of its own log.
 
     Order: `log` is awaited once all chunks are there. A tar that ends early is given back as it is.
+        Kept members precede the log.
     Limits: what follows the segments is held compressed: Qdrant writes an empty log, of zeros.
-    Raises: Corrupt, Refused, for anything but a tar.
+    Raises: Corrupt, Refused, for anything but a tar. Invalid, for a kept member out of place.
     """
     scan, held, rest = TarScan(), b"", _Rest()
     async for chunk in chunks:
+        if isinstance(chunk, KeptMember):
+            if held or rest:
+                raise Invalid(f"{chunk.path} is to be kept inside a member, or behind the log")
+            yield chunk
+            continue
         starts = [one for one in scan.feed(chunk) if isinstance(one, MemberStart)]
         if rest:
             rest.add(chunk)

@@ -1,0 +1,1 @@
+"""Direct capture on this machine's disk: segment files, their bytes and their evidence."""
