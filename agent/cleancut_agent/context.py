@@ -32,9 +32,9 @@ class AgentContext:
 
     `loopback`: the base URL at which the local Qdrant reaches this agent, without a trailing slash.
     `qdrant_storage`: the data directory of the local peer, if this agent can see it; `wal`: the
-    logs of its shards in there; `capture`: their segments. `limits`: the current upload limits. `token_hex`: a random string
-    of N bytes. `free_disk_bytes`: free bytes of the disk that holds a directory. `store_bound_s`:
-    of a small call to the store.
+    logs of its shards in there; `capture`: their segments. `limits`: the current upload limits.
+    `token_hex`: a random string of N bytes. `free_disk_bytes`: free bytes of the disk that holds a
+    directory. `store_bound_s`: of a small call to the store.
     """
 
     name: AgentName

@@ -75,8 +75,8 @@ async def open_session(context: AgentContext, ttl_s: float = TTL_S) -> AsyncIter
 
 async def describe(context: AgentContext, known: Session | None = None) -> Session:
     """What the agent says of itself now; `peer_id` is None while its Qdrant cannot be used, for the
-    reason in `problem`. `known`: where concerns and the gates of its logs and segments stand; None: they
-    are looked for."""
+    reason in `problem`. `known`: where concerns and the gates of its logs and segments stand; None:
+    they are looked for."""
     nonce, clock = context.token_hex(8), format_time(context.clock.wall_s())
     try:
         cluster = await context.qdrant.cluster(timeout_s=5.0)

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from cleancut.core.format.keeping import KeepableMembers
 from cleancut.core.format.manifest import CaptureSources
 from cleancut.core.format.partial_recipe import PartialRecipe
 from cleancut.core.format.recipe import Recipe
@@ -24,7 +25,7 @@ from cleancut.core.protocol.requests import STREAMS_TO_OPEN
 from cleancut.repository.packs.pack_writer import PackWriter, share_bytes
 from cleancut.repository.shards.capture import CapturedShard, CaptureState, capture_shard
 from cleancut.repository.shards.dedup import EarlierCapture
-from cleancut.repository.shards.rolled_tar import Log, with_log
+from cleancut.repository.shards.rolled_tar import Log, kept_with_log, with_log
 from cleancut.repository.shards.tar_assembler import read_tar
 from cleancut.repository.shards.tar_scanner import KeptMember
 from cleancut.runtime.concurrency import run_all, run_in_thread
@@ -93,9 +94,7 @@ class Captures:
         self._opening = asyncio.Semaphore(STREAMS_TO_OPEN)
         self._uncut = 0
         self._all_cut: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._stored: asyncio.Future[list[Stored]] = (
-            asyncio.get_running_loop().create_future()
-        )
+        self._stored: asyncio.Future[list[Stored]] = asyncio.get_running_loop().create_future()
         self._packs: PackWriter | None = None
         self._chunk_bytes = 0
         self.read_bytes = 0
@@ -156,12 +155,28 @@ class Captures:
             turn = await stack.enter_async_context(self._turn_to_open())
             stack.enter_context(self._open(task))
             if stream.stored:
-                return Stored(await self._store(packs, stream, self._parents_tar(task), turn))
+                return await self._roll(packs, stream, turn)
             opened = await self._open_direct(stack, stream)
             if opened is not None:
                 return await self._capture_direct(packs, stream, opened, turn)
             chunks = await self._stream(stack, task)
             return Stored(await self._store(packs, stream, chunks, turn))
+
+    async def _roll(self, packs: PackWriter, stream: Stream, turn: Callable[[], None]) -> Stored:
+        """The parent's tar with another log: its members are kept, if each of them can be."""
+        parent, log = stream.parent, stream.log
+        assert parent is not None, "what is stored has a recipe"
+        assert log is not None, "a shard is stored again for its log alone"
+        keepable = KeepableMembers(parent, self._unknown)
+        if not all(one.path in keepable for one in parent.members if one.path):
+            return Stored(await self._store(packs, stream, self._parents_tar(stream.task), turn))
+        sizes = {member.path: member.tar_bytes() for member in parent.members}
+        kept = self._counted(kept_with_log(parent, log), sizes)
+        shard = await self._capture_pieces(packs, stream, kept, turn, hashed=False)
+        if self._context.capture is not None:
+            rolled = self._context.capture.rolled
+            await run_in_thread(partial(rolled, stream.task, shard.recipe_digest))
+        return Stored(shard)
 
     async def _store(
         self,
@@ -174,8 +189,20 @@ class Captures:
         sizes: Mapping[str, int] | None = None,
     ) -> CapturedShard:
         chunks = self._counted(chunks, sizes or {})
+        pieces = with_log(chunks, stream.log) if stream.log else chunks
+        return await self._capture_pieces(packs, stream, pieces, turn, hashed=hashed)
+
+    async def _capture_pieces(
+        self,
+        packs: PackWriter,
+        stream: Stream,
+        pieces: AsyncIterator[bytes | KeptMember],
+        turn: Callable[[], None],
+        *,
+        hashed: bool,
+    ) -> CapturedShard:
         return await capture_shard(
-            with_log(chunks, stream.log) if stream.log else chunks,
+            pieces,
             parent=stream.parent,
             packs=packs,
             on_cut=partial(self._cut, turn),
@@ -222,9 +249,7 @@ class Captures:
         tar: DirectTar = direct.tar(max(self._chunk_bytes, SMALLEST_READ))
         try:
             pieces = tar.pieces(chunks)
-            shard = await self._store(
-                packs, stream, pieces, turn, hashed=False, sizes=direct.sizes
-            )
+            shard = await self._store(packs, stream, pieces, turn, hashed=False, sizes=direct.sizes)
         except CleancutError as error:
             self._direct.failed(stream.task, error)
             raise
@@ -268,8 +293,10 @@ class Captures:
     ) -> AsyncIterator[bytes | KeptMember]:
         """`sizes`: of the members that may be kept; they count as read."""
         async for chunk in chunks:
-            kept = isinstance(chunk, KeptMember)
-            self.read_bytes += sizes[chunk.path] if kept else len(chunk)
+            if isinstance(chunk, KeptMember):
+                self.read_bytes += sizes[chunk.path]
+            else:
+                self.read_bytes += len(chunk)
             yield chunk
 
     @asynccontextmanager

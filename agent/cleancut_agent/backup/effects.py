@@ -35,9 +35,9 @@ from cleancut.core.protocol.fence import is_raised, without_fence
 from cleancut.core.protocol.requests import Selection
 from cleancut.repository.catalog import put_votes_document
 from cleancut.repository.shards.capture import CapturedShard
+from cleancut.runtime.concurrency import run_in_thread
 from cleancut_agent.backup.captures import Captures, Stored, Stream, cancel
 from cleancut_agent.backup.journal import CaptureJournal
-from cleancut.runtime.concurrency import run_in_thread
 from cleancut_agent.backup.parents import Parents
 from cleancut_agent.backup.shard_logs import ShardLogs
 from cleancut_agent.backup.uncut_replicas import UncutReplicas

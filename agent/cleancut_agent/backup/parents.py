@@ -74,8 +74,8 @@ class Parents:
                 break
 
     async def _lost_pages(self, digests: Iterable[str]) -> set[str]:
-        """Pages that the store has not, of recipes that may be taken over, whole or in part, without
-        a look at them; of other recipes, pages are read during the capture."""
+        """Pages that the store has not, of recipes that may be taken over, or members of which may,
+        without a look at them; of other recipes, pages are read during the capture."""
         store, paths = self._context.store, self._context.paths
         recipes = [self._recipes[digest] for digest in digests if digest in self._recipes]
         pages = sorted({ref.digest for recipe in recipes for ref in recipe.pages})

@@ -22,6 +22,7 @@ from cleancut.core.primitives.errors import Corrupt, Unavailable
 from cleancut.repository.shards.rolled_tar import HeldBytes
 from cleancut.repository.shards.tar_scanner import (
     UNIT,
+    Event,
     KeptMember,
     MemberData,
     MemberEnd,
@@ -246,7 +247,7 @@ class _Streamed:
         written = self._path.endswith((".json", "version.info"))
         return plain and written and self._size < SMALL_BYTES and len(self.samples) < _SAMPLES
 
-    def _bytes_of(self, event: MemberStart | MemberData | MemberEnd) -> Iterator[bytes | memoryview]:
+    def _bytes_of(self, event: Event) -> Iterator[bytes | memoryview]:
         match event:
             case MemberStart():
                 yield event.header
@@ -261,7 +262,7 @@ class _Streamed:
         if self._in_tail or not self._path:
             return
         if self._path == SEGMENT_MANIFEST:
-            self.listed[self._segment] = read_manifest(self._segment, bytes(self._held or b""))
+            self.listed[self._segment] = read_manifest(bytes(self._held or b""), self._segment)
         else:
             path = f"{self._segment}/{self._path}"
             self.received.add(path)

@@ -63,7 +63,8 @@ class LocalCapture:
         self._storage = storage
         self._handles = handles_of_process()
         self._evidence = EvidenceFiles(directory)
-        self._streamed: dict[Shard, frozenset[str] | None] = {}
+        self._unproven: dict[Shard, frozenset[str]] = {}
+        self._whole: set[Shard] = set()
         self.stopped = ""
 
     def facts(self, seen: WalFacts) -> CaptureFacts:
@@ -84,8 +85,8 @@ class LocalCapture:
         `avoided`: packs and pages that are not named again. `startup`: of the local peer.
         """
         shard = task.collection, task.shard_id
-        if self._streamed.get(shard, frozenset()) is None:
-            del self._streamed[shard]
+        if shard in self._whole:
+            self._whole.discard(shard)
             return None
         try:
             with self._files(task) as files:
@@ -93,7 +94,7 @@ class LocalCapture:
                 selection = files.select(self._recorded(task, parent, avoided, at))
         except CleancutError:
             return None
-        for path in self._streamed.get(shard, frozenset()):
+        for path in self._unproven.get(shard, frozenset()):
             selection.leave(path)
         if not selection.kept and not selection.direct:
             selection.close()
@@ -105,7 +106,7 @@ class LocalCapture:
     def done(self, capture: DirectCapture, recipe: Digest, proven: Mapping[str, FileState]) -> None:
         """The capture is stored under `recipe`."""
         shard = capture.task.collection, capture.task.shard_id
-        self._streamed.pop(shard, None)
+        self._unproven.pop(shard, None)
         self._evidence.put(evidence_of(shard, recipe, capture.at, proven))
         self._evidence.forget(time.time() - KEPT_S)
 
@@ -116,12 +117,19 @@ class LocalCapture:
             self._evidence.put(replace(found, recipe=recipe))
 
     def failed(self, task: ShardTask, error: CleancutError) -> None:
-        """The next attempt streams what was not proven; after two such attempts, all of it."""
+        """The next attempt streams what was not proven, and after two such attempts all of it; it
+        reads what the parent's pages should have said."""
         shard = task.collection, task.shard_id
         if isinstance(error, OtherFiles):
             self.stopped = error.message
+        elif "member" in error.context:
+            self._evidence.drop(*shard)
         elif isinstance(error, UnprovenFiles):
-            self._streamed[shard] = None if shard in self._streamed else error.files
+            again = self._unproven.pop(shard, None) is not None
+            if again:
+                self._whole.add(shard)
+            else:
+                self._unproven[shard] = error.files
 
     def _files(self, task: ShardTask) -> SegmentFiles:
         path = segments_path(self._storage, task.collection, task.shard_id)

@@ -82,8 +82,8 @@ class PeerReport(Record, frozen=True):
 
 class AgentReport(Record, frozen=True):
     """One agent with a live session; `peer_id` None: it cannot use its Qdrant at `url`, for the
-    reason in `problem`. `wal`: why it reads no logs, and `capture`: why it captures nothing from the
-    disk, as in its session."""
+    reason in `problem`. `wal`: why it reads no logs, and `capture`: why it captures nothing from
+    the disk, as in its session."""
 
     name: AgentName
     url: str
