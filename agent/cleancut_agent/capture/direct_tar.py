@@ -35,7 +35,7 @@ from cleancut_agent.capture.selection import Selection, state_of
 
 _SEGMENTS = "segments/"
 _SAMPLES = 64
-"""So many streamed files of a shard are compared with the disk."""
+"""The most streamed files of a shard that are compared with the disk."""
 _TRY_AGAIN = "the next attempt streams these files"
 
 
