@@ -76,6 +76,13 @@ class ShardEntry(Record, frozen=True):
     sources: CaptureSources | None = None
 
     @property
+    def read(self) -> CaptureSources:
+        """Where its bytes came from."""
+        if self.reused:
+            return CaptureSources(kept_bytes=self.size_bytes)
+        return self.sources or CaptureSources(streamed_bytes=self.size_bytes)
+
+    @property
     def last_entry(self) -> int:
         """The entry with which its stored log ends; -1 if none is stored."""
         rolled = self.standstill is not None and self.standstill.first >= 0
