@@ -31,9 +31,10 @@ from cleancut.core.format.manifest import (
     Manifest,
     ShardEntry,
 )
+from cleancut.core.format.pack_uses import PackUse
 from cleancut.core.format.page import Block, BlockKind, PageBuilder, seal
 from cleancut.core.format.paths import Paths
-from cleancut.core.format.recipe import PackUse, PageRef, Recipe, TarMember
+from cleancut.core.format.recipe import PageRef, Recipe, TarMember
 from cleancut.core.maintenance.garbage import LiveSet
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import (

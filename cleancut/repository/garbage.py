@@ -9,8 +9,9 @@ from functools import partial
 from typing import NamedTuple
 
 from cleancut.core.format.manifest import parse_manifest, recipes_of
+from cleancut.core.format.pack_uses import PackUse
 from cleancut.core.format.paths import Paths
-from cleancut.core.format.recipe import PackUse, Recipe, named_by
+from cleancut.core.format.recipe import Recipe, named_by
 from cleancut.core.maintenance.garbage import (
     MAX_LISTED,
     TOMBSTONE_KEPT_S,

@@ -19,9 +19,10 @@ import structlog
 from msgspec.structs import replace
 
 from cleancut.core.format.manifest import parse_manifest
+from cleancut.core.format.pack_uses import UseTally
 from cleancut.core.format.page import Block, BlockKind, PageBuilder, seal
 from cleancut.core.format.paths import Paths
-from cleancut.core.format.recipe import PackUse, PageRef, Recipe, TarMember, named_by, open_recipe
+from cleancut.core.format.recipe import PageRef, Recipe, TarMember, named_by, open_recipe
 from cleancut.core.maintenance.garbage import Hold
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError, NotFound
@@ -363,18 +364,17 @@ class Archive:
         await context.store.put(PATHS.pack(pack), b"new")
         had = [use.pack for use in parent.packs if use.pack not in unknown] if parent else []
         used = sorted({pack, *(one for one in [*had, *earlier] if self.chance.random() < 0.8)})
-        builder = PageBuilder()
+        builder, tally, origin = PageBuilder(), UseTally(), pack.rpartition("/")[0]
         for one in used:
             builder.add(Block(BlockKind.PACKED, b"d" * 32, one, 0, 3))
-        origin = pack.rpartition("/")[0]
+            tally.add(one, 0, 3)
         page, stored = seal(builder.page(origin))
         await context.store.put(PATHS.page(page), stored)
-        members = tuple(TarMember(f"m{index}", b"h" * 512, 3, b"") for index in range(len(used)))
         recipe = Recipe(
             origin,
-            members,
-            (PageRef(Digest(page), len(used)),),
-            tuple(PackUse(one, 3) for one in used),
+            members := tuple(TarMember(f"m{at}", b"h" * 512, 3) for at in range(len(used))),
+            (PageRef(Digest(page), len(used), tally.end_page()),),
+            tally.packs,
             Sha256("0" * 64),
             sum(member.tar_bytes() for member in members),
         )

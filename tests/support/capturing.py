@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import random
 import subprocess
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Container, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +22,7 @@ from cleancut.repository.packs.uploads import UploadLimits
 from cleancut.repository.shards.capture import CapturedShard, capture_shard
 from cleancut.repository.shards.recipe_reader import load_recipe
 from cleancut.repository.shards.tar_assembler import read_tar
+from cleancut.repository.shards.tar_scanner import KeptMember, MemberStart, TarScan
 
 RECORDED = Path(__file__).parent.parent / "data" / "qdrant-1.18.3"
 PATHS = Paths(ClusterName("prod"))
@@ -98,6 +99,18 @@ async def stream(tar: bytes, sizes: Iterator[int] | None = None) -> AsyncIterato
         at += size
 
 
+async def kept_stream(tar: bytes, kept: Container[str]) -> AsyncIterator[bytes | KeptMember]:
+    """The stream of `tar` by a reader that has proven that the members in `kept` did not change."""
+    starts = [one for one in TarScan().feed(tar) if isinstance(one, MemberStart)]
+    ends = [one.offset for one in starts[1:]] + [len(tar)]
+    for start, end in zip(starts, ends, strict=True):
+        if start.path and start.path in kept:
+            yield KeptMember(start.path)
+            continue
+        async for chunk in stream(tar[start.offset : end]):
+            yield chunk
+
+
 def writing(
     store: Store, spill_dir: Path, body: Callable[[PackWriter], Coroutine[Any, Any, T]], **more: Any
 ) -> T:
@@ -125,16 +138,18 @@ def writing(
 def capture(
     store: Store, spill_dir: Path, tar: bytes, parent: str = "", **more: Any
 ) -> CapturedShard:
-    """Captures `tar`, against the recipe `parent` if one is named."""
+    """Captures `tar`, against the recipe `parent` if one is named, without a look at `kept`."""
 
     async def body(packs: PackWriter) -> CapturedShard:
         known = await load_recipe(store, PATHS, parent) if parent else None
         on_cut = more.get("on_cut", lambda: None)
+        kept = more.get("kept")
         return await capture_shard(
-            stream(tar, more.get("sizes")),
+            stream(tar, more.get("sizes")) if kept is None else kept_stream(tar, kept),
             parent=known,
             packs=packs,
             on_cut=on_cut,
+            hashed=kept is None,
             unknown=more.get("unknown", frozenset()),
         )
 

@@ -15,6 +15,7 @@ from typing import Self
 
 import msgspec
 
+from cleancut.core.format.pack_uses import PackUse, check_uses
 from cleancut.core.format.page import BLOCK_BYTES, PAGE_BLOCKS, blocks_of, open_document
 from cleancut.core.format.store_keys import ENCRYPT_ANEW, KEY_WANTED
 from cleancut.core.primitives.errors import Corrupt, Denied, Refused
@@ -50,22 +51,18 @@ class TarMember(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PageRef(msgspec.Struct, frozen=True, array_like=True):
+    """A page. `uses`: what its blocks need of the recipe's packs, as `pack_uses` has it; None in
+    what was written before there were any, and in a partial recipe."""
+
     digest: Digest
     blocks: int
-
-
-class PackUse(msgspec.Struct, frozen=True, array_like=True):
-    """Bytes of `pack` that this recipe needs: what a gc run counts as live. `end_bytes`: how long
-    the pack has to be at least, so that all of them are in it."""
-
-    pack: str
-    live_bytes: int
-    end_bytes: int = 0
+    uses: bytes | None = None
 
 
 class Recipe(msgspec.Struct, frozen=True, array_like=True):
     """The complete description of one tar, byte by byte. `origin`: `<epoch>/<session
-    id>/<random>`, so that a digest does not reveal its content."""
+    id>/<random>`, so that a digest does not reveal its content. `packs`: the sum of the pages'
+    uses. `tar_sha256`: "", if not all of the tar was read when it was captured."""
 
     origin: str
     members: tuple[TarMember, ...]
@@ -138,6 +135,7 @@ def open_recipe(digest: str, stored: bytes) -> Recipe:
         )
     if recipe.tar_bytes != sum(m.tar_bytes() for m in recipe.members):
         raise Corrupt(f"recipe {digest} does not add up to {recipe.tar_bytes} bytes")
+    check_uses(f"recipe {digest}", (ref.uses for ref in recipe.pages), recipe.packs)
     return recipe
 
 

@@ -176,7 +176,8 @@ class ShardTask(Record, frozen=True):
 
     Backup: `recipe` is the parent's digest. Restore: `recipe` is what to recover, `collection` the
     name that it is recovered under, and `source` the cluster whose catalog holds it ("": the own).
-    `tar_sha256` is "" if its log is exchanged, and `size_bytes` is then about its length.
+    `tar_sha256` is "" if none is known, or if its log is exchanged; only then `size_bytes` is about
+    its length.
     `repair`: a lost shard of a live collection, so others may write to it. `uuid`: of the
     collection that it is recovered into; "", if Qdrant makes none up.
     """
@@ -230,7 +231,9 @@ class Session(Record, frozen=True):
     `clock`: RFC 3339, the agent's clock when it wrote this; written again every few minutes.
     `problem`: why the peer cannot be used while `peer_id` is None. `concerns`: what was found when
     its capabilities and its health were tried last. `wal`: why the logs of its shards cannot be
-    followed, so that snapshots are all there is; empty: they can; None: not known.
+    followed, so that snapshots are all there is; empty: they can; None: not known. `capture`: why
+    nothing of its segments can be captured from the disk, so that Qdrant streams all of them; as
+    `wal`.
     """
 
     name: AgentName
@@ -244,6 +247,7 @@ class Session(Record, frozen=True):
     problem: str = ""
     concerns: tuple[Concern, ...] = ()
     wal: str | None = None
+    capture: str | None = None
     nonce: str = ""
 
 

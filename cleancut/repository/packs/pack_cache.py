@@ -11,9 +11,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from cleancut.core.format.pack_uses import PackUse
 from cleancut.core.format.page import PACK_BYTES
 from cleancut.core.format.paths import Paths
-from cleancut.core.format.recipe import PackUse
 from cleancut.ports.store import Store
 
 KEPT_PACKS = 8

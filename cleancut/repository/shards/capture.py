@@ -1,6 +1,7 @@
 """Captures one shard: its tar stream becomes blocks, pages and a recipe in the store.
 
-Blocks that the parent's recipe holds at the same member and index are not stored again. The scan
+Blocks that the parent's recipe holds at the same member and index are not stored again, and
+members that the stream says are kept are the parent's, without being read. The scan
 runs on the event loop, so that a cut is seen the moment it arrives; hashing and compressing run in
 the pack writer's pool, one batch of a stream at a time, while the next is being read.
 """
@@ -13,25 +14,29 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cleancut.core.format.page import PACKED_KINDS, Block, Page, PageBuilder, seal
+from cleancut.core.format.keeping import KeepableMembers
+from cleancut.core.format.pack_uses import UseTally
+from cleancut.core.format.page import PACKED_KINDS, Block, Page, PageBuilder, blocks_of, seal
 from cleancut.core.format.partial_recipe import first_blocks
-from cleancut.core.format.recipe import PackUse, PageRef, Recipe, marks_cut
+from cleancut.core.format.recipe import PageRef, Recipe, marks_cut
+from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import Digest, Sha256
 from cleancut.repository.packs.pack_writer import PackWriter
 from cleancut.repository.shards.chunker import (
     ClassifiedBlock,
     Cutter,
+    Hash,
     ParentSlot,
     PendingBlock,
     digest_batch,
 )
 from cleancut.repository.shards.dedup import Deduplicator, EarlierCapture
-from cleancut.repository.shards.tar_scanner import MemberStart, TarScan
+from cleancut.repository.shards.tar_scanner import KeptMember, MemberStart, TarScan
 
 
 @dataclass(frozen=True, slots=True)
 class CapturedShard:
-    """A capture that is durable in the store.
+    """A capture that is durable in the store. `tar_sha256`: "", if it was not asked for.
 
     Unit: `size_bytes` of the tar; `new_bytes` of it were not in the parent (zeros count as known);
         `stored_bytes` went to the store for them, pages and recipe included.
@@ -58,31 +63,40 @@ class CaptureState(NamedTuple):
 
 
 async def capture_shard(
-    chunks: AsyncIterator[bytes],
+    chunks: AsyncIterator[bytes | KeptMember],
     *,
     parent: Recipe | None,
     packs: PackWriter,
     on_cut: Callable[[], None],
+    hashed: bool = True,
     unknown: frozenset[str] = frozenset(),
     earlier: EarlierCapture | None = None,
     on_left: Callable[[CaptureState], None] = lambda _left: None,
 ) -> CapturedShard:
     """Stores what `chunks` bring, the whole tar of one shard, and returns once it is durable.
 
+    `hashed`: with the sha256 of the tar. A kept member, which only a capture without it may have,
+    is the parent's; that it can be kept (`KeepableMembers`, with `unknown`) was asked before.
     Order: `on_cut` is called once, on the event loop, when the first byte that proves the cut is
         there. What `unknown` names (packs by name, pages by digest: marked or nearly dead ones)
         is stored again. `on_left` is called with what the store has, or is about to have, by then:
         after each full page of its own, and when it ends, however that is.
     Limits: one batch is processed while one is read; two pages of the parent, and two of what an
         `earlier` attempt has left, are held.
-    Raises: Corrupt (the stream ended early or is not a shard's tar), Refused, and what the store
-        raises. Blocks stored until then are named by nothing but what `on_left` was given.
+    Raises: Corrupt (the stream ended early or is not a shard's tar; a kept member whose page cannot
+        be read, with the `member` as context), Refused, Invalid (a kept member that cannot be
+        kept, or not here), and what the store raises. Blocks stored until then are named by
+        nothing but what `on_left` was given.
     """
     with packs.stream():
         known = Deduplicator(packs.store, packs.paths, parent, earlier)
-        capture = _Capture(packs, known, unknown, on_left)
+        keepable = KeepableMembers(parent, unknown) if parent and not hashed else None
+        capture = _Capture(packs, known, unknown, on_left, hashed=hashed, keepable=keepable)
         try:
             async for chunk in chunks:
+                if isinstance(chunk, KeptMember):
+                    await capture.keep(chunk.path)
+                    continue
                 if capture.feed(chunk):
                     on_cut()
                 if capture.gathered_bytes >= packs.batch_bytes:
@@ -106,6 +120,9 @@ class _Capture:
         known: Deduplicator,
         unknown: frozenset[str],
         on_left: Callable[[CaptureState], None],
+        *,
+        hashed: bool,
+        keepable: KeepableMembers | None,
     ) -> None:
         self._packs = packs
         self._known = known
@@ -117,15 +134,17 @@ class _Capture:
         self._cut_seen = False
         self._chunks: list[bytes] = []
         self.gathered_bytes = 0
-        self._tar = hashlib.sha256()
+        self._tar: Hash | None = hashlib.sha256() if hashed else None
+        self._keepable = keepable
+        self._kept_bytes = 0
         self._running: tuple[list[PendingBlock], asyncio.Future[list[ClassifiedBlock]]] | None = (
             None
         )
         self._builder = PageBuilder()
         self._same_as: ParentSlot | None = None
         self._pages: list[PageRef] = []
-        self._uses: dict[str, int] = {}
-        self._ends: dict[str, int] = {}
+        self._uses = UseTally()
+        self._page_uses: list[bytes] = []
         self._documents: list[str] = []
         self._not_durable: dict[str, Page] = {}
         self._new_bytes = 0
@@ -133,7 +152,8 @@ class _Capture:
 
     def feed(self, chunk: bytes) -> bool:
         """Gathers `chunk`; True once, when it holds the first byte that proves the cut."""
-        self._chunks.append(chunk)
+        if self._tar is not None:
+            self._chunks.append(chunk)
         self.gathered_bytes += len(chunk)
         cut = False
         for event in self._scan.feed(chunk):
@@ -185,29 +205,55 @@ class _Capture:
             if found.data:
                 pack, offset = next(places)
                 block = block._replace(pack=pack, offset=offset)
-            if self._builder.full() or (pending.starts_page and len(self._builder)):
-                await self._close_page()
-            if not len(self._builder):
-                self._same_as = pending.parent
-            self._builder.add(block)
-            self._count(block, found)
+            await self._append(block, pending.parent, starts_page=pending.starts_page)
+            self._new_bytes += 0 if found.known else found.raw_bytes
+            self._stored_bytes += len(found.data)
 
-    def _count(self, block: Block, found: ClassifiedBlock) -> None:
+    async def _append(self, block: Block, parent: ParentSlot | None, *, starts_page: bool) -> None:
+        """Adds the next entry to the pages."""
+        if self._builder.full() or (starts_page and len(self._builder)):
+            await self._close_page()
+        if not len(self._builder):
+            self._same_as = parent
+        self._builder.add(block)
         if block.kind in PACKED_KINDS:
-            self._uses[block.pack] = self._uses.get(block.pack, 0) + block.length
-            end = block.offset + block.length
-            self._ends[block.pack] = max(self._ends.get(block.pack, 0), end)
-        self._new_bytes += 0 if found.known else found.raw_bytes
-        self._stored_bytes += len(found.data)
+            self._uses.add(block.pack, block.offset, block.length)
+
+    async def keep(self, path: str) -> None:
+        """Adds the parent's member. Raises: Invalid, Corrupt: see `capture_shard`."""
+        if self._keepable is None or path not in self._keepable:
+            raise Invalid(f"{path} of the parent cannot be kept", "read it")
+        if not self._scan.between_members:
+            raise Invalid(f"{path} cannot be kept inside another member")
+        if self._cutter.ready:
+            await self.advance()
+        await self.settle()
+        member = self._keepable.member(path)
+        starts_page = self._cutter.keep(member)
+        self._kept_bytes += member.tar_bytes()
+        pages = self._keepable.own_pages(path)
+        if pages is None:
+            count = blocks_of(member.stored_bytes)
+            async for found in self._known.parents_blocks(path, count):
+                block = found.page.block(found.slot)
+                await self._append(block, found, starts_page=starts_page)
+                starts_page = False
+            return
+        if len(self._builder):
+            await self._close_page()
+        for ref, uses in pages:
+            self._pages.append(ref)
+            self._page_uses.append(self._uses.take_over(uses, self._keepable.packs))
 
     async def _close_page(self) -> None:
         """Takes the parent's page over if it says the same; else the new one is on its way."""
         same, self._same_as = self._same_as, None
         builder, self._builder = self._builder, PageBuilder()
+        self._page_uses.append(self._uses.end_page())
         page = builder.page(self._packs.document_origin)
         known = same is not None and same.ref.digest not in self._unknown
         if same and same.whole_page and known and same.page.same_blocks(page):
-            self._pages.append(same.ref)
+            self._pages.append(PageRef(same.ref.digest, same.ref.blocks))
             return
         digest, stored = seal(page)
         self._pages.append(PageRef(digest, len(page)))
@@ -223,20 +269,19 @@ class _Capture:
         """Stores the recipe after all that it names."""
         if len(self._builder):
             await self._close_page()
-        size_bytes = self._scan.offset
+        size_bytes = self._scan.offset + self._kept_bytes
+        pages = zip(self._pages, self._page_uses, strict=True)
         recipe = Recipe(
             self._packs.document_origin,
             tuple(self._cutter.members),
-            tuple(self._pages),
-            tuple(
-                PackUse(pack, live, self._ends[pack]) for pack, live in sorted(self._uses.items())
-            ),
-            Sha256(self._tar.hexdigest()),
+            tuple(PageRef(ref.digest, ref.blocks, uses) for ref, uses in pages),
+            self._uses.packs,
+            Sha256(self._tar.hexdigest() if self._tar is not None else ""),
             size_bytes,
         )
         digest, stored = seal(recipe)
-        path = self._packs.paths.recipe(digest)
-        await self._packs.add_document(path, stored, [*self._uses, *self._documents])
+        path, names = self._packs.paths.recipe(digest), self._uses.names()
+        await self._packs.add_document(path, stored, [*sorted(names), *self._documents])
         await self._packs.wait_durable([path])
         self._whole = True
         return CapturedShard(
@@ -245,7 +290,7 @@ class _Capture:
             size_bytes,
             self._new_bytes,
             self._stored_bytes + len(stored),
-            frozenset(self._uses),
+            names,
             self._known.lost,
         )
 
@@ -263,7 +308,7 @@ class _Capture:
             kept.append(("", tail))
         blocks = sum(ref.blocks for ref in pages)
         members = first_blocks(self._cutter.seen(), blocks)
-        origins = frozenset(pack.rpartition("/")[0] for pack in self._uses)
+        origins = frozenset(pack.rpartition("/")[0] for pack in self._uses.names())
         return CaptureState(members, tuple(pages), tuple(kept), origins, self._whole)
 
     async def abandon(self) -> None:

@@ -25,6 +25,7 @@ _threads = threading.local()
 
 class Hash(Protocol):
     def update(self, data: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
 
 
 class ParentSlot(NamedTuple):
@@ -77,6 +78,11 @@ class Cutter:
         ended = [(member.path, blocks_of(member.stored_bytes)) for member in self.members]
         return [*ended, (self._start.path, self._index)]
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is a block to take."""
+        return bool(self._ready)
+
     def take(self) -> list[PendingBlock]:
         """The blocks that are whole by now; each is given once."""
         ready, self._ready = self._ready, []
@@ -93,6 +99,16 @@ class Cutter:
                 self._add(piece)
             case MemberEnd(padding):
                 self._end_member(padding)
+
+    def keep(self, member: TarMember) -> bool:
+        """Adds a member that is not cut; whether its first block starts a page.
+
+        Order: between two members. Raises: Corrupt (a member twice).
+        """
+        self.complete.see(member.path)
+        self.members.append(member)
+        count = blocks_of(member.stored_bytes)
+        return count > 0 and self._starts_page(large=count >= OWN_PAGE_BLOCKS)
 
     def finish(self) -> None:
         """Ends the last block. Raises: Corrupt, if this is not all of a shard's tar."""
@@ -115,11 +131,14 @@ class Cutter:
 
     def _start_block(self) -> PendingBlock:
         large = blocks_of(self._start.stored_bytes or 0) >= OWN_PAGE_BLOCKS
-        starts_page = self._index == 0 and (large or self._after_large)
-        if self._index == 0:
-            self._after_large = large
+        starts_page = self._index == 0 and self._starts_page(large=large)
         self._block = PendingBlock(self._start.path, self._index, starts_page)
         return self._block
+
+    def _starts_page(self, *, large: bool) -> bool:
+        """Whether a member that has blocks starts a page."""
+        after, self._after_large = self._after_large, large
+        return large or after
 
     def _end_block(self, block: PendingBlock) -> None:
         self._ready.append(block)
@@ -133,14 +152,18 @@ class Cutter:
 
 
 def digest_batch(
-    tar: Hash, chunks: Sequence[bytes], blocks: Sequence[PendingBlock], unknown: frozenset[str]
+    tar: Hash | None,
+    chunks: Sequence[bytes],
+    blocks: Sequence[PendingBlock],
+    unknown: frozenset[str],
 ) -> list[ClassifiedBlock]:
-    """What each block is, in order; `tar` has been fed all of `chunks`.
+    """What each block is, in order; `tar`, if any, has been fed all of `chunks`.
 
     Order: one call at a time for each `tar`. Blocks in packs in `unknown` count as new.
     """
-    for chunk in chunks:
-        tar.update(chunk)
+    if tar is not None:
+        for chunk in chunks:
+            tar.update(chunk)
     return [_judge(block, unknown) for block in blocks]
 
 

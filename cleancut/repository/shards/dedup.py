@@ -3,7 +3,7 @@ last attempt has left, else in the parent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -76,10 +76,24 @@ class Deduplicator:
 
     async def find(self, block: PendingBlock) -> ParentSlot | None:
         """Where it may be: only its digest shows whether it is the same."""
-        found = await self._left.find(block)
+        found = await self._left.find(block.path, block.index)
         if found is not None and self._has(found):
             return found._replace(whole_page=False)
-        return await self._parent.find(block)
+        return await self._parent.find(block.path, block.index)
+
+    async def parents_blocks(self, path: str, count: int) -> AsyncGenerator[ParentSlot, None]:
+        """The first `count` blocks of the parent's member. Raises: Corrupt, if one cannot be
+        read; its `context` names the `member`."""
+        for index in range(count):
+            found = await self._parent.find(path, index)
+            if found is None:
+                raise Corrupt(
+                    f"{path} cannot be kept: a page of the parent with block {index} of it cannot"
+                    " be read",
+                    "the next attempt has to read the file",
+                    member=path,
+                )
+            yield found
 
     def _has(self, found: ParentSlot) -> bool:
         """Whether an earlier attempt's block can be had from the store."""
@@ -101,9 +115,9 @@ class _SourcePages:
         self._held: dict[PageRef, Page | None] = {}
         self.lost = 0
 
-    async def find(self, block: PendingBlock) -> ParentSlot | None:
+    async def find(self, path: str, index: int) -> ParentSlot | None:
         """A page that cannot be read only makes its blocks new: it is counted, not raised."""
-        place = self._index.find(block.path, block.index) if self._index else None
+        place = self._index.find(path, index) if self._index else None
         if place is None:
             return None
         ref, slot = place

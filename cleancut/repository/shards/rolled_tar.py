@@ -13,7 +13,16 @@ from dataclasses import dataclass
 
 import zstandard
 
-from cleancut.repository.shards.tar_scanner import UNIT, MemberData, MemberEnd, MemberStart, TarScan
+from cleancut.core.format.recipe import Recipe
+from cleancut.core.primitives.errors import Invalid
+from cleancut.repository.shards.tar_scanner import (
+    UNIT,
+    KeptMember,
+    MemberData,
+    MemberEnd,
+    MemberStart,
+    TarScan,
+)
 
 LOG = "wal"
 _PIECE_BYTES = 256 * 1024
@@ -33,16 +42,22 @@ Log = Sequence[LogFile] | None
 
 
 async def with_log(
-    chunks: AsyncIterator[bytes], log: Callable[[], Awaitable[Log]]
-) -> AsyncGenerator[bytes, None]:
+    chunks: AsyncIterator[bytes | KeptMember], log: Callable[[], Awaitable[Log]]
+) -> AsyncGenerator[bytes | KeptMember, None]:
     """The tar of `chunks`, with the files of `log` in the place of those of its own log.
 
     Order: `log` is awaited once all chunks are there. A tar that ends early is given back as it is.
+        Kept members precede the log.
     Limits: what follows the segments is held compressed: Qdrant writes an empty log, of zeros.
-    Raises: Corrupt, Refused, for anything but a tar.
+    Raises: Corrupt, Refused, for anything but a tar. Invalid, for a kept member out of place.
     """
-    scan, held, rest = TarScan(), b"", _Rest()
+    scan, held, rest = TarScan(), b"", HeldBytes()
     async for chunk in chunks:
+        if isinstance(chunk, KeptMember):
+            if held or rest:
+                raise Invalid(f"{chunk.path} is to be kept inside a member, or behind the log")
+            yield chunk
+            continue
         starts = [one for one in scan.feed(chunk) if isinstance(one, MemberStart)]
         if rest:
             rest.add(chunk)
@@ -65,12 +80,32 @@ async def with_log(
         yield piece
 
 
+async def kept_with_log(
+    parent: Recipe, log: Callable[[], Awaitable[Log]]
+) -> AsyncGenerator[bytes | KeptMember, None]:
+    """The tar of `parent` without a look at it: all its members are kept, but for its log, which is
+    exchanged for `log`. Order: all members can be kept."""
+    found = await log()
+    in_log = written = False
+    for member in parent.members:
+        inside = member.path.rstrip("/") == LOG or is_log(member.path)
+        if found is not None and not written and not inside and (in_log or not member.path):
+            written = True
+            for piece in _files(found):
+                yield piece
+        in_log = in_log or inside
+        if not member.path:
+            yield bytes(member.stored_bytes)
+        elif found is None or not is_log(member.path):
+            yield KeptMember(member.path)
+
+
 def is_log(path: str) -> bool:
     """A file of the log. Its directory goes through: it proves the cut of an empty shard."""
     return path.startswith(f"{LOG}/") and path != f"{LOG}/"
 
 
-class _Rest:
+class HeldBytes:
     """Bytes that are held compressed, as they were added."""
 
     def __init__(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from cleancut.core.primitives.errors import Corrupt, Refused
 
@@ -17,6 +18,13 @@ MAX_HEADER_BYTES = 64 * 1024 * 1024
 MAX_NAME_BYTES = 64 * 1024
 _ZERO_UNIT = bytes(UNIT)
 _KNOWN_TYPES = b"0\x005S7"
+
+
+class KeptMember(NamedTuple):
+    """Stands in a stream of chunks, between two members, for one that was not read: it is the
+    parent's, from its header to its padding."""
+
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,11 @@ class TarScan:
         """How many of the last bytes belong to a header that is not complete yet."""
         data = self._phase in {_Phase.DATA, _Phase.PADDING, _Phase.TRAILER}
         return 0 if data else self.offset - self._began
+
+    @property
+    def between_members(self) -> bool:
+        """Whether the next byte is the first of a member, or of what ends the archive."""
+        return self._phase is _Phase.HEADER and not self._held
 
     @property
     def ended(self) -> bool:

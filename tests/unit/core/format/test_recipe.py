@@ -9,6 +9,7 @@ import pytest
 import zstandard
 from blake3 import blake3
 
+from cleancut.core.format.pack_uses import PackUse
 from cleancut.core.format.page import (
     BLOCK_BYTES,
     PACK_HEADER_BYTES,
@@ -24,7 +25,6 @@ from cleancut.core.format.page import (
 )
 from cleancut.core.format.recipe import (
     Completeness,
-    PackUse,
     PageRef,
     Recipe,
     RecipeIndex,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from cleancut.core.format.pack_uses import PackUse
 from cleancut.core.format.page import PACK_BYTES
-from cleancut.core.format.recipe import PackUse
 from cleancut.core.primitives.errors import Corrupt, NotFound
 from cleancut.repository.packs.pack_cache import KEPT_PACKS, PackCache
 from cleancut.repository.shards.tar_assembler import read_tar

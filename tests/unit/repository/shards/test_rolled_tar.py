@@ -7,12 +7,14 @@ import gzip
 import io
 import tarfile
 from collections.abc import AsyncIterator, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from cleancut.core.primitives.errors import Corrupt
+from cleancut.core.primitives.errors import Corrupt, Invalid
 from cleancut.repository.shards.rolled_tar import Log, LogFile, with_log
+from cleancut.repository.shards.tar_scanner import KeptMember, MemberStart, TarScan
 
 TAR = gzip.decompress(
     (Path(__file__).parents[3] / "data/qdrant-1.18.3/t1-shard0.tar.gz").read_bytes()
@@ -102,3 +104,31 @@ def test_the_log_is_asked_for_only_after_all_chunks() -> None:
 def test_what_is_no_tar_is_refused() -> None:
     with pytest.raises(Corrupt):
         asyncio.run(rolled(b"x" * 2048, None, 512))
+
+
+def test_kept_members_go_through_where_they_stand() -> None:
+    """Between the members before the log; elsewhere nothing knows what they would be."""
+    kept, log = KeptMember("segments/a/files/x"), [log_file("closed-7", b"wal" * 300)]
+    starts = [one for one in TarScan().feed(TAR) if isinstance(one, MemberStart)]
+    first, second = starts[1].offset, starts[2].offset
+    behind = next(one.offset for one in starts if one.path == "replica_state.json")
+
+    async def read(*cuts: int) -> list[bytes | KeptMember]:
+        async def chunks() -> AsyncIterator[bytes | KeptMember]:
+            for start, end in pairwise((0, *cuts, len(TAR))):
+                yield TAR[start:end]
+                if end < len(TAR):
+                    yield kept
+
+        async def decided() -> Log:
+            return log
+
+        return [piece async for piece in with_log(chunks(), decided)]
+
+    found = asyncio.run(read(first, second))
+    assert found[:4] == [TAR[:first], kept, TAR[first:second], kept]
+    pieces = [one for one in found if isinstance(one, bytes)]
+    assert b"".join(pieces) == asyncio.run(rolled(TAR, log, 4096))
+    for cut in (first + 100, behind):
+        with pytest.raises(Invalid):
+            asyncio.run(read(cut))
