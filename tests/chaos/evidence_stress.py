@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import os
 import random
+import select
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,7 @@ YOUNG_NS = 150_000_000
 """Instead of half a minute: files count as settled this soon, so that many are claimed which change
 in the next moment."""
 _READY_S = 60.0
+_BETWEEN_PASSES_S = 0.06
 _DROPPED = 0.3
 
 
@@ -113,6 +115,7 @@ class EvidenceStress:
         self._seed, self._chance = seed, random.Random(seed)
         self._parent: dict[str, tuple[FileState, bytes]] = {}
         self._outcome = Outcome()
+        self._writer: subprocess.Popen[bytes] | None = None
 
     def run(self, claims: int, limit_s: float) -> Outcome:
         """Rounds until that many claims were made, one was wrong, or the time is over."""
@@ -137,6 +140,7 @@ class EvidenceStress:
             try:
                 if process.stdout is None or process.stdout.readline() != b"ready\n":
                     raise RuntimeError("the writer did not start")
+                self._writer = process
                 yield
             finally:
                 if process.stdin:
@@ -151,7 +155,7 @@ class EvidenceStress:
             if self._chance.random() < _DROPPED:
                 del self._parent[path]
         files.warm()
-        time.sleep(0.06)
+        self._pause(_BETWEEN_PASSES_S)
         recorded = {path: state for path, (state, _) in self._parent.items()}
         now_ns = time.time_ns() + SETTLED_NS - YOUNG_NS
         with files.select(recorded, now_ns) as chosen:
@@ -212,17 +216,20 @@ class EvidenceStress:
             return None
 
     def _pause(self, at_most_s: float) -> None:
-        time.sleep(self._chance.random() * at_most_s)
+        """Writing goes on. Raises: RuntimeError, if the writer has ended."""
+        output = self._writer.stdout if self._writer else None
+        if select.select([output], [], [], self._chance.random() * at_most_s)[0]:
+            raise RuntimeError("the writer has ended")
 
 
-def stress(directory: Path, claims: int, seed: int, limit_s: float = 120.0) -> Outcome:
+def stress(directory: Path, claims: int, seed: int, limit_s: float) -> Outcome:
     """One run in a directory of its own below `directory`."""
     with tempfile.TemporaryDirectory(dir=directory, prefix="evidence-") as place:
         return EvidenceStress(Path(place), seed).run(claims, limit_s)
 
 
 def stress_mutant(
-    name: str, directory: Path, claims: int, seed: int, limit_s: float = 120.0
+    name: str, directory: Path, claims: int, seed: int, *, limit_s: float = 120.0
 ) -> Outcome:
     """The same with a rule broken; "": with none."""
     with contextlib.ExitStack() as stack:
@@ -242,7 +249,9 @@ def main() -> int:
     names = [*MUTANTS, *LOSING] if asked.mutant == "all" else [asked.mutant]
     wrong = 0
     for name in names:
-        found = stress_mutant(name, asked.directory, asked.claims, asked.seed, asked.limit_s)
+        found = stress_mutant(
+            name, asked.directory, asked.claims, asked.seed, limit_s=asked.limit_s
+        )
         sys.stdout.write(f"{name or 'all rules':20} {found}\n")
         sys.stdout.flush()
         wrong += len(found.wrong) if not name else 0

@@ -90,7 +90,7 @@ class SegmentWriter:
     def run(self) -> None:
         """Until standard input is closed."""
         names = [path for path in paths() if not path.endswith(FLUSHED)]
-        while not select.select([sys.stdin], [], [], 0)[0]:
+        while not self._ended():
             weights = self._chance.choice([_MIXED, _MIXED, {"store": 1}, _UNSEEN])
             fit = [one for one in names if weights is not _UNSEEN or one.startswith(_STABLE)]
             hot = self._chance.sample(fit, _HOT)
@@ -100,7 +100,11 @@ class SegmentWriter:
                 (kind,) = self._chance.choices(list(weights), list(weights.values()))
                 with standstill(self._lock):
                     self._change(kind, path)
-                time.sleep(self._chance.random() * 0.001)
+                if self._ended(self._chance.random() * 0.001):
+                    return
+
+    def _ended(self, within_s: float = 0.0) -> bool:
+        return bool(select.select([sys.stdin], [], [], within_s)[0])
 
     def _change(self, kind: str, path: str) -> None:
         stable, removes = path.startswith(_STABLE), kind in _REMOVING

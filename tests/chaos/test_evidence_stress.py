@@ -25,12 +25,12 @@ def test_no_claim_is_wrong_and_no_file_that_a_flush_writes_is_lost(tmp_path: Pat
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_without_any_of_the_rules_claims_are_wrong(tmp_path: Path, mutant: str) -> None:
     needs_proving_disk(tmp_path)
-    found = stress_mutant(mutant, tmp_path, MUTANT_CLAIMS, SEED, LIMIT_S)
+    found = stress_mutant(mutant, tmp_path, MUTANT_CLAIMS, SEED, limit_s=LIMIT_S)
     assert found.wrong, found
 
 
 def test_without_the_deny_list_captures_are_lost_at_the_flush(tmp_path: Path) -> None:
     needs_proving_disk(tmp_path)
-    found = stress_mutant("no deny list", tmp_path, CLAIMS // 5, SEED, LIMIT_S)
+    found = stress_mutant("no deny list", tmp_path, CLAIMS // 5, SEED, limit_s=LIMIT_S)
     assert found.wrong == [], found
     assert found.lost["a flush wrote it"] > 0, found
