@@ -18,6 +18,7 @@ from cleancut.ports.wal_dir import WalStorage
 from cleancut.qdrant.client import Qdrant
 from cleancut.repository.packs.uploads import UploadLimits
 from cleancut.runtime.skipped_records import SkippedRecords
+from cleancut_agent.capture.local_capture import LocalCapture
 
 
 def free_disk_bytes(directory: Path) -> int:
@@ -31,9 +32,9 @@ class AgentContext:
 
     `loopback`: the base URL at which the local Qdrant reaches this agent, without a trailing slash.
     `qdrant_storage`: the data directory of the local peer, if this agent can see it; `wal`: the
-    logs of its shards in there. `limits`: the current upload limits. `token_hex`: a random string
-    of N bytes. `free_disk_bytes`: free bytes of the disk that holds a directory. `store_bound_s`:
-    of a small call to the store.
+    logs of its shards in there; `capture`: their segments. `limits`: the current upload limits.
+    `token_hex`: a random string of N bytes. `free_disk_bytes`: free bytes of the disk that holds a
+    directory. `store_bound_s`: of a small call to the store.
     """
 
     name: AgentName
@@ -47,6 +48,7 @@ class AgentContext:
     loopback: str
     qdrant_storage: Path | None = None
     wal: WalStorage | None = None
+    capture: LocalCapture | None = None
     limits: UploadLimits = field(default_factory=UploadLimits)
     token_hex: Callable[[int], str] = secrets.token_hex
     free_disk_bytes: Callable[[Path], int] = free_disk_bytes

@@ -231,11 +231,15 @@ class AgentLoop:
 
     async def _refresh(self) -> None:
         """Keeps the session record true; each new problem with the local peer is logged once."""
-        logged, concerns, wal = "", tuple[Concern, ...](), ""
+        logged, concerns, wal, capture = "", tuple[Concern, ...](), "", ""
         while True:
-            if wal != (wal := self._session.said.wal or ""):
+            said = self._session.said
+            if wal != (wal := said.wal or ""):
                 self._log.info("logs of shards are read" if not wal else "no logs read", cause=wal)
-            self._metrics.set_wal(readable=None if self._session.said.wal is None else not wal)
+            if capture != (capture := said.capture or ""):
+                what = "captures read the disk" if not capture else "captures stream all"
+                self._log.info(what, cause=capture)
+            self._metrics.set_disk(said.wal, said.capture)
             problem = self._session.said.problem
             for concern in self._session.said.concerns:
                 if concern not in concerns:

@@ -40,6 +40,7 @@ from cleancut.store.metered import InstrumentedStore
 from cleancut.store.open import open_store
 from cleancut_agent.backup.captures import spill_of
 from cleancut_agent.backup.journal import own_directory
+from cleancut_agent.capture.local_capture import LocalCapture
 from cleancut_agent.context import AgentContext
 from cleancut_agent.fence_watchdog import FenceWatchdog
 from cleancut_agent.local_peer import free_bytes, storage_free_bytes
@@ -120,6 +121,7 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
         app = health_app(health, metrics.render)
         http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))
         log.info("listening", http_port=http, name=name)
+        storage: Path | None = flags["qdrant_storage"]
         context = AgentContext(
             name=name,
             keys=Keys(cluster),
@@ -130,8 +132,9 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
             clock=clock,
             spill_dir=flags["spill_dir"],
             loopback=f"http://127.0.0.1:{loopback}",
-            qdrant_storage=flags["qdrant_storage"],
-            wal=LocalWalStorage(flags["qdrant_storage"]) if flags["qdrant_storage"] else None,
+            qdrant_storage=storage,
+            wal=LocalWalStorage(storage) if storage else None,
+            capture=LocalCapture(storage, flags["spill_dir"]) if storage else None,
         )
         metrics.ask(
             lambda: free_by_volume(context),

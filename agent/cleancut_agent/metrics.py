@@ -76,6 +76,11 @@ class AgentMetrics:
             "1 if the logs of the local peer's shards can be followed, 0 if snapshots are all there"
             " is.",
         )
+        self._direct = gauge(
+            "cleancut_agent_direct_capture",
+            "1 if segments can be captured from the local peer's disk, 0 if Qdrant streams all of"
+            " them.",
+        )
         self._disk_free = gauge(
             "cleancut_agent_disk_free_bytes",
             "Free bytes of the disk that holds the spill directory, or the local peer's storage if"
@@ -115,9 +120,10 @@ class AgentMetrics:
         """Where free bytes by volume, and the floor that is set, are read at each scrape."""
         self._read_disks, self._read_floor = disks, floor
 
-    def set_wal(self, *, readable: bool | None) -> None:
-        """None: not known."""
-        self._wal.show_one(None if readable is None else int(readable))
+    def set_disk(self, wal: str | None, capture: str | None) -> None:
+        """Why logs are not read, and files not captured; None: not known."""
+        self._wal.show_one(None if wal is None else int(not wal))
+        self._direct.show_one(None if capture is None else int(not capture))
 
     def set_session(self, *, open_: bool) -> None:
         self._session_open.set(1 if open_ else 0)

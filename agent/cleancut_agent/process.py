@@ -96,6 +96,7 @@ def session_loop(
         journal,
         watchdog=process.watchdog,
         reads_logs=lambda: session.said.wal == "",
+        reads_files=lambda: session.said.capture == "",
         chain_of=archive.chain_of,
     )
     effects: dict[OperationKind, AgentEffects] = {

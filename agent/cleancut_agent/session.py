@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from cleancut import __version__
+from cleancut.core.capture.gate import capture_gate
 from cleancut.core.maintenance.clocks import REPORT_EVERY_S
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError, LeaseLost, Refused
@@ -74,8 +75,8 @@ async def open_session(context: AgentContext, ttl_s: float = TTL_S) -> AsyncIter
 
 async def describe(context: AgentContext, known: Session | None = None) -> Session:
     """What the agent says of itself now; `peer_id` is None while its Qdrant cannot be used, for the
-    reason in `problem`. `known`: where concerns and the gate of its logs stand; None: they are
-    looked for."""
+    reason in `problem`. `known`: where concerns and the gates of its logs and segments stand; None:
+    they are looked for."""
     nonce, clock = context.token_hex(8), format_time(context.clock.wall_s())
     try:
         cluster = await context.qdrant.cluster(timeout_s=5.0)
@@ -94,8 +95,9 @@ async def describe(context: AgentContext, known: Session | None = None) -> Sessi
         facts = context.wal.facts() if context.wal is not None else WalFacts()
         concerns = await find_concerns(context, cluster)
         wal: str | None = wal_gate(facts, version, PeerId(cluster.peer_id))
+        capture: str | None = _capture_gate(context, facts, version, PeerId(cluster.peer_id))
     else:
-        concerns, wal = known.concerns, known.wal
+        concerns, wal, capture = known.concerns, known.wal, known.capture
     return Session(
         name=context.name,
         version=__version__,
@@ -106,9 +108,20 @@ async def describe(context: AgentContext, known: Session | None = None) -> Sessi
         free_bytes=free if free < 0 else free - free % FREE_STEP,
         concerns=concerns,
         wal=wal,
+        capture=capture,
         clock=clock,
         nonce=nonce,
     )
+
+
+def _capture_gate(
+    context: AgentContext, seen: WalFacts, qdrant_version: str, peer_id: PeerId
+) -> str:
+    """Why nothing is captured from the disk; empty: it is."""
+    if context.capture is None:
+        return "the agent does not see Qdrant's storage: set --qdrant-storage"
+    gate = capture_gate(context.capture.facts(seen), qdrant_version, peer_id)
+    return gate or context.capture.stopped
 
 
 async def refresh(context: AgentContext, session: OpenSession) -> None:

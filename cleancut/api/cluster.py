@@ -57,7 +57,8 @@ class CoordinatorStatus(ApiValue, frozen=True):
 
 class AgentStatus(ApiValue, frozen=True):
     """`peer_id` is None while its Qdrant does not answer, or runs without cluster mode.
-    `snapshots_only`: why it does not read its shards' logs; empty: it does; None: not known."""
+    `snapshots_only`: why it does not read its shards' logs; empty: it does; None: not known.
+    `streams_only`: why it captures nothing of their segments from the disk; likewise."""
 
     name: str
     version: str = ""
@@ -65,6 +66,7 @@ class AgentStatus(ApiValue, frozen=True):
     qdrant_version: str = ""
     phase: str = ""
     snapshots_only: str | None = None
+    streams_only: str | None = None
 
 
 class OpenOperation(ApiValue, frozen=True):

@@ -89,20 +89,22 @@ class TakeMarkResponse(_message.Message):
     def __init__(self, mark: _Optional[_Union[ArchiveMark, _Mapping]] = ...) -> None: ...
 
 class AgentStatus(_message.Message):
-    __slots__ = ("name", "version", "peer_id", "qdrant_version", "phase", "snapshots_only")
+    __slots__ = ("name", "version", "peer_id", "qdrant_version", "phase", "snapshots_only", "streams_only")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     PEER_ID_FIELD_NUMBER: _ClassVar[int]
     QDRANT_VERSION_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOTS_ONLY_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_ONLY_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     peer_id: int
     qdrant_version: str
     phase: str
     snapshots_only: str
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., peer_id: _Optional[int] = ..., qdrant_version: _Optional[str] = ..., phase: _Optional[str] = ..., snapshots_only: _Optional[str] = ...) -> None: ...
+    streams_only: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., peer_id: _Optional[int] = ..., qdrant_version: _Optional[str] = ..., phase: _Optional[str] = ..., snapshots_only: _Optional[str] = ..., streams_only: _Optional[str] = ...) -> None: ...
 
 class OpenOperation(_message.Message):
     __slots__ = ("id", "kind", "epoch", "phase")

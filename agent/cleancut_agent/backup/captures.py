@@ -5,31 +5,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+from cleancut.core.format.keeping import KeepableMembers
+from cleancut.core.format.manifest import CaptureSources
 from cleancut.core.format.partial_recipe import PartialRecipe
 from cleancut.core.format.recipe import Recipe
 from cleancut.core.maintenance.garbage import SEED_KEPT_S
-from cleancut.core.primitives.errors import CleancutError
+from cleancut.core.primitives.errors import CleancutError, Denied, Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.protocol.requests import STREAMS_TO_OPEN
 from cleancut.repository.packs.pack_writer import PackWriter, share_bytes
 from cleancut.repository.shards.capture import CapturedShard, CaptureState, capture_shard
 from cleancut.repository.shards.dedup import EarlierCapture
-from cleancut.repository.shards.rolled_tar import Log, with_log
+from cleancut.repository.shards.rolled_tar import Log, kept_with_log, with_log
 from cleancut.repository.shards.tar_assembler import read_tar
-from cleancut.runtime.concurrency import run_all
+from cleancut.repository.shards.tar_scanner import KeptMember
+from cleancut.runtime.concurrency import run_all, run_in_thread
 from cleancut_agent.backup.partial_recipes import PartialRecipes
+from cleancut_agent.capture.direct_tar import DirectTar
+from cleancut_agent.capture.local_capture import DirectCapture
 from cleancut_agent.context import AgentContext
 
 ORIGINS = 32
 """The most sessions whose packs one shard reuses."""
+SMALLEST_READ = 256 * 1024
+"""Of a file on the disk, so much is read at once at least."""
 LEFT_S = SEED_KEPT_S
 """So long is remembered what was left of a shard; by then a gc run has taken it."""
 
@@ -52,11 +60,18 @@ class Stream:
         return self.earlier.partial.blocks() if self.earlier else 0
 
 
+class Stored(NamedTuple):
+    """A stored shard; `sources`: what came from where, unless all of it was streamed."""
+
+    shard: CapturedShard
+    sources: CaptureSources | None = None
+
+
 class Captures:
     """Runs as one task; `wait_cut` and `wait_stored` wait for it, or raise what ended it.
 
     `on_stream` is called for each shard when its stream is opened and when it has ended, with
-    the number of open ones.
+    the number of open ones. `startup`: of the local peer; "": nothing is captured directly.
     """
 
     def __init__(
@@ -67,18 +82,19 @@ class Captures:
         pool: Executor,
         *,
         unknown: frozenset[str] = frozenset(),
+        startup: str = "",
         on_stream: Callable[[ShardTask, int], None] = lambda _task, _reading: None,
     ) -> None:
         self._context, self._epoch, self._unknown = context, epoch, unknown
+        self._direct = context.capture if startup else None
+        self._startup = startup
         self._on_stream, self._reading = on_stream, 0
         self._session_id, self._pool = session_id, pool
         self._partials = PartialRecipes(context.spill_dir)
         self._opening = asyncio.Semaphore(STREAMS_TO_OPEN)
         self._uncut = 0
         self._all_cut: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._stored: asyncio.Future[list[CapturedShard]] = (
-            asyncio.get_running_loop().create_future()
-        )
+        self._stored: asyncio.Future[list[Stored]] = asyncio.get_running_loop().create_future()
         self._packs: PackWriter | None = None
         self._chunk_bytes = 0
         self.read_bytes = 0
@@ -113,7 +129,7 @@ class Captures:
         finally:
             self._partials.forget(self._context.clock.wall_s() - LEFT_S)
 
-    async def _capture_all(self, streams: Sequence[Stream], at_once: int) -> list[CapturedShard]:
+    async def _capture_all(self, streams: Sequence[Stream], at_once: int) -> list[Stored]:
         spill = spill_of(self._context.spill_dir)
         async with PackWriter(
             self._context.store,
@@ -133,29 +149,113 @@ class Captures:
             await packs.flush()
         return results
 
-    async def _capture(self, packs: PackWriter, stream: Stream) -> CapturedShard:
+    async def _capture(self, packs: PackWriter, stream: Stream) -> Stored:
         task = stream.task
-        qdrant, size = self._context.qdrant, self._chunk_bytes
         async with AsyncExitStack() as stack:
             turn = await stack.enter_async_context(self._turn_to_open())
             stack.enter_context(self._open(task))
-            chunks: AsyncIterator[bytes]
             if stream.stored:
-                chunks = self._parents_tar(task)
-            else:
-                chunks = await stack.enter_async_context(
-                    qdrant.stream_shard(task.collection, task.shard_id, size)
-                )
-            chunks = self._counted(chunks)
-            return await capture_shard(
-                with_log(chunks, stream.log) if stream.log else chunks,
-                parent=stream.parent,
-                packs=packs,
-                on_cut=partial(self._cut, turn),
-                unknown=self._unknown,
-                earlier=stream.earlier,
-                on_left=partial(self._leave, packs.origin, stream),
-            )
+                return await self._roll(packs, stream, turn)
+            opened = await self._open_direct(stack, stream)
+            if opened is not None:
+                return await self._capture_direct(packs, stream, opened, turn)
+            chunks = await self._stream(stack, task)
+            return Stored(await self._store(packs, stream, chunks, turn))
+
+    async def _roll(self, packs: PackWriter, stream: Stream, turn: Callable[[], None]) -> Stored:
+        """The parent's tar with another log: its members are kept, if each of them can be."""
+        parent, log = stream.parent, stream.log
+        assert parent is not None, "what is stored has a recipe"
+        assert log is not None, "a shard is stored again for its log alone"
+        keepable = KeepableMembers(parent, self._unknown)
+        if not all(one.path in keepable for one in parent.members if one.path):
+            return Stored(await self._store(packs, stream, self._parents_tar(stream.task), turn))
+        sizes = {member.path: member.tar_bytes() for member in parent.members}
+        kept = self._counted(kept_with_log(parent, log), sizes)
+        shard = await self._capture_pieces(packs, stream, kept, turn, hashed=False)
+        if self._context.capture is not None:
+            rolled = self._context.capture.rolled
+            await run_in_thread(partial(rolled, stream.task, shard.recipe_digest))
+        return Stored(shard)
+
+    async def _store(
+        self,
+        packs: PackWriter,
+        stream: Stream,
+        chunks: AsyncIterator[bytes | KeptMember],
+        turn: Callable[[], None],
+        *,
+        hashed: bool = True,
+        sizes: Mapping[str, int] | None = None,
+    ) -> CapturedShard:
+        chunks = self._counted(chunks, sizes or {})
+        pieces = with_log(chunks, stream.log) if stream.log else chunks
+        return await self._capture_pieces(packs, stream, pieces, turn, hashed=hashed)
+
+    async def _capture_pieces(
+        self,
+        packs: PackWriter,
+        stream: Stream,
+        pieces: AsyncIterator[bytes | KeptMember],
+        turn: Callable[[], None],
+        *,
+        hashed: bool,
+    ) -> CapturedShard:
+        return await capture_shard(
+            pieces,
+            parent=stream.parent,
+            packs=packs,
+            on_cut=partial(self._cut, turn),
+            hashed=hashed,
+            unknown=self._unknown,
+            earlier=stream.earlier,
+            on_left=partial(self._leave, packs.origin, stream),
+        )
+
+    async def _stream(
+        self, stack: AsyncExitStack, task: ShardTask, known: bytes | None = None
+    ) -> AsyncIterator[bytes]:
+        size, qdrant = self._chunk_bytes, self._context.qdrant
+        opened = qdrant.stream_shard(task.collection, task.shard_id, size, known)
+        return await stack.enter_async_context(opened)
+
+    async def _open_direct(
+        self, stack: AsyncExitStack, stream: Stream
+    ) -> tuple[DirectCapture, AsyncIterator[bytes]] | None:
+        """None: the shard is streamed whole, also where Qdrant has no partial streams."""
+        if self._direct is None:
+            return None
+        task, begin = stream.task, self._direct.begin
+        direct = await run_in_thread(
+            partial(begin, task, stream.parent, self._unknown, self._startup)
+        )
+        if direct is None:
+            return None
+        stack.callback(direct.close)
+        try:
+            return direct, await self._stream(stack, task, direct.selection.body())
+        except (Denied, Invalid, NotFound, Refused):
+            return None
+
+    async def _capture_direct(
+        self,
+        packs: PackWriter,
+        stream: Stream,
+        opened: tuple[DirectCapture, AsyncIterator[bytes]],
+        turn: Callable[[], None],
+    ) -> Stored:
+        assert self._direct is not None
+        direct, chunks = opened
+        tar: DirectTar = direct.tar(max(self._chunk_bytes, SMALLEST_READ))
+        try:
+            pieces = tar.pieces(chunks)
+            shard = await self._store(packs, stream, pieces, turn, hashed=False, sizes=direct.sizes)
+        except CleancutError as error:
+            self._direct.failed(stream.task, error)
+            raise
+        done = partial(self._direct.done, direct, shard.recipe_digest, tar.proven)
+        await run_in_thread(done)
+        return Stored(shard, tar.sources)
 
     async def _parents_tar(self, task: ShardTask) -> AsyncIterator[bytes]:
         tar = read_tar(self._context.store, self._context.paths, task.recipe)
@@ -188,9 +288,15 @@ class Captures:
         if left.whole or before is None or made.blocks() >= before.blocks():
             self._partials.put(made)
 
-    async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _counted(
+        self, chunks: AsyncIterator[bytes | KeptMember], sizes: Mapping[str, int]
+    ) -> AsyncIterator[bytes | KeptMember]:
+        """`sizes`: of the members that may be kept; they count as read."""
         async for chunk in chunks:
-            self.read_bytes += len(chunk)
+            if isinstance(chunk, KeptMember):
+                self.read_bytes += sizes[chunk.path]
+            else:
+                self.read_bytes += len(chunk)
             yield chunk
 
     @asynccontextmanager
@@ -224,7 +330,7 @@ class Captures:
         """Returns when every shard's state is frozen. Raises: what ended a stream before."""
         await asyncio.shield(self._all_cut)
 
-    async def wait_stored(self) -> list[CapturedShard]:
+    async def wait_stored(self) -> list[Stored]:
         """The stored shards, in the order of the tasks. Raises: what ended one of them."""
         return await asyncio.shield(self._stored)
 

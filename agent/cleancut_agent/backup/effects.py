@@ -35,7 +35,8 @@ from cleancut.core.protocol.fence import is_raised, without_fence
 from cleancut.core.protocol.requests import Selection
 from cleancut.repository.catalog import put_votes_document
 from cleancut.repository.shards.capture import CapturedShard
-from cleancut_agent.backup.captures import Captures, Stream, cancel
+from cleancut.runtime.concurrency import run_in_thread
+from cleancut_agent.backup.captures import Captures, Stored, Stream, cancel
 from cleancut_agent.backup.journal import CaptureJournal
 from cleancut_agent.backup.parents import Parents
 from cleancut_agent.backup.shard_logs import ShardLogs
@@ -78,8 +79,9 @@ class _Running:
 class AgentBackupEffects:
     """Runs one effect at a time; captures go on between them, as tasks of `group`.
 
-    `reads_logs`: whether the logs of the local peer's shards can be followed now. `chain_of`: the
-    chain of the archive that follows a shard now.
+    `reads_logs`: whether the logs of the local peer's shards can be followed now; `reads_files`:
+    whether their segments can be captured from the disk. `chain_of`: the chain of the archive that
+    follows a shard now.
     """
 
     def __init__(
@@ -91,10 +93,12 @@ class AgentBackupEffects:
         *,
         watchdog: FenceWatchdog,
         reads_logs: Callable[[], bool],
+        reads_files: Callable[[], bool],
         chain_of: Callable[[str, ShardId], Chain],
     ) -> None:
         self._context, self._group, self._pool, self._journal = context, group, pool, journal
-        self._watchdog, self._reads_logs, self._chain_of = watchdog, reads_logs, chain_of
+        self._watchdog, self._chain_of = watchdog, chain_of
+        self._reads_logs, self._reads_files = reads_logs, reads_files
         self._parents = Parents(context)
         self._running: dict[Epoch, _Running] = {}
         self._view_at = ""
@@ -109,6 +113,7 @@ class AgentBackupEffects:
             case Load():
                 await self.check_loaded(effect)
                 await self._parents.load(effect.tasks)
+                self._warm(effect)
                 return await self._open_logs(effect)
             case Confirm():
                 return await self._watchdog.confirm(effect.epoch)
@@ -184,6 +189,11 @@ class AgentBackupEffects:
         if any((task.collection, task.shard_id) in places for task in effect.tasks):
             raise UnusableReplicas(unusable)
 
+    def _warm(self, effect: Load) -> None:
+        """Starts what makes files show that they are written to: it may last beyond the cut."""
+        if (capture := self._context.capture) is not None and self._reads_files():
+            self._group.create_task(run_in_thread(partial(capture.warm, effect.tasks)))
+
     async def _open_logs(self, effect: Load) -> bool:
         """True if the logs of all shards are followed: then the backup can be rolled forward."""
         await self._close_logs()
@@ -218,7 +228,7 @@ class AgentBackupEffects:
             for index, task in enumerate(tasks)
             if not self._is_unchanged(task, first.at(index), uuids.get(task.collection, ""))
         )
-        captures = self._captures(effect.epoch)
+        captures = self._captures(effect.epoch, telemetry.startup)
         streams = [self._stream(tasks, index, logs) for index in captured]
         running = self._group.create_task(captures.run(streams))
         others = UncutReplicas.among(telemetry, tasks)
@@ -236,10 +246,16 @@ class AgentBackupEffects:
             await captures.wait_cut()
         return first
 
-    def _captures(self, epoch: Epoch) -> Captures:
+    def _captures(self, epoch: Epoch, startup: str) -> Captures:
         """They name nothing of parents or of earlier attempts that may be gone."""
-        token = self._context.token_hex(16)
-        return Captures(self._context, epoch, token, self._pool, unknown=self._parents.avoided)
+        return Captures(
+            self._context,
+            epoch,
+            self._context.token_hex(16),
+            self._pool,
+            unknown=self._parents.avoided,
+            startup=startup if self._reads_files() else "",
+        )
 
     def _stream(self, tasks: Sequence[ShardTask], index: int, logs: ShardLogs | None) -> Stream:
         stream = self._parents.stream_of(tasks[index])
@@ -320,7 +336,7 @@ class AgentBackupEffects:
 
     async def _roll_parents(
         self, effect: FinishCapture, still: Sequence[Standstill] | None, running: _Running
-    ) -> dict[int, CapturedShard]:
+    ) -> dict[int, Stored]:
         """Shards that were unchanged at the cut, and were written to before the standstill: what
         their parents hold is read from the store, and stored again with the log."""
         rolled = [index for index, one in enumerate(still or ()) if one.first >= 0]
@@ -331,7 +347,7 @@ class AgentBackupEffects:
             dataclasses.replace(self._stream(effect.tasks, index, running.logs), stored=True)
             for index in needed
         ]
-        captures = self._captures(effect.epoch)
+        captures = self._captures(effect.epoch, "")
         await captures.run(streams)
         return dict(zip(needed, await captures.wait_stored(), strict=True))
 
@@ -352,9 +368,10 @@ class AgentBackupEffects:
             for index, count in enumerate(counts)
         )
 
-    def _entry(self, effect: FinishCapture, index: int, stored: CapturedShard | None) -> ShardEntry:
+    def _entry(self, effect: FinishCapture, index: int, stored: Stored | None) -> ShardEntry:
         task, first, second = effect.tasks[index], effect.first, effect.second
-        source = stored or _taken_over(task.recipe, self._parents.recipe_of(task))
+        source = stored.shard if stored else None
+        source = source or _taken_over(task.recipe, self._parents.recipe_of(task))
         return ShardEntry(
             collection=task.collection,
             shard_id=task.shard_id,
@@ -370,6 +387,7 @@ class AgentBackupEffects:
             drained=False,
             shard_key=task.shard_key,
             reused=stored is None,
+            sources=stored.sources if stored else None,
         )
 
 

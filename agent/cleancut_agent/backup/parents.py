@@ -64,17 +64,18 @@ class Parents:
         wanted = {task.recipe for task in tasks if task.recipe} - set(self._recipes)
         await run_all([partial(load, digest) for digest in sorted(wanted)], _LOADS)
         lost = await lost_packs(store, paths, self._recipes.values())
-        quiet = {task.recipe for task in tasks if task.parent is not None}
         self._unknown = doomed | damage.objects | damage.recipes | lost
-        self._unknown |= await self._lost_pages(quiet)
+        unread = self._context.capture is not None
+        named = {task.recipe for task in tasks if unread or task.parent is not None}
+        self._unknown |= await self._lost_pages(named)
         for _ in range(_TRIES):
             with contextlib.suppress(CleancutError):
                 await self._load_earlier(tasks)
                 break
 
     async def _lost_pages(self, digests: Iterable[str]) -> set[str]:
-        """Pages that the store has not, of recipes that may be taken over without a look at them;
-        of other recipes, pages are read during the capture."""
+        """Pages that the store has not, of recipes that may be taken over, or members of which may,
+        without a look at them; of other recipes, pages are read during the capture."""
         store, paths = self._context.store, self._context.paths
         recipes = [self._recipes[digest] for digest in digests if digest in self._recipes]
         pages = sorted({ref.digest for recipe in recipes for ref in recipe.pages})

@@ -74,9 +74,9 @@ class AgentSeedEffects:
             self._running = None
         return Seeded(
             shards=len(stored),
-            read_bytes=sum(one.size_bytes for one in stored),
-            new_bytes=sum(one.new_bytes for one in stored),
-            stored_bytes=sum(one.stored_bytes for one in stored),
+            read_bytes=sum(one.shard.size_bytes for one in stored),
+            new_bytes=sum(one.shard.new_bytes for one in stored),
+            stored_bytes=sum(one.shard.stored_bytes for one in stored),
         )
 
     def _report_stream(self, epoch: Epoch, task: ShardTask, reading: int) -> None:

@@ -62,7 +62,7 @@ class SegmentFiles:
         mount; Unavailable."""
         self._path, self._handles = directory, handles
         try:
-            self._root = os.open(directory, _DIRECTORY)
+            self._root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFound(f"{directory} does not exist", "is the shard on this peer?") from error
         except OSError as error:

@@ -58,6 +58,13 @@ class Selection:
         self._open.add(file.path)
         return True
 
+    def leave(self, path: str) -> None:
+        """The file is streamed after all. Order: before the request."""
+        self.kept.pop(path, None)
+        if path in self._open:
+            self._close(path)
+            del self.direct[path]
+
     def body(self) -> bytes:
         """The request for all but these files. Shape: JSON."""
         worth = {path: state.worth_bytes for path, state in self.kept.items()}

@@ -68,9 +68,11 @@ def _reachable(value: bool) -> str:
 
 
 def _reads(agent: AgentStatus) -> str:
+    """Logs, if it follows them, and files, if it captures segments from the disk."""
     if agent.snapshots_only is None:
         return "unknown"
-    return "snapshots" if agent.snapshots_only else "snapshots, logs"
+    logs = "" if agent.snapshots_only else ", logs"
+    return "snapshots" + logs + (", files" if agent.streams_only == "" else "")
 
 
 def _yes(value: bool | None) -> str:

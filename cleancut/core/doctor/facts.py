@@ -82,7 +82,8 @@ class PeerReport(Record, frozen=True):
 
 class AgentReport(Record, frozen=True):
     """One agent with a live session; `peer_id` None: it cannot use its Qdrant at `url`, for the
-    reason in `problem`. `wal`: why it reads no logs, as in its session."""
+    reason in `problem`. `wal`: why it reads no logs, and `capture`: why it captures nothing from
+    the disk, as in its session."""
 
     name: AgentName
     url: str
@@ -92,6 +93,7 @@ class AgentReport(Record, frozen=True):
     version: str = ""
     concerns: tuple[Concern, ...] = ()
     wal: str | None = None
+    capture: str | None = None
 
 
 class Refusal(Record, frozen=True):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from cleancut.core.doctor import fixes
 from cleancut.core.doctor.facts import Facts, Finding, Fix, Severity
+from cleancut.core.primitives.ids import AgentName
 
 _SEVERITIES: dict[str, Severity] = {
     "consensus_stopped": "error",
@@ -20,6 +21,7 @@ _SEVERITIES: dict[str, Severity] = {
     "grey_shard": "info",
     "restore_by_upload": "info",
 }
+_GIVE_DISK = Fix(what="give the agent its peer's data directory, on a local disk, read-only")
 _STEPS = {
     "consensus_stopped": "see the log of this Qdrant for the entry that stopped it, then restart"
     " the peer",
@@ -39,7 +41,7 @@ _STEPS = {
 def find_programs(facts: Facts) -> Iterator[Finding]:
     yield from _coordinators(facts)
     yield from _concerns(facts)
-    yield from _logs(facts)
+    yield from _disks(facts)
     yield from _versions(facts)
 
 
@@ -92,22 +94,29 @@ def _concerns(facts: Facts) -> Iterator[Finding]:
                 yield _finding(one.kind, f"agent {agent.name}: {one.what}", agent.url)
 
 
-def _logs(facts: Facts) -> Iterator[Finding]:
-    """Agents that take shards from snapshots only, one finding for each reason."""
-    reasons: dict[str, list[str]] = {}
-    for agent in facts.agents:
-        if agent.wal:
-            reasons.setdefault(agent.wal, []).append(agent.name)
-    for reason, names in sorted(reasons.items()):
-        yield Finding(
-            kind="snapshots_only",
-            severity="info",
-            what=f"snapshots only, no logs of shards, are read by {', '.join(sorted(names))}:"
-            f" {reason}",
-            fixes=(
-                Fix(what="give the agent its peer's data directory, on a local disk, read-only"),
-            ),
-        )
+def _disks(facts: Facts) -> Iterator[Finding]:
+    """Agents that read no logs, or capture no files, from their disk; one for each reason, and one
+    where it is the same for both."""
+    logs = {agent.name: agent.wal for agent in facts.agents if agent.wal}
+    for reason, names in _by_reason(logs):
+        what = f"snapshots only, no logs of shards, are read by {names}: {reason}"
+        yield Finding(kind="snapshots_only", severity="info", what=what, fixes=(_GIVE_DISK,))
+    files = {
+        agent.name: agent.capture
+        for agent in facts.agents
+        if agent.capture and agent.capture != agent.wal
+    }
+    for reason, names in _by_reason(files):
+        what = f"Qdrant streams all bytes of all changed shards to {names}: {reason}"
+        yield Finding(kind="streams_only", severity="info", what=what, fixes=(_GIVE_DISK,))
+
+
+def _by_reason(reasons: dict[AgentName, str]) -> list[tuple[str, str]]:
+    """Reasons, and the agents that have each of them."""
+    found: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        found.setdefault(reason, []).append(name)
+    return [(reason, ", ".join(sorted(names))) for reason, names in sorted(found.items())]
 
 
 def _finding(kind: str, what: str, url: str) -> Finding:

@@ -34,11 +34,21 @@ CORRUPT_HINT = (
 )
 
 
+class CaptureSources(Record, frozen=True):
+    """Bytes of a shard's tar by where they came from: sent by Qdrant, read from the disk, or kept
+    of the parent, unread."""
+
+    streamed_bytes: int = 0
+    direct_bytes: int = 0
+    kept_bytes: int = 0
+
+
 class ShardEntry(Record, frozen=True):
     """One shard of the group. `recipe` names its tar; sizes in bytes.
 
     `count` is exact, and kept for quiet shards only (None: unknown). `chain`: of the archive, that
-    held this very log all the while; "": none did.
+    held this very log all the while; "": none did. `sources`: None, if Qdrant sent all of it, or
+    nothing was captured.
     """
 
     collection: str
@@ -59,6 +69,7 @@ class ShardEntry(Record, frozen=True):
     reused: bool = False
     standstill: Standstill | None = None
     chain: str = ""
+    sources: CaptureSources | None = None
 
     @property
     def last_entry(self) -> int:

@@ -230,7 +230,9 @@ class Session(Record, frozen=True):
     `clock`: RFC 3339, the agent's clock when it wrote this; written again every few minutes.
     `problem`: why the peer cannot be used while `peer_id` is None. `concerns`: what was found when
     its capabilities and its health were tried last. `wal`: why the logs of its shards cannot be
-    followed, so that snapshots are all there is; empty: they can; None: not known.
+    followed, so that snapshots are all there is; empty: they can; None: not known. `capture`: why
+    nothing of its segments can be captured from the disk, so that Qdrant streams all of them; as
+    `wal`.
     """
 
     name: AgentName
@@ -244,6 +246,7 @@ class Session(Record, frozen=True):
     problem: str = ""
     concerns: tuple[Concern, ...] = ()
     wal: str | None = None
+    capture: str | None = None
     nonce: str = ""
 
 

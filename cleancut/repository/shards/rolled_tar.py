@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import zstandard
 
+from cleancut.core.format.recipe import Recipe
 from cleancut.core.primitives.errors import Invalid
 from cleancut.repository.shards.tar_scanner import (
     UNIT,
@@ -50,7 +51,7 @@ async def with_log(
     Limits: what follows the segments is held compressed: Qdrant writes an empty log, of zeros.
     Raises: Corrupt, Refused, for anything but a tar. Invalid, for a kept member out of place.
     """
-    scan, held, rest = TarScan(), b"", _Rest()
+    scan, held, rest = TarScan(), b"", HeldBytes()
     async for chunk in chunks:
         if isinstance(chunk, KeptMember):
             if held or rest:
@@ -79,12 +80,32 @@ async def with_log(
         yield piece
 
 
+async def kept_with_log(
+    parent: Recipe, log: Callable[[], Awaitable[Log]]
+) -> AsyncGenerator[bytes | KeptMember, None]:
+    """The tar of `parent` without a look at it: all its members are kept, but for its log, which is
+    exchanged for `log`. Order: all members can be kept."""
+    found = await log()
+    in_log = written = False
+    for member in parent.members:
+        inside = member.path.rstrip("/") == LOG or is_log(member.path)
+        if found is not None and not written and not inside and (in_log or not member.path):
+            written = True
+            for piece in _files(found):
+                yield piece
+        in_log = in_log or inside
+        if not member.path:
+            yield bytes(member.stored_bytes)
+        elif found is None or not is_log(member.path):
+            yield KeptMember(member.path)
+
+
 def is_log(path: str) -> bool:
     """A file of the log. Its directory goes through: it proves the cut of an empty shard."""
     return path.startswith(f"{LOG}/") and path != f"{LOG}/"
 
 
-class _Rest:
+class HeldBytes:
     """Bytes that are held compressed, as they were added."""
 
     def __init__(self) -> None:

@@ -125,6 +125,7 @@ async def _read_agents(context: CoordinatorContext, ctl: Ctl) -> tuple[AgentStat
                 session,
                 phase=open_phase if session.name in taking_part else "",
                 snapshots_only=session.wal,
+                streams_only=session.capture,
             )
         )
     return tuple(shown)

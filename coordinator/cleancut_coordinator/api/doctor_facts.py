@@ -184,6 +184,7 @@ async def _agents(context: CoordinatorContext) -> tuple[AgentReport, ...]:
             version=one.version,
             concerns=one.concerns,
             wal=one.wal,
+            capture=one.capture,
         )
         for one in sessions
     )

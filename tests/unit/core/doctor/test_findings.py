@@ -199,13 +199,6 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         ["agent a", "http://q:1"],
         'curl -fsS -m 10 -H "api-key: $QDRANT_API_KEY" http://q:1/cluster',
     ),
-    (
-        live(agents=(*HEALTHY.agents[:2], replace(HEALTHY.agents[2], wal="on 'nfs4'"))),
-        "snapshots_only",
-        "info",
-        [HEALTHY.agents[2].name, "on 'nfs4'"],
-        "",
-    ),
     (live(peers=(), agents=(), url="", collections=()), "no_peer", "error", ["answers"], ""),
     (
         live(peers=(told(11), told(22, aliases=(("a", "docs"),)), told(33))),

@@ -1,0 +1,271 @@
+"""A shard's tar put together of what Qdrant streams, of files that are read from the disk, and of
+members that are the parent's, unread.
+
+Members of segments go through as they come; then follow those from the disk and of the parent, and
+then what Qdrant writes behind the segments. That is read at once and held, since Qdrant locks the
+shard's log while it writes it.
+Source: D19
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from cleancut.core.capture.proof import SETTLED_NS, SMALL_BYTES, FileState
+from cleancut.core.capture.request import SEGMENT_MANIFEST, in_words, missing, read_manifest
+from cleancut.core.format.manifest import CaptureSources
+from cleancut.core.primitives.errors import Corrupt, Unavailable
+from cleancut.repository.shards.rolled_tar import HeldBytes
+from cleancut.repository.shards.tar_scanner import (
+    UNIT,
+    Event,
+    KeptMember,
+    MemberData,
+    MemberEnd,
+    MemberStart,
+    TarScan,
+)
+from cleancut.runtime.concurrency import run_in_thread
+from cleancut_agent.capture.direct_files import DirectFile
+from cleancut_agent.capture.selection import Selection, state_of
+
+_SEGMENTS = "segments/"
+_SAMPLES = 64
+"""The most streamed files of a shard that are compared with the disk."""
+_TRY_AGAIN = "the next attempt streams these files"
+
+
+class UnprovenFiles(Unavailable):
+    """Files that may have changed between the request and the cut, or while they were read.
+    `files`: paths `<segment>/<relative>`."""
+
+    def __init__(self, what: str, files: frozenset[str]) -> None:
+        super().__init__(what, _TRY_AGAIN)
+        self.files = files
+
+
+class OtherFiles(Unavailable):
+    """The disk does not hold what Qdrant streams: nothing on it proves anything."""
+
+
+class DirectTar:
+    """The tar of one request that leaves out what is in `selection`. Used once.
+
+    `size_of`: how many bytes of the parent's tar the member at a path is. `proven`: the states of
+    the files that it holds, once all pieces have been given.
+    """
+
+    def __init__(
+        self,
+        selection: Selection,
+        directory: Path,
+        size_of: Callable[[str], int],
+        *,
+        piece_bytes: int,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._selection, self._directory, self._size_of = selection, directory, size_of
+        self._piece_bytes, self._now_ns = piece_bytes, now_ns
+        self._cut_ns = 0
+        self._streamed_bytes = self._direct_bytes = self._kept_bytes = 0
+        self.proven: dict[str, FileState] = {}
+
+    @property
+    def sources(self) -> CaptureSources:
+        """What has come from where so far."""
+        return CaptureSources(self._streamed_bytes, self._direct_bytes, self._kept_bytes)
+
+    async def pieces(
+        self, chunks: AsyncIterator[bytes]
+    ) -> AsyncGenerator[bytes | KeptMember, None]:
+        """`chunks`: the answer to the request. A tar that ends early is given back as it is.
+
+        Raises: UnprovenFiles, OtherFiles, Corrupt, Refused, and what `chunks` raise.
+        """
+        parts = _Streamed()
+        async for chunk in chunks:
+            if not self._cut_ns:
+                self._cut_ns = self._now_ns()
+                await self._check(self._selection.check)
+            self._streamed_bytes += len(chunk)
+            if piece := parts.feed(chunk):
+                yield piece
+        if parts.ended:
+            async for other in self._others(parts):
+                yield other
+        for piece in parts.tail.pieces():
+            yield piece
+
+    async def _check(self, check: Callable[[int], dict[str, str]]) -> None:
+        """Raises: UnprovenFiles."""
+        if reasons := await run_in_thread(partial(check, self._cut_ns)):
+            path, reason = next(iter(sorted(reasons.items())))
+            raise UnprovenFiles(
+                f"{len(reasons)} files of {self._directory} are not proven: {path}: {reason}",
+                frozenset(reasons),
+            )
+
+    async def _others(self, parts: _Streamed) -> AsyncGenerator[bytes | KeptMember, None]:
+        """The members that are not streamed, in an order that stays the same between captures."""
+        listed = {f"{segment}/{one}" for segment, names in parts.listed.items() for one in names}
+        kept = {path for path in self._selection.kept if path in listed - parts.received}
+        direct = {path for path in self._selection.direct if path in listed - parts.received}
+        lacking = missing(parts.listed, received=parts.received, kept=kept, direct=direct)
+        if lacking:
+            raise UnprovenFiles(
+                f"{len(lacking)} files of {self._directory} came from nowhere: {in_words(lacking)}",
+                frozenset(lacking),
+            )
+        await self._compare(parts, needed=bool(kept or direct))
+        for path in sorted(kept | direct):
+            if path in kept:
+                member = member_path(path)
+                self._kept_bytes += self._size_of(member)
+                yield KeptMember(member)
+                continue
+            async for piece in self._read(path):
+                yield piece
+        proven = self._selection.proven()
+        self.proven = {path: proven[path] for path in kept | direct}
+
+    async def _read(self, path: str) -> AsyncGenerator[bytes, None]:
+        opened = self._selection.direct[path]
+        file = await run_in_thread(partial(DirectFile, opened))
+        yield file.header
+        pieces = file.pieces(self._piece_bytes)
+        while piece := await run_in_thread(partial(next, pieces, b"")):
+            self._direct_bytes += len(piece)
+            yield piece
+        if padding := bytes(-file.stored_bytes % UNIT):
+            yield padding
+        if reason := self._selection.finish(path, self._cut_ns):
+            raise UnprovenFiles(
+                f"{path} of {self._directory} is not proven: {reason}", frozenset({path})
+            )
+
+    async def _compare(self, parts: _Streamed, *, needed: bool) -> None:
+        """Small files that were streamed and have not changed for long lie on the disk as well.
+
+        Raises: OtherFiles, if one differs, or if there is none although one is `needed`.
+        """
+        compare = partial(_compare, self._directory, parts.samples, self._cut_ns)
+        same, other = await run_in_thread(compare)
+        if other:
+            raise OtherFiles(f"{self._directory}/{other} is not what Qdrant streams")
+        if needed and not same:
+            raise OtherFiles(f"no file of {self._directory} is known to be what Qdrant streams")
+
+
+def member_path(path: str) -> str:
+    """The path in a shard's tar of a file `<segment>/<relative>`."""
+    segment, _, relative = path.partition("/")
+    return f"{_SEGMENTS}{segment}/files/{relative}"
+
+
+def _compare(directory: Path, samples: dict[str, bytes], cut_ns: int) -> tuple[int, str]:
+    """How many of these files are the same on the disk, and one that is not."""
+    same = 0
+    for path, data in samples.items():
+        try:
+            handle = os.open(directory / path, os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            state = state_of(os.fstat(handle))
+            found = os.pread(handle, SMALL_BYTES + 1, 0)
+        except OSError:
+            continue
+        finally:
+            os.close(handle)
+        if max(state.mtime_ns, state.ctime_ns) > cut_ns - SETTLED_NS:
+            continue
+        if found != data:
+            return same, path
+        same += 1
+    return same, ""
+
+
+class _Streamed:
+    """Members of segments that go through, without the lists of files; the rest is held.
+
+    `listed`: the files of each segment at the cut; `received`: those that came; `samples`: some
+    small ones of them, with their bytes. All as `<segment>/<relative>`.
+    """
+
+    def __init__(self) -> None:
+        self.listed: dict[str, frozenset[str]] = {}
+        self.received: set[str] = set()
+        self.samples: dict[str, bytes] = {}
+        self.tail = HeldBytes()
+        self._scan = TarScan()
+        self._segment, self._path = "", ""
+        self._held: bytearray | None = None
+        self._in_tail = False
+        self._size = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the tar's end has come."""
+        return self._scan.ended
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What goes through of it. Raises: Corrupt, Refused."""
+        through: list[bytes | memoryview] = []
+        for event in self._scan.feed(chunk):
+            if isinstance(event, MemberStart):
+                self._start(event)
+            for data in self._bytes_of(event):
+                if self._in_tail:
+                    self.tail.add(bytes(data))
+                elif self._path != SEGMENT_MANIFEST:
+                    through.append(data)
+            if isinstance(event, MemberEnd):
+                self._end()
+        return b"".join(through)
+
+    def _start(self, event: MemberStart) -> None:
+        parts = event.path.split("/", 3)
+        self._size, self._held = event.stored_bytes or 0, None
+        if parts[0] != "segments":
+            self._in_tail = True
+            return
+        if self._in_tail:
+            raise Corrupt(f"shard stream holds {event.path} behind its log")
+        self._segment, self._path = parts[1] if len(parts) > 1 else "", ""
+        if len(parts) == 4 and parts[2] == "files":
+            self._path = parts[3]
+            if self._path == SEGMENT_MANIFEST or self._is_sample(event.header):
+                self._held = bytearray()
+
+    def _is_sample(self, header: bytes) -> bool:
+        """Files that are written at once, not through mappings: their times show each change."""
+        plain = len(header) == UNIT and header[156:157] in {b"0", b"\0"}
+        written = self._path.endswith((".json", "version.info"))
+        return plain and written and self._size < SMALL_BYTES and len(self.samples) < _SAMPLES
+
+    def _bytes_of(self, event: Event) -> Iterator[bytes | memoryview]:
+        match event:
+            case MemberStart():
+                yield event.header
+            case MemberData():
+                if self._held is not None:
+                    self._held += event.piece
+                yield event.piece
+            case MemberEnd():
+                yield event.padding or bytes(-self._size % UNIT)
+
+    def _end(self) -> None:
+        if self._in_tail or not self._path:
+            return
+        if self._path == SEGMENT_MANIFEST:
+            self.listed[self._segment] = read_manifest(bytes(self._held or b""), self._segment)
+        else:
+            path = f"{self._segment}/{self._path}"
+            self.received.add(path)
+            if self._held is not None:
+                self.samples[path] = bytes(self._held)
+        self._path = ""
