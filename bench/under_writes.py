@@ -2,7 +2,7 @@
 
 Usage: python -m bench.under_writes [--backups N] [--only MODE] [--replicas 1|2] [--minutes M]
            [--qdrant real|standin|auto] --out FILE
-Each backup is a line of FILE; a run goes on where an earlier one ended, and prints the table of all.
+Each backup is a line of FILE; a run goes on where an earlier one ended, and prints a table of all.
 Modes: `100`, `500` and `full` are four writers that upsert so many points a second in sum, or all
 they can; `churn` is two such writers that delete their oldest points, and one that writes and
 deletes thousands, so that Qdrant optimizes all the while. Every shard of every backup is read from
@@ -40,6 +40,7 @@ from cleancut.store.file import FileStore
 from cleancut.verification.reread import read_captured
 from cleancut_devcluster.demo.data import COLLECTION, Data, Shape
 from cleancut_devcluster.demo.phase_times import read_search
+from cleancut_devcluster.launch.process import wait_for
 from cleancut_devcluster.launch.setup import Setup, launch_setup
 
 WRITERS, DIMS, CREATE_S, PAGE = 4, 32, 300.0, 5000
@@ -127,12 +128,12 @@ class Site:
 
     async def warm(self, made: Sequence[History], paces: Sequence[Pace]) -> None:
         """Until each writer has enough points, and deletes some."""
-        async with asyncio.timeout(120.0):
-            while any(
-                one.acknowledged < 5 + pace.keep // pace.batch
-                for one, pace in zip(made, paces, strict=True)
-            ):
-                await asyncio.sleep(0.05)
+        pairs = list(zip(made, paces, strict=True))
+
+        async def found() -> bool | None:
+            return all(one.acknowledged >= 5 + p.keep // p.batch for one, p in pairs) or None
+
+        await wait_for(found, "the writers", 120.0, 0.05)
 
     @asynccontextmanager
     async def optimizations(self) -> AsyncIterator[list[bool]]:
@@ -223,7 +224,7 @@ def latencies(made: Sequence[History], since_s: float, until_s: float) -> list[f
 def revisions(tar: Path, directory: Path) -> dict[int, int]:
     directory.mkdir()
     edge.EdgeShard.unpack_snapshot(str(tar), str(directory))
-    shard = edge.EdgeShard.load(str(directory))
+    shard: Any = edge.EdgeShard.load(str(directory))
     found: dict[int, int] = {}
     offset = None
     try:
