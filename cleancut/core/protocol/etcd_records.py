@@ -147,8 +147,9 @@ class Standstill(Record, frozen=True):
     """The ends of a shard's log in two rounds: all shards were read in the one before any was read
     in the other. It is one if they are the same for all shards; else each log is only stored to
     `after`. `first`: of the entries that are stored with the shard, up to the end; -1: none, it is
-    stored as it was cut. `ack`: the first entry that was not flushed before the cut. `by_state`: some of those that the cut may hold already choose points by a filter or a
-    condition, and the Qdrant that logged them may replay such ones with another result.
+    stored as it was cut. `ack`: the first entry that was not flushed before the cut. `by_state`:
+    some of those that the cut may hold already choose points by a filter or a condition, and the
+    Qdrant that logged them may replay such ones with another result.
 
     Unit: `wal_bytes` of the entries' data.
     """
