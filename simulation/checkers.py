@@ -27,6 +27,7 @@ from simulation.checkers_unkind import UNKIND_CHECKERS
 from simulation.checkers_users import USER_CHECKERS
 from simulation.outcome import Checker, Outcome
 from simulation.trace import Decision, FrozenShard
+from simulation.wal import cut_of
 
 _TABLES = {
     OperationKind.BACKUP: TRANSITIONS,
@@ -107,7 +108,7 @@ def complete(outcome: Outcome) -> Iterator[str]:
             yield f"group {epoch} is made of epoch {manifest.epoch}"
         for shard in manifest.shards:
             where = f"group {epoch}: {shard.collection}/{shard.shard_id}"
-            cut = outcome.shared.trace.captures.get(shard.tar_sha256)
+            cut = cut_of(outcome.shared, shard)
             if cut is None:
                 yield f"{where} is the tar of no cut"
             elif (cut.collection, cut.shard_id) != (shard.collection, shard.shard_id):
@@ -134,7 +135,7 @@ def cut_in_window(outcome: Outcome) -> Iterator[str]:
         sessions = _sessions(decision)
         begin_s, end_s = _window(outcome, epoch)
         for shard in outcome.manifests()[epoch].shards:
-            cut = outcome.shared.trace.captures.get(shard.tar_sha256)
+            cut = cut_of(outcome.shared, shard)
             where = f"group {epoch}: {shard.collection}/{shard.shard_id}"
             if cut is None:
                 continue
@@ -176,7 +177,7 @@ def quiet_is_true(outcome: Outcome) -> Iterator[str]:
             continue
         instants = [(0.0, float("inf"))]
         for shard in manifest.shards:
-            cut = outcome.shared.trace.captures.get(shard.tar_sha256)
+            cut = cut_of(outcome.shared, shard)
             spans = _lived(outcome, cut) if cut else []
             if not spans:
                 yield f"group {epoch}: {shard.collection}/{shard.shard_id} was never so"

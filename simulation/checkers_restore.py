@@ -15,6 +15,7 @@ from cleancut.core.restore.report import RestoreDraft
 from simulation.outcome import Checker, Outcome
 from simulation.replica import USER, SimCollection
 from simulation.trace import Copy, Moment
+from simulation.wal import tar_of
 
 Attempt = list[tuple[Ctl, Moment]]
 LAG_S = 1.0
@@ -85,19 +86,25 @@ def never_half(outcome: Outcome) -> Iterator[str]:
             if moment.uuids.get(name) != mine.uuid:
                 yield f"epoch {epoch} is published and {name} is not what it made"
                 continue
-            shards = {shard.shard_id: shard for shard in manifest.shards_of(one.name)}
+            shards = {
+                shard.shard_id: (shard, tar_of(outcome.shared, shard))
+                for shard in manifest.shards_of(one.name)
+            }
             yield from _compare(name, shards, moment.copies.get(name, ()), sealed.at_s)
 
 
 def _compare(
-    name: str, shards: dict[ShardId, ShardEntry], copies: tuple[Copy, ...], sealed_s: float
+    name: str,
+    shards: dict[ShardId, tuple[ShardEntry, str]],
+    copies: tuple[Copy, ...],
+    sealed_s: float,
 ) -> Iterator[str]:
     if {copy.shard_id for copy in copies} != set(shards):
         yield f"{name} is published with shards {sorted({copy.shard_id for copy in copies})}"
     for copy in copies:
-        shard = shards[ShardId(copy.shard_id)]
+        shard, tar = shards[ShardId(copy.shard_id)]
         where = f"{name}/{copy.shard_id} at peer {copy.peer_id}"
-        if copy.dirty or copy.tar != shard.tar_sha256:
+        if copy.dirty or copy.tar != tar:
             yield f"{where} is published with {copy.tar or 'nothing'}, dirty: {copy.dirty}"
         elif shard.count is not None and any(at_s < sealed_s for at_s in copy.writes):
             yield f"{where} is published with a stranger's write from before SEAL"

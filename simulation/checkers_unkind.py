@@ -13,6 +13,7 @@ from simulation.checkers_store import named_by_group
 from simulation.operations import HEALTHY
 from simulation.outcome import Checker, Outcome
 from simulation.unkindness import SICK
+from simulation.wal import cut_of
 
 
 def nothing_lost_is_named(outcome: Outcome) -> Iterator[str]:
@@ -51,7 +52,7 @@ def fullest_is_cut(outcome: Outcome) -> Iterator[str]:
         if manifest.consistency is Consistency.PER_SHARD and not outcome.shared.trace.calm:
             continue
         for shard in manifest.shards:
-            cut = outcome.shared.trace.captures.get(shard.tar_sha256)
+            cut = cut_of(outcome.shared, shard)
             if cut is not None and cut.stale:
                 yield f"group {epoch}: {shard.collection}/{shard.shard_id} was cut where it is old"
 

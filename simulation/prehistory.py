@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cleancut.core.format.manifest import (
-    FORMAT,
     ClusterEntry,
     CollectionEntry,
     Manifest,
     ShardEntry,
+    format_of,
 )
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
@@ -73,6 +73,7 @@ def stored(root: str, collection: int, shards: int) -> Earlier:
                         parent=None,
                         packs=packs,
                         on_cut=lambda: None,
+                        hashed=shard % 2 == 0,
                     )
                     for shard in range(shards)
                 ]
@@ -115,7 +116,7 @@ def first_group(paths: Paths, rng: random.Random) -> tuple[Manifest, dict[str, b
             for shard, captured in enumerate(earlier.shards)
         ]
     manifest = Manifest(
-        format=FORMAT,
+        format=format_of(shards),
         cluster=paths.cluster,
         cluster_id=CLUSTER_ID,
         epoch=FIRST,

@@ -155,6 +155,8 @@ class Trace:
     decisions: list[Decision] = field(default_factory=list)
     captures: dict[str, FrozenShard] = field(default_factory=dict)
     """By the sha256 of its tar."""
+    tars: dict[str, str] = field(default_factory=dict)
+    """By recipe: the sha256 of tars that were stored without it."""
     deleted: list[tuple[float, str, str]] = field(default_factory=list)
     """Objects that were in the store: when, by which process, which path."""
     published: list[tuple[float, int, bytes]] = field(default_factory=list)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
 from dataclasses import replace
@@ -20,6 +21,7 @@ from simulation.loop import run_apart
 from simulation.network import Surroundings
 from simulation.qdrant import SimQdrant
 from simulation.tars import read_held
+from simulation.trace import FrozenShard
 
 
 class SimWalStorage:
@@ -70,17 +72,31 @@ def replay(tar: bytes) -> Replayed:
 def note_rolled(shared: Surroundings, shards: list[ShardEntry]) -> None:
     """Notes what those shards hold that are stored with their log, as if it had been cut so."""
     cuts = list(shared.trace.captures.values())
-    store = MemoryStore()
-    store.objects = shared.archive
     for shard in shards:
-        if shard.last_entry < 0 or shard.tar_sha256 in shared.trace.captures:
+        if shard.last_entry < 0 or cut_of(shared, shard) is not None:
             continue
-        tar = run_apart(_tar(store, shared, shard.recipe))
+        tar = run_apart(_tar(shared, shard.recipe))
         cut = cuts[read_held(tar).cut]
         found = replay(tar)
         noted = replace(cut, content=found.points, failed=found.failed)
-        shared.trace.captures[shard.tar_sha256] = noted
+        shared.trace.captures[tar_of(shared, shard)] = noted
 
 
-async def _tar(store: MemoryStore, shared: Surroundings, recipe: str) -> bytes:
+def cut_of(shared: Surroundings, shard: ShardEntry) -> FrozenShard | None:
+    """What was cut into the tar of the shard."""
+    return shared.trace.captures.get(tar_of(shared, shard))
+
+
+def tar_of(shared: Surroundings, shard: ShardEntry) -> str:
+    """The sha256 of the shard's tar, also if the backup has none."""
+    known = shared.trace.tars
+    if not shard.tar_sha256 and shard.recipe not in known:
+        tar = run_apart(_tar(shared, shard.recipe))
+        known[shard.recipe] = hashlib.sha256(tar).hexdigest()
+    return shard.tar_sha256 or known[shard.recipe]
+
+
+async def _tar(shared: Surroundings, recipe: str) -> bytes:
+    store = MemoryStore()
+    store.objects = shared.archive
     return b"".join([bytes(chunk) async for chunk in read_tar(store, shared.paths, recipe)])

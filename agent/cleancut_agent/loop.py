@@ -239,7 +239,8 @@ class AgentLoop:
             if capture != (capture := said.capture or ""):
                 what = "captures read the disk" if not capture else "captures stream all"
                 self._log.info(what, cause=capture)
-            self._metrics.set_disk(said.wal, said.capture)
+            self._metrics.set_wal(readable=None if said.wal is None else not wal)
+            self._metrics.captures.show(said.capture)
             problem = self._session.said.problem
             for concern in self._session.said.concerns:
                 if concern not in concerns:

@@ -140,6 +140,8 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
             lambda: free_by_volume(context),
             lambda: context.limits.settings.spill_floor_bytes,
         )
+        if context.capture is not None:
+            context.capture.count_unproven = metrics.captures.count_unproven
         context.skipped.report = partial(_report_skipped, metrics, log)
         pool = stack.enter_context(ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash"))
         watchdog = FenceWatchdog(context, metrics=metrics, log=log)

@@ -7,6 +7,7 @@ from typing import get_args
 
 from cleancut.core.archive.following import REASONS
 from cleancut.core.backup.participant import BackupParticipantEffect
+from cleancut.core.format.manifest import CaptureSources
 from cleancut.core.restore.participant import RestoreParticipantEffect
 from cleancut.runtime.prometheus import Meter
 from cleancut.store.metered import DONE, FAILED, StoreCounters
@@ -61,6 +62,40 @@ class ArchiveMeters:
         self._breaks.count(reason=reason)
 
 
+class CaptureMeters:
+    """Captures of segments, by where their bytes came from."""
+
+    def __init__(self, meter: Meter) -> None:
+        gauge, counter = meter.gauge, meter.counter
+        self._direct = gauge(
+            "cleancut_agent_direct_capture",
+            "1 if segments can be captured from the local peer's disk, 0 if Qdrant streams all of"
+            " them.",
+        )
+        self._captured = counter(
+            "cleancut_agent_captured_bytes_total",
+            "Bytes of captured shards: streamed by Qdrant, read from its disk, or kept of the last"
+            " backup without being read.",
+            source=["streamed", "disk", "kept"],
+        )
+        self._unproven = counter(
+            "cleancut_agent_unproven_captures_total",
+            "Captures that were given up since a file may have changed; the backup is tried again.",
+        )
+
+    def show(self, capture: str | None) -> None:
+        """Why nothing is captured from the disk; "": it is; None: not known."""
+        self._direct.show_one(None if capture is None else int(not capture))
+
+    def count_captured(self, sources: CaptureSources) -> None:
+        self._captured.count(sources.streamed_bytes, source="streamed")
+        self._captured.count(sources.direct_bytes, source="disk")
+        self._captured.count(sources.kept_bytes, source="kept")
+
+    def count_unproven(self) -> None:
+        self._unproven.count()
+
+
 class AgentMetrics:
     """One registry a process."""
 
@@ -75,11 +110,6 @@ class AgentMetrics:
             "cleancut_agent_wal_readable",
             "1 if the logs of the local peer's shards can be followed, 0 if snapshots are all there"
             " is.",
-        )
-        self._direct = gauge(
-            "cleancut_agent_direct_capture",
-            "1 if segments can be captured from the local peer's disk, 0 if Qdrant streams all of"
-            " them.",
         )
         self._disk_free = gauge(
             "cleancut_agent_disk_free_bytes",
@@ -109,6 +139,7 @@ class AgentMetrics:
             "cleancut_agent_etcd_records_skipped_total",
             "Keys in etcd that could not be decoded, each counted once by each agent.",
         )
+        self.captures = CaptureMeters(self._meter)
         self.archive = ArchiveMeters(self._meter)
         self.count_request = StoreCounters(self._meter).count
         self._read_disks: Callable[[], dict[str, int]] = dict
@@ -120,10 +151,9 @@ class AgentMetrics:
         """Where free bytes by volume, and the floor that is set, are read at each scrape."""
         self._read_disks, self._read_floor = disks, floor
 
-    def set_disk(self, wal: str | None, capture: str | None) -> None:
-        """Why logs are not read, and files not captured; None: not known."""
-        self._wal.show_one(None if wal is None else int(not wal))
-        self._direct.show_one(None if capture is None else int(not capture))
+    def set_wal(self, *, readable: bool | None) -> None:
+        """None: not known."""
+        self._wal.show_one(None if readable is None else int(readable))
 
     def set_session(self, *, open_: bool) -> None:
         self._session_open.set(1 if open_ else 0)

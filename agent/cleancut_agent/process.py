@@ -98,6 +98,7 @@ def session_loop(
         reads_logs=lambda: session.said.wal == "",
         reads_files=lambda: session.said.capture == "",
         chain_of=archive.chain_of,
+        count_captured=process.metrics.captures.count_captured,
     )
     effects: dict[OperationKind, AgentEffects] = {
         OperationKind.BACKUP: backups,

@@ -47,11 +47,15 @@ class Evidence(ApiValue, frozen=True):
 
 
 class BackupBytes(ApiValue, frozen=True):
-    """`protected`: what a restore writes; `new` and `stored`: added, before and after packing."""
+    """`protected`: what a restore writes; `new` and `stored`: added, before and after packing.
+    Of what it protects, `streamed` was sent by Qdrant, `disk` read from its disk, and the rest was
+    kept of the backup before, unread."""
 
     protected: int = 0
     new: int = 0
     stored: int = 0
+    streamed: int = 0
+    disk: int = 0
 
 
 class Seed(ApiValue, frozen=True):

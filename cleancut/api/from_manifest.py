@@ -42,6 +42,8 @@ def shown_group(
             protected=sum(shard.size_bytes for shard in manifest.shards),
             new=sum(shard.new_bytes for shard in manifest.shards),
             stored=sum(shard.stored_bytes for shard in manifest.shards),
+            streamed=sum(shard.read.streamed_bytes for shard in manifest.shards),
+            disk=sum(shard.read.direct_bytes for shard in manifest.shards),
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import tempfile
 import time
@@ -104,7 +105,7 @@ def extract(settings: Settings, selection: ShardSelection, target: Path) -> dict
         try:
             with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
                 try:
-                    await _copy(store, paths, entry, file)
+                    sha256 = await _copy(store, paths, entry, file)
                     os.link(file.name, target)  # unlike a rename, it never replaces
                 finally:
                     os.unlink(file.name)
@@ -117,7 +118,7 @@ def extract(settings: Settings, selection: ShardSelection, target: Path) -> dict
             "collection": entry.collection,
             "shard_id": entry.shard_id,
             "size_bytes": entry.size_bytes,
-            "sha256": entry.tar_sha256,
+            "sha256": sha256,
         }
 
     return with_store(settings, write)
@@ -127,12 +128,16 @@ def emit_extracted(settings: Settings, facts: dict[str, Any]) -> None:
     emit_facts(settings.output, "extracted", facts)
 
 
-async def _copy(store: Store, paths: Paths, entry: ShardEntry, file: Any) -> None:
+async def _copy(store: Store, paths: Paths, entry: ShardEntry, file: Any) -> str:
+    """The sha256 of what was written."""
+    digest = hashlib.sha256()
     async with aclosing(read_captured(store, paths, entry)) as chunks:
         async for chunk in chunks:
+            digest.update(chunk)
             file.write(chunk)
     file.flush()
     os.fsync(file.fileno())
+    return digest.hexdigest()
 
 
 def _shard(manifest: Manifest, selection: ShardSelection) -> ShardEntry:

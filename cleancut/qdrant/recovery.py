@@ -29,7 +29,7 @@ class ShardRecovery:
         self, name: str, shard_id: int, *, location: str, sha256: str, timeout_s: float
     ) -> None:
         """This peer's replica holds the tar at `location` and is Active; others are untouched.
-        `sha256` "": of a tar that is made as it is read.
+        `sha256` "": it is not known. Its length is, and its sender breaks off at a wrong block.
 
         Raises: Corrupt (checksum, no whole tar; the old data is still there), Unavailable (the
             tar could not be fetched, or could not be loaded), TimedOut (it may still be running:

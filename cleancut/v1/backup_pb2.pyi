@@ -106,14 +106,18 @@ class Evidence(_message.Message):
     def __init__(self, consistency: _Optional[_Union[Consistency, str]] = ..., fenced: _Optional[bool] = ..., skew_ms: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[ShardEvidence, _Mapping]]] = ..., sample_queries: _Optional[int] = ..., fence: _Optional[_Union[FenceEvidence, _Mapping]] = ...) -> None: ...
 
 class BackupBytes(_message.Message):
-    __slots__ = ("protected", "new", "stored")
+    __slots__ = ("protected", "new", "stored", "streamed", "disk")
     PROTECTED_FIELD_NUMBER: _ClassVar[int]
     NEW_FIELD_NUMBER: _ClassVar[int]
     STORED_FIELD_NUMBER: _ClassVar[int]
+    STREAMED_FIELD_NUMBER: _ClassVar[int]
+    DISK_FIELD_NUMBER: _ClassVar[int]
     protected: int
     new: int
     stored: int
-    def __init__(self, protected: _Optional[int] = ..., new: _Optional[int] = ..., stored: _Optional[int] = ...) -> None: ...
+    streamed: int
+    disk: int
+    def __init__(self, protected: _Optional[int] = ..., new: _Optional[int] = ..., stored: _Optional[int] = ..., streamed: _Optional[int] = ..., disk: _Optional[int] = ...) -> None: ...
 
 class Seed(_message.Message):
     __slots__ = ("streams", "shards", "read")

@@ -46,16 +46,20 @@ def choose_shards(
 async def read_captured(
     store: Store, paths: Paths, shard: ShardEntry
 ) -> AsyncGenerator[bytes | memoryview, None]:
-    """The tar of `shard`; it ends only if it is the captured one.
+    """The tar of `shard`; it ends only if it is the captured one: every block by its digest, its
+    length, and its sha256 if there is one.
 
     Order: as `read_tar`; the bytes may not be used before the end. Raises: Corrupt.
     """
-    digest = hashlib.sha256()
+    digest, size_bytes = hashlib.sha256() if shard.tar_sha256 else None, 0
     async with aclosing(read_tar(store, paths, shard.recipe)) as chunks:
         async for chunk in chunks:
-            digest.update(chunk)
+            size_bytes += len(chunk)
+            if digest is not None:
+                digest.update(chunk)
             yield chunk
-    if digest.hexdigest() != shard.tar_sha256:
+    found = digest.hexdigest() if digest is not None else ""
+    if (found, size_bytes) != (shard.tar_sha256, shard.size_bytes):
         raise Corrupt(
             f"shard {shard.shard_id} of {shard.collection!r} is not the tar that was captured",
             "another backup may be complete",

@@ -21,7 +21,7 @@ from cleancut.core.backup.participant import (
     ReadJournal,
     ReadLogs,
 )
-from cleancut.core.format.manifest import AgentDocument, ShardEntry
+from cleancut.core.format.manifest import AgentDocument, CaptureSources, ShardEntry
 from cleancut.core.format.recipe import Recipe
 from cleancut.core.primitives.codec import digest_of, encode
 from cleancut.core.primitives.errors import CleancutError, TimedOut
@@ -95,9 +95,11 @@ class AgentBackupEffects:
         reads_logs: Callable[[], bool],
         reads_files: Callable[[], bool],
         chain_of: Callable[[str, ShardId], Chain],
+        count_captured: Callable[[CaptureSources], None] = lambda _sources: None,
     ) -> None:
         self._context, self._group, self._pool, self._journal = context, group, pool, journal
         self._watchdog, self._chain_of = watchdog, chain_of
+        self._count_captured = count_captured
         self._reads_logs, self._reads_files = reads_logs, reads_files
         self._parents = Parents(context)
         self._running: dict[Epoch, _Running] = {}
@@ -303,6 +305,8 @@ class AgentBackupEffects:
         counts = await self._count(effect)
         replicas = await running.others.count(self._context.qdrant, COUNT_S)
         stored = await running.captures.wait_stored()
+        for one in stored:
+            self._count_captured(one.sources or CaptureSources(one.shard.size_bytes))
         by_index = dict(zip(running.captured, stored, strict=True))
         by_index |= await self._roll_parents(effect, still, running)
         shards = tuple(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,7 @@ class LocalCapture:
     """Of one agent. `storage`: the local peer's data directory. Methods block, but for `failed`.
 
     `stopped`: why nothing is captured directly until the agent restarts; "": it is.
+    `count_unproven`: called for each capture that is given up.
     """
 
     def __init__(self, storage: Path, directory: Path) -> None:
@@ -66,6 +67,7 @@ class LocalCapture:
         self._unproven: dict[Shard, frozenset[str]] = {}
         self._whole: set[Shard] = set()
         self.stopped = ""
+        self.count_unproven: Callable[[], None] = lambda: None
 
     def facts(self, seen: WalFacts) -> CaptureFacts:
         """What stands for or against it; never an error."""
@@ -125,6 +127,7 @@ class LocalCapture:
         elif "member" in error.context:
             self._evidence.drop(*shard)
         elif isinstance(error, UnprovenFiles):
+            self.count_unproven()
             again = self._unproven.pop(shard, None) is not None
             if again:
                 self._whole.add(shard)

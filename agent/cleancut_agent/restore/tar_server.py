@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from cleancut.core.format.paths import Paths
-from cleancut.core.primitives.errors import CleancutError, NotFound, TimedOut
+from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, TimedOut
 from cleancut.core.primitives.ids import encode_segment
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.ports.store import Store
@@ -178,11 +178,27 @@ class TarServer:
                 await write(chunk)
                 self.sent_bytes += len(chunk)
 
-    def _tar(self, offer: Offer) -> AsyncGenerator[bytes | memoryview, None]:
+    async def _tar(self, offer: Offer) -> AsyncGenerator[bytes | memoryview, None]:
+        """Raises: Corrupt, before more bytes are given than were promised, or at a short end."""
         paths = self._paths.of(offer.task.source)
+        tar: AsyncGenerator[bytes | memoryview, None]
         if offer.replay is not None:
-            return offer.replay.tar(self._store, paths, self._cache)
-        return read_tar(self._store, paths, offer.task.recipe, cache=self._cache)
+            tar = offer.replay.tar(self._store, paths, self._cache)
+        else:
+            tar = read_tar(self._store, paths, offer.task.recipe, cache=self._cache)
+        left_bytes = offer.size_bytes
+        async with aclosing(tar) as chunks:
+            async for chunk in chunks:
+                left_bytes -= len(chunk)
+                if left_bytes < 0:
+                    break
+                yield chunk
+        if left_bytes:
+            name = f"shard {offer.task.shard_id} of {offer.task.collection!r}"
+            raise Corrupt(
+                f"the tar of {name} has not the {offer.size_bytes} bytes that the backup says",
+                "verify the backup; restore another one",
+            )
 
     def _cut_off(self, request: web.Request) -> None:
         """A short body that ends in an error: Qdrant must not take it for the whole tar."""

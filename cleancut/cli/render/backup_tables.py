@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 
-from cleancut.api.backups import Backup, Evidence, FenceEvidence, ShardEvidence
+from cleancut.api.backups import Backup, BackupBytes, Evidence, FenceEvidence, ShardEvidence
 from cleancut.api.drills import Drill
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.verdicts import Verdict
@@ -52,6 +52,7 @@ def backup(value: Backup) -> RenderableType:
             *(_consistency(evidence) if evidence else ()),
             ("sample queries", evidence.sample_queries if evidence else None),
             ("size", None if seed else size(value.bytes.protected)),
+            ("read", _read(value.bytes) if value.bytes.protected else None),
             ("new", size(value.bytes.new)),
             ("stored", size(value.bytes.stored)),
             ("streams", f"{seed.streams} per agent" if seed else None),
@@ -75,6 +76,13 @@ def backup(value: Backup) -> RenderableType:
 
 def evidence(value: Evidence) -> RenderableType:
     return Group(facts(_evidence_facts(value)), "", _shards(value.shards))
+
+
+def _read(value: BackupBytes) -> str:
+    """Where what is protected came from."""
+    kept = value.protected - value.streamed - value.disk
+    parts = (("from Qdrant", value.streamed), ("from disk", value.disk), ("unchanged", kept))
+    return ", ".join(f"{size(bytes_)} {source}" for source, bytes_ in parts if bytes_ > 0)
 
 
 def _shards(shards: Sequence[ShardEvidence]) -> RenderableType:

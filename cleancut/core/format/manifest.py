@@ -30,6 +30,9 @@ from cleancut.core.protocol.fence import Fence, FenceFacts
 FORMAT = 1
 ROLLED_FORMAT = 2
 """Of a backup that a reader of format 1 would misjudge: some shard is stored with its log."""
+UNHASHED_FORMAT = 3
+"""Of a backup that readers of formats 1 and 2 would call damaged: the tar of some shard has no
+sha256, since not all of it was read."""
 CORRUPT_HINT = (
     "others may be whole: see `cleancut backup list`; `cleancut backup delete` removes it"
 )
@@ -45,7 +48,8 @@ class CaptureSources(Record, frozen=True):
 
 
 class ShardEntry(Record, frozen=True):
-    """One shard of the group. `recipe` names its tar; sizes in bytes.
+    """One shard of the group. `recipe` names its tar; sizes in bytes. `tar_sha256`: "", if not all
+    of the tar was read when it was captured.
 
     `count` is exact, and kept for quiet shards only (None: unknown). `chain`: of the archive, that
     held this very log all the while; "": none did. `sources`: None, if Qdrant sent all of it, or
@@ -71,6 +75,13 @@ class ShardEntry(Record, frozen=True):
     standstill: Standstill | None = None
     chain: str = ""
     sources: CaptureSources | None = None
+
+    @property
+    def read(self) -> CaptureSources:
+        """Where its bytes came from."""
+        if self.reused:
+            return CaptureSources(kept_bytes=self.size_bytes)
+        return self.sources or CaptureSources(streamed_bytes=self.size_bytes)
 
     @property
     def last_entry(self) -> int:
@@ -227,6 +238,8 @@ def one_instant(shards: Sequence[ShardEntry]) -> bool:
 
 def format_of(shards: Sequence[ShardEntry]) -> int:
     """The format of a manifest of these shards."""
+    if any(not shard.tar_sha256 for shard in shards):
+        return UNHASHED_FORMAT
     return ROLLED_FORMAT if any(shard.standstill for shard in shards) else FORMAT
 
 
@@ -265,9 +278,9 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         raise Corrupt(
             f"{where} is not a complete manifest: {error.message.partition(': ')[2]}", CORRUPT_HINT
         ) from error
-    if version not in {FORMAT, ROLLED_FORMAT}:
+    if version not in {FORMAT, ROLLED_FORMAT, UNHASHED_FORMAT}:
         raise Refused(
-            f"{where} has format {version}, this cleancut reads up to {ROLLED_FORMAT}",
+            f"{where} has format {version}, this cleancut reads up to {UNHASHED_FORMAT}",
             "use the cleancut version that wrote it, or a newer one",
         )
     try:

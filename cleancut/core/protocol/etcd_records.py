@@ -177,7 +177,8 @@ class ShardTask(Record, frozen=True):
 
     Backup: `recipe` is the parent's digest. Restore: `recipe` is what to recover, `collection` the
     name that it is recovered under, and `source` the cluster whose catalog holds it ("": the own).
-    `tar_sha256` is "" if its log is exchanged, and `size_bytes` is then about its length.
+    `tar_sha256` is "" if none is known, or if its log is exchanged; only then `size_bytes` is about
+    its length.
     `repair`: a lost shard of a live collection, so others may write to it. `uuid`: of the
     collection that it is recovered into; "", if Qdrant makes none up.
     """

@@ -281,7 +281,7 @@ class _Capture:
         )
         digest, stored = seal(recipe)
         path, names = self._packs.paths.recipe(digest), self._uses.names()
-        await self._packs.add_document(path, stored, [*names, *self._documents])
+        await self._packs.add_document(path, stored, [*sorted(names), *self._documents])
         await self._packs.wait_durable([path])
         self._whole = True
         return CapturedShard(

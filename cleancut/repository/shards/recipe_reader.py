@@ -8,6 +8,7 @@ from functools import partial
 from itertools import groupby, islice
 from typing import NamedTuple
 
+from cleancut.core.format.pack_uses import is_use_of
 from cleancut.core.format.page import MAX_PAGE_BYTES, PACKED_KINDS, Page, open_page
 from cleancut.core.format.paths import Paths
 from cleancut.core.format.recipe import (
@@ -120,6 +121,9 @@ async def _look(
             path = paths.page(ref.digest)
             lacks.append(MissingObject(path, ref.digest, _why(error), mine[0], (digest,)))
             continue
+        if ref.uses is not None and not is_use_of(page, ref.uses, recipe.packs):
+            why = f"names other uses of packs for page {ref.digest} than are in it"
+            lacks.append(MissingObject(paths.recipe(digest), digest, why, mine[0], (digest,)))
         for slot, label in enumerate(mine):
             block = page.block(slot)
             end = block.offset + block.length

@@ -14,11 +14,11 @@ from urllib.parse import quote
 from msgspec.structs import replace
 
 from cleancut.core.format.manifest import (
-    FORMAT,
     ClusterEntry,
     CollectionEntry,
     Manifest,
     ShardEntry,
+    format_of,
 )
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import decode, encode
@@ -137,7 +137,7 @@ class Attempt:
             aliases=aliases,
         )
         manifest = Manifest(
-            format=FORMAT,
+            format=format_of(shards),
             cluster=cluster,
             cluster_id="id",
             epoch=BACKUP,
@@ -209,7 +209,11 @@ class Attempt:
             ) as packs:
                 async with qdrant.stream_shard(name, shard_id) as chunks:
                     found = await capture_shard(
-                        chunks, parent=None, packs=packs, on_cut=lambda: None
+                        chunks,
+                        parent=None,
+                        packs=packs,
+                        on_cut=lambda: None,
+                        hashed=shard_id % 2 == 0,
                     )
                 await packs.flush()
         return ShardEntry(

@@ -39,6 +39,7 @@ class Shelves:
         self.whole = self.pack.read_bytes()
         other = shard_tar({"payload": random.Random(2).randbytes(300_000)})
         self.shelf.captured = capture(self.store, folder / "spill", other)
+        self.shelf.tar_sha256 = self.shelf.captured.tar_sha256
         self.publish(3)
 
     def publish(self, epoch: int) -> None:

@@ -42,6 +42,7 @@ class Shelf:
         self.flags = ["--store", self.url, "--cluster", "prod"]
         self._store = open_store(self.url, SystemClock())
         self.captured: CapturedShard = capture(self._store, folder / "spill", TAR)
+        self.tar_sha256: str = self.captured.tar_sha256
 
     def publish(self, epoch: int, *, second: int = 6) -> None:
         asyncio.run(
@@ -58,7 +59,7 @@ class Shelf:
             peer_id=PeerId(7),
             agent="node-0",
             recipe=self.captured.recipe_digest,
-            tar_sha256=self.captured.tar_sha256,
+            tar_sha256=self.tar_sha256,
             size_bytes=self.captured.size_bytes,
             new_bytes=self.captured.new_bytes,
             stored_bytes=self.captured.stored_bytes,
@@ -139,7 +140,12 @@ def test_the_consistency_is_recomputed_from_the_numbers(shelf: Shelf, output: Ou
     assert evidence["shards"][0]["unchanged"] is False
 
 
-def test_a_shard_comes_out_as_it_went_in(shelf: Shelf, output: Output, tmp_path: Path) -> None:
+@pytest.mark.parametrize("hashed", [True, False])
+def test_a_shard_comes_out_as_it_went_in(
+    shelf: Shelf, output: Output, tmp_path: Path, *, hashed: bool
+) -> None:
+    """With the sha256 of what was written, also if the backup has none."""
+    shelf.tar_sha256 = shelf.tar_sha256 if hashed else ""
     shelf.publish(7)
     target = tmp_path / "shard.tar"
     words = ["backup", "extract", "7", "-c", "books", "--shard", "0", "--out", str(target)]
@@ -150,9 +156,11 @@ def test_a_shard_comes_out_as_it_went_in(shelf: Shelf, output: Output, tmp_path:
     assert "reason: REFUSED" in output.err()
 
 
+@pytest.mark.parametrize("hashed", [True, False])
 def test_a_damaged_pack_is_found_and_leaves_no_file(
-    shelf: Shelf, output: Output, tmp_path: Path
+    shelf: Shelf, output: Output, tmp_path: Path, *, hashed: bool
 ) -> None:
+    shelf.tar_sha256 = shelf.tar_sha256 if hashed else ""
     shelf.publish(7)
     pack = next(path for path in (shelf.root / "prod" / "packs").rglob("*") if path.is_file())
     pack.chmod(0o644)

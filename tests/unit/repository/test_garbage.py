@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from cleancut.core.format.manifest import Manifest
-from cleancut.core.format.recipe import named_by
+from cleancut.core.format.page import BLOCK_BYTES
+from cleancut.core.format.recipe import OWN_PAGE_BLOCKS, named_by
 from cleancut.core.maintenance.garbage import LiveSet
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.verification.damage import Level, VerificationRecord
 from cleancut.repository.catalog import find_group, publish_group, put_staged
 from cleancut.repository.garbage import ReferencedNames
-from cleancut.repository.shards.recipe_reader import load_recipe
+from cleancut.repository.shards.dedup import lost_packs
+from cleancut.repository.shards.recipe_reader import load_recipe, missing_packs
 from cleancut.repository.verification_log import put_check, read_damage
 from cleancut.testing.memory_store import MemoryStore
-from tests.support.capturing import PATHS, capture, shard_tar
+from tests.support.capturing import PATHS, SEGMENT, capture, restored, shard_tar
 from tests.support.groups import manifest, shard
+
+LARGE = OWN_PAGE_BLOCKS * BLOCK_BYTES + 1000
 
 
 class Shelf:
@@ -122,3 +127,34 @@ def test_an_id_is_found_by_its_own_object(shelf: Shelf) -> None:
     assert asyncio.run(find_group(shelf.store, PATHS, "b-20")).epoch == 20
     assert shelf.living().is_live(PATHS.relative(PATHS.id_of(OperationId("b-20"), Epoch(20))))
     assert not shelf.living().is_live(PATHS.relative(PATHS.id_of(OperationId("b-9"), Epoch(9))))
+
+
+def test_what_a_backup_has_kept_of_older_ones_stays(tmp_path: Path) -> None:
+    """Five captures, of which each keeps most of the one before: once the first four are deleted,
+    all that only they needed goes, and the last one is whole."""
+    store, files, tar, made = MemoryStore(), dict[str, bytes](), b"", list[Manifest]()
+    for epoch in range(1, 6):
+        changed = {f"f{epoch}", "small"} if made else {f"f{n}" for n in range(1, 6)} | {"small"}
+        for name in changed:
+            size = 30_000 if name == "small" else 5_000_000 if epoch % 2 else LARGE
+            files[name] = random.Random(f"{epoch} {name}").randbytes(size // 40) * 40
+        tar = shard_tar(files)
+        kept = {SEGMENT + name for name in files.keys() - changed}
+        parent = made[-1].shards[0].recipe if made else ""
+        found = capture(store, tmp_path, tar, parent, kept=kept)
+        entry = replace(shard("docs", 0), recipe=found.recipe_digest, tar_sha256="")
+        made.append(manifest(epoch, (entry,)))
+        asyncio.run(publish_group(store, PATHS, made[-1], encode(made[-1])))
+    names = ReferencedNames(store, PATHS)
+    living = asyncio.run(names.living(used_epochs=(), now_s=0.0, gone=(1, 2, 3, 4)))
+    before = len(store.objects)
+    for path in list(store.objects):
+        if not living.is_live(PATHS.relative(path)):
+            del store.objects[path]
+    newest = made[-1].shards[0].recipe
+    assert len(store.objects) < before - 4
+    assert restored(store, newest) == tar
+    assert asyncio.run(missing_packs(store, PATHS, [newest])) == ()
+    recipe = asyncio.run(load_recipe(store, PATHS, newest))
+    assert asyncio.run(lost_packs(store, PATHS, [recipe])) == frozenset()
+    assert {use.pack: use.live_bytes for use in recipe.packs}.items() <= names.live_bytes().items()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 from yarl import URL
 
 from cleancut.core.primitives.errors import Corrupt, Refused
@@ -128,6 +129,28 @@ def test_damage_in_the_store_breaks_the_transfer_off(
                     await answer.read()
             assert isinstance(offer.failure, Corrupt)
             assert "damaged" in offer.failure.message
+
+    _run(store, body)
+
+
+@pytest.mark.parametrize("more", [1, -1, 100_000, -100_000])
+def test_a_tar_of_another_length_breaks_the_transfer_off(
+    stored: tuple[MemoryStore, CapturedShard], more: int
+) -> None:
+    """Where no sha256 is known, the length that was promised is the last that is checked."""
+    store, shard = stored
+    task = replace(_task(shard), tar_sha256="", size_bytes=shard.size_bytes + more)
+
+    async def body(tars: TarServer, base: str, client: aiohttp.ClientSession) -> None:
+        async with tars.offer(task) as offer:
+            with pytest.raises(aiohttp.ClientError):
+                async with client.get(URL(base + offer.path, encoded=True)) as answer:
+                    await answer.read()
+            assert isinstance(offer.failure, Corrupt)
+            assert f"{task.size_bytes} bytes" in offer.failure.message
+            with pytest.raises(Corrupt):
+                async for _ in tars.chunks(offer):
+                    pass
 
     _run(store, body)
 

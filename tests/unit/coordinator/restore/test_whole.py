@@ -41,8 +41,13 @@ class Shelf:
 
     def _made(self, folder: Path, epoch: int) -> ShardEntry:
         tar = shard_tar({"payload": random.Random(epoch).randbytes(300_000)})
-        found = capture(self.store, folder, tar)
-        entry = replace(shard("docs", 0), recipe=found.recipe_digest, tar_sha256=found.tar_sha256)
+        found = capture(self.store, folder, tar, kept=None if epoch == 1 else ())
+        entry = replace(
+            shard("docs", 0),
+            recipe=found.recipe_digest,
+            tar_sha256=found.tar_sha256,
+            size_bytes=found.size_bytes,
+        )
         made = manifest(epoch, (entry,))
         asyncio.run(self.store.put(PATHS.group(Epoch(epoch)), encode(made)))
         return entry

@@ -9,11 +9,12 @@ from msgspec.structs import replace
 
 from cleancut.core.format.manifest import (
     FORMAT,
-    ROLLED_FORMAT,
+    UNHASHED_FORMAT,
     ClusterEntry,
     CollectionEntry,
     Manifest,
     ShardEntry,
+    format_of,
     parse_manifest,
 )
 from cleancut.core.primitives.codec import encode
@@ -99,7 +100,16 @@ def test_a_missing_or_doubled_shard_is_corrupt() -> None:
 
 def test_another_format_is_refused_with_a_hint() -> None:
     """A newer manifest is not misread, and not called broken."""
-    check(manifest(format=ROLLED_FORMAT + 1), Refused, f"format {ROLLED_FORMAT + 1}", "newer")
+    check(manifest(format=UNHASHED_FORMAT + 1), Refused, f"format {UNHASHED_FORMAT + 1}", "newer")
+
+
+def test_a_shard_without_a_sha256_has_a_format_of_its_own() -> None:
+    """Readers of before would find its tar to be another one than was captured."""
+    shards = manifest().shards
+    unhashed = (replace(shards[0], tar_sha256=""), *shards[1:])
+    assert (format_of(shards), format_of(unhashed)) == (FORMAT, UNHASHED_FORMAT)
+    written = manifest(shards=unhashed, format=UNHASHED_FORMAT)
+    assert parse_manifest(encode(written), PATH) == written
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"format":1}', b'{"format":"1"}', b"\xff"])

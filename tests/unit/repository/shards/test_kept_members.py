@@ -12,7 +12,7 @@ import pytest
 
 from cleancut.core.format.keeping import KeepableMembers, can_keep
 from cleancut.core.format.pack_uses import is_use_of
-from cleancut.core.format.page import BLOCK_BYTES
+from cleancut.core.format.page import BLOCK_BYTES, seal
 from cleancut.core.format.partial_recipe import first_blocks
 from cleancut.core.format.recipe import OWN_PAGE_BLOCKS, Recipe, named_by
 from cleancut.core.primitives.errors import CleancutError, Corrupt, Invalid
@@ -278,3 +278,21 @@ def test_what_a_broken_attempt_leaves_counts_kept_members(tmp_path: Path) -> Non
     assert sum(count for _, count in state.members) == blocks
     assert state.members == first_blocks(state.members, blocks)
     assert [path for path, _ in state.members[:2]] == [SEGMENT + "a", SEGMENT + "large"]
+
+
+def test_uses_that_a_page_does_not_have_are_found(tmp_path: Path) -> None:
+    """They add up, so only the pages themselves show it: those of two members are exchanged."""
+    store, tar = MemoryStore(), shard_tar({"a": noise(LARGE, 1), "b": noise(LARGE, 2)})
+    recipe = recipe_of(store, capture(store, tmp_path, tar).recipe_digest)
+    first, second, *others = recipe.pages
+    assert first.uses != second.uses
+    exchanged = (
+        msgspec.structs.replace(first, uses=second.uses),
+        msgspec.structs.replace(second, uses=first.uses),
+        *others,
+    )
+    digest, stored = seal(msgspec.structs.replace(recipe, pages=exchanged))
+    store.objects[PATHS.recipe(digest)] = stored
+    lacks = asyncio.run(read_structure(store, PATHS, [digest])).lacks
+    assert [one.name for one in lacks] == [digest, digest]
+    assert first.digest in lacks[0].why
