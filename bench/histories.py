@@ -138,12 +138,49 @@ async def histories(
             stop.set()
 
 
+@dataclass(slots=True)
+class _Writer:
+    """Sends operations of one history to the points of a collection at `url`."""
+
+    http: aiohttp.ClientSession
+    url: str
+    history: History
+    vectors: Sequence[str]
+    stop: asyncio.Event
+
+    async def send(self, op: Op) -> None:
+        """Until it is acknowledged; the same operation again is harmless."""
+        self.history.ops.append(op)
+        self.history.began_s.append(time.time())
+        method, url, body = self._request(op)
+        while True:
+            async with self.http.request(method, f"{url}?wait=true", data=body) as answer:
+                await answer.read()
+                if answer.status == 200:
+                    self.history.ended_s.append(time.time())
+                    return
+            if self.stop.is_set():
+                return
+            await asyncio.sleep(_AGAIN_S)
+
+    def _request(self, op: Op) -> tuple[str, str, str]:
+        if op.revision is None:
+            return "POST", f"{self.url}/delete", json.dumps({"points": op.ids})
+        payload = f'{{"{REVISION}": {op.revision}}}'
+        points = ", ".join(
+            f'{{"id": {one}, "vector": {self.vectors[one % 16]}, "payload": {payload}}}'
+            for one in op.ids
+        )
+        return "PUT", self.url, f'{{"points": [{points}]}}'
+
+
 async def _write(url: str, history: History, pace: Pace, stop: asyncio.Event) -> None:
     rng = random.Random(history.number)
     vectors = [json.dumps([round(rng.gauss(0, 1), 4) for _ in range(pace.dims)]) for _ in range(16)]
     written = removed = 0
     next_s = time.monotonic()
     async with aiohttp.ClientSession(headers=_JSON) as http:
+        writer = _Writer(http, url, history, vectors, stop)
         while not stop.is_set():
             if pace.keep and written - removed > pace.keep:
                 op = Op(history.ids_from(removed, pace.batch), None)
@@ -151,41 +188,10 @@ async def _write(url: str, history: History, pace: Pace, stop: asyncio.Event) ->
             else:
                 op = Op(history.ids_from(written, pace.batch), len(history.ops))
                 written += pace.batch
-            await _send(http, url, history, op, vectors, stop)
+            await writer.send(op)
             if pace.every_s:
                 next_s += rng.expovariate(1 / pace.every_s)
                 await asyncio.sleep(max(0.0, next_s - time.monotonic()))
-
-
-async def _send(
-    http: aiohttp.ClientSession,
-    url: str,
-    history: History,
-    op: Op,
-    vectors: Sequence[str],
-    stop: asyncio.Event,
-) -> None:
-    """Until it is acknowledged; the same operation again is harmless."""
-    history.ops.append(op)
-    history.began_s.append(time.time())
-    if op.revision is None:
-        method, path, body = "POST", f"{url}/delete", json.dumps({"points": op.ids})
-    else:
-        payload = f'{{"{REVISION}": {op.revision}}}'
-        points = ", ".join(
-            f'{{"id": {one}, "vector": {vectors[one % 16]}, "payload": {payload}}}'
-            for one in op.ids
-        )
-        method, path, body = "PUT", url, f'{{"points": [{points}]}}'
-    while True:
-        async with http.request(method, f"{path}?wait=true", data=body) as answer:
-            await answer.read()
-            if answer.status == 200:
-                history.ended_s.append(time.time())
-                return
-        if stop.is_set():
-            return
-        await asyncio.sleep(_AGAIN_S)
 
 
 def acknowledged(made: Iterable[History]) -> int:
