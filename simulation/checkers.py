@@ -17,6 +17,7 @@ from cleancut.core.protocol.states import CLOSED, FINAL_STATES, OperationKind, P
 from cleancut.core.rebalance.phases import TRANSITIONS as REBALANCE_TRANSITIONS
 from cleancut.core.restore.phases import TRANSITIONS as RESTORE_TRANSITIONS
 from cleancut.ports.coordination import Put
+from simulation.checkers_archive import ARCHIVE_CHECKERS
 from simulation.checkers_fence import FENCE_CHECKERS
 from simulation.checkers_rebalance import REBALANCE_CHECKERS
 from simulation.checkers_restore import RESTORE_CHECKERS
@@ -265,6 +266,7 @@ ALL: tuple[Checker, ...] = (
     *USER_CHECKERS,
     *TURNING_CHECKERS,
     *UNKIND_CHECKERS,
+    *ARCHIVE_CHECKERS,
 )
 
 
