@@ -3,7 +3,7 @@
 Usage: python -m bench.under_writes [--backups N] [--only MODE] [--replicas 1|2] [--minutes M]
            [--qdrant real|standin|auto] --out FILE
 Each backup is a line of FILE; a run goes on where an earlier one ended, and prints a table of all.
-Modes: `100`, `500` and `full` are four writers that upsert so many points a second in sum, or all
+Modes: `100`, `500` and `full` are four writers that upsert as many points a second in sum, or all
 they can; `churn` is two such writers that delete their oldest points, and one that writes and
 deletes thousands, so that Qdrant optimizes all the while. Every shard of every backup is read from
 the store, its log replayed, and the state compared with the writers' histories (`bench.histories`);
