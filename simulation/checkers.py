@@ -140,7 +140,7 @@ def cut_in_window(outcome: Outcome) -> Iterator[str]:
             where = f"group {epoch}: {shard.collection}/{shard.shard_id}"
             if cut is None:
                 continue
-            if shard.last_entry >= 0 and shard.doubt:
+            if shard.last_entry >= 0 and shard.own_doubt:
                 continue  # its log holds what the shard has failed to apply
             if shard.last_entry >= 0:  # it may be a parent's, with its log
                 begin_s, end_s = _window(outcome, epoch, Phase.STANDSTILL)
