@@ -130,6 +130,7 @@ def draft_of(
     plan: PlacementPlan,
     epoch: Epoch,
     operation: OperationId,
+    *,
     request: RestoreRequest,
 ) -> RestoreDraft:
     """The draft to stage before anything is touched."""

@@ -36,7 +36,7 @@ def draft(action: Any = "create") -> RestoreDraft:
     plan = make_plan(manifest, REQUEST, target())
     planned = tuple(replace(one, action=action) for one in plan.collections)
     plan = replace(plan, collections=planned)
-    return draft_of(manifest, plan, Epoch(5), OperationId("op"), RestoreRequest(Epoch(1)))
+    return draft_of(manifest, plan, Epoch(5), OperationId("op"), request=RestoreRequest(Epoch(1)))
 
 
 PLACES = tuple((ShardId(shard), PeerId(1)) for shard in (0, 1))
