@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 from simulation.mutants import BACKUP_MUTANTS
+from simulation.mutants_archive import ARCHIVE_MUTANTS
 from simulation.mutants_regressions import REGRESSION_MUTANTS
 from simulation.mutants_restore import RESTORE_MUTANTS
 from simulation.mutants_standstill import STANDSTILL_MUTANTS
@@ -21,6 +22,7 @@ MUTANTS = {
     **UPKEEP_MUTANTS,
     **REGRESSION_MUTANTS,
     **UNKIND_MUTANTS,
+    **ARCHIVE_MUTANTS,
 }
 
 

@@ -17,7 +17,9 @@ from cleancut.core.protocol.states import CLOSED, FINAL_STATES, OperationKind, P
 from cleancut.core.rebalance.phases import TRANSITIONS as REBALANCE_TRANSITIONS
 from cleancut.core.restore.phases import TRANSITIONS as RESTORE_TRANSITIONS
 from cleancut.ports.coordination import Put
+from simulation.checkers_archive import ARCHIVE_CHECKERS
 from simulation.checkers_fence import FENCE_CHECKERS
+from simulation.checkers_moments import MOMENT_CHECKERS
 from simulation.checkers_rebalance import REBALANCE_CHECKERS
 from simulation.checkers_restore import RESTORE_CHECKERS
 from simulation.checkers_seed import SEED_CHECKERS
@@ -139,7 +141,7 @@ def cut_in_window(outcome: Outcome) -> Iterator[str]:
             where = f"group {epoch}: {shard.collection}/{shard.shard_id}"
             if cut is None:
                 continue
-            if shard.last_entry >= 0 and shard.doubt:
+            if shard.last_entry >= 0 and shard.own_doubt:
                 continue  # its log holds what the shard has failed to apply
             if shard.last_entry >= 0:  # it may be a parent's, with its log
                 begin_s, end_s = _window(outcome, epoch, Phase.STANDSTILL)
@@ -265,6 +267,8 @@ ALL: tuple[Checker, ...] = (
     *USER_CHECKERS,
     *TURNING_CHECKERS,
     *UNKIND_CHECKERS,
+    *ARCHIVE_CHECKERS,
+    *MOMENT_CHECKERS,
 )
 
 

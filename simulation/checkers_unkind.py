@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.etcd_records import Failure
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import Phase, State
 from simulation.checkers_store import named_by_group
@@ -32,17 +33,24 @@ def nothing_lost_is_named(outcome: Outcome) -> Iterator[str]:
 
 
 def healthy_is_backed_up(outcome: Outcome) -> Iterator[str]:
-    """A backup of what is healthy is made while another collection, or consensus, is sick."""
+    """A backup of what is healthy is made while another collection, or consensus, is sick. A shard
+    that is moved meanwhile is not healthy: the refusal says so."""
     asked = next((one for one in outcome.asked if one.name == HEALTHY), None)
     if asked is None:
         return
     record = outcome.known_records().get(asked.answered)
+    if record is not None and record.failure is not None and _moving(record.failure):
+        return
     if record is None or record.state is not State.COMMITTED:
         yield f"the backup of what is healthy: {asked.refused or record}"
         return
     held = {entry.name for entry in outcome.manifests()[record.epoch].collections}
     if SICK in held or not held:
         yield f"the backup of what is healthy holds {sorted(held)}"
+
+
+def _moving(failure: Failure) -> bool:
+    return bool(failure.sick) and all("(in a transfer)" in one.reason for one in failure.sick)
 
 
 def fullest_is_cut(outcome: Outcome) -> Iterator[str]:

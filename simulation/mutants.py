@@ -284,13 +284,14 @@ BACKUP_MUTANTS = {
             Patch(LeaderState, "_write_ctl", write_over),
         ),
         {"calm": False},
-        first=28,
+        first=83,
     ),
     "never_waits": Mutant(
         "quiet needs a drain that was applied",
         ("quiet_is_true", "cut_in_window"),
         (Patch(LeaderBackupEffects, "_drain_one", drain_unawaited),),
         {"burst": True, "calm": False},
+        first=469,
     ),
     "rewrites": Mutant(
         "what is published is what was decided",

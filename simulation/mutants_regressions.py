@@ -6,9 +6,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from cleancut.core.backup.barrier import Barrier
+from cleancut.core.cluster.view import ACTIVE
+from cleancut.core.protocol import votes
 from cleancut.core.protocol.attempt import Attempt
+from cleancut.core.protocol.commands import Command
+from cleancut.core.protocol.states import OperationKind, Phase
+from cleancut.core.rebalance import ready_moves
+from cleancut.core.rebalance.ready_moves import ShardNow, StepState
 from cleancut_agent.restore import identity, recovery
 from cleancut_coordinator.any_peer import first_peer
+from cleancut_coordinator.backup import effects as backup_effects
+from cleancut_coordinator.leader import term
+from cleancut_coordinator.leader.installation import check_installation
 from cleancut_coordinator.restore.create_collections import CollectionCreator
 from simulation.mutation import Mutant, Patch
 
@@ -43,6 +53,27 @@ def always_fresh(self: CollectionCreator, began_s: float) -> None:
     """What was looked at long ago counts."""
 
 
+_real_state = ready_moves.step_state
+
+
+def moves_again(step: Any, now: ShardNow | None) -> StepState:
+    """A move goes on to its source's end, although another one has put a replica at its target."""
+    state = _real_state(step, now)
+    there = state is StepState.DONE and step.action == "move" and now is not None
+    if there and now is not None and now.states.get(step.source) == ACTIVE:
+        return StepState.READY
+    return state
+
+
+class CancelsUnasked(Barrier):
+    """Cancels an attempt that was taken over before the store was asked about it."""
+
+    def _cancelled(self) -> list[Command]:
+        if self.taking_over and self.ctl.phase is not Phase.COMMIT:
+            return self._abort(votes.CANCELLED)
+        return super()._cancelled()
+
+
 BEGINS_EARLY = property(lambda self: self.waiting is not None)
 """An effect that has to be repeated keeps no other from beginning."""
 
@@ -56,7 +87,7 @@ REGRESSION_MUTANTS = {
             Patch(identity, "check_same", check_no_uuid),
         ),
         {"situation": "replaced_early"},
-        first=948,
+        first=1388,
     ),
     "sends_unseen": Mutant(
         "a tar is sent only once the collection that Qdrant has chosen is seen to be ours",
@@ -69,6 +100,7 @@ REGRESSION_MUTANTS = {
         ("old_data_stays",),
         (Patch(recovery, "named", named_as_all),),
         {"situation": "replaced_uploads"},
+        first=970,
     ),
     "drops_by_name": Mutant(
         "a rollback looks at the uuid before it drops a collection",
@@ -81,6 +113,7 @@ REGRESSION_MUTANTS = {
         ("drops_own_only",),
         (Patch(CollectionCreator, "_delete", delete_elsewhere),),
         {"situation": "replaced_unseen"},
+        first=668,
     ),
     "looks_too_early": Mutant(
         "what was looked at long ago is looked at again",
@@ -94,5 +127,26 @@ REGRESSION_MUTANTS = {
         (Patch(Attempt, "busy", BEGINS_EARLY),),
         {"situation": "taken_over"},
         first=530,
+    ),
+    "moves_again": Mutant(
+        "a rebalance moves no shard onto a peer that has got it meanwhile",
+        ("no_factor_undercut",),
+        (Patch(ready_moves, "step_state", moves_again),),
+        {"rebalances": True},
+        rare="a client has to move the same shard to the same peer at that time",
+    ),
+    "needs_its_mark": Mutant(
+        "a backup is made while consensus has stopped",
+        ("healthy_is_backed_up",),
+        (Patch(backup_effects, "check_before_backup", check_installation),),
+        {"unkind": "stopped"},
+        first=51,
+    ),
+    "cancels_unasked": Mutant(
+        "an attempt that was taken over is not cancelled until the store was asked about it",
+        ("aborted_leave_nothing", "operations_end"),
+        (Patch(term._MACHINES, OperationKind.BACKUP, CancelsUnasked),),
+        {"turned": True},
+        rare="the cancel has to come between a takeover and its answer, after etcd went back",
     ),
 }

@@ -9,6 +9,7 @@ from cleancut.core.format.manifest import Manifest
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Ctl, Group, Operation
+from simulation.archived import Archived
 from simulation.network import Surroundings
 from simulation.programs import Config
 from simulation.qdrant import SimQdrant
@@ -18,12 +19,14 @@ from simulation.users import Asked
 
 @dataclass(slots=True)
 class Outcome:
-    """`asked`: what users asked for; `config`: what the coordinators were configured with."""
+    """`asked`: what users asked for; `config`: what the coordinators were configured with.
+    `archived`: None, if nothing is archived."""
 
     shared: Surroundings
     qdrant: SimQdrant
     asked: Sequence[Asked]
     config: Config
+    archived: Archived | None = None
 
     def ctls(self) -> list[tuple[float, Ctl]]:
         return [(at_s, decode(Ctl, kv.value, kv.key)) for at_s, kv in self.shared.trace.ctls]

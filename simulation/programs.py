@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cleancut.core.archive.plan import ArchiveSettings
 from cleancut.core.maintenance.schedule import ScheduleRule
 from cleancut.core.primitives.ids import AgentName, PeerId
 from cleancut.core.protocol.etcd_records import Bounds
@@ -121,6 +122,7 @@ class Config:
     fences: FenceSettings = NO_SETTINGS
     gc: GcSettings = _NO_GC
     schedules: Mapping[str, ScheduleRule] = field(default_factory=dict)
+    archive: ArchiveSettings = field(default_factory=ArchiveSettings)
 
 
 class SimCoordinator:
@@ -145,6 +147,7 @@ class SimCoordinator:
             fences=config.fences,
             gc=config.gc,
             schedules=config.schedules,
+            archive=config.archive,
             token_hex=shared.world.token_hex,
         )
         log = _as_any(Story(shared, name))

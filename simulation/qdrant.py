@@ -17,7 +17,7 @@ from typing import Any
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused, Unavailable
 from cleancut.core.primitives.ids import PeerId
 from simulation.logs import SimLog
-from simulation.replica import PeerView, SimCollection, SimReplica
+from simulation.replica import Move, PeerView, Shape, SimCollection, SimReplica
 from simulation.world import World
 
 Place = tuple[str, int]
@@ -25,15 +25,6 @@ REMADE = 100_000
 """Contents of shards that were dropped and made again are far from all others."""
 ANSWER_S = 0.003
 """The longest that an answer of a peer is on its way."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Move:
-    """One transfer of a shard. `keep`: the source keeps its replica."""
-
-    source: PeerId
-    target: PeerId
-    keep: bool
 
 
 @dataclass(slots=True)
@@ -54,9 +45,9 @@ class Peer:
 class SimQdrant:
     """The cluster: what clients and agents can do to it, and what may befall it."""
 
-    def __init__(self, world: World, peers: int, shards: dict[str, int], copies: int) -> None:
-        self.world = world
-        self.peers = {PeerId(i): Peer(PeerId(i)) for i in range(1, peers + 1)}
+    def __init__(self, world: World, shape: Shape) -> None:
+        self.world, self.recorder, copies = world, shape.recorder, shape.copies
+        self.peers = {PeerId(i): Peer(PeerId(i)) for i in range(1, shape.peers + 1)}
         self.logs: dict[Place, list[tuple[str, float]]] = {}
         self.replicas: list[tuple[Place, PeerId, SimReplica]] = []
         self.moves: dict[Place, Move] = {}
@@ -68,7 +59,7 @@ class SimQdrant:
         self.on_stop: list[Callable[[Peer], None]] = []
         self.on_change: Callable[[], None] = lambda: None
         self._aliases_made = 0
-        for name, count in shards.items():
+        for name, count in shape.shards.items():
             self._lay_out(name, count, copies, 0)
             self._enter(SimCollection(name, f"uuid-{name}", count, info_of(count, copies)))
         self._rename()
@@ -88,9 +79,8 @@ class SimQdrant:
     def _add(self, place: Place, peer: PeerId, applied: int, content: int) -> SimReplica:
         number = self.world.rng.randrange(50)
         history = [(self.world.now_s, content)]
-        replica = SimReplica(
-            len(self.replicas), applied, content, number, history, SimLog(number + 1), number
-        )
+        life, log = len(self.replicas), SimLog(number + 1, self.recorder)
+        replica = SimReplica(life, applied, content, number, history, log, number)
         self.peers[peer].replicas[place] = replica
         self.replicas.append((place, peer, replica))
         return replica

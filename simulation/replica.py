@@ -1,14 +1,33 @@
-"""Collections and replicas of the simulated cluster, as they truly are."""
+"""Collections, replicas and transfers of the simulated cluster, as they truly are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from simulation.logs import SimLog
+from cleancut.core.primitives.ids import PeerId
+from simulation.logs import LogRecorder, SimLog
 from simulation.world import Process
 
 USER = "user"
+
+
+class Shape(NamedTuple):
+    """A cluster at its beginning. `recorder`: logs are archived."""
+
+    peers: int
+    shards: dict[str, int]
+    copies: int
+    recorder: LogRecorder | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Move:
+    """One transfer of a shard. `keep`: the source keeps its replica."""
+
+    source: PeerId
+    target: PeerId
+    keep: bool
 
 
 @dataclass(slots=True)

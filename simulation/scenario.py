@@ -22,9 +22,12 @@ from cleancut.core.protocol.fence import FenceRule, FenceSettings
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.ports.coordination import Put
 from cleancut_coordinator.context import GcSettings
+from simulation.archived import read_archived
+from simulation.archiving import Archiving, archive_settings, is_archived
 from simulation.checkers import check
 from simulation.checkers_fence import note_fences
 from simulation.harms import Harms
+from simulation.logs import LogRecorder
 from simulation.network import Surroundings
 from simulation.operations import Wishes
 from simulation.outcome import Outcome
@@ -32,6 +35,7 @@ from simulation.prehistory import CLUSTER_ID, FIRST, first_group
 from simulation.programs import Config, Home, SimAgent, SimCoordinator
 from simulation.pulling import Pulls
 from simulation.qdrant import SimQdrant
+from simulation.replica import Shape
 from simulation.situations import Situations, choose
 from simulation.strangers import Strangers
 from simulation.trace import Copy, Looked
@@ -42,7 +46,7 @@ from simulation.wal import note_rolled
 from simulation.world import World
 
 UPKEEP_S = 30.0
-"""A history with schedules or garbage collection lasts as long as this at least."""
+"""A history with schedules, an archive or garbage collection lasts as long as this at least."""
 REPAIRED_WITHIN_S = 4000.0
 LINGER_S = 15.0
 """After the end: what was frozen or late may still come."""
@@ -70,6 +74,7 @@ class Plan:
     turned: bool
     unkind: str
     logs: bool
+    archive: bool
     situation: str
 
     @classmethod
@@ -89,11 +94,13 @@ class Plan:
             turned=random.Random(f"turned {seed}").random() < TURNED_SHARE,
             unkind=choose_kind(seed),
             logs=random.Random(f"logs {seed}").random() < LOGS_SHARE,
+            archive=is_archived(seed),
             situation="",
         )
         situation = choose(chance, restores=plan.restores, garbage=plan.garbage)
         if plan.turned or (plan.logs and plan.unkind in ALTERS_SHARDS):
             plan = replace(plan, unkind="")
+        plan = replace(plan, archive=plan.logs and plan.archive)
         if plan.unkind in {"stopped", "sick"}:
             plan = replace(plan, calm=True)
         if plan.calm:
@@ -129,7 +136,8 @@ class Scenario:
         self._directory = Path(tempfile.mkdtemp(dir=_RAM if _RAM.is_dir() else None))
         nodes = rng.randint(1, 4)
         shards = {f"c{i}": rng.randint(1, 3) for i in range(rng.randint(1, 2))}
-        self.qdrant = SimQdrant(self.world, nodes, shards, copies=rng.randint(1, 2))
+        recorder = LogRecorder(lambda: self.world.now_s) if self.plan.archive else None
+        self.qdrant = SimQdrant(self.world, Shape(nodes, shards, rng.randint(1, 2), recorder))
         for collection in shards if self.plan.fenced else ():
             self.qdrant.point(write_alias(collection), collection)
         self.qdrant.on_change = lambda: note_fences(self.qdrant, self.shared.trace)
@@ -150,6 +158,8 @@ class Scenario:
         self.shared.trace.calm = self.plan.calm
         self.harms = Harms(self)
         self.turning = Turning(self) if self.plan.turned else None
+        if self.plan.archive:
+            Archiving(self)
         self.situations, self.unkindness = Situations(self), Unkindness(self)
         self.shared.trace.struck = self._came_to
         self.world.planned_s = max(self.world.planned_s, UPKEEP_S if self._has_upkeep else 0.0)
@@ -166,7 +176,7 @@ class Scenario:
 
     @property
     def _has_upkeep(self) -> bool:
-        return self.plan.schedules or self.plan.garbage
+        return self.plan.schedules or self.plan.garbage or self.plan.archive
 
     def start_agent(self, home: Home) -> SimAgent:
         return SimAgent(self.shared, self.pulls, home)
@@ -186,6 +196,8 @@ class Scenario:
             schedules["often"] = ScheduleRule(cron="* * * * *", overlap=overlap, attempts=2)
         rules = [FenceRule(collection=one, alias=write_alias(one)) for one in collections]
         fences = FenceSettings(rules=tuple(rules) if self.plan.fenced else ())
+        if self.plan.archive:
+            return Config(fences, gc, schedules, archive_settings(self.world.seed))
         return Config(fences, gc, schedules)
 
     def _remember(self) -> None:
@@ -217,7 +229,8 @@ class Scenario:
 
     def _result(self) -> Result:
         trace = self.shared.trace
-        outcome = Outcome(self.shared, self.qdrant, self.users.asked, self.config)
+        archived = read_archived(self.shared, self.qdrant) if self.plan.archive else None
+        outcome = Outcome(self.shared, self.qdrant, self.users.asked, self.config, archived)
         manifests = outcome.manifests().values()
         note_rolled(self.shared, [shard for one in manifests for shard in one.shards])
         wrong = [*(f"crashed: {one}" for one in self.world.failures), *check(outcome)]

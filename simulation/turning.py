@@ -7,11 +7,13 @@ long after, with or without a restart of the processes. Source: docs/how-to/etcd
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from typing import TYPE_CHECKING, Any
 
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.protocol.etcd_records import Ctl
+from cleancut.core.protocol.fence import CREATE_ALIAS
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, Phase, State
 from cleancut.testing.etcd_model import EtcdSnapshot
@@ -113,8 +115,17 @@ class Turning:
             return False
         await self._ended()
         self.backup.answered = shown.id
-        states = {one.id: one.state for one in self._scenario.operations()}
-        return states.get(shown.id) is State.COMMITTED
+        ended = next((one for one in self._scenario.operations() if one.id == shown.id), None)
+        if ended is not None and ended.failure is not None:
+            self._make_aliases(ended.failure.hint)
+        return ended is not None and ended.state is State.COMMITTED
+
+    def _make_aliases(self, hint: str) -> None:
+        """What the refusal of a fence asks for, for a collection that a restore has left."""
+        _, _, call = hint.partition(CREATE_ALIAS)
+        for action in json.JSONDecoder().raw_decode(call)[0]["actions"] if call else ():
+            made = action["create_alias"]
+            self._scenario.qdrant.point(made["alias_name"], made["collection_name"])
 
     async def _ended(self) -> None:
         for _ in range(60):

@@ -64,8 +64,8 @@ def replay(tar: bytes) -> Replayed:
             room = len(data) - HEADER_BYTES
             for entry in parse_entries(data[HEADER_BYTES:], seed_of(data), room).frames:
                 last = first if last is None else last + 1
-                points += last > held.last and entry.data in {b"w", b"f"}
-                failed += last > held.last and entry.data == b"f"
+                points += last > held.last and entry.data[:1] in {b"w", b"f"}
+                failed += last > held.last and entry.data[:1] == b"f"
     return Replayed(points, last, failed)
 
 

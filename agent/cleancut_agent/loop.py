@@ -17,6 +17,7 @@ from cleancut.core.protocol.commands import CastVote, Command, Effect, Run, Stop
 from cleancut.core.protocol.etcd_records import Concern, Ctl, EpochMember, ProgressRecord
 from cleancut.core.protocol.events import Done, Event, Failed, Seen, Tick
 from cleancut.core.protocol.failures import failure_of
+from cleancut.core.protocol.participant import TICKED
 from cleancut.core.protocol.states import OperationKind, Phase
 from cleancut.core.restore.participant import RestoreParticipant
 from cleancut.ports.coordination import Compacted, Created, Guard, KeyValue, Modified, Put
@@ -69,6 +70,7 @@ class AgentLoop:
         self._voted: dict[str, int] = {}
         self._member: tuple[Epoch, EpochMember | None] = (Epoch(0), None)
         self._events: asyncio.Queue[tuple[OperationKind, Event, int]] = asyncio.Queue(_QUEUE)
+        self._observing, self._working = asyncio.Event(), asyncio.Event()
         self._tasks: dict[asyncio.Task[None], Epoch] = {}
         self._group: asyncio.TaskGroup | None = None
         self._waiting: asyncio.Task[None] | None = None
@@ -88,6 +90,8 @@ class AgentLoop:
                 if event.ctl.epoch != self._ctl.epoch:
                     self._voted.clear()
                 self._ctl, self._revision = event.ctl, revision
+                _set(self._observing, to=event.ctl.phase is TICKED)
+                _set(self._working, to=event.ctl.phase in _RUNNING)
             now_s = self._context.clock.monotonic_s()
             for command in self._machines[kind].step(event, now_s):
                 await self._carry_out(kind, command, group)
@@ -222,7 +226,9 @@ class AgentLoop:
                     await self._events.put((ctl.kind, Seen(ctl, member), revision))
 
     async def _tick(self) -> None:
+        """While the machine does anything at a tick."""
         while True:
+            await self._observing.wait()
             await self._context.clock.sleep(_TICK_S)
             await self._events.put((self._ctl.kind, Tick(), 0))
 
@@ -259,6 +265,7 @@ class AgentLoop:
     async def _report(self) -> None:
         """Reports the progress of the epoch: best effort, never part of the protocol."""
         while True:
+            await self._working.wait()
             await self._context.clock.sleep(_PROGRESS_S)
             before = self._moved
             read = self._count_moved(self._ctl.kind)
@@ -285,3 +292,10 @@ class AgentLoop:
         read = max(0, self._moved.done - before.done)
         self._metrics.count_moved(read)
         return read
+
+
+def _set(event: asyncio.Event, *, to: bool) -> None:
+    if to:
+        event.set()
+    else:
+        event.clear()

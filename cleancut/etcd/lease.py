@@ -22,9 +22,9 @@ from cleancut.core.primitives.errors import (
 from cleancut.ports.clock import Clock
 
 MIN_TTL_S = 5
-REVOKE_S = 2.0
-POLL_S = 0.25
+_LATE_S = 0.01
 """How late `wait_lost` may be."""
+REVOKE_S = 2.0
 RETRY_S = 0.1
 TRY_S = 2.0
 """How long a first try waits for its answer, so that another member is asked soon; each try that
@@ -64,6 +64,7 @@ class HeldLease:
         self._ttl_s = 0.0
         self._deadline_s = sent_s
         self._lost = ""
+        self._refused = asyncio.Event()
         self._tries = 0
 
     @property
@@ -83,8 +84,11 @@ class HeldLease:
         return self.remaining_s() > 0
 
     async def wait_lost(self) -> str:
+        """Returns at once when etcd says so, or as soon as the time is over."""
         while self.alive():
-            await self._clock.sleep(min(POLL_S, max(self.remaining_s(), 0.0)))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(self.remaining_s(), _LATE_S)):
+                    await self._refused.wait()
         return self._lost
 
     def renewed(self, sent_s: float, ttl_s: float) -> None:
@@ -110,14 +114,18 @@ class HeldLease:
         except Unavailable:
             return False
         except (LeaseLost, Denied) as error:
-            self._lost = self._lost or error.message
+            self._end(error.message)
             return False
         if ttl_s <= 0:
-            self._lost = self._lost or "etcd no longer knows the lease"
+            self._end("etcd no longer knows the lease")
         elif self.alive():
             self._tries = 0
             self.renewed(sent_s, ttl_s)
         return True
+
+    def _end(self, why: str) -> None:
+        self._lost = self._lost or why
+        self._refused.set()
 
 
 class LeaseBlock:

@@ -17,6 +17,7 @@ from simulation.network import SimEtcd, SimStore, Surroundings
 from simulation.peer import SimPeer
 from simulation.pulling import Pulls
 from simulation.qdrant import SimQdrant
+from simulation.replica import Shape
 from simulation.world import Process, World
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ class Bench:
         self.world = World(1)
         name = ClusterName("sim")
         self.shared = Surroundings(self.world, Keys(name), Paths(name))
-        self.qdrant = SimQdrant(self.world, peers, {}, copies=1)
+        self.qdrant = SimQdrant(self.world, Shape(peers, {}, copies=1))
         self.pulls = Pulls(self.shared, self.qdrant)
         self.process = Process(self.world, "it")
         self.process.epoch = 5

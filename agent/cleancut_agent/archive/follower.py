@@ -95,10 +95,9 @@ class ArchiveFollower:
         self._reading = asyncio.Lock()
         self._pending_bytes = self._raw_bytes = self._stored_bytes = 0
         self._full_since_s = context.clock.monotonic_s()
-        self._given_up = False
-        self._problem = ""
+        self._given_up, self._problem = False, ""
         self._said: tuple[object, object] = (None, None)
-        self._said_s = 0.0
+        self._said_s, self._busy = 0.0, asyncio.Event()
 
     def chain_of(self, collection: str, shard: ShardId) -> tuple[str, str]:
         """The chain that follows this shard's log now, and which log that is; empty: none."""
@@ -134,12 +133,28 @@ class ArchiveFollower:
                 await context.clock.sleep(_RETRY_S)
                 continue
             state = context.skipped.read(ArchiveState, key, found.value) if found else None
-            self._before = {one.place: Before(one) for one in state.shards} if state else {}
+            if state is not None:
+                self._before = {one.place: Before(one) for one in state.shards}
+                self._said = "in an earlier session", None
             return
 
     async def _planned(self, item: KeyValue | None) -> None:
         read, none = self._context.skipped.read, ArchivePlan(chunk_s=10.0)
         self._plan = (read(ArchivePlan, item.key, item.value) if item else none) or self._plan
+        if not self._busy.is_set():
+            self._full_since_s = self._context.clock.monotonic_s()
+            self._busy.set()
+
+    async def _pause(self) -> None:
+        """Until the next look; while nothing is archived here, until the plan changes."""
+        await self._context.clock.sleep(POLL_S)
+        await self._busy.wait()
+
+    def _rest(self) -> None:
+        """Order: after all that there is was said."""
+        theirs = self._before or self._unfollowed or self._leaving or self._ends
+        if not (self._mine() or self._logs or theirs or self._given_up):
+            self._busy.clear()
 
     async def _plan_for_ever(self) -> None:
         """Apart from the reading: it waits for the store and the peer."""
@@ -148,7 +163,7 @@ class ArchiveFollower:
                 await self._follow_plan()
             except CleancutError as error:
                 self._log.warning("archive plan not followed", cause=error.message)
-            await self._context.clock.sleep(POLL_S)
+            await self._pause()
 
     def _mine(self) -> dict[Place, ArchiveTask]:
         """The tasks of this agent."""
@@ -252,7 +267,7 @@ class ArchiveFollower:
                 if self._logs:
                     await run_in_thread(self._read_on)
                 self._give_up_if_stuck()
-            await self._context.clock.sleep(POLL_S)
+            await self._pause()
 
     def _held_bytes(self) -> int:
         logs = (*self._logs.values(), *self._leaving)
@@ -321,8 +336,9 @@ class ArchiveFollower:
         while True:
             with self._problems():
                 await self._store_once()
-            await self._try_to_say()
-            await self._context.clock.sleep(POLL_S)
+            if await self._try_to_say():
+                self._rest()
+            await self._pause()
 
     async def _store_once(self) -> None:
         chunk_s = self._plan.chunk_s if self._plan else 0.0
@@ -398,10 +414,12 @@ class ArchiveFollower:
 
     # What is said in etcd
 
-    async def _try_to_say(self) -> None:
-        """As `_say`. What etcd does not take now is said later."""
+    async def _try_to_say(self) -> bool:
+        """As `_say`. What etcd does not take now is said later; False then."""
         with self._problems():
             await self._say()
+            return True
+        return False
 
     @contextlib.contextmanager
     def _problems(self) -> Iterator[None]:

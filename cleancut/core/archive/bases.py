@@ -36,11 +36,11 @@ class ShardBase(NamedTuple):
 
 def base_shard(entry: ShardEntry) -> BaseShard:
     if entry.last_entry >= 0 and entry.standstill is not None:
-        return BaseShard(entry.chain, entry.standstill.first, entry.last_entry, entry.doubt)
+        return BaseShard(entry.chain, entry.standstill.first, entry.last_entry, entry.own_doubt)
     number = entry.second.number
     if number is None:
-        return BaseShard(entry.chain, 0, -1, entry.doubt or "its number is unknown")
-    return BaseShard(entry.chain, number + 1, number, entry.doubt)
+        return BaseShard(entry.chain, 0, -1, entry.own_doubt or "its number is unknown")
+    return BaseShard(entry.chain, number + 1, number, entry.own_doubt)
 
 
 def first_entry(entry: ShardEntry) -> int | None:

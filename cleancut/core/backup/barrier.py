@@ -350,8 +350,8 @@ class Barrier(Attempt):
         return self._never_still(fence, now_s)
 
     def _never_still(self, fence: Fence | None, now_s: float) -> list[Command]:
-        """The backup is per shard, unless it must not be, or an attempt that loses no log will be
-        fenced."""
+        """The backup is per shard, each as its log ended last, unless it must not be, or an attempt
+        that loses no log will be fenced."""
         assert self.operation is not None, "no vote counts without an operation"
         request, lost = protocol_votes.backup_request(self.operation), self._search.lost
         if self.ctl.fenced and not lost and not self._search.fenced:
@@ -360,7 +360,7 @@ class Barrier(Attempt):
         again = bool(lost and fence) and may_repeat(self.operation, request.attempts, failure)
         if again or request.require_point_in_time:
             return self._abort(failure)
-        self.ctl = replace(self.ctl, unstill=failure.message)
+        self.ctl = self._search.given_up(self.ctl, failure)
         return self._all_read(now_s)
 
     def _uploaded(self, _now_s: float) -> list[Command]:

@@ -5,9 +5,12 @@ The rounds themselves are a phase of the barrier (D16). Pure.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec.structs import replace
 
 from cleancut.core.primitives.ids import AgentName
 from cleancut.core.protocol.etcd_records import Ctl, Failure, Vote
@@ -25,7 +28,9 @@ class Search:
 
     `ends`: the votes of the newest round, and `looked_s` when the last of them came. `still`: no
     log has grown since the round before. `moved`: of all pairs of rounds, the fewest shards that
-    were written to in between, within `window_ms`; -1: no two rounds yet.
+    were written to in between, within `window_ms`; -1: no two rounds yet. `apart_ms`:
+    so far apart the ends of the newest round were read at most; -1: the one before is missing, or
+    some end is.
     """
 
     began_s: float = 0.0
@@ -35,25 +40,34 @@ class Search:
     still: bool = False
     moved: int = -1
     window_ms: int = -1
+    apart_ms: int = -1
 
     def after(self, votes: Mapping[AgentName, Vote], now_s: float) -> Search:
         """The search after another round, whose last vote has come now."""
         lost = any(vote.lost for vote in votes.values())
-        found = replace(self, ends=votes, looked_s=now_s)
+        found = dataclasses.replace(self, ends=votes, looked_s=now_s, apart_ms=-1)
         if not self.ends or lost:
             return found
         still = all(self.ends[name].ends == vote.ends for name, vote in votes.items())
         moved = 0 if still else max(1, sum(max(0, vote.moved) for vote in votes.values()))
-        window_ms = max(1, round((now_s - self.looked_s) * 1000))
+        apart_ms = window_ms = max(1, round((now_s - self.looked_s) * 1000))
         if self.moved < 0 or (moved, window_ms) < (self.moved, self.window_ms):
-            found = replace(found, moved=moved, window_ms=window_ms)
-        return replace(found, still=still)
+            found = dataclasses.replace(found, moved=moved, window_ms=window_ms)
+        return dataclasses.replace(found, still=still, apart_ms=apart_ms)
 
     @property
     def facts(self) -> dict[str, Any]:
         """What `ctl` says of it."""
         waited_ms = max(1, round((self.looked_s - self.began_s) * 1000))
         return {"moved": self.moved, "window_ms": self.window_ms, "waited_ms": waited_ms}
+
+    def given_up(self, ctl: Ctl, failure: Failure) -> Ctl:
+        """Without a standstill each log is stored to its end in the newest round: deletes that a
+        snapshot lacks are in it, and the shards are less far apart than their cuts."""
+        ctl = replace(ctl, unstill=failure.message)
+        if self.apart_ms < 0:
+            return ctl
+        return replace(ctl, standstill=ctl.round, skew_ms=self.apart_ms)
 
     @property
     def lost(self) -> Failure | None:

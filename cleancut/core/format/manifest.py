@@ -22,6 +22,7 @@ from cleancut.core.protocol.evidence import (
     consistency_of,
     doubt,
     is_quiet,
+    rolled_doubt,
     standstill_doubt,
 )
 from cleancut.core.protocol.fence import Fence, FenceFacts
@@ -99,6 +100,14 @@ class ShardEntry(Record, frozen=True):
         if self.standstill is None:
             return doubt(self.first, self.second, drained=self.drained)
         return standstill_doubt(self.first, self.second, self.standstill, drained=self.drained)
+
+    @property
+    def own_doubt(self) -> str:
+        """Why it is not proven to be what the shard was at some moment, be it another one than that
+        of other shards; "" if it is."""
+        if self.standstill is None:
+            return doubt(self.first, self.second, drained=self.drained)
+        return rolled_doubt(self.first, self.second, self.standstill, drained=self.drained)
 
 
 class ReplicaEntry(Record, frozen=True):

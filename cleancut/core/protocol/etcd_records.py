@@ -91,11 +91,11 @@ class Ctl(Record, frozen=True):
     undrained: tuple[int, ...] = ()  # indexes into the draft's collections
     skew_ms: int = -1
     round: int = 0  # of STANDSTILL: each one is a reading of every shard's log
-    standstill: int = 0  # the round in which no shard had moved since the one before; 0: none
+    standstill: int = 0  # the round to whose ends logs are stored; 0: none
     moved: int = -1  # of two rounds, the fewest shards that were written to in between; -1: none
     window_ms: int = -1  # how long it took between these two
     waited_ms: int = -1  # from the first round on
-    unstill: str = ""  # why no standstill was found
+    unstill: str = ""  # why shards had moved since the round before; "": none had
     fenced: bool = False  # a fence was raised: before the cuts, or before a round of STANDSTILL
     fence_ms: int = -1  # from its raising to the last vote of SEAL, or of the last round
     cut_at: str = (
@@ -145,10 +145,11 @@ class WalEnd(Record, frozen=True):
 
 class Standstill(Record, frozen=True):
     """The ends of a shard's log in two rounds: all shards were read in the one before any was read
-    in the other. `first`: of the entries that are stored with the shard, up to the end; -1: none,
-    it is stored as it was cut. `ack`: the first entry that was not flushed before the cut.
-    `by_state`: some of those that the cut may hold already choose points by a filter or a
-    condition, and the Qdrant that logged them may replay such ones with another result.
+    in the other. It is one if they are the same for all shards; else each log is only stored to
+    `after`. `first`: of the entries that are stored with the shard, up to the end; -1: none, it is
+    stored as it was cut. `ack`: the first entry that was not flushed before the cut. `by_state`:
+    some of those that the cut may hold already choose points by a filter or a condition, and the
+    Qdrant that logged them may replay such ones with another result.
 
     Unit: `wal_bytes` of the entries' data.
     """
@@ -178,7 +179,8 @@ class ShardTask(Record, frozen=True):
     name that it is recovered under, and `source` the cluster whose catalog holds it ("": the own).
     `tar_sha256` is "" if none is known, or if its log is exchanged; only then `size_bytes` is about
     its length.
-    `repair`: a lost shard of a live collection, so others may write to it. `uuid`: of the
+    `repair`: a lost shard of a live collection, so others may write to it. `accept_count`: it may
+    hold more points than the backup says. `uuid`: of the
     collection that it is recovered into; "", if Qdrant makes none up.
     """
 
@@ -191,6 +193,7 @@ class ShardTask(Record, frozen=True):
     tar_sha256: str = ""
     size_bytes: int = 0
     count: int | None = None
+    accept_count: bool = False
     source: str = ""
     repair: bool = False
     uuid: str = ""

@@ -14,7 +14,8 @@ shard is part of each reading, and what is not understood is a doubt.
 Under writes no shard stays quiet for as long as that. Where agents can read the log of each shard
 (its WAL), the backup is rolled forward instead: the logs are read in rounds, and two rounds between
 which none has grown hold one instant T as well. A shard is then stored as it was cut, with the
-entries up to T, which Qdrant replays at a restore (D16).
+entries up to T, which Qdrant replays at a restore (D16). If none is found, each shard is stored
+with its log to the end in the last round: all of these ends were read between two votes.
 
 Source: Qdrant 1.18.3 lib/collection/src/telemetry.rs (update_queue.op_num), D3, D14 and D16.
 """
@@ -82,6 +83,15 @@ def standstill_doubt(first: Reading, second: Reading, still: Standstill, *, drai
     "" if it is. Order: every `before` was read before every `after`, and after both readings."""
     if still.before != still.after:
         return "its log grew or was replaced between the rounds"
+    return rolled_doubt(first, second, still, drained=drained)
+
+
+def rolled_doubt(first: Reading, second: Reading, still: Standstill, *, drained: bool) -> str:
+    """Why what is stored of one shard is not proven to be its state where its log ended in the
+    last round, for people; "" if it is. Whether other shards stood still at that moment is another
+    question."""
+    if still.before.log != still.after.log:
+        return "its log was replaced between the rounds"
     if second.number is None or still.after.index < second.number:
         return "its log ends before what was applied"
     if still.first < 0:

@@ -8,6 +8,7 @@ etcd, and only by the installation that raised it. No I/O, no clock.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
@@ -23,6 +24,8 @@ from cleancut.core.protocol.requests import BackupRequest
 BUDGET_S, BUDGET_LIMIT_S = 2.0, 30.0
 """Longest time that writes are held off: by default, and at most."""
 ALIAS, HOOK, NONE = "alias=", "hook", "none"
+CREATE_ALIAS = "POST /collections/aliases "
+"""What a hint names, with the body of the request."""
 _FENCED = re.compile(
     r"(?P<alias>.+)@fence-(?:(?P<installation>[0-9a-f]{8})-)?(?P<epoch>[0-9]{1,18})", re.DOTALL
 )
@@ -220,8 +223,11 @@ def choose_fence(
                 "add a [[fence]] with `pause` and `resume` to the coordinator's file",
             )
     asked = [word.removeprefix(ALIAS) for word in request.fence if word.startswith(ALIAS)]
-    configured = [rule.alias for rule in rules if rule.alias]
-    aliases = tuple(_target(alias, view, chosen) for alias in sorted({*asked, *configured}))
+    configured = {rule.alias: rule.collection for rule in rules if rule.alias}
+    aliases = tuple(
+        _target(alias, view, chosen, rule_of=configured.get(alias, ""))
+        for alias in sorted({*asked, *configured})
+    )
     hooks = _hooks([rule for rule in rules if rule.pause])
     if not aliases and not hooks:
         return None
@@ -239,8 +245,16 @@ def check_seen_everywhere(view: View, peers: Collection[PeerId | None]) -> None:
         )
 
 
-def _target(alias: str, view: View, chosen: Sequence[str]) -> FencedAlias:
+def _target(alias: str, view: View, chosen: Sequence[str], *, rule_of: str) -> FencedAlias:
+    """`rule_of`: the collection whose rule names the alias; "": it was asked for."""
     of = dict(view.aliases).get(alias)
+    if of is None and rule_of:
+        made = {"create_alias": {"collection_name": rule_of, "alias_name": alias}}
+        raise Refused(
+            f"cannot fence {rule_of!r}: alias {alias!r} of its [[fence]] rule does not exist",
+            f"if clients are to write to it again: {CREATE_ALIAS}"
+            f"{json.dumps({'actions': [made]})}; or back up with --fence none",
+        )
     if of is None:
         raise Refused(
             f"cannot fence {alias!r}: the alias does not exist",

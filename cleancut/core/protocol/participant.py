@@ -29,6 +29,9 @@ OTHER_STORE = Failure(
     hint="give all agents and coordinators the same store; file:// must be a shared mount",
 )
 
+TICKED = Phase.PREPARE
+"""The only phase in which a machine does anything at a tick."""
+
 
 class Participant(ABC):
     """One machine per session. All its votes carry the token `session`.
@@ -103,7 +106,7 @@ class Participant(ABC):
         return [*stop, *self.phase_began(event.member)]
 
     def _tick(self, now_s: float) -> list[Command]:
-        due = self.ctl.phase is Phase.PREPARE and now_s >= self.observe_at_s
+        due = self.ctl.phase is TICKED and now_s >= self.observe_at_s
         return [self.observe()] if due and self.running is None and self.observes_again else []
 
     def _done(self, event: Done, now_s: float) -> list[Command]:

@@ -134,3 +134,18 @@ def test_a_server_that_knows_nothing_of_it(answer: Callable[[], float]) -> None:
     assert not lease.alive()
     assert lease.remaining_s() <= 0
     assert asyncio.run(lease.wait_lost()) == "etcd no longer knows the lease"
+
+
+def test_a_wait_under_way_ends_when_the_server_says_so() -> None:
+    """Seconds before the lease would be over by the clock."""
+    clock = JumpClock()
+    lease, _ = held(clock, unknown)
+
+    async def body() -> str:
+        async with asyncio.timeout(TTL_S / 2), asyncio.TaskGroup() as group:
+            waiting = group.create_task(lease.wait_lost())
+            await asyncio.sleep(0)
+            await lease.keep()
+        return waiting.result()
+
+    assert asyncio.run(body()) == "etcd no longer knows the lease"

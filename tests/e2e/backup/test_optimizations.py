@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
-from cleancut_devcluster.demo.data import COLLECTION, Shape
+from cleancut_devcluster.demo.data import COLLECTION, Data, Shape
+from cleancut_devcluster.demo.writers import wait_written, writing
 from cleancut_devcluster.launch.process import wait_for
-from cleancut_devcluster.launch.setup import Setup
+from cleancut_devcluster.launch.setup import Secured, Setup
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World
+
+RESTORED = "restored"
+AS_RESTORED = ("--rename", f"{COLLECTION}={RESTORED}")
 
 
 @pytest.fixture
@@ -45,6 +49,37 @@ def test_with_logs_nothing_is_waited_for(world: World) -> None:
     assert made["evidence"]["consistency"] == "point-in-time"
     reads = world.run(world.setup.status())["agents"]
     assert [one["snapshots_only"] for one in reads] == [""]
+
+
+def test_deletes_stay_deleted_without_a_standstill(launch: Launch) -> None:
+    """Writes never pause, and the snapshots lack what was deleted since the optimization began."""
+    never = Secured(coordinator=("--standstill-bound", "0.1"))
+    world = launch(peers=1, coordinators=1, secured=never)
+    world.shape = Shape(points=400, dims=16, shards=2)
+    world.fill()
+    optimizing(world)
+    made, deleted = world.run(_under_writes(world))
+    assert all("rolled_to" in one for one in made["evidence"]["shards"])
+    (world.cleancut("restore", "start", made["id"], *AS_RESTORED, "--yes")).check()
+    assert world.run(_steps(world)) & deleted == set()
+
+
+async def _under_writes(world: World) -> tuple[Any, set[int]]:
+    """A backup, and the steps of one writer that were deleted before it began."""
+    async with (
+        Data(world.setup.peers[0].url, world.shape) as data,
+        writing(data, 3, keep=3) as chains,
+    ):
+        await wait_written(chains, 12)
+        deleted = set(range(min(len(one.acknowledged_s) for one in chains) - 5))
+        made = await world.setup.cleancut("backup", "create")
+    return made.value("backup"), deleted
+
+
+async def _steps(world: World) -> set[int]:
+    async with Data(world.setup.peers[0].url, world.shape, collection=RESTORED) as data:
+        found = await data.steps()
+    return {step for steps in found.values() for step in steps}
 
 
 def test_without_logs_the_cut_waits_for_an_optimization(world: World) -> None:

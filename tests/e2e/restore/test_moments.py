@@ -37,7 +37,7 @@ MOMENTS = int(os.environ.get("CLEANCUT_MOMENTS", "1"))
 """Random moments that are restored; more of them for a long run."""
 OPERATIONS = int(os.environ.get("CLEANCUT_OPERATIONS", "40"))
 WAIT_S, SLACK_S = 60.0, 1.0
-State = dict[int, tuple[list[float], dict[str, Any]]]
+State = dict[int, tuple[list[float] | None, dict[str, Any]]]
 Change = Callable[[State], None]
 
 
@@ -121,33 +121,93 @@ class Model:
 
         await self.apply("POST", "/delete", {"filter": painted(colour)}, change)
 
+    async def upsert_some(self, mode: str) -> None:
+        """An upsert of points that may exist, by a condition: a filter, or only new ones."""
+        colour, ids = self.rng.choice(COLOURS), self.rng.sample(range(80), 6)
+        made = {one: ([float(self.rng.randrange(100)), 3.0], {"colour": "grey"}) for one in ids}
+        points = [{"id": i, "vector": v, "payload": p} for i, (v, p) in made.items()]
+        condition = {"update_mode": mode} if mode else {"update_filter": painted(colour)}
+
+        def change(state: State) -> None:
+            for one, point in made.items():
+                old = state.get(one)
+                if old is None or (not mode and old[1].get("colour") == colour):
+                    state[one] = copy.deepcopy(point)
+
+        await self.apply("PUT", "", {"points": points, **condition}, change)
+
+    async def paint(self, value: float) -> None:
+        """Sets a key of all points that a filter chooses."""
+        colour = self.rng.choice(COLOURS)
+
+        def change(state: State) -> None:
+            for _, payload in state.values():
+                if payload.get("colour") == colour:
+                    payload["n"] = value
+
+        more = {"filter": painted(colour), "payload": {"n": value}}
+        await self.apply("POST", "/payload", more, change)
+
     async def anything(self) -> None:
         """One operation of any kind on a few points that exist."""
+        kinds = (self._points, self._payloads, self._conditional)
         there, value = sorted(self.state), float(self.rng.randrange(1000))
         some = self.rng.sample(there, min(3, len(there)))
-        names: dict[str, Any] = {"points": some}
-        match self.rng.randrange(8) if some else 0:
+        await (self.rng.choice(kinds)(some, value) if some else self._upsert())
+
+    async def _upsert(self) -> None:
+        await self.upsert(*self.rng.sample(range(80), 4))
+
+    async def _conditional(self, _some: list[int], value: float) -> None:
+        match self.rng.randrange(5):
+            case 0:
+                await self.upsert_some("")
+            case 1:
+                await self.upsert_some("insert_only")
+            case 2:
+                await self.paint(value)
             case 3:
+                await self.index("m", "integer")
+            case _:
+                await self.call("DELETE", "/index/m?wait=true", None)
+
+    async def _points(self, some: list[int], value: float) -> None:
+        names: dict[str, Any] = {"points": some}
+        match self.rng.randrange(4):
+            case 0:
                 await self.apply(
                     "POST", "/delete", names, each(some, lambda state, one: state.pop(one))
                 )
-            case 4:
-                more = names | {"payload": {"n": value}}
-                change = each(some, lambda state, one: state[one][1].update(n=value))
-                await self.apply("POST", "/payload", more, change)
-            case 5:
-                change = each(some, lambda state, one: state[one][1].pop("n", None))
-                await self.apply("POST", "/payload/delete", names | {"keys": ["n"]}, change)
-            case 6:
+            case 1:
                 vector = [value, 2.0]
                 points = [{"id": one, "vector": vector} for one in some]
                 change = each(some, lambda state, one: state.update({one: (vector, state[one][1])}))
                 await self.apply("PUT", "/vectors", {"points": points}, change)
-            case 7:
+            case 2:
+                change = each(some, lambda state, one: state.update({one: (None, state[one][1])}))
+                await self.apply("POST", "/vectors/delete", names | {"vector": [""]}, change)
+            case _:
+                await self._upsert()
+
+    async def _payloads(self, some: list[int], value: float) -> None:
+        names: dict[str, Any] = {"points": some}
+        match self.rng.randrange(4):
+            case 0:
+                more = names | {"payload": {"n": value}}
+                change = each(some, lambda state, one: state[one][1].update(n=value))
+                await self.apply("POST", "/payload", more, change)
+            case 1:
+                change = each(some, lambda state, one: state[one][1].pop("n", None))
+                await self.apply("POST", "/payload/delete", names | {"keys": ["n"]}, change)
+            case 2:
+                only = {"n": value}
+                change = each(
+                    some, lambda state, one: state.update({one: (state[one][0], dict(only))})
+                )
+                await self.apply("PUT", "/payload", names | {"payload": only}, change)
+            case _:
                 change = each(some, lambda state, one: state[one][1].clear())
                 await self.apply("POST", "/payload/clear", names, change)
-            case _:
-                await self.upsert(*self.rng.sample(range(80), 4))
 
     def without(self, number: int) -> State:
         """What all steps but this one lead to."""
@@ -227,7 +287,7 @@ class Site:
                 points = (await answer.json())["result"]["points"]
             async with http.delete(url) as answer:
                 assert answer.status == 200
-        return {p["id"]: (p["vector"], p["payload"] or {}) for p in points}
+        return {p["id"]: (p.get("vector") or None, p["payload"] or {}) for p in points}
 
 
 @pytest.fixture
@@ -254,7 +314,7 @@ def test_any_moment_is_what_it_was(site: Site) -> None:
     """Random times, a mark by its name, before a delete by filter, and without it; then a damaged
     chunk."""
     world, model = site.world, site.model
-    number = world.run(_history(site))
+    number, quiet_ms = world.run(_history(site))
     log = world.ok(
         "log", "backup", "log", "-c", NAME, "--kind", "delete_points_by_filter", "--grep", "red"
     )
@@ -270,6 +330,10 @@ def test_any_moment_is_what_it_was(site: Site) -> None:
         assert moment["consistency"] == "point-in-time"
         assert parse_time(moment["at"]) <= at_s + 0.001
         assert found in model.states_at(parse_time(moment["at"])), (at_s, moment)
+
+    done, found = site.restore("--at", format_time(quiet_ms / 1000), "--exact")
+    assert done["moment"]["consistency"] == "per-shard"
+    assert found == model.steps[number - 1].state, "nothing was written for a while"
 
     done, found = site.restore("--to", "named")
     assert done["moment"]["mark"] == "named"
@@ -293,8 +357,9 @@ def test_any_moment_is_what_it_was(site: Site) -> None:
     assert world.collections() == before
 
 
-async def _history(site: Site) -> int:
-    """All kinds of operations, with a delete by filter between two silences; its number."""
+async def _history(site: Site) -> tuple[int, int]:
+    """All kinds of operations, with a delete by filter between two silences; its number, and a time
+    in the first of them."""
     model = site.model
     await site.wait_mark()
     for at in range(OPERATIONS):
@@ -303,7 +368,7 @@ async def _history(site: Site) -> int:
             await model.index("n", "integer")
         if at % 10 == 9:
             await site.wait_mark()
-    await site.wait_mark()
+    quiet_ms = await site.wait_mark()
     number = len(model.steps)
     await model.delete_colour("red")
     await site.wait_mark()
@@ -311,7 +376,7 @@ async def _history(site: Site) -> int:
         await model.upsert(*model.rng.sample(range(80), 4))
     (await site.world.setup.cleancut("mark", "named")).check()
     await site.wait_stored()
-    return number
+    return number, quiet_ms
 
 
 @contextmanager

@@ -300,6 +300,56 @@ def test_a_shard_that_the_plan_no_longer_names_is_let_go_of(tmp_path: Path) -> N
     asyncio.run(body())
 
 
+def test_a_shard_that_was_given_away_while_the_agent_was_away_is_no_longer_said(
+    tmp_path: Path,
+) -> None:
+    """Status and gc would take it for one that is followed, for ever."""
+
+    async def body() -> None:
+        place = Place(tmp_path)
+        await place.plan(TASK)
+        async with place.following():
+            place.write(10)
+            old = await place.until_stored()
+        await place.plan()
+        async with place.following():
+            await place.until_ended(old)
+
+            async def forgotten() -> bool:
+                state = await place.state()
+                return state is not None and not state.shards
+
+            await until(forgotten)
+
+    asyncio.run(body())
+
+
+def test_a_follower_without_shards_rests_until_it_is_given_one(tmp_path: Path) -> None:
+    """Its clock does not go on by its own looks; and the time at rest is none in which the store
+    took nothing."""
+
+    async def body() -> None:
+        place = Place(tmp_path)
+        await place.plan()
+        async with place.following(held_bytes=600):
+
+            async def rests() -> bool:
+                before_s = place.clock.now_s
+                for _ in range(10):
+                    await asyncio.sleep(0.001)
+                return place.clock.now_s == before_s
+
+            await until(rests)
+            place.clock.now_s += 3600.0
+            place.write(40)
+            await place.plan(TASK)
+            chain = await place.until_stored()
+        assert await place.stored(chain) == place.written
+        assert await place.ends() == {}
+
+    asyncio.run(body())
+
+
 def test_a_round_is_answered_with_where_the_log_ends(tmp_path: Path) -> None:
     async def body() -> None:
         place = Place(tmp_path)

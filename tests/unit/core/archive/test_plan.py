@@ -220,6 +220,8 @@ def test_a_base_begins_where_its_stored_entries_do() -> None:
     end = WalEnd(log="1:2", index=13)
     still = Standstill(round=2, before=end, after=end, ack=4, first=4, wal_bytes=1)
     assert first_entry(replace(moved, standstill=still)) == 4
+    grown = replace(still, before=replace(end, index=12))
+    assert first_entry(replace(moved, standstill=grown)) == 4, "others moved, too"
     early = WalEnd(log="1:2", index=12)  # before what was applied: no restore is made on it
     assert first_entry(replace(moved, standstill=replace(still, before=early, after=early))) is None
 

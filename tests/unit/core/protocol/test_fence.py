@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from cleancut.core.protocol.commands import Lift, Persist, Stop
 from cleancut.core.protocol.etcd_records import Failure, Vote
 from cleancut.core.protocol.events import Done, Failed, SessionMoved, Tick, Voted
 from cleancut.core.protocol.fence import (
+    CREATE_ALIAS,
     Fence,
     FencedAlias,
     FenceFacts,
@@ -92,6 +94,18 @@ def test_one_writer_of_many_collections_is_called_once() -> None:
 def test_what_cannot_be_fenced_is_refused(words: tuple[str, ...], message: str) -> None:
     with pytest.raises(Refused, match=message):
         chosen(*words)
+
+
+def test_a_rule_whose_alias_is_gone_says_which_call_makes_it_again() -> None:
+    """A collection that was restored under its plain name without its aliases."""
+    rules = (FenceRule(collection="docs", alias="docs-writers"),)
+    with pytest.raises(Refused, match="cannot fence 'docs'") as raised:
+        chosen(settings=FenceSettings(rules=rules))
+    _, _, call = raised.value.hint.partition(CREATE_ALIAS)
+    body, _ = json.JSONDecoder().raw_decode(call)
+    made = {"collection_name": "docs", "alias_name": "docs-writers"}
+    assert body == {"actions": [{"create_alias": made}]}
+    assert "--fence none" in raised.value.hint
 
 
 def test_a_hook_must_be_configured() -> None:

@@ -9,7 +9,12 @@ from msgspec.structs import replace
 
 from cleancut.core.format.manifest import format_of
 from cleancut.core.protocol.etcd_records import ShardState, Standstill, WalEnd
-from cleancut.core.protocol.evidence import Consistency, first_needed, standstill_doubt
+from cleancut.core.protocol.evidence import (
+    Consistency,
+    first_needed,
+    rolled_doubt,
+    standstill_doubt,
+)
 from tests.support.groups import SOUND, manifest, reading, shard
 
 AT_12 = WalEnd("1:7", 12)
@@ -24,6 +29,18 @@ def doubt_of(still: Standstill = ROLLED, **changed: Any) -> str:
 
 def test_a_moving_shard_with_its_log_is_proven() -> None:
     assert doubt_of() == ""
+
+
+def test_a_log_that_grew_between_the_rounds_is_still_that_of_its_shard() -> None:
+    """Of no instant that other shards share, but whole; not if another log has taken its place."""
+    grown = replace(ROLLED, after=WalEnd("1:7", 13))
+    other = replace(ROLLED, after=WalEnd("1:8", 13))
+    assert rolled_doubt(FIRST, SECOND, grown, drained=True) == ""
+    assert "replaced" in rolled_doubt(FIRST, SECOND, other, drained=True)
+    entry = replace(shard("c", 0, moved=3), standstill=grown)
+    assert "grew" in entry.doubt
+    assert entry.own_doubt == ""
+    assert manifest(1, (entry,)).consistency is Consistency.PER_SHARD
 
 
 def test_a_running_optimization_is_no_doubt() -> None:
