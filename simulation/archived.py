@@ -3,6 +3,7 @@ that its chains are of."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cleancut.core.archive.plan import ArchiveState
@@ -25,33 +26,54 @@ from simulation.qdrant import SimQdrant
 Entries = dict[int, set[bytes]]
 
 
+@dataclass(frozen=True, slots=True)
+class TrueLog:
+    """A log as it was. `history`: of its replica's content, by time."""
+
+    life: LogLife
+    history: Sequence[tuple[float, int]]
+
+    def holds(self, entries: Entries) -> bool:
+        return all(self.life.entries.get(index) in datas for index, datas in entries.items())
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether an operation in it was applied later than it was logged."""
+        return any(data.startswith(b"f") for data in self.life.entries.values())
+
+    def content_at(self, last: int) -> int | None:
+        """The replica's content once its log ended so; None, if it never did."""
+        at_s = max((at_s for at_s, end in self.life.ends if end == last), default=None)
+        if at_s is None:
+            return None
+        return next(content for when_s, content in reversed(self.history) if when_s <= at_s)
+
+
 @dataclass(slots=True)
 class Archived:
-    """`entries`: by chain and number, all that was stored up to its end. `lives`: by chain, of
-    which lives of logs it may be: those that hold all of its entries. `states`: what agents say."""
+    """`entries`: by chain and number, all that was stored up to its end. `logs`: by chain, of which
+    logs it may be: those that hold all of its entries. `states`: what agents say."""
 
     chains: dict[str, Chain]
     ends: dict[str, ChainEnd]
     marks: list[Mark]
     states: list[ArchiveState]
     entries: dict[str, Entries] = field(default_factory=dict)
-    lives: dict[str, list[LogLife]] = field(default_factory=dict)
+    logs: dict[str, list[TrueLog]] = field(default_factory=dict)
 
 
 def read_archived(shared: Surroundings, qdrant: SimQdrant) -> Archived:
     found = run_apart(_read(shared))
     for id, chain in found.chains.items():
         place = chain.collection, int(chain.shard)
-        lives = [
-            life
+        logs = [
+            TrueLog(life, replica.history)
             for of, peer, replica in qdrant.replicas
             if of == place and peer == chain.peer
             for life in replica.log.lives
         ]
-        held = found.entries.get(id, {}).items()
-        found.lives[id] = [
-            life for life in lives if all(life.entries.get(n) in datas for n, datas in held)
-        ]
+        stored = found.entries.get(id, {})
+        found.logs[id] = [log for log in logs if log.holds(stored)]
     return found
 
 

@@ -19,6 +19,7 @@ from cleancut.core.restore.phases import TRANSITIONS as RESTORE_TRANSITIONS
 from cleancut.ports.coordination import Put
 from simulation.checkers_archive import ARCHIVE_CHECKERS
 from simulation.checkers_fence import FENCE_CHECKERS
+from simulation.checkers_moments import MOMENT_CHECKERS
 from simulation.checkers_rebalance import REBALANCE_CHECKERS
 from simulation.checkers_restore import RESTORE_CHECKERS
 from simulation.checkers_seed import SEED_CHECKERS
@@ -267,6 +268,7 @@ ALL: tuple[Checker, ...] = (
     *TURNING_CHECKERS,
     *UNKIND_CHECKERS,
     *ARCHIVE_CHECKERS,
+    *MOMENT_CHECKERS,
 )
 
 

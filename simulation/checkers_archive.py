@@ -31,7 +31,7 @@ def entries_are_true(outcome: Outcome) -> Iterator[str]:
         for index, datas in found.items():
             if len(datas) > 1:
                 yield f"{_named(chain)}: entry {index} is stored as {sorted(datas)}"
-        if found and not archived.lives[chain.id]:
+        if found and not archived.logs[chain.id]:
             yield f"{_named(chain)}: entries {min(found)}..{max(found)} are of no one log"
 
 
@@ -71,10 +71,10 @@ def marks_are_instants(outcome: Outcome) -> Iterator[str]:
         assert archived is not None
         instants = [(0.0, float("inf"))]
         for end in mark.ends:
-            lives = archived.lives.get(end.chain, ())
+            logs = archived.logs.get(end.chain, ())
             chain = archived.chains.get(end.chain)
             last = end.last if chain is None else max(end.last, chain.first - 1)
-            spans = [span for life in lives for span in life.spans(last)]
+            spans = [span for log in logs for span in log.life.spans(last)]
             if not spans:
                 yield f"mark of {mark.at_ms}: {end.collection}/{end.shard} never ended with {last}"
             instants = [
@@ -94,7 +94,7 @@ def archive_keeps_up(outcome: Outcome) -> Iterator[str]:
         return
     for state in archived.states:
         for shard in state.shards:
-            for life in archived.lives.get(shard.chain, ()):
+            for life in (log.life for log in archived.logs.get(shard.chain, ())):
                 old = [last for at_s, last in life.ends[1:] if at_s < now_s - SETTLED_S]
                 if life.ended_s == float("inf") and old and max(old) > shard.last:
                     place = f"{shard.collection}/{shard.shard}"
@@ -107,8 +107,8 @@ def breaks_are_noticed(outcome: Outcome) -> Iterator[str]:
     for state in archived.states if archived else ():
         assert archived is not None
         for shard in state.shards:
-            lives = archived.lives.get(shard.chain, ())
-            if lives and all(life.ended_s < now_s - NOTICED_S for life in lives):
+            logs = archived.logs.get(shard.chain, ())
+            if logs and all(log.life.ended_s < now_s - NOTICED_S for log in logs):
                 yield f"{_named(archived.chains[shard.chain])} is followed, and its log is gone"
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from cleancut.core.archive import views
+from cleancut.core.archive.bases import BaseShard, base_shard
 from cleancut.core.archive.plan import ArchiveTask
 from cleancut.core.archive.records import Mark, MarkRound
+from cleancut.core.format.manifest import ShardEntry
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.wal.tail import WalEntry
 from cleancut_agent.archive import follower
@@ -56,6 +60,12 @@ def mark_of_one(before: MarkRound | None, after: MarkRound, at_ms: int, name: st
     return None if mark.doubt else mark
 
 
+def base_late(entry: ShardEntry) -> BaseShard:
+    """Some entries behind those that the backup holds are left out."""
+    base = base_shard(entry)
+    return dataclasses.replace(base, first=base.first + 3)
+
+
 _ARCHIVE = {"archive": True}
 _HARMED = {"archive": True, "calm": False}
 
@@ -79,6 +89,12 @@ ARCHIVE_MUTANTS = {
         (Patch(follower, "open_log", go_on),),
         _HARMED,
         first=38,
+    ),
+    "replays_late": Mutant(
+        "a moment is replayed from the first entry on that its backup may lack",
+        ("moments_are_true",),
+        (Patch(views, "base_shard", base_late),),
+        _ARCHIVE,
     ),
     "marks_one_round": Mutant(
         "a mark is two rounds in which no log has grown",

@@ -20,14 +20,20 @@ KEPT_PACKS = 8
 WHOLE_BYTES = PACK_BYTES // 2
 
 
+READS = 8
+"""As many reads of packs are under way for one tar, and as many of whole packs for all tars."""
+
+
 class PackCache:
-    """Keeps packs that open tars still need. Limits: 64 MiB are kept, the latest used ones."""
+    """Keeps packs that open tars still need. Limits: 64 MiB are kept, the latest used ones, and
+    64 MiB are being read."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._wanted: Counter[str] = Counter()
         self._kept: dict[str, bytes] = {}
         self._fetching: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._whole_reads = asyncio.Semaphore(READS)
 
     @contextmanager
     def open(self, paths: Paths, uses: Iterable[PackUse]) -> Iterator[TarPacks]:
@@ -48,7 +54,8 @@ class PackCache:
         async with self._fetching[path]:
             whole = self._kept.pop(path, None)
             if whole is None:
-                whole = await self._store.get(path, 0, PACK_BYTES)
+                async with self._whole_reads:
+                    whole = await self._store.get(path, 0, PACK_BYTES)
             if path in self._wanted:
                 self._kept[path] = whole
             if len(self._kept) > KEPT_PACKS:
@@ -69,11 +76,13 @@ class TarPacks:
 
     def __init__(self, cache: PackCache, left: dict[str, int]) -> None:
         self._cache = cache
+        self._reads = asyncio.Semaphore(READS)
         self.left = left
 
     async def read(self, path: str, start: int, end: int) -> bytes | memoryview:
         """See `PackCache.read`."""
-        data = await self._cache.read(path, start, end)
+        async with self._reads:
+            data = await self._cache.read(path, start, end)
         used = min(end - start, self.left.get(path, 0))
         if used:
             self.left[path] -= used

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import zstandard
@@ -28,8 +29,9 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.format.recipe import Recipe
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound
 from cleancut.ports.store import Store
-from cleancut.repository.packs.pack_cache import PackCache, TarPacks
+from cleancut.repository.packs.pack_cache import READS, PackCache, TarPacks
 from cleancut.repository.shards.recipe_reader import load_page, load_recipe
+from cleancut.runtime.concurrency import run_all
 
 WINDOW_BYTES = 4 * 1024 * 1024
 FIRST_BYTES = 256 * 1024
@@ -83,8 +85,7 @@ async def read_tar(
     """The tar, byte for byte as it was captured, in chunks of a block, at most of 4 MiB.
 
     Order: close the iterator (`contextlib.aclosing`) when leaving early.
-    Limits: four windows, at most of 4 MiB, are made ahead, each from one part of a pack after
-        the other.
+    Limits: four windows, at most of 4 MiB, are made ahead, from 8 parts of packs at a time.
         Tars that are read side by side should share a `cache`, which is of this store.
     Raises: Corrupt, naming pack, member and block, of what is wrong or missing; nothing wrong is
         given back before.
@@ -174,7 +175,7 @@ async def _fill(packs: TarPacks, paths: Paths, window: _Window) -> _Chunks | Cle
     loop = asyncio.get_running_loop()
     spans = _spans(window.parts)
     try:
-        found = [await _fetch(packs, paths, span) for span in spans]
+        found = await run_all([partial(_fetch, packs, paths, span) for span in spans], READS)
         return await loop.run_in_executor(None, _unpack, window, spans, found)
     except CleancutError as error:
         return error

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from cleancut.core.format.pack_uses import PackUse
-from cleancut.core.format.page import PACK_BYTES
+from cleancut.core.format.page import BLOCK_BYTES, PACK_BYTES
 from cleancut.core.primitives.errors import Corrupt, NotFound
-from cleancut.repository.packs.pack_cache import KEPT_PACKS, PackCache
+from cleancut.repository.packs.pack_cache import KEPT_PACKS, READS, PackCache
 from cleancut.repository.shards.tar_assembler import read_tar
 from cleancut.testing.memory_store import MemoryStore
 from tests.support.capturing import PATHS, capture, shard_tar
@@ -192,3 +192,42 @@ def test_a_damaged_pack_is_found_also_when_it_is_fetched_whole(tmp_path: Path, d
             assert (at, len(store.objects[at])) in store.reads
 
     run(check)
+
+
+class MeetingStore(MemoryStore):
+    """Reads of packs wait until READS of them are under way; counts them."""
+
+    def __init__(self, objects: dict[str, bytes]) -> None:
+        super().__init__()
+        self.objects = objects
+        self.met = asyncio.Event()
+        self.under_way = self.most = 0
+
+    async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        if "/packs/" not in path:
+            return await super().get(path, offset, length)
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        if self.under_way == READS:
+            self.met.set()
+        await self.met.wait()
+        self.under_way -= 1
+        return await super().get(path, offset, length)
+
+
+def test_a_tar_of_many_packs_is_read_from_several_at_a_time(tmp_path: Path) -> None:
+    """As after many backups with small changes, so that a store's latency is not paid for each."""
+    blocks = [random.Random(n).randbytes(BLOCK_BYTES) for n in range(24)]
+    store, recipe, tar = MemoryStore(), "", b""
+    for turn in range(12):
+        blocks[2 * turn] = random.Random(f"new {turn}").randbytes(BLOCK_BYTES)
+        tar = shard_tar({"v": b"".join(blocks)})
+        recipe = capture(store, tmp_path, tar, recipe).recipe_digest
+    meeting = MeetingStore(store.objects)
+
+    async def check() -> None:
+        async with aclosing(read_tar(meeting, PATHS, recipe)) as chunks:
+            assert b"".join([bytes(chunk) async for chunk in chunks]) == tar
+
+    run(check)
+    assert meeting.most == READS

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import zstandard
+from blake3 import blake3
 
 from cleancut.core.format.keeping import KeepableMembers, can_keep
 from cleancut.core.format.pack_uses import is_use_of
@@ -162,14 +164,24 @@ def _stored(store: MemoryStore, recipe: Recipe) -> str:
     )
 
 
-def test_members_of_a_parent_without_uses_cannot_be_kept(tmp_path: Path) -> None:
-    """Recipes that were written before the uses of pages: they are parents by digest only."""
-    store, tar = MemoryStore(), shard_tar({"a": noise(3000)})
+def test_a_recipe_of_before_is_restored_and_a_parent(tmp_path: Path) -> None:
+    """Written without the uses of pages: none of its members can be kept, but what is streamed
+    again takes its pages over, and of the recipe that comes of it they can."""
+    store, tar = MemoryStore(), shard_tar({"a": noise(3000), "b": noise(300_000)})
     recipe = recipe_of(store, capture(store, tmp_path, tar).recipe_digest)
-    pages = tuple(msgspec.structs.replace(ref, uses=None) for ref in recipe.pages)
-    old = msgspec.structs.replace(recipe, pages=pages)
-    assert can_keep(recipe, SEGMENT + "a", NOTHING)
-    assert not can_keep(old, SEGMENT + "a", NOTHING)
+    raw = msgspec.msgpack.decode(msgspec.msgpack.encode(recipe))
+    raw[2] = [ref[:2] for ref in raw[2]]
+    canonical = msgspec.msgpack.encode(raw)
+    old = blake3(canonical).hexdigest()
+    store.objects[PATHS.recipe(old)] = zstandard.compress(canonical)
+    assert restored(store, old) == tar
+    assert asyncio.run(read_structure(store, PATHS, [old])).lacks == ()
+    assert not can_keep(recipe_of(store, old), SEGMENT + "a", NOTHING)
+    again = capture(store, tmp_path, tar, old, kept=())
+    found = recipe_of(store, again.recipe_digest)
+    assert again.new_bytes == 0
+    assert [ref.digest for ref in found.pages] == [ref.digest for ref in recipe.pages]
+    assert can_keep(found, SEGMENT + "a", NOTHING)
 
 
 def test_a_small_member_whose_page_is_lost_fails_the_capture(tmp_path: Path) -> None:
