@@ -100,9 +100,9 @@ class DirectTar:
         for piece in parts.tail.pieces():
             yield piece
 
-    async def _check(self, check: Callable[[int], dict[str, str]]) -> None:
+    async def _check(self, check: Callable[[], dict[str, str]]) -> None:
         """Raises: UnprovenFiles."""
-        if reasons := await run_in_thread(partial(check, self._cut_ns)):
+        if reasons := await run_in_thread(check):
             path, reason = next(iter(sorted(reasons.items())))
             raise UnprovenFiles(
                 f"{len(reasons)} files of {self._directory} are not proven: {path}: {reason}",
@@ -142,7 +142,7 @@ class DirectTar:
             yield piece
         if padding := bytes(-file.stored_bytes % UNIT):
             yield padding
-        if reason := self._selection.finish(path, self._cut_ns):
+        if reason := self._selection.finish(path):
             raise UnprovenFiles(
                 f"{path} of {self._directory} is not proven: {reason}", frozenset({path})
             )
