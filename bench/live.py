@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,6 +35,7 @@ from bench.live_ways import (
     STREAM,
     OurWay,
     Outcome,
+    Rig,
     Way,
     drop_bucket,
     measured,
@@ -99,26 +100,24 @@ class Bench:
     """All rounds on one collection."""
 
     options: argparse.Namespace
-    server: S3Server
-    work: Path
-    pool: Executor
+    rig: Rig
     figures: Figures
 
     async def warm_up(self, live: LiveCollection) -> None:
         """One stream, uncounted: connections are up, code is loaded."""
-        way = our_way(STREAM, live, self.server, self.work, self.pool)
+        way = our_way(STREAM, live, self.rig)
         await way.run()
-        drop_bucket(self.server, way.bucket)
+        drop_bucket(self.rig.server, way.bucket)
 
     async def states(self, live: LiveCollection) -> None:
         for number in range(self.options.rounds):
-            found = [our_way(name, live, self.server, self.work, self.pool) for name in _OURS]
-            ways: list[Way] = [*found, *program_ways(live, self.server, self.work)]
+            found = [our_way(name, live, self.rig) for name in _OURS]
+            ways: list[Way] = [*found, *program_ways(live, self.rig)]
             try:
                 await self._round(live, ways, number)
             finally:
                 for way in ways:
-                    drop_bucket(self.server, way.bucket)
+                    drop_bucket(self.rig.server, way.bucket)
 
     async def _round(self, live: LiveCollection, ways: list[Way], number: int) -> None:
         chosen = self.options.states or list(STATES)
@@ -128,14 +127,14 @@ class Bench:
             await live.settle()
             first = (number + turn) % len(ways)
             for way in ways[first:] + ways[:first]:
-                outcome = await measured(way, live, self.server)
+                outcome = await measured(way, live, self.rig.server)
                 self.figures.runs.setdefault(state, {}).setdefault(way.name, []).append(outcome)
                 say(f"  {way.name}: {_in_words(outcome)}")
                 if self.options.check and isinstance(way, OurWay) and way.local is not None:
                     await self._check(way, state)
 
     async def _check(self, way: OurWay, state: str) -> None:
-        wrong = await way.check(self.work)
+        wrong = await way.check(self.rig.work)
         self.figures.checked += 1
         self.figures.wrong += [f"{state}: {one}" for one in wrong]
         say(f"  compared with a stream: {'; '.join(wrong[:5]) or 'the same'}")
@@ -151,7 +150,8 @@ async def measure_all(options: argparse.Namespace, figures: Figures) -> None:
         server = S3Server(directory=work / "s3", volume_mb=VOLUME_MB)
         with ThreadPoolExecutor(HASHERS, thread_name_prefix="hash") as pool, server:
             os.environ.update(server.environment())
-            bench = Bench(options, server, work, pool, figures)
+            rig = Rig(server, work, pool)
+            bench = Bench(options, rig, figures)
             async with _peer(work) as peer:
                 figures.version = await _check_gate(peer, work)
                 if not options.only_sweep:
@@ -163,10 +163,10 @@ async def measure_all(options: argparse.Namespace, figures: Figures) -> None:
                         await bench.states(live)
                         if options.clients:
                             rounds = options.rounds
-                            figures.felt = await feel(live, server, work, pool, rounds)
+                            figures.felt = await feel(live, rig, rounds)
                 if options.sweep or options.only_sweep:
                     figures.sweep = Sweep()
-                    await sweep_sizes(peer, options, server, work, pool, figures.sweep)
+                    await sweep_sizes(peer, rig, figures.sweep, options)
 
 
 @contextmanager

@@ -12,7 +12,6 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator
-from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,9 +23,8 @@ import aiohttp
 import numpy as np
 
 from bench.live_peer import LiveCollection
-from bench.live_ways import DIRECT, STREAM, drop_bucket, our_way
+from bench.live_ways import DIRECT, STREAM, Rig, drop_bucket, our_way
 from cleancut.runtime.concurrency import run_in_thread
-from tests.support.s3_server import S3Server
 
 SEARCHES_S, UPSERTS_S = 50, 20
 CALL_S = 30.0
@@ -56,14 +54,12 @@ class Felt:
     failed: int = 0
 
 
-async def feel(
-    live: LiveCollection, server: S3Server, work: Path, pool: Executor, rounds: int
-) -> Felt:
+async def feel(live: LiveCollection, rig: Rig, rounds: int) -> Felt:
     """Each round: idle, a full direct capture, idle, a direct one after it, idle, a stream."""
     felt = Felt()
-    result = work / "clients.json"
-    ways = {DIRECT: our_way(DIRECT, live, server, work, pool)}
-    ways[STREAM] = our_way(STREAM, live, server, work, pool)
+    result = rig.work / "clients.json"
+    ways = {DIRECT: our_way(DIRECT, live, rig)}
+    ways[STREAM] = our_way(STREAM, live, rig)
     async with _clients(live, result):
         await asyncio.sleep(WARM_UP_S)
         for number in range(rounds):
@@ -81,7 +77,7 @@ async def feel(
             felt.rounds.append(windows)
             print(f"  clients: round {number + 1} of {rounds}", file=sys.stderr)
     for way in ways.values():
-        drop_bucket(server, way.bucket)
+        drop_bucket(rig.server, way.bucket)
     found = json.loads(result.read_text())
     felt.operations, felt.failed = found["operations"], found["failed"]
     return felt

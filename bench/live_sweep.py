@@ -5,16 +5,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from bench.live_peer import Size, live_collection, points_of
-from bench.live_ways import DIRECT, STREAM, Outcome, drop_bucket, measured, our_way
+from bench.live_ways import DIRECT, STREAM, Outcome, Rig, drop_bucket, measured, our_way
 from cleancut_devcluster.launch.qdrant import PeerProcess
-from tests.support.s3_server import S3Server
 
 SWEEP_GB = [0.1, 0.5, 1.0, 4.0]
 CHANGED_BYTES = 10_000_000
@@ -29,18 +26,13 @@ class Sweep:
 
 
 async def sweep_sizes(
-    peer: PeerProcess,
-    options: argparse.Namespace,
-    server: S3Server,
-    work: Path,
-    pool: Executor,
-    sweep: Sweep,
+    peer: PeerProcess, rig: Rig, sweep: Sweep, options: argparse.Namespace
 ) -> None:
     for gb in options.sweep_gb:
         size = Size(points_of(int(gb * GB), options.dims), options.dims)
         print(f"sweep: {gb:g} GB, {size.points:,} points", file=sys.stderr)
         async with live_collection(peer, f"sweep-{gb:g}", size) as live:
-            ways = [our_way(name, live, server, work, pool) for name in (DIRECT, STREAM)]
+            ways = [our_way(name, live, rig) for name in (DIRECT, STREAM)]
             try:
                 await live.settle()
                 for way in ways:
@@ -49,12 +41,12 @@ async def sweep_sizes(
                     await live.update(CHANGED_BYTES // (size.dims * 4))
                     await live.settle()
                     for way in ways[number % 2 :] + ways[: number % 2]:
-                        outcome = await measured(way, live, server)
+                        outcome = await measured(way, live, rig.server)
                         sweep.runs.setdefault((gb, way.name), []).append(outcome)
                         print(f"  {way.name}: {outcome.took_s:.2f} s", file=sys.stderr)
             finally:
                 for way in ways:
-                    drop_bucket(server, way.bucket)
+                    drop_bucket(rig.server, way.bucket)
 
 
 def sweep_rows(sweep: Sweep) -> list[dict[str, Any]]:

