@@ -158,9 +158,12 @@ def difference(
     if later is None or not later.has_content_of(after):
         return "written to since the request" if later else "gone"
     if not later.links:
-        if confirmed or later.ctime_ns >= cut_ns + REMOVAL_MARGIN_NS:
+        if confirmed:
             return ""
-        return "removed before the cut, or just then"
+        if at_path:
+            return "its path leads to another file"
+        after_cut = later.ctime_ns >= cut_ns + REMOVAL_MARGIN_NS
+        return "" if after_cut else "removed before the cut, or just then"
     if later.ctime_ns != after.ctime_ns:
         return "its inode has changed since the request"
     if not confirmed and at_path != after.identity:
