@@ -68,8 +68,8 @@ def _default_name() -> str:
     "--qdrant-storage",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="The local peer's storage, if seen from here: the logs of its shards are then read, and"
-    " restores mind its free space.",
+    help="The local peer's storage, if seen from here: the logs of its shards are then read,"
+    " segments are captured from the disk, and restores mind its free space.",
 )
 @click.option("--name", default=_default_name, help="Unique in the cluster.  [default: hostname]")
 @click.option(

@@ -144,6 +144,7 @@ class RestoreOptions(ApiValue, frozen=True):
     peer_id: int | None = None
     rebalance: bool = False
     strict: bool = False
+    accept_count: bool = False
     target: MomentOptions | None = None
 
 

@@ -46,8 +46,8 @@ def choose_shards(
 async def read_captured(
     store: Store, paths: Paths, shard: ShardEntry
 ) -> AsyncGenerator[bytes | memoryview, None]:
-    """The tar of `shard`; it ends only if it is the captured one: every block by its digest, its
-    length, and its sha256 if there is one.
+    """The tar of `shard`; it ends only if it is the captured one: every block by its digest, and
+    all of it by its sha256 or, without one, by its length.
 
     Order: as `read_tar`; the bytes may not be used before the end. Raises: Corrupt.
     """
@@ -58,8 +58,11 @@ async def read_captured(
             if digest is not None:
                 digest.update(chunk)
             yield chunk
-    found = digest.hexdigest() if digest is not None else ""
-    if (found, size_bytes) != (shard.tar_sha256, shard.size_bytes):
+    if digest is not None:
+        same = digest.hexdigest() == shard.tar_sha256
+    else:
+        same = size_bytes == shard.size_bytes
+    if not same:
         raise Corrupt(
             f"shard {shard.shard_id} of {shard.collection!r} is not the tar that was captured",
             "another backup may be complete",

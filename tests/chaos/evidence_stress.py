@@ -76,10 +76,9 @@ def _by_handle_alone(
     later: FileState | None,
     *,
     at_path: tuple[int, int] | None,
-    cut_ns: int,
     confirmed: bool = False,
 ) -> str:
-    return difference(after, later, at_path=after.identity, cut_ns=cut_ns, confirmed=confirmed)
+    return difference(after, later, at_path=after.identity, confirmed=confirmed)
 
 
 def _removed_at_any_time(
@@ -87,10 +86,14 @@ def _removed_at_any_time(
     later: FileState | None,
     *,
     at_path: tuple[int, int] | None,
-    cut_ns: int,
     confirmed: bool = False,
 ) -> str:
-    return difference(after, later, at_path=at_path, cut_ns=0, confirmed=confirmed)
+    return difference(
+        after,
+        later,
+        at_path=at_path,
+        confirmed=confirmed or (later is not None and not later.links),
+    )
 
 
 MUTANTS: Mapping[str, tuple[Patch, ...]] = {
@@ -163,13 +166,12 @@ class EvidenceStress:
             with standstill(self._lock):
                 flush(self._segments, self._chance)
                 truth = {path: self._content(path) for path in paths()}
-                cut_ns = time.time_ns()
             if self._chance.random() < 0.7:
                 self._pause(0.01)
-                chosen.check(cut_ns)
+                chosen.check()
             read = self._read(chosen)
             self._pause(0.01)
-            self._judge(chosen, cut_ns, read, truth)
+            self._judge(chosen, read, truth)
 
     def _read(self, chosen: Selection) -> dict[str, bytes]:
         """The digests of the direct files."""
@@ -187,17 +189,16 @@ class EvidenceStress:
     def _judge(
         self,
         chosen: Selection,
-        cut_ns: int,
         read: Mapping[str, bytes],
         truth: Mapping[str, bytes | None],
     ) -> None:
         """Counts this round's claims, and makes them the parent of the next."""
         removed = {path for path, one in chosen.direct.items() if not os.fstat(one.handle).st_nlink}
-        chosen.check(cut_ns)
+        chosen.check()
         for path in list(chosen.direct):
-            chosen.finish(path, cut_ns)
+            chosen.finish(path)
         proven = chosen.proven()
-        for path, reason in chosen.check(cut_ns).items():
+        for path, reason in chosen.check().items():
             self._outcome.lost["a flush wrote it" if path.endswith(FLUSHED) else reason] += 1
         for path, state in proven.items():
             is_kept = path in chosen.kept
@@ -217,8 +218,8 @@ class EvidenceStress:
 
     def _pause(self, at_most_s: float) -> None:
         """Writing goes on. Raises: RuntimeError, if the writer has ended."""
-        output = self._writer.stdout if self._writer else None
-        if select.select([output], [], [], self._chance.random() * at_most_s)[0]:
+        outputs = [self._writer.stdout] if self._writer and self._writer.stdout else []
+        if select.select(outputs, [], [], self._chance.random() * at_most_s)[0]:
             raise RuntimeError("the writer has ended")
 
 

@@ -162,14 +162,29 @@ class GroupWriters:
             call = ("POST", f"{self._path}/delete")
         operation = _Operation(after, time.monotonic())
         group.log.append(operation)
-        connection.request(
-            call[0], f"{call[1]}?wait=true", json.dumps(body), {"content-type": "application/json"}
-        )
-        response = connection.getresponse()
-        answer = response.read()
-        if response.status != 200:
-            raise OSError(f"{response.status} {answer[:200]!r}")
+        self._send(connection, call[0], f"{call[1]}?wait=true", json.dumps(body))
         operation.acked_s = time.monotonic()
+
+    def _send(
+        self, connection: http.client.HTTPConnection, method: str, path: str, body: str
+    ) -> None:
+        """Qdrant closes a connection that was idle; to do the same again changes nothing.
+
+        Raises: OSError, HTTPException.
+        """
+        for last in (False, False, True):
+            try:
+                connection.request(method, path, body, {"content-type": "application/json"})
+                response = connection.getresponse()
+                answer = response.read()
+            except ConnectionError:
+                connection.close()
+                if last:
+                    raise
+                continue
+            if response.status != 200:
+                raise OSError(f"{response.status} {answer[:200]!r}")
+            return
 
 
 def _state_of(found: Found | None) -> State:

@@ -19,7 +19,6 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,30 +27,15 @@ from typing import Any
 import httpx
 
 from cleancut.core.capture.proof import SETTLED_NS
-from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import CleancutError, Unavailable
-from cleancut.core.primitives.ids import AgentName, ClusterName, Epoch, PeerId, ShardId
-from cleancut.core.protocol.etcd_keys import Keys
-from cleancut.core.protocol.etcd_records import ShardTask
-from cleancut.qdrant.client import Qdrant
-from cleancut.repository.shards.recipe_reader import load_recipe
-from cleancut.repository.shards.tar_assembler import read_tar
-from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.concurrency import run_in_thread, until_signal
-from cleancut.testing.memory_etcd import MemoryEtcd
-from cleancut.testing.memory_store import MemoryStore
-from cleancut_agent.backup.captures import Captures, Stored, Stream
 from cleancut_agent.capture.direct_tar import OtherFiles, UnprovenFiles
-from cleancut_agent.capture.local_capture import LocalCapture
-from cleancut_agent.context import AgentContext
 from cleancut_devcluster.launch.process import wait_for
 from cleancut_devcluster.launch.qdrant import PeerProcess, launch_peers
+from tests.chaos.capture_chain import Chain
 from tests.chaos.group_writers import Found, GroupWriters, payload_of, vector_of
 
 COLLECTION = "groups"
-PREPARE_S = 0.3
-"""Between the first write-back and the cut; in a backup it is more."""
-CAPTURE_S = 120.0
 GREEN_S = 600.0
 BATCH = 1000
 
@@ -78,92 +62,12 @@ class Figures:
         self.reasons[reason] = self.reasons.get(reason, 0) + 1
 
 
-class Chain:
-    """One shard's captures, each the parent of the next, until `restart`. `ahead_ns`: of the
-    agent's clock, so that younger files count as settled."""
-
-    def __init__(
-        self, peer: PeerProcess, qdrant: Qdrant, directory: Path, ahead_ns: int = 0
-    ) -> None:
-        self._ahead_ns = ahead_ns
-        self._peer, self._qdrant, self._directory = peer, qdrant, directory
-        self._number, self._chains = 0, 0
-        self._pool = ThreadPoolExecutor(2)
-        self._startup = ""
-        self.restart()
-
-    def _now_ns(self) -> int:
-        return time.time_ns() + self._ahead_ns
-
-    def close(self) -> None:
-        self._pool.shutdown()
-
-    def restart(self) -> None:
-        """The next capture has no parent, and no store keeps what came before."""
-        self._chains += 1
-        spill = self._directory / f"spill-{self._chains}"
-        spill.mkdir()
-        cluster = ClusterName("torn")
-        clock = SystemClock()
-        self.context = AgentContext(
-            name=AgentName("a"),
-            keys=Keys(cluster),
-            paths=Paths(cluster),
-            etcd=MemoryEtcd(clock),
-            store=MemoryStore(),
-            qdrant=self._qdrant,
-            clock=clock,
-            spill_dir=spill,
-            loopback="",
-            capture=LocalCapture(self._peer.storage, spill, self._now_ns),
-        )
-        self.recipe = ""
-
-    async def capture(self) -> tuple[Stored, float, float]:
-        """What is stored, and two moments between which the cut was. Raises: CleancutError."""
-        self._number += 1
-        self._startup = self._startup or (await self._qdrant.telemetry()).startup
-        task = ShardTask(COLLECTION, ShardId(0), PeerId(1), recipe=self.recipe)
-        context = self.context
-        parent = None
-        if self.recipe:
-            parent = await load_recipe(context.store, context.paths, self.recipe)
-        assert context.capture is not None
-        await run_in_thread(partial(context.capture.warm, [task]))
-        await context.clock.sleep(PREPARE_S)
-        captures = Captures(
-            context,
-            Epoch(self._number),
-            context.token_hex(16),
-            self._pool,
-            startup=self._startup,
-        )
-        since_s = time.monotonic()
-        async with asyncio.timeout(CAPTURE_S), asyncio.TaskGroup() as group:
-            group.create_task(captures.run([Stream(task, parent, None)]))
-            try:
-                await captures.wait_cut()
-                until_s = time.monotonic()
-                (stored,) = await captures.wait_stored()
-            except CleancutError as error:
-                caught = error
-            else:
-                self.recipe = stored.shard.recipe_digest
-                return stored, since_s, until_s
-        raise caught
-
-    async def write_tar(self, target: Path) -> None:
-        with target.open("wb") as file:
-            async for chunk in read_tar(self.context.store, self.context.paths, self.recipe):
-                file.write(chunk)
-
-
 async def search(options: argparse.Namespace, directory: Path) -> Figures:
     """All figures. Raises: CleancutError."""
     figures = Figures()
-    async with loaded_peer(options, directory) as (peer, qdrant):
+    async with loaded_peer(options, directory) as peer:
         young_ns = max(0, SETTLED_NS - int(options.settled_ms * 1e6))
-        chain = Chain(peer, qdrant, directory, young_ns)
+        chain = Chain(peer, COLLECTION, directory, young_ns)
         writers = GroupWriters(
             peer.ports[0],
             COLLECTION,
@@ -183,7 +87,7 @@ async def search(options: argparse.Namespace, directory: Path) -> Figures:
                     if number % 10 == 9:
                         _say(figures)
         finally:
-            chain.close()
+            await chain.close()
         figures.operations = writers.operations
     return figures
 
@@ -240,9 +144,7 @@ def _faults(tar: Path, writers: GroupWriters, since_s: float, until_s: float) ->
 
 
 @contextlib.asynccontextmanager
-async def loaded_peer(
-    options: argparse.Namespace, directory: Path
-) -> AsyncIterator[tuple[PeerProcess, Qdrant]]:
+async def loaded_peer(options: argparse.Namespace, directory: Path) -> AsyncIterator[PeerProcess]:
     """One peer with a collection whose segments have been built, and whose files have settled."""
     async with launch_peers(1, directory / "peers", "real") as (peer,):
         async with httpx.AsyncClient(base_url=peer.url, timeout=120.0) as http:
@@ -251,12 +153,14 @@ async def loaded_peer(
                 await _put(
                     http, "PATCH", "", {"optimizers_config": {"max_optimization_threads": 0}}
                 )
-        await asyncio.sleep(options.settle_s)
-        qdrant = peer.client()
-        try:
-            yield peer, qdrant
-        finally:
-            await qdrant.close()
+        if not options.settled_ms < SETTLED_NS / 1e6:
+            start_s = time.monotonic()
+
+            async def settled() -> bool | None:
+                return time.monotonic() > start_s + SETTLED_NS / 1e9 or None
+
+            await wait_for(settled, "the files have settled", 120.0, 1.0)
+        yield peer
 
 
 async def _load(http: httpx.AsyncClient, options: argparse.Namespace) -> None:
@@ -309,7 +213,6 @@ def main() -> int:
     parser.add_argument("--dims", type=int, default=128)
     parser.add_argument("--groups", type=int, default=100)
     parser.add_argument("--fresh", type=int, default=25, help="captures without a new beginning")
-    parser.add_argument("--settle-s", type=float, default=35.0, help="between load and captures")
     parser.add_argument(
         "--settled-ms", type=float, default=SETTLED_NS / 1e6, help="how old a file has to be"
     )

@@ -36,7 +36,9 @@ class Leader(Bench):
         manifest = group(collection(name, info=INFO))
         plan = make_plan(manifest, RestoreRequest(backup=Epoch(4)), target())
         self.name = name
-        self.draft = draft_of(manifest, plan, EPOCH, OperationId("op"))
+        self.draft = draft_of(
+            manifest, plan, EPOCH, OperationId("op"), request=RestoreRequest(EPOCH)
+        )
 
     def at(self, phase: Phase) -> CollectionCreator:
         """Where ctl stands now."""

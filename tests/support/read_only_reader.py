@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from cleancut_agent.capture.direct_files import DirectFile
@@ -35,12 +34,11 @@ def main() -> None:
         with files.select({}, later_ns()) as selection:
             say([warmed, sorted(selection.direct), "ro" in files.mount.options])
             sys.stdin.readline()
-            cut_ns = time.time_ns()
             read = {
                 path: len(b"".join(DirectFile(one).pieces()))
                 for path, one in selection.direct.items()
             }
-            say([sorted(selection.check(cut_ns)), read])
+            say([sorted(selection.check()), read])
 
 
 def say(value: object) -> None:

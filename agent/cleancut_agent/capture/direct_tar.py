@@ -92,8 +92,7 @@ class DirectTar:
         async for chunk in chunks:
             if not self._cut_ns:
                 self._cut_ns = self._now_ns()
-                check = partial(self._selection.check, self._cut_ns)
-                self._changed = await run_in_thread(check)
+                self._changed = await run_in_thread(self._selection.check)
             self._streamed_bytes += len(chunk)
             piece = parts.feed(chunk)
             self._refuse_changed(parts)
@@ -151,7 +150,7 @@ class DirectTar:
             yield piece
         if padding := bytes(-file.stored_bytes % UNIT):
             yield padding
-        if reason := self._selection.finish(path, self._cut_ns):
+        if reason := self._selection.finish(path):
             raise UnprovenFiles(
                 f"{path} of {self._directory} is not proven: {reason}", frozenset({path})
             )

@@ -71,24 +71,23 @@ class Selection:
         worth |= {path: file.state.worth_bytes for path, file in self.direct.items()}
         return leave_out(worth).body
 
-    def check(self, cut_ns: int) -> dict[str, str]:
+    def check(self) -> dict[str, str]:
         """The files that are not proven to be at the cut as they were selected, and why not.
 
         A kept file is settled by one check since the cut. A direct one is confirmed by it, so that
         its name does not matter from then on; its bytes are proven by a check after the reading.
-        Unit: `cut_ns` is of the wall clock, at the answer's first byte or later.
         """
         for path, state in self.kept.items():
             if path not in self._confirmed:
-                self._judge(path, state, None, cut_ns)
+                self._judge(path, state, None)
         for path in sorted(self._open):
-            self._judge(path, self.direct[path].state, self.direct[path].handle, cut_ns)
+            self._judge(path, self.direct[path].state, self.direct[path].handle)
         return dict(self._unproven)
 
-    def finish(self, path: str, cut_ns: int) -> str:
+    def finish(self, path: str) -> str:
         """Why the bytes read from the direct file are not proven; empty: they are. Closes it."""
         if path in self._open:
-            self._judge(path, self.direct[path].state, self.direct[path].handle, cut_ns)
+            self._judge(path, self.direct[path].state, self.direct[path].handle)
             self._close(path)
         return self._unproven.get(path, "")
 
@@ -110,14 +109,14 @@ class Selection:
         for path in list(self._open):
             self._close(path)
 
-    def _judge(self, path: str, state: FileState, handle: int | None, cut_ns: int) -> None:
+    def _judge(self, path: str, state: FileState, handle: int | None) -> None:
         if path in self._unproven:
             return
         confirmed = path in self._confirmed
         named = None if confirmed else _state_at(self._directory / path)
         later = named if handle is None else state_of(os.fstat(handle))
         at_path = named.identity if named else None
-        reason = difference(state, later, at_path=at_path, cut_ns=cut_ns, confirmed=confirmed)
+        reason = difference(state, later, at_path=at_path, confirmed=confirmed)
         if reason:
             self._unproven[path] = reason
         else:

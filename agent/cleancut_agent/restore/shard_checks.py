@@ -18,6 +18,10 @@ from cleancut.qdrant.responses import Replica
 COUNT_S = 600.0
 _ACTIVE_S = 30.0
 _POLL_S = 0.25
+_MORE = (
+    "keep clients away from the collection, then restore again; or, if points that were deleted"
+    " while Qdrant optimized the shard may come back, add --accept-count"
+)
 
 
 async def verify_shard(qdrant: Qdrant, task: ShardTask) -> RestoredShard:
@@ -34,7 +38,7 @@ async def verify_shard(qdrant: Qdrant, task: ShardTask) -> RestoredShard:
         after = await qdrant.count(task.collection, task.shard_id, timeout_s=COUNT_S)
         _check_routed(task, min(count, after), routed)
     else:
-        _check_counts(task, count, routed)
+        check_counts(task, count, routed)
     searched = [name async for name in _searched(qdrant, task, replica)]
     return RestoredShard(
         collection=task.collection,
@@ -66,13 +70,17 @@ async def count_replica(qdrant: Qdrant, task: ShardTask) -> RestoredShard:
     )
 
 
-def _check_counts(task: ShardTask, count: int, routed: int) -> None:
+def check_counts(task: ShardTask, count: int, routed: int) -> None:
+    """Raises: Corrupt, unless a restored shard holds the points of the backup, or more where that
+    is accepted, and all of them belong there."""
     name = f"shard {task.shard_id} of {task.collection!r}"
     if task.count is not None and count != task.count:
-        raise Corrupt(
-            f"{name} holds {count} points after the restore, and {task.count} in the backup",
-            "keep clients away from the collection, then restore again",
-        )
+        more = count > task.count
+        if not (more and task.accept_count):
+            raise Corrupt(
+                f"{name} holds {count} points after the restore, and {task.count} in the backup",
+                _MORE if more else "keep clients away from the collection, then restore again",
+            )
     if routed > count:
         raise Corrupt(f"{name} changes while it is counted", "keep clients away from it")
     _check_routed(task, count, routed)

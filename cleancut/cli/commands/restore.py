@@ -58,6 +58,12 @@ def plan(context: click.Context, /, backup_id: str, *, deep: bool, **what: Any) 
     " warning with both answers.",
 )
 @click.option(
+    "--accept-count",
+    is_flag=True,
+    help="Accept a shard that holds more points than the backup says, with a warning: older backups"
+    " may hold points that were deleted while Qdrant optimized the shard.",
+)
+@click.option(
     "--plan-digest",
     metavar="DIGEST",
     default="",

@@ -121,6 +121,7 @@ def options_of(what: dict[str, Any]) -> RestoreOptions:
         peer_id=what["peer"],
         rebalance=what.get("rebalance", False),
         strict=what.get("strict", False),
+        accept_count=what.get("accept_count", False),
         target=_moment_of(what),
     )
 

@@ -22,9 +22,6 @@ SMALL_BYTES = 64 << 10
 """Below that a file costs less in the stream than its proof."""
 SMALL_APPENDABLE_BYTES = 8 << 20
 """The same in a segment that takes writes: its small files are those that the next write hits."""
-REMOVAL_MARGIN_NS = 100 * 10**6
-"""How much later than the cut a removal has to be: a file's times are of a coarse clock."""
-
 FLUSHED_NAMES = frozenset(
     {
         "bitmask.dat",
@@ -146,24 +143,19 @@ def difference(
     later: FileState | None,
     *,
     at_path: tuple[int, int] | None,
-    cut_ns: int,
     confirmed: bool = False,
 ) -> str:
     """Why the content at the cut is not proven to be that of `after`; empty: it is.
 
     `later`: its state since the cut, of the open file or of the one at its path; None: neither is
     there. `at_path`: what its path leads to since then. `confirmed`: an earlier call since the cut
-    found no difference, so that its name does not matter any more.
+    found no difference, so that its name does not matter any more. Without that, a removed file is
+    never proven: its directory may have been renamed away before the cut and removed after it.
     """
     if later is None or not later.has_content_of(after):
         return "written to since the request" if later else "gone"
     if not later.links:
-        if confirmed:
-            return ""
-        if at_path:
-            return "its path leads to another file"
-        after_cut = later.ctime_ns >= cut_ns + REMOVAL_MARGIN_NS
-        return "" if after_cut else "removed before the cut, or just then"
+        return "" if confirmed else "removed since the request"
     if later.ctime_ns != after.ctime_ns:
         return "its inode has changed since the request"
     if not confirmed and at_path != after.identity:

@@ -179,7 +179,8 @@ class ShardTask(Record, frozen=True):
     name that it is recovered under, and `source` the cluster whose catalog holds it ("": the own).
     `tar_sha256` is "" if none is known, or if its log is exchanged; only then `size_bytes` is about
     its length.
-    `repair`: a lost shard of a live collection, so others may write to it. `uuid`: of the
+    `repair`: a lost shard of a live collection, so others may write to it. `accept_count`: it may
+    hold more points than the backup says. `uuid`: of the
     collection that it is recovered into; "", if Qdrant makes none up.
     """
 
@@ -192,6 +193,7 @@ class ShardTask(Record, frozen=True):
     tar_sha256: str = ""
     size_bytes: int = 0
     count: int | None = None
+    accept_count: bool = False
     source: str = ""
     repair: bool = False
     uuid: str = ""

@@ -97,8 +97,9 @@ class RestoreRequest(Record, frozen=True):
     `renames`: old and new names. `replicas` 0: as in the group. `plan`: the digest of the plan that
     was agreed to; "" takes any. `shards`: only these lost shards of the one collection, in place,
     at `peer` if given. `rebalance`: shards are spread evenly afterwards, by another operation.
-    `strict`: a sample search that answers otherwise undoes the restore. `target`: the moment to
-    which the backup is rolled forward; None: it is restored as it is.
+    `strict`: a sample search that answers otherwise undoes the restore. `accept_count`: a shard
+    that holds more points than the backup says does not. `target`: the moment to which the backup
+    is rolled forward; None: it is restored as it is.
     """
 
     backup: Epoch
@@ -113,4 +114,5 @@ class RestoreRequest(Record, frozen=True):
     plan: str = ""
     rebalance: bool = False
     strict: bool = False
+    accept_count: bool = False
     target: Moment | None = None

@@ -5,7 +5,7 @@ Pure: records, and the report's assembly from the agents' results.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec.structs import replace
@@ -17,6 +17,7 @@ from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.documents import AgentRestoreReport, Canary, RestoredShard
 from cleancut.core.protocol.moment import Moment
+from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.restore.plan import CollectionPlan, PlacementPlan
 
 Outcome = Literal["asked", "made", "refused"]
@@ -27,9 +28,9 @@ _STATUSES = ("green", "grey", "yellow", "red")
 class RestoreDraft(Record, frozen=True):
     """An attempt that may begin: staged, so that any leader can go on, or undo it, from the store
     even if the group is deleted meanwhile. `source`: the cluster whose catalog holds the group, ""
-    for the own. `strict`: a canary that answers otherwise undoes it. `moment`: to which logs are
-    replayed; then `collections` are as they were at it, and nothing was counted. Order: `planned`
-    as `collections`."""
+    for the own. `strict`: a canary that answers otherwise undoes it. `accept_count`: more points
+    than the group says do not. `moment`: to which logs are replayed; then `collections` are as they
+    were at it, and nothing was counted. Order: `planned` as `collections`."""
 
     epoch: Epoch
     operation: OperationId
@@ -42,6 +43,7 @@ class RestoreDraft(Record, frozen=True):
     source: str = ""
     canaries: tuple[Canary, ...] = ()
     strict: bool = False
+    accept_count: bool = False
     moment: Moment | None = None
 
     @property
@@ -129,8 +131,7 @@ def draft_of(
     epoch: Epoch,
     operation: OperationId,
     *,
-    source: str = "",
-    strict: bool = False,
+    request: RestoreRequest,
 ) -> RestoreDraft:
     """The draft to stage before anything is touched."""
     entries = tuple(manifest.collection(planned.name) for planned in plan.collections)
@@ -149,11 +150,12 @@ def draft_of(
             if shard.shard_id in planned.shard_ids
         ),
         metadata=dict(manifest.source.metadata),
-        source=source,
+        source=request.from_cluster,
         canaries=tuple(
             one for one in manifest.canaries if one.collection in whole and plan.moment is None
         ),
-        strict=strict,
+        strict=request.strict,
+        accept_count=request.accept_count,
         moment=plan.moment,
     )
 
@@ -185,9 +187,24 @@ def review(
             for planned, entry in zip(draft.planned, draft.collections, strict=True)
         ),
         shards=tuple(sorted(found, key=lambda s: (s.collection, s.shard_id, s.peer_id))),
+        warnings=tuple(_accepted(found)) if draft.accept_count else (),
         kept=kept,
         moment=draft.moment,
     )
+
+
+def _accepted(shards: Iterable[RestoredShard]) -> Iterator[str]:
+    """What is said of shards that hold more than the group says; each shard once."""
+    more = {
+        (one.collection, one.shard_id): (one.count, one.expected)
+        for one in shards
+        if one.expected is not None and one.count > one.expected
+    }
+    for (name, shard_id), (count, expected) in sorted(more.items()):
+        yield (
+            f"shard {shard_id} of {name!r} holds {count} points, and {expected} in the backup:"
+            " points that were deleted have come back"
+        )
 
 
 def slowest(documents: Iterable[AgentRestoreReport]) -> tuple[int, float]:

@@ -119,6 +119,7 @@ class RestoreService:
             plan=plan_digest,
             rebalance=options.rebalance,
             strict=options.strict,
+            accept_count=options.accept_count,
             target=target,
         )
 

@@ -242,6 +242,7 @@ class CollectionCreator:
             tar_sha256=shard.tar_sha256 if replay is None else "",
             size_bytes=shard.size_bytes + (replay.log_bytes if replay is not None else 0),
             count=shard.count if shard.quiet else None,
+            accept_count=self._draft.accept_count,
             last_entry=shard.last_entry if replay is None else replay.last,
             replay=replay,
             source=self._draft.source,

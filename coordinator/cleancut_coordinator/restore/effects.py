@@ -145,14 +145,7 @@ class RestoreEffects:
         target = await add_live_collections(context, request, target)
         plan = check_plan(make_plan(manifest, request, target, ctl.operation))
         check_agreed(plan, request.plan)
-        draft = draft_of(
-            manifest,
-            plan,
-            effect.epoch,
-            ctl.operation,
-            source=request.from_cluster,
-            strict=request.strict,
-        )
+        draft = draft_of(manifest, plan, effect.epoch, ctl.operation, request=request)
         if draft.source:
             await put_hold(context, draft)
             await load_group(context.store, source, request.backup)  # held before it was deleted

@@ -257,7 +257,9 @@ class Attempt:
             source_version="",
             target_version="",
         )
-        draft = draft_of(group, plan, EPOCH, OperationId("r-1"))
+        draft = draft_of(
+            group, plan, EPOCH, OperationId("r-1"), request=RestoreRequest(group.epoch)
+        )
         self.draft = await put_staged(self.store, Paths(CLUSTER), EPOCH, draft)
         await self.move(phase)
 

@@ -49,7 +49,8 @@ def test_create_waits_and_prints_one_json_object_of_the_promised_shape() -> None
         assert backup["state"] == "COMMITTED"
         assert backup["cut_at"].endswith("Z")
         assert backup["collections"] == ["books"]
-        assert backup["bytes"] == {"protected": 4096, "new": 1024, "stored": 512}
+        stored = {"protected": 4096, "new": 1024, "stored": 512}
+        assert backup["bytes"] == {**stored, "streamed": 0, "disk": 0}
         assert backup["error"] is None
         assert backup["evidence"] == {
             "consistency": "point-in-time",
@@ -88,7 +89,8 @@ def test_a_seed_is_done_when_it_is_seeded_and_is_no_backup_that_could_be_restore
         seed = ran.json()["backup"]
         assert (seed["state"], seed["evidence"]) == ("SEEDED", None)
         assert seed["seed"] == {"streams": 1, "shards": 2, "read": 4096}
-        assert seed["bytes"] == {"protected": 0, "new": 1024, "stored": 512}
+        stored = {"protected": 0, "new": 1024, "stored": 512}
+        assert seed["bytes"] == {**stored, "streamed": 0, "disk": 0}
         assert "#1: ok" in ran.err
         cells = next(line for line in listed.out.splitlines() if line.startswith("1 "))
         assert cells.split()[:5] == ["1", "ok", "-", "-", "-"]

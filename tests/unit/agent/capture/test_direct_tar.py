@@ -245,12 +245,12 @@ def test_an_answer_without_lists_is_a_whole_tar(segments: Path, selection: Selec
     assert direct.proven == {}
 
 
-def test_a_clock_that_is_set_back_takes_no_replaced_file_for_one_removed_later(
+def test_a_file_that_was_replaced_before_the_cut_is_not_proven_whatever_the_clock_says(
     segments: Path, selection: Selection
 ) -> None:
     draft = made(segments, "s1/draft")
     os.replace(draft, segments / CHUNK)
     tar = whole(part("s1", relative(CHUNK), relative(INDEX)))
-    with pytest.raises(UnprovenFiles, match="another file") as caught:
+    with pytest.raises(UnprovenFiles, match="removed since the request") as caught:
         put_together(selection, segments, tar, iter([time.time_ns() - 3600 * 10**9]))
     assert caught.value.files == {CHUNK}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,10 +35,6 @@ def files(segments: Path) -> Iterator[SegmentFiles]:
         yield files
 
 
-def cut() -> int:
-    return time.time_ns()
-
-
 def until_files_are_later(probe: Path) -> None:
     """Returns once what is written has a time after now: the clock of files ticks every 4 ms."""
     now_ns = time.time_ns()
@@ -57,13 +54,13 @@ def test_large_old_files_are_read_and_those_of_the_evidence_are_kept(files: Segm
             "vector_storage/vectors/chunk_0.mmap",
             "vector_index/graph.bin",
         }
-        assert first.check(cut()) == {}
-        assert [first.finish(path, cut()) for path in (CHUNK, INDEX)] == ["", ""]
+        assert first.check() == {}
+        assert [first.finish(path) for path in (CHUNK, INDEX)] == ["", ""]
         evidence = first.proven()
     with files.select({CHUNK: evidence[CHUNK]}, later_ns()) as second:
         assert set(second.kept) == {CHUNK}
         assert set(second.direct) == {INDEX}
-        assert second.check(cut()) == {}
+        assert second.check() == {}
         assert second.proven() == evidence
 
 
@@ -107,9 +104,9 @@ def test_a_page_that_was_dirty_before_shows_the_next_store(
     with files.select({}, later_ns()) as selection:
         assert os.stat(segments / CHUNK).st_mtime_ns == before.st_mtime_ns
         mapped.store(data=b"\xfe")
-        assert selection.check(cut()) == {CHUNK: "written to since the request"}
+        assert selection.check() == {CHUNK: "written to since the request"}
         assert set(selection.proven()) == {INDEX}
-        assert selection.finish(CHUNK, cut())
+        assert selection.finish(CHUNK)
     mapped.close()
 
 
@@ -135,7 +132,7 @@ def test_another_file_at_the_path_is_noticed_though_the_open_one_is_the_same(
         other = made(segments, "s1/other")
         (segments / CHUNK).rename(segments / "s1" / "kept")
         other.rename(segments / CHUNK)
-        assert set(selection.check(cut())) == {CHUNK}
+        assert set(selection.check()) == {CHUNK}
 
 
 def test_a_directory_put_in_the_place_of_a_segment_is_noticed(
@@ -143,13 +140,13 @@ def test_a_directory_put_in_the_place_of_a_segment_is_noticed(
 ) -> None:
     with files.select({}, later_ns()) as selection:
         (segments / "s1").rename(segments / "s1.deleted")
-        assert selection.check(cut())[CHUNK] == "its path leads nowhere"
+        assert selection.check()[CHUNK] == "its path leads nowhere"
         made(segments, CHUNK)
     with files.select({}, later_ns()) as selection:
-        evidence = selection.check(cut()) or selection.proven()
+        evidence = selection.check() or selection.proven()
         (segments / "s1").rename(segments / "s1.old")
         (segments / "s1.deleted").rename(segments / "s1")
-        assert selection.check(cut()) == {}, "confirmed at the cut"
+        assert selection.check() == {}, "confirmed at the cut"
     with files.select(evidence, later_ns()) as selection:
         assert not selection.kept.keys() & {CHUNK}
 
@@ -159,23 +156,34 @@ def test_a_removed_file_is_proven_if_it_was_there_after_the_cut(
 ) -> None:
     with files.select({}, later_ns()) as selection:
         (segments / INDEX).unlink()
-        assert set(selection.check(cut())) == {INDEX}
+        assert set(selection.check()) == {INDEX}
         (segments / CHUNK).unlink()
-        assert selection.finish(CHUNK, cut()) == ""
+        assert selection.finish(CHUNK) == ""
         assert set(selection.proven()) == {CHUNK}
+
+
+def test_a_directory_that_is_exchanged_before_the_cut_and_removed_after_it_is_noticed(
+    segments: Path, files: SegmentFiles
+) -> None:
+    with files.select({}, later_ns()) as selection:
+        (segments / "s1").rename(segments / "s1.old")
+        made(segments, CHUNK)
+        made(segments, INDEX)
+        shutil.rmtree(segments / "s1.old")
+        assert set(selection.check()) == {CHUNK, INDEX}
 
 
 def test_a_kept_file_is_settled_by_one_check_since_the_cut(
     segments: Path, files: SegmentFiles
 ) -> None:
     with files.select({}, later_ns()) as selection:
-        selection.check(cut())
+        selection.check()
         evidence = selection.proven()
     with files.select(evidence, later_ns()) as selection:
-        assert selection.check(cut()) == {}
+        assert selection.check() == {}
         (segments / CHUNK).unlink()
         made(segments, INDEX)
-        assert selection.check(cut()) == {}
+        assert selection.check() == {}
         assert selection.proven() == evidence
     made(segments, CHUNK)
     with files.select(evidence, later_ns()) as selection:
@@ -191,9 +199,9 @@ def test_handles_are_bounded_and_all_given_back(segments: Path) -> None:
             assert set(selection.direct) == {f"s2/chunk_{number}" for number in (2, 3, 4)}
             assert selection.streamed == {"too many files are open": 4}
             assert (handles.free, open_files() - before) == (0, 4)
-            selection.finish("s2/chunk_4", cut())
+            selection.finish("s2/chunk_4")
             assert handles.free == 1
-            evidence = selection.check(cut()) or selection.proven()
+            evidence = selection.check() or selection.proven()
         with files.select(evidence, later_ns()) as selection:
             assert len(selection.kept) == 3
             assert handles.free == 0
@@ -236,4 +244,4 @@ def test_a_shard_without_segments_and_a_mount_that_proves_nothing_are_refused(
 def test_selection_without_a_file_asks_for_everything(tmp_path: Path) -> None:
     selection = Selection(tmp_path, Handles(1))
     assert selection.body() == b"{}"
-    assert selection.check(0) == {}
+    assert selection.check() == {}

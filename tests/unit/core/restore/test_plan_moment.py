@@ -84,7 +84,9 @@ def test_repairs_of_shards_are_of_the_backup_only() -> None:
 
 def test_nothing_that_was_counted_in_the_backup_is_expected_of_the_moment() -> None:
     manifest = group(collection())
-    draft = draft_of(manifest, plan(), Epoch(9), manifest.operation)
+    draft = draft_of(
+        manifest, plan(), Epoch(9), manifest.operation, request=RestoreRequest(Epoch(7))
+    )
     assert draft.moment == MOMENT
     assert all(shard.count is None for shard in draft.shards)
     assert not draft.canaries

@@ -47,7 +47,7 @@ def _report(*found: RestoredShard, look: ObservedCollection = LOOK, **entry: Any
     manifest = group(collection(**entry))
     request = RestoreRequest(backup=Epoch(1), renames=(("docs", "tomes"),))
     plan = make_plan(manifest, request, target())
-    draft = draft_of(manifest, plan, Epoch(5), OperationId("op"))
+    draft = draft_of(manifest, plan, Epoch(5), OperationId("op"), request=RestoreRequest(Epoch(1)))
     places = tuple((shard.shard_id, shard.peer_id) for shard in found)
     return review(draft, found, {"docs": replace(look, places=places)})
 

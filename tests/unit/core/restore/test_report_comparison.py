@@ -35,7 +35,8 @@ def draft(action: Any = "create") -> RestoreDraft:
     manifest = replace(group(collection("docs"), collection("b")), canaries=CANARIES)
     plan = make_plan(manifest, REQUEST, target())
     planned = tuple(replace(one, action=action) for one in plan.collections)
-    return draft_of(manifest, replace(plan, collections=planned), Epoch(5), OperationId("op"))
+    plan = replace(plan, collections=planned)
+    return draft_of(manifest, plan, Epoch(5), OperationId("op"), request=RestoreRequest(Epoch(1)))
 
 
 PLACES = tuple((ShardId(shard), PeerId(1)) for shard in (0, 1))
