@@ -94,6 +94,7 @@ REGRESSION_MUTANTS = {
         ("old_data_stays",),
         (Patch(recovery, "check_chosen", check_nothing),),
         {"situation": "replaced_early"},
+        first=566,
     ),
     "uploads_by_name": Mutant(
         "a tar is uploaded by a name that goes with its collection",
@@ -120,6 +121,7 @@ REGRESSION_MUTANTS = {
         ("undone_leaves_nothing", "drops_own_only"),
         (Patch(CollectionCreator, "_check_fresh", always_fresh),),
         {"situation": "replaced_frozen"},
+        first=5766,
     ),
     "begins_early": Mutant(
         "nothing begins while an effect has to be repeated",

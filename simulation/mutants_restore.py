@@ -190,7 +190,7 @@ RESTORE_MUTANTS = {
         ("never_half",),
         (Patch(RestoreEffects, "_review", review_nothing),),
         {"situation": "moved"},
-        first=2006,
+        first=2364,
     ),
     "no_aliases": Mutant(
         "aliases point to what was restored",

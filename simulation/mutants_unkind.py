@@ -88,6 +88,7 @@ UNKIND_MUTANTS = {
             Patch(rebalance, "judge_takeover", always_go_on),
         ),
         {"turned": True, "restores": True},
+        first=770,
     ),
     "overwrites_the_past": Mutant(
         "agents ask the store whether a restore is over before they recover a shard",
@@ -98,6 +99,7 @@ UNKIND_MUTANTS = {
             Patch(restore_effects, "check_open", opens_all),
         ),
         {"turned": True, "restores": True},
+        first=424,
     ),
     "reports_falsely": Mutant(
         "what has changed the cluster, or is in the catalog, is not shown as aborted",
@@ -107,6 +109,7 @@ UNKIND_MUTANTS = {
             Patch(restore, "judge_takeover", forget_the_begin),
         ),
         {"turned": True, "restores": True},
+        first=582,
     ),
     "blind_to_optimizations": Mutant(
         "a shard that is optimized is never proven",

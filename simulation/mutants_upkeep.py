@@ -52,7 +52,7 @@ async def start_and_forget(
         request_id=f"{request_id}/{self._context.token_hex(2)}".replace("/", "%2F"),
     )
     self._poke()
-    await self._context.clock.sleep(8.0)
+    await self._context.clock.sleep(20.0)
     await self._write(name, after)
     return operation
 
@@ -97,7 +97,7 @@ UPKEEP_MUTANTS = {
         ("nothing_twice",),
         (Patch(Scheduler, "_start", start_and_forget),),
         {"schedules": True, "calm": False},
-        first=53,
+        first=23,
     ),
     "packs_die": Mutant(
         "what a group names stays",
@@ -113,6 +113,6 @@ UPKEEP_MUTANTS = {
             Patch(LiveSet, "_reusable", not_reusable),
         ),
         {"situation": "marked"},
-        first=642,
+        first=880,
     ),
 }

@@ -40,6 +40,7 @@ from cleancut.store.metered import InstrumentedStore
 from cleancut.store.open import open_store
 from cleancut_agent.backup.captures import spill_of
 from cleancut_agent.backup.journal import own_directory
+from cleancut_agent.capture.handles import raise_file_limit
 from cleancut_agent.capture.local_capture import LocalCapture
 from cleancut_agent.context import AgentContext
 from cleancut_agent.fence_watchdog import FenceWatchdog
@@ -81,6 +82,7 @@ def cli(**flags: Any) -> None:
     """Runs beside one Qdrant peer: cuts its shards and stores them, or pulls them back."""
     log = configure_logging(flags["log_level"], "agent")
     log.info("settings loaded", **loaded(click.get_current_context()))
+    raise_file_limit()
     try:
         asyncio.run(until_signal(_run_or_stay(shared_of(flags), flags, log), _END_S))
     except CleancutError as error:

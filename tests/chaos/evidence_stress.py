@@ -40,6 +40,7 @@ YOUNG_NS = 150_000_000
 in the next moment."""
 _READY_S = 60.0
 _BETWEEN_PASSES_S = 0.06
+_LONG_S = 1.0
 _DROPPED = 0.3
 
 
@@ -157,6 +158,8 @@ class EvidenceStress:
         for path in list(self._parent):
             if self._chance.random() < _DROPPED:
                 del self._parent[path]
+        if self._chance.random() < 0.1:
+            self._pause(_LONG_S)
         files.warm()
         self._pause(_BETWEEN_PASSES_S)
         recorded = {path: state for path, (state, _) in self._parent.items()}

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from cleancut.core.capture.member_header import MemberFacts, member_header
 from cleancut.core.primitives.errors import Unavailable
+from cleancut_agent.capture.page_cache import cached_pages, drop_pages, read_exactly
 from cleancut_agent.capture.selection import OpenFile
 
 PIECE_BYTES = 4 << 20
@@ -22,7 +23,8 @@ _UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 class DirectFile:
     """A member of the shard's tar, read from an open file. `path`: in the tar.
 
-    `flags`: of each read, where the file system takes them.
+    `flags`: of each read, where the file system takes them; else what was not in the page cache
+    before is dropped from it again, as far as the kernel says so.
     """
 
     def __init__(self, file: OpenFile, flags: int = DONTCACHE) -> None:
@@ -60,12 +62,16 @@ class DirectFile:
                 yield piece
 
     def _read(self, length: int, offset: int) -> memoryview:
-        buffer = bytearray(length)
+        buffer, handle = bytearray(length), self._file.handle
         try:
-            got = os.preadv(self._file.handle, [buffer], offset, self._flags)
+            cold = not self._flags and cached_pages(handle, offset, length) == 0
+            got = os.preadv(handle, [buffer], offset, self._flags)
+            if cold:
+                drop_pages(handle, offset, got)
         except OSError as error:
             if self._flags and error.errno in _UNSUPPORTED:
                 self._flags = 0
+                read_exactly(handle)
                 return self._read(length, offset)
             raise _unreadable(self._file, error.strerror or str(error)) from error
         if not got:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import threading
 
 _SHARE = 4
 _AT_MOST = 16384
+_FILES = 65536
 
 
 class Handles:
@@ -27,6 +29,19 @@ class Handles:
     def give(self) -> None:
         with self._lock:
             self.free += 1
+
+
+def raise_file_limit() -> int:
+    """How many files this process may open from now on: all that it may ask for, up to a bound.
+
+    The usual limit of 1,024 is for programs that call select(2).
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def handles_of_process() -> Handles:

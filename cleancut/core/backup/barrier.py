@@ -340,7 +340,7 @@ class Barrier(Attempt):
         if search.still:
             self.ctl = replace(self.ctl, standstill=self.ctl.round)
             return self._all_read(now_s)
-        if search.lost is None and now_s < search.until_s:
+        if search.lost is None and (now_s < search.until_s or search.apart_ms < 0):
             self.ctl = self.moved(Phase.STANDSTILL, round=self.ctl.round + 1)
             self.start_clocks(now_s)
             return [Persist(self.ctl)]

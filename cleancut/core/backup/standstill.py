@@ -24,7 +24,8 @@ _HINT = "hold writes off with --fence, try a quieter moment, or allow a per-shar
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What the rounds so far have shown; `until_s`: when no further one begins.
+    """What the rounds so far have shown; `until_s`: when no further one begins. Two are made in any
+    case: without the first no end of the second is of any use.
 
     `ends`: the votes of the newest round, and `looked_s` when the last of them came. `still`: no
     log has grown since the round before. `moved`: of all pairs of rounds, the fewest shards that

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from cleancut.core.primitives.errors import Unavailable
-from cleancut_agent.capture.direct_files import DirectFile
+from cleancut_agent.capture.direct_files import DONTCACHE, DirectFile
+from cleancut_agent.capture.page_cache import cached_pages, drop_pages
 from cleancut_agent.capture.selection import OpenFile, state_of
 
 HOLE = 256 << 10
@@ -105,7 +106,21 @@ def test_a_file_system_that_does_not_take_the_flag_is_read_without_it(
     assert stored == file.read_bytes()
 
 
-def test_pages_that_are_cached_already_stay_cached_and_are_read_from_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [DONTCACHE, 1 << 30], ids=["by flag", "by hand"])
+def test_a_cold_file_leaves_nothing_in_the_page_cache_and_a_warm_one_all(
+    tmp_path: Path, flags: int
+) -> None:
     file = tmp_path / "chunk"
-    file.write_bytes(os.urandom(100_000))
-    assert read(file)[1] == read(file)[1] == file.read_bytes()
+    file.write_bytes(os.urandom(1 << 20))
+    source = opened(file)
+    if cached_pages(source.handle, 0, 1 << 20) != (1 << 20) // os.sysconf("SC_PAGESIZE"):
+        pytest.skip("the kernel does not say what is in the page cache")
+    os.fsync(source.handle)
+    warm = cached_pages(source.handle, 0, 1 << 20)
+    assert b"".join(DirectFile(source, flags).pieces(200_000)) == file.read_bytes()
+    assert cached_pages(source.handle, 0, 1 << 20) == warm
+    drop_pages(source.handle, 0, 0)
+    assert cached_pages(source.handle, 0, 1 << 20) == 0
+    assert len(b"".join(DirectFile(source, flags).pieces(1 << 18))) == 1 << 20
+    assert cached_pages(source.handle, 0, 1 << 20) == 0
+    os.close(source.handle)
