@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from typing import Any
 import httpx
 
 from cleancut.core.capture.proof import SETTLED_NS
-from cleancut.core.primitives.errors import CleancutError, Unavailable
+from cleancut.core.primitives.errors import CleancutError, Corrupt, Unavailable
 from cleancut.runtime.concurrency import run_in_thread, until_signal
 from cleancut_agent.capture.direct_tar import OtherFiles, UnprovenFiles
 from cleancut_devcluster.launch.process import wait_for
@@ -116,13 +116,17 @@ async def _one(chain: Chain, writers: GroupWriters, figures: Figures, directory:
         figures.with_kept += bool(stored.sources.kept_bytes)
     tar = directory / "shard.tar"
     await chain.write_tar(tar)
-    found = await run_in_thread(partial(_faults, tar, writers, since_s, until_s))
+    try:
+        found = await run_in_thread(partial(_faults, tar, writers, since_s, until_s))
+    except Corrupt as error:
+        found = [str(error)]
     figures.torn += bool(found)
     figures.faults += [f"capture {figures.captures}: {one}" for one in found[:3]]
 
 
 def _faults(tar: Path, writers: GroupWriters, since_s: float, until_s: float) -> list[str]:
-    """What is wrong with the shard in `tar`, which is removed."""
+    """What is wrong with the shard in `tar`, which is removed. Raises: Corrupt, if it cannot be
+    opened."""
     import qdrant_edge as edge
 
     where = Path(tempfile.mkdtemp(dir=tar.parent))
@@ -139,6 +143,8 @@ def _faults(tar: Path, writers: GroupWriters, since_s: float, until_s: float) ->
             return writers.faults(fetch, since_s, until_s)
         finally:
             shard.close()
+    except Exception as error:
+        raise Corrupt(f"the engine cannot read it: {error}") from error
     finally:
         shutil.rmtree(where, ignore_errors=True)
 
@@ -206,7 +212,8 @@ def _say(figures: Figures) -> None:
     sys.stderr.write(f"{shown}\n")
 
 
-def main() -> int:
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Options as on the command line; None: those of this process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--captures", type=int, default=100)
     parser.add_argument("--points", type=int, default=100_000)
@@ -219,7 +226,11 @@ def main() -> int:
     parser.add_argument("--plain", action="store_true")
     parser.add_argument("--deletes", action="store_true")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    options = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main() -> int:
+    options = parse()
     found: list[Figures] = []
 
     async def work() -> None:
