@@ -27,7 +27,7 @@ from typing import Any
 import httpx
 
 from cleancut.core.capture.proof import SETTLED_NS
-from cleancut.core.primitives.errors import CleancutError, Corrupt, Unavailable
+from cleancut.core.primitives.errors import CleancutError, Unavailable
 from cleancut.runtime.concurrency import run_in_thread, until_signal
 from cleancut_agent.capture.direct_tar import OtherFiles, UnprovenFiles
 from cleancut_devcluster.launch.process import wait_for
@@ -116,17 +116,14 @@ async def _one(chain: Chain, writers: GroupWriters, figures: Figures, directory:
         figures.with_kept += bool(stored.sources.kept_bytes)
     tar = directory / "shard.tar"
     await chain.write_tar(tar)
-    try:
-        found = await run_in_thread(partial(_faults, tar, writers, since_s, until_s))
-    except Corrupt as error:
-        found = [str(error)]
+    found = await run_in_thread(partial(_faults, tar, writers, since_s, until_s))
     figures.torn += bool(found)
     figures.faults += [f"capture {figures.captures}: {one}" for one in found[:3]]
 
 
 def _faults(tar: Path, writers: GroupWriters, since_s: float, until_s: float) -> list[str]:
-    """What is wrong with the shard in `tar`, which is removed. Raises: Corrupt, if it cannot be
-    opened."""
+    """What is wrong with the shard in `tar`, which is removed; the engine's own error, if it
+    cannot be opened."""
     import qdrant_edge as edge
 
     where = Path(tempfile.mkdtemp(dir=tar.parent))
@@ -143,8 +140,6 @@ def _faults(tar: Path, writers: GroupWriters, since_s: float, until_s: float) ->
             return writers.faults(fetch, since_s, until_s)
         finally:
             shard.close()
-    except Exception as error:
-        raise Corrupt(f"the engine cannot read it: {error}") from error
     finally:
         shutil.rmtree(where, ignore_errors=True)
 
