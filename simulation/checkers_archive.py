@@ -95,8 +95,9 @@ def archive_keeps_up(outcome: Outcome) -> Iterator[str]:
     for state in archived.states:
         for shard in state.shards:
             for life in (log.life for log in archived.logs.get(shard.chain, ())):
-                old = [last for at_s, last in life.ends[1:] if at_s < now_s - SETTLED_S]
-                if life.ended_s == float("inf") and old and max(old) > shard.last:
+                old = [last for at_s, last in life.ends if at_s < now_s - SETTLED_S]
+                known = max(shard.last, shard.first - 1)
+                if life.ended_s == float("inf") and old and max(old) > known:
                     place = f"{shard.collection}/{shard.shard}"
                     yield f"{place}: stored up to {shard.last}, and {max(old)} is long there"
 

@@ -71,6 +71,7 @@ class DirectTar:
         self._selection, self._directory, self._size_of = selection, directory, size_of
         self._piece_bytes, self._now_ns = piece_bytes, now_ns
         self._cut_ns = 0
+        self._changed: dict[str, str] = {}
         self._streamed_bytes = self._direct_bytes = self._kept_bytes = 0
         self.proven: dict[str, FileState] = {}
 
@@ -86,13 +87,16 @@ class DirectTar:
 
         Raises: UnprovenFiles, OtherFiles, Corrupt, Refused, and what `chunks` raise.
         """
-        parts = _Streamed()
+        left_out = self._selection.kept.keys() | self._selection.direct.keys()
+        parts = _Streamed(frozenset(path.partition("/")[0] for path in left_out))
         async for chunk in chunks:
             if not self._cut_ns:
                 self._cut_ns = self._now_ns()
-                await self._check(self._selection.check)
+                self._changed = await run_in_thread(self._selection.check)
             self._streamed_bytes += len(chunk)
-            if piece := parts.feed(chunk):
+            piece = parts.feed(chunk)
+            self._refuse_changed(parts)
+            if piece:
                 yield piece
         if parts.ended:
             async for other in self._others(parts):
@@ -100,13 +104,17 @@ class DirectTar:
         for piece in parts.tail.pieces():
             yield piece
 
-    async def _check(self, check: Callable[[], dict[str, str]]) -> None:
-        """Raises: UnprovenFiles."""
-        if reasons := await run_in_thread(check):
-            path, reason = next(iter(sorted(reasons.items())))
+    def _refuse_changed(self, parts: _Streamed) -> None:
+        """A file that changed does not matter if its segment was gone at the cut.
+
+        Raises: UnprovenFiles.
+        """
+        changed = {path: why for path, why in self._changed.items() if parts.lists(path)}
+        if changed:
+            path, reason = min(changed.items())
             raise UnprovenFiles(
-                f"{len(reasons)} files of {self._directory} are not proven: {path}: {reason}",
-                frozenset(reasons),
+                f"{len(changed)} files of {self._directory} are not proven: {path}: {reason}",
+                frozenset(changed),
             )
 
     async def _others(self, parts: _Streamed) -> AsyncGenerator[bytes | KeptMember, None]:
@@ -120,7 +128,7 @@ class DirectTar:
                 f"{len(lacking)} files of {self._directory} came from nowhere: {in_words(lacking)}",
                 frozenset(lacking),
             )
-        await self._compare(parts, needed=bool(kept or direct))
+        await self._compare(parts, frozenset(kept | direct))
         for path in sorted(kept | direct):
             if path in kept:
                 member = member_path(path)
@@ -147,17 +155,20 @@ class DirectTar:
                 f"{path} of {self._directory} is not proven: {reason}", frozenset({path})
             )
 
-    async def _compare(self, parts: _Streamed, *, needed: bool) -> None:
+    async def _compare(self, parts: _Streamed, needed: frozenset[str]) -> None:
         """Small files that were streamed and have not changed for long lie on the disk as well.
 
-        Raises: OtherFiles, if one differs, or if there is none although one is `needed`.
+        Raises: OtherFiles, if one differs; UnprovenFiles, if there is none, although files are
+            `needed` from there.
         """
         compare = partial(_compare, self._directory, parts.samples, self._cut_ns)
         same, other = await run_in_thread(compare)
         if other:
             raise OtherFiles(f"{self._directory}/{other} is not what Qdrant streams")
         if needed and not same:
-            raise OtherFiles(f"no file of {self._directory} is known to be what Qdrant streams")
+            raise UnprovenFiles(
+                f"no file of {self._directory} is known to be what Qdrant streams", needed
+            )
 
 
 def member_path(path: str) -> str:
@@ -193,10 +204,11 @@ class _Streamed:
     """Members of segments that go through, without the lists of files; the rest is held.
 
     `listed`: the files of each segment at the cut; `received`: those that came; `samples`: some
-    small ones of them, with their bytes. All as `<segment>/<relative>`.
+    small ones of them in the segments `sampled`, with their bytes. All as `<segment>/<relative>`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sampled: frozenset[str]) -> None:
+        self._sampled = sampled
         self.listed: dict[str, frozenset[str]] = {}
         self.received: set[str] = set()
         self.samples: dict[str, bytes] = {}
@@ -211,6 +223,11 @@ class _Streamed:
     def ended(self) -> bool:
         """Whether the tar's end has come."""
         return self._scan.ended
+
+    def lists(self, path: str) -> bool:
+        """Whether a file `<segment>/<relative>` is in one of the lists that have come."""
+        segment, _, relative = path.partition("/")
+        return relative in self.listed.get(segment, ())
 
     def feed(self, chunk: bytes) -> bytes:
         """What goes through of it. Raises: Corrupt, Refused."""
@@ -245,7 +262,8 @@ class _Streamed:
         """Files that are written at once, not through mappings: their times show each change."""
         plain = len(header) == UNIT and header[156:157] in {b"0", b"\0"}
         written = self._path.endswith((".json", "version.info"))
-        return plain and written and self._size < SMALL_BYTES and len(self.samples) < _SAMPLES
+        small = self._size < SMALL_BYTES and len(self.samples) < _SAMPLES
+        return plain and written and small and self._segment in self._sampled
 
     def _bytes_of(self, event: Event) -> Iterator[bytes | memoryview]:
         match event:

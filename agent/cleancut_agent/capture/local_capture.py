@@ -43,10 +43,15 @@ class DirectCapture:
     directory: Path
     sizes: Mapping[str, int]
     at: Circumstances
+    now_ns: Callable[[], int]
 
     def tar(self, piece_bytes: int) -> DirectTar:
         return DirectTar(
-            self.selection, self.directory, self.sizes.__getitem__, piece_bytes=piece_bytes
+            self.selection,
+            self.directory,
+            self.sizes.__getitem__,
+            piece_bytes=piece_bytes,
+            now_ns=self.now_ns,
         )
 
     def close(self) -> None:
@@ -57,11 +62,14 @@ class LocalCapture:
     """Of one agent. `storage`: the local peer's data directory. Methods block, but for `failed`.
 
     `stopped`: why nothing is captured directly until the agent restarts; "": it is.
-    `count_unproven`: called for each capture that is given up.
+    `count_unproven`: called for each capture that is given up. `now_ns`: the clock that sets the
+    files' times.
     """
 
-    def __init__(self, storage: Path, directory: Path) -> None:
-        self._storage = storage
+    def __init__(
+        self, storage: Path, directory: Path, now_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._storage, self._now_ns = storage, now_ns
         self._handles = handles_of_process()
         self._evidence = EvidenceFiles(directory)
         self._unproven: dict[Shard, frozenset[str]] = {}
@@ -92,8 +100,9 @@ class LocalCapture:
             return None
         try:
             with self._files(task) as files:
-                at = circumstances(files.mount, startup)
-                selection = files.select(self._recorded(task, parent, avoided, at))
+                now_ns = self._now_ns()
+                at = circumstances(files.mount, startup, now_ns)
+                selection = files.select(self._recorded(task, parent, avoided, at), now_ns)
         except CleancutError:
             return None
         for path in self._unproven.get(shard, frozenset()):
@@ -103,7 +112,7 @@ class LocalCapture:
             return None
         sizes = {member.path: member.tar_bytes() for member in parent.members} if parent else {}
         directory = segments_path(self._storage, task.collection, task.shard_id)
-        return DirectCapture(task, selection, directory, sizes, at)
+        return DirectCapture(task, selection, directory, sizes, at, self._now_ns)
 
     def done(self, capture: DirectCapture, recipe: Digest, proven: Mapping[str, FileState]) -> None:
         """The capture is stored under `recipe`."""

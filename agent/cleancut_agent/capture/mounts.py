@@ -4,7 +4,6 @@ and for evidence."""
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 from cleancut.core.capture.evidence import Circumstances
@@ -47,10 +46,10 @@ def capture_facts(storage: Path, seen: WalFacts) -> CaptureFacts:
         os.close(handle)
 
 
-def circumstances(mount: MountFacts, startup: str) -> Circumstances:
+def circumstances(mount: MountFacts, startup: str, now_ns: int) -> Circumstances:
     """What evidence that is recorded now belongs to. `startup`: of the local peer."""
     try:
         boot_id = _BOOT_ID.read_text().strip()
     except OSError:
         boot_id = ""
-    return Circumstances(boot_id, mount.device, mount.mount_id, startup, time.time_ns())
+    return Circumstances(boot_id, mount.device, mount.mount_id, startup, now_ns)

@@ -64,7 +64,7 @@ def test_where_no_file_can_be_written_back_it_is_said(tmp_path: Path) -> None:
 
 
 def test_circumstances_are_of_this_boot(tmp_path: Path) -> None:
-    found = circumstances(mount(tmp_path), "start")
+    found = circumstances(mount(tmp_path), "start", 7)
     assert found.known
     assert found.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    assert found.device == tmp_path.stat().st_dev
+    assert (found.device, found.now_ns) == (tmp_path.stat().st_dev, 7)
