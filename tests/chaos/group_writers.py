@@ -188,4 +188,4 @@ class GroupWriters:
 
 
 def _state_of(found: Found | None) -> State:
-    return None if found is None else (found.payload["k"], found.payload.get("p"))
+    return None if found is None else (found.payload.get("k", -1), found.payload.get("p"))

@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -122,7 +122,8 @@ async def _one(chain: Chain, writers: GroupWriters, figures: Figures, directory:
 
 
 def _faults(tar: Path, writers: GroupWriters, since_s: float, until_s: float) -> list[str]:
-    """What is wrong with the shard in `tar`, which is removed."""
+    """What is wrong with the shard in `tar`, which is removed; the engine's own error, if it
+    cannot be opened."""
     import qdrant_edge as edge
 
     where = Path(tempfile.mkdtemp(dir=tar.parent))
@@ -206,7 +207,8 @@ def _say(figures: Figures) -> None:
     sys.stderr.write(f"{shown}\n")
 
 
-def main() -> int:
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Options as on the command line; None: those of this process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--captures", type=int, default=100)
     parser.add_argument("--points", type=int, default=100_000)
@@ -219,7 +221,11 @@ def main() -> int:
     parser.add_argument("--plain", action="store_true")
     parser.add_argument("--deletes", action="store_true")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    options = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main() -> int:
+    options = parse()
     found: list[Figures] = []
 
     async def work() -> None:
