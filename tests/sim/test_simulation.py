@@ -20,6 +20,7 @@ from simulation.runner import play_lean, run_for, shown
 from simulation.scenario import play
 
 KNOWN = {
+    21072: "an agent said for ever that it follows a shard that was given to another one",
     51: "no backup was made while consensus had stopped: the installation could not be marked",
 }
 """Seeds that have shown a bug, and which. `mutants_regressions.py` puts such bugs back, so that

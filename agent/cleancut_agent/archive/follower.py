@@ -445,12 +445,12 @@ class ArchiveFollower:
             UnfollowedShard(collection=place[0], shard=place[1], reason=why)
             for place, why in sorted(self._unfollowed.items())
         )
-        lasting = tuple((one.chain, one.last) for one in shards), gone, self._problem
+        kept = self._kept(shards)
+        lasting = tuple((one.chain, one.last) for one in (*shards, *kept)), gone, self._problem
         moving = tuple((one.seen, one.behind_ms) for one in shards)
         due = lasting != self._said[0] or (
             moving != self._said[1] and now_s - self._said_s >= _SAY_S
         )
-        kept = self._kept(shards)
         nothing = self._said[0] is None and not (shards or gone or kept)
         if not due or nothing or self._plan is None:
             return
