@@ -70,7 +70,9 @@ def test_any_change_streams_the_file_or_ends_its_evidence(field: str, by: int) -
     assert differs(other) != ""
 
 
-@pytest.mark.parametrize("name", [*FLUSHED_NAMES, "mutable_id_tracker.mappings", "segment.json"])
+@pytest.mark.parametrize(
+    "name", [*sorted(FLUSHED_NAMES), "mutable_id_tracker.mappings", "segment.json"]
+)
 def test_what_a_flush_writes_is_streamed_in_whatever_directory(name: str) -> None:
     assert way(path=f"s/{name}", recorded=BIG) is Way.STREAM
     assert way(path=f"s/payload_index/x/{name}", recorded=BIG) is Way.STREAM
