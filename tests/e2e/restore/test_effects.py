@@ -19,7 +19,7 @@ from cleancut.core.protocol.states import Phase
 from cleancut.core.restore.participant import Verify
 from cleancut.core.restore.report import Creation
 from cleancut.testing.memory_store import MemoryStore
-from cleancut_devcluster.launch.qdrant import Kind, PeerProcess, launch_peers
+from cleancut_devcluster.launch.qdrant import Kind, PeerProcess, launch_peers, wait_until
 from tests.e2e.restore.attempt import BACKUP, CLUSTER, EPOCH, POINTS, Attempt
 
 NAME = "docs v1.0"
@@ -86,6 +86,12 @@ def test_a_rollback_drops_what_was_made(attempt: Attempt) -> None:
     attempt.run(attempt.create())
     attempt.run(attempt.undo())
     assert _uuid(attempt) is None
+
+    async def gone() -> bool:
+        told = [await client.telemetry() for client in attempt.clients]
+        return not any(NAME in one.collections for one in told)
+
+    attempt.run(wait_until(gone, 10.0, "every peer has dropped it"))  # until then it is refused
     attempt.run(attempt.undo())
 
 
