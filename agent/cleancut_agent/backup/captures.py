@@ -170,8 +170,7 @@ class Captures:
         keepable = KeepableMembers(parent, self._unknown)
         if not all(one.path in keepable for one in parent.members if one.path):
             return Stored(await self._store(packs, stream, self._parents_tar(stream.task), turn))
-        sizes = {member.path: member.tar_bytes() for member in parent.members}
-        kept = self._counted(kept_with_log(parent, log), sizes)
+        kept = self._counted(kept_with_log(parent, log), parent.sizes())
         shard = await self._capture_pieces(packs, stream, kept, turn, hashed=False)
         if self._context.capture is not None:
             rolled = self._context.capture.rolled

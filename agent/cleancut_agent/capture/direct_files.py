@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 
 from cleancut.core.capture.member_header import MemberFacts, member_header
+from cleancut.core.capture.request import member_path
 from cleancut.core.primitives.errors import Unavailable
 from cleancut_agent.capture.page_cache import cached_pages, drop_pages, read_exactly
 from cleancut_agent.capture.selection import OpenFile
@@ -30,8 +31,7 @@ class DirectFile:
     def __init__(self, file: OpenFile, flags: int = DONTCACHE) -> None:
         """Raises: Unavailable."""
         self._file, self._flags = file, flags
-        segment, relative = file.path.split("/", 1)
-        self.path = f"segments/{segment}/files/{relative}"
+        self.path = member_path(file.path)
         status, size = file.status, file.state.size_bytes
         try:
             self._extents = tuple(_extents(file.handle, size))
@@ -49,7 +49,7 @@ class DirectFile:
         self.header = member_header(facts)
         self.stored_bytes = facts.stored_bytes
 
-    def pieces(self, piece_bytes: int = PIECE_BYTES) -> Iterator[memoryview]:
+    def pieces(self, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
         """Its stored bytes in order, without holes: `stored_bytes` in all.
 
         Raises: Unavailable, if the file has become shorter or cannot be read.
@@ -61,7 +61,7 @@ class DirectFile:
                 at += len(piece)
                 yield piece
 
-    def _read(self, length: int, offset: int) -> memoryview:
+    def _read(self, length: int, offset: int) -> bytes:
         buffer, handle = bytearray(length), self._file.handle
         try:
             cold = not self._flags and cached_pages(handle, offset, length) == 0
@@ -76,7 +76,7 @@ class DirectFile:
             raise _unreadable(self._file, error.strerror or str(error)) from error
         if not got:
             raise _unreadable(self._file, f"it ends at byte {offset}")
-        return memoryview(buffer)[:got]
+        return bytes(memoryview(buffer)[:got])
 
 
 def _is_whole(extents: tuple[tuple[int, int], ...], size_bytes: int) -> bool:

@@ -16,7 +16,13 @@ from functools import partial
 from pathlib import Path
 
 from cleancut.core.capture.proof import SETTLED_NS, SMALL_BYTES, FileState
-from cleancut.core.capture.request import SEGMENT_MANIFEST, in_words, missing, read_manifest
+from cleancut.core.capture.request import (
+    SEGMENT_MANIFEST,
+    in_words,
+    member_path,
+    missing,
+    read_manifest,
+)
 from cleancut.core.format.manifest import CaptureSources
 from cleancut.core.primitives.errors import Corrupt, Unavailable
 from cleancut.repository.shards.rolled_tar import HeldBytes
@@ -33,7 +39,6 @@ from cleancut.runtime.concurrency import run_in_thread
 from cleancut_agent.capture.direct_files import DirectFile
 from cleancut_agent.capture.selection import Selection, state_of
 
-_SEGMENTS = "segments/"
 _SAMPLES = 64
 """The most streamed files of a shard that are compared with the disk."""
 _TRY_AGAIN = "the next attempt streams these files"
@@ -120,8 +125,9 @@ class DirectTar:
     async def _others(self, parts: _Streamed) -> AsyncGenerator[bytes | KeptMember, None]:
         """The members that are not streamed, in an order that stays the same between captures."""
         listed = {f"{segment}/{one}" for segment, names in parts.listed.items() for one in names}
-        kept = {path for path in self._selection.kept if path in listed - parts.received}
-        direct = {path for path in self._selection.direct if path in listed - parts.received}
+        wanted = listed - parts.received
+        kept = self._selection.kept.keys() & wanted
+        direct = self._selection.direct.keys() & wanted
         lacking = missing(parts.listed, received=parts.received, kept=kept, direct=direct)
         if lacking:
             raise UnprovenFiles(
@@ -169,12 +175,6 @@ class DirectTar:
             raise UnprovenFiles(
                 f"no file of {self._directory} is known to be what Qdrant streams", needed
             )
-
-
-def member_path(path: str) -> str:
-    """The path in a shard's tar of a file `<segment>/<relative>`."""
-    segment, _, relative = path.partition("/")
-    return f"{_SEGMENTS}{segment}/files/{relative}"
 
 
 def _compare(directory: Path, samples: dict[str, bytes], cut_ns: int) -> tuple[int, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Collection
 from pathlib import Path
 
 from cleancut.core.capture.evidence import (
@@ -59,19 +58,12 @@ class EvidenceFiles:
         with contextlib.suppress(OSError):
             self._file(collection, shard_id).unlink(missing_ok=True)
 
-    def forget(self, before_s: float, present: Collection[tuple[str, int]] | None = None) -> None:
-        """Records that were put before that time are gone, and those of shards that are not
-        `present`, where that is known; so is what a killed process was at."""
-        names = None if present is None else {_name(*shard) for shard in present}
+    def forget(self, before_s: float) -> None:
+        """Records that were put before that time are gone; so is what a killed process was at."""
         with contextlib.suppress(OSError):
             for file in list(self._directory.iterdir()):
-                gone = names is not None and file.name not in names
-                if gone or file.suffix or file.stat().st_mtime < before_s:
+                if file.suffix or file.stat().st_mtime < before_s:
                     file.unlink(missing_ok=True)
 
     def _file(self, collection: str, shard_id: int) -> Path:
-        return self._directory / _name(collection, shard_id)
-
-
-def _name(collection: str, shard_id: int) -> str:
-    return hashlib.sha256(f"{collection}/{shard_id}".encode()).hexdigest()
+        return self._directory / hashlib.sha256(f"{collection}/{shard_id}".encode()).hexdigest()

@@ -16,13 +16,14 @@ from msgspec.structs import replace
 from cleancut.core.capture.evidence import Circumstances, evidence_of, recorded
 from cleancut.core.capture.gate import CaptureFacts
 from cleancut.core.capture.proof import FileState
+from cleancut.core.capture.request import member_path
 from cleancut.core.format.keeping import KeepableMembers
 from cleancut.core.format.recipe import Recipe
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import Digest
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.wal.gate import WalFacts
-from cleancut_agent.capture.direct_tar import DirectTar, OtherFiles, UnprovenFiles, member_path
+from cleancut_agent.capture.direct_tar import DirectTar, OtherFiles, UnprovenFiles
 from cleancut_agent.capture.evidence_files import EvidenceFiles
 from cleancut_agent.capture.handles import handles_of_process
 from cleancut_agent.capture.mounts import capture_facts, circumstances
@@ -82,7 +83,9 @@ class LocalCapture:
         return capture_facts(self._storage, seen)
 
     def warm(self, tasks: Collection[ShardTask]) -> None:
-        """Files that are written to show it from now on. Order: some seconds before `begin`."""
+        """Files that are written to show it from now on. Order: once for each backup, some seconds
+        before `begin`."""
+        self._evidence.forget(time.time() - KEPT_S)
         for task in tasks:
             with contextlib.suppress(CleancutError), self._files(task) as files:
                 files.warm()
@@ -110,7 +113,7 @@ class LocalCapture:
         if not selection.kept and not selection.direct:
             selection.close()
             return None
-        sizes = {member.path: member.tar_bytes() for member in parent.members} if parent else {}
+        sizes = parent.sizes() if parent else {}
         directory = segments_path(self._storage, task.collection, task.shard_id)
         return DirectCapture(task, selection, directory, sizes, at, self._now_ns)
 
@@ -119,7 +122,6 @@ class LocalCapture:
         shard = capture.task.collection, capture.task.shard_id
         self._unproven.pop(shard, None)
         self._evidence.put(evidence_of(shard, recipe, capture.at, proven))
-        self._evidence.forget(time.time() - KEPT_S)
 
     def rolled(self, task: ShardTask, recipe: Digest) -> None:
         """The segments of `recipe` are those of the parent."""

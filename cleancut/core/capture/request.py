@@ -98,6 +98,12 @@ def read_manifest(data: bytes, segment: str) -> frozenset[str]:
     return frozenset(sent.file_versions) | ALWAYS_SENT
 
 
+def member_path(path: str) -> str:
+    """The path in a shard's tar of a file `<segment>/<relative>`."""
+    segment, _, relative = path.partition("/")
+    return f"segments/{segment}/files/{relative}"
+
+
 def is_inside(path: str) -> bool:
     """Whether a path is plain and relative: no part of it leads elsewhere."""
     parts = path.split("/")

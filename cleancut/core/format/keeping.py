@@ -66,12 +66,6 @@ class KeepableMembers:
         return start, bisect_right(self._starts, first + count - 1, lo=start)
 
 
-def can_keep(recipe: Recipe, path: str, avoided: frozenset[str]) -> bool:
-    """Whether a capture may keep this member of its parent. For many of them, ask one
-    `KeepableMembers`."""
-    return path in KeepableMembers(recipe, avoided)
-
-
 def _is_bad(ref: PageRef, avoided: frozenset[str], bad_packs: set[int]) -> bool:
     if ref.uses is None or ref.digest in avoided:
         return True

@@ -71,6 +71,10 @@ class Recipe(msgspec.Struct, frozen=True, array_like=True):
     tar_sha256: Sha256
     tar_bytes: int
 
+    def sizes(self) -> dict[str, int]:
+        """How many bytes of the tar each member is, by its path."""
+        return {member.path: member.tar_bytes() for member in self.members}
+
 
 class RecipeIndex:
     """Finds the page entry of a member's block: by path, for the next capture of the shard.

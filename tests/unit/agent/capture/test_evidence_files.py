@@ -63,14 +63,14 @@ def test_a_record_without_files_removes_the_one_before(tmp_path: Path) -> None:
     assert files.read("c", 0) is None
 
 
-def test_old_records_and_those_of_shards_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+def test_old_records_and_what_a_killed_process_was_at_are_forgotten(tmp_path: Path) -> None:
     files = EvidenceFiles(tmp_path)
     for shard_id in range(3):
         files.put(record(shard_id=shard_id))
     (tmp_path / "evidence" / "killed.new").write_bytes(b"x")
-    files.forget(0, {("c", 0), ("c", 1), ("d", 5)})
-    assert [files.read("c", one) is not None for one in range(3)] == [True, True, False]
-    assert len(names(tmp_path)) == 2
+    files.forget(0)
+    assert [files.read("c", one) is not None for one in range(3)] == [True, True, True]
+    assert len(names(tmp_path)) == 3
     files.forget(time.time() + 60)
     assert names(tmp_path) == []
 
