@@ -16,6 +16,7 @@ import secrets
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -32,7 +33,7 @@ from cleancut.ports.store import ObjectInfo
 from cleancut.store.object_paths import check_path, check_prefix, other_bytes
 
 THREADS = 8
-MAKE_TRIES = 10
+MAKE_TRIES = 100
 LIST_PART = 1000
 T = TypeVar("T")
 
@@ -145,7 +146,8 @@ class FileStore:
             return
         if directory != self._root:
             self._make_directories(directory.parent)
-        directory.mkdir(exist_ok=True)
+        with suppress(FileExistsError):  # by another writer; a deletion may remove it already
+            directory.mkdir()
         _sync_directory(directory.parent)
 
 
