@@ -9,6 +9,7 @@ import click
 from cleancut.api.backups import Backup
 from cleancut.cli import offline
 from cleancut.cli.commands.backup_log import log
+from cleancut.cli.commands.data.export import export_
 from cleancut.cli.exit_codes import Exit, proof_exit, say
 from cleancut.cli.options import (
     backup_argument,
@@ -337,6 +338,7 @@ def gc(context: click.Context, /, dry_run: bool, yes: bool) -> None:
 
 
 backup.add_command(log)
+backup.add_command(export_)
 
 
 @backup.command()

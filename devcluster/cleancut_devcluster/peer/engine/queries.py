@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import qdrant_edge as edge
 
+from cleancut.engine.filters import to_filter
 from cleancut_devcluster.peer.engine.config import Json, member
 from cleancut_devcluster.peer.engine.errors import engine_errors, wrong_input
-from cleancut_devcluster.peer.engine.filters import to_filter
 from cleancut_devcluster.peer.engine.hash_ring import PointId, Ring
 from cleancut_devcluster.peer.engine.updates import to_named_vector
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import qdrant_edge as edge
 
+from cleancut.engine.filters import to_filter
 from cleancut_devcluster.peer.engine.config import index_schema, member
 from cleancut_devcluster.peer.engine.errors import bad_request
-from cleancut_devcluster.peer.engine.filters import to_filter
 from cleancut_devcluster.peer.engine.hash_ring import PointId, Ring
 
 Json = dict[str, Any]
