@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -93,27 +93,32 @@ async def export(
     }
 
 
+@dataclass(slots=True)
 class _Export:
-    def __init__(
-        self,
-        store: Store,
-        paths: Paths,
-        manifest: Manifest,
-        request: ExportRequest,
-        scratch: Path,
-        notice: Notice,
-    ) -> None:
-        self._store, self._paths = store, paths
-        self._request = request
-        self._notice = notice
-        self.manifest, self.scratch = manifest, scratch
-        info = manifest.collection(request.collection).info
-        self.columns: tuple[VectorColumn, ...] = vector_columns(info) if request.vectors else ()
-        keys = [key for key, _ in manifest.collection(request.collection).shard_keys]
-        self.keyed = bool(keys)
-        self.text_keys = any(isinstance(key, str) for key in keys)
-        self._points: dict[int, int] = {}
-        self._said_s = time.monotonic()
+    """One export. `points`: so far, of each shard."""
+
+    store: Store
+    paths: Paths
+    manifest: Manifest
+    request: ExportRequest
+    scratch: Path
+    notice: Notice
+    points: dict[int, int] = field(default_factory=dict)
+    said_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def columns(self) -> tuple[VectorColumn, ...]:
+        info = self.manifest.collection(self.request.collection).info
+        return vector_columns(info) if self.request.vectors else ()
+
+    @property
+    def keys(self) -> list[str | int]:
+        """The shard keys of the collection."""
+        return [key for key, _ in self.manifest.collection(self.request.collection).shard_keys]
+
+    @property
+    def text_keys(self) -> bool:
+        return any(isinstance(key, str) for key in self.keys)
 
     async def write(self, shards: Sequence[ShardEntry], sink: Sink) -> int:
         """How many points there were. Raises: OSError, of the file."""
@@ -121,33 +126,33 @@ class _Export:
         async def take(done: tuple[ShardEntry, Line]) -> None:
             shard, line = done
             await run_in_thread(partial(sink.append, line.parts or ()))
-            self._notice(f"{shard.collection}/{shard.shard_id}: {line.points:,} points")
+            self.notice(f"{shard.collection}/{shard.shard_id}: {line.points:,} points")
 
         calls = [partial(self._read, at, shard) for at, shard in enumerate(shards)]
-        await run_in_order(calls, self._request.jobs, take)
+        await run_in_order(calls, self.request.jobs, take)
         await run_in_thread(sink.finish)
-        return sum(self._points.values())
+        return sum(self.points.values())
 
     async def _read(self, at: int, shard: ShardEntry) -> tuple[ShardEntry, Line]:
         job = ShardJob(
-            task="lines" if self._request.form is Format.JSONL else "table",
+            task="lines" if self.request.form is Format.JSONL else "table",
             out=str(self.scratch / f"{at}"),
-            selection=self._request.selection,
+            selection=self.request.selection,
             columns=self.columns,
             shard_key=shard.shard_key,
             expected=shard.count,
             text_keys=self.text_keys,
         )
         progress = partial(self._see, at)
-        line = await run_shard(self._store, self._paths, shard, job, progress=progress)
-        self._points[at] = line.points
+        line = await run_shard(self.store, self.paths, shard, job, progress=progress)
+        self.points[at] = line.points
         return shard, line
 
     def _see(self, at: int, points: int) -> None:
-        self._points[at] = points
-        if time.monotonic() - self._said_s >= _SAID_S:
-            self._said_s = time.monotonic()
-            self._notice(f"{sum(self._points.values()):,} points so far")
+        self.points[at] = points
+        if time.monotonic() - self.said_s >= _SAID_S:
+            self.said_s = time.monotonic()
+            self.notice(f"{sum(self.points.values()):,} points so far")
 
 
 @contextmanager
@@ -178,11 +183,11 @@ def _table(run: _Export, path: Path) -> Iterator[TableSink]:
     from cleancut.data.records import schema_of
     from cleancut.data.table_parts import key_type
 
-    sample = ("" if run.text_keys else 0) if run.keyed else None
+    sample = next(iter(run.keys), None)
     schema = schema_of(run.columns, uuids=False, key_type=key_type(sample, text=run.text_keys))
     manifest = run.manifest
     facts = {"backup": manifest.operation, "cut_at": manifest.cut_at, "cluster": manifest.cluster}
-    sink = TableSink(path, run._request.form, schema, facts)
+    sink = TableSink(path, run.request.form, schema, facts)
     try:
         yield sink
     finally:
