@@ -107,7 +107,23 @@ def _table(shard: EngineShard, job: ShardJob) -> Line:
     return Line(counter.points, tuple(parts.written))
 
 
-_TASKS: dict[str, Callable[[EngineShard, ShardJob], Line]] = {"lines": _lines, "table": _table}
+def _digests(shard: EngineShard, job: ShardJob) -> Line:
+    from cleancut.data.digests import write_digests
+
+    size, counter = PageSize(), _Counter()
+    with Path(job.out).open("xb") as file:
+        for records in _records(shard, job, size):
+            size.wrote(len(records), write_digests(records, job.columns, file))
+            counter.add(len(records))
+    counter.check(shard, job)
+    return Line(counter.points, (Part(job.out, counter.points),))
+
+
+_TASKS: dict[str, Callable[[EngineShard, ShardJob], Line]] = {
+    "lines": _lines,
+    "table": _table,
+    "digests": _digests,
+}
 
 if __name__ == "__main__":
     main()

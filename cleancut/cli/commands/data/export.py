@@ -17,10 +17,10 @@ from cleancut.cli.commands.data.options import (
 from cleancut.cli.exit_codes import say
 from cleancut.cli.options import backup_argument
 from cleancut.cli.render.output import emit_facts
-from cleancut.cli.settings import settings_of
+from cleancut.cli.settings import Verb, settings_of
 
 
-@click.command("export")
+@click.command("export", cls=Verb)
 @backup_argument
 @collection_option
 @selection_options
