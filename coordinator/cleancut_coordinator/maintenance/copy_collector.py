@@ -93,8 +93,8 @@ class CopyCollector:
     async def collect(self, name: str) -> Collected:
         """Expires what the copy's own rules do not keep, and deletes what nothing needs.
 
-        Raises: Refused (it is not a copy of this cluster's store, a clock is in doubt, or too large a
-            share would expire); what the stores do. Then nothing is deleted.
+        Raises: Refused (it is not a copy of this cluster's store, a clock is in doubt, or too large
+            a share would expire); what the stores do. Then nothing is deleted.
         """
         context, there = self._context, self._context.stores[name]
         if not await check_copy_of(context.store, there.store, context.paths, there.rule.url):
