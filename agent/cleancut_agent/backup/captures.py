@@ -247,8 +247,10 @@ class Captures:
         direct, chunks = opened
         tar: DirectTar = direct.tar(max(self._chunk_bytes, SMALLEST_READ))
         try:
-            pieces = tar.pieces(chunks)
-            shard = await self._store(packs, stream, pieces, turn, hashed=False, sizes=direct.sizes)
+            async with aclosing(tar.pieces(chunks)) as pieces:
+                shard = await self._store(
+                    packs, stream, pieces, turn, hashed=False, sizes=direct.sizes
+                )
         except CleancutError as error:
             self._direct.failed(stream.task, error)
             raise
