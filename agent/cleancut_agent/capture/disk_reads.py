@@ -10,7 +10,7 @@ import asyncio
 import ctypes
 import platform
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
@@ -29,9 +29,9 @@ _CALLS = {"x86_64": 251, "aarch64": 30, "riscv64": 30}
 class DiskReads:
     """Of one agent. `rate`: bytes a second that may be read now; 0: no limit."""
 
-    def __init__(self, rate: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, rate: Callable[[], int] = lambda: 0, pool: Executor | None = None) -> None:
         self._rate, self._limiter = rate, RateLimiter()
-        self._pool = ThreadPoolExecutor(
+        self._pool = pool or ThreadPoolExecutor(
             THREADS, thread_name_prefix="disk", initializer=lower_io_priority
         )
 
