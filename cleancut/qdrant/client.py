@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from cleancut.core.primitives.errors import (
+    CleancutError,
     Corrupt,
     Denied,
     Invalid,
@@ -22,7 +23,9 @@ from cleancut.core.primitives.errors import (
 )
 from cleancut.core.primitives.ids import check_collection_name
 from cleancut.qdrant.http import CHUNK_BYTES, ApiKey, QdrantHttp
+from cleancut.qdrant.local_points import LocalPoints
 from cleancut.qdrant.recovery import ShardRecovery, collection_path, encode
+from cleancut.qdrant.resharding import ReshardingCalls
 from cleancut.qdrant.responses import (
     ClusterInfo,
     Placement,
@@ -41,7 +44,7 @@ COUNT_S = 30.0
 _ANSWER_MARGIN_S = 1.0
 
 
-class Qdrant(ShardRecovery):
+class Qdrant(ShardRecovery, LocalPoints):
     """One peer. Every call is bounded by its `timeout_s` and raises only `CleancutError` kinds.
 
     Raises: Unavailable (not reached, or it cannot now), TimedOut (no answer; a change may have
@@ -54,6 +57,7 @@ class Qdrant(ShardRecovery):
     ) -> None:
         self.url = url.rstrip("/")
         self._http = QdrantHttp(url, api_key, ca_file)
+        self.resharding = ReshardingCalls(self._http)
 
     async def __aenter__(self) -> Self:
         return self
@@ -93,8 +97,8 @@ class Qdrant(ShardRecovery):
         path = "/cluster/metadata/keys"
         try:
             keys = await self._get(path, timeout_s)
-        except Unavailable as refusal:
-            if "standalone" in refusal.message:
+        except (Unavailable, Invalid) as refusal:
+            if _without_cluster(refusal):
                 return {}
             raise
         return {key: await self._get(f"{path}/{encode(key)}", timeout_s) for key in keys}
@@ -103,17 +107,24 @@ class Qdrant(ShardRecovery):
         """The value of one key; None for none, and without cluster mode."""
         try:
             return await self._get(f"/cluster/metadata/keys/{encode(key)}", timeout_s)
-        except Unavailable as refusal:
-            if "standalone" in refusal.message:
+        except (Unavailable, Invalid) as refusal:
+            if _without_cluster(refusal):
                 return None
             raise
 
     async def put_cluster_metadata(
         self, key: str, value: object, timeout_s: float = CHANGE_S
-    ) -> None:
+    ) -> bool:
+        """Whether it was put: there is no metadata without cluster mode."""
         path = f"/cluster/metadata/keys/{encode(key)}"
         query = {"wait": "true"}
-        await self._http.call("PUT", path, value, timeout_s=timeout_s, query=query)
+        try:
+            await self._http.call("PUT", path, value, timeout_s=timeout_s, query=query)
+        except (Unavailable, Invalid) as refusal:
+            if _without_cluster(refusal):
+                return False
+            raise
+        return True
 
     async def telemetry(self, level: int = 3, timeout_s: float = READ_S) -> Telemetry:
         """Numbers, replica states and recovery counters of this peer.
@@ -456,3 +467,8 @@ def _server_bound(timeout_s: float) -> dict[str, str]:
 def _vector_of(point: Mapping[str, Any], vector_name: str) -> object | None:
     vector: object = point["vector"]
     return vector.get(vector_name) if vector_name and isinstance(vector, dict) else vector
+
+
+def _without_cluster(refusal: CleancutError) -> bool:
+    """Whether it refuses for want of cluster mode. Source: 500 before Qdrant 1.19, 405 since."""
+    return "standalone" in refusal.message

@@ -30,12 +30,14 @@ from cleancut_coordinator.leader.cluster_id import establish
 from cleancut_coordinator.leader.election import TTL_S, campaign, read_leader
 from cleancut_coordinator.leader.term import LeaderEffects, LeaderTerm
 from cleancut_coordinator.leadership import Leadership
+from cleancut_coordinator.maintenance.copy_collector import CopyCollector
 from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 from cleancut_coordinator.maintenance.scheduler import Scheduler
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.monitoring.collector import MetricsCollector
 from cleancut_coordinator.monitoring.peer_observer import PeerObserver
 from cleancut_coordinator.rebalance.effects import RebalanceEffects
+from cleancut_coordinator.reshard.effects import ReshardEffects
 from cleancut_coordinator.restore.effects import RestoreEffects
 from cleancut_coordinator.restore.source_hold import renew_holds
 
@@ -130,6 +132,7 @@ async def _serve_term(process: CoordinatorProcess) -> None:
                 metrics.set_leading(leading=True)
                 log.info("leading", token=token)
                 group.create_task(garbage.run())
+                group.create_task(CopyCollector(context, lease, metrics, log).run())
                 group.create_task(scheduler.run())
                 group.create_task(observer.run())
                 group.create_task(planner.run())
@@ -160,6 +163,7 @@ def leader_effects(context: CoordinatorContext) -> dict[OperationKind, LeaderEff
         OperationKind.SEED: LeaderSeedEffects(context, backups),
         OperationKind.RESTORE: RestoreEffects(context),
         OperationKind.REBALANCE: RebalanceEffects(context),
+        OperationKind.RESHARD: ReshardEffects(context),
     }
 
 

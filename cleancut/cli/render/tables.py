@@ -10,20 +10,28 @@ from rich.console import RenderableType
 from cleancut.api.archive import Archive, ArchiveMark, LogPage
 from cleancut.api.backups import Backup, Evidence
 from cleancut.api.cluster import AgentSettings, ClusterStatus, Identity
+from cleancut.api.copies import Copy
+from cleancut.api.diffs import Diff
 from cleancut.api.drills import Drill
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.rebalances import Rebalance, RebalancePlan
+from cleancut.api.reshards import Reshard, ReshardPlan
 from cleancut.api.restores import Restore, RestorePlan
 from cleancut.api.schedules import Schedule
+from cleancut.api.searches import SearchAnswer
 from cleancut.api.verdicts import Verdict
 from cleancut.cli.render import (
     archive_tables,
     backup_tables,
     cluster_tables,
+    copy_tables,
+    diff_tables,
     log_tables,
     rebalance_tables,
+    reshard_tables,
     restore_tables,
     schedule_tables,
+    search_tables,
 )
 
 ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
@@ -31,11 +39,16 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     Evidence: backup_tables.evidence,
     Verdict: backup_tables.verdict,
     Drill: backup_tables.drill,
+    Copy: copy_tables.copy,
+    Diff: diff_tables.diff,
+    SearchAnswer: search_tables.answer,
     GarbageCollection: backup_tables.gc,
     Restore: restore_tables.restore,
     RestorePlan: restore_tables.plan,
     Rebalance: rebalance_tables.rebalance,
     RebalancePlan: rebalance_tables.rebalance_plan,
+    Reshard: reshard_tables.reshard,
+    ReshardPlan: reshard_tables.reshard_plan,
     Schedule: schedule_tables.schedule,
     ClusterStatus: cluster_tables.cluster,
     Identity: cluster_tables.identity,
@@ -48,5 +61,6 @@ MANY: dict[str, Callable[[Any], RenderableType]] = {
     "backups": backup_tables.backup_list,
     "restores": restore_tables.restore_list,
     "rebalances": rebalance_tables.rebalance_list,
+    "reshards": reshard_tables.reshard_list,
     "schedules": schedule_tables.schedule_list,
 }

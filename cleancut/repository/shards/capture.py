@@ -36,7 +36,7 @@ from cleancut.repository.shards.dedup import Deduplicator, EarlierCapture
 from cleancut.repository.shards.tar_scanner import KeptMember, MemberStart, TarScan
 
 BATCHES = 2
-"""Of one stream, so many are in the pool at once: an agent has as many threads."""
+"""Of one stream, in the pool at once: an agent has as many threads."""
 
 
 @dataclass(frozen=True, slots=True)
