@@ -17,6 +17,7 @@ from cleancut.api.garbage import GarbageCollection
 from cleancut.api.rebalances import Rebalance, RebalancePlan
 from cleancut.api.restores import Restore, RestorePlan
 from cleancut.api.schedules import Schedule
+from cleancut.api.searches import SearchAnswer
 from cleancut.api.verdicts import Verdict
 from cleancut.cli.render import (
     archive_tables,
@@ -28,6 +29,7 @@ from cleancut.cli.render import (
     rebalance_tables,
     restore_tables,
     schedule_tables,
+    search_tables,
 )
 
 ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
@@ -37,6 +39,7 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     Drill: backup_tables.drill,
     Copy: copy_tables.copy,
     Diff: diff_tables.diff,
+    SearchAnswer: search_tables.answer,
     GarbageCollection: backup_tables.gc,
     Restore: restore_tables.restore,
     RestorePlan: restore_tables.plan,
