@@ -13,12 +13,14 @@ _DOCTOR = "see `cleancut doctor` for the repair"
 
 class LayoutPeer(Record, frozen=True):
     """`free_bytes`: None is unknown, which sets no limit. `answers`: it is alive.
-    `counted`: it has an agent, which can count its new replicas."""
+    `counted`: it has an agent, which can count its new replicas. `reshards`: its configuration
+    allows a change of the number of shards; None: it does not say."""
 
     peer_id: PeerId
     free_bytes: int | None = None
     answers: bool = True
     counted: bool = True
+    reshards: bool | None = None
 
 
 class LayoutCollection(Record, frozen=True):

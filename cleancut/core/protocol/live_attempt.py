@@ -16,7 +16,7 @@ from cleancut.core.primitives.codec import digest_of
 from cleancut.core.primitives.errors import TimedOut
 from cleancut.core.primitives.ids import AgentName
 from cleancut.core.protocol.attempt import Attempt
-from cleancut.core.protocol.commands import Command, Effect, Persist
+from cleancut.core.protocol.commands import Command, Effect, Persist, Stop
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Failure, ShardTask, Vote
 from cleancut.core.protocol.events import (
@@ -101,6 +101,14 @@ class LiveAttempt(Attempt):
         """Reaction to the last failure of an effect."""
         return self.end(failure, now_s)
 
+    def halt(self, failure: Failure, effect: Effect, now_s: float) -> list[Command]:
+        """ROLLBACK begins: whatever runs is stopped, and `effect` ends what it has begun."""
+        assert self.operation is not None
+        self.waiting, self.again = None, None
+        self.operation = replace(self.operation, failure=failure)
+        moved = self.move(Phase.ROLLBACK, now_s, failure=failure)
+        return [*moved, Stop(self.ctl.epoch), self.run(effect)]
+
     def repeated(self, effect: Effect) -> Effect:
         """`effect`, as it is tried again."""
         return effect
@@ -157,8 +165,11 @@ class LiveAttempt(Attempt):
             return self.close(State.NEEDS_OPERATOR, gone_back(self.ctl, marks))
         self.start_clocks(now_s)
         asked = self.end(CANCELLED, now_s) if self.cancel_asked else []
-        if asked or self.busy:
+        if self.busy or self.ctl.phase in CLOSED:
             return asked
+        return [*asked, *self._go_on(now_s)]
+
+    def _go_on(self, now_s: float) -> list[Command]:
         if self.ctl.phase is Phase.PREPARE:
             return self.abort(LEADER_CHANGED)
         if self.ctl.phase not in self.counting:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.ids import AgentName
-from cleancut.core.protocol.commands import Command, Effect, Stop
+from cleancut.core.protocol.commands import Command, Effect
 from cleancut.core.protocol.etcd_records import Failure
 from cleancut.core.protocol.live_attempt import LiveAttempt
 from cleancut.core.protocol.requests import RebalanceRequest
@@ -97,22 +97,14 @@ class RebalanceMachine(LiveAttempt):
     def end(self, failure: Failure, now_s: float) -> list[Command]:
         match self.ctl.phase:
             case Phase.MOVE | Phase.COUNT:
-                return self._halt(failure, now_s)
+                undo = AbortTransfers(self.ctl.epoch, self.ctl.draft)
+                return self.halt(failure, undo, now_s)
             case Phase.VERIFY:
                 return self.close(State.ABORTED, failure)
             case Phase.ROLLBACK:
                 return []  # it ends by itself
             case _:
                 return self.abort(failure)
-
-    def _halt(self, failure: Failure, now_s: float) -> list[Command]:
-        """Aborts running transfers; finished steps stay."""
-        assert self.operation is not None
-        self.waiting, self.again = None, None
-        self.operation = replace(self.operation, failure=failure)
-        moved = self.move(Phase.ROLLBACK, now_s, failure=failure)
-        epoch = self.ctl.epoch
-        return [*moved, Stop(epoch), self.run(AbortTransfers(epoch, self.ctl.draft))]
 
     def abort(self, failure: Failure) -> list[Command]:
         """Ends the attempt before anything was moved; it is pending again if it can be repeated."""

@@ -219,7 +219,8 @@ class LeaderState:
         return decode_or_skip(self._context, Operation, found) if found else None
 
     async def next_pending(self) -> Operation | None:
-        """The oldest operation that waits for its turn, and for nothing else."""
+        """The oldest operation that waits for its turn, and for nothing else; before one that has
+        had turns already."""
         listing = await self._etcd.list(self._keys.operations)
         found = (decode_or_skip(self._context, Operation, item) for item in listing.items)
         records = [record for record in found if record is not None]
@@ -229,7 +230,7 @@ class LeaderState:
             for record in records
             if record.state is State.PENDING and record.after not in open_ones
         ]
-        return min(waiting, key=lambda record: record.created_at, default=None)
+        return min(waiting, key=lambda record: (record.turns, record.created_at), default=None)
 
     async def cancel_pending(self, operation: OperationId) -> None:
         """Ends an operation that has not begun, or waits for another attempt."""
