@@ -9,7 +9,6 @@ from functools import partial
 from cleancut.core.cluster.view import (
     CollectionView,
     ReplicaView,
-    TransferView,
     View,
     config_digest,
 )
@@ -26,7 +25,7 @@ from cleancut.core.protocol.etcd_records import (
 )
 from cleancut.core.protocol.requests import Selection
 from cleancut.qdrant.client import Qdrant
-from cleancut.qdrant.live_shards import live_shards
+from cleancut.qdrant.live_shards import live_shards, transfer_view
 from cleancut.qdrant.responses import (
     ClusterInfo,
     CollectionTelemetry,
@@ -102,13 +101,10 @@ def _collection_view(local: int | None, name: str, entry: CollectionTelemetry) -
         config=config_digest(entry.config),
         replicas=_replicas(placement, local),
         transfers=tuple(
-            TransferView(
-                shard_id=ShardId(transfer.shard_id),
-                source=PeerId(transfer.source),
-                target=PeerId(transfer.target),
-            )
-            for transfer in sorted(
-                placement.transfers, key=lambda t: (t.shard_id, t.source, t.target)
+            transfer_view(one)
+            for one in sorted(
+                placement.transfers,
+                key=lambda t: (t.shard_id, t.source, t.target, t.target_shard or 0),
             )
         ),
         resharding=placement.resharding,

@@ -23,6 +23,7 @@ from cleancut.core.primitives.errors import (
 from cleancut.core.primitives.ids import check_collection_name
 from cleancut.qdrant.http import CHUNK_BYTES, ApiKey, QdrantHttp
 from cleancut.qdrant.recovery import ShardRecovery, collection_path, encode
+from cleancut.qdrant.resharding import ReshardingCalls
 from cleancut.qdrant.responses import (
     ClusterInfo,
     Placement,
@@ -54,6 +55,7 @@ class Qdrant(ShardRecovery):
     ) -> None:
         self.url = url.rstrip("/")
         self._http = QdrantHttp(url, api_key, ca_file)
+        self.resharding = ReshardingCalls(self._http)
 
     async def __aenter__(self) -> Self:
         return self

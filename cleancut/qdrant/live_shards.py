@@ -5,7 +5,7 @@ from __future__ import annotations
 from cleancut.core.cluster.live_shards import LiveShards
 from cleancut.core.cluster.view import ReplicaView, TransferView
 from cleancut.core.primitives.ids import PeerId, ShardId
-from cleancut.qdrant.responses import CollectionTelemetry, Placement
+from cleancut.qdrant.responses import CollectionTelemetry, Placement, Transfer
 
 NO_CLUSTER = PeerId(0)
 
@@ -30,14 +30,16 @@ def live_shards(
             )
             for one in placement.shards
         ),
-        transfers=tuple(
-            TransferView(
-                shard_id=ShardId(one.shard_id),
-                source=PeerId(one.source),
-                target=PeerId(one.target),
-            )
-            for one in placement.transfers
-        ),
+        transfers=tuple(transfer_view(one) for one in placement.transfers),
         known=tuple(ShardId(shard) for shard in sorted(entry.shards)),
         resharding=placement.resharding,
+    )
+
+
+def transfer_view(one: Transfer) -> TransferView:
+    return TransferView(
+        shard_id=ShardId(one.shard_id),
+        source=PeerId(one.source),
+        target=PeerId(one.target),
+        target_shard=None if one.target_shard is None else ShardId(one.target_shard),
     )

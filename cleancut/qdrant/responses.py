@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cleancut.core.cluster.resharding import Direction, ReshardingState
 from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.primitives.ids import PeerId, ShardId
 
@@ -57,7 +58,8 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A shard on its way between two peers; `comment` is only known at one of the ends."""
+    """A shard on its way between two peers; `comment` is only known at one of the ends.
+    `target_shard`: the shard that some of its points go to, in a resharding."""
 
     shard_id: int
     source: int
@@ -65,6 +67,7 @@ class Transfer:
     sync: bool
     method: str | None
     comment: str
+    target_shard: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Placement:
     peer_id: int
     shards: tuple[Replica, ...]
     transfers: tuple[Transfer, ...]
-    resharding: bool = False
+    resharding: tuple[ReshardingState, ...] = ()
 
     def local(self) -> tuple[Replica, ...]:
         return tuple(replica for replica in self.shards if replica.local)
@@ -120,7 +123,7 @@ class CollectionTelemetry:
     config: dict[str, Any]
     shards: dict[int, ShardTelemetry]
     transfers: tuple[Transfer, ...] = ()
-    resharding: bool = False
+    resharding: tuple[ReshardingState, ...] = ()
 
     def placement(self, peer_id: int) -> Placement:
         """Where its replicas are, as this peer has applied it: `GET /collections/<name>/cluster`
@@ -157,7 +160,8 @@ class RecoveryCounters:
 @dataclass(frozen=True, slots=True)
 class Telemetry:
     """One reading of a peer's telemetry; numbers compare only within one `startup`.
-    `recovery_mode`: the peer was started so, and loads no shard."""
+    `recovery_mode`: the peer was started so, and loads no shard. `resharding_enabled`: its
+    configuration allows it; None if it does not say."""
 
     app_version: str
     startup: str
@@ -165,6 +169,7 @@ class Telemetry:
     collections: dict[str, CollectionTelemetry]
     counters: RecoveryCounters
     recovery_mode: bool = False
+    resharding_enabled: bool | None = None
 
 
 def parse_cluster(result: Mapping[str, Any]) -> ClusterInfo:
@@ -206,16 +211,18 @@ def parse_placement(result: Mapping[str, Any]) -> Placement:
         ]
         replicas.sort(key=lambda replica: (replica.shard_id, replica.peer_id))
         transfers = tuple(_transfer(entry) for entry in result.get("shard_transfers") or ())
+        resharding = _resharding(result.get("resharding_operations"))
     except (KeyError, TypeError, ValueError) as cause:
         raise _unknown_shape("/collections/<name>/cluster") from cause
-    return Placement(peer, tuple(replicas), transfers, bool(result.get("resharding_operations")))
+    return Placement(peer, tuple(replicas), transfers, resharding)
 
 
 def parse_telemetry(result: Mapping[str, Any]) -> Telemetry:
     """Raises: Corrupt, if the answer has another shape (a key that may only see parts of it)."""
     try:
         app = result["app"]
-        status = (result.get("cluster") or {}).get("status") or {}
+        cluster = result.get("cluster") or {}
+        status = cluster.get("status") or {}
         entries = (result.get("collections") or {}).get("collections") or ()
         return Telemetry(
             app_version=str(app["version"]),
@@ -224,6 +231,7 @@ def parse_telemetry(result: Mapping[str, Any]) -> Telemetry:
             collections={str(entry["id"]): _collection(entry) for entry in entries},
             counters=_counters(result.get("requests")),
             recovery_mode=bool((app.get("features") or {}).get("recovery_mode")),
+            resharding_enabled=cluster.get("resharding_enabled"),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as cause:
         raise _unknown_shape("/telemetry") from cause
@@ -243,6 +251,20 @@ def _transfer(entry: Mapping[str, Any]) -> Transfer:
         sync=bool(entry.get("sync")),
         method=entry.get("method"),
         comment=str(entry.get("comment") or ""),
+        target_shard=entry.get("to_shard_id"),
+    )
+
+
+def _resharding(entries: Iterable[Mapping[str, Any]] | None) -> tuple[ReshardingState, ...]:
+    return tuple(
+        ReshardingState(
+            direction=Direction(entry["direction"]),
+            shard_id=ShardId(int(entry["shard_id"])),
+            peer_id=PeerId(int(entry["peer_id"])),
+            shard_key=entry.get("shard_key"),
+            uuid=str(entry.get("uuid") or ""),
+        )
+        for entry in entries or ()
     )
 
 
@@ -253,7 +275,7 @@ def _collection(entry: Mapping[str, Any]) -> CollectionTelemetry:
         config=config,
         shards={int(shard["id"]): _shard(shard) for shard in entry.get("shards") or ()},
         transfers=tuple(_transfer(transfer) for transfer in entry.get("transfers") or ()),
-        resharding=bool(entry.get("resharding")),
+        resharding=_resharding(entry.get("resharding")),
     )
 
 

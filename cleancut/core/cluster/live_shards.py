@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cleancut.core.cluster.resharding import ReshardingState
 from cleancut.core.cluster.view import ReplicaView, TransferView
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import ShardId
@@ -20,7 +21,7 @@ class LiveShards(Record, frozen=True):
     replicas: tuple[ReplicaView, ...] = ()
     transfers: tuple[TransferView, ...] = ()
     known: tuple[ShardId, ...] = ()
-    resharding: bool = False
+    resharding: tuple[ReshardingState, ...] = ()
 
     def of(self, shard_id: int) -> tuple[ReplicaView, ...]:
         return tuple(one for one in self.replicas if one.shard_id == shard_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cleancut.core.cluster.resharding import ReshardingState
 from cleancut.core.primitives.codec import Record, digest_of
 from cleancut.core.primitives.ids import PeerId, ShardId
 
@@ -25,9 +26,12 @@ class ReplicaView(Record, frozen=True):
 
 
 class TransferView(Record, frozen=True):
+    """`target_shard`: the shard that some of the points go to, in a resharding."""
+
     shard_id: ShardId
     source: PeerId
     target: PeerId
+    target_shard: ShardId | None = None
 
 
 class CollectionView(Record, frozen=True):
@@ -38,7 +42,7 @@ class CollectionView(Record, frozen=True):
     config: str
     replicas: tuple[ReplicaView, ...]
     transfers: tuple[TransferView, ...] = ()
-    resharding: bool = False
+    resharding: tuple[ReshardingState, ...] = ()
     lost: tuple[ShardId, ...] = ()
 
 

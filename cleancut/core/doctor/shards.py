@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cleancut.core.cluster.live_shards import INITIALIZING, LiveShards
+from cleancut.core.cluster.resharding import RECEIVES, RECEIVES_AND_SERVES, under_way
 from cleancut.core.cluster.view import ACTIVE, ReplicaView
 from cleancut.core.doctor import fixes
 from cleancut.core.doctor.facts import Facts, Finding, Fix
 from cleancut.core.primitives.ids import Epoch, ShardId
+
+_AT_WORK = frozenset({ACTIVE, "Listener", RECEIVES, RECEIVES_AND_SERVES})
 
 
 def find_shards(facts: Facts) -> Iterator[Finding]:
@@ -54,8 +57,10 @@ def _inactive(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
     fresh = []
     for shard in entry.shard_ids:
         replicas = entry.of(shard)
-        if not replicas or any(r.state == ACTIVE for r in replicas):
+        if not replicas or any(r.state in {ACTIVE, RECEIVES_AND_SERVES} for r in replicas):
             continue
+        if shard in {one.shard_id for one in entry.resharding}:
+            continue  # the new one: nothing is read from it yet
         if facts.restoring and all(r.state == INITIALIZING for r in replicas):
             fresh.append(shard)
             continue
@@ -83,7 +88,7 @@ def _idle(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
     for replica in entry.replicas:
         active = [r.peer_id for r in entry.of(replica.shard_id) if r.state == ACTIVE]
         idle = (replica.shard_id, replica.peer_id) not in moving
-        if replica.state in {ACTIVE, "Listener"} or not active or not idle:
+        if replica.state in _AT_WORK or not active or not idle:
             continue
         yield _replica(facts, entry, replica, source=min(active))
 
@@ -114,6 +119,7 @@ def _replica(facts: Facts, entry: LiveShards, replica: ReplicaView, *, source: i
 def _few(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
     wanted = min(entry.replication_factor, len(facts.members))
     moving = {transfer.shard_id for transfer in entry.transfers}
+    moving |= {one.shard_id for one in entry.resharding}
     few = [
         shard
         for shard in entry.shard_ids
@@ -141,7 +147,8 @@ def _moving(entry: LiveShards) -> Iterator[Finding]:
         yield Finding(
             kind="resharding",
             severity="info",
-            what=f"the shard number of {entry.name!r} is being changed; backups wait for its end",
+            what=f"{entry.name!r} is being resharded ({under_way(entry.resharding)}); backups of it"
+            " wait for its end",
         )
 
 

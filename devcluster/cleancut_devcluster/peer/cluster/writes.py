@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cleancut.core.cluster.hash_ring import HashRing
 from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.cluster.peer_calls import all_of
 from cleancut_devcluster.peer.consensus.state import (
@@ -18,7 +19,6 @@ from cleancut_devcluster.peer.consensus.state import (
 )
 from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import Problem, Unreachable, bad_request, service_error
-from cleancut_devcluster.peer.engine.hash_ring import Ring
 from cleancut_devcluster.peer.engine.shard import LocalShard
 from cleancut_devcluster.peer.engine.updates import Operation, split
 
@@ -43,7 +43,7 @@ def _route(collection: Collection, operation: Operation, keys: Any) -> dict[int,
         return dict.fromkeys(sorted(collection.shards), operation)
     parts: dict[int, Operation] = {}
     for shards in rings(collection, keys, required=True):
-        parts.update(split(operation, Ring(shards), shards))
+        parts.update(split(operation, HashRing(shards), shards))
     return parts
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import qdrant_edge as edge
 
+from cleancut.core.cluster.hash_ring import HashRing, PointId
 from cleancut_devcluster.peer.engine.config import Json, member
 from cleancut_devcluster.peer.engine.errors import engine_errors, wrong_input
 from cleancut_devcluster.peer.engine.filters import to_filter
-from cleancut_devcluster.peer.engine.hash_ring import PointId, Ring
 from cleancut_devcluster.peer.engine.updates import to_named_vector
 
 _SCROLL_PAGE = 10_000
@@ -33,7 +33,7 @@ def _count(engine: Any, body: Json) -> int:
 
 def _pages(engine: Any, condition: Any, ring: Json) -> Any:
     """Ids, a page at a time, that routing puts into the expected shard."""
-    hashes, offset = Ring(ring["shards"]), None
+    hashes, offset = HashRing(ring["shards"]), None
     while True:
         request = edge.ScrollRequest(
             offset=offset,

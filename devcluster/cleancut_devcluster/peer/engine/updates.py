@@ -11,10 +11,10 @@ from typing import Any
 
 import qdrant_edge as edge
 
+from cleancut.core.cluster.hash_ring import HashRing, PointId
 from cleancut_devcluster.peer.engine.config import index_schema, member
 from cleancut_devcluster.peer.engine.errors import bad_request
 from cleancut_devcluster.peer.engine.filters import to_filter
-from cleancut_devcluster.peer.engine.hash_ring import PointId, Ring
 
 Json = dict[str, Any]
 Operation = dict[str, Any]
@@ -33,7 +33,7 @@ def parse_id(given: object) -> PointId:
         ) from None
 
 
-def split(operation: Operation, ring: Ring, shards: Sequence[int]) -> dict[int, Operation]:
+def split(operation: Operation, ring: HashRing, shards: Sequence[int]) -> dict[int, Operation]:
     """What each shard of one ring gets; by filter, and for indexes, all get the same."""
     if "points" in operation:
         points = operation["points"]

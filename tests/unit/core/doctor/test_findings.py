@@ -158,7 +158,6 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         ["shard 1 of 'docs'", "peer 22 to peer 33"],
         "",
     ),
-    (shards(replace(docs(), resharding=True)), "resharding", "info", ["'docs'"], ""),
     (FALLEN, "fallen_out", "error", ["peer 44", "unknown"], f"{FORGET} --force"),
     (
         replace(FALLEN, collections=()),

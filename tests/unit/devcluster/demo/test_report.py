@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cleancut.core.cluster.hash_ring import HashRing
 from cleancut_devcluster.demo.comparison import Answers, compare
 from cleancut_devcluster.demo.data import Shape, make_payload, make_vectors
 from cleancut_devcluster.demo.phase_times import read_phases
 from cleancut_devcluster.demo.report import BackupFigures, Figures, as_json
 from cleancut_devcluster.demo.writers import Chain, Holes, find_holes
-from cleancut_devcluster.peer.engine.hash_ring import Ring
 
 ANSWERS = Answers(
     counts={"all points": 3, "year >= 2010": 1},
@@ -68,7 +68,7 @@ def test_holes_are_gaps_below_the_last_point() -> None:
 def test_neighbours_in_a_chain_are_spread_over_shards() -> None:
     """Otherwise a cut shard by shard would show no holes either."""
     chain = Chain(2)
-    owners = Ring(range(6)).shards_of([chain.point(step) for step in range(600)])
+    owners = HashRing(range(6)).shards_of([chain.point(step) for step in range(600)])
     assert set(owners) == set(range(6))
     stays = sum(a == b for a, b in pairwise(owners))
     assert stays < 200
