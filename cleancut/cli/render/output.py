@@ -17,6 +17,7 @@ from cleancut.api.cluster import AgentSettings, ClusterStatus, Identity
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.operations import Operation
 from cleancut.api.rebalances import RebalancePlan
+from cleancut.api.reshards import ReshardPlan
 from cleancut.api.restores import RestorePlan
 from cleancut.api.schedules import Schedule
 from cleancut.api.values import SCHEMA, ApiValue
@@ -65,7 +66,7 @@ def name_of(value: ApiValue) -> str:
     match value:
         case RestorePlan():
             return value.backup_id
-        case RebalancePlan():
+        case RebalancePlan() | ReshardPlan():
             return value.digest
         case ClusterStatus():
             return value.cluster

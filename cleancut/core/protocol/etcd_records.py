@@ -325,6 +325,7 @@ class Operation(Record, frozen=True):
     after: OperationId = OperationId("")
     seeded: Seeded | None = None  # of a seed that is done
     unusable: tuple[UnusableReplica, ...] = ()  # found by earlier attempts of a backup
+    detail_epoch: Epoch = Epoch(0)  # of a reshard: the attempt whose document that is
     reached: int = 0  # of a reshard: the number of shards after its last step; 0: unknown
     turns: int = 0  # how often it has let operations go first that had fewer
     nonce: str = ""

@@ -94,11 +94,12 @@ class RebalanceRequest(Record, frozen=True):
 
 class ReshardRequest(Record, frozen=True):
     """`shards`: the number that the collection is to have; of its shards under `shard_key`, if it
-    has such keys. `plan`: the digest of the plan that was agreed to; "" takes any."""
+    has such keys; a number is one unless the same text is a key. `plan`: the digest of the plan
+    that was agreed to; "" takes any."""
 
     collection: str
     shards: int
-    shard_key: str | int | None = None
+    shard_key: str | None = None
     plan: str = ""
 
 

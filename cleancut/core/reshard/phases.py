@@ -55,7 +55,7 @@ FINISH_S = 6 * 3600.0
 
 
 class DoneStep(Record, frozen=True):
-    """A step that is finished. `points`: in all shards of the key, of one replica each."""
+    """A step that is finished. `points`: those that moved to another shard; 0: not known."""
 
     shards: int
     shard_id: int
@@ -65,7 +65,7 @@ class DoneStep(Record, frozen=True):
 
 class ReshardDraft(Record, frozen=True):
     """One step of a reshard, staged before anything moves so that any leader can go on; with
-    `done`, the steps before it, and at its end itself. `begun_at`: RFC 3339 UTC. `first`: the
+    `done`, the steps before it, and once it has `ended` itself. `begun_at`: RFC 3339 UTC. `first`: the
     number of shards before any step."""
 
     epoch: Epoch
@@ -74,6 +74,7 @@ class ReshardDraft(Record, frozen=True):
     first: int = 0
     begun_at: str = ""
     done: tuple[DoneStep, ...] = ()
+    ended: bool = False
 
     @property
     def step(self) -> ReshardStep:
@@ -82,13 +83,13 @@ class ReshardDraft(Record, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class PlanStep:
-    """Plan from the live cluster, and stage the next step. `before`: the draft of the step before.
-    Result: `PlannedStep`."""
+    """Plan from the live cluster, and stage the next step. `before`: the draft of the attempt
+    before, and its epoch. Result: `PlannedStep`."""
 
     epoch: Epoch
     operation: OperationId
     request: ReshardRequest
-    before: str = ""
+    before: tuple[Epoch, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,13 +75,14 @@ def make_reshard(layout: Layout, request: ReshardRequest) -> ReshardPlan:
     entry = next((one for one in layout.collections if one.name == request.collection), None)
     if entry is None:
         raise NotFound(f"there is no collection {request.collection!r}", "see its name in Qdrant")
-    mine = _shards_of(entry, request.shard_key)
+    key = _key_of(entry, request.shard_key)
+    mine = tuple(sorted({one.shard_id for one in entry.replicas if one.shard_key == key}))
     alone = replace(layout, collections=(entry,))
     plan = ReshardPlan(
         collection=entry.name,
         present=len(mine),
         wanted=request.shards,
-        shard_key=request.shard_key,
+        shard_key=key,
     )
     if len(mine) == request.shards:
         return replace(plan, notes=(f"{entry.name!r} has {len(mine)} shards already",))
@@ -121,20 +122,27 @@ def check_agreed(plan: ReshardPlan, digest: str) -> None:
         )
 
 
-def _shards_of(entry: LayoutCollection, key: str | int | None) -> tuple[ShardId, ...]:
-    """The shards whose number changes. Raises: Refused, NotFound."""
+def _key_of(entry: LayoutCollection, asked: str | None) -> str | int | None:
+    """The shard key that `asked` means. Raises: Refused, NotFound."""
     keys = sorted({r.shard_key for r in entry.replicas if r.shard_key is not None}, key=repr)
     shown = ", ".join(repr(one) for one in keys[:_SHOWN]) + ", ..." * (len(keys) > _SHOWN)
-    if key is None and entry.shard_number is None:
-        raise Refused(
-            f"{entry.name!r} has shard keys, each with shards of its own: {shown or 'none yet'}",
-            "name one with --shard-key; N shards means N for that key",
-        )
-    if key is not None and entry.shard_number is not None:
+    if asked is None:
+        if entry.shard_number is None:
+            raise Refused(
+                f"{entry.name!r} has shard keys, each with shards of its own: {shown or 'none yet'}",
+                "name one with --shard-key; N shards means N for that key",
+            )
+        return None
+    if entry.shard_number is not None:
         raise Refused(f"{entry.name!r} has no shard keys", "leave --shard-key out")
-    if key is not None and key not in keys:
-        raise NotFound(f"{entry.name!r} has no shard key {key!r}", f"it has {shown or 'none'}")
-    return tuple(sorted({r.shard_id for r in entry.replicas if r.shard_key == key}))
+    found = [key for key in (asked, _number(asked)) if key in keys]
+    if not found:
+        raise NotFound(f"{entry.name!r} has no shard key {asked!r}", f"it has {shown or 'none'}")
+    return found[0]
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def _not_allowed(layout: Layout) -> Iterator[str]:

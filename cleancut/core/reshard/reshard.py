@@ -60,7 +60,9 @@ class ReshardMachine(LiveAttempt):
 
     def plan(self) -> Effect:
         request = decode(ReshardRequest, self._operation.request.encode(), "the request")
-        return PlanStep(self.ctl.epoch, self._operation.id, request, self._operation.detail)
+        operation = self._operation
+        before = (operation.detail_epoch, operation.detail) if operation.detail else None
+        return PlanStep(self.ctl.epoch, operation.id, request, before)
 
     def work(self) -> list[Command]:
         epoch, draft, members = self.ctl.epoch, self.ctl.draft, tuple(sorted(self.members))
@@ -101,9 +103,12 @@ class ReshardMachine(LiveAttempt):
                 raise AssertionError(f"unexpected effect: {effect}")
 
     def _planned(self, planned: PlannedStep, now_s: float) -> list[Command]:
-        self.operation = replace(self._operation, reached=planned.present)
+        before = self._operation
+        self.operation = replace(before, reached=planned.present, detail_epoch=self.ctl.epoch)
         if planned.left:
-            return self.planned(now_s, planned.draft)
+            moved = self.planned(now_s, planned.draft)
+            self.operation = self.operation if moved else before
+            return moved
         self.operation = replace(self.operation, detail=planned.draft)
         return self.move(Phase.IDLE, now_s)
 
@@ -112,6 +117,7 @@ class ReshardMachine(LiveAttempt):
         done = replace(
             self._operation,
             detail=finished.detail,
+            detail_epoch=self.ctl.epoch,
             reached=finished.present,
             attempts=0,
             failure=None,
@@ -172,8 +178,8 @@ class ReshardMachine(LiveAttempt):
                 return self.abort(failure)
 
     def _again(self, failure: Failure, now_s: float) -> list[Command]:
-        """A step that is bound to be finished is tried again from the commits, which are repeatable,
-        until it takes too long."""
+        """A step that is bound to be finished is tried again from the commits, which may be
+        repeated, until it takes too long."""
         if self.waiting is not None:  # it has a bound of its own
             self.start_clocks(now_s)
             return []

@@ -32,6 +32,7 @@ from cleancut.core.protocol.events import (
 from cleancut.core.protocol.failures import failure_of
 from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.core.rebalance.rebalance import RebalanceMachine
+from cleancut.core.reshard.reshard import ReshardMachine
 from cleancut.core.restore.restore import RestoreMachine
 from cleancut.ports.coordination import Change, Compacted, Lease
 from cleancut.runtime.log import Logger
@@ -53,6 +54,7 @@ _MACHINES: dict[OperationKind, type[Attempt]] = {
     OperationKind.SEED: SeedMachine,
     OperationKind.RESTORE: RestoreMachine,
     OperationKind.REBALANCE: RebalanceMachine,
+    OperationKind.RESHARD: ReshardMachine,
 }
 
 
