@@ -22,6 +22,7 @@ from cleancut.core.primitives.errors import (
 )
 from cleancut.core.primitives.ids import check_collection_name
 from cleancut.qdrant.http import CHUNK_BYTES, ApiKey, QdrantHttp
+from cleancut.qdrant.local_points import LocalPoints
 from cleancut.qdrant.recovery import ShardRecovery, collection_path, encode
 from cleancut.qdrant.resharding import ReshardingCalls
 from cleancut.qdrant.responses import (
@@ -42,7 +43,7 @@ COUNT_S = 30.0
 _ANSWER_MARGIN_S = 1.0
 
 
-class Qdrant(ShardRecovery):
+class Qdrant(ShardRecovery, LocalPoints):
     """One peer. Every call is bounded by its `timeout_s` and raises only `CleancutError` kinds.
 
     Raises: Unavailable (not reached, or it cannot now), TimedOut (no answer; a change may have

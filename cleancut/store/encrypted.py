@@ -74,6 +74,19 @@ class EncryptedStore:
         start = offset - span.offset
         return data[start:] if length is None else data[start : start + length]
 
+    async def contents_of(self, path: str, stored: bytes) -> bytes:
+        """The contents of the object at `path`, of which `stored` is all that the store holds."""
+        if _is_plain(check_path(path)):
+            return stored
+        await self._ring(path)
+        view = memoryview(stored)
+        header = parse_header(bytes(view[:HEADER_BYTES]), path)
+        key, body = await self._key(path, header.number), view[HEADER_BYTES:]
+        whole = Span.of(0, None)
+        return await _worked(
+            len(stored), lambda: decrypt(key, header, path, span=whole, stored=body)
+        )
+
     async def stat(self, path: str) -> ObjectInfo | None:
         found = await self._store.stat(path)
         return found and _shown(found)

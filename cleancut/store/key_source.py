@@ -18,10 +18,12 @@ _ONE = "give one of --store-key-file, --store-key-command and " + ENVIRONMENT
 
 
 class KeySource(NamedTuple):
-    """Where the user keeps the store keys. Nothing given: objects are not encrypted."""
+    """Where the user keeps the store keys. Nothing given: objects are not encrypted.
+    `from_environment`: the environment may hold them; not for a second store."""
 
     file: Path | None = None
     command: str | None = None
+    from_environment: bool = True
 
     def read(self) -> tuple[StoreKey, ...]:
         """The keys; the first is the one that new data keys are for. Blocking.
@@ -29,7 +31,7 @@ class KeySource(NamedTuple):
         Limits: a command has 30 s, and runs without a shell.
         Raises: Invalid (more than one source, or no key), Refused (cannot be read).
         """
-        secret = os.environ.get(ENVIRONMENT, "")
+        secret = os.environ.get(ENVIRONMENT, "") if self.from_environment else ""
         given = [source for source in (self.file, self.command, secret) if source]
         if len(given) > 1:
             raise Invalid("there is more than one source of store keys", _ONE)

@@ -99,6 +99,25 @@ async def _put(store: Store, paths: Paths, key: StoreKey, new: _New) -> None:
     await store.put(paths.data_key(new.number, key.id), encode(wrapped))
 
 
+def check_same_data_keys(
+    cluster: str,
+    keys: Sequence[StoreKey],
+    source: Sequence[WrappedKey],
+    target: Sequence[WrappedKey],
+) -> None:
+    """Objects of `source` may be put into `target` as they are: no number stands for two data keys.
+
+    Raises: Refused; Corrupt for a damaged one.
+    """
+    known = {one.number: key for one in source if (key := unwrap(keys, cluster, one))}
+    theirs = {one.number: key for one in target if (key := unwrap(keys, cluster, one))}
+    if target and (not theirs or any(known.get(number) != key for number, key in theirs.items())):
+        raise Refused(
+            "the copy has data keys of its own, so objects cannot go there as they are",
+            "give the store key of the copy: --to-key-file or --to-key-command",
+        )
+
+
 async def rotate(store: Store, paths: Paths, keys: Sequence[StoreKey], now_s: float) -> int:
     """Makes a data key that all objects are encrypted with from now on; its number. What is there
     stays readable. All `keys` open it. Raises: as `load_data_keys`."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
 
 from cleancut.core.format.paths import Paths
 from cleancut.core.format.store_keys import ENCRYPTED_MAGIC, KEY_WANTED
@@ -15,23 +16,48 @@ from cleancut.store.key_source import NO_KEYS, KeySource
 from cleancut.store.urls import FileUrl, S3Url, parse_store_url
 
 
+class OpenedStore(NamedTuple):
+    """One store seen twice. `store`: contents; `raw`: objects as they are stored, with their sizes.
+    Without encryption both are the same. `contents_of`: of the object at a path, whose stored bytes
+    are given; raises Corrupt, unless they authenticate there."""
+
+    store: Store
+    raw: Store
+    contents_of: Callable[[str, bytes], Awaitable[bytes]]
+
+
 def open_store(url: str, clock: Clock, keys: KeySource = NO_KEYS) -> Store:
     """The store at `url`, encrypted if there are `keys`; nothing is read or written yet.
 
     Raises: Invalid (see above); and what reading the keys does.
     """
-    store = _open(parse_store_url(url), clock)
+    return open_both(url, clock, keys).store
+
+
+def open_both(url: str, clock: Clock, keys: KeySource = NO_KEYS) -> OpenedStore:
+    """As `open_store`, with a view of what is stored."""
+    return view_store(_open(parse_store_url(url), clock), clock, keys)
+
+
+def view_store(raw: Store, clock: Clock, keys: KeySource = NO_KEYS) -> OpenedStore:
+    """`raw` with a view of its contents. Raises: what reading the keys does."""
     if not keys.read():
-        return PlainStore(store)
+        plain = PlainStore(raw)
+        return OpenedStore(plain, plain, _as_it_is)
     from cleancut.store.encrypted import EncryptedStore
     from cleancut.store.keyring import load_data_keys  # here, since it loads cryptography
 
     async def load(cluster: ClusterName) -> Mapping[int, bytes]:
         """The keys are read again, so that another one can take over while the process runs."""
         now = await asyncio.to_thread(keys.read)
-        return await load_data_keys(store, Paths(cluster), now)
+        return await load_data_keys(raw, Paths(cluster), now)
 
-    return EncryptedStore(store, load, clock)
+    encrypted = EncryptedStore(raw, load, clock)
+    return OpenedStore(encrypted, raw, encrypted.contents_of)
+
+
+async def _as_it_is(_path: str, stored: bytes) -> bytes:
+    return stored
 
 
 class PlainStore:

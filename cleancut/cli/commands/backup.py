@@ -8,6 +8,7 @@ import click
 
 from cleancut.api.backups import Backup
 from cleancut.cli import offline
+from cleancut.cli.commands.backup_copy import copy
 from cleancut.cli.commands.backup_log import log
 from cleancut.cli.exit_codes import Exit, proof_exit, say
 from cleancut.cli.options import (
@@ -337,6 +338,7 @@ def gc(context: click.Context, /, dry_run: bool, yes: bool) -> None:
 
 
 backup.add_command(log)
+backup.add_command(copy)
 
 
 @backup.command()

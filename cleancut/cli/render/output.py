@@ -14,6 +14,7 @@ from rich.console import Console, RenderableType
 from cleancut.api.archive import Archive, ArchiveMark, LogPage
 from cleancut.api.backups import Evidence
 from cleancut.api.cluster import AgentSettings, ClusterStatus, Identity
+from cleancut.api.copies import Copy
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.operations import Operation
 from cleancut.api.rebalances import RebalancePlan
@@ -80,6 +81,8 @@ def name_of(value: ApiValue) -> str:
             return value.name
         case LogPage():
             return "\n".join(f"{one.shard_id}:{one.index}" for one in value.operations)
+        case Copy():
+            return "\n".join(str(one.epoch) for one in value.backups if one.state == "copied")
         case Archive():
             return "\n".join(f"{one.collection}/{one.shard}" for one in value.shards)
         case Evidence():

@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from cleancut.api.archive import Archive, ArchiveMark, LogPage
 from cleancut.api.backups import Backup, Evidence
 from cleancut.api.cluster import AgentSettings, ClusterStatus, Identity
+from cleancut.api.copies import Copy
 from cleancut.api.drills import Drill
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.rebalances import Rebalance, RebalancePlan
@@ -21,6 +22,7 @@ from cleancut.cli.render import (
     archive_tables,
     backup_tables,
     cluster_tables,
+    copy_tables,
     log_tables,
     rebalance_tables,
     reshard_tables,
@@ -33,6 +35,7 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     Evidence: backup_tables.evidence,
     Verdict: backup_tables.verdict,
     Drill: backup_tables.drill,
+    Copy: copy_tables.copy,
     GarbageCollection: backup_tables.gc,
     Restore: restore_tables.restore,
     RestorePlan: restore_tables.plan,

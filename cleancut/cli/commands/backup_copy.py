@@ -1,0 +1,120 @@
+"""`cleancut backup copy`: backups to another store, without a coordinator or a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from cleancut.api.copies import Copy
+from cleancut.cli.exit_codes import Exit, say
+from cleancut.cli.render.output import emit
+from cleancut.cli.settings import Settings, Verb, parse_size, settings_of
+from cleancut.copying.run import CopyRequest, CopyRun
+from cleancut.copying.sides import Side, Sides, check_distinct
+from cleancut.copying.transfer import CopyLimits
+from cleancut.core.format.paths import Paths
+from cleancut.core.maintenance.copying import Scope
+from cleancut.core.primitives.errors import Invalid
+from cleancut.repository.clusters import find_cluster
+from cleancut.runtime.clock import SystemClock
+from cleancut.store.key_source import KeySource
+from cleancut.store.open import open_both
+
+
+@click.command(cls=Verb)
+@click.argument("backup_id", metavar="[BACKUP]", required=False)
+@click.option("--all", "every", is_flag=True, help="All backups; looks through copied ones too.")
+@click.option("--new", is_flag=True, help="The backups that are not in the copy yet.")
+@click.option("--to", "to_url", required=True, metavar="URL", help="The store to copy to.")
+@click.option(
+    "--to-key-file",
+    type=click.Path(path_type=Path),
+    help="Another key for the copy. Default: objects stay encrypted as they are.",
+)
+@click.option("--to-key-command", metavar="COMMAND", help="Command that prints that key.")
+@click.option(
+    "--upload-rate",
+    "bytes_per_s",
+    type=parse_size,
+    metavar="SIZE",
+    default="0",
+    help="Bytes a second to copy; 0: no limit.",
+)
+@click.option(
+    "--uploads", type=click.IntRange(1, 64), default=8, metavar="N", help="Concurrent objects."
+)
+@click.option("--quick", is_flag=True, help="Check afterwards only that all objects are there.")
+@click.option(
+    "--read-data",
+    "read_percent",
+    type=click.IntRange(1, 100),
+    metavar="PCT",
+    help="Read only this share of each copied backup back. Default: 100.",
+)
+@click.pass_context
+def copy(
+    context: click.Context,
+    /,
+    backup_id: str | None,
+    every: bool,
+    new: bool,
+    to_url: str,
+    to_key_file: Path | None,
+    to_key_command: str | None,
+    bytes_per_s: int,
+    uploads: int,
+    quick: bool,
+    read_percent: int | None,
+) -> Exit:
+    """Copy backups from a store (--store) to another one, and verify them there.
+
+    BACKUP is a number, an id or `latest`; or give --all or --new. Objects that are there already
+    are skipped, so that the same command continues an interrupted copy. Every object is checked as
+    it is read; a backup with a damaged one is not published. Holds and tombstones are not copied.
+    Exit code 9 if a backup could not be copied, or the copy is not whole.
+    """
+    settings = settings_of(context)
+    if [bool(backup_id), every, new].count(True) != 1:
+        raise click.UsageError("give a backup, --all or --new")
+    if quick and read_percent is not None:
+        raise click.UsageError("--quick reads no data: leave --read-data out")
+    scope = Scope.ALL if every else Scope.NEW if new else Scope.ONE
+    request = CopyRequest(
+        backup=(backup_id or "").removeprefix("#"),
+        scope=scope,
+        read_percent=0 if quick else read_percent or 100,
+        limits=CopyLimits(bytes_per_s, uploads),
+    )
+    own = KeySource(to_key_file, to_key_command, from_environment=False)
+    done = run_copy(settings, to_url, own if to_key_file or to_key_command else None, request)
+    for warning in done.warnings:
+        say(f"warning: {warning}")
+    emit(settings.output, "copy", done)
+    return Exit.CORRUPT if done.failed else Exit.OK
+
+
+def run_copy(
+    settings: Settings, to_url: str, own_key: KeySource | None, request: CopyRequest
+) -> Copy:
+    """Copies from the store of `settings`. `own_key`: of the copy; None: that of the source."""
+    settings.check_one_target()
+    if not settings.store:
+        raise Invalid("this command needs --store URL, the source", "see `cleancut backup copy -h`")
+    url, clock = settings.store, SystemClock()
+    check_distinct(url, to_url)
+
+    async def run() -> Copy:
+        source = Side(url, open_both(url, clock, settings.key_source), settings.key_source)
+        keys = own_key or settings.key_source
+        target = Side(to_url, open_both(to_url, clock, keys), keys)
+        try:
+            cluster = await find_cluster(source.opened.store, settings.cluster or "", url)
+            sides = Sides(source, target, Paths(cluster), same_key=own_key is None)
+            return await CopyRun(sides, request, clock, say).run()
+        finally:
+            await source.opened.store.close()
+            await target.opened.store.close()
+
+    return asyncio.run(run())

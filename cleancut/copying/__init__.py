@@ -1,0 +1,1 @@
+"""Copying of groups from store to store: transfer, verification of copies, repair."""

@@ -1,0 +1,188 @@
+"""Run of a copy: the groups to copy, one after the other, each verified once it is published."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cleancut.api.copies import CopiedBackup, Copy
+from cleancut.copying.group_copy import GroupCopy
+from cleancut.copying.sides import Sides, prepare_target
+from cleancut.copying.source_hold import SourceHold
+from cleancut.copying.transfer import NO_LIMITS, CopyLimits, Transfer
+from cleancut.core.format.manifest import Manifest
+from cleancut.core.maintenance.copying import (
+    CopyPlan,
+    LeftOut,
+    Scope,
+    SourceGroup,
+    plan_copy,
+)
+from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound
+from cleancut.core.primitives.ids import Epoch
+from cleancut.ports.clock import Clock
+from cleancut.repository.catalog import find_group, read_epochs, read_rows
+from cleancut.repository.verification_log import list_checks, read_damage
+from cleancut.verification.verify import ReadShare, verify_group
+
+_PROGRESS_S = 10.0
+Notice = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRequest:
+    """`backup`: an id, an epoch or "latest", for one group; "" for others. `read_percent`: of each
+    copied group's bytes, read back from the target afterwards; 0: only that all objects are
+    there."""
+
+    backup: str = ""
+    scope: Scope = Scope.ONE
+    read_percent: int = 100
+    limits: CopyLimits = NO_LIMITS
+
+
+@dataclass(slots=True)
+class CopyRun:
+    """Copies what `request` names. `notice`: takes lines of progress and warnings, for people."""
+
+    sides: Sides
+    request: CopyRequest
+    clock: Clock
+    notice: Notice
+    _checked: set[str] = field(default_factory=set)
+    _warnings: dict[str, None] = field(default_factory=dict)
+    _said_s: float = 0.0
+
+    async def run(self) -> Copy:
+        """What was done, each group for itself: one that is damaged keeps no other from its turn.
+
+        Raises: NotFound (no such backup); Refused (the target is the source, another cluster's, or
+            was given another key); what the stores do.
+        """
+        began_s = time.monotonic()
+        plan = await self._plan()
+        await prepare_target(self.sides)
+        done = [_left_out(one) for one in plan.left_out]
+        done += [await self._copy(epoch) for epoch in plan.copied]
+        return Copy(
+            to=self.sides.target.url,
+            backups=tuple(sorted(done, key=lambda one: one.epoch)),
+            objects=sum(one.objects for one in done),
+            size_bytes=sum(one.size_bytes for one in done),
+            took_s=round(time.monotonic() - began_s, 3),
+            warnings=tuple(self._warnings),
+        )
+
+    async def _plan(self) -> CopyPlan:
+        paths, store = self.sides.paths, self.sides.source.opened.store
+        there = await read_epochs(self.sides.target.opened.raw, paths)
+        deleted = set(there.gone) | await _tombstones(self.sides)
+        if self.request.scope is Scope.ONE:
+            chosen = await find_group(store, paths, self.request.backup)
+            damage = (await read_damage(store, paths)).of(chosen)
+            flaw = f"it is damaged at the source: {damage[0]}" if damage else ""
+            groups = [SourceGroup(chosen.epoch, flaw)]
+        else:
+            groups = await self._groups(set(there.groups))
+        return plan_copy(groups, self.request.scope, there=set(there.groups), deleted_there=deleted)
+
+    async def _groups(self, there: set[Epoch]) -> list[SourceGroup]:
+        """Those of the source; of ones that need no look, only the epoch."""
+        paths, store = self.sides.paths, self.sides.source.opened.store
+        epochs = (await read_epochs(store, paths)).groups
+        if self.request.scope is Scope.NEW:
+            epochs = [epoch for epoch in epochs if epoch not in there]
+        damage = await read_damage(store, paths)
+        found = []
+        async for row in read_rows(store, paths, epochs):
+            if row.manifest is None:
+                why = row.error.message if row.error else "it cannot be read"
+                found.append(SourceGroup(row.epoch, why))
+                continue
+            hurt = damage.of(row.manifest)
+            flaw = f"it is damaged at the source: {hurt[0]}" if hurt else ""
+            found.append(SourceGroup(row.epoch, flaw))
+        return found
+
+    async def _copy(self, epoch: Epoch) -> CopiedBackup:
+        transfer = Transfer(self.sides, self.clock, self.request.limits)
+        hold = SourceHold(self.sides, epoch, self.clock)
+
+        def progress() -> None:
+            if time.monotonic() > self._said_s + _PROGRESS_S:
+                self._said_s = time.monotonic()
+                counts = transfer.counts
+                mib = counts.size_bytes / 1024**2
+                self.notice(f"backup #{epoch}: {counts.objects} objects, {mib:.1f} MiB copied")
+
+        self._said_s = time.monotonic()
+        one = GroupCopy(self.sides, epoch, transfer, hold, self._checked, progress)
+        failure: CleancutError | None = None
+        manifest: Manifest | None = None
+        try:
+            manifest = await one.run()
+        except (Corrupt, NotFound) as error:
+            failure = error
+        finally:
+            await hold.drop()
+        if hold.refused:
+            self._warnings[
+                f"the source takes no hold ({hold.refused}): a gc run there may delete what is"
+                " being copied, which ends the copy with an error"
+            ] = None
+        counts = transfer.counts
+        if manifest is None:
+            assert failure is not None, "a copy without a manifest has failed"
+            self.notice(f"backup #{epoch} is not copied: {failure}")
+            return CopiedBackup(
+                epoch=epoch,
+                state="failed",
+                why=failure.message,
+                objects=counts.objects,
+                size_bytes=counts.size_bytes,
+            )
+        copied = CopiedBackup(
+            epoch=epoch,
+            id=manifest.operation,
+            state="copied" if counts.objects else "unchanged",
+            objects=counts.objects,
+            size_bytes=counts.size_bytes,
+        )
+        return await self._verified(copied, manifest)
+
+    async def _verified(self, copied: CopiedBackup, manifest: Manifest) -> CopiedBackup:
+        """With what a look at the copy finds; one that was there and verified stays as it is."""
+        store, paths = self.sides.target.opened.store, self.sides.paths
+        percent = self.request.read_percent
+        if copied.state == "unchanged":
+            checks = await list_checks(store, paths)
+            if any(one.epoch == manifest.epoch for one in checks):
+                return copied
+        share = ReadShare(percent)
+        name = str(manifest.epoch)
+        verdict = await verify_group(store, paths, name, share, notice=self.notice)
+        return CopiedBackup(
+            epoch=copied.epoch,
+            id=copied.id,
+            state=copied.state,
+            objects=copied.objects,
+            size_bytes=copied.size_bytes,
+            verified=verdict.level,
+            damaged=verdict.missing + verdict.problems,
+        )
+
+
+def _left_out(one: LeftOut) -> CopiedBackup:
+    state = "left out" if one.expected else "failed"
+    return CopiedBackup(epoch=one.epoch, state=state, why=one.why)
+
+
+async def _tombstones(sides: Sides) -> set[int]:
+    """Epochs that have one in the target, with or without their manifest."""
+    paths, found = sides.paths, set()
+    async for info in sides.target.opened.raw.list(paths.groups):
+        number = paths.parse(info.path).number
+        if info.path.endswith(".deleted") and number is not None:
+            found.add(number)
+    return found

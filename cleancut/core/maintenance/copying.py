@@ -1,0 +1,113 @@
+"""Copying of groups to another store: which ones, and which of their objects are missing there.
+
+Pure. Objects are written once under names that are never used again, so an object that is there
+with its size is there for good: a copy goes on where an earlier one stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from cleancut.core.primitives.errors import Corrupt, Refused
+from cleancut.core.primitives.ids import Epoch
+
+
+class Scope(StrEnum):
+    """Which groups are copied: one, all (those that are there are looked through again), or those
+    that are not there yet."""
+
+    ONE = "one"
+    ALL = "all"
+    NEW = "new"
+
+
+class SourceGroup(NamedTuple):
+    """A published group of the source without a tombstone. `flaw`: why it is not copied, "" for a
+    good one."""
+
+    epoch: Epoch
+    flaw: str = ""
+
+
+class LeftOut(NamedTuple):
+    """A group that is not copied, and why. `expected`: nothing is wrong with it."""
+
+    epoch: Epoch
+    why: str
+    expected: bool = False
+
+
+class CopyPlan(NamedTuple):
+    """Both oldest first: later groups share the objects of earlier ones."""
+
+    copied: tuple[Epoch, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def plan_copy(
+    groups: Iterable[SourceGroup],
+    scope: Scope,
+    *,
+    there: Collection[int],
+    deleted_there: Collection[int],
+) -> CopyPlan:
+    """The verdict on each group. `there`: epochs that the target has published; `deleted_there`:
+    those with a tombstone, which takes precedence there as it does everywhere."""
+    copied, left_out = [], []
+    for group in sorted(groups):
+        if group.epoch in deleted_there:
+            why = "it was deleted from the copy, which keeps its tombstone"
+            left_out.append(LeftOut(group.epoch, why, expected=scope is not Scope.ONE))
+        elif scope is Scope.NEW and group.epoch in there:
+            continue
+        elif group.flaw:
+            left_out.append(LeftOut(group.epoch, group.flaw))
+        else:
+            copied.append(group.epoch)
+    return CopyPlan(tuple(copied), tuple(left_out))
+
+
+def check_owners(source: Mapping[int, str], target: Mapping[int, str], where: str) -> None:
+    """The target may be a copy of this source: it has no owner yet, or only owners that the source
+    has too. Both by number. `where`: the target's URL.
+
+    Raises: Refused.
+    """
+    foreign = [number for number, owner in sorted(target.items()) if source.get(number) != owner]
+    if foreign:
+        theirs, ours = target[foreign[-1]], source.get(max(source, default=0), "")
+        raise Refused(
+            f"{where} holds backups of another cluster of this name"
+            f" ({theirs[:8]}), the source is {ours[:8]}",
+            "copy to another folder or prefix; one that a cluster has adopted takes no more copies",
+        )
+
+
+class Missing(NamedTuple):
+    """Of the named objects, those to copy and those that neither side has."""
+
+    copied: tuple[str, ...]
+    lost: tuple[str, ...]
+
+
+def missing_of(
+    names: Iterable[str], source: Mapping[str, int], target: Mapping[str, int]
+) -> Missing:
+    """What has to be copied so that the target has all `names`; sizes in bytes by name.
+
+    Raises: Corrupt, if the target holds one with another size.
+    """
+    copied: list[str] = []
+    lost: list[str] = []
+    for name in names:
+        have, want = target.get(name), source.get(name)
+        if have is not None and want is not None and have != want:
+            raise Corrupt(
+                f"{name} has {have} bytes in the copy, not {want}",
+                "`cleancut backup repair` replaces damaged objects of one store from another",
+            )
+        if have is None:
+            (lost if want is None else copied).append(name)
+    return Missing(tuple(copied), tuple(lost))
