@@ -65,8 +65,8 @@ class DoneStep(Record, frozen=True):
 
 class ReshardDraft(Record, frozen=True):
     """One step of a reshard, staged before anything moves so that any leader can go on; with
-    `done`, the steps before it, and once it has `ended` itself. `begun_at`: RFC 3339 UTC. `first`: the
-    number of shards before any step."""
+    `done`, the steps before it, and once it has `ended` itself. `begun_at`: RFC 3339 UTC.
+    `first`: the number of shards before any step."""
 
     epoch: Epoch
     operation: OperationId

@@ -129,7 +129,7 @@ def _key_of(entry: LayoutCollection, asked: str | None) -> str | int | None:
     if asked is None:
         if entry.shard_number is None:
             raise Refused(
-                f"{entry.name!r} has shard keys, each with shards of its own: {shown or 'none yet'}",
+                f"{entry.name!r} has shard keys, each with its own shards: {shown or 'none yet'}",
                 "name one with --shard-key; N shards means N for that key",
             )
         return None
