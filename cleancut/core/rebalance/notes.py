@@ -18,8 +18,7 @@ def notes_of(layout: Layout, *, drop_surplus: bool) -> Iterator[str]:
         if 0 < kept < peers:
             yield (
                 f"{entry.name}: {shards} shards with {kept} replicas in all leave {peers - kept}"
-                f" of {peers} peers empty: the number of shards cannot be changed outside Qdrant"
-                " Cloud (resharding); make a new collection with more shards and copy the points"
+                f" of {peers} peers empty: `cleancut reshard start {entry.name}` makes more shards"
             )
         if entry.factor > peers:
             yield (

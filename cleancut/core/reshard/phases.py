@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cleancut.core.primitives.codec import Record
+from msgspec.structs import replace
+
+from cleancut.core.primitives.codec import Record, decode
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId
 from cleancut.core.protocol.effect_requests import Probe
-from cleancut.core.protocol.etcd_records import ShardTask
+from cleancut.core.protocol.etcd_records import Failure, Operation, ShardTask
 from cleancut.core.protocol.requests import ReshardRequest
 from cleancut.core.protocol.states import Phase, State
 from cleancut.core.reshard.plan import ReshardPlan, ReshardStep
@@ -52,6 +54,17 @@ ATTEMPTS = 3
 """Of one step."""
 FINISH_S = 6 * 3600.0
 """Until a step whose read ring is committed counts as one that needs an operator."""
+
+
+def with_number(operation: Operation, failure: Failure) -> Failure:
+    """`failure`, with the number of shards that the collection is whole at, if it is known."""
+    if not operation.reached:
+        return failure
+    request = decode(ReshardRequest, operation.request.encode(), "the request")
+    shards = "1 shard" if operation.reached == 1 else f"{operation.reached} shards"
+    key = "" if request.shard_key is None else f" under key {request.shard_key!r}"
+    said = f"{failure.message}; {request.collection!r} has {shards}{key}"
+    return replace(failure, message=said)
 
 
 class DoneStep(Record, frozen=True):

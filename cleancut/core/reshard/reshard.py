@@ -31,6 +31,7 @@ from cleancut.core.reshard.phases import (
     MovePoints,
     PlannedStep,
     PlanStep,
+    with_number,
 )
 
 _BOUND_TO_FINISH = frozenset({Phase.COMMIT, Phase.CLEAN})
@@ -125,7 +126,9 @@ class ReshardMachine(LiveAttempt):
         self.operation = done
         moved = self.move(Phase.IDLE, now_s)
         if finished.left and done.cancelled:
-            self.operation = replace(done, state=State.CANCELED, failure=self._said(CANCELLED))
+            self.operation = replace(
+                done, state=State.CANCELED, failure=with_number(done, CANCELLED)
+            )
         elif finished.left:
             self.operation = replace(done, state=State.PENDING, turns=done.turns + 1)
         else:
@@ -142,22 +145,12 @@ class ReshardMachine(LiveAttempt):
         """The attempt has ended, and its step is not under way: it is tried again if it may be."""
         operation = self._operation
         if failure.reason == CANCELLED.reason:
-            return self.close(State.CANCELED, self._said(CANCELLED))
+            return self.close(State.CANCELED, with_number(operation, CANCELLED))
         if failure.reason not in PERMANENT and operation.attempts < ATTEMPTS:
             return self.close(State.PENDING, failure)
         begun = operation.turns or self.ctl.phase is not Phase.PREPARE
         state = State.FAILED if begun and operation.reached else State.ABORTED
-        return self.close(state, self._said(failure))
-
-    def _said(self, failure: Failure) -> Failure:
-        """`failure`, with the number of shards that the collection is whole at."""
-        if not self._operation.reached:
-            return failure
-        shards = "1 shard" if self._operation.reached == 1 else f"{self._operation.reached} shards"
-        request = decode(ReshardRequest, self._operation.request.encode(), "the request")
-        key = "" if request.shard_key is None else f" under key {request.shard_key!r}"
-        said = f"{failure.message}; {request.collection!r} has {shards}{key}"
-        return replace(failure, message=said)
+        return self.close(state, with_number(operation, failure))
 
     # Early ends
 
@@ -195,9 +188,8 @@ class ReshardMachine(LiveAttempt):
     def _stuck(self, failure: Failure) -> list[Command]:
         said = f"the resharding cannot be finished, and must not be aborted: {failure.message}"
         hint = "remove the cause; commit_write_hash_ring, cleanup and finish_resharding are left"
-        return self.close(
-            State.NEEDS_OPERATOR, self._said(replace(failure, message=said, hint=hint))
-        )
+        stuck = replace(failure, message=said, hint=hint)
+        return self.close(State.NEEDS_OPERATOR, with_number(self._operation, stuck))
 
     def gave_up(self, effect: Effect, failure: Failure, now_s: float) -> list[Command]:
         if isinstance(effect, AbortStep):

@@ -32,7 +32,9 @@ from cleancut.core.protocol.etcd_records import (
 )
 from cleancut.core.protocol.events import TakenOver
 from cleancut.core.protocol.fence import Fence
-from cleancut.core.protocol.states import FINAL_STATES, State
+from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
+from cleancut.core.protocol.votes import CANCELLED
+from cleancut.core.reshard.phases import with_number
 from cleancut.ports.clock import Clock
 from cleancut.ports.coordination import (
     Created,
@@ -234,8 +236,11 @@ class LeaderState:
 
     async def cancel_pending(self, operation: OperationId) -> None:
         """Ends an operation that has not begun, or waits for another attempt."""
-        failure = Failure(reason="CANCELLED", message="cancelled on request")
-        await self._change(operation, _PENDING, state=State.ABORTED, failure=failure)
+        found = await self.operation(operation)
+        state, failure = State.ABORTED, CANCELLED
+        if found is not None and found.kind is OperationKind.RESHARD:  # between two steps
+            state, failure = State.CANCELED, with_number(found, CANCELLED)
+        await self._change(operation, _PENDING, state=state, failure=failure)
 
     async def note_waiting(self, operation: Operation, failure: Failure) -> None:
         """Shows why a pending operation does not begin. Without effect for another leader."""

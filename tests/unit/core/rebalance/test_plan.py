@@ -115,7 +115,7 @@ def test_more_peers_than_replicas_are_explained() -> None:
     plan = make_balance(layout(4, collection(replica(0, 1), replica(1, 2))))
     assert plan.steps == ()
     assert "leave 2 of 4 peers empty" in plan.notes[0]
-    assert "resharding" in plan.notes[0]
+    assert "`cleancut reshard start docs`" in plan.notes[0]
 
 
 def test_fewer_peers_than_replicas_are_explained() -> None:
