@@ -94,8 +94,9 @@ class FlatQdrant(Qdrant):
     async def cluster_metadata_value(self, key: str, timeout_s: float = 0.0) -> Any:
         return self._mark
 
-    async def put_cluster_metadata(self, key: str, value: object, timeout_s: float = 0.0) -> None:
+    async def put_cluster_metadata(self, key: str, value: object, timeout_s: float = 0.0) -> bool:
         self._mark = value
+        return True
 
     async def collection(self, name: str, timeout_s: float = 0.0) -> dict[str, Any]:
         params = {"shard_number": self._asked.agents, "replication_factor": 1}

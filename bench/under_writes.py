@@ -35,9 +35,9 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import ClusterName
 from cleancut.repository.catalog import find_group
+from cleancut.repository.shards.captured_tar import read_captured
 from cleancut.runtime.concurrency import until_signal
 from cleancut.store.file import FileStore
-from cleancut.verification.reread import read_captured
 from cleancut_devcluster.demo.data import COLLECTION, Data, Shape
 from cleancut_devcluster.demo.phase_times import read_search
 from cleancut_devcluster.launch.process import wait_for

@@ -168,8 +168,9 @@ class SimPeer:
 
     async def put_cluster_metadata(
         self, key: str, value: object, timeout_s: float = CHANGE_S
-    ) -> None:
+    ) -> bool:
         await self._change(partial(self._shared.metadata.__setitem__, key, value), timeout_s)
+        return True
 
     async def telemetry(self, level: int = 3, timeout_s: float = READ_S) -> Telemetry:
         return await self._read(self._telemetry, timeout_s)

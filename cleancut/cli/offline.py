@@ -28,10 +28,10 @@ from cleancut.ports.store import Store
 from cleancut.repository.catalog import CatalogRow, find_group, list_epochs, read_rows
 from cleancut.repository.clusters import find_cluster
 from cleancut.repository.holds import labels_of
+from cleancut.repository.shards.captured_tar import read_captured
 from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.open import open_store
-from cleancut.verification.reread import read_captured
 
 T = TypeVar("T")
 

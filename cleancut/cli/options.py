@@ -18,7 +18,7 @@ from cleancut.core.primitives.timestamps import format_time
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _backup_name(_context: click.Context, _argument: click.Parameter, value: str) -> str:
+def backup_name(_context: click.Context, _argument: click.Parameter, value: str) -> str:
     """`17` of `#17`; an id, or `latest`, as it is."""
     name = value.removeprefix("#")
     if not name:
@@ -54,7 +54,7 @@ class _Time(click.ParamType[str]):
 
 
 TIME = _Time()
-backup_argument = click.argument("backup_id", metavar="BACKUP", callback=_backup_name)
+backup_argument = click.argument("backup_id", metavar="BACKUP", callback=backup_name)
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 collections_option = click.option(
     "--collection",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from cleancut.core.primitives.errors import (
+    CleancutError,
     Corrupt,
     Denied,
     Invalid,
@@ -96,8 +97,8 @@ class Qdrant(ShardRecovery, LocalPoints):
         path = "/cluster/metadata/keys"
         try:
             keys = await self._get(path, timeout_s)
-        except Unavailable as refusal:
-            if "standalone" in refusal.message:
+        except (Unavailable, Invalid) as refusal:
+            if _without_cluster(refusal):
                 return {}
             raise
         return {key: await self._get(f"{path}/{encode(key)}", timeout_s) for key in keys}
@@ -106,17 +107,24 @@ class Qdrant(ShardRecovery, LocalPoints):
         """The value of one key; None for none, and without cluster mode."""
         try:
             return await self._get(f"/cluster/metadata/keys/{encode(key)}", timeout_s)
-        except Unavailable as refusal:
-            if "standalone" in refusal.message:
+        except (Unavailable, Invalid) as refusal:
+            if _without_cluster(refusal):
                 return None
             raise
 
     async def put_cluster_metadata(
         self, key: str, value: object, timeout_s: float = CHANGE_S
-    ) -> None:
+    ) -> bool:
+        """Whether it was put: there is no metadata without cluster mode."""
         path = f"/cluster/metadata/keys/{encode(key)}"
         query = {"wait": "true"}
-        await self._http.call("PUT", path, value, timeout_s=timeout_s, query=query)
+        try:
+            await self._http.call("PUT", path, value, timeout_s=timeout_s, query=query)
+        except (Unavailable, Invalid) as refusal:
+            if _without_cluster(refusal):
+                return False
+            raise
+        return True
 
     async def telemetry(self, level: int = 3, timeout_s: float = READ_S) -> Telemetry:
         """Numbers, replica states and recovery counters of this peer.
@@ -459,3 +467,8 @@ def _server_bound(timeout_s: float) -> dict[str, str]:
 def _vector_of(point: Mapping[str, Any], vector_name: str) -> object | None:
     vector: object = point["vector"]
     return vector.get(vector_name) if vector_name and isinstance(vector, dict) else vector
+
+
+def _without_cluster(refusal: CleancutError) -> bool:
+    """Whether it refuses for want of cluster mode. Source: 500 before Qdrant 1.19, 405 since."""
+    return "standalone" in refusal.message

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -29,6 +29,27 @@ async def run_all(calls: Sequence[Callable[[], Awaitable[T]]], at_once: int) -> 
     except BaseExceptionGroup as failures:
         raise first_of(failures) from failures
     return [task.result() for task in tasks]
+
+
+async def run_in_order(
+    calls: Sequence[Callable[[], Coroutine[Any, Any, T]]],
+    at_once: int,
+    take: Callable[[T], Awaitable[None]],
+) -> None:
+    """`take` gets the results of all `calls` in their order, one at a time. A call starts once the
+    result of the one `at_once` before it is taken, so no more results than that wait.
+
+    The first failure cancels the others and is raised itself, not wrapped in a group.
+    """
+    tasks: list[asyncio.Task[T]] = []
+    try:
+        async with asyncio.TaskGroup() as group:
+            for at in range(len(calls)):
+                while len(tasks) < min(len(calls), at + at_once):
+                    tasks.append(group.create_task(calls[len(tasks)]()))
+                await take(await tasks[at])
+    except BaseExceptionGroup as failures:
+        raise first_of(failures) from failures
 
 
 async def run_in_thread(act: Callable[[], T]) -> T:

@@ -21,9 +21,9 @@ from cleancut.core.primitives.errors import Corrupt, Refused
 from cleancut.core.protocol.documents import Canary
 from cleancut.core.verification.canaries import LIMIT, askable, tolerance_of
 from cleancut.core.verification.drill import answers_again, recall_of, wrong_indexes
+from cleancut.engine.shard import EngineShard, opened
 from cleancut.ports.store import Store
-from cleancut.verification.reread import read_captured
-from cleancut.verification.shard_engine import EngineShard, opened
+from cleancut.repository.shards.captured_tar import read_captured
 
 SAMPLES = 20
 """Points of each vector and shard whose neighbours are looked for."""

@@ -27,6 +27,7 @@ from cleancut.core.primitives.errors import CleancutError, Corrupt, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.core.verification.damage import Level, VerificationRecord
+from cleancut.engine.shard import check_engine
 from cleancut.ports.store import Store
 from cleancut.repository.bounded import read_document
 from cleancut.repository.catalog import find_group
@@ -35,7 +36,6 @@ from cleancut.repository.shards.recipe_reader import read_structure
 from cleancut.repository.verification_log import last_read, put_check
 from cleancut.verification.drill import check_space, drill
 from cleancut.verification.reread import choose_shards, read_again
-from cleancut.verification.shard_engine import check_engine
 
 _RECORD_S = 30.0
 """Interval at which progress is recorded, so that an interrupted run resumes."""

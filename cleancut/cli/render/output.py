@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from cleancut.api.archive import Archive, ArchiveMark, LogPage
 from cleancut.api.backups import Evidence
 from cleancut.api.cluster import AgentSettings, ClusterStatus, Identity
 from cleancut.api.copies import Copy
+from cleancut.api.diffs import Diff
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.operations import Operation
 from cleancut.api.rebalances import RebalancePlan
@@ -62,33 +63,28 @@ def emit_facts(output: str, noun: str, facts: dict[str, Any]) -> None:
         document(output, {noun: facts})
 
 
+_NAMES: dict[type[ApiValue], Callable[[Any], str]] = {
+    RestorePlan: lambda value: str(value.backup_id),
+    RebalancePlan: lambda value: str(value.digest),
+    ReshardPlan: lambda value: str(value.digest),
+    ClusterStatus: lambda value: str(value.cluster),
+    Identity: lambda value: str(value.cluster_id),
+    AgentSettings: lambda value: str(value.upload_bytes_per_s),
+    Schedule: lambda value: str(value.name),
+    ArchiveMark: lambda value: str(value.name),
+    Evidence: lambda value: str(value.consistency),
+    GarbageCollection: lambda value: "\n".join(one.id for one in value.expired),
+    LogPage: lambda value: "\n".join(f"{one.shard_id}:{one.index}" for one in value.operations),
+    Archive: lambda value: "\n".join(f"{one.collection}/{one.shard}" for one in value.shards),
+    Copy: lambda value: "\n".join(str(one.epoch) for one in value.backups if one.state == "copied"),
+    Diff: lambda value: "\n".join(str(one.id) for name in value.collections for one in name.points),
+}
+
+
 def name_of(value: ApiValue) -> str:
     """The name that a script passes on."""
-    match value:
-        case RestorePlan():
-            return value.backup_id
-        case RebalancePlan() | ReshardPlan():
-            return value.digest
-        case ClusterStatus():
-            return value.cluster
-        case Identity():
-            return value.cluster_id
-        case GarbageCollection():
-            return "\n".join(one.id for one in value.expired)
-        case AgentSettings():
-            return str(value.upload_bytes_per_s)
-        case Schedule() | ArchiveMark():
-            return value.name
-        case LogPage():
-            return "\n".join(f"{one.shard_id}:{one.index}" for one in value.operations)
-        case Copy():
-            return "\n".join(str(one.epoch) for one in value.backups if one.state == "copied")
-        case Archive():
-            return "\n".join(f"{one.collection}/{one.shard}" for one in value.shards)
-        case Evidence():
-            return value.consistency
-        case _:
-            return str(value.id)  # type: ignore[attr-defined]
+    named = _NAMES.get(type(value))
+    return str(value.id) if named is None else named(value)  # type: ignore[attr-defined]
 
 
 def document(output: str, content: dict[str, Any]) -> None:

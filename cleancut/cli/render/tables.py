@@ -11,6 +11,7 @@ from cleancut.api.archive import Archive, ArchiveMark, LogPage
 from cleancut.api.backups import Backup, Evidence
 from cleancut.api.cluster import AgentSettings, ClusterStatus, Identity
 from cleancut.api.copies import Copy
+from cleancut.api.diffs import Diff
 from cleancut.api.drills import Drill
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.rebalances import Rebalance, RebalancePlan
@@ -23,6 +24,7 @@ from cleancut.cli.render import (
     backup_tables,
     cluster_tables,
     copy_tables,
+    diff_tables,
     log_tables,
     rebalance_tables,
     reshard_tables,
@@ -36,6 +38,7 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     Verdict: backup_tables.verdict,
     Drill: backup_tables.drill,
     Copy: copy_tables.copy,
+    Diff: diff_tables.diff,
     GarbageCollection: backup_tables.gc,
     Restore: restore_tables.restore,
     RestorePlan: restore_tables.plan,

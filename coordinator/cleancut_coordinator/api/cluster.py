@@ -61,6 +61,8 @@ from cleancut_coordinator.leadership import Leadership
 from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
 
 REMOVE_S = 15.0
+_ASKED = 2
+"""Members, since the first may pass the change to a leader that has just died."""
 _FORGOTTEN_S = 15.0
 _POLL_S = 0.25
 _AT_ONCE = 8
@@ -138,10 +140,12 @@ class ClusterService:
                 "start one, and name it in the coordinator's --qdrant-url",
             )
         failure: CleancutError | None = None
-        try:
-            await members[0].remove_peer(peer, force=force, timeout_s=REMOVE_S)
-        except (TimedOut, Unavailable) as error:  # it may have happened: look
-            failure = error
+        for member in members[:_ASKED]:
+            try:
+                await member.remove_peer(peer, force=force, timeout_s=REMOVE_S)
+                break
+            except (TimedOut, Unavailable) as error:  # it may have happened: look
+                failure = error
         clock = self._context.clock
         deadline_s = clock.monotonic_s() + _FORGOTTEN_S
         while any(await run_all([partial(_lists, one, peer) for one in members], _AT_ONCE)):

@@ -92,13 +92,7 @@ async def _own_mark(context: CoordinatorContext) -> dict[str, str]:
 async def _put_mark(context: CoordinatorContext) -> bool:
     """Whether it was put. Raises: Unavailable, TimedOut."""
     mark = await _own_mark(context)
-    try:
-        await ask_any(context.peers, lambda peer: peer.put_cluster_metadata(MARK, mark, _READ_S))
-    except Unavailable as refusal:
-        if "standalone" in refusal.message:
-            return False
-        raise
-    return True
+    return await ask_any(context.peers, lambda peer: peer.put_cluster_metadata(MARK, mark, _READ_S))
 
 
 async def take_over(context: CoordinatorContext) -> None:

@@ -130,7 +130,10 @@ async def _sees(peer: Qdrant, wanted: Mapping[str, str]) -> bool:
 
 
 async def _set_metadata(peer: Qdrant, draft: RestoreDraft) -> None:
-    """Cluster-wide keys that are missing; those that exist are somebody's by now."""
+    """Cluster-wide keys that are missing; those that exist are somebody's by now.
+
+    Limits: none without cluster mode.
+    """
     if not draft.metadata:
         return
     there = await peer.cluster_metadata()

@@ -188,7 +188,7 @@ def test_names_that_stop_consensus_never_reach_qdrant(world: World) -> None:
     """`.` and `..` would end every peer for good; others are refused in words."""
 
     async def check() -> None:
-        for bad in (".", "..", "", "a/b", "x" * 201):
+        for bad in (".", "..", "", "a/b", "x" * 208):
             with pytest.raises(Invalid):
                 await world.first.create_collection(bad, {})
         for bad in (".", ".."):
@@ -255,6 +255,8 @@ def test_a_single_qdrant_is_peer_zero(kind: Kind, runner: asyncio.Runner, tmp_pa
             info = await client.cluster()
             assert (info.peer_id, info.peers, info.enabled) == (0, {}, False)
             assert await client.cluster_metadata() == {}
+            assert await client.cluster_metadata_value("team") is None
+            assert not await client.put_cluster_metadata("team", "a")
             await client.create_collection("one", {"vectors": {"size": 4, "distance": "Dot"}})
             await client.drain("one", [], 5)
             placement = await client.placement("one")

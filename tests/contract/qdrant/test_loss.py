@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from cleancut.core.primitives.errors import CleancutError, Invalid, Unavailable
+from cleancut.core.primitives.errors import CleancutError, Invalid, TimedOut, Unavailable
 from cleancut.qdrant.live_shards import live_shards
 from cleancut_devcluster.launch.qdrant import add_peer, wait_until, wipe_all
 from tests.contract.qdrant.world import World, points, read_stream, recover
@@ -89,7 +89,16 @@ def test_a_first_peer_with_an_empty_disk_is_a_cluster_of_its_own(fresh: World) -
         assert [set((await one.cluster()).peers) for one in others] == [set(before.peers)] * 2
         await first.kill()
         first.wipe()
-        await others[0].remove_peer(before.peer_id, force=True)
+
+        async def forgotten() -> bool:
+            """A change that is passed to a leader that has just died waits for its bound."""
+            try:
+                await others[0].remove_peer(before.peer_id, force=True, timeout_s=5)
+            except (TimedOut, Unavailable):
+                return False
+            return True
+
+        await wait_until(forgotten, 20, "its old id is forgotten")
         first.bootstrap = fresh.peers[1].uri
         await first.start()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cleancut.core.primitives.ids import parse_version
 from cleancut.core.wal.operations import KINDS, SCHEMA_KINDS, UNKNOWN, decode_operation
 from cleancut_agent.wal.local_storage import LocalWalStorage
 from cleancut_agent.wal.shard_tail import ShardTail, read_acknowledged
@@ -28,7 +29,9 @@ def test_every_kind_of_operation_is_read_under_the_number_of_the_server(world: W
         tail = tail_of(world.peers[peers[holder]], name)
         read = {entry.index: entry for entry in tail.poll()}
         expected: dict[int, tuple[str, int | None]] = {}
-        for method, path, body, kind, count in _requests():
+        resolved = parse_version(await world.first.version()) >= (1, 19)
+        conditional = "upsert_points" if resolved else "upsert_points_conditional"
+        for method, path, body, kind, count in _requests(conditional):
             url = f"/collections/{name}{path}{'&' if '?' in path else '?'}wait=true"
             answer = await world.post(peers[holder], url, body, method)
             if kind not in SCHEMA_KINDS:  # consensus writes these a second time
@@ -50,15 +53,19 @@ def test_every_kind_of_operation_is_read_under_the_number_of_the_server(world: W
     world.run(check())
 
 
-def _requests() -> list[tuple[str, str, Any, str, int | None]]:
-    """Method, path and body of a request, and the kind and number of points in the log."""
+def _requests(conditional_upsert: str) -> list[tuple[str, str, Any, str, int | None]]:
+    """Method, path and body of a request, and the kind and number of points in the log.
+
+    `conditional_upsert`: the kind of an upsert with a condition, which Qdrant applies to the points
+    that it finds, and logs so since 1.19.
+    """
     some = points(range(6))
     conditional = {"points": some[:1], "update_filter": FILTER["filter"]}
     vector = [0.5] * SIZE
     return [
         ("PUT", "/points", {"points": some}, "upsert_points", 6),
         ("PUT", "/points", {"points": [{"id": UUID, "vector": vector}]}, "upsert_points", 1),
-        ("PUT", "/points", conditional, "upsert_points_conditional", 1),
+        ("PUT", "/points", conditional, conditional_upsert, 1),
         ("PUT", "/index", {"field_name": "tag", "field_schema": "keyword"}, "create_index", None),
         ("POST", "/points/payload", {"payload": {"k": 1}, "points": [1, 2]}, "set_payload", 2),
         ("PUT", "/points/payload", {"payload": {"k": 2}, "points": [1]}, "overwrite_payload", 1),

@@ -12,9 +12,9 @@ from typing import Any
 import qdrant_edge as edge
 
 from cleancut.core.cluster.hash_ring import HashRing, PointId
+from cleancut.engine.filters import to_filter
 from cleancut_devcluster.peer.engine.config import index_schema, member
 from cleancut_devcluster.peer.engine.errors import bad_request
-from cleancut_devcluster.peer.engine.filters import to_filter
 
 Json = dict[str, Any]
 Operation = dict[str, Any]

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.errors import Refused, TimedOut, Unavailable
+from cleancut.core.primitives.errors import Refused, TimedOut
 from cleancut.core.protocol.etcd_records import Owner
 from cleancut.ports.coordination import Put
 from cleancut.qdrant.client import Qdrant
@@ -39,10 +39,11 @@ class Peer:
     async def cluster_metadata_value(self, key: str, _timeout_s: float) -> object:
         return self.known.get(key)
 
-    async def put_cluster_metadata(self, key: str, value: object, _timeout_s: float) -> None:
+    async def put_cluster_metadata(self, key: str, value: object, _timeout_s: float) -> bool:
         if self._standalone:
-            raise Unavailable("Qdrant is running in standalone mode")
+            return False
         self.known[key] = self._puts or value
+        return True
 
 
 async def at(peer: Peer) -> CoordinatorContext:
@@ -93,7 +94,7 @@ async def test_of_two_that_begin_at_once_only_one_goes_on() -> None:
 class StoppedPeer(Peer):
     """Its consensus has stopped: it answers from what it knows, and takes no change."""
 
-    async def put_cluster_metadata(self, key: str, value: object, _timeout_s: float) -> None:
+    async def put_cluster_metadata(self, key: str, value: object, _timeout_s: float) -> bool:
         raise TimedOut("no answer in time")
 
 

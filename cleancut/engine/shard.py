@@ -24,7 +24,7 @@ def check_engine() -> None:
     except ImportError as error:
         raise Refused(
             "Qdrant's storage engine is not installed here",
-            "install `cleancut[drill]`; it is 35 MB, so the rest does without",
+            "install `cleancut[drill]`, or `cleancut[data]`, which has it too",
         ) from error
 
 
@@ -34,7 +34,7 @@ def opened(tar: Path, directory: Path) -> Iterator[EngineShard]:
     import qdrant_edge as edge
 
     directory.mkdir()
-    with _told("open"):
+    with _engine_errors("open"):
         edge.EdgeShard.unpack_snapshot(str(tar), str(directory))
         tar.unlink()
         shard = edge.EdgeShard.load(str(directory))
@@ -45,21 +45,34 @@ def opened(tar: Path, directory: Path) -> Iterator[EngineShard]:
 
 
 class EngineShard:
-    """What a drill asks. Raises: Corrupt, for whatever the engine cannot do."""
+    """What drills and exports ask. Raises: Corrupt, for whatever the engine cannot do."""
 
     def __init__(self, edge: Any, shard: Any) -> None:
         self._edge, self._shard = edge, shard
 
     def count(self) -> int:
         """Its points, exactly."""
-        with _told("read"):
+        with _engine_errors("read"):
             return int(self._shard.count(self._edge.CountRequest(exact=True)))
 
     def indexes(self) -> dict[str, str]:
         """The payload indexes: field and type, as Qdrant's API spells it."""
-        with _told("read"):
+        with _engine_errors("read"):
             schema = self._shard.info().payload_schema
         return {field: _word(entry.data_type) for field, entry in schema.items()}
+
+    def page(
+        self, after: Any, limit: int, *, condition: Any, payload: bool, vectors: bool
+    ) -> tuple[list[Any], Any]:
+        """Up to `limit` records by id, from `after` on (None: the first), and where the next page
+        begins, or None. `condition`: the engine's filter."""
+        edge = self._edge
+        request = edge.ScrollRequest(
+            offset=after, limit=limit, filter=condition, with_payload=payload, with_vector=vectors
+        )
+        with _engine_errors("read"):
+            records, following = self._shard.scroll(request)
+        return records, following
 
     def target_of(self, target: Any) -> Any:
         """A vector of Qdrant's API as the engine wants it."""
@@ -73,39 +86,44 @@ class EngineShard:
         request = edge.QueryRequest(
             limit=number, query=edge.Sample.Random, with_vector=[vector], with_payload=False
         )
-        with _told("read"):
+        with _engine_errors("read"):
             found = self._shard.query(request)
-        return [one for point in found if (one := _vector(point, vector)) is not None]
+        return [one for point in found if (one := vector_of(point, vector)) is not None]
 
-    def nearest(self, target: Any, vector: str, limit: int, *, exact: bool) -> list[Hit]:
+    def nearest(
+        self, target: Any, vector: str, limit: int, *, exact: bool, condition: Any = None
+    ) -> list[Hit]:
         """Ids and scores, best first; with `exact` by the original vectors, whatever index there
-        is."""
+        is. `condition`: the engine's filter."""
         edge = self._edge
         quantization = edge.QuantizationSearchParams(ignore=True) if exact else None
         request = edge.QueryRequest(
             limit=limit,
             query=edge.Query.Nearest(target, vector or None),
             params=edge.SearchParams(exact=exact, quantization=quantization),
+            filter=condition,
             with_payload=False,
         )
-        with _told("read"):
+        with _engine_errors("read"):
             found = self._shard.query(request)
-        return [(_id(point.id), float(point.score)) for point in found]
+        return [(id_of(point), float(point.score)) for point in found]
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _engine_errors(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
         raise Corrupt(f"Qdrant's engine cannot {what} it: {error}") from error
 
 
-def _id(point: Any) -> str | int:
-    return str(point) if isinstance(point, uuid.UUID) else point
+def id_of(record: Any) -> str | int:
+    """The id of a record, as Qdrant's API has it."""
+    return str(record.id) if isinstance(record.id, uuid.UUID) else record.id
 
 
-def _vector(record: Any, name: str) -> Any:
+def vector_of(record: Any, name: str) -> Any:
+    """The record's vector of that name, or None."""
     found = record.vector
     if isinstance(found, dict):
         return found.get(name)

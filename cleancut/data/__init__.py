@@ -1,0 +1,1 @@
+"""Data of a backup, from its store alone: points exported, compared and searched."""

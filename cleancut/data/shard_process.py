@@ -1,0 +1,129 @@
+"""Process that opens one shard: `python -m cleancut.data.shard_process`, a job on stdin.
+
+Source: `cleancut.data.job` has what is asked and answered.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cleancut.core.primitives.errors import CleancutError, Corrupt, Invalid, Refused
+from cleancut.data.job import PROGRESS_S, Line, Part, ShardJob
+from cleancut.data.pages import PageSize, pages
+from cleancut.engine.shard import EngineShard, opened
+
+Report = Callable[[int], None]
+"""Takes the number of points so far."""
+
+
+def main() -> None:
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=ShardJob)
+    try:
+        with opened(Path(job.tar), Path(job.directory)) as shard:
+            line = _TASKS[job.task](shard, job)
+    except CleancutError as error:
+        line = Line(reason=error.reason, message=error.message, hint=error.hint)
+    except OSError as error:
+        line = Line(
+            reason=Refused.reason,
+            message=f"cannot write {error.filename or job.out}: {error.strerror}",
+            hint="name another directory with --scratch",
+        )
+    _write(line)
+
+
+def _write(line: Line) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+class _Counter:
+    """Points that were written; reports them once a second. Raises: Corrupt by `check`."""
+
+    def __init__(self) -> None:
+        self.points = 0
+        self._said_s = time.monotonic()
+
+    def add(self, points: int) -> None:
+        self.points += points
+        if time.monotonic() - self._said_s >= PROGRESS_S:
+            self._said_s = time.monotonic()
+            _write(Line(points=self.points))
+
+    def check(self, shard: EngineShard, job: ShardJob) -> None:
+        """All points of the shard were read, if all were to be."""
+        if not job.selection.is_all:
+            return
+        expected = shard.count() if job.expected is None else job.expected
+        if self.points != expected:
+            raise Corrupt(
+                f"{self.points} points were read, the shard is to have {expected}",
+                "`cleancut backup drill` examines the shards of a backup",
+            )
+
+
+def _records(shard: EngineShard, job: ShardJob, size: PageSize) -> Any:
+    """Raises: Invalid, for a filter that the engine refuses."""
+    try:
+        yield from pages(shard, job.selection, size, vectors=bool(job.columns))
+    except Corrupt as error:
+        if job.selection.filter is None:
+            raise
+        raise Invalid(
+            f"Qdrant's engine refuses the filter: {error.message}", "see --filter"
+        ) from error
+
+
+def _lines(shard: EngineShard, job: ShardJob) -> Line:
+    from cleancut.data.records import lines_of
+
+    size, counter = PageSize(), _Counter()
+    with Path(job.out).open("xb") as file:
+        for records in _records(shard, job, size):
+            text = lines_of(records, job.columns, job.shard_key)
+            file.write(text)
+            size.wrote(len(records), len(text))
+            counter.add(len(records))
+    counter.check(shard, job)
+    return Line(counter.points, (Part(job.out, counter.points),))
+
+
+def _table(shard: EngineShard, job: ShardJob) -> Line:
+    """One file of points with numbers as ids, and one of those with UUIDs, which follow them."""
+    from cleancut.data.table_parts import TableParts
+
+    size, counter = PageSize(), _Counter()
+    with TableParts(job) as parts:
+        for records in _records(shard, job, size):
+            size.wrote(len(records), parts.write(records))
+            counter.add(len(records))
+    counter.check(shard, job)
+    return Line(counter.points, tuple(parts.written))
+
+
+def _digests(shard: EngineShard, job: ShardJob) -> Line:
+    from cleancut.data.digests import write_digests
+
+    size, counter = PageSize(), _Counter()
+    with Path(job.out).open("xb") as file:
+        for records in _records(shard, job, size):
+            size.wrote(len(records), write_digests(records, job.columns, file))
+            counter.add(len(records))
+    counter.check(shard, job)
+    return Line(counter.points, (Part(job.out, counter.points),))
+
+
+_TASKS: dict[str, Callable[[EngineShard, ShardJob], Line]] = {
+    "lines": _lines,
+    "table": _table,
+    "digests": _digests,
+}
+
+if __name__ == "__main__":
+    main()
