@@ -21,9 +21,11 @@ from cleancut import __version__
 from cleancut.core.archive.plan import ArchiveSettings, check_archive
 from cleancut.core.maintenance.retention import Retention, check_retention
 from cleancut.core.maintenance.schedule import ScheduleRule, check_schedule
+from cleancut.core.maintenance.stores import StoreRule, check_store_rule
 from cleancut.core.primitives.durations import parse_duration
 from cleancut.core.primitives.errors import CleancutError, Invalid
 from cleancut.core.primitives.ids import parse_cluster, parse_version
+from cleancut.core.primitives.sizes import parse_size
 from cleancut.core.primitives.spelling import check_keys, meant, suggestion
 from cleancut.core.protocol.fence import FenceRule, FenceSettings, check_rule
 from cleancut.etcd.client import Etcd, open_etcd
@@ -109,6 +111,8 @@ def load_file(context: click.Context, _: click.Parameter, path: Path | None) -> 
             raise click.BadParameter(f"{path}: {error}") from error
         tables = {key: value for key, value in settings.items() if _is_table(value)}
         flat = {key.replace("-", "_"): settings[key] for key in settings.keys() - tables.keys()}
+        if isinstance(main := tables.get("store"), dict) and isinstance(main.get("url"), str):
+            flat["store"] = main["url"]  # since TOML has no `store = ..` next to [store.NAME]
         context.default_map = {**flat, **(context.default_map or {})}
         context.meta[_TABLES], context.meta[_PATH] = tables, path
         context.meta[_SETTINGS] = settings
@@ -131,6 +135,8 @@ def check_top_level(settings: Mapping[str, Any], keys: Collection[str], tables: 
         if name in seen:
             faults.append(f"`{key}` is given twice, with a dash and with an underscore")
         seen.add(name)
+        if name in keys and name in tables:
+            continue
         if name in keys and _is_table(value):
             faults.append(f"`{_written(key, value)}` is a key, not a table: write `{name} = ...`")
         elif key in tables and value != [] and not _is_table(value):
@@ -201,6 +207,23 @@ def read_schedules(context: click.Context) -> dict[str, ScheduleRule]:
     return schedules
 
 
+def read_stores(context: click.Context) -> dict[str, StoreRule]:
+    """The file's `[store.NAME]` tables by name. Raises: Invalid, for what they may not hold."""
+    tables = table_of(context, "store", {})
+    if not isinstance(tables, dict):
+        raise Invalid("[[store]] of the settings file: it is written [store.NAME]")
+    stores = {}
+    for name, table in tables.items():
+        if name == "url" and isinstance(table, str):
+            continue
+        if not isinstance(table, dict):
+            raise Invalid(f"`{name}` in `[store]`: the store of copies is written [store.NAME]")
+        stores[name] = _record(StoreRule, table, f"[store.{name}]")
+        check_store_rule(name, stores[name])
+        parse_store_url(stores[name].url)
+    return stores
+
+
 def read_archive(context: click.Context) -> ArchiveSettings:
     """The file's `[archive]` table. Raises: Invalid, for what it may not hold."""
     table = table_of(context, "archive", {})
@@ -250,6 +273,11 @@ def _values(kind: type[msgspec.Struct], table: Mapping[str, Any], where: str) ->
                 value = parse_duration(value)
             except Invalid as error:
                 raise Invalid(f"`{key}` in `{where}`: {error.message}") from error
+        if each.name.endswith("_bytes") and isinstance(value, str):
+            try:
+                value = parse_size(value)
+            except Invalid as error:
+                raise Invalid(f"`{key}` in `{where}`: {error.message}") from error
         values[each.encode_name] = value
     return values
 
@@ -280,7 +308,10 @@ def config_option(tables: Shapes = MappingProxyType({})) -> Callable[[F], F]:
             check_top_level(settings, flags - _NOT_IN_FILES, tables)
         except Invalid as error:
             raise click.BadParameter(f"{path}: {error.message}") from error
-        faults = wrong_types(settings, context.command.params)
+        flat = {
+            key: one for key, one in settings.items() if key not in tables or not _is_table(one)
+        }
+        faults = wrong_types(flat, context.command.params)
         if faults:
             raise click.BadParameter(f"{path}: {'; '.join(faults)}")
         return path

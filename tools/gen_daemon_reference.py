@@ -15,6 +15,7 @@ from cleancut.core.archive.plan import ArchiveSettings
 from cleancut.core.auth.roles import Role
 from cleancut.core.maintenance.retention import Retention
 from cleancut.core.maintenance.schedule import ScheduleRule
+from cleancut.core.maintenance.stores import StoreRule
 from cleancut.core.protocol.fence import FenceRule
 from cleancut.daemon_settings import ENV_PREFIX
 from cleancut_agent.main import cli as agent
@@ -74,8 +75,16 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "fence": "Fences as of `backup create --fence`; empty: as configured.",
         "fence_budget": "Duration for which writes may be held off; 0: as configured.",
         "retention": "Rules of this schedule's backups, with the keys of `[retention]`.",
-        "percent": "Per cent of the data that a verification reads.",
+        "percent": "Per cent of the data that a verification, or a copy afterwards, reads.",
         "shards": "Shards that a drill opens; 0: all.",
+        "to": "Store that a copy goes to: NAME of a `[store.NAME]`.",
+    },
+    "[store.NAME]": {
+        "url": "URL of the store; `profile=` in it chooses credentials of their own.",
+        "key_file": "File with a key of its own; without one, objects stay encrypted as they are.",
+        "key_command": "Command that prints that key.",
+        "upload_rate": 'Bytes a second that a copy moves, also as `"50MiB"`; 0: no limit.',
+        "retention": "Rules of the backups in this store, with the keys of `[retention]`.",
     },
 }
 _TABLES: Mapping[str, type[msgspec.Struct]] = {
@@ -83,6 +92,7 @@ _TABLES: Mapping[str, type[msgspec.Struct]] = {
     "[[fence]]": FenceRule,
     "[retention]": Retention,
     "[schedule.NAME]": ScheduleRule,
+    "[store.NAME]": StoreRule,
 }
 
 

@@ -21,7 +21,8 @@ class CopiedBackup(ApiValue, frozen=True):
 
 
 class Copy(ApiValue, frozen=True):
-    """A copy of backups to the store `to`. `warnings`: what an operator should know of it."""
+    """A copy of backups to the store `to`. `warnings`: what an operator should know of it.
+    `problems`: of backups that are not in the copy, or not whole, and should be."""
 
     to: str
     backups: tuple[CopiedBackup, ...] = ()
@@ -29,8 +30,4 @@ class Copy(ApiValue, frozen=True):
     size_bytes: int = 0
     took_s: float = 0.0
     warnings: tuple[str, ...] = ()
-
-    @property
-    def failed(self) -> tuple[CopiedBackup, ...]:
-        """Those that are not in the copy, or not whole, and should be."""
-        return tuple(one for one in self.backups if one.state == "failed" or one.damaged)
+    problems: tuple[str, ...] = ()

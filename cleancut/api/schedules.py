@@ -25,9 +25,9 @@ class Schedule(ApiValue, frozen=True):
     `overlap`: skip | queue. `retention` None: the general rules. `next_at` is None while it is
     paused. `last_id`: the newest backup that it has started, for the time `last_due_at`, or by hand
     if that is None; `last_state` is None once etcd has forgotten the operation. `skipped_at`: the
-    newest time for which none was started, and why. `do`: backup | verify | drill. `percent`,
-    `shards`: how much of the newest group is verified or drilled; `last_outcome` of that: "good",
-    "under way", or what is wrong.
+    newest time for which none was started, and why. `do`: backup | verify | drill | copy; `to`: the
+    store that a copy goes to. `percent`, `shards`: how much of the newest group is verified or
+    drilled; `last_outcome` of that: "good", "under way", or what is wrong.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Schedule(ApiValue, frozen=True):
     percent: int = 0
     shards: int = 0
     last_outcome: str = ""
+    to: str = ""
 
 
 class ScheduleList(ApiValue, frozen=True):

@@ -7,7 +7,6 @@ wins. Secrets are never flags: S3 credentials come from boto3's chain, keys and 
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ import click
 from click.core import ParameterSource
 
 from cleancut.client.client import Client
-from cleancut.core.primitives import durations
+from cleancut.core.primitives import durations, sizes
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import ClusterName, parse_cluster
 from cleancut.core.primitives.spelling import suggestion
@@ -225,15 +224,12 @@ def usual_path(environment: Mapping[str, str]) -> Path | None:
     return Path(base) / "cleancut" / "config.toml" if base else None
 
 
-_BYTES = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-
-
 def parse_size(text: str) -> int:
     """Bytes of 65536, 64KiB, 64k, 1.5MiB or 2G: units are of 1024. Raises: BadParameter."""
-    found = re.fullmatch(r"(\d{1,15}(?:\.\d+)?) ?([kmgt]?)(?:i?b)?", str(text).lower())
-    if found is None:
-        raise click.BadParameter(f"{text!r} is not a size: write 65536, 64KiB or 1.5GiB")
-    return int(float(found[1]) * 1024 ** _BYTES[found[2]])
+    try:
+        return sizes.parse_size(str(text))
+    except Invalid as error:
+        raise click.BadParameter(error.message) from error
 
 
 def parse_duration(text: str) -> float:

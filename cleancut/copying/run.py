@@ -72,6 +72,7 @@ class CopyRun:
             size_bytes=sum(one.size_bytes for one in done),
             took_s=round(time.monotonic() - began_s, 3),
             warnings=tuple(self._warnings),
+            problems=tuple(problem for one in done for problem in _problems_of(one)),
         )
 
     async def _plan(self) -> CopyPlan:
@@ -134,7 +135,6 @@ class CopyRun:
         counts = transfer.counts
         if manifest is None:
             assert failure is not None, "a copy without a manifest has failed"
-            self.notice(f"backup #{epoch} is not copied: {failure}")
             return CopiedBackup(
                 epoch=epoch,
                 state="failed",
@@ -171,6 +171,11 @@ class CopyRun:
             verified=verdict.level,
             damaged=verdict.missing + verdict.problems,
         )
+
+
+def _problems_of(one: CopiedBackup) -> list[str]:
+    failed = [f"backup #{one.epoch} is not copied: {one.why}"] if one.state == "failed" else []
+    return failed + [f"the copy of backup #{one.epoch} is damaged: {text}" for text in one.damaged]
 
 
 def _left_out(one: LeftOut) -> CopiedBackup:

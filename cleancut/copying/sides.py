@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 from cleancut.core.format.paths import Paths
 from cleancut.core.format.recipe import check_format, encode_format
-from cleancut.core.maintenance.copying import check_owners
-from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import NotFound, Refused
-from cleancut.core.protocol.etcd_records import Owner
 from cleancut.ports.store import Store
+from cleancut.repository.owners import check_copy_of
 from cleancut.store.key_source import KeySource
 from cleancut.store.keyring import check_same_data_keys, ensure_data_key, read_wrapped
 from cleancut.store.open import OpenedStore
@@ -68,23 +66,8 @@ def onto_itself(url: str) -> Refused:
 
 async def check_identity(sides: Sides) -> None:
     """Raises: Refused, unless the target is empty or a copy of this source."""
-    source = await read_owners(sides.source.opened.store, sides.paths)
-    target = await read_owners(sides.target.opened.store, sides.paths)
-    if not target:
-        async for _ in sides.target.opened.raw.list(sides.paths.groups):
-            target = {0: "unknown"}
-            break
-    check_owners(source, target, sides.target.url)
-
-
-async def read_owners(store: Store, paths: Paths) -> dict[int, str]:
-    """The ids of the clusters that this store has belonged to. Raises: what the store does."""
-    found = {}
-    for path in [info.path async for info in store.list(paths.owners)]:
-        number = paths.parse(path).number
-        if number is not None:
-            found[number] = decode(Owner, await store.get(path), path).cluster_id
-    return found
+    source, target = sides.source.opened.store, sides.target.opened.store
+    await check_copy_of(source, target, sides.paths, sides.target.url)
 
 
 async def prepare_target(sides: Sides) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from cleancut.core.archive.plan import ArchiveSettings
@@ -11,6 +11,7 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.garbage import GRACE_S
 from cleancut.core.maintenance.retention import KEEP_EVERYTHING, Policy
 from cleancut.core.maintenance.schedule import Schedules
+from cleancut.core.maintenance.stores import StoreRule
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Bounds
 from cleancut.core.protocol.fence import NO_SETTINGS, FenceSettings
@@ -35,11 +36,21 @@ class GcSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyStore:
+    """A store of the file, by its name: where backups are copied to. `keys`: that open it."""
+
+    rule: StoreRule
+    store: Store
+    keys: KeySource = NO_KEYS
+
+
+@dataclass(frozen=True, slots=True)
 class CoordinatorContext:
     """Everything a coordinator takes from outside; a simulation replaces each of them.
 
     `peers`: the configured Qdrant peers, tried in order; any one of them will do. `token_hex`: a
     random string of N bytes. `call_hook`: pauses or resumes a writer.
+    `stores`: those that backups are copied to, by name.
     `api_open`: everyone who reaches the API over a network may do everything. `bases`: read once
     for all who need them.
     """
@@ -58,6 +69,7 @@ class CoordinatorContext:
     schedules: Schedules = field(default_factory=dict)
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
     key_source: KeySource = NO_KEYS
+    stores: Mapping[str, CopyStore] = field(default_factory=dict)
     token_hex: Callable[[int], str] = secrets.token_hex
     call_hook: CallHook = call_hook
     api_open: bool = False

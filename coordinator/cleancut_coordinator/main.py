@@ -21,6 +21,7 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.garbage import GRACE_S
 from cleancut.core.maintenance.retention import MAX_EXPIRE_SHARE, Policy
 from cleancut.core.maintenance.schedule import Schedules
+from cleancut.core.maintenance.stores import StoreRule, check_targets
 from cleancut.core.primitives.errors import CleancutError, Invalid
 from cleancut.core.primitives.ids import parse_agent, parse_cluster
 from cleancut.core.protocol.etcd_keys import Keys
@@ -38,9 +39,11 @@ from cleancut.daemon_settings import (
     read_fences,
     read_retention,
     read_schedules,
+    read_stores,
     shared_of,
     warn_of_etcd,
 )
+from cleancut.ports.clock import Clock
 from cleancut.qdrant.http import check_url
 from cleancut.runtime.addresses import parse_address
 from cleancut.runtime.clock import SystemClock
@@ -49,12 +52,13 @@ from cleancut.runtime.concurrency import until_signal
 from cleancut.runtime.health import Health, health_app, serve
 from cleancut.runtime.log import Logger, configure_logging
 from cleancut.store.bounded import BoundedStore
+from cleancut.store.key_source import KeySource
 from cleancut.store.metered import InstrumentedStore
 from cleancut.store.open import open_store
 from cleancut_coordinator.api.listen import is_open_to_all, open_api, read_roles
 from cleancut_coordinator.api.servicers import serve_api
 from cleancut_coordinator.api.services import coordinator_api
-from cleancut_coordinator.context import CoordinatorContext, GcSettings
+from cleancut_coordinator.context import CoordinatorContext, CopyStore, GcSettings
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.process import CoordinatorProcess, serve_coordinator
 
@@ -68,6 +72,7 @@ TABLES = {
     "retention": "[retention]",
     "roles": "[roles]",
     "schedule": "[schedule.NAME]",
+    "store": "[store.NAME]",
 }
 """Tables of the settings file."""
 
@@ -86,6 +91,7 @@ class _Rules:
     roles: Mapping[str, Role]
     bounds: Bounds
     archive: ArchiveSettings
+    stores: Mapping[str, StoreRule]
 
 
 @click.command(cls=Command, context_settings={"auto_envvar_prefix": ENV_PREFIX})
@@ -198,7 +204,9 @@ def _rules_of(file: click.Context, flags: dict[str, Any]) -> _Rules:
         per_shard_s=flags["shard_bound"],
         standstill_s=flags["standstill_bound"],
     )
-    return _Rules(fences, gc, schedules, read_roles(file), bounds, read_archive(file))
+    stores = read_stores(file)
+    check_targets(schedules, stores)
+    return _Rules(fences, gc, schedules, read_roles(file), bounds, read_archive(file), stores)
 
 
 def _check(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger) -> None:
@@ -229,7 +237,8 @@ def _summary(rules: _Rules) -> str:
     keeps = "all backups are kept" if rules.gc.retention.keeps_all else "backups expire"
     return (
         f"schedules: {', '.join(times) or 'none'}; fences: {', '.join(fenced) or 'none'}; "
-        f"archived: {archived}; retention: {keeps}; certificates with roles: {len(rules.roles)}"
+        f"archived: {archived}; retention: {keeps}; certificates with roles: {len(rules.roles)}; "
+        f"stores of copies: {', '.join(rules.stores) or 'none'}"
     )
 
 
@@ -248,6 +257,9 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
         urls = urls_of(flags["qdrant_url"])
         peers = [await stack.enter_async_context(shared.open_qdrant(url)) for url in urls]
         listen = open_api(shared, flags, rules.roles, log)
+        stores = {name: _open_copy(shared, rule, clock) for name, rule in rules.stores.items()}
+        for one in stores.values():
+            stack.push_async_callback(one.store.close)
         context = CoordinatorContext(
             name=name,
             store_url=shared.store,
@@ -264,6 +276,7 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
             bounds=rules.bounds,
             archive=rules.archive,
             api_open=is_open_to_all(listen),
+            stores=stores,
         )
         health = Health()
         process = CoordinatorProcess(context, health, metrics, log)
@@ -280,6 +293,16 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
         log.info("listening", http_port=http, grpc=address, name=name)
         process.address = flags["advertise"] or address
         await until_signal(serve_coordinator(process))
+
+
+def _open_copy(shared: Shared, rule: StoreRule, clock: Clock) -> CopyStore:
+    """The store, with the key of its own or that of the main store."""
+    keys = shared.key_source
+    if rule.has_key:
+        file = Path(rule.key_file) if rule.key_file else None
+        keys = KeySource(file, rule.key_command or None, from_environment=False)
+    opened = open_store(rule.url, clock, keys)
+    return CopyStore(rule, BoundedStore(opened, clock, url=rule.url, bound_s=_STORE_S), keys)
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ from cleancut_coordinator.leader.cluster_id import establish
 from cleancut_coordinator.leader.election import TTL_S, campaign, read_leader
 from cleancut_coordinator.leader.term import LeaderEffects, LeaderTerm
 from cleancut_coordinator.leadership import Leadership
+from cleancut_coordinator.maintenance.copy_collector import CopyCollector
 from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 from cleancut_coordinator.maintenance.scheduler import Scheduler
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
@@ -131,6 +132,7 @@ async def _serve_term(process: CoordinatorProcess) -> None:
                 metrics.set_leading(leading=True)
                 log.info("leading", token=token)
                 group.create_task(garbage.run())
+                group.create_task(CopyCollector(context, lease, metrics, log).run())
                 group.create_task(scheduler.run())
                 group.create_task(observer.run())
                 group.create_task(planner.run())

@@ -15,7 +15,7 @@ import cleancut_coordinator.main
 from cleancut.cli.settings import parse_size
 from cleancut.core.cluster.agent_settings import UploadSettings
 from cleancut.core.primitives.errors import CleancutError
-from cleancut.daemon_settings import read_fences, read_retention, read_schedules
+from cleancut.daemon_settings import read_fences, read_retention, read_schedules, read_stores
 from cleancut.runtime.addresses import parse_address
 from cleancut.store.urls import parse_store_url
 from cleancut_coordinator.api.listen import read_roles
@@ -59,6 +59,7 @@ def parse(container: Object, settings: str) -> dict[str, Any]:
             read_fences(context, 2.0)
             read_retention(context)
             read_schedules(context)
+            read_stores(context)
             read_roles(context)
             unknown = set(tomllib.loads(settings)) - _settings_of(program)
             if unknown:
@@ -77,7 +78,7 @@ def _filled(arg: str) -> str:
 
 def _settings_of(program: click.Command) -> set[str]:
     flags = {flag.removeprefix("--") for param in program.params for flag in param.opts}
-    return flags | {"fence", "retention", "roles", "schedule"}
+    return flags | {"fence", "retention", "roles", "schedule", "store"}
 
 
 def sidecar_faults(found: list[Object]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from yamllint.config import YamlLintConfig
 from cleancut.core.auth.roles import Role
 from cleancut.core.maintenance.retention import Retention
 from cleancut.core.maintenance.schedule import ScheduleRule
+from cleancut.core.maintenance.stores import StoreRule
 from cleancut.core.protocol.fence import FenceRule
 from tests.chart.checks import faults
 from tests.chart.programs import program_faults, sidecar_faults
@@ -138,7 +139,12 @@ def schema() -> dict[str, Any]:
 def test_the_schema_has_the_words_of_the_programs_settings() -> None:
     """A word that the coordinator learns has to be learnt here too."""
     words = schema()["definitions"]
-    for name, kind in (("schedule", ScheduleRule), ("retention", Retention), ("fence", FenceRule)):
+    for name, kind in (
+        ("schedule", ScheduleRule),
+        ("retention", Retention),
+        ("fence", FenceRule),
+        ("store", StoreRule),
+    ):
         known = {field.replace("_", "-") for field in kind.__struct_encode_fields__}
         assert set(words[name]["properties"]) == known, name
     roles = schema()["properties"]["settings"]["properties"]["roles"]

@@ -12,7 +12,14 @@ import click
 import pytest
 
 from cleancut.cli.main import root
-from cleancut.daemon_settings import load_file, read_fences, read_retention, read_schedules
+from cleancut.core.maintenance.stores import check_targets
+from cleancut.daemon_settings import (
+    load_file,
+    read_fences,
+    read_retention,
+    read_schedules,
+    read_stores,
+)
 from cleancut_agent.main import cli as agent
 from cleancut_coordinator.main import cli as coordinator
 from tests.tidy.test_words import BANNED
@@ -99,8 +106,8 @@ def test_settings_of_a_page_are_accepted(path: str, tmp_path: Path) -> None:
         load_file(context, coordinator.params[0], file)
         read_fences(context, 2.0)
         read_retention(context)
-        read_schedules(context)
-        tables = {"fence", "retention", "schedule", "roles"}
+        check_targets(read_schedules(context), read_stores(context))
+        tables = {"fence", "retention", "schedule", "store", "roles"}
         assert set(tomllib.loads(block)) <= known | tables
 
 

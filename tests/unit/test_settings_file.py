@@ -59,6 +59,7 @@ def check(folder: Path, text: str) -> Result:
         ("config = 'x'", "unknown key `config`"),
         ("check-config = true", "unknown key `check-config`"),
         ("[zebra]", "unknown table `[zebra]`"),
+        ("[stor.second]\nurl = 'file:///x'", "`[stor.second]`: did you mean `[store.second]`?"),
         ("retention = 3", "`retention` is a table: it is written `[retention]`"),
         ("[gc-every]\nhours = 1", "`[gc-every]` is a key, not a table"),
         ("gc-every = 1\ngc_every = 2", "`gc_every` is given twice"),
@@ -234,3 +235,51 @@ def test_values_of_wrong_types_are_refused_by_agent_and_command_line(tmp_path: P
     file.write_text("coordinator = 5\n")
     result = CliRunner().invoke(root, ["--config", str(file), "version"])
     assert "`coordinator` is 5: write text in quotes" in " ".join(result.output.split())
+
+
+STORES = """
+[store]
+url = "file:///nowhere"
+[store.second]
+url = "s3://away/qdrant?profile=second"
+upload-rate = "50MiB"
+[store.second.retention]
+keep-daily = 90
+[schedule.away]
+do = "copy"
+to = "second"
+cron = "30 3 * * *"
+"""
+
+
+def check_stores(folder: Path, text: str) -> Result:
+    """The main store is named in its table, since TOML has no key of the same name."""
+    file = folder / "settings.toml"
+    file.write_text(NEEDED.replace('store = "file:///nowhere"\n', "") + text)
+    return CliRunner().invoke(
+        cleancut_coordinator.main.cli, ["--config", str(file), "--check-config"]
+    )
+
+
+def test_stores_of_copies_are_named_next_to_the_main_one(tmp_path: Path) -> None:
+    done = check_stores(tmp_path, STORES)
+    assert done.exit_code == 0, done.output
+    assert "stores of copies: second" in done.output
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('to = "second"\n', "", "a copy needs the store that it goes to"),
+        ('to = "second"', 'to = "secnd"', "there is no [store.secnd]: did you mean `second`?"),
+        ('"50MiB"', '"many"', "`upload-rate` in `[store.second]`: 'many' is not a size"),
+        ("upload-rate", "upload-rat", "did you mean `upload-rate`?"),
+        ("s3://away/qdrant?profile=second", "ftp://away", "neither file:// nor s3://"),
+        ('cron = "30 3 * * *"', 'cron = "30 3 * * *"\nshards = 2', "does not apply to a copy"),
+        ("[store]\nurl", "[store]\nurll", "missing option --store"),
+    ],
+)
+def test_faults_of_stores_are_named(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    done = check_stores(tmp_path, STORES.replace(old, new))
+    assert done.exit_code != 0
+    assert expected in " ".join((done.output + done.stderr).split())

@@ -91,8 +91,10 @@ def copy(
     done = run_copy(settings, to_url, own if to_key_file or to_key_command else None, request)
     for warning in done.warnings:
         say(f"warning: {warning}")
+    for problem in done.problems:
+        say(f"problem: {problem}")
     emit(settings.output, "copy", done)
-    return Exit.CORRUPT if done.failed else Exit.OK
+    return Exit.CORRUPT if done.problems else Exit.OK
 
 
 def run_copy(

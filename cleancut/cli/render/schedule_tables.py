@@ -40,6 +40,7 @@ def schedule(value: Schedule) -> RenderableType:
             ("does", value.do),
             ("reads", f"{value.percent} %" if value.percent else None),
             ("shards", value.shards or None),
+            ("copies to", value.to or None),
             ("cron", f"{value.cron} ({value.time_zone})"),
             ("next", _next(value)),
             ("jitter", f"{value.jitter_s:g} s" if value.jitter_s else None),

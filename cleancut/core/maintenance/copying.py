@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
+from cleancut.core.format.paths import ObjectKind, parse_path
+from cleancut.core.maintenance.garbage import LiveSet
 from cleancut.core.primitives.errors import Corrupt, Refused
 from cleancut.core.primitives.ids import Epoch
 
@@ -111,3 +113,41 @@ def missing_of(
         if have is None:
             (lost if want is None else copied).append(name)
     return Missing(tuple(copied), tuple(lost))
+
+
+class CopyGarbage(NamedTuple):
+    """What distinguishes garbage in a copy from a copy that is under way, wherever that runs.
+
+    `living`: what the copy's own groups and holds name; `deleted`: epochs with a tombstone there.
+    `source_living`, `source_groups` (without a tombstone) and `source_paths` (packs, pages and
+    recipes that are there): of the source, read before `living`.
+
+    An object that a copy may still need lies at the source, since a group that is being copied is
+    not deleted there. One that the source no longer has is never named again: names are not reused.
+    """
+
+    living: LiveSet
+    deleted: frozenset[int]
+    source_living: LiveSet
+    source_groups: frozenset[int]
+    source_paths: frozenset[str]
+
+    def is_garbage(self, path: str) -> bool:
+        """Whether the object at `path`, under the cluster's folder, may be deleted there."""
+        if self.living.is_live(path):
+            return False
+        match parse_path(path):
+            case (ObjectKind.PACK | ObjectKind.PAGE | ObjectKind.RECIPE, _, _):
+                return path not in self.source_paths and not self.source_living.is_live(path)
+            case (ObjectKind.TOMBSTONE, epoch, _):
+                return epoch not in self.source_groups  # it would be copied again
+            case (
+                ObjectKind.VOTES_DOCUMENT
+                | ObjectKind.STAGED
+                | ObjectKind.GROUP
+                | ObjectKind.OPERATION_ID,
+                epoch,
+                _,
+            ):
+                return epoch in self.deleted or epoch not in self.source_groups
+        return True

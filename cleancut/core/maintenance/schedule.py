@@ -55,11 +55,13 @@ class Overlap(StrEnum):
 
 
 class Do(StrEnum):
-    """The operation that a schedule starts; a verification or a drill is of the newest group."""
+    """The operation that a schedule starts; a verification or a drill is of the newest group, a
+    copy of all groups that are not there yet."""
 
     BACKUP = "backup"
     VERIFY = "verify"
     DRILL = "drill"
+    COPY = "copy"
 
 
 class ScheduleRule(Record, frozen=True, forbid_unknown_fields=True):
@@ -68,7 +70,8 @@ class ScheduleRule(Record, frozen=True, forbid_unknown_fields=True):
     `jitter`: each start is delayed by up to this many seconds, always the same for one time.
     `start_within`: seconds after which a backup that could not be started is skipped; 0 for never.
     `retention`: for this schedule's groups, instead of the general one. `percent`: of a group's
-    bytes, that a verification reads again. `shards`: the number that a drill opens; 0 for all.
+    bytes, that a verification or a copy reads again. `shards`: the number that a drill opens; 0 for
+    all. `to`: the store that a copy goes to.
     """
 
     cron: str
@@ -88,6 +91,7 @@ class ScheduleRule(Record, frozen=True, forbid_unknown_fields=True):
     retention: Retention | None = None
     percent: int = 0
     shards: int = 0
+    to: str = ""
 
     @property
     def timing(self) -> str:
@@ -96,9 +100,10 @@ class ScheduleRule(Record, frozen=True, forbid_unknown_fields=True):
 
 
 _USEFUL: Mapping[Do, set[str]] = {
-    Do.BACKUP: set(ScheduleRule.__struct_fields__) - {"percent", "shards"},
+    Do.BACKUP: set(ScheduleRule.__struct_fields__) - {"percent", "shards", "to"},
     Do.VERIFY: {"percent"},
     Do.DRILL: {"shards", "collections"},
+    Do.COPY: {"percent", "to"},
 }
 Schedules = Mapping[str, ScheduleRule]
 
@@ -293,6 +298,8 @@ def _check_words(name: str, schedule: ScheduleRule) -> None:
         if word not in useful and getattr(schedule, word) != getattr(plain, word):
             setting = word.removesuffix("_s").replace("_", "-")
             raise Invalid(f"[schedule.{name}]: {setting!r} does not apply to a {do}")
+    if do is Do.COPY and not schedule.to:
+        raise Invalid(f"[schedule.{name}]: a copy needs the store that it goes to: `to`")
     if not 0 <= schedule.percent <= 100 or schedule.shards < 0:
         raise Invalid(f"[schedule.{name}]: percent must be 0 to 100, shards 0 or more")
 

@@ -1,4 +1,4 @@
-"""Verifications and drills that a schedule starts: the command line's own, as a process of its own.
+"""Verifications, drills and copies that a schedule starts: the command line's own, as a process.
 
 So they take no memory of the leader's, and whatever a damaged shard does to the engine is not done
 to the leader. They end with its term.
@@ -32,7 +32,7 @@ async def run_check(context: CoordinatorContext, schedule: ScheduleRule) -> str:
         "cleancut.cli.main",
         *("--store", context.store_url, "--cluster", context.keys.cluster, "-o", "json"),
         *context.key_source.flags(),
-        *("backup", schedule.do, LATEST, *_flags(schedule)),
+        *("backup", schedule.do, *_words(context, schedule)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -55,6 +55,20 @@ def _environment() -> dict[str, str]:
     """Without the settings of this process, which would be taken for the other's."""
     mine = {name for name in os.environ if name.startswith(_PREFIX)} - {STORE_KEY}
     return {name: value for name, value in os.environ.items() if name not in mine}
+
+
+def _words(context: CoordinatorContext, schedule: ScheduleRule) -> list[str]:
+    if schedule.do is not Do.COPY:
+        return [LATEST, *_flags(schedule)]
+    there = context.stores[schedule.to]
+    rule, words = there.rule, ["--new", "--to", there.rule.url]
+    if rule.upload_rate_bytes:
+        words += ["--upload-rate", str(rule.upload_rate_bytes)]
+    if rule.key_file:
+        words += ["--to-key-file", rule.key_file]
+    if rule.key_command:
+        words += ["--to-key-command", rule.key_command]
+    return words + (["--read-data", str(schedule.percent)] if schedule.percent else ["--quick"])
 
 
 def _flags(schedule: ScheduleRule) -> list[str]:

@@ -134,9 +134,10 @@ class Scheduler:
         one before is under way; as `requests.record`."""
         schedule = self._known(name)
         if schedule.do is not Do.BACKUP:
+            what = f"--new --to {schedule.to}'s URL" if schedule.do is Do.COPY else LATEST
             raise Refused(
                 f"schedule {name} starts a {schedule.do}, not a backup",
-                f"`cleancut backup {schedule.do} {LATEST}` does it where you are",
+                f"`cleancut backup {schedule.do} {what}` does it where you are",
             )
         async with self._turn:
             state = await self._state(name, schedule)

@@ -17,6 +17,7 @@ from cleancut_coordinator.metrics.cluster_metrics import (
     ScheduleGauges,
 )
 from cleancut_coordinator.metrics.cluster_snapshot import COMPLETE, ClusterSeen
+from cleancut_coordinator.metrics.copy_metrics import CopyGauges, CopySeen
 
 ABORTED = "aborted"
 _FENCE_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60)
@@ -33,6 +34,7 @@ class CoordinatorMetrics:
         self._cluster = ClusterGauges(self._meter)
         self._schedules = ScheduleGauges(self._meter)
         self._archive = ArchiveGauges(self._meter)
+        self._copies = CopyGauges(self._meter)
         counter, histogram = self._meter.counter, self._meter.histogram
         self.leader = self._meter.gauge(
             "cleancut_coordinator_leader", "1 on the leader, 0 on a standby; the sum must be 1."
@@ -111,6 +113,10 @@ class CoordinatorMetrics:
     def set_archive_bases(self, chains: frozenset[str] | None) -> None:
         """Chains of the archive of which a backup is a base; None: not known."""
         self._archive.set_bases(chains)
+
+    def show_copies(self, copies: Mapping[str, CopySeen]) -> None:
+        """The copies by the names of their stores."""
+        self._copies.show(copies)
 
     def show_cluster(self, seen: ClusterSeen | None) -> None:
         """What etcd says; None: nothing that can be understood, so nothing is known."""

@@ -13,6 +13,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.monitoring.cluster_reader import read_cluster
+from cleancut_coordinator.monitoring.copy_reader import CopyReader
 
 CLUSTER_S = 5.0
 CATALOG_S = 30.0
@@ -41,6 +42,7 @@ class MetricsCollector:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_cluster())
             group.create_task(self._watch_catalog())
+            group.create_task(CopyReader(context, self._metrics, self._log).run())
 
     async def _watch_cluster(self) -> None:
         known = True

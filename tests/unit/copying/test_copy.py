@@ -40,7 +40,7 @@ def test_a_copy_has_all_objects_of_the_source_and_a_log_of_its_own(stores: TwoSt
     done = stores.copy(ONE)
     (one,) = done.backups
     assert (one.epoch, one.id, one.state, one.verified) == (5, "b-5", "copied", "all")
-    assert not done.failed
+    assert not done.problems
     assert copied_objects(stores.target) == stores.source.objects
     assert one.size_bytes == done.size_bytes > 600_000
     checks = asyncio.run(list_checks(stores.target, PATHS))
@@ -68,7 +68,7 @@ def test_a_copy_killed_at_each_put_is_finished_by_the_next(stores: TwoStores) ->
             assert published == [] or copied_objects(half) == want
         done = stores.copy(ONE, target=half)
         assert copied_objects(half) == want
-        assert not done.failed
+        assert not done.problems
         assert asyncio.run(list_checks(half, PATHS))
     assert not any(path.startswith(PATHS.holds) for path in stores.source.objects)
 
@@ -101,7 +101,7 @@ def test_a_flipped_byte_is_refused_by_name_and_nothing_is_published(
 ) -> None:
     path = stores.damage(stores.source, folder)
     done = stores.copy(ONE)
-    (one,) = done.failed
+    (one,) = done.backups
     assert path.rpartition("/")[2] in one.why
     assert "backup #5" in one.why
     assert asyncio.run(list_epochs(stores.target, PATHS)) == []
@@ -139,7 +139,7 @@ def test_backups_that_are_known_to_be_damaged_or_corrupt_are_named(stores: TwoSt
 def test_a_lost_pack_is_named_before_anything_is_put(stores: TwoStores) -> None:
     path = next(one for one in stores.source.objects if "/packs/" in one)
     del stores.source.objects[path]
-    (one,) = stores.copy(ONE).failed
+    (one,) = stores.copy(ONE).backups
     assert path in one.why
     assert "docs/" in one.why
     assert not [p for p in stores.target.objects if p.split("/")[1] in {"packs", "groups"}]
@@ -152,8 +152,8 @@ def test_deletion_takes_precedence_on_both_sides(stores: TwoStores) -> None:
     stores.target.objects[PATHS.tombstone(Epoch(5))] = b"{}"
     done = stores.copy(NEW)
     assert [(one.epoch, one.state) for one in done.backups] == [(5, "left out")]
-    assert not done.failed
-    assert stores.copy(ONE).failed
+    assert not done.problems
+    assert stores.copy(ONE).problems
     with pytest.raises(NotFound, match="deleted"):
         stores.copy(CopyRequest(backup="6"))
 
@@ -199,10 +199,10 @@ def test_a_copy_onto_itself_is_refused_whatever_the_url(stores: TwoStores) -> No
 def test_encrypted_objects_go_as_they_are(tmp_path: Path) -> None:
     stores = TwoStores(tmp_path, key_file(tmp_path, "a"))
     stores.publish(5)
-    assert not stores.copy(LATEST).failed
+    assert not stores.copy(LATEST).problems
     assert copied_objects(stores.target) == stores.source.objects
     path = stores.damage(stores.source, "packs")
-    (one,) = stores.copy(ONE, target=MemoryStore()).failed
+    (one,) = stores.copy(ONE, target=MemoryStore()).backups
     assert "authentication" in one.why
     assert path in one.why
 
@@ -211,7 +211,7 @@ def test_a_copy_under_another_key_opens_with_that_key_alone(tmp_path: Path) -> N
     stores = TwoStores(tmp_path, key_file(tmp_path, "a"))
     stores.publish(5)
     other = key_file(tmp_path, "b")
-    assert not stores.copy(ONE, target_keys=other).failed
+    assert not stores.copy(ONE, target_keys=other).problems
     assert set(copied_objects(stores.target)) - set(stores.source.objects) != set()
     again = stores.copy(ALL, target_keys=other)
     assert [one.state for one in again.backups] == ["unchanged"]
@@ -223,7 +223,7 @@ def test_a_copy_under_another_key_opens_with_that_key_alone(tmp_path: Path) -> N
 
 
 def test_a_plain_source_may_be_copied_under_a_key(stores: TwoStores, tmp_path: Path) -> None:
-    assert not stores.copy(ONE, target_keys=key_file(tmp_path, "b")).failed
+    assert not stores.copy(ONE, target_keys=key_file(tmp_path, "b")).problems
     assert all(
         data.startswith(b"CLEANENC")
         for path, data in stores.target.objects.items()
@@ -254,5 +254,5 @@ def test_a_source_that_takes_no_hold_is_copied_with_a_warning(stores: TwoStores)
     locked.objects = dict(stores.source.objects)
     stores.source = locked
     done = stores.copy(ONE)
-    assert not done.failed
+    assert not done.problems
     assert "takes no hold" in done.warnings[0]
