@@ -22,6 +22,7 @@ from cleancut.api.rebalances import RebalancePlan
 from cleancut.api.reshards import ReshardPlan
 from cleancut.api.restores import RestorePlan
 from cleancut.api.schedules import Schedule
+from cleancut.api.searches import SearchAnswer
 from cleancut.api.values import SCHEMA, ApiValue
 from cleancut.cli.render import tables
 from cleancut.cli.render.grids import facts as facts_table
@@ -77,6 +78,7 @@ _NAMES: dict[type[ApiValue], Callable[[Any], str]] = {
     LogPage: lambda value: "\n".join(f"{one.shard_id}:{one.index}" for one in value.operations),
     Archive: lambda value: "\n".join(f"{one.collection}/{one.shard}" for one in value.shards),
     Copy: lambda value: "\n".join(str(one.epoch) for one in value.backups if one.state == "copied"),
+    SearchAnswer: lambda value: "\n".join(str(hit.id) for hit in value.hits),
     Diff: lambda value: "\n".join(str(one.id) for name in value.collections for one in name.points),
 }
 

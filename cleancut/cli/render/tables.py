@@ -18,6 +18,7 @@ from cleancut.api.rebalances import Rebalance, RebalancePlan
 from cleancut.api.reshards import Reshard, ReshardPlan
 from cleancut.api.restores import Restore, RestorePlan
 from cleancut.api.schedules import Schedule
+from cleancut.api.searches import SearchAnswer
 from cleancut.api.verdicts import Verdict
 from cleancut.cli.render import (
     archive_tables,
@@ -30,6 +31,7 @@ from cleancut.cli.render import (
     reshard_tables,
     restore_tables,
     schedule_tables,
+    search_tables,
 )
 
 ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
@@ -39,6 +41,7 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     Drill: backup_tables.drill,
     Copy: copy_tables.copy,
     Diff: diff_tables.diff,
+    SearchAnswer: search_tables.answer,
     GarbageCollection: backup_tables.gc,
     Restore: restore_tables.restore,
     RestorePlan: restore_tables.plan,
