@@ -96,7 +96,7 @@ def make_reshard(layout: Layout, request: ReshardRequest) -> ReshardPlan:
 
 
 def check_number(shards: int) -> int:
-    """`shards`, if a collection may have so many. Raises: Invalid."""
+    """`shards`, if a collection may have that number. Raises: Invalid."""
     if not 1 <= shards <= MAX_SHARDS:
         raise Invalid(f"invalid number of shards: {shards}", f"use 1 to {MAX_SHARDS}")
     return shards
