@@ -19,6 +19,7 @@ from cleancut.api.diffs import Diff
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.operations import Operation
 from cleancut.api.rebalances import RebalancePlan
+from cleancut.api.reshards import ReshardPlan
 from cleancut.api.restores import RestorePlan
 from cleancut.api.schedules import Schedule
 from cleancut.api.searches import SearchAnswer
@@ -66,6 +67,7 @@ def emit_facts(output: str, noun: str, facts: dict[str, Any]) -> None:
 _NAMES: dict[type[ApiValue], Callable[[Any], str]] = {
     RestorePlan: lambda value: str(value.backup_id),
     RebalancePlan: lambda value: str(value.digest),
+    ReshardPlan: lambda value: str(value.digest),
     ClusterStatus: lambda value: str(value.cluster),
     Identity: lambda value: str(value.cluster_id),
     AgentSettings: lambda value: str(value.upload_bytes_per_s),

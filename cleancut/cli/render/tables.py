@@ -15,6 +15,7 @@ from cleancut.api.diffs import Diff
 from cleancut.api.drills import Drill
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.rebalances import Rebalance, RebalancePlan
+from cleancut.api.reshards import Reshard, ReshardPlan
 from cleancut.api.restores import Restore, RestorePlan
 from cleancut.api.schedules import Schedule
 from cleancut.api.searches import SearchAnswer
@@ -27,6 +28,7 @@ from cleancut.cli.render import (
     diff_tables,
     log_tables,
     rebalance_tables,
+    reshard_tables,
     restore_tables,
     schedule_tables,
     search_tables,
@@ -45,6 +47,8 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     RestorePlan: restore_tables.plan,
     Rebalance: rebalance_tables.rebalance,
     RebalancePlan: rebalance_tables.rebalance_plan,
+    Reshard: reshard_tables.reshard,
+    ReshardPlan: reshard_tables.reshard_plan,
     Schedule: schedule_tables.schedule,
     ClusterStatus: cluster_tables.cluster,
     Identity: cluster_tables.identity,
@@ -57,5 +61,6 @@ MANY: dict[str, Callable[[Any], RenderableType]] = {
     "backups": backup_tables.backup_list,
     "restores": restore_tables.restore_list,
     "rebalances": rebalance_tables.rebalance_list,
+    "reshards": reshard_tables.reshard_list,
     "schedules": schedule_tables.schedule_list,
 }

@@ -138,7 +138,6 @@ def warnings_of(entry: CollectionEntry, factor: int, target: Target) -> Iterator
     shards = len(entry.shard_ids)
     if peers > shards * min(factor, peers) > 0:
         yield (
-            f"{shards} shards leave some of the {peers} peers empty; Qdrant changes the number of"
-            " shards only in its cloud: restore it as it is, then copy it into a new collection"
-            " with more"
+            f"{shards} shards leave some of the {peers} peers empty: restore it as it is, then"
+            " `cleancut reshard start` makes more shards"
         )
