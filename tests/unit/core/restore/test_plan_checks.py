@@ -105,9 +105,12 @@ def test_fewer_replicas_are_told_for_what_they_give_up() -> None:
 
 
 def test_peers_that_stay_empty_are_told_with_what_can_be_done() -> None:
-    assert any("copy it into a new" in told for told in _plan(on=target(peers=3)).warnings)
-    assert not any("copy it into" in told for told in _plan(on=target(peers=2)).warnings)
-    assert not any("copy it" in t for t in _plan(on=target(peers=3), replicas=2).warnings)
+    def told(plan: PlacementPlan) -> bool:
+        return any("`cleancut reshard start` makes more" in one for one in plan.warnings)
+
+    assert told(_plan(on=target(peers=3)))
+    assert not told(_plan(on=target(peers=2)))
+    assert not told(_plan(on=target(peers=3), replicas=2))
 
 
 # Disk and time
