@@ -15,6 +15,7 @@ from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Group, Operati
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import CLOSED, FINAL_STATES, OperationKind, Phase, State
 from cleancut.core.rebalance.phases import TRANSITIONS as REBALANCE_TRANSITIONS
+from cleancut.core.reshard.phases import TRANSITIONS as RESHARD_TRANSITIONS
 from cleancut.core.restore.phases import TRANSITIONS as RESTORE_TRANSITIONS
 from cleancut.ports.coordination import Put
 from simulation.checkers_archive import ARCHIVE_CHECKERS
@@ -36,6 +37,7 @@ _TABLES = {
     OperationKind.SEED: SEED_TRANSITIONS,
     OperationKind.RESTORE: RESTORE_TRANSITIONS,
     OperationKind.REBALANCE: REBALANCE_TRANSITIONS,
+    OperationKind.RESHARD: RESHARD_TRANSITIONS,
 }
 VOTED = (Phase.PREPARE, Phase.CUT, Phase.SEAL, Phase.UPLOAD)
 

@@ -1,20 +1,22 @@
-"""Generator of ARCHITECTURE.md's generated parts: layers, package table and state diagrams."""
+"""Generator of generated parts: ARCHITECTURE.md's layers and packages, and the state diagrams."""
 
 from __future__ import annotations
 
 import ast
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cleancut.core.backup import phases
 from cleancut.core.protocol.states import Phase
 from cleancut.core.rebalance import phases as rebalance_phases
+from cleancut.core.reshard import phases as reshard_phases
 from cleancut.core.restore import phases as restore_phases
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "ARCHITECTURE.md"
+MACHINES = ROOT / "docs/reference/state-machines.md"
 FOLDERS = ("cleancut", "agent", "coordinator", "devcluster")
 GENERATED = ("cleancut/v1/", "cleancut/etcd/pb/")
 CLOSED = ("devcluster/cleancut_devcluster/", "cleancut/repository/")
@@ -31,6 +33,7 @@ TABLES = (
     ("Backup, and seed", {**phases.TRANSITIONS, **SEED_WAYS}),
     ("Restore", restore_phases.TRANSITIONS),
     ("Rebalance", rebalance_phases.TRANSITIONS),
+    ("Reshard", reshard_phases.TRANSITIONS),
 )
 
 
@@ -84,23 +87,28 @@ def diagrams() -> str:
     return "\n\n".join(f"{name}:\n{diagram(table)}" for name, table in TABLES) + "\n"
 
 
-PARTS = {"layers": layers, "packages": packages, "transitions": diagrams}
+PARTS: dict[Path, dict[str, Callable[[], str]]] = {
+    PAGE: {"layers": layers, "packages": packages},
+    MACHINES: {"transitions": diagrams},
+}
 
 
-def filled(page: str) -> str:
+def filled(path: Path) -> str:
     """The page with each generated part between its markers `<!-- NAME:begin -->` and `:end`."""
-    for name, part in PARTS.items():
+    page = path.read_text(encoding="utf-8")
+    for name, part in PARTS[path].items():
         begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
         before, found, rest = page.partition(begin)
         _, closed, after = rest.partition(end)
         if not (found and closed):
-            raise ValueError(f"{PAGE.name} lacks the markers of {name!r}")
+            raise ValueError(f"{path.name} lacks the markers of {name!r}")
         page = before + begin + part() + end + after
     return page
 
 
 if __name__ == "__main__":
-    text = filled(PAGE.read_text(encoding="utf-8"))
+    texts = {path: filled(path) for path in PARTS}
     if sys.argv[1:] == ["--check"]:
-        sys.exit(text != PAGE.read_text(encoding="utf-8"))
-    PAGE.write_text(text, encoding="utf-8")
+        sys.exit(any(text != path.read_text(encoding="utf-8") for path, text in texts.items()))
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")

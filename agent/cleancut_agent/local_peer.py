@@ -13,17 +13,17 @@ from cleancut.core.cluster.view import (
     config_digest,
 )
 from cleancut.core.format.paths import COORDINATOR_PROBE
-from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.codec import decode, digest_of
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused
-from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
-from cleancut.core.protocol.effect_requests import Readings
+from cleancut.core.primitives.ids import WITHOUT_CLUSTER, Epoch, PeerId, ShardId
+from cleancut.core.protocol.effect_requests import Observed, Readings
 from cleancut.core.protocol.etcd_records import (
     ProbeObject,
     ShardState,
     ShardTask,
     UnusableReplica,
 )
-from cleancut.core.protocol.requests import Selection
+from cleancut.core.protocol.requests import NAMES_ONLY, Selection
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.live_shards import live_shards, transfer_view
 from cleancut.qdrant.responses import (
@@ -67,6 +67,13 @@ async def read_view(
     return view_of(cluster, telemetry, aliases, selection, hidden=hidden)
 
 
+async def observe_names(context: AgentContext, epoch: Epoch) -> Observed:
+    """The local peer as operations see it that look at no data before they begin."""
+    probe = await read_probe(context, epoch)
+    view = digest_of(await read_view(context.qdrant, NAMES_ONLY))
+    return Observed(view, "", probe.nonce, storage_free_bytes(context), None)
+
+
 def view_of(
     cluster: ClusterInfo,
     telemetry: Telemetry,
@@ -80,7 +87,7 @@ def view_of(
     chosen = {n: entry for n, entry in telemetry.collections.items() if selection.takes(n)}
     look = _name_of if selection.names_only else partial(_collection_view, local)
     return View(
-        peers=tuple(PeerId(peer) for peer in sorted(cluster.peers)) or (PeerId(0),),
+        peers=tuple(PeerId(peer) for peer in sorted(cluster.peers)) or (WITHOUT_CLUSTER,),
         collections=tuple(look(name, entry) for name, entry in sorted(chosen.items())),
         aliases=tuple(sorted((a, of) for a, of in aliases.items() if of in chosen or a in hidden)),
         hidden=tuple(sorted(name for name in hidden if selection.takes(name))),

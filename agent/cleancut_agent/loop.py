@@ -17,8 +17,9 @@ from cleancut.core.protocol.commands import CastVote, Command, Effect, Run, Stop
 from cleancut.core.protocol.etcd_records import Concern, Ctl, EpochMember, ProgressRecord
 from cleancut.core.protocol.events import Done, Event, Failed, Seen, Tick
 from cleancut.core.protocol.failures import failure_of
-from cleancut.core.protocol.participant import TICKED
+from cleancut.core.protocol.participant import TICKED, Participant
 from cleancut.core.protocol.states import OperationKind, Phase
+from cleancut.core.reshard.participant import ReshardParticipant
 from cleancut.core.restore.participant import RestoreParticipant
 from cleancut.ports.coordination import Compacted, Created, Guard, KeyValue, Modified, Put
 from cleancut.runtime.log import Logger
@@ -58,11 +59,12 @@ class AgentLoop:
     ) -> None:
         self._context, self._session, self._effects = context, session, effects
         self._metrics, self._log = metrics, log
-        self._machines: dict[OperationKind, BackupParticipant | RestoreParticipant] = {
+        self._machines: dict[OperationKind, Participant] = {
             OperationKind.BACKUP: BackupParticipant(session.token),
             OperationKind.SEED: BackupParticipant(session.token),
             OperationKind.RESTORE: RestoreParticipant(session.token),
             OperationKind.REBALANCE: RestoreParticipant(session.token),
+            OperationKind.RESHARD: ReshardParticipant(session.token),
         }
         self._ctl = Ctl()
         self._revision = 0

@@ -19,6 +19,7 @@ from cleancut_agent.context import AgentContext
 from cleancut_agent.fence_watchdog import FenceWatchdog
 from cleancut_agent.loop import AgentEffects, AgentLoop
 from cleancut_agent.metrics import AgentMetrics
+from cleancut_agent.reshard.effects import AgentReshardEffects
 from cleancut_agent.restore.effects import AgentRestoreEffects
 from cleancut_agent.restore.shard_checks import count_replica
 from cleancut_agent.restore.tar_server import TarServer
@@ -105,5 +106,6 @@ def session_loop(
         OperationKind.SEED: AgentSeedEffects(context, process.pool, backups, log=log),
         OperationKind.RESTORE: AgentRestoreEffects(context, process.tars),
         OperationKind.REBALANCE: AgentRestoreEffects(context, process.tars, count_replica),
+        OperationKind.RESHARD: AgentReshardEffects(context),
     }
     return AgentLoop(context, session, effects, metrics=process.metrics, log=log)

@@ -17,6 +17,7 @@ from cleancut.api.backups import Backup, BackupPage
 from cleancut.api.cluster import AgentSettings, ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
+from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPage, ReshardPlan
 from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestorePlan
 from cleancut.api.schedules import Schedule, ScheduleList
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
@@ -145,6 +146,30 @@ class RebalanceApi(Protocol):
         ...
 
 
+class ReshardApi(Protocol):
+    """Reshards."""
+
+    async def plan_reshard(self, options: ReshardOptions) -> ReshardPlan: ...
+
+    async def start_reshard(
+        self, options: ReshardOptions, *, request_id: str, plan_digest: str
+    ) -> Reshard:
+        """Leader only. Returns once the operation is recorded."""
+        ...
+
+    async def get_reshard(self, name: str) -> Reshard: ...
+
+    async def list_reshards(self, page: PageRequest) -> ReshardPage: ...
+
+    def watch_reshard(self, name: str) -> AsyncIterator[Reshard]:
+        """As `watch_restore`."""
+        ...
+
+    async def cancel_reshard(self, name: str) -> Reshard:
+        """Leader only. Aborts the step under way, or finishes it; finished steps stay."""
+        ...
+
+
 class ClusterApi(Protocol):
     """The cluster itself, and the settings of its agents."""
 
@@ -186,6 +211,7 @@ class Api:
     backups: BackupApi
     restores: RestoreApi
     rebalances: RebalanceApi
+    reshards: ReshardApi
     schedules: ScheduleApi
     cluster: ClusterApi
     trouble: Callable[[], str] = lambda: ""

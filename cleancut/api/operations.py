@@ -6,12 +6,13 @@ from cleancut.api.backups import Backup
 from cleancut.api.rebalances import (
     Rebalance,
 )
+from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
 from cleancut.api.values import OperationError
 from cleancut.core.protocol.etcd_records import Failure
 from cleancut.core.protocol.states import FINAL_STATES
 
-Operation = Backup | Restore | Rebalance
+Operation = Backup | Restore | Rebalance | Reshard
 
 
 def is_over(operation: Operation) -> bool:

@@ -20,6 +20,7 @@ from cleancut.cli.commands.cluster import adopt, cluster
 from cleancut.cli.commands.demo import demo
 from cleancut.cli.commands.doctor import doctor
 from cleancut.cli.commands.key import key
+from cleancut.cli.commands.reshard import reshard
 from cleancut.cli.commands.restore import restore
 from cleancut.cli.commands.schedule import schedule
 from cleancut.cli.commands.seed import seed
@@ -61,6 +62,7 @@ for command in (
     restore,
     schedule,
     cluster,
+    reshard,
     archive,
     mark,
     agent,

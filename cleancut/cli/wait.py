@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from cleancut.api.backups import Backup
 from cleancut.api.operations import Operation, is_over
 from cleancut.api.rebalances import Rebalance
+from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
 from cleancut.cli.exit_codes import Exit, exit_of_operation, report_error, report_parts, say
 from cleancut.cli.render.output import emit
@@ -25,7 +26,7 @@ from cleancut.core.primitives.errors import Invalid, TimedOut, Unavailable
 from cleancut.core.protocol.states import State
 
 T = TypeVar("T")
-Op = TypeVar("Op", Backup, Restore, Rebalance)
+Op = TypeVar("Op", Backup, Restore, Rebalance, Reshard)
 WAIT_S = 24 * 3600.0
 """Default bound of waiting: that of an upload."""
 

@@ -15,6 +15,7 @@ from cleancut.api.cluster import AgentSettings, ClusterStatus, Diagnosis, Forgot
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.operations import is_over
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
+from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPage, ReshardPlan
 from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestorePlan
 from cleancut.api.schedules import Schedule, ScheduleList
 from cleancut.api.values import ApiValue
@@ -25,16 +26,18 @@ from cleancut.runtime.tls import Tls
 from cleancut.v1 import backup_pb2 as backups
 from cleancut.v1 import cluster_pb2 as cluster
 from cleancut.v1 import rebalance_pb2 as rebalances
+from cleancut.v1 import reshard_pb2 as reshards
 from cleancut.v1 import restore_pb2 as restores
 from cleancut.v1 import schedule_pb2 as schedules
 from cleancut.v1.backup_pb2_grpc import BackupServiceStub
 from cleancut.v1.cluster_pb2_grpc import ClusterServiceStub
 from cleancut.v1.rebalance_pb2_grpc import RebalanceServiceStub
+from cleancut.v1.reshard_pb2_grpc import ReshardServiceStub
 from cleancut.v1.restore_pb2_grpc import RestoreServiceStub
 from cleancut.v1.schedule_pb2_grpc import ScheduleServiceStub
 
 S = TypeVar("S", bound=ApiValue)
-Op = TypeVar("Op", Backup, Restore, Rebalance)
+Op = TypeVar("Op", Backup, Restore, Rebalance, Reshard)
 CARE_S = 50.0
 MARK_S = 30.0
 """Bound of calls that look at every peer, some of which hang, or wait for an operation's end."""
@@ -286,6 +289,49 @@ class Client:
         message = new_message(rebalances.CancelRebalanceRequest, id=name)
         return await self._one(
             lambda c: RebalanceServiceStub(c).CancelRebalance, message, Rebalance, timeout_s=CARE_S
+        )
+
+    async def plan_reshard(self, options: ReshardOptions) -> ReshardPlan:
+        message = new_message(
+            reshards.PlanReshardRequest,
+            options=to_message(options, reshards.ReshardOptions),
+        )
+        return await self._one(lambda c: ReshardServiceStub(c).PlanReshard, message, ReshardPlan)
+
+    async def start_reshard(
+        self, request_id: str, options: ReshardOptions, plan_digest: str = ""
+    ) -> Reshard:
+        """The reshard that was started: the caller has read the plan and means it."""
+        message = new_message(
+            reshards.StartReshardRequest,
+            request_id=request_id,
+            options=to_message(options, reshards.ReshardOptions),
+            confirmed=True,
+            plan_digest=plan_digest,
+        )
+        return await self._one(lambda c: ReshardServiceStub(c).StartReshard, message, Reshard)
+
+    async def get_reshard(self, name: str) -> Reshard:
+        message = new_message(reshards.GetReshardRequest, id=name)
+        return await self._one(lambda c: ReshardServiceStub(c).GetReshard, message, Reshard)
+
+    async def list_reshards(self, page_size: int = 0, page_token: str = "") -> ReshardPage:
+        message = new_message(
+            reshards.ListReshardsRequest, page_size=page_size, page_token=page_token
+        )
+        answer = await self._link.call(lambda c: ReshardServiceStub(c).ListReshards, message)
+        return from_message(answer, ReshardPage)
+
+    def watch_reshard(self, name: str) -> AsyncGenerator[Reshard, None]:
+        """As `watch_backup`."""
+        message = new_message(reshards.WatchReshardRequest, id=name)
+        return self._until_over(lambda c: ReshardServiceStub(c).WatchReshard, message, Reshard)
+
+    async def cancel_reshard(self, name: str) -> Reshard:
+        """As it ended; still open, if its step could not be aborted or finished within 40 s."""
+        message = new_message(reshards.CancelReshardRequest, id=name)
+        return await self._one(
+            lambda c: ReshardServiceStub(c).CancelReshard, message, Reshard, timeout_s=CARE_S
         )
 
     async def cluster_status(self) -> ClusterStatus:

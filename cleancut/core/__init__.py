@@ -1,1 +1,1 @@
-"""Decisions of backup, restore and rebalance as pure code: no clock, no disk, no network."""
+"""Decisions of all operations as pure code: no clock, no disk, no network."""

@@ -16,11 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from cleancut.core.format.manifest import Manifest, ShardEntry
 from cleancut.core.format.paths import Paths
 from cleancut.core.points.columns import VectorColumn, vector_columns
-from cleancut.core.points.selection import Selection, shards_selected
-from cleancut.core.primitives.errors import Invalid
+from cleancut.core.points.selection import Selection, owners_of, shards_selected
+from cleancut.data.filters import check_filter
 from cleancut.data.job import Line, ShardJob
 from cleancut.data.output import STDOUT, check_target, new_file, writes_stdout
 from cleancut.data.shard_runner import check_scratch, make_scratch, run_shard
@@ -47,20 +49,6 @@ class ExportRequest:
     scratch: Path | None = None
 
 
-def check_filter(selection: Selection) -> None:
-    """Raises: Invalid, for a filter that Qdrant's engine does not understand."""
-    from cleancut.engine.filters import to_filter
-
-    try:
-        to_filter(selection.filter)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise Invalid(
-            f"the filter is malformed: {what}",
-            "see https://qdrant.tech/documentation/concepts/filtering/",
-        ) from error
-
-
 async def export(
     store: Store, paths: Paths, request: ExportRequest, *, notice: Notice
 ) -> dict[str, Any]:
@@ -73,13 +61,16 @@ async def export(
     check_target(request.out)
     check_filter(request.selection)
     manifest = await find_group(store, paths, request.backup)
-    shards = shards_selected(manifest, request.collection, request.selection.shard_keys)
+    shards = _selected(manifest, request)
     with make_scratch(request.scratch) as made:
         scratch = Path(made)
-        await asyncio.to_thread(check_scratch, shards, request.jobs, scratch)
+        opened = [shard for shard, _ in shards]
+        await asyncio.to_thread(check_scratch, opened, request.jobs, scratch)
         run = _Export(store, paths, manifest, request, scratch, notice)
         with _sink(run, request) as sink:
             points = await run.write(shards, sink)
+    if request.selection.ids is not None and points < len(request.selection.ids):
+        notice(f"{points:,} of {len(request.selection.ids):,} ids are in what was selected")
     return {
         "file": str(request.out),
         "backup": manifest.operation,
@@ -91,6 +82,17 @@ async def export(
         "size_bytes": 0 if request.out == STDOUT else request.out.stat().st_size,
         "took_s": round(time.monotonic() - began_s, 3),
     }
+
+
+def _selected(manifest: Manifest, request: ExportRequest) -> list[tuple[ShardEntry, Selection]]:
+    """The shards to open, by id, and what to read of each."""
+    selection = request.selection
+    chosen = shards_selected(manifest, request.collection, selection.shard_keys)
+    if selection.ids is None:
+        return [(shard, selection) for shard in chosen]
+    owners = owners_of(manifest.shards_of(request.collection), chosen, selection.ids)
+    found = [(shard, replace(selection, ids=ids)) for shard, ids in owners]
+    return sorted(found, key=lambda one: one[0].shard_id)
 
 
 @dataclass(slots=True)
@@ -120,7 +122,7 @@ class _Export:
     def text_keys(self) -> bool:
         return any(isinstance(key, str) for key in self.keys)
 
-    async def write(self, shards: Sequence[ShardEntry], sink: Sink) -> int:
+    async def write(self, shards: Sequence[tuple[ShardEntry, Selection]], sink: Sink) -> int:
         """How many points there were. Raises: OSError, of the file."""
 
         async def take(done: tuple[ShardEntry, Line]) -> None:
@@ -128,16 +130,18 @@ class _Export:
             await run_in_thread(partial(sink.append, line.parts or ()))
             self.notice(f"{shard.collection}/{shard.shard_id}: {line.points:,} points")
 
-        calls = [partial(self._read, at, shard) for at, shard in enumerate(shards)]
+        calls = [partial(self._read, at, *one) for at, one in enumerate(shards)]
         await run_in_order(calls, self.request.jobs, take)
         await run_in_thread(sink.finish)
         return sum(self.points.values())
 
-    async def _read(self, at: int, shard: ShardEntry) -> tuple[ShardEntry, Line]:
+    async def _read(
+        self, at: int, shard: ShardEntry, selection: Selection
+    ) -> tuple[ShardEntry, Line]:
         job = ShardJob(
             task="lines" if self.request.form is Format.JSONL else "table",
             out=str(self.scratch / f"{at}"),
-            selection=self.request.selection,
+            selection=selection,
             columns=self.columns,
             shard_key=shard.shard_key,
             expected=shard.count,

@@ -12,16 +12,28 @@ from typing import Any
 import msgspec
 
 from cleancut.core.points.columns import VectorColumn
-from cleancut.core.points.selection import Selection
+from cleancut.core.points.selection import PointId, Selection
 
 PROGRESS_S = 1.0
+
+
+class Search(msgspec.Struct, frozen=True):
+    """The points nearest to `target` by the vector `using`; of all but those in `without`.
+    `exact`: by the original vectors, not by an index."""
+
+    target: Any
+    using: str
+    limit: int
+    exact: bool = True
+    without: tuple[PointId, ...] = ()
 
 
 class ShardJob(msgspec.Struct, frozen=True):
     """Of the shard in `tar`, which is removed, unpacked into `directory`: writes the points of
     `selection` to files that begin with `out`.
 
-    `task`: what is written: `lines` of JSON, `table` (Arrow), or `digests`. `columns`: the vectors
+    `task`: what is written, `lines` of JSON, `table` (Arrow) or `digests`; or what is answered:
+    `search`, or the `vectors` of the selected points. `columns`: the vectors
     to write; none for none. `expected`: how many points there are, if that is known. `text_keys`:
     some shard key of the collection is text.
     """
@@ -35,6 +47,7 @@ class ShardJob(msgspec.Struct, frozen=True):
     shard_key: str | int | None = None
     expected: int | None = None
     text_keys: bool = False
+    search: Search | None = None
 
 
 class Part(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ import msgspec
 from cleancut.core.primitives.errors import CleancutError, Corrupt, Invalid, Refused
 from cleancut.data.job import PROGRESS_S, Line, Part, ShardJob
 from cleancut.data.pages import PageSize, pages
-from cleancut.engine.shard import EngineShard, opened
+from cleancut.engine.shard import EngineShard, id_of, opened, plain_vector, vector_of
 
 Report = Callable[[int], None]
 """Takes the number of points so far."""
@@ -119,10 +119,42 @@ def _digests(shard: EngineShard, job: ShardJob) -> Line:
     return Line(counter.points, (Part(job.out, counter.points),))
 
 
+def _search(shard: EngineShard, job: ShardJob) -> Line:
+    """Hits, best first: id, score and payload of each."""
+    from cleancut.engine.filters import to_filter, without_ids
+
+    search, chosen = job.search, job.selection.filter
+    assert search is not None
+    condition = without_ids(search.without, chosen) if search.without else to_filter(chosen)
+    found = shard.search(
+        shard.target_of(search.target),
+        search.using,
+        search.limit,
+        exact=search.exact,
+        condition=condition,
+        payload=True,
+    )
+    hits = [(id_of(point), float(point.score), point.payload or {}) for point in found]
+    return Line(len(hits), result=hits)
+
+
+def _vectors(shard: EngineShard, job: ShardJob) -> Line:
+    """The vector in the only column, of each selected point."""
+    (column,) = job.columns
+    found = [
+        plain_vector(vector_of(record, column.name))
+        for records in pages(shard, job.selection, PageSize(), vectors=True, payload=False)
+        for record in records
+    ]
+    return Line(len(found), result=found)
+
+
 _TASKS: dict[str, Callable[[EngineShard, ShardJob], Line]] = {
     "lines": _lines,
     "table": _table,
     "digests": _digests,
+    "search": _search,
+    "vectors": _vectors,
 }
 
 if __name__ == "__main__":

@@ -53,6 +53,14 @@ def to_filter(body: Json | None, where: str = "") -> Any:
     )
 
 
+def without_ids(ids: Iterable[int | str], body: Json | None) -> Any:
+    """The points that the filter matches, but for these."""
+    others: list[Any] = [edge.HasIdCondition(set(ids))]
+    if body is None:
+        return edge.Filter(must_not=others)
+    return edge.Filter(must=[to_filter(body)], must_not=others)
+
+
 def of_ids(ids: Iterable[int | str], body: Json | None) -> Any:
     """The points with these ids that the filter matches too."""
     chosen: list[Any] = [edge.HasIdCondition(set(ids))]

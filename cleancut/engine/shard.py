@@ -90,11 +90,23 @@ class EngineShard:
             found = self._shard.query(request)
         return [one for point in found if (one := vector_of(point, vector)) is not None]
 
-    def nearest(
-        self, target: Any, vector: str, limit: int, *, exact: bool, condition: Any = None
-    ) -> list[Hit]:
+    def nearest(self, target: Any, vector: str, limit: int, *, exact: bool) -> list[Hit]:
         """Ids and scores, best first; with `exact` by the original vectors, whatever index there
-        is. `condition`: the engine's filter."""
+        is."""
+        found = self.search(target, vector, limit, exact=exact)
+        return [(id_of(point), float(point.score)) for point in found]
+
+    def search(
+        self,
+        target: Any,
+        vector: str,
+        limit: int,
+        *,
+        exact: bool,
+        condition: Any = None,
+        payload: bool = False,
+    ) -> list[Any]:
+        """As `nearest`, the engine's records. `condition`: the engine's filter."""
         edge = self._edge
         quantization = edge.QuantizationSearchParams(ignore=True) if exact else None
         request = edge.QueryRequest(
@@ -102,11 +114,11 @@ class EngineShard:
             query=edge.Query.Nearest(target, vector or None),
             params=edge.SearchParams(exact=exact, quantization=quantization),
             filter=condition,
-            with_payload=False,
+            with_payload=payload,
         )
         with _engine_errors("read"):
-            found = self._shard.query(request)
-        return [(id_of(point), float(point.score)) for point in found]
+            found: list[Any] = self._shard.query(request)
+        return found
 
 
 @contextmanager
@@ -128,6 +140,13 @@ def vector_of(record: Any, name: str) -> Any:
     if isinstance(found, dict):
         return found.get(name)
     return found if not name and isinstance(found, Sequence) else None
+
+
+def plain_vector(vector: Any) -> Any:
+    """A vector of the engine as Qdrant's API has it."""
+    if vector is None or isinstance(vector, list):
+        return vector
+    return {"indices": list(vector.indices), "values": list(vector.values)}
 
 
 def _word(kind: Any) -> str:

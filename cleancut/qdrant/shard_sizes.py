@@ -6,7 +6,7 @@ Source: src/common/telemetry_ops/distributed_telemetry.rs, Qdrant 1.18.3
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cleancut.core.primitives.errors import Corrupt
@@ -42,10 +42,12 @@ class WeighedCollection:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """`peers`: all that the cluster knows, and whether each has answered."""
+    """`peers`: all that the cluster knows, and whether each has answered. `commits`: of those that
+    have, the newest entry of the consensus that each has applied."""
 
     peers: dict[int, bool]
     collections: dict[str, WeighedCollection]
+    commits: dict[int, int] = field(default_factory=dict)
 
 
 def parse_weights(result: Mapping[str, Any]) -> Weights:
@@ -61,6 +63,12 @@ def parse_weights(result: Mapping[str, Any]) -> Weights:
                     resharding=bool(entry.get("reshardings")),
                 )
                 for name, entry in result["collections"].items()
+            },
+            commits={
+                int(peer): int(told["details"]["commit"])
+                - int(told["details"].get("num_pending_operations") or 0)
+                for peer, told in peers.items()
+                if (told.get("details") or {}).get("commit") is not None
             },
         )
     except (KeyError, TypeError, ValueError, AttributeError) as cause:

@@ -19,7 +19,7 @@ from cleancut.core.format.paths import ObjectKind, Paths
 from cleancut.core.primitives.codec import Record, digest_of, encode
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
-from cleancut.core.protocol.documents import AgentRestoreReport
+from cleancut.core.protocol.documents import AgentRestoreReport, AgentRingReport
 from cleancut.core.verification.damage import NO_DAMAGE
 from cleancut.ports.store import Store
 from cleancut.repository.bounded import read_document
@@ -203,7 +203,7 @@ async def put_staged(store: Store, paths: Paths, epoch: Epoch, record: Record) -
 
 
 async def put_votes_document(
-    store: Store, paths: Paths, document: AgentDocument | AgentRestoreReport
+    store: Store, paths: Paths, document: AgentDocument | AgentRestoreReport | AgentRingReport
 ) -> str:
     """Stores what an agent found in an epoch; its sha256, which its vote names."""
     data, sha256 = encode(document), digest_of(document)

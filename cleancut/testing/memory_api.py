@@ -54,6 +54,7 @@ from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import State
 from cleancut.testing.memory_rebalances import MemoryRebalances
+from cleancut.testing.memory_reshards import MemoryReshards
 
 Op = TypeVar("Op", Backup, Restore)
 
@@ -92,7 +93,11 @@ EVIDENCE = Evidence(
 
 
 SETTINGS = AgentSettings(
-    upload_bytes_per_s=0, uploads=4, spill_bytes=1 << 32, spill_floor_bytes=1 << 29
+    upload_bytes_per_s=0,
+    uploads=4,
+    spill_bytes=1 << 32,
+    spill_floor_bytes=1 << 29,
+    read_bytes_per_s=0,
 )
 
 
@@ -116,6 +121,7 @@ class MemoryApi:
     restores: dict[str, Restore] = field(default_factory=dict)
     requests: dict[str, tuple[object, str]] = field(default_factory=dict)
     rebalances: MemoryRebalances = field(default_factory=MemoryRebalances)
+    reshards: MemoryReshards = field(default_factory=MemoryReshards)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     owned: bool = False
     findings: tuple[DoctorFinding, ...] = ()
@@ -126,7 +132,7 @@ class MemoryApi:
     @property
     def api(self) -> Api:
         """Itself, as `serve_api` takes it."""
-        return Api(self.leader_address, self, self, self.rebalances, self, self)
+        return Api(self.leader_address, self, self, self.rebalances, self.reshards, self, self)
 
     def leader_address(self) -> str | None:
         return self.leader

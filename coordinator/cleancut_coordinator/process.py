@@ -37,6 +37,7 @@ from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.monitoring.collector import MetricsCollector
 from cleancut_coordinator.monitoring.peer_observer import PeerObserver
 from cleancut_coordinator.rebalance.effects import RebalanceEffects
+from cleancut_coordinator.reshard.effects import ReshardEffects
 from cleancut_coordinator.restore.effects import RestoreEffects
 from cleancut_coordinator.restore.source_hold import renew_holds
 
@@ -162,6 +163,7 @@ def leader_effects(context: CoordinatorContext) -> dict[OperationKind, LeaderEff
         OperationKind.SEED: LeaderSeedEffects(context, backups),
         OperationKind.RESTORE: RestoreEffects(context),
         OperationKind.REBALANCE: RebalanceEffects(context),
+        OperationKind.RESHARD: ReshardEffects(context),
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.tidy.tree import ROOT, files, text_of
 from tools import gen_api_reference
-from tools.gen_architecture import filled
+from tools.gen_architecture import PARTS, filled
 from tools.gen_daemon_reference import PAGES
 from tools.gen_metrics_reference import reference
 
@@ -91,8 +91,8 @@ def test_the_apis_page_is_up_to_date() -> None:
 
 def test_architecture_shows_layers_packages_and_machines_as_they_are() -> None:
     """`make docs` was run after the last change of a layer, a package or a transition."""
-    page = text_of("ARCHITECTURE.md")
-    assert page == filled(page)
+    for path in PARTS:
+        assert path.read_text(encoding="utf-8") == filled(path)
 
 
 def test_a_package_without_a_line_of_its_own_would_be_seen() -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from cleancut.core.primitives.codec import digest_of
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import Epoch, format_epoch
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.documents import AgentRestoreReport, RestoredShard
-from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
+from cleancut.core.protocol.effect_requests import Observe, Readings, ReadNumbers
 from cleancut.core.protocol.etcd_records import ShardTask, Vote
 from cleancut.core.protocol.high_water import BEHIND_HINT
-from cleancut.core.protocol.requests import NAMES_ONLY
 from cleancut.core.protocol.states import Phase
 from cleancut.core.restore.participant import HasRecovered, Recover, Verified, Verify
 from cleancut.core.restore.phases import AT_ONCE
@@ -21,13 +19,13 @@ from cleancut.qdrant.client import Qdrant
 from cleancut.repository.catalog import put_votes_document
 from cleancut.runtime.concurrency import run_all
 from cleancut_agent.context import AgentContext
-from cleancut_agent.local_peer import read_probe, read_view, readings_of, storage_free_bytes
+from cleancut_agent.local_peer import observe_names, readings_of
 from cleancut_agent.progress import BytesProgress
 from cleancut_agent.prompt_store import prompt_store
 from cleancut_agent.restore.recovery import Recovery
 from cleancut_agent.restore.shard_checks import verify_shard
 from cleancut_agent.restore.tar_server import TarServer
-from cleancut_agent.restore.wait_for_peer import retry_until_reachable
+from cleancut_agent.wait_for_peer import retry_until_reachable
 
 MARKS_S = 30.0
 VerifyOne = Callable[[Qdrant, ShardTask], Awaitable[RestoredShard]]
@@ -50,7 +48,7 @@ class AgentRestoreEffects:
         """The effect's result. Raises: a CleancutError that says why there is none."""
         match effect:
             case Observe():
-                return await self._observe(effect)
+                return await observe_names(self._context, effect.epoch)
             case HasRecovered():
                 return await self._has_recovered(effect.epoch)
             case Recover():
@@ -71,12 +69,6 @@ class AgentRestoreEffects:
     def moved(self) -> BytesProgress:
         """Of tars, what Qdrant has pulled in this restore."""
         return BytesProgress(self._tars.sent_bytes - self._sent_before, self._total_bytes)
-
-    async def _observe(self, effect: Observe) -> Observed:
-        context = self._context
-        probe = await read_probe(context, effect.epoch)
-        view = digest_of(await read_view(context.qdrant, NAMES_ONLY))
-        return Observed(view, "", probe.nonce, storage_free_bytes(context), None)
 
     async def _has_recovered(self, epoch: Epoch) -> bool:
         context = self._context

@@ -23,7 +23,7 @@ from cleancut.runtime.concurrency import run_all
 from cleancut_agent.context import AgentContext
 from cleancut_agent.restore.identity import check_chosen, check_same, named
 from cleancut_agent.restore.tar_server import Offer, TarServer
-from cleancut_agent.restore.wait_for_peer import PEER_BACK_S
+from cleancut_agent.wait_for_peer import PEER_BACK_S
 
 _Way = Callable[[ShardTask, Offer, float], Awaitable[None]]
 TRIES = 4

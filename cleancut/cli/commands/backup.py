@@ -13,6 +13,7 @@ from cleancut.cli.commands.backup_log import log
 from cleancut.cli.commands.backup_repair import repair
 from cleancut.cli.commands.data.diff import diff_
 from cleancut.cli.commands.data.export import export_
+from cleancut.cli.commands.data.query import query_
 from cleancut.cli.exit_codes import Exit, proof_exit, say
 from cleancut.cli.options import (
     backup_argument,
@@ -343,6 +344,7 @@ def gc(context: click.Context, /, dry_run: bool, yes: bool) -> None:
 backup.add_command(log)
 backup.add_command(export_)
 backup.add_command(diff_)
+backup.add_command(query_)
 backup.add_command(copy)
 backup.add_command(repair)
 
@@ -350,14 +352,33 @@ backup.add_command(repair)
 @backup.command()
 @backup_argument
 @click.option("--collection", "-c", required=True, help="The collection.")
-@click.option("--shard", type=click.IntRange(0), required=True, help="The shard's id.")
+@click.option("--shard", type=click.IntRange(0), help="This shard's tar; its id.")
+@click.option(
+    "--as-snapshot",
+    is_flag=True,
+    help="All shards as one collection snapshot, which a single Qdrant recovers.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A new file.")
 @click.pass_context
 def extract(
-    context: click.Context, /, backup_id: str, collection: str, shard: int, out: Path
+    context: click.Context,
+    /,
+    backup_id: str,
+    collection: str,
+    shard: int | None,
+    as_snapshot: bool,
+    out: Path,
 ) -> None:
-    """Write one shard's tar to a file, from the store alone (--store, --cluster)."""
+    """Write one shard's tar, or a snapshot of a whole collection, to a file.
+
+    From the store alone (--store, --cluster).
+    """
+    if (shard is None) != as_snapshot:
+        raise click.UsageError("give either --shard or --as-snapshot")
     settings = settings_of(context)
-    selection = offline.ShardSelection(backup_id, collection, shard)
-    facts = offline.extract(settings, selection, out)
+    if shard is None:
+        facts = offline.extract_snapshot(settings, backup_id, collection, out)
+    else:
+        selection = offline.ShardSelection(backup_id, collection, shard)
+        facts = offline.extract(settings, selection, out)
     offline.emit_extracted(settings, facts)

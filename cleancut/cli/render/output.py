@@ -19,8 +19,10 @@ from cleancut.api.diffs import Diff
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.operations import Operation
 from cleancut.api.rebalances import RebalancePlan
+from cleancut.api.reshards import ReshardPlan
 from cleancut.api.restores import RestorePlan
 from cleancut.api.schedules import Schedule
+from cleancut.api.searches import SearchAnswer
 from cleancut.api.values import SCHEMA, ApiValue
 from cleancut.cli.render import tables
 from cleancut.cli.render.grids import facts as facts_table
@@ -65,6 +67,7 @@ def emit_facts(output: str, noun: str, facts: dict[str, Any]) -> None:
 _NAMES: dict[type[ApiValue], Callable[[Any], str]] = {
     RestorePlan: lambda value: str(value.backup_id),
     RebalancePlan: lambda value: str(value.digest),
+    ReshardPlan: lambda value: str(value.digest),
     ClusterStatus: lambda value: str(value.cluster),
     Identity: lambda value: str(value.cluster_id),
     AgentSettings: lambda value: str(value.upload_bytes_per_s),
@@ -75,6 +78,7 @@ _NAMES: dict[type[ApiValue], Callable[[Any], str]] = {
     LogPage: lambda value: "\n".join(f"{one.shard_id}:{one.index}" for one in value.operations),
     Archive: lambda value: "\n".join(f"{one.collection}/{one.shard}" for one in value.shards),
     Copy: lambda value: "\n".join(str(one.epoch) for one in value.backups if one.state == "copied"),
+    SearchAnswer: lambda value: "\n".join(str(hit.id) for hit in value.hits),
     Diff: lambda value: "\n".join(str(one.id) for name in value.collections for one in name.points),
 }
 

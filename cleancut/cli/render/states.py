@@ -20,6 +20,7 @@ class Word(StrEnum):
     RUNNING = "running"
     ABORTED = "aborted"
     CANCELED = "canceled"
+    FAILED = "failed"
     DELETING = "deleting"
     NEEDS_OPERATOR = "needs operator"
     DAMAGED = "damaged"
@@ -33,6 +34,8 @@ _WORDS = {
     State.SEEDED: Word.OK,
     State.DONE: Word.OK,
     State.ABORTED: Word.ABORTED,
+    State.FAILED: Word.FAILED,
+    State.CANCELED: Word.CANCELED,
     State.ROLLED_BACK: Word.ABORTED,
     State.DELETED: Word.DELETING,
     State.NEEDS_OPERATOR: Word.NEEDS_OPERATOR,

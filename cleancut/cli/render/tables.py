@@ -16,8 +16,10 @@ from cleancut.api.drills import Drill
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.rebalances import Rebalance, RebalancePlan
 from cleancut.api.repairs import Repair
+from cleancut.api.reshards import Reshard, ReshardPlan
 from cleancut.api.restores import Restore, RestorePlan
 from cleancut.api.schedules import Schedule
+from cleancut.api.searches import SearchAnswer
 from cleancut.api.verdicts import Verdict
 from cleancut.cli.render import (
     archive_tables,
@@ -27,8 +29,10 @@ from cleancut.cli.render import (
     diff_tables,
     log_tables,
     rebalance_tables,
+    reshard_tables,
     restore_tables,
     schedule_tables,
+    search_tables,
 )
 
 ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
@@ -39,11 +43,14 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     Copy: copy_tables.copy,
     Repair: copy_tables.repair,
     Diff: diff_tables.diff,
+    SearchAnswer: search_tables.answer,
     GarbageCollection: backup_tables.gc,
     Restore: restore_tables.restore,
     RestorePlan: restore_tables.plan,
     Rebalance: rebalance_tables.rebalance,
     RebalancePlan: rebalance_tables.rebalance_plan,
+    Reshard: reshard_tables.reshard,
+    ReshardPlan: reshard_tables.reshard_plan,
     Schedule: schedule_tables.schedule,
     ClusterStatus: cluster_tables.cluster,
     Identity: cluster_tables.identity,
@@ -56,5 +63,6 @@ MANY: dict[str, Callable[[Any], RenderableType]] = {
     "backups": backup_tables.backup_list,
     "restores": restore_tables.restore_list,
     "rebalances": rebalance_tables.rebalance_list,
+    "reshards": reshard_tables.reshard_list,
     "schedules": schedule_tables.schedule_list,
 }

@@ -149,7 +149,7 @@ class ArchiveHealth(Record, frozen=True):
 
 
 class StuckOperation(Record, frozen=True):
-    """A backup, seed or rebalance of the last days that needs an operator."""
+    """A backup, seed, rebalance or reshard of the last days that needs an operator."""
 
     id: OperationId
     kind: OperationKind

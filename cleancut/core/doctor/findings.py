@@ -132,6 +132,7 @@ def _stuck(facts: Facts) -> Iterator[Finding]:
     shows = {
         OperationKind.BACKUP: "cleancut backup show",
         OperationKind.REBALANCE: "cleancut cluster rebalance --show",
+        OperationKind.RESHARD: "cleancut reshard show",
     }
     for one in facts.stuck:
         hint = f"; {one.hint}" if one.hint else ""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from cleancut.core.format.manifest import CollectionEntry, Manifest, ShardEntry
+from cleancut.core.cluster.hash_ring import HashRing, hashes_of, point_id
+from cleancut.core.format.manifest import Manifest, ShardEntry
 from cleancut.core.primitives.errors import Invalid, NotFound
 
 PointId = int | str
@@ -103,9 +104,21 @@ def shards_selected(
     return tuple(one for one in shards if str(one.shard_key) in wanted)
 
 
-def is_keyed(entry: CollectionEntry) -> bool:
-    """True if shards of the collection have keys."""
-    return params_of(entry.info).get("sharding_method") == "custom"
+def owners_of(
+    all_shards: Sequence[ShardEntry], chosen: Sequence[ShardEntry], ids: Sequence[PointId]
+) -> list[tuple[ShardEntry, tuple[PointId, ...]]]:
+    """Those of the `chosen` shards in which one of `ids` may lie, with these ids, in their order.
+    `all_shards`: of the collection, since a point's shard follows from all ids of its key."""
+    hashed = hashes_of([point_id(one) for one in ids])
+    found = []
+    for key in dict.fromkeys(one.shard_key for one in chosen):
+        ring = HashRing(one.shard_id for one in all_shards if one.shard_key == key)
+        owners = ring.owners_of(hashed)
+        for shard in chosen:
+            if shard.shard_key == key:
+                mine = [i for i, o in zip(ids, owners, strict=True) if o == shard.shard_id]
+                found.append((shard, tuple(mine)))
+    return [(shard, mine) for shard, mine in found if mine]
 
 
 def params_of(info: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cleancut.core.cluster.ring_counts import ReplicaCount
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId
 
@@ -71,3 +72,12 @@ class AgentRestoreReport(Record, frozen=True):
     shards: tuple[RestoredShard, ...]
     recovered_bytes: int = 0
     recover_s: float = 0.0
+
+
+class AgentRingReport(Record, frozen=True):
+    """The replicas that one agent counted by two hash rings, or cleaned, in one round of a reshard:
+    votes/<epoch>/<agent>/<sha256>.json."""
+
+    epoch: Epoch
+    agent: AgentName
+    replicas: tuple[ReplicaCount, ...]

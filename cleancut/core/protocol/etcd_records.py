@@ -200,6 +200,8 @@ class ShardTask(Record, frozen=True):
     uuid: str = ""
     full: bool = False  # of a backup: nothing that is stored already is reused
     shard_key: str | int | None = None
+    old_ring: tuple[ShardId, ...] = ()  # of a reshard: shards with that key before its step
+    new_ring: tuple[ShardId, ...] = ()  # and after it
     last_entry: int = -1  # of a restore: the number that its replayed log ends with; -1: no log
     replay: ShardMoment | None = None  # of a restore: entries of the archive, as its log
     store: str = ""
@@ -326,6 +328,9 @@ class Operation(Record, frozen=True):
     after: OperationId = OperationId("")
     seeded: Seeded | None = None  # of a seed that is done
     unusable: tuple[UnusableReplica, ...] = ()  # found by earlier attempts of a backup
+    detail_epoch: Epoch = Epoch(0)  # of a reshard: the attempt whose document that is
+    reached: int = 0  # of a reshard: the number of shards after its last step; 0: unknown
+    turns: int = 0  # how often it has let operations go first that had fewer
     nonce: str = ""
 
 

@@ -11,6 +11,7 @@ from cleancut.core.protocol.moment import Moment
 
 MAX_ATTEMPTS = 20
 MAX_STREAMS = 32
+MAX_SHARDS = 10_000
 STREAMS_TO_OPEN = 256
 """The most streams of an agent that are open and not cut yet: Qdrant answers 408 to a thousand at
 once. Source: measured, Qdrant 1.18.3"""
@@ -89,6 +90,17 @@ class RebalanceRequest(Record, frozen=True):
     drop_surplus: bool = False
     plan: str = ""
     after: OperationId = OperationId("")
+
+
+class ReshardRequest(Record, frozen=True):
+    """`shards`: the number that the collection is to have; of its shards under `shard_key`, if it
+    has such keys; a number is one unless the same text is a key. `plan`: the digest of the plan
+    that was agreed to; "" takes any."""
+
+    collection: str
+    shards: int
+    shard_key: str | None = None
+    plan: str = ""
 
 
 class RestoreRequest(Record, frozen=True):

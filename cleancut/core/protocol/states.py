@@ -9,6 +9,7 @@ class OperationKind(StrEnum):
     BACKUP = "backup"
     RESTORE = "restore"
     REBALANCE = "rebalance"
+    RESHARD = "reshard"
     SEED = "seed"
 
 
@@ -31,6 +32,7 @@ class Phase(StrEnum):
     ROLLBACK = "ROLLBACK"
     MOVE = "MOVE"
     COUNT = "COUNT"
+    CLEAN = "CLEAN"
 
 
 class State(StrEnum):
@@ -56,6 +58,9 @@ class State(StrEnum):
     ROLLED_BACK = "ROLLED_BACK"
     NEEDS_OPERATOR = "NEEDS_OPERATOR"
     MOVING = "MOVING"
+    CLEANING = "CLEANING"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
     DELETED = "DELETED"  # only shown: of a group that was committed
     DAMAGED = "DAMAGED"  # only shown: it was committed, and a check found it damaged
     CORRUPT = "CORRUPT"  # only shown: it was committed, and its manifest cannot be read
@@ -66,6 +71,8 @@ FINAL_STATES = SUCCEEDED | {
     State.ABORTED,
     State.ROLLED_BACK,
     State.NEEDS_OPERATOR,
+    State.FAILED,
+    State.CANCELED,
     State.DAMAGED,
     State.CORRUPT,
 }

@@ -12,7 +12,7 @@ from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId
 from cleancut.core.protocol.documents import RestoredShard
 from cleancut.core.protocol.effect_requests import Probe
-from cleancut.core.protocol.etcd_records import Failure, ShardTask
+from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.protocol.requests import RebalanceRequest
 from cleancut.core.protocol.states import Phase, State
 from cleancut.core.rebalance.plan import BalancePlan
@@ -45,14 +45,6 @@ STATE_OF = {
     Phase.IDLE: State.DONE,
 }
 ATTEMPTS = 3
-RETRY_S = 2.0
-TRIES = 10
-"""Tries of a repeatable effect before the rebalance ends."""
-
-LEADER_CHANGED = Failure(
-    reason="UNAVAILABLE", message="the leading coordinator changed before anything was moved"
-)
-SESSION_LOST = Failure(reason="UNAVAILABLE", message="lost its session before anything was moved")
 
 
 class RebalanceDraft(Record, frozen=True):

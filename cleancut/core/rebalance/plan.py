@@ -13,11 +13,12 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from cleancut.core.cluster.layout import Layout, LayoutCollection, blockers_of
 from cleancut.core.cluster.view import ReplicaView
 from cleancut.core.primitives.codec import Record, digest_of
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import PeerId, ShardId
-from cleancut.core.rebalance.layout import BalanceCollection, Layout, blockers_of, notes_of
+from cleancut.core.rebalance.notes import notes_of
 from cleancut.core.rebalance.solver import Shard, ShardDemand, Spread
 
 _WAVES = 100
@@ -235,7 +236,7 @@ def _uncounted(layout: Layout, steps: tuple[Step, ...]) -> Iterator[str]:
             )
 
 
-def _by_shard(entry: BalanceCollection) -> dict[ShardId, list[ReplicaView]]:
+def _by_shard(entry: LayoutCollection) -> dict[ShardId, list[ReplicaView]]:
     found: dict[ShardId, list[ReplicaView]] = {}
     for replica in entry.replicas:
         found.setdefault(replica.shard_id, []).append(replica)

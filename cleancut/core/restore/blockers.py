@@ -8,7 +8,7 @@ from cleancut.core.cluster.collection_config import replication_factor, shape_of
 from cleancut.core.cluster.versions import NEWEST_TESTED, OLDEST_QDRANT
 from cleancut.core.format.manifest import CollectionEntry, Manifest
 from cleancut.core.primitives.errors import Refused
-from cleancut.core.primitives.ids import ShardId, parse_version
+from cleancut.core.primitives.ids import WITHOUT_CLUSTER, ShardId, parse_version
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.moment import Moment
 from cleancut.core.restore.shard_keys import KeyStep, steps
@@ -130,6 +130,11 @@ def warnings_of_group(
     for version in sorted({peer.qdrant_version for peer in target.peers}, key=parse_version):
         if parse_version(version)[:2] > NEWEST_TESTED:
             yield f"Qdrant {version} is newer than the newest tested version"
+    if manifest.source.metadata and [peer.peer_id for peer in target.peers] == [WITHOUT_CLUSTER]:
+        yield (
+            f"cluster-wide metadata ({', '.join(sorted(manifest.source.metadata))}) is left out:"
+            " this Qdrant runs without cluster mode and has none"
+        )
 
 
 def warnings_of(entry: CollectionEntry, factor: int, target: Target) -> Iterator[str]:
@@ -148,7 +153,6 @@ def warnings_of(entry: CollectionEntry, factor: int, target: Target) -> Iterator
     shards = len(entry.shard_ids)
     if peers > shards * min(factor, peers) > 0:
         yield (
-            f"{shards} shards leave some of the {peers} peers empty; Qdrant changes the number of"
-            " shards only in its cloud: restore it as it is, then copy it into a new collection"
-            " with more"
+            f"{shards} shards leave some of the {peers} peers empty: restore it as it is, then"
+            " `cleancut reshard start` makes more shards"
         )

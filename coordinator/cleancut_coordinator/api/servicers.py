@@ -15,6 +15,7 @@ import grpc.aio
 from cleancut.api.cluster import AgentSettings
 from cleancut.api.interface import Api
 from cleancut.api.rebalances import RebalanceOptions
+from cleancut.api.reshards import ReshardOptions
 from cleancut.api.values import ApiValue
 from cleancut.api.wire import from_message, to_message
 from cleancut.core.primitives.errors import Refused
@@ -25,11 +26,13 @@ from cleancut.v1 import (
     backup_pb2_grpc,
     cluster_pb2_grpc,
     rebalance_pb2_grpc,
+    reshard_pb2_grpc,
     restore_pb2_grpc,
     schedule_pb2_grpc,
 )
 from cleancut.v1 import cluster_pb2 as cluster
 from cleancut.v1 import rebalance_pb2 as rebalances
+from cleancut.v1 import reshard_pb2 as reshards
 from cleancut.v1 import restore_pb2 as restores
 from cleancut.v1 import schedule_pb2 as schedules
 from cleancut_coordinator.api.validation import (
@@ -50,6 +53,7 @@ SERVICES = (
     "cleancut.v1.BackupService",
     "cleancut.v1.RestoreService",
     "cleancut.v1.RebalanceService",
+    "cleancut.v1.ReshardService",
     "cleancut.v1.ScheduleService",
     "cleancut.v1.ClusterService",
 )
@@ -62,6 +66,7 @@ def serve_api(api: Api, listen: Listen) -> AbstractAsyncContextManager[str]:
         backup_pb2_grpc.add_BackupServiceServicer_to_server(BackupServicer(api), server)
         restore_pb2_grpc.add_RestoreServiceServicer_to_server(RestoreServicer(api), server)
         rebalance_pb2_grpc.add_RebalanceServiceServicer_to_server(RebalanceServicer(api), server)
+        reshard_pb2_grpc.add_ReshardServiceServicer_to_server(ReshardServicer(api), server)
         schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(api), server)
         cluster_pb2_grpc.add_ClusterServiceServicer_to_server(ClusterServicer(api), server)
 
@@ -238,6 +243,46 @@ class RebalanceServicer:
         return _rebalance(asked, rebalances.CancelRebalanceResponse)
 
 
+class ReshardServicer:
+    """ReshardService."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def PlanReshard(self, request: Any, _context: Any) -> Any:
+        options = from_message(request.options, ReshardOptions)
+        plan = await self._api.reshards.plan_reshard(options)
+        return reshards.PlanReshardResponse(plan=to_message(plan, reshards.ReshardPlan))
+
+    async def StartReshard(self, request: Any, _context: Any) -> Any:
+        require_leader(self._api)
+        if not request.confirmed:
+            raise Refused("a reshard was not confirmed", "read its plan, then set `confirmed`")
+        started = await self._api.reshards.start_reshard(
+            from_message(request.options, ReshardOptions),
+            request_id=request_id_of(request.request_id),
+            plan_digest=request.plan_digest,
+        )
+        return _reshard(started, reshards.StartReshardResponse)
+
+    async def GetReshard(self, request: Any, _context: Any) -> Any:
+        found = await self._api.reshards.get_reshard(operation_name(request.id))
+        return _reshard(found, reshards.GetReshardResponse)
+
+    async def ListReshards(self, request: Any, _context: Any) -> Any:
+        page = await self._api.reshards.list_reshards(page_of(request))
+        return to_message(page, reshards.ListReshardsResponse)
+
+    async def WatchReshard(self, request: Any, _context: Any) -> AsyncIterator[Any]:
+        async for seen in self._api.reshards.watch_reshard(operation_name(request.id)):
+            yield _reshard(seen, reshards.WatchReshardResponse)
+
+    async def CancelReshard(self, request: Any, _context: Any) -> Any:
+        require_leader(self._api)
+        asked = await self._api.reshards.cancel_reshard(operation_name(request.id))
+        return _reshard(asked, reshards.CancelReshardResponse)
+
+
 class ScheduleServicer:
     """ScheduleService."""
 
@@ -326,6 +371,10 @@ def _restore(value: ApiValue, response: Any) -> Any:
 
 def _rebalance(value: ApiValue, response: Any) -> Any:
     return response(rebalance=to_message(value, rebalances.Rebalance))
+
+
+def _reshard(value: ApiValue, response: Any) -> Any:
+    return response(reshard=to_message(value, reshards.Reshard))
 
 
 def _schedule(value: ApiValue, response: Any) -> Any:

@@ -8,6 +8,7 @@ from cleancut.api.interface import Api
 from cleancut_coordinator.api.backups import BackupService
 from cleancut_coordinator.api.cluster import ClusterService
 from cleancut_coordinator.api.rebalances import RebalanceService
+from cleancut_coordinator.api.reshards import ReshardService
 from cleancut_coordinator.api.restores import RestoreService
 from cleancut_coordinator.api.schedules import ScheduleService
 from cleancut_coordinator.context import CoordinatorContext
@@ -27,6 +28,7 @@ def coordinator_api(
         backups=backups,
         restores=RestoreService(context, leading, backups),
         rebalances=RebalanceService(context, leading),
+        reshards=ReshardService(context, leading),
         schedules=ScheduleService(context, leading, backups),
         cluster=ClusterService(context, leading),
         trouble=trouble,

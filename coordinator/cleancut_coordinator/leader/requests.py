@@ -20,9 +20,14 @@ _PREFIX = {
     OperationKind.BACKUP: "b",
     OperationKind.RESTORE: "r",
     OperationKind.REBALANCE: "m",
+    OperationKind.RESHARD: "n",
     OperationKind.SEED: "s",
 }
-_NOUN = {OperationKind.BACKUP: "backup list", OperationKind.RESTORE: "restore list"}
+_NOUN = {
+    OperationKind.BACKUP: "backup list",
+    OperationKind.RESTORE: "restore list",
+    OperationKind.RESHARD: "reshard list",
+}
 
 
 class RequestRecord(Record, frozen=True):

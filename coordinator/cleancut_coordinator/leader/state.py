@@ -32,7 +32,9 @@ from cleancut.core.protocol.etcd_records import (
 )
 from cleancut.core.protocol.events import TakenOver
 from cleancut.core.protocol.fence import Fence
-from cleancut.core.protocol.states import FINAL_STATES, State
+from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
+from cleancut.core.protocol.votes import CANCELLED
+from cleancut.core.reshard.phases import with_number
 from cleancut.ports.clock import Clock
 from cleancut.ports.coordination import (
     Created,
@@ -219,7 +221,8 @@ class LeaderState:
         return decode_or_skip(self._context, Operation, found) if found else None
 
     async def next_pending(self) -> Operation | None:
-        """The oldest operation that waits for its turn, and for nothing else."""
+        """The oldest operation that waits for its turn, and for nothing else; before one that has
+        had turns already."""
         listing = await self._etcd.list(self._keys.operations)
         found = (decode_or_skip(self._context, Operation, item) for item in listing.items)
         records = [record for record in found if record is not None]
@@ -229,12 +232,15 @@ class LeaderState:
             for record in records
             if record.state is State.PENDING and record.after not in open_ones
         ]
-        return min(waiting, key=lambda record: record.created_at, default=None)
+        return min(waiting, key=lambda record: (record.turns, record.created_at), default=None)
 
     async def cancel_pending(self, operation: OperationId) -> None:
         """Ends an operation that has not begun, or waits for another attempt."""
-        failure = Failure(reason="CANCELLED", message="cancelled on request")
-        await self._change(operation, _PENDING, state=State.ABORTED, failure=failure)
+        found = await self.operation(operation)
+        state, failure = State.ABORTED, CANCELLED
+        if found is not None and found.kind is OperationKind.RESHARD:  # between two steps
+            state, failure = State.CANCELED, with_number(found, CANCELLED)
+        await self._change(operation, _PENDING, state=state, failure=failure)
 
     async def note_waiting(self, operation: Operation, failure: Failure) -> None:
         """Shows why a pending operation does not begin. Without effect for another leader."""

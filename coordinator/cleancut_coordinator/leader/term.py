@@ -32,6 +32,7 @@ from cleancut.core.protocol.events import (
 from cleancut.core.protocol.failures import failure_of
 from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.core.rebalance.rebalance import RebalanceMachine
+from cleancut.core.reshard.reshard import ReshardMachine
 from cleancut.core.restore.restore import RestoreMachine
 from cleancut.ports.coordination import Change, Compacted, Lease
 from cleancut.runtime.log import Logger
@@ -53,11 +54,15 @@ _MACHINES: dict[OperationKind, type[Attempt]] = {
     OperationKind.SEED: SeedMachine,
     OperationKind.RESTORE: RestoreMachine,
     OperationKind.REBALANCE: RebalanceMachine,
+    OperationKind.RESHARD: ReshardMachine,
 }
 
 
 def _wait_before_next(operation: Operation) -> float:
-    """Seconds until the next attempt; who only missed a quiet moment may look for another soon."""
+    """Seconds until the next attempt; who only missed a quiet moment may look for another soon, and
+    one that did not fail begins at once."""
+    if operation.failure is None:
+        return 0.0
     if operation.failure is not None and operation.failure.reason == "NOT_POINT_IN_TIME":
         return _RETRIES_S[0]
     return _RETRIES_S[min(operation.attempts, len(_RETRIES_S)) - 1]

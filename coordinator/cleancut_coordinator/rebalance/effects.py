@@ -33,10 +33,10 @@ from cleancut.core.rebalance.solver import Shard
 from cleancut.repository.catalog import get_checked, put_staged
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_record, read_sessions
+from cleancut_coordinator.layout import read_layout
 from cleancut_coordinator.leader.cluster_id import put_probe
 from cleancut_coordinator.leader.high_water import put_begun, put_opened, read_marks
 from cleancut_coordinator.leader.installation import check_installation
-from cleancut_coordinator.rebalance.layout import read_layout
 from cleancut_coordinator.rebalance.transfers import ShardTransfers, abort_transfers, read_now
 
 Tasks = Mapping[AgentName, tuple[ShardTask, ...]]

@@ -23,6 +23,7 @@ from cleancut.api import (
     garbage,
     operations,
     rebalances,
+    reshards,
     restores,
     schedules,
 )
@@ -36,6 +37,7 @@ from cleancut.v1 import (
     cluster_pb2,
     common_pb2,
     rebalance_pb2,
+    reshard_pb2,
     restore_pb2,
     schedule_pb2,
 )
@@ -76,6 +78,11 @@ PAIRS: list[tuple[type[api_values.ApiValue], Any]] = [
     (rebalances.RebalanceOptions, rebalance_pb2.RebalanceOptions),
     (rebalances.RebalancePage, rebalance_pb2.ListRebalancesResponse),
     (rebalances.RebalancePlan, rebalance_pb2.RebalancePlan),
+    (reshards.Reshard, reshard_pb2.Reshard),
+    (reshards.ReshardOptions, reshard_pb2.ReshardOptions),
+    (reshards.ReshardPage, reshard_pb2.ListReshardsResponse),
+    (reshards.ReshardPlan, reshard_pb2.ReshardPlan),
+    (reshards.ReshardStep, reshard_pb2.ReshardStep),
     (cluster.ClusterStatus, cluster_pb2.ClusterStatus),
     (cluster.CoordinatorStatus, cluster_pb2.CoordinatorStatus),
     (cluster.AgentStatus, cluster_pb2.AgentStatus),
@@ -107,10 +114,12 @@ def _texts_of(enum: Any) -> list[str]:
 BACKUP_STATES = _texts_of(backup_pb2.BackupState.DESCRIPTOR)
 RESTORE_STATES = _texts_of(restore_pb2.RestoreState.DESCRIPTOR)
 REBALANCE_STATES = _texts_of(rebalance_pb2.RebalanceState.DESCRIPTOR)
+RESHARD_STATES = _texts_of(reshard_pb2.ReshardState.DESCRIPTOR)
 STATES = {
     backups.Backup: BACKUP_STATES,
     schedules.Schedule: BACKUP_STATES,
     rebalances.Rebalance: REBALANCE_STATES,
+    reshards.Reshard: RESHARD_STATES,
 }
 
 
@@ -126,6 +135,7 @@ def _named_by(package: str) -> list[State]:
         ("backup", backups.Backup, backup_pb2.Backup),
         ("restore", restores.Restore, restore_pb2.Restore),
         ("rebalance", rebalances.Rebalance, rebalance_pb2.Rebalance),
+        ("reshard", reshards.Reshard, reshard_pb2.Reshard),
     ],
 )
 def test_every_state_that_a_machine_gives_can_be_sent(
@@ -183,6 +193,7 @@ def test_every_value_of_the_model_is_paired_with_a_message() -> None:
         backups,
         restores,
         rebalances,
+        reshards,
         operations,
         cluster,
         schedules,
@@ -200,7 +211,7 @@ def test_both_sides_have_the_same_fields(kind: type[api_values.ApiValue], messag
 
 
 def test_states_of_all_kinds_are_all_the_states_there_are() -> None:
-    known = {*BACKUP_STATES, *RESTORE_STATES, *REBALANCE_STATES}
+    known = {*BACKUP_STATES, *RESTORE_STATES, *REBALANCE_STATES, *RESHARD_STATES}
     assert known == {state.value for state in State}
 
 

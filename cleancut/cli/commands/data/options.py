@@ -65,13 +65,13 @@ def selection_of(
 ) -> Selection:
     """Raises: Invalid."""
     return Selection(
-        ids=parse_ids([_text(one, "--ids") for one in ids]),
-        filter=None if filter_ is None else parse_filter(_text(filter_, "--filter")),
+        ids=parse_ids([text_of(one, "--ids") for one in ids]),
+        filter=None if filter_ is None else parse_filter(text_of(filter_, "--filter")),
         shard_keys=shard_keys,
     )
 
 
-def _text(given: str, option: str) -> str:
+def text_of(given: str, option: str) -> str:
     """What is given, or in the file that it names."""
     if not given.startswith("@"):
         return given

@@ -11,7 +11,7 @@ from cleancut.core.primitives.errors import TimedOut, Unavailable
 from cleancut.qdrant.client import Qdrant
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.health import serve
-from cleancut_agent.restore.wait_for_peer import PEER_BACK_S, retry_until_reachable
+from cleancut_agent.wait_for_peer import PEER_BACK_S, retry_until_reachable
 
 AWAY = Unavailable("cannot reach Qdrant")
 

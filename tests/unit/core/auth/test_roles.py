@@ -9,10 +9,17 @@ import pytest
 
 from cleancut.core.auth.roles import NEEDS, Role, parse_role, parse_san, role_needed
 from cleancut.core.primitives.errors import Invalid
-from cleancut.v1 import backup_pb2, cluster_pb2, rebalance_pb2, restore_pb2, schedule_pb2
+from cleancut.v1 import (
+    backup_pb2,
+    cluster_pb2,
+    rebalance_pb2,
+    reshard_pb2,
+    restore_pb2,
+    schedule_pb2,
+)
 from cleancut_coordinator.api.servicers import SERVICES
 
-FILES = (backup_pb2, cluster_pb2, rebalance_pb2, restore_pb2, schedule_pb2)
+FILES = (backup_pb2, cluster_pb2, rebalance_pb2, reshard_pb2, restore_pb2, schedule_pb2)
 READS = ("Get", "List", "Watch", "Plan", "Diagnose")
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from cleancut.core.cluster.layout import Layout, LayoutCollection, LayoutPeer
 from cleancut.core.cluster.view import ACTIVE, ReplicaView
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import PeerId, ShardId
-from cleancut.core.rebalance.layout import BalanceCollection, BalancePeer, Layout
 from cleancut.core.rebalance.plan import check_balance, make_balance
 
 MB = 1_000_000
@@ -19,9 +19,9 @@ def replica(shard: int, peer: int, state: str = ACTIVE) -> ReplicaView:
 
 def collection(
     *replicas: ReplicaView, name: str = "docs", factor: int = 1, size: int = MB
-) -> BalanceCollection:
+) -> LayoutCollection:
     ids = {r.shard_id for r in replicas}
-    return BalanceCollection(
+    return LayoutCollection(
         name=name,
         factor=factor,
         replicas=replicas,
@@ -30,9 +30,9 @@ def collection(
     )
 
 
-def layout(peers: int, *collections: BalanceCollection) -> Layout:
+def layout(peers: int, *collections: LayoutCollection) -> Layout:
     return Layout(
-        peers=tuple(BalancePeer(peer_id=PeerId(1 + number)) for number in range(peers)),
+        peers=tuple(LayoutPeer(peer_id=PeerId(1 + number)) for number in range(peers)),
         collections=collections,
     )
 
@@ -88,9 +88,9 @@ def test_surplus_replicas_are_dropped_on_request_and_that_is_said() -> None:
 def test_a_target_without_an_agent_is_refused() -> None:
     """What it gets could not be counted; where nothing goes, nobody has to count."""
     entry = collection(*(replica(n, 1 + n % 2) for n in range(4)))
-    peers = [BalancePeer(peer_id=PeerId(n), counted=n == 1) for n in (1, 2)]
+    peers = [LayoutPeer(peer_id=PeerId(n), counted=n == 1) for n in (1, 2)]
     assert make_balance(Layout(peers=tuple(peers), collections=(entry,))).blockers == ()
-    peers.append(BalancePeer(peer_id=PeerId(3), counted=False))
+    peers.append(LayoutPeer(peer_id=PeerId(3), counted=False))
     plan = make_balance(Layout(peers=tuple(peers), collections=(entry,)))
     assert [step.target for step in plan.steps] == [3]
     assert len(plan.blockers) == 1
@@ -102,7 +102,7 @@ def test_a_target_without_an_agent_is_refused() -> None:
 def test_a_drop_beside_a_replica_without_an_agent_is_refused(silent: int) -> None:
     """Each replica of the shard is counted by its own agent before any of them goes."""
     entry = collection(*(replica(0, peer) for peer in (1, 2, 3)), factor=2)
-    peers = [BalancePeer(peer_id=PeerId(n), counted=n != silent) for n in (1, 2, 3)]
+    peers = [LayoutPeer(peer_id=PeerId(n), counted=n != silent) for n in (1, 2, 3)]
     layout = Layout(peers=tuple(peers), collections=(entry,))
     plan = make_balance(layout, drop_surplus=True)
     assert [step.action for step in plan.steps] == ["drop"]
@@ -115,7 +115,7 @@ def test_more_peers_than_replicas_are_explained() -> None:
     plan = make_balance(layout(4, collection(replica(0, 1), replica(1, 2))))
     assert plan.steps == ()
     assert "leave 2 of 4 peers empty" in plan.notes[0]
-    assert "resharding" in plan.notes[0]
+    assert "`cleancut reshard start docs`" in plan.notes[0]
 
 
 def test_fewer_peers_than_replicas_are_explained() -> None:
@@ -126,7 +126,7 @@ def test_fewer_peers_than_replicas_are_explained() -> None:
 
 def test_bytes_are_evened_only_where_it_is_worth_it() -> None:
     def sizes(*each: int) -> Layout:
-        entry = BalanceCollection(
+        entry = LayoutCollection(
             name="docs",
             factor=1,
             replicas=(replica(0, 1), replica(1, 1), replica(2, 2), replica(3, 2)),
@@ -143,8 +143,8 @@ def test_bytes_are_evened_only_where_it_is_worth_it() -> None:
 
 def test_a_full_peer_gets_nothing_and_that_is_said() -> None:
     peers = (
-        BalancePeer(peer_id=PeerId(1)),
-        BalancePeer(peer_id=PeerId(2), free_bytes=MB - 1),
+        LayoutPeer(peer_id=PeerId(1)),
+        LayoutPeer(peer_id=PeerId(2), free_bytes=MB - 1),
     )
     entry = collection(*(replica(n, 1) for n in range(4)))
     plan = make_balance(Layout(peers=peers, collections=(entry,)))
@@ -175,16 +175,16 @@ def test_the_digest_names_what_is_done_not_what_it_weighs() -> None:
         (collection(replica(0, 1), replica(2, 1)), "shard 1 has no replica left"),
         (collection(replica(0, 9)), "at peer 9, which is not in the cluster"),
         (
-            BalanceCollection(name="docs", factor=1, replicas=(replica(0, 1),), transfers=1),
+            LayoutCollection(name="docs", factor=1, replicas=(replica(0, 1),), transfers=1),
             "1 transfers are under way",
         ),
         (
-            BalanceCollection(name="docs", factor=1, replicas=(replica(0, 1),), resharding=True),
+            LayoutCollection(name="docs", factor=1, replicas=(replica(0, 1),), resharding=True),
             "it is being resharded",
         ),
     ],
 )
-def test_what_is_not_whole_is_refused(entry: BalanceCollection, words: str) -> None:
+def test_what_is_not_whole_is_refused(entry: LayoutCollection, words: str) -> None:
     plan = make_balance(layout(2, entry))
     assert plan.steps == ()
     assert words in plan.blockers[0]
@@ -193,6 +193,6 @@ def test_what_is_not_whole_is_refused(entry: BalanceCollection, words: str) -> N
 
 
 def test_a_silent_peer_is_refused() -> None:
-    peers = (BalancePeer(peer_id=PeerId(1)), BalancePeer(peer_id=PeerId(2), answers=False))
+    peers = (LayoutPeer(peer_id=PeerId(1)), LayoutPeer(peer_id=PeerId(2), answers=False))
     plan = make_balance(Layout(peers=peers, collections=(collection(replica(0, 1)),)))
     assert "peer 2 does not answer" in plan.blockers[0]

@@ -27,9 +27,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cleancut.core.cluster.layout import Layout, LayoutCollection, LayoutPeer
 from cleancut.core.cluster.view import ACTIVE, ReplicaView
 from cleancut.core.primitives.ids import PeerId, ShardId
-from cleancut.core.rebalance.layout import BalanceCollection, BalancePeer, Layout
 from cleancut.core.rebalance.plan import BalancePlan, Step, make_balance
 
 SIZES = st.one_of(st.just(100), st.integers(0, 1000))
@@ -60,13 +60,13 @@ class Qdrant:
     def layout(self) -> Layout:
         names = sorted(self.wanted)
         return Layout(
-            peers=tuple(BalancePeer(peer_id=p, free_bytes=f) for p, f in sorted(self.free.items())),
+            peers=tuple(LayoutPeer(peer_id=p, free_bytes=f) for p, f in sorted(self.free.items())),
             collections=tuple(self._collection(name) for name in names),
         )
 
-    def _collection(self, name: str) -> BalanceCollection:
+    def _collection(self, name: str) -> LayoutCollection:
         mine = {number: self.holders[n, number] for n, number in self.holders if n == name}
-        return BalanceCollection(
+        return LayoutCollection(
             name=name,
             factor=self.wanted[name],
             replicas=tuple(

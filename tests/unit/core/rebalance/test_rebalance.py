@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleancut.core.protocol.etcd_records import Failure
+from cleancut.core.protocol.live_attempt import TRIES
 from cleancut.core.protocol.states import Phase, State
 from cleancut.core.rebalance.phases import (
-    TRIES,
     AbortTransfers,
     CompareCounts,
     MoveShards,

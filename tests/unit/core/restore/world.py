@@ -50,6 +50,7 @@ from cleancut.core.protocol.events import (
     Voted,
 )
 from cleancut.core.protocol.high_water import ReadMarks, StoreMarks
+from cleancut.core.protocol.participant import Participant
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, Phase, State
 from cleancut.core.restore.participant import (
@@ -84,7 +85,7 @@ def task_of(agent: AgentName) -> ShardTask:
 
 @dataclass
 class Agent:
-    machine: RestoreParticipant
+    machine: Participant
     token: FencingToken
     seen: int = 0  # how many ctl revisions it has been told
 
@@ -118,7 +119,7 @@ class World:
         self.leader = self.new_leader()
         self.tokens = 10
         self.agents = {
-            name: Agent(RestoreParticipant(FencingToken(index + 1)), FencingToken(index + 1))
+            name: Agent(self.new_agent(FencingToken(index + 1)), FencingToken(index + 1))
             for index, name in enumerate(AGENTS)
         }
         self.operation = Operation(
@@ -130,6 +131,9 @@ class World:
 
     def new_leader(self) -> Attempt:
         return RestoreMachine(Bounds())
+
+    def new_agent(self, session: FencingToken) -> Participant:
+        return RestoreParticipant(session)
 
     # The leader
 
@@ -221,7 +225,7 @@ class World:
         self.running = [r for r in self.running if r[0] != name]
         self.tokens += 1
         agent = self.agents[name] = Agent(
-            RestoreParticipant(FencingToken(self.tokens)), FencingToken(self.tokens)
+            self.new_agent(FencingToken(self.tokens)), FencingToken(self.tokens)
         )
         self.tell(SessionMoved(name, None))
         self.tell(SessionMoved(name, agent.token))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from cleancut.core.cluster.layout import Layout, LayoutCollection, LayoutPeer
 from cleancut.core.cluster.view import ReplicaView
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Session
-from cleancut.core.rebalance.layout import BalanceCollection, BalancePeer, Layout
 from cleancut.qdrant.responses import CollectionTelemetry
 from cleancut.qdrant.shard_sizes import WeighedCollection, WeighedShard
 from cleancut_coordinator.any_peer import ask_any
@@ -41,9 +41,9 @@ async def read_layout(context: CoordinatorContext) -> Layout:
     )
 
 
-def _peer(peer_id: PeerId, session: Session | None, *, answers: bool) -> BalancePeer:
+def _peer(peer_id: PeerId, session: Session | None, *, answers: bool) -> LayoutPeer:
     free = session.free_bytes if session is not None else -1
-    return BalancePeer(
+    return LayoutPeer(
         peer_id=peer_id,
         free_bytes=free if free >= 0 else None,
         answers=answers,
@@ -53,10 +53,10 @@ def _peer(peer_id: PeerId, session: Session | None, *, answers: bool) -> Balance
 
 def _collection(
     name: str, entry: WeighedCollection, told: CollectionTelemetry | None
-) -> BalanceCollection:
+) -> LayoutCollection:
     params: dict[str, Any] = (told.config.get("params") if told else None) or {}
     custom = params.get("sharding_method") == "custom"
-    return BalanceCollection(
+    return LayoutCollection(
         name=name,
         factor=int(params.get("replication_factor") or 1),
         replicas=tuple(

@@ -1,8 +1,7 @@
-"""Layout of a cluster's replicas: the blockers of a rebalance and the limits of any plan."""
+"""Layout of a cluster's replicas, for plans that change it: peers, sizes, and what prevents any."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from cleancut.core.cluster.view import ACTIVE, ReplicaView
@@ -12,17 +11,19 @@ from cleancut.core.primitives.ids import PeerId, ShardId
 _DOCTOR = "see `cleancut doctor` for the repair"
 
 
-class BalancePeer(Record, frozen=True):
+class LayoutPeer(Record, frozen=True):
     """`free_bytes`: None is unknown, which sets no limit. `answers`: it is alive.
-    `counted`: it has an agent, which can count its new replicas."""
+    `counted`: it has an agent, which can count its new replicas. `reshards`: its configuration
+    allows a change of the number of shards; None: it does not say."""
 
     peer_id: PeerId
     free_bytes: int | None = None
     answers: bool = True
     counted: bool = True
+    reshards: bool | None = None
 
 
-class BalanceCollection(Record, frozen=True):
+class LayoutCollection(Record, frozen=True):
     """`sizes`: by shard, 0 where it is missing. `shard_number`: of automatic sharding."""
 
     name: str
@@ -37,8 +38,8 @@ class BalanceCollection(Record, frozen=True):
 class Layout(Record, frozen=True):
     """A cluster as it is, with all `peers` that it knows."""
 
-    peers: tuple[BalancePeer, ...]
-    collections: tuple[BalanceCollection, ...]
+    peers: tuple[LayoutPeer, ...]
+    collections: tuple[LayoutCollection, ...]
 
 
 def blockers_of(layout: Layout) -> Iterator[str]:
@@ -70,30 +71,3 @@ def blockers_of(layout: Layout) -> Iterator[str]:
         for number in range(entry.shard_number or 0):
             if number not in there:
                 yield f"{entry.name}: shard {number} has no replica left; {_DOCTOR}"
-
-
-def notes_of(layout: Layout, *, drop_surplus: bool) -> Iterator[str]:
-    """The goals that no plan reaches, and the fate of surplus replicas."""
-    peers = len(layout.peers)
-    for entry in layout.collections:
-        there = Counter(replica.shard_id for replica in entry.replicas)
-        shards, factor = len(there), min(max(1, entry.factor), peers)
-        kept = sum(factor if drop_surplus else max(factor, number) for number in there.values())
-        if 0 < kept < peers:
-            yield (
-                f"{entry.name}: {shards} shards with {kept} replicas in all leave {peers - kept}"
-                f" of {peers} peers empty: the number of shards cannot be changed outside Qdrant"
-                " Cloud (resharding); make a new collection with more shards and copy the points"
-            )
-        if entry.factor > peers:
-            yield (
-                f"{entry.name}: replication factor {entry.factor} on {peers} peers gives {peers}"
-                " replicas; add peers, then rebalance again"
-            )
-        surplus = sum(max(0, number - factor) for number in there.values())
-        if surplus > 0:
-            said = "are dropped" if drop_surplus else "stay; --drop-surplus drops them"
-            yield (
-                f"{entry.name}: {surplus} replicas more than its replication factor"
-                f" {entry.factor} asks for {said}"
-            )

@@ -1,0 +1,81 @@
+"""Tables of reshards and of their plans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+
+from cleancut.api.reshards import Reshard, ReshardPlan, ReshardStep
+from cleancut.cli.render.grids import facts, grid, minute, size, troubles
+from cleancut.cli.render.states import state_of, step_of
+
+
+def reshard_plan(value: ReshardPlan) -> RenderableType:
+    head = facts(
+        (
+            ("collection", value.collection),
+            ("shard key", value.shard_key),
+            ("shards", _numbers(value.shards, value.wanted)),
+            ("to move", size(value.size_bytes)),
+            *(("note", text) for text in value.notes),
+            *(("blocker", text) for text in value.blockers),
+        )
+    )
+    return Group(head, "", _steps(value.steps)) if value.steps else head
+
+
+def reshard(value: Reshard) -> RenderableType:
+    head = facts(
+        (
+            ("id", value.id),
+            ("state", step_of(value)),
+            ("collection", value.collection),
+            ("shard key", value.shard_key),
+            ("shards", _numbers(value.shards, value.wanted)),
+            ("created at", value.created_at),
+            ("ended at", value.ended_at),
+            *troubles(value),
+        )
+    )
+    return Group(head, "", _steps(value.steps)) if value.steps else head
+
+
+def reshard_list(values: Sequence[Reshard]) -> RenderableType:
+    return grid(
+        ("ID", "STATE", "CREATED AT", "COLLECTION", "KEY", "SHARDS"),
+        (
+            (
+                v.id,
+                state_of(v),
+                minute(v.created_at),
+                v.collection,
+                v.shard_key,
+                _numbers(v.shards, v.wanted),
+            )
+            for v in values
+        ),
+        fold=("COLLECTION",),
+    )
+
+
+def _numbers(now: int, wanted: int) -> str:
+    return str(wanted) if now == wanted else f"{now or '?'} of {wanted}"
+
+
+def _steps(steps: Sequence[ReshardStep]) -> RenderableType:
+    return grid(
+        ("SHARDS", "SHARD", "PEERS", "SIZE", "DONE", "POINTS MOVED", "SECONDS"),
+        (
+            (
+                s.shards,
+                s.shard_id,
+                ", ".join(map(str, s.peer_ids)),
+                size(s.size_bytes) if s.size_bytes else None,
+                "yes" if s.done else "no",
+                s.points if s.done else None,
+                f"{s.seconds:.1f}" if s.done else None,
+            )
+            for s in steps
+        ),
+    )

@@ -1,0 +1,149 @@
+"""Reshards as the API sees them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+from msgspec.structs import replace
+
+from cleancut.api.interface import PageRequest
+from cleancut.api.operations import is_over, shown_error
+from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPage, ReshardPlan, ReshardStep
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import CleancutError, NotFound
+from cleancut.core.primitives.ids import check_collection_name
+from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.requests import ReshardRequest
+from cleancut.core.protocol.states import FINAL_STATES, OperationKind
+from cleancut.core.reshard import plan as planning
+from cleancut.core.reshard.phases import ReshardDraft
+from cleancut_coordinator.api.pages import cut_page
+from cleancut_coordinator.api.progress import read_progress, wait_over, watch
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.leader import requests
+from cleancut_coordinator.leadership import Leadership
+from cleancut_coordinator.reshard.effects import ReshardEffects
+
+
+class ReshardService:
+    """Implements `ReshardApi`. `leading` raises Unavailable on a standby."""
+
+    def __init__(self, context: CoordinatorContext, leading: Callable[[], Leadership]) -> None:
+        self._context, self._leading = context, leading
+
+    async def plan_reshard(self, options: ReshardOptions) -> ReshardPlan:
+        plan = await ReshardEffects(self._context).plan(_request(options, ""))
+        return ReshardPlan(
+            collection=plan.collection,
+            shard_key=_shown_key(plan.shard_key),
+            shards=plan.present,
+            wanted=plan.wanted,
+            steps=tuple(map(_step, plan.steps)),
+            notes=plan.notes,
+            blockers=plan.blockers,
+            digest=plan.digest,
+            size_bytes=plan.moved_bytes,
+        )
+
+    async def start_reshard(
+        self, options: ReshardOptions, *, request_id: str, plan_digest: str
+    ) -> Reshard:
+        leader = self._leading()
+        request = _request(options, plan_digest)
+        if not await requests.is_recorded(self._context, request_id):
+            plan = planning.check_reshard(await ReshardEffects(self._context).plan(request))
+            planning.check_agreed(plan, plan_digest)
+        operation = await requests.record(
+            self._context,
+            leader.token,
+            OperationKind.RESHARD,
+            request=request,
+            request_id=request_id,
+        )
+        leader.term.poke()
+        return await self._shown(operation)
+
+    async def get_reshard(self, name: str) -> Reshard:
+        return await self._shown(await requests.load(self._context, name, OperationKind.RESHARD))
+
+    async def list_reshards(self, page: PageRequest) -> ReshardPage:
+        operations = await requests.load_all(self._context, OperationKind.RESHARD)
+        chosen, token = cut_page(operations, page)
+        shown = [await self._shown(each) for each in chosen]
+        return ReshardPage(reshards=tuple(shown), next_page_token=token)
+
+    def watch_reshard(self, name: str) -> AsyncIterator[Reshard]:
+        return watch(self._context.clock, lambda: self.get_reshard(name))
+
+    async def cancel_reshard(self, name: str) -> Reshard:
+        term = self._leading().term
+        reshard = await self.get_reshard(name)
+        if is_over(reshard):
+            return reshard
+        term.cancel((await requests.load(self._context, reshard.id, OperationKind.RESHARD)).id)
+        return await wait_over(self.watch_reshard(reshard.id), reshard)
+
+    async def _shown(self, operation: Operation) -> Reshard:
+        request = decode(ReshardRequest, operation.request.encode(), "the request")
+        shown = Reshard(
+            id=operation.id,
+            state=operation.state,
+            created_at=operation.created_at or None,
+            ended_at=operation.ended_at or None,
+            collection=request.collection,
+            shard_key=request.shard_key,
+            shards=operation.reached,
+            wanted=request.shards,
+            error=shown_error(operation.failure),
+        )
+        if operation.detail:
+            effects = ReshardEffects(self._context)
+            try:
+                draft = await effects.draft(operation.detail_epoch, operation.detail)
+            except NotFound:
+                pass  # it was garbage collected meanwhile
+            except CleancutError as error:  # the reshard goes on all the same
+                unread = f"the steps cannot be shown: {error.message}"
+                shown = replace(shown, warnings=(unread,))
+            else:
+                shown = replace(shown, steps=_steps(draft), warnings=draft.plan.notes)
+        if operation.state in FINAL_STATES:
+            return shown
+        return replace(shown, progress=await read_progress(self._context, operation.epoch))
+
+
+def _request(options: ReshardOptions, plan_digest: str) -> ReshardRequest:
+    return ReshardRequest(
+        collection=check_collection_name(options.collection),
+        shards=planning.check_number(options.shards),
+        shard_key=options.shard_key,
+        plan=plan_digest,
+    )
+
+
+def _shown_key(key: str | int | None) -> str | None:
+    return None if key is None else str(key)
+
+
+def _step(step: planning.ReshardStep) -> ReshardStep:
+    return ReshardStep(
+        shards=step.shards,
+        shard_id=step.shard_id,
+        peer_ids=tuple(step.peers),
+        size_bytes=step.size_bytes,
+    )
+
+
+def _steps(draft: ReshardDraft) -> tuple[ReshardStep, ...]:
+    done = [
+        ReshardStep(
+            shards=one.shards,
+            shard_id=one.shard_id,
+            done=True,
+            points=one.points,
+            seconds=one.seconds,
+        )
+        for one in draft.done
+    ]
+    left = draft.plan.steps[1:] if draft.ended else draft.plan.steps
+    return (*done, *map(_step, left))

@@ -1,0 +1,265 @@
+"""What the reshard's machine asks for, done on the cluster and the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from msgspec.structs import replace
+
+from cleancut.core.cluster.layout import Layout
+from cleancut.core.cluster.resharding import Direction
+from cleancut.core.cluster.ring_counts import ReplicaCount, RingProof
+from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import CleancutError, Refused, TimedOut, Unavailable
+from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
+from cleancut.core.primitives.timestamps import parse_time
+from cleancut.core.protocol.commands import Effect
+from cleancut.core.protocol.documents import AgentRingReport
+from cleancut.core.protocol.effect_requests import Probe
+from cleancut.core.protocol.etcd_records import ShardTask
+from cleancut.core.protocol.high_water import ReadMarks
+from cleancut.core.protocol.requests import ReshardRequest
+from cleancut.core.reshard.phases import (
+    AbortStep,
+    CommitRings,
+    CompareRings,
+    DoneStep,
+    FinishedStep,
+    FinishStep,
+    MovePoints,
+    PlannedStep,
+    PlanStep,
+    ReshardDraft,
+    Tasks,
+)
+from cleancut.core.reshard.plan import ReshardPlan, check_agreed, check_reshard, make_reshard
+from cleancut.qdrant.client import Qdrant
+from cleancut.qdrant.responses import Placement
+from cleancut.repository.catalog import get_checked, put_staged
+from cleancut.runtime.concurrency import run_all
+from cleancut_coordinator.any_peer import ask_any
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import read_sessions
+from cleancut_coordinator.layout import read_layout
+from cleancut_coordinator.leader.cluster_id import put_probe
+from cleancut_coordinator.leader.high_water import put_begun, put_opened, read_marks
+from cleancut_coordinator.leader.installation import check_installation
+from cleancut_coordinator.leader.state import format_now
+from cleancut_coordinator.reshard.migration import StepMigration, shards_of
+
+_AGREE_S, _AGREE_ROUNDS = 60.0, 20
+"""Until replicas are not equal: those that writers change differ at some looks."""
+_POLL_S = 0.5
+_AT_ONCE = 8
+
+
+@dataclass(slots=True)
+class _Proof:
+    """What rounds of counting have shown of one step. `points`: that moved, by the last round."""
+
+    begun_s: float
+    rings: RingProof = field(default_factory=RingProof)
+    rounds: int = 0
+    points: int = 0
+
+    def add(self, counts: Sequence[ReplicaCount]) -> None:
+        self.rings.add(counts)
+        self.rounds += 1
+        moved: dict[tuple[int, int], int] = {}
+        for one in counts:
+            for part in one.parts:
+                if part.old != part.new:
+                    moved[part.pair] = max(moved.get(part.pair, 0), part.count)
+        self.points = sum(moved.values())
+
+
+class ReshardEffects:
+    """One term's effects of reshards."""
+
+    def __init__(self, context: CoordinatorContext) -> None:
+        self._context = context
+        self._step: StepMigration | None = None
+        self._proof: _Proof | None = None
+
+    async def run(self, effect: Effect) -> object:
+        """The effect's result. Raises: a CleancutError that says why there is none."""
+        match effect:
+            case ReadMarks():
+                return await read_marks(self._context, effect.epoch)
+            case Probe():
+                await check_installation(self._context)
+                await put_opened(self._context, effect.epoch)
+                await put_probe(self._context, effect)
+                return None
+            case PlanStep():
+                return await self._arrange(effect)
+            case MovePoints():
+                return await self._move(effect)
+            case CompareRings():
+                return await self._compare(effect)
+            case CommitRings():
+                return await self._commit(effect)
+            case FinishStep():
+                return await self._finish(effect)
+            case AbortStep():
+                step = await self._migration(effect.epoch, effect.draft)
+                left = await step.abort()
+                return len(shards_of(left, step.draft.plan.shard_key))
+            case _:
+                raise AssertionError(f"not a reshard's effect: {effect}")
+
+    async def plan(self, request: ReshardRequest) -> ReshardPlan:
+        """What this reshard would do now. Raises: NotFound, Invalid, Refused, Unavailable."""
+        layout = await read_layout(self._context)
+        calls = [partial(_allows, peer) for peer in self._context.peers]
+        allowed = dict(found for found in await run_all(calls, _AT_ONCE) if found)
+        peers = tuple(replace(peer, reshards=allowed.get(peer.peer_id)) for peer in layout.peers)
+        return make_reshard(Layout(peers=peers, collections=layout.collections), request)
+
+    async def draft(self, epoch: Epoch, sha256: str) -> ReshardDraft:
+        """What was staged. Raises: NotFound, Corrupt, Unavailable."""
+        path = self._context.paths.staged(epoch, sha256)
+        return decode(ReshardDraft, await get_checked(self._context.store, path, sha256), path)
+
+    async def _migration(self, epoch: Epoch, sha256: str) -> StepMigration:
+        if self._step is None or self._step.epoch != epoch:
+            self._step = StepMigration(self._context, await self.draft(epoch, sha256))
+        return self._step
+
+    async def _arrange(self, effect: PlanStep) -> PlannedStep:
+        plan = await self.plan(effect.request)
+        before = None
+        if effect.before is not None:
+            before = await self.draft(*effect.before)
+        if before is None:
+            check_reshard(plan)
+            check_agreed(plan, effect.request.plan)
+        elif plan.blockers:
+            raise Unavailable(f"the next step cannot begin: {plan.blockers[0]}")
+        draft = ReshardDraft(
+            epoch=effect.epoch,
+            operation=effect.operation,
+            plan=plan,
+            first=before.first if before else plan.present,
+            begun_at=format_now(self._context.clock),
+            done=before.done if before else (),
+        )
+        staged = await put_staged(self._context.store, self._context.paths, effect.epoch, draft)
+        return PlannedStep(staged, plan.present, len(plan.steps))
+
+    async def _move(self, effect: MovePoints) -> Tasks:
+        await put_begun(self._context, effect.epoch)
+        step = await self._migration(effect.epoch, effect.draft)
+        await step.move()
+        self._proof = None
+        return await self._tasks(step.draft, effect.members, step.draft.step.changed)
+
+    async def _tasks(
+        self, draft: ReshardDraft, members: Sequence[AgentName], shards: Sequence[ShardId]
+    ) -> Tasks:
+        """Every replica of these shards, for the agent of its peer. Raises: Unavailable."""
+        name, step = draft.plan.collection, draft.step
+        placement = await ask_any(self._context.peers, partial(_placement, name=name))
+        sessions = (await read_sessions(self._context)).values()
+        agents = {one.peer_id: one.name for one in sessions if one.name in members}
+        tasks: dict[AgentName, list[ShardTask]] = {}
+        for replica in placement.shards:
+            if replica.shard_id not in shards:
+                continue
+            agent = agents.get(PeerId(replica.peer_id))
+            if agent is None:
+                raise Unavailable(
+                    f"peer {replica.peer_id} has no agent, so its replica of shard"
+                    f" {replica.shard_id} of {name!r} cannot be counted",
+                    "start cleancut-agent for that peer",
+                )
+            task = ShardTask(
+                collection=name,
+                shard_id=ShardId(replica.shard_id),
+                peer_id=PeerId(replica.peer_id),
+                size_bytes=step.size_bytes,
+                old_ring=step.old,
+                new_ring=step.new,
+            )
+            tasks.setdefault(agent, []).append(task)
+        return {agent: tuple(mine) for agent, mine in tasks.items()}
+
+    async def _compare(self, effect: CompareRings) -> bool:
+        step = await self._migration(effect.epoch, effect.draft)
+        now_s = self._context.clock.monotonic_s()
+        if self._proof is None:
+            self._proof = _Proof(now_s)
+        proof = self._proof
+        proof.add(await self._replicas(effect.epoch, effect.documents))
+        if not proof.rings.open:
+            return True
+        if proof.rounds >= _AGREE_ROUNDS and now_s - proof.begun_s >= _AGREE_S:
+            raise TimedOut(
+                f"the replicas of {step.name!r} do not agree: {proof.rings.open[0]}",
+                "copy the replica that is right over the others, then reshard again",
+            )
+        await self._context.clock.sleep(_POLL_S)
+        return False
+
+    async def _replicas(
+        self, epoch: Epoch, documents: Sequence[tuple[AgentName, str]]
+    ) -> list[ReplicaCount]:
+        found: list[ReplicaCount] = []
+        for agent, sha256 in documents:
+            path = self._context.paths.votes_document(epoch, agent, sha256)
+            data = await get_checked(self._context.store, path, sha256)
+            found += decode(AgentRingReport, data, path).replicas
+        return found
+
+    async def _commit(self, effect: CommitRings) -> Tasks:
+        step = await self._migration(effect.epoch, effect.draft)
+        await step.commit()
+        draft = step.draft
+        if draft.step.direction is Direction.DOWN:
+            return {}
+        return await self._tasks(draft, effect.members, draft.step.old)
+
+    async def _finish(self, effect: FinishStep) -> FinishedStep:
+        step = await self._migration(effect.epoch, effect.draft)
+        cleaned = await self._replicas(effect.epoch, effect.documents)
+        dirty = next((one for one in cleaned if one.strays), None)
+        if dirty is not None:
+            raise Unavailable(
+                f"shard {dirty.shard_id} of {step.name!r} at peer {dirty.peer_id} still has"
+                f" {dirty.strays} points of other shards"
+            )
+        left = await step.finish()
+        draft = step.draft
+        present = len(shards_of(left, draft.plan.shard_key))
+        if present != draft.step.shards:
+            raise Refused(
+                f"{step.name!r} has {present} shards after a step to {draft.step.shards}: the"
+                " resharding was ended by another program",
+                "look at `cleancut reshard plan`",
+            )
+        now_s = self._context.clock.wall_s()
+        done = DoneStep(
+            shards=present,
+            shard_id=draft.step.shard_id,
+            points=self._proof.points if self._proof else 0,
+            seconds=round(now_s - parse_time(draft.begun_at), 1),
+        )
+        report = replace(draft, done=(*draft.done, done), ended=True)
+        staged = await put_staged(self._context.store, self._context.paths, effect.epoch, report)
+        self._proof = None
+        return FinishedStep(staged, present, len(draft.plan.steps) - 1)
+
+
+async def _placement(peer: Qdrant, name: str) -> Placement:
+    return await peer.placement(name)
+
+
+async def _allows(peer: Qdrant) -> tuple[PeerId, bool | None] | None:
+    """Whether this peer's configuration allows resharding; None if it does not answer."""
+    try:
+        told = await peer.telemetry()
+    except CleancutError:
+        return None
+    return PeerId(told.peer_id), told.resharding_enabled

@@ -1,0 +1,273 @@
+"""Carries out one step of a reshard on a live cluster, up to and from the commit of its rings.
+
+What is under way is read from Qdrant, which knows a resharding by its uuid. It does not say which
+streams are done, so a new leader repeats them: a stream sends what its source holds now.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cleancut.core.cluster.resharding import (
+    RECEIVES,
+    RECEIVES_AND_SERVES,
+    Direction,
+    ReshardingState,
+)
+from cleancut.core.cluster.view import ACTIVE
+from cleancut.core.primitives.errors import Invalid, TimedOut, Unavailable
+from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
+from cleancut.core.protocol.states import Phase
+from cleancut.core.reshard.phases import ReshardDraft
+from cleancut.qdrant.client import Qdrant
+from cleancut.qdrant.responses import Placement
+from cleancut_coordinator.any_peer import first_peer
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import check_phase
+
+_POLL_S = 0.25
+_STREAM_S = 600.0
+_BYTES_PER_S = 1e6
+_APPLIED_S = 30.0
+_COPY = "stream_records"
+"""How a replica of the new shard is made: from points, so that it may be written to meanwhile."""
+_SERVING = (ACTIVE, RECEIVES_AND_SERVES)
+
+
+def uuid_of(operation: OperationId, epoch: Epoch) -> str:
+    """The name of the resharding that this attempt starts."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"cleancut:{operation}/{epoch}"))
+
+
+@dataclass(slots=True)
+class StepMigration:
+    """One attempt at one step. Each call may be repeated.
+
+    Raises: TimedOut, if Qdrant gave the step up, or takes too long; Unavailable, Fenced.
+    """
+
+    context: CoordinatorContext
+    draft: ReshardDraft
+    _begun: bool = False
+    _streamed: set[tuple[ShardId, ShardId, PeerId]] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        return self.draft.plan.collection
+
+    @property
+    def epoch(self) -> Epoch:
+        return self.draft.epoch
+
+    @property
+    def uuid(self) -> str:
+        return uuid_of(self.draft.operation, self.epoch)
+
+    # Before the commits
+
+    async def move(self) -> None:
+        """Every replica that is to serve has got its points."""
+        peer = await first_peer(self.context.peers)
+        await self._begin(peer)
+        await self._quiet(peer)
+        if self.draft.step.direction is Direction.UP:
+            await self._fill_new(peer)
+        else:
+            await self._empty_last(peer)
+        await self._applied(peer)
+
+    async def _begin(self, peer: Qdrant) -> None:
+        if self._mine(await peer.placement(self.name)):
+            self._begun = True
+            return
+        if self._begun:
+            raise TimedOut(
+                f"Qdrant gave up the resharding of {self.name!r}: a transfer of it failed",
+                "see the logs of the peers",
+            )
+        step = self.draft.step
+        await check_phase(self.context, self.epoch, Phase.MOVE)
+        await peer.resharding.start(
+            self.name,
+            step.direction,
+            shard_key=self.draft.plan.shard_key,
+            peer_id=step.peers[0],
+            uuid=self.uuid,
+        )
+        await self._applied(peer)
+
+    async def _fill_new(self, peer: Qdrant) -> None:
+        """Up: one replica gets the points of all old shards, the others are copies of it."""
+        step = self.draft.step
+        first, *others = step.peers
+        if await self._state(peer, step.shard_id, first) != ACTIVE:
+            for shard in step.old:
+                await self._stream(peer, shard, step.shard_id, first)
+            await self._serve(peer, step.shard_id, first)
+        for other in others:
+            await self._copy(peer, first, other)
+
+    async def _empty_last(self, peer: Qdrant) -> None:
+        """Down: every replica of every shard that stays gets a stream of its own."""
+        step = self.draft.step
+        placement = await peer.placement(self.name)
+        targets = [
+            (ShardId(one.shard_id), PeerId(one.peer_id))
+            for one in placement.shards
+            if one.shard_id in step.new
+        ]
+        for shard, at in targets:
+            await self._stream(peer, step.shard_id, shard, at)
+        for shard, at in targets:
+            await self._serve(peer, shard, at)
+
+    async def _stream(self, peer: Qdrant, source: ShardId, target: ShardId, at: PeerId) -> None:
+        if (source, target, at) in self._streamed:
+            return
+        placement = await self._quiet(peer)
+        holders = [one for one in placement.shards if one.shard_id == source]
+        holders.sort(key=lambda one: (one.peer_id != at, one.peer_id))
+        serving = [PeerId(one.peer_id) for one in holders if one.state in _SERVING]
+        if not serving:
+            raise Unavailable(
+                f"no replica of shard {source} of {self.name!r} is {ACTIVE}", "see its peers"
+            )
+        await check_phase(self.context, self.epoch, Phase.MOVE)
+        await peer.resharding.stream_points(
+            self.name, source, target, from_peer=serving[0], to_peer=at
+        )
+        await self._quiet(peer)
+        self._streamed.add((source, target, at))
+
+    async def _serve(self, peer: Qdrant, shard: ShardId, at: PeerId) -> None:
+        """The replica at `at` is Active, and no further stream to it is to come."""
+        if await self._state(peer, shard, at) in {RECEIVES, RECEIVES_AND_SERVES}:
+            await check_phase(self.context, self.epoch, Phase.MOVE)
+            await peer.resharding.migration_finished(self.name, shard, at)
+        await self._wait_active(peer, shard, at)
+
+    async def _copy(self, peer: Qdrant, source: PeerId, at: PeerId) -> None:
+        shard = self.draft.step.shard_id
+        if await self._state(peer, shard, at) == ACTIVE:
+            return
+        await self._quiet(peer)
+        await check_phase(self.context, self.epoch, Phase.MOVE)
+        await peer.replicate_shard(self.name, shard, source=source, target=at, method=_COPY)
+        await self._quiet(peer)
+        await self._wait_active(peer, shard, at)
+
+    # From the commits on
+
+    async def commit(self) -> None:
+        """Reads, then writes go by the new ring, at every peer."""
+        peer = await first_peer(self.context.peers)
+        if not self._mine(await peer.placement(self.name)):
+            return  # it was finished by a leader before
+        for call in (peer.resharding.commit_read_ring, peer.resharding.commit_write_ring):
+            await check_phase(self.context, self.epoch, Phase.COMMIT)
+            await call(self.name)
+            await self._applied(peer)
+
+    async def finish(self) -> Placement:
+        """The step is over. The placement after it."""
+        peer = await first_peer(self.context.peers)
+        if self._mine(await peer.placement(self.name)):
+            await check_phase(self.context, self.epoch, Phase.CLEAN)
+            await peer.resharding.finish(self.name)
+            await self._applied(peer)
+        return await peer.placement(self.name)
+
+    async def abort(self) -> Placement:
+        """Nothing of the step is left, or it was never begun. The placement after it."""
+        peer = await first_peer(self.context.peers)
+        if self._mine(await peer.placement(self.name)):
+            await check_phase(self.context, self.epoch, Phase.ROLLBACK)
+            try:
+                await peer.resharding.abort(self.name)
+            except Invalid:
+                if self._mine(await peer.placement(self.name)):
+                    raise
+            await self._applied(peer)
+        return await self._quiet(peer, aborted=True)
+
+    # The cluster as it is
+
+    def _mine(self, placement: Placement) -> ReshardingState | None:
+        """The resharding under way, if it is this step's. Raises: Unavailable, if it is not."""
+        for found in placement.resharding:
+            if found.uuid and found.uuid != self.uuid:
+                raise Unavailable(
+                    f"another resharding of {self.name!r} is under way ({found})",
+                    "wait until it has ended",
+                )
+            return found
+        return None
+
+    async def _state(self, peer: Qdrant, shard: ShardId, at: PeerId) -> str:
+        placement = await peer.placement(self.name)
+        states = {(one.shard_id, one.peer_id): one.state for one in placement.shards}
+        return states.get((shard, at), "")
+
+    async def _wait_active(self, peer: Qdrant, shard: ShardId, at: PeerId) -> None:
+        def is_active(placement: Placement) -> bool:
+            return any(
+                (one.shard_id, one.peer_id, one.state) == (shard, at, ACTIVE)
+                for one in placement.shards
+            )
+
+        await self._until(peer, is_active, f"shard {shard} is not {ACTIVE} at peer {at}")
+
+    async def _quiet(self, peer: Qdrant, *, aborted: bool = False) -> Placement:
+        """The placement once no transfer of the collection is under way: one of this step, or of a
+        leader before. Order: no stream may begin before."""
+
+        def is_quiet(placement: Placement) -> bool:
+            if not aborted and not self._mine(placement):
+                raise TimedOut(
+                    f"Qdrant gave up the resharding of {self.name!r}: a transfer of it failed",
+                    "see the logs of the peers",
+                )
+            return not placement.transfers
+
+        return await self._until(peer, is_quiet, "a transfer takes too long")
+
+    async def _until(
+        self, peer: Qdrant, holds: Callable[[Placement], bool], otherwise: str
+    ) -> Placement:
+        clock = self.context.clock
+        bound_s = _STREAM_S + self.draft.step.size_bytes / _BYTES_PER_S
+        until_s = clock.monotonic_s() + bound_s
+        while True:
+            placement = await peer.placement(self.name)
+            if holds(placement):
+                return placement
+            if clock.monotonic_s() >= until_s:
+                raise TimedOut(f"{self.name!r}: {otherwise}", "see the logs of the peers")
+            await clock.sleep(_POLL_S)
+
+    async def _applied(self, peer: Qdrant) -> None:
+        """Every peer that answers has applied what `peer` has.
+
+        Raises: Unavailable, if one does not in time."""
+        clock = self.context.clock
+        commit = (await peer.cluster()).commit
+        until_s = clock.monotonic_s() + _APPLIED_S
+        while True:
+            commits = (await peer.weights()).commits
+            late = [one for one, at in commits.items() if at < commit]
+            if not late:
+                return
+            if clock.monotonic_s() >= until_s:
+                raise Unavailable(
+                    f"peer {late[0]} has not applied what peer {peer.url} has", "see its log"
+                )
+            await clock.sleep(_POLL_S)
+
+
+def shards_of(placement: Placement, shard_key: str | int | None) -> tuple[ShardId, ...]:
+    """The shards with this key, as they are placed."""
+    return tuple(
+        sorted({ShardId(one.shard_id) for one in placement.shards if one.shard_key == shard_key})
+    )
