@@ -51,7 +51,6 @@ from cleancut.qdrant.http import check_key_line, check_url
     "--qdrant-url",
     envvar="CLEANCUT_QDRANT_URL",
     show_envvar=True,
-    required=True,
     metavar="URL",
     help="A Qdrant peer, or a load balancer of all.",
 )
@@ -83,7 +82,7 @@ def undelete_(
     overwrite: bool,
     plan: bool,
     points_per_s: int,
-    qdrant_url: str,
+    qdrant_url: str | None,
     key_file: Path | None,
     ca_file: Path | None,
     jobs: int,
@@ -98,6 +97,8 @@ def undelete_(
     """
     from cleancut.data.requirements import check_extra
 
+    if qdrant_url is None:
+        raise click.UsageError("missing option --qdrant-url (or CLEANCUT_QDRANT_URL)")
     check_extra()
     from cleancut.data.undelete import Talk, UndeleteRequest, undelete
 
