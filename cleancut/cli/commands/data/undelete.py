@@ -23,8 +23,6 @@ from cleancut.cli.settings import Verb, settings_of
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import Invalid
 from cleancut.ports.store import Store
-from cleancut.qdrant.client import Qdrant
-from cleancut.qdrant.http import check_key_line, check_url
 
 
 @click.command("undelete", cls=Verb)
@@ -101,6 +99,8 @@ def undelete_(
         raise click.UsageError("missing option --qdrant-url (or CLEANCUT_QDRANT_URL)")
     check_extra()
     from cleancut.data.undelete import Talk, UndeleteRequest, undelete
+    from cleancut.qdrant.client import Qdrant
+    from cleancut.qdrant.http import check_url
 
     settings = settings_of(context)
     request = UndeleteRequest(
@@ -137,6 +137,8 @@ def _key(url: str, file: Path | None) -> str | None:
     """Raises: Invalid, for a file that cannot be read, or a key in the clear."""
     if file is None:
         return None
+    from cleancut.qdrant.http import check_key_line
+
     check_key_line(url)
     try:
         return file.read_text(encoding="utf-8").strip()
