@@ -63,7 +63,7 @@ class Talk:
 
 
 async def undelete(
-    store: Store, paths: Paths, qdrant: Qdrant, request: UndeleteRequest, talk: Talk
+    store: Store, paths: Paths, qdrant: Qdrant, request: UndeleteRequest, *, talk: Talk
 ) -> Undelete:
     """Raises: NotFound, for a backup, collection or key; Refused, if the collections differ or the
     server cannot do it; Corrupt, for a damaged shard; what the server answers."""

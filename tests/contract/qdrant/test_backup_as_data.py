@@ -184,9 +184,10 @@ def test_undelete_puts_back_what_is_missing_and_replaces_nothing(
             write = asked(url, "PUT", "collections/live/points?wait=true", json=body)
             asyncio.run_coroutine_threadsafe(write, loop).result(10)
 
+        talk = Talk(lambda _: None, meanwhile)
         request = UndeleteRequest("1", DOCS, Selection(), into="live")
         async with Qdrant(url) as qdrant:
-            return await undelete(files, PATHS, qdrant, request, Talk(lambda _: None, meanwhile))
+            return await undelete(files, PATHS, qdrant, request, talk=talk)
 
     found = runner.run(race())
     assert (found.missing, found.restored, found.absent) == (3, 3, 0)

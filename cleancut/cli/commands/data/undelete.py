@@ -121,7 +121,7 @@ def undelete_(
 
     async def act(store: Store, paths: Paths) -> Undelete:
         async with Qdrant(qdrant_url, key, ca_file) as qdrant:
-            return await undelete(store, paths, qdrant, request, talk)
+            return await undelete(store, paths, qdrant, request, talk=talk)
 
     found = offline.with_store(settings, act)
     emit(settings.output, "undelete", found)
