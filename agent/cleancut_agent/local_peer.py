@@ -15,7 +15,7 @@ from cleancut.core.cluster.view import (
 from cleancut.core.format.paths import COORDINATOR_PROBE
 from cleancut.core.primitives.codec import decode, digest_of
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused
-from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
+from cleancut.core.primitives.ids import WITHOUT_CLUSTER, Epoch, PeerId, ShardId
 from cleancut.core.protocol.effect_requests import Observed, Readings
 from cleancut.core.protocol.etcd_records import (
     ProbeObject,
@@ -87,7 +87,7 @@ def view_of(
     chosen = {n: entry for n, entry in telemetry.collections.items() if selection.takes(n)}
     look = _name_of if selection.names_only else partial(_collection_view, local)
     return View(
-        peers=tuple(PeerId(peer) for peer in sorted(cluster.peers)) or (PeerId(0),),
+        peers=tuple(PeerId(peer) for peer in sorted(cluster.peers)) or (WITHOUT_CLUSTER,),
         collections=tuple(look(name, entry) for name, entry in sorted(chosen.items())),
         aliases=tuple(sorted((a, of) for a, of in aliases.items() if of in chosen or a in hidden)),
         hidden=tuple(sorted(name for name in hidden if selection.takes(name))),

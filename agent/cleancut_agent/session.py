@@ -13,7 +13,7 @@ from cleancut.core.capture.gate import capture_gate
 from cleancut.core.maintenance.clocks import REPORT_EVERY_S
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError, LeaseLost, Refused
-from cleancut.core.primitives.ids import FencingToken, PeerId
+from cleancut.core.primitives.ids import WITHOUT_CLUSTER, FencingToken, PeerId
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.etcd_records import Session
 from cleancut.core.restore.target import FREE_STEP
@@ -103,7 +103,7 @@ async def describe(context: AgentContext, known: Session | None = None) -> Sessi
         version=__version__,
         peer_id=PeerId(cluster.peer_id),
         qdrant_version=version,
-        peers=tuple(PeerId(peer) for peer in sorted(cluster.peers)) or (PeerId(0),),
+        peers=tuple(PeerId(peer) for peer in sorted(cluster.peers)) or (WITHOUT_CLUSTER,),
         url=context.qdrant.url,
         free_bytes=free if free < 0 else free - free % FREE_STEP,
         concerns=concerns,

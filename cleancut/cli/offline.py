@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from msgspec.structs import replace
 
 from cleancut.api.backups import Backup
 from cleancut.api.from_manifest import shown_corrupt, shown_group
+from cleancut.cli.exit_codes import say
 from cleancut.cli.render.output import emit_facts
 from cleancut.cli.settings import Settings
 from cleancut.core.format.manifest import Manifest, ShardEntry
@@ -24,16 +23,22 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import ClusterName, Epoch
 from cleancut.core.verification.damage import Damage
+from cleancut.data.output import check_target, new_file
 from cleancut.ports.store import Store
 from cleancut.repository.catalog import CatalogRow, find_group, list_epochs, read_rows
 from cleancut.repository.clusters import find_cluster
 from cleancut.repository.holds import labels_of
 from cleancut.repository.shards.captured_tar import read_captured
+from cleancut.repository.shards.collection_tar import collection_tar
 from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.open import open_store
 
 T = TypeVar("T")
+_KEYED = (
+    "warning: the collection has shard keys: Qdrant's API recovers its snapshot as an empty"
+    " collection. Start Qdrant with --snapshot FILE:NAME instead"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +101,13 @@ def extract(settings: Settings, selection: ShardSelection, target: Path) -> dict
     Raises: NotFound; Refused if the file exists or cannot be written; Corrupt if the bytes are
         not those that were captured. Nothing is at `target` before all of it was checked.
     """
-    if target.exists():
-        raise Refused(f"{target} exists", "choose a new file; files are never overwritten")
+    check_target(target)
 
     async def write(store: Store, paths: Paths) -> dict[str, Any]:
         manifest = await find_group(store, paths, selection.backup)
         entry = _shard(manifest, selection)
-        try:
-            with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-                try:
-                    sha256 = await _copy(store, paths, entry, file)
-                    os.link(file.name, target)  # unlike a rename, it never replaces
-                finally:
-                    os.unlink(file.name)
-        except OSError as error:
-            raise Refused(f"cannot write {target}: {error.strerror}", "check its folder") from error
+        with new_file(target) as path:
+            sha256 = await _copy(read_captured(store, paths, entry), path)
         return {
             "file": str(target),
             "backup": manifest.operation,
@@ -124,19 +121,47 @@ def extract(settings: Settings, selection: ShardSelection, target: Path) -> dict
     return with_store(settings, write)
 
 
+def extract_snapshot(
+    settings: Settings, backup: str, collection: str, target: Path
+) -> dict[str, Any]:
+    """Writes all shards of a collection to `target` as one snapshot of Qdrant; gives what was
+    written. Raises: as `extract`."""
+    check_target(target)
+
+    async def write(store: Store, paths: Paths) -> dict[str, Any]:
+        manifest = await find_group(store, paths, backup)
+        entry = manifest.collection(collection)
+        with new_file(target) as path:
+            sha256 = await _copy(collection_tar(store, paths, manifest, collection), path)
+        size = await asyncio.to_thread(target.stat)
+        if entry.shard_keys:
+            say(_KEYED)
+        return {
+            "file": str(target),
+            "backup": manifest.operation,
+            "epoch": manifest.epoch,
+            "collection": collection,
+            "shards": len(entry.shard_ids),
+            "qdrant_version": manifest.source.qdrant_version,
+            "size_bytes": size.st_size,
+            "sha256": sha256,
+        }
+
+    return with_store(settings, write)
+
+
 def emit_extracted(settings: Settings, facts: dict[str, Any]) -> None:
     emit_facts(settings.output, "extracted", facts)
 
 
-async def _copy(store: Store, paths: Paths, entry: ShardEntry, file: Any) -> str:
+async def _copy(tar: AsyncGenerator[bytes | memoryview, None], target: Path) -> str:
     """The sha256 of what was written."""
     digest = hashlib.sha256()
-    async with aclosing(read_captured(store, paths, entry)) as chunks:
-        async for chunk in chunks:
-            digest.update(chunk)
-            file.write(chunk)
-    file.flush()
-    os.fsync(file.fileno())
+    with target.open("wb") as file:
+        async with aclosing(tar) as chunks:
+            async for chunk in chunks:
+                digest.update(chunk)
+                file.write(chunk)
     return digest.hexdigest()
 
 

@@ -83,11 +83,11 @@ class ReshardingCalls:
         without misses the points, and stays readable. A stream that fails aborts the resharding.
         Order: only while no transfer of the collection is under way. Otherwise one that fails at
             this moment takes the new shard away, and a stream to a shard that is not there stops
-            the consensus of all peers for good.
+            the consensus of all peers for good, before 1.19.
         Raises: Refused, if this peer sees no such resharding, shard or replica; Invalid, if a
             replica is in another transfer, or not Active.
         Source: measured, Qdrant 1.18.3 (500 "Destination shard 0 does not exist", then no peer
-            applies anything)
+            applies anything) and 1.19.0 (the same answer, and consensus goes on)
         """
         placement = parse_placement(
             await self._http.call("GET", f"{collection_path(name)}/cluster", timeout_s=timeout_s)

@@ -350,14 +350,33 @@ backup.add_command(copy)
 @backup.command()
 @backup_argument
 @click.option("--collection", "-c", required=True, help="The collection.")
-@click.option("--shard", type=click.IntRange(0), required=True, help="The shard's id.")
+@click.option("--shard", type=click.IntRange(0), help="This shard's tar; its id.")
+@click.option(
+    "--as-snapshot",
+    is_flag=True,
+    help="All shards as one collection snapshot, which a single Qdrant recovers.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A new file.")
 @click.pass_context
 def extract(
-    context: click.Context, /, backup_id: str, collection: str, shard: int, out: Path
+    context: click.Context,
+    /,
+    backup_id: str,
+    collection: str,
+    shard: int | None,
+    as_snapshot: bool,
+    out: Path,
 ) -> None:
-    """Write one shard's tar to a file, from the store alone (--store, --cluster)."""
+    """Write one shard's tar, or a snapshot of a whole collection, to a file.
+
+    From the store alone (--store, --cluster).
+    """
+    if (shard is None) != as_snapshot:
+        raise click.UsageError("give either --shard or --as-snapshot")
     settings = settings_of(context)
-    selection = offline.ShardSelection(backup_id, collection, shard)
-    facts = offline.extract(settings, selection, out)
+    if shard is None:
+        facts = offline.extract_snapshot(settings, backup_id, collection, out)
+    else:
+        selection = offline.ShardSelection(backup_id, collection, shard)
+        facts = offline.extract(settings, selection, out)
     offline.emit_extracted(settings, facts)

@@ -16,6 +16,7 @@ _NAME_BYTES = 100
 _IN_HEADER = 4
 _IN_UNIT = 21
 _SUM = slice(148, 156)
+_NAME_KINDS = {b"L", b"K"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,19 @@ def member_header(facts: MemberFacts) -> bytes:
         header[483:495] = _number(facts.size_bytes, 12)
         more = _units(entries[_IN_HEADER:])
     return _long_name(name) + _summed(header) + more
+
+
+def renamed(header: bytes, path: str) -> bytes:
+    """All units in front of a member's bytes, `header`, for the same member under another path."""
+    at = 0
+    while header[at + 156 : at + 157] in _NAME_KINDS:
+        size = int(header[at + 124 : at + 135].strip(b"\0 "), 8)
+        at += UNIT + size + -size % UNIT
+    name, main = path.encode(), bytearray(header[at : at + UNIT])
+    main[:_NAME_BYTES] = _cut(name).ljust(_NAME_BYTES, b"\0")
+    if main[257:263] == b"ustar\0":  # not GNU's: the beginning of the old path is in here
+        main[345:500] = bytes(155)
+    return _long_name(name) + _summed(main) + header[at + UNIT :]
 
 
 def _long_name(name: bytes) -> bytes:

@@ -20,6 +20,8 @@ ClusterName = NewType("ClusterName", str)
 FencingToken = NewType("FencingToken", int)
 """The create_revision of a leased key: grows, so an older holder is recognised for ever."""
 PeerId = NewType("PeerId", int)
+WITHOUT_CLUSTER = PeerId(0)
+"""A single Qdrant without cluster mode, which has no id."""
 ShardId = NewType("ShardId", int)
 Digest = NewType("Digest", str)
 """Lower-case hex of blake3-256 (blocks, pages, recipes)."""

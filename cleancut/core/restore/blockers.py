@@ -8,7 +8,7 @@ from cleancut.core.cluster.collection_config import replication_factor, shape_of
 from cleancut.core.cluster.versions import NEWEST_TESTED, OLDEST_QDRANT
 from cleancut.core.format.manifest import CollectionEntry, Manifest
 from cleancut.core.primitives.errors import Refused
-from cleancut.core.primitives.ids import ShardId, parse_version
+from cleancut.core.primitives.ids import WITHOUT_CLUSTER, ShardId, parse_version
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.moment import Moment
 from cleancut.core.restore.shard_keys import KeyStep, steps
@@ -120,6 +120,11 @@ def warnings_of_group(
     for version in sorted({peer.qdrant_version for peer in target.peers}, key=parse_version):
         if parse_version(version)[:2] > NEWEST_TESTED:
             yield f"Qdrant {version} is newer than the newest tested version"
+    if manifest.source.metadata and [peer.peer_id for peer in target.peers] == [WITHOUT_CLUSTER]:
+        yield (
+            f"cluster-wide metadata ({', '.join(sorted(manifest.source.metadata))}) is left out:"
+            " this Qdrant runs without cluster mode and has none"
+        )
 
 
 def warnings_of(entry: CollectionEntry, factor: int, target: Target) -> Iterator[str]:

@@ -7,7 +7,7 @@ from functools import partial
 from cleancut.core.doctor.facts import AgentReport, PeerReport, members_of
 from cleancut.core.doctor.silence import SeenPeers, observe
 from cleancut.core.primitives.errors import CleancutError, Corrupt
-from cleancut.core.primitives.ids import FencingToken, PeerId
+from cleancut.core.primitives.ids import WITHOUT_CLUSTER, FencingToken, PeerId
 from cleancut.qdrant.client import Qdrant
 from cleancut.runtime.concurrency import run_all
 from cleancut.runtime.log import Logger
@@ -72,5 +72,7 @@ async def _report(qdrant: Qdrant) -> PeerReport | None:
         return None
     peers = tuple(sorted((PeerId(peer), uri) for peer, uri in cluster.peers.items()))
     return PeerReport(
-        peer_id=PeerId(cluster.peer_id), url=qdrant.url, peers=peers or ((PeerId(0), qdrant.url),)
+        peer_id=PeerId(cluster.peer_id),
+        url=qdrant.url,
+        peers=peers or ((WITHOUT_CLUSTER, qdrant.url),),
     )

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused, Unavailable
-from cleancut.core.primitives.ids import PeerId
+from cleancut.core.primitives.ids import WITHOUT_CLUSTER
 from cleancut.core.protocol.documents import Canary
 from cleancut.core.restore.report import Creation, ObservedCollection, RestoreDraft, RestoreReport
 from cleancut.core.verification.canaries import LIMIT, Hit, is_equal, tolerance_of
@@ -49,7 +49,9 @@ async def observe_created(
     return ObservedCollection(
         active=all(replica.state == ACTIVE for replica in placement.shards),
         schema=dict(info.get("payload_schema") or {}),
-        places=tuple((shard, at if enabled else PeerId(0)) for shard, at in placement.places()),
+        places=tuple(
+            (shard, at if enabled else WITHOUT_CLUSTER) for shard, at in placement.places()
+        ),
         shard_keys=placement.shard_keys(),
     )
 

@@ -44,6 +44,7 @@ class _Plan:
     standalone: bool
     binary: Path | None
     url_recovery: bool = True
+    resharding: bool = True
 
 
 @dataclass(slots=True)
@@ -159,6 +160,8 @@ class PeerProcess:
         command += ["--dir", str(self.directory), "--http", address]
         if not self.plan.url_recovery:
             command.append("--no-url-recovery")
+        if not self.plan.resharding:
+            command.append("--no-resharding")
         if self.recovery_mode:
             command += ["--recovery-mode", self.recovery_mode]
         if self.plan.standalone:
@@ -210,6 +213,8 @@ class PeerProcess:
         }
         if not self.plan.url_recovery:
             settings["SERVICE__ENABLE_SNAPSHOT_URL_RECOVERY"] = "false"
+        if self.plan.resharding:
+            settings["CLUSTER__RESHARDING_ENABLED"] = "true"
         if self.recovery_mode:
             settings["STORAGE__RECOVERY_MODE"] = self.recovery_mode
         if self.plan.api_key:
@@ -230,9 +235,11 @@ async def launch_peers(
     read_only_api_key: str | None = None,
     standalone: bool = False,
     url_recovery: bool = True,
+    resharding: bool = True,
     start_s: float = START_S,
 ) -> AsyncIterator[list[PeerProcess]]:
     """`count` running peers that form one cluster; all of them are ended with the block.
+    `resharding`: their configuration allows it, unlike Qdrant's by itself.
 
     Raises: NotFound, if a real server is wanted and there is none; Unavailable, TimedOut.
     """
@@ -241,7 +248,14 @@ async def launch_peers(
         raise NotFound("there is no Qdrant server", "set QDRANT_BIN, or put qdrant on PATH")
     directory = _made(base_dir)
     plan = _Plan(
-        kind, directory, api_key, read_only_api_key, standalone, binary, url_recovery=url_recovery
+        kind,
+        directory,
+        api_key,
+        read_only_api_key,
+        standalone,
+        binary,
+        url_recovery=url_recovery,
+        resharding=resharding,
     )
     peers: list[PeerProcess] = []
     try:

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from cleancut_devcluster.peer.api import collections, points, shards
 from cleancut_devcluster.peer.api.http import MAX_BODY_BYTES, SERVER, Server, outermost
-from cleancut_devcluster.peer.cluster import transfers
+from cleancut_devcluster.peer.cluster import resharding, transfers
 from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.consensus.state import Collection, ShardTransfer
 from cleancut_devcluster.peer.engine.errors import Problem
@@ -51,6 +51,7 @@ def _options() -> argparse.Namespace:
         "--no-url-recovery", action="store_true", help="snapshots are not fetched from URLs"
     )
     parser.add_argument("--recovery-mode", default="", help="load no shard, for this reason")
+    parser.add_argument("--no-resharding", action="store_true", help="as Qdrant is configured")
     parser.add_argument("--api-key-file", type=Path)
     parser.add_argument("--read-only-api-key-file", type=Path)
     parser.add_argument(
@@ -74,6 +75,7 @@ async def _serve(options: argparse.Namespace) -> int:
         standalone=options.standalone,
         segment_bytes=options.wal_segment_bytes,
         recovery_mode=options.recovery_mode,
+        allows_resharding=not options.no_resharding,
     )
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -104,6 +106,7 @@ async def _run(
     await runner.setup()
     try:
         await node.join(f"http://{host}:{port}/")
+        await resharding.cancel_streams(node)
         await web.TCPSite(runner, host, int(port)).start()
         log.info("peer %s serves http://%s:%s", node.peer_id, host, port)
         for loop in _background(node, group):

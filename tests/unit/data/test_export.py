@@ -14,7 +14,9 @@ import pytest
 
 from cleancut.cli.exit_codes import Exit
 from cleancut.cli.main import run
+from cleancut.core.points.columns import Kind, VectorColumn
 from cleancut.core.wal.segments import build_segments, plan_segments
+from cleancut.data.arrays import array_of, texts_of
 from cleancut.repository.shards.rolled_tar import LogFile, with_log
 from cleancut_devcluster.peer.engine.log_entries import encode_operation
 from tests.support.recorded_backups import DOCS, RecordedStore, made_info, made_tar
@@ -125,6 +127,17 @@ def test_all_kinds_of_vectors_ids_and_shard_keys(store: RecordedStore, tmp_path:
     assert table["vector.pages"].to_pylist() == [[[1, 2], [3.5, 4]], None, None]
     assert table["vector.words"].to_pylist() == [WHOLE["vector"]["words"], None, None]  # type: ignore[index]
     assert table.schema.field("vector.image").type == pa.list_(pa.float32(), 3)
+
+
+def test_numbers_of_vectors_have_a_point_or_an_exponent() -> None:
+    """Qdrant takes `[[1,2],[3.5,4]]` for a sparse vector."""
+    column = VectorColumn("", Kind.MULTI, 2)
+    rows = [[[1, -0.0], [3.5, 1e20]], None, [[float("inf"), 1e-7], [16777216, 0.1]]]
+    assert texts_of(column, array_of(column, rows)) == [
+        "[[1.0,-0.0],[3.5,1e+20]]",
+        None,
+        "[[null,1e-7],[16777216.0,0.1]]",
+    ]
 
 
 def test_a_stored_log_is_replayed(store: RecordedStore, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from cleancut_devcluster.peer.api.http import (
     server_of,
     shard_of,
 )
-from cleancut_devcluster.peer.cluster import reads, recovery, transfers, writes
+from cleancut_devcluster.peer.cluster import reads, recovery, resharding, transfers, writes
 from cleancut_devcluster.peer.cluster.shard_sizes import weigh_here
 from cleancut_devcluster.peer.cluster.shard_tars import cut_tar
 from cleancut_devcluster.peer.engine.config import Json
@@ -46,6 +46,7 @@ def routes() -> list[web.RouteDef]:
         web.post(SHARD + "/snapshot/partial/create", _stream_partial),
         web.put(SHARD + "/snapshots/recover", json_route(_recover)),
         web.post(SHARD + "/snapshots/upload", json_route(_upload)),
+        web.post(SHARD + "/cleanup", json_route(_cleanup)),
         web.post("/internal/poke", json_route(_poke)),
         web.post("/internal/weigh", json_route(_weigh)),
         web.post("/internal/lead", json_route(_lead)),
@@ -170,6 +171,10 @@ async def _upload(request: web.Request) -> bool:
 async def _part_chunks(part: Any) -> AsyncIterator[bytes]:
     while chunk := await part.read_chunk(1 << 20):
         yield chunk
+
+
+async def _cleanup(request: web.Request) -> Json:
+    return await resharding.cleanup(node_of(request), name_of(request), shard_of(request))
 
 
 async def _poke(request: web.Request) -> bool:

@@ -13,9 +13,16 @@ from typing import Any
 import msgspec
 
 from cleancut_devcluster.peer.cluster.peer_calls import Peers
+from cleancut_devcluster.peer.cluster.strays import delete_strays
 from cleancut_devcluster.peer.consensus.journal import ProposalJournal
 from cleancut_devcluster.peer.consensus.proposals import Build, Consensus
-from cleancut_devcluster.peer.consensus.state import ACTIVE, ClusterState, Collection
+from cleancut_devcluster.peer.consensus.resharding import MIGRATING, Resharding
+from cleancut_devcluster.peer.consensus.state import (
+    SERVES,
+    ClusterState,
+    Collection,
+    ShardTransfer,
+)
 from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import Problem, not_found, service_error
 from cleancut_devcluster.peer.engine.shard import LocalShard
@@ -69,15 +76,20 @@ class Node:
         standalone: bool,
         recovery_mode: str = "",
         segment_bytes: int = 0,
+        allows_resharding: bool = True,
     ) -> None:
         self.directory = directory
         self.recovery_mode = recovery_mode
+        self.allows_resharding = allows_resharding
+        self.forwards: dict[tuple[str, int], ShardTransfer] = {}
+        self.cleaned: set[tuple[str, int]] = set()
         self.storage = directory / "storage"
         self._segment_bytes = segment_bytes
         self.standalone = standalone
         self.peer_id = _peer_id(directory)
         self.shards: dict[tuple[str, int], LocalShard] = {}
         self.peers = Peers(lambda peer: self.state.peers.get(peer), api_key)
+        self._reshardings: dict[str, Resharding] = {}
         self._gates: dict[str, WriteGate] = {}
         self._journal = ProposalJournal(root / "journal")
         self.consensus = Consensus(self._journal, self.peer_id, self._settle, self._poke)
@@ -145,7 +157,7 @@ class Node:
         return shard
 
     def holds_active(self, collection: Collection, shard_id: int) -> bool:
-        return collection.shards[shard_id].replicas.get(self.peer_id) == ACTIVE
+        return collection.shards[shard_id].replicas.get(self.peer_id) in SERVES
 
     def reconcile(self) -> None:
         """The replicas on disk are those that the state puts here."""
@@ -177,6 +189,25 @@ class Node:
             if entry["op"] == "patch_collection":
                 await self._patched(entry)
         self.reconcile()
+        before, self._reshardings = self._reshardings, self._reshardings_now()
+        await self._follow(before)
+
+    async def _follow(self, before: dict[str, Resharding]) -> None:
+        """The local part of what was committed or ended since `before`, by collection."""
+        for uuid, was in before.items():
+            collection = self.state.by_uuid(uuid)
+            if collection is None or collection.resharding == was:
+                continue
+            ring = collection.shards_of(was.key)
+            mine = [number for number in ring if (uuid, number) in self.shards]
+            self.cleaned -= {(uuid, number) for number in mine}
+            aborted = collection.resharding is None and was.stage == MIGRATING
+            for number in mine if aborted and not was.up else ():
+                await delete_strays(self.shards[uuid, number], number, ring)
+
+    def _reshardings_now(self) -> dict[str, Resharding]:
+        collections = self.state.collections.values()
+        return {one.uuid: one.resharding for one in collections if one.resharding is not None}
 
     async def _patched(self, entry: Json) -> None:
         collection = self.state.collections.get(entry["name"])

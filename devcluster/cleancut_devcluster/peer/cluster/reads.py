@@ -10,6 +10,7 @@ from typing import Any
 from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.cluster.peer_calls import by_key
 from cleancut_devcluster.peer.cluster.writes import rings
+from cleancut_devcluster.peer.consensus.resharding import is_read
 from cleancut_devcluster.peer.consensus.state import Collection
 from cleancut_devcluster.peer.engine.config import Json, vector_params
 from cleancut_devcluster.peer.engine.errors import (
@@ -26,7 +27,8 @@ MAX_LIMIT = 1_000_000
 
 
 def chosen_shards(collection: Collection, keys: Any) -> list[int]:
-    return sorted(shard for ring in rings(collection, keys, required=False) for shard in ring)
+    rings_asked = rings(collection, keys, required=False)
+    return sorted(shard for ring in rings_asked for shard in ring if is_read(collection, shard))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +92,17 @@ async def query(node: Node, name: str, body: Json) -> list[Json]:
     answers = await read(node, collection, shards, ReplicaRead("query", asked))
     points = _with_shard_keys(collection, answers)
     _sort(points, scoring, _ascending(collection, body.get("using")))
-    return points[offset : offset + limit]
+    best = {(_typed(point.get("shard_key")), point["id"]): point for point in reversed(points)}
+    return list(best.values())[::-1][offset : offset + limit]
+
+
+def _typed(key: Any) -> tuple[str, Any]:
+    return type(key).__name__, key
 
 
 def _merged(points: list[Json]) -> list[Json]:
-    """The first of the points with one id: shards of several keys may hold the same ids, and a
-    scroll keeps one of them.
+    """The first of the points with one id: shards of several keys may hold the same ids, and so may
+    two of one key until a resharding's cleanup. Qdrant keeps one of them.
 
     Source: lib/collection/src/collection/point_ops.rs, Qdrant 1.18.3
     """
@@ -180,7 +187,7 @@ class _Vectors:
         if not isinstance(given, str | int) or isinstance(given, bool):
             return given
         body = {"ids": [given], "with_payload": False, "with_vector": True}
-        shards = sorted(self._collection.shards)
+        shards = chosen_shards(self._collection, None)
         answers = await read(self._node, self._collection, shards, ReplicaRead("retrieve", body))
         found = [record for answer in answers.values() for record in answer]
         if not found:
@@ -231,7 +238,7 @@ async def retrieve(node: Node, name: str, body: Json) -> list[Json]:
     collection = node.collection(name)
     shards = chosen_shards(collection, body.get("shard_key"))
     answers = await read(node, collection, shards, ReplicaRead("retrieve", body))
-    found = {record["id"]: record for record in _with_shard_keys(collection, answers)}
+    found = {one["id"]: one for one in _merged(_with_shard_keys(collection, answers))}
     return [found[one] for one in dict.fromkeys(body["ids"]) if one in found]
 
 

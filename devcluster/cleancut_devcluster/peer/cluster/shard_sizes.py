@@ -84,6 +84,6 @@ def _collection(collection: Collection, told: dict[int, Any]) -> Json:
     return {
         "id": collection.name,
         "shards": shards,
-        "reshardings": [],
+        **({} if (one := collection.resharding) is None else {"reshardings": [one.listed()]}),
         "shard_transfers": [move.listed() for move in collection.transfers],
     }

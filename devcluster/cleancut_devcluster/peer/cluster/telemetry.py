@@ -74,6 +74,7 @@ def telemetry(node: Node, requests: Requests, level: int) -> Json:
             "enabled": not node.standalone,
             "status": None if node.standalone or level < 1 else _status(node),
             "peers": {str(peer): {"uri": uri} for peer, uri in node.state.peers.items()},
+            "resharding_enabled": node.allows_resharding,
         },
         "requests": requests.shown(),
     }
@@ -101,13 +102,17 @@ def _collection(node: Node, collection: Collection, level: int) -> Json:
         "id": collection.name,
         "config": {**collection.config, "uuid": None if node.standalone else collection.uuid},
         "transfers": [move.listed() for move in collection.transfers],
-        "resharding": [],
     }
     if level >= 3:
+        shown["resharding"] = _reshardings(collection)
         shown["shards"] = [
             _shard(node, collection, number, level=level) for number in sorted(collection.shards)
         ]
     return shown
+
+
+def _reshardings(collection: Collection) -> list[Json]:
+    return [] if collection.resharding is None else [collection.resharding.listed()]
 
 
 def _shard(node: Node, collection: Collection, number: int, *, level: int) -> Json:
@@ -185,6 +190,7 @@ async def placement(node: Node, name: str) -> Json:
         "local_shards": local,
         "remote_shards": remote,
         "shard_transfers": [move.listed() for move in collection.transfers],
+        **({"resharding_operations": shown} if (shown := _reshardings(collection)) else {}),
     }
 
 

@@ -9,13 +9,15 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from cleancut_devcluster.peer.cluster import resharding
 from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.cluster.recovery import write_chunks
 from cleancut_devcluster.peer.cluster.shard_tars import cut_tar, install
 from cleancut_devcluster.peer.consensus.proposals import Build
+from cleancut_devcluster.peer.consensus.resharding import STREAM
 from cleancut_devcluster.peer.consensus.state import (
-    ACTIVE,
     DEAD,
+    SERVES,
     ClusterState,
     Collection,
     ShardTransfer,
@@ -23,7 +25,7 @@ from cleancut_devcluster.peer.consensus.state import (
 from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import Problem, Unreachable, bad_request, not_found
 
-METHODS = ("stream_records", "snapshot", "wal_delta")
+METHODS = ("stream_records", "snapshot", "wal_delta", STREAM)
 SEND_S = 600.0
 
 
@@ -38,10 +40,21 @@ async def reshape(node: Node, name: str, body: Json, timeout_s: float) -> bool:
         "abort_transfer": lambda: _abort(node, name, request),
         "drop_replica": lambda: _drop(node, name, request),
     }
+    builds |= resharding.builds(node, name, request)
     if kind not in builds:
         raise bad_request(f"unknown cluster operation {kind!r}")
+    if kind == "replicate_shard" and (why := _stops_consensus(node, name, request)):
+        await resharding.stop_consensus(node, why)
     await node.propose(lambda _: builds[kind](), timeout_s)
     return True
+
+
+def _stops_consensus(node: Node, name: str, request: Json) -> str:
+    """Why no peer can apply this, or "". Raises: Problem, for what is refused before."""
+    collection, number = _shard(node, name, request)
+    move = _move(number, request, sync=True)
+    _check_peers(node, move.source, move.target)
+    return resharding.check_stream(collection, move)
 
 
 def _shard(node: Node, name: str, request: Json) -> tuple[Collection, int]:
@@ -55,22 +68,38 @@ def _shard(node: Node, name: str, request: Json) -> tuple[Collection, int]:
 def _start(node: Node, name: str, request: Json, *, sync: bool) -> Json:
     collection, number = _shard(node, name, request)
     source, target = request["from_peer_id"], request["to_peer_id"]
-    for peer in (source, target):
-        if peer not in node.state.peers:
-            raise bad_request(f"Peer {peer} does not exist")
-    if source == target:
+    _check_peers(node, source, target)
+    if source == target and request.get("method") != STREAM:
         raise bad_request(f"Source and target peer are the same: {source}")
     replicas = collection.shards[number].replicas
-    if replicas.get(source) != ACTIVE:
+    if replicas.get(source) not in SERVES:
         raise bad_request(f"Shard {number} is not active on peer {source}")
     if (move := collection.transfer(number)) is not None:
         raise bad_request(
             f"Shard {number} is already involved in transfer {move.source} -> {move.target}"
         )
-    method = request.get("method") or "snapshot"
-    if method not in METHODS:
-        raise bad_request(f"unknown transfer method {method!r}")
-    return _entry(collection, "start", ShardTransfer(number, source, target, sync, method))
+    move = _move(number, request, sync=sync)
+    if move.method not in METHODS:
+        raise bad_request(f"unknown transfer method {move.method!r}")
+    resharding.check_stream(collection, move)
+    return _entry(collection, "start", move)
+
+
+def _check_peers(node: Node, *peers: int) -> None:
+    for peer in peers:
+        if peer not in node.state.peers:
+            raise bad_request(f"Peer {peer} does not exist")
+
+
+def _move(number: int, request: Json, *, sync: bool) -> ShardTransfer:
+    return ShardTransfer(
+        number,
+        request["from_peer_id"],
+        request["to_peer_id"],
+        sync,
+        request.get("method") or "snapshot",
+        to_shard=request.get("to_shard_id"),
+    )
 
 
 def _abort(node: Node, name: str, request: Json) -> Json:
@@ -93,30 +122,26 @@ def _drop(node: Node, name: str, request: Json) -> Json:
 
 
 def _entry(collection: Collection, what: str, move: ShardTransfer) -> Json:
-    return {
-        "op": f"{what}_transfer",
-        "uuid": collection.uuid,
-        "shard": move.shard_id,
-        "source": move.source,
-        "target": move.target,
-        "sync": move.sync,
-        "method": move.method,
-        "repairs": move.repairs,
-    }
+    return {"op": f"{what}_transfer", "uuid": collection.uuid, **move.entry()}
 
 
 def driven_here(node: Node) -> Iterator[tuple[Collection, ShardTransfer]]:
-    """Transfers of shards that this peer leads: it has the data, and orders the updates."""
+    """Transfers of shards that this peer leads: it has the data, and orders the updates. Points of
+    a resharding are sent by the replica that was named."""
     for collection in node.state.collections.values():
         for move in collection.transfers:
-            if collection.shards[move.shard_id].active()[:1] == [node.peer_id]:
+            leader = collection.shards[move.shard_id].active()[:1]
+            if ([move.source] if move.method == STREAM else leader) == [node.peer_id]:
                 yield collection, move
 
 
 async def drive(node: Node, collection: Collection, move: ShardTransfer) -> None:
     """The transfer has ended: the target is active, or it was aborted."""
     shard = node.shards.get((collection.uuid, move.shard_id))
-    if shard is None:
+    if shard is None or move not in collection.transfers:
+        return
+    if move.method == STREAM:
+        await _drive_stream(node, collection, move)
         return
     async with shard.streaming, shard.order:
         if move not in collection.transfers:
@@ -130,6 +155,17 @@ async def drive(node: Node, collection: Collection, move: ShardTransfer) -> None
         except (Unreachable, Problem):
             ending = "abort"
         await node.propose(lambda _: _end(collection, ending, move), wait=False)
+    await node.consensus.settled()
+
+
+async def _drive_stream(node: Node, collection: Collection, move: ShardTransfer) -> None:
+    """A stream that fails takes the whole resharding back."""
+    try:
+        await resharding.stream(node, collection, move)
+        ending = "finish"
+    except (Unreachable, Problem):
+        ending = "abort"
+    await node.propose(lambda _: _end(collection, ending, move), wait=False)
     await node.consensus.settled()
 
 

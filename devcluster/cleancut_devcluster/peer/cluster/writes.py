@@ -10,17 +10,20 @@ from typing import Any
 from cleancut.core.cluster.hash_ring import HashRing
 from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.cluster.peer_calls import all_of
+from cleancut_devcluster.peer.cluster.resharding import send
+from cleancut_devcluster.peer.consensus.resharding import MIGRATING, READS, of_key, rings_of
 from cleancut_devcluster.peer.consensus.state import (
     ACTIVE,
     DEAD,
     TAKES_UPDATES,
     ClusterState,
     Collection,
+    ShardTransfer,
 )
 from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import Problem, Unreachable, bad_request, service_error
 from cleancut_devcluster.peer.engine.shard import LocalShard
-from cleancut_devcluster.peer.engine.updates import Operation, split
+from cleancut_devcluster.peer.engine.updates import Operation, parse_id, split
 
 _MOVED = 421
 _ATTEMPTS = 20
@@ -34,7 +37,7 @@ async def update(node: Node, name: str, operation: Operation, shard_keys: Any = 
     collection = node.collection(name)
     async with node.gate(collection).writing():
         parts = _route(collection, operation, shard_keys)
-        writes = [_write(node, collection.uuid, shard, part) for shard, part in parts.items()]
+        writes = [_write_all(node, collection, shard, part) for shard, part in parts.items()]
         return max(await all_of(writes), default=0)
 
 
@@ -43,8 +46,54 @@ def _route(collection: Collection, operation: Operation, keys: Any) -> dict[int,
         return dict.fromkeys(sorted(collection.shards), operation)
     parts: dict[int, Operation] = {}
     for shards in rings(collection, keys, required=True):
-        parts.update(split(operation, HashRing(shards), shards))
+        by_old, by_new = rings_of(collection, shards[0])
+        routes = [HashRing(by_old)] if by_old == by_new else [HashRing(by_old), HashRing(by_new)]
+        parts.update(split(operation, routes, shards))
     return parts
+
+
+async def _write_all(node: Node, collection: Collection, shard: int, operation: Operation) -> int:
+    """What a resharding divides is applied in two parts; points that must be there already may be
+    missing.
+
+    Source: lib/collection/src/shards/shard_holder/resharding.rs (split_by_mode), Qdrant 1.18.3
+    """
+    everything, existing = split_by_mode(collection, shard, operation)
+    number = 0
+    if everything is not None:
+        number = await _write(node, collection.uuid, shard, everything)
+    if existing is not None:
+        try:
+            number = await _write(node, collection.uuid, shard, existing)
+        except Problem as problem:
+            if problem.status != 404:
+                raise
+    return number
+
+
+def split_by_mode(
+    collection: Collection, shard: int, operation: Operation
+) -> tuple[Operation | None, Operation | None]:
+    """The part that is applied as it is, and the one that changes only points that are there."""
+    field = "points" if "points" in operation else "ids"
+    one = of_key(collection, collection.shards[shard].key)
+    if one is None or operation["kind"] == "delete" or operation.get(field) is None:
+        return operation, None
+    upsert = operation["kind"] == "upsert"
+    receives = one.receives(shard) and one.stage == MIGRATING and not upsert
+    sends = not one.receives(shard) and one.stage >= READS and one.up
+    if not receives and not sends:
+        return operation, None
+    items = operation[field]
+    ids = [parse_id(item["id"] if isinstance(item, dict) else item) for item in items]
+    owners = HashRing(collection.ring_of(shard)).shards_of(ids)
+    moving = [item for item, at in zip(items, owners, strict=True) if at == one.shard_id]
+    staying = [item for item, at in zip(items, owners, strict=True) if at != one.shard_id]
+    more = {"update_mode": "update_only"} if upsert else {}
+    return (
+        {**operation, field: staying} if staying else None,
+        {**operation, field: moving, **more} if moving else None,
+    )
 
 
 def rings(collection: Collection, keys: Any, *, required: bool) -> list[list[int]]:
@@ -72,7 +121,7 @@ async def _write(node: Node, uuid: str, shard_id: int, operation: Operation) -> 
         collection = node.state.by_uuid(uuid)
         if collection is None or shard_id not in collection.shards:
             raise Problem(404, "Not found: the collection or shard was deleted")
-        active = collection.shards[shard_id].active()
+        active = collection.shards[shard_id].leaders()
         if not active:
             raise service_error(f"The replica set for shard {shard_id} has no active replica")
         try:
@@ -102,7 +151,7 @@ async def lead(node: Node, body: Json) -> int:
         raise Problem(_MOVED, "this peer has no such replica")
     shard = node.shards[uuid, shard_id]
     async with shard.order:
-        active = collection.shards[shard_id].active() if shard_id in collection.shards else []
+        active = collection.shards[shard_id].leaders() if shard_id in collection.shards else []
         if active[:1] != [node.peer_id]:
             raise Problem(_MOVED, "this peer does not lead the shard")
         body = {**body, "operation": {**body["operation"], "clock": shard.tick(node.peer_id)}}
@@ -119,12 +168,39 @@ async def lead(node: Node, body: Json) -> int:
 async def _apply_first(node: Node, body: Json, shard: LocalShard, *, spare: bool) -> int:
     """Raises: Problem 421 for damaged data, if another active replica can take over."""
     try:
-        return await shard.apply(body["operation"])
+        return await _apply_here(node, body, shard)
     except Problem as problem:
         if problem.status < 500 or not spare:
             raise
         await set_replica(node, (body["uuid"], body["shard"]), peer=node.peer_id, state=DEAD)
         raise Problem(_MOVED, problem.text) from problem
+
+
+async def _apply_here(node: Node, body: Json, shard: LocalShard) -> int:
+    """Applied by the replica here and, while its points are streamed, sent on. Order: not while a
+    page of them is on its way."""
+    operation, place = body["operation"], (body["uuid"], body["shard"])
+    async with shard.forwarding:
+        number = await shard.apply(operation)
+        move = node.forwards.get(place)
+        if move is not None:
+            await _send_on(node, body["uuid"], move, operation)
+        return number
+
+
+async def _send_on(node: Node, uuid: str, move: ShardTransfer, operation: Operation) -> None:
+    """A stream that misses an update fails."""
+    collection = node.state.by_uuid(uuid)
+    if collection is None or move.fills not in collection.shards:
+        return
+    new = rings_of(collection, move.shard_id)[1]
+    part = split(operation, [HashRing(new)], new).get(move.fills)
+    if part is None:
+        return
+    try:
+        await send(node, uuid, move, part)
+    except (Problem, Unreachable):
+        node.forwards.pop((uuid, move.shard_id), None)
 
 
 async def _forward(node: Node, peer: int, body: Json) -> None:
@@ -140,7 +216,7 @@ async def apply(node: Node, body: Json) -> None:
     if shard is None:
         raise Problem(404, "Not found: this peer has no such replica")
     try:
-        await shard.apply(body["operation"])
+        await _apply_here(node, body, shard)
     except Problem as problem:
         if problem.status != 404:
             raise
@@ -156,7 +232,7 @@ async def set_replica(node: Node, shard: tuple[str, int], *, peer: int, state: s
         if collection is None or shard_id not in collection.shards:
             return None
         found = collection.shards[shard_id]
-        if found.replicas.get(peer) == state or (state == DEAD and found.active() == [peer]):
+        if found.replicas.get(peer) == state or (state == DEAD and found.leaders() == [peer]):
             return None
         if state != ACTIVE and peer not in found.replicas:
             return None

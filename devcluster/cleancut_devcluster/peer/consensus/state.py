@@ -9,10 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from cleancut_devcluster.peer.consensus import resharding
+from cleancut_devcluster.peer.consensus.resharding import (
+    RESHARDING,
+    SCALE_DOWN,
+    STREAM,
+    Resharding,
+)
 from cleancut_devcluster.peer.engine.config import Json, patched_config
 
 ACTIVE, DEAD, PARTIAL, RECOVERY = "Active", "Dead", "Partial", "Recovery"
-TAKES_UPDATES = frozenset({ACTIVE, PARTIAL})
+SERVES = frozenset({ACTIVE, SCALE_DOWN})
+TAKES_UPDATES = frozenset({ACTIVE, PARTIAL, RESHARDING, SCALE_DOWN})
 ShardKey = str | int | None
 
 
@@ -24,7 +32,13 @@ class Shard:
     replicas: dict[int, str]
 
     def active(self) -> list[int]:
-        return sorted(peer for peer, state in self.replicas.items() if state == ACTIVE)
+        """Where it is read."""
+        return sorted(peer for peer, state in self.replicas.items() if state in SERVES)
+
+    def leaders(self) -> list[int]:
+        """Where updates go first: to an active replica, or to the one that comes by resharding."""
+        coming = [peer for peer, state in self.replicas.items() if state == RESHARDING]
+        return self.active() or sorted(coming)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +49,30 @@ class ShardTransfer:
     sync: bool
     method: str
     repairs: bool = False
+    to_shard: int | None = None
+
+    @property
+    def fills(self) -> int:
+        """The shard that gets the points."""
+        return self.shard_id if self.to_shard is None else self.to_shard
+
+    def entry(self) -> Json:
+        """As it stands in the journal."""
+        return {
+            "shard": self.shard_id,
+            "source": self.source,
+            "target": self.target,
+            "sync": self.sync,
+            "method": self.method,
+            "repairs": self.repairs,
+            "to_shard": self.to_shard,
+        }
 
     def listed(self) -> Json:
         """As it stands in `shard_transfers`."""
         return {
             "shard_id": self.shard_id,
+            **({} if self.to_shard is None else {"to_shard_id": self.to_shard}),
             "from": self.source,
             "to": self.target,
             "sync": self.sync,
@@ -55,6 +88,7 @@ class Collection:
     shards: dict[int, Shard]
     schema: dict[str, Any] = field(default_factory=dict)
     transfers: list[ShardTransfer] = field(default_factory=list)
+    resharding: Resharding | None = None
 
     @property
     def custom(self) -> bool:
@@ -77,8 +111,17 @@ class Collection:
         )
 
     def ring_of(self, shard_id: int) -> list[int]:
-        """All shards of the ring that the shard is on."""
-        return self.shards_of(self.shards[shard_id].key)
+        """All shards of the ring that the shard is on; of two, the larger one."""
+        return max(resharding.rings_of(self, shard_id), key=len)
+
+    def add_shard(self, number: int, key: ShardKey, replicas: dict[int, str]) -> None:
+        self.shards[number] = Shard(key, replicas)
+
+    def remove_shard(self, number: int) -> None:
+        self.shards.pop(number, None)
+        self.transfers = [
+            move for move in self.transfers if number not in (move.shard_id, move.fills)
+        ]
 
     def transfer(self, shard_id: int) -> ShardTransfer | None:
         return next((move for move in self.transfers if move.shard_id == shard_id), None)
@@ -115,6 +158,9 @@ class ClusterState:
         for collection in self.collections.values():
             for shard in collection.shards.values():
                 shard.replicas.pop(entry["peer"], None)
+            one = collection.resharding
+            if one is not None and one.peer_id == entry["peer"]:
+                resharding.abort(collection)
             collection.transfers = [
                 move
                 for move in collection.transfers
@@ -158,15 +204,20 @@ class ClusterState:
 
     def _drop_shards(self, entry: Json) -> None:
         if (collection := self.by_uuid(entry["uuid"])) is not None:
+            one = collection.resharding
+            if one is not None and one.shard_id in entry["shards"]:
+                collection.resharding = None
             for number in entry["shards"]:
-                collection.shards.pop(number, None)
-                collection.transfers = [
-                    move for move in collection.transfers if move.shard_id != number
-                ]
+                collection.remove_shard(number)
 
     def _set_replica(self, entry: Json) -> None:
         collection = self.by_uuid(entry["uuid"])
-        if collection is not None and entry["shard"] in collection.shards:
+        if collection is None or entry["shard"] not in collection.shards:
+            return
+        before = collection.shards[entry["shard"]].replicas.get(entry["peer"])
+        if entry["state"] == DEAD and before in {RESHARDING, SCALE_DOWN}:
+            resharding.abort(collection)
+        if entry["shard"] in collection.shards:
             collection.shards[entry["shard"]].replicas[entry["peer"]] = entry["state"]
 
     def _drop_replica(self, entry: Json) -> None:
@@ -179,7 +230,11 @@ class ClusterState:
             return
         move = _transfer(entry)
         collection.transfers.append(move)
-        replicas = collection.shards[move.shard_id].replicas
+        replicas = collection.shards[move.fills].replicas
+        if move.method == STREAM:
+            assert collection.resharding is not None
+            replicas[move.target] = collection.resharding.target_state
+            return
         replicas[move.target] = PARTIAL if move.method == "stream_records" else RECOVERY
 
     def _finish_transfer(self, entry: Json) -> None:
@@ -188,6 +243,8 @@ class ClusterState:
         move = _transfer(entry)
         if move in collection.transfers:
             collection.transfers.remove(move)
+            if move.method == STREAM:
+                return  # more of them may follow
             replicas = collection.shards[move.shard_id].replicas
             replicas[move.target] = ACTIVE
             if not move.sync:
@@ -199,11 +256,30 @@ class ClusterState:
         move = _transfer(entry)
         if move in collection.transfers:
             collection.transfers.remove(move)
+            if move.method == STREAM:
+                resharding.abort(collection)
+                return
             replicas = collection.shards[move.shard_id].replicas
             if move.repairs:
                 replicas[move.target] = DEAD
             else:
                 replicas.pop(move.target, None)
+
+    def _start_resharding(self, entry: Json) -> None:
+        if (collection := self.by_uuid(entry["uuid"])) is not None:
+            resharding.start(collection, entry)
+
+    def _commit_ring(self, entry: Json) -> None:
+        if (collection := self.by_uuid(entry["uuid"])) is not None:
+            resharding.commit(collection, entry["stage"])
+
+    def _finish_resharding(self, entry: Json) -> None:
+        if (collection := self.by_uuid(entry["uuid"])) is not None:
+            resharding.finish(collection)
+
+    def _abort_resharding(self, entry: Json) -> None:
+        if (collection := self.by_uuid(entry["uuid"])) is not None:
+            resharding.abort(collection)
 
     def _metadata(self, entry: Json) -> None:
         if entry["value"] is None:
@@ -227,4 +303,5 @@ def _transfer(entry: Json) -> ShardTransfer:
         entry["sync"],
         entry["method"],
         entry.get("repairs", False),
+        entry.get("to_shard"),
     )

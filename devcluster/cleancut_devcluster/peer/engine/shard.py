@@ -56,6 +56,7 @@ class LocalShard:
         self.order = asyncio.Lock()
         self.streaming = asyncio.Lock()
         self.maintenance = asyncio.Lock()
+        self.forwarding = asyncio.Lock()
         self.incarnation = 0
         self.damage = damage
         self.last_write_s = time.monotonic()

@@ -11,7 +11,7 @@ from typing import Any
 
 import qdrant_edge as edge
 
-from cleancut.core.cluster.hash_ring import HashRing, PointId
+from cleancut.core.cluster.hash_ring import HashRing, PointId, hashes_of
 from cleancut.engine.filters import to_filter
 from cleancut_devcluster.peer.engine.config import index_schema, member
 from cleancut_devcluster.peer.engine.errors import bad_request
@@ -33,24 +33,28 @@ def parse_id(given: object) -> PointId:
         ) from None
 
 
-def split(operation: Operation, ring: HashRing, shards: Sequence[int]) -> dict[int, Operation]:
-    """What each shard of one ring gets; by filter, and for indexes, all get the same."""
-    if "points" in operation:
-        points = operation["points"]
-        owners = ring.shards_of([parse_id(point["id"]) for point in points])
-        return _regroup(operation, "points", points, owners)
-    if operation.get("ids") is not None:
-        ids = operation["ids"]
-        return _regroup(operation, "ids", ids, ring.shards_of([parse_id(point) for point in ids]))
-    return dict.fromkeys(shards, operation)
+def split(
+    operation: Operation, rings: Sequence[HashRing], shards: Sequence[int]
+) -> dict[int, Operation]:
+    """What each of the shards gets: of points, those that lie there by one of the rings; by filter,
+    and for indexes, all get the same."""
+    field = "points" if "points" in operation else "ids"
+    if operation.get(field) is None:
+        return dict.fromkeys(shards, operation)
+    items = operation[field]
+    ids = [parse_id(item["id"] if isinstance(item, dict) else item) for item in items]
+    hashes = hashes_of(ids)
+    owners = zip(*(ring.owners_of(hashes) for ring in rings), strict=True)
+    return _regroup(operation, field, items, owners)
 
 
 def _regroup(
-    operation: Operation, field: str, items: list[Any], owners: Iterable[int]
+    operation: Operation, field: str, items: list[Any], owners: Iterable[tuple[int, ...]]
 ) -> dict[int, Operation]:
     parts: dict[int, list[Any]] = {}
-    for item, owner in zip(items, owners, strict=True):
-        parts.setdefault(owner, []).append(item)
+    for item, places in zip(items, owners, strict=True):
+        for owner in set(places):
+            parts.setdefault(owner, []).append(item)
     return {shard: {**operation, field: part} for shard, part in parts.items()}
 
 

@@ -9,7 +9,14 @@ from msgspec.structs import replace
 
 from cleancut.core.format.manifest import CollectionEntry
 from cleancut.core.primitives.errors import Invalid, Refused
-from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
+from cleancut.core.primitives.ids import (
+    WITHOUT_CLUSTER,
+    AgentName,
+    Epoch,
+    OperationId,
+    PeerId,
+    ShardId,
+)
 from cleancut.core.protocol.documents import AgentRestoreReport
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.restore.blockers import cannot_be_rebuilt, fillers
@@ -98,9 +105,12 @@ def test_fewer_replicas_are_told_for_what_they_give_up() -> None:
 
 
 def test_peers_that_stay_empty_are_told_with_what_can_be_done() -> None:
-    assert any("copy it into a new" in told for told in _plan(on=target(peers=3)).warnings)
-    assert not any("copy it into" in told for told in _plan(on=target(peers=2)).warnings)
-    assert not any("copy it" in t for t in _plan(on=target(peers=3), replicas=2).warnings)
+    def told(plan: PlacementPlan) -> bool:
+        return any("`cleancut reshard start` makes more" in one for one in plan.warnings)
+
+    assert told(_plan(on=target(peers=3)))
+    assert not told(_plan(on=target(peers=2)))
+    assert not told(_plan(on=target(peers=3), replicas=2))
 
 
 # Disk and time
@@ -206,6 +216,20 @@ def test_a_peer_without_an_agent_is_told_with_the_command_that_removes_it() -> N
     there = target(peers=2)
     lonely = replace(there, peers=(there.peers[0], replace(there.peers[1], agent=None)))
     assert "`cleancut cluster forget-peer 2`" in _plan(on=lonely).blockers[0]
+
+
+def test_metadata_is_left_out_where_there_is_no_cluster_to_keep_it() -> None:
+    backup = group()
+    backup = replace(backup, source=replace(backup.source, metadata={"team/x": 1}))
+    alone = target(peers=1)
+    alone = replace(alone, peers=(replace(alone.peers[0], peer_id=WITHOUT_CLUSTER),))
+
+    def told(on: Target) -> list[str]:
+        warnings = make_plan(backup, RestoreRequest(backup=Epoch(4)), on).warnings
+        return [one for one in warnings if "metadata (team/x) is left out" in one]
+
+    assert len(told(alone)) == 1
+    assert not told(target(peers=1))
 
 
 def test_clients_are_warned_only_of_what_they_can_see() -> None:

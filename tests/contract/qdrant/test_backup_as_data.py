@@ -1,0 +1,131 @@
+"""A backup as data, and a real server, which recovers an extract and takes back an export."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from cleancut.cli.exit_codes import Exit
+from cleancut.cli.main import run
+from cleancut_devcluster.launch.qdrant import launch_peers, real_binary
+from tests.contract.qdrant.conftest import NO_REAL_SERVER
+from tests.support.recorded_backups import DOCS, RecordedStore, made_info, made_tar
+
+pytestmark = [pytest.mark.real_qdrant]
+KINDS = {
+    "vectors": {
+        "image": {"size": 3, "distance": "Cosine"},
+        "pages": {"size": 2, "distance": "Dot", "multivector_config": {"comparator": "max_sim"}},
+    },
+    "sparse_vectors": {"words": {}},
+}
+UUID = "6f9619ff-8b86-d011-b42d-00cf4fc964ff"
+
+
+def point(number: int | str, seed: int) -> dict[str, Any]:
+    """Some points lack some vectors."""
+    vector: dict[str, Any] = {"image": [seed + 1, -1, 0.1]}
+    if seed % 2:
+        vector["pages"] = [[1, seed], [3.5, 4]]
+    if seed % 3:
+        vector["words"] = {"indices": [5, seed + 9], "values": [0.5, 2]}
+    return {"id": number, "vector": vector, "payload": {"n": seed, "text": "é"}}
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def url(runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server without a cluster."""
+    if real_binary() is None:
+        pytest.skip(NO_REAL_SERVER)
+    peers = launch_peers(1, tmp_path_factory.mktemp("alone"), "real", standalone=True)
+    try:
+        (peer,) = runner.run(peers.__aenter__())
+        yield peer.url
+    finally:
+        runner.run(peers.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordedStore:
+    """A backup of two shards with an index, numbers and UUIDs as ids."""
+    monkeypatch.delenv("CLEANCUT_COORDINATOR", raising=False)
+    found = RecordedStore(tmp_path)
+    index = {"kind": "create_index", "field": "n", "schema": "integer"}
+    numbers = [point(at, at) for at in range(1, 30)]
+    shards = {
+        at: made_tar(tmp_path / f"{at}", KINDS, {"kind": "upsert", "points": points}, index)
+        for at, points in enumerate((numbers, [point(UUID, 4), point(77, 5)]))
+    }
+    info = made_info(KINDS)
+    info["config"]["params"]["shard_number"] = 2
+    info["payload_schema"] = {"n": {"data_type": "integer", "points": 31}}
+    found.publish(1, shards, info)
+    return found
+
+
+def exported(store: RecordedStore, out: Path) -> list[dict[str, Any]]:
+    verb = ["backup", "export", "1", "-c", DOCS, "--format", "jsonl", "--with-vectors"]
+    assert run([*store.flags, *verb, "--out", str(out)]) == Exit.OK
+    return [json.loads(line) for line in out.read_text().splitlines()]
+
+
+async def asked(url: str, method: str, path: str, **body: Any) -> Any:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, f"{url}/{path}", **body) as answer,
+    ):
+        assert answer.status == 200, await answer.text()
+        return (await answer.json())["result"]
+
+
+async def points_of(url: str, name: str) -> dict[int | str, Any]:
+    body = {"limit": 1000, "with_vector": True}
+    found = await asked(url, "POST", f"collections/{name}/points/scroll", json=body)
+    return {one["id"]: (one["payload"], one["vector"]) for one in found["points"]}
+
+
+def test_a_snapshot_of_all_shards_is_recovered(
+    store: RecordedStore, url: str, runner: asyncio.Runner, tmp_path: Path
+) -> None:
+    """By its own API; points, vectors and indexes are those of the backup."""
+    file = tmp_path / "docs.snapshot"
+    verb = ["backup", "extract", "1", "-c", DOCS, "--as-snapshot", "--out", str(file)]
+    assert run([*store.flags, *verb]) == Exit.OK
+    form = aiohttp.FormData()
+    form.add_field("snapshot", file.read_bytes(), filename="docs.snapshot")
+    where = "collections/recovered/snapshots/upload?priority=snapshot"
+    assert runner.run(asked(url, "POST", where, data=form))
+    expected = {
+        one["id"]: (one["payload"], one["vector"]) for one in exported(store, tmp_path / "lines")
+    }
+    assert runner.run(points_of(url, "recovered")) == expected
+    info = runner.run(asked(url, "GET", "collections/recovered"))
+    assert info["payload_schema"] == {"n": {"data_type": "integer", "points": 31}}
+    shards = runner.run(asked(url, "GET", "collections/recovered/cluster"))["local_shards"]
+    assert sorted((one["points_count"], one["state"]) for one in shards) == [
+        (2, "Active"),
+        (29, "Active"),
+    ]
+
+
+def test_exported_lines_are_taken_back(
+    store: RecordedStore, url: str, runner: asyncio.Runner, tmp_path: Path
+) -> None:
+    points = exported(store, tmp_path / "lines")
+    runner.run(asked(url, "PUT", "collections/again", json=KINDS))
+    body = {"points": points}
+    runner.run(asked(url, "PUT", "collections/again/points?wait=true", json=body))
+    expected = {one["id"]: (one["payload"], one["vector"]) for one in points}
+    assert runner.run(points_of(url, "again")) == expected
