@@ -29,7 +29,7 @@ from cleancut.daemon_settings import (
     warn_of_etcd,
 )
 from cleancut.qdrant.http import check_url
-from cleancut.repository.packs.uploads import clear_spill
+from cleancut.repository.packs.uploads import UploadLimits, clear_spill
 from cleancut.runtime.addresses import parse_address
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.commands import Command
@@ -40,6 +40,7 @@ from cleancut.store.metered import InstrumentedStore
 from cleancut.store.open import open_store
 from cleancut_agent.backup.captures import spill_of
 from cleancut_agent.backup.journal import own_directory
+from cleancut_agent.capture.disk_reads import DiskReads
 from cleancut_agent.capture.handles import raise_file_limit
 from cleancut_agent.capture.local_capture import LocalCapture
 from cleancut_agent.context import AgentContext
@@ -117,7 +118,7 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
         store = InstrumentedStore(opened, metrics.count_request)
         stack.push_async_callback(store.close)
         qdrant = await stack.enter_async_context(shared.open_qdrant(flags["qdrant_url"]))
-        paths, health = Paths(cluster), Health()
+        paths, health, limits = Paths(cluster), Health(), UploadLimits()
         tars = TarServer(store, paths)
         loopback = await stack.enter_async_context(serve(tars.app(), "127.0.0.1", 0))
         app = health_app(health, metrics.render)
@@ -136,7 +137,8 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
             loopback=f"http://127.0.0.1:{loopback}",
             qdrant_storage=storage,
             wal=LocalWalStorage(storage) if storage else None,
-            capture=LocalCapture(storage, flags["spill_dir"]) if storage else None,
+            capture=_local_capture(storage, flags["spill_dir"], limits) if storage else None,
+            limits=limits,
         )
         metrics.ask(
             lambda: free_by_volume(context),
@@ -149,6 +151,11 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
         watchdog = FenceWatchdog(context, metrics=metrics, log=log)
         process = AgentProcess(context, tars, watchdog, pool, health, metrics, log)
         await serve_agent(process)
+
+
+def _local_capture(storage: Path, directory: Path, limits: UploadLimits) -> LocalCapture:
+    reads = DiskReads(lambda: limits.settings.read_bytes_per_s)
+    return LocalCapture(storage, directory, reads)
 
 
 def _report_skipped(metrics: AgentMetrics, log: Logger, key: str, cause: str) -> None:

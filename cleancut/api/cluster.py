@@ -125,3 +125,4 @@ class AgentSettings(ApiValue, frozen=True):
     uploads: int | None = None
     spill_bytes: int | None = None
     spill_floor_bytes: int | None = None
+    read_bytes_per_s: int | None = None

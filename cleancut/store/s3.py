@@ -116,7 +116,10 @@ class S3Store:
             read_timeout=READ_TIMEOUT_S,
             max_pool_connections=THREADS,
             retries={"total_max_attempts": 1},
-            s3={"addressing_style": "path" if self._url.path_style else "auto"},
+            s3={
+                "addressing_style": "path" if self._url.path_style else "auto",
+                "payload_signing_enabled": self._url.payload_signing,
+            },
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )

@@ -11,6 +11,7 @@ from cleancut.core.primitives.spelling import suggestion
 
 _HINT = "use file:///path or s3://bucket/prefix?endpoint=https://host&region=name&path_style=1"
 _SSE = ("", "AES256", "aws:kms", "aws:kms:dsse")
+_SWITCHES = ("path_style", "payload_signing")
 _CHECKSUMS = ("", "CRC32", "SHA1", "SHA256")
 
 
@@ -22,7 +23,8 @@ class FileUrl:
 @dataclass(frozen=True, slots=True)
 class S3Url:
     """`endpoint`, `region`, `profile` and `ca` (a file) are empty where the credential chain's own
-    settings decide; the rest, where the bucket's do. `checksum`: that the server shall check."""
+    settings decide; the rest, where the bucket's do. `checksum`: that the server shall
+    check; `payload_signing`: that it shall check the sha256 of each request."""
 
     bucket: str
     prefix: str
@@ -35,6 +37,7 @@ class S3Url:
     sse: str = ""
     kms_key: str = ""
     checksum: str = ""
+    payload_signing: bool = False
 
 
 _S3_OPTIONS = frozenset(S3Url.__dataclass_fields__) - {"bucket", "prefix"}
@@ -76,8 +79,9 @@ def _parse_s3(url: str, bucket: str, prefix: str, query: str) -> S3Url:
         )
     if endpoint and urlsplit(endpoint).scheme not in {"http", "https"}:
         raise Invalid(f"endpoint {endpoint!r} is not an http(s) URL", _HINT)
-    if options.get("path_style", "1") not in {"0", "1"}:
-        raise Invalid("path_style is 0 or 1", _HINT)
+    for name in _SWITCHES:
+        if options.get(name, "1") not in {"0", "1"}:
+            raise Invalid(f"{name} is 0 or 1", _HINT)
     if any(part in {"", ".", ".."} for part in (prefix or "x").split("/")):
         raise Invalid(f"prefix {prefix!r} is not a normalized path", _HINT)
     sse, checksum = options.get("sse", ""), options.get("checksum", "")
@@ -85,5 +89,5 @@ def _parse_s3(url: str, bucket: str, prefix: str, query: str) -> S3Url:
         raise Invalid(f"sse={sse} is not known", "use sse=AES256, or sse=aws:kms&kms_key=ID")
     if checksum not in _CHECKSUMS:
         raise Invalid(f"checksum={checksum} is not known", f"use one of {_CHECKSUMS[1:]}")
-    path_style = options.pop("path_style", "0") == "1"
-    return S3Url(bucket, prefix, path_style=path_style, **options)
+    switches = {name: options.pop(name, "0") == "1" for name in _SWITCHES}
+    return S3Url(bucket, prefix, **switches, **options)  # type: ignore[arg-type]

@@ -93,7 +93,11 @@ EVIDENCE = Evidence(
 
 
 SETTINGS = AgentSettings(
-    upload_bytes_per_s=0, uploads=4, spill_bytes=1 << 32, spill_floor_bytes=1 << 29
+    upload_bytes_per_s=0,
+    uploads=4,
+    spill_bytes=1 << 32,
+    spill_floor_bytes=1 << 29,
+    read_bytes_per_s=0,
 )
 
 

@@ -195,16 +195,18 @@ class AdoptResponse(_message.Message):
     def __init__(self, identity: _Optional[_Union[Identity, _Mapping]] = ...) -> None: ...
 
 class AgentSettings(_message.Message):
-    __slots__ = ("upload_bytes_per_s", "uploads", "spill_bytes", "spill_floor_bytes")
+    __slots__ = ("upload_bytes_per_s", "uploads", "spill_bytes", "spill_floor_bytes", "read_bytes_per_s")
     UPLOAD_BYTES_PER_S_FIELD_NUMBER: _ClassVar[int]
     UPLOADS_FIELD_NUMBER: _ClassVar[int]
     SPILL_BYTES_FIELD_NUMBER: _ClassVar[int]
     SPILL_FLOOR_BYTES_FIELD_NUMBER: _ClassVar[int]
+    READ_BYTES_PER_S_FIELD_NUMBER: _ClassVar[int]
     upload_bytes_per_s: int
     uploads: int
     spill_bytes: int
     spill_floor_bytes: int
-    def __init__(self, upload_bytes_per_s: _Optional[int] = ..., uploads: _Optional[int] = ..., spill_bytes: _Optional[int] = ..., spill_floor_bytes: _Optional[int] = ...) -> None: ...
+    read_bytes_per_s: int
+    def __init__(self, upload_bytes_per_s: _Optional[int] = ..., uploads: _Optional[int] = ..., spill_bytes: _Optional[int] = ..., spill_floor_bytes: _Optional[int] = ..., read_bytes_per_s: _Optional[int] = ...) -> None: ...
 
 class GetAgentSettingsRequest(_message.Message):
     __slots__ = ()

@@ -67,7 +67,7 @@ class Chain:
             clock=clock,
             spill_dir=spill,
             loopback="",
-            capture=LocalCapture(self._peer.storage, spill, self._now_ns),
+            capture=LocalCapture(self._peer.storage, spill, now_ns=self._now_ns),
         )
         self.recipe = ""
 

@@ -128,6 +128,7 @@ def writing(
                 spill_dir=spill_dir,
                 limits=more.pop("limits", UploadLimits()),
                 gather=more.pop("gather", True),
+                may_spill=more.pop("may_spill", lambda: True),
             )
             async with asyncio.timeout(60), writer as packs:
                 return await body(packs)

@@ -93,6 +93,7 @@ class Captures:
         self._partials = PartialRecipes(context.spill_dir)
         self._opening = asyncio.Semaphore(STREAMS_TO_OPEN)
         self._uncut = 0
+        self._in_hurry = 0
         self._all_cut: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stored: asyncio.Future[list[Stored]] = asyncio.get_running_loop().create_future()
         self._packs: PackWriter | None = None
@@ -141,6 +142,7 @@ class Captures:
             limits=self._context.limits,
             token_hex=self._context.token_hex,
             gather=at_once == len(streams),
+            may_spill=lambda: self._in_hurry > 0,
         ) as packs:
             self._packs = packs
             self._chunk_bytes = share_bytes(min(at_once, len(streams))) // 2
@@ -216,7 +218,17 @@ class Captures:
     ) -> AsyncIterator[bytes]:
         size, qdrant = self._chunk_bytes, self._context.qdrant
         opened = qdrant.stream_shard(task.collection, task.shard_id, size, known)
-        return await stack.enter_async_context(opened)
+        return self._hurried(await stack.enter_async_context(opened))
+
+    async def _hurried(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """While Qdrant streams it holds its optimizers off, so what the store cannot take yet goes
+        to the disk; what is read from the disk itself can wait."""
+        self._in_hurry += 1
+        try:
+            async for chunk in chunks:
+                yield chunk
+        finally:
+            self._in_hurry -= 1
 
     async def _open_direct(
         self, stack: AsyncExitStack, stream: Stream
@@ -247,8 +259,10 @@ class Captures:
         direct, chunks = opened
         tar: DirectTar = direct.tar(max(self._chunk_bytes, SMALLEST_READ))
         try:
-            pieces = tar.pieces(chunks)
-            shard = await self._store(packs, stream, pieces, turn, hashed=False, sizes=direct.sizes)
+            async with aclosing(tar.pieces(chunks)) as pieces:
+                shard = await self._store(
+                    packs, stream, pieces, turn, hashed=False, sizes=direct.sizes
+                )
         except CleancutError as error:
             self._direct.failed(stream.task, error)
             raise

@@ -6,6 +6,7 @@ Synchronous: read in a thread. What is read is proven only by the selection's `f
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 from collections.abc import Iterator
 
@@ -24,8 +25,8 @@ _UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 class DirectFile:
     """A member of the shard's tar, read from an open file. `path`: in the tar.
 
-    `flags`: of each read, where the file system takes them; else what was not in the page cache
-    before is dropped from it again, as far as the kernel says so.
+    `flags`: of each read of what is not in the page cache, where the file system takes them; else
+    what was not there before is dropped from it again, as far as the kernel says so.
     """
 
     def __init__(self, file: OpenFile, flags: int = DONTCACHE) -> None:
@@ -62,21 +63,40 @@ class DirectFile:
                 yield piece
 
     def _read(self, length: int, offset: int) -> bytes:
+        handle = self._file.handle
+        try:
+            cached = cached_pages(handle, offset, length)
+            if cached is not None and cached >= _pages(offset, length):
+                piece = os.pread(handle, length, offset)
+            elif self._flags:
+                piece = self._read_uncached(length, offset)
+            else:
+                piece = os.pread(handle, length, offset)
+                if cached == 0:
+                    drop_pages(handle, offset, len(piece))
+        except OSError as error:
+            raise _unreadable(self._file, error.strerror or str(error)) from error
+        if not piece:
+            raise _unreadable(self._file, f"it ends at byte {offset}")
+        return piece
+
+    def _read_uncached(self, length: int, offset: int) -> bytes:
+        """Raises: OSError, Unavailable."""
         buffer, handle = bytearray(length), self._file.handle
         try:
-            cold = not self._flags and cached_pages(handle, offset, length) == 0
             got = os.preadv(handle, [buffer], offset, self._flags)
-            if cold:
-                drop_pages(handle, offset, got)
         except OSError as error:
-            if self._flags and error.errno in _UNSUPPORTED:
-                self._flags = 0
-                read_exactly(handle)
-                return self._read(length, offset)
-            raise _unreadable(self._file, error.strerror or str(error)) from error
-        if not got:
-            raise _unreadable(self._file, f"it ends at byte {offset}")
+            if error.errno not in _UNSUPPORTED:
+                raise
+            self._flags = 0
+            read_exactly(handle)
+            return self._read(length, offset)
         return bytes(memoryview(buffer)[:got])
+
+
+def _pages(offset: int, length: int) -> int:
+    """How many pages hold the range."""
+    return (offset + length - 1) // mmap.PAGESIZE - offset // mmap.PAGESIZE + 1
 
 
 def _is_whole(extents: tuple[tuple[int, int], ...], size_bytes: int) -> bool:

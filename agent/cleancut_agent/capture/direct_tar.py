@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Set
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
@@ -37,10 +38,13 @@ from cleancut.repository.shards.tar_scanner import (
 )
 from cleancut.runtime.concurrency import run_in_thread
 from cleancut_agent.capture.direct_files import DirectFile
+from cleancut_agent.capture.disk_reads import DiskReads
 from cleancut_agent.capture.selection import Selection, state_of
 
 _SAMPLES = 64
 """The most streamed files of a shard that are compared with the disk."""
+_Batch = tuple[list[bytes | KeptMember], int]
+"""Pieces, and how many bytes were read for them."""
 _TRY_AGAIN = "the next attempt streams these files"
 
 
@@ -71,10 +75,11 @@ class DirectTar:
         size_of: Callable[[str], int],
         *,
         piece_bytes: int,
+        reads: DiskReads,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._selection, self._directory, self._size_of = selection, directory, size_of
-        self._piece_bytes, self._now_ns = piece_bytes, now_ns
+        self._piece_bytes, self._reads, self._now_ns = piece_bytes, reads, now_ns
         self._cut_ns = 0
         self._changed: dict[str, str] = {}
         self._streamed_bytes = self._direct_bytes = self._kept_bytes = 0
@@ -104,8 +109,9 @@ class DirectTar:
             if piece:
                 yield piece
         if parts.ended:
-            async for other in self._others(parts):
-                yield other
+            async with aclosing(self._others(parts)) as others:
+                async for other in others:
+                    yield other
         for piece in parts.tail.pieces():
             yield piece
 
@@ -135,23 +141,40 @@ class DirectTar:
                 frozenset(lacking),
             )
         await self._compare(parts, frozenset(kept | direct))
+        async with aclosing(self._reads.ahead(self._batches(kept, direct))) as batches:
+            async for batch in batches:
+                for piece in batch:
+                    yield piece
+        proven = self._selection.proven()
+        self.proven = {path: proven[path] for path in kept | direct}
+
+    def _batches(self, kept: Set[str], direct: Set[str]) -> Iterator[_Batch]:
+        """The members by path, some at a time, and what was read for them.
+
+        Raises: UnprovenFiles, Unavailable.
+        """
+        batch: list[bytes | KeptMember] = []
+        read_bytes = 0
         for path in sorted(kept | direct):
             if path in kept:
                 member = member_path(path)
                 self._kept_bytes += self._size_of(member)
-                yield KeptMember(member)
+                batch.append(KeptMember(member))
                 continue
-            async for piece in self._read(path):
-                yield piece
-        proven = self._selection.proven()
-        self.proven = {path: proven[path] for path in kept | direct}
+            for piece in self._read(path):
+                batch.append(piece)
+                read_bytes += len(piece)
+                if read_bytes >= self._piece_bytes:
+                    yield batch, read_bytes
+                    batch, read_bytes = [], 0
+        if batch:
+            yield batch, read_bytes
 
-    async def _read(self, path: str) -> AsyncGenerator[bytes, None]:
-        opened = self._selection.direct[path]
-        file = await run_in_thread(partial(DirectFile, opened))
+    def _read(self, path: str) -> Iterator[bytes]:
+        """All units of a member. Raises: UnprovenFiles, Unavailable."""
+        file = DirectFile(self._selection.direct[path])
         yield file.header
-        pieces = file.pieces(self._piece_bytes)
-        while piece := await run_in_thread(partial(next, pieces, b"")):
+        for piece in file.pieces(self._piece_bytes):
             self._direct_bytes += len(piece)
             yield piece
         if padding := bytes(-file.stored_bytes % UNIT):

@@ -24,6 +24,7 @@ from cleancut.core.primitives.ids import Digest
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.wal.gate import WalFacts
 from cleancut_agent.capture.direct_tar import DirectTar, OtherFiles, UnprovenFiles
+from cleancut_agent.capture.disk_reads import DiskReads
 from cleancut_agent.capture.evidence_files import EvidenceFiles
 from cleancut_agent.capture.handles import handles_of_process
 from cleancut_agent.capture.mounts import capture_facts, circumstances
@@ -44,6 +45,7 @@ class DirectCapture:
     directory: Path
     sizes: Mapping[str, int]
     at: Circumstances
+    reads: DiskReads
     now_ns: Callable[[], int]
 
     def tar(self, piece_bytes: int) -> DirectTar:
@@ -52,6 +54,7 @@ class DirectCapture:
             self.directory,
             self.sizes.__getitem__,
             piece_bytes=piece_bytes,
+            reads=self.reads,
             now_ns=self.now_ns,
         )
 
@@ -62,15 +65,20 @@ class DirectCapture:
 class LocalCapture:
     """Of one agent. `storage`: the local peer's data directory. Methods block, but for `failed`.
 
-    `stopped`: why nothing is captured directly until the agent restarts; "": it is.
-    `count_unproven`: called for each capture that is given up. `now_ns`: the clock that sets the
-    files' times.
+    `reads`: of all its shards. `stopped`: why nothing is captured directly until the agent
+    restarts; "": it is. `count_unproven`: called for each capture that is given up. `now_ns`: the
+    clock that sets the files' times.
     """
 
     def __init__(
-        self, storage: Path, directory: Path, now_ns: Callable[[], int] = time.time_ns
+        self,
+        storage: Path,
+        directory: Path,
+        reads: DiskReads | None = None,
+        now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._storage, self._now_ns = storage, now_ns
+        self.reads = reads or DiskReads()
         self._handles = handles_of_process()
         self._evidence = EvidenceFiles(directory)
         self._unproven: dict[Shard, frozenset[str]] = {}
@@ -115,7 +123,7 @@ class LocalCapture:
             return None
         sizes = parent.sizes() if parent else {}
         directory = segments_path(self._storage, task.collection, task.shard_id)
-        return DirectCapture(task, selection, directory, sizes, at, self._now_ns)
+        return DirectCapture(task, selection, directory, sizes, at, self.reads, self._now_ns)
 
     def done(self, capture: DirectCapture, recipe: Digest, proven: Mapping[str, FileState]) -> None:
         """The capture is stored under `recipe`."""

@@ -38,6 +38,13 @@ def status(context: click.Context, /) -> None:
     metavar="SIZE",
     help="Bytes a second that each agent may upload; 0: no limit.",
 )
+@click.option(
+    "--read-rate",
+    "read_bytes_per_s",
+    type=parse_size,
+    metavar="SIZE",
+    help="Bytes a second that each agent may read of segment files on its disk; 0: no limit.",
+)
 @click.option("--uploads", type=int, metavar="N", help="Concurrent uploads of each agent.")
 @click.option(
     "--spill-limit",

@@ -41,15 +41,19 @@ def identity(value: Identity) -> RenderableType:
 
 
 def settings(value: AgentSettings) -> RenderableType:
-    rate = value.upload_bytes_per_s
     return facts(
         (
-            ("upload rate", f"{size(rate)}/s" if rate else "no limit"),
+            ("upload rate", _rate(value.upload_bytes_per_s)),
+            ("read rate", _rate(value.read_bytes_per_s)),
             ("uploads", value.uploads),
             ("spill limit", size(value.spill_bytes or 0)),
             ("spill floor", size(value.spill_floor_bytes or 0)),
         )
     )
+
+
+def _rate(value: int | None) -> str:
+    return f"{size(value)}/s" if value else "no limit"
 
 
 def _owner(value: Identity) -> str:

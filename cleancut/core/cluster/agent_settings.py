@@ -16,8 +16,9 @@ LEAST_RATE = 64 * 1024
 class UploadSettings(Record, frozen=True):
     """`settings` in etcd, for each agent alike.
 
-    `upload_bytes_per_s` 0: no limit. `uploads`: at a time. `spill_bytes`: may wait for the
-    store in the spill directory; `spill_floor_bytes`: stay free on that disk.
+    `upload_bytes_per_s`, `read_bytes_per_s` (of segment files) 0: no limit. `uploads`: at a time.
+    `spill_bytes`: may wait for the store in the spill directory; `spill_floor_bytes`: stay free on
+    that disk.
     """
 
     upload_bytes_per_s: int = 0
@@ -25,16 +26,18 @@ class UploadSettings(Record, frozen=True):
     spill_bytes: int = 4096 * MIB
     spill_floor_bytes: int = 512 * MIB
     nonce: str = ""
+    read_bytes_per_s: int = 0
 
 
 def check_settings(settings: UploadSettings) -> UploadSettings:
     """`settings`, if they are valid. Raises: Invalid."""
-    rate = settings.upload_bytes_per_s
-    if rate < 0 or 0 < rate < LEAST_RATE:
-        raise Invalid(
-            f"upload rate {rate} bytes/s is too low",
-            f"use {LEAST_RATE // 1024} KiB or more, or 0 for unlimited",
-        )
+    rates = {"upload": settings.upload_bytes_per_s, "read": settings.read_bytes_per_s}
+    for name, rate in rates.items():
+        if rate < 0 or 0 < rate < LEAST_RATE:
+            raise Invalid(
+                f"{name} rate {rate} bytes/s is too low",
+                f"use {LEAST_RATE // 1024} KiB or more, or 0 for unlimited",
+            )
     if not 1 <= settings.uploads <= MAX_UPLOADS:
         raise Invalid(f"invalid number of uploads: {settings.uploads}", f"use 1 to {MAX_UPLOADS}")
     if settings.spill_bytes < 0 or settings.spill_floor_bytes < 0:

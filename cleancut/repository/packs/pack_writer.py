@@ -35,8 +35,8 @@ def share_bytes(streams: int) -> int:
 
 class PackWriter:
     """Takes blocks and documents of many streams, inside its `async with` block. `gather`: a stream
-    that has ended waits for the others, rather than send a pack that is not full. `token_hex`: a
-    random string of N bytes.
+    that has ended waits for the others, rather than send a pack that is not full. `may_spill`: see
+    `Uploads`. `token_hex`: a random string of N bytes.
 
     Order: leaving the block gives up what is not stored yet, so `flush` or `wait_durable` before.
     Limits: see `UploadLimits`; one pack is open in memory besides, and each upload may hold one.
@@ -54,6 +54,7 @@ class PackWriter:
         spill_dir: Path,
         limits: UploadLimits | None = None,
         gather: bool = True,
+        may_spill: Callable[[], bool] = lambda: True,
         token_hex: Callable[[int], str] = secrets.token_hex,
     ) -> None:
         self.store = store
@@ -62,7 +63,7 @@ class PackWriter:
         self.origin = f"{format_epoch(epoch)}/{session_id}"
         self.document_origin = f"{self.origin}/{token_hex(16)}"
         self._token_hex = token_hex
-        self._uploads = Uploads(store, pool, spill_dir, limits or UploadLimits())
+        self._uploads = Uploads(store, pool, spill_dir, limits or UploadLimits(), may_spill)
         self._turn = asyncio.Lock()
         self._unfinished: dict[str, Upload] = {}
         self._open: tuple[str, Upload] | None = None

@@ -51,6 +51,7 @@ class Upload:
 class Uploads:
     """Puts what is enqueued, in that order, several at a time, inside its `async with` block.
 
+    `may_spill`: whether what does not fit in memory may go to the disk now; else it waits.
     Order: `admit` first, which waits for room; then `enqueue`, never before those in `after`.
     `stored_bytes`: what the store has taken so far.
     Limits: see `UploadLimits`; besides, each running upload of a spilled object holds it in memory.
@@ -61,6 +62,7 @@ class Uploads:
     pool: Executor
     spill_dir: Path
     limits: UploadLimits
+    may_spill: Callable[[], bool] = lambda: True
     stored_bytes: int = 0
     _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -140,7 +142,9 @@ class Uploads:
 
     def _fits_spill(self, upload: Upload) -> bool:
         settings, size_bytes = self.limits.settings, upload.size_bytes
-        if self._spill_full or self._spill_used + size_bytes > settings.spill_bytes:
+        if self._spill_full or not self.may_spill():
+            return False
+        if self._spill_used + size_bytes > settings.spill_bytes:
             return False
         return _free_bytes(self.spill_dir) - size_bytes >= settings.spill_floor_bytes
 

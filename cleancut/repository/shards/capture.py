@@ -3,14 +3,16 @@
 Blocks that the parent's recipe holds at the same member and index are not stored again, and
 members that the stream says are kept are the parent's, without being read. The scan
 runs on the event loop, so that a cut is seen the moment it arrives; hashing and compressing run in
-the pack writer's pool, one batch of a stream at a time, while the next is being read.
+the pack writer's pool while the next batch is being read: two batches of a stream at a time, or one
+if its sha256 is asked for, which goes from byte to byte.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -32,6 +34,9 @@ from cleancut.repository.shards.chunker import (
 )
 from cleancut.repository.shards.dedup import Deduplicator, EarlierCapture
 from cleancut.repository.shards.tar_scanner import KeptMember, MemberStart, TarScan
+
+BATCHES = 2
+"""Of one stream, in the pool at once: an agent has as many threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ async def capture_shard(
         there. What `unknown` names (packs by name, pages by digest: marked or nearly dead ones)
         is stored again. `on_left` is called with what the store has, or is about to have, by then:
         after each full page of its own, and when it ends, however that is.
-    Limits: one batch is processed while one is read; two pages of the parent, and two of what an
+    Limits: two batches are processed while one is read; two pages of the parent, and two of what an
         `earlier` attempt has left, are held.
     Raises: Corrupt (the stream ended early or is not a shard's tar; a kept member whose page cannot
         be read, with the `member` as context), Refused, Invalid (a kept member that cannot be
@@ -137,9 +142,10 @@ class _Capture:
         self._tar: Hash | None = hashlib.sha256() if hashed else None
         self._keepable = keepable
         self._kept_bytes = 0
-        self._running: tuple[list[PendingBlock], asyncio.Future[list[ClassifiedBlock]]] | None = (
-            None
+        self._running: deque[tuple[list[PendingBlock], asyncio.Future[list[ClassifiedBlock]]]] = (
+            deque()
         )
+        self._most = 1 if hashed else BATCHES
         self._builder = PageBuilder()
         self._same_as: ParentSlot | None = None
         self._pages: list[PageRef] = []
@@ -172,16 +178,17 @@ class _Capture:
         return first
 
     async def advance(self) -> None:
-        """Settles the batch in the pool, then sends the next one. With many streams that one is
-        settled too: no stream may hold memory that others wait for while it reads."""
+        """Sends the next batch to the pool, once there is room. With many streams it is settled
+        too: no stream may hold memory that others wait for while it reads."""
         blocks = self._cutter.take()
         for block in blocks:
             block.parent = await self._known.find(block)
         chunks, self._chunks, self.gathered_bytes = self._chunks, [], 0
-        await self.settle()
         if not self._packs.crowded:
+            await self._settle_to(self._most - 1)
             self._start(chunks, blocks)
             return
+        await self.settle()
         async with self._packs.batches:
             self._start(chunks, blocks)
             await self.settle()
@@ -190,15 +197,21 @@ class _Capture:
         future = asyncio.get_running_loop().run_in_executor(
             self._packs.pool, digest_batch, self._tar, chunks, blocks, self._unknown
         )
-        self._running = (blocks, future)
+        self._running.append((blocks, future))
 
     async def settle(self) -> None:
-        """Brings the results of the batch in the pool to packs and pages."""
-        if not self._running:
-            return
-        blocks, future = self._running
-        judged = await future
-        self._running = None
+        """Brings the results of all batches in the pool to packs and pages."""
+        await self._settle_to(0)
+
+    async def _settle_to(self, left: int) -> None:
+        """The oldest first, until no more than `left` are in the pool."""
+        while len(self._running) > left:
+            blocks, future = self._running[0]
+            judged = await future
+            self._running.popleft()
+            await self._add(blocks, judged)
+
+    async def _add(self, blocks: Sequence[PendingBlock], judged: Sequence[ClassifiedBlock]) -> None:
         places = iter(await self._packs.add([j.data for j in judged if j.data]))
         for pending, found in zip(blocks, judged, strict=True):
             block = found.block
@@ -313,7 +326,7 @@ class _Capture:
 
     async def abandon(self) -> None:
         """Waits for the pool to let go of this stream's memory: a thread cannot be cancelled."""
-        if self._running:
-            _, future = self._running
-            await asyncio.wait([future])
-            self._running = None
+        running = [future for _, future in self._running]
+        self._running.clear()
+        if running:
+            await asyncio.wait(running)

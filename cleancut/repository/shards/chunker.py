@@ -19,6 +19,10 @@ from cleancut.repository.shards.tar_scanner import Event, MemberData, MemberEnd,
 
 ZSTD_LEVEL = -1
 WORTH_PERCENT = 95
+PROBE_BYTES = 4096
+PROBED_BYTES = 32 * 1024
+"""A block over this is probed first: vectors of floats do not compress, and are most of a shard."""
+NOISE_PERCENT = 97
 _ZEROS = bytes(BLOCK_BYTES)
 _threads = threading.local()
 
@@ -181,6 +185,9 @@ def _judge(pending: PendingBlock, unknown: frozenset[str]) -> ClassifiedBlock:
             return ClassifiedBlock(block, size, known=True)
     whole = len(pending.pieces) == 1  # then it need not be copied: fresh memory is what costs
     data = pending.pieces[0] if whole else b"".join(pending.pieces)
+    if _is_noise(data):
+        block = Block(BlockKind.PACKED, digest, length=size)
+        return ClassifiedBlock(block, size, known=False, data=data)
     small = _compressor().compress(data)
     if len(small) < LITERAL_BYTES:
         zstd = len(small) < size
@@ -192,6 +199,16 @@ def _judge(pending: PendingBlock, unknown: frozenset[str]) -> ClassifiedBlock:
     if len(small) * 100 < size * WORTH_PERCENT:
         kind, stored = BlockKind.PACKED_ZSTD, small
     return ClassifiedBlock(Block(kind, digest, length=len(stored)), size, known=False, data=stored)
+
+
+def _is_noise(data: bytes | memoryview) -> bool:
+    """Whether pieces of its beginning, middle and end do not compress, so that the whole is not
+    tried."""
+    if len(data) <= PROBED_BYTES:
+        return False
+    middle = len(data) // 2
+    probe = b"".join((data[:PROBE_BYTES], data[middle : middle + PROBE_BYTES], data[-PROBE_BYTES:]))
+    return len(_compressor().compress(probe)) * 100 >= len(probe) * NOISE_PERCENT
 
 
 def _all_zero(pending: PendingBlock) -> bool:

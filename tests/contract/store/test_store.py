@@ -417,12 +417,13 @@ def test_what_a_url_asks_for_is_sent_and_what_a_server_asks_for_is_kept(
     assert seen[1]["x-amz-server-side-encryption"] == "aws:kms"
     assert seen[1]["x-amz-server-side-encryption-aws-kms-key-id"] == "k1"
     assert seen[1]["x-amz-checksum-sha256"]
+    assert seen[1]["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
     assert seen[1]["if-none-match"] == "*"
 
 
 def test_a_checksum_and_a_storage_class_on_a_real_server(s3_environment: S3Server) -> None:
     url = s3_environment.url(s3_environment.make_bucket("checked"))
-    url += "&checksum=SHA256&storage_class=STANDARD"
+    url += "&checksum=SHA256&storage_class=STANDARD&payload_signing=1"
 
     async def body(store: Store) -> bytes:
         await store.put("c/x", b"123")
@@ -439,7 +440,7 @@ def test_urls() -> None:
     assert parse_store_url(full) == S3Url("b", "p/q", "https://h:9", "eu", True)
     kept = (
         "s3://b?profile=ops&ca=/ca.pem&storage_class=STANDARD_IA&sse=aws:kms&kms_key=k"
-        "&checksum=SHA256"
+        "&checksum=SHA256&payload_signing=1"
     )
     assert parse_store_url(kept) == S3Url(
         "b",
@@ -450,6 +451,7 @@ def test_urls() -> None:
         sse="aws:kms",
         kms_key="k",
         checksum="SHA256",
+        payload_signing=True,
     )
     assert parse_store_url("s3://b") == S3Url("b", "")
     wrong = [
@@ -457,6 +459,7 @@ def test_urls() -> None:
         "s3://b?endpoint=h:9", "s3://b?path_style=yes", "s3://b?bucket=c", "s3://k:s@b/p",
         "s3://b/p/../q", "s3://b:9/p", "s3://b/p#f", "file:///a%00b", "s3://[b/p",
         "s3://b?sse=rot13", "s3://b?kms_key=k", "s3://b?checksum=MD4",
+        "s3://b?payload_signing=yes",
     ]  # fmt: skip
     for url in wrong:
         with pytest.raises(Invalid) as refused:

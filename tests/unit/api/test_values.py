@@ -18,6 +18,7 @@ def test_fields_of_the_same_name_are_copied_and_others_are_not() -> None:
         uploads=7,
         spill_bytes=stored.spill_bytes,
         spill_floor_bytes=stored.spill_floor_bytes,
+        read_bytes_per_s=stored.read_bytes_per_s,
     )
 
 

@@ -368,7 +368,9 @@ def test_settings_of_agents_are_shown_and_changed_one_by_one() -> None:
         async with serve_api(operations.api, LOOPBACK) as address:
             at = ("--coordinator", address, "cluster", "settings")
             shown = await cleancut(*at)
-            changed = await cleancut(*at, "--upload-rate", "1.5MiB", "-o", "json")
+            changed = await cleancut(
+                *at, "--upload-rate", "1.5MiB", "--read-rate", "1MiB", "-o", "json"
+            )
             again = await cleancut(*at, "--upload-rate", "0", "--uploads", "8", "-o", "json")
             wrong = await cleancut(*at, "--upload-rate", "fast")
         assert "no limit" in shown.out
@@ -378,6 +380,7 @@ def test_settings_of_agents_are_shown_and_changed_one_by_one() -> None:
             "uploads": 8,
             "spill_bytes": 1 << 32,
             "spill_floor_bytes": 1 << 29,
+            "read_bytes_per_s": 1 << 20,
         }
         assert wrong.code == Exit.USAGE
 

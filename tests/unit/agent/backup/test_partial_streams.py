@@ -107,7 +107,7 @@ class Agent:
         self.spill.mkdir(exist_ok=True)
         self.later_s = 2.0 * SETTLED_NS / 1e9
         self.store = MemoryStore()
-        self.capture = LocalCapture(self.storage, self.spill, self._now_ns)
+        self.capture = LocalCapture(self.storage, self.spill, now_ns=self._now_ns)
         self.recipe, self.startup, self.unproven = "", "first", 0
         self.capture.count_unproven = self._count
 

@@ -15,6 +15,7 @@ from cleancut.core.capture.proof import SETTLED_NS
 from cleancut.core.primitives.errors import Corrupt
 from cleancut.repository.shards.tar_scanner import KeptMember, MemberEnd, MemberStart, TarScan
 from cleancut_agent.capture.direct_tar import DirectTar, OtherFiles, UnprovenFiles
+from cleancut_agent.capture.disk_reads import DiskReads
 from cleancut_agent.capture.handles import Handles
 from cleancut_agent.capture.segment_files import SegmentFiles, segments_path
 from cleancut_agent.capture.selection import Selection
@@ -77,7 +78,9 @@ def put_together(
     def now_ns() -> int:
         return next(steps) if steps else time.time_ns() + LATER_NS
 
-    direct = DirectTar(selection, segments, lambda _path: 0, piece_bytes=1 << 16, now_ns=now_ns)
+    direct = DirectTar(
+        selection, segments, lambda _path: 0, piece_bytes=1 << 16, reads=DiskReads(), now_ns=now_ns
+    )
 
     async def run() -> list[bytes | KeptMember]:
         async with asyncio.timeout(30):
@@ -175,6 +178,7 @@ def test_a_segment_that_is_removed_while_it_is_read_is_whole(
         segments,
         lambda _path: 0,
         piece_bytes=1 << 16,
+        reads=DiskReads(),
         now_ns=lambda: time.time_ns() + LATER_NS,
     )
 

@@ -28,6 +28,7 @@ def test_settings_that_can_be_meant() -> None:
     [
         UploadSettings(upload_bytes_per_s=1),
         UploadSettings(upload_bytes_per_s=-1),
+        UploadSettings(read_bytes_per_s=1),
         UploadSettings(uploads=0),
         UploadSettings(uploads=17),
         UploadSettings(spill_bytes=-1),

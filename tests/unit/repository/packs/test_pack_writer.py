@@ -168,6 +168,23 @@ def test_the_spill_leaves_free_what_it_must(tmp_path: Path) -> None:
     assert len(store.objects) == 9
 
 
+def test_what_is_in_no_hurry_waits_for_the_store_instead_of_the_disk(tmp_path: Path) -> None:
+    """The spill directory cannot be used: nothing would come of it."""
+    (tmp_path / "file").write_bytes(b"")
+    store = GatedStore()
+    limits = limited(16 * MIB, spill_bytes=100 * MIB, uploads=2)
+
+    async def body(packs: PackWriter) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(packs.add(blocks(63)))
+            await until(lambda: store.waiting == 2)
+            store.gate.set()
+        await packs.flush()
+
+    writing(store, tmp_path / "file", body, limits=limits, may_spill=lambda: False)
+    assert len(store.objects) == 9
+
+
 def test_settings_may_change_while_it_runs(tmp_path: Path) -> None:
     """One upload at a time becomes three; and a rate by which it would take minutes is lifted."""
     store = GatedStore()

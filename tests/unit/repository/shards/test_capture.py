@@ -96,6 +96,20 @@ def test_the_log_that_differs_each_time_stays_small(tmp_path: Path) -> None:
     assert second.stored_bytes < 2000
 
 
+def test_noise_is_stored_as_it_is_and_what_compresses_is_not(tmp_path: Path) -> None:
+    """Whether it begins with noise or not, or is smaller than what is probed."""
+    store, text = MemoryStore(), b'{"text": "document number"}, ' * 8000
+    tars = [shard_tar({"vectors": data}) for data in (noise(500_000), text, noise(9000) + text)]
+    stored = []
+    for tar in tars:
+        shard = capture(store, tmp_path, tar)
+        assert restored(store, shard.recipe_digest) == tar
+        stored.append(shard.stored_bytes)
+    assert stored[0] == pytest.approx(500_000, rel=0.01)
+    assert stored[1] < len(text) / 20
+    assert stored[2] < 9000 + len(text) / 20
+
+
 def test_one_changed_block_is_one_new_block(tmp_path: Path) -> None:
     """Members before and after move, grow or vanish: blocks are found by member and index."""
     store, data = MemoryStore(), noise(20 * BLOCK_BYTES)
