@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from qdrant_client import AsyncQdrantClient, models
 
 from cleancut.core.cluster.hash_ring import HashRing
+from cleancut.core.primitives.errors import CleancutError
 from cleancut.qdrant.client import Qdrant
 from cleancut.runtime.concurrency import first_of
+from cleancut_devcluster.demo.data import client_errors
 
 _FIRST, _IDS = 1_000_000_000, 1_000_000
 _AGAIN_S = 0.05
@@ -47,16 +49,17 @@ class VersionedWriter:
         deletes = kind > 0.9 and bool(known)
         while True:
             try:
-                if deletes:
-                    await client.delete(collection, [point], wait=True, shard_key_selector=key)
-                else:
-                    body = models.PointStruct(
-                        id=point,
-                        vector=[source.random() for _ in range(DIMS)],
-                        payload={"writer": self.number, "version": version},
-                    )
-                    await client.upsert(collection, [body], wait=True, shard_key_selector=key)
-            except Exception:  # noqa: BLE001 - whatever it was, the same call is made again
+                with client_errors():
+                    if deletes:
+                        await client.delete(collection, [point], wait=True, shard_key_selector=key)
+                    else:
+                        body = models.PointStruct(
+                            id=point,
+                            vector=[source.random() for _ in range(DIMS)],
+                            payload={"writer": self.number, "version": version},
+                        )
+                        await client.upsert(collection, [body], wait=True, shard_key_selector=key)
+            except CleancutError:
                 self.refused += 1
                 await asyncio.sleep(_AGAIN_S)
                 continue
