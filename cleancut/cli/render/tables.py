@@ -15,6 +15,7 @@ from cleancut.api.diffs import Diff
 from cleancut.api.drills import Drill
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.rebalances import Rebalance, RebalancePlan
+from cleancut.api.repairs import Repair
 from cleancut.api.reshards import Reshard, ReshardPlan
 from cleancut.api.restores import Restore, RestorePlan
 from cleancut.api.schedules import Schedule
@@ -40,6 +41,7 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     Verdict: backup_tables.verdict,
     Drill: backup_tables.drill,
     Copy: copy_tables.copy,
+    Repair: copy_tables.repair,
     Diff: diff_tables.diff,
     SearchAnswer: search_tables.answer,
     GarbageCollection: backup_tables.gc,

@@ -176,7 +176,8 @@ class ShardTask(Record, frozen=True):
     """One shard of an agent's assignment.
 
     Backup: `recipe` is the parent's digest. Restore: `recipe` is what to recover, `collection` the
-    name that it is recovered under, and `source` the cluster whose catalog holds it ("": the own).
+    name that it is recovered under, and `source` the cluster whose catalog holds it ("": the own),
+    in the store of the name `store` ("": the main one).
     `tar_sha256` is "" if none is known, or if its log is exchanged; only then `size_bytes` is about
     its length.
     `repair`: a lost shard of a live collection, so others may write to it. `accept_count`: it may
@@ -204,6 +205,7 @@ class ShardTask(Record, frozen=True):
     buckets: int = 0  # of a reshard: into how many its sums are divided
     last_entry: int = -1  # of a restore: the number that its replayed log ends with; -1: no log
     replay: ShardMoment | None = None  # of a restore: entries of the archive, as its log
+    store: str = ""
 
 
 class EpochMember(Record, frozen=True):
@@ -239,7 +241,7 @@ class Session(Record, frozen=True):
     its capabilities and its health were tried last. `wal`: why the logs of its shards cannot be
     followed, so that snapshots are all there is; empty: they can; None: not known. `capture`: why
     nothing of its segments can be captured from the disk, so that Qdrant streams all of them; as
-    `wal`.
+    `wal`. `stores`: names of the further stores that it can read.
     """
 
     name: AgentName
@@ -255,6 +257,7 @@ class Session(Record, frozen=True):
     wal: str | None = None
     capture: str | None = None
     nonce: str = ""
+    stores: tuple[str, ...] = ()
 
 
 class Seeded(Record, frozen=True):

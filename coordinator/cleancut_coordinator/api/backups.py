@@ -151,13 +151,16 @@ class BackupService:
             backup = await wait_over(self.watch_backup(backup.id), backup)
         return backup
 
-    async def find_epoch(self, backup: str, source: str) -> Epoch:
+    async def find_epoch(self, backup: str, source: str, from_store: str = "") -> Epoch:
         """The epoch of the group that `backup` names, in the catalog of the cluster `source`; "":
-        this one. Raises: NotFound; Refused, unless it is committed; what its manifest cannot be
-        read for."""
-        if source:
-            store = self._context.store
-            paths = Paths(await find_cluster(store, source, self._context.store_url))
+        this one. `from_store`: the name of the store that has the catalog; "": the main one.
+
+        Raises: NotFound; Refused, unless it is committed; what its manifest cannot be read for.
+        """
+        if source or from_store:
+            context, store = self._context, self._context.store_of(from_store)
+            where = context.stores[from_store].rule.url if from_store else context.store_url
+            paths = Paths(await find_cluster(store, source or context.paths.cluster, where))
             return (await find_group(store, paths, backup)).epoch
         found = await self.get_backup(backup)
         if found.state not in IN_CATALOG:
