@@ -69,7 +69,7 @@ class VersionedWriter:
 
 @asynccontextmanager
 async def versioned_writers(
-    url: str, collection: str, number: int, key: str | None = None, pause_s: float = 0.0
+    url: str, collection: str, number: int, key: str | None = None
 ) -> AsyncIterator[list[VersionedWriter]]:
     """The writers, while they write; at the block's end the last call of each is acknowledged."""
     writers = [VersionedWriter(at) for at in range(number)]
@@ -78,7 +78,6 @@ async def versioned_writers(
     async def run(writer: VersionedWriter, client: AsyncQdrantClient) -> None:
         while not stop.is_set():
             await writer.write(client, collection, key)
-            await asyncio.sleep(pause_s)
 
     client = AsyncQdrantClient(url=url, timeout=20, check_compatibility=False)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -15,24 +14,21 @@ from tests.support.versioned_writers import versioned_writers
 pytestmark = pytest.mark.chaos
 PHASES = (State.MOVING, State.VERIFYING, State.COMMITTING, State.CLEANING)
 VICTIMS = ("leader", "agent", "peer")
-DOWN_S = 3.0
 
 
 async def strike(arena: Arena, victim: str) -> None:
-    """Killed, and back a little later."""
+    """Killed; back once another leads, or at once."""
     setup = arena.world.setup
     if victim == "leader":
-        child = (await setup.leader()).child
-        await child.kill()
-        await asyncio.sleep(DOWN_S)
-        await child.start_again()
+        leader = await setup.leader()
+        await leader.child.kill()
+        await setup.wait_leader(other_than=leader.name)
+        await leader.child.start_again()
     elif victim == "agent":
         await setup.agents[1].kill()
-        await asyncio.sleep(DOWN_S)
         await setup.agents[1].start_again()
     else:
         await setup.peers[1].kill()
-        await asyncio.sleep(DOWN_S)
         await setup.peers[1].start()
 
 
@@ -50,7 +46,6 @@ def test_nothing_is_lost_whoever_is_killed(
             begun = await arena.reshard(shards, "--no-wait")
             await arena.catch(begun["id"], {phase})
             await strike(arena, victim)
-            await arena.world.setup.wait_leader()
             ended = await arena.ended(begun["id"])
         return ended, await arena.wrong(ended["shards"])
 
