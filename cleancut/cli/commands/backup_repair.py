@@ -12,6 +12,7 @@ from cleancut.cli.exit_codes import Exit, say
 from cleancut.cli.options import backup_argument
 from cleancut.cli.render.output import emit
 from cleancut.cli.settings import Settings, Verb, settings_of
+from cleancut.cli.wait import ask
 from cleancut.copying.repair import GroupRepair
 from cleancut.copying.sides import Side, Sides, check_distinct
 from cleancut.core.format.paths import Paths
@@ -24,7 +25,13 @@ from cleancut.store.open import open_both
 
 @click.command(cls=Verb)
 @backup_argument
-@click.option("--from", "source", required=True, metavar="URL", help="The store that has it whole.")
+@click.option(
+    "--from",
+    "source",
+    required=True,
+    metavar="NAME|URL",
+    help="The store that has it whole: NAME in the coordinators' settings, or, with --store, URL.",
+)
 @click.option(
     "--from-key-file",
     type=click.Path(path_type=Path),
@@ -40,13 +47,20 @@ def repair(
     from_key_file: Path | None,
     from_key_command: str | None,
 ) -> Exit:
-    """Replace damaged and missing objects of a backup (--store) from another store.
+    """Replace damaged and missing objects of a backup from another store.
 
-    Reads all of the backup. An object is replaced only by one that is what its name promises; it is
+    The leader does it with stores of its settings file; with --store it is done here. Reads all of
+    the backup. An object is replaced only by one that is what its name promises; it is
     read once more, and the result is recorded in the verification log. Exit code 9 if neither store
     has some object whole.
     """
     settings = settings_of(context)
+    if not settings.offline:
+        if from_key_file or from_key_command:
+            raise click.UsageError("the key of a named store is in the coordinators' settings")
+        shown = ask(settings, lambda client: client.repair_backup(backup_id, source))
+        emit(settings.output, "repair", shown)
+        return Exit.CORRUPT if shown.damaged else Exit.OK
     own = KeySource(from_key_file, from_key_command, from_environment=False)
     keys = own if from_key_file or from_key_command else settings.key_source
     done = run_repair(settings, backup_id, source, keys)

@@ -39,13 +39,14 @@ class UnusableReplica(Record, frozen=True):
 class Failure(Record, frozen=True):
     """An error as it is stored and shown. `reason` names the kind (see `errors.KINDS`). `sick`: the
     collections that cause it, if the others are not concerned. `unusable`: replicas that another
-    attempt has to do without."""
+    attempt has to do without. `moving`: shards are on their way, and will arrive."""
 
     reason: str
     message: str
     hint: str = ""
     sick: tuple[SickCollection, ...] = ()
     unusable: tuple[UnusableReplica, ...] = ()
+    moving: bool = False
 
 
 class Bounds(Record, frozen=True):
@@ -53,6 +54,7 @@ class Bounds(Record, frozen=True):
 
     prepare_s: float = 30.0
     optimizing_s: float = 60.0  # on top of that, for running optimizations
+    moving_s: float = 120.0  # for shards on their way, instead of prepare_s
     drain_s: float = 5.0
     cut_s: float = 10.0
     seal_s: float = 10.0

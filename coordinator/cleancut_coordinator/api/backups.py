@@ -13,6 +13,7 @@ from cleancut.api.from_manifest import shown_corrupt, shown_group
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.interface import PageRequest
 from cleancut.api.operations import is_over, shown_error
+from cleancut.api.repairs import Repair
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused, from_reason
@@ -45,6 +46,7 @@ from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.cluster_id import check_store_owner
 from cleancut_coordinator.leadership import Leadership
 from cleancut_coordinator.maintenance.expiry import epochs_in_restores, put_tombstone
+from cleancut_coordinator.maintenance.scheduled_checks import run_repair
 
 _AT_ONCE = 8
 _LOG_S = 3600.0
@@ -222,6 +224,10 @@ class BackupService:
 
     async def collect_garbage(self, *, dry_run: bool, confirmed: bool) -> GarbageCollection:
         return await self._leading().garbage.collect(dry_run=dry_run, confirmed=confirmed)
+
+    async def repair_backup(self, name: str, from_store: str) -> Repair:
+        self._leading()
+        return await run_repair(self._context, name, from_store)
 
     async def _check_unused(self, backup: Backup) -> None:
         """Raises: Refused, while somebody is known to read the group, or holds it."""
