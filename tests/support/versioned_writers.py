@@ -104,9 +104,16 @@ class Wrong:
     undead: list[str] = field(default_factory=list)
     points: int = 0
 
-    @property
-    def any(self) -> bool:
-        return bool(self.lost or self.stale or self.doubled or self.undead)
+    def of(self, wanted: int | None, held: int | None, *, mine: bool) -> list[str] | None:
+        """The list for a replica that holds a point so; None, if that is right. `mine`: the
+        point lies in that shard."""
+        if held is None:
+            return self.lost if wanted is not None else None
+        if not mine:
+            return self.doubled
+        if wanted is None:
+            return self.undead
+        return self.stale if held < wanted else None
 
 
 async def compare_replicas(
@@ -129,30 +136,11 @@ async def compare_replicas(
                 where = f"shard {replica.shard_id} at {replica.peer_id}"
                 wrong.points += len(held)
                 for point, version in acknowledged.items():
-                    _judge(
-                        wrong,
-                        f"{point} in {where}",
-                        owner[point] == replica.shard_id,
-                        version,
-                        held.get(point, None),
-                        point in held,
-                    )
+                    mine = owner[point] == replica.shard_id
+                    found = wrong.of(version if mine else None, held.get(point), mine=mine)
+                    if found is not None:
+                        found.append(f"{point} in {where}: {held.get(point)}, not {version}")
     return wrong
-
-
-def _judge(
-    wrong: Wrong, where: str, mine: bool, wanted: int | None, found: int | None, there: bool
-) -> None:
-    if not mine:
-        if there:
-            wrong.doubled.append(where)
-    elif wanted is None:
-        if there:
-            wrong.undead.append(where)
-    elif not there:
-        wrong.lost.append(where)
-    elif found is None or found < wanted:
-        wrong.stale.append(f"{where}: {found} < {wanted}")
 
 
 async def _versions(peer: Qdrant, collection: str, shard_id: int) -> dict[int, int]:
