@@ -204,6 +204,7 @@ class ShardTask(Record, frozen=True):
     shard_key: str | int | None = None
     old_ring: tuple[ShardId, ...] = ()  # of a reshard: shards with that key before its step
     new_ring: tuple[ShardId, ...] = ()  # and after it
+    buckets: int = 0  # of a reshard: into how many its sums are divided
     last_entry: int = -1  # of a restore: the number that its replayed log ends with; -1: no log
     replay: ShardMoment | None = None  # of a restore: entries of the archive, as its log
     store: str = ""
