@@ -60,7 +60,7 @@ class LineSink:
 class TableSink:
     """A table in `target`. Its ids are numbers, or text once a part has UUIDs: what was written by
     then is written again. `facts`: for the file's metadata. `payload`: its type, if the column of
-    payloads is no JSON text."""
+    payloads is not text."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Types of payload fields, found from all values: for tables whose payload is no JSON text.
+"""Types of payload fields, found from all values: for tables whose payload is not text.
 
 Shape: a type is JSON: `null`, `bool`, `int` (64 bits), `float`, `text`, `json`, `["list", type]` or
 `{field: type}`. What has several types is `json`: each value as JSON text.
