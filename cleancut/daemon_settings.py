@@ -370,6 +370,13 @@ class Shared:
     def key_source(self) -> KeySource:
         return KeySource(self.store_key_file, self.store_key_command)
 
+    def key_source_of(self, rule: StoreRule) -> KeySource:
+        """Of a further store: a key of its own, or that of the main one."""
+        if not rule.has_key:
+            return self.key_source
+        file = Path(rule.key_file) if rule.key_file else None
+        return KeySource(file, rule.key_command or None, from_environment=False)
+
     def check(self) -> None:
         """Checks names, addresses and the store's URL; nothing is contacted. Raises: Invalid."""
         parse_cluster(self.cluster)

@@ -30,7 +30,9 @@ A setting is taken from its flag, else from its environment variable, else from 
 _SETTINGS = """
 `cleancut-coordinator --config FILE` reads this TOML file; give the same file to all coordinators.
 Top-level keys are the flags of the [coordinator](coordinator.md) without their leading dashes, such
-as `fence-budget = 2.0`; the agent's file has the keys of the [agent](agent.md) and no tables.
+as `fence-budget = 2.0`; the agent's file has the keys of the [agent](agent.md), and of the tables
+`[store.NAME]` alone. TOML has no key `store` next to these: write the main store as `url` in a
+table `[store]`.
 Durations are seconds, or texts such as `"90s"`, `"10m"`, `"2h"` and `"7d"`. Unknown tables and keys
 are refused; `cleancut-coordinator --config FILE --check-config` checks a file. A change takes
 effect when the coordinators are restarted.

@@ -34,7 +34,8 @@ class AgentContext:
     `qdrant_storage`: the data directory of the local peer, if this agent can see it; `wal`: the
     logs of its shards in there; `capture`: their segments. `limits`: the current upload limits.
     `token_hex`: a random string of N bytes. `free_disk_bytes`: free bytes of the disk that holds a
-    directory. `store_bound_s`: of a small call to the store.
+    directory. `store_bound_s`: of a small call to the store. `stores`: names of further stores that
+    backups can be restored from.
     """
 
     name: AgentName
@@ -53,4 +54,5 @@ class AgentContext:
     token_hex: Callable[[int], str] = secrets.token_hex
     free_disk_bytes: Callable[[Path], int] = free_disk_bytes
     store_bound_s: float = 15.0
+    stores: tuple[str, ...] = ()
     skipped: SkippedRecords = field(default_factory=SkippedRecords)

@@ -25,9 +25,11 @@ from cleancut.daemon_settings import (
     config_option,
     fail,
     loaded,
+    read_stores,
     shared_of,
     warn_of_etcd,
 )
+from cleancut.ports.store import Store
 from cleancut.qdrant.http import check_url
 from cleancut.repository.packs.uploads import UploadLimits, clear_spill
 from cleancut.runtime.addresses import parse_address
@@ -52,6 +54,8 @@ from cleancut_agent.restore.tar_server import TarServer
 from cleancut_agent.supervisor import keep_running
 from cleancut_agent.wal.local_storage import LocalWalStorage
 
+TABLES = {"store": "[store.NAME]"}
+"""Tables of the settings file: further stores, which backups can be restored from."""
 _HASHERS = 2
 _END_S = 9.0
 """A call to a store cannot be cancelled, and the pod of a database shall not wait for one."""
@@ -62,7 +66,7 @@ def _default_name() -> str:
 
 
 @click.command(cls=Command, context_settings={"auto_envvar_prefix": ENV_PREFIX})
-@config_option()
+@config_option(TABLES)
 @common_options
 @click.option("--qdrant-url", required=True, metavar="URL", help="The local peer, on loopback.")
 @click.option("--spill-dir", type=click.Path(path_type=Path), required=True, help="Local disk.")
@@ -85,6 +89,7 @@ def cli(**flags: Any) -> None:
     log.info("settings loaded", **loaded(click.get_current_context()))
     raise_file_limit()
     try:
+        flags["stores"] = read_stores(click.get_current_context())
         asyncio.run(until_signal(_run_or_stay(shared_of(flags), flags, log), _END_S))
     except CleancutError as error:
         sys.exit(fail(error))
@@ -119,7 +124,11 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
         stack.push_async_callback(store.close)
         qdrant = await stack.enter_async_context(shared.open_qdrant(flags["qdrant_url"]))
         paths, health, limits = Paths(cluster), Health(), UploadLimits()
-        tars = TarServer(store, paths)
+        stores: dict[str, Store] = {}
+        for each, rule in flags["stores"].items():
+            stores[each] = open_store(rule.url, clock, shared.key_source_of(rule))
+            stack.push_async_callback(stores[each].close)
+        tars = TarServer(store, paths, stores)
         loopback = await stack.enter_async_context(serve(tars.app(), "127.0.0.1", 0))
         app = health_app(health, metrics.render)
         http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))
@@ -139,6 +148,7 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
             wal=LocalWalStorage(storage) if storage else None,
             capture=_local_capture(storage, flags["spill_dir"], limits) if storage else None,
             limits=limits,
+            stores=tuple(sorted(stores)),
         )
         metrics.ask(
             lambda: free_by_volume(context),

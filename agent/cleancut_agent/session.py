@@ -89,6 +89,7 @@ async def describe(context: AgentContext, known: Session | None = None) -> Sessi
             clock=clock,
             problem=f"{error} [{error.reason}]",
             nonce=nonce,
+            stores=context.stores,
         )
     free = storage_free_bytes(context)
     if known is None:
@@ -111,6 +112,7 @@ async def describe(context: AgentContext, known: Session | None = None) -> Sessi
         capture=capture,
         clock=clock,
         nonce=nonce,
+        stores=context.stores,
     )
 
 

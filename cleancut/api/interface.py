@@ -17,6 +17,7 @@ from cleancut.api.backups import Backup, BackupPage
 from cleancut.api.cluster import AgentSettings, ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
+from cleancut.api.repairs import Repair
 from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPage, ReshardPlan
 from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestorePlan
 from cleancut.api.schedules import Schedule, ScheduleList
@@ -75,6 +76,10 @@ class BackupApi(Protocol):
 
     async def collect_garbage(self, *, dry_run: bool, confirmed: bool) -> GarbageCollection:
         """Leader only. What was done, or would be."""
+        ...
+
+    async def repair_backup(self, name: str, from_store: str) -> Repair:
+        """Leader only. What was replaced from the configured store of that name."""
         ...
 
 

@@ -146,6 +146,7 @@ class RestoreOptions(ApiValue, frozen=True):
     strict: bool = False
     accept_count: bool = False
     target: MomentOptions | None = None
+    from_store: str = ""
 
 
 class RestorePage(ApiValue, frozen=True):

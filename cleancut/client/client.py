@@ -15,6 +15,7 @@ from cleancut.api.cluster import AgentSettings, ClusterStatus, Diagnosis, Forgot
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.operations import is_over
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
+from cleancut.api.repairs import Repair
 from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPage, ReshardPlan
 from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestorePlan
 from cleancut.api.schedules import Schedule, ScheduleList
@@ -160,6 +161,16 @@ class Client:
             message,
             GarbageCollection,
             timeout_s=GC_S,
+        )
+
+    async def repair_backup(self, backup_id: str, from_store: str) -> Repair:
+        """Replaces damaged objects of a backup from the configured store of that name. Limits: a
+        day."""
+        message = new_message(
+            backups.RepairBackupRequest, backup_id=backup_id, from_store=from_store
+        )
+        return await self._one(
+            lambda c: BackupServiceStub(c).RepairBackup, message, Repair, timeout_s=DEEP_S
         )
 
     async def list_schedules(self) -> ScheduleList:

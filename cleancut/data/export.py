@@ -16,12 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from msgspec.structs import replace
-
 from cleancut.core.format.manifest import Manifest, ShardEntry
 from cleancut.core.format.paths import Paths
 from cleancut.core.points.columns import VectorColumn, vector_columns
-from cleancut.core.points.selection import Selection, owners_of, shards_selected
+from cleancut.core.points.selection import Selection, opened_shards
 from cleancut.data.filters import check_filter
 from cleancut.data.job import Line, ShardJob
 from cleancut.data.output import STDOUT, check_target, new_file, writes_stdout
@@ -61,7 +59,7 @@ async def export(
     check_target(request.out)
     check_filter(request.selection)
     manifest = await find_group(store, paths, request.backup)
-    shards = _selected(manifest, request)
+    shards = opened_shards(manifest, request.collection, request.selection)
     with make_scratch(request.scratch) as made:
         scratch = Path(made)
         opened = [shard for shard, _ in shards]
@@ -82,17 +80,6 @@ async def export(
         "size_bytes": 0 if request.out == STDOUT else request.out.stat().st_size,
         "took_s": round(time.monotonic() - began_s, 3),
     }
-
-
-def _selected(manifest: Manifest, request: ExportRequest) -> list[tuple[ShardEntry, Selection]]:
-    """The shards to open, by id, and what to read of each."""
-    selection = request.selection
-    chosen = shards_selected(manifest, request.collection, selection.shard_keys)
-    if selection.ids is None:
-        return [(shard, selection) for shard in chosen]
-    owners = owners_of(manifest.shards_of(request.collection), chosen, selection.ids)
-    found = [(shard, replace(selection, ids=ids)) for shard, ids in owners]
-    return sorted(found, key=lambda one: one[0].shard_id)
 
 
 @dataclass(slots=True)

@@ -38,6 +38,7 @@ from cleancut.api.cluster import (
 from cleancut.api.garbage import ExpiredBackup, GarbageCollection
 from cleancut.api.interface import Api, PageRequest
 from cleancut.api.operations import is_over
+from cleancut.api.repairs import Repair
 from cleancut.api.restores import (
     PlannedCollection,
     PlannedPeer,
@@ -328,6 +329,12 @@ class MemoryApi:
         return GarbageCollection(
             dry_run=dry_run, expired=expired, marked_objects=3, marked_bytes=4096
         )
+
+    async def repair_backup(self, name: str, from_store: str) -> Repair:
+        backup = await self.get_backup(name)
+        if from_store != "second":
+            raise NotFound(f"there is no store {from_store!r}", "configured: second")
+        return Repair(id=backup.id, epoch=backup.epoch, source="file:///second", read_bytes=4096)
 
     async def list_schedules(self) -> ScheduleList:
         return ScheduleList(schedules=(self._nightly(),))

@@ -383,6 +383,36 @@ class CollectGarbageResponse(_message.Message):
     gc: GarbageCollection
     def __init__(self, gc: _Optional[_Union[GarbageCollection, _Mapping]] = ...) -> None: ...
 
+class RepairBackupRequest(_message.Message):
+    __slots__ = ("backup_id", "from_store")
+    BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_STORE_FIELD_NUMBER: _ClassVar[int]
+    backup_id: str
+    from_store: str
+    def __init__(self, backup_id: _Optional[str] = ..., from_store: _Optional[str] = ...) -> None: ...
+
+class Repair(_message.Message):
+    __slots__ = ("id", "epoch", "source", "repaired", "damaged", "read_bytes")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    REPAIRED_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_FIELD_NUMBER: _ClassVar[int]
+    READ_BYTES_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    epoch: int
+    source: str
+    repaired: _containers.RepeatedScalarFieldContainer[str]
+    damaged: _containers.RepeatedScalarFieldContainer[str]
+    read_bytes: int
+    def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., source: _Optional[str] = ..., repaired: _Optional[_Iterable[str]] = ..., damaged: _Optional[_Iterable[str]] = ..., read_bytes: _Optional[int] = ...) -> None: ...
+
+class RepairBackupResponse(_message.Message):
+    __slots__ = ("repair",)
+    REPAIR_FIELD_NUMBER: _ClassVar[int]
+    repair: Repair
+    def __init__(self, repair: _Optional[_Union[Repair, _Mapping]] = ...) -> None: ...
+
 class ReadLogRequest(_message.Message):
     __slots__ = ("collection", "since", "until", "kinds", "grep", "limit")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]

@@ -89,6 +89,11 @@ class BackupServiceStub:
                 request_serializer=cleancut_dot_v1_dot_backup__pb2.CollectGarbageRequest.SerializeToString,
                 response_deserializer=cleancut_dot_v1_dot_backup__pb2.CollectGarbageResponse.FromString,
                 _registered_method=True)
+        self.RepairBackup = channel.unary_unary(
+                '/cleancut.v1.BackupService/RepairBackup',
+                request_serializer=cleancut_dot_v1_dot_backup__pb2.RepairBackupRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_backup__pb2.RepairBackupResponse.FromString,
+                _registered_method=True)
 
 
 class BackupServiceServicer:
@@ -173,6 +178,14 @@ class BackupServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RepairBackup(self, request, context):
+        """Reads all of a backup, and replaces what is damaged or missing from another store. Takes as long as a
+        verification.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BackupServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -230,6 +243,11 @@ def add_BackupServiceServicer_to_server(servicer, server):
                     servicer.CollectGarbage,
                     request_deserializer=cleancut_dot_v1_dot_backup__pb2.CollectGarbageRequest.FromString,
                     response_serializer=cleancut_dot_v1_dot_backup__pb2.CollectGarbageResponse.SerializeToString,
+            ),
+            'RepairBackup': grpc.unary_unary_rpc_method_handler(
+                    servicer.RepairBackup,
+                    request_deserializer=cleancut_dot_v1_dot_backup__pb2.RepairBackupRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_backup__pb2.RepairBackupResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -529,6 +547,33 @@ class BackupService:
             '/cleancut.v1.BackupService/CollectGarbage',
             cleancut_dot_v1_dot_backup__pb2.CollectGarbageRequest.SerializeToString,
             cleancut_dot_v1_dot_backup__pb2.CollectGarbageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RepairBackup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.BackupService/RepairBackup',
+            cleancut_dot_v1_dot_backup__pb2.RepairBackupRequest.SerializeToString,
+            cleancut_dot_v1_dot_backup__pb2.RepairBackupResponse.FromString,
             options,
             channel_credentials,
             insecure,

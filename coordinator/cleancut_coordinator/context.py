@@ -12,6 +12,7 @@ from cleancut.core.maintenance.garbage import GRACE_S
 from cleancut.core.maintenance.retention import KEEP_EVERYTHING, Policy
 from cleancut.core.maintenance.schedule import Schedules
 from cleancut.core.maintenance.stores import StoreRule
+from cleancut.core.primitives.errors import NotFound
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Bounds
 from cleancut.core.protocol.fence import NO_SETTINGS, FenceSettings
@@ -75,6 +76,17 @@ class CoordinatorContext:
     api_open: bool = False
     skipped: SkippedRecords = field(default_factory=SkippedRecords)
     bases: BaseReader = field(init=False)
+
+    def store_of(self, name: str) -> Store:
+        """The store of that name in the settings; "" is the main one. Raises: NotFound."""
+        if not name:
+            return self.store
+        if name not in self.stores:
+            raise NotFound(
+                f"there is no store {name!r} in the settings of this coordinator",
+                f"configured: {', '.join(sorted(self.stores)) or 'none'}; see [store.NAME]",
+            )
+        return self.stores[name].store
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bases", BaseReader(self.store, self.paths))

@@ -52,7 +52,6 @@ from cleancut.runtime.concurrency import until_signal
 from cleancut.runtime.health import Health, health_app, serve
 from cleancut.runtime.log import Logger, configure_logging
 from cleancut.store.bounded import BoundedStore
-from cleancut.store.key_source import KeySource
 from cleancut.store.metered import InstrumentedStore
 from cleancut.store.open import open_store
 from cleancut_coordinator.api.listen import is_open_to_all, open_api, read_roles
@@ -297,10 +296,7 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
 
 def _open_copy(shared: Shared, rule: StoreRule, clock: Clock) -> CopyStore:
     """The store, with the key of its own or that of the main store."""
-    keys = shared.key_source
-    if rule.has_key:
-        file = Path(rule.key_file) if rule.key_file else None
-        keys = KeySource(file, rule.key_command or None, from_environment=False)
+    keys = shared.key_source_of(rule)
     opened = open_store(rule.url, clock, keys)
     return CopyStore(rule, BoundedStore(opened, clock, url=rule.url, bound_s=_STORE_S), keys)
 

@@ -10,14 +10,15 @@ import asyncio
 import contextlib
 import ipaddress
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from aiohttp import web
 
 from cleancut.core.format.paths import Paths
-from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, TimedOut
+from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused, TimedOut
 from cleancut.core.primitives.ids import encode_segment
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.ports.store import Store
@@ -67,15 +68,19 @@ class Offer:
             ) from error
 
 
+NO_STORES: Mapping[str, Store] = MappingProxyType({})
+
+
 class TarServer:
     """All offers of this process. `sent_bytes` grows over its life.
 
     Limits: 16 MiB for each pull are made ahead, and 64 MiB of packs are kept for all of them.
     """
 
-    def __init__(self, store: Store, paths: Paths) -> None:
-        self._store, self._paths = store, paths
-        self._cache = PackCache(store)
+    def __init__(self, store: Store, paths: Paths, stores: Mapping[str, Store] = NO_STORES) -> None:
+        """`stores`: further ones by name, besides the main `store`."""
+        self._paths, self._stores = paths, {"": store, **stores}
+        self._caches = {name: PackCache(one) for name, one in self._stores.items()}
         self._offers: dict[str, Offer] = {}
         self.sent_bytes = 0
 
@@ -91,12 +96,17 @@ class TarServer:
 
         Order: `check` is awaited once a pull has begun, when Qdrant has chosen where the tar goes.
         Leaving the block ends what is being sent, and waits until it has ended.
-        Raises: Corrupt, if entries that are to be replayed are missing; errors of the store.
+        Raises: Corrupt, if entries that are to be replayed are missing; Refused, if the agent does
+            not know the store; errors of the store.
         """
         replay = None
+        if task.store not in self._stores:
+            raise Refused(
+                f"this agent has no [store.{task.store}] in its settings file", "add it there"
+            )
         if task.replay is not None:
-            paths = self._paths.of(task.source)
-            replay = await open_replay(self._store, paths, task.recipe, task.replay)
+            paths, store = self._paths.of(task.source), self._stores[task.store]
+            replay = await open_replay(store, paths, task.recipe, task.replay)
         key = secrets.token_hex(16)
         path = f"/tar/{key}/{encode_segment(task.collection)}/{task.shard_id}"
         offer = self._offers[key] = Offer(path, task, replay=replay, check=check)
@@ -180,12 +190,13 @@ class TarServer:
 
     async def _tar(self, offer: Offer) -> AsyncGenerator[bytes | memoryview, None]:
         """Raises: Corrupt, before more bytes are given than were promised, or at a short end."""
-        paths = self._paths.of(offer.task.source)
+        paths, name = self._paths.of(offer.task.source), offer.task.store
+        store, cache = self._stores[name], self._caches[name]
         tar: AsyncGenerator[bytes | memoryview, None]
         if offer.replay is not None:
-            tar = offer.replay.tar(self._store, paths, self._cache)
+            tar = offer.replay.tar(store, paths, cache)
         else:
-            tar = read_tar(self._store, paths, offer.task.recipe, cache=self._cache)
+            tar = read_tar(store, paths, offer.task.recipe, cache=cache)
         left_bytes = offer.size_bytes
         async with aclosing(tar) as chunks:
             async for chunk in chunks:

@@ -10,9 +10,11 @@ from cleancut.api.backups import Backup
 from cleancut.cli import offline
 from cleancut.cli.commands.backup_copy import copy
 from cleancut.cli.commands.backup_log import log
+from cleancut.cli.commands.backup_repair import repair
 from cleancut.cli.commands.data.diff import diff_
 from cleancut.cli.commands.data.export import export_
 from cleancut.cli.commands.data.query import query_
+from cleancut.cli.commands.data.undelete import undelete_
 from cleancut.cli.exit_codes import Exit, proof_exit, say
 from cleancut.cli.options import (
     backup_argument,
@@ -351,7 +353,9 @@ backup.add_command(log)
 backup.add_command(export_)
 backup.add_command(diff_)
 backup.add_command(query_)
+backup.add_command(undelete_)
 backup.add_command(copy)
+backup.add_command(repair)
 
 
 @backup.command()

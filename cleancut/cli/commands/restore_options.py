@@ -21,6 +21,13 @@ _WHAT = (
         help="Restore a backup of this other cluster in the same store.",
     ),
     click.option(
+        "--from",
+        "from_store",
+        metavar="NAME",
+        default="",
+        help="Restore from the store of this name in the settings of coordinators and agents.",
+    ),
+    click.option(
         "--rename",
         "renames",
         multiple=True,
@@ -113,6 +120,7 @@ def options_of(what: dict[str, Any]) -> RestoreOptions:
     return RestoreOptions(
         collections=what["collections"],
         from_cluster=what["from_cluster"],
+        from_store=what["from_store"],
         renames=tuple(renames),
         beside=what["beside"],
         replace=what["replace"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 
 from cleancut.api.copies import CopiedBackup, Copy
+from cleancut.api.repairs import Repair
 from cleancut.cli.render.grids import facts, grid, size
 
 
@@ -25,6 +26,20 @@ def copy(value: Copy) -> RenderableType:
     ]
     titles = ("BACKUP", "STATE", "OBJECTS", "DATA", "VERIFIED", "REMARK")
     return Group(head, "", grid(titles, rows, fold=("REMARK",)))
+
+
+def repair(value: Repair) -> RenderableType:
+    return facts(
+        (
+            ("backup", value.epoch),
+            ("id", value.id),
+            ("from", value.source),
+            *(("replaced", path) for path in value.repaired),
+            *(("damaged", text) for text in value.damaged),
+            ("read again", size(value.read_bytes) if value.read_bytes else None),
+            ("verdict", "damaged" if value.damaged else "intact"),
+        )
+    )
 
 
 def _verified(one: CopiedBackup) -> str:

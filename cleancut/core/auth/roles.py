@@ -47,6 +47,7 @@ NEEDS: dict[str, Need] = {
     "BackupService/HoldBackup": _RUN,
     "BackupService/ReleaseBackup": _RUN,
     "BackupService/CollectGarbage": _ADMIN,
+    "BackupService/RepairBackup": _ADMIN,
     # It shows ids, filters and payload keys of what clients wrote.
     "BackupService/ReadLog": _RUN,
     "RestoreService/PlanRestore": Need(Role.READER, ("options.from_cluster",)),

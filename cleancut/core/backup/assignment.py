@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
+from cleancut.core.cluster.resharding import under_way
 from cleancut.core.cluster.versions import OLDEST_QDRANT
 from cleancut.core.cluster.view import ACTIVE, CollectionView, ReplicaView, View
 from cleancut.core.format.manifest import Manifest, ShardEntry
@@ -19,6 +20,7 @@ from cleancut.core.primitives.ids import (
     parse_version,
 )
 from cleancut.core.protocol.etcd_records import Parent, Session, ShardTask, UnusableReplica
+from cleancut.core.protocol.failures import ShardsMoving
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 
 Parents = Mapping[tuple[str, int], ShardEntry]
@@ -78,12 +80,45 @@ def sick_collections(view: View, chosen: Iterable[str], usable: Usable) -> dict[
         assert collection is not None, "chosen from this very view"
         try:
             check_streamable(name, max(shard_ids(collection), default=0))
+            _check_not_resharded(collection)
             _check_none_lost(collection)
             for shard_id in shard_ids(collection):
                 _able(collection, shard_id, usable)
         except (Invalid, Refused) as error:
             found[name] = f"{error.message} ({error.hint})" if error.hint else error.message
     return found
+
+
+def check_at_rest(view: View, chosen: Iterable[str], usable: Usable) -> None:
+    """Raises: ShardsMoving, if a chosen collection is being resharded, or nothing but transfers
+    keeps a shard of it from being cut."""
+    for name in chosen:
+        collection = view.collection(name)
+        assert collection is not None, "chosen from this very view"
+        if collection.resharding:
+            raise ShardsMoving(
+                f"collection {name!r} is being resharded ({under_way(collection.resharding)})",
+                "it is tried again; a backup never holds a collection between two rings",
+                collection=name,
+            )
+        resting = replace(collection, transfers=())
+        for shard_id in shard_ids(collection) if collection.transfers else ():
+            if not _able_peers(collection, shard_id, usable) and _able_peers(
+                resting, shard_id, usable
+            ):
+                raise ShardsMoving(
+                    f"shard {shard_id} of {name!r} is in a transfer, and no other replica of it can"
+                    " be cut",
+                    "it is tried again; see `cleancut doctor` for transfers under way",
+                    collection=name,
+                )
+
+
+def _check_not_resharded(collection: CollectionView) -> None:
+    if collection.resharding:
+        raise Refused(
+            f"it is being resharded ({under_way(collection.resharding)})", "wait until that is over"
+        )
 
 
 def _why_hidden(view: View, name: str) -> str:
@@ -131,6 +166,7 @@ def assign(
     for name in chosen:
         collection = view.collection(name)
         assert collection is not None, "chosen from this very view"
+        _check_not_resharded(collection)
         _check_none_lost(collection)
         for shard_id in shard_ids(collection):
             able = _fullest(name, shard_id, _able(collection, shard_id, usable), points)
@@ -161,23 +197,12 @@ def shard_ids(collection: CollectionView) -> list[ShardId]:
 
 
 def _able(collection: CollectionView, shard_id: int, usable: Usable) -> list[PeerId]:
-    replicas = [r for r in collection.replicas if r.shard_id == shard_id]
-    moving = {
-        peer
-        for transfer in collection.transfers
-        if transfer.shard_id == shard_id
-        for peer in (transfer.source, transfer.target)
-    }
-    loaded = [r for r in replicas if usable.is_loaded(collection.name, r)]
-    able = [
-        r.peer_id
-        for r in loaded
-        if r.state == ACTIVE and usable.has_agent(r) and r.peer_id not in moving
-    ]
+    able = _able_peers(collection, shard_id, usable)
     if not able:
-        where = ", ".join(
-            f"peer {r.peer_id} ({_state(r, usable, moving, loaded)})" for r in replicas
-        )
+        moving = _moving(collection, shard_id)
+        replicas = [r for r in collection.replicas if r.shard_id == shard_id]
+        name = collection.name
+        where = ", ".join(f"peer {r.peer_id} ({_state(name, r, usable, moving)})" for r in replicas)
         raise Refused(
             f"no agent can cut shard {shard_id} of {collection.name!r}: it is on "
             f"{where or 'no peer'}",
@@ -188,10 +213,30 @@ def _able(collection: CollectionView, shard_id: int, usable: Usable) -> list[Pee
     return able
 
 
-def _state(
-    replica: ReplicaView, usable: Usable, moving: set[PeerId], loaded: Iterable[ReplicaView]
-) -> str:
-    if replica not in loaded:
+def _able_peers(collection: CollectionView, shard_id: int, usable: Usable) -> list[PeerId]:
+    moving = _moving(collection, shard_id)
+    return [
+        r.peer_id
+        for r in collection.replicas
+        if r.shard_id == shard_id
+        and r.state == ACTIVE
+        and usable.is_loaded(collection.name, r)
+        and usable.has_agent(r)
+        and r.peer_id not in moving
+    ]
+
+
+def _moving(collection: CollectionView, shard_id: int) -> set[PeerId]:
+    return {
+        peer
+        for transfer in collection.transfers
+        if transfer.shard_id == shard_id
+        for peer in (transfer.source, transfer.target)
+    }
+
+
+def _state(name: str, replica: ReplicaView, usable: Usable, moving: set[PeerId]) -> str:
+    if not usable.is_loaded(name, replica):
         return "not loaded: see that peer's log"
     if replica.peer_id in moving:
         return "in a transfer"

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -26,14 +25,14 @@ from cleancut.core.backup.phases import (
     Stage,
     StoreCanaries,
 )
+from cleancut.core.backup.preparing import Preparing
 from cleancut.core.backup.standstill import Search, no_standstill, read_ends
 from cleancut.core.primitives.codec import digest_of
 from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.protocol import votes as protocol_votes
-from cleancut.core.protocol.attempt import Attempt
 from cleancut.core.protocol.commands import Command, Decide, Lift, Persist, Run, Stop
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
-from cleancut.core.protocol.etcd_records import Failure, Vote
+from cleancut.core.protocol.etcd_records import Failure
 from cleancut.core.protocol.events import (
     Cancelled,
     Done,
@@ -56,14 +55,14 @@ from cleancut.core.protocol.high_water import (
     gone_back,
     judge_takeover,
 )
-from cleancut.core.protocol.requests import BackupRequest, SeedRequest, Selection
+from cleancut.core.protocol.requests import Selection
 from cleancut.core.protocol.states import CLOSED, FENCED, PERMANENT, OperationKind, Phase, State
 
 _OWN_WORK_S = 120.0
 """What PREPARE may take longer while the coordinator itself reads or drains many collections."""
 
 
-class Barrier(Attempt):
+class Barrier(Preparing):
     """One machine per leader's term; rebuilt by `TakenOver`, started by `Started`."""
 
     kind, transitions, state_of = OperationKind.BACKUP, TRANSITIONS, STATE_OF
@@ -73,17 +72,10 @@ class Barrier(Attempt):
         super().reset(now_s)
         self._skew_ms = -1
         self._unpublished: Failure | None = None
-        self._draft: Assigned | None = None
-        self._agreed_view = ""
         self._fence: Fence | None = None
         self._fence_until_s = self._fence_began_s = float("inf")
         self._fence_ms = -1
-        self._optimizing_until_s = 0.0
         self._search = Search()
-
-    def request(self) -> BackupRequest | SeedRequest:
-        """The request of the operation."""
-        return protocol_votes.backup_request(self.operation)
 
     def selection(self) -> Selection:
         assert self.operation is not None, "no attempt without an operation"
@@ -185,7 +177,7 @@ class Barrier(Attempt):
         if self.waiting is not None:
             return []
         if self._draft is None:
-            return self._assign(self.votes.get((Phase.PREPARE.value, min(self.members))))
+            return self._assign(self._speakers_vote())
         votes = self.agreed()
         if votes is None:
             return []
@@ -203,32 +195,6 @@ class Barrier(Attempt):
         if draft.fence is not None and not self._can_roll():
             return self._raise(draft.fence, now_s)
         return [self.run(Drain(self.ctl.epoch, draft.draft, 1))]
-
-    def _await_optimizations(self, now_s: float) -> list[Command] | None:
-        """None once no chosen shard is under optimization, or the bound is over. A snapshot taken
-        meanwhile lacks deletes, so such a shard is never proven to be point-in-time."""
-        votes = protocol_votes.yes_of_all(Phase.PREPARE, self.members, self.votes) or []
-        running, bound_s = sum(vote.optimizing for vote in votes), self.ctl.bounds.optimizing_s
-        if not running or self._can_roll():
-            return None
-        if not self._optimizing_until_s:
-            self._optimizing_until_s = now_s + bound_s
-            self.deadline_s += bound_s
-        if now_s < self._optimizing_until_s:
-            return []
-        if protocol_votes.backup_request(self.operation).require_point_in_time:
-            return self._abort(protocol_votes.optimizing(running, bound_s))
-        return None
-
-    def _assign(self, vote: Vote | None) -> list[Command]:
-        """Assigns by the view of one vote; that all see the same is checked once all are ready."""
-        if vote is None or not vote.yes:
-            return []
-        self._agreed_view = vote.view
-        assert self.operation is not None, "no vote counts without an operation"
-        names, ctl, request = tuple(sorted(self.members)), self.ctl, self.request()
-        found_in, unusable = vote.view_object, self.operation.unusable
-        return [self.run(Assign(ctl.epoch, ctl.operation, found_in, names, request, unusable))]
 
     def _raise(self, fence: Fence, now_s: float) -> list[Command]:
         """The fence is persisted before it is raised, so that the next leader can lift it."""
@@ -254,7 +220,7 @@ class Barrier(Attempt):
         return [self.run(DrainWrites(self.ctl.epoch, self._fence))]
 
     def _assigned(self, draft: Assigned, now_s: float) -> list[Command]:
-        self._draft = draft
+        self._draft, self._moving = draft, None
         shards = max((len(given) for given in draft.tasks.values()), default=0)
         bounds = self.ctl.bounds
         self.deadline_s = now_s + bounds.prepare_s + bounds.per_shard_s * shards
@@ -275,14 +241,6 @@ class Barrier(Attempt):
         if waits is not None:
             return waits
         return self.move(Phase.CUT, now_s, **self._agreed_facts(), **facts)
-
-    def _agreed_facts(self) -> dict[str, Any]:
-        assert self._draft is not None, "no agent is ready without tasks"
-        return {
-            "draft": self._draft.draft,
-            "views": self._agreed_view,
-            "assigned": digest_of({str(name): m.tasks for name, m in self.members.items()}),
-        }
 
     # CUT, SEAL and UPLOAD
 
@@ -325,11 +283,6 @@ class Barrier(Attempt):
         return [*self._lift(), compare]
 
     # STANDSTILL: read all logs in rounds until none has grown between two of them
-
-    def _can_roll(self) -> bool:
-        """True if the backup can be rolled forward: then a fence is needed for a moment at most."""
-        follow = protocol_votes.all_follow(self.members, self.votes)
-        return self.ctl.bounds.standstill_s > 0 and follow
 
     def _looked(self, now_s: float) -> list[Command]:
         votes = read_ends(self.ctl.round, self.members, self.votes)
@@ -393,7 +346,7 @@ class Barrier(Attempt):
             return []
         works = self.ctl.phase is Phase.PREPARE and self.waiting is not None
         if now_s >= self.deadline_s + (_OWN_WORK_S if works else 0.0):
-            return self._abort(protocol_votes.overdue(self.ctl.phase, self.members, self.votes))
+            return self._overdue(now_s)
         if self.ctl.phase is Phase.UPLOAD and now_s >= self.stalled_s:
             return self._abort(protocol_votes.stalled(self.ctl.bounds.stalled_s))
         if self.ctl.phase is Phase.PREPARE and 0 < self._optimizing_until_s <= now_s:
@@ -454,6 +407,8 @@ class Barrier(Attempt):
             return self._abort(protocol_votes.taken_over(cancelled=self.cancel_asked))
         if isinstance(effect, Publish):
             return self._publish_failed(effect, event.failure, now_s)
+        if event.failure.moving:
+            return self._await_moves(event.failure, now_s)
         return self._abort(event.failure)
 
     def _publish_failed(self, effect: Publish, failure: Failure, now_s: float) -> list[Command]:

@@ -81,7 +81,8 @@ NEEDS_SESSIONS = FENCED | {Phase.PREPARE}
 @dataclass(frozen=True, slots=True)
 class Assign:
     """Read the agreed view, configs and parents; stage the draft. Result: `Assigned`. `unusable`:
-    replicas that earlier attempts could not read.
+    replicas that earlier attempts could not read. `patient`: fails with `moving` while shards are
+    on their way; else such a collection is one that cannot be backed up.
 
     For a seed: record its start in the store, and stage nothing.
     """
@@ -92,6 +93,7 @@ class Assign:
     members: tuple[AgentName, ...]
     request: BackupRequest | SeedRequest
     unusable: tuple[UnusableReplica, ...] = ()
+    patient: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,20 @@ def check_owners(source: Mapping[int, str], target: Mapping[int, str], where: st
         )
 
 
+def check_same_cluster(mine: Mapping[int, str], theirs: Mapping[int, str], where: str) -> None:
+    """One store is a copy of the other, or both are of one store: owners that both have are equal.
+    Both by number. `where`: the other store's URL.
+
+    Raises: Refused.
+    """
+    common = mine.keys() & theirs.keys()
+    if not common or any(mine[number] != theirs[number] for number in common):
+        raise Refused(
+            f"{where} does not hold backups of this cluster",
+            "name a store that this one was copied to or from",
+        )
+
+
 class Missing(NamedTuple):
     """Of the named objects, those to copy and those that neither side has."""
 

@@ -39,13 +39,14 @@ class UnusableReplica(Record, frozen=True):
 class Failure(Record, frozen=True):
     """An error as it is stored and shown. `reason` names the kind (see `errors.KINDS`). `sick`: the
     collections that cause it, if the others are not concerned. `unusable`: replicas that another
-    attempt has to do without."""
+    attempt has to do without. `moving`: shards are on their way, and will arrive."""
 
     reason: str
     message: str
     hint: str = ""
     sick: tuple[SickCollection, ...] = ()
     unusable: tuple[UnusableReplica, ...] = ()
+    moving: bool = False
 
 
 class Bounds(Record, frozen=True):
@@ -53,6 +54,7 @@ class Bounds(Record, frozen=True):
 
     prepare_s: float = 30.0
     optimizing_s: float = 60.0  # on top of that, for running optimizations
+    moving_s: float = 120.0  # for shards on their way, instead of prepare_s
     drain_s: float = 5.0
     cut_s: float = 10.0
     seal_s: float = 10.0
@@ -176,7 +178,8 @@ class ShardTask(Record, frozen=True):
     """One shard of an agent's assignment.
 
     Backup: `recipe` is the parent's digest. Restore: `recipe` is what to recover, `collection` the
-    name that it is recovered under, and `source` the cluster whose catalog holds it ("": the own).
+    name that it is recovered under, and `source` the cluster whose catalog holds it ("": the own),
+    in the store of the name `store` ("": the main one).
     `tar_sha256` is "" if none is known, or if its log is exchanged; only then `size_bytes` is about
     its length.
     `repair`: a lost shard of a live collection, so others may write to it. `accept_count`: it may
@@ -202,8 +205,10 @@ class ShardTask(Record, frozen=True):
     shard_key: str | int | None = None
     old_ring: tuple[ShardId, ...] = ()  # of a reshard: shards with that key before its step
     new_ring: tuple[ShardId, ...] = ()  # and after it
+    buckets: int = 0  # of a reshard: into how many its sums are divided
     last_entry: int = -1  # of a restore: the number that its replayed log ends with; -1: no log
     replay: ShardMoment | None = None  # of a restore: entries of the archive, as its log
+    store: str = ""
 
 
 class EpochMember(Record, frozen=True):
@@ -239,7 +244,7 @@ class Session(Record, frozen=True):
     its capabilities and its health were tried last. `wal`: why the logs of its shards cannot be
     followed, so that snapshots are all there is; empty: they can; None: not known. `capture`: why
     nothing of its segments can be captured from the disk, so that Qdrant streams all of them; as
-    `wal`.
+    `wal`. `stores`: names of the further stores that it can read.
     """
 
     name: AgentName
@@ -255,6 +260,7 @@ class Session(Record, frozen=True):
     wal: str | None = None
     capture: str | None = None
     nonce: str = ""
+    stores: tuple[str, ...] = ()
 
 
 class Seeded(Record, frozen=True):

@@ -47,6 +47,10 @@ class UnusableReplicas(Unavailable):
         )
 
 
+class ShardsMoving(Unavailable):
+    """Shards on their way, by a transfer or a resharding: they can be cut once they are there."""
+
+
 def failure_of(error: CleancutError) -> Failure:
     """`error` as an operation stores it."""
     return Failure(
@@ -55,4 +59,5 @@ def failure_of(error: CleancutError) -> Failure:
         hint=error.hint,
         sick=error.sick if isinstance(error, SickCollections) else (),
         unusable=error.unusable if isinstance(error, UnusableReplicas) else (),
+        moving=isinstance(error, ShardsMoving),
     )

@@ -113,7 +113,8 @@ class RestoreRequest(Record, frozen=True):
     at `peer` if given. `rebalance`: shards are spread evenly afterwards, by another operation.
     `strict`: a sample search that answers otherwise undoes the restore. `accept_count`: a shard
     that holds more points than the backup says does not. `target`: the moment to which the backup
-    is rolled forward; None: it is restored as it is.
+    is rolled forward; None: it is restored as it is. `from_store`: the name of the store that holds
+    the backup; "" for the main one.
     """
 
     backup: Epoch
@@ -130,3 +131,4 @@ class RestoreRequest(Record, frozen=True):
     strict: bool = False
     accept_count: bool = False
     target: Moment | None = None
+    from_store: str = ""

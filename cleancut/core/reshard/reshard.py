@@ -86,14 +86,10 @@ class ReshardMachine(LiveAttempt):
             case MovePoints():
                 return self.give_out(Phase.COUNT, result, now_s, cut_at=self.next_round)
             case CompareRings() if not result:
-                tasks = {name: member.tasks for name, member in self.members.items()}
-                deadline_s = self.deadline_s
-                again = self.give_out(Phase.COUNT, tasks, now_s, cut_at=self.next_round)
-                self.deadline_s = deadline_s
-                return again
-            case CompareRings():
                 self.finish_by_s = now_s + FINISH_S
                 return [*self.move(Phase.COMMIT, now_s), *self.work()]
+            case CompareRings():
+                return self._count_again(result, now_s)
             case CommitRings():
                 return self.give_out(Phase.CLEAN, result, now_s, cut_at=self.next_round)
             case FinishStep():
@@ -102,6 +98,16 @@ class ReshardMachine(LiveAttempt):
                 return self._aborted(result)
             case _:
                 raise AssertionError(f"unexpected effect: {effect}")
+
+    def _count_again(self, buckets: int, now_s: float) -> list[Command]:
+        tasks = {
+            name: tuple(replace(task, buckets=buckets) for task in member.tasks)
+            for name, member in self.members.items()
+        }
+        deadline_s = self.deadline_s  # of all rounds
+        again = self.give_out(Phase.COUNT, tasks, now_s, cut_at=self.next_round)
+        self.deadline_s = deadline_s
+        return again
 
     def _planned(self, planned: PlannedStep, now_s: float) -> list[Command]:
         before = self._operation

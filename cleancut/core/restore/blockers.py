@@ -40,6 +40,16 @@ def blockers(manifest: Manifest, target: Target) -> Iterator[str]:
             yield f"peer {peer.peer_id} runs Qdrant {peer.qdrant_version}: {reason}"
 
 
+def store_blockers(store: str, target: Target) -> Iterator[str]:
+    """Agents that cannot read the store that the backup is in; "" is the main store."""
+    for peer in target.peers if store else ():
+        if peer.agent is not None and store not in peer.stores:
+            yield (
+                f"agent {peer.agent} has no [store.{store}] in its settings file; add it there, as"
+                " in that of the coordinators"
+            )
+
+
 def _version_refusal(source: str, target: str) -> str:
     """Segments are read by the minor version that wrote them and by the next one."""
     if parse_version(target) < OLDEST_QDRANT:

@@ -23,6 +23,7 @@ from cleancut.core.restore.blockers import (
     cannot_be_rebuilt,
     fillers,
     is_custom,
+    store_blockers,
     warnings_of,
     warnings_of_group,
 )
@@ -170,6 +171,7 @@ def make_plan(
         ),
         blockers=(
             *blockers(manifest, target),
+            *store_blockers(request.from_store, target),
             *(f"{one.name}: {one.reason}" for one in planned if one.action == "refuse"),
             *space_blockers(shares, target),
         ),

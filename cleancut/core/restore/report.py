@@ -28,9 +28,10 @@ _STATUSES = ("green", "grey", "yellow", "red")
 class RestoreDraft(Record, frozen=True):
     """An attempt that may begin: staged, so that any leader can go on, or undo it, from the store
     even if the group is deleted meanwhile. `source`: the cluster whose catalog holds the group, ""
-    for the own. `strict`: a canary that answers otherwise undoes it. `accept_count`: more points
-    than the group says do not. `moment`: to which logs are replayed; then `collections` are as they
-    were at it, and nothing was counted. Order: `planned` as `collections`."""
+    for the own; `store`: the name of the store with that catalog, "" for the main one. `strict`: a
+    canary that answers otherwise undoes it. `accept_count`: more points than the group says do not.
+    `moment`: to which logs are replayed; then `collections` are as they were at it, and nothing was
+    counted. Order: `planned` as `collections`."""
 
     epoch: Epoch
     operation: OperationId
@@ -45,6 +46,12 @@ class RestoreDraft(Record, frozen=True):
     strict: bool = False
     accept_count: bool = False
     moment: Moment | None = None
+    store: str = ""
+
+    @property
+    def elsewhere(self) -> bool:
+        """True if the group is not in this cluster's own catalog."""
+        return bool(self.source or self.store)
 
     @property
     def repairs(self) -> bool:
@@ -151,6 +158,7 @@ def draft_of(
         ),
         metadata=dict(manifest.source.metadata),
         source=request.from_cluster,
+        store=request.from_store,
         canaries=tuple(
             one for one in manifest.canaries if one.collection in whole and plan.moment is None
         ),

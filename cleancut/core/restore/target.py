@@ -14,13 +14,15 @@ FREE_STEP = 256 * 1024 * 1024
 class TargetPeer(Record, frozen=True):
     """A live peer, and its agent if there is one.
 
-    `free_bytes`: on the disk with its data; None: unknown.
+    `free_bytes`: on the disk with its data; None: unknown. `stores`: further ones that the agent
+    can read, by name.
     """
 
     peer_id: PeerId
     agent: AgentName | None = None
     qdrant_version: str = ""
     free_bytes: int | None = None
+    stores: tuple[str, ...] = ()
 
 
 class LiveReplica(Record, frozen=True):

@@ -13,6 +13,7 @@ from cleancut.api.from_manifest import shown_corrupt, shown_group
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.interface import PageRequest
 from cleancut.api.operations import is_over, shown_error
+from cleancut.api.repairs import Repair
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused, from_reason
@@ -32,6 +33,7 @@ from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.api.pages import cut_page
 from cleancut_coordinator.api.progress import (
+    read_behind,
     read_optimizing,
     read_progress,
     read_rounds,
@@ -44,6 +46,7 @@ from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.cluster_id import check_store_owner
 from cleancut_coordinator.leadership import Leadership
 from cleancut_coordinator.maintenance.expiry import epochs_in_restores, put_tombstone
+from cleancut_coordinator.maintenance.scheduled_checks import run_repair
 
 _AT_ONCE = 8
 _LOG_S = 3600.0
@@ -150,13 +153,16 @@ class BackupService:
             backup = await wait_over(self.watch_backup(backup.id), backup)
         return backup
 
-    async def find_epoch(self, backup: str, source: str) -> Epoch:
+    async def find_epoch(self, backup: str, source: str, from_store: str = "") -> Epoch:
         """The epoch of the group that `backup` names, in the catalog of the cluster `source`; "":
-        this one. Raises: NotFound; Refused, unless it is committed; what its manifest cannot be
-        read for."""
-        if source:
-            store = self._context.store
-            paths = Paths(await find_cluster(store, source, self._context.store_url))
+        this one. `from_store`: the name of the store that has the catalog; "": the main one.
+
+        Raises: NotFound; Refused, unless it is committed; what its manifest cannot be read for.
+        """
+        if source or from_store:
+            context, store = self._context, self._context.store_of(from_store)
+            where = context.stores[from_store].rule.url if from_store else context.store_url
+            paths = Paths(await find_cluster(store, source or context.paths.cluster, where))
             return (await find_group(store, paths, backup)).epoch
         found = await self.get_backup(backup)
         if found.state not in IN_CATALOG:
@@ -219,6 +225,10 @@ class BackupService:
     async def collect_garbage(self, *, dry_run: bool, confirmed: bool) -> GarbageCollection:
         return await self._leading().garbage.collect(dry_run=dry_run, confirmed=confirmed)
 
+    async def repair_backup(self, name: str, from_store: str) -> Repair:
+        self._leading()
+        return await run_repair(self._context, name, from_store)
+
     async def _check_unused(self, backup: Backup) -> None:
         """Raises: Refused, while somebody is known to read the group, or holds it."""
         context, epoch = self._context, Epoch(backup.epoch)
@@ -279,7 +289,11 @@ class BackupService:
         if operation.state in FINAL_STATES:
             return shown
         read = _PROGRESS.get(operation.state, read_progress)
-        return replace(shown, progress=await read(self._context, operation.epoch))
+        return replace(
+            shown,
+            progress=await read(self._context, operation.epoch),
+            warnings=await read_behind(self._context, operation),
+        )
 
     async def _with_group(self, shown: Backup, damage: Damage, *, with_shards: bool) -> Backup:
         try:

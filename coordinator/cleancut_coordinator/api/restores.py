@@ -100,7 +100,12 @@ class RestoreService:
             source = ""
         named, target = tuple(sorted(set(options.collections))), None
         if options.target is None:
-            epoch = await self._backups.find_epoch(backup, source)
+            epoch = await self._backups.find_epoch(backup, source, options.from_store)
+        elif options.from_store:
+            raise Refused(
+                "archived logs are not copied, so a backup in a copy is restored as it is",
+                "leave --at, --to, --before and --without out, or restore from the main store",
+            )
         else:
             asked = asked_of(options.target)
             before = _recorded_moment(known, asked)
@@ -121,6 +126,7 @@ class RestoreService:
             strict=options.strict,
             accept_count=options.accept_count,
             target=target,
+            from_store=options.from_store,
         )
 
     async def _moment(
@@ -190,17 +196,19 @@ class RestoreService:
             rebalance_id=requests.rebalance_after(operation.id) if request.rebalance else "",
             moment=shown_moment(target) if target is not None else None,
         )
-        shown = await self._of_store(shown, operation, request.from_cluster)
+        shown = await self._of_store(shown, operation, request)
         if operation.state in FINAL_STATES:
             return shown
         return replace(shown, progress=await read_progress(self._context, operation.epoch))
 
-    async def _of_store(self, shown: Restore, operation: Operation, source: str) -> Restore:
+    async def _of_store(
+        self, shown: Restore, operation: Operation, request: RestoreRequest
+    ) -> Restore:
         """`shown`, with what the store holds of it. The restore goes on whether or not the store
         can be read now, so that is a warning."""
         try:
             with contextlib.suppress(NotFound):  # the backup was deleted meanwhile
-                shown = await self._of_group(shown, source)
+                shown = await self._of_group(shown, request)
             if operation.detail:
                 shown = await self._with_report(shown, await self._report(operation))
         except CleancutError as error:
@@ -208,9 +216,9 @@ class RestoreService:
             return replace(shown, warnings=(*shown.warnings, unread))
         return shown
 
-    async def _of_group(self, shown: Restore, source: str) -> Restore:
-        epoch, paths = Epoch(shown.backup_epoch), self._context.paths.of(source)
-        group = await load_group(self._context.store, paths, epoch)
+    async def _of_group(self, shown: Restore, request: RestoreRequest) -> Restore:
+        epoch, paths = Epoch(shown.backup_epoch), self._context.paths.of(request.from_cluster)
+        group = await load_group(self._context.store_of(request.from_store), paths, epoch)
         names = [entry.name for entry in shown.collections]
         return replace(
             shown,

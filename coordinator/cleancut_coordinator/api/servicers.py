@@ -153,6 +153,12 @@ class BackupServicer:
         )
         return backups.CollectGarbageResponse(gc=to_message(done, backups.GarbageCollection))
 
+    async def RepairBackup(self, request: Any, _context: Any) -> Any:
+        require_leader(self._api)
+        name = operation_name(request.backup_id)
+        done = await self._api.backups.repair_backup(name, request.from_store)
+        return backups.RepairBackupResponse(repair=to_message(done, backups.Repair))
+
 
 class RestoreServicer:
     """RestoreService."""

@@ -12,6 +12,7 @@ from cleancut import __version__
 from cleancut.core.backup.assignment import (
     Usable,
     assign,
+    check_at_rest,
     choose_collections,
     sick_collections,
 )
@@ -192,10 +193,14 @@ class LeaderBackupEffects:
     ) -> tuple[list[str], list[CollectionEntry], tuple[SickCollection, ...]]:
         """The collections to back up with their entries, and those that are left out.
 
-        Raises: SickCollections, unless what cannot be backed up may be missing.
+        Raises: ShardsMoving, if the leader is patient; SickCollections, unless what cannot be
+            backed up may be missing.
         """
         chosen, absent = choose_collections(view, request)
-        sick = absent | sick_collections(view, chosen, Usable(sessions, effect.unusable))
+        usable = Usable(sessions, effect.unusable)
+        if effect.patient:
+            check_at_rest(view, chosen, usable)
+        sick = absent | sick_collections(view, chosen, usable)
         healthy = [name for name in chosen if name not in sick]
         entries, unread = await read_entries(self._context, view, healthy)
         sick |= unread

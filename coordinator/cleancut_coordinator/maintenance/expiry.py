@@ -80,6 +80,6 @@ async def epochs_in_restores(context: CoordinatorContext) -> dict[Epoch, Operati
     for operation in await read_operations(context):
         if operation.kind is OperationKind.RESTORE and operation.state not in FINAL_STATES:
             request = decode(RestoreRequest, operation.request.encode(), operation.id)
-            if not request.from_cluster:
+            if not request.from_cluster and not request.from_store:
                 found[request.backup] = operation.id
     return found

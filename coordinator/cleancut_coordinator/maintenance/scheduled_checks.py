@@ -13,7 +13,9 @@ from typing import Any
 
 import msgspec
 
+from cleancut.api.repairs import Repair
 from cleancut.core.maintenance.schedule import Do, ScheduleRule
+from cleancut.core.primitives.errors import Invalid, TimedOut, from_reason
 from cleancut.repository.catalog import LATEST
 from cleancut.store.key_source import ENVIRONMENT as STORE_KEY
 from cleancut_coordinator.context import CoordinatorContext
@@ -26,13 +28,44 @@ _PREFIX = "CLEANCUT_"
 async def run_check(context: CoordinatorContext, schedule: ScheduleRule) -> str:
     """`GOOD`, or what is wrong, for people. The store's verification log has the rest. Limits: a
     day."""
+    try:
+        code, out, err = await _run(context, schedule.do, *_words(context, schedule))
+    except TimedOut as error:
+        return error.message
+    return GOOD if code == 0 else _trouble(code, out, err)
+
+
+async def run_repair(context: CoordinatorContext, backup: str, from_store: str) -> Repair:
+    """Repairs a backup of the main store from the store of that name. Limits: a day.
+
+    Raises: NotFound (no such store, or backup); TimedOut; what else the command ends with.
+    """
+    context.store_of(from_store)
+    there = context.stores[from_store].rule if from_store else None
+    if there is None:
+        raise Invalid("the store to repair from is not named", "give --from NAME")
+    words = [backup, "--from", there.url]
+    words += ["--from-key-file", there.key_file] if there.key_file else []
+    words += ["--from-key-command", there.key_command] if there.key_command else []
+    _, out, err = await _run(context, "repair", *words)
+    try:
+        return msgspec.convert(msgspec.json.decode(out)["repair"], Repair)
+    except (msgspec.MsgspecError, KeyError, TypeError) as broken:
+        lines = [line.partition(": ") for line in err.decode(errors="replace").splitlines()]
+        said = {head: text for head, _, text in lines if head in {"error", "hint", "reason"}}
+        message = said.get("error", "the repair ended without a result")
+        raise from_reason(said.get("reason", ""))(message, said.get("hint", "")) from broken
+
+
+async def _run(context: CoordinatorContext, verb: str, *words: str) -> tuple[int, bytes, bytes]:
+    """Exit code and output of `cleancut backup VERB` on the main store. Raises: TimedOut."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "cleancut.cli.main",
         *("--store", context.store_url, "--cluster", context.keys.cluster, "-o", "json"),
         *context.key_source.flags(),
-        *("backup", schedule.do, *_words(context, schedule)),
+        *("backup", verb, *words),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -41,14 +74,13 @@ async def run_check(context: CoordinatorContext, schedule: ScheduleRule) -> str:
     try:
         async with asyncio.timeout(LIMIT_S):
             out, err = await process.communicate()
-    except TimeoutError:
-        return f"it took more than {LIMIT_S / 3600:.0f} h"
+    except TimeoutError as error:
+        raise TimedOut(f"it took more than {LIMIT_S / 3600:.0f} h") from error
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    code = await process.wait()
-    return GOOD if code == 0 else _trouble(code, out, err)
+    return await process.wait(), out, err
 
 
 def _environment() -> dict[str, str]:

@@ -246,6 +246,7 @@ class CollectionCreator:
             last_entry=shard.last_entry if replay is None else replay.last,
             replay=replay,
             source=self._draft.source,
+            store=self._draft.store,
             uuid=uuid,
         )
 

@@ -120,18 +120,18 @@ class RestoreEffects:
         Raises: NotFound, Corrupt for the group; Refused, if it lies in an archive; Unavailable.
         """
         context = self._context
-        source = context.paths.of(request.from_cluster)
-        manifest = await load_group(context.store, source, request.backup)
+        store, source = context.store_of(request.from_store), context.paths.of(request.from_cluster)
+        manifest = await load_group(store, source, request.backup)
         target = await add_live_collections(context, request, await read_target(context))
         plan = make_plan(manifest, request, target)
         shards = planned_shards(manifest, plan)
-        damage = await find_damage(context.store, source, shards, deep=deep)
+        damage = await find_damage(store, source, shards, deep=deep)
         if deep and request.target is not None:
             damage += await find_lost_entries(context.store, source, request.target)
         if not damage:
             return plan
         names = {shard.collection for shard in shards}
-        other = await newest_whole(context.store, source, names, but=request.backup)
+        other = await newest_whole(store, source, names, but=request.backup)
         first = f"the backup is damaged: {damage[0]}; {advice(other)}"
         return replace(plan, blockers=(*plan.blockers, first, *damage[1:]))
 
@@ -139,16 +139,16 @@ class RestoreEffects:
 
     async def _check(self, effect: CheckRestore) -> str:
         context, request, ctl = self._context, effect.request, await read_ctl(self._context)
-        source = context.paths.of(request.from_cluster)
-        manifest = await load_group(context.store, source, request.backup)
+        store, source = context.store_of(request.from_store), context.paths.of(request.from_cluster)
+        manifest = await load_group(store, source, request.backup)
         target = await read_target(context, dict(effect.members))
         target = await add_live_collections(context, request, target)
         plan = check_plan(make_plan(manifest, request, target, ctl.operation))
         check_agreed(plan, request.plan)
         draft = draft_of(manifest, plan, effect.epoch, ctl.operation, request=request)
-        if draft.source:
+        if draft.elsewhere:
             await put_hold(context, draft)
-            await load_group(context.store, source, request.backup)  # held before it was deleted
+            await load_group(store, source, request.backup)  # held before it was deleted
         await self._check_whole(draft, request.backup)
         if draft.moment is not None:
             checked = check_entries(context.store, source, draft)
@@ -157,7 +157,8 @@ class RestoreEffects:
 
     async def _check_whole(self, draft: RestoreDraft, epoch: Epoch) -> None:
         """Raises: Corrupt, before anything is created."""
-        store, source = self._context.store, self._context.paths.of(draft.source)
+        store = self._context.store_of(draft.store)
+        source = self._context.paths.of(draft.source)
         damage = await find_damage(store, source, draft.shards)
         if damage:
             names = {shard.collection for shard in draft.shards}

@@ -165,6 +165,7 @@ class ShardRepairer:
                 count=shard.count if shard.quiet else None,
                 last_entry=shard.last_entry,
                 source=self._draft.source,
+                store=self._draft.store,
                 repair=True,
                 uuid=uuid,
             )

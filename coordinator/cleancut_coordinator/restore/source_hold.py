@@ -1,4 +1,4 @@
-"""Holds keep another cluster's group from being deleted while it is restored here.
+"""Holds keep a group of another cluster or store from being deleted while it is restored here.
 
 A hold lasts two days and is renewed for as long as its restore is under way, so that it outlives no
 crash by more. The own catalog needs none: a gc run deletes nothing while an epoch from before it is
@@ -17,6 +17,7 @@ from cleancut.core.primitives.ids import OperationId
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.states import CLOSED, OperationKind
 from cleancut.core.restore.report import RestoreDraft
+from cleancut.ports.store import Store
 from cleancut.repository.catalog import get_checked
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
@@ -36,7 +37,8 @@ async def put_hold(context: CoordinatorContext, draft: RestoreDraft) -> None:
     """
     now_s = context.clock.wall_s()
     there = await _holds(context, draft)
-    if there and await _expiry_s(context, there[max(there)]) > now_s + HOLD_S - RENEW_S:
+    store = context.store_of(draft.store)
+    if there and await _expiry_s(store, there[max(there)]) > now_s + HOLD_S - RENEW_S:
         return
     number = max(there, default=-1) + 1  # objects are written once
     hold = Hold(
@@ -44,18 +46,18 @@ async def put_hold(context: CoordinatorContext, draft: RestoreDraft) -> None:
         created_at=format_time(now_s),
         expires_at=format_time(now_s + HOLD_S),
     )
-    await context.store.put(_path(context, draft, number), encode(hold))
+    await store.put(_path(context, draft, number), encode(hold))
     for old in sorted(there)[: 1 - _NEWEST]:
         with contextlib.suppress(CleancutError):  # it expires by itself
-            await context.store.delete(there[old])
+            await store.delete(there[old])
 
 
 async def drop_hold(context: CoordinatorContext, draft: RestoreDraft) -> None:
     """The holds are gone, or else expire by themselves."""
-    if draft.source:
+    if draft.elsewhere:
         with contextlib.suppress(CleancutError):
             for path in (await _holds(context, draft)).values():
-                await context.store.delete(path)
+                await context.store_of(draft.store).delete(path)
 
 
 async def renew_holds(context: CoordinatorContext, log: Logger) -> None:
@@ -80,7 +82,7 @@ async def renew_hold(context: CoordinatorContext) -> None:
         return
     path = context.paths.staged(ctl.epoch, ctl.draft)
     draft = decode(RestoreDraft, await get_checked(context.store, path, ctl.draft), path)
-    if draft.source:
+    if draft.elsewhere:
         await put_hold(context, draft)
 
 
@@ -88,17 +90,17 @@ async def _holds(context: CoordinatorContext, draft: RestoreDraft) -> dict[int, 
     """The paths of this operation's holds, by their number; the first one has none in its name."""
     paths = _source(context, draft)
     found = {}
-    async for info in context.store.list(paths.holds_of(draft.backup)):
+    async for info in context.store_of(draft.store).list(paths.holds_of(draft.backup)):
         name, _, number = paths.parse(info.path).name.partition(".")
         if name == draft.operation and (number.isdecimal() or not number):
             found[int(number or 0)] = info.path
     return found
 
 
-async def _expiry_s(context: CoordinatorContext, path: str) -> float:
+async def _expiry_s(store: Store, path: str) -> float:
     """When the hold ends; one that cannot be read has ended."""
     try:
-        return parse_time(decode(Hold, await context.store.get(path), path).expires_at)
+        return parse_time(decode(Hold, await store.get(path), path).expires_at)
     except (Corrupt, NotFound):
         return 0.0
 

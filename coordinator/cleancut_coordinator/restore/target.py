@@ -72,4 +72,5 @@ def _target_peer(
         agent=session.name,
         qdrant_version=session.qdrant_version,
         free_bytes=free if free >= 0 else None,
+        stores=session.stores,
     )

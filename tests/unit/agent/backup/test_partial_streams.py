@@ -331,7 +331,7 @@ def test_an_audit_that_finds_a_difference_ends_direct_captures(rig: Rig) -> None
     stored = asyncio.run(rig.agent.backup(rig.peer))
     file = rig.peer.segments / CHUNK
     file.write_bytes(bytes([file.read_bytes()[0] ^ 1]) + file.read_bytes()[1:])
-    with pytest.raises(OtherFiles, match="audit: shard 0 of c.*chunk_0.*differs"):
+    with pytest.raises(OtherFiles, match=r"audit: shard 0 of c.*chunk_0.*differs"):
         asyncio.run(rig.agent.audit(rig.peer, stored, True, True))
     assert "audit" in rig.agent.capture.stopped
     assert rig.backup() is None

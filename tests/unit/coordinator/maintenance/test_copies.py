@@ -15,7 +15,7 @@ from cleancut.core.maintenance.retention import Retention
 from cleancut.core.maintenance.schedule import Do, ScheduleRule
 from cleancut.core.maintenance.stores import StoreRule, expected_age_s
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.errors import Refused
+from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Owner
@@ -27,7 +27,7 @@ from cleancut.store.open import open_store
 from cleancut.testing.memory_etcd import MemoryEtcd
 from cleancut_coordinator.context import CoordinatorContext, CopyStore, GcSettings
 from cleancut_coordinator.maintenance.copy_collector import Collected, CopyCollector
-from cleancut_coordinator.maintenance.scheduled_checks import GOOD, run_check
+from cleancut_coordinator.maintenance.scheduled_checks import GOOD, run_check, run_repair
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.monitoring.copy_reader import CopyReader
 from tests.support.capturing import PATHS
@@ -216,3 +216,30 @@ def test_the_age_of_a_copy_is_measured_by_both_intervals(shelf: Shelf) -> None:
     assert 'cleancut_copy_backups{cluster="prod",state="good",store="second"} 3.0' in text
     assert 'cleancut_copy_expected_age_seconds{cluster="prod",store="second"} 10800.0' in text
     assert "cleancut_copy_last_success_timestamp_seconds{" in text
+
+
+def test_a_backup_is_repaired_from_a_store_by_its_name_alone(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    shelf.add(5)
+    shelf.copy(NEW)
+    lost = next(path for path in shelf.source.objects if "/packs/" in path)
+    source, target = f"file://{tmp_path}/source", f"file://{tmp_path}/target"
+
+    async def body() -> None:
+        stores = {}
+        for url, objects in ((source, shelf.source.objects), (target, shelf.target.objects)):
+            stores[url] = open_store(url, CLOCK)
+            for path, data in objects.items():
+                await stores[url].put(path, data)
+        await stores[source].delete(lost)
+        there = CopyStore(StoreRule(url=target), stores[target])
+        context = dataclasses.replace(Site(shelf).context, store_url=source, stores={NAME: there})
+        with pytest.raises(NotFound, match="no store 'file:///x'"):
+            await run_repair(context, "5", "file:///x")
+        with pytest.raises(NotFound, match="no backup 'b-9'"):
+            await run_repair(context, "b-9", NAME)
+        done = await run_repair(context, "5", NAME)
+        assert done.repaired == (PATHS.relative(lost),)
+        assert done.damaged == ()
+
+    asyncio.run(body())

@@ -64,7 +64,8 @@ def test_fields_that_make_a_call_an_admins_are_there_and_do() -> None:
     [
         (
             Role.ADMIN,
-            "DeleteBackup CollectGarbage CleanRestore Adopt UpdateAgentSettings ForgetPeer",
+            "DeleteBackup CollectGarbage RepairBackup CleanRestore Adopt UpdateAgentSettings"
+            " ForgetPeer",
         ),
         (
             Role.OPERATOR,

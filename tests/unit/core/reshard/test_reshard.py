@@ -179,6 +179,7 @@ def test_replicas_that_do_not_agree_yet_are_counted_again() -> None:
     phases = [ctl.phase for ctl, _ in world.history]
     assert phases.count(Phase.COUNT) == 3
     assert len({ctl.cut_at for ctl, _ in world.history if ctl.phase is Phase.COUNT}) == 3
+    assert {task.buckets for one in world.members.values() for task in one.tasks} <= {0, 512}
 
 
 @pytest.mark.parametrize("kind", [CommitRings, FinishStep])
