@@ -88,6 +88,11 @@ def backup() -> None:
     is_flag=True,
     help="Store all data again, whatever earlier backups hold: for a store that is not trusted.",
 )
+@click.option(
+    "--audit",
+    is_flag=True,
+    help="Have Qdrant stream shards that are captured from the disk as well, and compare both.",
+)
 @wait_options
 @request_id_option
 @click.pass_context
@@ -103,6 +108,7 @@ def create(
     fence: tuple[str, ...],
     fence_budget_s: float,
     full: bool,
+    audit: bool,
     wait: bool,
     timeout_s: float,
     request_id: str,
@@ -116,6 +122,7 @@ def create(
         fence=tuple(sorted(set(fence))),
         fence_budget_s=fence_budget_s,
         full=full,
+        audit=audit,
         exclude=tuple(sorted(set(exclude))),
         allow_missing=allow_missing,
     )

@@ -201,6 +201,7 @@ class ShardTask(Record, frozen=True):
     repair: bool = False
     uuid: str = ""
     full: bool = False  # of a backup: nothing that is stored already is reused
+    audit: bool = False  # of a backup: what is captured from the disk is streamed too, and compared
     shard_key: str | int | None = None
     old_ring: tuple[ShardId, ...] = ()  # of a reshard: shards with that key before its step
     new_ring: tuple[ShardId, ...] = ()  # and after it
