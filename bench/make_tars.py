@@ -14,6 +14,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,9 @@ BATCH = 2000
 CHANGED = 0.01
 
 
-def make(directory: Path, points: int = 112_000, shards: int = 3) -> None:
+def make(
+    directory: Path, points: int = 112_000, shards: int = 3, dimension: int = DIMENSION
+) -> None:
     """Makes what is missing in `directory`: a second call is free."""
     for number in range(shards):
         targets = [directory / state / f"shard{number}.tar" for state in ("t0", "t1", "t2")]
@@ -34,35 +37,44 @@ def make(directory: Path, points: int = 112_000, shards: int = 3) -> None:
             continue
         work = directory / f"work-{uuid.uuid4().hex}"
         work.mkdir(parents=True)
-        shard = edge.EdgeShard.create(str(work), _config())
-        generator = np.random.default_rng(number)
-        _upsert(shard, generator, range(points))
+        shard = edge.EdgeShard.create(str(work), _config(dimension))
+        vectors = _Vectors(np.random.default_rng(number), dimension)
+        _upsert(shard, vectors, range(points))
         shard.optimize()
         _write(shard, work, targets[0], points)
         changed = random.Random(number).sample(range(points), int(points * CHANGED))
-        _upsert(shard, generator, changed)
+        _upsert(shard, vectors, changed)
         _write(shard, work, targets[1], points + len(changed))
-        _upsert(shard, generator, range(points, points + len(changed)))
+        _upsert(shard, vectors, range(points, points + len(changed)))
         _write(shard, work, targets[2], points + 2 * len(changed))
         shard.close()
         shutil.rmtree(work)
 
 
-def _config() -> edge.EdgeConfig:
+@dataclass(frozen=True, slots=True)
+class _Vectors:
+    generator: np.random.Generator
+    dimension: int
+
+    def some(self, number: int) -> list[list[float]]:
+        found = self.generator.normal(size=(number, self.dimension)).astype("f4")
+        return found.tolist()  # type: ignore[no-any-return]
+
+
+def _config(dimension: int) -> edge.EdgeConfig:
     return edge.EdgeConfig(
-        vectors=edge.EdgeVectorParams(DIMENSION, edge.Distance.Cosine),
+        vectors=edge.EdgeVectorParams(dimension, edge.Distance.Cosine),
         hnsw_config=edge.HnswIndexConfig(m=8, ef_construct=32, full_scan_threshold=10_000),
         optimizers=edge.EdgeOptimizersConfig(indexing_threshold=10_000),
     )
 
 
-def _upsert(shard: edge.EdgeShard, generator: np.random.Generator, ids: range | list[int]) -> None:
+def _upsert(shard: edge.EdgeShard, vectors: _Vectors, ids: range | list[int]) -> None:
     for start in range(0, len(ids), BATCH):
         part = ids[start : start + BATCH]
-        vectors = generator.normal(size=(len(part), DIMENSION)).astype("f4").tolist()
         batch = [
             edge.Point(n, vector, {"tag": f"t{n % 100}", "text": f"document number {n} " * 4})
-            for n, vector in zip(part, vectors, strict=True)
+            for n, vector in zip(part, vectors.some(len(part)), strict=True)
         ]
         shard.update(edge.UpdateOperation.upsert_points(batch))
 

@@ -15,13 +15,15 @@ RUN_S = 300.0
 
 @dataclass
 class Run:
-    """One program, one backup. `took_s` is what counts; `process_s` is the whole process."""
+    """One program, one backup. `took_s` is what counts; `process_s` is the whole process.
+    `tree_bytes`: the most that it and its children held together, without mapped files."""
 
     took_s: float
     process_s: float
     cpu_s: float
     peak_bytes: int
     held_bytes: int = 0
+    tree_bytes: int = 0
     detail: dict[str, Any] = field(default_factory=dict)
 
 
@@ -32,9 +34,10 @@ def measure(command: list[str], environment: dict[str, str], directory: Path) ->
         process = subprocess.Popen(
             command, env=os.environ | environment, stdout=output, stderr=output, cwd=directory
         )
-        peak_bytes = 0
+        peak_bytes = tree_bytes = 0
         while True:
             peak_bytes = max(peak_bytes, peak_of(process.pid))
+            tree_bytes = max(tree_bytes, tree_of(process.pid))
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             took_s = time.perf_counter() - started
             if pid:
@@ -45,16 +48,29 @@ def measure(command: list[str], environment: dict[str, str], directory: Path) ->
         process.returncode = os.waitstatus_to_exitcode(status)
     text = (directory / "output").read_text(errors="replace")[-2000:]
     assert process.returncode == 0, f"{command[:3]} failed: {text}"
-    return Run(took_s, took_s, usage.ru_utime + usage.ru_stime, peak_bytes)
+    return Run(took_s, took_s, usage.ru_utime + usage.ru_stime, peak_bytes, tree_bytes=tree_bytes)
 
 
 def peak_of(pid: int) -> int:
     """Its peak RSS so far (wait4's figure would count the parent's before exec)."""
+    return _status(pid, "VmHWM")
+
+
+def tree_of(pid: int) -> int:
+    """What it and its children hold, without files that are mapped."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(_status(one, "RssAnon") for one in (pid, *map(int, children)))
+
+
+def _status(pid: int, field: str) -> int:
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    return next((int(ln.split()[1]) * 1024 for ln in lines if ln.startswith("VmHWM")), 0)
+    return next((int(ln.split()[1]) * 1024 for ln in lines if ln.startswith(field)), 0)
 
 
 def cpu_s(pid: int) -> float:

@@ -9,7 +9,9 @@ from cleancut.core.protocol.states import State
 
 class ShardEvidence(ApiValue, frozen=True):
     """The raw numbers that prove, or disprove, that one shard is of the backup's instant.
-    `rolled_to`: the operation up to which its log is stored, which a restore replays."""
+    `rolled_to`: the operation up to which its log is stored, which a restore replays. `audit`:
+    None: none was asked for; "": what was captured from the disk is what Qdrant streamed
+    afterwards; else why it was not compared."""
 
     collection: str
     shard_id: int
@@ -21,6 +23,7 @@ class ShardEvidence(ApiValue, frozen=True):
     drained: bool = False
     doubt: str = ""
     rolled_to: int | None = None
+    audit: str | None = None
 
 
 class FenceEvidence(ApiValue, frozen=True):

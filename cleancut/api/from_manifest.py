@@ -72,6 +72,7 @@ def shown_evidence(manifest: Manifest, *, with_shards: bool) -> Evidence:
             drained=shard.drained,
             doubt=shard.doubt,
             rolled_to=shard.last_entry if shard.last_entry >= 0 else None,
+            audit=shard.audit,
         )
         for shard in (manifest.shards if with_shards else ())
     )

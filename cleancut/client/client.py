@@ -91,6 +91,7 @@ class Client:
             full=request.full,
             exclude=request.exclude,
             allow_missing=request.allow_missing,
+            audit=request.audit,
         )
         return await self._one(lambda c: BackupServiceStub(c).CreateBackup, message, Backup)
 

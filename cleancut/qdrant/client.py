@@ -24,6 +24,7 @@ from cleancut.core.primitives.errors import (
 from cleancut.core.primitives.ids import check_collection_name
 from cleancut.qdrant.http import CHUNK_BYTES, ApiKey, QdrantHttp
 from cleancut.qdrant.local_points import LocalPoints
+from cleancut.qdrant.points import PointCalls
 from cleancut.qdrant.recovery import ShardRecovery, collection_path, encode
 from cleancut.qdrant.resharding import ReshardingCalls
 from cleancut.qdrant.responses import (
@@ -58,6 +59,7 @@ class Qdrant(ShardRecovery, LocalPoints):
         self.url = url.rstrip("/")
         self._http = QdrantHttp(url, api_key, ca_file)
         self.resharding = ReshardingCalls(self._http)
+        self.points = PointCalls(self._http)
 
     async def __aenter__(self) -> Self:
         return self

@@ -54,7 +54,7 @@ CONSISTENCY_POINT_IN_TIME: Consistency
 CONSISTENCY_PER_SHARD: Consistency
 
 class ShardEvidence(_message.Message):
-    __slots__ = ("collection", "shard_id", "peer_id", "ops_before", "ops_after", "unchanged", "points", "drained", "doubt", "rolled_to")
+    __slots__ = ("collection", "shard_id", "peer_id", "ops_before", "ops_after", "unchanged", "points", "drained", "doubt", "rolled_to", "audit")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     SHARD_ID_FIELD_NUMBER: _ClassVar[int]
     PEER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +65,7 @@ class ShardEvidence(_message.Message):
     DRAINED_FIELD_NUMBER: _ClassVar[int]
     DOUBT_FIELD_NUMBER: _ClassVar[int]
     ROLLED_TO_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_FIELD_NUMBER: _ClassVar[int]
     collection: str
     shard_id: int
     peer_id: int
@@ -75,7 +76,8 @@ class ShardEvidence(_message.Message):
     drained: bool
     doubt: str
     rolled_to: int
-    def __init__(self, collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., peer_id: _Optional[int] = ..., ops_before: _Optional[int] = ..., ops_after: _Optional[int] = ..., unchanged: _Optional[bool] = ..., points: _Optional[int] = ..., drained: _Optional[bool] = ..., doubt: _Optional[str] = ..., rolled_to: _Optional[int] = ...) -> None: ...
+    audit: str
+    def __init__(self, collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., peer_id: _Optional[int] = ..., ops_before: _Optional[int] = ..., ops_after: _Optional[int] = ..., unchanged: _Optional[bool] = ..., points: _Optional[int] = ..., drained: _Optional[bool] = ..., doubt: _Optional[str] = ..., rolled_to: _Optional[int] = ..., audit: _Optional[str] = ...) -> None: ...
 
 class FenceEvidence(_message.Message):
     __slots__ = ("aliases", "hooked", "seen_by", "held_ms")
@@ -180,7 +182,7 @@ class MissingCollection(_message.Message):
     def __init__(self, name: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class CreateBackupRequest(_message.Message):
-    __slots__ = ("request_id", "collections", "allow_empty", "require_point_in_time", "attempts", "fence", "fence_budget_s", "full", "exclude", "allow_missing")
+    __slots__ = ("request_id", "collections", "allow_empty", "require_point_in_time", "attempts", "fence", "fence_budget_s", "full", "exclude", "allow_missing", "audit")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
     ALLOW_EMPTY_FIELD_NUMBER: _ClassVar[int]
@@ -191,6 +193,7 @@ class CreateBackupRequest(_message.Message):
     FULL_FIELD_NUMBER: _ClassVar[int]
     EXCLUDE_FIELD_NUMBER: _ClassVar[int]
     ALLOW_MISSING_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     collections: _containers.RepeatedScalarFieldContainer[str]
     allow_empty: bool
@@ -201,7 +204,8 @@ class CreateBackupRequest(_message.Message):
     full: bool
     exclude: _containers.RepeatedScalarFieldContainer[str]
     allow_missing: bool
-    def __init__(self, request_id: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., allow_empty: _Optional[bool] = ..., require_point_in_time: _Optional[bool] = ..., attempts: _Optional[int] = ..., fence: _Optional[_Iterable[str]] = ..., fence_budget_s: _Optional[float] = ..., full: _Optional[bool] = ..., exclude: _Optional[_Iterable[str]] = ..., allow_missing: _Optional[bool] = ...) -> None: ...
+    audit: bool
+    def __init__(self, request_id: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., allow_empty: _Optional[bool] = ..., require_point_in_time: _Optional[bool] = ..., attempts: _Optional[int] = ..., fence: _Optional[_Iterable[str]] = ..., fence_budget_s: _Optional[float] = ..., full: _Optional[bool] = ..., exclude: _Optional[_Iterable[str]] = ..., allow_missing: _Optional[bool] = ..., audit: _Optional[bool] = ...) -> None: ...
 
 class CreateBackupResponse(_message.Message):
     __slots__ = ("backup",)

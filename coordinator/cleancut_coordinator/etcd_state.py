@@ -21,12 +21,12 @@ async def read_ctl(context: CoordinatorContext) -> Ctl:
     return await read_fatal(context, context.keys.ctl, Ctl) or Ctl()
 
 
-async def check_phase(context: CoordinatorContext, epoch: Epoch, phase: Phase) -> None:
-    """Raises: Fenced, if the attempt has left the phase to which an effect belongs: a leader that
+async def check_phase(context: CoordinatorContext, epoch: Epoch, *phases: Phase) -> None:
+    """Raises: Fenced, if the attempt has left the phases to which an effect belongs: a leader that
     was suspended must not change anything after its successor has gone on."""
     ctl = await read_ctl(context)
-    if (ctl.epoch, ctl.phase) != (epoch, phase):
-        raise Fenced(f"epoch {epoch} is no longer in {phase}")
+    if ctl.epoch != epoch or ctl.phase not in phases:
+        raise Fenced(f"epoch {epoch} is no longer in {' or '.join(phases)}")
 
 
 async def read_sessions(context: CoordinatorContext) -> dict[AgentName, Session]:

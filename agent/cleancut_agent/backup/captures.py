@@ -108,6 +108,13 @@ class Captures:
         """What the store has taken so far."""
         return self._packs.stored_bytes if self._packs else 0
 
+    def expect(self, size_bytes: int) -> None:
+        """More than the tars is read: for progress."""
+        self.expected_bytes += size_bytes if self.expected_bytes else 0
+
+    def count_read(self, size_bytes: int) -> None:
+        self.read_bytes += size_bytes
+
     async def run(self, streams: Sequence[Stream], at_once: int = 0) -> None:
         """Captures them all, `at_once` of them at a time if that is given. Never raises but when
         cancelled: the waiting sides get the error. However it ends, the next attempt

@@ -29,13 +29,14 @@ from cleancut.core.primitives.ids import Digest, Epoch, PeerId, ShardId
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, ReadNumbers
 from cleancut.core.protocol.etcd_records import EpochMember, Reading, ShardTask, Standstill
-from cleancut.core.protocol.evidence import is_same, is_unchanged
+from cleancut.core.protocol.evidence import doubt, is_same, is_unchanged
 from cleancut.core.protocol.failures import UnusableReplicas
 from cleancut.core.protocol.fence import is_raised, without_fence
 from cleancut.core.protocol.requests import Selection
 from cleancut.repository.catalog import put_votes_document
 from cleancut.repository.shards.capture import CapturedShard
 from cleancut.runtime.concurrency import run_in_thread
+from cleancut_agent.backup.audit import WRITTEN_TO, audit_shard
 from cleancut_agent.backup.captures import Captures, Stored, Stream, cancel
 from cleancut_agent.backup.journal import CaptureJournal
 from cleancut_agent.backup.parents import Parents
@@ -309,12 +310,17 @@ class AgentBackupEffects:
             self._count_captured(one.sources or CaptureSources(one.shard.size_bytes))
         by_index = dict(zip(running.captured, stored, strict=True))
         by_index |= await self._roll_parents(effect, still, running)
+        audits = [
+            await self._audit(effect, index, by_index.get(index), rolled=still)
+            for index in range(len(effect.tasks))
+        ]
         shards = tuple(
             replace(
                 self._entry(effect, index, by_index.get(index)),
                 count=count,
                 standstill=still[index] if still else None,
                 chain=chains[index],
+                audit=audits[index],
             )
             for index, count in enumerate(counts)
         )
@@ -324,6 +330,35 @@ class AgentBackupEffects:
         sha256 = await put_votes_document(self._context.store, self._context.paths, document)
         self._journal.write(effect.epoch, sha256)
         return sha256
+
+    async def _audit(
+        self,
+        effect: FinishCapture,
+        index: int,
+        stored: Stored | None,
+        *,
+        rolled: Sequence[Standstill] | None,
+    ) -> str | None:
+        """None: it is not asked for. Raises: see `audit_shard`."""
+        task = effect.tasks[index]
+        if not task.audit:
+            return None
+        first, second = effect.first.at(index), effect.second.at(index)
+        doubted = doubt(first, second, drained=True)
+        if doubted or (rolled and rolled[index].first >= 0):
+            return doubted or WRITTEN_TO
+
+        async def is_still() -> bool:
+            telemetry = await self._context.qdrant.telemetry(level=READING_LEVEL)
+            now = readings_of(telemetry, effect.tasks, effect.second.segments())
+            return is_same(second, now.at(index))
+
+        captures = self._running[effect.epoch].captures
+        if stored is not None:
+            captures.expect(2 * stored.shard.size_bytes)
+        return await audit_shard(
+            self._context, self._pool, task, stored, is_still=is_still, on_read=captures.count_read
+        )
 
     def _chains(self, tasks: Sequence[ShardTask]) -> tuple[Chain, ...]:
         return tuple(self._chain_of(task.collection, task.shard_id) for task in tasks)

@@ -106,6 +106,8 @@ class LocalCapture:
         `avoided`: packs and pages that are not named again. `startup`: of the local peer.
         """
         shard = task.collection, task.shard_id
+        if self.stopped:
+            return None
         if shard in self._whole:
             self._whole.discard(shard)
             return None

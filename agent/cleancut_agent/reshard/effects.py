@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from cleancut.core.cluster.hash_ring import HashRing
-from cleancut.core.cluster.ring_counts import ReplicaCount
+from cleancut.core.cluster.ring_counts import BUCKETS, ReplicaCount
+from cleancut.core.primitives.errors import TimedOut, Unavailable
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.documents import AgentRingReport
@@ -20,8 +21,7 @@ from cleancut_agent.progress import BytesProgress
 from cleancut_agent.reshard.ring_counts import count_by_rings
 from cleancut_agent.wait_for_peer import retry_until_reachable
 
-_CLEANUPS = 3
-"""Tries: what a client wrote without waiting may arrive during the first."""
+_PLUNGE_S, _POLL_S = 120.0, 0.2
 
 
 class AgentReshardEffects:
@@ -66,19 +66,38 @@ class AgentReshardEffects:
         return await self._by_rings(task, HashRing(task.old_ring), HashRing(task.new_ring))
 
     async def _clean(self, task: ShardTask) -> ReplicaCount:
-        """Order: a cleanup finds nothing of what is still in the queue of writes."""
-        new = HashRing(task.new_ring)
-        count = await self._cleaned(task, new)
-        for _ in range(_CLEANUPS - 1):
-            if not count.strays:
-                break
-            count = await self._cleaned(task, new)
-        return count
-
-    async def _cleaned(self, task: ShardTask, new: HashRing) -> ReplicaCount:
+        """Order: a cleanup finds nothing of what is still in the queue of writes, and Qdrant makes
+        no second one of the same step."""
+        await self._plunge(task)
         await self._context.qdrant.resharding.cleanup(task.collection, task.shard_id)
+        new = HashRing(task.new_ring)
         return await self._by_rings(task, new, new)
+
+    async def _plunge(self, task: ShardTask) -> None:
+        """What was in the queue of the replica is applied. Raises: TimedOut."""
+        clock, wanted = self._context.clock, -1
+        until_s = clock.monotonic_s() + _PLUNGE_S
+        while True:
+            entry = (await self._context.qdrant.telemetry()).collections.get(task.collection)
+            shard = entry.shards.get(task.shard_id) if entry is not None else None
+            if shard is None or shard.op_num is None:
+                raise Unavailable(
+                    f"shard {task.shard_id} of {task.collection!r} is not loaded here",
+                    "see the peer's log",
+                )
+            wanted = shard.op_num + shard.queue_length if wanted < 0 else wanted
+            if shard.op_num >= wanted:
+                return
+            if clock.monotonic_s() >= until_s:
+                raise TimedOut(
+                    f"shard {task.shard_id} of {task.collection!r} has not applied its queue of"
+                    f" writes after {_PLUNGE_S:g} s",
+                    "see the peer's log",
+                )
+            await clock.sleep(_POLL_S)
 
     async def _by_rings(self, task: ShardTask, old: HashRing, new: HashRing) -> ReplicaCount:
         replica = task.collection, task.shard_id, task.peer_id
-        return await count_by_rings(self._context.qdrant, replica, old, new)
+        return await count_by_rings(
+            self._context.qdrant, replica, old, new, buckets=task.buckets or BUCKETS
+        )

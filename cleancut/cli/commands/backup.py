@@ -14,6 +14,7 @@ from cleancut.cli.commands.backup_repair import repair
 from cleancut.cli.commands.data.diff import diff_
 from cleancut.cli.commands.data.export import export_
 from cleancut.cli.commands.data.query import query_
+from cleancut.cli.commands.data.undelete import undelete_
 from cleancut.cli.exit_codes import Exit, proof_exit, say
 from cleancut.cli.options import (
     backup_argument,
@@ -87,6 +88,11 @@ def backup() -> None:
     is_flag=True,
     help="Store all data again, whatever earlier backups hold: for a store that is not trusted.",
 )
+@click.option(
+    "--audit",
+    is_flag=True,
+    help="Have Qdrant stream shards that are captured from the disk as well, and compare both.",
+)
 @wait_options
 @request_id_option
 @click.pass_context
@@ -102,6 +108,7 @@ def create(
     fence: tuple[str, ...],
     fence_budget_s: float,
     full: bool,
+    audit: bool,
     wait: bool,
     timeout_s: float,
     request_id: str,
@@ -115,6 +122,7 @@ def create(
         fence=tuple(sorted(set(fence))),
         fence_budget_s=fence_budget_s,
         full=full,
+        audit=audit,
         exclude=tuple(sorted(set(exclude))),
         allow_missing=allow_missing,
     )
@@ -345,6 +353,7 @@ backup.add_command(log)
 backup.add_command(export_)
 backup.add_command(diff_)
 backup.add_command(query_)
+backup.add_command(undelete_)
 backup.add_command(copy)
 backup.add_command(repair)
 

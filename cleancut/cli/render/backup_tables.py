@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -50,6 +50,7 @@ def backup(value: Backup) -> RenderableType:
             ("cut at", value.cut_at),
             ("ended at", value.ended_at),
             *(_consistency(evidence) if evidence else ()),
+            *(("audit", text) for text in (_audit(evidence.shards) if evidence else ())),
             ("sample queries", evidence.sample_queries if evidence else None),
             ("size", None if seed else size(value.bytes.protected)),
             ("read", _read(value.bytes) if value.bytes.protected else None),
@@ -83,6 +84,17 @@ def _read(value: BackupBytes) -> str:
     kept = value.protected - value.streamed - value.disk
     parts = (("from Qdrant", value.streamed), ("from disk", value.disk), ("unchanged", kept))
     return ", ".join(f"{size(bytes_)} {source}" for source, bytes_ in parts if bytes_ > 0)
+
+
+def _audit(shards: Sequence[ShardEvidence]) -> Iterator[str]:
+    """How many captures from the disk were compared with streams, and which were not."""
+    audited = [shard for shard in shards if shard.audit is not None]
+    if audited:
+        same = sum(not shard.audit for shard in audited)
+        yield f"{same} of {len(audited)} shards compared with Qdrant's streams: equal"
+    for shard in audited:
+        if shard.audit:
+            yield f"{shard.collection}/{shard.shard_id} was not compared: {shard.audit}"
 
 
 def _shards(shards: Sequence[ShardEvidence]) -> RenderableType:

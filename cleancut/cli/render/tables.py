@@ -20,6 +20,7 @@ from cleancut.api.reshards import Reshard, ReshardPlan
 from cleancut.api.restores import Restore, RestorePlan
 from cleancut.api.schedules import Schedule
 from cleancut.api.searches import SearchAnswer
+from cleancut.api.undeletes import Undelete
 from cleancut.api.verdicts import Verdict
 from cleancut.cli.render import (
     archive_tables,
@@ -33,6 +34,7 @@ from cleancut.cli.render import (
     restore_tables,
     schedule_tables,
     search_tables,
+    undelete_tables,
 )
 
 ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
@@ -43,6 +45,7 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     Copy: copy_tables.copy,
     Repair: copy_tables.repair,
     Diff: diff_tables.diff,
+    Undelete: undelete_tables.undelete,
     SearchAnswer: search_tables.answer,
     GarbageCollection: backup_tables.gc,
     Restore: restore_tables.restore,

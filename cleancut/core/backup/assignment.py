@@ -149,6 +149,7 @@ def assign(
     homes: Homes = NOWHERE,
     archived: Homes = NOWHERE,
     full: bool = False,
+    audit: bool = False,
     points: Fullness = UNKNOWN,
 ) -> dict[AgentName, tuple[ShardTask, ...]]:
     """The tasks of each member, by collection and shard.
@@ -156,7 +157,7 @@ def assign(
     Of replicas only the fullest count: Qdrant may call one Active that lacks points. Among those
     that is preferred whose log is archived, so that the backup is a base of it; then the parent's
     peer, then the shard's home, then the peer with the fewest shards so far.
-    `full`: nothing that is stored already is reused.
+    `full`: nothing that is stored already is reused; `audit`: see `ShardTask`.
     Raises: Refused, naming the first shard that no member can cut.
     """
     agents = usable.agents
@@ -175,7 +176,8 @@ def assign(
             home = next((one for one in known if one in able), None)
             peer = home if home is not None else min(able, key=lambda p: (load[p], p))
             load[peer] += 1
-            tasks[agents[peer]].append(_task(collection, shard_id, peer, parent, full=full))
+            task = _task(collection, shard_id, peer, parent)
+            tasks[agents[peer]].append(replace(task, full=full, audit=audit))
     return {agent: tuple(given) for agent, given in tasks.items()}
 
 
@@ -251,8 +253,6 @@ def _task(
     shard_id: ShardId,
     peer: PeerId,
     parent: ShardEntry | None,
-    *,
-    full: bool,
 ) -> ShardTask:
     shard_key = next(one.shard_key for one in collection.replicas if one.shard_id == shard_id)
     same = (
@@ -270,7 +270,6 @@ def _task(
         if parent and same
         else None,
         shard_key=shard_key,
-        full=full,
     )
 
 

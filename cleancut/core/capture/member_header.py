@@ -62,15 +62,42 @@ def member_header(facts: MemberFacts) -> bytes:
 
 def renamed(header: bytes, path: str) -> bytes:
     """All units in front of a member's bytes, `header`, for the same member under another path."""
-    at = 0
-    while header[at + 156 : at + 157] in _NAME_KINDS:
-        size = int(header[at + 124 : at + 135].strip(b"\0 "), 8)
-        at += UNIT + size + -size % UNIT
+    at = _main_at(header)
     name, main = path.encode(), bytearray(header[at : at + UNIT])
     main[:_NAME_BYTES] = _cut(name).ljust(_NAME_BYTES, b"\0")
     if main[257:263] == b"ustar\0":  # not GNU's: the beginning of the old path is in here
         main[345:500] = bytes(155)
     return _long_name(name) + _summed(main) + header[at + UNIT :]
+
+
+def extents_of(header: bytes) -> tuple[int, tuple[tuple[int, int], ...]] | None:
+    """The size of a sparse member once its holes are filled, and where it holds data, of all units
+    in front of its bytes; None: it has no hole. Order: of a header that a scan has accepted."""
+    at = _main_at(header)
+    main, more = header[at : at + UNIT], header[at + UNIT :]
+    if main[156:157] != b"S":
+        return None
+    entries = [main[386 + 24 * n : 410 + 24 * n] for n in range(_IN_HEADER)]
+    for start in range(0, len(more), UNIT):
+        unit = more[start : start + UNIT]
+        entries += [unit[24 * n : 24 * n + 24] for n in range(_IN_UNIT)]
+    pairs = [(_value(one[:12]), _value(one[12:])) for one in entries]
+    return _value(main[483:495]), tuple(pair for pair in pairs if pair[1])
+
+
+def _value(field: bytes) -> int:
+    if field[0] & 0x80:
+        return int.from_bytes(field[1:], "big")
+    return int(field.strip(b"\0 ") or b"0", 8)
+
+
+def _main_at(header: bytes) -> int:
+    """Where the header itself begins, behind those of long names."""
+    at = 0
+    while header[at + 156 : at + 157] in _NAME_KINDS:
+        size = _value(header[at + 124 : at + 136])
+        at += UNIT + size + -size % UNIT
+    return at
 
 
 def _long_name(name: bytes) -> bytes:

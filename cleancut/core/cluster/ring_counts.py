@@ -142,6 +142,11 @@ class RingProof:
                 self._differing[point] = pair
 
     @property
+    def proven(self) -> int:
+        """The number of buckets about which all replicas have agreed."""
+        return sum(map(len, self._proven.values()))
+
+    @property
     def open(self) -> tuple[str, ...]:
         """What is not proven yet, in words; empty: every replica holds what it must."""
         found = [words for _, words in sorted(self._missing.items())]

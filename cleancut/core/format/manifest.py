@@ -53,7 +53,8 @@ class ShardEntry(Record, frozen=True):
 
     `count` is exact, and kept for quiet shards only (None: unknown). `chain`: of the archive, that
     held this very log all the while; "": none did. `sources`: None, if Qdrant sent all of it, or
-    nothing was captured.
+    nothing was captured. `audit`: None, if none was asked for; "": captured from the disk and equal
+    to what Qdrant streamed afterwards; else why it was not compared.
     """
 
     collection: str
@@ -75,6 +76,7 @@ class ShardEntry(Record, frozen=True):
     standstill: Standstill | None = None
     chain: str = ""
     sources: CaptureSources | None = None
+    audit: str | None = None
 
     @property
     def read(self) -> CaptureSources:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from cleancut.core.cluster.hash_ring import HashRing, hashes_of, point_id
 from cleancut.core.format.manifest import Manifest, ShardEntry
@@ -119,6 +120,19 @@ def owners_of(
                 mine = [i for i, o in zip(ids, owners, strict=True) if o == shard.shard_id]
                 found.append((shard, tuple(mine)))
     return [(shard, mine) for shard, mine in found if mine]
+
+
+def opened_shards(
+    manifest: Manifest, collection: str, selection: Selection
+) -> list[tuple[ShardEntry, Selection]]:
+    """The shards in which selected points may lie, by id, and what to read of each. Raises: as
+    `shards_selected`."""
+    chosen = shards_selected(manifest, collection, selection.shard_keys)
+    if selection.ids is None:
+        return [(shard, selection) for shard in chosen]
+    owners = owners_of(manifest.shards_of(collection), chosen, selection.ids)
+    found = [(shard, replace(selection, ids=ids)) for shard, ids in owners]
+    return sorted(found, key=lambda one: one[0].shard_id)
 
 
 def params_of(info: Mapping[str, Any]) -> Mapping[str, Any]:

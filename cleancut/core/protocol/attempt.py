@@ -150,6 +150,7 @@ class Attempt:
             Phase.PUBLISH: bounds.publish_s,
             Phase.MOVE: bounds.move_s,
             Phase.COUNT: bounds.verify_s,
+            Phase.CLEAN: bounds.verify_s,
         }
         self.phase_began_s = now_s
         self.deadline_s = now_s + bound_s.get(self.ctl.phase, float("inf"))

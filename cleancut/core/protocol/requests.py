@@ -58,7 +58,8 @@ class BackupRequest(Record, frozen=True):
     """`exclude`: left out of all collections. `allow_missing`: collections that cannot be backed up
     are left out and listed, and the backup is partial. `fence`: `alias=NAME`, `hook`, or `none`;
     empty: as configured. `fence_budget_s` 0: the configured one. `schedule`: the one that asks, ""
-    for a user. `full`: all data is stored again, whatever earlier backups hold."""
+    for a user. `full`: all data is stored again, whatever earlier backups hold. `audit`: shards
+    that are captured from the disk are streamed too, and compared."""
 
     collections: tuple[str, ...] = ()
     allow_empty: bool = False
@@ -70,6 +71,7 @@ class BackupRequest(Record, frozen=True):
     full: bool = False
     exclude: tuple[str, ...] = ()
     allow_missing: bool = False
+    audit: bool = False
 
 
 class SeedRequest(Record, frozen=True):

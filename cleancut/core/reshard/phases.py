@@ -126,8 +126,8 @@ class MovePoints:
 
 @dataclass(frozen=True, slots=True)
 class CompareRings:
-    """Compare what the agents counted. Result: True once every replica has been seen to hold what
-    the new ring says, False while it has not."""
+    """Compare what the agents counted. Result: 0 once every replica has been seen to hold what the
+    new ring says; until then, the number of buckets to count with in the next round."""
 
     epoch: Epoch
     draft: str

@@ -86,14 +86,10 @@ class ReshardMachine(LiveAttempt):
             case MovePoints():
                 return self.give_out(Phase.COUNT, result, now_s, cut_at=self.next_round)
             case CompareRings() if not result:
-                tasks = {name: member.tasks for name, member in self.members.items()}
-                deadline_s = self.deadline_s
-                again = self.give_out(Phase.COUNT, tasks, now_s, cut_at=self.next_round)
-                self.deadline_s = deadline_s
-                return again
-            case CompareRings():
                 self.finish_by_s = now_s + FINISH_S
                 return [*self.move(Phase.COMMIT, now_s), *self.work()]
+            case CompareRings():
+                return self._count_again(result, now_s)
             case CommitRings():
                 return self.give_out(Phase.CLEAN, result, now_s, cut_at=self.next_round)
             case FinishStep():
@@ -102,6 +98,16 @@ class ReshardMachine(LiveAttempt):
                 return self._aborted(result)
             case _:
                 raise AssertionError(f"unexpected effect: {effect}")
+
+    def _count_again(self, buckets: int, now_s: float) -> list[Command]:
+        tasks = {
+            name: tuple(replace(task, buckets=buckets) for task in member.tasks)
+            for name, member in self.members.items()
+        }
+        deadline_s = self.deadline_s  # of all rounds
+        again = self.give_out(Phase.COUNT, tasks, now_s, cut_at=self.next_round)
+        self.deadline_s = deadline_s
+        return again
 
     def _planned(self, planned: PlannedStep, now_s: float) -> list[Command]:
         before = self._operation
@@ -146,11 +152,17 @@ class ReshardMachine(LiveAttempt):
         operation = self._operation
         if failure.reason == CANCELLED.reason:
             return self.close(State.CANCELED, with_number(operation, CANCELLED))
-        if failure.reason not in PERMANENT and operation.attempts < ATTEMPTS:
+        refused = failure.reason in PERMANENT and self.ctl.phase is Phase.PREPARE
+        if not refused and operation.attempts < ATTEMPTS:  # once begun, a refusal is of the moment
             return self.close(State.PENDING, failure)
         begun = operation.turns or self.ctl.phase is not Phase.PREPARE
         state = State.FAILED if begun and operation.reached else State.ABORTED
         return self.close(state, with_number(operation, failure))
+
+    def once(self, effect: Effect) -> bool:
+        """What blocks a later step may pass: a peer that has just started, a replica that grows."""
+        later = isinstance(effect, PlanStep) and effect.before is not None
+        return not later and super().once(effect)
 
     # Early ends
 

@@ -33,6 +33,7 @@ from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.api.pages import cut_page
 from cleancut_coordinator.api.progress import (
+    read_behind,
     read_optimizing,
     read_progress,
     read_rounds,
@@ -288,7 +289,11 @@ class BackupService:
         if operation.state in FINAL_STATES:
             return shown
         read = _PROGRESS.get(operation.state, read_progress)
-        return replace(shown, progress=await read(self._context, operation.epoch))
+        return replace(
+            shown,
+            progress=await read(self._context, operation.epoch),
+            warnings=await read_behind(self._context, operation),
+        )
 
     async def _with_group(self, shown: Backup, damage: Damage, *, with_shards: bool) -> Backup:
         try:

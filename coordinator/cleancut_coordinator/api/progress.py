@@ -15,8 +15,8 @@ from cleancut.api.restores import Restore
 from cleancut.api.values import AgentProgress
 from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.etcd_keys import agent_of
-from cleancut.core.protocol.etcd_records import Ctl, ProgressRecord, Vote
-from cleancut.core.protocol.states import Phase
+from cleancut.core.protocol.etcd_records import Ctl, Operation, ProgressRecord, Vote
+from cleancut.core.protocol.states import CLOSED, Phase, State
 from cleancut.ports.clock import Clock
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import decode_or_skip, read_ctl
@@ -47,6 +47,14 @@ async def read_progress(context: CoordinatorContext, epoch: Epoch) -> tuple[Agen
             )
         )
     return tuple(shown)
+
+
+async def read_behind(context: CoordinatorContext, operation: Operation) -> tuple[str, ...]:
+    """For whose end an operation waits that has not got its turn, for people."""
+    ctl = await read_ctl(context) if operation.state is State.PENDING else Ctl()
+    if ctl.phase in CLOSED or ctl.operation == operation.id:
+        return ()
+    return (f"waits behind {ctl.kind} {ctl.operation}",)
 
 
 async def read_optimizing(context: CoordinatorContext, epoch: Epoch) -> tuple[AgentProgress, ...]:

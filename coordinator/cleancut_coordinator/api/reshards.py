@@ -18,7 +18,7 @@ from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.core.reshard import plan as planning
 from cleancut.core.reshard.phases import ReshardDraft
 from cleancut_coordinator.api.pages import cut_page
-from cleancut_coordinator.api.progress import read_progress, wait_over, watch
+from cleancut_coordinator.api.progress import read_behind, read_progress, wait_over, watch
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leadership import Leadership
@@ -109,7 +109,11 @@ class ReshardService:
                 shown = replace(shown, steps=_steps(draft), warnings=draft.plan.notes)
         if operation.state in FINAL_STATES:
             return shown
-        return replace(shown, progress=await read_progress(self._context, operation.epoch))
+        return replace(
+            shown,
+            progress=await read_progress(self._context, operation.epoch),
+            warnings=(*shown.warnings, *await read_behind(self._context, operation)),
+        )
 
 
 def _request(options: ReshardOptions, plan_digest: str) -> ReshardRequest:

@@ -91,6 +91,7 @@ class BackupServicer:
             full=request.full,
             exclude=excluded_of(request.exclude),
             allow_missing=request.allow_missing,
+            audit=request.audit,
         )
         made = await self._api.backups.create_backup(wanted, request_id_of(request.request_id))
         return _backup(made, backups.CreateBackupResponse)

@@ -155,6 +155,7 @@ class LeaderBackupEffects:
             archived=await read_archived(context),
             points=points,
             full=request.full,
+            audit=request.audit,
         )
         draft = await self._draft(effect, entries, sessions)
         warnings = (

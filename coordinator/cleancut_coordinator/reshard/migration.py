@@ -34,6 +34,7 @@ _APPLIED_S = 30.0
 _COPY = "stream_records"
 """How a replica of the new shard is made: from points, so that it may be written to meanwhile."""
 _SERVING = (ACTIVE, RECEIVES_AND_SERVES)
+_BOUND = Phase.COMMIT, Phase.CLEAN
 
 
 def uuid_of(operation: OperationId, epoch: Epoch) -> str:
@@ -161,23 +162,47 @@ class StepMigration:
     # From the commits on
 
     async def commit(self) -> None:
-        """Reads, then writes go by the new ring, at every peer."""
+        """Reads, then writes go by the new ring at every peer. Every replica is Active: none may
+        be copied from one that is not clean while others are cleaned."""
         peer = await first_peer(self.context.peers)
-        if not self._mine(await peer.placement(self.name)):
-            return  # it was finished by a leader before
+        await self._applied(peer)
+        placement = await peer.placement(self.name)
+        if not self._mine(placement):
+            return self.check_finished(placement)  # by a leader before
         for call in (peer.resharding.commit_read_ring, peer.resharding.commit_write_ring):
-            await check_phase(self.context, self.epoch, Phase.COMMIT)
+            await check_phase(self.context, self.epoch, *_BOUND)
             await call(self.name)
             await self._applied(peer)
+        await self._until(peer, self._is_whole, f"not every replica is {ACTIVE}")
 
-    async def finish(self) -> Placement:
-        """The step is over. The placement after it."""
+    async def finish(self) -> None:
+        """The step is over."""
         peer = await first_peer(self.context.peers)
-        if self._mine(await peer.placement(self.name)):
-            await check_phase(self.context, self.epoch, Phase.CLEAN)
+        await self._applied(peer)
+        placement = await peer.placement(self.name)
+        if self._mine(placement):
+            if not self._is_whole(placement):
+                raise Unavailable(f"not every replica of {self.name!r} is {ACTIVE}")
+            await check_phase(self.context, self.epoch, *_BOUND)
             await peer.resharding.finish(self.name)
             await self._applied(peer)
-        return await peer.placement(self.name)
+            placement = await peer.placement(self.name)
+        self.check_finished(placement)
+
+    def check_finished(self, placement: Placement) -> None:
+        """Raises: Unavailable, unless there are as many shards as the step leads to."""
+        present = len(shards_of(placement, self.draft.plan.shard_key))
+        if present != self.draft.step.shards or placement.resharding:
+            raise Unavailable(
+                f"{self.name!r} has {present} shards after a step to {self.draft.step.shards}: a"
+                " peer lags behind, or another program has ended the resharding",
+                "see `cleancut doctor`",
+            )
+
+    def _is_whole(self, placement: Placement) -> bool:
+        key = self.draft.plan.shard_key
+        states = {one.state for one in placement.shards if one.shard_key == key}
+        return states == {ACTIVE} and not placement.transfers
 
     async def abort(self) -> Placement:
         """Nothing of the step is left, or it was never begun. The placement after it."""
@@ -248,16 +273,16 @@ class StepMigration:
             await clock.sleep(_POLL_S)
 
     async def _applied(self, peer: Qdrant) -> None:
-        """Every peer that answers has applied what `peer` has.
+        """Every peer has applied what `peer` has: one that lags would send writes by an older ring.
 
         Raises: Unavailable, if one does not in time."""
         clock = self.context.clock
         commit = (await peer.cluster()).commit
         until_s = clock.monotonic_s() + _APPLIED_S
         while True:
-            commits = (await peer.weights()).commits
-            late = [one for one, at in commits.items() if at < commit]
-            if not late:
+            seen = await peer.weights()
+            late = [one for one in seen.peers if seen.commits.get(one, -1) < commit]
+            if not late or not seen.commits:  # such as of a Qdrant that does not say it
                 return
             if clock.monotonic_s() >= until_s:
                 raise Unavailable(

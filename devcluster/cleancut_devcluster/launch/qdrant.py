@@ -207,7 +207,6 @@ class PeerProcess:
             "SERVICE__ENABLE_STATIC_CONTENT": "false",
             "CLUSTER__ENABLED": "false" if self.plan.standalone else "true",
             "CLUSTER__P2P__PORT": str(p2p),
-            "CLUSTER__RESHARDING_ENABLED": "true",
             "STORAGE__STORAGE_PATH": str(self.storage),
             "STORAGE__SNAPSHOTS_PATH": str(self.directory / "snapshots"),
         }

@@ -11,13 +11,19 @@ from typing import Any
 import aiohttp
 import pytest
 
+from cleancut.api.undeletes import Undelete
 from cleancut.cli.exit_codes import Exit
 from cleancut.cli.main import run
+from cleancut.core.points.selection import Selection
+from cleancut.data.undelete import Talk, UndeleteRequest, undelete
+from cleancut.qdrant.client import Qdrant
+from cleancut.runtime.clock import SystemClock
+from cleancut.store.open import open_store
 from cleancut_devcluster.launch.qdrant import launch_peers, real_binary
 from tests.contract.qdrant.conftest import NO_REAL_SERVER
+from tests.support.capturing import PATHS
 from tests.support.recorded_backups import DOCS, RecordedStore, made_info, made_tar
 
-pytestmark = [pytest.mark.real_qdrant]
 KINDS = {
     "vectors": {
         "image": {"size": 3, "distance": "Cosine"},
@@ -44,12 +50,16 @@ def runner() -> Iterator[asyncio.Runner]:
         yield one
 
 
-@pytest.fixture(scope="module")
-def url(runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture(scope="module", params=["standin", "real"])
+def url(
+    request: pytest.FixtureRequest,
+    runner: asyncio.Runner,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[str]:
     """A server without a cluster."""
-    if real_binary() is None:
+    if request.param == "real" and real_binary() is None:
         pytest.skip(NO_REAL_SERVER)
-    peers = launch_peers(1, tmp_path_factory.mktemp("alone"), "real", standalone=True)
+    peers = launch_peers(1, tmp_path_factory.mktemp("alone"), request.param, standalone=True)
     try:
         (peer,) = runner.run(peers.__aenter__())
         yield peer.url
@@ -96,6 +106,8 @@ async def points_of(url: str, name: str) -> dict[int | str, Any]:
     return {one["id"]: (one["payload"], one["vector"]) for one in found["points"]}
 
 
+@pytest.mark.real_qdrant
+@pytest.mark.parametrize("url", ["real"], indirect=True)
 def test_a_snapshot_of_all_shards_is_recovered(
     store: RecordedStore, url: str, runner: asyncio.Runner, tmp_path: Path
 ) -> None:
@@ -129,3 +141,70 @@ def test_exported_lines_are_taken_back(
     runner.run(asked(url, "PUT", "collections/again/points?wait=true", json=body))
     expected = {one["id"]: (one["payload"], one["vector"]) for one in points}
     assert runner.run(points_of(url, "again")) == expected
+
+
+def test_undelete_puts_back_what_is_missing_and_replaces_nothing(
+    store: RecordedStore,
+    url: str,
+    runner: asyncio.Runner,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A client that writes a point after the plan keeps what it wrote."""
+    points = exported(store, tmp_path / "lines")
+    backup = {one["id"]: (one["payload"], one["vector"]) for one in points}
+    runner.run(asked(url, "PUT", "collections/live", json=KINDS))
+    body = {"points": points}
+    runner.run(asked(url, "PUT", "collections/live/points?wait=true", json=body))
+    gone = {"points": [1, 2, 3, UUID]}
+    runner.run(asked(url, "POST", "collections/live/points/delete?wait=true", json=gone))
+    mine = {"payload": {"mine": True}, "vector": {"image": [0.0, 0.0, 1.0]}}
+    body = {"points": [{"id": 9, **mine}]}
+    runner.run(asked(url, "PUT", "collections/live/points?wait=true", json=body))
+    verb = [*store.flags, "backup", "undelete", "1", "-c", DOCS, "--into", "live", "-o", "json"]
+    verb += ["--qdrant-url", url]
+
+    def shown(*more: str) -> Any:
+        capsys.readouterr()
+        assert run([*verb, *more]) == Exit.OK
+        return json.loads(capsys.readouterr().out)["undelete"]
+
+    plan = shown("--plan")
+    assert (plan["selected"], plan["missing"], plan["present"]) == (31, 4, 27)
+    assert (plan["restored"], plan["differing"]) == (None, None)
+    assert shown("--ids", "1,9", "--yes")["restored"] == 1
+
+    async def race() -> Undelete:
+        """Point 2 is written by a client while the user is asked."""
+        files = open_store(store.flags[1], SystemClock())
+        body = {"points": [{"id": 2, **mine}]}
+        loop = asyncio.get_running_loop()
+
+        def meanwhile(_found: Undelete) -> None:
+            write = asked(url, "PUT", "collections/live/points?wait=true", json=body)
+            asyncio.run_coroutine_threadsafe(write, loop).result(10)
+
+        talk = Talk(lambda _: None, meanwhile)
+        request = UndeleteRequest("1", DOCS, Selection(), into="live")
+        async with Qdrant(url) as qdrant:
+            return await undelete(files, PATHS, qdrant, request, talk=talk)
+
+    found = runner.run(race())
+    assert (found.missing, found.restored, found.absent) == (3, 3, 0)
+    live = runner.run(points_of(url, "live"))
+    assert {one for one in backup if live[one] != backup[one]} == {2, 9}
+    assert live[2][0] == live[9][0] == mine["payload"]
+    assert shown("--yes")["missing"] == 0
+    assert shown("--overwrite", "--yes")["differing"] == 2
+    assert runner.run(points_of(url, "live")) == backup
+
+
+def test_undelete_into_another_collection_is_refused(
+    store: RecordedStore, url: str, runner: asyncio.Runner, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = {"vectors": {"image": {"size": 4, "distance": "Cosine"}}}
+    runner.run(asked(url, "PUT", "collections/other", json=other))
+    verb = [*store.flags, "backup", "undelete", "1", "-c", DOCS, "--qdrant-url", url, "--plan"]
+    assert run([*verb, "--into", "other"]) == Exit.REFUSED
+    assert "vector 'image' is" in capsys.readouterr().err
+    assert run([*verb, "--into", "nowhere"]) == Exit.NOT_FOUND

@@ -63,10 +63,11 @@ def test_a_backup_reads_what_is_new_and_keeps_what_is_not(world: World) -> None:
 
     world.change(SHARE)
     expected = world.answers()
-    second = world.back_up()
+    second = world.back_up("--audit")
     shard = shard_of(world, second["epoch"])
     assert shard["sources"]["kept_bytes"] == pytest.approx(sources["direct_bytes"], rel=0.2)
     assert shard["sources"].get("direct_bytes", 0) < sources["direct_bytes"] / 5
+    assert shard["audit"] == ""
     assert shard["new_bytes"] < sources["direct_bytes"] / 2
 
     assert world.offline("backup", "verify", str(second["epoch"])).exit_code == 0

@@ -7,8 +7,9 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from cleancut.repository.shards.recipe_reader import load_recipe
 from cleancut.repository.shards.tar_scanner import MemberData, MemberStart, TarScan
 from cleancut.runtime.clock import SystemClock
 from cleancut.testing.memory_store import MemoryStore
+from cleancut_agent.backup.audit import audit_shard
 from cleancut_agent.backup.captures import Captures, Stored, Stream
 from cleancut_agent.capture.direct_tar import OtherFiles, UnprovenFiles
 from cleancut_agent.capture.local_capture import LocalCapture
@@ -119,6 +121,28 @@ class Agent:
 
     async def backup(self, peer: Peer) -> Stored:
         """Raises: CleancutError."""
+        async with self._context(peer) as context:
+            with ThreadPoolExecutor(1) as pool:
+                session = os.urandom(16).hex()
+                captures = Captures(context, Epoch(7), session, pool, startup=self.startup)
+                return await self._stored(captures)
+
+    async def audit(self, peer: Peer, stored: Stored, *answers: bool) -> str:
+        """`answers`: whether the shard is still as it was cut, each time that is asked."""
+        asked = list(answers)
+
+        async def is_still() -> bool:
+            return asked.pop(0)
+
+        task = ShardTask("c", ShardId(0), PeerId(1))
+        async with self._context(peer) as context:
+            with ThreadPoolExecutor(1) as pool:
+                return await audit_shard(
+                    context, pool, task, stored, is_still=is_still, on_read=lambda _bytes: None
+                )
+
+    @asynccontextmanager
+    async def _context(self, peer: Peer) -> AsyncIterator[AgentContext]:
         unused: Any = None
         runner = web.AppRunner(peer.app())
         await runner.setup()
@@ -126,24 +150,19 @@ class Agent:
         await site.start()
         port = runner.addresses[0][1]
         try:
-            with ThreadPoolExecutor(1) as pool:
-                async with Qdrant(f"http://127.0.0.1:{port}") as qdrant:
-                    context = AgentContext(
-                        name=unused,
-                        keys=unused,
-                        paths=PATHS,
-                        etcd=unused,
-                        store=self.store,
-                        qdrant=qdrant,
-                        clock=SystemClock(),
-                        spill_dir=self.spill,
-                        loopback="",
-                        capture=self.capture,
-                    )
-                    captures = Captures(
-                        context, Epoch(7), os.urandom(16).hex(), pool, startup=self.startup
-                    )
-                    return await self._stored(captures)
+            async with Qdrant(f"http://127.0.0.1:{port}") as qdrant:
+                yield AgentContext(
+                    name=unused,
+                    keys=unused,
+                    paths=PATHS,
+                    etcd=unused,
+                    store=self.store,
+                    qdrant=qdrant,
+                    clock=SystemClock(),
+                    spill_dir=self.spill,
+                    loopback="",
+                    capture=self.capture,
+                )
         finally:
             await runner.cleanup()
 
@@ -295,6 +314,27 @@ def test_other_small_files_on_the_disk_end_direct_captures(rig: Rig) -> None:
     rig.peer.faults = [foreign]
     rig.fails(OtherFiles, "version.info is not what Qdrant streams")
     assert "version.info" in rig.agent.capture.stopped
+
+
+# Audits
+
+
+def test_an_audit_compares_what_is_stored_with_a_stream(rig: Rig) -> None:
+    stored = asyncio.run(rig.agent.backup(rig.peer))
+    assert asyncio.run(rig.agent.audit(rig.peer, stored, True, True)) == ""
+    for answers in ((False,), (True, False)):
+        assert "written to" in asyncio.run(rig.agent.audit(rig.peer, stored, *answers))
+    assert "streamed all" in asyncio.run(rig.agent.audit(rig.peer, Stored(stored.shard)))
+
+
+def test_an_audit_that_finds_a_difference_ends_direct_captures(rig: Rig) -> None:
+    stored = asyncio.run(rig.agent.backup(rig.peer))
+    file = rig.peer.segments / CHUNK
+    file.write_bytes(bytes([file.read_bytes()[0] ^ 1]) + file.read_bytes()[1:])
+    with pytest.raises(OtherFiles, match=r"audit: shard 0 of c.*chunk_0.*differs"):
+        asyncio.run(rig.agent.audit(rig.peer, stored, True, True))
+    assert "audit" in rig.agent.capture.stopped
+    assert rig.backup() is None
 
 
 # Between two captures

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleancut.core.protocol.etcd_records import Failure
+from cleancut.core.protocol.live_attempt import TRIES
 from cleancut.core.protocol.states import Phase, State
 from cleancut.core.reshard.phases import (
     FINISH_S,
@@ -150,6 +151,25 @@ def test_a_step_that_fails_too_often_is_aborted_each_time_and_says_the_number() 
     assert world.operation.failure.message == "Qdrant gave it up; 'docs' has 2 shards"
 
 
+def test_what_qdrant_refuses_amid_a_step_is_tried_again() -> None:
+    """Such as a stream from a replica whose peer has just died."""
+    world = begun()
+    answer_kind(world, MovePoints, REFUSED)
+    world.run_on()
+    world.check()
+    assert world.operation.state is State.DONE
+
+
+def test_what_blocks_a_later_step_is_waited_for() -> None:
+    world = begun()
+    run_until(world, Phase.CLEAN)
+    for _ in range(TRIES - 1):
+        answer_kind(world, PlanStep, BROKEN)
+    world.run_on()
+    world.check()
+    assert world.operation.state is State.DONE
+
+
 def test_tries_are_counted_for_each_step() -> None:
     world = begun()
     for _ in range(2):
@@ -179,6 +199,7 @@ def test_replicas_that_do_not_agree_yet_are_counted_again() -> None:
     phases = [ctl.phase for ctl, _ in world.history]
     assert phases.count(Phase.COUNT) == 3
     assert len({ctl.cut_at for ctl, _ in world.history if ctl.phase is Phase.COUNT}) == 3
+    assert {task.buckets for one in world.members.values() for task in one.tasks} <= {0, 512}
 
 
 @pytest.mark.parametrize("kind", [CommitRings, FinishStep])

@@ -85,7 +85,7 @@ class ReshardWorld(World):
                 return tasks
             case CompareRings():
                 self.disagree -= 1
-                return self.disagree < 0 and self.counted == set(AGENTS)
+                return 0 if self.disagree < 0 and self.counted == set(AGENTS) else 512
             case CommitRings():
                 assert self.moved, "reads by a number that has no points"
                 assert self.counted == set(AGENTS), "not all replicas are counted"

@@ -1,0 +1,59 @@
+"""Points of a collection by their ids: looked up, and put back, as a client of Qdrant does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cleancut.qdrant.http import QdrantHttp
+from cleancut.qdrant.recovery import collection_path
+from cleancut.qdrant.responses import ShardKey
+
+POINTS_S = 60.0
+
+
+class PointCalls:
+    """The part of `Qdrant` that reads and writes points by their ids. Raises: as `Qdrant`."""
+
+    def __init__(self, http: QdrantHttp) -> None:
+        self._http = http
+
+    async def retrieve(
+        self,
+        name: str,
+        ids: Sequence[int | str],
+        *,
+        shard_key: ShardKey = None,
+        whole: bool = False,
+        timeout_s: float = POINTS_S,
+    ) -> list[dict[str, Any]]:
+        """Those of `ids` that are there; `whole`: with payload and vectors."""
+        body: dict[str, Any] = {"ids": list(ids), "with_payload": whole, "with_vector": whole}
+        if shard_key is not None:
+            body["shard_key"] = shard_key
+        path = f"{collection_path(name)}/points"
+        found = await self._http.call("POST", path, body, timeout_s=timeout_s, reads=True)
+        return list(found)
+
+    async def upsert(
+        self,
+        name: str,
+        points: Sequence[dict[str, Any]],
+        *,
+        shard_key: ShardKey = None,
+        insert_only: bool = False,
+        timeout_s: float = POINTS_S,
+    ) -> None:
+        """Applied when it returns. `insert_only`: a point that is there stays as it is; servers
+        before 1.17 do not know that, and would replace it.
+
+        Order: repeatable.
+        Source: lib/segment/src/types.rs (UpdateMode), Qdrant 1.18.3
+        """
+        body: dict[str, Any] = {"points": list(points)}
+        if shard_key is not None:
+            body["shard_key"] = shard_key
+        if insert_only:
+            body["update_mode"] = "insert_only"
+        path, query = f"{collection_path(name)}/points", {"wait": "true"}
+        await self._http.call("PUT", path, body, timeout_s=timeout_s, query=query)
