@@ -69,7 +69,7 @@ class LiveAttempt(Attempt):
     rounds: ClassVar[frozenset[Phase]]
     """Those of them that come more than once: what was found before says nothing of now."""
     stages: ClassVar[tuple[type[Any], ...]]
-    """Effects that are not repeated alone: the whole attempt is instead."""
+    """Effects that an attempt runs once."""
 
     # What each machine defines
 
@@ -108,6 +108,10 @@ class LiveAttempt(Attempt):
         self.operation = replace(self.operation, failure=failure)
         moved = self.move(Phase.ROLLBACK, now_s, failure=failure)
         return [*moved, Stop(self.ctl.epoch), self.run(effect)]
+
+    def once(self, effect: Effect) -> bool:
+        """True if the effect is not repeated alone: the whole attempt is instead."""
+        return isinstance(effect, (Probe, *self.stages))
 
     def repeated(self, effect: Effect) -> Effect:
         """`effect`, as it is tried again."""
@@ -303,8 +307,7 @@ class LiveAttempt(Attempt):
             return []
         self.tries += 1
         final = event.failure.reason in PERMANENT or event.failure.reason == TimedOut.reason
-        once = isinstance(effect, (Probe, *self.stages))
-        if not final and not once and self.tries < TRIES:
+        if not final and not self.once(effect) and self.tries < TRIES:
             self.again, self.again_at_s = self.repeated(effect), now_s + RETRY_S
             return []
         return self.gave_up(effect, event.failure, now_s)

@@ -152,11 +152,17 @@ class ReshardMachine(LiveAttempt):
         operation = self._operation
         if failure.reason == CANCELLED.reason:
             return self.close(State.CANCELED, with_number(operation, CANCELLED))
-        if failure.reason not in PERMANENT and operation.attempts < ATTEMPTS:
+        refused = failure.reason in PERMANENT and self.ctl.phase is Phase.PREPARE
+        if not refused and operation.attempts < ATTEMPTS:  # once begun, a refusal is of the moment
             return self.close(State.PENDING, failure)
         begun = operation.turns or self.ctl.phase is not Phase.PREPARE
         state = State.FAILED if begun and operation.reached else State.ABORTED
         return self.close(state, with_number(operation, failure))
+
+    def once(self, effect: Effect) -> bool:
+        """What blocks a later step may pass: a peer that has just started, a replica that grows."""
+        later = isinstance(effect, PlanStep) and effect.before is not None
+        return not later and super().once(effect)
 
     # Early ends
 

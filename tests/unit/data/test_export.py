@@ -129,6 +129,29 @@ def test_all_kinds_of_vectors_ids_and_shard_keys(store: RecordedStore, tmp_path:
     assert table.schema.field("vector.image").type == pa.list_(pa.float32(), 3)
 
 
+def test_payloads_as_structs(store: RecordedStore, tmp_path: Path) -> None:
+    """Their types are those of all shards together; what is of several kinds is JSON text."""
+    body = {"vectors": {"size": 1, "distance": "Dot"}}
+    payloads: list[dict[str, Any]] = [
+        {"n": 1, "mixed": "a", "deep": {"list": [1, None]}, "only": True},
+        {"n": 2.5, "mixed": [1], "deep": {"list": [], "other": "x"}},
+    ]
+    tars = {
+        at: made_tar(
+            tmp_path / f"{at}",
+            body,
+            {"kind": "upsert", "points": [{"id": at, "vector": [1], "payload": payload}]},
+        )
+        for at, payload in enumerate(payloads)
+    }
+    store.publish(1, tars, made_info(body))
+    found = table_of(store, tmp_path / "out", "parquet", "--payload", "struct")
+    assert found["payload"].to_pylist() == [
+        {"n": 1.0, "mixed": '"a"', "deep": {"list": [1, None], "other": None}, "only": True},
+        {"n": 2.5, "mixed": "[1]", "deep": {"list": [], "other": "x"}, "only": None},
+    ]
+
+
 def test_numbers_of_vectors_have_a_point_or_an_exponent() -> None:
     """Qdrant takes `[[1,2],[3.5,4]]` for a sparse vector."""
     column = VectorColumn("", Kind.MULTI, 2)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleancut.core.protocol.etcd_records import Failure
+from cleancut.core.protocol.live_attempt import TRIES
 from cleancut.core.protocol.states import Phase, State
 from cleancut.core.reshard.phases import (
     FINISH_S,
@@ -148,6 +149,25 @@ def test_a_step_that_fails_too_often_is_aborted_each_time_and_says_the_number() 
     assert world.operation.state is State.FAILED
     assert world.operation.failure is not None
     assert world.operation.failure.message == "Qdrant gave it up; 'docs' has 2 shards"
+
+
+def test_what_qdrant_refuses_amid_a_step_is_tried_again() -> None:
+    """Such as a stream from a replica whose peer has just died."""
+    world = begun()
+    answer_kind(world, MovePoints, REFUSED)
+    world.run_on()
+    world.check()
+    assert world.operation.state is State.DONE
+
+
+def test_what_blocks_a_later_step_is_waited_for() -> None:
+    world = begun()
+    run_until(world, Phase.CLEAN)
+    for _ in range(TRIES - 1):
+        answer_kind(world, PlanStep, BROKEN)
+    world.run_on()
+    world.check()
+    assert world.operation.state is State.DONE
 
 
 def test_tries_are_counted_for_each_step() -> None:
