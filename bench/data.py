@@ -10,11 +10,10 @@ import argparse
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 from bench.make_tars import make
 from bench.measuring import MIB, measure, show
-from tests.support.recorded_backups import DOCS, RecordedStore
+from tests.support.recorded_backups import DOCS, RecordedStore, made_info
 
 RUNS = {
     "export jsonl, payloads": ["export", "1", "--format", "jsonl"],
@@ -61,11 +60,12 @@ def _stored(given: argparse.Namespace) -> RecordedStore:
     make(tars, given.points // given.shards, given.shards, given.dimension)
     shutil.rmtree(given.directory / "backups", ignore_errors=True)
     store = RecordedStore(given.directory / "backups")
-    params: dict[str, Any] = {"vectors": {"size": given.dimension, "distance": "Cosine"}}
+    vectors = {"size": given.dimension, "distance": "Cosine"}
+    info = made_info({"vectors": vectors, "shard_number": given.shards})
     for epoch, state in ((1, "t0"), (2, "t1")):
         files = {at: tars / state / f"shard{at}.tar" for at in range(given.shards)}
         shards = {at: file.read_bytes() for at, file in files.items()}
-        store.publish(epoch, shards, {"config": {"params": params}})
+        store.publish(epoch, shards, info)
     return store
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cleancut.core.points.columns import Kind, VectorColumn
+from cleancut.core.points.payload_types import Type
 
 
 def type_of(column: VectorColumn) -> Any:
@@ -22,6 +23,16 @@ def type_of(column: VectorColumn) -> Any:
         return pa.struct(lists)
     dense = pa.list_(pa.float32(), column.size)
     return pa.list_(dense) if column.kind is Kind.MULTI else dense
+
+
+def payload_column(kind: Type) -> Any:
+    """The Arrow type of payload fields of this type; text, where there are none."""
+    plain = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64()}
+    if isinstance(kind, list):
+        return pa.list_(payload_column(kind[1]))
+    if isinstance(kind, dict) and kind:
+        return pa.struct([(name, payload_column(one)) for name, one in kind.items()])
+    return plain.get(kind, pa.string()) if isinstance(kind, str) else pa.string()
 
 
 def array_of(column: VectorColumn, vectors: Sequence[Any]) -> Any:

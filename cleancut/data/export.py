@@ -19,12 +19,13 @@ from typing import Any
 from cleancut.core.format.manifest import Manifest, ShardEntry
 from cleancut.core.format.paths import Paths
 from cleancut.core.points.columns import VectorColumn, vector_columns
+from cleancut.core.points.payload_types import Type
 from cleancut.core.points.selection import Selection, opened_shards
 from cleancut.data.filters import check_filter
 from cleancut.data.job import Line, ShardJob
 from cleancut.data.output import STDOUT, check_target, new_file, writes_stdout
 from cleancut.data.shard_runner import check_scratch, make_scratch, run_shard
-from cleancut.data.sinks import Format, LineSink, Sink, TableSink
+from cleancut.data.sinks import Format, HeldSink, LineSink, Sink, TableSink
 from cleancut.ports.store import Store
 from cleancut.repository.catalog import find_group
 from cleancut.runtime.concurrency import run_in_order, run_in_thread
@@ -35,7 +36,8 @@ _SAID_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """Which points of which backup go where. `jobs`: shards that are open at a time."""
+    """Which points of which backup go where. `jobs`: shards that are open at a time. `structs`:
+    payloads of a table are structs instead of JSON text."""
 
     backup: str
     collection: str
@@ -43,6 +45,7 @@ class ExportRequest:
     form: Format
     out: Path
     vectors: bool = False
+    structs: bool = False
     jobs: int = 2
     scratch: Path | None = None
 
@@ -63,7 +66,8 @@ async def export(
     with make_scratch(request.scratch) as made:
         scratch = Path(made)
         opened = [shard for shard, _ in shards]
-        await asyncio.to_thread(check_scratch, opened, request.jobs, scratch)
+        at_once = len(opened) if request.structs else request.jobs
+        await asyncio.to_thread(check_scratch, opened, at_once, scratch)
         run = _Export(store, paths, manifest, request, scratch, notice)
         with _sink(run, request) as sink:
             points = await run.write(shards, sink)
@@ -114,7 +118,7 @@ class _Export:
 
         async def take(done: tuple[ShardEntry, Line]) -> None:
             shard, line = done
-            await run_in_thread(partial(sink.append, line.parts or ()))
+            await run_in_thread(partial(sink.append, line))
             self.notice(f"{shard.collection}/{shard.shard_id}: {line.points:,} points")
 
         calls = [partial(self._read, at, *one) for at, one in enumerate(shards)]
@@ -133,6 +137,7 @@ class _Export:
             shard_key=shard.shard_key,
             expected=shard.count,
             text_keys=self.text_keys,
+            payload_type=self.request.structs,
         )
         progress = partial(self._see, at)
         line = await run_shard(self.store, self.paths, shard, job, progress=progress)
@@ -170,16 +175,29 @@ def _sink(run: _Export, request: ExportRequest) -> Iterator[Sink]:
 
 
 @contextmanager
-def _table(run: _Export, path: Path) -> Iterator[TableSink]:
-    from cleancut.data.records import schema_of
-    from cleancut.data.table_parts import key_type
-
-    sample = next(iter(run.keys), None)
-    schema = schema_of(run.columns, uuids=False, key_type=key_type(sample, text=run.text_keys))
-    manifest = run.manifest
-    facts = {"backup": manifest.operation, "cut_at": manifest.cut_at, "cluster": manifest.cluster}
-    sink = TableSink(path, run.request.form, schema, facts)
+def _table(run: _Export, path: Path) -> Iterator[Sink]:
+    if run.request.structs:
+        yield HeldSink(partial(_table_sink, run, path))
+        return
+    sink = _table_sink(run, path, None)
     try:
         yield sink
     finally:
         sink.close()
+
+
+def _table_sink(run: _Export, path: Path, payload: Type | None) -> TableSink:
+    from cleancut.data.arrays import payload_column
+    from cleancut.data.records import schema_of
+    from cleancut.data.table_parts import key_type
+
+    sample = next(iter(run.keys), None)
+    schema = schema_of(
+        run.columns,
+        uuids=False,
+        key_type=key_type(sample, text=run.text_keys),
+        payload=None if payload is None else payload_column(payload),
+    )
+    manifest = run.manifest
+    facts = {"backup": manifest.operation, "cut_at": manifest.cut_at, "cluster": manifest.cluster}
+    return TableSink(path, run.request.form, schema, facts, payload=payload)

@@ -35,7 +35,7 @@ class ShardJob(msgspec.Struct, frozen=True):
     `task`: what is written, `lines` of JSON, `table` (Arrow) or `digests`; or what is answered:
     `search`, or the `vectors` of the selected points. `columns`: the vectors
     to write; none for none. `expected`: how many points there are, if that is known. `text_keys`:
-    some shard key of the collection is text.
+    some shard key of the collection is text. `payload_type`: that of all payloads is answered.
     """
 
     task: str
@@ -47,6 +47,7 @@ class ShardJob(msgspec.Struct, frozen=True):
     shard_key: str | int | None = None
     expected: int | None = None
     text_keys: bool = False
+    payload_type: bool = False
     search: Search | None = None
 
 

@@ -96,15 +96,20 @@ def _lines(shard: EngineShard, job: ShardJob) -> Line:
 
 def _table(shard: EngineShard, job: ShardJob) -> Line:
     """One file of points with numbers as ids, and one of those with UUIDs, which follow them."""
+    from cleancut.core.points.payload_types import Type, merged_type, type_of
     from cleancut.data.table_parts import TableParts
 
     size, counter = PageSize(), _Counter()
+    payload: Type = "null"
     with TableParts(job) as parts:
         for records in _records(shard, job, size):
             size.wrote(len(records), parts.write(records))
+            if job.payload_type:
+                types = (type_of(record.payload or {}) for record in records)
+                payload = merged_type((payload, *types))
             counter.add(len(records))
     counter.check(shard, job)
-    return Line(counter.points, tuple(parts.written))
+    return Line(counter.points, tuple(parts.written), result=payload)
 
 
 def _digests(shard: EngineShard, job: ShardJob) -> Line:

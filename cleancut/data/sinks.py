@@ -6,16 +6,18 @@ A sink's calls run in a thread, one at a time.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cleancut.data.job import Part
+from cleancut.core.points.payload_types import Type, merged_type, shaped
+from cleancut.data.job import Line
 
 GROUP_BYTES = 64 << 20
 _COPY_BYTES = 1 << 20
@@ -32,8 +34,8 @@ class Format(Enum):
 class Sink(Protocol):
     """Takes the parts of shards, one shard after the other."""
 
-    def append(self, parts: Sequence[Part]) -> None:
-        """The parts are removed."""
+    def append(self, line: Line) -> None:
+        """Takes the parts of a shard, which are removed."""
 
     def finish(self) -> None:
         """All is written."""
@@ -45,8 +47,8 @@ class LineSink:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
-    def append(self, parts: Sequence[Part]) -> None:
-        for part in parts:
+    def append(self, line: Line) -> None:
+        for part in line.parts or ():
             with Path(part.path).open("rb") as lines:
                 shutil.copyfileobj(lines, self._file, _COPY_BYTES)
             Path(part.path).unlink()
@@ -57,9 +59,19 @@ class LineSink:
 
 class TableSink:
     """A table in `target`. Its ids are numbers, or text once a part has UUIDs: what was written by
-    then is written again. `facts`: for the file's metadata."""
+    then is written again. `facts`: for the file's metadata. `payload`: its type, if the column of
+    payloads is not text."""
 
-    def __init__(self, target: Path, form: Format, schema: Any, facts: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        target: Path,
+        form: Format,
+        schema: Any,
+        facts: Mapping[str, str],
+        *,
+        payload: Type | None = None,
+    ) -> None:
+        self._payload = payload
         self._target = target
         self._form = form
         self._schema = schema.with_metadata({f"cleancut.{key}": facts[key] for key in facts})
@@ -67,14 +79,14 @@ class TableSink:
         self._waiting_bytes = 0
         self._writer = self._open(target)
 
-    def append(self, parts: Sequence[Part]) -> None:
-        for part in parts:
+    def append(self, line: Line) -> None:
+        for part in line.parts or ():
             if part.uuids:
                 self._widen()
             with pa.memory_map(part.path) as file:
                 reader = pa.ipc.open_file(file)
                 for at in range(reader.num_record_batches):
-                    self._write(reader.get_batch(at))
+                    self._write(self._with_payload(reader.get_batch(at)))
                 self._flush()
             Path(part.path).unlink()
 
@@ -93,6 +105,20 @@ class TableSink:
         return pq.ParquetWriter(
             str(target), self._schema, compression="zstd", use_dictionary=["shard_key"]
         )
+
+    def _with_payload(self, batch: Any) -> Any:
+        if self._payload is None:
+            return batch
+        at = batch.schema.get_field_index("payload")
+        values = [
+            shaped(msgspec.json.decode(text), self._payload)
+            for text in batch.column(at).to_pylist()
+        ]
+        kind = self._schema.field("payload").type
+        columns = list(batch.columns)
+        columns[at] = pa.array(values, kind)
+        schema = batch.schema.set(at, pa.field("payload", kind))
+        return pa.RecordBatch.from_arrays(columns, schema=schema)
 
     def _write(self, batch: Any) -> None:
         if batch.schema.field("id").type != self._schema.field("id").type:
@@ -137,3 +163,23 @@ class TableSink:
             return
         with pq.ParquetFile(str(source)) as file:
             yield from file.iter_batches()
+
+
+class HeldSink:
+    """Holds all parts until the types of all payloads are known; `make` gives the table's sink."""
+
+    def __init__(self, make: Callable[[Type], TableSink]) -> None:
+        self._make = make
+        self._lines: list[Line] = []
+
+    def append(self, line: Line) -> None:
+        self._lines.append(line)
+
+    def finish(self) -> None:
+        sink = self._make(merged_type(line.result for line in self._lines))
+        try:
+            for line in self._lines:
+                sink.append(line)
+            sink.finish()
+        finally:
+            sink.close()

@@ -15,8 +15,10 @@ import pytest
 from cleancut.cli.exit_codes import Exit
 from cleancut.cli.main import run
 from cleancut.core.points.columns import Kind, VectorColumn
+from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.wal.segments import build_segments, plan_segments
 from cleancut.data.arrays import array_of, texts_of
+from cleancut.data.shard_runner import _broken
 from cleancut.repository.shards.rolled_tar import LogFile, with_log
 from cleancut_devcluster.peer.engine.log_entries import encode_operation
 from tests.support.recorded_backups import DOCS, RecordedStore, made_info, made_tar
@@ -129,6 +131,29 @@ def test_all_kinds_of_vectors_ids_and_shard_keys(store: RecordedStore, tmp_path:
     assert table.schema.field("vector.image").type == pa.list_(pa.float32(), 3)
 
 
+def test_payloads_as_structs(store: RecordedStore, tmp_path: Path) -> None:
+    """Their types are those of all shards together; what is of several kinds is JSON text."""
+    body = {"vectors": {"size": 1, "distance": "Dot"}}
+    payloads: list[dict[str, Any]] = [
+        {"n": 1, "mixed": "a", "deep": {"list": [1, None]}, "only": True},
+        {"n": 2.5, "mixed": [1], "deep": {"list": [], "other": "x"}},
+    ]
+    tars = {
+        at: made_tar(
+            tmp_path / f"{at}",
+            body,
+            {"kind": "upsert", "points": [{"id": at, "vector": [1], "payload": payload}]},
+        )
+        for at, payload in enumerate(payloads)
+    }
+    store.publish(1, tars, made_info(body))
+    found = table_of(store, tmp_path / "out", "parquet", "--payload", "struct")
+    assert found["payload"].to_pylist() == [
+        {"n": 1.0, "mixed": '"a"', "deep": {"list": [1, None], "other": None}, "only": True},
+        {"n": 2.5, "mixed": "[1]", "deep": {"list": [], "other": "x"}, "only": None},
+    ]
+
+
 def test_numbers_of_vectors_have_a_point_or_an_exponent() -> None:
     """Qdrant takes `[[1,2],[3.5,4]]` for a sparse vector."""
     column = VectorColumn("", Kind.MULTI, 2)
@@ -177,6 +202,14 @@ def test_a_damaged_backup_leaves_no_file(recorded_store: RecordedStore, tmp_path
     verb = ["backup", "export", "1", "-c", DOCS, "--format", "arrow", "--out"]
     assert run([*recorded_store.flags, *verb, str(tmp_path / "out")]) == Exit.CORRUPT
     assert not [one for one in tmp_path.iterdir() if "out" in one.name]
+
+
+def test_a_process_that_is_killed_is_not_called_damage() -> None:
+    """The system may kill it for its memory."""
+    error = _broken("docs/0", -9, b"")
+    assert not isinstance(error, Corrupt)
+    assert "signal 9" in error.message
+    assert isinstance(_broken("docs/0", 1, b"panicked"), Corrupt)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,13 @@ from cleancut.cli.settings import Verb, settings_of
     help="jsonl: Qdrant's point a line, which can be upserted again.",
 )
 @click.option(
+    "--payload",
+    type=click.Choice(["text", "struct"]),
+    default="text",
+    show_default=True,
+    help="Of parquet and arrow: JSON text, or a struct with a field for each key.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, allow_dash=True),
     required=True,
@@ -52,6 +59,7 @@ def export_(
     shard_keys: tuple[str, ...],
     with_vectors: bool,
     form: str,
+    payload: str,
     out: Path,
     jobs: int,
     scratch: Path | None,
@@ -63,6 +71,8 @@ def export_(
     """
     from cleancut.data.requirements import check_extra
 
+    if payload == "struct" and form == "jsonl":
+        raise click.UsageError("--payload struct is for parquet and arrow: jsonl has JSON objects")
     check_extra()
     from cleancut.data.export import ExportRequest, export
     from cleancut.data.sinks import Format
@@ -75,6 +85,7 @@ def export_(
         form=Format(form),
         out=out,
         vectors=with_vectors,
+        structs=payload == "struct",
         jobs=jobs,
         scratch=scratch,
     )
