@@ -17,9 +17,9 @@ from cleancut.copying.source_hold import SourceHold
 from cleancut.copying.transfer import Transfer, accept
 from cleancut.core.format.manifest import Manifest, parse_manifest
 from cleancut.core.format.pack_uses import packs_of
-from cleancut.core.format.page import open_page
+from cleancut.core.format.page import Page, open_page
 from cleancut.core.format.paths import Paths
-from cleancut.core.format.recipe import Recipe, block_sizes, open_recipe
+from cleancut.core.format.recipe import PageRef, Recipe, block_sizes, open_recipe
 from cleancut.core.maintenance.copying import missing_of
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
@@ -29,6 +29,7 @@ from cleancut.runtime.concurrency import run_all
 
 T = TypeVar("T")
 _LISTED_AT_ONCE = 8
+_READ_AT_ONCE = 8
 _ADVICE = (
     "nothing of this backup is published in the copy; `cleancut backup verify` on the source shows"
     " all damage, another backup may be whole"
@@ -55,6 +56,8 @@ class GroupCopy:
     hold: SourceHold
     checked: set[str]
     """Packs that this run has copied: for later pages, their blocks are only read and checked."""
+    complete: set[str]
+    """Recipes of a published group of the target: all that they name is there."""
     progress: Callable[[], None]
     _checks: PackChecks = field(default_factory=PackChecks)
     _pages: dict[str, str] = field(default_factory=dict)
@@ -91,36 +94,55 @@ class GroupCopy:
         return data, parse_manifest(data, path)
 
     async def _copy_shards(self, manifest: Manifest) -> None:
-        done: set[str] = set()
-        for look in (self.transfer.source.look, self.transfer.target.look):
-            for folder in ("recipes/", "pages/"):
-                await look(self._paths.root + folder)
-        for shard in sorted(manifest.shards, key=lambda one: (one.agent, one.collection)):
-            if shard.recipe not in done:
-                done.add(shard.recipe)
-                await self._copy_recipe(shard.recipe, f"{shard.collection}/{shard.shard_id}")
+        shards = {
+            shard.recipe: f"{shard.collection}/{shard.shard_id}"
+            for shard in sorted(manifest.shards, key=lambda one: (one.agent, one.collection))
+            if shard.recipe not in self.complete
+        }
+        looks = [
+            partial(listed.look, self._paths.root + folder)
+            for listed in (self.transfer.source, self.transfer.target)
+            for folder in ("recipes/", "pages/")
+        ]
+        await run_all(looks, _LISTED_AT_ONCE)
+        named = list(shards.items())
+        for start in range(0, len(named), _READ_AT_ONCE):
+            part = named[start : start + _READ_AT_ONCE]
+            reads = [partial(self._wanted, digest, shard) for digest, shard in part]
+            for (digest, shard), wanted in zip(
+                part, await run_all(reads, _READ_AT_ONCE), strict=True
+            ):
+                await self._copy_recipe(digest, shard, wanted)
         await self._flush()
 
-    async def _copy_recipe(self, digest: str, shard: str) -> None:
+    async def _wanted(self, digest: str, shard: str) -> _Wanted:
         path = self._paths.recipe(digest)
         recipe = await self._explained(shard, path, self._load_recipe(digest))
-        wanted = await self._explained(shard, path, self._look(recipe))
-        sizes = block_sizes(recipe)
-        for ref in recipe.pages:
+        return await self._explained(shard, path, self._look(recipe))
+
+    async def _copy_recipe(self, digest: str, shard: str, wanted: _Wanted) -> None:
+        sizes, chosen = block_sizes(wanted.recipe), []
+        for ref in wanted.recipe.pages:
             mine = [next(sizes) for _ in range(ref.blocks)]
-            if ref.digest not in wanted.pages:
-                continue
-            place = self._paths.page(ref.digest)
-            page = await self._explained(
-                shard, place, load_page(self.sides.source.opened.store, self._paths, ref)
+            if ref.digest in wanted.pages:
+                chosen.append((ref, mine))
+        for start in range(0, len(chosen), _READ_AT_ONCE):
+            part = chosen[start : start + _READ_AT_ONCE]
+            pages = await run_all(
+                [partial(self._page, ref, shard) for ref, _ in part], _READ_AT_ONCE
             )
-            self._checks.add(page, iter(mine), shard, wanted.packs)
-            if ref.digest in wanted.missing_pages:
-                self._pages[ref.digest] = shard
+            for (ref, mine), page in zip(part, pages, strict=True):
+                self._checks.add(page, iter(mine), shard, wanted.packs)
+                if ref.digest in wanted.missing_pages:
+                    self._pages[ref.digest] = shard
             if self._checks.full:
                 await self._flush()
-        if path not in self.transfer.target.sizes:
+        if self._paths.recipe(digest) not in self.transfer.target.sizes:
             self._recipes.append((digest, shard))
+
+    async def _page(self, ref: PageRef, shard: str) -> Page:
+        page = load_page(self.sides.source.opened.store, self._paths, ref)
+        return await self._explained(shard, self._paths.page(ref.digest), page)
 
     async def _load_recipe(self, digest: str) -> Recipe:
         return await load_recipe(self.sides.source.opened.store, self._paths, digest)

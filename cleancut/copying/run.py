@@ -11,7 +11,7 @@ from cleancut.copying.group_copy import GroupCopy
 from cleancut.copying.sides import Sides, prepare_target
 from cleancut.copying.source_hold import SourceHold
 from cleancut.copying.transfer import NO_LIMITS, CopyLimits, Transfer
-from cleancut.core.format.manifest import Manifest
+from cleancut.core.format.manifest import Manifest, recipes_of
 from cleancut.core.maintenance.copying import (
     CopyPlan,
     LeftOut,
@@ -22,7 +22,7 @@ from cleancut.core.maintenance.copying import (
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound
 from cleancut.core.primitives.ids import Epoch
 from cleancut.ports.clock import Clock
-from cleancut.repository.catalog import find_group, read_epochs, read_rows
+from cleancut.repository.catalog import find_group, read_epochs, read_row, read_rows
 from cleancut.repository.verification_log import list_checks, read_damage
 from cleancut.verification.verify import ReadShare, verify_group
 
@@ -51,6 +51,7 @@ class CopyRun:
     clock: Clock
     notice: Notice
     _checked: set[str] = field(default_factory=set)
+    _complete: set[str] = field(default_factory=set)
     _warnings: dict[str, None] = field(default_factory=dict)
     _said_s: float = 0.0
 
@@ -63,6 +64,8 @@ class CopyRun:
         began_s = time.monotonic()
         plan = await self._plan()
         await prepare_target(self.sides)
+        if self.request.scope is Scope.NEW:
+            self._complete |= await self._newest_there()
         done = [_left_out(one) for one in plan.left_out]
         done += [await self._copy(epoch) for epoch in plan.copied]
         return Copy(
@@ -106,6 +109,16 @@ class CopyRun:
             found.append(SourceGroup(row.epoch, flaw))
         return found
 
+    async def _newest_there(self) -> set[str]:
+        """Recipes of the newest group of the target, if that can be read: a published group has
+        all that it names."""
+        store, paths = self.sides.target.opened.store, self.sides.paths
+        epochs = (await read_epochs(store, paths)).groups
+        row = await read_row(store, paths, epochs[-1]) if epochs else None
+        damage = await read_damage(store, paths)
+        recipes = recipes_of(row.manifest) if row is not None and row.manifest else set()
+        return {recipe for recipe in recipes if recipe not in damage.recipes}
+
     async def _copy(self, epoch: Epoch) -> CopiedBackup:
         transfer = Transfer(self.sides, self.clock, self.request.limits)
         hold = SourceHold(self.sides, epoch, self.clock)
@@ -118,11 +131,13 @@ class CopyRun:
                 self.notice(f"backup #{epoch}: {counts.objects} objects, {mib:.1f} MiB copied")
 
         self._said_s = time.monotonic()
-        one = GroupCopy(self.sides, epoch, transfer, hold, self._checked, progress)
+        one = GroupCopy(self.sides, epoch, transfer, hold, self._checked, self._complete, progress)
         failure: CleancutError | None = None
         manifest: Manifest | None = None
         try:
             manifest = await one.run()
+            if self.request.scope is Scope.NEW:
+                self._complete |= recipes_of(manifest)
         except (Corrupt, NotFound) as error:
             failure = error
         finally:

@@ -14,7 +14,7 @@ from cleancut.core.primitives.errors import Corrupt
 from cleancut.ports.clock import Clock
 from cleancut.ports.store import ObjectInfo, Store
 
-IN_FLIGHT_BYTES = 32 * 1024 * 1024
+IN_FLIGHT_BYTES = 20 * 1024 * 1024
 """Of objects on their way; each is held up to three times while it is checked."""
 MAX_BYTES = 65 * 1024 * 1024
 _INLINE_BYTES = 64 * 1024
