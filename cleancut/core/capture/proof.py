@@ -142,7 +142,7 @@ def _unsettled(before: FileState, after: FileState, now_ns: int) -> str:
 
 def was_set_back(before_ns: int, after_ns: int, passed_ns: int) -> bool:
     """Whether the clock of the files' times went back between two looks at it, `passed_ns` apart on
-    a clock that never does. What a clock loses by being slewed is no step."""
+    a clock that never does. A clock that is slewed loses less."""
     return after_ns - before_ns < passed_ns * 0.99 - SLEWED_NS
 
 
