@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from cleancut.core.format.manifest import ShardEntry
 from cleancut.core.format.paths import Paths
-from cleancut.core.primitives.errors import Corrupt, Refused, from_reason
+from cleancut.core.primitives.errors import CleancutError, Corrupt, Refused, from_reason
 from cleancut.data.job import Line, ShardJob
 from cleancut.ports.store import Store
 from cleancut.repository.shards.captured_tar import read_captured
@@ -107,12 +107,22 @@ async def _run(job: ShardJob, progress: Callable[[int], None], label: str) -> Li
             process.kill()
             await process.wait()
     if last.parts is None and last.result is None and not last.reason:
-        said = errors.read_bytes()[-_SHOWN_BYTES:].decode(errors="replace").strip()
-        raise Corrupt(
-            f"{label}: the process that opens the shard ended with {process.returncode}: {said}",
-            "`cleancut backup drill` examines the shards of a backup",
-        )
+        raise _broken(label, process.returncode or 0, errors.read_bytes()[-_SHOWN_BYTES:])
     return last
+
+
+def _broken(label: str, code: int, stderr: bytes) -> CleancutError:
+    """What to say of a process that ended without an answer; `code`: its exit code."""
+    if code < 0:
+        return CleancutError(
+            f"{label}: the process that opens the shard was ended by signal {-code}",
+            "if the system ran out of memory, open fewer shards at a time: --jobs 1",
+        )
+    said = stderr.decode(errors="replace").strip()
+    return Corrupt(
+        f"{label}: the process that opens the shard ended with {code}: {said}",
+        "`cleancut backup drill` examines the shards of a backup",
+    )
 
 
 async def _talk(

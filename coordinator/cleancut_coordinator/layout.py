@@ -24,7 +24,7 @@ async def read_layout(context: CoordinatorContext) -> Layout:
     cluster = await ask_any(context.peers, lambda peer: peer.cluster())
     if not cluster.enabled:
         raise Refused(
-            "a single Qdrant has nothing to rebalance", "run it in cluster mode, and add peers"
+            "Qdrant does not run in cluster mode", "run it in cluster mode, and add peers"
         )
     telemetry = await ask_any(context.peers, lambda peer: peer.telemetry())
     weights = await ask_any(context.peers, lambda peer: peer.weights())

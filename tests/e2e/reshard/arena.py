@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from qdrant_client import AsyncQdrantClient, models
 
-from cleancut.api.reshards import Reshard
+from cleancut.api.reshards import Reshard, ReshardOptions
 from cleancut.client.client import Client
 from cleancut.core.protocol.states import FINAL_STATES, State
 from cleancut_devcluster.launch.qdrant import wait_until
@@ -70,14 +71,17 @@ class Arena:
     def client(self) -> Client:
         return Client(self.world.setup.addresses.split(","))
 
-    async def catch(self, name: str, states: Iterable[State]) -> Reshard:
-        """The reshard as soon as it is seen in one of `states`. Raises: TimeoutError."""
-        wanted = frozenset(states)
+    async def begin(self, shards: int, state: State) -> Reshard:
+        """A reshard that has just come to `state`. Raises: TimeoutError; AssertionError, if that
+        went by unseen."""
+        options = ReshardOptions(collection=DOCS, shards=shards, shard_key=self.key)
         async with self.client() as client, asyncio.timeout(CAUGHT_S):
+            begun = await client.start_reshard(str(uuid.uuid4()), options)
             while True:
-                found = await client.get_reshard(name)
-                if found.state in wanted or found.state in FINAL_STATES:
+                found = await client.get_reshard(begun.id)
+                if found.state is state:
                     return found
+                assert found.state not in FINAL_STATES, f"{state} went by"
                 await asyncio.sleep(_LOOK_S)
 
     async def ended(self, name: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cleancut.core.protocol.states import State
+from cleancut_devcluster.launch.setup import Coordinator
 from tests.e2e.conftest import Launch
 from tests.e2e.reshard.arena import DOCS, Arena, open_arena
 from tests.support.versioned_writers import versioned_writers
@@ -16,11 +17,10 @@ PHASES = (State.MOVING, State.VERIFYING, State.COMMITTING, State.CLEANING)
 VICTIMS = ("leader", "agent", "peer")
 
 
-async def strike(arena: Arena, victim: str) -> None:
+async def strike(arena: Arena, victim: str, leader: Coordinator) -> None:
     """Killed; back once another leads, or at once."""
     setup = arena.world.setup
     if victim == "leader":
-        leader = await setup.leader()
         await leader.child.kill()
         await setup.wait_leader(other_than=leader.name)
         await leader.child.start_again()
@@ -39,14 +39,14 @@ def test_nothing_is_lost_whoever_is_killed(
     launch: Launch, victim: str, phase: State, shards: int
 ) -> None:
     """It ends in DONE, or in FAILED with a whole collection; every acknowledged point is there."""
-    arena = open_arena(launch, points=1500, shards=2, replicas=2)
+    arena = open_arena(launch, points=4000, shards=2, replicas=2)
 
     async def body() -> tuple[Any, list[str]]:
         async with versioned_writers(arena.url, DOCS, 2) as arena.writers:
-            begun = await arena.reshard(shards, "--no-wait")
-            await arena.catch(begun["id"], {phase})
-            await strike(arena, victim)
-            ended = await arena.ended(begun["id"])
+            leader = await arena.world.setup.leader()
+            begun = await arena.begin(shards, phase)
+            await strike(arena, victim, leader)
+            ended = await arena.ended(begun.id)
         return ended, await arena.wrong(ended["shards"])
 
     ended, wrong = arena.world.run(body())
@@ -63,17 +63,16 @@ def test_a_cancel_leaves_a_whole_collection(launch: Launch, phase: State, reache
 
     async def body() -> tuple[Any, list[str]]:
         async with versioned_writers(arena.url, DOCS, 2) as arena.writers:
-            begun = await arena.reshard(5, "--no-wait")
-            caught = await arena.catch(begun["id"], {phase})
-            answer = await arena.world.setup.cleancut("reshard", "cancel", begun["id"], "--yes")
-            ended = answer.value("reshard")
-            assert caught.state is phase
+            begun = await arena.begin(5, phase)
+            async with arena.client() as client:
+                await client.cancel_reshard(begun.id)
+            ended = await arena.ended(begun.id)
         return ended, await arena.wrong(ended["shards"])
 
     ended, wrong = arena.world.run(body())
     assert wrong == []
     assert ended["state"] == "CANCELED"
-    assert ended["shards"] >= reached
+    assert ended["shards"] == reached
     assert f"has {ended['shards']} shards" in ended["error"]["message"]
 
 
@@ -82,12 +81,11 @@ def test_a_backup_is_made_between_two_steps(launch: Launch) -> None:
     arena = open_arena(launch, points=600, shards=1, replicas=2)
 
     async def body() -> tuple[Any, Any, Any]:
-        begun = await arena.reshard(3, "--no-wait")
-        await arena.catch(begun["id"], {State.MOVING})
+        begun = await arena.begin(3, State.MOVING)
         made = (await arena.world.setup.cleancut("backup", "create")).value("backup")
         async with arena.client() as client:
-            meanwhile = await client.get_reshard(begun["id"])
-        return made, meanwhile, await arena.ended(begun["id"])
+            meanwhile = await client.get_reshard(begun.id)
+        return made, meanwhile, await arena.ended(begun.id)
 
     made, meanwhile, ended = arena.world.run(body())
     assert made["state"] == "COMMITTED"

@@ -16,7 +16,7 @@ from cleancut.core.primitives.ids import AgentName, ClusterName, Epoch, FencingT
 from cleancut.core.protocol.commands import Decide, Persist
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Operation, Vote
-from cleancut.core.protocol.requests import BackupRequest, RebalanceRequest
+from cleancut.core.protocol.requests import BackupRequest, RebalanceRequest, ReshardRequest
 from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.ports.coordination import Created, Delete, Put
 from cleancut.runtime.clock import SystemClock
@@ -244,3 +244,32 @@ async def test_what_follows_an_operation_waits_for_its_end() -> None:
     found = await leader_state.next_pending()
     assert found is not None
     assert found.id == after.id
+
+
+@run
+async def test_between_two_steps_others_go_first_and_a_cancel_says_the_number() -> None:
+    """A reshard that has made a step waits behind a younger backup, and may be cancelled there."""
+    at = context()
+    token = await lead(at)
+    leader_state = LeaderState(at, token)
+    asked = ReshardRequest(collection="docs", shards=6)
+    reshard = await requests.record(
+        at, token, OperationKind.RESHARD, request=asked, request_id="r-1"
+    )
+    found = await leader_state.next_pending()
+    assert found is not None
+    assert found.id == reshard.id
+    backup = await requests.record(
+        at, token, OperationKind.BACKUP, request=BackupRequest(), request_id="r-2"
+    )
+    stepped = replace(found, turns=1, reached=3)
+    await leader_state.put(at.keys.operation(reshard.id), stepped)
+    after = await leader_state.next_pending()
+    assert after is not None
+    assert after.id == backup.id
+    await leader_state.cancel_pending(reshard.id)
+    over = await leader_state.operation(reshard.id)
+    assert over is not None
+    assert over.state is State.CANCELED
+    assert over.failure is not None
+    assert over.failure.message == "cancelled on request; 'docs' has 3 shards"
