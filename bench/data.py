@@ -21,7 +21,7 @@ RUNS = {
     "export parquet, vectors": ["export", "1", "--format", "parquet", "--with-vectors"],
     "export arrow, vectors": ["export", "1", "--format", "arrow", "--with-vectors"],
     "diff, 1 % changed": ["diff", "1", "2"],
-    "query, exact": ["query", "1", "--id", "7"],
+    "query, exact": ["query", "1", "--vector"],
 }
 
 
@@ -38,6 +38,7 @@ def main() -> None:
         out = given.directory / "out"
         out.unlink(missing_ok=True)
         command = [sys.executable, "-m", "cleancut.cli.main", *store.flags, "backup", *words]
+        command += [str([1.0] * given.dimension)] if words[0] == "query" else []
         command += ["-c", DOCS, *(["--out", str(out)] if words[0] == "export" else [])]
         run = measure(command, {}, given.directory)
         rows.append(

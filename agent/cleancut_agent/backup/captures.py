@@ -30,7 +30,7 @@ from cleancut.repository.shards.tar_assembler import read_tar
 from cleancut.repository.shards.tar_scanner import KeptMember
 from cleancut.runtime.concurrency import run_all, run_in_thread
 from cleancut_agent.backup.partial_recipes import PartialRecipes
-from cleancut_agent.capture.direct_tar import DirectTar
+from cleancut_agent.capture.direct_tar import DirectTar, UnprovenFiles
 from cleancut_agent.capture.local_capture import DirectCapture
 from cleancut_agent.context import AgentContext
 
@@ -93,7 +93,7 @@ class Captures:
         self._partials = PartialRecipes(context.spill_dir)
         self._opening = asyncio.Semaphore(STREAMS_TO_OPEN)
         self._uncut = 0
-        self._in_hurry = 0
+        self._in_hurry, self._one_by_one = 0, False
         self._all_cut: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stored: asyncio.Future[list[Stored]] = asyncio.get_running_loop().create_future()
         self._packs: PackWriter | None = None
@@ -116,10 +116,11 @@ class Captures:
         self.read_bytes += size_bytes
 
     async def run(self, streams: Sequence[Stream], at_once: int = 0) -> None:
-        """Captures them all, `at_once` of them at a time if that is given. Never raises but when
-        cancelled: the waiting sides get the error. However it ends, the next attempt
-        knows what has been stored."""
-        self._uncut = len(streams)
+        """Captures them all, `at_once` of them at a time if that is given: then nothing waits for
+        their cuts, and a shard of which files are not proven is streamed at once. Never raises but
+        when cancelled: the waiting sides get the error. However it ends, the next attempt knows
+        what has been stored."""
+        self._uncut, self._one_by_one = len(streams), at_once > 0
         if all(stream.parent for stream in streams):
             self.expected_bytes = sum(s.parent.tar_bytes for s in streams if s.parent)
         try:
@@ -167,7 +168,11 @@ class Captures:
                 return await self._roll(packs, stream, turn)
             opened = await self._open_direct(stack, stream)
             if opened is not None:
-                return await self._capture_direct(packs, stream, opened, turn)
+                try:
+                    return await self._capture_direct(packs, stream, opened, turn)
+                except UnprovenFiles:
+                    if not self._one_by_one:
+                        raise
             chunks = await self._stream(stack, task)
             return Stored(await self._store(packs, stream, chunks, turn))
 

@@ -116,7 +116,7 @@ class AgentBackupEffects:
             case Load():
                 await self.check_loaded(effect)
                 await self._parents.load(effect.tasks)
-                self._warm(effect)
+                self.warm(effect)
                 return await self._open_logs(effect)
             case Confirm():
                 return await self._watchdog.confirm(effect.epoch)
@@ -192,7 +192,11 @@ class AgentBackupEffects:
         if any((task.collection, task.shard_id) in places for task in effect.tasks):
             raise UnusableReplicas(unusable)
 
-    def _warm(self, effect: Load) -> None:
+    async def startup(self) -> str:
+        """Of the local peer; "", if its segments are not captured from the disk now."""
+        return (await self._context.qdrant.telemetry()).startup if self._reads_files() else ""
+
+    def warm(self, effect: Load) -> None:
         """Starts what makes files show that they are written to: it may last beyond the cut."""
         if (capture := self._context.capture) is not None and self._reads_files():
             self._group.create_task(run_in_thread(partial(capture.warm, effect.tasks)))

@@ -34,6 +34,7 @@ class AgentSeedEffects:
                 return await self._backups.run(effect)
             case Load():
                 await self._backups.check_loaded(effect)
+                self._backups.warm(effect)
                 return None
             case SeedShards():
                 return await self._store_shards(effect)
@@ -61,6 +62,7 @@ class AgentSeedEffects:
             self._context.token_hex(16),
             self._pool,
             unknown=parents.avoided,
+            startup=await self._backups.startup(),
             on_stream=lambda task, reading: self._report_stream(effect.epoch, task, reading),
         )
         streams = sorted(

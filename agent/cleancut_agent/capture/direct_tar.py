@@ -16,7 +16,7 @@ from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
-from cleancut.core.capture.proof import SETTLED_NS, SMALL_BYTES, FileState
+from cleancut.core.capture.proof import SETTLED_NS, SMALL_BYTES, FileState, was_set_back
 from cleancut.core.capture.request import (
     SEGMENT_MANIFEST,
     in_words,
@@ -57,6 +57,10 @@ class UnprovenFiles(Unavailable):
         self.files = files
 
 
+class UnreadableFile(UnprovenFiles):
+    """A file that the disk does not give back. It stays so until it is written again."""
+
+
 class OtherFiles(Unavailable):
     """The disk does not hold what Qdrant streams: nothing on it proves anything."""
 
@@ -77,10 +81,12 @@ class DirectTar:
         piece_bytes: int,
         reads: DiskReads,
         now_ns: Callable[[], int] = time.time_ns,
+        mono_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
+        self._mono_ns = mono_ns
         self._selection, self._directory, self._size_of = selection, directory, size_of
         self._piece_bytes, self._reads, self._now_ns = piece_bytes, reads, now_ns
-        self._cut_ns = 0
+        self._cut_ns, self._cut_mono_ns = 0, 0
         self._changed: dict[str, str] = {}
         self._streamed_bytes = self._direct_bytes = self._kept_bytes = 0
         self.proven: dict[str, FileState] = {}
@@ -101,7 +107,7 @@ class DirectTar:
         parts = _Streamed(frozenset(path.partition("/")[0] for path in left_out))
         async for chunk in chunks:
             if not self._cut_ns:
-                self._cut_ns = self._now_ns()
+                self._cut_ns, self._cut_mono_ns = self._now_ns(), self._mono_ns()
                 self._changed = await run_in_thread(self._selection.check)
             self._streamed_bytes += len(chunk)
             piece = parts.feed(chunk)
@@ -151,7 +157,7 @@ class DirectTar:
     def _batches(self, kept: Set[str], direct: Set[str]) -> Iterator[_Batch]:
         """The members by path, some at a time, and what was read for them.
 
-        Raises: UnprovenFiles, Unavailable.
+        Raises: UnprovenFiles.
         """
         batch: list[bytes | KeptMember] = []
         read_bytes = 0
@@ -171,12 +177,15 @@ class DirectTar:
             yield batch, read_bytes
 
     def _read(self, path: str) -> Iterator[bytes]:
-        """All units of a member. Raises: UnprovenFiles, Unavailable."""
-        file = DirectFile(self._selection.direct[path])
-        yield file.header
-        for piece in file.pieces(self._piece_bytes):
-            self._direct_bytes += len(piece)
-            yield piece
+        """All units of a member. Raises: UnprovenFiles."""
+        try:
+            file = DirectFile(self._selection.direct[path])
+            yield file.header
+            for piece in file.pieces(self._piece_bytes):
+                self._direct_bytes += len(piece)
+                yield piece
+        except Unavailable as error:
+            raise UnreadableFile(error.message, frozenset({path})) from error
         if padding := bytes(-file.stored_bytes % UNIT):
             yield padding
         if reason := self._selection.finish(path):
@@ -187,11 +196,19 @@ class DirectTar:
     async def _compare(self, parts: _Streamed, needed: frozenset[str]) -> None:
         """Small files that were streamed and have not changed for long lie on the disk as well.
 
-        Raises: OtherFiles, if one differs; UnprovenFiles, if there is none, although files are
-            `needed` from there.
+        Raises: OtherFiles, if one differs; UnprovenFiles, if the clock was set back meanwhile, so
+            that a file that was written after the cut may look old; and if there is none, although
+            files are `needed` from there.
         """
         compare = partial(_compare, self._directory, parts.samples, self._cut_ns)
         same, other = await run_in_thread(compare)
+        passed_ns = self._mono_ns() - self._cut_mono_ns
+        if other and was_set_back(self._cut_ns, self._now_ns(), passed_ns):
+            raise UnprovenFiles(
+                f"the clock was set back while {self._directory} was streamed: {other} cannot be"
+                " compared",
+                needed,
+            )
         if other:
             raise OtherFiles(f"{self._directory}/{other} is not what Qdrant streams")
         if needed and not same:

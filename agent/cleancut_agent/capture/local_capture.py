@@ -23,7 +23,7 @@ from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import Digest
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.wal.gate import WalFacts
-from cleancut_agent.capture.direct_tar import DirectTar, OtherFiles, UnprovenFiles
+from cleancut_agent.capture.direct_tar import DirectTar, OtherFiles, UnprovenFiles, UnreadableFile
 from cleancut_agent.capture.disk_reads import DiskReads
 from cleancut_agent.capture.evidence_files import EvidenceFiles
 from cleancut_agent.capture.handles import handles_of_process
@@ -82,6 +82,7 @@ class LocalCapture:
         self._handles = handles_of_process()
         self._evidence = EvidenceFiles(directory)
         self._unproven: dict[Shard, frozenset[str]] = {}
+        self._unreadable: dict[Shard, frozenset[str]] = {}
         self._whole: set[Shard] = set()
         self.stopped = ""
         self.count_unproven: Callable[[], None] = lambda: None
@@ -118,7 +119,8 @@ class LocalCapture:
                 selection = files.select(self._recorded(task, parent, avoided, at), now_ns)
         except CleancutError:
             return None
-        for path in self._unproven.get(shard, frozenset()):
+        nothing = frozenset[str]()
+        for path in self._unproven.get(shard, nothing) | self._unreadable.get(shard, nothing):
             selection.leave(path)
         if not selection.kept and not selection.direct:
             selection.close()
@@ -141,12 +143,15 @@ class LocalCapture:
 
     def failed(self, task: ShardTask, error: CleancutError) -> None:
         """The next attempt streams what was not proven, and after two such attempts all of it; it
-        reads what the parent's pages should have said."""
+        reads what the parent's pages should have said. What cannot be read is streamed until the
+        agent restarts."""
         shard = task.collection, task.shard_id
         if isinstance(error, OtherFiles):
             self.stopped = error.message
         elif "member" in error.context:
             self._evidence.drop(*shard)
+        elif isinstance(error, UnreadableFile):
+            self._unreadable[shard] = self._unreadable.get(shard, frozenset()) | error.files
         elif isinstance(error, UnprovenFiles):
             self.count_unproven()
             again = self._unproven.pop(shard, None) is not None

@@ -18,6 +18,8 @@ SETTLED_NS = 30 * 10**9
 """How long ago a file's times have to lie: more than the tick of any file system's clock (two
 changes within one tick look the same), more than a write that has set the time but not yet copied
 its bytes, and enough that a file which is written every few seconds is streamed at once."""
+SLEWED_NS = 10**9
+"""A clock that was set back by no more does not make a file look settled that is not."""
 SMALL_BYTES = 64 << 10
 """Below that a file costs less in the stream than its proof."""
 SMALL_APPENDABLE_BYTES = 8 << 20
@@ -136,6 +138,12 @@ def _unsettled(before: FileState, after: FileState, now_ns: int) -> str:
     if age_ns < 0:
         return "its times lie in the future"
     return "" if age_ns >= SETTLED_NS else "changed a moment ago"
+
+
+def was_set_back(before_ns: int, after_ns: int, passed_ns: int) -> bool:
+    """Whether the clock of the files' times went back between two looks at it, `passed_ns` apart on
+    a clock that never does. A clock that is slewed loses less."""
+    return after_ns - before_ns < passed_ns * 0.99 - SLEWED_NS
 
 
 def difference(

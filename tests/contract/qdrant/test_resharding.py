@@ -319,6 +319,42 @@ def test_a_stream_to_a_shard_that_is_not_there_is_never_asked_for(fresh: World) 
     fresh.run(check())
 
 
+def test_a_peer_that_is_away_holds_it_up_or_ends_it(fresh: World) -> None:
+    """Without the new shard's replica it goes on, and points of that shard cannot be written. A
+    stream that fails takes all of it back."""
+
+    async def check() -> None:
+        name = await fresh.create(2)
+        await fresh.upsert(name, points(ids_of(MANY)))
+        one, away = driver(fresh, name), fresh.peers[2]
+        target = (await fresh.clients[2].cluster()).peer_id
+        replicas = (await one.replicas()).items()
+        shard, source = next((n, peers[0]) for n, peers in replicas if peers != [target])
+        await one.calls.start(name, UP, peer_id=target)
+        await one.seen(running=True)
+        await away.kill()
+        with pytest.raises(AssertionError, match="failed"):
+            await fresh.upsert(name, points(range(10**6, 10**6 + 50)))
+        assert (await one.placement()).resharding
+        await away.start()
+        await fresh.upsert(name, points(range(10**6, 10**6 + 50)))
+        await away.kill()
+        await one.calls.stream_points(name, shard, 2, from_peer=source, to_peer=target)
+
+        async def over() -> bool:
+            placement = await one.placement()
+            return not placement.resharding and not placement.transfers
+
+        await wait_until(over, 40, "the resharding is aborted")
+        await away.start()
+        await fresh.settled(name, 2)
+        seen = await as_seen(fresh, name)
+        assert seen[0] == seen[1] == seen[2]
+        assert {point["id"] for point in seen[0]} == {*ids_of(MANY), *range(10**6, 10**6 + 50)}
+
+    fresh.run(check())
+
+
 def test_a_peer_that_does_not_allow_it_says_so(
     kind: Kind, runner: asyncio.Runner, tmp_path: Path
 ) -> None:

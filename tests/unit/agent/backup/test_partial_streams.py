@@ -28,7 +28,7 @@ from cleancut.runtime.clock import SystemClock
 from cleancut.testing.memory_store import MemoryStore
 from cleancut_agent.backup.audit import audit_shard
 from cleancut_agent.backup.captures import Captures, Stored, Stream
-from cleancut_agent.capture.direct_tar import OtherFiles, UnprovenFiles
+from cleancut_agent.capture.direct_tar import OtherFiles, UnprovenFiles, UnreadableFile
 from cleancut_agent.capture.local_capture import LocalCapture
 from cleancut_agent.capture.segment_files import segments_path
 from cleancut_agent.context import AgentContext
@@ -119,13 +119,13 @@ class Agent:
     def _now_ns(self) -> int:
         return time.time_ns() + int(self.later_s * 1e9)
 
-    async def backup(self, peer: Peer) -> Stored:
-        """Raises: CleancutError."""
+    async def backup(self, peer: Peer, at_once: int = 0) -> Stored:
+        """`at_once`: as of a seed. Raises: CleancutError."""
         async with self._context(peer) as context:
             with ThreadPoolExecutor(1) as pool:
                 session = os.urandom(16).hex()
                 captures = Captures(context, Epoch(7), session, pool, startup=self.startup)
-                return await self._stored(captures)
+                return await self._stored(captures, at_once)
 
     async def audit(self, peer: Peer, stored: Stored, *answers: bool) -> str:
         """`answers`: whether the shard is still as it was cut, each time that is asked."""
@@ -166,11 +166,11 @@ class Agent:
         finally:
             await runner.cleanup()
 
-    async def _stored(self, captures: Captures) -> Stored:
+    async def _stored(self, captures: Captures, at_once: int) -> Stored:
         parent = await load_recipe(self.store, PATHS, self.recipe) if self.recipe else None
         task = ShardTask("c", ShardId(0), PeerId(1), recipe=self.recipe)
         async with asyncio.timeout(30):
-            await captures.run([Stream(task, parent, None)])
+            await captures.run([Stream(task, parent, None)], at_once)
             (stored,) = await captures.wait_stored()
         self.recipe = stored.shard.recipe_digest
         return stored
@@ -305,6 +305,26 @@ def test_a_file_that_is_written_before_the_cut_is_streamed_the_next_time(rig: Ri
     assert kept(rig.backup())
     assert rig.asked[-1] == {GRAPH}
     assert rig.agent.unproven == 1
+
+
+def test_a_seed_streams_at_once_what_is_not_proven(rig: Rig) -> None:
+    async def late(request: web.Request, tar: bytes) -> web.Response:
+        (rig.peer.segments / CHUNK).write_bytes(b"written" * 20_000)
+        return web.Response(body=rig.peer.tar({GRAPH, CHUNK}))
+
+    rig.peer.faults = [late]
+    stored = asyncio.run(rig.agent.backup(rig.peer, at_once=1))
+    assert stored.sources is None
+    assert rig.agent.files() == rig.peer.files()
+    assert rig.asked == [{GRAPH, CHUNK}, None]
+
+
+def test_a_file_that_cannot_be_read_is_streamed_from_then_on(rig: Rig) -> None:
+    task = ShardTask("c", ShardId(0), PeerId(1))
+    rig.agent.capture.failed(task, UnreadableFile("EIO", frozenset({GRAPH})))
+    for _ in range(2):
+        rig.backup()
+        assert rig.asked[-1] == {CHUNK}
 
 
 def test_other_small_files_on_the_disk_end_direct_captures(rig: Rig) -> None:

@@ -14,7 +14,7 @@ import pytest
 from cleancut.core.capture.proof import SETTLED_NS
 from cleancut.core.primitives.errors import Corrupt
 from cleancut.repository.shards.tar_scanner import KeptMember, MemberEnd, MemberStart, TarScan
-from cleancut_agent.capture.direct_tar import DirectTar, OtherFiles, UnprovenFiles
+from cleancut_agent.capture.direct_tar import DirectTar, OtherFiles, UnprovenFiles, UnreadableFile
 from cleancut_agent.capture.disk_reads import DiskReads
 from cleancut_agent.capture.handles import Handles
 from cleancut_agent.capture.segment_files import SegmentFiles, segments_path
@@ -193,6 +193,44 @@ def test_a_segment_that_is_removed_while_it_is_read_is_whole(
 
     assert len(paths_of(asyncio.run(run()))) > 4
     assert set(direct.proven) == {CHUNK, INDEX}
+
+
+def test_a_file_that_the_disk_does_not_give_back_is_named(
+    segments: Path, selection: Selection
+) -> None:
+    """Its handle becomes one that cannot be read from."""
+    tar = whole(part("s1", relative(CHUNK), relative(INDEX)))
+    direct = DirectTar(
+        selection,
+        segments,
+        lambda _path: 0,
+        piece_bytes=1 << 16,
+        reads=DiskReads(),
+        now_ns=lambda: time.time_ns() + LATER_NS,
+    )
+
+    handle = os.open(segments / CHUNK, os.O_WRONLY)
+    os.dup2(handle, selection.direct[CHUNK].handle)
+    os.close(handle)
+
+    async def run() -> None:
+        async for _ in direct.pieces(stream(tar)):
+            pass
+
+    with pytest.raises(UnreadableFile, match=r"cannot be read.*descriptor") as caught:
+        asyncio.run(run())
+    assert caught.value.files == {CHUNK}
+
+
+def test_nothing_is_another_shard_while_the_clock_is_set_back(
+    segments: Path, selection: Selection
+) -> None:
+    """A file that was written after the cut may look as if it had been there for long."""
+    later_ns = time.time_ns() + LATER_NS
+    steps = iter([later_ns, later_ns - 60 * 10**9])
+    tar = whole(part("s1", relative(CHUNK), version=b"0.6.1"))
+    with pytest.raises(UnprovenFiles, match="clock was set back"):
+        put_together(selection, segments, tar, steps)
 
 
 def test_other_small_files_than_on_the_disk_are_another_shard(

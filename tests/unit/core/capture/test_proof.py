@@ -16,6 +16,7 @@ from cleancut.core.capture.proof import (
     Way,
     classify,
     difference,
+    was_set_back,
 )
 
 NOW = 1_800_000_000 * 10**9
@@ -170,3 +171,11 @@ def test_no_claim_without_equal_states_old_times_and_the_name(
             assert later.links
             assert later.is_as(after)
             assert at_path == after.identity
+
+
+@pytest.mark.parametrize(
+    ("wall_s", "passed_s", "back"),
+    [(10, 10, False), (9.5, 10, False), (3595, 3600, False), (8, 10, True), (-50, 10, True)],
+)
+def test_a_clock_that_was_set_back_shows(wall_s: float, passed_s: float, back: bool) -> None:
+    assert was_set_back(10**18, 10**18 + int(wall_s * 10**9), int(passed_s * 10**9)) is back
