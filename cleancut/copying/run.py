@@ -82,14 +82,16 @@ class CopyRun:
         paths, store = self.sides.paths, self.sides.source.opened.store
         there = await read_epochs(self.sides.target.opened.raw, paths)
         deleted = set(there.gone) | await _tombstones(self.sides)
+        verified = {one.epoch for one in await list_checks(self.sides.target.opened.raw, paths)}
+        finished = set(there.groups) & verified  # a copy may have ended before it was verified
         if self.request.scope is Scope.ONE:
             chosen = await find_group(store, paths, self.request.backup)
             damage = (await read_damage(store, paths)).of(chosen)
             flaw = f"it is damaged at the source: {damage[0]}" if damage else ""
             groups = [SourceGroup(chosen.epoch, flaw)]
         else:
-            groups = await self._groups(set(there.groups))
-        return plan_copy(groups, self.request.scope, there=set(there.groups), deleted_there=deleted)
+            groups = await self._groups(finished)
+        return plan_copy(groups, self.request.scope, there=finished, deleted_there=deleted)
 
     async def _groups(self, there: set[Epoch]) -> list[SourceGroup]:
         """Those of the source; of ones that need no look, only the epoch."""

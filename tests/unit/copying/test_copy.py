@@ -85,6 +85,18 @@ def test_a_second_copy_moves_only_what_is_new(stores: TwoStores) -> None:
     assert [one.state for one in stores.copy(ALL).backups] == ["unchanged", "unchanged"]
 
 
+def test_a_copy_that_ended_before_it_was_verified_is_verified_by_the_next(
+    stores: TwoStores,
+) -> None:
+    stores.copy(NEW)
+    log = [path for path in stores.target.objects if path.startswith(PATHS.verifications)]
+    for path in log:
+        del stores.target.objects[path]
+    done = stores.copy(NEW)
+    assert [(one.state, one.verified) for one in done.backups] == [("unchanged", "all")]
+    assert stores.copy(NEW).backups == ()
+
+
 def test_all_puts_again_what_a_published_copy_lacks(stores: TwoStores) -> None:
     stores.copy(ALL)
     want = copied_objects(stores.target)
