@@ -39,6 +39,7 @@ from bench.live_ways import (
     Way,
     drop_bucket,
     measured,
+    open_way,
     our_way,
     program_ways,
 )
@@ -111,7 +112,7 @@ class Bench:
 
     async def states(self, live: LiveCollection) -> None:
         for number in range(self.options.rounds):
-            found = [our_way(name, live, self.rig) for name in _OURS]
+            found = [await open_way(name, live, self.rig) for name in _OURS]
             ways: list[Way] = [*found, *program_ways(live, self.rig)]
             try:
                 await self._round(live, ways, number)

@@ -202,6 +202,13 @@ class OurWay:
         )
 
 
+async def open_way(name: str, live: LiveCollection, rig: Rig) -> OurWay:
+    """Its client is loaded, as that of an agent that has been running."""
+    way = our_way(name, live, rig)
+    await way.store.stat("first")
+    return way
+
+
 def our_way(name: str, live: LiveCollection, rig: Rig) -> OurWay:
     """With a bucket, a directory and a chain of parents of its own."""
     tag = secrets.token_hex(4)
