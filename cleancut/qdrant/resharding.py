@@ -50,9 +50,10 @@ class ReshardingCalls:
         """Up: the new shard is there, empty, at `peer_id` (else Qdrant chooses), Resharding. All
         writes go by both rings from now on. `uuid` names it, so that it is known again.
 
-        Limits: while the only replica of a new shard is away, points of that shard cannot be
-            written, and nothing ends by itself. A stream that breaks off, a replica that gets
-            points and becomes Dead, and a restart of either end of a stream abort it.
+        Limits: until every peer has applied it, writes may be refused ("No target shard 2 found");
+            clients repeat them. While the only replica of a new shard is away, points of that
+            shard cannot be written, and nothing ends by itself. A stream that breaks off, a replica
+            that gets points and becomes Dead, and a restart of either end of a stream abort it.
         Raises: Denied, if the peer's configuration does not allow it; Invalid, if one is under way,
             for the last shard, or for a key that the collection does not have, or lacks.
         """

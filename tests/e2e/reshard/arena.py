@@ -137,9 +137,9 @@ class Arena:
 
 
 def open_arena(
-    launch: Launch, *, points: int, shards: int, replicas: int, key: str | None = None
+    launch: Launch, *, points: int, shards: int, replicas: int, coordinators: int = 2
 ) -> Arena:
-    """Three peers with a filled collection, and two coordinators."""
-    arena = Arena(launch(peers=3, coordinators=2), points, key)
+    """Three peers with a filled collection."""
+    arena = Arena(launch(peers=3, coordinators=coordinators), points)
     arena.world.run(arena.fill(shards, replicas))
     return arena

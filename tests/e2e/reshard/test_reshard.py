@@ -10,7 +10,7 @@ from tests.support.versioned_writers import versioned_writers
 
 def test_up_and_down_with_replicas_while_a_client_writes(launch: Launch) -> None:
     """2 to 3 to 2: every replica of every shard holds exactly what was acknowledged."""
-    arena = open_arena(launch, points=600, shards=2, replicas=2)
+    arena = open_arena(launch, points=600, shards=2, replicas=2, coordinators=1)
 
     async def body() -> list[str]:
         async with versioned_writers(arena.url, DOCS, 1) as arena.writers:
