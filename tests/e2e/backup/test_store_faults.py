@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,9 +77,10 @@ def store(runner: asyncio.Runner, s3: S3Server) -> Iterator[FaultyS3]:
 
 @pytest.fixture(scope="module")
 def world(launch_module: Launch, store: FaultyS3) -> World:
-    """Two peers with data, and one backup."""
+    """Two peers with data, and one backup. Each segment is large enough for blocks in packs."""
     url = f"s3://{BUCKET}/x?endpoint={store.address}&path_style=1&region=us-east-1"
     one = launch_module(peers=2, coordinators=1, store=url)
+    one.shape = replace(one.shape, dims=256)
     one.fill()
     one.back_up()
     return one
