@@ -68,6 +68,7 @@ def test_create_waits_and_prints_one_json_object_of_the_promised_shape() -> None
                     "drained": False,
                     "doubt": "",
                     "rolled_to": None,
+                    "audit": None,
                 }
             ],
             "sample_queries": 0,

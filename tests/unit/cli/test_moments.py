@@ -20,6 +20,7 @@ from cleancut.core.protocol.evidence import Consistency
 NONE: dict[str, Any] = {
     "collections": ("docs",),
     "from_cluster": "",
+    "from_store": "",
     "renames": (),
     "beside": False,
     "replace": False,

@@ -69,7 +69,7 @@ def test_a_list_of_restores_is_never_cut() -> None:
 def test_each_end_has_a_word_of_its_own_and_the_rest_is_running() -> None:
     words = {state: state_of(Backup(id="b", state=state)) for state in State}
     assert {words[state] for state in FINAL_STATES} == {
-        *("ok", "damaged", "corrupt", "aborted", "deleting", "needs operator")
+        *("ok", "damaged", "corrupt", "aborted", "canceled", "failed", "deleting", "needs operator")
     }
     assert {words[state] for state in set(State) - FINAL_STATES} == {"pending", "running"}
     asked = OperationError(reason="CANCELLED", message="cancelled on request")
