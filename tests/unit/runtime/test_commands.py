@@ -44,7 +44,7 @@ def test_what_the_environment_gives_is_not_missing() -> None:
 
 
 def test_a_verb_names_its_missing_argument_and_flags_at_once() -> None:
-    assert "missing argument BACKUP and options --collection, --shard, --out" in refused(
+    assert "missing argument BACKUP and options --collection, --out" in refused(
         root, "backup", "extract"
     )
     assert "--role (reader | operator | admin)" in refused(root, "token", "new", "--name", "x")
