@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from cleancut.core.backup import barrier
 from cleancut.core.protocol import high_water as marks
+from cleancut.core.protocol import live_attempt
 from cleancut.core.protocol.etcd_records import Ctl, ShardState
 from cleancut.core.protocol.high_water import EtcdPosition, HighWaterMark, StoreMarks, Takeover
 from cleancut.core.protocol.requests import Selection
-from cleancut.core.rebalance import rebalance
 from cleancut.core.restore import restore
 from cleancut.qdrant.responses import ShardTelemetry
 from cleancut_agent import local_peer
@@ -85,7 +85,7 @@ UNKIND_MUTANTS = {
             Patch(high_water, "why_behind", never_behind),
             Patch(barrier, "judge_takeover", always_go_on),
             Patch(restore, "judge_takeover", always_go_on),
-            Patch(rebalance, "judge_takeover", always_go_on),
+            Patch(live_attempt, "judge_takeover", always_go_on),
         ),
         {"turned": True, "restores": True},
         first=770,

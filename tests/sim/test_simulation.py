@@ -29,7 +29,9 @@ NEVER_ASKED = {
     "close",
     "create_shard_key",
     "delete_shard_key",
+    "ids_of_shard",
     "nearest",
+    "points_of_shard",
     "ready",
     "remove_peer",
 }
