@@ -88,7 +88,7 @@ UNKIND_MUTANTS = {
             Patch(live_attempt, "judge_takeover", always_go_on),
         ),
         {"turned": True, "restores": True},
-        first=770,
+        first=2646,
     ),
     "overwrites_the_past": Mutant(
         "agents ask the store whether a restore is over before they recover a shard",

@@ -36,7 +36,7 @@ NEVER_ASKED = {
     "remove_peer",
 }
 """Calls about shard keys and samples, which no group of the simulation has, and the doctor's."""
-SECONDS = 25.0
+SECONDS = 12.0
 """As many histories as fit into this time are played; each of them is whole."""
 
 

@@ -87,6 +87,7 @@ async def wait_committed(world: World, operation: str) -> Manifest:
         await store.close()
 
 
+@pytest.mark.chaos  # long: `make chaos`
 @pytest.mark.timeout(360)  # its own waits are bounded by as much
 def test_what_the_store_has_taken_is_not_sent_again(
     launch: Launch, link: Link, tmp_path_factory: pytest.TempPathFactory
