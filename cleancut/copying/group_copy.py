@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from cleancut.copying.pack_checks import PackChecks
+from cleancut.copying.object_checks import PackChecks, check_named
 from cleancut.copying.sides import Sides, check_identity
 from cleancut.copying.source_hold import SourceHold
 from cleancut.copying.transfer import Transfer, accept
@@ -211,7 +211,7 @@ class GroupCopy:
         known = [path for path in source.sizes if path.startswith((votes, staged))]
         missing = missing_of(sorted(known), source.sizes, target.sizes)
         calls = [
-            partial(self._move, "it", path, partial(_check_named, self._paths.parse(path).name))
+            partial(self._move, "it", path, partial(check_named, self._paths.parse(path).name))
             for path in missing.copied
         ]
         await self._run(calls)
@@ -260,8 +260,3 @@ def _pages_of(recipe: Recipe, packs: frozenset[str]) -> Iterator[str]:
     for ref in recipe.pages if chosen else ():
         if ref.uses is None or not chosen.isdisjoint(packs_of(ref.uses)):
             yield ref.digest
-
-
-def _check_named(sha256: str, contents: bytes) -> None:
-    if hashlib.sha256(contents).hexdigest() != sha256:
-        raise Corrupt(f"document {sha256} holds other bytes than its name says")

@@ -7,7 +7,6 @@ after these have been read. It is deleted first, since no object is overwritten.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from functools import partial
 from typing import TypeVar
 
 from cleancut.api.repairs import Repair
-from cleancut.copying.pack_checks import PackChecks
+from cleancut.copying.object_checks import PackChecks, check_named, checked
 from cleancut.copying.sides import Sides
 from cleancut.core.format.manifest import Manifest, parse_manifest
 from cleancut.core.format.page import Page, open_page
@@ -32,7 +31,6 @@ from cleancut.runtime.concurrency import run_all
 from cleancut.verification.verify import Notice, ReadShare, verify_group
 
 _AT_ONCE = 4
-_INLINE_BYTES = 64 * 1024
 T = TypeVar("T")
 
 
@@ -165,7 +163,7 @@ class GroupRepair:
         named = {info.path async for info in self._other.list(votes)}
         for document in sorted({*named, self._paths.staged(manifest.epoch, sha256)}):
             name = self._paths.parse(document).name
-            await self._tried("", self._whole(document, partial(_check_named, name)))
+            await self._tried("", self._whole(document, partial(check_named, name)))
 
     async def _tried(self, what: str, call: Awaitable[T]) -> T | None:
         """None for what neither store has whole, which is recorded."""
@@ -181,26 +179,20 @@ class GroupRepair:
         Raises: Corrupt, NotFound, if the other store has it no better; then nothing is changed.
         """
         try:
-            return await _checked(await self._site.get(path), check)
+            return await checked(await self._site.get(path), check)
         except (Corrupt, NotFound) as damage:
             found = damage
         try:
             contents = await self._other.get(path)
-            await _checked(contents, check)
+            await checked(contents, check)
         except (Corrupt, NotFound) as error:
             raise _neither(path, found, error) from error
         await self._site.delete(path)
         await self._site.put(path, contents)
-        result = await _checked(await self._site.get(path), check)
+        result = await checked(await self._site.get(path), check)
         self._repaired.append(self._paths.relative(path))
         self.notice(f"replaced {self._paths.relative(path)}: {found.message}")
         return result
-
-
-async def _checked(contents: bytes, check: Callable[[bytes], T]) -> T:
-    if len(contents) <= _INLINE_BYTES:
-        return check(contents)
-    return await asyncio.to_thread(check, contents)
 
 
 def _neither(path: str, mine: CleancutError, theirs: CleancutError) -> Corrupt:
@@ -208,8 +200,3 @@ def _neither(path: str, mine: CleancutError, theirs: CleancutError) -> Corrupt:
         f"{mine.message}; the other store has {path} no better: {theirs.message}",
         "restore another backup, which may be whole",
     )
-
-
-def _check_named(sha256: str, contents: bytes) -> None:
-    if hashlib.sha256(contents).hexdigest() != sha256:
-        raise Corrupt(f"document {sha256} holds other bytes than its name says")

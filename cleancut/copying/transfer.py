@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from cleancut.copying.object_checks import checked
 from cleancut.copying.sides import Sides
 from cleancut.core.cluster.agent_settings import RateLimiter
 from cleancut.core.primitives.errors import Corrupt
@@ -17,7 +18,6 @@ from cleancut.ports.store import ObjectInfo, Store
 IN_FLIGHT_BYTES = 20 * 1024 * 1024
 """Of objects on their way; each is held up to three times while it is checked."""
 MAX_BYTES = 65 * 1024 * 1024
-_INLINE_BYTES = 64 * 1024
 Check = Callable[[bytes], None]
 """Raises Corrupt, unless these contents are what the object's name promises."""
 
@@ -113,10 +113,7 @@ class Transfer:
         async with self._room.take(size_bytes):
             stored = await self.sides.source_raw.get(path)
             contents = await self.sides.contents_of(path, stored)
-            if len(contents) > _INLINE_BYTES:
-                await asyncio.to_thread(check, contents)
-            else:
-                check(contents)
+            await checked(contents, check)
             if not put:
                 return
             del contents

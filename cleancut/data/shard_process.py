@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -80,18 +80,26 @@ def _records(shard: EngineShard, job: ShardJob, size: PageSize) -> Any:
         ) from error
 
 
-def _lines(shard: EngineShard, job: ShardJob) -> Line:
-    from cleancut.data.records import lines_of
-
+def _file(
+    shard: EngineShard, job: ShardJob, write: Callable[[Sequence[Any], BinaryIO], int]
+) -> Line:
+    """All records in one file; `write` gives the bytes that a page took."""
     size, counter = PageSize(), _Counter()
     with Path(job.out).open("xb") as file:
         for records in _records(shard, job, size):
-            text = lines_of(records, job.columns, job.shard_key)
-            file.write(text)
-            size.wrote(len(records), len(text))
+            size.wrote(len(records), write(records, file))
             counter.add(len(records))
     counter.check(shard, job)
     return Line(counter.points, (Part(job.out, counter.points),))
+
+
+def _lines(shard: EngineShard, job: ShardJob) -> Line:
+    from cleancut.data.records import lines_of
+
+    def write(records: Sequence[Any], file: BinaryIO) -> int:
+        return file.write(lines_of(records, job.columns, job.shard_key))
+
+    return _file(shard, job, write)
 
 
 def _table(shard: EngineShard, job: ShardJob) -> Line:
@@ -115,13 +123,10 @@ def _table(shard: EngineShard, job: ShardJob) -> Line:
 def _digests(shard: EngineShard, job: ShardJob) -> Line:
     from cleancut.data.digests import write_digests
 
-    size, counter = PageSize(), _Counter()
-    with Path(job.out).open("xb") as file:
-        for records in _records(shard, job, size):
-            size.wrote(len(records), write_digests(records, job.columns, file))
-            counter.add(len(records))
-    counter.check(shard, job)
-    return Line(counter.points, (Part(job.out, counter.points),))
+    def write(records: Sequence[Any], file: BinaryIO) -> int:
+        return write_digests(records, job.columns, file)
+
+    return _file(shard, job, write)
 
 
 def _search(shard: EngineShard, job: ShardJob) -> Line:

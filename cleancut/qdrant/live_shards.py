@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from cleancut.core.cluster.live_shards import LiveShards
 from cleancut.core.cluster.view import ReplicaView, TransferView
-from cleancut.core.primitives.ids import PeerId, ShardId
+from cleancut.core.primitives.ids import WITHOUT_CLUSTER, PeerId, ShardId
 from cleancut.qdrant.responses import CollectionTelemetry, Placement, Transfer
-
-NO_CLUSTER = PeerId(0)
 
 
 def live_shards(
@@ -24,7 +22,7 @@ def live_shards(
         replicas=tuple(
             ReplicaView(
                 shard_id=ShardId(one.shard_id),
-                peer_id=NO_CLUSTER if alone else PeerId(one.peer_id),
+                peer_id=WITHOUT_CLUSTER if alone else PeerId(one.peer_id),
                 state=one.state,
                 shard_key=one.shard_key,
             )

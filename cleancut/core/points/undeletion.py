@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cleancut.core.points.columns import vector_columns
 from cleancut.core.points.selection import params_of
 from cleancut.core.primitives.errors import Refused
+from cleancut.core.primitives.ids import parse_version
 
 BATCH_POINTS = 256
 BATCH_BYTES = 4 << 20
@@ -22,8 +22,7 @@ Point = Mapping[str, Any]
 
 def check_version(version: str) -> None:
     """Raises: Refused, if a server of that version does not know `insert_only`."""
-    found = re.match(r"(\d+)\.(\d+)", version)
-    if found is None or (int(found[1]), int(found[2])) < INSERT_ONLY_SINCE:
+    if parse_version(version)[:2] < INSERT_ONLY_SINCE:
         raise Refused(
             f"Qdrant {version} cannot insert without replacing what is there",
             "it needs Qdrant 1.17 or newer; with --overwrite the backup's points replace others",

@@ -28,14 +28,14 @@ from cleancut.core.doctor.silence import SeenPeers
 from cleancut.core.maintenance.garbage import LastGc
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Corrupt, Denied, NotFound
-from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
+from cleancut.core.primitives.ids import WITHOUT_CLUSTER, Epoch, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Coordinator, Operation
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.states import FENCED, OperationKind, State
 from cleancut.core.restore.report import RestoreReport
 from cleancut.core.verification.damage import NO_DAMAGE, Damage
 from cleancut.qdrant.client import Qdrant
-from cleancut.qdrant.live_shards import NO_CLUSTER, live_shards
+from cleancut.qdrant.live_shards import live_shards
 from cleancut.qdrant.responses import Placement
 from cleancut.repository.catalog import CatalogRow, get_checked, list_epochs, read_rows
 from cleancut.repository.verification_log import read_damage
@@ -204,7 +204,7 @@ async def _ask(qdrant: Qdrant) -> PeerReport | Refusal | None:
         if isinstance(error, Denied | Corrupt):
             return Refusal(url=qdrant.url, message=str(error))
         return None
-    peers = cluster.peers if cluster.enabled else {NO_CLUSTER: qdrant.url}
+    peers = cluster.peers if cluster.enabled else {WITHOUT_CLUSTER: qdrant.url}
     return PeerReport(
         peer_id=PeerId(cluster.peer_id),
         url=qdrant.url,
@@ -218,7 +218,7 @@ async def _ask(qdrant: Qdrant) -> PeerReport | Refusal | None:
 async def _collections(context: CoordinatorContext, speaker: PeerReport) -> tuple[LiveShards, ...]:
     """Configuration comes from telemetry: the collection's own answer needs all its shards."""
     qdrant = next(one for one in context.peers if one.url == speaker.url)
-    alone = speaker.peer_id == NO_CLUSTER
+    alone = speaker.peer_id == WITHOUT_CLUSTER
     try:
         telemetry = await qdrant.telemetry()
         entries = sorted(telemetry.collections.items())

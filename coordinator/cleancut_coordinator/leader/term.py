@@ -63,7 +63,7 @@ def _wait_before_next(operation: Operation) -> float:
     one that did not fail begins at once."""
     if operation.failure is None:
         return 0.0
-    if operation.failure is not None and operation.failure.reason == "NOT_POINT_IN_TIME":
+    if operation.failure.reason == "NOT_POINT_IN_TIME":
         return _RETRIES_S[0]
     return _RETRIES_S[min(operation.attempts, len(_RETRIES_S)) - 1]
 

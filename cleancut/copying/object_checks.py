@@ -1,14 +1,19 @@
-"""Checks of packs while they are copied: a pack has no digest of its own, its blocks have."""
+"""Checks of objects while they are copied. A pack has no digest of its own, its blocks have."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from cleancut.core.format.page import PACK_BYTES, PACKED_KINDS, Block, Page
 from cleancut.core.primitives.errors import Corrupt
 from cleancut.repository.shards.tar_assembler import is_intact
 
+T = TypeVar("T")
+_INLINE_BYTES = 64 * 1024
 MAX_BLOCKS = 64 * 1024
 """Blocks that are known at a time: 8 GiB of a shard, about 20 MiB of memory."""
 
@@ -43,3 +48,16 @@ class PackChecks:
             stored = view[block.offset :][: block.length]
             if len(stored) < block.length or not is_intact(block, stored, raw_bytes):
                 raise Corrupt(f"pack {pack} is damaged at byte {block.offset}")
+
+
+async def checked(contents: bytes, check: Callable[[bytes], T]) -> T:
+    """What `check` makes of `contents`; in a thread, if that may take long."""
+    if len(contents) <= _INLINE_BYTES:
+        return check(contents)
+    return await asyncio.to_thread(check, contents)
+
+
+def check_named(sha256: str, contents: bytes) -> None:
+    """Raises: Corrupt, unless a document is the one that its name says."""
+    if hashlib.sha256(contents).hexdigest() != sha256:
+        raise Corrupt(f"document {sha256} holds other bytes than its name says")
