@@ -5,7 +5,6 @@ Shapes of answers are in `responses`, HTTP and its failures in `http`.
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -22,7 +21,7 @@ from cleancut.core.primitives.errors import (
     Unavailable,
 )
 from cleancut.core.primitives.ids import check_collection_name
-from cleancut.qdrant.http import CHUNK_BYTES, ApiKey, QdrantHttp
+from cleancut.qdrant.http import CHUNK_BYTES, ApiKey, QdrantHttp, server_bound
 from cleancut.qdrant.local_points import LocalPoints
 from cleancut.qdrant.points import PointCalls
 from cleancut.qdrant.recovery import ShardRecovery, collection_path, encode
@@ -42,7 +41,6 @@ READ_S = 10.0
 WEIGH_S = 20.0
 CHANGE_S = 30.0
 COUNT_S = 30.0
-_ANSWER_MARGIN_S = 1.0
 
 
 class Qdrant(ShardRecovery, LocalPoints):
@@ -144,7 +142,7 @@ class Qdrant(ShardRecovery, LocalPoints):
 
         Raises: Unavailable, also from a Qdrant without cluster mode.
         """
-        path, query = "/cluster/telemetry", {"details_level": "3"} | _server_bound(timeout_s / 2)
+        path, query = "/cluster/telemetry", {"details_level": "3"} | server_bound(timeout_s / 2)
         result = await self._http.call("GET", path, timeout_s=timeout_s, query=query)
         return parse_weights(result)
 
@@ -433,7 +431,7 @@ class Qdrant(ShardRecovery, LocalPoints):
         self, name: str, kind: str, body: dict[str, Any], timeout_s: float, **query: str
     ) -> Any:
         path = f"{collection_path(name)}/points/{kind}"
-        query |= _server_bound(timeout_s)
+        query |= server_bound(timeout_s)
         return await self._http.call(
             "POST", path, body, timeout_s=timeout_s, query=query, reads=True
         )
@@ -449,10 +447,7 @@ class Qdrant(ShardRecovery, LocalPoints):
         timeout_s: float,
         **query: str,
     ) -> Any:
-        """Qdrant gets the bound itself and is waited for a second longer, to hear its answer."""
-        bound_s = timeout_s + _ANSWER_MARGIN_S
-        query = _server_bound(timeout_s) | query
-        return await self._http.call(method, path, body, timeout_s=bound_s, query=query)
+        return await self._http.change(method, path, body, timeout_s=timeout_s, query=query)
 
     async def _reshape(self, name: str, body: Mapping[str, Any], timeout_s: float) -> None:
         await self._change("POST", collection_path(name) + "/cluster", body, timeout_s)
@@ -460,10 +455,6 @@ class Qdrant(ShardRecovery, LocalPoints):
 
 def _route(shard_id: int, source: int, target: int) -> dict[str, Any]:
     return {"shard_id": shard_id, "from_peer_id": source, "to_peer_id": target}
-
-
-def _server_bound(timeout_s: float) -> dict[str, str]:
-    return {"timeout": str(max(1, math.ceil(timeout_s)))}
 
 
 def _vector_of(point: Mapping[str, Any], vector_name: str) -> object | None:

@@ -8,11 +8,10 @@ each, commit_read_ring, commit_write_ring, finish, which drops the shard.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from cleancut.core.cluster.resharding import STREAM, Direction
+from cleancut.core.cluster.resharding import ENABLING, STREAM, Direction
 from cleancut.core.primitives.errors import Denied, Invalid, Refused, TimedOut
 from cleancut.qdrant.http import QdrantHttp
 from cleancut.qdrant.recovery import collection_path
@@ -20,8 +19,6 @@ from cleancut.qdrant.responses import Placement, ShardKey, parse_placement
 
 CHANGE_S = 30.0
 CLEANUP_S = 600.0
-ENABLING = "QDRANT__CLUSTER__RESHARDING_ENABLED=true (cluster.resharding_enabled in its file)"
-_ANSWER_MARGIN_S = 1.0
 _CLOUD_ONLY = "only supported in qdrant cloud"
 
 
@@ -135,9 +132,7 @@ class ReshardingCalls:
         Source: lib/collection/src/collection/clean.rs, Qdrant 1.18.3
         """
         path = f"{collection_path(name)}/shards/{shard_id}/cleanup"
-        query = {"wait": "true"} | _server_bound(timeout_s)
-        bound_s = timeout_s + _ANSWER_MARGIN_S
-        result = await self._http.call("POST", path, timeout_s=bound_s, query=query)
+        result = await self._http.change("POST", path, timeout_s=timeout_s, query={"wait": "true"})
         if result.get("status") != "completed":
             raise TimedOut(
                 f"the cleanup of shard {shard_id} of {name!r} still runs after {timeout_s:g} s",
@@ -157,13 +152,9 @@ class ReshardingCalls:
         await self._reshape(name, {"abort_resharding": {}}, timeout_s)
 
     async def _reshape(self, name: str, body: Mapping[str, Any], timeout_s: float) -> None:
-        path, query = f"{collection_path(name)}/cluster", _server_bound(timeout_s)
-        bound_s = timeout_s + _ANSWER_MARGIN_S
-        await self._http.call("POST", path, body, timeout_s=bound_s, query=query)
-
-
-def _server_bound(timeout_s: float) -> dict[str, str]:
-    return {"timeout": str(max(1, math.ceil(timeout_s)))}
+        await self._http.change(
+            "POST", f"{collection_path(name)}/cluster", body, timeout_s=timeout_s
+        )
 
 
 def _check_stream(name: str, placement: Placement, source: tuple[int, int], target: int) -> None:

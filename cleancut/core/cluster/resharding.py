@@ -7,6 +7,8 @@ from enum import StrEnum
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import PeerId, ShardId
 
+ENABLING = "QDRANT__CLUSTER__RESHARDING_ENABLED=true (`cluster.resharding_enabled` in its file)"
+"""What a peer needs in its environment, or in its file, to allow it."""
 STREAM = "resharding_stream_records"
 """The method of a transfer that sends another shard the points that lie there in the new ring."""
 RECEIVES = "Resharding"

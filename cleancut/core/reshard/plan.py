@@ -13,13 +13,12 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from cleancut.core.cluster.layout import Layout, LayoutCollection, LayoutPeer, blockers_of
-from cleancut.core.cluster.resharding import Direction
+from cleancut.core.cluster.resharding import ENABLING, Direction
 from cleancut.core.primitives.codec import Record, digest_of
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.protocol.requests import MAX_SHARDS, ReshardRequest
 
-SWITCH = "QDRANT__CLUSTER__RESHARDING_ENABLED=true (`cluster.resharding_enabled` in its file)"
 _SHOWN = 10
 
 
@@ -150,7 +149,7 @@ def _not_allowed(layout: Layout) -> Iterator[str]:
     if off:
         yield (
             f"Qdrant does not allow resharding at {'peer' if len(off) == 1 else 'peers'}"
-            f" {', '.join(off)}: set {SWITCH} for every peer, and restart them one by one"
+            f" {', '.join(off)}: set {ENABLING} for every peer, and restart them one by one"
         )
 
 
