@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from cleancut.api.copies import CopiedBackup, Copy
 from cleancut.copying.group_copy import GroupCopy
 from cleancut.copying.sides import Sides, prepare_target
@@ -21,6 +23,7 @@ from cleancut.core.maintenance.copying import (
 )
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound
 from cleancut.core.primitives.ids import Epoch
+from cleancut.core.verification.damage import Damage
 from cleancut.ports.clock import Clock
 from cleancut.repository.catalog import find_group, read_epochs, read_row, read_rows
 from cleancut.repository.verification_log import list_checks, read_damage
@@ -81,17 +84,14 @@ class CopyRun:
     async def _plan(self) -> CopyPlan:
         paths, store = self.sides.paths, self.sides.source.opened.store
         there = await read_epochs(self.sides.target.opened.raw, paths)
-        deleted = set(there.gone) | await _tombstones(self.sides)
         verified = {one.epoch for one in await list_checks(self.sides.target.opened.raw, paths)}
         finished = set(there.groups) & verified  # a copy may have ended before it was verified
         if self.request.scope is Scope.ONE:
             chosen = await find_group(store, paths, self.request.backup)
-            damage = (await read_damage(store, paths)).of(chosen)
-            flaw = f"it is damaged at the source: {damage[0]}" if damage else ""
-            groups = [SourceGroup(chosen.epoch, flaw)]
+            groups = [_source_group(chosen, await read_damage(store, paths))]
         else:
             groups = await self._groups(finished)
-        return plan_copy(groups, self.request.scope, there=finished, deleted_there=deleted)
+        return plan_copy(groups, self.request.scope, there=finished, deleted_there=there.deleted)
 
     async def _groups(self, there: set[Epoch]) -> list[SourceGroup]:
         """Those of the source; of ones that need no look, only the epoch."""
@@ -106,9 +106,7 @@ class CopyRun:
                 why = row.error.message if row.error else "it cannot be read"
                 found.append(SourceGroup(row.epoch, why))
                 continue
-            hurt = damage.of(row.manifest)
-            flaw = f"it is damaged at the source: {hurt[0]}" if hurt else ""
-            found.append(SourceGroup(row.epoch, flaw))
+            found.append(_source_group(row.manifest, damage))
         return found
 
     async def _newest_there(self) -> set[str]:
@@ -149,24 +147,13 @@ class CopyRun:
                 f"the source takes no hold ({hold.refused}): a gc run there may delete what is"
                 " being copied, which ends the copy with an error"
             ] = None
-        counts = transfer.counts
+        objects, size_bytes = transfer.counts.objects, transfer.counts.size_bytes
+        state = "copied" if objects else "unchanged"
+        copied = CopiedBackup(epoch=epoch, state=state, objects=objects, size_bytes=size_bytes)
         if manifest is None:
             assert failure is not None, "a copy without a manifest has failed"
-            return CopiedBackup(
-                epoch=epoch,
-                state="failed",
-                why=failure.message,
-                objects=counts.objects,
-                size_bytes=counts.size_bytes,
-            )
-        copied = CopiedBackup(
-            epoch=epoch,
-            id=manifest.operation,
-            state="copied" if counts.objects else "unchanged",
-            objects=counts.objects,
-            size_bytes=counts.size_bytes,
-        )
-        return await self._verified(copied, manifest)
+            return replace(copied, state="failed", why=failure.message)
+        return await self._verified(replace(copied, id=manifest.operation), manifest)
 
     async def _verified(self, copied: CopiedBackup, manifest: Manifest) -> CopiedBackup:
         """With what a look at the copy finds; one that was there and verified stays as it is."""
@@ -179,15 +166,13 @@ class CopyRun:
         share = ReadShare(percent)
         name = str(manifest.epoch)
         verdict = await verify_group(store, paths, name, share, notice=self.notice)
-        return CopiedBackup(
-            epoch=copied.epoch,
-            id=copied.id,
-            state=copied.state,
-            objects=copied.objects,
-            size_bytes=copied.size_bytes,
-            verified=verdict.level,
-            damaged=verdict.missing + verdict.problems,
-        )
+        damaged = verdict.missing + verdict.problems
+        return replace(copied, verified=verdict.level, damaged=damaged)
+
+
+def _source_group(manifest: Manifest, damage: Damage) -> SourceGroup:
+    hurt = damage.of(manifest)
+    return SourceGroup(manifest.epoch, f"it is damaged at the source: {hurt[0]}" if hurt else "")
 
 
 def _problems_of(one: CopiedBackup) -> list[str]:
@@ -198,13 +183,3 @@ def _problems_of(one: CopiedBackup) -> list[str]:
 def _left_out(one: LeftOut) -> CopiedBackup:
     state = "left out" if one.expected else "failed"
     return CopiedBackup(epoch=one.epoch, state=state, why=one.why)
-
-
-async def _tombstones(sides: Sides) -> set[int]:
-    """Epochs that have one in the target, with or without their manifest."""
-    paths, found = sides.paths, set()
-    async for info in sides.target.opened.raw.list(paths.groups):
-        number = paths.parse(info.path).number
-        if info.path.endswith(".deleted") and number is not None:
-            found.add(number)
-    return found

@@ -32,11 +32,12 @@ _AT_ONCE = 8
 
 class Epochs(NamedTuple):
     """Those of groups, oldest first, without those that have a tombstone. `newest`: of these too;
-    0 for none. `gone`: those of which only the tombstone is left."""
+    0 for none. `deleted`: those that have a tombstone; `gone`: of which only that is left."""
 
     groups: list[Epoch]
     newest: Epoch
     gone: frozenset[Epoch] = frozenset()
+    deleted: frozenset[Epoch] = frozenset()
 
 
 async def read_epochs(store: Store, paths: Paths) -> Epochs:
@@ -48,8 +49,9 @@ async def read_epochs(store: Store, paths: Paths) -> Epochs:
         if parsed.number is not None:
             (published if parsed.kind is ObjectKind.GROUP else deleted).add(parsed.number)
     groups = [Epoch(epoch) for epoch in sorted(published - deleted)]
-    gone = frozenset(Epoch(epoch) for epoch in deleted - published)
-    return Epochs(groups, Epoch(max(published | deleted, default=0)), gone)
+    newest = Epoch(max(published | deleted, default=0))
+    stones = frozenset(map(Epoch, deleted))
+    return Epochs(groups, newest, stones - published, stones)
 
 
 async def list_epochs(store: Store, paths: Paths) -> list[Epoch]:

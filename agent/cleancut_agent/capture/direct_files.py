@@ -66,9 +66,7 @@ class DirectFile:
         handle = self._file.handle
         try:
             cached = cached_pages(handle, offset, length)
-            if cached is not None and cached >= _pages(offset, length):
-                piece = os.pread(handle, length, offset)
-            elif self._flags:
+            if self._flags and (cached is None or cached < _pages(offset, length)):
                 piece = self._read_uncached(length, offset)
             else:
                 piece = os.pread(handle, length, offset)

@@ -32,15 +32,17 @@ class VectorColumn(msgspec.Struct, frozen=True):
         return f"vector.{self.name}" if self.name else "vector"
 
 
+def dense_vectors(info: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """The parameters of each dense vector of a collection, by name; "": the unnamed one."""
+    dense: Mapping[str, Any] = params_of(info).get("vectors") or {}
+    return {"": dense} if "size" in dense else dense
+
+
 def vector_columns(info: Mapping[str, Any]) -> tuple[VectorColumn, ...]:
     """The vectors of a collection, dense ones first, by name; `info`: what Qdrant says of it."""
-    params = params_of(info)
-    dense = params.get("vectors") or {}
-    if "size" in dense:
-        dense = {"": dense}
     columns = [
         VectorColumn(name, Kind.MULTI if one.get("multivector_config") else Kind.DENSE, one["size"])
-        for name, one in sorted(dense.items())
+        for name, one in sorted(dense_vectors(info).items())
     ]
-    sparse = params.get("sparse_vectors") or {}
+    sparse = params_of(info).get("sparse_vectors") or {}
     return (*columns, *(VectorColumn(name, Kind.SPARSE) for name in sorted(sparse)))

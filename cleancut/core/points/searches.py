@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cleancut.core.points.columns import Kind, VectorColumn, vector_columns
-from cleancut.core.points.selection import PointId, order_of, params_of
+from cleancut.core.points.columns import Kind, VectorColumn, dense_vectors, vector_columns
+from cleancut.core.points.selection import PointId, order_of
 from cleancut.core.primitives.errors import Invalid
 
 _RISING = {"euclid", "manhattan"}
@@ -91,9 +91,7 @@ def is_rising(info: Mapping[str, Any], column: VectorColumn) -> bool:
     """True if the nearest points have the lowest scores."""
     if column.kind is Kind.SPARSE:
         return False
-    dense = params_of(info).get("vectors") or {}
-    params = dense[column.name] if column.name else dense.get("", dense)
-    return str(params.get("distance", "")).lower() in _RISING
+    return str(dense_vectors(info)[column.name].get("distance", "")).lower() in _RISING
 
 
 def merged(

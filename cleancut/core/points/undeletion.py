@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from cleancut.core.points.columns import vector_columns
-from cleancut.core.points.selection import params_of
+from cleancut.core.points.columns import dense_vectors, vector_columns
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import parse_version
 
@@ -59,9 +58,8 @@ def check_target(
 
 
 def _vectors_of(info: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    dense = params_of(info).get("vectors") or {}
-    dense = {"": dense} if "size" in dense else dense
-    found = {
+    dense = dense_vectors(info)
+    return {
         column.name: {
             key: value
             for key in _VECTOR_PARAMS
@@ -70,7 +68,6 @@ def _vectors_of(info: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         | {"kind": column.kind.value}
         for column in vector_columns(info)
     }
-    return found
 
 
 def _words(vector: Mapping[str, Any] | None) -> str:

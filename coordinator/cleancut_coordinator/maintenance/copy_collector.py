@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from cleancut.core.format.paths import ObjectKind
 from cleancut.core.maintenance.copying import CopyGarbage
-from cleancut.core.maintenance.garbage import Tombstone
 from cleancut.core.maintenance.retention import (
     KEEP_ALL,
     Policy,
@@ -21,12 +19,11 @@ from cleancut.core.maintenance.retention import (
     needs_confirmation,
     plan_retention,
 )
-from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.ports.coordination import Lease
 from cleancut.ports.store import Store
-from cleancut.repository.catalog import list_epochs
+from cleancut.repository.catalog import list_epochs, read_epochs
 from cleancut.repository.garbage import ReferencedNames, read_holds
 from cleancut.repository.owners import check_copy_of
 from cleancut.runtime.concurrency import run_all
@@ -35,8 +32,7 @@ from cleancut_coordinator.context import CoordinatorContext, CopyStore
 from cleancut_coordinator.etcd_state import read_operations
 from cleancut_coordinator.leader.cluster_id import check_store_owner
 from cleancut_coordinator.leader.high_water import check_not_behind
-from cleancut_coordinator.leader.state import format_now
-from cleancut_coordinator.maintenance.expiry import doubt_of_clock
+from cleancut_coordinator.maintenance.expiry import doubt_of_clock, put_tombstone
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 
 _FIRST_S = 120.0
@@ -104,7 +100,7 @@ class CopyCollector:
         plan = await self._plan(name, there)
         for one in plan.expired:
             self._check_leading()
-            await self._put_tombstone(there.store, one.epoch, one.why)
+            await put_tombstone(context, one.epoch, one.why, there.store)
         garbage = await self._garbage(name, there.store)
         for start in range(0, len(garbage), _PART):
             self._check_leading()
@@ -133,12 +129,6 @@ class CopyCollector:
             )
         return plan
 
-    async def _put_tombstone(self, store: Store, epoch: Epoch, why: str) -> None:
-        stone = Tombstone(deleted_at=format_now(self._context.clock), why=why)
-        path = self._context.paths.tombstone(epoch)
-        if await store.stat(path) is None:
-            await store.put(path, encode(stone))
-
     async def _garbage(self, name: str, store: Store) -> Sequence[str]:
         """Paths under the cluster's folder. Order: the source is read before the copy."""
         context, paths, now_s = self._context, self._context.paths, self._context.clock.wall_s()
@@ -155,21 +145,13 @@ class CopyCollector:
         await names.groups()
         rules = CopyGarbage(
             living=await names.living(used_epochs=(), now_s=now_s),
-            deleted=await self._tombstones(store),
+            deleted=(await read_epochs(store, paths)).deleted,
             source_living=source_living,
             source_groups=source_groups,
             source_paths=frozenset(source_paths),
         )
         listed = [paths.relative(info.path) async for info in store.list(paths.root)]
         return [path for path in listed if rules.is_garbage(path)]
-
-    async def _tombstones(self, store: Store) -> frozenset[int]:
-        paths, found = self._context.paths, set()
-        async for info in store.list(paths.groups):
-            kind, number, _ = paths.parse(info.path)
-            if kind is ObjectKind.TOMBSTONE and number is not None:
-                found.add(number)
-        return frozenset(found)
 
     def _check_leading(self) -> None:
         if not self._lease.alive():

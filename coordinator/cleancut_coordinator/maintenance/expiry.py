@@ -12,6 +12,7 @@ from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.protocol.etcd_records import Group
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
+from cleancut.ports.store import Store
 from cleancut.repository.catalog import get_checked, publish_group
 from cleancut.repository.garbage import ReferencedNames, read_holds
 from cleancut_coordinator.context import CoordinatorContext
@@ -66,12 +67,14 @@ async def doubt_of_clock(context: CoordinatorContext) -> str:
     return find_clock_doubt(context.clock.wall_s(), store_s, agents)
 
 
-async def put_tombstone(context: CoordinatorContext, epoch: Epoch, why: str) -> None:
-    """The group is deleted; one that is already stays so."""
-    path = context.paths.tombstone(epoch)
-    if await context.store.stat(path) is None:
+async def put_tombstone(
+    context: CoordinatorContext, epoch: Epoch, why: str, store: Store | None = None
+) -> None:
+    """The group is deleted; one that is already stays so. `store`: None for the main one."""
+    where, path = store or context.store, context.paths.tombstone(epoch)
+    if await where.stat(path) is None:
         stone = Tombstone(deleted_at=format_now(context.clock), why=why)
-        await context.store.put(path, encode(stone))
+        await where.put(path, encode(stone))
 
 
 async def epochs_in_restores(context: CoordinatorContext) -> dict[Epoch, OperationId]:
