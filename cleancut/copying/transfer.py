@@ -14,6 +14,7 @@ from cleancut.core.cluster.agent_settings import RateLimiter
 from cleancut.core.primitives.errors import Corrupt
 from cleancut.ports.clock import Clock
 from cleancut.ports.store import ObjectInfo, Store
+from cleancut.runtime.pace import wait_turn
 
 IN_FLIGHT_BYTES = 20 * 1024 * 1024
 """Of objects on their way; each is held up to three times while it is checked."""
@@ -124,8 +125,8 @@ class Transfer:
         self.counts.size_bytes += len(stored)
 
     async def _wait_turn(self, size_bytes: int) -> None:
-        while wait_s := self._pace.wait_s(self.clock.monotonic_s(), self.limits.bytes_per_s):
-            await self.clock.sleep(min(wait_s, 1.0))
+        clock, rate = self.clock, self.limits.bytes_per_s
+        await wait_turn(self._pace, lambda: rate, clock.monotonic_s, clock.sleep)
         self._pace.went(size_bytes)
 
 

@@ -15,11 +15,11 @@ from functools import partial
 from typing import TypeVar
 
 from cleancut.core.cluster.agent_settings import RateLimiter
+from cleancut.runtime.pace import wait_turn
 
 T = TypeVar("T")
 THREADS = 2
 """Over all shards of an agent."""
-_LOOK_AGAIN_S = 1.0
 _THIS_THREAD = 0
 _WHO_PROCESS = 1
 _IDLE = 3 << 13
@@ -43,17 +43,17 @@ class DiskReads:
         Order: close it (`contextlib.aclosing`): no thread uses `batches` after that.
         Raises: what `batches` raises.
         """
-        coming = self._begin(batches)
+        now_s, coming = asyncio.get_running_loop().time, self._begin(batches)
         try:
             while (found := await asyncio.shield(coming)) is not None:
                 batch, read_bytes = found
                 self._limiter.went(read_bytes)
-                late = self._wait_s() > 0
+                late = self._limiter.wait_s(now_s(), self._rate()) > 0
                 if not late:
                     coming = self._begin(batches)
                 yield batch
                 if late:
-                    await self._wait_turn()
+                    await wait_turn(self._limiter, self._rate, now_s, asyncio.sleep)
                     coming = self._begin(batches)
         finally:
             await asyncio.wait([coming])
@@ -63,17 +63,6 @@ class DiskReads:
     def _begin(self, batches: Iterator[T]) -> asyncio.Future[T | None]:
         read: Callable[[], T | None] = partial(next, batches, None)
         return asyncio.get_running_loop().run_in_executor(self._pool, read)
-
-    def _wait_s(self) -> float:
-        return self._limiter.wait_s(asyncio.get_running_loop().time(), self._rate())
-
-    async def _wait_turn(self) -> None:
-        """Keeps to the rate that is set now: looked at each second, since it may change."""
-        while True:
-            wait_s = self._wait_s()
-            if not wait_s:
-                break
-            await asyncio.sleep(min(wait_s, _LOOK_AGAIN_S))
 
 
 def lower_io_priority() -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from cleancut.core.cluster.hash_ring import HashRing, point_id
+from cleancut.core.cluster.hash_ring import HashRing, point_id, shown_id
 from cleancut.core.cluster.ring_counts import BUCKETS, ReplicaCount, RingTally
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Corrupt
@@ -34,11 +34,7 @@ async def count_by_rings(
             tally.add([point_id(one) for one in page])
         except ValueError as error:
             raise Corrupt(f"shard {shard_id} of {name!r} has an unknown id: {error}") from error
-    sampled = [
-        point if isinstance(point, int) else str(point)
-        for points in tally.sampled().values()
-        for point in points
-    ]
+    sampled = [shown_id(point) for points in tally.sampled().values() for point in points]
     digests = await digests_of(qdrant, name, shard_id, sampled)
     return ReplicaCount(
         shard_id=shard_id, peer_id=peer_id, parts=tally.parts(digests), strays=tally.strays

@@ -26,6 +26,11 @@ def point_id(given: int | str) -> PointId:
     return given if isinstance(given, int) else uuid.UUID(given)
 
 
+def shown_id(point: PointId) -> int | str:
+    """The id as Qdrant's answers have it."""
+    return point if isinstance(point, int) else str(point)
+
+
 class HashRing:
     """The ring over the absolute ids of all shards with one shard key."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cleancut.core.cluster.hash_ring import HashRing, PointId, hashes_of
+from cleancut.core.cluster.hash_ring import HashRing, PointId, hashes_of, shown_id
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import PeerId, ShardId
 
@@ -99,7 +99,7 @@ class RingTally:
                 sample=tuple(
                     (shown, digests[shown])
                     for _, point in self._smallest.get((old, new), [])
-                    if (shown := point if isinstance(point, int) else str(point)) in digests
+                    if (shown := shown_id(point)) in digests
                 ),
             )
             for (old, new), sums in sorted(self._sums.items())

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from cleancut.core.cluster.layout import Layout, LayoutCollection, blockers_of
 from cleancut.core.cluster.view import ReplicaView
 from cleancut.core.primitives.codec import Record, digest_of
-from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import PeerId, ShardId
+from cleancut.core.protocol.blockers import check_unblocked
 from cleancut.core.rebalance.notes import notes_of
 from cleancut.core.rebalance.solver import Shard, ShardDemand, Spread
 
@@ -114,13 +114,8 @@ def make_balance(layout: Layout, max_moves: int = 0, *, drop_surplus: bool = Fal
 
 def check_balance(plan: BalancePlan) -> BalancePlan:
     """Raises: Refused, with the first blocker and the number of others."""
-    if plan.blockers:
-        more = len(plan.blockers) - 1
-        others = f" (and {more} more)" if more else ""
-        raise Refused(
-            f"cannot rebalance: {plan.blockers[0]}{others}",
-            "see `cleancut cluster rebalance --plan` for all of them",
-        )
+    hint = "see `cleancut cluster rebalance --plan` for all of them"
+    check_unblocked("rebalance", plan.blockers, hint)
     return plan
 
 

@@ -17,6 +17,7 @@ from cleancut.core.cluster.resharding import ENABLING, Direction
 from cleancut.core.primitives.codec import Record, digest_of
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import PeerId, ShardId
+from cleancut.core.protocol.blockers import check_unblocked
 from cleancut.core.protocol.requests import MAX_SHARDS, ReshardRequest
 
 _SHOWN = 10
@@ -103,13 +104,8 @@ def check_number(shards: int) -> int:
 
 def check_reshard(plan: ReshardPlan) -> ReshardPlan:
     """Raises: Refused, with the first blocker and the number of others."""
-    if plan.blockers:
-        more = len(plan.blockers) - 1
-        others = f" (and {more} more)" if more else ""
-        raise Refused(
-            f"cannot reshard: {plan.blockers[0]}{others}",
-            f"see `cleancut reshard plan {plan.collection}` for all of them",
-        )
+    hint = f"see `cleancut reshard plan {plan.collection}` for all of them"
+    check_unblocked("reshard", plan.blockers, hint)
     return plan
 
 

@@ -15,6 +15,7 @@ from cleancut.core.format.manifest import CollectionEntry, Manifest, ShardEntry
 from cleancut.core.primitives.codec import Record, digest_of
 from cleancut.core.primitives.errors import Invalid, Refused
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId, parse_version
+from cleancut.core.protocol.blockers import check_unblocked
 from cleancut.core.protocol.moment import Moment
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.restore.blockers import (
@@ -190,13 +191,8 @@ def _creation_s(chosen: Sequence[CollectionEntry], planned: Sequence[CollectionP
 
 def check_plan(plan: PlacementPlan) -> PlacementPlan:
     """Raises: Refused, with the first blocker and the number of others."""
-    if plan.blockers:
-        more = len(plan.blockers) - 1
-        others = f" (and {more} more)" if more else ""
-        raise Refused(
-            f"cannot restore: {plan.blockers[0]}{others}",
-            "see `cleancut restore plan` for all of them",
-        )
+    hint = "see `cleancut restore plan` for all of them"
+    check_unblocked("restore", plan.blockers, hint)
     return plan
 
 

@@ -21,6 +21,7 @@ from typing import Self, TypeVar
 from cleancut.core.cluster.agent_settings import MAX_UPLOADS, MIB, RateLimiter, UploadSettings
 from cleancut.core.primitives.errors import CleancutError, Refused
 from cleancut.ports.store import Store
+from cleancut.runtime.pace import wait_turn
 
 T = TypeVar("T")
 _SPILLED = "upload-"
@@ -199,14 +200,12 @@ class Uploads:
         self._on_way -= 1
         self.changed()
 
+    def _rate(self) -> int:
+        return self.limits.settings.upload_bytes_per_s
+
     async def _wait_turn(self, size_bytes: int) -> None:
-        """Keeps to the rate that is set now: looked at each second, since it may change."""
         now_s = asyncio.get_running_loop().time
-        while True:
-            wait_s = self._pace.wait_s(now_s(), self.limits.settings.upload_bytes_per_s)
-            if not wait_s:
-                break
-            await asyncio.sleep(min(wait_s, 1.0))
+        await wait_turn(self._pace, self._rate, now_s, asyncio.sleep)
         self._pace.went(size_bytes)
 
     def _unusable(self, error: OSError) -> Refused:

@@ -9,6 +9,7 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import NotFound, Refused, TimedOut
 from cleancut.core.primitives.ids import EPOCH_DIGITS, Epoch, FencingToken
+from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Failure, Operation
 from cleancut.core.protocol.high_water import (
     BEHIND_HINT,
@@ -27,7 +28,8 @@ from cleancut.ports.store import Store
 from cleancut.repository.catalog import newest_epoch
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_ctl, read_operations
-from cleancut_coordinator.leader.cluster_id import check_store_owner, read_identities
+from cleancut_coordinator.leader.cluster_id import check_store_owner, put_probe, read_identities
+from cleancut_coordinator.leader.installation import check_installation
 from cleancut_coordinator.leader.state import LeaderState
 
 OPENED, BEGUN, PUBLISHED, ENDED = "opened", "begun", "published", "ended"
@@ -50,6 +52,15 @@ async def put_opened(context: CoordinatorContext, epoch: Epoch) -> None:
         revision=position.revision,
     )
     await context.store.put(context.paths.mark(epoch, OPENED), encode(mark))
+
+
+async def open_epoch(context: CoordinatorContext, probe: Probe) -> None:
+    """What every operation but a backup begins with: the cluster is this installation's, the epoch
+    is marked, and the probe is there for the agents. Raises: as `put_opened`, `check_installation`.
+    """
+    await check_installation(context)
+    await put_opened(context, probe.epoch)
+    await put_probe(context, probe)
 
 
 async def read_position(context: CoordinatorContext) -> EtcdPosition:

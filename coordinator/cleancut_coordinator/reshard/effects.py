@@ -43,9 +43,7 @@ from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_sessions
 from cleancut_coordinator.layout import read_layout
-from cleancut_coordinator.leader.cluster_id import put_probe
-from cleancut_coordinator.leader.high_water import put_begun, put_opened, read_marks
-from cleancut_coordinator.leader.installation import check_installation
+from cleancut_coordinator.leader.high_water import open_epoch, put_begun, read_marks
 from cleancut_coordinator.leader.state import format_now
 from cleancut_coordinator.reshard.migration import StepMigration, shards_of
 
@@ -67,9 +65,7 @@ class ReshardEffects:
             case ReadMarks():
                 return await read_marks(self._context, effect.epoch)
             case Probe():
-                await check_installation(self._context)
-                await put_opened(self._context, effect.epoch)
-                await put_probe(self._context, effect)
+                await open_epoch(self._context, effect)
                 return None
             case PlanStep():
                 return await self._arrange(effect)

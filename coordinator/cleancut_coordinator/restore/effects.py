@@ -41,16 +41,14 @@ from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import first_peer
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_ctl, read_sessions
-from cleancut_coordinator.leader.cluster_id import put_probe
 from cleancut_coordinator.leader.high_water import (
     check_undoable,
+    open_epoch,
     put_begun,
     put_ended,
-    put_opened,
     put_published,
     read_marks,
 )
-from cleancut_coordinator.leader.installation import check_installation
 from cleancut_coordinator.leader.state import format_now
 from cleancut_coordinator.restore.create_collections import CollectionCreator, known_creations
 from cleancut_coordinator.restore.destination import AgentHost
@@ -96,9 +94,7 @@ class RestoreEffects:
             case ReadMarks():
                 return await read_marks(self._context, effect.epoch)
             case Probe():
-                await check_installation(self._context)
-                await put_opened(self._context, effect.epoch)
-                await put_probe(self._context, effect)
+                await open_epoch(self._context, effect)
                 return None
             case CheckRestore():
                 return await self._check(effect)
