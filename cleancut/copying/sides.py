@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from cleancut.core.format.paths import Paths
 from cleancut.core.format.recipe import check_format, encode_format
 from cleancut.core.primitives.errors import NotFound, Refused
+from cleancut.ports.clock import Clock
 from cleancut.ports.store import Store
 from cleancut.repository.owners import check_copy_of
 from cleancut.store.key_source import KeySource
 from cleancut.store.keyring import check_same_data_keys, ensure_data_key, read_wrapped
-from cleancut.store.open import OpenedStore
+from cleancut.store.open import OpenedStore, open_both
 from cleancut.store.urls import parse_store_url
 
 
@@ -23,6 +26,16 @@ class Side:
     url: str
     opened: OpenedStore
     keys: KeySource
+
+
+@asynccontextmanager
+async def open_side(url: str, clock: Clock, keys: KeySource) -> AsyncIterator[Side]:
+    """The store at `url`, closed at the end. Raises: as `open_both`."""
+    side = Side(url, open_both(url, clock, keys), keys)
+    try:
+        yield side
+    finally:
+        await side.opened.store.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from cleancut.cli.exit_codes import Exit, say
 from cleancut.cli.render.output import emit
 from cleancut.cli.settings import Settings, Verb, parse_size, settings_of
 from cleancut.copying.run import CopyRequest, CopyRun
-from cleancut.copying.sides import Side, Sides, check_distinct
+from cleancut.copying.sides import Sides, check_distinct, open_side
 from cleancut.copying.transfer import CopyLimits
 from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.copying import Scope
@@ -20,7 +20,6 @@ from cleancut.core.primitives.errors import Invalid
 from cleancut.repository.clusters import find_cluster
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.key_source import KeySource
-from cleancut.store.open import open_both
 
 
 @click.command(cls=Verb)
@@ -108,15 +107,12 @@ def run_copy(
     check_distinct(url, to_url)
 
     async def run() -> Copy:
-        source = Side(url, open_both(url, clock, settings.key_source), settings.key_source)
-        keys = own_key or settings.key_source
-        target = Side(to_url, open_both(to_url, clock, keys), keys)
-        try:
+        async with (
+            open_side(url, clock, settings.key_source) as source,
+            open_side(to_url, clock, own_key or settings.key_source) as target,
+        ):
             cluster = await find_cluster(source.opened.store, settings.cluster or "", url)
             sides = Sides(source, target, Paths(cluster), same_key=own_key is None)
             return await CopyRun(sides, request, clock, say).run()
-        finally:
-            await source.opened.store.close()
-            await target.opened.store.close()
 
     return asyncio.run(run())

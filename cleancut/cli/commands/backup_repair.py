@@ -14,13 +14,12 @@ from cleancut.cli.render.output import emit
 from cleancut.cli.settings import Settings, Verb, settings_of
 from cleancut.cli.wait import ask
 from cleancut.copying.repair import GroupRepair
-from cleancut.copying.sides import Side, Sides, check_distinct
+from cleancut.copying.sides import Sides, check_distinct, open_side
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import Invalid
 from cleancut.repository.clusters import find_cluster
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.key_source import KeySource
-from cleancut.store.open import open_both
 
 
 @click.command(cls=Verb)
@@ -79,14 +78,12 @@ def run_repair(settings: Settings, backup: str, source: str, keys: KeySource) ->
     check_distinct(source, url)
 
     async def run() -> Repair:
-        site = Side(url, open_both(url, clock, settings.key_source), settings.key_source)
-        other = Side(source, open_both(source, clock, keys), keys)
-        try:
+        async with (
+            open_side(url, clock, settings.key_source) as site,
+            open_side(source, clock, keys) as other,
+        ):
             cluster = await find_cluster(other.opened.store, settings.cluster or "", source)
             sides = Sides(other, site, Paths(cluster), same_key=False)
             return await GroupRepair(sides, backup, say).run()
-        finally:
-            await site.opened.store.close()
-            await other.opened.store.close()
 
     return asyncio.run(run())

@@ -31,24 +31,26 @@ jobs_option = click.option(
     show_default="the number of processors, at most 4",
     help="How many shards are open at a time, each in a process of its own.",
 )
+filter_option = click.option(
+    "--filter",
+    "filter_",
+    metavar="JSON|@FILE",
+    help="Only points that this filter of Qdrant matches.",
+)
+shard_keys_option = click.option(
+    "--shard-key",
+    "shard_keys",
+    multiple=True,
+    metavar="KEY",
+    help="Only points under this shard key; repeatable. Default: all keys.",
+)
 
 
 def selection_options(function: F) -> F:
     """--ids, --filter and --shard-key; see `selection_of`."""
     for option in (
-        click.option(
-            "--shard-key",
-            "shard_keys",
-            multiple=True,
-            metavar="KEY",
-            help="Only points under this shard key; repeatable. Default: all keys.",
-        ),
-        click.option(
-            "--filter",
-            "filter_",
-            metavar="JSON|@FILE",
-            help="Only points that this filter of Qdrant matches.",
-        ),
+        shard_keys_option,
+        filter_option,
         click.option(
             "--ids",
             multiple=True,

@@ -11,9 +11,11 @@ import click
 from cleancut.cli import offline
 from cleancut.cli.commands.data.options import (
     collection_option,
+    filter_option,
     jobs_option,
     scratch_option,
     selection_of,
+    shard_keys_option,
     text_of,
 )
 from cleancut.cli.exit_codes import say
@@ -30,19 +32,8 @@ from cleancut.core.primitives.errors import Invalid
 @click.option("--vector", metavar="JSON|@FILE", help="Points near this vector.")
 @click.option("--id", "like", metavar="ID", help="Points near this one, which is left out.")
 @click.option("--using", metavar="NAME", help="Which vector. Default: the only or unnamed one.")
-@click.option(
-    "--filter",
-    "filter_",
-    metavar="JSON|@FILE",
-    help="Only points that this filter of Qdrant matches.",
-)
-@click.option(
-    "--shard-key",
-    "shard_keys",
-    multiple=True,
-    metavar="KEY",
-    help="Only points under this shard key; repeatable. Default: all keys.",
-)
+@filter_option
+@shard_keys_option
 @click.option(
     "--limit", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many."
 )
