@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import Any
 
@@ -13,6 +14,8 @@ from tests.e2e.world import World
 
 CAUGHT_S = 60.0
 CALM_S = 60.0
+READINGS = 15
+BETWEEN_S = 0.1
 
 
 def verdict(world: World, kept: Any) -> list[str]:
@@ -60,6 +63,16 @@ async def show(world: World, name: str) -> Any:
     return answer.value("rebalance")
 
 
+async def stays(world: World) -> bool:
+    """Whether a transfer is seen in each of many readings: one whose target had received and
+    confirmed everything before it was frozen ends without it."""
+    for _ in range(READINGS):
+        if not (await read_placement(world)).transfers:
+            return False
+        await asyncio.sleep(BETWEEN_S)
+    return True
+
+
 async def catch(world: World, target: PeerProcess) -> None:
     """A transfer is under way, and cannot end: `target`, which gets all of them, is frozen."""
 
@@ -67,7 +80,7 @@ async def catch(world: World, target: PeerProcess) -> None:
         if not (await read_placement(world)).transfers:
             return False
         target.freeze()
-        if (await read_placement(world)).transfers:
+        if await stays(world):
             return True
         target.thaw()  # that one had just ended: the next
         return False
