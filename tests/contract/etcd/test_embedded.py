@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from cleancut.core.primitives.errors import Corrupt, LeaseLost, Refused, TimedOut, Unavailable
-from cleancut.etcd.embedded import client
 from cleancut.etcd.embedded import journal as journals
 from cleancut.etcd.embedded.client import EmbeddedEtcd
 from cleancut.etcd.embedded.directory import JOURNAL, OpenState, open_state
+from cleancut.etcd.embedded.model import EtcdModel
 from cleancut.ports.coordination import Compacted, Created, Delete, Modified, Put
 from cleancut.runtime.clock import SystemClock
 
@@ -163,23 +164,27 @@ def test_a_journal_of_a_newer_format_is_refused(tmp_path: Path) -> None:
         within(tmp_path, nothing)
 
 
-def test_a_disk_that_fails_makes_one_outcome_unknown_and_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What failed is not visible; the file is written as a whole before anything else is."""
+@contextmanager
+def files_up_to(size_bytes: int) -> Iterator[None]:
+    """No file of this process can grow beyond that: writes end short, then fail."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+
+def test_a_disk_that_fails_makes_one_outcome_unknown_and_loses_nothing(tmp_path: Path) -> None:
+    """What failed is not visible; the file is written as a whole before anything else is."""
 
     async def body(etcd: EmbeddedEtcd) -> None:
         await count(etcd)
-        with monkeypatch.context() as failing:
-            failing.setattr(os, "fdatasync", full)
-            with pytest.raises(TimedOut, match="No space left"):
-                await count(etcd)
-            failing.setattr(os, "fsync", full)
-            with pytest.raises(Unavailable, match="No space left"):
-                await count(etcd)
+        size_bytes = (tmp_path / JOURNAL).stat().st_size
+        with files_up_to(size_bytes + 5), pytest.raises(TimedOut, match="File too large"):
+            await count(etcd)
+        with files_up_to(5), pytest.raises(Unavailable, match="File too large"):
+            await count(etcd)
         found = await etcd.get(COUNTER)
         assert found is not None
         assert found.value == b"1"
@@ -207,21 +212,25 @@ def test_a_caller_that_is_cancelled_meanwhile_leaves_memory_and_disk_equal(tmp_p
     within(tmp_path, nothing)  # no revision is missing
 
 
-def test_the_file_stays_small_and_a_late_watch_lists_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(journals, "GROWN_BYTES", 20_000)
-    monkeypatch.setattr(client, "HISTORY", 100)
-    monkeypatch.setattr(os, "fdatasync", lambda _: None)
+def test_the_file_stays_small(tmp_path: Path) -> None:
+    """What is outdated is left out once the file has grown."""
 
     async def body(etcd: EmbeddedEtcd) -> None:
-        for _ in range(400):
-            await etcd.txn([], [Put("key", b"x" * 100)])
-        with pytest.raises(Compacted):
-            await anext(etcd.watch("", 2))
+        for _ in range(60):
+            await etcd.txn([], [Put("key", b"x" * 100_000)])
 
     within(tmp_path, body)
-    assert (tmp_path / JOURNAL).stat().st_size < 25_000
+    assert (tmp_path / JOURNAL).stat().st_size < journals.GROWN_BYTES + 200_000
+
+
+def test_history_that_is_not_kept_is_compacted() -> None:
+    model = EtcdModel()
+    for number in range(30):
+        model.txn([], [Put("key", str(number).encode())])
+        model.keep_history(10)
+    assert len(model.changes_since("", model.revision - 9)) == 10
+    with pytest.raises(Compacted):
+        model.changes_since("", model.revision - 11)
 
 
 def test_a_lease_runs_out_in_the_journal_too(tmp_path: Path) -> None:
