@@ -22,6 +22,7 @@ from cleancut.ports.coordination import Created, Delete, Put
 from cleancut.runtime.clock import SystemClock
 from cleancut.testing.memory_etcd import MemoryEtcd
 from cleancut.testing.memory_store import MemoryStore
+from cleancut_coordinator.api.cluster_status import read_status
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import cluster_id, requests
 from cleancut_coordinator.leader.state import LeaderState
@@ -214,6 +215,13 @@ async def test_a_restore_and_its_rebalance_are_recorded_together() -> None:
     with pytest.raises(Fenced):
         await ask(FencingToken(token + 1), "other")
     assert len((await at.etcd.list(at.keys.operations)).items) == 2
+
+
+@run
+async def test_the_status_says_that_there_is_no_agent_at_all() -> None:
+    """Peers are known by agents alone, so without any there would be nothing to warn of."""
+    warnings = (await read_status(context())).warnings
+    assert any("no agent is connected" in one for one in warnings)
 
 
 @run
