@@ -16,7 +16,7 @@ from simulation.wal import cut_of
 
 
 def no_point_lost(outcome: Outcome) -> Iterator[str]:
-    """Every replica of every shard holds what clients were told is written, in its newest version,
+    """Every replica of every shard holds what clients know to be written, in its newest version,
     and nothing else: no point is lost, stale, there twice or back again. Of replicas that differed
     before, one is enough."""
     qdrant, acked = outcome.qdrant, outcome.reshardings.acked
@@ -97,7 +97,7 @@ def number_is_true(outcome: Outcome) -> Iterator[str]:
 
 
 def nothing_disturbed_is_done(outcome: Outcome) -> Iterator[str]:
-    """Where nothing goes wrong, a reshard that nobody cancels is done."""
+    """Where nothing goes wrong, a reshard that is not canceled is done."""
     lives = [one for one in outcome.qdrant.every if one.name == POINTED]
     if not outcome.shared.trace.calm or outcome.diverged or len(lives) > 1:
         return

@@ -46,7 +46,7 @@ async def name_nothing(self: StepMigration, *_: Any) -> None:
     """No alias stands for the step."""
 
 
-async def wait_for_nobody(self: StepMigration, peer: Qdrant) -> None:
+async def never_wait(self: StepMigration, peer: Qdrant) -> None:
     """Peers that lag behind are not waited for."""
 
 
@@ -107,7 +107,7 @@ RESHARD_MUTANTS = {
     "ignores_lag": Mutant(
         "every peer has applied a step before the next",
         ("no_point_lost",),
-        (Patch(StepMigration, "_applied", wait_for_nobody),),
+        (Patch(StepMigration, "_applied", never_wait),),
         {"reshards": True, "calm": False},
     ),
     "keeps_its_turn": Mutant(

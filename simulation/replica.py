@@ -123,7 +123,7 @@ class SimReplica:
 
 @dataclass(slots=True)
 class Span:
-    """One resharding of a collection that had so many `shards` before."""
+    """One resharding of a collection that had this number of `shards` before."""
 
     from_s: float
     shards: int

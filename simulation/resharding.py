@@ -44,7 +44,7 @@ GIVEN_UP_S = 0.2
 
 @cache
 def owners(shards: int) -> tuple[int, ...]:
-    """The shard of each id, by the ring of so many."""
+    """The shard of each id, by the ring of that number of shards."""
     return tuple(HashRing(range(shards)).shards_of(range(IDS)))
 
 
