@@ -156,7 +156,7 @@ def requests(draw: st.DrawFn, manifest: Manifest) -> RestoreRequest:
         return RestoreRequest(
             backup=Epoch(4),
             collections=(entry.name,),
-            shards=tuple(ShardId(number) for number in wanted),
+            only_shards=tuple(ShardId(number) for number in wanted),
             peer=draw(st.none() | st.integers(1, 2).map(PeerId)),
         )
     return RestoreRequest(
