@@ -297,6 +297,18 @@ class Duration(click.FloatRange):
         return super().convert(seconds, param, ctx)
 
 
+class Size(click.ParamType[int]):
+    """A flag's size, in bytes or as 512MiB, 4GiB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return parse_size(str(value))
+        except Invalid as error:
+            self.fail(error.message, param, ctx)
+
+
 def config_option(tables: Shapes = MappingProxyType({})) -> Callable[[F], F]:
     """`--config` of a program whose file may hold `tables`; and `--version`."""
 

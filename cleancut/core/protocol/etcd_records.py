@@ -244,7 +244,8 @@ class Session(Record, frozen=True):
     its capabilities and its health were tried last. `wal`: why the logs of its shards cannot be
     followed, so that snapshots are all there is; empty: they can; None: not known. `capture`: why
     nothing of its segments can be captured from the disk, so that Qdrant streams all of them; as
-    `wal`. `stores`: names of the further stores that it can read.
+    `wal`. `stores`: names of the further stores that it can read. `spill_max_bytes`: what it may
+    spill at most, whatever the settings say; None: no bound of its own.
     """
 
     name: AgentName
@@ -261,6 +262,7 @@ class Session(Record, frozen=True):
     capture: str | None = None
     nonce: str = ""
     stores: tuple[str, ...] = ()
+    spill_max_bytes: int | None = None
 
 
 class Seeded(Record, frozen=True):
