@@ -54,7 +54,14 @@ def reshards_after(
     """
     wanted = wanted_of(chosen, request.shards)
     return tuple(
-        _reshard(manifest, entry, key, number, request.replicas or replication_factor(entry.info))
+        ReshardAfter(
+            collection=entry.name,
+            shards=len(ids),
+            wanted=number,
+            shard_key=key,
+            size_bytes=(request.replicas or replication_factor(entry.info))
+            * _moved_bytes(total_of(manifest, entry, key), len(ids), number),
+        )
         for entry in chosen
         for key, ids in keys_of(entry)
         if (number := wanted.get((entry.name, key))) is not None and number != len(ids)
@@ -105,20 +112,17 @@ def keys_of(entry: CollectionEntry) -> tuple[tuple[Key, tuple[int, ...]], ...]:
     return entry.shard_keys or ((None, entry.shard_ids),)
 
 
-def _reshard(
-    manifest: Manifest, entry: CollectionEntry, key: Key, wanted: int, replicas: int
-) -> ReshardAfter:
-    mine = [one for one in manifest.shards_of(entry.name) if one.shard_key == key]
-    total, present = sum(one.size_bytes for one in mine), len(mine)
+def total_of(manifest: Manifest, entry: CollectionEntry, key: Key) -> int:
+    """Bytes of the shards under one key."""
+    shards = manifest.shards_of(entry.name)
+    return sum(one.size_bytes for one in shards if one.shard_key == key)
+
+
+def _moved_bytes(total: int, present: int, wanted: int) -> int:
+    """What all steps move: up, the new shard's part of each, down, that of the last one."""
     up = [total // number for number in range(present + 1, wanted + 1)]
     down = [total // number for number in range(wanted + 1, present + 1)]
-    return ReshardAfter(
-        collection=entry.name,
-        shards=present,
-        wanted=wanted,
-        shard_key=key,
-        size_bytes=replicas * sum((*up, *down)),
-    )
+    return sum((*up, *down))
 
 
 def reshard_blockers(reshards: Sequence[ReshardAfter], target: Target) -> Iterator[str]:
