@@ -6,9 +6,9 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from cleancut.daemon_settings import (
     shared_of,
     warn_of_etcd,
 )
+from cleancut.ports.coordination import Coordination
 from cleancut.ports.store import Store
 from cleancut.qdrant.http import check_url
 from cleancut.repository.packs.uploads import UploadLimits, clear_spill
@@ -132,19 +133,35 @@ async def _stay(arguments: Sequence[str]) -> None:
 async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
     shared.check()  # before anything is waited for
     check_url(flags["qdrant_url"])
+    async with AsyncExitStack() as stack:
+        stack.enter_context(own_directory(flags["spill_dir"]))
+        etcd = await stack.enter_async_context(shared.open_etcd(SystemClock()))
+        await warn_of_etcd(shared, etcd, log)
+        process = await stack.enter_async_context(open_agent(shared, flags, etcd, log))
+        app = health_app(process.health, process.metrics.render)
+        http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))
+        log.info("listening", http_port=http, name=process.context.name)
+        await serve_agent(process)
+
+
+@asynccontextmanager
+async def open_agent(
+    shared: Shared, flags: dict[str, Any], etcd: Coordination, log: Logger
+) -> AsyncIterator[AgentProcess]:
+    """The agent with all that it uses, for the length of the block; `serve_agent` runs it.
+
+    Order: once the spill directory is locked, which is cleared here.
+    """
     clock = SystemClock()
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
     async with AsyncExitStack() as stack:
-        stack.enter_context(own_directory(flags["spill_dir"]))
         clear_spill(spill_of(flags["spill_dir"]))
-        etcd = await stack.enter_async_context(shared.open_etcd(clock))
-        await warn_of_etcd(shared, etcd, log)
         metrics = AgentMetrics(cluster, name)
         opened = open_store(shared.store, clock, shared.key_source)
         store = InstrumentedStore(opened, metrics.count_request)
         stack.push_async_callback(store.close)
         qdrant = await stack.enter_async_context(shared.open_qdrant(flags["qdrant_url"]))
-        paths, health = Paths(cluster), Health()
+        paths = Paths(cluster)
         limits = UploadLimits(spill_max_bytes=flags["spill_max"])
         stores: dict[str, Store] = {}
         for each, rule in flags["stores"].items():
@@ -152,9 +169,6 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
             stack.push_async_callback(stores[each].close)
         tars = TarServer(store, paths, stores)
         loopback = await stack.enter_async_context(serve(tars.app(), "127.0.0.1", 0))
-        app = health_app(health, metrics.render)
-        http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))
-        log.info("listening", http_port=http, name=name)
         storage: Path | None = flags["qdrant_storage"]
         context = AgentContext(
             name=name,
@@ -181,8 +195,7 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
         context.skipped.report = partial(_report_skipped, metrics, log)
         pool = stack.enter_context(ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash"))
         watchdog = FenceWatchdog(context, metrics=metrics, log=log)
-        process = AgentProcess(context, tars, watchdog, pool, health, metrics, log)
-        await serve_agent(process)
+        yield AgentProcess(context, tars, watchdog, pool, Health(), metrics, log)
 
 
 def _local_capture(storage: Path, directory: Path, limits: UploadLimits) -> LocalCapture:
