@@ -163,7 +163,6 @@ class Draft(Record, frozen=True):
     cluster_id: str
     collections: tuple[CollectionEntry, ...]
     source: ClusterEntry
-    shard_keys: dict[str, tuple[str | int, ...]]  # what a drain of a collection must name
     undrainable: dict[str, str]  # collection -> why it is never drained
     questions: tuple[Question, ...] = ()
     fence: Fence | None = None

@@ -193,11 +193,11 @@ def test_names_that_stop_consensus_never_reach_qdrant(world: World) -> None:
                 await world.first.create_collection(bad, {})
         for bad in (".", ".."):
             with pytest.raises(Invalid):
-                await world.first.drain(bad, [], 5)
+                await world.first.drain(bad, [0], [], 5)
         good = "docs@7 ä+%#"
         await world.first.create_collection(good, {"vectors": {"size": 4, "distance": "Dot"}})
         assert good in await world.first.collections()
-        await world.first.drain(good, [], 5)
+        await world.first.drain(good, [0], [], 5)
         await world.first.delete_collection(good)
 
     world.run(check())
@@ -258,7 +258,7 @@ def test_a_single_qdrant_is_peer_zero(kind: Kind, runner: asyncio.Runner, tmp_pa
             assert await client.cluster_metadata_value("team") is None
             assert not await client.put_cluster_metadata("team", "a")
             await client.create_collection("one", {"vectors": {"size": 4, "distance": "Dot"}})
-            await client.drain("one", [], 5)
+            await client.drain("one", [0], [], 5)
             placement = await client.placement("one")
             assert [(one.shard_id, one.state, one.local) for one in placement.shards] == [
                 (0, "Active", True)
@@ -283,13 +283,13 @@ def test_keys_are_asked_for(kind: Kind, runner: asyncio.Runner, tmp_path: Path) 
         ) as peers:
             async with peers[0].client() as owner:
                 await owner.create_collection("one", {"vectors": {"size": 4, "distance": "Dot"}})
-                await owner.drain("one", [], 5)
+                await owner.drain("one", [0], [], 5)
             async with Qdrant(peers[0].url, "wrong") as stranger:
                 with pytest.raises(Denied):
                     await stranger.collections()
             async with Qdrant(peers[0].url, "reader") as reader:
                 assert await reader.collections() == ["one"]
                 with pytest.raises(Refused):
-                    await reader.drain("one", [], 5)
+                    await reader.drain("one", [0], [], 5)
 
     runner.run(check())
