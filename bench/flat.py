@@ -99,6 +99,9 @@ class FlatQdrant(Qdrant):
         self._mark = value
         return True
 
+    async def quotas(self, timeout_s: float = 0.0) -> None:
+        return None
+
     async def collection(self, name: str, timeout_s: float = 0.0) -> dict[str, Any]:
         params = {"shard_number": self._asked.agents, "replication_factor": 1}
         return {"config": {"params": params}, "payload_schema": {}}

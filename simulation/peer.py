@@ -167,6 +167,9 @@ class SimPeer:
     async def cluster_metadata_value(self, key: str, timeout_s: float = READ_S) -> Any:
         return await self._read(lambda: self._shared.metadata.get(key), timeout_s)
 
+    async def quotas(self, timeout_s: float = READ_S) -> None:
+        return None
+
     async def put_cluster_metadata(
         self, key: str, value: object, timeout_s: float = CHANGE_S
     ) -> bool:

@@ -16,6 +16,7 @@ from cleancut.core.primitives.errors import (
     Corrupt,
     Denied,
     Invalid,
+    NotFound,
     Refused,
     TimedOut,
     Unavailable,
@@ -125,6 +126,20 @@ class Qdrant(ShardRecovery, LocalPoints):
                 return False
             raise
         return True
+
+    async def quotas(self, timeout_s: float = READ_S) -> dict[str, Any] | None:
+        """Cluster-wide limits of memory and disk; None from a Qdrant that has none.
+
+        Shape: the body of `put_quotas`.
+        Source: src/actix/api/quota_api.rs, Qdrant 1.19.0
+        """
+        try:
+            return dict((await self._get("/quotas", timeout_s))["config"])
+        except NotFound:
+            return None
+
+    async def put_quotas(self, quotas: Mapping[str, Any], timeout_s: float = CHANGE_S) -> None:
+        await self._http.call("PUT", "/quotas", quotas, timeout_s=timeout_s, query={"wait": "true"})
 
     async def telemetry(self, level: int = 3, timeout_s: float = READ_S) -> Telemetry:
         """Numbers, replica states and recovery counters of this peer.

@@ -234,7 +234,7 @@ class Rename(_message.Message):
     def __init__(self, old_name: _Optional[str] = ..., new_name: _Optional[str] = ...) -> None: ...
 
 class RestoreOptions(_message.Message):
-    __slots__ = ("collections", "from_cluster", "renames", "beside", "replace", "replicas", "shards", "peer_id", "rebalance", "strict", "target", "accept_count", "from_store")
+    __slots__ = ("collections", "from_cluster", "renames", "beside", "replace", "replicas", "shards", "peer_id", "rebalance", "strict", "target", "accept_count", "from_store", "quotas")
     COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
     FROM_CLUSTER_FIELD_NUMBER: _ClassVar[int]
     RENAMES_FIELD_NUMBER: _ClassVar[int]
@@ -248,6 +248,7 @@ class RestoreOptions(_message.Message):
     TARGET_FIELD_NUMBER: _ClassVar[int]
     ACCEPT_COUNT_FIELD_NUMBER: _ClassVar[int]
     FROM_STORE_FIELD_NUMBER: _ClassVar[int]
+    QUOTAS_FIELD_NUMBER: _ClassVar[int]
     collections: _containers.RepeatedScalarFieldContainer[str]
     from_cluster: str
     renames: _containers.RepeatedCompositeFieldContainer[Rename]
@@ -261,7 +262,8 @@ class RestoreOptions(_message.Message):
     target: MomentOptions
     accept_count: bool
     from_store: str
-    def __init__(self, collections: _Optional[_Iterable[str]] = ..., from_cluster: _Optional[str] = ..., renames: _Optional[_Iterable[_Union[Rename, _Mapping]]] = ..., beside: _Optional[bool] = ..., replace: _Optional[bool] = ..., replicas: _Optional[int] = ..., shards: _Optional[_Iterable[int]] = ..., peer_id: _Optional[int] = ..., rebalance: _Optional[bool] = ..., strict: _Optional[bool] = ..., target: _Optional[_Union[MomentOptions, _Mapping]] = ..., accept_count: _Optional[bool] = ..., from_store: _Optional[str] = ...) -> None: ...
+    quotas: bool
+    def __init__(self, collections: _Optional[_Iterable[str]] = ..., from_cluster: _Optional[str] = ..., renames: _Optional[_Iterable[_Union[Rename, _Mapping]]] = ..., beside: _Optional[bool] = ..., replace: _Optional[bool] = ..., replicas: _Optional[int] = ..., shards: _Optional[_Iterable[int]] = ..., peer_id: _Optional[int] = ..., rebalance: _Optional[bool] = ..., strict: _Optional[bool] = ..., target: _Optional[_Union[MomentOptions, _Mapping]] = ..., accept_count: _Optional[bool] = ..., from_store: _Optional[str] = ..., quotas: _Optional[bool] = ...) -> None: ...
 
 class PlanRestoreRequest(_message.Message):
     __slots__ = ("backup_id", "options", "deep")

@@ -51,6 +51,11 @@ _WHAT = (
         help="Replicas of each shard. Default: as in the backup.",
     ),
     click.option(
+        "--quotas",
+        is_flag=True,
+        help="Set the cluster-wide quotas of the backup again (Qdrant 1.19 and newer).",
+    ),
+    click.option(
         "--shard",
         "shards",
         multiple=True,
@@ -115,12 +120,15 @@ def options_of(what: dict[str, Any]) -> RestoreOptions:
         raise click.UsageError("--shard repairs a collection in place: no names, no --replicas")
     if what["peer"] is not None and not what["shards"]:
         raise click.UsageError("--peer needs --shard")
+    if what["shards"] and what["quotas"]:
+        raise click.UsageError("--shard repairs a collection in place: no --quotas")
     if what["beside"] and what["replace"]:
         raise click.UsageError("--beside and --replace exclude each other")
     return RestoreOptions(
         collections=what["collections"],
         from_cluster=what["from_cluster"],
         from_store=what["from_store"],
+        quotas=what["quotas"],
         renames=tuple(renames),
         beside=what["beside"],
         replace=what["replace"],

@@ -152,6 +152,7 @@ class ClusterEntry(Record, frozen=True):
     qdrant_version: str
     peers: dict[str, str]
     metadata: dict[str, Any]
+    quotas: dict[str, Any] | None = None  # None: a Qdrant without quotas, older than 1.19
 
 
 class Draft(Record, frozen=True):

@@ -24,6 +24,8 @@ from cleancut.core.restore.blockers import (
     cannot_be_rebuilt,
     fillers,
     is_custom,
+    quota_blockers,
+    quota_warnings,
     store_blockers,
     warnings_of,
     warnings_of_group,
@@ -167,12 +169,14 @@ def make_plan(
         moment=moment,
         warnings=(
             *warnings_of_group(manifest, target, moment),
+            *quota_warnings(request, manifest),
             *warnings,
             *space_warnings(shares, target),
         ),
         blockers=(
             *blockers(manifest, target),
             *store_blockers(request.from_store, target),
+            *quota_blockers(request, manifest, target),
             *(f"{one.name}: {one.reason}" for one in planned if one.action == "refuse"),
             *space_blockers(shares, target),
         ),

@@ -31,7 +31,8 @@ class RestoreDraft(Record, frozen=True):
     for the own; `store`: the name of the store with that catalog, "" for the main one. `strict`: a
     canary that answers otherwise undoes it. `accept_count`: more points than the group says do not.
     `moment`: to which logs are replayed; then `collections` are as they were at it, and nothing was
-    counted. Order: `planned` as `collections`."""
+    counted. `quotas`: what the cluster's quotas are to be; None leaves them. Order: `planned` as
+    `collections`."""
 
     epoch: Epoch
     operation: OperationId
@@ -47,6 +48,7 @@ class RestoreDraft(Record, frozen=True):
     accept_count: bool = False
     moment: Moment | None = None
     store: str = ""
+    quotas: dict[str, Any] | None = None
 
     @property
     def elsewhere(self) -> bool:
@@ -165,6 +167,7 @@ def draft_of(
         strict=request.strict,
         accept_count=request.accept_count,
         moment=plan.moment,
+        quotas=manifest.source.quotas if request.quotas else None,
     )
 
 

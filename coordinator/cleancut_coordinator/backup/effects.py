@@ -215,6 +215,7 @@ class LeaderBackupEffects:
         context = self._context
         metadata = await ask_any(context.peers, lambda peer: peer.cluster_metadata())
         metadata.pop(MARK, None)
+        quotas = await ask_any(context.peers, lambda peer: peer.quotas())
         cluster = await ask_any(context.peers, lambda peer: peer.cluster())
         owned = await check_store_owner(context)
         undrainable = {
@@ -232,6 +233,7 @@ class LeaderBackupEffects:
                 qdrant_version=versions[-1] if versions else "",
                 peers={str(peer): uri for peer, uri in sorted(cluster.peers.items())},
                 metadata=metadata,
+                quotas=quotas,
             ),
             undrainable=undrainable,
             questions=await choose_questions(context, provable),

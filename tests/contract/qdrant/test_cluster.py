@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cleancut.core.primitives.errors import Denied, Invalid, NotFound, Refused, Unavailable
+from cleancut.core.primitives.ids import parse_version
 from cleancut.qdrant.client import Qdrant
 from cleancut_devcluster.launch.qdrant import Kind, launch_peers, wait_until
 from tests.contract.qdrant.world import World, points
@@ -237,6 +238,29 @@ def test_cluster_metadata_round_trip(world: World) -> None:
             )
 
         await wait_until(seen, 10, "the metadata is everywhere")
+
+    world.run(check())
+
+
+def test_quotas_are_there_since_1_19(world: World) -> None:
+    """They are cluster-wide; a server without them has no such path."""
+
+    async def check() -> None:
+        if parse_version(await world.first.version()) < (1, 19):
+            assert await world.first.quotas() is None
+            with pytest.raises(NotFound):
+                await world.first.put_quotas({"enabled": False})
+            return
+        before, body = await world.first.quotas(), {"enabled": True, "max_disk_usage_percent": 99}
+        assert before is not None
+        await world.first.put_quotas(body)
+
+        async def seen() -> bool:
+            return all([await one.quotas() == body for one in world.clients])
+
+        await wait_until(seen, 10, "the quotas are everywhere")
+        await world.first.put_quotas(before)
+        assert await world.first.quotas() == before
 
     world.run(check())
 
