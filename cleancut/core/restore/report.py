@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
+from cleancut.core.cluster.collection_config import differing
 from cleancut.core.cluster.payload_indexes import unequal_indexes
 from cleancut.core.format.manifest import CollectionEntry, Manifest, ShardEntry
 from cleancut.core.primitives.codec import Record
@@ -126,12 +127,14 @@ class RestoreReport(Record, frozen=True):
 
 class ObservedCollection(Record, frozen=True):
     """A restored collection as the cluster reports it after the verification. `schema`: its payload
-    indexes, as Qdrant spells them. `places`: of its replicas."""
+    indexes, as Qdrant spells them. `places`: of its replicas. `config`: its configuration; None
+    if it is not compared."""
 
     active: bool
     schema: dict[str, Any]
     places: tuple[tuple[ShardId, PeerId], ...]
     shard_keys: tuple[tuple[str | int, tuple[ShardId, ...]], ...] = ()
+    config: dict[str, Any] | None = None
 
 
 def draft_of(
@@ -198,10 +201,23 @@ def review(
             for planned, entry in zip(draft.planned, draft.collections, strict=True)
         ),
         shards=tuple(sorted(found, key=lambda s: (s.collection, s.shard_id, s.peer_id))),
-        warnings=tuple(_accepted(found)) if draft.accept_count else (),
+        warnings=(
+            *(_accepted(found) if draft.accept_count else ()),
+            *_ignored(draft, looks),
+        ),
         kept=kept,
         moment=draft.moment,
     )
+
+
+def _ignored(draft: RestoreDraft, looks: Mapping[str, ObservedCollection]) -> Iterator[str]:
+    """What is said of settings that this Qdrant does not know, or has changed."""
+    for planned, entry in zip(draft.planned, draft.collections, strict=True):
+        config = looks[planned.name].config
+        if config is None:
+            continue
+        if paths := differing(entry.info, {"config": config}, replicas=planned.factor):
+            yield f"this Qdrant did not take {', '.join(paths)} of {planned.created_as!r}"
 
 
 def _accepted(shards: Iterable[RestoredShard]) -> Iterator[str]:
