@@ -297,6 +297,18 @@ class Duration(click.FloatRange):
         return super().convert(seconds, param, ctx)
 
 
+class Size(click.ParamType[int]):
+    """A flag's size, in bytes or as 512MiB, 4GiB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return parse_size(str(value))
+        except Invalid as error:
+            self.fail(error.message, param, ctx)
+
+
 def config_option(tables: Shapes = MappingProxyType({})) -> Callable[[F], F]:
     """`--config` of a program whose file may hold `tables`; and `--version`."""
 
@@ -348,23 +360,24 @@ def loaded(context: click.Context) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The settings that agent and coordinator share, as given."""
+    """The settings that all programs share, as given. `etcd` "": the embedded one, for which there
+    are no flags."""
 
     cluster: str
-    etcd: str
-    etcd_ca: Path | None
-    etcd_cert: Path | None
-    etcd_key: Path | None
     store: str
     store_key_file: Path | None
     store_key_command: str | None
     http: str
-    etcd_user: str
-    etcd_password_file: Path | None
     qdrant_api_key_file: Path | None
     qdrant_ca: Path | None
     insecure: tuple[str, ...]
     log_level: str
+    etcd: str = ""
+    etcd_ca: Path | None = None
+    etcd_cert: Path | None = None
+    etcd_key: Path | None = None
+    etcd_user: str = ""
+    etcd_password_file: Path | None = None
 
     @property
     def key_source(self) -> KeySource:
@@ -381,7 +394,8 @@ class Shared:
         """Checks names, addresses and the store's URL; nothing is contacted. Raises: Invalid."""
         parse_cluster(self.cluster)
         parse_store_url(self.store)
-        parse_addresses(self.etcd)
+        if self.etcd:
+            parse_addresses(self.etcd)
         parse_address(self.http)
 
     def etcd_is_open(self) -> bool:
@@ -436,7 +450,8 @@ async def warn_of_etcd(shared: Shared, etcd: Etcd, log: Logger) -> None:
 
 def shared_of(flags: dict[str, Any]) -> Shared:
     """The shared part of a program's parsed flags."""
-    return Shared(**{field.name: flags[field.name] for field in fields(Shared)})
+    known = (field.name for field in fields(Shared) if field.name in flags)
+    return Shared(**{name: flags[name] for name in known})
 
 
 def fail(error: CleancutError) -> int:

@@ -17,6 +17,7 @@ from cleancut.core.primitives.errors import (
     Unavailable,
 )
 from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.etcd.embedded.model import EtcdModel, EtcdSnapshot
 from cleancut.etcd.lease import LeaseBlock
 from cleancut.etcd.revisions import SeenRevisions
 from cleancut.ports.coordination import (
@@ -31,7 +32,6 @@ from cleancut.ports.coordination import (
     TxnResult,
 )
 from cleancut.ports.store import ObjectInfo
-from cleancut.testing.etcd_model import EtcdModel, EtcdSnapshot
 from cleancut.testing.memory_store import MemoryStore
 from simulation.trace import Trace
 from simulation.world import WALL_S, Process, SimClock, World

@@ -13,8 +13,8 @@ from cleancut.core.primitives.codec import decode
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Ctl
 from cleancut.core.protocol.states import OperationKind
+from cleancut.etcd.embedded.model import EtcdModel
 from cleancut.ports.coordination import KeyValue, Op
-from cleancut.testing.etcd_model import EtcdModel
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash

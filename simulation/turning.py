@@ -16,7 +16,7 @@ from cleancut.core.protocol.etcd_records import Ctl
 from cleancut.core.protocol.fence import CREATE_ALIAS
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, Phase, State
-from cleancut.testing.etcd_model import EtcdSnapshot
+from cleancut.etcd.embedded.model import EtcdSnapshot
 from simulation.users import Asked
 
 if TYPE_CHECKING:

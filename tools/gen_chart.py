@@ -14,7 +14,14 @@ from typing import Any
 import yaml
 
 from cleancut import __version__
-from cleancut.cli.commands.agent import NOTHING, PLAIN_URL, TEMPLATE, as_patch, fill
+from cleancut.cli.commands.agent import (
+    NOTHING,
+    PLAIN_URL,
+    TEMPLATE,
+    as_patch,
+    derived_sizes,
+    fill,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 VALUES = "charts/cleancut/values.yaml"
@@ -90,6 +97,7 @@ def component() -> str:
         "http_port": 7401,
         "spill_size": "8Gi",
         "memory": "1Gi",
+        **derived_sizes("8Gi", "1Gi"),
     }
     patch = yaml.safe_load(as_patch(fill(TEMPLATE.read_text(encoding="utf-8"), words)))
     (agent,) = patch["spec"]["template"]["spec"]["containers"]

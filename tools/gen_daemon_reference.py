@@ -1,4 +1,4 @@
-"""Generator of the references of agent, coordinator and settings file, from their own code."""
+"""Generator of the references of the programs and the settings file, from their own code."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from cleancut.core.protocol.fence import FenceRule
 from cleancut.daemon_settings import ENV_PREFIX
 from cleancut_agent.main import cli as agent
 from cleancut_coordinator.main import cli as coordinator
+from cleancut_solo.main import cli as solo
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 _MADE = "Written by `make docs` from the program itself; change it there.\n"
@@ -29,6 +30,7 @@ A setting is taken from its flag, else from its environment variable, else from 
 """
 _SETTINGS = """
 `cleancut-coordinator --config FILE` reads this TOML file; give the same file to all coordinators.
+The file of [`cleancut solo`](solo.md) has the same tables, and its own flags as top-level keys.
 Top-level keys are the flags of the [coordinator](coordinator.md) without their leading dashes, such
 as `fence-budget = 2.0`; the agent's file has the keys of the [agent](agent.md), and of the tables
 `[store.NAME]` alone. TOML has no key `store` next to these: write the main store as `url` in a
@@ -167,6 +169,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "agent.md": lambda: flags(agent, "cleancut-agent"),
     "coordinator.md": lambda: flags(coordinator, "cleancut-coordinator"),
     "settings.md": settings,
+    "solo.md": lambda: flags(solo, "cleancut solo"),
 }
 
 

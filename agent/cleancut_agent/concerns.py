@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cleancut.core.format.paths import COORDINATOR_PROBE
-from cleancut.core.primitives.errors import CleancutError, Denied, Refused, TimedOut
+from cleancut.core.primitives.errors import CleancutError, Corrupt, Denied, Refused, TimedOut
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Concern
 from cleancut.qdrant.responses import ClusterInfo, Telemetry
@@ -18,6 +17,7 @@ EVERY_S = 60.0
 LOW_BYTES = 2 << 30
 _ASK_S = 5.0
 _SHOWN = 20
+_PROBE = b"cleancut"
 
 
 async def find_concerns(context: AgentContext, cluster: ClusterInfo) -> tuple[Concern, ...]:
@@ -60,10 +60,14 @@ async def _restores(context: AgentContext) -> Concern | None:
 
 
 async def _store(context: AgentContext) -> Concern | None:
+    """Whether an object can be written and read back, as in PREPARE."""
+    path = context.paths.probe(Epoch(0), f"{context.name}.health")
     try:
-        async with prompt_store("look for an object", min(_ASK_S, context.store_bound_s)):
-            await context.store.stat(context.paths.probe(Epoch(0), COORDINATOR_PROBE))
-    except (Denied, Refused, TimedOut) as error:
+        async with prompt_store("write and read an object", min(_ASK_S, context.store_bound_s)):
+            await context.store.put(path, _PROBE)
+            if await context.store.get(path) != _PROBE:
+                raise Refused(f"{path} is not what was written", "see which store --store names")
+    except (Denied, Refused, TimedOut, Corrupt) as error:
         return Concern(kind="store_refused", what=f"it cannot use the store: {error}")
     except CleancutError:
         return None

@@ -1,4 +1,4 @@
-"""cleancut-agent: one beside each Qdrant peer. Wiring only."""
+"""Program cleancut-agent: one next to each Qdrant peer. Wiring only."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from cleancut import __version__
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import parse_agent, parse_cluster
@@ -21,6 +23,7 @@ from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.daemon_settings import (
     ENV_PREFIX,
     Shared,
+    Size,
     common_options,
     config_option,
     fail,
@@ -29,12 +32,12 @@ from cleancut.daemon_settings import (
     shared_of,
     warn_of_etcd,
 )
+from cleancut.ports.coordination import Coordination
 from cleancut.ports.store import Store
 from cleancut.qdrant.http import check_url
 from cleancut.repository.packs.uploads import UploadLimits, clear_spill
 from cleancut.runtime.addresses import parse_address
 from cleancut.runtime.clock import SystemClock
-from cleancut.runtime.commands import Command
 from cleancut.runtime.concurrency import until_signal
 from cleancut.runtime.health import Health, health_app, serve
 from cleancut.runtime.log import Logger, configure_logging
@@ -51,6 +54,7 @@ from cleancut_agent.local_peer import free_bytes, storage_free_bytes
 from cleancut_agent.metrics import SPILL, STORAGE, AgentMetrics
 from cleancut_agent.process import AgentProcess, serve_agent
 from cleancut_agent.restore.tar_server import TarServer
+from cleancut_agent.sidecar import SidecarCommand, parsed, readable, stays
 from cleancut_agent.supervisor import keep_running
 from cleancut_agent.wal.local_storage import LocalWalStorage
 
@@ -65,11 +69,17 @@ def _default_name() -> str:
     return os.environ.get("POD_NAME") or socket.gethostname().lower()
 
 
-@click.command(cls=Command, context_settings={"auto_envvar_prefix": ENV_PREFIX})
+@click.command(cls=SidecarCommand, context_settings={"auto_envvar_prefix": ENV_PREFIX})
 @config_option(TABLES)
 @common_options
 @click.option("--qdrant-url", required=True, metavar="URL", help="The local peer, on loopback.")
 @click.option("--spill-dir", type=click.Path(path_type=Path), required=True, help="Local disk.")
+@click.option(
+    "--spill-max",
+    type=Size(),
+    metavar="SIZE",
+    help="What may be spilled there at most; `cleancut cluster settings` cannot exceed it.",
+)
 @click.option(
     "--qdrant-storage",
     type=click.Path(path_type=Path, file_okay=False),
@@ -81,58 +91,84 @@ def _default_name() -> str:
 @click.option(
     "--stay",
     is_flag=True,
-    help="Never end because something is missing: say so, and try again. For a sidecar.",
+    help="Never end because something is missing or wrong: log it, and try again. Unknown flags are"
+    " left out with a warning. For a sidecar.",
 )
 def cli(**flags: Any) -> None:
     """Runs beside one Qdrant peer: cuts its shards and stores them, or pulls them back."""
-    log = configure_logging(flags["log_level"], "agent")
-    log.info("settings loaded", **loaded(click.get_current_context()))
-    raise_file_limit()
     try:
-        flags["stores"] = read_stores(click.get_current_context())
-        asyncio.run(until_signal(_run_or_stay(shared_of(flags), flags, log), _END_S))
+        asyncio.run(until_signal(_work(click.get_current_context()), _END_S))
     except CleancutError as error:
         sys.exit(fail(error))
 
 
-async def _run_or_stay(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
-    if not flags["stay"]:
-        await _run(shared, flags, log)
-        return
+async def _work(context: click.Context) -> None:
+    """Runs the agent with the flags of this context."""
+    flags = context.params
+    log = configure_logging(flags["log_level"], "agent")
+    log.info("settings loaded", **loaded(context))
+    if context.args:
+        log.warning("unknown flags left out", flags=context.args, version=__version__)
+    raise_file_limit()
+    await _run(shared_of(flags), {**flags, "stores": read_stores(context)}, log)
+
+
+async def _stay(arguments: Sequence[str]) -> None:
+    """Reads the command line and works, again and again until that ends without an error."""
+    log = configure_logging("info", "agent")
+
+    async def work() -> None:
+        with parsed(cli, arguments) as context:
+            await _work(context)
 
     def idle() -> AbstractAsyncContextManager[int]:
         """Alive, not ready, and without a session."""
-        app = health_app(Health(), AgentMetrics(shared.cluster, flags["name"]).render)
-        return serve(app, *parse_address(shared.http))
+        flags = readable(cli, arguments)
+        metrics = AgentMetrics(flags["cluster"] or "", flags["name"] or _default_name())
+        return serve(health_app(Health(), metrics.render), *parse_address(flags["http"]))
 
-    await keep_running(lambda: _run(shared, flags, log), idle, log)
+    await keep_running(work, idle, log)
 
 
 async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
     shared.check()  # before anything is waited for
     check_url(flags["qdrant_url"])
+    async with AsyncExitStack() as stack:
+        stack.enter_context(own_directory(flags["spill_dir"]))
+        etcd = await stack.enter_async_context(shared.open_etcd(SystemClock()))
+        await warn_of_etcd(shared, etcd, log)
+        process = await stack.enter_async_context(open_agent(shared, flags, etcd, log))
+        app = health_app(process.health, process.metrics.render)
+        http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))
+        log.info("listening", http_port=http, name=process.context.name)
+        await serve_agent(process)
+
+
+@asynccontextmanager
+async def open_agent(
+    shared: Shared, flags: dict[str, Any], etcd: Coordination, log: Logger
+) -> AsyncIterator[AgentProcess]:
+    """The agent with all that it uses, for the length of the block; `serve_agent` runs it.
+
+    Order: once the spill directory is locked, which is cleared here.
+    """
     clock = SystemClock()
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
     async with AsyncExitStack() as stack:
-        stack.enter_context(own_directory(flags["spill_dir"]))
         clear_spill(spill_of(flags["spill_dir"]))
-        etcd = await stack.enter_async_context(shared.open_etcd(clock))
-        await warn_of_etcd(shared, etcd, log)
         metrics = AgentMetrics(cluster, name)
         opened = open_store(shared.store, clock, shared.key_source)
         store = InstrumentedStore(opened, metrics.count_request)
         stack.push_async_callback(store.close)
         qdrant = await stack.enter_async_context(shared.open_qdrant(flags["qdrant_url"]))
-        paths, health, limits = Paths(cluster), Health(), UploadLimits()
+        paths = Paths(cluster)
+        limits = UploadLimits(spill_max_bytes=flags["spill_max"])
         stores: dict[str, Store] = {}
         for each, rule in flags["stores"].items():
             stores[each] = open_store(rule.url, clock, shared.key_source_of(rule))
             stack.push_async_callback(stores[each].close)
         tars = TarServer(store, paths, stores)
         loopback = await stack.enter_async_context(serve(tars.app(), "127.0.0.1", 0))
-        app = health_app(health, metrics.render)
-        http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))
-        log.info("listening", http_port=http, name=name)
         storage: Path | None = flags["qdrant_storage"]
         context = AgentContext(
             name=name,
@@ -159,8 +195,7 @@ async def _run(shared: Shared, flags: dict[str, Any], log: Logger) -> None:
         context.skipped.report = partial(_report_skipped, metrics, log)
         pool = stack.enter_context(ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash"))
         watchdog = FenceWatchdog(context, metrics=metrics, log=log)
-        process = AgentProcess(context, tars, watchdog, pool, health, metrics, log)
-        await serve_agent(process)
+        yield AgentProcess(context, tars, watchdog, pool, Health(), metrics, log)
 
 
 def _local_capture(storage: Path, directory: Path, limits: UploadLimits) -> LocalCapture:
@@ -184,7 +219,11 @@ def free_by_volume(context: AgentContext) -> dict[str, int]:
 
 def main() -> None:
     """Entry point of the program."""
-    cli()
+    arguments = sys.argv[1:]
+    if stays(arguments, os.environ):
+        asyncio.run(until_signal(_stay(arguments), _END_S))
+    else:
+        cli()
 
 
 if __name__ == "__main__":

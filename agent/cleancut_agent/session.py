@@ -90,6 +90,7 @@ async def describe(context: AgentContext, known: Session | None = None) -> Sessi
             problem=f"{error} [{error.reason}]",
             nonce=nonce,
             stores=context.stores,
+            spill_max_bytes=context.limits.spill_max_bytes,
         )
     free = storage_free_bytes(context)
     if known is None:
@@ -113,6 +114,7 @@ async def describe(context: AgentContext, known: Session | None = None) -> Sessi
         clock=clock,
         nonce=nonce,
         stores=context.stores,
+        spill_max_bytes=context.limits.spill_max_bytes,
     )
 
 

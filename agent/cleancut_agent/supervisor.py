@@ -1,5 +1,5 @@
-"""Keeps an agent up although something is missing: beside a database, a container that ends takes
-its whole pod out of service. What is missing is said, and tried again."""
+"""Supervisor of a sidecar: in a database's pod, a container that ends takes the whole pod out of
+service. So whatever ends the work is logged, and the work is tried again."""
 
 from __future__ import annotations
 
@@ -29,11 +29,13 @@ async def keep_running(
             log.error("cannot work", reason=error.reason, cause=error.message, hint=error.hint)
         except OSError as error:
             log.error("cannot work", cause=str(error))
+        except Exception as error:
+            log.exception("a fault in the program", cause=repr(error))
         else:
             return
         try:
             async with idle():
                 await asyncio.sleep(random.uniform(*retry_s))
-        except OSError as error:
+        except (OSError, CleancutError) as error:
             log.error("cannot listen", cause=str(error))
             await asyncio.sleep(random.uniform(*retry_s))

@@ -24,6 +24,7 @@ from cleancut.cli.commands.reshard import reshard
 from cleancut.cli.commands.restore import restore
 from cleancut.cli.commands.schedule import schedule
 from cleancut.cli.commands.seed import seed
+from cleancut.cli.commands.solo import solo
 from cleancut.cli.commands.token import token
 from cleancut.cli.commands.version import completion, version
 from cleancut.cli.exit_codes import Exit, report_error, say
@@ -71,6 +72,7 @@ for command in (
     doctor,
     token,
     demo,
+    solo,
     version,
     completion,
 ):

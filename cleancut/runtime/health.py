@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from aiohttp import web
 
@@ -26,7 +27,14 @@ class Health:
         self.was_ready = self.was_ready or ready
 
 
-def health_app(health: Health, render: Callable[[], tuple[bytes, str]]) -> web.Application:
+class Readiness(Protocol):
+    """What /readyz answers."""
+
+    @property
+    def ready(self) -> bool: ...
+
+
+def health_app(health: Readiness, render: Callable[[], tuple[bytes, str]]) -> web.Application:
     """/livez, /readyz and /metrics; `render` gives the metrics' body and content type."""
 
     async def live(_: web.Request) -> web.Response:

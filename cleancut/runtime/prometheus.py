@@ -5,6 +5,7 @@ Which metrics there are, and their names, is said in each process' own metrics.p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 
@@ -111,3 +112,18 @@ class Meter:
     def render(self) -> tuple[bytes, str]:
         """The body and its content type, as Prometheus reads it."""
         return generate_latest(self.registry), CONTENT_TYPE
+
+
+def merged(*pages: bytes) -> bytes:
+    """The metrics of several registries as one page: each name is described once, with the series
+    of all. Order: as first named."""
+    families: dict[bytes, tuple[list[bytes], list[bytes]]] = {}
+    for page in pages:
+        for family in re.split(rb"(?m)^(?=# HELP )", page):
+            lines = family.splitlines(keepends=True)
+            if not lines:
+                continue
+            described = [line for line in lines if line.startswith(b"#")]
+            known = families.setdefault(lines[0].split(b" ", 3)[2], (described, []))
+            known[1].extend(line for line in lines if not line.startswith(b"#"))
+    return b"".join(b"".join((*described, *series)) for described, series in families.values())

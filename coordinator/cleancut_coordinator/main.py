@@ -7,8 +7,8 @@ import dataclasses
 import os
 import socket
 import sys
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from cleancut.daemon_settings import (
     warn_of_etcd,
 )
 from cleancut.ports.clock import Clock
+from cleancut.ports.coordination import Coordination
 from cleancut.qdrant.http import check_url
 from cleancut.runtime.addresses import parse_address
 from cleancut.runtime.clock import SystemClock
@@ -81,7 +82,7 @@ def _default_name() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rules:
+class Rules:
     """What the settings file says besides flags."""
 
     fences: FenceSettings
@@ -174,18 +175,18 @@ def cli(**flags: Any) -> None:
     log = configure_logging(flags["log_level"], "coordinator")
     try:
         file = click.get_current_context()
-        shared, rules = shared_of(flags), _rules_of(file, flags)
+        shared, rules = shared_of(flags), rules_of(file, flags)
         if flags["check_config"]:
-            _check(shared, flags, rules, log)
-            click.echo(f"OK: {_summary(rules)}")
+            check_settings(shared, flags, rules, log)
+            click.echo(f"OK: {summary_of(rules)}")
             return
-        log.info("settings loaded", **loaded(file), rules=_summary(rules))
+        log.info("settings loaded", **loaded(file), rules=summary_of(rules))
         asyncio.run(_run(shared, flags, rules, log))
     except CleancutError as error:
         sys.exit(fail(error))
 
 
-def _rules_of(file: click.Context, flags: dict[str, Any]) -> _Rules:
+def rules_of(file: click.Context, flags: dict[str, Any]) -> Rules:
     """Raises: Invalid, for what the file's tables may not hold."""
     fences = read_fences(file, flags["fence_budget"])
     schedules = read_schedules(file)
@@ -205,10 +206,10 @@ def _rules_of(file: click.Context, flags: dict[str, Any]) -> _Rules:
     )
     stores = read_stores(file)
     check_targets(schedules, stores)
-    return _Rules(fences, gc, schedules, read_roles(file), bounds, read_archive(file), stores)
+    return Rules(fences, gc, schedules, read_roles(file), bounds, read_archive(file), stores)
 
 
-def _check(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger) -> None:
+def check_settings(shared: Shared, flags: dict[str, Any], rules: Rules, log: Logger) -> None:
     """Checks what a start would refuse; nothing is contacted or written. Raises: CleancutError."""
     shared.check()
     parse_agent(flags["name"])
@@ -228,7 +229,7 @@ def urls_of(text: str) -> list[str]:
     return urls
 
 
-def _summary(rules: _Rules) -> str:
+def summary_of(rules: Rules) -> str:
     """What the file's tables hold, without secrets."""
     times = [f"{name} ({rule.do} at {rule.cron!r})" for name, rule in rules.schedules.items()]
     archived = ", ".join(rules.archive.collections) or "nothing"
@@ -241,13 +242,28 @@ def _summary(rules: _Rules) -> str:
     )
 
 
-async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger) -> None:
+async def _run(shared: Shared, flags: dict[str, Any], rules: Rules, log: Logger) -> None:
     shared.check()  # before anything is waited for
+    async with AsyncExitStack() as stack:
+        etcd = await stack.enter_async_context(shared.open_etcd(SystemClock()))
+        await warn_of_etcd(shared, etcd, log)
+        opened = open_coordinator(shared, flags, rules, etcd=etcd, log=log)
+        process = await stack.enter_async_context(opened)
+        app = health_app(process.health, process.metrics.render)
+        http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))
+        log.info("listening", http_port=http, grpc=process.listening, name=process.context.name)
+        await until_signal(serve_coordinator(process))
+
+
+@asynccontextmanager
+async def open_coordinator(
+    shared: Shared, flags: dict[str, Any], rules: Rules, *, etcd: Coordination, log: Logger
+) -> AsyncIterator[CoordinatorProcess]:
+    """The coordinator with all that it uses, for the length of the block, its API at work;
+    `serve_coordinator` runs it."""
     clock = SystemClock()
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
     async with AsyncExitStack() as stack:
-        etcd = await stack.enter_async_context(shared.open_etcd(clock))
-        await warn_of_etcd(shared, etcd, log)
         metrics = CoordinatorMetrics(cluster)
         opened = open_store(shared.store, clock, shared.key_source)
         counted = InstrumentedStore(opened, metrics.count_request)
@@ -277,8 +293,7 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
             api_open=is_open_to_all(listen),
             stores=stores,
         )
-        health = Health()
-        process = CoordinatorProcess(context, health, metrics, log)
+        process = CoordinatorProcess(context, Health(), metrics, log)
         asked = BoundedStore(counted, clock, url=shared.store, bound_s=_API_STORE_S)
         api = coordinator_api(
             dataclasses.replace(context, store=asked),
@@ -286,12 +301,9 @@ async def _run(shared: Shared, flags: dict[str, Any], rules: _Rules, log: Logger
             process.leader_address,
             lambda: process.trouble,
         )
-        address = await stack.enter_async_context(serve_api(api, listen))
-        app = health_app(health, metrics.render)
-        http = await stack.enter_async_context(serve(app, *parse_address(shared.http)))
-        log.info("listening", http_port=http, grpc=address, name=name)
-        process.address = flags["advertise"] or address
-        await until_signal(serve_coordinator(process))
+        process.listening = await stack.enter_async_context(serve_api(api, listen))
+        process.address = flags["advertise"] or process.listening
+        yield process
 
 
 def _open_copy(shared: Shared, rule: StoreRule, clock: Clock) -> CopyStore:

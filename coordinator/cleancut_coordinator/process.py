@@ -47,7 +47,8 @@ _LEADER_POLL_S = 2.0
 
 @dataclass(slots=True)
 class CoordinatorProcess:
-    """Everything that outlives a term. `address`: the API as other processes reach it.
+    """Everything that outlives a term. `listening`: where the API is served; `address`: the same
+    as other processes reach it.
     `leadership`: None on a standby. `leader_elsewhere`: the API of the leader, as a standby last
     read it. `has_led`: settings and store were right once, so that no error of a term ends the
     process. `trouble`: why its last term ended, until the next one is under way."""
@@ -56,6 +57,7 @@ class CoordinatorProcess:
     health: Health
     metrics: CoordinatorMetrics
     log: Logger
+    listening: str = ""
     address: str = ""
     leadership: Leadership | None = None
     leader_elsewhere: str = ""

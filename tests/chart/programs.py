@@ -13,7 +13,6 @@ import click
 import cleancut_agent.main
 import cleancut_coordinator.main
 from cleancut.cli.settings import parse_size
-from cleancut.core.cluster.agent_settings import UploadSettings
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.daemon_settings import read_fences, read_retention, read_schedules, read_stores
 from cleancut.runtime.addresses import parse_address
@@ -24,6 +23,7 @@ from tests.chart.rendering import Object
 
 PROGRAMS = {"cleancut-agent": cleancut_agent.main.cli, "coordinator": cleancut_coordinator.main.cli}
 """By the name of the container."""
+LEAST_READY_S = 20
 STANDING_IN = {"POD_NAME": "pod-0", "POD_IP": "10.0.0.1"}
 
 
@@ -62,6 +62,8 @@ def parse(container: Object, settings: str) -> dict[str, Any]:
             read_stores(context)
             read_roles(context)
             unknown = set(tomllib.loads(settings)) - _settings_of(program)
+            if context.args:  # an agent that stays leaves them out
+                raise click.UsageError(f"no such flags: {context.args}")
             if unknown:
                 raise click.UsageError(f"no such settings: {sorted(unknown)}")
             parse_address(context.params["http"])
@@ -86,6 +88,8 @@ def sidecar_faults(found: list[Object]) -> Iterator[str]:
     for one, metadata, spec in pods(found):
         for container in spec["containers"]:
             if container["name"] == "cleancut-agent":
+                if one["spec"].get("minReadySeconds", 0) < LEAST_READY_S:
+                    yield f"{called(one)}: a roll-out passes by an agent that ends at once"
                 yield from (f"{called(one)}: {text}" for text in _manners(container))
                 yield from (f"{called(one)}: {text}" for text in _surroundings(metadata, spec))
 
@@ -98,6 +102,10 @@ def _manners(agent: Object) -> Iterator[str]:
         yield "the agent's liveness is not its own loop's"
     if probe.get("periodSeconds", 10) * probe.get("failureThreshold", 3) < 120:
         yield "the agent's liveness is in a hurry"
+    if agent.get("terminationMessagePolicy") != "FallbackToLogsOnError":
+        yield "an agent that ended does not say why"
+    if "ephemeral-storage" not in agent["resources"]["requests"]:
+        yield "what agents spill makes the pod the first that a node short of disk evicts"
     if "--stay" not in agent["args"]:
         yield "the agent ends when something is missing"
     if agent["imagePullPolicy"] != "IfNotPresent":
@@ -113,5 +121,7 @@ def _surroundings(metadata: Object, spec: Object) -> Iterator[str]:
             yield f"without {volume['name']} no pod starts"
         if volume["name"] == "cleancut-spill":
             limit = parse_size(f"{volume['emptyDir']['sizeLimit']}B")
-            if limit <= UploadSettings().spill_bytes:
+            (agent,) = (one for one in spec["containers"] if one["name"] == "cleancut-agent")
+            bounds = [a for a in agent["args"] if a.startswith("--spill-max=")]
+            if not bounds or limit < 2 * parse_size(bounds[0].partition("=")[2]):
                 yield "a full spill volume evicts the pod"

@@ -97,6 +97,7 @@ def with_agent(values: str) -> Object:
         "kind": "StatefulSet",
         "metadata": {"name": "qdrant", "namespace": NAMESPACE, "labels": labels},
         "spec": {
+            "minReadySeconds": given.get("minReadySeconds", 0),
             "serviceName": "qdrant-headless",
             "selector": {"matchLabels": {"app": "qdrant"}},
             "template": {

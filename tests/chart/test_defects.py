@@ -61,6 +61,8 @@ RENDERED = (
     Defect("a monitor of no port", "monitoring ServiceMonitor", '"port": "http"', '"port": "web"'),
     Defect("a secret waited for", "production StatefulSet", '"optional": true', '"items": []'),
     Defect("a readiness of the agent", "production StatefulSet", "livenessProbe", "readinessProbe"),
+    Defect("a hasty roll-out", "production StatefulSet", '"minReadySeconds": 20, ', ""),
+    Defect("a spill without bound", "production StatefulSet", '"--spill-max=4096MiB", ', ""),
     Defect("an agent that gives up", "production StatefulSet", '"--stay", ', ""),
 )  # fmt: skip
 CHARTED = (

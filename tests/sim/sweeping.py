@@ -39,6 +39,7 @@ from cleancut.core.primitives.ids import (
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Ctl, Group, ShardTask
 from cleancut.core.protocol.states import Phase
+from cleancut.etcd.embedded.model import EtcdModel
 from cleancut.ports import coordination
 from cleancut.ports.coordination import Created, Delete, Guard, KeyValue, Listing, Op, Put
 from cleancut.ports.store import ObjectInfo
@@ -46,7 +47,6 @@ from cleancut.repository.catalog import get_checked, list_epochs, load_group, pu
 from cleancut.repository.garbage import read_unknown
 from cleancut.repository.shards.dedup import list_packs
 from cleancut.repository.shards.recipe_reader import load_recipe
-from cleancut.testing.etcd_model import EtcdModel
 from cleancut.testing.memory_etcd import MemoryEtcd
 from cleancut.testing.memory_store import MemoryStore
 from cleancut_coordinator.backup.seed_effects import record_seed_start

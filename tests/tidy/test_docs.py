@@ -22,6 +22,7 @@ from cleancut.daemon_settings import (
 )
 from cleancut_agent.main import cli as agent
 from cleancut_coordinator.main import cli as coordinator
+from cleancut_solo.main import cli as solo
 from tests.tidy.test_words import BANNED
 from tests.tidy.tree import ROOT, files, text_of
 
@@ -89,6 +90,8 @@ def test_commands_of_a_page_can_be_typed(path: str) -> None:
                 context, context._protected_args + context.args
             )
         assert not isinstance(command, click.Group), line
+        if command.name == "solo":
+            solo.make_parser(click.Context(solo)).parse_args(list(context.params["arguments"]))
 
 
 def snippets(path: str) -> list[str]:
@@ -99,7 +102,8 @@ def snippets(path: str) -> list[str]:
 @pytest.mark.parametrize("path", [path for path in pages() if snippets(path)])
 def test_settings_of_a_page_are_accepted(path: str, tmp_path: Path) -> None:
     """Each TOML block has keys of the programs, and tables that a coordinator reads."""
-    known = {str(option.name).replace("_", "-") for option in (*agent.params, *coordinator.params)}
+    known = {str(option.name).replace("_", "-") for option in (*agent.params, *solo.params)}
+    known |= {str(option.name).replace("_", "-") for option in coordinator.params}
     for number, block in enumerate(snippets(path)):
         file, context = tmp_path / f"{number}.toml", click.Context(coordinator)
         file.write_text(block, encoding="utf-8")

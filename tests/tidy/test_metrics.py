@@ -17,7 +17,7 @@ RULES = "charts/cleancut/files/alerts.yaml"
 DASHBOARD = "charts/cleancut/files/dashboard.json"
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Fix", "Silence"]
 NAMES = {metric.name for metrics in programs().values() for metric in metrics}
-METRIC = re.compile(r"cleancut_(?!(?:agent|coordinator|devcluster)\b)[a-z_]*[a-z]")
+METRIC = re.compile(r"cleancut_(?!(?:agent|coordinator|devcluster|solo)\b)[a-z_]*[a-z]")
 
 
 def rules() -> list[dict[str, Any]]:

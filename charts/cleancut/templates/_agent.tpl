@@ -1,3 +1,10 @@
+{{/* A size in whole MiB. */}}
+{{- define "cleancut.mib" -}}
+{{- $unit := regexFind "[KMGT]i$" . -}}
+{{- $mib := dict "Ki" (divf 1.0 1024.0) "Mi" 1.0 "Gi" 1024.0 "Ti" 1048576.0 -}}
+{{- mulf (trimSuffix $unit . | float64) (get $mib $unit) | floor | int64 -}}
+{{- end -}}
+
 {{/*
 files/agent-values.yaml filled in, as `cleancut agent values` does it: ${word} is replaced, and lines
 from `#for word` to `#end` stand once for each of its values.
@@ -5,6 +12,8 @@ from `#for word` to `#end` stand once for each of its values.
 {{- define "cleancut.agentValues" -}}
 {{- $values := .Values -}}
 {{- $url := ternary "https://$(POD_NAME).qdrant-headless:6333" "http://127.0.0.1:6333" (ne $values.qdrant.tlsSecret "") -}}
+{{- $spill := div (include "cleancut.mib" $values.agent.spillSize | int64) 2 -}}
+{{- $memory := include "cleancut.mib" $values.agent.memory | int64 -}}
 {{- $words := dict
   "image" (include "cleancut.image" (dict "root" . "image" $values.agent.image))
   "cluster" $values.cluster
@@ -16,6 +25,9 @@ from `#for word` to `#end` stand once for each of its values.
   "api_key_key" $values.qdrant.apiKeySecretKey
   "http_port" (toString $values.agent.httpPort)
   "spill_size" $values.agent.spillSize
+  "spill_mib" (toString $spill)
+  "disk_mib" (toString (add $spill 128))
+  "memory_request" (ternary $values.agent.memory "256Mi" (lt $memory 256))
   "memory" $values.agent.memory -}}
 {{- $lists := dict
   "etcd_secret" (list $values.etcd.tlsSecret)

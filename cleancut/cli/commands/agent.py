@@ -22,7 +22,23 @@ from cleancut.store.urls import FileUrl, parse_store_url
 TEMPLATE = Path(__file__).with_name("agent_values.yaml")
 PLAIN_URL = "http://127.0.0.1:6333"
 TLS_URL = "https://$(POD_NAME).qdrant-headless:6333"
-_QUANTITY = re.compile(r"[1-9][0-9]*(\.[0-9]+)?([kMGTP]|[KMGTP]i)?")
+_QUANTITY = re.compile(r"([1-9][0-9]*(\.[0-9]+)?)([kMGTP]|[KMGTP]i)?")
+_UNITS = {
+    "": 1,
+    "k": 10**3,
+    "M": 10**6,
+    "G": 10**9,
+    "T": 10**12,
+    "P": 10**15,
+    "Ki": 1 << 10,
+    "Mi": 1 << 20,
+    "Gi": 1 << 30,
+    "Ti": 1 << 40,
+    "Pi": 1 << 50,
+}
+_REQUEST_MIB = 256
+_LOGS_MIB = 128
+"""Of the node's disk, for /tmp and what the container logs."""
 NOTHING: Mapping[str, str] = dict.fromkeys(
     (
         *("etcd_secret", "store_secret", "store_tls_secret", "store_claim", "qdrant_secret"),
@@ -36,7 +52,7 @@ NOTHING: Mapping[str, str] = dict.fromkeys(
 
 @click.group(cls=Noun, name="agent")
 def agent() -> None:
-    """Put agents beside Qdrant's peers in Kubernetes."""
+    """Put agents next to Qdrant's peers in Kubernetes."""
 
 
 @agent.command()
@@ -113,7 +129,8 @@ def values(context: click.Context, /, patch: bool, **flags: Any) -> None:
     flags["qdrant_url"] = flags["qdrant_url"] or (TLS_URL if flags["qdrant_secret"] else PLAIN_URL)
     named = {"cluster": cluster, "store": store, "store_path": path}
     keys = {"store_key": store_key, "api_key_key": api_key_key}
-    text = fill(TEMPLATE.read_text(encoding="utf-8"), {**flags, **named, **keys})
+    sizes = derived_sizes(flags["spill_size"], flags["memory"])
+    text = fill(TEMPLATE.read_text(encoding="utf-8"), {**flags, **named, **keys, **sizes})
     if patch:
         text = as_patch(text)
     if settings.output == "json":
@@ -158,9 +175,27 @@ def as_patch(text: str) -> str:
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
         "metadata": {"name": "any"},
-        "spec": {"template": pod},
+        "spec": {"minReadySeconds": found["minReadySeconds"], "template": pod},
     }
     return str(yaml.safe_dump(whole, sort_keys=False, width=1000))
+
+
+def derived_sizes(spill_size: str, memory: str) -> dict[str, object]:
+    """Words of the template that follow from the sizes of the spill volume and of the memory: an
+    agent spills half of the volume at most, and requests that much of the node's disk."""
+    spill_mib = _mib(spill_size) // 2
+    return {
+        "spill_mib": spill_mib,
+        "disk_mib": spill_mib + _LOGS_MIB,
+        "memory_request": memory if _mib(memory) < _REQUEST_MIB else f"{_REQUEST_MIB}Mi",
+    }
+
+
+def _mib(quantity: str) -> int:
+    """A quantity of Kubernetes in whole MiB."""
+    found = _QUANTITY.fullmatch(quantity)
+    assert found is not None, "checked before"
+    return int(float(found[1]) * _UNITS[found[3] or ""] / (1 << 20))
 
 
 def _check_kube(flags: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from cleancut.api.values import AgentProgress
 from cleancut.cli.exit_codes import say
 from cleancut.cli.render.grids import grid, size, span
 from cleancut.cli.render.states import step_of, title_of
+from cleancut.core.protocol.states import State
 
 LINE_EVERY_S = 10.0
 
@@ -82,6 +83,8 @@ def headline(noun: str, operation: Operation) -> str:
     """`backup #7: running (uploading), attempt 2`."""
     attempt = getattr(operation, "attempt", 0)
     more = f", attempt {attempt}" if attempt > 1 else ""
+    if operation.state is State.PENDING and (waits := getattr(operation, "warnings", ())):
+        more += f": {waits[0]}"
     return f"{noun} {title_of(operation)}: {step_of(operation)}{more}"
 
 

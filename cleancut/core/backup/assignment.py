@@ -89,6 +89,25 @@ def sick_collections(view: View, chosen: Iterable[str], usable: Usable) -> dict[
     return found
 
 
+def only_agents_missing(view: View, names: Iterable[str], usable: Usable) -> bool:
+    """Whether these collections could be backed up if each peer had a usable agent."""
+    return all(
+        (collection := view.collection(name)) is not None
+        and not collection.resharding
+        and not collection.lost
+        and all(
+            _able_peers(collection, shard_id, usable)
+            or any(
+                not usable.has_agent(replica)
+                for replica in collection.replicas
+                if replica.shard_id == shard_id
+            )
+            for shard_id in shard_ids(collection)
+        )
+        for name in names
+    )
+
+
 def check_at_rest(view: View, chosen: Iterable[str], usable: Usable) -> None:
     """Raises: ShardsMoving, if a chosen collection is being resharded, or nothing but transfers
     keeps a shard of it from being cut."""

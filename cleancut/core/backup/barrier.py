@@ -11,6 +11,7 @@ import dataclasses
 from msgspec.structs import replace
 
 from cleancut.core.backup.endings import may_repeat, not_published
+from cleancut.core.backup.patience import excused
 from cleancut.core.backup.phases import (
     NEEDS_SESSIONS,
     PUBLISH_S,
@@ -442,7 +443,9 @@ class Barrier(Preparing):
         """Ends the attempt. A failure that can be repeated makes the operation pending again, as a
         new epoch."""
         assert self.operation is not None
-        again = may_repeat(self.operation, self.request().attempts, failure)
+        waits = excused(self.operation, self.request(), failure, self._attendance)
+        self.operation = waits or replace(self.operation, awaited=None)
+        again = waits is not None or may_repeat(self.operation, self.request().attempts, failure)
         known = self.operation.unusable
         found = tuple(one for one in failure.unusable if one not in known)
         self.operation = replace(self.operation, unusable=(*known, *found))

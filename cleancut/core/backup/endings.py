@@ -18,8 +18,8 @@ def may_repeat(operation: Operation, attempts: int, failure: Failure) -> bool:
     if set(failure.unusable) - set(operation.unusable):
         return True
     if failure.reason == Refused.reason and operation.attempts > 1:
-        return operation.attempts < attempts
-    return failure.reason not in PERMANENT and operation.attempts < attempts
+        return operation.counted < attempts
+    return failure.reason not in PERMANENT and operation.counted < attempts
 
 
 def not_published(failure: Failure) -> Failure:

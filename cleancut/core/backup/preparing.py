@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from cleancut.core.backup.patience import Attendance
 from cleancut.core.backup.phases import Assign, Assigned
 from cleancut.core.primitives.codec import digest_of
 from cleancut.core.protocol import votes as protocol_votes
 from cleancut.core.protocol.attempt import Attempt
 from cleancut.core.protocol.commands import Command
 from cleancut.core.protocol.etcd_records import Failure, Vote
+from cleancut.core.protocol.events import Started
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import Phase
 
@@ -23,12 +25,19 @@ class Preparing(Attempt):
 
     def reset(self, now_s: float) -> None:
         super().reset(now_s)
+        self._attendance: Attendance | None = None
         self._draft: Assigned | None = None
         self._agreed_view = ""
         self._optimizing_until_s = 0.0
         self._moving: Failure | None = None
         self._moving_until_s = 0.0
         self._patient = True
+
+    def open(self, event: Started, **fresh: Any) -> list[Command]:
+        peers = {session.peer_id for _, session in event.sessions.values()}
+        present = tuple(sorted(peer for peer in peers if peer is not None))
+        self._attendance = Attendance(present, event.away, event.wall_s)
+        return super().open(event, **fresh)
 
     def request(self) -> BackupRequest | SeedRequest:
         """The request of the operation."""

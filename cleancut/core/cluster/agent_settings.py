@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from cleancut.core.primitives.codec import Record
@@ -43,6 +45,18 @@ def check_settings(settings: UploadSettings) -> UploadSettings:
     if settings.spill_bytes < 0 or settings.spill_floor_bytes < 0:
         raise Invalid("the spill limit or floor is negative", "use 0 to keep everything in memory")
     return settings
+
+
+def check_spill_limit(spill_bytes: int, bounds: Mapping[str, int]) -> None:
+    """Raises: Invalid, if an agent may not spill that much. `bounds`: those of agents, by name."""
+    for name, bound in sorted(bounds.items(), key=lambda one: one[1])[:1]:
+        if spill_bytes > bound:
+            raise Invalid(
+                f"the spill limit of {spill_bytes / MIB:.0f} MiB exceeds what agent {name} may"
+                f" spill: {bound / MIB:.0f} MiB",
+                "its --spill-max follows from the size of its spill volume: enlarge that first"
+                " (agent.spillSize of the chart), or choose a lower limit",
+            )
 
 
 class RateLimiter(msgspec.Struct):

@@ -19,7 +19,6 @@ def find_backup_problems(facts: Facts) -> Iterator[Finding]:
     health = facts.backups
     if health is None:
         return
-    yield from _failed(health)
     for one in health.schedules:
         yield from _late(one, facts.now_s)
     yield from _partial(health)
@@ -28,8 +27,9 @@ def find_backup_problems(facts: Facts) -> Iterator[Finding]:
     yield from _unwatched(health)
 
 
-def _failed(health: BackupHealth) -> Iterator[Finding]:
-    one = health.last_failed
+def find_failed(facts: Facts) -> Iterator[Finding]:
+    """Why the newest backup failed, if it did."""
+    one = facts.backups.last_failed if facts.backups is not None else None
     if one is not None and one.reason not in _HARMLESS:
         hint = f" ({one.hint})" if one.hint else ""
         yield Finding(
@@ -45,7 +45,7 @@ def _late(one: ScheduleHealth, now_s: float) -> Iterator[Finding]:
         yield Finding(
             kind="schedule_paused",
             severity="info",
-            what=f"schedule {one.name!r} is paused",
+            what=f"schedule {one.name!r} is paused: it starts no backup",
             fixes=(Fix(f"cleancut schedule resume {one.name}"),),
         )
         return

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from cleancut.core.cluster.restored_names import restore_of
 from cleancut.core.doctor import fixes
 from cleancut.core.doctor.archive import find_archive_problems
-from cleancut.core.doctor.backup_health import find_backup_problems
+from cleancut.core.doctor.backup_health import find_backup_problems, find_failed
 from cleancut.core.doctor.facts import Facts, Finding, Fix, Severity
 from cleancut.core.doctor.peers import find_agents, find_peers
 from cleancut.core.doctor.programs import find_programs
@@ -23,10 +23,11 @@ _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
 def diagnose(facts: Facts) -> tuple[Finding, ...]:
     """All problems of a cluster; empty for a healthy one.
 
-    Order: errors, warnings, infos; within each, problems that block other fixes come first. The
-        fixes of each: those that lose nothing first.
+    Order: errors, warnings, infos; the newest backup's failure first of all, then within each
+        problems that block other fixes. The fixes of each: those that lose nothing first.
     """
     found = [
+        *find_failed(facts),
         *find_peers(facts),
         *find_agents(facts),
         *find_shards(facts),

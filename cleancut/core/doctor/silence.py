@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from cleancut.core.primitives.codec import Record
-from cleancut.core.primitives.ids import PeerId
+from cleancut.core.primitives.ids import AgentName, PeerId
 
 GAP_S = 150.0
 """Observations that are further apart than this say nothing of the time between them."""
@@ -19,12 +19,14 @@ RECENT_S = 600.0
 
 class SeenPeers(Record, frozen=True):
     """The newest observation. `silent`: since when, by the leader's wall clock. `urls`: where each
-    peer was reached last, and by which agent."""
+    peer was reached last, and by which agent. `agents`: the newest one of each peer, even if
+    it is away."""
 
     at_s: float
     silent: tuple[tuple[PeerId, float], ...] = ()
     urls: tuple[tuple[PeerId, str, str], ...] = ()
     nonce: str = ""
+    agents: tuple[tuple[PeerId, AgentName], ...] = ()
 
 
 def observe(
@@ -38,6 +40,9 @@ def observe(
     """What is known after one more look at the members."""
     old = dict(before.silent) if before is not None and _follows(before, now_s) else {}
     places = {entry[0]: entry for entry in (*(before.urls if before else ()), *urls)}
+    agents = dict(before.agents) if before is not None else {}
+    agents |= {peer: AgentName(name) for peer, _, name in urls if name}
+    forgotten = set(agents) - set(members) if members else set()
     return SeenPeers(
         at_s=now_s,
         silent=tuple(
@@ -46,7 +51,13 @@ def observe(
             if peer not in heard
         ),
         urls=tuple(places[peer] for peer in sorted(places) if peer in members),
+        agents=tuple(one for one in sorted(agents.items()) if one[0] not in forgotten),
     )
+
+
+def away_of(seen: SeenPeers | None, able: Collection[PeerId]) -> dict[PeerId, AgentName]:
+    """The agents that were there before, of peers that have no usable one now (`able` have)."""
+    return {peer: name for peer, name in seen.agents if peer not in able} if seen else {}
 
 
 def silent_s(seen: SeenPeers | None, peer: PeerId, now_s: float) -> float:

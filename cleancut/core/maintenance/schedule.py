@@ -31,6 +31,7 @@ from cleancut.core.protocol.requests import BackupRequest, check_attempts, check
 SLACK_S = 3600.0
 """Largest difference of coordinators' clocks: a handled time is ahead by no more than this."""
 _PROBED = 200
+_LONGEST_WAIT_S = 6 * 3600.0
 _FROM = datetime(2026, 1, 1, tzinfo=UTC) - timedelta(seconds=1)
 _GAP_TIMES, _GAP_LEAST, _GAP_SPAN_S = 20_000, 3, 400 * 86400.0
 """A year of hourly times, two weeks of minutely ones; at least three of rare ones."""
@@ -244,7 +245,16 @@ def request_of(name: str, schedule: ScheduleRule) -> BackupRequest:
         schedule=name,
         exclude=tuple(sorted(set(schedule.exclude))),
         allow_missing=schedule.allow_missing,
+        wait_s=patience_s(schedule),
     )
+
+
+def patience_s(schedule: ScheduleRule) -> float:
+    """How long its backups wait for agents that are away: half the shortest gap between two of its
+    times, at most six hours."""
+    times = islice(_times(schedule), _PROBED)
+    gap_s = min((later - one for one, later in pairwise(times)), default=float("inf"))
+    return min(gap_s / 2, _LONGEST_WAIT_S)
 
 
 def covers(schedule: ScheduleRule, collection: str) -> bool:

@@ -6,6 +6,8 @@ understand each other.
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import (
     AgentName,
@@ -36,10 +38,18 @@ class UnusableReplica(Record, frozen=True):
     peer_id: PeerId
 
 
+class Away(StrEnum):
+    """How agents that an attempt needs are missing: from its beginning, or since then."""
+
+    NEVER_CAME = "never came"
+    LEFT = "left"
+
+
 class Failure(Record, frozen=True):
     """An error as it is stored and shown. `reason` names the kind (see `errors.KINDS`). `sick`: the
     collections that cause it, if the others are not concerned. `unusable`: replicas that another
-    attempt has to do without. `moving`: shards are on their way, and will arrive."""
+    attempt has to do without. `moving`: shards are on their way, and will arrive. `away`: agents
+    are missing, and nothing else."""
 
     reason: str
     message: str
@@ -47,6 +57,7 @@ class Failure(Record, frozen=True):
     sick: tuple[SickCollection, ...] = ()
     unusable: tuple[UnusableReplica, ...] = ()
     moving: bool = False
+    away: Away | None = None
 
 
 class Bounds(Record, frozen=True):
@@ -244,7 +255,8 @@ class Session(Record, frozen=True):
     its capabilities and its health were tried last. `wal`: why the logs of its shards cannot be
     followed, so that snapshots are all there is; empty: they can; None: not known. `capture`: why
     nothing of its segments can be captured from the disk, so that Qdrant streams all of them; as
-    `wal`. `stores`: names of the further stores that it can read.
+    `wal`. `stores`: names of the further stores that it can read. `spill_max_bytes`: what it may
+    spill at most, whatever the settings say; None: no bound of its own.
     """
 
     name: AgentName
@@ -261,6 +273,7 @@ class Session(Record, frozen=True):
     capture: str | None = None
     nonce: str = ""
     stores: tuple[str, ...] = ()
+    spill_max_bytes: int | None = None
 
 
 class Seeded(Record, frozen=True):
@@ -314,8 +327,21 @@ class ProgressRecord(Record, frozen=True):
     rate: float = 0.0  # bytes a second
 
 
+class Awaited(Record, frozen=True):
+    """The agents that a pending operation waits for. `peers`: those that took part in its last
+    attempt; `lost`: one of them is missing, otherwise one besides them. `since`, `until`: RFC 3339,
+    UTC; the wait is over then. `what`: for people."""
+
+    peers: tuple[PeerId, ...] = ()
+    lost: bool = False
+    since: str = ""
+    until: str = ""
+    what: str = ""
+
+
 class Operation(Record, frozen=True):
-    """`op/<id>`: a request and its outcome. Kept for 48 h. `after` must be over first."""
+    """`op/<id>`: a request and its outcome. Kept for 48 h. `after` must be over first. `excused`:
+    those of its attempts that are not counted, since agents were away."""
 
     id: OperationId
     kind: OperationKind
@@ -336,6 +362,13 @@ class Operation(Record, frozen=True):
     reached: int = 0  # of a reshard: the number of shards after its last step; 0: unknown
     turns: int = 0  # how often it has let operations go first that had fewer
     nonce: str = ""
+    excused: int = 0
+    awaited: Awaited | None = None
+
+    @property
+    def counted(self) -> int:
+        """Its attempts so far, without those that are not counted."""
+        return self.attempts - self.excused
 
 
 class Group(Record, frozen=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cleancut.core.primitives.ids import AgentName, Epoch, FencingToken
+from cleancut.core.primitives.ids import AgentName, Epoch, FencingToken, PeerId
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Failure, Operation, Session, Vote
 from cleancut.core.protocol.fence import Fence
@@ -21,13 +21,16 @@ from cleancut.core.protocol.fence import Fence
 @dataclass(frozen=True, slots=True)
 class Started:
     """An operation gets its turn as attempt `epoch`. `sessions` are the live agents that can use
-    their Qdrant, `problems` say why others cannot."""
+    their Qdrant, `problems` say why others cannot. `away`: the peers whose agent was there before
+    and is not now; `wall_s`: when that was."""
 
     operation: Operation
     epoch: Epoch
     nonce: str
     sessions: dict[AgentName, tuple[FencingToken, Session]]
     problems: tuple[str, ...] = ()
+    away: tuple[PeerId, ...] = ()
+    wall_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

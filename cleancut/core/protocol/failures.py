@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cleancut.core.primitives.errors import CleancutError, Refused, Unavailable
-from cleancut.core.protocol.etcd_records import Failure, SickCollection, UnusableReplica
+from cleancut.core.protocol.etcd_records import Away, Failure, SickCollection, UnusableReplica
 
 _SHOWN = 5
 
 
 class SickCollections(Refused):
     """Collections that cannot be backed up; the others can. `named`: the caller asked for them by
-    name."""
+    name. `away`: nothing but agents is missing."""
 
-    def __init__(self, sick: Sequence[SickCollection], *, named: bool = False) -> None:
-        self.sick = tuple(sick)
+    def __init__(
+        self, sick: Sequence[SickCollection], *, named: bool = False, away: bool = False
+    ) -> None:
+        self.sick, self.away = tuple(sick), away
         reasons = "; ".join(f"{one.name!r}: {one.reason}" for one in self.sick[:_SHOWN])
         more = f"; and {len(self.sick) - _SHOWN} more" if len(self.sick) > _SHOWN else ""
         count = "1 collection" if len(self.sick) == 1 else f"{len(self.sick)} collections"
@@ -60,4 +62,5 @@ def failure_of(error: CleancutError) -> Failure:
         sick=error.sick if isinstance(error, SickCollections) else (),
         unusable=error.unusable if isinstance(error, UnusableReplicas) else (),
         moving=isinstance(error, ShardsMoving),
+        away=Away.NEVER_CAME if isinstance(error, SickCollections) and error.away else None,
     )

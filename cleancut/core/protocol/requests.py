@@ -10,6 +10,8 @@ from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.moment import Moment
 
 MAX_ATTEMPTS = 20
+WAIT_S = 1800.0
+"""How long an operation waits for agents that are away, unless its schedule is frequent."""
 MAX_STREAMS = 32
 MAX_SHARDS = 10_000
 STREAMS_TO_OPEN = 256
@@ -59,7 +61,8 @@ class BackupRequest(Record, frozen=True):
     are left out and listed, and the backup is partial. `fence`: `alias=NAME`, `hook`, or `none`;
     empty: as configured. `fence_budget_s` 0: the configured one. `schedule`: the one that asks, ""
     for a user. `full`: all data is stored again, whatever earlier backups hold. `audit`: shards
-    that are captured from the disk are streamed too, and compared."""
+    that are captured from the disk are streamed too, and compared. `wait_s`: for agents that are
+    away."""
 
     collections: tuple[str, ...] = ()
     allow_empty: bool = False
@@ -72,14 +75,16 @@ class BackupRequest(Record, frozen=True):
     exclude: tuple[str, ...] = ()
     allow_missing: bool = False
     audit: bool = False
+    wait_s: float = WAIT_S
 
 
 class SeedRequest(Record, frozen=True):
-    """`streams`: the number of shards that each agent reads at a time."""
+    """`streams`: the number of shards that each agent reads at a time. `wait_s`: as of a backup."""
 
     collections: tuple[str, ...] = ()
     streams: int = 2
     attempts: int = 3
+    wait_s: float = WAIT_S
 
 
 class RebalanceRequest(Record, frozen=True):

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from cleancut.core.primitives.codec import decode, digest_of
 from cleancut.core.primitives.ids import AgentName
 from cleancut.core.protocol.etcd_records import (
+    Away,
     Ctl,
     EpochMember,
     Failure,
@@ -35,6 +36,7 @@ NO_AGENT = Failure(
     reason="REFUSED",
     message="no agent is connected",
     hint="start cleancut-agent for each Qdrant peer",
+    away=Away.NEVER_CAME,
 )
 
 
@@ -51,10 +53,15 @@ def no_agent(problems: Sequence[str]) -> Failure:
         reason="REFUSED",
         message=f"no connected agent can use its Qdrant: {'; '.join(problems[:_SHOWN])}",
         hint="correct the URL or the API key of the agents, or start their Qdrant",
+        away=Away.NEVER_CAME,
     )
 
 
-SESSION_LOST = Failure(reason="UNAVAILABLE", message="lost its session before all shards were read")
+SESSION_LOST = Failure(
+    reason="UNAVAILABLE",
+    message="lost its session before all shards were read",
+    away=Away.LEFT,
+)
 FENCE_LOST = Failure(
     reason="UNAVAILABLE",
     message="the fence was gone before all shards were read",
@@ -138,7 +145,7 @@ def requires_instant(operation: Operation | None, *, fenced: bool) -> bool:
     """True if the backup must be of one instant: as asked for, and with a fence for as long as
     there are attempts, since a write that slipped through may not do so again."""
     request = backup_request(operation)
-    again = fenced and operation is not None and operation.attempts < request.attempts
+    again = fenced and operation is not None and operation.counted < request.attempts
     return again or request.require_point_in_time
 
 

@@ -29,10 +29,18 @@ _SPILLED = "upload-"
 
 @dataclass(slots=True)
 class UploadLimits:
-    """How many bytes may wait in memory; what else is in `settings` may change at any time."""
+    """How many bytes may wait in memory; what else is in `settings` may change at any time.
+    `spill_max_bytes`: what may be spilled whatever the settings say; None: no bound of its own."""
 
     settings: UploadSettings = field(default_factory=UploadSettings)
     memory_bytes: int = 32 * MIB
+    spill_max_bytes: int | None = None
+
+    @property
+    def spill_bytes(self) -> int:
+        """What may wait for the store on the disk."""
+        limit = self.settings.spill_bytes
+        return limit if self.spill_max_bytes is None else min(limit, self.spill_max_bytes)
 
 
 @dataclass(slots=True, eq=False)
@@ -145,7 +153,7 @@ class Uploads:
         settings, size_bytes = self.limits.settings, upload.size_bytes
         if self._spill_full or not self.may_spill():
             return False
-        if self._spill_used + size_bytes > settings.spill_bytes:
+        if self._spill_used + size_bytes > self.limits.spill_bytes:
             return False
         return _free_bytes(self.spill_dir) - size_bytes >= settings.spill_floor_bytes
 

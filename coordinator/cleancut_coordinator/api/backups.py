@@ -278,7 +278,7 @@ class BackupService:
             created_at=operation.created_at or None,
             ended_at=operation.ended_at or None,
             collections=request.collections,
-            attempt=operation.attempts,
+            attempt=max(operation.counted, min(operation.attempts, 1)),
             attempts=request.attempts,
             schedule=request.schedule,
             error=shown_error(operation.failure),
@@ -326,6 +326,7 @@ async def _shown_seed(context: CoordinatorContext, operation: Operation) -> Back
         attempt=operation.attempts,
         attempts=request.attempts,
         error=shown_error(operation.failure),
+        warnings=() if over else await read_behind(context, operation),
         progress=() if over else await read_progress(context, operation.epoch),
         seed=Seed(streams=request.streams, shards=done.shards, read=done.read_bytes),
     )

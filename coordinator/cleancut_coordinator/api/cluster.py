@@ -20,7 +20,7 @@ from cleancut.api.cluster import (
 )
 from cleancut.api.values import to_value
 from cleancut.core.cluster.agent_settings import UploadSettings as Stored
-from cleancut.core.cluster.agent_settings import check_settings
+from cleancut.core.cluster.agent_settings import check_settings, check_spill_limit
 from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.doctor.facts import Facts
 from cleancut.core.doctor.facts import Finding as Found
@@ -52,7 +52,7 @@ from cleancut_coordinator.api.cluster_status import read_status
 from cleancut_coordinator.api.doctor_facts import ASK_S, gather_facts
 from cleancut_coordinator.archive.mark_taker import NAMED_S
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import decode_or_skip, read_ctl
+from cleancut_coordinator.etcd_state import decode_or_skip, read_ctl, read_sessions
 from cleancut_coordinator.leader.cluster_id import read_identities, write_owner
 from cleancut_coordinator.leader.high_water import accept_etcd
 from cleancut_coordinator.leader.installation import take_over
@@ -176,6 +176,11 @@ class ClusterService:
         token = self._leading().token
         stored, revision = await self._stored()
         given = {name: value for name, value in asdict(change).items() if value is not None}
+        if (spill_bytes := given.get("spill_bytes")) is not None:
+            sessions = await read_sessions(self._context)
+            bounds = {str(name): one.spill_max_bytes for name, one in sessions.items()}
+            known = {name: bound for name, bound in bounds.items() if bound is not None}
+            check_spill_limit(spill_bytes, known)
         new = check_settings(replace(stored, **given, nonce=self._context.token_hex(8)))
         keys = self._context.keys
         put = Put(keys.settings, encode(new))

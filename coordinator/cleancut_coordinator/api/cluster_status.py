@@ -158,7 +158,18 @@ async def _warnings(
     warnings += [
         f"agent {one.name}: {concern.what}" for one in sessions for concern in one.concerns
     ]
-    peers = {peer for session in sessions for peer in session.peers}
+    if not sessions:
+        warnings.append("no agent is connected: nothing can be backed up or restored")
+    peers = {peer for session in sessions for peer in session.peers} or await _members(context)
     covered = {agent.peer_id for agent in agents}
     warnings += [f"peer {peer} has no agent" for peer in sorted(peers - covered)]
     return tuple(warnings)
+
+
+async def _members(context: CoordinatorContext) -> set[int]:
+    """The ids of all peers, as one of them says; empty while none answers."""
+    try:
+        cluster = await ask_any(context.peers, lambda peer: peer.cluster(_ASK_S))
+    except CleancutError:
+        return set()
+    return set(cluster.peers)

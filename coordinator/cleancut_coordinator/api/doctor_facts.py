@@ -65,6 +65,8 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
     members = members_of(peers, agents)
     speaker = next((one for one in peers if one.ids == members), None)
     collections = await _collections(context, speaker) if speaker is not None else ()
+    if isinstance(collections, Refusal):
+        asked, collections = [*asked, collections], ()
     peers = tuple(
         await run_all([partial(_local, context, one, members) for one in peers], _AT_ONCE)
     )
@@ -215,7 +217,9 @@ async def _ask(qdrant: Qdrant) -> PeerReport | Refusal | None:
     )
 
 
-async def _collections(context: CoordinatorContext, speaker: PeerReport) -> tuple[LiveShards, ...]:
+async def _collections(
+    context: CoordinatorContext, speaker: PeerReport
+) -> tuple[LiveShards, ...] | Refusal:
     """Configuration comes from telemetry: the collection's own answer needs all its shards."""
     qdrant = next(one for one in context.peers if one.url == speaker.url)
     alone = speaker.peer_id == WITHOUT_CLUSTER
@@ -224,8 +228,8 @@ async def _collections(context: CoordinatorContext, speaker: PeerReport) -> tupl
         entries = sorted(telemetry.collections.items())
         calls = [partial(_placement, qdrant, name) for name, _ in entries]
         placements = await run_all(calls, _AT_ONCE)
-    except CleancutError:
-        return ()
+    except CleancutError as error:
+        return Refusal(url=qdrant.url, message=str(error)) if isinstance(error, Denied) else ()
     return tuple(
         live_shards(name, entry, placement, alone=alone)
         for (name, entry), placement in zip(entries, placements, strict=True)

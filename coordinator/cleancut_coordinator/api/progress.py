@@ -50,7 +50,10 @@ async def read_progress(context: CoordinatorContext, epoch: Epoch) -> tuple[Agen
 
 
 async def read_behind(context: CoordinatorContext, operation: Operation) -> tuple[str, ...]:
-    """For whose end an operation waits that has not got its turn, for people."""
+    """What an operation waits for that has not got its turn, for people: agents, or the end of
+    another."""
+    if operation.state is State.PENDING and operation.awaited is not None:
+        return (operation.awaited.what,) if operation.awaited.what else ()
     ctl = await read_ctl(context) if operation.state is State.PENDING else Ctl()
     if ctl.phase in CLOSED or ctl.operation == operation.id:
         return ()

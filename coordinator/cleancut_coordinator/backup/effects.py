@@ -14,6 +14,7 @@ from cleancut.core.backup.assignment import (
     assign,
     check_at_rest,
     choose_collections,
+    only_agents_missing,
     sick_collections,
 )
 from cleancut.core.backup.phases import (
@@ -206,7 +207,8 @@ class LeaderBackupEffects:
         sick |= unread
         found = tuple(SickCollection(name=name, reason=sick[name]) for name in sorted(sick))
         if found and (not request.allow_missing or not entries):
-            raise SickCollections(found, named=bool(request.collections))
+            away = not unread and only_agents_missing(view, sick, usable)
+            raise SickCollections(found, named=bool(request.collections), away=away)
         return [entry.name for entry in entries], entries, found
 
     async def _draft(

@@ -22,6 +22,7 @@ from cleancut.core.primitives.timestamps import format_time
 from cleancut.core.protocol.commands import Decide, Persist
 from cleancut.core.protocol.etcd_keys import agent_of
 from cleancut.core.protocol.etcd_records import (
+    Awaited,
     Ctl,
     EpochMember,
     Failure,
@@ -220,9 +221,9 @@ class LeaderState:
         found = await self._etcd.get(self._keys.operation(operation))
         return decode_or_skip(self._context, Operation, found) if found else None
 
-    async def next_pending(self) -> Operation | None:
-        """The oldest operation that waits for its turn, and for nothing else; before one that has
-        had turns already."""
+    async def all_pending(self) -> list[Operation]:
+        """The operations that wait for their turn, not for the end of another: the oldest first,
+        before those that have had turns already."""
         listing = await self._etcd.list(self._keys.operations)
         found = (decode_or_skip(self._context, Operation, item) for item in listing.items)
         records = [record for record in found if record is not None]
@@ -232,7 +233,7 @@ class LeaderState:
             for record in records
             if record.state is State.PENDING and record.after not in open_ones
         ]
-        return min(waiting, key=lambda record: (record.turns, record.created_at), default=None)
+        return sorted(waiting, key=lambda record: (record.turns, record.created_at))
 
     async def cancel_pending(self, operation: OperationId) -> None:
         """Ends an operation that has not begun, or waits for another attempt."""
@@ -246,6 +247,10 @@ class LeaderState:
         """Shows why a pending operation does not begin. Without effect for another leader."""
         if operation.failure != failure:
             await self._change(operation.id, _PENDING, failure=failure)
+
+    async def note_awaited(self, operation: Operation, awaited: Awaited) -> None:
+        """Shows which agents a pending operation waits for."""
+        await self._change(operation.id, _PENDING, awaited=awaited)
 
     async def end_operation(self, operation: Operation, state: State, failure: Failure) -> None:
         """Ends an operation that has not begun. Raises: Fenced, if another coordinator leads."""

@@ -40,6 +40,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import decode_or_skip
 from cleancut_coordinator.leader.fences import FenceReleaser
 from cleancut_coordinator.leader.high_water import end_behind
+from cleancut_coordinator.leader.patience import Patience
 from cleancut_coordinator.leader.state import LeaderState
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 
@@ -65,6 +66,8 @@ def _wait_before_next(operation: Operation) -> float:
         return 0.0
     if operation.failure.reason == "NOT_POINT_IN_TIME":
         return _RETRIES_S[0]
+    if operation.awaited is not None:  # it waits for agents, and begins once they are back
+        return _RETRIES_S[min(operation.excused, len(_RETRIES_S)) - 1]
     return _RETRIES_S[min(operation.attempts, len(_RETRIES_S)) - 1]
 
 
@@ -91,6 +94,8 @@ class LeaderTerm:
         self._context, self._lease = context, lease
         self._effects, self._log, self._metrics = effects, log, metrics
         self._state = LeaderState(context, token)
+        self._patience = Patience(context, self._state)
+        self._patience = Patience(context, self._state)
         self._releaser = FenceReleaser(context, token, metrics=metrics, log=log)
         self._bounds = bounds or Bounds()
         self.machine: Attempt = Barrier(self._bounds)
@@ -238,7 +243,7 @@ class LeaderTerm:
                 await self._state.cancel_pending(asked)
         now_s = self._context.clock.monotonic_s()
         if self.machine.idle and now_s >= max(self._not_before_s, self._look_at_s):
-            operation = await self._state.next_pending()
+            operation = await self._patience.next_ready()
             if operation is None:
                 self._look_at_s = now_s + _LOOK_S
                 self._reread = await self._state.ctl_moved()
@@ -270,8 +275,10 @@ class LeaderTerm:
         for problem in problems:
             self._log.warning("left out", cause=problem, epoch=epoch)
         self.machine = self._machine_for(operation.kind)
-        nonce = self._context.token_hex(16)
-        await self._step(Started(operation, epoch, nonce, able, problems), group)
+        nonce, now_s = self._context.token_hex(16), self._context.clock.wall_s()
+        present = {said.peer_id for _, said in able.values() if said.peer_id is not None}
+        away = tuple(sorted(await self._patience.away(present)))
+        await self._step(Started(operation, epoch, nonce, able, problems, away, now_s), group)
 
     # What becomes an event
 
@@ -317,7 +324,17 @@ class LeaderTerm:
             return SessionMoved(agent, None)
         if decode_or_skip(self._context, Session, change.kv) is None:
             return None
+        opened = change.kv.create_revision == change.kv.mod_revision
+        self._came(opened=opened)
         return SessionMoved(agent, FencingToken(change.kv.create_revision))
+
+    def _came(self, *, opened: bool) -> None:
+        """An agent came, or says more of itself: what waits for it is looked at now, and no longer
+        held back by the pause after its last attempt."""
+        self._look_at_s = 0.0
+        if opened and self.machine.idle:
+            soon_s = self._context.clock.monotonic_s() + _RETRY_S
+            self._not_before_s = min(self._not_before_s, soon_s)
 
     def _progress_of(self, change: Change) -> Event | None:
         agent = agent_of(change.kv.key)

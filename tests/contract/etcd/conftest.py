@@ -1,13 +1,14 @@
-"""The real etcd members and the etcd in memory that the suites of this port run against."""
+"""The etcds that the suites of this port run against: real members, the embedded one, memory."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.contract.etcd.worlds import MemoryWorld, RealWorld, World
+from tests.contract.etcd.worlds import EmbeddedWorld, MemoryWorld, RealWorld, World
 from tests.support.etcd_cluster import EtcdCluster
 
 _ROOTS = itertools.count(1)
@@ -33,9 +34,11 @@ def etcd_root() -> str:
     return f"/cleancut/test{next(_ROOTS)}/"
 
 
-@pytest.fixture(params=["etcd", "memory"])
-def world(request: pytest.FixtureRequest, etcd_root: str) -> World:
+@pytest.fixture(params=["etcd", "embedded", "memory"])
+def world(request: pytest.FixtureRequest, etcd_root: str, tmp_path: Path) -> World:
     """Everything that implements the `Coordination` port, one after the other."""
     if request.param == "memory":
         return MemoryWorld(etcd_root)
+    if request.param == "embedded":
+        return EmbeddedWorld(tmp_path, etcd_root)
     return RealWorld(request.getfixturevalue("etcd_trio"), etcd_root)

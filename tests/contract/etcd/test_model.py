@@ -11,6 +11,7 @@ import pytest
 
 from cleancut.core.primitives.errors import Invalid
 from cleancut.etcd.client import Etcd, open_etcd
+from cleancut.etcd.embedded.model import EtcdModel
 from cleancut.ports.coordination import (
     Change,
     Created,
@@ -24,7 +25,6 @@ from cleancut.ports.coordination import (
     UnchangedSince,
 )
 from cleancut.runtime.clock import SystemClock
-from cleancut.testing.etcd_model import EtcdModel
 from cleancut.testing.memory_etcd import MemoryEtcd
 from tests.contract.etcd.worlds import watching
 from tests.support.etcd_cluster import EtcdCluster

@@ -1,13 +1,19 @@
-"""What the coordination suite runs in: a real etcd of three members, or the one in memory."""
+"""What the coordination suite runs in: a real etcd of three members, the embedded one with its
+journal, or the one in memory."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
+from cleancut.core.primitives.errors import Unavailable
 from cleancut.etcd.client import open_etcd
+from cleancut.etcd.embedded.client import EmbeddedEtcd
+from cleancut.etcd.embedded.journal import Journal, new_journal
+from cleancut.etcd.embedded.model import EtcdModel
 from cleancut.ports.clock import Clock
 from cleancut.ports.coordination import Change, Coordination
 from cleancut.runtime.clock import SystemClock
@@ -62,6 +68,45 @@ class RealWorld:
     def unsilence(self) -> None:
         for member in self.cluster.members:
             self.cluster.thaw(member)
+
+    def run(self, main: Coroutine[Any, Any, None]) -> None:
+        asyncio.run(main)
+
+
+class EmbeddedWorld:
+    """Its journal is on the disk, so its time is real."""
+
+    def __init__(self, directory: Path, root: str) -> None:
+        self.root, self.clock = root, SystemClock()
+        self._directory, self._silent = directory, False
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Coordination]:
+        self._model = EtcdModel()
+        journal = Journal(self._directory / "journal", new_journal())
+        etcd = EmbeddedEtcd(self._model, self.clock, journal, check_reachable=self._check)
+        await etcd.start()
+        self._wake = etcd.wake
+        yield etcd
+        await etcd.close()
+        journal.close()
+
+    def _check(self) -> None:
+        if self._silent:
+            raise Unavailable("etcd does not answer: cut off")
+
+    def compact(self, revision: int) -> None:
+        self._model.compact(revision)
+
+    def revoke(self, lease: int) -> None:
+        self._model.leases[lease].expires_s = self.clock.monotonic_s()
+
+    def silence(self) -> None:
+        self._silent = True
+        self._wake()
+
+    def unsilence(self) -> None:
+        self._silent = False
 
     def run(self, main: Coroutine[Any, Any, None]) -> None:
         asyncio.run(main)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cleancut.core.primitives.errors import TimedOut
+from cleancut.core.primitives.errors import Denied, TimedOut
 from cleancut.core.primitives.ids import Epoch
 from cleancut.ports.store import ObjectInfo
 from cleancut.testing.memory_store import MemoryStore
@@ -43,6 +43,22 @@ def test_the_session_says_that_the_store_hangs(context: AgentContext) -> None:
     assert found is not None
     assert found.kind == "store_refused"
     assert "does not answer within" in found.what
+
+
+class ReadOnlyStore(MemoryStore):
+    """Its credentials may read, and write nothing."""
+
+    async def put(self, path: str, data: bytes) -> None:
+        raise Denied("AccessDenied", "give it s3:PutObject")
+
+
+def test_the_session_says_that_the_store_takes_no_object(context: AgentContext) -> None:
+    """Found without a backup, since a restore or a backup would find it too late."""
+    found = asyncio.run(_store(dataclasses.replace(context, store=ReadOnlyStore())))
+    assert found is not None
+    assert found.kind == "store_refused"
+    assert "AccessDenied" in found.what
+    assert asyncio.run(_store(dataclasses.replace(context, store=MemoryStore()))) is None
 
 
 def test_a_look_at_the_store_ends_with_its_name(context: AgentContext) -> None:

@@ -21,11 +21,11 @@ from cleancut.core.primitives.ids import AgentName, ClusterName, FencingToken, P
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Session
 from cleancut.core.wal.gate import WalFacts
+from cleancut.etcd.embedded.model import EtcdModel
 from cleancut.ports.coordination import Created, Delete, Put
 from cleancut.repository.archive.reader import ArchiveIndex, read_chains, read_ends
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.log import Logger, configure_logging
-from cleancut.testing.etcd_model import EtcdModel
 from cleancut.testing.memory_etcd import MemoryEtcd
 from cleancut.testing.memory_store import MemoryStore
 from cleancut.testing.memory_wal import MemoryDisk, MemoryLog, MemoryWalDir

@@ -12,9 +12,9 @@ from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut.core.protocol.states import OperationKind, State
+from cleancut.etcd.embedded.model import EtcdModel
 from cleancut.ports.coordination import Compacted, Created, Put
 from cleancut.runtime.clock import SystemClock
-from cleancut.testing.etcd_model import EtcdModel
 from cleancut.testing.memory_etcd import MemoryEtcd
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.cluster_id import establish

@@ -22,6 +22,7 @@ from cleancut.ports.coordination import Created, Delete, Put
 from cleancut.runtime.clock import SystemClock
 from cleancut.testing.memory_etcd import MemoryEtcd
 from cleancut.testing.memory_store import MemoryStore
+from cleancut_coordinator.api.cluster_status import read_status
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import cluster_id, requests
 from cleancut_coordinator.leader.state import LeaderState
@@ -149,7 +150,7 @@ async def test_a_request_is_recorded_once() -> None:
     with pytest.raises(NotFound):
         await requests.load(at, first.id, OperationKind.RESTORE)
     leader_state = LeaderState(at, token)
-    pending = await leader_state.next_pending()
+    pending = next(iter(await leader_state.all_pending()), None)
     assert pending is not None
     assert pending.id == first.id
     await leader_state.cancel_pending(first.id)
@@ -217,6 +218,13 @@ async def test_a_restore_and_its_rebalance_are_recorded_together() -> None:
 
 
 @run
+async def test_the_status_says_that_there_is_no_agent_at_all() -> None:
+    """Peers are known by agents alone, so without any there would be nothing to warn of."""
+    warnings = (await read_status(context())).warnings
+    assert any("no agent is connected" in one for one in warnings)
+
+
+@run
 async def test_what_follows_an_operation_waits_for_its_end() -> None:
     """Also while that is pending once more, younger or not: a retry must not be overtaken."""
     at = context()
@@ -237,11 +245,11 @@ async def test_what_follows_an_operation_waits_for_its_end() -> None:
     for state in (State.PENDING, State.RECOVERING, State.ROLLING_BACK, State.PENDING):
         younger = replace(first, state=state, created_at="9999-01-01T00:00:00.000Z")
         assert await leader_state.persist(Persist(operation=younger), Epoch(1))
-        found = await leader_state.next_pending()
+        found = next(iter(await leader_state.all_pending()), None)
         assert found is None or found.id == first.id
     ended = replace(first, state=State.DONE)
     assert await leader_state.persist(Persist(operation=ended), Epoch(1))
-    found = await leader_state.next_pending()
+    found = next(iter(await leader_state.all_pending()), None)
     assert found is not None
     assert found.id == after.id
 
@@ -256,7 +264,7 @@ async def test_between_two_steps_others_go_first_and_a_cancel_says_the_number() 
     reshard = await requests.record(
         at, token, OperationKind.RESHARD, request=asked, request_id="r-1"
     )
-    found = await leader_state.next_pending()
+    found = next(iter(await leader_state.all_pending()), None)
     assert found is not None
     assert found.id == reshard.id
     backup = await requests.record(
@@ -264,7 +272,7 @@ async def test_between_two_steps_others_go_first_and_a_cancel_says_the_number() 
     )
     stepped = replace(found, turns=1, reached=3)
     await leader_state.put(at.keys.operation(reshard.id), stepped)
-    after = await leader_state.next_pending()
+    after = next(iter(await leader_state.all_pending()), None)
     assert after is not None
     assert after.id == backup.id
     await leader_state.cancel_pending(reshard.id)

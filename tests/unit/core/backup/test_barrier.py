@@ -289,7 +289,8 @@ def test_attempts_come_to_an_end() -> None:
         barrier, _ = barrier_in(Phase.PREPARE)
         assert barrier.operation is not None
         barrier.operation = replace(barrier.operation, attempts=attempts + 1)
-        check(barrier, SessionMoved(A1, None), state, aborted=True)
+        no = Vote(session=barrier.members[A1].session, yes=False, failure=BROKEN)
+        check(barrier, Voted(A1, EPOCH, "PREPARE", no), state, aborted=True)
 
 
 def test_views_that_moved_end_the_attempt() -> None:

@@ -106,6 +106,14 @@ def test_each_problem_is_found_once(facts: Facts, kind: str, severity: str) -> N
     assert at(facts) == [(kind, severity)]
 
 
+def test_the_newest_failure_is_the_first_that_is_read() -> None:
+    """Before what may have caused it."""
+    silent = replace(failed("DENIED"), agents=(), peers=())
+    kinds = [kind for kind, _ in at(silent)]
+    assert kinds[0] == "backup_failed"
+    assert len(kinds) > 1
+
+
 @pytest.mark.parametrize("reason", ["CANCELLED", "NOT_FOUND", "INVALID"])
 def test_what_a_request_caused_is_not_a_failure_of_backups(reason: str) -> None:
     """A mistyped name, or a backup that was cancelled."""

@@ -1,7 +1,8 @@
 """etcd as a value: keys, revisions, leases, guards, history, compaction. No clock, no tasks.
 
-Every call takes effect at once and says so; time is an argument (`now_s`, any origin). The
-in-memory client and the simulation are built on it; tests/contract holds it to the real thing.
+A write is planned first and applied afterwards, so that it can be made durable in between; calls
+that need no disk do both at once. Time is an argument (`now_s`, any origin). The embedded etcd and
+the simulation are built on it; tests/contract holds it to the real thing.
 """
 
 from __future__ import annotations
@@ -99,16 +100,36 @@ class EtcdModel:
     # Writing
 
     def txn(self, guards: Sequence[Guard], ops: Sequence[Op]) -> TxnResult:
-        """Raises: Invalid (too large, a key twice), LeaseLost (a Put under an unknown lease)."""
+        """Raises: as `plan`."""
+        changes = self.plan(guards, ops)
+        if changes is None:
+            return TxnResult(False, self.revision)
+        self.apply(changes)
+        return TxnResult(True, self.revision)
+
+    def plan(self, guards: Sequence[Guard], ops: Sequence[Op]) -> tuple[Change, ...] | None:
+        """What the txn would change in one more revision; None, if a guard does not hold.
+
+        Raises: Invalid (too large, a key twice), LeaseLost (a Put under an unknown lease).
+        """
         check_txn_size(guards, ops)
         _check_keys(guards, ops)
         if not all(self._holds(guard) for guard in guards):
-            return TxnResult(False, self.revision)
+            return None
         for op in ops:
             if isinstance(op, Put) and op.lease and op.lease not in self.leases:
                 raise LeaseLost("etcd no longer knows the lease", "it ran out; a new one is needed")
-        self._write(ops)
-        return TxnResult(True, self.revision)
+        return self._changes(ops)
+
+    def apply(self, changes: tuple[Change, ...]) -> None:
+        """Makes what was planned visible. Order: before anything else is planned."""
+        if not changes:
+            return
+        self.revision += 1
+        for change in changes:
+            self._apply(change)
+        self._history.append((self.revision, changes))
+        self._notify()
 
     def compact(self, revision: int) -> None:
         """History before `revision` is gone. Raises: Invalid, unless it is a later, known one."""
@@ -117,6 +138,12 @@ class EtcdModel:
         self.compacted_revision = revision
         first = bisect.bisect_left(self._history, revision, key=lambda entry: entry[0])
         del self._history[:first]
+
+    def keep_history(self, revisions: int) -> None:
+        """Compacts what is older than the newest `revisions`."""
+        oldest = self.revision - revisions
+        if oldest > self.compacted_revision:
+            self.compact(oldest)
 
     # Snapshots
 
@@ -156,15 +183,24 @@ class EtcdModel:
 
     def revoke(self, lease: int) -> None:
         """The lease and its keys are gone, in one revision. Raises: LeaseLost."""
+        self.apply(self.plan_revoke(lease))
+        del self.leases[lease]
+
+    def plan_revoke(self, lease: int) -> tuple[Change, ...]:
+        """What the end of the lease changes. Raises: LeaseLost."""
         if lease not in self.leases:
             raise LeaseLost("etcd no longer knows the lease", "nothing to do: it is gone")
-        self._write([Delete(key) for key in sorted(self.leases[lease].keys)])
-        del self.leases[lease]
+        return self._changes([Delete(key) for key in sorted(self.leases[lease].keys)])
 
     def expire(self, now_s: float) -> None:
         """Revokes the leases that have run out, the earliest first."""
-        while (due_s := self.next_expiry_s()) is not None and due_s <= now_s:
-            self.revoke(min(self.leases, key=lambda lease: self.leases[lease].expires_s))
+        while (lease := self.expired(now_s)) is not None:
+            self.revoke(lease)
+
+    def expired(self, now_s: float) -> int | None:
+        """The lease that ran out first, if one has."""
+        first = min(self.leases.items(), key=lambda item: item[1].expires_s, default=None)
+        return first[0] if first is not None and first[1].expires_s <= now_s else None
 
     def next_expiry_s(self) -> float | None:
         return min((lease.expires_s for lease in self.leases.values()), default=None)
@@ -193,14 +229,10 @@ class EtcdModel:
             case _:
                 assert_never(guard)
 
-    def _write(self, ops: Iterable[Op]) -> None:
+    def _changes(self, ops: Iterable[Op]) -> tuple[Change, ...]:
         revision = self.revision + 1
-        single = [one for op in ops for one in self._one_by_one(op)]
-        changes = tuple(c for op in single if (c := self._apply(op, revision)) is not None)
-        if changes:
-            self.revision = revision
-            self._history.append((revision, changes))
-            self._notify()
+        single = dict.fromkeys(one for op in ops for one in self._one_by_one(op))
+        return tuple(c for op in single if (c := self._change(op, revision)) is not None)
 
     def _notify(self) -> None:
         for listener in tuple(self._listeners):
@@ -213,24 +245,28 @@ class EtcdModel:
         found = (key for key in self._keys if first <= encode_key(key) < end)
         return [Delete(key) for key in sorted(found, key=encode_key)]
 
-    def _apply(self, op: Put | Delete, revision: int) -> Change | None:
+    def _change(self, op: Put | Delete, revision: int) -> Change | None:
         old = self._keys.get(op.key)
-        if old is not None and old.lease:
-            self.leases[old.lease].keys.discard(op.key)
         match op:
             case Put(key, value, lease):
                 created = old.create_revision if old else revision
-                kv = KeyValue(key, value, created, revision, lease)
-                self._keys[key] = kv
-                if lease:
-                    self.leases[lease].keys.add(key)
-                return Change(kv, deleted=False)
+                return Change(KeyValue(key, value, created, revision, lease), deleted=False)
             case Delete(key):
-                if self._keys.pop(key, None) is None:
+                if old is None:
                     return None
                 return Change(KeyValue(key, b"", 0, revision), deleted=True)
             case _:
                 assert_never(op)
+
+    def _apply(self, change: Change) -> None:
+        kv = change.kv
+        old = self._keys.pop(kv.key, None)
+        if old is not None and old.lease:
+            self.leases[old.lease].keys.discard(kv.key)
+        if not change.deleted:
+            self._keys[kv.key] = kv
+            if kv.lease:
+                self.leases[kv.lease].keys.add(kv.key)
 
 
 def _check_keys(guards: Sequence[Guard], ops: Sequence[Op]) -> None:

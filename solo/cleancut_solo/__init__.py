@@ -1,0 +1,1 @@
+"""Solo: coordinator, agent and an embedded etcd in one process, for a Qdrant of one node."""
