@@ -32,10 +32,12 @@ NEVER_ASKED = {
     "ids_of_shard",
     "nearest",
     "points_of_shard",
+    "put_quotas",
     "ready",
     "remove_peer",
 }
-"""Calls about shard keys and samples, which no group of the simulation has, and the doctor's."""
+"""Calls about shard keys and samples, which no group of the simulation has, the doctor's, and
+quotas."""
 SECONDS = 12.0
 """As many histories as fit into this time are played; each of them is whole."""
 
