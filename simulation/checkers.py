@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
+from cleancut.core.backup.importing import IMPORT_TRANSITIONS
 from cleancut.core.backup.phases import SEED_TRANSITIONS, TRANSITIONS
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.ids import Epoch
@@ -22,6 +23,7 @@ from simulation.checkers_archive import ARCHIVE_CHECKERS
 from simulation.checkers_fence import FENCE_CHECKERS
 from simulation.checkers_moments import MOMENT_CHECKERS
 from simulation.checkers_rebalance import REBALANCE_CHECKERS
+from simulation.checkers_reshard import RESHARD_CHECKERS
 from simulation.checkers_restore import RESTORE_CHECKERS
 from simulation.checkers_seed import SEED_CHECKERS
 from simulation.checkers_store import STORE_CHECKERS
@@ -35,6 +37,7 @@ from simulation.wal import cut_of
 _TABLES = {
     OperationKind.BACKUP: TRANSITIONS,
     OperationKind.SEED: SEED_TRANSITIONS,
+    OperationKind.IMPORT: IMPORT_TRANSITIONS,
     OperationKind.RESTORE: RESTORE_TRANSITIONS,
     OperationKind.REBALANCE: REBALANCE_TRANSITIONS,
     OperationKind.RESHARD: RESHARD_TRANSITIONS,
@@ -104,7 +107,7 @@ def complete(outcome: Outcome) -> Iterator[str]:
         want = sorted(
             (entry.name, shard)
             for entry in manifest.collections
-            for shard in range(lives[entry.uuid].shards)
+            for shard in range(lives[entry.uuid].shards_at(_window(outcome, epoch)[0]))
         )
         if have != want:
             yield f"group {epoch} holds {have}"
@@ -265,6 +268,7 @@ ALL: tuple[Checker, ...] = (
     *RESTORE_CHECKERS,
     *SEED_CHECKERS,
     *REBALANCE_CHECKERS,
+    *RESHARD_CHECKERS,
     *STORE_CHECKERS,
     *USER_CHECKERS,
     *TURNING_CHECKERS,

@@ -24,6 +24,7 @@ from cleancut.runtime.log import Logger
 from cleancut_coordinator.archive.mark_taker import MarkTaker
 from cleancut_coordinator.archive.planner import ArchivePlanner
 from cleancut_coordinator.backup.effects import LeaderBackupEffects
+from cleancut_coordinator.backup.import_effects import LeaderImportEffects
 from cleancut_coordinator.backup.seed_effects import LeaderSeedEffects
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.cluster_id import establish
@@ -163,6 +164,7 @@ def leader_effects(context: CoordinatorContext) -> dict[OperationKind, LeaderEff
     return {
         OperationKind.BACKUP: backups,
         OperationKind.SEED: LeaderSeedEffects(context, backups),
+        OperationKind.IMPORT: LeaderImportEffects(context, backups),
         OperationKind.RESTORE: RestoreEffects(context),
         OperationKind.REBALANCE: RebalanceEffects(context),
         OperationKind.RESHARD: ReshardEffects(context),

@@ -71,6 +71,8 @@ def _version_refusal(source: str, target: str) -> str:
     """Segments are read by the minor version that wrote them and by the next one."""
     if parse_version(target) < OLDEST_QDRANT:
         return "too old for a restore; upgrade to 1.17.1 or newer"
+    if not source:
+        return ""
     before, now = parse_version(source)[:2], parse_version(target)[:2]
     if now < before:
         return f"older than the backup's {source}, whose segments it cannot read; upgrade first"
@@ -138,8 +140,13 @@ def warnings_of_group(
             f"the backup is consistent per shard only (skew {manifest.skew_ms} ms): writes came in"
             " while it was cut; counts can be compared only between replicas"
         )
+    elif manifest.consistency is Consistency.IMPORTED:
+        yield (
+            "the backup was imported from snapshots: what each shard is of, and which Qdrant wrote"
+            " it, is not known"
+        )
     source = manifest.source.qdrant_version
-    if parse_version(source) < _WITHOUT_ROCKSDB:
+    if source and parse_version(source) < _WITHOUT_ROCKSDB:
         yield (
             f"the backup is of Qdrant {source}: segments that it wrote into RocksDB cannot be read"
             " by 1.18 and newer; restore to 1.17 first, and let it rewrite them"
