@@ -96,6 +96,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- fail "qdrant.apiKeySecret: the key would cross the network in the clear; use https, or say `insecure: [qdrant]`" }}
 {{- end }}
 {{- end }}
+{{- if and .Values.networkPolicy.enabled .Values.monitoring.serviceMonitor.enabled (not .Values.networkPolicy.monitoring) }}
+{{- fail "networkPolicy.monitoring: name the sources of Prometheus, or the policy keeps it from the metrics" }}
+{{- end }}
 {{- if and .Values.api.tokensSecret (not (include "cleancut.exposed" .)) }}
 {{- fail "api.tokensSecret: without api.tlsSecret the API is on loopback alone, and needs no tokens" }}
 {{- end }}
