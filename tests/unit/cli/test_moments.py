@@ -27,6 +27,7 @@ NONE: dict[str, Any] = {
     "replicas": None,
     "shards": (),
     "only_shards": (),
+    "offline": False,
     "peer": None,
     "at": None,
     "mark": "",
