@@ -155,6 +155,7 @@ class ClusterEntry(Record, frozen=True):
     qdrant_version: str
     peers: dict[str, str]
     metadata: dict[str, Any]
+    quotas: dict[str, Any] | None = None  # None: a Qdrant without quotas, older than 1.19
 
 
 class Imported(Record, frozen=True):
@@ -173,7 +174,6 @@ class Draft(Record, frozen=True):
     cluster_id: str
     collections: tuple[CollectionEntry, ...]
     source: ClusterEntry
-    shard_keys: dict[str, tuple[str | int, ...]]  # what a drain of a collection must name
     undrainable: dict[str, str]  # collection -> why it is never drained
     questions: tuple[Question, ...] = ()
     fence: Fence | None = None

@@ -157,7 +157,7 @@ class RestoreRequest(Record, frozen=True):
     `strict`: a sample search that answers otherwise undoes the restore. `accept_count`: a shard
     that holds more points than the backup says does not. `target`: the moment to which the backup
     is rolled forward; None: it is restored as it is. `from_store`: the name of the store that holds
-    the backup; "" for the main one.
+    the backup; "" for the main one. `quotas`: those of the backup are set again.
     """
 
     backup: Epoch
@@ -175,4 +175,5 @@ class RestoreRequest(Record, frozen=True):
     accept_count: bool = False
     target: Moment | None = None
     from_store: str = ""
+    quotas: bool = False
     shards: tuple[ShardNumber, ...] = ()
