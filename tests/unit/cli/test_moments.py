@@ -28,6 +28,7 @@ NONE: dict[str, Any] = {
     "shards": (),
     "only_shards": (),
     "offline": False,
+    "quotas": False,
     "peer": None,
     "at": None,
     "mark": "",
