@@ -85,6 +85,7 @@ docs: $(STAMP)
 	$(BIN)/python -m tools.gen_architecture
 	$(BIN)/python -m tools.gen_chart
 	$(BIN)/python -m tools.gen_metrics_reference > docs/reference/metrics.md
+	$(BIN)/python -m tools.gen_notice > NOTICE
 
 # The Helm chart, the kustomize component and the Dockerfiles, and one run of what is rendered.
 chart: deps

@@ -1,5 +1,5 @@
-"""Writes what the chart takes from elsewhere, into FOLDER (default: the project's root): the table
-of values, the agent's values, and the kustomize component."""
+"""Writes what the chart and the package take from each other, into FOLDER (default: the project's
+root): the table of values, the agent's values, the kustomize component; rules and dashboard."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ VALUES = "charts/cleancut/values.yaml"
 README = "charts/cleancut/README.md"
 AGENT_VALUES = "charts/cleancut/files/agent-values.yaml"
 COMPONENT = "charts/kustomize/agent/statefulset.yaml"
+MONITORING = ("alerts.yaml", "dashboard.json")
+FILES, PACKAGED = "charts/cleancut/files", "cleancut/cli/commands"
 _HEAD = """# cleancut's Helm chart
 
 Two coordinators, and values that put an agent next to each peer of the official Qdrant chart.
@@ -115,6 +117,9 @@ def write(folder: Path) -> None:
     (folder / README).write_text(readme(), encoding="utf-8")
     (folder / COMPONENT).write_text(component(), encoding="utf-8")
     shutil.copy(TEMPLATE, folder / AGENT_VALUES)
+    (folder / PACKAGED).mkdir(parents=True, exist_ok=True)
+    for name in MONITORING:
+        shutil.copy(ROOT / FILES / name, folder / PACKAGED / name)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
+CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -51,6 +52,12 @@ def pins() -> list[str]:
         seen[name] = found.version
         waiting += [name_of(one) for one in found.requires or () if "extra ==" not in one]
     return [f"{name}=={seen[name]}" for name in sorted(seen)]
+
+
+def pinned() -> dict[str, str]:
+    """Name and version of each pin in constraints.txt."""
+    lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines()
+    return dict(line.rstrip("\\ ").split("==") for line in lines if line[:1].isalnum())
 
 
 def main() -> None:

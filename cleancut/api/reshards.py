@@ -35,7 +35,8 @@ class ReshardPlan(ApiValue, frozen=True):
 
 class Reshard(ApiValue, frozen=True):
     """One reshard operation. `shards`: after its last finished step; 0: not known yet. `steps`:
-    the finished ones, the one under way, and those that follow."""
+    the finished ones, the one under way, and those that follow. `after`: the restore that has to be
+    done before."""
 
     id: str
     state: State = State.PENDING
@@ -49,6 +50,7 @@ class Reshard(ApiValue, frozen=True):
     error: OperationError | None = None
     progress: tuple[AgentProgress, ...] = ()
     warnings: tuple[str, ...] = ()
+    after: str = ""
 
 
 class ReshardOptions(ApiValue, frozen=True):

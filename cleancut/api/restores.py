@@ -70,6 +70,7 @@ class Restore(ApiValue, frozen=True):
     warnings: tuple[str, ...] = ()
     kept: tuple[KeptCollection, ...] = ()
     rebalance_id: str = ""
+    reshard_ids: tuple[str, ...] = ()
     moment: RestoredMoment | None = None
 
 
@@ -98,6 +99,19 @@ class PlannedPeer(ApiValue, frozen=True):
     free_bytes: int | None = None
 
 
+class PlannedReshard(ApiValue, frozen=True):
+    """A reshard that follows the restore. `collection`: in the backup. `shards`, `wanted`: before
+    and after it. `size_bytes`: about what moves between shards in all replicas."""
+
+    collection: str
+    shard_key: str | None = None
+    shards: int = 0
+    wanted: int = 0
+    steps: int = 0
+    size_bytes: int = 0
+    estimated_s: float = 0.0
+
+
 class RestorePlan(ApiValue, frozen=True):
     """What a restore would do; it can start if there are no `blockers`."""
 
@@ -113,11 +127,19 @@ class RestorePlan(ApiValue, frozen=True):
     size_bytes: int = 0
     estimated_s: float | None = None
     moment: RestoredMoment | None = None
+    reshards: tuple[PlannedReshard, ...] = ()
 
 
 class Rename(ApiValue, frozen=True):
     old_name: str
     new_name: str
+
+
+class ShardNumber(ApiValue, frozen=True):
+    """A number of shards; see ShardNumber in restore.proto."""
+
+    shards: int
+    of: str = ""
 
 
 class MomentOptions(ApiValue, frozen=True):
@@ -140,13 +162,14 @@ class RestoreOptions(ApiValue, frozen=True):
     beside: bool = False
     replace: bool = False
     replicas: int = 0
-    shards: tuple[int, ...] = ()
+    only_shards: tuple[int, ...] = ()
     peer_id: int | None = None
     rebalance: bool = False
     strict: bool = False
     accept_count: bool = False
     target: MomentOptions | None = None
     from_store: str = ""
+    shards: tuple[ShardNumber, ...] = ()
 
 
 class RestorePage(ApiValue, frozen=True):

@@ -20,6 +20,7 @@ from cleancut.cli.commands.cluster import adopt, cluster
 from cleancut.cli.commands.demo import demo
 from cleancut.cli.commands.doctor import doctor
 from cleancut.cli.commands.key import key
+from cleancut.cli.commands.monitoring import alerts, dashboard
 from cleancut.cli.commands.reshard import reshard
 from cleancut.cli.commands.restore import restore
 from cleancut.cli.commands.schedule import schedule
@@ -71,6 +72,8 @@ for command in (
     adopt,
     doctor,
     token,
+    alerts,
+    dashboard,
     demo,
     solo,
     version,

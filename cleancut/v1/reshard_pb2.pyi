@@ -81,7 +81,7 @@ class ReshardPlan(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., shard_key: _Optional[str] = ..., shards: _Optional[int] = ..., wanted: _Optional[int] = ..., steps: _Optional[_Iterable[_Union[ReshardStep, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ..., blockers: _Optional[_Iterable[str]] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
 class Reshard(_message.Message):
-    __slots__ = ("id", "state", "created_at", "ended_at", "collection", "shard_key", "shards", "wanted", "steps", "error", "progress", "warnings")
+    __slots__ = ("id", "state", "created_at", "ended_at", "collection", "shard_key", "shards", "wanted", "steps", "error", "progress", "warnings", "after")
     ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -94,6 +94,7 @@ class Reshard(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
     id: str
     state: ReshardState
     created_at: _timestamp_pb2.Timestamp
@@ -106,7 +107,8 @@ class Reshard(_message.Message):
     error: _common_pb2.OperationError
     progress: _containers.RepeatedCompositeFieldContainer[_common_pb2.AgentProgress]
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ReshardState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collection: _Optional[str] = ..., shard_key: _Optional[str] = ..., shards: _Optional[int] = ..., wanted: _Optional[int] = ..., steps: _Optional[_Iterable[_Union[ReshardStep, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    after: str
+    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ReshardState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collection: _Optional[str] = ..., shard_key: _Optional[str] = ..., shards: _Optional[int] = ..., wanted: _Optional[int] = ..., steps: _Optional[_Iterable[_Union[ReshardStep, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., after: _Optional[str] = ...) -> None: ...
 
 class ReshardOptions(_message.Message):
     __slots__ = ("collection", "shards", "shard_key")

@@ -76,7 +76,7 @@ class KeptCollection(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Restore(_message.Message):
-    __slots__ = ("id", "backup_id", "backup_epoch", "state", "created_at", "ended_at", "collections", "error", "progress", "warnings", "kept", "rebalance_id", "moment")
+    __slots__ = ("id", "backup_id", "backup_epoch", "state", "created_at", "ended_at", "collections", "error", "progress", "warnings", "kept", "rebalance_id", "moment", "reshard_ids")
     ID_FIELD_NUMBER: _ClassVar[int]
     BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
     BACKUP_EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +90,7 @@ class Restore(_message.Message):
     KEPT_FIELD_NUMBER: _ClassVar[int]
     REBALANCE_ID_FIELD_NUMBER: _ClassVar[int]
     MOMENT_FIELD_NUMBER: _ClassVar[int]
+    RESHARD_IDS_FIELD_NUMBER: _ClassVar[int]
     id: str
     backup_id: str
     backup_epoch: int
@@ -103,7 +104,8 @@ class Restore(_message.Message):
     kept: _containers.RepeatedCompositeFieldContainer[KeptCollection]
     rebalance_id: str
     moment: RestoredMoment
-    def __init__(self, id: _Optional[str] = ..., backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., state: _Optional[_Union[RestoreState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[_Union[RestoredCollection, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., kept: _Optional[_Iterable[_Union[KeptCollection, _Mapping]]] = ..., rebalance_id: _Optional[str] = ..., moment: _Optional[_Union[RestoredMoment, _Mapping]] = ...) -> None: ...
+    reshard_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., state: _Optional[_Union[RestoreState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[_Union[RestoredCollection, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., kept: _Optional[_Iterable[_Union[KeptCollection, _Mapping]]] = ..., rebalance_id: _Optional[str] = ..., moment: _Optional[_Union[RestoredMoment, _Mapping]] = ..., reshard_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class MomentOptions(_message.Message):
     __slots__ = ("at", "mark", "before", "without", "exact", "force")
@@ -197,8 +199,26 @@ class PlannedPeer(_message.Message):
     free_bytes: int
     def __init__(self, peer_id: _Optional[int] = ..., agent: _Optional[str] = ..., shards_max: _Optional[int] = ..., size_bytes_max: _Optional[int] = ..., free_bytes: _Optional[int] = ...) -> None: ...
 
+class PlannedReshard(_message.Message):
+    __slots__ = ("collection", "shard_key", "shards", "wanted", "steps", "size_bytes", "estimated_s")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    SHARD_KEY_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_S_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    shard_key: str
+    shards: int
+    wanted: int
+    steps: int
+    size_bytes: int
+    estimated_s: float
+    def __init__(self, collection: _Optional[str] = ..., shard_key: _Optional[str] = ..., shards: _Optional[int] = ..., wanted: _Optional[int] = ..., steps: _Optional[int] = ..., size_bytes: _Optional[int] = ..., estimated_s: _Optional[float] = ...) -> None: ...
+
 class RestorePlan(_message.Message):
-    __slots__ = ("backup_id", "backup_epoch", "collections", "peers", "source_version", "target_version", "warnings", "blockers", "digest", "size_bytes", "estimated_s", "moment")
+    __slots__ = ("backup_id", "backup_epoch", "collections", "peers", "source_version", "target_version", "warnings", "blockers", "digest", "size_bytes", "estimated_s", "moment", "reshards")
     BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
     BACKUP_EPOCH_FIELD_NUMBER: _ClassVar[int]
     COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
@@ -211,6 +231,7 @@ class RestorePlan(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_S_FIELD_NUMBER: _ClassVar[int]
     MOMENT_FIELD_NUMBER: _ClassVar[int]
+    RESHARDS_FIELD_NUMBER: _ClassVar[int]
     backup_id: str
     backup_epoch: int
     collections: _containers.RepeatedCompositeFieldContainer[PlannedCollection]
@@ -223,7 +244,8 @@ class RestorePlan(_message.Message):
     size_bytes: int
     estimated_s: float
     moment: RestoredMoment
-    def __init__(self, backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., collections: _Optional[_Iterable[_Union[PlannedCollection, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PlannedPeer, _Mapping]]] = ..., source_version: _Optional[str] = ..., target_version: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., blockers: _Optional[_Iterable[str]] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., estimated_s: _Optional[float] = ..., moment: _Optional[_Union[RestoredMoment, _Mapping]] = ...) -> None: ...
+    reshards: _containers.RepeatedCompositeFieldContainer[PlannedReshard]
+    def __init__(self, backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., collections: _Optional[_Iterable[_Union[PlannedCollection, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PlannedPeer, _Mapping]]] = ..., source_version: _Optional[str] = ..., target_version: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., blockers: _Optional[_Iterable[str]] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., estimated_s: _Optional[float] = ..., moment: _Optional[_Union[RestoredMoment, _Mapping]] = ..., reshards: _Optional[_Iterable[_Union[PlannedReshard, _Mapping]]] = ...) -> None: ...
 
 class Rename(_message.Message):
     __slots__ = ("old_name", "new_name")
@@ -233,35 +255,45 @@ class Rename(_message.Message):
     new_name: str
     def __init__(self, old_name: _Optional[str] = ..., new_name: _Optional[str] = ...) -> None: ...
 
+class ShardNumber(_message.Message):
+    __slots__ = ("shards", "of")
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    OF_FIELD_NUMBER: _ClassVar[int]
+    shards: int
+    of: str
+    def __init__(self, shards: _Optional[int] = ..., of: _Optional[str] = ...) -> None: ...
+
 class RestoreOptions(_message.Message):
-    __slots__ = ("collections", "from_cluster", "renames", "beside", "replace", "replicas", "shards", "peer_id", "rebalance", "strict", "target", "accept_count", "from_store")
+    __slots__ = ("collections", "from_cluster", "renames", "beside", "replace", "replicas", "only_shards", "peer_id", "rebalance", "strict", "target", "accept_count", "from_store", "shards")
     COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
     FROM_CLUSTER_FIELD_NUMBER: _ClassVar[int]
     RENAMES_FIELD_NUMBER: _ClassVar[int]
     BESIDE_FIELD_NUMBER: _ClassVar[int]
     REPLACE_FIELD_NUMBER: _ClassVar[int]
     REPLICAS_FIELD_NUMBER: _ClassVar[int]
-    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    ONLY_SHARDS_FIELD_NUMBER: _ClassVar[int]
     PEER_ID_FIELD_NUMBER: _ClassVar[int]
     REBALANCE_FIELD_NUMBER: _ClassVar[int]
     STRICT_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     ACCEPT_COUNT_FIELD_NUMBER: _ClassVar[int]
     FROM_STORE_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
     collections: _containers.RepeatedScalarFieldContainer[str]
     from_cluster: str
     renames: _containers.RepeatedCompositeFieldContainer[Rename]
     beside: bool
     replace: bool
     replicas: int
-    shards: _containers.RepeatedScalarFieldContainer[int]
+    only_shards: _containers.RepeatedScalarFieldContainer[int]
     peer_id: int
     rebalance: bool
     strict: bool
     target: MomentOptions
     accept_count: bool
     from_store: str
-    def __init__(self, collections: _Optional[_Iterable[str]] = ..., from_cluster: _Optional[str] = ..., renames: _Optional[_Iterable[_Union[Rename, _Mapping]]] = ..., beside: _Optional[bool] = ..., replace: _Optional[bool] = ..., replicas: _Optional[int] = ..., shards: _Optional[_Iterable[int]] = ..., peer_id: _Optional[int] = ..., rebalance: _Optional[bool] = ..., strict: _Optional[bool] = ..., target: _Optional[_Union[MomentOptions, _Mapping]] = ..., accept_count: _Optional[bool] = ..., from_store: _Optional[str] = ...) -> None: ...
+    shards: _containers.RepeatedCompositeFieldContainer[ShardNumber]
+    def __init__(self, collections: _Optional[_Iterable[str]] = ..., from_cluster: _Optional[str] = ..., renames: _Optional[_Iterable[_Union[Rename, _Mapping]]] = ..., beside: _Optional[bool] = ..., replace: _Optional[bool] = ..., replicas: _Optional[int] = ..., only_shards: _Optional[_Iterable[int]] = ..., peer_id: _Optional[int] = ..., rebalance: _Optional[bool] = ..., strict: _Optional[bool] = ..., target: _Optional[_Union[MomentOptions, _Mapping]] = ..., accept_count: _Optional[bool] = ..., from_store: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[ShardNumber, _Mapping]]] = ...) -> None: ...
 
 class PlanRestoreRequest(_message.Message):
     __slots__ = ("backup_id", "options", "deep")

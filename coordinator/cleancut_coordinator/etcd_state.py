@@ -6,10 +6,10 @@ from typing import TypeVar
 
 from cleancut.core.archive.plan import ArchivePlan, ArchiveSettings, ArchiveState, RoundRequest
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import Fenced
-from cleancut.core.primitives.ids import AgentName, Epoch
+from cleancut.core.primitives.errors import Fenced, Refused
+from cleancut.core.primitives.ids import AgentName, Epoch, OperationId
 from cleancut.core.protocol.etcd_records import Ctl, Operation, Session
-from cleancut.core.protocol.states import Phase
+from cleancut.core.protocol.states import Phase, State
 from cleancut.ports.coordination import KeyValue
 from cleancut_coordinator.context import CoordinatorContext
 
@@ -27,6 +27,19 @@ async def check_phase(context: CoordinatorContext, epoch: Epoch, *phases: Phase)
     ctl = await read_ctl(context)
     if ctl.epoch != epoch or ctl.phase not in phases:
         raise Fenced(f"epoch {epoch} is no longer in {' or '.join(phases)}")
+
+
+async def check_restored(context: CoordinatorContext, restore: OperationId) -> None:
+    """Raises: Refused, unless this restore, which another operation follows, is done; "": none."""
+    if not restore:
+        return
+    found = await read_record(context, context.keys.operation(restore), Operation)
+    state = found.state if found else State.ABORTED
+    if state is not State.DONE:
+        raise Refused(
+            f"restore {restore} is {state}, so there is nothing of it to rebalance or reshard",
+            "restore again, with the same flags",
+        )
 
 
 async def read_sessions(context: CoordinatorContext) -> dict[AgentName, Session]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from cleancut.core.cluster.layout import Layout, LayoutCollection, LayoutPeer
 from cleancut.core.cluster.view import ReplicaView
-from cleancut.core.primitives.errors import Refused
+from cleancut.core.primitives.errors import CleancutError, Refused
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Session
+from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.responses import CollectionTelemetry
 from cleancut.qdrant.shard_sizes import WeighedCollection, WeighedShard
+from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_sessions
+
+_AT_ONCE = 8
 
 
 async def read_layout(context: CoordinatorContext) -> Layout:
@@ -39,6 +44,21 @@ async def read_layout(context: CoordinatorContext) -> Layout:
             for name, entry in sorted(weights.collections.items())
         ),
     )
+
+
+async def read_allowed(context: CoordinatorContext) -> dict[PeerId, bool | None]:
+    """Whether the configuration of each peer that answers allows resharding; None: it does not
+    say."""
+    calls = [partial(_allows, peer) for peer in context.peers]
+    return dict(found for found in await run_all(calls, _AT_ONCE) if found)
+
+
+async def _allows(peer: Qdrant) -> tuple[PeerId, bool | None] | None:
+    try:
+        told = await peer.telemetry()
+    except CleancutError:
+        return None
+    return PeerId(told.peer_id), told.resharding_enabled
 
 
 def _peer(peer_id: PeerId, session: Session | None, *, answers: bool) -> LayoutPeer:

@@ -157,6 +157,13 @@ def _job(name: str, timeout_s: float) -> Job[Reshard]:
     )
 
 
+def follow_reshard(settings: Settings, name: str, timeout_s: float) -> Exit:
+    """Waits for a reshard that follows a restore."""
+    job = _job(name, timeout_s)
+    job.shown = False
+    return run_job(settings, job)
+
+
 def _plan(settings: Settings, options: ReshardOptions) -> ReshardPlan:
     return ask(settings, lambda client: client.plan_reshard(options))
 

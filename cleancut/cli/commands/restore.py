@@ -10,6 +10,7 @@ from rich.console import Console
 
 from cleancut.api.restores import Restore, RestoreOptions, RestorePlan
 from cleancut.cli.commands.rebalance import follow_after
+from cleancut.cli.commands.reshard import follow_reshard
 from cleancut.cli.commands.restore_options import options_of, what_options
 from cleancut.cli.exit_codes import Exit, report_error, say
 from cleancut.cli.options import (
@@ -103,9 +104,20 @@ def start(
         request_id=request_id,
     )
     code = run_job(settings, job)
-    if code is not Exit.OK or not wait or job.last is None or not job.last.rebalance_id:
+    if code is not Exit.OK or not wait or job.last is None:
         return code
-    return follow_after(settings, job.last.rebalance_id, timeout_s)
+    return _follow(settings, job.last, timeout_s)
+
+
+def _follow(settings: Settings, done: Restore, timeout_s: float) -> Exit:
+    """Waits for what follows a restore, all of it; the first exit code that is not OK counts."""
+    codes = [follow_reshard(settings, name, timeout_s) for name in done.reshard_ids]
+    if done.rebalance_id:
+        codes.append(follow_after(settings, done.rebalance_id, timeout_s))
+    if any(code is not Exit.OK for code in codes):
+        for warning in ask(settings, lambda client: client.get_restore(done.id)).warnings:
+            say(f"warning: {warning}")
+    return next((code for code in codes if code is not Exit.OK), Exit.OK)
 
 
 @restore.command("list")

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from cleancut.api.restores import MomentOptions, Rename, RestoreOptions
+from cleancut.api.restores import MomentOptions, Rename, RestoreOptions, ShardNumber
 from cleancut.cli.options import TIME, collections_option
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -51,14 +51,24 @@ _WHAT = (
         help="Replicas of each shard. Default: as in the backup.",
     ),
     click.option(
-        "--shard",
-        "shards",
+        "--shards",
+        multiple=True,
+        metavar="[NAME=]N",
+        help="Number of shards that collections have in the end, by reshards that follow; of the"
+        " collection NAME, or of that shard key if only one collection is restored. Repeatable."
+        " Default: as in the backup.",
+    ),
+    click.option(
+        "--only-shard",
+        "only_shards",
         multiple=True,
         type=click.IntRange(0),
         metavar="N",
         help="Put only this lost shard of one existing collection back in place; repeatable.",
     ),
-    click.option("--peer", type=click.IntRange(0), metavar="ID", help="Where --shard puts it."),
+    click.option(
+        "--peer", type=click.IntRange(0), metavar="ID", help="Where --only-shard puts it."
+    ),
     click.option(
         "--at",
         type=TIME,
@@ -109,12 +119,7 @@ def options_of(what: dict[str, Any]) -> RestoreOptions:
         if not (old and equals and new):
             raise click.UsageError(f"--rename {text!r} does not have the form OLD=NEW")
         renames.append(Rename(old_name=old, new_name=new))
-    if what["shards"] and len(what["collections"]) != 1:
-        raise click.UsageError("--shard needs exactly one --collection")
-    if what["shards"] and (renames or what["beside"] or what["replace"] or what["replicas"]):
-        raise click.UsageError("--shard repairs a collection in place: no names, no --replicas")
-    if what["peer"] is not None and not what["shards"]:
-        raise click.UsageError("--peer needs --shard")
+    _check_only_shards(what)
     if what["beside"] and what["replace"]:
         raise click.UsageError("--beside and --replace exclude each other")
     return RestoreOptions(
@@ -125,13 +130,36 @@ def options_of(what: dict[str, Any]) -> RestoreOptions:
         beside=what["beside"],
         replace=what["replace"],
         replicas=what["replicas"] or 0,
-        shards=what["shards"],
+        only_shards=what["only_shards"],
         peer_id=what["peer"],
         rebalance=what.get("rebalance", False),
         strict=what.get("strict", False),
         accept_count=what.get("accept_count", False),
         target=_moment_of(what),
+        shards=tuple(map(_number_of, what["shards"])),
     )
+
+
+def _check_only_shards(what: dict[str, Any]) -> None:
+    """Raises: UsageError."""
+    if what["peer"] is not None and not what["only_shards"]:
+        raise click.UsageError("--peer needs --only-shard")
+    if not what["only_shards"]:
+        return
+    if len(what["collections"]) != 1:
+        raise click.UsageError("--only-shard needs exactly one --collection")
+    if what["renames"] or what["beside"] or what["replace"] or what["replicas"] or what["shards"]:
+        raise click.UsageError(
+            "--only-shard repairs a collection in place: no names, no --replicas, no --shards"
+        )
+
+
+def _number_of(text: str) -> ShardNumber:
+    """Raises: UsageError."""
+    of, equals, number = text.rpartition("=")
+    if not (number.isascii() and number.isdigit() and bool(of) == bool(equals)):
+        raise click.UsageError(f"--shards {text!r} has neither the form N nor NAME=N")
+    return ShardNumber(of=of, shards=int(number))
 
 
 def _moment_of(what: dict[str, Any]) -> MomentOptions | None:
@@ -147,8 +175,8 @@ def _moment_of(what: dict[str, Any]) -> MomentOptions | None:
         raise click.UsageError("--force needs --without")
     if not ends and not what["without"]:
         return None
-    if what["shards"]:
-        raise click.UsageError("--shard puts back what the backup holds, of no other moment")
+    if what["only_shards"]:
+        raise click.UsageError("--only-shard puts back what the backup holds, of no other moment")
     return MomentOptions(
         at=what["at"],
         mark=what["mark"],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 
-from cleancut.api.restores import Restore, RestoredMoment, RestorePlan
+from cleancut.api.restores import PlannedReshard, Restore, RestoredMoment, RestorePlan
 from cleancut.cli.render.grids import facts, grid, minute, size, some, span, troubles
 from cleancut.cli.render.states import state_of, step_of
 
@@ -46,6 +46,7 @@ def restore(value: Restore) -> RenderableType:
                 )
                 for kept in value.kept
             ),
+            ("reshards", some(value.reshard_ids) if value.reshard_ids else None),
             ("rebalance", value.rebalance_id or None),
         )
     )
@@ -107,11 +108,20 @@ def plan(value: RestorePlan) -> RenderableType:
             ("to read", size(value.size_bytes)),
             ("estimated time", None if value.estimated_s is None else span(value.estimated_s)),
             ("digest", value.digest),
+            *(("then", _reshard(one)) for one in value.reshards),
             *(("warning", text) for text in value.warnings),
             *(("blocker", text) for text in value.blockers),
         )
     )
     return Group(head, "", _planned(value), "", _peers(value))
+
+
+def _reshard(one: PlannedReshard) -> str:
+    key = "" if one.shard_key is None else f", key {one.shard_key}"
+    return (
+        f"reshard of {one.collection}{key} from {one.shards} to {one.wanted} shards: {one.steps}"
+        f" steps, {size(one.size_bytes)}, about {span(one.estimated_s)}"
+    )
 
 
 def _planned(value: RestorePlan) -> RenderableType:

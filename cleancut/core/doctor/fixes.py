@@ -12,7 +12,7 @@ _KEY = '-H "api-key: $QDRANT_API_KEY"'
 
 
 def repair(epoch: int, collection: str, shards: Iterable[int]) -> str:
-    chosen = " ".join(f"--shard {shard}" for shard in shards)
+    chosen = " ".join(f"--only-shard {shard}" for shard in shards)
     return f"cleancut restore start {epoch} --collection {shlex.quote(collection)} {chosen}"
 
 

@@ -32,7 +32,7 @@ _STEPS = {
     "recovery_mode": "remove the cause, often a lack of memory or disk, then restart the peer"
     " without QDRANT__STORAGE__RECOVERY_MODE",
     "unloaded_shard": "see the log of this Qdrant for the cause; a shard without another replica is"
-    " repaired with `restore start --shard`",
+    " repaired with `restore start --only-shard`",
     "disk_low": "free some space, or grow the disk",
     "restore_by_upload": "keep room for the largest shard in its snapshots directory",
 }

@@ -33,6 +33,13 @@ def check_streams(streams: int) -> int:
     return streams
 
 
+def check_shard_number(shards: int) -> int:
+    """`shards`, if a collection may have that number. Raises: Invalid."""
+    if not 1 <= shards <= MAX_SHARDS:
+        raise Invalid(f"invalid number of shards: {shards}", f"use 1 to {MAX_SHARDS}")
+    return shards
+
+
 def check_selection(collections: Collection[str], exclude: Collection[str]) -> None:
     """Raises: Invalid, if a collection is named and excluded."""
     both = sorted(set(collections).intersection(exclude))
@@ -102,20 +109,30 @@ class RebalanceRequest(Record, frozen=True):
 class ReshardRequest(Record, frozen=True):
     """`shards`: the number that the collection is to have; of its shards under `shard_key`, if it
     has such keys; a number is one unless the same text is a key. `plan`: the digest of the plan
-    that was agreed to; "" takes any."""
+    that was agreed to; "" takes any. `after`: the restore that has to be done before."""
 
     collection: str
     shards: int
     shard_key: str | None = None
     plan: str = ""
+    after: OperationId = OperationId("")
+
+
+class ShardNumber(Record, frozen=True):
+    """A number of shards for `of`: a collection, or a shard key of the only collection that is
+    restored; "": every collection, and each key of it."""
+
+    shards: int
+    of: str = ""
 
 
 class RestoreRequest(Record, frozen=True):
     """`backup` is a group's epoch; `collections` empty means all of the group.
 
     `renames`: old and new names. `replicas` 0: as in the group. `plan`: the digest of the plan that
-    was agreed to; "" takes any. `shards`: only these lost shards of the one collection, in place,
-    at `peer` if given. `rebalance`: shards are spread evenly afterwards, by another operation.
+    was agreed to; "" takes any. `only_shards`: these lost shards of the one collection, in place,
+    at `peer` if given. `shards`: numbers of shards that collections have in the end, by further
+    operations. `rebalance`: shards are spread evenly afterwards, by another operation.
     `strict`: a sample search that answers otherwise undoes the restore. `accept_count`: a shard
     that holds more points than the backup says does not. `target`: the moment to which the backup
     is rolled forward; None: it is restored as it is. `from_store`: the name of the store that holds
@@ -129,7 +146,7 @@ class RestoreRequest(Record, frozen=True):
     beside: bool = False
     replace: bool = False
     replicas: int = 0
-    shards: tuple[ShardId, ...] = ()
+    only_shards: tuple[ShardId, ...] = ()
     peer: PeerId | None = None
     plan: str = ""
     rebalance: bool = False
@@ -137,3 +154,4 @@ class RestoreRequest(Record, frozen=True):
     accept_count: bool = False
     target: Moment | None = None
     from_store: str = ""
+    shards: tuple[ShardNumber, ...] = ()

@@ -15,10 +15,10 @@ from msgspec.structs import replace
 from cleancut.core.cluster.layout import Layout, LayoutCollection, LayoutPeer, blockers_of
 from cleancut.core.cluster.resharding import ENABLING, Direction
 from cleancut.core.primitives.codec import Record, digest_of
-from cleancut.core.primitives.errors import Invalid, NotFound, Refused
+from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.protocol.blockers import check_unblocked
-from cleancut.core.protocol.requests import MAX_SHARDS, ReshardRequest
+from cleancut.core.protocol.requests import ReshardRequest, check_shard_number
 
 _SHOWN = 10
 
@@ -71,7 +71,7 @@ class ReshardPlan(Record, frozen=True):
 def make_reshard(layout: Layout, request: ReshardRequest) -> ReshardPlan:
     """The plan. Raises: NotFound, if there is no such collection or key; Invalid, Refused, for a
     number or a key that the collection cannot have."""
-    check_number(request.shards)
+    check_shard_number(request.shards)
     entry = next((one for one in layout.collections if one.name == request.collection), None)
     if entry is None:
         raise NotFound(f"there is no collection {request.collection!r}", "see its name in Qdrant")
@@ -93,13 +93,6 @@ def make_reshard(layout: Layout, request: ReshardRequest) -> ReshardPlan:
     steps = tuple(place.steps(request.shards))
     blockers = [*place.full(), *_uncounted(alone, mine, entry, steps)]
     return replace(plan, steps=steps, notes=tuple(_notes(alone, entry)), blockers=tuple(blockers))
-
-
-def check_number(shards: int) -> int:
-    """`shards`, if a collection may have that number. Raises: Invalid."""
-    if not 1 <= shards <= MAX_SHARDS:
-        raise Invalid(f"invalid number of shards: {shards}", f"use 1 to {MAX_SHARDS}")
-    return shards
 
 
 def check_reshard(plan: ReshardPlan) -> ReshardPlan:

@@ -36,6 +36,15 @@ class RestoreNames(Record, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
+def created_as(name: str, request: RestoreRequest, operation: str) -> str:
+    """The collection that restore `operation` creates for `name` of the group."""
+    renames = dict(request.renames)
+    new = renames.get(name, name)
+    if request.replace or request.beside or (request.target is not None and name not in renames):
+        return _suffixed(base_of(name) if new == name else new, operation)
+    return new
+
+
 def what_has(name: str, target: Target) -> str:
     """`collection`, `alias of X`, or "" if the name is free."""
     if name in target.collections:

@@ -29,6 +29,12 @@ from cleancut.core.restore.blockers import (
     warnings_of_group,
 )
 from cleancut.core.restore.names import names_of, what_has
+from cleancut.core.restore.shard_numbers import (
+    ReshardAfter,
+    reshard_blockers,
+    reshard_warnings,
+    reshards_after,
+)
 from cleancut.core.restore.shard_repair import repair_of
 from cleancut.core.restore.space import Share, bound_at, space_blockers, space_warnings
 from cleancut.core.restore.target import Target, TargetPeer
@@ -85,7 +91,7 @@ class PlacementPlan(Record, frozen=True):
 
     `size_bytes`: to read, all replicas counted. `estimated_s`: to create all, and for the peer
     that may have to read most, at the rate of earlier restores; None: not measured yet. `moment`:
-    the one to which logs are replayed, if they are.
+    the one to which logs are replayed, if they are. `reshards`: operations that follow it.
     """
 
     backup_id: OperationId
@@ -99,6 +105,7 @@ class PlacementPlan(Record, frozen=True):
     warnings: tuple[str, ...] = ()
     blockers: tuple[str, ...] = ()
     moment: Moment | None = None
+    reshards: tuple[ReshardAfter, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -112,6 +119,7 @@ class PlacementPlan(Record, frozen=True):
                 self.source_version,
                 self.target_version,
                 *((_without_span(self.moment),) if self.moment is not None else ()),
+                *self.reshards,
             )
         )
 
@@ -141,9 +149,10 @@ def make_plan(
     chosen = choose(manifest, request)
     planned, warnings = (
         _repair(manifest, chosen[0], request, target)
-        if request.shards
+        if request.only_shards
         else _restore(manifest, chosen, request, target, operation=operation)
     )
+    reshards = reshards_after(manifest, chosen, request)
     moment = request.target
     replay_s = moment.replay_s if moment is not None else 0.0
     shares = [
@@ -165,15 +174,18 @@ def make_plan(
         if target.rate
         else None,
         moment=moment,
+        reshards=reshards,
         warnings=(
             *warnings_of_group(manifest, target, moment),
             *warnings,
+            *reshard_warnings(reshards),
             *space_warnings(shares, target),
         ),
         blockers=(
             *blockers(manifest, target),
             *store_blockers(request.from_store, target),
             *(f"{one.name}: {one.reason}" for one in planned if one.action == "refuse"),
+            *reshard_blockers(reshards, target),
             *space_blockers(shares, target),
         ),
     )
@@ -216,17 +228,17 @@ def choose(manifest: Manifest, request: RestoreRequest) -> tuple[CollectionEntry
 
 def _check_request(request: RestoreRequest) -> None:
     named = request.renames or request.beside or request.replace or request.replicas
-    if request.shards and (named or len(set(request.collections)) != 1):
+    if request.only_shards and (named or request.shards or len(set(request.collections)) != 1):
         raise Invalid(
             "single shards are repaired in place, in one collection",
-            "name it, and no other names and no number of replicas",
+            "name it, and no other names and no number of replicas or shards",
         )
-    if request.shards and request.target is not None:
+    if request.only_shards and request.target is not None:
         raise Invalid(
             "single shards are repaired as they are in the backup",
             "restore the whole collection to a moment, under another name",
         )
-    if request.peer is not None and not request.shards:
+    if request.peer is not None and not request.only_shards:
         raise Invalid("a peer is named only for shards that are repaired", "leave it out")
     if request.beside and request.replace:
         raise Invalid("beside wants free names, replace existing ones", "choose one of them")
@@ -296,7 +308,7 @@ def _repair(
 ) -> tuple[tuple[CollectionPlan, ...], tuple[str, ...]]:
     """The plan to put lost shards of one collection back, and the warnings."""
     repair = repair_of(manifest, entry, request, target)
-    wanted = tuple(sorted(set(request.shards)))
+    wanted = tuple(sorted(set(request.only_shards)))
     shards = tuple(one for one in manifest.shards_of(entry.name) if one.shard_id in wanted)
     planned = CollectionPlan(
         name=entry.name,

@@ -44,7 +44,7 @@ def _not_live(name: str, target: Target) -> str:
 
 
 def _not_lost(entry: CollectionEntry, request: RestoreRequest, live: LiveCollection) -> str:
-    for shard in request.shards:
+    for shard in request.only_shards:
         if shard not in entry.shard_ids:
             return f"the backup holds no shard {shard} of it, only {list(entry.shard_ids)}"
         for replica in live.replicas:
@@ -86,7 +86,7 @@ def _place(
 def _warnings(
     manifest: Manifest, entry: CollectionEntry, request: RestoreRequest, live: LiveCollection
 ) -> tuple[str, ...]:
-    shards = ", ".join(str(shard) for shard in sorted(request.shards))
+    shards = ", ".join(str(shard) for shard in sorted(request.only_shards))
     mixed = (
         f"epochs are mixed: shard {shards} will be as of {manifest.cut_at}, the others as they are"
     )

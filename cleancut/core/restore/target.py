@@ -15,7 +15,8 @@ class TargetPeer(Record, frozen=True):
     """A live peer, and its agent if there is one.
 
     `free_bytes`: on the disk with its data; None: unknown. `stores`: further ones that the agent
-    can read, by name.
+    can read, by name. `reshards`: its Qdrant allows a change of the number of shards; None: it was
+    not asked, or does not say.
     """
 
     peer_id: PeerId
@@ -23,6 +24,7 @@ class TargetPeer(Record, frozen=True):
     qdrant_version: str = ""
     free_bytes: int | None = None
     stores: tuple[str, ...] = ()
+    reshards: bool | None = None
 
 
 class LiveReplica(Record, frozen=True):

@@ -13,7 +13,7 @@ from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, NotFound
 from cleancut.core.primitives.ids import check_collection_name
 from cleancut.core.protocol.etcd_records import Operation
-from cleancut.core.protocol.requests import ReshardRequest
+from cleancut.core.protocol.requests import ReshardRequest, check_shard_number
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.core.reshard import plan as planning
 from cleancut.core.reshard.phases import ReshardDraft
@@ -94,6 +94,7 @@ class ReshardService:
             shard_key=request.shard_key,
             shards=operation.reached,
             wanted=request.shards,
+            after=request.after,
             error=shown_error(operation.failure),
         )
         if operation.detail:
@@ -119,7 +120,7 @@ class ReshardService:
 def _request(options: ReshardOptions, plan_digest: str) -> ReshardRequest:
     return ReshardRequest(
         collection=check_collection_name(options.collection),
-        shards=planning.check_number(options.shards),
+        shards=check_shard_number(options.shards),
         shard_key=options.shard_key,
         plan=plan_digest,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import shlex
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 
 from msgspec.structs import replace
@@ -15,6 +16,7 @@ from cleancut.api.restores import (
     MomentOptions,
     PlannedCollection,
     PlannedPeer,
+    PlannedReshard,
     Restore,
     RestoredCollection,
     RestoredLog,
@@ -32,10 +34,13 @@ from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.moment import Moment, MomentRequest
-from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.protocol.requests import ReshardRequest, RestoreRequest, ShardNumber
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
 from cleancut.core.restore import plan as plans
+from cleancut.core.restore.names import created_as
 from cleancut.core.restore.report import RestoreReport
+from cleancut.core.restore.shard_numbers import ReshardAfter, reshards_after
+from cleancut.ports.coordination import Put
 from cleancut.repository.archive.moments import find_moment
 from cleancut.repository.catalog import LATEST, get_checked, load_group
 from cleancut_coordinator.api.backups import BackupService
@@ -73,16 +78,41 @@ class RestoreService:
         request = await self._request(backup, options, plan_digest, known)
         if plan_digest and known is None:
             plans.check_agreed(await RestoreEffects(self._context).plan(request), plan_digest)
+        reshards = await self._reshards(request) if known is None else ()
         operation = await requests.record(
             self._context,
             leader.token,
             OperationKind.RESTORE,
             request=request,
             request_id=request_id,
-            also=partial(requests.put_rebalance, self._context) if request.rebalance else None,
+            also=partial(self._followers, request, reshards),
         )
         leader.term.poke()
         return await self._shown_restore(operation)
+
+    async def _reshards(self, request: RestoreRequest) -> tuple[ReshardAfter, ...]:
+        """Those that follow this restore. Raises: NotFound, Invalid, Corrupt, Unavailable."""
+        if not request.shards:
+            return ()
+        paths = self._context.paths.of(request.from_cluster)
+        store = self._context.store_of(request.from_store)
+        manifest = await load_group(store, paths, request.backup)
+        return reshards_after(manifest, plans.choose(manifest, request), request)
+
+    def _followers(
+        self, request: RestoreRequest, reshards: Sequence[ReshardAfter], operation: Operation
+    ) -> list[Put]:
+        follow = [
+            ReshardRequest(
+                collection=created_as(one.collection, request, operation.id),
+                shards=one.wanted,
+                shard_key=None if one.shard_key is None else str(one.shard_key),
+            )
+            for one in reshards
+        ]
+        return requests.put_followers(
+            self._context, operation, reshards=follow, rebalance=request.rebalance
+        )
 
     async def _request(
         self,
@@ -119,7 +149,13 @@ class RestoreService:
             beside=options.beside,
             replace=options.replace,
             replicas=options.replicas,
-            shards=tuple(ShardId(number) for number in sorted(set(options.shards))),
+            only_shards=tuple(ShardId(number) for number in sorted(set(options.only_shards))),
+            shards=tuple(
+                sorted(
+                    (ShardNumber(of=one.of, shards=one.shards) for one in options.shards),
+                    key=lambda one: one.of,
+                )
+            ),
             peer=None if options.peer_id is None else PeerId(options.peer_id),
             plan=plan_digest,
             rebalance=options.rebalance,
@@ -196,10 +232,28 @@ class RestoreService:
             rebalance_id=requests.rebalance_after(operation.id) if request.rebalance else "",
             moment=shown_moment(target) if target is not None else None,
         )
+        if request.shards:
+            shown = await self._with_reshards(shown)
         shown = await self._of_store(shown, operation, request)
         if operation.state in FINAL_STATES:
             return shown
         return replace(shown, progress=await read_progress(self._context, operation.epoch))
+
+    async def _with_reshards(self, shown: Restore) -> Restore:
+        """`shown`, with the reshards that follow, and what has become of them."""
+        followers = [
+            one
+            for one in await requests.load_all(self._context, OperationKind.RESHARD)
+            if decode(ReshardRequest, one.request.encode(), "the request").after == shown.id
+        ]
+        followers.sort(key=lambda one: one.id)
+        failed = [one for one in followers if one.state in FINAL_STATES - {State.DONE}]
+        done = shown.state is State.DONE
+        return replace(
+            shown,
+            reshard_ids=tuple(one.id for one in followers),
+            warnings=(*shown.warnings, *(map(_not_resharded, failed) if done else ())),
+        )
 
     async def _of_store(
         self, shown: Restore, operation: Operation, request: RestoreRequest
@@ -248,6 +302,17 @@ class RestoreService:
         )
 
 
+def _not_resharded(operation: Operation) -> str:
+    """A restore is whole without the reshards that follow it, so it says how to go on."""
+    request = decode(ReshardRequest, operation.request.encode(), "the request")
+    key = f" --shard-key {shlex.quote(request.shard_key)}" if request.shard_key is not None else ""
+    cause = operation.failure.message if operation.failure else "no reason is recorded"
+    return (
+        f"reshard {operation.id} is {operation.state}: {cause}; `cleancut reshard start"
+        f" {shlex.quote(request.collection)} --shards {request.shards}{key}` goes on"
+    )
+
+
 def _shown_plan(plan: plans.PlacementPlan) -> RestorePlan:
     return to_value(
         RestorePlan,
@@ -255,6 +320,16 @@ def _shown_plan(plan: plans.PlacementPlan) -> RestorePlan:
         collections=tuple(to_value(PlannedCollection, one) for one in plan.collections),
         peers=tuple(to_value(PlannedPeer, one) for one in plan.peers),
         digest=plan.digest,
+        reshards=tuple(
+            to_value(
+                PlannedReshard,
+                one,
+                shard_key=None if one.shard_key is None else str(one.shard_key),
+                steps=one.steps,
+                estimated_s=one.estimated_s,
+            )
+            for one in plan.reshards
+        ),
         moment=shown_moment(plan.moment) if plan.moment is not None else None,
     )
 

@@ -71,8 +71,10 @@ def excluded_of(names: Any) -> tuple[str, ...]:
 
 def options_of(message: Any) -> RestoreOptions:
     collections_of(message.collections)
-    if len(message.renames) > _MAX_COLLECTIONS or len(message.shards) > _MAX_SHARDS:
+    if len(message.renames) > _MAX_COLLECTIONS or len(message.only_shards) > _MAX_SHARDS:
         raise Invalid("too many renames or shards named", "restore in parts")
+    if len(message.shards) > _MAX_SHARDS:
+        raise Invalid("too many numbers of shards given", "restore in parts")
     return from_message(message, RestoreOptions)
 
 

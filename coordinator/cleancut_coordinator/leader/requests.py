@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+
+from msgspec.structs import replace
 
 from cleancut.core.primitives.codec import Record, decode, digest_of, encode
 from cleancut.core.primitives.errors import Fenced, Invalid, NotFound
 from cleancut.core.primitives.ids import FencingToken, OperationId, check_collection_name
 from cleancut.core.protocol.etcd_records import Operation
-from cleancut.core.protocol.requests import RebalanceRequest, check_attempts
+from cleancut.core.protocol.requests import RebalanceRequest, ReshardRequest, check_attempts
 from cleancut.core.protocol.states import OperationKind, State
 from cleancut.ports.coordination import Modified, Put
 from cleancut_coordinator.context import CoordinatorContext
@@ -45,7 +47,7 @@ async def record(
     *,
     request: Record,
     request_id: str,
-    also: Callable[[Operation], Put] | None = None,
+    also: Callable[[Operation], Sequence[Put]] | None = None,
 ) -> Operation:
     """The operation for this request: a new one, or that of an equal earlier one.
 
@@ -74,7 +76,7 @@ async def record(
         Put(context.keys.operation(operation.id), encode(operation)),
     ]
     if also is not None:
-        puts.append(also(operation))
+        puts += also(operation)
     if not (await LeaderState(context, token).txn(puts, Modified(key, 0))).applied:
         found = await context.etcd.get(key)
         if found is None:
@@ -88,18 +90,41 @@ def rebalance_after(operation: OperationId) -> OperationId:
     return OperationId(f"{_PREFIX[OperationKind.REBALANCE]}-{operation.partition('-')[2]}")
 
 
-def put_rebalance(context: CoordinatorContext, operation: Operation) -> Put:
-    """A rebalance that begins when `operation` is done."""
-    follower = Operation(
-        id=rebalance_after(operation.id),
-        kind=OperationKind.REBALANCE,
-        state=State.PENDING,
-        request=encode(RebalanceRequest(after=operation.id)).decode(),
-        created_at=operation.created_at,
-        after=operation.id,
-        nonce=context.token_hex(8),
-    )
-    return Put(context.keys.operation(follower.id), encode(follower))
+def reshards_after(operation: OperationId, count: int) -> tuple[OperationId, ...]:
+    """The ids of the reshards that were recorded with this operation, in their order."""
+    stem = f"{_PREFIX[OperationKind.RESHARD]}-{operation.partition('-')[2]}"
+    return tuple(OperationId(f"{stem}-{number + 1}") for number in range(count))
+
+
+def put_followers(
+    context: CoordinatorContext,
+    operation: Operation,
+    *,
+    reshards: Sequence[ReshardRequest] = (),
+    rebalance: bool = False,
+) -> list[Put]:
+    """The operations that begin one after the other when `operation` is done."""
+    made: list[Operation] = []
+
+    def follow(name: OperationId, kind: OperationKind, request: Record) -> None:
+        made.append(
+            Operation(
+                id=name,
+                kind=kind,
+                state=State.PENDING,
+                request=encode(request).decode(),
+                created_at=operation.created_at,
+                after=made[-1].id if made else operation.id,
+                nonce=context.token_hex(8),
+            )
+        )
+
+    for name, request in zip(reshards_after(operation.id, len(reshards)), reshards, strict=True):
+        follow(name, OperationKind.RESHARD, replace(request, after=operation.id))
+    if rebalance:
+        after = RebalanceRequest(after=operation.id)
+        follow(rebalance_after(operation.id), OperationKind.REBALANCE, after)
+    return [Put(context.keys.operation(one.id), encode(one)) for one in made]
 
 
 async def is_recorded(context: CoordinatorContext, request_id: str) -> bool:

@@ -190,7 +190,7 @@ class Scheduler:
             OperationKind.BACKUP,
             request=request,
             request_id=request_id,
-            also=lambda made: Put(key, encode(replace(after, operation=made.id))),
+            also=lambda made: [Put(key, encode(replace(after, operation=made.id)))],
         )
         self._poke()
         return operation

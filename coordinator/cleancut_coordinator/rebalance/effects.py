@@ -13,10 +13,9 @@ from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.documents import AgentRestoreReport, RestoredShard
 from cleancut.core.protocol.effect_requests import Probe
-from cleancut.core.protocol.etcd_records import Operation, ShardTask
+from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.requests import RebalanceRequest
-from cleancut.core.protocol.states import State
 from cleancut.core.rebalance.phases import (
     AbortTransfers,
     CompareCounts,
@@ -32,7 +31,7 @@ from cleancut.core.rebalance.ready_moves import replicas_differ
 from cleancut.core.rebalance.solver import Shard
 from cleancut.repository.catalog import get_checked, put_staged
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import read_record, read_sessions
+from cleancut_coordinator.etcd_state import check_restored, read_sessions
 from cleancut_coordinator.layout import read_layout
 from cleancut_coordinator.leader.high_water import open_epoch, put_begun, read_marks
 from cleancut_coordinator.rebalance.transfers import ShardTransfers, abort_transfers, read_now
@@ -82,7 +81,7 @@ class RebalanceEffects:
 
     async def _arrange(self, effect: PlanRebalance) -> str:
         request = effect.request
-        await self._check_after(request)
+        await check_restored(self._context, request.after)
         plan = check_balance(await self.plan(request))
         check_agreed(plan, request.plan)
         draft = RebalanceDraft(
@@ -92,19 +91,6 @@ class RebalanceEffects:
             bandwidth_aware=request.bandwidth_aware,
         )
         return await put_staged(self._context.store, self._context.paths, effect.epoch, draft)
-
-    async def _check_after(self, request: RebalanceRequest) -> None:
-        if not request.after:
-            return
-        found = await read_record(
-            self._context, self._context.keys.operation(request.after), Operation
-        )
-        state = found.state if found else State.ABORTED
-        if state is not State.DONE:
-            raise Refused(
-                f"restore {request.after} is {state}, so there is nothing of it to rebalance",
-                "restore again, with --rebalance",
-            )
 
     async def _move(self, effect: MoveShards) -> Tasks | ReplicasToCount:
         draft = await self.draft(effect.epoch, effect.draft)

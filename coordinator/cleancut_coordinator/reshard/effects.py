@@ -11,7 +11,7 @@ from cleancut.core.cluster.layout import Layout
 from cleancut.core.cluster.resharding import Direction
 from cleancut.core.cluster.ring_counts import BUCKETS, ReplicaCount
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import CleancutError, NotFound, TimedOut, Unavailable
+from cleancut.core.primitives.errors import NotFound, TimedOut, Unavailable
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.commands import Effect
@@ -38,17 +38,15 @@ from cleancut.core.reshard.ring_rounds import RingRounds
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.responses import Placement
 from cleancut.repository.catalog import get_checked, put_staged
-from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import read_sessions
-from cleancut_coordinator.layout import read_layout
+from cleancut_coordinator.etcd_state import check_restored, read_sessions
+from cleancut_coordinator.layout import read_allowed, read_layout
 from cleancut_coordinator.leader.high_water import open_epoch, put_begun, read_marks
 from cleancut_coordinator.leader.state import format_now
 from cleancut_coordinator.reshard.migration import StepMigration, shards_of
 
 _POLL_S = 0.5
-_AT_ONCE = 8
 
 
 class ReshardEffects:
@@ -87,8 +85,7 @@ class ReshardEffects:
     async def plan(self, request: ReshardRequest) -> ReshardPlan:
         """What this reshard would do now. Raises: NotFound, Invalid, Refused, Unavailable."""
         layout = await read_layout(self._context)
-        calls = [partial(_allows, peer) for peer in self._context.peers]
-        allowed = dict(found for found in await run_all(calls, _AT_ONCE) if found)
+        allowed = await read_allowed(self._context)
         peers = tuple(replace(peer, reshards=allowed.get(peer.peer_id)) for peer in layout.peers)
         return make_reshard(Layout(peers=peers, collections=layout.collections), request)
 
@@ -103,6 +100,8 @@ class ReshardEffects:
         return self._step
 
     async def _arrange(self, effect: PlanStep) -> PlannedStep:
+        if effect.before is None:
+            await check_restored(self._context, effect.request.after)
         plan = await self.plan(effect.request)
         before = await self._before(effect)
         if effect.before is None:
@@ -230,12 +229,3 @@ class ReshardEffects:
 
 async def _placement(peer: Qdrant, name: str) -> Placement:
     return await peer.placement(name)
-
-
-async def _allows(peer: Qdrant) -> tuple[PeerId, bool | None] | None:
-    """Whether this peer's configuration allows resharding; None if it does not answer."""
-    try:
-        told = await peer.telemetry()
-    except CleancutError:
-        return None
-    return PeerId(told.peer_id), told.resharding_enabled

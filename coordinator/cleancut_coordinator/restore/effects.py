@@ -118,7 +118,9 @@ class RestoreEffects:
         context = self._context
         store, source = context.store_of(request.from_store), context.paths.of(request.from_cluster)
         manifest = await load_group(store, source, request.backup)
-        target = await add_live_collections(context, request, await read_target(context))
+        target = await add_live_collections(
+            context, request, await read_target(context, reshards=bool(request.shards))
+        )
         plan = make_plan(manifest, request, target)
         shards = planned_shards(manifest, plan)
         damage = await find_damage(store, source, shards, deep=deep)
@@ -137,7 +139,7 @@ class RestoreEffects:
         context, request, ctl = self._context, effect.request, await read_ctl(self._context)
         store, source = context.store_of(request.from_store), context.paths.of(request.from_cluster)
         manifest = await load_group(store, source, request.backup)
-        target = await read_target(context, dict(effect.members))
+        target = await read_target(context, dict(effect.members), reshards=bool(request.shards))
         target = await add_live_collections(context, request, target)
         plan = check_plan(make_plan(manifest, request, target, ctl.operation))
         check_agreed(plan, request.plan)

@@ -38,7 +38,7 @@ async def add_live_collections(
 
     Raises: Unavailable, TimedOut.
     """
-    names = request.collections if request.shards else ()
+    names = request.collections if request.only_shards else ()
     found = [await _read_live(context, name) for name in names]
     live = tuple(
         LiveCollection(

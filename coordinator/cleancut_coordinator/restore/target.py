@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import AgentName, PeerId
@@ -16,18 +18,23 @@ from cleancut.repository.catalog import get_checked
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_sessions
+from cleancut_coordinator.layout import read_allowed
 from cleancut_coordinator.leader.requests import load_all
 
 _NEWEST = 3
 
 
 async def read_target(
-    context: CoordinatorContext, members: Mapping[AgentName, int] | None = None
+    context: CoordinatorContext,
+    members: Mapping[AgentName, int] | None = None,
+    *,
+    reshards: bool = False,
 ) -> Target:
     """The cluster as any one peer shows it, with the agents of its peers.
 
     `members`: who takes part, with the free bytes that each reported; None: all that have a
-    session, with what they say there, and how fast restores were.
+    session, with what they say there, and how fast restores were. `reshards`: ask each peer whether
+    it allows resharding.
     Raises: Unavailable.
     """
     cluster = await ask_any(context.peers, lambda peer: peer.cluster())
@@ -35,10 +42,14 @@ async def read_target(
     aliases = await ask_any(context.peers, lambda peer: peer.aliases())
     rate = await _read_rate(context) if members is None else None
     sessions = (await read_sessions(context)).values()
+    allowed = await read_allowed(context) if reshards else {}
     beside = {s.peer_id: s for s in sessions if members is None or s.name in members}
     return Target(
         peers=tuple(
-            _target_peer(PeerId(peer), beside.get(PeerId(peer)), members)
+            replace(
+                _target_peer(PeerId(peer), beside.get(PeerId(peer)), members),
+                reshards=allowed.get(PeerId(peer)),
+            )
             for peer in sorted(cluster.peers) or [0]
         ),
         collections=tuple(collections),

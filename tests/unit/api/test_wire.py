@@ -60,6 +60,8 @@ PAIRS: list[tuple[type[api_values.ApiValue], Any]] = [
     (restores.RestorePlan, restore_pb2.RestorePlan),
     (restores.RestoreOptions, restore_pb2.RestoreOptions),
     (restores.Rename, restore_pb2.Rename),
+    (restores.ShardNumber, restore_pb2.ShardNumber),
+    (restores.PlannedReshard, restore_pb2.PlannedReshard),
     (restores.KeptCollection, restore_pb2.KeptCollection),
     (restores.PlannedCollection, restore_pb2.PlannedCollection),
     (restores.PlannedPeer, restore_pb2.PlannedPeer),

@@ -26,6 +26,7 @@ NONE: dict[str, Any] = {
     "replace": False,
     "replicas": None,
     "shards": (),
+    "only_shards": (),
     "peer": None,
     "at": None,
     "mark": "",
@@ -64,7 +65,7 @@ def test_flags_of_a_moment_become_its_options() -> None:
         {"before": "2:284", "without": "2:285"},
         {"exact": True},
         {"at": T, "force": True},
-        {"at": T, "shards": (1,)},
+        {"at": T, "only_shards": (1,)},
     ],
 )
 def test_flags_that_contradict_each_other_are_usage_errors(flags: dict[str, Any]) -> None:

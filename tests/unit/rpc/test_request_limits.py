@@ -103,8 +103,8 @@ def test_what_is_too_large_is_refused_and_the_server_goes_on() -> None:
                     await create(packed, compression=grpc.Compression.Gzip)
                 assert bomb.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             shards = tuple(range(MAX_ITEMS + 1))
-            with pytest.raises(Invalid, match="shards holds"):
-                await client.plan_restore("1", RestoreOptions(shards=shards))
+            with pytest.raises(Invalid, match="only_shards holds"):
+                await client.plan_restore("1", RestoreOptions(only_shards=shards))
             async with grpc.aio.insecure_channel(address) as channel:
                 stub = cluster_pb2_grpc.ClusterServiceStub(channel)
                 header = (("x-large", "x" * (MAX_METADATA_BYTES * 2)),)

@@ -184,14 +184,17 @@ async def test_a_store_of_another_cluster_is_refused_until_adopted() -> None:
 
 
 @run
-async def test_a_restore_and_its_rebalance_are_recorded_together() -> None:
-    """In one transaction, so that no crash loses the second; a repeat adds none, and a leader
+async def test_a_restore_and_what_follows_it_are_recorded_together() -> None:
+    """In one transaction, so that no crash loses the others; a repeat adds none, and a leader
     whose token is old records neither."""
     at = context()
     token = await lead(at)
     asked = BackupRequest()
 
-    add_rebalance = partial(requests.put_rebalance, at)
+    resharded = ReshardRequest(collection="docs", shards=3)
+    add_followers = partial(
+        requests.put_followers, at, reshards=(resharded, resharded), rebalance=True
+    )
 
     async def ask(under: FencingToken, request_id: str) -> Operation:
         return await requests.record(
@@ -200,7 +203,7 @@ async def test_a_restore_and_its_rebalance_are_recorded_together() -> None:
             OperationKind.RESTORE,
             request=asked,
             request_id=request_id,
-            also=add_rebalance,
+            also=add_followers,
         )
 
     first = await ask(token, "r")
@@ -208,13 +211,22 @@ async def test_a_restore_and_its_rebalance_are_recorded_together() -> None:
     items = (await at.etcd.list(at.keys.operations)).items
     records = {one.id: one for one in (decode(Operation, i.value, i.key) for i in items)}
     follower = records.pop(requests.rebalance_after(first.id))
+    reshards = [records.pop(name) for name in requests.reshards_after(first.id, 2)]
     assert set(records) == {first.id}
-    assert (follower.kind, follower.after) == (OperationKind.REBALANCE, first.id)
+    assert [one.after for one in (*reshards, follower)] == [
+        first.id,
+        *(one.id for one in reshards),
+    ]
+    assert follower.kind is OperationKind.REBALANCE
     assert decode(RebalanceRequest, follower.request.encode(), "").after == first.id
+    for one in reshards:
+        assert one.kind is OperationKind.RESHARD
+        asked_after = decode(ReshardRequest, one.request.encode(), "")
+        assert asked_after == replace(resharded, after=first.id)
     assert len({item.mod_revision for item in items}) == 1
     with pytest.raises(Fenced):
         await ask(FencingToken(token + 1), "other")
-    assert len((await at.etcd.list(at.keys.operations)).items) == 2
+    assert len((await at.etcd.list(at.keys.operations)).items) == 4
 
 
 @run
@@ -238,7 +250,7 @@ async def test_what_follows_an_operation_waits_for_its_end() -> None:
         OperationKind.RESTORE,
         request=asked,
         request_id="r",
-        also=partial(requests.put_rebalance, at),
+        also=partial(requests.put_followers, at, rebalance=True),
     )
     name = requests.rebalance_after(first.id)
     after = await requests.load(at, name, OperationKind.REBALANCE)

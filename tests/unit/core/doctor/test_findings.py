@@ -84,14 +84,14 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         "lost_shard",
         "error",
         ["shard 1 of 'docs'", "backup #5"],
-        "cleancut restore start 5 --collection docs --shard 1",
+        "cleancut restore start 5 --collection docs --only-shard 1",
     ),
     (
         shards(docs(replica(0, 11)), groups=(group(9, 0, 1), group(8, 0, 1, 2))),
         "lost_shard",
         "error",
         ["shard 1 of 'docs'"],
-        "cleancut restore start 9 --collection docs --shard 1",
+        "cleancut restore start 9 --collection docs --only-shard 1",
     ),
     (
         shards(docs(replica(0, 11), replica(1, 22)), groups=(group(9, 0, 1),)),
@@ -105,14 +105,14 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         "lost_shard",
         "error",
         ["shard 5 of 'docs'"],
-        "cleancut restore start 3 --collection docs --shard 5",
+        "cleancut restore start 3 --collection docs --only-shard 5",
     ),
     (
         shards(custom(replica(1, 11, key=7), known=(1, 2)), groups=(group(3, 2),)),
         "lost_shard",
         "error",
         ["shard 2 of 'docs'"],
-        "cleancut restore start 3 --collection docs --shard 2",
+        "cleancut restore start 3 --collection docs --only-shard 2",
     ),
     (
         shards(docs(replica(0, 11), replica(1, 22, "Dead"), replica(2, 33))),
@@ -379,7 +379,7 @@ def test_lost_shards_of_one_group_are_repaired_by_one_command() -> None:
     found = diagnose(shards(docs(replica(0, 11))))
     lost: list[Finding] = [one for one in found if one.kind == "lost_shard"]
     assert [last_command(one) for one in lost] == [
-        "cleancut restore start 5 --collection docs --shard 1 --shard 2"
+        "cleancut restore start 5 --collection docs --only-shard 1 --only-shard 2"
     ]
 
 
@@ -389,7 +389,7 @@ def test_a_name_is_quoted_for_the_shell() -> None:
     entry = replace(docs(replica(0, 11), replica(1, 22)), name=name)
     held = replace(group(5), shards=((name, ShardId(2)),))
     found = diagnose(shards(entry, groups=(held,)))
-    assert shlex.split(found[0].fixes[0].command)[4:] == ["--collection", name, "--shard", "2"]
+    assert shlex.split(found[0].fixes[0].command)[4:] == ["--collection", name, "--only-shard", "2"]
 
 
 def healthy(seed: int) -> Facts:

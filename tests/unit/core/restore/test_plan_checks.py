@@ -257,10 +257,10 @@ def test_versions_that_need_care_are_told_once(version: str, there: str, words: 
 @pytest.mark.parametrize(
     "request_",
     [
-        {"shards": (0,)},
-        {"shards": (0,), "collections": ("a", "docs")},
-        {"shards": (0,), "collections": ("docs",), "beside": True},
-        {"shards": (0,), "collections": ("docs",), "replicas": 2},
+        {"only_shards": (0,)},
+        {"only_shards": (0,), "collections": ("a", "docs")},
+        {"only_shards": (0,), "collections": ("docs",), "beside": True},
+        {"only_shards": (0,), "collections": ("docs",), "replicas": 2},
         {"peer": PeerId(1)},
         {"beside": True, "replace": True},
     ],

@@ -79,7 +79,7 @@ def test_what_is_not_one_instant_says_so() -> None:
 
 def test_repairs_of_shards_are_of_the_backup_only() -> None:
     with pytest.raises(Invalid, match="as they are in the backup"):
-        plan(collections=("docs",), shards=(ShardId(0),))
+        plan(collections=("docs",), only_shards=(ShardId(0),))
 
 
 def test_nothing_that_was_counted_in_the_backup_is_expected_of_the_moment() -> None:

@@ -108,7 +108,7 @@ def targets(draw: st.DrawFn, manifest: Manifest, request: RestoreRequest) -> Tar
     )
     some = ("old", "old2") if calm else (*NAMES, "old")
     there = draw(st.lists(st.sampled_from(some), max_size=3, unique=True))
-    if request.shards and calm:
+    if request.only_shards and calm:
         there += request.collections
     moved = not calm or request.replace
     known = (*ALIASES, "now", "c", "n")
@@ -156,7 +156,7 @@ def requests(draw: st.DrawFn, manifest: Manifest) -> RestoreRequest:
         return RestoreRequest(
             backup=Epoch(4),
             collections=(entry.name,),
-            shards=tuple(ShardId(number) for number in wanted),
+            only_shards=tuple(ShardId(number) for number in wanted),
             peer=draw(st.none() | st.integers(1, 2).map(PeerId)),
         )
     return RestoreRequest(
@@ -231,7 +231,7 @@ def _of_a_repair(planned: CollectionPlan, world: World) -> None:
     (live,) = [one for one in there.live if one.name == planned.name]
     assert planned.name in there.collections
     assert not {replica.shard_id for replica in live.replicas} & set(planned.shard_ids)
-    assert set(planned.shard_ids) == set(request.shards)
+    assert set(planned.shard_ids) == set(request.only_shards)
     assert planned.repair_peer in {peer.peer_id for peer in there.peers if peer.agent}
     assert request.peer in {None, planned.repair_peer}
     assert not planned.aliases

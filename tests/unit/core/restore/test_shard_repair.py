@@ -36,7 +36,7 @@ def _plan(on: Target, *, shards: tuple[int, ...] = (1,), peer: int | None = None
     request = RestoreRequest(
         backup=Epoch(4),
         collections=("docs",),
-        shards=tuple(ShardId(number) for number in shards),
+        only_shards=tuple(ShardId(number) for number in shards),
         peer=None if peer is None else PeerId(peer),
     )
     return make_plan(group(collection(shards=3)), request, on, "r-1")
@@ -143,6 +143,6 @@ def test_the_shards_must_fit_on_that_peer() -> None:
     assert not plan.blockers, FREE_STEP
     big = group(collection(shards=3))
     shards = tuple(replace(one, size_bytes=FREE_STEP + 1) for one in big.shards)
-    request = RestoreRequest(backup=Epoch(4), collections=("docs",), shards=(ShardId(1),))
+    request = RestoreRequest(backup=Epoch(4), collections=("docs",), only_shards=(ShardId(1),))
     there = replace(there, peers=(*there.peers[:2], small))
     assert "free on peer 3" in make_plan(replace(big, shards=shards), request, there).blockers[0]

@@ -1,0 +1,90 @@
+"""What is published: the packages' files and metadata; `make release-check` builds them."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import setuptools
+
+from tests.tidy.tree import ROOT, files, text_of
+from tools.requirements import pinned
+
+PLACEHOLDER = "cleancut.example"
+
+
+def project() -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads(text_of("pyproject.toml"))
+    return found
+
+
+def test_a_wheel_has_packages_of_this_project_alone() -> None:
+    """A folder `agent` or `tests` in site-packages would shadow those of its users."""
+    find = project()["tool"]["setuptools"]["packages"]["find"]
+    names = {
+        name
+        for where in find["where"]
+        for name in setuptools.find_packages(str(ROOT / where), include=find["include"])
+    }
+    assert {name.partition(".")[0] for name in names} >= {"cleancut", "cleancut_agent"}
+    assert [name for name in sorted(names) if not name.startswith("cleancut")] == []
+
+
+@pytest.mark.parametrize("kind", ["py.typed", "*.pyi", "*.yaml", "*.json"])
+def test_files_of_the_package_that_are_no_modules_are_package_data(kind: str) -> None:
+    globs = project()["tool"]["setuptools"]["package-data"]["cleancut"]
+    kept = [path for path in files() if path.startswith("cleancut/") and Path(path).match(kind)]
+    assert kept
+    missing = [path for path in kept if not any(Path(path).match(f"cleancut/{g}") for g in globs)]
+    assert missing == []
+
+
+def test_a_source_distribution_has_the_whole_tree() -> None:
+    """Each top folder is in MANIFEST.in, and each file at the top matches a pattern of it."""
+    lines = [line.split() for line in text_of("MANIFEST.in").splitlines()]
+    grafted = {line[1] for line in lines if line[:1] == ["graft"]}
+    patterns = [one for line in lines if line[:1] == ["include"] for one in line[1:]]
+    built_in = {"MANIFEST.in", "pyproject.toml", "setup.py"}
+    missing = [
+        path
+        for path in files()
+        if path.partition("/")[0] not in grafted
+        and not ("/" not in path and any(Path(path).match(one) for one in patterns))
+        and path not in built_in
+    ]
+    assert missing == []
+
+
+def test_addresses_of_the_project_are_in_one_place() -> None:
+    """A publisher writes them into pyproject.toml; the chart repeats some."""
+    urls = project()["project"]["urls"]
+    assert {*urls} == {"Homepage", "Documentation", "Source", "Changelog", "Issues"}
+    allowed = {"pyproject.toml", "tests/tidy/test_release.py", "charts/cleancut/Chart.yaml"}
+    text = (".md", ".py", ".toml", ".yaml", ".yml", ".tpl")
+    named = {path for path in files() if path.endswith(text) and PLACEHOLDER in text_of(path)}
+    assert named <= allowed
+
+
+def test_links_of_the_packages_page_are_whole() -> None:
+    """A package index shows README.md without the tree around it."""
+    setup = runpy.run_path(str(ROOT / "setup.py"), run_name="looked_at")
+    page, source = setup["page"](), project()["project"]["urls"]["Source"]
+    links = re.findall(r"\]\(([^)\s]+)\)", page)
+    assert f"{source}/blob/v" in page
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+
+
+def test_every_version_of_python_that_is_named_is_allowed() -> None:
+    found = project()["project"]
+    minors = re.findall(r"Python :: (3\.\d+)", "\n".join(found["classifiers"]))
+    assert minors == ["3.11", "3.12", "3.13"]
+    assert found["requires-python"] == f">={minors[0]}"
+
+
+def test_the_notice_names_what_images_contain() -> None:
+    """`make docs` was run after the last change of tools/constraints.txt."""
+    assert re.findall(r"^- ([\w.-]+): \S", text_of("NOTICE"), re.MULTILINE) == sorted(pinned())
