@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from simulation.mutants import BACKUP_MUTANTS
 from simulation.mutants_archive import ARCHIVE_MUTANTS
 from simulation.mutants_regressions import REGRESSION_MUTANTS
+from simulation.mutants_reshard import RESHARD_MUTANTS
 from simulation.mutants_restore import RESTORE_MUTANTS
 from simulation.mutants_standstill import STANDSTILL_MUTANTS
 from simulation.mutants_unkind import UNKIND_MUTANTS
@@ -19,6 +20,7 @@ MUTANTS = {
     **BACKUP_MUTANTS,
     **STANDSTILL_MUTANTS,
     **RESTORE_MUTANTS,
+    **RESHARD_MUTANTS,
     **UPKEEP_MUTANTS,
     **REGRESSION_MUTANTS,
     **UNKIND_MUTANTS,

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from cleancut.core.archive.plan import ArchiveSettings
 from cleancut.core.primitives.errors import CleancutError
-from simulation.qdrant import Peer, Place, SimQdrant
+from simulation.qdrant import SimQdrant
 from simulation.replica import SimReplica
+from simulation.shards import Peer, Place
 
 if TYPE_CHECKING:
     from simulation.scenario import Scenario

@@ -22,6 +22,7 @@ from simulation.checkers_archive import ARCHIVE_CHECKERS
 from simulation.checkers_fence import FENCE_CHECKERS
 from simulation.checkers_moments import MOMENT_CHECKERS
 from simulation.checkers_rebalance import REBALANCE_CHECKERS
+from simulation.checkers_reshard import RESHARD_CHECKERS
 from simulation.checkers_restore import RESTORE_CHECKERS
 from simulation.checkers_seed import SEED_CHECKERS
 from simulation.checkers_store import STORE_CHECKERS
@@ -104,7 +105,7 @@ def complete(outcome: Outcome) -> Iterator[str]:
         want = sorted(
             (entry.name, shard)
             for entry in manifest.collections
-            for shard in range(lives[entry.uuid].shards)
+            for shard in range(lives[entry.uuid].shards_at(_window(outcome, epoch)[0]))
         )
         if have != want:
             yield f"group {epoch} holds {have}"
@@ -265,6 +266,7 @@ ALL: tuple[Checker, ...] = (
     *RESTORE_CHECKERS,
     *SEED_CHECKERS,
     *REBALANCE_CHECKERS,
+    *RESHARD_CHECKERS,
     *STORE_CHECKERS,
     *USER_CHECKERS,
     *TURNING_CHECKERS,

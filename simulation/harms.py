@@ -41,6 +41,14 @@ _PHASES = {
         Phase.VERIFY,
         Phase.ROLLBACK,
     ),
+    OperationKind.RESHARD: (
+        Phase.PREPARE,
+        Phase.MOVE,
+        Phase.COUNT,
+        Phase.COMMIT,
+        Phase.CLEAN,
+        Phase.ROLLBACK,
+    ),
     OperationKind.SEED: (Phase.PREPARE, Phase.UPLOAD),
 }
 

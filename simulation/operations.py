@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from cleancut.api.rebalances import RebalanceOptions
+from cleancut.api.reshards import ReshardOptions
 from cleancut.api.restores import RestoreOptions
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import OperationKind
 from simulation.prehistory import FIRST
-from simulation.qdrant import Place
+from simulation.replica import POINTED
+from simulation.shards import Place
 from simulation.users import Asked, HasId
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class Wishes:
             )
         if plan.rebalances:
             self._rebalance()
+        if plan.reshards:
+            self._reshard()
         if plan.garbage:
             self._collect_garbage()
         self._write()
@@ -138,6 +142,19 @@ class Wishes:
                 ),
             )
 
+    def _reshard(self) -> None:
+        for number in range(self._rng.choice((1, 1, 2))):
+            options = ReshardOptions(collection=POINTED, shards=self._rng.randint(1, 5))
+
+            async def call(api: Any, asked: str, options: ReshardOptions = options) -> HasId:
+                shown: HasId = await api.reshards.start_reshard(
+                    options, request_id=asked, plan_digest=""
+                )
+                return shown
+
+            at_s = self._rng.random() * 5.0
+            self._submit(f"reshard-{number}", OperationKind.RESHARD, at_s, call)
+
     def _upset(self) -> None:
         """Some replicas lie where they had better not be."""
         qdrant = self._scenario.qdrant
@@ -205,5 +222,7 @@ async def cancel(api: Any, asked: Asked) -> object:
             return await api.restores.cancel_restore(asked.answered)
         case OperationKind.REBALANCE:
             return await api.rebalances.cancel_rebalance(asked.answered)
+        case OperationKind.RESHARD:
+            return await api.reshards.cancel_reshard(asked.answered)
         case _:
             return await api.backups.cancel_backup(asked.answered)

@@ -13,6 +13,7 @@ from simulation.archived import Archived
 from simulation.network import Surroundings
 from simulation.programs import Config
 from simulation.qdrant import SimQdrant
+from simulation.resharding import SimReshardings
 from simulation.trace import Moment
 from simulation.users import Asked
 
@@ -20,13 +21,16 @@ from simulation.users import Asked
 @dataclass(slots=True)
 class Outcome:
     """`asked`: what users asked for; `config`: what the coordinators were configured with.
-    `archived`: None, if nothing is archived."""
+    `archived`: None, if nothing is archived. `diverged`: replicas held different points from the
+    beginning."""
 
     shared: Surroundings
     qdrant: SimQdrant
     asked: Sequence[Asked]
     config: Config
+    reshardings: SimReshardings
     archived: Archived | None = None
+    diverged: bool = False
 
     def ctls(self) -> list[tuple[float, Ctl]]:
         return [(at_s, decode(Ctl, kv.value, kv.key)) for at_s, kv in self.shared.trace.ctls]

@@ -18,8 +18,10 @@ from cleancut.core.primitives.ids import PeerId
 from cleancut_agent.restore.tar_server import TarServer
 from simulation import trace
 from simulation.network import Surroundings
-from simulation.qdrant import Peer, Place, SimQdrant
+from simulation.qdrant import SimQdrant
 from simulation.replica import SimReplica
+from simulation.resharding import SimReshardings
+from simulation.shards import Peer, Place
 from simulation.wal import replay
 from simulation.world import Process
 
@@ -57,8 +59,10 @@ class Pulls:
     qdrant: SimQdrant
     servers: dict[str, tuple[Process, TarServer]] = field(default_factory=dict)
     running: list[Pull] = field(default_factory=list)
+    reshardings: SimReshardings = field(init=False)
 
     def __post_init__(self) -> None:
+        self.reshardings = SimReshardings(self.qdrant)
         self.qdrant.on_stop.append(self._peer_stopped)
 
     def begin(
@@ -174,6 +178,8 @@ class Pulls:
         replica.tar, replica.content = pull.sha256, points
         replica.writes, replica.dirty = [], False
         replica.missing, replica.lost = 0, 0
+        captured = self.shared.trace.captures.get(pull.sha256)
+        replica.points = dict(captured.points) if captured else {}
         replica.applied = len(self.qdrant.logs[pull.place])
         replica.number, replica.uncounted = points % 97 if last is None else last, 1
         replica.begin_log()

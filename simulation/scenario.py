@@ -35,7 +35,8 @@ from simulation.prehistory import CLUSTER_ID, FIRST, first_group
 from simulation.programs import Config, Home, SimAgent, SimCoordinator
 from simulation.pulling import Pulls
 from simulation.qdrant import SimQdrant
-from simulation.replica import Shape
+from simulation.replica import POINTED, Shape
+from simulation.reshard_harms import ReshardHarms
 from simulation.situations import Situations, choose
 from simulation.strangers import Strangers
 from simulation.trace import Copy, Looked
@@ -51,7 +52,7 @@ REPAIRED_WITHIN_S = 4000.0
 LINGER_S = 15.0
 """After the end: what was frozen or late may still come."""
 CALM, BURST_SHARE, DECEIVED_SHARE, TURNED_SHARE = 0.2, 0.4, 0.3, 0.12
-LOGS_SHARE = 0.6
+LOGS_SHARE, RESHARD_SHARE, DIVERGED_SHARE = 0.6, 0.1, 0.2
 """How many of the histories are without any fault, and how many have what else is in a `Plan`."""
 _RAM = Path("/dev/shm")
 
@@ -75,6 +76,8 @@ class Plan:
     unkind: str
     logs: bool
     archive: bool
+    reshards: bool
+    diverged: bool
     situation: str
 
     @classmethod
@@ -95,17 +98,26 @@ class Plan:
             unkind=choose_kind(seed),
             logs=random.Random(f"logs {seed}").random() < LOGS_SHARE,
             archive=is_archived(seed),
+            reshards=random.Random(f"reshards {seed}").random() < RESHARD_SHARE,
+            diverged=random.Random(f"differs {seed}").random() < DIVERGED_SHARE,
             situation="",
         )
         situation = choose(chance, restores=plan.restores, garbage=plan.garbage)
         if plan.turned or (plan.logs and plan.unkind in ALTERS_SHARDS):
             plan = replace(plan, unkind="")
-        plan = replace(plan, archive=plan.logs and plan.archive)
+        plan = replace(plan, archive=plan.logs and plan.archive).with_reshards()
         if plan.unkind in {"stopped", "sick"}:
             plan = replace(plan, calm=True)
         if plan.calm:
             return replace(plan, deceived=False)
         return replace(plan, situation="" if plan.turned else situation)
+
+    def with_reshards(self) -> Plan:
+        """What is resharded has no logs here; and where replicas differ none may be dropped."""
+        if not self.reshards:
+            return replace(self, diverged=False)
+        plan = replace(self, logs=False, archive=False, deceived=False, turned=False, unkind="")
+        return replace(plan, rebalances=False) if plan.diverged else plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +148,16 @@ class Scenario:
         self._directory = Path(tempfile.mkdtemp(dir=_RAM if _RAM.is_dir() else None))
         nodes = rng.randint(1, 4)
         shards = {f"c{i}": rng.randint(1, 3) for i in range(rng.randint(1, 2))}
+        if self.plan.reshards:
+            shards[POINTED] = rng.randint(1, 3)
         recorder = LogRecorder(lambda: self.world.now_s) if self.plan.archive else None
         self.qdrant = SimQdrant(self.world, Shape(nodes, shards, rng.randint(1, 2), recorder))
         for collection in shards if self.plan.fenced else ():
             self.qdrant.point(write_alias(collection), collection)
         self.qdrant.on_change = lambda: note_fences(self.qdrant, self.shared.trace)
         self.pulls = Pulls(self.shared, self.qdrant)
+        if self.plan.reshards:
+            self.pulls.reshardings.fill()
         self.config = self._config(list(shards))
         if self.plan.restores:
             self._remember()
@@ -157,6 +173,7 @@ class Scenario:
         self.shared.trace.look = self._look
         self.shared.trace.calm = self.plan.calm
         self.harms = Harms(self)
+        self.reshard_harms = ReshardHarms(self) if self.plan.reshards else None
         self.turning = Turning(self) if self.plan.turned else None
         if self.plan.archive:
             Archiving(self)
@@ -168,6 +185,8 @@ class Scenario:
         self.harms.came_to(ctl)
         self.situations.came_to(ctl)
         self.unkindness.came_to(ctl)
+        if self.reshard_harms is not None:
+            self.reshard_harms.came_to(ctl)
         if self.turning is not None:
             self.turning.came_to(ctl)
 
@@ -230,7 +249,15 @@ class Scenario:
     def _result(self) -> Result:
         trace = self.shared.trace
         archived = read_archived(self.shared, self.qdrant) if self.plan.archive else None
-        outcome = Outcome(self.shared, self.qdrant, self.users.asked, self.config, archived)
+        outcome = Outcome(
+            self.shared,
+            self.qdrant,
+            self.users.asked,
+            self.config,
+            self.pulls.reshardings,
+            archived=archived,
+            diverged=self.plan.diverged,
+        )
         manifests = outcome.manifests().values()
         note_rolled(self.shared, [shard for one in manifests for shard in one.shards])
         wrong = [*(f"crashed: {one}" for one in self.world.failures), *check(outcome)]

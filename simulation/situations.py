@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cleancut.core.primitives.ids import PeerId
 from cleancut.core.protocol.etcd_records import Ctl
 from cleancut.core.protocol.states import OperationKind, Phase
-from simulation.qdrant import Place
+from simulation.shards import Place
 
 if TYPE_CHECKING:
     from simulation.scenario import Scenario

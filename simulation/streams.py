@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from cleancut.core.primitives.ids import PeerId
-from simulation.qdrant import Place, SimQdrant
+from simulation.qdrant import SimQdrant
+from simulation.shards import Place
 from simulation.tars import Held, make_tar
 from simulation.trace import FrozenShard, Trace
 from simulation.world import Process
@@ -34,6 +35,7 @@ def cut_shard(
         lost=replica.lost,
         stale=replica.missing > fullest,
         life=replica.life,
+        points=dict(replica.points),
         sha256=hashlib.sha256(tar).hexdigest(),
     )
     trace.captures[cut.sha256] = cut

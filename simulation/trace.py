@@ -54,6 +54,7 @@ class FrozenShard:
     lost: int = 0
     stale: bool = False
     failed: int = 0
+    points: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

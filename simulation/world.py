@@ -148,6 +148,11 @@ class Process(Gate):
         if self.frozen and self.world.now_s >= self.frozen_until_s - 1e-6:
             self.world.loop.thaw(self)
 
+    def wake(self) -> None:
+        """The end of a freeze, earlier than it was planned."""
+        self.frozen_until_s = min(self.frozen_until_s, self.world.now_s)
+        self._thaw()
+
     def die_after(self, calls: int) -> None:
         """Plans a death just before one of the next calls that it makes."""
         self._dies_after = calls

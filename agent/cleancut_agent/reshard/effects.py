@@ -14,6 +14,7 @@ from cleancut.core.protocol.documents import AgentRingReport
 from cleancut.core.protocol.effect_requests import Observe
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.reshard.participant import CleanReplicas, CountByRings
+from cleancut.core.reshard.phases import step_alias
 from cleancut.repository.catalog import put_votes_document
 from cleancut_agent.context import AgentContext
 from cleancut_agent.local_peer import observe_names
@@ -38,7 +39,7 @@ class AgentReshardEffects:
             case CountByRings():
                 return await self._each(effect, self._count)
             case CleanReplicas():
-                return await self._each(effect, self._clean)
+                return await self._each(effect, partial(self._clean, step_alias(effect.epoch)))
             case _:
                 raise AssertionError(f"not a reshard's effect: {effect}")
 
@@ -65,11 +66,12 @@ class AgentReshardEffects:
     async def _count(self, task: ShardTask) -> ReplicaCount:
         return await self._by_rings(task, HashRing(task.old_ring), HashRing(task.new_ring))
 
-    async def _clean(self, task: ShardTask) -> ReplicaCount:
-        """Order: a cleanup finds nothing of what is still in the queue of writes, and Qdrant makes
-        no second one of the same step."""
+    async def _clean(self, alias: str, task: ShardTask) -> ReplicaCount:
+        """`alias`: of the collection, while this step is under way; a cleanup that comes after it
+        would delete points of the next one. Order: a cleanup finds nothing of what is still in the
+        queue of writes, and Qdrant makes no second one of the same step."""
         await self._plunge(task)
-        await self._context.qdrant.resharding.cleanup(task.collection, task.shard_id)
+        await self._context.qdrant.resharding.cleanup(alias, task.shard_id)
         new = HashRing(task.new_ring)
         return await self._by_rings(task, new, new)
 

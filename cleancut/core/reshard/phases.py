@@ -50,10 +50,21 @@ STATE_OF = {
     Phase.ROLLBACK: State.ROLLING_BACK,
     Phase.IDLE: State.DONE,
 }
+STEP_ALIASES = "cleancut-step-"
+"""What the alias of a step begins with."""
 ATTEMPTS = 3
 """Of one step."""
 FINISH_S = 6 * 3600.0
 """Until a step whose read ring is committed counts as one that needs an operator."""
+
+
+def step_alias(epoch: Epoch) -> str:
+    """An alias of the collection for as long as this step is under way.
+
+    Qdrant's calls carry no token. One that is made by the alias of a step that is over finds no
+    collection, however late it comes.
+    """
+    return f"{STEP_ALIASES}{epoch}"
 
 
 def with_number(operation: Operation, failure: Failure) -> Failure:

@@ -154,6 +154,8 @@ class ReshardMachine(LiveAttempt):
             return self.close(State.CANCELED, with_number(operation, CANCELLED))
         refused = failure.reason in PERMANENT and self.ctl.phase is Phase.PREPARE
         if not refused and operation.attempts < ATTEMPTS:  # once begun, a refusal is of the moment
+            later = self.ctl.phase is not Phase.PREPARE  # it has had its turn
+            self.operation = replace(operation, turns=operation.turns + later)
             return self.close(State.PENDING, failure)
         begun = operation.turns or self.ctl.phase is not Phase.PREPARE
         state = State.FAILED if begun and operation.reached else State.ABORTED

@@ -7,8 +7,9 @@ streams are done, so a new leader repeats them: a stream sends what its source h
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from cleancut.core.cluster.resharding import (
     RECEIVES,
@@ -20,7 +21,7 @@ from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.primitives.errors import Invalid, TimedOut, Unavailable
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.states import Phase
-from cleancut.core.reshard.phases import ReshardDraft
+from cleancut.core.reshard.phases import STEP_ALIASES, ReshardDraft, step_alias
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.responses import Placement
 from cleancut_coordinator.any_peer import first_peer
@@ -45,6 +46,9 @@ def uuid_of(operation: OperationId, epoch: Epoch) -> str:
 @dataclass(slots=True)
 class StepMigration:
     """One attempt at one step. Each call may be repeated.
+
+    What would harm another step is asked for by this step's alias of the collection, which is there
+    only while the step is under way: a leader that was suspended finds nothing by it.
 
     Raises: TimedOut, if Qdrant gave the step up, or takes too long; Unavailable, Fenced.
     """
@@ -89,9 +93,10 @@ class StepMigration:
                 "see the logs of the peers",
             )
         step = self.draft.step
+        await self._name_step(peer, Phase.MOVE)
         await check_phase(self.context, self.epoch, Phase.MOVE)
         await peer.resharding.start(
-            self.name,
+            self._alias,
             step.direction,
             shard_key=self.draft.plan.shard_key,
             peer_id=step.peers[0],
@@ -169,9 +174,10 @@ class StepMigration:
         placement = await peer.placement(self.name)
         if not self._mine(placement):
             return self.check_finished(placement)  # by a leader before
+        await self._name_step(peer, *_BOUND)
         for call in (peer.resharding.commit_read_ring, peer.resharding.commit_write_ring):
             await check_phase(self.context, self.epoch, *_BOUND)
-            await call(self.name)
+            await call(self._alias)
             await self._applied(peer)
         await self._until(peer, self._is_whole, f"not every replica is {ACTIVE}")
 
@@ -184,10 +190,11 @@ class StepMigration:
             if not self._is_whole(placement):
                 raise Unavailable(f"not every replica of {self.name!r} is {ACTIVE}")
             await check_phase(self.context, self.epoch, *_BOUND)
-            await peer.resharding.finish(self.name)
+            await peer.resharding.finish(self._alias)
             await self._applied(peer)
             placement = await peer.placement(self.name)
         self.check_finished(placement)
+        await self._unname_step(peer)
 
     def check_finished(self, placement: Placement) -> None:
         """Raises: Unavailable, unless there are as many shards as the step leads to."""
@@ -208,14 +215,41 @@ class StepMigration:
         """Nothing of the step is left, or it was never begun. The placement after it."""
         peer = await first_peer(self.context.peers)
         if self._mine(await peer.placement(self.name)):
+            await self._name_step(peer, Phase.ROLLBACK)
             await check_phase(self.context, self.epoch, Phase.ROLLBACK)
             try:
-                await peer.resharding.abort(self.name)
+                await peer.resharding.abort(self._alias)
             except Invalid:
                 if self._mine(await peer.placement(self.name)):
                     raise
             await self._applied(peer)
+        await self._unname_step(peer)
         return await self._quiet(peer, aborted=True)
+
+    # The alias that stands for the step
+
+    @property
+    def _alias(self) -> str:
+        return step_alias(self.epoch)
+
+    async def _name_step(self, peer: Qdrant, *phases: Phase) -> None:
+        """This step's alias is there, and that of no other step."""
+        present = await self._step_aliases(peer)
+        actions = _deleted(one for one in present if one != self._alias)
+        if self._alias not in present:
+            named = {"collection_name": self.name, "alias_name": self._alias}
+            actions.append({"create_alias": named})
+        if actions:
+            await check_phase(self.context, self.epoch, *phases)
+            await peer.change_aliases(actions)
+
+    async def _unname_step(self, peer: Qdrant) -> None:
+        if self._alias in await self._step_aliases(peer):
+            await peer.change_aliases(_deleted([self._alias]))
+
+    async def _step_aliases(self, peer: Qdrant) -> list[str]:
+        found = (await peer.aliases()).items()
+        return [one for one, name in found if name == self.name and one.startswith(STEP_ALIASES)]
 
     # The cluster as it is
 
@@ -289,6 +323,10 @@ class StepMigration:
                     f"peer {late[0]} has not applied what peer {peer.url} has", "see its log"
                 )
             await clock.sleep(_POLL_S)
+
+
+def _deleted(aliases: Iterable[str]) -> list[dict[str, Any]]:
+    return [{"delete_alias": {"alias_name": one}} for one in aliases]
 
 
 def shards_of(placement: Placement, shard_key: str | int | None) -> tuple[ShardId, ...]:

@@ -241,6 +241,45 @@ def test_calls_out_of_order_are_refused(world: World) -> None:
     world.run(check())
 
 
+def test_a_call_by_an_alias_that_has_gone_does_nothing(world: World) -> None:
+    """An alias does for a name in every call, and stands for one resharding alone."""
+
+    async def check() -> None:
+        name = await world.create(1)
+        await world.upsert(name, points(ids_of(20)))
+        one, calls = driver(world, name), world.first.resharding
+        then, now = f"{name}-step-1", f"{name}-step-2"
+        named = {"create_alias": {"collection_name": name, "alias_name": then}}
+        await world.first.change_aliases([named])
+        await calls.start(then, UP)
+        await calls.abort(then)
+        await one.seen(running=False)
+        await world.first.change_aliases(
+            [
+                {"delete_alias": {"alias_name": then}},
+                {"create_alias": {"collection_name": name, "alias_name": now}},
+            ]
+        )
+        state = await one.start(UP)
+        await one.migrate(state)
+        for late in (calls.commit_read_ring, calls.commit_write_ring, calls.finish, calls.abort):
+            with pytest.raises(NotFound):
+                await late(then)
+        with pytest.raises(NotFound):
+            await calls.start(then, UP)
+        await calls.commit_read_ring(now)
+        await calls.commit_write_ring(now)
+        by_peer = await one.by_peer()
+        (at,) = (await one.replicas())[0]
+        with pytest.raises(NotFound):
+            await by_peer[at].resharding.cleanup(then, 0)
+        await by_peer[at].resharding.cleanup(now, 0)
+        await calls.finish(now)
+        assert await world.first.count_collection(name) == len(ids_of(20))
+
+    world.run(check())
+
+
 @pytest.mark.parametrize("direction", Direction)
 def test_an_abort_leaves_the_collection_as_it_was(world: World, direction: Direction) -> None:
     async def check() -> None:

@@ -72,6 +72,14 @@ def test_one_shard_after_the_other_and_others_go_first_in_between() -> None:
     assert [ctl.phase for ctl, _ in world.history] == STEP * (WANTED - FIRST)
 
 
+def test_a_step_that_failed_lets_others_go_first() -> None:
+    """It is tried again after whatever else waits, as the next step is."""
+    world = begun()
+    answer_kind(world, MovePoints, FINAL)
+    answer_kind(world, AbortStep)
+    assert (world.operation.state, world.operation.turns) == (State.PENDING, 1)
+
+
 def test_a_number_that_is_reached_needs_no_step() -> None:
     world = ReshardWorld(shards=WANTED)
     world.begin()
