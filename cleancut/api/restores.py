@@ -169,6 +169,7 @@ class RestoreOptions(ApiValue, frozen=True):
     accept_count: bool = False
     target: MomentOptions | None = None
     from_store: str = ""
+    quotas: bool = False
     shards: tuple[ShardNumber, ...] = ()
 
 

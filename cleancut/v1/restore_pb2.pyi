@@ -264,7 +264,7 @@ class ShardNumber(_message.Message):
     def __init__(self, shards: _Optional[int] = ..., of: _Optional[str] = ...) -> None: ...
 
 class RestoreOptions(_message.Message):
-    __slots__ = ("collections", "from_cluster", "renames", "beside", "replace", "replicas", "only_shards", "peer_id", "rebalance", "strict", "target", "accept_count", "from_store", "shards")
+    __slots__ = ("collections", "from_cluster", "renames", "beside", "replace", "replicas", "only_shards", "peer_id", "rebalance", "strict", "target", "accept_count", "from_store", "shards", "quotas")
     COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
     FROM_CLUSTER_FIELD_NUMBER: _ClassVar[int]
     RENAMES_FIELD_NUMBER: _ClassVar[int]
@@ -279,6 +279,7 @@ class RestoreOptions(_message.Message):
     ACCEPT_COUNT_FIELD_NUMBER: _ClassVar[int]
     FROM_STORE_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
+    QUOTAS_FIELD_NUMBER: _ClassVar[int]
     collections: _containers.RepeatedScalarFieldContainer[str]
     from_cluster: str
     renames: _containers.RepeatedCompositeFieldContainer[Rename]
@@ -293,7 +294,8 @@ class RestoreOptions(_message.Message):
     accept_count: bool
     from_store: str
     shards: _containers.RepeatedCompositeFieldContainer[ShardNumber]
-    def __init__(self, collections: _Optional[_Iterable[str]] = ..., from_cluster: _Optional[str] = ..., renames: _Optional[_Iterable[_Union[Rename, _Mapping]]] = ..., beside: _Optional[bool] = ..., replace: _Optional[bool] = ..., replicas: _Optional[int] = ..., only_shards: _Optional[_Iterable[int]] = ..., peer_id: _Optional[int] = ..., rebalance: _Optional[bool] = ..., strict: _Optional[bool] = ..., target: _Optional[_Union[MomentOptions, _Mapping]] = ..., accept_count: _Optional[bool] = ..., from_store: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[ShardNumber, _Mapping]]] = ...) -> None: ...
+    quotas: bool
+    def __init__(self, collections: _Optional[_Iterable[str]] = ..., from_cluster: _Optional[str] = ..., renames: _Optional[_Iterable[_Union[Rename, _Mapping]]] = ..., beside: _Optional[bool] = ..., replace: _Optional[bool] = ..., replicas: _Optional[int] = ..., only_shards: _Optional[_Iterable[int]] = ..., peer_id: _Optional[int] = ..., rebalance: _Optional[bool] = ..., strict: _Optional[bool] = ..., target: _Optional[_Union[MomentOptions, _Mapping]] = ..., accept_count: _Optional[bool] = ..., from_store: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[ShardNumber, _Mapping]]] = ..., quotas: _Optional[bool] = ...) -> None: ...
 
 class PlanRestoreRequest(_message.Message):
     __slots__ = ("backup_id", "options", "deep")

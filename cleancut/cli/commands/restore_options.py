@@ -51,6 +51,11 @@ _WHAT = (
         help="Replicas of each shard. Default: as in the backup.",
     ),
     click.option(
+        "--quotas",
+        is_flag=True,
+        help="Set the cluster-wide quotas of the backup again (Qdrant 1.19 and newer).",
+    ),
+    click.option(
         "--shards",
         multiple=True,
         metavar="[NAME=]N",
@@ -126,6 +131,7 @@ def options_of(what: dict[str, Any]) -> RestoreOptions:
         collections=what["collections"],
         from_cluster=what["from_cluster"],
         from_store=what["from_store"],
+        quotas=what["quotas"],
         renames=tuple(renames),
         beside=what["beside"],
         replace=what["replace"],
@@ -148,9 +154,11 @@ def _check_only_shards(what: dict[str, Any]) -> None:
         return
     if len(what["collections"]) != 1:
         raise click.UsageError("--only-shard needs exactly one --collection")
-    if what["renames"] or what["beside"] or what["replace"] or what["replicas"] or what["shards"]:
+    whole = ("renames", "beside", "replace", "replicas", "shards", "quotas")
+    if any(what[flag] for flag in whole):
         raise click.UsageError(
-            "--only-shard repairs a collection in place: no names, no --replicas, no --shards"
+            "--only-shard repairs a collection in place: no names, no --replicas, no --shards, no"
+            " --quotas"
         )
 
 

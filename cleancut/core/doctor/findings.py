@@ -132,6 +132,7 @@ def _pending_fences(facts: Facts) -> Iterator[Finding]:
 def _stuck(facts: Facts) -> Iterator[Finding]:
     shows = {
         OperationKind.BACKUP: "cleancut backup show",
+        OperationKind.IMPORT: "cleancut backup show",
         OperationKind.REBALANCE: "cleancut cluster rebalance --show",
         OperationKind.RESHARD: "cleancut reshard show",
     }

@@ -24,6 +24,8 @@ from cleancut.core.restore.blockers import (
     cannot_be_rebuilt,
     fillers,
     is_custom,
+    quota_blockers,
+    quota_warnings,
     store_blockers,
     warnings_of,
     warnings_of_group,
@@ -177,6 +179,7 @@ def make_plan(
         reshards=reshards,
         warnings=(
             *warnings_of_group(manifest, target, moment),
+            *quota_warnings(request, manifest),
             *warnings,
             *reshard_warnings(reshards),
             *space_warnings(shares, target),
@@ -184,6 +187,7 @@ def make_plan(
         blockers=(
             *blockers(manifest, target),
             *store_blockers(request.from_store, target),
+            *quota_blockers(request, manifest, target),
             *(f"{one.name}: {one.reason}" for one in planned if one.action == "refuse"),
             *reshard_blockers(reshards, target),
             *space_blockers(shares, target),

@@ -265,7 +265,7 @@ async def _stuck(
     context: CoordinatorContext, published: Collection[Epoch]
 ) -> tuple[StuckOperation, ...]:
     """But for backups that a gc run has published since."""
-    kinds = OperationKind.BACKUP, OperationKind.SEED, OperationKind.REBALANCE, OperationKind.RESHARD
+    kinds = set(OperationKind) - {OperationKind.RESTORE}
     return tuple(
         StuckOperation(
             id=one.id,

@@ -163,6 +163,7 @@ class RestoreService:
             accept_count=options.accept_count,
             target=target,
             from_store=options.from_store,
+            quotas=options.quotas,
         )
 
     async def _moment(
