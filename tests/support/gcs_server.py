@@ -90,11 +90,11 @@ class GcsServer:
                 return _refusal(403, "AccessDenied")
             if not key:
                 return _listing(held, parse_qs(split.query))
-            return _object(held, key, method, headers, body)
+            return _object(held, key, method, headers=headers, body=body)
 
 
 def _object(
-    held: dict[str, bytes], key: str, method: str, headers: dict[str, str], body: bytes
+    held: dict[str, bytes], key: str, method: str, *, headers: dict[str, str], body: bytes
 ) -> _Answer:
     if method == "PUT":
         if key in held and headers.get("x-goog-if-generation-match") == "0":
