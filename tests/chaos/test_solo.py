@@ -179,7 +179,10 @@ async def refused_then_adopted(solo: Solo, newest: int, is_old: bool) -> int:
         await solo.back_up()
     assert "adopt" in f"{refusal.value.message} {refusal.value.hint}"
     status = (await solo.cleancut("cluster", "status")).value("cluster")
-    assert status["warnings"] or not status["identity"]["equal"], (is_old, status)
+    assert status["identity"]["equal"] == is_old
+    assert any("etcd has gone back" in one for one in status["warnings"]) == is_old
+    findings = (await solo.cleancut("doctor")).out
+    assert ("etcd_behind" if is_old else "foreign_store") in findings
     (await solo.cleancut("adopt", "--yes")).check()
     epoch = int((await solo.back_up())["epoch"])
     assert epoch > newest
