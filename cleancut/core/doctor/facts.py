@@ -195,7 +195,7 @@ class Facts(Record, frozen=True):
     None, if the catalog was not read. `api_open`: everyone may do everything.
     `gc_stopped`: why the last gc run deleted nothing. `archive`: None, if it was not read. `other`:
     another installation of cleancut that uses this Qdrant cluster. `behind`: why etcd shows a past
-    of what the store knows. `alone`: the coordinator's etcd is its own, so that no other can join it.
+    of what the store knows. `alone`: the coordinator's etcd is its own: no other can join it.
     """
 
     peers: tuple[PeerReport, ...]
