@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cleancut.core.cluster.drain_ids import ShardKeys
 from cleancut.core.cluster.view import ACTIVE, CollectionView, ReplicaView, View
 from cleancut.core.primitives.ids import ClusterName, PeerId, ShardId
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.etcd.client import Etcd
 from cleancut.ports.coordination import Guard, Op, Put, TxnResult
 from cleancut.qdrant.client import Qdrant
-from cleancut.qdrant.responses import ClusterInfo, RecoveryCounters, ShardKey, Telemetry
+from cleancut.qdrant.responses import ClusterInfo, RecoveryCounters, Telemetry
 from cleancut.qdrant.shard_sizes import Weights
 
 CLUSTER, COLLECTION, ALIAS = ClusterName("bench"), "docs", "docs-write"
@@ -98,6 +99,9 @@ class FlatQdrant(Qdrant):
         self._mark = value
         return True
 
+    async def quotas(self, timeout_s: float = 0.0) -> None:
+        return None
+
     async def collection(self, name: str, timeout_s: float = 0.0) -> dict[str, Any]:
         params = {"shard_number": self._asked.agents, "replication_factor": 1}
         return {"config": {"params": params}, "payload_schema": {}}
@@ -105,7 +109,9 @@ class FlatQdrant(Qdrant):
     async def collections(self, timeout_s: float = 0.0) -> list[str]:
         return [COLLECTION]
 
-    async def drain(self, name: str, shard_keys: Sequence[ShardKey], timeout_s: float) -> None:
+    async def drain(
+        self, name: str, shard_ids: Sequence[int], shard_keys: ShardKeys, timeout_s: float
+    ) -> None:
         await asyncio.sleep(0)
 
     async def patch_collection(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
+from cleancut.core.backup.importing import IMPORT_TRANSITIONS
 from cleancut.core.backup.phases import SEED_TRANSITIONS, TRANSITIONS
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.ids import Epoch
@@ -36,6 +37,7 @@ from simulation.wal import cut_of
 _TABLES = {
     OperationKind.BACKUP: TRANSITIONS,
     OperationKind.SEED: SEED_TRANSITIONS,
+    OperationKind.IMPORT: IMPORT_TRANSITIONS,
     OperationKind.RESTORE: RESTORE_TRANSITIONS,
     OperationKind.REBALANCE: REBALANCE_TRANSITIONS,
     OperationKind.RESHARD: RESHARD_TRANSITIONS,

@@ -15,7 +15,7 @@ from cleancut.core.backup.barrier import Barrier
 from cleancut.core.backup.participant import BackupParticipant, Capture
 from cleancut.core.backup.phases import Publish, Stage
 from cleancut.core.backup.seed import SeedMachine
-from cleancut.core.format.manifest import Draft, Manifest
+from cleancut.core.format.manifest import CollectionEntry, Draft, Manifest
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import AgentName, Epoch, Sha256
@@ -184,11 +184,11 @@ async def publish_changed(self: LeaderBackupEffects, effect: Publish) -> None:
     await store.put(paths.group(effect.epoch), data.replace(b'"cleancut ', b'"CLEANCUT '))
 
 
-async def drain_unawaited(self: LeaderBackupEffects, draft: Draft, name: str) -> bool:
+async def drain_unawaited(self: LeaderBackupEffects, draft: Draft, entry: CollectionEntry) -> bool:
     """Says that all is drained when the drains have only been sent."""
     with suppress(CleancutError, TimeoutError):
         async with asyncio.timeout(0.0001):
-            await self._context.peers[0].drain(name, (), Bounds().drain_s)
+            await self._context.peers[0].drain(entry.name, entry.shard_ids, (), Bounds().drain_s)
     return True
 
 

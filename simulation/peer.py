@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
 
+from cleancut.core.cluster.drain_ids import ShardKeys
 from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.primitives.errors import (
     CleancutError,
@@ -179,6 +180,9 @@ class SimPeer(LocalPoints):
 
     async def cluster_metadata_value(self, key: str, timeout_s: float = READ_S) -> Any:
         return await self.read(lambda: self._shared.metadata.get(key), timeout_s)
+
+    async def quotas(self, timeout_s: float = READ_S) -> None:
+        return None
 
     async def put_cluster_metadata(
         self, key: str, value: object, timeout_s: float = CHANGE_S
@@ -403,7 +407,9 @@ class SimPeer(LocalPoints):
     async def check_upload_rights(self, timeout_s: float = READ_S) -> None:
         await self.read(lambda: None, timeout_s)
 
-    async def drain(self, name: str, shard_keys: Sequence[str | int], timeout_s: float) -> None:
+    async def drain(
+        self, name: str, shard_ids: Sequence[int], shard_keys: ShardKeys, timeout_s: float
+    ) -> None:
         def begin(tell: Tell) -> None:
             found = self._known(name)
             if not self._is_live(found):

@@ -62,6 +62,7 @@ class AgentLoop:
         self._machines: dict[OperationKind, Participant] = {
             OperationKind.BACKUP: BackupParticipant(session.token),
             OperationKind.SEED: BackupParticipant(session.token),
+            OperationKind.IMPORT: BackupParticipant(session.token),
             OperationKind.RESTORE: RestoreParticipant(session.token),
             OperationKind.REBALANCE: RestoreParticipant(session.token),
             OperationKind.RESHARD: ReshardParticipant(session.token),

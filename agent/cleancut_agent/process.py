@@ -103,6 +103,7 @@ def session_loop(
     )
     effects: dict[OperationKind, AgentEffects] = {
         OperationKind.BACKUP: backups,
+        OperationKind.IMPORT: backups,
         OperationKind.SEED: AgentSeedEffects(context, process.pool, backups, log=log),
         OperationKind.RESTORE: AgentRestoreEffects(context, process.tars),
         OperationKind.REBALANCE: AgentRestoreEffects(context, process.tars, count_replica),

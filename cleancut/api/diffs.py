@@ -6,7 +6,7 @@ from cleancut.api.values import ApiValue
 
 
 class DiffSide(ApiValue, frozen=True):
-    """One of the two backups."""
+    """One of the two backups; or what is live (`epoch` 0), and when it began to be read."""
 
     id: str
     epoch: int

@@ -18,6 +18,8 @@ from cleancut.core.protocol.fence import FenceFacts
 from cleancut.core.protocol.states import State
 from cleancut.core.verification.damage import NO_DAMAGE, Damage
 
+_IMPORTED = "was imported from a snapshot"
+
 
 def shown_group(
     manifest: Manifest, *, with_shards: bool = True, damage: Damage = NO_DAMAGE
@@ -70,7 +72,7 @@ def shown_evidence(manifest: Manifest, *, with_shards: bool) -> Evidence:
             unchanged=shard.quiet,
             points=shard.count,
             drained=shard.drained,
-            doubt=shard.doubt,
+            doubt=_IMPORTED if manifest.imported is not None else shard.doubt,
             rolled_to=shard.last_entry if shard.last_entry >= 0 else None,
             audit=shard.audit,
         )

@@ -21,7 +21,7 @@ from cleancut.api.repairs import Repair
 from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPage, ReshardPlan
 from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestorePlan
 from cleancut.api.schedules import Schedule, ScheduleList
-from cleancut.core.protocol.requests import BackupRequest, SeedRequest
+from cleancut.core.protocol.requests import BackupRequest, ImportRequest, SeedRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,10 @@ class BackupApi(Protocol):
 
     async def seed_backup(self, request: SeedRequest, request_id: str) -> Backup:
         """Leader only. As `create_backup`."""
+        ...
+
+    async def import_backup(self, request: ImportRequest, request_id: str) -> Backup:
+        """Leader only. As `create_backup`, of what a command has stored of snapshots."""
         ...
 
     async def get_backup(self, name: str) -> Backup: ...

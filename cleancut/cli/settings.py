@@ -46,6 +46,8 @@ class Settings:
     quiet: bool = False
     flags: set[str] = field(default_factory=set)
     """Those that were given on the command line itself: they beat environment and file."""
+    needs_both: bool = False
+    """Whether the command uses a store and a coordinator."""
 
     @property
     def addresses(self) -> list[str]:
@@ -81,7 +83,9 @@ class Settings:
         return bool(self.store) and ("store" in self.flags or not self.coordinator)
 
     def check_one_target(self) -> None:
-        """Raises: Invalid, if flags name a store and a coordinator."""
+        """Raises: Invalid, if flags name a store and a coordinator, unless both are needed."""
+        if self.needs_both:
+            return
         if {"store", "coordinator"} <= self.flags:
             raise Invalid(
                 "--store and --coordinator name two places; nothing was done",
@@ -92,7 +96,7 @@ class Settings:
         """Raises: Invalid, if a flag names a store, for a command that a coordinator carries
         out on its own store."""
         self.check_one_target()
-        if "store" in self.flags:
+        if "store" in self.flags and not self.needs_both:
             raise Invalid(
                 "--store reads a store alone, this command asks a coordinator; nothing was done",
                 "leave --store out, and name the coordinator with --coordinator",

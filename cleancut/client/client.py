@@ -22,7 +22,7 @@ from cleancut.api.schedules import Schedule, ScheduleList
 from cleancut.api.values import ApiValue
 from cleancut.api.wire import from_message, from_response, new_message, to_message
 from cleancut.client.connection import CALL_S, Link, Method
-from cleancut.core.protocol.requests import BackupRequest, SeedRequest
+from cleancut.core.protocol.requests import BackupRequest, ImportRequest, SeedRequest
 from cleancut.runtime.tls import Tls
 from cleancut.v1 import backup_pb2 as backups
 from cleancut.v1 import cluster_pb2 as cluster
@@ -105,6 +105,18 @@ class Client:
             attempts=request.attempts,
         )
         return await self._one(lambda c: BackupServiceStub(c).SeedBackup, message, Backup)
+
+    async def import_backup(self, request: ImportRequest, request_id: str) -> Backup:
+        """The import that was started, of what a command has stored. Order: as `create_backup`."""
+        message = new_message(
+            backups.ImportBackupRequest,
+            request_id=request_id,
+            import_id=request.import_id,
+            draft=request.draft,
+            collection=request.collection,
+            attempts=request.attempts,
+        )
+        return await self._one(lambda c: BackupServiceStub(c).ImportBackup, message, Backup)
 
     async def get_backup(self, name: str) -> Backup:
         message = new_message(backups.GetBackupRequest, id=name)

@@ -14,10 +14,10 @@ from typing import Any
 
 import grpc.aio
 
-from cleancut.core.primitives.errors import CleancutError, Invalid, Unavailable
+from cleancut.core.primitives.errors import CleancutError, Invalid, TimedOut, Unavailable
 from cleancut.rpc.channel import check_token_line, open_channel
 from cleancut.rpc.statuses import LEADER_ADDRESS, from_call_error
-from cleancut.runtime.addresses import is_ip, parse_address
+from cleancut.runtime.addresses import is_ip, is_loopback, parse_address
 from cleancut.runtime.tls import Tls
 from cleancut.runtime.watched_files import WatchedFiles, WatchedSecret
 
@@ -43,6 +43,21 @@ class _LeaderGone(Exception):
         self.last = last
 
 
+def _with_cause(last: CleancutError, first: CleancutError | None) -> CleancutError:
+    """A call that was not answered in time says what another coordinator answered before."""
+    if first is None or not isinstance(last, TimedOut):
+        return last
+    return TimedOut(f"{last.message}; {first.message}", first.hint or last.hint)
+
+
+def _names_on_loopback(addresses: Sequence[str]) -> dict[str, str]:
+    """The name that a coordinator at 127.0.0.1 has to have a certificate of: that of the others, so
+    that the command line in a coordinator's own pod may ask that one first."""
+    names = [parse_address(one)[0] for one in addresses if not is_ip(one)]
+    local = [one for one in addresses if is_ip(one) and is_loopback(one)]
+    return dict.fromkeys(local, names[0]) if names else {}
+
+
 class Link:
     """Channels to all coordinators. Close it, or use it as an async context manager."""
 
@@ -63,7 +78,7 @@ class Link:
         self.leaderless_s = LEADERLESS_S
         self._channels: dict[str, tuple[int, grpc.aio.Channel]] = {}
         self._replaced: list[grpc.aio.Channel] = []
-        self._server_names: dict[str, str] = {}
+        self._server_names = _names_on_loopback(self._addresses)
 
     async def close(self) -> None:
         for channel in (*self._replaced, *(one for _, one in self._channels.values())):
@@ -94,6 +109,7 @@ class Link:
         tried: list[str] = []
         waiting = list(self._addresses)
         last: CleancutError | None = None
+        first: CleancutError | None = None
         while waiting:
             address = waiting.pop(0)
             if address in tried:
@@ -105,7 +121,8 @@ class Link:
             except grpc.aio.AioRpcError as error:
                 last = from_call_error(error, address)
                 if not isinstance(last, Unavailable):
-                    raise last from error
+                    raise _with_cause(last, first) from error
+                first = first or last
                 leader = last.context.get(LEADER_ADDRESS)
                 if leader and len(tried) <= MAX_ADDRESSES:
                     named = str(leader)
@@ -147,8 +164,10 @@ class Link:
     def _expect_name(self, leader: str, named_by: str) -> None:
         """A leader named by a number, as pods are, has to have the certificate of the name under
         which it was asked for: of the Service that all coordinators are behind."""
-        if leader not in self._addresses and is_ip(leader) and not is_ip(named_by):
-            self._server_names.setdefault(leader, parse_address(named_by)[0])
+        name = self._server_names.get(named_by, "")
+        name = name or ("" if is_ip(named_by) else parse_address(named_by)[0])
+        if name and leader not in self._addresses and is_ip(leader):
+            self._server_names.setdefault(leader, name)
 
     async def _channel(self, address: str) -> grpc.aio.Channel:
         """One that was opened with the files as they are now."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from heapq import merge
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,7 +19,7 @@ from cleancut.core.points.comparison import (
     key_of,
     parse_digests,
 )
-from cleancut.engine.shard import id_of, vector_of
+from cleancut.engine.shard import id_of, plain_vector, vector_of
 
 _READ_RECORDS = 4096
 _canonical = msgspec.json.Encoder(order="deterministic").encode
@@ -31,8 +31,25 @@ def write_digests(records: Sequence[Any], columns: Sequence[VectorColumn], file:
     pieces: list[bytes] = []
     for record in records:
         payload = _canonical(record.payload or {})
-        vector = b"".join(_bytes_of(record, column) for column in columns)
+        vector = b"".join(_data_of(column, vector_of(record, column.name)) for column in columns)
         pieces += (key_of(id_of(record)), _digest(vector), _digest(payload))
+        size += len(payload) + len(vector)
+    file.write(b"".join(pieces))
+    return size
+
+
+def write_live_digests(
+    points: Sequence[Mapping[str, Any]], columns: Sequence[VectorColumn], file: BinaryIO
+) -> int:
+    """As `write_digests`, of points as Qdrant's API gives them."""
+    size = 0
+    pieces: list[bytes] = []
+    for point in points:
+        payload = _canonical(point.get("payload") or {})
+        vectors = point.get("vector")
+        named = vectors if isinstance(vectors, Mapping) else {"": vectors}
+        vector = b"".join(_data_of(column, named.get(column.name)) for column in columns)
+        pieces += (key_of(point["id"]), _digest(vector), _digest(payload))
         size += len(payload) + len(vector)
     file.write(b"".join(pieces))
     return size
@@ -53,13 +70,13 @@ def _digest(data: bytes) -> bytes:
     return blake3(data).digest(DIGEST_BYTES)
 
 
-def _bytes_of(record: Any, column: VectorColumn) -> bytes:
+def _data_of(column: VectorColumn, found: Any) -> bytes:
     """The vector with its name and lengths: different vectors have different bytes."""
-    found = vector_of(record, column.name)
     if found is None:
         return b""
     if column.kind is Kind.SPARSE:
-        indices, values = found.indices, found.values
+        plain = plain_vector(found) if not isinstance(found, Mapping) else found
+        indices, values = plain["indices"], plain["values"]
         data = array("I", indices).tobytes() + array("f", values).tobytes()
     elif column.kind is Kind.MULTI:
         data = b"".join(array("f", row).tobytes() for row in found)

@@ -5,17 +5,18 @@ Shapes of answers are in `responses`, HTTP and its failures in `http`.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Self
 
+from cleancut.core.cluster.drain_ids import ShardKeys, drain_ids
 from cleancut.core.primitives.errors import (
     CleancutError,
     Corrupt,
     Denied,
     Invalid,
+    NotFound,
     Refused,
     TimedOut,
     Unavailable,
@@ -125,6 +126,20 @@ class Qdrant(ShardRecovery, LocalPoints):
                 return False
             raise
         return True
+
+    async def quotas(self, timeout_s: float = READ_S) -> dict[str, Any] | None:
+        """Cluster-wide limits of memory and disk; None from a Qdrant that has none.
+
+        Shape: the body of `put_quotas`.
+        Source: src/actix/api/quota_api.rs, Qdrant 1.19.0
+        """
+        try:
+            return dict((await self._get("/quotas", timeout_s))["config"])
+        except NotFound:
+            return None
+
+    async def put_quotas(self, quotas: Mapping[str, Any], timeout_s: float = CHANGE_S) -> None:
+        await self._http.call("PUT", "/quotas", quotas, timeout_s=timeout_s, query={"wait": "true"})
 
     async def telemetry(self, level: int = 3, timeout_s: float = READ_S) -> Telemetry:
         """Numbers, replica states and recovery counters of this peer.
@@ -271,17 +286,19 @@ class Qdrant(ShardRecovery, LocalPoints):
 
     # One shard at this peer: drain, stream, recover, count, search.
 
-    async def drain(self, name: str, shard_keys: Sequence[str | int], timeout_s: float) -> None:
+    async def drain(
+        self, name: str, shard_ids: Sequence[int], shard_keys: ShardKeys, timeout_s: float
+    ) -> None:
         """Every replica has applied all that was queued before, and this operation (number + 1).
 
-        It deletes by the id of nothing, and goes to every shard: custom sharding needs all keys.
+        It deletes ids of no point, some in each shard: all shards and keys have to be named.
         Raises: Refused, if Qdrant said no (strict mode, read-only key, a missing key, a replica
             that cannot); TimedOut, if nothing is known; NotFound, Unavailable.
         Source: lib/collection/src/shards/replica_set/update.rs, Qdrant 1.18.3
         """
-        body: dict[str, Any] = {"filter": {"must": [{"has_id": [str(uuid.uuid4())]}]}}
+        body: dict[str, Any] = {"points": drain_ids(shard_ids, shard_keys)}
         if shard_keys:
-            body["shard_key"] = list(shard_keys)
+            body["shard_key"] = [key for key, _ in shard_keys]
         path = collection_path(name) + "/points/delete"
         try:
             result = await self._http.call(

@@ -1,4 +1,4 @@
-"""Points of a collection by their ids: looked up, and put back, as a client of Qdrant does."""
+"""Points of a collection by their ids: looked up, read and put back, as a client of Qdrant does."""
 
 from __future__ import annotations
 
@@ -34,6 +34,26 @@ class PointCalls:
         path = f"{collection_path(name)}/points"
         found = await self._http.call("POST", path, body, timeout_s=timeout_s, reads=True)
         return list(found)
+
+    async def scroll(
+        self,
+        name: str,
+        *,
+        after: int | str | None,
+        limit: int,
+        shard_key: ShardKey = None,
+        timeout_s: float = POINTS_S,
+    ) -> tuple[list[dict[str, Any]], int | str | None]:
+        """Up to `limit` points with payload and vectors, by id, from `after` on (None: the first),
+        and where the next page begins; None for nowhere."""
+        body: dict[str, Any] = {"limit": limit, "with_payload": True, "with_vector": True}
+        if after is not None:
+            body["offset"] = after
+        if shard_key is not None:
+            body["shard_key"] = shard_key
+        path = f"{collection_path(name)}/points/scroll"
+        found = await self._http.call("POST", path, body, timeout_s=timeout_s, reads=True)
+        return list(found["points"]), found.get("next_page_offset")
 
     async def upsert(
         self,

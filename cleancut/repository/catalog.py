@@ -114,7 +114,7 @@ async def read_rows(
 
 async def find_group(store: Store, paths: Paths, backup: str) -> Manifest:
     """The group that `backup` names, by its epoch or its operation's id, the newest of those; or,
-    by "latest", the newest of all that can be read and is not known to be damaged.
+    by "latest", the newest of all that was not imported, can be read and is not known damaged.
 
     Raises: as `load_group`.
     """
@@ -141,7 +141,8 @@ async def find_group(store: Store, paths: Paths, backup: str) -> Manifest:
 
 
 async def find_latest(store: Store, paths: Paths, collections: Collection[str] = ()) -> Manifest:
-    """The newest group that can be read, is not known to be damaged and holds `collections`.
+    """The newest group that can be read, was not imported, is not known to be damaged and holds
+    `collections`.
 
     Raises: NotFound.
     """
@@ -158,6 +159,8 @@ async def _latest(
             group = row.manifest
             if group is None or damage.affects(row.epoch, recipes_of(group)):
                 passed.append(row.epoch)
+            elif group.imported is not None:
+                continue
             elif set(collections) <= {entry.name for entry in group.collections}:
                 return group
     raise NotFound(

@@ -13,9 +13,11 @@ from cleancut.core.format.pack_uses import PackUse
 from cleancut.core.format.paths import Paths
 from cleancut.core.format.recipe import Recipe, named_by
 from cleancut.core.maintenance.garbage import (
+    IMPORT_KEPT_S,
     MAX_LISTED,
     TOMBSTONE_KEPT_S,
     Begun,
+    BegunImport,
     GarbageList,
     Hold,
     LiveSet,
@@ -143,11 +145,12 @@ class ReferencedNames:
         `used_epochs`: their documents stay besides. `gone`: groups that count as if they had one,
         and seeds that no backup is awaited for.
         Order: tombstones are read before holds, so that who puts a hold and then finds no tombstone
-        is safe. What a manifest or recipe names that cannot be read is not known: whatever it may
-        name stays.
+        is safe; imports before groups, since one is dropped once its group is there. What a
+        manifest or recipe names that cannot be read is not known: whatever it may name stays.
         Raises: what the store does.
         """
         store, paths = self._store, self._paths
+        imports = await read_imports(store, paths, now_s)
         groups = {epoch: one for epoch, one in (await self.groups()).items() if epoch not in gone}
         holds, held = await read_holds(store, paths, now_s)
         there = [
@@ -188,6 +191,7 @@ class ReferencedNames:
                 if now_s > deleted_s + TOMBSTONE_KEPT_S
             ),
             superseded=frozenset(one.path for one in superseded(checks)),
+            imports=imports,
         )
 
     async def _deleted_s(self, epoch: Epoch) -> float:
@@ -207,7 +211,7 @@ class ReferencedNames:
     def live_bytes(self) -> dict[str, int]:
         """By pack, what the newest group of each collection needs of it. Order: after `living`."""
         newest: dict[str, KnownGroup] = {}
-        for _, one in sorted(self._groups.items()):
+        for one in (one for _, one in sorted(self._groups.items()) if not one.facts.imported):
             newest.update(dict.fromkeys(one.facts.collections, one))
         digests = {digest for one in newest.values() for digest in one.recipes}
         live: dict[str, int] = {}
@@ -248,6 +252,7 @@ class ReferencedNames:
             manifest.consistency is Consistency.POINT_IN_TIME,
             manifest.schedule,
             frozenset(manifest.selected),
+            imported=manifest.imported is not None,
         )
         return KnownGroup(facts, tuple(sorted({shard.recipe for shard in manifest.shards})))
 
@@ -307,6 +312,22 @@ async def read_seeds(store: Store, paths: Paths) -> dict[Epoch, Begun]:
             shards=tuple(sorted({*one.shards, *before.shards})),
         )
     return found
+
+
+async def read_imports(store: Store, paths: Paths, now_s: float) -> frozenset[str]:
+    """The ids of imports that have begun and may be entered in the catalog still. Raises: Corrupt,
+    and what the store does."""
+    found = set()
+    listed = [info.path async for info in store.list(paths.imports)]
+    for import_id in {paths.parse(path).name for path in listed}:
+        path = paths.import_begun(import_id)
+        try:
+            begun = decode(BegunImport, await read_document(store, path), path)
+        except NotFound:
+            continue  # over meanwhile, or what is left of one
+        if parse_time(begun.at) + IMPORT_KEPT_S > now_s:
+            found.add(import_id)
+    return frozenset(found)
 
 
 async def read_holds(

@@ -137,7 +137,7 @@ def check_role(caller: Caller, needed: Role, method: str) -> None:
         )
     if not caller.role.covers(needed):
         raise Denied(
-            f"{caller.name} is a {caller.role}, and {method} needs {needed}",
+            f"{caller.name} has the role {caller.role}, and {method} needs {needed}",
             f"use credentials with the role {needed}",
             needs=needed,
         )

@@ -10,12 +10,14 @@ from aiohttp import web
 
 
 class Health:
-    """Alive as long as the loop turns; ready while the process has its place in etcd. Qdrant's own
-    readiness never depends on this: a backup tool must not take a database out of service."""
+    """Alive as long as the loop turns; ready while the process has its place in etcd, a coordinator
+    only once it has read the store. `lacks`: what it is not ready for. Qdrant's own readiness never
+    depends on this: a backup tool must not take a database out of service."""
 
     def __init__(self) -> None:
         self._ready = False
         self.was_ready = False
+        self.lacks = "not connected to etcd"
 
     @property
     def ready(self) -> bool:
@@ -33,6 +35,9 @@ class Readiness(Protocol):
     @property
     def ready(self) -> bool: ...
 
+    @property
+    def lacks(self) -> str: ...
+
 
 def health_app(health: Readiness, render: Callable[[], tuple[bytes, str]]) -> web.Application:
     """/livez, /readyz and /metrics; `render` gives the metrics' body and content type."""
@@ -43,7 +48,7 @@ def health_app(health: Readiness, render: Callable[[], tuple[bytes, str]]) -> we
     async def ready(_: web.Request) -> web.Response:
         if health.ready:
             return web.Response(text="ok\n")
-        return web.Response(status=503, text="not connected to etcd\n")
+        return web.Response(status=503, text=f"{health.lacks}\n")
 
     async def scrape(_: web.Request) -> web.Response:
         body, content_type = render()

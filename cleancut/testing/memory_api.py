@@ -52,7 +52,7 @@ from cleancut.api.schedules import RetentionRules, Schedule, ScheduleList
 from cleancut.api.values import AgentProgress, OperationError
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.protocol.evidence import Consistency
-from cleancut.core.protocol.requests import BackupRequest, SeedRequest
+from cleancut.core.protocol.requests import BackupRequest, ImportRequest, SeedRequest
 from cleancut.core.protocol.states import State
 from cleancut.testing.memory_rebalances import MemoryRebalances
 from cleancut.testing.memory_reshards import MemoryReshards
@@ -170,6 +170,24 @@ class MemoryApi:
                 attempt=1,
                 attempts=request.attempts,
                 seed=Seed(streams=request.streams),
+            )
+        return self.backups[known]
+
+    async def import_backup(self, request: ImportRequest, request_id: str) -> Backup:
+        known = self._known(request_id, request)
+        if known is None:
+            known = f"i-{len(self.backups) + 1}"
+            self.requests[request_id] = (request, known)
+            self.backups[known] = Backup(
+                id=known,
+                epoch=len(self.backups) + 1,
+                state=State.COMMITTED,
+                created_at="2026-01-02T03:04:05Z",
+                cut_at="2026-01-02T03:04:05Z",
+                collections=(request.collection,),
+                evidence=Evidence(consistency=Consistency.IMPORTED),
+                attempt=1,
+                attempts=request.attempts,
             )
         return self.backups[known]
 

@@ -34,6 +34,7 @@ class Consistency(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CONSISTENCY_UNSPECIFIED: _ClassVar[Consistency]
     CONSISTENCY_POINT_IN_TIME: _ClassVar[Consistency]
     CONSISTENCY_PER_SHARD: _ClassVar[Consistency]
+    CONSISTENCY_IMPORTED: _ClassVar[Consistency]
 BACKUP_STATE_UNSPECIFIED: BackupState
 BACKUP_STATE_PENDING: BackupState
 BACKUP_STATE_PREPARING: BackupState
@@ -52,6 +53,7 @@ BACKUP_STATE_NEEDS_OPERATOR: BackupState
 CONSISTENCY_UNSPECIFIED: Consistency
 CONSISTENCY_POINT_IN_TIME: Consistency
 CONSISTENCY_PER_SHARD: Consistency
+CONSISTENCY_IMPORTED: Consistency
 
 class ShardEvidence(_message.Message):
     __slots__ = ("collection", "shard_id", "peer_id", "ops_before", "ops_after", "unchanged", "points", "drained", "doubt", "rolled_to", "audit")
@@ -226,6 +228,26 @@ class SeedBackupRequest(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., streams: _Optional[int] = ..., attempts: _Optional[int] = ...) -> None: ...
 
 class SeedBackupResponse(_message.Message):
+    __slots__ = ("backup",)
+    BACKUP_FIELD_NUMBER: _ClassVar[int]
+    backup: Backup
+    def __init__(self, backup: _Optional[_Union[Backup, _Mapping]] = ...) -> None: ...
+
+class ImportBackupRequest(_message.Message):
+    __slots__ = ("request_id", "import_id", "draft", "collection", "attempts")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    IMPORT_ID_FIELD_NUMBER: _ClassVar[int]
+    DRAFT_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    import_id: str
+    draft: str
+    collection: str
+    attempts: int
+    def __init__(self, request_id: _Optional[str] = ..., import_id: _Optional[str] = ..., draft: _Optional[str] = ..., collection: _Optional[str] = ..., attempts: _Optional[int] = ...) -> None: ...
+
+class ImportBackupResponse(_message.Message):
     __slots__ = ("backup",)
     BACKUP_FIELD_NUMBER: _ClassVar[int]
     backup: Backup

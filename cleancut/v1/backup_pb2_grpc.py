@@ -64,6 +64,11 @@ class BackupServiceStub:
                 request_serializer=cleancut_dot_v1_dot_backup__pb2.SeedBackupRequest.SerializeToString,
                 response_deserializer=cleancut_dot_v1_dot_backup__pb2.SeedBackupResponse.FromString,
                 _registered_method=True)
+        self.ImportBackup = channel.unary_unary(
+                '/cleancut.v1.BackupService/ImportBackup',
+                request_serializer=cleancut_dot_v1_dot_backup__pb2.ImportBackupRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_backup__pb2.ImportBackupResponse.FromString,
+                _registered_method=True)
         self.DeleteBackup = channel.unary_unary(
                 '/cleancut.v1.BackupService/DeleteBackup',
                 request_serializer=cleancut_dot_v1_dot_backup__pb2.DeleteBackupRequest.SerializeToString,
@@ -138,6 +143,15 @@ class BackupServiceServicer:
         """Starts a seed and returns immediately: shards are read and stored ahead of a backup, a few at a
         time. It makes no backup. Get, List, Watch and CancelBackup accept it too; repeats behave as those
         of CreateBackup.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportBackup(self, request, context):
+        """Makes a backup of what `cleancut backup import` has stored, and returns immediately; the backup is
+        the operation. Get, List, Watch and CancelBackup accept it too; repeats behave as those of
+        CreateBackup.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -218,6 +232,11 @@ def add_BackupServiceServicer_to_server(servicer, server):
                     servicer.SeedBackup,
                     request_deserializer=cleancut_dot_v1_dot_backup__pb2.SeedBackupRequest.FromString,
                     response_serializer=cleancut_dot_v1_dot_backup__pb2.SeedBackupResponse.SerializeToString,
+            ),
+            'ImportBackup': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportBackup,
+                    request_deserializer=cleancut_dot_v1_dot_backup__pb2.ImportBackupRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_backup__pb2.ImportBackupResponse.SerializeToString,
             ),
             'DeleteBackup': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteBackup,
@@ -412,6 +431,33 @@ class BackupService:
             '/cleancut.v1.BackupService/SeedBackup',
             cleancut_dot_v1_dot_backup__pb2.SeedBackupRequest.SerializeToString,
             cleancut_dot_v1_dot_backup__pb2.SeedBackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportBackup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.BackupService/ImportBackup',
+            cleancut_dot_v1_dot_backup__pb2.ImportBackupRequest.SerializeToString,
+            cleancut_dot_v1_dot_backup__pb2.ImportBackupResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,9 +24,10 @@ from cleancut.runtime.log import Logger
 from cleancut_coordinator.archive.mark_taker import MarkTaker
 from cleancut_coordinator.archive.planner import ArchivePlanner
 from cleancut_coordinator.backup.effects import LeaderBackupEffects
+from cleancut_coordinator.backup.import_effects import LeaderImportEffects
 from cleancut_coordinator.backup.seed_effects import LeaderSeedEffects
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.leader.cluster_id import establish
+from cleancut_coordinator.leader.cluster_id import establish, read_identities
 from cleancut_coordinator.leader.election import TTL_S, campaign, read_leader
 from cleancut_coordinator.leader.term import LeaderEffects, LeaderTerm
 from cleancut_coordinator.leadership import Leadership
@@ -43,6 +44,7 @@ from cleancut_coordinator.restore.source_hold import renew_holds
 
 _RETRY_S = 1.0
 _LEADER_POLL_S = 2.0
+_STORE_RETRY_S = 2.0
 
 
 @dataclass(slots=True)
@@ -50,8 +52,9 @@ class CoordinatorProcess:
     """Everything that outlives a term. `listening`: where the API is served; `address`: the same
     as other processes reach it.
     `leadership`: None on a standby. `leader_elsewhere`: the API of the leader, as a standby last
-    read it. `has_led`: settings and store were right once, so that no error of a term ends the
-    process. `trouble`: why its last term ended, until the next one is under way."""
+    read it. `has_read_store`: once since it began. `has_led`: settings and store were right once,
+    so that no error of a term ends the process. `trouble`: why its last term ended, until the next
+    one is under way."""
 
     context: CoordinatorContext
     health: Health
@@ -62,6 +65,7 @@ class CoordinatorProcess:
     leadership: Leadership | None = None
     leader_elsewhere: str = ""
     has_led: bool = False
+    has_read_store: bool = False
     trouble: str = ""
 
     def leading(self) -> Leadership:
@@ -105,10 +109,11 @@ async def _serve_term(process: CoordinatorProcess) -> None:
     context = process.context
     async with context.etcd.lease(TTL_S) as lease:
         await _register(process, lease)
-        process.health.ready = True
         try:
             async with asyncio.TaskGroup() as group:
                 following = group.create_task(_follow_leader(process))
+                await _wait_store(process, lease)
+                process.health.ready = True
                 token = await campaign(context, lease, process.address)
                 following.cancel()
                 await establish(context, token)
@@ -149,6 +154,28 @@ async def _serve_term(process: CoordinatorProcess) -> None:
             process.health.ready = False
 
 
+async def _wait_store(process: CoordinatorProcess, lease: Lease) -> None:
+    """Returns once this process has read the store. Before, it is not ready and does not lead, so
+    a roll-out with wrong credentials ends no coordinator that works.
+
+    Raises: what the store refuses it with; LeaseLost.
+    """
+    while not process.has_read_store:
+        try:
+            await read_identities(process.context)
+        except (Unavailable, TimedOut) as error:
+            process.health.lacks = f"the store cannot be read: {error.message}"
+            process.trouble = f"{error} [{error.reason}]"
+            process.log.warning("waits for the store", reason=error.reason, cause=error.message)
+        else:
+            process.has_read_store, process.trouble = True, ""
+            process.health.lacks = "not connected to etcd"
+            return
+        if not lease.alive():
+            raise LeaseLost("the coordinator's lease ended while it waited for the store")
+        await process.context.clock.sleep(_STORE_RETRY_S)
+
+
 async def _register(process: CoordinatorProcess, lease: Lease) -> None:
     """Others see that this coordinator leads or stands by, as long as its lease lives."""
     context = process.context
@@ -163,6 +190,7 @@ def leader_effects(context: CoordinatorContext) -> dict[OperationKind, LeaderEff
     return {
         OperationKind.BACKUP: backups,
         OperationKind.SEED: LeaderSeedEffects(context, backups),
+        OperationKind.IMPORT: LeaderImportEffects(context, backups),
         OperationKind.RESTORE: RestoreEffects(context),
         OperationKind.REBALANCE: RebalanceEffects(context),
         OperationKind.RESHARD: ReshardEffects(context),

@@ -131,6 +131,11 @@ class _Both:
     def ready(self) -> bool:
         return self.coordinator.health.ready and self.agent.health.ready
 
+    @property
+    def lacks(self) -> str:
+        first = self.agent if self.coordinator.health.ready else self.coordinator
+        return first.health.lacks
+
     def render(self) -> tuple[bytes, str]:
         pages = (self.coordinator.metrics.render(), self.agent.metrics.render())
         return merged(*(page for page, _ in pages)), CONTENT_TYPE

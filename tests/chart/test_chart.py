@@ -21,6 +21,7 @@ from tests.chart.programs import program_faults, sidecar_faults
 from tests.chart.rendering import (
     CHART,
     HELMS,
+    NAMESPACE,
     ROOT,
     VALUES,
     VERSIONS,
@@ -83,11 +84,16 @@ def test_values_files_use_what_there_is() -> None:
 
 
 def test_alerts_and_dashboard_ship_as_they_are() -> None:
-    """Byte for byte what promtool and Prometheus were tested with, and what Grafana opens."""
+    """What promtool and Prometheus were tested with, with the release's namespace as a label; and
+    byte for byte what Grafana opens."""
     found = rendered("helm4", CHART / "ci" / "monitoring-values.yaml")
     (rule,) = (one for one in found if one["kind"] == "PrometheusRule")
     assert rule["metadata"]["labels"]["release"] == "kube-prometheus-stack"
-    assert rule["spec"] == yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
+    shipped = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
+    for group in shipped["groups"]:
+        for one in group["rules"]:
+            one["labels"]["namespace"] = NAMESPACE  # Alertmanager routes by it
+    assert rule["spec"] == shipped
     (board,) = (one for one in found if one["metadata"]["name"].endswith("-dashboard"))
     assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
     kept = (CHART / "files" / "dashboard.json").read_text()
@@ -110,6 +116,9 @@ def test_alerts_and_dashboard_ship_as_they_are() -> None:
         (("insecure={all}",), "insecure"),
         (("settings.roles.king={dns:x}",), "king"),
         (("agent.extraArgs={--x\"y}",), "extraArgs"),
+        (("api.clientCertificates=none",), "api.clientCertificates"),
+        (("api.clientCertificates=optional",), "clientCertificates"),
+        (("api.tokensSecret=tokens",), "api.tokensSecret"),
     ],
 )  # fmt: skip
 def test_values_that_cannot_be_meant_are_refused(settings: tuple[str, ...], told: str) -> None:
@@ -199,3 +208,27 @@ def test_yaml_is_written_well() -> None:
         for problem in linter.run(path.read_text(), config)
     ]
     assert problems == []
+
+
+def test_the_command_line_in_the_pod_asks_its_own_coordinator_first() -> None:
+    """A Service without a ready pod has no endpoints, and this process knows why."""
+    for values in VALUES:
+        found = rendered("helm4", values)
+        (deployment,) = (one for one in found if one["kind"] == "Deployment")
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        env = {one["name"]: one.get("value", "") for one in container["env"]}
+        first, *others = env["CLEANCUT_COORDINATOR"].split(",")
+        assert first.startswith("127.0.0.1:")
+        assert all(".svc:" in one for one in others)
+
+
+def test_tokens_alone_are_enough_where_no_certificate_is_asked_for() -> None:
+    """Then the API has no CA of clients, and the command line in the pod sends a token."""
+    found = rendered("helm4", CHART / "ci" / "tokens-values.yaml")
+    (deployment,) = (one for one in found if one["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    env = {one["name"]: one.get("value", "") for one in container["env"]}
+    assert "--tokens-file=/etc/cleancut/tokens/tokens" in container["args"]
+    assert not any(arg.startswith("--grpc-ca") for arg in container["args"])
+    assert env["CLEANCUT_TOKEN_FILE"] == "/etc/cleancut/client-token/token"
+    assert "CLEANCUT_CERT" not in env

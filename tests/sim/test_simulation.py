@@ -30,10 +30,12 @@ NEVER_ASKED = {
     "create_shard_key",
     "delete_shard_key",
     "nearest",
+    "put_quotas",
     "ready",
     "remove_peer",
 }
-"""Calls about shard keys and samples, which no group of the simulation has, and the doctor's."""
+"""Calls about shard keys and samples, which no group of the simulation has, the doctor's, and
+quotas."""
 SHARED = {"change", "read", "replica_of"}
 """What the parts of a simulated peer have of each other."""
 SECONDS = 12.0

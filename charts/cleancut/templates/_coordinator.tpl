@@ -16,6 +16,8 @@ securityContext:
   "etcd" .Values.etcd.tlsSecret
   "api" .Values.api.tlsSecret
   "client" .Values.api.clientSecret
+  "tokens" .Values.api.tokensSecret
+  "client-token" .Values.api.clientTokenSecret
   "qdrant" .Values.qdrant.tlsSecret
   "api-key" .Values.qdrant.apiKeySecret
   "store" .Values.store.credentialsSecret
@@ -44,9 +46,14 @@ securityContext:
 - {{ printf "--qdrant-api-key-file=/etc/cleancut/api-key/%s" .Values.qdrant.apiKeySecretKey | quote }}
 {{- end }}
 {{- if .Values.api.tlsSecret }}
+{{- if eq .Values.api.clientCertificates "required" }}
 - "--grpc-ca=/etc/cleancut/api/ca.crt"
+{{- end }}
 - "--grpc-cert=/etc/cleancut/api/tls.crt"
 - "--grpc-key=/etc/cleancut/api/tls.key"
+{{- end }}
+{{- if .Values.api.tokensSecret }}
+- "--tokens-file=/etc/cleancut/tokens/tokens"
 {{- end }}
 {{- if include "cleancut.exposed" . }}
 - {{ printf "--grpc=0.0.0.0:%v" .Values.api.port | quote }}
@@ -87,13 +94,13 @@ securityContext:
   value: {{ .Values.cluster | quote }}
 - name: CLEANCUT_STORE
   value: {{ .Values.store.url | quote }}
-{{ include "cleancut.clientEnv" . }}
+{{ include "cleancut.clientEnv" (merge (dict "local" true) .) }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
 
-{{/* How the command line finds the API. */}}
+{{/* How the command line finds the API; in a coordinator's pod, with `local`, that one first. */}}
 {{- define "cleancut.clientEnv" -}}
 - name: CLEANCUT_COORDINATOR
   value: {{ include "cleancut.api" . | quote }}
@@ -101,9 +108,15 @@ securityContext:
 {{- $folder := ternary "client" "api" (ne .Values.api.clientSecret "") }}
 - name: CLEANCUT_CA
   value: /etc/cleancut/{{ $folder }}/ca.crt
+{{- if eq .Values.api.clientCertificates "required" }}
 - name: CLEANCUT_CERT
   value: /etc/cleancut/{{ $folder }}/tls.crt
 - name: CLEANCUT_KEY
   value: /etc/cleancut/{{ $folder }}/tls.key
+{{- end }}
+{{- end }}
+{{- if .Values.api.clientTokenSecret }}
+- name: CLEANCUT_TOKEN_FILE
+  value: /etc/cleancut/client-token/token
 {{- end }}
 {{- end -}}

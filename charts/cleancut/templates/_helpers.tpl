@@ -70,9 +70,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if or .Values.api.tlsSecret (has "api" .Values.insecure) }}yes{{ end -}}
 {{- end -}}
 
-{{/* Where clients reach the API. */}}
+{{/* Where clients reach the API; with `local`, first at the pod that they are in. */}}
 {{- define "cleancut.api" -}}
 {{- if include "cleancut.exposed" . -}}
+{{- if .local }}{{ printf "127.0.0.1:%v," .Values.api.port }}{{ end -}}
 {{- printf "%s.%s.svc:%v" (include "cleancut.fullname" .) .Release.Namespace .Values.api.port -}}
 {{- else -}}
 {{- printf "127.0.0.1:%v" .Values.api.port -}}
@@ -94,6 +95,18 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if and $.Values.qdrant.apiKeySecret (not (has "qdrant" $.Values.insecure)) (not (regexMatch "^(https://|http://(localhost|127\\.|\\[::1]))" .)) }}
 {{- fail "qdrant.apiKeySecret: the key would cross the network in the clear; use https, or say `insecure: [qdrant]`" }}
 {{- end }}
+{{- end }}
+{{- if and .Values.networkPolicy.enabled .Values.monitoring.serviceMonitor.enabled (not .Values.networkPolicy.monitoring) }}
+{{- fail "networkPolicy.monitoring: name the sources of Prometheus, or the policy keeps it from the metrics" }}
+{{- end }}
+{{- if and .Values.api.tokensSecret (not (include "cleancut.exposed" .)) }}
+{{- fail "api.tokensSecret: without api.tlsSecret the API is on loopback alone, and needs no tokens" }}
+{{- end }}
+{{- if and (eq .Values.api.clientCertificates "none") (not (and .Values.api.tlsSecret .Values.api.tokensSecret)) }}
+{{- fail "api.clientCertificates: `none` needs api.tlsSecret and api.tokensSecret, else every caller is an admin" }}
+{{- end }}
+{{- if and (eq .Values.api.clientCertificates "none") .Values.settings.roles }}
+{{- fail "settings.roles: they name certificates, and api.clientCertificates is none: give roles to tokens" }}
 {{- end }}
 {{- if and (hasPrefix "file://" .Values.store.url) (not .Values.store.existingClaim) }}
 {{- fail "store.existingClaim: a file:// store is one volume that all pods share" }}

@@ -9,6 +9,7 @@ import click
 from cleancut.api.backups import Backup
 from cleancut.cli import offline
 from cleancut.cli.commands.backup_copy import copy
+from cleancut.cli.commands.backup_import import import_
 from cleancut.cli.commands.backup_log import log
 from cleancut.cli.commands.backup_repair import repair
 from cleancut.cli.commands.data.diff import diff_
@@ -356,6 +357,7 @@ backup.add_command(query_)
 backup.add_command(undelete_)
 backup.add_command(copy)
 backup.add_command(repair)
+backup.add_command(import_)
 
 
 @backup.command()

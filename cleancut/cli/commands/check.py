@@ -112,7 +112,7 @@ def _newest(settings: Settings, suffice: Callable[[list[Backup]], bool]) -> list
 def judge(
     backups: Iterable[Backup], collections: Collection[str], limits: AgeLimits, now_s: float
 ) -> Age:
-    """`backups`: newest first; those that are not committed do not count."""
+    """`backups`: newest first; those that are not committed do not count, nor imported ones."""
     known = [one for one in backups if one.state is State.COMMITTED and one.cut_at]
     good = [one for one in known if _counts(one, limits.require)]
     if not collections:
@@ -148,6 +148,8 @@ def _judged(backup: Backup, limits: AgeLimits, now_s: float, collection: str = "
 
 def _counts(backup: Backup, require: str) -> bool:
     evidence = backup.evidence or Evidence()
+    if evidence.consistency is Consistency.IMPORTED:
+        return False
     match require:
         case "point-in-time":
             return evidence.consistency is Consistency.POINT_IN_TIME

@@ -51,12 +51,23 @@ _WHAT = (
         help="Replicas of each shard. Default: as in the backup.",
     ),
     click.option(
+        "--quotas",
+        is_flag=True,
+        help="Set the cluster-wide quotas of the backup again (Qdrant 1.19 and newer).",
+    ),
+    click.option(
         "--shards",
         multiple=True,
         metavar="[NAME=]N",
         help="Number of shards that collections have in the end, by reshards that follow; of the"
         " collection NAME, or of that shard key if only one collection is restored. Repeatable."
         " Default: as in the backup.",
+    ),
+    click.option(
+        "--offline",
+        is_flag=True,
+        help="With --shards: build the shards here from the backup's points, before the restore,"
+        " and not by reshards after it. Needs `cleancut[data]`, and --store and --cluster.",
     ),
     click.option(
         "--only-shard",
@@ -120,12 +131,15 @@ def options_of(what: dict[str, Any]) -> RestoreOptions:
             raise click.UsageError(f"--rename {text!r} does not have the form OLD=NEW")
         renames.append(Rename(old_name=old, new_name=new))
     _check_only_shards(what)
+    if what["offline"] and not what["shards"]:
+        raise click.UsageError("--offline needs --shards")
     if what["beside"] and what["replace"]:
         raise click.UsageError("--beside and --replace exclude each other")
     return RestoreOptions(
         collections=what["collections"],
         from_cluster=what["from_cluster"],
         from_store=what["from_store"],
+        quotas=what["quotas"],
         renames=tuple(renames),
         beside=what["beside"],
         replace=what["replace"],
@@ -137,6 +151,7 @@ def options_of(what: dict[str, Any]) -> RestoreOptions:
         accept_count=what.get("accept_count", False),
         target=_moment_of(what),
         shards=tuple(map(_number_of, what["shards"])),
+        offline=what["offline"],
     )
 
 
@@ -148,9 +163,11 @@ def _check_only_shards(what: dict[str, Any]) -> None:
         return
     if len(what["collections"]) != 1:
         raise click.UsageError("--only-shard needs exactly one --collection")
-    if what["renames"] or what["beside"] or what["replace"] or what["replicas"] or what["shards"]:
+    whole = ("renames", "beside", "replace", "replicas", "shards", "quotas")
+    if any(what[flag] for flag in whole):
         raise click.UsageError(
-            "--only-shard repairs a collection in place: no names, no --replicas, no --shards"
+            "--only-shard repairs a collection in place: no names, no --replicas, no --shards, no"
+            " --quotas"
         )
 
 

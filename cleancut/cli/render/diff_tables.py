@@ -36,7 +36,7 @@ def diff(value: Diff) -> RenderableType:
 
 
 def _side(side: DiffSide) -> str:
-    return f"#{side.epoch} ({side.cut_at})"
+    return f"#{side.epoch} ({side.cut_at})" if side.epoch else f"live ({side.cut_at})"
 
 
 def _row(one: CollectionDiff) -> tuple[object, ...]:

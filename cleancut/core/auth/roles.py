@@ -39,6 +39,7 @@ _READ, _RUN, _ADMIN = Need(Role.READER), Need(Role.OPERATOR), Need(Role.ADMIN)
 NEEDS: dict[str, Need] = {
     "BackupService/CreateBackup": _RUN,
     "BackupService/SeedBackup": _RUN,
+    "BackupService/ImportBackup": _RUN,
     "BackupService/GetBackup": _READ,
     "BackupService/ListBackups": _READ,
     "BackupService/WatchBackup": _READ,

@@ -7,7 +7,7 @@ Source: lib/storage/src/content_manager/collection_meta_ops.rs, Qdrant 1.18.3
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 _LATER_PARAMS = ("read_fan_out_factor", "read_fan_out_delay_ms")
@@ -98,6 +98,23 @@ def wal_bytes(info: Mapping[str, Any]) -> int:
 def is_as_created(info: Mapping[str, Any], found: Mapping[str, Any], *, replicas: int = 0) -> bool:
     """True if the collection `found` has just the configuration that `creation` makes."""
     return creation(info, replicas=replicas) == creation(found)
+
+
+def differing(
+    info: Mapping[str, Any], found: Mapping[str, Any], *, replicas: int = 0
+) -> tuple[str, ...]:
+    """Paths of what `creation` asked for and the collection `found` does not have, such as
+    `params.payload.memory`: a Qdrant ignores fields that it does not know."""
+    return tuple(_unequal(creation(info, replicas=replicas), creation(found), ""))
+
+
+def _unequal(wanted: Mapping[str, Any], there: Mapping[str, Any], above: str) -> Iterator[str]:
+    for name, value in sorted(wanted.items()):
+        path, other = f"{above}{name}", there.get(name)
+        if isinstance(value, Mapping) and isinstance(other, Mapping):
+            yield from _unequal(value, other, f"{path}.")
+        elif value is not None and value != other:
+            yield path
 
 
 def shape_of(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -132,6 +132,7 @@ def _pending_fences(facts: Facts) -> Iterator[Finding]:
 def _stuck(facts: Facts) -> Iterator[Finding]:
     shows = {
         OperationKind.BACKUP: "cleancut backup show",
+        OperationKind.IMPORT: "cleancut backup show",
         OperationKind.REBALANCE: "cleancut cluster rebalance --show",
         OperationKind.RESHARD: "cleancut reshard show",
     }
@@ -251,6 +252,21 @@ def _identity(facts: Facts) -> Iterator[Finding]:
                     "loses-data",
                     "only once the other one is removed, since each could drop what the other one"
                     " restores: make the Qdrant cluster this one's",
+                ),
+            ),
+        )
+    if facts.behind:
+        yield Finding(
+            kind="etcd_behind",
+            severity="error",
+            what=f"etcd has gone back: {facts.behind}; backups and restores are refused",
+            fixes=(
+                Fix("cleancut restore list", what="see what was open when it went back"),
+                Fix(
+                    "cleancut adopt",
+                    "loses-data",
+                    "once what is live was looked at, since what etcd forgot stays unknown: take it"
+                    " for the present again",
                 ),
             ),
         )

@@ -33,6 +33,9 @@ ROLLED_FORMAT = 2
 UNHASHED_FORMAT = 3
 """Of a backup that readers of formats 1 and 2 would call damaged: the tar of some shard has no
 sha256, since not all of it was read."""
+IMPORTED_FORMAT = 4
+"""Of a backup that readers of older formats would call per-shard: it was imported."""
+READ_FORMATS = range(FORMAT, IMPORTED_FORMAT + 1)
 CORRUPT_HINT = (
     "others may be whole: see `cleancut backup list`; `cleancut backup delete` removes it"
 )
@@ -152,6 +155,14 @@ class ClusterEntry(Record, frozen=True):
     qdrant_version: str
     peers: dict[str, str]
     metadata: dict[str, Any]
+    quotas: dict[str, Any] | None = None  # None: a Qdrant without quotas, older than 1.19
+
+
+class Imported(Record, frozen=True):
+    """What an imported group was made of: `id` of the import, and the names of the snapshots."""
+
+    id: str
+    files: tuple[str, ...]
 
 
 class Draft(Record, frozen=True):
@@ -163,7 +174,6 @@ class Draft(Record, frozen=True):
     cluster_id: str
     collections: tuple[CollectionEntry, ...]
     source: ClusterEntry
-    shard_keys: dict[str, tuple[str | int, ...]]  # what a drain of a collection must name
     undrainable: dict[str, str]  # collection -> why it is never drained
     questions: tuple[Question, ...] = ()
     fence: Fence | None = None
@@ -173,11 +183,22 @@ class Draft(Record, frozen=True):
     selected: tuple[str, ...] = ()
 
 
+class ImportDraft(Record, frozen=True):
+    """`imports/<id>/<sha256>.json`: what a command has stored of snapshots, to be entered in the
+    catalog as one group. Nothing of `shards` was read from a live shard."""
+
+    collection: CollectionEntry
+    shards: tuple[ShardEntry, ...]
+    files: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
 class Manifest(Record, frozen=True):
     """A group. `cut_at` is RFC 3339 UTC, of the coordinator's clock at the put of CUT. `schedule`:
     the one that asked for it, "" for a user. `selected`: the collections that were asked for, none
     for all of the cluster; with some excluded or missing, those that it holds. `missing`: those
-    that were asked for and could not be backed up; with any, the backup is partial."""
+    that were asked for and could not be backed up; with any, the backup is partial. `imported`:
+    None, if agents captured it; else `cut_at` is when it was entered in the catalog."""
 
     format: int
     cluster: str
@@ -198,6 +219,7 @@ class Manifest(Record, frozen=True):
     schedule: str = ""
     missing: tuple[SickCollection, ...] = ()
     selected: tuple[str, ...] = ()
+    imported: Imported | None = None
 
     @property
     def fenced(self) -> bool:
@@ -210,6 +232,8 @@ class Manifest(Record, frozen=True):
     @property
     def consistency(self) -> Consistency:
         """Recomputed from the raw numbers each time, so no stored verdict is trusted."""
+        if self.imported is not None:
+            return Consistency.IMPORTED
         proven = [not shard.doubt for shard in self.shards]
         agree = not diverged(self.shards, self.replicas)
         return consistency_of([*proven, agree, one_instant(self.shards)])
@@ -280,9 +304,9 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         raise Corrupt(
             f"{where} is not a complete manifest: {error.message.partition(': ')[2]}", CORRUPT_HINT
         ) from error
-    if version not in {FORMAT, ROLLED_FORMAT, UNHASHED_FORMAT}:
+    if version not in READ_FORMATS:
         raise Refused(
-            f"{where} has format {version}, this cleancut reads up to {UNHASHED_FORMAT}",
+            f"{where} has format {version}, this cleancut reads up to {READ_FORMATS[-1]}",
             "use the cleancut version that wrote it, or a newer one",
         )
     try:

@@ -47,6 +47,7 @@ class ObjectKind(Enum):
     VERIFICATION = "verification"
     GARBAGE_LIST = "garbage list"
     OPERATION_ID = "operation id"
+    IMPORT = "import"
     ARCHIVE_CHUNK = "archive chunk"
     ARCHIVE_CHAIN = "archive chain"
     ARCHIVE_END = "archive end"
@@ -57,7 +58,8 @@ class ObjectKind(Enum):
 class ParsedPath(NamedTuple):
     """The parts of an object's path. `number`: its epoch, or the number of an owner; None if it has
     none. `name`: of a pack `<epoch>/<session id>/<n>`, of a page or recipe its digest, of a chunk
-    `<stream>/<number>-<ms>`, of any other object its last segment without ".json"."""
+    `<stream>/<number>-<ms>`, of an object of an import the import's id, of any other object its
+    last segment without ".json"."""
 
     kind: ObjectKind
     number: int | None = None
@@ -84,7 +86,7 @@ _OF_ARCHIVE = {
     "marks": ObjectKind.ARCHIVE_MARK,
 }
 CLUSTER_FOLDERS = frozenset(
-    {*_BY_EPOCH, *_BY_NAME, "archive", "groups", "ids", "owner", "packs", "votes"}
+    {*_BY_EPOCH, *_BY_NAME, "archive", "groups", "ids", "imports", "owner", "packs", "votes"}
 )
 """Folders of one cluster: a folder that holds several of these is not a store."""
 _BY_DIGEST = {"recipes": ObjectKind.RECIPE, "pages": ObjectKind.PAGE}
@@ -111,6 +113,8 @@ def parse_path(path: str) -> ParsedPath:
             return ParsedPath(_BY_DIGEST[folder], name=digest)
         case ["ids", operation, epoch] if _NUMBER.fullmatch(epoch):
             return ParsedPath(ObjectKind.OPERATION_ID, int(epoch), operation)
+        case ["imports", import_id, _]:
+            return ParsedPath(ObjectKind.IMPORT, name=import_id)
         case ["archive", "chunks", stream, name]:
             return ParsedPath(ObjectKind.ARCHIVE_CHUNK, name=f"{stream}/{name}")
         case ["archive", folder, name] if folder in _OF_ARCHIVE:
@@ -288,6 +292,19 @@ class Paths:
 
     def verification(self, epoch: Epoch, name: str) -> str:
         return f"{self.verifications_of(epoch)}{name}.json"
+
+    @property
+    def imports(self) -> str:
+        return f"{self.cluster}/imports/"
+
+    def import_of(self, import_id: str) -> str:
+        return f"{self.imports}{import_id}/"
+
+    def import_begun(self, import_id: str) -> str:
+        return f"{self.import_of(import_id)}begun.json"
+
+    def import_draft(self, import_id: str, sha256: str) -> str:
+        return f"{self.import_of(import_id)}{sha256}.json"
 
     @property
     def garbage_lists(self) -> str:

@@ -28,6 +28,10 @@ REUSED_EPOCHS = 8
 """Number of last epochs, newer than the newest group, whose packs may be reused."""
 SEED_KEPT_S = 14 * 24 * 3600.0
 """How long packs of a seed wait for its backup, counted from the newest such seed."""
+IMPORT_KEPT_S = 14 * 24 * 3600.0
+"""How long what an import has stored waits for its backup."""
+IMPORT_ENTERED_S = IMPORT_KEPT_S / 2
+"""How old an import may be when it is entered in the catalog: by then nothing of it is garbage."""
 TOMBSTONE_KEPT_S = 30 * 24 * 3600.0
 """How long a tombstone outlives its backup: it stops a process that was frozen since."""
 CHECKS_KEPT = 100
@@ -96,6 +100,13 @@ class Begun(Record, frozen=True):
         return frozenset(name for name, _, _ in self.shards)
 
 
+class BegunImport(Record, frozen=True):
+    """`imports/<id>/begun.json`: an import has begun at that time (RFC 3339). While this is there
+    and not too old, its packs stay, and all pages and recipes."""
+
+    at: str
+
+
 def first_reused(newest_group: int, epoch: int) -> int:
     """From which epoch on packs may be reused by `epoch`, if no group names them."""
     return max(newest_group, epoch - REUSED_EPOCHS) + 1
@@ -130,7 +141,8 @@ class LiveSet(NamedTuple):
     packs wait for a backup; the pages that wait are unknown, so all stay. `unread`: the newest
     group of which it is not known what it names, 0 for none: what it may name stays. `buried`:
     epochs whose tombstones nothing needs any more. `superseded`: paths of checks of living backups
-    that newer ones have made superfluous.
+    that newer ones have made superfluous. `imports`: ids of those that may be entered still; their
+    packs are of epoch 0.
     """
 
     epochs: frozenset[int]
@@ -144,17 +156,24 @@ class LiveSet(NamedTuple):
     unread: int = 0
     buried: frozenset[int] = frozenset()
     superseded: frozenset[str] = frozenset()
+    imports: frozenset[str] = frozenset()
 
     def is_live(self, path: str) -> bool:
         """True if the object at `path`, under the cluster's folder, has to stay; so do objects of
         no known kind."""
         match parse_path(path):
+            case (ObjectKind.PACK, 0, name):
+                imported = name.split("/")[1] in self.imports
+                return name in self.named or imported or bool(self.unread)
             case (ObjectKind.PACK, int(epoch), name):
                 return name in self.named or self._reusable(epoch) or epoch <= self.unread
             case (ObjectKind.PAGE, _, digest):
-                return digest in self.named or bool(self.seeds) or bool(self.unread)
+                waits = self.seeds or self.imports or self.unread
+                return digest in self.named or bool(waits)
             case (ObjectKind.RECIPE, _, digest):
-                return digest in self.recipes or bool(self.unread)
+                return digest in self.recipes or bool(self.imports) or bool(self.unread)
+            case (ObjectKind.IMPORT, _, import_id):
+                return import_id in self.imports
             case (
                 ObjectKind.VOTES_DOCUMENT
                 | ObjectKind.STAGED

@@ -74,12 +74,13 @@ def summary_of(manifest: Manifest) -> GroupSummary:
 def take_inventory(
     groups: Iterable[GroupSummary], unreadable: int, damaged: Collection[Epoch]
 ) -> Inventory:
-    """`damaged`: the epochs that are known to be damaged."""
+    """`damaged`: the epochs that are known to be damaged. An imported group makes no schedule or
+    collection newer."""
     known = sorted(groups, key=lambda one: one.epoch)
     good = [one for one in known if one.epoch not in damaged]
     by_schedule: dict[str, list[GroupSummary]] = {}
     collections: dict[str, float] = {}
-    for one in good:
+    for one in (one for one in good if one.consistency is not Consistency.IMPORTED):
         by_schedule.setdefault(one.schedule, []).append(one)
         collections.update(dict.fromkeys(one.collections, one.cut_at_s))
     return Inventory(
@@ -110,6 +111,6 @@ def _newest(ordered: Sequence[GroupSummary]) -> Newest:
 
 def rank_of(consistency: Consistency, *, fenced: bool) -> int:
     """As the metric shows it: 1 per-shard, 2 point-in-time, 3 point-in-time with a fence."""
-    if consistency is Consistency.PER_SHARD:
+    if consistency is not Consistency.POINT_IN_TIME:
         return 1
     return 3 if fenced else 2

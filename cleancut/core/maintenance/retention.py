@@ -115,6 +115,7 @@ class GroupFacts(NamedTuple):
     schedule: str = ""
     selected: frozenset[str] = frozenset()
     damaged: bool = False
+    imported: bool = False
 
 
 class Judged(NamedTuple):
@@ -142,7 +143,9 @@ def plan_retention(
     reasons: dict[Epoch, str] = {}
     pools: dict[tuple[str, frozenset[str]], list[GroupFacts]] = {}
     for group in newest_first:
-        if group.cut_s > now_s + MAX_SKEW_S:
+        if group.imported:
+            reasons[group.epoch] = "imported: no rule applies, `cleancut backup delete` removes it"
+        elif group.cut_s > now_s + MAX_SKEW_S:
             reasons[group.epoch] = "its time lies in the future, so no rule applies"
         elif not policy.knows(group.schedule):
             reasons[group.epoch] = f"schedule {group.schedule!r} is not configured"
@@ -150,7 +153,9 @@ def plan_retention(
             pools.setdefault((group.schedule, group.selected), []).append(group)
     for (schedule, _), pool in pools.items():
         reasons |= _kept_of(pool, policy.schedules.get(schedule, policy.general), now_s)
-    present = [group for group in newest_first if group.cut_s <= now_s + MAX_SKEW_S]
+    present = [
+        group for group in newest_first if group.cut_s <= now_s + MAX_SKEW_S and not group.imported
+    ]
     reasons = {**_always_kept(present), **reasons, **needed}
     expired, kept = [], []
     for group in reversed(newest_first):

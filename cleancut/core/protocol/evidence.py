@@ -30,10 +30,12 @@ from cleancut.core.protocol.etcd_records import Parent, Reading, ShardState, Sta
 
 class Consistency(StrEnum):
     """How consistent a backup is. POINT_IN_TIME: one instant lies in all its shards. PER_SHARD:
-    each shard is consistent, and all were cut within the skew."""
+    each shard is consistent, and all were cut within the skew. IMPORTED: made of snapshots, so
+    nothing is known of when each shard was as it is stored."""
 
     POINT_IN_TIME = "point-in-time"
     PER_SHARD = "per-shard"
+    IMPORTED = "imported"
 
 
 SOUND = frozenset({"green", "yellow", "grey"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from cleancut.core.primitives.codec import Record
@@ -9,6 +10,7 @@ from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.moment import Moment
 
+_HEX = re.compile(r"[0-9a-f]{8,64}")
 MAX_ATTEMPTS = 20
 WAIT_S = 1800.0
 """How long an operation waits for agents that are away, unless its schedule is frequent."""
@@ -38,6 +40,15 @@ def check_shard_number(shards: int) -> int:
     if not 1 <= shards <= MAX_SHARDS:
         raise Invalid(f"invalid number of shards: {shards}", f"use 1 to {MAX_SHARDS}")
     return shards
+
+
+def check_import(request: ImportRequest) -> None:
+    """Raises: Invalid, unless the names of what was stored are such names."""
+    if not _HEX.fullmatch(request.import_id) or not _HEX.fullmatch(request.draft):
+        raise Invalid(
+            "the id of an import and the digest of its draft are hexadecimal",
+            "use `cleancut backup import`, which stores both",
+        )
 
 
 def check_selection(collections: Collection[str], exclude: Collection[str]) -> None:
@@ -94,6 +105,16 @@ class SeedRequest(Record, frozen=True):
     wait_s: float = WAIT_S
 
 
+class ImportRequest(Record, frozen=True):
+    """`import_id`: of what the command has stored; `draft`: the sha256 of its document. The
+    collection and the number of its shards are for people."""
+
+    import_id: str
+    draft: str
+    collection: str = ""
+    attempts: int = 3
+
+
 class RebalanceRequest(Record, frozen=True):
     """`max_moves` 0: as many as it takes. `plan`: the digest of the plan that was agreed to; ""
     takes any. `after`: the restore that has to be done before. `drop_surplus`: no shard keeps more
@@ -132,11 +153,12 @@ class RestoreRequest(Record, frozen=True):
     `renames`: old and new names. `replicas` 0: as in the group. `plan`: the digest of the plan that
     was agreed to; "" takes any. `only_shards`: these lost shards of the one collection, in place,
     at `peer` if given. `shards`: numbers of shards that collections have in the end, by further
-    operations. `rebalance`: shards are spread evenly afterwards, by another operation.
+    operations; `offline`: their shards are built before it, by the caller. `rebalance`: shards are
+    spread evenly afterwards, by another operation.
     `strict`: a sample search that answers otherwise undoes the restore. `accept_count`: a shard
     that holds more points than the backup says does not. `target`: the moment to which the backup
     is rolled forward; None: it is restored as it is. `from_store`: the name of the store that holds
-    the backup; "" for the main one.
+    the backup; "" for the main one. `quotas`: those of the backup are set again.
     """
 
     backup: Epoch
@@ -154,4 +176,6 @@ class RestoreRequest(Record, frozen=True):
     accept_count: bool = False
     target: Moment | None = None
     from_store: str = ""
+    quotas: bool = False
     shards: tuple[ShardNumber, ...] = ()
+    offline: bool = False

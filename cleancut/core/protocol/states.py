@@ -11,6 +11,7 @@ class OperationKind(StrEnum):
     REBALANCE = "rebalance"
     RESHARD = "reshard"
     SEED = "seed"
+    IMPORT = "import"
 
 
 class Phase(StrEnum):

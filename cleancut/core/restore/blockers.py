@@ -11,12 +11,15 @@ from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import WITHOUT_CLUSTER, ShardId, parse_version
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.moment import Moment
+from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.restore.shard_keys import KeyStep, steps
 from cleancut.core.restore.target import Target
 
 _WITHOUT_ROCKSDB = (1, 16, 2)
 """From here on Qdrant writes no RocksDB segments; 1.18 drops what it finds in such ones.
 Source: lib/segment/src/segment_constructor/segment_constructor_base.rs, Qdrant 1.18.3"""
+
+_WITH_QUOTAS = (1, 19, 0)
 
 VISIBLE = (
     "collections are visible under their own names while they are restored: clients that connect"
@@ -40,6 +43,20 @@ def blockers(manifest: Manifest, target: Target) -> Iterator[str]:
             yield f"peer {peer.peer_id} runs Qdrant {peer.qdrant_version}: {reason}"
 
 
+def quota_blockers(request: RestoreRequest, manifest: Manifest, target: Target) -> Iterator[str]:
+    """Why the quotas of the backup cannot be set again."""
+    if not request.quotas:
+        return
+    if manifest.source.quotas is None:
+        yield (
+            "the backup holds no quotas, which Qdrant has since 1.19: it is of Qdrant"
+            f" {manifest.source.qdrant_version}; leave --quotas out"
+        )
+    for version in sorted({peer.qdrant_version for peer in target.peers}, key=parse_version):
+        if parse_version(version) < _WITH_QUOTAS:
+            yield f"Qdrant {version} has no quotas (1.19 and newer have); leave --quotas out"
+
+
 def store_blockers(store: str, target: Target) -> Iterator[str]:
     """Agents that cannot read the store that the backup is in; "" is the main store."""
     for peer in target.peers if store else ():
@@ -54,6 +71,8 @@ def _version_refusal(source: str, target: str) -> str:
     """Segments are read by the minor version that wrote them and by the next one."""
     if parse_version(target) < OLDEST_QDRANT:
         return "too old for a restore; upgrade to 1.17.1 or newer"
+    if not source:
+        return ""
     before, now = parse_version(source)[:2], parse_version(target)[:2]
     if now < before:
         return f"older than the backup's {source}, whose segments it cannot read; upgrade first"
@@ -121,8 +140,13 @@ def warnings_of_group(
             f"the backup is consistent per shard only (skew {manifest.skew_ms} ms): writes came in"
             " while it was cut; counts can be compared only between replicas"
         )
+    elif manifest.consistency is Consistency.IMPORTED:
+        yield (
+            "the backup was imported from snapshots: what each shard is of, and which Qdrant wrote"
+            " it, is not known"
+        )
     source = manifest.source.qdrant_version
-    if parse_version(source) < _WITHOUT_ROCKSDB:
+    if source and parse_version(source) < _WITHOUT_ROCKSDB:
         yield (
             f"the backup is of Qdrant {source}: segments that it wrote into RocksDB cannot be read"
             " by 1.18 and newer; restore to 1.17 first, and let it rewrite them"
@@ -135,6 +159,12 @@ def warnings_of_group(
             f"cluster-wide metadata ({', '.join(sorted(manifest.source.metadata))}) is left out:"
             " this Qdrant runs without cluster mode and has none"
         )
+
+
+def quota_warnings(request: RestoreRequest, manifest: Manifest) -> Iterator[str]:
+    """Quotas are the cluster's own and are set again only if that is asked for."""
+    if (manifest.source.quotas or {}).get("enabled") and not request.quotas:
+        yield "the quotas in the backup are not set again; --quotas does that"
 
 
 def warnings_of(entry: CollectionEntry, factor: int, target: Target) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
+from cleancut.core.cluster.collection_config import differing
 from cleancut.core.cluster.payload_indexes import unequal_indexes
 from cleancut.core.format.manifest import CollectionEntry, Manifest, ShardEntry
 from cleancut.core.primitives.codec import Record
@@ -31,7 +32,8 @@ class RestoreDraft(Record, frozen=True):
     for the own; `store`: the name of the store with that catalog, "" for the main one. `strict`: a
     canary that answers otherwise undoes it. `accept_count`: more points than the group says do not.
     `moment`: to which logs are replayed; then `collections` are as they were at it, and nothing was
-    counted. Order: `planned` as `collections`."""
+    counted. `quotas`: what the cluster's quotas are to be; None leaves them. Order: `planned` as
+    `collections`."""
 
     epoch: Epoch
     operation: OperationId
@@ -47,6 +49,7 @@ class RestoreDraft(Record, frozen=True):
     accept_count: bool = False
     moment: Moment | None = None
     store: str = ""
+    quotas: dict[str, Any] | None = None
 
     @property
     def elsewhere(self) -> bool:
@@ -124,12 +127,14 @@ class RestoreReport(Record, frozen=True):
 
 class ObservedCollection(Record, frozen=True):
     """A restored collection as the cluster reports it after the verification. `schema`: its payload
-    indexes, as Qdrant spells them. `places`: of its replicas."""
+    indexes, as Qdrant spells them. `places`: of its replicas. `config`: its configuration; None
+    if it is not compared."""
 
     active: bool
     schema: dict[str, Any]
     places: tuple[tuple[ShardId, PeerId], ...]
     shard_keys: tuple[tuple[str | int, tuple[ShardId, ...]], ...] = ()
+    config: dict[str, Any] | None = None
 
 
 def draft_of(
@@ -165,6 +170,7 @@ def draft_of(
         strict=request.strict,
         accept_count=request.accept_count,
         moment=plan.moment,
+        quotas=manifest.source.quotas if request.quotas else None,
     )
 
 
@@ -195,10 +201,23 @@ def review(
             for planned, entry in zip(draft.planned, draft.collections, strict=True)
         ),
         shards=tuple(sorted(found, key=lambda s: (s.collection, s.shard_id, s.peer_id))),
-        warnings=tuple(_accepted(found)) if draft.accept_count else (),
+        warnings=(
+            *(_accepted(found) if draft.accept_count else ()),
+            *_ignored(draft, looks),
+        ),
         kept=kept,
         moment=draft.moment,
     )
+
+
+def _ignored(draft: RestoreDraft, looks: Mapping[str, ObservedCollection]) -> Iterator[str]:
+    """What is said of settings that this Qdrant does not know, or has changed."""
+    for planned, entry in zip(draft.planned, draft.collections, strict=True):
+        config = looks[planned.name].config
+        if config is None:
+            continue
+        if paths := differing(entry.info, {"config": config}, replicas=planned.factor):
+            yield f"this Qdrant did not take {', '.join(paths)} of {planned.created_as!r}"
 
 
 def _accepted(shards: Iterable[RestoredShard]) -> Iterator[str]:

@@ -122,7 +122,7 @@ class _Finder:
         epochs = (await list_epochs(self._store, self._paths))[::-1][:_TRIED]
         async with aclosing(read_rows(self._store, self._paths, epochs)) as rows:  # type: ignore[type-var]
             async for row in rows:
-                if row.manifest is None:
+                if row.manifest is None or row.manifest.imported is not None:
                     continue
                 cut_ms = round(parse_time(row.manifest.cut_at) * 1000)
                 if cut_ms <= self.limit_ms:

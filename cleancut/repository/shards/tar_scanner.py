@@ -96,7 +96,7 @@ class TarScan:
         """Whether the archive's end has been seen; trailing bytes may still come."""
         return self._phase is _Phase.TRAILER
 
-    def feed(self, chunk: bytes) -> list[Event]:
+    def feed(self, chunk: bytes | memoryview) -> list[Event]:
         """The events of `chunk`, in order.
 
         Raises: Corrupt (a header makes no sense), Refused (a member type that Qdrant's own

@@ -21,7 +21,13 @@ from cleancut.core.primitives.ids import Epoch
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.etcd_records import Operation, Seeded
 from cleancut.core.protocol.fence import check_fence
-from cleancut.core.protocol.requests import BackupRequest, SeedRequest, check_streams
+from cleancut.core.protocol.requests import (
+    BackupRequest,
+    ImportRequest,
+    SeedRequest,
+    check_import,
+    check_streams,
+)
 from cleancut.core.protocol.states import FINAL_STATES, IN_CATALOG, OperationKind, State
 from cleancut.core.verification.damage import Damage
 from cleancut.repository.archive.log_reader import LogFilter, LoggedEntry, read_log
@@ -51,7 +57,7 @@ from cleancut_coordinator.maintenance.scheduled_checks import run_repair
 _AT_ONCE = 8
 _LOG_S = 3600.0
 _LOGGED_IDS = 100
-_KINDS = (OperationKind.BACKUP, OperationKind.SEED)
+_KINDS = (OperationKind.BACKUP, OperationKind.SEED, OperationKind.IMPORT)
 """Kinds of operations that users see as backups."""
 _PROGRESS = {State.PREPARING: read_optimizing, State.SEALING: read_rounds}
 """What is shown of states in which no bytes move."""
@@ -96,6 +102,21 @@ class BackupService:
         )
         leader.term.poke()
         return await _shown_seed(self._context, operation)
+
+    async def import_backup(self, request: ImportRequest, request_id: str) -> Backup:
+        leader = self._leading()
+        requests.check_request([request.collection], request.attempts)
+        check_import(request)
+        await check_store_owner(self._context)
+        operation = await requests.record(
+            self._context,
+            leader.token,
+            OperationKind.IMPORT,
+            request=request,
+            request_id=request_id,
+        )
+        leader.term.poke()
+        return await self._shown(operation)
 
     async def get_backup(self, name: str) -> Backup:
         found, context = await self._found(name), self._context
@@ -270,7 +291,7 @@ class BackupService:
         """`damage`: read if it is not given and is needed."""
         if operation.kind is OperationKind.SEED:
             return await _shown_seed(self._context, operation)
-        request = decode(BackupRequest, operation.request.encode(), "the request")
+        request = _request_of(operation)
         shown = Backup(
             id=operation.id,
             epoch=operation.epoch,
@@ -309,6 +330,15 @@ class BackupService:
             attempt=shown.attempt,
             attempts=shown.attempts,
         )
+
+
+def _request_of(operation: Operation) -> BackupRequest:
+    """What was asked for; of an import as if for a backup of its collection."""
+    data = operation.request.encode()
+    if operation.kind is not OperationKind.IMPORT:
+        return decode(BackupRequest, data, "the request")
+    asked = decode(ImportRequest, data, "the request")
+    return BackupRequest(collections=(asked.collection,), attempts=asked.attempts)
 
 
 async def _shown_seed(context: CoordinatorContext, operation: Operation) -> Backup:

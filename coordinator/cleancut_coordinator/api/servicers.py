@@ -19,7 +19,7 @@ from cleancut.api.reshards import ReshardOptions
 from cleancut.api.values import ApiValue
 from cleancut.api.wire import from_message, to_message
 from cleancut.core.primitives.errors import Refused
-from cleancut.core.protocol.requests import BackupRequest, SeedRequest
+from cleancut.core.protocol.requests import BackupRequest, ImportRequest, SeedRequest
 from cleancut.rpc.server import Listen, serve
 from cleancut.v1 import backup_pb2 as backups
 from cleancut.v1 import (
@@ -105,6 +105,17 @@ class BackupServicer:
         )
         made = await self._api.backups.seed_backup(wanted, request_id_of(request.request_id))
         return _backup(made, backups.SeedBackupResponse)
+
+    async def ImportBackup(self, request: Any, _context: Any) -> Any:
+        require_leader(self._api)
+        wanted = ImportRequest(
+            import_id=request.import_id,
+            draft=request.draft,
+            collection=request.collection,
+            attempts=attempts_of(request.attempts),
+        )
+        made = await self._api.backups.import_backup(wanted, request_id_of(request.request_id))
+        return _backup(made, backups.ImportBackupResponse)
 
     async def GetBackup(self, request: Any, _context: Any) -> Any:
         found = await self._api.backups.get_backup(operation_name(request.id))

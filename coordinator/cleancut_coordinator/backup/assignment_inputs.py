@@ -57,14 +57,17 @@ async def read_view_and_sessions(
 
 async def read_parents(context: CoordinatorContext, chosen: Sequence[str]) -> Parents:
     """The newest entry of each shard among the last groups; an unreadable one is not used as
-    a parent, which costs bytes and nothing else."""
+    a parent, nor an imported one, which costs bytes and nothing else."""
     groups = []
     epochs = await list_epochs(context.store, context.paths)
     for epoch in reversed(epochs[-PARENT_GROUPS:]):
         try:
-            groups.append(await load_group(context.store, context.paths, epoch))
+            group = await load_group(context.store, context.paths, epoch)
         except (Corrupt, NotFound, Refused, Unavailable):
             continue
+        if group.imported is not None:
+            continue
+        groups.append(group)
         held = {entry.name for entry in groups[-1].collections}
         if held >= set(chosen):
             break

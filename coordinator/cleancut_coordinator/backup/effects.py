@@ -217,6 +217,7 @@ class LeaderBackupEffects:
         context = self._context
         metadata = await ask_any(context.peers, lambda peer: peer.cluster_metadata())
         metadata.pop(MARK, None)
+        quotas = await ask_any(context.peers, lambda peer: peer.quotas())
         cluster = await ask_any(context.peers, lambda peer: peer.cluster())
         owned = await check_store_owner(context)
         undrainable = {
@@ -234,8 +235,8 @@ class LeaderBackupEffects:
                 qdrant_version=versions[-1] if versions else "",
                 peers={str(peer): uri for peer, uri in sorted(cluster.peers.items())},
                 metadata=metadata,
+                quotas=quotas,
             ),
-            shard_keys={entry.name: tuple(k for k, _ in entry.shard_keys) for entry in entries},
             undrainable=undrainable,
             questions=await choose_questions(context, provable),
         )
@@ -247,17 +248,17 @@ class LeaderBackupEffects:
         draft = await self._read_draft(effect.epoch, effect.draft)
         asked = draft.questions if effect.round == 2 else ()
         canaries = await read_canaries(self._context, effect.epoch, asked)
-        drains = [partial(self._drain_one, draft, entry.name) for entry in draft.collections]
+        drains = [partial(self._drain_one, draft, entry) for entry in draft.collections]
         drained = await run_all(drains, _AT_ONCE)
         undrained = tuple(index for index, done in enumerate(drained) if not done)
         return Drained(undrained, format_now(self._context.clock), canaries)
 
-    async def _drain_one(self, draft: Draft, name: str) -> bool:
-        if name in draft.undrainable:
+    async def _drain_one(self, draft: Draft, entry: CollectionEntry) -> bool:
+        if entry.name in draft.undrainable:
             return False
         for peer in self._context.peers:
             try:
-                await peer.drain(name, draft.shard_keys[name], Bounds().drain_s)
+                await peer.drain(entry.name, entry.shard_ids, entry.shard_keys, Bounds().drain_s)
             except Unavailable:
                 continue  # not reached, so nothing was applied: the next peer may be asked
             except CleancutError:

@@ -24,6 +24,7 @@ _PREFIX = {
     OperationKind.REBALANCE: "m",
     OperationKind.RESHARD: "n",
     OperationKind.SEED: "s",
+    OperationKind.IMPORT: "i",
 }
 _NOUN = {
     OperationKind.BACKUP: "backup list",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from cleancut.core.backup.barrier import Barrier
+from cleancut.core.backup.importing import ImportMachine
 from cleancut.core.backup.seed import SeedMachine
 from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost, Unavailable
 from cleancut.core.primitives.ids import Epoch, FencingToken, OperationId
@@ -53,6 +54,7 @@ _QUEUE = 10_000
 _MACHINES: dict[OperationKind, type[Attempt]] = {
     OperationKind.BACKUP: Barrier,
     OperationKind.SEED: SeedMachine,
+    OperationKind.IMPORT: ImportMachine,
     OperationKind.RESTORE: RestoreMachine,
     OperationKind.REBALANCE: RebalanceMachine,
     OperationKind.RESHARD: ReshardMachine,

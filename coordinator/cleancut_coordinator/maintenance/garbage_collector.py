@@ -189,7 +189,8 @@ class GarbageCollector:
         seeds = await read_seeds(context.store, context.paths)
         newest: dict[str, int] = {}
         for epoch, group in (await self._names.groups()).items() if seeds else ():
-            newest.update(dict.fromkeys(group.facts.collections, epoch))
+            if not group.facts.imported:
+                newest.update(dict.fromkeys(group.facts.collections, epoch))
         over = set(finished_seeds(seeds, newest, context.clock.wall_s()))
         for epoch in () if dry_run else sorted(over):
             prefix = context.paths.seeds_of(epoch)

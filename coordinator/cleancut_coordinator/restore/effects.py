@@ -225,7 +225,8 @@ class RestoreEffects:
             partial(
                 peer.drain,
                 planned.created_as,
-                tuple(key for key, _ in entry.shard_keys),
+                entry.shard_ids,
+                entry.shard_keys,
                 timeout_s=DRAIN_S,
             )
             for planned, entry in zip(draft.planned, draft.collections, strict=True)

@@ -53,6 +53,7 @@ async def observe_created(
             (shard, at if enabled else WITHOUT_CLUSTER) for shard, at in placement.places()
         ),
         shard_keys=placement.shard_keys(),
+        config=info["config"],
     )
 
 

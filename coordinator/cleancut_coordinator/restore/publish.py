@@ -1,5 +1,5 @@
 """Publishes what was restored and verified: aliases, settings that only a PATCH takes, and strict
-mode last, since it may forbid everything else."""
+mode and quotas last, since they may forbid everything else."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ async def publish_restore(context: CoordinatorContext, draft: RestoreDraft) -> N
         strict = strict_mode(entry.info)
         if strict:
             await peer.patch_collection(planned.created_as, {"strict_mode_config": strict})
+    if draft.quotas is not None:
+        await peer.put_quotas(draft.quotas)
 
 
 async def find_replaced(

@@ -208,3 +208,36 @@ def test_undelete_into_another_collection_is_refused(
     assert run([*verb, "--into", "other"]) == Exit.REFUSED
     assert "vector 'image' is" in capsys.readouterr().err
     assert run([*verb, "--into", "nowhere"]) == Exit.NOT_FOUND
+
+
+def test_a_backup_is_compared_with_what_is_live(
+    store: RecordedStore,
+    url: str,
+    runner: asyncio.Runner,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Every kind of vector and id is equal as long as it was not written; then it is not."""
+    verb = [*store.flags, "backup", "diff", "1", "--live", "--qdrant-url", url, "-o", "json"]
+
+    def shown(code: Exit, *more: str) -> Any:
+        capsys.readouterr()
+        assert run([*verb, "--exit-code", *more]) == code
+        return json.loads(capsys.readouterr().out)["diff"]
+
+    assert shown(Exit.FAILED)["collections"][0]["change"] == "removed"
+    points = exported(store, tmp_path / "lines")
+    runner.run(asked(url, "PUT", f"collections/{DOCS}", json=KINDS))
+    write = f"collections/{DOCS}/points"
+    runner.run(asked(url, "PUT", f"{write}?wait=true", json={"points": points}))
+    assert shown(Exit.OK)["unchanged"] == 31
+    changes = [point(5, 6), {**point(6, 6), "payload": {}}, point(1000, 2)]
+    runner.run(asked(url, "PUT", f"{write}?wait=true", json={"points": changes}))
+    gone = {"points": [7, UUID]}
+    runner.run(asked(url, "POST", f"{write}/delete?wait=true", json=gone))
+    found = shown(Exit.FAILED, "--ids")
+    assert (found["added"], found["removed"], found["changed"], found["unchanged"]) == (1, 2, 2, 27)
+    assert found["after"]["id"] == "live"
+    listed = {one["id"]: one["change"] for one in found["collections"][0]["points"]}
+    wanted = {5: "vector and payload", 6: "payload", 7: "removed", UUID: "removed", 1000: "added"}
+    assert listed == wanted

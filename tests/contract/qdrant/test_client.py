@@ -213,6 +213,6 @@ def test_a_shard_past_its_threshold_gets_an_index_when_idle(
     found = client.query_points(name, query=vector(17), limit=1).points
     assert found[0].id == 17
     before = world.run(world.numbers(name))
-    world.run(world.first.drain(name, [], 10))
+    world.run(world.first.drain(name, [0], [], 10))
     after = world.run(world.numbers(name))
     assert [after[one] - before[one] for one in before] == [1]

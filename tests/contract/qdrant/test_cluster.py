@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cleancut.core.primitives.errors import Denied, Invalid, NotFound, Refused, Unavailable
+from cleancut.core.primitives.ids import parse_version
 from cleancut.qdrant.client import Qdrant
 from cleancut_devcluster.launch.qdrant import Kind, launch_peers, wait_until
 from tests.contract.qdrant.world import World, points
@@ -193,11 +194,11 @@ def test_names_that_stop_consensus_never_reach_qdrant(world: World) -> None:
                 await world.first.create_collection(bad, {})
         for bad in (".", ".."):
             with pytest.raises(Invalid):
-                await world.first.drain(bad, [], 5)
+                await world.first.drain(bad, [0], [], 5)
         good = "docs@7 ä+%#"
         await world.first.create_collection(good, {"vectors": {"size": 4, "distance": "Dot"}})
         assert good in await world.first.collections()
-        await world.first.drain(good, [], 5)
+        await world.first.drain(good, [0], [], 5)
         await world.first.delete_collection(good)
 
     world.run(check())
@@ -241,6 +242,29 @@ def test_cluster_metadata_round_trip(world: World) -> None:
     world.run(check())
 
 
+def test_quotas_are_there_since_1_19(world: World) -> None:
+    """They are cluster-wide; a server without them has no such path."""
+
+    async def check() -> None:
+        if parse_version(await world.first.version()) < (1, 19):
+            assert await world.first.quotas() is None
+            with pytest.raises(NotFound):
+                await world.first.put_quotas({"enabled": False})
+            return
+        before, body = await world.first.quotas(), {"enabled": True, "max_disk_usage_percent": 99}
+        assert before is not None
+        await world.first.put_quotas(body)
+
+        async def seen() -> bool:
+            return all([await one.quotas() == body for one in world.clients])
+
+        await wait_until(seen, 10, "the quotas are everywhere")
+        await world.first.put_quotas(before)
+        assert await world.first.quotas() == before
+
+    world.run(check())
+
+
 def test_a_single_qdrant_is_peer_zero(kind: Kind, runner: asyncio.Runner, tmp_path: Path) -> None:
     """Without cluster mode there are no peers, no metadata and no uuids; streams work all the same.
 
@@ -258,7 +282,7 @@ def test_a_single_qdrant_is_peer_zero(kind: Kind, runner: asyncio.Runner, tmp_pa
             assert await client.cluster_metadata_value("team") is None
             assert not await client.put_cluster_metadata("team", "a")
             await client.create_collection("one", {"vectors": {"size": 4, "distance": "Dot"}})
-            await client.drain("one", [], 5)
+            await client.drain("one", [0], [], 5)
             placement = await client.placement("one")
             assert [(one.shard_id, one.state, one.local) for one in placement.shards] == [
                 (0, "Active", True)
@@ -283,13 +307,13 @@ def test_keys_are_asked_for(kind: Kind, runner: asyncio.Runner, tmp_path: Path) 
         ) as peers:
             async with peers[0].client() as owner:
                 await owner.create_collection("one", {"vectors": {"size": 4, "distance": "Dot"}})
-                await owner.drain("one", [], 5)
+                await owner.drain("one", [0], [], 5)
             async with Qdrant(peers[0].url, "wrong") as stranger:
                 with pytest.raises(Denied):
                     await stranger.collections()
             async with Qdrant(peers[0].url, "reader") as reader:
                 assert await reader.collections() == ["one"]
                 with pytest.raises(Refused):
-                    await reader.drain("one", [], 5)
+                    await reader.drain("one", [0], [], 5)
 
     runner.run(check())

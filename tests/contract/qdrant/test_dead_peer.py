@@ -30,7 +30,7 @@ def test_only_what_lies_on_a_dead_peer_cannot_be_described(fresh: World) -> None
             assert len(telemetry.collections[thin].shards) == 3
             assert {one.state for one in (await client.placement(thin)).shards} == {"Active"}
             assert len((await client.cluster()).peers) == 3
-        await fresh.first.drain(whole, [], 20)
+        await fresh.first.drain(whole, [0], [], 20)
         states = [one.state for one in (await fresh.first.placement(whole)).shards]
         assert sorted(states) == ["Active", "Active", "Dead"]
 
@@ -55,7 +55,7 @@ def test_stopped_consensus_leaves_reads_and_writes(fresh: World) -> None:
             assert "poison" not in await client.collections()
             assert (await client.collection(name))["points_count"] == 30
             assert await client.count_collection(name) == 30
-            await client.drain(name, [], 20)
+            await client.drain(name, range(3), [], 20)
         await fresh.upsert(name, points(range(30, 40)))
         action = {"create_alias": {"collection_name": name, "alias_name": "live"}}
         for _ in range(2):

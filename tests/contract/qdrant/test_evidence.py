@@ -49,10 +49,10 @@ def segment_of(reading: Reading) -> str:
 async def doubts_after(world: World, name: str, act: Callable[[], Awaitable[object]]) -> str:
     """What is said of the shard if `act` happens between the first reading and the second drain."""
     host = world.first
-    await host.drain(name, [], 5)
+    await host.drain(name, [0], [], 5)
     first = await read(host, name)
     await act()
-    await host.drain(name, [], 5)
+    await host.drain(name, [0], [], 5)
     second = await read(host, name, known=segment_of(first))
     told = doubt(first, second, drained=True)
     assert is_quiet(first, second, drained=True) is (told == "")
@@ -158,7 +158,7 @@ def test_a_failed_operation_that_is_applied_again(alone: World) -> None:
         with pytest.raises(AssertionError, match="No space"):
             await alone.upsert(name, points(range(1000, 1010)))
         full.unlink()
-        await host.drain(name, [], 5)
+        await host.drain(name, [0], [], 5)
         first = await read(host, name)
         assert doubt(first, first, drained=True) != ""
 
@@ -166,7 +166,7 @@ def test_a_failed_operation_that_is_applied_again(alone: World) -> None:
             return await host.count(name, 0) == len(HELD) + 10
 
         await wait_until(applied, 10, "the failed operation is applied")
-        await host.drain(name, [], 5)
+        await host.drain(name, [0], [], 5)
         second = await read(host, name, known=segment_of(first))
         assert (first.number or 0) + 1 == second.number
         assert doubt(first, second, drained=True) == "its status is red"
@@ -227,9 +227,9 @@ def test_a_shard_key_that_is_dropped_and_made_again(alone: World) -> None:
             return (await host.placement(name)).shards[0].shard_id
 
         shard = await fill(1)
-        await host.drain(name, ["a"], 5)
+        await host.drain(name, [1], [("a", [1])], 5)
         first = await read(host, name, shard)
-        await host.drain(name, ["a"], 5)
+        await host.drain(name, [1], [("a", [1])], 5)
         known = segment_of(first)
         second = await read(host, name, shard, known)
         assert is_quiet(first, second, drained=True)
@@ -238,7 +238,7 @@ def test_a_shard_key_that_is_dropped_and_made_again(alone: World) -> None:
         await alone.settled(name, 0)
         assert await fill(2) == shard
         while (await read(host, name, shard)).number != (second.number or 0) + 1:
-            await host.drain(name, ["a"], 5)
+            await host.drain(name, [1], [("a", [1])], 5)
         again = await read(host, name, shard, known)
         assert doubt(second, again, drained=True) == "its segments were replaced"
         assert not is_unchanged(Parent(second=second, uuid=uuid), again, uuid)

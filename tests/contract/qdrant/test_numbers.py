@@ -26,8 +26,10 @@ def test_a_drain_counts_one_on_every_replica(world: World, replicas: int) -> Non
     async def check() -> None:
         name = await world.create(shards=3, replicas=replicas)
         await world.upsert(name, points(range(60)))
-        assert await moved(world, name, lambda: world.first.drain(name, [], 5)) == {1}
-        assert await moved(world, name, lambda: world.clients[1].drain(name, [], 5)) == {1}
+        assert await moved(world, name, lambda: world.first.drain(name, range(3), [], 5)) == {1}
+        assert await moved(world, name, lambda: world.clients[1].drain(name, range(3), [], 5)) == {
+            1
+        }
         assert len(await world.numbers(name)) == 3 * replicas
 
     world.run(check())
@@ -113,7 +115,7 @@ def test_an_index_counts_two_and_an_unknown_point_shows_late(world: World) -> No
                 await world.post(0, f"/collections/{name}/points/payload?wait=true", body)
 
         assert await moved(world, name, not_found) == {0}
-        assert await moved(world, name, lambda: world.first.drain(name, [], 5)) == {2}
+        assert await moved(world, name, lambda: world.first.drain(name, [0], [], 5)) == {2}
 
     world.run(check())
 
@@ -128,7 +130,7 @@ def test_an_update_during_a_stream_counts(world: World) -> None:
         async with host.stream_shard(name, 0) as chunks:
             await anext(chunks)
             assert await moved(world, name, lambda: world.delete(name, [1])) == {1}
-            assert await moved(world, name, lambda: world.first.drain(name, [], 5)) == {1}
+            assert await moved(world, name, lambda: world.first.drain(name, [0], [], 5)) == {1}
             async for _ in chunks:
                 pass
 
@@ -147,8 +149,8 @@ def test_the_first_operation_after_a_recover_does_not_count(world: World) -> Non
         await world.upsert(name, points(range(50, 60)))
         await recover(host, name, 0, tar)
         assert set((await world.numbers(name)).values()) == {number + 1}
-        assert await moved(world, name, lambda: world.first.drain(name, [], 5)) == {0}
-        assert await moved(world, name, lambda: world.first.drain(name, [], 5)) == {1}
+        assert await moved(world, name, lambda: world.first.drain(name, [0], [], 5)) == {0}
+        assert await moved(world, name, lambda: world.first.drain(name, [0], [], 5)) == {1}
 
     world.run(check())
 
@@ -158,13 +160,27 @@ def test_a_drain_of_custom_sharding_needs_every_key(world: World) -> None:
 
     async def check() -> None:
         name = await world.create(shards=1, sharding_method="custom")
-        keys: list[str | int] = ["a", 7]
-        for key in keys:
+        for key in ("a", 7):
             await world.first.create_shard_key(name, {"shard_key": key, "shards_number": 2})
         await world.settled(name, 4)
         with pytest.raises(Refused, match=r"[Ss]hard key"):
-            await world.first.drain(name, [], 5)
-        assert await moved(world, name, lambda: world.first.drain(name, keys, 5)) == {1}
+            await world.first.drain(name, [0], [], 5)
+        keys = (await world.first.placement(name)).shard_keys()
+        assert [key for key, _ in keys] == ["a", 7]
+        ids = [shard for _, shards in keys for shard in shards]
+        assert await moved(world, name, lambda: world.first.drain(name, ids, keys, 5)) == {1}
+
+    world.run(check())
+
+
+def test_a_drain_deletes_nothing_and_reaches_every_shard(world: World) -> None:
+    """A dozen shards: each gets an id, and none of the ids is a point's."""
+
+    async def check() -> None:
+        name = await world.create(shards=12)
+        await world.upsert(name, points(range(200)))
+        assert await moved(world, name, lambda: world.first.drain(name, range(12), [], 5)) == {1}
+        assert await world.first.count_collection(name) == 200
 
     world.run(check())
 
@@ -172,7 +188,7 @@ def test_a_drain_of_custom_sharding_needs_every_key(world: World) -> None:
 def test_a_drain_of_no_collection_is_not_found(world: World) -> None:
     async def check() -> None:
         with pytest.raises(NotFound):
-            await world.first.drain("nowhere", [], 5)
+            await world.first.drain("nowhere", [0], [], 5)
 
     world.run(check())
 
@@ -187,7 +203,7 @@ def test_a_drain_waits_for_what_was_queued_before(world: World) -> None:
             for start in range(0, 2000, 100):
                 body = {"points": points(range(start, start + 100))}
                 group.create_task(world.post(start // 100 % 3, path, body, "PUT"))
-        await world.first.drain(name, [], 30)
+        await world.first.drain(name, range(2), [], 30)
         before = await world.numbers(name)
         counts = await world.counts(name)
         assert sum(of_shard[0] for of_shard in counts.values()) == 2000

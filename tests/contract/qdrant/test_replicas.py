@@ -24,7 +24,7 @@ def test_replicas_hold_the_same_points(world: World) -> None:
                 group.create_task(world.post(turn % 3, path, body, "PUT"))
         for turn in range(3):
             await world.post(turn, path, {"points": points(range(100), seed=50 + turn)}, "PUT")
-        await world.first.drain(name, [], 10)
+        await world.first.drain(name, range(3), [], 10)
         counts = await world.counts(name)
         assert sum(one[0] for one in counts.values()) == 300
         assert all(one[0] == one[1] for one in counts.values())
@@ -203,13 +203,13 @@ def test_a_drain_does_not_answer_while_a_replica_is_frozen(fresh: World) -> None
         fresh.peers[2].freeze()
         try:
             with pytest.raises(TimedOut):
-                await fresh.first.drain(name, [], 2)
+                await fresh.first.drain(name, range(3), [], 2)
         finally:
             fresh.peers[2].thaw()
 
         async def drained() -> bool:
             try:
-                await fresh.first.drain(name, [], 5)
+                await fresh.first.drain(name, range(3), [], 5)
             except (Refused, TimedOut, Unavailable):
                 return False
             return True

@@ -6,12 +6,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from cleancut.core.points.selection import Selection, parse_filter, parse_ids
 from cleancut.core.primitives.errors import Invalid
+
+if TYPE_CHECKING:
+    from cleancut.qdrant.client import Qdrant
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,6 +63,56 @@ def selection_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def qdrant_options(function: F) -> F:
+    """--qdrant-url, --qdrant-api-key-file and --qdrant-ca; see `qdrant_of`."""
+    for option in (
+        click.option(
+            "--qdrant-ca",
+            "ca_file",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="CA that signed Qdrant's certificate. Default: the system's.",
+        ),
+        click.option(
+            "--qdrant-api-key-file",
+            "key_file",
+            type=click.Path(path_type=Path),
+            help="File with an API key for the collection.",
+        ),
+        click.option(
+            "--qdrant-url",
+            envvar="CLEANCUT_QDRANT_URL",
+            show_envvar=True,
+            metavar="URL",
+            help="A Qdrant peer, or a load balancer of all.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def qdrant_of(qdrant_url: str | None, key_file: Path | None, ca_file: Path | None) -> Qdrant:
+    """Raises: UsageError without a URL; Invalid, for a wrong one, a key file that cannot be read,
+    or a key in the clear."""
+    from cleancut.qdrant.client import Qdrant
+    from cleancut.qdrant.http import check_url
+
+    if qdrant_url is None:
+        raise click.UsageError("missing option --qdrant-url (or CLEANCUT_QDRANT_URL)")
+    return Qdrant(qdrant_url, _key(check_url(qdrant_url), key_file), ca_file)
+
+
+def _key(url: str, file: Path | None) -> str | None:
+    if file is None:
+        return None
+    from cleancut.qdrant.http import check_key_line
+
+    check_key_line(url)
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"cannot read {file}: {error}", "see --qdrant-api-key-file") from error
 
 
 def selection_of(

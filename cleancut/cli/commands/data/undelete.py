@@ -12,6 +12,8 @@ from cleancut.cli import offline
 from cleancut.cli.commands.data.options import (
     collection_option,
     jobs_option,
+    qdrant_of,
+    qdrant_options,
     scratch_option,
     selection_of,
     selection_options,
@@ -21,7 +23,6 @@ from cleancut.cli.options import backup_argument, confirm, yes_option
 from cleancut.cli.render.output import emit
 from cleancut.cli.settings import Verb, settings_of
 from cleancut.core.format.paths import Paths
-from cleancut.core.primitives.errors import Invalid
 from cleancut.ports.store import Store
 
 
@@ -45,25 +46,7 @@ from cleancut.ports.store import Store
     show_default="as fast as it goes",
     help="Points a second at most.",
 )
-@click.option(
-    "--qdrant-url",
-    envvar="CLEANCUT_QDRANT_URL",
-    show_envvar=True,
-    metavar="URL",
-    help="A Qdrant peer, or a load balancer of all.",
-)
-@click.option(
-    "--qdrant-api-key-file",
-    "key_file",
-    type=click.Path(path_type=Path),
-    help="File with an API key that may write to the collection.",
-)
-@click.option(
-    "--qdrant-ca",
-    "ca_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="CA that signed Qdrant's certificate. Default: the system's.",
-)
+@qdrant_options
 @jobs_option
 @scratch_option
 @yes_option
@@ -95,12 +78,9 @@ def undelete_(
     """
     from cleancut.data.requirements import check_extra
 
-    if qdrant_url is None:
-        raise click.UsageError("missing option --qdrant-url (or CLEANCUT_QDRANT_URL)")
+    server = qdrant_of(qdrant_url, key_file, ca_file)
     check_extra()
     from cleancut.data.undelete import Talk, UndeleteRequest, undelete
-    from cleancut.qdrant.client import Qdrant
-    from cleancut.qdrant.http import check_url
 
     settings = settings_of(context)
     request = UndeleteRequest(
@@ -116,11 +96,10 @@ def undelete_(
     )
     if not (yes or plan or sys.stdin.isatty()):
         raise click.UsageError("confirm with --yes, since stdin is not a terminal, or use --plan")
-    key = _key(check_url(qdrant_url), key_file)
     talk = Talk(say, lambda found: confirm(_question(found), yes=yes))
 
     async def act(store: Store, paths: Paths) -> Undelete:
-        async with Qdrant(qdrant_url, key, ca_file) as qdrant:
+        async with server as qdrant:
             return await undelete(store, paths, qdrant, request, talk=talk)
 
     found = offline.with_store(settings, act)
@@ -131,16 +110,3 @@ def undelete_(
 def _question(found: Undelete) -> str:
     replaced = f" and replace {found.differing:,}" if found.differing else ""
     return f"put {found.missing:,} points back into {found.into}{replaced}"
-
-
-def _key(url: str, file: Path | None) -> str | None:
-    """Raises: Invalid, for a file that cannot be read, or a key in the clear."""
-    if file is None:
-        return None
-    from cleancut.qdrant.http import check_key_line
-
-    check_key_line(url)
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(f"cannot read {file}: {error}", "see --qdrant-api-key-file") from error

@@ -74,6 +74,6 @@ def test_a_read_that_breaks_off_has_changed_nothing() -> None:
             with pytest.raises(Unavailable):
                 await peer.count("docs", 0)
             with pytest.raises(TimedOut):
-                await peer.drain("docs", (), timeout_s=5.0)
+                await peer.drain("docs", (0,), (), timeout_s=5.0)
 
     asyncio.run(scenario())

@@ -69,7 +69,8 @@ def test_fields_that_make_a_call_an_admins_are_there_and_do() -> None:
         ),
         (
             Role.OPERATOR,
-            "CreateBackup SeedBackup CancelBackup StartRestore HoldBackup TriggerSchedule",
+            "CreateBackup SeedBackup ImportBackup CancelBackup StartRestore HoldBackup"
+            " TriggerSchedule",
         ),
         (Role.READER, "ListBackups PlanRestore GetStatus WatchRebalance"),
     ],

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from cleancut.core.format.manifest import (
     FORMAT,
+    IMPORTED_FORMAT,
     UNHASHED_FORMAT,
     ClusterEntry,
     CollectionEntry,
@@ -100,7 +101,7 @@ def test_a_missing_or_doubled_shard_is_corrupt() -> None:
 
 def test_another_format_is_refused_with_a_hint() -> None:
     """A newer manifest is not misread, and not called broken."""
-    check(manifest(format=UNHASHED_FORMAT + 1), Refused, f"format {UNHASHED_FORMAT + 1}", "newer")
+    check(manifest(format=IMPORTED_FORMAT + 1), Refused, f"format {IMPORTED_FORMAT + 1}", "newer")
 
 
 def test_a_shard_without_a_sha256_has_a_format_of_its_own() -> None:

@@ -11,6 +11,7 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.garbage import (
     SEED_KEPT_S,
     Begun,
+    BegunImport,
     GarbageList,
     GarbageMark,
     GcStep,
@@ -24,7 +25,7 @@ from cleancut.core.primitives.codec import digest_of, encode
 from cleancut.core.primitives.ids import ClusterName, Epoch, PeerId, Sha256, ShardId
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.repository.catalog import read_epochs
-from cleancut.repository.garbage import find_garbage, read_seeds
+from cleancut.repository.garbage import find_garbage, read_imports, read_seeds
 from cleancut.repository.packs.underused_packs import read_sparse, renew_sparse
 from cleancut.testing.memory_store import MemoryStore
 
@@ -106,6 +107,33 @@ def test_while_a_backup_is_awaited_what_seeds_have_left_stays() -> None:
     assert not living.is_live("packs/000000000005/s/1")
     assert living.is_live("pages/bb/bb2")
     assert not living.is_live("recipes/aa/aa2")
+
+
+def test_what_an_import_has_stored_stays_until_it_is_entered_or_too_old() -> None:
+    """Its packs are of no epoch, so only its mark, or a backup that names them, keeps them."""
+    living = LIVING._replace(imports=frozenset({"ab"}))
+    assert living.is_live("packs/000000000000/ab/0")
+    assert not living.is_live("packs/000000000000/cd/0")
+    assert living.is_live("pages/bb/bb2")
+    assert living.is_live("recipes/aa/aa2")
+    assert living.is_live("imports/ab/begun.json")
+    assert not living.is_live("imports/cd/begun.json")
+    assert not LIVING.is_live("packs/000000000000/ab/0")
+    named = LIVING._replace(named=frozenset({"000000000000/ab/0"}))
+    assert named.is_live("packs/000000000000/ab/0")
+    assert LIVING._replace(unread=3).is_live("packs/000000000000/ab/0")
+
+
+def test_an_import_is_known_by_its_mark_until_that_is_too_old() -> None:
+    store, paths = MemoryStore(), Paths(ClusterName("prod"))
+    store.objects = {
+        paths.import_begun("ab"): encode(BegunImport(at=format_time(DAY_S))),
+        paths.import_draft("ab", "f" * 64): b"{}",
+        paths.import_begun("cd"): encode(BegunImport(at=format_time(DAY_S * 3))),
+        paths.import_draft("ef", "f" * 64): b"{}",
+    }
+    for day, known in ((2, {"ab", "cd"}), (2 + KEPT_DAYS, {"cd"}), (3 + KEPT_DAYS, set())):
+        assert asyncio.run(read_imports(store, paths, DAY_S * day)) == known
 
 
 def begun(day: int, *collections: str) -> Begun:

@@ -52,6 +52,13 @@ def test_a_damaged_group_protects_nothing() -> None:
     assert stock.collections == {"docs": 1000.0}
 
 
+def test_an_imported_group_makes_nothing_newer() -> None:
+    imported = group(2)._replace(consistency=Consistency.IMPORTED)
+    stock = take_inventory([group(1), imported], 0, ())
+    assert (stock.good, stock.collections) == (2, {"docs": 1000.0})
+    assert stock.schedules["nightly"].group.epoch == 1
+
+
 def test_each_schedule_and_each_collection_has_a_newest_of_its_own() -> None:
     stock = take_inventory([group(3, 1, "", "logs"), group(1, 1, "nightly", "docs", "logs")], 2, ())
     assert {name: one.group.epoch for name, one in stock.schedules.items()} == {"nightly": 1, "": 3}

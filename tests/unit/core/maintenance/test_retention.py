@@ -226,3 +226,8 @@ def test_damaged_groups_take_no_whole_ones_place() -> None:
     assert kept(groups, Retention(keep_last=3)) == [1, 2, 5, 6, 7]
     assert kept(groups, Retention(keep_last=1)) == [2, 7]
     assert 2 in kept(groups, Retention(max_age_days=1.0))
+
+
+def test_imported_groups_neither_expire_nor_take_the_place_of_others() -> None:
+    groups = [group(1, 9), group(2, 8), group(3, 7)._replace(imported=True)]
+    assert kept(groups, Retention(keep_last=1)) == [2, 3]

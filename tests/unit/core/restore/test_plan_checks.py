@@ -21,7 +21,7 @@ from cleancut.core.protocol.documents import AgentRestoreReport
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.restore.blockers import cannot_be_rebuilt, fillers
 from cleancut.core.restore.plan import PlacementPlan, check_agreed, check_plan, make_plan
-from cleancut.core.restore.report import RestoreReport, rate_of, slowest
+from cleancut.core.restore.report import RestoreReport, draft_of, rate_of, slowest
 from cleancut.core.restore.target import FREE_STEP, Target
 from tests.support.restore_groups import MB, collection, group, info_of, shard, target
 
@@ -275,3 +275,34 @@ def test_a_warning_of_many_collections_is_one_line() -> None:
     found = [one for one in _plan(*entries).warnings if "peers empty" in one]
     assert len(found) == 1
     assert found[0].startswith("c00, c01, c02, c03, c04 and 45 more: 1 shards leave")
+
+
+# Quotas
+
+
+@pytest.mark.parametrize(
+    ("quotas", "version", "asked", "warned", "words"),
+    [
+        ({"enabled": True, "max_disk_usage_percent": 80}, "1.19.0", True, False, ""),
+        ({"enabled": True}, "1.19.0", False, True, ""),
+        ({"enabled": False}, "1.19.0", False, False, ""),
+        (None, "1.19.0", False, False, ""),
+        (None, "1.19.0", True, False, "the backup holds no quotas"),
+        ({"enabled": True}, "1.18.3", True, False, "Qdrant 1.18.3 has no quotas"),
+    ],
+)
+def test_quotas_are_set_again_where_that_is_asked_for(
+    quotas: dict[str, Any] | None, version: str, asked: bool, warned: bool, words: str
+) -> None:
+    manifest, there = group(), target(version=version)
+    manifest = replace(manifest, source=replace(manifest.source, quotas=quotas))
+    request = RestoreRequest(backup=Epoch(4), quotas=asked)
+    plan = make_plan(manifest, request, there)
+    assert any("--quotas does that" in one for one in plan.warnings) is warned
+    assert [one for one in plan.blockers if "quotas" in one] == [
+        one for one in plan.blockers if words and words in one
+    ]
+    assert bool(words) is any("quotas" in one for one in plan.blockers)
+    if not plan.blockers:
+        draft = draft_of(manifest, plan, Epoch(5), OperationId("r-1"), request=request)
+        assert draft.quotas == (quotas if asked else None)

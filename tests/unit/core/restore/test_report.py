@@ -60,6 +60,17 @@ def test_it_speaks_the_groups_names() -> None:
     assert {shard.collection for shard in report.shards} == {"docs"}
 
 
+def test_it_names_the_settings_that_the_server_ignored() -> None:
+    """What a server adds, and what only an update sets, is no difference."""
+    asked = info_of(params={"payload": {"memory": "on_disk"}, "read_fan_out_factor": 2})
+    took = info_of(new_section={"a": 1})["config"]
+    assert _report(*WHOLE, info=asked).warnings == ()
+    report = _report(*WHOLE, info=asked, look=replace(LOOK, config=took))
+    assert report.warnings == ("this Qdrant did not take payload of 'tomes'",)
+    same = replace(LOOK, config=asked["config"] | {"params": asked["config"]["params"] | {"x": 1}})
+    assert _report(*WHOLE, info=asked, look=same).warnings == ()
+
+
 def test_it_tells_whether_counts_are_equal() -> None:
     """True only if the group holds the counts and they are the same; None where it does not."""
     (told,) = _report(*WHOLE).collections
