@@ -227,11 +227,16 @@ class LeaderState:
         listing = await self._etcd.list(self._keys.operations)
         found = (decode_or_skip(self._context, Operation, item) for item in listing.items)
         records = [record for record in found if record is not None]
-        open_ones = {record.id for record in records if record.state not in FINAL_STATES}
+        still_open = [record for record in records if record.state not in FINAL_STATES]
+        open_ones = {record.id for record in still_open}
+        reshards = [one for one in still_open if one.kind is OperationKind.RESHARD]
+        reshards.sort(key=lambda record: record.created_at)  # in turns, two would undo each other
         waiting = [
             record
             for record in records
-            if record.state is State.PENDING and record.after not in open_ones
+            if record.state is State.PENDING
+            and record.after not in open_ones
+            and record not in reshards[1:]
         ]
         return sorted(waiting, key=lambda record: (record.turns, record.created_at))
 
