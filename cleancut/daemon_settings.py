@@ -60,6 +60,7 @@ _TYPE_WORDS = {
 }
 _PLACE = re.compile(r" - at `\$\.([^`]*)`")
 OLDEST_ETCD = (3, 5, 13)
+STORE_HELP = "file:///path, s3://bucket/prefix, az://container/prefix or gs://bucket/prefix."
 _FILE = click.Path(dir_okay=False, path_type=Path)
 """Existence is checked where the file is read: a secret may be mounted late."""
 
@@ -71,7 +72,7 @@ _COMMON = (
     click.option("--etcd-key", type=_FILE, help="Its private key."),
     click.option("--etcd-user", default="", metavar="NAME", help="User of etcd, with a password."),
     click.option("--etcd-password-file", type=_FILE, help="File that holds it."),
-    click.option("--store", required=True, metavar="URL", help="file:///path or s3://bucket/pre."),
+    click.option("--store", required=True, metavar="URL", help=STORE_HELP),
     click.option("--store-key-file", type=_FILE, help="File with the key that encrypts the store."),
     click.option(
         "--store-key-command", metavar="COMMAND", help="Prints it, whenever it is needed."

@@ -2,6 +2,7 @@
 # Installs what the tests can use beyond Python packages. Requires root; otherwise it prints what is
 # missing and continues: those tests are skipped, with the reason.
 set -eu
+sh "$(dirname "$0")/azurite/install.sh"
 missing=""
 command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
 command -v restic >/dev/null 2>&1 || missing="$missing restic"

@@ -34,12 +34,12 @@ def requirements(without: set[str], extras: list[str]) -> list[str]:
     unknown = without - {name_of(one) for one in needed}
     if unknown:
         sys.exit(f"requirements: no dependency: {sorted(unknown)}")
-    return sorted(one for one in needed if name_of(one) not in without)
+    return sorted({one for one in needed if name_of(one) not in without})
 
 
 def pins() -> list[str]:
-    """`name==version` of all that `requirements` and the drill extra lead to, as installed here."""
-    waiting = [name_of(one) for one in requirements(set(), ["drill"])]
+    """`name==version` of all that images have (`requirements` and extras), as installed here."""
+    waiting = [name_of(one) for one in requirements(set(), ["azure", "drill", "gcs"])]
     seen: dict[str, str] = {}
     while waiting:
         name = waiting.pop()

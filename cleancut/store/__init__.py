@@ -1,1 +1,1 @@
-"""Object stores: S3 and a directory behind one port, encrypted and metered."""
+"""Object stores: S3, Azure, Google Cloud and a directory behind one port, encrypted and metered."""

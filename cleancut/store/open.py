@@ -8,12 +8,15 @@ from typing import NamedTuple
 
 from cleancut.core.format.paths import Paths
 from cleancut.core.format.store_keys import ENCRYPTED_MAGIC, KEY_WANTED
-from cleancut.core.primitives.errors import Denied
+from cleancut.core.primitives.errors import Denied, Refused
 from cleancut.core.primitives.ids import ClusterName
 from cleancut.ports.clock import Clock
 from cleancut.ports.store import Store
 from cleancut.store.key_source import NO_KEYS, KeySource
-from cleancut.store.urls import FileUrl, S3Url, parse_store_url
+from cleancut.store.urls import FileUrl, S3Url, StoreUrl, parse_store_url
+
+EXTRAS = {"az": "azure", "gs": "gcs"}
+"""The extra that each scheme needs."""
 
 
 class OpenedStore(NamedTuple):
@@ -29,7 +32,7 @@ class OpenedStore(NamedTuple):
 def open_store(url: str, clock: Clock, keys: KeySource = NO_KEYS) -> Store:
     """The store at `url`, encrypted if there are `keys`; nothing is read or written yet.
 
-    Raises: Invalid (see above); and what reading the keys does.
+    Raises: Invalid (see above); Refused (a library is missing); and what reading the keys does.
     """
     return open_both(url, clock, keys).store
 
@@ -76,11 +79,22 @@ class PlainStore:
         return data
 
 
-def _open(where: FileUrl | S3Url, clock: Clock) -> Store:
+def _open(where: StoreUrl, clock: Clock) -> Store:
+    """Raises: Refused, where a library is missing."""
     if isinstance(where, FileUrl):
         from cleancut.store.file import FileStore
 
         return FileStore(where.root)
-    from cleancut.store.s3 import S3Store  # here, since boto3 takes 0.3 s to load
+    if isinstance(where, S3Url):
+        from cleancut.store.s3 import S3Store  # here, since boto3 takes 0.3 s to load
 
-    return S3Store(where, clock)
+        return S3Store(where, clock)
+    try:
+        from cleancut.store.cloud import CloudStore  # here, since it is an extra
+    except ImportError as error:
+        extra = EXTRAS[where.scheme]
+        raise Refused(
+            f"a store {where.scheme}:// needs the extra `{extra}`: {error}",
+            f"pip install 'cleancut[{extra}]'",
+        ) from error
+    return CloudStore(where, clock)

@@ -1,18 +1,14 @@
 """A store in an S3 bucket, by boto3 with its whole credential chain.
 
-Blocking calls run in one bounded pool; each attempt is idempotent, and between attempts the caller
-can be cancelled.
+Blocking calls run in one bounded pool, each attempt of them idempotent.
 """
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
-from functools import cached_property, partial
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 import boto3
 import botocore.exceptions as boto
@@ -21,15 +17,12 @@ from botocore.config import Config
 from cleancut.core.primitives.errors import CleancutError, Denied, NotFound, Refused, Unavailable
 from cleancut.ports.clock import Clock
 from cleancut.ports.store import ObjectInfo
+from cleancut.store.attempts import THREADS, Attempts, Failure, Renewable
 from cleancut.store.object_paths import check_path, check_prefix, other_bytes
 from cleancut.store.urls import S3Url
 
-THREADS = 8
-ATTEMPTS = 6
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 30
-MAX_BACKOFF_S, MAX_ASKED_S = 8.0, 60.0
-T = TypeVar("T")
 
 _DENIED = frozenset(
     {
@@ -91,15 +84,16 @@ _NO_CONDITION = frozenset({"NotImplemented", "501"})
 class S3Store:
     """Keeps each object under `prefix` of a bucket.
 
-    Limits: 8 calls at a time; an attempt 5 s to connect and 30 s without a byte; 6 attempts, with
-        growing waits, or those that the server asks for, of a minute at most.
+    Limits: those of `Attempts`; an attempt 5 s to connect and 30 s without a byte.
     """
 
     def __init__(self, url: S3Url, clock: Clock) -> None:
         self._url = url
-        self._clock = clock
+        self._boto = Renewable(self._make_client)
+        self._attempts = Attempts(
+            self._boto, clock, (boto.ClientError, boto.BotoCoreError), self._judge
+        )
         self._base = f"{url.prefix}/" if url.prefix else ""
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="store-s3")
         self._conditional = True
         given = {
             "StorageClass": url.storage_class,
@@ -109,8 +103,11 @@ class S3Store:
         }
         self._put_options = {name: value for name, value in given.items() if value}
 
-    @cached_property
+    @property
     def _client(self) -> Any:
+        return self._boto.get()
+
+    def _make_client(self) -> Any:
         config = Config(
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,
@@ -133,7 +130,7 @@ class S3Store:
 
     async def put(self, path: str, data: bytes) -> None:
         key = self._base + check_path(path)
-        await self._run(path, lambda: self._put(path, key, data))
+        await self._attempts.run(path, lambda: self._put(path, key, data))
 
     async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         key = self._base + check_path(path)
@@ -141,12 +138,12 @@ class S3Store:
             return (await self.get(path, offset, 1))[:0]
         end = "" if length is None else str(offset + length - 1)
         span = {"Range": f"bytes={offset}-{end}"} if offset or end else {}
-        return await self._run(path, lambda: self._get(key, **span))
+        return await self._attempts.run(path, lambda: self._get(key, **span))
 
     async def stat(self, path: str) -> ObjectInfo | None:
         key = self._base + check_path(path)
         try:
-            head = await self._run(
+            head = await self._attempts.run(
                 path, lambda: self._client.head_object(Bucket=self._url.bucket, Key=key)
             )
         except NotFound:
@@ -157,7 +154,7 @@ class S3Store:
         """Order: the server's. SeaweedFS goes by directory, so that `a/b` comes before `a-b`."""
         query = {"Bucket": self._url.bucket, "Prefix": self._base + check_prefix(prefix)}
         while True:
-            page = await self._run(prefix, partial(self._list_part, query.copy()))
+            page = await self._attempts.run(prefix, partial(self._list_part, query.copy()))
             for entry in page.get("Contents", ()):
                 yield ObjectInfo(entry["Key"].removeprefix(self._base), int(entry["Size"]))
             if not page.get("IsTruncated"):
@@ -166,13 +163,15 @@ class S3Store:
 
     async def delete(self, path: str) -> None:
         key = self._base + check_path(path)
-        await self._run(path, lambda: self._client.delete_object(Bucket=self._url.bucket, Key=key))
+        await self._attempts.run(
+            path, lambda: self._client.delete_object(Bucket=self._url.bucket, Key=key)
+        )
 
     async def folders(self) -> tuple[str, ...]:
         query = {"Bucket": self._url.bucket, "Prefix": self._base, "Delimiter": "/"}
         found: set[str] = set()
         while True:
-            page = await self._run("", partial(self._list_part, query.copy()))
+            page = await self._attempts.run("", partial(self._list_part, query.copy()))
             found |= {one["Prefix"] for one in page.get("CommonPrefixes", ())}
             if not page.get("IsTruncated"):
                 return tuple(sorted(one.removeprefix(self._base).rstrip("/") for one in found))
@@ -181,13 +180,17 @@ class S3Store:
     async def clock_s(self) -> float | None:
         """By the Date header of an answer."""
         query = {"Bucket": self._url.bucket, "Prefix": self._base, "MaxKeys": 1}
-        page = await self._run("", lambda: self._client.list_objects_v2(**query))
+        page = await self._attempts.run("", lambda: self._client.list_objects_v2(**query))
         return _date_s(page.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", ""))
 
     async def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        if "_client" in self.__dict__:
-            self._client.close()
+        self._attempts.close()
+        if self._boto.made is not None:
+            self._boto.made.close()
+
+    def _judge(self, error: Exception, path: str) -> Failure:
+        asked_s = _retry_after_s(error)
+        return Failure(_to_error(error, path, self._url), _may_be_replaced(error), asked_s)
 
     def _list_part(self, query: dict[str, str]) -> Any:
         return self._client.list_objects_v2(**query)
@@ -218,33 +221,6 @@ class S3Store:
             raise
         with body:
             return bytes(body.read())
-
-    async def _run(self, path: str, act: Callable[[], T]) -> T:
-        """What `act` gives. Credentials that were refused are read once more before they count as
-        denied: they may have been replaced since the client was made."""
-        renewed = False
-        for attempt in range(1, ATTEMPTS + 1):
-            used = self.__dict__.get("_client")
-            try:
-                return await asyncio.get_running_loop().run_in_executor(self._pool, act)
-            except (boto.ClientError, boto.BotoCoreError) as error:
-                failure, asked_s = _to_error(error, path, self._url), _retry_after_s(error)
-                again = _may_be_replaced(error) and not renewed
-                if isinstance(failure, Denied) or again:
-                    self._forget(used)
-                if again:
-                    renewed = True
-                    continue
-                if not failure.retryable or attempt == ATTEMPTS:
-                    raise failure from error
-            backoff = min(MAX_BACKOFF_S, 0.2 * 2**attempt) * random.uniform(0.5, 1)
-            await self._clock.sleep(max(backoff, min(asked_s, MAX_ASKED_S)))
-        raise AssertionError("the last attempt returns or raises")
-
-    def _forget(self, used: Any) -> None:
-        """The next call reads the credentials again, unless another call has done so already."""
-        if used is None or self.__dict__.get("_client") is used:
-            self.__dict__.pop("_client", None)
 
 
 def _date_s(header: str) -> float | None:

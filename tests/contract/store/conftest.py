@@ -15,8 +15,11 @@ from cleancut.store.encrypted import EncryptedStore
 from cleancut.store.metered import InstrumentedStore
 from cleancut.store.open import open_store
 from cleancut.testing.memory_store import MemoryStore
+from tests.support.azurite import Azurite, missing
+from tests.support.gcs_server import GcsServer
 from tests.support.s3_server import S3Server
 
+KINDS = ("file", "memory", "counted", "s3", "az", "gs", "encrypted")
 _ROOTS = itertools.count(1)
 
 
@@ -27,11 +30,29 @@ def s3_server() -> Iterator[S3Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    """A real Azurite for the whole session; each test makes containers of its own."""
+    if reason := missing():
+        pytest.skip(reason)
+    with Azurite() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gcs_server() -> Iterator[GcsServer]:
+    with GcsServer() as server:
+        yield server
+
+
+_SERVERS = {"s3": "s3_server", "az": "azurite", "gs": "gcs_server"}
+
+
 async def _data_keys(_cluster: ClusterName) -> Mapping[int, bytes]:
     return {1: bytes(32), 2: bytes(range(32))}
 
 
-@pytest.fixture(params=["file", "memory", "counted", "s3", "encrypted"])
+@pytest.fixture(params=KINDS)
 def store_opener(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], Store]:
@@ -45,8 +66,8 @@ def store_opener(
         inside = MemoryStore()
         return lambda: EncryptedStore(inside, _data_keys, SystemClock())
     url = (tmp_path / "store").as_uri()
-    if request.param == "s3":
-        server: S3Server = request.getfixturevalue("s3_server")
+    if request.param in _SERVERS:
+        server = request.getfixturevalue(_SERVERS[request.param])
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
         url = server.url(server.make_bucket(f"bucket{next(_ROOTS)}"), "some/prefix")

@@ -16,8 +16,8 @@ import pytest
 from cleancut_devcluster.demo.data import COLLECTION
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
-from tests.support.s3_proxy import Fault, FaultyS3
 from tests.support.s3_server import S3Server
+from tests.support.store_proxy import Fault, FaultyStore
 from tests.tidy.tree import text_of
 
 BUCKET = "faults"
@@ -60,13 +60,13 @@ PATIENT = {Fault.SOME_ERRORS, Fault.ERRORS, Fault.SLOW, Fault.CUT}
 
 
 @pytest.fixture(scope="module")
-def store(runner: asyncio.Runner, s3: S3Server) -> Iterator[FaultyS3]:
+def store(runner: asyncio.Runner, s3: S3Server) -> Iterator[FaultyStore]:
     """A real S3 server behind one that can do wrong; all processes inherit its credentials."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3.environment().items():
             patch.setenv(name, value)
         s3.make_bucket(BUCKET)
-        faulty = FaultyS3(s3.endpoint)
+        faulty = FaultyStore(s3.endpoint)
         block = faulty.serving()
         runner.run(block.__aenter__())
         try:
@@ -76,7 +76,7 @@ def store(runner: asyncio.Runner, s3: S3Server) -> Iterator[FaultyS3]:
 
 
 @pytest.fixture(scope="module")
-def world(launch_module: Launch, store: FaultyS3) -> World:
+def world(launch_module: Launch, store: FaultyStore) -> World:
     """Two peers with data, and one backup. Each segment is large enough for blocks in packs."""
     url = f"s3://{BUCKET}/x?endpoint={store.address}&path_style=1&region=us-east-1"
     one = launch_module(peers=2, coordinators=1, store=url)
@@ -125,7 +125,7 @@ def rows() -> list[Any]:
 
 
 @pytest.mark.parametrize("case", rows())
-def test_nothing_is_lost(world: World, store: FaultyS3, case: Case, tmp_path: Path) -> None:
+def test_nothing_is_lost(world: World, store: FaultyStore, case: Case, tmp_path: Path) -> None:
     """The catalog holds what it held, and the new group if there is one; it verifies; nothing is
     left in the cluster."""
     world.change(0.1)

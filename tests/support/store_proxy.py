@@ -1,4 +1,4 @@
-"""An S3 endpoint before a real server, which does wrong whatever a store may do wrong."""
+"""An endpoint before a real store's server, which does wrong whatever a store may do wrong."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import StrEnum
+from urllib.parse import unquote
 
 import aiohttp
 from aiohttp import web
@@ -28,6 +29,14 @@ EACH = 1
 """So often each path is hit where only some requests are."""
 
 
+class Dialect(StrEnum):
+    """Of which service the endpoint is: they name errors in their own ways."""
+
+    S3 = "s3"
+    AZURE = "az"
+    GOOGLE = "gs"
+
+
 class Fault(StrEnum):
     NONE = "nothing"
     SOME_ERRORS = "5xx now and then"
@@ -42,13 +51,52 @@ class Fault(StrEnum):
     DENIED = "wrong key"
     SKEWED = "clock skewed"
     NO_CONDITION = "no create-only writes"
+    HUNG = "hung"
+    THROTTLED = "throttled"
+    HELD = "under a retention policy"
 
 
-class FaultyS3:
+_SAID = {
+    Dialect.S3: {
+        Fault.SOME_ERRORS: (503, "SlowDown"),
+        Fault.ERRORS: (500, "InternalError"),
+        Fault.FULL: (507, "InsufficientStorage"),
+        Fault.DENIED: (403, "InvalidAccessKeyId"),
+        Fault.SKEWED: (403, "RequestTimeTooSkewed"),
+        Fault.NO_CONDITION: (501, "NotImplemented"),
+        Fault.MISSING: (404, "NoSuchKey"),
+        Fault.ARCHIVED: (403, "InvalidObjectState"),
+        Fault.THROTTLED: (503, "SlowDown"),
+    },
+    Dialect.AZURE: {
+        Fault.SOME_ERRORS: (503, "ServerBusy"),
+        Fault.ERRORS: (500, "InternalError"),
+        Fault.FULL: (507, "InsufficientStorage"),
+        Fault.DENIED: (403, "AuthenticationFailed"),
+        Fault.MISSING: (404, "BlobNotFound"),
+        Fault.ARCHIVED: (409, "BlobArchived"),
+        Fault.THROTTLED: (503, "ServerBusy"),
+        Fault.HELD: (409, "BlobImmutableDueToPolicy"),
+    },
+    Dialect.GOOGLE: {
+        Fault.SOME_ERRORS: (503, "ServiceUnavailable"),
+        Fault.ERRORS: (500, "InternalError"),
+        Fault.FULL: (507, "InsufficientStorage"),
+        Fault.DENIED: (403, "AccessDenied"),
+        Fault.MISSING: (404, "NoSuchKey"),
+        Fault.ARCHIVED: (403, "InvalidObjectState"),
+        Fault.THROTTLED: (429, "SlowDown"),
+        Fault.HELD: (403, "RetentionPolicyNotMet"),
+    },
+}
+"""What each service answers for a fault: status and code."""
+
+
+class FaultyStore:
     """Passes everything on to `target` (http://host:port), but for what `fault` does."""
 
-    def __init__(self, target: str) -> None:
-        self._target = target
+    def __init__(self, target: str, dialect: Dialect = Dialect.S3) -> None:
+        self._target, self._said = target, _SAID[dialect]
         self.address = ""
         self._session: aiohttp.ClientSession | None = None
         self.set(Fault.NONE)
@@ -59,39 +107,42 @@ class FaultyS3:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        refusal = self._refusal(request)
-        if refusal is not None:
-            return refusal
+        if self._refused(request):
+            return _refusal(*self._said[self.fault])
+        if self.fault is Fault.HUNG:
+            self.hits["all"] += 1
+            await asyncio.Event().wait()
         if self.fault is Fault.SLOW:
             for _ in range(SLOW_STEPS):
                 await asyncio.sleep(STEP_S)
         return await self._answer(request, body)
 
-    def _refusal(self, request: web.Request) -> web.Response | None:
-        path, method = request.raw_path.partition("?")[0], request.method
+    def _refused(self, request: web.Request) -> bool:
+        path, method = _path_of(request), request.method
+        reads = method in {"GET", "HEAD"} and "list" not in request.query_string
         match self.fault:
-            case Fault.SOME_ERRORS if self._some(path):
-                return _refused(503, "SlowDown")
-            case Fault.ERRORS if method == "PUT":
-                return self._hit(_refused(500, "InternalError"))
-            case Fault.FULL if method == "PUT":
-                return self._hit(_refused(507, "InsufficientStorage"))
-            case Fault.DENIED:
-                return self._hit(_refused(403, "InvalidAccessKeyId"))
-            case Fault.SKEWED:
-                return self._hit(_refused(403, "RequestTimeTooSkewed"))
-            case Fault.NO_CONDITION if method == "PUT" and "If-None-Match" in request.headers:
-                return self._hit(_refused(501, "NotImplemented"))
-            case Fault.MISSING if "/packs/" in path and method in {"GET", "HEAD"}:
-                return self._hit(_refused(404, "NoSuchKey"))
-            case Fault.ARCHIVED if (
-                "/packs/" in path and method == "GET" and "list-type" not in (request.query_string)
-            ):
-                return self._hit(_refused(403, "InvalidObjectState"))
-        return None
+            case Fault.SOME_ERRORS:
+                return self._some(path)
+            case Fault.ERRORS | Fault.FULL:
+                met = method == "PUT"
+            case Fault.DENIED | Fault.SKEWED | Fault.THROTTLED:
+                met = True
+            case Fault.NO_CONDITION:
+                met = method == "PUT" and "If-None-Match" in request.headers
+            case Fault.MISSING:
+                met = reads and "/packs/" in path
+            case Fault.ARCHIVED:
+                met = reads and "/packs/" in path and method == "GET"
+            case Fault.HELD:
+                met = method in {"DELETE", "POST"}
+            case _:
+                met = False
+        if met:
+            self.hits["all"] += 1
+        return met
 
     async def _answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
-        path, method = request.raw_path.partition("?")[0], request.method
+        path, method = _path_of(request), request.method
         status, headers, data, length = await self._forward(request, body)
         if self.fault is Fault.CUT and method in {"GET", "PUT"} and self._some(path):
             return await _cut(request, status, headers, data)
@@ -109,10 +160,6 @@ class FaultyS3:
         self.hits[path] += 1
         return self.hits[path] <= EACH
 
-    def _hit(self, response: web.Response) -> web.Response:
-        self.hits["all"] += 1
-        return response
-
     async def _forward(
         self, request: web.Request, body: bytes
     ) -> tuple[int, dict[str, str], bytes, str]:
@@ -124,6 +171,7 @@ class FaultyS3:
             data=body,
             headers=kept,
             allow_redirects=False,
+            skip_auto_headers=("Content-Type",),  # signed by clients of Azure
         ) as answer:
             data = await answer.read()
             headers = {n: v for n, v in answer.headers.items() if n.lower() not in _OWN}
@@ -133,7 +181,7 @@ class FaultyS3:
     async def serving(self) -> AsyncIterator[None]:
         app = web.Application(client_max_size=1 << 26)
         app.router.add_route("*", "/{any:.*}", self.handle)
-        app_runner = web.AppRunner(app)
+        app_runner = web.AppRunner(app, shutdown_timeout=0.1)
         await app_runner.setup()
         site = web.TCPSite(app_runner, "127.0.0.1", 0)
         await site.start()
@@ -145,7 +193,12 @@ class FaultyS3:
                 await app_runner.cleanup()
 
 
-def _refused(status: int, code: str) -> web.Response:
+def _path_of(request: web.Request) -> str:
+    """Decoded: Google's clients encode the slashes of a name, too."""
+    return unquote(request.raw_path.partition("?")[0])
+
+
+def _refusal(status: int, code: str) -> web.Response:
     return web.Response(status=status, text=_ERROR.format(code), content_type="application/xml")
 
 
