@@ -136,10 +136,7 @@ class TurnStore(MemoryStore):
         return await super().stat(path)
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        """In parts, each as it is at its turn, as S3 does. No history has an import, so looking
-        for one is no turn."""
-        if prefix == PATHS.imports:
-            return
+        """In parts, each as it is at its turn, as S3 does."""
         last = ""
         while True:
             await self._turns.take()
