@@ -1,7 +1,7 @@
 """A store in a container of Azure or a bucket of Google Cloud Storage, by obstore.
 
 Its blocking calls are used, in one bounded pool: with its coroutines, some processes abort as they
-end. Retries are ours, so that they are bounded, cancellable and counted alike in all
+end (D23). Retries are ours, so that they are bounded, cancellable and counted alike in all
 stores.
 """
 
@@ -27,7 +27,7 @@ from cleancut.ports.store import ObjectInfo
 from cleancut.store.attempts import Attempts, Renewable
 from cleancut.store.cloud_errors import EXISTS, code_of, config_error, judge_error, status_of
 from cleancut.store.object_paths import check_path, check_prefix, other_bytes
-from cleancut.store.urls import CloudUrl
+from cleancut.store.urls import CREDENTIALS_VARIABLES, CloudUrl
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
@@ -40,8 +40,6 @@ WRITE_TIMEOUT_S = 120
 CLOCK_TIMEOUT_S = 10
 _PAST_END = "but object was only"
 _FOREIGN = (BaseError, OSError)
-FILE_VARIABLE = "CLEANCUT_AZURE_CREDENTIALS"
-"""Names a file of credentials of Azure, for which there is no standard name."""
 _ENDPOINTS = {
     "az": "https://{account}.blob.core.windows.net",
     "gs": "https://storage.googleapis.com",
@@ -211,7 +209,7 @@ def _seconds(seconds: float) -> str:
 def _store(url: CloudUrl, options: ClientConfig) -> AzureStore | GCSStore:
     if url.scheme == "az":
         azure: dict[str, str] = dict(
-            _azure_credentials(url.credentials or os.environ.get(FILE_VARIABLE, ""))
+            _azure_credentials(url.credentials or os.environ.get(CREDENTIALS_VARIABLES["az"], ""))
         )
         if url.account:
             azure["account_name"] = url.account
